@@ -1,0 +1,1 @@
+"""The step protocol: contracts, artifacts, the run folder and the settings."""

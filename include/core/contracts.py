@@ -1,0 +1,114 @@
+"""What a step promises: the artifacts it reads and writes, the schema of each, and its record accounting.
+
+A step is a typed function over the run's `files/` folder. Its contract is checked from outside, on the artifacts
+themselves, so it holds for our own functions and for any container image alike.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
+
+Summary = dict[str, Any]
+
+
+class StepParams(BaseModel):
+    """Base of every step's parameters; a step sees only those that its model declares."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Window(StepParams):
+    """The data interval [start, end) of a run; both may be open for people's own files."""
+
+    start: AwareDatetime | None = Field(None, description="First instant of the data, inclusive (ISO 8601 with zone).")
+    end: AwareDatetime | None = Field(None, description="End of the data, exclusive (ISO 8601 with zone).")
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Window:
+        if (self.start is None) != (self.end is None):
+            raise ValueError("start and end go together: give both or neither")
+        if self.start is not None and self.end is not None and self.start >= self.end:
+            raise ValueError(f"start {self.start.isoformat()} must be before end {self.end.isoformat()}")
+        return self
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """A file that a step reads or writes.
+
+    Args:
+        path: Below the run's `files/` folder, POSIX, never leaving it.
+        schema: For CSV the model of one record (its fields are the leading columns, in order), for JSON the model of
+            the document. None checks only that the file opens in the format that its suffix names.
+        optional: May be absent. An optional file that exists is checked like any other.
+        may_be_empty: A CSV may hold its header alone (a list of rejected records, for one).
+    """
+
+    path: str
+    schema: type[BaseModel] | None = None
+    optional: bool = False
+    may_be_empty: bool = False
+
+    @property
+    def format(self) -> str:
+        """`csv`, `json`, `png`, …: the suffix, which names the format."""
+        return PurePosixPath(self.path).suffix.lstrip(".").lower()
+
+
+@dataclass(frozen=True)
+class Records:
+    """Record accounting: read = accepted + rejected + outside."""
+
+    read: int
+    accepted: int
+    rejected: int = 0
+    outside: int = 0
+    rejected_by_reason: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def reconciles(self) -> bool:
+        """Whether every record that was read is accounted for, once."""
+        return self.read == self.accepted + self.rejected + self.outside and self.rejected == sum(
+            self.rejected_by_reason.values()
+        )
+
+
+@dataclass(frozen=True)
+class Step:
+    """A step of a pipeline and its contract.
+
+    Args:
+        id: Also the Airflow task id.
+        title: Shown to people ("Analyze meter data").
+        description: One sentence on what it does.
+        version: Raised when the same inputs would give another output; part of what decides about reuse.
+        params: Model of the parameters it takes.
+        function: `module:name` of `(files: Path, params) -> None`; imported only when the step runs.
+        reads: What must be there before it runs.
+        writes: What must be there, and right, after it.
+        records: Counts the records of the artifacts themselves (`files` → accounting); None for no record data.
+        summary: Reads the key figures from the checked artifacts (`files` → small JSON-able dict).
+    """
+
+    id: str
+    title: str
+    description: str
+    version: str
+    params: type[StepParams]
+    function: str
+    reads: tuple[Artifact, ...]
+    writes: tuple[Artifact, ...]
+    records: Callable[[Path], Records] | None = None
+    summary: Callable[[Path], Summary] | None = None
+
+    def load(self) -> Callable[[Path, Any], None]:
+        """The step's function, imported now: parsing a DAG file never pays for it."""
+        module, name = self.function.split(":")
+        function: Callable[[Path, Any], None] = getattr(importlib.import_module(module), name)
+        return function

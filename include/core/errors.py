@@ -1,0 +1,68 @@
+"""Errors whose message is written for the person who has to mend them.
+
+Each is one sentence (or a list of them) that names the file, the field or record, and the rule. They cross the
+boundary of a container by their exit code, so a step reports the same fault wherever it runs.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class GroundtruthError(Exception):
+    """A fault that a sentence explains; shown without a stack trace."""
+
+    kind: ClassVar[str] = "error"
+    exit_code: ClassVar[int] = 1
+
+
+class BadInputError(GroundtruthError):
+    """What somebody handed in is not usable; running again would not help."""
+
+    kind = "bad_input"
+    exit_code = 65  # EX_DATAERR of sysexits.h
+
+
+class ContractError(GroundtruthError):
+    """An artifact breaks a rule of its contract.
+
+    Args:
+        artifact: The path below the run's `files/`, or the step's name where no single file is at fault.
+        rule: The rule that was broken, as a sentence fragment ("must not be empty").
+        value: What was found instead.
+    """
+
+    kind = "contract"
+    exit_code = 66
+
+    def __init__(self, artifact: str, rule: str, value: object = None) -> None:
+        self.artifact, self.rule, self.value = artifact, rule, value
+        found = "" if value is None else f"; found {value}"
+        super().__init__(f"{artifact}: {rule}{found}")
+
+
+class SetupError(GroundtruthError):
+    """The machine lacks something: an image, a running engine, a writable folder, space on the disk."""
+
+    kind = "setup"
+    exit_code = 78  # EX_CONFIG
+
+
+class TransientError(GroundtruthError):
+    """A fault that may pass by itself (network, 429, 5xx, engine restart); worth another attempt."""
+
+    kind = "transient"
+    exit_code = 75  # EX_TEMPFAIL
+
+
+class InterruptedStepError(GroundtruthError):
+    """Somebody asked the step to stop; never retried."""
+
+    kind = "interrupted"
+    exit_code = 130
+
+
+BY_EXIT_CODE: dict[int, type[GroundtruthError]] = {
+    error.exit_code: error
+    for error in (BadInputError, SetupError, TransientError, InterruptedStepError, GroundtruthError)
+}
