@@ -1,0 +1,116 @@
+"""Checks of the files themselves: they exist, are whole, open in their format and keep to their schema."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import stat
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from include.core.contracts import Artifact
+from include.core.errors import ContractError
+from include.core.runs import FileRecord
+
+CLOCK_TOLERANCE_SECONDS = 5.0
+PNG_START, PNG_END = b"\x89PNG\r\n\x1a\n", b"IEND\xaeB`\x82"
+
+
+def sha256(path: Path) -> str:
+    """Checksum of a file, as `sha256sum` prints it."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def check_artifact(files: Path, artifact: Artifact, *, since: float | None = None) -> FileRecord | None:
+    """Check one file against what was declared of it.
+
+    Args:
+        files: The run's `files/` folder.
+        artifact: What was declared.
+        since: The file must have been written after this time (seconds since the epoch): a leftover of another run
+            is no result of this one.
+
+    Returns:
+        What was found, or None where an optional file is absent.
+
+    Raises:
+        ContractError: Names the file, the rule and what was found.
+    """
+    path, name = files / artifact.path, artifact.path
+    status = _status(files, name)
+    if status is None:
+        if artifact.optional:
+            return None
+        raise ContractError(name, "must exist", "no such file")
+    if status.st_size == 0:
+        raise ContractError(name, "must not be empty", "0 bytes")
+    if since is not None and status.st_mtime < since - CLOCK_TOLERANCE_SECONDS:
+        age = since - status.st_mtime
+        raise ContractError(name, "must be written by this step", f"a file last changed {age:.0f} s before it started")
+    records = _check_content(path, artifact)
+    return FileRecord(path=name, sha256=sha256(path), bytes=status.st_size, records=records)
+
+
+def check_unchanged(files: Path, record: FileRecord, producer: str) -> None:
+    """Check that a file is still what its producer left.
+
+    Raises:
+        ContractError: It is gone or differs.
+    """
+    status = _status(files, record.path)
+    if status is None:
+        raise ContractError(record.path, f"must still be there, as {producer} left it", "no such file")
+    if status.st_size != record.bytes or sha256(files / record.path) != record.sha256:
+        raise ContractError(record.path, f"must be as {producer} left it (its checksum was recorded)", "other content")
+
+
+def _status(files: Path, name: str) -> os.stat_result | None:
+    path = files / name
+    try:
+        status = path.lstat()
+    except FileNotFoundError:
+        return None
+    real = path.resolve()
+    if stat.S_ISLNK(status.st_mode) or not real.is_relative_to(files.resolve()):
+        raise ContractError(name, "must lie in the run's folder and be no link", f"a link to {real}")
+    if not stat.S_ISREG(status.st_mode):
+        raise ContractError(name, "must be a regular file", stat.filemode(status.st_mode))
+    return status
+
+
+def _check_content(path: Path, artifact: Artifact) -> int | None:
+    match artifact.format:
+        case "csv" | "parquet":
+            from include.core.tables import check_table
+
+            records = check_table(path, artifact.path, artifact.schema)
+            if records == 0 and not artifact.may_be_empty:
+                raise ContractError(artifact.path, "must hold at least one record", "a header alone")
+            return records
+        case "json":
+            _check_json(path, artifact)
+        case "png":
+            content = path.read_bytes()
+            if not (content.startswith(PNG_START) and content.endswith(PNG_END)):
+                raise ContractError(artifact.path, "must be a whole PNG image", f"{len(content)} bytes that are not")
+    return None
+
+
+def _check_json(path: Path, artifact: Artifact) -> None:
+    content = path.read_bytes()
+    try:
+        if artifact.schema is not None:
+            artifact.schema.model_validate_json(content)
+        elif json.loads(content) in ({}, [], None, ""):
+            raise ContractError(artifact.path, "must hold something", content[:40].decode())
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_context=False)[0]
+        field = "$" + "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in first["loc"])
+        more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
+        found = str(first["input"])[:80]
+        raise ContractError(artifact.path, f"must keep to its schema: {field}: {first['msg']}{more}", found) from error
+    except ValueError as error:
+        raise ContractError(artifact.path, "must be valid JSON", str(error)) from error

@@ -1,0 +1,321 @@
+"""Runs one step and proves it: the only way that a step gets the verdict "success".
+
+The same function serves every runtime. How the step is executed (a call, a process, a container) is handed in; what is
+checked before and after is the same, and is done here, on the orchestrator's side.
+"""
+
+from __future__ import annotations
+
+import errno
+import importlib.metadata
+import platform
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from include.core.artifacts import check_artifact, check_unchanged
+from include.core.contracts import Records, Step, StepParams
+from include.core.errors import BadInputError, ContractError, GroundtruthError, InterruptedStepError, SetupError
+from include.core.runs import (
+    Failure,
+    FileRecord,
+    RecordCounts,
+    RunFolder,
+    Started,
+    StepResult,
+    seconds_between,
+    write_json,
+)
+
+Signature = tuple[int, int, int]
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """Which attempt of a step this is, and how it runs.
+
+    Args:
+        number: 1 for the first.
+        generation: Raised each time a user clears the step; a result of an earlier generation is never reused.
+        runtime: `local` or `docker`.
+        command: What runs, for people.
+        image: Id of the image that runs, None for a Python function.
+        log_url: Where its log can be read.
+        declared: Every path that any step of the pipeline may write; others are refused.
+    """
+
+    number: int = 1
+    generation: int = 0
+    runtime: str = "local"
+    command: str = ""
+    image: str | None = None
+    log_url: str | None = None
+    declared: frozenset[str] = field(default_factory=frozenset)
+
+
+def run_step(
+    step: Step, folder: RunFolder, attempt: Attempt, execute: Callable[[StepParams], None] | None = None
+) -> StepResult:
+    """Run a step under its contract.
+
+    Args:
+        step: The step and its contract.
+        folder: The run, whose plan (`run.json`) holds the parameters.
+        attempt: Which attempt this is.
+        execute: Does the work; by default the step's own function is called here.
+
+    Returns:
+        The verdict, which is always a success: everything else raises.
+
+    Raises:
+        GroundtruthError: What went wrong, in a sentence; the verdict "failed" is written first.
+    """
+    started_at = datetime.now(UTC)
+    started = Started(
+        step=step.id,
+        started_at=started_at,
+        attempt=attempt.number,
+        generation=attempt.generation,
+        runtime=attempt.runtime,
+    )
+    draft = _draft(step, started, attempt)
+    with _verdict_on_failure(folder, draft):
+        params = _params(step, folder)
+        draft.params = params.model_dump(mode="json")
+        draft.inputs = _check_inputs(step, folder)
+        previous = _accepted_before(folder, draft)
+        if previous is not None:
+            return previous
+        write_json(folder.step(step.id) / "started.json", started)
+        (folder.step(step.id) / "result.json").unlink(missing_ok=True)
+        for artifact in step.writes:
+            (folder.files / artifact.path).unlink(missing_ok=True)
+        before = dict(_listing(folder.files))
+        began = time.time()
+        if execute is None:
+            step.load()(folder.files, params)
+        else:
+            execute(params)
+        _check_nothing_else(step, folder.files, before, attempt.declared)
+        for record in draft.inputs:
+            check_unchanged(folder.files, record, "its producer")
+        checked = [check_artifact(folder.files, artifact, since=began) for artifact in step.writes]
+        draft.outputs = [record for record in checked if record is not None]
+        if step.records is not None:
+            draft.records = _reconciled(step.id, step.records(folder.files))
+        if step.summary is not None:
+            draft.summary = step.summary(folder.files)
+        return _write_verdict(folder, draft, "success")
+
+
+def verify(folder: RunFolder) -> list[FileRecord]:
+    """Check that every accepted artifact of a run is still as it was accepted.
+
+    Raises:
+        ContractError: One is gone or differs.
+    """
+    verified = []
+    for result in _results(folder):
+        for record in result.outputs:
+            check_unchanged(folder.files, record, result.step)
+            verified.append(record)
+    return verified
+
+
+@contextmanager
+def recorded(folder: RunFolder, started: Started, title: str, description: str) -> Iterator[StepResult]:
+    """Keep the same records of a task that is no step (preparing, publishing), so that reports show its failure."""
+    draft = StepResult(
+        **started.model_dump(),
+        title=title,
+        description=description,
+        version="1",
+        status="failed",
+        ended_at=started.started_at,
+        duration_seconds=0,
+    )
+    with _verdict_on_failure(folder, draft):
+        write_json(folder.step(started.step) / "started.json", started)
+        yield draft
+        _write_verdict(folder, draft, "success")
+
+
+def _draft(step: Step, started: Started, attempt: Attempt) -> StepResult:
+    return StepResult(
+        **started.model_dump(),
+        title=step.title,
+        description=step.description,
+        version=step.version,
+        status="failed",
+        ended_at=started.started_at,
+        duration_seconds=0,
+        image=attempt.image,
+        command=attempt.command or step.function,
+        log_url=attempt.log_url,
+        versions=_versions(),
+    )
+
+
+def _versions() -> dict[str, str]:
+    libraries = ("duckdb", "pandas", "pydantic", "apache-airflow")
+    found = {"python": platform.python_version()}
+    for library in libraries:
+        try:
+            found[library] = importlib.metadata.version(library)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def _params(step: Step, folder: RunFolder) -> StepParams:
+    run = folder.run()
+    if run is None:
+        raise ContractError("run.json", "must be written before the first step", "no such file")
+    given = {name: value for name, value in run.params.items() if name in step.params.model_fields}
+    try:
+        return step.params.model_validate(given)
+    except ValidationError as error:
+        raise BadInputError(explain(error)) from error
+
+
+def explain(error: ValidationError) -> str:
+    """A validation error as sentences that name the parameter, what is wrong, and the value."""
+    return "; ".join(
+        f"{'.'.join(map(str, fault['loc'])) or 'parameters'}: "
+        f"{fault['msg'].removeprefix('Value error, ')}" + (f" (got {fault['input']!r})" if fault["loc"] else "")
+        for fault in error.errors(include_url=False)
+    )
+
+
+def _results(folder: RunFolder) -> Iterator[StepResult]:
+    run = folder.run()
+    for info in run.steps if run else []:
+        result = folder.result(info.id)
+        if result is not None and result.status == "success":
+            yield result
+
+
+def _check_inputs(step: Step, folder: RunFolder) -> list[FileRecord]:
+    run = folder.run()
+    producers = {record.path: ("the run's preparation", record) for record in (run.sources if run else [])}
+    for result in _results(folder):
+        producers.update({record.path: (result.title, record) for record in result.outputs})
+    found = []
+    for artifact in step.reads:
+        for path in _expand(artifact.path, producers):
+            if path not in producers:
+                if artifact.optional:
+                    continue
+                raise ContractError(path, "must come from a step of this run that succeeded", "no such result")
+            producer, record = producers[path]
+            check_unchanged(folder.files, record, producer)
+            found.append(record)
+    return found
+
+
+def _expand(path: str, producers: Iterable[str]) -> list[str]:
+    if not path.endswith("/*"):
+        return [path]
+    return sorted(known for known in producers if known.startswith(path[:-1]))
+
+
+def _accepted_before(folder: RunFolder, draft: StepResult) -> StepResult | None:
+    """The accepted result of the same step, generation, inputs, parameters, version and image, if it still holds."""
+    previous = folder.result(draft.step)
+    same = ("generation", "version", "image", "command", "params", "inputs", "runtime")
+    if previous is None or previous.status != "success":
+        return None
+    if any(getattr(previous, name) != getattr(draft, name) for name in same):
+        return None
+    for record in previous.outputs:
+        check_unchanged(folder.files, record, draft.title)
+    previous.reused = True
+    write_json(folder.step(draft.step) / "result.json", previous)
+    return previous
+
+
+def _listing(files: Path) -> Iterator[tuple[str, Signature]]:
+    for path in files.rglob("*"):
+        status = path.lstat()
+        if not path.is_dir() or path.is_symlink():
+            yield path.relative_to(files).as_posix(), (status.st_size, status.st_mtime_ns, status.st_ino)
+
+
+def _check_nothing_else(step: Step, files: Path, before: dict[str, Signature], declared: frozenset[str]) -> None:
+    """A step writes what it declared and touches nothing else (what other steps declared is theirs to answer for)."""
+    allowed = declared | {artifact.path for artifact in step.writes}
+    after = dict(_listing(files))
+    for path in sorted(set(before) | set(after)):
+        if path in allowed or before.get(path) == after.get(path):
+            continue
+        if path not in before:
+            raise ContractError(path, "must not be written: the step did not declare it", "an undeclared file")
+        raise ContractError(path, "must not be touched by a step that only reads it", "a changed or removed file")
+
+
+def _reconciled(step: str, records: Records) -> RecordCounts:
+    counts = RecordCounts(
+        read=records.read,
+        accepted=records.accepted,
+        rejected=records.rejected,
+        outside=records.outside,
+        rejected_by_reason=dict(records.rejected_by_reason),
+    )
+    if not records.reconciles:
+        raise ContractError(
+            step,
+            "records read must equal accepted + rejected + outside the window",
+            f"{counts.read:,} read, {counts.accepted:,} accepted, {counts.rejected:,} rejected "
+            f"({sum(counts.rejected_by_reason.values()):,} with a reason), {counts.outside:,} outside",
+        )
+    return counts
+
+
+@contextmanager
+def _verdict_on_failure(folder: RunFolder, draft: StepResult) -> Iterator[None]:
+    try:
+        yield
+    except BaseException as error:
+        known = as_known_error(error)
+        draft.error = failure_of(known)
+        _write_verdict(folder, draft, "failed")
+        if known is error:
+            raise
+        raise known from error
+
+
+def as_known_error(error: BaseException) -> BaseException:
+    """A fault of the machine or an interrupt as the error that says so in words; others as they are."""
+    if isinstance(error, KeyboardInterrupt):
+        return InterruptedStepError("interrupted")
+    no_space = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+    if no_space or "No space left on device" in str(error):
+        return SetupError(f"the disk is full: free some space and run again ({error})")
+    if isinstance(error, OSError) and error.errno in (errno.EACCES, errno.EROFS):
+        return SetupError(f"{error.filename}: cannot be written: {error.strerror}")
+    return error
+
+
+def failure_of(error: BaseException) -> Failure:
+    """What reports say of an error."""
+    if isinstance(error, ContractError):
+        value = None if error.value is None else str(error.value)
+        return Failure(kind="contract", message=str(error), artifact=error.artifact, rule=error.rule, value=value)
+    if isinstance(error, GroundtruthError):
+        return Failure.model_validate({"kind": error.kind, "message": str(error)})
+    kind = "timeout" if "Timeout" in type(error).__name__ else "error"
+    return Failure.model_validate({"kind": kind, "message": f"{type(error).__name__}: {error}"})
+
+
+def _write_verdict(folder: RunFolder, draft: StepResult, status: str) -> StepResult:
+    ended_at = datetime.now(UTC)
+    verdict = draft.model_copy(
+        update={"status": status, "ended_at": ended_at, "duration_seconds": seconds_between(draft.started_at, ended_at)}
+    )
+    write_json(folder.step(draft.step) / "result.json", verdict)
+    return verdict

@@ -1,0 +1,61 @@
+"""The deployment's settings: one frozen model, read from the environment (`GROUNDTRUTH_<NAME>`)."""
+
+from __future__ import annotations
+
+import os
+from functools import cache
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+class Settings(BaseSettings):
+    """Where things lie and how steps run; the same for every run of a deployment."""
+
+    model_config = SettingsConfigDict(env_prefix="GROUNDTRUTH_", frozen=True)
+
+    runtime: Literal["local", "docker"] = Field(
+        "local", description="Where steps run: `local` in the Airflow task itself, `docker` in containers."
+    )
+    data_dir: Path = Field(
+        ROOT / "data", description="Runs, published results and people's inbox, as this process sees the folder."
+    )
+    host_data_dir: Path | None = Field(
+        None,
+        description="The same folder as the Docker engine's host sees it; needed when Airflow itself runs in a "
+        "container or the engine is remote. Default: `GROUNDTRUTH_DATA_DIR`.",
+    )
+    input_dirs: str = Field(
+        "",
+        description="Folders (separated by `:`) below which a run may read people's files. Default: `inbox` in the "
+        "data folder. The command line allows the files that it is given.",
+    )
+    definitions_dir: Path = Field(
+        ROOT / "include" / "config", description="Folder of pipeline definitions; each JSON file in it becomes a DAG."
+    )
+    energy_image: str = Field("groundtruth-energy:latest", description="Image of the energy steps (`make images`).")
+    step_uid: int = Field(
+        default_factory=lambda: os.getuid() or 50000,
+        description="User that containers run as and that owns a run's files; never root. Default: the user of this "
+        "process, or 50000 where that is root.",
+        ge=1,
+    )
+    run_folder: Path | None = Field(
+        None, description="Folder of the one run of this process; set by the command line, otherwise named by the run."
+    )
+
+    @property
+    def allowed_inputs(self) -> tuple[Path, ...]:
+        """Folders below which people's files may be read."""
+        named = [Path(part) for part in self.input_dirs.split(":") if part]
+        return tuple(path.resolve() for path in (named or [self.data_dir / "inbox"]))
+
+
+@cache
+def get_settings() -> Settings:
+    """The settings of this process, read once."""
+    return Settings()

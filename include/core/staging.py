@@ -1,0 +1,88 @@
+"""People's files come into a run by copy, with their checksum; a run never reads outside its own folder."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from pathlib import Path, PurePath
+
+from include.core.errors import BadInputError, SetupError
+from include.core.runs import FileRecord
+
+SOURCE_FOLDER = "source"
+
+
+def staged_names(paths: Iterable[str | PurePath]) -> list[str]:
+    """The names below `files/source/`: each file's own, made unique.
+
+    >>> staged_names(["a/day.csv", "b/day.csv", "c/year.csv.gz"])
+    ['day.csv', 'day-2.csv', 'year.csv.gz']
+    """
+    names: list[str] = []
+    for path in paths:
+        name = PurePath(path).name
+        stem, dot, suffix = name.partition(".")
+        candidate, number = name, 2
+        while candidate in names:
+            candidate, number = f"{stem}-{number}{dot}{suffix}", number + 1
+        names.append(candidate)
+    return names
+
+
+def stage(paths: Iterable[str], files: Path, allowed: Iterable[Path]) -> list[FileRecord]:
+    """Copy people's files to `files/source/`.
+
+    Args:
+        paths: Files, absolute or below one of the allowed folders.
+        files: The run's `files/` folder.
+        allowed: Folders below which a file may lie.
+
+    Raises:
+        BadInputError: A file is missing, unreadable, empty, or lies elsewhere.
+        SetupError: The copy could not be written.
+    """
+    paths, allowed = list(paths), tuple(allowed)
+    return [
+        _copy(_resolve(path, allowed), files / SOURCE_FOLDER / name)
+        for path, name in zip(paths, staged_names(paths), strict=True)
+    ]
+
+
+def _resolve(path: str, allowed: tuple[Path, ...]) -> Path:
+    for folder in allowed:
+        candidate = (folder / path).resolve()
+        if not candidate.is_relative_to(folder) or not candidate.exists():
+            continue
+        if not candidate.is_file():
+            raise BadInputError(f"{path}: is not a file")
+        if candidate.stat().st_size == 0:
+            raise BadInputError(f"{path}: is empty (0 bytes)")
+        return candidate
+    if Path(path).is_absolute() and not any(Path(path).resolve().is_relative_to(folder) for folder in allowed):
+        folders = ", ".join(map(str, allowed))
+        raise BadInputError(
+            f"{path}: lies outside the folders that runs may read ({folders}); see GROUNDTRUTH_INPUT_DIRS"
+        )
+    raise BadInputError(f"{path}: no such file")
+
+
+def _copy(source: Path, target: Path) -> FileRecord:
+    digest, size = hashlib.sha256(), 0
+    partial = target.with_name(f".{target.name}.partial")
+    try:
+        reader = source.open("rb")
+    except OSError as error:
+        raise BadInputError(f"{source}: cannot be read: {error.strerror}") from error
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with reader, partial.open("wb") as writer:
+            while chunk := reader.read(1 << 20):
+                digest.update(chunk)
+                size += writer.write(chunk)
+        partial.chmod(0o644)
+        partial.replace(target)
+    except OSError as error:
+        raise SetupError(f"{target}: cannot be written: {error.strerror}") from error
+    finally:
+        partial.unlink(missing_ok=True)
+    return FileRecord(path=f"{SOURCE_FOLDER}/{target.name}", sha256=digest.hexdigest(), bytes=size)

@@ -1,0 +1,36 @@
+"""Runs a step as a program: `python -m include.energy.analyzer`, in a container or by hand.
+
+Environment: `DATA_DIR` is the run's `files/` folder (default `/data`), `STEP_PARAMS` the parameters as JSON. A fault is
+one line, `error: …`, on stderr and an exit code that tells its kind, so that the orchestrator treats it alike in every
+runtime.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from include.core.contracts import Step
+from include.core.errors import BadInputError, GroundtruthError
+from include.core.runner import as_known_error, explain
+
+
+def run_step_main(step: Step) -> int:
+    """Run a step with what the environment says; the exit code is 0, or that of the error's kind."""
+    files = Path(os.environ.get("DATA_DIR", "/data"))
+    try:
+        try:
+            params = step.params.model_validate_json(os.environ.get("STEP_PARAMS", "{}"))
+        except ValidationError as error:
+            raise BadInputError(explain(error)) from error
+        step.load()(files, params)
+    except BaseException as error:
+        known = as_known_error(error)
+        if isinstance(known, GroundtruthError):
+            sys.stderr.write(f"error: {' '.join(str(known).split())}\n")
+            return known.exit_code
+        raise
+    return 0
