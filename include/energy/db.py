@@ -1,0 +1,107 @@
+"""DuckDB as the steps use it: bounded memory, spilling only below the run's folder, whole files or none."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import duckdb
+
+from include.core.errors import SetupError
+
+
+@contextmanager
+def connect(files: Path, memory_limit: str = "900MB") -> Iterator[duckdb.DuckDBPyConnection]:
+    """An in-memory database for one step; what it spills goes to a dot-folder below `files`, removed at the end.
+
+    Its time zone is UTC, and it never loads extensions from the network. Rows keep their order.
+
+    Args:
+        files: The run's `files/` folder: in a container the only big place that can be written.
+        memory_limit: DuckDB's own limit; the process takes about a third more.
+
+    Raises:
+        SetupError: The folder cannot be written, the disk is full, or memory and disk do not suffice.
+    """
+    try:
+        scratch = Path(tempfile.mkdtemp(prefix=".scratch-", dir=files))
+    except OSError as error:
+        raise SetupError(f"{files}: cannot be written: {error.strerror or error}") from error
+    try:
+        with duckdb.connect(config=_config(scratch, memory_limit)) as connection:
+            connection.execute("SET TimeZone = 'UTC'")
+            yield connection
+    except duckdb.IOException as error:
+        raise SetupError(f"{files}: cannot be written or read: {_first_line(error)}") from error
+    except duckdb.OutOfMemoryException as error:
+        message = f"{memory_limit} of memory and the free disk do not suffice"
+        raise SetupError(f"{files}: {message}: {_first_line(error)}") from error
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def write_csv(connection: duckdb.DuckDBPyConnection, query: str, target: Path) -> int:
+    """Write a query's rows as CSV with a header, renamed into place when complete.
+
+    Empty fields are NULL; a field is quoted only where it has to be.
+
+    Returns:
+        The number of rows.
+    """
+    return _copy(connection, query, target, "FORMAT csv, HEADER")
+
+
+def write_parquet(connection: duckdb.DuckDBPyConnection, query: str, target: Path) -> int:
+    """Write a query's rows as Parquet (zstd), renamed into place when complete.
+
+    Returns:
+        The number of rows.
+    """
+    return _copy(connection, query, target, "FORMAT parquet, COMPRESSION zstd")
+
+
+def literal(value: str | Path) -> str:
+    """A text as an SQL literal.
+
+    >>> literal("O'Neill")
+    "'O''Neill'"
+    """
+    return "'" + str(value).replace("'", "''") + "'"
+
+
+def identifier(name: str) -> str:
+    """A name as a quoted SQL identifier.
+
+    >>> identifier("Main meter")
+    '"Main meter"'
+    """
+    return '"' + name.replace('"', '""') + '"'
+
+
+def _config(scratch: Path, memory_limit: str) -> dict[str, str | bool | int | float | list[str]]:
+    return {
+        "memory_limit": memory_limit,
+        "threads": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
+        "temp_directory": str(scratch),
+        "autoinstall_known_extensions": False,
+        "autoload_known_extensions": False,
+        "preserve_insertion_order": True,
+    }
+
+
+def _copy(connection: duckdb.DuckDBPyConnection, query: str, target: Path, options: str) -> int:
+    partial = target.with_name(f".{target.name}.partial")
+    try:
+        rows = connection.execute(f"COPY ({query}) TO {literal(partial)} ({options})").fetchone()
+        partial.replace(target)
+    finally:
+        partial.unlink(missing_ok=True)
+    return int(rows[0]) if rows else 0
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).splitlines()[0]

@@ -1,0 +1,74 @@
+"""The interval of a meter, told from its readings."""
+
+from __future__ import annotations
+
+import duckdb
+
+from include.core.errors import BadInputError
+
+SHARE_NEEDED = 0.9
+
+
+def infer_intervals(connection: duckdb.DuckDBPyConnection, stamps: str, where: str) -> dict[str, int]:
+    """The interval of each household: the modal difference of its sorted, distinct stamps.
+
+    A household with fewer than two differences takes the modal difference of all households.
+
+    Args:
+        connection: Where `stamps` can be read.
+        stamps: SQL of a relation (`FROM {stamps}`) with `household_id` (text) and `timestamp` (TIMESTAMP, UTC); rows
+            with a NULL are ignored, duplicates and order do not matter.
+        where: What the error calls the data: a file's name.
+
+    Returns:
+        Seconds by household, in the order of the households' names.
+
+    Raises:
+        BadInputError: No two readings of one household differ in time, or a household's modal difference is shared
+            by less than 90 % of its differences.
+    """
+    rows = connection.execute(_DIFFERENCES.format(stamps=stamps)).fetchall()
+    by_household: dict[str, dict[int, int]] = {}
+    overall: dict[int, int] = {}
+    for household, seconds, count in rows:
+        counts = by_household.setdefault(household, {})
+        if seconds is not None:
+            counts[seconds] = count
+            overall[seconds] = overall.get(seconds, 0) + count
+    if not overall:
+        raise BadInputError(
+            f"{where}: the interval between readings cannot be told: no household has two readings at different times"
+        )
+    fallback = _mode(overall)
+    return {
+        household: _mode_shared(household, counts, where) if sum(counts.values()) >= 2 else fallback
+        for household, counts in by_household.items()
+    }
+
+
+_DIFFERENCES = """
+WITH steps AS (
+    SELECT household_id, CAST(round(epoch(timestamp - lag(timestamp) OVER (
+        PARTITION BY household_id ORDER BY timestamp))) AS BIGINT) AS seconds
+    FROM {stamps} WHERE household_id IS NOT NULL AND timestamp IS NOT NULL
+)
+SELECT household_id, nullif(seconds, 0) AS difference, count(*)
+FROM steps GROUP BY ALL ORDER BY household_id, difference
+"""
+
+
+def _mode(counts: dict[int, int]) -> int:
+    return max(counts, key=lambda seconds: (counts[seconds], -seconds))
+
+
+def _mode_shared(household: str, counts: dict[int, int], where: str) -> int:
+    mode, total = _mode(counts), sum(counts.values())
+    if counts[mode] >= SHARE_NEEDED * total:
+        return mode
+    common = sorted(counts, key=lambda seconds: (-counts[seconds], seconds))[:3]
+    candidates = ", ".join(f"{seconds} s ({counts[seconds] / total:.0%})" for seconds in common)
+    raise BadInputError(
+        f"{where}: household {household}: the readings have no common interval: the most frequent difference, "
+        f"{mode} s, is shared by {counts[mode] / total:.1%} of the differences, at least 90 % are needed; "
+        f"candidates: {candidates}"
+    )

@@ -1,0 +1,181 @@
+"""What the ingest half takes and writes: parameters, the raw record, and the account of where records came from."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, timedelta, timezone, tzinfo
+from typing import Literal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, field_validator
+
+from include.core.contracts import Window
+from include.energy.columns import parse_columns
+
+COLUMNS = ("timestamp", "household_id", "power_consumption", "voltage", "current")
+PROVENANCE = ("source_file", "source_line", "source_fault")
+SourceFault = Literal["non_existent_time", "malformed_record"]
+
+
+class GeneratorParams(Window):
+    """Parameters of the energy generator: made-up households, or people's own files."""
+
+    households: int = Field(
+        20,
+        ge=1,
+        le=1000,
+        description="How many households to make up.",
+        json_schema_extra={"section": "Generated data"},
+    )
+    interval_minutes: int = Field(
+        15,
+        ge=1,
+        le=1440,
+        description="Minutes between two readings of a household; a divisor of a day's 1440.",
+        json_schema_extra={"section": "Generated data"},
+    )
+    seed: int = Field(
+        0,
+        ge=0,
+        description="Another seed makes up other households; the same seed and interval give the same bytes.",
+        json_schema_extra={"section": "Generated data"},
+    )
+    faulty_share: float = Field(
+        0.005,
+        ge=0,
+        le=0.1,
+        description="Share of the records that are made faulty, as real meters' are (0 to 0.1).",
+        json_schema_extra={"section": "Generated data"},
+    )
+    csv: tuple[str, ...] = Field(
+        (),
+        description="Your own meter files (CSV, also gzip) instead of generated data.",
+        json_schema_extra={"section": "Your own files"},
+    )
+    columns: str | None = Field(
+        None,
+        description=(
+            "Which columns of your files hold what: timestamp=…,household_id=…|@NAME,power_kw=…|power_mw=…|energy_kwh=…"
+            "[,voltage=…][,current=…]. @NAME is a constant for files that have no such column."
+        ),
+        json_schema_extra={"section": "Your own files"},
+    )
+    timezone: str | None = Field(
+        None,
+        description="Zone of stamps that name none: Europe/Berlin, or a fixed offset such as +10:00.",
+        json_schema_extra={"section": "Your own files"},
+    )
+    stamp: Literal["start", "end"] = Field(
+        "start",
+        description="Whether a stamp marks the start or the end of its interval.",
+        json_schema_extra={"section": "Your own files"},
+    )
+
+    @field_validator("interval_minutes")
+    @classmethod
+    def _divides_a_day(cls, value: int) -> int:
+        if 1440 % value:
+            raise ValueError(f"interval_minutes must divide a day of 1440 minutes, and {value} does not")
+        return value
+
+    @field_validator("columns")
+    @classmethod
+    def _readable_columns(cls, value: str | None) -> str | None:
+        if value is not None:
+            parse_columns(value)
+        return value
+
+    @field_validator("timezone")
+    @classmethod
+    def _known_zone(cls, value: str | None) -> str | None:
+        if value is not None:
+            parse_zone(value)
+        return value
+
+
+class RawReading(BaseModel):
+    """A record of `energy_data.csv`: kW, V and A at the interval's start (ISO 8601, UTC).
+
+    Everything is text or missing, for faulty records are passed on as they were found.
+    """
+
+    timestamp: str | None
+    household_id: str | None
+    power_consumption: str | None
+    voltage: str | None
+    current: str | None
+
+
+class SourceFile(BaseModel):
+    """One of the files that people handed in."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: str
+    records: int = Field(description="Lines after the header that are not blank.")
+    households: int
+    first: AwareDatetime | None = Field(description="Start of the first interval; None if no stamp could be read.")
+    last: AwareDatetime | None = Field(description="Start of the last interval.")
+    delimiter: str
+    columns: list[str]
+
+
+class Finding(BaseModel):
+    """Something that a person should know."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    severity: Literal["info", "warning", "error"]
+    message: str
+
+
+class EnergySource(BaseModel):
+    """`energy_source.json`: where `energy_data.csv` came from, and what was done to it."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    source: Literal["generated", "files"]
+    records_written: int
+    start: AwareDatetime | None = Field(None, description="Start of the data interval that was asked for.")
+    end: AwareDatetime | None = None
+    households: int
+    seed: int | None = None
+    faulty_share: float | None = None
+    injected: dict[str, int] = Field(
+        {}, description="Generated data: how many records were made faulty or odd, by kind."
+    )
+    files: list[SourceFile] = []
+    unit: Literal["kW", "MW", "kWh"] = Field("kW", description="Unit of the readings before they became kW.")
+    timezone: str | None = Field(None, description="Zone that stamps without one were read in.")
+    stamp: Literal["start", "end"] = "start"
+    interval_seconds: int | None = Field(None, description="Interval of all households; None where they differ.")
+    intervals_by_household: dict[str, int] = Field({}, description="Seconds, where the households differ.")
+    ambiguous_times: int = Field(0, description="Local times that occur twice (end of DST), resolved by order.")
+    non_existent_times: int = Field(
+        0, description="Local times that the zone's clocks skip; passed on with that fault."
+    )
+    malformed_records: int = Field(0, description="Lines with more or fewer fields than their header.")
+    findings: list[Finding] = []
+
+
+def parse_zone(text: str) -> tzinfo:
+    """A zone by its IANA name, or a fixed offset (`+10:00`, `UTC+10`, `Z`).
+
+    Raises:
+        ValueError: It is neither.
+
+    >>> parse_zone("UTC+10").utcoffset(None)
+    datetime.timedelta(seconds=36000)
+    """
+    if text in ("Z", "UTC"):
+        return UTC
+    offset = re.fullmatch(r"(?:UTC|GMT)?([+-])(\d{1,2})(?::?(\d{2}))?", text)
+    if offset and int(offset[2]) <= 14 and int(offset[3] or 0) < 60:
+        minutes = int(offset[2]) * 60 + int(offset[3] or 0)
+        return timezone(timedelta(minutes=-minutes if offset[1] == "-" else minutes))
+    try:
+        return ZoneInfo(text)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise ValueError(
+            f"timezone {text!r} is neither an IANA zone such as Europe/Berlin nor a fixed offset such as +10:00"
+        ) from None
