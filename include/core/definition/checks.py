@@ -41,7 +41,7 @@ def _linked_faults(document: Mapping[str, Any], form: Form, shape: LinkedShape, 
     """What only the linked shape can get wrong: ids as keys, what follows, and what runs each."""
     ids = list(shape.containers)
     for identity, container in shape.containers.items():
-        if not re.match(ID, identity):
+        if not re.fullmatch(ID, identity):
             yield Fault(json_path(document, ("containers", identity)), f"the id {NAME_RULE}")
         for index, other in enumerate(container.next_node):
             if other not in ids:
@@ -58,7 +58,7 @@ def container_faults(document: Mapping[str, Any], form: Form, specs: list[Spec],
     for spec in specs:
         if spec.id in known:
             yield from _registered_faults(document, spec, known[spec.id])
-        elif not form.lacks("id"):
+        elif spec.loc not in form.lost and (*spec.loc, "id") not in form.lost:
             yield from _foreign_faults(document, form, spec)
 
 

@@ -23,6 +23,7 @@ class Node:
     Args:
         id: The container's id.
         path: Of the container itself.
+        id_path: Of its id.
         reads: By file.
         writes: By file.
         after: By id of a container that must come before.
@@ -31,6 +32,7 @@ class Node:
 
     id: str
     path: str
+    id_path: str
     reads: dict[str, str] = field(default_factory=dict)
     writes: dict[str, str] = field(default_factory=dict)
     after: dict[str, str] = field(default_factory=dict)
@@ -80,11 +82,11 @@ def check_ids(nodes: list[Node]) -> Iterator[Fault]:
     first: dict[str, Node] = {}
     for node in nodes:
         if node.id in RESERVED:
-            yield Fault(node.path, f"the id {node.id!r} is taken by a task that every pipeline has; choose another")
+            yield Fault(node.id_path, f"the id {node.id!r} is taken by a task that every pipeline has; choose another")
         twin = first.setdefault(node.id.casefold(), node)
         if twin is not node:
             also = "" if twin.id == node.id else " (upper and lower case name the same folder on some machines)"
-            yield Fault(node.path, f"the id {node.id!r} is already that of {twin.path}{also}; choose another")
+            yield Fault(node.id_path, f"the id {node.id!r} is already that of {twin.path}{also}; choose another")
 
 
 def check_references(nodes: list[Node]) -> Iterator[Fault]:

@@ -59,7 +59,8 @@ def nodes_of(document: Mapping[str, Any], specs: list[Spec], known: Known) -> li
 
 def _node(document: Mapping[str, Any], spec: Spec, step: Step | None) -> Node:
     """A container's files: those of the contract if it is a registered step, otherwise those that it declares."""
-    node = Node(spec.id, json_path(document, spec.loc))
+    path = json_path(document, spec.loc)
+    node = Node(spec.id, path, f"{path}.id" if isinstance(spec.shape, ListContainer) else path)
     if step is not None:
         node.reads = {artifact.path: node.path for artifact in step.reads if not artifact.optional}
         node.accepts = tuple(artifact.path for artifact in step.reads if artifact.optional)
