@@ -45,7 +45,7 @@ KNOWN = {
 }
 
 
-def container(name: str, **fields: Any) -> dict[str, Any]:
+def container(name: str, /, **fields: Any) -> dict[str, Any]:
     return {"id": name, "image": "debian:stable-slim", "command": "true", "output_file": f"{name}.csv"} | fields
 
 
