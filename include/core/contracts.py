@@ -107,6 +107,11 @@ class Step:
     records: Callable[[Path], Records] | None = None
     summary: Callable[[Path], Summary] | None = None
 
+    @property
+    def program(self) -> tuple[str, ...]:
+        """The same step as a program, for its container."""
+        return ("python", "-m", self.function.split(":")[0])
+
     def load(self) -> Callable[[Path, Any], None]:
         """The step's function, imported now: parsing a DAG file never pays for it."""
         module, name = self.function.split(":")

@@ -62,6 +62,13 @@ class InterruptedStepError(GroundtruthError):
     exit_code = 130
 
 
+class StepTimeoutError(GroundtruthError):
+    """The step took longer than its deadline; not retried, for it would take as long again."""
+
+    kind = "timeout"
+    exit_code = 124
+
+
 BY_EXIT_CODE: dict[int, type[GroundtruthError]] = {
     error.exit_code: error
     for error in (BadInputError, SetupError, TransientError, InterruptedStepError, GroundtruthError)

@@ -33,6 +33,7 @@ from include.core.runs import (
 )
 
 Signature = tuple[int, int, int]
+INTERRUPTED_MARK = "interrupted"  # in the run's folder: somebody stopped the run, so that no further step starts
 
 
 @dataclass(frozen=True)
@@ -58,16 +59,14 @@ class Attempt:
     declared: frozenset[str] = field(default_factory=frozenset)
 
 
-def run_step(
-    step: Step, folder: RunFolder, attempt: Attempt, execute: Callable[[StepParams], None] | None = None
-) -> StepResult:
+def run_step(step: Step, folder: RunFolder, attempt: Attempt, execute: Callable[[StepParams], None]) -> StepResult:
     """Run a step under its contract.
 
     Args:
         step: The step and its contract.
         folder: The run, whose plan (`run.json`) holds the parameters.
         attempt: Which attempt this is.
-        execute: Does the work; by default the step's own function is called here.
+        execute: Does the work: calls the step's function, or runs its command or container.
 
     Returns:
         The verdict, which is always a success: everything else raises.
@@ -85,6 +84,8 @@ def run_step(
     )
     draft = _draft(step, started, attempt)
     with _verdict_on_failure(folder, draft):
+        if (folder.path / INTERRUPTED_MARK).exists():
+            raise InterruptedStepError("not started: the run was interrupted")
         params = _params(step, folder)
         draft.params = params.model_dump(mode="json")
         draft.inputs = _check_inputs(step, folder)
@@ -97,10 +98,7 @@ def run_step(
             (folder.files / artifact.path).unlink(missing_ok=True)
         before = dict(_listing(folder.files))
         began = time.time()
-        if execute is None:
-            step.load()(folder.files, params)
-        else:
-            execute(params)
+        execute(params)
         _check_nothing_else(step, folder.files, before, attempt.declared)
         for record in draft.inputs:
             check_unchanged(folder.files, record, "its producer")

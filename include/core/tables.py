@@ -47,8 +47,9 @@ def check_table(path: Path, name: str, model: type[BaseModel] | None) -> int:
     """
     import duckdb
 
-    with duckdb.connect(config={"memory_limit": "512MB", "TimeZone": "UTC"}) as db:
+    with duckdb.connect(config={"memory_limit": "512MB"}) as db:
         try:
+            db.execute("SET TimeZone = 'UTC'")
             if path.suffix == ".csv":
                 columns = _header(path, name)
                 relation = _read_csv(path, columns)

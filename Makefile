@@ -1,0 +1,54 @@
+# Everything happens inside the checkout: .venv (dependencies), .airflow (Airflow's home), data (runs and results).
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+PY := .venv/bin/python
+
+.PHONY: help
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: setup
+setup:
+	@tools/setup
+
+.PHONY: setup-dev
+setup-dev:
+	@tools/setup dev
+
+.PHONY: run
+run: setup ## Set up, then run the energy pipeline for yesterday, down to its report
+	@./pipeline run energy
+
+.PHONY: test
+test: setup-dev ## Run all tests (in parallel; what is missing on this machine is skipped, and said)
+	@$(PY) -m pytest -n auto --dist loadgroup $(ARGS)
+
+.PHONY: lint
+lint: setup-dev ## ruff, mypy (strict), and the import rules
+	@.venv/bin/ruff check . && .venv/bin/ruff format --check . && .venv/bin/mypy
+
+.PHONY: ui
+ui: setup ## Airflow's own UI on 127.0.0.1, with a password
+	@tools/ui
+
+.PHONY: images
+images: ## Build the images of the steps (for the docker runtime)
+	@docker build -q -t groundtruth-energy:latest -f include/energy/Dockerfile . 
+
+.PHONY: bench
+bench: setup-dev ## Measure speed and memory; prints tables
+	@$(PY) -m tools.bench
+
+.PHONY: docs
+docs: setup-dev ## Generate the references in docs/reference (with CI=true: fail when they are stale)
+	@$(PY) -m tools.docs $(if $(CI),--check)
+
+.PHONY: lock
+lock: ## Lock the dependencies named in the *.in files anew (needs uv)
+	uv pip compile -q --python-version 3.11 --no-header --no-emit-index-url --no-emit-find-links requirements.in -o requirements.txt
+	uv pip compile -q --python-version 3.11 --no-header --no-emit-index-url --no-emit-find-links requirements-dev.in -o requirements-dev.txt
+	uv pip compile -q --python-version 3.11 --no-header --no-emit-index-url --no-emit-find-links -c requirements.txt include/energy/requirements.in -o include/energy/requirements.txt
+
+.PHONY: clean
+clean: ## Remove the set-up (keeps data/)
+	rm -rf .venv .airflow .mypy_cache .ruff_cache .pytest_cache

@@ -1,0 +1,1 @@
+"""The command line over Airflow: run, validate, list, report, doctor."""

@@ -1,0 +1,187 @@
+"""The commands and their options. Exit codes: 0 success, 1 a step failed, 2 usage, 130 interrupted."""
+
+from __future__ import annotations
+
+import json
+import sys
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from include.core.errors import BadInputError, GroundtruthError
+from include.core.pipeline import Pipeline
+
+USAGE, FAILED, INTERRUPTED = 2, 1, 130
+err = Console(stderr=True, highlight=False)
+app = typer.Typer(
+    help="Run and inspect pipelines whose green runs are proven.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def fail(message: object, code: int) -> typer.Exit:
+    """Print an error in words; raise what it returns."""
+    err.print(f"[bold red]error:[/] {_escape(str(message))}", soft_wrap=True)
+    return typer.Exit(code)
+
+
+@app.command()
+def run(  # noqa: PLR0913, PLR0917 - one argument for each option of the command
+    pipeline: Annotated[str, typer.Argument(help="Name of the pipeline (see `list`).")],
+    date: Annotated[
+        datetime | None,
+        typer.Option(
+            formats=["%Y-%m-%d"], help="The day to run: 00:00 to 24:00 in --timezone, else UTC. Default: yesterday."
+        ),
+    ] = None,
+    start: Annotated[str | None, typer.Option(help="Start of the interval, inclusive (ISO 8601).")] = None,
+    end: Annotated[str | None, typer.Option(help="End of the interval, exclusive (ISO 8601).")] = None,
+    csv: Annotated[
+        list[Path] | None, typer.Option(help="Your own meter file (.csv or .csv.gz); give it again for more files.")
+    ] = None,
+    columns: Annotated[
+        str | None,
+        typer.Option(
+            help="What your columns mean: timestamp=…,household_id=…|@NAME,power_kw=…|power_mw=…|energy_kwh=…"
+        ),
+    ] = None,
+    timezone: Annotated[
+        str | None, typer.Option(help="Zone of stamps without one: Europe/Berlin, or a fixed offset such as +10:00.")
+    ] = None,
+    stamp: Annotated[
+        str | None, typer.Option(help="Stamps mark the `start` (default) or the `end` of their interval.")
+    ] = None,
+    runtime: Annotated[
+        str | None, typer.Option(help="Where steps run: local or docker. Default: GROUNDTRUTH_RUNTIME.")
+    ] = None,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="NAME=VALUE", help="Any other parameter; see the DAG reference."),
+    ] = None,
+    json_: Annotated[
+        bool, typer.Option("--json", help="Print the report's JSON, and nothing else, on stdout.")
+    ] = False,
+) -> None:
+    """Run a pipeline under Airflow, show its progress, and end with its report.
+
+    Progress goes to stderr. The last line on stdout is `report: PATH`.
+    """
+    from include.cli.interval import interval_params
+    from include.cli.run import Request, run_pipeline
+
+    found = _find(pipeline)
+    params: dict[str, Any] = dict(_assignment(text) for text in set_ or [])
+    options = {"columns": columns, "timezone": timezone, "stamp": stamp}
+    params |= {name: value for name, value in options.items() if value is not None}
+    if csv:
+        params["csv"] = [str(path.resolve()) for path in csv]
+    if runtime not in (None, "local", "docker"):
+        raise fail(f"--runtime: {runtime} is neither local nor docker", USAGE)
+    missing = [str(path) for path in csv or [] if not path.is_file()]
+    if missing:
+        raise fail(f"--csv: no such file: {', '.join(missing)}", USAGE)
+    try:
+        params |= interval_params(date, start, end, params.get("timezone"), has_files=bool(csv))
+        params = found.check_params(params)
+    except BadInputError as error:
+        raise fail(error, USAGE) from None
+    code = run_pipeline(Request(found, params, runtime), as_json=json_, console=err)
+    raise typer.Exit(code)
+
+
+@app.command()
+def validate(files: Annotated[list[Path], typer.Argument(help="Pipeline definitions (JSON).")]) -> None:
+    """Check pipeline definitions; print every fault with its JSON path."""
+    from include.core.definition import DefinitionError, load_definition
+    from include.registry import KNOWN_STEPS
+
+    faulty = 0
+    for file in files:
+        try:
+            definition = load_definition(file, KNOWN_STEPS)
+            order = " → ".join(container.id for container in definition.containers)
+            err.print(f"[green]✓[/] {file}: {_escape(definition.workflow_name)}: {_escape(order)}", soft_wrap=True)
+        except DefinitionError as error:
+            faulty += 1
+            err.print(f"[red]✗[/] {_escape(str(error))}", soft_wrap=True)
+    raise typer.Exit(FAILED if faulty else 0)
+
+
+@app.command("list")
+def list_() -> None:
+    """List the pipelines: schedule, steps, last run."""
+    from include.cli.view import pipelines_table
+    from include.registry import load_pipelines
+
+    pipelines, errors = load_pipelines()
+    Console().print(pipelines_table(pipelines))
+    for error in errors:
+        err.print(f"[red]✗[/] {_escape(str(error))}", soft_wrap=True)
+    raise typer.Exit(FAILED if errors else 0)
+
+
+@app.command()
+def report(
+    run_name: Annotated[
+        str | None, typer.Argument(metavar="RUN", help="Name of a run, or its folder. Default: the latest.")
+    ] = None,
+    json_: Annotated[bool, typer.Option("--json", help="Print the report's JSON on stdout.")] = False,
+) -> None:
+    """Show the report of a run."""
+    from include.cli.view import find_report, show_report
+
+    try:
+        path = find_report(run_name)
+    except GroundtruthError as error:
+        raise fail(error, FAILED) from None
+    if json_:
+        sys.stdout.write(path.read_text())
+        return
+    show_report(json.loads(path.read_bytes()), Console())
+    sys.stdout.write(f"report: {path}\n")
+
+
+@app.command()
+def doctor() -> None:
+    """Say what this machine can and cannot do, and how to mend each."""
+    from include.cli.doctor import examine, table
+
+    checks = examine()
+    Console().print(table(checks))
+    raise typer.Exit(FAILED if any(check.status == "fault" for check in checks) else 0)
+
+
+def _find(name: str) -> Pipeline:
+    from include.registry import load_pipelines
+
+    pipelines, errors = load_pipelines()
+    for pipeline in pipelines:
+        if name in (pipeline.definition.pipeline, pipeline.definition.dag_id, pipeline.definition.workflow_name):
+            return pipeline
+    for error in errors:
+        err.print(f"[yellow]![/] {_escape(str(error))}", soft_wrap=True)
+    known = ", ".join(pipeline.definition.pipeline for pipeline in pipelines)
+    raise fail(f"no pipeline named {name}; there are: {known}", USAGE)
+
+
+def _assignment(text: str) -> tuple[str, Any]:
+    """`NAME=VALUE`, the value read as JSON where it is JSON (numbers, true, null, lists), else as text."""
+    name, equals, value = text.partition("=")
+    if not equals or not name.strip():
+        raise fail(f"--set: {text!r} must be NAME=VALUE", USAGE)
+    try:
+        return name.strip(), json.loads(value)
+    except ValueError:
+        return name.strip(), value
+
+
+def _escape(text: str) -> str:
+    from rich.markup import escape
+
+    return escape(text)

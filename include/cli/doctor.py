@@ -1,0 +1,118 @@
+"""What this machine can and cannot do, and how to mend each."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+import shutil
+import sys
+from dataclasses import dataclass
+from typing import Literal
+
+from rich import box
+from rich.markup import escape
+from rich.table import Table
+
+from include.core.settings import ROOT, get_settings
+from include.registry import load_pipelines
+
+GIB = 1024**3
+NEEDED_DISK_GIB = 2
+Status = Literal["ok", "missing", "fault"]
+MARKS = {"ok": "[green]✓[/]", "missing": "[yellow]–[/]", "fault": "[red]✗[/]"}
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing that was looked at.
+
+    Args:
+        what: Its name.
+        status: `ok`; `missing` for what only some runs need; `fault` for what every run needs.
+        found: What is there.
+        mend: How to mend it, empty when it is ok.
+    """
+
+    what: str
+    status: Status
+    found: str
+    mend: str = ""
+
+
+def examine() -> list[Check]:
+    """Look at everything that runs need; the essentials first."""
+    return [_python(), _airflow(), _disk(), _data_folder(), _definitions(), *_docker(), _credentials()]
+
+
+def table(checks: list[Check]) -> Table:
+    """The checks for a terminal."""
+    shown = Table(box=box.SIMPLE_HEAD)
+    for column in ("", "what", "found", "how to mend it"):
+        shown.add_column(column, overflow="fold")
+    for check in checks:
+        shown.add_row(MARKS[check.status], check.what, escape(check.found), escape(check.mend))
+    return shown
+
+
+def _python() -> Check:
+    good = (3, 11) <= sys.version_info[:2] < (3, 13)
+    return Check(
+        "Python", "ok" if good else "fault", platform.python_version(), "" if good else "use Python 3.11 or 3.12"
+    )
+
+
+def _airflow() -> Check:
+    ready = (ROOT / ".airflow" / "template.db").exists()
+    version = importlib.metadata.version("apache-airflow")
+    return Check("Airflow", "ok" if ready else "fault", version, "" if ready else "make setup")
+
+
+def _disk() -> Check:
+    folder = get_settings().data_dir
+    existing = next(path for path in (folder, *folder.parents) if path.exists())
+    free = shutil.disk_usage(existing).free / GIB
+    enough = free >= NEEDED_DISK_GIB
+    mend = "" if enough else f"free at least {NEEDED_DISK_GIB} GiB; old runs lie in {folder / 'runs'}"
+    return Check("disk", "ok" if enough else "fault", f"{free:.1f} GiB free for {folder}", mend)
+
+
+def _data_folder() -> Check:
+    folder = get_settings().data_dir
+    existing = next(path for path in (folder, *folder.parents) if path.exists())
+    good = os.access(existing, os.W_OK)
+    mend = "" if good else f"make it writable for {os.geteuid()}, or set GROUNDTRUTH_DATA_DIR"
+    return Check("data folder", "ok" if good else "fault", str(folder) + ("" if good else " (not writable)"), mend)
+
+
+def _definitions() -> Check:
+    pipelines, errors = load_pipelines()
+    found = f"{len(pipelines)} good" + (f", {len(errors)} faulty" if errors else "")
+    mend = "./pipeline validate " + " ".join(str(error.file) for error in errors) if errors else ""
+    return Check("pipeline definitions", "fault" if errors else "ok", found, mend)
+
+
+def _docker() -> list[Check]:
+    import docker
+    from docker.errors import DockerException, ImageNotFound
+
+    needed: Status = "fault" if get_settings().runtime == "docker" else "missing"
+    image = get_settings().energy_image
+    try:
+        client = docker.from_env(timeout=5)
+        version = client.version()["Version"]
+    except DockerException as error:
+        denied = "Permission denied" in str(error)
+        mend = "add yourself to the group `docker`" if denied else "start Docker; only --runtime docker needs it"
+        return [Check("Docker engine", needed, "no permission" if denied else "none answers", mend)]
+    try:
+        found = Check("image of the energy steps", "ok", str(client.images.get(image).short_id))
+    except ImageNotFound:
+        found = Check("image of the energy steps", needed, f"{image} is not there", "make images")
+    finally:
+        client.close()
+    return [Check("Docker engine", "ok", version), found]
+
+
+def _credentials() -> Check:
+    return Check("credentials", "ok", "none needed: the energy pipeline reads files, or makes its own data")

@@ -1,0 +1,54 @@
+"""The data interval that somebody asks for on the command line."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta, tzinfo
+
+from include.core.errors import BadInputError
+from include.energy.schemas import parse_zone
+
+
+def interval_params(
+    date: datetime | None, start: str | None, end: str | None, zone: str | None, *, has_files: bool
+) -> dict[str, str]:
+    """The params `start` and `end` (UTC), or none of them where people's own files set the window.
+
+    Args:
+        date: A day, from its 00:00 to the next day's 00:00.
+        start: Start of the interval, ISO 8601; without an offset it is in `zone`.
+        end: End of the interval, likewise.
+        zone: IANA zone or fixed offset; default UTC.
+        has_files: Whether people's files are given; without them the default is yesterday.
+
+    Raises:
+        BadInputError: The options contradict each other or cannot be read.
+    """
+    if date is not None and (start or end):
+        raise BadInputError("--date is a whole day; give either --date or --start and --end")
+    if bool(start) != bool(end):
+        raise BadInputError("--start and --end go together: give both or neither")
+    try:
+        where = parse_zone(zone) if zone else UTC
+    except ValueError as error:
+        raise BadInputError(str(error)) from error
+    if start and end:
+        return {"start": _instant("--start", start, where), "end": _instant("--end", end, where)}
+    if date is None and has_files:
+        return {}
+    day = date.date() if date else datetime.now(where).date() - timedelta(days=1)
+    first = datetime(day.year, day.month, day.day, tzinfo=where)
+    following = day + timedelta(days=1)
+    last = datetime(following.year, following.month, following.day, tzinfo=where)
+    return {"start": _utc(first), "end": _utc(last)}
+
+
+def _instant(option: str, text: str, zone: tzinfo) -> str:
+    try:
+        instant = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise BadInputError(f"{option}: {text!r} is no ISO 8601 time (2026-01-31 or 2026-01-31T06:00)") from error
+    return _utc(instant if instant.tzinfo else instant.replace(tzinfo=zone))
+
+
+def _utc(instant: datetime) -> str:
+    return instant.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -1,0 +1,78 @@
+"""Runs a pipeline for a person: progress as it happens, a summary at the end, the report always."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from include.cli.child import run_airflow
+from include.cli.progress import Progress
+from include.cli.view import show_report
+from include.core.errors import SetupError
+from include.core.pipeline import Pipeline
+from include.core.runs import RunFolder
+from include.core.settings import get_settings
+
+INTERRUPTED_CODE = 130
+
+
+@dataclass(frozen=True)
+class Request:
+    """What somebody asked for; the params are checked already."""
+
+    pipeline: Pipeline
+    params: dict[str, Any]
+    runtime: str | None = None
+
+
+def run_pipeline(request: Request, *, as_json: bool, console: Console) -> int:
+    """Run a pipeline under Airflow to its report.
+
+    Args:
+        request: What to run.
+        as_json: Print the report's JSON on stdout and nothing else; otherwise its path is the last line.
+        console: Where progress goes.
+
+    Returns:
+        The exit code: 0 success, 1 a step failed, 130 interrupted.
+    """
+    settings = get_settings()
+    dag_id = request.pipeline.definition.dag_id
+    name = f"cli__{datetime.now(UTC):%Y-%m-%dT%H%M%S.%fZ}"
+    folder = RunFolder.of(settings.data_dir.resolve(), dag_id, name)
+    progress = Progress(request.pipeline, folder, console)
+    progress.begin(request.params)
+    try:
+        code, interrupted = run_airflow(
+            dag_id, request.params, folder.path, request.runtime or settings.runtime, progress.update
+        )
+    except SetupError as error:
+        console.print(f"[bold red]error:[/] {error}", soft_wrap=True)
+        return 1
+    progress.update()
+    path = _report_of(folder, interrupted=interrupted)
+    report = json.loads(path.read_bytes())
+    show_report(report, console)
+    console.print(f"[dim]html:   {path.with_suffix('.html')}[/]", soft_wrap=True)
+    console.print(f"[dim]log:    {folder.path / 'airflow.log'}[/]", soft_wrap=True)
+    sys.stdout.write(path.read_text() if as_json else f"report: {path}\n")
+    if interrupted:
+        return INTERRUPTED_CODE
+    return 0 if code == 0 and report["overall_status"] == "success" else 1
+
+
+def _report_of(folder: RunFolder, *, interrupted: bool) -> Path:
+    """The report that Airflow wrote; where it could not, we write it from the run's folder."""
+    written = sorted(folder.path.glob("pipeline_report_*.json"))
+    if written:
+        return written[-1]
+    from include.reporting.report import build_report, write_report
+
+    report = build_report(folder, now=datetime.now(UTC), interrupted=interrupted)
+    return write_report(folder, report)[0]

@@ -1,0 +1,101 @@
+"""Pipelines and reports as tables for a terminal."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from rich import box
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from include.core.errors import BadInputError
+from include.core.pipeline import Pipeline
+from include.core.settings import get_settings
+
+MARKS = {"success": "[green]✓ success[/]", "failed": "[red]✗ failed[/]", "skipped": "[yellow]– skipped[/]"}
+
+
+def find_report(run_name: str | None) -> Path:
+    """The newest report of a run, or of all runs.
+
+    Args:
+        run_name: A run's name, or its folder; None for the latest.
+
+    Raises:
+        BadInputError: There is none.
+    """
+    runs = get_settings().data_dir / "runs"
+    given = Path(run_name) if run_name else None
+    if given is not None and given.is_dir():
+        found = list(given.glob("pipeline_report_*.json"))
+    else:
+        found = list(runs.glob(f"*/{run_name or '*'}/pipeline_report_*.json"))
+    if not found:
+        what = f"of a run named {run_name}" if run_name else "yet; begin with ./pipeline run energy"
+        raise BadInputError(f"there is no report {what} (looked in {runs})")
+    return max(found, key=lambda path: path.stat().st_mtime)
+
+
+def show_report(report: dict[str, Any], console: Console) -> None:
+    """Print the summary of a report: steps, key figures, the failure point."""
+    table = Table(box=box.SIMPLE_HEAD, title=None)
+    table.add_column("step")
+    table.add_column("status")
+    table.add_column("seconds", justify="right")
+    for step in report["steps"]:
+        seconds = step["duration_seconds"]
+        name = f"{step['step_number']}. {step['name']}"
+        shown = f"{seconds:.1f}" if seconds is not None else ""
+        table.add_row(escape(name), MARKS.get(step["status"], step["status"]), shown)
+    table.add_section()
+    table.add_row("[bold]run[/]", MARKS[report["overall_status"]], f"{report['total_duration_seconds']:.1f}")
+    console.print(table)
+    figures = _figures(report)
+    if figures:
+        grid = Table.grid(padding=(0, 2))
+        for name, value in figures.items():
+            grid.add_row(f"  {name.replace('_', ' ')}", escape(_shown(value)))
+        console.print(grid)
+        console.print()
+    for finding in report.get("findings", []):
+        console.print(f"[yellow]![/] {escape(finding['message'])}", soft_wrap=True)
+    failure = report.get("failure_point")
+    if failure:
+        console.print(
+            f"[bold red]failed:[/] {escape(str(failure['task']))}: {escape(failure['message'])}", soft_wrap=True
+        )
+        if failure.get("hint"):
+            console.print(f"        {escape(failure['hint'])}", soft_wrap=True)
+
+
+def _figures(report: dict[str, Any]) -> dict[str, Any]:
+    figures: dict[str, Any] = {}
+    for step in report["steps"]:
+        figures |= {k: v for k, v in (step["output_summary"] or {}).items() if isinstance(v, (int, float, str))}
+    return figures
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return str(value)
+    return f"{value:,}" if isinstance(value, int) else f"{value:,.3f}".rstrip("0").rstrip(".")
+
+
+def pipelines_table(pipelines: list[Pipeline]) -> Table:
+    """The pipelines of this deployment and the latest run of each."""
+    table = Table(box=box.SIMPLE_HEAD)
+    for column in ("pipeline", "schedule", "steps", "latest run"):
+        table.add_column(column)
+    for pipeline in pipelines:
+        definition = pipeline.definition
+        folder = get_settings().data_dir / "runs" / definition.dag_id
+        latest = max(folder.glob("*/run.json"), key=lambda path: path.stat().st_mtime, default=None)
+        table.add_row(
+            escape(definition.pipeline),
+            definition.schedule or "on request",
+            escape(" → ".join(container.id for container in definition.containers)),
+            escape(latest.parent.name) if latest else "none yet",
+        )
+    return table

@@ -1,0 +1,134 @@
+"""A pipeline: a definition, with the contract of each of its steps."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property, partial
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+from pydantic.fields import FieldInfo
+
+from include.core.contracts import Artifact, Records, Step, StepParams, Window
+from include.core.definition import Container, Definition, RecordFiles
+from include.core.errors import BadInputError
+from include.core.runner import explain
+from include.core.tables import check_table
+
+
+class SourcesParams(Window):
+    """Parameters of a step that we did not write: the interval, and the files that were handed in."""
+
+
+@dataclass(frozen=True)
+class PipelineStep:
+    """A step as a pipeline uses it: its contract, and how the definition runs it."""
+
+    step: Step
+    container: Container
+
+    @property
+    def runs_command(self) -> bool:
+        """Whether a command of the definition runs instead of our own function."""
+        return self.container.command is not None
+
+
+@dataclass(frozen=True)
+class Pipeline:
+    """A definition whose steps are bound to their contracts.
+
+    Args:
+        definition: What the JSON file says.
+        known: The contracts of our own steps, by id.
+    """
+
+    definition: Definition
+    known: Mapping[str, Step]
+
+    @cached_property
+    def steps(self) -> tuple[PipelineStep, ...]:
+        """The steps in an order that respects their dependencies."""
+        return tuple(
+            PipelineStep(self.known.get(container.id) or foreign_step(container), container)
+            for container in self.definition.containers
+        )
+
+    @cached_property
+    def declared(self) -> frozenset[str]:
+        """Every file that any step may write."""
+        return frozenset(artifact.path for each in self.steps for artifact in each.step.writes)
+
+    @cached_property
+    def params(self) -> dict[str, FieldInfo]:
+        """The run's parameters: the union of what its steps take, in their order."""
+        fields: dict[str, FieldInfo] = {}
+        for each in self.steps:
+            for name, field in each.step.params.model_fields.items():
+                fields.setdefault(name, field)
+        return fields
+
+    @property
+    def takes_files(self) -> bool:
+        """Whether a run may be handed people's files."""
+        return "csv" in self.params or bool(self.definition.sources)
+
+    def check_params(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """Check a run's parameters before anything runs.
+
+        Args:
+            given: Values by name; those that are left out take their defaults.
+
+        Returns:
+            Every parameter of the pipeline, as JSON-able values.
+
+        Raises:
+            BadInputError: Names every unknown parameter and every impossible value at once.
+        """
+        allowed = {*self.params, *(["csv"] if self.takes_files else [])}
+        faults = [_unknown(name, allowed) for name in given if name not in allowed]
+        values: dict[str, Any] = {"csv": list(given.get("csv") or [])} if self.takes_files else {}
+        models: dict[type[StepParams], None] = dict.fromkeys(each.step.params for each in self.steps)
+        for model in models:
+            try:
+                checked = model.model_validate({k: v for k, v in given.items() if k in model.model_fields})
+                values.update(checked.model_dump(mode="json"))
+            except ValidationError as error:
+                faults += [text for text in explain(error).split("; ") if text not in faults]
+        missing = [
+            name for name in self.definition.sources if name not in {Path(p).name for p in values.get("csv", [])}
+        ]
+        faults += [f"csv: the pipeline needs a file named {name}" for name in missing]
+        if faults:
+            raise BadInputError("; ".join(faults))
+        return values
+
+
+def _unknown(name: str, known: set[str]) -> str:
+    close = difflib.get_close_matches(name, sorted(known), n=1)
+    hint = f"did you mean {close[0]}?" if close else f"known: {', '.join(sorted(known))}"
+    return f"{name}: no such parameter; {hint}"
+
+
+def foreign_step(container: Container) -> Step:
+    """The contract of a container that we did not build: what its definition declares."""
+    rejected = container.records.rejected if container.records else None
+    return Step(
+        id=container.id,
+        title=container.name,
+        description=container.description or f"Writes {', '.join(container.outputs)}",
+        version="1",
+        params=SourcesParams,
+        function="",
+        reads=tuple(Artifact(path) for path in container.inputs),
+        writes=tuple(Artifact(path, may_be_empty=path == rejected) for path in container.outputs),
+        records=partial(_count, container.records) if container.records else None,
+    )
+
+
+def _count(names: RecordFiles, files: Path) -> Records:
+    read, accepted = (check_table(files / name, name, None) for name in (names.read, names.accepted))
+    rejected = check_table(files / names.rejected, names.rejected, None) if names.rejected else 0
+    return Records(read, accepted, rejected, 0, {"rejected by the step": rejected} if rejected else {})

@@ -1,0 +1,93 @@
+"""Prepares a run: its folder, its plan (`run.json`), and people's files staged into it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from include.core.contracts import Window
+from include.core.errors import SetupError
+from include.core.pipeline import Pipeline
+from include.core.runs import FileRecord, Run, RunFolder, StepInfo, write_json
+from include.core.staging import stage, staged_names
+
+
+def prepare_run(
+    pipeline: Pipeline,
+    folder: RunFolder,
+    given: Mapping[str, Any],
+    *,
+    run_id: str,
+    runtime: str,
+    interval: tuple[datetime, datetime] | None,
+    allowed_inputs: tuple[Path, ...],
+    owner: int | None = None,
+) -> Run:
+    """Check the parameters, stage people's files, and write the plan that every step works to.
+
+    Args:
+        pipeline: What is to run.
+        folder: Where; what an earlier attempt left there stays.
+        given: Parameters by name, as somebody gave them.
+        run_id: Airflow's name of the run.
+        runtime: `local` or `docker`.
+        interval: The run's data interval, used where neither `start` and `end` nor files are given.
+        allowed_inputs: Folders below which people's files may lie.
+        owner: User id that owns `files/` (containers write there as this user).
+
+    Returns:
+        The plan, also written to `run.json`.
+
+    Raises:
+        BadInputError: A parameter is unknown or impossible, or a file cannot be used.
+        SetupError: The folder cannot be written.
+    """
+    params = pipeline.check_params(given)
+    if not params.get("csv") and params.get("start") is None and interval is not None:
+        params["start"], params["end"] = (instant.astimezone(UTC).isoformat() for instant in interval)
+        params = pipeline.check_params(params)
+    try:
+        folder.files.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SetupError(f"{folder.files}: cannot be created: {error.strerror}") from error
+    sources: list[FileRecord] = []
+    if params.get("csv"):
+        sources = stage(params["csv"], folder.files, allowed_inputs)
+        params["csv"] = staged_names(params["csv"])
+    if owner is not None:
+        give_to(folder.files, owner)
+    window = Window.model_validate({"start": params.get("start"), "end": params.get("end")})
+    definition = pipeline.definition
+    run = Run(
+        pipeline=definition.workflow_name,
+        dag_id=definition.dag_id,
+        run_id=run_id,
+        runtime=runtime,
+        created_at=datetime.now(UTC),
+        interval_start=window.start,
+        interval_end=window.end,
+        params=params,
+        steps=[StepInfo(id=s.step.id, title=s.step.title, description=s.step.description) for s in pipeline.steps],
+        sources=sources,
+    )
+    write_json(folder.path / "run.json", run)
+    return run
+
+
+def give_to(files: Path, owner: int) -> None:
+    """Let containers that run as `owner` write to a run's `files/`; what was staged stays read-only to them.
+
+    Raises:
+        SetupError: This process may not hand the folder over.
+    """
+    if files.stat().st_uid == owner:
+        return
+    try:
+        os.chown(files, owner, -1)
+    except PermissionError as error:
+        raise SetupError(
+            f"{files}: cannot be handed to user {owner} that containers run as; set GROUNDTRUTH_STEP_UID to yours"
+        ) from error

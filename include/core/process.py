@@ -1,0 +1,75 @@
+"""Runs a definition's command on this machine, under the same file contract as in a container."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from include.core.contracts import StepParams
+from include.core.errors import BY_EXIT_CODE, GroundtruthError
+
+STOP_SECONDS = 10
+
+
+def run_command(command: Sequence[str], files: Path, params: StepParams, log: Callable[[str], None]) -> None:
+    """Run a command with `DATA_DIR` and `STEP_PARAMS` set, streaming its output line by line.
+
+    Args:
+        command: Program and arguments.
+        files: The run's `files/` folder, also the working directory.
+        params: What the step takes; given as JSON.
+        log: Receives each line of its output.
+
+    Raises:
+        GroundtruthError: It ended with another exit code than 0; carries its last line.
+    """
+    environment = os.environ | step_environment(str(files), params)
+    process = subprocess.Popen(  # noqa: S603 - what the definition says is what shall run
+        command,
+        cwd=files,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+        start_new_session=True,
+    )
+    last = ""
+    try:
+        for line in process.stdout or ():
+            log(line.rstrip("\n"))
+            last = line.strip() or last
+        code = process.wait()
+    finally:
+        _stop(process)
+    if code:
+        raise exit_error(code, last)
+
+
+def step_environment(files: str, params: StepParams) -> dict[str, str]:
+    """What every step finds in its environment."""
+    return {"DATA_DIR": files, "STEP_PARAMS": json.dumps(params.model_dump(mode="json"))}
+
+
+def exit_error(code: int, last_line: str) -> GroundtruthError:
+    """The error that an exit code and the last line of a log stand for."""
+    kind = BY_EXIT_CODE.get(code, GroundtruthError)
+    if last_line.startswith("error: "):
+        return kind(last_line.removeprefix("error: "))
+    said = f"; its last line: {last_line[:300]}" if last_line else "; it printed nothing"
+    return GroundtruthError(f"ended with exit code {code}{said}")
+
+
+def _stop(process: subprocess.Popen[str]) -> None:
+    if process.poll() is not None:
+        return
+    os.killpg(process.pid, signal.SIGTERM)
+    try:
+        process.wait(STOP_SECONDS)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()

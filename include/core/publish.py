@@ -1,0 +1,127 @@
+"""Promotes a run's results to where others read them: all of them at once, never half."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import re
+import shutil
+import tempfile
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from include.core.errors import ContractError, SetupError
+from include.core.pipeline import Pipeline
+from include.core.runner import verify
+from include.core.runs import Run, RunFolder
+
+_RENAME_EXCHANGE = 2
+_AT_FDCWD = -100
+
+
+@dataclass(frozen=True)
+class Published:
+    """What was promoted, where, and the key figures of the run."""
+
+    path: Path
+    key: str
+    figures: dict[str, Any]
+
+
+def publish_run(folder: RunFolder, pipeline: Pipeline, data_dir: Path) -> Published | None:
+    """Verify every artifact of a run and promote what the definition publishes.
+
+    Args:
+        folder: The run.
+        pipeline: What ran.
+        data_dir: Results go to `published/<pipeline>/<key>/` below it.
+
+    Returns:
+        What was published, or None where the definition publishes nothing.
+
+    Raises:
+        ContractError: A step has no accepted result, or an artifact is no longer as it was accepted.
+        SetupError: The folder cannot be written.
+    """
+    run = folder.run()
+    if run is None:
+        raise ContractError("run.json", "must be written before publishing", "no such file")
+    figures: dict[str, Any] = {}
+    for each in pipeline.steps:
+        result = folder.result(each.step.id)
+        if result is None or result.status != "success":
+            raise ContractError(each.step.id, "must have succeeded before its run is published", "no accepted result")
+        figures |= {name: value for name, value in result.summary.items() if not isinstance(value, (list, dict))}
+    verify(folder)
+    names = pipeline.definition.publish
+    if not names:
+        return None
+    key = publishing_key(run, figures)
+    target = data_dir / "published" / pipeline.definition.pipeline / key
+    replace_folder(target, [folder.files / name for name in names])
+    return Published(target, key, figures)
+
+
+def publishing_key(run: Run, figures: dict[str, Any]) -> str:
+    """`<date>` for a whole day, `<start>_<end>` for another interval, below `<source>/` for people's own files.
+
+    Args:
+        run: Its plan.
+        figures: Where the plan has no interval, `data_start` and `data_end` of the data itself (ISO 8601).
+    """
+    start = run.interval_start or _instant(figures.get("data_start"))
+    end = run.interval_end or _instant(figures.get("data_end"))
+    if start is None or end is None:
+        raise ContractError("run.json", "must state the interval that the results are published under", "none")
+    whole_day = end - start == timedelta(days=1) and start.time() == datetime.min.time()
+    if not run.sources:
+        return f"{start:%Y-%m-%d}" if whole_day else f"{_stamp(start)}_{_stamp(end)}"
+    first = Path(run.sources[0].path).name.removesuffix(".gz").removesuffix(".csv")
+    more = f"+{len(run.sources) - 1}" if len(run.sources) > 1 else ""
+    return f"{re.sub(r'[^A-Za-z0-9._-]', '-', first)}{more}/{_stamp(start)}_{_stamp(end)}"
+
+
+def replace_folder(target: Path, sources: list[Path]) -> None:
+    """Put copies of some files into a folder so that a reader finds the old ones or the new ones, never a mixture.
+
+    Raises:
+        SetupError: The folder cannot be written, or the disk is full.
+    """
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        fresh = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}."))
+        try:
+            fresh.chmod(0o755)
+            for source in sources:
+                shutil.copyfile(source, fresh / source.name)
+            if target.exists():
+                _exchange(fresh, target)
+            else:
+                fresh.rename(target)
+        finally:
+            shutil.rmtree(fresh, ignore_errors=True)
+    except OSError as error:
+        raise SetupError(f"{target}: cannot be published: {error.strerror or error}") from error
+
+
+def _exchange(one: Path, other: Path) -> None:
+    """Swap two folders in one system call (Linux); elsewhere in two renames."""
+    renameat2 = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
+    if renameat2 is not None:
+        code = renameat2(_AT_FDCWD, os.fsencode(one), _AT_FDCWD, os.fsencode(other), _RENAME_EXCHANGE)
+        if code == 0:
+            return
+    aside = one.with_name(f"{one.name}.old")
+    other.rename(aside)
+    one.rename(other)
+    aside.rename(one)
+
+
+def _instant(text: Any) -> datetime | None:
+    return datetime.fromisoformat(text) if isinstance(text, str) else None
+
+
+def _stamp(instant: datetime) -> str:
+    return f"{instant:%Y-%m-%d}" if instant.time() == datetime.min.time() else f"{instant:%Y-%m-%dT%H%M}"

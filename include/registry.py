@@ -1,0 +1,24 @@
+"""All pipelines of this deployment: every definition, bound to the contracts of our own steps."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from include.core.contracts import Step
+from include.core.definition import DefinitionError, load_definitions
+from include.core.pipeline import Pipeline
+from include.core.settings import get_settings
+from include.energy.steps import ENERGY_STEPS
+
+KNOWN_STEPS: Mapping[str, Step] = {**ENERGY_STEPS}
+
+
+def load_pipelines(folder: Path | None = None) -> tuple[list[Pipeline], list[DefinitionError]]:
+    """Every pipeline whose definition is valid, and the faults of the others.
+
+    Args:
+        folder: Where the definitions lie; default `GROUNDTRUTH_DEFINITIONS_DIR`.
+    """
+    definitions, errors = load_definitions(folder or get_settings().definitions_dir, KNOWN_STEPS)
+    return [Pipeline(definition, KNOWN_STEPS) for definition in definitions], errors

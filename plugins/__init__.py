@@ -1,0 +1,1 @@
+"""What Airflow loads: step operators, pipeline reports."""

@@ -1,0 +1,1 @@
+"""The pipeline report as an operator that any DAG can end with."""

@@ -1,0 +1,110 @@
+"""What a task knows of its run: the run folder, and which attempt of the step it is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk import RetryPolicy
+from airflow.sdk.definitions.retry_policy import RetryDecision
+from airflow.sdk.exceptions import AirflowTaskTimeout
+
+from include.core.errors import GroundtruthError, StepTimeoutError, TransientError
+from include.core.pipeline import Pipeline, PipelineStep
+from include.core.runner import Attempt
+from include.core.runs import RunFolder, StepResult
+from include.core.settings import get_settings
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+RETRIES = 3
+
+
+class StepRetryPolicy(RetryPolicy):
+    """Transient faults are tried again after 2, 4 and 8 s; whatever has a cause that stays fails at once.
+
+    A worker that dies raises nothing, so Airflow's own `retries` give its task another attempt.
+    """
+
+    def evaluate(
+        self, exception: BaseException, try_number: int, max_tries: int, context: Context | None = None
+    ) -> RetryDecision:
+        """Decide by the kind of the exception alone."""
+        if isinstance(exception, TransientError):
+            tries_before = max(0, try_number - 1 - (max_tries - RETRIES))
+            return RetryDecision.retry(timedelta(seconds=2 ** (1 + tries_before)), str(exception))
+        return RetryDecision.fail(str(exception))
+
+    def serialize(self) -> dict[str, Any]:
+        """Nothing to keep: the policy has no settings."""
+        return {}
+
+    @classmethod
+    def deserialize(cls, data: dict[str, Any]) -> StepRetryPolicy:
+        """The one policy."""
+        return cls()
+
+
+def folder_of(context: Mapping[str, Any]) -> RunFolder:
+    """The run folder of the run that a task belongs to."""
+    settings = get_settings()
+    if settings.run_folder is not None:
+        return RunFolder(settings.run_folder)
+    run = context["dag_run"]
+    return RunFolder.of(settings.data_dir, run.dag_id, run.run_id)
+
+
+def attempt_of(context: Mapping[str, Any], pipeline: Pipeline, each: PipelineStep, image: str | None) -> Attempt:
+    """Which attempt of a step a task instance is.
+
+    Airflow raises `max_tries` by the tries so far whenever a user clears the task, so what exceeds the task's own
+    retries tells one clear generation from the next.
+    """
+    task_instance = context["ti"]
+    command = each.container.command
+    return Attempt(
+        number=task_instance.try_number,
+        generation=task_instance.max_tries - RETRIES,
+        runtime="docker" if image else "local",
+        command=" ".join(command) if command else each.step.function,
+        image=image,
+        log_url=log_url_of(context),
+        declared=pipeline.declared,
+    )
+
+
+def log_url_of(context: Mapping[str, Any]) -> str | None:
+    """Where a task's log can be read: the UI's page, or the log file that the command line keeps."""
+    if get_settings().run_folder is not None:
+        return "airflow.log"
+    return getattr(context["ti"], "log_url", None)
+
+
+@contextmanager
+def plain_errors(log: Any) -> Iterator[None]:
+    """Log a fault that a sentence explains as that sentence; Airflow's own traceback stays for real bugs."""
+    try:
+        yield
+    except GroundtruthError as error:
+        log.error("%s", error)  # noqa: TRY400 - the sentence is enough
+        raise error.with_traceback(None) from None
+
+
+@contextmanager
+def within_deadline(seconds: float) -> Iterator[None]:
+    """Say in words that a step's deadline passed (Airflow's `execution_timeout` interrupts it)."""
+    try:
+        yield
+    except AirflowTaskTimeout as error:
+        raise StepTimeoutError(
+            f"took longer than its limit of {seconds:g} s (timeout_seconds) and was stopped"
+        ) from error
+
+
+def small(result: StepResult) -> dict[str, Any]:
+    """What goes through XCom: the verdict and the key figures, never data."""
+    figures = {name: value for name, value in result.summary.items() if not isinstance(value, (list, dict))}
+    return {"status": result.status, "reused": result.reused, "seconds": result.duration_seconds, **figures}

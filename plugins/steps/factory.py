@@ -1,0 +1,106 @@
+"""Makes a DAG of a pipeline: prepare → its steps, by their dependencies → publish, and the report as teardown."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from airflow.sdk import DAG, Asset, BaseOperator, CronDataIntervalTimetable, Param
+from pydantic import TypeAdapter
+from pydantic.fields import FieldInfo
+
+from include.core.pipeline import Pipeline, PipelineStep
+from include.core.settings import get_settings
+from plugins.reports.operator import PipelineReportOperator
+from plugins.steps.operators import LocalStepOperator, PrepareOperator, PublishOperator
+
+SLACK = timedelta(minutes=10)
+
+
+def build_dag(pipeline: Pipeline, *, doc_md: str | None = None, runtime: str | None = None) -> DAG:
+    """Wire a pipeline into a DAG.
+
+    The shape, task ids, params and artifacts are the same in every runtime.
+
+    Args:
+        pipeline: What to run.
+        doc_md: The DAG's manual; by default what its definition says of it.
+        runtime: `local` or `docker`; default `GROUNDTRUTH_RUNTIME`.
+    """
+    definition = pipeline.definition
+    runtime = runtime or get_settings().runtime
+    longest = sum(each.container.timeout_seconds for each in pipeline.steps)
+    schedule = definition.schedule and CronDataIntervalTimetable(definition.schedule, timezone="UTC")
+    dag = DAG(
+        definition.dag_id,
+        description=definition.description,
+        doc_md=doc_md or _manual(pipeline),
+        schedule=schedule or None,
+        start_date=datetime(2024, 1, 1, tzinfo=UTC),
+        catchup=False,
+        max_active_runs=4,
+        dagrun_timeout=timedelta(seconds=longest) + SLACK,
+        tags=[definition.pipeline, "groundtruth"],
+        default_args={"owner": "groundtruth"},
+        params={name: _param(name, field) for name, field in _form(pipeline).items()},
+        render_template_as_native_obj=False,
+    )
+    with dag:
+        prepare = PrepareOperator(task_id="prepare", pipeline=pipeline, runtime=runtime)
+        tasks = {each.step.id: _task(pipeline, each, runtime) for each in pipeline.steps}
+        asset = Asset(f"{definition.pipeline}_results") if definition.publish else None
+        publish = PublishOperator(task_id="publish", pipeline=pipeline, asset=asset)
+        report = PipelineReportOperator(task_id="report")
+        for each in pipeline.steps:
+            upstream = [tasks[name] for name in each.container.depends_on] or [prepare]
+            upstream >> tasks[each.step.id] >> publish
+        publish >> report.as_teardown(setups=prepare, on_failure_fail_dagrun=True)
+    return dag
+
+
+def _task(pipeline: Pipeline, each: PipelineStep, runtime: str) -> BaseOperator:
+    common: dict[str, Any] = {
+        "task_id": each.step.id,
+        "pipeline": pipeline,
+        "each": each,
+        "doc_md": each.step.description,
+        "execution_timeout": timedelta(seconds=each.container.timeout_seconds),
+    }
+    if runtime == "local":
+        return LocalStepOperator(**common)
+    from plugins.steps.containers import ContainerStepOperator
+
+    return ContainerStepOperator(image=each.container.image or get_settings().energy_image, **common)
+
+
+def _form(pipeline: Pipeline) -> dict[str, FieldInfo]:
+    fields = dict(pipeline.params)
+    if pipeline.takes_files and "csv" not in fields:
+        fields["csv"] = FieldInfo(annotation=tuple[str, ...], default=(), description="Files for this run.")
+    return fields
+
+
+def _param(name: str, field: FieldInfo) -> Param:
+    """A step's parameter as a field of the trigger form: its type, bounds and description come from the model."""
+    schema = TypeAdapter(field.rebuild_annotation()).json_schema()
+    schema = {key: value for key, value in schema.items() if key not in ("default", "$defs")}
+    if "anyOf" in schema:
+        options = schema.pop("anyOf")
+        schema |= {key: value for option in options for key, value in option.items() if key != "type"}
+        schema["type"] = [option["type"] for option in options]
+    extra = field.json_schema_extra if isinstance(field.json_schema_extra, dict) else {}
+    default = field.get_default(call_default_factory=True)
+    if isinstance(default, tuple):
+        default = list(default)
+    return Param(
+        default,
+        title=name.replace("_", " "),
+        description=field.description,
+        section=str(extra.get("section", "Interval" if name in ("start", "end") else "Run")),
+        **schema,
+    )
+
+
+def _manual(pipeline: Pipeline) -> str:
+    steps = "\n".join(f"{n}. **{e.step.title}**: {e.step.description}" for n, e in enumerate(pipeline.steps, 1))
+    return f"### {pipeline.definition.workflow_name}\n\n{pipeline.definition.description}\n\n{steps}\n"

@@ -1,0 +1,135 @@
+"""Tasks of a pipeline that run in the Airflow worker itself: preparing, the steps of the local runtime, publishing."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from airflow.providers.standard.operators.python import PythonOperator
+from airflow.sdk import BaseOperator
+
+from include.core.contracts import StepParams
+from include.core.pipeline import Pipeline, PipelineStep
+from include.core.plan import prepare_run
+from include.core.process import run_command
+from include.core.publish import publish_run
+from include.core.runner import recorded, run_step
+from include.core.runs import Started
+from include.core.settings import get_settings
+from plugins.steps.context import RETRIES, StepRetryPolicy, attempt_of, folder_of, plain_errors, small, within_deadline
+
+if TYPE_CHECKING:
+    from airflow.sdk import Asset, Context
+
+TASK_DEFAULTS: dict[str, Any] = {
+    "retries": RETRIES,
+    "retry_policy": StepRetryPolicy(),
+    "retry_delay": timedelta(seconds=2),
+}
+
+
+class LocalStepOperator(PythonOperator):
+    """Runs a step in the Airflow worker: our function in this process, or the definition's command as a child of it."""
+
+    template_fields = ()
+
+    def __init__(self, *, pipeline: Pipeline, each: PipelineStep, **kwargs: Any) -> None:
+        super().__init__(python_callable=run_local, show_return_value_in_logs=False, **TASK_DEFAULTS, **kwargs)
+        self.pipeline, self.each = pipeline, each
+
+    def execute(self, context: Context) -> Any:
+        """Run the step and prove it."""
+        self.op_kwargs = {"pipeline": self.pipeline, "each": self.each, "log": self.log}
+        with plain_errors(self.log):
+            return super().execute(context)
+
+
+def run_local(pipeline: Pipeline, each: PipelineStep, log: Any, **context: Any) -> dict[str, Any]:
+    """Run a step in this process under its contract; returns its key figures."""
+    folder = folder_of(context)
+    command = each.container.command
+
+    def execute(params: StepParams) -> None:
+        with within_deadline(each.container.timeout_seconds):
+            if command is None:
+                each.step.load()(folder.files, params)
+            else:
+                run_command(command, folder.files, params, log.info)
+
+    return small(run_step(each.step, folder, attempt_of(context, pipeline, each, None), execute))
+
+
+class PrepareOperator(BaseOperator):
+    """The first task of a run: refuses unknown params, makes the run folder, stages people's files."""
+
+    def __init__(self, *, pipeline: Pipeline, runtime: str, **kwargs: Any) -> None:
+        super().__init__(**TASK_DEFAULTS, **kwargs)
+        self.pipeline, self.runtime = pipeline, runtime
+
+    def execute(self, context: Context) -> str:
+        """Prepare the run; returns its folder."""
+        settings, folder, run = get_settings(), folder_of(context), context["dag_run"]
+        given = {
+            name: value for name, value in context["params"].items() if name in self.pipeline.params or name == "csv"
+        }
+        given |= dict(run.conf or {})
+        with (
+            plain_errors(self.log),
+            recorded(folder, _started(self, context), "Prepare the run", "Checks parameters, stages input files."),
+        ):
+            prepare_run(
+                self.pipeline,
+                folder,
+                given,
+                run_id=run.run_id,
+                runtime=self.runtime,
+                interval=_interval(context),
+                allowed_inputs=settings.allowed_inputs,
+                owner=settings.step_uid if self.runtime == "docker" else None,
+            )
+        return str(folder.path)
+
+
+class PublishOperator(BaseOperator):
+    """The last task before the report: every artifact is verified once more, then results are promoted atomically."""
+
+    def __init__(self, *, pipeline: Pipeline, asset: Asset | None, **kwargs: Any) -> None:
+        super().__init__(outlets=[asset] if asset else [], **TASK_DEFAULTS, **kwargs)
+        self.pipeline, self.asset = pipeline, asset
+
+    def execute(self, context: Context) -> str | None:
+        """Publish; returns the folder, or None for a pipeline that publishes nothing."""
+        folder = folder_of(context)
+        with (
+            plain_errors(self.log),
+            recorded(
+                folder, _started(self, context), "Publish", "Verifies every artifact and promotes the results."
+            ) as done,
+        ):
+            published = publish_run(folder, self.pipeline, get_settings().data_dir)
+            if published is not None:
+                done.summary = {"published": str(published.path), "key": published.key}
+        if published is None:
+            return None
+        if self.asset is not None:
+            context["outlet_events"][self.asset].extra = {"path": str(published.path), **published.figures}
+        return str(published.path)
+
+
+def _started(operator: BaseOperator, context: Context) -> Started:
+    task_instance = context["ti"]
+    return Started(
+        step=operator.task_id,
+        started_at=datetime.now(UTC),
+        attempt=task_instance.try_number,
+        generation=task_instance.max_tries - RETRIES,
+    )
+
+
+def _interval(context: Context) -> tuple[datetime, datetime]:
+    """The run's data interval; for a run without one, the last whole day in UTC."""
+    run = context["dag_run"]
+    if run.data_interval_start and run.data_interval_end and run.data_interval_start < run.data_interval_end:
+        return run.data_interval_start, run.data_interval_end
+    end = run.run_after.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    return end - timedelta(days=1), end
