@@ -16,9 +16,10 @@ from include.core.errors import SetupError
 
 @contextmanager
 def connect(files: Path, memory_limit: str = "900MB") -> Iterator[duckdb.DuckDBPyConnection]:
-    """An in-memory database for one step; what it spills goes to a dot-folder below `files`, removed at the end.
+    """A throw-away database for one step, in a dot-folder below `files` that is removed at the end.
 
-    Its time zone is UTC, and it never loads extensions from the network. Rows keep their order.
+    Tables lie on disk, so memory stays flat however long the data. Its time zone is UTC, and it never loads extensions
+    from the network.
 
     Args:
         files: The run's `files/` folder: in a container the only big place that can be written.
@@ -32,7 +33,7 @@ def connect(files: Path, memory_limit: str = "900MB") -> Iterator[duckdb.DuckDBP
     except OSError as error:
         raise SetupError(f"{files}: cannot be written: {error.strerror or error}") from error
     try:
-        with duckdb.connect(config=_config(scratch, memory_limit)) as connection:
+        with duckdb.connect(scratch / "step.duckdb", config=_config(scratch, memory_limit)) as connection:
             connection.execute("SET TimeZone = 'UTC'")
             yield connection
     except duckdb.IOException as error:
@@ -62,6 +63,12 @@ def write_parquet(connection: duckdb.DuckDBPyConnection, query: str, target: Pat
         The number of rows.
     """
     return _copy(connection, query, target, "FORMAT parquet, COMPRESSION zstd")
+
+
+def count(connection: duckdb.DuckDBPyConnection, query: str) -> int:
+    """The number that a query of one row and column answers."""
+    row = connection.execute(query).fetchone()
+    return int(row[0]) if row else 0
 
 
 def literal(value: str | Path) -> str:

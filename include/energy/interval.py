@@ -27,10 +27,23 @@ def infer_intervals(connection: duckdb.DuckDBPyConnection, stamps: str, where: s
         BadInputError: No two readings of one household differ in time, or a household's modal difference is shared
             by less than 90 % of its differences.
     """
-    rows = connection.execute(_DIFFERENCES.format(stamps=stamps)).fetchall()
+    return choose_intervals(connection.execute(_DIFFERENCES.format(stamps=stamps)).fetchall(), where)
+
+
+def choose_intervals(differences: list[tuple[str, int | None, int]], where: str) -> dict[str, int]:
+    """The rule of `infer_intervals()` on differences that are counted already.
+
+    Args:
+        differences: Household, seconds between neighbouring stamps (None for the first, and for equal stamps), how
+            often; every household occurs.
+        where: What the error calls the data.
+
+    Raises:
+        BadInputError: As there.
+    """
     by_household: dict[str, dict[int, int]] = {}
     overall: dict[int, int] = {}
-    for household, seconds, count in rows:
+    for household, seconds, count in differences:
         counts = by_household.setdefault(household, {})
         if seconds is not None:
             counts[seconds] = count

@@ -7,7 +7,7 @@ from datetime import UTC, timedelta, timezone, tzinfo
 from typing import Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, field_validator
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from include.core.contracts import Window
 from include.energy.columns import parse_columns
@@ -70,6 +70,16 @@ class GeneratorParams(Window):
         description="Whether a stamp marks the start or the end of its interval.",
         json_schema_extra={"section": "Your own files"},
     )
+
+    @model_validator(mode="after")
+    def _files_for_their_settings(self) -> GeneratorParams:
+        given = [name for name in ("columns", "timezone") if getattr(self, name) is not None]
+        given += ["stamp"] if self.stamp == "end" else []
+        if given and not self.csv:
+            raise ValueError(
+                f"{', '.join(given)}: would do nothing without csv, for it says how to read your own files"
+            )
+        return self
 
     @field_validator("interval_minutes")
     @classmethod
@@ -151,6 +161,7 @@ class EnergySource(BaseModel):
     interval_seconds: int | None = Field(None, description="Interval of all households; None where they differ.")
     intervals_by_household: dict[str, int] = Field({}, description="Seconds, where the households differ.")
     ambiguous_times: int = Field(0, description="Local times that occur twice (end of DST), resolved by order.")
+    ambiguous_pairs: int = Field(0, description="Ambiguous times that one household gives twice.")
     non_existent_times: int = Field(
         0, description="Local times that the zone's clocks skip; passed on with that fault."
     )

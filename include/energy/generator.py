@@ -1,0 +1,176 @@
+"""Step 1, energy-generator: meter readings of the data interval → `energy_data.csv` and `energy_source.json`.
+
+With files (`csv`), people's own readings are converted (see `include.energy.meters`). Without, households are made up
+(see `include.energy.households`) for the readings that start in [start, end), sorted by time, then household.
+
+**The same interval and seed give the same bytes.** Random numbers come from PCG64, seeded by a SHA-256 over seed, UTC
+day, number of households and interval, so a day reads the same in its own run and within a week's.
+
+**What is made faulty.** A share (`faulty_share`, default 0.5 %) of the readings, each drawn by chance, is
+
+| kind | of the faulty | what happens |
+|---|---|---|
+| `missing_field` | 30 % | one of the five fields is empty |
+| `unparsable_number` | 20 % | power, voltage or current reads `ERR` or `--` |
+| `negative_power` | 10 % | the power has a minus sign |
+| `duplicate` | 20 % | the record stands there twice |
+| `dropped` | 20 % | the record is missing: a gap |
+
+and, at a fifth of that share (0.1 %), readings are true but odd, half each: `voltage_outside_band` (195–204 V or
+256–262 V) and `spike` (7 to 11 kW more than usual); their current agrees with them. With `faulty_share` 0 all is clean.
+How many of each were injected stands in `energy_source.json`. In a run of few records it varies by chance.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, date, datetime, time, timedelta
+from pathlib import Path
+from typing import TextIO
+
+import numpy as np
+
+from include.core.errors import BadInputError, SetupError
+from include.core.runs import write_json
+from include.energy.households import MINUTES, Array, Households, current, day_of_power, generator, make_households
+from include.energy.households import voltage as voltage_of
+from include.energy.schemas import COLUMNS, EnergySource, GeneratorParams
+
+FAULTS = {"missing_field": 0.3, "unparsable_number": 0.2, "negative_power": 0.1, "duplicate": 0.2, "dropped": 0.2}
+ODD_SHARE = 0.2
+
+
+def generate(files: Path, params: GeneratorParams) -> None:
+    """Write `energy_data.csv` and `energy_source.json`.
+
+    Args:
+        files: The run's folder; people's files lie in `source/` below it.
+        params: What to make up, or which files to read and how.
+
+    Raises:
+        BadInputError: Neither files nor an interval are given, the interval holds no reading, or a file is not usable.
+        SetupError: The folder cannot be written, or the disk is full.
+    """
+    if params.csv:
+        from include.energy.meters import convert
+
+        source = convert(files, params)
+    else:
+        source = make_up(files, params)
+    write_json(files / "energy_source.json", source)
+
+
+def make_up(files: Path, params: GeneratorParams) -> EnergySource:
+    """Write `energy_data.csv` with made-up households, a day at a time.
+
+    Raises:
+        BadInputError: start and end are missing, or no reading starts between them.
+        SetupError: The folder cannot be written, or the disk is full.
+    """
+    if params.start is None or params.end is None:
+        raise BadInputError("without csv files, start and end are needed: they say for which interval to make up data")
+    households = make_households(params.households, params.seed)
+    injected: Counter[str] = Counter()
+    written = 0
+    with _whole_file(files / "energy_data.csv") as file:
+        file.write(",".join(COLUMNS) + "\n")
+        for day in _days(params.start, params.end):
+            lines = _day_lines(households, day, params, injected)
+            written += len(lines)
+            file.writelines(lines)
+        if not written:
+            raise BadInputError(
+                f"no reading starts between {params.start.isoformat()} and {params.end.isoformat()}: readings start "
+                f"every {params.interval_minutes} minutes from 00:00 UTC"
+            )
+    return EnergySource(
+        source="generated",
+        records_written=written,
+        start=params.start,
+        end=params.end,
+        households=params.households,
+        seed=params.seed,
+        faulty_share=params.faulty_share,
+        injected={kind: injected[kind] for kind in (*FAULTS, "voltage_outside_band", "spike")},
+        timezone="UTC",
+        interval_seconds=params.interval_minutes * 60,
+    )
+
+
+def _days(start: datetime, end: datetime) -> Iterator[date]:
+    day, last = start.astimezone(UTC).date(), (end.astimezone(UTC) - timedelta(microseconds=1)).date()
+    while day <= last:
+        yield day
+        day += timedelta(days=1)
+
+
+def _day_lines(households: Households, day: date, params: GeneratorParams, injected: Counter[str]) -> list[str]:
+    """The lines of a UTC day that start in [start, end), faulty ones among them."""
+    steps = MINUTES // params.interval_minutes
+    random = generator("day", params.seed, day.isoformat(), params.households, params.interval_minutes)
+    power = np.round(day_of_power(households, day, steps, random), 3)
+    volts = voltage_of(households, power, random)
+    draw = random.random(power.shape)
+    odd = _make_odd(power, volts, draw > 1 - params.faulty_share * ODD_SHARE, random)
+    amperes = current(power, volts, random)
+    kinds = random.choice(len(FAULTS), power.shape, p=list(FAULTS.values()))
+    kinds[draw >= params.faulty_share] = -1
+    picks = random.integers(0, 60, power.shape)
+    midnight = datetime.combine(day, time(), UTC)
+    lines: list[str] = []
+    for step in range(steps):
+        moment = midnight + timedelta(minutes=step * params.interval_minutes)
+        if params.start is not None and params.end is not None and not params.start <= moment < params.end:
+            continue
+        stamp = moment.strftime("%Y-%m-%dT%H:%M:%SZ")
+        rows = zip(households.names, power[step].tolist(), volts[step].tolist(), amperes[step].tolist(), strict=True)
+        records = [f"{stamp},{name},{p:.3f},{v:.1f},{i:.3f}\n" for name, p, v, i in rows]
+        for kind in odd[step][odd[step] > 0]:
+            injected["voltage_outside_band" if kind == 1 else "spike"] += 1
+        for index in np.flatnonzero(kinds[step] >= 0):
+            kind = list(FAULTS)[kinds[step, index]]
+            injected[kind] += 1
+            records[index] = _make_faulty(records[index], kind, int(picks[step, index]))
+        lines += records
+    return [line for record in lines for line in record.splitlines(keepends=True)]
+
+
+def _make_odd(power: Array, volts: Array, chosen: np.ndarray, random: np.random.Generator) -> np.ndarray:
+    """Change chosen readings in place; returns 1 where the voltage is odd, 2 where the power is, else 0."""
+    kinds = np.where(chosen, random.integers(1, 3, power.shape), 0)
+    low, high = random.integers(1950, 2040, power.shape) / 10, random.integers(2560, 2620, power.shape) / 10
+    spikes = random.integers(7000, 11000, power.shape) / 1000
+    volts[:] = np.where(kinds == 1, np.where(random.random(power.shape) < 0.5, low, high), volts)
+    power[:] = np.where(kinds == 2, np.round(power + spikes, 3), power)
+    return kinds
+
+
+def _make_faulty(record: str, kind: str, pick: int) -> str:
+    fields = record.rstrip("\n").split(",")
+    if kind == "dropped":
+        return ""
+    if kind == "duplicate":
+        return record * 2
+    if kind == "missing_field":
+        fields[pick % 5] = ""
+    elif kind == "unparsable_number":
+        fields[2 + pick % 3] = "ERR" if pick % 2 else "--"
+    else:
+        fields[2] = f"-{fields[2]}"
+    return ",".join(fields) + "\n"
+
+
+@contextmanager
+def _whole_file(target: Path) -> Iterator[TextIO]:
+    """A text file that appears under its name when it is complete."""
+    partial = target.with_name(f".{target.name}.partial")
+    try:
+        with partial.open("w", encoding="utf-8", newline="") as file:
+            yield file
+        partial.replace(target)
+    except OSError as error:
+        raise SetupError(f"{target}: cannot be written: {error.strerror or error}") from error
+    finally:
+        partial.unlink(missing_ok=True)

@@ -1,0 +1,141 @@
+"""Stamps of people's files: read as text, moved to the start of their interval, put into UTC.
+
+All of it is SQL over the table `records` that `meters` fills: `file`, `line`, `household_id`, `stamp` (text), `zoned`
+(the stamp names its zone) and `clock` (the stamp as a TIMESTAMP: UTC where zoned, else wall-clock time).
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import duckdb
+
+from include.energy.db import count, literal
+from include.energy.schemas import Finding, GeneratorParams, parse_zone
+from include.energy.zones import pieces
+
+Stamp = Literal["start", "end"]
+
+_TIME = r"[T ]\d{1,2}:\d{2}(?::\d{2}(?:\.\d+)?)?"
+_WALL = rf"\d{{4}}[-/]\d{{1,2}}[-/]\d{{1,2}}(?:{_TIME})?"
+_ZONED = rf"\d{{4}}-\d{{1,2}}-\d{{1,2}}{_TIME} ?(?:[Zz]|UTC|[+-](?:0\d|1[0-4])(?::?[0-5]\d)?)"
+_DOTTED = r"\d{1,2}\.\d{1,2}\.\d{4}(?: .*)?"
+_DOTTED_FORMATS = [f"%d.%m.%Y{time}" for time in ("", " %H:%M", " %H:%M:%S")]
+
+ZONED_SQL = f"coalesce(regexp_full_match(stamp, {literal(_ZONED)}), false)"
+CLOCK_SQL = f"""CASE
+    WHEN zoned THEN timezone('UTC', TRY_CAST(
+        regexp_replace(regexp_replace(stamp, ' ?(z|UTC)$', 'Z'), ' ([+-])', '\\1') AS TIMESTAMPTZ))
+    WHEN regexp_full_match(stamp, {literal(_WALL)}) THEN TRY_CAST(stamp AS TIMESTAMP)
+    WHEN regexp_full_match(stamp, {literal(_DOTTED)}) THEN try_strptime(stamp, {_DOTTED_FORMATS})
+END"""
+PLAUSIBLE_SQL = "CASE WHEN clock >= '1900-01-01' AND clock < '2200-01-01' THEN clock END"
+
+
+def locate(connection: duckdb.DuckDBPyConnection, intervals: dict[str, int], params: GeneratorParams) -> None:
+    """Make the view `located`: `records` and `utc`, the start of the interval (NULL if unknown), and `kind`.
+
+    `kind` says how the zone's clocks show that time: normal, ambiguous, non_existent; NULL where the stamp names its
+    zone. A table `later_of_two` holds the records that mean the second occurrence of an ambiguous time.
+    """
+    connection.execute("CREATE TABLE intervals (household_id VARCHAR, seconds BIGINT)")
+    connection.execute(
+        "INSERT INTO intervals SELECT unnest(?::VARCHAR[]), unnest(?::BIGINT[])",
+        [list(intervals), list(intervals.values())],
+    )
+    _store_pieces(connection, params)
+    connection.execute(f"CREATE TABLE later_of_two AS {_LATER_OF_TWO.format(shown=_shown_sql(params.stamp))}")
+    connection.execute(
+        "CREATE VIEW located AS SELECT shown.*, CASE WHEN zoned THEN start WHEN kind = 'non_existent' THEN NULL "
+        "WHEN late.line IS NOT NULL THEN start - to_seconds(second_offset) ELSE start - to_seconds(first_offset) END "
+        f"AS utc, late.position AS position FROM ({_shown_sql(params.stamp)}) AS shown "
+        "LEFT JOIN later_of_two AS late USING (file, line)"
+    )
+
+
+def zone_findings(connection: duckdb.DuckDBPyConnection, params: GeneratorParams) -> list[Finding]:
+    """What a person should know about the zone: times its clocks skip, with a hint; a zone that nothing needed."""
+    if params.timezone is None:
+        return []
+    bare = count(connection, "SELECT count(*) FROM records WHERE clock IS NOT NULL AND NOT zoned")
+    if not bare:
+        message = f"--timezone {params.timezone} changed nothing: every stamp names its own zone."
+        return [Finding(severity="info", message=message)]
+    findings = []
+    ambiguous = count(connection, "SELECT count(*) FROM located WHERE kind = 'ambiguous'")
+    if ambiguous:
+        pairs = count(connection, "SELECT count(*) FROM later_of_two WHERE position = 2")
+        message = (
+            f"{ambiguous} records bear a local time that {params.timezone} has twice, at the end of daylight saving; "
+            f"{pairs} pairs of them were told apart by their order in the files, the others by what stands before them."
+        )
+        findings.append(Finding(severity="info", message=message))
+    skipped = count(connection, _SKIPPED.format(shown="located"))
+    if skipped:
+        example = connection.execute(
+            "SELECT stamp FROM located WHERE kind = 'non_existent' ORDER BY file, line LIMIT 1"
+        ).fetchone()
+        message = (
+            f"{skipped} {'record bears' if skipped == 1 else 'records bear'} a time that does not exist in "
+            f"{params.timezone}, whose clocks skip it (the first: {example[0] if example else ''}); "
+            f"{_hint(connection, params)}"
+        )
+        findings.append(Finding(severity="warning", message=message))
+    return findings
+
+
+def _hint(connection: duckdb.DuckDBPyConnection, params: GeneratorParams) -> str:
+    """What would explain stamps that do not exist, found by trying it."""
+    other: Stamp = "end" if params.stamp == "start" else "start"
+    if not count(connection, _SKIPPED.format(shown=f"({_shown_sql(other)})")):
+        return f"--stamp {other} would explain that."
+    if not count(connection, "SELECT count(*) FROM later_of_two"):
+        offset = connection.execute(
+            "SELECT min(first_offset) FROM pieces WHERE kind = 'non_existent'",
+        ).fetchone()
+        seconds = int(offset[0]) if offset else 0
+        sign, minutes = ("-" if seconds < 0 else "+"), abs(seconds) // 60
+        return (
+            "no hour occurs twice either, so these clocks seem never to change: the fixed offset "
+            f"--timezone {sign}{minutes // 60:02}:{minutes % 60:02} would explain that."
+        )
+    return "check the zone."
+
+
+def _store_pieces(connection: duckdb.DuckDBPyConnection, params: GeneratorParams) -> None:
+    days = connection.execute(
+        "SELECT DISTINCT CAST(unnest([clock, clock - to_seconds(coalesce(seconds, 0))]) AS DATE) AS day "
+        "FROM records LEFT JOIN intervals USING (household_id) WHERE clock IS NOT NULL AND NOT zoned ORDER BY day"
+    ).fetchall()
+    connection.execute(
+        "CREATE TABLE pieces (day DATE, from_time TIMESTAMP, until_time TIMESTAMP, kind VARCHAR, first_offset BIGINT, "
+        "second_offset BIGINT)"
+    )
+    cut = list(pieces(parse_zone(params.timezone or "UTC"), (day for (day,) in days)))
+    if cut:
+        types = ("DATE", "TIMESTAMP", "TIMESTAMP", "VARCHAR", "BIGINT", "BIGINT")
+        columns = ", ".join(f"unnest(?::{name}[])" for name in types)
+        connection.execute(f"INSERT INTO pieces SELECT {columns}", [list(column) for column in zip(*cut, strict=True)])
+
+
+def _shown_sql(stamp: Stamp) -> str:
+    start = "clock" if stamp == "start" else "clock - to_seconds(coalesce(seconds, 0))"
+    return (
+        "SELECT moved.*, kind, from_time, first_offset, second_offset "
+        f"FROM (SELECT records.*, seconds, {start} AS start "
+        "FROM records LEFT JOIN intervals USING (household_id)) AS moved LEFT JOIN pieces "
+        "ON day = CAST(start AS DATE) AND start >= from_time AND start < until_time AND NOT zoned"
+    )
+
+
+_SKIPPED = "SELECT count(*) FROM {shown} WHERE kind = 'non_existent'"
+_LATER_OF_TWO = """
+SELECT file, line, position FROM (
+    SELECT file, line, start,
+        count(*) OVER (PARTITION BY household_id, start) AS times,
+        row_number() OVER (PARTITION BY household_id, start ORDER BY file, line) AS position,
+        max(start) OVER (PARTITION BY household_id, from_time ORDER BY file, line
+            ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS latest_before
+    FROM ({shown}) WHERE kind = 'ambiguous'
+) WHERE position > 1 OR (times = 1 AND latest_before >= start)
+"""
