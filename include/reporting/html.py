@@ -1,0 +1,180 @@
+"""The run report as one page that needs nothing else: no network, no scripts, plots inside.
+
+Everything that comes from data is escaped by the template; a page that a browser opens may load nothing (its own
+content security policy says so).
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cache
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from include.reporting.model import ArtifactReport, PipelineReport
+
+LARGEST_PLOT = 8 * 1024 * 1024
+UNITS = {"kwh": "kWh", "kw": "kW", "seconds": "s", "minutes": "min", "mb": "MB", "percent": "%", "share": "share"}
+
+
+@dataclass(frozen=True)
+class Plot:
+    """A picture in the page.
+
+    Args:
+        title: Made from the file's name.
+        artifact: The file.
+        uri: `data:` URI, None if it cannot be shown.
+        missing: Why it cannot be shown.
+    """
+
+    title: str
+    artifact: ArtifactReport
+    uri: str | None = None
+    missing: str | None = None
+
+
+def render_html(report: PipelineReport, files: Path) -> str:
+    """The page.
+
+    Args:
+        report: What it shows.
+        files: The run's `files/` folder, which holds the plots.
+    """
+    longest = max((step.duration_seconds or 0 for step in report.steps), default=0)
+    titles = {step.id: step.name for step in report.steps}
+    return (
+        _environment()
+        .get_template("report.html.j2")
+        .render(report=report, plots=plots(report, files), longest=longest or 1, titles=titles)
+    )
+
+
+def plots(report: PipelineReport, files: Path) -> list[Plot]:
+    """Every accepted picture, as it was when it was accepted."""
+    pictures = [artifact for artifact in report.artifacts if artifact.path.lower().endswith(".png")]
+    return [_plot(artifact, files / artifact.path) for artifact in pictures]
+
+
+def _plot(artifact: ArtifactReport, path: Path) -> Plot:
+    title = words(Path(artifact.path).stem.removeprefix("plot_"))
+    if artifact.bytes > LARGEST_PLOT:
+        return Plot(title, artifact, missing=f"is too large to be shown here ({size(artifact.bytes)})")
+    try:
+        content = path.read_bytes()
+    except OSError:
+        return Plot(title, artifact, missing="is no longer in the run's folder")
+    if hashlib.sha256(content).hexdigest() != artifact.sha256:
+        return Plot(title, artifact, missing="has changed since it was accepted, so it is not shown")
+    return Plot(title, artifact, uri="data:image/png;base64," + base64.b64encode(content).decode())
+
+
+@cache
+def _environment() -> Environment:
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent / "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {
+        "value": value,
+        "words": words,
+        "seconds": seconds,
+        "size": size,
+        "instant": instant,
+        "safe_link": safe_link,
+    }
+    return environment
+
+
+def safe_link(url: str | None) -> str | None:
+    """A link that opens a page: http, https, or a path on the same server; anything else is no link.
+
+    >>> safe_link("javascript:alert(1)") is None
+    True
+    """
+    if url is None or not url.isprintable() or "\\" in url:
+        return None
+    return url if re.match(r"https?://[^/]|/(?!/)|[A-Za-z0-9_.-]+(?:[/?#]|$)", url) else None
+
+
+def words(name: str) -> str:
+    """A key as people write it.
+
+    >>> words("energy_kwh")
+    'Energy (kWh)'
+    """
+    parts = name.replace("-", "_").split("_")
+    unit = UNITS.get(parts[-1].lower()) if len(parts) > 1 else None
+    text = " ".join(parts[:-1] if unit else parts).strip()
+    text = text[:1].upper() + text[1:]
+    return f"{text} ({unit})" if unit else text
+
+
+def value(item: object) -> str:  # noqa: PLR0911
+    """A value as people read it; thousands are set apart.
+
+    >>> value(1234567.891)
+    '1,234,567.89'
+    """
+    if isinstance(item, float):
+        return f"{item:,.2f}" if abs(item) >= 100 else f"{item:.4g}"
+    match item:
+        case None | "" | [] | {}:
+            return "–"
+        case bool():
+            return "yes" if item else "no"
+        case int():
+            return f"{item:,}"
+        case list():
+            return ", ".join(map(value, item))
+        case dict():
+            return ", ".join(f"{words(str(key)).lower()} {value(inner)}" for key, inner in item.items())
+        case _:
+            return str(item)
+
+
+def seconds(duration: float | None) -> str:
+    """A duration.
+
+    >>> seconds(3725.4)
+    '1 h 02 min 05 s'
+    """
+    if duration is None:
+        return "–"
+    if duration < 60:
+        return f"{duration:.1f} s"
+    minutes, rest = divmod(round(duration), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02d} min {rest:02d} s" if hours else f"{minutes} min {rest:02d} s"
+
+
+def size(count: int) -> str:
+    """A number of bytes.
+
+    >>> size(1536)
+    '1.5 KiB'
+    """
+    amount = float(count)
+    for unit in ("B", "KiB", "MiB"):
+        if amount < 1024:
+            return f"{amount:.0f} {unit}" if unit == "B" else f"{amount:.1f} {unit}"
+        amount /= 1024
+    return f"{amount:.1f} GiB"
+
+
+def instant(moment: datetime | None) -> str:
+    """An instant with its zone.
+
+    >>> from datetime import UTC, datetime
+    >>> instant(datetime(2026, 1, 1, tzinfo=UTC))
+    '2026-01-01 00:00:00 UTC'
+    """
+    return f"{moment:%Y-%m-%d %H:%M:%S} {moment.tzname()}" if moment else "–"

@@ -1,0 +1,137 @@
+"""The run report as a document (`pipeline_report_<YYYYMMDD_HHMMSS>.json`)."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+
+from include.core.runs import Failure, FileRecord, RecordCounts
+
+Status = Literal["pending", "running", "success", "failed", "skipped"]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class Interval(_Part):
+    """The data interval [start, end)."""
+
+    start: AwareDatetime
+    end: AwareDatetime
+
+
+class StepReport(_Part):
+    """One step of the run."""
+
+    step_number: int = Field(description="1 for the first.")
+    id: str = Field(description="Also the Airflow task id.")
+    name: str
+    description: str
+    script: str = Field(description="What ran: a Python function, or the command in the container.")
+    args: list[str] = Field(description="Its parameters as NAME=VALUE, without those that are not set.")
+    status: Status
+    start_time: AwareDatetime | None
+    end_time: AwareDatetime | None
+    duration_seconds: float | None
+    error_message: str | None
+    output_summary: dict[str, Any] | None = Field(description="Key figures, read from the checked artifacts.")
+    error: Failure | None = None
+    attempt: int | None = None
+    reused: bool = Field(False, description="An earlier accepted result of this run was used again.")
+    runtime: str | None = None
+    image: str | None = None
+    log_url: str | None = None
+
+
+class SummaryStatistics(_Part):
+    """Counts and durations over the steps."""
+
+    total_steps: int
+    completed_steps: int
+    failed_steps: int
+    skipped_steps: int
+    total_duration_seconds: float
+    step_durations: dict[str, float] = Field(description="Seconds by step id, of the steps that have ended.")
+
+
+class FailurePoint(_Part):
+    """Where the run broke first."""
+
+    step: str | None = Field(description="Name of the step; None if a task failed that is no step.")
+    task: str | None = Field(description="Airflow task id; None if no task is to blame.")
+    kind: str
+    message: str
+    hint: str | None = None
+    log_url: str | None = None
+
+
+class StepRecords(RecordCounts):
+    """Record accounting of a step: read = accepted + rejected + outside."""
+
+    step: str
+
+
+class Finding(_Part):
+    """Something about the data that a person should know."""
+
+    severity: Literal["info", "warning", "error"]
+    message: str
+    step: str
+
+
+class Table(_Part):
+    """A small table for people."""
+
+    title: str
+    columns: list[str]
+    rows: list[list[Any]]
+    step: str
+
+
+class ArtifactReport(FileRecord):
+    """A checked file and the step that wrote it."""
+
+    step: str
+
+
+class Published(_Part):
+    """Where the results were promoted to."""
+
+    path: str
+    key: str
+
+
+class Provenance(_Part):
+    """What the results come from."""
+
+    versions: dict[str, str] = Field(description="Library versions; several values where steps differ.")
+    images: dict[str, str] = Field(description="Image by step id.")
+    definition: FileRecord | None
+    sources: list[FileRecord] = Field(description="People's files, as staged.")
+
+
+class PipelineReport(_Part):
+    """All that is known of a run."""
+
+    pipeline_name: str
+    start_time: AwareDatetime
+    end_time: AwareDatetime
+    total_duration_seconds: float
+    overall_status: Status
+    summary_statistics: SummaryStatistics
+    steps: list[StepReport]
+    dag_id: str
+    run_id: str
+    runtime: str | None
+    interval: Interval | None = Field(description="None: the extent of the files that were handed in.")
+    params: dict[str, Any]
+    failure_point: FailurePoint | None
+    record_accounting: list[StepRecords]
+    findings: list[Finding]
+    tables: list[Table]
+    artifacts: list[ArtifactReport]
+    published: Published | None
+    provenance: Provenance
+    generated_at: AwareDatetime
