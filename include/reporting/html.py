@@ -126,9 +126,9 @@ def value(item: object) -> str:  # noqa: PLR0911
     """
     if isinstance(item, float):
         return f"{item:,.2f}" if abs(item) >= 100 else f"{item:.4g}"
+    if item is None or item in ("", [], {}):
+        return "–"
     match item:
-        case None | "" | [] | {}:
-            return "–"
         case bool():
             return "yes" if item else "no"
         case int():

@@ -80,7 +80,8 @@ def good_run(path: Path) -> RunFolder:
     plan(folder)
     ended(folder, "prepare", (0, 0.1))
     ended(folder, "collect", (0.5, 1), outputs=[artifact(folder, "energy_data.csv", b"a,b\n1,2\n", 1)])
-    counts = RecordCounts(read=1920, accepted=1900, rejected=15, outside=5, rejected_by_reason={"missing": 10, "late": 5})
+    reasons = {"missing": 10, "late": 5}
+    counts = RecordCounts(read=1920, accepted=1900, rejected=15, outside=5, rejected_by_reason=reasons)
     ended(
         folder,
         "analyze",
@@ -91,7 +92,7 @@ def good_run(path: Path) -> RunFolder:
         summary={
             "records_in": 1920,
             "energy_kwh": 203.456,
-            "rejected_by_reason": {"missing": 10, "late": 5},
+            "rejected_by_reason": reasons,
             "findings": [{"severity": "warning", "message": "One household has no data at night."}],
             "tables": [{"title": "Households", "columns": ["household_id", "energy_kwh"], "rows": [["H1", 12.5]]}],
         },

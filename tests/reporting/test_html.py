@@ -1,0 +1,304 @@
+"""The report as a page: everything that a person needs, nothing that a browser would have to load."""
+
+import os
+import shutil
+from html.parser import HTMLParser
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from include.core.runs import RecordCounts, RunFolder
+from include.reporting.html import render_html, safe_link, seconds, size, value, words
+from include.reporting.model import PipelineReport
+from include.reporting.report import build_report, write_report
+from tests.reporting.runs import NOW, artifact, broke, ended, good_run, plan, started, tiny_png
+
+HOSTILE = """</p><script>alert(1)</script><img src=x onerror="alert(1)">' " onload=alert(1) {{ 7 * 7 }} &amp;"""
+
+
+class Page(HTMLParser):
+    """Tags with their attributes, and the text, of a page."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.words: list[str] = []
+        self.feed(html)
+        self.text = " ".join(" ".join(self.words).split())
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_data(self, data):
+        self.words.append(data)
+
+    def all(self, tag: str) -> list[dict[str, str | None]]:
+        return [attributes for name, attributes in self.tags if name == tag]
+
+
+def page_of(folder: RunFolder, **given) -> Page:
+    return Page(render_html(build_report(folder, now=NOW, **given), folder.files))
+
+
+def test_a_green_run_shows_all_its_parts(tmp_path: Path):
+    text = page_of(good_run(tmp_path)).text
+    for part in (
+        "energy-pipeline success",
+        "2026-02-28 00:00:00 UTC to 2026-03-01 00:00:00 UTC",
+        "4 min 06 s",
+        "3 of 3 succeeded",
+        "Energy (kWh) 203.46",
+        "1,920 1,900 15 5 missing 10 late 5",
+        "One household has no data at night.",
+        "data/published/energy/2026-02-28",
+        "duckdb 1.4.0",
+        "required timestamp, household_id",
+    ):
+        assert part in text
+    assert "Failed at" not in text
+
+
+def test_a_failure_stands_before_the_steps(tmp_path: Path):
+    folder = good_run(tmp_path)
+    broke(
+        folder, "analyze", (1, 3), "contract", "output1.json: must not be empty", log_url="https://airflow/log?x=1&y=2"
+    )
+    page = page_of(folder)
+    assert page.text.index("Failed at Analyze meter data") < page.text.index("Collect meter data")
+    assert "output1.json: must not be empty" in page.text
+    assert {"href": "https://airflow/log?x=1&y=2", "rel": "noopener noreferrer"} in page.all("a")
+
+
+def test_a_run_without_anything_says_so_in_words(tmp_path: Path):
+    text = page_of(RunFolder.of(tmp_path, "energy_pipeline", "manual__1")).text
+    for part in (
+        *("no step is known", "No step has produced key figures.", "No accepted step has counted records."),
+        *("No accepted step has drawn a plot.", "No artifact has been accepted.", "The run has no parameters."),
+        "No files were handed in.",
+    ):
+        assert part in text
+
+
+def test_plots_are_inside_the_page_and_described(tmp_path: Path):
+    (picture,) = page_of(good_run(tmp_path)).all("img")
+    assert (picture["src"] or "").startswith("data:image/png;base64,iVBOR")
+    assert "Load curve" in (picture["alt"] or "")
+
+
+def test_a_plot_that_is_gone_or_changed_is_missing_in_words(tmp_path: Path):
+    folder = good_run(tmp_path)
+    (folder.files / "plot_load_curve.png").write_bytes(tiny_png() + b"more")
+    changed = page_of(folder)
+    assert not changed.all("img")
+    assert "plot_load_curve.png has changed since it was accepted" in changed.text
+    (folder.files / "plot_load_curve.png").unlink()
+    assert "plot_load_curve.png is no longer in the run's folder" in page_of(folder).text
+
+
+def test_a_huge_plot_stays_out_of_the_page(tmp_path: Path):
+    folder = good_run(tmp_path)
+    huge = artifact(folder, "plot_huge.png", b"\x89PNG" + bytes(9 * 1024 * 1024))
+    ended(folder, "describe", (3, 4), outputs=[huge])
+    page = page_of(folder)
+    assert len(page.all("img")) == 1
+    assert "plot_huge.png is too large to be shown here (9.0 MiB)" in page.text
+
+
+def test_a_page_is_structured_for_those_who_cannot_see_it(tmp_path: Path):
+    page = page_of(good_run(tmp_path))
+    assert page.all("html") == [{"lang": "en"}]
+    assert [len(page.all(tag)) for tag in ("header", "main", "footer", "h1")] == [1, 1, 1, 1]
+    ids = {attributes.get("id") for _, attributes in page.tags}
+    assert all(section["aria-labelledby"] in ids for section in page.all("section"))
+    assert all(head["scope"] in ("col", "row") for head in page.all("th"))
+
+
+def hostile_run(path: Path, text: str) -> RunFolder:
+    """A run in which every text that can come from data is `text`."""
+    folder = RunFolder(path / "run")
+    steps = [{"id": name, "title": text, "description": text} for name in ("collect", "analyze")]
+    plan(
+        folder,
+        pipeline=text,
+        dag_id=text,
+        run_id=text,
+        runtime=text,
+        params={text: text, "nested": {text: [text]}},
+        steps=steps,
+    )
+    summary = {
+        text: text,
+        "nested": {text: [text, {text: text}]},
+        "findings": [{"severity": "error", "message": text}],
+        "tables": [{"title": text, "columns": [text, text], "rows": [[text, text]]}],
+    }
+    ended(
+        folder,
+        "collect",
+        (1, 2),
+        title=text,
+        description=text,
+        command=text,
+        image=text,
+        log_url=text,
+        summary=summary,
+        versions={text: text},
+        params={text: text},
+        records=RecordCounts(read=1, accepted=0, rejected=1, rejected_by_reason={text: 1}),
+        outputs=[
+            artifact(folder, "plot_a.png", tiny_png()).model_copy(
+                update={"path": "x.png" if "\0" in text else text + ".png"}
+            )
+        ],
+    )
+    broke(folder, "analyze", (2, 3), "error", text, hint=text, title=text, log_url=f"javascript:{text}")
+    ended(folder, "publish", (3, 4), summary={"published": text, "key": text})
+    return folder
+
+
+def assert_harmless(html: str) -> None:
+    page = Page(html)
+    assert not page.all("script")
+    assert {tag for tag, _ in page.tags} <= KNOWN_TAGS
+    for tag, attributes in page.tags:
+        assert not any(name.startswith("on") for name in attributes), tag
+        href = attributes.get("href") or ""
+        assert href in ("", "data:,") or urlsplit(href).scheme in ("", "http", "https")
+    assert all((picture["src"] or "").startswith("data:image/png;base64,") for picture in page.all("img"))
+
+
+KNOWN_TAGS = {
+    *(
+        "html",
+        "head",
+        "meta",
+        "title",
+        "link",
+        "style",
+        "body",
+        "header",
+        "main",
+        "footer",
+        "section",
+        "h1",
+        "h2",
+        "h3",
+    ),
+    *("p", "span", "b", "code", "a", "time", "dl", "dt", "dd", "div", "ol", "ul", "li", "figure", "figcaption", "img"),
+    *("table", "thead", "tbody", "tr", "th", "td"),
+}
+
+
+def test_text_from_data_never_becomes_markup(tmp_path: Path):
+    folder = hostile_run(tmp_path, HOSTILE)
+    html = render_html(build_report(folder, now=NOW), folder.files)
+    assert_harmless(html)
+    assert HOSTILE in "".join(Page(html).words), "it is shown as it is"
+
+
+@settings(deadline=None, max_examples=25)
+@given(text=st.text(st.characters(codec="utf-8", exclude_characters="\0/"), min_size=1, max_size=30))
+def test_no_text_breaks_the_page(tmp_path_factory, text: str):
+    folder = hostile_run(tmp_path_factory.mktemp("hostile"), text)
+    report = build_report(folder, now=NOW)
+    assert_harmless(render_html(report, folder.files))
+    assert PipelineReport.model_validate_json(report.model_dump_json()) == report
+
+
+def test_the_page_forbids_itself_to_load_anything(tmp_path: Path):
+    policy = next(meta for meta in page_of(good_run(tmp_path)).all("meta") if meta.get("http-equiv"))
+    assert "default-src 'none'" in (policy["content"] or "")
+
+
+@pytest.mark.parametrize(
+    "url", ["https://airflow.example/log", "http://127.0.0.1:8080/x?y=1", "/dags/a/runs/b", "log.txt"]
+)
+def test_links_that_open_a_page_are_kept(url: str):
+    assert safe_link(url) == url
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        *(
+            "javascript:alert(1)",
+            "JaVaScRiPt:alert(1)",
+            " javascript:alert(1)",
+            "java\nscript:alert(1)",
+            "data:text/html,x",
+        ),
+        *("//evil.example", "/\\evil.example", "\\\\evil", "vbscript:x", "file:///etc/passwd", "https:///x", ""),
+    ],
+)
+def test_links_that_could_do_something_else_are_dropped(url: str):
+    assert safe_link(url) is None
+
+
+@pytest.mark.parametrize(
+    ("shown", "as_text"),
+    [
+        (value(None), "–"),
+        (value(0), "0"),
+        (value(0.0), "0"),
+        (value(True), "yes"),
+        (value(1234567), "1,234,567"),
+        (value(0.98765432), "0.9877"),
+        (value(float("nan")), "nan"),
+        (value({"late_records": 3, "all": [1, 2]}), "late records 3, all 1, 2"),
+        (words("records_outside_window"), "Records outside window"),
+        (words("peak_kw"), "Peak (kW)"),
+        (words("kwh"), "Kwh"),
+        (seconds(0.04), "0.0 s"),
+        (seconds(61), "1 min 01 s"),
+        (size(0), "0 B"),
+        (size(5 * 1024**3), "5.0 GiB"),
+    ],
+)
+def test_values_are_written_for_people(shown: str, as_text: str):
+    assert shown == as_text
+
+
+# ── in a browser ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def find_chromium() -> str | None:
+    return next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+
+
+@pytest.fixture(scope="module")
+def browser():
+    executable = find_chromium()
+    if executable is None:
+        message = "no Chromium: install it (Debian: apt-get install chromium)"
+        pytest.fail(message) if os.environ.get("CI") == "true" else pytest.skip(message)
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=executable, args=["--no-sandbox"])
+        yield chromium
+        chromium.close()
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("width", [360, 1280])
+@pytest.mark.parametrize("kind", ["good", "failed", "hostile"])
+def test_a_browser_loads_nothing_else_and_has_no_complaint(browser, tmp_path: Path, kind: str, width: int):
+    folder = hostile_run(tmp_path, HOSTILE) if kind == "hostile" else good_run(tmp_path)
+    if kind == "failed":
+        started(folder, "describe", 5, attempt=2)
+    _, path = write_report(folder, build_report(folder, now=NOW))
+    requests, complaints = [], []
+    page = browser.new_page(viewport={"width": width, "height": 800})
+    page.on("request", lambda request: requests.append(request.url))
+    page.on("console", lambda message: complaints.append(message.text))
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.on("dialog", lambda dialog: complaints.append("a script ran"))
+    page.goto(path.as_uri())
+    assert [url for url in requests if not url.startswith("data:")] == [path.as_uri()]
+    assert complaints == []
+    assert page.evaluate("document.documentElement.scrollWidth") <= width, "nothing sticks out of the page"
+    assert page.evaluate("[...document.images].every(image => image.complete && image.naturalWidth > 0)")
+    page.close()
