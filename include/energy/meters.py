@@ -169,26 +169,22 @@ def _account(
     params: GeneratorParams,
     intervals: dict[str, int],
 ) -> EnergySource:
-    per_file = connection.execute(
-        "SELECT file, count(*), count(DISTINCT household_id), min(utc), max(utc) FROM located GROUP BY file"
-    ).fetchall()
-    counts = {file: (records, households, first, last) for file, records, households, first, last in per_file}
-    files = []
-    for number, source in enumerate(sources):
-        records, households, first, last = counts[number]
-        files.append(
-            SourceFile(
-                name=source.name,
-                records=records,
-                households=households,
-                first=first and first.replace(tzinfo=UTC),
-                last=last and last.replace(tzinfo=UTC),
-                delimiter=source.delimiter,
-                columns=list(source.columns),
-            )
+    counted = connection.execute(_COUNTS).fetchall()
+    files = [
+        SourceFile(
+            name=source.name,
+            records=records,
+            households=households,
+            first=first and first.replace(tzinfo=UTC),
+            last=last and last.replace(tzinfo=UTC),
+            delimiter=source.delimiter,
+            columns=list(source.columns),
         )
+        for source, (records, households, first, last, *_) in zip(sources, counted, strict=True)
+    ]
+    ambiguous, non_existent, malformed = (sum(row[position] for row in counted) for position in (4, 5, 6))
     same = len(set(intervals.values())) == 1
-    return EnergySource(
+    account = EnergySource(
         source="files",
         records_written=sum(file.records for file in files),
         start=params.start,
@@ -200,9 +196,17 @@ def _account(
         stamp=params.stamp,
         interval_seconds=next(iter(intervals.values())) if same else None,
         intervals_by_household={} if same else intervals,
-        ambiguous_times=count(connection, "SELECT count(*) FROM located WHERE kind = 'ambiguous'"),
+        ambiguous_times=ambiguous,
         ambiguous_pairs=count(connection, "SELECT count(*) FROM later_of_two WHERE position = 2"),
-        non_existent_times=count(connection, "SELECT count(*) FROM located WHERE kind = 'non_existent'"),
-        malformed_records=count(connection, "SELECT count(*) FROM records WHERE malformed"),
-        findings=zone_findings(connection, params),
+        non_existent_times=non_existent,
+        malformed_records=malformed,
     )
+    account.findings = zone_findings(connection, params, account)
+    return account
+
+
+_COUNTS = """
+SELECT count(*), count(DISTINCT household_id), min(utc), max(utc), count(*) FILTER (kind = 'ambiguous'),
+    count(*) FILTER (kind = 'non_existent'), count(*) FILTER (malformed)
+FROM located GROUP BY file ORDER BY file
+"""

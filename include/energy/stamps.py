@@ -11,7 +11,7 @@ from typing import Literal
 import duckdb
 
 from include.energy.db import count, literal
-from include.energy.schemas import Finding, GeneratorParams, parse_zone
+from include.energy.schemas import EnergySource, Finding, GeneratorParams, parse_zone
 from include.energy.zones import pieces
 
 Stamp = Literal["start", "end"]
@@ -53,7 +53,9 @@ def locate(connection: duckdb.DuckDBPyConnection, intervals: dict[str, int], par
     )
 
 
-def zone_findings(connection: duckdb.DuckDBPyConnection, params: GeneratorParams) -> list[Finding]:
+def zone_findings(
+    connection: duckdb.DuckDBPyConnection, params: GeneratorParams, account: EnergySource
+) -> list[Finding]:
     """What a person should know about the zone: times its clocks skip, with a hint; a zone that nothing needed."""
     if params.timezone is None:
         return []
@@ -62,38 +64,33 @@ def zone_findings(connection: duckdb.DuckDBPyConnection, params: GeneratorParams
         message = f"--timezone {params.timezone} changed nothing: every stamp names its own zone."
         return [Finding(severity="info", message=message)]
     findings = []
-    ambiguous = count(connection, "SELECT count(*) FROM located WHERE kind = 'ambiguous'")
-    if ambiguous:
-        pairs = count(connection, "SELECT count(*) FROM later_of_two WHERE position = 2")
+    if account.ambiguous_times:
         message = (
-            f"{ambiguous} records bear a local time that {params.timezone} has twice, at the end of daylight saving; "
-            f"{pairs} pairs of them were told apart by their order in the files, the others by what stands before them."
+            f"{account.ambiguous_times} records bear a local time that {params.timezone} has twice, at the end of "
+            f"daylight saving: {account.ambiguous_pairs} pairs, told apart by their order in the files, and "
+            f"{account.ambiguous_times - 2 * account.ambiguous_pairs} that stand alone."
         )
         findings.append(Finding(severity="info", message=message))
-    skipped = count(connection, _SKIPPED.format(shown="located"))
-    if skipped:
+    if skipped := account.non_existent_times:
         example = connection.execute(
             "SELECT stamp FROM located WHERE kind = 'non_existent' ORDER BY file, line LIMIT 1"
         ).fetchone()
         message = (
             f"{skipped} {'record bears' if skipped == 1 else 'records bear'} a time that does not exist in "
             f"{params.timezone}, whose clocks skip it (the first: {example[0] if example else ''}); "
-            f"{_hint(connection, params)}"
+            f"{_hint(connection, params, account)}"
         )
         findings.append(Finding(severity="warning", message=message))
     return findings
 
 
-def _hint(connection: duckdb.DuckDBPyConnection, params: GeneratorParams) -> str:
+def _hint(connection: duckdb.DuckDBPyConnection, params: GeneratorParams, account: EnergySource) -> str:
     """What would explain stamps that do not exist, found by trying it."""
     other: Stamp = "end" if params.stamp == "start" else "start"
     if not count(connection, _SKIPPED.format(shown=f"({_shown_sql(other)})")):
         return f"--stamp {other} would explain that."
-    if not count(connection, "SELECT count(*) FROM later_of_two"):
-        offset = connection.execute(
-            "SELECT min(first_offset) FROM pieces WHERE kind = 'non_existent'",
-        ).fetchone()
-        seconds = int(offset[0]) if offset else 0
+    if not account.ambiguous_pairs:
+        seconds = count(connection, "SELECT min(first_offset) FROM pieces WHERE kind = 'non_existent'")
         sign, minutes = ("-" if seconds < 0 else "+"), abs(seconds) // 60
         return (
             "no hour occurs twice either, so these clocks seem never to change: the fixed offset "
