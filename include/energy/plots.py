@@ -1,0 +1,284 @@
+"""The report's plots, drawn from the aggregates of `output1.json`: their cost does not grow with the records.
+
+Colours are those of Okabe and Ito (2008), distinct also to colour-blind people; the heat map's is cividis.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from include.energy.findings import WORDS
+from include.energy.results import Analysis, AnomalyReason
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+BLUE, SKY, ORANGE, GREEN, VERMILLION, PURPLE, GREY = (
+    "#0072B2", "#56B4E9", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#8A8A8A",
+)  # fmt: skip
+MARKS: dict[AnomalyReason, tuple[str, str]] = {
+    "outlier": (VERMILLION, "o"),
+    "voltage_outside_band": (ORANGE, "s"),
+    "power_factor": (PURPLE, "^"),
+    "flat_line": (GREEN, "D"),
+}
+NAMED_HOUSEHOLDS = 25
+_STYLE: dict[Any, Any] = {
+    "font.size": 10,
+    "axes.titlesize": 13,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.color": "#E3E3E3",
+    "axes.axisbelow": True,
+    "legend.frameon": False,
+    "figure.dpi": 110,
+}
+
+
+def draw_plots(analysis: Analysis, files: Path) -> list[str]:
+    """Draw the five plots.
+
+    Returns:
+        Their file names below `files`.
+    """
+    import matplotlib as mpl
+    from matplotlib.figure import Figure
+
+    names = []
+    for name, draw in PLOTS.items():
+        with mpl.rc_context(_STYLE):
+            figure = Figure(figsize=(11, 4.8), layout="constrained")
+            draw(figure, analysis)
+            target = files / f"plot_{name}.png"
+            partial = target.with_name(f".{target.name}.partial")
+            try:
+                figure.savefig(partial, format="png", metadata={"Software": None})
+                partial.replace(target)
+            finally:
+                partial.unlink(missing_ok=True)
+        names.append(target.name)
+    return names
+
+
+def load_curve(figure: Figure, analysis: Analysis) -> None:
+    """Mean and highest power over time."""
+    curve, axes = analysis.load_curve, figure.subplots()
+    factor, unit = power_unit(curve.peak_kw)
+    times, mean, peak = _with_gaps(analysis, [curve.mean_kw, curve.peak_kw], factor)
+    axes.fill_between(times, mean, peak, color=SKY, alpha=0.35, linewidth=0, label="up to the highest reading")
+    axes.plot(times, mean, color=BLUE, linewidth=1.4, label="mean")
+    axes.set_title(f"Load curve, {_period(curve.period_seconds)}")
+    axes.set_ylabel(f"Power ({unit}{_each(analysis)})")
+    axes.set_ylim(bottom=min(0, float(np.nanmin(mean))))
+    axes.legend(loc="upper right", ncols=2)
+    _time_axis(axes, analysis)
+
+
+def heat_map(figure: Figure, analysis: Analysis) -> None:
+    """Mean power by day and hour of the local clock."""
+    data, axes = analysis.heat_map, figure.subplots()
+    days = [(start - data.start[0]).days // data.period_days for start in data.start]
+    cells = np.full((24, days[-1] + 1), np.nan)
+    for day, values in zip(days, data.kw, strict=True):
+        cells[:, day] = [np.nan if value is None else value for value in values]
+    factor, unit = power_unit([float(np.nanmax(cells))])
+    edges = [data.start[0] + timedelta(days=data.period_days * number) for number in range(days[-1] + 2)]
+    axes.set_facecolor("#DDDDDD")
+    mesh = axes.pcolormesh(
+        np.array(edges, "datetime64[D]"), np.arange(25), cells * factor, cmap="cividis", rasterized=True
+    )
+    axes.grid(visible=False)
+    axes.set_yticks(range(0, 25, 3), [f"{hour:02d}:00" for hour in range(0, 25, 3)])
+    axes.invert_yaxis()
+    axes.set_ylabel(f"Hour of day ({analysis.timezone})")
+    rows = "day" if data.period_days == 1 else f"{data.period_days} days"
+    axes.set_title(f"Mean power by {rows} and hour" + ("; grey: no data" if np.isnan(cells).any() else ""))
+    figure.colorbar(mesh, ax=axes, label=f"Power ({unit}{_each(analysis)})", pad=0.01)
+    _time_axis(axes, analysis)
+
+
+def households(figure: Figure, analysis: Analysis) -> None:
+    """Energy and peak of each household, largest first."""
+    homes = sorted(analysis.households, key=lambda home: (-home.energy_kwh, home.household_id))
+    left, right = figure.subplots(1, 2)
+    peaks = [home.peak_kw or 0.0 for home in homes]
+    energy_factor, energy_unit = power_unit([home.energy_kwh for home in homes])
+    peak_factor, peak_unit = power_unit(peaks)
+    _ranked(left, [home.energy_kwh * energy_factor for home in homes], BLUE, f"Energy ({energy_unit}h)")
+    _ranked(right, [peak * peak_factor for peak in peaks], ORANGE, f"Highest reading ({peak_unit})")
+    left.set_title(f"Households compared ({len(homes)})" if len(homes) > 1 else "The household")
+    if len(homes) <= NAMED_HOUSEHOLDS:
+        left.set_yticks(range(len(homes)), [shorten(home.household_id) for home in homes])
+        right.set_yticks(range(len(homes)), [""] * len(homes))
+        figure.set_figheight(max(2.6, 1.6 + 0.24 * len(homes)))
+    else:
+        left.set_ylabel("Rank by energy")
+
+
+def _ranked(axes: Axes, values: Sequence[float], color: str, label: str) -> None:
+    few = len(values) <= NAMED_HOUSEHOLDS
+    bars = axes.barh(range(len(values)), values, color=color, height=0.75 if few else 1.0)
+    axes.invert_yaxis()
+    axes.set_xlabel(label)
+    axes.grid(visible=False, axis="y")
+    if few:
+        axes.bar_label(bars, labels=[f" {number(value)}" for value in values], fontsize=9)
+        axes.margins(x=0.12)
+
+
+def anomalies(figure: Figure, analysis: Analysis) -> None:
+    """The highest readings over time with those that are odd, and how many there are."""
+    from matplotlib.ticker import MaxNLocator
+
+    curve = analysis.load_curve
+    top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
+    factor, unit = power_unit(curve.peak_kw)
+    times, mean, peak = _with_gaps(analysis, [curve.mean_kw, curve.peak_kw], factor)
+    top.plot(times, peak, color=GREY, linewidth=0.8, label="highest reading")
+    top.plot(times, mean, color="#C8C8C8", linewidth=0.8, label="mean")
+    stacked = np.zeros(len(curve.start))
+    middles = [start + timedelta(seconds=curve.period_seconds / 2) for start in curve.start]
+    for reason, (color, marker) in MARKS.items():
+        points = [point for point in curve.anomalies if point.reason == reason]
+        if not points:
+            continue
+        counts = np.zeros(len(curve.start))
+        counts[[point.period for point in points]] = [point.records for point in points]
+        top.scatter(
+            np.array([curve.start[point.period] for point in points], "datetime64[s]"),
+            [point.peak_kw * factor for point in points],
+            s=16, color=color, marker=marker, label=f"{WORDS[reason]} ({analysis.anomalies_by_reason[reason]:,})",
+            zorder=3, linewidths=0,
+        )  # fmt: skip
+        width = np.timedelta64(curve.period_seconds, "s")
+        bottom.bar(np.array(middles, "datetime64[s]"), counts, width=width, bottom=stacked, color=color, linewidth=0)
+        stacked += counts
+    top.set_title(f"Anomalies on the load curve: {analysis.anomalies:,} of {analysis.records_out:,} records")
+    top.set_ylabel(f"Power ({unit})")
+    figure.legend(*top.get_legend_handles_labels(), loc="outside lower center", ncols=3, fontsize=9)
+    bottom.set_ylabel("Records")
+    bottom.yaxis.set_major_locator(MaxNLocator(integer=True, nbins=3))
+    _time_axis(bottom, analysis)
+
+
+def records(figure: Figure, analysis: Analysis) -> None:
+    """Where every record went, and which are missing."""
+    left, right = figure.subplots(1, 2, width_ratios=(1, 1))
+    went = {
+        "accepted": (analysis.records_out, BLUE),
+        "rejected": (analysis.records_rejected, VERMILLION),
+        "outside the window": (analysis.records_outside_window, GREY),
+        "expected, but missing": (analysis.missing, ORANGE),
+    }
+    counts = [count for count, _ in went.values()]
+    shares = [f" {count:,}  ({count / analysis.records_in:.2%})" for count in counts[:3]] + [
+        f" {analysis.missing:,}  of {analysis.expected:,} intervals"
+    ]
+    _counted(left, list(went), counts, [color for _, color in went.values()], shares)
+    left.set_title(f"{analysis.records_in:,} records read")
+    reasons = sorted(analysis.rejected_by_reason.items(), key=lambda item: (-item[1], item[0]))
+    if reasons:
+        names, numbers = [name.replace("_", " ") for name, _ in reasons], [count for _, count in reasons]
+        _counted(right, names, numbers, [VERMILLION] * len(names), [f" {count:,}" for count in numbers])
+        right.set_title("Why records were rejected")
+    else:
+        right.set_axis_off()
+        right.text(0.5, 0.5, "No record was rejected", ha="center", va="center", fontsize=12, color=GREY)
+
+
+def _counted(axes: Axes, names: list[str], counts: list[int], colors: list[str], labels: list[str]) -> None:
+    from matplotlib.ticker import MaxNLocator
+
+    bars = axes.barh(names, counts, color=colors, height=0.6)
+    axes.bar_label(bars, labels=labels, fontsize=9)
+    axes.invert_yaxis()
+    axes.grid(visible=False, axis="y")
+    axes.set_xlim(0, max(*counts, 1) * 1.45)
+    axes.set_xlabel("Records")
+    axes.xaxis.set_major_formatter(lambda value, _: number(value))
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=5))
+
+
+PLOTS: dict[str, Callable[[Figure, Analysis], None]] = {
+    "load_curve": load_curve,
+    "heat_map": heat_map,
+    "households": households,
+    "anomalies": anomalies,
+    "records": records,
+}
+
+
+def power_unit(values_kw: Sequence[float]) -> tuple[float, str]:
+    """Factor and unit in which values of kW read well.
+
+    >>> power_unit([4382825.2])
+    (1e-06, 'GW')
+    """
+    largest = max((abs(value) for value in values_kw), default=0.0)
+    steps = ((1e7, 1e-6, "GW"), (1e4, 1e-3, "MW"), (0.1, 1.0, "kW"), (0.0, 1e3, "W"))
+    return next((factor, unit) for least, factor, unit in steps if largest >= least or least == 0)
+
+
+def number(value: float) -> str:
+    """A number for people: four digits, with thousands separated.
+
+    >>> number(12345.678), number(4.56789)
+    ('12,346', '4.568')
+    """
+    return f"{value:,.0f}" if abs(value) >= 1000 or value == int(value) else f"{value:.4g}"
+
+
+def shorten(name: str, length: int = 28) -> str:
+    """A long name cut in its middle."""
+    return name if len(name) <= length else f"{name[: length - 13]}…{name[-12:]}"
+
+
+def _with_gaps(analysis: Analysis, series: Sequence[Sequence[float]], factor: float) -> tuple[np.ndarray, ...]:
+    """Times and series with a NaN where a period has no records, so that no line bridges a gap."""
+    starts, period = analysis.load_curve.start, timedelta(seconds=analysis.load_curve.period_seconds)
+    times: list[datetime] = []
+    kept: list[list[float]] = [[] for _ in series]
+    for position, start in enumerate(starts):
+        if times and start - starts[position - 1] > period:
+            times.append(starts[position - 1] + period)
+            for values in kept:
+                values.append(float("nan"))
+        times.append(start)
+        for values, source in zip(kept, series, strict=True):
+            values.append(source[position] * factor)
+    return (np.array(times, "datetime64[s]"), *(np.array(values) for values in kept))
+
+
+def _time_axis(axes: Axes, analysis: Analysis) -> None:
+    from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
+
+    locator = AutoDateLocator(minticks=4, maxticks=10)  # type: ignore[no-untyped-call]
+    axes.xaxis.set_major_locator(locator)
+    axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))  # type: ignore[no-untyped-call]
+    axes.margins(x=0.005)
+    axes.set_xlabel(f"Local time ({analysis.timezone})")
+
+
+def _each(analysis: Analysis) -> str:
+    return " a household" if len(analysis.households) > 1 else ""
+
+
+def _period(seconds: int) -> str:
+    """A period of a quarter of an hour or more, in words.
+
+    >>> _period(900), _period(86400)
+    ('15 minutes a point', '1 day a point')
+    """
+    value, unit = next(
+        (seconds // size, name) for size, name in ((86400, "day"), (3600, "hour"), (60, "minute")) if seconds >= size
+    )
+    return f"{value} {unit}{'' if value == 1 else 's'} a point"
