@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import math
 import re
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
+from itertools import zip_longest
 from pathlib import Path
+from typing import TypeGuard
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from include.reporting.model import ArtifactReport, PipelineReport
+from include.reporting.model import ArtifactReport, PipelineReport, Table
 
 LARGEST_PLOT = 8 * 1024 * 1024
 UNITS = {"kwh": "kWh", "kw": "kW", "seconds": "s", "minutes": "min", "mb": "MB", "percent": "%", "share": "share"}
@@ -85,6 +88,7 @@ def _environment() -> Environment:
     )
     environment.filters |= {
         "value": value,
+        "rows": rows,
         "words": words,
         "seconds": seconds,
         "size": size,
@@ -125,6 +129,8 @@ def value(item: object) -> str:  # noqa: PLR0911
     '1,234,567.89'
     """
     if isinstance(item, float):
+        if item.is_integer() and abs(item) < 1e15:
+            return f"{item:,.0f}"
         return f"{item:,.2f}" if abs(item) >= 100 else f"{item:.4g}"
     if item is None or item in ("", [], {}):
         return "–"
@@ -141,6 +147,29 @@ def value(item: object) -> str:  # noqa: PLR0911
             return str(item)
 
 
+def column(cells: list[object]) -> list[str]:
+    """The cells of a table's column, numbers with the same decimals throughout.
+
+    >>> column([1.0, 23.4567, None])
+    ['1.00', '23.46', '–']
+    """
+    numbers = [abs(cell) for cell in cells if _is_number(cell) and math.isfinite(cell)]
+    if all(number == int(number) for number in numbers):
+        return [value(cell) for cell in cells]
+    decimals = max(1, 4 - len(str(int(max(numbers)))))
+    return [f"{cell:,.{decimals}f}" if _is_number(cell) else value(cell) for cell in cells]
+
+
+def _is_number(cell: object) -> TypeGuard[int | float]:
+    return isinstance(cell, int | float) and not isinstance(cell, bool)
+
+
+def rows(table: Table) -> list[list[str]]:
+    """A table's cells as text, row by row."""
+    columns = [column(list(cells)) for cells in zip_longest(*table.rows)]
+    return [list(cells) for cells in zip(*columns, strict=True)]
+
+
 def seconds(duration: float | None) -> str:
     """A duration.
 
@@ -150,7 +179,7 @@ def seconds(duration: float | None) -> str:
     if duration is None:
         return "–"
     if duration < 60:
-        return f"{duration:.1f} s"
+        return f"{duration:.1f} s" if duration >= 1 else f"{duration:.2f} s"
     minutes, rest = divmod(round(duration), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours} h {minutes:02d} min {rest:02d} s" if hours else f"{minutes} min {rest:02d} s"
@@ -175,6 +204,9 @@ def instant(moment: datetime | None) -> str:
 
     >>> from datetime import UTC, datetime
     >>> instant(datetime(2026, 1, 1, tzinfo=UTC))
-    '2026-01-01 00:00:00 UTC'
+    '2026-01-01 00:00 UTC'
     """
-    return f"{moment:%Y-%m-%d %H:%M:%S} {moment.tzname()}" if moment else "–"
+    if moment is None:
+        return "–"
+    time = f"{moment:%H:%M:%S}" if moment.second else f"{moment:%H:%M}"
+    return f"{moment:%Y-%m-%d} {time} {moment.tzname()}"

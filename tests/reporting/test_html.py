@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from include.core.runs import RecordCounts, RunFolder
-from include.reporting.html import render_html, safe_link, seconds, size, value, words
+from include.reporting.html import column, render_html, safe_link, seconds, size, value, words
 from include.reporting.model import PipelineReport
 from include.reporting.report import build_report, write_report
 from tests.reporting.runs import NOW, artifact, broke, ended, good_run, plan, started, tiny_png
@@ -47,7 +47,7 @@ def test_a_green_run_shows_all_its_parts(tmp_path: Path):
     text = page_of(good_run(tmp_path)).text
     for part in (
         "energy-pipeline success",
-        "2026-02-28 00:00:00 UTC to 2026-03-01 00:00:00 UTC",
+        "2026-02-28 00:00 UTC to 2026-03-01 00:00 UTC",
         "4 min 06 s",
         "3 of 3 succeeded",
         "Energy (kWh) 203.46",
@@ -243,15 +243,19 @@ def test_links_that_could_do_something_else_are_dropped(url: str):
         (value(None), "–"),
         (value(0), "0"),
         (value(0.0), "0"),
+        (value(230.0), "230"),
         (value(True), "yes"),
         (value(1234567), "1,234,567"),
         (value(0.98765432), "0.9877"),
         (value(float("nan")), "nan"),
         (value({"late_records": 3, "all": [1, 2]}), "late records 3, all 1, 2"),
+        (", ".join(column([1, 23.4567, None, True, "x"])), "1.00, 23.46, –, yes, x"),
+        (", ".join(column([float("nan"), 1.5])), "nan, 1.500"),
+        (", ".join(column([1, 2000])), "1, 2,000"),
         (words("records_outside_window"), "Records outside window"),
         (words("peak_kw"), "Peak (kW)"),
         (words("kwh"), "Kwh"),
-        (seconds(0.04), "0.0 s"),
+        (seconds(0.04), "0.04 s"),
         (seconds(61), "1 min 01 s"),
         (size(0), "0 B"),
         (size(5 * 1024**3), "5.0 GiB"),
