@@ -3,27 +3,24 @@
 A record is one physical line after the header, so a stray quote never swallows the rest of a file, and a record can be
 found again by its line number. DuckDB reads a file as one column of lines, then splits them.
 
-Lines end with LF, CRLF or CR, also mixed. The first line that is not blank is the header; blank lines are no records.
+Lines end with LF or CRLF, also mixed, or with CR. The first line that is not blank is the header; blank lines are no
+records.
 """
 
 from __future__ import annotations
 
-import codecs
-import gzip
-import itertools
 import re
-import zlib
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from include.core.errors import BadInputError
 from include.energy.db import literal
+from include.energy.text import BLANK, scan
 
 DELIMITERS = (",", ";", "\t", "|")
-_CHUNK = 512 * 1024
 _NO_DELIMITER = "\x01\x02\x03\x04"  # DuckDB wants one; four control characters in a row stand in no line
-_BLANK = " \t"
+_NEWLINES = {"lf": "\\r\\n", "cr": "\\r"}  # told CRLF, DuckDB reads LF as well, also mixed
 
 
 @dataclass(frozen=True)
@@ -38,6 +35,7 @@ class LineFile:
         header_line: Line number of the header, 1 where no blank line precedes it.
         quoted: Some field may be quoted.
         blanks: Which of space and tab occur, delimiters aside; fields are trimmed only where they can need it.
+        newline: `lf` where lines end with LF or CRLF, also mixed; `cr` where they end with CR.
         gzipped: Compressed with gzip, whatever its suffix says.
     """
 
@@ -48,6 +46,7 @@ class LineFile:
     header_line: int
     quoted: bool
     blanks: str
+    newline: Literal["lf", "cr"]
     gzipped: bool
 
     def lines_sql(self) -> str:
@@ -56,7 +55,8 @@ class LineFile:
         return (
             f"SELECT row_number() OVER () AS line_number, line FROM read_csv({literal(_no_glob(self.path))}, "
             f"header = false, auto_detect = false, strict_mode = false, delim = {literal(_NO_DELIMITER)}, quote = '', "
-            f"escape = '', compression = '{compression}', columns = {{'line': 'VARCHAR'}})"
+            f"escape = '', compression = '{compression}', new_line = '{_NEWLINES[self.newline]}', "
+            f"columns = {{'line': 'VARCHAR'}})"
         )
 
     def records_sql(self) -> str:
@@ -109,126 +109,37 @@ def inspect(path: Path, name: str | None = None) -> LineFile:
         name: What messages call it; its file name if None.
 
     Raises:
-        BadInputError: It is missing, empty, has no record after its header, is not UTF-8 text, or holds a NUL byte
-            or a line of more than half a megabyte; the message names the line and how to mend it.
+        BadInputError: It is empty, has no record after its header, or is no readable text (see `text.scan`).
     """
-    name = name or path.name
-    gzipped = _format(path, name) == "gzip"
-    chunks = _chunks(path, gzipped, name)
-    head = next(chunks, b"")
-    decoder = codecs.getincrementaldecoder("utf-8")()
-    quoted = has_records = False
-    blanks: set[str] = set()
-    header_line, header, rest = _header(head)
-    offset = 0
-    for chunk in itertools.chain([head], chunks):
-        _refuse_bytes(chunk, offset, path, gzipped, name)
-        if not chunk.isascii() or decoder.getstate()[0]:
-            try:
-                decoder.decode(chunk)
-            except UnicodeDecodeError as error:
-                fault = offset + len(chunk) - len(error.object) + error.start
-                raise _not_utf8(path, gzipped, name, fault) from error
-        quoted = quoted or b'"' in chunk
-        blanks.update(blank for blank in _BLANK if blank.encode() in chunk)
-        has_records = has_records or bool((rest if offset == 0 else chunk).strip(b" \t\r\n"))
-        offset += len(chunk)
-    if decoder.getstate()[0]:
-        raise _not_utf8(path, gzipped, name, offset - len(decoder.getstate()[0]))
-    if not header:
-        raise BadInputError(f"{name}: is empty; a header line and at least one record are needed")
-    if not has_records:
-        raise BadInputError(f"{name}: holds a header line and no record")
-    delimiter = max(DELIMITERS, key=re.sub(r'"[^"]*"', "", header).count)
+    text = scan(path, name or path.name)
+    if not text.header:
+        raise BadInputError(f"{text.name}: is empty; a header line and at least one record are needed")
+    if not text.has_records:
+        raise BadInputError(f"{text.name}: holds a header line and no record")
+    delimiter = max(DELIMITERS, key=re.sub(r'"[^"]*"', "", text.header).count)
     return LineFile(
         path=path,
-        name=name,
+        name=text.name,
         delimiter=delimiter,
-        columns=_split_header(header, delimiter),
-        header_line=header_line,
-        quoted=quoted,
-        blanks="".join(sorted(blanks - {delimiter})),
-        gzipped=gzipped,
+        columns=_split_header(text.header, delimiter),
+        header_line=text.header_line,
+        quoted=text.quotes,
+        blanks="".join(sorted(text.blanks - {delimiter})),
+        newline=text.newline,
+        gzipped=text.gzipped,
     )
-
-
-def _format(path: Path, name: str) -> str:
-    """`gzip` or `text`, told from the first bytes."""
-    try:
-        with path.open("rb") as file:
-            magic = file.read(4)
-    except FileNotFoundError:
-        raise BadInputError(f"{name}: there is no such file") from None
-    except OSError as error:
-        raise BadInputError(f"{name}: cannot be read: {error.strerror or error}") from error
-    if magic.startswith((b"\xff\xfe", b"\xfe\xff")):
-        raise BadInputError(f"{name}: is UTF-16 text; convert it: iconv -f UTF-16 -t UTF-8 {name} > utf8.csv")
-    if magic == b"PK\x03\x04":
-        raise BadInputError(f"{name}: is a ZIP archive or an Excel workbook, not CSV; unpack it or export it as CSV")
-    return "gzip" if magic.startswith(b"\x1f\x8b") else "text"
-
-
-def _chunks(path: Path, gzipped: bool, name: str) -> Iterator[bytes]:
-    try:
-        with gzip.open(path) if gzipped else path.open("rb") as file:
-            while chunk := file.read(_CHUNK):
-                yield chunk
-    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        raise BadInputError(f"{name}: is a damaged gzip file ({error}); fetch or compress it again") from error
-
-
-def _header(head: bytes) -> tuple[int, str, bytes]:
-    """Line number and text of the first line that is not blank ("" if there is none), and the bytes after it."""
-    for number, match in enumerate(re.finditer(rb"([^\r\n]*)(?:\r\n|\r|\n|$)", head), start=1):
-        text = match[1].decode("utf-8", "replace").removeprefix("\ufeff" if number == 1 else "").strip(_BLANK)
-        if text:
-            return number, text, head[match.end() :]
-    return 0, "", b""
 
 
 def _field_pattern(delimiter: str) -> str:
     """A field with the delimiter before it, for Python and DuckDB alike; a stray quote stays within its field."""
-    mark, blank = f"[{delimiter}]", " " if delimiter == "\t" else _BLANK
+    mark, blank = f"[{delimiter}]", " " if delimiter == "\t" else BLANK
     return f'{mark}([{blank}]*"(?:[^"]|"")*"[^{delimiter}]*|[^{delimiter}]*)'
 
 
 def _split_header(header: str, delimiter: str) -> tuple[str, ...]:
     fields = re.findall(_field_pattern(delimiter), delimiter + header)
-    names = (field.strip(_BLANK) for field in fields)
+    names = (field.strip(BLANK) for field in fields)
     return tuple(n[1:-1].replace('""', '"') if len(n) > 1 and n[0] == n[-1] == '"' else n for n in names)
-
-
-def _refuse_bytes(chunk: bytes, offset: int, path: Path, gzipped: bool, name: str) -> None:
-    nul = chunk.find(b"\0")
-    if nul >= 0:
-        raise BadInputError(
-            f"{name}: line {_line_at(path, gzipped, offset + nul)}: holds a NUL byte (offset {offset + nul}); "
-            f"the file is damaged, binary, or UTF-16 text (then: iconv -f UTF-16 -t UTF-8 {name} > utf8.csv)"
-        )
-    if len(chunk) == _CHUNK and b"\n" not in chunk and b"\r" not in chunk:
-        raise BadInputError(
-            f"{name}: line {_line_at(path, gzipped, offset)}: is longer than half a megabyte; is this delimited text?"
-        )
-
-
-def _not_utf8(path: Path, gzipped: bool, name: str, offset: int) -> BadInputError:
-    return BadInputError(
-        f"{name}: line {_line_at(path, gzipped, offset)}: is not UTF-8 (offset {offset}); convert the file, "
-        f"for example: iconv -f WINDOWS-1252 -t UTF-8 {name} > utf8.csv"
-    )
-
-
-def _line_at(path: Path, gzipped: bool, offset: int) -> int:
-    """Number of the line that holds a byte."""
-    number, seen = 1, 0
-    before = b""
-    for chunk in _chunks(path, gzipped, path.name):
-        part = chunk[: offset - seen]
-        number += part.count(b"\n") + part.count(b"\r") - (before + part).count(b"\r\n")
-        before, seen = part[-1:], seen + len(part)
-        if seen >= offset:
-            break
-    return number
 
 
 def _no_glob(path: Path) -> str:
