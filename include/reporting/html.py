@@ -21,6 +21,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from include.reporting.model import ArtifactReport, PipelineReport, Table
 
+ISO_UTC = re.compile(r"(\d{4}-\d{2}-\d{2})T(\d{2}:\d{2}:\d{2})Z", re.ASCII)
 LARGEST_PLOT = 8 * 1024 * 1024
 UNITS = {"kwh": "kWh", "kw": "kW", "seconds": "s", "minutes": "min", "mb": "MB", "percent": "%", "share": "share"}
 
@@ -88,7 +89,7 @@ def _environment() -> Environment:
     )
     environment.filters |= {
         "value": value,
-        "rows": rows,
+        "grid": grid,
         "words": words,
         "seconds": seconds,
         "size": size,
@@ -139,6 +140,8 @@ def value(item: object) -> str:  # noqa: PLR0911
             return "yes" if item else "no"
         case int():
             return f"{item:,}"
+        case str() if ISO_UTC.fullmatch(item):
+            return ISO_UTC.sub(r"\1 \2", item).removesuffix(":00") + " UTC"
         case list():
             return ", ".join(map(value, item))
         case dict():
@@ -164,10 +167,15 @@ def _is_number(cell: object) -> TypeGuard[int | float]:
     return isinstance(cell, int | float) and not isinstance(cell, bool)
 
 
-def rows(table: Table) -> list[list[str]]:
-    """A table's cells as text, row by row."""
-    columns = [column(list(cells)) for cells in zip_longest(*table.rows)]
-    return [list(cells) for cells in zip(*columns, strict=True)]
+def grid(table: Table) -> tuple[list[str], list[list[str]]]:
+    """A table as text: the class of each column (`n` numbers, `s` short text), and the cells row by row."""
+    columns = [list(cells) for cells in zip_longest(table.columns, *table.rows)]
+    texts = [column(cells[1:]) for cells in columns]
+    kinds = [
+        "n" if any(map(_is_number, cells)) else "s" if all(len(text) <= 24 for text in shown) else ""
+        for cells, shown in zip(columns, texts, strict=True)
+    ]
+    return kinds, [list(row) for row in zip(*texts, strict=True)]
 
 
 def seconds(duration: float | None) -> str:

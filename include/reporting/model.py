@@ -125,7 +125,7 @@ class PipelineReport(_Part):
     dag_id: str
     run_id: str
     runtime: str | None
-    interval: Interval | None = Field(description="None: the extent of the files that were handed in.")
+    interval: Interval | None = Field(description="Asked for, or else the extent of the data; None if not known.")
     params: dict[str, Any]
     failure_point: FailurePoint | None
     record_accounting: list[StepRecords]

@@ -67,7 +67,7 @@ def build_report(folder: RunFolder, *, task_states: Mapping[str, str] | None = N
         dag_id=run.dag_id if run else folder.path.parent.name,
         run_id=run.run_id if run else folder.path.name,
         runtime=run.runtime if run else None,
-        interval=_interval(run),
+        interval=_interval(run, results),
         params=run.params if run else {},
         failure_point=failure,
         record_accounting=[
@@ -207,10 +207,15 @@ def _statistics(steps: list[StepReport], seconds: float) -> SummaryStatistics:
     )
 
 
-def _interval(run: Run | None) -> Interval | None:
-    if run is None or run.interval_start is None or run.interval_end is None:
-        return None
-    return Interval(start=run.interval_start, end=run.interval_end)
+def _interval(run: Run | None, results: list[StepResult]) -> Interval | None:
+    """The interval that was asked for; for people's files without one, the extent of their data."""
+    if run is not None and run.interval_start is not None and run.interval_end is not None:
+        return Interval(start=run.interval_start, end=run.interval_end)
+    for result in results:
+        start, end = (result.summary.get(name) for name in ("data_start", "data_end"))
+        if start and end:
+            return Interval(start=start, end=end)
+    return None
 
 
 def _published(others: list[Verdict]) -> Published | None:

@@ -61,6 +61,15 @@ def test_a_green_run_shows_all_its_parts(tmp_path: Path):
     assert "Failed at" not in text
 
 
+def test_a_table_with_short_rows_and_gaps_stays_a_table(tmp_path: Path):
+    folder = good_run(tmp_path)
+    table = {"title": "Uneven", "columns": ["name", "peak_kw", "note"], "rows": [["a", 1.25], ["b", None, "x" * 40]]}
+    ended(folder, "describe", (3, 4), summary={"tables": [table, table | {"title": "Empty", "rows": []}]})
+    text = page_of(folder).text
+    assert f"Name Peak (kW) Note a 1.250 – b – {'x' * 40}" in text
+    assert "Empty No rows." in text
+
+
 def test_a_failure_stands_before_the_steps(tmp_path: Path):
     folder = good_run(tmp_path)
     broke(
@@ -244,6 +253,8 @@ def test_links_that_could_do_something_else_are_dropped(url: str):
         (value(0), "0"),
         (value(0.0), "0"),
         (value(230.0), "230"),
+        (value("2026-03-01T11:15:00Z"), "2026-03-01 11:15 UTC"),
+        (value("2026-03-01T11:15:30Z"), "2026-03-01 11:15:30 UTC"),
         (value(True), "yes"),
         (value(1234567), "1,234,567"),
         (value(0.98765432), "0.9877"),

@@ -98,6 +98,16 @@ def test_provenance_names_sources_versions_and_images(tmp_path: Path):
     assert report.provenance.versions == {"python": "3.11.9, 3.12.1", "duckdb": "1.4.0"}, "both are said"
 
 
+def test_without_an_interval_the_extent_of_the_data_stands_for_it(tmp_path: Path):
+    folder = good_run(tmp_path)
+    plan(folder, interval_start=None, interval_end=None)
+    extent = {"data_start": "2012-02-10T00:00:00Z", "data_end": "2014-03-01T00:00:00Z"}
+    ended(folder, "describe", (3, 4), summary=extent)
+    interval = build_report(folder, now=NOW).interval
+    assert interval is not None
+    assert (interval.start.year, interval.end.year) == (2012, 2014)
+
+
 # ── red runs ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
