@@ -20,7 +20,11 @@ from include.energy.text import BLANK, scan
 
 DELIMITERS = (",", ";", "\t", "|")
 _NO_DELIMITER = "\x01\x02\x03\x04"  # DuckDB wants one; four control characters in a row stand in no line
-_NEWLINES = {"lf": "\\r\\n", "cr": "\\r"}  # told CRLF, DuckDB reads LF as well, also mixed
+_NEWLINES = {  # told CRLF, DuckDB reads LF as well, also mixed, but then not in parallel
+    "lf": "new_line = '\\n'",
+    "crlf": "new_line = '\\r\\n', parallel = false",
+    "cr": "new_line = '\\r'",
+}
 
 
 @dataclass(frozen=True)
@@ -35,7 +39,7 @@ class LineFile:
         header_line: Line number of the header, 1 where no blank line precedes it.
         quoted: Some field may be quoted.
         blanks: Which of space and tab occur, delimiters aside; fields are trimmed only where they can need it.
-        newline: `lf` where lines end with LF or CRLF, also mixed; `cr` where they end with CR.
+        newline: `lf` or `cr` where all lines end so, `crlf` where some end with CRLF, others perhaps with LF.
         gzipped: Compressed with gzip, whatever its suffix says.
     """
 
@@ -46,7 +50,7 @@ class LineFile:
     header_line: int
     quoted: bool
     blanks: str
-    newline: Literal["lf", "cr"]
+    newline: Literal["lf", "crlf", "cr"]
     gzipped: bool
 
     def lines_sql(self) -> str:
@@ -55,7 +59,7 @@ class LineFile:
         return (
             f"SELECT row_number() OVER () AS line_number, line FROM read_csv({literal(_no_glob(self.path))}, "
             f"header = false, auto_detect = false, strict_mode = false, delim = {literal(_NO_DELIMITER)}, quote = '', "
-            f"escape = '', compression = '{compression}', new_line = '{_NEWLINES[self.newline]}', "
+            f"escape = '', compression = '{compression}', {_NEWLINES[self.newline]}, "
             f"columns = {{'line': 'VARCHAR'}})"
         )
 

@@ -29,6 +29,7 @@ MARKS: dict[AnomalyReason, tuple[str, str]] = {
     "flat_line": (GREEN, "D"),
 }
 NAMED_HOUSEHOLDS = 25
+LEAST_ROWS = 4
 _STYLE: dict[Any, Any] = {
     "font.size": 10,
     "axes.titlesize": 13,
@@ -119,15 +120,15 @@ def households(figure: Figure, analysis: Analysis) -> None:
     if len(homes) <= NAMED_HOUSEHOLDS:
         left.set_yticks(range(len(homes)), [shorten(home.household_id) for home in homes])
         right.set_yticks(range(len(homes)), [""] * len(homes))
-        figure.set_figheight(max(2.6, 1.6 + 0.24 * len(homes)))
+        figure.set_figheight(1.6 + 0.24 * max(len(homes), LEAST_ROWS))
     else:
         left.set_ylabel("Rank by energy")
 
 
 def _ranked(axes: Axes, values: Sequence[float], color: str, label: str) -> None:
     few = len(values) <= NAMED_HOUSEHOLDS
-    bars = axes.barh(range(len(values)), values, color=color, height=0.75 if few else 1.0)
-    axes.invert_yaxis()
+    bars = axes.barh(range(len(values)), values, color=color, height=0.7 if few else 1.0)
+    axes.set_ylim(max(len(values), LEAST_ROWS) - 0.4, -0.6)
     axes.set_xlabel(label)
     axes.grid(visible=False, axis="y")
     if few:
@@ -172,7 +173,8 @@ def anomalies(figure: Figure, analysis: Analysis) -> None:
 
 def records(figure: Figure, analysis: Analysis) -> None:
     """Where every record went, and which are missing."""
-    left, right = figure.subplots(1, 2, width_ratios=(1, 1))
+    reasons = sorted(analysis.rejected_by_reason.items(), key=lambda item: (-item[1], item[0]))
+    panels = figure.subplots(1, 2 if reasons else 1, squeeze=False)[0]
     went = {
         "accepted": (analysis.records_out, BLUE),
         "rejected": (analysis.records_rejected, VERMILLION),
@@ -183,16 +185,12 @@ def records(figure: Figure, analysis: Analysis) -> None:
     shares = [f" {count:,}  ({count / analysis.records_in:.2%})" for count in counts[:3]] + [
         f" {analysis.missing:,}  of {analysis.expected:,} intervals"
     ]
-    _counted(left, list(went), counts, [color for _, color in went.values()], shares)
-    left.set_title(f"{analysis.records_in:,} records read")
-    reasons = sorted(analysis.rejected_by_reason.items(), key=lambda item: (-item[1], item[0]))
+    _counted(panels[0], list(went), counts, [color for _, color in went.values()], shares)
+    panels[0].set_title(f"{analysis.records_in:,} records read")
     if reasons:
         names, numbers = [name.replace("_", " ") for name, _ in reasons], [count for _, count in reasons]
-        _counted(right, names, numbers, [VERMILLION] * len(names), [f" {count:,}" for count in numbers])
-        right.set_title("Why records were rejected")
-    else:
-        right.set_axis_off()
-        right.text(0.5, 0.5, "No record was rejected", ha="center", va="center", fontsize=12, color=GREY)
+        _counted(panels[1], names, numbers, [VERMILLION] * len(names), [f" {count:,}" for count in numbers])
+        panels[1].set_title("Why records were rejected")
 
 
 def _counted(axes: Axes, names: list[str], counts: list[int], colors: list[str], labels: list[str]) -> None:
@@ -200,7 +198,7 @@ def _counted(axes: Axes, names: list[str], counts: list[int], colors: list[str],
 
     bars = axes.barh(names, counts, color=colors, height=0.6)
     axes.bar_label(bars, labels=labels, fontsize=9)
-    axes.invert_yaxis()
+    axes.set_ylim(max(len(names), LEAST_ROWS) - 0.4, -0.6)
     axes.grid(visible=False, axis="y")
     axes.set_xlim(0, max(*counts, 1) * 1.45)
     axes.set_xlabel("Records")
@@ -224,7 +222,7 @@ def power_unit(values_kw: Sequence[float]) -> tuple[float, str]:
     (1e-06, 'GW')
     """
     largest = max((abs(value) for value in values_kw), default=0.0)
-    steps = ((1e7, 1e-6, "GW"), (1e4, 1e-3, "MW"), (0.1, 1.0, "kW"), (0.0, 1e3, "W"))
+    steps = ((1e10, 1e-9, "TW"), (1e7, 1e-6, "GW"), (1e4, 1e-3, "MW"), (0.1, 1.0, "kW"), (0.0, 1e3, "W"))
     return next((factor, unit) for least, factor, unit in steps if largest >= least or least == 0)
 
 

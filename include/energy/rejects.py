@@ -35,7 +35,7 @@ def _locate(db: duckdb.DuckDBPyConnection, data: LineFile, files: Path) -> str:
     db.execute(f"""
         CREATE OR REPLACE TABLE located AS
         SELECT line_number AS position, line AS raw, verdict AS reason, {source} AS source, {line} AS source_line
-        FROM ({data.records_sql()}) 
+        FROM ({data.records_sql()})
         JOIN (SELECT line AS rejected_line, verdict FROM rejected) ON line_number = rejected_line
     """)
     names = [

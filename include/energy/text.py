@@ -30,7 +30,7 @@ class TextFile:
         has_records: Some line after the header is not blank.
         quotes: A `"` occurs.
         blanks: Which of space and tab occur.
-        newline: `lf` where lines end with LF or CRLF, also mixed; `cr` where they end with CR.
+        newline: `lf` or `cr` where all lines end so, `crlf` where some end with CRLF, others perhaps with LF.
     """
 
     path: Path
@@ -41,7 +41,7 @@ class TextFile:
     has_records: bool = False
     quotes: bool = False
     blanks: set[str] = field(default_factory=set)
-    newline: Literal["lf", "cr"] = "lf"
+    newline: Literal["lf", "crlf", "cr"] = "lf"
 
     def chunks(self) -> Iterator[bytes]:
         """The bytes, decompressed.
@@ -78,7 +78,8 @@ def scan(path: Path, name: str) -> TextFile:
     text = TextFile(path, name, gzipped=_is_gzip(path, name))
     decoder = codecs.getincrementaldecoder("utf-8")()
     offset, before = 0, b""
-    line_feeds, lone_return = False, -1
+    line_feeds = returns = False
+    lone_return = -1
     for chunk in text.chunks():
         _refuse_bytes(text, chunk, offset)
         if not chunk.isascii() or decoder.getstate()[0]:
@@ -92,7 +93,7 @@ def scan(path: Path, name: str) -> TextFile:
         text.has_records = text.has_records or bool(rest.strip(b" \t\r\n"))
         text.quotes = text.quotes or b'"' in chunk
         text.blanks.update(blank for blank in BLANK if blank.encode() in chunk)
-        line_feeds = line_feeds or b"\n" in chunk
+        line_feeds, returns = line_feeds or b"\n" in chunk, returns or b"\r" in chunk
         if lone_return < 0:
             lone_return = _lone_return(before + chunk, offset - len(before))
         offset, before = offset + len(chunk), b"\r" if chunk.endswith(b"\r") else b""
@@ -105,7 +106,7 @@ def scan(path: Path, name: str) -> TextFile:
             f"{name}: line {text.line_at(lone_return)}: ends with a carriage return alone, other lines with a line "
             f"feed; make all ends alike: sed 's/\\r$//' {name} | tr '\\r' '\\n' > mended.csv"
         )
-    text.newline = "lf" if lone_return < 0 else "cr"
+    text.newline = "cr" if lone_return >= 0 else "crlf" if returns else "lf"
     return text
 
 

@@ -1,0 +1,152 @@
+"""Measures the energy analysis: `make bench` prints a table.
+
+The data: 100 households, a reading every 5 minutes, for a year (10.5 million records) and for 36.5 days (1.05 million);
+half a percent of the records is faulty. Each variant runs in a process of its own; its peak memory is the kernel's.
+
+- *product*: the analyzer and the report step as the pipeline runs them, plots included.
+- *bare DuckDB*: the same rules and figures, and the same table of records as CSV, as one would write them by hand:
+  typed reader, no list of rejected records with their raw text, no contracts, no plots, no limit on memory.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import sys
+import tempfile
+import time
+from importlib.metadata import version
+from pathlib import Path
+from typing import NamedTuple
+
+ROOT = Path(__file__).resolve().parents[1]
+YEAR_STEPS = 365 * 288
+HOUSEHOLDS = 100
+
+
+class Measure(NamedTuple):
+    """Wall time (s) and peak memory (MiB) of a process."""
+
+    seconds: float
+    mebibytes: float
+
+
+def main() -> None:
+    """Generate, run each variant, print the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--variant", help=argparse.SUPPRESS)
+    parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--repeat", type=int, default=1, help="take the fastest of so many runs")
+    arguments = parser.parse_args()
+    if arguments.variant:
+        VARIANTS[arguments.variant](arguments.folder)
+        return
+    with tempfile.TemporaryDirectory(dir=ROOT / "data" if (ROOT / "data").is_dir() else None) as folder:
+        measures = {}
+        for size, steps in (("small", YEAR_STEPS // 10), ("large", YEAR_STEPS)):
+            data = Path(folder) / f"{size}.csv"
+            generate(data, steps)
+            for variant in VARIANTS:
+                runs = [measure(variant, data) for _ in range(arguments.repeat)]
+                measures[variant, size] = min(runs)
+            data.unlink()
+    show(measures)
+
+
+def generate(target: Path, steps: int) -> None:
+    """Write made-up readings: evening peaks, some high ones, half a percent faulty."""
+    import duckdb
+
+    duckdb.execute(f"""
+        COPY (
+            WITH raw AS (
+                SELECT h, t, hash(h, t) AS seed, (hash(h, t, 1) % 10000) / 1e4 AS a, (hash(h, t, 2) % 10000) / 1e4 AS b,
+                    (hash(h, t, 3) % 10000) / 1e4 AS c, (t // 12) % 24 AS hour
+                FROM range({steps}) steps(t), range({HOUSEHOLDS}) homes(h)
+            ), readings AS (
+                SELECT *, 0.2 + 0.5 * a + CASE WHEN hour IN (7, 18, 19, 20) THEN 0.9 * b ELSE 0 END
+                    + CASE WHEN seed % 997 = 0 THEN 5 * c ELSE 0 END AS p, 226 + 8 * b AS v, 0.9 + 0.1 * c AS pf
+                FROM raw
+            )
+            SELECT strftime(TIMESTAMP '2025-01-01' + to_minutes(5 * t), '%Y-%m-%dT%H:%M:%SZ') AS timestamp,
+                printf('household_%03d', h) AS household_id,
+                CASE WHEN seed % 401 = 1 THEN 'ERR' WHEN seed % 809 = 2 THEN '-1.0' ELSE printf('%.3f', p) END
+                    AS power_consumption,
+                CASE WHEN seed % 809 = 3 THEN NULL ELSE printf('%.1f', v) END AS voltage,
+                printf('%.2f', p * 1000 / v / pf) AS current
+            FROM readings ORDER BY t, h
+        ) TO '{target}' (HEADER)
+    """)
+
+
+def measure(variant: str, data: Path) -> Measure:
+    """Run a variant in a child process over a link to the data."""
+    with tempfile.TemporaryDirectory(dir=data.parent) as folder:
+        (Path(folder) / "energy_data.csv").hardlink_to(data)
+        start = time.perf_counter()
+        arguments = [sys.executable, __file__, "--variant", variant, "--folder", folder]
+        child = os.posix_spawn(sys.executable, arguments, os.environ | {"PYTHONPATH": str(ROOT)})
+        _, status, usage = os.wait4(child, 0)
+        seconds = time.perf_counter() - start
+    if status:
+        sys.exit(f"{variant} failed with status {os.waitstatus_to_exitcode(status)}")
+    return Measure(seconds, usage.ru_maxrss / 1024)
+
+
+def product(folder: Path) -> None:
+    """Analyzer and report."""
+    from include.energy.analyzer import analyze
+    from include.energy.report import write_report
+    from include.energy.results import AnalyzerParams, ReportParams
+
+    analyze(folder, AnalyzerParams())
+    write_report(folder, ReportParams())
+
+
+def bare(folder: Path) -> None:
+    """The rules by hand, for data of this one kind (5 minutes, UTC, all columns)."""
+    import duckdb
+
+    db = duckdb.connect()
+    for statement in (ROOT / "tools" / "bench_bare.sql").read_text().split(";\n"):
+        if statement.strip():
+            db.execute(statement.replace("$folder", str(folder)))
+    figures = {}
+    for table in ("households", "profile", "days", "heat", "odd", "weeks", "fleet", "holes"):
+        rows = db.execute(f"SELECT * FROM {table}").fetchall()
+        figures[table] = [[str(value) for value in row] for row in rows]
+    (folder / "output1.json").write_text(json.dumps(figures))
+
+
+VARIANTS = {"product": product, "bare": bare}
+
+
+def show(measures: dict[tuple[str, str], Measure]) -> None:
+    """Print the table, and the machine it was measured on."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title="Energy analysis and report")
+    for column in ("", "1.05 M records", "10.5 M records", "growth", "peak memory, 10.5 M"):
+        table.add_column(column, justify="left" if not column else "right")
+    for variant, title in (("product", "product"), ("bare", "bare DuckDB")):
+        small, large = measures[variant, "small"], measures[variant, "large"]
+        growth = f"{large.seconds / small.seconds:.1f}×"
+        table.add_row(title, f"{small.seconds:.1f} s", f"{large.seconds:.1f} s", growth, f"{large.mebibytes:,.0f} MiB")
+    ratios = [measures["product", size].seconds / measures["bare", size].seconds for size in ("small", "large")]
+    table.add_row("product ÷ bare", *(f"{ratio:.2f}×" for ratio in ratios), "", "")
+    console = Console()
+    console.print(table)
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    load = f"load {os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else ""
+    packages = ", ".join(f"{name} {version(name)}" for name in ("duckdb", "pandas", "matplotlib"))
+    console.print(
+        f"{os.cpu_count()} cores, {memory:.0f} GiB, {platform.system()} {platform.machine()}, "
+        f"Python {platform.python_version()}, {packages}; {load}"
+    )
+
+
+if __name__ == "__main__":
+    main()
