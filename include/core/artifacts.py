@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 import stat
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from pydantic import ValidationError
 
@@ -67,13 +68,25 @@ def check_unchanged(files: Path, record: FileRecord, producer: str) -> None:
         raise ContractError(record.path, f"must be as {producer} left it (its checksum was recorded)", "other content")
 
 
+def remove(files: Path, name: str) -> None:
+    """Remove whatever an earlier attempt left in an artifact's place: a file, a folder, a link; no link is followed."""
+    path = files
+    for part in PurePosixPath(name).parts:
+        path /= part
+        if path.is_symlink() or (path.exists() and not path.is_dir()):
+            path.unlink()
+            return
+    if path.is_dir():
+        shutil.rmtree(path)
+
+
 def _status(files: Path, name: str) -> os.stat_result | None:
     path = files / name
     try:
         status = path.lstat()
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
-    real = path.resolve()
+    real = Path(os.path.realpath(path))
     if stat.S_ISLNK(status.st_mode) or not real.is_relative_to(files.resolve()):
         raise ContractError(name, "must lie in the run's folder and be no link", f"a link to {real}")
     if not stat.S_ISREG(status.st_mode):
@@ -108,9 +121,11 @@ def _check_json(path: Path, artifact: Artifact) -> None:
             raise ContractError(artifact.path, "must hold something", content[:40].decode())
     except ValidationError as error:
         first = error.errors(include_url=False, include_context=False)[0]
+        if first["type"] == "json_invalid":
+            raise ContractError(artifact.path, "must be valid JSON", first["msg"]) from error
         field = "$" + "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in first["loc"])
         more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
         found = str(first["input"])[:80]
         raise ContractError(artifact.path, f"must keep to its schema: {field}: {first['msg']}{more}", found) from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ContractError(artifact.path, "must be valid JSON", str(error)) from error

@@ -73,9 +73,12 @@ class Records:
 
     @property
     def reconciles(self) -> bool:
-        """Whether every record that was read is accounted for, once."""
-        return self.read == self.accepted + self.rejected + self.outside and self.rejected == sum(
-            self.rejected_by_reason.values()
+        """Whether every record that was read is accounted for, once; a negative count accounts for nothing."""
+        reasons = self.rejected_by_reason.values()
+        return (
+            min(self.read, self.accepted, self.rejected, self.outside, *reasons) >= 0
+            and self.read == self.accepted + self.rejected + self.outside
+            and self.rejected == sum(reasons)
         )
 
 

@@ -89,7 +89,11 @@ class Pipeline:
         """
         allowed = {*self.params, *(["csv"] if self.takes_files else [])}
         faults = [_unknown(name, allowed) for name in given if name not in allowed]
-        values: dict[str, Any] = {"csv": list(given.get("csv") or [])} if self.takes_files else {}
+        files = given.get("csv") or []
+        if not isinstance(files, (list, tuple)) or not all(isinstance(file, str) for file in files):
+            faults.append(f"csv: must be a list of files (got {files!r})")
+            files = []
+        values: dict[str, Any] = {"csv": list(files)} if self.takes_files else {}
         models: dict[type[StepParams], None] = dict.fromkeys(each.step.params for each in self.steps)
         for model in models:
             try:

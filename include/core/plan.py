@@ -8,8 +8,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from include.core.artifacts import sha256
 from include.core.contracts import Window
-from include.core.errors import SetupError
+from include.core.errors import BadInputError, SetupError
 from include.core.pipeline import Pipeline
 from include.core.runs import FileRecord, Run, RunFolder, StepInfo, write_json
 from include.core.staging import stage, staged_names
@@ -42,9 +43,12 @@ def prepare_run(
         The plan, also written to `run.json`.
 
     Raises:
-        BadInputError: A parameter is unknown or impossible, or a file cannot be used.
+        BadInputError: A parameter is unknown or impossible, a file cannot be used, or the folder is another run's.
         SetupError: The folder cannot be written.
     """
+    definition, earlier = pipeline.definition, folder.run()
+    if earlier is not None and (earlier.dag_id, earlier.run_id) != (definition.dag_id, run_id):
+        raise BadInputError(f"{folder.path} belongs to the run {earlier.run_id}; give this one another run id")
     params = pipeline.check_params(given)
     if not params.get("csv") and params.get("start") is None and interval is not None:
         params["start"], params["end"] = (instant.astimezone(UTC).isoformat() for instant in interval)
@@ -60,7 +64,6 @@ def prepare_run(
     if owner is not None:
         give_to(folder.files, owner)
     window = Window.model_validate({"start": params.get("start"), "end": params.get("end")})
-    definition = pipeline.definition
     run = Run(
         pipeline=definition.workflow_name,
         dag_id=definition.dag_id,
@@ -72,6 +75,9 @@ def prepare_run(
         params=params,
         steps=[StepInfo(id=s.step.id, title=s.step.title, description=s.step.description) for s in pipeline.steps],
         sources=sources,
+        definition=FileRecord(
+            path=definition.file.name, sha256=sha256(definition.file), bytes=definition.file.stat().st_size
+        ),
     )
     write_json(folder.path / "run.json", run)
     return run

@@ -6,17 +6,21 @@ import json
 import os
 import signal
 import subprocess
+import threading
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from include.core.contracts import StepParams
-from include.core.errors import BY_EXIT_CODE, GroundtruthError
+from include.core.errors import BY_EXIT_CODE, GroundtruthError, SetupError
 
 STOP_SECONDS = 10
 
 
 def run_command(command: Sequence[str], files: Path, params: StepParams, log: Callable[[str], None]) -> None:
     """Run a command with `DATA_DIR` and `STEP_PARAMS` set, streaming its output line by line.
+
+    When it ends, whatever it started ends with it, as in a container.
 
     Args:
         command: Program and arguments.
@@ -25,28 +29,38 @@ def run_command(command: Sequence[str], files: Path, params: StepParams, log: Ca
         log: Receives each line of its output.
 
     Raises:
+        SetupError: It cannot be started.
         GroundtruthError: It ended with another exit code than 0; carries its last line.
     """
     environment = os.environ | step_environment(str(files), params)
-    process = subprocess.Popen(  # noqa: S603 - what the definition says is what shall run
-        command,
-        cwd=files,
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        errors="replace",
-        start_new_session=True,
-    )
+    try:
+        process = subprocess.Popen(  # noqa: S603 - what the definition says is what shall run
+            command,
+            cwd=files,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            encoding="utf-8",
+            errors="replace",
+            start_new_session=True,
+        )
+    except OSError as error:
+        raise SetupError(f"{command[0]}: cannot be run on this machine: {error.strerror}") from error
+    reaper = threading.Thread(target=_reap, args=(process,))
+    reaper.start()
     last = ""
     try:
         for line in process.stdout or ():
             log(line.rstrip("\n"))
             last = line.strip() or last
-        code = process.wait()
+        process.wait()
     finally:
         _stop(process)
-    if code:
+        reaper.join()
+        if process.stdout:
+            process.stdout.close()
+    if code := process.returncode:
         raise exit_error(code, last)
 
 
@@ -61,15 +75,22 @@ def exit_error(code: int, last_line: str) -> GroundtruthError:
     if last_line.startswith("error: "):
         return kind(last_line.removeprefix("error: "))
     said = f"; its last line: {last_line[:300]}" if last_line else "; it printed nothing"
-    return GroundtruthError(f"ended with exit code {code}{said}")
+    return kind(f"ended with exit code {code}{said}")
+
+
+def _reap(process: subprocess.Popen[str]) -> None:
+    """Wait for the command, then end what it left behind, which might hold its output open for ever."""
+    process.wait()
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
 
 
 def _stop(process: subprocess.Popen[str]) -> None:
     if process.poll() is not None:
         return
-    os.killpg(process.pid, signal.SIGTERM)
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGTERM)
     try:
         process.wait(STOP_SECONDS)
     except subprocess.TimeoutExpired:
         os.killpg(process.pid, signal.SIGKILL)
-        process.wait()

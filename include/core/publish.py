@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -60,7 +61,7 @@ def publish_run(folder: RunFolder, pipeline: Pipeline, data_dir: Path) -> Publis
         return None
     key = publishing_key(run, figures)
     target = data_dir / "published" / pipeline.definition.pipeline / key
-    replace_folder(target, [folder.files / name for name in names])
+    replace_folder(target, {name: folder.files / name for name in names})
     return Published(target, key, figures)
 
 
@@ -80,11 +81,16 @@ def publishing_key(run: Run, figures: dict[str, Any]) -> str:
         return f"{start:%Y-%m-%d}" if whole_day else f"{_stamp(start)}_{_stamp(end)}"
     first = Path(run.sources[0].path).name.removesuffix(".gz").removesuffix(".csv")
     more = f"+{len(run.sources) - 1}" if len(run.sources) > 1 else ""
-    return f"{re.sub(r'[^A-Za-z0-9._-]', '-', first)}{more}/{_stamp(start)}_{_stamp(end)}"
+    source = re.sub(r"[^A-Za-z0-9._-]", "-", first).lstrip(".") or "source"
+    return f"{source}{more}/{_stamp(start)}_{_stamp(end)}"
 
 
-def replace_folder(target: Path, sources: list[Path]) -> None:
+def replace_folder(target: Path, sources: Mapping[str, Path]) -> None:
     """Put copies of some files into a folder so that a reader finds the old ones or the new ones, never a mixture.
+
+    Args:
+        target: The folder; what it held is gone afterwards.
+        sources: The files by their path below it.
 
     Raises:
         SetupError: The folder cannot be written, or the disk is full.
@@ -94,12 +100,15 @@ def replace_folder(target: Path, sources: list[Path]) -> None:
         fresh = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}."))
         try:
             fresh.chmod(0o755)
-            for source in sources:
-                shutil.copyfile(source, fresh / source.name)
-            if target.exists():
-                _exchange(fresh, target)
-            else:
+            for name, source in sources.items():
+                (fresh / name).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(source, fresh / name)
+            try:
                 fresh.rename(target)
+            except OSError:
+                if not target.is_dir():
+                    raise
+                _exchange(fresh, target)
         finally:
             shutil.rmtree(fresh, ignore_errors=True)
     except OSError as error:
@@ -124,4 +133,6 @@ def _instant(text: Any) -> datetime | None:
 
 
 def _stamp(instant: datetime) -> str:
-    return f"{instant:%Y-%m-%d}" if instant.time() == datetime.min.time() else f"{instant:%Y-%m-%dT%H%M}"
+    if instant.time() == datetime.min.time():
+        return f"{instant:%Y-%m-%d}"
+    return f"{instant:%Y-%m-%dT%H%M%S}" if instant.second else f"{instant:%Y-%m-%dT%H%M}"

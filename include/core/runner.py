@@ -8,17 +8,19 @@ from __future__ import annotations
 
 import errno
 import importlib.metadata
+import os
 import platform
+import stat
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
 from pydantic import ValidationError
 
-from include.core.artifacts import check_artifact, check_unchanged
+from include.core.artifacts import check_artifact, check_unchanged, remove
 from include.core.contracts import Records, Step, StepParams
 from include.core.errors import BadInputError, ContractError, GroundtruthError, InterruptedStepError, SetupError
 from include.core.runs import (
@@ -95,11 +97,11 @@ def run_step(step: Step, folder: RunFolder, attempt: Attempt, execute: Callable[
         write_json(folder.step(step.id) / "started.json", started)
         (folder.step(step.id) / "result.json").unlink(missing_ok=True)
         for artifact in step.writes:
-            (folder.files / artifact.path).unlink(missing_ok=True)
+            remove(folder.files, artifact.path)
         before = dict(_listing(folder.files))
         began = time.time()
         execute(params)
-        _check_nothing_else(step, folder.files, before, attempt.declared)
+        _check_nothing_else(step, folder, before, attempt.declared, started_at)
         for record in draft.inputs:
             check_unchanged(folder.files, record, "its producer")
         checked = [check_artifact(folder.files, artifact, since=began) for artifact in step.writes]
@@ -112,21 +114,27 @@ def run_step(step: Step, folder: RunFolder, attempt: Attempt, execute: Callable[
 
 
 def verify(folder: RunFolder) -> list[FileRecord]:
-    """Check that every accepted artifact of a run is still as it was accepted.
+    """Check that every accepted artifact of a run is still as it was accepted, and that all belong together.
 
     Raises:
-        ContractError: One is gone or differs.
+        ContractError: One is gone or differs, or was made from another file than the one that is there now.
     """
-    verified = []
+    verified: dict[str, FileRecord] = {}
     for result in _results(folder):
         for record in result.outputs:
             check_unchanged(folder.files, record, result.step)
-            verified.append(record)
-    return verified
+            verified[record.path] = record
+    for result in _results(folder):
+        for record in result.inputs:
+            if verified.get(record.path, record) != record:
+                raise ContractError(record.path, f"must be the file that {result.step} worked with", "a newer one")
+    return list(verified.values())
 
 
 @contextmanager
-def recorded(folder: RunFolder, started: Started, title: str, description: str) -> Iterator[StepResult]:
+def recorded(
+    folder: RunFolder, started: Started, title: str, description: str, log_url: str | None = None
+) -> Iterator[StepResult]:
     """Keep the same records of a task that is no step (preparing, publishing), so that reports show its failure."""
     draft = StepResult(
         **started.model_dump(),
@@ -136,6 +144,7 @@ def recorded(folder: RunFolder, started: Started, title: str, description: str) 
         status="failed",
         ended_at=started.started_at,
         duration_seconds=0,
+        log_url=log_url,
     )
     with _verdict_on_failure(folder, draft):
         write_json(folder.step(started.step) / "started.json", started)
@@ -238,22 +247,38 @@ def _accepted_before(folder: RunFolder, draft: StepResult) -> StepResult | None:
 
 
 def _listing(files: Path) -> Iterator[tuple[str, Signature]]:
-    for path in files.rglob("*"):
-        status = path.lstat()
-        if not path.is_dir() or path.is_symlink():
-            yield path.relative_to(files).as_posix(), (status.st_size, status.st_mtime_ns, status.st_ino)
+    for folder, folders, names in os.walk(files):
+        for path in (Path(folder, name) for name in (*folders, *names)):
+            with suppress(FileNotFoundError):  # a temporary file of a step that runs at the same time
+                status = path.lstat()
+                if not stat.S_ISDIR(status.st_mode):
+                    yield path.relative_to(files).as_posix(), (status.st_size, status.st_mtime_ns, status.st_ino)
 
 
-def _check_nothing_else(step: Step, files: Path, before: dict[str, Signature], declared: frozenset[str]) -> None:
+def _check_nothing_else(
+    step: Step, folder: RunFolder, before: dict[str, Signature], declared: frozenset[str], since: datetime
+) -> None:
     """A step writes what it declared and touches nothing else (what other steps declared is theirs to answer for)."""
     allowed = declared | {artifact.path for artifact in step.writes}
-    after = dict(_listing(files))
+    after = dict(_listing(folder.files))
     for path in sorted(set(before) | set(after)):
         if path in allowed or before.get(path) == after.get(path):
             continue
+        if _ran_alongside(step, folder, since):
+            return
         if path not in before:
             raise ContractError(path, "must not be written: the step did not declare it", "an undeclared file")
         raise ContractError(path, "must not be touched by a step that only reads it", "a changed or removed file")
+
+
+def _ran_alongside(step: Step, folder: RunFolder, since: datetime) -> bool:
+    """Whether another step ran meanwhile: its temporary files come and go, and nobody can say whose they are."""
+    run = folder.run()
+    for info in run.steps if run else []:
+        result = folder.result(info.id)
+        if info.id != step.id and folder.started(info.id) and (result is None or result.ended_at >= since):
+            return True
+    return False
 
 
 def _reconciled(step: str, records: Records) -> RecordCounts:
@@ -281,7 +306,10 @@ def _verdict_on_failure(folder: RunFolder, draft: StepResult) -> Iterator[None]:
     except BaseException as error:
         known = as_known_error(error)
         draft.error = failure_of(known)
-        _write_verdict(folder, draft, "failed")
+        try:
+            _write_verdict(folder, draft, "failed")
+        except SetupError as unwritten:
+            known.add_note(f"its verdict could not be written either: {unwritten}")
         if known is error:
             raise
         raise known from error
@@ -292,10 +320,10 @@ def as_known_error(error: BaseException) -> BaseException:
     if isinstance(error, KeyboardInterrupt):
         return InterruptedStepError("interrupted")
     no_space = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
-    if no_space or "No space left on device" in str(error):
+    if no_space or ("No space left on device" in str(error) and not isinstance(error, SetupError)):
         return SetupError(f"the disk is full: free some space and run again ({error})")
     if isinstance(error, OSError) and error.errno in (errno.EACCES, errno.EROFS):
-        return SetupError(f"{error.filename}: cannot be written: {error.strerror}")
+        return SetupError(f"{error.filename or 'a file'}: cannot be read or written: {error.strerror}")
     return error
 
 

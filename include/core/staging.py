@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Iterable
 from pathlib import Path, PurePath
 
+from include.core.artifacts import remove
 from include.core.errors import BadInputError, SetupError
 from include.core.runs import FileRecord
 
@@ -30,7 +31,7 @@ def staged_names(paths: Iterable[str | PurePath]) -> list[str]:
 
 
 def stage(paths: Iterable[str], files: Path, allowed: Iterable[Path]) -> list[FileRecord]:
-    """Copy people's files to `files/source/`.
+    """Copy people's files to `files/source/`, which holds nothing else afterwards.
 
     Args:
         paths: Files, absolute or below one of the allowed folders.
@@ -41,14 +42,25 @@ def stage(paths: Iterable[str], files: Path, allowed: Iterable[Path]) -> list[Fi
         BadInputError: A file is missing, unreadable, empty, or lies elsewhere.
         SetupError: The copy could not be written.
     """
-    paths, allowed = list(paths), tuple(allowed)
-    return [
-        _copy(_resolve(path, allowed), files / SOURCE_FOLDER / name)
-        for path, name in zip(paths, staged_names(paths), strict=True)
-    ]
+    paths, allowed = list(paths), tuple(folder.resolve() for folder in allowed)
+    found = [_resolve(path, allowed) for path in paths]
+    folder = files / SOURCE_FOLDER
+    try:
+        remove(files, SOURCE_FOLDER)
+        folder.mkdir(parents=True)
+    except OSError as error:
+        raise SetupError(f"{folder}: cannot be written: {error.strerror}") from error
+    return [_copy(path, folder / name) for path, name in zip(found, staged_names(paths), strict=True)]
 
 
 def _resolve(path: str, allowed: tuple[Path, ...]) -> Path:
+    try:
+        return _find(path, allowed)
+    except (OSError, ValueError) as error:
+        raise BadInputError(f"{path!r}: cannot be read: {getattr(error, 'strerror', None) or error}") from error
+
+
+def _find(path: str, allowed: tuple[Path, ...]) -> Path:
     for folder in allowed:
         candidate = (folder / path).resolve()
         if not candidate.is_relative_to(folder) or not candidate.exists():
@@ -74,7 +86,6 @@ def _copy(source: Path, target: Path) -> FileRecord:
     except OSError as error:
         raise BadInputError(f"{source}: cannot be read: {error.strerror}") from error
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
         with reader, partial.open("wb") as writer:
             while chunk := reader.read(1 << 20):
                 digest.update(chunk)

@@ -21,6 +21,7 @@ from include.core.errors import ContractError
 
 _SQL_TYPES: dict[Any, str] = {float: "DOUBLE", int: "BIGINT", bool: "BOOLEAN", datetime: "TIMESTAMPTZ"}
 _WORDS: dict[Any, str] = {float: "a number", int: "a whole number", bool: "true or false", datetime: "a time with zone"}
+_OFFSET = r":\d\d(\.\d+)?[+-]\d\d(:?\d\d)?$"
 
 
 class Rule(NamedTuple):
@@ -47,23 +48,25 @@ def check_table(path: Path, name: str, model: type[BaseModel] | None) -> int:
     """
     import duckdb
 
+    is_csv = path.suffix.lower() == ".csv"
     with duckdb.connect(config={"memory_limit": "512MB"}) as db:
         try:
             db.execute("SET TimeZone = 'UTC'")
-            if path.suffix == ".csv":
+            if is_csv:
                 columns = _header(path, name)
                 relation = _read_csv(path, columns)
             else:
                 relation = f"read_parquet({literal(str(path))})"
                 columns = [str(row[0]) for row in db.execute(f"DESCRIBE SELECT * FROM {relation}").fetchall()]
-            rules = _rules(model, columns, name) if model else []
+            rules = _rules(model, columns, name, as_text=is_csv) if model else []
+            number = identifier("record of " + ", ".join(columns))  # longer than any column's name
             findings = "".join(
-                f", min(number) FILTER (NOT coalesce({rule.sql}, false))"
-                f", arg_min({identifier(rule.column)}::VARCHAR, number) FILTER (NOT coalesce({rule.sql}, false))"
+                f", min({number}) FILTER (NOT coalesce({rule.sql}, false))"
+                f", arg_min({identifier(rule.column)}::VARCHAR, {number}) FILTER (NOT coalesce({rule.sql}, false))"
                 for rule in rules
             )
             counted = db.execute(
-                f"SELECT count(*){findings} FROM (SELECT *, row_number() OVER () AS number FROM {relation})"
+                f"SELECT count(*){findings} FROM (SELECT *, row_number() OVER () AS {number} FROM {relation})"
             ).fetchall()[0]
         except duckdb.Error as error:
             reason = " ".join(str(error).splitlines()[:2])
@@ -112,14 +115,15 @@ def _read_csv(path: Path, columns: list[str]) -> str:
     )
 
 
-def _rules(model: type[BaseModel], columns: list[str], name: str) -> list[Rule]:
+def _rules(model: type[BaseModel], columns: list[str], name: str, *, as_text: bool) -> list[Rule]:
     expected = list(model.model_fields)
     if columns[: len(expected)] != expected:
         raise ContractError(name, f"must begin with the columns {', '.join(expected)}", ", ".join(columns))
-    return [rule for column, field in model.model_fields.items() if (rule := _rule(column, field)) is not None]
+    found = (_rule(column, field, as_text=as_text) for column, field in model.model_fields.items())
+    return [rule for rule in found if rule is not None]
 
 
-def _rule(column: str, field: FieldInfo) -> Rule | None:
+def _rule(column: str, field: FieldInfo, *, as_text: bool) -> Rule | None:
     options = get_args(field.annotation) if get_origin(field.annotation) in (Union, types.UnionType) else ()
     optional = type(None) in options
     kind = next((option for option in options if option is not type(None)), field.annotation)
@@ -133,9 +137,15 @@ def _rule(column: str, field: FieldInfo) -> Rule | None:
         sql, words = f"{value} IS NOT NULL", _WORDS[kind]
         if kind is float:
             sql += f" AND isfinite({value})"
+        if kind is int:
+            sql += f" AND {value} = try_cast({cell} AS DOUBLE)"
+        if kind is datetime and as_text:
+            sql += f" AND (suffix({cell}, 'Z') OR regexp_matches({cell}, {literal(_OFFSET)}))"
         for operator, bound in _bounds(field):
             sql += f" AND {value} {operator} {bound}"
             words += f" {operator} {bound:g}"
+    elif kind is not str:
+        raise TypeError(f"column {column}: tables cannot be checked for {kind}")
     elif optional:
         return None
     else:

@@ -36,7 +36,7 @@ def load_definition(path: Path, known: Known) -> Definition:
     faults += [*form.faults, *graph_faults(document, form, nodes), *container_faults(document, form, specs, known)]
     if faults:
         raise DefinitionError(path, list(dict.fromkeys(faults)))
-    return _definition(form.shape, specs, nodes, known)
+    return _definition(path, form.shape, specs, nodes, known)
 
 
 def load_definitions(folder: Path, known: Known) -> tuple[list[Definition], list[DefinitionError]]:
@@ -77,7 +77,9 @@ def json_schema() -> dict[str, Any]:
     }
 
 
-def _definition(shape: ListShape | LinkedShape, specs: list[Spec], nodes: list[Node], known: Known) -> Definition:
+def _definition(
+    path: Path, shape: ListShape | LinkedShape, specs: list[Spec], nodes: list[Node], known: Known
+) -> Definition:
     before = {identity: set(reasons) for identity, reasons in graph.edges(nodes).items()}
     ordered = graph.order(nodes, before)
     if shape.execution_mode == "sequential":
@@ -98,6 +100,7 @@ def _definition(shape: ListShape | LinkedShape, specs: list[Spec], nodes: list[N
         sources=tuple(dict.fromkeys(shape.sources)),
         publish=tuple(dict.fromkeys(shape.publish)),
         containers=tuple(containers),
+        file=path,
     )
 
 

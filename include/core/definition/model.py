@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 
 
 @dataclass(frozen=True)
@@ -65,6 +66,7 @@ class Definition:
         execution_mode: `parallel` or `sequential`.
         sources: Names of the files that a run hands in, below `source/`.
         publish: Outputs that are promoted when every step has succeeded.
+        file: Where it was read from; two definitions that say the same are equal, wherever they lie.
         containers: In an order in which each comes after those it depends on; ties in the order of the file.
     """
 
@@ -75,6 +77,7 @@ class Definition:
     sources: tuple[str, ...]
     publish: tuple[str, ...]
     containers: tuple[Container, ...]
+    file: Path = field(compare=False)
 
     @property
     def dag_id(self) -> str:

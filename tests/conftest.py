@@ -1,0 +1,22 @@
+"""Fixtures for all tests."""
+
+from pathlib import Path
+
+import pytest
+
+from include.core.runs import RunFolder
+from tests.prerequisites import real_data_dir
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> RunFolder:
+    """A run's folder with an empty `files/`; it has no plan yet."""
+    run = RunFolder.of(tmp_path / "data", "test_pipeline", "manual__2026-01-01T00:00:00+00:00")
+    run.files.mkdir(parents=True)
+    return run
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """Folder of the measured data."""
+    return real_data_dir()

@@ -1,0 +1,135 @@
+"""A small pipeline for tests of the step protocol: `measure` → `analyze`, plain functions over a run's `files/`."""
+
+import csv
+import io
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, Field
+
+from include.core.contracts import Artifact, Records, Step, StepParams
+from include.core.runner import Attempt, run_step
+from include.core.runs import FileRecord, Run, RunFolder, StepInfo, StepResult, write_json
+from include.core.tables import check_table
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+class Reading(BaseModel):
+    timestamp: datetime
+    household: str
+    power: float = Field(ge=0, lt=1000)
+    phases: int = Field(ge=1, le=3)
+    status: Literal["normal", "high_usage"]
+    exported: bool
+    factor: float | None = Field(None, gt=0)
+    note: str | None = None
+
+
+class Rejected(BaseModel):
+    line: int
+    reason: str
+
+
+class Totals(BaseModel):
+    energy: float
+    households: list[str] = Field(min_length=1)
+
+
+class Params(StepParams):
+    factor: float = Field(2.0, gt=0)
+
+
+GOOD = {
+    "timestamp": "2026-01-01T00:00:00Z",
+    "household": "home",
+    "power": "1.5",
+    "phases": "3",
+    "status": "normal",
+    "exported": "false",
+    "factor": "0.98",
+    "note": "",
+}
+TOTALS = '{"energy": 12.5, "households": ["home"]}'
+PNG = b"\x89PNG\r\n\x1a\n" + b"pixels" * 10 + b"IEND\xaeB`\x82"
+
+
+def table(*changes: dict[str, str]) -> str:
+    """A CSV of good readings, each with some cells changed."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(GOOD)
+    writer.writerows((GOOD | change).values() for change in changes)
+    return text.getvalue()
+
+
+READINGS = table({}, {"household": "other"}, {"power": "2"})
+
+
+def count(files: Path) -> Records:
+    """Of `in.csv`, what came to `out.csv` and to `rejected.csv`."""
+    read, accepted = (check_table(files / name, name, None) for name in ("in.csv", "out.csv"))
+    rejected = check_table(files / "rejected.csv", "rejected.csv", None) if (files / "rejected.csv").exists() else 0
+    return Records(read, accepted, rejected, 0, {"bad": rejected} if rejected else {})
+
+
+def total(files: Path) -> dict[str, Any]:
+    return {"bytes": (files / "out.csv").stat().st_size}
+
+
+MEASURE = Step("measure", "Measure", "Measures.", "1", Params, "m:f", (), (Artifact("in.csv", Reading),))
+ANALYZE = Step(
+    "analyze",
+    "Analyze",
+    "Analyzes.",
+    "1",
+    Params,
+    "m:f",
+    (Artifact("in.csv", Reading),),
+    (Artifact("out.csv", Reading), Artifact("rejected.csv", Rejected, optional=True, may_be_empty=True)),
+    records=count,
+    summary=total,
+)
+DECLARED = frozenset({"in.csv", "out.csv", "rejected.csv"})
+ATTEMPT = Attempt(declared=DECLARED)
+
+
+def plan(folder: RunFolder, *steps: Step, sources: list[FileRecord] | None = None, **params: Any) -> Run:
+    """Write the run's plan."""
+    run = Run(
+        pipeline="test-pipeline",
+        dag_id="test_pipeline",
+        run_id="manual__2026-01-01T00:00:00+00:00",
+        runtime="local",
+        created_at=NOW,
+        params=params,
+        steps=[StepInfo(id=s.id, title=s.title, description=s.description) for s in steps or (MEASURE, ANALYZE)],
+        sources=sources or [],
+    )
+    write_json(folder.path / "run.json", run)
+    return run
+
+
+def writing(folder: RunFolder, **files: str | bytes) -> Callable[[StepParams], None]:
+    """A step that writes these files (`out_csv` is `out.csv`)."""
+
+    def execute(params: StepParams) -> None:
+        for name, content in files.items():
+            content = content.encode() if isinstance(content, str) else content
+            (folder.files / name.replace("_", ".")).write_bytes(content)
+
+    return execute
+
+
+def measured(folder: RunFolder) -> StepResult:
+    """Plan the run and run its first step well."""
+    plan(folder)
+    return run_step(MEASURE, folder, ATTEMPT, writing(folder, in_csv=READINGS))
+
+
+def writes(step: Step, *artifacts: Artifact) -> Step:
+    """The same step with other outputs, and no accounting."""
+    return replace(step, writes=artifacts, records=None, summary=None)

@@ -1,0 +1,221 @@
+"""Tables are checked against the model of one record: what it says of a column holds for every record."""
+
+import csv
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pydantic import AwareDatetime, BaseModel
+
+from include.core.errors import ContractError
+from include.core.tables import check_table, identifier, literal
+from tests.core.small_pipeline import GOOD, READINGS, Reading, table
+
+TEXT = st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Cs"]), min_size=1).filter(str.strip)
+RECORDS = st.builds(
+    Reading,
+    timestamp=st.datetimes(datetime(1970, 1, 1), datetime(2100, 1, 1), timezones=st.just(UTC)),  # noqa: DTZ001
+    household=TEXT,
+    power=st.floats(0, 1000, exclude_max=True),
+    phases=st.integers(1, 3),
+    factor=st.none() | st.floats(1e-6, 1e6),
+    note=st.none() | TEXT,
+)
+BROKEN = {
+    "timestamp": ("", "yesterday", "2026-02-30T00:00:00Z", "2026-01-01T00:00:00", "2026-01-01", "infinity"),
+    "household": ("",),
+    "power": ("", "much", "nan", "inf", "-inf", "-0.1", "1000", "1,5"),
+    "phases": ("", "0", "4", "1.5", "two"),
+    "status": ("", "Normal", "low"),
+    "exported": ("", "maybe"),
+    "factor": ("0", "-1", "nan", "none"),
+}
+
+
+def write(path: Path, content: str | bytes) -> Path:
+    path.write_bytes(content.encode() if isinstance(content, str) else content)
+    return path
+
+
+def refusal(path: Path, model: type[BaseModel] | None = Reading) -> ContractError:
+    with pytest.raises(ContractError) as error:
+        check_table(path, "out.csv", model)
+    assert error.value.artifact == "out.csv"
+    return error.value
+
+
+def test_a_good_table_gives_its_number_of_records(tmp_path):
+    assert check_table(write(tmp_path / "t.csv", READINGS), "out.csv", Reading) == 3
+
+
+def test_a_header_alone_has_no_records(tmp_path):
+    assert check_table(write(tmp_path / "t.csv", table()), "out.csv", Reading) == 0
+
+
+@given(st.lists(RECORDS, min_size=1, max_size=5))
+@settings(max_examples=15, deadline=None)
+def test_whatever_the_model_allows_is_accepted(tmp_path_factory, records):
+    path = tmp_path_factory.mktemp("tables") / "t.csv"
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(Reading.model_fields)
+        writer.writerows(record.model_dump(mode="json").values() for record in records)
+    assert check_table(path, "out.csv", Reading) == len(records)
+
+
+@given(
+    st.integers(1, 30),
+    st.data(),
+    st.sampled_from([(column, value) for column, values in BROKEN.items() for value in values]),
+)
+@settings(max_examples=25, deadline=None)
+def test_one_wrong_cell_is_found_and_named_with_its_record(tmp_path_factory, records, data, cell):
+    column, value = cell
+    wrong = data.draw(st.integers(0, records - 1))
+    rows = [{column: value} if number == wrong else {} for number in range(records)]
+    error = refusal(write(tmp_path_factory.mktemp("tables") / "t.csv", table(*rows)))
+    assert error.rule.startswith(f"column {column} must hold ")
+    assert error.value == f"{value or None!r} in record {wrong + 1}"
+
+
+@pytest.mark.parametrize(
+    ("column", "words"),
+    [
+        ("timestamp", "a time with zone"),
+        ("household", "a text that is not empty"),
+        ("power", "a number >= 0 < 1000"),
+        ("phases", "a whole number >= 1 <= 3"),
+        ("status", "one of normal, high_usage"),
+        ("exported", "true or false"),
+        ("factor", "a number > 0, or nothing"),
+    ],
+)
+def test_the_rule_is_said_in_words(tmp_path, column, words):
+    error = refusal(write(tmp_path / "t.csv", table({column: BROKEN[column][0]})))
+    assert error.rule == f"column {column} must hold {words}"
+
+
+@pytest.mark.parametrize("zone", ["Z", "+00", "+10:00", "-0530"])
+def test_any_way_to_write_a_zone_is_a_zone(tmp_path, zone):
+    path = write(tmp_path / "t.csv", table({"timestamp": f"2026-01-01 00:00:00.5{zone}"}))
+    assert check_table(path, "out.csv", Reading) == 1
+
+
+@pytest.mark.parametrize("cut", [1, 2, 10, 40])
+def test_a_file_that_was_cut_within_a_line_is_refused(tmp_path, cut):
+    assert "cut short" in refusal(write(tmp_path / "t.csv", READINGS[:-cut]), None).rule
+
+
+def test_a_quote_that_is_never_closed_is_refused(tmp_path):
+    error = refusal(write(tmp_path / "t.csv", READINGS + '2026-01-01T00:00:00Z,"home\n'), None)
+    assert error.rule == "must open as CSV"
+
+
+@pytest.mark.parametrize("line", ["a,b", "1,2,3,4,5,6,7,8,9"], ids=["fewer", "more"])
+def test_a_line_with_another_number_of_fields_is_refused(tmp_path, line):
+    assert refusal(write(tmp_path / "t.csv", f"{READINGS}{line}\n{READINGS}"), None).rule == "must open as CSV"
+
+
+@pytest.mark.parametrize(
+    ("content", "rule"),
+    [
+        ("\n", "must begin with a CSV header"),
+        ("a,a\n1,2\n", "must name each column once"),
+        ("a,b\n1,\xff\n".encode("latin-1"), "must "),
+        ("a,\xff\n1,2\n".encode("latin-1"), "must be UTF-8 text"),
+        ("a\n" + "x" * 200_000 + "\n", None),
+        ("x" * 200_000 + "\n1\n", "must begin with a CSV header"),
+    ],
+    ids=["no header", "a name twice", "data not UTF-8", "header not UTF-8", "a long cell", "a huge header"],
+)
+def test_what_is_no_table_is_refused(tmp_path, content, rule):
+    path = write(tmp_path / "t.csv", content)
+    if rule is None:
+        assert check_table(path, "out.csv", None) == 1
+    else:
+        assert refusal(path, None).rule.startswith(rule)
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        "household,timestamp,power,phases,status,exported,factor,note",
+        "timestamp,household,power,phases,status,exported,factor",
+        "Timestamp,household,power,phases,status,exported,factor,note",
+        "\ufefftimestamp,household,power,phases,status,exported,factor,note",
+    ],
+    ids=["another order", "one is missing", "another spelling", "a byte order mark"],
+)
+def test_the_models_columns_come_first_in_their_order(tmp_path, header):
+    error = refusal(write(tmp_path / "t.csv", header + "\n"))
+    assert error.rule == f"must begin with the columns {', '.join(GOOD)}"
+
+
+def test_more_columns_may_follow(tmp_path):
+    path = write(tmp_path / "t.csv", "".join(f"{line},more\n" for line in READINGS.splitlines()))
+    assert check_table(path, "out.csv", Reading) == 3
+
+
+class Numbered(BaseModel):
+    number: int | None
+    text: str
+
+
+def test_a_column_may_have_any_name_without_hiding_a_fault(tmp_path):
+    error = refusal(write(tmp_path / "t.csv", "number,text\n1,a\n,\n"), Numbered)
+    assert error.value == "None in record 2"
+    path = write(tmp_path / "odd.csv", 'it\'s,"a ""name"""\n1,2\n')
+    assert check_table(path, "out.csv", None) == 1
+
+
+def test_a_suffix_in_capitals_names_the_same_format(tmp_path):
+    assert check_table(write(tmp_path / "T.CSV", READINGS), "T.CSV", Reading) == 3
+
+
+class Unknown(BaseModel):
+    at: AwareDatetime
+
+
+def test_a_model_that_cannot_be_checked_is_a_mistake_of_the_developer_and_never_passes(tmp_path):
+    with pytest.raises(TypeError, match="column at: tables cannot be checked for"):
+        check_table(write(tmp_path / "t.csv", "at\nsoon\n"), "out.csv", Unknown)
+
+
+def to_parquet(path: Path, select: str) -> Path:
+    import duckdb
+
+    with duckdb.connect() as db:
+        db.execute(f"COPY ({select}) TO {literal(str(path))} (FORMAT parquet)")
+    return path
+
+
+GOOD_PARQUET = (
+    "SELECT TIMESTAMPTZ '2026-01-01 00:00:00+00' AS timestamp, 'home' AS household, 1.5 AS power, 3 AS phases, "
+    "'normal' AS status, false AS exported, NULL::DOUBLE AS factor, NULL::VARCHAR AS note FROM range(5)"
+)
+
+
+def test_parquet_is_checked_by_the_same_model(tmp_path):
+    assert check_table(to_parquet(tmp_path / "t.parquet", GOOD_PARQUET), "out.csv", Reading) == 5
+    error = refusal(to_parquet(tmp_path / "bad.parquet", GOOD_PARQUET.replace("1.5 AS", "'NaN'::DOUBLE AS")))
+    assert (error.rule, error.value) == ("column power must hold a number >= 0 < 1000", "'nan' in record 1")
+
+
+@pytest.mark.parametrize("content", [b"", b"PAR1", None], ids=["empty", "start alone", "cut"])
+def test_a_parquet_file_that_is_not_whole_is_refused(tmp_path, content):
+    path = to_parquet(tmp_path / "t.parquet", GOOD_PARQUET)
+    path.write_bytes(path.read_bytes()[:-20] if content is None else content)
+    assert refusal(path, None).rule == "must open as PARQUET"
+
+
+@given(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1))
+@settings(max_examples=15, deadline=None)
+def test_names_and_texts_cannot_break_out_of_the_query(text):
+    import duckdb
+
+    with duckdb.connect() as db:
+        found = db.execute(f"SELECT {literal(text)} AS {identifier(text)}")
+        assert found.description[0][0] == text
+        assert found.fetchall() == [(text,)]
