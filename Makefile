@@ -29,7 +29,7 @@ lint: setup-dev ## ruff, mypy (strict), and the import rules
 
 .PHONY: ui
 ui: setup ## Airflow's own UI on 127.0.0.1, with a password
-	@tools/ui
+	@$(PY) -m tools.ui
 
 .PHONY: images
 images: ## Build the images of the steps (for the docker runtime)

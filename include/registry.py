@@ -22,3 +22,15 @@ def load_pipelines(folder: Path | None = None) -> tuple[list[Pipeline], list[Def
     """
     definitions, errors = load_definitions(folder or get_settings().definitions_dir, KNOWN_STEPS)
     return [Pipeline(definition, KNOWN_STEPS) for definition in definitions], errors
+
+
+def manual_of(pipeline: Pipeline) -> str:
+    """What the UI says of a pipeline: the Markdown file beside its definition, else what the definition says."""
+    definition = pipeline.definition
+    written = definition.file.with_suffix(".md")
+    if written.is_file():
+        return written.read_text(encoding="utf-8")
+    steps = "\n".join(
+        f"{n}. **{each.step.title}**: {each.step.description}" for n, each in enumerate(pipeline.steps, 1)
+    )
+    return f"### {definition.workflow_name}\n\n{definition.description}\n\n{steps}\n"

@@ -56,7 +56,7 @@ def run_pipeline(request: Request, *, as_json: bool, console: Console) -> int:
         console.print(f"[bold red]error:[/] {error}", soft_wrap=True)
         return 1
     progress.update()
-    path = _report_of(folder, interrupted=interrupted)
+    path = _report_of(folder)
     report = json.loads(path.read_bytes())
     show_report(report, console)
     console.print(f"[dim]html:   {path.with_suffix('.html')}[/]", soft_wrap=True)
@@ -67,12 +67,12 @@ def run_pipeline(request: Request, *, as_json: bool, console: Console) -> int:
     return 0 if code == 0 and report["overall_status"] == "success" else 1
 
 
-def _report_of(folder: RunFolder, *, interrupted: bool) -> Path:
+def _report_of(folder: RunFolder) -> Path:
     """The report that Airflow wrote; where it could not, we write it from the run's folder."""
     written = sorted(folder.path.glob("pipeline_report_*.json"))
     if written:
         return written[-1]
     from include.reporting.report import build_report, write_report
 
-    report = build_report(folder, now=datetime.now(UTC), interrupted=interrupted)
+    report = build_report(folder, now=datetime.now(UTC))
     return write_report(folder, report)[0]

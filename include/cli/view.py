@@ -48,9 +48,9 @@ def show_report(report: dict[str, Any], console: Console) -> None:
         seconds = step["duration_seconds"]
         name = f"{step['step_number']}. {step['name']}"
         shown = f"{seconds:.1f}" if seconds is not None else ""
-        table.add_row(escape(name), MARKS.get(step["status"], step["status"]), shown)
+        table.add_row(escape(name), _mark(step["status"]), shown)
     table.add_section()
-    table.add_row("[bold]run[/]", MARKS[report["overall_status"]], f"{report['total_duration_seconds']:.1f}")
+    table.add_row("[bold]run[/]", _mark(report["overall_status"]), f"{report['total_duration_seconds']:.1f}")
     console.print(table)
     figures = _figures(report)
     if figures:
@@ -68,6 +68,10 @@ def show_report(report: dict[str, Any], console: Console) -> None:
         )
         if failure.get("hint"):
             console.print(f"        {escape(failure['hint'])}", soft_wrap=True)
+
+
+def _mark(status: str) -> str:
+    return MARKS.get(status, status)
 
 
 def _figures(report: dict[str, Any]) -> dict[str, Any]:

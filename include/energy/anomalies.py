@@ -35,7 +35,7 @@ def judge(db: duckdb.DuckDBPyConnection, intervals: list[int], origins: list[int
             (flags + coalesce(run_flag, 0) + CASE
                 WHEN median IS NULL THEN {FLAG_NOT_ASSESSED}
                 WHEN (power - median) / scale > {threshold} THEN {BITS["outlier"]} ELSE 0 END)::UTINYINT AS flags
-        FROM (SELECT *, rowid AS row_number FROM accepted)
+        FROM (SELECT *, row_number() OVER () AS row_number FROM accepted)
         JOIN typical USING (household, hour)
         LEFT JOIN run_rows ON row_number = run_row
         ORDER BY household, ts
@@ -52,7 +52,7 @@ def _find_runs(db: duckdb.DuckDBPyConnection, intervals: list[int], origins: lis
     db.execute(f"""
         CREATE TABLE runs AS
         WITH neighbours AS (
-            SELECT rowid AS first_row, household, ts, power,
+            SELECT row_number() OVER () AS first_row, household, ts, power,
                 lag(household) OVER () AS before_household, lag(ts) OVER () AS before_ts,
                 lag(power) OVER () AS before_power
             FROM accepted
@@ -63,10 +63,10 @@ def _find_runs(db: duckdb.DuckDBPyConnection, intervals: list[int], origins: lis
                 OR {slot.format(ts="ts")} - {slot.format(ts="before_ts")} > 1
         ),
         lengths AS (
-            SELECT household, first_row, coalesce(next_row, total) - first_row AS records, ts AS start,
+            SELECT household, first_row, coalesce(next_row, total + 1) - first_row AS records, ts AS start,
                 coalesce(last_ts, final_ts) + to_seconds(({intervals}::BIGINT[])[enum_code(household) + 1]) AS "end",
                 power
-            FROM beginnings, (SELECT count(*) AS total, arg_max(ts, rowid) AS final_ts FROM accepted)
+            FROM beginnings, (SELECT count(*) AS total, last(ts) AS final_ts FROM accepted)
         )
         SELECT * FROM lengths WHERE CASE
             WHEN power = 0 THEN epoch("end" - start) >= {ZERO_SECONDS}

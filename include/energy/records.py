@@ -201,11 +201,11 @@ def accept(db: duckdb.DuckDBPyConnection, params: AnalyzerParams, where: str) ->
         UNION ALL SELECT line, 'duplicate_timestamp' FROM (SELECT *, {repeated} AS repeated FROM ordered) WHERE repeated
     """)
     db.execute(f"""
-        CREATE TABLE accepted AS SELECT * EXCLUDE (verdict, repeated)
-        FROM (SELECT *, {repeated} AS repeated FROM ordered) WHERE verdict IS NULL AND repeated IS NOT true
+        DELETE FROM ordered WHERE verdict IS NOT NULL
+            OR rowid IN (SELECT row FROM (SELECT rowid AS row, {repeated} AS repeated FROM ordered) WHERE repeated)
     """)
     db.execute("DROP VIEW placed")
-    db.execute("DROP TABLE ordered")
+    db.execute("ALTER TABLE ordered RENAME TO accepted")
     return intervals
 
 

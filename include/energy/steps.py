@@ -98,6 +98,8 @@ def analyzer_summary(files: Path) -> Summary:
     analysis = _analysis(files)
     return {
         **{name: getattr(analysis, name) for name in KEY_FIGURES},
+        "data_start": f"{analysis.start:%Y-%m-%dT%H:%M:%SZ}",
+        "data_end": f"{analysis.end:%Y-%m-%dT%H:%M:%SZ}",
         "findings": [finding.model_dump() for finding in findings(analysis)],
     }
 

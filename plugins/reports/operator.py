@@ -19,7 +19,7 @@ from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowFailException
 
 from include.core.runs import RunFolder
-from plugins.steps.context import folder_of, plain_errors
+from plugins.steps.context import TASK_DEFAULTS, folder_of, plain_errors
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -29,7 +29,7 @@ class PipelineReportOperator(BaseOperator):
     """Writes `pipeline_report_<time>.json` and `.html` into the run's folder from what lies there."""
 
     def __init__(self, **kwargs: Any) -> None:
-        super().__init__(retries=1, **kwargs)
+        super().__init__(**TASK_DEFAULTS, **kwargs)
 
     def execute(self, context: Context) -> str:
         """Write the report; returns the path of its JSON."""

@@ -25,8 +25,7 @@ from include.core.pipeline import Pipeline, PipelineStep
 from include.core.process import exit_error, step_environment
 from include.core.runner import run_step
 from include.core.settings import get_settings
-from plugins.steps.context import attempt_of, folder_of, plain_errors, small, within_deadline
-from plugins.steps.operators import TASK_DEFAULTS
+from plugins.steps.context import TASK_DEFAULTS, attempt_of, folder_of, plain_errors, small, within_deadline
 
 if TYPE_CHECKING:
     from airflow.sdk import Context

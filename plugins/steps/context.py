@@ -48,6 +48,13 @@ class StepRetryPolicy(RetryPolicy):
         return cls()
 
 
+TASK_DEFAULTS: dict[str, Any] = {
+    "retries": RETRIES,
+    "retry_policy": StepRetryPolicy(),
+    "retry_delay": timedelta(seconds=2),
+}
+
+
 def folder_of(context: Mapping[str, Any]) -> RunFolder:
     """The run folder of the run that a task belongs to."""
     settings = get_settings()

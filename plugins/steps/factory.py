@@ -17,14 +17,14 @@ from plugins.steps.operators import LocalStepOperator, PrepareOperator, PublishO
 SLACK = timedelta(minutes=10)
 
 
-def build_dag(pipeline: Pipeline, *, doc_md: str | None = None, runtime: str | None = None) -> DAG:
+def build_dag(pipeline: Pipeline, *, doc_md: str, runtime: str | None = None) -> DAG:
     """Wire a pipeline into a DAG.
 
     The shape, task ids, params and artifacts are the same in every runtime.
 
     Args:
         pipeline: What to run.
-        doc_md: The DAG's manual; by default what its definition says of it.
+        doc_md: The DAG's manual, as the UI shows it.
         runtime: `local` or `docker`; default `GROUNDTRUTH_RUNTIME`.
     """
     definition = pipeline.definition
@@ -34,7 +34,7 @@ def build_dag(pipeline: Pipeline, *, doc_md: str | None = None, runtime: str | N
     dag = DAG(
         definition.dag_id,
         description=definition.description,
-        doc_md=doc_md or _manual(pipeline),
+        doc_md=doc_md,
         schedule=schedule or None,
         start_date=datetime(2024, 1, 1, tzinfo=UTC),
         catchup=False,
@@ -54,7 +54,7 @@ def build_dag(pipeline: Pipeline, *, doc_md: str | None = None, runtime: str | N
         for each in pipeline.steps:
             upstream = [tasks[name] for name in each.container.depends_on] or [prepare]
             upstream >> tasks[each.step.id] >> publish
-        publish >> report.as_teardown(setups=prepare, on_failure_fail_dagrun=True)
+        publish >> report.as_teardown(on_failure_fail_dagrun=True)
     return dag
 
 
@@ -99,8 +99,3 @@ def _param(name: str, field: FieldInfo) -> Param:
         section=str(extra.get("section", "Interval" if name in ("start", "end") else "Run")),
         **schema,
     )
-
-
-def _manual(pipeline: Pipeline) -> str:
-    steps = "\n".join(f"{n}. **{e.step.title}**: {e.step.description}" for n, e in enumerate(pipeline.steps, 1))
-    return f"### {pipeline.definition.workflow_name}\n\n{pipeline.definition.description}\n\n{steps}\n"

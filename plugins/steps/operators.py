@@ -16,16 +16,19 @@ from include.core.publish import publish_run
 from include.core.runner import recorded, run_step
 from include.core.runs import Started
 from include.core.settings import get_settings
-from plugins.steps.context import RETRIES, StepRetryPolicy, attempt_of, folder_of, plain_errors, small, within_deadline
+from plugins.steps.context import (
+    RETRIES,
+    TASK_DEFAULTS,
+    attempt_of,
+    folder_of,
+    log_url_of,
+    plain_errors,
+    small,
+    within_deadline,
+)
 
 if TYPE_CHECKING:
     from airflow.sdk import Asset, Context
-
-TASK_DEFAULTS: dict[str, Any] = {
-    "retries": RETRIES,
-    "retry_policy": StepRetryPolicy(),
-    "retry_delay": timedelta(seconds=2),
-}
 
 
 class LocalStepOperator(PythonOperator):
@@ -75,7 +78,13 @@ class PrepareOperator(BaseOperator):
         given |= dict(run.conf or {})
         with (
             plain_errors(self.log),
-            recorded(folder, _started(self, context), "Prepare the run", "Checks parameters, stages input files."),
+            recorded(
+                folder,
+                _started(self, context),
+                "Prepare the run",
+                "Checks parameters, stages files.",
+                log_url_of(context),
+            ),
         ):
             prepare_run(
                 self.pipeline,
@@ -103,7 +112,11 @@ class PublishOperator(BaseOperator):
         with (
             plain_errors(self.log),
             recorded(
-                folder, _started(self, context), "Publish", "Verifies every artifact and promotes the results."
+                folder,
+                _started(self, context),
+                "Publish",
+                "Verifies every artifact, promotes the results.",
+                log_url_of(context),
             ) as done,
         ):
             published = publish_run(folder, self.pipeline, get_settings().data_dir)

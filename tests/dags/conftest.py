@@ -1,0 +1,31 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from include.core.settings import get_settings
+
+
+@pytest.fixture(autouse=True)
+def data_dir(tmp_path, monkeypatch):
+    """Runs of a test lie in its own folder."""
+    monkeypatch.setenv("GROUNDTRUTH_DATA_DIR", str(tmp_path / "data"))
+    get_settings.cache_clear()
+    yield tmp_path / "data"
+    get_settings.cache_clear()
+
+
+@pytest.fixture
+def definitions(tmp_path, monkeypatch):
+    """A folder of pipeline definitions; call it with `name=document` (or text) to put one there."""
+    folder: Path = tmp_path / "definitions"
+    folder.mkdir()
+    monkeypatch.setenv("GROUNDTRUTH_DEFINITIONS_DIR", str(folder))
+
+    def put(**documents):
+        for name, document in documents.items():
+            text = document if isinstance(document, str) else json.dumps(document)
+            (folder / f"{name}.json").write_text(text)
+        return folder
+
+    return put

@@ -1,0 +1,185 @@
+"""A definition file is all that a pipeline needs: fan-out, fan-in, failures and reports, run by Airflow."""
+
+import json
+
+import pytest
+
+from tests.airflow_runs import ROOT, run_dag
+
+pytestmark = pytest.mark.airflow
+
+
+IMAGE = "python:3.11-slim-bookworm"
+
+
+def container(name, command, reads=(), writes=(), **more):
+    files = {"input_file": list(reads), "output_file": list(writes)}
+    return {"id": name, "name": name, "image": IMAGE, "command": command, **files, **more}
+
+
+NUMBERS = container("numbers", "printf 'n\\n1\\n2\\n3\\n' > $DATA_DIR/numbers.csv", writes=["numbers.csv"])
+
+
+def test_the_example_of_the_docs_fans_out_and_in(definitions, data_dir):
+    example = json.loads(next((ROOT / "docs/examples").glob("*.json")).read_text())
+    definitions(example=example)
+    outcome = run_dag(example["workflow_name"].replace("-", "_"))
+    assert outcome.state == "success"
+    assert set(outcome.tasks.values()) == {"success"}
+    assert outcome.report["overall_status"] == "success"
+    published = data_dir / "published"
+    assert [path for path in published.rglob("*") if path.is_file()] or not example.get("publish")
+
+
+def test_a_failed_step_reports_its_last_line_and_stops_what_needs_it(definitions):
+    definitions(
+        two={
+            "workflow_name": "two-pipeline",
+            "containers": [
+                NUMBERS,
+                container("sum", "echo 'no numbers today'; exit 3", ["numbers.csv"], ["sum.csv"]),
+                container("after", "cp $DATA_DIR/sum.csv $DATA_DIR/after.csv", ["sum.csv"], ["after.csv"]),
+                container("beside", "cp $DATA_DIR/numbers.csv $DATA_DIR/beside.csv", ["numbers.csv"], ["beside.csv"]),
+            ],
+        }
+    )
+    outcome = run_dag("two_pipeline")
+    assert outcome.state == "failed"
+    assert outcome.tasks["sum"] == "failed"
+    assert outcome.tasks["after"] == "upstream_failed"
+    assert outcome.tasks["beside"] == "success"
+    assert outcome.tasks["publish"] == "upstream_failed"
+    assert outcome.error("sum") == "ended with exit code 3; its last line: no numbers today"
+    assert outcome.report["overall_status"] == "failed"
+    assert outcome.report["failure_point"]["task"] == "sum"
+    statuses = {step["id"]: step["status"] for step in outcome.report["steps"]}
+    assert statuses == {"numbers": "success", "sum": "failed", "after": "skipped", "beside": "success"}
+
+
+@pytest.mark.parametrize(
+    ("command", "rule"),
+    [
+        ("true", "must exist"),
+        (": > $DATA_DIR/out.csv", "must not be empty"),
+        ("echo 'a,b' > $DATA_DIR/out.csv", "must hold at least one record"),
+        ("printf 'a,b\\n1,2\\n3,' > $DATA_DIR/out.csv", "must end with a line break"),
+        ("ln -s /etc/hostname $DATA_DIR/out.csv", "must lie in the run's folder and be no link"),
+        (
+            "printf 'a\\n1\\n' > $DATA_DIR/out.csv; touch -d '2 days ago' $DATA_DIR/out.csv",
+            "must be written by this step",
+        ),
+        ("printf 'a\\n1\\n' > $DATA_DIR/out.csv; echo '{}' > $DATA_DIR/result.json", "the step did not declare it"),
+        ("printf 'a\\n1\\n' > $DATA_DIR/out.csv; echo 9 >> $DATA_DIR/numbers.csv", "must be as its producer left it"),
+    ],
+)
+def test_a_step_that_lies_fails_with_the_rule_it_broke(definitions, command, rule):
+    definitions(
+        lie={
+            "workflow_name": "lie-pipeline",
+            "containers": [NUMBERS, container("liar", command, ["numbers.csv"], ["out.csv"])],
+        }
+    )
+    outcome = run_dag("lie_pipeline")
+    assert outcome.state == "failed"
+    assert rule in outcome.error("liar")
+    assert outcome.folder.result("liar").error.kind == "contract"
+    assert outcome.folder.result("liar").attempt == 1
+
+
+def test_records_that_do_not_reconcile_fail_the_step(definitions):
+    definitions(
+        count={
+            "workflow_name": "count-pipeline",
+            "containers": [
+                NUMBERS,
+                container(
+                    "keep",
+                    "head -2 $DATA_DIR/numbers.csv > $DATA_DIR/kept.csv",
+                    ["numbers.csv"],
+                    ["kept.csv"],
+                    records={"read": "numbers.csv", "accepted": "kept.csv"},
+                ),
+            ],
+        }
+    )
+    outcome = run_dag("count_pipeline")
+    assert outcome.state == "failed"
+    assert "3 read, 1 accepted, 0 rejected" in outcome.error("keep")
+
+
+def test_an_artifact_that_changes_after_its_step_stops_the_publishing(definitions):
+    definitions(
+        late={
+            "workflow_name": "late-pipeline",
+            "publish": ["numbers.csv"],
+            "containers": [
+                NUMBERS,
+                container(
+                    "spoil",
+                    "cp numbers.csv copy.csv; setsid sh -c 'sleep 1; echo 4 >> numbers.csv' >/dev/null 2>&1 &",
+                    ["numbers.csv"],
+                    ["copy.csv"],
+                ),
+                container("wait", "sleep 2; echo '{\"a\": 1}' > $DATA_DIR/wait.json", ["copy.csv"], ["wait.json"]),
+            ],
+        }
+    )
+    outcome = run_dag("late_pipeline")
+    assert outcome.state == "failed"
+    failed = [step for step in ("spoil", "wait", "publish") if outcome.folder.result(step).error]
+    assert failed, "somebody must notice"
+    assert "numbers.csv" in outcome.error(failed[0])
+
+
+def test_a_step_that_takes_too_long_is_stopped(definitions):
+    definitions(
+        slow={
+            "workflow_name": "slow-pipeline",
+            "containers": [container("sleeper", "sleep 60", writes=["never.csv"], timeout_seconds=2)],
+        }
+    )
+    outcome = run_dag("slow_pipeline")
+    assert outcome.state == "failed"
+    assert outcome.error("sleeper") == "took longer than its limit of 2 s (timeout_seconds) and was stopped"
+    assert outcome.folder.result("sleeper").error.kind == "timeout"
+    assert outcome.folder.result("sleeper").duration_seconds < 15
+
+
+def test_a_transient_fault_is_tried_again_after_2_4_and_8_seconds(definitions):
+    attempts = "n=$(cat ../n 2>/dev/null || echo 0); echo $((n + 1)) > ../n; [ $n -ge 2 ] || exit 75"
+    definitions(
+        flaky={
+            "workflow_name": "flaky-pipeline",
+            "containers": [container("flaky", f"{attempts}; echo '[1]' > $DATA_DIR/out.json", writes=["out.json"])],
+        }
+    )
+    outcome = run_dag("flaky_pipeline")
+    assert outcome.state == "success"
+    result = outcome.folder.result("flaky")
+    assert result.attempt == 3
+    assert outcome.report["steps"][0]["attempt"] == 3
+
+
+def test_unknown_params_are_refused_by_name_before_anything_runs(definitions):
+    definitions(one={"workflow_name": "one-pipeline", "containers": [NUMBERS]})
+    outcome = run_dag("one_pipeline", {"strat": "2026-01-01T00:00:00Z"})
+    assert outcome.state == "failed"
+    assert outcome.error("prepare") == "strat: no such parameter; did you mean start?"
+    assert outcome.report["failure_point"]["task"] == "prepare"
+    assert not (outcome.folder.path / "files").exists()
+
+
+def test_a_report_that_cannot_be_written_turns_a_green_run_red(definitions, monkeypatch):
+    import include.reporting.report
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    definitions(one={"workflow_name": "one-pipeline", "containers": [NUMBERS]})
+    monkeypatch.setattr(include.reporting.report, "write_report", full)
+    outcome = run_dag("one_pipeline")
+    assert outcome.tasks["numbers"] == "success"
+    assert outcome.tasks["publish"] == "success"
+    assert outcome.tasks["report"] == "failed"
+    assert outcome.state == "failed"
+    assert outcome.report is None

@@ -1,0 +1,1 @@
+"""Set-up and generators of the checkout; no part of the product."""
