@@ -63,14 +63,18 @@ class LineFile:
             f"columns = {{'line': 'VARCHAR'}})"
         )
 
-    def records_sql(self) -> str:
+    def records_sql(self, wanted: str | None = None) -> str:
         """SQL of the records: `line_number`, `line` (raw text), `fields` (list of texts), `malformed`.
 
         A record is malformed when it has more or fewer fields than the header.
+
+        Args:
+            wanted: SQL of the line numbers of which records are wanted; all if None.
         """
+        lines = self.lines_sql() if wanted is None else f"FROM ({self.lines_sql()}) WHERE line_number IN ({wanted})"
         return (
             f"SELECT line_number, line, fields, len(fields) <> {len(self.columns)} AS malformed FROM ("
-            f"SELECT line_number, line, {self._split_sql()} AS fields FROM ({self.lines_sql()}) "
+            f"SELECT line_number, line, {self._split_sql()} AS fields FROM ({lines}) "
             f"WHERE line_number > {self.header_line} AND regexp_matches(line, '[^ \\t]'))"
         )
 

@@ -1,0 +1,43 @@
+"""DuckDB as the steps use it: whole files or none, nothing left behind."""
+
+import duckdb
+import pytest
+
+from include.core.errors import SetupError
+from include.energy.db import connect, identifier, literal, write_csv, write_parquet
+
+
+def test_files_appear_whole_and_the_scratch_folder_goes(tmp_path):
+    with connect(tmp_path) as connection:
+        assert len(list(tmp_path.glob(".scratch-*"))) == 1
+        assert write_csv(connection, "SELECT 1 AS a, NULL AS b, 'x,y' AS c", tmp_path / "a.csv") == 1
+        assert write_parquet(connection, "SELECT 1 AS a FROM range(3)", tmp_path / "a.parquet") == 3
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.csv", "a.parquet"]
+    assert (tmp_path / "a.csv").read_text() == 'a,b,c\n1,,"x,y"\n'
+
+
+def test_a_failing_query_leaves_nothing(tmp_path):
+    with pytest.raises(duckdb.InvalidInputException), connect(tmp_path) as connection:
+        write_csv(
+            connection, "SELECT CASE WHEN range > 50000 THEN error('no') END FROM range(60000)", tmp_path / "a.csv"
+        )
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_the_machine_lacks_is_said_in_words(tmp_path):
+    with (
+        pytest.raises(SetupError, match="gone: cannot be written: No such file or directory"),
+        connect(tmp_path / "gone"),
+    ):
+        pass
+    with pytest.raises(SetupError, match="cannot be written or read"), connect(tmp_path) as connection:
+        write_csv(connection, "SELECT 1", tmp_path / "gone" / "a.csv")
+    with pytest.raises(SetupError, match="5MB of memory and the free disk"), connect(tmp_path, "5MB") as connection:
+        connection.execute("SELECT list(range) FROM range(10_000_000)").fetchone()
+
+
+def test_names_and_texts_are_quoted(tmp_path):
+    with connect(tmp_path) as connection:
+        query = f"SELECT {literal(chr(39) + ' or 1=1')} AS {identifier('a ' + chr(34) + 'b')}"
+        assert connection.execute(query).fetchall() == [("' or 1=1",)]
+        assert connection.execute(query).description[0][0] == 'a "b'
