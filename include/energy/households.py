@@ -105,7 +105,7 @@ def day_of_power(households: Households, day: date, steps: int, random: np.rando
     rest = households.yearly_kwh - own - STANDBY_KW * 8760
     noise = random.gamma(6.0, 1 / 6.0, (steps, count))
     smooth = profile[minutes].reshape(steps, MINUTES // steps, count).mean(axis=1) * rest
-    return STANDBY_KW + smooth * noise + appliances.reshape(steps, MINUTES // steps, count).mean(axis=1)
+    return np.asarray(STANDBY_KW + smooth * noise + appliances.reshape(steps, MINUTES // steps, count).mean(axis=1))
 
 
 def voltage(households: Households, power: Array, random: np.random.Generator) -> Array:

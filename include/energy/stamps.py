@@ -127,12 +127,23 @@ def _shown_sql(stamp: Stamp) -> str:
 
 _SKIPPED = "SELECT count(*) FROM {shown} WHERE kind = 'non_existent'"
 _LATER_OF_TWO = """
+WITH steps AS (
+    SELECT file, household_id, clock - lag(clock) OVER (PARTITION BY file, household_id ORDER BY line) AS step
+    FROM records WHERE NOT zoned AND clock IS NOT NULL
+), directions AS (
+    SELECT file, household_id,
+        count(*) FILTER (step < to_seconds(0)) > count(*) FILTER (step > to_seconds(0)) AS reversed
+    FROM steps GROUP BY ALL
+), ambiguous AS (
+    SELECT shown.*, CASE WHEN reversed THEN -line ELSE line END AS place
+    FROM ({shown}) AS shown JOIN directions USING (file, household_id) WHERE kind = 'ambiguous'
+)
 SELECT file, line, position FROM (
     SELECT file, line, start,
         count(*) OVER (PARTITION BY household_id, start) AS times,
-        row_number() OVER (PARTITION BY household_id, start ORDER BY file, line) AS position,
-        max(start) OVER (PARTITION BY household_id, from_time ORDER BY file, line
+        row_number() OVER (PARTITION BY household_id, start ORDER BY file, place) AS position,
+        max(start) OVER (PARTITION BY household_id, from_time ORDER BY file, place
             ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS latest_before
-    FROM ({shown}) WHERE kind = 'ambiguous'
+    FROM ambiguous
 ) WHERE position > 1 OR (times = 1 AND latest_before >= start)
 """

@@ -144,6 +144,12 @@ class TestEndOfDaylightSaving:
         ]
         assert (done.source.ambiguous_times, done.source.ambiguous_pairs) == (8, 4)
 
+    def test_files_with_the_newest_record_first_are_read_backwards(self, convert):
+        rows = series(*self.QUARTERS, *self.TWICE)
+        forwards, backwards = convert(table(*rows), **BERLIN), convert(table(*reversed(rows)), **BERLIN)
+        assert backwards.column("timestamp") == forwards.column("timestamp")[::-1]
+        assert backwards.column("power_consumption") == forwards.column("power_consumption")[::-1]
+
     def test_a_lone_one_is_the_second_if_a_later_time_stands_before_it(self, convert):
         times = [*self.QUARTERS, *self.TWICE]
         del times[2]
@@ -153,10 +159,10 @@ class TestEndOfDaylightSaving:
         assert len(set(done.column("timestamp"))) == len(times)
 
     def test_households_are_told_apart_and_other_rows_may_stand_between(self, convert):
-        rows = series("03:00", "02:00", "00:00", "02:00", "01:00") + series("01:00", "02:00", "03:00", meter="b")
+        rows = series("02:00", "03:00", "00:00", "01:00", "02:00") + series("01:00", "02:00", "03:00", meter="b")
         done = convert(table(*rows), **BERLIN)
         assert [stamp[11:16] for stamp in done.column("timestamp")] == [
-            *("02:00", "00:00", "22:00", "01:00", "23:00"),
+            *("00:00", "02:00", "22:00", "23:00", "01:00"),
             *("23:00", "00:00", "02:00"),
         ]
 
