@@ -17,7 +17,9 @@ import platform
 import sys
 import tempfile
 import time
+from concurrent.futures import ProcessPoolExecutor
 from importlib.metadata import version
+from multiprocessing import get_context
 from pathlib import Path
 from typing import NamedTuple
 
@@ -27,9 +29,10 @@ HOUSEHOLDS = 100
 
 
 class Measure(NamedTuple):
-    """Wall time (s) and peak memory (MiB) of a process."""
+    """Wall time and processor time (s) and peak memory (MiB) of a process."""
 
     seconds: float
+    processor: float
     mebibytes: float
 
 
@@ -47,7 +50,10 @@ def main() -> None:
         measures = {}
         for size, steps in (("small", YEAR_STEPS // 10), ("large", YEAR_STEPS)):
             data = Path(folder) / f"{size}.csv"
-            generate(data, steps)
+            with ProcessPoolExecutor(
+                1, get_context("spawn")
+            ) as other:  # a child's peak memory begins with its parent's
+                other.submit(generate, data, steps).result()
             for variant in VARIANTS:
                 runs = [measure(variant, data) for _ in range(arguments.repeat)]
                 measures[variant, size] = min(runs)
@@ -76,7 +82,7 @@ def generate(target: Path, steps: int) -> None:
                     AS power_consumption,
                 CASE WHEN seed % 809 = 3 THEN NULL ELSE printf('%.1f', v) END AS voltage,
                 printf('%.2f', p * 1000 / v / pf) AS current
-            FROM readings ORDER BY t, h
+            FROM readings, range(CASE WHEN seed % 809 = 4 THEN 2 ELSE 1 END) ORDER BY t, h
         ) TO '{target}' (HEADER)
     """)
 
@@ -92,7 +98,7 @@ def measure(variant: str, data: Path) -> Measure:
         seconds = time.perf_counter() - start
     if status:
         sys.exit(f"{variant} failed with status {os.waitstatus_to_exitcode(status)}")
-    return Measure(seconds, usage.ru_maxrss / 1024)
+    return Measure(seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024)
 
 
 def product(folder: Path) -> None:
@@ -129,14 +135,21 @@ def show(measures: dict[tuple[str, str], Measure]) -> None:
     from rich.table import Table
 
     table = Table(title="Energy analysis and report")
-    for column in ("", "1.05 M records", "10.5 M records", "growth", "peak memory, 10.5 M"):
+    for column in ("", "1.05 M records", "10.5 M records", "growth", "processor, 10.5 M", "peak memory"):
         table.add_column(column, justify="left" if not column else "right")
     for variant, title in (("product", "product"), ("bare", "bare DuckDB")):
         small, large = measures[variant, "small"], measures[variant, "large"]
         growth = f"{large.seconds / small.seconds:.1f}×"
-        table.add_row(title, f"{small.seconds:.1f} s", f"{large.seconds:.1f} s", growth, f"{large.mebibytes:,.0f} MiB")
+        table.add_row(
+            title,
+            f"{small.seconds:.1f} s",
+            f"{large.seconds:.1f} s",
+            growth,
+            f"{large.processor:.1f} s",
+            f"{large.mebibytes:,.0f} MiB",
+        )
     ratios = [measures["product", size].seconds / measures["bare", size].seconds for size in ("small", "large")]
-    table.add_row("product ÷ bare", *(f"{ratio:.2f}×" for ratio in ratios), "", "")
+    table.add_row("product ÷ bare", *(f"{ratio:.2f}×" for ratio in ratios), "", "", "")
     console = Console()
     console.print(table)
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30

@@ -66,7 +66,10 @@ def _find_runs(db: duckdb.DuckDBPyConnection, intervals: list[int], origins: lis
             SELECT household, first_row, coalesce(next_row, total + 1) - first_row AS records, ts AS start,
                 coalesce(last_ts, final_ts) + to_seconds(({intervals}::BIGINT[])[enum_code(household) + 1]) AS "end",
                 power
-            FROM beginnings, (SELECT count(*) AS total, last(ts) AS final_ts FROM accepted)
+            FROM beginnings, (
+                SELECT count(*) AS total, max(ts) FILTER (household = (SELECT max(household) FROM accepted)) AS final_ts
+                FROM accepted
+            )
         )
         SELECT * FROM lengths WHERE CASE
             WHEN power = 0 THEN epoch("end" - start) >= {ZERO_SECONDS}

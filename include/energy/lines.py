@@ -71,11 +71,13 @@ class LineFile:
         Args:
             wanted: SQL of the line numbers of which records are wanted; all if None.
         """
-        lines = self.lines_sql() if wanted is None else f"FROM ({self.lines_sql()}) WHERE line_number IN ({wanted})"
+        records = f"line_number > {self.header_line} AND regexp_matches(line, '[^ \\t]')"
+        if wanted is not None:
+            records = f"line_number IN ({wanted})"
         return (
             f"SELECT line_number, line, fields, len(fields) <> {len(self.columns)} AS malformed FROM ("
-            f"SELECT line_number, line, {self._split_sql()} AS fields FROM ({lines}) "
-            f"WHERE line_number > {self.header_line} AND regexp_matches(line, '[^ \\t]'))"
+            f"SELECT line_number, line, {self._split_sql()} AS fields FROM ({self.lines_sql()}) "
+            f"WHERE {records})"
         )
 
     def field_sql(self, column: str) -> str:

@@ -157,7 +157,7 @@ def order(db: duckdb.DuckDBPyConnection, timezone: str | None) -> None:
     quarters = np.asarray(quarters, dtype="int64")
     utc = pd.DatetimeIndex((quarters * 900).astype("datetime64[s]")).tz_localize("UTC")
     local = utc.tz_convert(parse_zone(timezone or "UTC")).tz_localize(None)
-    frame = pd.DataFrame({"quarter": quarters, "hour": local.dayofweek * 24 + local.hour, "local_time": local})
+    frame = pd.DataFrame({"quarter": quarters, "hour": local.day_of_week * 24 + local.hour, "local_time": local})
     db.register("frame", frame)
     db.execute(
         "CREATE TABLE clock AS SELECT quarter::INTEGER AS quarter, hour::UTINYINT AS hour, local_time FROM frame"

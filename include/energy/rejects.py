@@ -35,7 +35,7 @@ def _locate(db: duckdb.DuckDBPyConnection, data: LineFile, files: Path) -> str:
     db.execute(f"""
         CREATE OR REPLACE TABLE located AS
         SELECT line_number AS position, line AS raw, verdict AS reason, {source} AS source, {line} AS source_line
-        FROM ({data.records_sql()})
+        FROM ({data.records_sql("SELECT line FROM rejected")})
         JOIN (SELECT line AS rejected_line, verdict FROM rejected) ON line_number = rejected_line
     """)
     names = [
@@ -45,7 +45,8 @@ def _locate(db: duckdb.DuckDBPyConnection, data: LineFile, files: Path) -> str:
     sources = {name: files / SOURCE_FOLDER / name for name in names if Path(name).name == name}
     originals = "".join(
         f" UNION ALL SELECT {literal(name)} AS source, line_number AS source_line, line AS original "
-        f"FROM ({inspect(path, name).lines_sql()})"
+        f"FROM ({inspect(path, name).lines_sql()}) "
+        f"WHERE line_number IN (SELECT source_line FROM located WHERE source = {literal(name)})"
         for name, path in sources.items()
         if path.is_file()
     )

@@ -29,7 +29,7 @@ def write_report(files: Path, params: ReportParams) -> None:
         SetupError: The folder cannot be written.
     """
     analysis = Analysis.model_validate_json((files / ANALYSIS).read_bytes())
-    with connect(files) as db:
+    with connect(files, memory_limit="400MB") as db:
         write_csv(
             db,
             f"""
