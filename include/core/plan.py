@@ -51,8 +51,11 @@ def prepare_run(
         raise BadInputError(f"{folder.path} belongs to the run {earlier.run_id}; give this one another run id")
     params = pipeline.check_params(given)
     if not params.get("csv") and params.get("start") is None and interval is not None:
-        params["start"], params["end"] = (instant.astimezone(UTC).isoformat() for instant in interval)
-        params = pipeline.check_params(params)
+        window = Window(start=interval[0].astimezone(UTC), end=interval[1].astimezone(UTC))
+        taken = {name: value for name, value in window.model_dump(mode="json").items() if name in params}
+        params = pipeline.check_params(params | taken)
+    else:
+        window = Window.model_validate({"start": params.get("start"), "end": params.get("end")})
     try:
         folder.files.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -63,7 +66,6 @@ def prepare_run(
         params["csv"] = staged_names(params["csv"])
     if owner is not None:
         give_to(folder.files, owner)
-    window = Window.model_validate({"start": params.get("start"), "end": params.get("end")})
     run = Run(
         pipeline=definition.workflow_name,
         dag_id=definition.dag_id,

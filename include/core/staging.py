@@ -56,7 +56,7 @@ def stage(paths: Iterable[str], files: Path, allowed: Iterable[Path]) -> list[Fi
 def _resolve(path: str, allowed: tuple[Path, ...]) -> Path:
     try:
         return _find(path, allowed)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RuntimeError) as error:  # no access, a NUL or too long a name, a loop of links
         raise BadInputError(f"{path!r}: cannot be read: {getattr(error, 'strerror', None) or error}") from error
 
 

@@ -11,6 +11,8 @@ from typing import Any, Literal
 from pydantic import BaseModel, Field
 
 from include.core.contracts import Artifact, Records, Step, StepParams
+from include.core.definition import Container, Definition
+from include.core.pipeline import Pipeline
 from include.core.runner import Attempt, run_step
 from include.core.runs import FileRecord, Run, RunFolder, StepInfo, StepResult, write_json
 from include.core.tables import check_table
@@ -118,8 +120,8 @@ def writing(folder: RunFolder, **files: str | bytes) -> Callable[[StepParams], N
 
     def execute(params: StepParams) -> None:
         for name, content in files.items():
-            content = content.encode() if isinstance(content, str) else content
-            (folder.files / name.replace("_", ".")).write_bytes(content)
+            raw = content.encode() if isinstance(content, str) else content
+            (folder.files / name.replace("_", ".")).write_bytes(raw)
 
     return execute
 
@@ -133,3 +135,23 @@ def measured(folder: RunFolder) -> StepResult:
 def writes(step: Step, *artifacts: Artifact) -> Step:
     """The same step with other outputs, and no accounting."""
     return replace(step, writes=artifacts, records=None, summary=None)
+
+
+def container(name: str, /, **changes: Any) -> Container:
+    """A container of a definition; one that stands for a step of ours if it has its id."""
+    return replace(Container(name, name.title(), "", None, None, (), (), ()), **changes)
+
+
+def pipeline(*containers: Container, known: tuple[Step, ...] = (MEASURE, ANALYZE), **changes: Any) -> Pipeline:
+    """A pipeline of `measure` and `analyze`, or of these containers."""
+    definition = Definition(
+        workflow_name="test-pipeline",
+        description="",
+        schedule=None,
+        execution_mode="parallel",
+        sources=(),
+        publish=(),
+        containers=containers or (container("measure"), container("analyze")),
+        file=Path(__file__),
+    )
+    return Pipeline(replace(definition, **changes), {step.id: step for step in known})

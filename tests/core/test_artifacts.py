@@ -7,7 +7,6 @@ import time
 from pathlib import Path
 
 import pytest
-from pydantic import BaseModel
 
 from include.core.artifacts import check_artifact, check_unchanged, remove, sha256
 from include.core.contracts import Artifact

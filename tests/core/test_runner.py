@@ -1,4 +1,4 @@
-"""A step gets the verdict "success" only when its work is proven; whatever lies is named with the rule that it broke."""
+"""A step gets the verdict "success" only when its work is proven; a lie is named with the rule that it broke."""
 
 import errno
 import json
@@ -77,7 +77,7 @@ def never(params: StepParams) -> None:
 
 
 def test_a_proven_step_is_recorded_with_all_that_a_person_needs_to_audit_it(run):
-    attempt = replace(ATTEMPT, number=2, command="analyze in.csv", image="sha256:1", log_url="http://log")
+    attempt = replace(ATTEMPT, number=2, command="analyze in.csv", image=lambda: "sha256:1", log_url="http://log")
     returned = run_step(ANALYZE, run, attempt, writing(run, out_csv=READINGS))
     assert returned == run.result("analyze")
     assert (returned.status, returned.error, returned.reused) == ("success", None, False)
@@ -344,7 +344,7 @@ def cleared(run: RunFolder) -> Attempt:
 
 
 def another_image(run: RunFolder) -> Attempt:
-    return replace(ATTEMPT, image="sha256:2")
+    return replace(ATTEMPT, image=lambda: "sha256:2")
 
 
 def another_command(run: RunFolder) -> Attempt:
@@ -465,6 +465,15 @@ def test_every_failure_has_a_verdict_of_its_kind_in_words(run, raised, becomes, 
 def test_a_full_disk_is_explained_once_however_many_hands_it_goes_through():
     once = as_known_error(OSError(errno.ENOSPC, "No space left on device"))
     assert as_known_error(once) is once
+
+
+def test_an_image_that_cannot_be_found_is_a_failure_of_its_step(run):
+    def missing() -> str:
+        raise SetupError("the image x is not on the Docker engine")
+
+    with pytest.raises(SetupError):
+        run_step(ANALYZE, run, replace(ATTEMPT, image=missing), never)
+    assert run.result("analyze").error.message == "the image x is not on the Docker engine"
 
 
 def test_a_contract_failure_names_artifact_rule_and_value():

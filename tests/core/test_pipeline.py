@@ -1,0 +1,225 @@
+"""A pipeline binds a definition to the contracts of its steps, and checks a run's parameters before anything runs."""
+
+import json
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import Field
+
+from include.core.contracts import Artifact, Step, StepParams, Window
+from include.core.definition import RecordFiles
+from include.core.errors import BadInputError, ContractError
+from include.core.pipeline import SourcesParams, foreign_step
+from include.core.runner import run_step
+from tests.core.small_pipeline import (
+    ANALYZE,
+    ATTEMPT,
+    MEASURE,
+    READINGS,
+    container,
+    measured,
+    pipeline,
+    plan,
+    table,
+    writing,
+)
+
+
+class MeasureParams(Window):
+    """Parameters of a step that can read people's files."""
+
+    households: int = Field(20, ge=1, description="How many.")
+    csv: tuple[str, ...] = ()
+
+
+class AnalyzeParams(StepParams):
+    """Parameters of the step after it, one of which both take."""
+
+    households: int = Field(20, ge=1)
+    high_usage_kw: float | None = Field(5.0, gt=0)
+
+
+OURS = pipeline(known=(replace(MEASURE, params=MeasureParams), replace(ANALYZE, params=AnalyzeParams)))
+FOREIGN = container(
+    "mean", image="debian", command=("sh", "-c", "true"), inputs=("source/readings.csv",), outputs=("mean.csv",)
+)
+THEIRS = pipeline(FOREIGN, sources=("readings.csv",))
+
+
+def faults(of, given) -> list[str]:
+    with pytest.raises(BadInputError) as error:
+        of.check_params(given)
+    return str(error.value).split("; ")
+
+
+# ── parameters ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_run_s_parameters_are_the_union_of_what_its_steps_take():
+    assert list(OURS.params) == ["start", "end", "households", "csv", "high_usage_kw"]
+
+
+def test_parameters_that_are_left_out_take_their_defaults():
+    assert OURS.check_params({}) == {"start": None, "end": None, "households": 20, "csv": [], "high_usage_kw": 5.0}
+
+
+def test_values_are_json_whatever_they_were_given_as():
+    given = {"households": "3", "csv": ("a.csv",), "start": "2026-01-01T00:00:00+10:00", "end": "2026-01-02T00:00Z"}
+    assert OURS.check_params(given) == {
+        "start": "2026-01-01T00:00:00+10:00",
+        "end": "2026-01-02T00:00:00Z",
+        "households": 3,
+        "csv": ["a.csv"],
+        "high_usage_kw": 5.0,
+    }
+
+
+@given(st.fixed_dictionaries({}, optional={"households": st.integers(1), "csv": st.lists(st.text()).map(tuple)}))
+def test_checked_parameters_are_checked_again_to_the_same(given):
+    once = OURS.check_params(given)
+    assert OURS.check_params(once) == once
+
+
+def test_an_unknown_parameter_is_refused_with_the_one_that_was_meant():
+    assert faults(OURS, {"housholds": 3}) == ["housholds: no such parameter", "did you mean households?"]
+    assert faults(OURS, {"zzz": 3}) == [
+        "zzz: no such parameter",
+        "known: csv, end, high_usage_kw, households, start",
+    ]
+
+
+def test_every_fault_is_named_at_once():
+    found = faults(OURS, {"housholds": 1, "high_usage": 2, "high_usage_kw": -1, "start": "yesterday"})
+    assert [fault.split(":")[0] for fault in found if ":" in fault] == [
+        "housholds",
+        "high_usage",
+        "start",
+        "high_usage_kw",
+    ]
+    assert found[-1] == "high_usage_kw: Input should be greater than 0 (got -1)"
+
+
+def test_a_fault_that_two_steps_share_is_named_once():
+    assert faults(OURS, {"households": 0}) == ["households: Input should be greater than or equal to 1 (got 0)"]
+
+
+@pytest.mark.parametrize(
+    ("interval", "message"),
+    [
+        ({"start": "2026-01-01T00:00:00Z"}, "parameters: start and end go together: give both or neither"),
+        (
+            {"start": "2026-01-02T00:00Z", "end": "2026-01-01T00:00Z"},
+            r"start 2026-01-02T00:00:00\+00:00 must be before",
+        ),
+        ({"start": "2026-01-01T00:00Z", "end": "2026-01-01T00:00Z"}, "must be before end"),
+        ({"start": "2026-01-01", "end": "2026-01-02"}, "start: .*timezone"),
+    ],
+)
+def test_an_impossible_interval_is_refused(interval, message):
+    assert re.search(message, "; ".join(faults(OURS, interval)))
+
+
+@pytest.mark.parametrize("files", ["a.csv", 5, {"a.csv": 1}, ["a.csv", 5]])
+def test_files_are_a_list_of_names_and_nothing_else(files):
+    assert f"csv: must be a list of files (got {files!r})" in faults(THEIRS, {"csv": files})
+    assert any(fault.startswith("csv") for fault in faults(OURS, {"csv": files}))
+
+
+def test_a_pipeline_that_names_its_files_needs_each_of_them():
+    assert faults(THEIRS, {}) == ["csv: the pipeline needs a file named readings.csv"]
+    assert faults(THEIRS, {"csv": ["other.csv"]}) == ["csv: the pipeline needs a file named readings.csv"]
+    assert THEIRS.check_params({"csv": ["/inbox/readings.csv"]})["csv"] == ["/inbox/readings.csv"]
+
+
+def test_a_pipeline_that_reads_no_files_takes_none():
+    neither = pipeline(replace(FOREIGN, inputs=()))
+    assert not neither.takes_files
+    assert faults(neither, {"csv": ["a.csv"]}) == ["csv: no such parameter", "known: end, start"]
+
+
+# ── steps ────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_what_any_step_may_write_is_declared():
+    assert pipeline().declared == {"in.csv", "out.csv", "rejected.csv"}
+
+
+def test_a_container_of_ours_keeps_its_contract_under_the_definition_s_name():
+    own = pipeline(container("measure", name="Read the meters", description="Of all homes.")).steps[0].step
+    assert own == replace(MEASURE, title="Read the meters", description="Of all homes.")
+
+
+def test_a_container_that_we_did_not_build_is_held_to_what_its_definition_declares():
+    step = foreign_step(replace(FOREIGN, outputs=("mean.csv", "plot.png")))
+    assert step == Step(
+        id="mean",
+        title="Mean",
+        description="Writes mean.csv, plot.png",
+        version="1",
+        params=SourcesParams,
+        function="",
+        reads=(Artifact("source/readings.csv"),),
+        writes=(Artifact("mean.csv"), Artifact("plot.png")),
+    )
+
+
+def test_a_definition_says_whether_a_command_runs_or_a_function_of_ours():
+    assert pipeline(FOREIGN).steps[0].runs_command
+    assert not pipeline().steps[0].runs_command
+
+
+COUNTED = container(
+    "split",
+    inputs=("in.csv",),
+    outputs=("good.csv", "bad.csv"),
+    records=RecordFiles("in.csv", "good.csv", "bad.csv"),
+)
+
+
+def test_records_of_a_foreign_step_are_counted_in_the_files_it_declared(folder):
+    measured(folder)
+    step = foreign_step(COUNTED)
+    verdict = run_step(step, folder, ATTEMPT, writing(folder, good_csv=table({}, {}), bad_csv=table({})))
+    assert verdict.records.model_dump() == {
+        "read": 3, "accepted": 2, "rejected": 1, "outside": 0, "rejected_by_reason": {"rejected by the step": 1},
+    }  # fmt: skip
+
+
+def test_a_foreign_step_may_reject_nothing_but_not_everything(folder):
+    measured(folder)
+    step = foreign_step(COUNTED)
+    assert run_step(step, folder, ATTEMPT, writing(folder, good_csv=READINGS, bad_csv=table())).records.rejected == 0
+    with pytest.raises(ContractError, match=r"good\.csv: must hold at least one record; found a header alone"):
+        run_step(step, folder, replace(ATTEMPT, generation=1), writing(folder, good_csv=table(), bad_csv=READINGS))
+
+
+@pytest.mark.parametrize("bad", [table(), table({}, {})], ids=["one lost", "one twice"])
+def test_a_foreign_step_that_loses_records_fails(folder, bad):
+    measured(folder)
+    with pytest.raises(ContractError, match="split: records read must equal accepted"):
+        run_step(foreign_step(COUNTED), folder, ATTEMPT, writing(folder, good_csv=table({}, {}), bad_csv=bad))
+
+
+def test_a_step_is_imported_only_when_it_runs():
+    step = replace(MEASURE, function="json.decoder:JSONDecoder")
+    assert step.load() is json.JSONDecoder
+    with pytest.raises(ModuleNotFoundError):
+        replace(MEASURE, function="no.such.module:step").load()
+
+
+def test_a_step_is_a_program_of_its_package():
+    step = replace(MEASURE, function="include.energy.generator:generate")
+    assert step.program == ("python", "-m", "include.energy", "measure")
+
+
+def test_a_foreign_step_that_reads_what_nobody_handed_in_is_refused(folder):
+    plan(folder)
+    step = foreign_step(FOREIGN)
+    (folder.files / "source").mkdir()
+    Path(folder.files / "source/readings.csv").write_text(READINGS)
+    with pytest.raises(ContractError, match=r"source/readings\.csv: must come from a step of this run"):
+        run_step(step, folder, ATTEMPT, writing(folder, mean_csv=READINGS))

@@ -1,0 +1,168 @@
+"""A definition's command runs under the contract that containers have: environment, live output, exit code, an end."""
+
+import json
+import os
+import signal
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from include.core import process
+from include.core.errors import (
+    BadInputError,
+    GroundtruthError,
+    InterruptedStepError,
+    SetupError,
+    TransientError,
+)
+from include.core.process import exit_error, run_command
+from tests.core.small_pipeline import Params
+
+
+def shell(script: str, files: Path, log=lambda line: None) -> None:
+    run_command(["sh", "-c", script], files, Params(), log)
+
+
+def alive(pid_file: Path) -> bool:
+    """Whether the process that wrote its id there still runs (a zombie does not)."""
+    try:
+        return Path(f"/proc/{pid_file.read_text().strip()}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def gone(pid_file: Path) -> bool:
+    deadline = time.monotonic() + 2
+    while alive(pid_file) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    return not alive(pid_file)
+
+
+def wait_for(path: Path) -> None:
+    deadline = time.monotonic() + 5
+    while not (path.exists() and path.read_text().strip()):
+        assert time.monotonic() < deadline, f"{path} was never written"
+        time.sleep(0.005)
+
+
+def test_a_command_finds_its_folder_and_its_parameters(tmp_path):
+    said: list[str] = []
+    shell('pwd; echo "$DATA_DIR"; echo "$STEP_PARAMS"; test -n "$PATH"', tmp_path, said.append)
+    assert said == [str(tmp_path), str(tmp_path), json.dumps({"factor": 2.0})]
+
+
+def test_a_command_has_nobody_to_ask(tmp_path):
+    said: list[str] = []
+    shell("read answer || echo nobody", tmp_path, said.append)
+    assert said == ["nobody"]
+
+
+def test_its_output_comes_line_by_line_while_it_runs(tmp_path):
+    """The command goes on only after its first line was seen."""
+    said: list[str] = []
+
+    def log(line: str) -> None:
+        said.append(line)
+        (tmp_path / "seen").touch()
+
+    shell("echo one; while [ ! -e seen ]; do sleep 0.01; done; echo two >&2; printf 'thr\\377ee'", tmp_path, log)
+    assert said == ["one", "two", "thr\ufffdee"]
+
+
+@pytest.mark.parametrize(
+    ("script", "kind", "message"),
+    [
+        ("exit 3", GroundtruthError, "ended with exit code 3; it printed nothing"),
+        ("echo working; echo; exit 3", GroundtruthError, "ended with exit code 3; its last line: working"),
+        ("echo 'error: no meter'; exit 65", BadInputError, "no meter"),
+        ("echo 'error: the disk is full'; exit 78", SetupError, "the disk is full"),
+        ("echo 'error: quota' >&2; exit 75", TransientError, "quota"),
+        ("echo 'error: stopped'; exit 130", InterruptedStepError, "stopped"),
+        ("echo 'error: what it says'; exit 3", GroundtruthError, "what it says"),
+        ("echo 'error: x'; echo bye; exit 65", BadInputError, "ended with exit code 65; its last line: bye"),
+        ("kill -9 $$", GroundtruthError, "ended with exit code -9; it printed nothing"),
+    ],
+)  # fmt: skip
+def test_an_exit_code_and_the_last_line_become_an_error_of_their_kind(tmp_path, script, kind, message):
+    with pytest.raises(GroundtruthError) as error:
+        shell(script, tmp_path)
+    assert type(error.value) is kind
+    assert str(error.value) == message
+
+
+def test_an_error_line_of_a_command_that_ends_well_is_no_error(tmp_path):
+    shell("echo 'error: only talk'", tmp_path)
+
+
+def test_an_endless_last_line_is_shortened():
+    assert len(str(exit_error(1, "x" * 10_000))) < 400
+
+
+@pytest.mark.parametrize(("command", "why"), [("no-such-program", "No such file"), ("./not-a-program", "Permission")])
+def test_a_command_that_cannot_be_started_is_named(tmp_path, command, why):
+    (tmp_path / "not-a-program").write_text("text")
+    with pytest.raises(SetupError, match=rf"^{command}: cannot be run on this machine: {why}"):
+        run_command([command], tmp_path, Params(), lambda line: None)
+
+
+def test_what_a_command_leaves_running_ends_with_it(tmp_path):
+    """As in a container; and a child that holds the output open does not keep the step waiting."""
+    began = time.monotonic()
+    shell("sleep 60 & echo $! > loud; (sleep 60 >/dev/null 2>&1 & echo $! > quiet); echo done", tmp_path)
+    assert time.monotonic() - began < 5
+    assert gone(tmp_path / "loud")
+    assert gone(tmp_path / "quiet")
+
+
+@pytest.fixture
+def interrupt(tmp_path):
+    """Ask this process to stop as soon as the command has written `ready`."""
+
+    def ask() -> None:
+        wait_for(tmp_path / "ready")
+        os.kill(os.getpid(), signal.SIGINT)
+
+    asker = threading.Thread(target=ask)
+    asker.start()
+    yield
+    asker.join()
+
+
+@pytest.mark.usefixtures("interrupt")
+def test_an_interrupt_stops_a_command_and_all_that_it_started(tmp_path):
+    with pytest.raises(KeyboardInterrupt):
+        shell("sleep 60 & echo $! > grandchild; echo $$ > child; echo yes > ready; wait", tmp_path)
+    assert gone(tmp_path / "child")
+    assert gone(tmp_path / "grandchild")
+
+
+@pytest.mark.usefixtures("interrupt")
+def test_a_command_has_time_to_tidy_up_when_it_is_stopped(tmp_path):
+    tidy = "trap 'echo tidy > tidied; exit 1' TERM; echo yes > ready; while :; do sleep 0.01; done"
+    with pytest.raises(KeyboardInterrupt):
+        shell(tidy, tmp_path)
+    assert (tmp_path / "tidied").read_text() == "tidy\n"
+
+
+@pytest.mark.usefixtures("interrupt")
+def test_a_command_that_will_not_stop_is_killed(tmp_path, monkeypatch):
+    monkeypatch.setattr(process, "STOP_SECONDS", 0.1)
+    stubborn = (
+        "import os, pathlib, signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); "
+        "pathlib.Path('child').write_text(str(os.getpid())); pathlib.Path('ready').write_text('yes'); time.sleep(60)"
+    )
+    with pytest.raises(KeyboardInterrupt):
+        run_command([sys.executable, "-c", stubborn], tmp_path, Params(), lambda line: None)
+    assert gone(tmp_path / "child")
+
+
+def test_a_log_that_fails_stops_the_command_too(tmp_path):
+    def log(line: str) -> None:
+        raise OSError(28, "No space left on device")
+
+    with pytest.raises(OSError, match="No space left"):
+        shell("echo $$ > child; echo hello; sleep 60", tmp_path, log)
+    assert gone(tmp_path / "child")

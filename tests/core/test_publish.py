@@ -1,0 +1,268 @@
+"""Results are promoted all at once, under a key that says what they are of; a reader never sees half of them."""
+
+import ctypes
+import threading
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from include.core.contracts import Artifact, Summary
+from include.core.errors import ContractError, SetupError
+from include.core.pipeline import Pipeline
+from include.core.publish import Published, publish_run, publishing_key, replace_folder
+from include.core.runner import run_step
+from include.core.runs import FileRecord, Run, RunFolder
+from tests.core.small_pipeline import (
+    ANALYZE,
+    ATTEMPT,
+    MEASURE,
+    NOW,
+    READINGS,
+    container,
+    measured,
+    pipeline,
+    plan,
+    table,
+    writing,
+)
+
+DAY = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def run_of(start: datetime | None, end: datetime | None, *sources: str) -> Run:
+    return Run(
+        pipeline="p",
+        dag_id="p",
+        run_id="r",
+        runtime="local",
+        created_at=NOW,
+        interval_start=start,
+        interval_end=end,
+        steps=[],
+        sources=[FileRecord(path=f"source/{name}", sha256="", bytes=1) for name in sources],
+    )
+
+
+# ── the key ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+HOUR = timedelta(hours=1)
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "sources", "key"),
+    [
+        (DAY, DAY + 24 * HOUR, (), "2026-01-01"),
+        (DAY, DAY + 48 * HOUR, (), "2026-01-01_2026-01-03"),
+        (DAY, DAY + 12 * HOUR, (), "2026-01-01_2026-01-01T1200"),
+        (DAY + HOUR, DAY + 25 * HOUR, (), "2026-01-01T0100_2026-01-02T0100"),
+        (DAY, DAY + timedelta(seconds=90), (), "2026-01-01_2026-01-01T000130"),
+        (DAY, DAY + 24 * HOUR, ("home.csv",), "home/2026-01-01_2026-01-02"),
+        (DAY, DAY + 24 * HOUR, ("home.csv.gz",), "home/2026-01-01_2026-01-02"),
+        (DAY, DAY + 24 * HOUR, ("home.csv", "b.csv", "c.csv"), "home+2/2026-01-01_2026-01-02"),
+        (DAY, DAY + 24 * HOUR, ("my home (1).csv",), "my-home--1-/2026-01-01_2026-01-02"),
+        (DAY, DAY + 24 * HOUR, ("v1.2.csv",), "v1.2/2026-01-01_2026-01-02"),
+        (DAY, DAY + 24 * HOUR, ("...csv",), "source/2026-01-01_2026-01-02"),
+        (DAY, DAY + 24 * HOUR, (".csv",), "source/2026-01-01_2026-01-02"),
+    ],
+)
+def test_the_key_names_the_interval_and_the_source(start, end, sources, key):
+    assert publishing_key(run_of(start, end, *sources), {}) == key
+
+
+def test_a_local_day_is_that_day():
+    start = datetime(2026, 1, 1, tzinfo=timezone(10 * HOUR))
+    assert publishing_key(run_of(start, start + 24 * HOUR), {}) == "2026-01-01"
+
+
+def test_without_an_interval_the_extent_of_the_data_itself_is_the_key():
+    figures = {"data_start": "2012-07-01T00:30:00+00:00", "data_end": "2014-02-28T00:00:00+00:00"}
+    assert publishing_key(run_of(None, None, "home.csv"), figures) == "home/2012-07-01T0030_2014-02-28"
+
+
+def test_results_of_no_known_interval_are_not_published():
+    with pytest.raises(ContractError, match="must state the interval"):
+        publishing_key(run_of(None, None, "home.csv"), {"data_start": "2012-07-01T00:30:00+00:00"})
+
+
+@given(st.text(min_size=1).filter(lambda name: "/" not in name and "\0" not in name))
+def test_a_key_never_leaves_the_folder_of_its_pipeline(name):
+    source, interval = publishing_key(run_of(DAY, DAY + 24 * HOUR, name), {}).split("/")
+    assert source.strip(".")
+    assert interval == "2026-01-01_2026-01-02"
+
+
+# ── replacing a folder ───────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def content(folder: Path) -> dict[str, str]:
+    return {path.relative_to(folder).as_posix(): path.read_text() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.fixture
+def generations(tmp_path):
+    """Two generations of the same three files."""
+    made = []
+    for letter in "ab":
+        folder = tmp_path / letter
+        (folder / "below").mkdir(parents=True)
+        names = ("report.csv", "below/report.csv", "report.json")
+        for name in names:
+            (folder / name).write_text(letter + name)
+        made.append({name: folder / name for name in names})
+    return made
+
+
+def test_a_folder_holds_what_was_published_last_and_nothing_else(tmp_path, generations):
+    target = tmp_path / "published/energy/home/2026"
+    for sources in generations:
+        replace_folder(target, sources)
+        assert content(target) == {name: path.read_text() for name, path in sources.items()}
+    replace_folder(target, {"one.json": generations[0]["report.json"]})
+    assert content(target) == {"one.json": "areport.json"}
+    assert [path.name for path in target.parent.iterdir()] == ["2026"]
+    assert target.stat().st_mode & 0o777 == 0o755
+
+
+def test_files_of_one_name_in_two_folders_are_both_published(tmp_path, generations):
+    replace_folder(tmp_path / "target", generations[0])
+    assert content(tmp_path / "target")["report.csv"] != content(tmp_path / "target")["below/report.csv"]
+
+
+def test_a_reader_always_finds_each_file_whole(tmp_path, generations):
+    target, done, seen, missed = tmp_path / "published", threading.Event(), set(), []
+    replace_folder(target, generations[0])
+
+    def read() -> None:
+        while not done.is_set():
+            try:
+                seen.add((target / "report.csv").read_text())
+            except OSError as error:
+                missed.append(error)
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    for number in range(60):
+        replace_folder(target, generations[number % 2])
+    done.set()
+    reader.join()
+    assert missed == []
+    assert seen == {"areport.csv", "breport.csv"}
+
+
+@pytest.mark.parametrize("library", [object(), type("", (), {"renameat2": staticmethod(lambda *_: -1)})()])
+def test_where_the_system_cannot_swap_folders_two_renames_do(tmp_path, generations, monkeypatch, library):
+    monkeypatch.setattr(ctypes, "CDLL", lambda *_, **__: library)
+    for sources in generations:
+        replace_folder(tmp_path / "published/key", sources)
+    assert content(tmp_path / "published/key")["report.json"] == "breport.json"
+    assert [path.name for path in (tmp_path / "published").iterdir()] == ["key"]
+
+
+def test_two_runs_that_publish_under_one_key_at_once_both_succeed(tmp_path, generations):
+    target, failures = tmp_path / "published/key", []
+
+    def publish(sources: dict[str, Path]) -> None:
+        try:
+            for _ in range(20):
+                replace_folder(target, sources)
+        except SetupError as error:
+            failures.append(error)
+
+    threads = [threading.Thread(target=publish, args=(sources,)) for sources in generations]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failures == []
+    assert len({text[0] for text in content(target).values()}) == 1, "of one of them, not a mixture"
+
+
+def test_when_publishing_fails_the_old_results_stay(tmp_path, generations, monkeypatch):
+    target = tmp_path / "published/key"
+    replace_folder(target, generations[0])
+    before = content(target)
+
+    def full(source: Path, copy: Path) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("shutil.copyfile", full)
+    with pytest.raises(SetupError, match=r"key: cannot be published: No space left on device"):
+        replace_folder(target, generations[1])
+    assert content(target) == before
+    assert [path.name for path in target.parent.iterdir()] == ["key"]
+
+
+def test_a_file_in_the_place_of_the_folder_is_an_error_and_stays(tmp_path, generations):
+    (tmp_path / "key").write_text("precious")
+    with pytest.raises(SetupError, match="key: cannot be published: Not a directory"):
+        replace_folder(tmp_path / "key", generations[0])
+    assert (tmp_path / "key").read_text() == "precious"
+
+
+# ── publishing a run ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def extent(files: Path) -> Summary:
+    return {"data_start": "2026-01-01T00:00:00Z", "data_end": "2026-01-02T00:00:00Z", "rows": 3, "tables": [], "by": {}}
+
+
+ANALYZE_EXTENT = replace(ANALYZE, summary=extent)
+
+
+def publishing(*names: str) -> Pipeline:
+    return pipeline(known=(MEASURE, ANALYZE_EXTENT), publish=names)
+
+
+@pytest.fixture
+def done(folder: RunFolder) -> RunFolder:
+    measured(folder)
+    run_step(ANALYZE_EXTENT, folder, ATTEMPT, writing(folder, out_csv=READINGS))
+    return folder
+
+
+def test_a_run_publishes_what_its_definition_names_with_its_key_figures(done, tmp_path):
+    target = tmp_path / "published/test/2026-01-01"
+    figures = {"data_start": "2026-01-01T00:00:00Z", "data_end": "2026-01-02T00:00:00Z", "rows": 3}
+    assert publish_run(done, publishing("out.csv"), tmp_path) == Published(target, "2026-01-01", figures)
+    assert content(target) == {"out.csv": READINGS}
+
+
+def test_a_definition_that_publishes_nothing_is_verified_all_the_same(done, tmp_path):
+    assert publish_run(done, publishing(), tmp_path) is None
+    (done.files / "in.csv").write_text(table({}))
+    with pytest.raises(ContractError, match=r"in\.csv: must be as measure left it"):
+        publish_run(done, publishing(), tmp_path)
+
+
+def test_an_output_that_changed_after_its_checksum_was_recorded_is_not_published(done, tmp_path):
+    (done.files / "out.csv").write_text(table({}, {}, {}))
+    with pytest.raises(ContractError, match=r"out\.csv: must be as analyze left it"):
+        publish_run(done, publishing("out.csv"), tmp_path)
+    assert not (tmp_path / "published").exists()
+
+
+def test_a_run_is_published_only_when_every_step_has_succeeded(folder, tmp_path):
+    with pytest.raises(ContractError, match=r"run\.json: must be written before publishing"):
+        publish_run(folder, publishing("out.csv"), tmp_path)
+    measured(folder)
+    with pytest.raises(ContractError, match="analyze: must have succeeded before its run is published"):
+        publish_run(folder, publishing("out.csv"), tmp_path)
+    with pytest.raises(ContractError):
+        run_step(ANALYZE_EXTENT, folder, ATTEMPT, writing(folder))
+    with pytest.raises(ContractError, match="analyze: must have succeeded"):
+        publish_run(folder, publishing("out.csv"), tmp_path)
+    assert not (tmp_path / "published").exists()
+
+
+def test_a_publication_below_a_folder_keeps_its_path(folder, tmp_path):
+    plan(folder)
+    (folder.files / "maps").mkdir()
+    step = replace(MEASURE, writes=(Artifact("in.csv"), Artifact("maps/in.csv")), summary=extent)
+    run_step(step, folder, ATTEMPT, writing(folder, in_csv=READINGS, **{"maps/in_csv": table({})}))
+    one = pipeline(container("measure"), known=(step,), publish=("in.csv", "maps/in.csv"))
+    published = publish_run(folder, one, tmp_path)
+    assert content(published.path) == {"in.csv": READINGS, "maps/in.csv": table({})}

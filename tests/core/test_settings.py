@@ -1,0 +1,71 @@
+"""Settings come from the environment, are checked, and do not change while a process lives."""
+
+import re
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from include.core.settings import ROOT, Settings, get_settings
+
+
+@pytest.fixture(autouse=True)
+def _no_settings_of_this_machine(monkeypatch):
+    for name in Settings.model_fields:
+        monkeypatch.delenv(f"GROUNDTRUTH_{name.upper()}", raising=False)
+
+
+def test_without_an_environment_everything_lies_in_the_checkout_and_runs_locally(monkeypatch):
+    monkeypatch.setattr("os.getuid", lambda: 1234)
+    settings = Settings()
+    assert (settings.runtime, settings.data_dir, settings.step_uid) == ("local", ROOT / "data", 1234)
+    assert settings.definitions_dir == ROOT / "include/config"
+    assert (settings.host_data_dir, settings.run_folder) == (None, None)
+
+
+def test_steps_never_run_as_root(monkeypatch):
+    monkeypatch.setattr("os.getuid", lambda: 0)
+    assert Settings().step_uid == 50000
+    monkeypatch.setenv("GROUNDTRUTH_STEP_UID", "0")
+    with pytest.raises(ValidationError, match="step_uid"):
+        Settings()
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "value"),
+    [
+        ("runtime", "docker", "docker"),
+        ("data_dir", "/srv/data", Path("/srv/data")),
+        ("host_data_dir", "/host/data", Path("/host/data")),
+        ("input_dirs", "/a:/b", "/a:/b"),
+        ("definitions_dir", "/srv/definitions", Path("/srv/definitions")),
+        ("energy_image", "other:1", "other:1"),
+        ("step_uid", "1001", 1001),
+        ("run_folder", "/srv/run", Path("/srv/run")),
+    ],
+)
+def test_each_setting_is_read_from_the_environment(monkeypatch, name, text, value):
+    monkeypatch.setenv(f"GROUNDTRUTH_{name.upper()}", text)
+    assert getattr(Settings(), name) == value
+
+
+def test_every_setting_is_described():
+    assert all(re.search(r"\w.*\.$", field.description or "") for field in Settings.model_fields.values())
+
+
+def test_an_unknown_runtime_is_refused(monkeypatch):
+    monkeypatch.setenv("GROUNDTRUTH_RUNTIME", "kubernetes")
+    with pytest.raises(ValidationError, match="'local' or 'docker'"):
+        Settings()
+
+
+def test_settings_are_frozen_and_read_once():
+    with pytest.raises(ValidationError, match="frozen"):
+        Settings().runtime = "docker"
+    assert get_settings() is get_settings()
+
+
+def test_runs_may_read_the_inbox_unless_folders_are_named(tmp_path):
+    assert Settings(data_dir=tmp_path).allowed_inputs == (tmp_path.resolve() / "inbox",)
+    named = Settings(data_dir=tmp_path, input_dirs=f"{tmp_path}/a:{tmp_path}/b/../c:")
+    assert named.allowed_inputs == (tmp_path.resolve() / "a", tmp_path.resolve() / "c")
