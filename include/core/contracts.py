@@ -112,8 +112,8 @@ class Step:
 
     @property
     def program(self) -> tuple[str, ...]:
-        """The same step as a program, for its container."""
-        return ("python", "-m", self.function.split(":")[0])
+        """The same step as a program, for its container: its package, with the step's id."""
+        return ("python", "-m", self.function.partition(":")[0].rpartition(".")[0], self.id)
 
     def load(self) -> Callable[[Path, Any], None]:
         """The step's function, imported now: parsing a DAG file never pays for it."""

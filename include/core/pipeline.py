@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
@@ -51,10 +51,13 @@ class Pipeline:
     @cached_property
     def steps(self) -> tuple[PipelineStep, ...]:
         """The steps in an order that respects their dependencies."""
-        return tuple(
-            PipelineStep(self.known.get(container.id) or foreign_step(container), container)
-            for container in self.definition.containers
-        )
+        return tuple(PipelineStep(self._contract(container), container) for container in self.definition.containers)
+
+    def _contract(self, container: Container) -> Step:
+        own = self.known.get(container.id)
+        if own is None:
+            return foreign_step(container)
+        return replace(own, title=container.name, description=container.description)
 
     @cached_property
     def declared(self) -> frozenset[str]:

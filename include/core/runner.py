@@ -47,7 +47,7 @@ class Attempt:
         generation: Raised each time a user clears the step; a result of an earlier generation is never reused.
         runtime: `local` or `docker`.
         command: What runs, for people.
-        image: Id of the image that runs, None for a Python function.
+        image: Finds the id of the image that runs (None for none); may raise like the step itself.
         log_url: Where its log can be read.
         declared: Every path that any step of the pipeline may write; others are refused.
     """
@@ -56,7 +56,7 @@ class Attempt:
     generation: int = 0
     runtime: str = "local"
     command: str = ""
-    image: str | None = None
+    image: Callable[[], str | None] = lambda: None
     log_url: str | None = None
     declared: frozenset[str] = field(default_factory=frozenset)
 
@@ -88,6 +88,7 @@ def run_step(step: Step, folder: RunFolder, attempt: Attempt, execute: Callable[
     with _verdict_on_failure(folder, draft):
         if (folder.path / INTERRUPTED_MARK).exists():
             raise InterruptedStepError("not started: the run was interrupted")
+        draft.image = attempt.image()
         params = _params(step, folder)
         draft.params = params.model_dump(mode="json")
         draft.inputs = _check_inputs(step, folder)
@@ -161,7 +162,6 @@ def _draft(step: Step, started: Started, attempt: Attempt) -> StepResult:
         status="failed",
         ended_at=started.started_at,
         duration_seconds=0,
-        image=attempt.image,
         command=attempt.command or step.function,
         log_url=attempt.log_url,
         versions=_versions(),

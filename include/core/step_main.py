@@ -1,4 +1,4 @@
-"""Runs a step as a program: `python -m include.energy.analyzer`, in a container or by hand.
+"""Runs a step as a program: `python -m include.energy energy-analyzer`, in a container or by hand.
 
 Environment: `DATA_DIR` is the run's `files/` folder (default `/data`), `STEP_PARAMS` the parameters as JSON. A fault is
 one line, `error: …`, on stderr and an exit code that tells its kind, so that the orchestrator treats it alike in every

@@ -51,7 +51,8 @@ def task_states(context: Context) -> dict[str, str]:
     """How each finished task of the run ended, by task id (a mapped task has the worst state of its instances)."""
     run, worst = context["dag_run"], {"failed": 3, "upstream_failed": 2, "skipped": 1}
     states: dict[str, str] = {}
-    for crumb in context["ti"].get_task_breadcrumbs(dag_id=run.dag_id, run_id=run.run_id):
+    breadcrumbs = getattr(context["ti"], "get_task_breadcrumbs")  # noqa: B009 - the SDK's protocol leaves it out
+    for crumb in breadcrumbs(dag_id=run.dag_id, run_id=run.run_id):
         name, state = crumb["task_id"], str(crumb["state"])
         if worst.get(state, 0) >= worst.get(states.get(name, ""), 0):
             states[name] = state

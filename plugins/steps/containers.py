@@ -8,11 +8,12 @@ processes. Images are never pulled at task time. Containers have labels instead 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.docker.operators.docker import DockerOperator
+from airflow.sdk.exceptions import AirflowException
 from docker.errors import APIError, DockerException, ImageNotFound, NotFound
 from docker.types import LogConfig, Mount
 from requests.exceptions import ConnectionError as EngineConnectionError
@@ -56,7 +57,6 @@ class ContainerStepOperator(DockerOperator):
             network_mode="none",
             mount_tmp_dir=False,
             auto_remove="never",
-            mem_limit=f"{each.container.memory_mb}m",
             **TASK_DEFAULTS,
             **kwargs,
         )
@@ -65,33 +65,42 @@ class ContainerStepOperator(DockerOperator):
     def execute(self, context: Context) -> Any:
         """Run the container and prove its step."""
         folder = folder_of(context)
-        with plain_errors(self.log), _engine_faults(self.docker_url):
-            attempt = attempt_of(context, self.pipeline, self.each, self._image_id())
-            labels = {
-                LABEL: "step",
-                f"{LABEL}.dag": context["dag_run"].dag_id,
-                f"{LABEL}.run": context["dag_run"].run_id,
-                f"{LABEL}.step": self.each.step.id,
-            }
-            self._remove(self._leftovers(labels))
-            self.labels = labels | {f"{LABEL}.try": str(attempt.number)}
-            result = run_step(
-                self.each.step,
-                folder,
-                attempt,
-                lambda params: self._run(params, folder.files, _host_path(folder.files)),
-            )
-            if self.container:
-                self._remove([self.container["Id"]])
-        return small(result)
+        attempt = attempt_of(context, self.pipeline, self.each, self._image_id)
+        labels = {
+            LABEL: "step",
+            f"{LABEL}.dag": context["dag_run"].dag_id,
+            f"{LABEL}.run": context["dag_run"].run_id,
+            f"{LABEL}.step": self.each.step.id,
+        }
+        self.labels = labels | {f"{LABEL}.try": str(attempt.number)}
+
+        def execute(params: StepParams) -> None:
+            with self._engine_faults():
+                self._remove(self._leftovers(labels))
+                self._run(params, _host_path(folder.files))
+
+        with plain_errors(self.log):
+            try:
+                return small(run_step(self.each.step, folder, attempt, execute))
+            finally:
+                self._clean_up()
 
     def _image_id(self) -> str:
-        try:
-            return str(self.cli.inspect_image(self.image)["Id"])
-        except ImageNotFound as error:
-            ours = self.image == get_settings().energy_image
-            how = "build it with `make images`" if ours else f"build or pull it first: docker pull {self.image}"
-            raise SetupError(f"the image {self.image} is not on the Docker engine; {how}") from error
+        with self._engine_faults():
+            try:
+                return str(self.cli.inspect_image(self.image)["Id"])  # type: ignore[no-untyped-call]
+            except ImageNotFound as error:
+                ours = self.image == get_settings().energy_image
+                how = "build it with `make images`" if ours else f"build or pull it first: docker pull {self.image}"
+                raise SetupError(f"the image {self.image} is not on the Docker engine; {how}") from error
+
+    def _clean_up(self) -> None:
+        """Remove the container once its verdict stands; the next attempt removes one that cannot be reached now."""
+        if not self.hook.client_created:
+            return
+        with suppress(DockerException, EngineConnectionError, ReadTimeout):
+            self._remove([self.container["Id"]] if self.container else [])
+        self.cli.close()
 
     def _leftovers(self, labels: dict[str, str]) -> list[str]:
         """Containers that an attempt of this very step left behind when its worker died."""
@@ -105,7 +114,7 @@ class ContainerStepOperator(DockerOperator):
             except NotFound:
                 continue
 
-    def _run(self, params: StepParams, files: Path, host_path: str) -> None:
+    def _run(self, params: StepParams, host_path: str) -> None:
         limits = self.each.container
         self.container = self.cli.create_container(
             image=self.image,
@@ -122,8 +131,8 @@ class ContainerStepOperator(DockerOperator):
                 cap_drop=["ALL"],
                 security_opt=["no-new-privileges"],
                 init=True,
-                mem_limit=self.mem_limit,
-                memswap_limit=self.mem_limit,
+                mem_limit=f"{limits.memory_mb}m",
+                memswap_limit=f"{limits.memory_mb}m",
                 nano_cpus=int(limits.cpus * 1e9),
                 pids_limit=PROCESS_LIMIT,
                 log_config=LogConfig(type="json-file", config={"max-size": "20m", "max-file": "1"}),
@@ -167,6 +176,30 @@ class ContainerStepOperator(DockerOperator):
         except (DockerException, EngineConnectionError) as error:
             self.log.warning("could not stop the container %s: %s", container[:12], error)
 
+    @contextmanager
+    def _engine_faults(self) -> Iterator[None]:
+        """Say in words what is wrong with the engine, and whether it may pass."""
+        url = self.docker_url
+        try:
+            yield
+        except APIError as error:
+            said = error.explanation or str(error)
+            if "bind source path does not exist" in said:
+                raise SetupError(
+                    f"{said}: set GROUNDTRUTH_HOST_DATA_DIR to the data folder as the engine's host sees it"
+                ) from error
+            if error.is_server_error():
+                raise TransientError(f"the Docker engine at {url} failed: {said}") from error
+            raise SetupError(f"the Docker engine at {url} refused: {said}") from error
+        except (AirflowException, DockerException, EngineConnectionError, ReadTimeout, ProtocolError) as error:
+            if isinstance(error, AirflowException) and "Docker hosts" not in str(error):
+                raise
+            if "Permission denied" in f"{error} {error.__context__}":
+                raise SetupError(f"no permission to use the Docker engine at {url}: join the group `docker`") from error
+            raise TransientError(
+                f"the Docker engine at {url} does not answer: start it, or run with --runtime local"
+            ) from error
+
 
 def _host_path(files: Path) -> str:
     """The folder as the engine's host sees it."""
@@ -174,25 +207,3 @@ def _host_path(files: Path) -> str:
     if settings.host_data_dir is None:
         return str(files.resolve())
     return str(settings.host_data_dir / files.resolve().relative_to(settings.data_dir.resolve()))
-
-
-@contextmanager
-def _engine_faults(url: str) -> Iterator[None]:
-    """Say in words what is wrong with the engine, and whether it may pass."""
-    try:
-        yield
-    except APIError as error:
-        said = error.explanation or str(error)
-        if "bind source path does not exist" in said:
-            raise SetupError(
-                f"{said}: set GROUNDTRUTH_HOST_DATA_DIR to the data folder as the engine's host sees it"
-            ) from error
-        if error.is_server_error():
-            raise TransientError(f"the Docker engine at {url} failed: {said}") from error
-        raise SetupError(f"the Docker engine at {url} refused: {said}") from error
-    except (DockerException, EngineConnectionError, ReadTimeout, ProtocolError) as error:
-        if "Permission denied" in str(error):
-            raise SetupError(f"no permission to use the Docker engine at {url}: join the group `docker`") from error
-        raise TransientError(
-            f"the Docker engine at {url} does not answer: start it, or run with --runtime local"
-        ) from error

@@ -59,7 +59,7 @@ def run_local(pipeline: Pipeline, each: PipelineStep, log: Any, **context: Any) 
             else:
                 run_command(command, folder.files, params, log.info)
 
-    return small(run_step(each.step, folder, attempt_of(context, pipeline, each, None), execute))
+    return small(run_step(each.step, folder, attempt_of(context, pipeline, each), execute))
 
 
 class PrepareOperator(BaseOperator):

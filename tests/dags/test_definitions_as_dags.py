@@ -116,7 +116,7 @@ def test_an_artifact_that_changes_after_its_step_stops_the_publishing(definition
                 NUMBERS,
                 container(
                     "spoil",
-                    "cp numbers.csv copy.csv; setsid sh -c 'sleep 1; echo 4 >> numbers.csv' >/dev/null 2>&1 &",
+                    "cp numbers.csv copy.csv; setsid -f sh -c 'sleep 1; echo 4 >> numbers.csv' >/dev/null; sleep 0.3",
                     ["numbers.csv"],
                     ["copy.csv"],
                 ),
