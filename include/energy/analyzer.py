@@ -90,7 +90,7 @@ def _analysis(
     source = read_model(files / SOURCE, EnergySource)
     curves.summarise_quarters(db)
     window = (params.start, params.end) if params.start and params.end else None
-    households = statistics.household_figures(db, intervals, window, params.high_usage_kw)
+    households, gaps = statistics.household_figures(db, intervals, window, params.high_usage_kw)
     start, end = window or statistics.extent(db, intervals)
     seconds = min(intervals.values())
     compliance, note = curves.voltage_compliance(
@@ -106,6 +106,7 @@ def _analysis(
         nominal_voltage=params.nominal_voltage,
         **_accounting(db, verdicts),
         **statistics.totals(db, households),
+        longest_gaps=gaps,
         en_50160=compliance,
         en_50160_note=note,
         hourly_profile_kw=curves.total_profile(db),

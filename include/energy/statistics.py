@@ -34,8 +34,8 @@ def household_figures(
     intervals: dict[str, int],
     window: tuple[datetime, datetime] | None,
     high_usage_kw: float | None,
-) -> list[HouseholdFigures]:
-    """Figures of each household, in the order of their names."""
+) -> tuple[list[HouseholdFigures], list[Gap]]:
+    """Figures of each household, in the order of their names, and the longest gaps of all."""
     reasons = ", ".join(f"count(*) FILTER (flags & {bit} <> 0) AS {reason}" for reason, bit in BITS.items())
     sums = {
         row["household"]: row
@@ -66,12 +66,13 @@ def household_figures(
     }
     profiles = curves.hourly_profiles(db)
     gaps = _gaps(db, intervals, window)
-    return [
+    households = [
         _figures(
             name, seconds, sums.get(name), peaks.get(name), zeros.get(name, (0, 0)), profiles.get(name), gaps[name]
         )
         for name, seconds in intervals.items()
     ]
+    return households, longest([gap for _, _, own in gaps.values() for gap in own])[:GAPS_IN_ALL]
 
 
 def _figures(
@@ -201,5 +202,4 @@ def totals(db: duckdb.DuckDBPyConnection, households: list[HouseholdFigures]) ->
         "anomalies_by_reason": {
             reason: sum(home.anomalies_by_reason[reason] for home in households) for reason in ANOMALY_REASONS
         },
-        "longest_gaps": longest([gap for home in households for gap in home.longest_gaps])[:GAPS_IN_ALL],
     }

@@ -1,0 +1,335 @@
+import hashlib
+import shutil
+
+import duckdb
+import pytest
+from pydantic import ValidationError
+
+from include.core.errors import BadInputError
+from include.energy import db as energy_db
+from include.energy.analyzer import analyze
+from include.energy.results import AnalyzerParams
+from tests.energy.analysis import HEADER, MONDAY, analyzed, series, stamp, varied
+
+DAY = {"start": "2026-01-05T00:00:00Z", "end": "2026-01-06T00:00:00Z"}
+NOT_MEASURED = {"required_columns": ()}
+
+
+@pytest.mark.parametrize(
+    ("record", "reason"),
+    [
+        (",A,1.0,230,5", "missing_timestamp"),
+        ("{t},,1.0,230,5", "missing_household_id"),
+        ("{t},A,,230,5", "missing_power_consumption"),
+        ("{t},A,1.0, ,5", "missing_voltage"),
+        ("{t},A,1.0,230,", "missing_current"),
+        ("yesterday,A,1.0,230,5", "unparsable_timestamp"),
+        ("2026-13-05T10:00:00Z,A,1.0,230,5", "unparsable_timestamp"),
+        ("2026-01-05T10:15:00,A,1.0,230,5", "missing_time_zone"),
+        ("2026-01-05,A,1.0,230,5", "missing_time_zone"),
+        ("{t},A,ERR,230,5", "unparsable_power_consumption"),
+        ("{t},A,1.0,--,5", "unparsable_voltage"),
+        ("{t},A,1.0,230,five", "unparsable_current"),
+        ("{t},A,nan,230,5", "not_finite_power_consumption"),
+        ("{t},A,1e999,230,5", "not_finite_power_consumption"),
+        ("{t},A,1.0,inf,5", "not_finite_voltage"),
+        ("{t},A,1.0,230,-inf", "not_finite_current"),
+        ("{t},A,-0.001,230,5", "negative_power"),
+        ("{t},A,1.0,230", "malformed_record"),
+        ("{t},A,1.0,230,5,6", "malformed_record"),
+    ],
+)
+def test_a_faulty_record_is_rejected_with_its_reason_and_raw_text(files, record, reason):
+    faulty = record.format(t="2026-01-05T10:15:00Z")
+    result = analyzed(files, [*series(varied(48)), faulty])
+    assert result.rejected == [{"file": "energy_data.csv", "line": "50", "raw": faulty, "reason": reason}]
+    assert result.document.rejected_by_reason == {reason: 1}
+    assert (result.document.records_in, result.document.records_out) == (49, 48)
+
+
+def test_of_equal_stamps_the_first_in_the_file_is_kept(files):
+    lines = series(varied(48))
+    again = f"{stamp(3)},A,9.9,230,50"
+    faulty = f"{stamp(5)},A,,230,5"
+    result = analyzed(files, [faulty, *lines, again])
+    assert [(row["line"], row["reason"]) for row in result.rejected] == [
+        ("2", "missing_power_consumption"),
+        ("51", "duplicate_timestamp"),
+    ]
+    assert [record["power"] for record in result.records] == varied(48), "neither fault displaces a good record"
+
+
+def test_an_offset_is_read_as_such(files):
+    result = analyzed(files, [line.replace("Z", "+00:00") for line in series(varied(4))])
+    assert result.records[0]["timestamp"] == stamp(0)
+    moved = analyzed(files, [line.replace("Z", "+02:00") for line in series(varied(4), start=4)])
+    assert moved.records[0]["timestamp"] == stamp(0)
+
+
+def test_records_outside_the_window_are_neither_accepted_nor_rejected(files):
+    lines = [*series(varied(96), start=-24), f"{stamp(-30)},A,ERR,,"]
+    document = analyzed(files, lines, **DAY).document
+    assert (document.records_in, document.records_out, document.records_outside_window) == (97, 48, 49)
+    assert document.records_rejected == 0
+
+
+def test_raw_text_of_peoples_files_comes_from_them(files):
+    (files / "source" / "meter.csv").write_text("t;kWh\n2026-01-05 00:00;0,3\nbroken;0,4\n", encoding="utf-8")
+    header = f"{HEADER},source_file,source_line,source_fault"
+    lines = [f"{line},meter.csv,2," for line in series(varied(48))]
+    lines += ["broken,A,0.4,230,5,meter.csv,3,", f"{stamp(99)},A,0.4,230,5,meter.csv,2,non_existent_time"]
+    result = analyzed(files, lines, header=header)
+    assert result.rejected == [
+        {"file": "meter.csv", "line": "3", "raw": "broken;0,4", "reason": "unparsable_timestamp"},
+        {"file": "meter.csv", "line": "2", "raw": "2026-01-05 00:00;0,3", "reason": "non_existent_time"},
+    ]
+
+
+def test_a_source_file_outside_the_runs_folder_is_never_read(files):
+    (files.parent / "secret.csv").write_text("a\nsecret\n")
+    header = f"{HEADER},source_file,source_line,source_fault"
+    lines = [*(f"{line},x.csv,2," for line in series(varied(8))), "bad,A,1,230,5,../../secret.csv,2,"]
+    rejected = analyzed(files, lines, header=header).rejected
+    assert [(row["file"], row["raw"]) for row in rejected] == [("energy_data.csv", lines[-1])]
+
+
+def test_only_measured_columns_are_required(files):
+    lines = [f"{stamp(number)},A,{power},," for number, power in enumerate(varied(48))]
+    with pytest.raises(BadInputError, match="48 × missing_voltage"):
+        analyzed(files, lines)
+    mapped = analyzed(files, lines, columns="timestamp=t,household_id=@A,power_kw=p").document
+    assert (mapped.records_out, mapped.mean_power_factor) == (48, None)
+    with pytest.raises(BadInputError, match="48 × missing_current"):
+        analyzed(
+            files,
+            [line.replace(",,", ",230,") for line in lines],
+            columns="timestamp=t,household_id=@A,power_kw=p,current=i",
+        )
+
+
+def test_efficiency_is_the_power_factor_where_there_is_load_to_tell(files):
+    lines = [*series(varied(48)), f"{stamp(48)},A,0.9,230,4.00", f"{stamp(49)},A,0.04,230,0.21"]
+    efficiencies = [record["efficiency"] for record in analyzed(files, lines).records[-2:]]
+    assert efficiencies == [0.9783, None], "0.9·1000/(230·4.00), and 48.3 VA is too little"
+
+
+def test_status_follows_the_limit(files):
+    lines = series([*varied(46), 5.0, 5.001])
+    assert [record["status"] for record in analyzed(files, lines).records[-2:]] == ["normal", "high_usage"]
+    assert analyzed(files, lines, high_usage_kw=None).document.high_usage == 0
+
+
+@pytest.mark.parametrize(("volts", "odd"), [(207.0, False), (206.9, True), (253.0, False), (253.1, True)])
+def test_voltage_has_to_stay_within_ten_percent(files, volts, odd):
+    result = analyzed(files, [*series(varied(47)), f"{stamp(47)},A,0.3,{volts},1.40"])
+    assert result.reasons()[-1] == ("voltage_outside_band" if odd else None)
+
+
+@pytest.mark.parametrize(
+    ("power", "volts", "amperes", "odd"),
+    [
+        ("0.515", "230.0", "2.22", False),  # 510.6 VA, factor 1.009
+        ("0.525", "230.0", "2.22", True),  # 510.6 VA, factor 1.028
+        ("0.060", "230.0", "0.25", False),  # 57.5 VA, factor 1.043: 0.0595 kW and 0.255 A would be 1.014
+        ("0.0600", "230.0", "0.2500", True),  # the same, read to more decimals
+        ("0.1", "230", "0", False),  # 0.05 kW and 0.5 A would do
+        ("3.000", "230.0", "0.00", True),  # no rounding explains it
+    ],
+)
+def test_power_factor_above_one_counts_where_rounding_cannot_explain_it(files, power, volts, amperes, odd):
+    lines = [*series(varied(47)), f"{stamp(47)},A,{power},{volts},{amperes}"]
+    assert ("power_factor" in (analyzed(files, lines, outlier_threshold=1000).reasons()[-1] or "")) is odd
+
+
+def test_outliers_are_judged_by_hour_of_week_then_hour_of_day_then_household(files):
+    weeks = varied(13 * 336)
+    weeks[12 * 336 + 20] = 3.0
+    result = analyzed(files, series(weeks)).document
+    assert (result.anomalies_by_reason["outlier"], result.outlier_not_assessed) == (1, 0)
+    days = varied(7 * 48)
+    days[5 * 48 + 20] = 3.0
+    assert analyzed(files, series(days)).document.anomalies_by_reason["outlier"] == 1, "14 samples an hour of day"
+    one_day = [*varied(47), 3.0]
+    assert analyzed(files, series(one_day)).document.anomalies_by_reason["outlier"] == 1, "48 samples in all"
+    less = analyzed(files, series([*varied(46), 3.0])).document
+    assert (less.anomalies_by_reason["outlier"], less.outlier_not_assessed) == (0, 47)
+
+
+def test_an_outlier_needs_five_scales_and_a_low_reading_is_none(files):
+    usual = [1.0] * 24 + [1.01] * 24  # median 1.005, scale 0.25 × median
+    lines = series([*usual, 1.005 + 5 * 0.25, 0.0, 2.3])
+    assert analyzed(files, lines).reasons()[-3:] == [None, None, "outlier"]
+
+
+def test_the_local_clock_decides_the_hour(files):
+    evening = [round(0.3 + 0.001 * (n % 5) + (3 if (n // 2) % 24 == 8 else 0), 3) for n in range(14 * 48)]
+    utc = analyzed(files, series(evening)).document
+    assert utc.hourly_profile_kw[8] > 3 > utc.hourly_profile_kw[18]
+    sydney = analyzed(files, series(evening), timezone="+10:00").document
+    assert sydney.hourly_profile_kw[18] == utc.hourly_profile_kw[8]
+    assert sydney.anomalies_by_reason["outlier"] == 0
+
+
+@pytest.mark.parametrize(
+    ("middle", "flat"),
+    [
+        ([0.7] * 12, 12),
+        ([0.7] * 11, 0),
+        ([0.7] * 6 + [None] + [0.7] * 6, 0),
+        ([0.7] * 6 + ["ERR"] + [0.7] * 6, 0),
+        ([0.7] * 12 + [None] + [0.7] * 5, 12),
+    ],
+)
+def test_a_flat_line_is_six_hours_of_one_value_without_a_gap(files, middle, flat):
+    powers = [*varied(40), *middle, *varied(40)]
+    lines = series([1.0 if power == "ERR" else power for power in powers])
+    if "ERR" in middle:
+        lines[46] = lines[46].replace(",1.0,", ",ERR,")
+    assert analyzed(files, lines).document.anomalies_by_reason["flat_line"] == flat
+
+
+def test_a_flat_line_of_fast_readings_needs_six_hours_and_of_slow_ones_twelve_records(files):
+    assert analyzed(files, series([*varied(50), *[0.7] * 71, *varied(9)], minutes=5)).document.anomalies == 0
+    assert analyzed(files, series([*varied(50), *[0.7] * 72, *varied(9)], minutes=5)).document.anomalies == 72
+    assert analyzed(files, series([*varied(50), *[0.7] * 11, *varied(9)], minutes=60)).document.anomalies == 0
+
+
+def test_flat_lines_at_the_ends_and_of_neighbours_are_told_apart(files):
+    lines = [*series([0.7] * 12 + varied(36), home="A"), *series(varied(41) + [0.7] * 7, home="B")]
+    lines += series([0.7] * 7 + varied(29) + [0.7] * 12, home="C")
+    by_home = {
+        home.household_id: home.anomalies_by_reason["flat_line"] for home in analyzed(files, lines).document.households
+    }
+    assert by_home == {"A": 12, "B": 0, "C": 12}
+
+
+def test_zeros_of_a_day_are_shown_apart_and_are_no_anomaly(files):
+    result = analyzed(files, series([*varied(50), *[0] * 48, *varied(50), *[0] * 47, *varied(3)]))
+    assert (result.document.zero_runs, result.document.zero_run_hours) == (1, 24.0)
+    assert sum(result.reasons("zero_run")) == 48
+    assert result.document.anomalies_by_reason["flat_line"] == 0
+
+
+def test_energy_peak_and_load_factor(files):
+    home = analyzed(files, series([1, 2, 3, 2] * 12), outlier_threshold=100).document.households[0]
+    assert (home.energy_kwh, home.peak_kw, home.mean_kw, home.load_factor) == (48.0, 3.0, 2.0, 0.6667)
+    assert home.peak_at == MONDAY.replace(hour=1), "the first of equal peaks"
+
+
+def test_all_together_peak_in_the_same_interval(files):
+    document = analyzed(files, [*series([1, 2, 1, 1] * 12), *series([4, 1, 1, 1] * 12, home="B")]).document
+    assert (document.peak_kw, document.peak_at, document.energy_kwh) == (5.0, MONDAY, 72.0)
+
+
+def test_gaps_are_counted_against_the_window(files):
+    lines = series([*varied(10), *[None] * 5, *varied(20), None, *varied(8)], start=2)
+    document = analyzed(files, lines, **DAY).document
+    assert (document.expected, document.received, document.missing) == (48, 38, 10)
+    assert [(gap.intervals, f"{gap.start:%H:%M}", f"{gap.end:%H:%M}") for gap in document.longest_gaps] == [
+        (5, "06:00", "08:30"),
+        (2, "00:00", "01:00"),
+        (2, "23:00", "00:00"),
+        (1, "18:30", "19:00"),
+    ]
+    assert document.load_factor is None, "38 of 48 is less than 80 %"
+    assert analyzed(files, lines).document.missing == 6, "without a window the ends are the data's own"
+
+
+def test_households_keep_their_own_intervals(files):
+    lines = [*series(varied(48)), *series(varied(96), home="B", minutes=15)]
+    document = analyzed(files, lines).document
+    assert document.interval_seconds is None
+    assert [(home.interval_seconds, home.missing) for home in document.households] == [(1800, 0), (900, 0)]
+    assert document.households[1].energy_kwh == round(sum(varied(96)) / 4, 3)
+
+
+def test_en_50160_needs_a_week_of_fine_readings(files):
+    week = series(varied(7 * 144), minutes=10)
+    document = analyzed(files, week).document
+    assert document.en_50160.compliant_households == document.en_50160.households == 1
+    low = [line.replace(",230.0,", ",200.0,") if number < 51 else line for number, line in enumerate(week)]
+    failing = analyzed(files, low).document.en_50160
+    assert (failing.compliant_weeks, failing.lowest_share) == (0, round(957 / 1008, 4))
+    short = analyzed(files, week[:-1]).document
+    assert short.en_50160 is None
+    assert "less than seven days" in short.en_50160_note
+    coarse = analyzed(files, series(varied(400))).document
+    assert "coarser" in coarse.en_50160_note
+
+
+def test_exports_are_accepted_where_allowed(files):
+    lines = series([*varied(47), -1.5])
+    assert analyzed(files, lines).document.rejected_by_reason == {"negative_power": 1}
+    assert analyzed(files, lines, allow_export=True).document.energy_kwh == round((sum(varied(47)) - 1.5) / 2, 3)
+
+
+@pytest.mark.parametrize(
+    ("lines", "params", "message"),
+    [
+        ([f"{stamp(0)},A,ERR,230,5", f"{stamp(1)},A,,230,5"], {}, "none of its 2 records can be accepted: 1 × missing_power_consumption, 1 × unparsable_power_consumption; for example energy_data.csv line 2: '.*ERR.*' .unparsable"),
+        (series(varied(4)), {"start": "2027-01-01T00:00:00Z", "end": "2027-01-02T00:00:00Z"}, "4 lie outside the window 2027.* reach from 2026-01-05T00:00:00Z to 2026-01-05T01:30:00Z"),
+        ([], {}, "header line and no record"),
+        (series([1.0]), {}, "no household has two readings"),
+    ],
+)  # fmt: skip
+def test_data_without_a_usable_record_is_refused_in_words(files, lines, params, message):
+    with pytest.raises(BadInputError, match=message):
+        analyzed(files, lines, **params)
+    assert [path.name for path in files.iterdir() if path.is_file()] == ["energy_data.csv"], "nothing half-written"
+    assert not list(files.glob(".*"))
+
+
+def test_a_missing_column_is_named(files):
+    with pytest.raises(BadInputError, match="has no column 'voltage'"):
+        analyzed(files, ["2026-01-05T00:00:00Z,A,1"], header="timestamp,household_id,power_consumption")
+
+
+def test_a_foreign_generators_file_needs_no_more_than_the_columns(files):
+    header = "household_id,power_consumption,timestamp"
+    lines = [f"Ärzte “1”,{power},{stamp(number)}" for number, power in enumerate(varied(48))]
+    assert analyzed(files, lines, header=header, **NOT_MEASURED).document.households[0].household_id == "Ärzte “1”"
+
+
+def test_the_same_data_gives_the_same_bytes_whatever_the_threads_and_order(files, monkeypatch):
+    homes = [series([p * 1.1 + k / 7 for p in varied(2000)], home=f"H{k}", minutes=5) for k in range(12)]
+    lines = [line for rows in zip(*homes, strict=True) for line in rows]
+    digests = set()
+    config = energy_db._config
+    for threads in (1, 4):
+        monkeypatch.setattr(energy_db, "_config", lambda *a, n=threads: config(*a) | {"threads": n})
+        for order in (lines, lines[::-1]):
+            analyzed(files, order)
+            digests.add(hashlib.sha256((files / "output1.json").read_bytes()).hexdigest())
+            columns = "timestamp, household_id, power, efficiency, status, anomaly_reasons"
+            rows = duckdb.execute(
+                f"SELECT md5(string_agg(({columns})::VARCHAR, '|')) FROM (SELECT {columns.replace('timestamp', 'epoch(timestamp) AS timestamp')} FROM '{files}/energy_records.parquet')"
+            ).fetchone()
+            digests.add(rows)
+    assert len(digests) == 2
+
+
+def test_a_failure_leaves_no_scratch_behind(files, monkeypatch):
+    def fail(*_):
+        raise RuntimeError("disk")
+
+    monkeypatch.setattr("include.energy.analyzer.write_parquet", fail)
+    with pytest.raises(RuntimeError, match="disk"):
+        analyzed(files, series(varied(48)))
+    shutil.rmtree(files / "source")
+    assert {path.name for path in files.iterdir()} <= {"energy_data.csv", "rejected.csv"}
+
+
+def test_impossible_parameters_are_refused():
+    for wrong in (
+        {"timezone": "Mars/Base"},
+        {"columns": "a"},
+        {"required_columns": ("volts",)},
+        {"nominal_voltage": 0},
+    ):
+        with pytest.raises(ValidationError):
+            AnalyzerParams(**wrong)
+
+
+def test_no_file_is_an_error_that_names_it(files):
+    with pytest.raises(BadInputError, match=r"energy_data\.csv"):
+        analyze(files, AnalyzerParams())
