@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 
 from include.cli.child import run_airflow
 from include.cli.progress import Progress
@@ -20,6 +21,7 @@ from include.core.runs import RunFolder
 from include.core.settings import get_settings
 
 INTERRUPTED_CODE = 130
+LOG_LINES = 8
 
 
 @dataclass(frozen=True)
@@ -52,19 +54,28 @@ def run_pipeline(request: Request, *, as_json: bool, console: Console) -> int:
         code, interrupted = run_airflow(
             dag_id, request.params, folder.path, request.runtime or settings.runtime, progress.update
         )
+        progress.update()
+        path = _report_of(folder)
     except SetupError as error:
-        console.print(f"[bold red]error:[/] {error}", soft_wrap=True)
+        console.print(f"[bold red]error:[/] {escape(str(error))}", soft_wrap=True)
         return 1
-    progress.update()
-    path = _report_of(folder)
     report = json.loads(path.read_bytes())
     show_report(report, console)
+    if not report["steps"]:
+        _show_log_end(folder.path / "airflow.log", console)
     console.print(f"[dim]html:   {path.with_suffix('.html')}[/]", soft_wrap=True)
     console.print(f"[dim]log:    {folder.path / 'airflow.log'}[/]", soft_wrap=True)
     sys.stdout.write(path.read_text() if as_json else f"report: {path}\n")
     if interrupted:
         return INTERRUPTED_CODE
     return 0 if code == 0 and report["overall_status"] == "success" else 1
+
+
+def _show_log_end(log: Path, console: Console) -> None:
+    """Where Airflow ended before it began, only its own log says why."""
+    console.print("Airflow ended before the first step; the last lines of its log:")
+    for line in log.read_text(errors="replace").splitlines()[-LOG_LINES:]:
+        console.print(f"  {escape(line)}", soft_wrap=True)
 
 
 def _report_of(folder: RunFolder) -> Path:

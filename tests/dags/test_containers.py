@@ -237,6 +237,7 @@ def test_a_missing_image_names_the_command_that_builds_it(monkeypatch):
     )
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # sockets of the provider's failed hook
 def test_a_stopped_engine_is_waited_for_and_then_named(monkeypatch):
     monkeypatch.setenv("DOCKER_HOST", "unix:///nowhere/docker.sock")
     outcome = run_dag("energy_pipeline", DAY)

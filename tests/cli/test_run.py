@@ -1,0 +1,203 @@
+"""`./pipeline run` as a person and as a script meets it: output, exit codes, signals, full disks."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.prerequisites import need
+
+pytestmark = pytest.mark.airflow
+
+ROOT = Path(__file__).resolve().parents[2]
+BIG = ("--set", "households=500", "--start", "2026-01-01", "--end", "2026-02-15")
+
+
+def wait_for(process, data_dir, pattern, seconds=60):
+    """Wait until a file of the run appears."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        found = list(data_dir.glob(f"runs/*/*/{pattern}"))
+        if found:
+            return found[0]
+        assert process.poll() is None, process.stderr.read()
+        time.sleep(0.02)
+    raise AssertionError(f"{pattern} did not appear within {seconds} s")
+
+
+def reports(data_dir):
+    return [json.loads(path.read_bytes()) for path in data_dir.glob("runs/*/*/pipeline_report_*.json")]
+
+
+def airflow_processes(data_dir):
+    """What still runs of the runs in this data folder."""
+    mine = f"GROUNDTRUTH_DATA_DIR={data_dir}".encode()
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            if mine in (process / "environ").read_bytes():
+                found.append((process / "cmdline").read_bytes())
+        except OSError:
+            continue
+    return [command for command in found if b"airflow" in command or b"include" in command]
+
+
+def test_json_on_stdout_is_exactly_the_report(start, data_dir):
+    process = start("run", "energy", "--date", "2026-03-01", "--set", "households=3", "--json")
+    stdout, stderr = process.communicate(timeout=120)
+    assert process.returncode == 0, stderr
+    [report] = reports(data_dir)
+    assert json.loads(stdout) == report
+    assert report["overall_status"] == "success"
+    assert report["interval"] == {"start": "2026-03-01T00:00:00Z", "end": "2026-03-02T00:00:00Z"}
+    summary = {step["id"]: step["output_summary"] for step in report["steps"]}["energy-analyzer"]
+    assert summary["records_in"] == summary["records_out"] + summary["records_rejected"]
+    assert summary["records_outside_window"] == 0
+    for line in (
+        "Step 1/3: Collect meter data …",
+        "Step 2/3: Analyze meter data …",
+        "Step 3/3: Report on meter data …",
+    ):
+        assert line in stderr
+    assert "✓ Step 3 completed successfully (" in stderr
+    assert (data_dir / "published/energy/2026-03-01/energy_report.csv").stat().st_size > 0
+    assert not list(data_dir.glob("runs/*/*/.airflow.db*"))
+
+
+def test_the_last_line_of_stdout_is_the_reports_path_and_a_failed_step_ends_1(start, data_dir, tmp_path):
+    meters = tmp_path / "meters.csv"
+    lines = [f"2026-01-01T{hour:02}:00:00Z,A,x,230,1" for hour in range(24)]
+    meters.write_text("\n".join(["timestamp,household_id,power_consumption,voltage,current", *lines, ""]))
+    process = start("run", "energy", "--csv", meters)
+    stdout, stderr = process.communicate(timeout=120)
+    assert process.returncode == 1
+    path = stdout.splitlines()[-1].removeprefix("report: ")
+    assert json.loads(Path(path).read_bytes())["overall_status"] == "failed"
+    assert "✗ Step" in stderr
+    assert "unparsable_power_consumption" in stderr
+    assert "Traceback" not in stderr
+    assert not (data_dir / "published").exists()
+
+
+def test_bare_airflow_dags_test_ends_1_on_failure_with_the_report(data_dir, tmp_path):
+    from tests.airflow_env import HOME
+
+    database = tmp_path / "bare.db"
+    database.write_bytes((ROOT / ".airflow/template.db").read_bytes())
+    environment = os.environ | {
+        "AIRFLOW_HOME": str(HOME),
+        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{database}",
+    }
+    command = [Path(sys.executable).with_name("airflow"), "dags", "test", "energy_pipeline", "--conf"]
+    done = subprocess.run(
+        [*command, '{"housholds": 3}'], env=environment, capture_output=True, timeout=120, check=False
+    )
+    assert done.returncode == 1
+    [report] = reports(data_dir)
+    assert report["failure_point"]["message"] == "housholds: no such parameter; did you mean households?"
+
+
+@pytest.mark.parametrize(
+    ("step", "number"),
+    [
+        ("energy-generator", signal.SIGINT),
+        ("energy-analyzer", signal.SIGINT),
+        ("report-generator", signal.SIGINT),
+        ("energy-analyzer", signal.SIGTERM),
+    ],
+)
+def test_an_interrupt_in_each_step_ends_130_with_a_report_and_no_retry(start, data_dir, step, number):
+    process = start("run", "energy", *BIG)
+    wait_for(process, data_dir, f"steps/{step}/started.json")
+    process.send_signal(number)
+    _, stderr = process.communicate(timeout=90)
+    assert process.returncode == 130, stderr
+    [report] = reports(data_dir)
+    assert report["overall_status"] == "failed"
+    assert report["failure_point"]["kind"] == "interrupted"
+    statuses = [each["status"] for each in report["steps"]]
+    assert statuses.count("failed") <= 1
+    assert all(each["attempt"] in (None, 1) for each in report["steps"])
+    assert not (data_dir / "published").exists()
+    assert airflow_processes(data_dir) == []
+    [files] = data_dir.glob("runs/*/*/files")
+    assert [path.name for path in files.rglob(".*")] == [], "nothing half-written stays behind"
+
+
+def test_an_interrupt_before_airflow_began_still_leaves_a_report(start, data_dir):
+    process = start("run", "energy")
+    wait_for(process, data_dir, "airflow.log")
+    time.sleep(0.3)
+    process.send_signal(signal.SIGINT)
+    _, stderr = process.communicate(timeout=90)
+    assert process.returncode == 130, stderr
+    [report] = reports(data_dir)
+    assert report["overall_status"] != "success"
+    assert airflow_processes(data_dir) == []
+
+
+@pytest.mark.docker
+@pytest.mark.xdist_group("docker")
+def test_an_interrupt_stops_the_container(start, data_dir, definitions):
+    import docker
+
+    client = docker.from_env()
+    need(client.images.list("python:3.11-slim-bookworm"), "an image", "docker pull python:3.11-slim-bookworm")
+    nap = {"id": "nap", "name": "Nap", "image": "python:3.11-slim-bookworm", "command": "sleep 60"}
+    definitions(nap={"workflow_name": "nap-pipeline", "containers": [nap | {"output_file": "a.json"}]})
+    process = start("run", "nap", "--runtime", "docker")
+    wait_for(process, data_dir, "steps/nap/started.json")
+    mine = {"label": ["io.groundtruth=step", "io.groundtruth.dag=nap_pipeline"]}
+    while not client.containers.list(filters=mine):
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=90)
+    assert process.returncode == 130
+    assert client.containers.list(all=True, filters=mine) == []
+    client.close()
+
+
+def test_an_unwritable_data_folder_is_named(start):
+    process = start("run", "energy", GROUNDTRUTH_DATA_DIR="/proc/nowhere")
+    stdout, stderr = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert "/proc/nowhere" in stderr
+    assert "cannot be written" in stderr
+    assert "Traceback" not in stderr
+    assert stdout == ""
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A file system of 6 MB."""
+    folder = tmp_path / "small"
+    folder.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=6m", "tmpfs", folder], capture_output=True, check=False
+    )
+    need(mounted.returncode == 0, "the right to mount a small file system", "run the tests as root")
+    yield folder
+    subprocess.run(["umount", "-l", folder], check=True)
+
+
+def test_a_full_disk_is_said_in_words_and_leaves_nothing_half_published(start, small_disk):
+    process = start("run", "energy", *BIG, GROUNDTRUTH_DATA_DIR=str(small_disk))
+    _, stderr = process.communicate(timeout=120)
+    assert process.returncode == 1
+    assert "disk is full" in stderr or "No space left on device" in stderr
+    assert "Traceback" not in stderr
+    assert not (small_disk / "published").exists()
+
+
+def test_a_second_run_of_the_same_day_replaces_what_was_published_at_once(start, data_dir):
+    for seed in (1, 2):
+        process = start("run", "energy", "--date", "2026-03-01", "--set", f"seed={seed}", "--set", "households=2")
+        process.communicate(timeout=120)
+        assert process.returncode == 0
+    assert len(list(data_dir.glob("runs/energy_pipeline/*"))) == 2
+    assert sorted(path.name for path in (data_dir / "published/energy").iterdir()) == ["2026-03-01"]

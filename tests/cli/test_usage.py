@@ -1,0 +1,125 @@
+"""What is refused before Airflow starts, and the commands that need no run."""
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from include.cli.app import app
+from include.cli.interval import interval_params
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def call(*arguments):
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["nothing"], "no pipeline named nothing; there are: energy"),
+        (["energy", "--set", "housholds=3"], "housholds: no such parameter; did you mean households?"),
+        (["energy", "--set", "households=many"], "households: Input should be a valid integer"),
+        (["energy", "--set", "households=0", "--set", "seed=-1"], "seed: Input should be greater than or equal to 0"),
+        (["energy", "--set", "households"], "--set: 'households' must be NAME=VALUE"),
+        (["energy", "--date", "2026-01-01", "--start", "2026-01-01", "--end", "2026-01-02"], "--date is a whole day"),
+        (["energy", "--start", "2026-01-01"], "--start and --end go together"),
+        (["energy", "--start", "2026-01-02", "--end", "2026-01-01"], "must be before end"),
+        (["energy", "--start", "soon", "--end", "2026-01-01"], "--start: 'soon' is no ISO 8601 time"),
+        (["energy", "--timezone", "Mars/Olympus"], "neither an IANA zone"),
+        (["energy", "--runtime", "cloud"], "--runtime: cloud is neither local nor docker"),
+        (["energy", "--csv", "nowhere.csv"], "--csv: no such file: nowhere.csv"),
+        (["energy", "--csv", __file__, "--columns", "timestamp"], "is not FIELD=COLUMN"),
+        (["energy", "--csv", __file__, "--stamp", "middle"], "stamp: Input should be 'start' or 'end'"),
+    ],
+)
+def test_usage_errors_are_sentences_and_start_nothing(arguments, message, data_dir):
+    result = call("run", *arguments)
+    assert result.exit_code == 2
+    assert message in result.stderr
+    assert result.stdout == ""
+    assert "Traceback" not in result.stderr
+    assert not data_dir.exists()
+
+
+def test_every_impossible_value_is_named_at_once():
+    result = call("run", "energy", "--set", "households=0", "--set", "seed=-1", "--set", "interval_minutes=7")
+    assert result.exit_code == 2
+    for name in ("households", "seed", "interval_minutes"):
+        assert name in result.stderr
+
+
+def test_validate_prints_every_fault_with_its_path(tmp_path):
+    bad = tmp_path / "bad.json"
+    bad.write_text('{"workflow_name": "x", "containers": [{"id": "a b"}, {"id": "c", "comand": "true"}]}')
+    good = ROOT / "include/config/energy-pipeline.json"
+    result = call("validate", good, bad)
+    assert result.exit_code == 1
+    assert f"{good}: energy-pipeline: energy-generator → energy-analyzer → report-generator" in result.stderr
+    assert "$.containers[0].id" in result.stderr
+    assert "$.containers[1].comand" in result.stderr
+    assert call("validate", good).exit_code == 0
+
+
+def test_list_names_pipelines_steps_and_schedule():
+    result = call("list")
+    assert result.exit_code == 0
+    for text in ("energy", "@daily", "energy-generator → energy-analyzer → report-generator", "none yet"):
+        assert text in result.stdout
+
+
+def test_list_shows_the_faults_of_broken_definitions_too(definitions):
+    definitions(broken={"workflow_name": "", "containers": []})
+    result = call("list")
+    assert result.exit_code == 1
+    assert "broken.json" in result.stderr
+
+
+def test_report_says_what_to_do_while_there_is_none():
+    result = call("report")
+    assert result.exit_code == 1
+    assert "there is no report yet; begin with ./pipeline run energy" in result.stderr
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # docker-py leaves its socket behind
+def test_doctor_names_a_mend_for_whatever_is_missing(monkeypatch):
+    monkeypatch.setenv("DOCKER_HOST", "unix:///nowhere/docker.sock")
+    result = call("doctor")
+    assert result.exit_code == 0
+    for text in ("Python", "Airflow", "disk", "data folder", "Docker engine", "none answers", "credentials"):
+        assert text in result.stdout
+
+
+def test_doctor_fails_on_what_every_run_needs(definitions):
+    definitions(broken={"workflow_name": "", "containers": []})
+    result = call("doctor")
+    assert result.exit_code == 1
+    assert "1 faulty" in result.stdout
+
+
+def test_a_day_is_midnight_to_midnight_of_its_zone():
+    from datetime import datetime
+
+    day = datetime(2026, 3, 29)  # noqa: DTZ001 - as the command line reads a date
+    assert interval_params(day, None, None, None, has_files=False) == {
+        "start": "2026-03-29T00:00:00Z",
+        "end": "2026-03-30T00:00:00Z",
+    }
+    in_berlin = interval_params(day, None, None, "Europe/Berlin", has_files=False)
+    assert in_berlin == {"start": "2026-03-28T23:00:00Z", "end": "2026-03-29T22:00:00Z"}, "a day of 23 hours"
+
+
+def test_files_without_dates_bring_their_own_window():
+    assert interval_params(None, None, None, None, has_files=True) == {}
+
+
+def test_help_names_every_option():
+    text = call("run", "--help").stdout
+    for option in ("--date", "--start", "--csv", "--columns", "--timezone", "--stamp", "--runtime", "--set", "--json"):
+        assert option in text
+
+
+def test_the_definition_given_to_editors_is_valid_json():
+    json.loads((ROOT / "docs/reference/pipeline-definition.schema.json").read_text())
