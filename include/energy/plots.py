@@ -30,7 +30,7 @@ MARKS: dict[AnomalyReason, tuple[str, str]] = {
 }
 NAMED_HOUSEHOLDS = 25
 LEAST_ROWS = 4
-_STYLE: dict[Any, Any] = {
+STYLE: dict[Any, Any] = {
     "font.size": 10,
     "axes.titlesize": 13,
     "axes.titleweight": "bold",
@@ -56,7 +56,7 @@ def draw_plots(analysis: Analysis, files: Path) -> list[str]:
 
     names = []
     for name, draw in PLOTS.items():
-        with mpl.rc_context(_STYLE):
+        with mpl.rc_context(STYLE):
             figure = Figure(figsize=(11, 4.8), layout="constrained")
             draw(figure, analysis)
             target = files / f"plot_{name}.png"

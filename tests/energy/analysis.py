@@ -41,7 +41,8 @@ class Analyzed:
         self.plain = json.loads((files / "output1.json").read_text())
         with (files / "rejected.csv").open(encoding="utf-8", newline="") as file:
             self.rejected = list(csv.DictReader(file))
-        query = f"SELECT * REPLACE (strftime(timestamp AT TIME ZONE 'UTC', '%Y-%m-%dT%H:%M:%SZ') AS timestamp) FROM '{files}/energy_records.parquet'"
+        iso = "strftime(timestamp AT TIME ZONE 'UTC', '%Y-%m-%dT%H:%M:%SZ') AS timestamp"
+        query = f"SELECT * REPLACE ({iso}) FROM '{files}/energy_records.parquet'"
         cursor = duckdb.execute(query)
         names = [column[0] for column in cursor.description]
         self.records = [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]

@@ -1,0 +1,89 @@
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from include.energy import plots
+from tests.energy.analysis import analyzed, series, varied
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def figure():
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=(11, 4.8), layout="constrained")
+
+
+def drawn(name, figure, document):
+    """The axes of a plot, after a render that would warn of what does not fit."""
+    import matplotlib as mpl
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    with mpl.rc_context(plots.STYLE):
+        plots.PLOTS[name](figure, document)
+        FigureCanvasAgg(figure).draw()
+    return figure.axes
+
+
+def one_day(files):
+    return analyzed(files, series([*varied(40), None, None, *varied(6)])).document
+
+
+@pytest.mark.parametrize("name", plots.PLOTS)
+@pytest.mark.parametrize(
+    "shape", ["a day of one home", "a year of one home", "a hundred homes", "two readings", "zeros"]
+)
+def test_every_plot_can_be_drawn_and_is_labelled(files, figure, name, shape):
+    lines = {
+        "a day of one home": lambda: series(varied(48)),
+        "a year of one home": lambda: series(varied(365 * 24), minutes=60),
+        "a hundred homes": lambda: [line for h in range(100) for line in series(varied(4), home=f"home_{h:03d}")],
+        "two readings": lambda: series(varied(2)),
+        "zeros": lambda: series([0] * 48),
+    }[shape]()
+    axes = drawn(name, figure, analyzed(files, lines).document)
+    assert axes[0].get_title(loc="left")
+    assert all(ax.get_xlabel() or ax.get_ylabel() for ax in axes)
+
+
+def test_a_gap_breaks_the_line(files, figure):
+    line = drawn("load_curve", figure, one_day(files))[0].lines[0]
+    assert np.isnan(line.get_ydata()).sum() == 1
+
+
+def test_days_without_data_stay_empty_in_the_heat_map(files, figure):
+    document = analyzed(files, [*series(varied(48)), *series(varied(480), start=144)]).document
+    mesh = drawn("heat_map", figure, document)[0].collections[0]
+    assert np.ma.getmaskarray(mesh.get_array()).sum() == 48, "two of three days of hours are missing"
+
+
+def test_marks_stand_where_the_anomalies_are(files, figure):
+    document = analyzed(files, series([*varied(40), 7.5, *varied(7)])).document
+    top, bottom = drawn("anomalies", figure, document)
+    assert top.collections[0].get_offsets()[:, 1].tolist() == [7.5]
+    assert sum(bar.get_height() for bar in bottom.patches) == document.anomalies == 1
+
+
+def test_units_fit_the_size():
+    assert [plots.power_unit([value])[1] for value in (0.05, 3, 25_000, 8e6, 1.2e7, 1.9e12)] == [
+        "W", "kW", "MW", "MW", "GW", "TW",
+    ]  # fmt: skip
+    assert plots.shorten("a" * 20 + "b" * 20) == "a" * 15 + "…" + "b" * 12
+
+
+def test_plots_need_no_home_folder_and_no_display(files):
+    document = one_day(files)
+    environment = {"HOME": "/nonexistent", "PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "TMPDIR": str(files)}
+    code = (
+        "from pathlib import Path; from include.energy.plots import draw_plots;"
+        "from include.energy.results import Analysis;"
+        "files = Path('.'); draw_plots(Analysis.model_validate_json((files / 'output1.json').read_bytes()), files)"
+    )
+    subprocess.run([sys.executable, "-c", code], cwd=files, env=environment, check=True, timeout=120)
+    assert (files / "plot_records.png").read_bytes()[:4] == b"\x89PNG"
+    assert document.missing == 2

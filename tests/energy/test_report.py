@@ -1,0 +1,84 @@
+import csv
+
+import pytest
+
+from include.energy.report import describe, write_report
+from include.energy.results import EnergyReport, ReportParams, ReportRow
+from tests.energy.analysis import analyzed, series, stamp, varied
+
+COLUMNS = ["timestamp", "household_id", "power", "efficiency", "status", "anomaly_detected", "anomaly_reasons"]
+
+
+@pytest.fixture
+def report(files):
+    """A report on two households whose records lie mixed up in the file."""
+    lines = [*series(varied(48), home="B"), *series([*varied(46), 9.5, 0.35], home="A")]
+    lines += [f"{stamp(48)},A,0.040,201.0,0.09", f"{stamp(49)},A,ERR,230,5"]
+    result = analyzed(files, lines[::-1])
+    write_report(files, ReportParams())
+    with (files / "energy_report.csv").open(encoding="utf-8", newline="") as file:
+        return result.document, list(csv.DictReader(file)), files
+
+
+def test_rows_are_sorted_by_household_and_time_with_the_promised_columns(report):
+    _, rows, files = report
+    assert (
+        (files / "energy_report.csv").read_text().splitlines()[0]
+        == ",".join(COLUMNS)
+        == ",".join(ReportRow.model_fields)
+    )
+    assert [(row["household_id"], row["timestamp"]) for row in rows] == [
+        *(("A", stamp(number)) for number in range(49)),
+        *(("B", stamp(number)) for number in range(48)),
+    ]
+
+
+def test_a_row_says_what_was_found(report):
+    _, rows, _ = report
+    assert list(rows[46].values()) == [stamp(46), "A", "9.5", "0.95", "high_usage", "true", "outlier"]
+    assert list(rows[48].values()) == [
+        stamp(48),
+        "A",
+        "0.04",
+        "",
+        "normal",
+        "true",
+        "voltage_outside_band;power_factor",
+    ]
+    assert list(rows[0].values()) == [stamp(0), "A", "0.3", rows[0]["efficiency"], "normal", "false", ""]
+
+
+def test_the_document_says_it_in_plain_words(report):
+    document, rows, files = report
+    written = EnergyReport.model_validate_json((files / "output2.json").read_bytes())
+    assert written == describe(document, written.plots)
+    assert written.records == len(rows) == 97
+    messages = " ".join(finding.message for finding in written.findings)
+    assert "1 of 98 records (1 %) were rejected: 1 unparsable_power_consumption" in messages
+    assert "far above what is usual at that hour (outlier)" in messages
+    assert [table.title for table in written.tables] == ["Households", "Rejected records"]
+    assert written.tables[0].rows[0][:2] == ["A", document.households[0].energy_kwh]
+    assert all((files / name).stat().st_size > 5000 for name in written.plots)
+    assert len(written.plots) == 5
+
+
+def test_made_up_readings_are_called_so(report):
+    document, _, _ = report
+    generated = document.model_copy(update={"source": "generated"})
+    assert describe(generated, []).findings[0].message == "The readings are made up by the generator, not measured."
+    assert all("made up" not in finding.message for finding in describe(document, []).findings)
+
+
+def test_the_report_is_the_same_to_the_byte(report):
+    _, _, files = report
+    before = [(files / name).read_bytes() for name in ("energy_report.csv", "output2.json")]
+    write_report(files, ReportParams())
+    assert [(files / name).read_bytes() for name in ("energy_report.csv", "output2.json")] == before
+
+
+def test_many_households_are_cut_to_the_largest(report):
+    document, _, _ = report
+    home = document.households[0]
+    homes = [home.model_copy(update={"household_id": f"H{n:03d}", "energy_kwh": float(n)}) for n in range(100)]
+    table = describe(document.model_copy(update={"households": homes}), []).tables[0]
+    assert (table.title, len(table.rows), table.rows[0][0]) == ("The 25 largest of 100 households", 25, "H099")
