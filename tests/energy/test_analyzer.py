@@ -310,7 +310,8 @@ def test_the_same_data_gives_the_same_bytes_whatever_the_threads_and_order(files
             analyzed(files, order)
             digests.add(hashlib.sha256((files / "output1.json").read_bytes()).hexdigest())
             rows = duckdb.execute(f"""
-                SELECT md5(string_agg(concat_ws(',', epoch(timestamp), household_id, power, efficiency, anomaly_reasons), ';'))
+                SELECT md5(string_agg(
+                    concat_ws(',', epoch(timestamp), household_id, power, efficiency, anomaly_reasons), ';'))
                 FROM '{files}/energy_records.parquet'
             """).fetchall()
             digests.add(rows[0])
