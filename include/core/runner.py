@@ -304,7 +304,11 @@ def _verdict_on_failure(folder: RunFolder, draft: StepResult) -> Iterator[None]:
     try:
         yield
     except BaseException as error:
+        # Libraries turn an interrupt into errors of their own (DuckDB among them); the mark tells.
+        stopped = (folder.path / INTERRUPTED_MARK).exists()
         known = as_known_error(error)
+        if stopped and not isinstance(known, InterruptedStepError):
+            known = InterruptedStepError("interrupted")
         draft.error = failure_of(known)
         try:
             _write_verdict(folder, draft, "failed")
