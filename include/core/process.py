@@ -48,16 +48,17 @@ def run_command(command: Sequence[str], files: Path, params: StepParams, log: Ca
     except OSError as error:
         raise SetupError(f"{command[0]}: cannot be run on this machine: {error.strerror}") from error
     reaper = threading.Thread(target=_reap, args=(process,))
-    reaper.start()
     last = ""
     try:
+        reaper.start()
         for line in process.stdout or ():
             log(line.rstrip("\n"))
             last = line.strip() or last
         process.wait()
     finally:
         _stop(process)
-        reaper.join()
+        if reaper.is_alive():
+            reaper.join()
         if process.stdout:
             process.stdout.close()
     if code := process.returncode:

@@ -55,8 +55,18 @@ def test_a_command_finds_its_folder_and_its_parameters(tmp_path):
 
 
 def test_a_command_has_nobody_to_ask(tmp_path):
+    reader, writer = os.pipe()
+    os.write(writer, b"somebody\n")
+    os.close(writer)
+    own = os.dup(0)
+    os.dup2(reader, 0)
     said: list[str] = []
-    shell("read answer || echo nobody", tmp_path, said.append)
+    try:
+        shell('read answer || answer=nobody; echo "$answer"', tmp_path, said.append)
+    finally:
+        os.dup2(own, 0)
+        os.close(own)
+        os.close(reader)
     assert said == ["nobody"]
 
 
@@ -123,6 +133,7 @@ def interrupt(tmp_path):
 
     def ask() -> None:
         wait_for(tmp_path / "ready")
+        time.sleep(0.05)
         os.kill(os.getpid(), signal.SIGINT)
 
     asker = threading.Thread(target=ask)

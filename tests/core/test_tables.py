@@ -30,7 +30,7 @@ BROKEN = {
     "phases": ("", "0", "4", "1.5", "two"),
     "status": ("", "Normal", "low"),
     "exported": ("", "maybe"),
-    "factor": ("0", "-1", "nan", "none"),
+    "factor": ("0", "-1", "nan", "inf", "none"),
 }
 
 
