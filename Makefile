@@ -37,7 +37,7 @@ images: ## Build the images of the steps (for the docker runtime)
 
 .PHONY: bench
 bench: setup-dev ## Measure speed and memory; prints tables
-	@$(PY) -m tools.bench
+	@$(PY) -m tools.bench_overhead && $(PY) -m tools.bench
 
 .PHONY: docs
 docs: setup-dev ## Generate the references in docs/reference (with CI=true: fail when they are stale)

@@ -1,0 +1,144 @@
+"""Measures what the project adds to Airflow: `make bench` prints a table.
+
+- *parse*: each DAG file, in a process that has imported Airflow and its providers already.
+- *a task*: eight steps in a row that each write and check a small JSON file, against eight empty `PythonOperator` tasks
+  in the same process and runtime (`dag.test()`).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+import statistics
+import tempfile
+import time
+from datetime import datetime
+from pathlib import Path
+
+from include.core.contracts import Artifact, Step, StepParams
+from include.core.settings import ROOT
+
+TASKS = 8
+ALLOWED_SECONDS = 0.3
+DAG_FILE = """\"\"\"An Airflow DAG file.\"\"\"\nfrom tools.bench_overhead import bench_dags\nglobals().update(bench_dags())\n"""
+
+
+def main() -> None:
+    """Measure and print."""
+    import tests.airflow_env  # noqa: F401 - a private Airflow home, set before Airflow is imported
+
+    with tempfile.TemporaryDirectory() as folder:
+        rows = [*parse_times(), *task_times(Path(folder))]
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title="What the project adds to Airflow", caption=f"goal: at most {ALLOWED_SECONDS} s each")
+    table.add_column("")
+    table.add_column("seconds", justify="right")
+    for name, seconds in rows:
+        table.add_row(name, f"{seconds:.3f}")
+    Console(width=100).print(table)
+
+
+def parse_times() -> list[tuple[str, float]]:
+    """Seconds to parse each DAG file."""
+    logging.disable(logging.CRITICAL)
+    import airflow.providers.standard.operators.python
+    import airflow.sdk  # noqa: F401
+    from airflow.dag_processing.dagbag import DagBag
+
+    rows = []
+    for file in sorted((ROOT / "dags").glob("*.py")):
+        start = time.perf_counter()
+        with contextlib.redirect_stdout(io.StringIO()):
+            DagBag(dag_folder=str(file), bundle_path=ROOT / "dags", bundle_name="bench")
+        rows.append((f"parse dags/{file.name}", time.perf_counter() - start))
+    return rows
+
+
+def task_times(folder: Path) -> list[tuple[str, float]]:
+    """Median seconds of an empty task, of a step, and what a step adds."""
+    import os
+
+    from airflow import settings as airflow_settings
+    from airflow.configuration import conf
+
+    dags = folder / "dags"
+    dags.mkdir()
+    (dags / "bench.py").write_text(DAG_FILE)
+    os.environ["GROUNDTRUTH_DATA_DIR"] = str(folder / "data")
+    conf.set("core", "dags_folder", str(dags))
+    airflow_settings.DAGS_FOLDER = str(dags)
+    with contextlib.redirect_stdout(io.StringIO()):
+        empty, step = (run_durations(name) for name in ("bench_empty", "bench_steps"))
+    return [("an empty task", empty), ("a step", step), ("a step adds", step - empty)]
+
+
+def run_durations(name: str) -> float:
+    """Median duration of a DAG's tasks; the first is left out, for it starts what the others use."""
+    dag = bench_dags()[name]
+    run = dag.test()
+    durations = [(ti.start_date, ti.duration) for ti in run.get_task_instances() if ti.task_id.startswith("task")]
+    assert run.state == "success"  # noqa: S101
+    return statistics.median(duration for _, duration in sorted(durations)[1:])
+
+
+def nothing() -> None:
+    """What an empty task does."""
+
+
+class BenchParams(StepParams):
+    """None."""
+
+
+def write_small(files: Path, params: BenchParams) -> None:
+    """What a bench step does."""
+    number = len(list(files.glob("out*.json")))
+    (files / f"out{number}.json").write_text('{"n": 1}\n')
+
+
+def bench_dags() -> dict[str, object]:
+    """An Airflow DAG of empty tasks and one of steps, of the same shape."""
+    from airflow.providers.standard.operators.python import PythonOperator
+    from airflow.sdk import DAG, chain
+
+    from include.core.definition import Container, Definition
+    from include.core.pipeline import Pipeline
+    from plugins.steps.factory import build_dag
+
+    with DAG("bench_empty", start_date=datetime(2024, 1, 1), schedule=None) as empty:  # noqa: DTZ001
+        chain(*(PythonOperator(task_id=f"task{n}", python_callable=nothing) for n in range(TASKS)))
+    files = [f"out{n}.json" for n in range(TASKS)]
+    containers = tuple(
+        Container(
+            id=f"task{n}",
+            name=f"Task {n}",
+            description="",
+            image=None,
+            command=None,
+            inputs=(files[n - 1],) if n else (),
+            outputs=(files[n],),
+            depends_on=(f"task{n - 1}",) if n else (),
+        )
+        for n in range(TASKS)
+    )
+    known = {
+        f"task{n}": Step(
+            id=f"task{n}",
+            title=f"Task {n}",
+            description="",
+            version="1",
+            params=BenchParams,
+            function="tools.bench_overhead:write_small",
+            reads=(Artifact(files[n - 1]),) if n else (),
+            writes=(Artifact(files[n]),),
+        )
+        for n in range(TASKS)
+    }
+    definition = Definition("bench-steps", "", None, "parallel", (), (), containers, Path(__file__))
+    return {"bench_empty": empty, "bench_steps": build_dag(Pipeline(definition, known), doc_md="")}
+
+
+if __name__ == "__main__":
+    main()
