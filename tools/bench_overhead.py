@@ -21,7 +21,11 @@ from include.core.settings import ROOT
 
 TASKS = 8
 ALLOWED_SECONDS = 0.3
-DAG_FILE = """\"\"\"An Airflow DAG file.\"\"\"\nfrom tools.bench_overhead import bench_dags\nglobals().update(bench_dags())\n"""
+DAG_FILE = """# An Airflow DAG file.
+from tools.bench_overhead import bench_dags
+
+globals().update(bench_dags())
+"""
 
 
 def main() -> None:

@@ -33,36 +33,53 @@ def fail(message: object, code: int) -> typer.Exit:
 
 @app.command()
 def run(  # noqa: PLR0913, PLR0917 - one argument for each option of the command
-    pipeline: Annotated[str, typer.Argument(help="Name of the pipeline (see `list`).")],
+    pipeline: Annotated[
+        str, typer.Argument(metavar="PIPELINE", help="Name of the pipeline; `./pipeline list` shows them.")
+    ],
     date: Annotated[
         datetime | None,
         typer.Option(
-            formats=["%Y-%m-%d"], help="The day to run: 00:00 to 24:00 in --timezone, else UTC. Default: yesterday."
+            formats=["%Y-%m-%d"],
+            metavar="YYYY-MM-DD",
+            help="The day to run: 00:00 to 24:00 in --timezone, else UTC. Default: yesterday.",
         ),
     ] = None,
-    start: Annotated[str | None, typer.Option(help="Start of the interval, inclusive (ISO 8601).")] = None,
-    end: Annotated[str | None, typer.Option(help="End of the interval, exclusive (ISO 8601).")] = None,
+    start: Annotated[
+        str | None, typer.Option(metavar="TIME", help="Start of the interval, inclusive (ISO 8601).")
+    ] = None,
+    end: Annotated[str | None, typer.Option(metavar="TIME", help="End of the interval, exclusive (ISO 8601).")] = None,
     csv: Annotated[
-        list[Path] | None, typer.Option(help="Your own meter file (.csv or .csv.gz); give it again for more files.")
+        list[Path] | None,
+        typer.Option(metavar="FILE", help="Your own meter file (CSV, also gzip); give it again for more files."),
     ] = None,
     columns: Annotated[
         str | None,
         typer.Option(
-            help="What your columns mean: timestamp=…,household_id=…|@NAME,power_kw=…|power_mw=…|energy_kwh=…"
+            metavar="FIELD=COLUMN,…",
+            help="What your columns hold: timestamp, household_id (or @NAME for one household) and one of power_kw, "
+            "power_mw, energy_kwh; voltage and current if measured.",
         ),
     ] = None,
     timezone: Annotated[
-        str | None, typer.Option(help="Zone of stamps without one: Europe/Berlin, or a fixed offset such as +10:00.")
+        str | None,
+        typer.Option(
+            metavar="ZONE", help="Zone of stamps without one: Europe/Berlin, or a fixed offset such as +10:00."
+        ),
     ] = None,
     stamp: Annotated[
-        str | None, typer.Option(help="Stamps mark the `start` (default) or the `end` of their interval.")
+        str | None, typer.Option(metavar="start|end", help="Which end of its interval a stamp marks. Default: start.")
     ] = None,
     runtime: Annotated[
-        str | None, typer.Option(help="Where steps run: local or docker. Default: GROUNDTRUTH_RUNTIME.")
+        str | None,
+        typer.Option(metavar="local|docker", help="Where steps run. Default: GROUNDTRUTH_RUNTIME, else local."),
     ] = None,
     set_: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="NAME=VALUE", help="Any other parameter; see the DAG reference."),
+        typer.Option(
+            "--set",
+            metavar="NAME=VALUE",
+            help="Any other parameter (docs/reference/energy-pipeline.md); repeat it for more.",
+        ),
     ] = None,
     json_: Annotated[
         bool, typer.Option("--json", help="Print the report's JSON, and nothing else, on stdout.")
@@ -96,7 +113,7 @@ def run(  # noqa: PLR0913, PLR0917 - one argument for each option of the command
 
 
 @app.command()
-def validate(files: Annotated[list[Path], typer.Argument(help="Pipeline definitions (JSON).")]) -> None:
+def validate(files: Annotated[list[Path], typer.Argument(metavar="FILE", help="Pipeline definitions (JSON).")]) -> None:
     """Check pipeline definitions; print every fault with its JSON path."""
     from include.core.definition import DefinitionError, load_definition
     from include.registry import KNOWN_STEPS

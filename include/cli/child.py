@@ -14,8 +14,8 @@ from types import FrameType
 from typing import Any
 
 from include.core.errors import SetupError
-from include.core.runner import INTERRUPTED_MARK
 from include.core.settings import ROOT
+from include.core.verdict import INTERRUPTED_MARK
 
 POLL_SECONDS = 0.1
 PATIENCE_SECONDS = 60

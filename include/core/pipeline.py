@@ -15,8 +15,8 @@ from pydantic.fields import FieldInfo
 from include.core.contracts import Artifact, Records, Step, StepParams, Window
 from include.core.definition import Container, Definition, RecordFiles
 from include.core.errors import BadInputError
-from include.core.runner import explain
 from include.core.tables import check_table
+from include.core.verdict import explain
 
 
 class SourcesParams(Window):

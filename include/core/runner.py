@@ -6,14 +6,13 @@ checked before and after is the same, and is done here, on the orchestrator's si
 
 from __future__ import annotations
 
-import errno
 import importlib.metadata
 import os
 import platform
 import stat
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,20 +21,18 @@ from pydantic import ValidationError
 
 from include.core.artifacts import check_artifact, check_unchanged, remove
 from include.core.contracts import Records, Step, StepParams
-from include.core.errors import BadInputError, ContractError, GroundtruthError, InterruptedStepError, SetupError
+from include.core.errors import BadInputError, ContractError, InterruptedStepError
 from include.core.runs import (
-    Failure,
     FileRecord,
     RecordCounts,
     RunFolder,
     Started,
     StepResult,
-    seconds_between,
     write_json,
 )
+from include.core.verdict import INTERRUPTED_MARK, explain, verdict_on_failure, write_verdict
 
 Signature = tuple[int, int, int]
-INTERRUPTED_MARK = "interrupted"  # in the run's folder: somebody stopped the run, so that no further step starts
 
 
 @dataclass(frozen=True)
@@ -85,7 +82,7 @@ def run_step(step: Step, folder: RunFolder, attempt: Attempt, execute: Callable[
         runtime=attempt.runtime,
     )
     draft = _draft(step, started, attempt)
-    with _verdict_on_failure(folder, draft):
+    with verdict_on_failure(folder, draft):
         if (folder.path / INTERRUPTED_MARK).exists():
             raise InterruptedStepError("not started: the run was interrupted")
         draft.image = attempt.image()
@@ -111,7 +108,7 @@ def run_step(step: Step, folder: RunFolder, attempt: Attempt, execute: Callable[
             draft.records = _reconciled(step.id, step.records(folder.files))
         if step.summary is not None:
             draft.summary = step.summary(folder.files)
-        return _write_verdict(folder, draft, "success")
+        return write_verdict(folder, draft, "success")
 
 
 def verify(folder: RunFolder) -> list[FileRecord]:
@@ -130,27 +127,6 @@ def verify(folder: RunFolder) -> list[FileRecord]:
             if verified.get(record.path, record) != record:
                 raise ContractError(record.path, f"must be the file that {result.step} worked with", "a newer one")
     return list(verified.values())
-
-
-@contextmanager
-def recorded(
-    folder: RunFolder, started: Started, title: str, description: str, log_url: str | None = None
-) -> Iterator[StepResult]:
-    """Keep the same records of a task that is no step (preparing, publishing), so that reports show its failure."""
-    draft = StepResult(
-        **started.model_dump(),
-        title=title,
-        description=description,
-        version="1",
-        status="failed",
-        ended_at=started.started_at,
-        duration_seconds=0,
-        log_url=log_url,
-    )
-    with _verdict_on_failure(folder, draft):
-        write_json(folder.step(started.step) / "started.json", started)
-        yield draft
-        _write_verdict(folder, draft, "success")
 
 
 def _draft(step: Step, started: Started, attempt: Attempt) -> StepResult:
@@ -188,15 +164,6 @@ def _params(step: Step, folder: RunFolder) -> StepParams:
         return step.params.model_validate(given)
     except ValidationError as error:
         raise BadInputError(explain(error)) from error
-
-
-def explain(error: ValidationError) -> str:
-    """A validation error as sentences that name the parameter, what is wrong, and the value."""
-    return "; ".join(
-        f"{'.'.join(map(str, fault['loc'])) or 'parameters'}: "
-        f"{fault['msg'].removeprefix('Value error, ')}" + (f" (got {fault['input']!r})" if fault["loc"] else "")
-        for fault in error.errors(include_url=False)
-    )
 
 
 def _results(folder: RunFolder) -> Iterator[StepResult]:
@@ -297,55 +264,3 @@ def _reconciled(step: str, records: Records) -> RecordCounts:
             f"({sum(counts.rejected_by_reason.values()):,} with a reason), {counts.outside:,} outside",
         )
     return counts
-
-
-@contextmanager
-def _verdict_on_failure(folder: RunFolder, draft: StepResult) -> Iterator[None]:
-    try:
-        yield
-    except BaseException as error:
-        # Libraries turn an interrupt into errors of their own (DuckDB among them); the mark tells.
-        stopped = (folder.path / INTERRUPTED_MARK).exists()
-        known = as_known_error(error)
-        if stopped and not isinstance(known, InterruptedStepError):
-            known = InterruptedStepError("interrupted")
-        draft.error = failure_of(known)
-        try:
-            _write_verdict(folder, draft, "failed")
-        except SetupError as unwritten:
-            known.add_note(f"its verdict could not be written either: {unwritten}")
-        if known is error:
-            raise
-        raise known from error
-
-
-def as_known_error(error: BaseException) -> BaseException:
-    """A fault of the machine or an interrupt as the error that says so in words; others as they are."""
-    if isinstance(error, KeyboardInterrupt):
-        return InterruptedStepError("interrupted")
-    no_space = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
-    if no_space or ("No space left on device" in str(error) and not isinstance(error, SetupError)):
-        return SetupError(f"the disk is full: free some space and run again ({error})")
-    if isinstance(error, OSError) and error.errno in (errno.EACCES, errno.EROFS):
-        return SetupError(f"{error.filename or 'a file'}: cannot be read or written: {error.strerror}")
-    return error
-
-
-def failure_of(error: BaseException) -> Failure:
-    """What reports say of an error."""
-    if isinstance(error, ContractError):
-        value = None if error.value is None else str(error.value)
-        return Failure(kind="contract", message=str(error), artifact=error.artifact, rule=error.rule, value=value)
-    if isinstance(error, GroundtruthError):
-        return Failure.model_validate({"kind": error.kind, "message": str(error)})
-    kind = "timeout" if "Timeout" in type(error).__name__ else "error"
-    return Failure.model_validate({"kind": kind, "message": f"{type(error).__name__}: {error}"})
-
-
-def _write_verdict(folder: RunFolder, draft: StepResult, status: str) -> StepResult:
-    ended_at = datetime.now(UTC)
-    verdict = draft.model_copy(
-        update={"status": status, "ended_at": ended_at, "duration_seconds": seconds_between(draft.started_at, ended_at)}
-    )
-    write_json(folder.step(draft.step) / "result.json", verdict)
-    return verdict

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from include.core.contracts import Step
 from include.core.errors import BadInputError, GroundtruthError
-from include.core.runner import as_known_error, explain
+from include.core.verdict import as_known_error, explain
 
 
 def run_step_main(step: Step) -> int:

@@ -13,8 +13,8 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from include.core.runner import INTERRUPTED_MARK
 from include.core.runs import Failure, Run, RunFolder, StepResult, seconds_between, write_atomically, write_json
+from include.core.verdict import INTERRUPTED_MARK
 from include.reporting.html import render_html
 from include.reporting.model import (
     ArtifactReport,

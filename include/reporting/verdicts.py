@@ -8,8 +8,8 @@ from datetime import datetime
 
 from pydantic import ValidationError
 
-from include.core.runner import INTERRUPTED_MARK
 from include.core.runs import Failure, Run, RunFolder, Started, StepInfo, StepResult
+from include.core.verdict import INTERRUPTED_MARK
 from include.reporting.model import Status
 
 UNDER_WAY = ("running", "queued", "scheduled", "up_for_retry", "up_for_reschedule", "restarting", "deferred")

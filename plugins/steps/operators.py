@@ -13,9 +13,10 @@ from include.core.pipeline import Pipeline, PipelineStep
 from include.core.plan import prepare_run
 from include.core.process import run_command
 from include.core.publish import publish_run
-from include.core.runner import recorded, run_step
+from include.core.runner import run_step
 from include.core.runs import Started
 from include.core.settings import get_settings
+from include.core.verdict import recorded
 from plugins.steps.context import (
     RETRIES,
     TASK_DEFAULTS,

@@ -23,8 +23,9 @@ from include.core.errors import (
     StepTimeoutError,
     TransientError,
 )
-from include.core.runner import INTERRUPTED_MARK, Attempt, as_known_error, failure_of, recorded, run_step, verify
+from include.core.runner import Attempt, run_step, verify
 from include.core.runs import FileRecord, RunFolder, Started, StepResult, write_json
+from include.core.verdict import INTERRUPTED_MARK, as_known_error, failure_of, recorded
 from tests.core.small_pipeline import (
     ANALYZE,
     ATTEMPT,
@@ -396,7 +397,7 @@ def test_an_accepted_result_that_was_changed_is_not_used_again_but_refused(run):
 
 def test_a_step_that_died_leaves_no_verdict_and_runs_again(run, monkeypatch):
     run_step(ANALYZE, run, ATTEMPT, writing(run, out_csv=READINGS))
-    monkeypatch.setattr("include.core.runner._write_verdict", lambda *_: None)
+    monkeypatch.setattr("include.core.runner.write_verdict", lambda *_: None)
     run_step(ANALYZE, run, cleared(run), writing(run, out_csv=READINGS))
     monkeypatch.undo()
     assert run.started("analyze").generation == 1
@@ -505,7 +506,7 @@ def test_a_verdict_that_cannot_be_written_does_not_hide_why_the_step_failed(run,
         raise SetupError(f"{path.name}: cannot be written: No space left on device")
 
     def execute(params: StepParams) -> None:
-        monkeypatch.setattr("include.core.runner.write_json", full)
+        monkeypatch.setattr("include.core.verdict.write_json", full)
         raise BadInputError("meter.csv: no")
 
     with pytest.raises(BadInputError, match=r"meter\.csv: no") as error:

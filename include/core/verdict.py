@@ -1,0 +1,99 @@
+"""Verdicts: how an attempt ended, written down whatever happened, with its error in words."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+
+from pydantic import ValidationError
+
+from include.core.errors import ContractError, GroundtruthError, InterruptedStepError, SetupError
+from include.core.runs import Failure, RunFolder, Started, StepResult, seconds_between, write_json
+
+INTERRUPTED_MARK = "interrupted"  # in the run's folder: somebody stopped the run, so that no further step starts
+
+
+@contextmanager
+def verdict_on_failure(folder: RunFolder, draft: StepResult) -> Iterator[None]:
+    """Write the verdict "failed" for whatever goes wrong inside, and raise it as an error in words."""
+    try:
+        yield
+    except BaseException as error:
+        # Libraries turn an interrupt into errors of their own (DuckDB among them); the mark tells.
+        stopped = (folder.path / INTERRUPTED_MARK).exists()
+        known = as_known_error(error)
+        if stopped and not isinstance(known, InterruptedStepError):
+            known = InterruptedStepError("interrupted")
+        draft.error = failure_of(known)
+        try:
+            write_verdict(folder, draft, "failed")
+        except SetupError as unwritten:
+            known.add_note(f"its verdict could not be written either: {unwritten}")
+        if known is error:
+            raise
+        raise known from error
+
+
+@contextmanager
+def recorded(
+    folder: RunFolder, started: Started, title: str, description: str, log_url: str | None = None
+) -> Iterator[StepResult]:
+    """Keep the same records of a task that is no step (preparing, publishing), so that reports show its failure."""
+    draft = StepResult(
+        **started.model_dump(),
+        title=title,
+        description=description,
+        version="1",
+        status="failed",
+        ended_at=started.started_at,
+        duration_seconds=0,
+        log_url=log_url,
+    )
+    with verdict_on_failure(folder, draft):
+        write_json(folder.step(started.step) / "started.json", started)
+        yield draft
+        write_verdict(folder, draft, "success")
+
+
+def write_verdict(folder: RunFolder, draft: StepResult, status: str) -> StepResult:
+    """Write `result.json`, now being the end of the attempt."""
+    ended_at = datetime.now(UTC)
+    verdict = draft.model_copy(
+        update={"status": status, "ended_at": ended_at, "duration_seconds": seconds_between(draft.started_at, ended_at)}
+    )
+    write_json(folder.step(draft.step) / "result.json", verdict)
+    return verdict
+
+
+def as_known_error(error: BaseException) -> BaseException:
+    """A fault of the machine or an interrupt as the error that says so in words; others as they are."""
+    if isinstance(error, KeyboardInterrupt):
+        return InterruptedStepError("interrupted")
+    no_space = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+    if no_space or ("No space left on device" in str(error) and not isinstance(error, SetupError)):
+        return SetupError(f"the disk is full: free some space and run again ({error})")
+    if isinstance(error, OSError) and error.errno in (errno.EACCES, errno.EROFS):
+        return SetupError(f"{error.filename or 'a file'}: cannot be read or written: {error.strerror}")
+    return error
+
+
+def failure_of(error: BaseException) -> Failure:
+    """What reports say of an error."""
+    if isinstance(error, ContractError):
+        value = None if error.value is None else str(error.value)
+        return Failure(kind="contract", message=str(error), artifact=error.artifact, rule=error.rule, value=value)
+    if isinstance(error, GroundtruthError):
+        return Failure.model_validate({"kind": error.kind, "message": str(error)})
+    kind = "timeout" if "Timeout" in type(error).__name__ else "error"
+    return Failure.model_validate({"kind": kind, "message": f"{type(error).__name__}: {error}"})
+
+
+def explain(error: ValidationError) -> str:
+    """A validation error as sentences that name the parameter, what is wrong, and the value."""
+    return "; ".join(
+        f"{'.'.join(map(str, fault['loc'])) or 'parameters'}: "
+        f"{fault['msg'].removeprefix('Value error, ')}" + (f" (got {fault['input']!r})" if fault["loc"] else "")
+        for fault in error.errors(include_url=False)
+    )
