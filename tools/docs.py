@@ -5,24 +5,42 @@ With `--check` nothing is written; the exit code is 1 when a page is stale.
 
 from __future__ import annotations
 
+import inspect
 import json
 import sys
+import types
 from collections.abc import Iterator
+from datetime import date, datetime
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
+import annotated_types
 import typer
+from pydantic import AwareDatetime, BaseModel, NaiveDatetime
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from include.cli.app import app
-from include.core.contracts import Step
+from include.core.contracts import Artifact, Step
 from include.core.definition import json_schema
+from include.core.definition.shapes import LinkedShape, ListShape
 from include.core.pipeline import Pipeline
 from include.core.settings import ROOT, Settings
 from include.registry import load_pipelines
+from include.reporting.model import PipelineReport
 
 REFERENCE = ROOT / "docs" / "reference"
+TYPES: dict[Any, str] = {
+    str: "text",
+    int: "whole number",
+    float: "number",
+    bool: "true or false",
+    AwareDatetime: "time with zone",
+    datetime: "time with zone",
+    NaiveDatetime: "local time",
+    date: "date",
+}
+BOUNDS = ((annotated_types.Ge, "≥", "ge"), (annotated_types.Gt, ">", "gt"), (annotated_types.Le, "≤", "le"))
 
 
 def pages() -> dict[str, str]:
@@ -30,6 +48,8 @@ def pages() -> dict[str, str]:
     found = {
         "settings.md": settings_page(),
         "command-line.md": command_line_page(),
+        "run-report.md": run_report_page(),
+        "pipeline-definition.md": definition_page(),
         "pipeline-definition.schema.json": json.dumps(json_schema(), indent=2, ensure_ascii=False) + "\n",
     }
     for pipeline in load_pipelines()[0]:
@@ -54,46 +74,147 @@ def settings_page() -> str:
 
 def command_line_page() -> str:
     """The commands and their options."""
-    command = typer.main.get_command(app)
-    lines = ["# Command line", ""]
-    context = typer.Context(command, info_name="./pipeline")
-    lines += [command.help or "", ""]
-    for name, each in sorted(command.commands.items()):  # type: ignore[attr-defined]
-        arguments = " ".join(p.make_metavar(context) for p in each.params if p.param_type_name == "argument")
-        lines += [f"## `./pipeline {name} {arguments}`".replace(" `", "`").rstrip(), "", (each.help or "").strip(), ""]
+    group: Any = typer.main.get_command(app)
+    lines = ["# Command line", "", group.help or "", ""]
+    for name, each in group.commands.items():
+        arguments = [p for p in each.params if p.param_type_name == "argument"]
         options = [p for p in each.params if p.param_type_name == "option"]
-        if options:
-            lines += ["| option | meaning |", "|---|---|"]
-            lines += [f"| `{', '.join(p.opts)}` | {_cell(p.help or '')} |" for p in options]
+        usage = ["./pipeline", name, *map(_metavar, arguments), *(["[OPTIONS]"] if options else [])]
+        lines += [f"## `{' '.join(usage)}`", "", (each.help or "").strip(), ""]
+        if arguments or options:
+            lines += ["| argument or option | meaning |", "|---|---|"]
+            lines += [f"| `{_cell(_metavar(p))}` | {_cell(p.help or '')} |" for p in (*arguments, *options)]
             lines.append("")
+    lines += [
+        "## Exit codes",
+        "",
+        "| code | meaning |",
+        "|---|---|",
+        "| 0 | success |",
+        "| 1 | a step failed, a definition is faulty, a report is missing, or `doctor` found a fault |",
+        "| 2 | usage: an unknown option, pipeline or parameter, or an impossible value; Airflow was not started |",
+        "| 130 | interrupted (Ctrl+C or SIGTERM); the report is written all the same |",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _metavar(parameter: Any) -> str:
+    """A parameter as people type it: `RUN`, `--csv FILE`."""
+    if parameter.param_type_name == "argument":
+        shown = (parameter.metavar or parameter.name).upper() + ("…" if parameter.nargs == -1 else "")
+        return shown if parameter.required else f"[{shown}]"
+    if parameter.is_flag:
+        return str(parameter.opts[0])
+    return f"{parameter.opts[0]} {parameter.metavar or parameter.name.upper()}"
+
+
+def run_report_page() -> str:
+    """The keys of a run's report."""
+    lines = ["# The run report", "", "`pipeline_report_<YYYYMMDD_HHMMSS>.json` in the run's folder.", ""]
+    return "\n".join([*lines, *_fields_table(PipelineReport, "key")])
+
+
+def definition_page() -> str:
+    """The keys of a pipeline definition, in both shapes."""
+    lines = [
+        "# Pipeline definition",
+        "",
+        "A JSON file in one of two shapes. For editors: [the JSON schema](pipeline-definition.schema.json).",
+        "",
+    ]
+    for title, shape in (("Containers in a list", ListShape), ("Containers by id, linked", LinkedShape)):
+        lines += [f"## {title}", "", inspect.getdoc(shape) or "", "", *_fields_table(shape, "key")]
     return "\n".join(lines)
 
 
 def pipeline_page(pipeline: Pipeline) -> str:
-    """A pipeline's steps, files and parameters."""
+    """A pipeline's steps, parameters and files."""
     definition = pipeline.definition
     lines = [f"# {definition.workflow_name}", "", definition.description, ""]
     lines += [f"DAG `{definition.dag_id}`, schedule `{definition.schedule or 'on request'}`.", ""]
-    for number, each in enumerate(pipeline.steps, 1):
-        lines += [f"## Step {number}: {each.step.title} (`{each.step.id}`)", "", each.step.description, ""]
-        lines += list(_files(each.step))
-    lines += ["## Parameters", "", "| parameter | meaning | default |", "|---|---|---|"]
-    lines += [f"| `{n}` | {_cell(f.description or '')} | {_default(f)} |" for n, f in pipeline.params.items()]
     if definition.publish:
-        lines += ["", f"Published: {', '.join(f'`{name}`' for name in definition.publish)}."]
-    return "\n".join(lines) + "\n"
+        lines += [f"Published: {_names(definition.publish)}.", ""]
+    lines += ["## Steps", ""]
+    for number, each in enumerate(pipeline.steps, 1):
+        lines += [f"{number}. **{each.step.title}** (`{each.step.id}`). {each.step.description}"]
+        lines += [f"   {sentence}" for sentence in _reads_and_writes(each.step)]
+    lines += ["", "## Parameters", "", "| parameter | value | meaning | default |", "|---|---|---|---|"]
+    for name, field in pipeline.params.items():
+        lines.append(f"| `{name}` | {_value(field)} | {_cell(field.description or '')} | {_default(field)} |")
+    lines += ["", "## Files", ""]
+    for artifact in {artifact.path: artifact for each in pipeline.steps for artifact in each.step.writes}.values():
+        if artifact.schema is not None:
+            lines += [f"### `{artifact.path}`", "", inspect.getdoc(artifact.schema) or "", ""]
+            lines += _fields_table(artifact.schema, "key" if artifact.format == "json" else "column")
+    return "\n".join(lines)
 
 
-def _files(step: Step) -> Iterator[str]:
-    for verb, artifacts in (("Reads", step.reads), ("Writes", step.writes)):
-        for artifact in artifacts:
-            note = " (if it is there)" if artifact.optional else ""
-            yield f"- {verb} `{artifact.path}`{note}"
-            if artifact.schema is not None:
-                for name, field in artifact.schema.model_fields.items():
-                    if field.description:
-                        yield f"  - `{name}`: {_cell(field.description)}"
-    yield ""
+def _reads_and_writes(step: Step) -> Iterator[str]:
+    if step.reads:
+        yield f"Reads {_artifacts(step.reads)}."
+    yield f"Writes {_artifacts(step.writes)}."
+
+
+def _artifacts(artifacts: tuple[Artifact, ...]) -> str:
+    return ", ".join(f"`{each.path}`" + (" (if it is there)" if each.optional else "") for each in artifacts)
+
+
+def _names(names: tuple[str, ...]) -> str:
+    return ", ".join(f"`{name}`" for name in names)
+
+
+def _fields_table(model: type[BaseModel], head: str) -> list[str]:
+    rows = (
+        f"| `{_cell(name)}` | {_value(field)} | {_cell(field.description or '')} |" for name, field in _fields(model)
+    )
+    return [f"| {head} | value | meaning |", "|---|---|---|", *rows, ""]
+
+
+def _fields(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, FieldInfo]]:
+    """The fields of a model, those of the models within it as `list[].field` and `object.field`; the id first."""
+    for key, field in sorted(model.model_fields.items(), key=lambda item: item[0] != "id"):
+        name = prefix + (field.alias or key)
+        yield name, field
+        inner, marks = _bare(field.annotation), ""
+        while get_origin(inner) in (list, tuple, dict):
+            marks += ".<id>" if get_origin(inner) is dict else "[]"
+            inner = _bare(get_args(inner)[1 if get_origin(inner) is dict else 0])
+        if isinstance(inner, type) and issubclass(inner, BaseModel):
+            yield from _fields(inner, f"{name}{marks}.")
+
+
+def _bare(annotation: Any) -> Any:
+    """A type without what validates it, and without None."""
+    while get_origin(annotation) is Annotated:
+        annotation = get_args(annotation)[0]
+    if get_origin(annotation) in (Union, types.UnionType):
+        return _bare(next(option for option in get_args(annotation) if option is not type(None)))
+    return annotation
+
+
+def _value(field: FieldInfo) -> str:
+    """What a field holds, in words."""
+    limits = [
+        f"{sign} {_number(getattr(limit, name))}"
+        for limit in field.metadata
+        for kind, sign, name in BOUNDS
+        if isinstance(limit, kind)
+    ]
+    nothing = type(None) in get_args(field.annotation)
+    return _kind(field.annotation) + (f" {', '.join(limits)}" if limits else "") + (", or null" if nothing else "")
+
+
+def _kind(annotation: Any) -> str:
+    bare = _bare(annotation)
+    match get_origin(bare):
+        case _ if bare in TYPES:
+            return TYPES[bare]
+        case origin if origin is Literal:
+            return " or ".join(f"`{value}`" for value in get_args(bare))
+        case origin if origin in (list, tuple):
+            return f"list ({_kind(get_args(bare)[0])})"
+        case _:
+            return "any" if bare is Any else "object"
 
 
 def _default(field: FieldInfo) -> str:
@@ -101,12 +222,18 @@ def _default(field: FieldInfo) -> str:
     if value is PydanticUndefined:
         return "see its meaning" if field.default_factory else "none"
     if isinstance(value, Path):
-        value = value.relative_to(ROOT).as_posix() if value.is_relative_to(ROOT) else value
-    return f"`{value}`" if value not in (None, "", ()) else "none"
+        return f"`{value.relative_to(ROOT).as_posix() if value.is_relative_to(ROOT) else value}`"
+    if value in (None, "", ()):
+        return "none"
+    return f"`{json.dumps(value).strip(chr(34))}`"
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if value >= 1000 else f"{value:g}"
 
 
 def _cell(text: str) -> str:
-    return text.replace("|", "\\|").replace("\n", " ")
+    return text.replace("|", "\\|").replace("\n", " ").replace("None", "null")
 
 
 def main(arguments: list[str]) -> int:

@@ -14,6 +14,7 @@ from include.core.errors import BadInputError
 from include.core.pipeline import Pipeline
 from include.core.settings import get_settings
 
+FINDINGS = {"info": "·", "warning": "[yellow]![/]", "error": "[red]![/]"}
 MARKS = {"success": "[green]✓ success[/]", "failed": "[red]✗ failed[/]", "skipped": "[yellow]– skipped[/]"}
 
 
@@ -60,7 +61,7 @@ def show_report(report: dict[str, Any], console: Console) -> None:
         console.print(grid)
         console.print()
     for finding in report.get("findings", []):
-        console.print(f"[yellow]![/] {escape(finding['message'])}", soft_wrap=True)
+        console.print(f"{FINDINGS[finding['severity']]} {escape(finding['message'])}", soft_wrap=True)
     failure = report.get("failure_point")
     if failure:
         console.print(

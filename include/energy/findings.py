@@ -51,7 +51,8 @@ def _coverage(analysis: Analysis) -> list[Finding]:
         gap = analysis.longest_gaps[0]
         message = (
             f"{analysis.missing:,} of {analysis.expected:,} intervals ({_percent(1 - coverage)}) have no record; the "
-            f"longest gap: {gap.household_id}, {gap.intervals:,} intervals from {gap.start:%Y-%m-%d %H:%M} to "
+            f"longest gap: {gap.household_id}, {gap.intervals:,} {'interval' if gap.intervals == 1 else 'intervals'} "
+            f"from {gap.start:%Y-%m-%d %H:%M} to "
             f"{gap.end:%Y-%m-%d %H:%M} UTC."
         )
         found.append(Finding(severity="warning" if coverage < COVERAGE_TO_WARN else "info", message=message))

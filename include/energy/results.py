@@ -27,7 +27,7 @@ class AnalyzerParams(Window):
     high_usage_kw: float | None = Field(
         5.0,
         gt=0,
-        description="A record above this power (kW) is high usage; none switches it off.",
+        description="A record above this power (kW) is high usage; empty (null) switches it off.",
         json_schema_extra=_RULES,
     )
     nominal_voltage: float = Field(
@@ -103,7 +103,7 @@ class ReportRow(BaseModel):
     household_id: str
     power: float = Field(description="Mean power of the interval, kW.")
     efficiency: float | None = Field(description="Power factor; empty where V·I < 50 VA or V and I are not measured.")
-    status: Status
+    status: Status = Field(description="`high_usage` above `high_usage_kw`.")
     anomaly_detected: bool
     anomaly_reasons: str | None = Field(description="Reasons separated by semicolons.")
 
@@ -119,9 +119,9 @@ class RejectedRecord(BaseModel):
     """A record of `rejected.csv`."""
 
     file: str = Field(description="The file that people handed in, or energy_data.csv.")
-    line: int = Field(ge=1)
+    line: int = Field(ge=1, description="Its line number in that file, from 1.")
     raw: str | None = Field(description="The line as it was read.")
-    reason: str
+    reason: str = Field(description="Why it was rejected: `missing_voltage`, `duplicate_timestamp`, …")
 
 
 class _Figures(BaseModel):
@@ -199,12 +199,12 @@ class VoltageCompliance(_Figures):
 
 
 class Analysis(_Figures):
-    """`output1.json`."""
+    """`output1.json`: what the accepted records say, in all and by household."""
 
     start: AwareDatetime = Field(description="Start of the window; without one, of the first accepted record.")
     end: AwareDatetime
     source: Literal["generated", "files"] | None = Field(description="None if the generator does not say.")
-    timezone: str
+    timezone: str = Field(description="The local clock of profiles and plots.")
     interval_seconds: int | None = Field(description="None where the households differ.")
     high_usage_kw: float | None
     nominal_voltage: float
@@ -213,24 +213,24 @@ class Analysis(_Figures):
     records_rejected: int
     records_outside_window: int
     rejected_by_reason: dict[str, int]
-    energy_kwh: float
+    energy_kwh: float = Field(description="Of all accepted records.")
     peak_kw: float = Field(description="Highest power of all households together in one interval.")
     peak_at: AwareDatetime
-    load_factor: float | None
-    mean_power_factor: float | None
-    expected: int
-    received: int
+    load_factor: float | None = Field(description="Mean ÷ maximum of that sum; None below 80 % coverage.")
+    mean_power_factor: float | None = Field(description="None where V and I are not measured.")
+    expected: int = Field(description="Intervals of all households.")
+    received: int = Field(description="Of these, how many have an accepted record.")
     missing: int
-    high_usage: int
-    anomalies: int
-    anomalies_by_reason: dict[AnomalyReason, int]
-    outlier_not_assessed: int
-    zero_runs: int
+    high_usage: int = Field(description="Records above high_usage_kw.")
+    anomalies: int = Field(description="Records with at least one reason.")
+    anomalies_by_reason: dict[AnomalyReason, int] = Field(description="A record may have several.")
+    outlier_not_assessed: int = Field(description="Records with too few samples to tell an outlier.")
+    zero_runs: int = Field(description="Stretches of 24 h or more of zeros; no anomalies.")
     zero_run_hours: float
     en_50160: VoltageCompliance | None
     en_50160_note: str = Field(description="Why there is no such figure, or what it rests on.")
-    longest_gaps: list[Gap]
-    hourly_profile_kw: list[float | None]
+    longest_gaps: list[Gap] = Field(description="Ten at most.")
+    hourly_profile_kw: list[float | None] = Field(description="Mean power a household by hour of the local day.")
     load_curve: LoadCurve
     heat_map: HeatMap
     households: list[HouseholdFigures]
@@ -245,7 +245,7 @@ class Table(_Figures):
 
 
 class EnergyReport(_Figures):
-    """`output2.json`."""
+    """`output2.json`: key figures, findings and tables for people."""
 
     title: str
     start: AwareDatetime
