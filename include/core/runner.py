@@ -30,6 +30,7 @@ from include.core.runs import (
     StepResult,
     write_json,
 )
+from include.core.staging import SOURCE_FOLDER
 from include.core.verdict import INTERRUPTED_MARK, explain, verdict_on_failure, write_verdict
 
 Signature = tuple[int, int, int]
@@ -94,8 +95,7 @@ def run_step(step: Step, folder: RunFolder, attempt: Attempt, execute: Callable[
             return previous
         write_json(folder.step(step.id) / "started.json", started)
         (folder.step(step.id) / "result.json").unlink(missing_ok=True)
-        for artifact in step.writes:
-            remove(folder.files, artifact.path)
+        _remove_leftovers(step, folder, attempt.declared, started_at)
         before = dict(_listing(folder.files))
         began = time.time()
         execute(params)
@@ -211,6 +211,20 @@ def _accepted_before(folder: RunFolder, draft: StepResult) -> StepResult | None:
     previous.reused = True
     write_json(folder.step(draft.step) / "result.json", previous)
     return previous
+
+
+def _remove_leftovers(step: Step, folder: RunFolder, declared: frozenset[str], since: datetime) -> None:
+    """Remove what an attempt that died left behind: its outputs, and whatever nobody declared or handed in."""
+    for artifact in step.writes:
+        remove(folder.files, artifact.path)
+    found = [path for path, _ in _listing(folder.files)]
+    if _ran_alongside(step, folder, since):  # asked after looking, so that nothing of theirs is in `found`
+        return
+    kept = declared | {record.path for result in _results(folder) for record in result.outputs}
+    for path in found:
+        if path not in kept and not path.startswith(f"{SOURCE_FOLDER}/"):
+            top = path.split("/", 1)[0]
+            remove(folder.files, top if top.startswith(".") else path)
 
 
 def _listing(files: Path) -> Iterator[tuple[str, Signature]]:

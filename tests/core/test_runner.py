@@ -320,11 +320,13 @@ def test_a_parallel_step_s_temporary_files_are_not_held_against_a_step(folder, g
     plan(folder, MEASURE, ANALYZE, other)
     run_step(MEASURE, folder, ATTEMPT, writing(folder, in_csv=READINGS))
     partial = folder.files / ".other.csv.partial"
+    started = Started(step="other", started_at=NOW)
     if not goes:
+        write_json(folder.step("other") / "started.json", started)
         partial.write_text("half")
 
     def alongside(params: StepParams) -> None:
-        write_json(folder.step("other") / "started.json", Started(step="other", started_at=NOW))
+        write_json(folder.step("other") / "started.json", started)
         partial.write_text("half") if goes else partial.unlink()
         writing(folder, out_csv=READINGS)(params)
 
@@ -403,6 +405,15 @@ def test_a_step_that_died_leaves_no_verdict_and_runs_again(run, monkeypatch):
     assert run.started("analyze").generation == 1
     assert run.result("analyze") is None
     assert run_step(ANALYZE, run, cleared(run), writing(run, out_csv=READINGS)).reused is False
+
+
+def test_what_a_died_attempt_left_behind_is_cleared_away_by_the_next(run):
+    (run.files / ".out.csv.partial").write_text("half a fi")
+    (run.files / ".scratch-1").mkdir()
+    (run.files / ".scratch-1" / "spill.tmp").write_text("x")
+    (run.files / "never-declared.txt").write_text("x")
+    run_step(ANALYZE, run, ATTEMPT, writing(run, out_csv=READINGS))
+    assert [path.name for path in run.files.iterdir() if path.name.startswith(".") or "never" in path.name] == []
 
 
 # ── failures and their verdicts ──────────────────────────────────────────────────────────────────────────────────────
