@@ -34,7 +34,7 @@ def analyze(files: Path, params: AnalyzerParams) -> None:
         BadInputError: The file cannot be read, lacks a required column, or holds no record that can be accepted.
         SetupError: The folder cannot be written.
     """
-    data = inspect(files / DATA)
+    data, source = inspect(files / DATA), read_model(files / SOURCE, EnergySource)
     with connect(files) as db:
         records.parse(db, data, params)
         verdicts = dict(
@@ -43,12 +43,12 @@ def analyze(files: Path, params: AnalyzerParams) -> None:
         if not verdicts.get(""):
             raise nothing_accepted(db, data, verdicts, files, params)
         records.order(db, params.timezone)
-        intervals = records.accept(db, params, DATA)
+        intervals = records.accept(db, DATA, source.interval_of if source else lambda _: None)
         db.execute("DROP TABLE parsed")
         window = (params.start, params.end) if params.start and params.end else None
         origins = records.origins_of(db, intervals, window)
         judge(db, list(intervals.values()), list(origins.values()), params.outlier_threshold)
-        analysis = _analysis(db, params, intervals, verdicts, files)
+        analysis = _analysis(db, params, intervals, verdicts, source)
         write_rejected(db, data, files)
         write_parquet(db, _records_sql(params), files / RECORDS)
     write_atomically(files / OUTPUT, analysis.model_dump_json().encode() + b"\n")
@@ -85,9 +85,8 @@ def _analysis(
     params: AnalyzerParams,
     intervals: dict[str, int],
     verdicts: dict[str, int],
-    files: Path,
+    source: EnergySource | None,
 ) -> Analysis:
-    source = read_model(files / SOURCE, EnergySource)
     curves.summarise_quarters(db)
     window = (params.start, params.end) if params.start and params.end else None
     households, gaps = statistics.household_figures(db, intervals, window, params.high_usage_kw)

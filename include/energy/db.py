@@ -89,6 +89,11 @@ def identifier(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
+def number_sql(text: str) -> str:
+    """SQL of a text as a number (infinity and NaN too), NULL for what only DuckDB would call one: `1_000`, `+-5`."""
+    return f"CASE WHEN NOT contains({text}, '_') AND NOT starts_with({text}, '+-') THEN try_cast({text} AS DOUBLE) END"
+
+
 def _config(scratch: Path, memory_limit: str) -> dict[str, str | bool | int | float | list[str]]:
     return {
         "memory_limit": memory_limit,

@@ -49,9 +49,8 @@ def choose_intervals(differences: list[tuple[str, int | None, int]], where: str)
             counts[seconds] = count
             overall[seconds] = overall.get(seconds, 0) + count
     if not overall:
-        raise BadInputError(
-            f"{where}: the interval between readings cannot be told: no household has two readings at different times"
-        )
+        why = "no household has two readings at different times" if by_household else "no record names a household"
+        raise BadInputError(f"{where}: the interval between readings cannot be told: {why}")
     fallback = _mode(overall)
     return {
         household: _mode_shared(household, counts, where) if sum(counts.values()) >= 2 else fallback

@@ -24,11 +24,11 @@ import duckdb
 
 from include.core.errors import BadInputError
 from include.energy.columns import OWN_COLUMNS, ColumnMapping, PowerField, parse_columns
-from include.energy.db import connect, count, literal, write_csv
+from include.energy.db import connect, count, literal, number_sql, write_csv
 from include.energy.interval import infer_intervals
 from include.energy.lines import LineFile, inspect
 from include.energy.schemas import EnergySource, GeneratorParams, SourceFile
-from include.energy.stamps import CLOCK_SQL, PLAUSIBLE_SQL, ZONED_SQL, locate, zone_findings
+from include.energy.stamps import CLOCK_SQL, ZONED_SQL, iso, locate, plausible, zone_findings
 
 
 def convert(files: Path, params: GeneratorParams) -> EnergySource:
@@ -100,7 +100,7 @@ def _read(connection: duckdb.DuckDBPyConnection, sources: Sequence[LineFile], ma
         raw = f"SELECT {number} AS file, line_number, malformed, {fields} FROM ({source.records_sql()})"
         zoned = f"SELECT *, {ZONED_SQL} AS zoned FROM ({raw})"
         clocked = f"SELECT *, {CLOCK_SQL} AS clock FROM ({zoned})"
-        connection.execute(f"INSERT INTO records SELECT * REPLACE ({PLAUSIBLE_SQL} AS clock) FROM ({clocked})")
+        connection.execute(f"INSERT INTO records SELECT * REPLACE ({plausible('clock')} AS clock) FROM ({clocked})")
 
 
 def _number_text(source: LineFile, column: str | None) -> str:
@@ -143,8 +143,7 @@ def _require_stamps(
 def _output_sql(mapping: ColumnMapping) -> str:
     """The records as `energy_data.csv` holds them, in the order of the files."""
     return f"""
-SELECT CASE WHEN utc IS NULL THEN stamp WHEN microsecond(utc) % 1000000 = 0 THEN strftime(utc, '%Y-%m-%dT%H:%M:%SZ')
-        ELSE strftime(utc, '%Y-%m-%dT%H:%M:%S.%fZ') END AS timestamp,
+SELECT CASE WHEN utc IS NULL THEN stamp ELSE {iso("utc")} END AS timestamp,
     household_id, {_POWER[mapping.power_field]} AS power_consumption, voltage, current,
     names.name AS source_file, line AS source_line,
     CASE WHEN malformed THEN 'malformed_record' WHEN kind = 'non_existent' THEN 'non_existent_time' END AS source_fault
@@ -152,7 +151,7 @@ FROM located JOIN names USING (file) ORDER BY file, line
 """
 
 
-_NUMBER = "TRY_CAST(power AS DOUBLE)"
+_NUMBER = f"({number_sql('power')})"
 _POWER: dict[PowerField, str] = {
     "power_kw": "power",
     "power_mw": f"CASE WHEN isfinite({_NUMBER}) THEN CAST(round({_NUMBER} * 1000, 6) AS VARCHAR) ELSE power END",

@@ -7,7 +7,7 @@ follow a table's own order.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -15,11 +15,12 @@ import duckdb
 import numpy as np
 import pandas as pd
 
-from include.energy.db import literal
+from include.energy.db import literal, number_sql
 from include.energy.interval import choose_intervals
 from include.energy.lines import LineFile
 from include.energy.results import ANOMALY_REASONS, OUTSIDE, AnalyzerParams
 from include.energy.schemas import COLUMNS, PROVENANCE, parse_zone
+from include.energy.stamps import plausible
 
 PF_LIMIT = 1.02
 PF_SURE_VA = 500
@@ -30,7 +31,7 @@ LARGEST = 1e10
 FLAG_ZERO_RUN, FLAG_NOT_ASSESSED = 16, 32
 BITS = {reason: 1 << position for position, reason in enumerate(ANOMALY_REASONS)}
 
-_ZONED = r":\d\d(\.\d+)?\s*([+-]\d\d(:?\d\d)?|UTC)$"
+_ZONED = r":\d\d(\.\d+)?\s*([+-](0\d|1[0-4])(:?[0-5]\d)?|UTC)$"
 
 
 @dataclass(frozen=True)
@@ -58,12 +59,11 @@ def parse(db: duckdb.DuckDBPyConnection, file: LineFile, params: AnalyzerParams)
         CREATE TABLE parsed AS
         WITH texts AS (SELECT line_number, malformed, {texts} FROM ({file.records_sql()})),
         numbers AS (
-            SELECT *, {_TIMESTAMP} AS ts,
-                {", ".join(f"try_cast({column}_text AS DOUBLE) AS {column}_read" for column in COLUMNS[2:])}
+            SELECT *, {_TIMESTAMP} AS stamp, {", ".join(f"{number_sql(f'{c}_text')} AS {c}_read" for c in COLUMNS[2:])}
             FROM texts
         ),
         readings AS (
-            SELECT *, power_consumption_read AS power,
+            SELECT *, {plausible("stamp")} AS ts, power_consumption_read AS power,
                 {_finite("voltage_read")} AS voltage, {_finite("current_read")} AS amperes,
                 abs(voltage * amperes) AS va,
                 CASE {cases} END AS verdict
@@ -72,8 +72,8 @@ def parse(db: duckdb.DuckDBPyConnection, file: LineFile, params: AnalyzerParams)
         SELECT line_number AS line, verdict,
             CASE WHEN NOT malformed THEN household_id_text END AS household,
             CASE WHEN NOT malformed THEN ts END AS ts,
-            round(power, 6) AS power, voltage,
-            CASE WHEN va >= {PF_LEAST_VA} THEN round(power * 1000 / va, 4) END AS efficiency,
+            round(power, 6) + 0 AS power, voltage,
+            CASE WHEN va >= {PF_LEAST_VA} THEN round(power * 1000 / va, 4) + 0 END AS efficiency,
             (CASE WHEN voltage < {low} OR voltage > {high} THEN {BITS["voltage_outside_band"]} ELSE 0 END
              + CASE WHEN {_IMPOSSIBLE_POWER_FACTOR} THEN {BITS["power_factor"]} ELSE 0 END)::UTINYINT AS flags
         FROM readings
@@ -84,6 +84,9 @@ _TIMESTAMP = f"""CASE
     WHEN ends_with(timestamp_text, 'Z') THEN try_cast(timestamp_text AS TIMESTAMP)
     WHEN regexp_matches(timestamp_text, '{_ZONED}') THEN try_cast(timestamp_text AS TIMESTAMPTZ) AT TIME ZONE 'UTC'
     END"""
+
+
+_WITHOUT_ZONE = plausible("try_cast(timestamp_text AS TIMESTAMP)")
 
 
 def _resolution(column: str) -> str:
@@ -126,7 +129,7 @@ def _rejections(file: LineFile, params: AnalyzerParams) -> list[Rule]:
         rules.append(Rule("non_existent_time", "source_fault_text = 'non_existent_time'"))
     rules += [
         Rule("missing_timestamp", "timestamp_text IS NULL"),
-        Rule("missing_time_zone", "ts IS NULL AND isfinite(try_cast(timestamp_text AS TIMESTAMP))"),
+        Rule("missing_time_zone", f"stamp IS NULL AND {_WITHOUT_ZONE} IS NOT NULL"),
         Rule("unparsable_timestamp", "ts IS NULL"),
     ]
     if params.start and params.end:
@@ -175,11 +178,17 @@ QUARTER = "floor(epoch(ts) / 900)::INTEGER"
 _PLACED = f"ts IS NOT NULL AND household IS NOT NULL AND (verdict IS NULL OR verdict <> '{OUTSIDE}')"
 
 
-def accept(db: duckdb.DuckDBPyConnection, params: AnalyzerParams, where: str) -> dict[str, int]:
+def accept(db: duckdb.DuckDBPyConnection, where: str, known: Callable[[str], int | None]) -> dict[str, int]:
     """Create `accepted` (as `ordered`, one record a household and stamp), `rejected` (line, verdict) and `households`.
 
     Of equal stamps the first in the file is kept. `households` holds each household's interval (seconds), the window
     that its records are expected in, and the SQL-side number `code`.
+
+    Args:
+        db: Holds `parsed` and `ordered`.
+        where: What errors call the data.
+        known: A household's interval (seconds) as the generator found it in all of its data, also outside the window;
+            None where nobody said, so that it is inferred from the records.
 
     Returns:
         The interval of each household, in seconds.
@@ -193,7 +202,10 @@ def accept(db: duckdb.DuckDBPyConnection, params: AnalyzerParams, where: str) ->
                 THEN round(epoch(ts) - epoch(lag(ts) OVER ()))::BIGINT END AS seconds FROM ordered)
         GROUP BY ALL ORDER BY ALL
     """).fetchall()
-    intervals = choose_intervals(differences, where)
+    names = dict.fromkeys(household for household, _, _ in differences)
+    unknown = [difference for difference in differences if known(difference[0]) is None]
+    inferred = choose_intervals(unknown, where) if unknown else {}
+    intervals = {name: known(name) or inferred[name] for name in names}
     repeated = "verdict IS NULL AND household = lag(household) OVER () AND ts = lag(ts) OVER ()"
     db.execute(f"""
         CREATE TABLE rejected AS

@@ -13,6 +13,7 @@ from include.energy.db import connect, literal, write_csv
 from include.energy.findings import findings
 from include.energy.plots import draw_plots
 from include.energy.results import Analysis, EnergyReport, HouseholdFigures, ReportParams, Table
+from include.energy.stamps import iso
 
 RECORDS, ANALYSIS, REPORT, ROWS = "energy_records.parquet", "output1.json", "output2.json", "energy_report.csv"
 HOUSEHOLDS_SHOWN = 25
@@ -33,7 +34,7 @@ def write_report(files: Path, params: ReportParams) -> None:
         write_csv(
             db,
             f"""
-            SELECT strftime(timestamp AT TIME ZONE 'UTC', '%Y-%m-%dT%H:%M:%SZ') AS timestamp, household_id, power,
+            SELECT {iso("(timestamp AT TIME ZONE 'UTC')")} AS timestamp, household_id, power,
                 efficiency, status, anomaly_detected, anomaly_reasons
             FROM read_parquet({literal(files / RECORDS)})
             """,

@@ -27,14 +27,19 @@ class AnalyzerParams(Window):
     high_usage_kw: float | None = Field(
         5.0,
         gt=0,
+        allow_inf_nan=False,
         description="A record above this power (kW) is high usage; empty (null) switches it off.",
         json_schema_extra=_RULES,
     )
     nominal_voltage: float = Field(
-        230.0, gt=0, le=1e6, description="Nominal voltage (V); the band is ± 10 % of it.", json_schema_extra=_RULES
+        230.0, ge=1, le=1e6, description="Nominal voltage (V); the band is ± 10 % of it.", json_schema_extra=_RULES
     )
     outlier_threshold: float = Field(
-        5.0, gt=0, description="A reading is an outlier this many scales above what is usual.", json_schema_extra=_RULES
+        5.0,
+        gt=0,
+        allow_inf_nan=False,
+        description="A reading is an outlier this many scales above what is usual.",
+        json_schema_extra=_RULES,
     )
     allow_export: bool = Field(
         False, description="Accept negative power: a home that feeds into the grid.", json_schema_extra=_RULES

@@ -7,7 +7,7 @@ from datetime import UTC, timedelta, timezone, tzinfo
 from typing import Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, PositiveInt, field_validator, model_validator
 
 from include.core.contracts import Window
 from include.energy.columns import parse_columns
@@ -62,7 +62,10 @@ class GeneratorParams(Window):
     )
     timezone: str | None = Field(
         None,
-        description="Zone of stamps that name none: Europe/Berlin, or a fixed offset such as +10:00.",
+        description=(
+            "Zone of stamps that name none, and of the days and hours in profiles and plots: Europe/Berlin, or a fixed "
+            "offset such as +10:00. Default: UTC, where every stamp names its own."
+        ),
         json_schema_extra={"section": "Your own files"},
     )
     stamp: Literal["start", "end"] = Field(
@@ -73,7 +76,7 @@ class GeneratorParams(Window):
 
     @model_validator(mode="after")
     def _files_for_their_settings(self) -> GeneratorParams:
-        given = [name for name in ("columns", "timezone") if getattr(self, name) is not None]
+        given = ["columns"] if self.columns is not None else []
         given += ["stamp"] if self.stamp == "end" else []
         if given and not self.csv:
             raise ValueError(
@@ -104,16 +107,17 @@ class GeneratorParams(Window):
 
 
 class RawReading(BaseModel):
-    """A record of `energy_data.csv`: kW, V and A at the interval's start (ISO 8601, UTC).
+    """A record of `energy_data.csv`.
 
-    Everything is text or missing, for faulty records are passed on as they were found.
+    Everything is text or missing, for faulty records are passed on as they were found. Where people's own files were
+    read, `source_file`, `source_line` and `source_fault` follow.
     """
 
-    timestamp: str | None
+    timestamp: str | None = Field(description="Start of the interval, ISO 8601, UTC.")
     household_id: str | None
-    power_consumption: str | None
-    voltage: str | None
-    current: str | None
+    power_consumption: str | None = Field(description="Mean power of the interval, kW.")
+    voltage: str | None = Field(description="V.")
+    current: str | None = Field(description="A.")
 
 
 class SourceFile(BaseModel):
@@ -158,8 +162,10 @@ class EnergySource(BaseModel):
     unit: Literal["kW", "MW", "kWh"] = Field("kW", description="Unit of the readings before they became kW.")
     timezone: str | None = Field(None, description="Zone that stamps without one were read in.")
     stamp: Literal["start", "end"] = "start"
-    interval_seconds: int | None = Field(None, description="Interval of all households; None where they differ.")
-    intervals_by_household: dict[str, int] = Field({}, description="Seconds, where the households differ.")
+    interval_seconds: PositiveInt | None = Field(
+        None, description="Interval of all households; None where they differ."
+    )
+    intervals_by_household: dict[str, PositiveInt] = Field({}, description="Seconds, where the households differ.")
     ambiguous_times: int = Field(0, description="Local times that occur twice (end of DST), resolved by order.")
     ambiguous_pairs: int = Field(0, description="Ambiguous times that one household gives twice.")
     non_existent_times: int = Field(
@@ -167,6 +173,10 @@ class EnergySource(BaseModel):
     )
     malformed_records: int = Field(0, description="Lines with more or fewer fields than their header.")
     findings: list[Finding] = []
+
+    def interval_of(self, household: str) -> int | None:
+        """Seconds between the readings of a household, None if nobody said."""
+        return self.intervals_by_household.get(household, self.interval_seconds)
 
 
 def parse_zone(text: str) -> tzinfo:

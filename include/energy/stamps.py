@@ -29,7 +29,19 @@ CLOCK_SQL = f"""CASE
     WHEN regexp_full_match(stamp, {literal(_WALL)}) THEN TRY_CAST(stamp AS TIMESTAMP)
     WHEN regexp_full_match(stamp, {literal(_DOTTED)}) THEN try_strptime(stamp, {_DOTTED_FORMATS})
 END"""
-PLAUSIBLE_SQL = "CASE WHEN clock >= '1900-01-01' AND clock < '2200-01-01' THEN clock END"
+
+
+def plausible(clock: str) -> str:
+    """SQL of a TIMESTAMP, NULL where no meter can have written it."""
+    return f"CASE WHEN {clock} >= '1900-01-01' AND {clock} < '2200-01-01' THEN {clock} END"
+
+
+def iso(utc: str) -> str:
+    """SQL of a TIMESTAMP (UTC) as text, with a fraction of a second only where there is one."""
+    return (
+        f"CASE WHEN microsecond({utc}) % 1000000 = 0 THEN strftime({utc}, '%Y-%m-%dT%H:%M:%SZ') "
+        f"ELSE strftime({utc}, '%Y-%m-%dT%H:%M:%S.%fZ') END"
+    )
 
 
 def locate(connection: duckdb.DuckDBPyConnection, intervals: dict[str, int], params: GeneratorParams) -> None:
@@ -65,10 +77,12 @@ def zone_findings(
         return [Finding(severity="info", message=message)]
     findings = []
     if account.ambiguous_times:
+        alone = account.ambiguous_times - 2 * account.ambiguous_pairs
+        pairs = f"{account.ambiguous_pairs} pairs, told apart by their order in the files"
+        kinds = [pairs] * bool(account.ambiguous_pairs) + [f"{alone} that stand alone"] * bool(alone)
         message = (
             f"{account.ambiguous_times} records bear a local time that {params.timezone} has twice, at the end of "
-            f"daylight saving: {account.ambiguous_pairs} pairs, told apart by their order in the files, and "
-            f"{account.ambiguous_times - 2 * account.ambiguous_pairs} that stand alone."
+            f"daylight saving: {' and '.join(kinds)}."
         )
         findings.append(Finding(severity="info", message=message))
     if skipped := account.non_existent_times:

@@ -9,6 +9,7 @@ from include.core.errors import BadInputError
 from include.energy import db as energy_db
 from include.energy.analyzer import analyze
 from include.energy.results import AnalyzerParams
+from include.energy.schemas import EnergySource
 from tests.energy.analysis import HEADER, MONDAY, analyzed, series, stamp, varied
 
 DAY = {"start": "2026-01-05T00:00:00Z", "end": "2026-01-06T00:00:00Z"}
@@ -27,7 +28,19 @@ NOT_MEASURED = {"required_columns": ()}
         ("2026-13-05T10:00:00Z,A,1.0,230,5", "unparsable_timestamp"),
         ("2026-01-05T10:15:00,A,1.0,230,5", "missing_time_zone"),
         ("2026-01-05,A,1.0,230,5", "missing_time_zone"),
+        ("0026-01-05T10:15:00Z,A,1.0,230,5", "unparsable_timestamp"),
+        ("99999-01-05T10:15:00Z,A,1.0,230,5", "unparsable_timestamp"),
+        ("0026-01-05T10:15:00,A,1.0,230,5", "unparsable_timestamp"),
+        ("2026-12-31T23:59:60Z,A,1.0,230,5", "unparsable_timestamp"),
         ("{t},A,ERR,230,5", "unparsable_power_consumption"),
+        ("{t},A,1_000,230,5", "unparsable_power_consumption"),
+        ("{t},A,1e1_0,230,5", "unparsable_power_consumption"),
+        ("{t},A,+-5,230,5", "unparsable_power_consumption"),
+        ("{t},A,0x10,230,5", "unparsable_power_consumption"),
+        ("{t},A,１２,230,5", "unparsable_power_consumption"),
+        ("{t},A,true,230,5", "unparsable_power_consumption"),
+        ("{t},A,NULL,230,5", "unparsable_power_consumption"),
+        ("{t},A,5 kW,230,5", "unparsable_power_consumption"),
         ("{t},A,1.0,--,5", "unparsable_voltage"),
         ("{t},A,1.0,230,five", "unparsable_current"),
         ("{t},A,nan,230,5", "not_finite_power_consumption"),
@@ -45,6 +58,16 @@ def test_a_faulty_record_is_rejected_with_its_reason_and_raw_text(files, record,
     assert result.rejected == [{"file": "energy_data.csv", "line": "50", "raw": faulty, "reason": reason}]
     assert result.document.rejected_by_reason == {reason: 1}
     assert (result.document.records_in, result.document.records_out) == (49, 48)
+
+
+@pytest.mark.parametrize(
+    ("text", "power"),
+    [("+5", 5.0), (" 5 ", 5.0), (".5", 0.5), ("5.", 5.0), ("5E-1", 0.5), ("0012", 12.0), ("-0.0", 0.0)],
+)
+def test_a_number_is_read_as_a_person_would(files, text, power):
+    result = analyzed(files, [*series(varied(48)), f"2026-01-06T00:00:00Z,A,{text},230,30"])
+    assert str(result.records[-1]["power"]) == str(power), "and zero has no sign"
+    assert result.records[-1]["efficiency"] == round(power / 6.9, 4)
 
 
 def test_of_equal_stamps_the_first_in_the_file_is_kept(files):
@@ -91,6 +114,20 @@ def test_a_source_file_outside_the_runs_folder_is_never_read(files):
     lines = [*(f"{line},x.csv,2," for line in series(varied(8))), "bad,A,1,230,5,../../secret.csv,2,"]
     rejected = analyzed(files, lines, header=header).rejected
     assert [(row["file"], row["raw"]) for row in rejected] == [("energy_data.csv", lines[-1])]
+
+
+def test_the_interval_holds_in_a_window_too_short_to_tell_it(files):
+    """What the generator found in all of the data counts, also where one reading lies within the window."""
+    lines = series([1.0] * 20, minutes=1440)
+    with pytest.raises(BadInputError, match="cannot be told"):
+        analyzed(files, lines, **DAY)
+    source = EnergySource(source="files", records_written=20, households=1, interval_seconds=86400)
+    (files / "energy_source.json").write_text(source.model_dump_json())
+    document = analyzed(files, lines, **DAY).document
+    assert (document.records_out, document.records_outside_window, document.energy_kwh) == (1, 19, 24.0)
+    source = source.model_copy(update={"interval_seconds": None, "intervals_by_household": {"A": 43200}})
+    (files / "energy_source.json").write_text(source.model_dump_json())
+    assert analyzed(files, lines, **DAY).document.missing == 1
 
 
 def test_only_measured_columns_are_required(files):
@@ -335,6 +372,8 @@ def test_impossible_parameters_are_refused():
         {"columns": "a"},
         {"required_columns": ("volts",)},
         {"nominal_voltage": 0},
+        {"high_usage_kw": float("inf")},
+        {"outlier_threshold": float("inf")},
     ):
         with pytest.raises(ValidationError):
             AnalyzerParams(**wrong)

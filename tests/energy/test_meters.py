@@ -61,6 +61,13 @@ def test_kwh_become_kw_by_each_households_interval_and_megawatts_by_a_thousand(c
     assert set(grid.column("household_id")) == {"VIC"}
 
 
+def test_only_plain_numbers_are_converted(convert):
+    texts = ["1_000", "+-5", "1e1_0", "nan", "0x10"]
+    rows = [f"2026-01-01 {hour:02}:00,a,{text}" for hour, text in enumerate([*texts, "1e2"])]
+    done = convert(table(*rows), columns=KWH.replace("energy_kwh", "power_mw"), timezone="+00:00")
+    assert done.column("power_consumption") == [*texts, "100000.0"]
+
+
 def test_several_files_gzip_quotes_and_order(convert):
     later = gzip.compress(table('"2026-01-02 00:00","a","3"', '"2026-01-01 12:00","a","2"').encode())
     earlier = table("2026-01-01 00:00;a;1,5", header="time;meter;kwh")
@@ -238,8 +245,9 @@ def test_unusable_files_are_refused_in_words_and_nothing_is_left_behind(convert,
 
 
 def test_settings_for_files_are_refused_without_files():
-    with pytest.raises(ValueError, match="columns, timezone, stamp: would do nothing without csv"):
-        GeneratorParams(columns=KWH, timezone="+01:00", stamp="end")
+    with pytest.raises(ValueError, match="columns, stamp: would do nothing without csv"):
+        GeneratorParams(columns=KWH, stamp="end")
+    assert GeneratorParams(timezone="+01:00").timezone == "+01:00", "it is also the clock of profiles and of --date"
 
 
 field = st.sampled_from(

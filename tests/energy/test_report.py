@@ -33,6 +33,18 @@ def test_rows_are_sorted_by_household_and_time_with_the_promised_columns(report)
     ]
 
 
+def test_fractions_of_a_second_and_awkward_names_come_through(files):
+    names = ["A,B", 'the "big" one', "O'Neill", "<script>alert(1)</script>", "$\\frac{", "x" * 500, "#1", "NULL"]
+    quoted = ['"' + name.replace('"', '""') + '"' for name in names]
+    lines = [line for name in quoted for line in series(varied(12), home=name)]
+    analyzed(files, [line.replace(":00Z", ":00.25Z") for line in lines])
+    write_report(files, ReportParams())
+    with (files / "energy_report.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert {row["household_id"] for row in rows} == set(names)
+    assert rows[0]["timestamp"] == "2026-01-05T00:00:00.250000Z"
+
+
 def test_a_row_says_what_was_found(report):
     _, rows, _ = report
     assert list(rows[46].values()) == [stamp(46), "A", "9.5", "0.95", "high_usage", "true", "outlier"]
