@@ -1,5 +1,11 @@
 """`python -m include.cli`, which `./pipeline` calls."""
 
-from include.cli.app import app
+import sys
 
-app(prog_name="./pipeline")
+from include.cli.app import USAGE, app, fail
+from include.core.errors import GroundtruthError
+
+try:
+    app(prog_name="./pipeline")
+except GroundtruthError as error:  # an impossible setting, which every command meets
+    sys.exit(fail(error, USAGE).exit_code)

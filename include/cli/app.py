@@ -93,18 +93,15 @@ def run(  # noqa: PLR0913, PLR0917 - one argument for each option of the command
     from include.cli.run import Request, run_pipeline
 
     found = _find(pipeline)
-    params: dict[str, Any] = dict(_assignment(text) for text in set_ or [])
-    options = {"columns": columns, "timezone": timezone, "stamp": stamp}
-    params |= {name: value for name, value in options.items() if value is not None}
-    if csv:
-        params["csv"] = [str(path.resolve()) for path in csv]
+    options = {"start": start, "end": end, "columns": columns, "timezone": timezone, "stamp": stamp}
+    options |= {"csv": [str(path) for path in csv] if csv else None}
     if runtime not in (None, "local", "docker"):
         raise fail(f"--runtime: {runtime} is neither local nor docker", USAGE)
-    missing = [str(path) for path in csv or [] if not path.is_file()]
-    if missing:
-        raise fail(f"--csv: no such file: {', '.join(missing)}", USAGE)
     try:
-        params |= interval_params(date, start, end, params.get("timezone"), has_files=bool(csv))
+        params = _given(set_ or [], options)
+        params |= interval_params(
+            date, params.pop("start", None), params.pop("end", None), params.get("timezone"), params.get("csv")
+        )
         params = found.check_params(params)
     except BadInputError as error:
         raise fail(error, USAGE) from None
@@ -187,11 +184,29 @@ def _find(name: str) -> Pipeline:
     raise fail(f"no pipeline named {name}; there are: {known}", USAGE)
 
 
+def _given(assignments: list[str], options: dict[str, Any]) -> dict[str, Any]:
+    """The parameters by name, from `--set` and from the options of their own; files by their absolute paths."""
+    given = [*map(_assignment, assignments), *((name, value) for name, value in options.items() if value is not None)]
+    params = dict(given)
+    if len(params) < len(given):
+        twice = sorted({name for name, _ in given if [other for other, _ in given].count(name) > 1})
+        raise BadInputError(f"{', '.join(twice)}: given more than once")
+    files = params.get("csv")
+    if isinstance(files, list) and all(isinstance(file, str) for file in files):
+        missing = [file for file in files if not Path(file).is_file()]
+        if missing:
+            raise BadInputError(f"--csv: no such file: {', '.join(missing)}")
+        params["csv"] = [str(Path(file).resolve()) for file in files]
+    return params
+
+
 def _assignment(text: str) -> tuple[str, Any]:
-    """`NAME=VALUE`, the value read as JSON where it is JSON (numbers, true, null, lists), else as text."""
+    """`NAME=VALUE`: JSON where it is JSON (numbers, true, lists), nothing where it is `none`, else text."""
     name, equals, value = text.partition("=")
     if not equals or not name.strip():
         raise fail(f"--set: {text!r} must be NAME=VALUE", USAGE)
+    if value.lower() == "none":
+        return name.strip(), None
     try:
         return name.strip(), json.loads(value)
     except ValueError:

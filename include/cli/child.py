@@ -9,17 +9,19 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
 from include.core.errors import SetupError
-from include.core.settings import ROOT
+from include.core.settings import ROOT, get_settings
 from include.core.verdict import INTERRUPTED_MARK
 
 POLL_SECONDS = 0.1
 PATIENCE_SECONDS = 60
 AIRFLOW_HOME = ROOT / ".airflow"
+STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def run_airflow(
@@ -59,7 +61,12 @@ def run_airflow(
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
-            code = _wait(process, folder, signals, watch)
+            try:
+                code = _wait(process, folder, signals, watch)
+            except BaseException:  # nobody watches any longer: a closed terminal, an output that cannot be written
+                signals.received = True
+                _wait(process, folder, signals, lambda: None)
+                raise
         return code, signals.received
     finally:
         for leftover in folder.glob(".airflow.db*"):
@@ -72,6 +79,8 @@ def _environment(database: Path, folder: Path, runtime: str) -> dict[str, str]:
         "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{database}",
         "AIRFLOW__LOGGING__BASE_LOG_FOLDER": str(folder / "logs"),
         "GROUNDTRUTH_RUN_FOLDER": str(folder),
+        "GROUNDTRUTH_DATA_DIR": str(get_settings().data_dir.resolve()),
+        "GROUNDTRUTH_DEFINITIONS_DIR": str(get_settings().definitions_dir.resolve()),
         "GROUNDTRUTH_RUNTIME": runtime,
         "GROUNDTRUTH_INPUT_DIRS": "/",
         "PATH": f"{Path(sys.executable).parent}:{os.environ.get('PATH', '')}",
@@ -80,13 +89,13 @@ def _environment(database: Path, folder: Path, runtime: str) -> dict[str, str]:
 
 
 class _Signals:
-    """Notes SIGINT and SIGTERM instead of dying of them."""
+    """Notes SIGINT, SIGTERM and SIGHUP instead of dying of them."""
 
     def __init__(self) -> None:
         self.received = False
 
     def __enter__(self) -> _Signals:
-        self._before = {number: signal.signal(number, self._note) for number in (signal.SIGINT, signal.SIGTERM)}
+        self._before = {number: signal.signal(number, self._note) for number in STOPPING}
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -106,7 +115,8 @@ def _wait(process: subprocess.Popen[bytes], folder: Path, signals: _Signals, wat
         except subprocess.TimeoutExpired:
             watch()
         if signals.received and not told:
-            (folder / INTERRUPTED_MARK).touch()
+            with suppress(OSError):  # somebody removed the run's folder
+                (folder / INTERRUPTED_MARK).touch()
             process.send_signal(signal.SIGINT)
             told = True
         if told:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta, tzinfo
 
 from include.core.errors import BadInputError
 from include.energy.schemas import parse_zone
 
+FIRST_YEAR, LAST_YEAR = 1900, 2200
+
 
 def interval_params(
-    date: datetime | None, start: str | None, end: str | None, zone: str | None, *, has_files: bool
+    date: datetime | None, start: str | None, end: str | None, zone: str | None, files: Sequence[str] | None
 ) -> dict[str, str]:
     """The params `start` and `end` (UTC), or none of them where people's own files set the window.
 
@@ -18,7 +21,7 @@ def interval_params(
         start: Start of the interval, ISO 8601; without an offset it is in `zone`.
         end: End of the interval, likewise.
         zone: IANA zone or fixed offset; default UTC.
-        has_files: Whether people's files are given; without them the default is yesterday.
+        files: People's files; without any, the default is yesterday.
 
     Raises:
         BadInputError: The options contradict each other or cannot be read.
@@ -28,18 +31,17 @@ def interval_params(
     if bool(start) != bool(end):
         raise BadInputError("--start and --end go together: give both or neither")
     try:
-        where = parse_zone(zone) if zone else UTC
+        where = parse_zone(str(zone)) if zone else UTC
     except ValueError as error:
         raise BadInputError(str(error)) from error
     if start and end:
-        return {"start": _instant("--start", start, where), "end": _instant("--end", end, where)}
-    if date is None and has_files:
+        return {"start": _instant("--start", str(start), where), "end": _instant("--end", str(end), where)}
+    if date is None and files:
         return {}
     day = date.date() if date else datetime.now(where).date() - timedelta(days=1)
-    first = datetime(day.year, day.month, day.day, tzinfo=where)
-    following = day + timedelta(days=1)
-    last = datetime(following.year, following.month, following.day, tzinfo=where)
-    return {"start": _utc(first), "end": _utc(last)}
+    following = min(day, datetime.max.date() - timedelta(days=1)) + timedelta(days=1)
+    first, last = (datetime(each.year, each.month, each.day, tzinfo=where) for each in (day, following))
+    return {"start": _utc("--date", first), "end": _utc("--date", last)}
 
 
 def _instant(option: str, text: str, zone: tzinfo) -> str:
@@ -47,8 +49,12 @@ def _instant(option: str, text: str, zone: tzinfo) -> str:
         instant = datetime.fromisoformat(text)
     except ValueError as error:
         raise BadInputError(f"{option}: {text!r} is no ISO 8601 time (2026-01-31 or 2026-01-31T06:00)") from error
-    return _utc(instant if instant.tzinfo else instant.replace(tzinfo=zone))
+    return _utc(option, instant if instant.tzinfo else instant.replace(tzinfo=zone))
 
 
-def _utc(instant: datetime) -> str:
+def _utc(option: str, instant: datetime) -> str:
+    if not FIRST_YEAR <= instant.year < LAST_YEAR:
+        raise BadInputError(
+            f"{option}: no meter data of the year {instant.year}; years are {FIRST_YEAR} to {LAST_YEAR}"
+        )
     return instant.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -1,6 +1,9 @@
 """What is refused before Airflow starts, and the commands that need no run."""
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -28,6 +31,16 @@ def call(*arguments):
         (["energy", "--start", "2026-01-01"], "--start and --end go together"),
         (["energy", "--start", "2026-01-02", "--end", "2026-01-01"], "must be before end"),
         (["energy", "--start", "soon", "--end", "2026-01-01"], "--start: 'soon' is no ISO 8601 time"),
+        (["energy", "--date", "0001-01-01", "--timezone", "Asia/Tokyo"], "--date: no meter data of the year 1"),
+        (["energy", "--date", "9999-12-31"], "--date: no meter data of the year 9999"),
+        (["energy", "--start", "2026-01-01", "--end", "9999-12-31T23:00-05:00"], "--end: no meter data of the year"),
+        (["energy", "--set", "start=2026-01-01"], "--start and --end go together"),
+        (["energy", "--date", "2026-01-01", "--set", "start=1", "--set", "end=2"], "--date is a whole day"),
+        (["energy", "--timezone", "UTC", "--set", "timezone=Z", "--set", "seed=1"], "timezone: given more than once"),
+        (["energy", "--set", "timezone=5"], "timezone '5' is neither"),
+        (["energy", "--set", "high_usage_kw=Infinity"], "high_usage_kw: Input should be a finite number"),
+        (["energy", "--set", 'csv=["nowhere.csv"]'], "--csv: no such file: nowhere.csv"),
+        (["energy", "--set", "csv=meter.csv"], "csv: must be a list of files"),
         (["energy", "--timezone", "Mars/Olympus"], "neither an IANA zone"),
         (["energy", "--runtime", "cloud"], "--runtime: cloud is neither local nor docker"),
         (["energy", "--csv", "nowhere.csv"], "--csv: no such file: nowhere.csv"),
@@ -42,6 +55,20 @@ def test_usage_errors_are_sentences_and_start_nothing(arguments, message, data_d
     assert result.stdout == ""
     assert "Traceback" not in result.stderr
     assert not data_dir.exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("RUNTIME", "podman"), ("STEP_UID", "0"), ("STEP_UID", "root"), ("RUNTIME", "")]
+)
+def test_an_impossible_setting_is_named_by_every_command(name, value):
+    environment = os.environ | {f"GROUNDTRUTH_{name}": value}
+    done = subprocess.run(
+        [sys.executable, "-m", "include.cli", "list"], cwd=ROOT, env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"error: GROUNDTRUTH_{name}: ")
+    assert f"(got '{value}')" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
 
 
 def test_every_impossible_value_is_named_at_once():
@@ -103,16 +130,16 @@ def test_a_day_is_midnight_to_midnight_of_its_zone():
     from datetime import datetime
 
     day = datetime(2026, 3, 29)  # noqa: DTZ001 - as the command line reads a date
-    assert interval_params(day, None, None, None, has_files=False) == {
+    assert interval_params(day, None, None, None, None) == {
         "start": "2026-03-29T00:00:00Z",
         "end": "2026-03-30T00:00:00Z",
     }
-    in_berlin = interval_params(day, None, None, "Europe/Berlin", has_files=False)
+    in_berlin = interval_params(day, None, None, "Europe/Berlin", None)
     assert in_berlin == {"start": "2026-03-28T23:00:00Z", "end": "2026-03-29T22:00:00Z"}, "a day of 23 hours"
 
 
 def test_files_without_dates_bring_their_own_window():
-    assert interval_params(None, None, None, None, has_files=True) == {}
+    assert interval_params(None, None, None, None, ["meter.csv"]) == {}
 
 
 def test_help_names_every_option():
