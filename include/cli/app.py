@@ -93,7 +93,7 @@ def run(  # noqa: PLR0913, PLR0917 - one argument for each option of the command
     from include.cli.run import Request, run_pipeline
 
     found = _find(pipeline)
-    options = {"start": start, "end": end, "columns": columns, "timezone": timezone, "stamp": stamp}
+    options: dict[str, Any] = {"start": start, "end": end, "columns": columns, "timezone": timezone, "stamp": stamp}
     options |= {"csv": [str(path) for path in csv] if csv else None}
     if runtime not in (None, "local", "docker"):
         raise fail(f"--runtime: {runtime} is neither local nor docker", USAGE)

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta, tzinfo
 from include.core.errors import BadInputError
 from include.energy.schemas import parse_zone
 
-FIRST_YEAR, LAST_YEAR = 1900, 2200
+FIRST_YEAR, LAST_YEAR = 1900, 2199
 
 
 def interval_params(
@@ -39,9 +39,10 @@ def interval_params(
     if date is None and files:
         return {}
     day = date.date() if date else datetime.now(where).date() - timedelta(days=1)
-    following = min(day, datetime.max.date() - timedelta(days=1)) + timedelta(days=1)
+    _check_year("--date", day.year)
+    following = day + timedelta(days=1)
     first, last = (datetime(each.year, each.month, each.day, tzinfo=where) for each in (day, following))
-    return {"start": _utc("--date", first), "end": _utc("--date", last)}
+    return {"start": _utc(first), "end": _utc(last)}
 
 
 def _instant(option: str, text: str, zone: tzinfo) -> str:
@@ -49,12 +50,14 @@ def _instant(option: str, text: str, zone: tzinfo) -> str:
         instant = datetime.fromisoformat(text)
     except ValueError as error:
         raise BadInputError(f"{option}: {text!r} is no ISO 8601 time (2026-01-31 or 2026-01-31T06:00)") from error
-    return _utc(option, instant if instant.tzinfo else instant.replace(tzinfo=zone))
+    _check_year(option, instant.year)
+    return _utc(instant if instant.tzinfo else instant.replace(tzinfo=zone))
 
 
-def _utc(option: str, instant: datetime) -> str:
-    if not FIRST_YEAR <= instant.year < LAST_YEAR:
-        raise BadInputError(
-            f"{option}: no meter data of the year {instant.year}; years are {FIRST_YEAR} to {LAST_YEAR}"
-        )
+def _check_year(option: str, year: int) -> None:
+    if not FIRST_YEAR <= year <= LAST_YEAR:
+        raise BadInputError(f"{option}: there is no meter data of the year {year}; years are {FIRST_YEAR}–{LAST_YEAR}")
+
+
+def _utc(instant: datetime) -> str:
     return instant.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

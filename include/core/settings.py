@@ -7,8 +7,10 @@ from functools import cache
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from include.core.errors import SetupError
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -57,5 +59,14 @@ class Settings(BaseSettings):
 
 @cache
 def get_settings() -> Settings:
-    """The settings of this process, read once."""
-    return Settings()
+    """The settings of this process, read once.
+
+    Raises:
+        SetupError: The environment holds an impossible one; names each.
+    """
+    try:
+        return Settings()
+    except ValidationError as error:
+        faults = error.errors(include_url=False)
+        said = (f"GROUNDTRUTH_{'_'.join(map(str, f['loc'])).upper()}: {f['msg']} (got {f['input']!r})" for f in faults)
+        raise SetupError("; ".join(said)) from error
