@@ -73,7 +73,7 @@ def zone_findings(
         return []
     bare = count(connection, "SELECT count(*) FROM records WHERE clock IS NOT NULL AND NOT zoned")
     if not bare:
-        message = f"--timezone {params.timezone} changed nothing: every stamp names its own zone."
+        message = f"--timezone {params.timezone} moved no stamp: each names its own zone. Profiles and plots follow it."
         return [Finding(severity="info", message=message)]
     findings = []
     if account.ambiguous_times:
