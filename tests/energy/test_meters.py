@@ -199,7 +199,9 @@ class TestStartOfDaylightSaving:
 
 def test_a_zone_that_nothing_needed_is_reported(convert):
     done = convert(table("2026-01-01T00:00Z,a,1", "2026-01-01T01:00Z,a,1"), **BERLIN)
-    assert done.messages == "--timezone Europe/Berlin moved no stamp: every stamp names its own zone."
+    assert done.messages == (
+        "--timezone Europe/Berlin moved no stamp: each names its own zone. Profiles and plots follow it."
+    )
 
 
 REFUSED = {
