@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -15,48 +16,63 @@ import time
 import urllib.error
 import urllib.request
 from pathlib import Path
+from typing import IO
 
 ROOT = Path(__file__).resolve().parents[1]
 HOME = ROOT / ".airflow"
-START_SECONDS = 120
+START_SECONDS, STOP_SECONDS = 120, 20
+# `airflow standalone` would also serve logs on every address; here the API server reads them from the disk.
+COMPONENTS = (
+    ("api-server",),
+    ("scheduler", "--skip-serve-logs"),
+    ("dag-processor",),
+    ("triggerer", "--skip-serve-logs"),
+)
 
 
 def main() -> int:
     """Start Airflow, say where it is and how to log in, and stop it with Ctrl+C."""
     port = free_port(int(os.environ.get("PORT", "8080")))
     address = f"http://127.0.0.1:{port}"
-    environment = os.environ | {
-        "AIRFLOW_HOME": str(HOME),
-        "AIRFLOW__API__PORT": str(port),
-        "AIRFLOW__API__BASE_URL": address,
-        "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{address}/execution/",
-        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
-    }
     log = HOME / "ui.log"
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     with log.open("wb") as output:
-        airflow = subprocess.Popen(  # noqa: S603 - our own interpreter's airflow
-            [str(Path(sys.executable).with_name("airflow")), "standalone"],
-            cwd=ROOT,
-            env=environment,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-    signal.signal(signal.SIGTERM, lambda *_: (_ for _ in ()).throw(KeyboardInterrupt()))
+        airflow = [start(component, port, address, output) for component in COMPONENTS]
     try:
         if not wait_until_healthy(address, airflow):
             say(f"Airflow did not start within {START_SECONDS} s; its log: {log}")
             return 1
-        users = json.loads((HOME / "passwords.json").read_text())
-        for user, password in users.items():
+        for user, password in json.loads((HOME / "passwords.json").read_text()).items():
             say(f"Airflow is at {address}  (user {user}, password {password})")
         say(f"log: {log}; stop with Ctrl+C")
-        return airflow.wait()
+        while all(each.poll() is None for each in airflow):
+            time.sleep(1)
     except KeyboardInterrupt:
         say("stopping Airflow …")
         return 0
     finally:
         stop(airflow)
+    say(f"a part of Airflow ended by itself; its log: {log}")
+    return 1
+
+
+def start(component: tuple[str, ...], port: int, address: str, output: IO[bytes]) -> subprocess.Popen[bytes]:
+    """Start one of Airflow's components in a session of its own."""
+    return subprocess.Popen(  # noqa: S603 - our own interpreter's airflow
+        [str(Path(sys.executable).with_name("airflow")), *component],
+        cwd=ROOT,
+        env=os.environ
+        | {
+            "AIRFLOW_HOME": str(HOME),
+            "AIRFLOW__API__PORT": str(port),
+            "AIRFLOW__API__BASE_URL": address,
+            "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{address}/execution/",
+            "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        },
+        stdout=output,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+    )
 
 
 def free_port(wanted: int) -> int:
@@ -72,10 +88,10 @@ def free_port(wanted: int) -> int:
     raise SystemExit(f"no free port from {wanted} to {wanted + 99}; name one: make ui PORT=9000")
 
 
-def wait_until_healthy(address: str, airflow: subprocess.Popen[bytes]) -> bool:
-    """Wait until the API answers; False if Airflow ends before that, or takes too long."""
+def wait_until_healthy(address: str, airflow: list[subprocess.Popen[bytes]]) -> bool:
+    """Wait until the scheduler is at work; False if a component ends before that, or it takes too long."""
     deadline = time.monotonic() + START_SECONDS
-    while time.monotonic() < deadline and airflow.poll() is None:
+    while time.monotonic() < deadline and all(each.poll() is None for each in airflow):
         try:
             with urllib.request.urlopen(f"{address}/api/v2/monitor/health", timeout=2) as answer:  # noqa: S310 - loopback
                 if json.load(answer)["scheduler"]["status"] == "healthy":
@@ -86,16 +102,15 @@ def wait_until_healthy(address: str, airflow: subprocess.Popen[bytes]) -> bool:
     return False
 
 
-def stop(airflow: subprocess.Popen[bytes]) -> None:
-    """Stop Airflow and everything that it started."""
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGKILL):
-        try:
-            os.killpg(airflow.pid, number)
-            airflow.wait(20)
-        except (ProcessLookupError, subprocess.TimeoutExpired):
-            continue
-        else:
-            return
+def stop(airflow: list[subprocess.Popen[bytes]]) -> None:
+    """Stop every component and what it started; one that does not end in time is killed."""
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        for each in airflow:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(each.pid, number)
+        deadline = time.monotonic() + STOP_SECONDS
+        while time.monotonic() < deadline and any(each.poll() is None for each in airflow):
+            time.sleep(0.1)
 
 
 def say(text: str) -> None:
