@@ -21,7 +21,6 @@ from include.core.verdict import INTERRUPTED_MARK
 POLL_SECONDS = 0.1
 PATIENCE_SECONDS = 60
 AIRFLOW_HOME = ROOT / ".airflow"
-STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def run_airflow(
@@ -89,13 +88,16 @@ def _environment(database: Path, folder: Path, runtime: str) -> dict[str, str]:
 
 
 class _Signals:
-    """Notes SIGINT, SIGTERM and SIGHUP instead of dying of them."""
+    """Notes SIGINT, SIGTERM and, unless `nohup` ignores it, SIGHUP instead of dying of them."""
 
     def __init__(self) -> None:
         self.received = False
 
     def __enter__(self) -> _Signals:
-        self._before = {number: signal.signal(number, self._note) for number in STOPPING}
+        stopping = [signal.SIGINT, signal.SIGTERM]
+        if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
+            stopping.append(signal.SIGHUP)
+        self._before = {number: signal.signal(number, self._note) for number in stopping}
         return self
 
     def __exit__(self, *_: object) -> None:
