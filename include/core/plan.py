@@ -49,6 +49,19 @@ def prepare_run(
     definition, earlier = pipeline.definition, folder.run()
     if earlier is not None and (earlier.dag_id, earlier.run_id) != (definition.dag_id, run_id):
         raise BadInputError(f"{folder.path} belongs to the run {earlier.run_id}; give this one another run id")
+    run = Run(
+        pipeline=definition.workflow_name,
+        dag_id=definition.dag_id,
+        run_id=run_id,
+        runtime=runtime,
+        created_at=datetime.now(UTC),
+        params=dict(given),
+        steps=[StepInfo(id=s.step.id, title=s.step.title, description=s.step.description) for s in pipeline.steps],
+        definition=FileRecord(
+            path=definition.file.name, sha256=sha256(definition.file), bytes=definition.file.stat().st_size
+        ),
+    )
+    write_json(folder.path / "run.json", run)  # at once, so that the report of a refused run names its steps
     params = pipeline.check_params(given)
     if not params.get("csv") and params.get("start") is None and interval is not None:
         window = Window(start=interval[0].astimezone(UTC), end=interval[1].astimezone(UTC))
@@ -66,21 +79,8 @@ def prepare_run(
         params["csv"] = staged_names(params["csv"])
     if owner is not None:
         give_to(folder.files, owner)
-    run = Run(
-        pipeline=definition.workflow_name,
-        dag_id=definition.dag_id,
-        run_id=run_id,
-        runtime=runtime,
-        created_at=datetime.now(UTC),
-        interval_start=window.start,
-        interval_end=window.end,
-        params=params,
-        steps=[StepInfo(id=s.step.id, title=s.step.title, description=s.step.description) for s in pipeline.steps],
-        sources=sources,
-        definition=FileRecord(
-            path=definition.file.name, sha256=sha256(definition.file), bytes=definition.file.stat().st_size
-        ),
-    )
+    plan = {"params": params, "sources": sources, "interval_start": window.start, "interval_end": window.end}
+    run = run.model_copy(update=plan)
     write_json(folder.path / "run.json", run)
     return run
 

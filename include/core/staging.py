@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterable
 from pathlib import Path, PurePath
 
@@ -14,14 +15,14 @@ SOURCE_FOLDER = "source"
 
 
 def staged_names(paths: Iterable[str | PurePath]) -> list[str]:
-    """The names below `files/source/`: each file's own, made unique.
+    """The names below `files/source/`: each file's own, without control characters, made unique.
 
     >>> staged_names(["a/day.csv", "b/day.csv", "c/year.csv.gz"])
     ['day.csv', 'day-2.csv', 'year.csv.gz']
     """
     names: list[str] = []
     for path in paths:
-        name = PurePath(path).name
+        name = re.sub(r"[^\w !-~]", "-", PurePath(path).name)
         stem, dot, suffix = name.partition(".")
         candidate, number = name, 2
         while candidate in names:

@@ -79,12 +79,13 @@ def test_steps_find_people_s_files_under_the_names_they_were_staged_with(prepare
     assert all((folder.files / record.path).read_text() == READINGS for record in run.sources)
 
 
-def test_what_cannot_be_asked_for_leaves_no_plan(prepare, folder):
+def test_what_cannot_be_asked_for_leaves_a_plan_for_the_report_and_no_files(prepare, folder):
     with pytest.raises(BadInputError, match="housholds: no such parameter"):
         prepare(housholds=3)
     with pytest.raises(BadInputError, match=r"absent\.csv: no such file"):
         prepare(csv=["absent.csv"])
-    assert folder.run() is None
+    assert [step.id for step in folder.run().steps] == ["measure", "analyze"]
+    assert list(folder.files.iterdir()) == []
 
 
 def test_preparing_again_keeps_what_earlier_attempts_left(prepare, folder):
