@@ -25,7 +25,7 @@ test: setup-dev ## Run all tests (in parallel; what is missing on this machine i
 
 .PHONY: lint
 lint: setup-dev ## ruff, mypy (strict), and the import rules
-	@.venv/bin/ruff check . && .venv/bin/ruff format --check . && .venv/bin/mypy
+	@.venv/bin/ruff check . && .venv/bin/ruff format --check . && .venv/bin/mypy && .venv/bin/lint-imports --no-logo --no-cache
 
 .PHONY: ui
 ui: setup ## Airflow's own UI on 127.0.0.1, with a password
