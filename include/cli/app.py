@@ -196,6 +196,9 @@ def _given(assignments: list[str], options: dict[str, Any]) -> dict[str, Any]:
         missing = [file for file in files if not Path(file).is_file()]
         if missing:
             raise BadInputError(f"--csv: no such file: {', '.join(missing)}")
+        unnameable = [file for file in files if not file.isprintable()]
+        if unnameable:
+            raise BadInputError(f"--csv: {unnameable[0]!r}: rename the file; its name holds what cannot be printed")
         params["csv"] = [str(Path(file).resolve()) for file in files]
     return params
 

@@ -81,7 +81,9 @@ def publishing_key(run: Run, figures: dict[str, Any]) -> str:
         return f"{start:%Y-%m-%d}" if whole_day else f"{_stamp(start)}_{_stamp(end)}"
     first = Path(run.sources[0].path).name.removesuffix(".gz").removesuffix(".csv")
     more = f"+{len(run.sources) - 1}" if len(run.sources) > 1 else ""
-    source = re.sub(r"[^A-Za-z0-9._-]", "-", first).lstrip(".") or "source"
+    source = re.sub(r"[^A-Za-z0-9._-]", "-", first).lstrip(".")[:200] or "source"
+    if re.match(r"\d{4}-\d{2}-\d{2}", source):  # a key of its own would be that of a day, and replace it
+        source = f"file-{source}"
     return f"{source}{more}/{_stamp(start)}_{_stamp(end)}"
 
 

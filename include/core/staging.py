@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Iterable
 from pathlib import Path, PurePath
 
@@ -22,7 +21,7 @@ def staged_names(paths: Iterable[str | PurePath]) -> list[str]:
     """
     names: list[str] = []
     for path in paths:
-        name = re.sub(r"[^\w !-~]", "-", PurePath(path).name)
+        name = "".join(sign if sign.isprintable() else "-" for sign in PurePath(path).name)
         stem, dot, suffix = name.partition(".")
         candidate, number = name, 2
         while candidate in names:

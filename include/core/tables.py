@@ -18,6 +18,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from include.core.errors import ContractError
+from include.core.sql import file_literal, identifier, literal
 
 _SQL_TYPES: dict[Any, str] = {float: "DOUBLE", int: "BIGINT", bool: "BOOLEAN", datetime: "TIMESTAMPTZ"}
 _WORDS: dict[Any, str] = {float: "a number", int: "a whole number", bool: "true or false", datetime: "a time with zone"}
@@ -56,7 +57,7 @@ def check_table(path: Path, name: str, model: type[BaseModel] | None) -> int:
                 columns = _header(path, name)
                 relation = _read_csv(path, columns)
             else:
-                relation = f"read_parquet({literal(str(path))})"
+                relation = f"read_parquet({file_literal(path)})"
                 columns = [str(row[0]) for row in db.execute(f"DESCRIBE SELECT * FROM {relation}").fetchall()]
             rules = _rules(model, columns, name, as_text=is_csv) if model else []
             number = identifier("record of " + ", ".join(columns))  # longer than any column's name
@@ -76,16 +77,6 @@ def check_table(path: Path, name: str, model: type[BaseModel] | None) -> int:
         if record is not None:
             raise ContractError(name, f"column {rule.column} must hold {rule.words}", f"{value!r} in record {record}")
     return int(counted[0])
-
-
-def literal(text: str) -> str:
-    """A string as an SQL literal."""
-    return "'" + text.replace("'", "''") + "'"
-
-
-def identifier(name: str) -> str:
-    """A column name as an SQL identifier."""
-    return '"' + name.replace('"', '""') + '"'
 
 
 def _header(path: Path, name: str) -> list[str]:
@@ -110,7 +101,7 @@ def _header(path: Path, name: str) -> list[str]:
 def _read_csv(path: Path, columns: list[str]) -> str:
     types_of = ", ".join(f"{literal(column)}: 'VARCHAR'" for column in columns)
     return (
-        f"read_csv({literal(str(path))}, header=true, auto_detect=false, delim=',', quote='\"', escape='\"', "
+        f"read_csv({file_literal(path)}, header=true, auto_detect=false, delim=',', quote='\"', escape='\"', "
         f"strict_mode=true, null_padding=false, columns={{{types_of}}})"
     )
 

@@ -12,9 +12,10 @@ from typing import Any
 import duckdb
 
 from include.core.runs import read_model, write_atomically
+from include.core.sql import literal
 from include.energy import curves, records, statistics
 from include.energy.anomalies import judge
-from include.energy.db import connect, literal, write_parquet
+from include.energy.db import connect, write_parquet
 from include.energy.lines import inspect
 from include.energy.rejects import nothing_accepted, write_rejected
 from include.energy.results import OUTSIDE, Analysis, AnalyzerParams

@@ -12,6 +12,7 @@ from pathlib import Path
 import duckdb
 
 from include.core.errors import SetupError
+from include.core.sql import literal
 
 
 @contextmanager
@@ -69,24 +70,6 @@ def count(connection: duckdb.DuckDBPyConnection, query: str) -> int:
     """The number that a query of one row and column answers."""
     row = connection.execute(query).fetchone()
     return int(row[0]) if row else 0
-
-
-def literal(value: str | Path) -> str:
-    """A text as an SQL literal.
-
-    >>> literal("O'Neill")
-    "'O''Neill'"
-    """
-    return "'" + str(value).replace("'", "''") + "'"
-
-
-def identifier(name: str) -> str:
-    """A name as a quoted SQL identifier.
-
-    >>> identifier("Main meter")
-    '"Main meter"'
-    """
-    return '"' + name.replace('"', '""') + '"'
 
 
 def number_sql(text: str) -> str:

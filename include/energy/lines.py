@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Literal
 
 from include.core.errors import BadInputError
-from include.energy.db import literal
+from include.core.sql import file_literal, literal
 from include.energy.text import BLANK, scan
 
 DELIMITERS = (",", ";", "\t", "|")
@@ -57,7 +57,7 @@ class LineFile:
         """SQL of all physical lines: `line_number` (from 1), `line` (NULL where empty)."""
         compression = "gzip" if self.gzipped else "none"
         return (
-            f"SELECT row_number() OVER () AS line_number, line FROM read_csv({literal(_no_glob(self.path))}, "
+            f"SELECT row_number() OVER () AS line_number, line FROM read_csv({file_literal(self.path)}, "
             f"header = false, auto_detect = false, strict_mode = false, delim = {literal(_NO_DELIMITER)}, quote = '', "
             f"escape = '', compression = '{compression}', {_NEWLINES[self.newline]}, "
             f"columns = {{'line': 'VARCHAR'}})"
@@ -150,8 +150,3 @@ def _split_header(header: str, delimiter: str) -> tuple[str, ...]:
     fields = re.findall(_field_pattern(delimiter), delimiter + header)
     names = (field.strip(BLANK) for field in fields)
     return tuple(n[1:-1].replace('""', '"') if len(n) > 1 and n[0] == n[-1] == '"' else n for n in names)
-
-
-def _no_glob(path: Path) -> str:
-    """A path that DuckDB reads as it is: `*`, `?` and `[` are no wildcards."""
-    return re.sub(r"([*?[])", r"[\1]", str(path))

@@ -23,8 +23,9 @@ from pathlib import Path
 import duckdb
 
 from include.core.errors import BadInputError
+from include.core.sql import literal
 from include.energy.columns import OWN_COLUMNS, ColumnMapping, PowerField, parse_columns
-from include.energy.db import connect, count, literal, number_sql, write_csv
+from include.energy.db import connect, count, number_sql, write_csv
 from include.energy.interval import infer_intervals
 from include.energy.lines import LineFile, inspect
 from include.energy.schemas import EnergySource, GeneratorParams, SourceFile

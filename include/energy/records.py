@@ -15,7 +15,8 @@ import duckdb
 import numpy as np
 import pandas as pd
 
-from include.energy.db import literal, number_sql
+from include.core.sql import literal
+from include.energy.db import number_sql
 from include.energy.interval import choose_intervals
 from include.energy.lines import LineFile
 from include.energy.results import ANOMALY_REASONS, OUTSIDE, AnalyzerParams

@@ -8,8 +8,9 @@ from pathlib import Path
 import duckdb
 
 from include.core.errors import BadInputError
+from include.core.sql import literal
 from include.core.staging import SOURCE_FOLDER
-from include.energy.db import literal, write_csv
+from include.energy.db import write_csv
 from include.energy.lines import LineFile, inspect
 from include.energy.results import OUTSIDE, AnalyzerParams
 from include.energy.schemas import PROVENANCE

@@ -9,7 +9,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from include.core.runs import write_json
-from include.energy.db import connect, literal, write_csv
+from include.core.sql import file_literal
+from include.energy.db import connect, write_csv
 from include.energy.findings import findings
 from include.energy.plots import draw_plots
 from include.energy.results import Analysis, EnergyReport, HouseholdFigures, ReportParams, Table
@@ -36,7 +37,7 @@ def write_report(files: Path, params: ReportParams) -> None:
             f"""
             SELECT {iso("(timestamp AT TIME ZONE 'UTC')")} AS timestamp, household_id, power,
                 efficiency, status, anomaly_detected, anomaly_reasons
-            FROM read_parquet({literal(files / RECORDS)})
+            FROM read_parquet({file_literal(files / RECORDS)})
             """,
             files / ROWS,
         )

@@ -10,7 +10,8 @@ from typing import Literal
 
 import duckdb
 
-from include.energy.db import count, literal
+from include.core.sql import literal
+from include.energy.db import count
 from include.energy.schemas import EnergySource, Finding, GeneratorParams, parse_zone
 from include.energy.zones import pieces
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from include.core.contracts import Artifact, Records, Step, Summary
 from include.core.errors import ContractError
+from include.core.sql import file_literal
 from include.energy.findings import findings
 from include.energy.results import (
     Analysis,
@@ -142,7 +143,7 @@ def _rows(path: Path) -> int:
     import duckdb
 
     with duckdb.connect() as db:
-        return int(db.execute("SELECT count(*) FROM read_parquet(?)", [str(path)]).fetchall()[0][0])
+        return int(db.execute(f"SELECT count(*) FROM read_parquet({file_literal(path)})").fetchall()[0][0])
 
 
 def _rejected_by_reason(path: Path) -> dict[str, int]:

@@ -82,6 +82,14 @@ def test_an_impossible_setting_is_named_by_every_command(name, value):
     assert len(done.stderr.splitlines()) == 1
 
 
+@pytest.mark.parametrize("name", ["two\nlines.csv", b"latin-\xe4.csv".decode(errors="surrogateescape")])
+def test_a_file_whose_name_cannot_be_printed_is_refused(tmp_path, name):
+    (tmp_path / name).write_text("a,b\n1,2\n")
+    result = call("run", "energy", "--csv", tmp_path / name)
+    assert result.exit_code == 2
+    assert "rename the file; its name holds what cannot be printed" in result.stderr
+
+
 def test_every_impossible_value_is_named_at_once():
     result = call("run", "energy", "--set", "households=0", "--set", "seed=-1", "--set", "interval_minutes=7")
     assert result.exit_code == 2

@@ -46,6 +46,16 @@ def test_a_file_keeps_its_name_and_the_next_of_that_name_is_numbered(paths, name
     assert staged_names(paths) == names
 
 
+def test_a_name_that_would_break_a_line_is_mended():
+    """`energy_data.csv` and `rejected.csv` name the file in every record, and a record is one line."""
+    assert staged_names(["a\nb.csv", "a\x00\x1b.csv", "ü 'q\".csv", "-rf.csv"]) == [
+        "a-b.csv",
+        "a--.csv",
+        "ü 'q\".csv",
+        "-rf.csv",
+    ]
+
+
 @given(st.lists(NAMES, max_size=12))
 def test_staged_names_are_unique_and_the_first_of_a_name_keeps_it(names):
     staged = staged_names(f"folder/{name}" for name in names)

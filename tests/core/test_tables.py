@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from pydantic import AwareDatetime, BaseModel
 
 from include.core.errors import ContractError
-from include.core.tables import check_table, identifier, literal
+from include.core.sql import identifier, literal
+from include.core.tables import check_table
 from tests.core.small_pipeline import GOOD, READINGS, Reading, table
 
 TEXT = st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Cs"]), min_size=1).filter(str.strip)

@@ -4,7 +4,7 @@ import duckdb
 import pytest
 
 from include.core.errors import SetupError
-from include.energy.db import connect, identifier, literal, write_csv, write_parquet
+from include.energy.db import connect, write_csv, write_parquet
 
 
 def test_files_appear_whole_and_the_scratch_folder_goes(tmp_path):
@@ -34,10 +34,3 @@ def test_what_the_machine_lacks_is_said_in_words(tmp_path):
         write_csv(connection, "SELECT 1", tmp_path / "gone" / "a.csv")
     with pytest.raises(SetupError, match="5MB of memory and the free disk"), connect(tmp_path, "5MB") as connection:
         connection.execute("SELECT list(range) FROM range(10_000_000)").fetchone()
-
-
-def test_names_and_texts_are_quoted(tmp_path):
-    with connect(tmp_path) as connection:
-        query = f"SELECT {literal(chr(39) + ' or 1=1')} AS {identifier('a ' + chr(34) + 'b')}"
-        assert connection.execute(query).fetchall() == [("' or 1=1",)]
-        assert connection.execute(query).description[0][0] == 'a "b'
