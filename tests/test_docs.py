@@ -1,0 +1,46 @@
+"""The documentation holds together: links lead somewhere, references are fresh, pictures stay small."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from tools.docs import REFERENCE, pages
+
+ROOT = Path(__file__).parents[1]
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
+LINK = re.compile(r'\]\(([^)\s]+)\)|src="([^"]+)"')
+
+
+def anchors(page: Path) -> set[str]:
+    """Headings as GitHub links to them."""
+    headings = re.findall(r"^#+ (.+)$", page.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_every_link_leads_somewhere(page):
+    broken = []
+    for match in LINK.finditer(page.read_text()):
+        link = match[1] or match[2]
+        if link.startswith(("http://", "https://")):
+            continue
+        path, _, anchor = link.partition("#")
+        target = page.parent / path if path else page
+        if not target.exists() or (anchor and anchor not in anchors(target)):
+            broken.append(link)
+    assert broken == []
+
+
+def test_every_page_is_listed_in_the_index():
+    index = (ROOT / "docs" / "README.md").read_text()
+    pages_below = ROOT.glob("docs/*/*.md")
+    assert [page.name for page in pages_below if f"{page.parent.name}/{page.name}" not in index] == []
+
+
+def test_references_say_what_the_code_says():
+    assert {name: (REFERENCE / name).read_text() for name in pages()} == pages()
+
+
+def test_pictures_are_small():
+    assert all(picture.stat().st_size < 250_000 for picture in ROOT.glob("docs/pictures/*.png"))
