@@ -64,9 +64,8 @@ def show_report(report: dict[str, Any], console: Console) -> None:
         console.print(f"{FINDINGS[finding['severity']]} {escape(finding['message'])}", soft_wrap=True)
     failure = report.get("failure_point")
     if failure:
-        console.print(
-            f"[bold red]failed:[/] {escape(str(failure['task']))}: {escape(failure['message'])}", soft_wrap=True
-        )
+        where = f"{failure['task']}: " if failure["task"] else ""
+        console.print(f"[bold red]failed:[/] {escape(where + failure['message'])}", soft_wrap=True)
         if failure.get("hint"):
             console.print(f"        {escape(failure['hint'])}", soft_wrap=True)
 

@@ -160,14 +160,15 @@ def _when(task: Verdict) -> tuple[bool, float]:
     return (instant is None, instant.timestamp() if instant else 0.0)
 
 
+GO_ON = "A task cleared in Airflow goes on from here: what was accepted is not repeated."
 HINTS = {
     "bad_input": "Mend what was handed in, and start the run again.",
-    "contract": "What the step left is not what it promises: read its log, mend the step, and clear it.",
-    "setup": "Mend the machine, then clear the task: what has been accepted is not repeated.",
-    "transient": "Every attempt met a fault that may pass: clear the task when the other side answers again.",
-    "interrupted": "Clear the task, or start the run again, to go on: what has been accepted is not repeated.",
-    "timeout": "Raise timeout_seconds in the definition, or hand in less data, and clear the task.",
-    "lost": "Clear the task to run it again: what has been accepted is not repeated. Was memory short?",
+    "contract": "What the step left is not what it promises: read its log, mend the step, and run it again.",
+    "setup": f"Mend the machine and run again. {GO_ON}",
+    "transient": "Every attempt met a fault that may pass: run again, or clear the task, when the other side answers.",
+    "interrupted": f"Run again. {GO_ON}",
+    "timeout": "Raise timeout_seconds in the definition, or hand in less data, and run again.",
+    "lost": f"Was memory short? Run again. {GO_ON}",
     "error": "Read the log of the task; its last lines say where it broke.",
 }
 
