@@ -170,9 +170,10 @@ def reasons_of(data, home, step):
 
 def missing_stretches(readings, first, expected, step):
     """Lengths of all gaps, longest first."""
-    there = [first + number * step in readings for number in range(expected)]
+    received = {(when - first) // step for when in readings}
     gaps, length = [], 0
-    for here in [*there, True]:
+    for number in range(expected + 1):
+        here = number in received or number == expected
         if here and length:
             gaps.append(length)
         length = 0 if here else length + 1
@@ -214,7 +215,7 @@ CASES = {
     "half-hour zone": (5, "Asia/Kolkata", "2026-05-01", 4, [15, 10], (1, 95)),
     "too few to assess": (6, "UTC", "2026-01-05", 2, [60, 30], None),
     "a window wider than the data": (7, "America/New_York", "2026-10-28", 9, [20, 20, 20], (-7, 230)),
-    "a window that cuts an interval": (8, "Pacific/Chatham", "2026-04-01", 9, [60, 30], (0, 100.75)),
+    "a window that cuts intervals": (8, "Pacific/Chatham", "2026-04-01", 9, [60, 30], (0.25, 100.75)),
 }
 
 
