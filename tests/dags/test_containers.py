@@ -41,10 +41,20 @@ def docker_runtime(engine, monkeypatch):
 
 
 @pytest.fixture
-def no_leftovers(engine):
+def containers(engine, data_dir):
+    """This test's own containers now; others may use the same engine."""
+
+    def find(**options):
+        steps = engine.containers.list(filters={"label": "io.groundtruth=step"}, ignore_removed=True, **options)
+        return [each for each in steps if each.attrs["Mounts"][0]["Source"].startswith(str(data_dir))]
+
+    return find
+
+
+@pytest.fixture
+def no_leftovers(containers):
     yield
-    left = engine.containers.list(all=True, filters={"label": "io.groundtruth=step"})
-    assert [container.name for container in left] == []
+    assert [container.name for container in containers(all=True)] == []
 
 
 def pipeline(*containers):
@@ -97,7 +107,7 @@ def test_the_policy_as_a_step_sees_it(definitions, no_leftovers):
     assert not [name for name in seen["environment"] if "AIRFLOW" in name or "GROUNDTRUTH" in name]
 
 
-def test_limits_and_labels_as_the_engine_sees_them(definitions, engine, no_leftovers):
+def test_limits_and_labels_as_the_engine_sees_them(definitions, containers, no_leftovers):
     definitions(
         limits=pipeline(
             container("nap", "sleep 3; echo '[1]' > $DATA_DIR/a.json", writes=["a.json"], memory_mb=128, cpus=0.5)
@@ -107,7 +117,7 @@ def test_limits_and_labels_as_the_engine_sees_them(definitions, engine, no_lefto
 
     def look():
         for _ in range(200):
-            for each in engine.containers.list(filters={"label": "io.groundtruth=step"}):
+            for each in containers():
                 found.update(each.attrs)
                 return
             time.sleep(0.1)
@@ -182,12 +192,12 @@ def test_a_container_that_lies_for_the_analyzer_fails_with_the_rule_it_broke(def
     assert outcome.report["failure_point"]["task"] == "energy-analyzer"
 
 
-def test_a_run_survives_every_container_being_killed_once(engine, no_leftovers):
+def test_a_run_survives_every_container_being_killed_once(containers, no_leftovers):
     killed, done = set(), threading.Event()
 
     def kill_each_once():
         while not done.wait(0.05):
-            for each in engine.containers.list(filters={"label": "io.groundtruth=step"}):
+            for each in containers():
                 step = each.labels["io.groundtruth.step"]
                 if step not in killed:
                     each.kill()

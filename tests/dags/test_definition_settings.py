@@ -1,0 +1,158 @@
+"""Every setting that a definition may hold changes what Airflow does, or what a run leaves."""
+
+import json
+
+import pytest
+
+from tests.airflow_runs import ROOT, run_dag  # isort: skip - sets Airflow's home first
+
+from include.registry import load_pipelines
+from plugins.steps.factory import build_dag
+
+pytestmark = pytest.mark.airflow
+
+DAY = {"start": "2026-03-01T00:00:00Z", "end": "2026-03-02T00:00:00Z"}
+IMAGE = "python:3.11-slim-bookworm"
+
+
+def step(identity, **settings):
+    given = {"id": identity, "image": IMAGE, "command": f"echo '[1]' > {identity}.json"}
+    return given | {"output_file": f"{identity}.json"} | settings
+
+
+def definition(*containers, **settings):
+    return {"workflow_name": "small-pipeline", "containers": list(containers), **settings}
+
+
+@pytest.fixture
+def dag_of(definitions):
+    """The DAG that a definition makes, in a runtime."""
+
+    def make(document, runtime="local"):
+        folder = definitions(small=document)
+        [pipeline], errors = load_pipelines(folder)
+        assert not errors
+        return build_dag(pipeline, doc_md="", runtime=runtime)
+
+    return make
+
+
+def test_both_shapes_of_the_energy_pipeline_leave_the_same_artifacts(definitions, data_dir):
+    definitions(energy=(ROOT / "include/config/energy-pipeline.json").read_text())
+    listed = run_dag("energy_pipeline", DAY)
+    published = {path.name: path.read_bytes() for path in data_dir.glob("published/energy/2026-03-01/*")}
+    assert len(published) == 2
+    linked = json.loads((ROOT / "tests/core/definitions/good/energy-linked.json").read_text())
+    definitions(energy=linked | {"publish": sorted(published)})
+    other = run_dag("energy_pipeline", DAY)
+    assert (listed.state, other.state) == ("success", "success")
+    assert listed.folder.path != other.folder.path
+    left = [sorted(path.name for path in run.folder.files.iterdir()) for run in (listed, other)]
+    assert left[0] == left[1]
+    for name in left[0]:
+        assert (listed.folder.files / name).read_bytes() == (other.folder.files / name).read_bytes(), name
+    assert {path.name: path.read_bytes() for path in data_dir.glob("published/energy/2026-03-01/*")} == published
+
+
+@pytest.mark.parametrize(
+    ("schedule", "expression"),
+    [("@daily", "0 0 * * *"), ("30 4 * * 1", "30 4 * * 1"), (None, None), ("@hourly", "0 * * * *")],
+)
+def test_the_schedule_is_airflows(dag_of, schedule, expression):
+    timetable = dag_of(definition(step("one"), schedule=schedule)).timetable
+    assert getattr(timetable, "expression", None) == expression
+
+
+def test_names_and_descriptions_are_what_people_read(dag_of):
+    dag = dag_of(definition(step("one", name="Count them", description="Counts."), description="All about counting."))
+    assert (dag.dag_id, dag.description) == ("small_pipeline", "All about counting.")
+    assert dag.tags >= {"small"}
+    task = dag.get_task("one")
+    assert task.doc_md == "Counts."
+    assert task.each.step.title == "Count them"
+
+
+def test_order_comes_from_files_from_depends_on_and_from_the_execution_mode(dag_of):
+    def order(**settings):
+        containers = [step("a"), step("b", **settings.pop("b", {})), step("c")]
+        dag = dag_of(definition(*containers, **settings))
+        return {name: sorted(dag.get_task(name).upstream_task_ids) for name in "abc"}
+
+    assert order() == {"a": ["prepare"], "b": ["prepare"], "c": ["prepare"]}
+    assert order(b={"input_file": "c.json"}) == {"a": ["prepare"], "b": ["c"], "c": ["prepare"]}
+    assert order(b={"depends_on": ["a"]}) == {"a": ["prepare"], "b": ["a"], "c": ["prepare"]}
+    assert order(execution_mode="sequential") == {"a": ["prepare"], "b": ["a"], "c": ["b"]}
+
+
+def test_deadlines_bound_the_task_and_the_run(dag_of):
+    dag = dag_of(definition(step("one", timeout_seconds=120), step("two", timeout_seconds=30)))
+    assert dag.get_task("one").execution_timeout.total_seconds() == 120
+    assert dag.dagrun_timeout.total_seconds() == 120 + 30 + 600
+
+
+def test_image_command_and_limits_reach_the_container(dag_of, monkeypatch):
+    command = ["sh", "-c", "echo '[1]' > one.json"]
+    dag = dag_of(definition(step("one", image="own/image:2", command=command, memory_mb=128, cpus=0.5)), "docker")
+    task = dag.get_task("one")
+    assert (task.image, task.command) == ("own/image:2", command)
+    assert (task.each.container.memory_mb, task.each.container.cpus) == (128, 0.5)
+    created = {}
+    monkeypatch.setattr(type(task), "cli", Engine(created))
+    task.labels = {}
+    with pytest.raises(StopIteration):
+        task._run(task.each.step.params(), "/somewhere")
+    assert (created["mem_limit"], created["memswap_limit"], created["nano_cpus"]) == ("128m", "128m", 500_000_000)
+    assert (created["image"], created["command"]) == ("own/image:2", command)
+
+
+class Engine:
+    """Notes what it is asked to create, and creates nothing."""
+
+    def __init__(self, created):
+        self._created = created
+
+    def create_host_config(self, **settings):
+        self._created.update(settings)
+
+    def create_container(self, **settings):
+        self._created.update(settings)
+        raise StopIteration
+
+
+def test_sources_are_handed_in_read_and_published_under_their_name(definitions, data_dir):
+    count = step("count", command="wc -l < source/readings.csv > count.json", input_file="source/readings.csv")
+    definitions(small=definition(count, sources=["readings.csv"], publish=["count.json"]))
+    inbox = data_dir / "inbox/today"
+    inbox.mkdir(parents=True)
+    (inbox / "readings.csv").write_text("n\n1\n2\n")
+    done = run_dag("small_pipeline", {"csv": ["today/readings.csv"]} | DAY)
+    assert done.state == "success"
+    [published] = data_dir.glob("published/small/readings/*/count.json")
+    assert published.read_text().strip() == "3"
+    [source] = done.report["provenance"]["sources"]
+    assert source["path"] == "source/readings.csv"
+
+
+def test_a_run_without_its_sources_is_refused(definitions):
+    count = step("count", input_file="source/readings.csv")
+    definitions(small=definition(count, sources=["readings.csv"]))
+    done = run_dag("small_pipeline")
+    assert done.state == "failed"
+    assert done.error("prepare") == "csv: the pipeline needs a file named readings.csv"
+
+
+def test_without_publish_nothing_is_published(definitions, data_dir):
+    definitions(small=definition(step("one")))
+    done = run_dag("small_pipeline")
+    assert done.state == "success"
+    assert not (data_dir / "published").exists()
+
+
+def test_a_definition_that_is_edited_between_runs_counts_for_the_next_one(definitions):
+    definitions(small=definition(step("one")))
+    before = run_dag("small_pipeline")
+    definitions(small=definition(step("one"), step("two")))
+    after = run_dag("small_pipeline")
+    assert [[each["id"] for each in run.report["steps"]] for run in (before, after)] == [["one"], ["one", "two"]]
+    checksums = [run.report["provenance"]["definition"]["sha256"] for run in (before, after)]
+    assert checksums[0] != checksums[1]
