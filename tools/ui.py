@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import IO
 
 ROOT = Path(__file__).resolve().parents[1]
-HOME = ROOT / ".airflow"
+HOME = Path(os.environ.get("AIRFLOW_HOME", ROOT / ".airflow"))
 START_SECONDS, STOP_SECONDS = 120, 20
 # `airflow standalone` would also serve logs on every address; here the API server reads them from the disk.
 COMPONENTS = (

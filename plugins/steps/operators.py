@@ -91,7 +91,7 @@ class PrepareOperator(BaseOperator):
                 self.pipeline,
                 folder,
                 given,
-                run_id=run.run_id,
+                run_id=folder.path.name if settings.run_folder else run.run_id,
                 runtime=self.runtime,
                 interval=_interval(context),
                 allowed_inputs=settings.allowed_inputs,
