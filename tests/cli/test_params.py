@@ -1,0 +1,113 @@
+"""Every parameter through the command line, on a run of its own: what is accepted changes what comes out."""
+
+import csv
+import gzip
+import json
+from datetime import datetime, timedelta
+
+import pytest
+
+from tests.airflow_runs import ROOT  # isort: skip - sets Airflow's home first
+
+from include.energy.results import AnalyzerParams
+from include.energy.schemas import GeneratorParams
+
+pytestmark = pytest.mark.airflow
+
+
+def run(start, *arguments, code=0, pipeline="energy", **environment):
+    """The report of a run and the key figures of its steps."""
+    process = start("run", pipeline, "--json", *arguments, **environment)
+    stdout, stderr = process.communicate(timeout=180)
+    assert process.returncode == code, stderr
+    report = json.loads(stdout)
+    return report, {step["id"]: step["output_summary"] for step in report["steps"]}
+
+
+def meter_file(home, days=2, watts=500, minutes=30):
+    """Kilowatt-hours on a Brisbane clock whose stamps mark the ends of half hours, volts, no amperes."""
+    lines, first = ["When;Meter;Wh/1000;U"], datetime(2026, 1, 5, minute=minutes)  # noqa: DTZ001
+    for number in range(days * 48):
+        energy = f"{(watts + number % 7) / 2000:.4f}".replace(".", ",")
+        lines.append(f"{first + timedelta(minutes=minutes * number):%d.%m.%Y %H:%M};{home};{energy};120")
+    return "\n".join(lines) + "\n"
+
+
+def test_own_files_with_every_setting_for_them(start, data_dir, tmp_path):
+    """Two files (one gzip), a record twice, exports, no current, a local day as window."""
+    one, two = tmp_path / "2026-01-05.csv", tmp_path / "-two 'b'.csv.gz"
+    twice = meter_file("A").splitlines()[3]
+    export = "05.01.2026 12:15;A;-0,1;130"
+    one.write_text(meter_file("A") + f"{twice}\n{export}\n05.01.2026 13:15;A;0,1;\n")
+    two.write_bytes(gzip.compress(meter_file("A").encode()[:200] + b"\n" + meter_file("B", watts=9000).encode()[21:]))
+    columns = "timestamp=When,household_id=Meter,energy_kwh=Wh/1000,voltage=U"
+    report, figures = run(
+        start,
+        *("--csv", one, "--csv", two, "--columns", columns, "--timezone", "+10:00", "--stamp", "end"),
+        *("--date", "2026-01-05", "--set", "high_usage_kw=none", "--set", "allow_export=true"),
+        *("--set", "nominal_voltage=120", "--set", "outlier_threshold=100", "--set", 'required_columns=["voltage"]'),
+    )
+    files = next(data_dir.glob("runs/*/*/files"))
+    source = json.loads((files / "energy_source.json").read_text())
+    assert report["interval"] == {"start": "2026-01-04T14:00:00Z", "end": "2026-01-05T14:00:00Z"}
+    assert (source["unit"], source["stamp"], source["timezone"]) == ("kWh", "end", "+10:00")
+    assert [each["name"] for each in source["files"]] == ["2026-01-05.csv", "-two 'b'.csv.gz"]
+    figures = figures["energy-analyzer"]
+    assert figures["records_in"] == sum(each["records"] for each in source["files"])
+    assert figures["records_outside_window"] == 96
+    assert figures["rejected_by_reason"]["missing_voltage"] == 1
+    assert figures["rejected_by_reason"]["duplicate_timestamp"] >= 2, "in one file, and across the two"
+    assert figures["high_usage"] == 0, "though B uses 9 kW"
+    assert figures["anomalies_by_reason"]["voltage_outside_band"] == 0
+    with (files / "energy_report.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["power"] for row in rows if row["power"].startswith("-")] == ["-0.2"], "an export, accepted"
+    assert {row["efficiency"] for row in rows} == {""}
+    published = [path.relative_to(data_dir).as_posix() for path in data_dir.glob("published/*/*/*")]
+    assert published == ["published/energy/file-2026-01-05+1/2026-01-04T1400_2026-01-05T1400"]
+    with (files / "rejected.csv").open(newline="") as file:
+        assert {row["file"] for row in csv.DictReader(file)} == {"2026-01-05.csv", "-two 'b'.csv.gz"}
+
+
+def test_generated_data_with_every_setting_for_it(start, data_dir):
+    window = ("--start", "2026-03-01T06:00", "--end", "2026-03-01T12:00+01:00", "--timezone", "Europe/Berlin")
+    settings = ("households=7", "interval_minutes=30", "seed=5", "faulty_share=0", "high_usage_kw=0.1")
+    sets = [argument for setting in settings for argument in ("--set", setting)]
+    report, figures = run(start, *window, *sets, "--set", "outlier_threshold=0.5")
+    assert report["interval"] == {"start": "2026-03-01T05:00:00Z", "end": "2026-03-01T11:00:00Z"}
+    assert figures["energy-generator"]["households"] == 7
+    analyzer = figures["energy-analyzer"]
+    assert (analyzer["records_in"], analyzer["records_rejected"], analyzer["missing"]) == (7 * 12, 0, 0)
+    assert analyzer["high_usage"] > 7 * 6
+    files = next(data_dir.glob("runs/*/*/files"))
+    assert json.loads((files / "energy_source.json").read_text())["seed"] == 5
+    assert json.loads((files / "output1.json").read_text())["timezone"] == "Europe/Berlin"
+
+
+def test_these_runs_use_every_param_there_is():
+    here = (ROOT / "tests/cli/test_params.py").read_text()
+    for name in {*GeneratorParams.model_fields, *AnalyzerParams.model_fields}:
+        assert f"--{name}" in here or f'"{name}=' in here or f"'{name}=" in here, name
+
+
+def test_a_second_pipeline_is_a_file_and_takes_files(start, data_dir, tmp_path):
+    """Nothing but JSON: a definition with a source, and the command line that hands it one."""
+    definitions = tmp_path / "definitions"
+    definitions.mkdir()
+    count = {
+        "id": "count",
+        "image": "python:3.11-slim-bookworm",
+        "command": "wc -l < source/readings.csv > count.json",
+        "input_file": "source/readings.csv",
+        "output_file": "count.json",
+    }
+    document = {"workflow_name": "sum-pipeline", "sources": ["readings.csv"], "publish": ["count.json"]}
+    (definitions / "sum.json").write_text(json.dumps(document | {"containers": [count]}))
+    (tmp_path / "readings.csv").write_text("n\n1\n2\n")
+    environment = {"GROUNDTRUTH_DEFINITIONS_DIR": str(definitions)}
+    _, figures = run(start, "--csv", tmp_path / "readings.csv", "--date", "2026-01-05", pipeline="sum", **environment)
+    assert figures == {"count": {}}
+    assert (data_dir / "published/sum/readings/2026-01-05_2026-01-06/count.json").read_text().strip() == "3"
+    refused = start("run", "sum", **environment)
+    assert refused.wait(60) == 2
+    assert "csv: the pipeline needs a file named readings.csv" in refused.stderr.read()
