@@ -122,8 +122,12 @@ def _require_stamps(
             "SELECT line, stamp FROM records WHERE file = ? ORDER BY clock IS NULL, stamp IS NULL, line LIMIT 1",
             [number],
         ).fetchone()
-        readable = connection.execute("SELECT count(clock) FROM records WHERE file = ?", [number]).fetchone()
-        if found and readable and not readable[0]:
+        if count(connection, f"SELECT count(*) FROM records WHERE file = {number} AND NOT malformed") == 0:
+            raise BadInputError(
+                f"{source.name}: none of its records has as many fields as its header, which names "
+                f"{len(source.columns)}; is there a delimiter too many at the ends of its lines?"
+            )
+        if found and count(connection, f"SELECT count(clock) FROM records WHERE file = {number}") == 0:
             shown = f"; the first is {found[1]!r} (line {found[0]})" if found[1] else ""
             raise BadInputError(
                 f"{source.name}: none of its stamps can be read{shown}; write them year first, for example "

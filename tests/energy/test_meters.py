@@ -226,7 +226,13 @@ REFUSED = {
         {},
         "none of its stamps can be read; the first is '03/04/2026 10:00' (line 2); write them year first",
     ),
-    "all_malformed": (table("1", "2"), {}, "none of its stamps can be read; write them year first"),
+    "all_malformed": (
+        table("2026-01-01T00:00Z,a,1,", "2026-01-01T01:00Z,a,1,"),
+        {},
+        "none of its records has as many fields as its header, which names 3; is there a delimiter too many",
+    ),
+    "no_stamp": (table(",a,1", ",a,2"), {}, "none of its stamps can be read; write them year first"),
+    "no_household": (table("2026-01-01T00:00Z,,1", "2026-01-01T01:00Z,,1"), {}, "no record names a household"),
     "no_interval": (table("2026-01-01T00:00Z,a,1"), {}, "the interval between readings cannot be told"),
     "many_intervals": (
         table(*(f"2026-01-01T{hour:02}:00Z,a,1" for hour in (0, 1, 3, 6, 10, 15))),
