@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta, tzinfo
 
+from include.core.contracts import FIRST_YEAR, LAST_YEAR
 from include.core.errors import BadInputError
 from include.energy.schemas import parse_zone
-
-FIRST_YEAR, LAST_YEAR = 1900, 2199
 
 
 def interval_params(
@@ -56,7 +55,7 @@ def _instant(option: str, text: str, zone: tzinfo) -> str:
 
 def _check_year(option: str, year: int) -> None:
     if not FIRST_YEAR <= year <= LAST_YEAR:
-        raise BadInputError(f"{option}: there is no meter data of the year {year}; years are {FIRST_YEAR}–{LAST_YEAR}")
+        raise BadInputError(f"{option}: there is no data of the year {year}; years are {FIRST_YEAR} to {LAST_YEAR}")
 
 
 def _utc(instant: datetime) -> str:

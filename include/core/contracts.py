@@ -15,6 +15,7 @@ from typing import Any
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
 
 Summary = dict[str, Any]
+FIRST_YEAR, LAST_YEAR = 1900, 2199
 
 
 class StepParams(BaseModel):
@@ -35,6 +36,9 @@ class Window(StepParams):
             raise ValueError("start and end go together: give both or neither")
         if self.start is not None and self.end is not None and self.start >= self.end:
             raise ValueError(f"start {self.start.isoformat()} must be before end {self.end.isoformat()}")
+        for moment in (self.start, self.end):
+            if moment is not None and not FIRST_YEAR <= moment.year <= LAST_YEAR:
+                raise ValueError(f"there is no data of the year {moment.year}; years are {FIRST_YEAR} to {LAST_YEAR}")
         return self
 
 

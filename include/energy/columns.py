@@ -69,6 +69,8 @@ def parse_columns(text: str) -> ColumnMapping:
             raise ValueError(f"columns: {field} is given twice")
         if column.startswith("@") and (field != "household_id" or column == "@"):
             raise ValueError(f"columns: {part.strip()!r}: only household_id takes a constant, written @NAME")
+        if column.startswith("@") and not column.isprintable():
+            raise ValueError(f"columns: {part.strip()!r}: a household's name is one line of text")
         given[field] = column
     missing = [field for field in ("timestamp", "household_id") if field not in given]
     if missing:

@@ -27,14 +27,16 @@ def infer_intervals(connection: duckdb.DuckDBPyConnection, stamps: str, where: s
         BadInputError: No two readings of one household differ in time, or a household's modal difference is shared
             by less than 90 % of its differences.
     """
-    return choose_intervals(connection.execute(_DIFFERENCES.format(stamps=stamps)).fetchall(), where)
+    return choose_intervals(
+        connection.execute(_DIFFERENCES.format(stamps=stamps, whole=WHOLE_SECONDS)).fetchall(), where
+    )
 
 
 def choose_intervals(differences: list[tuple[str, int | None, int]], where: str) -> dict[str, int]:
     """The rule of `infer_intervals()` on differences that are counted already.
 
     Args:
-        differences: Household, seconds between neighbouring stamps (None for the first, and for equal stamps), how
+        differences: Household, seconds between neighbouring stamps (None for the first, and for less than one), how
             often; every household occurs.
         where: What the error calls the data.
 
@@ -49,7 +51,7 @@ def choose_intervals(differences: list[tuple[str, int | None, int]], where: str)
             counts[seconds] = count
             overall[seconds] = overall.get(seconds, 0) + count
     if not overall:
-        why = "no household has two readings at different times" if by_household else "no record names a household"
+        why = "no household has two readings a second or more apart" if by_household else "no record names a household"
         raise BadInputError(f"{where}: the interval between readings cannot be told: {why}")
     fallback = _mode(overall)
     return {
@@ -58,13 +60,14 @@ def choose_intervals(differences: list[tuple[str, int | None, int]], where: str)
     }
 
 
+WHOLE_SECONDS = "CASE WHEN seconds > 0.75 THEN round(seconds)::BIGINT END"
 _DIFFERENCES = """
 WITH steps AS (
-    SELECT household_id, CAST(round(epoch(timestamp - lag(timestamp) OVER (
-        PARTITION BY household_id ORDER BY timestamp))) AS BIGINT) AS seconds
+    SELECT household_id, epoch(timestamp - lag(timestamp) OVER (
+        PARTITION BY household_id ORDER BY timestamp)) AS seconds
     FROM {stamps} WHERE household_id IS NOT NULL AND timestamp IS NOT NULL
 )
-SELECT household_id, nullif(seconds, 0) AS difference, count(*)
+SELECT household_id, {whole} AS difference, count(*)
 FROM steps GROUP BY ALL ORDER BY household_id, difference
 """
 

@@ -17,7 +17,7 @@ import pandas as pd
 
 from include.core.sql import literal
 from include.energy.db import number_sql
-from include.energy.interval import choose_intervals
+from include.energy.interval import WHOLE_SECONDS, choose_intervals
 from include.energy.lines import LineFile
 from include.energy.results import ANOMALY_REASONS, OUTSIDE, AnalyzerParams
 from include.energy.schemas import COLUMNS, PROVENANCE, parse_zone
@@ -197,10 +197,10 @@ def accept(db: duckdb.DuckDBPyConnection, where: str, known: Callable[[str], int
     Raises:
         BadInputError: The interval cannot be told.
     """
-    differences = db.execute("""
-        SELECT household::VARCHAR, nullif(seconds, 0), count(*) FROM (
+    differences = db.execute(f"""
+        SELECT household::VARCHAR, {WHOLE_SECONDS}, count(*) FROM (
             SELECT household, CASE WHEN household = lag(household) OVER ()
-                THEN round(epoch(ts) - epoch(lag(ts) OVER ()))::BIGINT END AS seconds FROM ordered)
+                THEN epoch(ts) - epoch(lag(ts) OVER ()) END AS seconds FROM ordered)
         GROUP BY ALL ORDER BY ALL
     """).fetchall()
     names = dict.fromkeys(household for household, _, _ in differences)

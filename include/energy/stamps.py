@@ -10,6 +10,7 @@ from typing import Literal
 
 import duckdb
 
+from include.core.contracts import FIRST_YEAR, LAST_YEAR
 from include.core.sql import literal
 from include.energy.db import count
 from include.energy.schemas import EnergySource, Finding, GeneratorParams, parse_zone
@@ -34,7 +35,7 @@ END"""
 
 def plausible(clock: str) -> str:
     """SQL of a TIMESTAMP, NULL where no meter can have written it."""
-    return f"CASE WHEN {clock} >= '1900-01-01' AND {clock} < '2200-01-01' THEN {clock} END"
+    return f"CASE WHEN {clock} >= '{FIRST_YEAR}-01-01' AND {clock} < '{LAST_YEAR + 1}-01-01' THEN {clock} END"
 
 
 def iso(utc: str) -> str:

@@ -34,12 +34,12 @@ def call(*arguments):
         (["energy", "--start", "soon", "--end", "2026-01-01"], "--start: 'soon' is no ISO 8601 time"),
         (
             ["energy", "--date", "0001-01-01", "--timezone", "Asia/Tokyo"],
-            "--date: there is no meter data of the year 1",
+            "--date: there is no data of the year 1",
         ),
-        (["energy", "--date", "9999-12-31"], "--date: there is no meter data of the year 9999"),
+        (["energy", "--date", "9999-12-31"], "--date: there is no data of the year 9999"),
         (
             ["energy", "--start", "2026-01-01", "--end", "9999-12-31T23:00-05:00"],
-            "--end: there is no meter data of the year",
+            "--end: there is no data of the year",
         ),
         (["energy", "--set", "start=2026-01-01"], "--start and --end go together"),
         (["energy", "--date", "2026-01-01", "--set", "start=1", "--set", "end=2"], "--date is a whole day"),

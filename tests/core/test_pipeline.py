@@ -116,6 +116,11 @@ def test_a_fault_that_two_steps_share_is_named_once():
             r"start 2026-01-02T00:00:00\+00:00 must be before",
         ),
         ({"start": "2026-01-01T00:00Z", "end": "2026-01-01T00:00Z"}, "must be before end"),
+        (
+            {"start": "0001-01-01T00:00+14:00", "end": "2026-01-01T00:00Z"},
+            "no data of the year 1; years are 1900 to 2199",
+        ),
+        ({"start": "2026-01-01T00:00Z", "end": "9999-12-31T23:59-10:00"}, "no data of the year 9999"),
         ({"start": "2026-01-01", "end": "2026-01-02"}, "start: .*timezone"),
     ],
 )

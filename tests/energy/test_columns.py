@@ -27,6 +27,7 @@ def test_a_constant_household_needs_no_column():
         ("timestamp=", "'timestamp=' is not FIELD=COLUMN"),
         ("time=a", "'time' is no field; the fields are timestamp, household_id, power_kw, power_mw, energy_kwh"),
         ("timestamp=a,timestamp=b", "timestamp is given twice"),
+        ("timestamp=a,household_id=@b\nc,power_kw=d", "a household's name is one line of text"),
         ("timestamp=@now", "only household_id takes a constant"),
         ("household_id=@", "only household_id takes a constant"),
         ("power_kw=p", "timestamp and household_id must be given"),

@@ -47,5 +47,11 @@ def test_a_household_with_less_than_two_differences_takes_that_of_the_file(few):
 
 def test_two_readings_are_enough_and_one_is_not():
     assert infer(a=[0, 30]) == {"a": 1800}
-    with pytest.raises(BadInputError, match="cannot be told: no household has two readings at different times"):
+    with pytest.raises(BadInputError, match="cannot be told: no household has two readings a second or more apart"):
         infer(a=[0, 0], b=[30])
+
+
+def test_seconds_may_waver_and_nothing_is_finer():
+    assert infer(a=[0, 0.9999 / 60, 2.0001 / 60]) == {"a": 1}
+    with pytest.raises(BadInputError, match="a second or more apart"):
+        infer(a=[number / 120 for number in range(20)])
