@@ -15,6 +15,8 @@ from pathlib import Path
 import psutil
 import pytest
 
+from include.core.runs import safe_name
+
 pytestmark = [pytest.mark.airflow, pytest.mark.xdist_group("ui"), pytest.mark.timeout(240)]
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -50,6 +52,14 @@ class Airflow:
             state = self.api("GET", f"{DAG}/dagRuns/{run}")["state"]
             if state in ("success", "failed"):
                 return state
+            time.sleep(0.5)
+
+    def runs(self):
+        return self.api("GET", f"{DAG}/dagRuns?limit=100")["dag_runs"]
+
+    def settle(self):
+        """Wait until nothing runs: SQLite refuses a writer that began as a reader while another writes."""
+        while any(run["state"] in ("queued", "running") for run in self.runs()):
             time.sleep(0.5)
 
     def clear(self, run, task):
@@ -164,14 +174,13 @@ def test_a_trigger_with_changed_params(airflow):
 
 
 def test_three_days_backfilled_in_reverse_order(airflow):
-    command = ["airflow", "backfill", "create", "--dag-id", "energy_pipeline", "--run-backwards"]
-    days = ["--from-date", "2026-01-05", "--to-date", "2026-01-07", "--dag-run-conf", '{"households": 2}']
-    done = subprocess.run([*command, *days], env=airflow.environment, cwd=ROOT, capture_output=True, check=False)
-    assert done.returncode == 0, done.stdout.decode()[-2000:]
-    found = airflow.api("GET", f"{DAG}/dagRuns?limit=100")["dag_runs"]
-    runs = [run["dag_run_id"] for run in found if run["run_type"] == "backfill"]
+    airflow.settle()
+    days = {"from_date": "2026-01-05T00:00:00Z", "to_date": "2026-01-07T00:00:00Z", "run_backwards": True}
+    airflow.api("POST", "/backfills", {"dag_id": "energy_pipeline", "dag_run_conf": {"households": 2}, **days})
+    runs = [run["dag_run_id"] for run in airflow.runs() if run["run_type"] == "backfill"]
+    assert len(runs) == 3
     assert {run: airflow.wait(run) for run in runs} == dict.fromkeys(runs, "success")
-    assert len(runs) == 3, runs
+    assert {airflow.report(safe_name(run))["params"]["households"] for run in runs} == {2}
     published = airflow.data / "published/energy"
     for day in ("2026-01-05", "2026-01-06", "2026-01-07"):
         document = json.loads((published / day / "output2.json").read_text())
