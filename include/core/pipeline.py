@@ -16,7 +16,7 @@ from include.core.contracts import Artifact, Records, Step, StepParams, Window
 from include.core.definition import Container, Definition, RecordFiles
 from include.core.errors import BadInputError
 from include.core.tables import check_table
-from include.core.verdict import explain
+from include.core.verdict import sentences
 
 
 class SourcesParams(Window):
@@ -103,7 +103,7 @@ class Pipeline:
                 checked = model.model_validate({k: v for k, v in given.items() if k in model.model_fields})
                 values.update(checked.model_dump(mode="json"))
             except ValidationError as error:
-                faults += [text for text in explain(error).split("; ") if text not in faults]
+                faults += [sentence for sentence in sentences(error) if sentence not in faults]
         missing = [
             name for name in self.definition.sources if name not in {Path(p).name for p in values.get("csv", [])}
         ]

@@ -91,9 +91,15 @@ def failure_of(error: BaseException) -> Failure:
 
 
 def explain(error: ValidationError) -> str:
-    """A validation error as sentences that name the parameter, what is wrong, and the value."""
-    return "; ".join(
-        f"{'.'.join(map(str, fault['loc'])) or 'parameters'}: "
-        f"{fault['msg'].removeprefix('Value error, ')}" + (f" (got {fault['input']!r})" if fault["loc"] else "")
-        for fault in error.errors(include_url=False)
-    )
+    """A validation error in one text; see `sentences`."""
+    return "; ".join(sentences(error))
+
+
+def sentences(error: ValidationError) -> list[str]:
+    """Each fault of a validation error as a sentence that names the parameter, what is wrong, and the value."""
+    said = []
+    for fault in error.errors(include_url=False):
+        name = ".".join(map(str, fault["loc"])) or "parameters"
+        message = fault["msg"].removeprefix("Value error, ").removeprefix(f"{name}: ")
+        said.append(f"{name}: {message}" + (f" (got {fault['input']!r})" if fault["loc"] else ""))
+    return said

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from include.core.contracts import Artifact, Step, StepParams, Window
 from include.core.definition import RecordFiles
@@ -101,6 +101,19 @@ def test_every_fault_is_named_at_once():
         "high_usage_kw",
     ]
     assert found[-1] == "high_usage_kw: Input should be greater than 0 (got -1)"
+
+
+def test_a_parameter_is_named_once_in_its_fault():
+    class Both(StepParams):
+        columns: str = ""
+
+        @field_validator("columns")
+        @classmethod
+        def _never(cls, value: str) -> str:
+            raise ValueError(f"columns: {value!r} is no mapping; give one")
+
+    two = pipeline(known=(replace(MEASURE, params=Both), replace(ANALYZE, params=AnalyzeParams)))
+    assert faults(two, {"columns": "x"}) == ["columns: 'x' is no mapping", "give one (got 'x')"]
 
 
 def test_a_fault_that_two_steps_share_is_named_once():
