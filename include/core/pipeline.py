@@ -30,11 +30,6 @@ class PipelineStep:
     step: Step
     container: Container
 
-    @property
-    def runs_command(self) -> bool:
-        """Whether a command of the definition runs instead of our own function."""
-        return self.container.command is not None
-
 
 @dataclass(frozen=True)
 class Pipeline:

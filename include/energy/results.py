@@ -9,7 +9,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, NaiveDatetime,
 
 from include.core.contracts import StepParams, Window
 from include.energy.columns import parse_columns
-from include.energy.schemas import COLUMNS, Finding, parse_zone
+from include.energy.schemas import COLUMNS, ColumnsText, Finding, ZoneName
 
 AnomalyReason = Literal["voltage_outside_band", "power_factor", "outlier", "flat_line"]
 Status = Literal["normal", "high_usage"]
@@ -52,10 +52,10 @@ class AnalyzerParams(Window):
         ),
         json_schema_extra=_RULES,
     )
-    columns: str | None = Field(
+    columns: ColumnsText | None = Field(
         None, description="Which columns of your files hold what; see the generator.", json_schema_extra=_SOURCE
     )
-    timezone: str | None = Field(
+    timezone: ZoneName | None = Field(
         None,
         description="Local clock of hours and days in profiles: a zone or a fixed offset such as +10:00. Default: UTC.",
         json_schema_extra=_SOURCE,
@@ -67,20 +67,6 @@ class AnalyzerParams(Window):
         unknown = [column for column in value or () if column not in COLUMNS]
         if unknown:
             raise ValueError(f"required_columns: {', '.join(unknown)}: the columns are {', '.join(COLUMNS)}")
-        return value
-
-    @field_validator("columns")
-    @classmethod
-    def _readable_columns(cls, value: str | None) -> str | None:
-        if value is not None:
-            parse_columns(value)
-        return value
-
-    @field_validator("timezone")
-    @classmethod
-    def _known_zone(cls, value: str | None) -> str | None:
-        if value is not None:
-            parse_zone(value)
         return value
 
     @property

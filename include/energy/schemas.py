@@ -3,18 +3,66 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from datetime import UTC, timedelta, timezone, tzinfo
-from typing import Literal
+from typing import Annotated, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, PositiveInt, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    Field,
+    PositiveInt,
+    field_validator,
+    model_validator,
+)
 
 from include.core.contracts import Window
 from include.energy.columns import parse_columns
 
 COLUMNS = ("timestamp", "household_id", "power_consumption", "voltage", "current")
 PROVENANCE = ("source_file", "source_line", "source_fault")
-SourceFault = Literal["non_existent_time", "malformed_record"]
+
+
+def parse_zone(text: str) -> tzinfo:
+    """A zone by its IANA name, or a fixed offset (`+10:00`, `UTC+10`, `Z`).
+
+    Raises:
+        ValueError: It is neither.
+
+    >>> parse_zone("UTC+10").utcoffset(None)
+    datetime.timedelta(seconds=36000)
+    """
+    if text in ("Z", "UTC"):
+        return UTC
+    offset = re.fullmatch(r"(?:UTC|GMT)?([+-])(\d{1,2})(?::?(\d{2}))?", text)
+    if offset and int(offset[2]) <= 14 and int(offset[3] or 0) < 60:
+        minutes = int(offset[2]) * 60 + int(offset[3] or 0)
+        return timezone(timedelta(minutes=-minutes if offset[1] == "-" else minutes))
+    try:
+        if text in ("localtime", "posixrules"):
+            raise ZoneInfoNotFoundError  # whatever this machine is set to
+        return ZoneInfo(text)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise ValueError(
+            f"timezone {text!r} is neither an IANA zone such as Europe/Berlin nor a fixed offset such as +10:00"
+        ) from None
+
+
+def _readable(parse: Callable[[str], object]) -> AfterValidator:
+    """Refuses a text that cannot be parsed, and keeps it as it is."""
+
+    def check(text: str) -> str:
+        parse(text)
+        return text
+
+    return AfterValidator(check)
+
+
+ZoneName = Annotated[str, _readable(parse_zone)]
+ColumnsText = Annotated[str, _readable(parse_columns)]
 
 
 class GeneratorParams(Window):
@@ -52,7 +100,7 @@ class GeneratorParams(Window):
         description="Your own meter files (CSV, also gzip) instead of generated data.",
         json_schema_extra={"section": "Your own files"},
     )
-    columns: str | None = Field(
+    columns: ColumnsText | None = Field(
         None,
         description=(
             "Which columns of your files hold what: timestamp=…,household_id=…|@NAME,power_kw=…|power_mw=…|energy_kwh=…"
@@ -60,7 +108,7 @@ class GeneratorParams(Window):
         ),
         json_schema_extra={"section": "Your own files"},
     )
-    timezone: str | None = Field(
+    timezone: ZoneName | None = Field(
         None,
         description=(
             "Zone of stamps that name none, and of the days and hours in profiles and plots: Europe/Berlin, or a fixed "
@@ -89,20 +137,6 @@ class GeneratorParams(Window):
     def _divides_a_day(cls, value: int) -> int:
         if 1440 % value:
             raise ValueError(f"interval_minutes must divide a day of 1440 minutes, and {value} does not")
-        return value
-
-    @field_validator("columns")
-    @classmethod
-    def _readable_columns(cls, value: str | None) -> str | None:
-        if value is not None:
-            parse_columns(value)
-        return value
-
-    @field_validator("timezone")
-    @classmethod
-    def _known_zone(cls, value: str | None) -> str | None:
-        if value is not None:
-            parse_zone(value)
         return value
 
 
@@ -177,26 +211,3 @@ class EnergySource(BaseModel):
     def interval_of(self, household: str) -> int | None:
         """Seconds between the readings of a household, None if nobody said."""
         return self.intervals_by_household.get(household, self.interval_seconds)
-
-
-def parse_zone(text: str) -> tzinfo:
-    """A zone by its IANA name, or a fixed offset (`+10:00`, `UTC+10`, `Z`).
-
-    Raises:
-        ValueError: It is neither.
-
-    >>> parse_zone("UTC+10").utcoffset(None)
-    datetime.timedelta(seconds=36000)
-    """
-    if text in ("Z", "UTC"):
-        return UTC
-    offset = re.fullmatch(r"(?:UTC|GMT)?([+-])(\d{1,2})(?::?(\d{2}))?", text)
-    if offset and int(offset[2]) <= 14 and int(offset[3] or 0) < 60:
-        minutes = int(offset[2]) * 60 + int(offset[3] or 0)
-        return timezone(timedelta(minutes=-minutes if offset[1] == "-" else minutes))
-    try:
-        return ZoneInfo(text)
-    except (ZoneInfoNotFoundError, ValueError, OSError):
-        raise ValueError(
-            f"timezone {text!r} is neither an IANA zone such as Europe/Berlin nor a fixed offset such as +10:00"
-        ) from None

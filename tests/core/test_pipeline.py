@@ -185,11 +185,6 @@ def test_a_container_that_we_did_not_build_is_held_to_what_its_definition_declar
     )
 
 
-def test_a_definition_says_whether_a_command_runs_or_a_function_of_ours():
-    assert pipeline(FOREIGN).steps[0].runs_command
-    assert not pipeline().steps[0].runs_command
-
-
 COUNTED = container(
     "split",
     inputs=("in.csv",),

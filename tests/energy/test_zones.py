@@ -77,7 +77,7 @@ def test_fixed_offsets(text, hours):
     assert parse_zone(text).utcoffset(None) == timedelta(hours=hours)
 
 
-@pytest.mark.parametrize("text", ["", "+15:00", "+1:75", "Berlin", "europe", "../etc/passwd", "10:00"])
+@pytest.mark.parametrize("text", ["", "+15:00", "+1:75", "Berlin", "europe", "../etc/passwd", "10:00", "localtime"])
 def test_what_is_no_zone(text):
     with pytest.raises(ValueError, match="is neither an IANA zone such as Europe/Berlin nor a fixed offset"):
         parse_zone(text)
