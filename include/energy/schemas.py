@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, timedelta, timezone, tzinfo
 from typing import Annotated, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -41,14 +42,12 @@ def parse_zone(text: str) -> tzinfo:
     if offset and int(offset[2]) <= 14 and int(offset[3] or 0) < 60:
         minutes = int(offset[2]) * 60 + int(offset[3] or 0)
         return timezone(timedelta(minutes=-minutes if offset[1] == "-" else minutes))
-    try:
-        if text in ("localtime", "posixrules"):
-            raise ZoneInfoNotFoundError  # whatever this machine is set to
-        return ZoneInfo(text)
-    except (ZoneInfoNotFoundError, ValueError, OSError):
-        raise ValueError(
-            f"timezone {text!r} is neither an IANA zone such as Europe/Berlin nor a fixed offset such as +10:00"
-        ) from None
+    if text not in ("localtime", "posixrules"):  # whatever a machine is set to
+        with suppress(ZoneInfoNotFoundError, ValueError, OSError):
+            return ZoneInfo(text)
+    raise ValueError(
+        f"timezone {text!r} is neither an IANA zone such as Europe/Berlin nor a fixed offset such as +10:00"
+    )
 
 
 def _readable(parse: Callable[[str], object]) -> AfterValidator:
