@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta, tzinfo
 
 from include.core.contracts import FIRST_YEAR, LAST_YEAR
 from include.core.errors import BadInputError
-from include.energy.schemas import parse_zone
+from include.core.zones import parse_zone
 
 
 def interval_params(

@@ -16,11 +16,12 @@ import numpy as np
 import pandas as pd
 
 from include.core.sql import literal
+from include.core.zones import parse_zone
 from include.energy.db import number_sql
 from include.energy.interval import WHOLE_SECONDS, choose_intervals
 from include.energy.lines import LineFile
 from include.energy.results import ANOMALY_REASONS, OUTSIDE, AnalyzerParams
-from include.energy.schemas import COLUMNS, PROVENANCE, parse_zone
+from include.energy.schemas import COLUMNS, PROVENANCE
 from include.energy.stamps import plausible
 
 PF_LIMIT = 1.02

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
-from contextlib import suppress
-from datetime import UTC, timedelta, timezone, tzinfo
 from typing import Annotated, Literal
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import (
     AfterValidator,
@@ -21,33 +17,11 @@ from pydantic import (
 )
 
 from include.core.contracts import Window
+from include.core.zones import parse_zone
 from include.energy.columns import parse_columns
 
 COLUMNS = ("timestamp", "household_id", "power_consumption", "voltage", "current")
 PROVENANCE = ("source_file", "source_line", "source_fault")
-
-
-def parse_zone(text: str) -> tzinfo:
-    """A zone by its IANA name, or a fixed offset (`+10:00`, `UTC+10`, `Z`).
-
-    Raises:
-        ValueError: It is neither.
-
-    >>> parse_zone("UTC+10").utcoffset(None)
-    datetime.timedelta(seconds=36000)
-    """
-    if text in ("Z", "UTC"):
-        return UTC
-    offset = re.fullmatch(r"(?:UTC|GMT)?([+-])(\d{1,2})(?::?(\d{2}))?", text)
-    if offset and int(offset[2]) <= 14 and int(offset[3] or 0) < 60:
-        minutes = int(offset[2]) * 60 + int(offset[3] or 0)
-        return timezone(timedelta(minutes=-minutes if offset[1] == "-" else minutes))
-    if text not in ("localtime", "posixrules"):  # whatever a machine is set to
-        with suppress(ZoneInfoNotFoundError, ValueError, OSError):
-            return ZoneInfo(text)
-    raise ValueError(
-        f"timezone {text!r} is neither an IANA zone such as Europe/Berlin nor a fixed offset such as +10:00"
-    )
 
 
 def _readable(parse: Callable[[str], object]) -> AfterValidator:

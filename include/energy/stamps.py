@@ -12,8 +12,9 @@ import duckdb
 
 from include.core.contracts import FIRST_YEAR, LAST_YEAR
 from include.core.sql import literal
+from include.core.zones import parse_zone
 from include.energy.db import count
-from include.energy.schemas import EnergySource, Finding, GeneratorParams, parse_zone
+from include.energy.schemas import EnergySource, Finding, GeneratorParams
 from include.energy.zones import pieces
 
 Stamp = Literal["start", "end"]

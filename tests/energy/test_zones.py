@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from include.energy.schemas import parse_zone
+from include.core.zones import parse_zone
 from include.energy.zones import pieces
 
 
