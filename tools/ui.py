@@ -35,7 +35,8 @@ def main() -> int:
     port = free_port(int(os.environ.get("PORT", "8080")))
     address = f"http://127.0.0.1:{port}"
     log = HOME / "ui.log"
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
     with log.open("wb") as output:
         airflow = [start(component, port, address, output) for component in COMPONENTS]
     try:

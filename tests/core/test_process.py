@@ -136,10 +136,12 @@ def interrupt(tmp_path):
         time.sleep(0.05)
         os.kill(os.getpid(), signal.SIGINT)
 
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it
     asker = threading.Thread(target=ask)
     asker.start()
     yield
     asker.join()
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.mark.usefixtures("interrupt")
