@@ -137,8 +137,9 @@ def proven(folder: Path) -> None:
         sources=[FileRecord(path=data.name, sha256=sha256(data), bytes=data.stat().st_size)],
     )
     write_json(run.path / "run.json", plan)
+    attempt = Attempt(declared=frozenset(file.path for step in ENERGY_STEPS.values() for file in step.writes))
     for step in steps:
-        run_step(step, run, Attempt(), lambda params, step=step: step.load()(run.files, params))
+        run_step(step, run, attempt, lambda params, step=step: step.load()(run.files, params))
 
 
 def bare(folder: Path) -> None:
@@ -181,7 +182,7 @@ def show(measures: dict[tuple[str, str], Measure]) -> None:
     for variant, title in (("proven", "proven ÷ bare"), ("product", "steps alone ÷ bare")):
         ratios = [measures[variant, size].seconds / measures["bare", size].seconds for size in ("small", "large")]
         table.add_row(title, *(f"{ratio:.2f}×" for ratio in ratios), "", "", "")
-    console = Console()
+    console = Console(width=110)
     console.print(table)
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     load = f"load {os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else ""
