@@ -21,7 +21,7 @@ run: setup ## Set up, then run the energy pipeline for yesterday, down to its re
 
 .PHONY: test
 test: setup-dev ## Run all tests (in parallel; what is missing on this machine is skipped, and said)
-	@$(PY) -m pytest -n auto --dist loadgroup $(ARGS)
+	@$(PY) -m pytest -n auto --dist loadfile $(ARGS)
 
 .PHONY: lint
 lint: setup-dev ## ruff, mypy (strict), and the import rules

@@ -142,7 +142,6 @@ def test_an_interrupt_before_airflow_began_still_leaves_a_report(start, data_dir
 
 
 @pytest.mark.docker
-@pytest.mark.xdist_group("docker")
 def test_an_interrupt_stops_the_container(start, data_dir, definitions):
     import docker
 

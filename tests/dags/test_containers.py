@@ -12,7 +12,7 @@ from include.core.settings import get_settings
 from tests.airflow_runs import ROOT, run_dag
 from tests.prerequisites import need
 
-pytestmark = [pytest.mark.airflow, pytest.mark.docker, pytest.mark.xdist_group("docker")]
+pytestmark = [pytest.mark.airflow, pytest.mark.docker]
 
 IMAGE = "python:3.11-slim-bookworm"
 DAY = {"start": "2026-03-01T00:00:00Z", "end": "2026-03-02T00:00:00Z"}

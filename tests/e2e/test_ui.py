@@ -17,7 +17,7 @@ import pytest
 
 from include.core.runs import safe_name
 
-pytestmark = [pytest.mark.airflow, pytest.mark.xdist_group("ui"), pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.airflow, pytest.mark.timeout(240)]
 
 ROOT = Path(__file__).resolve().parents[2]
 DAG = "/dags/energy_pipeline"
