@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 from collections import Counter
-from dataclasses import replace
 from pathlib import Path
 
 from include.core.contracts import Artifact, Records, Step, Summary
@@ -23,7 +22,7 @@ from include.energy.results import (
 from include.energy.schemas import EnergySource, GeneratorParams, RawReading
 
 DATA = Artifact("energy_data.csv", RawReading)
-SOURCE = Artifact("energy_source.json", EnergySource)
+SOURCE = Artifact("energy_source.json", EnergySource, optional=True)  # other generators need not write it
 ANALYSIS = Artifact("output1.json", Analysis)
 RECORDS = Artifact("energy_records.parquet", EnergyRecord)
 REJECTED = Artifact("rejected.csv", RejectedRecord, may_be_empty=True)
@@ -188,7 +187,7 @@ ENERGY_STEPS: dict[str, Step] = {
             version="1",
             params=AnalyzerParams,
             function="include.energy.analyzer:analyze",
-            reads=(DATA, replace(SOURCE, optional=True)),
+            reads=(DATA, SOURCE),
             writes=(ANALYSIS, RECORDS, REJECTED),
             records=analyzer_records,
             summary=analyzer_summary,
