@@ -14,7 +14,7 @@ from rich.console import Console
 from include.core.errors import BadInputError, GroundtruthError
 from include.core.pipeline import Pipeline
 
-USAGE, FAILED, INTERRUPTED = 2, 1, 130
+USAGE, FAILED = 2, 1
 err = Console(stderr=True, highlight=False)
 app = typer.Typer(
     help="Run and inspect pipelines whose green runs are proven.",

@@ -23,6 +23,7 @@ class Progress:
     def __init__(self, pipeline: Pipeline, folder: RunFolder, console: Console) -> None:
         self._pipeline, self._folder, self._console = pipeline, folder, console
         self._announced: set[tuple[str, int]] = set()
+        self._failed: set[tuple[str, int]] = set()
         self._ended: set[str] = set()
 
     def begin(self, params: dict[str, Any]) -> None:
@@ -48,9 +49,8 @@ class Progress:
                 self._ended.add(step.id)
                 took = f"{result.duration_seconds:.1f}s"
                 self._console.print(f"[green]✓[/] Step {number} completed successfully ({took})", soft_wrap=True)
-            elif result and started and result.attempt == started.attempt and result.error:
-                self._announced.add((f"{step.id} failed", result.attempt))
-                if result.error.kind != "transient":
-                    self._ended.add(step.id)
-                    message = escape(result.error.message)
-                    self._console.print(f"[red]✗[/] Step {number} failed: {message}", soft_wrap=True)
+            elif result and result.error and (step.id, result.attempt) not in self._failed:
+                self._failed.add((step.id, result.attempt))
+                how = "met a fault that may pass" if result.error.kind == "transient" else "failed"
+                message = escape(result.error.message)
+                self._console.print(f"[red]✗[/] Step {number} {how}: {message}", soft_wrap=True)
