@@ -43,11 +43,16 @@ bench: setup-dev ## Measure speed and memory; prints tables
 docs: setup-dev ## Generate the references in docs/reference (with CI=true: fail when they are stale)
 	@$(PY) -m tools.docs $(if $(CI),--check)
 
+COMPILE = uv pip compile -q --python-version 3.11 --no-header --no-emit-index-url --no-emit-find-links
+TORCH ?= --torch-backend cpu
+
 .PHONY: lock
 lock: ## Lock the dependencies named in the *.in files anew (needs uv)
-	uv pip compile -q --python-version 3.11 --no-header --no-emit-index-url --no-emit-find-links requirements.in -o requirements.txt
-	uv pip compile -q --python-version 3.11 --no-header --no-emit-index-url --no-emit-find-links requirements-dev.in -o requirements-dev.txt
-	uv pip compile -q --python-version 3.11 --no-header --no-emit-index-url --no-emit-find-links -c requirements.txt include/energy/requirements.in -o include/energy/requirements.txt
+	$(COMPILE) requirements.in -o requirements.txt
+	$(COMPILE) -c requirements.txt include/energy/requirements.in -o include/energy/requirements.txt
+	$(COMPILE) $(TORCH) -c requirements.txt include/satellite/requirements.in -o include/satellite/requirements.txt
+	@sed -i 's/^\(torch==[0-9.]*\)+cpu/\1/' include/satellite/requirements.txt # the version alone: pip takes the build at hand
+	$(COMPILE) -c requirements.txt -c include/satellite/requirements.txt requirements-dev.in -o requirements-dev.txt
 
 .PHONY: clean
 clean: ## Remove the set-up (keeps data/)

@@ -1,0 +1,1 @@
+"""The satellite pipeline: Sentinel-2 imagery → datasets → models → comparison → configuration."""

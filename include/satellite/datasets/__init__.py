@@ -1,0 +1,1 @@
+"""Training data: the cube, labels, splits without leaks, patches and sequences."""

@@ -1,0 +1,1 @@
+"""Models: networks, training, evaluation, comparison, promotion, and the map they draw."""

@@ -1,0 +1,190 @@
+"""Parameters of the satellite pipeline's steps; each step takes those of the groups that it inherits."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any, Literal
+
+from pydantic import AwareDatetime, Field, field_validator, model_validator
+
+from include.core.contracts import StepParams
+from include.core.errors import BadInputError
+
+LUDHIANA = (75.8, 30.9, 75.9, 31.0)
+LARGEST_AREA_DEGREES = 5.0
+Source = Literal["demo", "sentinelhub", "cdse"]
+LabelSource = Literal["ndvi_rule", "next_ndvi", "reference"]
+ExtraBand = Literal["B05", "B8A", "B11"]
+
+
+def _field(default: Any, section: str, description: str, **limits: Any) -> Any:
+    extra: dict[str, Any] = {"section": section}
+    if limits.pop("file", False):
+        extra["file"] = True
+    return Field(default, description=description, json_schema_extra=extra, **limits)
+
+
+class AreaParams(StepParams):
+    """Where: a bounding box, or a GeoJSON polygon that replaces it."""
+
+    bbox: tuple[float, float, float, float] = _field(
+        LUDHIANA,
+        "Area",
+        "West, south, east, north in degrees (WGS 84). Default: Ludhiana, Punjab.",
+    )
+    geojson: dict[str, Any] | None = _field(
+        None, "Area", "A GeoJSON Polygon, MultiPolygon, Feature or FeatureCollection (WGS 84); replaces bbox."
+    )
+    resolution: int = _field(10, "Area", "Pixel size in metres.", ge=10, le=60)
+
+    @field_validator("bbox")
+    @classmethod
+    def _on_earth(cls, bbox: tuple[float, float, float, float]) -> tuple[float, float, float, float]:
+        west, south, east, north = bbox
+        if not (-180 <= west < east <= 180 and -80 <= south < north <= 84):
+            raise ValueError("must be west < east (-180 to 180) and south < north (-80 to 84, where UTM is defined)")
+        if max(east - west, north - south) > LARGEST_AREA_DEGREES:
+            raise ValueError(
+                f"must not be wider or taller than {LARGEST_AREA_DEGREES:g} degrees: one UTM grid holds it"
+            )
+        return bbox
+
+
+class WindowParams(StepParams):
+    """When: the days before the end of the run's data interval."""
+
+    end: AwareDatetime | None = _field(
+        None, "Window", "End of the window, exclusive. Default: the end of the run's data interval."
+    )
+    days_back: int = _field(365, "Window", "Days before the end that are searched.", ge=1, le=3660)
+
+    @property
+    def window(self) -> tuple[datetime, datetime]:
+        """First instant, inclusive, and end, exclusive.
+
+        Raises:
+            BadInputError: The run's preparation has not set the end.
+        """
+        if self.end is None:
+            raise BadInputError("end: the window needs an end (the run's preparation sets it)")
+        return self.end - timedelta(days=self.days_back), self.end
+
+
+class SelectionParams(StepParams):
+    """Which acquisitions."""
+
+    target_count: int = _field(20, "Imagery", "Dates wanted.", ge=1, le=400)
+    min_dates: int = _field(15, "Imagery", "Fewer usable dates than these fail the validation.", ge=1, le=400)
+    max_cloud_cover: float = _field(20, "Imagery", "Most cloud over the area on a usable date, percent.", ge=0, le=100)
+    min_clear: float = _field(70, "Imagery", "Least clear share of the area on a usable date, percent.", ge=0, le=100)
+
+    @model_validator(mode="after")
+    def _possible(self) -> SelectionParams:
+        if self.min_dates > self.target_count:
+            raise ValueError(f"min_dates {self.min_dates} must not exceed target_count {self.target_count}")
+        return self
+
+
+class ImageryParams(AreaParams, WindowParams, SelectionParams):
+    """Searching and fetching imagery."""
+
+    source: Source = _field(
+        "demo",
+        "Imagery",
+        "Where imagery comes from: demo (the local stand-in, no credentials), sentinelhub, or cdse "
+        "(Copernicus Data Space).",
+    )
+    extra_bands: tuple[ExtraBand, ...] = _field((), "Imagery", "Bands beside B02, B03, B04, B08.")
+    max_processing_units: float = _field(
+        500, "Imagery", "The run stops before it would spend more processing units than this.", gt=0
+    )
+    skip_download: bool = _field(False, "Run", "Take the usable dates of the imagery store; no network.")
+
+
+class ValidateParams(ImageryParams):
+    """Validating imagery."""
+
+    skip_validation: bool = _field(False, "Run", "Only count the dates against min_dates.")
+    allow_synthetic: bool = _field(False, "Promotion", "Models trained on simulated imagery may reach the .env file.")
+
+
+class LabelParams(StepParams):
+    """What a model learns, and with which random numbers."""
+
+    label_source: LabelSource = _field(
+        "ndvi_rule",
+        "Training data",
+        "Label of a patch: ndvi_rule (class of its own mean NDVI), next_ndvi (class at the next usable date), "
+        "reference (a class raster).",
+    )
+    reference: str | None = _field(
+        None,
+        "Training data",
+        "Class raster (GeoTIFF, classes 1 to 4, 0 = none) for label_source reference. Default: the simulator's truth.",
+        file=True,
+    )
+    crop_mask: str | None = _field(
+        None, "Training data", "GeoTIFF that is not 0 where there is cropland; other pixels get no label.", file=True
+    )
+    seed: int = _field(0, "Training data", "Seed of splits, sampling and training.", ge=0, le=2**31 - 1)
+
+
+class CnnDataParams(LabelParams):
+    """Patches for the CNN."""
+
+    samples_per_class: int = _field(2000, "Training data", "Most training patches a class.", ge=20, le=100_000)
+    patch_size: int = _field(
+        64, "Training data", "Side of a patch, pixels; a multiple of 8.", ge=8, le=256, multiple_of=8
+    )
+    stride: int = _field(32, "Training data", "Distance between patches, pixels.", ge=1, le=256)
+    export_npy: bool = _field(False, "Training data", "Also write the datasets as .npy files.")
+
+
+class LstmDataParams(LabelParams):
+    """Sequences for the LSTM."""
+
+    sequence_length: int = _field(10, "Training data", "Dates in a sequence.", ge=2, le=100)
+    locations_per_window: int = _field(100, "Training data", "Most locations a window of dates.", ge=1, le=100_000)
+    location_size: int = _field(
+        32, "Training data", "Side of the square whose mean NDVI is a location's, pixels.", ge=1, le=256
+    )
+    export_npy: bool = _field(False, "Training data", "Also write the datasets as .npy files.")
+
+
+class CnnTrainParams(CnnDataParams):
+    """Training the CNN."""
+
+    cnn_epochs: int = _field(50, "Training", "Most epochs of the CNN.", ge=1, le=1000)
+    cnn_patience: int = _field(
+        10, "Training", "Epochs without improvement before the CNN's training stops.", ge=1, le=1000
+    )
+    cnn_learning_rate: float = _field(1e-3, "Training", "Adam's learning rate for the CNN.", gt=0, le=1)
+    cnn_batch_size: int = _field(32, "Training", "Patches in a batch.", ge=1, le=4096)
+    min_cnn_accuracy: float = _field(
+        0.85, "Promotion", "Accuracy that the CNN must reach (reported only for next_ndvi).", ge=0, le=1
+    )
+
+
+class LstmTrainParams(LstmDataParams):
+    """Training the LSTM."""
+
+    lstm_epochs: int = _field(100, "Training", "Most epochs of the LSTM.", ge=1, le=1000)
+    lstm_patience: int = _field(
+        15, "Training", "Epochs without improvement before the LSTM's training stops.", ge=1, le=1000
+    )
+    lstm_learning_rate: float = _field(1e-3, "Training", "Adam's learning rate for the LSTM.", gt=0, le=1)
+    lstm_batch_size: int = _field(32, "Training", "Sequences in a batch.", ge=1, le=4096)
+    min_lstm_accuracy: float = _field(0.80, "Promotion", "1 − MAE/2 that the LSTM must reach.", ge=0, le=1)
+
+
+class CompareParams(CnnTrainParams, LstmTrainParams):
+    """Comparing the models, and deciding."""
+
+    resolution: int = _field(10, "Area", "Pixel size in metres.", ge=10, le=60)
+    allow_synthetic: bool = _field(False, "Promotion", "Models trained on simulated imagery may reach the .env file.")
+
+
+class ConfigureParams(StepParams):
+    """Updating the configuration."""
+
+    require_approval: bool = _field(False, "Promotion", "Ask a person, with the diff, before the .env file changes.")
