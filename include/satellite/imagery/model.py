@@ -66,7 +66,7 @@ class SearchResult(_Part):
 
 
 class Acquisition(_Part):
-    """One date over the area: a file in the imagery store, or the reason why there is none (`acquisitions/<n>.json`)."""
+    """One date over the area: a file in the imagery store, or why there is none (`acquisitions/<n>.json`)."""
 
     date: date
     datetime: AwareDatetime
