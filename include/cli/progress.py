@@ -7,6 +7,7 @@ from typing import Any
 from rich.console import Console
 from rich.markup import escape
 
+from include.core.parts import result_of, started_of
 from include.core.pipeline import Pipeline
 from include.core.runs import RunFolder
 
@@ -34,12 +35,12 @@ class Progress:
 
     def update(self) -> None:
         """Print what is new since the last call."""
-        total = len(self._pipeline.steps)
-        for number, each in enumerate(self._pipeline.steps, 1):
-            step = each.step
+        plan = self._pipeline.plan
+        total = len(plan)
+        for number, step in enumerate(plan, 1):
             if step.id in self._ended:
                 continue
-            started, result = self._folder.started(step.id), self._folder.result(step.id)
+            started, result = started_of(self._folder, step), result_of(self._folder, step)
             if started and (step.id, started.attempt) not in self._announced:
                 self._announced.add((step.id, started.attempt))
                 again = f" (attempt {started.attempt})" if started.attempt > 1 else ""
@@ -48,7 +49,12 @@ class Progress:
             if result and result.status == "success":
                 self._ended.add(step.id)
                 took = f"{result.duration_seconds:.1f}s"
-                self._console.print(f"[green]✓[/] Step {number} completed successfully ({took})", soft_wrap=True)
+                if result.skipped:
+                    self._console.print(
+                        f"[yellow]–[/] Step {number} skipped: {result.skipped} ({took})", soft_wrap=True
+                    )
+                else:
+                    self._console.print(f"[green]✓[/] Step {number} completed successfully ({took})", soft_wrap=True)
             elif result and result.error and (step.id, result.attempt) not in self._failed:
                 self._failed.add((step.id, result.attempt))
                 how = "met a fault that may pass" if result.error.kind == "transient" else "failed"

@@ -105,11 +105,55 @@ def _check_content(path: Path, artifact: Artifact) -> int | None:
             return records
         case "json":
             _check_json(path, artifact)
+        case "npy":
+            _check_npy(path, artifact.path)
+        case "safetensors":
+            _check_safetensors(path, artifact.path)
+        case "tif":
+            _check_raster(path, artifact.path)
         case "png":
             content = path.read_bytes()
             if not (content.startswith(PNG_START) and content.endswith(PNG_END)):
                 raise ContractError(artifact.path, "must be a whole PNG image", f"{len(content)} bytes that are not")
     return None
+
+
+def _check_npy(path: Path, name: str) -> None:
+    import numpy as np
+
+    try:
+        array = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (ValueError, OSError, EOFError) as error:
+        raise ContractError(name, "must be a whole NumPy array", str(error)) from error
+    if array.size == 0:
+        raise ContractError(name, "must hold at least one element", f"shape {array.shape}")
+
+
+def _check_safetensors(path: Path, name: str) -> None:
+    """The format's own rules: eight bytes of header length, a JSON header, and the bytes that it names."""
+    with path.open("rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        try:
+            header = json.loads(file.read(length) if length < path.stat().st_size else b"{}")
+            ends = [entry["data_offsets"][1] for key, entry in header.items() if key != "__metadata__"]
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            raise ContractError(name, "must be a whole safetensors file", str(error) or "no header") from error
+    if not ends or 8 + length + max(ends) != path.stat().st_size:
+        raise ContractError(name, "must hold every tensor that its header names", f"{path.stat().st_size} bytes")
+
+
+def _check_raster(path: Path, name: str) -> None:
+    import rasterio
+
+    try:
+        with rasterio.open(path) as raster:
+            for _, window in raster.block_windows(1):
+                raster.read(window=window)
+            located = raster.crs is not None
+    except rasterio.errors.RasterioError as error:
+        raise ContractError(name, "must be a whole GeoTIFF", str(error)) from error
+    if not located:
+        raise ContractError(name, "must be georeferenced", "no coordinate reference system")
 
 
 def _check_json(path: Path, artifact: Artifact) -> None:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -87,6 +88,32 @@ class Records:
 
 
 @dataclass(frozen=True)
+class Group:
+    """Several tasks that people know as one step ("Download real satellite data": search, fetch, collect)."""
+
+    id: str
+    title: str
+    description: str
+
+
+@dataclass(frozen=True)
+class Credentials:
+    """What a step needs to know of an account, and never writes down.
+
+    Args:
+        connection: The Airflow connection that holds it.
+        login: Environment variable that its login fills.
+        password: Environment variable that its password fills.
+        sources: Values of the parameter `source` for which it is needed.
+    """
+
+    connection: str
+    login: str
+    password: str
+    sources: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Step:
     """A step of a pipeline and its contract.
 
@@ -100,7 +127,16 @@ class Step:
         reads: What must be there before it runs.
         writes: What must be there, and right, after it.
         records: Counts the records of the artifacts themselves (`files` → accounting); None for no record data.
-        summary: Reads the key figures from the checked artifacts (`files` → small JSON-able dict).
+        summary: Reads the key figures from the checked artifacts (`files` → small JSON-able dict); a `module:name` is
+            imported only after the step has run.
+        group: The step that people know it as a part of.
+        mapped: One task for each of several things, numbered from 0; `{index}` in `writes` stands for the number, and
+            the function takes it as a third argument.
+        index: Which of them this is.
+        scratch: Folders below `files/` that survive from attempt to attempt (checkpoints); gone after its success.
+        skip_param: The parameter that reduces the step to its bookkeeping; reports then call it skipped.
+        credentials: The account that it needs.
+        libraries: Distributions whose versions belong to its provenance.
     """
 
     id: str
@@ -112,7 +148,23 @@ class Step:
     reads: tuple[Artifact, ...]
     writes: tuple[Artifact, ...]
     records: Callable[[Path], Records] | None = None
-    summary: Callable[[Path], Summary] | None = None
+    summary: Callable[[Path], Summary] | str | None = None
+    group: Group | None = None
+    mapped: bool = False
+    index: int | None = None
+    scratch: tuple[str, ...] = ()
+    skip_param: str | None = None
+    credentials: Credentials | None = None
+    libraries: tuple[str, ...] = ("duckdb", "pandas")
+
+    def instance(self, index: int) -> Step:
+        """One of the tasks of a mapped step, as a step of its own.
+
+        >>> Step("download", "Download", "", "1", StepParams, "m:f", (), (), mapped=True).instance(7).id
+        'download.007'
+        """
+        writes = tuple(replace(artifact, path=artifact.path.format(index=f"{index:03d}")) for artifact in self.writes)
+        return replace(self, id=instance_id(self.id, index), writes=writes, mapped=False, index=index)
 
     @property
     def program(self) -> tuple[str, ...]:
@@ -121,6 +173,20 @@ class Step:
 
     def load(self) -> Callable[[Path, Any], None]:
         """The step's function, imported now: parsing a DAG file never pays for it."""
-        module, name = self.function.split(":")
-        function: Callable[[Path, Any], None] = getattr(importlib.import_module(module), name)
-        return function
+        function: Callable[..., None] = _imported(self.function)
+        return function if self.index is None else partial(function, index=self.index)
+
+    def summarize(self, files: Path) -> Summary:
+        """The key figures of the checked artifacts; empty for a step that has none."""
+        summary = _imported(self.summary) if isinstance(self.summary, str) else self.summary
+        return dict(summary(files)) if summary else {}
+
+
+def instance_id(step: str, index: int) -> str:
+    """How one task of a mapped step is known in the run's folder: `download.007`."""
+    return f"{step}.{index:03d}"
+
+
+def _imported(name: str) -> Any:
+    module, attribute = name.split(":")
+    return getattr(importlib.import_module(module), attribute)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
@@ -15,6 +16,7 @@ from pydantic.fields import FieldInfo
 from include.core.contracts import Artifact, Records, Step, StepParams, Window
 from include.core.definition import Container, Definition, RecordFiles
 from include.core.errors import BadInputError
+from include.core.runs import StepInfo
 from include.core.tables import check_table
 from include.core.verdict import sentences
 
@@ -56,8 +58,29 @@ class Pipeline:
 
     @cached_property
     def declared(self) -> frozenset[str]:
-        """Every file that any step may write."""
-        return frozenset(artifact.path for each in self.steps for artifact in each.step.writes)
+        """Every file that any step may write; `folder/` stands for all that lies in it."""
+        files = (artifact.path.partition("{index}") for each in self.steps for artifact in each.step.writes)
+        scratch = (f"{name}/" for each in self.steps for name in each.step.scratch)
+        return frozenset(itertools.chain((before for before, _, _ in files), scratch))
+
+    @cached_property
+    def plan(self) -> list[StepInfo]:
+        """The steps as people know them: several tasks may be one step."""
+        infos: dict[str, StepInfo] = {}
+        for each in self.steps:
+            step, group = each.step, each.step.group
+            if group is None:
+                infos[step.id] = StepInfo(id=step.id, title=step.title, description=step.description)
+                continue
+            known = infos.setdefault(
+                group.id, StepInfo(id=group.id, title=group.title, description=group.description, parts=[])
+            )
+            known.parts.append(step.id)
+        return list(infos.values())
+
+    def __getitem__(self, step_id: str) -> PipelineStep:
+        """A step by its id."""
+        return next(each for each in self.steps if each.step.id == step_id)
 
     @cached_property
     def params(self) -> dict[str, FieldInfo]:
@@ -67,6 +90,12 @@ class Pipeline:
             for name, field in each.step.params.model_fields.items():
                 fields.setdefault(name, field)
         return fields
+
+    @cached_property
+    def file_params(self) -> list[str]:
+        """Parameters that each name one file of somebody's, to be staged into the run."""
+        extras = {name: field.json_schema_extra for name, field in self.params.items()}
+        return [name for name, extra in extras.items() if isinstance(extra, dict) and extra.get("file")]
 
     @property
     def takes_files(self) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ from include.core.artifacts import sha256
 from include.core.contracts import Window
 from include.core.errors import BadInputError, SetupError
 from include.core.pipeline import Pipeline
-from include.core.runs import FileRecord, Run, RunFolder, StepInfo, write_json
+from include.core.runs import FileRecord, Run, RunFolder, write_json
 from include.core.staging import stage, staged_names
 
 
@@ -56,19 +56,17 @@ def prepare_run(
         runtime=runtime,
         created_at=datetime.now(UTC),
         params=dict(given),
-        steps=[StepInfo(id=s.step.id, title=s.step.title, description=s.step.description) for s in pipeline.steps],
+        steps=pipeline.plan,
         definition=FileRecord(
             path=definition.file.name, sha256=sha256(definition.file), bytes=definition.file.stat().st_size
         ),
     )
     write_json(folder.path / "run.json", run)  # at once, so that the report of a refused run names its steps
     params = pipeline.check_params(given)
-    if not params.get("csv") and params.get("start") is None and interval is not None:
-        window = Window(start=interval[0].astimezone(UTC), end=interval[1].astimezone(UTC))
+    window = _window(params, interval)
+    if params.get("end", window.end) is None:
         taken = {name: value for name, value in window.model_dump(mode="json").items() if name in params}
         params = pipeline.check_params(params | taken)
-    else:
-        window = Window.model_validate({"start": params.get("start"), "end": params.get("end")})
     try:
         folder.files.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -77,12 +75,30 @@ def prepare_run(
     if params.get("csv"):
         sources = stage(params["csv"], folder.files, allowed_inputs)
         params["csv"] = staged_names(params["csv"])
+    handed_in = {name: params[name] for name in pipeline.file_params if params.get(name)}
+    if handed_in:
+        sources = stage(handed_in.values(), folder.files, allowed_inputs)
+        params |= dict(zip(handed_in, staged_names(handed_in.values()), strict=True))
     if owner is not None:
         give_to(folder.files, owner)
     plan = {"params": params, "sources": sources, "interval_start": window.start, "interval_end": window.end}
     run = run.model_copy(update=plan)
     write_json(folder.path / "run.json", run)
     return run
+
+
+def _window(params: Mapping[str, Any], interval: tuple[datetime, datetime] | None) -> Window:
+    """The run's window: as its params say, else its data interval; people's own files set their own.
+
+    A pipeline that looks back covers the days before the end, whatever its interval's length.
+    """
+    end = params.get("end")
+    if "days_back" in params:
+        last = datetime.fromisoformat(end) if end else interval[1].astimezone(UTC) if interval else None
+        return Window(start=last - timedelta(days=params["days_back"]), end=last) if last else Window()
+    if not params.get("csv") and params.get("start") is None and interval is not None:
+        return Window(start=interval[0].astimezone(UTC), end=interval[1].astimezone(UTC))
+    return Window.model_validate({"start": params.get("start"), "end": end})
 
 
 def give_to(files: Path, owner: int) -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from include.core.errors import ContractError, SetupError
+from include.core.parts import result_of
 from include.core.pipeline import Pipeline
 from include.core.runner import verify
 from include.core.runs import Run, RunFolder
@@ -50,10 +51,10 @@ def publish_run(folder: RunFolder, pipeline: Pipeline, data_dir: Path) -> Publis
     if run is None:
         raise ContractError("run.json", "must be written before publishing", "no such file")
     figures: dict[str, Any] = {}
-    for each in pipeline.steps:
-        result = folder.result(each.step.id)
+    for info in pipeline.plan:
+        result = result_of(folder, info)
         if result is None or result.status != "success":
-            raise ContractError(each.step.id, "must have succeeded before its run is published", "no accepted result")
+            raise ContractError(info.id, "must have succeeded before its run is published", "no accepted result")
         figures |= {name: value for name, value in result.summary.items() if not isinstance(value, (list, dict))}
     verify(folder)
     names = pipeline.definition.publish

@@ -34,6 +34,7 @@ from include.core.staging import SOURCE_FOLDER
 from include.core.verdict import INTERRUPTED_MARK, explain, verdict_on_failure, write_verdict
 
 Signature = tuple[int, int, int]
+LIBRARIES = ("pydantic", "apache-airflow")
 
 
 @dataclass(frozen=True)
@@ -89,13 +90,17 @@ def run_step(step: Step, folder: RunFolder, attempt: Attempt, execute: Callable[
         draft.image = attempt.image()
         params = _params(step, folder)
         draft.params = params.model_dump(mode="json")
+        if step.skip_param and getattr(params, step.skip_param):
+            draft.skipped = step.skip_param
         draft.inputs = _check_inputs(step, folder)
         previous = _accepted_before(folder, draft)
         if previous is not None:
             return previous
+        died = folder.started(step.id)
         write_json(folder.step(step.id) / "started.json", started)
         (folder.step(step.id) / "result.json").unlink(missing_ok=True)
-        _remove_leftovers(step, folder, attempt.declared, started_at)
+        same_generation = died is not None and died.generation == started.generation
+        _remove_leftovers(step, folder, attempt.declared, started_at, same_generation=same_generation)
         before = dict(_listing(folder.files))
         began = time.time()
         execute(params)
@@ -106,9 +111,11 @@ def run_step(step: Step, folder: RunFolder, attempt: Attempt, execute: Callable[
         draft.outputs = [record for record in checked if record is not None]
         if step.records is not None:
             draft.records = _reconciled(step.id, step.records(folder.files))
-        if step.summary is not None:
-            draft.summary = step.summary(folder.files)
-        return write_verdict(folder, draft, "success")
+        draft.summary = step.summarize(folder.files)
+        verdict = write_verdict(folder, draft, "success")
+        for name in step.scratch:
+            remove(folder.files, name)
+        return verdict
 
 
 def verify(folder: RunFolder) -> list[FileRecord]:
@@ -140,14 +147,13 @@ def _draft(step: Step, started: Started, attempt: Attempt) -> StepResult:
         duration_seconds=0,
         command=attempt.command or step.function,
         log_url=attempt.log_url,
-        versions=_versions(),
+        versions=_versions(step),
     )
 
 
-def _versions() -> dict[str, str]:
-    libraries = ("duckdb", "pandas", "pydantic", "apache-airflow")
+def _versions(step: Step) -> dict[str, str]:
     found = {"python": platform.python_version()}
-    for library in libraries:
+    for library in (*step.libraries, *LIBRARIES):
         try:
             found[library] = importlib.metadata.version(library)
         except importlib.metadata.PackageNotFoundError:
@@ -168,8 +174,8 @@ def _params(step: Step, folder: RunFolder) -> StepParams:
 
 def _results(folder: RunFolder) -> Iterator[StepResult]:
     run = folder.run()
-    for info in run.steps if run else []:
-        result = folder.result(info.id)
+    for task in [task for info in (run.steps if run else []) for task in folder.tasks(info)]:
+        result = folder.result(task)
         if result is not None and result.status == "success":
             yield result
 
@@ -213,16 +219,29 @@ def _accepted_before(folder: RunFolder, draft: StepResult) -> StepResult | None:
     return previous
 
 
-def _remove_leftovers(step: Step, folder: RunFolder, declared: frozenset[str], since: datetime) -> None:
-    """Remove what an attempt that died left behind: its outputs, and whatever nobody declared or handed in."""
+def _covered(path: str, declared: Iterable[str]) -> bool:
+    """Whether a path was declared, by itself or (`folder/`) with all that lies in a folder."""
+    return path in declared or any(path.startswith(name) for name in declared if name.endswith("/"))
+
+
+def _remove_leftovers(
+    step: Step, folder: RunFolder, declared: frozenset[str], since: datetime, *, same_generation: bool
+) -> None:
+    """Remove what an attempt that died left behind: its outputs, and whatever nobody declared or handed in.
+
+    Its scratch folders stay for the attempt after it, unless somebody cleared the step.
+    """
     for artifact in step.writes:
         remove(folder.files, artifact.path)
+    if not same_generation:
+        for name in step.scratch:
+            remove(folder.files, name)
     found = [path for path, _ in _listing(folder.files)]
     if _ran_alongside(step, folder, since):  # asked after looking, so that nothing of theirs is in `found`
         return
     kept = declared | {record.path for result in _results(folder) for record in result.outputs}
     for path in found:
-        if path not in kept and not path.startswith(f"{SOURCE_FOLDER}/"):
+        if not _covered(path, kept) and not path.startswith(f"{SOURCE_FOLDER}/"):
             top = path.split("/", 1)[0]
             remove(folder.files, top if top.startswith(".") else path)
 
@@ -240,10 +259,10 @@ def _check_nothing_else(
     step: Step, folder: RunFolder, before: dict[str, Signature], declared: frozenset[str], since: datetime
 ) -> None:
     """A step writes what it declared and touches nothing else (what other steps declared is theirs to answer for)."""
-    allowed = declared | {artifact.path for artifact in step.writes}
+    allowed = declared | {artifact.path for artifact in step.writes} | {f"{name}/" for name in step.scratch}
     after = dict(_listing(folder.files))
     for path in sorted(set(before) | set(after)):
-        if path in allowed or before.get(path) == after.get(path):
+        if before.get(path) == after.get(path) or _covered(path, allowed):
             continue
         if _ran_alongside(step, folder, since):
             return
@@ -255,9 +274,9 @@ def _check_nothing_else(
 def _ran_alongside(step: Step, folder: RunFolder, since: datetime) -> bool:
     """Whether another step ran meanwhile: its temporary files come and go, and nobody can say whose they are."""
     run = folder.run()
-    for info in run.steps if run else []:
-        result = folder.result(info.id)
-        if info.id != step.id and folder.started(info.id) and (result is None or result.ended_at >= since):
+    for task in [task for info in (run.steps if run else []) for task in folder.tasks(info)]:
+        result = folder.result(task)
+        if task != step.id and folder.started(task) and (result is None or result.ended_at >= since):
             return True
     return False
 

@@ -83,6 +83,7 @@ class StepResult(Started):
     ended_at: AwareDatetime
     duration_seconds: float
     reused: bool = False
+    skipped: str | None = Field(None, description="The parameter that reduced the step to its bookkeeping.")
     image: str | None = None
     command: str = Field("", description="What ran: a Python function, or the command in the container.")
     params: dict[str, Any] = {}
@@ -101,6 +102,7 @@ class StepInfo(_Record):
     id: str
     title: str
     description: str
+    parts: list[str] = Field([], description="Ids of its tasks, where it has several; a mapped one stands for all.")
 
 
 class Run(_Record):
@@ -142,6 +144,14 @@ class RunFolder:
     def step(self, step_id: str) -> Path:
         """Where the orchestrator keeps its records of a step."""
         return self.path / "steps" / safe_name(step_id)
+
+    def tasks(self, info: StepInfo) -> list[str]:
+        """Ids of a step's tasks in its order, as far as they are known: those of a mapped one once they have begun."""
+        known: list[str] = []
+        for part in info.parts or [info.id]:
+            found = sorted(self.path.glob(f"steps/{safe_name(part)}.[0-9]*"))
+            known += [folder.name for folder in found] or [part]
+        return known
 
     def run(self) -> Run | None:
         """The run's plan, or None before it was written."""

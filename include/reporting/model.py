@@ -39,6 +39,7 @@ class StepReport(_Part):
     output_summary: dict[str, Any] | None = Field(description="Key figures, read from the checked artifacts.")
     error: Failure | None = None
     attempt: int | None = None
+    skipped_by: str | None = Field(None, description="The parameter that reduced the step to its bookkeeping.")
     reused: bool = Field(False, description="An earlier accepted result of this run was used again.")
     runtime: str | None = None
     image: str | None = None
@@ -54,6 +55,8 @@ class SummaryStatistics(_Part):
     skipped_steps: int
     total_duration_seconds: float
     step_durations: dict[str, float] = Field(description="Seconds by step id, of the steps that have ended.")
+
+    model_config = ConfigDict(extra="allow")  # key figures of the domain, such as `cnn_accuracy`
 
 
 class FailurePoint(_Part):

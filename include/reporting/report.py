@@ -32,7 +32,7 @@ from include.reporting.model import (
 )
 from include.reporting.verdicts import Verdict, around, verdicts
 
-RESERVED_FIGURES = ("findings", "tables")
+RESERVED_FIGURES = ("findings", "tables", "statistics")
 
 
 def build_report(folder: RunFolder, *, task_states: Mapping[str, str] | None = None, now: datetime) -> PipelineReport:
@@ -48,11 +48,11 @@ def build_report(folder: RunFolder, *, task_states: Mapping[str, str] | None = N
     except ValidationError:
         run, broken = None, Failure(kind="error", message=f"{folder.path / 'run.json'} is damaged and cannot be read")
     steps = verdicts(folder, run, task_states)
-    others = around(folder, steps, task_states)
+    others = around(folder, run, steps, task_states)
     failure = _failure_point(folder, [*steps, *others], broken)
     halted = failure is not None and task_states is None
     reports = [_step_report(number, step, halted=halted) for number, step in enumerate(steps, start=1)]
-    results = [step.result for step in steps if step.result is not None and step.status == "success"]
+    results = [step.result for step in steps if step.result is not None and step.result.status == "success"]
     begun = [each.started_at for each in (*steps, *others) if each.started_at] or [run.created_at if run else now]
     ended = [each.ended_at or now for each in (*steps, *others) if each.started_at] or [now]
     start, end = min(begun), max(ended)
@@ -62,7 +62,7 @@ def build_report(folder: RunFolder, *, task_states: Mapping[str, str] | None = N
         end_time=end,
         total_duration_seconds=seconds_between(start, end),
         overall_status=_overall([*reports], others, failed=failure is not None),
-        summary_statistics=_statistics(reports, seconds_between(start, end)),
+        summary_statistics=_statistics(reports, results, seconds_between(start, end)),
         steps=reports,
         dag_id=run.dag_id if run else folder.path.parent.name,
         run_id=run.run_id if run else folder.path.name,
@@ -125,8 +125,9 @@ def _step_report(number: int, step: Verdict, *, halted: bool) -> StepReport:
         duration_seconds=result.duration_seconds if result else None,
         error_message=step.error.message if step.error else None,
         output_summary={k: v for k, v in result.summary.items() if k not in RESERVED_FIGURES}
-        if result and status == "success"
+        if result and result.status == "success"
         else None,
+        skipped_by=result.skipped if result else None,
         error=step.error,
         attempt=step.attempt,
         reused=result.reused if result else False,
@@ -149,7 +150,7 @@ def _failure_point(folder: RunFolder, all_tasks: list[Verdict], broken: Failure 
         return _point(first.error, first)
     if broken is not None:
         return _point(broken, None)
-    done = all(task.status == "success" for task in all_tasks)
+    done = all(task.status == "success" or (task.result and task.result.skipped) for task in all_tasks)
     if (folder.path / INTERRUPTED_MARK).exists() and not done:
         return _point(Failure(kind="interrupted", message="The run was interrupted before it was done."), None)
     return None
@@ -186,7 +187,8 @@ def _point(error: Failure, task: Verdict | None) -> FailurePoint:
 
 def _overall(steps: list[StepReport], others: list[Verdict], *, failed: bool) -> Status:
     """Success is what every step, preparing and publishing have; anything less has its own word."""
-    statuses: list[Status] = [*(step.status for step in steps), *(task.status for task in others)]
+    done: list[Status] = ["success" if step.skipped_by else step.status for step in steps]
+    statuses: list[Status] = [*done, *(task.status for task in others)]
     if failed:
         return "failed"
     if steps and all(status == "success" for status in statuses):
@@ -196,8 +198,9 @@ def _overall(steps: list[StepReport], others: list[Verdict], *, failed: bool) ->
     return "pending" if set(statuses) <= {"pending"} else "running"
 
 
-def _statistics(steps: list[StepReport], seconds: float) -> SummaryStatistics:
+def _statistics(steps: list[StepReport], results: list[StepResult], seconds: float) -> SummaryStatistics:
     count = [step.status for step in steps].count
+    of_the_domain = {name: value for each in results for name, value in each.summary.get("statistics", {}).items()}
     return SummaryStatistics(
         total_steps=len(steps),
         completed_steps=count("success"),
@@ -205,6 +208,7 @@ def _statistics(steps: list[StepReport], seconds: float) -> SummaryStatistics:
         skipped_steps=count("skipped"),
         total_duration_seconds=seconds,
         step_durations={step.id: step.duration_seconds for step in steps if step.duration_seconds is not None},
+        **of_the_domain,
     )
 
 

@@ -8,6 +8,7 @@ from datetime import datetime
 
 from pydantic import ValidationError
 
+from include.core.parts import result_of, started_of
 from include.core.runs import Failure, Run, RunFolder, Started, StepInfo, StepResult
 from include.core.verdict import INTERRUPTED_MARK
 from include.reporting.model import Status
@@ -74,13 +75,19 @@ def verdicts(folder: RunFolder, run: Run | None, task_states: Mapping[str, str] 
     return [_verdict(folder, info, task_states, is_step=True) for info in plan]
 
 
-def around(folder: RunFolder, steps: list[Verdict], task_states: Mapping[str, str] | None) -> list[Verdict]:
+def around(
+    folder: RunFolder, run: Run | None, steps: list[Verdict], task_states: Mapping[str, str] | None
+) -> list[Verdict]:
     """Preparing and publishing, and any other task of the DAG that failed."""
     others = [
         _verdict(folder, StepInfo(id=name, title=title, description=""), task_states, is_step=False)
         for name, title in AROUND.items()
     ]
-    known = {*AROUND, *(step.id for step in steps)}
+    known = {
+        *AROUND,
+        *(step.id for step in steps),
+        *(part for info in (run.steps if run else []) for part in info.parts),
+    }
     for task, state in (task_states or {}).items():
         if task not in known and state == "failed":
             others.append(_verdict(folder, StepInfo(id=task, title=task, description=""), task_states, is_step=False))
@@ -88,16 +95,21 @@ def around(folder: RunFolder, steps: list[Verdict], task_states: Mapping[str, st
 
 
 def _verdict(folder: RunFolder, info: StepInfo, states: Mapping[str, str] | None, *, is_step: bool) -> Verdict:
-    state = (states or {}).get(info.id)
+    state = _state(info, states or {})
     status: Status
     error: Failure | None
     try:
-        started, result = folder.started(info.id), folder.result(info.id)
+        started, result = started_of(folder, info), result_of(folder, info)
     except ValidationError:
         started, result = None, None
         status, error = _failed(f"The records in {folder.step(info.id)} are damaged and cannot be read.", "error")
     else:
-        if started and result and (started.generation, started.attempt) > (result.generation, result.attempt):
+        if (
+            not info.parts
+            and started
+            and result
+            and (started.generation, started.attempt) > (result.generation, result.attempt)
+        ):
             result = None
         if result is not None:
             status, error = _of_result(info.title, result, state)
@@ -108,13 +120,20 @@ def _verdict(folder: RunFolder, info: StepInfo, states: Mapping[str, str] | None
     return Verdict(info.id, title, description, status, is_step, result, started, error)
 
 
+def _state(info: StepInfo, states: Mapping[str, str]) -> str | None:
+    """How Airflow says that a step ended; of several tasks, the worst."""
+    found = {states.get(part) for part in info.parts or [info.id]}
+    order = ("failed", *UNDER_WAY, "upstream_failed", "skipped", "removed", None, "success")
+    return next((state for state in order if state in found), None)
+
+
 def _of_result(title: str, result: StepResult, state: str | None) -> tuple[Status, Failure | None]:
     """A verdict is proof; only a task that failed after it takes anything away."""
     if result.status == "failed":
         return "failed", result.error or Failure(kind="error", message=f"{title} failed without a reason.")
     if state == "failed":
         return _failed(f"{title}: the work was accepted, but its task failed afterwards; its log says why.", "error")
-    return "success", None
+    return ("skipped" if result.skipped else "success"), None
 
 
 def _of_state(title: str, *, begun: bool, interrupted: bool, state: str | None) -> tuple[Status, Failure | None]:
