@@ -10,7 +10,10 @@ from include.core.definition import DefinitionError, load_definitions
 from include.core.pipeline import Pipeline
 from include.core.settings import get_settings
 from include.energy.steps import ENERGY_STEPS
+from include.satellite.pipeline import SATELLITE
 
+WIRED = (SATELLITE,)
+"""Pipelines whose DAG files wire them by hand, because they map, branch or ask; all others are JSON definitions."""
 KNOWN_STEPS: Mapping[str, Step] = {**ENERGY_STEPS}
 
 
@@ -22,6 +25,12 @@ def load_pipelines(folder: Path | None = None) -> tuple[list[Pipeline], list[Def
     """
     definitions, errors = load_definitions(folder or get_settings().definitions_dir, KNOWN_STEPS)
     return [Pipeline(definition, KNOWN_STEPS) for definition in definitions], errors
+
+
+def all_pipelines() -> tuple[list[Pipeline], list[DefinitionError]]:
+    """Every pipeline of this deployment, and the faults of definitions that are none."""
+    defined, errors = load_pipelines()
+    return [*defined, *WIRED], errors
 
 
 def manual_of(pipeline: Pipeline) -> str:

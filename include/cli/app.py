@@ -131,9 +131,9 @@ def validate(files: Annotated[list[Path], typer.Argument(metavar="FILE", help="P
 def list_() -> None:
     """List the pipelines: schedule, steps, last run."""
     from include.cli.view import pipelines_table
-    from include.registry import load_pipelines
+    from include.registry import all_pipelines
 
-    pipelines, errors = load_pipelines()
+    pipelines, errors = all_pipelines()
     Console().print(pipelines_table(pipelines))
     for error in errors:
         err.print(f"[red]✗[/] {_escape(str(error))}", soft_wrap=True)
@@ -172,9 +172,9 @@ def doctor() -> None:
 
 
 def _find(name: str) -> Pipeline:
-    from include.registry import load_pipelines
+    from include.registry import all_pipelines
 
-    pipelines, errors = load_pipelines()
+    pipelines, errors = all_pipelines()
     for pipeline in pipelines:
         if name in (pipeline.definition.pipeline, pipeline.definition.dag_id, pipeline.definition.workflow_name):
             return pipeline

@@ -99,7 +99,7 @@ def pipelines_table(pipelines: list[Pipeline]) -> Table:
         table.add_row(
             escape(definition.pipeline),
             definition.schedule or "on request",
-            escape(" → ".join(container.id for container in definition.containers)),
+            escape(" → ".join(info.id for info in pipeline.plan)),
             escape(latest.parent.name) if latest else "none yet",
         )
     return table

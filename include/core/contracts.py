@@ -133,6 +133,7 @@ class Step:
         mapped: One task for each of several things, numbered from 0; `{index}` in `writes` stands for the number, and
             the function takes it as a third argument.
         index: Which of them this is.
+        fans_out: `module:name` of what names the things that a mapped step after it is for (`files` → list of names).
         scratch: Folders below `files/` that survive from attempt to attempt (checkpoints); gone after its success.
         skip_param: The parameter that reduces the step to its bookkeeping; reports then call it skipped.
         credentials: The account that it needs.
@@ -152,6 +153,7 @@ class Step:
     group: Group | None = None
     mapped: bool = False
     index: int | None = None
+    fans_out: str | None = None
     scratch: tuple[str, ...] = ()
     skip_param: str | None = None
     credentials: Credentials | None = None
@@ -175,6 +177,10 @@ class Step:
         """The step's function, imported now: parsing a DAG file never pays for it."""
         function: Callable[..., None] = _imported(self.function)
         return function if self.index is None else partial(function, index=self.index)
+
+    def things(self, files: Path) -> list[str]:
+        """Names of the things that the mapped step after this one is for."""
+        return list(_imported(self.fans_out)(files)) if self.fans_out else []
 
     def summarize(self, files: Path) -> Summary:
         """The key figures of the checked artifacts; empty for a step that has none."""

@@ -27,27 +27,11 @@ def build_dag(pipeline: Pipeline, *, doc_md: str, runtime: str | None = None) ->
         doc_md: The DAG's manual, as the UI shows it.
         runtime: `local` or `docker`; default `GROUNDTRUTH_RUNTIME`.
     """
-    definition = pipeline.definition
     runtime = runtime or get_settings().runtime
-    longest = sum(each.container.timeout_seconds for each in pipeline.steps)
-    schedule = definition.schedule and CronDataIntervalTimetable(definition.schedule, timezone="UTC")
-    dag = DAG(
-        definition.dag_id,
-        description=definition.description,
-        doc_md=doc_md,
-        schedule=schedule or None,
-        start_date=datetime(2024, 1, 1, tzinfo=UTC),
-        catchup=False,
-        max_active_runs=4,
-        dagrun_timeout=timedelta(seconds=longest) + SLACK,
-        tags=[definition.pipeline, "groundtruth"],
-        default_args={"owner": "groundtruth"},
-        params={name: _param(name, field) for name, field in _form(pipeline).items()},
-        render_template_as_native_obj=False,
-    )
-    with dag:
+    definition = pipeline.definition
+    with new_dag(pipeline, doc_md=doc_md) as dag:
         prepare = PrepareOperator(task_id="prepare", pipeline=pipeline, runtime=runtime)
-        tasks = {each.step.id: _task(pipeline, each, runtime) for each in pipeline.steps}
+        tasks = {each.step.id: step_task(pipeline, each, runtime) for each in pipeline.steps}
         asset = Asset(f"{definition.pipeline}_results") if definition.publish else None
         publish = PublishOperator(task_id="publish", pipeline=pipeline, asset=asset)
         report = PipelineReportOperator(task_id="report")
@@ -58,19 +42,58 @@ def build_dag(pipeline: Pipeline, *, doc_md: str, runtime: str | None = None) ->
     return dag
 
 
-def _task(pipeline: Pipeline, each: PipelineStep, runtime: str) -> BaseOperator:
-    common: dict[str, Any] = {
+def new_dag(pipeline: Pipeline, *, doc_md: str, **options: Any) -> DAG:
+    """A DAG with a pipeline's schedule, form and limits, and no task yet.
+
+    Args:
+        pipeline: What to run.
+        doc_md: The DAG's manual, as the UI shows it.
+        options: Other arguments of the DAG, or the same with other values.
+    """
+    definition = pipeline.definition
+    longest = sum(each.container.timeout_seconds for each in pipeline.steps)
+    schedule = definition.schedule and CronDataIntervalTimetable(definition.schedule, timezone="UTC")
+    arguments: dict[str, Any] = {
+        "description": definition.description,
+        "doc_md": doc_md,
+        "start_date": datetime(2024, 1, 1, tzinfo=UTC),
+        "catchup": False,
+        "max_active_runs": 4,
+        "dagrun_timeout": timedelta(seconds=longest) + SLACK,
+        "tags": [definition.pipeline, "groundtruth"],
+        "default_args": {"owner": "groundtruth"},
+        "params": {name: _param(name, field) for name, field in _form(pipeline).items()},
+        "render_template_as_native_obj": False,
+    }
+    return DAG(definition.dag_id, schedule=options.pop("schedule", schedule or None), **(arguments | options))
+
+
+def step_task(pipeline: Pipeline, each: PipelineStep, runtime: str = "local", **options: Any) -> BaseOperator:
+    """The task of a step.
+
+    Args:
+        pipeline: The pipeline that the step belongs to.
+        each: The step.
+        runtime: `local` or `docker`.
+        options: Other arguments of the task.
+    """
+    common = task_arguments(pipeline, each) | options
+    if runtime == "local":
+        return LocalStepOperator(**common)
+    from plugins.steps.containers import ContainerStepOperator
+
+    return ContainerStepOperator(image=each.container.image or get_settings().energy_image, **common)
+
+
+def task_arguments(pipeline: Pipeline, each: PipelineStep) -> dict[str, Any]:
+    """What every task of a step is given, a mapped one too."""
+    return {
         "task_id": each.step.id,
         "pipeline": pipeline,
         "each": each,
         "doc_md": each.step.description,
         "execution_timeout": timedelta(seconds=each.container.timeout_seconds),
     }
-    if runtime == "local":
-        return LocalStepOperator(**common)
-    from plugins.steps.containers import ContainerStepOperator
-
-    return ContainerStepOperator(image=each.container.image or get_settings().energy_image, **common)
 
 
 def _form(pipeline: Pipeline) -> dict[str, FieldInfo]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ from include.core.runner import run_step
 from include.core.runs import Started
 from include.core.settings import get_settings
 from include.core.verdict import recorded
+from plugins.steps.account import account
 from plugins.steps.context import (
     RETRIES,
     TASK_DEFAULTS,
@@ -33,19 +35,43 @@ if TYPE_CHECKING:
 
 
 class LocalStepOperator(PythonOperator):
-    """Runs a step in the Airflow worker: our function in this process, or the definition's command as a child of it."""
+    """Runs a step in the Airflow worker: our function in this process, or the definition's command as a child of it.
+
+    Args:
+        pipeline: The pipeline that the step belongs to.
+        each: The step.
+        thing: Of a mapped step, the name of what this task is for; the UI shows it.
+        outlet: The asset that the step makes; its event carries the step's key figures.
+    """
 
     template_fields = ()
 
-    def __init__(self, *, pipeline: Pipeline, each: PipelineStep, **kwargs: Any) -> None:
-        super().__init__(python_callable=run_local, show_return_value_in_logs=False, **TASK_DEFAULTS, **kwargs)
-        self.pipeline, self.each = pipeline, each
+    def __init__(
+        self,
+        *,
+        pipeline: Pipeline,
+        each: PipelineStep,
+        thing: str | None = None,
+        outlet: Asset | None = None,
+        **kwargs: Any,
+    ) -> None:
+        outlets = [outlet] if outlet else []
+        options = TASK_DEFAULTS | {"outlets": outlets} | kwargs
+        super().__init__(python_callable=run_local, show_return_value_in_logs=False, **options)
+        self.pipeline, self.each, self.thing, self.outlet = pipeline, each, thing, outlet
 
     def execute(self, context: Context) -> Any:
         """Run the step and prove it."""
-        self.op_kwargs = {"pipeline": self.pipeline, "each": self.each, "log": self.log}
+        each = self.each
+        if each.step.mapped:
+            each = replace(each, step=each.step.instance(int(context["ti"].map_index or 0)))
+        self.op_kwargs = {"pipeline": self.pipeline, "each": each, "log": self.log}
         with plain_errors(self.log):
-            return super().execute(context)
+            figures = super().execute(context)
+        folder = folder_of(context)
+        if self.outlet is not None:
+            context["outlet_events"][self.outlet].extra = {"files": str(folder.files), **figures}
+        return each.step.things(folder.files) if each.step.fans_out else figures
 
 
 def run_local(pipeline: Pipeline, each: PipelineStep, log: Any, **context: Any) -> dict[str, Any]:
@@ -54,7 +80,7 @@ def run_local(pipeline: Pipeline, each: PipelineStep, log: Any, **context: Any) 
     command = each.container.command
 
     def execute(params: StepParams) -> None:
-        with within_deadline(each.container.timeout_seconds):
+        with within_deadline(each.container.timeout_seconds), account(each.step.credentials, params):
             if command is None:
                 each.step.load()(folder.files, params)
             else:
