@@ -16,8 +16,9 @@ setup-dev:
 	@tools/setup dev
 
 .PHONY: run
-run: setup ## Set up, then run the energy pipeline for yesterday, down to its report
+run: setup ## Set up, then run both pipelines down to their reports: energy for yesterday, satellite as a demo
 	@./pipeline run energy
+	@./pipeline run satellite --profile demo
 
 .PHONY: test
 test: setup-dev ## Run all tests (in parallel; what is missing on this machine is skipped, and said)

@@ -26,7 +26,7 @@ from include.core.definition import json_schema
 from include.core.definition.shapes import LinkedShape, ListShape
 from include.core.pipeline import Pipeline
 from include.core.settings import ROOT, Settings
-from include.registry import load_pipelines
+from include.registry import all_pipelines
 from include.reporting.model import PipelineReport
 
 REFERENCE = ROOT / "docs" / "reference"
@@ -52,7 +52,7 @@ def pages() -> dict[str, str]:
         "pipeline-definition.md": definition_page(),
         "pipeline-definition.schema.json": json.dumps(json_schema(), indent=2, ensure_ascii=False) + "\n",
     }
-    for pipeline in load_pipelines()[0]:
+    for pipeline in all_pipelines()[0]:
         found[f"{pipeline.definition.pipeline}-pipeline.md"] = pipeline_page(pipeline)
     return found
 
@@ -135,9 +135,11 @@ def pipeline_page(pipeline: Pipeline) -> str:
     if definition.publish:
         lines += [f"Published: {_names(definition.publish)}.", ""]
     lines += ["## Steps", ""]
-    for number, each in enumerate(pipeline.steps, 1):
-        lines += [f"{number}. **{each.step.title}** (`{each.step.id}`). {each.step.description}"]
-        lines += [f"   {sentence}" for sentence in _reads_and_writes(each.step)]
+    for number, info in enumerate(pipeline.plan, 1):
+        lines += [f"{number}. **{info.title}** (`{info.id}`). {info.description}"]
+        for each in [pipeline[part] for part in info.parts or [info.id]]:
+            task = f"- `{each.step.id}`: {each.step.description} " if info.parts else ""
+            lines += [f"   {task}{sentence}" for sentence in [" ".join(_reads_and_writes(each.step))]]
     lines += ["", "## Parameters", "", "| parameter | value | meaning | default |", "|---|---|---|---|"]
     for name, field in pipeline.params.items():
         lines.append(f"| `{name}` | {_value(field)} | {_cell(field.description or '')} | {_default(field)} |")

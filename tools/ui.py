@@ -18,6 +18,8 @@ import urllib.request
 from pathlib import Path
 from typing import IO
 
+from include.satellite.imagery.demo import URL_VARIABLE, stand_in
+
 ROOT = Path(__file__).resolve().parents[1]
 HOME = Path(os.environ.get("AIRFLOW_HOME", ROOT / ".airflow"))
 START_SECONDS, STOP_SECONDS = 120, 20
@@ -37,8 +39,15 @@ def main() -> int:
     log = HOME / "ui.log"
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.default_int_handler)
-    with log.open("wb") as output:
-        airflow = [start(component, port, address, output) for component in COMPONENTS]
+    with log.open("wb") as output, contextlib.ExitStack() as stack:
+        if not os.environ.get(URL_VARIABLE):
+            os.environ[URL_VARIABLE] = stack.enter_context(stand_in())  # imagery for runs whose source is demo
+        return serve(port, address, log, output)
+
+
+def serve(port: int, address: str, log: Path, output: IO[bytes]) -> int:
+    """Run Airflow's components until somebody stops them, or one ends."""
+    airflow = [start(component, port, address, output) for component in COMPONENTS]
     try:
         if not wait_until_healthy(address, airflow):
             say(f"Airflow did not start within {START_SECONDS} s; its log: {log}")

@@ -73,6 +73,38 @@ def run(  # noqa: PLR0913, PLR0917 - one argument for each option of the command
         str | None,
         typer.Option(metavar="local|docker", help="Where steps run. Default: GROUNDTRUTH_RUNTIME, else local."),
     ] = None,
+    skip_download: Annotated[
+        bool, typer.Option("--skip-download", help="Take the usable dates of the imagery store; no network.")
+    ] = False,
+    skip_validation: Annotated[
+        bool, typer.Option("--skip-validation", help="Only count the dates against min_dates.")
+    ] = False,
+    source: Annotated[
+        str | None,
+        typer.Option(
+            metavar="demo|sentinelhub|cdse",
+            help="Where imagery comes from. Default: demo, a local stand-in that needs no credentials.",
+        ),
+    ] = None,
+    scenes: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR", help="Folder of GeoTIFF scenes that the stand-in serves instead of simulated ones."
+        ),
+    ] = None,
+    bbox: Annotated[
+        str | None, typer.Option(metavar="W,S,E,N", help="Bounding box of the area, degrees. Default: Ludhiana.")
+    ] = None,
+    geojson: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="GeoJSON file whose polygon is the area; replaces --bbox.")
+    ] = None,
+    profile: Annotated[
+        str | None,
+        typer.Option(metavar="NAME|FILE", help="Parameters from a JSON file, or `demo`: a small area, quick models."),
+    ] = None,
+    approve: Annotated[
+        bool, typer.Option("--approve", help="Answer yes where the run asks for approval; nobody else can here.")
+    ] = False,
     set_: Annotated[
         list[str] | None,
         typer.Option(
@@ -89,23 +121,29 @@ def run(  # noqa: PLR0913, PLR0917 - one argument for each option of the command
 
     Progress goes to stderr. The last line on stdout is `report: PATH`.
     """
-    from include.cli.interval import interval_params
+    from include.cli.interval import interval_params, lookback_params
+    from include.cli.profiles import read_area, read_box, read_profile
     from include.cli.run import Request, run_pipeline
 
     found = _find(pipeline)
     options: dict[str, Any] = {"start": start, "end": end, "columns": columns, "timezone": timezone, "stamp": stamp}
-    options |= {"csv": [str(path) for path in csv] if csv else None}
+    options |= {"csv": [str(path) for path in csv] if csv else None, "source": source}
+    options |= {"skip_download": skip_download or None, "skip_validation": skip_validation or None}
     if runtime not in (None, "local", "docker"):
         raise fail(f"--runtime: {runtime} is neither local nor docker", USAGE)
     try:
-        params = _given(set_ or [], options)
-        params |= interval_params(
-            date, params.pop("start", None), params.pop("end", None), params.get("timezone"), params.get("csv")
-        )
+        options |= {"bbox": read_box(bbox) if bbox else None, "geojson": read_area(geojson) if geojson else None}
+        params = (read_profile(profile) if profile else {}) | _given(set_ or [], options)
+        asked = date, params.pop("start", None), params.pop("end", None), params.get("timezone")
+        if "days_back" in found.params:
+            params |= lookback_params(*asked)
+        else:
+            params |= interval_params(*asked, params.get("csv"))
         params = found.check_params(params)
+        request = Request(found, params, runtime, scenes=_folder(scenes, params), profile=profile, approve=approve)
     except BadInputError as error:
         raise fail(error, USAGE) from None
-    code = run_pipeline(Request(found, params, runtime), as_json=json_, console=err)
+    code = run_pipeline(request, as_json=json_, console=err)
     raise typer.Exit(code)
 
 
@@ -169,6 +207,17 @@ def doctor() -> None:
     checks = examine()
     Console().print(table(checks))
     raise typer.Exit(FAILED if any(check.status == "fault" for check in checks) else 0)
+
+
+def _folder(scenes: Path | None, params: dict[str, Any]) -> Path | None:
+    """The folder of scenes, where the run takes its imagery from the stand-in."""
+    if scenes is None:
+        return None
+    if params.get("source") != "demo":
+        raise BadInputError("--scenes: only a pipeline with --source demo takes scenes from a folder")
+    if not scenes.is_dir():
+        raise BadInputError(f"--scenes: no such folder: {scenes}")
+    return scenes.resolve()
 
 
 def _find(name: str) -> Pipeline:

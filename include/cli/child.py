@@ -8,7 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from types import FrameType
@@ -24,7 +24,7 @@ AIRFLOW_HOME = ROOT / ".airflow"
 
 
 def run_airflow(
-    dag_id: str, params: dict[str, Any], folder: Path, runtime: str, watch: Callable[[], None]
+    dag_id: str, params: dict[str, Any], folder: Path, environment: Mapping[str, str], watch: Callable[[], None]
 ) -> tuple[int, bool]:
     """Run one DAG to its end with `airflow dags test`, on a database of its own.
 
@@ -32,7 +32,7 @@ def run_airflow(
         dag_id: What to run.
         params: The run's params.
         folder: The run folder; Airflow's log goes to `airflow.log` in it.
-        runtime: `local` or `docker`.
+        environment: More settings of the run.
         watch: Called ten times a second while it runs.
 
     Returns:
@@ -54,7 +54,7 @@ def run_airflow(
             process = subprocess.Popen(  # noqa: S603 - our own interpreter's airflow
                 command,
                 cwd=ROOT,
-                env=_environment(database, folder, runtime),
+                env=_environment(database, folder) | dict(environment),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -72,7 +72,7 @@ def run_airflow(
             leftover.unlink()
 
 
-def _environment(database: Path, folder: Path, runtime: str) -> dict[str, str]:
+def _environment(database: Path, folder: Path) -> dict[str, str]:
     return os.environ | {
         "AIRFLOW_HOME": str(AIRFLOW_HOME),
         "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{database}",
@@ -80,7 +80,6 @@ def _environment(database: Path, folder: Path, runtime: str) -> dict[str, str]:
         "GROUNDTRUTH_RUN_FOLDER": str(folder),
         "GROUNDTRUTH_DATA_DIR": str(get_settings().data_dir.resolve()),
         "GROUNDTRUTH_DEFINITIONS_DIR": str(get_settings().definitions_dir.resolve()),
-        "GROUNDTRUTH_RUNTIME": runtime,
         "GROUNDTRUTH_INPUT_DIRS": "/",
         "PATH": f"{Path(sys.executable).parent}:{os.environ.get('PATH', '')}",
         "NO_COLOR": "1",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta, tzinfo
+from typing import Any
 
 from include.core.contracts import FIRST_YEAR, LAST_YEAR
 from include.core.errors import BadInputError
@@ -42,6 +43,27 @@ def interval_params(
     following = day + timedelta(days=1)
     first, last = (datetime(each.year, each.month, each.day, tzinfo=where) for each in (day, following))
     return {"start": _utc(first), "end": _utc(last)}
+
+
+def lookback_params(date: datetime | None, start: str | None, end: str | None, zone: str | None) -> dict[str, Any]:
+    """The params `end` (UTC) and, where a start is asked for, `days_back`, of a pipeline that looks back from its end.
+
+    Raises:
+        BadInputError: The options contradict each other or cannot be read.
+    """
+    if start and not end:
+        raise BadInputError("--start needs --end: the window ends there")
+    if end and not start and date is None:
+        where = parse_zone(str(zone)) if zone else UTC
+        return {"end": _instant("--end", str(end), where)}
+    interval = interval_params(date, start, end, zone, None)
+    if not start:
+        return {"end": interval["end"]}
+    first, last = (datetime.fromisoformat(interval[name]) for name in ("start", "end"))
+    days, rest = divmod(last - first, timedelta(days=1))
+    if days < 1 or rest:
+        raise BadInputError(f"--start {start} and --end {end} must be whole days apart, at least one")
+    return {"end": interval["end"], "days_back": days}
 
 
 def _instant(option: str, text: str, zone: tzinfo) -> str:

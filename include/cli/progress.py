@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+from pydantic import TypeAdapter
 from rich.console import Console
 from rich.markup import escape
 
 from include.core.parts import result_of, started_of
 from include.core.pipeline import Pipeline
-from include.core.runs import RunFolder
+from include.core.runs import RunFolder, StepInfo
 
 
 class Progress:
@@ -27,9 +28,30 @@ class Progress:
         self._failed: set[tuple[str, int]] = set()
         self._ended: set[str] = set()
 
+    def _arguments(self, info: StepInfo) -> str:
+        """Those of a step's parameters that are not as they are by default."""
+        run = self._folder.run()
+        fields = {
+            name: field
+            for each in self._pipeline.steps
+            if each.step.id in (info.parts or [info.id])
+            for name, field in each.step.params.model_fields.items()
+        }
+        given = run.params if run else {}
+        ways = TypeAdapter(dict[str, Any])
+        defaults = ways.dump_python(
+            {name: field.get_default(call_default_factory=True) for name, field in fields.items()}, mode="json"
+        )
+        changed = {name: given[name] for name in fields if name in given and given[name] != defaults[name]}
+        return " ".join(f"{name}={value}" for name, value in changed.items())
+
     def begin(self, params: dict[str, Any]) -> None:
         """Say what will run."""
-        window = f"{params['start']} to {params['end']}" if params.get("start") else "the whole of the files"
+        window = "the whole of the files"
+        if params.get("start"):
+            window = f"{params['start']} to {params['end']}"
+        elif "days_back" in params:
+            window = f"the {params['days_back']} days to {params['end']}"
         name = self._pipeline.definition.workflow_name
         self._console.print(f"[bold]{escape(name)}[/] for {window}", soft_wrap=True)
 
@@ -46,6 +68,8 @@ class Progress:
                 again = f" (attempt {started.attempt})" if started.attempt > 1 else ""
                 self._console.print(f"Step {number}/{total}: [bold]{escape(step.title)}[/]{again} …", soft_wrap=True)
                 self._console.print(f"  [dim]{escape(step.description)}[/]", soft_wrap=True)
+                if arguments := self._arguments(step):
+                    self._console.print(f"  [dim]{escape(arguments)}[/]", soft_wrap=True)
             if result and result.status == "success":
                 self._ended.add(step.id)
                 took = f"{result.duration_seconds:.1f}s"

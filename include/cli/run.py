@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -26,11 +28,30 @@ LOG_LINES = 8
 
 @dataclass(frozen=True)
 class Request:
-    """What somebody asked for; the params are checked already."""
+    """What somebody asked for; the params are checked already.
+
+    Args:
+        pipeline: What to run.
+        params: With these parameters.
+        runtime: `local` or `docker`; None for the deployment's.
+        scenes: Folder that the stand-in serves; None for simulated scenes.
+        profile: The profile that the params come from.
+        approve: The answer where the run asks for approval.
+    """
 
     pipeline: Pipeline
     params: dict[str, Any]
     runtime: str | None = None
+    scenes: Path | None = None
+    profile: str | None = None
+    approve: bool = False
+
+    def environment(self, data_dir: Path) -> dict[str, str]:
+        """What the run's process finds in its environment; the demo has an `.env` file of its own."""
+        given = {"GROUNDTRUTH_APPROVE": "true" if self.approve else "false"}
+        if self.profile == "demo":
+            given["GROUNDTRUTH_ENV_FILE"] = str(data_dir / "demo" / ".env")
+        return given
 
 
 def run_pipeline(request: Request, *, as_json: bool, console: Console) -> int:
@@ -51,9 +72,10 @@ def run_pipeline(request: Request, *, as_json: bool, console: Console) -> int:
     progress = Progress(request.pipeline, folder, console)
     progress.begin(request.params)
     try:
-        code, interrupted = run_airflow(
-            dag_id, request.params, folder.path, request.runtime or settings.runtime, progress.update
-        )
+        with _imagery(request) as imagery:
+            environment = imagery | request.environment(settings.data_dir.resolve())
+            environment["GROUNDTRUTH_RUNTIME"] = request.runtime or settings.runtime
+            code, interrupted = run_airflow(dag_id, request.params, folder.path, environment, progress.update)
         progress.update()
         path = _report_of(folder)
     except SetupError as error:
@@ -69,6 +91,18 @@ def run_pipeline(request: Request, *, as_json: bool, console: Console) -> int:
     if interrupted:
         return INTERRUPTED_CODE
     return 0 if code == 0 and report["overall_status"] == "success" else 1
+
+
+@contextmanager
+def _imagery(request: Request) -> Iterator[dict[str, str]]:
+    """Start the stand-in of the imagery API where the run's imagery comes from it, and stop it with the run."""
+    if request.params.get("source") != "demo" or request.params.get("skip_download"):
+        yield {}
+        return
+    from include.satellite.imagery.demo import URL_VARIABLE, stand_in
+
+    with stand_in(*(["--scenes", str(request.scenes)] if request.scenes else [])) as url:
+        yield {URL_VARIABLE: url}
 
 
 def _show_log_end(log: Path, console: Console) -> None:

@@ -85,7 +85,7 @@ class SelectionParams(StepParams):
         return self
 
 
-class ImageryParams(AreaParams, WindowParams, SelectionParams):
+class ImageryParams(SelectionParams, WindowParams, AreaParams):
     """Searching and fetching imagery."""
 
     source: Source = _field(
