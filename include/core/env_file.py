@@ -7,67 +7,20 @@ else in the file stays as it was, also what others write to it meanwhile (`inclu
 from __future__ import annotations
 
 import fcntl
-import getpass
 import os
 import secrets
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
-
 from include.core import env_text, swap
+from include.core.env_history import Change, Entry, History, Reason
 from include.core.env_text import Changes
 from include.core.errors import BadInputError, SetupError, TransientError
 
 LOCK_SECONDS = 30.0
-KEPT_BACKUPS = 50
-
-
-class Change(BaseModel):
-    """What a key held before and after; None: it was not set."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    old: str | None
-    new: str | None
-
-
-class Entry(BaseModel):
-    """One change of the file, as its history keeps it."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    id: str
-    at: AwareDatetime
-    by: str = Field(description="Who changed it: user and command or task.")
-    run: str | None = Field(None, description="The run that changed it.")
-    version: str | None = Field(None, description="Version of the model that the change switches to.")
-    why: str
-    changes: dict[str, Change]
-    diff: str = Field(description="The changed lines, as unified diff without context.")
-    backup: str | None = Field(None, description="The file as it was, below the folder of the env file.")
-
-
-@dataclass(frozen=True)
-class Reason:
-    """Who changes the file, and why: what its history says."""
-
-    by: str
-    why: str
-    run: str | None = None
-    version: str | None = None
-
-
-def person() -> str:
-    """The user of this process."""
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # a container's user without a name
-        return f"uid {os.getuid()}"
 
 
 class EnvFile:
@@ -79,10 +32,7 @@ class EnvFile:
 
     def __init__(self, path: Path) -> None:
         self.path = Path(os.path.realpath(path))
-        self.name = self.path.name
-        self._history = self.path.with_name(f"{self.name}.history.jsonl")
-        self._pending = self.path.with_name(f"{self.name}.pending.json")
-        self._backups = self.path.with_name(f"{self.name}.backups")
+        self._history = History(self.path)
 
     def read(self) -> dict[str, str]:
         """The keys that the file sets; none where there is no file.
@@ -103,7 +53,7 @@ class EnvFile:
         """
         with self._named():
             before = _text(swap.read_settled(self.path))
-            return env_text.unified_diff(before, env_text.change(before, changes), self.name)
+            return env_text.unified_diff(before, env_text.change(before, changes), self.path.name)
 
     def update(self, changes: Changes, reason: Reason) -> Entry | None:
         """Change keys, all of them at once.
@@ -121,7 +71,7 @@ class EnvFile:
             TransientError: Others hold the lock, or keep changing the file.
         """
         with self._locked():
-            return self._commit(lambda _: changes, reason)
+            return self._commit(changes, reason)
 
     def history(self) -> list[Entry]:
         """All changes, oldest first.
@@ -129,13 +79,13 @@ class EnvFile:
         Raises:
             BadInputError: A line of the history is no entry.
         """
-        if self._pending.exists():
+        if self._history.announced is not None:
             with self._locked():
                 pass
-        return self._entries()
+        return self._history.entries()
 
     def rollback(self, entry_id: str | None, reason: Reason) -> Entry | None:
-        """Go back to the values of before the last change, or to those of a named entry; others' edits stay.
+        """Go back to the values of before the last change, or to those after a named entry; others' edits stay.
 
         Returns:
             The entry of the rollback itself, or None where the file already says so.
@@ -145,8 +95,7 @@ class EnvFile:
             SetupError: The file cannot be replaced.
         """
         with self._locked():
-            changes = self._changes_back(entry_id)
-            return self._commit(lambda _: changes, reason)
+            return self._commit(self._changes_back(entry_id), reason)
 
     def changes_back(self, entry_id: str | None = None) -> dict[str, str | None]:
         """What a rollback would set.
@@ -158,7 +107,7 @@ class EnvFile:
         return self._changes_back(entry_id)
 
     def _changes_back(self, entry_id: str | None) -> dict[str, str | None]:
-        entries = self._entries()
+        entries = self._history.entries()
         if not entries:
             raise BadInputError(f"{self.path}: has no history to roll back")
         keep = next((number for number, entry in enumerate(entries) if entry.id == entry_id), None)
@@ -168,41 +117,84 @@ class EnvFile:
         undone = entries[-1:] if keep is None else entries[keep + 1 :]
         return {key: change.old for entry in reversed(undone) for key, change in entry.changes.items()}
 
-    def _commit(self, plan: Callable[[Mapping[str, str]], Changes], reason: Reason) -> Entry | None:
+    def _commit(self, changes: Changes, reason: Reason) -> Entry | None:
         """Back up, announce, replace, record: killed in between, the next transaction completes the record."""
         moment = datetime.now(UTC)
-        entry_id = f"{moment:%Y%m%dT%H%M%S}Z-{secrets.token_hex(2)}"
+        entry_id = f"{moment:%Y%m%dT%H%M%SZ}-{secrets.token_hex(2)}"
         made: Entry | None = None
 
         def apply(content: bytes) -> bytes:
             nonlocal made
-            before, values = _text(content), env_text.read_values(_text(content))
-            changes = {key: value for key, value in plan(values).items() if values.get(key) != value}
-            made = None
-            if not changes:
+            before = _text(content)
+            values, after = env_text.read_values(before), env_text.change(before, changes)
+            if before == after:
+                made = None
                 return content
-            after = env_text.change(before, changes)
-            backup = self._backups / f"{entry_id}.env"
             made = Entry(
                 id=entry_id,
                 at=moment,
-                by=reason.by,
-                run=reason.run,
-                version=reason.version,
-                why=reason.why,
-                changes={key: Change(old=values.get(key), new=value) for key, value in changes.items()},
-                diff=env_text.unified_diff(before, after, self.name),
-                backup=f"{self._backups.name}/{backup.name}" if self.path.exists() else None,
+                **vars(reason),
+                changes={
+                    key: Change(old=values.get(key), new=new) for key, new in changes.items() if values.get(key) != new
+                },
+                diff=env_text.unified_diff(before, after, self.path.name),
+                backup=f"{self._history.backups.name}/{entry_id}.env" if self.path.exists() else None,
             )
-            if made.backup:
-                self._keep(backup, content)
-            self._keep(self._pending, made.model_dump_json().encode())
-            return _bytes(after)
+            fresh = after.encode(errors="surrogateescape")
+            self._history.announce(made, content, fresh)
+            return fresh
 
         with self._named():
-            current = swap.read_settled(self.path) or b""
-            if apply(current) == current:
+            before = _text(swap.read_settled(self.path))
+            if env_text.change(before, changes) == before:
                 return None
             swap.rewrite(self.path, apply)
         self._settle()
         return made
+
+    def _settle(self) -> None:
+        announced = self._history.announced
+        if announced is not None:
+            values, changes = self.read(), announced.entry.changes
+            self._history.settle(made=all(values.get(key) == change.new for key, change in changes.items()))
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        lock = self.path.with_name(f"{self.path.name}.lock")
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            handle = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, swap.NEW_MODE)
+        except OSError as error:
+            raise SetupError(f"{self.path}: cannot be changed: {lock.name} beside it: {error.strerror}") from error
+        try:
+            swap.give_to_owner(lock, self.path)
+            _await_lock(handle, lock)
+            self._history.tidy()
+            self._settle()
+            yield
+        finally:
+            os.close(handle)
+
+    @contextmanager
+    def _named(self) -> Iterator[None]:
+        try:
+            yield
+        except BadInputError as error:
+            raise BadInputError(f"{self.path}: {error}") from error
+
+
+def _await_lock(handle: int, lock: Path) -> None:
+    deadline = time.monotonic() + LOCK_SECONDS
+    while True:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                raise TransientError(f"{lock}: another process has held it for {LOCK_SECONDS:g} s") from None
+            time.sleep(swap.POLL_SECONDS)
+        else:
+            return
+
+
+def _text(content: bytes | None) -> str:
+    return (content or b"").decode(errors="surrogateescape")

@@ -1,7 +1,7 @@
-"""The text of an env file: reads it as python-dotenv does, and changes keys without touching anything else.
+r"""The text of an env file: reads it as python-dotenv does, and changes keys without touching anything else.
 
 What is written reads the same in python-dotenv, in bash's `source` and in Docker Compose. Those differ in what they
-do inside quotes: bash takes single quotes as they stand, the other two know `\\'` and `\\\\` in them; double quotes
+do inside quotes: bash takes single quotes as they stand, the other two know `\'` and `\\` in them; double quotes
 expand `$` in two of the three; python-dotenv expands `${NAME}` everywhere. A value that no spelling carries through
 all three is refused.
 """
@@ -93,7 +93,9 @@ def quote(key: str, value: str, like: str = "") -> str:
     for style in (like, "", "'", '"'):
         if style in spellings:
             return spellings[style]
-    raise BadInputError(f"{key}: bash, python-dotenv and Docker Compose would read {value!r} differently, however quoted")
+    raise BadInputError(
+        f"{key}: bash, python-dotenv and Docker Compose would read {value!r} differently, however quoted"
+    )
 
 
 def unified_diff(before: str, after: str, name: str) -> str:

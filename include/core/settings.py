@@ -40,6 +40,16 @@ class Settings(BaseSettings):
         ROOT / "include" / "config", description="Folder of pipeline definitions; each JSON file in it becomes a DAG."
     )
     energy_image: str = Field("groundtruth-energy:latest", description="Image of the energy steps (`make images`).")
+    env_file: Path = Field(
+        ROOT / ".env",
+        description="The env file that a promotion changes and that the crop-health map reads. In containers it lies "
+        "in a mounted folder: a file that is mounted by itself cannot be replaced as a whole.",
+    )
+    approve: bool = Field(
+        False,
+        description="The answer to a question for approval where nobody can be asked (`airflow dags test`, the command "
+        "line); the command line's `--approve` sets it.",
+    )
     step_uid: int = Field(
         default_factory=lambda: os.getuid() or 50000,
         description="User that containers run as and that owns a run's files; never root. Default: the user of this "

@@ -96,7 +96,9 @@ def _await_writers(handle: int) -> None:
     deadline = time.monotonic() + WRITER_SECONDS
     while time.monotonic() < deadline:
         try:
-            fcntl.fcntl(handle, fcntl.F_SETSIG, signal.SIGURG)  # what breaks a lease sends a signal: one that is ignored
+            fcntl.fcntl(
+                handle, fcntl.F_SETSIG, signal.SIGURG
+            )  # what breaks a lease sends a signal: one that is ignored
             fcntl.fcntl(handle, fcntl.F_SETLEASE, fcntl.F_RDLCK)
             fcntl.fcntl(handle, fcntl.F_SETLEASE, fcntl.F_UNLCK)
         except (AttributeError, OSError) as error:
@@ -139,16 +141,27 @@ def _written(path: Path, content: bytes) -> Path:
 
 
 def _like(temporary: Path, path: Path) -> None:
-    status = path.stat()
-    if (status.st_uid, status.st_gid) != (os.geteuid(), temporary.stat().st_gid):
-        try:
-            os.chown(temporary, status.st_uid, status.st_gid)
-        except PermissionError:
-            raise SetupError(
-                f"{path}: belongs to user {status.st_uid}, group {status.st_gid}; only they can replace it and leave it theirs"
-            ) from None
+    if not give_to_owner(temporary, path):
+        status = path.stat()
+        raise SetupError(
+            f"{path}: belongs to user {status.st_uid}, group {status.st_gid}; only they can replace it and leave it "
+            "theirs"
+        )
     shutil.copystat(path, temporary)
     os.utime(temporary)
+
+
+def give_to_owner(new: Path, path: Path) -> bool:
+    """Give a new file to the owner of another; whether that could be done. Nothing to do where there is no other."""
+    try:
+        have, want = new.stat(), path.stat()
+        if (have.st_uid, have.st_gid) != (want.st_uid, want.st_gid):
+            os.chown(new, want.st_uid, want.st_gid)
+    except FileNotFoundError:
+        return True
+    except PermissionError:
+        return False
+    return True
 
 
 def _exchange(temporary: Path, path: Path) -> tuple[bool, bytes | None]:
@@ -183,7 +196,9 @@ def _conflict(path: Path, other: bytes | None) -> SetupError:
     kept = path.with_name(f"{path.name}.other-{time.time_ns()}")
     kept.touch(NEW_MODE)
     kept.write_bytes(other or b"")
-    return SetupError(f"{path}: two others changed it at the same time; merge it by hand with the other version, {kept}")
+    return SetupError(
+        f"{path}: two others changed it at the same time; merge it by hand with the other version, {kept}"
+    )
 
 
 def _flush_folder(path: Path) -> None:
