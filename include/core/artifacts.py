@@ -139,7 +139,7 @@ def _check_safetensors(path: Path, name: str) -> None:
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise ContractError(name, "must be a whole safetensors file", str(error) or "no header") from error
     if not ends or 8 + length + max(ends) != path.stat().st_size:
-        raise ContractError(name, "must hold every tensor that its header names", f"{path.stat().st_size} bytes")
+        raise ContractError(name, "must be a whole safetensors file", f"{path.stat().st_size} bytes")
 
 
 def _check_raster(path: Path, name: str) -> None:

@@ -1,12 +1,16 @@
 """A file counts as an artifact only if it is there, whole, of its format, and true to its schema."""
 
 import hashlib
+import json
 import os
 import re
 import time
+import warnings
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from include.core.artifacts import check_artifact, check_unchanged, remove, sha256
 from include.core.contracts import Artifact
@@ -193,3 +197,51 @@ def test_removing_takes_whatever_is_there_and_follows_no_link(tmp_path):
     assert not any((files / "file").iterdir())
     assert not any((files / "folder").iterdir())
     assert outside.read_text() == READINGS
+
+
+# ── arrays, weights, rasters ─────────────────────────────────────────────────────────────────────────────────────────
+
+
+def array(path: Path) -> None:
+    np.save(path, np.arange(12, dtype=np.uint16).reshape(3, 4))
+
+
+def weights(path: Path) -> None:
+    header = json.dumps({"w": {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}}).encode()
+    path.write_bytes(len(header).to_bytes(8, "little") + header + bytes(8))
+
+
+def raster(path: Path) -> None:
+    import rasterio
+
+    profile = {"driver": "GTiff", "width": 64, "height": 64, "count": 1, "dtype": "uint16", "crs": "EPSG:32643"}
+    with rasterio.open(path, "w", transform=rasterio.Affine(10, 0, 500000, 0, -10, 3400000), **profile) as file:
+        file.write(np.random.default_rng(0).integers(0, 9999, (1, 64, 64), dtype=np.uint16))
+
+
+@pytest.mark.parametrize(("name", "write"), [("a.npy", array), ("a.safetensors", weights), ("a.tif", raster)])
+def test_arrays_weights_and_rasters_are_whole_or_refused(tmp_path, name, write):
+    write(tmp_path / name)
+    assert check_artifact(tmp_path, Artifact(name)).bytes == (tmp_path / name).stat().st_size
+    whole = (tmp_path / name).read_bytes()
+    (tmp_path / name).write_bytes(whole[: len(whole) // 2 + 3])
+    assert "must be a whole" in refusal(tmp_path, Artifact(name)).rule
+    (tmp_path / name).write_bytes(b"not what the suffix says")
+    assert "whole" in refusal(tmp_path, Artifact(name)).rule
+
+
+def test_an_array_without_elements_is_no_result(tmp_path):
+    np.save(tmp_path / "a.npy", np.empty((0, 4)))
+    assert refusal(tmp_path, Artifact("a.npy")).rule == "must hold at least one element"
+
+
+def test_an_array_of_python_objects_is_never_unpickled(tmp_path):
+    np.save(tmp_path / "a.npy", np.array([{}], dtype=object), allow_pickle=True)
+    assert refusal(tmp_path, Artifact("a.npy")).rule == "must be a whole NumPy array"
+
+
+def test_a_raster_must_say_where_it_lies(tmp_path):
+    Image.fromarray(np.zeros((8, 8), np.uint8)).save(tmp_path / "a.tif")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # rasterio says so too
+        assert refusal(tmp_path, Artifact("a.tif")).rule == "must be georeferenced"

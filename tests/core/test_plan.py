@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import AwareDatetime, Field
 
 from include.core import plan as planning
+from include.core.contracts import StepParams
 from include.core.errors import BadInputError, SetupError
 from include.core.plan import give_to, prepare_run
 from include.core.runs import Run, RunFolder
@@ -51,6 +53,37 @@ def test_a_scheduled_run_works_on_its_data_interval(prepare):
     run = prepare()
     assert (run.interval_start, run.interval_end) == DAY
     assert (run.params["start"], run.params["end"]) == ("2026-01-01T00:00:00Z", "2026-01-02T00:00:00Z")
+
+
+class LookbackParams(StepParams):
+    end: AwareDatetime | None = None
+    days_back: int = 30
+    mask: str | None = Field(None, json_schema_extra={"file": True})
+
+
+LOOKBACK = pipeline(known=(replace(MEASURE, params=LookbackParams), replace(ANALYZE, params=LookbackParams)))
+
+
+def test_a_pipeline_that_looks_back_covers_the_days_before_the_interval_s_end(prepare):
+    run = prepare(of=LOOKBACK)
+    assert (run.interval_start, run.interval_end) == (DAY[1] - timedelta(days=30), DAY[1])
+    assert run.params["end"] == "2026-01-02T00:00:00Z"
+
+
+def test_a_pipeline_that_looks_back_ends_where_somebody_says(prepare):
+    run = prepare(of=LOOKBACK, end="2025-06-02T00:00:00Z", days_back=2)
+    assert run.interval_start == datetime(2025, 5, 31, tzinfo=UTC)
+    assert prepare(of=LOOKBACK, end="2025-06-02T00:00:00Z", interval=None).params["end"] == "2025-06-02T00:00:00Z"
+
+
+def test_a_file_that_a_parameter_names_is_staged_into_the_run(prepare, folder, inbox):
+    (inbox / "mask.tif").write_bytes(b"a raster")
+    run = prepare(of=LOOKBACK, mask="mask.tif")
+    assert run.params["mask"] == "mask.tif"
+    assert [source.path for source in run.sources] == ["source/mask.tif"]
+    assert (folder.files / "source/mask.tif").read_bytes() == b"a raster"
+    with pytest.raises(BadInputError, match="no such file"):
+        prepare(of=LOOKBACK, mask="other.tif")
 
 
 def test_an_interval_that_somebody_names_goes_before_the_run_s_own(prepare):
