@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.standard.operators.python import PythonOperator
-from airflow.sdk import BaseOperator
+from airflow.sdk import AssetAlias, BaseOperator
 
 from include.core.contracts import StepParams
 from include.core.pipeline import Pipeline, PipelineStep
@@ -42,6 +43,7 @@ class LocalStepOperator(PythonOperator):
         each: The step.
         thing: Of a mapped step, the name of what this task is for; the UI shows it.
         outlet: The asset that the step makes; its event carries the step's key figures.
+        outlet_when: The key figure that says whether the step made it; without, it always does.
     """
 
     template_fields = ()
@@ -53,12 +55,15 @@ class LocalStepOperator(PythonOperator):
         each: PipelineStep,
         thing: str | None = None,
         outlet: Asset | None = None,
+        outlet_when: str | None = None,
         **kwargs: Any,
     ) -> None:
-        outlets = [outlet] if outlet else []
+        alias = AssetAlias(f"{outlet.name}_{outlet_when}") if outlet and outlet_when else None
+        outlets = [alias or outlet] if outlet else []
         options = TASK_DEFAULTS | {"outlets": outlets} | kwargs
         super().__init__(python_callable=run_local, show_return_value_in_logs=False, **options)
-        self.pipeline, self.each, self.thing, self.outlet = pipeline, each, thing, outlet
+        self.pipeline, self.each, self.thing = pipeline, each, thing
+        self.outlet, self.outlet_when, self.alias = outlet, outlet_when, alias
 
     def execute(self, context: Context) -> Any:
         """Run the step and prove it."""
@@ -70,8 +75,15 @@ class LocalStepOperator(PythonOperator):
             figures = super().execute(context)
         folder = folder_of(context)
         if self.outlet is not None:
-            context["outlet_events"][self.outlet].extra = {"files": str(folder.files), **figures}
+            self._announce(self.outlet, {"files": str(folder.files), **figures}, context["outlet_events"])
         return each.step.things(folder.files) if each.step.fans_out else figures
+
+    def _announce(self, outlet: Asset, extra: dict[str, Any], events: Any) -> None:
+        """Say that the asset was made; through an alias where that depends on what the step found."""
+        if self.alias is None:
+            events[outlet].extra = extra
+        elif extra.get(str(self.outlet_when)) is True:
+            events[self.alias].add(outlet, extra=extra)
 
 
 def run_local(pipeline: Pipeline, each: PipelineStep, log: Any, **context: Any) -> dict[str, Any]:
@@ -90,11 +102,24 @@ def run_local(pipeline: Pipeline, each: PipelineStep, log: Any, **context: Any) 
 
 
 class PrepareOperator(BaseOperator):
-    """The first task of a run: refuses unknown params, makes the run folder, stages people's files."""
+    """The first task of a run: refuses unknown params, makes the run folder, stages people's files.
 
-    def __init__(self, *, pipeline: Pipeline, runtime: str, **kwargs: Any) -> None:
+    Args:
+        pipeline: What is to run.
+        runtime: `local` or `docker`.
+        found: Finds files of earlier runs for parameters that nobody gave.
+    """
+
+    def __init__(
+        self,
+        *,
+        pipeline: Pipeline,
+        runtime: str = "local",
+        found: Callable[[Context], Mapping[str, Any]] | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**TASK_DEFAULTS, **kwargs)
-        self.pipeline, self.runtime = pipeline, runtime
+        self.pipeline, self.runtime, self.found = pipeline, runtime, found
 
     def execute(self, context: Context) -> str:
         """Prepare the run; returns its folder."""
@@ -113,6 +138,8 @@ class PrepareOperator(BaseOperator):
                 log_url_of(context),
             ),
         ):
+            if self.found is not None:
+                given |= {name: value for name, value in self.found(context).items() if not given.get(name)}
             prepare_run(
                 self.pipeline,
                 folder,
@@ -120,7 +147,7 @@ class PrepareOperator(BaseOperator):
                 run_id=folder.path.name if settings.run_folder else run.run_id,
                 runtime=self.runtime,
                 interval=_interval(context),
-                allowed_inputs=settings.allowed_inputs,
+                allowed_inputs=(*settings.allowed_inputs, (settings.data_dir / "runs").resolve()),
                 owner=settings.step_uid if self.runtime == "docker" else None,
             )
         return str(folder.path)
