@@ -63,6 +63,7 @@ class SearchResult(_Part):
     reserves: list[date] = Field(description="The next best, in order.")
     units_estimated: float = Field(description="Processing units that the download will take.")
     units_spent: float = Field(description="Processing units that the looks took.")
+    from_store: bool = Field(False, description="The download was skipped: planned from the imagery store alone.")
 
 
 class Acquisition(_Part):

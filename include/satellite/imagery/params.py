@@ -24,4 +24,9 @@ class ImageryStepParams(ImageryParams):
     @property
     def bands(self) -> tuple[str, ...]:
         """Bands of each file, in order: reflectances, SCL, and REFERENCE where it is wanted."""
-        return (*REFLECTANCE_BANDS, *dict.fromkeys(self.extra_bands), SCL, *((REFERENCE,) if self.wants_reference else ()))
+        return (
+            *REFLECTANCE_BANDS,
+            *dict.fromkeys(self.extra_bands),
+            SCL,
+            *((REFERENCE,) if self.wants_reference else ()),
+        )

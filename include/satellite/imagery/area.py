@@ -1,0 +1,152 @@
+"""The area: a geometry in degrees, and the pixels that cover it, the same for all dates."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pyproj import Transformer
+from rasterio.features import geometry_mask
+from rasterio.transform import from_origin
+from shapely import MultiPolygon, Polygon, make_valid, segmentize, transform, union_all
+from shapely.errors import ShapelyError
+from shapely.geometry import box, mapping, shape
+
+from include.core.errors import BadInputError
+from include.satellite.imagery.model import Grid
+from include.satellite.params import LARGEST_AREA_DEGREES, AreaParams
+
+WGS84 = "EPSG:4326"
+LARGEST_SIDE = 2500
+"""Pixels a side that the Process API renders at most."""
+_EDGE_POINTS = 64
+_SNAP = 1e-6
+"""Part of a pixel by which a bound may miss a multiple through rounding."""
+
+
+def area_geometry(params: AreaParams) -> dict[str, Any]:
+    """The area as a GeoJSON geometry in WGS 84.
+
+    Raises:
+        BadInputError: `geojson` is no valid polygon on earth, or is too large.
+    """
+    if params.geojson is None:
+        return dict(mapping(box(*params.bbox)))
+    try:
+        parts = [shape(part) for part in _geometries(params.geojson)]
+    except (ShapelyError, KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
+        raise BadInputError(f"geojson: cannot be read as GeoJSON: {error}") from error
+    polygons = [part for part in parts if isinstance(part, (Polygon, MultiPolygon)) and not part.is_empty]
+    if not polygons or len(polygons) < len(parts):
+        raise BadInputError("geojson: must be a Polygon or MultiPolygon, or features of these, and not empty")
+    joined = union_all([make_valid(polygon) for polygon in polygons])
+    if not isinstance(joined, (Polygon, MultiPolygon)):
+        raise BadInputError("geojson: the polygon crosses or touches itself so that it encloses no plain area")
+    _check_extent(joined.bounds)
+    return dict(mapping(joined))
+
+
+def make_grid(geometry: dict[str, Any], resolution: int) -> Grid:
+    """The pixels that cover an area: its bounds in its UTM zone, snapped outward to multiples of the resolution.
+
+    Args:
+        geometry: GeoJSON, WGS 84.
+        resolution: Metres.
+    """
+    crs = utm_zone(geometry)
+    xmin, ymin, xmax, ymax = _projected(geometry, crs).bounds
+    left, bottom = (math.floor(value / resolution + _SNAP) for value in (xmin, ymin))
+    right, top = (math.ceil(value / resolution - _SNAP) for value in (xmax, ymax))
+    right, top = max(right, left + 1), max(top, bottom + 1)
+    return Grid(
+        crs=crs,
+        resolution=resolution,
+        bounds=(left * resolution, bottom * resolution, right * resolution, top * resolution),
+        width=right - left,
+        height=top - bottom,
+    )
+
+
+def utm_zone(geometry: dict[str, Any]) -> str:
+    """The UTM zone of the middle of an area, as `EPSG:32643`."""
+    west, south, east, north = shape(geometry).bounds
+    zone = min(int(((west + east) / 2 + 180) // 6) + 1, 60)
+    return f"EPSG:{(32600 if south + north >= 0 else 32700) + zone}"
+
+
+def inside_mask(geometry: dict[str, Any], grid: Grid) -> NDArray[np.bool_]:
+    """Which pixels belong to the area: those whose centre lies inside it.
+
+    Returns:
+        (height, width), True inside.
+
+    Raises:
+        BadInputError: None does.
+    """
+    inside: NDArray[np.bool_] = geometry_mask(
+        [mapping(_projected(geometry, grid.crs))],
+        out_shape=(grid.height, grid.width),
+        transform=from_origin(grid.bounds[0], grid.bounds[3], grid.resolution, grid.resolution),
+        invert=True,
+    )
+    if not inside.any():
+        raise BadInputError(f"the area is too small: no pixel of {grid.resolution} m has its centre inside it")
+    return inside
+
+
+def tiles(grid: Grid, largest: int = LARGEST_SIDE) -> Iterator[tuple[Grid, tuple[slice, slice]]]:
+    """Cut a grid into the fewest near-equal parts that the API renders.
+
+    Yields:
+        The part, and the rows and columns that it takes up.
+    """
+    xmin, _, _, ymax = grid.bounds
+    for top, bottom in _cuts(grid.height, largest):
+        for left, right in _cuts(grid.width, largest):
+            bounds = (
+                xmin + left * grid.resolution,
+                ymax - bottom * grid.resolution,
+                xmin + right * grid.resolution,
+                ymax - top * grid.resolution,
+            )
+            part = grid.model_copy(update={"bounds": bounds, "width": right - left, "height": bottom - top})
+            yield part, (slice(top, bottom), slice(left, right))
+
+
+def _cuts(length: int, largest: int) -> list[tuple[int, int]]:
+    parts = math.ceil(length / largest)
+    edges = [length * number // parts for number in range(parts + 1)]
+    return list(itertools.pairwise(edges))
+
+
+def _projected(geometry: dict[str, Any], crs: str) -> Any:
+    polygon = shape(geometry)
+    west, south, east, north = polygon.bounds
+    dense = segmentize(polygon, max(east - west, north - south) / _EDGE_POINTS)
+    project = Transformer.from_crs(WGS84, crs, always_xy=True)
+    return transform(dense, lambda points: np.column_stack(project.transform(points[:, 0], points[:, 1])))
+
+
+def _geometries(document: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    match document.get("type"):
+        case "FeatureCollection":
+            for feature in document["features"]:
+                yield from _geometries(feature)
+        case "Feature":
+            yield document["geometry"]
+        case _:
+            yield document
+
+
+def _check_extent(bounds: tuple[float, float, float, float]) -> None:
+    try:
+        AreaParams(bbox=bounds)
+    except ValueError as error:
+        raise BadInputError(
+            f"geojson: its bounds {tuple(round(value, 4) for value in bounds)} must lie within -180 to 180 and -80 to "
+            f"84 degrees and span at most {LARGEST_AREA_DEGREES:g} degrees (longitude before latitude)"
+        ) from error

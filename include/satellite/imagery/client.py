@@ -1,0 +1,222 @@
+"""The official Sentinel Hub client, with bounds: attempts, wall time, two requests at once, faults in words."""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from threading import Lock
+from typing import Any, TypeVar, cast
+
+from sentinelhub.api.catalog import SentinelHubCatalog
+from sentinelhub.api.process import SentinelHubRequest
+from sentinelhub.config import SHConfig
+from sentinelhub.constants import CRS, MimeType, ResamplingType
+from sentinelhub.data_collections import DataCollection
+from sentinelhub.download.rate_limit import SentinelHubRateLimit
+from sentinelhub.download.sentinelhub_client import SentinelHubDownloadClient
+from sentinelhub.download.session import SentinelHubSession
+from sentinelhub.exceptions import MissingDataInRequestException, SHRateLimitWarning
+from sentinelhub.geometry import BBox
+
+from include.core.errors import TransientError
+from include.core.settings import get_settings
+from include.satellite.imagery.deployment import Deployment, deployment
+from include.satellite.imagery.faults import UNDERSTOOD, in_words, status_of
+from include.satellite.imagery.model import Grid
+from include.satellite.imagery.slots import request_slot
+from include.satellite.params import Source
+
+T = TypeVar("T")
+
+COLLECTION = "sentinel-2-l2a"
+PAGE = 100
+UNITS_HEADER = "x-processingunits-spent"
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """How long a request may go on; the task's own retries come after that.
+
+    Args:
+        attempts: After 5xx and faults of the connection.
+        first_wait: Seconds before the second attempt; three times as long before each further one.
+        answer: Seconds in which the service must begin to answer.
+        rate_limit_attempts: After 429, each as long after as the service asks.
+        wall: Seconds that a request may wait for its rate limit in all.
+    """
+
+    attempts: int = 4
+    first_wait: float = 1.0
+    answer: float = 120.0
+    rate_limit_attempts: int = 50
+    wall: float = 600.0
+
+
+BOUNDS = Bounds()
+
+
+@dataclass(frozen=True)
+class Rendered:
+    """What the Process API answered; `units` is None where it does not say what it charged."""
+
+    content: bytes
+    units: float | None
+
+
+class Hub:
+    """One deployment of the API; safe for threads.
+
+    Args:
+        source: Which.
+
+    Raises:
+        SetupError: The credentials are missing or wrong.
+        TransientError: The service does not answer.
+    """
+
+    def __init__(self, source: Source) -> None:
+        self.deployment = deployment(source)
+        self._config = _config(self.deployment)
+        self._collection = DataCollection.SENTINEL2_L2A.define_from(
+            re.sub(r"\W", "_", f"SENTINEL2_L2A_{self.deployment.base_url}"), service_url=self.deployment.base_url
+        )
+        self._slots = get_settings().data_dir / "imagery" / ".requests" / source
+        self._lock = Lock()
+        # 429 is dealt with by waiting, as the service asks; the client's warning would say it once a request
+        warnings.filterwarnings("ignore", category=SHRateLimitWarning)
+        try:
+            self._session = SentinelHubSession(self._config)
+        except UNDERSTOOD as error:
+            raise in_words(error, self.deployment) from error
+
+    def search(
+        self, bbox: tuple[float, float, float, float], start: datetime, end: datetime, most_cloud: float | None
+    ) -> list[dict[str, Any]]:
+        """Products of the catalog, all pages.
+
+        Args:
+            bbox: West, south, east, north, degrees.
+            start: First instant.
+            end: Last instant.
+            most_cloud: Most cloud of a product, percent; None for any.
+
+        Returns:
+            STAC features with `id`, `geometry` and `properties`.
+        """
+
+        def ask(session: SentinelHubSession) -> list[dict[str, Any]]:
+            catalog = SentinelHubCatalog(config=self._config)
+            catalog.client = self._client(session)
+            found = catalog.search(
+                self._collection,
+                bbox=BBox(bbox, CRS.WGS84),
+                time=(start, end),
+                filter=None if most_cloud is None else f"eo:cloud_cover <= {most_cloud:g}",
+                limit=PAGE,
+            )
+            try:
+                return list(found)
+            except (ValueError, KeyError, TypeError, AttributeError, MissingDataInRequestException) as error:
+                raise TransientError(
+                    f"{self.deployment.base_url}: the catalog's answer cannot be read: {error!r}"
+                ) from error
+
+        return self._bounded(ask)
+
+    def render(self, script: str, grid: Grid, start: datetime, end: datetime) -> Rendered:
+        """One TIFF of the Process API: what was acquired between two instants, nearest neighbour, harmonised.
+
+        Args:
+            script: The evalscript.
+            grid: At most 2500 pixels a side.
+            start: First instant.
+            end: Last instant.
+        """
+
+        def ask(session: SentinelHubSession) -> Rendered:
+            request = SentinelHubRequest(
+                evalscript=script,
+                input_data=[
+                    SentinelHubRequest.input_data(
+                        self._collection,
+                        time_interval=(start, end),
+                        upsampling=ResamplingType.NEAREST,
+                        downsampling=ResamplingType.NEAREST,
+                        other_args={"processing": {"harmonizeValues": True}},
+                    )
+                ],
+                responses=[SentinelHubRequest.output_response("default", MimeType.TIFF)],
+                bbox=BBox(grid.bounds, CRS(grid.crs)),
+                size=(grid.width, grid.height),
+                config=self._config,
+            )
+            with request_slot(self._slots):
+                answer = self._client(session).download(request.download_list, max_threads=1, decode_data=False)[0]
+            headers = {name.lower(): value for name, value in answer.headers.items()}
+            return Rendered(answer.content, _number(headers.get(UNITS_HEADER)))
+
+        return self._bounded(ask)
+
+    def _bounded(self, ask: Callable[[SentinelHubSession], T]) -> T:
+        """Ask; where the token is refused, once more with a new one, for it may have ended before its time."""
+        session = self._session
+        try:
+            return ask(session)
+        except UNDERSTOOD as error:
+            if status_of(error) != 401:
+                raise in_words(error, self.deployment) from error
+        try:
+            with self._lock:
+                if self._session is session:
+                    self._session = SentinelHubSession(self._config)
+            return ask(self._session)
+        except UNDERSTOOD as error:
+            raise in_words(error, self.deployment) from error
+
+    def _client(self, session: SentinelHubSession) -> SentinelHubDownloadClient:
+        """A client of its own for each request: its lock and its rate limit are no matter of threads then."""
+        client = SentinelHubDownloadClient(session=session, config=self._config)
+        client.rate_limit = _BoundedRateLimit(self.deployment)
+        return client
+
+
+class _BoundedRateLimit(SentinelHubRateLimit):
+    """Waits as long as the service asks (`Retry-After` in milliseconds), but not beyond the request's wall time."""
+
+    def __init__(self, deployment: Deployment) -> None:
+        super().__init__()
+        self._who, self._until = deployment.base_url, time.monotonic() + BOUNDS.wall
+
+    def update(self, headers: dict[str, Any], *, default: float) -> None:
+        asked = _number(headers.get(self.RETRY_HEADER))
+        wait = (default if asked is None else max(asked, 0.0)) / 1000
+        if time.monotonic() + wait > self._until:
+            raise TransientError(
+                f"{self._who}: the rate limit is used up (429): it asks to wait {wait:.0f} s, longer than the "
+                f"{BOUNDS.wall:.0f} s that a request may take"
+            )
+        self.next_download_time = max(time.monotonic() + wait, self.next_download_time)
+
+
+def _config(deployment: Deployment) -> SHConfig:
+    """The client's configuration from ours alone: a user's `config.toml` is neither read nor written."""
+    if deployment.base_url.startswith("http://"):  # the stand-in on the loopback device; oauthlib insists on being told
+        os.environ["OAUTHLIB_INSECURE_TRANSPORT"] = "1"
+    config = SHConfig(use_defaults=True)
+    config.sh_base_url, config.sh_token_url = deployment.base_url, deployment.token_url
+    config.sh_client_id, config.sh_client_secret = deployment.client_id, deployment.client_secret
+    config.max_download_attempts, config.download_sleep_time = BOUNDS.attempts, BOUNDS.first_wait
+    config.download_timeout_seconds, config.max_retries = BOUNDS.answer, BOUNDS.rate_limit_attempts
+    return config
+
+
+def _number(text: object) -> float | None:
+    try:
+        return float(cast(str, text))
+    except (TypeError, ValueError):
+        return None

@@ -1,0 +1,113 @@
+"""The stand-in of the Sentinel Hub API as a child process: the demo needs no credentials and no network."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import queue
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from threading import Lock, Thread
+from typing import IO
+
+from include.core.errors import SetupError
+from include.core.settings import ROOT
+
+URL_VARIABLE = "GROUNDTRUTH_SENTINEL_HUB_URL"
+READY = "listening on "
+START_SECONDS = 60.0
+
+
+@dataclass
+class _Child:
+    owner: int
+    process: subprocess.Popen[str]
+    url: str
+
+
+_lock = Lock()
+_children: list[_Child] = []
+
+
+def demo_url() -> str:
+    """The address of the stand-in: the running one that the environment names, or one that this process starts.
+
+    It is started once, and ends with this process: it watches its standard input, which closes then.
+
+    Raises:
+        SetupError: It did not start.
+    """
+    named = os.environ.get(URL_VARIABLE)
+    if named:
+        return named.rstrip("/")
+    with _lock:
+        for child in _children:
+            if child.owner == os.getpid() and child.process.poll() is None:
+                return child.url
+        child = _start()
+        _children.append(child)
+        return child.url
+
+
+@contextmanager
+def stand_in(*options: str) -> Iterator[str]:
+    """A stand-in of one's own, for as long as the block lasts; yields its address.
+
+    Args:
+        options: Of `python -m include.sentinel_hub`.
+
+    Raises:
+        SetupError: It did not start.
+    """
+    child = _start(*options)
+    try:
+        yield child.url
+    finally:
+        _stop(child.process)
+
+
+def _start(*options: str) -> _Child:
+    process = subprocess.Popen(  # noqa: S603 - our own module, no shell
+        [sys.executable, "-m", "include.sentinel_hub", "--port", "0", *options],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=ROOT,
+        start_new_session=True,
+    )
+    said: queue.Queue[str] = queue.Queue()
+    Thread(target=_read, args=(process.stdout, said), daemon=True).start()
+    try:
+        line = said.get(timeout=START_SECONDS)
+    except queue.Empty:
+        line = ""
+    if not line.startswith(READY):
+        _stop(process)
+        heard = line.strip() or "it said nothing"
+        raise SetupError(
+            f"the stand-in of the Sentinel Hub API did not start (python -m include.sentinel_hub): {heard}"
+        )
+    atexit.register(_stop, process)
+    return _Child(os.getpid(), process, line.removeprefix(READY).strip())
+
+
+def _read(stream: IO[str], said: queue.Queue[str]) -> None:
+    """Hand on what the child says; at its end an empty line. Reading on keeps its pipe from filling."""
+    with stream:
+        for line in stream:
+            said.put(line)
+    said.put("")
+
+
+def _stop(process: subprocess.Popen[str]) -> None:
+    if process.stdin is not None:
+        process.stdin.close()
+    process.terminate()
+    try:
+        process.wait(timeout=5)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()

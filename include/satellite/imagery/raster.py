@@ -1,0 +1,123 @@
+"""Scenes as bytes: what the API answers is read here or is no data; what is kept is a cloud-optimised GeoTIFF."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from rasterio.errors import RasterioError
+from rasterio.io import DatasetReader, MemoryFile
+from rasterio.shutil import copy
+from rasterio.transform import from_origin
+
+from include.satellite.imagery.evalscript import CLASS_BANDS
+from include.satellite.imagery.model import NODATA, SCALE, Grid
+
+Scene = NDArray[np.uint16]
+"""Digital numbers, (bands, height, width)."""
+TILE = 512
+
+
+class NotDataError(Exception):
+    """What came is no scene; the message says why, for a person."""
+
+
+def decode(content: bytes, grid: Grid, count: int, dtype: str) -> NDArray[np.uint16] | NDArray[np.uint8]:
+    """Read a TIFF that should have a certain form.
+
+    Args:
+        content: The file.
+        grid: Its size.
+        count: Its bands.
+        dtype: Its type, `uint8` or `uint16`.
+
+    Returns:
+        (bands, height, width).
+
+    Raises:
+        NotDataError: It cannot be read, or has another form.
+    """
+    try:
+        with MemoryFile(content) as file, file.open(driver="GTiff") as dataset:
+            found = (dataset.width, dataset.height, dataset.count, *set(dataset.dtypes))
+            if found != (grid.width, grid.height, count, dtype):
+                raise NotDataError(
+                    f"it is {_form(*found)}, where {_form(grid.width, grid.height, count, dtype)} was asked for"
+                )
+            array: NDArray[np.uint16] | NDArray[np.uint8] = dataset.read()
+            return array
+    except (RasterioError, ValueError) as error:
+        raise NotDataError(f"its {len(content)} bytes are no readable GeoTIFF: {str(error)[:200]}") from error
+
+
+def encode(array: Scene, bands: Sequence[str], grid: Grid, tags: Mapping[str, str]) -> bytes:
+    """A scene as a cloud-optimised GeoTIFF: scale, nodata, band names and CRS are in it; equal scenes, equal bytes."""
+    profile = {
+        "driver": "GTiff",
+        "width": grid.width,
+        "height": grid.height,
+        "count": len(bands),
+        "dtype": "uint16",
+        "crs": grid.crs,
+        "transform": from_origin(grid.bounds[0], grid.bounds[3], grid.resolution, grid.resolution),
+        "nodata": NODATA,
+    }
+    with MemoryFile() as plain, MemoryFile(ext=".tif") as optimised:
+        with plain.open(**profile) as dataset:
+            dataset.write(array)
+            dataset.descriptions = tuple(bands)
+            dataset.scales = tuple(1.0 if band in CLASS_BANDS else SCALE for band in bands)
+            dataset.update_tags(**tags)
+        with plain.open() as dataset:
+            copy(
+                dataset,
+                optimised.name,
+                driver="COG",
+                COMPRESS="DEFLATE",
+                PREDICTOR="YES",
+                BLOCKSIZE=TILE,
+                OVERVIEW_RESAMPLING="NEAREST",  # a mean of classes is no class
+                BIGTIFF="IF_SAFER",
+            )
+        return bytes(optimised.getbuffer())
+
+
+def form_faults(dataset: DatasetReader, bands: Sequence[str], grid: Grid) -> list[str]:
+    """What of a stored file is not as it was asked for: bands, size, georeference, nodata."""
+    xmin, ymin, xmax, ymax = (round(value, 3) for value in dataset.bounds)
+    said = {
+        "bands": (list(dataset.descriptions), list(bands)),
+        "size": ((dataset.width, dataset.height), (grid.width, grid.height)),
+        "type": (set(dataset.dtypes), {"uint16"}),
+        "CRS": (None if dataset.crs is None else dataset.crs.to_string(), grid.crs),
+        "bounds": ((xmin, ymin, xmax, ymax), grid.bounds),
+        "nodata": (dataset.nodata, NODATA),
+    }
+    return [f"{name} {found}, not {wanted}" for name, (found, wanted) in said.items() if found != wanted]
+
+
+def read_scene(path: Path) -> Scene:
+    """All bands of a stored file, (bands, height, width).
+
+    Raises:
+        NotDataError: It cannot be read.
+    """
+    import rasterio
+
+    try:
+        with rasterio.open(path, driver="GTiff") as dataset:
+            array: Scene = dataset.read()
+            return array
+    except RasterioError as error:
+        raise NotDataError(f"{path.name} cannot be read: {str(error)[:200]}") from error
+
+
+def data_mask(array: Scene) -> NDArray[np.bool_]:
+    """Where a scene holds data: its first band is a reflectance, which is 0 only where there is none."""
+    return np.asarray(array[0] != NODATA)
+
+
+def _form(width: int, height: int, count: int, *dtype: str) -> str:
+    return f"{width}×{height} pixels, {count} bands, {' and '.join(sorted(dtype))}"
