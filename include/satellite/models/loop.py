@@ -1,0 +1,241 @@
+"""The training loop: Adam, early stopping on the tuning part, the best weights restored, a checkpoint an epoch."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from include.core.errors import BadInputError
+from include.satellite.models.checkpoints import (
+    State,
+    adam_state,
+    copy_weights,
+    read_state,
+    restore_adam,
+    write_state,
+)
+from include.satellite.models.documents import Epoch, TrainingRecord
+from include.satellite.models.machine import Machine, keep_memory, repeatable
+
+LOG = logging.getLogger(__name__)
+Rows = NDArray[np.int64]
+Batch = tuple[Tensor, Tensor]
+AHEAD = 3
+"""Batches made before they are needed."""
+SECONDS_BETWEEN_LINES = 15.0
+
+
+@dataclass(frozen=True)
+class Training:
+    """What is trained, on what, and when it ends.
+
+    Args:
+        network: With its first weights; ends with the best.
+        batch: Inputs and targets of some samples, on the processor.
+        loss: Of outputs and targets, a mean over the batch.
+        score: Of outputs and targets, for people: a sum over the batch.
+        drawn: Training samples of an epoch, a repeated one as often as it repeats.
+        tune: Samples of the tuning part.
+        epochs: At most.
+        patience: Epochs without a smaller loss on the tuning part.
+        learning_rate: Of Adam.
+        batch_size: Samples a step.
+        seed: Of order and dropout.
+        machine: Where.
+        checkpoints: Folder of the state after each epoch.
+        fingerprint: Of data and parameters: a state of others is no use.
+    """
+
+    network: nn.Module
+    batch: Callable[[Rows], Batch]
+    loss: Callable[[Tensor, Tensor], Tensor]
+    score: Callable[[Tensor, Tensor], Tensor]
+    drawn: Rows
+    tune: Rows
+    epochs: int
+    patience: int
+    learning_rate: float
+    batch_size: int
+    seed: int
+    machine: Machine
+    checkpoints: Path
+    fingerprint: str
+
+    @property
+    def tuned_on(self) -> Rows:
+        """The samples that choose the best epoch."""
+        return self.tune if len(self.tune) else np.unique(self.drawn)
+
+
+def fit(training: Training) -> TrainingRecord:
+    """Train to the end, from the latest checkpoint if there is one.
+
+    Each epoch's random numbers depend on the seed and its number alone, so an interrupted training that goes on ends
+    with the same bits as an undisturbed one.
+
+    Returns:
+        How it went. The network has the weights of its best epoch.
+
+    Raises:
+        BadInputError: The loss grew beyond all numbers.
+        SetupError: The checkpoints cannot be written.
+    """
+    keep_memory()
+    machine = training.machine
+    with repeatable():
+        network = machine.place(training.network)
+        fused = machine.device.type in {"cpu", "cuda"}
+        optimizer = torch.optim.Adam(network.parameters(), lr=training.learning_rate, fused=fused)
+        history, best = _resume(training, network, optimizer)
+        clock = _Clock(training.epochs - len(history), len(training.drawn))
+        while not _ended(history, training):
+            number = len(history) + 1
+            seeds = np.random.SeedSequence([training.seed, number]).generate_state(1, np.uint64)
+            torch.manual_seed(int(seeds[0] >> np.uint64(1)))
+            train_loss = _train_epoch(training, network, optimizer, number, clock)
+            tune_loss, tune_score = measure(training, network, training.tuned_on)
+            _check_finite(number, train_loss, tune_loss)
+            history.append(Epoch(epoch=number, train_loss=train_loss, tune_loss=tune_loss, tune_score=tune_score))
+            if best_epoch(history) == number:
+                best = copy_weights(network)
+            state = State(history, copy_weights(network), best, adam_state(optimizer))
+            write_state(training.checkpoints, training.fingerprint, state)
+            clock.epoch_ended(history[-1], best_epoch(history), training)
+        network.load_state_dict(best)
+        network.eval()
+    return _record(training, history)
+
+
+def best_epoch(history: list[Epoch]) -> int:
+    """The first epoch with the least loss on the tuning part."""
+    return min(history, key=lambda epoch: epoch.tune_loss).epoch
+
+
+def measure(training: Training, network: nn.Module, rows: Rows) -> tuple[float, float]:
+    """Mean loss and mean score of some samples, in float32, dropout off."""
+    network.eval()
+    loss, score = 0.0, 0.0
+    with torch.inference_mode():
+        for inputs, targets in prefetched(training.batch, split(rows, 4 * training.batch_size)):
+            outputs, known = network(training.machine.put(inputs)), training.machine.put(targets)
+            loss += float(training.loss(outputs, known)) * len(targets)
+            score += float(training.score(outputs, known))
+    return loss / len(rows), score / len(rows)
+
+
+def split(rows: Rows, size: int) -> list[Rows]:
+    """The rows in batches."""
+    return [rows[start : start + size] for start in range(0, len(rows), size)]
+
+
+def prefetched(batch: Callable[[Rows], Batch], batches: list[Rows]) -> Iterator[Batch]:
+    """Batches in order, made in a thread of their own while the network works on earlier ones."""
+    with ThreadPoolExecutor(1, thread_name_prefix="batches") as pool:
+        waiting: deque[Future[Batch]] = deque()
+        try:
+            for rows in batches:
+                waiting.append(pool.submit(batch, rows))
+                if len(waiting) > AHEAD:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            for future in waiting:
+                future.cancel()
+
+
+def _resume(
+    training: Training, network: nn.Module, optimizer: torch.optim.Adam
+) -> tuple[list[Epoch], dict[str, Tensor]]:
+    state = read_state(training.checkpoints, training.fingerprint)
+    if state is None:
+        return [], {}
+    network.load_state_dict(state.weights)
+    restore_adam(optimizer, state.adam)
+    LOG.info("Going on after epoch %d, as the checkpoint has it.", len(state.history))
+    return list(state.history), state.best
+
+
+def _ended(history: list[Epoch], training: Training) -> bool:
+    if not history:
+        return False
+    return len(history) >= training.epochs or len(history) - best_epoch(history) >= training.patience
+
+
+def _train_epoch(
+    training: Training, network: nn.Module, optimizer: torch.optim.Adam, number: int, clock: _Clock
+) -> float:
+    network.train()
+    order = np.random.default_rng([training.seed, number]).permutation(training.drawn)
+    total = torch.zeros((), device=training.machine.device)
+    for inputs, targets in prefetched(training.batch, split(order, training.batch_size)):
+        optimizer.zero_grad(set_to_none=True)
+        with training.machine.autocast():
+            outputs = network(training.machine.put(inputs))
+        loss = training.loss(outputs.float(), training.machine.put(targets))
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+        total += loss.detach() * len(targets)
+        clock.samples_done(len(targets), number, training.epochs)
+    return float(total) / len(order)
+
+
+def _check_finite(epoch: int, *losses: float) -> None:
+    if not np.isfinite(losses).all():
+        raise BadInputError(
+            f"training: the loss of epoch {epoch} is no number any more (losses {losses}): take a smaller learning rate"
+        )
+
+
+def _record(training: Training, history: list[Epoch]) -> TrainingRecord:
+    return TrainingRecord(
+        epochs=len(history),
+        most_epochs=training.epochs,
+        best_epoch=best_epoch(history),
+        stopped_early=len(history) < training.epochs,
+        samples_an_epoch=len(training.drawn),
+        train_samples=len(np.unique(training.drawn)),
+        tune_samples=len(training.tune),
+        tuned_on="tune" if len(training.tune) else "train",
+        device=training.machine.name,
+        precision=training.machine.precision,
+        history=history,
+    )
+
+
+class _Clock:
+    """Says how fast the training goes and how long it may still take."""
+
+    def __init__(self, epochs: int, samples: int) -> None:
+        self._left, self._an_epoch = epochs * samples, samples
+        self._done, self._started = 0, time.monotonic()
+        self._said = self._started
+
+    def samples_done(self, count: int, epoch: int, epochs: int) -> None:
+        self._done += count
+        if time.monotonic() - self._said >= SECONDS_BETWEEN_LINES:
+            self._said = time.monotonic()
+            share = self._done % self._an_epoch / self._an_epoch
+            LOG.info("Epoch %d/%d, %.0f %% of it: %s", epoch, epochs, 100 * share, self._pace())
+
+    def epoch_ended(self, epoch: Epoch, best: int, training: Training) -> None:
+        self._said = time.monotonic()
+        LOG.info(
+            "Epoch %d/%d: loss %.4f, on the tuning part %.4f (best: epoch %d), score %.3f; %s",
+            epoch.epoch, training.epochs, epoch.train_loss, epoch.tune_loss, best, epoch.tune_score, self._pace(),
+        )  # fmt: skip
+
+    def _pace(self) -> str:
+        rate = self._done / max(time.monotonic() - self._started, 1e-9)
+        left = (self._left - self._done) / max(rate, 1e-9)
+        return f"{rate:,.0f} samples/s, at most {left / 60:.1f} min left"

@@ -1,0 +1,90 @@
+"""What the machine offers a training: its device, its fast number format, and memory that is not asked for twice."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3  # mallopt(3)
+KEPT_BYTES, LARGEST_MMAP_THRESHOLD = 1 << 30, 32 << 20
+
+
+@dataclass(frozen=True)
+class Machine:
+    """Where a training runs.
+
+    Args:
+        device: Of the network and its batches.
+        name: `cpu`, or the name of the GPU.
+        precision: Of the convolutions while training; weights, losses and all measuring are float32.
+    """
+
+    device: torch.device
+    name: str
+    precision: Literal["float32", "bfloat16"]
+
+    @classmethod
+    def best(cls) -> Machine:
+        """The GPU if there is one, else the processor; bfloat16 where the hardware multiplies it."""
+        if torch.cuda.is_available():
+            precision: Literal["float32", "bfloat16"] = "bfloat16" if torch.cuda.is_bf16_supported() else "float32"
+            return cls(torch.device("cuda"), torch.cuda.get_device_name(), precision)
+        fast = torch.cpu._is_avx512_bf16_supported()
+        return cls(torch.device("cpu"), "cpu", "bfloat16" if fast else "float32")
+
+    def in_float32(self) -> Machine:
+        """The same place without the fast number format: recurrent layers lose more than they gain."""
+        return Machine(self.device, self.name, "float32")
+
+    def autocast(self) -> AbstractContextManager[object]:
+        """Runs a training's forward pass in its precision."""
+        if self.precision == "float32":
+            return nullcontext()
+        return torch.autocast(self.device.type, torch.bfloat16)
+
+    def put(self, tensor: Tensor) -> Tensor:
+        """The tensor on this device; a copy to a GPU does not wait."""
+        if self.device.type == "cpu":
+            return tensor
+        return tensor.pin_memory().to(self.device, non_blocking=True)
+
+    def place(self, network: nn.Module) -> nn.Module:
+        """The network on this device, its filters pixel by pixel (channels last), as the fast convolutions want it."""
+        return network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+
+
+@contextmanager
+def repeatable() -> Iterator[None]:
+    """Inside, the same inputs give the same bits; outside, the caller's random numbers are as they were.
+
+    A processor adds in a fixed order anyway. A GPU needs cuDNN's repeatable algorithms and cuBLAS's fixed workspace,
+    which is read when cuBLAS starts; where pooling windows do not overlap, its atomic additions have no order to mix.
+    """
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    devices = range(torch.cuda.device_count()) if torch.cuda.is_available() else []
+    with (
+        torch.random.fork_rng(devices=devices),
+        torch.backends.cudnn.flags(enabled=True, deterministic=True, benchmark=False),
+    ):
+        yield
+
+
+def keep_memory() -> None:
+    """Keep freed memory for the next batch instead of handing it back to the system (glibc; elsewhere nothing).
+
+    A batch's activations are megabytes each: by default every one is mapped, faulted in page by page and unmapped,
+    which takes a third of the training's time.
+    """
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (OSError, AttributeError):
+        return
+    mallopt(MMAP_THRESHOLD, LARGEST_MMAP_THRESHOLD)
+    mallopt(TRIM_THRESHOLD, KEPT_BYTES)
