@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from include.core.contracts import Artifact, Credentials, Group, Step
+from include.satellite.datasets.documents import PatchInfo, PatchRow, SequenceInfo, SequenceRow
 from include.satellite.imagery.model import Acquisition, Imagery, SearchResult
 from include.satellite.imagery.params import ImageryStepParams
+from include.satellite.imagery.report import ValidationReport
+from include.satellite.models.documents import CnnMetrics, LstmMetrics, ModelCard
+from include.satellite.models.results import Approval, Comparison, Configuration
 from include.satellite.params import (
     CnnDataParams,
     CnnTrainParams,
@@ -19,13 +23,30 @@ SEARCH = Artifact("search.json", SearchResult)
 ACQUISITION = Artifact("acquisitions/{index}.json", Acquisition)
 IMAGERY = Artifact("imagery.json", Imagery)
 VALIDATED = Artifact("validated.json", Imagery)
-CNN_DATA = (Artifact("cube.npy"), Artifact("scl.npy"), Artifact("cnn_index.parquet"), Artifact("cnn_dataset.json"))
-LSTM_DATA = (Artifact("lstm_series.npy"), Artifact("lstm_index.parquet"), Artifact("lstm_dataset.json"))
-CNN_MODEL = (Artifact("cnn_model.safetensors"), Artifact("cnn_model.json"), Artifact("cnn_metrics.json"))
-LSTM_MODEL = (Artifact("lstm_model.safetensors"), Artifact("lstm_model.json"), Artifact("lstm_metrics.json"))
-COMPARISON = Artifact("comparison.json")
-APPROVAL = Artifact("approval.json")
-CONFIGURATION = Artifact("configuration.json")
+CNN_DATA = (
+    Artifact("cube.npy"),
+    Artifact("scl.npy"),
+    Artifact("cnn_index.parquet", PatchRow),
+    Artifact("cnn_dataset.json", PatchInfo),
+)
+LSTM_DATA = (
+    Artifact("lstm_series.npy"),
+    Artifact("lstm_index.parquet", SequenceRow),
+    Artifact("lstm_dataset.json", SequenceInfo),
+)
+CNN_MODEL = (
+    Artifact("cnn_model.safetensors"),
+    Artifact("cnn_model.json", ModelCard),
+    Artifact("cnn_metrics.json", CnnMetrics),
+)
+LSTM_MODEL = (
+    Artifact("lstm_model.safetensors"),
+    Artifact("lstm_model.json", ModelCard),
+    Artifact("lstm_metrics.json", LstmMetrics),
+)
+COMPARISON = Artifact("comparison.json", Comparison)
+APPROVAL = Artifact("approval.json", Approval)
+CONFIGURATION = Artifact("configuration.json", Configuration)
 
 DOWNLOAD = Group(
     "download",
@@ -109,7 +130,7 @@ _ALL = (
         function="include.satellite.imagery.validation:validate",
         summary="include.satellite.imagery.validation:validate_summary",
         reads=(IMAGERY,),
-        writes=(VALIDATED, Artifact("validation_report.json"), *_plots("contact_sheet", "ndvi")),
+        writes=(VALIDATED, Artifact("validation_report.json", ValidationReport), *_plots("contact_sheet", "ndvi")),
         skip_param="skip_validation",
         libraries=("rasterio", "numpy", "matplotlib"),
     ),
@@ -144,7 +165,7 @@ _ALL = (
         version="1",
         params=CnnTrainParams,
         function="include.satellite.models.training:train_cnn",
-        summary="include.satellite.models.training:train_cnn_summary",
+        summary="include.satellite.models.summaries:train_cnn_summary",
         reads=(VALIDATED, *CNN_DATA),
         writes=(*CNN_MODEL, *_plots("cnn_training", "cnn_confusion")),
         scratch=("checkpoints/cnn",),
@@ -157,7 +178,7 @@ _ALL = (
         version="1",
         params=LstmTrainParams,
         function="include.satellite.models.training:train_lstm",
-        summary="include.satellite.models.training:train_lstm_summary",
+        summary="include.satellite.models.summaries:train_lstm_summary",
         reads=(VALIDATED, *LSTM_DATA),
         writes=(*LSTM_MODEL, *_plots("lstm_training", "lstm_forecast")),
         scratch=("checkpoints/lstm",),
