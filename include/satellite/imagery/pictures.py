@@ -1,0 +1,194 @@
+"""The validation's pictures: a contact sheet of the scenes, and NDVI over time.
+
+Colours are those of Okabe and Ito (2008), distinct also to colour-blind people.
+"""
+
+from __future__ import annotations
+
+import math
+import textwrap
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from include.satellite.imagery.model import SCALE, Acquisition, Imagery
+from include.satellite.imagery.raster import Scene, data_mask
+from include.satellite.imagery.report import DateReport, IndexRange
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+Thumbnail = NDArray[np.uint8]
+"""(height, width, 3)."""
+
+BLUE, SKY, GREEN, VERMILLION, GREY = "#0072B2", "#56B4E9", "#009E73", "#D55E00", "#8A8A8A"
+PAPER, NOTHING = 255, 226
+LONGEST_SIDE = 256
+BRIGHTEST, GAMMA = 0.30, 0.8
+"""Reflectance that is drawn white, and the exponent below it: the same for all dates, so that they compare."""
+TRUE_COLOUR = (2, 1, 0)
+COLUMNS, MOST_COLUMNS, CELL_INCHES, CAPTION_INCHES = 5, 12, 2.2, 0.62
+REASON_WIDTH, REASON_LINES = 34, 2
+STYLE: dict[Any, Any] = {
+    "font.size": 10,
+    "axes.titlesize": 13,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.color": "#E3E3E3",
+    "axes.axisbelow": True,
+    "legend.frameon": False,
+    "figure.dpi": 110,
+}
+
+
+def thumbnail(scene: Scene, inside: NDArray[np.bool_]) -> Thumbnail:
+    """A scene in true colour, at most 256 pixels a side; grey where there is no data, paler outside the area."""
+    step = max(1, math.ceil(max(inside.shape) / LONGEST_SIDE))
+    small = np.moveaxis(scene[list(TRUE_COLOUR)][:, ::step, ::step], 0, -1) * (SCALE / BRIGHTEST)
+    colour = np.clip(small, 0, 1) ** GAMMA * 255
+    colour[~data_mask(scene)[::step, ::step]] = NOTHING
+    outside = ~inside[::step, ::step]
+    colour[outside] = 0.35 * colour[outside] + 0.65 * PAPER
+    picture: Thumbnail = colour.astype(np.uint8)
+    return picture
+
+
+def draw_contact_sheet(
+    path: Path,
+    thumbnails: Sequence[Thumbnail | None],
+    reports: Sequence[DateReport],
+    unusable: Sequence[Acquisition],
+) -> None:
+    """One picture a date, with date, cloud and verdict; those that were never data keep their place.
+
+    Args:
+        path: The PNG file.
+        thumbnails: One a report; None where nothing could be read.
+        reports: The verdicts, by date.
+        unusable: Dates that did not get as far as the validation.
+    """
+    cells = [
+        (report.date, picture, _cloud(report), report.accepted, report.reason)
+        for picture, report in zip(thumbnails, reports, strict=True)
+    ]
+    cells += [(each.date, None, "", False, each.reason) for each in unusable]
+    cells.sort(key=lambda cell: cell[0])
+    columns = min(MOST_COLUMNS, max(COLUMNS, math.ceil(math.sqrt(len(cells)))), max(len(cells), 1))
+    shape = next((picture.shape[0] / picture.shape[1] for picture in thumbnails if picture is not None), 1.0)
+    rows, height = max(1, math.ceil(len(cells) / columns)), CELL_INCHES * min(shape, 2.0) + CAPTION_INCHES
+    accepted = sum(report.accepted for report in reports)
+    title = f"Scenes in true colour: {accepted} accepted, {len(cells) - accepted} not"
+    with _figure(path, CELL_INCHES * columns, height * rows + 0.6) as figure:
+        figure.suptitle(title, x=0.01, ha="left", fontsize=13, fontweight="bold")
+        grid = figure.subplots(rows, columns, squeeze=False).ravel()
+        for axes, cell in zip(grid, cells, strict=False):
+            _draw_cell(axes, *cell, shape=shape)
+        for axes in grid[len(cells) :]:
+            axes.set_axis_off()
+
+
+def draw_ndvi(path: Path, reports: Sequence[DateReport], imagery: Imagery) -> None:
+    """NDVI of the area over time: mean, and the range that holds the middle 80 % of the pixels."""
+    measured = [(report, ndvi) for report in reports if (ndvi := _ndvi(report)) is not None]
+    with _figure(path, 11, 4.8) as figure:
+        axes: Axes = figure.subplots()
+        _draw_series(axes, [pair for pair in measured if pair[0].accepted])
+        _draw_excluded(axes, [pair for pair in measured if not pair[0].accepted])
+        axes.set_title(f"NDVI over time ({sum(report.accepted for report in reports)} dates)")
+        axes.set_ylabel("NDVI")
+        first, end = _days([imagery.start.date(), imagery.end.date()])
+        axes.set_xlim(first, end)
+        _time_axis(axes)
+        if measured:
+            figure.legend(loc="outside lower left", ncols=3)
+        else:
+            why = "not measured: the validation was skipped, or no scene could be read"
+            axes.text(0.5, 0.5, why, transform=axes.transAxes, ha="center", color=GREY)
+
+
+def _draw_series(axes: Axes, series: Sequence[tuple[DateReport, IndexRange]]) -> None:
+    if not series:
+        return
+    days = _days([report.date for report, _ in series])
+    low, mean, high = np.array([(ndvi.low, ndvi.mean, ndvi.high) for _, ndvi in series], float).T
+    axes.fill_between(days, low, high, color=SKY, alpha=0.35, linewidth=0, label="middle 80 % of the clear pixels")
+    axes.plot(days, mean, color=BLUE, marker="o", markersize=4, label="mean")
+
+
+def _draw_excluded(axes: Axes, series: Sequence[tuple[DateReport, IndexRange]]) -> None:
+    if not series:
+        return
+    days, mean = _days([report.date for report, _ in series]), np.array([ndvi.mean for _, ndvi in series], float)
+    axes.plot(
+        days, mean, color=VERMILLION, marker="x", linestyle="none", markeredgewidth=2, label="mean of an excluded date"
+    )
+
+
+def _draw_cell(
+    axes: Axes, day: date, picture: Thumbnail | None, cloud: str, accepted: bool, reason: str | None, *, shape: float
+) -> None:
+    colour = GREEN if accepted else VERMILLION
+    if picture is None:
+        picture = np.full((max(1, round(32 * shape)), 32, 3), NOTHING, np.uint8)
+        axes.text(0.5, 0.5, "no picture", transform=axes.transAxes, ha="center", va="center", color=GREY, fontsize=9)
+    axes.imshow(picture, interpolation="nearest", aspect="equal")
+    axes.set_xticks([])
+    axes.set_yticks([])
+    axes.grid(visible=False)
+    for spine in axes.spines.values():
+        spine.set(visible=True, color=colour, linewidth=2)
+    axes.set_title(f"{day.isoformat()}  {cloud}", fontsize=9, fontweight="normal", loc="left", pad=4)
+    said = "✓ accepted" if accepted else "✗ " + _short(reason or "not usable")
+    axes.set_xlabel(said, fontsize=8, color=colour, loc="left", labelpad=3)
+
+
+def _short(reason: str) -> str:
+    lines = textwrap.wrap(reason, REASON_WIDTH, max_lines=REASON_LINES, placeholder=" …")
+    return "\n".join(lines)
+
+
+def _cloud(report: DateReport) -> str:
+    return "" if report.cloud is None else f"cloud {report.cloud:.1f} %"
+
+
+def _ndvi(report: DateReport) -> IndexRange | None:
+    return next((index for index in report.indices if index.name == "ndvi" and index.mean is not None), None)
+
+
+def _days(days: Sequence[date]) -> NDArray[np.datetime64]:
+    return np.array(days, "datetime64[D]")
+
+
+def _time_axis(axes: Axes) -> None:
+    import matplotlib.dates
+
+    dates: Any = matplotlib.dates
+    locator = dates.AutoDateLocator()
+    axes.xaxis.set_major_locator(locator)
+    axes.xaxis.set_major_formatter(dates.ConciseDateFormatter(locator))
+
+
+@contextmanager
+def _figure(path: Path, width: float, height: float) -> Iterator[Figure]:
+    """A figure in the house's style, saved whole at the end of the block."""
+    import matplotlib as mpl
+    from matplotlib.figure import Figure
+
+    partial = path.with_name(f".{path.name}.partial")
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(width, height), layout="constrained")
+        yield figure
+        try:
+            figure.savefig(partial, format="png", metadata={"Software": None})
+            partial.replace(path)
+        finally:
+            partial.unlink(missing_ok=True)
