@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 import rasterio
 from numpy.typing import NDArray
-from rasterio.transform import from_bounds
 from rasterio.warp import transform_geom
 
 from include.core.runs import write_json
@@ -67,6 +66,7 @@ class ImageryMaker:
         name = f"test/arrays-{self.grid.height}x{self.grid.width}/{day}.tif"
         path = self.data_dir / "imagery" / name
         path.parent.mkdir(parents=True, exist_ok=True)
+        xmin, _, _, ymax = self.grid.bounds
         profile = {
             "driver": "GTiff",
             "dtype": "uint16",
@@ -74,7 +74,7 @@ class ImageryMaker:
             "height": self.grid.height,
             "width": self.grid.width,
             "crs": self.grid.crs,
-            "transform": from_bounds(*self.grid.bounds, self.grid.width, self.grid.height),
+            "transform": rasterio.Affine(self.grid.resolution, 0, xmin, 0, -self.grid.resolution, ymax),
             "nodata": NODATA,
             "compress": "deflate",
         }

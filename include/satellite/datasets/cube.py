@@ -13,10 +13,12 @@ from numpy.typing import NDArray
 from include.core.artifacts import sha256
 from include.core.errors import ContractError, SetupError
 from include.core.runs import read_model
-from include.core.settings import get_settings
 from include.satellite.imagery.area import inside_mask
-from include.satellite.imagery.indices import clear_mask, valid_mask
+from include.satellite.imagery.indices import valid_mask
 from include.satellite.imagery.model import CLEAR, NODATA, REFERENCE, SCL, Acquisition, Imagery
+from include.satellite.imagery.raster import NotDataError
+from include.satellite.imagery.raster import read_scene as read_file
+from include.satellite.imagery.store import scene_path
 
 VALIDATED, CUBE, CUBE_SCL = "validated.json", "cube.npy", "scl.npy"
 CLEAR_CLASSES = np.isin(np.arange(256), CLEAR)
@@ -79,30 +81,30 @@ def read_scene(acquisition: Acquisition, imagery: Imagery, inside: NDArray[np.bo
     Raises:
         ContractError: It is gone, changed since it was validated, or has another size or other bands.
     """
-    import rasterio
-
-    name = f"imagery/{acquisition.file}"
-    path = get_settings().data_dir / name
+    path, name = scene_path(acquisition), f"imagery/{acquisition.file}"
     if not path.is_file():
         raise ContractError(name, "must be in the imagery store, as validated", "no such file")
     if acquisition.sha256 is not None and sha256(path) != acquisition.sha256:
         raise ContractError(name, "must be as it was validated (its checksum was recorded)", "other content")
-    with rasterio.open(path) as file:
-        shape = (file.count, file.height, file.width)
-        expected = (len(acquisition.bands), imagery.grid.height, imagery.grid.width)
-        if shape != expected:
-            raise ContractError(name, f"must have (bands, rows, columns) {expected}", shape)
-        layers = dict(zip(acquisition.bands, file.read(), strict=True))
+    try:
+        array = read_file(path)
+    except NotDataError as error:
+        raise ContractError(name, "must open as GeoTIFF", str(error)) from error
+    expected = (len(acquisition.bands), imagery.grid.height, imagery.grid.width)
+    if array.shape != expected:
+        raise ContractError(name, f"must have (bands, rows, columns) {expected}", array.shape)
+    layers = dict(zip(acquisition.bands, array, strict=True))
     dn = np.stack([layers[band] for band in cube_bands(imagery)], axis=-1)
     classes = layers[SCL].astype(np.uint8)
-    wrong = clear_mask(dn, classes) & ~valid_mask(dn, classes)
-    scl = np.where(inside & (dn != NODATA).all(axis=-1) & ~wrong, classes, np.uint8(0))
+    data = inside & np.logical_and.reduce([layers[band] != NODATA for band in cube_bands(imagery)])
+    wrong = data & CLEAR_CLASSES[classes] & ~valid_mask(dn, classes)
+    scl = np.where(data & ~wrong, classes, np.uint8(0))
     reference = layers.get(REFERENCE)
     return Scene(
         dn=dn,
         scl=scl,
         reference=None if reference is None else reference.astype(np.uint8),
-        masked=int((inside & wrong).sum()),
+        masked=int(wrong.sum()),
     )
 
 

@@ -115,8 +115,9 @@ class PatchDataset:
         means = np.empty((len(rows), self.cube.shape[3]), np.float32)
         for mean, date, row, col in zip(means, *self._corners(rows), strict=True):
             window = (date, slice(row, row + size), slice(col, col + size))
-            mean[:] = self.cube[window][CLEAR_CLASSES[self.scl[window]]].mean(axis=0) * SCALE
-        return means
+            clear = CLEAR_CLASSES[self.scl[window]].ravel().astype(np.float32)
+            mean[:] = clear @ self.cube[window].reshape(size * size, -1).astype(np.float32) / clear.sum()
+        return means * np.float32(SCALE)
 
     def _corners(self, rows: NDArray[np.integer]) -> tuple[list[int], list[int], list[int]]:
         return self.date[rows].tolist(), self.row[rows].tolist(), self.col[rows].tolist()

@@ -42,8 +42,8 @@ def crop_mask(files: Path, name: str, grid: Grid) -> NDArray[np.bool_]:
 def _on_grid(files: Path, name: str, grid: Grid) -> NDArray[np.float64]:
     """First band of `source/<name>` on the grid, 0 where it has no data."""
     import rasterio
+    from rasterio import Affine
     from rasterio.errors import RasterioError
-    from rasterio.transform import from_bounds
     from rasterio.warp import Resampling, reproject
 
     path = files / SOURCE_FOLDER / name
@@ -58,7 +58,7 @@ def _on_grid(files: Path, name: str, grid: Grid) -> NDArray[np.float64]:
                 target,
                 src_transform=raster.transform,
                 src_crs=raster.crs,
-                dst_transform=from_bounds(*grid.bounds, grid.width, grid.height),
+                dst_transform=Affine(grid.resolution, 0, grid.bounds[0], 0, -grid.resolution, grid.bounds[3]),
                 dst_crs=grid.crs,
                 resampling=Resampling.nearest,
             )

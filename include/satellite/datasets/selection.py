@@ -108,8 +108,8 @@ def check_enough(samples: Samples, params: CnnDataParams, grid: Grid, dates: int
     if faults:
         raise BadInputError(
             f"patch_size {params.patch_size} and stride {params.stride} leave, of the area of {grid.height} × "
-            f"{grid.width} pixels and {dates} dates: {'; '.join(faults)}. Take smaller patches, a smaller stride, a larger "
-            "area, more dates or another seed"
+            f"{grid.width} pixels and {dates} dates: {'; '.join(faults)}. Take smaller patches, a smaller stride, "
+            "a larger area, more dates or another seed"
         )
 
 
