@@ -23,6 +23,10 @@ from include.core.errors import BadInputError, SetupError, TransientError
 LOCK_SECONDS = 30.0
 
 
+class ChangedMeanwhileError(BadInputError):
+    """The file no longer says what a decision was based on."""
+
+
 class EnvFile:
     """An env file and its history.
 
@@ -55,23 +59,25 @@ class EnvFile:
             before = _text(swap.read_settled(self.path))
             return env_text.unified_diff(before, env_text.change(before, changes), self.path.name)
 
-    def update(self, changes: Changes, reason: Reason) -> Entry | None:
+    def update(self, changes: Changes, reason: Reason, expected: Changes | None = None) -> Entry | None:
         """Change keys, all of them at once.
 
         Args:
             changes: New values by key; None removes the key.
             reason: What the history says of it.
+            expected: What the file must still say, unless it says what it shall already.
 
         Returns:
             The new entry of the history, or None where the file already said so.
 
         Raises:
             BadInputError: A change cannot be written; nothing is changed.
+            ChangedMeanwhileError: The file says something else than expected; nothing is changed.
             SetupError: The file cannot be replaced; nothing is changed.
             TransientError: Others hold the lock, or keep changing the file.
         """
         with self._locked():
-            return self._commit(changes, reason)
+            return self._commit(changes, reason, expected or {})
 
     def history(self) -> list[Entry]:
         """All changes, oldest first.
@@ -95,7 +101,7 @@ class EnvFile:
             SetupError: The file cannot be replaced.
         """
         with self._locked():
-            return self._commit(self._changes_back(entry_id), reason)
+            return self._commit(self._changes_back(entry_id), reason, {})
 
     def changes_back(self, entry_id: str | None = None) -> dict[str, str | None]:
         """What a rollback would set.
@@ -117,7 +123,7 @@ class EnvFile:
         undone = entries[-1:] if keep is None else entries[keep + 1 :]
         return {key: change.old for entry in reversed(undone) for key, change in entry.changes.items()}
 
-    def _commit(self, changes: Changes, reason: Reason) -> Entry | None:
+    def _commit(self, changes: Changes, reason: Reason, expected: Changes) -> Entry | None:
         """Back up, announce, replace, record: killed in between, the next transaction completes the record."""
         moment = datetime.now(UTC)
         entry_id = f"{moment:%Y%m%dT%H%M%SZ}-{secrets.token_hex(2)}"
@@ -130,6 +136,9 @@ class EnvFile:
             if before == after:
                 made = None
                 return content
+            for key, value in expected.items():
+                if values.get(key) != value:
+                    raise ChangedMeanwhileError(f"{key} is {values.get(key)!r} now; it was {value!r}")
             made = Entry(
                 id=entry_id,
                 at=moment,
@@ -180,7 +189,7 @@ class EnvFile:
         try:
             yield
         except BadInputError as error:
-            raise BadInputError(f"{self.path}: {error}") from error
+            raise type(error)(f"{self.path}: {error}") from error
 
 
 def _await_lock(handle: int, lock: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import date
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
@@ -98,8 +98,9 @@ class Comparison(_Document):
     label_source: LabelSource
     synthetic: bool = Field(description="Whether any of the imagery is simulated.")
     allow_synthetic: bool
+    env_file: dict[str, str | None] = Field(description="What the env file said of models when this was decided.")
     champion: str | None = Field(description="Version of the model that the env file names, if it can be compared.")
-    baseline: dict[str, str] = Field(description="How the synthetic baseline was made.")
+    baseline: dict[str, Any] = Field(description="How the synthetic baseline was made.")
     notes: list[str] = Field(description="What a reader should know of this comparison.")
     resamples: int = Field(description="Resamples of the paired bootstrap over blocks and dates.")
     seed: int
