@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+from affine import Affine
 from numpy.typing import NDArray
 from pyproj import Transformer
 from rasterio.features import geometry_mask
-from rasterio.transform import from_origin
 from shapely import MultiPolygon, Polygon, make_valid, segmentize, transform, union_all
 from shapely.errors import ShapelyError
 from shapely.geometry import box, mapping, shape
@@ -24,8 +24,8 @@ WGS84 = "EPSG:4326"
 LARGEST_SIDE = 2500
 """Pixels a side that the Process API renders at most."""
 _EDGE_POINTS = 64
-_SNAP = 1e-6
-"""Part of a pixel by which a bound may miss a multiple through rounding."""
+_SNAP = 1e-3
+"""Part of a pixel by which a bound may miss a multiple: coordinates of seven decimals are no finer."""
 
 
 def area_geometry(params: AreaParams) -> dict[str, Any]:
@@ -78,6 +78,11 @@ def utm_zone(geometry: dict[str, Any]) -> str:
     return f"EPSG:{(32600 if south + north >= 0 else 32700) + zone}"
 
 
+def affine_of(grid: Grid) -> Affine:
+    """From (column, row) to (x, y) in the grid's CRS."""
+    return Affine(grid.resolution, 0, grid.bounds[0], 0, -grid.resolution, grid.bounds[3])
+
+
 def inside_mask(geometry: dict[str, Any], grid: Grid) -> NDArray[np.bool_]:
     """Which pixels belong to the area: those whose centre lies inside it.
 
@@ -90,7 +95,7 @@ def inside_mask(geometry: dict[str, Any], grid: Grid) -> NDArray[np.bool_]:
     inside: NDArray[np.bool_] = geometry_mask(
         [mapping(_projected(geometry, grid.crs))],
         out_shape=(grid.height, grid.width),
-        transform=from_origin(grid.bounds[0], grid.bounds[3], grid.resolution, grid.resolution),
+        transform=affine_of(grid),
         invert=True,
     )
     if not inside.any():

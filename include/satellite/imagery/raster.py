@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from rasterio.errors import RasterioError
 from rasterio.io import DatasetReader, MemoryFile
 from rasterio.shutil import copy
-from rasterio.transform import from_origin
 
+from include.satellite.imagery.area import affine_of
 from include.satellite.imagery.evalscript import CLASS_BANDS
 from include.satellite.imagery.model import NODATA, SCALE, Grid
 
@@ -61,7 +61,7 @@ def encode(array: Scene, bands: Sequence[str], grid: Grid, tags: Mapping[str, st
         "count": len(bands),
         "dtype": "uint16",
         "crs": grid.crs,
-        "transform": from_origin(grid.bounds[0], grid.bounds[3], grid.resolution, grid.resolution),
+        "transform": affine_of(grid),
         "nodata": NODATA,
     }
     with MemoryFile() as plain, MemoryFile(ext=".tif") as optimised:

@@ -1,0 +1,118 @@
+"""Imagery for tests: a store of its own, and acquisitions made up to the pixel."""
+
+from collections.abc import Callable, Iterator
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from include.core.runs import write_json
+from include.core.settings import get_settings
+from include.satellite.imagery.area import area_geometry, inside_mask, make_grid
+from include.satellite.imagery.model import Acquisition, Imagery
+from include.satellite.imagery.store import ImageryStore
+from include.satellite.params import AreaParams
+
+BANDS = ["B02", "B03", "B04", "B08", "SCL"]
+SMALL = (75.80, 30.90, 75.806, 30.905)
+"""About 58 × 56 pixels of 10 m."""
+START = datetime(2025, 1, 1, tzinfo=UTC)
+
+
+@pytest.fixture
+def data_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A data folder of its own, as the setting names it."""
+    monkeypatch.setenv("GROUNDTRUTH_DATA_DIR", str(tmp_path / "data"))
+    get_settings.cache_clear()
+    yield tmp_path / "data"
+    get_settings.cache_clear()
+
+
+class World:
+    """A small area, its store, and scenes that tests spoil."""
+
+    def __init__(self, files: Path) -> None:
+        self.files = files
+        self.geometry = area_geometry(AreaParams(bbox=SMALL))
+        self.grid = make_grid(self.geometry, 10)
+        self.inside = inside_mask(self.geometry, self.grid)
+        self.store = ImageryStore(
+            collection="sentinel-2-l2a",
+            source="demo",
+            grid=self.grid,
+            bands=BANDS,
+            geometry=self.geometry,
+            inside=self.inside,
+        )
+        self.acquisitions: list[Acquisition] = []
+        self.unusable: list[Acquisition] = []
+
+    def scene(self, number: int) -> np.ndarray:
+        """Fields of a plausible green, different each time; all clear."""
+        random = np.random.default_rng(number)
+        shape = (self.grid.height, self.grid.width)
+        levels = (400, 700, 500, 3000)
+        bands = [level * random.uniform(0.8, 1.2, shape) for level in levels]
+        return np.stack([*bands, np.full(shape, 4)]).astype(np.uint16)
+
+    def draft(self, number: int, **other: object) -> Acquisition:
+        day = START + timedelta(days=10 * number, hours=5)
+        known = {
+            "date": day.date(),
+            "datetime": day,
+            "product_ids": [f"S2A_{day:%Y%m%d}"],
+            "source": "demo",
+            "synthetic": False,
+            "usable": True,
+            "bands": BANDS,
+            "tile_cloud": 3.0,
+            "fetched": True,
+            "units_spent": 1.0,
+        }
+        return Acquisition(**(known | other))
+
+    def add(self, spoil: Callable[[np.ndarray], None] = lambda scene: None, **other: object) -> Acquisition:
+        """One more date, its scene as the test wants it."""
+        number = len(self.acquisitions)
+        scene = self.scene(number)
+        spoil(scene)
+        kept = self.store.put(self.draft(number, **other), scene)
+        self.acquisitions.append(kept)
+        return kept
+
+    def path(self, acquisition: Acquisition) -> Path:
+        assert acquisition.file is not None
+        return self.store.root / acquisition.file
+
+    def write(self) -> None:
+        """The manifest that the validation reads."""
+        imagery = Imagery(
+            collection="sentinel-2-l2a",
+            source="demo",
+            synthetic=any(each.synthetic for each in self.acquisitions),
+            grid=self.grid,
+            geometry=self.geometry,
+            bands=BANDS,
+            start=START,
+            end=datetime(2026, 1, 1, tzinfo=UTC),
+            acquisitions=self.acquisitions,
+            unusable=self.unusable,
+            units_spent=1.0,
+            units_estimated=1.0,
+        )
+        write_json(self.files / "imagery.json", imagery)
+
+
+@pytest.fixture
+def world(data_dir: Path, tmp_path: Path) -> World:
+    """An area with an empty store and an empty run."""
+    files = tmp_path / "files"
+    files.mkdir()
+    return World(files)
+
+
+@pytest.fixture
+def first_day() -> date:
+    """The date of the first acquisition."""
+    return START.date()
