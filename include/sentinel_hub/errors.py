@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
@@ -74,6 +75,6 @@ def rate_limited(milliseconds: float, unit: str, policy: str) -> ApiError:
         unit: `ms` as Sentinel Hub states Retry-After, or `s` as other clients read it.
         policy: JSON of the violated policy.
     """
-    wait = max(1, round(milliseconds if unit == "ms" else milliseconds / 1000 + 0.5))
+    wait = math.ceil(milliseconds if unit == "ms" else milliseconds / 1000)
     headers = {"Retry-After": str(wait), "X-RateLimit-Remaining": "0", "X-RateLimit-ViolatedPolicy": policy}
     return ApiError(429, "You have exceeded your rate limit", "RATE_LIMIT_EXCEEDED", headers=headers)

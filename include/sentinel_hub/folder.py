@@ -31,8 +31,16 @@ _VEGETATION, _BARE, _WATER, _CLOUD = 4, 5, 6, 9
 @dataclass(frozen=True)
 class _Files:
     scene: Path
+    bands: tuple[str | None, ...]
     scl: Path | None
     cloud_mask: tuple[Path, int] | None
+
+    def numbers(self, bands: Sequence[str]) -> list[int]:
+        """Where the bands stand in the file, from 1."""
+        for band in bands:
+            if band not in self.bands:
+                raise UnknownBandError(band)
+        return [self.bands.index(band) + 1 for band in bands]
 
 
 class SceneFolder:
@@ -63,38 +71,18 @@ class SceneFolder:
         return [product for product in self._products if start <= product.datetime <= end]
 
     def read(self, product: Product, grid: Grid, bands: Sequence[str], resampling: str) -> Layers:
-        """See `Scenes`. Nodata is the file's own: all bands that were asked for hold it."""
+        """See `Scenes`. Nodata is the file's own: pixels where all bands that were asked for hold it."""
         files: _Files = product.source
-        values: dict[str, NDArray[Any]] = {}
-        scene, names, nodata = _warped(files.scene, grid, resampling)
-        for band in bands:
-            if band == SCL:
-                values[SCL] = _class_raster(files.scl, grid) if files.scl else self._derived_scl(files, grid)
-            elif band == REFERENCE and self._reference:
-                values[REFERENCE] = _class_raster(self._reference, grid)
-            elif band in names:
-                values[band] = scene[names.index(band)]
-            else:
-                raise UnknownBandError(band)
+        spectral = [band for band in bands if band not in (SCL, REFERENCE)]
+        scene, nodata = _warped(files.scene, grid, files.numbers(spectral) or [1], resampling)
+        values: dict[str, NDArray[Any]] = dict(zip(spectral, scene, strict=False))
+        if SCL in bands:
+            values[SCL] = _classes(files.scl, grid) if files.scl else _derived_scl(files, grid)
+        if REFERENCE in bands:
+            if self._reference is None:
+                raise UnknownBandError(REFERENCE)
+            values[REFERENCE] = _classes(self._reference, grid)
         return Layers(values, ~(scene == nodata).all(axis=0))
-
-    def _derived_scl(self, files: _Files, grid: Grid) -> NDArray[np.uint8]:
-        """Cloud from the mask; water by NDWI and a dark near infrared; vegetation from NDVI 0.3; else bare."""
-        scene, names, nodata = _warped(files.scene, grid, "NEAREST")
-        bands = {name: scene[names.index(name)].astype(np.float32) for name in ("B03", "B04", "B08") if name in names}
-        if len(bands) < 3:
-            raise UnknownBandError(SCL)
-        green, red, near_infrared = bands["B03"], bands["B04"], bands["B08"]
-        with np.errstate(all="ignore"):
-            ndvi = (near_infrared - red) / (near_infrared + red)
-        classes = np.where(ndvi >= VEGETATION_NDVI, _VEGETATION, _BARE).astype(np.uint8)
-        classes[(green > near_infrared) & (near_infrared < WATER_NIR)] = _WATER
-        if files.cloud_mask:
-            path, band = files.cloud_mask
-            mask, _, _ = _warped(path, grid, "NEAREST", [band])
-            classes[mask[0] == 1] = _CLOUD
-        classes[(scene == nodata).all(axis=0)] = 0
-        return classes
 
     def _product(self, item: dict[str, Any], document: dict[str, Any]) -> Product:
         import rasterio
@@ -109,7 +97,7 @@ class SceneFolder:
                 if file.crs is None:
                     raise ValueError(f"{path}: has no CRS")
                 west, south, east, north = transform_bounds(file.crs, 4326, *file.bounds)
-                epsg, bounds = file.crs.to_epsg() or 0, tuple(file.bounds)
+                epsg, bounds, bands = file.crs.to_epsg() or 0, tuple(file.bounds), tuple(file.descriptions)
         except RasterioIOError as error:
             raise ValueError(f"{path}: cannot be read as a raster: {error}") from error
         cloud = item.get("cloud_pct")
@@ -120,7 +108,7 @@ class SceneFolder:
             epsg=epsg,
             bounds=bounds,
             cloud=None if cloud is None else float(cloud),
-            source=_Files(path, scl if scl.is_file() else None, self._masks.get(moment)),
+            source=_Files(path, bands, scl if scl.is_file() else None, self._masks.get(moment)),
             properties={"level": str(document.get("level", "unknown"))},
         )
 
@@ -168,16 +156,35 @@ def _cloud_masks(folder: Path) -> dict[datetime, tuple[Path, int]]:
     return masks
 
 
-def _warped(
-    path: Path, grid: Grid, resampling: str, bands: list[int] | None = None
-) -> tuple[NDArray[Any], list[str], float]:
-    """Pixels over the grid (bands, height, width), the bands' names, and what stands for nodata there."""
+def _derived_scl(files: _Files, grid: Grid) -> NDArray[np.uint8]:
+    """Cloud from the mask; water by NDWI and a dark near infrared; vegetation from NDVI 0.3; else bare."""
+    scene, nodata = _warped(files.scene, grid, files.numbers(["B03", "B04", "B08"]))
+    green, red, near_infrared = scene.astype(np.float32)
+    with np.errstate(all="ignore"):
+        ndvi = (near_infrared - red) / (near_infrared + red)
+    classes = np.where(ndvi >= VEGETATION_NDVI, _VEGETATION, _BARE).astype(np.uint8)
+    classes[(green > near_infrared) & (near_infrared < WATER_NIR)] = _WATER
+    if files.cloud_mask:
+        path, number = files.cloud_mask
+        classes[_classes(path, grid, number) == 1] = _CLOUD
+    classes[(scene == nodata).all(axis=0)] = 0
+    return classes
+
+
+def _classes(path: Path, grid: Grid, number: int = 1) -> NDArray[np.uint8]:
+    """Classes of a file's band; 0 where it has none."""
+    values, nodata = _warped(path, grid, [number])
+    return np.where(values[0] == nodata, 0, values[0]).astype(np.uint8)
+
+
+def _warped(path: Path, grid: Grid, numbers: list[int], resampling: str = "NEAREST") -> tuple[NDArray[Any], float]:
+    """Bands of a file over a grid, shape (bands, height, width), and what stands for nodata in them."""
     import rasterio
     from rasterio.enums import Resampling
     from rasterio.transform import from_bounds
     from rasterio.vrt import WarpedVRT
 
-    kinds = {"BILINEAR": Resampling.bilinear, "BICUBIC": Resampling.cubic}
+    kinds = {"NEAREST": Resampling.nearest, "BILINEAR": Resampling.bilinear, "BICUBIC": Resampling.cubic}
     with rasterio.open(path) as file:
         nodata = 0 if file.nodata is None else file.nodata
         with WarpedVRT(
@@ -186,14 +193,8 @@ def _warped(
             transform=from_bounds(*grid.bounds, grid.width, grid.height),
             width=grid.width,
             height=grid.height,
-            resampling=kinds.get(resampling, Resampling.nearest),
+            resampling=kinds[resampling],
             src_nodata=nodata,
             nodata=nodata,
         ) as warped:
-            names = [name or f"band {number}" for number, name in enumerate(file.descriptions, 1)]
-            return warped.read(bands), names, nodata
-
-
-def _class_raster(path: Path, grid: Grid) -> NDArray[np.uint8]:
-    classes, _, nodata = _warped(path, grid, "NEAREST", [1])
-    return np.where(classes[0] == nodata, 0, classes[0]).astype(np.uint8)
+            return warped.read(numbers), nodata

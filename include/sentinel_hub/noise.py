@@ -63,13 +63,13 @@ def smooth(x: Floats, y: Floats, wavelength: float, seed: int) -> NDArray[np.flo
     i, j = np.floor(u).astype(np.int64), np.floor(v).astype(np.int64)
     s, t = (u - i).astype(np.float32), (v - j).astype(np.float32)
     s, t = s * s * (3 - 2 * s), t * t * (3 - 2 * t)
-    corner = _corners(i, j, seed)
+    corner = _Corners(i, j, seed)
     low = corner(0, 0) + s * (corner(1, 0) - corner(0, 0))
     high = corner(0, 1) + s * (corner(1, 1) - corner(0, 1))
     return np.asarray((low + t * (high - low) - np.float32(0.5)) / np.float32(_STD), np.float32)
 
 
-class _corners:  # noqa: N801 - called like a function
+class _Corners:
     """Values at the corners of each point's lattice cell; from a table where that is smaller than the points."""
 
     def __init__(self, i: Ints, j: Ints, seed: int) -> None:

@@ -100,17 +100,17 @@ class Scene:
 
     def _ground(self, name: str) -> Array:
         """Reflectance at the ground."""
-        canopy, surfaces = self._canopy, spectra
-        soil = self.land.soil * self._sky.moisture * surfaces.SOIL(name)
+        canopy = self._canopy
+        soil = self.land.soil * self._sky.moisture * spectra.SOIL(name)
         bright = soil * (1 - canopy.green - canopy.dry)
-        bright += canopy.green * surfaces.CANOPY(name)
-        bright += canopy.dry * surfaces.STRAW(name)
-        bright += canopy.colour * surfaces.CHLOROSIS(name)
+        bright += canopy.green * spectra.CANOPY(name)
+        bright += canopy.dry * spectra.STRAW(name)
+        bright += canopy.colour * spectra.CHLOROSIS(name)
         others = {
-            land.BUILT: surfaces.BUILT,
-            land.TREES: surfaces.TREES,
-            land.WATER: surfaces.WATER,
-            land.TRACK: surfaces.TRACK,
+            land.BUILT: spectra.BUILT,
+            land.TREES: spectra.TREES,
+            land.WATER: spectra.WATER,
+            land.TRACK: spectra.TRACK,
         }
         flat = np.array([0, *(others[cover](name) for cover in sorted(others))], np.float32)
         return np.where(self.land.cover == land.CROP, bright, flat[self.land.cover] * (0.5 + 0.5 * self.land.soil))

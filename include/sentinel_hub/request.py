@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+import numpy as np
+
 from include.sentinel_hub.errors import ApiError, bad_payload
 from include.sentinel_hub.evalscript import Evalscript
-from include.sentinel_hub.grid import Grid
+from include.sentinel_hub.grid import NODES_EVERY, Grid
 from include.sentinel_hub.script_parser import ScriptError
 
 LARGEST = 2500
@@ -163,7 +165,10 @@ def _grid(output: dict[str, Any], box: tuple[float, ...], crs: int) -> Grid:
         if size > LARGEST:
             raise bad_payload(f"{violation} is larger than allowed {LARGEST}.", f"output->{origin}")
         sizes.append(size)
-    return Grid(crs, (box[0], box[1], box[2], box[3]), *sizes)
+    grid = Grid(crs, (box[0], box[1], box[2], box[3]), *sizes)
+    if not all(np.isfinite(degrees).all() for degrees in grid.centres(NODES_EVERY)):
+        raise bad_payload(f"The bounds lie outside of EPSG:{crs}.", "input->bounds")
+    return grid
 
 
 def _script(body: dict[str, Any]) -> Evalscript:

@@ -130,6 +130,7 @@ def _token(hub: Hub, form: dict[str, str]) -> Response:
         return JSONResponse(error.body(), error.status, error.headers)
     kinds = [fault.kind for fault in faults]
     if "dropped" in kinds:
+        hub.remember("token", 0)
         return Dropped()
     if not known or "wrong_credentials" in kinds or form.get("grant_type") != "client_credentials":
         hub.remember("token", 401)
@@ -152,6 +153,7 @@ def _search(hub: Hub, authorization: str, body: Any, base_url: str) -> Response:
             faults = _strike(hub, Asked(operation="catalog"))
             time.sleep(hub.settings.latency)
             if any(fault.kind == "dropped" for fault in faults):
+                hub.remember("catalog", 0)
                 return Dropped()
             found = catalog.search(body, hub.scenes, base_url)
     except ApiError as error:
@@ -208,9 +210,8 @@ def _strike(hub: Hub, asked: Asked) -> list[Fault]:
         if fault.kind == "latency":
             time.sleep(fault.seconds)
         elif fault.kind == "rate_limit":
-            unit = hub.settings.retry_after_unit
-            milliseconds = fault.retry_after * (1 if unit == "ms" else 1000)
-            raise rate_limited(milliseconds, unit, '{"samplingPeriod": "PT1M", "limit": 1}')
+            milliseconds = fault.retry_after * (1 if fault.unit == "ms" else 1000)
+            raise rate_limited(milliseconds, fault.unit, '{"samplingPeriod": "PT1M", "limit": 1}')
         elif fault.kind == "server_error":
             raise ApiError(fault.status, "An injected fault of the server.", "RENDERER_EXCEPTION")
         elif fault.kind == "expired_token":
