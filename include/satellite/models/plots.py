@@ -34,14 +34,10 @@ STYLE: dict[Any, Any] = {
     "legend.frameon": False,
     "figure.dpi": 110,
 }
+LOSSES: dict[ModelKind, str] = {"cnn": "Cross-entropy", "lstm": "Mean squared error"}
 SCORES: dict[ModelKind, str] = {"cnn": "Accuracy", "lstm": "Mean absolute error (NDVI)"}
 DATE_COLORS = (BLUE, ORANGE, GREEN, VERMILLION, PURPLE, SKY)
 MOST_DATES = len(DATE_COLORS)
-WORDS = {
-    "persistence": "persistence",
-    "climatology": "climatology",
-    "training_mean": "training mean",
-}
 
 
 @contextmanager
@@ -90,9 +86,12 @@ def plot_training(target: Path, kind: ModelKind, record: TrainingRecord) -> None
             left.set_yscale("log")
         how = "patience ran out" if record.stopped_early else "all epochs used"
         left.set_title(f"{kind.upper()}: loss, best in epoch {best.epoch} of {record.epochs} ({how})")
+        left.set_ylabel(LOSSES[kind])
         left.legend(loc="upper right")
         right.set_title(f"{SCORES[kind]} on the {part}")
         right.margins(y=0.15)
+        if kind == "lstm":
+            right.set_ylim(bottom=0)
 
 
 def plot_confusion(target: Path, metrics: CnnMetrics) -> None:
@@ -159,10 +158,8 @@ def plot_forecast(
                 color=DATE_COLORS[position] if few else BLUE,
                 label=f"{dataset.info.dates[each]} ({here.sum()})" if few else None,
             )  # fmt: skip
-        low, high = (
-            bound(min_max)
-            for bound, min_max in ((np.min, [truth.min(), forecast.min()]), (np.max, [truth.max(), forecast.max()]))
-        )
+        both = np.concatenate([truth, forecast])
+        low, high = float(both.min()), float(both.max())
         margin = max(0.05 * (high - low), 0.02)
         limits = (low - margin, high + margin)
         left.plot(limits, limits, color=GREY, linewidth=1, zorder=0)

@@ -12,6 +12,7 @@ import json
 import logging
 import os
 import time
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -102,13 +103,15 @@ def _client() -> Iterator[MlflowClient]:
     uri = os.environ.get("MLFLOW_TRACKING_URI")
     folder = get_settings().data_dir / "models"
     try:
-        if uri:
-            yield _quiet_client(uri)
-            return
-        folder.mkdir(parents=True, exist_ok=True)
-        with (folder / ".mlflow.lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            yield _quiet_client(f"sqlite:///{folder.resolve() / 'mlflow.db'}")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of MLflow about its own libraries: nothing that our user can mend
+            if uri:
+                yield _quiet_client(uri)
+                return
+            folder.mkdir(parents=True, exist_ok=True)
+            with (folder / ".mlflow.lock").open("w") as lock:
+                fcntl.flock(lock, fcntl.LOCK_EX)
+                yield _quiet_client(f"sqlite:///{folder.resolve() / 'mlflow.db'}")
     except Exception as error:  # MLflow lets its database's and transport's own exceptions through
         if isinstance(error, SetupError):
             raise
