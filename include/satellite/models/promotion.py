@@ -65,16 +65,24 @@ def refusals(comparison: Comparison, approval: Approval | None, *, required: boo
     return reasons
 
 
+def planned(files: Path) -> dict[str, str]:
+    """What the env file would be set to, were the models of a run promoted.
+
+    Raises:
+        ContractError: A file of the run is missing.
+    """
+    return model_store.switch(model_store.plan(files, read_comparison(files), _run_of(files)))
+
+
 def approval_form(files: Path) -> str | None:
     """What a person who is asked for approval is shown (Markdown); None where the gates refuse already."""
     comparison, env_file = read_comparison(files), EnvFile(get_settings().env_file)
     if not comparison.decision.promote:
         return None
-    planned = model_store.switch(model_store.plan(files, comparison, _run_of(files)))
     cnn, lstm = comparison.cnn_comparison, comparison.lstm_comparison
     lines = [
         f"The models of run `{_run_of(files)}` passed every gate. If you approve, `{env_file.path}` changes:",
-        "```diff\n" + (env_file.diff(planned) or "(it says so already)") + "\n```",
+        "```diff\n" + (env_file.diff(planned(files)) or "(it says so already)") + "\n```",
         "| model | measure | value |\n|---|---|---|",
         f"| CNN | accuracy | {cnn.models[REAL].accuracy:.3f} |",
         f"| CNN | balanced accuracy | {cnn.models[REAL].balanced_accuracy:.3f} |",

@@ -7,11 +7,16 @@ from typing import Any, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
+from include.core.contracts import StepParams
 from include.satellite.params import LabelSource
 
 Metric = Literal["accuracy", "balanced_accuracy", "mae"]
 REAL, SYNTHETIC, CHAMPION = "real", "synthetic", "champion"
 """Names of the trained models in a comparison: this run's, the synthetic baseline's, the one that is switched on."""
+
+
+class HealthMapParams(StepParams):
+    """Drawing the crop-health map: it takes the latest usable date, and who draws it is said by the env file."""
 
 
 class _Document(BaseModel):

@@ -1,0 +1,146 @@
+"""`./pipeline env`: what the env file says of models, what changed it, and the way back."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich import box
+from rich.console import Console
+from rich.markup import escape
+from rich.syntax import Syntax
+from rich.table import Table
+
+from include.core.env_file import EnvFile
+from include.core.env_history import Entry, Reason, person
+from include.core.errors import GroundtruthError
+from include.core.settings import get_settings
+
+FAILED = 1
+env_app = typer.Typer(
+    help="The env file that promotions change: compare, list, roll back.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+File = Annotated[
+    Path | None,
+    typer.Option("--file", metavar="FILE", help="Another env file. Default: GROUNDTRUTH_ENV_FILE, else .env."),
+]
+
+
+@env_app.command()
+def diff(file: File = None) -> None:
+    """Show what the latest satellite run would change, and the last change."""
+    env_file, console = _open(file), Console()
+    try:
+        _show_pending(env_file, console)
+        entries = env_file.history()
+    except GroundtruthError as error:
+        raise _fail(error) from None
+    if entries:
+        last = entries[-1]
+        console.print(f"last change: [bold]{last.id}[/], {escape(last.by)}: {escape(last.why)}", soft_wrap=True)
+        _show_diff(last.diff, console)
+    else:
+        console.print(f"{escape(str(env_file.path))} was never changed by a promotion", soft_wrap=True)
+
+
+@env_app.command()
+def history(file: File = None) -> None:
+    """List all changes, oldest first; each with who made it, when and why."""
+    env_file, console = _open(file), Console()
+    try:
+        entries = env_file.history()
+    except GroundtruthError as error:
+        raise _fail(error) from None
+    console.print(escape(str(env_file.path)), soft_wrap=True)
+    console.print(_table(entries) if entries else "no changes yet")
+
+
+@env_app.command()
+def rollback(
+    entry: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[ENTRY]", help="Go back to how things were after this entry. Default: to before the last change."
+        ),
+    ] = None,
+    why: Annotated[str, typer.Option(metavar="TEXT", help="For the history.")] = "rolled back on the command line",
+    file: File = None,
+) -> None:
+    """Go back; what others wrote to the file since stays, and the rollback is an entry itself."""
+    env_file, console = _open(file), Console()
+    try:
+        made = env_file.rollback(entry, Reason(by=f"{person()}, ./pipeline env rollback", why=why))
+    except GroundtruthError as error:
+        raise _fail(error) from None
+    if made is None:
+        console.print(f"{escape(str(env_file.path))} says so already; nothing changed", soft_wrap=True)
+        return
+    console.print(f"[green]✓[/] {escape(str(env_file.path))} rolled back (entry {made.id})", soft_wrap=True)
+    _show_diff(made.diff, console)
+    from include.satellite.models.promotion import follow_env_file
+
+    problem = follow_env_file(env_file)
+    if problem:
+        console.print(f"[yellow]![/] {escape(problem)}", soft_wrap=True)
+
+
+def _open(file: Path | None) -> EnvFile:
+    try:
+        return EnvFile(file or get_settings().env_file)
+    except GroundtruthError as error:
+        raise _fail(error) from None
+
+
+def _show_pending(env_file: EnvFile, console: Console) -> None:
+    """What the latest run decided, and what that would change."""
+    from include.satellite.models.comparison import read_comparison
+    from include.satellite.models.promotion import planned
+
+    runs = get_settings().data_dir.glob("runs/satellite_pipeline/*/files/comparison.json")
+    latest = max(runs, key=lambda path: path.stat().st_mtime, default=None)
+    if latest is None:
+        console.print("no satellite run has compared models yet; begin with ./pipeline run satellite", soft_wrap=True)
+        return
+    files, decision = latest.parent, read_comparison(latest.parent).decision
+    console.print(f"latest comparison: run [bold]{escape(files.parent.name)}[/]", soft_wrap=True)
+    if not decision.promote:
+        for reason in decision.reasons:
+            console.print(f"  [yellow]not promoted:[/] {escape(reason)}", soft_wrap=True)
+        return
+    changes = env_file.diff(planned(files))
+    if changes:
+        console.print(
+            f"  it passed every gate; promoting it would change {escape(str(env_file.path))}:", soft_wrap=True
+        )
+        _show_diff(changes, console)
+    else:
+        console.print(f"  it passed every gate; {escape(str(env_file.path))} uses it", soft_wrap=True)
+
+
+def _show_diff(text: str, console: Console) -> None:
+    console.print(Syntax(text, "diff", background_color="default", word_wrap=True))
+
+
+def _table(entries: list[Entry]) -> Table:
+    table = Table(box=box.SIMPLE_HEAD)
+    for column in ("entry", "when", "who", "changes", "why"):
+        table.add_column(column, overflow="fold")
+    for entry in entries:
+        changes = "\n".join(f"{key}: {_shown(each.old)} → {_shown(each.new)}" for key, each in entry.changes.items())
+        who = entry.by if entry.run is None else f"{entry.by}\n{entry.run}"
+        table.add_row(entry.id, f"{entry.at:%Y-%m-%d %H:%M:%SZ}", escape(who), escape(changes), escape(entry.why))
+    return table
+
+
+def _shown(value: str | None) -> str:
+    if value is None:
+        return "(not set)"
+    return f"…/{'/'.join(Path(value).parts[-2:])}" if value.startswith("/") else value
+
+
+def _fail(error: GroundtruthError) -> typer.Exit:
+    Console(stderr=True, highlight=False).print(f"[bold red]error:[/] {escape(str(error))}", soft_wrap=True)
+    return typer.Exit(FAILED)

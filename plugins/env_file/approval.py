@@ -1,0 +1,99 @@
+"""Asks a person before something is changed; no answer in time means no, and no answer ever fails the run.
+
+With a scheduler the task waits in the state `awaiting_input`, without a worker, and the question is among the required
+actions of the UI. `airflow dags test` and the command line have no scheduler, so nobody can be asked: the answer is no,
+unless `GROUNDTRUTH_APPROVE` (`./pipeline run … --approve`) says yes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from airflow.providers.standard.operators.hitl import HITLOperator
+from airflow.sdk import Param
+
+from include.core.env_history import person
+from include.core.settings import get_settings
+from plugins.steps.context import TASK_DEFAULTS, folder_of, plain_errors
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+APPROVE, REJECT = "Approve", "Reject"
+PATIENCE = timedelta(days=7)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What was answered, by whom, and why."""
+
+    approved: bool
+    by: str
+    why: str
+
+
+class ApprovalOperator(HITLOperator):
+    """A question to a person, asked where the run's param `require_approval` is set.
+
+    Unlike the provider's operator of that name it skips nothing: the answer is recorded, and what follows reads it.
+
+    Args:
+        question: From the run's `files/` folder to what the person is shown (Markdown); None: nothing is to be asked,
+            and the answer is no.
+        record: Keeps the answer.
+        wait: Whether a person can be asked. Default: unless the run is one of `airflow dags test`.
+        patience: How long an answer is waited for.
+    """
+
+    def __init__(
+        self,
+        *,
+        question: Callable[[Path], str | None],
+        record: Callable[[Context, Answer], None],
+        wait: bool | None = None,
+        patience: timedelta = PATIENCE,
+        **kwargs: Any,
+    ) -> None:
+        options: dict[str, Any] = {
+            "subject": "Approve the change of the env file by {{ dag_run.dag_id }}, run {{ run_id }}?",
+            "params": {"why": Param("", type=["string", "null"], title="Why (kept with the answer)")},
+        }
+        super().__init__(
+            options=[APPROVE, REJECT], defaults=[REJECT], response_timeout=patience, **options | TASK_DEFAULTS | kwargs
+        )
+        self.question, self.record, self.wait = question, record, wait
+
+    def execute(self, context: Context) -> Any:
+        """Answer at once where nobody is to be asked; otherwise ask, and wait."""
+        if not context["params"].get("require_approval"):
+            return self._answer(context, Answer(approved=True, by="nobody", why="require_approval is off"))
+        with plain_errors(self.log):
+            self.body = self.question(folder_of(context).files)
+        if self.body is None:
+            return self._answer(context, Answer(approved=False, by="nobody", why="there is nothing to approve"))
+        wait = context["dag_run"].triggering_user_name != "dag_test" if self.wait is None else self.wait
+        if not wait:
+            given = get_settings().approve
+            why = "--approve was given" if given else "nobody can be asked without a scheduler; --approve says yes"
+            return self._answer(context, Answer(approved=given, by=person(), why=why))
+        return super().execute(context)
+
+    def execute_complete(self, context: Context, event: dict[str, Any]) -> Any:
+        """Record the answer; called when there is one, or when the time is over."""
+        if "error" in event or event.get("timedout"):
+            return self._answer(context, Answer(approved=False, by="nobody", why="nobody answered in time"))
+        given = super().execute_complete(context, event)
+        user = given["responded_by_user"] or {}
+        why = (given["params_input"].get("why") or "").strip() or "no reason given"
+        by = user.get("name") or user.get("id") or "somebody"
+        return self._answer(context, Answer(approved=given["chosen_options"] == [APPROVE], by=by, why=why))
+
+    def _answer(self, context: Context, answer: Answer) -> dict[str, Any]:
+        self.log.info("%s by %s: %s", "approved" if answer.approved else "not approved", answer.by, answer.why)
+        with plain_errors(self.log):
+            self.record(context, answer)
+        return {"approved": answer.approved, "by": answer.by, "why": answer.why}
