@@ -101,8 +101,8 @@ def check_enough(samples: Samples, params: CnnDataParams, grid: Grid, dates: int
         faults.append(f"{size['validation']} validation patches, at least {LEAST_VALIDATION} are needed")
     for split in ("validation", "train"):
         if len(found[split]) < LEAST_CLASSES:
-            named = ", ".join(found[split]) or "none"
-            faults.append(f"{split} patches of {len(found[split])} classes ({named}), {LEAST_CLASSES} are needed")
+            named = ", ".join(found[split]) or "no class"
+            faults.append(f"{named} alone among the {split} patches, at least {LEAST_CLASSES} classes are needed")
     if size["tune"] == 0:
         faults.append("no tuning patch")
     if faults:

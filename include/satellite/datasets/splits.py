@@ -64,10 +64,13 @@ def plan_blocks(height: int, width: int, size: int, stride: int, seed: int) -> B
 
 
 def _block_counts(height: int, width: int, size: int, stride: int) -> tuple[int, int]:
-    """Rows and columns of the largest blocks that are enough; a block that shrinks still holds a square or more."""
-    smallest = size if stride == size else size + stride
+    """Rows and columns of the largest blocks that are enough.
+
+    A block is never smaller than a square and the distance to the next: then, its edges moved to the lattice, it still
+    holds a square.
+    """
     for wanted in (WANTED_BLOCKS, LEAST_BLOCKS):
-        for side in range(max(SQUARES_A_SIDE * size, stride), smallest - 1, -1):
+        for side in range(max(SQUARES_A_SIDE * size, size + stride), size + stride - 1, -1):
             rows, columns = max(1, height // side), max(1, width // side)
             if rows * columns >= wanted:
                 return rows, columns

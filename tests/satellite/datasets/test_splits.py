@@ -1,0 +1,159 @@
+"""Blocks of the area and dates of the window, held out: proofs pixel by pixel."""
+
+import numpy as np
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from include.core.errors import BadInputError
+from include.satellite.datasets.documents import SPLITS, TRAIN, TUNE, VALIDATION, BlockPlan
+from include.satellite.datasets.splits import (
+    NOWHERE,
+    latest_dates,
+    latest_targets,
+    place,
+    plan_blocks,
+    spread_dates,
+)
+from include.satellite.datasets.squares import Squares
+
+SIDES = st.integers(20, 160)
+
+
+def block_map(plan: BlockPlan) -> NDArray[np.int64]:
+    """The block of every pixel, painted."""
+    blocks = np.full((plan.row_edges[-1], plan.column_edges[-1]), -1)
+    number = 0
+    for top, bottom in zip(plan.row_edges, plan.row_edges[1:], strict=False):
+        for left, right in zip(plan.column_edges, plan.column_edges[1:], strict=False):
+            blocks[top:bottom, left:right] = number
+            number += 1
+    return blocks
+
+
+def planned(height: int, width: int, size: int, stride: int, seed: int) -> tuple[BlockPlan, Squares]:
+    assume(size <= min(height, width))
+    try:
+        plan = plan_blocks(height, width, size, stride, seed)
+    except BadInputError:
+        assume(False)
+    return plan, Squares.on(height, width, size, stride)
+
+
+@given(height=SIDES, width=SIDES, size=st.integers(4, 24), stride=st.integers(2, 30), seed=st.integers(0, 50))
+def test_each_square_has_the_part_that_its_pixels_allow(
+    height: int, width: int, size: int, stride: int, seed: int
+) -> None:
+    plan, squares = planned(height, width, size, stride, seed)
+    blocks, places = block_map(plan), place(squares, plan)
+    assert (blocks >= 0).all()
+    parts = np.full(plan.count, TRAIN)
+    parts[plan.tune], parts[plan.validation] = TUNE, VALIDATION
+    for row, column, part, block in zip(squares.rows, squares.columns, places.part, places.block, strict=True):
+        own = np.unique(blocks[row : row + size, column : column + size])
+        held = own[parts[own] != TRAIN]
+        if not held.size:
+            assert part == TRAIN
+        elif len(own) == 1:
+            assert part == parts[own[0]]
+        else:
+            assert part == NOWHERE
+        assert block == blocks[row + size // 2, column + size // 2]
+
+
+@given(height=SIDES, width=SIDES, size=st.integers(4, 24), stride=st.integers(2, 30), seed=st.integers(0, 50))
+def test_a_fifth_of_the_blocks_is_held_out_and_each_block_holds_a_square(
+    height: int, width: int, size: int, stride: int, seed: int
+) -> None:
+    plan, squares = planned(height, width, size, stride, seed)
+    held, tune = set(plan.validation), set(plan.tune)
+    assert not held & tune
+    assert len(held) == max(1, round(0.2 * plan.count))
+    assert tune
+    assert len(held | tune) < plan.count
+    blocks = block_map(plan)
+    inside = set()
+    for row, column in zip(squares.rows, squares.columns, strict=True):
+        own = np.unique(blocks[row : row + size, column : column + size])
+        inside |= set(own.tolist()) if len(own) == 1 else set()
+    assert inside == set(range(plan.count))
+
+
+@given(seed=st.integers(0, 20), height=st.integers(64, 300), width=st.integers(64, 300))
+def test_blocks_are_four_squares_a_side_where_that_leaves_five(seed: int, height: int, width: int) -> None:
+    plan, _ = planned(height, width, 16, 8, seed)
+    sides = np.concatenate([np.diff(plan.row_edges), np.diff(plan.column_edges)])
+    if max(1, height // 64) * max(1, width // 64) >= 5 and min(height, width) >= 64:
+        assert sides.min() >= 64 - 8
+        assert plan.count == (height // 64) * (width // 64)
+    else:
+        assert plan.count >= 3
+
+
+@pytest.mark.parametrize(
+    ("area", "size", "stride", "rows", "columns"),
+    [
+        ((951, 1110), 64, 32, 3, 4),  # the documented scale
+        ((100, 60), 16, 4, 3, 2),  # Romania
+        ((100, 100), 16, 8, 3, 3),  # Belgium
+        ((400, 400), 8, 40, 8, 8),  # patches far apart
+        ((256, 256), 64, 32, 2, 2),  # three or four must do
+        ((100, 60), 8, 8, 3, 2),  # locations of the LSTM in Romania
+    ],
+)
+def test_blocks_of_known_areas(area: tuple[int, int], size: int, stride: int, rows: int, columns: int) -> None:
+    plan = plan_blocks(*area, size, stride, 0)
+    assert (len(plan.row_edges) - 1, len(plan.column_edges) - 1) == (rows, columns)
+
+
+def test_an_area_that_cannot_be_divided_is_refused_in_words() -> None:
+    with pytest.raises(BadInputError, match=r"64 pixels, 32 apart .* 100 × 120 pixels into fewer than 3 blocks"):
+        plan_blocks(100, 120, 64, 32, 0)
+
+
+def test_the_seed_decides_which_blocks_are_held_out() -> None:
+    plans = {tuple(plan_blocks(951, 1110, 64, 32, seed).validation) for seed in range(20)}
+    assert len(plans) > 5
+    assert plan_blocks(951, 1110, 64, 32, 3) == plan_blocks(951, 1110, 64, 32, 3)
+
+
+@given(dates=st.integers(2, 200), seed=st.integers(0, 50))
+def test_a_fifth_of_the_dates_is_held_out_in_groups_all_over_the_window(dates: int, seed: int) -> None:
+    part = spread_dates(dates, seed)
+    held = np.flatnonzero(part == VALIDATION)
+    assert len(held) == max(1, round(0.2 * dates))
+    assert set(part.tolist()) == {TRAIN, VALIDATION}
+    runs = 1 + int((np.diff(held) > 1).sum())
+    assert runs <= np.ceil(np.sqrt(len(held)))
+    if len(held) >= 2:
+        assert held.min() < dates / 2 <= held.max()
+
+
+@given(dates=st.integers(4, 200))
+def test_forecasts_are_judged_by_the_latest_dates(dates: int) -> None:
+    part = latest_dates(dates)
+    held, training = np.flatnonzero(part == VALIDATION), np.flatnonzero(part == TRAIN)
+    assert len(held) == max(1, round(0.2 * (dates - 1)))
+    assert held.max() == dates - 2  # the last date has no next
+    assert np.array_equal(held, np.arange(held.min(), dates - 1))
+    assert training.max() + 1 < held.min()  # no label of a date that validation sees
+    assert len(training) == dates - len(held) - 2
+
+
+@pytest.mark.parametrize("dates", [1, 2, 3])
+def test_too_few_dates_for_a_forecast_are_refused(dates: int) -> None:
+    with pytest.raises(BadInputError, match=f"{dates} usable dates"):
+        latest_dates(dates)
+
+
+@given(length=st.integers(2, 60), more=st.integers(8, 100))
+def test_sequences_are_judged_by_the_latest_targets(length: int, more: int) -> None:
+    first = latest_targets(length + more, length)
+    held = length + more - first
+    assert held == max(3, round(0.2 * more))
+    assert first - length >= 5  # target dates to train on
+
+
+def test_parts_have_names() -> None:
+    assert (SPLITS[TRAIN], SPLITS[TUNE], SPLITS[VALIDATION]) == ("train", "tune", "validation")
