@@ -33,7 +33,8 @@ LONGEST_SIDE = 256
 BRIGHTEST, GAMMA = 0.30, 0.8
 """Reflectance that is drawn white, and the exponent below it: the same for all dates, so that they compare."""
 TRUE_COLOUR = (2, 1, 0)
-COLUMNS, MOST_COLUMNS, CELL_INCHES, CAPTION_INCHES = 5, 12, 2.2, 0.62
+COLUMNS, MOST_COLUMNS, CELL_INCHES = 5, 12, 2.2
+CAPTION_INCHES, CAPTION_WITH_REASON_INCHES = 0.45, 0.62
 REASON_WIDTH, REASON_LINES = 34, 2
 STYLE: dict[Any, Any] = {
     "font.size": 10,
@@ -53,13 +54,21 @@ STYLE: dict[Any, Any] = {
 def thumbnail(scene: Scene, inside: NDArray[np.bool_]) -> Thumbnail:
     """A scene in true colour, at most 256 pixels a side; grey where there is no data, paler outside the area."""
     step = max(1, math.ceil(max(inside.shape) / LONGEST_SIDE))
-    small = np.moveaxis(scene[list(TRUE_COLOUR)][:, ::step, ::step], 0, -1) * (SCALE / BRIGHTEST)
-    colour = np.clip(small, 0, 1) ** GAMMA * 255
-    colour[~data_mask(scene)[::step, ::step]] = NOTHING
-    outside = ~inside[::step, ::step]
+    bands = np.stack([_coarser(scene[band], step) for band in TRUE_COLOUR], axis=-1) * (SCALE / BRIGHTEST)
+    colour = np.clip(bands, 0, 1) ** GAMMA * 255
+    colour[_coarser(data_mask(scene), step) < 0.5] = NOTHING
+    outside = _coarser(inside, step) < 0.5
     colour[outside] = 0.35 * colour[outside] + 0.65 * PAPER
     picture: Thumbnail = colour.astype(np.uint8)
     return picture
+
+
+def _coarser(pixels: NDArray[Any], step: int) -> NDArray[np.float64]:
+    """Means of squares; what is left of the last row and column of squares is dropped."""
+    height, width = (max(1, length // step) for length in pixels.shape)
+    rows, columns = min(step, pixels.shape[0]), min(step, pixels.shape[1])
+    whole = pixels[: height * rows, : width * columns].reshape(height, rows, width, columns)
+    return np.asarray(whole.mean(axis=(1, 3), dtype=np.float64))
 
 
 def draw_contact_sheet(
@@ -84,7 +93,8 @@ def draw_contact_sheet(
     cells.sort(key=lambda cell: cell[0])
     columns = min(MOST_COLUMNS, max(COLUMNS, math.ceil(math.sqrt(len(cells)))), max(len(cells), 1))
     shape = next((picture.shape[0] / picture.shape[1] for picture in thumbnails if picture is not None), 1.0)
-    rows, height = max(1, math.ceil(len(cells) / columns)), CELL_INCHES * min(shape, 2.0) + CAPTION_INCHES
+    caption = CAPTION_INCHES if all(cell[3] for cell in cells) else CAPTION_WITH_REASON_INCHES
+    rows, height = max(1, math.ceil(len(cells) / columns)), CELL_INCHES * min(shape, 2.0) + caption
     accepted = sum(report.accepted for report in reports)
     title = f"Scenes in true colour: {accepted} accepted, {len(cells) - accepted} not"
     with _figure(path, CELL_INCHES * columns, height * rows + 0.6) as figure:

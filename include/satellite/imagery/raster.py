@@ -39,6 +39,8 @@ def decode(content: bytes, grid: Grid, count: int, dtype: str) -> NDArray[np.uin
     Raises:
         NotDataError: It cannot be read, or has another form.
     """
+    if not content:
+        raise NotDataError("it is empty (0 bytes), no readable GeoTIFF")
     try:
         with MemoryFile(content) as file, file.open(driver="GTiff") as dataset:
             found = (dataset.width, dataset.height, dataset.count, *set(dataset.dtypes))

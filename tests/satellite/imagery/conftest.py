@@ -3,20 +3,25 @@
 from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import requests
 
 from include.core.runs import write_json
 from include.core.settings import get_settings
+from include.satellite.imagery import client, download, search
 from include.satellite.imagery.area import area_geometry, inside_mask, make_grid
-from include.satellite.imagery.model import Acquisition, Imagery
+from include.satellite.imagery.demo import URL_VARIABLE, stand_in
+from include.satellite.imagery.model import Acquisition, Imagery, SearchResult
+from include.satellite.imagery.params import ImageryStepParams
 from include.satellite.imagery.store import ImageryStore
 from include.satellite.params import AreaParams
 
 BANDS = ["B02", "B03", "B04", "B08", "SCL"]
 SMALL = (75.80, 30.90, 75.806, 30.905)
-"""About 58 × 56 pixels of 10 m."""
+"""59 × 57 pixels of 10 m."""
 START = datetime(2025, 1, 1, tzinfo=UTC)
 
 
@@ -116,3 +121,102 @@ def world(data_dir: Path, tmp_path: Path) -> World:
 def first_day() -> date:
     """The date of the first acquisition."""
     return START.date()
+
+
+class StandIn:
+    """The stand-in of the API, in a process of its own."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+
+    def fault(self, kind: str, **rule: object) -> None:
+        """Have requests go wrong."""
+        requests.post(f"{self.url}/control/faults", json={"kind": kind, **rule}, timeout=10).raise_for_status()
+
+    def heal(self) -> None:
+        """End all faults."""
+        requests.delete(f"{self.url}/control/faults", timeout=10).raise_for_status()
+
+    def forget(self) -> None:
+        """Forget the requests so far."""
+        requests.delete(f"{self.url}/control/requests", timeout=10).raise_for_status()
+
+    @property
+    def served(self) -> list[dict[str, Any]]:
+        """The requests so far, with what they were answered."""
+        return list(requests.get(f"{self.url}/control/requests", timeout=10).json())
+
+    def scenes_served(self) -> list[str]:
+        """Dates of the full downloads that were answered."""
+        return [each["date"] for each in self.served if each["status"] == 200 and "B04" in each.get("bands", ())]
+
+    def looks_served(self) -> int:
+        """Number of looks that were answered."""
+        return sum(each["status"] == 200 and each.get("bands") == ["SCL", "dataMask"] for each in self.served)
+
+
+@pytest.fixture(scope="session")
+def simulator() -> Iterator[StandIn]:
+    """The stand-in with simulated scenes."""
+    with stand_in() as url:
+        yield StandIn(url)
+
+
+@pytest.fixture
+def api(simulator: StandIn, monkeypatch: pytest.MonkeyPatch) -> Iterator[StandIn]:
+    """The stand-in without faults, named by the environment; what fails fails soon."""
+    monkeypatch.setenv(URL_VARIABLE, simulator.url)
+    monkeypatch.setattr(client, "BOUNDS", client.Bounds(attempts=3, first_wait=0.02, answer=20, wall=3))
+    simulator.heal()
+    simulator.forget()
+    yield simulator
+    simulator.heal()
+
+
+class Run:
+    """A run's files, and its steps up to the collected imagery."""
+
+    def __init__(self, files: Path, **params: object) -> None:
+        self.files = files
+        known: dict[str, Any] = {
+            "bbox": SMALL,
+            "end": datetime(2025, 7, 1, tzinfo=UTC),
+            "days_back": 90,
+            "target_count": 4,
+            "min_dates": 3,
+        }
+        self.params = ImageryStepParams(**(known | params))
+
+    def search(self) -> SearchResult:
+        search.search(self.files, self.params)
+        return search.read_search(self.files)
+
+    def download(self, *indices: int) -> list[Acquisition]:
+        """Some of the chosen dates; all of them if none is named."""
+        for index in indices or range(len(search.read_search(self.files).chosen)):
+            download.download_slot(self.files, self.params, index)
+        paths = sorted((self.files / "acquisitions").glob("*.json"))
+        return [Acquisition.model_validate_json(path.read_text()) for path in paths]
+
+    def collect(self) -> Imagery:
+        download.collect(self.files, self.params)
+        return download.read_imagery(self.files / "imagery.json")
+
+    def go(self) -> Imagery:
+        self.search()
+        self.download()
+        return self.collect()
+
+
+@pytest.fixture
+def make_run(data_dir: Path, tmp_path: Path) -> Callable[..., Run]:
+    """Runs that share a data folder."""
+    made: list[Run] = []
+
+    def make(**params: object) -> Run:
+        files = tmp_path / f"run{len(made)}"
+        files.mkdir()
+        made.append(Run(files, **params))
+        return made[-1]
+
+    return make
