@@ -23,7 +23,17 @@ from include.reporting.model import ArtifactReport, PipelineReport, Table
 
 ISO_UTC = re.compile(r"(\d{4}-\d{2}-\d{2})T(\d{2}:\d{2}:\d{2})Z", re.ASCII)
 LARGEST_PLOT = 8 * 1024 * 1024
-UNITS = {"kwh": "kWh", "kw": "kW", "seconds": "s", "minutes": "min", "mb": "MB", "percent": "%", "share": "share"}
+UNITS = {
+    "kwh": "kWh",
+    "kw": "kW",
+    "seconds": "s",
+    "minutes": "min",
+    "mb": "MB",
+    "percent": "%",
+    "share": "share",
+    "days": "days",
+}
+ACRONYMS = {"cnn": "CNN", "lstm": "LSTM", "ndvi": "NDVI", "mae": "MAE", "rmse": "RMSE", "r2": "R²", "csv": "CSV"}
 
 
 @dataclass(frozen=True)
@@ -118,7 +128,7 @@ def words(name: str) -> str:
     """
     parts = name.replace("-", "_").split("_")
     unit = UNITS.get(parts[-1].lower()) if len(parts) > 1 else None
-    text = " ".join(parts[:-1] if unit else parts).strip()
+    text = " ".join(ACRONYMS.get(part, part) for part in (parts[:-1] if unit else parts)).strip()
     text = text[:1].upper() + text[1:]
     return f"{text} ({unit})" if unit else text
 

@@ -13,7 +13,16 @@ from include.core.runs import Failure, Run, RunFolder, Started, StepInfo, StepRe
 from include.core.verdict import INTERRUPTED_MARK
 from include.reporting.model import Status
 
-UNDER_WAY = ("running", "awaiting_input", "queued", "scheduled", "up_for_retry", "up_for_reschedule", "restarting", "deferred")
+UNDER_WAY = (
+    "running",
+    "awaiting_input",
+    "queued",
+    "scheduled",
+    "up_for_retry",
+    "up_for_reschedule",
+    "restarting",
+    "deferred",
+)
 AROUND = {"prepare": "Prepare the run", "publish": "Publish the results"}
 
 
