@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import CancelledError, ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
+from threading import Event
 from typing import TypeVar
 
 import numpy as np
@@ -100,12 +101,27 @@ def two_at_once(function: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
     Yields:
         The results, in the order of the items.
     """
+    failed = Event()
+
+    def unless_failed(item: T) -> R:
+        if failed.is_set():
+            raise CancelledError
+        try:
+            return function(item)
+        except BaseException:
+            failed.set()
+            raise
+
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        futures = [pool.submit(function, item) for item in items]
+        futures = [pool.submit(unless_failed, item) for item in items]
         try:
             for future in futures:
-                yield future.result()
+                try:
+                    yield future.result()
+                except CancelledError:
+                    continue  # one after it in the list failed first, and is raised in its turn
         finally:
+            failed.set()
             pool.shutdown(wait=True, cancel_futures=True)
 
 

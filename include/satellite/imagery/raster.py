@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from rasterio.errors import RasterioError
+from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.io import DatasetReader, MemoryFile
 from rasterio.shutil import copy
 
@@ -41,12 +42,19 @@ def decode(content: bytes, grid: Grid, count: int, dtype: str) -> NDArray[np.uin
     """
     if not content:
         raise NotDataError("it is empty (0 bytes), no readable GeoTIFF")
+    # a scene without georeference is judged by its size alone; rasterio's warning of it would say nothing to anybody
+    warnings.filterwarnings("ignore", category=NotGeoreferencedWarning)
     try:
         with MemoryFile(content) as file, file.open(driver="GTiff") as dataset:
             found = (dataset.width, dataset.height, dataset.count, *set(dataset.dtypes))
             if found != (grid.width, grid.height, count, dtype):
                 raise NotDataError(
                     f"it is {_form(*found)}, where {_form(grid.width, grid.height, count, dtype)} was asked for"
+                )
+            bounds = tuple(round(value, 3) for value in dataset.bounds)
+            if dataset.crs is not None and (dataset.crs.to_string(), bounds) != (grid.crs, grid.bounds):
+                raise NotDataError(
+                    f"it lies at {bounds} of {dataset.crs}, where {grid.bounds} of {grid.crs} was asked for"
                 )
             array: NDArray[np.uint16] | NDArray[np.uint8] = dataset.read()
             return array

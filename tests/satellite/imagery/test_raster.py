@@ -75,3 +75,10 @@ def test_a_cut_file_is_no_data(content, share):
 def test_bytes_that_are_no_geotiff_are_no_data(content):
     with pytest.raises(NotDataError, match="no readable GeoTIFF"):
         decode(content, GRID, 5, "uint16")
+
+
+def test_a_scene_of_another_place_is_no_data(content):
+    xmin, ymin, xmax, ymax = GRID.bounds
+    moved = GRID.model_copy(update={"bounds": (xmin + 10, ymin, xmax + 10, ymax)})
+    with pytest.raises(NotDataError, match=r"it lies at \(576370.0, .* of EPSG:32643, where \(576380"):
+        decode(content, moved, 5, "uint16")
