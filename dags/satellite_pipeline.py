@@ -16,32 +16,36 @@ credentials; `sentinelhub` and `cdse` take them from the connection `sentinel_hu
 `SH_CLIENT_SECRET`. Guide: docs/guides/satellite.md; parameters: docs/reference/satellite-pipeline.md.
 """
 
-from airflow.sdk import Asset
+from airflow.sdk import Asset, BaseOperator
 
 from include.satellite.pipeline import SATELLITE
+from plugins.env_file.approval import ApprovalOperator
+from plugins.env_file.promotion import promotion_question, record_approval
 from plugins.reports.operator import PipelineReportOperator
-from plugins.steps.factory import new_dag, step_task, task_arguments
-from plugins.steps.operators import LocalStepOperator, PrepareOperator, PublishOperator
+from plugins.steps.factory import mapped_task, new_dag, step_task
+from plugins.steps.operators import PrepareOperator, PublishOperator
 
-IMAGERY = Asset("satellite_imagery")
+IMAGERY, MODEL = Asset("satellite_imagery"), Asset("crop_health_model")
 
 with new_dag(SATELLITE, doc_md=__doc__) as dag:
-    task = {each.step.id: each for each in SATELLITE.steps}
 
-    def step(name: str, **options: object) -> LocalStepOperator:
+    def step(name: str, **options: object) -> BaseOperator:
         """The task of one step."""
-        return step_task(SATELLITE, task[name], **options)
+        return step_task(SATELLITE, SATELLITE[name], **options)
 
     prepare = PrepareOperator(task_id="prepare", pipeline=SATELLITE, runtime="local")
     search = step("search", pool="sentinel_hub")
-    download = LocalStepOperator.partial(
-        **task_arguments(SATELLITE, task["download"]),
-        pool="sentinel_hub",
-        map_index_template="{{ task.thing }}",
-    ).expand(thing=search.output)
+    download = mapped_task(SATELLITE, SATELLITE["download"], search.output, pool="sentinel_hub")
     collect = step("collect", pool="sentinel_hub")
     validate = step("validate", outlet=IMAGERY)
-    compare, approve, configure = step("compare"), step("approve"), step("configure")
+    compare = step("compare")
+    approve = ApprovalOperator(
+        task_id="approve",
+        question=promotion_question,
+        record=record_approval,
+        doc_md="Asks a person, with the diff, where `require_approval` is set.",
+    )
+    configure = step("configure", outlet=MODEL, outlet_when="promoted")
     publish = PublishOperator(task_id="publish", pipeline=SATELLITE, asset=None)
     report = PipelineReportOperator(task_id="report")
 

@@ -10,9 +10,9 @@ from include.core.definition import DefinitionError, load_definitions
 from include.core.pipeline import Pipeline
 from include.core.settings import get_settings
 from include.energy.steps import ENERGY_STEPS
-from include.satellite.pipeline import SATELLITE
+from include.satellite.pipeline import CROP_HEALTH_MAP, SATELLITE
 
-WIRED = (SATELLITE,)
+WIRED = (SATELLITE, CROP_HEALTH_MAP)
 """Pipelines whose DAG files wire them by hand, because they map, branch or ask; all others are JSON definitions."""
 KNOWN_STEPS: Mapping[str, Step] = {**ENERGY_STEPS}
 

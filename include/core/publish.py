@@ -60,7 +60,7 @@ def publish_run(folder: RunFolder, pipeline: Pipeline, data_dir: Path) -> Publis
     names = pipeline.definition.publish
     if not names:
         return None
-    key = publishing_key(run, figures)
+    key = figures.get("published_as") or publishing_key(run, figures)
     target = data_dir / "published" / pipeline.definition.pipeline / key
     replace_folder(target, {name: folder.files / name for name in names})
     return Published(target, key, figures)

@@ -188,3 +188,14 @@ class ConfigureParams(StepParams):
     """Updating the configuration."""
 
     require_approval: bool = _field(False, "Promotion", "Ask a person, with the diff, before the .env file changes.")
+
+
+class HealthMapParams(StepParams):
+    """Drawing the crop-health map: who draws it is said by the .env file."""
+
+    imagery: str | None = _field(
+        None,
+        "Imagery",
+        "Manifest of validated imagery (validated.json of a run). Default: that of the run that validated last.",
+        file=True,
+    )

@@ -24,10 +24,11 @@ AFTER: dict[str, tuple[str, ...]] = {
     "configure": ("approve",),
 }
 HOURS = {"train_cnn": 6, "train_lstm": 6, "compare": 3, "collect": 2}
+MAP_PUBLISHED = ("health_map.tif", "plot_health_map.png", "health_map.json")
 PUBLISHED = ("validated.json", "validation_report.json", "comparison.json", "configuration.json")
 
 
-def _container(step: Step) -> Container:
+def _container(step: Step, after: tuple[str, ...]) -> Container:
     return Container(
         id=step.id,
         name=step.title,
@@ -36,7 +37,7 @@ def _container(step: Step) -> Container:
         command=None,
         inputs=tuple(artifact.path for artifact in step.reads),
         outputs=tuple(artifact.path for artifact in step.writes),
-        depends_on=AFTER[step.id],
+        depends_on=after,
         timeout_seconds=HOURS.get(step.id, 1) * HOUR,
     )
 
@@ -49,7 +50,21 @@ SATELLITE = Pipeline(
         execution_mode="parallel",
         sources=(),
         publish=PUBLISHED,
-        containers=tuple(_container(SATELLITE_STEPS[name]) for name in AFTER),
+        containers=tuple(_container(SATELLITE_STEPS[name], after) for name, after in AFTER.items()),
+        file=Path(__file__),
+    ),
+    SATELLITE_STEPS,
+)
+
+CROP_HEALTH_MAP = Pipeline(
+    Definition(
+        workflow_name="crop-health-map",
+        description="The crop-health map of the latest usable date, by the promoted model or by the NDVI rule.",
+        schedule=None,
+        execution_mode="parallel",
+        sources=(),
+        publish=MAP_PUBLISHED,
+        containers=(_container(SATELLITE_STEPS["draw_map"], ()),),
         file=Path(__file__),
     ),
     SATELLITE_STEPS,

@@ -8,12 +8,13 @@ from include.satellite.imagery.model import Acquisition, Imagery, SearchResult
 from include.satellite.imagery.params import ImageryStepParams
 from include.satellite.imagery.report import ValidationReport
 from include.satellite.models.documents import CnnMetrics, LstmMetrics, ModelCard
-from include.satellite.models.results import Approval, Comparison, Configuration
+from include.satellite.models.results import Approval, Comparison, Configuration, HealthMap
 from include.satellite.params import (
     CnnDataParams,
     CnnTrainParams,
     CompareParams,
     ConfigureParams,
+    HealthMapParams,
     LstmDataParams,
     LstmTrainParams,
     ValidateParams,
@@ -220,6 +221,18 @@ _ALL = (
         writes=(CONFIGURATION,),
         group=CONFIGURE,
         libraries=("mlflow-skinny",),
+    ),
+    Step(
+        id="draw_map",
+        title="Draw the crop-health map",
+        description="Classifies the latest usable date: by the model that the .env file switches on, else by NDVI.",
+        version="1",
+        params=HealthMapParams,
+        function="include.satellite.models.health_map:draw_map",
+        summary="include.satellite.models.health_map:health_map_summary",
+        reads=(Artifact("source/*"),),
+        writes=(Artifact("health_map.tif"), Artifact("health_map.json", HealthMap), *_plots("health_map")),
+        libraries=(*MODEL_LIBRARIES, "rasterio"),
     ),
 )
 

@@ -12,6 +12,7 @@ from pydantic.fields import FieldInfo
 from include.core.pipeline import Pipeline, PipelineStep
 from include.core.settings import get_settings
 from plugins.reports.operator import PipelineReportOperator
+from plugins.steps.context import TASK_DEFAULTS
 from plugins.steps.operators import LocalStepOperator, PrepareOperator, PublishOperator
 
 SLACK = timedelta(minutes=10)
@@ -83,6 +84,19 @@ def step_task(pipeline: Pipeline, each: PipelineStep, runtime: str = "local", **
     from plugins.steps.containers import ContainerStepOperator
 
     return ContainerStepOperator(image=each.container.image or get_settings().energy_image, **common)
+
+
+def mapped_task(pipeline: Pipeline, each: PipelineStep, things: Any, **options: Any) -> Any:
+    """The tasks of a mapped step, one for each of the things that another task names; the UI shows their names.
+
+    Args:
+        pipeline: The pipeline that the step belongs to.
+        each: The step.
+        things: Output of the task that names them.
+        options: Other arguments of each task.
+    """
+    arguments = task_arguments(pipeline, each) | TASK_DEFAULTS | {"map_index_template": "{{ task.thing }}"}
+    return LocalStepOperator.partial(**(arguments | options)).expand(thing=things)
 
 
 def task_arguments(pipeline: Pipeline, each: PipelineStep) -> dict[str, Any]:

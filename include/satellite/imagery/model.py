@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import date
 from typing import Any
 
@@ -104,3 +105,20 @@ class Imagery(_Part):
     unusable: list[Acquisition] = Field(description="Those that are not, each with its reason.")
     units_spent: float
     units_estimated: float
+
+    @property
+    def place(self) -> str:
+        """The area's bounding box as a folder's name: `75.800E_30.900N_75.900E_31.000N`."""
+        points = list(_positions(self.geometry["coordinates"]))
+        longitudes, latitudes = [x for x, _ in points], [y for _, y in points]
+        corners = ((min(longitudes), min(latitudes)), (max(longitudes), max(latitudes)))
+        return "_".join(f"{abs(x):.3f}{'EW'[x < 0]}_{abs(y):.3f}{'NS'[y < 0]}" for x, y in corners)
+
+
+def _positions(coordinates: Any) -> Iterator[tuple[float, float]]:
+    """Every position of a GeoJSON geometry's coordinates, however deep they lie."""
+    if coordinates and isinstance(coordinates[0], (int, float)):
+        yield coordinates[0], coordinates[1]
+        return
+    for inner in coordinates:
+        yield from _positions(inner)

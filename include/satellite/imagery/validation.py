@@ -71,6 +71,7 @@ def validate_summary(files: Path) -> Summary:
     report = read_model(files / REPORT_FILE, ValidationReport)
     if report is None:
         raise FileNotFoundError(REPORT_FILE)
+    imagery = read_imagery(files / VALIDATED_FILE)
     return {
         "usable_dates": report.usable_dates,
         "min_dates": report.min_dates,
@@ -78,6 +79,7 @@ def validate_summary(files: Path) -> Summary:
         "longest_gap_days": report.longest_gap.days,
         "months_without_date": sum(not count for count in report.coverage_by_month.values()),
         "synthetic": report.synthetic,
+        "published_as": f"{imagery.place}/{imagery.start:%Y-%m-%d}_{imagery.end:%Y-%m-%d}",
         "findings": [finding.model_dump() for finding in report.findings],
         "tables": [
             {

@@ -20,7 +20,8 @@ from include.core.settings import get_settings
 from include.core.staging import SOURCE_FOLDER
 from include.satellite.imagery.model import Acquisition, Imagery
 from include.satellite.models import model_store
-from include.satellite.models.results import HealthMap, HealthMapParams
+from include.satellite.models.results import HealthMap
+from include.satellite.params import HealthMapParams
 
 if TYPE_CHECKING:
     from include.satellite.models.documents import ModelCard
@@ -35,7 +36,7 @@ def draw_map(files: Path, params: HealthMapParams) -> None:
 
     Args:
         files: The run's `files/` folder, with the imagery's manifest in `source/`.
-        params: None.
+        params: Name the manifest.
 
     Raises:
         BadInputError: There is no usable date, or the model that the env file names cannot draw this imagery.
@@ -48,7 +49,7 @@ def draw_map(files: Path, params: HealthMapParams) -> None:
     from include.satellite.models.pixels import Layers, classify_by_model, classify_by_rule
     from include.satellite.models.predict import load_bundle
 
-    imagery = _imagery(files)
+    imagery = _imagery(files, params.imagery or MANIFEST)
     acquisition = _latest(imagery)
     env_file = EnvFile(get_settings().env_file)
     inside = inside_mask(imagery.geometry, imagery.grid)
@@ -75,6 +76,7 @@ def health_map_summary(files: Path) -> Summary:
     rows: list[list[object]] = [[name, hectares] for name, hectares in document.hectares.items()]
     return {
         "date": document.date.isoformat(),
+        "published_as": f"{document.place}/{document.date}",
         "drawn_by": document.drawn_by,
         "model_version": document.model_version,
         "hectares": document.hectares,
@@ -90,8 +92,8 @@ def health_map_summary(files: Path) -> Summary:
     }
 
 
-def _imagery(files: Path) -> Imagery:
-    name = f"{SOURCE_FOLDER}/{MANIFEST}"
+def _imagery(files: Path, manifest: str) -> Imagery:
+    name = f"{SOURCE_FOLDER}/{manifest}"
     imagery = read_model(files / name, Imagery)
     if imagery is None:
         raise ContractError(name, "must exist", "no such file")
@@ -137,6 +139,7 @@ def _document(
     known = None if layers.confidence is None else layers.confidence[layers.classes >= 0]
     trained_on_simulated = card is not None and card.data.synthetic
     return HealthMap(
+        place=imagery.place,
         date=acquisition.date,
         drawn_by="ndvi_rule" if card is None else "model",
         why=_why(env_file, version, card),

@@ -7,16 +7,11 @@ from typing import Any, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
-from include.core.contracts import StepParams
 from include.satellite.params import LabelSource
 
 Metric = Literal["accuracy", "balanced_accuracy", "mae"]
 REAL, SYNTHETIC, CHAMPION = "real", "synthetic", "champion"
 """Names of the trained models in a comparison: this run's, the synthetic baseline's, the one that is switched on."""
-
-
-class HealthMapParams(StepParams):
-    """Drawing the crop-health map: it takes the latest usable date, and who draws it is said by the env file."""
 
 
 class _Document(BaseModel):
@@ -141,6 +136,7 @@ class HealthMap(_Document):
     """The crop-health map of one date (`health_map.json`)."""
 
     date: date
+    place: str = Field(description="Bounding box of the area.")
     drawn_by: Literal["model", "ndvi_rule"]
     why: str = Field(description="Why the model or the rule drew it.")
     model_version: str | None
