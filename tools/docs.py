@@ -76,7 +76,7 @@ def command_line_page() -> str:
     """The commands and their options."""
     group: Any = typer.main.get_command(app)
     lines = ["# Command line", "", group.help or "", ""]
-    for name, each in group.commands.items():
+    for name, each in _commands(group):
         arguments = [p for p in each.params if p.param_type_name == "argument"]
         options = [p for p in each.params if p.param_type_name == "option"]
         usage = ["./pipeline", name, *map(_metavar, arguments), *(["[OPTIONS]"] if options else [])]
@@ -96,6 +96,15 @@ def command_line_page() -> str:
         "| 130 | interrupted (Ctrl+C or SIGTERM); the report is written all the same |",
     ]
     return "\n".join(lines) + "\n"
+
+
+def _commands(group: Any, before: str = "") -> Iterator[tuple[str, Any]]:
+    """Every command with the words that name it, those of a group after each other."""
+    for name, each in group.commands.items():
+        if hasattr(each, "commands"):
+            yield from _commands(each, f"{before}{name} ")
+        else:
+            yield f"{before}{name}", each
 
 
 def _metavar(parameter: Any) -> str:

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
+from include.cli.env import env_app
 from include.core.errors import BadInputError, GroundtruthError
 from include.core.pipeline import Pipeline
 
@@ -23,6 +24,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+app.add_typer(env_app, name="env")
 
 
 def fail(message: object, code: int) -> typer.Exit:
