@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from include.satellite.models.predict import ModelBundle
 
 COMPARISON = "comparison.json"
+FEW = 3
+"""Fewer blocks or dates than these cannot show how much blocks or dates differ."""
 
 
 def compare(files: Path, params: CompareParams) -> None:
@@ -50,13 +52,10 @@ def compare(files: Path, params: CompareParams) -> None:
     baseline = ensure_baseline(params, patches.info)
     cnn = {REAL: _bundle(files, "cnn"), SYNTHETIC: baseline.cnn}
     lstm = {REAL: _bundle(files, "lstm"), SYNTHETIC: baseline.lstm}
-    notes = []
     switched = EnvFile(get_settings().env_file).read()
     champion, note = model_store.champion(switched, synthetic=patches.info.synthetic, label_source=params.label_source)
     if champion is not None:
         note = _add_champion(champion, cnn, lstm)
-    if note:
-        notes.append(note)
     on_patches = _compare_cnn(patches, cnn, params.seed)
     on_sequences = _compare_lstm(sequences, lstm, params.seed)
     gates = [
@@ -72,7 +71,7 @@ def compare(files: Path, params: CompareParams) -> None:
         env_file={key: switched.get(key) for key in (model_store.USE, model_store.VERSION)},
         champion=champion.version if champion and CHAMPION in cnn else None,
         baseline=baseline.info.model_dump(mode="json"),
-        notes=notes,
+        notes=[*([note] if note else []), *_thin("CNN", on_patches), *_thin("LSTM", on_sequences)],
         resamples=RESAMPLES,
         seed=params.seed,
         cnn_comparison=on_patches,
@@ -116,6 +115,16 @@ def compare_summary(files: Path) -> Summary:
         "findings": findings,
         "tables": [*_score_tables(cnn, lstm), _gate_table(comparison)],
     }
+
+
+def _thin(kind: str, comparison: CnnComparison | LstmComparison) -> list[str]:
+    """What an interval over very few blocks or dates cannot tell."""
+    counts = {"block": comparison.blocks, "date": len(comparison.dates)}
+    return [
+        f"{kind}: {count} held-out {unit}{'s' if count > 1 else ''}: the intervals tell little of how {unit}s differ."
+        for unit, count in counts.items()
+        if count < FEW
+    ]
 
 
 def _bundle(folder: Path, kind: str) -> ModelBundle:

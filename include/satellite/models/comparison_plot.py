@@ -25,16 +25,22 @@ def plot_comparison(target: Path, comparison: Comparison) -> None:
         _scores(top_left, {name: score.balanced_accuracy for name, score in cnn.models.items()})
         _scores(top_right, {name: score.mae for name, score in lstm.models.items()})
         top_left.set_xlim(0, 1.12)
-        top_left.set_title(f"Balanced accuracy on {cnn.samples:,} patches (more is better)")
-        top_right.set_title(f"MAE of NDVI on {lstm.samples:,} targets (less is better)")
+        top_left.set_title(f"CNN on {cnn.samples:,} held-out patches")
+        top_left.set_xlabel("Balanced accuracy (more is better)")
+        top_right.set_title(f"LSTM on {lstm.samples:,} held-out targets")
+        top_right.set_xlabel("MAE of NDVI (less is better)")
         _forest(left, [each for each in cnn.differences if each.metric == "balanced_accuracy"])
         _forest(right, lstm.differences)
-        left.set_xlabel(f"Gain in balanced accuracy; {cnn.blocks} blocks × {len(cnn.dates)} dates")
-        right.set_xlabel(f"MAE avoided; {lstm.blocks} blocks × {len(lstm.dates)} dates")
-        left.set_title("This run's model against the others, 95 % intervals")
+        left.set_title("This run's model against …")
+        left.set_xlabel(f"Gain in balanced accuracy, 95 % over {_drawn(cnn.blocks, len(cnn.dates))}")
+        right.set_title("This run's model against …")
+        right.set_xlabel(f"MAE avoided, 95 % over {_drawn(lstm.blocks, len(lstm.dates))}")
         verdict = "all gates passed" if comparison.decision.promote else "not promoted"
         mark = "simulated imagery" if comparison.synthetic else "real imagery"
-        figure.suptitle(f"Comparison: {verdict} ({mark}, labels: {comparison.label_source})", x=0.01, ha="left")
+        figure.suptitle(
+            f"Comparison: {verdict} ({mark}, labels: {comparison.label_source})", x=0.01, ha="left",
+            fontweight="bold",
+        )  # fmt: skip
 
 
 def _scores(axes: Axes, values: dict[str, float]) -> None:
@@ -55,10 +61,14 @@ def _forest(axes: Axes, differences: Sequence[Difference]) -> None:
         axes.plot([low, high], [position, position], color=color, linewidth=2.2, solid_capstyle="butt")
         axes.plot([each.difference], [position], "o", color=color, markersize=6)
     axes.axvline(0, color="#333333", linewidth=1)
-    axes.set_yticks(range(len(differences)), [f"against {word(each.against)}" for each in differences])
+    axes.set_yticks(range(len(differences)), [word(each.against) for each in differences])
     axes.set_ylim(len(differences) - 0.5, -0.5)
     axes.grid(visible=False, axis="y")
     axes.margins(x=0.08)
+
+
+def _drawn(blocks: int, dates: int) -> str:
+    return f"{blocks} block{'s' if blocks > 1 else ''} × {dates} date{'s' if dates > 1 else ''}"
 
 
 def word(name: str) -> str:

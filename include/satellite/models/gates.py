@@ -115,8 +115,8 @@ def _not_worse(name: str, what: str, each: Difference) -> Gate:
 
 
 def _name(each: Difference) -> str:
-    rival = {SYNTHETIC: "the synthetic baseline", CHAMPION: "the champion"}.get(each.against)
-    rival = rival or each.against.replace("_", " ")
+    words = {SYNTHETIC: "the synthetic baseline", CHAMPION: "the champion", "ndvi_rule": "the NDVI rule"}
+    rival = words.get(each.against, each.against.replace("_", " "))
     if each.low is None or each.high is None:
         return f"{rival} {each.difference:+.3f} (no interval: one block on one date)"
     return f"{rival} {each.difference:+.3f} (95 % interval {each.low:+.3f} to {each.high:+.3f})"

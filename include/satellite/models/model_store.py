@@ -15,6 +15,7 @@ A version appears whole or not at all. What an env file names, or once named and
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 import shutil
 import tempfile
@@ -117,7 +118,9 @@ def put(files: Path, comparison: Comparison, run: str) -> StoredModel:
     """
     model = plan(files, comparison, run)
     try:
-        return find(model.version)
+        found = find(model.version)
+        os.utime(model.folder)  # young again: somebody is about to name it
+        return found  # noqa: TRY300 - what fails above is stored anew
     except GroundtruthError:  # not there yet, or damaged
         store_dir().mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=store_dir(), prefix=".manifest.") as folder:
@@ -207,17 +210,21 @@ def prune() -> list[str]:
     Raises:
         SetupError: An env file that named versions cannot be read, so that nothing can be removed safely.
     """
-    named = _named()
+    named, removed = _named(), []
     versions = sorted(path.name for path in store_dir().iterdir() if _NAME.fullmatch(path.name))
-    removed = []
     for version in versions[:-KEPT_VERSIONS]:
         folder = store_dir() / version
-        if version not in named and time.time() - folder.stat().st_mtime > KEPT_SECONDS:
-            aside = folder.with_name(f".{version}.removed")
-            folder.rename(aside)
-            shutil.rmtree(aside)
+        if version not in named and _is_old(folder):
+            folder.rename(folder.with_name(f".{version}.removed"))
             removed.append(version)
+    for leftover in store_dir().glob(".*"):  # of what was removed, and of processes that were killed
+        if leftover.name.endswith(".removed") or _is_old(leftover):
+            shutil.rmtree(leftover)
     return removed
+
+
+def _is_old(folder: Path) -> bool:
+    return time.time() - folder.stat().st_mtime > KEPT_SECONDS
 
 
 def _named() -> set[str]:
