@@ -100,6 +100,8 @@ def growth(fields: Fields, day: date, world: str, seed: int) -> Growth:
     for share, rotation in ROTATIONS[world]:
         grown = np.flatnonzero((choice >= low) & (choice < low + share))
         low += share
+        if not grown.size:
+            continue
         some = Fields(fields.x[grown], fields.y[grown], fields.hashes[grown], fields.southern[grown])
         for crop in rotation:
             for year in (day.year - 1, day.year, day.year + 1):

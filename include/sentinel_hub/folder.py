@@ -181,7 +181,6 @@ def _warped(path: Path, grid: Grid, numbers: list[int], resampling: str = "NEARE
     """Bands of a file over a grid, shape (bands, height, width), and what stands for nodata in them."""
     import rasterio
     from rasterio.enums import Resampling
-    from rasterio.transform import from_bounds
     from rasterio.vrt import WarpedVRT
 
     kinds = {"NEAREST": Resampling.nearest, "BILINEAR": Resampling.bilinear, "BICUBIC": Resampling.cubic}
@@ -190,7 +189,7 @@ def _warped(path: Path, grid: Grid, numbers: list[int], resampling: str = "NEARE
         with WarpedVRT(
             file,
             crs=f"EPSG:{grid.crs}",
-            transform=from_bounds(*grid.bounds, grid.width, grid.height),
+            transform=grid.transform,
             width=grid.width,
             height=grid.height,
             resampling=kinds[resampling],

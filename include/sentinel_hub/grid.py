@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from affine import Affine
 from numpy.typing import NDArray
 
 from include.sentinel_hub.noise import Floats, upsample
@@ -34,6 +35,12 @@ class Grid:
         """Width and height of a pixel in units of the CRS."""
         xmin, ymin, xmax, ymax = self.bounds
         return (xmax - xmin) / self.width, (ymax - ymin) / self.height
+
+    @property
+    def transform(self) -> Affine:
+        """From pixels to the CRS."""
+        dx, dy = self.pixel_size
+        return Affine(dx, 0, self.bounds[0], 0, -dy, self.bounds[3])
 
     def centres(self, every: int = 1) -> tuple[Floats, Floats]:
         """Longitude and latitude of pixel centres, degrees.

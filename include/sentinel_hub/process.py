@@ -51,7 +51,6 @@ def packed(files: Files) -> tuple[bytes, str]:
 def tiff(bands: NDArray[Any], grid: Grid) -> bytes:
     """A georeferenced GeoTIFF of an array (bands, height, width)."""
     from rasterio.io import MemoryFile
-    from rasterio.transform import from_bounds
 
     with MemoryFile() as memory:
         with memory.open(
@@ -61,7 +60,7 @@ def tiff(bands: NDArray[Any], grid: Grid) -> bytes:
             width=grid.width,
             dtype=bands.dtype,
             crs=f"EPSG:{grid.crs}",
-            transform=from_bounds(*grid.bounds, grid.width, grid.height),
+            transform=grid.transform,
         ) as file:
             file.write(bands)
         return bytes(memory.read())
@@ -124,10 +123,8 @@ def _wanted(request: ProcessRequest) -> NDArray[np.bool_]:
     if request.geometry is None:
         return np.ones((grid.height, grid.width), bool)
     from rasterio.features import geometry_mask
-    from rasterio.transform import from_bounds
 
-    transform = from_bounds(*grid.bounds, grid.width, grid.height)
-    inside = geometry_mask([request.geometry], (grid.height, grid.width), transform, invert=True)
+    inside = geometry_mask([request.geometry], (grid.height, grid.width), grid.transform, invert=True)
     return np.asarray(inside, bool)
 
 

@@ -56,7 +56,7 @@ def _prepared(scenes: Scenes, settings: ServerSettings | None, port: int) -> tup
     listening.bind((HOST, port))
     listening.listen(128)  # from here on requests wait instead of being refused
     config = uvicorn.Config(
-        make_app(scenes, settings), log_level="critical", access_log=False, timeout_graceful_shutdown=2, lifespan="off"
+        make_app(scenes, settings), log_level="error", access_log=False, timeout_graceful_shutdown=2, lifespan="off"
     )
     return listening, uvicorn.Server(config)
 
