@@ -95,7 +95,7 @@ def _whole(seen: Examined) -> bool:
         found = sha256(path)
     except OSError as error:
         return seen.add("file", f"{seen.acquisition.file} cannot be read: {error.strerror}", "")
-    fault = None if found == seen.acquisition.sha256 else f"{path.name} is not what was fetched (checksum differs)"
+    fault = None if found == seen.acquisition.sha256 else f"checksum differs: {path.name} is not what was fetched"
     return seen.add("file", fault, "checksum right")
 
 

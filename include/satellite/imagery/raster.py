@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -59,7 +60,8 @@ def decode(content: bytes, grid: Grid, count: int, dtype: str) -> NDArray[np.uin
             array: NDArray[np.uint16] | NDArray[np.uint8] = dataset.read()
             return array
     except (RasterioError, ValueError) as error:
-        raise NotDataError(f"its {len(content)} bytes are no readable GeoTIFF: {str(error)[:200]}") from error
+        said = re.sub(r"'?/vsimem/[^\s:,']+'?", "it", str(error))[:200]
+        raise NotDataError(f"its {len(content)} bytes are no readable GeoTIFF: {said}") from error
 
 
 def encode(array: Scene, bands: Sequence[str], grid: Grid, tags: Mapping[str, str]) -> bytes:
