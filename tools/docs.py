@@ -53,7 +53,7 @@ def pages() -> dict[str, str]:
         "pipeline-definition.schema.json": json.dumps(json_schema(), indent=2, ensure_ascii=False) + "\n",
     }
     for pipeline in all_pipelines()[0]:
-        found[f"{pipeline.definition.pipeline}-pipeline.md"] = pipeline_page(pipeline)
+        found[f"{pipeline.definition.workflow_name}.md"] = pipeline_page(pipeline)
     return found
 
 
