@@ -94,3 +94,9 @@ def test_a_file_that_is_no_raster_is_refused_by_name(files: Path) -> None:
     write(files, "none.tif", np.zeros((20, 30), np.uint8))
     with pytest.raises(BadInputError, match=r"none.tif: no pixel of the area is cropland"):
         crop_mask(files, "none.tif", GRID)
+
+
+def test_finer_classes_are_sampled_never_averaged(files: Path) -> None:
+    values = np.where(np.indices((100, 150)).sum(axis=0) % 2, 1, 4).astype(np.uint8)
+    write(files, "fine.tif", values, step=2)
+    assert set(np.unique(class_raster(files, "fine.tif", GRID)).tolist()) <= {1, 4}
