@@ -12,6 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pydantic import ValidationError
+
 from include.core.contracts import Summary
 from include.core.env_file import EnvFile
 from include.core.errors import BadInputError, ContractError, GroundtruthError
@@ -94,7 +96,12 @@ def health_map_summary(files: Path) -> Summary:
 
 def _imagery(files: Path, manifest: str) -> Imagery:
     name = f"{SOURCE_FOLDER}/{manifest}"
-    imagery = read_model(files / name, Imagery)
+    try:
+        imagery = read_model(files / name, Imagery)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(map(str, first["loc"])) or "the document"
+        raise BadInputError(f"{manifest}: is no manifest of validated imagery: {where}: {first['msg']}") from error
     if imagery is None:
         raise ContractError(name, "must exist", "no such file")
     return imagery
@@ -169,6 +176,8 @@ def _notes(acquisition: Acquisition, card: ModelCard | None) -> list[str]:
         return notes
     if card.data.synthetic and not acquisition.synthetic:
         notes.append("The model learnt from simulated imagery: the map says nothing about real fields.")
+    if card.label_source == "ndvi_rule":
+        notes.append("The model learnt to imitate the NDVI rule.")
     if card.label_source == "next_ndvi":
         notes.append("The classes are a forecast for the next usable date.")
     return notes

@@ -10,12 +10,14 @@ from numpy.typing import NDArray
 
 from include.core.runs import write_atomically
 from include.satellite.datasets.documents import CLASSES
+from include.satellite.imagery.area import affine_of
 from include.satellite.imagery.model import Grid
 from include.satellite.models.plots import GREEN, ORANGE, VERMILLION, figure_file
 from include.satellite.models.results import HealthMap
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.patches import Patch
 
     from include.satellite.models.pixels import Layers
 
@@ -33,12 +35,11 @@ def write_raster(target: Path, layers: Layers, grid: Grid, document: HealthMap) 
     """
     from rasterio.io import MemoryFile
     from rasterio.shutil import copy
-    from rasterio.transform import from_bounds
 
     classes = np.where(layers.inside, layers.classes + 1, OUTSIDE).astype(np.uint8)
     profile = {
         "driver": "GTiff", "width": grid.width, "height": grid.height, "count": 2, "dtype": "uint8", "crs": grid.crs,
-        "transform": from_bounds(*grid.bounds, grid.width, grid.height), "nodata": OUTSIDE,
+        "transform": affine_of(grid), "nodata": OUTSIDE,
     }  # fmt: skip
     tags = {
         "DATE": document.date.isoformat(),
@@ -72,21 +73,25 @@ def plot_map(target: Path, layers: Layers, document: HealthMap) -> None:
     side = 11 / panels * min(height / width, 1.4)
     with figure_file(target, height=float(np.clip(side, 3.2, 9)) + 1.1) as figure:
         axes = figure.subplots(1, panels, squeeze=False)[0]
-        _classes(axes[0], layers, document)
+        legend = _classes(axes[0], layers, document)
         if layers.confidence is not None:
+            axes[0].set_title("Class")
             extent = _kilometres(document, height, width)
             shown = axes[1].imshow(layers.confidence, cmap="cividis", vmin=0.25, vmax=1, extent=extent)
-            axes[1].set_title("Confidence of the class")
+            axes[1].set_title("Probability of the class")
+            axes[1].set_facecolor(NOT_ASSESSED)
             figure.colorbar(shown, ax=axes[1], shrink=0.75, pad=0.02)
         for each in axes:
             each.grid(visible=False)
             each.set_xlabel("km")
+        figure.legend(handles=legend, loc="outside lower center", ncols=len(legend), fontsize=9)
         who = "the NDVI rule" if document.model_version is None else f"model {document.model_version}"
         mark = ", SIMULATED" if document.synthetic else ""
         figure.suptitle(f"Crop health on {document.date}{mark}, drawn by {who}", x=0.01, ha="left", fontweight="bold")
 
 
-def _classes(axes: Axes, layers: Layers, document: HealthMap) -> None:
+def _classes(axes: Axes, layers: Layers, document: HealthMap) -> list[Patch]:
+    """Draw the classes; returns their legend."""
     from matplotlib.colors import ListedColormap
     from matplotlib.patches import Patch
 
@@ -97,12 +102,10 @@ def _classes(axes: Axes, layers: Layers, document: HealthMap) -> None:
     axes.imshow(shown, cmap=colors, vmin=0, vmax=len(CLASSES) + 1, interpolation="nearest", extent=extent)
     areas = [*document.hectares.items(), ("not assessed", document.not_assessed)]
     whole = sum(area for _, area in areas) or 1
-    handles = [
+    return [
         Patch(facecolor=color, edgecolor="#777777", linewidth=0.5, label=f"{name}: {area:,.1f} ha ({area / whole:.0%})")
         for (name, area), color in zip(areas, (*COLORS, NOT_ASSESSED), strict=True)
     ]
-    axes.legend(handles=handles, loc="upper center", bbox_to_anchor=(0.5, -0.12), ncols=2, fontsize=9)
-    axes.set_title("Class")
 
 
 def _kilometres(document: HealthMap, height: int, width: int) -> tuple[float, float, float, float]:
