@@ -38,7 +38,8 @@ images: ## Build the images of the steps (for the docker runtime)
 
 .PHONY: bench
 bench: setup-dev ## Measure speed and memory; prints tables
-	@$(PY) -m tools.bench_overhead && $(PY) -m tools.bench
+	@$(PY) -m tools.bench_overhead && $(PY) -m tools.bench && $(PY) -m tools.bench_download \
+	  && $(PY) -m tools.bench_training && $(PY) -m tools.bench_satellite
 
 .PHONY: docs
 docs: setup-dev ## Generate the references in docs/reference (with CI=true: fail when they are stale)

@@ -1,0 +1,92 @@
+"""Measures the satellite pipeline at the documented scale: part of `make bench`; prints a table.
+
+The area is the default one (Ludhiana, 964 × 1116 pixels at 10 m), the imagery simulated and served by the stand-in, the
+parameters the defaults. Each step runs in a process of its own, as the pipeline's functions without Airflow; its peak
+memory is the kernel's. `--dates 100` takes five years of imagery, for how cost grows with dates; `--through` ends after
+that step. The synthetic baseline is made beforehand where it is missing, and its time is stated apart.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from include.satellite.imagery.demo import URL_VARIABLE, stand_in
+from include.satellite.pipeline import SATELLITE
+
+ROOT = Path(__file__).resolve().parents[1]
+ORDER = [
+    "search", "download", "collect", "validate", "prepare_cnn", "prepare_lstm", "train_cnn", "train_lstm", "compare",
+]  # fmt: skip
+
+
+def main() -> None:
+    """Run every step, print the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--dates", type=int, default=20, help="dates wanted")
+    parser.add_argument("--through", choices=ORDER, default=ORDER[-1], help="the last step to run")
+    parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="another parameter")
+    parser.add_argument("--step", help=argparse.SUPPRESS)
+    parser.add_argument("--files", type=Path, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    given = {name: json.loads(value) for name, value in (each.split("=", 1) for each in arguments.set)}
+    days = max(365, 365 * arguments.dates // 20)
+    params = given | {"target_count": arguments.dates, "days_back": days, "end": "2026-11-01T00:00:00Z"}
+    if arguments.step:
+        run_step(arguments.step, arguments.files, SATELLITE.check_params(params))
+        return
+    say(f"{arguments.dates} dates; {platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}")
+    say(f"{'step':14} {'seconds':>9} {'processor s':>12} {'peak MiB':>9}")
+    with tempfile.TemporaryDirectory() as folder, stand_in() as url:
+        files = Path(folder) / "runs" / "bench" / "run" / "files"
+        files.mkdir(parents=True)
+        environment = os.environ | {URL_VARIABLE: url, "GROUNDTRUTH_DATA_DIR": folder}
+        total = 0.0
+        for step in ORDER[: ORDER.index(arguments.through) + 1]:
+            total += measure(step, files, environment)
+    say(f"{'total':14} {total:9.1f}")
+
+
+def measure(step: str, files: Path, environment: dict[str, str]) -> float:
+    """Run one step in a process of its own and print its line; returns its seconds."""
+    command = [sys.executable, "-m", "tools.bench_satellite", *sys.argv[1:], "--step", step, "--files", str(files)]
+    began = time.monotonic()
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)  # noqa: S603
+    seconds = time.monotonic() - began
+    if done.returncode:
+        raise SystemExit(f"{step} failed:\n{done.stderr[-2000:]}")
+    used = json.loads(done.stdout.splitlines()[-1])
+    say(f"{step:14} {seconds:9.1f} {used['processor']:12.1f} {used['mebibytes']:9.0f}")
+    return seconds
+
+
+def run_step(step: str, files: Path, values: dict[str, Any]) -> None:
+    """Run one step in this process; print what it used."""
+    each = SATELLITE[step].step
+    params = each.params.model_validate({k: v for k, v in values.items() if k in each.params.model_fields})
+    if each.mapped:
+        for index in range(len(SATELLITE["search"].step.things(files))):
+            each.instance(index).load()(files, params)
+    else:
+        each.load()(files, params)
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    say(json.dumps({"processor": used.ru_utime + used.ru_stime, "mebibytes": used.ru_maxrss / 1024}))
+
+
+def say(text: str) -> None:
+    """Print at once."""
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main()
