@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from include.core.contracts import Summary
@@ -29,6 +30,8 @@ from include.satellite.imagery.model import SCALE, Imagery
 from include.satellite.params import CnnDataParams
 
 INDEX, INFO = "cnn_index.parquet", "cnn_dataset.json"
+CACHED_VALUES = 1 << 18
+"""Values that are worked on at a time: 1 MiB, so that they stay in the processor's cache."""
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int64]
 
@@ -96,17 +99,22 @@ class PatchDataset:
         scaling = normalisation or self.info.normalisation
         bands, size = self.cube.shape[3], self.info.patch_size
         std = np.asarray(scaling.std, np.float64)
-        factor = np.tile((SCALE / std).astype(np.float32), (size, size))
-        offset = np.tile((-np.asarray(scaling.mean) / std).astype(np.float32), (size, size))
+        factor = np.tile((SCALE / std).astype(np.float32), size * size)
+        offset = np.tile((-np.asarray(scaling.mean) / std).astype(np.float32), size * size)
         lines = self.cube.reshape(*self.cube.shape[:2], -1)
-        out = np.empty((len(rows), size, size * bands), np.float32)
-        for patch, date, row, col in zip(out, *self._corners(rows), strict=True):
-            patch[...] = lines[date, row : row + size, col * bands : (col + size) * bands]
-            np.multiply(patch, factor, out=patch)
-            np.add(patch, offset, out=patch)
-            hidden = ~CLEAR_CLASSES[self.scl[date, row : row + size, col : col + size]]
+        patches = sliding_window_view(lines, (size, size * bands), axis=(1, 2))
+        classes = sliding_window_view(self.scl, (size, size), axis=(1, 2))
+        out = np.empty((len(rows), size * size * bands), np.float32)
+        step = max(1, CACHED_VALUES // out.shape[1])
+        for start in range(0, len(rows), step):
+            part, own = out[start : start + step], rows[start : start + step]
+            date, row, col = self.date[own], self.row[own], self.col[own]
+            part[...] = patches[date, row, col * bands].reshape(part.shape)
+            part *= factor
+            part += offset
+            hidden = ~CLEAR_CLASSES[classes[date, row, col]]
             if hidden.any():
-                patch.reshape(size, size, bands)[hidden] = 0
+                part.reshape(*hidden.shape, bands)[hidden] = 0
         return out.reshape(len(rows), size, size, bands).transpose(0, 3, 1, 2)
 
     def band_means(self, rows: NDArray[np.integer]) -> Floats:
