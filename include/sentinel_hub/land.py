@@ -39,7 +39,7 @@ class Land:
     """
 
     fields: Fields
-    field: NDArray[np.int64]
+    field: NDArray[np.int32]
     cover: NDArray[np.uint8]
     stand: NDArray[np.float32]
     soil: NDArray[np.float32]
@@ -114,7 +114,7 @@ def _line(index: Ints, pitch: float, jitter: float, of: Ints, seed: int) -> Floa
     return (index + jitter * (2 * at_points(index, of, seed) - 1)) * pitch
 
 
-def _fields(bricks: _Bricks, seed: int) -> tuple[Fields, NDArray[np.int64]]:
+def _fields(bricks: _Bricks, seed: int) -> tuple[Fields, NDArray[np.int32]]:
     """The fields that occur, with their centres, and each pixel's index into them."""
     code = (bricks.row << 32) + (bricks.column & 0xFFFFFFFF)
     codes, index = np.unique(code, return_inverse=True)
@@ -123,7 +123,7 @@ def _fields(bricks: _Bricks, seed: int) -> tuple[Fields, NDArray[np.int64]]:
     u = (column + 0.5 - 0.5 * (row % 2)) * COLUMN
     x, y = _turned(u, (row + 0.5) * ROW, seed, back=True)
     hashes = lattice(row, column, key(seed, "field"))
-    return Fields(x, y, hashes, y < 0), index.reshape(code.shape)
+    return Fields(x, y, hashes, y < 0), index.reshape(code.shape).astype(np.int32)
 
 
 def _cover(x: Floats, y: Floats, bricks: _Bricks, seed: int) -> NDArray[np.uint8]:
