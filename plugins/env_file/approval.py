@@ -58,9 +58,10 @@ class ApprovalOperator(HITLOperator):
         patience: timedelta = PATIENCE,
         **kwargs: Any,
     ) -> None:
+        why = Param("", type=["string", "null"], title="Why (kept with the answer)", source="task")
         options: dict[str, Any] = {
             "subject": "Approve the change of the env file by {{ dag_run.dag_id }}, run {{ run_id }}?",
-            "params": {"why": Param("", type=["string", "null"], title="Why (kept with the answer)")},
+            "params": {"why": why},
         }
         super().__init__(
             options=[APPROVE, REJECT], defaults=[REJECT], response_timeout=patience, **options | TASK_DEFAULTS | kwargs

@@ -3,6 +3,8 @@
 import tests.airflow_env  # noqa: F401 - before Airflow is imported
 
 # isort: split
+import threading
+import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -11,6 +13,7 @@ import pytest
 from airflow.providers.standard.operators import hitl
 from airflow.sdk.exceptions import TaskAwaitingInput
 from dotenv import dotenv_values
+from sqlalchemy import select
 
 from include.core.env_file import EnvFile
 from include.core.errors import BadInputError, SetupError
@@ -233,6 +236,49 @@ def test_a_dag_test_ends_by_itself_and_what_follows_runs(dags, monkeypatch, give
     run = dag_of(dags, QUESTION.replace("FOLDER", str(dags))).test()
     assert {ti.task_id: str(ti.state) for ti in run.get_task_instances()} == {"approve": "success", "after": "success"}
     assert (dags / "answers").read_text() == f"{given.title()}\n"
+
+
+def respond(found, *, timedout):
+    """What the API does with a person's answer, and the scheduler when the time is over."""
+    from airflow.models.hitl import HITLDetail
+    from airflow.models.taskinstance import TaskInstance
+    from airflow.models.trigger import handle_event_submit
+    from airflow.triggers.base import TriggerEvent
+    from airflow.utils.session import create_session
+
+    while True:
+        time.sleep(0.2)
+        with create_session() as session:
+            task = session.scalar(select(TaskInstance).where(TaskInstance.state == "awaiting_input"))
+            detail = task and session.get(HITLDetail, task.id)
+            if not detail:
+                continue
+            found.update(body=detail.body, subject=detail.subject, params=detail.params)
+            detail.chosen_options = list(detail.defaults) if timedout else ["Approve"]
+            detail.params_input = {"why": "" if timedout else "fine"}
+            detail.responded_by = None if timedout else {"id": "1", "name": "ada"}
+            detail.responded_at = datetime.now(UTC)
+            payload = detail.as_resume_event_payload(timedout=timedout)
+            handle_event_submit(TriggerEvent(payload), task_instance=task, session=session)
+            return
+
+
+@pytest.mark.parametrize(
+    ("timedout", "answer"), [(False, "True ada fine"), (True, "False nobody nobody answered in time")]
+)
+def test_a_task_that_waits_goes_on_with_the_answer(dags, timedout, answer):
+    text = QUESTION.replace("FOLDER", str(dags)).replace("record=keep", "record=keep, wait=True")
+    found = {}
+    dag = dag_of(dags, text.replace("{answer.approved}", "{answer.approved} {answer.by} {answer.why}"))
+    person = threading.Thread(target=respond, args=(found,), kwargs={"timedout": timedout}, daemon=True)
+    person.start()
+    run = dag.test()
+    person.join(10)
+    assert found["body"] == "**diff**"
+    assert found["subject"] == f"Approve the change of the env file by ask_dag, run {run.run_id}?"
+    assert list(found["params"]) == ["why"]
+    assert (dags / "answers").read_text() == answer + "\n"
+    assert {ti.task_id: str(ti.state) for ti in run.get_task_instances()} == {"approve": "success", "after": "success"}
 
 
 def test_airflow_loads_no_operator_as_a_plugin():
