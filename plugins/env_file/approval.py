@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.standard.operators.hitl import HITLOperator
 from airflow.sdk import Param
+from airflow.sdk.definitions.param import ParamsDict
 
 from include.core.env_history import person
 from include.core.settings import get_settings
@@ -61,10 +62,15 @@ class ApprovalOperator(HITLOperator):
         why = Param("", type=["string", "null"], title="Why (kept with the answer)", source="task")
         options: dict[str, Any] = {
             "subject": "Approve the change of the env file by {{ dag_run.dag_id }}, run {{ run_id }}?",
-            "params": {"why": why},
         }
+        params = ParamsDict(kwargs.pop("params", None))  # Airflow hands the DAG's over here
+        params["why"] = why
         super().__init__(
-            options=[APPROVE, REJECT], defaults=[REJECT], response_timeout=patience, **options | TASK_DEFAULTS | kwargs
+            options=[APPROVE, REJECT],
+            defaults=[REJECT],
+            params=params,
+            response_timeout=patience,
+            **options | TASK_DEFAULTS | kwargs,
         )
         self.question, self.record, self.wait = question, record, wait
 
