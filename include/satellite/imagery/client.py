@@ -7,9 +7,10 @@ import re
 import time
 import warnings
 from collections.abc import Callable
+from concurrent.futures import Future
 from dataclasses import dataclass
 from datetime import datetime
-from threading import Lock
+from threading import Lock, Thread
 from typing import Any, TypeVar, cast
 
 from sentinelhub.api.catalog import SentinelHubCatalog
@@ -20,7 +21,7 @@ from sentinelhub.data_collections import DataCollection
 from sentinelhub.download.rate_limit import SentinelHubRateLimit
 from sentinelhub.download.sentinelhub_client import SentinelHubDownloadClient
 from sentinelhub.download.session import SentinelHubSession
-from sentinelhub.exceptions import MissingDataInRequestException, SHRateLimitWarning
+from sentinelhub.exceptions import MissingDataInRequestException, SHRateLimitWarning, SHUserWarning
 from sentinelhub.geometry import BBox
 
 from include.core.errors import TransientError
@@ -45,9 +46,9 @@ class Bounds:
     Args:
         attempts: After 5xx and faults of the connection.
         first_wait: Seconds before the second attempt; three times as long before each further one.
-        answer: Seconds in which the service must begin to answer.
+        answer: Seconds of silence after which an attempt has failed.
         rate_limit_attempts: After 429, each as long after as the service asks.
-        wall: Seconds that a request may wait for its rate limit in all.
+        wall: Seconds that a request may wait for its rate limit in all, and that a new token may take.
     """
 
     attempts: int = 4
@@ -58,6 +59,7 @@ class Bounds:
 
 
 BOUNDS = Bounds()
+_DEFINING = Lock()
 
 
 @dataclass(frozen=True)
@@ -82,15 +84,14 @@ class Hub:
     def __init__(self, source: Source) -> None:
         self.deployment = deployment(source)
         self._config = _config(self.deployment)
-        self._collection = DataCollection.SENTINEL2_L2A.define_from(
-            re.sub(r"\W", "_", f"SENTINEL2_L2A_{self.deployment.base_url}"), service_url=self.deployment.base_url
-        )
+        self._collection = _collection(self.deployment.base_url)
         self._slots = get_settings().data_dir / "imagery" / ".requests" / source
         self._lock = Lock()
-        # 429 is dealt with by waiting, as the service asks; the client's warning would say it once a request
+        # 429 is dealt with by waiting, as the service asks, and a token that has ended by fetching another
         warnings.filterwarnings("ignore", category=SHRateLimitWarning)
+        warnings.filterwarnings("ignore", category=SHUserWarning)
         try:
-            self._session = SentinelHubSession(self._config)
+            self._session = self._new_session()
         except UNDERSTOOD as error:
             raise in_words(error, self.deployment) from error
 
@@ -173,10 +174,26 @@ class Hub:
         try:
             with self._lock:
                 if self._session is session:
-                    self._session = SentinelHubSession(self._config)
+                    self._session = self._new_session()
             return ask(self._session)
         except UNDERSTOOD as error:
             raise in_words(error, self.deployment) from error
+
+    def _new_session(self) -> SentinelHubSession:
+        """A session with a token; the client asks for it without any limit of time, and would wait for ever."""
+        answer: Future[SentinelHubSession] = Future()
+
+        def ask() -> None:
+            try:
+                answer.set_result(SentinelHubSession(self._config, refresh_before_expiry=None))
+            except BaseException as error:
+                answer.set_exception(error)
+
+        Thread(target=ask, daemon=True).start()
+        try:
+            return answer.result(timeout=BOUNDS.wall)
+        except TimeoutError as error:
+            raise TransientError(f"{self.deployment.token_url}: no token within {BOUNDS.wall:.0f} s") from error
 
     def _client(self, session: SentinelHubSession) -> SentinelHubDownloadClient:
         """A client of its own for each request: its lock and its rate limit are no matter of threads then."""
@@ -201,6 +218,13 @@ class _BoundedRateLimit(SentinelHubRateLimit):
                 f"{BOUNDS.wall:.0f} s that a request may take"
             )
         self.next_download_time = max(time.monotonic() + wait, self.next_download_time)
+
+
+def _collection(base_url: str) -> DataCollection:
+    """Sentinel-2 L2A, bound to a deployment; the client keeps such definitions for the whole process."""
+    with _DEFINING:
+        name = re.sub(r"\W", "_", f"SENTINEL2_L2A_{base_url}")
+        return DataCollection.SENTINEL2_L2A.define_from(name, service_url=base_url)
 
 
 def _config(deployment: Deployment) -> SHConfig:

@@ -68,6 +68,7 @@ def collect(files: Path, params: ImageryStepParams) -> None:
         LOGGER.info("%d dates are not usable; next best: %s", wanted, ", ".join(map(str, batch)))
         done += two_at_once(downloader.obtain, [downloader.candidates[day] for day in batch])
     done.sort(key=lambda each: each.date)
+    downloader.store.sweep()
     write_json(files / IMAGERY_FILE, _manifest(plan, done))
 
 

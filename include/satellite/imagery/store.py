@@ -16,7 +16,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import time
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from datetime import date, datetime
 from pathlib import Path
 from typing import Any
@@ -31,6 +33,8 @@ from include.core.settings import get_settings
 from include.satellite.imagery.model import SCL, Acquisition, Candidate, Grid, SearchResult
 from include.satellite.imagery.quality import Shares, shares
 from include.satellite.imagery.raster import NotDataError, Scene, data_mask, encode, read_scene
+
+STALE_SECONDS = 3600
 
 
 class Look(BaseModel):
@@ -148,6 +152,13 @@ class ImageryStore:
     def keep_look(self, look: Look) -> None:
         """Keep what a look saw."""
         write_json(self._looks / f"{_stem(look.date, look.product_ids)}.json", look)
+
+    def sweep(self) -> None:
+        """Remove what processes that were killed left half-written; a file that is being written is younger."""
+        for path in self.folder.rglob(".*"):
+            with suppress(OSError):
+                if time.time() - path.stat().st_mtime > STALE_SECONDS:
+                    path.unlink()
 
     def _intact(self, path: Path) -> Acquisition | None:
         """An acquisition whose file is whole, its shares taken over this area: another one may have the same grid."""
