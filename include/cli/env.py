@@ -63,7 +63,7 @@ def rollback(
     entry: Annotated[
         str | None,
         typer.Argument(
-            metavar="[ENTRY]", help="Go back to how things were after this entry. Default: to before the last change."
+            metavar="ENTRY", help="Go back to how things were after this entry. Default: to before the last change."
         ),
     ] = None,
     why: Annotated[str, typer.Option(metavar="TEXT", help="For the history.")] = "rolled back on the command line",
@@ -126,12 +126,13 @@ def _show_diff(text: str, console: Console) -> None:
 
 def _table(entries: list[Entry]) -> Table:
     table = Table(box=box.SIMPLE_HEAD)
-    for column in ("entry", "when", "who", "changes", "why"):
-        table.add_column(column, overflow="fold")
+    table.add_column("entry", no_wrap=True)
+    table.add_column("what, by whom, why", overflow="fold")
     for entry in entries:
-        changes = "\n".join(f"{key}: {_shown(each.old)} → {_shown(each.new)}" for key, each in entry.changes.items())
-        who = entry.by if entry.run is None else f"{entry.by}\n{entry.run}"
-        table.add_row(entry.id, f"{entry.at:%Y-%m-%d %H:%M:%SZ}", escape(who), escape(changes), escape(entry.why))
+        lines = [f"{entry.at:%Y-%m-%d %H:%M:%SZ}, {entry.by}: {entry.why}"]
+        lines += [f"run {entry.run}"] if entry.run else []
+        lines += [f"{key}: {_shown(each.old)} → {_shown(each.new)}" for key, each in entry.changes.items()]
+        table.add_row(entry.id, escape("\n".join(lines)), end_section=True)
     return table
 
 
