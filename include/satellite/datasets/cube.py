@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -108,7 +108,7 @@ def read_scene(acquisition: Acquisition, imagery: Imagery, inside: NDArray[np.bo
     )
 
 
-def store(files: Path, imagery: Imagery) -> Iterator[Scene]:
+def store(files: Path, imagery: Imagery) -> Generator[Scene, None, None]:
     """The scenes of a manifest, each written to the cube (T, H, W, C) and its scene classification (T, H, W) first.
 
     The two files appear under their names when all scenes were taken. Plain writes: what has been written is the page

@@ -6,6 +6,7 @@ Writes `cube.npy` (T, H, W, C; uint16), `scl.npy` (T, H, W; uint8), `cnn_index.p
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -20,6 +21,7 @@ from include.core.runs import read_model, write_json
 from include.satellite.datasets.cube import CLEAR_CLASSES, cube_bands, load_cube, load_imagery, store
 from include.satellite.datasets.documents import CLASSES, SPLITS, TRAIN, VALIDATION, BlockPlan, Normalisation, PatchInfo
 from include.satellite.datasets.export import export_patches
+from include.satellite.datasets.findings import patch_findings
 from include.satellite.datasets.index import read_index, write_index
 from include.satellite.datasets.labels import Labels, label_patches
 from include.satellite.datasets.normalisation import training_normalisation
@@ -178,7 +180,8 @@ def prepare_cnn(files: Path, params: CnnDataParams) -> None:
     plan = plan_blocks(grid.height, grid.width, size, params.stride, params.seed)
     places = place(squares, plan)
     dates = latest_dates(count) if params.label_source == "next_ndvi" else spread_dates(count, params.seed)
-    labels = label_patches(files, params, imagery, store(files, imagery), squares)
+    with closing(store(files, imagery)) as passing:
+        labels = label_patches(files, params, imagery, passing, squares)
     samples = select(labels.label, places, dates, params)
     check_enough(samples, params, grid, count)
     tops, lefts = squares.rows[samples.position], squares.columns[samples.position]
@@ -246,21 +249,12 @@ def prepare_cnn_summary(files: Path) -> Summary:
     info = read_model(files / INFO, PatchInfo)
     if info is None:
         return {}
-    findings = []
-    if info.label_source == "ndvi_rule":
-        findings.append(
-            ("info", "labels are a threshold on the patch's own NDVI: a model that learns them imitates a rule")
-        )
-    outside = [name for name in info.classes if name not in info.gate_classes]
-    if outside:
-        few = ", ".join(f"{name} ({info.counts['train'][name]})" for name in outside)
-        findings.append(("warning", f"fewer than {LEAST_GATED} training patches: {few}; these classes leave the gate"))
     return {
         "samples": {split: sum(by_class.values()) for split, by_class in info.counts.items()},
         "left_out": sum(info.left_out.values()),
         "dropped": sum(info.dropped.values()),
         "blocks": info.blocks.count,
-        "findings": [{"severity": severity, "message": message} for severity, message in findings],
+        "findings": patch_findings(info),
         "tables": [
             {
                 "title": "Patches by split and class",

@@ -109,7 +109,7 @@ def check_enough(samples: Samples, params: CnnDataParams, grid: Grid, dates: int
         raise BadInputError(
             f"patch_size {params.patch_size} and stride {params.stride} leave, of the area of {grid.height} × "
             f"{grid.width} pixels and {dates} dates: {'; '.join(faults)}. Take smaller patches, a smaller stride, "
-            "a larger area, more dates or another seed"
+            "a larger area or more dates"
         )
 
 

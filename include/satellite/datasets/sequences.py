@@ -23,6 +23,7 @@ from include.core.runs import read_model, write_atomically, write_json
 from include.satellite.datasets.cube import load_imagery, scenes
 from include.satellite.datasets.documents import SPLITS, VALIDATION, SequenceInfo
 from include.satellite.datasets.export import export_sequences
+from include.satellite.datasets.findings import sequence_findings
 from include.satellite.datasets.index import read_index, write_index
 from include.satellite.datasets.labels import REASONS, assess
 from include.satellite.datasets.rasters import crop_mask
@@ -270,7 +271,7 @@ def prepare_lstm_summary(files: Path) -> Summary:
         "dropped": sum(info.dropped.values()),
         "locations": info.locations,
         "blocks": info.blocks.count,
-        "findings": [],
+        "findings": sequence_findings(info),
         "tables": [
             {
                 "title": "Locations × target dates that are no sequences",

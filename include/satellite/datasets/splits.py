@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,29 +51,29 @@ def plan_blocks(height: int, width: int, size: int, stride: int, seed: int) -> B
     Raises:
         BadInputError: The area is too small for three blocks.
     """
-    rows, columns = _block_counts(height, width, size, stride)
-    count = rows * columns
+    rows, columns = _edges(height, width, size, stride)
+    count = (len(rows) - 1) * (len(columns) - 1)
     order = np.random.default_rng([seed, height, width, size]).permutation(count)
     held = max(1, round(VALIDATION_SHARE * count))
     tune = max(1, round(TUNE_SHARE * (count - held)))
     return BlockPlan(
-        row_edges=_edges(height, rows, stride),
-        column_edges=_edges(width, columns, stride),
+        row_edges=rows,
+        column_edges=columns,
         validation=sorted(order[:held].tolist()),
         tune=sorted(order[held : held + tune].tolist()),
     )
 
 
-def _block_counts(height: int, width: int, size: int, stride: int) -> tuple[int, int]:
-    """Rows and columns of the largest blocks that are enough.
+def _edges(height: int, width: int, size: int, stride: int) -> tuple[list[int], list[int]]:
+    """Edges of the rows and columns of the largest blocks that are enough.
 
-    A block is never smaller than a square and the distance to the next: then, its edges moved to the lattice, it still
-    holds a square.
+    A block holds at least one square a side, and two where they overlap.
     """
+    smallest = size + stride if stride < size else size
     for wanted in (WANTED_BLOCKS, LEAST_BLOCKS):
-        for side in range(max(SQUARES_A_SIDE * size, size + stride), size + stride - 1, -1):
-            rows, columns = max(1, height // side), max(1, width // side)
-            if rows * columns >= wanted:
+        for side in range(SQUARES_A_SIDE * size, smallest - 1, -1):
+            rows, columns = _cut(height, side, stride), _cut(width, side, stride)
+            if (len(rows) - 1) * (len(columns) - 1) >= wanted:
                 return rows, columns
     raise BadInputError(
         f"squares of {size} pixels, {stride} apart (patch_size and stride, or location_size), cut the area of "
@@ -81,9 +82,13 @@ def _block_counts(height: int, width: int, size: int, stride: int) -> tuple[int,
     )
 
 
-def _edges(length: int, count: int, stride: int) -> list[int]:
-    inner = [stride * math.floor(length * number / count / stride + 0.5) for number in range(1, count)]
-    return [0, *inner, length]
+def _cut(length: int, least: int, stride: int) -> list[int]:
+    """Edges of as many near-equal parts as can be, each at least so long and beginning on the lattice."""
+    for count in range(length // least, 1, -1):
+        edges = [stride * math.floor(length * number / count / stride + 0.5) for number in range(count)] + [length]
+        if min(after - before for before, after in pairwise(edges)) >= least:
+            return edges
+    return [0, length]
 
 
 def place(squares: Squares, plan: BlockPlan) -> Places:

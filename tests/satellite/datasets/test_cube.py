@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from include.core.errors import ContractError
+from include.core.errors import ContractError, SetupError
 from include.satellite.datasets.cube import CUBE, CUBE_SCL, load_cube, load_imagery, scenes, store
 from include.satellite.imagery.model import Imagery
 from tests.satellite.imagery_store import ImageryMaker, days_from, geometry_of, grid_of, layers_of, make_fields
@@ -92,6 +92,11 @@ def test_an_interrupted_step_leaves_no_cube(imagery: Imagery, files: Path) -> No
     assert not (files / CUBE).exists()
     assert not (files / CUBE_SCL).exists()
     assert not list(files.glob(".*"))
+
+
+def test_a_folder_that_cannot_be_written_is_an_error_in_words(imagery: Imagery, files: Path) -> None:
+    with pytest.raises(SetupError, match=r"gone: cannot be written: No such file"):
+        list(store(files / "gone", imagery))
 
 
 def test_memory_does_not_grow_with_the_dates(data_dir: Path, files: Path) -> None:

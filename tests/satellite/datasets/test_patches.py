@@ -306,8 +306,27 @@ def test_the_summary_adds_up(imagery: Imagery, files: Path) -> None:
     summary = prepare_cnn_summary(files)
     assert summary["samples"] == {split: len(data.rows(split)) for split in SPLITS}
     assert sum(summary["samples"].values()) + summary["left_out"] + summary["dropped"] == data.info.positions * 10
-    assert summary["findings"][0]["message"].startswith("labels are a threshold")
     assert data.info.synthetic
+
+
+def test_findings_say_what_a_reader_must_know(data_dir: Path, files: Path) -> None:
+    make_fields(data_dir, files, 60, 60, 10)
+
+    def said(**params: Any) -> str:
+        prepared(files, **params)
+        return " ".join(finding["message"] for finding in prepare_cnn_summary(files)["findings"])
+
+    by_rule = said()
+    assert "imitates a rule" in by_rule
+    assert "blocks are only" in by_rule
+    assert "a label is the class 12 to 12 days (median 12) later" in said(label_source="next_ndvi", seed=3)
+
+
+def test_a_failed_preparation_leaves_no_half_files(data_dir: Path, files: Path) -> None:
+    make_fields(data_dir, files, 60, 60, 10)
+    with pytest.raises(BadInputError, match="needs a class raster"):
+        prepared(files, label_source="reference")
+    assert [path.name for path in files.iterdir()] == ["validated.json"]
 
 
 def test_loading_before_preparing_is_an_error_in_words(files: Path) -> None:
