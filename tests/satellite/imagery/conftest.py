@@ -166,7 +166,7 @@ def simulator() -> Iterator[StandIn]:
 def api(simulator: StandIn, monkeypatch: pytest.MonkeyPatch) -> Iterator[StandIn]:
     """The stand-in without faults, named by the environment; what fails fails soon."""
     monkeypatch.setenv(URL_VARIABLE, simulator.url)
-    monkeypatch.setattr(client, "BOUNDS", client.Bounds(attempts=3, first_wait=0.02, answer=20, wall=3))
+    monkeypatch.setattr(client, "BOUNDS", client.Bounds(attempts=3, first_wait=0.02, answer=20, wall=1.5))
     simulator.heal()
     simulator.forget()
     yield simulator
@@ -181,7 +181,7 @@ class Run:
         known: dict[str, Any] = {
             "bbox": SMALL,
             "end": datetime(2025, 7, 1, tzinfo=UTC),
-            "days_back": 90,
+            "days_back": 60,
             "target_count": 4,
             "min_dates": 3,
         }

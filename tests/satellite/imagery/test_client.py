@@ -65,7 +65,7 @@ def test_the_catalog_is_asked_for_the_window_with_a_loose_cloud_filter(api, make
     url, asked = sent[0]
     assert url == f"{api.url}/api/v1/catalog/1.0.0/search"
     assert asked["collections"] == ["sentinel-2-l2a"]
-    assert asked["datetime"] == "2025-04-02T00:00:00Z/2025-07-01T00:00:00Z"
+    assert asked["datetime"] == "2025-05-02T00:00:00Z/2025-07-01T00:00:00Z"
     assert asked["filter"] == "eo:cloud_cover <= 90"
 
 
