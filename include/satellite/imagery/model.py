@@ -44,6 +44,7 @@ class Candidate(_Part):
     clear: float = Field(description="Clear share of the area, percent.")
     cloud: float = Field(description="Cloud share of the area, percent.")
     synthetic: bool = False
+    seen: bool = Field(True, description="Whether the look was data over the area; otherwise the shares say nothing.")
     usable: bool
     reason: str | None = Field(None, description="Why it is not usable.")
 

@@ -8,22 +8,19 @@ from collections.abc import Sequence
 from datetime import UTC
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
 from include.core.contracts import Summary
 from include.core.errors import BadInputError
 from include.core.runs import read_model, write_json
 from include.satellite.imagery.area import area_geometry, inside_mask, make_grid
-from include.satellite.imagery.catalog import Day, days
+from include.satellite.imagery.catalog import days
 from include.satellite.imagery.client import COLLECTION, Hub
-from include.satellite.imagery.evalscript import LOOK_BANDS, download_script, look_script
-from include.satellite.imagery.fetch import Order, day_interval, fetch, two_at_once
+from include.satellite.imagery.evalscript import download_script
+from include.satellite.imagery.fetch import Order
+from include.satellite.imagery.looks import look_at
 from include.satellite.imagery.model import Candidate, Grid, SearchResult
 from include.satellite.imagery.params import ImageryStepParams
-from include.satellite.imagery.quality import shares
 from include.satellite.imagery.selection import choose, verdict
-from include.satellite.imagery.store import ImageryStore, Look
+from include.satellite.imagery.store import ImageryStore
 from include.satellite.imagery.units import Meter
 
 LOGGER = logging.getLogger(__name__)
@@ -31,9 +28,6 @@ LOGGER = logging.getLogger(__name__)
 SEARCH_FILE = "search.json"
 LOOSE_CLOUD = 90.0
 """The catalog's cloud is a whole tile's (110 km), so its filter is loose; the look decides."""
-LOOK_RESOLUTION = 60
-FEWEST_LOOK_PIXELS = 100
-"""An area of fewer pixels of 60 m is looked at in full; a small request costs as little."""
 
 
 def search(files: Path, params: ImageryStepParams) -> None:
@@ -107,7 +101,7 @@ def search_summary(files: Path) -> Summary:
 
 
 def _findings(plan: SearchResult) -> list[dict[str, str]]:
-    removed = Counter(each.reason or "" for each in plan.candidates if not each.usable and not _judged(each))
+    removed = Counter(each.reason or "" for each in plan.candidates if not each.seen)
     found = [{"severity": "warning", "message": f"{count} dates left out: {why}"} for why, count in removed.items()]
     unknown = sum(each.tile_cloud is None for each in plan.candidates)
     if unknown:
@@ -115,10 +109,6 @@ def _findings(plan: SearchResult) -> list[dict[str, str]]:
     if plan.from_store:
         found.append({"severity": "info", "message": "download skipped: planned from the imagery store, no network"})
     return found
-
-
-def _judged(candidate: Candidate) -> bool:
-    return bool(candidate.clear or candidate.cloud)
 
 
 def _from_catalog(params: ImageryStepParams, store: ImageryStore) -> SearchResult:
@@ -132,7 +122,7 @@ def _from_catalog(params: ImageryStepParams, store: ImageryStore) -> SearchResul
     features = hub.search(_bounds(store), start.astimezone(UTC), end.astimezone(UTC), LOOSE_CLOUD)
     found = days(features, store.geometry, start, end)
     LOGGER.info("%d products on %d days", len(features), len(found))
-    candidates = _look_at(found, hub, meter, store, params)
+    candidates = look_at(found, hub, meter, store, params)
     if not any(candidate.usable for candidate in candidates):
         everything = hub.search(_bounds(store), start.astimezone(UTC), end.astimezone(UTC), None)
         raise BadInputError(_nothing_left(params, len(everything), len(features), candidates))
@@ -198,58 +188,6 @@ def download_order(grid: Grid, bands: Sequence[str]) -> Order:
     return Order(download_script(bands), tuple(bands), len(bands), "uint16", grid)
 
 
-def _look_at(
-    found: Sequence[Day], hub: Hub, meter: Meter, store: ImageryStore, params: ImageryStepParams
-) -> list[Candidate]:
-    grid, inside = _look_grid(store)
-    order = Order(look_script(), LOOK_BANDS, len(LOOK_BANDS), "uint8", grid)
-
-    def look(day: Day) -> Candidate:
-        known = store.look(day.date, day.product_ids)
-        if known is None:
-            interval = day_interval(day.date, *params.window)
-            seen = fetch(hub, meter, order, interval, f"looking at {day.date}")
-            if seen.array is None:
-                return _candidate(day, 0.0, 0.0, f"the look at it was no data: {seen.reason}")
-            over_area = shares(seen.array[0].astype(np.uint8), seen.array[1] == 1, inside)
-            if over_area.nodata == 100:
-                return _candidate(day, 0.0, 0.0, "no data over the area")
-            known = Look(
-                date=day.date,
-                product_ids=list(day.product_ids),
-                clear=over_area.clear,
-                cloud=over_area.cloud,
-            )
-            store.keep_look(known)
-        return _candidate(day, known.clear, known.cloud, verdict(known.clear, known.cloud, params))
-
-    new = sum(store.look(day.date, day.product_ids) is None for day in found)
-    if new * order.units > meter.limit:
-        meter.reserve(new * order.units, f"looking at {new} days")
-    return list(two_at_once(look, found))
-
-
-def _candidate(day: Day, clear: float, cloud: float, reason: str | None) -> Candidate:
-    return Candidate(
-        date=day.date,
-        datetime=day.datetime,
-        product_ids=list(day.product_ids),
-        tile_cloud=day.tile_cloud,
-        clear=clear,
-        cloud=cloud,
-        synthetic=day.synthetic,
-        usable=reason is None,
-        reason=reason,
-    )
-
-
-def _look_grid(store: ImageryStore) -> tuple[Grid, NDArray[np.bool_]]:
-    grid = make_grid(store.geometry, max(LOOK_RESOLUTION, store.grid.resolution))
-    if grid.width * grid.height < FEWEST_LOOK_PIXELS:
-        return store.grid, store.inside
-    return grid, inside_mask(store.geometry, grid)
-
-
 def _bounds(store: ImageryStore) -> tuple[float, float, float, float]:
     from shapely.geometry import shape
 
@@ -277,8 +215,8 @@ def _nothing_left(params: ImageryStepParams, everything: int, loosely: int, cand
 
 
 def _removed_by(candidate: Candidate, params: ImageryStepParams) -> str:
+    if not candidate.seen:
+        return "looks that were no data"
     if candidate.cloud > params.max_cloud_cover:
         return f"max_cloud_cover ({params.max_cloud_cover:g} % of the area)"
-    if _judged(candidate):
-        return f"min_clear ({params.min_clear:g} % of the area)"
-    return "looks that were no data"
+    return f"min_clear ({params.min_clear:g} % of the area)"
