@@ -51,7 +51,9 @@ class Training:
         learning_rate: Of Adam.
         batch_size: Samples a step.
         seed: Of order and dropout.
+        symmetric: Whether a batch may be mirrored and turned: a field looks the same from all sides.
         machine: Where.
+        threads: Of the processor.
         checkpoints: Folder of the state after each epoch.
         fingerprint: Of data and parameters: a state of others is no use.
     """
@@ -67,7 +69,9 @@ class Training:
     learning_rate: float
     batch_size: int
     seed: int
+    symmetric: bool
     machine: Machine
+    threads: int
     checkpoints: Path
     fingerprint: str
 
@@ -92,7 +96,7 @@ def fit(training: Training) -> TrainingRecord:
     """
     keep_memory()
     machine = training.machine
-    with repeatable():
+    with repeatable(training.threads):
         network = machine.place(training.network)
         fused = machine.device.type in {"cpu", "cuda"}
         optimizer = torch.optim.Adam(network.parameters(), lr=training.learning_rate, fused=fused)
@@ -138,6 +142,16 @@ def split(rows: Rows, size: int) -> list[Rows]:
     return [rows[start : start + size] for start in range(0, len(rows), size)]
 
 
+def turned(patches: Tensor, way: int) -> Tensor:
+    """Patches (N, C, p, p) as seen from one of eight sides; way 0 leaves them as they are."""
+    mirrored = [axis for bit, axis in ((1, 2), (2, 3)) if way & bit]
+    if mirrored:
+        patches = patches.flip(mirrored)
+    if way & 4:
+        patches = patches.transpose(2, 3)
+    return patches.contiguous(memory_format=torch.channels_last) if way else patches
+
+
 def prefetched(batch: Callable[[Rows], Batch], batches: list[Rows]) -> Iterator[Batch]:
     """Batches in order, made in a thread of their own while the network works on earlier ones."""
     with ThreadPoolExecutor(1, thread_name_prefix="batches") as pool:
@@ -176,12 +190,15 @@ def _train_epoch(
     training: Training, network: nn.Module, optimizer: torch.optim.Adam, number: int, clock: _Clock
 ) -> float:
     network.train()
-    order = np.random.default_rng([training.seed, number]).permutation(training.drawn)
+    random = np.random.default_rng([training.seed, number])
+    order = random.permutation(training.drawn)
+    batches = split(order, training.batch_size)
+    ways = random.integers(8, size=len(batches)) if training.symmetric else np.zeros(len(batches), int)
     total = torch.zeros((), device=training.machine.device)
-    for inputs, targets in prefetched(training.batch, split(order, training.batch_size)):
+    for way, (inputs, targets) in zip(ways, prefetched(training.batch, batches), strict=True):
         optimizer.zero_grad(set_to_none=True)
         with training.machine.autocast():
-            outputs = network(training.machine.put(inputs))
+            outputs = network(turned(training.machine.put(inputs), int(way)))
         loss = training.loss(outputs.float(), training.machine.put(targets))
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()

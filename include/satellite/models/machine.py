@@ -13,6 +13,8 @@ import torch
 from torch import Tensor, nn
 
 TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3  # mallopt(3)
+VALUES_WORTH_THREADS = 100_000
+"""A batch of 32 patches of 64 × 64 pixels is worth them, one of 32 × 32 is not."""
 KEPT_BYTES, LARGEST_MMAP_THRESHOLD = 1 << 30, 32 << 20
 
 
@@ -43,6 +45,15 @@ class Machine:
         """The same place without the fast number format: recurrent layers lose more than they gain."""
         return Machine(self.device, self.name, "float32")
 
+    def threads(self, values: int) -> int:
+        """Threads for batches of so many pixels or steps: all, or one where a batch is small.
+
+        A small batch gains little from several threads, and loses much where other programs keep the processor busy:
+        each thread waits for the slowest, many times a batch. The number depends on machine and batch alone, never on
+        the load, for more threads add in another order.
+        """
+        return torch.get_num_threads() if values >= VALUES_WORTH_THREADS else 1
+
     def autocast(self) -> AbstractContextManager[object]:
         """Runs a training's forward pass in its precision."""
         if self.precision == "float32":
@@ -61,19 +72,24 @@ class Machine:
 
 
 @contextmanager
-def repeatable() -> Iterator[None]:
-    """Inside, the same inputs give the same bits; outside, the caller's random numbers are as they were.
+def repeatable(threads: int) -> Iterator[None]:
+    """Inside, the same inputs give the same bits; outside, random numbers and threads are the caller's.
 
     A processor adds in a fixed order anyway. A GPU needs cuDNN's repeatable algorithms and cuBLAS's fixed workspace,
     which is read when cuBLAS starts; where pooling windows do not overlap, its atomic additions have no order to mix.
     """
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    devices = range(torch.cuda.device_count()) if torch.cuda.is_available() else []
+    devices = list(range(torch.cuda.device_count())) if torch.cuda.is_available() else []
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
     with (
         torch.random.fork_rng(devices=devices),
         torch.backends.cudnn.flags(enabled=True, deterministic=True, benchmark=False),
     ):
-        yield
+        try:
+            yield
+        finally:
+            torch.set_num_threads(before)
 
 
 def keep_memory() -> None:

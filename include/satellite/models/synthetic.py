@@ -83,13 +83,26 @@ def ensure_baseline(params: CompareParams, like: PatchInfo) -> Baseline:
     key = hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()[:12]
     folder = get_settings().data_dir / "models" / "baselines" / key
     with _alone(folder):
-        if not (folder / "baseline.json").is_file():
+        kept = _read(folder)
+        if kept is None:
             LOG.info("The synthetic baseline %s is made now, once for these parameters.", key)
             _make(folder, recipe, key)
+            kept = _read(folder)
+    if kept is None:
+        raise SetupError(f"{folder}: is gone; somebody removed it meanwhile")
+    return kept
+
+
+def _read(folder: Path) -> Baseline | None:
+    """The baseline as it is kept, None where it is missing or damaged: it can be made again."""
     info = read_model(folder / "baseline.json", BaselineInfo)
     if info is None:
-        raise SetupError(f"{folder}: is gone; somebody removed it meanwhile")
-    cnn, lstm = (load_bundle(folder / f"{kind}_model.safetensors", folder / f"{kind}_model.json") for kind in KINDS)
+        return None
+    try:
+        cnn, lstm = (load_bundle(folder / f"{kind}_model.safetensors", folder / f"{kind}_model.json") for kind in KINDS)
+    except ContractError as error:
+        LOG.warning("The synthetic baseline %s is damaged: %s", folder.name, error)
+        return None
     return Baseline(cnn, lstm, info)
 
 
@@ -182,14 +195,18 @@ def _fetch(files: Path, recipe: dict[str, Any]) -> None:
 def _train(files: Path, recipe: dict[str, Any]) -> None:
     from include.satellite.datasets.patches import prepare_cnn
     from include.satellite.datasets.sequences import prepare_lstm
-    from include.satellite.models.training import train_cnn, train_lstm
+    from include.satellite.models.training import learn_cnn, learn_lstm
     from include.satellite.params import CnnDataParams, CnnTrainParams, LstmDataParams, LstmTrainParams
 
-    given = recipe | {"min_cnn_accuracy": 0, "min_lstm_accuracy": 0}
-    prepare_cnn(files, _taken(CnnDataParams, given))
-    train_cnn(files, _taken(CnnTrainParams, given))
-    prepare_lstm(files, _taken(LstmDataParams, given))
-    train_lstm(files, _taken(LstmTrainParams, given))
+    prepare_cnn(files, _taken(CnnDataParams, recipe))
+    cnn_card, cnn_metrics = learn_cnn(files, _taken(CnnTrainParams, recipe))
+    prepare_lstm(files, _taken(LstmDataParams, recipe))
+    lstm_card, lstm_metrics, _ = learn_lstm(files, _taken(LstmTrainParams, recipe))
+    documents = {
+        "cnn_model": cnn_card, "cnn_metrics": cnn_metrics, "lstm_model": lstm_card, "lstm_metrics": lstm_metrics,
+    }  # fmt: skip
+    for name, document in documents.items():
+        write_json(files / f"{name}.json", document)
 
 
 def _taken(model: type[P], given: dict[str, Any]) -> P:

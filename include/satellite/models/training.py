@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from safetensors.torch import save
 from torch import nn
 from torch.nn import functional
@@ -20,7 +21,7 @@ from include.satellite.datasets.sequences import SequenceDataset, load_sequences
 from include.satellite.imagery.model import Imagery
 from include.satellite.models.card import cnn_card, lstm_card
 from include.satellite.models.checkpoints import copy_weights, fingerprint
-from include.satellite.models.documents import CnnMetrics, LstmMetrics, ModelKind
+from include.satellite.models.documents import CnnMetrics, LstmMetrics, ModelCard
 from include.satellite.models.evaluation import evaluate_cnn, evaluate_lstm
 from include.satellite.models.loop import Batch, Rows, Training, fit
 from include.satellite.models.machine import Machine
@@ -36,6 +37,7 @@ VERSION = 1
 """Raised when the same data and parameters would give other weights: older checkpoints are then of no use."""
 CNN_DATA = ("cube.npy", "scl.npy", "cnn_index.parquet", "cnn_dataset.json")
 LSTM_DATA = ("lstm_series.npy", "lstm_index.parquet", "lstm_dataset.json")
+Floats = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -50,15 +52,30 @@ class Settings:
 
 
 def train_cnn(files: Path, params: CnnTrainParams) -> None:
-    """Train the classifier of crop health.
-
-    Args:
-        files: The run's `files/` folder.
-        params: Of the training.
+    """Train the classifier of crop health; see `learn_cnn`.
 
     Raises:
         BadInputError: The training diverges.
         ContractError: The accuracy is below its minimum; model, card, metrics and plots are written before.
+        SetupError: The folder cannot be written, or the disk is full.
+    """
+    card, metrics = learn_cnn(files, params)
+    plot_training(files / "plot_cnn_training.png", "cnn", metrics.training)
+    plot_confusion(files / "plot_cnn_confusion.png", metrics)
+    _publish(files, card, metrics)
+    if metrics.required:
+        _check_minimum(card, metrics)
+
+
+def learn_cnn(files: Path, params: CnnTrainParams) -> tuple[ModelCard, CnnMetrics]:
+    """Train the classifier and measure it once on the validation part.
+
+    Args:
+        files: A folder with the CNN's dataset and `validated.json`; the weights are written there.
+        params: Of the training.
+
+    Raises:
+        BadInputError: The training diverges.
         SetupError: The folder cannot be written, or the disk is full.
     """
     dataset, machine = load_patches(files), Machine.best()
@@ -70,46 +87,61 @@ def train_cnn(files: Path, params: CnnTrainParams) -> None:
     settings = Settings(
         params.cnn_epochs, params.cnn_patience, params.cnn_learning_rate, params.cnn_batch_size, params.seed
     )
+    network = seeded(params.seed, PatchCnn, len(info.bands), info.patch_size, len(info.classes))
+    threads = machine.threads(params.cnn_batch_size * info.patch_size**2)
     training = Training(
-        network=seeded(params.seed, PatchCnn, len(info.bands), info.patch_size, len(info.classes)),
+        network=network,
         batch=batch,
         loss=functional.cross_entropy,
         score=lambda found, known: (found.argmax(dim=1) == known).sum(),
         drawn=np.repeat(train, dataset.repeat[train]),
         tune=dataset.rows("tune"),
+        symmetric=True,
         machine=machine,
+        threads=threads,
         checkpoints=files / "checkpoints" / "cnn",
-        fingerprint=_fingerprint(files, CNN_DATA, settings, machine),
+        fingerprint=_fingerprint(files, CNN_DATA, settings, machine, threads),
         **vars(settings),
     )
     record = fit(training)
     held_out = dataset.rows("validation")
-    probabilities = torch.softmax(outputs(training.network, batch, held_out), dim=1).numpy()
+    probabilities = torch.softmax(outputs(network, batch, held_out), dim=1).numpy()
     metrics = evaluate_cnn(dataset, held_out, probabilities, record, params.min_cnn_accuracy)
-    weights = _write_weights(files, "cnn", training.network)
-    card = cnn_card(
-        _imagery(files), info, metrics,
-        parameters=parameter_count(training.network), params=vars(settings), weights=weights,
-    )  # fmt: skip
-    write_json(files / "cnn_model.json", card)
-    plot_training(files / "plot_cnn_training.png", "cnn", record)
-    plot_confusion(files / "plot_cnn_confusion.png", metrics)
-    problem = track(files / "cnn_model.safetensors", card, metrics)
-    write_json(files / "cnn_metrics.json", metrics.model_copy(update={"not_tracked": problem}))
-    if metrics.required:
-        _check_minimum("cnn", metrics)
+    weights = _write_weights(files / "cnn_model.safetensors", network)
+    parameters = parameter_count(network)
+    return cnn_card(
+        _imagery(files), info, metrics, parameters=parameters, params=vars(settings), weights=weights
+    ), metrics
 
 
 def train_lstm(files: Path, params: LstmTrainParams) -> None:
-    """Train the forecaster of NDVI.
-
-    Args:
-        files: The run's `files/` folder.
-        params: Of the training.
+    """Train the forecaster of NDVI; see `learn_lstm`.
 
     Raises:
         BadInputError: The training diverges.
         ContractError: 1 − MAE/2 is below its minimum; model, card, metrics and plots are written before.
+        SetupError: The folder cannot be written, or the disk is full.
+    """
+    card, metrics, forecast = learn_lstm(files, params)
+    dataset = load_sequences(files)
+    plot_training(files / "plot_lstm_training.png", "lstm", metrics.training)
+    plot_forecast(files / "plot_lstm_forecast.png", dataset, dataset.rows("validation"), forecast, metrics)
+    _publish(files, card, metrics)
+    _check_minimum(card, metrics)
+
+
+def learn_lstm(files: Path, params: LstmTrainParams) -> tuple[ModelCard, LstmMetrics, Floats]:
+    """Train the forecaster and measure it once on the validation part.
+
+    Args:
+        files: A folder with the LSTM's dataset and `validated.json`; the weights are written there.
+        params: Of the training.
+
+    Returns:
+        Card, measures, and the forecasts of the validation part.
+
+    Raises:
+        BadInputError: The training diverges.
         SetupError: The folder cannot be written, or the disk is full.
     """
     dataset, machine = load_sequences(files), Machine.best().in_float32()
@@ -123,39 +155,45 @@ def train_lstm(files: Path, params: LstmTrainParams) -> None:
     settings = Settings(
         params.lstm_epochs, params.lstm_patience, params.lstm_learning_rate, params.lstm_batch_size, params.seed
     )
+    network = seeded(params.seed, SequenceLstm, len(info.features))
+    threads = machine.threads(params.lstm_batch_size * info.sequence_length)
     training = Training(
-        network=seeded(params.seed, SequenceLstm, len(info.features)),
+        network=network,
         batch=batch,
         loss=functional.mse_loss,
         score=lambda found, known: (found - known).abs().sum(),
         drawn=train,
         tune=dataset.rows("tune"),
+        symmetric=False,
         machine=machine,
+        threads=threads,
         checkpoints=files / "checkpoints" / "lstm",
-        fingerprint=_fingerprint(files, LSTM_DATA, settings, machine),
+        fingerprint=_fingerprint(files, LSTM_DATA, settings, machine, threads),
         **vars(settings),
     )
     record = fit(training)
-    forecast = outputs(training.network, batch, held_out).numpy()
+    forecast = outputs(network, batch, held_out).numpy()
     metrics = evaluate_lstm(dataset, held_out, forecast, record, params.min_lstm_accuracy)
-    weights = _write_weights(files, "lstm", training.network)
+    weights = _write_weights(files / "lstm_model.safetensors", network)
+    parameters = parameter_count(network)
     card = lstm_card(
-        _imagery(files), info, metrics, (mean, std),
-        parameters=parameter_count(training.network), params=vars(settings), weights=weights,
-    )  # fmt: skip
-    write_json(files / "lstm_model.json", card)
-    plot_training(files / "plot_lstm_training.png", "lstm", record)
-    plot_forecast(files / "plot_lstm_forecast.png", dataset, held_out, forecast, metrics)
-    problem = track(files / "lstm_model.safetensors", card, metrics)
-    write_json(files / "lstm_metrics.json", metrics.model_copy(update={"not_tracked": problem}))
-    _check_minimum("lstm", metrics)
+        _imagery(files), info, metrics, (mean, std), parameters=parameters, params=vars(settings), weights=weights
+    )
+    return card, metrics, forecast
 
 
-def _fingerprint(files: Path, names: tuple[str, ...], settings: Settings, machine: Machine) -> str:
+def _publish(files: Path, card: ModelCard, metrics: CnnMetrics | LstmMetrics) -> None:
+    """Write card and measures, and let MLflow know."""
+    write_json(files / f"{card.kind}_model.json", card)
+    problem = track(files / f"{card.kind}_model.safetensors", card, metrics)
+    write_json(files / f"{card.kind}_metrics.json", metrics.model_copy(update={"not_tracked": problem}))
+
+
+def _fingerprint(files: Path, names: tuple[str, ...], settings: Settings, machine: Machine, threads: int) -> str:
     decisive: dict[str, Any] = vars(settings) | {
         "version": VERSION,
         "torch": torch.__version__,
-        "threads": torch.get_num_threads(),
+        "threads": threads,
         "device": machine.name,
         "precision": machine.precision,
     }
@@ -176,13 +214,12 @@ def _imagery(files: Path) -> Imagery:
     return imagery
 
 
-def _write_weights(files: Path, kind: ModelKind, network: nn.Module) -> str:
-    path = files / f"{kind}_model.safetensors"
+def _write_weights(path: Path, network: nn.Module) -> str:
     write_atomically(path, save({name: tensor.contiguous() for name, tensor in copy_weights(network).items()}))
     return sha256(path)
 
 
-def _check_minimum(kind: ModelKind, metrics: CnnMetrics | LstmMetrics) -> None:
+def _check_minimum(card: ModelCard, metrics: CnnMetrics | LstmMetrics) -> None:
     if metrics.accuracy < metrics.minimum_accuracy:
-        rule = f"accuracy must be at least {metrics.minimum_accuracy:g} (min_{kind}_accuracy)"
-        raise ContractError(f"{kind}_metrics.json", rule, f"{metrics.accuracy:.4f}")
+        rule = f"accuracy must be at least {metrics.minimum_accuracy:g} (min_{card.kind}_accuracy)"
+        raise ContractError(f"{card.kind}_metrics.json", rule, f"{metrics.accuracy:.4f}")

@@ -248,3 +248,32 @@ def test_a_checkpoint_of_other_parameters_is_not_used(files: Path, tmp_path: Pat
     write_patches(again)
     train_cnn(again, CNN)
     assert _contents(again, CNN_FILES) == _contents(files, CNN_FILES)
+
+
+def test_patches_are_seen_from_eight_sides() -> None:
+    patches = torch.arange(2 * 3 * 4 * 4, dtype=torch.float32).reshape(2, 3, 4, 4)
+    seen = [loop.turned(patches, way) for way in range(8)]
+    assert torch.equal(seen[0], patches)
+    assert len({tuple(each.flatten().tolist()) for each in seen}) == 8
+    for each in seen:
+        assert torch.equal(each.flatten(2).sort().values, patches.flatten(2))
+        assert torch.equal(each[0, 1], each[0, 0] + 16)
+
+
+def test_the_batches_come_in_order_and_a_fault_among_them_is_not_lost() -> None:
+    rows = loop.split(np.arange(50), 4)
+
+    def batch(some: Any) -> Any:
+        if 30 in some:
+            raise OSError("the disk is gone")
+        return torch.from_numpy(some), torch.from_numpy(some)
+
+    seen: list[int] = []
+
+    def read() -> None:
+        for inputs, _ in loop.prefetched(batch, rows):
+            seen.extend(inputs.tolist())
+
+    with pytest.raises(OSError, match="the disk is gone"):
+        read()
+    assert seen == list(range(28))
