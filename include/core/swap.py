@@ -19,8 +19,7 @@ from pathlib import Path
 
 from include.core.errors import SetupError, TransientError
 
-ATTEMPTS = 20
-WRITER_SECONDS = 5.0
+PATIENCE_SECONDS, WRITER_SECONDS = 20.0, 5.0
 POLL_SECONDS, QUIET_SECONDS = 0.01, 0.05
 NEW_MODE = 0o600
 _RENAME_EXCHANGE, _AT_FDCWD = 2, -100
@@ -42,7 +41,8 @@ def rewrite(path: Path, change: Callable[[bytes], bytes]) -> bytes:
     """
     expected = content = _read_patiently(path)
     merging = False
-    for _ in range(ATTEMPTS):
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while time.monotonic() < deadline:
         fresh = change(content or b"")
         temporary = _written(path, fresh)
         try:
@@ -59,7 +59,7 @@ def rewrite(path: Path, change: Callable[[bytes], bytes]) -> bytes:
             raise _in_words(path, error) from error
         finally:
             temporary.unlink(missing_ok=True)
-    raise TransientError(f"{path}: others keep changing it; given up after {ATTEMPTS} attempts")
+    raise TransientError(f"{path}: others keep changing it; given up after {PATIENCE_SECONDS:g} s")
 
 
 def read_settled(path: Path) -> bytes | None:

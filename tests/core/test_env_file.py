@@ -15,9 +15,11 @@ from pathlib import Path
 
 import pytest
 from dotenv import dotenv_values
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from include.core import env_file, swap
-from include.core.env_file import EnvFile
+from include.core.env_file import ChangedMeanwhileError, EnvFile
 from include.core.env_history import KEPT_BACKUPS, Reason, person
 from include.core.errors import BadInputError, SetupError, TransientError
 
@@ -248,6 +250,37 @@ def test_a_rollback_to_an_entry_gives_the_values_after_it(env):
     }
 
 
+VALUES = st.one_of(st.none(), st.sampled_from(["", "1", "a b", "it's", "#x", 'say "x"']))
+CHANGES = st.dictionaries(st.sampled_from(["A", "B", "C"]), VALUES, min_size=1)
+
+
+@given(st.lists(CHANGES, min_size=1, max_size=5), st.data())
+@settings(max_examples=25, deadline=None)
+def test_every_state_of_the_past_can_be_had_again(history, data):
+    with tempfile.TemporaryDirectory() as folder:
+        env = EnvFile(Path(folder) / ".env")
+        env.path.write_text("# head\nA=0\nOTHER=kept\n")
+        states = {}
+        for changes in history:
+            entry = env.update(changes, WHY)
+            if entry is not None:
+                states[entry.id] = env.read()
+        for entry_id in data.draw(st.permutations(sorted(states))):
+            env.rollback(entry_id, WHY)
+            assert env.read() == states[entry_id] == dict(dotenv_values(env.path))
+        assert env.path.read_text().startswith("# head\n")
+
+
+def test_a_change_may_depend_on_what_the_file_said(env):
+    with pytest.raises(ChangedMeanwhileError, match=r"\.env: USE_AI_MODELS is 'false' now; it was None"):
+        env.update(ON, WHY, {"USE_AI_MODELS": None})
+    assert env.path.read_text() == TEXT
+    assert env.history() == []
+    entry = env.update(ON, WHY, {"USE_AI_MODELS": "false", "AI_MODEL_VERSION": None})
+    assert env.history() == [entry]
+    assert env.update(ON, WHY, {"USE_AI_MODELS": "false"}) is None, "it says so already: nothing depends on anything"
+
+
 def test_rolling_back_twice_returns_to_where_one_was(env):
     env.update(ON, WHY)
     env.rollback(None, WHY)
@@ -313,37 +346,37 @@ def test_many_processes_lose_none_of_each_others_changes(env):
             values[key] = change.new
 
 
-def _edit_in_place(path, times):
+def _edit_in_place(path, stop, edits):
     """An editor that takes no lock and truncates the file before it writes it, holding it open for a moment."""
-    for number in range(times):
+    while not stop.is_set():
         with open(path, "r+") as file:  # noqa: PTH123
-            fcntl.flock(file, fcntl.LOCK_EX)
             text = file.read()
             time.sleep(0.001)
             file.seek(0)
             file.truncate()
             file.flush()
             time.sleep(0.002)
-            file.write(text + f"EDIT{number}=1\n")
-        while f"EDIT{number}=1" not in path.read_text():  # what it wrote is there, or comes back
+            file.write(text + f"EDIT{edits.value}=1\n")
+        while f"EDIT{edits.value}=1" not in path.read_text():  # what it wrote is there, or comes back
             time.sleep(0.001)
-        time.sleep(0.005)
+        edits.value += 1
+        time.sleep(0.03)
 
 
 def test_an_editor_without_our_lock_loses_nothing(env):
     context = multiprocessing.get_context("fork")
-    editor = context.Process(target=_edit_in_place, args=(env.path, 40))
+    stop, edits = context.Event(), context.Value("i", 0)
+    editor = context.Process(target=_edit_in_place, args=(env.path, stop, edits), daemon=True)
     editor.start()
-    number = 0
-    while editor.is_alive():
+    for number in range(12):
         env.update({"N": str(number)}, WHY)
-        number += 1
-    editor.join()
+        time.sleep(0.01)
+    stop.set()
+    editor.join(60)
     assert editor.exitcode == 0
-    assert number > 5
+    assert edits.value > 3
     values = env.read()
-    assert values["N"] == str(number - 1)
-    assert {f"EDIT{each}" for each in range(40)} <= set(values)
+    assert {f"EDIT{each}" for each in range(edits.value)} <= set(values)
     assert values.items() >= {"PASSWORD": "secret"}.items()
 
 
@@ -398,6 +431,14 @@ def test_a_second_edit_during_the_merge_is_kept_beside_and_said(env, monkeypatch
         env.update(ON, WHY)
     (kept,) = env.path.parent.glob(".env.other-*")
     assert (env.read()["FIRST"], kept.read_text()) == ("1", "SECOND=2\n")
+
+
+def test_a_file_that_never_rests_is_given_up_on_in_words(env, monkeypatch):
+    monkeypatch.setattr(swap, "PATIENCE_SECONDS", 0.2)
+    monkeypatch.setattr(swap, "_now", lambda path: b"always something else")
+    with pytest.raises(TransientError, match=r"\.env: others keep changing it; given up after 0.2 s"):
+        env.update(ON, WHY)
+    assert env.path.read_text() == TEXT
 
 
 def test_where_the_kernel_cannot_exchange_files_they_are_replaced(env, monkeypatch):

@@ -1,6 +1,8 @@
 """Promotion: the store first, the env file as the commit point; refusals are answers; killed anywhere, the same end."""
 
 import json
+import multiprocessing
+import shutil
 import signal
 import subprocess
 import sys
@@ -243,6 +245,29 @@ def test_a_champion_that_changed_since_the_comparison_is_not_replaced(compared, 
     assert "The gates were passed against another state" in found.reasons[0]
     assert "USE_AI_MODELS is 'true' now; it was 'false'" in found.reasons[0]
     assert dotenv_values(env_file)["AI_MODEL_VERSION"] == "20260101T000000Z-12345678"
+
+
+def test_of_two_runs_at_once_one_is_promoted_and_the_other_told_why(compared, env_file, data_dir):
+    first = compared()
+    second = data_dir / "runs" / "satellite_pipeline" / "manual__2" / "files"
+    shutil.copytree(first, second)
+    document = json.loads((second / "comparison.json").read_bytes())
+    (second / "comparison.json").write_text(json.dumps(document | {"seed": 1}))
+    workers = [
+        multiprocessing.get_context("fork").Process(target=configure, args=(folder, ConfigureParams()))
+        for folder in (first, second)
+    ]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join(60)
+    assert [worker.exitcode for worker in workers] == [0, 0]
+    found = sorted((configuration(folder) for folder in (first, second)), key=lambda each: not each.promoted)
+    assert [each.promoted for each in found] == [True, False]
+    assert "AI_MODEL" in found[1].reasons[0] or "USE_AI_MODELS" in found[1].reasons[0]
+    assert dotenv_values(env_file)["AI_MODEL_VERSION"] == found[0].version
+    assert len(EnvFile(env_file).history()) == 1
+    assert len(stored()) == 2
 
 
 def test_other_keys_may_change_since_the_comparison(compared, env_file):
