@@ -101,17 +101,15 @@ def compare_summary(files: Path) -> Summary:
     findings = [{"severity": "info", "message": note} for note in comparison.notes]
     if not decision.promote:
         findings += [{"severity": "warning", "message": f"Not promoted: {reason}"} for reason in decision.reasons]
+    improvement = {
+        "cnn_accuracy_improvement": cnn.accuracy_improvement,
+        "lstm_mae_improvement": lstm.mae_improvement,
+    }
     return {
-        "cnn_accuracy": cnn.models[REAL].accuracy,
-        "cnn_balanced_accuracy": cnn.models[REAL].balanced_accuracy,
-        "lstm_accuracy": lstm.models[REAL].accuracy,
-        "lstm_mae": lstm.models[REAL].mae,
-        "model_comparison": {
-            "cnn_accuracy_improvement": cnn.accuracy_improvement,
-            "lstm_mae_improvement": lstm.mae_improvement,
-            "champion": comparison.champion,
-            "promote": decision.promote,
-        },
+        **{f"{name}_percent": None if value is None else round(value, 1) for name, value in improvement.items()},
+        "champion": comparison.champion,
+        "promote": decision.promote,
+        "statistics": {"model_comparison": improvement},
         "findings": findings,
         "tables": [*_score_tables(cnn, lstm), _gate_table(comparison)],
     }

@@ -20,6 +20,7 @@ def train_cnn_summary(files: Path) -> Summary:
         "expected_calibration_error": round(metrics.expected_calibration_error, 4),
         **_training(metrics.training),
         "evaluation_dates": len(metrics.evaluation_dates),
+        "statistics": {"cnn_accuracy": round(metrics.accuracy, 4)},
         "findings": _cnn_findings(metrics),
         "tables": [_cnn_table(metrics), _class_table(metrics)],
     }
@@ -35,6 +36,7 @@ def train_lstm_summary(files: Path) -> Summary:
         "lstm_r2": None if metrics.r2 is None else round(metrics.r2, 4),
         **_training(metrics.training),
         "evaluation_dates": len(metrics.evaluation_dates),
+        "statistics": {"lstm_accuracy": round(metrics.accuracy, 4)},
         "findings": _lstm_findings(metrics),
         "tables": [_lstm_table(metrics)],
     }
