@@ -67,7 +67,7 @@ def _plots(*names: str) -> tuple[Artifact, ...]:
 
 
 def _npy(kind: str) -> tuple[Artifact, ...]:
-    names = ("X_train", "y_train", "X_val", "y_val")
+    names = ("X_train", "y_train", "X_tune", "y_tune", "X_val", "y_val")
     return tuple(Artifact(f"{kind}_npy/{name}.npy", optional=True) for name in names)
 
 
