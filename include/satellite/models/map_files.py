@@ -68,6 +68,8 @@ def _percent(layers: Layers) -> NDArray[np.uint8]:
 
 def plot_map(target: Path, layers: Layers, document: HealthMap) -> None:
     """Draw the classes with a legend in hectares and, where a model drew them, its confidence beside it."""
+    from matplotlib.colors import ListedColormap
+
     height, width = layers.classes.shape
     panels = 1 if layers.confidence is None else 2
     side = 11 / panels * min(height / width, 1.4)
@@ -79,7 +81,8 @@ def plot_map(target: Path, layers: Layers, document: HealthMap) -> None:
             extent = _kilometres(document, height, width)
             shown = axes[1].imshow(layers.confidence, cmap="cividis", vmin=0.25, vmax=1, extent=extent)
             axes[1].set_title("Probability of the class")
-            axes[1].set_facecolor(NOT_ASSESSED)
+            hidden = np.where(layers.inside & (layers.classes < 0), 1.0, np.nan)
+            axes[1].imshow(hidden, cmap=ListedColormap([NOT_ASSESSED]), extent=extent)
             figure.colorbar(shown, ax=axes[1], shrink=0.75, pad=0.02)
         for each in axes:
             each.grid(visible=False)
