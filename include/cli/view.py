@@ -13,6 +13,8 @@ from rich.table import Table
 from include.core.errors import BadInputError
 from include.core.pipeline import Pipeline
 from include.core.settings import get_settings
+from include.reporting.html import words
+from include.reporting.model import SummaryStatistics
 
 FINDINGS = {"info": "·", "warning": "[yellow]![/]", "error": "[red]![/]"}
 MARKS = {"success": "[green]✓ success[/]", "failed": "[red]✗ failed[/]", "skipped": "[yellow]– skipped[/]"}
@@ -57,7 +59,7 @@ def show_report(report: dict[str, Any], console: Console) -> None:
     if figures:
         grid = Table.grid(padding=(0, 2))
         for name, value in figures.items():
-            grid.add_row(f"  {name.replace('_', ' ')}", escape(_shown(value)))
+            grid.add_row(f"  {words(name)}", escape(_shown(value)))
         console.print(grid)
         console.print()
     for finding in report.get("findings", []):
@@ -75,14 +77,21 @@ def _mark(status: str) -> str:
 
 
 def _figures(report: dict[str, Any]) -> dict[str, Any]:
+    """The key figures of the domain and of the last step, where a pipeline names some; else those of all steps."""
+    known = SummaryStatistics.model_fields
+    domain = {name: value for name, value in report["summary_statistics"].items() if name not in known}
     figures: dict[str, Any] = {}
-    for step in report["steps"]:
-        figures |= {k: v for k, v in (step["output_summary"] or {}).items() if isinstance(v, (int, float, str))}
-    return figures
+    for name, value in domain.items():
+        figures |= value if isinstance(value, dict) else {name: value}
+    for step in report["steps"][-1:] if domain else report["steps"]:
+        figures |= step["output_summary"] or {}
+    return {name: value for name, value in figures.items() if isinstance(value, (int, float, str))}
 
 
 def _shown(value: Any) -> str:
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if not isinstance(value, (int, float)):
         return str(value)
     return f"{value:,}" if isinstance(value, int) else f"{value:,.3f}".rstrip("0").rstrip(".")
 

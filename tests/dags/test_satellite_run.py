@@ -90,8 +90,8 @@ def test_a_run_ends_with_a_decision_and_a_report_in_the_documented_format(run, t
     assert statistics["cnn_accuracy"] == pytest.approx(metrics["accuracy"], abs=1e-4)
     assert statistics["lstm_accuracy"] == pytest.approx(document(outcome, "lstm_metrics.json")["accuracy"], abs=1e-4)
     assert statistics["model_comparison"] == {
-        "cnn_accuracy_improvement": comparison["cnn_comparison"]["accuracy_improvement"],
-        "lstm_mae_improvement": comparison["lstm_comparison"]["mae_improvement"],
+        "cnn_accuracy_improvement_percent": comparison["cnn_comparison"]["accuracy_improvement"],
+        "lstm_mae_improvement_percent": comparison["lstm_comparison"]["mae_improvement"],
     }
     imagery = document(outcome, "imagery.json")
     assert len(imagery["acquisitions"]) == 14

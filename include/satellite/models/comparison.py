@@ -102,11 +102,11 @@ def compare_summary(files: Path) -> Summary:
     if not decision.promote:
         findings += [{"severity": "warning", "message": f"Not promoted: {reason}"} for reason in decision.reasons]
     improvement = {
-        "cnn_accuracy_improvement": cnn.accuracy_improvement,
-        "lstm_mae_improvement": lstm.mae_improvement,
+        "cnn_accuracy_improvement_percent": cnn.accuracy_improvement,
+        "lstm_mae_improvement_percent": lstm.mae_improvement,
     }
     return {
-        **{f"{name}_percent": None if value is None else round(value, 1) for name, value in improvement.items()},
+        **improvement,
         "champion": comparison.champion,
         "promote": decision.promote,
         "statistics": {"model_comparison": improvement},

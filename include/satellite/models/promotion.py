@@ -110,13 +110,13 @@ def configure_summary(files: Path) -> Summary:
     document = read_model(files / CONFIGURATION, Configuration)
     if document is None:
         raise ContractError(CONFIGURATION, "must exist", "no such file")
-    verdict = "promoted" if document.promoted else "not promoted"
-    findings = [{"severity": "info", "message": f"Models {verdict}: {reason}"} for reason in document.reasons]
+    first, more = document.reasons[0], len(document.reasons) - 1
+    said = f"Models not promoted: {first}" + (f" And {more} more reasons, under Compare models." if more else "")
+    findings = [{"severity": "info", "message": said}]
     findings += [{"severity": "warning", "message": note} for note in document.notes]
     summary: Summary = {"promoted": document.promoted, "env_file": document.env_file}
     if document.promoted:
-        findings = findings[len(document.reasons) :]
-        findings.insert(0, {"severity": "info", "message": f"{document.env_file} now uses model {document.version}"})
+        findings[0] = {"severity": "info", "message": f"{document.env_file} now uses model {document.version}"}
         summary |= {"model_version": document.version, "synthetic": document.synthetic}
     changed = [[key, value] for key, value in document.changes.items()]
     tables = [{"title": f"Set in {document.env_file}", "columns": ["key", "value"], "rows": changed}] if changed else []

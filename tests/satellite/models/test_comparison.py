@@ -178,7 +178,10 @@ def test_few_blocks_or_dates_are_said(compared):
 def test_the_summary_is_what_reports_read(compared):
     found = compare_summary(compared(allow_synthetic=False))
     assert found["promote"] is False
-    assert set(found["statistics"]["model_comparison"]) == {"cnn_accuracy_improvement", "lstm_mae_improvement"}
+    assert set(found["statistics"]["model_comparison"]) == {
+        "cnn_accuracy_improvement_percent",
+        "lstm_mae_improvement_percent",
+    }
     assert found["cnn_accuracy_improvement_percent"] > 0
     assert any("Not promoted: The imagery is simulated" in each["message"] for each in found["findings"])
     assert [table["title"].split()[0] for table in found["tables"]] == ["Classifiers", "Forecasts", "Gates"]
