@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from include.core.contracts import Summary
@@ -28,7 +27,7 @@ from include.satellite.datasets.normalisation import training_normalisation
 from include.satellite.datasets.selection import LEAST_GATED, Samples, check_enough, select
 from include.satellite.datasets.splits import latest_dates, place, plan_blocks, spread_dates
 from include.satellite.datasets.squares import Squares
-from include.satellite.imagery.model import SCALE, Imagery
+from include.satellite.imagery.model import CLEAR, SCALE, Imagery
 from include.satellite.params import CnnDataParams
 
 INDEX, INFO = "cnn_index.parquet", "cnn_dataset.json"
@@ -103,21 +102,29 @@ class PatchDataset:
         std = np.asarray(scaling.std, np.float64)
         factor = np.tile((SCALE / std).astype(np.float32), size * size)
         offset = np.tile((-np.asarray(scaling.mean) / std).astype(np.float32), size * size)
-        lines = self.cube.reshape(*self.cube.shape[:2], -1)
-        patches = sliding_window_view(lines, (size, size * bands), axis=(1, 2))
-        classes = sliding_window_view(self.scl, (size, size), axis=(1, 2))
         out = np.empty((len(rows), size * size * bands), np.float32)
+        pixels = out.view(np.dtype((np.void, 4 * bands)))
         step = max(1, CACHED_VALUES // out.shape[1])
         for start in range(0, len(rows), step):
-            part, own = out[start : start + step], rows[start : start + step]
-            date, row, col = self.date[own], self.row[own], self.col[own]
-            part[...] = patches[date, row, col * bands].reshape(part.shape)
-            part *= factor
-            part += offset
-            hidden = ~CLEAR_CLASSES[classes[date, row, col]]
-            if hidden.any():
-                part.reshape(*hidden.shape, bands)[hidden] = 0
+            part = slice(start, start + step)
+            dn, classes = self._cut(rows[part])
+            out[part] = dn.reshape(len(dn), -1)
+            out[part] *= factor
+            out[part] += offset
+            hidden = (classes < CLEAR[0]) | (classes > CLEAR[-1])  # the clear classes are neighbours: 4, 5, 6, 7
+            pixels[part][hidden.reshape(len(dn), -1)] = np.zeros((), pixels.dtype)
         return out.reshape(len(rows), size, size, bands).transpose(0, 3, 1, 2)
+
+    def _cut(self, rows: NDArray[np.integer]) -> tuple[NDArray[np.uint16], NDArray[np.uint8]]:
+        """Digital numbers (N, p, p·C) and scene classification (N, p, p) of some patches; whole lines are copied."""
+        bands, size = self.cube.shape[3], self.info.patch_size
+        lines = self.cube.reshape(*self.cube.shape[:2], -1)
+        dn = np.empty((len(rows), size, size * bands), np.uint16)
+        classes = np.empty((len(rows), size, size), np.uint8)
+        for number, (date, row, col) in enumerate(zip(*self._corners(rows), strict=True)):
+            dn[number] = lines[date, row : row + size, col * bands : (col + size) * bands]
+            classes[number] = self.scl[date, row : row + size, col : col + size]
+        return dn, classes
 
     def band_means(self, rows: NDArray[np.integer]) -> Floats:
         """Mean reflectance of each patch's clear pixels, (N, C)."""
