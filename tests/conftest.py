@@ -1,8 +1,12 @@
 """Fixtures for all tests."""
 
+import os
 from pathlib import Path
 
 import pytest
+
+# Tests run beside each other: a training on several threads would wait for whichever thread the others keep waiting.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from include.core.runs import RunFolder
 from tests.prerequisites import real_data_dir

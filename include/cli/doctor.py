@@ -42,7 +42,7 @@ class Check:
 
 def examine() -> list[Check]:
     """Look at everything that runs need; the essentials first."""
-    return [_python(), _airflow(), _disk(), _data_folder(), _definitions(), *_docker(), _credentials()]
+    return [_python(), _airflow(), _disk(), _data_folder(), _definitions(), *_docker(), _torch(), _credentials()]
 
 
 def table(checks: list[Check]) -> Table:
@@ -114,5 +114,19 @@ def _docker() -> list[Check]:
     return [Check("Docker engine", "ok", version), found]
 
 
+def _torch() -> Check:
+    try:
+        version = importlib.metadata.version("torch")
+    except importlib.metadata.PackageNotFoundError:
+        return Check("PyTorch", "missing", "not there; the satellite pipeline trains with it", "make setup")
+    import torch
+
+    device = torch.cuda.get_device_name() if torch.cuda.is_available() else "on the processor"
+    return Check("PyTorch", "ok", f"{version}, {device}")
+
+
 def _credentials() -> Check:
-    return Check("credentials", "ok", "none needed: the energy pipeline reads files, or makes its own data")
+    if os.environ.get("SH_CLIENT_ID") and os.environ.get("SH_CLIENT_SECRET"):
+        return Check("imagery credentials", "ok", "SH_CLIENT_ID and SH_CLIENT_SECRET are set")
+    mend = "the demo needs none; for real imagery set SH_CLIENT_ID and SH_CLIENT_SECRET, or the connection sentinel_hub"
+    return Check("imagery credentials", "missing", "not in the environment", mend)
