@@ -18,7 +18,15 @@ from include.core.settings import get_settings
 from include.satellite.models import model_store
 from include.satellite.models.bootstrap import RESAMPLES
 from include.satellite.models.gates import cnn_gates, decide, lstm_gates, synthetic_gate
-from include.satellite.models.results import CHAMPION, REAL, SYNTHETIC, CnnComparison, Comparison, LstmComparison
+from include.satellite.models.results import (
+    CHAMPION,
+    REAL,
+    SYNTHETIC,
+    CnnComparison,
+    Comparison,
+    LstmComparison,
+    in_words,
+)
 from include.satellite.params import CompareParams
 
 if TYPE_CHECKING:
@@ -185,12 +193,14 @@ def _score_tables(cnn: CnnComparison, lstm: LstmComparison) -> list[dict[str, An
         {
             "title": f"Classifiers on {cnn.samples:,} held-out patches ({cnn.blocks} blocks, {len(cnn.dates)} dates)",
             "columns": ["model", "accuracy", "balanced accuracy"],
-            "rows": [[n, round(s.accuracy, 4), round(s.balanced_accuracy, 4)] for n, s in cnn.models.items()],
+            "rows": [[in_words(n), round(s.accuracy, 4), round(s.balanced_accuracy, 4)] for n, s in cnn.models.items()],
         },
         {
             "title": f"Forecasts of {lstm.samples:,} held-out targets ({lstm.blocks} blocks, {len(lstm.dates)} dates)",
             "columns": ["model", "MAE", "RMSE", "1 − MAE/2"],
-            "rows": [[n, round(s.mae, 4), round(s.rmse, 4), round(s.accuracy, 4)] for n, s in lstm.models.items()],
+            "rows": [
+                [in_words(n), round(s.mae, 4), round(s.rmse, 4), round(s.accuracy, 4)] for n, s in lstm.models.items()
+            ],
         },
     ]
 
@@ -201,7 +211,7 @@ def _gate_table(comparison: Comparison) -> dict[str, Any]:
         "title": "Gates of the promotion",
         "columns": ["gate", "verdict", "why"],
         "rows": [
-            [gate.name, verdicts[gate.passed] if gate.required else "reported only", gate.sentence]
+            [gate.name.replace("_", " "), verdicts[gate.passed] if gate.required else "reported only", gate.sentence]
             for gate in comparison.decision.gates
         ],
     }

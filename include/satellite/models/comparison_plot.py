@@ -7,12 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from include.satellite.models.plots import BLUE, GREY, ORANGE, SKY, VERMILLION, figure_file
-from include.satellite.models.results import CHAMPION, REAL, SYNTHETIC, Comparison, Difference
+from include.satellite.models.results import CHAMPION, REAL, SYNTHETIC, Comparison, Difference, in_words
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-WORDS = {REAL: "this run's model", SYNTHETIC: "synthetic baseline", CHAMPION: "champion", "ndvi_rule": "NDVI rule"}
 COLORS = {REAL: BLUE, SYNTHETIC: SKY, CHAMPION: ORANGE}
 
 
@@ -45,7 +44,10 @@ def plot_comparison(target: Path, comparison: Comparison) -> None:
 
 def _scores(axes: Axes, values: dict[str, float]) -> None:
     bars = axes.barh(
-        [word(name) for name in values], list(values.values()), height=0.7, color=[COLORS.get(n, GREY) for n in values]
+        [in_words(name) for name in values],
+        list(values.values()),
+        height=0.7,
+        color=[COLORS.get(n, GREY) for n in values],
     )
     axes.bar_label(bars, [f" {value:.3f}" for value in values.values()], fontsize=9)
     axes.invert_yaxis()
@@ -61,7 +63,7 @@ def _forest(axes: Axes, differences: Sequence[Difference]) -> None:
         axes.plot([low, high], [position, position], color=color, linewidth=2.2, solid_capstyle="butt")
         axes.plot([each.difference], [position], "o", color=color, markersize=6)
     axes.axvline(0, color="#333333", linewidth=1)
-    axes.set_yticks(range(len(differences)), [word(each.against) for each in differences])
+    axes.set_yticks(range(len(differences)), [in_words(each.against) for each in differences])
     axes.set_ylim(len(differences) - 0.5, -0.5)
     axes.grid(visible=False, axis="y")
     axes.margins(x=0.08)
@@ -69,8 +71,3 @@ def _forest(axes: Axes, differences: Sequence[Difference]) -> None:
 
 def _drawn(blocks: int, dates: int) -> str:
     return f"{blocks} block{'s' if blocks > 1 else ''} × {dates} date{'s' if dates > 1 else ''}"
-
-
-def word(name: str) -> str:
-    """A model's name for people."""
-    return WORDS.get(name, name.replace("_", " "))

@@ -12,6 +12,12 @@ from include.satellite.params import LabelSource
 Metric = Literal["accuracy", "balanced_accuracy", "mae"]
 REAL, SYNTHETIC, CHAMPION = "real", "synthetic", "champion"
 """Names of the trained models in a comparison: this run's, the synthetic baseline's, the one that is switched on."""
+WORDS = {REAL: "this run's model", SYNTHETIC: "synthetic baseline", CHAMPION: "champion", "ndvi_rule": "NDVI rule"}
+
+
+def in_words(model: str) -> str:
+    """A model's name as people read it."""
+    return WORDS.get(model, model.replace("_", " "))
 
 
 class _Document(BaseModel):
