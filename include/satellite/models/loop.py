@@ -31,7 +31,7 @@ LOG = logging.getLogger(__name__)
 Rows = NDArray[np.int64]
 Batch = tuple[Tensor, Tensor]
 AHEAD = 3
-"""Batches made before they are needed."""
+"""Batches that each thread makes before they are needed."""
 SECONDS_BETWEEN_LINES = 15.0
 
 
@@ -101,12 +101,12 @@ def fit(training: Training) -> TrainingRecord:
         fused = machine.device.type in {"cpu", "cuda"}
         optimizer = torch.optim.Adam(network.parameters(), lr=training.learning_rate, fused=fused)
         history, best = _resume(training, network, optimizer)
-        clock = _Clock(training.epochs - len(history), len(training.drawn))
+        clock = Clock(training.epochs - len(history), len(training.drawn))
         while not _ended(history, training):
             number = len(history) + 1
             seeds = np.random.SeedSequence([training.seed, number]).generate_state(1, np.uint64)
             torch.manual_seed(int(seeds[0] >> np.uint64(1)))
-            train_loss = _train_epoch(training, network, optimizer, number, clock)
+            train_loss = train_epoch(training, network, optimizer, number, clock)
             tune_loss, tune_score = measure(training, network, training.tuned_on)
             _check_finite(number, train_loss, tune_loss)
             history.append(Epoch(epoch=number, train_loss=train_loss, tune_loss=tune_loss, tune_score=tune_score))
@@ -129,9 +129,10 @@ def measure(training: Training, network: nn.Module, rows: Rows) -> tuple[float, 
     """Mean loss and mean score of some samples, in float32, dropout off."""
     network.eval()
     loss, score = 0.0, 0.0
+    machine = training.machine
     with torch.inference_mode():
-        for inputs, targets in prefetched(training.batch, split(rows, 4 * training.batch_size)):
-            outputs, known = network(training.machine.put(inputs)), training.machine.put(targets)
+        for inputs, targets in prefetched(training.batch, split(rows, 4 * training.batch_size), machine):
+            outputs, known = network(machine.put(inputs)), machine.put(targets)
             loss += float(training.loss(outputs, known)) * len(targets)
             score += float(training.score(outputs, known))
     return loss / len(rows), score / len(rows)
@@ -152,14 +153,19 @@ def turned(patches: Tensor, way: int) -> Tensor:
     return patches.contiguous(memory_format=torch.channels_last) if way else patches
 
 
-def prefetched(batch: Callable[[Rows], Batch], batches: list[Rows]) -> Iterator[Batch]:
-    """Batches in order, made in a thread of their own while the network works on earlier ones."""
-    with ThreadPoolExecutor(1, thread_name_prefix="batches") as pool:
+def prefetched(batch: Callable[[Rows], Batch], batches: list[Rows], machine: Machine) -> Iterator[Batch]:
+    """Batches in order, made in threads of their own while the network works on earlier ones."""
+
+    def make(rows: Rows) -> Batch:
+        inputs, targets = batch(rows)
+        return machine.pin(inputs), machine.pin(targets)
+
+    with ThreadPoolExecutor(machine.feeders, thread_name_prefix="batches") as pool:
         waiting: deque[Future[Batch]] = deque()
         try:
             for rows in batches:
-                waiting.append(pool.submit(batch, rows))
-                if len(waiting) > AHEAD:
+                waiting.append(pool.submit(make, rows))
+                if len(waiting) > AHEAD * machine.feeders:
                     yield waiting.popleft().result()
             while waiting:
                 yield waiting.popleft().result()
@@ -186,20 +192,22 @@ def _ended(history: list[Epoch], training: Training) -> bool:
     return len(history) >= training.epochs or len(history) - best_epoch(history) >= training.patience
 
 
-def _train_epoch(
-    training: Training, network: nn.Module, optimizer: torch.optim.Adam, number: int, clock: _Clock
+def train_epoch(
+    training: Training, network: nn.Module, optimizer: torch.optim.Adam, number: int, clock: Clock
 ) -> float:
+    """One pass over the training part; returns the mean loss."""
     network.train()
+    machine = training.machine
     random = np.random.default_rng([training.seed, number])
     order = random.permutation(training.drawn)
     batches = split(order, training.batch_size)
     ways = random.integers(8, size=len(batches)) if training.symmetric else np.zeros(len(batches), int)
-    total = torch.zeros((), device=training.machine.device)
-    for way, (inputs, targets) in zip(ways, prefetched(training.batch, batches), strict=True):
+    total = torch.zeros((), device=machine.device)
+    for way, (inputs, targets) in zip(ways, prefetched(training.batch, batches, machine), strict=True):
         optimizer.zero_grad(set_to_none=True)
-        with training.machine.autocast():
-            outputs = network(turned(training.machine.put(inputs), int(way)))
-        loss = training.loss(outputs.float(), training.machine.put(targets))
+        with machine.autocast():
+            outputs = network(turned(machine.narrow(inputs), int(way)))
+        loss = training.loss(outputs.float(), machine.put(targets))
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         total += loss.detach() * len(targets)
@@ -230,7 +238,7 @@ def _record(training: Training, history: list[Epoch]) -> TrainingRecord:
     )
 
 
-class _Clock:
+class Clock:
     """Says how fast the training goes and how long it may still take."""
 
     def __init__(self, epochs: int, samples: int) -> None:
@@ -239,6 +247,7 @@ class _Clock:
         self._said = self._started
 
     def samples_done(self, count: int, epoch: int, epochs: int) -> None:
+        """Count a batch; say how it goes if that was not said lately."""
         self._done += count
         if time.monotonic() - self._said >= SECONDS_BETWEEN_LINES:
             self._said = time.monotonic()
@@ -246,6 +255,7 @@ class _Clock:
             LOG.info("Epoch %d/%d, %.0f %% of it: %s", epoch, epochs, 100 * share, self._pace())
 
     def epoch_ended(self, epoch: Epoch, best: int, training: Training) -> None:
+        """Say what an epoch brought."""
         self._said = time.monotonic()
         LOG.info(
             "Epoch %d/%d: loss %.4f, on the tuning part %.4f (best: epoch %d), score %.3f; %s",

@@ -60,11 +60,23 @@ class Machine:
             return nullcontext()
         return torch.autocast(self.device.type, torch.bfloat16)
 
+    @property
+    def feeders(self) -> int:
+        """Threads that make batches: a processor that trains has none to spare, a GPU wants more than one can make."""
+        return 1 if self.device.type == "cpu" else 3
+
+    def pin(self, tensor: Tensor) -> Tensor:
+        """The tensor where a GPU fetches it from without waiting; for a processor the tensor itself."""
+        return tensor if self.device.type == "cpu" else tensor.pin_memory()
+
     def put(self, tensor: Tensor) -> Tensor:
-        """The tensor on this device; a copy to a GPU does not wait."""
-        if self.device.type == "cpu":
-            return tensor
-        return tensor.pin_memory().to(self.device, non_blocking=True)
+        """The tensor on this device; the copy of a pinned one to a GPU does not wait."""
+        return tensor.to(self.device, non_blocking=True)
+
+    def narrow(self, inputs: Tensor) -> Tensor:
+        """A training's inputs on this device, in the format that its first convolution would turn them into."""
+        placed = self.put(inputs)
+        return placed.to(torch.bfloat16) if self.precision == "bfloat16" else placed
 
     def place(self, network: nn.Module) -> nn.Module:
         """The network on this device, its filters pixel by pixel (channels last), as the fast convolutions want it."""

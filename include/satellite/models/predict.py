@@ -120,7 +120,7 @@ def outputs(network: nn.Module, batch: Callable[[Rows], Batch], rows: Rows) -> T
     machine = Machine.best()
     placed = machine.place(network).eval()
     with torch.inference_mode():
-        found = [placed(machine.put(inputs)).cpu() for inputs, _ in prefetched(batch, split(rows, BATCH))]
+        found = [placed(machine.put(inputs)).cpu() for inputs, _ in prefetched(batch, split(rows, BATCH), machine)]
     return torch.cat(found)
 
 

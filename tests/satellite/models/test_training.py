@@ -197,7 +197,7 @@ def test_a_training_cut_off_after_an_epoch_ends_as_if_undisturbed(
     write_patches(again)
     write_sequences(again)
     epochs_run: list[int] = []
-    train_epoch = loop._train_epoch
+    train_epoch = loop.train_epoch
 
     def mortal(each: loop.Training, network: Any, optimizer: Any, number: int, clock: Any) -> float:
         if number == after + 1 and epochs_run.count(number) == 0:
@@ -206,7 +206,7 @@ def test_a_training_cut_off_after_an_epoch_ends_as_if_undisturbed(
         epochs_run.append(number)
         return train_epoch(each, network, optimizer, number, clock)
 
-    monkeypatch.setattr(loop, "_train_epoch", mortal)
+    monkeypatch.setattr(loop, "train_epoch", mortal)
     with pytest.raises(_KilledError):
         train(again, params)
     train(again, params)
@@ -271,7 +271,7 @@ def test_the_batches_come_in_order_and_a_fault_among_them_is_not_lost() -> None:
     seen: list[int] = []
 
     def read() -> None:
-        for inputs, _ in loop.prefetched(batch, rows):
+        for inputs, _ in loop.prefetched(batch, rows, loop.Machine.best()):
             seen.extend(inputs.tolist())
 
     with pytest.raises(OSError, match="the disk is gone"):
