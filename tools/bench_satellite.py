@@ -1,6 +1,6 @@
 """Measures the satellite pipeline at the documented scale: part of `make bench`; prints a table.
 
-The area is the default one (Ludhiana, 964 × 1116 pixels at 10 m), the imagery simulated and served by the stand-in, the
+The area is the default one (Ludhiana, 965 × 1116 pixels at 10 m), the imagery simulated and served by the stand-in, the
 parameters the defaults. Each step runs in a process of its own, as the pipeline's functions without Airflow; its peak
 memory is the kernel's. `--dates 100` takes five years of imagery, for how cost grows with dates; `--through` ends after
 that step. The synthetic baseline is made beforehand where it is missing, and its time is stated apart.

@@ -103,7 +103,9 @@ def run(  # noqa: PLR0913, PLR0917 - one argument for each option of the command
     ] = None,
     profile: Annotated[
         str | None,
-        typer.Option(metavar="NAME|FILE", help="Parameters from a JSON file, or `demo`: a small area, quick models."),
+        typer.Option(
+            metavar="NAME|FILE", help="Parameters from a JSON file, or `demo`: simulated imagery, quick models."
+        ),
     ] = None,
     approve: Annotated[
         bool, typer.Option("--approve", help="Answer yes where the run asks for approval; nobody else can here.")
@@ -113,7 +115,7 @@ def run(  # noqa: PLR0913, PLR0917 - one argument for each option of the command
         typer.Option(
             "--set",
             metavar="NAME=VALUE",
-            help="Any other parameter (docs/reference/energy-pipeline.md); repeat it for more.",
+            help="Any other parameter (docs/reference, a page for each pipeline); repeat it for more.",
         ),
     ] = None,
     json_: Annotated[
@@ -140,7 +142,7 @@ def run(  # noqa: PLR0913, PLR0917 - one argument for each option of the command
         asked = date, params.pop("start", None), params.pop("end", None), params.get("timezone")
         if "days_back" in found.params:
             params |= lookback_params(*asked)
-        else:
+        elif "start" in found.params or any(asked[:3]):
             params |= interval_params(*asked, params.get("csv"))
         params = found.check_params(params)
         request = Request(found, params, runtime, scenes=_folder(scenes, params), profile=profile, approve=approve)

@@ -30,13 +30,14 @@ class ContractError(GroundtruthError):
         artifact: The path below the run's `files/`, or the step's name where no single file is at fault.
         rule: The rule that was broken, as a sentence fragment ("must not be empty").
         value: What was found instead.
+        hint: What to do about it, where that is not the step's to mend.
     """
 
     kind = "contract"
     exit_code = 66
 
-    def __init__(self, artifact: str, rule: str, value: object = None) -> None:
-        self.artifact, self.rule, self.value = artifact, rule, value
+    def __init__(self, artifact: str, rule: str, value: object = None, *, hint: str | None = None) -> None:
+        self.artifact, self.rule, self.value, self.hint = artifact, rule, value, hint
         found = "" if value is None else f"; found {value}"
         super().__init__(f"{artifact}: {rule}{found}")
 

@@ -50,6 +50,9 @@ class Settings(BaseSettings):
         description="The answer to a question for approval where nobody can be asked (`airflow dags test`, the command "
         "line); the command line's `--approve` sets it.",
     )
+    imagery_source: Literal["demo", "sentinelhub", "cdse"] = Field(
+        "demo", description="Where the satellite pipeline's imagery comes from, unless a run's `source` says otherwise."
+    )
     step_uid: int = Field(
         default_factory=lambda: os.getuid() or 50000,
         description="User that containers run as and that owns a run's files; never root. Default: the user of this "

@@ -83,7 +83,8 @@ def failure_of(error: BaseException) -> Failure:
     """What reports say of an error."""
     if isinstance(error, ContractError):
         value = None if error.value is None else str(error.value)
-        return Failure(kind="contract", message=str(error), artifact=error.artifact, rule=error.rule, value=value)
+        broken = {"artifact": error.artifact, "rule": error.rule, "value": value, "hint": error.hint}
+        return Failure(kind="contract", message=str(error), **broken)
     if isinstance(error, GroundtruthError):
         return Failure.model_validate({"kind": error.kind, "message": str(error)})
     kind = "timeout" if "Timeout" in type(error).__name__ else "error"

@@ -96,7 +96,7 @@ def draw_contact_sheet(
     caption = CAPTION_INCHES if all(cell[3] for cell in cells) else CAPTION_WITH_REASON_INCHES
     rows, height = max(1, math.ceil(len(cells) / columns)), CELL_INCHES * min(shape, 2.0) + caption
     accepted = sum(report.accepted for report in reports)
-    title = f"Scenes in true colour: {accepted} accepted, {len(cells) - accepted} not"
+    title = f"Scenes in true colour: {accepted} accepted, {len(cells) - accepted} not{_mark(reports)}"
     with _figure(path, CELL_INCHES * columns, height * rows + 0.6) as figure:
         figure.suptitle(title, x=0.01, ha="left", fontsize=13, fontweight="bold")
         grid = figure.subplots(rows, columns, squeeze=False).ravel()
@@ -106,6 +106,11 @@ def draw_contact_sheet(
             axes.set_axis_off()
 
 
+def _mark(reports: Sequence[DateReport]) -> str:
+    """Pictures of simulated imagery say so wherever they are shown."""
+    return ", SIMULATED" if any(report.synthetic for report in reports) else ""
+
+
 def draw_ndvi(path: Path, reports: Sequence[DateReport], imagery: Imagery) -> None:
     """NDVI of the area over time: mean, and the range that holds the middle 80 % of the pixels."""
     measured = [(report, ndvi) for report in reports if (ndvi := _ndvi(report)) is not None]
@@ -113,7 +118,7 @@ def draw_ndvi(path: Path, reports: Sequence[DateReport], imagery: Imagery) -> No
         axes: Axes = figure.subplots()
         _draw_series(axes, [pair for pair in measured if pair[0].accepted])
         _draw_excluded(axes, [pair for pair in measured if not pair[0].accepted])
-        axes.set_title(f"NDVI over time ({sum(report.accepted for report in reports)} dates)")
+        axes.set_title(f"NDVI over time ({sum(report.accepted for report in reports)} dates){_mark(reports)}")
         axes.set_ylabel("NDVI")
         first, end = _days([imagery.start.date(), imagery.end.date()])
         axes.set_xlim(first, end)

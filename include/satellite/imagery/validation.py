@@ -50,6 +50,7 @@ def validate(files: Path, params: ValidateParams) -> None:
             f"must hold at least {params.min_dates} usable dates (min_dates)",
             f"{len(accepted)}{_why(reports, imagery)}; a longer window (days_back) or looser limits "
             "(max_cloud_cover, min_clear) find more",
+            hint="validation_report.json and plot_contact_sheet.png in the run's files show each date and its verdict.",
         )
     excluded = [
         _as_seen(each).model_copy(update={"usable": False, "reason": said.reason})

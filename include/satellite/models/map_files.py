@@ -87,7 +87,7 @@ def plot_map(target: Path, layers: Layers, document: HealthMap) -> None:
         for each in axes:
             each.grid(visible=False)
             each.set_xlabel("km")
-        figure.legend(handles=legend, loc="outside lower center", ncols=len(legend), fontsize=9)
+        figure.legend(handles=legend, loc="outside lower center", ncols=3, fontsize=9)
         who = "the NDVI rule" if document.model_version is None else f"model {document.model_version}"
         mark = ", SIMULATED" if document.synthetic else ""
         figure.suptitle(f"Crop health on {document.date}{mark}, drawn by {who}", x=0.01, ha="left", fontweight="bold")

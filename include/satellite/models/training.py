@@ -144,7 +144,7 @@ def learn_lstm(files: Path, params: LstmTrainParams) -> tuple[ModelCard, LstmMet
         BadInputError: The training diverges.
         SetupError: The folder cannot be written, or the disk is full.
     """
-    dataset, machine = load_sequences(files), Machine.best().in_float32()
+    dataset, machine = load_sequences(files), Machine.best()
     info, train, held_out = dataset.info, dataset.rows("train"), dataset.rows("validation")
     mean, std = _scaling(dataset, train)
     inputs, targets = scale(dataset.x, mean, std), torch.from_numpy(dataset.y)
@@ -222,4 +222,8 @@ def _write_weights(path: Path, network: nn.Module) -> str:
 def _check_minimum(card: ModelCard, metrics: CnnMetrics | LstmMetrics) -> None:
     if metrics.accuracy < metrics.minimum_accuracy:
         rule = f"accuracy must be at least {metrics.minimum_accuracy:g} (min_{card.kind}_accuracy)"
-        raise ContractError(f"{card.kind}_metrics.json", rule, f"{metrics.accuracy:.4f}")
+        hint = (
+            f"The model is whole, but not good enough: see {card.kind}_metrics.json and the plots in the run's files. "
+            f"More dates, samples or epochs may help; min_{card.kind}_accuracy states another minimum."
+        )
+        raise ContractError(f"{card.kind}_metrics.json", rule, f"{metrics.accuracy:.4f}", hint=hint)
