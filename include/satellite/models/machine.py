@@ -25,7 +25,7 @@ class Machine:
     Args:
         device: Of the network and its batches.
         name: `cpu`, or the name of the GPU.
-        precision: Of the convolutions while training; weights, losses and all measuring are float32.
+        precision: Of the layers while training; weights, losses and all measuring are float32.
     """
 
     device: torch.device
@@ -41,16 +41,12 @@ class Machine:
         fast = torch.cpu._is_avx512_bf16_supported()
         return cls(torch.device("cpu"), "cpu", "bfloat16" if fast else "float32")
 
-    def in_float32(self) -> Machine:
-        """The same place without the fast number format: recurrent layers lose more than they gain."""
-        return Machine(self.device, self.name, "float32")
-
     def threads(self, values: int) -> int:
         """Threads for batches of so many pixels or steps: all, or one where a batch is small.
 
-        A small batch gains little from several threads, and loses much where other programs keep the processor busy:
-        each thread waits for the slowest, many times a batch. The number depends on machine and batch alone, never on
-        the load, for more threads add in another order.
+        A small batch gains little from several threads, and loses much where other programs keep the processor busy,
+        the other model's training for one: each thread waits for the slowest, many times a batch. The number depends on
+        machine and batch alone, never on the load, for more threads add in another order.
         """
         return torch.get_num_threads() if values >= VALUES_WORTH_THREADS else 1
 
@@ -74,7 +70,7 @@ class Machine:
         return tensor.to(self.device, non_blocking=True)
 
     def narrow(self, inputs: Tensor) -> Tensor:
-        """A training's inputs on this device, in the format that its first convolution would turn them into."""
+        """A training's inputs on this device, in the format that its first layer would turn them into."""
         placed = self.put(inputs)
         return placed.to(torch.bfloat16) if self.precision == "bfloat16" else placed
 
