@@ -25,7 +25,8 @@ from torch.nn import functional
 
 from include.satellite.datasets.documents import Normalisation
 from include.satellite.datasets.patches import PatchDataset
-from include.satellite.models.loop import Clock, Training, prefetched, split, train_epoch
+from include.satellite.models.batches import prefetched, split
+from include.satellite.models.loop import Clock, Training, train_epoch
 from include.satellite.models.machine import Machine, keep_memory, repeatable
 from include.satellite.models.networks import PatchCnn, SequenceLstm
 

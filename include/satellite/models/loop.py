@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import logging
 import time
-from collections import deque
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from include.core.errors import BadInputError
+from include.satellite.models.batches import Batch, Rows, prefetched, split, turned
 from include.satellite.models.checkpoints import (
     State,
     adam_state,
@@ -28,10 +26,6 @@ from include.satellite.models.documents import Epoch, TrainingRecord
 from include.satellite.models.machine import Machine, keep_memory, repeatable
 
 LOG = logging.getLogger(__name__)
-Rows = NDArray[np.int64]
-Batch = tuple[Tensor, Tensor]
-AHEAD = 3
-"""Batches that each thread makes before they are needed."""
 SECONDS_BETWEEN_LINES = 15.0
 
 
@@ -136,42 +130,6 @@ def measure(training: Training, network: nn.Module, rows: Rows) -> tuple[float, 
             loss += float(training.loss(outputs, known)) * len(targets)
             score += float(training.score(outputs, known))
     return loss / len(rows), score / len(rows)
-
-
-def split(rows: Rows, size: int) -> list[Rows]:
-    """The rows in batches."""
-    return [rows[start : start + size] for start in range(0, len(rows), size)]
-
-
-def turned(patches: Tensor, way: int) -> Tensor:
-    """Patches (N, C, p, p) as seen from one of eight sides; way 0 leaves them as they are."""
-    mirrored = [axis for bit, axis in ((1, 2), (2, 3)) if way & bit]
-    if mirrored:
-        patches = patches.flip(mirrored)
-    if way & 4:
-        patches = patches.transpose(2, 3)
-    return patches.contiguous(memory_format=torch.channels_last) if way else patches
-
-
-def prefetched(batch: Callable[[Rows], Batch], batches: list[Rows], machine: Machine) -> Iterator[Batch]:
-    """Batches in order, made in threads of their own while the network works on earlier ones."""
-
-    def make(rows: Rows) -> Batch:
-        inputs, targets = batch(rows)
-        return machine.pin(inputs), machine.pin(targets)
-
-    with ThreadPoolExecutor(machine.feeders, thread_name_prefix="batches") as pool:
-        waiting: deque[Future[Batch]] = deque()
-        try:
-            for rows in batches:
-                waiting.append(pool.submit(make, rows))
-                if len(waiting) > AHEAD * machine.feeders:
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
-        finally:
-            for future in waiting:
-                future.cancel()
 
 
 def _resume(

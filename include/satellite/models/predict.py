@@ -17,8 +17,8 @@ from torch import Tensor, nn
 
 from include.core.artifacts import sha256
 from include.core.errors import BadInputError, ContractError
+from include.satellite.models.batches import Batch, prefetched, split
 from include.satellite.models.documents import ModelCard
-from include.satellite.models.loop import Batch, prefetched, split
 from include.satellite.models.machine import Machine
 from include.satellite.models.networks import PatchCnn, SequenceLstm
 

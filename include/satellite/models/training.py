@@ -19,11 +19,12 @@ from include.core.runs import read_model, write_atomically, write_json
 from include.satellite.datasets.patches import load_patches
 from include.satellite.datasets.sequences import SequenceDataset, load_sequences
 from include.satellite.imagery.model import Imagery
+from include.satellite.models.batches import Batch, Rows
 from include.satellite.models.card import cnn_card, lstm_card
 from include.satellite.models.checkpoints import copy_weights, fingerprint
 from include.satellite.models.documents import CnnMetrics, LstmMetrics, ModelCard
 from include.satellite.models.evaluation import evaluate_cnn, evaluate_lstm
-from include.satellite.models.loop import Batch, Rows, Training, fit
+from include.satellite.models.loop import Training, fit
 from include.satellite.models.machine import Machine
 from include.satellite.models.networks import PatchCnn, SequenceLstm, parameter_count, seeded
 from include.satellite.models.plots import plot_confusion, plot_forecast, plot_training

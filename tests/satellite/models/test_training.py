@@ -13,7 +13,9 @@ import torch
 from include.core.errors import BadInputError, ContractError
 from include.satellite.datasets.patches import PatchDataset, load_patches
 from include.satellite.models import loop, training
+from include.satellite.models.batches import prefetched, split, turned
 from include.satellite.models.documents import CnnMetrics, LstmMetrics, ModelCard
+from include.satellite.models.machine import Machine
 from include.satellite.models.training import train_cnn, train_cnn_summary, train_lstm, train_lstm_summary
 from include.satellite.params import CnnTrainParams, LstmTrainParams
 from tests.satellite.models.small_data import write_patches, write_sequences
@@ -252,7 +254,7 @@ def test_a_checkpoint_of_other_parameters_is_not_used(files: Path, tmp_path: Pat
 
 def test_patches_are_seen_from_eight_sides() -> None:
     patches = torch.arange(2 * 3 * 4 * 4, dtype=torch.float32).reshape(2, 3, 4, 4)
-    seen = [loop.turned(patches, way) for way in range(8)]
+    seen = [turned(patches, way) for way in range(8)]
     assert torch.equal(seen[0], patches)
     assert len({tuple(each.flatten().tolist()) for each in seen}) == 8
     for each in seen:
@@ -261,7 +263,7 @@ def test_patches_are_seen_from_eight_sides() -> None:
 
 
 def test_the_batches_come_in_order_and_a_fault_among_them_is_not_lost() -> None:
-    rows = loop.split(np.arange(50), 4)
+    rows = split(np.arange(50), 4)
 
     def batch(some: Any) -> Any:
         if 30 in some:
@@ -271,7 +273,7 @@ def test_the_batches_come_in_order_and_a_fault_among_them_is_not_lost() -> None:
     seen: list[int] = []
 
     def read() -> None:
-        for inputs, _ in loop.prefetched(batch, rows, loop.Machine.best()):
+        for inputs, _ in prefetched(batch, rows, Machine.best()):
             seen.extend(inputs.tolist())
 
     with pytest.raises(OSError, match="the disk is gone"):
