@@ -8,10 +8,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from include.core.figures import BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, VERMILLION, figure_file
 from include.energy.findings import WORDS
 from include.energy.results import Analysis, AnomalyReason
 
@@ -19,9 +20,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-BLUE, SKY, ORANGE, GREEN, VERMILLION, PURPLE, GREY = (
-    "#0072B2", "#56B4E9", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#8A8A8A",
-)  # fmt: skip
 MARKS: dict[AnomalyReason, tuple[str, str]] = {
     "outlier": (VERMILLION, "o"),
     "voltage_outside_band": (ORANGE, "s"),
@@ -30,19 +28,6 @@ MARKS: dict[AnomalyReason, tuple[str, str]] = {
 }
 NAMED_HOUSEHOLDS = 25
 LEAST_ROWS = 4
-STYLE: dict[Any, Any] = {
-    "font.size": 10,
-    "axes.titlesize": 13,
-    "axes.titleweight": "bold",
-    "axes.titlelocation": "left",
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "grid.color": "#E3E3E3",
-    "axes.axisbelow": True,
-    "legend.frameon": False,
-    "figure.dpi": 110,
-}
 
 
 def draw_plots(analysis: Analysis, files: Path) -> list[str]:
@@ -51,21 +36,11 @@ def draw_plots(analysis: Analysis, files: Path) -> list[str]:
     Returns:
         Their file names below `files`.
     """
-    import matplotlib as mpl
-    from matplotlib.figure import Figure
-
     names = []
     for name, draw in PLOTS.items():
-        with mpl.rc_context(STYLE):
-            figure = Figure(figsize=(11, 4.8), layout="constrained")
+        target = files / f"plot_{name}.png"
+        with figure_file(target) as figure:
             draw(figure, analysis)
-            target = files / f"plot_{name}.png"
-            partial = target.with_name(f".{target.name}.partial")
-            try:
-                figure.savefig(partial, format="png", metadata={"Software": None})
-                partial.replace(target)
-            finally:
-                partial.unlink(missing_ok=True)
         names.append(target.name)
     return names
 

@@ -12,13 +12,9 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(autouse=True)
-def data_dir(tmp_path, monkeypatch):
+def own_data_dir(data_dir, monkeypatch):
     """Runs of a test lie in its own folder."""
-    monkeypatch.setenv("GROUNDTRUTH_DATA_DIR", str(tmp_path / "data"))
     monkeypatch.setenv("COLUMNS", "200")
-    get_settings.cache_clear()
-    yield tmp_path / "data"
-    get_settings.cache_clear()
 
 
 @pytest.fixture

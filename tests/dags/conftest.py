@@ -3,16 +3,10 @@ from pathlib import Path
 
 import pytest
 
-from include.core.settings import get_settings
-
 
 @pytest.fixture(autouse=True)
-def data_dir(tmp_path, monkeypatch):
+def own_data_dir(data_dir):
     """Runs of a test lie in its own folder."""
-    monkeypatch.setenv("GROUNDTRUTH_DATA_DIR", str(tmp_path / "data"))
-    get_settings.cache_clear()
-    yield tmp_path / "data"
-    get_settings.cache_clear()
 
 
 @pytest.fixture

@@ -15,30 +15,11 @@ import requests
 from include.core.artifacts import sha256
 from include.satellite.imagery.demo import URL_VARIABLE, stand_in
 from tests.airflow_runs import ROOT, run_dag
+from tests.satellite.tiny import END, TINY
 
 pytestmark = [pytest.mark.airflow, pytest.mark.timeout(600)]
 
-TINY = {
-    "bbox": [75.82, 30.92, 75.845, 30.942],
-    "resolution": 20,
-    "end": "2026-10-01T00:00:00Z",
-    "days_back": 120,
-    "target_count": 10,
-    "min_dates": 10,
-    "patch_size": 8,
-    "stride": 8,
-    "samples_per_class": 40,
-    "sequence_length": 2,
-    "locations_per_window": 20,
-    "location_size": 8,
-    "cnn_epochs": 25,
-    "cnn_patience": 25,
-    "lstm_epochs": 20,
-    "lstm_patience": 20,
-    "min_cnn_accuracy": 0,
-    "min_lstm_accuracy": 0,
-    "label_source": "reference",
-}
+PARAMS = TINY | {"end": END, "lstm_epochs": 20, "lstm_patience": 20}
 MOMENTS = ("download.004", "validate", "prepare_cnn", "train_cnn", "compare", "configure")
 AT_ONCE = ("train_cnn", "compare")
 """The training is known to be under way by its checkpoint; the calm comparison's time is that of the baseline."""
@@ -72,7 +53,7 @@ class Run:
         command = [str(Path(sys.executable).with_name("airflow")), "dags", "test", "satellite_pipeline"]
         with (self.folder / "output.txt").open("ab") as output:
             return subprocess.Popen(
-                [*command, "--conf", json.dumps(TINY)],
+                [*command, "--conf", json.dumps(PARAMS)],
                 cwd=ROOT,
                 env=os.environ | {"GROUNDTRUTH_RUN_FOLDER": str(self.folder)},
                 stdout=output,
@@ -101,7 +82,7 @@ class Run:
 
 def test_killed_once_in_each_step_a_run_ends_with_the_bits_of_an_undisturbed_one(api, data_dir, tmp_path, monkeypatch):
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    calm = run_dag("satellite_pipeline", TINY)
+    calm = run_dag("satellite_pipeline", PARAMS)
     assert calm.state == "success", calm.report["failure_point"]
     requests.delete(f"{api}/control/requests", timeout=5)
     monkeypatch.setenv("GROUNDTRUTH_DATA_DIR", str(tmp_path / "other"))

@@ -16,30 +16,11 @@ import requests
 from include.core.artifacts import sha256
 from include.core.runs import safe_name
 from tests.e2e.running_airflow import ROOT, running_airflow
+from tests.satellite.tiny import END, TINY
 
 pytestmark = [pytest.mark.airflow, pytest.mark.timeout(900)]
 
-TINY = {
-    "bbox": [75.82, 30.92, 75.845, 30.942],
-    "resolution": 20,
-    "days_back": 120,
-    "target_count": 10,
-    "min_dates": 10,
-    "patch_size": 8,
-    "stride": 8,
-    "samples_per_class": 40,
-    "sequence_length": 2,
-    "locations_per_window": 20,
-    "location_size": 8,
-    "cnn_epochs": 25,
-    "cnn_patience": 25,
-    "lstm_epochs": 1,
-    "min_cnn_accuracy": 0,
-    "min_lstm_accuracy": 0,
-    "label_source": "reference",
-    "allow_synthetic": True,
-}
-END = "2026-10-01T00:00:00Z"
+PARAMS = TINY | {"allow_synthetic": True}
 OURS = "# the team's\nUSE_AI_MODELS=false  # until one is good enough\nOTHER=1\n"
 KILLED = {"download", "validate", "train_cnn"}
 
@@ -98,7 +79,7 @@ def kill_a_download(airflow, api, run):
     """While its scene is on the way: the third request for bands is answered late, once."""
     late = {"kind": "latency", "operation": "process", "band": "B08", "skip": 2, "times": 1, "seconds": 8}
     requests.post(f"{api}/control/faults", json=late, timeout=5).raise_for_status()
-    airflow.trigger(run, logical_date=last_month(), **TINY, end=END, require_approval=True)
+    airflow.trigger(run, logical_date=last_month(), **PARAMS, end=END, require_approval=True)
     airflow.unpause()
     until(lambda: requests.get(f"{api}/control/faults", timeout=5).json()[0]["struck"] == 1)
 
@@ -136,7 +117,7 @@ def kill_the_training(airflow, run):
 def runs(airflow, api):
     """Two runs at once over the same area: three tasks of one are killed, the other is left alone."""
     kill_a_download(airflow, api, "disturbed")
-    airflow.trigger("calm", **TINY, end=END)
+    airflow.trigger("calm", **PARAMS, end=END)
     kill_the_validation(airflow, "disturbed")
     kill_the_training(airflow, "disturbed")
     assert {run: airflow.wait(run) for run in ("disturbed", "calm")} == {"disturbed": "success", "calm": "success"}
@@ -313,7 +294,7 @@ def test_two_months_backfilled_are_two_windows_published_apart(runs):
     runs.of("crop_health_map").settle()
     runs.of("crop_health_map").dag("PATCH", body={"is_paused": True})
     months = {"from_date": "2026-05-01T00:00:00Z", "to_date": "2026-06-01T00:00:00Z"}
-    runs.api("POST", "/backfills", {"dag_id": "satellite_pipeline", "dag_run_conf": TINY, **months})
+    runs.api("POST", "/backfills", {"dag_id": "satellite_pipeline", "dag_run_conf": PARAMS, **months})
     made = [run["dag_run_id"] for run in runs.runs() if run["run_type"] == "backfill"]
     assert {run: runs.wait(run) for run in made} == dict.fromkeys(made, "success")
     reports = [runs.report(safe_name(run)) for run in made]

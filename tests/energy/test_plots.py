@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from include.core import figures
 from include.energy import plots
 from tests.energy.analysis import analyzed, series, varied
 
@@ -24,7 +25,7 @@ def drawn(name, figure, document):
     import matplotlib as mpl
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
-    with mpl.rc_context(plots.STYLE):
+    with mpl.rc_context(figures.STYLE):
         plots.PLOTS[name](figure, document)
         FigureCanvasAgg(figure).draw()
     return figure.axes

@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import math
 import textwrap
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,18 +15,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from include.core.figures import BLUE, GREEN, GREY, SKY, VERMILLION, figure_file
 from include.satellite.imagery.model import SCALE, Acquisition, Imagery
 from include.satellite.imagery.raster import Scene, data_mask
 from include.satellite.imagery.report import DateReport, IndexRange
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 Thumbnail = NDArray[np.uint8]
 """(height, width, 3)."""
 
-BLUE, SKY, GREEN, VERMILLION, GREY = "#0072B2", "#56B4E9", "#009E73", "#D55E00", "#8A8A8A"
 PAPER, NOTHING = 255, 226
 LONGEST_SIDE = 256
 BRIGHTEST, GAMMA = 0.30, 0.8
@@ -36,19 +34,6 @@ TRUE_COLOUR = (2, 1, 0)
 COLUMNS, MOST_COLUMNS, CELL_INCHES = 5, 12, 2.2
 CAPTION_INCHES, CAPTION_WITH_REASON_INCHES = 0.45, 0.62
 REASON_WIDTH, REASON_LINES = 34, 2
-STYLE: dict[Any, Any] = {
-    "font.size": 10,
-    "axes.titlesize": 13,
-    "axes.titleweight": "bold",
-    "axes.titlelocation": "left",
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "grid.color": "#E3E3E3",
-    "axes.axisbelow": True,
-    "legend.frameon": False,
-    "figure.dpi": 110,
-}
 
 
 def thumbnail(scene: Scene, inside: NDArray[np.bool_]) -> Thumbnail:
@@ -97,7 +82,7 @@ def draw_contact_sheet(
     rows, height = max(1, math.ceil(len(cells) / columns)), CELL_INCHES * min(shape, 2.0) + caption
     accepted = sum(report.accepted for report in reports)
     title = f"Scenes in true colour: {accepted} accepted, {len(cells) - accepted} not{_mark(reports)}"
-    with _figure(path, CELL_INCHES * columns, height * rows + 0.6) as figure:
+    with figure_file(path, CELL_INCHES * columns, height * rows + 0.6) as figure:
         figure.suptitle(title, x=0.01, ha="left", fontsize=13, fontweight="bold")
         grid = figure.subplots(rows, columns, squeeze=False).ravel()
         for axes, cell in zip(grid, cells, strict=False):
@@ -114,7 +99,7 @@ def _mark(reports: Sequence[DateReport]) -> str:
 def draw_ndvi(path: Path, reports: Sequence[DateReport], imagery: Imagery) -> None:
     """NDVI of the area over time: mean, and the range that holds the middle 80 % of the pixels."""
     measured = [(report, ndvi) for report in reports if (ndvi := _ndvi(report)) is not None]
-    with _figure(path, 11, 4.8) as figure:
+    with figure_file(path) as figure:
         axes: Axes = figure.subplots()
         _draw_series(axes, [pair for pair in measured if pair[0].accepted])
         _draw_excluded(axes, [pair for pair in measured if not pair[0].accepted])
@@ -190,20 +175,3 @@ def _time_axis(axes: Axes) -> None:
     locator = dates.AutoDateLocator()
     axes.xaxis.set_major_locator(locator)
     axes.xaxis.set_major_formatter(dates.ConciseDateFormatter(locator))
-
-
-@contextmanager
-def _figure(path: Path, width: float, height: float) -> Iterator[Figure]:
-    """A figure in the house's style, saved whole at the end of the block."""
-    import matplotlib as mpl
-    from matplotlib.figure import Figure
-
-    partial = path.with_name(f".{path.name}.partial")
-    with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(width, height), layout="constrained")
-        yield figure
-        try:
-            figure.savefig(partial, format="png", metadata={"Software": None})
-            partial.replace(path)
-        finally:
-            partial.unlink(missing_ok=True)

@@ -50,7 +50,6 @@ def cnn_card(
         size=info.patch_size,
         mean=info.normalisation.mean,
         std=info.normalisation.std,
-        data=_data(imagery),
         label_source=info.label_source,
         labels=LABELS[info.label_source],
         gate_classes=info.gate_classes,
@@ -59,14 +58,9 @@ def cnn_card(
             "balanced_accuracy": metrics.balanced_accuracy,
             "expected_calibration_error": metrics.expected_calibration_error,
         },
-        evaluation_dates=len(metrics.evaluation_dates),
         limits=limits,
         seed=info.seed,
-        params=params,
-        device=metrics.training.device,
-        precision=metrics.training.precision,
-        versions=_versions(),
-        weights_sha256=weights,
+        **_training(imagery, metrics, params, weights),
     )
 
 
@@ -106,20 +100,29 @@ def lstm_card(
         location_size=info.location_size,
         mean=scaling[0],
         std=scaling[1],
-        data=_data(imagery),
         label_source="ndvi",
         labels=NDVI_TARGET,
         gate_classes=[],
         metrics={"mae": metrics.mae, "rmse": metrics.rmse, "accuracy": metrics.accuracy},
-        evaluation_dates=len(metrics.evaluation_dates),
         limits=limits,
         seed=info.seed,
-        params=params,
-        device=metrics.training.device,
-        precision=metrics.training.precision,
-        versions=_versions(),
-        weights_sha256=weights,
+        **_training(imagery, metrics, params, weights),
     )
+
+
+def _training(
+    imagery: Imagery, metrics: CnnMetrics | LstmMetrics, params: dict[str, Any], weights: str
+) -> dict[str, Any]:
+    """What both kinds of card say of a training."""
+    return {
+        "data": _data(imagery),
+        "evaluation_dates": len(metrics.evaluation_dates),
+        "params": params,
+        "device": metrics.training.device,
+        "precision": metrics.training.precision,
+        "versions": _versions(),
+        "weights_sha256": weights,
+    }
 
 
 def _data(imagery: Imagery) -> CardData:

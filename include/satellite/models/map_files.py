@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from include.core.figures import GREEN, ORANGE, VERMILLION, YELLOW, figure_file
 from include.core.runs import write_atomically
 from include.satellite.datasets.documents import CLASSES
 from include.satellite.imagery.area import affine_of
 from include.satellite.imagery.model import Grid
-from include.satellite.models.plots import GREEN, ORANGE, VERMILLION, figure_file
 from include.satellite.models.results import HealthMap
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from include.satellite.models.pixels import Layers
 
-YELLOW, NOT_ASSESSED, WHITE = "#F0E442", "#C9C9C9", "#FFFFFF"
+NOT_ASSESSED, WHITE = "#C9C9C9", "#FFFFFF"
 COLORS = (GREEN, YELLOW, ORANGE, VERMILLION)
 """Of the classes, healthy to critical (Okabe and Ito 2008)."""
 OUTSIDE = 255

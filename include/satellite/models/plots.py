@@ -2,59 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from include.core.figures import BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, VERMILLION, figure_file
 from include.satellite.models.documents import CnnMetrics, LstmMetrics, ModelKind, TrainingRecord
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
     from include.satellite.datasets.sequences import SequenceDataset
 
-BLUE, SKY, ORANGE, GREEN, VERMILLION, PURPLE, GREY = (
-    "#0072B2", "#56B4E9", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#8A8A8A",
-)  # fmt: skip
-STYLE: dict[Any, Any] = {
-    "font.size": 10,
-    "axes.titlesize": 12,
-    "axes.titleweight": "bold",
-    "axes.titlelocation": "left",
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "grid.color": "#E3E3E3",
-    "axes.axisbelow": True,
-    "legend.frameon": False,
-    "figure.dpi": 110,
-}
 LOSSES: dict[ModelKind, str] = {"cnn": "Cross-entropy", "lstm": "Mean squared error"}
 SCORES: dict[ModelKind, str] = {"cnn": "Accuracy", "lstm": "Mean absolute error (NDVI)"}
 DATE_COLORS = (BLUE, ORANGE, GREEN, VERMILLION, PURPLE, SKY)
 MOST_DATES = len(DATE_COLORS)
-
-
-@contextmanager
-def figure_file(target: Path, height: float = 4.6) -> Iterator[Figure]:
-    """A figure that appears under its name when it is drawn."""
-    import matplotlib as mpl
-    from matplotlib.figure import Figure
-
-    with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(11, height), layout="constrained")
-        yield figure
-        partial = target.with_name(f".{target.name}.partial")
-        try:
-            figure.savefig(partial, format="png", metadata={"Software": None})
-            partial.replace(target)
-        finally:
-            partial.unlink(missing_ok=True)
 
 
 def plot_training(target: Path, kind: ModelKind, record: TrainingRecord) -> None:
@@ -72,22 +37,20 @@ def plot_training(target: Path, kind: ModelKind, record: TrainingRecord) -> None
         right.plot(epochs, [epoch.tune_score for epoch in record.history], color=GREEN, **dots)
         for axes, value in ((left, best.tune_loss), (right, best.tune_score)):
             axes.axvline(best.epoch, color=GREY, linestyle=":", linewidth=1.2)
-            axes.plot([best.epoch], [value], "o", color=VERMILLION, markersize=7, zorder=3)
+            axes.plot(
+                [best.epoch], [value], "o", color=VERMILLION, markersize=7, zorder=3, label=f"best epoch: {value:.3f}"
+            )
             axes.set_xlabel("Epoch")
             axes.set_xlim(0.5, max(len(epochs), 2) + 0.5)
             axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-        right.annotate(
-            f" best epoch: {best.tune_score:.3f}", (best.epoch, best.tune_score), color=VERMILLION,
-            xytext=(6 if best.epoch <= len(epochs) / 2 else -6, 10), textcoords="offset points",
-            ha="left" if best.epoch <= len(epochs) / 2 else "right",
-        )  # fmt: skip
         losses = [value for epoch in record.history for value in (epoch.train_loss, epoch.tune_loss)]
         if min(losses) > 0 and max(losses) > 20 * min(losses):
             left.set_yscale("log")
         how = "patience ran out" if record.stopped_early else "all epochs used"
         left.set_title(f"{kind.upper()}: loss, best in epoch {best.epoch} of {record.epochs} ({how})")
         left.set_ylabel(LOSSES[kind])
-        left.legend(loc="upper right")
+        left.legend()
+        right.legend()
         right.set_title(f"{SCORES[kind]} on the {part}")
         right.margins(y=0.15)
         if kind == "lstm":
@@ -100,7 +63,7 @@ def plot_confusion(target: Path, metrics: CnnMetrics) -> None:
     counts = np.array(metrics.confusion)
     totals = counts.sum(axis=1, keepdims=True)
     shares = counts / np.maximum(totals, 1)
-    with figure_file(target, height=4.8) as figure:
+    with figure_file(target) as figure:
         left, right = figure.subplots(1, 2, width_ratios=(1, 1.25))
         left.imshow(shares, cmap="Blues", vmin=0, vmax=1)
         left.grid(visible=False)
@@ -146,7 +109,7 @@ def plot_forecast(
     metrics: LstmMetrics,
 ) -> None:
     """Forecast against truth by date, and the error beside those of naive forecasts."""
-    with figure_file(target, height=4.8) as figure:
+    with figure_file(target) as figure:
         left, right = figure.subplots(1, 2, width_ratios=(1, 1.1))
         truth, targets = dataset.y[rows], dataset.target[rows]
         shown = np.unique(targets)

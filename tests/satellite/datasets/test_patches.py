@@ -1,7 +1,6 @@
 """The CNN's dataset: no leak, everything counted, and batches that hold what the cube holds."""
 
 import tempfile
-from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,6 @@ from hypothesis import strategies as st
 from include.core.artifacts import check_artifact
 from include.core.contracts import Artifact
 from include.core.errors import BadInputError, ContractError
-from include.core.settings import get_settings
 from include.satellite.datasets.documents import CLASSES, SPLITS, PatchInfo, PatchRow
 from include.satellite.datasets.patches import PatchDataset, load_patches, prepare_cnn, prepare_cnn_summary
 from include.satellite.datasets.selection import OVER_CAP
@@ -24,17 +22,6 @@ from tests.satellite.imagery_store import ImageryMaker, days_from, grid_of, laye
 
 PATCH, STRIDE = 8, 4
 SMALL = {"patch_size": PATCH, "stride": STRIDE}
-
-
-@pytest.fixture(scope="module")
-def module_data(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A data folder for the module's tests, since Hypothesis runs each many times."""
-    folder = tmp_path_factory.mktemp("data")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("GROUNDTRUTH_DATA_DIR", str(folder))
-        get_settings.cache_clear()
-        yield folder
-    get_settings.cache_clear()
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
 """The LSTM's dataset: no leak, everything counted, and sequences that say what was seen and when."""
 
 import tempfile
-from collections.abc import Iterator
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,6 @@ from hypothesis import strategies as st
 from include.core.artifacts import check_artifact
 from include.core.contracts import Artifact
 from include.core.errors import BadInputError, ContractError
-from include.core.settings import get_settings
 from include.satellite.datasets.documents import SPLITS, SequenceInfo, SequenceRow
 from include.satellite.datasets.sequences import (
     OVER_CAP,
@@ -28,17 +26,6 @@ from include.satellite.params import LstmDataParams
 from tests.satellite.imagery_store import ImageryMaker, grid_of, layers_of, make_fields
 
 SMALL = {"sequence_length": 4, "location_size": 8}
-
-
-@pytest.fixture(scope="module")
-def module_data(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A data folder for the module's tests, since Hypothesis runs each many times."""
-    folder = tmp_path_factory.mktemp("data")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("GROUNDTRUTH_DATA_DIR", str(folder))
-        get_settings.cache_clear()
-        yield folder
-    get_settings.cache_clear()
 
 
 @pytest.fixture

@@ -10,7 +10,6 @@ import pytest
 import requests
 
 from include.core.runs import write_json
-from include.core.settings import get_settings
 from include.satellite.imagery import client, download, search
 from include.satellite.imagery.area import area_geometry, inside_mask, make_grid
 from include.satellite.imagery.demo import URL_VARIABLE, stand_in
@@ -23,15 +22,6 @@ BANDS = ["B02", "B03", "B04", "B08", "SCL"]
 SMALL = (75.80, 30.90, 75.806, 30.905)
 """59 × 57 pixels of 10 m."""
 START = datetime(2025, 1, 1, tzinfo=UTC)
-
-
-@pytest.fixture
-def data_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A data folder of its own, as the setting names it."""
-    monkeypatch.setenv("GROUNDTRUTH_DATA_DIR", str(tmp_path / "data"))
-    get_settings.cache_clear()
-    yield tmp_path / "data"
-    get_settings.cache_clear()
 
 
 class World:

@@ -1,21 +1,7 @@
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 import torch
-
-from include.core.settings import get_settings
-
-
-@pytest.fixture
-def data_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A data folder of the test's own."""
-    folder = tmp_path / "data"
-    monkeypatch.setenv("GROUNDTRUTH_DATA_DIR", str(folder))
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    get_settings.cache_clear()
-    yield folder
-    get_settings.cache_clear()
 
 
 @pytest.fixture(autouse=True)
