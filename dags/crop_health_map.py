@@ -7,13 +7,13 @@ confidence), a picture with its legend, and hectares by class. Guide: docs/guide
 
 from airflow.sdk import Asset
 
-from include.satellite.pipeline import CROP_HEALTH_MAP
+from include.satellite.pipeline import CROP_HEALTH_MAP, IMAGERY_ASSET, MODEL_ASSET
 from plugins.reports.operator import PipelineReportOperator
 from plugins.steps.factory import new_dag, step_task
 from plugins.steps.imagery import imagery_of
 from plugins.steps.operators import PrepareOperator, PublishOperator
 
-IMAGERY, MODEL, MAP = Asset("satellite_imagery"), Asset("crop_health_model"), Asset("crop_health_map")
+IMAGERY, MODEL, MAP = Asset(IMAGERY_ASSET), Asset(MODEL_ASSET), Asset("crop_health_map")
 
 with new_dag(CROP_HEALTH_MAP, doc_md=__doc__, schedule=(IMAGERY | MODEL)) as dag:
     prepare = PrepareOperator(

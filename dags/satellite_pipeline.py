@@ -18,14 +18,14 @@ credentials; `sentinelhub` and `cdse` take them from the connection `sentinel_hu
 
 from airflow.sdk import Asset, BaseOperator
 
-from include.satellite.pipeline import SATELLITE
+from include.satellite.pipeline import IMAGERY_ASSET, MODEL_ASSET, SATELLITE
 from plugins.env_file.approval import ApprovalOperator
 from plugins.env_file.promotion import promotion_question, record_approval
 from plugins.reports.operator import PipelineReportOperator
 from plugins.steps.factory import mapped_task, new_dag, step_task
 from plugins.steps.operators import PrepareOperator, PublishOperator
 
-IMAGERY, MODEL = Asset("satellite_imagery"), Asset("crop_health_model")
+IMAGERY, MODEL = Asset(IMAGERY_ASSET), Asset(MODEL_ASSET)
 
 with new_dag(SATELLITE, doc_md=__doc__) as dag:
 

@@ -127,7 +127,7 @@ def run(  # noqa: PLR0913, PLR0917 - one argument for each option of the command
     Progress goes to stderr. The last line on stdout is `report: PATH`.
     """
     from include.cli.interval import interval_params, lookback_params
-    from include.cli.profiles import read_area, read_box, read_profile
+    from include.cli.profiles import own_files, read_area, read_box, read_profile
     from include.cli.run import Request, run_pipeline
 
     found = _find(pipeline)
@@ -144,7 +144,7 @@ def run(  # noqa: PLR0913, PLR0917 - one argument for each option of the command
             params |= lookback_params(*asked)
         elif "start" in found.params or any(asked[:3]):
             params |= interval_params(*asked, params.get("csv"))
-        params = found.check_params(params)
+        params = found.check_params(params | own_files(params, found.file_params))
         request = Request(found, params, runtime, scenes=_folder(scenes, params), profile=profile, approve=approve)
     except BadInputError as error:
         raise fail(error, USAGE) from None
@@ -239,21 +239,12 @@ def _find(name: str) -> Pipeline:
 
 
 def _given(assignments: list[str], options: dict[str, Any]) -> dict[str, Any]:
-    """The parameters by name, from `--set` and from the options of their own; files by their absolute paths."""
+    """The parameters by name, from `--set` and from the options of their own."""
     given = [*map(_assignment, assignments), *((name, value) for name, value in options.items() if value is not None)]
     params = dict(given)
     if len(params) < len(given):
         twice = sorted({name for name, _ in given if [other for other, _ in given].count(name) > 1})
         raise BadInputError(f"{', '.join(twice)}: given more than once")
-    files = params.get("csv")
-    if isinstance(files, list) and all(isinstance(file, str) for file in files):
-        missing = [file for file in files if not Path(file).is_file()]
-        if missing:
-            raise BadInputError(f"--csv: no such file: {', '.join(missing)}")
-        unnameable = [file for file in files if not file.isprintable()]
-        if unnameable:
-            raise BadInputError(f"--csv: {unnameable[0]!r}: rename the file; its name holds what cannot be printed")
-        params["csv"] = [str(Path(file).resolve()) for file in files]
     return params
 
 

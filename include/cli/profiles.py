@@ -1,8 +1,9 @@
-"""Options that stand in files: profiles of parameters, and areas."""
+"""Options that stand in files: profiles of parameters, areas, and people's own files."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +51,33 @@ def read_box(text: str) -> list[float]:
     except ValueError as error:
         raise BadInputError(f"--bbox: {text!r} must be west,south,east,north in degrees") from error
     return [west, south, east, north]
+
+
+def own_files(params: Mapping[str, Any], single: Iterable[str]) -> dict[str, Any]:
+    """The parameters that name people's files, by absolute paths: a run does not stand where the caller does.
+
+    Args:
+        params: The run's parameters.
+        single: Parameters that each name one file; `csv` holds a list. What is neither is left to the parameters' check.
+
+    Raises:
+        BadInputError: A file is missing, or has a name that cannot be printed.
+    """
+    found: dict[str, Any] = {}
+    for name in ("csv", *single):
+        files = params.get(name) if name == "csv" else [params.get(name)]
+        if not isinstance(files, list) or not all(isinstance(file, str) for file in files):
+            continue
+        option = "--csv" if name == "csv" else name
+        missing = [file for file in files if not Path(file).is_file()]
+        if missing:
+            raise BadInputError(f"{option}: no such file: {', '.join(missing)}")
+        unnameable = [file for file in files if not file.isprintable()]
+        if unnameable:
+            raise BadInputError(f"{option}: {unnameable[0]!r}: rename the file; its name holds what cannot be printed")
+        absolute = [str(Path(file).resolve()) for file in files]
+        found[name] = absolute if name == "csv" else absolute[0]
+    return found
 
 
 def _read(path: Path, missing: str) -> dict[str, Any]:

@@ -175,16 +175,16 @@ class Step:
 
     def load(self) -> Callable[[Path, Any], None]:
         """The step's function, imported now: parsing a DAG file never pays for it."""
-        function: Callable[..., None] = _imported(self.function)
+        function: Callable[..., None] = imported(self.function)
         return function if self.index is None else partial(function, index=self.index)
 
     def things(self, files: Path) -> list[str]:
         """Names of the things that the mapped step after this one is for."""
-        return list(_imported(self.fans_out)(files)) if self.fans_out else []
+        return list(imported(self.fans_out)(files)) if self.fans_out else []
 
     def summarize(self, files: Path) -> Summary:
         """The key figures of the checked artifacts; empty for a step that has none."""
-        summary = _imported(self.summary) if isinstance(self.summary, str) else self.summary
+        summary = imported(self.summary) if isinstance(self.summary, str) else self.summary
         return dict(summary(files)) if summary else {}
 
 
@@ -193,6 +193,7 @@ def instance_id(step: str, index: int) -> str:
     return f"{step}.{index:03d}"
 
 
-def _imported(name: str) -> Any:
+def imported(name: str) -> Any:
+    """What `module:name` stands for, imported now."""
     module, attribute = name.split(":")
     return getattr(importlib.import_module(module), attribute)

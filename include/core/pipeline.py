@@ -13,7 +13,7 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
-from include.core.contracts import Artifact, Records, Step, StepParams, Window
+from include.core.contracts import Artifact, Records, Step, StepParams, Window, imported
 from include.core.definition import Container, Definition, RecordFiles
 from include.core.errors import BadInputError
 from include.core.runs import StepInfo
@@ -40,10 +40,14 @@ class Pipeline:
     Args:
         definition: What the JSON file says.
         known: The contracts of our own steps, by id.
+        triggers: Names of the assets whose updates start a run.
+        check: `module:function` that refuses parameters which no step would refuse alone; called with all of them.
     """
 
     definition: Definition
     known: Mapping[str, Step]
+    triggers: tuple[str, ...] = ()
+    check: str | None = None
 
     @cached_property
     def steps(self) -> tuple[PipelineStep, ...]:
@@ -134,6 +138,8 @@ class Pipeline:
         faults += [f"csv: the pipeline needs a file named {name}" for name in missing]
         if faults:
             raise BadInputError("; ".join(faults))
+        if self.check:
+            imported(self.check)(values)
         return values
 
 

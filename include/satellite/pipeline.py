@@ -10,6 +10,7 @@ from include.core.pipeline import Pipeline
 from include.satellite.steps import SATELLITE_STEPS
 
 HOUR = 3600
+IMAGERY_ASSET, MODEL_ASSET = "satellite_imagery", "crop_health_model"
 AFTER: dict[str, tuple[str, ...]] = {
     "search": (),
     "download": ("search",),
@@ -54,6 +55,7 @@ SATELLITE = Pipeline(
         file=Path(__file__),
     ),
     SATELLITE_STEPS,
+    check="include.satellite.room:check_room",
 )
 
 CROP_HEALTH_MAP = Pipeline(
@@ -68,4 +70,5 @@ CROP_HEALTH_MAP = Pipeline(
         file=Path(__file__),
     ),
     SATELLITE_STEPS,
+    triggers=(IMAGERY_ASSET, MODEL_ASSET),
 )

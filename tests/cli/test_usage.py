@@ -51,6 +51,8 @@ def call(*arguments):
         (["energy", "--timezone", "Mars/Olympus"], "neither an IANA zone"),
         (["energy", "--runtime", "cloud"], "--runtime: cloud is neither local nor docker"),
         (["energy", "--csv", "nowhere.csv"], "--csv: no such file: nowhere.csv"),
+        (["satellite", "--set", "reference=nowhere.tif"], "reference: no such file: nowhere.tif"),
+        (["satellite", "--bbox", "75.8,30.9,75.806,30.905"], "a square of 64 pixels does not fit into the area"),
         (["energy", "--csv", __file__, "--columns", "timestamp"], "is not FIELD=COLUMN"),
         (["energy", "--csv", __file__, "--stamp", "middle"], "stamp: Input should be 'start' or 'end'"),
     ],
@@ -113,7 +115,8 @@ def test_validate_prints_every_fault_with_its_path(tmp_path):
 def test_list_names_pipelines_steps_and_schedule():
     result = call("list")
     assert result.exit_code == 0
-    for text in ("energy", "@daily", "energy-generator → energy-analyzer → report-generator", "none yet"):
+    for text in ("energy", "@daily", "energy-generator → energy-analyzer → report-generator", "none yet",
+                 "after satellite_imagery or crop_health_model"):
         assert text in result.stdout
 
 

@@ -90,4 +90,16 @@ def _said(error: Exception) -> str:
 def _cause(error: Exception) -> str:
     if isinstance(error, DownloadFailedException) and error.request_exception is not None:
         error = error.request_exception
-    return f"{type(error).__name__}: {str(error)[:_SAID_AT_MOST]}"
+    if isinstance(error, requests.Timeout):
+        return "no answer in time"
+    deepest: BaseException = error
+    while (inner := _inner(deepest)) is not None:
+        deepest = inner
+    said = getattr(deepest, "strerror", None) or str(deepest)
+    return str(said)[:_SAID_AT_MOST] or type(deepest).__name__
+
+
+def _inner(error: BaseException) -> BaseException | None:
+    """What an error was raised from; urllib3 hands it on as `reason`, or among the arguments."""
+    given = (getattr(error, "reason", None), *error.args, error.__cause__)
+    return next((each for each in given if isinstance(each, BaseException)), None)

@@ -145,7 +145,7 @@ def test_a_quota_that_ends_amid_the_looks_ends_the_search(api, make_run):
 def test_a_service_that_is_not_there_is_said_so(make_run, monkeypatch):
     monkeypatch.setenv(URL_VARIABLE, "http://127.0.0.1:9")
     monkeypatch.setattr(client, "BOUNDS", client.Bounds(attempts=2, first_wait=0.02))
-    with pytest.raises(TransientError, match=r"demo \(http://127\.0\.0\.1:9\): cannot be reached"):
+    with pytest.raises(TransientError, match=r"demo \(http://127\.0\.0\.1:9\): cannot be reached: Connection refused"):
         make_run().search()
 
 
