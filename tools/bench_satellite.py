@@ -43,7 +43,8 @@ def main() -> None:
     arguments = parser.parse_args()
     given = {name: json.loads(value) for name, value in (each.split("=", 1) for each in arguments.set)}
     days = max(365, 365 * arguments.dates // 20)
-    params = given | {"target_count": arguments.dates, "days_back": days, "end": "2026-11-01T00:00:00Z"}
+    scale = {"target_count": arguments.dates, "days_back": days, "max_processing_units": 100 * arguments.dates}
+    params = given | scale | {"end": "2026-11-01T00:00:00Z"}
     if arguments.step:
         run_step(arguments.step, arguments.files, SATELLITE.check_params(params))
         return

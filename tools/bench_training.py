@@ -127,10 +127,7 @@ def cnn_variants(dataset: PatchDataset) -> dict[str, Iterator[float]]:
 
 
 def lstm_variants() -> dict[str, Iterator[float]]:
-    """Seconds of an epoch, again and again, by variant.
-
-    Ours keeps to one thread, for the CNN is trained beside it.
-    """
+    """Seconds of an epoch, again and again, by variant."""
     inputs, targets = torch.randn(LSTM_SAMPLES, STEPS, 1), torch.randn(LSTM_SAMPLES)
     machine = Machine.best()
     variants = {}

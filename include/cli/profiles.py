@@ -58,7 +58,7 @@ def own_files(params: Mapping[str, Any], single: Iterable[str]) -> dict[str, Any
 
     Args:
         params: The run's parameters.
-        single: Parameters that each name one file; `csv` holds a list. What is neither is left to the parameters' check.
+        single: Parameters that each name one file; `csv` holds a list. Other values are left to their own check.
 
     Raises:
         BadInputError: A file is missing, or has a name that cannot be printed.

@@ -115,8 +115,13 @@ def test_validate_prints_every_fault_with_its_path(tmp_path):
 def test_list_names_pipelines_steps_and_schedule():
     result = call("list")
     assert result.exit_code == 0
-    for text in ("energy", "@daily", "energy-generator → energy-analyzer → report-generator", "none yet",
-                 "after satellite_imagery or crop_health_model"):
+    for text in (
+        "energy",
+        "@daily",
+        "energy-generator → energy-analyzer → report-generator",
+        "none yet",
+        "after satellite_imagery or crop_health_model",
+    ):
         assert text in result.stdout
 
 
