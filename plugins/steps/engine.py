@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,6 +20,11 @@ LABEL = "io.groundtruth"
 ENGINE_FAULTS = (DockerException, EngineConnectionError, ReadTimeout, ProtocolError)
 
 
+def engine_url() -> str:
+    """Where the engine is: `DOCKER_HOST`, else this machine's socket."""
+    return os.environ.get("DOCKER_HOST") or "unix://var/run/docker.sock"
+
+
 def deployment() -> str:
     """What tells this deployment's containers from those of another on the same engine: its data folder."""
     return host_path(get_settings().data_dir)
@@ -33,7 +39,7 @@ def host_path(path: Path) -> str:
 
 
 @contextmanager
-def engine_faults(url: str | list[str] | None) -> Iterator[None]:
+def engine_faults(url: str | list[str]) -> Iterator[None]:
     """Say in words what is wrong with the engine, and whether it may pass.
 
     Args:
