@@ -22,7 +22,8 @@ pytestmark = [pytest.mark.airflow, pytest.mark.timeout(600)]
 PARAMS = TINY | {"end": END, "lstm_epochs": 20, "lstm_patience": 20}
 MOMENTS = ("download.004", "validate", "prepare_cnn", "train_cnn", "compare", "configure")
 AT_ONCE = ("train_cnn", "compare")
-"""The training is known to be under way by its checkpoint; the calm comparison's time is that of the baseline."""
+"""The training is known to be under way by its checkpoint; the calm comparison's time is that of the baseline. The
+download waits for an answer that is late."""
 SAME = (
     "cube.npy", "lstm_series.npy", "cnn_model.safetensors", "lstm_model.safetensors", "cnn_metrics.json",
     "lstm_metrics.json", "validation_report.json", "approval.json",
@@ -88,9 +89,11 @@ def test_killed_once_in_each_step_a_run_ends_with_the_bits_of_an_undisturbed_one
     monkeypatch.setenv("GROUNDTRUTH_DATA_DIR", str(tmp_path / "other"))
     run = Run(tmp_path / "other" / "runs" / "satellite_pipeline" / "killed")
     (tmp_path / "other" / "models").symlink_to(data_dir / "models")  # with the baseline, which takes long
+    late = {"kind": "latency", "operation": "process", "band": "B08", "skip": 4, "times": 1, "seconds": 5}
+    requests.post(f"{api}/control/faults", json=late, timeout=5).raise_for_status()
     for step in MOMENTS:
         took = calm.folder.result(step).duration_seconds
-        run.kill_in(step, 0 if step in AT_ONCE else min(0.3 * took, 0.5))
+        run.kill_in(step, 0 if step in AT_ONCE else min(0.15 * took, 0.5))
     assert run.start().wait() == 0
     for name in SAME:
         assert sha256(run.folder / "files" / name) == sha256(calm.folder.files / name), name
