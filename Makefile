@@ -34,7 +34,30 @@ ui: setup ## Airflow's own UI on 127.0.0.1, with a password
 
 .PHONY: images
 images: ## Build the images of the steps (for the docker runtime)
-	@docker build -q -t groundtruth-energy:latest -f include/energy/Dockerfile . 
+	@docker build -q -t groundtruth-energy:latest -f include/energy/Dockerfile .
+
+.PHONY: stack-images
+stack-images: images
+	@docker build -q -t groundtruth-airflow:latest .
+	@docker build -q -t groundtruth-docker-policy:latest --target policy -f include/docker_proxy/Dockerfile .
+	@docker build -q -t groundtruth-docker-proxy:latest --target front -f include/docker_proxy/Dockerfile .
+
+COMPOSE ?= $(shell docker compose version >/dev/null 2>&1 && echo docker compose || echo docker-compose)
+PROFILES ?= --profile demo
+
+.PHONY: secrets
+secrets: ## Make the full stack's secrets in stack/secrets, those that are missing
+	@python3 -m tools.stack secrets stack/secrets
+
+.PHONY: up
+up: secrets stack-images ## The full stack: Postgres, Redis, Celery workers, step containers (first time: minutes)
+	@$(COMPOSE) $(PROFILES) up -d
+	@python3 -m tools.stack wait $$($(COMPOSE) $(PROFILES) ps -q)
+	@echo "http://127.0.0.1:$${GROUNDTRUTH_PORT:-8080}  (user admin, password in stack/secrets/admin_password)"
+
+.PHONY: down
+down: ## Stop the full stack (keeps its volumes and stack/)
+	@$(COMPOSE) $(PROFILES) down
 
 .PHONY: bench
 bench: setup-dev ## Measure speed and memory; prints tables
@@ -51,6 +74,7 @@ TORCH ?= --torch-backend cpu
 .PHONY: lock
 lock: ## Lock the dependencies named in the *.in files anew (needs uv)
 	$(COMPILE) requirements.in -o requirements.txt
+	$(COMPILE) -c requirements.txt requirements-stack.in -o requirements-stack.txt
 	$(COMPILE) -c requirements.txt include/energy/requirements.in -o include/energy/requirements.txt
 	$(COMPILE) $(TORCH) -c requirements.txt include/satellite/requirements.in -o include/satellite/requirements.txt
 	@sed -i 's/^\(torch==[0-9.]*\)+cpu/\1/' include/satellite/requirements.txt # the version alone: pip takes the build at hand

@@ -38,9 +38,9 @@ def running(scenes: Scenes, settings: ServerSettings | None = None, port: int = 
         listening.close()
 
 
-def serve(scenes: Scenes, settings: ServerSettings, port: int) -> None:
+def serve(scenes: Scenes, settings: ServerSettings, port: int, host: str = HOST) -> None:
     """Serve until interrupted, or until standard input closes where that is a pipe; says where it listens."""
-    listening, server = _prepared(scenes, settings, port)
+    listening, server = _prepared(scenes, settings, port, host)
 
     def stop() -> None:
         server.should_exit = True
@@ -50,10 +50,12 @@ def serve(scenes: Scenes, settings: ServerSettings, port: int) -> None:
     server.run(sockets=[listening])
 
 
-def _prepared(scenes: Scenes, settings: ServerSettings | None, port: int) -> tuple[socket.socket, uvicorn.Server]:
+def _prepared(
+    scenes: Scenes, settings: ServerSettings | None, port: int, host: str = HOST
+) -> tuple[socket.socket, uvicorn.Server]:
     listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    listening.bind((HOST, port))
+    listening.bind((host, port))
     listening.listen(128)  # from here on requests wait instead of being refused
     config = uvicorn.Config(
         make_app(scenes, settings), log_level="error", access_log=False, timeout_graceful_shutdown=2, lifespan="off"
@@ -62,7 +64,8 @@ def _prepared(scenes: Scenes, settings: ServerSettings | None, port: int) -> tup
 
 
 def _url(listening: socket.socket) -> str:
-    return f"http://{HOST}:{listening.getsockname()[1]}"
+    host, port = listening.getsockname()
+    return f"http://{host}:{port}"
 
 
 def _watch_standard_input(stop: Callable[[], None]) -> None:

@@ -1,0 +1,25 @@
+# Airflow with the project's DAGs: every service of the stack that is ours. Build from the top of the checkout:
+#   docker build -t groundtruth-airflow .
+# Steps run in images of their own; this one has neither PyTorch nor a compiler.
+FROM python:3.11-slim-bookworm
+
+COPY requirements.txt requirements-stack.txt /opt/groundtruth/
+RUN pip install --no-cache-dir -r /opt/groundtruth/requirements.txt -r /opt/groundtruth/requirements-stack.txt \
+    && mkdir -p /opt/airflow/logs /opt/groundtruth/data /opt/groundtruth/config \
+    && chown -R 50000:0 /opt/airflow /opt/groundtruth/data /opt/groundtruth/config
+
+COPY dags /opt/groundtruth/dags
+COPY plugins /opt/groundtruth/plugins
+COPY include /opt/groundtruth/include
+COPY tools/__init__.py tools/stack.py /opt/groundtruth/tools/
+
+ENV AIRFLOW_HOME=/opt/airflow \
+    PYTHONPATH=/opt/groundtruth \
+    PYTHONDONTWRITEBYTECODE=1 \
+    AIRFLOW__CORE__DAGS_FOLDER=/opt/groundtruth/dags \
+    AIRFLOW__CORE__PLUGINS_FOLDER=/opt/groundtruth/plugins \
+    AIRFLOW__CORE__LOAD_EXAMPLES=False
+USER 50000:0
+WORKDIR /opt/groundtruth
+ENTRYPOINT ["python", "-m", "tools.stack"]
+LABEL org.opencontainers.image.title="groundtruth-airflow" org.opencontainers.image.licenses="Apache-2.0"

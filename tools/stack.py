@@ -1,0 +1,171 @@
+"""The full stack's secrets, and what each of its services runs.
+
+On the host, `python -m tools.stack secrets` makes the secrets that are missing. In the services it is the image's entry
+point: it reads the secrets that the service is given, one file each, and becomes the Airflow command.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import secrets
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+from typing import NoReturn
+from urllib.parse import quote
+
+UID = 50000
+"""Of Airflow's processes and of the steps: what one writes, the other may read."""
+HOME = Path("/opt/airflow")
+FOLDERS = (Path("/opt/groundtruth/data"), Path("/opt/groundtruth/config"), HOME / "logs")
+KEPT = Path("/run/secrets")
+MADE: dict[str, Callable[[], str]] = {
+    "airflow/fernet_key": lambda: base64.urlsafe_b64encode(os.urandom(32)).decode(),
+    "airflow/jwt_secret": lambda: secrets.token_urlsafe(48),
+    "airflow/session_key": lambda: secrets.token_urlsafe(48),
+    "database/postgres_password": lambda: secrets.token_urlsafe(24),
+    "queue/redis_password": lambda: secrets.token_urlsafe(24),
+    "admin_password": lambda: secrets.token_urlsafe(12),
+}
+SERVICES = {
+    "api-server": ["api-server", "--host", "0.0.0.0", "--port", "8080"],  # noqa: S104 - published on 127.0.0.1
+    "scheduler": ["scheduler"],
+    "dag-processor": ["dag-processor"],
+    "triggerer": ["triggerer"],
+    "worker": ["celery", "worker"],
+}
+API = "http://api-server:8080"
+WAIT_SECONDS = 300
+
+
+def make_secrets(folder: str) -> int:
+    """Make the secrets that are missing, one file each; those that are there stay."""
+    new = missing_secrets(Path(folder))
+    for name in new:
+        path = Path(folder, name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch(0o600)
+        path.write_text(MADE[name]())
+    say(f"{folder}: made {', '.join(new)}" if new else f"{folder}: all secrets are there")
+    return 0
+
+
+def check_secrets() -> int:
+    """Say which secrets are missing, and what to do."""
+    gone = missing_secrets(KEPT)
+    if gone:
+        say(f"error: stack/secrets lacks {', '.join(gone)}: run `make secrets`")
+    return 1 if gone else 0
+
+
+def missing_secrets(folder: Path) -> list[str]:
+    """The secrets that are not there, or empty."""
+    return [name for name in MADE if not (folder / name).is_file() or not (folder / name).read_text().strip()]
+
+
+def environment(folder: Path) -> dict[str, str]:
+    """Airflow's settings that hold a secret, for the secrets that this service is given."""
+    found = {name.rpartition("/")[2]: (folder / name).read_text().strip() for name in MADE if (folder / name).is_file()}
+    settings = {}
+    if "fernet_key" in found:
+        settings["AIRFLOW__CORE__FERNET_KEY"] = found["fernet_key"]
+        settings["AIRFLOW__API_AUTH__JWT_SECRET"] = found["jwt_secret"]
+        settings["AIRFLOW__API__SECRET_KEY"] = found["session_key"]
+    if "postgres_password" in found:
+        address = f"airflow:{quote(found['postgres_password'])}@postgres/airflow"
+        settings["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"] = f"postgresql+psycopg2://{address}"
+    if "redis_password" in found:
+        queue = f"redis://:{quote(found['redis_password'])}@redis:6379"
+        settings["AIRFLOW__CELERY__BROKER_URL"] = f"{queue}/0"
+        settings["AIRFLOW__CELERY__RESULT_BACKEND"] = f"{queue}/1"
+    return settings
+
+
+def healthy(component: str) -> int:
+    """0 if a component of Airflow says that it is alive; of a worker, if it serves its logs."""
+    if component == "worker":
+        socket.create_connection(("127.0.0.1", 8793), timeout=5).close()
+        return 0
+    with urllib.request.urlopen(f"{API}/api/v2/monitor/health", timeout=5) as answer:  # noqa: S310 - our own
+        return 0 if json.load(answer)[component]["status"] == "healthy" else 1
+
+
+def wait(*containers: str) -> int:
+    """Wait until every container with a health check is healthy, and none has failed; says what is not."""
+    states: dict[str, str] = {}
+    deadline = time.monotonic() + WAIT_SECONDS
+    while time.monotonic() < deadline:
+        form = "{{.Name}} {{.State.Status}} {{.State.ExitCode}} {{if .State.Health}}{{.State.Health.Status}}{{end}}"
+        command = ["docker", "inspect", "-f", form, *containers]
+        said = subprocess.run(command, check=True, capture_output=True, text=True).stdout  # noqa: S603 - the engine's own
+        rows = [line.lstrip("/").split(" ") for line in said.splitlines()]
+        states = {name: health or status for name, status, code, health in rows if (status, code) != ("exited", "0")}
+        if all(state in ("running", "healthy") for state in states.values()):
+            return 0
+        time.sleep(1)
+    late = ", ".join(f"{name} is {state}" for name, state in states.items() if state not in ("running", "healthy"))
+    say(f"error: after {WAIT_SECONDS} s {late}: `docker logs NAME` says why")
+    return 1
+
+
+def initialise() -> int:
+    """Folders, the database's schema, pools, and the first user; what is there stays."""
+    for folder in FOLDERS:
+        folder.mkdir(parents=True, exist_ok=True)
+        for path in (folder, *folder.glob("*")):
+            os.chown(path, UID, UID)
+    os.environ.update(environment(KEPT))
+    os.setgroups([])
+    os.setgid(UID)
+    os.setuid(UID)
+    password = (KEPT / "admin_password").read_text().strip()
+    admin = ["--username", "admin", "--role", "Admin", "--password", password]
+    person = ["--firstname", "Ad", "--lastname", "Min", "--email", "admin@localhost"]
+    for command in (
+        ["db", "migrate"],
+        ["pools", "set", "sentinel_hub", "2", "Requests to Sentinel Hub: two at once is its limit"],
+        ["users", "create", *admin, *person],
+    ):
+        subprocess.run(["airflow", *command], check=True)  # noqa: S603, S607 - our own
+    return 0
+
+
+def main(arguments: list[str]) -> int:
+    """Run what the first argument names; anything else is a command of its own."""
+    name, *rest = arguments
+    if name in SERVICES:
+        os.environ.update(environment(KEPT))
+        become("airflow", *SERVICES[name])
+    if name not in ACTIONS:
+        become(*arguments)
+    return ACTIONS[name](*rest)
+
+
+def become(*command: str) -> NoReturn:
+    """Go on as another program, which then gets the signals."""
+    os.execvp(command[0], command)  # noqa: S606 - the image's entry point
+
+
+ACTIONS: dict[str, Callable[..., int]] = {
+    "secrets": make_secrets,
+    "check-secrets": check_secrets,
+    "wait": wait,
+    "healthy": healthy,
+    "init": initialise,
+    "imagery": lambda: become("python", "-m", "include.sentinel_hub", "--host", "0.0.0.0", "--port", "8070"),  # noqa: S104
+}
+
+
+def say(text: str) -> None:
+    """Print at once."""
+    print(text, flush=True)  # noqa: T201 - what people see of this program
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
