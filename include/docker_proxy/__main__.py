@@ -1,0 +1,88 @@
+"""`python -m include.docker_proxy`: the policy server; `--check` asks a running one whether the engine answers."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import signal
+import socket
+import sys
+
+from aiohttp import web
+from pydantic import ValidationError
+
+from include.docker_proxy import log
+from include.docker_proxy.engine import Engine
+from include.docker_proxy.server import Door
+from include.docker_proxy.settings import DoorSettings
+
+CHECK_SECONDS = 5
+LAST_WORDS_SECONDS = 2
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Serve until interrupted."""
+    parser = argparse.ArgumentParser(prog="python -m include.docker_proxy", description=__doc__)
+    parser.add_argument("--check", action="store_true", help="exit 0 if the running server and the engine answer")
+    options = parser.parse_args(arguments)
+    try:
+        settings = DoorSettings()
+        if options.check:
+            return 0 if answers(settings) else 1
+        fault = unusable(settings)
+    except ValidationError as error:
+        faults = error.errors(include_url=False)
+        fault = "; ".join(f"{'_'.join(('DOCKER_PROXY', *map(str, f['loc']))).upper()}: {f['msg']}" for f in faults)
+    if fault:
+        sys.stderr.write(f"error: {fault}\n")
+        return 1
+    asyncio.run(serve(settings))
+    return 0
+
+
+def unusable(settings: DoorSettings) -> str:
+    """What keeps the server from its work, in a sentence; empty if nothing does."""
+    if not settings.engine_socket.is_socket():
+        return f"{settings.engine_socket}: no socket; mount the engine's socket there"
+    if not os.access(settings.engine_socket, os.R_OK | os.W_OK):
+        group = settings.engine_socket.stat().st_gid
+        return f"{settings.engine_socket}: no permission; run this service with the group {group} (group_add)"
+    if not settings.data_dir.is_dir():
+        return f"{settings.data_dir}: no folder; mount the data folder there, read-only"
+    return ""
+
+
+async def serve(settings: DoorSettings) -> None:
+    """Serve on the socket until SIGTERM or SIGINT."""
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    engine = Engine(settings.engine_socket)
+    server = web.Server(Door(settings, engine), handler_cancellation=True, auto_decompress=False, access_log=None)
+    runner = web.ServerRunner(server, shutdown_timeout=LAST_WORDS_SECONDS)
+    await runner.setup()
+    os.umask(0o117)
+    await web.UnixSite(runner, settings.listen).start()
+    log.write("started", peer="-", method="-", path=str(settings.listen))
+    try:
+        await stop.wait()
+    finally:
+        await runner.cleanup()
+        await engine.close()
+
+
+def answers(settings: DoorSettings) -> bool:
+    """Whether a ping passes the running server down to the engine."""
+    with socket.socket(socket.AF_UNIX) as client:
+        client.settimeout(CHECK_SECONDS)
+        try:
+            client.connect(str(settings.listen))
+            client.sendall(b"GET /_ping HTTP/1.1\r\nHost: check\r\nConnection: close\r\n\r\n")
+            return client.recv(64).startswith(b"HTTP/1.1 200 ")
+        except OSError:
+            return False
+
+
+if __name__ == "__main__":
+    sys.exit(main())
