@@ -18,7 +18,7 @@ from include.docker_proxy.settings import DoorSettings
 from include.docker_proxy.strict_json import parse
 
 LARGEST_BODY = 64 * 1024
-UNWANTED = ("Transfer-Encoding", "Content-Encoding", "Upgrade", "Expect")
+UNWANTED = ("Transfer-Encoding", "Content-Encoding", "Upgrade")
 PEER = "X-Door-Peer"
 CHANGES = {"create", "start", "stop", "remove"}
 STOP_SECONDS = 10
