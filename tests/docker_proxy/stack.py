@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import subprocess
 import time
 from dataclasses import dataclass
@@ -20,6 +21,8 @@ HARDENED = (
     "--pids-limit=64",
     "--memory=256m",
 )
+
+ENGINE = dict(os.environ)  # the real one, also where a test sets DOCKER_HOST
 
 # Runs in the worker: sends bytes to the door as they are, and prints what comes back.
 SEND = """
@@ -42,7 +45,9 @@ print(json.dumps(answers))
 
 def docker(*arguments: str, text: str | None = None) -> str:
     """Output of a docker command."""
-    done = subprocess.run(["docker", *arguments], input=text, capture_output=True, text=True, check=False, cwd=ROOT)
+    done = subprocess.run(
+        ["docker", *arguments], input=text, capture_output=True, text=True, check=False, cwd=ROOT, env=ENGINE
+    )
     assert done.returncode == 0, f"docker {' '.join(arguments)}: {done.stderr}"
     return done.stdout.strip()
 
@@ -146,7 +151,7 @@ class Stack:
             ("rm", self.worker), ("rm", self.front), ("rm", self.policy), ("network", self.name), ("volume", self.name),
         ):  # fmt: skip
             command = ["rm", "-f", "-v", name] if kind == "rm" else [kind, "rm", name]
-            subprocess.run(["docker", *command], capture_output=True, check=False)
+            subprocess.run(["docker", *command], capture_output=True, check=False, env=ENGINE)
 
     @property
     def url(self) -> str:
