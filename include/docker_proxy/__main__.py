@@ -1,12 +1,10 @@
-"""`python -m include.docker_proxy`: the policy server; `--check` asks a running one whether the engine answers."""
+"""`python -m include.docker_proxy`: the policy server."""
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import os
 import signal
-import socket
 import sys
 
 from aiohttp import web
@@ -17,19 +15,13 @@ from include.docker_proxy.engine import Engine
 from include.docker_proxy.server import Door
 from include.docker_proxy.settings import DoorSettings
 
-CHECK_SECONDS = 5
 LAST_WORDS_SECONDS = 2
 
 
-def main(arguments: list[str] | None = None) -> int:
+def main() -> int:
     """Serve until interrupted."""
-    parser = argparse.ArgumentParser(prog="python -m include.docker_proxy", description=__doc__)
-    parser.add_argument("--check", action="store_true", help="exit 0 if the running server and the engine answer")
-    options = parser.parse_args(arguments)
     try:
         settings = DoorSettings()
-        if options.check:
-            return 0 if answers(settings) else 1
         fault = unusable(settings)
     except ValidationError as error:
         faults = error.errors(include_url=False)
@@ -70,18 +62,6 @@ async def serve(settings: DoorSettings) -> None:
     finally:
         await runner.cleanup()
         await engine.close()
-
-
-def answers(settings: DoorSettings) -> bool:
-    """Whether a ping passes the running server down to the engine."""
-    with socket.socket(socket.AF_UNIX) as client:
-        client.settimeout(CHECK_SECONDS)
-        try:
-            client.connect(str(settings.listen))
-            client.sendall(b"GET /_ping HTTP/1.1\r\nHost: check\r\nConnection: close\r\n\r\n")
-            return client.recv(64).startswith(b"HTTP/1.1 200 ")
-        except OSError:
-            return False
 
 
 if __name__ == "__main__":

@@ -9,6 +9,8 @@ from typing import Self
 from pydantic import Field, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from include.docker_proxy.check import LISTEN
+
 IMAGE = re.compile(r"[a-z0-9]+(?:[._/:-]+[A-Za-z0-9]+)*")
 
 
@@ -31,9 +33,7 @@ class DoorSettings(BaseSettings):
     max_cpus: float = Field(4.0, description="Largest CPU limit of a step.", gt=0, allow_inf_nan=False)
     max_processes: int = Field(256, description="Largest process limit of a step.", ge=1)
     engine_socket: Path = Field(Path("/var/run/docker.sock"), description="The engine's socket.")
-    listen: Path = Field(
-        Path("/run/docker-proxy/policy.sock"), description="The socket that the policy server serves HAProxy on."
-    )
+    listen: Path = Field(LISTEN, description="The socket that the policy server serves HAProxy on.")
 
     @property
     def allowed_images(self) -> frozenset[str]:
