@@ -165,6 +165,15 @@ class Stack:
         answers = json.loads(docker("exec", "-i", self.worker, "python", "-c", SEND, text=text))
         return [parsed(base64.b64decode(answer)) for answer in answers]
 
+    def refusals(self, before: int, count: int) -> list[dict[str, Any]]:
+        """Lines about refusals after the first `before` lines, once there are as many."""
+        deadline = time.monotonic() + 10
+        while True:
+            lines = [line for line in self.logs()[before:] if line["verdict"] == "refused"]
+            if len(lines) >= count or time.monotonic() > deadline:
+                return lines
+            time.sleep(0.2)
+
     def logs(self) -> list[dict[str, Any]]:
         """Lines of both halves, oldest first."""
         lines = []

@@ -96,8 +96,7 @@ def refused(stack):
         before = len(stack.logs())
         (answer,) = stack.send(raw)
         assert answer.status == 403, answer.body
-        lines = stack.logs()[before:] if len(stack.logs()) > before else []
-        (line,) = [line for line in lines if line["verdict"] == "refused"]
+        (line,) = stack.refusals(before, 1)
         assert answer.message == f"docker-proxy: {line['message']}"
         assert line["peer"].count(".") == 3
         assert abs(datetime.fromisoformat(line["time"]).timestamp() - time.time()) < 60
@@ -316,7 +315,7 @@ def test_all_other_calls_are_refused(version, stack, created):
     before = len(stack.logs())
     answers = stack.send(*(request(method, version + path) for method, path in calls))
     assert [answer.status for answer in answers] == [403] * len(calls)
-    lines = stack.logs()[before:]
+    lines = stack.refusals(before, len(calls))
     assert [(line["method"], line["path"]) for line in lines] == [(method, version + path) for method, path in calls]
     assert {line["rule"] for line in lines} == {"call"}
 
@@ -346,6 +345,12 @@ def test_steps_of_another_deployment_are_out_of_reach(refused, stack, good, engi
         assert other not in [each["Id"] for each in json.loads(listed.body)]
     finally:
         docker("rm", other)
+
+
+def test_a_worker_cannot_speak_for_another(refused):
+    """What the front refuses and what the policy server refuses."""
+    for path in ("/info", "/images/postgres:17/json"):
+        assert refused(request("GET", path, None, "X-Door-Peer: 6.6.6.6"))["peer"] != "6.6.6.6"
 
 
 def test_a_worker_has_no_other_way_to_the_engine(stack):
