@@ -128,13 +128,17 @@ class Door:
         return json_response(shown(found) if status < 300 else found, status=status)
 
     async def _stream(self, request: BaseRequest, method: str, path: str, query: dict[str, str]) -> StreamResponse:
-        """Pass an answer on as it comes."""
+        """Pass an answer on as it comes; one that breaks off must not look as if it were whole."""
         async with self.engine.open(method, path, query, seconds=None) as found:
             answer = StreamResponse(
                 status=found.status, headers={"Content-Type": found.headers.get("Content-Type", "")}
             )
             await answer.prepare(request)
-            async for chunk in found.content.iter_any():
-                await answer.write(chunk)
-            await answer.write_eof()
+            try:
+                async for chunk in found.content.iter_any():
+                    await answer.write(chunk)
+                await answer.write_eof()
+            except (ClientError, TimeoutError):
+                if request.transport:
+                    request.transport.abort()
         return answer

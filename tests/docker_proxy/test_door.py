@@ -9,6 +9,7 @@ import uuid
 from datetime import datetime
 
 import pytest
+from urllib3.exceptions import ProtocolError
 
 from include.core.settings import get_settings
 from include.docker_proxy.settings import DoorSettings
@@ -506,6 +507,29 @@ def test_a_silent_stream_ends_when_its_reader_leaves(stack, created):
     while sockets() > before and time.monotonic() < deadline:
         time.sleep(0.2)
     assert sockets() <= before
+
+
+@pytest.mark.parametrize("half", ["front", "policy"])
+def test_a_log_is_not_taken_for_whole_when_a_half_of_the_door_dies(stack, deployment, half):
+    import docker as sdk
+
+    talking = good_create(deployment, "sh", "-c", "while true; do echo line; sleep 0.2; done")
+    (answer,) = stack.send(request("POST", CREATE, talking))
+    container = json.loads(answer.body)["Id"]
+    try:
+        docker("start", container)
+        client = sdk.APIClient(stack.url, version="auto", timeout=30)
+        lines = client.logs(container, stream=True, follow=True)
+        assert next(lines) == b"line\n"
+        docker("kill", getattr(stack, half))
+        with pytest.raises((ProtocolError, ConnectionError)):
+            for _ in lines:
+                pass
+        client.close()
+    finally:
+        docker("rm", "-f", container)
+        docker("start", getattr(stack, half))
+        stack.wait_until_healthy()
 
 
 def test_each_half_comes_back_after_the_other_was_restarted(stack):

@@ -5,7 +5,7 @@ import json
 from contextlib import asynccontextmanager
 
 import pytest
-from aiohttp import ClientSession, UnixConnector, web
+from aiohttp import ClientError, ClientSession, UnixConnector, web
 
 from include.docker_proxy.engine import Engine
 from include.docker_proxy.server import Door
@@ -31,6 +31,9 @@ LISTED = {
 }
 
 
+BROKEN = b"the engine dies"
+
+
 class FakeEngine:
     """Notes each request, and answers as it is told."""
 
@@ -45,6 +48,9 @@ class FakeEngine:
             answer = web.StreamResponse(headers={"Content-Type": "application/vnd.docker.raw-stream"})
             await answer.prepare(request)
             while line := await self.lines.get():
+                if line is BROKEN:
+                    request.transport.abort()
+                    return answer
                 await answer.write(line)
             return answer
         status, document = self.answers.get((request.method, request.path), (200, STEP))
@@ -239,6 +245,18 @@ def test_log_lines_go_through_one_by_one(ask):
             return came, await answer.read(), answer.headers["Content-Type"]
 
     assert ask(conversation) == ([b"first", b"second"], b"", "application/vnd.docker.raw-stream")
+
+
+def test_a_log_that_breaks_off_is_not_taken_for_whole(ask):
+    async def conversation(engine, client):
+        async with client.get(f"/containers/{ID}/logs", params={"follow": "1", "stdout": "1"}) as answer:
+            engine.lines.put_nowait(b"first")
+            assert await answer.content.readany() == b"first"
+            engine.lines.put_nowait(BROKEN)
+            with pytest.raises(ClientError):
+                await answer.read()
+
+    ask(conversation)
 
 
 def test_what_the_engine_says_is_passed_on(ask, good):
