@@ -140,7 +140,7 @@ def pipeline_page(pipeline: Pipeline) -> str:
     """A pipeline's steps, parameters and files."""
     definition = pipeline.definition
     lines = [f"# {definition.workflow_name}", "", definition.description, ""]
-    lines += [f"DAG `{definition.dag_id}`, schedule `{definition.schedule or 'on request'}`.", ""]
+    lines += [f"DAG `{definition.dag_id}`; runs: `{pipeline.starts}`.", ""]
     if definition.publish:
         lines += [f"Published: {_names(definition.publish)}.", ""]
     lines += ["## Steps", ""]

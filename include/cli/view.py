@@ -96,10 +96,6 @@ def _shown(value: Any) -> str:
     return f"{value:,}" if isinstance(value, int) else f"{value:,.3f}".rstrip("0").rstrip(".")
 
 
-def _after(pipeline: Pipeline) -> str:
-    return f"after {' or '.join(pipeline.triggers)}" if pipeline.triggers else "on request"
-
-
 def pipelines_table(pipelines: list[Pipeline]) -> Table:
     """The pipelines of this deployment and the latest run of each."""
     table = Table(box=box.SIMPLE_HEAD)
@@ -111,7 +107,7 @@ def pipelines_table(pipelines: list[Pipeline]) -> Table:
         latest = max(folder.glob("*/run.json"), key=lambda path: path.stat().st_mtime, default=None)
         table.add_row(
             escape(definition.pipeline),
-            escape(definition.schedule or _after(pipeline)),
+            escape(pipeline.starts),
             escape(" → ".join(info.id for info in pipeline.plan)),
             escape(latest.parent.name) if latest else "none yet",
         )

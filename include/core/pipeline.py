@@ -49,6 +49,13 @@ class Pipeline:
     triggers: tuple[str, ...] = ()
     check: str | None = None
 
+    @property
+    def starts(self) -> str:
+        """When it runs, for people: its schedule, or the assets that it waits for."""
+        if self.definition.schedule:
+            return self.definition.schedule
+        return f"after {' or '.join(self.triggers)}" if self.triggers else "on request"
+
     @cached_property
     def steps(self) -> tuple[PipelineStep, ...]:
         """The steps in an order that respects their dependencies."""

@@ -7,10 +7,10 @@ checked before and after is the same, and is done here, on the orchestrator's si
 from __future__ import annotations
 
 import importlib.metadata
+import json
 import os
 import platform
 import stat
-import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -28,6 +28,7 @@ from include.core.runs import (
     RunFolder,
     Started,
     StepResult,
+    write_atomically,
     write_json,
 )
 from include.core.staging import SOURCE_FOLDER
@@ -35,6 +36,8 @@ from include.core.verdict import INTERRUPTED_MARK, explain, verdict_on_failure, 
 
 Signature = tuple[int, int, int]
 LIBRARIES = ("pydantic", "apache-airflow")
+BEFORE = "before.json"
+"""In the step's records: the files that were there when its work began, for an attempt that takes the work up."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +52,8 @@ class Attempt:
         image: Finds the id of the image that runs (None for none); may raise like the step itself.
         log_url: Where its log can be read.
         declared: Every path that any step of the pipeline may write; others are refused.
+        resuming: Whether the work that an attempt of this generation began goes on without it, or ended after its
+            worker died; None where work dies with its worker. What it wrote is then kept and judged.
     """
 
     number: int = 1
@@ -58,6 +63,7 @@ class Attempt:
     image: Callable[[], str | None] = lambda: None
     log_url: str | None = None
     declared: frozenset[str] = field(default_factory=frozenset)
+    resuming: Callable[[], bool] | None = None
 
 
 def run_step(step: Step, folder: RunFolder, attempt: Attempt, execute: Callable[[StepParams], None]) -> StepResult:
@@ -96,15 +102,10 @@ def run_step(step: Step, folder: RunFolder, attempt: Attempt, execute: Callable[
         previous = _accepted_before(folder, draft)
         if previous is not None:
             return previous
-        died = folder.started(step.id)
-        write_json(folder.step(step.id) / "started.json", started)
-        (folder.step(step.id) / "result.json").unlink(missing_ok=True)
-        same_generation = died is not None and died.generation == started.generation
-        _remove_leftovers(step, folder, attempt.declared, started_at, same_generation=same_generation)
-        before = dict(_listing(folder.files))
-        began = time.time()
+        before = _begin(step, folder, attempt, started, draft)
+        began = draft.started_at.timestamp()
         execute(params)
-        _check_nothing_else(step, folder, before, attempt.declared, started_at)
+        _check_nothing_else(step, folder, before, attempt.declared, draft.started_at)
         for record in draft.inputs:
             check_unchanged(folder.files, record, "its producer")
         checked = [check_artifact(folder.files, artifact, since=began) for artifact in step.writes]
@@ -149,6 +150,30 @@ def _draft(step: Step, started: Started, attempt: Attempt) -> StepResult:
         log_url=attempt.log_url,
         versions=_versions(step),
     )
+
+
+def _begin(
+    step: Step, folder: RunFolder, attempt: Attempt, started: Started, draft: StepResult
+) -> dict[str, Signature]:
+    """Take up the work of an attempt that died, or clear away what it left; returns the files that stood before it."""
+    records = folder.step(step.id)
+    died = folder.started(step.id)
+    same_generation = died is not None and died.generation == started.generation
+    (records / "result.json").unlink(missing_ok=True)
+    if died is not None and same_generation and attempt.resuming and attempt.resuming():
+        draft.started_at = died.started_at
+        write_json(records / "started.json", started.model_copy(update={"started_at": died.started_at}))
+        return _read_listing(records / BEFORE)
+    _remove_leftovers(step, folder, attempt.declared, started.started_at, same_generation=same_generation)
+    before = dict(_listing(folder.files))
+    if attempt.resuming:
+        write_atomically(records / BEFORE, json.dumps(before).encode())
+    write_json(records / "started.json", started)
+    return before
+
+
+def _read_listing(path: Path) -> dict[str, Signature]:
+    return {name: (size, changed, inode) for name, (size, changed, inode) in json.loads(path.read_bytes()).items()}
 
 
 def _versions(step: Step) -> dict[str, str]:

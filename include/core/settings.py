@@ -59,6 +59,12 @@ class Settings(BaseSettings):
         "process, or 50000 where that is root.",
         ge=1,
     )
+    keep_runs_days: int | None = Field(
+        None,
+        description="The maintenance DAG removes runs older than so many days; the newest of each pipeline stays, and "
+        "the newest in which each step succeeded. Default: all runs stay.",
+        ge=1,
+    )
     run_folder: Path | None = Field(
         None, description="Folder of the one run of this process; set by the command line, otherwise named by the run."
     )

@@ -1,43 +1,48 @@
-"""A step in a container: the policy that every container runs under, in one place.
+"""A step in a container: the policy that every container runs under, and how a step outlives the worker that began it.
 
 Only the run's `files/` is mounted, at `/data`. No network, a user that is not root, a read-only root file system with a
 small tmpfs at `/tmp`, no capabilities, no new privileges, an init process, and hard limits on memory, CPU and
 processes. Images are never pulled at task time. Containers have labels instead of names.
+
+A container goes on when its worker dies. The next attempt finds it by the id that Airflow keeps for the task, or by its
+labels where the worker died before the id was kept, follows it from its first line, and judges what it did. A step that
+somebody cleared starts anew.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
-from pathlib import Path
+from collections.abc import Iterable
+from contextlib import suppress
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.docker.operators.docker import DockerOperator
-from airflow.sdk.exceptions import AirflowException
-from docker.errors import APIError, DockerException, ImageNotFound, NotFound
+from airflow.sdk.bases.resumablejobmixin import ResumableJobMixin
+from airflow.sdk.execution_time.timeout import timeout
+from docker.errors import ImageNotFound, NotFound
 from docker.types import LogConfig, Mount
-from requests.exceptions import ConnectionError as EngineConnectionError
-from requests.exceptions import ReadTimeout
-from urllib3.exceptions import ProtocolError
 
 from include.core.contracts import StepParams
-from include.core.errors import GroundtruthError, SetupError, TransientError
+from include.core.errors import GroundtruthError, SetupError, StepTimeoutError, TransientError
 from include.core.pipeline import Pipeline, PipelineStep
 from include.core.process import exit_error, step_environment
 from include.core.runner import run_step
 from include.core.settings import get_settings
 from plugins.steps.context import TASK_DEFAULTS, attempt_of, folder_of, plain_errors, small, within_deadline
+from plugins.steps.engine import ENGINE_FAULTS, LABEL, deployment, engine_faults, host_path
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-LABEL = "io.groundtruth"
 STOP_SECONDS = 10
+KILL_SECONDS = 3
+"""Airflow kills a task 5 s after asking it to end."""
 PROCESS_LIMIT = 256
 KILLED = {137, 143}
+GONE = "gone"
 
 
-class ContainerStepOperator(DockerOperator):
+class ContainerStepOperator(ResumableJobMixin, DockerOperator):
     """Runs a step in a container under our policy, and proves it like any other step.
 
     Args:
@@ -61,23 +66,29 @@ class ContainerStepOperator(DockerOperator):
             **kwargs,
         )
         self.pipeline, self.each = pipeline, each
+        self.found: str | None = None
 
     def execute(self, context: Context) -> Any:
-        """Run the container and prove its step."""
+        """Run the container, or take up one that runs already, and prove its step."""
         folder = folder_of(context)
-        attempt = attempt_of(context, self.pipeline, self.each, self._image_id)
-        labels = {
+        attempt = attempt_of(context, self.pipeline, self.each, image=self._image_id, resuming=self._find)
+        self.step_labels = {
             LABEL: "step",
+            f"{LABEL}.data": deployment(),
             f"{LABEL}.dag": context["dag_run"].dag_id,
             f"{LABEL}.run": context["dag_run"].run_id,
             f"{LABEL}.step": self.each.step.id,
         }
-        self.labels = labels | {f"{LABEL}.try": str(attempt.number)}
+        self.generation = {f"{LABEL}.generation": str(attempt.generation)}
+        self.labels = self.step_labels | self.generation | {f"{LABEL}.try": str(attempt.number)}
+        self.external_id_key = f"container.{attempt.generation}"
+        self.folder, self.number = folder, attempt.number
 
         def execute(params: StepParams) -> None:
-            with self._engine_faults():
-                self._remove(self._leftovers(labels))
-                self._run(params, _host_path(folder.files))
+            self.params_given = params
+            with engine_faults(self.docker_url):
+                self._remove(each for each in self._containers(self.step_labels) if each != self.found)
+                self.execute_resumable(context)
 
         with plain_errors(self.log):
             try:
@@ -85,8 +96,62 @@ class ContainerStepOperator(DockerOperator):
             finally:
                 self._clean_up()
 
+    def submit_job(self, context: Context) -> str:
+        """Create the container, unless one was found; returns its id."""
+        if self.found is None:
+            self.found = self._create(self.params_given, host_path(self.folder.files))
+        return self.found
+
+    def get_job_status(self, external_id: Any, context: Context) -> str:
+        """What the engine says of a container, or that it is gone."""
+        try:
+            return str(self.cli.inspect_container(external_id)["State"]["Status"])
+        except NotFound:
+            return GONE
+
+    def is_job_active(self, status: str) -> bool:
+        """A container that ended while nobody watched is still to be judged."""
+        return status != GONE
+
+    def is_job_succeeded(self, status: str) -> bool:
+        """Only the verdict on a step says so."""
+        return False
+
+    def get_job_result(self, external_id: Any, context: Context) -> None:
+        """A step's results are files."""
+
+    def poll_until_complete(self, external_id: Any, context: Context) -> None:
+        """Start the container unless it was started, log what it says from its first line on, judge how it ended."""
+        self.container = {"Id": external_id}
+        limit = self.each.container.timeout_seconds
+        try:
+            with within_deadline(limit), timeout(max(1, limit - self._spent())):  # type: ignore[no-untyped-call]
+                if self.get_job_status(external_id, context) == "created":
+                    self.cli.start(external_id)
+                last = self._follow(external_id)
+                self.cli.wait(external_id)
+                state = self.cli.inspect_container(external_id)["State"]
+        except (StepTimeoutError, KeyboardInterrupt):
+            self._stop(STOP_SECONDS)
+            raise
+        except BaseException:
+            self.container = {}  # the engine or our supervisor is gone: the next attempt takes it up
+            raise
+        self._judge(state, last)
+
+    def on_kill(self) -> None:
+        """Stop the container, unless a later attempt has taken it up."""
+        if self.container and self._is_ours():
+            self.log.info("Stopping the container: the task is to end")
+            self._stop(KILL_SECONDS)
+
+    def _is_ours(self) -> bool:
+        """Whether no later attempt has taken the step up: a task may outlive its supervisor without knowing."""
+        began = self.folder.started(self.each.step.id)
+        return began is not None and began.attempt == self.number
+
     def _image_id(self) -> str:
-        with self._engine_faults():
+        with engine_faults(self.docker_url):
             try:
                 return str(self.cli.inspect_image(self.image)["Id"])  # type: ignore[no-untyped-call]
             except ImageNotFound as error:
@@ -94,29 +159,24 @@ class ContainerStepOperator(DockerOperator):
                 how = "build it with `make images`" if ours else f"build or pull it first: docker pull {self.image}"
                 raise SetupError(f"the image {self.image} is not on the Docker engine; {how}") from error
 
-    def _clean_up(self) -> None:
-        """Remove the container once its verdict stands; the next attempt removes one that cannot be reached now."""
-        if not self.hook.client_created:
-            return
-        with suppress(DockerException, EngineConnectionError, ReadTimeout):
-            self._remove([self.container["Id"]] if self.container else [])
-        self.cli.close()
+    def _find(self) -> bool:
+        """Whether a container of this step and clear generation is there already."""
+        with engine_faults(self.docker_url):
+            self.found = next(iter(self._containers(self.step_labels | self.generation)), None)
+        return self.found is not None
 
-    def _leftovers(self, labels: dict[str, str]) -> list[str]:
-        """Containers that an attempt of this very step left behind when its worker died."""
+    def _containers(self, labels: dict[str, str]) -> list[str]:
         wanted = [f"{name}={value}" for name, value in labels.items()]
         return [found["Id"] for found in self.cli.containers(all=True, filters={"label": wanted})]
 
-    def _remove(self, containers: Iterable[str]) -> None:
-        for container in containers:
-            try:
-                self.cli.remove_container(container, force=True, v=True)
-            except NotFound:
-                continue
+    def _spent(self) -> float:
+        """Seconds since the step began, in an attempt before this one where it began there."""
+        began = self.folder.started(self.each.step.id)
+        return (datetime.now(UTC) - began.started_at).total_seconds() if began else 0
 
-    def _run(self, params: StepParams, host_path: str) -> None:
+    def _create(self, params: StepParams, host_path: str) -> str:
         limits = self.each.container
-        self.container = self.cli.create_container(
+        created = self.cli.create_container(
             image=self.image,
             command=self.command,
             user=self.user,
@@ -138,24 +198,7 @@ class ContainerStepOperator(DockerOperator):
                 log_config=LogConfig(type="json-file", config={"max-size": "20m", "max-file": "1"}),
             ),
         )
-        container = self.container["Id"]
-        try:
-            with within_deadline(limits.timeout_seconds):
-                self.cli.start(container)
-                last = self._follow(container)
-                self.cli.wait(container)
-        except BaseException:
-            self._stop(container)
-            raise
-        state = self.cli.inspect_container(container)["State"]
-        if state["OOMKilled"]:
-            raise GroundtruthError(
-                f"ran out of memory: its limit is {limits.memory_mb} MB (memory_mb in the pipeline definition)"
-            )
-        if state["ExitCode"] in KILLED:
-            raise TransientError(f"its container was killed from outside (exit code {state['ExitCode']})")
-        if state["ExitCode"]:
-            raise exit_error(state["ExitCode"], last)
+        return str(created["Id"])
 
     def _follow(self, container: str) -> str:
         """Log each line as it comes; returns the last one that says something."""
@@ -170,40 +213,33 @@ class ContainerStepOperator(DockerOperator):
             self.log.info("%s", rest.decode(errors="replace"))
         return rest.decode(errors="replace").strip() or last
 
-    def _stop(self, container: str) -> None:
+    def _judge(self, state: dict[str, Any], last: str) -> None:
+        if state["OOMKilled"]:
+            raise GroundtruthError(
+                f"ran out of memory: its limit is {self.each.container.memory_mb} MB (memory_mb in the pipeline "
+                "definition)"
+            )
+        if state["ExitCode"] in KILLED:
+            raise TransientError(f"its container was killed from outside (exit code {state['ExitCode']})")
+        if state["ExitCode"]:
+            raise exit_error(state["ExitCode"], last)
+
+    def _stop(self, seconds: int) -> None:
+        container = str(self.container["Id"]) if self.container else ""
         try:
-            self.cli.stop(container, timeout=STOP_SECONDS)
-        except (DockerException, EngineConnectionError) as error:
+            self.cli.stop(container, timeout=seconds)
+        except ENGINE_FAULTS as error:
             self.log.warning("could not stop the container %s: %s", container[:12], error)
 
-    @contextmanager
-    def _engine_faults(self) -> Iterator[None]:
-        """Say in words what is wrong with the engine, and whether it may pass."""
-        url = self.docker_url
-        try:
-            yield
-        except APIError as error:
-            said = error.explanation or str(error)
-            if "bind source path does not exist" in said:
-                raise SetupError(
-                    f"{said}: set GROUNDTRUTH_HOST_DATA_DIR to the data folder as the engine's host sees it"
-                ) from error
-            if error.is_server_error():
-                raise TransientError(f"the Docker engine at {url} failed: {said}") from error
-            raise SetupError(f"the Docker engine at {url} refused: {said}") from error
-        except (AirflowException, DockerException, EngineConnectionError, ReadTimeout, ProtocolError) as error:
-            if isinstance(error, AirflowException) and "Docker hosts" not in str(error):
-                raise
-            if "Permission denied" in f"{error} {error.__context__}":
-                raise SetupError(f"no permission to use the Docker engine at {url}: join the group `docker`") from error
-            raise TransientError(
-                f"the Docker engine at {url} does not answer: start it, or run with --runtime local"
-            ) from error
+    def _clean_up(self) -> None:
+        """Remove the container once its verdict stands; one that cannot be reached now is left to the janitor."""
+        if not self.hook.client_created:
+            return
+        with suppress(*ENGINE_FAULTS):
+            self._remove([self.container["Id"]] if self.container and self._is_ours() else [])
+        self.cli.close()
 
-
-def _host_path(files: Path) -> str:
-    """The folder as the engine's host sees it."""
-    settings = get_settings()
-    if settings.host_data_dir is None:
-        return str(files.resolve())
-    return str(settings.host_data_dir / files.resolve().relative_to(settings.data_dir.resolve()))
+    def _remove(self, containers: Iterable[str]) -> None:
+        for container in containers:
+            with suppress(NotFound):
+                self.cli.remove_container(container, force=True, v=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -64,24 +64,29 @@ def folder_of(context: Mapping[str, Any]) -> RunFolder:
     return RunFolder.of(settings.data_dir, run.dag_id, run.run_id)
 
 
-def attempt_of(
-    context: Mapping[str, Any], pipeline: Pipeline, each: PipelineStep, image: Callable[[], str] | None = None
-) -> Attempt:
-    """Which attempt of a step a task instance is; it runs in a container where `image` finds one.
+def attempt_of(context: Mapping[str, Any], pipeline: Pipeline, each: PipelineStep, **container: Any) -> Attempt:
+    """Which attempt of a step a task instance is.
 
     Airflow raises `max_tries` by the tries so far whenever a user clears the task, so what exceeds the task's own
     retries tells one clear generation from the next.
+
+    Args:
+        context: The task's.
+        pipeline: The pipeline that the step belongs to.
+        each: The step.
+        container: What an `Attempt` in a container has beside this.
     """
-    task_instance, program = context["ti"], " ".join(each.container.command or ())
-    common = {
-        "number": task_instance.try_number,
-        "generation": task_instance.max_tries - RETRIES,
-        "log_url": log_url_of(context),
-        "declared": pipeline.declared,
-    }
-    if image is None:
-        return Attempt(runtime="local", command=program or each.step.function, **common)
-    return Attempt(runtime="docker", command=program or " ".join(each.step.program), image=image, **common)
+    task_instance, command = context["ti"], each.container.command
+    program = " ".join(command or each.step.program) if container else " ".join(command or ()) or each.step.function
+    return Attempt(
+        number=task_instance.try_number,
+        generation=task_instance.max_tries - RETRIES,
+        runtime="docker" if container else "local",
+        command=program,
+        log_url=log_url_of(context),
+        declared=pipeline.declared,
+        **container,
+    )
 
 
 def log_url_of(context: Mapping[str, Any]) -> str | None:

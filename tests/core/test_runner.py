@@ -419,6 +419,42 @@ def test_what_a_died_attempt_left_behind_is_cleared_away_by_the_next(run):
 # ── failures and their verdicts ──────────────────────────────────────────────────────────────────────────────────────
 
 
+def died_after(run: RunFolder, execute: Execute) -> None:
+    """A first attempt whose worker is killed once the step has done something: no verdict is left."""
+
+    def die(params: StepParams) -> None:
+        execute(params)
+        raise KeyboardInterrupt
+
+    with pytest.raises(InterruptedStepError):
+        run_step(ANALYZE, run, replace(ATTEMPT, resuming=lambda: False), die)
+    (run.step("analyze") / "result.json").unlink()
+
+
+def nothing_more(params: StepParams) -> None:
+    """The work was done before."""
+
+
+def test_work_that_went_on_without_its_worker_is_taken_up_and_counts(run):
+    died_after(run, writing(run, out_csv=READINGS))
+    began = run.started("analyze")
+    verdict = run_step(ANALYZE, run, replace(ATTEMPT, number=2, resuming=lambda: True), nothing_more)
+    assert (verdict.status, verdict.attempt) == ("success", 2)
+    assert verdict.started_at == began.started_at
+
+
+def test_work_that_is_taken_up_answers_for_all_that_was_written_since_it_began(run):
+    died_after(run, writing(run, out_csv=READINGS, litter_txt="x"))
+    error = refused(run, nothing_more, attempt=replace(ATTEMPT, number=2, resuming=lambda: True))
+    assert error.artifact == "litter.txt"
+
+
+def test_a_cleared_step_takes_nothing_up(run):
+    died_after(run, writing(run, out_csv=READINGS))
+    cleared = replace(ATTEMPT, number=2, generation=1, resuming=lambda: pytest.fail("must not be asked"))
+    assert refused(run, nothing_more, attempt=cleared).artifact == "out.csv"
+
+
 class AirflowTaskTimeout(BaseException):
     """Airflow's own is a BaseException too."""
 

@@ -47,8 +47,15 @@ class Airflow:
             headers["Authorization"] = f"Bearer {self._token[0]}"
         content = None if body is None else json.dumps(body).encode()
         request = urllib.request.Request(self.address + path, content, headers, method=method)  # noqa: S310 - loopback
-        with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310
-            return json.loads(answer.read() or "{}")
+        for last in (False, False, True):
+            try:
+                with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310
+                    return json.loads(answer.read() or "{}")
+            except urllib.error.HTTPError as error:  # SQLite is locked while the scheduler writes
+                if last or error.code != 500 or method != "GET":
+                    raise
+                time.sleep(POLL_SECONDS)
+        raise AssertionError
 
     def log_in(self) -> None:
         given = {"username": "admin", "password": self.password}

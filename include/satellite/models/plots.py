@@ -28,6 +28,7 @@ def plot_training(target: Path, kind: ModelKind, record: TrainingRecord) -> None
 
     epochs = [epoch.epoch for epoch in record.history]
     best = record.history[record.best_epoch - 1]
+    how = "patience ran out" if record.stopped_early else "all used"
     part = "tuning part" if record.tuned_on == "tune" else "training part, after the epoch"
     with figure_file(target) as figure:
         left, right = figure.subplots(1, 2)
@@ -40,14 +41,13 @@ def plot_training(target: Path, kind: ModelKind, record: TrainingRecord) -> None
             axes.plot(
                 [best.epoch], [value], "o", color=VERMILLION, markersize=7, zorder=3, label=f"best epoch: {value:.3f}"
             )
-            axes.set_xlabel("Epoch")
+            axes.set_xlabel(f"Epoch ({how})")
             axes.set_xlim(0.5, max(len(epochs), 2) + 0.5)
             axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         losses = [value for epoch in record.history for value in (epoch.train_loss, epoch.tune_loss)]
         if min(losses) > 0 and max(losses) > 20 * min(losses):
             left.set_yscale("log")
-        how = "patience ran out" if record.stopped_early else "all epochs used"
-        left.set_title(f"{kind.upper()}: loss, best in epoch {best.epoch} of {record.epochs} ({how})")
+        left.set_title(f"{kind.upper()}: loss, best in epoch {best.epoch} of {record.epochs}")
         left.set_ylabel(LOSSES[kind])
         left.legend()
         right.legend()

@@ -1,0 +1,28 @@
+"""Keeps the deployment tidy, every hour.
+
+`remove_orphans` removes containers whose task has ended or is gone: a worker that died, and with it the last attempt,
+can leave one behind. `prune_runs` removes the folders of runs older than `GROUNDTRUTH_KEEP_RUNS_DAYS` days (not set:
+all stay); the newest run of each pipeline stays, and the newest in which each step succeeded. Published results,
+imagery and models are never touched. Guide: docs/guides/operating.md.
+"""
+
+from datetime import UTC, datetime, timedelta
+
+from airflow.sdk import DAG
+
+from plugins.steps.janitor import PruneRunsOperator, RemoveOrphansOperator
+
+with DAG(
+    "maintenance",
+    description="Removes containers that nobody owns, and runs whose time is over.",
+    doc_md=__doc__,
+    schedule="@hourly",
+    start_date=datetime(2024, 1, 1, tzinfo=UTC),
+    catchup=False,
+    max_active_runs=1,
+    dagrun_timeout=timedelta(hours=1),
+    tags=["maintenance", "groundtruth"],
+    default_args={"owner": "groundtruth"},
+) as dag:
+    RemoveOrphansOperator(task_id="remove_orphans", doc_md="Containers whose task has ended or is gone.")
+    PruneRunsOperator(task_id="prune_runs", doc_md="Runs older than `GROUNDTRUTH_KEEP_RUNS_DAYS` days.")

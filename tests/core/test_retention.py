@@ -1,0 +1,87 @@
+"""Old runs go, what later runs may read stays, and nothing is ever half there."""
+
+import os
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from include.core.retention import expired_runs, remove_run
+from include.core.runs import RunFolder, StepResult, write_json
+
+NOW = datetime(2026, 6, 30, tzinfo=UTC)
+LIMIT = NOW - timedelta(days=10)
+
+
+@pytest.fixture
+def runs(tmp_path: Path) -> Path:
+    return tmp_path / "runs"
+
+
+def past_run(runs: Path, name: str, days: int, **steps: str) -> Path:
+    """A run of `DAG/RUN` that ended so many days ago, with the verdicts of its steps."""
+    dag, run = name.split("/")
+    folder = RunFolder.of(runs.parent, dag, run)
+    ended = NOW - timedelta(days=days)
+    folder.files.mkdir(parents=True)
+    (folder.files / "big.csv").write_text("x" * 1000)
+    for step, status in steps.items():
+        verdict = {"step": step, "title": step, "description": "", "version": "1", "status": status}
+        times = {"started_at": ended, "ended_at": ended, "duration_seconds": 0}
+        write_json(folder.step(step) / "result.json", StepResult.model_validate(verdict | times))
+    for path in (folder.path, *folder.path.rglob("*")):
+        os.utime(path, (ended.timestamp(), ended.timestamp()))
+    return folder.path
+
+
+def names(found: list[Path]) -> list[str]:
+    return [f"{path.parent.name}/{path.name}" for path in found]
+
+
+def test_runs_older_than_the_limit_are_over_oldest_first(runs):
+    for days in (1, 9, 11, 20):
+        past_run(runs, f"energy/{days}", days, analyze="success")
+    assert names(expired_runs(runs, LIMIT)) == ["energy/20", "energy/11"]
+
+
+def test_the_newest_run_of_each_dag_stays_however_old(runs):
+    past_run(runs, "energy/only", 99, analyze="failed")
+    past_run(runs, "other/only", 99)
+    assert expired_runs(runs, LIMIT) == []
+
+
+def test_the_newest_run_in_which_a_step_succeeded_stays(runs):
+    past_run(runs, "satellite/newest", 1, validate="failed")
+    past_run(runs, "satellite/validated", 30, validate="success", train="failed")
+    past_run(runs, "satellite/trained", 40, validate="success", train="success")
+    past_run(runs, "satellite/old", 50, validate="success", train="success")
+    assert names(expired_runs(runs, LIMIT)) == ["satellite/old"]
+
+
+def test_a_sign_of_life_in_a_step_counts(runs):
+    past_run(runs, "energy/newest", 1, analyze="success")
+    alive = past_run(runs, "energy/long", 30)
+    (alive / "steps" / "analyze").mkdir(parents=True)
+    started = alive / "steps" / "analyze" / "started.json"
+    started.write_text("{}")
+    os.utime(started, (NOW.timestamp(), NOW.timestamp()))
+    os.utime(alive, (LIMIT.timestamp() - 1, LIMIT.timestamp() - 1))
+    assert expired_runs(runs, LIMIT) == []
+
+
+def test_a_removed_run_is_gone_whole_and_its_size_is_said(runs):
+    run = past_run(runs, "energy/old", 30)
+    assert remove_run(run) >= 1000
+    assert list((runs / "energy").iterdir()) == []
+
+
+def test_a_removal_that_was_interrupted_is_ended_by_the_next(runs):
+    past_run(runs, "energy/.removed-half", 1)
+    found = expired_runs(runs, LIMIT)
+    assert names(found) == ["energy/.removed-half"]
+    remove_run(found[0])
+    assert list((runs / "energy").iterdir()) == []
+
+
+def test_no_runs_are_no_fault(runs):
+    assert expired_runs(runs, LIMIT) == []

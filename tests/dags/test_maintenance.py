@@ -1,0 +1,80 @@
+"""The maintenance DAG removes what nobody owns, and nothing else."""
+
+import os
+import time
+
+import pytest
+
+from include.core.runs import RunFolder
+from include.core.settings import get_settings
+from tests.airflow_runs import run_dag
+from tests.prerequisites import need
+
+IMAGE = "python:3.11-slim-bookworm"
+pytestmark = [pytest.mark.airflow]
+
+
+def test_without_containers_and_without_a_limit_nothing_is_touched(data_dir):
+    run = RunFolder.of(data_dir, "energy_pipeline", "old")
+    run.files.mkdir(parents=True)
+    outcome = run_dag("maintenance")
+    assert outcome.tasks == {"remove_orphans": "success", "prune_runs": "success"}
+    assert run.files.is_dir()
+
+
+def test_runs_older_than_the_setting_go(data_dir, monkeypatch):
+    monkeypatch.setenv("GROUNDTRUTH_KEEP_RUNS_DAYS", "30")
+    for name, days in (("new", 1), ("old", 31)):
+        run = RunFolder.of(data_dir, "energy_pipeline", name)
+        run.files.mkdir(parents=True)
+        then = time.time() - days * 86400
+        for path in (run.path, run.files):
+            os.utime(path, (then, then))
+    assert run_dag("maintenance").state == "success"
+    assert [path.name for path in (data_dir / "runs" / "energy_pipeline").iterdir()] == ["new"]
+
+
+@pytest.fixture
+def engine():
+    import docker
+    from docker.errors import DockerException
+
+    try:
+        client = docker.from_env(timeout=60)
+    except DockerException:
+        client = None
+    need(client, "a Docker engine", "start Docker; only the docker runtime needs it")
+    need(client.images.list(IMAGE), f"the image {IMAGE}", f"docker pull {IMAGE}")
+    yield client
+    client.close()
+
+
+@pytest.fixture
+def left_behind(engine):
+    """Start a container as a step of some deployment's task; all are removed at the end."""
+    started = []
+
+    def start(data):
+        labels = {"": "step", ".data": str(data), ".dag": "energy_pipeline", ".run": "gone", ".step": "analyze"}
+        labels = {f"io.groundtruth{name}": value for name, value in labels.items()}
+        started.append(engine.containers.run(IMAGE, "sleep 300", labels=labels, detach=True, init=True))
+        return started[-1].id
+
+    yield start
+    for each in started:
+        each.remove(force=True) if engine.containers.list(all=True, filters={"id": each.id}) else None
+
+
+@pytest.mark.docker
+def test_a_container_whose_task_is_gone_is_removed_and_another_deployment_s_stays(
+    data_dir, engine, left_behind, monkeypatch
+):
+    monkeypatch.setenv("GROUNDTRUTH_RUNTIME", "docker")
+    get_settings.cache_clear()
+    ours, theirs = left_behind(data_dir.resolve()), left_behind("/srv/another/data")
+    assert run_dag("maintenance").state == "success"
+    assert engine.containers.list(filters={"id": ours}), "too young: its task may not have said yet that it runs"
+    monkeypatch.setattr("plugins.steps.janitor.YOUNG_SECONDS", 0)
+    assert run_dag("maintenance").state == "success"
+    assert not engine.containers.list(all=True, filters={"id": ours})
+    assert engine.containers.list(filters={"id": theirs})
