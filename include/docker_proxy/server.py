@@ -130,9 +130,8 @@ class Door:
     async def _stream(self, request: BaseRequest, method: str, path: str, query: dict[str, str]) -> StreamResponse:
         """Pass an answer on as it comes; one that breaks off must not look as if it were whole."""
         async with self.engine.open(method, path, query, seconds=None) as found:
-            answer = StreamResponse(
-                status=found.status, headers={"Content-Type": found.headers.get("Content-Type", "")}
-            )
+            kind = found.headers.get("Content-Type", "application/octet-stream")
+            answer = StreamResponse(status=found.status, headers={"Content-Type": kind})
             await answer.prepare(request)
             try:
                 async for chunk in found.content.iter_any():
