@@ -76,6 +76,7 @@ lock: ## Lock the dependencies named in the *.in files anew (needs uv)
 	$(COMPILE) requirements.in -o requirements.txt
 	$(COMPILE) -c requirements.txt requirements-stack.in -o requirements-stack.txt
 	$(COMPILE) -c requirements.txt include/energy/requirements.in -o include/energy/requirements.txt
+	$(COMPILE) -c requirements.txt include/docker_proxy/requirements.in -o include/docker_proxy/requirements.txt
 	$(COMPILE) $(TORCH) -c requirements.txt include/satellite/requirements.in -o include/satellite/requirements.txt
 	@sed -i 's/^\(torch==[0-9.]*\)+cpu/\1/' include/satellite/requirements.txt # the version alone: pip takes the build at hand
 	$(COMPILE) -c requirements.txt -c include/satellite/requirements.txt requirements-dev.in -o requirements-dev.txt

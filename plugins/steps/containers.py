@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 STOP_SECONDS = 10
 KILL_SECONDS = 3
 """Airflow kills a task 5 s after asking it to end."""
+LAST_SECONDS = 30
+"""So long after its log has ended a container may take to end; after that, the log was cut off on its way."""
 PROCESS_LIMIT = 256
 KILLED = {137, 143}
 GONE = "gone"
@@ -129,7 +131,7 @@ class ContainerStepOperator(ResumableJobMixin, DockerOperator):
                 if self.get_job_status(external_id, context) == "created":
                     self.cli.start(external_id)
                 last = self._follow(external_id)
-                self.cli.wait(external_id)
+                self.cli.wait(external_id, timeout=LAST_SECONDS)
                 state = self.cli.inspect_container(external_id)["State"]
         except (StepTimeoutError, KeyboardInterrupt):
             self._stop(STOP_SECONDS)

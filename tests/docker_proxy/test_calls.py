@@ -1,0 +1,118 @@
+"""The table of calls: what is in it passes in one form, everything else does not."""
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from include.docker_proxy.calls import CALLS, call_of, own_filters, query_of
+from include.docker_proxy.refusal import Refused
+
+ID = "0123456789ab" * 5 + "cdef"
+OURS = {
+    "ping": "GET /_ping",
+    "version": "GET /version",
+    "image": "GET /images/registry.example:5000/team/image:1.2/json",
+    "create": "POST /containers/create",
+    "list": "GET /containers/json?limit=-1&all=1&size=0&trunc_cmd=0&filters=%7B%22label%22%3A+%5B%5D%7D",
+    "inspect": f"GET /containers/{ID}/json",
+    "start": f"POST /containers/{ID}/start",
+    "logs": f"GET /containers/{ID}/logs?stderr=1&stdout=1&timestamps=0&follow=1&tail=all&since=1700000000.5",
+    "wait": f"POST /containers/{ID}/wait",
+    "stop": f"POST /containers/{ID}/stop?t=10",
+    "remove": f"DELETE /containers/{ID}?v=True&link=False&force=True",
+}
+
+
+@pytest.mark.parametrize("version", ["", "/v1.41", "/v1.100"])
+@pytest.mark.parametrize("name", OURS)
+def test_what_docker_py_asks_for_our_operator_passes(name, version):
+    method, _, url = OURS[name].partition(" ")
+    path, _, query = url.partition("?")
+    call, _ = call_of(method, version + path)
+    assert call.name == name
+    assert len(query_of(call, query)) == query.count("=")
+
+
+def test_the_table_has_no_other_calls():
+    assert [call.name for call in CALLS] == list(OURS)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "HEAD /_ping", "get /_ping", "GET /_ping/", "GET /v2.0/_ping", "GET /v1.41/v1.41/_ping", "GET /info",
+        "GET /containers/create", "POST /containers/json", "POST /containers/create/", "DELETE /images/x",
+        f"POST /containers/{ID}/kill", f"POST /containers/{ID}/exec", f"POST /containers/{ID}/attach",
+        "GET /containers/postgres/json", "GET /containers/abc/json", f"GET /containers/{ID.upper()}/json",
+        f"GET /containers/{ID}0/json", "GET /containers/%30123456789ab/json", "GET /containers//json", "GET http://x/_ping",
+        "GET /containers/0123456789a\u0661/json",
+    ],
+)  # fmt: skip
+def test_other_lines_are_refused(line):
+    with pytest.raises(Refused, match="no step needs this call"):
+        call_of(*line.split(" "))
+
+
+@pytest.mark.parametrize(
+    ("name", "query"),
+    [
+        ("start", "detachKeys=x"),
+        ("create", "name=x"),
+        ("create", "platform=x"),
+        ("wait", "condition=removed"),
+        ("logs", "follow=yes"),
+        ("logs", "tail=all&tail=1"),
+        ("logs", "follow"),
+        ("logs", "since=1%0a"),
+        ("stop", "t=-1"),
+        ("stop", "signal=SIGKILL"),
+        ("remove", "link=True"),
+        ("list", "size=1"),
+        ("list", "limit=5"),
+        ("ping", "&"),
+        ("ping", "%ff"),
+    ],
+)
+def test_other_parameters_are_refused(name, query):
+    call = next(call for call in CALLS if call.name == name)
+    with pytest.raises(Refused) as refused:
+        query_of(call, query)
+    assert refused.value.rule == "query"
+
+
+@given(st.sampled_from(CALLS), st.text())
+def test_any_query_is_understood_or_refused(call, text):
+    try:
+        found = query_of(call, text)
+    except Refused:
+        return
+    assert set(found) <= set(call.query)
+
+
+def test_a_list_is_always_of_steps():
+    assert json.loads(own_filters("")) == {"label": ["io.groundtruth=step"]}
+    asked = {"label": ["io.groundtruth.run=a b", "io.groundtruth.dag"]}
+    assert json.loads(own_filters(json.dumps(asked))) == {
+        "label": ["io.groundtruth.dag", "io.groundtruth.run=a b", "io.groundtruth=step"]
+    }
+
+
+@pytest.mark.parametrize(
+    "filters",
+    [
+        '{"label": ["com.docker.compose.project=x"]}',
+        '{"label": ["io.groundtruthx=step"]}',
+        '{"label": [1]}',
+        '{"label": {"io.groundtruth=step": true}}',
+        '{"label!": ["io.groundtruth=step"]}',
+        '{"name": ["postgres"]}',
+        '{"label": [], "label": []}',
+        "[]",
+        "x",
+    ],
+)
+def test_other_filters_are_refused(filters):
+    with pytest.raises(Refused):
+        own_filters(filters)
