@@ -17,7 +17,6 @@ from typing import Any
 from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
 from pydantic_core import from_json
 
-
 SETTLED_SECONDS = 2.0
 """A folder that changed later than this before it was read may have changed again within the clock's grain."""
 FIGURES_OF_A_STEP = 4
@@ -99,10 +98,7 @@ def read_entry(run: Path) -> RunEntry:
     Args:
         run: Its folder, `runs/<dag>/<run>`.
     """
-    try:
-        report = latest_report(run)
-    except FileNotFoundError:  # it went away meanwhile
-        report = None
+    report = latest_report(run)
     if report is None:
         return _without_report(run)
     try:
@@ -202,4 +198,8 @@ def _changed(run: os.DirEntry[str]) -> int | None:
 
 
 def _reports(run: Path) -> list[Path]:
-    return [run / name for name in os.listdir(run) if name.startswith("pipeline_report_") and name.endswith(".json")]
+    try:
+        found = list(run.iterdir())
+    except FileNotFoundError:
+        return []
+    return [path for path in found if path.name.startswith("pipeline_report_") and path.suffix == ".json"]

@@ -6,8 +6,8 @@ import hashlib
 import os
 import stat
 from collections.abc import Iterator
-from pathlib import Path
 from io import BufferedReader
+from pathlib import Path
 
 from pydantic import ValidationError
 

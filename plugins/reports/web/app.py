@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from airflow.api_fastapi.core_api.security import GetUserDep
 from fastapi import APIRouter, FastAPI, HTTPException, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse
@@ -18,7 +17,7 @@ from starlette.exceptions import HTTPException as StarletteHTTPException
 
 from include.core.errors import GroundtruthError
 from include.reporting.html import column, instant, seconds, size, value, words
-from plugins.reports.web.guard import SecurityHeaders
+from plugins.reports.web.guard import HEADERS, SecurityHeaders
 
 LOG = logging.getLogger(__name__)
 HERE = Path(__file__).parent
@@ -69,13 +68,11 @@ _static = APIRouter()
 
 
 @_static.get("/static/{name}")
-def static(name: str, user: GetUserDep) -> Response:
-    """The stylesheet and the script."""
+def static(name: str) -> Response:
+    """The stylesheet and the script: open to anyone, as Airflow's own are, for a refusal has a page too."""
     if name not in STATIC:
         raise HTTPException(HTTPStatus.NOT_FOUND)
-    return FileResponse(
-        HERE / "static" / name, media_type=STATIC[name], headers={"Cache-Control": "private, max-age=300"}
-    )
+    return FileResponse(HERE / "static" / name, media_type=STATIC[name], headers={"Cache-Control": "max-age=300"})
 
 
 def _refused(request: Request, error: Exception) -> Response:
@@ -91,7 +88,9 @@ def _unreadable(request: Request, error: Exception) -> Response:
 
 def _broken(request: Request, error: Exception) -> Response:
     LOG.error("%s %s", request.method, request.url.path, exc_info=error)
-    return _error(request, 500)
+    answer = _error(request, 500)
+    answer.headers.update(HEADERS)  # made outside the middleware that adds them
+    return answer
 
 
 def _error(request: Request, status: int, said: str | None = None) -> Response:

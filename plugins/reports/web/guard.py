@@ -85,7 +85,10 @@ def _from_our_page(request: Request) -> bool:
         return site == "same-origin"
     if origin is None:
         return True
-    return urlsplit(origin).netloc in (request.headers.get("host"), urlsplit(conf.get("api", "base_url")).netloc)
+    return urlsplit(origin).netloc in (
+        request.headers.get("host"),
+        urlsplit(conf.get("api", "base_url", fallback="")).netloc,
+    )
 
 
 def _serializer() -> URLSafeTimedSerializer:
