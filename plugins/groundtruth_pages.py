@@ -15,13 +15,28 @@ class GroundtruthPages(AirflowPlugin):
 
     name = "groundtruth_pages"
     external_views = [  # noqa: RUF012 - as Airflow declares it
-        {"name": "Pipeline reports", "href": f"{PREFIX}/runs", "destination": "nav", "url_route": "pipeline-reports"},
-        {"name": "Models", "href": f"{PREFIX}/models", "destination": "nav", "url_route": "models"},
+        {
+            "name": "Pipeline reports",
+            "href": f"{PREFIX}/runs",
+            "destination": "nav",
+            "url_route": "pipeline-reports",
+            "icon": f"{PREFIX}/static/reports.svg",
+            "nav_top_level": True,
+        },
+        {
+            "name": "Models",
+            "href": f"{PREFIX}/models",
+            "destination": "nav",
+            "url_route": "models",
+            "icon": f"{PREFIX}/static/models.svg",
+            "nav_top_level": True,
+        },
         {
             "name": "Report",
             "href": f"{PREFIX}/dags/{{DAG_ID}}/runs/{{RUN_ID}}",
             "destination": "dag_run",
             "url_route": "report",
+            "icon": f"{PREFIX}/static/reports.svg",
         },
     ]
 

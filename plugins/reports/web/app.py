@@ -21,7 +21,12 @@ from plugins.reports.web.guard import HEADERS, SecurityHeaders
 
 LOG = logging.getLogger(__name__)
 HERE = Path(__file__).parent
-STATIC = {"pages.css": "text/css", "pages.js": "text/javascript"}
+STATIC = {
+    "pages.css": "text/css",
+    "pages.js": "text/javascript",
+    "reports.svg": "image/svg+xml",
+    "models.svg": "image/svg+xml",
+}
 SAID = {
     400: "The request cannot be understood.",
     401: "You are not logged in, or your session is over. Log in to Airflow, then open this page again.",
@@ -69,7 +74,7 @@ _static = APIRouter()
 
 @_static.get("/static/{name}")
 def static(name: str) -> Response:
-    """The stylesheet and the script: open to anyone, as Airflow's own are, for a refusal has a page too."""
+    """Stylesheet, script and icons: open to anyone, as Airflow's own are, for a refusal has a page too."""
     if name not in STATIC:
         raise HTTPException(HTTPStatus.NOT_FOUND)
     return FileResponse(HERE / "static" / name, media_type=STATIC[name], headers={"Cache-Control": "max-age=300"})

@@ -154,7 +154,7 @@ def _trends(found: list[Row]) -> list[Trend]:
     by_dag: dict[str, list[Row]] = {}
     for row in found:
         by_dag.setdefault(row.entry.dag_id, []).append(row)
-    trends: list[Any] = [duration_trend(rows, f"Duration of {dag}") for dag, rows in sorted(by_dag.items())]
+    trends: list[Any] = [duration_trend(rows, f"{dag}: duration") for dag, rows in sorted(by_dag.items())]
     if len(by_dag) == 1:
         trends += figure_trends(found)
     return [trend for trend in trends if trend is not None]
