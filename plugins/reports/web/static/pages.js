@@ -9,12 +9,14 @@ const outer = (() => {
   }
 })();
 
+const follow = () => {
+  const { classList } = outer.documentElement;
+  const mode = classList.contains("dark") ? "dark" : classList.contains("light") ? "light" : "light dark";
+  const report = document.querySelector("iframe.report")?.contentDocument;
+  for (const page of [document, report]) page?.documentElement?.style.setProperty("color-scheme", mode);
+};
+
 if (outer) {
-  const follow = () => {
-    const { classList } = outer.documentElement;
-    const mode = classList.contains("dark") ? "dark" : classList.contains("light") ? "light" : "light dark";
-    document.documentElement.style.colorScheme = mode;
-  };
   follow();
   new MutationObserver(follow).observe(outer.documentElement, { attributeFilter: ["class"] });
 }
@@ -25,6 +27,7 @@ document.addEventListener("DOMContentLoaded", () => {
   const settle = () => {
     const inner = frame.contentDocument;
     if (!inner?.body) return;
+    if (outer) follow();
     const fit = () => { frame.style.height = `${inner.documentElement.getBoundingClientRect().height + 4}px`; };
     fit();
     new ResizeObserver(fit).observe(inner.documentElement);
