@@ -35,7 +35,7 @@ def test_a_filter_that_leaves_nothing_offers_the_way_back(admin, energy_run):
 def test_each_run_shows_status_duration_and_key_figures(admin, energy_run, broken_run):
     text = admin.get("/groundtruth/runs").text
     assert f'href="/groundtruth/dags/energy_pipeline/runs/{RUN}"' in text
-    for words in ("4 min 06 s", "records <b>1,920</b>", "rejected <b>15</b>", 'class="pill failed"'):
+    for words in ("4 min 06 s", "Records <b>1,920</b>", "Rejected <b>15</b>", 'class="pill failed"'):
         assert words in text, words
     assert "late.csv: no such &lt;b&gt;file&lt;/b&gt;" in text
 
