@@ -67,9 +67,8 @@ def _open(path: Path, record: FileRecord) -> BufferedReader:
         handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
         raise ContractError(record.path, "must be there as it was accepted", "no such file") from error
-    file = os.fdopen(handle, "rb")
-    status = os.fstat(file.fileno())
+    status = os.fstat(handle)
     if not stat.S_ISREG(status.st_mode) or status.st_size != record.bytes:
-        file.close()
+        os.close(handle)
         raise ContractError(record.path, "must be as it was accepted", "another size or kind of file")
-    return file
+    return os.fdopen(handle, "rb")
