@@ -1,6 +1,5 @@
 """Airflow's real API app with the FAB auth manager, users whose roles see one DAG each, and runs to look at."""
 
-import os
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -37,10 +36,9 @@ def airflow_app() -> Iterator[Any]:
     """Airflow's API app as the full stack configures it, with one user a role and one who is admin."""
     from airflow.api_fastapi.app import create_app, get_auth_manager, purge_cached_app
 
-    before = os.environ.get("AIRFLOW__CORE__AUTH_MANAGER")
-    os.environ["AIRFLOW__CORE__AUTH_MANAGER"] = FAB
     purge_cached_app()
-    with warnings.catch_warnings():
+    with pytest.MonkeyPatch.context() as environment, warnings.catch_warnings():
+        environment.setenv("AIRFLOW__CORE__AUTH_MANAGER", FAB)
         warnings.simplefilter("ignore")  # of FAB's libraries about each other
         app = create_app(apps="core")
         _add_dags()
@@ -48,10 +46,6 @@ def airflow_app() -> Iterator[Any]:
             _add_users()
     yield app
     purge_cached_app()
-    if before is None:
-        del os.environ["AIRFLOW__CORE__AUTH_MANAGER"]
-    else:
-        os.environ["AIRFLOW__CORE__AUTH_MANAGER"] = before
 
 
 @pytest.fixture
@@ -60,6 +54,7 @@ def client(airflow_app: Any, data_dir: Path, tmp_path: Path, monkeypatch: pytest
     from airflow.api_fastapi.app import get_auth_manager
     from starlette.testclient import TestClient
 
+    monkeypatch.setenv("AIRFLOW__CORE__AUTH_MANAGER", FAB)
     monkeypatch.setenv("GROUNDTRUTH_ENV_FILE", str(tmp_path / "pipeline.env"))
     get_settings.cache_clear()
 
