@@ -85,10 +85,9 @@ def _from_our_page(request: Request) -> bool:
         return site == "same-origin"
     if origin is None:
         return True
-    return urlsplit(origin).netloc in (
-        request.headers.get("host"),
-        urlsplit(conf.get("api", "base_url", fallback="")).netloc,
-    )
+    sent_by = urlsplit(origin).netloc
+    ours = (request.headers.get("host"), urlsplit(conf.get("api", "base_url", fallback="")).netloc)
+    return bool(sent_by) and sent_by in ours
 
 
 def _serializer() -> URLSafeTimedSerializer:
