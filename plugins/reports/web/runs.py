@@ -101,12 +101,12 @@ def report(dag_id: str, run_id: str) -> HTMLResponse:
     if entry is None:
         raise HTTPException(HTTPStatus.NOT_FOUND)
     if (dag_id, entry.run_id) in active_runs([dag_id]):
-        text = _by_now(folder, entry)
+        shown = _by_now(folder, entry)
     elif found is not None and found.with_suffix(".html").is_file():
-        text = found.with_suffix(".html").read_text()
+        shown = found.with_suffix(".html").read_bytes()
     else:
         raise HTTPException(HTTPStatus.NOT_FOUND, "This run has no report.")
-    return HTMLResponse(text, headers={"Content-Security-Policy": guard.REPORT_POLICY})
+    return HTMLResponse(shown, headers={"Content-Security-Policy": guard.REPORT_POLICY})
 
 
 @router.get("/dags/{dag_id}/runs/{run_id}/artifacts/{path:path}", dependencies=[reads_run])
@@ -144,9 +144,9 @@ def _folder(dag_id: str, run_id: str) -> RunFolder:
     return RunFolder.of(get_settings().data_dir, dag_id, run_id)
 
 
-def _by_now(folder: RunFolder, entry: RunEntry) -> str:
+def _by_now(folder: RunFolder, entry: RunEntry) -> bytes:
     states = task_states(entry.dag_id, entry.run_id)
-    return render_html(build_report(folder, task_states=states, now=datetime.now(UTC)), folder.files)
+    return render_html(build_report(folder, task_states=states, now=datetime.now(UTC)), folder.files).encode()
 
 
 def _trends(found: list[Row]) -> list[Trend]:
