@@ -92,6 +92,18 @@ def test_the_same_form_is_good_once(editor, switched):
     assert switched.path.read_bytes() == after
 
 
+def test_a_reader_cannot_roll_back_whatever_the_form(client, switched):
+    from airflow.api_fastapi.app import get_auth_manager
+
+    from plugins.reports.web.guard import form_token
+
+    reader = get_auth_manager().security_manager.find_user(username="models")
+    token = form_token(reader, f"rollback  {switched.history()[-1].id}")
+    before = switched.path.read_bytes()
+    assert send(client("models"), {"token": token, "entry": "", "why": "it drifts"}).status_code == 403
+    assert switched.path.read_bytes() == before
+
+
 def test_a_reason_is_asked_for(editor):
     assert send(editor, forms(editor)[""] | {"why": ""}).status_code == 422
 
