@@ -23,5 +23,5 @@ os.environ |= {
     "AIRFLOW__CORE__DAGBAG_IMPORT_ERROR_TRACEBACKS": "False",
     "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{HOME / 'airflow.db'}",
     "AIRFLOW__LOGGING__BASE_LOG_FOLDER": str(HOME / "logs"),
-    "AIRFLOW__API_AUTH__JWT_SECRET": "only-for-these-tests-of-this-process",
+    "AIRFLOW__API_AUTH__JWT_SECRET": "only-for-these-tests-of-this-process" * 2,
 }

@@ -1,0 +1,261 @@
+"""What the pages say and how they guard themselves, in Airflow's own API app."""
+
+import re
+
+import pytest
+
+from include.core.runs import RunFolder, write_json
+from include.reporting.model import PipelineReport
+from tests.plugins.reports.conftest import ENERGY, RUN
+from tests.reporting.runs import artifact, at, ended, plan
+
+pytestmark = pytest.mark.airflow
+
+
+@pytest.fixture
+def admin(client):
+    return client("admin")
+
+
+# the list
+
+
+def test_a_data_folder_without_runs_says_so(admin):
+    answer = admin.get("/groundtruth/runs")
+    assert answer.status_code == 200
+    assert "No run has written anything yet" in answer.text
+
+
+def test_a_filter_that_leaves_nothing_offers_the_way_back(admin, energy_run):
+    text = admin.get("/groundtruth/runs?text=nothing+like+it").text
+    assert "No run matches" in text
+    assert 'href="/groundtruth/runs"' in text
+
+
+def test_each_run_shows_status_duration_and_key_figures(admin, energy_run, broken_run):
+    text = admin.get("/groundtruth/runs").text
+    assert f'href="/groundtruth/dags/energy_pipeline/runs/{RUN}"' in text
+    for words in ("4 min 06 s", "Records <b>1,920</b>", "Rejected <b>15</b>", 'class="pill failed"'):
+        assert words in text, words
+    assert "late.csv: no such &lt;b&gt;file&lt;/b&gt;" in text
+
+
+def test_the_empty_fields_of_the_form_filter_nothing(admin, energy_run):
+    text = admin.get("/groundtruth/runs?pipeline=&status=&text=&since=&until=").text
+    assert RUN in text
+
+
+@pytest.mark.parametrize(
+    "query", ["page=0", "page=x", "status=great", "since=yesterday", "sort=size", "order=sideways", "page=99999999"]
+)
+def test_an_impossible_filter_is_refused_in_words(admin, query):
+    answer = admin.get(f"/groundtruth/runs?{query}")
+    assert answer.status_code == 422
+    assert "has a value that it cannot have" in answer.text
+
+
+def test_sorting_and_paging_keep_the_filter(admin, energy_run):
+    text = admin.get("/groundtruth/runs?text=manual&sort=duration").text
+    assert "?text=manual&amp;sort=run" in text
+    assert 'aria-sort="descending"' in text
+
+
+def test_links_work_below_a_path(client, energy_run):
+    """Airflow passes the path of `[api] base_url` on as root path."""
+    from starlette.testclient import TestClient
+
+    browser = client("admin")
+    below = TestClient(browser.app, base_url="http://localhost", root_path="/airflow", cookies=browser.cookies)
+    text = below.get("/airflow/groundtruth/runs").text
+    links = re.findall(r'(?:href|src|action)="([^"?d][^"]*)"', text)
+    assert len(links) > 4
+    assert [link for link in links if not link.startswith("/airflow/groundtruth/")] == []
+
+
+# one run
+
+
+def test_a_runs_page_frames_its_report_and_lists_its_artifacts(admin, energy_run):
+    text = admin.get(ENERGY).text
+    assert f'src="{ENERGY}/report"' in text
+    assert 'sandbox="allow-same-origin"' in text
+    assert f'href="{ENERGY}/artifacts/output1.json"' in text
+
+
+def test_a_runs_page_is_found_by_the_run_id_that_airflow_puts_into_the_tab(admin, data_dir):
+    run_id = "scheduled__2026-01-01T00:00:00+00:00"
+    folder = RunFolder.of(data_dir, "energy_pipeline", run_id)
+    plan(folder, run_id=run_id)
+    answer = admin.get(f"/groundtruth/dags/energy_pipeline/runs/{run_id.replace(':', '%3A').replace('+', '%2B')}")
+    assert answer.status_code == 200
+    assert run_id.replace("+", "&#43;") in answer.text or run_id in answer.text
+
+
+def test_the_report_is_the_file_that_the_run_left_and_can_run_no_script(admin, energy_run):
+    answer = admin.get(f"{ENERGY}/report")
+    assert answer.text == next(energy_run.path.glob("*.html")).read_text()
+    policy = answer.headers["content-security-policy"]
+    assert "default-src 'none'" in policy
+    assert "sandbox allow-same-origin" in policy
+    assert "allow-scripts" not in policy
+
+
+def test_a_running_run_shows_what_is_known_by_now_and_looks_again(admin, running):
+    path = f"/groundtruth/dags/energy_pipeline/runs/{running.path.name}"
+    text = admin.get(path).text
+    assert 'class="pill running"' in text
+    assert 'http-equiv="refresh"' in text
+    report = admin.get(f"{path}/report").text
+    assert "Collect meter data" in report
+    assert 'class="pill pending"' in report
+    assert list(running.path.glob("pipeline_report_*")) == []
+    assert 'class="pill running"' in admin.get("/groundtruth/runs").text
+
+
+def test_a_run_that_died_without_a_report_is_lost(admin, data_dir):
+    folder = RunFolder.of(data_dir, "energy_pipeline", RUN)
+    plan(folder)
+    text = admin.get(ENERGY).text
+    assert 'class="pill lost"' in text
+    assert "This run has no report" in text
+    assert "http-equiv" not in text
+    assert admin.get(f"{ENERGY}/report").status_code == 404
+
+
+def test_a_run_that_has_not_begun_has_a_page_that_says_so(admin):
+    answer = admin.get("/groundtruth/dags/energy_pipeline/runs/manual__never")
+    assert answer.status_code == 404
+    assert "This run has left nothing here yet" in answer.text
+
+
+def test_a_damaged_report_is_told_and_hides_nothing_else(admin, energy_run, broken_run):
+    max(energy_run.path.glob("pipeline_report_*.json")).write_text('{"pipeline_name": 3')
+    text = admin.get("/groundtruth/runs").text
+    assert 'class="pill damaged"' in text
+    assert "manual__2026-03-02" in text
+
+
+# artifacts
+
+
+def test_an_artifact_comes_as_it_was_accepted_and_is_never_shown(admin, energy_run):
+    answer = admin.get(f"{ENERGY}/artifacts/energy_data.csv")
+    assert answer.content == b"a,b\n1,2\n"
+    assert answer.headers["content-disposition"].startswith("attachment")
+    assert answer.headers["content-type"] == "application/octet-stream"
+    assert "sandbox" in answer.headers["content-security-policy"]
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "rejected.csv",
+        "../run.json",
+        "..%2Frun.json",
+        "%2e%2e/%2e%2e/run.json",
+        "....//run.json",
+        "%2Fetc%2Fpasswd",
+        "energy_data.csv%00",
+        "energy_data.csv/",
+        "",
+    ],
+)
+def test_what_no_result_lists_is_not_there(admin, energy_run, path):
+    (energy_run.files / "rejected.csv").write_text("written, and never accepted")
+    assert admin.get(f"{ENERGY}/artifacts/{path}").status_code == 404
+
+
+def test_an_artifact_that_changed_since_is_not_handed_out(admin, energy_run):
+    (energy_run.files / "energy_data.csv").write_text("x,y\n1,2\n")
+    answer = admin.get(f"{ENERGY}/artifacts/energy_data.csv")
+    assert answer.status_code == 409
+    assert "has changed since it was accepted" in answer.text
+
+
+def test_a_link_in_the_place_of_an_artifact_leads_nowhere(admin, data_dir, tmp_path):
+    folder = RunFolder.of(data_dir, "energy_pipeline", RUN)
+    plan(folder)
+    secret = tmp_path / "secret"
+    secret.write_bytes(b"secret")
+    record = artifact(folder, "out.csv", b"secret")
+    ended(folder, "collect", (0, 1), outputs=[record])
+    (folder.files / "out.csv").unlink()
+    (folder.files / "out.csv").symlink_to(secret)
+    assert admin.get(f"{ENERGY}/artifacts/out.csv").status_code == 409
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/groundtruth/dags/../runs/x",
+        "/groundtruth/dags/%2e%2e/runs/%2e%2e",
+        "/groundtruth/dags/..%2F..%2Fetc/runs/passwd",
+        f"/groundtruth/dags/energy_pipeline/runs/..%2F..%2Fsatellite_pipeline%2F{RUN}",
+        "/groundtruth/dags/energy_pipeline/runs/%2e%2e/report",
+        "/groundtruth/dags/energy_pipeline/runs/%00/report",
+        "/groundtruth/static/..%2Fapp.py",
+        "/groundtruth/static/app.py",
+    ],
+)
+def test_a_path_that_leaves_its_folder_leads_nowhere(admin, energy_run, path):
+    assert admin.get(path).status_code in (404, 422)
+
+
+# guards
+
+
+@pytest.mark.parametrize("path", ["/groundtruth/runs", "/groundtruth/models", "/groundtruth/nothing", ENERGY])
+def test_every_answer_has_its_security_headers(admin, energy_run, path):
+    headers = admin.get(path).headers
+    assert "default-src 'none'" in headers["content-security-policy"]
+    assert "frame-ancestors 'self'" in headers["content-security-policy"]
+    assert "unsafe" not in headers["content-security-policy"]
+    assert headers["x-content-type-options"] == "nosniff"
+    assert headers["cache-control"] == "no-store"
+
+
+def test_a_fault_of_ours_tells_nothing_of_the_machine(client, energy_run, monkeypatch, tmp_path):
+    from starlette.testclient import TestClient
+
+    from plugins.reports.web import runs
+
+    def broken(*_):
+        raise RuntimeError(f"a secret in {tmp_path}")
+
+    browser = client("admin")
+    monkeypatch.setattr(runs, "list_runs", broken)
+    quiet = TestClient(browser.app, base_url="http://localhost", cookies=browser.cookies, raise_server_exceptions=False)
+    answer = quiet.get("/groundtruth/runs")
+    assert answer.status_code == 500
+    assert "Something broke" in answer.text
+    assert "secret" not in answer.text
+    assert str(tmp_path) not in answer.text
+    assert "default-src 'none'" in answer.headers["content-security-policy"]
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE"])
+def test_reading_pages_change_nothing(admin, energy_run, method):
+    for path in ("/groundtruth/runs", "/groundtruth/models", ENERGY):
+        assert admin.request(method, path).status_code == 405
+
+
+def test_the_page_of_models_is_no_place_for_secrets(client, switched):
+    from include.core.env_history import Reason
+
+    switched.update({"SECRET": "new-secret"}, Reason(by="tester", why="rotated"))
+    text = client("admin").get("/groundtruth/models").text
+    assert "SECRET" in text
+    assert "(not shown)" in text
+    assert "hunter2" not in text
+    assert "new-secret" not in text
+
+
+def test_the_first_page_of_all_reports_is_read_from_the_latest(admin, energy_run):
+    """A cleared run writes a second report; the page shows that one."""
+    first = max(energy_run.path.glob("pipeline_report_*.json"))
+    document = PipelineReport.model_validate_json(first.read_bytes())
+    later = first.with_name("pipeline_report_20990101_000000.json")
+    write_json(later, document.model_copy(update={"overall_status": "failed", "generated_at": at(99)}))
+    later.with_suffix(".html").write_text("the second report")
+    assert 'class="pill failed"' in admin.get("/groundtruth/runs").text
+    assert admin.get(f"{ENERGY}/report").text == "the second report"

@@ -1,0 +1,142 @@
+"""The archive of runs: every run in a few words, read again only where it changed."""
+
+import json
+import os
+import shutil
+import time
+from pathlib import Path
+
+import pytest
+
+from include.core.runs import RunFolder
+from include.reporting import archive as module
+from include.reporting.archive import RunArchive, latest_report, read_entry
+from include.reporting.report import build_report, write_report
+from tests.reporting.many_runs import make_runs
+from tests.reporting.runs import NOW, START, broke, ended, good_run, plan
+
+
+@pytest.fixture
+def run(tmp_path):
+    folder = good_run(tmp_path)
+    write_report(folder, build_report(folder, now=NOW))
+    return folder
+
+
+@pytest.fixture
+def archive(tmp_path):
+    return RunArchive(tmp_path / "runs")
+
+
+def settle(folder: Path) -> None:
+    """As if its last change were long ago."""
+    past = time.time() - 3600
+    os.utime(folder, (past, past))
+
+
+def test_a_run_in_a_few_words(run, archive):
+    (entry,) = archive.entries()
+    assert (entry.dag_id, entry.folder, entry.run_id) == ("energy_pipeline", "manual__2026-03-01", "manual__2026-03-01")
+    assert (entry.pipeline, entry.outcome, entry.seconds) == ("energy-pipeline", "success", 246.0)
+    assert entry.started_at == START
+    assert (entry.records, entry.rejected) == (1920, 15)
+    assert entry.figures == {"records_in": 1920, "energy_kwh": 203.456}
+
+
+def test_a_failed_run_says_why(tmp_path, archive):
+    folder = RunFolder(tmp_path / "runs" / "energy_pipeline" / "manual__1")
+    plan(folder)
+    ended(folder, "prepare", (0, 0.1))
+    broke(folder, "collect", (0.5, 1), "bad_input", "late.csv: no such file")
+    write_report(folder, build_report(folder, now=NOW))
+    (entry,) = archive.entries()
+    assert (entry.outcome, entry.failure) == ("failed", "late.csv: no such file")
+
+
+def test_where_there_are_no_runs_there_are_no_entries(archive):
+    assert archive.entries() == []
+
+
+def test_a_run_without_a_report_is_known_by_its_plan(tmp_path, archive):
+    folder = RunFolder(tmp_path / "runs" / "energy_pipeline" / "manual__1")
+    plan(folder, run_id="manual__1")
+    (entry,) = archive.entries()
+    assert (entry.outcome, entry.run_id, entry.started_at, entry.seconds) == (None, "manual__1", START, None)
+
+
+def test_a_folder_without_anything_is_a_run_too(tmp_path, archive):
+    (tmp_path / "runs" / "a_dag" / "manual__1").mkdir(parents=True)
+    (entry,) = archive.entries()
+    assert (entry.dag_id, entry.run_id, entry.outcome) == ("a_dag", "manual__1", None)
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"pipeline_name": 3}', b"\xff\xfe", b"null"])
+def test_a_report_that_cannot_be_read_is_damaged(run, archive, content):
+    latest_report(run.path).write_bytes(content)
+    (entry,) = archive.entries()
+    assert (entry.outcome, entry.run_id) == ("damaged", "manual__2026-03-01")
+
+
+def test_the_latest_report_counts(run):
+    first = latest_report(run.path)
+    document = json.loads(first.read_bytes()) | {"overall_status": "failed"}
+    second = first.with_name(f"{first.stem}_2.json")
+    second.write_text(json.dumps(document))
+    assert latest_report(run.path) == second
+    assert read_entry(run.path).outcome == "failed"
+
+
+def test_links_and_hidden_folders_are_no_runs(tmp_path, run, archive):
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "runs" / "energy_pipeline" / "link").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "runs" / "energy_pipeline" / ".removed").mkdir()
+    (tmp_path / "runs" / "linked").symlink_to(tmp_path / "runs" / "energy_pipeline")
+    assert [entry.folder for entry in archive.entries()] == ["manual__2026-03-01"]
+
+
+# reading again
+
+
+@pytest.fixture
+def reads(monkeypatch):
+    """Names of the runs that were read."""
+    names = []
+    read = module.read_entry
+    monkeypatch.setattr(module, "read_entry", lambda path: names.append(path.name) or read(path))
+    return names
+
+
+def test_what_has_not_changed_is_not_read_again(tmp_path, archive, reads):
+    make_runs(tmp_path, 20)
+    for folder in tmp_path.glob("runs/*/*"):
+        settle(folder)
+    first = archive.entries()
+    assert len(reads) == 20
+    assert archive.entries() == first
+    assert len(reads) == 20
+
+
+def test_a_new_report_is_seen_and_read_alone(tmp_path, run, archive, reads):
+    make_runs(tmp_path, 20)
+    for folder in tmp_path.glob("runs/*/*"):
+        settle(folder)
+    archive.entries()
+    reads.clear()
+    document = json.loads(latest_report(run.path).read_bytes()) | {"overall_status": "failed"}
+    (run.path / "pipeline_report_20990101_000000.json").write_text(json.dumps(document))
+    outcomes = {entry.folder: entry.outcome for entry in archive.entries()}
+    assert outcomes["manual__2026-03-01"] == "failed"
+    assert reads == ["manual__2026-03-01"]
+
+
+def test_what_changed_a_moment_ago_is_read_again_for_the_clock_is_coarse(run, archive, reads):
+    archive.entries()
+    archive.entries()
+    assert len(reads) == 2
+
+
+def test_a_run_that_is_gone_is_forgotten(run, archive):
+    archive.entries()
+    shutil.rmtree(run.path)
+    assert archive.entries() == []
+    assert read_entry(run.path).outcome is None

@@ -1,0 +1,114 @@
+"""What people see of the models, after a real promotion and without one."""
+
+from pathlib import Path
+
+import pytest
+
+from include.core.env_file import EnvFile
+from include.core.env_history import Reason
+from include.core.errors import BadInputError
+from include.satellite.models import model_store, overview, tracking
+from include.satellite.models.promotion import configure
+from include.satellite.params import ConfigureParams
+from tests.satellite.models.trained_run import baseline, compared, env_file, files, trained
+
+__all__ = ["baseline", "compared", "env_file", "files", "trained"]
+WHY = Reason(by="tester", why="a test")
+
+
+@pytest.fixture(autouse=True)
+def untold(monkeypatch):
+    """MLflow has tests of its own."""
+    monkeypatch.setattr(tracking, "register", lambda name, weights: str(weights))
+    monkeypatch.setattr(tracking, "set_alias", lambda name, alias, version: None)
+
+
+@pytest.fixture
+def promoted(compared):
+    """The folder of a run whose models are in use."""
+    folder = compared()
+    configure(folder, ConfigureParams())
+    return folder.parent
+
+
+def test_the_champion_is_what_the_env_file_names_with_both_cards(promoted, env_file):
+    found = overview.champion(EnvFile(env_file))
+    assert found.on
+    assert found.problem is None
+    assert found.version.model.version == found.name
+    assert (found.version.cnn.kind, found.version.lstm.kind) == ("cnn", "lstm")
+
+
+def test_without_a_promotion_there_is_no_champion_and_no_version(env_file, data_dir):
+    assert overview.champion(EnvFile(env_file)) == overview.Champion(False, None, None, None)
+    assert overview.versions() == []
+
+
+def test_a_champion_that_is_not_stored_or_damaged_is_told(promoted, env_file):
+    weights = overview.champion(EnvFile(env_file)).version.model.path(model_store.CNN_WEIGHTS)
+    weights.write_bytes(b"bit rot")
+    assert "is damaged" in overview.champion(EnvFile(env_file)).problem
+    EnvFile(env_file).update({model_store.VERSION: "20260101T000000Z-00000000"}, WHY)
+    assert "is not in the model store" in overview.champion(EnvFile(env_file)).problem
+
+
+def test_versions_come_latest_first_and_a_damaged_card_hides_no_version(promoted):
+    (only,) = overview.versions()
+    only.model.path(model_store.LSTM_CARD).write_text("{")
+    (only,) = overview.versions()
+    assert only.lstm is None
+    assert only.cnn is not None
+    (model_store.store_dir() / only.model.version / model_store.MANIFEST).write_text("{")
+    assert overview.versions() == []
+
+
+def test_the_candidate_is_of_the_first_run_that_compared(promoted, tmp_path):
+    (tmp_path / "broken" / "files").mkdir(parents=True)
+    (tmp_path / "broken" / "files" / "comparison.json").write_text("{")
+    found = overview.latest_candidate([tmp_path / "nothing", tmp_path / "broken", promoted])
+    assert found.run == promoted.name
+    assert found.configuration.promoted
+    assert overview.latest_candidate([tmp_path / "nothing"]) is None
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "shown"),
+    [
+        ("AI_MODEL_VERSION", "v7", "v7"),
+        ("AI_MODEL_VERSION", None, "(not set)"),
+        ("AI_CNN_MODEL_PATH", "/srv/data/models/store/v7/cnn_model.safetensors", "…/v7/cnn_model.safetensors"),
+        ("PASSWORD", "hunter2", "(not shown)"),
+        ("PASSWORD", None, "(not shown)"),
+    ],
+)
+def test_only_models_keys_are_shown_and_never_where_files_lie(key, value, shown):
+    assert overview.shown(key, value) == shown
+
+
+def history_of(path: Path, *changes: dict[str, str]):
+    env_file = EnvFile(path)
+    for change in changes:
+        env_file.update(change, WHY)
+    return env_file.history()
+
+
+def test_going_back_sets_what_a_rollback_would_set(tmp_path):
+    history = history_of(
+        tmp_path / ".env", {"AI_MODEL_VERSION": "1"}, {"AI_MODEL_VERSION": "2"}, {"USE_AI_MODELS": "x"}
+    )
+    env_file = EnvFile(tmp_path / ".env")
+    for target in (None, *(entry.id for entry in history)):
+        assert overview.rollback_target(history, target) == env_file.changes_back(target)
+
+
+def test_going_back_over_a_change_of_other_keys_is_refused_by_their_name(tmp_path):
+    history = history_of(tmp_path / ".env", {"AI_MODEL_VERSION": "1"}, {"PASSWORD": "new"}, {"AI_MODEL_VERSION": "2"})
+    assert overview.rollback_target(history, None) == {"AI_MODEL_VERSION": "1"}
+    with pytest.raises(BadInputError, match="would also change PASSWORD, which is no model's"):
+        overview.rollback_target(history, history[0].id)
+
+
+@pytest.mark.parametrize("target", [None, "20260101T000000Z-0000"])
+def test_there_is_nothing_to_go_back_to(target):
+    with pytest.raises(BadInputError, match="has no such entry"):
+        overview.rollback_target([], target)
