@@ -4,9 +4,10 @@
 FROM python:3.11-slim-bookworm
 
 COPY requirements.txt requirements-stack.txt /opt/groundtruth/
-RUN pip install --no-cache-dir -r /opt/groundtruth/requirements.txt -r /opt/groundtruth/requirements-stack.txt \
+RUN pip install --no-cache-dir -r /opt/groundtruth/requirements.txt -r /opt/groundtruth/requirements-stack.txt
+RUN useradd --uid 50000 --user-group --home-dir /opt/airflow --no-create-home airflow \
     && mkdir -p /opt/airflow/logs /opt/groundtruth/data /opt/groundtruth/config \
-    && chown -R 50000:0 /opt/airflow /opt/groundtruth/data /opt/groundtruth/config
+    && chown -R 50000:50000 /opt/airflow /opt/groundtruth/data /opt/groundtruth/config
 
 COPY dags /opt/groundtruth/dags
 COPY plugins /opt/groundtruth/plugins
@@ -19,7 +20,7 @@ ENV AIRFLOW_HOME=/opt/airflow \
     AIRFLOW__CORE__DAGS_FOLDER=/opt/groundtruth/dags \
     AIRFLOW__CORE__PLUGINS_FOLDER=/opt/groundtruth/plugins \
     AIRFLOW__CORE__LOAD_EXAMPLES=False
-USER 50000:0
+USER 50000:50000
 WORKDIR /opt/groundtruth
 ENTRYPOINT ["python", "-m", "tools.stack"]
 LABEL org.opencontainers.image.title="groundtruth-airflow" org.opencontainers.image.licenses="Apache-2.0"

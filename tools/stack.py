@@ -45,13 +45,18 @@ WAIT_SECONDS = 300
 
 
 def make_secrets(folder: str) -> int:
-    """Make the secrets that are missing, one file each; those that are there stay."""
+    """Make the secrets that are missing, one file each; those that are there stay.
+
+    The folder is its owner's alone; what lies in it can be read by the services, each of which sees its part of it.
+    """
+    Path(folder).mkdir(0o700, parents=True, exist_ok=True)
+    Path(folder).chmod(0o700)
     new = missing_secrets(Path(folder))
     for name in new:
         path = Path(folder, name)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.touch(0o600)
+        path.parent.mkdir(exist_ok=True)
         path.write_text(MADE[name]())
+        path.chmod(0o644)
     say(f"{folder}: made {', '.join(new)}" if new else f"{folder}: all secrets are there")
     return 0
 
@@ -121,10 +126,10 @@ def initialise() -> int:
         for path in (folder, *folder.glob("*")):
             os.chown(path, UID, UID)
     os.environ.update(environment(KEPT))
+    password = (KEPT / "admin_password").read_text().strip()
     os.setgroups([])
     os.setgid(UID)
     os.setuid(UID)
-    password = (KEPT / "admin_password").read_text().strip()
     admin = ["--username", "admin", "--role", "Admin", "--password", password]
     person = ["--firstname", "Ad", "--lastname", "Min", "--email", "admin@localhost"]
     for command in (
