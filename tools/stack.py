@@ -144,12 +144,10 @@ def initialise() -> int:
 def main(arguments: list[str]) -> int:
     """Run what the first argument names; anything else is a command of its own."""
     name, *rest = arguments
-    if name in SERVICES:
-        os.environ.update(environment(KEPT))
-        become("airflow", *SERVICES[name])
-    if name not in ACTIONS:
-        become(*arguments)
-    return ACTIONS[name](*rest)
+    if name in ACTIONS:
+        return ACTIONS[name](*rest)
+    os.environ.update(environment(KEPT))
+    return become(*(["airflow", *SERVICES[name]] if name in SERVICES else arguments))
 
 
 def become(*command: str) -> NoReturn:
