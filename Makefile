@@ -81,6 +81,17 @@ lock: ## Lock the dependencies named in the *.in files anew (needs uv)
 	@sed -i 's/^\(torch==[0-9.]*\)+cpu/\1/' include/satellite/requirements.txt # the version alone: pip takes the build at hand
 	$(COMPILE) -c requirements.txt -c include/satellite/requirements.txt requirements-dev.in -o requirements-dev.txt
 
+LOCKS = requirements.txt requirements-stack.txt include/energy/requirements.txt include/satellite/requirements.txt \
+  include/docker_proxy/requirements.txt
+AUDIT = .venv-audit/bin
+
+.PHONY: audit
+audit: ## Look up known vulnerabilities of what is locked; write bills of materials to sbom/
+	@[ -x $(AUDIT)/cyclonedx-py ] || { python3 -m venv .venv-audit && $(AUDIT)/pip install -q pip-audit==2.10.1 cyclonedx-bom==7.5.0; }
+	@mkdir -p sbom && for lock in $(LOCKS); do \
+	  $(AUDIT)/cyclonedx-py requirements $$lock --sv 1.6 -o sbom/$$(echo $${lock%.txt} | tr / -).json || exit 1; done
+	@for lock in $(LOCKS); do echo "$$lock"; $(AUDIT)/pip-audit -r $$lock --no-deps --disable-pip --strict || exit 1; done
+
 .PHONY: clean
 clean: ## Remove the set-up (keeps data/)
 	rm -rf .venv .airflow .mypy_cache .ruff_cache .pytest_cache

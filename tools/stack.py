@@ -40,6 +40,7 @@ SERVICES = {
     "triggerer": ["triggerer"],
     "worker": ["celery", "worker"],
 }
+PORTS = {"worker": 8793, "imagery": 8070}
 API = "http://api-server:8080"
 WAIT_SECONDS = 300
 
@@ -93,9 +94,9 @@ def environment(folder: Path) -> dict[str, str]:
 
 
 def healthy(component: str) -> int:
-    """0 if a component of Airflow says that it is alive; of a worker, if it serves its logs."""
-    if component == "worker":
-        socket.create_connection(("127.0.0.1", 8793), timeout=5).close()
+    """0 if a component is alive: as Airflow says, or because it listens (a worker, for requests of its logs)."""
+    if component in PORTS:
+        socket.create_connection(("127.0.0.1", PORTS[component]), timeout=5).close()
         return 0
     with urllib.request.urlopen(f"{API}/api/v2/monitor/health", timeout=5) as answer:  # noqa: S310 - our own
         return 0 if json.load(answer)[component]["status"] == "healthy" else 1
