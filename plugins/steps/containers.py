@@ -26,10 +26,10 @@ from include.core.contracts import StepParams
 from include.core.errors import GroundtruthError, SetupError, StepTimeoutError, TransientError
 from include.core.pipeline import Pipeline, PipelineStep
 from include.core.process import exit_error, step_environment
-from include.core.runner import run_step
 from include.core.settings import get_settings
-from plugins.steps.context import TASK_DEFAULTS, attempt_of, folder_of, plain_errors, small, within_deadline
+from plugins.steps.context import TASK_DEFAULTS, attempt_of, folder_of, plain_errors, within_deadline
 from plugins.steps.engine import ENGINE_FAULTS, LABEL, deployment, engine_faults, host_path
+from plugins.steps.metrics import measured_step
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -94,7 +94,7 @@ class ContainerStepOperator(ResumableJobMixin, DockerOperator):
 
         with plain_errors(self.log):
             try:
-                return small(run_step(self.each.step, folder, attempt, execute))
+                return measured_step(self.each.step, folder, attempt, execute)
             finally:
                 self._clean_up()
 

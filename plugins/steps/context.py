@@ -14,7 +14,7 @@ from airflow.sdk.exceptions import AirflowTaskTimeout
 from include.core.errors import GroundtruthError, StepTimeoutError, TransientError
 from include.core.pipeline import Pipeline, PipelineStep
 from include.core.runner import Attempt
-from include.core.runs import RunFolder, StepResult
+from include.core.runs import RunFolder
 from include.core.settings import get_settings
 
 if TYPE_CHECKING:
@@ -115,9 +115,3 @@ def within_deadline(seconds: float) -> Iterator[None]:
         raise StepTimeoutError(
             f"took longer than its limit of {seconds:g} s (timeout_seconds) and was stopped"
         ) from error
-
-
-def small(result: StepResult) -> dict[str, Any]:
-    """What goes through XCom: the verdict and the key figures, never data."""
-    figures = {name: value for name, value in result.summary.items() if not isinstance(value, (list, dict))}
-    return {"status": result.status, "reused": result.reused, "seconds": result.duration_seconds, **figures}

@@ -15,7 +15,6 @@ from include.core.pipeline import Pipeline, PipelineStep
 from include.core.plan import prepare_run
 from include.core.process import run_command
 from include.core.publish import publish_run
-from include.core.runner import run_step
 from include.core.runs import Started
 from include.core.settings import get_settings
 from include.core.verdict import recorded
@@ -27,9 +26,9 @@ from plugins.steps.context import (
     folder_of,
     log_url_of,
     plain_errors,
-    small,
     within_deadline,
 )
+from plugins.steps.metrics import measured_step
 
 if TYPE_CHECKING:
     from airflow.sdk import Asset, Context
@@ -98,7 +97,7 @@ def run_local(pipeline: Pipeline, each: PipelineStep, log: Any, **context: Any) 
             else:
                 run_command(command, folder.files, params, log.info)
 
-    return small(run_step(each.step, folder, attempt_of(context, pipeline, each), execute))
+    return measured_step(each.step, folder, attempt_of(context, pipeline, each), execute)
 
 
 class PrepareOperator(BaseOperator):

@@ -19,7 +19,8 @@ from include.core.errors import (
 )
 from include.core.runs import StepResult
 from include.core.settings import get_settings
-from plugins.steps.context import RETRIES, StepRetryPolicy, attempt_of, folder_of, log_url_of, small
+from plugins.steps.context import RETRIES, StepRetryPolicy, attempt_of, folder_of, log_url_of
+from plugins.steps.metrics import small
 
 pytestmark = pytest.mark.airflow
 PIPELINE = SimpleNamespace(declared=frozenset({"a.csv"}))
@@ -72,7 +73,7 @@ def test_a_retry_stays_in_its_generation_and_a_clear_begins_another():
 def test_what_ran_is_named_for_people():
     local = attempt_of(context(1, RETRIES), PIPELINE, a_step())
     assert (local.runtime, local.command) == ("local", "include.energy.generator:generate")
-    docker = attempt_of(context(1, RETRIES), PIPELINE, a_step(("sh", "-c", "true")), lambda: "sha256:1")
+    docker = attempt_of(context(1, RETRIES), PIPELINE, a_step(("sh", "-c", "true")), image=lambda: "sha256:1")
     assert (docker.runtime, docker.command, docker.image()) == ("docker", "sh -c true", "sha256:1")
 
 
