@@ -24,6 +24,10 @@ run: setup ## Set up, then run both pipelines down to their reports: energy for 
 test: setup-dev ## Run all tests (in parallel; what is missing on this machine is skipped, and said)
 	@$(PY) -m pytest -n auto --dist loadfile $(ARGS)
 
+.PHONY: e2e
+e2e: setup-dev stack-images ## The full stack, started, used, hurt and removed (needs Docker and Compose)
+	@STACK=1 $(PY) -m pytest -v tests/e2e/test_stack.py
+
 .PHONY: lint
 lint: setup-dev ## ruff, mypy (strict), and the import rules
 	@.venv/bin/ruff check . && .venv/bin/ruff format --check . && .venv/bin/mypy && .venv/bin/lint-imports --no-logo --no-cache
