@@ -100,7 +100,7 @@ def test_image_command_and_limits_reach_the_container(dag_of, monkeypatch):
     monkeypatch.setattr(type(task), "cli", Engine(created))
     task.labels = {}
     with pytest.raises(StopIteration):
-        task._run(task.each.step.params(), "/somewhere")
+        task._create(task.each.step.params(), "/somewhere")
     assert (created["mem_limit"], created["memswap_limit"], created["nano_cpus"]) == ("128m", "128m", 500_000_000)
     assert (created["image"], created["command"]) == ("own/image:2", command)
 
