@@ -5,6 +5,7 @@ Airflow notices a dead worker after its heartbeat time-out, here 15 s instead of
 
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -12,6 +13,7 @@ import subprocess
 import time
 import urllib.error
 import urllib.request
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -132,13 +134,14 @@ def test_a_run_goes_through_worker_door_and_containers_to_its_report(stack):
     assert stack.wait("first") == "success"
     run = stack.folder / "stack" / "data" / "runs" / "energy_pipeline" / "first"
     [report] = run.glob("pipeline_report_*.json")
-    assert json.loads(report.read_bytes())["status"] == "success"
+    assert json.loads(report.read_bytes())["overall_status"] == "success"
     results = [json.loads(path.read_bytes()) for path in run.glob("steps/energy-*/result.json")]
     assert {result["runtime"] for result in results} == {"docker"}
     assert {path.stat().st_uid for path in (run / "files").iterdir()} == {tool.UID}
-    passed = [json.loads(line) for line in stack.compose("logs", "--no-color", "docker-policy").stdout.split("| ")
-              if line.startswith("{")]  # fmt: skip
-    assert [line["message"] for line in passed if line["verdict"] == "refused"] == []
+    log = stack.compose("logs", "--no-color", "docker-policy").stdout
+    verdicts = Counter(json.loads(line)["verdict"] for line in re.findall(r"\{.*\}", log))
+    assert verdicts["passed"] >= 9, "three steps, each created, started and removed"
+    assert verdicts["refused"] == 0
 
 
 def test_nobody_reads_without_logging_in(stack):
@@ -147,13 +150,14 @@ def test_nobody_reads_without_logging_in(stack):
 
 
 def test_a_worker_killed_amid_a_step_changes_nothing_but_the_number_of_the_try(stack):
-    stack.dag("POST", "/dagRuns", {"dag_run_id": "killed", "logical_date": None, "conf": {"households": 400}})
+    [worker] = stack.containers("worker")
+    process = int(output("docker", "inspect", "-f", "{{.State.Pid}}", worker))
     label = "label=io.groundtruth.run=killed"
+    stack.dag("POST", "/dagRuns", {"dag_run_id": "killed", "logical_date": None, "conf": {"households": 400}})
     deadline = time.monotonic() + 120
     while not (step := output("docker", "ps", "-q", "--filter", label)) and time.monotonic() < deadline:
         time.sleep(0.05)
-    [worker] = stack.containers("worker")
-    os.kill(int(output("docker", "inspect", "-f", "{{.State.Pid}}", worker)), signal.SIGKILL)
+    os.kill(process, signal.SIGKILL)
     assert step, "the step was to be at work"
     assert stack.wait("killed") == "success"
     tasks = stack.dag("GET", "/dagRuns/killed/taskInstances")["task_instances"]
