@@ -10,7 +10,7 @@ import pytest
 
 from include.core.settings import get_settings
 from tests.airflow_runs import ROOT, run_dag
-from tests.prerequisites import need
+from tests.prerequisites import docker_engine
 
 pytestmark = [pytest.mark.airflow, pytest.mark.docker]
 
@@ -20,18 +20,8 @@ DAY = {"start": "2026-03-01T00:00:00Z", "end": "2026-03-02T00:00:00Z"}
 
 @pytest.fixture(scope="module")
 def engine():
-    import docker
-    from docker.errors import DockerException
-
-    try:
-        client = docker.from_env(timeout=60)
-    except DockerException:
-        client = None
-    need(client, "a Docker engine", "start Docker; only the docker runtime needs it")
-    for image, how in ((IMAGE, f"docker pull {IMAGE}"), (get_settings().energy_image, "make images")):
-        need(client.images.list(image), f"the image {image}", how)
-    yield client
-    client.close()
+    with docker_engine(IMAGE, get_settings().energy_image) as client:
+        yield client
 
 
 @pytest.fixture(autouse=True)

@@ -8,7 +8,7 @@ import pytest
 from include.core.runs import RunFolder
 from include.core.settings import get_settings
 from tests.airflow_runs import run_dag
-from tests.prerequisites import need
+from tests.prerequisites import docker_engine
 
 IMAGE = "python:3.11-slim-bookworm"
 pytestmark = [pytest.mark.airflow]
@@ -36,17 +36,8 @@ def test_runs_older_than_the_setting_go(data_dir, monkeypatch):
 
 @pytest.fixture
 def engine():
-    import docker
-    from docker.errors import DockerException
-
-    try:
-        client = docker.from_env(timeout=60)
-    except DockerException:
-        client = None
-    need(client, "a Docker engine", "start Docker; only the docker runtime needs it")
-    need(client.images.list(IMAGE), f"the image {IMAGE}", f"docker pull {IMAGE}")
-    yield client
-    client.close()
+    with docker_engine(IMAGE) as client:
+        yield client
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -182,3 +182,14 @@ def _wait_for_dag(running: Airflow) -> None:
         else:
             return
     raise AssertionError("the DAG did not appear")
+
+
+def until(condition: Callable[[], Any], seconds: float = 120.0, every: float = 0.05) -> Any:
+    """Wait for something to be so; returns what the condition found."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        found = condition()
+        if found:
+            return found
+        time.sleep(every)
+    raise AssertionError("this did not happen in time")

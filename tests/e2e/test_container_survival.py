@@ -14,8 +14,8 @@ from contextlib import suppress
 import psutil
 import pytest
 
-from tests.e2e.running_airflow import running_airflow
-from tests.prerequisites import need
+from tests.e2e.running_airflow import running_airflow, until
+from tests.prerequisites import docker_engine
 
 pytestmark = [pytest.mark.airflow, pytest.mark.docker, pytest.mark.timeout(900)]
 
@@ -39,17 +39,8 @@ def definition(name, *flags, **limits):
 
 @pytest.fixture(scope="module")
 def engine():
-    import docker
-    from docker.errors import DockerException
-
-    try:
-        client = docker.from_env(timeout=60)
-    except DockerException:
-        client = None
-    need(client, "a Docker engine", "start Docker; only the docker runtime needs it")
-    need(client.images.list(IMAGE), f"the image {IMAGE}", f"docker pull {IMAGE}")
-    yield client
-    client.close()
+    with docker_engine(IMAGE) as client:
+        yield client
 
 
 @pytest.fixture(scope="module")
@@ -96,16 +87,6 @@ def containers(engine, airflow, run):
     return engine.containers.list(all=True, filters={"label": labels}, ignore_removed=True)
 
 
-def until(condition, seconds=300.0, every=0.3):
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        found = condition()
-        if found:
-            return found
-        time.sleep(every)
-    raise AssertionError("this did not happen in time")
-
-
 def process_of(airflow, run):
     """The task's process, once it is at work."""
 
@@ -113,7 +94,7 @@ def process_of(airflow, run):
         task = next((each for each in airflow.tasks(run) if each["task_id"] == "talk"), {})
         return task.get("pid") if task.get("state") == "running" else None
 
-    return psutil.Process(until(find))
+    return psutil.Process(until(find, seconds=600, every=0.3))
 
 
 def log_of(airflow, run, attempt):
@@ -155,13 +136,13 @@ def test_a_step_that_somebody_cleared_runs_again(airflow, created):
     airflow.trigger("cleared")
     assert airflow.wait("cleared") == "success"
     airflow.clear("cleared", "talk")
-    until(lambda: airflow.wait("cleared") == "success" and len(created("cleared")) == 2)
+    until(lambda: airflow.wait("cleared") == "success" and len(created("cleared")) == 2, every=0.3)
 
 
 def test_marked_as_failed_the_container_stops_though_it_does_not_listen(airflow, engine):
     deaf = airflow.of("deaf_pipeline")
     deaf.trigger("unwanted")
-    until(lambda: [each for each in containers(engine, airflow, "unwanted") if each.status == "running"])
+    until(lambda: [each for each in containers(engine, airflow, "unwanted") if each.status == "running"], every=0.3)
     deaf.dag("PATCH", "/dagRuns/unwanted/taskInstances/talk", {"new_state": "failed"})
     until(lambda: not [each for each in containers(engine, airflow, "unwanted") if each.status == "running"], 30)
     assert deaf.wait("unwanted") == "failed"

@@ -15,7 +15,7 @@ import requests
 
 from include.core.artifacts import sha256
 from include.core.runs import safe_name
-from tests.e2e.running_airflow import ROOT, running_airflow
+from tests.e2e.running_airflow import ROOT, running_airflow, until
 from tests.satellite.tiny import END, TINY
 
 pytestmark = [pytest.mark.airflow, pytest.mark.timeout(900)]
@@ -51,16 +51,6 @@ def api(airflow):
     [process] = [each for each in airflow.children() if "include.sentinel_hub" in each.cmdline()]
     [port] = {each.laddr.port for each in process.net_connections(kind="inet") if each.status == "LISTEN"}
     return f"http://127.0.0.1:{port}"
-
-
-def until(condition, seconds=120.0, every=0.05):
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        found = condition()
-        if found:
-            return found
-        time.sleep(every)
-    raise AssertionError("this did not happen in time")
 
 
 def running_task(airflow, run, task):
