@@ -7,7 +7,6 @@ checked before and after is the same, and is done here, on the orchestrator's si
 from __future__ import annotations
 
 import importlib.metadata
-import json
 import os
 import platform
 import stat
@@ -16,8 +15,9 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from include.core.artifacts import check_artifact, check_unchanged, remove
 from include.core.contracts import Records, Step, StepParams
@@ -28,7 +28,7 @@ from include.core.runs import (
     RunFolder,
     Started,
     StepResult,
-    write_atomically,
+    read_model,
     write_json,
 )
 from include.core.staging import SOURCE_FOLDER
@@ -36,8 +36,20 @@ from include.core.verdict import INTERRUPTED_MARK, explain, verdict_on_failure, 
 
 Signature = tuple[int, int, int]
 LIBRARIES = ("pydantic", "apache-airflow")
-BEFORE = "before.json"
-"""In the step's records: the files that were there when its work began, for an attempt that takes the work up."""
+BEGUN = "begun.json"
+
+
+class Begun(BaseModel):
+    """What a step's work began with, for an attempt that takes it up (in the step's records)."""
+
+    image: str | None
+    params: dict[str, Any]
+    inputs: list[FileRecord]
+    files: dict[str, Signature]
+
+    def same_work(self, draft: StepResult) -> bool:
+        """Whether an attempt that began now would do the same."""
+        return (self.image, self.params, self.inputs) == (draft.image, draft.params, draft.inputs)
 
 
 @dataclass(frozen=True)
@@ -160,20 +172,17 @@ def _begin(
     died = folder.started(step.id)
     same_generation = died is not None and died.generation == started.generation
     (records / "result.json").unlink(missing_ok=True)
-    if died is not None and same_generation and attempt.resuming and attempt.resuming():
+    begun = read_model(records / BEGUN, Begun) if attempt.resuming and same_generation else None
+    if begun and died and attempt.resuming and begun.same_work(draft) and attempt.resuming():
         draft.started_at = died.started_at
         write_json(records / "started.json", started.model_copy(update={"started_at": died.started_at}))
-        return _read_listing(records / BEFORE)
+        return begun.files
     _remove_leftovers(step, folder, attempt.declared, started.started_at, same_generation=same_generation)
     before = dict(_listing(folder.files))
     if attempt.resuming:
-        write_atomically(records / BEFORE, json.dumps(before).encode())
+        write_json(records / BEGUN, Begun(image=draft.image, params=draft.params, inputs=draft.inputs, files=before))
     write_json(records / "started.json", started)
     return before
-
-
-def _read_listing(path: Path) -> dict[str, Signature]:
-    return {name: (size, changed, inode) for name, (size, changed, inode) in json.loads(path.read_bytes()).items()}
 
 
 def _versions(step: Step) -> dict[str, str]:

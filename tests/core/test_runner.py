@@ -449,6 +449,19 @@ def test_work_that_is_taken_up_answers_for_all_that_was_written_since_it_began(r
     assert error.artifact == "litter.txt"
 
 
+def test_work_that_began_with_another_image_is_not_taken_up(run):
+    died_after(run, writing(run, out_csv=READINGS))
+    never_asked = lambda: pytest.fail("must not be asked")  # noqa: E731
+    rebuilt = replace(ATTEMPT, number=2, image=lambda: "sha256:new", resuming=never_asked)
+    assert refused(run, nothing_more, attempt=rebuilt).artifact == "out.csv"
+
+
+def test_work_that_began_with_other_inputs_is_not_taken_up(run):
+    died_after(run, writing(run, out_csv=READINGS))
+    again = replace(other_inputs(run), number=2, resuming=lambda: pytest.fail("must not be asked"))
+    assert refused(run, nothing_more, attempt=again).artifact == "out.csv"
+
+
 def test_a_cleared_step_takes_nothing_up(run):
     died_after(run, writing(run, out_csv=READINGS))
     cleared = replace(ATTEMPT, number=2, generation=1, resuming=lambda: pytest.fail("must not be asked"))
