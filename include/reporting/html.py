@@ -88,24 +88,23 @@ def _plot(artifact: ArtifactReport, path: Path) -> Plot:
     return Plot(title, artifact, uri="data:image/png;base64," + base64.b64encode(content).decode())
 
 
-@cache
-def _environment() -> Environment:
+def template_environment(folder: Path) -> Environment:
+    """Templates of a folder, autoescaped, strict about names, with the filters that write figures for people."""
     environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent / "templates"),
+        loader=FileSystemLoader(folder),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {
-        "value": value,
-        "grid": grid,
-        "words": words,
-        "seconds": seconds,
-        "size": size,
-        "instant": instant,
-        "safe_link": safe_link,
-    }
+    environment.filters |= {"value": value, "words": words, "seconds": seconds, "size": size, "instant": instant}
+    return environment
+
+
+@cache
+def _environment() -> Environment:
+    environment = template_environment(Path(__file__).parent / "templates")
+    environment.filters |= {"grid": grid, "safe_link": safe_link}
     return environment
 
 

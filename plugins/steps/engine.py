@@ -26,8 +26,12 @@ def engine_url() -> str:
 
 
 def deployment() -> str:
-    """What tells this deployment's containers from those of another on the same engine: its data folder."""
-    return host_path(get_settings().data_dir)
+    """What tells this deployment's containers from those of another on the same engine: its data folder.
+
+    A run of the command line is a deployment of its own, for its Airflow is: no other knows whether its tasks live.
+    """
+    settings = get_settings()
+    return host_path(settings.run_folder or settings.data_dir)
 
 
 def host_path(path: Path) -> str:

@@ -63,9 +63,11 @@ def test_a_container_whose_task_is_gone_is_removed_and_another_deployment_s_stay
     monkeypatch.setenv("GROUNDTRUTH_RUNTIME", "docker")
     get_settings.cache_clear()
     ours, theirs = left_behind(data_dir.resolve()), left_behind("/srv/another/data")
+    by_hand = left_behind(data_dir.resolve() / "runs" / "energy_pipeline" / "cli__1")
     assert run_dag("maintenance").state == "success"
     assert engine.containers.list(filters={"id": ours}), "too young: its task may not have said yet that it runs"
     monkeypatch.setattr("plugins.steps.janitor.YOUNG_SECONDS", 0)
     assert run_dag("maintenance").state == "success"
     assert not engine.containers.list(all=True, filters={"id": ours})
     assert engine.containers.list(filters={"id": theirs})
+    assert engine.containers.list(filters={"id": by_hand}), "a run of the command line has an Airflow of its own"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from functools import cache
+from functools import cache, partial
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
@@ -12,11 +12,11 @@ from urllib.parse import quote
 from fastapi import APIRouter, FastAPI, HTTPException, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment
 from starlette.exceptions import HTTPException as StarletteHTTPException
 
 from include.core.errors import GroundtruthError
-from include.reporting.html import column, instant, seconds, size, value, words
+from include.reporting.html import column, template_environment
 from plugins.reports.web.guard import HEADERS, SecurityHeaders
 
 LOG = logging.getLogger(__name__)
@@ -105,21 +105,6 @@ def _error(request: Request, status: int, said: str | None = None) -> Response:
 
 @cache
 def _environment() -> Environment:
-    environment = Environment(
-        loader=FileSystemLoader(HERE / "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {
-        "value": value,
-        "words": words,
-        "seconds": seconds,
-        "size": size,
-        "instant": instant,
-        "column": column,
-        "segment": lambda text: quote(text, safe=""),
-        "path": lambda text: quote(text, safe="/"),
-    }
+    environment = template_environment(HERE / "templates")
+    environment.filters |= {"column": column, "segment": partial(quote, safe=""), "path": partial(quote, safe="/")}
     return environment
