@@ -27,7 +27,15 @@ from include.core.errors import GroundtruthError, SetupError, StepTimeoutError, 
 from include.core.pipeline import Pipeline, PipelineStep
 from include.core.process import exit_error, step_environment
 from include.core.settings import get_settings
-from plugins.steps.context import TASK_DEFAULTS, attempt_of, folder_of, plain_errors, within_deadline
+from plugins.steps.context import (
+    TASK_DEFAULTS,
+    attempt_of,
+    folder_of,
+    log_line,
+    plain_errors,
+    task_keys,
+    within_deadline,
+)
 from plugins.steps.engine import ENGINE_FAULTS, LABEL, deployment, engine_faults, host_path
 from plugins.steps.metrics import measured_step
 
@@ -84,7 +92,7 @@ class ContainerStepOperator(ResumableJobMixin, DockerOperator):
         self.generation = {f"{LABEL}.generation": str(attempt.generation)}
         self.labels = self.step_labels | self.generation | {f"{LABEL}.try": str(attempt.number)}
         self.external_id_key = f"container.{attempt.generation}"
-        self.folder, self.number = folder, attempt.number
+        self.folder, self.number, self.log_keys = folder, attempt.number, task_keys(context)
 
         def execute(params: StepParams) -> None:
             self.params_given = params
@@ -183,7 +191,7 @@ class ContainerStepOperator(ResumableJobMixin, DockerOperator):
             command=self.command,
             user=self.user,
             working_dir="/data",
-            environment=step_environment("/data", params) | {"HOME": "/tmp", "PYTHONUNBUFFERED": "1"},  # noqa: S108
+            environment=step_environment("/data", params, self.log_keys) | {"HOME": "/tmp", "PYTHONUNBUFFERED": "1"},  # noqa: S108
             labels=self.labels,
             host_config=self.cli.create_host_config(
                 mounts=[Mount("/data", host_path, type="bind")],
@@ -209,10 +217,10 @@ class ContainerStepOperator(ResumableJobMixin, DockerOperator):
             *lines, rest = (rest + chunk).split(b"\n")
             for line in lines:
                 text = line.decode(errors="replace").rstrip()
-                self.log.info("%s", text)
+                log_line(self.log, text)
                 last = text.strip() or last
         if rest:
-            self.log.info("%s", rest.decode(errors="replace"))
+            log_line(self.log, rest.decode(errors="replace"))
         return rest.decode(errors="replace").strip() or last
 
     def _judge(self, state: dict[str, Any], last: str) -> None:
