@@ -110,7 +110,8 @@ def test_a_line_is_read_with_its_level_and_its_own_keys():
     "text",
     [
         "3 scenes", "", "{", "{}", "[1]", '{"event": "odd"}', "{" * 100_000,
-        line(level="loud"), line(level=3), line(event={}), line(timestamp="soon"), line(timestamp=1), line(**{"a b": 1}),
+        line(level="loud"), line(level=3), line(event={}), line(timestamp="soon"), line(timestamp=1),
+        line(**{"a b": 1}),
     ],
     ids=lambda text: text[:60],
 )  # fmt: skip
