@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from html import escape
+from pathlib import Path
 
+from include.core.env_history import Entry
 from include.core.runs import StepResult
 from include.core.settings import get_settings
 from include.reporting.model import FailurePoint, PipelineReport
@@ -94,12 +96,12 @@ def promotion_notice(result: StepResult, *, dag_id: str, run_id: str, run_url: s
     )
 
 
-def rollback_notice(env_file: str, *, by: str, why: str, changes: str) -> Notice:
+def rollback_notice(made: Entry, env_file: Path) -> Notice:
     """Somebody took an env file back."""
     return Notice(
-        subject=f"{env_file} was rolled back",
-        sentence=f"{by} rolled {env_file} back: {why}",
-        facts={"Changed": changes},
+        subject=f"{env_file.name} was rolled back",
+        sentence=f"{made.by} rolled {env_file} back: {made.why}",
+        facts={"Model now": made.version or "as before", "Entry of the history": made.id},
     )
 
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from include.reporting.notices import Notice
 
 LOG = logging.getLogger(__name__)
-BACKFILL = "backfill"
+BACKFILL, TIMED_OUT = "backfill", "timed_out"
 
 
 def tell_of_failure(context: Context) -> None:
@@ -38,7 +38,7 @@ def tell_of_failure(context: Context) -> None:
     folder = _folder(dag_id, run_id)
 
     def notice() -> Notice:
-        report = _report(folder)
+        report = _report(folder, goes_on=context.get("reason") == TIMED_OUT)
         return failure_notice(report, run_url=run_url(dag_id, run_id), instead=_no_step(context, report))
 
     _tell(folder.path / "notices" / "failure", notice)
@@ -80,14 +80,15 @@ async def tell_of_deadline(minutes: float, context: dict[str, Any]) -> None:
     mark = folder.path / "notices" / "deadline"
     if not claim(mark):
         return
-    told = deadline_notice(_report(folder), state=run["state"], minutes=minutes, run_url=run_url(dag_id, run_id))
+    report = _report(folder, goes_on=True)
+    told = deadline_notice(report, state=run["state"], minutes=minutes, run_url=run_url(dag_id, run_id))
     if not await send_from_trigger(told):
         give_up(mark)
 
 
 def run_url(dag_id: str, run_id: str) -> str | None:
-    """Where Airflow shows a run; None where nobody has said what its address is (`[api] base_url`)."""
-    base = conf.get("api", "base_url", fallback="")
+    """Where Airflow shows a run; None for one of the command line, or where `[api] base_url` says no address."""
+    base = "" if get_settings().run_folder else conf.get("api", "base_url", fallback="")
     return f"{base.rstrip('/')}/dags/{quote(dag_id)}/runs/{quote(run_id, safe='')}" if base else None
 
 
@@ -104,19 +105,22 @@ def _folder(dag_id: str, run_id: str) -> RunFolder:
     return RunFolder(settings.run_folder) if settings.run_folder else RunFolder.of(settings.data_dir, dag_id, run_id)
 
 
-def _report(folder: RunFolder) -> PipelineReport:
+def _report(folder: RunFolder, *, goes_on: bool = False) -> PipelineReport:
+    """What the run's folder says; of a run that goes on, work without a verdict is under way and not lost."""
     from include.reporting.report import build_report
 
-    return build_report(folder, now=datetime.now(UTC))
+    run = folder.run() if goes_on else None
+    tasks = [task for info in (run.steps if run else []) for task in (info.parts or [info.id])]
+    return build_report(folder, task_states=dict.fromkeys(tasks, "running") if goes_on else None, now=datetime.now(UTC))
 
 
 def _no_step(context: Context, report: PipelineReport) -> FailurePoint | None:
     """Why a run failed where its steps do not say."""
     from include.reporting.model import FailurePoint
 
-    reason, limit = str(context.get("reason")), context["dag"].dagrun_timeout
-    under_way = next((step for step in report.steps if step.status == "running"), None)
-    if reason == "timed_out" and limit:
+    reason, limit = context.get("reason"), context["dag"].dagrun_timeout
+    if reason == TIMED_OUT:
+        under_way = next((step for step in report.steps if step.status == "running"), None)
         message = f"The run took longer than its limit of {limit} (dagrun_timeout) and was ended."
         return FailurePoint(
             step=under_way.name if under_way else None,

@@ -21,6 +21,18 @@ from plugins.steps.operators import LocalStepOperator, PrepareOperator, PublishO
 SLACK = timedelta(minutes=10)
 
 
+class PipelineDag(DAG):
+    """A DAG whose deadline is Airflow's services' to watch.
+
+    `airflow dags test` has no triggerer that could tell anyone, and in Airflow 3.3.2 breaks on a deadline that was met.
+    """
+
+    def test(self, *args: Any, **options: Any) -> Any:
+        """Run without the deadline."""
+        self.deadline = []
+        return super().test(*args, **options)
+
+
 def build_dag(pipeline: Pipeline, *, doc_md: str, runtime: str | None = None) -> DAG:
     """Wire a pipeline into a DAG.
 
@@ -71,7 +83,7 @@ def new_dag(pipeline: Pipeline, *, doc_md: str, **options: Any) -> DAG:
         "params": {name: _param(name, field) for name, field in _form(pipeline).items()},
         "render_template_as_native_obj": False,
     }
-    return DAG(definition.dag_id, schedule=options.pop("schedule", schedule or None), **(arguments | options))
+    return PipelineDag(definition.dag_id, schedule=options.pop("schedule", schedule or None), **(arguments | options))
 
 
 def _deadline(minutes: float | None) -> DeadlineAlert | None:
