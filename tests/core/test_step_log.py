@@ -61,7 +61,7 @@ def test_whatever_a_task_s_step_says_is_json_with_the_task_s_keys(run, body, lev
     code, out, lines = run(body, TASK)
     assert (code, out) == (0, "")
     found = json.loads(lines[-1])
-    assert found["timestamp"].endswith("+00:00")
+    assert found["timestamp"].endswith("Z")
     assert (found["level"], found["logger"]) == (level, logger)
     assert event in found["event"]
     assert {name: found[name] for name in TASK} == TASK
