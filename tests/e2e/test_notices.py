@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from tests.e2e.running_airflow import running_airflow, until
+from tests.e2e.running_airflow import ROOT, running_airflow, until
 from tests.receivers import web_hook
 
 pytestmark = [pytest.mark.airflow, pytest.mark.timeout(900)]
@@ -19,6 +19,18 @@ print(json.dumps(line | task), flush=True)
 print("a plain line", flush=True)
 time.sleep(40)
 open("/".join([os.environ["DATA_DIR"], "out.json"]), "w").write("[1]")
+"""
+
+
+STUCK = """
+from datetime import timedelta
+from pathlib import Path
+
+from include.registry import load_pipelines  # an airflow dag
+from plugins.steps.factory import build_dag
+
+dag = build_dag(load_pipelines(Path("FOLDER"))[0][0], doc_md="")
+dag.dagrun_timeout = timedelta(seconds=25)
 """
 
 
@@ -41,7 +53,14 @@ def airflow(tmp_path_factory, hook):
     definitions.mkdir()
     (definitions / "late.json").write_text(pipeline("late", ["python3", "-c", SAYS], 0.4))
     (definitions / "failing.json").write_text(pipeline("failing", "echo 'error: no meter answers'; exit 65", 1))
+    stuck, dags = folder / "stuck", folder / "dags"
+    for each in (stuck, dags):
+        each.mkdir()
+    (stuck / "stuck.json").write_text(pipeline("stuck", "sleep 300", None))
+    (dags / "stuck.py").write_text(STUCK.replace("FOLDER", str(stuck)))
+    (dags / "pipelines.py").write_text((ROOT / "dags" / "pipelines.py").read_text())
     settings = {
+        "AIRFLOW__CORE__DAGS_FOLDER": str(dags),
         "GROUNDTRUTH_DEFINITIONS_DIR": str(definitions),
         "GROUNDTRUTH_NOTIFY_CONNECTION": "team",
         "AIRFLOW__LOGGING__JSON_LOGS": "True",
@@ -90,6 +109,17 @@ def test_a_late_run_is_told_once_while_it_goes_on(airflow, hook, runs):
 
 def test_a_run_that_failed_is_not_told_again_at_its_deadline(airflow, hook, runs):
     assert len(hook.told) == 2
+
+
+def test_a_run_that_was_ended_by_its_limit_is_told_with_what_was_under_way(airflow, hook, runs):
+    stuck = airflow.of("stuck_pipeline")
+    stuck.unpause()
+    stuck.trigger("manual__1")
+    assert stuck.wait("manual__1") == "failed"
+    [told] = until(lambda: hook.about("stuck_pipeline"))
+    assert told["title"] == "stuck_pipeline failed: work"
+    assert "longer than its limit of 0:00:25 (dagrun_timeout)" in told["message"]
+    assert "docs/runbook/stuck-run.md" in told["message"]
 
 
 def test_a_run_that_was_cleared_and_fails_again_is_not_told_twice(airflow, hook, runs):
