@@ -77,6 +77,7 @@ class ContainerStepOperator(ResumableJobMixin, DockerOperator):
         )
         self.pipeline, self.each = pipeline, each
         self.found: str | None = None
+        self.log_keys: dict[str, Any] = {}
 
     def execute(self, context: Context) -> Any:
         """Run the container, or take up one that runs already, and prove its step."""
