@@ -72,7 +72,7 @@ class Settings(BaseSettings):
     )
     runbook_url: str | None = Field(
         None,
-        description="Address of the folder of runbook pages, for links in messages "
+        description="Address of the folder of runbook pages, for links in messages and reports "
         "(`https://git.example.org/groundtruth/blob/main/docs/runbook`). Default: messages name the page.",
     )
     run_folder: Path | None = Field(
