@@ -21,6 +21,7 @@ from airflow.sdk import Asset, BaseOperator
 from include.satellite.pipeline import IMAGERY_ASSET, MODEL_ASSET, SATELLITE
 from plugins.env_file.approval import ApprovalOperator
 from plugins.env_file.promotion import promotion_question, record_approval
+from plugins.notices.callbacks import tell_of_promotion
 from plugins.reports.operator import PipelineReportOperator
 from plugins.steps.factory import mapped_task, new_dag, step_task
 from plugins.steps.operators import PrepareOperator, PublishOperator
@@ -45,7 +46,7 @@ with new_dag(SATELLITE, doc_md=__doc__) as dag:
         record=record_approval,
         doc_md="Asks a person, with the diff, where `require_approval` is set.",
     )
-    configure = step("configure", outlet=MODEL, outlet_when="promoted")
+    configure = step("configure", outlet=MODEL, outlet_when="promoted", on_success_callback=tell_of_promotion)
     publish = PublishOperator(task_id="publish", pipeline=SATELLITE, asset=None)
     report = PipelineReportOperator(task_id="report")
 

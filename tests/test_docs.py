@@ -34,7 +34,8 @@ def test_every_link_leads_somewhere(page):
 
 def test_every_page_is_listed_in_the_index():
     index = (ROOT / "docs" / "README.md").read_text()
-    pages_below = ROOT.glob("docs/*/*.md")
+    pages_below = [page for page in ROOT.glob("docs/*/*.md") if page.parent.name != "runbook"]
+    pages_below.append(ROOT / "docs" / "runbook" / "README.md")  # it lists the others: tests/test_runbook.py
     assert [page.name for page in pages_below if f"{page.parent.name}/{page.name}" not in index] == []
 
 

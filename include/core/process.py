@@ -7,17 +7,24 @@ import os
 import signal
 import subprocess
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
 from include.core.contracts import StepParams
 from include.core.errors import BY_EXIT_CODE, GroundtruthError, SetupError
+from include.core.step_log import VARIABLE, said
 
 STOP_SECONDS = 10
 
 
-def run_command(command: Sequence[str], files: Path, params: StepParams, log: Callable[[str], None]) -> None:
+def run_command(
+    command: Sequence[str],
+    files: Path,
+    params: StepParams,
+    log: Callable[[str], None],
+    task: Mapping[str, object] | None = None,
+) -> None:
     """Run a command with `DATA_DIR` and `STEP_PARAMS` set, streaming its output line by line.
 
     When it ends, whatever it started ends with it, as in a container.
@@ -27,12 +34,13 @@ def run_command(command: Sequence[str], files: Path, params: StepParams, log: Ca
         files: The run's `files/` folder, also the working directory.
         params: What the step takes; given as JSON.
         log: Receives each line of its output.
+        task: Keys of the task that runs it, for its log.
 
     Raises:
         SetupError: It cannot be started.
         GroundtruthError: It ended with another exit code than 0; carries its last line.
     """
-    environment = os.environ | step_environment(str(files), params)
+    environment = os.environ | step_environment(str(files), params, task)
     try:
         process = subprocess.Popen(  # noqa: S603 - what the definition says is what shall run
             command,
@@ -65,18 +73,19 @@ def run_command(command: Sequence[str], files: Path, params: StepParams, log: Ca
         raise exit_error(code, last)
 
 
-def step_environment(files: str, params: StepParams) -> dict[str, str]:
-    """What every step finds in its environment."""
-    return {"DATA_DIR": files, "STEP_PARAMS": json.dumps(params.model_dump(mode="json"))}
+def step_environment(files: str, params: StepParams, task: Mapping[str, object] | None = None) -> dict[str, str]:
+    """What every step finds in its environment; a step of a task also that task's keys, for its log."""
+    found = {"DATA_DIR": files, "STEP_PARAMS": json.dumps(params.model_dump(mode="json"))}
+    return found | ({VARIABLE: json.dumps(task)} if task else {})
 
 
 def exit_error(code: int, last_line: str) -> GroundtruthError:
     """The error that an exit code and the last line of a log stand for."""
-    kind = BY_EXIT_CODE.get(code, GroundtruthError)
+    kind, last_line = BY_EXIT_CODE.get(code, GroundtruthError), said(last_line)
     if last_line.startswith("error: "):
         return kind(last_line.removeprefix("error: "))
-    said = f"; its last line: {last_line[:300]}" if last_line else "; it printed nothing"
-    return kind(f"ended with exit code {code}{said}")
+    last = f"; its last line: {last_line[:300]}" if last_line else "; it printed nothing"
+    return kind(f"ended with exit code {code}{last}")
 
 
 def _reap(process: subprocess.Popen[str]) -> None:

@@ -68,6 +68,16 @@ class Settings(BaseSettings):
         "the newest in which each step succeeded. Default: all runs stay.",
         ge=1,
     )
+    notify_connection: str | None = Field(
+        None,
+        description="Id of the Airflow connection whose password holds the Apprise URLs (separated by blanks) that are "
+        "told of failed runs, missed deadlines, promotions and rollbacks. Default: nobody is told.",
+    )
+    runbook_url: str | None = Field(
+        None,
+        description="Address of the folder of runbook pages, for links in messages and reports "
+        "(`https://git.example.org/groundtruth/blob/main/docs/runbook`). Default: messages name the page.",
+    )
     run_folder: Path | None = Field(
         None, description="Folder of the one run of this process; set by the command line, otherwise named by the run."
     )

@@ -2,7 +2,7 @@
 
 Environment: `DATA_DIR` is the run's `files/` folder (default `/data`), `STEP_PARAMS` the parameters as JSON. A fault is
 one line, `error: …`, on stderr and an exit code that tells its kind, so that the orchestrator treats it alike in every
-runtime.
+runtime. With `STEP_LOG` every line is a JSON object (`include.core.step_log`).
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from pydantic import ValidationError
 
 from include.core.contracts import Step
 from include.core.errors import BadInputError, GroundtruthError
+from include.core.step_log import LOG, step_log
 from include.core.verdict import as_known_error, explain
 
 
@@ -34,16 +35,21 @@ def main(package: str, steps: Mapping[str, Step]) -> int:
 def run_step_main(step: Step) -> int:
     """Run a step with what the environment says; the exit code is 0, or that of the error's kind."""
     files = Path(os.environ.get("DATA_DIR", "/data"))
-    try:
+    with step_log() as as_json:
         try:
-            params = step.params.model_validate_json(os.environ.get("STEP_PARAMS", "{}"))
-        except ValidationError as error:
-            raise BadInputError(explain(error)) from error
-        step.load()(files, params)
-    except BaseException as error:
-        known = as_known_error(error)
-        if isinstance(known, GroundtruthError):
-            sys.stderr.write(f"error: {' '.join(str(known).split())}\n")
-            return known.exit_code
-        raise
+            try:
+                params = step.params.model_validate_json(os.environ.get("STEP_PARAMS", "{}"))
+            except ValidationError as error:
+                raise BadInputError(explain(error)) from error
+            step.load()(files, params)
+        except BaseException as error:
+            known = as_known_error(error)
+            if isinstance(known, GroundtruthError):
+                told = f"error: {' '.join(str(known).split())}"
+                LOG.error("%s", told) if as_json else sys.stderr.write(f"{told}\n")
+                return known.exit_code
+            if not as_json:
+                raise
+            LOG.critical("%s: %s", type(error).__name__, error, exc_info=True)
+            return 1
     return 0

@@ -19,7 +19,9 @@ from typing import TypeGuard
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from include.core.settings import get_settings
 from include.reporting.model import ArtifactReport, PipelineReport, Table
+from include.reporting.notices import runbook
 
 ISO_UTC = re.compile(r"(\d{4}-\d{2}-\d{2})T(\d{2}:\d{2}:\d{2})Z", re.ASCII)
 LARGEST_PLOT = 8 * 1024 * 1024
@@ -62,10 +64,12 @@ def render_html(report: PipelineReport, files: Path) -> str:
     """
     longest = max((step.duration_seconds or 0 for step in report.steps), default=0)
     titles = {step.id: step.name for step in report.steps}
+    failure, has_runbook = report.failure_point, get_settings().runbook_url
+    advice = runbook(failure.kind) if failure and has_runbook else None
     return (
         _environment()
         .get_template("report.html.j2")
-        .render(report=report, plots=plots(report, files), longest=longest or 1, titles=titles)
+        .render(report=report, plots=plots(report, files), longest=longest or 1, titles=titles, advice=advice)
     )
 
 

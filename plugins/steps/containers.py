@@ -21,7 +21,15 @@ from include.core.contracts import StepParams
 from include.core.errors import GroundtruthError, SetupError, StepTimeoutError, TransientError
 from include.core.pipeline import Pipeline, PipelineStep
 from include.core.process import exit_error
-from plugins.steps.context import TASK_DEFAULTS, attempt_of, folder_of, plain_errors, within_deadline
+from plugins.steps.context import (
+    TASK_DEFAULTS,
+    attempt_of,
+    folder_of,
+    log_line,
+    plain_errors,
+    task_keys,
+    within_deadline,
+)
 from plugins.steps.engine import ENGINE_FAULTS, LABEL, deployment, engine_faults
 from plugins.steps.metrics import measured_step
 from plugins.steps.policy import create_request, step_image
@@ -54,6 +62,7 @@ class ContainerStepOperator(ResumableJobMixin, DockerOperator):
         super().__init__(image=step_image(each), auto_remove="never", **options)
         self.pipeline, self.each, self.outlet = pipeline, each, outlet
         self.found: str | None = None
+        self.log_keys: dict[str, Any] = {}
 
     def execute(self, context: Context) -> Any:
         """Run the container, or take up one that runs already, and prove its step."""
@@ -69,7 +78,7 @@ class ContainerStepOperator(ResumableJobMixin, DockerOperator):
         self.generation = {f"{LABEL}.generation": str(attempt.generation)}
         self.all_labels = self.step_labels | self.generation | {f"{LABEL}.try": str(attempt.number)}
         self.external_id_key = f"container.{attempt.generation}"
-        self.folder, self.number = folder, attempt.number
+        self.folder, self.number, self.log_keys = folder, attempt.number, task_keys(context)
 
         def execute(params: StepParams) -> None:
             self.params_given = params
@@ -89,7 +98,9 @@ class ContainerStepOperator(ResumableJobMixin, DockerOperator):
     def submit_job(self, context: Context) -> str:
         """Create the container, unless one was found; returns its id."""
         if self.found is None:
-            request = create_request(self.cli, self.each, self.folder.files, self.params_given, self.all_labels)
+            request = create_request(
+                self.cli, self.each, self.folder.files, self.params_given, self.all_labels, self.log_keys
+            )
             self.found = str(self.cli.create_container(**request)["Id"])
         return self.found
 
@@ -172,10 +183,10 @@ class ContainerStepOperator(ResumableJobMixin, DockerOperator):
             *lines, rest = (rest + chunk).split(b"\n")
             for line in lines:
                 text = line.decode(errors="replace").rstrip()
-                self.log.info("%s", text)
+                log_line(self.log, text)
                 last = text.strip() or last
         if rest:
-            self.log.info("%s", rest.decode(errors="replace"))
+            log_line(self.log, rest.decode(errors="replace"))
         return rest.decode(errors="replace").strip() or last
 
     def _judge(self, state: dict[str, Any], last: str) -> None:

@@ -8,14 +8,17 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import RetryPolicy
+from airflow.sdk.configuration import conf
 from airflow.sdk.definitions.retry_policy import RetryDecision
 from airflow.sdk.exceptions import AirflowTaskTimeout
+from structlog.contextvars import bind_contextvars
 
 from include.core.errors import GroundtruthError, StepTimeoutError, TransientError
 from include.core.pipeline import Pipeline, PipelineStep
 from include.core.runner import Attempt
 from include.core.runs import RunFolder
 from include.core.settings import get_settings
+from include.core.step_log import TASK_KEYS, read_line
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -48,7 +51,28 @@ class StepRetryPolicy(RetryPolicy):
         return cls()
 
 
+def task_keys(context: Mapping[str, Any]) -> dict[str, Any]:
+    """What tells a task's log lines from those of others."""
+    return {name: getattr(context["ti"], name) for name in TASK_KEYS}
+
+
+def bind_keys(context: Mapping[str, Any]) -> None:
+    """Give JSON logs the task's keys in `airflow dags test` too; elsewhere Airflow does it."""
+    if conf.getboolean("logging", "json_logs", fallback=False):
+        bind_contextvars(**task_keys(context))
+
+
+def log_line(log: Any, text: str) -> None:
+    """Log what a step's program said: a line of its log with its level and keys, any other as it is."""
+    line = read_line(text)
+    if line is None:
+        log.info("%s", text)
+    else:
+        log.log(line.level, "%s", line.event, **line.more)
+
+
 TASK_DEFAULTS: dict[str, Any] = {
+    "on_execute_callback": bind_keys,
     "retries": RETRIES,
     "retry_policy": StepRetryPolicy(),
     "retry_delay": timedelta(seconds=2),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.standard.operators.python import PythonOperator
@@ -24,8 +25,10 @@ from plugins.steps.context import (
     TASK_DEFAULTS,
     attempt_of,
     folder_of,
+    log_line,
     log_url_of,
     plain_errors,
+    task_keys,
     within_deadline,
 )
 from plugins.steps.metrics import measured_step
@@ -95,7 +98,7 @@ def run_local(pipeline: Pipeline, each: PipelineStep, log: Any, **context: Any) 
             if command is None:
                 each.step.load()(folder.files, params)
             else:
-                run_command(command, folder.files, params, log.info)
+                run_command(command, folder.files, params, partial(log_line, log), task_keys(context))
 
     return measured_step(each.step, folder, attempt_of(context, pipeline, each), execute)
 

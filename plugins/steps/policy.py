@@ -42,7 +42,12 @@ def step_user() -> str:
 
 
 def create_request(
-    engine: APIClient, each: PipelineStep, files: Path, params: StepParams, labels: Mapping[str, str]
+    engine: APIClient,
+    each: PipelineStep,
+    files: Path,
+    params: StepParams,
+    labels: Mapping[str, str],
+    log_keys: Mapping[str, Any],
 ) -> dict[str, Any]:
     """What is asked of the engine (arguments of `create_container`).
 
@@ -52,6 +57,7 @@ def create_request(
         files: The run's `files/` folder.
         params: What the step takes.
         labels: Of the container.
+        log_keys: Whose lines its log holds.
 
     Raises:
         BadInputError: The env file, of which the step reads keys, cannot be understood.
@@ -63,7 +69,7 @@ def create_request(
         "command": list(limits.command or each.step.program),
         "user": step_user(),
         "working_dir": RUN,
-        "environment": _environment(each, params),
+        "environment": _environment(each, params, log_keys),
         "labels": dict(labels),
         "host_config": engine.create_host_config(
             mounts=[Mount(RUN, host_path(files), type="bind"), *map(_mount, each.step.stores)],
@@ -82,8 +88,8 @@ def create_request(
     }
 
 
-def _environment(each: PipelineStep, params: StepParams) -> dict[str, str]:
-    found = step_environment(RUN, params)
+def _environment(each: PipelineStep, params: StepParams, log_keys: Mapping[str, Any]) -> dict[str, str]:
+    found = step_environment(RUN, params, log_keys)
     found |= {"HOME": "/tmp", "PYTHONUNBUFFERED": "1", "OMP_NUM_THREADS": str(ceil(each.container.cpus))}  # noqa: S108
     if each.step.stores:
         found["GROUNDTRUTH_DATA_DIR"] = STORES

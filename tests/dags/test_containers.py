@@ -266,3 +266,43 @@ def test_lines_arrive_in_the_log_while_the_step_runs(definitions, tmp_path, data
         time.sleep(0.1)
     assert process.returncode == 0
     assert seen_while_running
+
+
+TALK = """
+import json, os, sys
+task = json.loads(os.environ["STEP_LOG"])
+line = {"timestamp": "2026-01-01T00:00:00Z", "level": "warning", "event": "one meter is silent", "meters": 1}
+print(json.dumps(line | task), flush=True)
+print("a plain line", flush=True)
+print(json.dumps(line | task | {"level": "error", "event": "error: no meter answers"}), flush=True)
+sys.exit(65)
+"""
+
+
+def test_a_container_s_json_reads_well_and_its_last_error_is_the_task_s(definitions, no_leftovers, capsys):
+    definitions(small=pipeline(container("talk", ["python", "-c", TALK], writes=["out.json"])))
+    outcome = run_dag("test_pipeline")
+    assert outcome.error("talk") == "no meter answers"
+    lines = capsys.readouterr().out.splitlines()
+    [silent] = [line for line in lines if "one meter is silent" in line]
+    assert "[warning" in silent
+    assert "meters=1" in silent
+    assert not [line for line in lines if '"event"' in line], "no JSON inside the log"
+    assert [line for line in lines if "a plain line" in line and "[info" in line]
+
+
+def test_our_image_logs_json_with_the_task_s_keys(engine):
+    task = {"dag_id": "d", "run_id": "r", "task_id": "t", "map_index": -1, "try_number": 2}
+    made = engine.containers.create(
+        get_settings().energy_image,
+        "python -m include.energy energy-analyzer",
+        environment={"STEP_LOG": json.dumps(task)},
+    )
+    try:
+        made.start()
+        assert made.wait()["StatusCode"] == 65
+        lines = [json.loads(line) for line in made.logs().splitlines()]
+    finally:
+        made.remove(force=True)
+    assert [line["event"] for line in lines] == ["error: energy_data.csv: there is no such file"]
+    assert all(task.items() <= line.items() for line in lines)

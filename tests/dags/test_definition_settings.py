@@ -6,6 +6,8 @@ import pytest
 
 from tests.airflow_runs import ROOT, run_dag  # isort: skip - sets Airflow's home first
 
+from airflow.sdk.definitions.deadline import DeadlineReference
+
 from include.registry import load_pipelines
 from plugins.steps.factory import build_dag
 
@@ -82,6 +84,16 @@ def test_order_comes_from_files_from_depends_on_and_from_the_execution_mode(dag_
     assert order(b={"input_file": "c.json"}) == {"a": ["prepare"], "b": ["c"], "c": ["prepare"]}
     assert order(b={"depends_on": ["a"]}) == {"a": ["prepare"], "b": ["a"], "c": ["prepare"]}
     assert order(execution_mode="sequential") == {"a": ["prepare"], "b": ["a"], "c": ["b"]}
+
+
+def test_a_deadline_tells_people_and_bounds_nothing(dag_of):
+    limit = dag_of(definition(step("one"))).dagrun_timeout
+    dag = dag_of(definition(step("one"), deadline_minutes=90))
+    [alert] = dag.deadline
+    assert (alert.interval.total_seconds(), alert.callback.kwargs) == (90 * 60, {"minutes": 90})
+    assert alert.reference == DeadlineReference.DAGRUN_QUEUED_AT
+    assert dag.dagrun_timeout == limit
+    assert not dag_of(definition(step("one"))).deadline
 
 
 def test_deadlines_bound_the_task_and_the_run(dag_of):

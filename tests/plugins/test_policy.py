@@ -47,7 +47,7 @@ def env_file(tmp_path, monkeypatch):
 
 def asked(engine, each, files):
     params = each.step.params() if each.step.id != "compare" else CompareParams()
-    return create_request(engine, each, files, params, LABELS)
+    return create_request(engine, each, files, params, LABELS, {"dag_id": "satellite_pipeline"})
 
 
 def mounts(request):

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from include.core.runs import RecordCounts, RunFolder
+from include.core.settings import get_settings
 from include.reporting.html import column, render_html, safe_link, seconds, size, value, words
 from include.reporting.model import PipelineReport
 from include.reporting.report import build_report, write_report
@@ -123,6 +124,22 @@ def test_a_page_is_structured_for_those_who_cannot_see_it(tmp_path: Path):
     ids = {attributes.get("id") for _, attributes in page.tags}
     assert all(section["aria-labelledby"] in ids for section in page.all("section"))
     assert all(head["scope"] in ("col", "row") for head in page.all("th"))
+
+
+def test_a_failure_links_to_the_runbook_where_it_has_an_address(tmp_path, monkeypatch):
+    folder = RunFolder(tmp_path / "run")
+    plan(folder)
+    broke(folder, "collect", (1, 2), "contract", "energy_data.csv: must not be empty")
+
+    def links():
+        get_settings.cache_clear()
+        return [link["href"] for link in page_of(folder).all("a") if "runbook" in str(link.get("href"))]
+
+    assert links() == []
+    monkeypatch.setenv("GROUNDTRUTH_RUNBOOK_URL", "https://git.example.org/docs/runbook")
+    assert links() == ["https://git.example.org/docs/runbook/contract.md"]
+    monkeypatch.undo()
+    get_settings.cache_clear()
 
 
 def hostile_run(path: Path, text: str) -> RunFolder:

@@ -101,6 +101,7 @@ def _definition(
         publish=tuple(dict.fromkeys(shape.publish)),
         containers=tuple(containers),
         file=path,
+        deadline_minutes=shape.deadline_minutes,
     )
 
 

@@ -68,6 +68,7 @@ class Definition:
         publish: Outputs that are promoted when every step has succeeded.
         file: Where it was read from; two definitions that say the same are equal, wherever they lie.
         containers: In an order in which each comes after those it depends on; ties in the order of the file.
+        deadline_minutes: People are told when a run has not ended so long after it was queued.
     """
 
     workflow_name: str
@@ -78,6 +79,7 @@ class Definition:
     publish: tuple[str, ...]
     containers: tuple[Container, ...]
     file: Path = field(compare=False)
+    deadline_minutes: float | None = None
 
     @property
     def dag_id(self) -> str:

@@ -163,6 +163,13 @@ class PipelineShape(_Shape):
     schedule: Annotated[str, AfterValidator(_schedule)] | None = Field(
         "@daily", description=f"Cron expression of five fields, one of {', '.join(PRESETS)}, or null for none."
     )
+    deadline_minutes: float | None = Field(
+        None,
+        gt=0,
+        le=7 * DAY_SECONDS / 60,
+        allow_inf_nan=False,
+        description="People are told when a run has not ended so long after it was queued; it goes on.",
+    )
     execution_mode: Literal["parallel", "sequential"] = Field(
         "parallel", description="sequential: one container after the other, also where nothing demands it."
     )

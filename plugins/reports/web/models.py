@@ -8,14 +8,17 @@ from typing import Annotated, Any
 from airflow.api_fastapi.core_api.security import GetUserDep
 from fastapi import APIRouter, Form, HTTPException, Request, Response
 from fastapi.responses import RedirectResponse
+from starlette.background import BackgroundTask
 
 from include.core.env_file import EnvFile
 from include.core.env_history import Entry, Reason
 from include.core.errors import BadInputError, GroundtruthError
 from include.core.settings import get_settings
 from include.reporting.listing import Row
+from include.reporting.notices import rollback_notice
 from include.reporting.trend import figure_trends
 from include.satellite.models import overview
+from plugins.notices.sending import send
 from plugins.reports.web.access import MODELS_DAG, edits_models, may_edit_models, reads_models
 from plugins.reports.web.app import LOG, page
 from plugins.reports.web.guard import check_form, form_token
@@ -80,7 +83,8 @@ def rollback(
     made = env_file.rollback(target, Reason(by=f"{user.get_name()}, Airflow page Models", why=why.strip() or "–"))
     _follow(env_file)
     back = f"{request.scope.get('root_path', '')}/models" + (f"?done={made.id}" if made else "")
-    return RedirectResponse(back, HTTPStatus.SEE_OTHER)
+    told = BackgroundTask(send, rollback_notice(made, env_file.path)) if made else None
+    return RedirectResponse(back, HTTPStatus.SEE_OTHER, background=told)
 
 
 def _purpose(history: list[Entry], entry_id: str) -> str:

@@ -1,12 +1,15 @@
 """Rolling the env file back on the page: from our own form alone, for models alone, once."""
 
 import html
+import json
 import re
 
 import pytest
 from dotenv import dotenv_values
 
 from include.core.env_history import Reason
+from include.core.settings import get_settings
+from tests.receivers import web_hook
 
 pytestmark = pytest.mark.airflow
 HERE = {"sec-fetch-site": "same-origin"}
@@ -132,3 +135,16 @@ def test_an_env_file_that_cannot_be_read_is_told_without_its_place(editor, switc
 def test_a_version_that_is_named_and_not_stored_is_told(editor, switched):
     assert dotenv_values(switched.path)["AI_MODEL_VERSION"] == SECOND
     assert f"Version {SECOND} is not in the model store." in editor.get("/groundtruth/models").text
+
+
+def test_a_rollback_is_told_to_the_team(editor, switched, monkeypatch):
+    with web_hook() as hook:
+        monkeypatch.setenv("GROUNDTRUTH_NOTIFY_CONNECTION", "team")
+        monkeypatch.setenv("AIRFLOW_CONN_TEAM", json.dumps({"conn_type": "generic", "password": hook.url}))
+        get_settings.cache_clear()
+        assert send(editor, forms(editor)[""]).status_code == 303
+    [told] = hook.told
+    assert told["title"] == "pipeline.env was rolled back"
+    assert "editor, Airflow page Models rolled" in told["message"]
+    assert "it drifts" in told["message"]
+    assert f"Entry of the history: {switched.history()[-1].id}" in told["message"]

@@ -1,0 +1,121 @@
+"""A step's log: one JSON object a line where a task reads it, plain text where a person started the step.
+
+A task hands in its keys as JSON, in the variable `STEP_LOG`; with it, whatever the step logs, warns of or prints is
+`{"timestamp", "level", "event", "logger", "dag_id", "run_id", "task_id", "map_index", "try_number", …}` on stderr.
+The names are those of Airflow's own task logs, so that one query finds both. Any program may write such lines; others
+pass as they are.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+import os
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+VARIABLE = "STEP_LOG"
+TASK_KEYS = ("dag_id", "run_id", "task_id", "map_index", "try_number")
+LEVELS = {name.lower(): number for name, number in logging.getLevelNamesMapping().items() if number}
+NOT_KEPT = {*TASK_KEYS, "level", "event", "exc_info", "stack_info"}
+LOG = logging.getLogger("step")
+
+
+@dataclass(frozen=True)
+class Line:
+    """A line of a step's log.
+
+    Args:
+        level: As `logging` numbers it.
+        event: What it says.
+        more: Its other keys, without the task's.
+    """
+
+    level: int
+    event: str
+    more: dict[str, Any]
+
+
+def read_line(text: str) -> Line | None:
+    """A line that a step's log holds, or None for one that is just text."""
+    if not text.startswith("{"):
+        return None
+    try:
+        found = json.loads(text)
+        level, event = LEVELS[found["level"]], found["event"]
+        datetime.fromisoformat(found["timestamp"])
+    except (ValueError, LookupError, TypeError, RecursionError):
+        return None
+    if not isinstance(event, str) or not all(map(str.isidentifier, found)):
+        return None
+    more = {name: value for name, value in found.items() if name not in NOT_KEPT and not name.startswith("_")}
+    return Line(level, event, more)
+
+
+def said(text: str) -> str:
+    """What a line says to a person."""
+    line = read_line(text)
+    return text if line is None else line.event
+
+
+@contextmanager
+def step_log() -> Iterator[bool]:
+    """Log as JSON where a task asks for it; says whether it does."""
+    given = os.environ.get(VARIABLE)
+    if not given:
+        yield False
+        return
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_Json(json.loads(given)))
+    logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
+    logging.captureWarnings(capture=True)
+    with (
+        _Printed(logging.INFO) as out,
+        _Printed(logging.WARNING) as err,
+        redirect_stdout(out),
+        redirect_stderr(err),
+    ):
+        yield True
+
+
+class _Json(logging.Formatter):
+    def __init__(self, task: Mapping[str, Any]) -> None:
+        super().__init__()
+        self.task = {name: task[name] for name in TASK_KEYS if name in task}
+
+    def format(self, record: logging.LogRecord) -> str:
+        line = {
+            "timestamp": datetime.fromtimestamp(record.created, UTC).isoformat().replace("+00:00", "Z"),
+            "level": record.levelname.lower(),
+            "event": record.getMessage(),
+            "logger": record.name,
+        }
+        if record.exc_info:
+            line["exception"] = self.formatException(record.exc_info)
+        return json.dumps(line | self.task)
+
+
+class _Printed(io.TextIOBase):
+    """Makes lines of the log of what a program prints."""
+
+    def __init__(self, level: int) -> None:
+        self.level, self.rest = level, ""
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, text: str) -> int:
+        *lines, self.rest = (self.rest + text).split("\n")
+        for line in filter(str.strip, lines):
+            LOG.log(self.level, "%s", line.rstrip())
+        return len(text)
+
+    def close(self) -> None:
+        if self.rest:
+            self.write("\n")
+        super().close()
