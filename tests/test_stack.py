@@ -63,7 +63,9 @@ def test_a_worker_has_no_password_of_the_database():
 @each_service
 def test_no_secret_stands_in_the_composition(name):
     for key, value in SERVICES[name].get("environment", {}).items():
-        assert not any(word in key for word in ("PASSWORD", "SECRET", "FERNET", "TOKEN", "ALCHEMY_CONN", "AIRFLOW_CONN")), f"{key}={value}"
+        assert not any(
+            word in key for word in ("PASSWORD", "SECRET", "FERNET", "TOKEN", "ALCHEMY_CONN", "AIRFLOW_CONN")
+        ), f"{key}={value}"
 
 
 def test_all_parts_of_airflow_share_one_environment():

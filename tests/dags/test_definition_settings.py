@@ -6,10 +6,12 @@ import pytest
 
 from tests.airflow_runs import ROOT, run_dag  # isort: skip - sets Airflow's home first
 
+import docker
 from airflow.sdk.definitions.deadline import DeadlineReference
 
 from include.registry import load_pipelines
 from plugins.steps.factory import build_dag
+from plugins.steps.policy import create_request
 
 pytestmark = pytest.mark.airflow
 
@@ -102,33 +104,16 @@ def test_deadlines_bound_the_task_and_the_run(dag_of):
     assert dag.dagrun_timeout.total_seconds() == 120 + 30 + 600
 
 
-def test_image_command_and_limits_reach_the_container(dag_of, monkeypatch):
+def test_image_command_and_limits_reach_the_container(dag_of, data_dir):
     command = ["sh", "-c", "echo '[1]' > one.json"]
     dag = dag_of(definition(step("one", image="own/image:2", command=command, memory_mb=128, cpus=0.5)), "docker")
     task = dag.get_task("one")
-    assert (task.image, task.command) == ("own/image:2", command)
-    assert (task.each.container.memory_mb, task.each.container.cpus) == (128, 0.5)
-    created = {}
-    monkeypatch.setattr(type(task), "cli", Engine(created))
-    task.labels = {}
-    with pytest.raises(StopIteration):
-        task._create(task.each.step.params(), "/somewhere")
-    assert (created["mem_limit"], created["memswap_limit"], created["nano_cpus"]) == ("128m", "128m", 500_000_000)
-    assert (created["image"], created["command"]) == ("own/image:2", command)
-
-
-class Engine:
-    """Notes what it is asked to create, and creates nothing."""
-
-    def __init__(self, created):
-        self._created = created
-
-    def create_host_config(self, **settings):
-        self._created.update(settings)
-
-    def create_container(self, **settings):
-        self._created.update(settings)
-        raise StopIteration
+    assert task.image == "own/image:2"
+    with docker.APIClient(base_url="unix:///nowhere", version="1.41") as engine:
+        asked = create_request(engine, task.each, data_dir, task.each.step.params(), {}, {})
+    limits = asked["host_config"]
+    assert (limits["Memory"], limits["MemorySwap"], limits["NanoCpus"]) == (128 << 20, 128 << 20, 500_000_000)
+    assert (asked["image"], asked["command"]) == ("own/image:2", command)
 
 
 def test_sources_are_handed_in_read_and_published_under_their_name(definitions, data_dir):
