@@ -80,18 +80,19 @@ docs: setup-dev ## Generate the references in docs/reference (with CI=true: fail
 	@$(PY) -m tools.docs $(if $(CI),--check)
 
 COMPILE = uv pip compile -q --python-version 3.11 --no-header --no-emit-index-url --no-emit-find-links
+HASHED = $(COMPILE) --generate-hashes
 TORCH ?= --torch-backend cpu
 
 .PHONY: lock
 lock: ## Lock the dependencies named in the *.in files anew (needs uv)
-	$(COMPILE) requirements.in -o requirements.txt
-	$(COMPILE) -c requirements.txt requirements-stack.in -o requirements-stack.txt
-	$(COMPILE) -c requirements.txt include/energy/requirements.in -o include/energy/requirements.txt
-	$(COMPILE) -c requirements.txt include/docker_proxy/requirements.in -o include/docker_proxy/requirements.txt
-	$(COMPILE) -c requirements.txt include/mlflow/requirements.in -o include/mlflow/requirements.txt
+	$(HASHED) requirements.in -o requirements.txt
+	$(HASHED) -c requirements.txt requirements-stack.in -o requirements-stack.txt
+	$(HASHED) -c requirements.txt include/energy/requirements.in -o include/energy/requirements.txt
+	$(HASHED) -c requirements.txt include/docker_proxy/requirements.in -o include/docker_proxy/requirements.txt
+	$(HASHED) -c requirements.txt include/mlflow/requirements.in -o include/mlflow/requirements.txt
 	$(COMPILE) $(TORCH) -P torch -c requirements.txt include/satellite/requirements.in -o include/satellite/requirements.txt
-	@sed -i 's/^\(torch==[0-9.]*\)+cpu/\1/' include/satellite/requirements.txt # the version alone: pip takes the build at hand
-	$(COMPILE) -c requirements.txt -c include/satellite/requirements.txt requirements-dev.in -o requirements-dev.txt
+	@sed -i 's/^\(torch==[0-9.]*\)+cpu/\1/' include/satellite/requirements.txt # the version alone, and no hash: pip takes the build at hand
+	$(HASHED) -c requirements.txt -c include/satellite/requirements.txt requirements-dev.in -o requirements-dev.txt
 
 LOCKS = requirements.txt requirements-stack.txt include/energy/requirements.txt include/satellite/requirements.txt \
   include/docker_proxy/requirements.txt include/mlflow/requirements.txt
