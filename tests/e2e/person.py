@@ -84,8 +84,8 @@ class Person:
 
     def sees_state(self, state, seconds=60):
         """Wait until the head of the page says so of its run or task."""
-        badge = self.page.get_by_test_id("state-badge").filter(has_text=state)
-        badge.first.wait_for(timeout=seconds * 1000)
+        badge = self.page.get_by_test_id("header-card").get_by_test_id("state-badge").filter(has_text=state)
+        badge.wait_for(timeout=seconds * 1000)
 
     def frame(self, part):
         """The frame whose address ends like this, loaded."""
@@ -129,8 +129,7 @@ class Form:
         item = self.dialog.locator("[data-scope=accordion][data-part=item]").filter(
             has=self.page.get_by_role("button", name=title, exact=True)
         )
-        opened = item.locator("[data-part=item-content][data-state=open]")
-        while not opened.count():  # a click is lost while the form is still being made
+        while item.get_attribute("data-state") != "open":  # a click is lost while the form is still being made
             item.locator("[data-part=item-trigger]").click()
             self.page.wait_for_timeout(500)
 
@@ -182,6 +181,8 @@ class Form:
         self.page.wait_for_url(f"**/runs/{run}**")
 
     def backfill(self):
+        """Send it with its parameters: Airflow 3.3 keeps those of a backfill's form to itself unless this is ticked."""
+        self.dialog.get_by_text("Override parameters on existing runs").click()
         self.dialog.get_by_role("button", name="Run Backfill", exact=True).click()
         self.dialog.wait_for(state="hidden")
 
