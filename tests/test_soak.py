@@ -69,7 +69,9 @@ def test_a_second_attempt_is_told_and_is_no_fault(stack, capsys):
     assert "second attempt or later | 1 |" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize(("text", "value"), [("512B", 512 / 2**20), ("2048KiB", 2), ("12.5MiB", 12.5), ("1.5GiB", 1536)])
+@pytest.mark.parametrize(
+    ("text", "value"), [("512B", 512 / 2**20), ("2048KiB", 2), ("12.5MiB", 12.5), ("1.5GiB", 1536)]
+)
 def test_the_engine_s_sizes_as_mebibytes(text, value):
     assert soak_watch.mebibytes(text) == value
 

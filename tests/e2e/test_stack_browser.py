@@ -173,7 +173,8 @@ def test_three_days_backfilled_in_the_form(stack, person):
     reports = [stack.report(safe_name(run["dag_run_id"])) for run in runs]
     assert {report["params"]["households"] for report in reports} == {2}
     assert {path.name for path in (stack.data / "published" / "energy").iterdir()} >= days
-    until(lambda: stack.api("GET", "/backfills?dag_id=energy_pipeline")["backfills"][0]["completed_at"], 120, every=1)
+    [made] = stack.api("GET", "/backfills?dag_id=energy_pipeline")["backfills"]
+    until(lambda: stack.api("GET", f"/backfills/{made['id']}")["completed_at"], 120, every=1)
     person.open("/dags/energy_pipeline/backfills")
     person.page.get_by_text("2026-01-05").first.wait_for()
     person.picture("backfill")
