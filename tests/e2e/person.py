@@ -98,6 +98,15 @@ class Person:
             self.page.wait_for_timeout(100)
         raise AssertionError(f"no frame {part} among {[frame.url for frame in self.page.frames]}")
 
+    def widen_grid(self, pixels):
+        """Pull the edge between the grid and the rest."""
+        edge = self.page.locator("[data-panel-resize-handle-id]").first.bounding_box()
+        x, y = edge["x"] + edge["width"] / 2, edge["y"] + 40
+        self.page.mouse.move(x, y)
+        self.page.mouse.down()
+        self.page.mouse.move(x + pixels, y, steps=5)
+        self.page.mouse.up()
+
     def dark(self, yes=True):
         """Airflow's colour mode, from the next page on."""
         self.page.evaluate(f"localStorage.setItem('theme', '{'dark' if yes else 'light'}')")

@@ -180,7 +180,8 @@ def test_three_days_backfilled_in_the_form(stack, person):
     person.picture("backfill")
     person.open("/dags/energy_pipeline")
     person.sees_in_grid("green", runs[0]["dag_run_id"], "report")
-    person.picture("grid", height=520)
+    person.widen_grid(260)
+    person.picture("grid")
 
 
 def test_all_runs_are_listed(energy_run, failed_run, person):
