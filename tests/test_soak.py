@@ -79,4 +79,4 @@ def test_the_engine_s_sizes_as_mebibytes(text, value):
 def test_the_rise_is_that_of_the_second_half():
     memory = soak_watch.Memory.__new__(soak_watch.Memory)
     memory.samples = {"worker": [(hour, 100 * hour if hour < 4 else 400 + 2 * hour) for hour in range(8)]}
-    assert memory.table().splitlines()[-1] == "| worker | 0 | 414 | 414 | +2 |"
+    assert memory.table().splitlines()[-1] == "| worker | 50 | 413 | 414 | +2 |"

@@ -86,16 +86,17 @@ class Memory:
                 self.samples[self.names[container]].append((time.monotonic() / 3600, mebibytes(used)))
 
     def table(self) -> str:
-        """Of each service: first, last and largest MiB, and how it rose in the second half of the time."""
+        """Of each service: MiB in the first and last quarter (medians), the most, and the rise in the second half."""
         rows = []
         for name, samples in sorted(self.samples.items()):
             if len(samples) < 4:
                 continue
             used = [value for _, value in samples]
-            late = samples[len(samples) // 2 :]
+            quarter, late = len(used) // 4, samples[len(samples) // 2 :]
+            begin, end = statistics.median(used[:quarter]), statistics.median(used[-quarter:])
             slope = statistics.linear_regression([at for at, _ in late], [value for _, value in late]).slope
-            rows.append([name, f"{used[0]:.0f}", f"{used[-1]:.0f}", f"{max(used):.0f}", f"{slope:+.0f}"])
-        return table(["MiB", "first", "last", "largest", "rise an hour (second half)"], rows)
+            rows.append([name, *(f"{value:.0f}" for value in (begin, end, max(used))), f"{slope:+.0f}"])
+        return table(["MiB", "first quarter", "last quarter", "most", "rise an hour (second half)"], rows)
 
 
 def names_of(stack: Stack) -> dict[str, str]:
