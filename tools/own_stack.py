@@ -27,18 +27,6 @@ IMAGES = tuple(f"groundtruth-{name}" for name in ("airflow", "docker-policy", "d
 ENDED = ("success", "failed")
 POLL_SECONDS = 0.5
 DEFINITIONS = "./include/config:/opt/groundtruth/include/config:ro"
-QUICK_HEARTBEAT = {
-    "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "15",
-    "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": "2",
-}
-OVERRIDE = {
-    "services": {
-        "scheduler": {"environment": QUICK_HEARTBEAT},
-        "dag-processor": {"volumes": [DEFINITIONS]},
-        "worker": {"volumes": [DEFINITIONS]},
-    }
-}
-"""Airflow notices a dead worker after 15 s instead of 300, and reads the definitions of the checkout."""
 
 
 class Stack:
@@ -57,7 +45,7 @@ class Stack:
         self.environment = os.environ | {"GROUNDTRUTH_PORT": str(port), "PWD": str(folder)}
         shutil.copy(ROOT / "docker-compose.yaml", folder)
         shutil.copytree(ROOT / "include" / "config", self.definitions)
-        (folder / "docker-compose.override.yaml").write_text(yaml.safe_dump(OVERRIDE))
+        (folder / "docker-compose.override.yaml").write_text(yaml.safe_dump(override(dead_after)))
 
     @property
     def data(self) -> Path:
@@ -163,18 +151,27 @@ class Stack:
         return found
 
 
+def override(dead_after: int | None) -> dict[str, Any]:
+    """What differs from the project's own composition."""
+    prefix = "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT"
+    quick = {} if dead_after is None else {prefix: str(dead_after), f"{prefix}_DETECTION_INTERVAL": "2"}
+    changed = {"dag-processor": {"volumes": [DEFINITIONS]}, "worker": {"volumes": [DEFINITIONS]}}
+    return {"services": changed | ({"scheduler": {"environment": quick}} if quick else {})}
+
+
 @contextmanager
-def own_stack(folder: Path, *arguments: str) -> Iterator[Stack]:
+def own_stack(folder: Path, *arguments: str, dead_after: int | None = None) -> Iterator[Stack]:
     """A stack that is up; removed at the end, whatever happened. Its logs stay in `folder/logs`.
 
     Args:
         folder: For all that it keeps; its path must be one that the Docker engine sees.
         arguments: Of `docker compose up`, as `--scale worker=2`.
+        dead_after: As in `Stack`.
     """
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    stack = Stack(folder, port)
+    stack = Stack(folder, port, dead_after)
     try:
         stack.up(*arguments)
         yield stack

@@ -22,7 +22,7 @@ def stack(request, tmp_path_factory):
     folder, failed_before = tmp_path_factory.mktemp("stack"), request.session.testsfailed
     ended_well = False
     try:
-        with own_stack(folder) as running:
+        with own_stack(folder, dead_after=30) as running:
             running.dag("PATCH", "", {"is_paused": False})
             yield running
             ended_well = request.session.testsfailed == failed_before

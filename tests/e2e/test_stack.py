@@ -1,6 +1,6 @@
 """The full stack as people start it, under a project name and a port of its own; `make e2e` runs it.
 
-Airflow notices a dead worker after its heartbeat time-out, here 15 s instead of 300.
+Airflow notices a dead worker after its heartbeat time-out, here 30 s instead of 300.
 """
 
 import json
