@@ -35,9 +35,10 @@ class Stack:
     Args:
         folder: It gets `docker-compose.yaml`, `include/config/` and `stack/`.
         port: Where the UI listens, on 127.0.0.1; part of the project's name.
+        dead_after: Seconds without a sign of life after which Airflow takes a task for dead. Default: as shipped, 300.
     """
 
-    def __init__(self, folder: Path, port: int) -> None:
+    def __init__(self, folder: Path, port: int, dead_after: int | None = None) -> None:
         self.folder, self.port, self.token = folder, port, ""
         self.project, self.address = f"groundtruth-{port}", f"http://127.0.0.1:{port}"
         newer = subprocess.run(["docker", "compose", "version"], check=False, capture_output=True).returncode == 0  # noqa: S607
