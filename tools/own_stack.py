@@ -20,6 +20,7 @@ from typing import Any
 
 import yaml
 
+from include.core.runs import RunFolder
 from tools import stack as tool
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -143,7 +144,7 @@ class Stack:
 
     def run_folder(self, run: str, *, dag: str = "energy_pipeline") -> Path:
         """Where a run's files and records lie."""
-        return self.data / "runs" / dag / run
+        return RunFolder.of(self.data, dag, run).path
 
     def report(self, run: str, *, dag: str = "energy_pipeline") -> dict[str, Any]:
         """The latest report of a run."""

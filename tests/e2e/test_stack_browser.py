@@ -12,7 +12,6 @@ from pathlib import Path
 import pytest
 from dotenv import dotenv_values
 
-from include.core.runs import safe_name
 from tests.e2e.person import Person, chromium
 from tests.e2e.running_airflow import until
 from tests.e2e.test_satellite_ui import let_the_gates_agree
@@ -170,7 +169,7 @@ def test_three_days_backfilled_in_the_form(stack, person):
 
     runs = until(backfilled, 180, every=1)
     assert {run["state"] for run in runs} == {"success"}
-    reports = [stack.report(safe_name(run["dag_run_id"])) for run in runs]
+    reports = [stack.report(run["dag_run_id"]) for run in runs]
     assert {report["params"]["households"] for report in reports} == {2}
     assert {path.name for path in (stack.data / "published" / "energy").iterdir()} >= days
     [made] = stack.api("GET", "/backfills?dag_id=energy_pipeline")["backfills"]
