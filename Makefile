@@ -39,12 +39,19 @@ ui: setup ## Airflow's own UI on 127.0.0.1, with a password
 .PHONY: images
 images: ## Build the images of the steps (for the docker runtime)
 	@docker build -q -t groundtruth-energy:latest -f include/energy/Dockerfile .
+	@python3 -m pip download -q --no-deps --only-binary=:all: --python-version 3.11 -d .wheels \
+	  $$(grep '^torch==' include/satellite/requirements.txt)
+	@docker build -q -t groundtruth-satellite:latest -f include/satellite/Dockerfile .
 
 .PHONY: stack-images
 stack-images: images
 	@docker build -q -t groundtruth-airflow:latest .
 	@docker build -q -t groundtruth-docker-policy:latest --target policy -f include/docker_proxy/Dockerfile .
 	@docker build -q -t groundtruth-docker-proxy:latest --target front -f include/docker_proxy/Dockerfile .
+
+.PHONY: mlflow-image
+mlflow-image:
+	@docker build -q -t groundtruth-mlflow:latest -f include/mlflow/Dockerfile .
 
 COMPOSE ?= $(shell docker compose version >/dev/null 2>&1 && echo docker compose || echo docker-compose)
 PROFILES ?= --profile demo
@@ -54,7 +61,7 @@ secrets: ## Make the full stack's secrets in stack/secrets, those that are missi
 	@python3 -m tools.stack secrets stack/secrets
 
 .PHONY: up
-up: secrets stack-images ## The full stack: Postgres, Redis, Celery workers, step containers (first time: minutes)
+up: secrets stack-images $(if $(findstring mlflow,$(PROFILES)),mlflow-image) ## The full stack: Postgres, Redis, Celery workers, step containers (first time: minutes)
 	@$(COMPOSE) $(PROFILES) up -d
 	@python3 -m tools.stack wait $$($(COMPOSE) $(PROFILES) ps -q)
 	@echo "http://127.0.0.1:$${GROUNDTRUTH_PORT:-8080}  (user admin, password in stack/secrets/admin_password)"
@@ -81,12 +88,13 @@ lock: ## Lock the dependencies named in the *.in files anew (needs uv)
 	$(COMPILE) -c requirements.txt requirements-stack.in -o requirements-stack.txt
 	$(COMPILE) -c requirements.txt include/energy/requirements.in -o include/energy/requirements.txt
 	$(COMPILE) -c requirements.txt include/docker_proxy/requirements.in -o include/docker_proxy/requirements.txt
-	$(COMPILE) $(TORCH) -c requirements.txt include/satellite/requirements.in -o include/satellite/requirements.txt
+	$(COMPILE) -c requirements.txt include/mlflow/requirements.in -o include/mlflow/requirements.txt
+	$(COMPILE) $(TORCH) -P torch -c requirements.txt include/satellite/requirements.in -o include/satellite/requirements.txt
 	@sed -i 's/^\(torch==[0-9.]*\)+cpu/\1/' include/satellite/requirements.txt # the version alone: pip takes the build at hand
 	$(COMPILE) -c requirements.txt -c include/satellite/requirements.txt requirements-dev.in -o requirements-dev.txt
 
 LOCKS = requirements.txt requirements-stack.txt include/energy/requirements.txt include/satellite/requirements.txt \
-  include/docker_proxy/requirements.txt
+  include/docker_proxy/requirements.txt include/mlflow/requirements.txt
 AUDIT = .venv-audit/bin
 
 .PHONY: audit

@@ -33,7 +33,7 @@ with new_dag(SATELLITE, doc_md=__doc__) as dag:
         """The task of one step."""
         return step_task(SATELLITE, SATELLITE[name], **options)
 
-    prepare = PrepareOperator(task_id="prepare", pipeline=SATELLITE, runtime="local")
+    prepare = PrepareOperator(task_id="prepare", pipeline=SATELLITE)
     search = step("search", pool="sentinel_hub")
     download = mapped_task(SATELLITE, SATELLITE["download"], search.output, pool="sentinel_hub")
     collect = step("collect", pool="sentinel_hub")

@@ -27,8 +27,9 @@ def test_what_listens_for_people_listens_on_loopback(name):
     assert all(port.startswith("127.0.0.1:") for port in SERVICES[name].get("ports", []))
 
 
-def test_only_the_api_server_is_published():
-    assert [name for name, service in SERVICES.items() if service.get("ports")] == ["api-server"]
+def test_only_the_api_server_is_published_and_mlflow_where_it_is_wanted():
+    assert [name for name, service in SERVICES.items() if service.get("ports")] == ["api-server", "mlflow"]
+    assert SERVICES["mlflow"]["profiles"] == ["mlflow"]
 
 
 @each_service
@@ -119,3 +120,9 @@ def test_a_service_learns_only_what_it_was_given(tmp_path):
 def test_the_tool_of_the_host_needs_no_library():
     command = [sys.executable, "-I", "-S", "-c", f"import sys; sys.path.insert(0, {str(ROOT)!r}); import tools.stack"]
     assert subprocess.run(command, check=False, env=os.environ).returncode == 0
+
+
+def test_no_lock_asks_for_libraries_of_gpus():
+    locks = [path for path in ROOT.rglob("requirements*.txt") if ".venv" not in str(path)]
+    assert len(locks) >= 6
+    assert not [path for path in locks if "nvidia" in path.read_text()]

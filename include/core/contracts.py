@@ -114,6 +114,14 @@ class Credentials:
 
 
 @dataclass(frozen=True)
+class Store:
+    """A folder that runs share, below the data folder (`imagery`), as a step's container sees it."""
+
+    name: str
+    writable: bool = False
+
+
+@dataclass(frozen=True)
 class Step:
     """A step of a pipeline and its contract.
 
@@ -138,6 +146,10 @@ class Step:
         skip_param: The parameter that reduces the step to its bookkeeping; reports then call it skipped.
         credentials: The account that it needs.
         libraries: Distributions whose versions belong to its provenance.
+        in_worker: It talks to a service, or changes what lies beyond its run: it runs in the Airflow worker in every
+            runtime, for containers have no network.
+        stores: Shared folders that it sees beside its run's `files/`.
+        env_keys: Keys of the env file that it reads; of the others a container learns nothing.
     """
 
     id: str
@@ -158,6 +170,9 @@ class Step:
     skip_param: str | None = None
     credentials: Credentials | None = None
     libraries: tuple[str, ...] = ("duckdb", "pandas")
+    in_worker: bool = False
+    stores: tuple[Store, ...] = ()
+    env_keys: tuple[str, ...] = ()
 
     def instance(self, index: int) -> Step:
         """One of the tasks of a mapped step, as a step of its own.
@@ -169,9 +184,14 @@ class Step:
         return replace(self, id=instance_id(self.id, index), writes=writes, mapped=False, index=index)
 
     @property
+    def family(self) -> str:
+        """The package that it belongs to (`energy`); its steps share an image."""
+        return self.function.split(".")[1]
+
+    @property
     def program(self) -> tuple[str, ...]:
-        """The same step as a program, for its container: its package, with the step's id."""
-        return ("python", "-m", self.function.partition(":")[0].rpartition(".")[0], self.id)
+        """The same step as a program, for its container."""
+        return ("python", "-m", f"include.{self.family}", self.id)
 
     def load(self) -> Callable[[Path, Any], None]:
         """The step's function, imported now: parsing a DAG file never pays for it."""

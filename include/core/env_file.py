@@ -7,10 +7,11 @@ else in the file stays as it was, also what others write to it meanwhile (`inclu
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 import secrets
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,6 +22,24 @@ from include.core.env_text import Changes
 from include.core.errors import BadInputError, SetupError, TransientError
 
 LOCK_SECONDS = 30.0
+
+
+HANDED = "ENV_FILE_VALUES"
+
+
+def read_keys(path: Path, keys: Iterable[str]) -> dict[str, str]:
+    """Some keys of an env file, those that it sets.
+
+    A container does not see the file, which may hold anybody's secrets: there `ENV_FILE_VALUES` holds, as JSON, the
+    keys that its step reads.
+
+    Raises:
+        BadInputError: The file's quotes do not close.
+        SetupError: It cannot be read.
+    """
+    handed = os.environ.get(HANDED)
+    values = EnvFile(path).read() if handed is None else json.loads(handed)
+    return {key: values[key] for key in keys if key in values}
 
 
 class ChangedMeanwhileError(BadInputError):

@@ -40,6 +40,9 @@ class Settings(BaseSettings):
         ROOT / "include" / "config", description="Folder of pipeline definitions; each JSON file in it becomes a DAG."
     )
     energy_image: str = Field("groundtruth-energy:latest", description="Image of the energy steps (`make images`).")
+    satellite_image: str = Field(
+        "groundtruth-satellite:latest", description="Image of the satellite steps (`make images`)."
+    )
     env_file: Path = Field(
         ROOT / ".env",
         description="The env file that a promotion changes and that the crop-health map reads. In containers it lies "

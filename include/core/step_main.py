@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -16,6 +17,18 @@ from pydantic import ValidationError
 from include.core.contracts import Step
 from include.core.errors import BadInputError, GroundtruthError
 from include.core.verdict import as_known_error, explain
+
+
+def main(package: str, steps: Mapping[str, Step]) -> int:
+    """What `python -m <package> STEP` does.
+
+    Args:
+        package: As it was called.
+        steps: Its steps by id.
+    """
+    if len(sys.argv) != 2 or sys.argv[1] not in steps:
+        raise SystemExit(f"usage: python -m {package} {'|'.join(steps)}")
+    return run_step_main(steps[sys.argv[1]])
 
 
 def run_step_main(step: Step) -> int:

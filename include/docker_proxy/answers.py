@@ -50,31 +50,32 @@ def containers(answer: list[dict[str, Any]], settings: DoorSettings) -> list[dic
             "Mounts": [_pick(mount, MOUNT) for mount in each["Mounts"]],
         }
         for each in answer
-        if _source(each["Labels"], each["Mounts"], settings)
+        if _ours(each["Labels"], each["Mounts"], settings)
     ]
 
 
-def must_be_ours(answer: dict[str, Any], settings: DoorSettings) -> str:
-    """The run folder, on the host, of a container that this deployment's steps may touch.
+def must_be_ours(answer: dict[str, Any], settings: DoorSettings) -> list[str]:
+    """The folders of the host that a container sees which this deployment's steps may touch.
 
     Raises:
         Refused: It is somebody else's.
     """
-    source = _source(answer["Config"]["Labels"], answer["HostConfig"].get("Mounts"), settings)
-    if source is None:
+    mounts = answer["HostConfig"].get("Mounts") or []
+    if not _ours(answer["Config"]["Labels"], mounts, settings):
         raise Refused("container", "this container is none of this deployment's steps")
-    return source
+    return [str(mount.get("Source")) for mount in mounts]
 
 
-def _source(labels: dict[str, str] | None, mounts: list[dict[str, Any]] | None, settings: DoorSettings) -> str | None:
+def _ours(labels: dict[str, str] | None, mounts: list[dict[str, Any]], settings: DoorSettings) -> bool:
+    """Whether a container is a step that works in a run of this deployment."""
     if (labels or {}).get(LABEL) != "step":
-        return None
-    for mount in mounts or []:
+        return False
+    for mount in mounts:
         if mount.get("Type") == "bind":
             with suppress(Refused):
                 run_folder(mount.get("Source"), settings)
-                return str(mount["Source"])
-    return None
+                return True
+    return False
 
 
 def _pick(document: dict[str, Any], names: tuple[str, ...]) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from include.docker_proxy.folders import run_folder
+from include.docker_proxy.folders import STORES, run_folder, store
 from include.docker_proxy.refusal import Refused
 from include.docker_proxy.settings import DoorSettings
 
@@ -26,7 +26,7 @@ FIXED_HOST: dict[str, Any] = {
     "Tmpfs": {"/tmp": "size=64m,mode=1777"},  # noqa: S108
     "LogConfig": {"Type": "json-file", "Config": {"max-size": "20m", "max-file": "1"}},
 }
-FIXED_MOUNT = {"Type": "bind", "Target": "/data", "ReadOnly": False}
+MOUNT_KEYS = {"Type", "Target", "Source", "ReadOnly"}
 
 # What docker-py adds to every request. It changes nothing, and is not passed on.
 SENT_BY_CLIENTS = {
@@ -88,18 +88,31 @@ def _host_config(asked: Any, settings: DoorSettings) -> dict[str, Any]:
         **FIXED_HOST,
         **{name: asked[name] for name in limits},
         "MemorySwap": asked["Memory"],
-        "Mounts": [_mount(asked["Mounts"], settings)],
+        "Mounts": _mounts(asked["Mounts"], settings),
     }
 
 
-def _mount(asked: Any, settings: DoorSettings) -> dict[str, Any]:
-    if not isinstance(asked, list) or len(asked) != 1:
-        raise Refused("create", "HostConfig.Mounts: must be one mount")
-    _keys("HostConfig.Mounts[0]", asked[0], {*FIXED_MOUNT, "Source"})
-    _values("HostConfig.Mounts[0].", asked[0], FIXED_MOUNT)
-    source = asked[0]["Source"]
-    run_folder(source, settings)
-    return {**FIXED_MOUNT, "Source": source}
+def _mounts(asked: Any, settings: DoorSettings) -> list[dict[str, Any]]:
+    """The run's folder first, then stores, each once."""
+    if not isinstance(asked, list) or not 1 <= len(asked) <= 1 + len(STORES):
+        raise Refused("create", f"HostConfig.Mounts: must be the run's folder and at most {len(STORES)} stores")
+    rebuilt = []
+    for position, mount in enumerate(asked):
+        name = f"HostConfig.Mounts[{position}]"
+        _keys(name, mount, MOUNT_KEYS)
+        if position == 0:
+            run_folder(mount["Source"], settings)
+            wanted = {"Type": "bind", "Target": "/data", "ReadOnly": False}
+        else:
+            known = store(mount["Source"], settings)
+            wanted = {"Type": "bind", "Target": f"/stores/{known}", "ReadOnly": not STORES[known]}
+            if STORES[known] and mount["ReadOnly"] is True:  # a step may see what others write
+                wanted["ReadOnly"] = True
+        _values(f"{name}.", mount, wanted)
+        rebuilt.append({**wanted, "Source": str(mount["Source"])})
+    if len({mount["Target"] for mount in rebuilt}) < len(rebuilt):
+        raise Refused("create", "HostConfig.Mounts: each store must be there once")
+    return rebuilt
 
 
 def _keys(name: str, asked: Any, needed: set[str], more: set[str] | None = None) -> None:

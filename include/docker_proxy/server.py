@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
 from typing import Any
 
 from aiohttp import ClientError
@@ -89,7 +90,7 @@ class Door:
 
     async def _create(self, text: bytes) -> StreamResponse:
         body = rebuilt(parse(text), self.settings)
-        await self._look(body["HostConfig"]["Mounts"][0]["Source"])
+        await self._look(mount["Source"] for mount in body["HostConfig"]["Mounts"])
         return await self._answer(dict, "POST", "/containers/create", body=body)
 
     async def _list(self, query: dict[str, str]) -> StreamResponse:
@@ -105,7 +106,7 @@ class Door:
         status, found = await self.engine.ask("GET", f"/containers/{name}/json")
         if status != 200:
             return json_response(found, status=status)
-        source = answers.must_be_ours(found, self.settings)
+        sources = answers.must_be_ours(found, self.settings)
         container = f"/containers/{found['Id']}"
         path = container if call.name == "remove" else f"{container}/{call.name}"
         match call.name:
@@ -114,12 +115,13 @@ class Door:
             case "logs" | "wait":
                 return await self._stream(request, call.method, path, query)
             case "start":
-                await self._look(source)
+                await self._look(sources)
         seconds = ANSWER_SECONDS + int(query.get("t", STOP_SECONDS))
         return await self._answer(dict, call.method, path, query=query, seconds=seconds)
 
-    async def _look(self, source: str) -> None:
-        await asyncio.to_thread(look, source, self.settings)
+    async def _look(self, sources: Iterable[str]) -> None:
+        for source in sources:
+            await asyncio.to_thread(look, source, self.settings)
 
     async def _answer(self, shown: Any, method: str, path: str, **more: Any) -> StreamResponse:
         status, found = await self.engine.ask(method, path, **more)

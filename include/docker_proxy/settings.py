@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Self
 
 from pydantic import Field, model_validator
@@ -34,6 +34,11 @@ class DoorSettings(BaseSettings):
     max_processes: int = Field(256, description="Largest process limit of a step.", ge=1)
     engine_socket: Path = Field(Path("/var/run/docker.sock"), description="The engine's socket.")
     listen: Path = Field(LISTEN, description="The socket that the policy server serves HAProxy on.")
+
+    @property
+    def home(self) -> str:
+        """The data folder on the host, written in the one plain way."""
+        return str(PurePosixPath(self.host_data_dir))
 
     @property
     def allowed_images(self) -> frozenset[str]:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from include.core.contracts import Artifact, Credentials, Group, Step
+from include.core.contracts import Artifact, Credentials, Group, Step, Store
 from include.satellite.datasets.documents import PatchInfo, PatchRow, SequenceInfo, SequenceRow
 from include.satellite.imagery.model import Acquisition, Imagery, SearchResult
 from include.satellite.imagery.params import ImageryStepParams
 from include.satellite.imagery.report import ValidationReport
+from include.satellite.models import model_store
 from include.satellite.models.documents import CnnMetrics, LstmMetrics, ModelCard
 from include.satellite.models.results import Approval, Comparison, Configuration, HealthMap
 from include.satellite.params import (
@@ -59,6 +60,10 @@ CONFIGURE = Group(
     "Update configuration",
     "Stores the models and, if every gate agrees, switches them on in the .env file.",
 )
+SCENES = Store("imagery")
+MODELS = Store("models/store")
+BASELINES = (Store("imagery", writable=True), Store("models/baselines", writable=True))
+"""The synthetic baseline is made where it is missing, from imagery of its own."""
 ACCOUNT = Credentials("sentinel_hub", "SH_CLIENT_ID", "SH_CLIENT_SECRET", ("sentinelhub", "cdse"))
 
 
@@ -90,6 +95,7 @@ _ALL = (
         skip_param="skip_download",
         credentials=ACCOUNT,
         libraries=IMAGERY_LIBRARIES,
+        in_worker=True,
     ),
     Step(
         id="download",
@@ -106,6 +112,7 @@ _ALL = (
         skip_param="skip_download",
         credentials=ACCOUNT,
         libraries=IMAGERY_LIBRARIES,
+        in_worker=True,
     ),
     Step(
         id="collect",
@@ -121,6 +128,7 @@ _ALL = (
         skip_param="skip_download",
         credentials=ACCOUNT,
         libraries=IMAGERY_LIBRARIES,
+        in_worker=True,
     ),
     Step(
         id="validate",
@@ -134,6 +142,7 @@ _ALL = (
         writes=(VALIDATED, Artifact("validation_report.json", ValidationReport), *_plots("contact_sheet", "ndvi")),
         skip_param="skip_validation",
         libraries=("rasterio", "numpy", "matplotlib"),
+        stores=(SCENES,),
     ),
     Step(
         id="prepare_cnn",
@@ -146,6 +155,7 @@ _ALL = (
         reads=(VALIDATED,),
         writes=(*CNN_DATA, *_npy("cnn")),
         libraries=("rasterio", "numpy"),
+        stores=(SCENES,),
     ),
     Step(
         id="prepare_lstm",
@@ -158,6 +168,7 @@ _ALL = (
         reads=(VALIDATED,),
         writes=(*LSTM_DATA, *_npy("lstm")),
         libraries=("rasterio", "numpy"),
+        stores=(SCENES,),
     ),
     Step(
         id="train_cnn",
@@ -196,6 +207,8 @@ _ALL = (
         reads=(VALIDATED, *CNN_DATA, *LSTM_DATA, *CNN_MODEL, *LSTM_MODEL),
         writes=(COMPARISON, *_plots("comparison")),
         libraries=MODEL_LIBRARIES,
+        stores=(*BASELINES, MODELS),
+        env_keys=model_store.SWITCHES,
     ),
     Step(
         id="approve",
@@ -208,6 +221,7 @@ _ALL = (
         writes=(APPROVAL,),
         group=CONFIGURE,
         libraries=(),
+        in_worker=True,
     ),
     Step(
         id="configure",
@@ -221,6 +235,7 @@ _ALL = (
         writes=(CONFIGURATION,),
         group=CONFIGURE,
         libraries=("mlflow-skinny",),
+        in_worker=True,
     ),
     Step(
         id="draw_map",
@@ -233,6 +248,8 @@ _ALL = (
         reads=(Artifact("source/*"),),
         writes=(Artifact("health_map.tif"), Artifact("health_map.json", HealthMap), *_plots("health_map")),
         libraries=(*MODEL_LIBRARIES, "rasterio"),
+        stores=(SCENES, MODELS),
+        env_keys=model_store.SWITCHES,
     ),
 )
 

@@ -1,8 +1,4 @@
-"""A step in a container: the policy that every container runs under, and how a step outlives the worker that began it.
-
-Only the run's `files/` is mounted, at `/data`. No network, a user that is not root, a read-only root file system with a
-small tmpfs at `/tmp`, no capabilities, no new privileges, an init process, and hard limits on memory, CPU and
-processes. Images are never pulled at task time. Containers have labels instead of names.
+"""A step in a container, and how it outlives the worker that began it. Images are never pulled at task time.
 
 A container goes on when its worker dies. The next attempt finds it by the id that Airflow keeps for the task, or by its
 labels where the worker died before the id was kept, follows it from its first line, and judges what it did. A step that
@@ -20,26 +16,24 @@ from airflow.providers.docker.operators.docker import DockerOperator
 from airflow.sdk.bases.resumablejobmixin import ResumableJobMixin
 from airflow.sdk.execution_time.timeout import timeout
 from docker.errors import ImageNotFound, NotFound
-from docker.types import LogConfig, Mount
 
 from include.core.contracts import StepParams
 from include.core.errors import GroundtruthError, SetupError, StepTimeoutError, TransientError
 from include.core.pipeline import Pipeline, PipelineStep
-from include.core.process import exit_error, step_environment
-from include.core.settings import get_settings
+from include.core.process import exit_error
 from plugins.steps.context import TASK_DEFAULTS, attempt_of, folder_of, plain_errors, within_deadline
-from plugins.steps.engine import ENGINE_FAULTS, LABEL, deployment, engine_faults, host_path
+from plugins.steps.engine import ENGINE_FAULTS, LABEL, deployment, engine_faults
 from plugins.steps.metrics import measured_step
+from plugins.steps.policy import create_request, step_image
 
 if TYPE_CHECKING:
-    from airflow.sdk import Context
+    from airflow.sdk import Asset, Context
 
 STOP_SECONDS = 10
 KILL_SECONDS = 3
 """Airflow kills a task 5 s after asking it to end."""
 LAST_SECONDS = 30
 """So long after its log has ended a container may take to end; after that, the log was cut off on its way."""
-PROCESS_LIMIT = 256
 KILLED = {137, 143}
 GONE = "gone"
 
@@ -50,24 +44,15 @@ class ContainerStepOperator(ResumableJobMixin, DockerOperator):
     Args:
         pipeline: The pipeline that the step belongs to.
         each: The step.
-        image: Its image; it must be on the engine already.
+        outlet: The asset that the step makes; its event carries the step's key figures.
     """
 
     template_fields = ()
 
-    def __init__(self, *, pipeline: Pipeline, each: PipelineStep, image: str, **kwargs: Any) -> None:
-        uid = get_settings().step_uid
-        super().__init__(
-            image=image,
-            command=list(each.container.command or each.step.program),
-            user=f"{uid}:{uid}",
-            network_mode="none",
-            mount_tmp_dir=False,
-            auto_remove="never",
-            **TASK_DEFAULTS,
-            **kwargs,
-        )
-        self.pipeline, self.each = pipeline, each
+    def __init__(self, *, pipeline: Pipeline, each: PipelineStep, outlet: Asset | None = None, **kwargs: Any) -> None:
+        options = TASK_DEFAULTS | {"outlets": [outlet] if outlet else []} | kwargs
+        super().__init__(image=step_image(each), auto_remove="never", **options)
+        self.pipeline, self.each, self.outlet = pipeline, each, outlet
         self.found: str | None = None
 
     def execute(self, context: Context) -> Any:
@@ -82,7 +67,7 @@ class ContainerStepOperator(ResumableJobMixin, DockerOperator):
             f"{LABEL}.step": self.each.step.id,
         }
         self.generation = {f"{LABEL}.generation": str(attempt.generation)}
-        self.labels = self.step_labels | self.generation | {f"{LABEL}.try": str(attempt.number)}
+        self.all_labels = self.step_labels | self.generation | {f"{LABEL}.try": str(attempt.number)}
         self.external_id_key = f"container.{attempt.generation}"
         self.folder, self.number = folder, attempt.number
 
@@ -94,14 +79,18 @@ class ContainerStepOperator(ResumableJobMixin, DockerOperator):
 
         with plain_errors(self.log):
             try:
-                return measured_step(self.each.step, folder, attempt, execute)
+                figures = measured_step(self.each.step, folder, attempt, execute)
             finally:
                 self._clean_up()
+        if self.outlet is not None:
+            context["outlet_events"][self.outlet].extra = {"files": str(folder.files), **figures}
+        return figures
 
     def submit_job(self, context: Context) -> str:
         """Create the container, unless one was found; returns its id."""
         if self.found is None:
-            self.found = self._create(self.params_given, host_path(self.folder.files))
+            request = create_request(self.cli, self.each, self.folder.files, self.params_given, self.all_labels)
+            self.found = str(self.cli.create_container(**request)["Id"])
         return self.found
 
     def get_job_status(self, external_id: Any, context: Context) -> str:
@@ -157,7 +146,7 @@ class ContainerStepOperator(ResumableJobMixin, DockerOperator):
             try:
                 return str(self.cli.inspect_image(self.image)["Id"])  # type: ignore[no-untyped-call]
             except ImageNotFound as error:
-                ours = self.image == get_settings().energy_image
+                ours = self.each.container.image is None
                 how = "build it with `make images`" if ours else f"build or pull it first: docker pull {self.image}"
                 raise SetupError(f"the image {self.image} is not on the Docker engine; {how}") from error
 
@@ -175,32 +164,6 @@ class ContainerStepOperator(ResumableJobMixin, DockerOperator):
         """Seconds since the step began, in an attempt before this one where it began there."""
         began = self.folder.started(self.each.step.id)
         return (datetime.now(UTC) - began.started_at).total_seconds() if began else 0
-
-    def _create(self, params: StepParams, host_path: str) -> str:
-        limits = self.each.container
-        created = self.cli.create_container(
-            image=self.image,
-            command=self.command,
-            user=self.user,
-            working_dir="/data",
-            environment=step_environment("/data", params) | {"HOME": "/tmp", "PYTHONUNBUFFERED": "1"},  # noqa: S108
-            labels=self.labels,
-            host_config=self.cli.create_host_config(
-                mounts=[Mount("/data", host_path, type="bind")],
-                network_mode=self.network_mode,
-                read_only=True,
-                tmpfs={"/tmp": "size=64m,mode=1777"},  # noqa: S108
-                cap_drop=["ALL"],
-                security_opt=["no-new-privileges"],
-                init=True,
-                mem_limit=f"{limits.memory_mb}m",
-                memswap_limit=f"{limits.memory_mb}m",
-                nano_cpus=int(limits.cpus * 1e9),
-                pids_limit=PROCESS_LIMIT,
-                log_config=LogConfig(type="json-file", config={"max-size": "20m", "max-file": "1"}),
-            ),
-        )
-        return str(created["Id"])
 
     def _follow(self, container: str) -> str:
         """Log each line as it comes; returns the last one that says something."""

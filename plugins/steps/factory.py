@@ -69,25 +69,27 @@ def new_dag(pipeline: Pipeline, *, doc_md: str, **options: Any) -> DAG:
     return DAG(definition.dag_id, schedule=options.pop("schedule", schedule or None), **(arguments | options))
 
 
-def step_task(pipeline: Pipeline, each: PipelineStep, runtime: str = "local", **options: Any) -> BaseOperator:
+def step_task(pipeline: Pipeline, each: PipelineStep, runtime: str | None = None, **options: Any) -> BaseOperator:
     """The task of a step.
 
     Args:
         pipeline: The pipeline that the step belongs to.
         each: The step.
-        runtime: `local` or `docker`.
+        runtime: `local` or `docker`; default `GROUNDTRUTH_RUNTIME`.
         options: Other arguments of the task.
     """
     common = task_arguments(pipeline, each) | options
-    if runtime == "local":
+    if each.step.in_worker or (runtime or get_settings().runtime) == "local":
         return LocalStepOperator(**common)
     from plugins.steps.containers import ContainerStepOperator
 
-    return ContainerStepOperator(image=each.container.image or get_settings().energy_image, **common)
+    return ContainerStepOperator(**common)
 
 
 def mapped_task(pipeline: Pipeline, each: PipelineStep, things: Any, **options: Any) -> Any:
     """The tasks of a mapped step, one for each of the things that another task names; the UI shows their names.
+
+    Mapped steps run in the worker.
 
     Args:
         pipeline: The pipeline that the step belongs to.

@@ -105,7 +105,7 @@ class PrepareOperator(BaseOperator):
 
     Args:
         pipeline: What is to run.
-        runtime: `local` or `docker`.
+        runtime: `local` or `docker`; default `GROUNDTRUTH_RUNTIME`.
         found: Finds files of earlier runs for parameters that nobody gave.
     """
 
@@ -113,12 +113,12 @@ class PrepareOperator(BaseOperator):
         self,
         *,
         pipeline: Pipeline,
-        runtime: str = "local",
+        runtime: str | None = None,
         found: Callable[[Context], Mapping[str, Any]] | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**TASK_DEFAULTS, **kwargs)
-        self.pipeline, self.runtime, self.found = pipeline, runtime, found
+        self.pipeline, self.runtime, self.found = pipeline, runtime or get_settings().runtime, found
 
     def execute(self, context: Context) -> str:
         """Prepare the run; returns its folder."""

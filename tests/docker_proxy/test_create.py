@@ -55,13 +55,45 @@ def test_a_good_create_is_passed_on_without_what_changes_nothing():
         ("HostConfig.NanoCpus", 2 * 10**9 + 1, "HostConfig.NanoCpus: must be a whole number from 1 to 2000000000"),
         ("HostConfig.PidsLimit", 257, "HostConfig.PidsLimit: must be a whole number from 1 to 256"),
         ("HostConfig.Tmpfs", {"/tmp": "exec"}, "HostConfig.Tmpfs: must be"),  # noqa: S108
-        ("HostConfig.Mounts", [], "HostConfig.Mounts: must be one mount"),
+        ("HostConfig.Mounts", [], "HostConfig.Mounts: must be the run's folder and at most 3 stores"),
         ("HostConfig.Mounts", [None], "HostConfig.Mounts[0]: must be an object"),
     ],
 )
 def test_each_departure_is_refused_by_name(path, value, said):
     with pytest.raises(Refused) as refused:
         rebuilt(changed(GOOD, path, value), SETTINGS)
+    assert said in str(refused.value)
+
+
+RUN_MOUNT = GOOD["HostConfig"]["Mounts"][0]
+STORE = {"Type": "bind", "Source": "/srv/data/imagery", "Target": "/stores/imagery", "ReadOnly": True}
+MODELS = {"Type": "bind", "Source": "/srv/data/models/store", "Target": "/stores/models/store", "ReadOnly": True}
+
+
+@pytest.mark.parametrize("stores", [[STORE], [MODELS], [STORE, MODELS], [STORE | {"ReadOnly": False}, MODELS]])
+def test_a_step_may_see_what_runs_share(stores):
+    asked = changed(GOOD, "HostConfig.Mounts", [RUN_MOUNT, *stores])
+    assert rebuilt(asked, SETTINGS)["HostConfig"]["Mounts"] == [RUN_MOUNT, *stores]
+
+
+@pytest.mark.parametrize(
+    ("mounts", "said"),
+    [
+        ([STORE], "HostConfig.Mounts[0].Source: must be /srv/data/runs/"),
+        ([RUN_MOUNT, RUN_MOUNT], "the source of a store must be one of /srv/data/imagery, /srv/data/models/baselines"),
+        ([RUN_MOUNT, STORE, STORE], "HostConfig.Mounts: each store must be there once"),
+        ([RUN_MOUNT, STORE | {"Source": "/srv/data/imagery/.."}], "the source of a store must be one of"),
+        ([RUN_MOUNT, STORE | {"Source": "/srv/data/models"}], "the source of a store must be one of"),
+        ([RUN_MOUNT, STORE | {"Source": "/srv/config"}], "the source of a store must be one of"),
+        ([RUN_MOUNT, STORE | {"Target": "/data"}], "HostConfig.Mounts[1].Target: must be '/stores/imagery'"),
+        ([RUN_MOUNT, STORE | {"Type": "volume"}], "HostConfig.Mounts[1].Type: must be 'bind'"),
+        ([RUN_MOUNT, STORE | {"ReadOnly": 1}], "HostConfig.Mounts[1].ReadOnly: must be False"),
+        ([RUN_MOUNT, MODELS | {"ReadOnly": False}], "HostConfig.Mounts[1].ReadOnly: must be True"),
+    ],
+)
+def test_a_mount_that_is_no_store_is_refused(mounts, said):
+    with pytest.raises(Refused) as refused:
+        rebuilt(changed(GOOD, "HostConfig.Mounts", mounts), SETTINGS)
     assert said in str(refused.value)
 
 

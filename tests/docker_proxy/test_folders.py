@@ -2,7 +2,7 @@
 
 import pytest
 
-from include.docker_proxy.folders import look, run_folder
+from include.docker_proxy.folders import look, run_folder, store
 from include.docker_proxy.refusal import Refused
 from tests.docker_proxy.creates import RUN
 
@@ -12,6 +12,16 @@ HOST = "/srv/data"
 def test_a_runs_folder_is_found(settings):
     assert run_folder(f"{HOST}/{RUN}", settings) == RUN.split("/")
     look(f"{HOST}/{RUN}", settings)
+
+
+def test_a_store_is_found_and_no_link(settings):
+    (settings.data_dir / "imagery").mkdir()
+    assert store(f"{HOST}/imagery", settings) == "imagery"
+    look(f"{HOST}/imagery", settings)
+    (settings.data_dir / "imagery").rename(settings.data_dir / "elsewhere")
+    (settings.data_dir / "imagery").symlink_to(settings.data_dir / "elsewhere")
+    with pytest.raises(Refused, match="`imagery` must be a folder, no link and no file"):
+        look(f"{HOST}/imagery", settings)
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from include.core.contracts import Summary
-from include.core.env_file import EnvFile
+from include.core.env_file import read_keys
 from include.core.errors import ContractError
 from include.core.runs import read_model, write_json
 from include.core.settings import get_settings
@@ -60,7 +60,7 @@ def compare(files: Path, params: CompareParams) -> None:
     baseline = ensure_baseline(params, patches.info)
     cnn = {REAL: _bundle(files, "cnn"), SYNTHETIC: baseline.cnn}
     lstm = {REAL: _bundle(files, "lstm"), SYNTHETIC: baseline.lstm}
-    switched = EnvFile(get_settings().env_file).read()
+    switched = read_keys(get_settings().env_file, model_store.SWITCHES)
     champion, note = model_store.champion(switched, synthetic=patches.info.synthetic, label_source=params.label_source)
     if champion is not None:
         note = _add_champion(champion, cnn, lstm)

@@ -83,7 +83,6 @@ class CnnMetrics(_Document):
     confusion: list[list[int]] = Field(description="Samples by true class (rows) and predicted class (columns).")
     evaluation_dates: list[date]
     training: TrainingRecord
-    not_tracked: str | None = Field(None, description="Why MLflow does not know of the training, if so.")
 
 
 class Skill(_Document):
@@ -111,7 +110,6 @@ class LstmMetrics(_Document):
     )
     evaluation_dates: list[date]
     training: TrainingRecord
-    not_tracked: str | None = Field(None, description="Why MLflow does not know of the training, if so.")
 
 
 class CardData(_Document):

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from pydantic import ValidationError
 
 from include.core.contracts import Summary
-from include.core.env_file import EnvFile
+from include.core.env_file import EnvFile, read_keys
 from include.core.errors import BadInputError, ContractError, GroundtruthError
 from include.core.runs import read_model, write_json
 from include.core.settings import get_settings
@@ -115,7 +115,7 @@ def _latest(imagery: Imagery) -> Acquisition:
 
 
 def _promoted(env_file: EnvFile) -> str | None:
-    values = env_file.read()
+    values = read_keys(env_file.path, model_store.SWITCHES)
     return values.get(model_store.VERSION, "") if model_store.switched_on(values) else None
 
 

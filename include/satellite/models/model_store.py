@@ -37,6 +37,8 @@ from include.satellite.params import LabelSource
 
 USE, VERSION, CNN_PATH, LSTM_PATH = "USE_AI_MODELS", "AI_MODEL_VERSION", "AI_CNN_MODEL_PATH", "AI_LSTM_MODEL_PATH"
 """Keys of the env file."""
+SWITCHES = (USE, VERSION)
+"""Those that say which models are in use."""
 CNN_WEIGHTS, CNN_CARD = "cnn_model.safetensors", "cnn_model.json"
 LSTM_WEIGHTS, LSTM_CARD = "lstm_model.safetensors", "lstm_model.json"
 FILES = (CNN_WEIGHTS, CNN_CARD, "cnn_metrics.json", LSTM_WEIGHTS, LSTM_CARD, "lstm_metrics.json", "comparison.json")

@@ -12,16 +12,17 @@ from pathlib import Path
 from include.core.contracts import Summary
 from include.core.env_file import ChangedMeanwhileError, EnvFile
 from include.core.env_history import Entry, Reason, person
-from include.core.errors import ContractError, GroundtruthError, SetupError
+from include.core.errors import ContractError, GroundtruthError
 from include.core.runs import read_model, write_json
 from include.core.settings import get_settings
 from include.satellite.models import model_store
 from include.satellite.models.comparison import read_comparison
+from include.satellite.models.documents import ModelKind
 from include.satellite.models.results import REAL, Approval, Comparison, Configuration
 from include.satellite.params import ConfigureParams
 
 APPROVAL, CONFIGURATION = "approval.json", "configuration.json"
-REGISTERED = {"cnn": "crop-health-cnn", "lstm": "ndvi-forecast-lstm"}
+REGISTERED: dict[ModelKind, str] = {"cnn": "crop-health-cnn", "lstm": "ndvi-forecast-lstm"}
 LOG = logging.getLogger(__name__)
 
 
@@ -196,8 +197,8 @@ def _follow(folder: Path, alias: str, *, synthetic: bool) -> list[str]:
     for kind, name in REGISTERED.items():
         registered = f"{name}-simulated" if synthetic else name
         try:
-            set_alias(registered, alias, register(registered, folder / f"{kind}_model.safetensors"))
-        except SetupError as error:
+            set_alias(registered, alias, register(registered, folder, kind))
+        except GroundtruthError as error:
             LOG.warning("%s", error)
             notes.append(f"MLflow's alias {alias} of {registered} does not follow: {error}")
     return notes

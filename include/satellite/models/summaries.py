@@ -73,7 +73,7 @@ def _cnn_findings(metrics: CnnMetrics) -> list[Finding]:
     if outside:
         message = f"CNN: too few training samples to hold it to {', '.join(outside)}: left out of the gate."
         found.append(_finding("warning", message))
-    return found + _common("CNN", metrics.training, metrics.not_tracked)
+    return found + _common("CNN", metrics.training)
 
 
 def _lstm_findings(metrics: LstmMetrics) -> list[Finding]:
@@ -91,16 +91,13 @@ def _lstm_findings(metrics: LstmMetrics) -> list[Finding]:
             "of the year; their climatology is the mean over earlier dates."
         )
         found.append(_finding("info", message))
-    return found + _common("LSTM", metrics.training, metrics.not_tracked)
+    return found + _common("LSTM", metrics.training)
 
 
-def _common(model: str, record: TrainingRecord, not_tracked: str | None) -> list[Finding]:
-    found = []
-    if record.tuned_on == "train":
-        found.append(_finding("warning", f"{model}: no tuning part; the best epoch was chosen on the training part."))
-    if not_tracked:
-        found.append(_finding("warning", f"{model}: the training is kept, but not tracked. {not_tracked}"))
-    return found
+def _common(model: str, record: TrainingRecord) -> list[Finding]:
+    if record.tuned_on == "tune":
+        return []
+    return [_finding("warning", f"{model}: no tuning part; the best epoch was chosen on the training part.")]
 
 
 def _cnn_table(metrics: CnnMetrics) -> dict[str, Any]:

@@ -1,8 +1,9 @@
 """Trainings as MLflow knows them: parameters, curves, measures, card and weights; registered models and their aliases.
 
 By default MLflow keeps them in SQLite and files below `data/models`; `MLFLOW_TRACKING_URI` names a server instead.
-Tracking is a record, not a gate: where MLflow cannot be reached, the training is kept, its metrics say so, and the
-report warns. Trainings are found again by the checksum of their weights.
+Tracking is a record, not a gate: where MLflow cannot be reached, the models are kept, and the report says so. Trainings
+are found again by the checksum of their weights. It is the step `configure` that tracks them: trainings run in
+containers without a network.
 """
 
 from __future__ import annotations
@@ -16,17 +17,21 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
+
+from pydantic import BaseModel, ValidationError
 
 from include.core.artifacts import sha256
-from include.core.errors import SetupError
+from include.core.errors import ContractError, SetupError
+from include.core.runs import read_model
 from include.core.settings import get_settings
-from include.satellite.models.documents import CnnMetrics, LstmMetrics, ModelCard
+from include.core.verdict import explain
+from include.satellite.models.documents import CnnMetrics, LstmMetrics, ModelCard, ModelKind
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-LOG = logging.getLogger(__name__)
+Document = TypeVar("Document", bound=BaseModel)
 EXPERIMENT = "groundtruth-satellite"
 WEIGHTS_TAG = "groundtruth.weights_sha256"
 DEFAULTS = {
@@ -36,43 +41,27 @@ DEFAULTS = {
 }
 """Nothing is sent to MLflow's makers, and a server that does not answer is given up within a minute."""
 METRICS_A_CALL = 1000
+METRICS: dict[ModelKind, type[CnnMetrics | LstmMetrics]] = {"cnn": CnnMetrics, "lstm": LstmMetrics}
 
 
-def track(weights: Path, card: ModelCard, metrics: CnnMetrics | LstmMetrics) -> str | None:
-    """Record a training, unless MLflow knows it already.
+def register(name: str, folder: Path, kind: ModelKind) -> str:
+    """Track a training, unless MLflow knows it already, and make its model a version of a registered model.
 
     Args:
-        weights: The weights' file.
-        card: The model's card.
-        metrics: Its measures; their history becomes the curves.
-
-    Returns:
-        Why MLflow does not know of it, None if it does.
-    """
-    try:
-        with _client() as client:
-            if _find_run(client, card.weights_sha256) is None:
-                _record(client, weights, card, metrics)
-    except SetupError as error:
-        LOG.warning("%s", error)
-        return str(error)
-    return None
-
-
-def register(name: str, weights: Path) -> str:
-    """Make the model whose training has these weights a version of a registered model.
+        name: The registered model.
+        folder: Holds the training's weights, card and metrics.
+        kind: Which of the models.
 
     Returns:
         The version; the same one when it was registered before.
 
     Raises:
-        SetupError: MLflow cannot be reached, or knows no such training.
+        ContractError: A file of the training is missing, or is not what this version writes.
+        SetupError: MLflow cannot be reached.
     """
-    mark = sha256(weights)
+    weights, card, metrics = _training(folder, kind)
     with _client() as client:
-        run = _find_run(client, mark)
-        if run is None:
-            raise SetupError(f"MLflow: no training with the weights of {weights.name} (sha256 {mark[:12]}…) is tracked")
+        run = _find_run(client, sha256(weights)) or _record(client, weights, card, metrics)
         _create_model(client, name)
         for known in client.search_model_versions(f"name = '{name}'"):
             if known.run_id == run:
@@ -112,9 +101,9 @@ def _client() -> Iterator[MlflowClient]:
             with (folder / ".mlflow.lock").open("w") as lock:
                 fcntl.flock(lock, fcntl.LOCK_EX)
                 yield _quiet_client(f"sqlite:///{folder.resolve() / 'mlflow.db'}")
+    except SetupError:
+        raise
     except Exception as error:  # MLflow lets its database's and transport's own exceptions through
-        if isinstance(error, SetupError):
-            raise
         where = uri or folder / "mlflow.db"
         raise SetupError(f"MLflow ({where}): {str(error).splitlines()[0] or type(error).__name__}") from error
 
@@ -161,7 +150,22 @@ def _create_model(client: MlflowClient, name: str) -> None:
             raise
 
 
-def _record(client: MlflowClient, weights: Path, card: ModelCard, metrics: CnnMetrics | LstmMetrics) -> None:
+def _training(folder: Path, kind: ModelKind) -> tuple[Path, ModelCard, CnnMetrics | LstmMetrics]:
+    card = _read(folder / f"{kind}_model.json", ModelCard)
+    return folder / f"{kind}_model.safetensors", card, _read(folder / f"{kind}_metrics.json", METRICS[kind])
+
+
+def _read(path: Path, model: type[Document]) -> Document:
+    try:
+        found = read_model(path, model)
+    except ValidationError as error:
+        raise ContractError(path.name, "must be as this version writes it", explain(error)) from error
+    if found is None:
+        raise ContractError(path.name, "must exist", "no such file")
+    return found
+
+
+def _record(client: MlflowClient, weights: Path, card: ModelCard, metrics: CnnMetrics | LstmMetrics) -> str:
     from mlflow.entities import Metric, Param
 
     tags = {
@@ -183,6 +187,7 @@ def _record(client: MlflowClient, weights: Path, card: ModelCard, metrics: CnnMe
     client.log_dict(run, json.loads(card.model_dump_json()), f"{card.kind}_model.json")
     client.log_dict(run, json.loads(metrics.model_dump_json()), f"{card.kind}_metrics.json")
     client.set_terminated(run)
+    return str(run)
 
 
 def _params(card: ModelCard) -> dict[str, object]:

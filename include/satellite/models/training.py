@@ -30,7 +30,6 @@ from include.satellite.models.networks import PatchCnn, SequenceLstm, parameter_
 from include.satellite.models.plots import plot_confusion, plot_forecast, plot_training
 from include.satellite.models.predict import outputs, scale
 from include.satellite.models.summaries import train_cnn_summary, train_lstm_summary
-from include.satellite.models.tracking import track
 from include.satellite.params import CnnTrainParams, LstmTrainParams
 
 __all__ = ["train_cnn", "train_cnn_summary", "train_lstm", "train_lstm_summary"]
@@ -184,10 +183,9 @@ def learn_lstm(files: Path, params: LstmTrainParams) -> tuple[ModelCard, LstmMet
 
 
 def _publish(files: Path, card: ModelCard, metrics: CnnMetrics | LstmMetrics) -> None:
-    """Write card and measures, and let MLflow know."""
+    """Write card and measures."""
     write_json(files / f"{card.kind}_model.json", card)
-    problem = track(files / f"{card.kind}_model.safetensors", card, metrics)
-    write_json(files / f"{card.kind}_metrics.json", metrics.model_copy(update={"not_tracked": problem}))
+    write_json(files / f"{card.kind}_metrics.json", metrics)
 
 
 def _fingerprint(files: Path, names: tuple[str, ...], settings: Settings, machine: Machine, threads: int) -> str:

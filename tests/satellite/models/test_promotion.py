@@ -38,7 +38,7 @@ ASKED = ConfigureParams(require_approval=True)
 def aliases(monkeypatch):
     """What MLflow is told, by registered model and alias; MLflow itself has tests of its own."""
     told = {}
-    monkeypatch.setattr(tracking, "register", lambda name, weights: str(weights))
+    monkeypatch.setattr(tracking, "register", lambda name, folder, kind: f"{folder}/{kind}")
     monkeypatch.setattr(tracking, "set_alias", lambda name, alias, version: told.__setitem__((name, alias), version))
     return told
 
@@ -71,9 +71,9 @@ def test_a_promotion_stores_the_model_and_switches_the_env_file(compared, env_fi
     assert (found.diff, found.backup) == (entry.diff, entry.backup)
     assert "secret" not in (folder / "configuration.json").read_text()
     assert model.run == "satellite_pipeline/manual__1"
-    assert {key: Path(path).name for key, path in aliases.items()} == {
-        ("crop-health-cnn-simulated", "champion"): "cnn_model.safetensors",
-        ("ndvi-forecast-lstm-simulated", "champion"): "lstm_model.safetensors",
+    assert {key: path.rpartition("/")[2] for key, path in aliases.items()} == {
+        ("crop-health-cnn-simulated", "champion"): "cnn",
+        ("ndvi-forecast-lstm-simulated", "champion"): "lstm",
     }
 
 

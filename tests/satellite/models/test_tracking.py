@@ -1,4 +1,5 @@
-import logging
+import re
+import shutil
 import socket
 import subprocess
 import sys
@@ -7,13 +8,13 @@ from pathlib import Path
 
 import pytest
 from mlflow import MlflowClient
+from mlflow.entities import Run
 
 from include.core.artifacts import sha256
-from include.core.errors import SetupError
-from include.satellite.models import tracking
-from include.satellite.models.documents import CnnMetrics, ModelCard
-from include.satellite.models.tracking import EXPERIMENT, register, set_alias, track
-from include.satellite.models.training import train_cnn, train_cnn_summary
+from include.core.errors import ContractError, SetupError
+from include.satellite.models.documents import CnnMetrics
+from include.satellite.models.tracking import EXPERIMENT, register, set_alias
+from include.satellite.models.training import train_cnn
 from include.satellite.params import CnnTrainParams
 from tests.satellite.models.small_data import write_patches
 
@@ -25,35 +26,30 @@ PARAMS = CnnTrainParams(cnn_epochs=2, min_cnn_accuracy=0, patch_size=8)
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("files")
     write_patches(folder)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("include.satellite.models.training.track", lambda *_: None)
-        train_cnn(folder, PARAMS)
+    train_cnn(folder, PARAMS)
     return folder
-
-
-def _model(files: Path) -> tuple[Path, ModelCard, CnnMetrics]:
-    card = ModelCard.model_validate_json((files / "cnn_model.json").read_bytes())
-    metrics = CnnMetrics.model_validate_json((files / "cnn_metrics.json").read_bytes())
-    return files / "cnn_model.safetensors", card, metrics
 
 
 def _local(data_dir: Path) -> MlflowClient:
     return MlflowClient(f"sqlite:///{data_dir / 'models' / 'mlflow.db'}")
 
 
-def test_a_training_is_tracked_with_curves_card_and_weights(data_dir: Path, tmp_path: Path) -> None:
-    write_patches(tmp_path)
-    train_cnn(tmp_path, PARAMS)
-    weights, _, metrics = _model(tmp_path)
-    assert metrics.not_tracked is None
+def _runs(data_dir: Path) -> list[Run]:
     client = _local(data_dir)
     experiment = client.get_experiment_by_name(EXPERIMENT)
     assert experiment is not None
-    (run,) = client.search_runs([experiment.experiment_id])
+    return list(client.search_runs([experiment.experiment_id]))
+
+
+def test_a_training_is_tracked_with_curves_card_and_weights(data_dir: Path, trained: Path) -> None:
+    register("crop-health-cnn", trained, "cnn")
+    weights = trained / "cnn_model.safetensors"
+    metrics = CnnMetrics.model_validate_json((trained / "cnn_metrics.json").read_bytes())
+    (run,) = _runs(data_dir)
     assert run.data.params["learning_rate"] == "0.001"
     assert run.data.params["synthetic"] == "True"
     assert run.data.metrics["accuracy"] == pytest.approx(metrics.accuracy)
-    curve = client.get_metric_history(run.info.run_id, "tune_loss")
+    curve = _local(data_dir).get_metric_history(run.info.run_id, "tune_loss")
     assert [(point.step, point.value) for point in curve] == [
         (epoch.epoch, pytest.approx(epoch.tune_loss)) for epoch in metrics.training.history
     ]
@@ -62,22 +58,14 @@ def test_a_training_is_tracked_with_curves_card_and_weights(data_dir: Path, tmp_
     assert sha256(kept / weights.name) == sha256(weights)
 
 
-def test_a_retried_task_tracks_its_training_once(data_dir: Path, trained: Path) -> None:
-    assert track(*_model(trained)) is None
-    assert track(*_model(trained)) is None
-    client = _local(data_dir)
-    experiment = client.get_experiment_by_name(EXPERIMENT)
-    assert experiment is not None
-    assert len(client.search_runs([experiment.experiment_id])) == 1
+def test_a_retried_step_tracks_its_training_once(data_dir: Path, trained: Path) -> None:
+    version = register("crop-health-cnn", trained, "cnn")
+    assert register("crop-health-cnn", trained, "cnn") == version
+    assert len(_runs(data_dir)) == 1
 
 
-def test_aliases_follow_registered_versions(data_dir: Path, trained: Path, tmp_path: Path) -> None:
-    weights = trained / "cnn_model.safetensors"
-    with pytest.raises(SetupError, match="no training with the weights of cnn_model"):
-        register("crop-health-cnn", weights)
-    track(*_model(trained))
-    version = register("crop-health-cnn", weights)
-    assert register("crop-health-cnn", weights) == version
+def test_aliases_follow_registered_versions(data_dir: Path, trained: Path) -> None:
+    version = register("crop-health-cnn", trained, "cnn")
     set_alias("crop-health-cnn", "champion", version)
     found = _local(data_dir).get_model_version_by_alias("crop-health-cnn", "champion")
     assert str(found.version) == version
@@ -85,49 +73,42 @@ def test_aliases_follow_registered_versions(data_dir: Path, trained: Path, tmp_p
         set_alias("crop-health-cnn", "champion", "99")
 
 
+def test_a_training_is_whole_or_not_tracked(data_dir: Path, trained: Path, tmp_path: Path) -> None:
+    with pytest.raises(ContractError, match=r"lstm_model\.json: must exist"):
+        register("ndvi-forecast-lstm", trained, "lstm")
+    files = Path(shutil.copytree(trained, tmp_path / "files"))
+    (files / "cnn_metrics.json").write_text('{"accuracy": 1}')
+    with pytest.raises(ContractError, match=r"cnn_metrics\.json: must be as this version writes it"):
+        register("crop-health-cnn", files, "cnn")
+    assert not (data_dir / "models" / "mlflow.db").exists()
+
+
 def test_two_processes_may_make_the_database_at_once(data_dir: Path, trained: Path) -> None:
     program = (
         "import sys; from pathlib import Path\n"
-        "from include.satellite.models.documents import CnnMetrics, ModelCard\n"
-        "from include.satellite.models.tracking import track\n"
-        "files = Path(sys.argv[1])\n"
-        "card = ModelCard.model_validate_json((files / 'cnn_model.json').read_bytes())\n"
-        "card = card.model_copy(update={'weights_sha256': sys.argv[2] * 64})\n"
-        "metrics = CnnMetrics.model_validate_json((files / 'cnn_metrics.json').read_bytes())\n"
-        "sys.exit(track(files / 'cnn_model.safetensors', card, metrics))\n"
+        "from include.satellite.models.tracking import register\n"
+        "register(sys.argv[2], Path(sys.argv[1]), 'cnn')\n"
     )
     both = [
-        subprocess.Popen([sys.executable, "-c", program, str(trained), mark], stderr=subprocess.PIPE, text=True)
-        for mark in "ab"
+        subprocess.Popen([sys.executable, "-c", program, str(trained), name], stderr=subprocess.PIPE, text=True)
+        for name in ("one", "other")
     ]
     said = [process.communicate(timeout=120)[1] for process in both]
     assert [process.returncode for process in both] == [0, 0], said
     assert said == ["", ""]
-    client = _local(data_dir)
-    experiment = client.get_experiment_by_name(EXPERIMENT)
-    assert experiment is not None
-    assert len(client.search_runs([experiment.experiment_id])) == 2
+    assert len(_runs(data_dir)) == 1
 
 
-def test_a_server_that_does_not_answer_loses_no_training(
-    data_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+def test_a_server_that_does_not_answer_is_given_up_in_words(
+    data_dir: Path, trained: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         uri = f"http://127.0.0.1:{free.getsockname()[1]}"
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
-    write_patches(tmp_path)
     started = time.monotonic()
-    with caplog.at_level(logging.WARNING, tracking.__name__):
-        train_cnn(tmp_path, PARAMS)
+    with pytest.raises(SetupError, match=re.escape(f"MLflow ({uri}): ")):
+        register("crop-health-cnn", trained, "cnn")
     assert time.monotonic() - started < 60
-    weights, _, metrics = _model(tmp_path)
-    assert weights.exists()
-    assert metrics.not_tracked is not None
-    assert metrics.not_tracked.startswith(f"MLflow ({uri}): ")
-    findings = train_cnn_summary(tmp_path)["findings"]
-    assert any(found["severity"] == "warning" and "not tracked" in found["message"] for found in findings)
-    with pytest.raises(SetupError, match="MLflow"):
-        register("crop-health-cnn", weights)
     assert not (data_dir / "models" / "mlflow.db").exists()

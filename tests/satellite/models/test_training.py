@@ -26,12 +26,6 @@ CNN_FILES = ("cnn_model.safetensors", "cnn_model.json", "cnn_metrics.json")
 LSTM_FILES = ("lstm_model.safetensors", "lstm_model.json", "lstm_metrics.json")
 
 
-@pytest.fixture(autouse=True)
-def untracked(monkeypatch: pytest.MonkeyPatch) -> None:
-    """MLflow has tests of its own."""
-    monkeypatch.setattr(training, "track", lambda *_: None)
-
-
 @pytest.fixture
 def files(tmp_path: Path) -> Path:
     folder = tmp_path / "files"

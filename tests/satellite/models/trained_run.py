@@ -30,14 +30,14 @@ class Info(BaseModel):
 
 
 def train(files: Path, cnn_epochs: int = 10, lstm_epochs: int = 12, **options: object) -> None:
-    """Datasets and models of a run, untracked."""
+    """Datasets and models of a run, without pictures."""
     from include.satellite.models import training
 
     files.mkdir(parents=True, exist_ok=True)
     write_patches(files, **options)
     write_sequences(files)
     with pytest.MonkeyPatch.context() as patch:
-        for name in ("track", "plot_training", "plot_confusion", "plot_forecast"):
+        for name in ("plot_training", "plot_confusion", "plot_forecast"):
             patch.setattr(training, name, lambda *_: None)
         training.train_cnn(files, CnnTrainParams(cnn_epochs=cnn_epochs, min_cnn_accuracy=0, patch_size=8, stride=8))
         training.train_lstm(files, LstmTrainParams(lstm_epochs=lstm_epochs, min_lstm_accuracy=0, sequence_length=4))
