@@ -24,7 +24,7 @@ from include.core.runs import RunFolder
 from tools import stack as tool
 
 ROOT = Path(__file__).resolve().parents[1]
-IMAGES = tuple(f"groundtruth-{name}" for name in ("airflow", "docker-policy", "docker-proxy", "energy"))
+IMAGES = tuple(f"groundtruth-{name}" for name in ("airflow", "docker-policy", "docker-proxy", "energy", "satellite"))
 ENDED = ("success", "failed")
 POLL_SECONDS = 0.5
 DEFINITIONS = "./include/config:/opt/groundtruth/include/config:ro"

@@ -54,7 +54,7 @@ class Person:
     def __init__(self, browser, address, pictures=None):
         self.address, self.pictures = address, pictures
         self.page = browser.new_page(viewport={"width": WIDTH, "height": HEIGHT}, color_scheme="light")
-        self.page.set_default_timeout(30_000)
+        self.page.set_default_timeout(90_000)
 
     def open(self, path):
         self.page.goto(self.address + path)
