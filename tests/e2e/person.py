@@ -57,7 +57,17 @@ class Person:
         self.page.set_default_timeout(90_000)
 
     def open(self, path):
-        self.page.goto(self.address + path)
+        """Go to a page; Chromium gives up where a container's network interface comes or goes meanwhile."""
+        from playwright.sync_api import Error
+
+        for last in (False, False, True):
+            try:
+                self.page.goto(self.address + path)
+            except Error as error:
+                if last or "ERR_NETWORK_CHANGED" not in error.message:
+                    raise
+            else:
+                break
         return self.page
 
     def log_in(self, user, password):
