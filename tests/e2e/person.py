@@ -165,6 +165,8 @@ class Form:
         for name, value in values.items():
             field = self.field(name)
             field.scroll_into_view_if_needed()
+            there = field.locator("input, textarea, .monaco-editor").or_(field.get_by_test_id("datetime-input"))
+            there.first.wait_for(state="attached")  # an editor comes later than the rest
             if field.get_by_test_id("datetime-input").count():
                 self._pick(field.get_by_test_id("datetime-input"), value)
             elif field.locator(".monaco-editor").count():
