@@ -222,7 +222,7 @@ class Form:
         editor.click()
         self.page.keyboard.press("Control+A")
         self.page.keyboard.press("Delete")
-        self.page.keyboard.insert_text(text)
+        self.page.keyboard.type(text)  # the editor takes no inserted text, and closes brackets as a person would expect
 
 
 def fewer_colours(path):
