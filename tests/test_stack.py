@@ -87,6 +87,13 @@ def test_secrets_are_made_once_for_their_owner_alone(tmp_path, capsys):
     assert "all secrets are there" in capsys.readouterr().out
 
 
+def test_the_inbox_belongs_to_whoever_made_the_secrets(tmp_path):
+    stack.make_secrets(str(tmp_path / "secrets"))
+    stack.make_inbox(tmp_path / "inbox", (tmp_path / "secrets").stat())
+    stack.make_inbox(tmp_path / "inbox", (tmp_path / "secrets").stat())
+    assert (tmp_path / "inbox").stat().st_uid == os.getuid()
+
+
 def test_a_missing_or_empty_secret_stops_the_start_with_the_sentence_that_mends_it(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(stack, "KEPT", tmp_path)
     stack.make_secrets(str(tmp_path))

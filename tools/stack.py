@@ -126,6 +126,7 @@ def initialise() -> int:
         folder.mkdir(parents=True, exist_ok=True)
         for path in (folder, *folder.glob("*")):
             os.chown(path, UID, UID)
+    make_inbox(FOLDERS[0] / "inbox", KEPT.stat())
     os.environ.update(environment(KEPT))
     password = (KEPT / "admin_password").read_text().strip()
     os.setgroups([])
@@ -140,6 +141,12 @@ def initialise() -> int:
     ):
         subprocess.run(["airflow", *command], check=True)  # noqa: S603, S607 - our own
     return 0
+
+
+def make_inbox(folder: Path, owner: os.stat_result) -> None:
+    """Where people put their files for runs: it belongs to whoever made the secrets, Airflow reads it."""
+    folder.mkdir(exist_ok=True)
+    os.chown(folder, owner.st_uid, owner.st_gid)
 
 
 def main(arguments: list[str]) -> int:

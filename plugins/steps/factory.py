@@ -154,6 +154,8 @@ def _param(name: str, field: FieldInfo) -> Param:
         options = schema.pop("anyOf")
         schema |= {key: value for option in options for key, value in option.items() if key != "type"}
         schema["type"] = [option["type"] for option in options]
+    if each := schema.get("prefixItems"):
+        schema["items"] = each[0]  # the form looks at `items` alone: without it, it sends numbers as text
     extra = field.json_schema_extra if isinstance(field.json_schema_extra, dict) else {}
     default = field.get_default(call_default_factory=True)
     if isinstance(default, tuple):

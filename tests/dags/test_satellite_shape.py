@@ -102,6 +102,12 @@ def test_the_trigger_form_has_sections_and_the_documented_defaults(dag):
     assert {name: dag.params[name] for name in documented} == documented
 
 
+def test_the_form_of_an_area_sends_numbers(dag):
+    area = dag.params.get_param("bbox")
+    assert area.schema["items"] == {"type": "number"}, "Airflow's form makes text of a list that does not say this"
+    assert area.resolve([75.82, 30.92, 75.845, 30.942]) == [75.82, 30.92, 75.845, 30.942]
+
+
 def test_imagery_and_models_are_assets(dag):
     outlets = {task.task_id: [outlet.name for outlet in task.outlets] for task in dag.tasks if task.outlets}
     assert outlets == {"validate": ["satellite_imagery"], "configure": ["crop_health_model_promoted"]}

@@ -181,9 +181,9 @@ def not_promoted(report):
 # the approval
 
 
-def let_the_gates_agree(airflow, run):
-    """Prepare a comparison whose gates agree: what tiny models cannot earn."""
-    files, record = airflow.folder(run) / "files", airflow.folder(run) / "steps" / "compare" / "result.json"
+def let_the_gates_agree(folder):
+    """Prepare a comparison whose gates agree in a run's folder: what tiny models cannot earn."""
+    files, record = folder / "files", folder / "steps" / "compare" / "result.json"
     comparison, result = json.loads((files / "comparison.json").read_bytes()), json.loads(record.read_bytes())
     comparison["decision"] |= {"promote": True, "reasons": ["Prepared."]}
     (files / "comparison.json").write_text(json.dumps(comparison))
@@ -226,7 +226,7 @@ def pipeline_env(airflow, *words):
 @pytest.fixture(scope="module")
 def approved(runs, env_file):
     """The question of a run whose gates agree, and the run after a yes."""
-    let_the_gates_agree(runs, "disturbed")
+    let_the_gates_agree(runs.folder("disturbed"))
     action = ask(runs, "disturbed")
     assert env_file.read_text() == OURS, "nothing changes while nobody has answered"
     assert answer(runs, "disturbed", "Approve", "looks right") == "success"
