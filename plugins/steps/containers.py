@@ -222,7 +222,8 @@ class ContainerStepOperator(ResumableJobMixin, DockerOperator):
     def _follow(self, container: str) -> str:
         """Log each line as it comes; returns the last one that says something."""
         last, rest = "", b""
-        for chunk in self.cli.logs(container, stream=True, follow=True):
+        log: Any = self.cli.logs(container, stream=True, follow=True)
+        for chunk in log._stream:  # the log itself takes a connection that breaks for the end
             *lines, rest = (rest + chunk).split(b"\n")
             for line in lines:
                 text = line.decode(errors="replace").rstrip()
