@@ -1,4 +1,4 @@
-"""A proxy before the Docker engine that breaks a connection at one moment of the protocol, once."""
+"""A proxy before the Docker engine that breaks a connection at one moment of the protocol, as often as is wanted."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 ENGINE = "/var/run/docker.sock"
 CALLS = {
@@ -24,7 +24,7 @@ CALLS = {
 }
 Moment = Literal["before", "after", "amid", "late"]
 """The request is never sent on; its answer never arrives, or only half; or it is sent on long after the cut."""
-LATE_SECONDS = 4
+LATE_SECONDS, SLOW_SECONDS = 4, 1.5
 
 
 @dataclass
@@ -34,10 +34,14 @@ class CuttingProxy:
     Args:
         call: Name of the call that is cut.
         moment: When.
+        times: How often.
+        slow: A call that is answered late once all cuts were made.
     """
 
     call: str
     moment: Moment
+    times: int = 1
+    slow: str = ""
     cuts: int = 0
     answers: list[tuple[str, int]] = field(default_factory=list)
     _listener: socket.socket = field(default_factory=lambda: socket.create_server(("127.0.0.1", 0)))
@@ -66,13 +70,15 @@ class CuttingProxy:
             if not request:
                 return
             call = next((name for name, line in CALLS.items() if re.match(line, request.decode(errors="replace"))), "")
-            moment = self.moment if call == self.call and not self.cuts else None
+            moment = self.moment if call == self.call and self.cuts < self.times else None
             self.cuts += moment is not None
             if moment in ("before", "late"):
                 client.shutdown(socket.SHUT_RDWR)
                 if moment == "before":
                     return
                 time.sleep(LATE_SECONDS)
+            if call == self.slow and self.cuts == self.times:
+                time.sleep(SLOW_SECONDS)
             engine.connect(ENGINE)
             engine.sendall(request.replace(b"\r\n", b"\r\nConnection: close\r\n", 1))
             first = True
@@ -102,9 +108,9 @@ def _whole_request(client: socket.socket) -> bytes:
 
 
 @contextmanager
-def cutting_proxy(call: str, moment: Moment) -> Iterator[CuttingProxy]:
+def cutting_proxy(call: str, moment: Moment, **more: Any) -> Iterator[CuttingProxy]:
     """The proxy, listening."""
-    proxy = CuttingProxy(call, moment)
+    proxy = CuttingProxy(call, moment, **more)
     server = threading.Thread(target=proxy.serve)
     server.start()
     try:

@@ -29,11 +29,11 @@ def talk(engine, definitions, data_dir, monkeypatch):
     """Run a step that talks; its connection breaks at one moment. Returns the outcome and the proxy."""
     monkeypatch.setenv("GROUNDTRUTH_RUNTIME", "docker")
 
-    def run(call, moment, seconds=0.1, command=TALK):
-        step = {"id": "talk", "name": "Talk", "image": IMAGE, "command": command.format(seconds=seconds)}
-        step |= {"input_file": [], "output_file": ["said.json"]}
+    def run(call, moment, seconds=0.1, limit=3600, **more):
+        step = {"id": "talk", "name": "Talk", "image": IMAGE, "command": TALK.format(seconds=seconds)}
+        step |= {"timeout_seconds": limit, "input_file": [], "output_file": ["said.json"]}
         definitions(talk={"workflow_name": "test-pipeline", "containers": [step]})
-        with cutting_proxy(call, moment) as proxy:
+        with cutting_proxy(call, moment, **more) as proxy:
             monkeypatch.setenv("DOCKER_HOST", proxy.url)
             return run_dag("test_pipeline"), proxy
 
@@ -71,6 +71,13 @@ def test_a_connection_that_breaks_is_tried_again_without_a_second_container(talk
     assert (proxy.answered("create", 201), proxy.answered("start", 204)) == (1, 1), "the step runs once"
     assert json.loads((outcome.folder.files / "said.json").read_text()) == [5]
     assert ours(engine, data_dir) == [], "orphans"
+
+
+def test_a_step_that_ended_in_time_counts_though_nobody_could_see_it_until_its_deadline_had_passed(talk):
+    outcome, proxy = talk("wait", "before", times=2, slow="logs", limit=5)
+    assert outcome.state == "success"
+    assert outcome.folder.result("talk").attempt == 3
+    assert proxy.answered("create", 201) == 1
 
 
 def test_a_container_that_is_made_after_its_connection_broke_never_runs_and_goes_too(talk, engine, data_dir):
