@@ -11,6 +11,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from tests.e2e.running_airflow import until
+
 ENGINE = "/var/run/docker.sock"
 CALLS = {
     "image": r"GET \S*/images/\S+/json",
@@ -23,8 +25,11 @@ CALLS = {
     "remove": r"DELETE \S*/containers/\w+",
 }
 Moment = Literal["before", "after", "amid", "late"]
-"""The request is never sent on; its answer never arrives, or only half; or it is sent on long after the cut."""
-LATE_SECONDS, SLOW_SECONDS = 4, 1.5
+"""The request is never sent on; its answer never arrives, or only half of it; or it is sent on late.
+
+Late is when the next request of its kind has been answered.
+"""
+SLOW_SECONDS = 1.5
 
 
 @dataclass
@@ -76,7 +81,7 @@ class CuttingProxy:
                 client.shutdown(socket.SHUT_RDWR)
                 if moment == "before":
                     return
-                time.sleep(LATE_SECONDS)
+                until(lambda: self.answered(call, 201))
             if call == self.slow and self.cuts == self.times:
                 time.sleep(SLOW_SECONDS)
             engine.connect(ENGINE)

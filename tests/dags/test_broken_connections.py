@@ -81,7 +81,7 @@ def test_a_step_that_ended_in_time_counts_though_nobody_could_see_it_until_its_d
 
 
 def test_a_container_that_is_made_after_its_connection_broke_never_runs_and_goes_too(talk, engine, data_dir):
-    outcome, proxy = talk("create", "late", seconds=1.2)
+    outcome, proxy = talk("create", "late", seconds=0.4)
     assert outcome.state == "success"
     assert (proxy.answered("create", 201), proxy.answered("start", 204)) == (2, 1), "one of the two runs"
     assert ours(engine, data_dir) == [], "orphans"
