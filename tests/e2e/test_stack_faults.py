@@ -2,9 +2,9 @@
 
     make stack-images && STACK=1 .venv/bin/python -m pytest -v tests/e2e/test_stack_faults.py
 
-A killed worker takes its supervisors and tasks along; what it leaves are containers, and tasks that Airflow believes to
-run until its heartbeat time-out, here 15 s instead of 300, or to wait in a queue whose message died with the worker, here
-30 s instead of 600 (`[scheduler] task_queued_timeout`).
+A killed worker takes its supervisors and tasks along. What it leaves are containers, tasks that Airflow believes to run
+until its heartbeat time-out, here 15 s instead of 300, and tasks that it believes to be queued though the message
+died with the worker, here for 30 s instead of 600 (`[scheduler] task_queued_timeout`).
 """
 
 import json
@@ -109,9 +109,8 @@ def test_workers_killed_at_twenty_random_moments_each_step_runs_once_and_its_res
         time.sleep(1)
     assert killed == KILLS, "the runs were to last longer than the kills"
     assert states(talking) == ["success"] * RUNS
-    assert sorted(run for run in created() if run.startswith("talk-")) == sorted(
-        f"talk-{number}" for number in range(RUNS)
-    ), "each step runs once"
+    began = sorted(run for run in created() if run.startswith("talk-"))
+    assert began == sorted(f"talk-{number}" for number in range(RUNS)), "each step runs once"
     left = output("docker", "ps", "-aq", "--filter", f"{LABEL}.data={talking.folder / 'stack' / 'data'}")
     assert left == "", "orphans"
     runs = talking.folder / "stack" / "data" / "runs" / "talk_pipeline"
