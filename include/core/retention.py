@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 from datetime import UTC, datetime
 from pathlib import Path
 
-from include.core.runs import StepResult, read_model
+from pydantic import ValidationError
 
+from include.core.runs import StepResult, read_model
+from include.core.verdict import explain
+
+LOG = logging.getLogger(__name__)
 GOING = ".removed-"
 """Begins the name of a folder whose removal was interrupted; the next one ends it."""
 
@@ -16,7 +21,7 @@ def expired_runs(runs: Path, before: datetime) -> list[Path]:
     """Folders of runs in which nothing happened since, oldest first.
 
     Of each DAG the newest run stays, and for each step the newest run in which it succeeded: later runs may read its
-    files.
+    files. A verdict that cannot be read, as one of an older schema, is no success.
 
     Args:
         runs: The folder `runs/` of the data folder.
@@ -58,5 +63,13 @@ def _last_sign(run: Path) -> datetime:
 
 
 def _succeeded(run: Path) -> set[str]:
-    results = (read_model(path, StepResult) for path in run.glob("steps/*/result.json"))
+    results = (_verdict(path) for path in run.glob("steps/*/result.json"))
     return {result.step for result in results if result is not None and result.status == "success"}
+
+
+def _verdict(path: Path) -> StepResult | None:
+    try:
+        return read_model(path, StepResult)
+    except ValidationError as error:
+        LOG.warning("%s cannot be read, so it counts as no success: %s", path, explain(error))
+        return None

@@ -102,7 +102,7 @@ def run_step(step: Step, folder: RunFolder, attempt: Attempt, execute: Callable[
         runtime=attempt.runtime,
     )
     draft = _draft(step, started, attempt)
-    with verdict_on_failure(folder, draft):
+    with verdict_on_failure(folder, draft, make_room=lambda: _remove_outputs(step, folder)):
         if (folder.path / INTERRUPTED_MARK).exists():
             raise InterruptedStepError("not started: the run was interrupted")
         draft.image = attempt.image()
@@ -265,8 +265,7 @@ def _remove_leftovers(
 
     Its scratch folders stay for the attempt after it, unless somebody cleared the step.
     """
-    for artifact in step.writes:
-        remove(folder.files, artifact.path)
+    _remove_outputs(step, folder)
     if not same_generation:
         for name in step.scratch:
             remove(folder.files, name)
@@ -278,6 +277,11 @@ def _remove_leftovers(
         if not _covered(path, kept) and not path.startswith(f"{SOURCE_FOLDER}/"):
             top = path.split("/", 1)[0]
             remove(folder.files, top if top.startswith(".") else path)
+
+
+def _remove_outputs(step: Step, folder: RunFolder) -> None:
+    for artifact in step.writes:
+        remove(folder.files, artifact.path)
 
 
 def _listing(files: Path) -> Iterator[tuple[str, Signature]]:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Iterator
+import shutil
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from pathlib import Path
 
 from pydantic import ValidationError
 
@@ -16,24 +18,40 @@ INTERRUPTED_MARK = "interrupted"  # in the run's folder: somebody stopped the ru
 
 
 @contextmanager
-def verdict_on_failure(folder: RunFolder, draft: StepResult) -> Iterator[None]:
-    """Write the verdict "failed" for whatever goes wrong inside, and raise it as an error in words."""
+def verdict_on_failure(
+    folder: RunFolder, draft: StepResult, make_room: Callable[[], None] = lambda: None
+) -> Iterator[None]:
+    """Write the verdict "failed" for whatever goes wrong inside, and raise it as an error in words.
+
+    Args:
+        folder: The run.
+        draft: The verdict as far as it is known.
+        make_room: Called where the verdict cannot be written at first, as on a full disk.
+    """
     try:
         yield
     except BaseException as error:
         # Libraries turn an interrupt into errors of their own (DuckDB among them); the mark tells.
         stopped = (folder.path / INTERRUPTED_MARK).exists()
-        known = as_known_error(error)
+        known = as_known_error(error, folder.files)
         if stopped and not isinstance(known, InterruptedStepError):
             known = InterruptedStepError("interrupted")
         draft.error = failure_of(known)
         try:
-            write_verdict(folder, draft, "failed")
+            _write_failure(folder, draft, make_room)
         except SetupError as unwritten:
             known.add_note(f"its verdict could not be written either: {unwritten}")
         if known is error:
             raise
         raise known from error
+
+
+def _write_failure(folder: RunFolder, draft: StepResult, make_room: Callable[[], None]) -> None:
+    try:
+        write_verdict(folder, draft, "failed")
+    except SetupError:
+        make_room()
+        write_verdict(folder, draft, "failed")
 
 
 @contextmanager
@@ -67,16 +85,28 @@ def write_verdict(folder: RunFolder, draft: StepResult, status: str) -> StepResu
     return verdict
 
 
-def as_known_error(error: BaseException) -> BaseException:
-    """A fault of the machine or an interrupt as the error that says so in words; others as they are."""
+def as_known_error(error: BaseException, files: Path | None = None) -> BaseException:
+    """A fault of the machine or an interrupt as the error that says so in words; others as they are.
+
+    Args:
+        error: What was raised.
+        files: The folder that was written to, so that a full disk can be told from others.
+    """
     if isinstance(error, KeyboardInterrupt):
         return InterruptedStepError("interrupted")
     no_space = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
     if no_space or ("No space left on device" in str(error) and not isinstance(error, SetupError)):
-        return SetupError(f"the disk is full: free some space and run again ({error})")
+        return SetupError(f"the disk is full: free some space and run again ({error}{_room(files)})")
     if isinstance(error, OSError) and error.errno in (errno.EACCES, errno.EROFS):
         return SetupError(f"{error.filename or 'a file'}: cannot be read or written: {error.strerror}")
     return error
+
+
+def _room(files: Path | None) -> str:
+    """How much room there is now: a disk that has some is not the one that was full (a container's /tmp is another)."""
+    if files is None or not files.exists():
+        return ""
+    return f"; {shutil.disk_usage(files).free / 1e6:.1f} MB free at {files}"
 
 
 def failure_of(error: BaseException) -> Failure:

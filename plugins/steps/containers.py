@@ -2,7 +2,7 @@
 
 A container goes on when its worker dies. The next attempt finds it by the id that Airflow keeps for the task, or by its
 labels where the worker died before the id was kept, follows it from its first line, and judges what it did. A step that
-somebody cleared starts anew.
+somebody cleared starts anew, and so does one whose container was killed while nobody watched, as when an engine stops.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.providers.docker.operators.docker import DockerOperator
 from airflow.sdk.bases.resumablejobmixin import ResumableJobMixin
 from airflow.sdk.execution_time.timeout import timeout
-from docker.errors import ImageNotFound, NotFound
+from docker.errors import APIError, ImageNotFound, NotFound
 
 from include.core.contracts import StepParams
 from include.core.errors import GroundtruthError, SetupError, StepTimeoutError, TransientError
@@ -43,6 +43,8 @@ KILL_SECONDS = 3
 LAST_SECONDS = 30
 """So long after its log has ended a container may take to end; after that, the log was cut off on its way."""
 KILLED = {137, 143}
+LOST = 255
+"""What the engine says of a container that ended while the engine itself was down, as when the machine restarted."""
 GONE = "gone"
 
 
@@ -127,8 +129,10 @@ class ContainerStepOperator(ResumableJobMixin, DockerOperator):
         self.container = {"Id": external_id}
         limit = self.each.container.timeout_seconds
         try:
-            with within_deadline(limit), timeout(max(1, limit - self._spent())):  # type: ignore[no-untyped-call]
-                if self.get_job_status(external_id, context) == "created":
+            status = self.get_job_status(external_id, context)
+            left = limit if status == "exited" else max(1, limit - self._spent())  # its log is to be read in any case
+            with within_deadline(limit), timeout(left):  # type: ignore[no-untyped-call]
+                if status == "created":
                     self.cli.start(external_id)
                 last = self._follow(external_id)
                 self.cli.wait(external_id, timeout=LAST_SECONDS)
@@ -136,8 +140,11 @@ class ContainerStepOperator(ResumableJobMixin, DockerOperator):
         except (StepTimeoutError, KeyboardInterrupt):
             self._stop(STOP_SECONDS)
             raise
-        except BaseException:
-            self.container = {}  # the engine or our supervisor is gone: the next attempt takes it up
+        except NotFound as error:
+            raise TransientError("its container was removed from outside") from error
+        except BaseException as error:
+            if not (isinstance(error, APIError) and error.is_client_error()):  # then it never began
+                self.container = {}  # the engine or our supervisor is gone: the next attempt takes it up
             raise
         self._judge(state, last)
 
@@ -162,14 +169,24 @@ class ContainerStepOperator(ResumableJobMixin, DockerOperator):
                 raise SetupError(f"the image {self.image} is not on the Docker engine; {how}") from error
 
     def _find(self) -> bool:
-        """Whether a container of this step and clear generation is there already."""
+        """Whether a container of this step and clear generation is there already, and was not killed unwatched."""
         with engine_faults(self.docker_url):
-            self.found = next(iter(self._containers(self.step_labels | self.generation)), None)
+            known = self._containers(self.step_labels | self.generation)
+            self.found = next((each for each in known if not self._was_killed(each)), None)
         return self.found is not None
 
+    def _was_killed(self, container: str) -> bool:
+        try:
+            state = self.cli.inspect_container(container)["State"]
+        except NotFound:
+            return True
+        return state["ExitCode"] in KILLED | {LOST} and not (state["Running"] or state["OOMKilled"])
+
     def _containers(self, labels: dict[str, str]) -> list[str]:
+        """Ids, those that began before those that did not."""
         wanted = [f"{name}={value}" for name, value in labels.items()]
-        return [found["Id"] for found in self.cli.containers(all=True, filters={"label": wanted})]
+        found = self.cli.containers(all=True, filters={"label": wanted})
+        return [each["Id"] for each in sorted(found, key=lambda each: str(each["State"]) == "created")]
 
     def _spent(self) -> float:
         """Seconds since the step began, in an attempt before this one where it began there."""
@@ -179,7 +196,8 @@ class ContainerStepOperator(ResumableJobMixin, DockerOperator):
     def _follow(self, container: str) -> str:
         """Log each line as it comes; returns the last one that says something."""
         last, rest = "", b""
-        for chunk in self.cli.logs(container, stream=True, follow=True):
+        log: Any = self.cli.logs(container, stream=True, follow=True)
+        for chunk in log._stream:  # the log itself takes a connection that breaks for the end
             *lines, rest = (rest + chunk).split(b"\n")
             for line in lines:
                 text = line.decode(errors="replace").rstrip()
@@ -208,11 +226,14 @@ class ContainerStepOperator(ResumableJobMixin, DockerOperator):
             self.log.warning("could not stop the container %s: %s", container[:12], error)
 
     def _clean_up(self) -> None:
-        """Remove the container once its verdict stands; one that cannot be reached now is left to the janitor."""
+        """Remove the step's containers once its verdict stands; what cannot be reached now is left to the janitor.
+
+        There can be two: an engine may make the first of them long after the connection broke that asked for it.
+        """
         if not self.hook.client_created:
             return
         with suppress(*ENGINE_FAULTS):
-            self._remove([self.container["Id"]] if self.container and self._is_ours() else [])
+            self._remove(self._containers(self.step_labels) if self.container and self._is_ours() else [])
         self.cli.close()
 
     def _remove(self, containers: Iterable[str]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 ENDED = {"success", "failed", "skipped", "upstream_failed", "removed"}
 YOUNG_SECONDS = 60
 """So long a container is left alone: its task may not have told Airflow yet that it runs."""
+ALREADY_GOING = {404, 409}
+"""The engine's answers where somebody else has removed a container, or is about to."""
 
 
 class RemoveOrphansOperator(BaseOperator):
@@ -32,18 +35,23 @@ class RemoveOrphansOperator(BaseOperator):
             self.log.info("No containers here: GROUNDTRUTH_RUNTIME is local")
             return 0
         import docker
+        from docker.errors import APIError
 
         from plugins.steps.engine import LABEL, deployment, engine_faults, engine_url
 
         removed = 0
-        with plain_errors(self.log), engine_faults(engine_url()):
-            engine = docker.APIClient(base_url=engine_url())
+        with plain_errors(self.log), engine_faults(engine_url()), closing(docker.APIClient(engine_url())) as engine:
             for found in engine.containers(all=True, filters={"label": [f"{LABEL}.data={deployment()}"]}):
                 labels = found["Labels"]
                 dag, run, step = (labels[f"{LABEL}.{name}"] for name in ("dag", "run", "step"))
                 if time.time() - found["Created"] < YOUNG_SECONDS or not self._ended(context, dag, run, step):
                     continue
-                engine.remove_container(found["Id"], force=True, v=True)
+                try:
+                    engine.remove_container(found["Id"], force=True, v=True)
+                except APIError as error:
+                    if error.status_code not in ALREADY_GOING:
+                        raise
+                    continue
                 self.log.info("Removed the container %s of %s, %s in %s", found["Id"][:12], step, run, dag)
                 removed += 1
         return removed

@@ -69,6 +69,19 @@ def test_a_sign_of_life_in_a_step_counts(runs):
     assert expired_runs(runs, LIMIT) == []
 
 
+@pytest.mark.parametrize("verdict", ['{"step": "train", "status": "success"}', '{"step": "tra', ""])
+def test_a_verdict_of_an_older_schema_or_a_damaged_one_is_no_success_and_stops_nothing(runs, verdict, caplog):
+    past_run(runs, "satellite/newest", 1, train="failed")
+    past_run(runs, "satellite/trained", 40, train="success")
+    past_run(runs, "satellite/expired", 50, train="success")
+    unread = past_run(runs, "satellite/unread", 30, train="success") / "steps" / "train" / "result.json"
+    unread.write_text(verdict)
+    for path in (unread, unread.parent, unread.parents[1], unread.parents[2]):
+        os.utime(path, (NOW.timestamp() - 30 * 86400,) * 2)
+    assert names(expired_runs(runs, LIMIT)) == ["satellite/expired", "satellite/unread"]
+    assert f"{unread} cannot be read, so it counts as no success: " in caplog.text
+
+
 def test_a_removed_run_is_gone_whole_and_its_size_is_said(runs):
     run = past_run(runs, "energy/old", 30)
     assert remove_run(run) >= 1000

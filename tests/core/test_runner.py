@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import re
 import shutil
 import time
 from collections.abc import Callable
@@ -519,7 +520,9 @@ def test_every_failure_has_a_verdict_of_its_kind_in_words(run, raised, becomes, 
         run_step(ANALYZE, run, ATTEMPT, execute)
     verdict = run.result("analyze")
     assert (verdict.status, verdict.outputs) == ("failed", [])
-    assert (verdict.error.kind, verdict.error.message) == (kind, message)
+    room = rf"; \d+\.\d MB free at {re.escape(str(run.files))}(?=\)$)"
+    assert (verdict.error.kind, re.sub(room, "", verdict.error.message)) == (kind, message)
+    assert (verdict.error.message != message) == ("No space left" in message), "the disk that is full is named"
     assert [file.path for file in verdict.inputs] == ["in.csv"], "a failure too says what the step worked with"
 
 
@@ -576,6 +579,22 @@ def test_a_verdict_that_cannot_be_written_does_not_hide_why_the_step_failed(run,
     ]
 
 
+def test_a_verdict_finds_room_where_the_failed_step_left_its_outputs(run, monkeypatch):
+    def full_beside_outputs(path: Path, document: Any) -> None:
+        if (run.files / "out.csv").exists():
+            raise SetupError(f"{path.name}: cannot be written: No space left on device")
+        write_json(path, document)
+
+    def execute(params: StepParams) -> None:
+        writing(run, out_csv=READINGS)(params)
+        monkeypatch.setattr("include.core.verdict.write_json", full_beside_outputs)
+
+    with pytest.raises(SetupError, match=r"result\.json: cannot be written: No space left on device"):
+        run_step(ANALYZE, run, ATTEMPT, execute)
+    assert run.result("analyze").status == "failed"
+    assert (run.files / "in.csv").exists(), "only what the step itself wrote makes room"
+
+
 def test_a_success_that_cannot_be_recorded_is_none(run, monkeypatch):
     def execute(params: StepParams) -> None:
         writing(run, out_csv=READINGS)(params)
@@ -592,8 +611,8 @@ def test_a_step_that_fills_the_disk_fails_in_words_and_leaves_no_success(tmp_pat
     plan(folder)
     with pytest.raises(SetupError, match=r"^the disk is full: free some space and run again"):
         run_step(MEASURE, folder, ATTEMPT, writing(folder, in_csv=READINGS + "x" * 200_000))
-    verdict = folder.result("measure")
-    assert verdict is None or verdict.status == "failed"
+    assert folder.result("measure").status == "failed", "the half-written file has made room for the verdict"
+    assert not (folder.files / "in.csv").exists()
 
 
 @pytest.fixture

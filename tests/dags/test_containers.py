@@ -218,6 +218,33 @@ def test_a_step_without_enough_memory_says_so(definitions, no_leftovers):
     assert outcome.folder.result("hungry").attempt == 1
 
 
+def test_a_program_that_its_image_lacks_is_named_and_leaves_no_container(definitions, no_leftovers):
+    definitions(lost=pipeline(container("lost", ["/nowhere/program"], writes=["never.csv"])))
+    outcome = run_dag("test_pipeline")
+    assert outcome.state == "failed"
+    assert "/nowhere/program" in outcome.error("lost")
+
+
+def test_a_container_that_somebody_removed_is_made_anew(definitions, containers, no_leftovers):
+    removed = threading.Event()
+
+    def remove_the_first():
+        while not removed.wait(0.05):
+            for each in containers():
+                time.sleep(1)
+                each.remove(force=True)
+                removed.set()
+
+    definitions(nap=pipeline(container("nap", "sleep 3; echo '[1]' > $DATA_DIR/a.json", writes=["a.json"])))
+    remover = threading.Thread(target=remove_the_first)
+    remover.start()
+    outcome = run_dag("test_pipeline")
+    removed.set()
+    remover.join()
+    assert outcome.state == "success"
+    assert outcome.folder.result("nap").attempt == 2
+
+
 def test_a_container_past_its_deadline_is_stopped_even_if_it_ignores_sigterm(definitions, no_leftovers):
     definitions(
         stubborn=pipeline(

@@ -415,6 +415,25 @@ def test_the_energy_pipeline_runs_through_the_door(through_the_door, stack, engi
     assert not [each for each in steps if str(stack.data) in str(each.attrs["Mounts"])]
 
 
+def test_the_janitor_removes_through_the_door_what_no_task_owns(through_the_door, stack, good, monkeypatch):
+    monkeypatch.setattr("plugins.steps.janitor.YOUNG_SECONDS", 0)
+    labels = {".data": str(stack.data), ".dag": "energy_pipeline", ".run": "gone", ".step": "analyze"}
+    good["Labels"] |= {f"io.groundtruth{name}": value for name, value in labels.items()}
+    theirs = good | {"Labels": good["Labels"] | {"io.groundtruth.data": "/srv/another/data"}}
+    ours, another = (
+        json.loads(each.body)["Id"] for each in stack.send(*(request("POST", CREATE, body) for body in (good, theirs)))
+    )
+    docker("start", ours)
+    before = len(stack.logs())
+    assert run_dag("maintenance").tasks["remove_orphans"] == "success"
+    assert docker("ps", "-aq", "--no-trunc", "--filter", f"id={ours}") == "", "it ran, and its task is gone"
+    assert docker("ps", "-aq", "--no-trunc", "--filter", f"id={another}") == another
+    assert [(line["verdict"], line["method"], line["path"].split("?")[0][-64:]) for line in stack.logs()[before:]] == [
+        ("passed", "DELETE", ours)
+    ]
+    docker("rm", "-f", another)
+
+
 def test_a_refusal_is_told_in_the_steps_verdict(through_the_door, monkeypatch, definitions):
     definitions(talk=a_step("true", memory_mb=4096))
     outcome = run_dag("test_pipeline")

@@ -67,6 +67,14 @@ class Airflow:
     def dag(self, method: str = "GET", path: str = "", body: Any = None) -> Any:
         return self.api(method, f"/dags/{self.dag_id}{path}", body)
 
+    def is_there(self) -> bool:
+        """Whether the DAG was parsed."""
+        try:
+            self.dag()
+        except urllib.error.HTTPError:
+            return False
+        return True
+
     def unpause(self) -> None:
         self.dag("PATCH", body={"is_paused": False})
 
@@ -175,12 +183,9 @@ def _wait_for_address(process: subprocess.Popen[bytes], output: Path) -> str:
 def _wait_for_dag(running: Airflow) -> None:
     deadline = time.monotonic() + PARSE_SECONDS
     while time.monotonic() < deadline:
-        try:
-            running.dag()
-        except urllib.error.HTTPError:
-            time.sleep(POLL_SECONDS)
-        else:
+        if running.is_there():
             return
+        time.sleep(POLL_SECONDS)
     raise AssertionError("the DAG did not appear")
 
 

@@ -1,10 +1,13 @@
 """Steps in containers outlive the process that began them: run once, with a whole log and a result that counts.
 
-Airflow notices a dead supervisor after its heartbeat time-out, here 10 s instead of 300.
+Airflow notices a dead supervisor after its heartbeat time-out, here 10 s instead of 300. Killed are the task, its
+supervisor, or both at once, as where a worker or its machine dies; workers of Celery are killed in
+`test_stack_faults.py`.
 """
 
 import json
 import random
+import shutil
 import signal
 import threading
 import time
@@ -14,13 +17,16 @@ from contextlib import suppress
 import psutil
 import pytest
 
-from tests.e2e.running_airflow import running_airflow, until
+from include.core.settings import get_settings
+from tests.e2e.running_airflow import ROOT, running_airflow, until
 from tests.prerequisites import docker_engine
 
 pytestmark = [pytest.mark.airflow, pytest.mark.docker, pytest.mark.timeout(900)]
 
 IMAGE = "python:3.11-slim-bookworm"
 LINES, MOMENTS, AT_ONCE = 30, 20, 4
+VICTIMS = ("task", "supervisor", "both")
+HOUSEHOLDS, KILLS = 100, 5
 TALK = f"""
 import json, signal, sys, time
 signal.signal(signal.SIGTERM, signal.SIG_IGN if "--deaf" in sys.argv else signal.SIG_DFL)
@@ -37,9 +43,24 @@ def definition(name, *flags, **limits):
     return {"workflow_name": name, "containers": [step | files | limits]}
 
 
+LATE = definition("late-pipeline", timeout_seconds=8)
+LATE["containers"][0]["command"] = ["sleep", "120"]
+
+
+@pytest.fixture
+def tell(capsys):
+    """Say what held, once all of it was asserted."""
+
+    def say(what):
+        with capsys.disabled():
+            print(f"\n{what}; steps run twice 0, orphans 0, lost results 0 (heartbeat time-out 10 s)")  # noqa: T201
+
+    return say
+
+
 @pytest.fixture(scope="module")
 def engine():
-    with docker_engine(IMAGE) as client:
+    with docker_engine(IMAGE, get_settings().energy_image) as client:
         yield client
 
 
@@ -58,9 +79,13 @@ def airflow(engine, tmp_path_factory):
         "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": "2",
     }
     with running_airflow(folder, "survival_pipeline", 8320, **settings) as running:
+        (definitions / "late-pipeline.json").write_text(json.dumps(LATE))
+        shutil.copy(ROOT / "include" / "config" / "energy-pipeline.json", definitions)
         for number in range(MOMENTS):  # while nothing runs: SQLite refuses a second writer
             running.trigger(f"killed-{number}")
-        running.of("deaf_pipeline").unpause()
+        for name in ("deaf_pipeline", "late_pipeline", "energy_pipeline"):
+            until(lambda name=name: running.of(name).is_there(), every=0.3)
+            running.of(name).unpause()
         running.unpause()
         yield running
 
@@ -105,16 +130,21 @@ def log_of(airflow, run, attempt):
 def kill_at_a_random_moment(airflow, number):
     """Kill a run's task or the task's supervisor at some moment, and wait for the run's end."""
     chance = random.Random(number)  # noqa: S311 - no secret
-    run, who, after = f"killed-{number}", ("task", "supervisor")[number % 2], chance.uniform(0, 5)
+    run, who, after = f"killed-{number}", VICTIMS[number % len(VICTIMS)], chance.uniform(0, 5)
     with suppress(psutil.NoSuchProcess):  # the task was quicker
-        process = process_of(airflow, run)
-        victim = process if who == "task" else process.parent()
-        time.sleep(after)
-        victim.send_signal(signal.SIGKILL)
+        kill(process_of(airflow, run), who, after)
     return run, who, after, airflow.wait(run)
 
 
-def test_killed_at_random_moments_each_step_runs_once_and_its_result_counts(airflow, engine, created):
+def kill(process, who, after=0.0):
+    """Kill a task's process, its supervisor, or both, the supervisor first: it must not tell of the task's death."""
+    victims = {"task": [process], "supervisor": [process.parent()], "both": [process.parent(), process]}[who]
+    time.sleep(after)
+    for victim in victims:
+        victim.send_signal(signal.SIGKILL)
+
+
+def test_killed_at_random_moments_each_step_runs_once_and_its_result_counts(airflow, engine, created, tell):
     with ThreadPoolExecutor(MOMENTS) as pool:
         ended = list(pool.map(lambda number: kill_at_a_random_moment(airflow, number), range(MOMENTS)))
     again = 0
@@ -130,6 +160,7 @@ def test_killed_at_random_moments_each_step_runs_once_and_its_result_counts(airf
             assert said == [f"line {number}" for number in range(LINES)], story
         again += last > 1
     assert again >= MOMENTS // 2, "most of the kills must have hit a task at work"
+    tell(f"{MOMENTS} kills of task, supervisor or both")
 
 
 def test_a_step_that_somebody_cleared_runs_again(airflow, created):
@@ -146,3 +177,61 @@ def test_marked_as_failed_the_container_stops_though_it_does_not_listen(airflow,
     deaf.dag("PATCH", "/dagRuns/unwanted/taskInstances/talk", {"new_state": "failed"})
     until(lambda: not [each for each in containers(engine, airflow, "unwanted") if each.status == "running"], 30)
     assert deaf.wait("unwanted") == "failed"
+
+
+def test_killed_past_its_deadline_the_step_is_stopped_by_the_next_attempt(airflow, engine, created):
+    late = airflow.of("late_pipeline")
+    late.trigger("late")
+    process = process_of(late, "late")
+    until(lambda: [each for each in containers(engine, airflow, "late") if each.status == "running"], every=0.3)
+    kill(process, "both")
+    assert late.wait("late") == "failed"
+    error = late.result("late", "talk")["error"]
+    assert (error["kind"], error["message"]) == (
+        "timeout",
+        "took longer than its limit of 8 s (timeout_seconds) and was stopped",
+    )
+    assert late.tries("late")["talk"] == 2
+    assert len(created("late")) == 1
+    assert containers(engine, airflow, "late") == [], "orphans"
+
+
+def test_two_runs_at_once_under_random_kills_are_as_those_that_nobody_hurt(airflow, engine, created, tell):
+    energy = airflow.of("energy_pipeline")
+    day = {"start": "2026-03-01T00:00:00Z", "end": "2026-03-08T00:00:00Z", "households": HOUSEHOLDS}
+    runs = {f"{kind}-{seed}": day | {"seed": seed} for kind in ("hurt", "calm") for seed in (1, 2)}
+    for run in ("hurt-1", "hurt-2"):
+        energy.trigger(run, **runs[run])
+    killed = kill_at_random(energy, ("hurt-1", "hurt-2"))
+    for run in ("hurt-1", "hurt-2"):
+        assert energy.wait(run) == "success", f"{run}: {killed}"
+    assert len(killed) >= KILLS // 2, killed
+    for run in ("calm-1", "calm-2"):
+        energy.trigger(run, **runs[run])
+    assert [energy.wait(run) for run in ("calm-1", "calm-2")] == ["success"] * 2
+    for seed in (1, 2):
+        hurt, calm = (energy.folder(f"{kind}-{seed}") / "files" for kind in ("hurt", "calm"))
+        for name in ("energy_data.csv", "output1.json", "rejected.csv", "output2.json", "energy_report.csv"):
+            assert (hurt / name).read_bytes() == (calm / name).read_bytes(), f"{name}: {killed}"
+        assert len(created(f"hurt-{seed}")) == 3, f"each of the three steps runs once: {killed}"
+        assert containers(engine, airflow, f"hurt-{seed}") == [], killed
+        assert energy.report(f"hurt-{seed}")["overall_status"] == "success"
+    tell(f"two runs at once, {len(killed)} kills")
+
+
+def kill_at_random(airflow, runs):
+    """Kill whatever task of some runs is at work, again and again at random moments; returns what was killed.
+
+    No task is killed twice: it has four attempts in all, and shall not need them here.
+    """
+    chance, killed = random.Random(4), []  # noqa: S311 - no secret
+    while len(killed) < KILLS and any(airflow.dag("GET", f"/dagRuns/{run}")["state"] != "success" for run in runs):
+        time.sleep(chance.uniform(0.2, 2))
+        found = [(run, task) for run in runs for task in airflow.tasks(run) if task["state"] == "running"]
+        fresh = [(run, task) for run, task in found if task["pid"] and task["try_number"] == 1]
+        for run, task in chance.sample(fresh, min(1, len(fresh))):
+            who = chance.choice(VICTIMS)
+            with suppress(psutil.NoSuchProcess):
+                kill(psutil.Process(task["pid"]), who)
+                killed.append((run, task["task_id"], who))
+    return killed

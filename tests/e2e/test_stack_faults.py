@@ -1,0 +1,125 @@
+"""Celery workers of the full stack are killed at twenty random moments while runs go on; run it as `make e2e` does.
+
+    make stack-images && STACK=1 .venv/bin/python -m pytest -v tests/e2e/test_stack_faults.py
+
+A killed worker takes its supervisors and tasks along. What it leaves are containers, tasks that Airflow believes to run
+until its heartbeat time-out, here 15 s instead of 300, and tasks that it believes to be queued though the message
+died with the worker, here for 30 s instead of 600 (`[scheduler] task_queued_timeout`).
+"""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import threading
+import time
+
+import pytest
+import yaml
+
+from tests.e2e.test_stack import OVERRIDE, output
+from tests.e2e.test_stack import stack as stack  # noqa: PLC0414 - the fixture
+from tools import stack as tool
+
+pytestmark = [
+    pytest.mark.airflow,
+    pytest.mark.docker,
+    pytest.mark.timeout(1800),
+    pytest.mark.skipif(os.environ.get("STACK") != "1", reason="the full stack: STACK=1, see the guide on operating"),
+]
+
+WORKERS, RUNS, KILLS, LINES = 2, 24, 20, 60
+LABEL = "label=io.groundtruth"
+TALK = f"""
+import json, time
+for number in range({LINES}):
+    print(f"line {{number}}", flush=True)
+    time.sleep(0.2)
+json.dump([{LINES}], open("/data/said.json", "w"))
+"""
+STEP = {"id": "talk", "name": "Talk", "image": "groundtruth-energy:latest", "command": ["python", "-c", TALK]}
+DEFINITION = {"workflow_name": "talk-pipeline", "containers": [STEP | {"input_file": [], "output_file": ["said.json"]}]}
+QUEUED = {
+    "AIRFLOW__SCHEDULER__TASK_QUEUED_TIMEOUT": "30",
+    "AIRFLOW__SCHEDULER__TASK_QUEUED_TIMEOUT_CHECK_INTERVAL": "5",
+}
+WHERE = {"GROUNDTRUTH_DEFINITIONS_DIR": "/opt/groundtruth/data/definitions"}
+
+
+@pytest.fixture(scope="module")
+def talking(stack):
+    """The stack with two workers and a pipeline whose step talks for a while; its runs wait to be let go."""
+    folder = stack.folder / "stack" / "data" / "definitions"
+    folder.mkdir()
+    (folder / "talk.json").write_text(json.dumps(DEFINITION))
+    services = {name: {"environment": WHERE} for name in ("dag-processor", "worker")}
+    services["scheduler"] = {"environment": OVERRIDE["services"]["scheduler"]["environment"] | WHERE | QUEUED}
+    (stack.folder / "docker-compose.override.yaml").write_text(yaml.safe_dump({"services": services}))
+    stack.compose("--profile", "demo", "up", "-d", "--scale", f"worker={WORKERS}")
+    assert tool.wait(*stack.compose("--profile", "demo", "ps", "-q").stdout.split()) == 0
+    deadline = time.monotonic() + 120
+    while "talk_pipeline" not in {each["dag_id"] for each in stack.call("GET", "/api/v2/dags")["dags"]}:
+        assert time.monotonic() < deadline, "the DAG did not appear"
+        time.sleep(1)
+    for number in range(RUNS):
+        body = {"dag_run_id": f"talk-{number}", "logical_date": None, "conf": {}}
+        stack.dag("POST", "/dagRuns", body, dag="talk_pipeline")
+    return stack
+
+
+@pytest.fixture(scope="module")
+def created(talking):
+    """Runs whose containers were created, one line each time."""
+    command = ["docker", "events", "--filter", "event=create", "--filter", f"{LABEL}.dag=talk_pipeline", "--format"]
+    chosen = '{{index .Actor.Attributes "io.groundtruth.data"}} {{index .Actor.Attributes "io.groundtruth.run"}}'
+    events = subprocess.Popen([*command, chosen], stdout=subprocess.PIPE, text=True)
+    lines = []
+    listener = threading.Thread(target=lambda: lines.extend(events.stdout))
+    listener.start()
+    data = str(talking.folder / "stack" / "data")
+    yield lambda: [line.split()[1] for line in lines if line.startswith(f"{data} ")]
+    events.terminate()
+    events.wait()
+    listener.join()
+    events.stdout.close()
+
+
+def states(stack):
+    found = stack.dag("GET", "/dagRuns?limit=100", dag="talk_pipeline")["dag_runs"]
+    return [each["state"] for each in found if each["dag_run_id"].startswith("talk-")]  # not a scheduled one
+
+
+def kill_a_worker(stack, chance):
+    """Kill one of the workers with all that runs in it; a kill from outside, so that it is started again."""
+    worker = chance.choice(stack.containers("worker"))
+    process = int(output("docker", "inspect", "-f", "{{.State.Pid}}", worker))
+    if process:  # else it is just being started again
+        os.kill(process, signal.SIGKILL)
+    return bool(process)
+
+
+def test_workers_killed_at_twenty_random_moments_each_step_runs_once_and_its_result_counts(talking, created, capsys):
+    chance, killed = random.Random(20), 0  # noqa: S311 - no secret
+    talking.dag("PATCH", "", {"is_paused": False}, dag="talk_pipeline")
+    while killed < KILLS and set(states(talking)) & {"queued", "running"}:
+        time.sleep(chance.uniform(3, 20))
+        killed += kill_a_worker(talking, chance)
+    while set(states(talking)) & {"queued", "running"}:
+        time.sleep(1)
+    assert killed == KILLS, "the runs were to last longer than the kills"
+    assert states(talking) == ["success"] * RUNS
+    began = sorted(run for run in created() if run.startswith("talk-"))
+    assert began == sorted(f"talk-{number}" for number in range(RUNS)), "each step runs once"
+    left = output("docker", "ps", "-aq", "--filter", f"{LABEL}.data={talking.folder / 'stack' / 'data'}")
+    assert left == "", "orphans"
+    runs = talking.folder / "stack" / "data" / "runs" / "talk_pipeline"
+    assert [json.loads((runs / f"talk-{n}/files/said.json").read_text()) for n in range(RUNS)] == [[LINES]] * RUNS
+    verdicts = [json.loads((runs / f"talk-{n}/steps/talk/result.json").read_bytes()) for n in range(RUNS)]
+    again = sum(verdict["attempt"] > 1 for verdict in verdicts)
+    assert again >= RUNS // 4, "many of the kills must have hit a step at work"
+    with capsys.disabled():
+        print(  # noqa: T201
+            f"\n{killed} kills of a Celery worker, {RUNS} runs, {again} taken up: steps run twice 0, orphans 0, "
+            "lost results 0 (heartbeat time-out 15 s)"
+        )
