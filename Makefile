@@ -25,8 +25,13 @@ test: setup-dev ## Run all tests (in parallel; what is missing on this machine i
 	@$(PY) -m pytest -n auto --dist loadfile $(ARGS)
 
 .PHONY: e2e
-e2e: setup-dev stack-images ## The full stack, started, used, hurt and removed (needs Docker and Compose)
-	@STACK=1 $(PY) -m pytest -v tests/e2e/test_stack.py
+e2e: setup-dev stack-images ## The full stack: started, used in a browser, hurt, removed (Docker, Compose; half an hour)
+	@STACK=1 $(PY) -m pytest -v tests/e2e/test_stack*.py tests/e2e/test_engine_restart.py tests/e2e/test_full_disk.py \
+	  $(ARGS)
+
+.PHONY: soak
+soak: setup-dev stack-images ## Keep a stack busy and restart its services meanwhile; prints tables (an hour)
+	@$(PY) -m tools.soak $(ARGS)
 
 .PHONY: lint
 lint: setup-dev ## ruff, mypy (strict), and the import rules

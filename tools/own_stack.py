@@ -27,7 +27,6 @@ ROOT = Path(__file__).resolve().parents[1]
 IMAGES = tuple(f"groundtruth-{name}" for name in ("airflow", "docker-policy", "docker-proxy", "energy", "satellite"))
 ENDED = ("success", "failed")
 POLL_SECONDS = 0.5
-DEFINITIONS = "./include/config:/opt/groundtruth/include/config:ro"
 
 
 class Stack:
@@ -157,8 +156,7 @@ def override(dead_after: int | None) -> dict[str, Any]:
     """What differs from the project's own composition."""
     prefix = "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT"
     quick = {} if dead_after is None else {prefix: str(dead_after), f"{prefix}_DETECTION_INTERVAL": "2"}
-    changed = {"dag-processor": {"volumes": [DEFINITIONS]}, "worker": {"volumes": [DEFINITIONS]}}
-    return {"services": changed | ({"scheduler": {"environment": quick}} if quick else {})}
+    return {"services": {"scheduler": {"environment": quick}}}
 
 
 @contextmanager

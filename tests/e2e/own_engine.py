@@ -20,6 +20,8 @@ START_SECONDS, STOP_SECONDS = 60, 30
 class OwnEngine:
     """An engine without networks, whose data lie in a folder.
 
+    It has a network namespace of its own: without a bridge, an engine removes the one that it finds.
+
     Args:
         folder: For all that it has; a short path, for its socket lies there too.
     """
@@ -34,7 +36,7 @@ class OwnEngine:
         where = [part for option, name in places.items() for part in (option, str(self.folder / name))]
         without = ("--bridge=none", "--iptables=false", "--ip-masq=false")
         with (self.folder / "log.txt").open("ab") as log:
-            command = ["dockerd", *where, "-H", self.url, *without, *options]
+            command = ["unshare", "--net", "dockerd", *where, "-H", self.url, *without, *options]
             self.process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
         deadline = time.monotonic() + START_SECONDS
         while time.monotonic() < deadline and self.process.poll() is None:

@@ -4,6 +4,7 @@ Airflow's own records lie on another disk here, so that what is tested is ours.
 """
 
 import json
+import os
 import shutil
 import subprocess
 from contextlib import suppress
@@ -13,7 +14,12 @@ import pytest
 from tests.e2e.running_airflow import running_airflow, until
 from tests.prerequisites import docker_engine, need
 
-pytestmark = [pytest.mark.airflow, pytest.mark.docker, pytest.mark.timeout(600)]
+pytestmark = [
+    pytest.mark.airflow,
+    pytest.mark.docker,
+    pytest.mark.timeout(600),
+    pytest.mark.skipif(os.environ.get("STACK") != "1", reason="minutes of faults: make e2e"),
+]
 
 IMAGE = "python:3.11-slim-bookworm"
 DISK_MB, BIG_MB = 24, 4

@@ -1,6 +1,4 @@
-"""Celery workers of the full stack are killed at twenty random moments while runs go on; run it as `make e2e` does.
-
-    make stack-images && STACK=1 .venv/bin/python -m pytest -v tests/e2e/test_stack_faults.py
+"""Celery workers of the full stack are killed at twenty random moments while runs go on; `make e2e` runs it.
 
 A killed worker takes its supervisors and tasks along. What it leaves are containers, tasks that Airflow believes to run
 until its heartbeat time-out, here 15 s instead of 300, and tasks that it believes to be queued though the message
@@ -18,15 +16,14 @@ import time
 import pytest
 import yaml
 
-from tests.e2e.test_stack import OVERRIDE, output
-from tests.e2e.test_stack import stack as stack  # noqa: PLC0414 - the fixture
 from tools import stack as tool
+from tools.own_stack import override
 
 pytestmark = [
     pytest.mark.airflow,
     pytest.mark.docker,
     pytest.mark.timeout(1800),
-    pytest.mark.skipif(os.environ.get("STACK") != "1", reason="the full stack: STACK=1, see the guide on operating"),
+    pytest.mark.skipif(os.environ.get("STACK") != "1", reason="the full stack: make e2e"),
 ]
 
 WORKERS, RUNS, KILLS, LINES = 2, 24, 20, 60
@@ -44,20 +41,21 @@ QUEUED = {
     "AIRFLOW__SCHEDULER__TASK_QUEUED_TIMEOUT": "30",
     "AIRFLOW__SCHEDULER__TASK_QUEUED_TIMEOUT_CHECK_INTERVAL": "5",
 }
-WHERE = {"GROUNDTRUTH_DEFINITIONS_DIR": "/opt/groundtruth/data/definitions"}
+
+
+def output(*command):
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
 
 
 @pytest.fixture(scope="module")
 def talking(stack):
     """The stack with two workers and a pipeline whose step talks for a while; its runs wait to be let go."""
-    folder = stack.folder / "stack" / "data" / "definitions"
-    folder.mkdir()
-    (folder / "talk.json").write_text(json.dumps(DEFINITION))
-    services = {name: {"environment": WHERE} for name in ("dag-processor", "worker")}
-    services["scheduler"] = {"environment": OVERRIDE["services"]["scheduler"]["environment"] | WHERE | QUEUED}
-    (stack.folder / "docker-compose.override.yaml").write_text(yaml.safe_dump({"services": services}))
-    stack.compose("--profile", "demo", "up", "-d", "--scale", f"worker={WORKERS}")
-    assert tool.wait(*stack.compose("--profile", "demo", "ps", "-q").stdout.split()) == 0
+    (stack.definitions / "talk.json").write_text(json.dumps(DEFINITION))
+    changed = override(dead_after=15)
+    changed["services"]["scheduler"]["environment"] |= QUEUED
+    (stack.folder / "docker-compose.override.yaml").write_text(yaml.safe_dump(changed))
+    stack.compose("up", "-d", "--scale", f"worker={WORKERS}")
+    assert tool.wait(*stack.containers()) == 0
     deadline = time.monotonic() + 120
     while "talk_pipeline" not in {each["dag_id"] for each in stack.call("GET", "/api/v2/dags")["dags"]}:
         assert time.monotonic() < deadline, "the DAG did not appear"
@@ -77,7 +75,7 @@ def created(talking):
     lines = []
     listener = threading.Thread(target=lambda: lines.extend(events.stdout))
     listener.start()
-    data = str(talking.folder / "stack" / "data")
+    data = str(talking.data)
     yield lambda: [line.split()[1] for line in lines if line.startswith(f"{data} ")]
     events.terminate()
     events.wait()
@@ -111,9 +109,9 @@ def test_workers_killed_at_twenty_random_moments_each_step_runs_once_and_its_res
     assert states(talking) == ["success"] * RUNS
     began = sorted(run for run in created() if run.startswith("talk-"))
     assert began == sorted(f"talk-{number}" for number in range(RUNS)), "each step runs once"
-    left = output("docker", "ps", "-aq", "--filter", f"{LABEL}.data={talking.folder / 'stack' / 'data'}")
+    left = output("docker", "ps", "-aq", "--filter", f"{LABEL}.data={talking.data}")
     assert left == "", "orphans"
-    runs = talking.folder / "stack" / "data" / "runs" / "talk_pipeline"
+    runs = talking.data / "runs" / "talk_pipeline"
     assert [json.loads((runs / f"talk-{n}/files/said.json").read_text()) for n in range(RUNS)] == [[LINES]] * RUNS
     verdicts = [json.loads((runs / f"talk-{n}/steps/talk/result.json").read_bytes()) for n in range(RUNS)]
     again = sum(verdict["attempt"] > 1 for verdict in verdicts)
