@@ -4,7 +4,10 @@
 FROM python:3.11-slim-bookworm
 
 COPY requirements.txt requirements-stack.txt /opt/groundtruth/
-RUN pip install --no-cache-dir -r /opt/groundtruth/requirements.txt -r /opt/groundtruth/requirements-stack.txt
+# An older pip does not find the hash of a pinned package that another asks for with an extra.
+RUN pip install --no-cache-dir 'pip>=24' \
+    && pip install --no-cache-dir \
+        -r /opt/groundtruth/requirements.txt -r /opt/groundtruth/requirements-stack.txt
 RUN useradd --uid 50000 --user-group --home-dir /opt/airflow --no-create-home airflow \
     && mkdir -p /opt/airflow/logs /opt/groundtruth/data /opt/groundtruth/config \
     && chown -R 50000:50000 /opt/airflow /opt/groundtruth/data /opt/groundtruth/config
