@@ -43,6 +43,15 @@ def test_every_service_is_bounded_and_without_rights(name):
     assert not service.get("privileged")
 
 
+@pytest.mark.parametrize("name", sorted({*SERVICES} - {"secrets"}))
+def test_nothing_starts_before_the_secrets_are_there(name):
+    waiting, before = [name], set()
+    while waiting:
+        before |= set(found := SERVICES[waiting.pop()].get("depends_on", {}))
+        waiting += found
+    assert "secrets" in before
+
+
 @each_service
 def test_every_service_that_stays_has_a_health_check(name):
     ours = {"docker-proxy": "include/docker_proxy/Dockerfile"}
