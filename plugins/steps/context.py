@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -120,14 +120,21 @@ def log_url_of(context: Mapping[str, Any]) -> str | None:
     return getattr(context["ti"], "log_url", None)
 
 
-@contextmanager
-def plain_errors(log: Any) -> Iterator[None]:
-    """Log a fault that a sentence explains as that sentence; Airflow's own traceback stays for real bugs."""
-    try:
-        yield
-    except GroundtruthError as error:
-        log.error("%s", error)  # noqa: TRY400 - the sentence is enough
-        raise error.with_traceback(None) from None
+class plain_errors(AbstractContextManager[None]):  # noqa: N801 - used like a function
+    """Log a fault that a sentence explains as that sentence, and raise it without the places that it came through.
+
+    Args:
+        log: Of the task.
+    """
+
+    def __init__(self, log: Any) -> None:
+        self.log = log
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, places: object) -> None:
+        """Airflow's own traceback stays for real bugs."""
+        if isinstance(error, GroundtruthError):
+            self.log.error("%s", error)
+            raise error.with_traceback(None) from None
 
 
 @contextmanager

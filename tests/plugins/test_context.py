@@ -19,7 +19,7 @@ from include.core.errors import (
 )
 from include.core.runs import StepResult
 from include.core.settings import get_settings
-from plugins.steps.context import RETRIES, StepRetryPolicy, attempt_of, folder_of, log_url_of
+from plugins.steps.context import RETRIES, StepRetryPolicy, attempt_of, folder_of, log_url_of, plain_errors
 from plugins.steps.metrics import small
 
 pytestmark = pytest.mark.airflow
@@ -99,3 +99,20 @@ def test_xcom_carries_the_verdict_and_key_figures_but_no_lists():
         summary={"energy_kwh": 2.0, "findings": [1], "by": {"a": 1}},
     )
     assert small(result) == {"status": "success", "reused": False, "seconds": 1.5, "energy_kwh": 2.0}
+
+
+def test_a_fault_that_a_sentence_explains_leaves_without_the_places_that_it_came_through():
+    logged = []
+
+    def deep():
+        raise ContractError("a.csv", "must have rows", 0)
+
+    with (
+        pytest.raises(ContractError) as error,
+        plain_errors(SimpleNamespace(error=lambda _, said: logged.append(said))),
+    ):
+        deep()
+    assert [str(each) for each in logged] == ["a.csv: must have rows; found 0"]
+    assert "deep" not in [place.name for place in error.traceback]
+    with pytest.raises(ZeroDivisionError), plain_errors(None):
+        1 / 0  # noqa: B018
