@@ -8,6 +8,7 @@ import os
 import re
 import shutil
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 from dotenv import dotenv_values
@@ -198,8 +199,11 @@ def test_all_runs_are_listed(energy_run, failed_run, person):
 @pytest.fixture(scope="module")
 def satellite_run(stack, person):
     """A small run with its own area, triggered in the form, which asks before it promotes."""
+    stack.env_file.write_text(OURS)
+    shutil.chown(stack.env_file, UID, UID)
+    end_scheduled_run(stack)
     run = "small-area"
-    form = person.form("satellite_pipeline")
+    form = person.form(SATELLITE)
     for section, values in SMALL.items():
         form.fill(section, **values)
     form.trigger(run)
@@ -209,6 +213,13 @@ def satellite_run(stack, person):
     person.sees_in_grid("green", run, "report")
     person.picture("satellite-run")
     return run
+
+
+def end_scheduled_run(stack):
+    """Switched on, the DAG begins with last month's imagery at full size."""
+    stack.dag("PATCH", "", {"is_paused": False}, dag=SATELLITE)
+    [run] = until(lambda: stack.dag("GET", "/dagRuns?run_type=scheduled", dag=SATELLITE)["dag_runs"], 60)
+    stack.dag("PATCH", f"/dagRuns/{quote(run['dag_run_id'])}", {"state": "failed"}, dag=SATELLITE)
 
 
 def test_the_satellite_pipeline_runs_with_the_forms_params(satellite_run, stack):
@@ -226,8 +237,6 @@ def test_the_satellite_pipeline_runs_with_the_forms_params(satellite_run, stack)
 @pytest.fixture(scope="module")
 def approved(satellite_run, stack, person):
     """The run after a person's yes in the form. Its small models pass no gate: the comparison is prepared."""
-    stack.env_file.write_text(OURS)
-    shutil.chown(stack.env_file, UID, UID)
     let_the_gates_agree(stack.run_folder(satellite_run, dag=SATELLITE))
     clear = {"dry_run": False, "dag_run_id": satellite_run, "task_ids": ["approve"], "include_downstream": True}
     stack.dag("POST", "/clearTaskInstances", clear | {"only_failed": False, "reset_dag_runs": True}, dag=SATELLITE)
