@@ -220,6 +220,7 @@ def end_scheduled_run(stack):
     stack.dag("PATCH", "", {"is_paused": False}, dag=SATELLITE)
     [run] = until(lambda: stack.dag("GET", "/dagRuns?run_type=scheduled", dag=SATELLITE)["dag_runs"], 60)
     stack.dag("PATCH", f"/dagRuns/{quote(run['dag_run_id'])}", {"state": "failed"}, dag=SATELLITE)
+    stack.dag("DELETE", f"/dagRuns/{quote(run['dag_run_id'])}", dag=SATELLITE)
 
 
 def test_the_satellite_pipeline_runs_with_the_forms_params(satellite_run, stack):
@@ -271,7 +272,6 @@ def test_a_roll_back_on_the_page_models_brings_the_file_back(approved, stack, pe
     person.page.get_by_role("link", name="Models").click()
     page = person.frame("/groundtruth/models")
     page.get_by_text("The env file says").or_(page.locator("h1")).first.wait_for()
-    person.picture("pages-models")
     page.locator("form.rollback input[name=why]").first.fill("it drifts")
     page.get_by_role("button", name="Undo the last change").click()
     page.get_by_role("status").wait_for()
