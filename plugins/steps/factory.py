@@ -7,13 +7,14 @@ from typing import Any
 
 from airflow.sdk import DAG, Asset, BaseOperator, CronDataIntervalTimetable, Param
 from airflow.sdk.definitions.callback import AsyncCallback
-from airflow.sdk.definitions.deadline import DeadlineAlert, DeadlineReference
+from airflow.sdk.definitions.deadline import DeadlineAlert
 from pydantic import TypeAdapter
 from pydantic.fields import FieldInfo
 
 from include.core.pipeline import Pipeline, PipelineStep
 from include.core.settings import get_settings
 from plugins.notices.callbacks import tell_of_deadline, tell_of_failure
+from plugins.notices.deadline import RunQueued
 from plugins.reports.operator import PipelineReportOperator
 from plugins.steps.context import TASK_DEFAULTS
 from plugins.steps.operators import LocalStepOperator, PrepareOperator, PublishOperator
@@ -90,7 +91,7 @@ def _deadline(minutes: float | None) -> DeadlineAlert | None:
     if minutes is None:
         return None
     return DeadlineAlert(
-        reference=DeadlineReference.DAGRUN_QUEUED_AT,
+        reference=RunQueued(),
         interval=timedelta(minutes=minutes),
         callback=AsyncCallback(tell_of_deadline, {"minutes": minutes}),
     )

@@ -7,9 +7,9 @@ import pytest
 from tests.airflow_runs import ROOT, run_dag  # isort: skip - sets Airflow's home first
 
 import docker
-from airflow.sdk.definitions.deadline import DeadlineReference
 
 from include.registry import load_pipelines
+from plugins.notices.deadline import RunQueued
 from plugins.steps.factory import build_dag
 from plugins.steps.policy import create_request
 
@@ -93,7 +93,7 @@ def test_a_deadline_tells_people_and_bounds_nothing(dag_of):
     dag = dag_of(definition(step("one"), deadline_minutes=90))
     [alert] = dag.deadline
     assert (alert.interval.total_seconds(), alert.callback.kwargs) == (90 * 60, {"minutes": 90})
-    assert alert.reference == DeadlineReference.DAGRUN_QUEUED_AT
+    assert alert.reference == RunQueued()
     assert dag.dagrun_timeout == limit
     assert not dag_of(definition(step("one"))).deadline
 

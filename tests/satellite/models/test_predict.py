@@ -7,7 +7,6 @@ import pytest
 from include.core.errors import BadInputError, ContractError
 from include.satellite.datasets.patches import load_patches
 from include.satellite.datasets.sequences import load_sequences
-from include.satellite.models import training
 from include.satellite.models.documents import CnnMetrics, LstmMetrics
 from include.satellite.models.predict import ModelBundle, load_bundle, predict_patches, predict_sequences
 from include.satellite.models.training import train_cnn, train_lstm
@@ -20,10 +19,8 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("files")
     write_patches(folder)
     write_sequences(folder)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(training, "track", lambda *_: None)
-        train_cnn(folder, CnnTrainParams(cnn_epochs=2, min_cnn_accuracy=0, patch_size=8))
-        train_lstm(folder, LstmTrainParams(lstm_epochs=2, min_lstm_accuracy=0))
+    train_cnn(folder, CnnTrainParams(cnn_epochs=2, min_cnn_accuracy=0, patch_size=8))
+    train_lstm(folder, LstmTrainParams(lstm_epochs=2, min_lstm_accuracy=0))
     return folder
 
 
