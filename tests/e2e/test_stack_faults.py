@@ -26,7 +26,7 @@ pytestmark = [
     pytest.mark.skipif(os.environ.get("STACK") != "1", reason="the full stack: make e2e"),
 ]
 
-WORKERS, RUNS, KILLS, LINES = 2, 24, 20, 60
+WORKERS, RUNS, KILLS, LINES = 2, 40, 20, 60
 LABEL = "label=io.groundtruth"
 TALK = f"""
 import json, time
