@@ -43,7 +43,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
     parser.add_argument("--runs", type=int, default=50, help="runs queued at once (50)")
     parser.add_argument("--days", type=int, default=200, help="days backfilled meanwhile (200)")
-    parser.add_argument("--restart-runs", type=int, default=20, help="runs queued while services restart (20)")
+    parser.add_argument("--restart-runs", type=int, default=40, help="runs queued while services restart (40)")
     parser.add_argument("--workers", type=int, default=2, help="Celery workers (2)")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="groundtruth-soak-", ignore_cleanup_errors=True) as folder:
