@@ -32,7 +32,9 @@ TMPFS = {"/tmp": "size=64m,mode=1777"}  # noqa: S108
 
 def step_image(each: PipelineStep) -> str:
     """The image that a step runs in: the definition's own, or that of the step's family."""
-    return each.container.image or str(getattr(get_settings(), f"{each.step.family}_image"))
+    settings = get_settings()
+    ours = {"energy": settings.energy_image, "satellite": settings.satellite_image}
+    return each.container.image or ours[each.step.family]
 
 
 def step_user() -> str:

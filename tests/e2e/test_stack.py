@@ -7,13 +7,13 @@ import json
 import os
 import re
 import signal
-import subprocess
 import time
 import urllib.error
 from collections import Counter
 
 import pytest
 
+from tests.docker_proxy.stack import docker
 from tools import stack as tool
 from tools.own_stack import Stack
 
@@ -23,10 +23,6 @@ pytestmark = [
     pytest.mark.timeout(900),
     pytest.mark.skipif(os.environ.get("STACK") != "1", reason="the full stack: make e2e"),
 ]
-
-
-def output(*command):
-    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
 
 
 def refused(stack, path, token):
@@ -64,18 +60,18 @@ def test_nobody_reads_without_logging_in(stack):
 
 def test_a_worker_killed_amid_a_step_changes_nothing_but_the_number_of_the_try(stack):
     [worker] = stack.containers("worker")
-    process = int(output("docker", "inspect", "-f", "{{.State.Pid}}", worker))
+    process = int(docker("inspect", "-f", "{{.State.Pid}}", worker))
     label = "label=io.groundtruth.run=killed"
     stack.dag("POST", "/dagRuns", {"dag_run_id": "killed", "logical_date": None, "conf": {"households": 400}})
     deadline = time.monotonic() + 120
-    while not (step := output("docker", "ps", "-q", "--filter", label)) and time.monotonic() < deadline:
+    while not (step := docker("ps", "-q", "--filter", label)) and time.monotonic() < deadline:
         time.sleep(0.05)
     os.kill(process, signal.SIGKILL)
     assert step, "the step was to be at work"
     assert stack.wait("killed") == "success"
     tasks = stack.dag("GET", "/dagRuns/killed/taskInstances")["task_instances"]
     assert sum(each["try_number"] > 1 for each in tasks) == 1
-    assert output("docker", "ps", "-aq", "--filter", label) == ""
+    assert docker("ps", "-aq", "--filter", label) == ""
 
 
 def test_without_a_secret_nothing_starts_and_the_sentence_says_why(stack, tmp_path):
@@ -86,6 +82,6 @@ def test_without_a_secret_nothing_starts_and_the_sentence_says_why(stack, tmp_pa
         assert other.compose("up", "-d", check=False).returncode != 0
         said = other.compose("logs", "--no-color", "secrets").stdout
         assert "stack/secrets lacks airflow/fernet_key: run `make secrets`" in said
-        assert output("docker", "ps", "-q", "--filter", f"name=groundtruth-{other.port}") == "", "nothing may run"
+        assert docker("ps", "-q", "--filter", f"name=groundtruth-{other.port}") == "", "nothing may run"
     finally:
         other.compose("down", "-v", check=False)

@@ -16,6 +16,7 @@ import time
 import pytest
 import yaml
 
+from tests.docker_proxy.stack import docker
 from tools import stack as tool
 from tools.own_stack import override
 
@@ -41,10 +42,6 @@ QUEUED = {
     "AIRFLOW__SCHEDULER__TASK_QUEUED_TIMEOUT": "30",
     "AIRFLOW__SCHEDULER__TASK_QUEUED_TIMEOUT_CHECK_INTERVAL": "5",
 }
-
-
-def output(*command):
-    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
 
 
 @pytest.fixture(scope="module")
@@ -91,7 +88,7 @@ def states(stack):
 def kill_a_worker(stack, chance):
     """Kill one of the workers with all that runs in it; a kill from outside, so that it is started again."""
     worker = chance.choice(stack.containers("worker"))
-    process = int(output("docker", "inspect", "-f", "{{.State.Pid}}", worker))
+    process = int(docker("inspect", "-f", "{{.State.Pid}}", worker))
     if process:  # else it is just being started again
         os.kill(process, signal.SIGKILL)
     return bool(process)
@@ -109,7 +106,7 @@ def test_workers_killed_at_twenty_random_moments_each_step_runs_once_and_its_res
     assert states(talking) == ["success"] * RUNS
     began = sorted(run for run in created() if run.startswith("talk-"))
     assert began == sorted(f"talk-{number}" for number in range(RUNS)), "each step runs once"
-    left = output("docker", "ps", "-aq", "--filter", f"{LABEL}.data={talking.data}")
+    left = docker("ps", "-aq", "--filter", f"{LABEL}.data={talking.data}")
     assert left == "", "orphans"
     runs = talking.data / "runs" / "talk_pipeline"
     assert [json.loads((runs / f"talk-{n}/files/said.json").read_text()) for n in range(RUNS)] == [[LINES]] * RUNS
