@@ -30,7 +30,7 @@ e2e: setup-dev stack-images ## The full stack: started, used in a browser, hurt,
 	  $(ARGS)
 
 .PHONY: soak
-soak: setup-dev stack-images ## Keep a stack busy and restart its services meanwhile; prints tables (an hour)
+soak: setup-dev stack-images ## Keep a stack busy and restart its services meanwhile; prints tables (half an hour)
 	@$(PY) -m tools.soak $(ARGS)
 
 .PHONY: lint
@@ -41,11 +41,12 @@ lint: setup-dev ## ruff, mypy (strict), and the import rules
 ui: setup ## Airflow's own UI on 127.0.0.1, with a password
 	@$(PY) -m tools.ui
 
+PIP = $(if $(wildcard .venv/bin/pip),.venv/bin/pip,python3 -m pip)
+
 .PHONY: images
 images: ## Build the images of the steps (for the docker runtime)
 	@docker build -q -t groundtruth-energy:latest -f include/energy/Dockerfile .
-	@python3 -m pip download -q --no-deps --only-binary=:all: --python-version 3.11 -d .wheels \
-	  $$(grep '^torch==' include/satellite/requirements.txt)
+	@$(PIP) download -q --no-deps --only-binary=:all: --python-version 3.11 -d .wheels -r include/satellite/torch.txt
 	@docker build -q -t groundtruth-satellite:latest -f include/satellite/Dockerfile .
 
 .PHONY: stack-images
@@ -84,23 +85,21 @@ bench: setup-dev ## Measure speed and memory; prints tables
 docs: setup-dev ## Generate the references in docs/reference (with CI=true: fail when they are stale)
 	@$(PY) -m tools.docs $(if $(CI),--check)
 
-COMPILE = uv pip compile -q --python-version 3.11 --no-header --no-emit-index-url --no-emit-find-links
-HASHED = $(COMPILE) --generate-hashes
+COMPILE = uv pip compile -q --python-version 3.11 --no-header --no-emit-index-url --no-emit-find-links --generate-hashes
 TORCH ?= --torch-backend cpu
 
 .PHONY: lock
 lock: ## Lock the dependencies named in the *.in files anew (needs uv)
-	$(HASHED) requirements.in -o requirements.txt
-	$(HASHED) -c requirements.txt requirements-stack.in -o requirements-stack.txt
-	$(HASHED) -c requirements.txt include/energy/requirements.in -o include/energy/requirements.txt
-	$(HASHED) -c requirements.txt include/docker_proxy/requirements.in -o include/docker_proxy/requirements.txt
-	$(HASHED) -c requirements.txt include/mlflow/requirements.in -o include/mlflow/requirements.txt
-	$(COMPILE) $(TORCH) -P torch -c requirements.txt include/satellite/requirements.in -o include/satellite/requirements.txt
-	@sed -i 's/^\(torch==[0-9.]*\)+cpu/\1/' include/satellite/requirements.txt # the version alone, and no hash: pip takes the build at hand
-	$(HASHED) -c requirements.txt -c include/satellite/requirements.txt requirements-dev.in -o requirements-dev.txt
+	$(COMPILE) requirements.in -o requirements.txt
+	$(COMPILE) -c requirements.txt requirements-stack.in -o requirements-stack.txt
+	$(COMPILE) -c requirements.txt include/energy/requirements.in -o include/energy/requirements.txt
+	$(COMPILE) -c requirements.txt include/docker_proxy/requirements.in -o include/docker_proxy/requirements.txt
+	$(COMPILE) -c requirements.txt include/mlflow/requirements.in -o include/mlflow/requirements.txt
+	$(COMPILE) $(TORCH) --no-emit-package torch -c requirements.txt include/satellite/requirements.in -o include/satellite/requirements.txt
+	$(COMPILE) -c requirements.txt -c include/satellite/requirements.txt requirements-dev.in -o requirements-dev.txt
 
 LOCKS = requirements.txt requirements-stack.txt include/energy/requirements.txt include/satellite/requirements.txt \
-  include/docker_proxy/requirements.txt include/mlflow/requirements.txt
+  include/satellite/torch.txt include/docker_proxy/requirements.txt include/mlflow/requirements.txt
 AUDIT = .venv-audit/bin
 
 .PHONY: audit
