@@ -12,7 +12,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psutil
-import pytest
+
+from tests.prerequisites import need
 
 START_SECONDS, STOP_SECONDS = 60, 30
 
@@ -97,10 +98,10 @@ class OwnEngine:
 def own_engine(image: str) -> Iterator[OwnEngine]:
     """A started engine that has an image of the machine's own; removed at the end.
 
-    It needs root and `dockerd`. No runner of a CI service gives root, so that a test skips there too.
+    It needs root and `dockerd`.
     """
-    if os.geteuid() != 0 or shutil.which("dockerd") is None:
-        pytest.skip("an engine of the tests' own is missing: run the tests as root, with dockerd installed")
+    possible = os.geteuid() == 0 and shutil.which("dockerd")
+    need(possible, "an engine of the tests' own", "run the tests as root, with dockerd installed")
     engine = OwnEngine(Path(tempfile.mkdtemp(prefix="gt-engine-", dir="/var/tmp")))  # a real disk
     try:
         engine.start()

@@ -17,6 +17,7 @@ from include.satellite.pipeline import SATELLITE as SATELLITE_PIPELINE
 from tests.e2e.person import Person, chromium
 from tests.e2e.running_airflow import until
 from tests.e2e.test_satellite_ui import let_the_gates_agree
+from tests.prerequisites import need
 from tests.satellite.tiny import END, TINY
 from tools.stack import UID
 
@@ -191,6 +192,7 @@ def test_all_runs_are_listed(energy_run, failed_run, person):
 @pytest.fixture(scope="module")
 def satellite_run(stack, person):
     """A small run with its own area, triggered in the form, which asks before it promotes."""
+    need(os.geteuid() == 0, "the right to prepare what Airflow's user has written", "run the tests as root")
     stack.env_file.write_text(OURS)
     shutil.chown(stack.env_file, UID, UID)
     end_scheduled_run(stack)
