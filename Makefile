@@ -22,7 +22,7 @@ run: setup ## Set up, then run both pipelines down to their reports: energy for 
 
 .PHONY: test
 test: setup-dev ## Run all tests (in parallel; what is missing on this machine is skipped, and said)
-	@$(PY) -m pytest -n auto --dist loadfile $(ARGS)
+	@$(PY) -m pytest -n auto --dist loadfile --no-loadscope-reorder $(ARGS)
 
 .PHONY: e2e
 e2e: setup-dev stack-images ## The full stack: started, used in a browser, hurt, removed (Docker, Compose; half an hour)

@@ -14,6 +14,17 @@ from include.core.settings import get_settings
 from tests.prerequisites import real_data_dir
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What may take longest begins first, so that no core waits at the end for the last file."""
+    items.sort(key=limit, reverse=True)
+
+
+def limit(item: pytest.Item) -> int:
+    """Seconds that a test asks for; 0 if it does not."""
+    mark = item.get_closest_marker("timeout")
+    return mark.args[0] if mark else 0
+
+
 @pytest.fixture
 def data_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A data folder of the test's own, as the setting names it; it is made by whoever writes first."""
