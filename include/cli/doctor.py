@@ -7,6 +7,7 @@ import os
 import platform
 import shutil
 import sys
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Literal
 
@@ -97,7 +98,7 @@ def _docker() -> list[Check]:
     from docker.errors import DockerException, ImageNotFound
 
     needed: Status = "fault" if get_settings().runtime == "docker" else "missing"
-    image = get_settings().energy_image
+    images = {"energy": get_settings().energy_image, "satellite": get_settings().satellite_image}
     try:
         client = docker.from_env(timeout=5)
         version = client.version()["Version"]
@@ -105,13 +106,15 @@ def _docker() -> list[Check]:
         denied = "Permission denied" in str(error)
         mend = "add yourself to the group `docker`" if denied else "start Docker; only --runtime docker needs it"
         return [Check("Docker engine", needed, "no permission" if denied else "none answers", mend)]
-    try:
-        found = Check("image of the energy steps", "ok", str(client.images.get(image).short_id))
-    except ImageNotFound:
-        found = Check("image of the energy steps", needed, f"{image} is not there", "make images")
-    finally:
-        client.close()
-    return [Check("Docker engine", "ok", version), found]
+    checks = [Check("Docker engine", "ok", version)]
+    with closing(client):
+        for family, image in images.items():
+            what = f"image of the {family} steps"
+            try:
+                checks.append(Check(what, "ok", str(client.images.get(image).short_id)))
+            except ImageNotFound:
+                checks.append(Check(what, needed, f"{image} is not there", "make images"))
+    return checks
 
 
 def _torch() -> Check:

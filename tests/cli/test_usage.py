@@ -12,6 +12,8 @@ from typer.testing import CliRunner
 
 from include.cli.app import app
 from include.cli.interval import interval_params
+from include.core.settings import get_settings
+from tests.prerequisites import docker_engine
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -138,7 +140,6 @@ def test_report_says_what_to_do_while_there_is_none():
     assert "there is no report yet; begin with ./pipeline run energy" in result.stderr
 
 
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # docker-py leaves its socket behind
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # a socket that docker-py leaves open
 def test_doctor_names_a_mend_for_whatever_is_missing(monkeypatch):
     monkeypatch.setenv("DOCKER_HOST", "unix:///nowhere/docker.sock")
@@ -147,6 +148,17 @@ def test_doctor_names_a_mend_for_whatever_is_missing(monkeypatch):
     for text in ("Python", "Airflow", "disk", "data folder", "Docker engine", "none answers", "credentials"):
         assert text in result.stdout
     gc.collect()  # here, where its warning is expected
+
+
+@pytest.mark.docker
+def test_doctor_finds_the_image_of_each_family_of_steps(monkeypatch, data_dir):
+    with docker_engine("groundtruth-energy:latest"):
+        monkeypatch.setenv("GROUNDTRUTH_SATELLITE_IMAGE", "groundtruth-absent:latest")
+        monkeypatch.setenv("COLUMNS", "160")
+        get_settings.cache_clear()
+        found = " ".join(call("doctor").stdout.split())
+    assert "✓ image of the energy steps sha256:" in found
+    assert "– image of the satellite steps groundtruth-absent:latest is not there make images" in found
 
 
 def test_doctor_fails_on_what_every_run_needs(definitions):
