@@ -12,6 +12,9 @@ RUN useradd --uid 50000 --user-group --home-dir /opt/airflow --no-create-home ai
     && mkdir -p /opt/airflow/logs /opt/groundtruth/data /opt/groundtruth/config \
     && chown -R 50000:50000 /opt/airflow /opt/groundtruth/data /opt/groundtruth/config
 
+# `docker compose exec scheduler airflow …`: with the secrets, as the service itself
+RUN printf '#!/bin/sh\nexec python -m tools.stack airflow "$@"\n' > /usr/local/bin/airflow
+
 COPY dags /opt/groundtruth/dags
 COPY plugins /opt/groundtruth/plugins
 COPY include /opt/groundtruth/include

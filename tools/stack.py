@@ -1,7 +1,7 @@
 """The full stack's secrets, and what each of its services runs.
 
 On the host, `python -m tools.stack secrets` makes the secrets that are missing. In the services it is the image's entry
-point: it reads the secrets that the service is given, one file each, and becomes the Airflow command.
+point, and its command `airflow`: it reads the secrets that the service is given, one file each, and becomes Airflow's.
 """
 
 from __future__ import annotations
@@ -33,6 +33,8 @@ MADE: dict[str, Callable[[], str]] = {
     "queue/redis_password": lambda: secrets.token_urlsafe(24),
     "admin_password": lambda: secrets.token_urlsafe(12),
 }
+AIRFLOW = (sys.executable, "-W", "ignore:Could not import graphviz", "-m", "airflow")
+"""Airflow's own command; that of the image is this program."""
 SERVICES = {
     "api-server": ["api-server", "--host", "0.0.0.0", "--port", "8080"],  # noqa: S104 - published on 127.0.0.1
     "scheduler": ["scheduler"],
@@ -139,7 +141,7 @@ def initialise() -> int:
         ["pools", "set", "sentinel_hub", "2", "Requests to Sentinel Hub: two at once is its limit"],
         ["users", "create", *admin, *person],
     ):
-        subprocess.run(["airflow", *command], check=True)  # noqa: S603, S607 - our own
+        subprocess.run([*AIRFLOW, *command], check=True)  # noqa: S603 - our own
     return 0
 
 
@@ -155,7 +157,9 @@ def main(arguments: list[str]) -> int:
     if name in ACTIONS:
         return ACTIONS[name](*rest)
     os.environ.update(environment(KEPT))
-    return become(*(["airflow", *SERVICES[name]] if name in SERVICES else arguments))
+    if name == "airflow":
+        return become(*AIRFLOW, *rest)
+    return become(*AIRFLOW, *SERVICES[name]) if name in SERVICES else become(*arguments)
 
 
 def become(*command: str) -> NoReturn:

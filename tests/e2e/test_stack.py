@@ -53,6 +53,11 @@ def test_a_run_goes_through_worker_door_and_containers_to_its_report(stack):
     assert verdicts["refused"] == 0
 
 
+def test_airflows_own_command_works_in_a_service(stack):
+    said = stack.compose("exec", "-T", "scheduler", "airflow", "dags", "list", "-o", "json").stdout
+    assert {each["dag_id"] for each in json.loads(said)} >= {"energy_pipeline", "satellite_pipeline", "maintenance"}
+
+
 def test_nobody_reads_without_logging_in(stack):
     assert refused(stack, "/api/v2/dags", "") == 401
     assert refused(stack, "/api/v2/dags", "wrong") in (401, 403)
