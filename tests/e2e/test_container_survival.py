@@ -222,13 +222,17 @@ def test_two_runs_at_once_under_random_kills_are_as_those_that_nobody_hurt(airfl
 def kill_at_random(airflow, runs):
     """Kill whatever task of some runs is at work, again and again at random moments; returns what was killed.
 
-    No task is killed twice: it has four attempts in all, and shall not need them here.
+    No task is killed twice: it has four attempts in all, and shall not need them here; and one that has lost its
+    supervisor has a parent that is not ours to kill.
     """
     chance, killed = random.Random(4), []  # noqa: S311 - no secret
     while len(killed) < KILLS and any(airflow.dag("GET", f"/dagRuns/{run}")["state"] != "success" for run in runs):
         time.sleep(chance.uniform(0.2, 2))
-        found = [(run, task) for run in runs for task in airflow.tasks(run) if task["state"] == "running"]
-        fresh = [(run, task) for run, task in found if task["pid"] and task["try_number"] == 1]
+        found = [
+            (run, task) for run in runs for task in airflow.tasks(run) if task["state"] == "running" and task["pid"]
+        ]
+        before = {(run, name) for run, name, _ in killed}
+        fresh = [(run, task) for run, task in found if (run, task["task_id"]) not in before]
         for run, task in chance.sample(fresh, min(1, len(fresh))):
             who = chance.choice(VICTIMS)
             with suppress(psutil.NoSuchProcess):

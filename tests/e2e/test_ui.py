@@ -1,17 +1,17 @@
 """Airflow's own UI, scheduler and executor, as `make ui` starts them: triggers, backfills, clears, dead workers."""
 
 import json
+import os
 import shutil
-import time
+import signal
 import urllib.error
 import urllib.request
-from pathlib import Path
 
 import psutil
 import pytest
 
 from include.core.runs import safe_name
-from tests.e2e.running_airflow import ROOT, running_airflow
+from tests.e2e.running_airflow import ROOT, running_airflow, until
 
 pytestmark = [pytest.mark.airflow, pytest.mark.timeout(240)]
 
@@ -106,15 +106,9 @@ def test_a_failed_run_resumes_where_it_broke_and_a_cleared_green_step_runs_again
 def test_a_task_whose_process_is_killed_gets_another_attempt(airflow):
     airflow.trigger("killed", households=800, start="2026-01-01T00:00:00Z", end="2026-02-01T00:00:00Z")
     files = airflow.folder("killed") / "files"
-    deadline, victim = time.monotonic() + 90, None
-    while victim is None and time.monotonic() < deadline:
-        for process in airflow.children():
-            try:
-                if any(Path(file.path).is_relative_to(files) for file in process.open_files()):
-                    victim = process
-            except psutil.Error:
-                continue
-    victim.kill()
+    until(lambda: list(files.glob("*")), 90)  # something is being written
+    [victim] = [task["pid"] for task in airflow.tasks("killed") if task["state"] == "running"]
+    os.kill(victim, signal.SIGKILL)
     assert airflow.wait("killed") == "success"
     assert max(airflow.tries("killed").values()) == 2
     assert airflow.report("killed")["overall_status"] == "success"
