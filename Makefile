@@ -25,7 +25,7 @@ test: setup-dev ## Run all tests (in parallel; what is missing on this machine i
 	@$(PY) -m pytest -n auto --dist loadfile --no-loadscope-reorder $(ARGS)
 
 .PHONY: e2e
-e2e: setup-dev stack-images ## The full stack: started, used in a browser, hurt, removed (Docker, Compose; half an hour)
+e2e: setup-dev stack-images ## The full stack: started, used in a browser, hurt, removed (Docker, Compose; twenty minutes)
 	@STACK=1 $(PY) -m pytest -v tests/e2e/test_stack*.py tests/e2e/test_engine_restart.py tests/e2e/test_full_disk.py \
 	  $(ARGS)
 

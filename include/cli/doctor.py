@@ -98,7 +98,6 @@ def _docker() -> list[Check]:
     from docker.errors import DockerException, ImageNotFound
 
     needed: Status = "fault" if get_settings().runtime == "docker" else "missing"
-    images = {"energy": get_settings().energy_image, "satellite": get_settings().satellite_image}
     try:
         client = docker.from_env(timeout=5)
         version = client.version()["Version"]
@@ -108,7 +107,7 @@ def _docker() -> list[Check]:
         return [Check("Docker engine", needed, "no permission" if denied else "none answers", mend)]
     checks = [Check("Docker engine", "ok", version)]
     with closing(client):
-        for family, image in images.items():
+        for family, image in get_settings().step_images.items():
             what = f"image of the {family} steps"
             try:
                 checks.append(Check(what, "ok", str(client.images.get(image).short_id)))

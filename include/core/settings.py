@@ -83,6 +83,11 @@ class Settings(BaseSettings):
     )
 
     @property
+    def step_images(self) -> dict[str, str]:
+        """The image of each family of steps."""
+        return {"energy": self.energy_image, "satellite": self.satellite_image}
+
+    @property
     def allowed_inputs(self) -> tuple[Path, ...]:
         """Folders below which people's files may be read."""
         named = [Path(part) for part in self.input_dirs.split(":") if part]

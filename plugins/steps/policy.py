@@ -32,9 +32,7 @@ TMPFS = {"/tmp": "size=64m,mode=1777"}  # noqa: S108
 
 def step_image(each: PipelineStep) -> str:
     """The image that a step runs in: the definition's own, or that of the step's family."""
-    settings = get_settings()
-    ours = {"energy": settings.energy_image, "satellite": settings.satellite_image}
-    return each.container.image or ours[each.step.family]
+    return each.container.image or get_settings().step_images[each.step.family]
 
 
 def step_user() -> str:
