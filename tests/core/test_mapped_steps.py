@@ -10,7 +10,7 @@ from include.core.errors import ContractError
 from include.core.parts import result_of, started_of
 from include.core.runner import Attempt, run_step
 from include.core.runs import Started, write_json
-from tests.core.small_pipeline import NOW, Params, container, pipeline, plan
+from tests.core.small_pipeline import NOW, Params, pipeline, plan, spec
 
 WHOLE = Group("fetch", "Fetch everything", "Searches, fetches, collects.")
 SEARCH = Step(
@@ -26,9 +26,7 @@ COLLECT = Step(
     summary="tests.core.test_mapped_steps:summary",
 )  # fmt: skip
 TRAIN = Step("train", "Train", "", "1", Params, "m:f", (Artifact("all.json"),), (Artifact("model.json"),))
-PIPELINE = pipeline(
-    *(container(step.id) for step in (SEARCH, FETCH, COLLECT, TRAIN)), known=(SEARCH, FETCH, COLLECT, TRAIN)
-)
+PIPELINE = pipeline(*(spec(step.id) for step in (SEARCH, FETCH, COLLECT, TRAIN)), known=(SEARCH, FETCH, COLLECT, TRAIN))
 ATTEMPT = Attempt(declared=PIPELINE.declared)
 INFO = PIPELINE.plan[0]
 
