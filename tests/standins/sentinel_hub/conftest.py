@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 import requests
 
-from include.sentinel_hub.running import running
-from include.sentinel_hub.scenes import Scenes
-from include.sentinel_hub.server import ServerSettings
-from include.sentinel_hub.simulator import Simulator
-from tests.sentinel_hub.api import Api
+from include.standins.sentinel_hub.running import running
+from include.standins.sentinel_hub.scenes import Scenes
+from include.standins.sentinel_hub.server import ServerSettings
+from include.standins.sentinel_hub.simulator import Simulator
+from tests.standins.sentinel_hub.api import Api
 
 
 @pytest.fixture(autouse=True)

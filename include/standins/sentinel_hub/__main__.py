@@ -1,4 +1,4 @@
-"""`python -m include.sentinel_hub`: the stand-in as a command."""
+"""`python -m include.standins.sentinel_hub`: the stand-in as a command."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ import argparse
 import sys
 from pathlib import Path
 
-from include.sentinel_hub.running import HOST, serve
-from include.sentinel_hub.scenes import Scenes
-from include.sentinel_hub.server import ServerSettings
-from include.sentinel_hub.simulator import WORLDS, Simulator
+from include.standins.sentinel_hub.running import HOST, serve
+from include.standins.sentinel_hub.scenes import Scenes
+from include.standins.sentinel_hub.server import ServerSettings
+from include.standins.sentinel_hub.simulator import WORLDS, Simulator
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Serve until interrupted."""
-    parser = argparse.ArgumentParser(prog="python -m include.sentinel_hub", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m include.standins.sentinel_hub", description=__doc__)
     parser.add_argument("--scenes", type=Path, metavar="DIR", help="a folder of GeoTIFFs instead of the simulator")
     parser.add_argument("--world", choices=WORLDS, default="standard", help="of the simulator (default: standard)")
     parser.add_argument("--seed", type=int, default=0, help="of the simulator (default: 0)")
@@ -38,7 +38,7 @@ def main(arguments: list[str] | None = None) -> int:
 def _scenes(options: argparse.Namespace) -> Scenes:
     if options.scenes is None:
         return Simulator(options.world, options.seed)
-    from include.sentinel_hub.folder import SceneFolder
+    from include.standins.sentinel_hub.folder import SceneFolder
 
     return SceneFolder(options.scenes)
 

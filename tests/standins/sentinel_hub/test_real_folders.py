@@ -8,9 +8,9 @@ import pytest
 import rasterio
 from sentinelhub.exceptions import DownloadFailedException
 
-from include.sentinel_hub.folder import SceneFolder
-from include.sentinel_hub.grid import Grid
-from tests.sentinel_hub.api import BANDS
+from include.standins.sentinel_hub.folder import SceneFolder
+from include.standins.sentinel_hub.grid import Grid
+from tests.standins.sentinel_hub.api import BANDS
 
 pytestmark = pytest.mark.real_data
 

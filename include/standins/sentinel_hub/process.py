@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from include.sentinel_hub.errors import ApiError
-from include.sentinel_hub.grid import Grid
-from include.sentinel_hub.request import ProcessRequest, script_failed
-from include.sentinel_hub.scenes import DATA_MASK, REFERENCE, SCL, Box, Product, Scenes, UnknownBandError
-from include.sentinel_hub.script_parser import ScriptError
+from include.standins.sentinel_hub.errors import ApiError
+from include.standins.sentinel_hub.grid import Grid
+from include.standins.sentinel_hub.request import ProcessRequest, script_failed
+from include.standins.sentinel_hub.scenes import DATA_MASK, REFERENCE, SCL, Box, Product, Scenes, UnknownBandError
+from include.standins.sentinel_hub.script_parser import ScriptError
 
 OFFSET, OFFSET_SINCE = 1000, (2022, 1, 25)
 """Digital numbers of products since then (processing baseline 04.00) are 1000 higher, unless harmonised."""

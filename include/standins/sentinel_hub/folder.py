@@ -19,8 +19,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from include.sentinel_hub.grid import Grid
-from include.sentinel_hub.scenes import REFERENCE, SCL, Box, Layers, Product, UnknownBandError
+from include.standins.sentinel_hub.grid import Grid
+from include.standins.sentinel_hub.scenes import REFERENCE, SCL, Box, Layers, Product, UnknownBandError
 
 VEGETATION_NDVI = 0.3
 WATER_NIR = 1000

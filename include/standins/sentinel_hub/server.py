@@ -12,14 +12,14 @@ from fastapi.responses import JSONResponse
 from starlette.concurrency import run_in_threadpool
 from starlette.types import Receive, Scope, Send
 
-from include.sentinel_hub import catalog
-from include.sentinel_hub.errors import ApiError, forbidden, rate_limited, unauthorized
-from include.sentinel_hub.faults import SPOILING, Asked, Fault, Faults, spoilt
-from include.sentinel_hub.limits import Limits
-from include.sentinel_hub.process import packed, process
-from include.sentinel_hub.request import ProcessRequest, read_request
-from include.sentinel_hub.scenes import Scenes
-from include.sentinel_hub.tokens import Tokens
+from include.standins.sentinel_hub import catalog
+from include.standins.sentinel_hub.errors import ApiError, forbidden, rate_limited, unauthorized
+from include.standins.sentinel_hub.faults import SPOILING, Asked, Fault, Faults, spoilt
+from include.standins.sentinel_hub.limits import Limits
+from include.standins.sentinel_hub.process import packed, process
+from include.standins.sentinel_hub.request import ProcessRequest, read_request
+from include.standins.sentinel_hub.scenes import Scenes
+from include.standins.sentinel_hub.tokens import Tokens
 
 TOKEN_PATHS = (
     "/auth/realms/main/protocol/openid-connect/token",

@@ -8,7 +8,7 @@ import numpy as np
 from affine import Affine
 from numpy.typing import NDArray
 
-from include.sentinel_hub.noise import Floats, upsample
+from include.standins.sentinel_hub.noise import Floats, upsample
 
 NODES_EVERY = 32
 """Centres are projected on every 32nd pixel and interpolated between: off by 2 mm at 10 m, by 7 cm at 60 m."""

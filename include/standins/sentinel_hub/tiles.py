@@ -14,7 +14,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from include.sentinel_hub.noise import Floats, key
+from include.standins.sentinel_hub.noise import Floats, key
 
 SIZE, PITCH = 109_800.0, 100_000.0
 _BANDS = "CDEFGHJKLMNPQRSTUVWXX"

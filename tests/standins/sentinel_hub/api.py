@@ -17,7 +17,7 @@ from sentinelhub import (
     SHConfig,
 )
 
-from include.sentinel_hub.grid import Grid
+from include.standins.sentinel_hub.grid import Grid
 
 LUDHIANA = (75.80, 30.90, 75.82, 30.92)
 SMALL = Grid(32643, (576_000, 3_420_000, 577_000, 3_420_800), 100, 80)

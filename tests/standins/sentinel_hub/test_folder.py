@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import rasterio
 
-from include.sentinel_hub.folder import SceneFolder
-from include.sentinel_hub.grid import Grid
-from tests.sentinel_hub.api import BANDS
+from include.standins.sentinel_hub.folder import SceneFolder
+from include.standins.sentinel_hub.grid import Grid
+from tests.standins.sentinel_hub.api import BANDS
 
 GRID = Grid(32643, (576_000, 3_420_000, 576_060, 3_420_040), 6, 4)
 AREA = (75.79, 30.90, 75.80, 30.92)

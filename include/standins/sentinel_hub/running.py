@@ -12,8 +12,8 @@ from threading import Thread
 
 import uvicorn
 
-from include.sentinel_hub.scenes import Scenes
-from include.sentinel_hub.server import ServerSettings, make_app
+from include.standins.sentinel_hub.scenes import Scenes
+from include.standins.sentinel_hub.server import ServerSettings, make_app
 
 HOST = "127.0.0.1"
 

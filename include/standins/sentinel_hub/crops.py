@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from include.sentinel_hub.noise import Floats, Hashes, key, scramble, smooth, uniform
+from include.standins.sentinel_hub.noise import Floats, Hashes, key, scramble, smooth, uniform
 
 SOWING_SPREAD = 12
 """Days by which a field is sown earlier or later than its district."""

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from include.sentinel_hub.evalscript import Evalscript
-from include.sentinel_hub.script_parser import ScriptError
+from include.standins.sentinel_hub.evalscript import Evalscript
+from include.standins.sentinel_hub.script_parser import ScriptError
 
 FORM = """//VERSION=3
 function setup() {{ return {{ input: [{bands}], output: {output} }}; }}

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from include.sentinel_hub.script_parser import Node, Program, ScriptError
+from include.standins.sentinel_hub.script_parser import Node, Program, ScriptError
 
 _RETURNED_NOTHING = object()
 _DEEPEST = 50

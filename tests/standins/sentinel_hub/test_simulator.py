@@ -8,14 +8,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from include.sentinel_hub import stress
-from include.sentinel_hub.grid import Grid
-from include.sentinel_hub.land import CROP, survey, world_metres
-from include.sentinel_hub.noise import at_points, smooth
-from include.sentinel_hub.scenes import UnknownBandError
-from include.sentinel_hub.simulator import Simulator
-from include.sentinel_hub.tiles import Tile
-from tests.sentinel_hub.api import LUDHIANA, SMALL
+from include.standins.sentinel_hub import stress
+from include.standins.sentinel_hub.grid import Grid
+from include.standins.sentinel_hub.land import CROP, survey, world_metres
+from include.standins.sentinel_hub.noise import at_points, smooth
+from include.standins.sentinel_hub.scenes import UnknownBandError
+from include.standins.sentinel_hub.simulator import Simulator
+from include.standins.sentinel_hub.tiles import Tile
+from tests.standins.sentinel_hub.api import LUDHIANA, SMALL
 
 BANDS = ("B02", "B03", "B04", "B08", "SCL", "REFERENCE")
 CLEAR, CLOUD = (4, 5, 6, 7), (8, 9, 10)

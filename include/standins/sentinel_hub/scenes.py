@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from include.sentinel_hub.grid import Grid
+from include.standins.sentinel_hub.grid import Grid
 
 SCL, REFERENCE, DATA_MASK = "SCL", "REFERENCE", "dataMask"
 Box = tuple[float, float, float, float]

@@ -8,7 +8,7 @@ from statistics import NormalDist
 import numpy as np
 from numpy.typing import NDArray
 
-from include.sentinel_hub.noise import Floats, key, smooth, smoothstep
+from include.standins.sentinel_hub.noise import Floats, key, smooth, smoothstep
 
 OCTAVES = ((50_000, 0.5), (18_000, 0.45), (6500, 0.4), (2400, 0.35), (1000, 0.25), (400, 0.15))
 """Wavelength (metres) and weight of the noise that clouds are cut from."""

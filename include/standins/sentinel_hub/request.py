@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from include.sentinel_hub.errors import ApiError, bad_payload
-from include.sentinel_hub.evalscript import Evalscript
-from include.sentinel_hub.grid import NODES_EVERY, Grid
-from include.sentinel_hub.script_parser import ScriptError
+from include.standins.sentinel_hub.errors import ApiError, bad_payload
+from include.standins.sentinel_hub.evalscript import Evalscript
+from include.standins.sentinel_hub.grid import NODES_EVERY, Grid
+from include.standins.sentinel_hub.script_parser import ScriptError
 
 LARGEST = 2500
 ORDERS = ("mostRecent", "leastRecent", "leastCC")

@@ -16,7 +16,7 @@ from statistics import NormalDist
 import numpy as np
 from numpy.typing import NDArray
 
-from include.sentinel_hub.noise import Floats, at_points, key, lattice, smooth
+from include.standins.sentinel_hub.noise import Floats, at_points, key, lattice, smooth
 
 ZONE = 2000.0
 DRIFT = 12.0

@@ -12,8 +12,8 @@ from oauthlib.oauth2.rfc6749.errors import InvalidClientError
 from rasterio.errors import RasterioIOError
 from sentinelhub.exceptions import DownloadFailedException, OutOfRequestsException
 
-from include.sentinel_hub.server import make_app
-from tests.sentinel_hub.api import SMALL
+from include.standins.sentinel_hub.server import make_app
+from tests.standins.sentinel_hub.api import SMALL
 
 LOOK = """//VERSION=3
 function setup() { return { input: ["SCL", "dataMask"], output: { bands: 2, sampleType: "UINT8" } }; }

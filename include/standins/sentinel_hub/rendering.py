@@ -9,12 +9,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from include.sentinel_hub import clouds, land, spectra, stress
-from include.sentinel_hub.crops import Growth, growth
-from include.sentinel_hub.grid import Grid
-from include.sentinel_hub.land import Land, world_metres
-from include.sentinel_hub.noise import key, scramble, smooth, smoothstep, upsample
-from include.sentinel_hub.scenes import REFERENCE, SCL
+from include.standins.sentinel_hub import clouds, land, spectra, stress
+from include.standins.sentinel_hub.crops import Growth, growth
+from include.standins.sentinel_hub.grid import Grid
+from include.standins.sentinel_hub.land import Land, world_metres
+from include.standins.sentinel_hub.noise import key, scramble, smooth, smoothstep, upsample
+from include.standins.sentinel_hub.scenes import REFERENCE, SCL
 
 NOISE = {"standard": 0.004, "simple": 0.002}
 """Standard deviation of the sensor's noise, reflectance."""

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from threading import Lock
 
-from include.sentinel_hub.errors import rate_limited
+from include.standins.sentinel_hub.errors import rate_limited
 
 AT_ONCE = 2
 _BUSY_MS = 200.0

@@ -7,9 +7,9 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
-from include.sentinel_hub.errors import ApiError
-from include.sentinel_hub.request import read_time
-from include.sentinel_hub.scenes import Product, Scenes
+from include.standins.sentinel_hub.errors import ApiError
+from include.standins.sentinel_hub.request import read_time
+from include.standins.sentinel_hub.scenes import Product, Scenes
 
 _COMPARISONS: dict[str, Callable[[float, float], bool]] = {
     "<": lambda a, b: a < b,

@@ -14,13 +14,13 @@ from threading import Lock
 import numpy as np
 from numpy.typing import NDArray
 
-from include.sentinel_hub import clouds, spectra
-from include.sentinel_hub.grid import NODES_EVERY, Grid
-from include.sentinel_hub.land import Land, survey, world_metres
-from include.sentinel_hub.noise import key, upsample
-from include.sentinel_hub.rendering import CLOUD_SEEN, Scene
-from include.sentinel_hub.scenes import REFERENCE, SCL, Box, Layers, Product, UnknownBandError
-from include.sentinel_hub.tiles import Tile, is_reprocessed, passes, taken, tiles_over
+from include.standins.sentinel_hub import clouds, spectra
+from include.standins.sentinel_hub.grid import NODES_EVERY, Grid
+from include.standins.sentinel_hub.land import Land, survey, world_metres
+from include.standins.sentinel_hub.noise import key, upsample
+from include.standins.sentinel_hub.rendering import CLOUD_SEEN, Scene
+from include.standins.sentinel_hub.scenes import REFERENCE, SCL, Box, Layers, Product, UnknownBandError
+from include.standins.sentinel_hub.tiles import Tile, is_reprocessed, passes, taken, tiles_over
 
 WORLDS = ("standard", "simple")
 _LANDS_KEPT = 4

@@ -13,9 +13,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from include.sentinel_hub.crops import Fields
-from include.sentinel_hub.grid import Grid
-from include.sentinel_hub.noise import Floats, Hashes, Ints, at_points, key, lattice, smooth, smoothstep
+from include.standins.sentinel_hub.crops import Fields
+from include.standins.sentinel_hub.grid import Grid
+from include.standins.sentinel_hub.noise import Floats, Hashes, Ints, at_points, key, lattice, smooth, smoothstep
 
 RADIUS = 6_371_008.8
 ROW, COLUMN = 180.0, 220.0

@@ -14,8 +14,8 @@ from sentinelhub import CRS, Geometry, SentinelHubSession
 from sentinelhub.exceptions import DownloadFailedException, OutOfRequestsException
 from shapely.geometry import box
 
-from include.sentinel_hub.grid import Grid
-from tests.sentinel_hub.api import BANDS, LUDHIANA, SMALL, Api
+from include.standins.sentinel_hub.grid import Grid
+from tests.standins.sentinel_hub.api import BANDS, LUDHIANA, SMALL, Api
 
 SEARCH = {
     "collections": ["sentinel-2-l2a"],

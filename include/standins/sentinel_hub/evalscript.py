@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from include.sentinel_hub.script_parser import Program, ScriptError, parse
-from include.sentinel_hub.script_values import Interpreter
+from include.standins.sentinel_hub.script_parser import Program, ScriptError, parse
+from include.standins.sentinel_hub.script_values import Interpreter
 
 SAMPLE_TYPES: dict[str, Any] = {
     "AUTO": np.uint8,

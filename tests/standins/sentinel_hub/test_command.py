@@ -10,9 +10,9 @@ import pytest
 import rasterio
 import requests
 
-from tests.sentinel_hub.api import Api
+from tests.standins.sentinel_hub.api import Api
 
-COMMAND = [sys.executable, "-m", "include.sentinel_hub"]
+COMMAND = [sys.executable, "-m", "include.standins.sentinel_hub"]
 
 
 def run(*options):
