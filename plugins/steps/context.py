@@ -100,7 +100,7 @@ def attempt_of(context: Mapping[str, Any], pipeline: Pipeline, each: PipelineSte
         each: The step.
         container: What an `Attempt` in a container has beside this.
     """
-    task_instance, command = context["ti"], each.container.command
+    task_instance, command = context["ti"], each.spec.command
     program = " ".join(command or each.step.program) if container else " ".join(command or ()) or each.step.function
     return Attempt(
         number=task_instance.try_number,

@@ -92,10 +92,10 @@ class LocalStepOperator(PythonOperator):
 def run_local(pipeline: Pipeline, each: PipelineStep, log: Any, **context: Any) -> dict[str, Any]:
     """Run a step in this process under its contract; returns its key figures."""
     folder = folder_of(context)
-    command = each.container.command
+    command = each.spec.command
 
     def execute(params: StepParams) -> None:
-        with within_deadline(each.container.timeout_seconds), account(each.step.credentials, params):
+        with within_deadline(each.spec.timeout_seconds), account(each.step.credentials, params):
             if command is None:
                 each.step.load()(folder.files, params)
             else:

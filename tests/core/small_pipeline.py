@@ -11,7 +11,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, Field
 
 from include.core.contracts import Artifact, Records, Step, StepParams
-from include.core.definition import Container, Definition
+from include.core.definitions import Definition, StepSpec
 from include.core.outcome import StepMetrics, StepOutcome
 from include.core.pipeline import Pipeline
 from include.core.run_folder import FileRecord, Run, RunFolder, StepInfo, StepResult, write_json
@@ -138,13 +138,13 @@ def writes(step: Step, *artifacts: Artifact) -> Step:
     return replace(step, writes=artifacts, records=None, outcome=None)
 
 
-def container(name: str, /, **changes: Any) -> Container:
-    """A container of a definition; one that stands for a step of ours if it has its id."""
-    return replace(Container(name, name.title(), "", None, None, (), (), ()), **changes)
+def spec(name: str, /, **changes: Any) -> StepSpec:
+    """Return a step of a definition; with the id of a registered step it stands for that one."""
+    return replace(StepSpec(name, name.title(), "", None, None, (), (), ()), **changes)
 
 
-def pipeline(*containers: Container, known: tuple[Step, ...] = (MEASURE, ANALYZE), **changes: Any) -> Pipeline:
-    """A pipeline of `measure` and `analyze`, or of these containers."""
+def pipeline(*specs: StepSpec, known: tuple[Step, ...] = (MEASURE, ANALYZE), **changes: Any) -> Pipeline:
+    """A pipeline of `measure` and `analyze`, or of these steps."""
     definition = Definition(
         workflow_name="test-pipeline",
         description="",
@@ -152,7 +152,7 @@ def pipeline(*containers: Container, known: tuple[Step, ...] = (MEASURE, ANALYZE
         execution_mode="parallel",
         sources=(),
         publish=(),
-        containers=containers or (container("measure"), container("analyze")),
+        steps=specs or (spec("measure"), spec("analyze")),
         file=Path(__file__),
     )
     return Pipeline(replace(definition, **changes), {step.id: step for step in known})

@@ -9,7 +9,7 @@ from include.core.contracts import Artifact, Group, Step
 from include.core.errors import ContractError
 from include.core.run_folder import Started, write_json
 from include.core.runner import Attempt, run_step
-from tests.core.small_pipeline import NOW, Params, container, pipeline, plan
+from tests.core.small_pipeline import NOW, Params, pipeline, plan, spec
 
 WHOLE = Group("fetch", "Fetch everything", "Searches, fetches, collects.")
 SEARCH = Step(
@@ -25,9 +25,7 @@ COLLECT = Step(
     outcome="tests.core.test_mapped_steps:outcome",
 )  # fmt: skip
 TRAIN = Step("train", "Train", "", "1", Params, "m:f", (Artifact("all.json"),), (Artifact("model.json"),))
-PIPELINE = pipeline(
-    *(container(step.id) for step in (SEARCH, FETCH, COLLECT, TRAIN)), known=(SEARCH, FETCH, COLLECT, TRAIN)
-)
+PIPELINE = pipeline(*(spec(step.id) for step in (SEARCH, FETCH, COLLECT, TRAIN)), known=(SEARCH, FETCH, COLLECT, TRAIN))
 ATTEMPT = Attempt(declared=PIPELINE.declared)
 INFO = PIPELINE.plan[0]
 

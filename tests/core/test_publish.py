@@ -23,10 +23,10 @@ from tests.core.small_pipeline import (
     MEASURE,
     NOW,
     READINGS,
-    container,
     measured,
     pipeline,
     plan,
+    spec,
     table,
     writing,
 )
@@ -268,6 +268,6 @@ def test_a_publication_below_a_folder_keeps_its_path(folder, tmp_path):
     (folder.files / "maps").mkdir()
     step = replace(MEASURE, writes=(Artifact("in.csv"), Artifact("maps/in.csv")), outcome=extent)
     run_step(step, folder, ATTEMPT, writing(folder, in_csv=READINGS, **{"maps/in_csv": table({})}))
-    one = pipeline(container("measure"), known=(step,), publish=("in.csv", "maps/in.csv"))
+    one = pipeline(spec("measure"), known=(step,), publish=("in.csv", "maps/in.csv"))
     published = publish_run(folder, one, tmp_path)
     assert content(published.path) == {"in.csv": READINGS, "maps/in.csv": table({})}

@@ -31,7 +31,7 @@ def a_step(command=None):
     step = SimpleNamespace(
         function="include.energy.generator:generate", program=("python", "-m", "include.energy", "x")
     )
-    return SimpleNamespace(step=step, container=SimpleNamespace(command=command))
+    return SimpleNamespace(step=step, spec=SimpleNamespace(command=command))
 
 
 def context(tries, max_tries):

@@ -11,8 +11,8 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from include.core.definition.document import Fault, json_path, kind
-from include.core.definition.shapes import (
+from include.core.definitions.document import Fault, json_path, kind
+from include.core.definitions.shapes import (
     LinkedContainer,
     LinkedShape,
     ListContainer,

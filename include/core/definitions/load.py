@@ -9,14 +9,14 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from include.core.contracts import Step
-from include.core.definition import graph
-from include.core.definition.checks import container_faults, graph_faults
-from include.core.definition.document import DefinitionError, Fault, read_document
-from include.core.definition.form import read_form
-from include.core.definition.graph import Node
-from include.core.definition.model import Container, Definition, RecordFiles
-from include.core.definition.shapes import LinkedShape, ListShape
-from include.core.definition.specs import Known, Spec, nodes_of, specs_of
+from include.core.definitions import graph
+from include.core.definitions.checks import container_faults, graph_faults
+from include.core.definitions.document import DefinitionError, Fault, read_document
+from include.core.definitions.form import read_form
+from include.core.definitions.graph import Node
+from include.core.definitions.model import Definition, RecordFiles, StepSpec
+from include.core.definitions.shapes import LinkedShape, ListShape
+from include.core.definitions.specs import Known, Spec, nodes_of, specs_of
 
 
 def load_definition(path: Path, known: Known) -> Definition:
@@ -86,10 +86,8 @@ def _definition(
         for first, second in pairwise(ordered):
             before[second].add(first)
     by_id = {spec.id: (spec, node) for spec, node in zip(specs, nodes, strict=True)}
-    containers = [
-        _container(
-            *by_id[identity], tuple(other for other in ordered if other in before[identity]), known.get(identity)
-        )
+    steps = [
+        _spec(*by_id[identity], tuple(other for other in ordered if other in before[identity]), known.get(identity))
         for identity in ordered
     ]
     return Definition(
@@ -99,15 +97,15 @@ def _definition(
         execution_mode=shape.execution_mode,
         sources=tuple(dict.fromkeys(shape.sources)),
         publish=tuple(dict.fromkeys(shape.publish)),
-        containers=tuple(containers),
+        steps=tuple(steps),
         file=path,
         deadline_minutes=shape.deadline_minutes,
     )
 
 
-def _container(spec: Spec, node: Node, depends_on: tuple[str, ...], step: Step | None) -> Container:
+def _spec(spec: Spec, node: Node, depends_on: tuple[str, ...], step: Step | None) -> StepSpec:
     shape, service = spec.shape, spec.service
-    return Container(
+    return StepSpec(
         id=spec.id,
         name=shape.name or (step.title if step else spec.id),
         description=shape.description or (step.description if step else ""),

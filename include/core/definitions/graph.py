@@ -10,7 +10,7 @@ from graphlib import CycleError, TopologicalSorter
 from itertools import pairwise
 from pathlib import PurePosixPath
 
-from include.core.definition.document import Fault
+from include.core.definitions.document import Fault
 
 SOURCE = "source/"
 RESERVED = ("prepare", "publish", "report")

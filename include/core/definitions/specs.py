@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from include.core.contracts import Step
-from include.core.definition import graph
-from include.core.definition.document import json_path
-from include.core.definition.form import Loc
-from include.core.definition.graph import Node
-from include.core.definition.shapes import LinkedContainer, LinkedShape, ListContainer, ListShape, Service
+from include.core.definitions import graph
+from include.core.definitions.document import json_path
+from include.core.definitions.form import Loc
+from include.core.definitions.graph import Node
+from include.core.definitions.shapes import LinkedContainer, LinkedShape, ListContainer, ListShape, Service
 
 Known = Mapping[str, Step]
 

@@ -5,16 +5,16 @@ JSON path and the mend. A container whose id is that of a registered step stands
 from the step's contract; any other names its image, its command and its files.
 """
 
-from include.core.definition.document import DefinitionError, Fault
-from include.core.definition.load import json_schema, load_definition, load_definitions
-from include.core.definition.model import Container, Definition, RecordFiles
+from include.core.definitions.document import DefinitionError, Fault
+from include.core.definitions.load import json_schema, load_definition, load_definitions
+from include.core.definitions.model import Definition, RecordFiles, StepSpec
 
 __all__ = [
-    "Container",
     "Definition",
     "DefinitionError",
     "Fault",
     "RecordFiles",
+    "StepSpec",
     "json_schema",
     "load_definition",
     "load_definitions",

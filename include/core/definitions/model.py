@@ -22,7 +22,7 @@ class RecordFiles:
 
 
 @dataclass(frozen=True)
-class Container:
+class StepSpec:
     """One step of a pipeline.
 
     Args:
@@ -33,7 +33,7 @@ class Container:
         command: Program and arguments; None: the registered step's own.
         inputs: Files that it reads, relative to `/data`.
         outputs: Files that it must write, relative to `/data`.
-        depends_on: Ids of the containers before it: declared, implied by files, or by sequential execution; in the
+        depends_on: Ids of the steps before it: declared, implied by files, or by sequential execution; in the
             pipeline's order.
         timeout_seconds: It is stopped after this time.
         memory_mb: Memory limit, MiB.
@@ -57,7 +57,7 @@ class Container:
 
 @dataclass(frozen=True)
 class Definition:
-    """A pipeline: a graph of containers that is known to be sound.
+    """A pipeline: a validated graph of steps.
 
     Args:
         workflow_name: As people call it (`energy-pipeline`).
@@ -67,7 +67,7 @@ class Definition:
         sources: Names of the files that a run hands in, below `source/`.
         publish: Outputs that are promoted when every step has succeeded.
         file: Where it was read from; two definitions that say the same are equal, wherever they lie.
-        containers: In an order in which each comes after those it depends on; ties in the order of the file.
+        steps: In an order in which each comes after those it depends on; ties in the order of the file.
         deadline_minutes: People are told when a run has not ended so long after it was queued.
     """
 
@@ -77,7 +77,7 @@ class Definition:
     execution_mode: str
     sources: tuple[str, ...]
     publish: tuple[str, ...]
-    containers: tuple[Container, ...]
+    steps: tuple[StepSpec, ...]
     file: Path = field(compare=False)
     deadline_minutes: float | None = None
 

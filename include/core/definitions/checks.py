@@ -8,12 +8,12 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from include.core.contracts import Step
-from include.core.definition import graph
-from include.core.definition.document import Fault, json_path
-from include.core.definition.form import NAME_RULE, Form
-from include.core.definition.graph import Node
-from include.core.definition.shapes import ID, LinkedShape
-from include.core.definition.specs import Known, Spec
+from include.core.definitions import graph
+from include.core.definitions.document import Fault, json_path
+from include.core.definitions.form import NAME_RULE, Form
+from include.core.definitions.graph import Node
+from include.core.definitions.shapes import ID, LinkedShape
+from include.core.definitions.specs import Known, Spec
 
 
 def graph_faults(document: Mapping[str, Any], form: Form, nodes: list[Node]) -> Iterator[Fault]:
