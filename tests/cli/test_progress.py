@@ -10,7 +10,7 @@ from include.cli.progress import Progress
 from include.core.definitions import load_definition
 from include.core.pipeline import Pipeline
 from include.core.run_folder import Failure, StepResult, write_json
-from include.registry import KNOWN_STEPS
+from include.pipelines import KNOWN_STEPS
 
 ENERGY = Path(__file__).resolve().parents[2] / "include/config/energy-pipeline.json"
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
