@@ -265,7 +265,7 @@ def test_the_old_champion_draws_the_map_of_the_published_imagery(deployment):
 @pytest.mark.airflow
 @pytest.mark.timeout(600)
 def test_a_new_satellite_run_takes_its_imagery_from_the_old_store(deployment, tmp_path):
-    """It ends at a minimum accuracy that no model reaches: what comes after needs no old imagery, and takes minutes."""
+    """The run ends at a minimum accuracy that no model reaches: the comparison needs no imagery, and takes minutes."""
     old = json.loads((deployment / "runs" / SATELLITE_REFUSED / "run.json").read_bytes())["params"]
     params = {name: value for name, value in old.items() if value is not None} | {"min_cnn_accuracy": 1.0}
     profile = tmp_path / "profile.json"
