@@ -56,7 +56,7 @@ class IntervalWindow:
     ) -> dict[str, Any]:
         """Return `start` and `end` in UTC; without options yesterday, or nothing where input files set the window."""
         if date is not None and (start or end):
-            raise BadInputError("--date is one whole day; give either --date or --start and --end")
+            raise BadInputError("--date is a whole day; give either --date or --start and --end")
         if bool(start) != bool(end):
             raise BadInputError("--start and --end go together: give both or neither")
         where = read_zone(zone)
@@ -81,14 +81,14 @@ class IntervalWindow:
         return f"{params['start']} to {params['end']}" if params.get("start") else "all that the input files hold"
 
 
-def read_zone(zone: str | None) -> tzinfo:
+def read_zone(zone: object) -> tzinfo:
     """Return the zone of an option; UTC by default.
 
     Raises:
         BadInputError: It is not a zone.
     """
     try:
-        return parse_zone(zone) if zone else UTC
+        return parse_zone(str(zone)) if zone else UTC
     except ValueError as error:
         raise BadInputError(str(error)) from error
 
