@@ -20,7 +20,7 @@ from typing import Any
 
 import yaml
 
-from include.core.runs import RunFolder
+from include.core.run_folder import RunFolder
 from include.domains import DOMAINS
 from tools import stack as tool
 

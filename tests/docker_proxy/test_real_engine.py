@@ -490,8 +490,12 @@ def a_step(command, **more):
 
 OPEN_SOCKETS = """
 import os
-links = [os.readlink(f"/proc/1/fd/{number}") for number in os.listdir("/proc/1/fd")]
-print(sum(link.startswith("socket:") for link in links))
+def is_socket(number):
+    try:
+        return os.readlink(f"/proc/1/fd/{number}").startswith("socket:")
+    except FileNotFoundError:  # closed meanwhile
+        return False
+print(sum(map(is_socket, os.listdir("/proc/1/fd"))))
 """
 READERS = 20
 READ_AND_LEAVE = f"""
