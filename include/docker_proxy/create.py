@@ -6,7 +6,7 @@ import re
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from include.docker_proxy.folders import run_folder, store_name
+from include.docker_proxy.folders import require_run_folder, store_name
 from include.docker_proxy.requests import LABEL, LABEL_NAME, RefusedError
 from include.docker_proxy.settings import ProxySettings
 
@@ -30,13 +30,8 @@ MOUNT_KEYS = {"Type", "Target", "Source", "ReadOnly"}
 
 # What docker-py adds to every request. It changes nothing, and is not forwarded.
 SENT_BY_CLIENTS = {
-    "Tty": False,
-    "OpenStdin": False,
-    "StdinOnce": False,
-    "AttachStdin": False,
-    "AttachStdout": True,
-    "AttachStderr": True,
-    "NetworkDisabled": False,
+    **dict.fromkeys(("Tty", "OpenStdin", "StdinOnce", "AttachStdin", "NetworkDisabled"), False),
+    **dict.fromkeys(("AttachStdout", "AttachStderr"), True),
 }
 VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*=.*", re.DOTALL)
 
@@ -96,7 +91,7 @@ def _mounts(mounts: Any, settings: ProxySettings) -> list[dict[str, Any]]:
         name = f"HostConfig.Mounts[{position}]"
         _check_keys(name, mount, MOUNT_KEYS)
         if position == 0:
-            run_folder(mount["Source"], settings)
+            require_run_folder(mount["Source"], settings)
             allowed = {"Type": "bind", "Target": "/data", "ReadOnly": False}
         else:
             store = store_name(mount["Source"], settings)

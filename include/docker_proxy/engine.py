@@ -7,13 +7,13 @@ containers, which may hold another DAG's secrets; nor commands, networks, or any
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 from aiohttp import ClientResponse, ClientSession, ClientTimeout, UnixConnector
 
-from include.docker_proxy.folders import run_folder
+from include.docker_proxy.folders import is_run_folder
 from include.docker_proxy.requests import LABEL, RefusedError
 from include.docker_proxy.settings import ProxySettings
 
@@ -112,14 +112,9 @@ def own_sources(container: Mapping[str, Any], settings: ProxySettings) -> list[s
 
 
 def _is_own_step(labels: Mapping[str, str] | None, mounts: list[dict[str, Any]], settings: ProxySettings) -> bool:
-    if (labels or {}).get(LABEL) != "step":
-        return False
-    for mount in mounts:
-        if mount.get("Type") == "bind":
-            with suppress(RefusedError):
-                run_folder(mount.get("Source"), settings)
-                return True
-    return False
+    return (labels or {}).get(LABEL) == "step" and any(
+        mount.get("Type") == "bind" and is_run_folder(mount.get("Source"), settings) for mount in mounts
+    )
 
 
 def _container(container: Mapping[str, Any], keys: tuple[str, ...]) -> dict[str, Any]:

@@ -12,21 +12,22 @@ from include.docker_proxy.settings import RUNS, ProxySettings, is_plain
 OPEN = os.O_PATH | os.O_NOFOLLOW | os.O_DIRECTORY | os.O_CLOEXEC
 
 
-def run_folder(source: Any, settings: ProxySettings) -> list[str]:
-    """Return the path of a run's folder below the data folder, as `["runs", dag, run, "files"]`.
+def is_run_folder(source: Any, settings: ProxySettings) -> bool:
+    """Return whether a path is the `files` folder of a run (`runs/<dag>/<run>/files`), written in its normal form.
 
     Args:
         source: A path on the engine's host.
         settings: The settings name the data folder on that host.
-
-    Raises:
-        RefusedError: The path is not the `files` folder of a run, or is not written in its normal form.
     """
     parts = _below_data(source, settings)
-    if len(parts) != 4 or (parts[0], parts[3]) != (RUNS, "files"):
+    return len(parts) == 4 and (parts[0], parts[3]) == (RUNS, "files")
+
+
+def require_run_folder(source: Any, settings: ProxySettings) -> None:
+    """Raise RefusedError unless a path is the `files` folder of a run."""
+    if not is_run_folder(source, settings):
         folder = f"{settings.host_data_dir}/{RUNS}/<dag>/<run>/files"
         raise RefusedError("folder", f"HostConfig.Mounts[0].Source: must be {folder}")
-    return parts
 
 
 def store_name(source: Any, settings: ProxySettings) -> str:
@@ -59,7 +60,7 @@ def check_folder(source: Any, settings: ProxySettings) -> None:
     """
     parts = _below_data(source, settings)
     if "/".join(parts) not in settings.stores:
-        run_folder(source, settings)
+        require_run_folder(source, settings)
     folder = os.open(settings.data_dir, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         for part in parts:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from include.docker_proxy.folders import check_folder, run_folder, store_name
+from include.docker_proxy.folders import check_folder, is_run_folder, require_run_folder, store_name
 from include.docker_proxy.requests import RefusedError
 from tests.docker_proxy.create_requests import RUN
 
@@ -10,7 +10,8 @@ HOST = "/srv/data"
 
 
 def test_a_runs_folder_is_found(settings):
-    assert run_folder(f"{HOST}/{RUN}", settings) == RUN.split("/")
+    assert is_run_folder(f"{HOST}/{RUN}", settings)
+    require_run_folder(f"{HOST}/{RUN}", settings)
     check_folder(f"{HOST}/{RUN}", settings)
 
 
@@ -54,7 +55,8 @@ def test_a_store_is_found_and_no_link(settings):
 )
 def test_any_other_path_is_refused(source, settings):
     with pytest.raises(RefusedError, match=r"Source: must be /srv/data/runs/<dag>/<run>/files"):
-        run_folder(source, settings)
+        require_run_folder(source, settings)
+    assert not is_run_folder(source, settings)
 
 
 @pytest.mark.parametrize("depth", [1, 2, 3, 4])
