@@ -4,7 +4,7 @@ SHELL := /bin/bash
 PY := .venv/bin/python
 
 # A domain is a package with a domain.py (include/domains.py lists them). Nothing here names one.
-DOMAINS := $(filter-out include/core,$(patsubst %/domain.py,%,$(wildcard include/*/domain.py)))
+DOMAINS := $(filter-out include/core,$(patsubst %/domain.py,%,$(sort $(wildcard include/*/domain.py))))
 DOMAIN_IMAGES := $(patsubst %/Dockerfile,%,$(wildcard $(addsuffix /Dockerfile,$(DOMAINS))))
 DOMAIN_LOCKS := $(wildcard $(addsuffix /requirements.txt,$(DOMAINS)))
 
@@ -21,11 +21,11 @@ setup-dev:
 	@tools/setup dev
 
 .PHONY: run
-run: setup ## Set up, then run the pipelines of all domains with synthetic data, down to their reports
-# generated from include/domains.py: begin first runs
-	@./pipeline run energy
-	@./pipeline run satellite --profile demo
-# generated from include/domains.py: end
+run: setup ## Set up, then run each domain's pipeline down to its report, with the profile `demo` if it has one
+	@for domain in $(notdir $(DOMAINS)); do \
+	  [ -e include/config/$$domain-pipeline.json ] || [ -e dags/$${domain}_pipeline.py ] || continue; \
+	  [ ! -e include/$$domain/profiles/demo.json ] && profile= || profile="--profile demo"; \
+	  ./pipeline run $$domain $$profile || exit 1; done
 
 .PHONY: test
 test: setup-dev ## Run all tests (in parallel; what is missing on this machine is skipped, and said)

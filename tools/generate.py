@@ -1,7 +1,7 @@
 """Generates the parts of the project's files that follow from the list of domains: `make generate`.
 
-Compose, the import rules and Make cannot read `include/domains.py` when they run. Their files have marked blocks, which
-this program rewrites. With `--check` nothing is written; the exit code is 1 when a block is stale.
+Compose and the import rules cannot read `include/domains.py` when they run. Their files have marked blocks, which this
+program rewrites. With `--check` nothing is written; the exit code is 1 when a block is stale.
 """
 
 from __future__ import annotations
@@ -22,11 +22,6 @@ BLOCK = re.compile(
     r"(?P<end> *# generated from include/domains\.py: end\n)",
     re.MULTILINE,
 )
-
-
-def first_runs(domains: Sequence[Domain]) -> list[str]:
-    """Return the recipe of `make run`: each domain's first run."""
-    return [f"\t@./pipeline run {' '.join(domain.first_run)}" for domain in domains if domain.first_run]
 
 
 def images_and_stores(domains: Sequence[Domain]) -> list[str]:
@@ -74,7 +69,6 @@ def packages(domains: Sequence[Domain]) -> list[str]:
 
 
 BLOCKS: Mapping[str, Mapping[str, Callable[[Sequence[Domain]], list[str]]]] = {
-    "Makefile": {"first runs": first_runs},
     "docker-compose.yaml": {"images and stores": images_and_stores, "addresses": addresses, "stand-ins": stand_ins},
     "pyproject.toml": {"packages": packages},
 }

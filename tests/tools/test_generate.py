@@ -17,9 +17,8 @@ TOY = SimpleNamespace(
     image="groundtruth-toy:latest",
     stores=STORES,
     stand_ins=(STAND_IN,),
-    first_run=("toy", "--profile", "small"),
 )
-BARE = SimpleNamespace(name="bare", image=None, stores=(), stand_ins=(), first_run=())
+BARE = SimpleNamespace(name="bare", image=None, stores=(), stand_ins=())
 
 
 @pytest.fixture
@@ -60,12 +59,6 @@ def test_a_stand_in_of_a_new_domain_is_a_service_that_all_parts_of_airflow_find(
         assert url == "${GROUNDTRUTH_WEATHER_URL:-http://weather:8123}"
 
 
-def test_make_run_runs_a_new_domain(generated):
-    command = ["make", "-n", "-f", generated / "Makefile", "run"]
-    recipe = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    assert recipe == "tools/setup\n./pipeline run toy --profile small\n"
-
-
 def test_the_import_rules_hold_a_new_domain_too(generated):
     import tomllib
 
@@ -92,6 +85,22 @@ def test_make_finds_the_image_and_the_locks_of_a_new_domain_by_its_domain_module
     shown = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True).stdout.split()
     lock = "include/toy/requirements.txt"
     assert shown == ["include/toy", lock, "requirements.txt", "requirements-stack.txt", lock]
+
+
+def test_make_run_runs_the_pipeline_of_a_new_domain_with_its_demo_profile(tmp_path):
+    (tmp_path / "Makefile").write_bytes((ROOT / "Makefile").read_bytes())
+    (tmp_path / "tools").mkdir()
+    for path, text in (("tools/setup", "true"), ("pipeline", 'echo "$@"')):
+        (tmp_path / path).write_text(f"#!/bin/sh\n{text}\n")
+        (tmp_path / path).chmod(0o755)
+    for path in (
+        "include/toy/domain.py", "include/toy/profiles/demo.json", "include/config/toy-pipeline.json",
+        "include/wired/domain.py", "dags/wired_pipeline.py", "include/bare/domain.py",
+    ):  # fmt: skip
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).touch()
+    process = subprocess.run(["make", "-s", "run"], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert process.stdout.splitlines() == ["run toy --profile demo", "run wired"]
 
 
 def test_a_stale_file_fails_with_its_name_and_the_command(checkout, capsys):
