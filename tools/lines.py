@@ -1,7 +1,7 @@
 """Counts lines of code by package: no blank lines, no comments, no docstrings; tests apart.
 
-    python -m tools.lines            a table
-    python -m tools.lines PATH…      only what lies below these
+python -m tools.lines            a table
+python -m tools.lines PATH…      only what lies below these
 """
 
 from __future__ import annotations
