@@ -7,6 +7,7 @@ from pathlib import Path
 from include.core.definitions import Definition, specs_of
 from include.core.pipeline import Pipeline
 from include.satellite.steps import SATELLITE_STEPS
+from include.satellite.window import LookbackWindow
 
 HOUR_S = 3600
 IMAGERY_ASSET, MODEL_ASSET = "satellite_imagery", "crop_health_model"
@@ -26,6 +27,7 @@ SATELLITE = Pipeline(
         deadline_minutes=6 * 60,
     ),
     SATELLITE_STEPS,
+    window=LookbackWindow(),
     check="include.satellite.room:check_room",
 )
 
