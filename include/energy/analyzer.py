@@ -119,7 +119,7 @@ def _analysis(
 if __name__ == "__main__":
     import sys
 
-    from include.core.step_main import run_step_main
+    from include.core.step_program import run_step_main
     from include.energy.steps import ENERGY_STEPS
 
     sys.exit(run_step_main(ENERGY_STEPS["energy-analyzer"]))

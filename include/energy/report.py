@@ -126,7 +126,7 @@ def _household_row(home: HouseholdFigures) -> list[str | int | float | None]:
 if __name__ == "__main__":
     import sys
 
-    from include.core.step_main import run_step_main
+    from include.core.step_program import run_step_main
     from include.energy.steps import ENERGY_STEPS
 
     sys.exit(run_step_main(ENERGY_STEPS["report-generator"]))

@@ -41,5 +41,6 @@ CROP_HEALTH_MAP = Pipeline(
         deadline_minutes=60,
     ),
     SATELLITE_STEPS,
+    defaults="include.satellite.imagery.runs:imagery_params",
     triggers=(IMAGERY_ASSET, MODEL_ASSET),
 )

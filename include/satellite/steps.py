@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from include.core.contracts import Approval as ApprovalQuestion
 from include.core.contracts import Artifact, Credentials, Group, Step, Store
 from include.satellite.datasets.documents import PatchInfo, PatchRow, SequenceInfo, SequenceRow
 from include.satellite.imagery.model import Acquisition, Imagery, SearchResult
@@ -217,6 +218,10 @@ _ALL = (
         version="1",
         params=ConfigureParams,
         function="",
+        approval=ApprovalQuestion(
+            question="include.satellite.models.promotion:approval_form",
+            record="include.satellite.models.promotion:write_approval",
+        ),
         reads=(COMPARISON,),
         writes=(APPROVAL,),
         group=CONFIGURE,

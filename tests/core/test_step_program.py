@@ -8,7 +8,7 @@ import pytest
 from include.core.contracts import Step
 from include.core.errors import BY_EXIT_CODE, BadInputError, GroundtruthError, SetupError, TransientError
 from include.core.process import exit_error
-from include.core.step_main import run_step_main
+from include.core.step_program import run_step_main
 from tests.core.small_pipeline import MEASURE, Params
 
 

@@ -24,16 +24,16 @@ from include.core.pipeline import PipelineStep
 from include.core.process import step_environment
 from include.core.settings import get_settings
 from include.pipelines import domain_of
-from plugins.steps.engine import host_path
+from plugins.steps.runtimes.engine import host_path
 
 RUN, STORES = "/data", "/stores"
 PROCESS_LIMIT = 256
 TMPFS = {"/tmp": "size=64m,mode=1777"}  # noqa: S108
 
 
-def step_image(each: PipelineStep) -> str:
+def step_image(item: PipelineStep) -> str:
     """The image that a step runs in: the definition's own, or that of the step's family."""
-    return each.spec.image or domain_of(each.step).step_image
+    return item.spec.image or domain_of(item.step).step_image
 
 
 def step_user() -> str:
@@ -44,7 +44,7 @@ def step_user() -> str:
 
 def create_request(
     engine: APIClient,
-    each: PipelineStep,
+    item: PipelineStep,
     files: Path,
     params: StepParams,
     labels: Mapping[str, str],
@@ -54,7 +54,7 @@ def create_request(
 
     Args:
         engine: Knows the version of the API that is spoken.
-        each: The step.
+        item: The step.
         files: The run's `files/` folder.
         params: What the step takes.
         labels: Of the container.
@@ -64,16 +64,16 @@ def create_request(
         BadInputError: The env file, of which the step reads keys, cannot be understood.
         SetupError: A store cannot be made.
     """
-    limits = each.spec
+    limits = item.spec
     return {
-        "image": step_image(each),
-        "command": list(limits.command or each.step.program),
+        "image": step_image(item),
+        "command": list(limits.command or item.step.program),
         "user": step_user(),
         "working_dir": RUN,
-        "environment": _environment(each, params, log_keys),
+        "environment": _environment(item, params, log_keys),
         "labels": dict(labels),
         "host_config": engine.create_host_config(
-            mounts=[Mount(RUN, host_path(files), type="bind"), *map(_mount, each.step.stores)],
+            mounts=[Mount(RUN, host_path(files), type="bind"), *map(_mount, item.step.stores)],
             network_mode="none",
             read_only=True,
             tmpfs=TMPFS,
@@ -89,16 +89,16 @@ def create_request(
     }
 
 
-def _environment(each: PipelineStep, params: StepParams, log_keys: Mapping[str, Any]) -> dict[str, str]:
-    found = step_environment(RUN, params, log_keys)
-    found |= {"HOME": "/tmp", "PYTHONUNBUFFERED": "1", "OMP_NUM_THREADS": str(ceil(each.spec.cpus))}  # noqa: S108
-    if each.step.stores:
-        found["GROUNDTRUTH_DATA_DIR"] = STORES
-    if each.step.env_keys:
+def _environment(item: PipelineStep, params: StepParams, log_keys: Mapping[str, Any]) -> dict[str, str]:
+    environment = step_environment(RUN, params, log_keys)
+    environment |= {"HOME": "/tmp", "PYTHONUNBUFFERED": "1", "OMP_NUM_THREADS": str(ceil(item.spec.cpus))}  # noqa: S108
+    if item.step.stores:
+        environment["GROUNDTRUTH_DATA_DIR"] = STORES
+    if item.step.env_keys:
         env_file = get_settings().env_file
-        found["GROUNDTRUTH_ENV_FILE"] = str(env_file)
-        found[HANDED] = json.dumps(read_keys(env_file, each.step.env_keys))
-    return found
+        environment["GROUNDTRUTH_ENV_FILE"] = str(env_file)
+        environment[HANDED] = json.dumps(read_keys(env_file, item.step.env_keys))
+    return environment
 
 
 def _mount(store: Store) -> Mount:

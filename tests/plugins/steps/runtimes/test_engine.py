@@ -6,7 +6,7 @@ import tests.airflow_env  # noqa: F401 - before Airflow is imported
 import pytest
 
 from include.core.settings import get_settings
-from plugins.steps.engine import deployment
+from plugins.steps.runtimes.engine import deployment
 
 pytestmark = pytest.mark.airflow
 

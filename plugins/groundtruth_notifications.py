@@ -2,10 +2,10 @@
 
 from airflow.plugins_manager import AirflowPlugin
 
-from plugins.notices.deadline import RunQueued
+from plugins.notifications.deadline import RunQueued
 
 
-class GroundtruthNotices(AirflowPlugin):
+class GroundtruthNotifications(AirflowPlugin):
     """Registers the reference of the runs' deadlines."""
 
     name = "groundtruth_notices"

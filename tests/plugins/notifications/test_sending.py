@@ -7,7 +7,7 @@ import pytest
 import tests.airflow_env  # noqa: F401 - before Airflow is imported
 from include.core.settings import get_settings
 from include.reporting.notices import Notice
-from plugins.notices.sending import claim, give_up, send
+from plugins.notifications.sending import claim, give_up, send
 from tests.receivers import mail_server, web_hook
 
 pytestmark = pytest.mark.airflow

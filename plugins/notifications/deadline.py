@@ -19,6 +19,8 @@ class RunQueued(BaseDeadlineReference):
     (apache/airflow#70368).
     """
 
+    __module__ = "plugins.notices.deadline"  # DAGs that v0.1.0 stored name the class so
+
     required_kwargs = frozenset({"dag_id", "run_id"})
 
     def _evaluate_with(self, *, session: Session, **run: Any) -> datetime | None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,9 +17,10 @@ from urllib.parse import quote
 
 from airflow.sdk.configuration import conf
 
+from include.core.contracts import imported
 from include.core.run_folder import RunFolder
 from include.core.settings import get_settings
-from plugins.notices.sending import claim, give_up, send, send_from_trigger
+from plugins.notifications.sending import claim, give_up, send, send_from_trigger
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -30,7 +32,7 @@ LOG = logging.getLogger(__name__)
 BACKFILL, TIMED_OUT = "backfill", "timed_out"
 
 
-def tell_of_failure(context: Context) -> None:
+def notify_of_failure(context: Context) -> None:
     """Of a DAG: the run has failed."""
     from include.reporting.notices import failure_notice
 
@@ -41,26 +43,22 @@ def tell_of_failure(context: Context) -> None:
         report = _report(folder, goes_on=context.get("reason") == TIMED_OUT)
         return failure_notice(report, run_url=run_url(dag_id, run_id), instead=_no_step(context, report))
 
-    _tell(folder.path / "notices" / "failure", notice)
+    _notify(folder.path / "notices" / "failure", notice)
 
 
-def tell_of_promotion(context: Context) -> None:
-    """Of the task that switches models on: it has, or it was refused and nothing is to be told."""
-    from include.reporting.notices import promotion_notice
-
-    run, task = context["dag_run"], context["ti"].task_id
+def notify_of_step(context: Context) -> None:
+    """Send the notice that a step's contract declares, after its success; the step may decide that there is none."""
+    run, step = context["dag_run"], getattr(context["task"], "item").step  # noqa: B009 - a StepOperator
     folder = _folder(run.dag_id, run.run_id)
-    result = folder.result(task)
-    if result is None or result.outcome.scalars().get("promoted") is not True:
-        return
-    found = result
-    _tell(
-        folder.path / "notices" / "promotion",
-        lambda: promotion_notice(found, dag_id=run.dag_id, run_id=run.run_id, run_url=run_url(run.dag_id, run.run_id)),
-    )
+    result = folder.result(step.id)
+    notice = imported(step.notice)(result.outcome) if result is not None else None
+    if notice is not None:
+        facts = {"Run": run.run_id, **notice.facts, "In Airflow": run_url(run.dag_id, run.run_id) or ""}
+        complete = replace(notice, subject=f"{run.dag_id} {notice.subject}", facts=facts)
+        _notify(folder.path / "notices" / step.id, lambda: complete)
 
 
-async def tell_of_deadline(minutes: float, context: dict[str, Any]) -> None:
+async def notify_of_deadline(minutes: float, context: dict[str, Any]) -> None:
     """Of a DAG's deadline: the run has not ended in time.
 
     One that has failed is known already, and the days of a backfill wait for each other.
@@ -92,7 +90,7 @@ def run_url(dag_id: str, run_id: str) -> str | None:
     return f"{base.rstrip('/')}/dags/{quote(dag_id)}/runs/{quote(run_id, safe='')}" if base else None
 
 
-def _tell(mark: Path, notice: Callable[[], Notice]) -> None:
+def _notify(mark: Path, notice: Callable[[], Notice]) -> None:
     try:
         if claim(mark) and not send(notice()):
             give_up(mark)

@@ -16,7 +16,7 @@ from include.docker_proxy.create import rebuild_create
 from include.docker_proxy.settings import ProxySettings
 from include.satellite.params import CompareParams
 from include.satellite.pipeline import SATELLITE
-from plugins.steps.policy import create_request, step_image
+from plugins.steps.runtimes.container import create_request, step_image
 
 pytestmark = pytest.mark.airflow
 

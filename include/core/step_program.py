@@ -27,9 +27,12 @@ def main(package: str, steps: Mapping[str, Step]) -> int:
         package: As it was called.
         steps: Its steps by id.
     """
-    if len(sys.argv) != 2 or sys.argv[1] not in steps:
-        raise SystemExit(f"usage: python -m {package} {'|'.join(steps)}")
-    return run_step_main(steps[sys.argv[1]])
+    name, *index = sys.argv[1:] or [""]
+    step = steps.get(name)
+    if step is None or len(index) != step.mapped or not all(map(str.isdecimal, index)):
+        names = "|".join(f"{step.id} INDEX" if step.mapped else step.id for step in steps.values())
+        raise SystemExit(f"usage: python -m {package} {names}")
+    return run_step_main(step.instance(int(index[0])) if index else step)
 
 
 def run_step_main(step: Step) -> int:
