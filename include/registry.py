@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from include.core.contracts import Step
-from include.core.definition import DefinitionError, load_definitions
+from include.core.definitions import DefinitionError, load_definitions
 from include.core.pipeline import Pipeline
 from include.core.settings import get_settings
 from include.energy.steps import ENERGY_STEPS

@@ -107,15 +107,15 @@ def bench_dags() -> dict[str, object]:
     from airflow.providers.standard.operators.python import PythonOperator
     from airflow.sdk import DAG, chain
 
-    from include.core.definition import Container, Definition
+    from include.core.definitions import Definition, StepSpec
     from include.core.pipeline import Pipeline
     from plugins.steps.factory import build_dag
 
     with DAG("bench_empty", start_date=datetime(2024, 1, 1), schedule=None) as empty:  # noqa: DTZ001
         chain(*(PythonOperator(task_id=f"task{n}", python_callable=nothing) for n in range(TASKS)))
     files = [f"out{n}.json" for n in range(TASKS)]
-    containers = tuple(
-        Container(
+    specs = tuple(
+        StepSpec(
             id=f"task{n}",
             name=f"Task {n}",
             description="",
@@ -140,7 +140,7 @@ def bench_dags() -> dict[str, object]:
         )
         for n in range(TASKS)
     }
-    definition = Definition("bench-steps", "", None, "parallel", (), (), containers, Path(__file__))
+    definition = Definition("bench-steps", "", None, "parallel", (), (), specs, Path(__file__))
     return {"bench_empty": empty, "bench_steps": build_dag(Pipeline(definition, known), doc_md="")}
 
 

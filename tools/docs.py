@@ -22,8 +22,8 @@ from pydantic_core import PydanticUndefined
 
 from include.cli.app import app
 from include.core.contracts import Artifact, Step
-from include.core.definition import json_schema
-from include.core.definition.shapes import LinkedShape, ListShape
+from include.core.definitions import json_schema
+from include.core.definitions.shapes import LinkedShape, ListShape
 from include.core.pipeline import Pipeline
 from include.core.settings import ROOT, Settings
 from include.registry import all_pipelines

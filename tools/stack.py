@@ -173,7 +173,7 @@ ACTIONS: dict[str, Callable[..., int]] = {
     "wait": wait,
     "healthy": healthy,
     "init": initialise,
-    "imagery": lambda: become("python", "-m", "include.sentinel_hub", "--host", "0.0.0.0", "--port", "8070"),  # noqa: S104
+    "imagery": lambda: become("python", "-m", "include.standins.sentinel_hub", "--host", "0.0.0.0", "--port", "8070"),  # noqa: S104
 }
 
 

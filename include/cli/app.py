@@ -155,14 +155,14 @@ def run(  # noqa: PLR0913, PLR0917 - one argument for each option of the command
 @app.command()
 def validate(files: Annotated[list[Path], typer.Argument(metavar="FILE", help="Pipeline definitions (JSON).")]) -> None:
     """Check pipeline definitions; print every fault with its JSON path."""
-    from include.core.definition import DefinitionError, load_definition
+    from include.core.definitions import DefinitionError, load_definition
     from include.registry import KNOWN_STEPS
 
     faulty = 0
     for file in files:
         try:
             definition = load_definition(file, KNOWN_STEPS)
-            order = " → ".join(container.id for container in definition.containers)
+            order = " → ".join(spec.id for spec in definition.steps)
             err.print(f"[green]✓[/] {file}: {_escape(definition.workflow_name)}: {_escape(order)}", soft_wrap=True)
         except DefinitionError as error:
             faulty += 1

@@ -14,11 +14,10 @@ from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
 from include.core.contracts import Artifact, Records, Step, StepParams, Window, imported
-from include.core.definition import Container, Definition, RecordFiles
-from include.core.errors import BadInputError
-from include.core.runs import StepInfo
+from include.core.definitions import Definition, RecordFiles, StepSpec
+from include.core.errors import BadInputError, sentences
+from include.core.run_folder import StepInfo
 from include.core.tables import check_table
-from include.core.verdict import sentences
 
 
 class SourcesParams(Window):
@@ -30,7 +29,7 @@ class PipelineStep:
     """A step as a pipeline uses it: its contract, and how the definition runs it."""
 
     step: Step
-    container: Container
+    spec: StepSpec
 
 
 @dataclass(frozen=True)
@@ -59,13 +58,13 @@ class Pipeline:
     @cached_property
     def steps(self) -> tuple[PipelineStep, ...]:
         """The steps in an order that respects their dependencies."""
-        return tuple(PipelineStep(self._contract(container), container) for container in self.definition.containers)
+        return tuple(PipelineStep(self._contract(spec), spec) for spec in self.definition.steps)
 
-    def _contract(self, container: Container) -> Step:
-        own = self.known.get(container.id)
+    def _contract(self, spec: StepSpec) -> Step:
+        own = self.known.get(spec.id)
         if own is None:
-            return foreign_step(container)
-        return replace(own, title=container.name, description=container.description)
+            return foreign_step(spec)
+        return replace(own, title=spec.name, description=spec.description)
 
     @cached_property
     def declared(self) -> frozenset[str]:
@@ -156,19 +155,19 @@ def _unknown(name: str, known: set[str]) -> str:
     return f"{name}: no such parameter; {hint}"
 
 
-def foreign_step(container: Container) -> Step:
-    """The contract of a container that we did not build: what its definition declares."""
-    rejected = container.records.rejected if container.records else None
+def foreign_step(spec: StepSpec) -> Step:
+    """Return the contract of a step that is not registered: what its definition declares."""
+    rejected = spec.records.rejected if spec.records else None
     return Step(
-        id=container.id,
-        title=container.name,
-        description=container.description or f"Writes {', '.join(container.outputs)}",
+        id=spec.id,
+        title=spec.name,
+        description=spec.description or f"Writes {', '.join(spec.outputs)}",
         version="1",
         params=SourcesParams,
         function="",
-        reads=tuple(Artifact(path) for path in container.inputs),
-        writes=tuple(Artifact(path, may_be_empty=path == rejected) for path in container.outputs),
-        records=partial(_count, container.records) if container.records else None,
+        reads=tuple(Artifact(path) for path in spec.inputs),
+        writes=tuple(Artifact(path, may_be_empty=path == rejected) for path in spec.outputs),
+        records=partial(_count, spec.records) if spec.records else None,
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from include.core.contracts import Step
-from include.core.definition import Container, Definition
+from include.core.definitions import Definition, StepSpec
 from include.core.pipeline import Pipeline
 from include.satellite.steps import SATELLITE_STEPS
 
@@ -29,8 +29,8 @@ MAP_PUBLISHED = ("health_map.tif", "plot_health_map.png", "health_map.json")
 PUBLISHED = ("validated.json", "validation_report.json", "comparison.json", "configuration.json")
 
 
-def _container(step: Step, after: tuple[str, ...]) -> Container:
-    return Container(
+def _spec(step: Step, after: tuple[str, ...]) -> StepSpec:
+    return StepSpec(
         id=step.id,
         name=step.title,
         description=step.description,
@@ -51,12 +51,12 @@ SATELLITE = Pipeline(
         execution_mode="parallel",
         sources=(),
         publish=PUBLISHED,
-        containers=tuple(_container(SATELLITE_STEPS[name], after) for name, after in AFTER.items()),
+        steps=tuple(_spec(SATELLITE_STEPS[name], after) for name, after in AFTER.items()),
         file=Path(__file__),
         deadline_minutes=6 * 60,
     ),
     SATELLITE_STEPS,
-    check="include.satellite.room:check_room",
+    check="include.satellite.datasets.splits:check_capacity",
 )
 
 CROP_HEALTH_MAP = Pipeline(
@@ -67,7 +67,7 @@ CROP_HEALTH_MAP = Pipeline(
         execution_mode="parallel",
         sources=(),
         publish=MAP_PUBLISHED,
-        containers=(_container(SATELLITE_STEPS["draw_map"], ()),),
+        steps=(_spec(SATELLITE_STEPS["draw_map"], ()),),
         file=Path(__file__),
         deadline_minutes=60,
     ),

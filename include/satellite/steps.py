@@ -3,10 +3,23 @@
 from __future__ import annotations
 
 from include.core.contracts import Artifact, Credentials, Group, Step, Store
-from include.satellite.datasets.documents import PatchInfo, PatchRow, SequenceInfo, SequenceRow
-from include.satellite.imagery.model import Acquisition, Imagery, SearchResult
-from include.satellite.imagery.params import ImageryStepParams
-from include.satellite.imagery.report import ValidationReport
+from include.satellite.artifacts import (
+    ACQUISITION,
+    ACQUISITIONS,
+    CONTACT_SHEET,
+    CUBE,
+    CUBE_CLASSES,
+    IMAGERY,
+    NDVI_PLOT,
+    PATCH_INDEX,
+    PATCH_INFO,
+    SEARCH,
+    SEQUENCE_INDEX,
+    SEQUENCE_INFO,
+    SERIES,
+    VALIDATED,
+    VALIDATION_REPORT,
+)
 from include.satellite.models import model_store
 from include.satellite.models.documents import CnnMetrics, LstmMetrics, ModelCard
 from include.satellite.models.results import Approval, Comparison, Configuration, HealthMap
@@ -16,26 +29,14 @@ from include.satellite.params import (
     CompareParams,
     ConfigureParams,
     HealthMapParams,
+    ImageryStepParams,
     LstmDataParams,
     LstmTrainParams,
     ValidateParams,
 )
 
-SEARCH = Artifact("search.json", SearchResult)
-ACQUISITION = Artifact("acquisitions/{index}.json", Acquisition)
-IMAGERY = Artifact("imagery.json", Imagery)
-VALIDATED = Artifact("validated.json", Imagery)
-CNN_DATA = (
-    Artifact("cube.npy"),
-    Artifact("scl.npy"),
-    Artifact("cnn_index.parquet", PatchRow),
-    Artifact("cnn_dataset.json", PatchInfo),
-)
-LSTM_DATA = (
-    Artifact("lstm_series.npy"),
-    Artifact("lstm_index.parquet", SequenceRow),
-    Artifact("lstm_dataset.json", SequenceInfo),
-)
+CNN_DATA = (CUBE, CUBE_CLASSES, PATCH_INDEX, PATCH_INFO)
+LSTM_DATA = (SERIES, SEQUENCE_INDEX, SEQUENCE_INFO)
 CNN_MODEL = (
     Artifact("cnn_model.safetensors"),
     Artifact("cnn_model.json", ModelCard),
@@ -53,7 +54,7 @@ CONFIGURATION = Artifact("configuration.json", Configuration)
 DOWNLOAD = Group(
     "download",
     "Download real satellite data",
-    "Searches the catalog, looks at the clouds over the area, fetches the best dates into the imagery store.",
+    "Searches the catalog, previews the clouds over the area, fetches the best dates into the imagery store.",
 )
 CONFIGURE = Group(
     "configure",
@@ -83,11 +84,11 @@ _ALL = (
     Step(
         id="search",
         title="Search for acquisitions",
-        description="Asks the catalog, looks at each date at 60 m, chooses the best by cloud over the area.",
+        description="Searches the catalog, previews each date at 60 m, chooses the best by cloud over the area.",
         version="1",
         params=ImageryStepParams,
         function="include.satellite.imagery.search:search",
-        summary="include.satellite.imagery.search:search_summary",
+        outcome="include.satellite.imagery.search:search_outcome",
         reads=(),
         writes=(SEARCH,),
         group=DOWNLOAD,
@@ -103,8 +104,7 @@ _ALL = (
         description="Fetches one date into the imagery store, unless it is there and intact.",
         version="1",
         params=ImageryStepParams,
-        function="include.satellite.imagery.download:download_slot",
-        summary="include.satellite.imagery.download:download_slot_summary",
+        function="include.satellite.imagery.download:download",
         reads=(SEARCH,),
         writes=(ACQUISITION,),
         group=DOWNLOAD,
@@ -121,8 +121,8 @@ _ALL = (
         version="1",
         params=ImageryStepParams,
         function="include.satellite.imagery.download:collect",
-        summary="include.satellite.imagery.download:collect_summary",
-        reads=(SEARCH, Artifact("acquisitions/*")),
+        outcome="include.satellite.imagery.download:collect_outcome",
+        reads=(SEARCH, ACQUISITIONS),
         writes=(IMAGERY,),
         group=DOWNLOAD,
         skip_param="skip_download",
@@ -137,9 +137,9 @@ _ALL = (
         version="1",
         params=ValidateParams,
         function="include.satellite.imagery.validation:validate",
-        summary="include.satellite.imagery.validation:validate_summary",
+        outcome="include.satellite.imagery.validation:validate_outcome",
         reads=(IMAGERY,),
-        writes=(VALIDATED, Artifact("validation_report.json", ValidationReport), *_plots("contact_sheet", "ndvi")),
+        writes=(VALIDATED, VALIDATION_REPORT, CONTACT_SHEET, NDVI_PLOT),
         skip_param="skip_validation",
         libraries=("rasterio", "numpy", "matplotlib"),
         stores=(SCENES,),
@@ -147,11 +147,11 @@ _ALL = (
     Step(
         id="prepare_cnn",
         title="Prepare CNN training data",
-        description="Cuts labelled patches, split by place and date before any balancing.",
+        description="Extracts labelled patches, split by place and date before any balancing.",
         version="1",
         params=CnnDataParams,
         function="include.satellite.datasets.patches:prepare_cnn",
-        summary="include.satellite.datasets.patches:prepare_cnn_summary",
+        outcome="include.satellite.datasets.patches:prepare_cnn_outcome",
         reads=(VALIDATED,),
         writes=(*CNN_DATA, *_npy("cnn")),
         libraries=("rasterio", "numpy"),
@@ -160,11 +160,11 @@ _ALL = (
     Step(
         id="prepare_lstm",
         title="Prepare LSTM training data",
-        description="Makes NDVI series of places, split by place and date.",
+        description="Extracts the NDVI series of locations, split by place and date.",
         version="1",
         params=LstmDataParams,
         function="include.satellite.datasets.sequences:prepare_lstm",
-        summary="include.satellite.datasets.sequences:prepare_lstm_summary",
+        outcome="include.satellite.datasets.sequences:prepare_lstm_outcome",
         reads=(VALIDATED,),
         writes=(*LSTM_DATA, *_npy("lstm")),
         libraries=("rasterio", "numpy"),
@@ -177,7 +177,7 @@ _ALL = (
         version="1",
         params=CnnTrainParams,
         function="include.satellite.models.training:train_cnn",
-        summary="include.satellite.models.summaries:train_cnn_summary",
+        outcome="include.satellite.models.summaries:train_cnn_summary",
         reads=(VALIDATED, *CNN_DATA),
         writes=(*CNN_MODEL, *_plots("cnn_training", "cnn_confusion")),
         scratch=("checkpoints/cnn",),
@@ -190,7 +190,7 @@ _ALL = (
         version="1",
         params=LstmTrainParams,
         function="include.satellite.models.training:train_lstm",
-        summary="include.satellite.models.summaries:train_lstm_summary",
+        outcome="include.satellite.models.summaries:train_lstm_summary",
         reads=(VALIDATED, *LSTM_DATA),
         writes=(*LSTM_MODEL, *_plots("lstm_training", "lstm_forecast")),
         scratch=("checkpoints/lstm",),
@@ -203,7 +203,7 @@ _ALL = (
         version="1",
         params=CompareParams,
         function="include.satellite.models.comparison:compare",
-        summary="include.satellite.models.comparison:compare_summary",
+        outcome="include.satellite.models.comparison:compare_summary",
         reads=(VALIDATED, *CNN_DATA, *LSTM_DATA, *CNN_MODEL, *LSTM_MODEL),
         writes=(COMPARISON, *_plots("comparison")),
         libraries=MODEL_LIBRARIES,
@@ -230,7 +230,7 @@ _ALL = (
         version="1",
         params=ConfigureParams,
         function="include.satellite.models.promotion:configure",
-        summary="include.satellite.models.promotion:configure_summary",
+        outcome="include.satellite.models.promotion:configure_summary",
         reads=(COMPARISON, APPROVAL, *CNN_MODEL, *LSTM_MODEL),
         writes=(CONFIGURATION,),
         group=CONFIGURE,
@@ -244,7 +244,7 @@ _ALL = (
         version="1",
         params=HealthMapParams,
         function="include.satellite.models.health_map:draw_map",
-        summary="include.satellite.models.health_map:health_map_summary",
+        outcome="include.satellite.models.health_map:health_map_summary",
         reads=(Artifact("source/*"),),
         writes=(Artifact("health_map.tif"), Artifact("health_map.json", HealthMap), *_plots("health_map")),
         libraries=(*MODEL_LIBRARIES, "rasterio"),

@@ -127,7 +127,7 @@ class ContainerStepOperator(ResumableJobMixin, DockerOperator):
     def poll_until_complete(self, external_id: Any, context: Context) -> None:
         """Start the container unless it was started, log what it says from its first line on, judge how it ended."""
         self.container = {"Id": external_id}
-        limit = self.each.container.timeout_seconds
+        limit = self.each.spec.timeout_seconds
         try:
             status = self.get_job_status(external_id, context)
             left = limit if status == "exited" else max(1, limit - self._spent())  # its log is to be read in any case
@@ -164,7 +164,7 @@ class ContainerStepOperator(ResumableJobMixin, DockerOperator):
             try:
                 return str(self.cli.inspect_image(self.image)["Id"])  # type: ignore[no-untyped-call]
             except ImageNotFound as error:
-                ours = self.each.container.image is None
+                ours = self.each.spec.image is None
                 how = "build it with `make images`" if ours else f"build or pull it first: docker pull {self.image}"
                 raise SetupError(f"the image {self.image} is not on the Docker engine; {how}") from error
 
@@ -210,8 +210,7 @@ class ContainerStepOperator(ResumableJobMixin, DockerOperator):
     def _judge(self, state: dict[str, Any], last: str) -> None:
         if state["OOMKilled"]:
             raise GroundtruthError(
-                f"ran out of memory: its limit is {self.each.container.memory_mb} MB (memory_mb in the pipeline "
-                "definition)"
+                f"ran out of memory: its limit is {self.each.spec.memory_mb} MB (memory_mb in the pipeline definition)"
             )
         if state["ExitCode"] in KILLED:
             raise TransientError(f"its container was killed from outside (exit code {state['ExitCode']})")

@@ -15,8 +15,8 @@ from structlog.contextvars import bind_contextvars
 
 from include.core.errors import GroundtruthError, StepTimeoutError, TransientError
 from include.core.pipeline import Pipeline, PipelineStep
+from include.core.run_folder import RunFolder
 from include.core.runner import Attempt
-from include.core.runs import RunFolder
 from include.core.settings import get_settings
 from include.core.step_log import TASK_KEYS, read_line
 
@@ -100,7 +100,7 @@ def attempt_of(context: Mapping[str, Any], pipeline: Pipeline, each: PipelineSte
         each: The step.
         container: What an `Attempt` in a container has beside this.
     """
-    task_instance, command = context["ti"], each.container.command
+    task_instance, command = context["ti"], each.spec.command
     program = " ".join(command or each.step.program) if container else " ".join(command or ()) or each.step.function
     return Attempt(
         number=task_instance.try_number,

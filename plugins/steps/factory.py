@@ -53,7 +53,7 @@ def build_dag(pipeline: Pipeline, *, doc_md: str, runtime: str | None = None) ->
         publish = PublishOperator(task_id="publish", pipeline=pipeline, asset=asset)
         report = PipelineReportOperator(task_id="report")
         for each in pipeline.steps:
-            upstream = [tasks[name] for name in each.container.depends_on] or [prepare]
+            upstream = [tasks[name] for name in each.spec.depends_on] or [prepare]
             upstream >> tasks[each.step.id] >> publish
         publish >> report.as_teardown(on_failure_fail_dagrun=True)
     return dag
@@ -68,7 +68,7 @@ def new_dag(pipeline: Pipeline, *, doc_md: str, **options: Any) -> DAG:
         options: Other arguments of the DAG, or the same with other values.
     """
     definition = pipeline.definition
-    longest = sum(each.container.timeout_seconds for each in pipeline.steps)
+    longest = sum(each.spec.timeout_seconds for each in pipeline.steps)
     schedule = definition.schedule and CronDataIntervalTimetable(definition.schedule, timezone="UTC")
     arguments: dict[str, Any] = {
         "description": definition.description,
@@ -136,7 +136,7 @@ def task_arguments(pipeline: Pipeline, each: PipelineStep) -> dict[str, Any]:
         "pipeline": pipeline,
         "each": each,
         "doc_md": each.step.description,
-        "execution_timeout": timedelta(seconds=each.container.timeout_seconds),
+        "execution_timeout": timedelta(seconds=each.spec.timeout_seconds),
     }
 
 

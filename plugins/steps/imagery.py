@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from include.core.errors import BadInputError
 from include.core.settings import get_settings
-from include.satellite.imagery.runs import latest_manifest
+from include.satellite.artifacts import latest_manifest
 
 if TYPE_CHECKING:
     from airflow.sdk import Asset, Context

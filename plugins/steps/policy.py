@@ -32,7 +32,7 @@ TMPFS = {"/tmp": "size=64m,mode=1777"}  # noqa: S108
 
 def step_image(each: PipelineStep) -> str:
     """The image that a step runs in: the definition's own, or that of the step's family."""
-    return each.container.image or get_settings().step_images[each.step.family]
+    return each.spec.image or get_settings().step_images[each.step.family]
 
 
 def step_user() -> str:
@@ -63,7 +63,7 @@ def create_request(
         BadInputError: The env file, of which the step reads keys, cannot be understood.
         SetupError: A store cannot be made.
     """
-    limits = each.container
+    limits = each.spec
     return {
         "image": step_image(each),
         "command": list(limits.command or each.step.program),
@@ -90,7 +90,7 @@ def create_request(
 
 def _environment(each: PipelineStep, params: StepParams, log_keys: Mapping[str, Any]) -> dict[str, str]:
     found = step_environment(RUN, params, log_keys)
-    found |= {"HOME": "/tmp", "PYTHONUNBUFFERED": "1", "OMP_NUM_THREADS": str(ceil(each.container.cpus))}  # noqa: S108
+    found |= {"HOME": "/tmp", "PYTHONUNBUFFERED": "1", "OMP_NUM_THREADS": str(ceil(each.spec.cpus))}  # noqa: S108
     if each.step.stores:
         found["GROUNDTRUTH_DATA_DIR"] = STORES
     if each.step.env_keys:

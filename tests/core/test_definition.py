@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from pydantic import BaseModel
 
 from include.core.contracts import Artifact, Step, StepParams
-from include.core.definition import Definition, DefinitionError, json_schema, load_definition, load_definitions
+from include.core.definitions import Definition, DefinitionError, json_schema, load_definition, load_definitions
 
 HERE = Path(__file__).parent / "definitions"
 ROOT = Path(__file__).parents[2]
@@ -76,16 +76,16 @@ def faults(load, content: object) -> dict[str, str]:
 def test_both_shapes_of_one_pipeline_give_equal_models():
     from_list = load_definition(HERE / "good/list.json", KNOWN)
     assert from_list == load_definition(HERE / "good/linked.json", KNOWN)
-    assert [c.id for c in from_list.containers] == ["measure", "mean", "highest", "join"]
-    assert from_list.containers[0].outputs == ("readings.csv",), "/data/ is taken off"
-    assert from_list.containers[0].command == ("sh", "-c", "true")
-    assert from_list.containers[3].depends_on == ("measure", "mean", "highest"), "declared, and implied by files"
+    assert [c.id for c in from_list.steps] == ["measure", "mean", "highest", "join"]
+    assert from_list.steps[0].outputs == ("readings.csv",), "/data/ is taken off"
+    assert from_list.steps[0].command == ("sh", "-c", "true")
+    assert from_list.steps[3].depends_on == ("measure", "mean", "highest"), "declared, and implied by files"
 
 
 def test_the_shipped_energy_pipeline_stands_for_the_registered_steps():
     energy = load_definition(ROOT / "include/config/energy-pipeline.json", KNOWN)
     assert (energy.dag_id, energy.pipeline, energy.schedule) == ("energy_pipeline", "energy", "@daily")
-    generator, analyzer, report = energy.containers
+    generator, analyzer, report = energy.steps
     assert (generator.image, generator.command) == (None, None), "the project's image, and the step's own function"
     assert analyzer.inputs == ("energy_data.csv", "energy_source.json"), "all that the contract names, if it is there"
     assert analyzer.outputs == ("output1.json", "energy_records.parquet", "rejected.csv")
@@ -94,35 +94,35 @@ def test_the_shipped_energy_pipeline_stands_for_the_registered_steps():
 
 def test_a_linked_file_with_registered_steps_needs_no_service():
     energy = load_definition(HERE / "good/energy-linked.json", KNOWN)
-    assert [c.id for c in energy.containers] == ["energy-generator", "energy-analyzer", "report-generator"]
-    assert energy.containers[0].name == "Title of energy-generator"
-    assert energy.containers[0].timeout_seconds == 600
+    assert [c.id for c in energy.steps] == ["energy-generator", "energy-analyzer", "report-generator"]
+    assert energy.steps[0].name == "Title of energy-generator"
+    assert energy.steps[0].timeout_seconds == 600
 
 
 def test_a_registered_step_may_be_replaced_by_an_image_that_keeps_its_contract(load):
     foreign = load(document(container("energy-generator", output_file="energy_data.csv", command=["make", "data"])))
-    assert foreign.containers[0].image == "debian:stable-slim"
-    assert foreign.containers[0].command == ("make", "data")
-    assert foreign.containers[0].outputs == ("energy_data.csv", "energy_source.json")
+    assert foreign.steps[0].image == "debian:stable-slim"
+    assert foreign.steps[0].command == ("make", "data")
+    assert foreign.steps[0].outputs == ("energy_data.csv", "energy_source.json")
 
 
 def test_order_is_that_of_the_file_where_nothing_else_decides(load):
     late_writer = load(document(container("c", input_file="b.csv"), container("a"), container("b")))
-    assert [c.id for c in late_writer.containers] == ["a", "b", "c"]
-    assert [c.depends_on for c in late_writer.containers] == [(), (), ("b",)]
+    assert [c.id for c in late_writer.steps] == ["a", "b", "c"]
+    assert [c.depends_on for c in late_writer.steps] == [(), (), ("b",)]
 
 
 def test_sequential_execution_chains_what_could_run_in_parallel(load):
     containers = [container("a"), container("b"), container("c")]
-    assert [c.depends_on for c in load(document(*containers)).containers] == [(), (), ()]
+    assert [c.depends_on for c in load(document(*containers)).steps] == [(), (), ()]
     chained = load(document(*containers, execution_mode="sequential"))
-    assert [c.depends_on for c in chained.containers] == [(), ("a",), ("b",)]
+    assert [c.depends_on for c in chained.steps] == [(), ("a",), ("b",)]
 
 
 def test_every_setting_reaches_the_model(load):
     plain = load(document(container("a")))
     assert (plain.schedule, plain.description, plain.sources, plain.publish) == ("@daily", "", (), ())
-    assert (plain.containers[0].timeout_seconds, plain.containers[0].memory_mb, plain.containers[0].cpus) == (
+    assert (plain.steps[0].timeout_seconds, plain.steps[0].memory_mb, plain.steps[0].cpus) == (
         3600,
         2048,
         2,
@@ -133,7 +133,7 @@ def test_every_setting_reaches_the_model(load):
     all_set = load(
         document(container("a", **settings, **files), schedule="0 3 * * 1-5", sources=["m.csv"], publish=["good.csv"])
     )
-    only = all_set.containers[0]
+    only = all_set.steps[0]
     assert (all_set.schedule, all_set.sources, all_set.publish) == ("0 3 * * 1-5", ("m.csv",), ("good.csv",))
     assert {key: getattr(only, key) for key in settings} == settings
     assert (only.inputs, only.outputs) == (("source/m.csv",), ("good.csv", "bad.csv"))
@@ -352,7 +352,7 @@ def test_the_published_schema_is_fresh():
 @pytest.mark.parametrize("file", [*GOOD, *EXAMPLES, ROOT / "include/config/energy-pipeline.json"], ids=lambda f: f.stem)
 def test_good_files_satisfy_the_schema_and_the_parser(file: Path):
     jsonschema.Draft202012Validator(json_schema()).validate(json.loads(file.read_text()))
-    assert load_definition(file, KNOWN).containers
+    assert load_definition(file, KNOWN).steps
 
 
 @pytest.mark.parametrize("name", ["wrong-types", "unknown-keys", "missing-keys", "no-containers", "bad-name"])
@@ -391,7 +391,7 @@ def accepted_or_refused(load, content: object) -> None:
 def assert_sound(definition: Definition) -> None:
     done: set[str] = set()
     provided = {f"source/{name}" for name in definition.sources}
-    for each in definition.containers:
+    for each in definition.steps:
         assert set(each.depends_on) <= done, "after all that it depends on"
         assert set(each.inputs) <= provided, "after whoever writes what it reads"
         assert provided.isdisjoint(each.outputs), "nobody writes a file twice"
@@ -470,7 +470,7 @@ def test_any_graph_is_ordered_and_reads_the_same_from_both_shapes(
     definition = load(in_list)
     assert definition == load(linked)
     assert_sound(definition)
-    for each in definition.containers:
+    for each in definition.steps:
         assert start[each.name] <= set(each.depends_on)
     if mode == "sequential":
-        assert all(first.name in second.depends_on for first, second in pairwise(definition.containers))
+        assert all(first.name in second.depends_on for first, second in pairwise(definition.steps))

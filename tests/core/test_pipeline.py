@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from pydantic import Field, field_validator
 
 from include.core.contracts import Artifact, Step, StepParams, Window
-from include.core.definition import RecordFiles
+from include.core.definitions import RecordFiles
 from include.core.errors import BadInputError, ContractError
 from include.core.pipeline import SourcesParams, foreign_step
 from include.core.runner import run_step
@@ -20,10 +20,10 @@ from tests.core.small_pipeline import (
     ATTEMPT,
     MEASURE,
     READINGS,
-    container,
     measured,
     pipeline,
     plan,
+    spec,
     table,
     writing,
 )
@@ -44,7 +44,7 @@ class AnalyzeParams(StepParams):
 
 
 OURS = pipeline(known=(replace(MEASURE, params=MeasureParams), replace(ANALYZE, params=AnalyzeParams)))
-FOREIGN = container(
+FOREIGN = spec(
     "mean", image="debian", command=("sh", "-c", "true"), inputs=("source/readings.csv",), outputs=("mean.csv",)
 )
 THEIRS = pipeline(FOREIGN, sources=("readings.csv",))
@@ -167,7 +167,7 @@ def test_what_any_step_may_write_is_declared():
 
 
 def test_a_container_of_ours_keeps_its_contract_under_the_definition_s_name():
-    own = pipeline(container("measure", name="Read the meters", description="Of all homes.")).steps[0].step
+    own = pipeline(spec("measure", name="Read the meters", description="Of all homes.")).steps[0].step
     assert own == replace(MEASURE, title="Read the meters", description="Of all homes.")
 
 
@@ -185,7 +185,7 @@ def test_a_container_that_we_did_not_build_is_held_to_what_its_definition_declar
     )
 
 
-COUNTED = container(
+COUNTED = spec(
     "split",
     inputs=("in.csv",),
     outputs=("good.csv", "bad.csv"),

@@ -7,10 +7,10 @@ import pytest
 from include.core.contracts import Artifact
 from include.core.errors import ContractError
 from include.core.runner import Attempt, run_step
-from tests.core.small_pipeline import MEASURE, READINGS, container, pipeline, plan
+from tests.core.small_pipeline import MEASURE, READINGS, pipeline, plan, spec
 
 TRAIN = replace(MEASURE, id="train", scratch=("checkpoints",), skip_param=None, writes=(Artifact("in.csv"),))
-DECLARED = pipeline(container("train"), known=(TRAIN,)).declared
+DECLARED = pipeline(spec("train"), known=(TRAIN,)).declared
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ import pytest
 import requests
 
 from include.core.artifacts import sha256
-from include.core.runs import safe_name
+from include.core.run_folder import safe_name
 from tests.e2e.running_airflow import ROOT, running_airflow, until
 from tests.satellite.tiny import END, TINY
 
@@ -48,7 +48,7 @@ def airflow(tmp_path_factory, env_file):
 @pytest.fixture(scope="module")
 def api(airflow):
     """The stand-in that `make ui` started."""
-    [process] = [each for each in airflow.children() if "include.sentinel_hub" in each.cmdline()]
+    [process] = [each for each in airflow.children() if "include.standins.sentinel_hub" in each.cmdline()]
     [port] = {each.laddr.port for each in process.net_connections(kind="inet") if each.status == "LISTEN"}
     return f"http://127.0.0.1:{port}"
 

@@ -86,7 +86,7 @@ def test_of_the_env_file_a_step_learns_the_keys_of_its_contract(engine, files, e
 @pytest.mark.parametrize(("cpus", "threads"), [(0.5, "1"), (2.0, "2"), (2.5, "3")])
 def test_libraries_take_as_many_threads_as_the_limit_has_processors(engine, files, cpus, threads):
     each = SATELLITE["train_cnn"]
-    limited = PipelineStep(each.step, replace(each.container, cpus=cpus))
+    limited = PipelineStep(each.step, replace(each.spec, cpus=cpus))
     assert asked(engine, limited, files)["environment"]["OMP_NUM_THREADS"] == threads
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from include.core.errors import BadInputError
-from include.core.preparation import SOURCE_FOLDER
+from include.core.run_folder import SOURCE_FOLDER
 from include.satellite.datasets.cube import CubeScene
 from include.satellite.datasets.schemas import CLASSES
 from include.satellite.datasets.tiles import Tiles

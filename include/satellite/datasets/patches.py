@@ -5,10 +5,10 @@ Writes `cube.npy` (T, H, W, C; uint16), `scl.npy` (T, H, W; uint8), `cnn_index.p
 
 from __future__ import annotations
 
+import datetime
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from datetime import date
 from itertools import pairwise
 from pathlib import Path
 from statistics import median
@@ -29,7 +29,8 @@ from include.satellite.datasets.storage import export_splits, read_index, write_
 from include.satellite.datasets.tiles import Tiles
 from include.satellite.imagery.schemas import Imagery
 from include.satellite.params import CnnDataParams
-from include.satellite.sensors import Sensor, sensors
+from include.satellite.sensors import sensors
+from include.satellite.sensors.sensor import Sensor
 
 EXPORT_FOLDER = "cnn_npy"
 CACHED_VALUES = 1 << 18
@@ -138,17 +139,17 @@ class PatchDataset:
         lines = self.cube.reshape(*self.cube.shape[:2], -1)
         dn = np.empty((len(rows), size, size * bands), np.uint16)
         classes = np.empty((len(rows), size, size), np.uint8)
-        for number, (date, row, col) in enumerate(zip(*self._corners(rows), strict=True)):
-            dn[number] = lines[date, row : row + size, col * bands : (col + size) * bands]
-            classes[number] = self.scl[date, row : row + size, col : col + size]
+        for number, (day, row, col) in enumerate(zip(*self._corners(rows), strict=True)):
+            dn[number] = lines[day, row : row + size, col * bands : (col + size) * bands]
+            classes[number] = self.scl[day, row : row + size, col : col + size]
         return dn, classes
 
     def band_means(self, rows: NDArray[np.integer]) -> Floats:
         """Return the mean reflectance of each patch's clear pixels, (N, C)."""
         size, sensor = self.info.patch_size, self.sensor
         means = np.empty((len(rows), self.cube.shape[3]), np.float32)
-        for mean, date, row, col in zip(means, *self._corners(rows), strict=True):
-            window = (date, slice(row, row + size), slice(col, col + size))
+        for mean, day, row, col in zip(means, *self._corners(rows), strict=True):
+            window = (day, slice(row, row + size), slice(col, col + size))
             clear = sensor.classes.mask(self.scl[window], sensor.classes.clear).ravel().astype(np.float32)
             mean[:] = clear @ self.cube[window].reshape(size * size, -1).astype(np.float32) / clear.sum()
         return means * np.float32(sensor.scale)
@@ -313,6 +314,6 @@ def _findings(info: PatchInfo) -> list[Finding]:
     return findings
 
 
-def _days_apart(dates: Sequence[date]) -> str:
+def _days_apart(dates: Sequence[datetime.date]) -> str:
     gaps = [(after - before).days for before, after in pairwise(dates)]
     return f"{min(gaps)} to {max(gaps)} days (median {median(gaps):g})"

@@ -217,9 +217,7 @@ def _check_length(params: LstmDataParams, dates: int) -> None:
         )
 
 
-def _observe(
-    imagery: Imagery, tiles: Tiles, crop: NDArray[np.bool_] | None
-) -> tuple[Floats, NDArray[np.int8], int]:
+def _observe(imagery: Imagery, tiles: Tiles, crop: NDArray[np.bool_] | None) -> tuple[Floats, NDArray[np.int8], int]:
     """Return the NDVI of each tile on each date and why it has none, (P, T); and the number of masked pixels."""
     ndvi = np.empty((len(tiles), len(imagery.acquisitions)), np.float32)
     reason, masked = np.empty(ndvi.shape, np.int8), 0

@@ -128,7 +128,7 @@ def _block_of(starts: Ints, size: int, edges: list[int]) -> tuple[Ints, Ints, In
 
 
 def spread_dates(dates: int, seed: int) -> Parts:
-    """Return the parts of the dates for labels of the same date, shape (T,): training, or a fifth in groups for validation.
+    """Return the parts of the dates for labels of the same date, shape (T,): a fifth, in groups, for validation.
 
     The window is cut into as many stretches as there are groups; each group lies somewhere in its own, drawn.
 
@@ -150,7 +150,7 @@ def spread_dates(dates: int, seed: int) -> Parts:
 
 
 def latest_dates(dates: int) -> Parts:
-    """Return the parts of the dates for labels of the next date, shape (T,): the latest fifth of those that have one.
+    """Return the parts of the dates for labels of the next date, shape (T,): the latest fifth for validation.
 
     The date before the first of validation belongs to neither, since its label is of a date that validation sees; nor
     does the last date, which has no next.
@@ -170,7 +170,7 @@ def latest_dates(dates: int) -> Parts:
 
 
 def latest_targets(dates: int, sequence_length: int) -> int:
-    """Return the first target date of validation: the latest max(3, 20 %) of those after the first `sequence_length`."""
+    """Return the first target date of validation: the latest max(3, 20 %) after the first `sequence_length` dates."""
     return dates - max(3, round(VALIDATION_SHARE * (dates - sequence_length)))
 
 

@@ -12,11 +12,10 @@ from rasterio.errors import RasterioError
 
 from include.core.artifacts import sha256
 from include.satellite.imagery.candidates import rejection
-from include.satellite.imagery.scenes import Mask, Scene, Shares, form_faults, percent
+from include.satellite.imagery.scenes import Mask, Scene, Shares, Values, form_faults, percent
 from include.satellite.imagery.schemas import Acquisition, Check, Imagery, IndexRange
 from include.satellite.imagery.store import scene_path
 from include.satellite.params import SelectionParams
-from include.satellite.sensors.indices import Values
 
 MOST_OUT_OF_RANGE = 5.0
 """Percent of the clear pixels; above it the date fails, below it they are masked."""
@@ -73,7 +72,7 @@ def examine(acquisition: Acquisition, imagery: Imagery, params: SelectionParams,
 
 
 def mark_duplicates(examinations: Iterable[Examination]) -> None:
-    """Exclude all but the earliest of dates with the very same reflectances: no two days are equal to the last digit."""
+    """Exclude all but the earliest of dates with equal reflectances: no two days are equal to the last digit."""
     first: dict[str, Examination] = {}
     for examination in sorted(examinations, key=lambda one: one.acquisition.date):
         if examination.fingerprint is None:

@@ -32,7 +32,7 @@ from include.core.settings import get_settings
 from include.satellite.imagery.schemas import Grid
 from include.satellite.imagery.service import CLIENT_ERRORS, Deployment, deployment, status_of, translate
 from include.satellite.params import Source
-from include.satellite.sensors import Sensor
+from include.satellite.sensors.sensor import Sensor
 
 T = TypeVar("T")
 
@@ -258,7 +258,9 @@ def _collection(collection: str, base_url: str) -> DataCollection:
 
 def _config(deployment: Deployment) -> SHConfig:
     """Return the client's configuration, from ours alone: a user's `config.toml` is neither read nor written."""
-    if deployment.base_url.startswith("http://"):  # the stand-in on the loopback device, which oauthlib refuses by default
+    if deployment.base_url.startswith(
+        "http://"
+    ):  # the stand-in on the loopback device; oauthlib refuses it by default
         os.environ["OAUTHLIB_INSECURE_TRANSPORT"] = "1"
     config = SHConfig(use_defaults=True)
     config.sh_base_url, config.sh_token_url = deployment.base_url, deployment.token_url

@@ -57,7 +57,7 @@ def stand_in(*options: str) -> Iterator[str]:
     """Run a separate stand-in for as long as the block lasts; yields its address.
 
     Args:
-        options: Of `python -m include.sentinel_hub`.
+        options: Of `python -m include.standins.sentinel_hub`.
 
     Raises:
         SetupError: It did not start.
@@ -71,7 +71,7 @@ def stand_in(*options: str) -> Iterator[str]:
 
 def _start(*options: str) -> _Child:
     process = subprocess.Popen(  # noqa: S603 - our own module, no shell
-        [sys.executable, "-m", "include.sentinel_hub", "--port", "0", *options],
+        [sys.executable, "-m", "include.standins.sentinel_hub", "--port", "0", *options],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
@@ -88,7 +88,7 @@ def _start(*options: str) -> _Child:
         _stop(process)
         output = line.strip() or "it printed nothing"
         raise SetupError(
-            f"the stand-in of the Sentinel Hub API did not start (python -m include.sentinel_hub): {output}"
+            f"the stand-in of the Sentinel Hub API did not start (python -m include.standins.sentinel_hub): {output}"
         )
     atexit.register(_stop, process)
     return _Child(os.getpid(), process, line.removeprefix(READY).strip())

@@ -16,12 +16,13 @@ from rasterio.shutil import copy
 
 from include.satellite.imagery.area import affine_of
 from include.satellite.imagery.schemas import Grid
-from include.satellite.sensors.indices import Index, Values
+from include.satellite.sensors.indices import Index
 from include.satellite.sensors.sensor import NODATA, Sensor
 
 Layers = NDArray[np.uint16]
 """Digital numbers, (bands, height, width)."""
 Mask = NDArray[np.bool_]
+Values = NDArray[np.float64]
 TILE = 512
 
 
@@ -45,7 +46,8 @@ class Scene:
 
     def band(self, name: str) -> Layers:
         """Return a band (height, width) by its name (`B04`, `SCL`) or its common name (`red`)."""
-        return np.asarray(self.layers[list(self.bands).index(name if name in self.bands else self.sensor.name_of(name))])
+        position = self.bands.index(name if name in self.bands else self.sensor.name_of(name))
+        return np.asarray(self.layers[position])
 
     @property
     def classes(self) -> NDArray[np.uint8]:

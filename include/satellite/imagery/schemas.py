@@ -9,7 +9,8 @@ from typing import Any
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from include.core.outcome import Finding
-from include.satellite.sensors import Sensor, sensor_of
+from include.satellite.sensors import sensor_of
+from include.satellite.sensors.sensor import Sensor
 
 
 class _Document(BaseModel):

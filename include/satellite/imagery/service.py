@@ -81,9 +81,16 @@ def translate(error: Exception, deployment: Deployment) -> GroundtruthError:
         return _wrong_credentials(name, error.description or str(error))
     if status is None:
         return TransientError(f"{name}: cannot be reached: {_cause(error)}")
-    quote = _quote(error)
     if status == 401 or (status == 400 and _asked_for_token(error, deployment)):
-        return _wrong_credentials(name, quote)
+        return _wrong_credentials(name, _quote(error))
+    return _refusal(name, status, _quote(error))
+
+
+def _wrong_credentials(name: str, quote: str) -> GroundtruthError:
+    return SetupError(f"{name}: the credentials are wrong ({quote}); {WHERE_CREDENTIALS_GO}")
+
+
+def _refusal(name: str, status: int, quote: str) -> GroundtruthError:
     if status == 403:
         return SetupError(
             f"{name}: refused (403): the account's processing units are used up, or it may not read this collection; "
@@ -92,10 +99,6 @@ def translate(error: Exception, deployment: Deployment) -> GroundtruthError:
     if status == 429 or status >= 500:
         return TransientError(f"{name}: answers {status} after several attempts: {quote}")
     return BadInputError(f"{name}: refuses the request ({status}): {quote}")
-
-
-def _wrong_credentials(name: str, quote: str) -> GroundtruthError:
-    return SetupError(f"{name}: the credentials are wrong ({quote}); {WHERE_CREDENTIALS_GO}")
 
 
 def _response(error: Exception) -> requests.Response | None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from pydantic import ConfigDict
 
 from include.core.errors import ContractError
-from include.core.outcome import Cell, Finding, StepMetrics, StepOutcome, Table
+from include.core.outcome import Finding, Scalar, StepMetrics, StepOutcome, Table
 from include.satellite.artifacts import CONTACT_SHEET, IMAGERY, NDVI_PLOT, VALIDATED, VALIDATION_REPORT
 from include.satellite.imagery.area import inside_mask
 from include.satellite.imagery.checks import Examination, examine, mark_duplicates
@@ -170,9 +170,7 @@ def _report(
     )
 
 
-def _findings(
-    params: ValidateParams, reports: Sequence[DateReport], accepted: Sequence[Acquisition]
-) -> list[Finding]:
+def _findings(params: ValidateParams, reports: Sequence[DateReport], accepted: Sequence[Acquisition]) -> list[Finding]:
     findings = [
         Finding(severity="warning", message=f"{report.date} is excluded: {report.reason}")
         for report in reports
@@ -214,15 +212,15 @@ def _by_month(days: Sequence[date], start: datetime, end: datetime) -> dict[str,
 
 
 def _reasons(reports: Sequence[DateReport], imagery: Imagery) -> str:
-    dates = [(date.date, date.reason) for date in (*reports, *imagery.unusable)]
-    reasons = [f"{day}: {reason}" for day, reason in dates if reason]
+    assessed: list[DateReport | Acquisition] = [*reports, *imagery.unusable]
+    reasons = [f"{one.date}: {one.reason}" for one in assessed if one.reason]
     if not reasons:
         return ""
     more = f", and {len(reasons) - REASONS_NAMED} more" if len(reasons) > REASONS_NAMED else ""
     return f" ({len(reasons)} are not usable: {'; '.join(reasons[:REASONS_NAMED])}{more})"
 
 
-def _row(report: DateReport) -> tuple[Cell, ...]:
+def _row(report: DateReport) -> tuple[Scalar, ...]:
     ndvi = next((index.mean for index in report.indices if index.name == NDVI.name), None)
     shares = (report.clear, report.cloud, report.shadow, report.nodata, report.masked, ndvi)
     return (report.date.isoformat(), *shares, "accepted" if report.accepted else f"excluded: {report.reason}")

@@ -1,0 +1,47 @@
+"""`python -m include.standins.sentinel_hub`: the stand-in as a command."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from include.standins.sentinel_hub.running import HOST, serve
+from include.standins.sentinel_hub.scenes import Scenes
+from include.standins.sentinel_hub.server import ServerSettings
+from include.standins.sentinel_hub.simulator import WORLDS, Simulator
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Serve until interrupted."""
+    parser = argparse.ArgumentParser(prog="python -m include.standins.sentinel_hub", description=__doc__)
+    parser.add_argument("--scenes", type=Path, metavar="DIR", help="a folder of GeoTIFFs instead of the simulator")
+    parser.add_argument("--world", choices=WORLDS, default="standard", help="of the simulator (default: standard)")
+    parser.add_argument("--seed", type=int, default=0, help="of the simulator (default: 0)")
+    parser.add_argument("--port", type=int, default=0, help="where it listens (default: a free one)")
+    parser.add_argument("--host", default=HOST, help="address to listen on (default: %(default)s)")
+    parser.add_argument("--rate-limit", type=int, default=0, metavar="N", help="requests a minute, and two at once")
+    parser.add_argument("--latency-ms", type=int, default=0, metavar="N", help="that each answer takes longer")
+    options = parser.parse_args(arguments)
+    try:
+        scenes = _scenes(options)
+        settings = ServerSettings(rate_limit=options.rate_limit, latency=options.latency_ms / 1000)
+        serve(scenes, settings, options.port, options.host)
+    except (OSError, ValueError) as error:
+        print(f"error: {error}", file=sys.stderr)  # noqa: T201 - a command's message
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
+def _scenes(options: argparse.Namespace) -> Scenes:
+    if options.scenes is None:
+        return Simulator(options.world, options.seed)
+    from include.standins.sentinel_hub.folder import SceneFolder
+
+    return SceneFolder(options.scenes)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
