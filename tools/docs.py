@@ -26,7 +26,7 @@ from include.core.definitions import json_schema
 from include.core.definitions.shapes import LinkedShape, ListShape
 from include.core.pipeline import Pipeline
 from include.core.settings import ROOT, Settings
-from include.registry import all_pipelines
+from include.pipelines import all_pipelines
 from include.reporting.model import PipelineReport
 
 REFERENCE = ROOT / "docs" / "reference"

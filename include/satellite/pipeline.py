@@ -8,6 +8,7 @@ from include.core.contracts import Step
 from include.core.definitions import Definition, StepSpec
 from include.core.pipeline import Pipeline
 from include.satellite.steps import SATELLITE_STEPS
+from include.satellite.window import LookbackWindow
 
 HOUR = 3600
 IMAGERY_ASSET, MODEL_ASSET = "satellite_imagery", "crop_health_model"
@@ -56,6 +57,7 @@ SATELLITE = Pipeline(
         deadline_minutes=6 * 60,
     ),
     SATELLITE_STEPS,
+    window=LookbackWindow(),
     check="include.satellite.datasets.splits:check_capacity",
 )
 

@@ -8,7 +8,7 @@ from tests.airflow_runs import ROOT, run_dag  # isort: skip - sets Airflow's hom
 
 import docker
 
-from include.registry import load_pipelines
+from include.pipelines import load_pipelines
 from plugins.notices.deadline import RunQueued
 from plugins.steps.factory import build_dag
 from plugins.steps.policy import create_request

@@ -13,6 +13,7 @@ import pytest
 
 from include.core.settings import get_settings
 from include.docker_proxy.settings import DoorSettings
+from include.energy.domain import ENERGY
 from tests.airflow_runs import run_dag
 from tests.docker_proxy.creates import IMAGE, RUN, changed, good_create
 from tests.docker_proxy.stack import ENGINE, ROOT, Stack, docker, request
@@ -45,7 +46,7 @@ def stack(engine, tmp_path_factory):
     data = tmp_path_factory.mktemp("door")
     data.chmod(0o755)
     uid = os.getuid() or 50000
-    it = Stack(f"groundtruth-door-{uuid.uuid4().hex[:8]}", data, uid, f"{IMAGE} {get_settings().energy_image}")
+    it = Stack(f"groundtruth-door-{uuid.uuid4().hex[:8]}", data, uid, f"{IMAGE} {ENERGY.step_image}")
     try:
         it.up()
         yield it
@@ -402,7 +403,7 @@ def through_the_door(stack, monkeypatch):
 
 
 def test_the_energy_pipeline_runs_through_the_door(through_the_door, stack, engine):
-    image = get_settings().energy_image
+    image = ENERGY.step_image
     need(engine.images.list(image), f"the image {image}", "make images")
     before = len(stack.logs())
     outcome = run_dag("energy_pipeline", {"start": "2026-03-01T00:00:00Z", "end": "2026-03-02T00:00:00Z"})

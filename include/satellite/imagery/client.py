@@ -258,9 +258,7 @@ def _collection(collection: str, base_url: str) -> DataCollection:
 
 def _config(deployment: Deployment) -> SHConfig:
     """Return the client's configuration, from ours alone: a user's `config.toml` is neither read nor written."""
-    if deployment.base_url.startswith(
-        "http://"
-    ):  # the stand-in on the loopback device; oauthlib refuses it by default
+    if deployment.base_url.startswith("http://"):  # the stand-in on the loopback device
         os.environ["OAUTHLIB_INSECURE_TRANSPORT"] = "1"
     config = SHConfig(use_defaults=True)
     config.sh_base_url, config.sh_token_url = deployment.base_url, deployment.token_url

@@ -78,7 +78,7 @@ def test_too_few_patches_are_refused_with_what_is_missing() -> None:
     label = np.where(part == TRAIN, 1, np.arange(45) % 2).astype(np.int8)
     none = np.zeros(45, np.int64)
     samples = Samples(none, none, part, label, np.ones(45, np.int8), {})
-    with pytest.raises(BadInputError, match=r"dates: Moderate alone among the train patches, .*; no tuning patch. Take"):
+    with pytest.raises(BadInputError, match=r"dates: Moderate alone among the train patches, .*; no tuning patch"):
         check_enough(samples, CnnDataParams(), grid_of(100, 100), 10)
     part[0], label[1] = TUNE, 0
     check_enough(samples, CnnDataParams(), grid_of(100, 100), 10)
