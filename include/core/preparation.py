@@ -11,6 +11,7 @@ from typing import Any
 
 from include.core.artifacts import remove, sha256
 from include.core.errors import BadInputError, SetupError
+from include.core.files import atomic_file
 from include.core.pipeline import INPUT_FILES, Pipeline
 from include.core.run_folder import SCHEMA_VERSION, SOURCE_FOLDER, FileRecord, Run, RunFolder, write_json
 
@@ -170,20 +171,14 @@ def _find(path: str, allowed: tuple[Path, ...]) -> Path:
 
 def _copy(source: Path, target: Path) -> FileRecord:
     digest, size = hashlib.sha256(), 0
-    partial = target.with_name(f".{target.name}.partial")
     try:
         reader = source.open("rb")
     except OSError as error:
         raise BadInputError(f"{source}: cannot be read: {error.strerror}") from error
-    try:
-        with reader, partial.open("wb") as writer:
+    with reader, atomic_file(target) as partial:
+        with partial.open("wb") as writer:
             while chunk := reader.read(1 << 20):
                 digest.update(chunk)
                 size += writer.write(chunk)
         partial.chmod(0o644)
-        partial.replace(target)
-    except OSError as error:
-        raise SetupError(f"{target}: cannot be written: {error.strerror}") from error
-    finally:
-        partial.unlink(missing_ok=True)
     return FileRecord(path=f"{SOURCE_FOLDER}/{target.name}", sha256=digest.hexdigest(), bytes=size)
