@@ -9,9 +9,9 @@ from pydantic import AwareDatetime, Field, field_validator, model_validator
 
 from include.core.contracts import StepParams
 from include.core.errors import BadInputError
-from include.satellite.settings import SatelliteSettings
 from include.satellite.sensors.sensor import REFERENCE, Sensor
 from include.satellite.sensors.sentinel2 import SENTINEL2
+from include.satellite.settings import SatelliteSettings
 
 LUDHIANA = (75.8, 30.9, 75.9, 31.0)
 LARGEST_AREA_DEGREES = 5.0

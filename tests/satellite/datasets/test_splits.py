@@ -136,7 +136,7 @@ def test_a_fifth_of_the_dates_is_held_out_in_groups_all_over_the_window(dates: i
     runs = 1 + int((np.diff(held) > 1).sum())
     assert runs <= np.ceil(np.sqrt(len(held)))
     if len(held) >= 2:
-        assert held.min() < dates / 2 <= held.max()
+        assert held.min() < dates // 2 <= held.max()  # each group lies in its own half
 
 
 @given(dates=st.integers(4, 200))
