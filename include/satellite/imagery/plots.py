@@ -1,6 +1,6 @@
-"""The validation's pictures: a contact sheet of the scenes, and NDVI over time.
+"""The plots of the validation: a contact sheet of the scenes, and NDVI over time.
 
-Colours are those of Okabe and Ito (2008), distinct also to colour-blind people.
+Colours are those of Okabe and Ito (2008), distinct also to colour-blind readers.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from include.core.plots import BLUE, GREEN, GREY, SKY, VERMILLION, figure_file
-from include.satellite.imagery.model import SCALE, Acquisition, Imagery
-from include.satellite.imagery.raster import Scene, data_mask
-from include.satellite.imagery.report import DateReport, IndexRange
+from include.satellite.imagery.scenes import Scene
+from include.satellite.imagery.schemas import Acquisition, DateReport, Imagery, IndexRange
+from include.satellite.sensors.indices import NDVI
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -28,20 +28,17 @@ Thumbnail = NDArray[np.uint8]
 
 PAPER, NOTHING = 255, 226
 LONGEST_SIDE = 256
-BRIGHTEST, GAMMA = 0.30, 0.8
-"""Reflectance that is drawn white, and the exponent below it: the same for all dates, so that they compare."""
-TRUE_COLOUR = (2, 1, 0)
 COLUMNS, MOST_COLUMNS, CELL_INCHES = 5, 12, 2.2
 CAPTION_INCHES, CAPTION_WITH_REASON_INCHES = 0.45, 0.62
 REASON_WIDTH, REASON_LINES = 34, 2
 
 
 def thumbnail(scene: Scene, inside: NDArray[np.bool_]) -> Thumbnail:
-    """A scene in true colour, at most 256 pixels a side; grey where there is no data, paler outside the area."""
-    step = max(1, math.ceil(max(inside.shape) / LONGEST_SIDE))
-    bands = np.stack([_coarser(scene[band], step) for band in TRUE_COLOUR], axis=-1) * (SCALE / BRIGHTEST)
-    colour = np.clip(bands, 0, 1) ** GAMMA * 255
-    colour[_coarser(data_mask(scene), step) < 0.5] = NOTHING
+    """Draw a scene in true colour, at most 256 pixels a side; grey where there is no data, paler outside the area."""
+    step, recipe = max(1, math.ceil(max(inside.shape) / LONGEST_SIDE)), scene.sensor.true_colour
+    bands = np.stack([_coarser(scene.band(band), step) for band in recipe.bands], axis=-1)
+    colour = np.clip(bands * (scene.sensor.scale / recipe.white), 0, 1) ** recipe.gamma * 255
+    colour[_coarser(scene.data, step) < 0.5] = NOTHING
     outside = _coarser(inside, step) < 0.5
     colour[outside] = 0.35 * colour[outside] + 0.65 * PAPER
     picture: Thumbnail = colour.astype(np.uint8)
@@ -49,7 +46,7 @@ def thumbnail(scene: Scene, inside: NDArray[np.bool_]) -> Thumbnail:
 
 
 def _coarser(pixels: NDArray[Any], step: int) -> NDArray[np.float64]:
-    """Means of squares; what is left of the last row and column of squares is dropped."""
+    """Return the means of square cells; the rest of the last row and column is dropped."""
     height, width = (max(1, length // step) for length in pixels.shape)
     rows, columns = min(step, pixels.shape[0]), min(step, pixels.shape[1])
     whole = pixels[: height * rows, : width * columns].reshape(height, rows, width, columns)
@@ -62,19 +59,19 @@ def draw_contact_sheet(
     reports: Sequence[DateReport],
     unusable: Sequence[Acquisition],
 ) -> None:
-    """One picture a date, with date, cloud and verdict; those that were never data keep their place.
+    """Draw one picture a date, with date, cloud and assessment; dates without data keep their place.
 
     Args:
         path: The PNG file.
         thumbnails: One a report; None where nothing could be read.
-        reports: The verdicts, by date.
+        reports: The assessments, by date.
         unusable: Dates that did not get as far as the validation.
     """
     cells = [
         (report.date, picture, _cloud(report), report.accepted, report.reason)
         for picture, report in zip(thumbnails, reports, strict=True)
     ]
-    cells += [(each.date, None, "", False, each.reason) for each in unusable]
+    cells += [(acquisition.date, None, "", False, acquisition.reason) for acquisition in unusable]
     cells.sort(key=lambda cell: cell[0])
     columns = min(MOST_COLUMNS, max(COLUMNS, math.ceil(math.sqrt(len(cells)))), max(len(cells), 1))
     shape = next((picture.shape[0] / picture.shape[1] for picture in thumbnails if picture is not None), 1.0)
@@ -92,12 +89,12 @@ def draw_contact_sheet(
 
 
 def _mark(reports: Sequence[DateReport]) -> str:
-    """Pictures of simulated imagery say so wherever they are shown."""
+    """Return the mark of simulated imagery for a title."""
     return ", SIMULATED" if any(report.synthetic for report in reports) else ""
 
 
 def draw_ndvi(path: Path, reports: Sequence[DateReport], imagery: Imagery) -> None:
-    """NDVI of the area over time: mean, and the range that holds the middle 80 % of the pixels."""
+    """Draw the NDVI of the area over time: mean, and the range that holds the middle 80 % of the pixels."""
     measured = [(report, ndvi) for report in reports if (ndvi := _ndvi(report)) is not None]
     with figure_file(path) as figure:
         axes: Axes = figure.subplots()
@@ -147,8 +144,8 @@ def _draw_cell(
     for spine in axes.spines.values():
         spine.set(visible=True, color=colour, linewidth=2)
     axes.set_title(f"{day.isoformat()}  {cloud}", fontsize=9, fontweight="normal", loc="left", pad=4)
-    said = "✓ accepted" if accepted else "✗ " + _short(reason or "not usable")
-    axes.set_xlabel(said, fontsize=8, color=colour, loc="left", labelpad=3)
+    label = "✓ accepted" if accepted else "✗ " + _short(reason or "not usable")
+    axes.set_xlabel(label, fontsize=8, color=colour, loc="left", labelpad=3)
 
 
 def _short(reason: str) -> str:
@@ -161,7 +158,7 @@ def _cloud(report: DateReport) -> str:
 
 
 def _ndvi(report: DateReport) -> IndexRange | None:
-    return next((index for index in report.indices if index.name == "ndvi" and index.mean is not None), None)
+    return next((index for index in report.indices if index.name == NDVI.name and index.mean is not None), None)
 
 
 def _days(days: Sequence[date]) -> NDArray[np.datetime64]:

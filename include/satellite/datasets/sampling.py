@@ -1,4 +1,4 @@
-"""Which labelled patches become samples: parts first, then the training part's classes are capped and balanced."""
+"""The choice of samples among labelled patches: splits first, then the training split is capped and balanced."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from include.core.errors import BadInputError
-from include.satellite.datasets.documents import CLASSES, SPLITS, TRAIN, TUNE, VALIDATION
+from include.satellite.datasets.schemas import CLASSES, SPLITS, TRAIN, TUNE, VALIDATION
 from include.satellite.datasets.splits import NOWHERE, Places
-from include.satellite.imagery.model import Grid
+from include.satellite.imagery.schemas import Grid
 from include.satellite.params import CnnDataParams
 
 LEAST_VALIDATION, LEAST_CLASSES, LEAST_GATED, MOST_REPEATS = 30, 2, 20, 5
@@ -28,7 +28,7 @@ class Samples:
 
     Args:
         date: (N,) position in the dates.
-        position: (N,) position in the squares.
+        position: (N,) position in the tiles.
         part: (N,) position in `SPLITS`.
         label: (N,) position in `CLASSES`.
         repeat: (N,) how often an epoch draws the sample.
@@ -43,18 +43,18 @@ class Samples:
     dropped: dict[str, int]
 
     def counts(self) -> dict[str, dict[str, int]]:
-        """Samples by split and class."""
+        """Return the number of samples by split and class."""
         table = np.zeros((len(SPLITS), len(CLASSES)), np.int64)
         np.add.at(table, (self.part, self.label), 1)
         return {split: dict(zip(CLASSES, row.tolist(), strict=True)) for split, row in zip(SPLITS, table, strict=True)}
 
 
 def select(label: NDArray[np.int8], places: Places, dates: NDArray[np.int8], params: CnnDataParams) -> Samples:
-    """Give each labelled patch its part, or the reason why it has none.
+    """Assign each labelled patch to a split, or count the reason why it has none.
 
     Args:
         label: (T, P) class, −1 where there is none.
-        places: Part and block of the P squares.
+        places: Part and block of the P tiles.
         dates: (T,) part of each date; the tuning part shares the training dates.
         params: Cap and seed.
     """
@@ -89,19 +89,19 @@ def _repeat_training(labels: NDArray[np.int8], part: NDArray[np.int8], random: n
 
 
 def check_enough(samples: Samples, params: CnnDataParams, grid: Grid, dates: int) -> None:
-    """Refuse data from which nothing can be learnt, or by which nothing can be judged.
+    """Refuse data that are too few to learn from, or to judge a model by.
 
     Raises:
         BadInputError: Fewer than 30 validation patches, fewer than 2 classes to learn or to judge, or nothing to tune.
     """
-    found = {split: [name for name, count in by_class.items() if count] for split, by_class in samples.counts().items()}
+    classes = {split: [name for name, count in counts.items() if count] for split, counts in samples.counts().items()}
     size = {split: int((samples.part == position).sum()) for position, split in enumerate(SPLITS)}
     faults = []
     if size["validation"] < LEAST_VALIDATION:
         faults.append(f"{size['validation']} validation patches, at least {LEAST_VALIDATION} are needed")
     for split in ("validation", "train"):
-        if len(found[split]) < LEAST_CLASSES:
-            named = ", ".join(found[split]) or "no class"
+        if len(classes[split]) < LEAST_CLASSES:
+            named = ", ".join(classes[split]) or "no class"
             faults.append(f"{named} alone among the {split} patches, at least {LEAST_CLASSES} classes are needed")
     if size["tune"] == 0:
         faults.append("no tuning patch")
@@ -114,7 +114,7 @@ def check_enough(samples: Samples, params: CnnDataParams, grid: Grid, dates: int
 
 
 def cap(groups: Ints, most: int, random: np.random.Generator) -> NDArray[np.bool_]:
-    """Keep at most so many of each group, drawn.
+    """Return which samples stay when at most so many of each group are kept, drawn at random.
 
     Args:
         groups: (N,) group of each sample.
@@ -135,16 +135,16 @@ def cap(groups: Ints, most: int, random: np.random.Generator) -> NDArray[np.bool
 
 
 def repeats(labels: NDArray[np.integer], most: int, random: np.random.Generator) -> NDArray[np.int8]:
-    """How often an epoch draws each training sample, so that rare classes count as much as the most frequent one.
+    """Return how often an epoch draws each training sample, so that rare classes count as much as the most frequent.
 
     Args:
         labels: (N,) class of each sample.
         most: A sample is never drawn more often.
         random: Draws the samples that are taken once more than others of their class.
     """
-    found, counts = np.unique(labels, return_counts=True)
+    names, counts = np.unique(labels, return_counts=True)
     repeat = np.ones(len(labels), np.int8)
-    for label, count in zip(found, counts, strict=True):
+    for label, count in zip(names, counts, strict=True):
         drawn = min(int(counts.max()), most * int(count))
         samples = random.permutation(np.flatnonzero(labels == label))
         repeat[samples] = drawn // count

@@ -8,12 +8,13 @@ import pytest
 
 from include.core.artifacts import sha256
 from include.core.errors import BadInputError, GroundtruthError, SetupError, TransientError
+from include.satellite.artifacts import SEARCH
 from include.satellite.imagery import client
 from include.satellite.imagery.client import Hub
 from include.satellite.imagery.demo import URL_VARIABLE
-from include.satellite.imagery.evalscript import download_script
-from include.satellite.imagery.search import read_search
 from include.satellite.imagery.store import scene_path
+from include.satellite.sensors.evalscript import download_script
+from include.satellite.sensors.sentinel2 import SENTINEL2
 
 
 def elapsed(function):
@@ -133,13 +134,13 @@ def test_a_used_up_quota_fails_at_once_in_words(api, make_run):
     assert seconds < 1
 
 
-def test_a_quota_that_ends_amid_the_looks_ends_the_search(api, make_run):
+def test_a_quota_that_ends_amid_the_previews_ends_the_search(api, make_run):
     api.fault("quota", operation="process", skip=3)
     error, _ = elapsed(make_run().search)
     assert isinstance(error, SetupError)
-    looks = [each["status"] for each in api.served if each["operation"] == "process"]
-    assert looks.count(200) == 3
-    assert len(looks) <= 5  # those under way ended; nothing more was begun
+    previews = [each["status"] for each in api.served if each["operation"] == "process"]
+    assert previews.count(200) == 3
+    assert len(previews) <= 5  # those under way ended; nothing more was begun
 
 
 def test_a_service_that_is_not_there_is_said_so(make_run, monkeypatch):
@@ -150,10 +151,10 @@ def test_a_service_that_is_not_there_is_said_so(make_run, monkeypatch):
 
 
 def test_a_band_that_the_service_lacks_is_named(api, make_run):
-    hub = Hub("demo")
+    hub = Hub("demo", SENTINEL2)
     run = make_run()
     plan = run.search()
-    script = download_script(["B99", "SCL"])
+    script = download_script(SENTINEL2, ["B99", "SCL"])
     day = plan.candidates[0].datetime
     with pytest.raises(BadInputError, match=r"demo .*: refuses the request \(400\): .*B99"):
         hub.render(script, plan.grid, day, day + timedelta(seconds=1))
@@ -194,7 +195,7 @@ def test_whatever_goes_wrong_the_end_is_right_or_says_why_and_a_rerun_fetches_on
     imagery, why = go(run)
     assert imagery or why
     if imagery:
-        plan = read_search(run.files)
+        plan = SEARCH.read(run.files)
         complete = len(imagery.acquisitions) == len(plan.chosen)
         assert complete or len(imagery.unusable) == len(plan.chosen) + len(plan.reserves) - len(imagery.acquisitions)
         assert all(each.reason for each in imagery.unusable)

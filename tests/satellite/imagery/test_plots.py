@@ -1,12 +1,16 @@
-"""The pictures: drawn for whatever there is, the same brightness for all dates."""
+"""The plots of the validation: drawn for whatever there is, with the same brightness for all dates."""
 
 import numpy as np
 import pytest
 from matplotlib.image import imread
 
-from include.satellite.imagery.pictures import NOTHING, thumbnail
+from include.satellite.imagery.plots import NOTHING, thumbnail
+from include.satellite.imagery.scenes import Scene
 from include.satellite.imagery.validation import validate
 from include.satellite.params import ValidateParams
+from include.satellite.sensors.sentinel2 import SENTINEL2
+
+BANDS = ["B02", "B03", "B04", "B08", "SCL"]
 
 
 def drawn(world, name):
@@ -56,7 +60,7 @@ def test_a_thumbnail_shows_true_colour_nodata_and_the_area():
         band[:, 2:] = level  # red is bright, blue is dark
     inside = np.ones((10, 10), bool)
     inside[8:] = False
-    picture = thumbnail(scene, inside)
+    picture = thumbnail(Scene(SENTINEL2, BANDS, scene), inside)
     assert picture.shape == (10, 10, 3)
     assert picture[0, 0].tolist() == [NOTHING] * 3
     red, green, blue = picture[0, 5].tolist()
@@ -68,6 +72,7 @@ def test_a_thumbnail_shows_true_colour_nodata_and_the_area():
 
 @pytest.mark.parametrize(("height", "width"), [(1, 1), (3, 700), (513, 300), (256, 256)])
 def test_thumbnails_are_small_whatever_the_size(height, width):
-    picture = thumbnail(np.full((5, height, width), 900, np.uint16), np.ones((height, width), bool))
+    scene = Scene(SENTINEL2, BANDS, np.full((5, height, width), 900, np.uint16))
+    picture = thumbnail(scene, np.ones((height, width), bool))
     assert max(picture.shape) <= 256
     assert (picture == picture[0, 0]).all()

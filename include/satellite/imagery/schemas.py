@@ -1,4 +1,4 @@
-"""What the steps hand each other about imagery: grid, acquisitions, manifest (all JSON in the run's folder)."""
+"""Documents of the imagery steps, all JSON in the run's folder: search, acquisitions, manifest, validation report."""
 
 from __future__ import annotations
 
@@ -8,21 +8,17 @@ from typing import Any
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
-REFLECTANCE_BANDS = ("B02", "B03", "B04", "B08")
-SCL, REFERENCE = "SCL", "REFERENCE"
-SCALE = 1e-4
-NODATA = 0
-CLEAR, CLOUD, EXCLUDED = (4, 5, 6, 7), (8, 9, 10), (0, 1, 2, 3, 11)
-"""Classes of the scene classification: 4 vegetation, 5 bare soil, 6 water, 7 unclassified; 8, 9 cloud, 10 cirrus; 0
-nodata, 1 saturated, 2 dark, 3 cloud shadow, 11 snow."""
+from include.core.outcome import Finding
+from include.satellite.sensors import sensor_of
+from include.satellite.sensors.sensor import Sensor
 
 
-class _Part(BaseModel):
+class _Document(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class Grid(_Part):
-    """The pixels of an area: the same for all dates.
+class Grid(_Document):
+    """The pixels that cover an area, the same for all dates.
 
     North-up; `bounds` are multiples of the resolution, so `width = (xmax - xmin) / resolution`.
     """
@@ -34,8 +30,8 @@ class Grid(_Part):
     height: int
 
 
-class Candidate(_Part):
-    """A day that the catalog names, as the cheap look at the area saw it."""
+class Candidate(_Document):
+    """A day that the catalog lists, with the shares of its preview over the area."""
 
     date: date
     datetime: AwareDatetime = Field(description="Sensing time of its first product.")
@@ -44,13 +40,15 @@ class Candidate(_Part):
     clear: float = Field(description="Clear share of the area, percent.")
     cloud: float = Field(description="Cloud share of the area, percent.")
     synthetic: bool = False
-    seen: bool = Field(True, description="Whether the look was data over the area; otherwise the shares say nothing.")
+    seen: bool = Field(
+        True, description="Whether the preview holds data over the area; otherwise the shares mean nothing."
+    )
     usable: bool
     reason: str | None = Field(None, description="Why it is not usable.")
 
 
-class SearchResult(_Part):
-    """What was found, and what is to be fetched (`search.json`)."""
+class SearchResult(_Document):
+    """The days that the catalog lists and those that are to be fetched (`search.json`)."""
 
     collection: str
     source: str
@@ -59,16 +57,25 @@ class SearchResult(_Part):
     bands: list[str] = Field(description="Bands of each file, in order; SCL after the reflectances.")
     start: AwareDatetime
     end: AwareDatetime
-    found: int = Field(description="Products that the catalog named.")
+    found: int = Field(description="Products that the catalog listed.")
     candidates: list[Candidate]
     chosen: list[date] = Field(description="Dates to fetch: the best by cloud over the area, spread over the window.")
     reserves: list[date] = Field(description="The next best, in order.")
     units_estimated: float = Field(description="Processing units that the download will take.")
-    units_spent: float = Field(description="Processing units that the looks took.")
+    units_spent: float = Field(description="Processing units that the previews took.")
     from_store: bool = Field(False, description="The download was skipped: planned from the imagery store alone.")
 
+    @property
+    def sensor(self) -> Sensor:
+        """The sensor that took the imagery."""
+        return sensor_of(self.collection)
 
-class Acquisition(_Part):
+    def candidate(self, day: date) -> Candidate:
+        """Return the candidate of a day."""
+        return next(candidate for candidate in self.candidates if candidate.date == day)
+
+
+class Acquisition(_Document):
     """One date over the area: a file in the imagery store, or why there is none (`acquisitions/<n>.json`)."""
 
     date: date
@@ -77,7 +84,7 @@ class Acquisition(_Part):
     source: str
     synthetic: bool
     usable: bool
-    reason: str | None = Field(None, description="Why it is not usable: what came was never data.")
+    reason: str | None = Field(None, description="Why it is not usable.")
     file: str | None = Field(None, description="Below the imagery store; None if nothing was stored.")
     sha256: str | None = None
     bytes: int | None = None
@@ -91,7 +98,7 @@ class Acquisition(_Part):
     units_spent: float = 0
 
 
-class Imagery(_Part):
+class Imagery(_Document):
     """The manifest of a run's imagery (`imagery.json` as collected, `validated.json` as accepted), by date."""
 
     collection: str
@@ -108,6 +115,11 @@ class Imagery(_Part):
     units_estimated: float
 
     @property
+    def sensor(self) -> Sensor:
+        """The sensor that took the imagery."""
+        return sensor_of(self.collection)
+
+    @property
     def place(self) -> str:
         """The area's bounding box as a folder's name: `75.800E_30.900N_75.900E_31.000N`."""
         points = list(_positions(self.geometry["coordinates"]))
@@ -116,8 +128,70 @@ class Imagery(_Part):
         return "_".join(f"{abs(x):.3f}{'EW'[x < 0]}_{abs(y):.3f}{'NS'[y < 0]}" for x, y in corners)
 
 
+class Check(_Document):
+    """The result of one rule for one acquisition."""
+
+    name: str
+    passed: bool
+    found: str = Field(description="What the rule found, in words.")
+
+
+class IndexRange(_Document):
+    """Statistics of an index over the clear pixels of the area."""
+
+    name: str
+    mean: float | None = Field(description="Over pixels where it is defined and in range; None if there are none.")
+    low: float | None = Field(description="10th percentile.")
+    median: float | None
+    high: float | None = Field(description="90th percentile.")
+    out_of_range: float = Field(description="Share of the clear pixels whose value cannot be right, percent.")
+    undefined: float = Field(description="Share of the clear pixels where its denominator vanishes, percent.")
+
+
+class DateReport(_Document):
+    """The validation of one acquisition."""
+
+    date: date
+    file: str | None
+    accepted: bool
+    reason: str | None = Field(description="Why it is excluded.")
+    checks: list[Check]
+    clear: float | None = Field(None, description="Clear share of the area, percent, as the file shows.")
+    cloud: float | None = Field(None, description="Cloud share of the area, percent.")
+    shadow: float | None = Field(None, description="Cloud-shadow share of the area, percent.")
+    nodata: float | None = Field(None, description="Nodata share of the area, percent.")
+    masked: float | None = Field(None, description="Clear pixels masked for an impossible or undefined index, percent.")
+    indices: list[IndexRange] = []
+    synthetic: bool
+
+
+class Gap(_Document):
+    """A period without a usable date; the ends of the window count as dates."""
+
+    days: int
+    after: date
+    before: date
+
+
+class ValidationReport(_Document):
+    """The validation of all acquisitions of a run, and whether enough are usable (`validation_report.json`)."""
+
+    skipped: bool = Field(description="Only counted against min_dates, as the run asked (skip_validation).")
+    passed: bool
+    usable_dates: int
+    min_dates: int
+    excluded_dates: int = Field(description="Collected, and excluded by a check.")
+    never_data: int = Field(description="Not usable as collected: already replaced where a reserve was left.")
+    longest_gap: Gap
+    coverage_by_month: dict[str, int] = Field(description="Usable dates by month of the window, `2025-01` first.")
+    synthetic: bool
+    allow_synthetic: bool
+    dates: list[DateReport]
+    findings: list[Finding]
+
+
 def _positions(coordinates: Any) -> Iterator[tuple[float, float]]:
-    """Every position of a GeoJSON geometry's coordinates, however deep they lie."""
+    """Yield every position of a GeoJSON geometry's coordinates, however deeply they are nested."""
     if coordinates and isinstance(coordinates[0], (int, float)):
         yield coordinates[0], coordinates[1]
         return

@@ -1,4 +1,4 @@
-"""What the data preparation says about itself: the documents beside the datasets, and the records of their indices."""
+"""Documents of the datasets, and the records of their indices."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from include.satellite.imagery.model import Grid
+from include.satellite.imagery.schemas import Grid
 
 CLASSES = ("Healthy", "Moderate", "Stressed", "Critical")
 SPLITS = ("train", "tune", "validation")
@@ -21,7 +21,7 @@ class _Document(BaseModel):
 
 
 class Normalisation(_Document):
-    """How reflectances become a model's input: (reflectance − mean) / std, by band."""
+    """The scaling of reflectances to a model's input: (reflectance − mean) / std, by band."""
 
     bands: list[str]
     mean: list[float] = Field(description="Reflectance by band, over the clear pixels of the training part alone.")
@@ -29,11 +29,11 @@ class Normalisation(_Document):
 
 
 class BlockPlan(_Document):
-    """The area cut into blocks, numbered by row from the top left, and the part that each block plays."""
+    """The blocks of the area, numbered by row from the top left, and the split that each belongs to."""
 
     row_edges: list[int] = Field(description="First pixel row of each row of blocks, then the area's height.")
     column_edges: list[int] = Field(description="First pixel column of each column of blocks, then the area's width.")
-    tune: list[int] = Field(description="Blocks cut from the training blocks, for early stopping.")
+    tune: list[int] = Field(description="Blocks taken from the training blocks, for early stopping.")
     validation: list[int] = Field(description="Blocks held out of training.")
 
     @property
@@ -78,6 +78,7 @@ class PatchInfo(_Document):
     drawn: dict[str, int] = Field(description="Training samples an epoch by class, repeats counted.")
     gate_classes: list[str] = Field(description="Classes that count in the gates: at least 20 training samples.")
     masked_pixels: int = Field(description="Clear pixels masked because an index is out of range or undefined.")
+    sensor: str = Field("sentinel2", description="Sensor that took the imagery.")
 
     @property
     def mean(self) -> list[float]:
@@ -107,10 +108,10 @@ class SequenceInfo(_Document):
     synthetic: bool = Field(description="Whether any of the imagery is simulated.")
     seed: int
     sequence_length: int
-    features: list[str] = Field(description="What each step of a sequence holds, in order.")
-    location_size: int = Field(description="Side of a location's square, pixels.")
-    locations: int = Field(description="Squares on the grid, numbered by row from the top left.")
-    locations_across: int = Field(description="Squares in a row of them.")
+    features: list[str] = Field(description="Values of each step of a sequence, in order.")
+    location_size: int = Field(description="Side of a location, pixels.")
+    locations: int = Field(description="Locations on the grid, numbered by row from the top left.")
+    locations_across: int = Field(description="Locations in a row of them.")
     locations_per_window: int
     blocks: BlockPlan
     training_targets: list[date] = Field(description="Target dates of training and tuning.")
