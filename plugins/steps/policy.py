@@ -18,7 +18,7 @@ from docker import APIClient
 from docker.types import LogConfig, Mount
 
 from include.core.contracts import StepParams, Store
-from include.core.env_file import HANDED, read_keys
+from include.env_file import PASSED_KEYS, read_keys
 from include.core.errors import SetupError
 from include.core.pipeline import PipelineStep
 from include.core.process import step_environment
@@ -97,7 +97,7 @@ def _environment(each: PipelineStep, params: StepParams, log_keys: Mapping[str, 
     if each.step.env_keys:
         env_file = get_settings().env_file
         found["GROUNDTRUTH_ENV_FILE"] = str(env_file)
-        found[HANDED] = json.dumps(read_keys(env_file, each.step.env_keys))
+        found[PASSED_KEYS] = json.dumps(read_keys(env_file, each.step.env_keys))
     return found
 
 

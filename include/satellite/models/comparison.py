@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from include.core.contracts import Summary
-from include.core.env_file import read_keys
+from include.env_file import read_keys
 from include.core.errors import ContractError
 from include.core.run_folder import read_model, write_json
 from include.core.settings import get_settings

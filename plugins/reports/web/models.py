@@ -10,8 +10,7 @@ from fastapi import APIRouter, Form, HTTPException, Request, Response
 from fastapi.responses import RedirectResponse
 from starlette.background import BackgroundTask
 
-from include.core.env_file import EnvFile
-from include.core.env_history import Entry, Reason
+from include.env_file import Entry, EnvFile, Reason
 from include.core.errors import BadInputError, GroundtruthError
 from include.core.settings import get_settings
 from include.reporting.listing import Row

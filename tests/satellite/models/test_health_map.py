@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 import rasterio
 
-from include.core.env_file import EnvFile
-from include.core.env_history import Reason
+from include.env_file import EnvFile, Reason
 from include.core.errors import BadInputError, ContractError
 from include.satellite.datasets.cube import Scene
 from include.satellite.models import model_store, pixels

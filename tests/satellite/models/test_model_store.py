@@ -7,8 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from include.core.env_file import EnvFile
-from include.core.env_history import Reason
+from include.env_file import EnvFile, Reason
 from include.core.errors import BadInputError, ContractError, SetupError
 from include.satellite.models import model_store
 from include.satellite.models.model_store import FILES, KEPT_SECONDS, KEPT_VERSIONS, champion, find, put, switch
