@@ -76,6 +76,23 @@ class Pool:
 
 
 @dataclass(frozen=True)
+class StandIn:
+    """A local server that stands in for an external service, as a service of the full stack.
+
+    Args:
+        service: Its name in the composition.
+        module: What `python -m` runs; takes `--host` and `--port`.
+        port: On which it listens.
+        url_variable: The environment variable by which steps find it.
+    """
+
+    service: str
+    module: str
+    port: int
+    url_variable: str
+
+
+@dataclass(frozen=True)
 class EnvKeys:
     """Keys of the deployment's env file that a domain sets.
 
@@ -145,6 +162,7 @@ class Domain:
         stores: Folders below the data folder that its runs share.
         connections: Airflow connections that its steps use.
         pools: Airflow pools that its tasks use.
+        stand_ins: Stand-ins that the full stack offers.
         pages: Its pages in Airflow's UI.
         env_keys: Keys of the env file that it sets.
         units: Suffixes of metric names and the unit that each stands for (`kwh` → kWh).
@@ -167,6 +185,7 @@ class Domain:
     stores: tuple[Store, ...] = ()
     connections: tuple[Credentials, ...] = ()
     pools: tuple[Pool, ...] = ()
+    stand_ins: tuple[StandIn, ...] = ()
     pages: tuple[Page, ...] = ()
     env_keys: EnvKeys | None = None
     units: Mapping[str, str] = field(default_factory=dict)

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from include.core.domain import Domain, EnvKeys, Option, Page, Pool
+from include.core.domain import Domain, EnvKeys, Option, Page, Pool, StandIn
 from include.satellite.models import model_store
 from include.satellite.pipeline import CROP_HEALTH_MAP, SATELLITE
 from include.satellite.steps import ACCOUNT, BASELINES, MODELS, SATELLITE_STEPS
@@ -61,6 +61,7 @@ SATELLITE_DOMAIN = Domain(
     stores=(*BASELINES, MODELS),
     connections=(ACCOUNT,),
     pools=(Pool("sentinel_hub", 2, "Requests to Sentinel Hub: two at once is its limit"),),
+    stand_ins=(StandIn("imagery", "include.standins.sentinel_hub", 8070, "GROUNDTRUTH_SENTINEL_HUB_URL"),),
     pages=(
         Page(
             name="models",

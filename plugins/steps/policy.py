@@ -1,4 +1,4 @@
-"""What every container runs under; the Docker door (include/docker_proxy/create.py) holds workers to it.
+"""What every container runs under; the Docker proxy (include/docker_proxy/create.py) enforces it.
 
 A step sees its run's `files/` at `/data`, and below `/stores` the shared folders that its contract names. No network, a
 user that is not root, a read-only root file system with a small tmpfs at `/tmp`, no capabilities, no new privileges, an

@@ -189,7 +189,7 @@ COUNTED = spec(
     "split",
     inputs=("in.csv",),
     outputs=("good.csv", "bad.csv"),
-    records=RecordFiles("in.csv", "good.csv", "bad.csv"),
+    records=RecordFiles(read="in.csv", accepted="good.csv", rejected="bad.csv"),
 )
 
 
