@@ -12,9 +12,9 @@ from rich.markup import escape
 from rich.syntax import Syntax
 from rich.table import Table
 
-from include.env_file import Entry, EnvFile, Reason, current_user
 from include.core.errors import GroundtruthError
 from include.core.settings import get_settings
+from include.env_file import Entry, EnvFile, Reason, current_user
 
 FAILED = 1
 env_app = typer.Typer(

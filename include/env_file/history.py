@@ -163,7 +163,11 @@ class History:
         known |= {pending.sha256} if pending else set()
         ours = (f"{hidden}.history", f"{hidden}.pending")
         for leftover in leftovers:
-            if leftover.parent == self.backups or leftover.name.startswith(ours) or _sha256(leftover.read_bytes()) in known:
+            if (
+                leftover.parent == self.backups
+                or leftover.name.startswith(ours)
+                or _sha256(leftover.read_bytes()) in known
+            ):
                 leftover.unlink()
 
     def _write(self, path: Path, content: bytes) -> None:

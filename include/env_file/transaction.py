@@ -142,7 +142,7 @@ class EnvFile:
         return {key: change.old for entry in reversed(undone) for key, change in entry.changes.items()}
 
     def _commit(self, changes: Changes, reason: Reason, expected: Changes) -> Entry | None:
-        """Back up, record as pending, replace, record as made: the next transaction completes what a kill interrupts."""
+        """Back up, record as pending, replace, record as made; the next transaction completes what was interrupted."""
         moment = datetime.now(UTC)
         entry_id = f"{moment:%Y%m%dT%H%M%SZ}-{secrets.token_hex(2)}"
         made: Entry | None = None

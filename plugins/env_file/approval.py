@@ -17,8 +17,8 @@ from airflow.providers.standard.operators.hitl import HITLOperator
 from airflow.sdk import Param
 from airflow.sdk.definitions.param import ParamsDict
 
-from include.env_file import current_user
 from include.core.settings import get_settings
+from include.env_file import current_user
 from plugins.steps.context import TASK_DEFAULTS, folder_of, plain_errors
 
 if TYPE_CHECKING:

@@ -21,9 +21,9 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
 
-from include.env_file import EnvFile, Reason, current_user
 from include.core.errors import BadInputError
 from include.core.settings import get_settings
+from include.env_file import EnvFile, Reason, current_user
 from plugins.steps.context import TASK_DEFAULTS, plain_errors
 
 if TYPE_CHECKING:

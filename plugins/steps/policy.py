@@ -18,11 +18,11 @@ from docker import APIClient
 from docker.types import LogConfig, Mount
 
 from include.core.contracts import StepParams, Store
-from include.env_file import PASSED_KEYS, read_keys
 from include.core.errors import SetupError
 from include.core.pipeline import PipelineStep
 from include.core.process import step_environment
 from include.core.settings import get_settings
+from include.env_file import PASSED_KEYS, read_keys
 from include.pipelines import domain_of
 from plugins.steps.engine import host_path
 

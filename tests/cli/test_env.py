@@ -5,8 +5,8 @@ from typer.testing import CliRunner
 
 from include.cli.app import app
 from include.cli.env import env_app
-from include.env_file import EnvFile, Reason
 from include.core.settings import get_settings
+from include.env_file import EnvFile, Reason
 from include.satellite.models import model_store, promotion
 from include.satellite.models.comparison import read_comparison
 from include.satellite.models.results import CnnComparison, CnnScore, Comparison, Decision, LstmComparison, LstmScore

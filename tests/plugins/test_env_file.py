@@ -15,9 +15,9 @@ from airflow.sdk.exceptions import TaskAwaitingInput
 from dotenv import dotenv_values
 from sqlalchemy import select
 
-from include.env_file import EnvFile
 from include.core.errors import BadInputError, SetupError
 from include.core.settings import get_settings
+from include.env_file import EnvFile
 from plugins.env_file.approval import PATIENCE, Answer, ApprovalOperator
 from plugins.env_file.operator import EnvFileOperator
 

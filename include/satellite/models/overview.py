@@ -8,9 +8,9 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from include.env_file import Entry, EnvFile
 from include.core.errors import BadInputError, ContractError, GroundtruthError
 from include.core.run_folder import RunFolder, read_model
+from include.env_file import Entry, EnvFile
 from include.satellite.models import model_store
 from include.satellite.models.documents import ModelCard
 from include.satellite.models.model_store import StoredModel

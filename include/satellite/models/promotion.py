@@ -10,10 +10,10 @@ import logging
 from pathlib import Path
 
 from include.core.contracts import Summary
-from include.env_file import ChangedMeanwhileError, Entry, EnvFile, Reason, current_user
 from include.core.errors import ContractError, GroundtruthError
 from include.core.run_folder import read_model, write_json
 from include.core.settings import get_settings
+from include.env_file import ChangedMeanwhileError, Entry, EnvFile, Reason, current_user
 from include.satellite.models import model_store
 from include.satellite.models.comparison import read_comparison
 from include.satellite.models.documents import ModelKind

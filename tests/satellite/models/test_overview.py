@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from include.env_file import EnvFile, Reason
 from include.core.errors import BadInputError
+from include.env_file import EnvFile, Reason
 from include.satellite.models import model_store, overview, tracking
 from include.satellite.models.promotion import configure
 from include.satellite.params import ConfigureParams

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from dotenv import dotenv_values
 
-from include.env_file import EnvFile, Reason
 from include.core.errors import SetupError
+from include.env_file import EnvFile, Reason
 from include.satellite.models import model_store, promotion, tracking
 from include.satellite.models.comparison import read_comparison
 from include.satellite.models.promotion import (
