@@ -18,10 +18,10 @@ from airflow.sdk import Param
 from airflow.sdk.definitions.param import ParamsDict
 
 from include.core.contracts import StepParams, imported
-from include.core.env_history import person
 from include.core.pipeline import Pipeline, PipelineStep
 from include.core.runner import run_step
 from include.core.settings import get_settings
+from include.env_file import current_user
 from plugins.steps.context import TASK_DEFAULTS, attempt_of, folder_of, plain_errors
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ class ApprovalOperator(HITLOperator):
         if not wait:
             given = get_settings().approve
             why = "--approve was given" if given else "nobody can be asked without a scheduler; --approve says yes"
-            return self._answer(context, Answer(approved=given, by=person(), why=why))
+            return self._answer(context, Answer(approved=given, by=current_user(), why=why))
         return super().execute(context)
 
     def execute_complete(self, context: Context, event: dict[str, Any]) -> Any:

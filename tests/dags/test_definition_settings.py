@@ -7,11 +7,11 @@ import pytest
 from tests.airflow_runs import ROOT, run_dag  # isort: skip - sets Airflow's home first
 
 import docker
-from plugins.notifications.deadline import RunQueued
-from plugins.steps.runtimes.container import create_request
 
 from include.pipelines import load_pipelines
+from plugins.notifications.deadline import RunQueued
 from plugins.steps.factory import build_dag
+from plugins.steps.runtimes.container import create_request
 
 pytestmark = pytest.mark.airflow
 

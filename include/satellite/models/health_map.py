@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING
 from pydantic import ValidationError
 
 from include.core.contracts import Summary
-from include.core.env_file import EnvFile, read_keys
 from include.core.errors import BadInputError, ContractError, GroundtruthError
 from include.core.run_folder import SOURCE_FOLDER, read_model, write_json
 from include.core.settings import get_settings
+from include.env_file import EnvFile, read_keys
 from include.satellite.imagery.schemas import Acquisition, Imagery
 from include.satellite.models import model_store
 from include.satellite.models.results import HealthMap

@@ -18,11 +18,11 @@ from docker import APIClient
 from docker.types import LogConfig, Mount
 
 from include.core.contracts import StepParams, Store
-from include.core.env_file import HANDED, read_keys
 from include.core.errors import SetupError
 from include.core.pipeline import PipelineStep
 from include.core.process import step_environment
 from include.core.settings import get_settings
+from include.env_file import PASSED_KEYS, read_keys
 from include.pipelines import domain_of
 from plugins.steps.runtimes.engine import host_path
 
@@ -97,7 +97,7 @@ def _environment(item: PipelineStep, params: StepParams, log_keys: Mapping[str, 
     if item.step.env_keys:
         env_file = get_settings().env_file
         environment["GROUNDTRUTH_ENV_FILE"] = str(env_file)
-        environment[HANDED] = json.dumps(read_keys(env_file, item.step.env_keys))
+        environment[PASSED_KEYS] = json.dumps(read_keys(env_file, item.step.env_keys))
     return environment
 
 

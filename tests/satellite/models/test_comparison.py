@@ -7,8 +7,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from include.core.env_file import EnvFile
-from include.core.env_history import Reason
+from include.env_file import EnvFile, Reason
 from include.satellite.datasets.patches import load_patches
 from include.satellite.datasets.schemas import CLASSES
 from include.satellite.models import model_store

@@ -8,9 +8,8 @@ import numpy as np
 import pytest
 import rasterio
 
-from include.core.env_file import EnvFile
-from include.core.env_history import Reason
 from include.core.errors import BadInputError, ContractError
+from include.env_file import EnvFile, Reason
 from include.satellite.datasets.cube import CubeScene
 from include.satellite.models import model_store, pixels
 from include.satellite.models.health_map import draw_map, health_map_summary

@@ -9,8 +9,8 @@ from dotenv import dotenv_values
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from include.core.env_text import change, quote, read_values, unified_diff
 from include.core.errors import BadInputError
+from include.env_file.text import change, quote, read_values, unified_diff
 
 KEYS = st.from_regex(r"[A-Z_][A-Z0-9_]{0,8}", fullmatch=True)
 VALUES = st.text(st.characters(exclude_categories=["C", "Zl", "Zp"]), max_size=12).filter(str.isprintable)
@@ -158,7 +158,7 @@ def test_a_value_that_readers_would_read_differently_is_refused(value):
 
 @pytest.mark.parametrize("key", ["", "1A", "A B", "A=B", "A-B", "Ä"])
 def test_a_key_that_is_no_name_is_refused(key):
-    with pytest.raises(BadInputError, match="no name of an environment variable"):
+    with pytest.raises(BadInputError, match="not the name of an environment variable"):
         change("A=1\n", {key: "2"})
 
 

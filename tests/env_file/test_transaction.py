@@ -18,10 +18,9 @@ from dotenv import dotenv_values
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from include.core import env_file, swap
-from include.core.env_file import ChangedMeanwhileError, EnvFile
-from include.core.env_history import KEPT_BACKUPS, Reason, person
 from include.core.errors import BadInputError, SetupError, TransientError
+from include.env_file import ChangedMeanwhileError, EnvFile, Reason, replacement, transaction
+from include.env_file.history import KEPT_BACKUPS
 
 ROOT = Path(__file__).resolve().parents[2]
 WHY = Reason(by="tester", why="a test", run="dag/run", version="v1")
@@ -110,9 +109,8 @@ def reachable():
 
 UPDATE = """
 from pathlib import Path
-from include.core.env_file import EnvFile
-from include.core.env_history import Reason
 from include.core.errors import SetupError
+from include.env_file import EnvFile, Reason
 try:
     EnvFile(Path({path!r})).update({{"USE_AI_MODELS": "true"}}, Reason(by="x", why="y"))
 except SetupError as error:
@@ -149,7 +147,7 @@ def test_a_file_of_somebody_else_is_not_taken_over(reachable):
 @as_root
 def test_a_folder_that_cannot_be_written_is_said_and_nothing_changes(reachable):
     said = updated_by_nobody(reachable)
-    assert said == f"{reachable.path}: cannot be changed: .env.lock beside it: Permission denied"
+    assert said == f"{reachable.path}.lock: cannot be locked: Permission denied"
     assert visible(reachable.path.parent) == [".env"]
 
 
@@ -172,7 +170,7 @@ def test_a_file_that_is_a_mount_of_its_own_is_refused_in_words(env, monkeypatch)
     def busy(*_):
         raise OSError(errno.EBUSY, "Device or resource busy")
 
-    monkeypatch.setattr(swap, "_exchange", busy)
+    monkeypatch.setattr(replacement, "_exchange", busy)
     with pytest.raises(SetupError, match=r"is mounted as a single file .* mount the folder"):
         env.update(ON, WHY)
     assert env.path.read_text() == TEXT
@@ -316,7 +314,7 @@ def test_backups_are_bounded_and_the_history_is_not(env):
 
 
 def test_the_lock_is_waited_for_and_given_up_on_in_words(env, monkeypatch):
-    monkeypatch.setattr(env_file, "LOCK_SECONDS", 0.1)
+    monkeypatch.setattr(transaction, "LOCK_TIMEOUT_S", 0.1)
     with env.path.with_name(".env.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         with pytest.raises(TransientError, match=r"\.env\.lock: another process has held it"):
@@ -382,7 +380,7 @@ def test_an_editor_without_our_lock_loses_nothing(env):
 
 @pytest.mark.parametrize("moment", ["before", "within", "removed"])
 def test_an_edit_between_reading_and_replacing_is_merged(env, monkeypatch, moment):
-    real, edits = swap._exchange, iter([TEXT.replace("secret", "changed")])
+    real, edits = replacement._exchange, iter([TEXT.replace("secret", "changed")])
 
     def edited_first(temporary, path):
         for text in edits:
@@ -395,7 +393,7 @@ def test_an_edit_between_reading_and_replacing_is_merged(env, monkeypatch, momen
                 path.with_name("mine").replace(path)
         return real(temporary, path)
 
-    monkeypatch.setattr(swap, "_exchange", edited_first)
+    monkeypatch.setattr(replacement, "_exchange", edited_first)
     entry = env.update(ON, WHY)
     if moment == "removed":
         assert env.path.read_text() == "USE_AI_MODELS=true\nAI_MODEL_VERSION=v1\n"
@@ -406,70 +404,12 @@ def test_an_edit_between_reading_and_replacing_is_merged(env, monkeypatch, momen
         assert (env.path.parent / entry.backup).read_text() == TEXT.replace("secret", "changed")
 
 
-def test_a_file_that_appears_meanwhile_is_kept(tmp_path, monkeypatch):
-    env, real, texts = EnvFile(tmp_path / ".env"), swap._put, iter([TEXT])
-
-    def made_first(temporary, path):
-        for text in texts:
-            path.write_text(text)
-        return real(temporary, path)
-
-    monkeypatch.setattr(swap, "_put", made_first)
-    env.update(ON, WHY)
-    assert env.read() == {"PASSWORD": "secret"} | ON
-
-
-def test_a_second_edit_during_the_merge_is_kept_beside_and_said(env, monkeypatch):
-    real, edits = swap._exchange, iter(["FIRST=1\n", "SECOND=2\n"])
-
-    def edited_first(temporary, path):
-        path.write_text(next(edits))
-        return real(temporary, path)
-
-    monkeypatch.setattr(swap, "_exchange", edited_first)
-    with pytest.raises(SetupError, match="two others changed it at the same time; merge it by hand"):
-        env.update(ON, WHY)
-    (kept,) = env.path.parent.glob(".env.other-*")
-    assert (env.read()["FIRST"], kept.read_text()) == ("1", "SECOND=2\n")
-
-
-def test_a_file_that_never_rests_is_given_up_on_in_words(env, monkeypatch):
-    monkeypatch.setattr(swap, "PATIENCE_SECONDS", 0.2)
-    monkeypatch.setattr(swap, "_now", lambda path: b"always something else")
-    with pytest.raises(TransientError, match=r"\.env: others keep changing it; given up after 0.2 s"):
-        env.update(ON, WHY)
-    assert env.path.read_text() == TEXT
-
-
-def test_where_the_kernel_cannot_exchange_files_they_are_replaced(env, monkeypatch):
-    class OldLibrary:
-        def __init__(self, *_, **__):
-            pass
-
-    monkeypatch.setattr(swap.ctypes, "CDLL", OldLibrary)
-    env.update(ON, WHY)
-    assert env.read()["USE_AI_MODELS"] == "true"
-
-
-def test_without_leases_a_file_is_settled_when_it_rests(env, monkeypatch):
-    def no_leases(*_):
-        raise OSError(errno.EINVAL, "Invalid argument")
-
-    monkeypatch.setattr(fcntl, "fcntl", no_leases)
-    env.path.touch()
-    began = time.monotonic()
-    assert env.read() == {"PASSWORD": "secret", "USE_AI_MODELS": "false"}
-    assert time.monotonic() - began > swap.QUIET_SECONDS / 2
-
-
 # killed
 
 KILLED = """
 import os, signal
 from pathlib import Path
-from include.core import swap
-from include.core.env_file import EnvFile
-from include.core.env_history import Reason
+from include.env_file import EnvFile, Reason, replacement, transaction
 def dies(*_):
     os.kill(os.getpid(), signal.SIGKILL)
 {patch}
@@ -480,10 +420,10 @@ EnvFile(Path({path!r})).update({{"USE_AI_MODELS": "true"}}, Reason(by="x", why="
 @pytest.mark.parametrize(
     ("patch", "made"),
     [
-        ("swap._now = dies", False),
-        ("swap._exchange = dies", False),
-        ("swap._flush_folder = dies", True),
-        ("real = swap.rewrite\nswap.rewrite = lambda *a: (real(*a), dies())", True),
+        ("replacement._current = dies", False),
+        ("replacement._exchange = dies", False),
+        ("replacement._flush_folder = dies", True),
+        ("real = transaction.replace_content\ntransaction.replace_content = lambda *a: (real(*a), dies())", True),
     ],
 )
 def test_killed_anywhere_the_next_transaction_completes_the_record(env, patch, made):
@@ -495,7 +435,3 @@ def test_killed_anywhere_the_next_transaction_completes_the_record(env, patch, m
     assert (entry is None) == made
     assert len(env.history()) == 1
     assert visible(env.path.parent) == [".env", ".env.backups", ".env.history.jsonl", ".env.lock"]
-
-
-def test_a_person_has_a_name():
-    assert person()

@@ -1,4 +1,4 @@
-r"""The text of an env file: reads it as python-dotenv does, and changes keys without touching anything else.
+r"""Read the text of an env file as python-dotenv does, and change keys without touching anything else.
 
 What is written reads the same in python-dotenv, in bash's `source` and in Docker Compose. Those differ in what they
 do inside quotes: bash takes single quotes as they stand, the other two know `\'` and `\\` in them; double quotes
@@ -23,6 +23,7 @@ Changes = Mapping[str, str | None]
 _KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _BARE = re.compile(r"[A-Za-z0-9_./:@%+,=-]*")
 _NEWLINE = re.compile(r"\r\n|\n|\r")
+_LAST_NEWLINE = re.compile(r"(\r\n|\n|\r)\Z")
 _BINDING = re.compile(r"(?P<head>\s*(?:export[^\S\r\n]+)?(?:'[^']+'|[^=#\s]+))[^\S\r\n]*=(?P<gap>[^\S\r\n]*)")
 _QUOTED = re.compile(r"'(?:\\.|[^'\\])*'|\"(?:\\.|[^\"\\])*\"", re.DOTALL)
 _TAIL = re.compile(r"[^\S\r\n]+#|[^\S\r\n]*(?:[\r\n]|$)")
@@ -30,7 +31,7 @@ _BOM = "\ufeff"
 
 
 def read_values(text: str) -> dict[str, str]:
-    """The keys that an env file sets; of a key that is set twice, the last.
+    """Return the keys that an env file sets; of a key that is set twice, the last.
 
     Raises:
         BadInputError: Quotes do not close, so readers would disagree about what the file says.
@@ -39,7 +40,7 @@ def read_values(text: str) -> dict[str, str]:
 
 
 def change(text: str, changes: Changes) -> str:
-    """The text with some keys changed, and everything else as it was: comments, order, quoting, newlines.
+    """Change keys of a text and nothing else: comments, order, quoting and newlines stay.
 
     A key that is set twice is changed where it counts, the last time; a new one comes at the end.
 
@@ -48,14 +49,13 @@ def change(text: str, changes: Changes) -> str:
             close.
     """
     bindings = _bindings(text)
-    newline = _newline(text)
     last = {binding.key: number for number, binding in enumerate(bindings) if binding.value is not None}
     before = read_values(text)
     pieces = [binding.original.string for binding in bindings]
     added = []
     for key, value in changes.items():
         if not _KEY.fullmatch(key):
-            raise BadInputError(f"{key!r} is no name of an environment variable (letters, digits and _)")
+            raise BadInputError(f"{key!r} is not the name of an environment variable (letters, digits and _)")
         if before.get(key) == value:
             continue
         if value is None:
@@ -67,15 +67,15 @@ def change(text: str, changes: Changes) -> str:
         else:
             added.append(f"{key}={quote(key, value)}")
     start = _BOM if text.startswith(_BOM) else ""
-    return start + _appended("".join(pieces), added, newline, ends=_ends_with_newline(text))
+    return start + _with_lines("".join(pieces), added, text)
 
 
 def quote(key: str, value: str, like: str = "") -> str:
-    """A value as it stands in the file, quoted where it must be.
+    """Return a value as it stands in the file, quoted where it must be.
 
     Args:
         key: For the message of the error.
-        value: What readers shall read.
+        value: The value to read back.
         like: The quote (`'` or `"`, or nothing) that stood there before; kept if it can hold the value.
 
     Raises:
@@ -99,7 +99,7 @@ def quote(key: str, value: str, like: str = "") -> str:
 
 
 def unified_diff(before: str, after: str, name: str) -> str:
-    """The changed lines alone, for the lines around them may be somebody's secrets."""
+    """Return the changed lines alone, because the lines around them may hold secrets."""
     old, new = (_NEWLINE.sub("\n", text).splitlines() for text in (before, after))
     return "\n".join(difflib.unified_diff(old, new, f"a/{name}", f"b/{name}", n=0, lineterm=""))
 
@@ -107,54 +107,42 @@ def unified_diff(before: str, after: str, name: str) -> str:
 def _bindings(text: str) -> list[Binding]:
     bindings = list(parse_stream(io.StringIO(text.removeprefix(_BOM), newline="")))
     for binding in bindings:
-        found = _BINDING.match(binding.original.string)
-        if binding.error and found and binding.original.string.startswith(("'", '"'), found.end()):
-            raise BadInputError(f"line {binding.original.line}: its quotes do not close where the value ends; mend it")
+        start = _BINDING.match(binding.original.string)
+        if binding.error and start and binding.original.string.startswith(("'", '"'), start.end()):
+            raise BadInputError(f"line {binding.original.line}: its quotes do not close where the value ends; fix it")
     return bindings
 
 
 def _rewritten(original: str, key: str, value: str) -> str:
-    found = _BINDING.match(original)
-    if found is None:
-        raise BadInputError(f"{key}: its line cannot be understood; mend it by hand")
-    rest = original[found.end() :]
+    start = _BINDING.match(original)
+    if start is None:
+        raise BadInputError(f"{key}: its line cannot be understood; fix it by hand")
+    rest = original[start.end() :]
     quoted = _QUOTED.match(rest)
     if quoted:
         like, tail = rest[0], rest[quoted.end() :]
-    elif found["gap"] and rest.startswith("#"):
-        like, tail = "", found["gap"] + rest
+    elif start["gap"] and rest.startswith("#"):
+        like, tail = "", start["gap"] + rest
     else:
         end = _TAIL.search(rest)
         like, tail = "", rest[end.start() :] if end else ""
     apart = " " if tail.startswith("#") else ""
-    return f"{found['head']}={quote(key, value, like)}{apart}{tail}"
+    return f"{start['head']}={quote(key, value, like)}{apart}{tail}"
 
 
 def _leading_lines(original: str) -> str:
-    """The blank lines that precede an assignment; the parser counts them as part of it."""
+    """Return the blank lines before an assignment, which the parser counts as part of it."""
     blank = original[: len(original) - len(original.lstrip())]
-    ends = [found.end() for found in _NEWLINE.finditer(blank)]
+    ends = [newline.end() for newline in _NEWLINE.finditer(blank)]
     return blank[: ends[-1]] if ends else ""
 
 
-def _appended(text: str, lines: list[str], newline: str, *, ends: bool) -> str:
-    if lines and text and not _ends_with_newline(text):
-        text += newline
-    text += newline.join(lines)
-    if lines and (ends or not text):
-        return text + newline
-    return text if ends else _without_last_newline(text)
-
-
-def _without_last_newline(text: str) -> str:
-    ends = list(_NEWLINE.finditer(text))
-    return text[: ends[-1].start()] if ends and ends[-1].end() == len(text) else text
-
-
-def _ends_with_newline(text: str) -> bool:
-    return text == "" or text.endswith(("\n", "\r"))
-
-
-def _newline(text: str) -> str:
-    first = _NEWLINE.search(text)
-    return first[0] if first else "\n"
+def _with_lines(text: str, lines: list[str], before: str) -> str:
+    """Append lines; the text then ends with a newline if it did so before, and its newlines are of the same kind."""
+    ends = before == "" or before.endswith(("\n", "\r"))
+    if not lines:
+        return text if ends else _LAST_NEWLINE.sub("", text)
+    first = _NEWLINE.search(before)
+    newline = first[0] if first else "\n"
+    gap = newline if text and not text.endswith(("\n", "\r")) else ""
+    return text + gap + newline.join(lines) + (newline if ends else "")
