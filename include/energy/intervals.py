@@ -1,6 +1,9 @@
-"""The interval of a meter, told from its readings."""
+"""Intervals of meters: inferred from their readings, and numbered from a household's first."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
 
 import duckdb
 
@@ -10,7 +13,7 @@ SHARE_NEEDED = 0.9
 
 
 def infer_intervals(connection: duckdb.DuckDBPyConnection, stamps: str, where: str) -> dict[str, int]:
-    """The interval of each household: the modal difference of its sorted, distinct stamps.
+    """Return the interval of each household: the modal difference of its sorted, distinct stamps.
 
     A household with fewer than two differences takes the modal difference of all households.
 
@@ -33,7 +36,7 @@ def infer_intervals(connection: duckdb.DuckDBPyConnection, stamps: str, where: s
 
 
 def choose_intervals(differences: list[tuple[str, int | None, int]], where: str) -> dict[str, int]:
-    """The rule of `infer_intervals()` on differences that are counted already.
+    """Apply the rule of `infer_intervals()` to differences that are counted already.
 
     Args:
         differences: Household, seconds between neighbouring stamps (None for the first, and for less than one), how
@@ -87,3 +90,19 @@ def _mode_shared(household: str, counts: dict[int, int], where: str) -> int:
         f"{mode} s, is shared by {counts[mode] / total:.1%} of the differences, at least 90 % are needed; "
         f"candidates: {candidates}"
     )
+
+
+def origins_of(
+    db: duckdb.DuckDBPyConnection, intervals: dict[str, int], window: tuple[datetime, datetime] | None
+) -> dict[str, int]:
+    """Return where each household's first interval begins (s since 1970): the window's start, or its first record."""
+    if window:
+        return dict.fromkeys(intervals, int(window[0].timestamp()))
+    first = dict(db.execute("SELECT household::VARCHAR, epoch(min(ts))::BIGINT FROM accepted GROUP BY ALL").fetchall())
+    return {name: first.get(name, 0) for name in intervals}
+
+
+def slot_sql(intervals: Sequence[int], origins: Sequence[int]) -> str:
+    """Return SQL of the number of the interval that `{ts}` of `household` lies in, 0 for the household's first."""
+    code = "[enum_code(household) + 1]"
+    return f"((epoch({{ts}})::BIGINT - ({list(origins)}::BIGINT[]){code}) // ({list(intervals)}::BIGINT[]){code})"

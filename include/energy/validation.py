@@ -1,4 +1,4 @@
-"""Which records count: each one of `energy_data.csv` is accepted, rejected with a reason, or outside the window.
+"""Validation of records: each one of `energy_data.csv` is accepted, rejected with a reason, or outside the window.
 
 Each function creates one table from the one before: `parsed` (in file order) → `ordered` → `accepted` (both by
 household and time). After the one sort everything is a scan: neighbours come from streaming windows (`OVER ()`), which
@@ -7,21 +7,25 @@ follow a table's own order.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 
 import duckdb
 import numpy as np
 import pandas as pd
 
+from include.core.errors import BadInputError
+from include.core.run_folder import SOURCE_FOLDER
 from include.core.sql import literal
 from include.core.zones import parse_zone
-from include.energy.db import number_sql
-from include.energy.interval import WHOLE_SECONDS, choose_intervals
-from include.energy.lines import LineFile
-from include.energy.results import ANOMALY_REASONS, OUTSIDE, AnalyzerParams
-from include.energy.schemas import COLUMNS, PROVENANCE
+from include.energy.artifacts import REJECTED
+from include.energy.db import number_sql, write_csv
+from include.energy.intervals import WHOLE_SECONDS, choose_intervals
+from include.energy.lines import LineFile, inspect
+from include.energy.params import AnalyzerParams
+from include.energy.schemas import ANOMALY_REASONS, COLUMNS, OUTSIDE, PROVENANCE
 from include.energy.stamps import plausible
 
 PF_LIMIT = 1.02
@@ -33,12 +37,13 @@ LARGEST = 1e10
 FLAG_ZERO_RUN, FLAG_NOT_ASSESSED = 16, 32
 BITS = {reason: 1 << position for position, reason in enumerate(ANOMALY_REASONS)}
 
+_ISO = "'%Y-%m-%dT%H:%M:%SZ'"
 _ZONED = r":\d\d(\.\d+)?\s*([+-](0\d|1[0-4])(:?[0-5]\d)?|UTC)$"
 
 
 @dataclass(frozen=True)
 class Rule:
-    """A reason to turn a record down, and the SQL condition that finds it."""
+    """A reason to reject a record, and its SQL condition."""
 
     reason: str
     condition: str
@@ -92,7 +97,7 @@ _WITHOUT_ZONE = plausible("try_cast(timestamp_text AS TIMESTAMP)")
 
 
 def _resolution(column: str) -> str:
-    """Half a unit of the last decimal of a reading's text; 0 where it is written with an exponent."""
+    """Return half a unit of the last decimal of a reading's text; 0 where it is written with an exponent."""
     text = f"{column}_text"
     decimals = f"CASE WHEN contains({text}, '.') THEN len({text}) - strpos({text}, '.') ELSE 0 END"
     return f"CASE WHEN regexp_matches({text}, '[eE]') THEN 0 ELSE 0.5 * pow(10, -({decimals})) END"
@@ -115,7 +120,7 @@ def _field(file: LineFile, column: str) -> str:
 
 
 def _rejections(file: LineFile, params: AnalyzerParams) -> list[Rule]:
-    """The rules in the order in which they are asked: the first that holds is a record's verdict.
+    """Return the rules in the order in which they apply: the first that holds is a record's verdict.
 
     A record outside the window is just that, whatever else it holds, as soon as its time can be read.
 
@@ -146,7 +151,7 @@ def _rejections(file: LineFile, params: AnalyzerParams) -> list[Rule]:
 
 
 def timestamp(moment: datetime) -> str:
-    """A moment as an SQL literal, in UTC."""
+    """Return a moment as an SQL literal, in UTC."""
     return f"TIMESTAMP '{moment.astimezone(UTC).replace(tzinfo=None).isoformat(' ')}'"
 
 
@@ -180,17 +185,16 @@ QUARTER = "floor(epoch(ts) / 900)::INTEGER"
 _PLACED = f"ts IS NOT NULL AND household IS NOT NULL AND (verdict IS NULL OR verdict <> '{OUTSIDE}')"
 
 
-def accept(db: duckdb.DuckDBPyConnection, where: str, known: Callable[[str], int | None]) -> dict[str, int]:
-    """Create `accepted` (as `ordered`, one record a household and stamp), `rejected` (line, verdict) and `households`.
+def accept(db: duckdb.DuckDBPyConnection, where: str, stated: Callable[[str], int | None]) -> dict[str, int]:
+    """Create `accepted` (as `ordered`, one record a household and stamp) and `rejected` (line, verdict).
 
-    Of equal stamps the first in the file is kept. `households` holds each household's interval (seconds), the window
-    that its records are expected in, and the SQL-side number `code`.
+    A duplicate is a record of a household and stamp that an earlier line of the file has; it is rejected.
 
     Args:
         db: Holds `parsed` and `ordered`.
         where: What errors call the data.
-        known: A household's interval (seconds) as the generator found it in all of its data, also outside the window;
-            None where nobody said, so that it is inferred from the records.
+        stated: A household's interval (seconds) as the generator inferred it from all of its data, also outside the
+            window; None where the generator states none, so that it is inferred from the records.
 
     Returns:
         The interval of each household, in seconds.
@@ -205,9 +209,9 @@ def accept(db: duckdb.DuckDBPyConnection, where: str, known: Callable[[str], int
         GROUP BY ALL ORDER BY ALL
     """).fetchall()
     names = dict.fromkeys(household for household, _, _ in differences)
-    unknown = [difference for difference in differences if known(difference[0]) is None]
-    inferred = choose_intervals(unknown, where) if unknown else {}
-    intervals = {name: known(name) or inferred[name] for name in names}
+    unstated = [difference for difference in differences if stated(difference[0]) is None]
+    inferred = choose_intervals(unstated, where) if unstated else {}
+    intervals = {name: stated(name) or inferred[name] for name in names}
     repeated = "verdict IS NULL AND household = lag(household) OVER () AND ts = lag(ts) OVER ()"
     db.execute(f"""
         CREATE TABLE rejected AS
@@ -223,17 +227,83 @@ def accept(db: duckdb.DuckDBPyConnection, where: str, known: Callable[[str], int
     return intervals
 
 
-def origins_of(
-    db: duckdb.DuckDBPyConnection, intervals: dict[str, int], window: tuple[datetime, datetime] | None
-) -> dict[str, int]:
-    """Where each household's first interval begins (s since 1970): the window's start, or its own first record."""
-    if window:
-        return dict.fromkeys(intervals, int(window[0].timestamp()))
-    first = dict(db.execute("SELECT household::VARCHAR, epoch(min(ts))::BIGINT FROM accepted GROUP BY ALL").fetchall())
-    return {name: first.get(name, 0) for name in intervals}
+def write_rejected(db: duckdb.DuckDBPyConnection, data: LineFile, files: Path) -> None:
+    """Write `rejected.csv` from the table `rejected` (line of `energy_data.csv`, verdict), in that file's order.
+
+    A record that came from a line of an input file is shown as it stands there.
+    """
+    located = _locate(db, data, files)
+    write_csv(db, f"SELECT file, line, raw, reason FROM ({located}) ORDER BY position", REJECTED.at(files))
 
 
-def slot_sql(intervals: Sequence[int], origins: Sequence[int]) -> str:
-    """SQL of the number of the interval that `{ts}` of `household` lies in, 0 for the household's first."""
-    code = "[enum_code(household) + 1]"
-    return f"((epoch({{ts}})::BIGINT - ({list(origins)}::BIGINT[]){code}) // ({list(intervals)}::BIGINT[]){code})"
+def _locate(db: duckdb.DuckDBPyConnection, data: LineFile, files: Path) -> str:
+    """Return SQL of the rejected records: position (line of `energy_data.csv`), file, line, raw, reason."""
+    traced = all(column in data.columns for column in PROVENANCE[:2])
+    source = data.field_sql(PROVENANCE[0]) if traced else "NULL::VARCHAR"
+    line = f"try_cast({data.field_sql(PROVENANCE[1])} AS BIGINT)" if traced else "NULL::BIGINT"
+    db.execute(f"""
+        CREATE OR REPLACE TABLE located AS
+        SELECT line_number AS position, line AS raw, verdict AS reason, {source} AS source, {line} AS source_line
+        FROM ({data.records_sql("SELECT line FROM rejected")})
+        JOIN (SELECT line AS rejected_line, verdict FROM rejected) ON line_number = rejected_line
+    """)
+    names = db.execute("SELECT DISTINCT source FROM located WHERE source IS NOT NULL ORDER BY 1").fetchall()
+    originals = "".join(_originals(files / SOURCE_FOLDER / name, name) for (name,) in names)
+    return f"""
+        SELECT position, CASE WHEN original IS NULL THEN {literal(data.name)} ELSE source END AS file,
+            CASE WHEN original IS NULL THEN position ELSE source_line END AS line,
+            coalesce(original, raw) AS raw, reason
+        FROM located LEFT JOIN (
+            SELECT NULL::VARCHAR AS source, NULL::BIGINT AS source_line, NULL::VARCHAR AS original{originals}
+        ) USING (source, source_line)"""
+
+
+def _originals(path: Path, name: str) -> str:
+    """Return SQL of the rejected lines of an input file; none where it is not in the run's folder, or has no lines."""
+    if path.name != name or not path.is_file():
+        return ""
+    try:
+        lines = inspect(path, name).lines_sql()
+    except BadInputError:  # of another format: the record is shown as energy_data.csv holds it
+        return ""
+    return (
+        f" UNION ALL SELECT {literal(name)} AS source, line_number AS source_line, line AS original FROM ({lines}) "
+        f"WHERE line_number IN (SELECT source_line FROM located WHERE source = {literal(name)})"
+    )
+
+
+def nothing_accepted(
+    db: duckdb.DuckDBPyConnection, data: LineFile, verdicts: Mapping[str, int], files: Path, params: AnalyzerParams
+) -> BadInputError:
+    """Return the error for data without an accepted record: the reasons with their counts, and an example line.
+
+    Args:
+        db: Holds `parsed`.
+        data: The file that was read.
+        verdicts: How many records have which verdict.
+        files: The run's `files/` folder.
+        params: With the window.
+    """
+    total, outside = sum(verdicts.values()), verdicts.get(OUTSIDE, 0)
+    parts = []
+    if outside and params.start and params.end:
+        first, last = db.execute(
+            f"SELECT strftime(min(ts), {_ISO}), strftime(max(ts), {_ISO}) FROM parsed WHERE verdict = '{OUTSIDE}'"
+        ).fetchall()[0]
+        parts.append(
+            f"{outside} lie outside the window {params.start.isoformat()} to {params.end.isoformat()} "
+            f"(they reach from {first} to {last})"
+        )
+    reasons = {reason: count for reason, count in verdicts.items() if reason != OUTSIDE}
+    parts += [f"{count} × {reason}" for reason, count in sorted(reasons.items(), key=lambda item: (-item[1], item[0]))]
+    message = f"{data.name}: none of its {total} records can be accepted: {', '.join(parts)}"
+    if reasons:
+        db.execute(f"""
+            CREATE OR REPLACE TABLE rejected AS
+            SELECT line, verdict FROM parsed WHERE verdict <> '{OUTSIDE}' ORDER BY line LIMIT 1
+        """)
+        file, line, raw, reason = db.execute(
+            f"SELECT file, line, raw, reason FROM ({_locate(db, data, files)})"
+        ).fetchall()[0]
+        message += f"; for example {file} line {line}: {raw!r} ({reason})"
+    return BadInputError(message)
