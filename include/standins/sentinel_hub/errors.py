@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any
 
+from pydantic import ValidationError
+
 
 @dataclass(eq=False)
 class ApiError(Exception):
@@ -76,3 +78,10 @@ def rate_limited(milliseconds: float, unit: str, policy: str) -> ApiError:
     wait = math.ceil(milliseconds if unit == "ms" else milliseconds / 1000)
     headers = {"Retry-After": str(wait), "X-RateLimit-Remaining": "0", "X-RateLimit-ViolatedPolicy": policy}
     return ApiError(429, "You have exceeded your rate limit", "RATE_LIMIT_EXCEEDED", headers=headers)
+
+
+def first_problem(error: ValidationError) -> tuple[list[str], str]:
+    """Return the path of the first parameter that breaks a rule, and what is wrong with it."""
+    first = error.errors()[0]
+    problem = "is missing" if first["type"] == "missing" else f"is not valid: {first['msg']}"
+    return [str(part) for part in first["loc"]], problem

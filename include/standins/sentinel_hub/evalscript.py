@@ -12,11 +12,14 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import reduce
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic.alias_generators import to_camel
 
+from include.standins.sentinel_hub.errors import first_problem
 from include.standins.sentinel_hub.scenes import DATA_MASK
 
 ACCEPTED = (
@@ -25,17 +28,6 @@ ACCEPTED = (
     "`if (s.dataMask !== 1) return [numbers];`, which may be left out, and `return [values];` or "
     "`return { output: [values] };`. Values hold numbers, s.BAND, + - * / and Math.abs, floor, max, min, round, sqrt."
 )
-SAMPLE_TYPES: dict[str, Any] = {
-    "AUTO": np.uint8,
-    "UINT8": np.uint8,
-    "INT8": np.int8,
-    "UINT16": np.uint16,
-    "INT16": np.int16,
-    "UINT32": np.uint32,
-    "INT32": np.int32,
-    "FLOAT32": np.float32,
-}
-UNITS = ("REFLECTANCE", "DN")
 _COMMENT = re.compile(r"//[^\n]*|/\*.*?\*/", re.DOTALL)
 _KEY = re.compile(r"([{,]\s*)([A-Za-z_]\w*)\s*:")
 _FORM = re.compile(
@@ -66,13 +58,31 @@ class ScriptError(Exception):
     """An evalscript that does not have the accepted form, or contradicts its own declarations."""
 
 
-@dataclass(frozen=True)
-class Output:
-    """One output of a script: its identifier, number of bands, and sample type (a key of SAMPLE_TYPES)."""
+class Output(BaseModel):
+    """One output that a script declares; AUTO is UINT8 scaled from values between 0 and 1."""
 
-    id: str
-    bands: int
-    sample_type: str
+    model_config = ConfigDict(frozen=True, alias_generator=to_camel)
+
+    id: str = "default"
+    bands: int = Field(ge=1)
+    sample_type: Literal["AUTO", "UINT8", "INT8", "UINT16", "INT16", "UINT32", "INT32", "FLOAT32"] = "AUTO"
+
+
+class _Source(BaseModel):
+    bands: list[str] = Field(min_length=1)
+    units: Literal["REFLECTANCE", "DN"] = "REFLECTANCE"
+
+
+def _source(declared: Any) -> Any:
+    """Return the one data source of `input`, which may be a plain list of bands."""
+    is_source = isinstance(declared, list) and len(declared) == 1 and isinstance(declared[0], dict)
+    return declared[0] if is_source else {"bands": declared}
+
+
+class _Setup(BaseModel):
+    input: Annotated[_Source, BeforeValidator(_source)]
+    output: Annotated[list[Output], BeforeValidator(lambda one: one if isinstance(one, list) else [one])]
+    mosaicking: Literal["SIMPLE"] = "SIMPLE"
 
 
 @dataclass(frozen=True)
@@ -108,24 +118,16 @@ class Evalscript:
         if match is None:
             raise ScriptError("the script does not have the accepted form")
         try:
-            setup = ast.literal_eval(_parsed(match["setup"]))
-            bands, units = _inputs(setup.get("input"))
-            outputs = _outputs(setup.get("output"))
-            if setup.get("mosaicking", "SIMPLE") != "SIMPLE":
-                raise ScriptError(f"mosaicking {setup['mosaicking']} is not served by the stand-in: only SIMPLE")
-            values = _values(_parsed(match["values"]), outputs)
+            setup = _Setup.model_validate(ast.literal_eval(_parsed(match["setup"])))
+            values = _values(_parsed(match["values"]), setup.output)
             empty = _items(_parsed(match["empty"])) if match["empty"] else None
-            script = cls(bands, units, outputs, match["sample"], values, empty)
-            script.evaluate({band: np.zeros((1, 1), np.float32) for band in (*bands, DATA_MASK)})
-        except (
-            SyntaxError,
-            ValueError,
-            TypeError,
-            AttributeError,
-            ArithmeticError,
-            RecursionError,
-            MemoryError,
-        ) as error:
+            source = setup.input
+            script = cls(tuple(source.bands), source.units, tuple(setup.output), match["sample"], values, empty)
+            script.evaluate({band: np.zeros((1, 1), np.float32) for band in (*script.bands, DATA_MASK)})
+        except ValidationError as error:
+            path, problem = first_problem(error)
+            raise ScriptError(f"setup().{'.'.join(path)} {problem}") from error
+        except (SyntaxError, ValueError, TypeError, ArithmeticError, RecursionError, MemoryError) as error:
             raise ScriptError(f"the script does not have the accepted form: {error}") from error
         return script
 
@@ -184,32 +186,7 @@ def _parsed(text: str) -> ast.expr:
     return ast.parse(_KEY.sub(r'\1"\2":', text), mode="eval").body
 
 
-def _inputs(declared: Any) -> tuple[tuple[str, ...], str]:
-    """Return bands and units of `input`: a list of names, or of one object with bands and units."""
-    bands, units = declared, "REFLECTANCE"
-    if isinstance(declared, list) and len(declared) == 1 and isinstance(declared[0], dict):
-        bands, units = declared[0].get("bands"), declared[0].get("units", units)
-        units = units[0] if isinstance(units, list) and len(set(units)) == 1 else units
-    if not isinstance(bands, list) or not bands or not all(isinstance(band, str) for band in bands):
-        raise ScriptError("setup().input must be a list of bands, or of one object with such a list in `bands`")
-    if units not in UNITS:
-        raise ScriptError(f"setup().input: units {units} are not served by the stand-in: only {' or '.join(UNITS)}")
-    return tuple(bands), units
-
-
-def _outputs(declared: Any) -> tuple[Output, ...]:
-    outputs = []
-    for output in declared if isinstance(declared, list) else [declared]:
-        if not isinstance(output, dict) or not isinstance(output.get("bands"), int) or output["bands"] < 1:
-            raise ScriptError("setup().output needs bands, a number from 1")
-        sample_type = str(output.get("sampleType", "AUTO"))
-        if sample_type not in SAMPLE_TYPES:
-            raise ScriptError(f"setup().output: sampleType {sample_type} is unknown")
-        outputs.append(Output(str(output.get("id", "default")), output["bands"], sample_type))
-    return tuple(outputs)
-
-
-def _values(returned: ast.expr, outputs: tuple[Output, ...]) -> dict[str, list[ast.expr]]:
+def _values(returned: ast.expr, outputs: list[Output]) -> dict[str, list[ast.expr]]:
     """Return the expressions of each output: of one from a list, of several from an object."""
     if isinstance(returned, ast.Dict):
         keys = [ast.literal_eval(key) if key else None for key in returned.keys]
@@ -217,10 +194,9 @@ def _values(returned: ast.expr, outputs: tuple[Output, ...]) -> dict[str, list[a
     elif len(outputs) == 1:
         values = {outputs[0].id: _items(returned)}
     else:
+        values = {}
+    if not all(output.id in values for output in outputs):
         raise ScriptError("evaluatePixel must return an object with a key for each output")
-    missing = [output.id for output in outputs if output.id not in values]
-    if missing:
-        raise ScriptError(f"evaluatePixel must return an object with a key for each output: {missing[0]} is missing")
     return values
 
 
@@ -237,7 +213,7 @@ def _single(value: Any) -> Any:
 
 def _written(output: Output, values: list[Any], shape: tuple[int, ...]) -> NDArray[Any]:
     """Return the bands in the output's sample type: integers rounded and clamped, AUTO scaled from 0–1 to 0–255."""
-    dtype = SAMPLE_TYPES[output.sample_type]
+    dtype = np.dtype("uint8" if output.sample_type == "AUTO" else output.sample_type.lower())
     written = np.empty((output.bands, *shape), dtype)
     for band, value in zip(written, values, strict=True):
         if dtype == np.float32:

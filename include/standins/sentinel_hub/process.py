@@ -18,7 +18,7 @@ from pyproj import CRS
 from pyproj.exceptions import CRSError
 from shapely.geometry import shape
 
-from include.standins.sentinel_hub.errors import ApiError, bad_payload
+from include.standins.sentinel_hub.errors import ApiError, bad_payload, first_problem
 from include.standins.sentinel_hub.evalscript import ACCEPTED, Evalscript, ScriptError
 from include.standins.sentinel_hub.scenes import (
     DATA_MASK,
@@ -185,10 +185,8 @@ def read_request(body: Any, collections: tuple[str, ...]) -> ProcessRequest:
     try:
         request = _Body.model_validate(body)
     except ValidationError as error:
-        first = error.errors()[0]
-        path = [str(part) for part in first["loc"]]
-        words = "is missing" if first["type"] == "missing" else f"is not valid: {first['msg']}"
-        raise bad_payload(f"`{'.'.join(path)}` {words}.", "->".join(path)) from error
+        path, problem = first_problem(error)
+        raise bad_payload(f"`{'.'.join(path)}` {problem}.", "->".join(path)) from error
     bounds, [source] = request.input.bounds, request.input.data
     if source.type not in collections:
         raise bad_payload(f"Collection '{source.type}' is not served here.", "input->data->type")

@@ -152,12 +152,12 @@ def running(scenes: Scenes, settings: ServerSettings | None = None, port: int = 
     listening, server = _prepared(scenes, settings, port, HOST)
     thread = Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
     thread.start()
-    try:
-        yield _url(listening)
-    finally:
-        server.should_exit = True
-        thread.join()
-        listening.close()
+    with listening:
+        try:
+            yield _url(listening)
+        finally:
+            server.should_exit = True
+            thread.join()
 
 
 def serve(scenes: Scenes, settings: ServerSettings, port: int, host: str = HOST) -> None:
@@ -169,7 +169,8 @@ def serve(scenes: Scenes, settings: ServerSettings, port: int, host: str = HOST)
 
     _watch_standard_input(stop)
     print(f"listening on {_url(listening)}", flush=True)  # noqa: T201 - what the parent waits for
-    server.run(sockets=[listening])
+    with listening:
+        server.run(sockets=[listening])
 
 
 def _prepared(
