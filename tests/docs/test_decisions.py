@@ -8,7 +8,7 @@ from include.core.settings import ROOT
 
 RECORDS = sorted((ROOT / "docs" / "decisions").glob("*.md"))
 HEAD = re.compile(
-    r"# (?P<number>\d+)\. (?P<title>[^\n]+)\n\n- Status: (?P<status>[^\n]+)\n- Date: \d{4}-\d\d-\d\d\n\n\*\*Context\.\*\* "
+    r"# (?P<number>\d+)\. (?P<title>.+)\n\n- Status: (?P<status>.+)\n- Date: \d{4}-\d\d-\d\d\n\n\*\*Context\.\*\* "
 )
 SECTIONS = ["Context", "Decision", "Alternatives considered", "Consequences"]
 STATUS = re.compile(r"accepted\b|superseded (in part )?by \[\d+\]\((?P<successor>[\w-]+\.md)\)")

@@ -65,7 +65,9 @@ def test_a_domain_is_a_package_and_one_line(weather, pipeline, folder):
     result = run_step(step, folder, attempt, lambda params: step.load()(folder.files, params))
     assert result.status == "success"
     assert result.outcome.scalars() == {"maximum_c": 8.0, "synthetic": True}
-    assert result.outcome.findings == (Finding(severity="info", message="The temperatures are synthetic, not measured."),)
+    assert result.outcome.findings == (
+        Finding(severity="info", message="The temperatures are synthetic, not measured."),
+    )
     assert json.loads((folder.files / "temperatures.json").read_text())["station"] == "Graz"
     assert pipelines.domain_of(step) is weather
 
