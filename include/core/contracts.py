@@ -11,10 +11,16 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, Generic
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from typing_extensions import TypeVar
 
+from include.core.errors import ContractError, explain
+from include.core.outcome import StepOutcome
+from include.core.run_folder import write_json
+
+D = TypeVar("D", bound=BaseModel, default=BaseModel)
 Summary = dict[str, Any]
 FIRST_YEAR, LAST_YEAR = 1900, 2199
 
@@ -44,8 +50,8 @@ class Window(StepParams):
 
 
 @dataclass(frozen=True)
-class Artifact:
-    """A file that a step reads or writes.
+class Artifact(Generic[D]):
+    """A file that a step reads or writes, named once: `VALIDATED = Artifact("validated.json", Imagery)`.
 
     Args:
         path: Below the run's `files/` folder, POSIX, never leaving it.
@@ -56,7 +62,7 @@ class Artifact:
     """
 
     path: str
-    schema: type[BaseModel] | None = None
+    schema: type[D] | None = None
     optional: bool = False
     may_be_empty: bool = False
 
@@ -64,6 +70,51 @@ class Artifact:
     def format(self) -> str:
         """`csv`, `json`, `png`, …: the suffix, which names the format."""
         return PurePosixPath(self.path).suffix.lstrip(".").lower()
+
+    def at(self, files: Path) -> Path:
+        """Return where the file lies in a run's `files/` folder."""
+        return files / self.path
+
+    def read(self, files: Path) -> D:
+        """Read the JSON document of a run.
+
+        Args:
+            files: The run's `files/` folder.
+
+        Raises:
+            ContractError: The file is missing, or is not the document that its schema describes.
+        """
+        document = self.find(files)
+        if document is None:
+            raise ContractError(self.path, "must exist", "no such file")
+        return document
+
+    def find(self, files: Path) -> D | None:
+        """Read the JSON document of a run, or None where there is none.
+
+        Raises:
+            ContractError: The file is not the document that its schema describes.
+        """
+        if self.schema is None:
+            raise TypeError(f"{self.path}: an artifact without a schema is not read as a document")
+        try:
+            return self.schema.model_validate_json(self.at(files).read_bytes())
+        except FileNotFoundError:
+            return None
+        except ValidationError as error:
+            raise ContractError(self.path, "must keep to its schema", explain(error)) from error
+
+    def write(self, files: Path, document: D) -> None:
+        """Write the JSON document of a run, complete or not at all.
+
+        Raises:
+            SetupError: The folder cannot be written, or the disk is full.
+        """
+        write_json(self.at(files), document)
+
+    def instance(self, index: int) -> Artifact[D]:
+        """Return the artifact of one task of a mapped step."""
+        return replace(self, path=self.path.format(index=f"{index:03d}"))
 
 
 @dataclass(frozen=True)
@@ -114,6 +165,35 @@ class Credentials:
 
 
 @dataclass(frozen=True)
+class Approval:
+    """A step that asks a user, and records the answer.
+
+    Args:
+        question: `module:function` of `(files) -> str | None`: the evidence that the user is shown (Markdown); None
+            where there is nothing to approve, which rejects.
+        record: `module:function` of `(files, approved, by, why)` that writes the step's outputs.
+    """
+
+    question: str
+    record: str
+
+
+@dataclass(frozen=True)
+class Notice:
+    """A message to the users whom the deployment notifies.
+
+    Args:
+        subject: Short.
+        sentence: What happened.
+        facts: Details by name; a value that is a URL becomes a link.
+    """
+
+    subject: str
+    sentence: str
+    facts: Mapping[str, str]
+
+
+@dataclass(frozen=True)
 class Store:
     """A folder that runs share, below the data folder (`imagery`), as a step's container sees it."""
 
@@ -135,8 +215,8 @@ class Step:
         reads: What must be there before it runs.
         writes: What must be there, and right, after it.
         records: Counts the records of the artifacts themselves (`files` → accounting); None for no record data.
-        summary: Reads the key figures from the checked artifacts (`files` → small JSON-able dict); a `module:name` is
-            imported only after the step has run.
+        outcome: Reads metrics, findings and tables from the checked artifacts (`files` → `StepOutcome`); a
+            `module:name` is imported only after the step has run.
         group: The step that people know it as a part of.
         mapped: One task for each of several things, numbered from 0; `{index}` in `writes` stands for the number, and
             the function takes it as a third argument.
@@ -150,6 +230,8 @@ class Step:
             runtime, for containers have no network.
         stores: Shared folders that it sees beside its run's `files/`.
         env_keys: Keys of the env file that it reads; of the others a container learns nothing.
+        approval: How it asks a user; such a step has no function.
+        notice: `module:function` of the step's outcome that returns the notice to send after its success, or None.
     """
 
     id: str
@@ -158,10 +240,10 @@ class Step:
     version: str
     params: type[StepParams]
     function: str
-    reads: tuple[Artifact, ...]
-    writes: tuple[Artifact, ...]
+    reads: tuple[Artifact[Any], ...]
+    writes: tuple[Artifact[Any], ...]
     records: Callable[[Path], Records] | None = None
-    summary: Callable[[Path], Summary] | str | None = None
+    outcome: Callable[[Path], StepOutcome] | str | None = None
     group: Group | None = None
     mapped: bool = False
     index: int | None = None
@@ -173,6 +255,8 @@ class Step:
     in_worker: bool = False
     stores: tuple[Store, ...] = ()
     env_keys: tuple[str, ...] = ()
+    approval: Approval | None = None
+    notice: str | None = None
 
     def instance(self, index: int) -> Step:
         """One of the tasks of a mapped step, as a step of its own.
@@ -180,18 +264,18 @@ class Step:
         >>> Step("download", "Download", "", "1", StepParams, "m:f", (), (), mapped=True).instance(7).id
         'download.007'
         """
-        writes = tuple(replace(artifact, path=artifact.path.format(index=f"{index:03d}")) for artifact in self.writes)
+        writes = tuple(artifact.instance(index) for artifact in self.writes)
         return replace(self, id=instance_id(self.id, index), writes=writes, mapped=False, index=index)
 
     @property
-    def family(self) -> str:
-        """The package that it belongs to (`energy`); its steps share an image."""
+    def domain(self) -> str:
+        """The package that it belongs to; its steps share an image."""
         return self.function.split(".")[1]
 
     @property
     def program(self) -> tuple[str, ...]:
         """The same step as a program, for its container."""
-        return ("python", "-m", f"include.{self.family}", self.id)
+        return ("python", "-m", f"include.{self.domain}", self.id)
 
     def load(self) -> Callable[[Path, Any], None]:
         """The step's function, imported now: parsing a DAG file never pays for it."""
@@ -202,10 +286,10 @@ class Step:
         """Names of the things that the mapped step after this one is for."""
         return list(imported(self.fans_out)(files)) if self.fans_out else []
 
-    def summarize(self, files: Path) -> Summary:
-        """The key figures of the checked artifacts; empty for a step that has none."""
-        summary = imported(self.summary) if isinstance(self.summary, str) else self.summary
-        return dict(summary(files)) if summary else {}
+    def read_outcome(self, files: Path) -> StepOutcome:
+        """Read the outcome from the checked artifacts; it is empty for a step that declares none."""
+        outcome = imported(self.outcome) if isinstance(self.outcome, str) else self.outcome
+        return StepOutcome.model_validate(outcome(files)) if outcome else StepOutcome()
 
 
 def instance_id(step: str, index: int) -> str:

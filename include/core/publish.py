@@ -2,34 +2,38 @@
 
 from __future__ import annotations
 
-import ctypes
-import os
 import re
-import shutil
-import tempfile
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
 
-from include.core.errors import ContractError, SetupError
-from include.core.parts import result_of
+from pydantic import ConfigDict, Field
+
+from include.core.errors import ContractError
+from include.core.files import replace_folder as replace_folder  # noqa: PLC0414  re-exported until importers moved
+from include.core.outcome import Scalar, StepMetrics, StepOutcome
 from include.core.pipeline import Pipeline
+from include.core.run_folder import Run, RunFolder
 from include.core.runner import verify
-from include.core.runs import Run, RunFolder
-
-_RENAME_EXCHANGE = 2
-_AT_FDCWD = -100
 
 
 @dataclass(frozen=True)
 class Published:
-    """What was promoted, where, and the key figures of the run."""
+    """What was published, where, and the metrics of the run."""
 
     path: Path
     key: str
-    figures: dict[str, Any]
+    metrics: dict[str, Scalar]
+
+
+class PublishMetrics(StepMetrics):
+    """The metrics of the task that publishes."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    published: str = Field(description="The folder.")
+    key: str
 
 
 def publish_run(folder: RunFolder, pipeline: Pipeline, data_dir: Path) -> Published | None:
@@ -50,31 +54,36 @@ def publish_run(folder: RunFolder, pipeline: Pipeline, data_dir: Path) -> Publis
     run = folder.run()
     if run is None:
         raise ContractError("run.json", "must be written before publishing", "no such file")
-    figures: dict[str, Any] = {}
+    outcomes: list[StepOutcome] = []
     for info in pipeline.plan:
-        result = result_of(folder, info)
+        result = folder.step_result(info)
         if result is None or result.status != "success":
             raise ContractError(info.id, "must have succeeded before its run is published", "no accepted result")
-        figures |= {name: value for name, value in result.summary.items() if not isinstance(value, (list, dict))}
+        outcomes.append(result.outcome)
     verify(folder)
     names = pipeline.definition.publish
     if not names:
         return None
-    key = figures.get("published_as") or publishing_key(run, figures)
+    key = next((outcome.published_as for outcome in outcomes if outcome.published_as), None)
+    key = key or publishing_key(run, outcomes)
     target = data_dir / "published" / pipeline.definition.pipeline / key
     replace_folder(target, {name: folder.files / name for name in names})
-    return Published(target, key, figures)
+    return Published(target, key, {name: value for outcome in outcomes for name, value in outcome.scalars().items()})
 
 
-def publishing_key(run: Run, figures: dict[str, Any]) -> str:
-    """`<date>` for a whole day, `<start>_<end>` for another interval, below `<source>/` for people's own files.
+def publishing_key(run: Run, outcomes: Sequence[StepOutcome]) -> str:
+    """Return `<date>` for one day, `<start>_<end>` for another interval, below `<source>/` for input files.
 
     Args:
         run: Its plan.
-        figures: Where the plan has no interval, `data_start` and `data_end` of the data itself (ISO 8601).
+        outcomes: Of its steps; where the plan has no interval, that of the data itself counts.
+
+    Raises:
+        ContractError: Neither states an interval.
     """
-    start = run.interval_start or _instant(figures.get("data_start"))
-    end = run.interval_end or _instant(figures.get("data_end"))
+    data = [outcome for outcome in outcomes if outcome.data_start and outcome.data_end]
+    start = run.interval_start or (data[0].data_start if data else None)
+    end = run.interval_end or (data[0].data_end if data else None)
     if start is None or end is None:
         raise ContractError("run.json", "must state the interval that the results are published under", "none")
     whole_day = end - start == timedelta(days=1) and start.time() == datetime.min.time()
@@ -86,53 +95,6 @@ def publishing_key(run: Run, figures: dict[str, Any]) -> str:
     if re.match(r"\d{4}-\d{2}-\d{2}", source):  # a key of its own would be that of a day, and replace it
         source = f"file-{source}"
     return f"{source}{more}/{_stamp(start)}_{_stamp(end)}"
-
-
-def replace_folder(target: Path, sources: Mapping[str, Path]) -> None:
-    """Put copies of some files into a folder so that a reader finds the old ones or the new ones, never a mixture.
-
-    Args:
-        target: The folder; what it held is gone afterwards.
-        sources: The files by their path below it.
-
-    Raises:
-        SetupError: The folder cannot be written, or the disk is full.
-    """
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        fresh = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}."))
-        try:
-            fresh.chmod(0o755)
-            for name, source in sources.items():
-                (fresh / name).parent.mkdir(parents=True, exist_ok=True)
-                shutil.copyfile(source, fresh / name)
-            try:
-                fresh.rename(target)
-            except OSError:
-                if not target.is_dir():
-                    raise
-                _exchange(fresh, target)
-        finally:
-            shutil.rmtree(fresh, ignore_errors=True)
-    except OSError as error:
-        raise SetupError(f"{target}: cannot be published: {error.strerror or error}") from error
-
-
-def _exchange(one: Path, other: Path) -> None:
-    """Swap two folders in one system call (Linux); elsewhere in two renames."""
-    renameat2 = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
-    if renameat2 is not None:
-        code = renameat2(_AT_FDCWD, os.fsencode(one), _AT_FDCWD, os.fsencode(other), _RENAME_EXCHANGE)
-        if code == 0:
-            return
-    aside = one.with_name(f"{one.name}.old")
-    other.rename(aside)
-    one.rename(other)
-    aside.rename(one)
-
-
-def _instant(text: Any) -> datetime | None:
-    return datetime.fromisoformat(text) if isinstance(text, str) else None
 
 
 def _stamp(instant: datetime) -> str:

@@ -33,7 +33,7 @@ from typing import TextIO
 import numpy as np
 
 from include.core.errors import BadInputError, SetupError
-from include.core.runs import write_json
+from include.core.run_folder import write_json
 from include.energy.households import MINUTES, Array, Households, current, day_of_power, generator, make_households
 from include.energy.households import voltage as voltage_of
 from include.energy.schemas import COLUMNS, EnergySource, GeneratorParams
@@ -53,7 +53,7 @@ def generate(files: Path, params: GeneratorParams) -> None:
         BadInputError: Neither files nor an interval are given, the interval holds no reading, or a file is not usable.
         SetupError: The folder cannot be written, or the disk is full.
     """
-    if params.csv:
+    if params.files:
         from include.energy.meters import convert
 
         source = convert(files, params)

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from include.core.runs import (
+from include.core.run_folder import (
     Failure,
     FileRecord,
     RecordCounts,
@@ -35,7 +35,7 @@ def plan(folder: RunFolder, **fields: Any) -> None:
         "created_at": START,
         "interval_start": START.replace(hour=0) - timedelta(days=1),
         "interval_end": START.replace(hour=0),
-        "params": {"households": 20, "high_usage_kw": 5.0, "required": ["timestamp", "household_id"], "csv": []},
+        "params": {"households": 20, "high_usage_kw": 5.0, "required": ["timestamp", "household_id"], "files": []},
         "steps": [StepInfo(id=name, title=title, description=f"Does: {title}.") for name, title in TITLES.items()],
     }
     write_json(folder.path / "run.json", Run.model_validate(run | fields))

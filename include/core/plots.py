@@ -1,0 +1,53 @@
+"""Pictures of the reports: one style, colours that colour-blind people tell apart, whole files or none."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from include.core.files import atomic_file
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+BLUE, SKY, ORANGE, GREEN, VERMILLION, PURPLE, YELLOW, GREY = (
+    "#0072B2", "#56B4E9", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#F0E442", "#8A8A8A",
+)  # fmt: skip
+"""Those of Okabe and Ito (2008), and a grey."""
+STYLE: dict[Any, Any] = {
+    "font.size": 10,
+    "axes.titlesize": 13,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.color": "#E3E3E3",
+    "axes.axisbelow": True,
+    "legend.frameon": False,
+    "figure.dpi": 110,
+}
+
+
+@contextmanager
+def figure_file(target: Path, width: float = 11, height: float = 4.8) -> Iterator[Figure]:
+    """A figure to draw on, which appears as a PNG under its name when the block ends well.
+
+    Args:
+        target: The file.
+        width: Inches.
+        height: Inches.
+
+    Raises:
+        SetupError: The file cannot be written; the old one stays.
+    """
+    import matplotlib as mpl
+    from matplotlib.figure import Figure
+
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(width, height), layout="constrained")
+        yield figure
+        with atomic_file(target) as partial:
+            figure.savefig(partial, format="png", metadata={"Software": None})

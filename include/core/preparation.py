@@ -1,0 +1,184 @@
+"""Prepares a run: its folder, its plan (`run.json`), and people's files staged into it."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from pathlib import Path, PurePath
+from typing import Any
+
+from include.core.artifacts import remove, sha256
+from include.core.errors import BadInputError, SetupError
+from include.core.files import atomic_file
+from include.core.pipeline import INPUT_FILES, Pipeline
+from include.core.run_folder import SCHEMA_VERSION, SOURCE_FOLDER, FileRecord, Run, RunFolder, write_json
+
+
+def prepare_run(
+    pipeline: Pipeline,
+    folder: RunFolder,
+    requested: Mapping[str, Any],
+    *,
+    run_id: str,
+    runtime: str,
+    interval: tuple[datetime, datetime] | None,
+    allowed_inputs: tuple[Path, ...],
+    owner: int | None = None,
+) -> Run:
+    """Check the parameters, stage people's files, and write the plan that every step works to.
+
+    Args:
+        pipeline: What is to run.
+        folder: Where; what an earlier attempt left there stays.
+        requested: Parameters by name, as they were given.
+        run_id: Airflow's name of the run.
+        runtime: `local` or `docker`.
+        interval: The run's data interval, used where neither `start` and `end` nor files are given.
+        allowed_inputs: Folders below which people's files may lie.
+        owner: User id that owns `files/` (containers write there as this user).
+
+    Returns:
+        The plan, also written to `run.json`.
+
+    Raises:
+        BadInputError: A parameter is unknown or impossible, a file cannot be used, or the folder is another run's.
+        SetupError: The folder cannot be written.
+    """
+    definition, earlier = pipeline.definition, folder.run()
+    if earlier is not None and (earlier.dag_id, earlier.run_id) != (definition.dag_id, run_id):
+        raise BadInputError(f"{folder.path} belongs to the run {earlier.run_id}; give this one another run id")
+    run = Run(
+        schema_version=SCHEMA_VERSION,
+        pipeline=definition.workflow_name,
+        dag_id=definition.dag_id,
+        run_id=run_id,
+        runtime=runtime,
+        created_at=datetime.now(UTC),
+        params=dict(requested),
+        steps=pipeline.plan,
+        definition=FileRecord(
+            path=definition.file.name, sha256=sha256(definition.file), bytes=definition.file.stat().st_size
+        ),
+    )
+    write_json(folder.path / "run.json", run)  # at once, so that the report of a refused run names its steps
+    params = pipeline.check_params(requested)
+    window = pipeline.window.of_run(params, interval, has_files=bool(params.get(INPUT_FILES)))
+    if params.get("end", window.end) is None:
+        limits = {name: value for name, value in window.model_dump(mode="json").items() if name in params}
+        params = pipeline.check_params(params | limits)
+    try:
+        folder.files.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SetupError(f"{folder.files}: cannot be created: {error.strerror}") from error
+    sources: list[FileRecord] = []
+    if params.get(INPUT_FILES):
+        sources = stage(params[INPUT_FILES], folder.files, allowed_inputs)
+        params[INPUT_FILES] = staged_names(params[INPUT_FILES])
+    single_files = {name: params[name] for name in pipeline.file_params if params.get(name)}
+    if single_files:
+        sources = stage(single_files.values(), folder.files, allowed_inputs)
+        params |= dict(zip(single_files, staged_names(single_files.values()), strict=True))
+    if owner is not None:
+        give_to(folder.files, owner)
+    plan = {"params": params, "sources": sources, "interval_start": window.start, "interval_end": window.end}
+    run = run.model_copy(update=plan)
+    write_json(folder.path / "run.json", run)
+    return run
+
+
+def give_to(files: Path, owner: int) -> None:
+    """Let containers that run as `owner` write to a run's `files/`; what was staged stays read-only to them.
+
+    Raises:
+        SetupError: This process may not hand the folder over.
+    """
+    if files.stat().st_uid == owner:
+        return
+    try:
+        os.chown(files, owner, -1)
+    except PermissionError as error:
+        raise SetupError(
+            f"{files}: cannot be handed to user {owner} that containers run as; set GROUNDTRUTH_STEP_UID to yours"
+        ) from error
+
+
+def staged_names(paths: Iterable[str | PurePath]) -> list[str]:
+    """The names below `files/source/`: each file's own, without control characters, made unique.
+
+    >>> staged_names(["a/day.csv", "b/day.csv", "c/year.csv.gz"])
+    ['day.csv', 'day-2.csv', 'year.csv.gz']
+    """
+    names: list[str] = []
+    for path in paths:
+        name = "".join(sign if sign.isprintable() else "-" for sign in PurePath(path).name)
+        stem, dot, suffix = name.partition(".")
+        candidate, number = name, 2
+        while candidate in names:
+            candidate, number = f"{stem}-{number}{dot}{suffix}", number + 1
+        names.append(candidate)
+    return names
+
+
+def stage(paths: Iterable[str], files: Path, allowed: Iterable[Path]) -> list[FileRecord]:
+    """Copy people's files to `files/source/`, which holds nothing else afterwards.
+
+    Args:
+        paths: Files, absolute or below one of the allowed folders.
+        files: The run's `files/` folder.
+        allowed: Folders below which a file may lie.
+
+    Raises:
+        BadInputError: A file is missing, unreadable, empty, or lies elsewhere.
+        SetupError: The copy could not be written.
+    """
+    paths, allowed = list(paths), tuple(folder.resolve() for folder in allowed)
+    found = [_resolve(path, allowed) for path in paths]
+    folder = files / SOURCE_FOLDER
+    try:
+        remove(files, SOURCE_FOLDER)
+        folder.mkdir(parents=True)
+    except OSError as error:
+        raise SetupError(f"{folder}: cannot be written: {error.strerror}") from error
+    return [_copy(path, folder / name) for path, name in zip(found, staged_names(paths), strict=True)]
+
+
+def _resolve(path: str, allowed: tuple[Path, ...]) -> Path:
+    try:
+        return _find(path, allowed)
+    except (OSError, ValueError, RuntimeError) as error:  # no access, a NUL or too long a name, a loop of links
+        raise BadInputError(f"{path!r}: cannot be read: {getattr(error, 'strerror', None) or error}") from error
+
+
+def _find(path: str, allowed: tuple[Path, ...]) -> Path:
+    for folder in allowed:
+        candidate = (folder / path).resolve()
+        if not candidate.is_relative_to(folder) or not candidate.exists():
+            continue
+        if not candidate.is_file():
+            raise BadInputError(f"{path}: is not a file")
+        if candidate.stat().st_size == 0:
+            raise BadInputError(f"{path}: is empty (0 bytes)")
+        return candidate
+    if Path(path).is_absolute() and not any(Path(path).resolve().is_relative_to(folder) for folder in allowed):
+        folders = ", ".join(map(str, allowed))
+        raise BadInputError(
+            f"{path}: lies outside the folders that runs may read ({folders}); see GROUNDTRUTH_INPUT_DIRS"
+        )
+    raise BadInputError(f"{path}: no such file")
+
+
+def _copy(source: Path, target: Path) -> FileRecord:
+    digest, size = hashlib.sha256(), 0
+    try:
+        reader = source.open("rb")
+    except OSError as error:
+        raise BadInputError(f"{source}: cannot be read: {error.strerror}") from error
+    with reader, atomic_file(target) as partial:
+        with partial.open("wb") as writer:
+            while chunk := reader.read(1 << 20):
+                digest.update(chunk)
+                size += writer.write(chunk)
+        partial.chmod(0o644)
+    return FileRecord(path=f"{SOURCE_FOLDER}/{target.name}", sha256=digest.hexdigest(), bytes=size)

@@ -1,0 +1,125 @@
+"""Verdicts: how an attempt ended, written down whatever happened, with its error in words."""
+
+from __future__ import annotations
+
+import errno
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+from include.core.errors import ContractError, GroundtruthError, InterruptedStepError, SetupError
+from include.core.run_folder import (
+    INTERRUPTED_MARK,
+    Failure,
+    RunFolder,
+    Started,
+    StepResult,
+    seconds_between,
+    write_json,
+)
+
+
+@contextmanager
+def failure_recorded(
+    folder: RunFolder, draft: StepResult, make_room: Callable[[], None] = lambda: None
+) -> Iterator[None]:
+    """Write the verdict "failed" for whatever goes wrong inside, and raise it as an error in words.
+
+    Args:
+        folder: The run.
+        draft: The verdict as far as it is known.
+        make_room: Called where the verdict cannot be written at first, as on a full disk.
+    """
+    try:
+        yield
+    except BaseException as error:
+        # Libraries turn an interrupt into errors of their own (DuckDB among them); the mark tells.
+        stopped = (folder.path / INTERRUPTED_MARK).exists()
+        known = as_known_error(error, folder.files)
+        if stopped and not isinstance(known, InterruptedStepError):
+            known = InterruptedStepError("interrupted")
+        draft.error = failure_of(known)
+        try:
+            _write_failure(folder, draft, make_room)
+        except SetupError as unwritten:
+            known.add_note(f"its verdict could not be written either: {unwritten}")
+        if known is error:
+            raise
+        raise known from error
+
+
+def _write_failure(folder: RunFolder, draft: StepResult, make_room: Callable[[], None]) -> None:
+    try:
+        write_result(folder, draft, "failed")
+    except SetupError:
+        make_room()
+        write_result(folder, draft, "failed")
+
+
+@contextmanager
+def recorded(
+    folder: RunFolder, started: Started, title: str, description: str, log_url: str | None = None
+) -> Iterator[StepResult]:
+    """Keep the same records of a task that is no step (preparing, publishing), so that reports show its failure."""
+    draft = StepResult(
+        **started.model_dump(),
+        title=title,
+        description=description,
+        version="1",
+        status="failed",
+        ended_at=started.started_at,
+        duration_seconds=0,
+        log_url=log_url,
+    )
+    with failure_recorded(folder, draft):
+        write_json(folder.step(started.step) / "started.json", started)
+        yield draft
+        write_result(folder, draft, "success")
+
+
+def write_result(folder: RunFolder, draft: StepResult, status: str) -> StepResult:
+    """Write `result.json`, now being the end of the attempt."""
+    ended_at = datetime.now(UTC)
+    verdict = draft.model_copy(
+        update={"status": status, "ended_at": ended_at, "duration_seconds": seconds_between(draft.started_at, ended_at)}
+    )
+    write_json(folder.step(draft.step) / "result.json", verdict)
+    return verdict
+
+
+def as_known_error(error: BaseException, files: Path | None = None) -> BaseException:
+    """A fault of the machine or an interrupt as the error that says so in words; others as they are.
+
+    Args:
+        error: What was raised.
+        files: The folder that was written to, so that a full disk can be told from others.
+    """
+    if isinstance(error, KeyboardInterrupt):
+        return InterruptedStepError("interrupted")
+    no_space = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+    if no_space or ("No space left on device" in str(error) and not isinstance(error, SetupError)):
+        return SetupError(f"the disk is full: free some space and run again ({error}{_room(files)})")
+    if isinstance(error, OSError) and error.errno in (errno.EACCES, errno.EROFS):
+        return SetupError(f"{error.filename or 'a file'}: cannot be read or written: {error.strerror}")
+    return error
+
+
+def _room(files: Path | None) -> str:
+    """How much room there is now: a disk that has some is not the one that was full (a container's /tmp is another)."""
+    if files is None or not files.exists():
+        return ""
+    return f"; {shutil.disk_usage(files).free / 1e6:.1f} MB free at {files}"
+
+
+def failure_of(error: BaseException) -> Failure:
+    """What reports say of an error."""
+    if isinstance(error, ContractError):
+        value = None if error.value is None else str(error.value)
+        broken = {"artifact": error.artifact, "rule": error.rule, "value": value, "hint": error.hint}
+        return Failure(kind="contract", message=str(error), **broken)
+    if isinstance(error, GroundtruthError):
+        return Failure.model_validate({"kind": error.kind, "message": str(error)})
+    kind = "timeout" if "Timeout" in type(error).__name__ else "error"
+    return Failure.model_validate({"kind": kind, "message": f"{type(error).__name__}: {error}"})

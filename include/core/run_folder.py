@@ -1,0 +1,260 @@
+"""The run folder: one run, one folder, and the records that the orchestrator keeps in it.
+
+```
+data/runs/<dag>/<run>/
+  run.json                     what was asked for: pipeline, parameters, interval, steps
+  files/                       what steps see (/data in containers), with the documented file names
+  steps/<step>/started.json    the attempt under way
+  steps/<step>/result.json     its verdict; durations and times in reports come from here
+  pipeline_report_<time>.json  and .html beside it
+```
+
+Only `files/` is ever mounted into a container, so no step can write its own verdict.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+
+from include.core.files import write_atomically as write_atomically  # noqa: PLC0414  re-exported until importers moved
+from include.core.outcome import StepOutcome
+
+M = TypeVar("M", bound=BaseModel)
+SCHEMA_VERSION = 1
+"""Of `run.json`: raised when its keys change meaning. Runs of v0.1.0 have none and are read as version 0."""
+SOURCE_FOLDER = "source"
+"""Below `files/`: the input files that users provided, as staged."""
+INTERRUPTED_MARK = "interrupted"
+"""In the run's folder: a user stopped the run, so no further step starts."""
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class FileRecord(_Record):
+    """A file as it was when it was checked."""
+
+    path: str = Field(description="Below the run's files/ folder.")
+    sha256: str
+    bytes: int
+    records: int | None = Field(None, description="Data records of a table, None for anything else.")
+
+
+class RecordCounts(_Record):
+    """Record accounting: read = accepted + rejected + outside."""
+
+    read: int
+    accepted: int
+    rejected: int = 0
+    outside: int = 0
+    rejected_by_reason: dict[str, int] = {}
+
+
+class Failure(_Record):
+    """Why a step failed, for a person."""
+
+    kind: Literal["bad_input", "contract", "setup", "transient", "interrupted", "timeout", "lost", "error"]
+    message: str
+    artifact: str | None = None
+    rule: str | None = None
+    value: str | None = None
+    hint: str | None = None
+
+
+class Started(_Record):
+    """An attempt under way; without a result of the same attempt it died."""
+
+    step: str
+    started_at: AwareDatetime
+    attempt: int = 1
+    generation: int = 0
+    runtime: str = "local"
+
+
+class StepResult(Started):
+    """The verdict on one step (`steps/<step>/result.json`)."""
+
+    title: str
+    description: str
+    version: str
+    status: Literal["success", "failed"]
+    ended_at: AwareDatetime
+    duration_seconds: float
+    reused: bool = False
+    skipped: str | None = Field(None, description="The parameter that reduced the step to its bookkeeping.")
+    image: str | None = None
+    command: str = Field("", description="What ran: a Python function, or the command in the container.")
+    params: dict[str, Any] = {}
+    inputs: list[FileRecord] = []
+    outputs: list[FileRecord] = []
+    records: RecordCounts | None = None
+    outcome: StepOutcome = Field(StepOutcome(), alias="summary", description="Metrics by name, findings, tables.")
+    error: Failure | None = None
+    log_url: str | None = None
+    versions: dict[str, str] = {}
+
+    model_config = ConfigDict(populate_by_name=True, serialize_by_alias=True)
+
+
+class StepInfo(_Record):
+    """A step as the run's plan names it."""
+
+    id: str
+    title: str
+    description: str
+    parts: list[str] = Field([], description="Ids of its tasks, where it has several; a mapped one stands for all.")
+
+
+class Run(_Record):
+    """What was asked for (`run.json`); written before the first step."""
+
+    schema_version: int = Field(0, description="Version of this document; 0 for runs of v0.1.0, which do not state it.")
+    pipeline: str = Field(description="Workflow name, as in the definition.")
+    dag_id: str
+    run_id: str
+    runtime: str
+    created_at: AwareDatetime
+    interval_start: AwareDatetime | None = None
+    interval_end: AwareDatetime | None = None
+    params: dict[str, Any] = {}
+    steps: list[StepInfo]
+    sources: list[FileRecord] = Field([], description="People's files, as staged under files/source/.")
+    definition: FileRecord | None = None
+
+
+class RunFolder:
+    """Paths and records of one run.
+
+    Args:
+        path: The run's folder; it need not exist yet.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @classmethod
+    def of(cls, data_dir: Path, dag_id: str, run_id: str) -> RunFolder:
+        """The folder of a run, its name made safe for file systems."""
+        return cls(data_dir / "runs" / safe_name(dag_id) / safe_name(run_id))
+
+    @property
+    def files(self) -> Path:
+        """What steps see."""
+        return self.path / "files"
+
+    def step(self, step_id: str) -> Path:
+        """Where the orchestrator keeps its records of a step."""
+        return self.path / "steps" / safe_name(step_id)
+
+    def tasks(self, info: StepInfo) -> list[str]:
+        """Return the ids of a step's tasks in order; those of a mapped step once they have started."""
+        tasks: list[str] = []
+        for part in info.parts or [info.id]:
+            instances = sorted(self.path.glob(f"steps/{safe_name(part)}.[0-9]*"))
+            tasks += [folder.name for folder in instances] or [part]
+        return tasks
+
+    def run(self) -> Run | None:
+        """The run's plan, or None before it was written."""
+        return read_model(self.path / "run.json", Run)
+
+    def started(self, step_id: str) -> Started | None:
+        """The latest attempt of a step, or None if it never started."""
+        return read_model(self.step(step_id) / "started.json", Started)
+
+    def result(self, step_id: str) -> StepResult | None:
+        """Return the recorded outcome of a task, or None while there is none."""
+        return read_model(self.step(step_id) / "result.json", StepResult)
+
+    def step_started(self, info: StepInfo) -> Started | None:
+        """Return the attempt under way or, of a step of several tasks, the first of them that started."""
+        if not info.parts:
+            return self.started(info.id)
+        attempts = [started for started in map(self.started, self.tasks(info)) if started]
+        if not attempts:
+            return None
+        first = min(attempts, key=lambda started: started.started_at)
+        return Started(**{name: getattr(first, name) for name in Started.model_fields} | {"step": info.id})
+
+    def step_result(self, info: StepInfo) -> StepResult | None:
+        """Return the result of a step; of several tasks, None while one has no result and none has failed."""
+        if not info.parts:
+            return self.result(info.id)
+        results = [self._latest_result(task) for task in self.tasks(info)]
+        ended = [result for result in results if result is not None]
+        failed = [result for result in ended if result.status == "failed"]
+        if not failed and (len(ended) < len(results) or not ended):
+            return None
+        return _combined(info, ended, failed)
+
+    def _latest_result(self, task: str) -> StepResult | None:
+        """Return the result of a task's last attempt."""
+        started, result = self.started(task), self.result(task)
+        if started and result and (started.generation, started.attempt) > (result.generation, result.attempt):
+            return None
+        return result
+
+
+def _combined(info: StepInfo, results: Sequence[StepResult], failed: Sequence[StepResult]) -> StepResult:
+    """Combine the results of a step's tasks: first start to last end, outputs of all, outcome of the last task."""
+    last = min(failed, key=lambda result: result.ended_at) if failed else results[-1]
+    start, end = min(result.started_at for result in results), max(result.ended_at for result in results)
+    outputs = {record.path: record for result in results for record in result.outputs}
+    return last.model_copy(
+        update={
+            "step": info.id,
+            "title": info.title,
+            "description": info.description,
+            "started_at": start,
+            "ended_at": end,
+            "duration_seconds": seconds_between(start, end),
+            "reused": all(result.reused for result in results),
+            "outputs": list(outputs.values()),
+            "params": {name: value for result in results for name, value in result.params.items()},
+        }
+    )
+
+
+def safe_name(name: str) -> str:
+    """A run id or step id as a folder name (`manual__2026-01-01T00:00:00+00:00` holds colons and a plus).
+
+    >>> safe_name("scheduled__2026-01-01T00:00:00+00:00")
+    'scheduled__2026-01-01T00-00-00+00-00'
+    """
+    cleaned = re.sub(r"[^\w.+=@-]", "-", name)
+    return cleaned if cleaned.strip(".") else f"run-{len(name)}"
+
+
+def write_json(path: Path, document: BaseModel | dict[str, Any]) -> None:
+    """Write a JSON file so that a reader sees the old one or the new one, never half of it.
+
+    Raises:
+        SetupError: The folder cannot be written, or the disk is full.
+    """
+    text = (
+        document.model_dump_json(indent=2)
+        if isinstance(document, BaseModel)
+        else json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False)
+    )
+    write_atomically(path, text.encode() + b"\n")
+
+
+def read_model(path: Path, model: type[M]) -> M | None:
+    """A record of the run folder, or None where there is none."""
+    try:
+        return model.model_validate_json(path.read_bytes())
+    except FileNotFoundError:
+        return None
+
+
+def seconds_between(start: datetime, end: datetime) -> float:
+    """Duration in seconds, to the millisecond."""
+    return round((end - start).total_seconds(), 3)

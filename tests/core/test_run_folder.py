@@ -1,0 +1,155 @@
+"""The run folder: one run, one folder, and records that are never half written."""
+
+import json
+import os
+import threading
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from include.core.contracts import Records
+from include.core.run_folder import (
+    RunFolder,
+    Started,
+    read_model,
+    safe_name,
+    seconds_between,
+    write_json,
+)
+from tests.core.small_pipeline import NOW, measured, plan
+
+RUN_IDS = st.text(st.sampled_from("abcXYZ019_.~:+-"), min_size=1, max_size=60)  # what Airflow allows in a run id
+
+
+@pytest.mark.parametrize(
+    ("name", "folder"),
+    [
+        ("scheduled__2026-01-01T00:00:00+00:00", "scheduled__2026-01-01T00-00-00+00-00"),
+        ("energy-analyzer", "energy-analyzer"),
+        ("../../etc/passwd", "..-..-etc-passwd"),
+        ("a b\tc\nd\0e", "a-b-c-d-e"),
+        ("Zähler", "Zähler"),
+        ("", "run-0"),
+        (".", "run-1"),
+        ("..", "run-2"),
+        ("-rf", "-rf"),
+    ],
+)
+def test_a_name_becomes_a_safe_folder_name(name, folder):
+    assert safe_name(name) == folder
+
+
+@given(st.text())
+def test_any_name_becomes_one_folder_below_its_parent_and_stays_as_it_is_from_then_on(name):
+    folder = safe_name(name)
+    parent = Path("/data/runs")
+    assert (parent / folder).parent == parent
+    assert os.path.normpath(parent / folder) == str(parent / folder)
+    assert "\0" not in folder
+    assert folder.encode()
+    assert safe_name(folder) == folder
+
+
+@given(RUN_IDS, RUN_IDS)
+def test_two_run_ids_share_a_folder_only_if_they_differ_in_marks_alone(one, other):
+    """Such a pair is told apart when the run is prepared: see `test_plan.py`."""
+    if safe_name(one) == safe_name(other) and one.strip(".") and other.strip("."):
+        assert one.translate({ord("~"): "-", ord(":"): "-"}) == other.translate({ord("~"): "-", ord(":"): "-"})
+
+
+def test_what_steps_see_and_what_is_recorded_of_them_lie_apart(tmp_path):
+    folder = RunFolder.of(tmp_path, "energy_pipeline", "manual__2026-01-01T00:00:00")
+    assert folder.path == tmp_path / "runs/energy_pipeline/manual__2026-01-01T00-00-00"
+    assert folder.files == folder.path / "files"
+    assert folder.step("analyze") == folder.path / "steps/analyze"
+    assert not folder.step("../files/forged").is_relative_to(folder.files)
+
+
+def test_what_was_never_written_is_none(tmp_path):
+    folder = RunFolder(tmp_path / "not there yet")
+    assert (folder.run(), folder.started("analyze"), folder.result("analyze")) == (None, None, None)
+
+
+def test_records_are_read_as_they_were_written(folder):
+    written = measured(folder)
+    assert folder.result("measure") == written
+    assert folder.run() == plan(folder)
+
+
+def test_a_record_that_is_no_record_is_an_error_and_not_none(tmp_path):
+    path = tmp_path / "started.json"
+    path.write_text('{"step": "x"')
+    with pytest.raises(ValidationError):
+        read_model(path, Started)
+    path.write_text('{"step": "x", "started_at": "2026-01-01T00:00:00"}')
+    with pytest.raises(ValidationError, match="timezone"):
+        read_model(path, Started)
+
+
+def test_documents_are_readable_json_that_ends_with_a_line_break(tmp_path):
+    write_json(tmp_path / "new/folder/d.json", {"Zähler": 1})
+    assert (tmp_path / "new/folder/d.json").read_text() == '{\n  "Zähler": 1\n}\n'
+
+
+def test_no_document_holds_what_json_has_no_word_for(tmp_path):
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        write_json(tmp_path / "d.json", {"accuracy": float("nan")})
+    assert not any(tmp_path.iterdir())
+
+
+def test_a_reader_sees_the_old_document_or_the_new_one(tmp_path):
+    path, seen, done = tmp_path / "d.json", set(), threading.Event()
+    documents = [{"value": letter * 20_000} for letter in "ab"]
+    write_json(path, documents[0])
+
+    def read() -> None:
+        while not done.is_set():
+            seen.add(json.loads(path.read_text())["value"])
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    for number in range(30):
+        write_json(path, documents[number % 2])
+    done.set()
+    reader.join()
+    assert seen <= {document["value"] for document in documents}
+    assert [child.name for child in tmp_path.iterdir()] == ["d.json"]
+
+
+def test_durations_are_seconds_to_the_millisecond():
+    assert seconds_between(NOW, NOW + timedelta(microseconds=1_234_567)) == 1.235
+    assert seconds_between(datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 1, 2, tzinfo=UTC)) == 86_400
+
+
+# ── record accounting ────────────────────────────────────────────────────────────────────────────────────────────────
+
+COUNTS = st.integers(0, 10**9)
+REASONS = st.dictionaries(st.text(min_size=1), COUNTS, max_size=5)
+
+
+@given(COUNTS, REASONS, COUNTS)
+def test_records_reconcile_when_each_is_accounted_for_once(accepted, reasons, outside):
+    rejected = sum(reasons.values())
+    assert Records(accepted + rejected + outside, accepted, rejected, outside, reasons).reconciles
+
+
+@given(COUNTS, REASONS, COUNTS, st.integers(-(10**9), 10**9).filter(bool), st.sampled_from(range(5)))
+def test_one_count_that_is_off_and_records_do_not_reconcile(accepted, reasons, outside, off, which):
+    rejected = sum(reasons.values())
+    counts = [accepted + rejected + outside, accepted, rejected, outside]
+    if which == 4:
+        reasons = reasons | {"one more": off}
+    else:
+        counts[which] += off
+    assert not Records(*counts, reasons).reconciles
+
+
+@given(st.integers(1, 10**6))
+def test_a_negative_count_accounts_for_nothing(surplus):
+    assert not Records(5, 5 + surplus, 0, -surplus).reconciles
+    assert not Records(5, 5 + surplus, -surplus, 0, {"given back": -surplus}).reconciles
+    assert not Records(5, 5, 0, 0, {"more": surplus, "less": -surplus}).reconciles
