@@ -1,21 +1,51 @@
-"""The request limits of an account: so many requests a minute, and two at once."""
+"""Access of a client: tokens that expire, and the account's request limits."""
 
 from __future__ import annotations
 
 import json
+import secrets
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from threading import Lock
 
+import jwt
+
 from include.standins.sentinel_hub.errors import rate_limited
 
 AT_ONCE = 2
+_ALGORITHM = "HS256"
 _BUSY_MS = 200.0
 
 
+class Tokens:
+    """Issues JSON Web Tokens and checks them; the key is that of this process.
+
+    Args:
+        seconds: How long a token is valid.
+    """
+
+    def __init__(self, seconds: int) -> None:
+        self.seconds = seconds
+        self._key = secrets.token_bytes(32)
+
+    def issue(self, client: str) -> str:
+        """Return a token for a client; its payload names it as `azp`."""
+        now = int(time.time())
+        claims = {"azp": client, "iat": now, "exp": now + self.seconds, "jti": secrets.token_hex(8)}
+        return jwt.encode(claims, self._key, _ALGORITHM)
+
+    def is_valid(self, token: str) -> bool:
+        """Whether this process issued the token and it has not expired."""
+        try:
+            jwt.decode(token, self._key, algorithms=[_ALGORITHM])
+        except jwt.InvalidTokenError:
+            return False
+        return True
+
+
 class Limits:
-    """A bucket of requests that fills continuously; with a limit of 0 there is none, and none on requests at once.
+    """A bucket of requests that fills continuously, and at most two requests at once; no limits if it has size 0.
 
     Args:
         per_minute: Requests a minute, also the bucket's size.
@@ -30,16 +60,14 @@ class Limits:
 
     @contextmanager
     def request(self) -> Iterator[None]:
-        """Hold one request's place.
+        """Hold the place of one request.
 
         Raises:
             ApiError: 429, with the time until it would be served.
         """
-        if not self.per_minute:
-            yield
-            return
         with self._lock:
-            self._take()
+            if self.per_minute:
+                self._take()
             self._running += 1
         try:
             yield
