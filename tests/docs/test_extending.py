@@ -14,12 +14,16 @@ from include.core.outcome import Finding
 from include.core.run_folder import Run, write_json
 from include.core.runner import Attempt, run_step
 from include.core.settings import ROOT
+from include.energy import readers
+from include.energy.conversion import convert
+from include.energy.params import GeneratorParams
 from include.satellite import sensors
 from tools.generate import main as generate
 
 PAGE = (ROOT / "docs" / "contributing" / "extending.md").read_text()
 MODULES = dict(re.findall(r"```python\n# (include/\S+)\n(.*?)```", PAGE, re.DOTALL))
 DEFINITION = re.search(r"```json\n(.*?)```", PAGE, re.DOTALL)[1]
+LATER = [f'{{"meter": "home", "start": "2026-01-01T0{hour}:00:00+01:00", "kwh": 0.5}}' for hour in (1, 2, 3)]
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
 
 
@@ -85,6 +89,20 @@ def test_the_program_of_the_new_domain_lists_its_steps(weather, monkeypatch):
 
 def test_generated_blocks_are_stale_until_they_are_generated_for_a_new_domain(weather):
     assert generate(["--check"], (*domains.DOMAINS, weather)) == 1
+
+
+def test_a_meter_format_is_one_file(tmp_path, monkeypatch, folder):
+    (tmp_path / "json_lines.py").write_text(MODULES["include/energy/readers/json_lines.py"])
+    monkeypatch.setattr(readers, "__path__", [*readers.__path__, str(tmp_path)])
+    hours = ('{"meter": "home", "start": "2026-01-01T00:00:00+01:00", "kwh": 0.25}', "{", *LATER)
+    (folder.files / "source").mkdir()
+    (folder.files / "source" / "home.jsonl").write_text("\n".join(hours))
+    source = convert(folder.files, GeneratorParams(files=("home.jsonl",)))
+    monkeypatch.delitem(sys.modules, "include.energy.readers.json_lines")
+    assert (source.unit, source.interval_seconds, source.records_written) == ("kWh", 3600, 5)
+    first, malformed = (folder.files / "energy_data.csv").read_text().splitlines()[1:3]
+    assert first.startswith("2025-12-31T23:00:00Z,home,0.25,")
+    assert malformed.endswith("home.jsonl,2,malformed_record")
 
 
 def test_a_sensor_is_one_file(tmp_path, monkeypatch):
