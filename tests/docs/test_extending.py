@@ -1,9 +1,13 @@
 """The examples of docs/contributing/extending.md work."""
 
+import tests.airflow_env  # noqa: F401 - before Airflow is imported
+
+# isort: split
 import json
 import re
 import sys
 from datetime import UTC, datetime
+from types import SimpleNamespace
 
 import pytest
 
@@ -18,13 +22,18 @@ from include.energy import readers
 from include.energy.conversion import convert
 from include.energy.params import GeneratorParams
 from include.satellite import sensors
+from plugins.steps import runtimes
+from plugins.steps.context import RETRIES
+from plugins.steps.factory import build_dag
 from tools.generate import main as generate
 
 PAGE = (ROOT / "docs" / "contributing" / "extending.md").read_text()
-MODULES = dict(re.findall(r"```python\n# (include/\S+)\n(.*?)```", PAGE, re.DOTALL))
+MODULES = dict(re.findall(r"```python\n# ((?:include|plugins)/\S+)\n(.*?)```", PAGE, re.DOTALL))
 DEFINITION = re.search(r"```json\n(.*?)```", PAGE, re.DOTALL)[1]
 LATER = [f'{{"meter": "home", "start": "2026-01-01T0{hour}:00:00+01:00", "kwh": 0.5}}' for hour in (1, 2, 3)]
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
+
+pytestmark = pytest.mark.airflow
 
 
 @pytest.fixture
@@ -52,19 +61,22 @@ def pipeline(weather, tmp_path):
     return pipeline
 
 
-def test_a_domain_is_a_package_and_one_line(weather, pipeline, folder):
-    step = pipeline["generate-weather"].step
-    params = pipeline.check_params({"station": "Graz"})
-    plan = Run(
+def plan_of(pipeline, folder, params):
+    """Return the plan of a run of the pipeline."""
+    return Run(
         pipeline="weather-pipeline",
         dag_id=pipeline.definition.dag_id,
         run_id=folder.path.name,
         runtime="local",
         created_at=NOW,
-        params=params,
+        params=pipeline.check_params(params),
         steps=pipeline.plan,
     )
-    write_json(folder.path / "run.json", plan)
+
+
+def test_a_domain_is_a_package_and_one_line(weather, pipeline, folder):
+    step = pipeline["generate-weather"].step
+    write_json(folder.path / "run.json", plan_of(pipeline, folder, {"station": "Graz"}))
     attempt = Attempt(declared=pipeline.declared)
     result = run_step(step, folder, attempt, lambda params: step.load()(folder.files, params))
     assert result.status == "success"
@@ -89,6 +101,22 @@ def test_the_program_of_the_new_domain_lists_its_steps(weather, monkeypatch):
 
 def test_generated_blocks_are_stale_until_they_are_generated_for_a_new_domain(weather):
     assert generate(["--check"], (*domains.DOMAINS, weather)) == 1
+
+
+def test_a_runtime_is_one_module_and_one_line(pipeline, folder, tmp_path, monkeypatch):
+    (tmp_path / "inline.py").write_text(MODULES["plugins/steps/runtimes/inline.py"])
+    monkeypatch.setattr(runtimes, "__path__", [*runtimes.__path__, str(tmp_path)])
+    monkeypatch.setitem(runtimes.RUNTIMES, "inline", "plugins.steps.runtimes.inline:InlineStep")
+    task = build_dag(pipeline, doc_md="", runtime="inline").get_task("generate-weather")
+    monkeypatch.delitem(sys.modules, "plugins.steps.runtimes.inline")
+    assert type(task).__name__ == "InlineStep"
+    write_json(folder.path / "run.json", plan_of(pipeline, folder, {"station": "Graz"}))
+    monkeypatch.setattr("plugins.steps.runtimes.base.folder_of", lambda context: folder)
+    ti = SimpleNamespace(
+        try_number=1, max_tries=RETRIES, map_index=-1, task_id="generate-weather", dag_id="d", run_id="r"
+    )
+    assert task.execute({"ti": ti})["maximum_c"] == 8.0
+    assert folder.result("generate-weather").runtime == "inline"
 
 
 def test_a_meter_format_is_one_file(tmp_path, monkeypatch, folder):
