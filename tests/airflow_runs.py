@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import tests.airflow_env  # noqa: F401 - before Airflow is imported
-from include.core.runs import RunFolder
+from include.core.run_folder import RunFolder
 from include.core.settings import get_settings
 
 ROOT = Path(__file__).resolve().parents[1]

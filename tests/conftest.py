@@ -9,7 +9,7 @@ import pytest
 # Tests run beside each other: a training on several threads would wait for whichever thread the others keep waiting.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-from include.core.runs import RunFolder
+from include.core.run_folder import RunFolder
 from include.core.settings import get_settings
 from tests.prerequisites import real_data_dir
 

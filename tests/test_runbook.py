@@ -9,7 +9,7 @@ from typing import get_args
 import pytest
 
 from include.core import errors
-from include.core.runs import Failure
+from include.core.run_folder import Failure
 from include.reporting.notices import runbook
 from include.reporting.report import HINTS
 

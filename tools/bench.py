@@ -119,7 +119,7 @@ def proven(folder: Path) -> None:
 
     from include.core.artifacts import sha256
     from include.core.runner import Attempt, run_step
-    from include.core.runs import FileRecord, Run, RunFolder, StepInfo, write_json
+    from include.core.run_folder import FileRecord, Run, RunFolder, StepInfo, write_json
     from include.energy.steps import ENERGY_STEPS
 
     run = RunFolder(folder / "run")

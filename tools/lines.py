@@ -1,7 +1,7 @@
 """Counts lines of code by package: no blank lines, no comments, no docstrings; tests apart.
 
-    python -m tools.lines            a table
-    python -m tools.lines PATH…      only what lies below these
+python -m tools.lines            a table
+python -m tools.lines PATH…      only what lies below these
 """
 
 from __future__ import annotations
@@ -52,7 +52,9 @@ def main() -> None:
     for package in sorted(packages):
         print(f"{package:26} {modules[package]:4} files {packages[package]:7,} lines")  # noqa: T201
     if ours:
-        print(f"\noutside the tests: {len(ours)} files, {sum(ours.values()):,} lines, median {statistics.median(ours.values()):.0f}")  # noqa: T201
+        print(
+            f"\noutside the tests: {len(ours)} files, {sum(ours.values()):,} lines, median {statistics.median(ours.values()):.0f}"
+        )  # noqa: T201
         for path, count in sorted(ours.items(), key=lambda item: -item[1])[:10]:
             print(f"  {count:4} {path}")  # noqa: T201
 

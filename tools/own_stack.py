@@ -20,7 +20,7 @@ from typing import Any
 
 import yaml
 
-from include.core.runs import RunFolder
+from include.core.run_folder import RunFolder
 from tools import stack as tool
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -15,8 +15,8 @@ from types import FrameType
 from typing import Any
 
 from include.core.errors import SetupError
+from include.core.run_folder import INTERRUPTED_MARK
 from include.core.settings import ROOT, get_settings
-from include.core.verdict import INTERRUPTED_MARK
 
 POLL_SECONDS = 0.1
 PATIENCE_SECONDS = 60

@@ -8,9 +8,8 @@ from pydantic import TypeAdapter
 from rich.console import Console
 from rich.markup import escape
 
-from include.core.parts import result_of, started_of
 from include.core.pipeline import Pipeline
-from include.core.runs import RunFolder, StepInfo
+from include.core.run_folder import RunFolder, StepInfo
 
 
 class Progress:
@@ -62,7 +61,7 @@ class Progress:
         for number, step in enumerate(plan, 1):
             if step.id in self._ended:
                 continue
-            started, result = started_of(self._folder, step), result_of(self._folder, step)
+            started, result = self._folder.step_started(step), self._folder.step_result(step)
             if started and (step.id, started.attempt) not in self._announced:
                 self._announced.add((step.id, started.attempt))
                 again = f" (attempt {started.attempt})" if started.attempt > 1 else ""

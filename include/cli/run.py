@@ -20,7 +20,7 @@ from include.cli.progress import Progress
 from include.cli.view import show_report
 from include.core.errors import SetupError
 from include.core.pipeline import Pipeline
-from include.core.runs import RunFolder
+from include.core.run_folder import RunFolder
 from include.core.settings import get_settings
 
 INTERRUPTED_CODE = 130

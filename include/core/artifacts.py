@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from include.core.contracts import Artifact
 from include.core.errors import ContractError
-from include.core.runs import FileRecord
+from include.core.run_folder import FileRecord
 
 CLOCK_TOLERANCE_SECONDS = 5.0
 PNG_START, PNG_END = b"\x89PNG\r\n\x1a\n", b"IEND\xaeB`\x82"

@@ -11,10 +11,16 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, Generic
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from typing_extensions import TypeVar
 
+from include.core.errors import ContractError, explain
+from include.core.outcome import StepOutcome
+from include.core.run_folder import write_json
+
+D = TypeVar("D", bound=BaseModel, default=BaseModel)
 Summary = dict[str, Any]
 FIRST_YEAR, LAST_YEAR = 1900, 2199
 
@@ -44,8 +50,8 @@ class Window(StepParams):
 
 
 @dataclass(frozen=True)
-class Artifact:
-    """A file that a step reads or writes.
+class Artifact(Generic[D]):
+    """A file that a step reads or writes, named once: `VALIDATED = Artifact("validated.json", Imagery)`.
 
     Args:
         path: Below the run's `files/` folder, POSIX, never leaving it.
@@ -56,7 +62,7 @@ class Artifact:
     """
 
     path: str
-    schema: type[BaseModel] | None = None
+    schema: type[D] | None = None
     optional: bool = False
     may_be_empty: bool = False
 
@@ -64,6 +70,51 @@ class Artifact:
     def format(self) -> str:
         """`csv`, `json`, `png`, …: the suffix, which names the format."""
         return PurePosixPath(self.path).suffix.lstrip(".").lower()
+
+    def at(self, files: Path) -> Path:
+        """Return where the file lies in a run's `files/` folder."""
+        return files / self.path
+
+    def read(self, files: Path) -> D:
+        """Read the JSON document of a run.
+
+        Args:
+            files: The run's `files/` folder.
+
+        Raises:
+            ContractError: The file is missing, or is not the document that its schema describes.
+        """
+        document = self.find(files)
+        if document is None:
+            raise ContractError(self.path, "must exist", "no such file")
+        return document
+
+    def find(self, files: Path) -> D | None:
+        """Read the JSON document of a run, or None where there is none.
+
+        Raises:
+            ContractError: The file is not the document that its schema describes.
+        """
+        if self.schema is None:
+            raise TypeError(f"{self.path}: an artifact without a schema is not read as a document")
+        try:
+            return self.schema.model_validate_json(self.at(files).read_bytes())
+        except FileNotFoundError:
+            return None
+        except ValidationError as error:
+            raise ContractError(self.path, "must keep to its schema", explain(error)) from error
+
+    def write(self, files: Path, document: D) -> None:
+        """Write the JSON document of a run, complete or not at all.
+
+        Raises:
+            SetupError: The folder cannot be written, or the disk is full.
+        """
+        write_json(self.at(files), document)
+
+    def instance(self, index: int) -> Artifact[D]:
+        """Return the artifact of one task of a mapped step."""
+        return replace(self, path=self.path.format(index=f"{index:03d}"))
 
 
 @dataclass(frozen=True)
@@ -135,8 +186,8 @@ class Step:
         reads: What must be there before it runs.
         writes: What must be there, and right, after it.
         records: Counts the records of the artifacts themselves (`files` → accounting); None for no record data.
-        summary: Reads the key figures from the checked artifacts (`files` → small JSON-able dict); a `module:name` is
-            imported only after the step has run.
+        outcome: Reads metrics, findings and tables from the checked artifacts (`files` → `StepOutcome`); a
+            `module:name` is imported only after the step has run.
         group: The step that people know it as a part of.
         mapped: One task for each of several things, numbered from 0; `{index}` in `writes` stands for the number, and
             the function takes it as a third argument.
@@ -158,10 +209,10 @@ class Step:
     version: str
     params: type[StepParams]
     function: str
-    reads: tuple[Artifact, ...]
-    writes: tuple[Artifact, ...]
+    reads: tuple[Artifact[Any], ...]
+    writes: tuple[Artifact[Any], ...]
     records: Callable[[Path], Records] | None = None
-    summary: Callable[[Path], Summary] | str | None = None
+    outcome: Callable[[Path], StepOutcome] | str | None = None
     group: Group | None = None
     mapped: bool = False
     index: int | None = None
@@ -180,7 +231,7 @@ class Step:
         >>> Step("download", "Download", "", "1", StepParams, "m:f", (), (), mapped=True).instance(7).id
         'download.007'
         """
-        writes = tuple(replace(artifact, path=artifact.path.format(index=f"{index:03d}")) for artifact in self.writes)
+        writes = tuple(artifact.instance(index) for artifact in self.writes)
         return replace(self, id=instance_id(self.id, index), writes=writes, mapped=False, index=index)
 
     @property
@@ -202,10 +253,10 @@ class Step:
         """Names of the things that the mapped step after this one is for."""
         return list(imported(self.fans_out)(files)) if self.fans_out else []
 
-    def summarize(self, files: Path) -> Summary:
-        """The key figures of the checked artifacts; empty for a step that has none."""
-        summary = imported(self.summary) if isinstance(self.summary, str) else self.summary
-        return dict(summary(files)) if summary else {}
+    def read_outcome(self, files: Path) -> StepOutcome:
+        """Read the outcome from the checked artifacts; it is empty for a step that declares none."""
+        outcome = imported(self.outcome) if isinstance(self.outcome, str) else self.outcome
+        return StepOutcome.model_validate(outcome(files)) if outcome else StepOutcome()
 
 
 def instance_id(step: str, index: int) -> str:

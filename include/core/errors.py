@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from pydantic import ValidationError
+
 
 class GroundtruthError(Exception):
     """A fault that a sentence explains; shown without a stack trace."""
@@ -74,3 +76,18 @@ BY_EXIT_CODE: dict[int, type[GroundtruthError]] = {
     error.exit_code: error
     for error in (BadInputError, SetupError, TransientError, InterruptedStepError, GroundtruthError)
 }
+
+
+def explain(error: ValidationError) -> str:
+    """Return a validation error as one text; see `sentences`."""
+    return "; ".join(sentences(error))
+
+
+def sentences(error: ValidationError) -> list[str]:
+    """Return each fault of a validation error as a sentence: the parameter, what is wrong, and the value."""
+    faults = []
+    for fault in error.errors(include_url=False):
+        name = ".".join(map(str, fault["loc"])) or "parameters"
+        message = fault["msg"].removeprefix("Value error, ").removeprefix(f"{name}: ")
+        faults.append(f"{name}: {message}" + (f" (got {fault['input']!r})" if fault["loc"] else ""))
+    return faults

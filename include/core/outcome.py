@@ -22,7 +22,7 @@ from pydantic import (
 )
 
 Severity = Literal["info", "warning", "error"]
-Cell = str | int | float | bool | None
+Scalar = str | int | float | bool | None
 M = TypeVar("M", bound="StepMetrics")
 
 
@@ -42,7 +42,7 @@ class Table(_Part):
 
     title: str
     columns: tuple[str, ...]
-    rows: tuple[tuple[Cell, ...], ...]
+    rows: tuple[tuple[Scalar, ...], ...]
 
 
 class Plot(_Part):
@@ -58,7 +58,7 @@ class StepMetrics(BaseModel):
     model_config = ConfigDict(frozen=True, extra="allow")
     __pydantic_extra__: dict[str, JsonValue]
 
-    def scalars(self) -> dict[str, str | int | float | bool | None]:
+    def scalars(self) -> dict[str, Scalar]:
         """Return the metrics that are single values, by name; lists and objects are left out."""
         values = self.model_dump(mode="json")
         return {name: value for name, value in values.items() if not isinstance(value, list | dict)}
@@ -108,7 +108,9 @@ class StepOutcome(BaseModel):
     def _flat(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
         parts: dict[str, Any] = handler(self)
         parts.pop("metrics")
-        return self.metrics.model_dump(mode="json") | {name: item for name, item in parts.items() if item not in (None, [], (), {})}
+        return self.metrics.model_dump(mode="json") | {
+            name: item for name, item in parts.items() if item not in (None, [], (), {})
+        }
 
     def metrics_as(self, model: type[M]) -> M:
         """Return the metrics as a step's own model, also where they were read back from JSON.
@@ -118,7 +120,7 @@ class StepOutcome(BaseModel):
         """
         return self.metrics if isinstance(self.metrics, model) else model.model_validate(self.metrics.model_dump())
 
-    def scalars(self) -> dict[str, str | int | float | bool | None]:
+    def scalars(self) -> dict[str, Scalar]:
         """Return every single value of the flat form: what goes through XCom and asset events."""
         flat = self.model_dump(mode="json")
         return {name: value for name, value in flat.items() if not isinstance(value, list | dict)}

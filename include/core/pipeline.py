@@ -15,10 +15,9 @@ from pydantic.fields import FieldInfo
 
 from include.core.contracts import Artifact, Records, Step, StepParams, Window, imported
 from include.core.definitions import Definition, RecordFiles, StepSpec
-from include.core.errors import BadInputError
-from include.core.runs import StepInfo
+from include.core.errors import BadInputError, sentences
+from include.core.run_folder import StepInfo
 from include.core.tables import check_table
-from include.core.verdict import sentences
 
 
 class SourcesParams(Window):

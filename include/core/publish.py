@@ -7,17 +7,18 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
+
+from pydantic import ConfigDict, Field
 
 from include.core.errors import ContractError, SetupError
-from include.core.parts import result_of
+from include.core.outcome import Scalar, StepMetrics, StepOutcome
 from include.core.pipeline import Pipeline
+from include.core.run_folder import Run, RunFolder
 from include.core.runner import verify
-from include.core.runs import Run, RunFolder
 
 _RENAME_EXCHANGE = 2
 _AT_FDCWD = -100
@@ -25,11 +26,20 @@ _AT_FDCWD = -100
 
 @dataclass(frozen=True)
 class Published:
-    """What was promoted, where, and the key figures of the run."""
+    """What was published, where, and the metrics of the run."""
 
     path: Path
     key: str
-    figures: dict[str, Any]
+    metrics: dict[str, Scalar]
+
+
+class PublishMetrics(StepMetrics):
+    """The metrics of the task that publishes."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    published: str = Field(description="The folder.")
+    key: str
 
 
 def publish_run(folder: RunFolder, pipeline: Pipeline, data_dir: Path) -> Published | None:
@@ -50,31 +60,36 @@ def publish_run(folder: RunFolder, pipeline: Pipeline, data_dir: Path) -> Publis
     run = folder.run()
     if run is None:
         raise ContractError("run.json", "must be written before publishing", "no such file")
-    figures: dict[str, Any] = {}
+    outcomes: list[StepOutcome] = []
     for info in pipeline.plan:
-        result = result_of(folder, info)
+        result = folder.step_result(info)
         if result is None or result.status != "success":
             raise ContractError(info.id, "must have succeeded before its run is published", "no accepted result")
-        figures |= {name: value for name, value in result.summary.items() if not isinstance(value, (list, dict))}
+        outcomes.append(result.outcome)
     verify(folder)
     names = pipeline.definition.publish
     if not names:
         return None
-    key = figures.get("published_as") or publishing_key(run, figures)
+    key = next((outcome.published_as for outcome in outcomes if outcome.published_as), None)
+    key = key or publishing_key(run, outcomes)
     target = data_dir / "published" / pipeline.definition.pipeline / key
     replace_folder(target, {name: folder.files / name for name in names})
-    return Published(target, key, figures)
+    return Published(target, key, {name: value for outcome in outcomes for name, value in outcome.scalars().items()})
 
 
-def publishing_key(run: Run, figures: dict[str, Any]) -> str:
-    """`<date>` for a whole day, `<start>_<end>` for another interval, below `<source>/` for people's own files.
+def publishing_key(run: Run, outcomes: Sequence[StepOutcome]) -> str:
+    """Return `<date>` for one day, `<start>_<end>` for another interval, below `<source>/` for input files.
 
     Args:
         run: Its plan.
-        figures: Where the plan has no interval, `data_start` and `data_end` of the data itself (ISO 8601).
+        outcomes: Of its steps; where the plan has no interval, that of the data itself counts.
+
+    Raises:
+        ContractError: Neither states an interval.
     """
-    start = run.interval_start or _instant(figures.get("data_start"))
-    end = run.interval_end or _instant(figures.get("data_end"))
+    data = [outcome for outcome in outcomes if outcome.data_start and outcome.data_end]
+    start = run.interval_start or (data[0].data_start if data else None)
+    end = run.interval_end or (data[0].data_end if data else None)
     if start is None or end is None:
         raise ContractError("run.json", "must state the interval that the results are published under", "none")
     whole_day = end - start == timedelta(days=1) and start.time() == datetime.min.time()
@@ -129,10 +144,6 @@ def _exchange(one: Path, other: Path) -> None:
     other.rename(aside)
     one.rename(other)
     aside.rename(one)
-
-
-def _instant(text: Any) -> datetime | None:
-    return datetime.fromisoformat(text) if isinstance(text, str) else None
 
 
 def _stamp(instant: datetime) -> str:

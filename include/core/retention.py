@@ -9,8 +9,8 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from include.core.runs import StepResult, read_model
-from include.core.verdict import explain
+from include.core.errors import explain
+from include.core.run_folder import StepResult, read_model
 
 LOG = logging.getLogger(__name__)
 GOING = ".removed-"

@@ -21,8 +21,11 @@ from pydantic import BaseModel, ValidationError
 
 from include.core.artifacts import check_artifact, check_unchanged, remove
 from include.core.contracts import Records, Step, StepParams
-from include.core.errors import BadInputError, ContractError, InterruptedStepError
-from include.core.runs import (
+from include.core.errors import BadInputError, ContractError, InterruptedStepError, explain
+from include.core.recording import failure_recorded, write_result
+from include.core.run_folder import (
+    INTERRUPTED_MARK,
+    SOURCE_FOLDER,
     FileRecord,
     RecordCounts,
     RunFolder,
@@ -31,8 +34,6 @@ from include.core.runs import (
     read_model,
     write_json,
 )
-from include.core.staging import SOURCE_FOLDER
-from include.core.verdict import INTERRUPTED_MARK, explain, verdict_on_failure, write_verdict
 
 Signature = tuple[int, int, int]
 LIBRARIES = ("pydantic", "apache-airflow")
@@ -102,7 +103,7 @@ def run_step(step: Step, folder: RunFolder, attempt: Attempt, execute: Callable[
         runtime=attempt.runtime,
     )
     draft = _draft(step, started, attempt)
-    with verdict_on_failure(folder, draft, make_room=lambda: _remove_outputs(step, folder)):
+    with failure_recorded(folder, draft, make_room=lambda: _remove_outputs(step, folder)):
         if (folder.path / INTERRUPTED_MARK).exists():
             raise InterruptedStepError("not started: the run was interrupted")
         draft.image = attempt.image()
@@ -124,8 +125,8 @@ def run_step(step: Step, folder: RunFolder, attempt: Attempt, execute: Callable[
         draft.outputs = [record for record in checked if record is not None]
         if step.records is not None:
             draft.records = _reconciled(step.id, step.records(folder.files))
-        draft.summary = step.summarize(folder.files)
-        verdict = write_verdict(folder, draft, "success")
+        draft.outcome = step.read_outcome(folder.files)
+        verdict = write_result(folder, draft, "success")
         for name in step.scratch:
             remove(folder.files, name)
         return verdict

@@ -15,9 +15,9 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from include.core.contracts import Step
-from include.core.errors import BadInputError, GroundtruthError
+from include.core.errors import BadInputError, GroundtruthError, explain
+from include.core.recording import as_known_error
 from include.core.step_log import LOG, step_log
-from include.core.verdict import as_known_error, explain
 
 
 def main(package: str, steps: Mapping[str, Step]) -> int:

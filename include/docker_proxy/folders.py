@@ -10,7 +10,7 @@ from typing import Any
 from include.docker_proxy.refusal import Refused
 from include.docker_proxy.settings import DoorSettings
 
-COMPONENT = re.compile(r"[\w.+=@-]{1,255}")  # what include/core/runs.py makes of names
+COMPONENT = re.compile(r"[\w.+=@-]{1,255}")  # what include/core/run_folder.py makes of names
 STORES = {"imagery": True, "models/baselines": True, "models/store": False}
 """What runs share, below the data folder; whether steps may write there."""
 OPEN = os.O_PATH | os.O_NOFOLLOW | os.O_DIRECTORY | os.O_CLOEXEC

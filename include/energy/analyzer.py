@@ -11,7 +11,7 @@ from typing import Any
 
 import duckdb
 
-from include.core.runs import read_model, write_atomically
+from include.core.run_folder import read_model, write_atomically
 from include.core.sql import literal
 from include.energy import curves, records, statistics
 from include.energy.anomalies import judge

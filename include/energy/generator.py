@@ -33,7 +33,7 @@ from typing import TextIO
 import numpy as np
 
 from include.core.errors import BadInputError, SetupError
-from include.core.runs import write_json
+from include.core.run_folder import write_json
 from include.energy.households import MINUTES, Array, Households, current, day_of_power, generator, make_households
 from include.energy.households import voltage as voltage_of
 from include.energy.schemas import COLUMNS, EnergySource, GeneratorParams

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from include.core.figures import BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, VERMILLION, figure_file
+from include.core.plots import BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, VERMILLION, figure_file
 from include.energy.findings import WORDS
 from include.energy.results import Analysis, AnomalyReason
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import duckdb
 
 from include.core.errors import BadInputError
+from include.core.run_folder import SOURCE_FOLDER
 from include.core.sql import literal
-from include.core.staging import SOURCE_FOLDER
 from include.energy.db import write_csv
 from include.energy.lines import LineFile, inspect
 from include.energy.results import OUTSIDE, AnalyzerParams

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from include.core.runs import write_json
+from include.core.run_folder import write_json
 from include.core.sql import file_literal
 from include.energy.db import connect, write_csv
 from include.energy.findings import findings

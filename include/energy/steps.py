@@ -178,7 +178,7 @@ ENERGY_STEPS: dict[str, Step] = {
             reads=(),
             writes=(DATA, SOURCE),
             records=generator_records,
-            summary=generator_summary,
+            outcome=generator_summary,
         ),
         Step(
             id="energy-analyzer",
@@ -190,7 +190,7 @@ ENERGY_STEPS: dict[str, Step] = {
             reads=(DATA, SOURCE),
             writes=(ANALYSIS, RECORDS, REJECTED),
             records=analyzer_records,
-            summary=analyzer_summary,
+            outcome=analyzer_summary,
         ),
         Step(
             id="report-generator",
@@ -202,7 +202,7 @@ ENERGY_STEPS: dict[str, Step] = {
             reads=(ANALYSIS, RECORDS, REJECTED),
             writes=(REPORT, REPORT_ROWS, *PLOTS),
             records=report_records,
-            summary=report_summary,
+            outcome=report_summary,
         ),
     )
 }

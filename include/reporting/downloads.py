@@ -12,7 +12,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from include.core.errors import BadInputError, ContractError
-from include.core.runs import FileRecord, RunFolder, StepResult, read_model
+from include.core.run_folder import FileRecord, RunFolder, StepResult, read_model
 
 CHUNK = 1024 * 1024
 

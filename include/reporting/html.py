@@ -19,8 +19,9 @@ from typing import TypeGuard
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from include.core.outcome import Table
 from include.core.settings import get_settings
-from include.reporting.model import ArtifactReport, PipelineReport, Table
+from include.reporting.model import ArtifactReport, PipelineReport
 from include.reporting.notices import runbook
 
 ISO_UTC = re.compile(r"(\d{4}-\d{2}-\d{2})T(\d{2}:\d{2}:\d{2})Z", re.ASCII)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import Literal
 
-from include.core.runs import safe_name
+from include.core.run_folder import safe_name
 from include.reporting.archive import RunEntry
 
 State = Literal["success", "failed", "skipped", "running", "lost", "damaged"]

@@ -6,7 +6,8 @@ from typing import Any, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
-from include.core.runs import Failure, FileRecord, RecordCounts
+from include.core.outcome import Finding, Table
+from include.core.run_folder import Failure, FileRecord, RecordCounts
 
 Status = Literal["pending", "running", "success", "failed", "skipped"]
 
@@ -76,20 +77,15 @@ class StepRecords(RecordCounts):
     step: str
 
 
-class Finding(_Part):
-    """Something about the data that a person should know."""
+class StepFinding(Finding):
+    """A finding and the step that reported it."""
 
-    severity: Literal["info", "warning", "error"]
-    message: str
     step: str
 
 
-class Table(_Part):
-    """A small table for people."""
+class StepTable(Table):
+    """A table and the step that it belongs to."""
 
-    title: str
-    columns: list[str]
-    rows: list[list[Any]]
     step: str
 
 
@@ -132,8 +128,8 @@ class PipelineReport(_Part):
     params: dict[str, Any]
     failure_point: FailurePoint | None
     record_accounting: list[StepRecords]
-    findings: list[Finding]
-    tables: list[Table]
+    findings: list[StepFinding]
+    tables: list[StepTable]
     artifacts: list[ArtifactReport]
     published: Published | None
     provenance: Provenance

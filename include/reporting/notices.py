@@ -7,7 +7,7 @@ from html import escape
 from pathlib import Path
 
 from include.core.env_history import Entry
-from include.core.runs import StepResult
+from include.core.run_folder import StepResult
 from include.core.settings import get_settings
 from include.reporting.model import FailurePoint, PipelineReport
 
@@ -83,13 +83,13 @@ def deadline_notice(report: PipelineReport, *, state: str, minutes: float, run_u
 
 def promotion_notice(result: StepResult, *, dag_id: str, run_id: str, run_url: str | None) -> Notice:
     """A run has switched its models on."""
-    version, env_file = (str(result.summary.get(name, "")) for name in ("model_version", "env_file"))
+    version, env_file = (str(result.outcome.scalars().get(name, "")) for name in ("model_version", "env_file"))
     return Notice(
         subject=f"{dag_id} promoted model {version}",
         sentence=f"{env_file} now uses model {version}.",
         facts={
             "Run": run_id,
-            "Trained on": "simulated imagery" if result.summary.get("synthetic") else "real imagery",
+            "Trained on": "simulated imagery" if result.outcome.synthetic else "real imagery",
             "The way back": "the page Models in Airflow, or ./pipeline env rollback",
             "In Airflow": run_url or "",
         },

@@ -11,28 +11,38 @@ from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 
-from pydantic import ValidationError
+from pydantic import JsonValue, ValidationError
 
-from include.core.runs import Failure, Run, RunFolder, StepResult, seconds_between, write_atomically, write_json
-from include.core.verdict import INTERRUPTED_MARK
+from include.core.outcome import StepOutcome
+from include.core.publish import PublishMetrics
+from include.core.run_folder import (
+    INTERRUPTED_MARK,
+    Failure,
+    Run,
+    RunFolder,
+    StepResult,
+    seconds_between,
+    write_atomically,
+    write_json,
+)
 from include.reporting.html import render_html
 from include.reporting.model import (
     ArtifactReport,
     FailurePoint,
-    Finding,
     Interval,
     PipelineReport,
     Provenance,
     Published,
     Status,
+    StepFinding,
     StepRecords,
     StepReport,
+    StepTable,
     SummaryStatistics,
-    Table,
 )
 from include.reporting.verdicts import Verdict, around, verdicts
 
-RESERVED_FIGURES = ("findings", "tables", "statistics")
+SHOWN_ELSEWHERE = ("findings", "tables", "statistics", "plots", "provenance")
 
 
 def build_report(folder: RunFolder, *, task_states: Mapping[str, str] | None = None, now: datetime) -> PipelineReport:
@@ -74,9 +84,15 @@ def build_report(folder: RunFolder, *, task_states: Mapping[str, str] | None = N
             StepRecords(step=result.step, **result.records.model_dump()) for result in results if result.records
         ],
         findings=[
-            Finding(step=result.step, **item) for result in results for item in result.summary.get("findings", [])
+            StepFinding(step=result.step, severity=finding.severity, message=finding.message)
+            for result in results
+            for finding in result.outcome.findings
         ],
-        tables=[Table(step=result.step, **item) for result in results for item in result.summary.get("tables", [])],
+        tables=[
+            StepTable(step=result.step, title=table.title, columns=table.columns, rows=table.rows)
+            for result in results
+            for table in result.outcome.tables
+        ],
         artifacts=[
             ArtifactReport(step=result.step, **record.model_dump()) for result in results for record in result.outputs
         ],
@@ -124,9 +140,7 @@ def _step_report(number: int, step: Verdict, *, halted: bool) -> StepReport:
         end_time=step.ended_at,
         duration_seconds=result.duration_seconds if result else None,
         error_message=step.error.message if step.error else None,
-        output_summary={k: v for k, v in result.summary.items() if k not in RESERVED_FIGURES}
-        if result and result.status == "success"
-        else None,
+        output_summary=_output_summary(result.outcome) if result and result.status == "success" else None,
         skipped_by=result.skipped if result else None,
         error=step.error,
         attempt=step.attempt,
@@ -135,6 +149,11 @@ def _step_report(number: int, step: Verdict, *, halted: bool) -> StepReport:
         image=result.image if result else None,
         log_url=result.log_url if result else None,
     )
+
+
+def _output_summary(outcome: StepOutcome) -> dict[str, JsonValue]:
+    flat = outcome.model_dump(mode="json")
+    return {name: value for name, value in flat.items() if name not in SHOWN_ELSEWHERE}
 
 
 def _argument(value: object) -> str:
@@ -200,7 +219,7 @@ def _overall(steps: list[StepReport], others: list[Verdict], *, failed: bool) ->
 
 def _statistics(steps: list[StepReport], results: list[StepResult], seconds: float) -> SummaryStatistics:
     count = [step.status for step in steps].count
-    of_the_domain = {name: value for each in results for name, value in each.summary.get("statistics", {}).items()}
+    of_the_domain = {name: value for result in results for name, value in result.outcome.statistics.items()}
     return SummaryStatistics(
         total_steps=len(steps),
         completed_steps=count("success"),
@@ -217,16 +236,16 @@ def _interval(run: Run | None, results: list[StepResult]) -> Interval | None:
     if run is not None and run.interval_start is not None and run.interval_end is not None:
         return Interval(start=run.interval_start, end=run.interval_end)
     for result in results:
-        start, end = (result.summary.get(name) for name in ("data_start", "data_end"))
-        if start and end:
-            return Interval(start=start, end=end)
+        if result.outcome.data_start and result.outcome.data_end:
+            return Interval(start=result.outcome.data_start, end=result.outcome.data_end)
     return None
 
 
 def _published(others: list[Verdict]) -> Published | None:
     for task in others:
-        if task.status == "success" and task.result and "published" in task.result.summary:
-            return Published(path=task.result.summary["published"], key=str(task.result.summary.get("key", "")))
+        if task.id == "publish" and task.status == "success" and task.result and task.result.outcome.scalars():
+            metrics = task.result.outcome.metrics_as(PublishMetrics)
+            return Published(path=metrics.published, key=metrics.key)
     return None
 
 

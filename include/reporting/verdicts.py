@@ -8,9 +8,7 @@ from datetime import datetime
 
 from pydantic import ValidationError
 
-from include.core.parts import result_of, started_of
-from include.core.runs import Failure, Run, RunFolder, Started, StepInfo, StepResult
-from include.core.verdict import INTERRUPTED_MARK
+from include.core.run_folder import INTERRUPTED_MARK, Failure, Run, RunFolder, Started, StepInfo, StepResult
 from include.reporting.model import Status
 
 UNDER_WAY = (
@@ -108,7 +106,7 @@ def _verdict(folder: RunFolder, info: StepInfo, states: Mapping[str, str] | None
     status: Status
     error: Failure | None
     try:
-        started, result = started_of(folder, info), result_of(folder, info)
+        started, result = folder.step_started(info), folder.step_result(info)
     except ValidationError:
         started, result = None, None
         status, error = _failed(f"The records in {folder.step(info.id)} are damaged and cannot be read.", "error")

@@ -16,7 +16,7 @@ from urllib.parse import quote
 
 from airflow.sdk.configuration import conf
 
-from include.core.runs import RunFolder
+from include.core.run_folder import RunFolder
 from include.core.settings import get_settings
 from plugins.notices.sending import claim, give_up, send, send_from_trigger
 
@@ -51,7 +51,7 @@ def tell_of_promotion(context: Context) -> None:
     run, task = context["dag_run"], context["ti"].task_id
     folder = _folder(run.dag_id, run.run_id)
     result = folder.result(task)
-    if result is None or result.summary.get("promoted") is not True:
+    if result is None or result.outcome.scalars().get("promoted") is not True:
         return
     found = result
     _tell(

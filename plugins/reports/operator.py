@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowFailException
 
-from include.core.runs import RunFolder
+from include.core.run_folder import RunFolder
 from plugins.steps.context import TASK_DEFAULTS, folder_of, plain_errors
 
 if TYPE_CHECKING:

@@ -20,8 +20,8 @@ from airflow.sdk.observability import stats
 
 from include.core.contracts import Step, StepParams
 from include.core.errors import GroundtruthError
+from include.core.run_folder import RunFolder, StepResult
 from include.core.runner import Attempt, run_step
-from include.core.runs import RunFolder, StepResult
 
 PREFIX = "groundtruth"
 
@@ -47,8 +47,8 @@ def measured_step(
 
 def small(result: StepResult) -> dict[str, Any]:
     """What goes through XCom: the verdict and the key figures, never data."""
-    figures = {name: value for name, value in result.summary.items() if not isinstance(value, (list, dict))}
-    return {"status": result.status, "reused": result.reused, "seconds": result.duration_seconds, **figures}
+    own = {"status": result.status, "reused": result.reused, "seconds": result.duration_seconds}
+    return own | result.outcome.scalars()
 
 
 def _tell(result: StepResult, tags: dict[str, str]) -> None:
@@ -56,6 +56,6 @@ def _tell(result: StepResult, tags: dict[str, str]) -> None:
     if result.records is not None:
         for name in ("read", "accepted", "rejected", "outside"):
             stats.incr(f"{PREFIX}.records.{name}", getattr(result.records, name), tags=tags)
-    for name, value in small(result).items():
-        if name in result.summary and isinstance(value, (int, float)) and not isinstance(value, bool):
+    for name, value in result.outcome.scalars().items():
+        if isinstance(value, int | float) and not isinstance(value, bool):
             stats.gauge(f"{PREFIX}.figure.{name}", value, tags=tags)

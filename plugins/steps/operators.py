@@ -12,13 +12,14 @@ from airflow.providers.standard.operators.python import PythonOperator
 from airflow.sdk import AssetAlias, BaseOperator
 
 from include.core.contracts import StepParams
+from include.core.outcome import StepOutcome
 from include.core.pipeline import Pipeline, PipelineStep
-from include.core.plan import prepare_run
+from include.core.preparation import prepare_run
 from include.core.process import run_command
-from include.core.publish import publish_run
-from include.core.runs import Started
+from include.core.publish import PublishMetrics, publish_run
+from include.core.recording import recorded
+from include.core.run_folder import Started
 from include.core.settings import get_settings
-from include.core.verdict import recorded
 from plugins.steps.account import account
 from plugins.steps.context import (
     RETRIES,
@@ -173,15 +174,15 @@ class PublishOperator(BaseOperator):
                 "Publish",
                 "Verifies every artifact, promotes the results.",
                 log_url_of(context),
-            ) as done,
+            ) as draft,
         ):
             published = publish_run(folder, self.pipeline, get_settings().data_dir)
             if published is not None:
-                done.summary = {"published": str(published.path), "key": published.key}
+                draft.outcome = StepOutcome(metrics=PublishMetrics(published=str(published.path), key=published.key))
         if published is None:
             return None
         if self.asset is not None:
-            context["outlet_events"][self.asset].extra = {"path": str(published.path), **published.figures}
+            context["outlet_events"][self.asset].extra = {"path": str(published.path), **published.metrics}
         return str(published.path)
 
 

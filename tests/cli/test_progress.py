@@ -9,7 +9,7 @@ from rich.console import Console
 from include.cli.progress import Progress
 from include.core.definitions import load_definition
 from include.core.pipeline import Pipeline
-from include.core.runs import Failure, StepResult, write_json
+from include.core.run_folder import Failure, StepResult, write_json
 from include.registry import KNOWN_STEPS
 
 ENERGY = Path(__file__).resolve().parents[2] / "include/config/energy-pipeline.json"

@@ -12,9 +12,10 @@ from pydantic import BaseModel, Field
 
 from include.core.contracts import Artifact, Records, Step, StepParams
 from include.core.definitions import Definition, StepSpec
+from include.core.outcome import StepMetrics, StepOutcome
 from include.core.pipeline import Pipeline
+from include.core.run_folder import FileRecord, Run, RunFolder, StepInfo, StepResult, write_json
 from include.core.runner import Attempt, run_step
-from include.core.runs import FileRecord, Run, RunFolder, StepInfo, StepResult, write_json
 from include.core.tables import check_table
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -78,8 +79,8 @@ def count(files: Path) -> Records:
     return Records(read, accepted, rejected, 0, {"bad": rejected} if rejected else {})
 
 
-def total(files: Path) -> dict[str, Any]:
-    return {"bytes": (files / "out.csv").stat().st_size}
+def total(files: Path) -> StepOutcome:
+    return StepOutcome(metrics=StepMetrics(bytes=(files / "out.csv").stat().st_size))
 
 
 MEASURE = Step("measure", "Measure", "Measures.", "1", Params, "m:f", (), (Artifact("in.csv", Reading),))
@@ -93,7 +94,7 @@ ANALYZE = Step(
     (Artifact("in.csv", Reading),),
     (Artifact("out.csv", Reading), Artifact("rejected.csv", Rejected, optional=True, may_be_empty=True)),
     records=count,
-    summary=total,
+    outcome=total,
 )
 DECLARED = frozenset({"in.csv", "out.csv", "rejected.csv"})
 ATTEMPT = Attempt(declared=DECLARED)
@@ -134,7 +135,7 @@ def measured(folder: RunFolder) -> StepResult:
 
 def writes(step: Step, *artifacts: Artifact) -> Step:
     """The same step with other outputs, and no accounting."""
-    return replace(step, writes=artifacts, records=None, summary=None)
+    return replace(step, writes=artifacts, records=None, outcome=None)
 
 
 def spec(name: str, /, **changes: Any) -> StepSpec:

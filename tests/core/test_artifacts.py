@@ -15,7 +15,7 @@ from PIL import Image
 from include.core.artifacts import check_artifact, check_unchanged, remove, sha256
 from include.core.contracts import Artifact
 from include.core.errors import ContractError
-from include.core.runs import FileRecord
+from include.core.run_folder import FileRecord
 from tests.core.small_pipeline import PNG, READINGS, TOTALS, Reading, Totals, table
 
 

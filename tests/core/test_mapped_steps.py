@@ -7,9 +7,8 @@ import pytest
 
 from include.core.contracts import Artifact, Group, Step
 from include.core.errors import ContractError
-from include.core.parts import result_of, started_of
+from include.core.run_folder import Started, write_json
 from include.core.runner import Attempt, run_step
-from include.core.runs import Started, write_json
 from tests.core.small_pipeline import NOW, Params, pipeline, plan, spec
 
 WHOLE = Group("fetch", "Fetch everything", "Searches, fetches, collects.")
@@ -23,7 +22,7 @@ FETCH = Step(
 )  # fmt: skip
 COLLECT = Step(
     "collect", "Collect", "", "1", Params, "m:f", (Artifact("things/*"),), (Artifact("all.json"),), group=WHOLE,
-    summary="tests.core.test_mapped_steps:summary",
+    outcome="tests.core.test_mapped_steps:outcome",
 )  # fmt: skip
 TRAIN = Step("train", "Train", "", "1", Params, "m:f", (Artifact("all.json"),), (Artifact("model.json"),))
 PIPELINE = pipeline(*(spec(step.id) for step in (SEARCH, FETCH, COLLECT, TRAIN)), known=(SEARCH, FETCH, COLLECT, TRAIN))
@@ -40,7 +39,7 @@ def fetch(files: Path, params: Params, index: int) -> None:
     (files / f"things/{index:03d}.json").write_text(f'{{"thing": {index}}}')
 
 
-def summary(files: Path) -> dict[str, object]:
+def outcome(files: Path) -> dict[str, object]:
     return {"things": len(list((files / "things").iterdir()))}
 
 
@@ -92,12 +91,17 @@ def test_the_step_after_them_reads_what_each_has_written(run):
 
 
 def test_the_whole_has_no_verdict_before_all_its_tasks_have_one(run):
-    assert started_of(run, INFO).started_at == run.started("search").started_at
+    assert run.step_started(INFO).started_at == run.started("search").started_at
     fetched(run, 0, 1)
-    assert result_of(run, INFO) is None
+    assert run.step_result(INFO) is None
     run_step(COLLECT, run, ATTEMPT, lambda params: put(run, "all.json", "[1]"))
-    whole = result_of(run, INFO)
-    assert (whole.step, whole.title, whole.status, whole.summary) == ("fetch", WHOLE.title, "success", {"things": 2})
+    whole = run.step_result(INFO)
+    assert (whole.step, whole.title, whole.status, whole.outcome.scalars()) == (
+        "fetch",
+        WHOLE.title,
+        "success",
+        {"things": 2},
+    )
     assert (whole.started_at, whole.ended_at) == (run.result("search").started_at, run.result("collect").ended_at)
     assert [record.path for record in whole.outputs] == [
         "search.json", "things/000.json", "things/001.json", "all.json",
@@ -108,7 +112,7 @@ def test_one_failed_task_fails_the_whole_with_its_reason(run):
     fetched(run, 0)
     with pytest.raises(ContractError):
         run_step(FETCH.instance(1), run, ATTEMPT, lambda params: None)
-    whole = result_of(run, INFO)
+    whole = run.step_result(INFO)
     assert whole.status == "failed"
     assert "things/001.json" in whole.error.message
 
@@ -118,7 +122,7 @@ def test_a_failure_is_forgotten_once_the_task_is_tried_again(run):
     with pytest.raises(ContractError):
         run_step(FETCH.instance(1), run, ATTEMPT, lambda params: None)
     write_json(run.step("fetch.001") / "started.json", Started(step="fetch.001", started_at=NOW, attempt=2))
-    assert result_of(run, INFO) is None
+    assert run.step_result(INFO) is None
 
 
 def test_a_task_without_the_function_s_index_is_refused(run):

@@ -10,12 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from include.core.contracts import Artifact, Summary
+from include.core.contracts import Artifact
 from include.core.errors import ContractError, SetupError
+from include.core.outcome import StepOutcome
 from include.core.pipeline import Pipeline
 from include.core.publish import Published, publish_run, publishing_key, replace_folder
+from include.core.run_folder import FileRecord, Run, RunFolder
 from include.core.runner import run_step
-from include.core.runs import FileRecord, Run, RunFolder
 from tests.core.small_pipeline import (
     ANALYZE,
     ATTEMPT,
@@ -208,11 +209,13 @@ def test_a_file_in_the_place_of_the_folder_is_an_error_and_stays(tmp_path, gener
 # ── publishing a run ─────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def extent(files: Path) -> Summary:
-    return {"data_start": "2026-01-01T00:00:00Z", "data_end": "2026-01-02T00:00:00Z", "rows": 3, "tables": [], "by": {}}
+def extent(files: Path) -> StepOutcome:
+    return StepOutcome.model_validate(
+        {"data_start": "2026-01-01T00:00:00Z", "data_end": "2026-01-02T00:00:00Z", "rows": 3, "by": {}}
+    )
 
 
-ANALYZE_EXTENT = replace(ANALYZE, summary=extent)
+ANALYZE_EXTENT = replace(ANALYZE, outcome=extent)
 
 
 def publishing(*names: str) -> Pipeline:
@@ -263,7 +266,7 @@ def test_a_run_is_published_only_when_every_step_has_succeeded(folder, tmp_path)
 def test_a_publication_below_a_folder_keeps_its_path(folder, tmp_path):
     plan(folder)
     (folder.files / "maps").mkdir()
-    step = replace(MEASURE, writes=(Artifact("in.csv"), Artifact("maps/in.csv")), summary=extent)
+    step = replace(MEASURE, writes=(Artifact("in.csv"), Artifact("maps/in.csv")), outcome=extent)
     run_step(step, folder, ATTEMPT, writing(folder, in_csv=READINGS, **{"maps/in_csv": table({})}))
     one = pipeline(spec("measure"), known=(step,), publish=("in.csv", "maps/in.csv"))
     published = publish_run(folder, one, tmp_path)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from include.core.retention import expired_runs, remove_run
-from include.core.runs import RunFolder, StepResult, write_json
+from include.core.run_folder import RunFolder, StepResult, write_json
 
 NOW = datetime(2026, 6, 30, tzinfo=UTC)
 LIMIT = NOW - timedelta(days=10)

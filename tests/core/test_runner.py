@@ -24,9 +24,10 @@ from include.core.errors import (
     StepTimeoutError,
     TransientError,
 )
+from include.core.outcome import StepMetrics, StepOutcome
+from include.core.recording import as_known_error, failure_of, recorded
+from include.core.run_folder import INTERRUPTED_MARK, FileRecord, RunFolder, Started, StepResult, write_json
 from include.core.runner import Attempt, run_step, verify
-from include.core.runs import FileRecord, RunFolder, Started, StepResult, write_json
-from include.core.verdict import INTERRUPTED_MARK, as_known_error, failure_of, recorded
 from tests.core.small_pipeline import (
     ANALYZE,
     ATTEMPT,
@@ -90,7 +91,7 @@ def test_a_proven_step_is_recorded_with_all_that_a_person_needs_to_audit_it(run)
     assert returned.records.model_dump() == {
         "read": 3, "accepted": 3, "rejected": 0, "outside": 0, "rejected_by_reason": {},
     }  # fmt: skip
-    assert returned.summary == {"bytes": len(READINGS)}
+    assert returned.outcome.scalars() == {"bytes": len(READINGS)}
     assert returned.duration_seconds == round((returned.ended_at - returned.started_at).total_seconds(), 3)
     assert set(returned.versions) == {"python", "duckdb", "pandas", "pydantic", "apache-airflow"}
     assert run.started("analyze").started_at == returned.started_at
@@ -400,7 +401,7 @@ def test_an_accepted_result_that_was_changed_is_not_used_again_but_refused(run):
 
 def test_a_step_that_died_leaves_no_verdict_and_runs_again(run, monkeypatch):
     run_step(ANALYZE, run, ATTEMPT, writing(run, out_csv=READINGS))
-    monkeypatch.setattr("include.core.runner.write_verdict", lambda *_: None)
+    monkeypatch.setattr("include.core.runner.write_result", lambda *_: None)
     run_step(ANALYZE, run, cleared(run), writing(run, out_csv=READINGS))
     monkeypatch.undo()
     assert run.started("analyze").generation == 1
@@ -569,7 +570,7 @@ def test_a_verdict_that_cannot_be_written_does_not_hide_why_the_step_failed(run,
         raise SetupError(f"{path.name}: cannot be written: No space left on device")
 
     def execute(params: StepParams) -> None:
-        monkeypatch.setattr("include.core.verdict.write_json", full)
+        monkeypatch.setattr("include.core.recording.write_json", full)
         raise BadInputError("meter.csv: no")
 
     with pytest.raises(BadInputError, match=r"meter\.csv: no") as error:
@@ -587,7 +588,7 @@ def test_a_verdict_finds_room_where_the_failed_step_left_its_outputs(run, monkey
 
     def execute(params: StepParams) -> None:
         writing(run, out_csv=READINGS)(params)
-        monkeypatch.setattr("include.core.verdict.write_json", full_beside_outputs)
+        monkeypatch.setattr("include.core.recording.write_json", full_beside_outputs)
 
     with pytest.raises(SetupError, match=r"result\.json: cannot be written: No space left on device"):
         run_step(ANALYZE, run, ATTEMPT, execute)
@@ -641,10 +642,10 @@ def started(task: str) -> Started:
 def test_a_task_that_is_no_step_keeps_the_same_records(folder):
     with recorded(folder, started("publish"), "Publish", "Promotes.") as draft:
         assert folder.started("publish") == started("publish")
-        draft.summary = {"published": "2026-01-01"}
+        draft.outcome = StepOutcome(metrics=StepMetrics(published="2026-01-01"))
     verdict = folder.result("publish")
     assert isinstance(verdict, StepResult)
-    assert (verdict.status, verdict.attempt, verdict.summary) == ("success", 2, {"published": "2026-01-01"})
+    assert (verdict.status, verdict.attempt, verdict.outcome.scalars()) == ("success", 2, {"published": "2026-01-01"})
 
 
 def test_the_failure_of_a_task_that_is_no_step_is_on_record_too(folder):

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from include.core.errors import BadInputError, SetupError
-from include.core.runs import FileRecord
-from include.core.staging import stage, staged_names
+from include.core.preparation import stage, staged_names
+from include.core.run_folder import FileRecord
 
 NAMES = st.text(st.sampled_from("ab-2.é "), min_size=1, max_size=6).filter(lambda name: name.strip("."))
 

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from include.core.runs import RunFolder
+from include.core.run_folder import RunFolder
 from include.core.settings import get_settings
 from tests.airflow_runs import run_dag
 from tests.prerequisites import docker_engine

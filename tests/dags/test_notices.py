@@ -13,7 +13,7 @@ import pytest
 
 from tests.airflow_runs import ROOT, run_dag  # isort: skip - sets Airflow's home first
 
-from include.core.runs import Run, RunFolder, Started, StepInfo, StepResult, write_json
+from include.core.run_folder import Run, RunFolder, Started, StepInfo, StepResult, write_json
 from include.core.settings import get_settings
 from plugins.notices.callbacks import tell_of_deadline, tell_of_failure, tell_of_promotion
 from tests.core.small_pipeline import NOW

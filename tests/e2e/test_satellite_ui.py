@@ -14,7 +14,7 @@ import pytest
 import requests
 
 from include.core.artifacts import sha256
-from include.core.runs import safe_name
+from include.core.run_folder import safe_name
 from tests.e2e.running_airflow import ROOT, running_airflow, until
 from tests.satellite.tiny import END, TINY
 

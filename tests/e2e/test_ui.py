@@ -10,7 +10,7 @@ import urllib.request
 import psutil
 import pytest
 
-from include.core.runs import safe_name
+from include.core.run_folder import safe_name
 from tests.e2e.running_airflow import ROOT, running_airflow, until
 
 pytestmark = [pytest.mark.airflow, pytest.mark.timeout(240)]

@@ -30,7 +30,7 @@ def test_each_step_honours_its_contract(done):
         records = step.records(done)
         assert records.reconciles
         assert records.read > 0
-        json.dumps(step.summary(done), allow_nan=False)
+        json.dumps(step.read_outcome(done).model_dump(mode="json"), allow_nan=False)
 
 
 def test_nothing_undeclared_is_left_behind(done):
@@ -39,7 +39,7 @@ def test_nothing_undeclared_is_left_behind(done):
 
 
 def test_the_analyzers_summary_has_the_keys_that_others_read(done):
-    summary = ENERGY_STEPS["energy-analyzer"].summary(done)
+    summary = ENERGY_STEPS["energy-analyzer"].read_outcome(done).model_dump(mode="json")
     keys = "records_in records_out records_rejected records_outside_window rejected_by_reason energy_kwh high_usage"
     assert {*keys.split(), "anomalies", "anomalies_by_reason"} <= set(summary)
     assert {finding["severity"] for finding in summary["findings"]} <= {"info", "warning", "error"}

@@ -17,7 +17,8 @@ from include.core.errors import (
     StepTimeoutError,
     TransientError,
 )
-from include.core.runs import StepResult
+from include.core.outcome import StepOutcome
+from include.core.run_folder import StepResult
 from include.core.settings import get_settings
 from plugins.steps.context import RETRIES, StepRetryPolicy, attempt_of, folder_of, log_url_of, plain_errors
 from plugins.steps.metrics import small
@@ -96,7 +97,7 @@ def test_xcom_carries_the_verdict_and_key_figures_but_no_lists():
         status="success",
         reused=False,
         duration_seconds=1.5,
-        summary={"energy_kwh": 2.0, "findings": [1], "by": {"a": 1}},
+        outcome=StepOutcome.model_validate({"energy_kwh": 2.0, "by": {"a": 1}, "tables": []}),
     )
     assert small(result) == {"status": "success", "reused": False, "seconds": 1.5, "energy_kwh": 2.0}
 

@@ -9,7 +9,7 @@ import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from include.core.runs import RunFolder, safe_name
+from include.core.run_folder import RunFolder, safe_name
 
 FIRST = datetime(2025, 1, 1, tzinfo=UTC)
 

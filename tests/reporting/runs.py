@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from include.core.runs import (
+from include.core.run_folder import (
     Failure,
     FileRecord,
     RecordCounts,

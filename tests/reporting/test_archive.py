@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from include.core.runs import RunFolder
+from include.core.run_folder import RunFolder
 from include.reporting import archive as module
 from include.reporting.archive import RunArchive, latest_report, read_entry
 from include.reporting.report import build_report, write_report

@@ -5,7 +5,7 @@ import os
 import pytest
 
 from include.core.errors import BadInputError, ContractError
-from include.core.runs import RunFolder
+from include.core.run_folder import RunFolder
 from include.reporting.downloads import artifacts, chunks, open_artifact
 from tests.reporting.runs import artifact, broke, ended, good_run
 

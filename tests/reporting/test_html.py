@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from include.core.runs import RecordCounts, RunFolder
+from include.core.run_folder import RecordCounts, RunFolder
 from include.core.settings import get_settings
 from include.reporting.html import column, render_html, safe_link, seconds, size, value, words
 from include.reporting.model import PipelineReport

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from include.core.errors import SetupError
-from include.core.runs import FileRecord, RunFolder
+from include.core.run_folder import FileRecord, RunFolder
 from include.reporting.model import PipelineReport
 from include.reporting.report import build_report, write_report
 from tests.reporting.runs import NOW, at, broke, ended, good_run, plan, started

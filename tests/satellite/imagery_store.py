@@ -14,7 +14,7 @@ import rasterio
 from numpy.typing import NDArray
 from rasterio.warp import transform_geom
 
-from include.core.runs import write_json
+from include.core.run_folder import write_json
 from include.satellite.imagery.model import NODATA, REFERENCE, REFLECTANCE_BANDS, SCALE, SCL, Acquisition, Grid, Imagery
 
 BANDS = [*REFLECTANCE_BANDS, SCL]

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from include.core.artifacts import sha256
 from include.core.errors import ContractError, SetupError
-from include.core.runs import read_model
+from include.core.run_folder import read_model
 from include.satellite.imagery.area import inside_mask
 from include.satellite.imagery.indices import valid_mask
 from include.satellite.imagery.model import CLEAR, NODATA, REFERENCE, SCL, Acquisition, Imagery

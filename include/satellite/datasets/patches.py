@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from include.core.contracts import Summary
 from include.core.errors import ContractError
-from include.core.runs import read_model, write_json
+from include.core.run_folder import read_model, write_json
 from include.satellite.datasets.cube import CLEAR_CLASSES, cube_bands, load_cube, load_imagery, store
 from include.satellite.datasets.documents import CLASSES, SPLITS, TRAIN, VALIDATION, BlockPlan, Normalisation, PatchInfo
 from include.satellite.datasets.export import export_patches

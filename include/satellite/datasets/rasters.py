@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from include.core.errors import BadInputError
-from include.core.staging import SOURCE_FOLDER
+from include.core.run_folder import SOURCE_FOLDER
 from include.satellite.imagery.model import Grid
 
 

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from include.core.contracts import Summary
 from include.core.errors import BadInputError, ContractError
-from include.core.runs import read_model, write_atomically, write_json
+from include.core.run_folder import read_model, write_atomically, write_json
 from include.satellite.datasets.cube import load_imagery, scenes
 from include.satellite.datasets.documents import SPLITS, VALIDATION, SequenceInfo
 from include.satellite.datasets.export import export_sequences

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from include.core.contracts import Summary
 from include.core.errors import ContractError
-from include.core.runs import read_model, write_json
+from include.core.run_folder import read_model, write_json
 from include.satellite.imagery.area import inside_mask
 from include.satellite.imagery.client import Hub
 from include.satellite.imagery.evalscript import CLASS_BANDS

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from include.core.figures import BLUE, GREEN, GREY, SKY, VERMILLION, figure_file
+from include.core.plots import BLUE, GREEN, GREY, SKY, VERMILLION, figure_file
 from include.satellite.imagery.model import SCALE, Acquisition, Imagery
 from include.satellite.imagery.raster import Scene, data_mask
 from include.satellite.imagery.report import DateReport, IndexRange

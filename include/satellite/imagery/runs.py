@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from include.core.runs import RunFolder
+from include.core.run_folder import RunFolder
 
 
 def latest_manifest(data_dir: Path) -> Path | None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from include.core.contracts import Summary
 from include.core.errors import BadInputError
-from include.core.runs import read_model, write_json
+from include.core.run_folder import read_model, write_json
 from include.satellite.imagery.area import area_geometry, inside_mask, make_grid
 from include.satellite.imagery.catalog import days
 from include.satellite.imagery.client import COLLECTION, Hub

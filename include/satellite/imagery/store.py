@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from include.core.artifacts import sha256
-from include.core.runs import read_model, write_atomically, write_json
+from include.core.run_folder import read_model, write_atomically, write_json
 from include.core.settings import get_settings
 from include.satellite.imagery.model import SCL, Acquisition, Candidate, Grid, SearchResult
 from include.satellite.imagery.quality import Shares, shares

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from include.core.contracts import Summary
 from include.core.errors import ContractError
-from include.core.runs import read_model, write_json
+from include.core.run_folder import read_model, write_json
 from include.satellite.imagery.area import inside_mask
 from include.satellite.imagery.checks import Examined, examine, mark_duplicates
 from include.satellite.imagery.download import IMAGERY_FILE, read_imagery

@@ -20,7 +20,7 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from include.core.artifacts import sha256
-from include.core.runs import write_atomically
+from include.core.run_folder import write_atomically
 from include.satellite.models.documents import Epoch
 
 LOG = logging.getLogger(__name__)

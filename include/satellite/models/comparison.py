@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from include.core.contracts import Summary
 from include.core.env_file import read_keys
 from include.core.errors import ContractError
-from include.core.runs import read_model, write_json
+from include.core.run_folder import read_model, write_json
 from include.core.settings import get_settings
 from include.satellite.models import model_store
 from include.satellite.models.bootstrap import RESAMPLES

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from include.core.figures import BLUE, GREY, ORANGE, SKY, VERMILLION, figure_file
+from include.core.plots import BLUE, GREY, ORANGE, SKY, VERMILLION, figure_file
 from include.satellite.models.results import CHAMPION, REAL, SYNTHETIC, Comparison, Difference, in_words
 
 if TYPE_CHECKING:

@@ -17,9 +17,8 @@ from pydantic import ValidationError
 from include.core.contracts import Summary
 from include.core.env_file import EnvFile, read_keys
 from include.core.errors import BadInputError, ContractError, GroundtruthError
-from include.core.runs import read_model, write_json
+from include.core.run_folder import SOURCE_FOLDER, read_model, write_json
 from include.core.settings import get_settings
-from include.core.staging import SOURCE_FOLDER
 from include.satellite.imagery.model import Acquisition, Imagery
 from include.satellite.models import model_store
 from include.satellite.models.results import HealthMap

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from include.core.figures import GREEN, ORANGE, VERMILLION, YELLOW, figure_file
-from include.core.runs import write_atomically
+from include.core.plots import GREEN, ORANGE, VERMILLION, YELLOW, figure_file
+from include.core.run_folder import write_atomically
 from include.satellite.datasets.documents import CLASSES
 from include.satellite.imagery.area import affine_of
 from include.satellite.imagery.model import Grid

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from include.core.figures import BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, VERMILLION, figure_file
+from include.core.plots import BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, VERMILLION, figure_file
 from include.satellite.models.documents import CnnMetrics, LstmMetrics, ModelKind, TrainingRecord
 
 if TYPE_CHECKING:

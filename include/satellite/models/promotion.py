@@ -13,7 +13,7 @@ from include.core.contracts import Summary
 from include.core.env_file import ChangedMeanwhileError, EnvFile
 from include.core.env_history import Entry, Reason, person
 from include.core.errors import ContractError, GroundtruthError
-from include.core.runs import read_model, write_json
+from include.core.run_folder import read_model, write_json
 from include.core.settings import get_settings
 from include.satellite.models import model_store
 from include.satellite.models.comparison import read_comparison

@@ -24,7 +24,7 @@ from pydantic import BaseModel, ConfigDict
 from include.core.contracts import StepParams
 from include.core.errors import BadInputError, ContractError, GroundtruthError, SetupError
 from include.core.publish import replace_folder
-from include.core.runs import read_model, write_json
+from include.core.run_folder import read_model, write_json
 from include.core.settings import get_settings
 from include.satellite.datasets.documents import PatchInfo
 from include.satellite.imagery.model import REFLECTANCE_BANDS

@@ -22,10 +22,9 @@ from typing import TYPE_CHECKING, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from include.core.artifacts import sha256
-from include.core.errors import ContractError, SetupError
-from include.core.runs import read_model
+from include.core.errors import ContractError, SetupError, explain
+from include.core.run_folder import read_model
 from include.core.settings import get_settings
-from include.core.verdict import explain
 from include.satellite.models.documents import CnnMetrics, LstmMetrics, ModelCard, ModelKind
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from torch.nn import functional
 
 from include.core.artifacts import sha256
 from include.core.errors import ContractError
-from include.core.runs import read_model, write_atomically, write_json
+from include.core.run_folder import read_model, write_atomically, write_json
 from include.satellite.datasets.patches import load_patches
 from include.satellite.datasets.sequences import SequenceDataset, load_sequences
 from include.satellite.imagery.model import Imagery

@@ -14,7 +14,7 @@ from fastapi.responses import HTMLResponse, StreamingResponse
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from include.core.errors import BadInputError, ContractError
-from include.core.runs import RunFolder, safe_name
+from include.core.run_folder import RunFolder, safe_name
 from include.core.settings import get_settings
 from include.reporting import listing
 from include.reporting.archive import RunArchive, RunEntry, latest_report, read_entry

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 import tests.airflow_env  # noqa: F401 - before Airflow is imported
-from include.core.runs import RunFolder
+from include.core.run_folder import RunFolder
 from include.core.settings import get_settings
 from tests.reporting.runs import NOW, artifact, broke, ended, good_run, plan, started
 

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from include.core.runs import RunFolder, write_json
+from include.core.run_folder import RunFolder, write_json
 from include.reporting.model import PipelineReport
 from tests.plugins.reports.conftest import ENERGY, RUN
 from tests.reporting.runs import artifact, at, ended, plan

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import requests
 
-from include.core.runs import write_json
+from include.core.run_folder import write_json
 from include.satellite.imagery import client, download, search
 from include.satellite.imagery.area import area_geometry, inside_mask, make_grid
 from include.satellite.imagery.demo import URL_VARIABLE, stand_in

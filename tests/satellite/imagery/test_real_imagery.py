@@ -10,7 +10,7 @@ import pytest
 import rasterio
 from rasterio.warp import transform_geom
 
-from include.core.runs import write_json
+from include.core.run_folder import write_json
 from include.satellite.imagery.demo import URL_VARIABLE, stand_in
 from include.satellite.imagery.download import read_imagery
 from include.satellite.imagery.report import ValidationReport

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from include.core.runs import write_json
+from include.core.run_folder import write_json
 from include.satellite.datasets.documents import CLASSES, SPLITS, BlockPlan, Normalisation, PatchInfo, SequenceInfo
 from include.satellite.datasets.index import write_index
 from include.satellite.datasets.sequences import FEATURES

@@ -18,6 +18,7 @@ import json
 import os
 import re
 import tempfile
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -25,8 +26,15 @@ from typing import Any, Literal, TypeVar
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from include.core.errors import SetupError
+from include.core.outcome import StepOutcome
 
 M = TypeVar("M", bound=BaseModel)
+SCHEMA_VERSION = 1
+"""Of `run.json`: raised when its keys change meaning. Runs of v0.1.0 have none and are read as version 0."""
+SOURCE_FOLDER = "source"
+"""Below `files/`: the input files that users provided, as staged."""
+INTERRUPTED_MARK = "interrupted"
+"""In the run's folder: a user stopped the run, so no further step starts."""
 
 
 class _Record(BaseModel):
@@ -90,10 +98,12 @@ class StepResult(Started):
     inputs: list[FileRecord] = []
     outputs: list[FileRecord] = []
     records: RecordCounts | None = None
-    summary: dict[str, Any] = {}
+    outcome: StepOutcome = Field(StepOutcome(), alias="summary", description="Metrics by name, findings, tables.")
     error: Failure | None = None
     log_url: str | None = None
     versions: dict[str, str] = {}
+
+    model_config = ConfigDict(populate_by_name=True, serialize_by_alias=True)
 
 
 class StepInfo(_Record):
@@ -108,6 +118,7 @@ class StepInfo(_Record):
 class Run(_Record):
     """What was asked for (`run.json`); written before the first step."""
 
+    schema_version: int = Field(0, description="Version of this document; 0 for runs of v0.1.0, which do not state it.")
     pipeline: str = Field(description="Workflow name, as in the definition.")
     dag_id: str
     run_id: str
@@ -146,12 +157,12 @@ class RunFolder:
         return self.path / "steps" / safe_name(step_id)
 
     def tasks(self, info: StepInfo) -> list[str]:
-        """Ids of a step's tasks in its order, as far as they are known: those of a mapped one once they have begun."""
-        known: list[str] = []
+        """Return the ids of a step's tasks in order; those of a mapped step once they have started."""
+        tasks: list[str] = []
         for part in info.parts or [info.id]:
-            found = sorted(self.path.glob(f"steps/{safe_name(part)}.[0-9]*"))
-            known += [folder.name for folder in found] or [part]
-        return known
+            instances = sorted(self.path.glob(f"steps/{safe_name(part)}.[0-9]*"))
+            tasks += [folder.name for folder in instances] or [part]
+        return tasks
 
     def run(self) -> Run | None:
         """The run's plan, or None before it was written."""
@@ -162,8 +173,56 @@ class RunFolder:
         return read_model(self.step(step_id) / "started.json", Started)
 
     def result(self, step_id: str) -> StepResult | None:
-        """The verdict on a step, or None while there is none."""
+        """Return the recorded outcome of a task, or None while there is none."""
         return read_model(self.step(step_id) / "result.json", StepResult)
+
+    def step_started(self, info: StepInfo) -> Started | None:
+        """Return the attempt under way or, of a step of several tasks, the first of them that started."""
+        if not info.parts:
+            return self.started(info.id)
+        attempts = [started for started in map(self.started, self.tasks(info)) if started]
+        if not attempts:
+            return None
+        first = min(attempts, key=lambda started: started.started_at)
+        return Started(**{name: getattr(first, name) for name in Started.model_fields} | {"step": info.id})
+
+    def step_result(self, info: StepInfo) -> StepResult | None:
+        """Return the result of a step; of several tasks, None while one has no result and none has failed."""
+        if not info.parts:
+            return self.result(info.id)
+        results = [self._latest_result(task) for task in self.tasks(info)]
+        ended = [result for result in results if result is not None]
+        failed = [result for result in ended if result.status == "failed"]
+        if not failed and (len(ended) < len(results) or not ended):
+            return None
+        return _combined(info, ended, failed)
+
+    def _latest_result(self, task: str) -> StepResult | None:
+        """Return the result of a task's last attempt."""
+        started, result = self.started(task), self.result(task)
+        if started and result and (started.generation, started.attempt) > (result.generation, result.attempt):
+            return None
+        return result
+
+
+def _combined(info: StepInfo, results: Sequence[StepResult], failed: Sequence[StepResult]) -> StepResult:
+    """Combine the results of a step's tasks: first start to last end, outputs of all, outcome of the last task."""
+    last = min(failed, key=lambda result: result.ended_at) if failed else results[-1]
+    start, end = min(result.started_at for result in results), max(result.ended_at for result in results)
+    outputs = {record.path: record for result in results for record in result.outputs}
+    return last.model_copy(
+        update={
+            "step": info.id,
+            "title": info.title,
+            "description": info.description,
+            "started_at": start,
+            "ended_at": end,
+            "duration_seconds": seconds_between(start, end),
+            "reused": all(result.reused for result in results),
+            "outputs": list(outputs.values()),
+            "params": {name: value for result in results for name, value in result.params.items()},
+        }
+    )
 
 
 def safe_name(name: str) -> str:

@@ -9,16 +9,20 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
-from pydantic import ValidationError
-
 from include.core.errors import ContractError, GroundtruthError, InterruptedStepError, SetupError
-from include.core.runs import Failure, RunFolder, Started, StepResult, seconds_between, write_json
-
-INTERRUPTED_MARK = "interrupted"  # in the run's folder: somebody stopped the run, so that no further step starts
+from include.core.run_folder import (
+    INTERRUPTED_MARK,
+    Failure,
+    RunFolder,
+    Started,
+    StepResult,
+    seconds_between,
+    write_json,
+)
 
 
 @contextmanager
-def verdict_on_failure(
+def failure_recorded(
     folder: RunFolder, draft: StepResult, make_room: Callable[[], None] = lambda: None
 ) -> Iterator[None]:
     """Write the verdict "failed" for whatever goes wrong inside, and raise it as an error in words.
@@ -48,10 +52,10 @@ def verdict_on_failure(
 
 def _write_failure(folder: RunFolder, draft: StepResult, make_room: Callable[[], None]) -> None:
     try:
-        write_verdict(folder, draft, "failed")
+        write_result(folder, draft, "failed")
     except SetupError:
         make_room()
-        write_verdict(folder, draft, "failed")
+        write_result(folder, draft, "failed")
 
 
 @contextmanager
@@ -69,13 +73,13 @@ def recorded(
         duration_seconds=0,
         log_url=log_url,
     )
-    with verdict_on_failure(folder, draft):
+    with failure_recorded(folder, draft):
         write_json(folder.step(started.step) / "started.json", started)
         yield draft
-        write_verdict(folder, draft, "success")
+        write_result(folder, draft, "success")
 
 
-def write_verdict(folder: RunFolder, draft: StepResult, status: str) -> StepResult:
+def write_result(folder: RunFolder, draft: StepResult, status: str) -> StepResult:
     """Write `result.json`, now being the end of the attempt."""
     ended_at = datetime.now(UTC)
     verdict = draft.model_copy(
@@ -119,18 +123,3 @@ def failure_of(error: BaseException) -> Failure:
         return Failure.model_validate({"kind": error.kind, "message": str(error)})
     kind = "timeout" if "Timeout" in type(error).__name__ else "error"
     return Failure.model_validate({"kind": kind, "message": f"{type(error).__name__}: {error}"})
-
-
-def explain(error: ValidationError) -> str:
-    """A validation error in one text; see `sentences`."""
-    return "; ".join(sentences(error))
-
-
-def sentences(error: ValidationError) -> list[str]:
-    """Each fault of a validation error as a sentence that names the parameter, what is wrong, and the value."""
-    said = []
-    for fault in error.errors(include_url=False):
-        name = ".".join(map(str, fault["loc"])) or "parameters"
-        message = fault["msg"].removeprefix("Value error, ").removeprefix(f"{name}: ")
-        said.append(f"{name}: {message}" + (f" (got {fault['input']!r})" if fault["loc"] else ""))
-    return said

@@ -12,8 +12,8 @@ from pydantic import AwareDatetime, Field
 from include.core import plan as planning
 from include.core.contracts import StepParams
 from include.core.errors import BadInputError, SetupError
-from include.core.plan import give_to, prepare_run
-from include.core.runs import Run, RunFolder
+from include.core.preparation import give_to, prepare_run
+from include.core.run_folder import Run, RunFolder
 from tests.core.small_pipeline import ANALYZE, MEASURE, READINGS, pipeline
 from tests.core.test_pipeline import OURS, AnalyzeParams
 

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
-from include.core.artifacts import sha256
+from include.core.artifacts import remove, sha256
 from include.core.contracts import Window
 from include.core.errors import BadInputError, SetupError
 from include.core.pipeline import Pipeline
-from include.core.runs import FileRecord, Run, RunFolder, write_json
-from include.core.staging import stage, staged_names
+from include.core.run_folder import SCHEMA_VERSION, SOURCE_FOLDER, FileRecord, Run, RunFolder, write_json
 
 
 def prepare_run(
@@ -50,6 +50,7 @@ def prepare_run(
     if earlier is not None and (earlier.dag_id, earlier.run_id) != (definition.dag_id, run_id):
         raise BadInputError(f"{folder.path} belongs to the run {earlier.run_id}; give this one another run id")
     run = Run(
+        schema_version=SCHEMA_VERSION,
         pipeline=definition.workflow_name,
         dag_id=definition.dag_id,
         run_id=run_id,
@@ -115,3 +116,89 @@ def give_to(files: Path, owner: int) -> None:
         raise SetupError(
             f"{files}: cannot be handed to user {owner} that containers run as; set GROUNDTRUTH_STEP_UID to yours"
         ) from error
+
+
+def staged_names(paths: Iterable[str | PurePath]) -> list[str]:
+    """The names below `files/source/`: each file's own, without control characters, made unique.
+
+    >>> staged_names(["a/day.csv", "b/day.csv", "c/year.csv.gz"])
+    ['day.csv', 'day-2.csv', 'year.csv.gz']
+    """
+    names: list[str] = []
+    for path in paths:
+        name = "".join(sign if sign.isprintable() else "-" for sign in PurePath(path).name)
+        stem, dot, suffix = name.partition(".")
+        candidate, number = name, 2
+        while candidate in names:
+            candidate, number = f"{stem}-{number}{dot}{suffix}", number + 1
+        names.append(candidate)
+    return names
+
+
+def stage(paths: Iterable[str], files: Path, allowed: Iterable[Path]) -> list[FileRecord]:
+    """Copy people's files to `files/source/`, which holds nothing else afterwards.
+
+    Args:
+        paths: Files, absolute or below one of the allowed folders.
+        files: The run's `files/` folder.
+        allowed: Folders below which a file may lie.
+
+    Raises:
+        BadInputError: A file is missing, unreadable, empty, or lies elsewhere.
+        SetupError: The copy could not be written.
+    """
+    paths, allowed = list(paths), tuple(folder.resolve() for folder in allowed)
+    found = [_resolve(path, allowed) for path in paths]
+    folder = files / SOURCE_FOLDER
+    try:
+        remove(files, SOURCE_FOLDER)
+        folder.mkdir(parents=True)
+    except OSError as error:
+        raise SetupError(f"{folder}: cannot be written: {error.strerror}") from error
+    return [_copy(path, folder / name) for path, name in zip(found, staged_names(paths), strict=True)]
+
+
+def _resolve(path: str, allowed: tuple[Path, ...]) -> Path:
+    try:
+        return _find(path, allowed)
+    except (OSError, ValueError, RuntimeError) as error:  # no access, a NUL or too long a name, a loop of links
+        raise BadInputError(f"{path!r}: cannot be read: {getattr(error, 'strerror', None) or error}") from error
+
+
+def _find(path: str, allowed: tuple[Path, ...]) -> Path:
+    for folder in allowed:
+        candidate = (folder / path).resolve()
+        if not candidate.is_relative_to(folder) or not candidate.exists():
+            continue
+        if not candidate.is_file():
+            raise BadInputError(f"{path}: is not a file")
+        if candidate.stat().st_size == 0:
+            raise BadInputError(f"{path}: is empty (0 bytes)")
+        return candidate
+    if Path(path).is_absolute() and not any(Path(path).resolve().is_relative_to(folder) for folder in allowed):
+        folders = ", ".join(map(str, allowed))
+        raise BadInputError(
+            f"{path}: lies outside the folders that runs may read ({folders}); see GROUNDTRUTH_INPUT_DIRS"
+        )
+    raise BadInputError(f"{path}: no such file")
+
+
+def _copy(source: Path, target: Path) -> FileRecord:
+    digest, size = hashlib.sha256(), 0
+    partial = target.with_name(f".{target.name}.partial")
+    try:
+        reader = source.open("rb")
+    except OSError as error:
+        raise BadInputError(f"{source}: cannot be read: {error.strerror}") from error
+    try:
+        with reader, partial.open("wb") as writer:
+            while chunk := reader.read(1 << 20):
+                digest.update(chunk)
+                size += writer.write(chunk)
+        partial.chmod(0o644)
+        partial.replace(target)
+    except OSError as error:
+        raise SetupError(f"{target}: cannot be written: {error.strerror}") from error
+    finally:
+        partial.unlink(missing_ok=True)
+    return FileRecord(path=f"{SOURCE_FOLDER}/{target.name}", sha256=digest.hexdigest(), bytes=size)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from include.core.figures import figure_file
+from include.core.plots import figure_file
 
 
 def test_a_picture_appears_when_it_is_drawn(tmp_path: Path) -> None:

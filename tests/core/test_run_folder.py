@@ -13,7 +13,15 @@ from pydantic import ValidationError
 
 from include.core.contracts import Records
 from include.core.errors import SetupError
-from include.core.runs import RunFolder, Started, read_model, safe_name, seconds_between, write_atomically, write_json
+from include.core.run_folder import (
+    RunFolder,
+    Started,
+    read_model,
+    safe_name,
+    seconds_between,
+    write_atomically,
+    write_json,
+)
 from tests.core.small_pipeline import NOW, measured, plan
 
 RUN_IDS = st.text(st.sampled_from("abcXYZ019_.~:+-"), min_size=1, max_size=60)  # what Airflow allows in a run id
