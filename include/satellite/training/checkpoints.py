@@ -1,7 +1,7 @@
-"""A training's state after each epoch, so that a killed one goes on where it was and ends with the same weights.
+"""Checkpoints: a training's state after each epoch, from which a killed one resumes and ends with the same weights.
 
-One safetensors file: weights, best weights and Adam's moments as tensors, the rest as JSON in its header. It appears
-whole or not at all, and nothing in it is executed.
+One safetensors file: weights, best weights and Adam's moments as tensors, the rest as JSON in its header. It is
+written atomically, and nothing in it is executed.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from include.core.artifacts import sha256
-from include.core.run_folder import write_atomically
-from include.satellite.models.documents import Epoch
+from include.core.files import write_atomically
+from include.satellite.training.schemas import Epoch
 
 LOG = logging.getLogger(__name__)
 FILE = "state.safetensors"
@@ -31,7 +31,7 @@ Tensors = dict[str, Tensor]
 
 @dataclass(frozen=True)
 class State:
-    """A training after its latest epoch.
+    """The state of a training after its latest epoch.
 
     Args:
         history: Its epochs so far.
@@ -47,12 +47,12 @@ class State:
 
 
 def fingerprint(files: list[Path], settings: dict[str, Any]) -> str:
-    """Checksum of all that decides a training's result: data, parameters, libraries, machine."""
-    told = json.dumps([[sha256(path) for path in files], settings], sort_keys=True, default=str)
-    return hashlib.sha256(told.encode()).hexdigest()
+    """Return the checksum of all that decides a training's result: data, parameters, libraries, machine."""
+    decisive = json.dumps([[sha256(path) for path in files], settings], sort_keys=True, default=str)
+    return hashlib.sha256(decisive.encode()).hexdigest()
 
 
-def write_state(folder: Path, mark: str, state: State) -> None:
+def write_state(folder: Path, training_id: str, state: State) -> None:
     """Replace the checkpoint.
 
     Raises:
@@ -64,12 +64,12 @@ def write_state(folder: Path, mark: str, state: State) -> None:
         for group, members in groups.items()
         for name, tensor in members.items()
     }
-    header = {"fingerprint": mark, "history": HISTORY.dump_json(state.history).decode()}
+    header = {"fingerprint": training_id, "history": HISTORY.dump_json(state.history).decode()}
     write_atomically(folder / FILE, save(tensors, header))
 
 
-def read_state(folder: Path, mark: str) -> State | None:
-    """The checkpoint of this very training; None where there is none, or one of other data, parameters or machine."""
+def read_state(folder: Path, training_id: str) -> State | None:
+    """Read the checkpoint of this training; None where there is none, or one of other data, parameters or machine."""
     path = folder / FILE
     if not path.is_file():
         return None
@@ -77,27 +77,27 @@ def read_state(folder: Path, mark: str) -> State | None:
     try:
         with safe_open(path, "pt") as file:
             header = file.metadata() or {}
-            if header.get("fingerprint") != mark:
-                LOG.info("The checkpoint belongs to other data, parameters or another machine: starting afresh.")
+            if header.get("fingerprint") != training_id:
+                LOG.info("The checkpoint belongs to other data, parameters or another machine: the training starts from its first epoch.")
                 return None
-            for key in file.keys():  # noqa: SIM118 - no mapping: it has no iterator
+            for key in file.keys():  # noqa: SIM118 - it is not a mapping and has no iterator
                 group, _, name = key.partition("/")
                 groups[group][name] = file.get_tensor(key)
             history = HISTORY.validate_json(header["history"])
     except (SafetensorError, OSError, KeyError, ValidationError) as error:
-        LOG.warning("The checkpoint %s cannot be read (%s): starting afresh.", path.name, error)
+        LOG.warning("The checkpoint %s cannot be read (%s): the training starts from its first epoch.", path.name, error)
         return None
     return State(history=history, **groups)
 
 
 def adam_state(optimizer: torch.optim.Adam) -> Tensors:
-    """The optimizer's moments by parameter, flat."""
+    """Return the optimizer's moments by parameter, flat."""
     state = optimizer.state_dict()["state"]
-    return {f"{position}.{name}": tensor for position, each in state.items() for name, tensor in each.items()}
+    return {f"{position}.{name}": tensor for position, moments in state.items() for name, tensor in moments.items()}
 
 
 def restore_adam(optimizer: torch.optim.Adam, saved: Tensors) -> None:
-    """Put moments back, each laid out in memory as its parameter: the fused step walks both side by side."""
+    """Restore moments, each laid out in memory as its parameter: the fused step walks both side by side."""
     parameters = [weights for group in optimizer.param_groups for weights in group["params"]]
     state: dict[int, Tensors] = {}
     for key, tensor in saved.items():
@@ -109,5 +109,5 @@ def restore_adam(optimizer: torch.optim.Adam, saved: Tensors) -> None:
 
 
 def copy_weights(network: nn.Module) -> Tensors:
-    """The network's weights and running statistics as they are now, on the processor."""
+    """Copy the network's weights and running statistics to the processor."""
     return {name: tensor.detach().cpu().clone() for name, tensor in network.state_dict().items()}

@@ -1,4 +1,4 @@
-"""What training says about a model: its measures on held-out places and dates, and its card."""
+"""The documents of a training: the model's metrics on held-out places and dates, and its card."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class _Document(BaseModel):
 
 
 class Epoch(_Document):
-    """One pass over the training part."""
+    """The losses of one pass over the training part."""
 
     epoch: int = Field(description="From 1.")
     train_loss: float = Field(description="Mean loss over the epoch's samples, while the weights change.")
@@ -31,7 +31,7 @@ class Epoch(_Document):
 
 
 class TrainingRecord(_Document):
-    """How the training went; it depends on data, parameters and machine alone, never on interruptions."""
+    """The course of a training; it depends on data, parameters and machine alone, never on interruptions."""
 
     epochs: int = Field(description="Epochs run.")
     most_epochs: int = Field(description="Epochs allowed.")
@@ -49,18 +49,18 @@ class TrainingRecord(_Document):
 
 
 class ClassScore(_Document):
-    """One class on the validation part; None where there is nothing to divide by."""
+    """The scores of one class on the validation part; None where they are undefined (no such sample)."""
 
     name: str
     samples: int = Field(description="Validation samples of the class.")
     precision: float | None
     recall: float | None
     f1: float | None
-    in_gate: bool = Field(description="False: too few training samples to hold the model to.")
+    in_gate: bool = Field(description="False: too few training samples for the gate.")
 
 
 class Classification(_Document):
-    """How well predicted classes agree with the true ones."""
+    """The agreement of predicted classes with the true ones."""
 
     samples: int
     accuracy: float
@@ -68,7 +68,7 @@ class Classification(_Document):
 
 
 class CnnMetrics(_Document):
-    """The CNN on the validation part, touched once (`cnn_metrics.json`)."""
+    """Metrics of the CNN on the validation part, which is used once (`cnn_metrics.json`)."""
 
     accuracy: float = Field(description="Share of the gate's samples whose class is right.")
     balanced_accuracy: float = Field(description="Mean recall over the gate's classes that are present.")
@@ -86,7 +86,7 @@ class CnnMetrics(_Document):
 
 
 class Skill(_Document):
-    """A naive forecast, and what the model adds to it."""
+    """The errors of a naive forecast, and the skill of the model over it."""
 
     mae: float
     rmse: float
@@ -94,7 +94,7 @@ class Skill(_Document):
 
 
 class LstmMetrics(_Document):
-    """The LSTM on the validation part, touched once (`lstm_metrics.json`)."""
+    """Metrics of the LSTM on the validation part, which is used once (`lstm_metrics.json`)."""
 
     samples: int
     mae: float
@@ -113,7 +113,7 @@ class LstmMetrics(_Document):
 
 
 class CardData(_Document):
-    """The imagery that a model learnt from."""
+    """The imagery that a model was trained on."""
 
     collection: str
     source: str
@@ -126,7 +126,7 @@ class CardData(_Document):
 
 
 class ModelCard(_Document):
-    """What somebody must know before using a model, and all that is needed to run it (beside the weights)."""
+    """A model card: what users must know of a model, and all that is needed to run it (beside the weights)."""
 
     kind: ModelKind
     architecture: str
@@ -135,15 +135,15 @@ class ModelCard(_Document):
     inputs: list[str] = Field(description="Bands (CNN) or features of a step (LSTM), in order.")
     size: int = Field(description="Side of a patch, pixels (CNN); dates in a sequence (LSTM).")
     location_size: int | None = Field(
-        None, description="Side of the square whose mean NDVI it forecasts, pixels (LSTM)."
+        None, description="Side of the tile whose mean NDVI it forecasts, pixels (LSTM)."
     )
     mean: list[float] = Field(description="By input: subtracted before the model; of the training part alone.")
     std: list[float] = Field(description="By input: what it is divided by after that.")
     data: CardData
     label_source: str
-    labels: str = Field(description="What the labels are, and what follows for the model.")
-    gate_classes: list[str] = Field(description="Classes with enough training samples to be held to; empty: forecast.")
-    metrics: dict[str, float] = Field(description="Key figures on the validation part.")
+    labels: str = Field(description="What the labels are, and what that means for the model.")
+    gate_classes: list[str] = Field(description="Classes with enough training samples for the gate; empty: forecast.")
+    metrics: dict[str, float] = Field(description="Main metrics on the validation part.")
     evaluation_dates: int = Field(description="Dates of the validation part.")
     limits: list[str]
     seed: int

@@ -1,4 +1,4 @@
-"""What comparison, promotion and the crop-health map say: the documents that they write."""
+"""The documents of the comparison, the promotion and the crop-health map."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from include.satellite.params import LabelSource
 
 Metric = Literal["accuracy", "balanced_accuracy", "mae"]
 REAL, SYNTHETIC, CHAMPION = "real", "synthetic", "champion"
-"""Names of the trained models in a comparison: this run's, the synthetic baseline's, the one that is switched on."""
-WORDS = {REAL: "this run's model", SYNTHETIC: "synthetic baseline", CHAMPION: "champion", "ndvi_rule": "NDVI rule"}
+"""Names of the trained models in a comparison: this run's, the synthetic baseline's, the one that is in use."""
+TITLES = {REAL: "this run's model", SYNTHETIC: "synthetic baseline", CHAMPION: "champion", "ndvi_rule": "NDVI rule"}
 
 
-def in_words(model: str) -> str:
-    """A model's name as people read it."""
-    return WORDS.get(model, model.replace("_", " "))
+def title_of(model: str) -> str:
+    """Return a model's name for a table or plot."""
+    return TITLES.get(model, model.replace("_", " "))
 
 
 class _Document(BaseModel):
@@ -25,7 +25,7 @@ class _Document(BaseModel):
 
 
 class Difference(_Document):
-    """This run's model against another on the same samples; above 0: this run's is better."""
+    """The difference of this run's model from another on the same samples; above 0: this run's is better."""
 
     against: str
     metric: Metric
@@ -35,7 +35,7 @@ class Difference(_Document):
 
 
 class CnnScore(_Document):
-    """A classifier on the held-out patches of the gate's classes."""
+    """The scores of a classifier on the held-out patches of the gate's classes."""
 
     accuracy: float
     balanced_accuracy: float = Field(description="Mean recall over the classes that are present.")
@@ -43,7 +43,7 @@ class CnnScore(_Document):
 
 
 class LstmScore(_Document):
-    """A forecast of NDVI on the held-out sequences."""
+    """The scores of a forecast of NDVI on the held-out sequences."""
 
     mae: float
     rmse: float
@@ -51,7 +51,7 @@ class LstmScore(_Document):
 
 
 class CnnComparison(_Document):
-    """Classifiers on the same patches: held-out blocks on held-out dates."""
+    """The scores of classifiers on the same patches: held-out blocks on held-out dates."""
 
     samples: int
     blocks: int
@@ -66,7 +66,7 @@ class CnnComparison(_Document):
 
 
 class LstmComparison(_Document):
-    """Forecasts of the same targets: held-out blocks on the latest dates."""
+    """The scores of forecasts of the same targets: held-out blocks on the latest dates."""
 
     samples: int
     blocks: int
@@ -85,12 +85,12 @@ class Gate(_Document):
     passed: bool
     required: bool = Field(True, description="Whether it decides; otherwise it is reported only.")
     value: float | None = Field(description="What was measured.")
-    bound: float | None = Field(description="What it is held against.")
+    bound: float | None = Field(description="What it is compared with.")
     sentence: str
 
 
 class Decision(_Document):
-    """Whether the models have earned their promotion."""
+    """The decision of the gates: whether the models are promoted."""
 
     promote: bool
     reasons: list[str] = Field(description="Why not; or, if so, what decided.")
@@ -98,13 +98,13 @@ class Decision(_Document):
 
 
 class Comparison(_Document):
-    """All models against each other, and the decision (`comparison.json`)."""
+    """The comparison of all models, and the decision (`comparison.json`)."""
 
     decided_at: AwareDatetime
     label_source: LabelSource
     synthetic: bool = Field(description="Whether any of the imagery is simulated.")
     allow_synthetic: bool
-    env_file: dict[str, str | None] = Field(description="What the env file said of models when this was decided.")
+    env_file: dict[str, str | None] = Field(description="The env file's keys of models when this was decided.")
     champion: str | None = Field(description="Version of the model that the env file names, if it can be compared.")
     baseline: dict[str, Any] = Field(description="How the synthetic baseline was made.")
     notes: list[str] = Field(description="What a reader should know of this comparison.")
@@ -116,7 +116,7 @@ class Comparison(_Document):
 
 
 class Approval(_Document):
-    """A person's answer, or that of nobody (`approval.json`)."""
+    """A reviewer's answer, or the rejection after the timeout (`approval.json`)."""
 
     approved: bool
     by: str
@@ -124,16 +124,16 @@ class Approval(_Document):
 
 
 class Configuration(_Document):
-    """What became of the env file (`configuration.json`)."""
+    """The result of a promotion: what was changed in the env file (`configuration.json`)."""
 
     promoted: bool
     reasons: list[str] = Field(description="Why it was refused; or, if promoted, what decided.")
-    version: str | None = Field(description="Of the stored model; None: refused, nothing stored.")
+    version: str | None = Field(None, description="Of the stored model; None: refused, nothing stored.")
     env_file: str
-    changes: dict[str, str] = Field(description="What the env file sets now.")
-    diff: str = Field(description="Lines that changed, as unified diff; empty: the file said so already.")
-    backup: str | None = Field(description="The env file as it was before, below its folder.")
-    entry: str | None = Field(description="Entry of the env file's history; `./pipeline env rollback` undoes it.")
+    changes: dict[str, str] = Field({}, description="What the env file sets now.")
+    diff: str = Field("", description="Lines that changed, as unified diff; empty if there was nothing to change.")
+    backup: str | None = Field(None, description="The env file as it was before, below its folder.")
+    entry: str | None = Field(None, description="Entry of the env file's history; `./pipeline env rollback` undoes it.")
     synthetic: bool
     notes: list[str] = []
 
@@ -146,7 +146,7 @@ class HealthMap(_Document):
     drawn_by: Literal["model", "ndvi_rule"]
     why: str = Field(description="Why the model or the rule drew it.")
     model_version: str | None
-    label_source: LabelSource | None = Field(description="What the model learnt; None: the rule.")
+    label_source: LabelSource | None = Field(description="Labels that the model was trained on; None: the rule.")
     synthetic: bool = Field(description="Whether imagery or model come from simulated scenes.")
     notes: list[str]
     env_file: str

@@ -1,4 +1,4 @@
-"""Models: networks, training, comparison, promotion, and the map that comes of them."""
+"""Training: networks, the training loop, the steps that train, their metrics and model cards."""
 
 import os
 

@@ -1,15 +1,13 @@
-"""Trainings as MLflow knows them: parameters, curves, measures, card and weights; registered models and their aliases.
+"""MLflow's record of trainings (parameters, curves, metrics, card, weights) and its aliases of registered models.
 
 By default MLflow keeps them in SQLite and files below `data/models`; `MLFLOW_TRACKING_URI` names a server instead.
-Tracking is a record, not a gate: where MLflow cannot be reached, the models are kept, and the report says so. Trainings
-are found again by the checksum of their weights. It is the step `configure` that tracks them: trainings run in
+MLflow is a record, not a gate: where it cannot be reached, the models are kept, and the report says so (decision 22).
+Trainings are found again by the checksum of their weights. The step `configure` records them, for trainings run in
 containers without a network.
 """
 
 from __future__ import annotations
 
-import fcntl
-import json
 import logging
 import os
 import time
@@ -17,20 +15,17 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel, ValidationError
-
-from include.core.artifacts import sha256
-from include.core.errors import ContractError, SetupError, explain
-from include.core.run_folder import read_model
+from include.core.errors import SetupError
+from include.core.files import locked
 from include.core.settings import get_settings
-from include.satellite.models.documents import CnnMetrics, LstmMetrics, ModelCard, ModelKind
+from include.satellite.artifacts import ModelArtifacts
+from include.satellite.training.schemas import CnnMetrics, LstmMetrics, ModelCard
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-Document = TypeVar("Document", bound=BaseModel)
 EXPERIMENT = "groundtruth-satellite"
 WEIGHTS_TAG = "groundtruth.weights_sha256"
 DEFAULTS = {
@@ -38,42 +33,41 @@ DEFAULTS = {
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
 }
-"""Nothing is sent to MLflow's makers, and a server that does not answer is given up within a minute."""
-METRICS_A_CALL = 1000
-METRICS: dict[ModelKind, type[CnnMetrics | LstmMetrics]] = {"cnn": CnnMetrics, "lstm": LstmMetrics}
+"""No telemetry, and an attempt to reach a server that does not answer ends within a minute."""
+METRICS_PER_CALL = 1000
 
 
-def register(name: str, folder: Path, kind: ModelKind) -> str:
-    """Track a training, unless MLflow knows it already, and make its model a version of a registered model.
+def register(name: str, folder: Path, model: ModelArtifacts[Any]) -> str:
+    """Record a training, unless MLflow has it already, and make its model a version of a registered model.
 
     Args:
         name: The registered model.
         folder: Holds the training's weights, card and metrics.
-        kind: Which of the models.
+        model: Which of the models.
 
     Returns:
         The version; the same one when it was registered before.
 
     Raises:
-        ContractError: A file of the training is missing, or is not what this version writes.
+        ContractError: A file of the training is missing, or does not keep to its schema.
         SetupError: MLflow cannot be reached.
     """
-    weights, card, metrics = _training(folder, kind)
+    card, metrics = model.card.read(folder), model.metrics.read(folder)
     with _client() as client:
-        run = _find_run(client, sha256(weights)) or _record(client, weights, card, metrics)
+        run = _find_run(client, card.weights_sha256) or _record(client, folder, model, card, metrics)
         _create_model(client, name)
-        for known in client.search_model_versions(f"name = '{name}'"):
-            if known.run_id == run:
-                return str(known.version)
+        for version in client.search_model_versions(f"name = '{name}'"):
+            if version.run_id == run:
+                return str(version.version)
         source = client.get_run(run).info.artifact_uri
         return str(client.create_model_version(name, source=str(source), run_id=run).version)
 
 
 def set_alias(name: str, alias: str, version: str) -> None:
-    """Let an alias (`champion`, `challenger`) of a registered model name a version.
+    """Set an alias (`champion`, `challenger`) of a registered model to a version.
 
     Raises:
-        SetupError: MLflow cannot be reached, or knows no such version.
+        SetupError: MLflow cannot be reached, or has no such version.
     """
     with _client() as client:
         client.set_registered_model_alias(name, alias, version)
@@ -81,10 +75,10 @@ def set_alias(name: str, alias: str, version: str) -> None:
 
 @contextmanager
 def _client() -> Iterator[MlflowClient]:
-    """MLflow, one process at a time where it keeps its records in local files.
+    """Yield MLflow's client, to one process at a time where it keeps its records in local files.
 
     Raises:
-        SetupError: Whatever MLflow raises inside, in one sentence.
+        SetupError: Any error of MLflow in the block, in one sentence.
     """
     for name, value in DEFAULTS.items():
         os.environ.setdefault(name, value)
@@ -92,13 +86,11 @@ def _client() -> Iterator[MlflowClient]:
     folder = get_settings().data_dir / "models"
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of MLflow about its own libraries: nothing that our user can mend
+            warnings.simplefilter("ignore")  # of MLflow about its own libraries: users cannot fix them
             if uri:
                 yield _quiet_client(uri)
                 return
-            folder.mkdir(parents=True, exist_ok=True)
-            with (folder / ".mlflow.lock").open("w") as lock:
-                fcntl.flock(lock, fcntl.LOCK_EX)
+            with locked(folder / ".mlflow.lock", timeout_s=None):
                 yield _quiet_client(f"sqlite:///{folder.resolve() / 'mlflow.db'}")
     except SetupError:
         raise
@@ -115,28 +107,28 @@ def _quiet_client(uri: str) -> MlflowClient:
     return mlflow.MlflowClient(uri)
 
 
-def _find_run(client: MlflowClient, mark: str) -> str | None:
-    found = client.search_runs(
-        [_experiment(client)], f"tags.`{WEIGHTS_TAG}` = '{mark}' and status = 'FINISHED'", max_results=1
+def _find_run(client: MlflowClient, weights_sha256: str) -> str | None:
+    runs = client.search_runs(
+        [_experiment(client)], f"tags.`{WEIGHTS_TAG}` = '{weights_sha256}' and status = 'FINISHED'", max_results=1
     )
-    return found[0].info.run_id if found else None
+    return runs[0].info.run_id if runs else None
 
 
 def _experiment(client: MlflowClient) -> str:
     from mlflow.exceptions import MlflowException
 
-    known = client.get_experiment_by_name(EXPERIMENT)
-    if known is None:
-        place = None
+    experiment = client.get_experiment_by_name(EXPERIMENT)
+    if experiment is None:
+        location = None
         if not os.environ.get("MLFLOW_TRACKING_URI"):
-            place = (get_settings().data_dir / "models" / "mlflow-artifacts").resolve().as_uri()
+            location = (get_settings().data_dir / "models" / "mlflow-artifacts").resolve().as_uri()
         try:
-            return client.create_experiment(EXPERIMENT, artifact_location=place)
+            return client.create_experiment(EXPERIMENT, artifact_location=location)
         except MlflowException:  # another process was first
-            known = client.get_experiment_by_name(EXPERIMENT)
-            if known is None:
+            experiment = client.get_experiment_by_name(EXPERIMENT)
+            if experiment is None:
                 raise
-    return known.experiment_id
+    return experiment.experiment_id
 
 
 def _create_model(client: MlflowClient, name: str) -> None:
@@ -149,22 +141,13 @@ def _create_model(client: MlflowClient, name: str) -> None:
             raise
 
 
-def _training(folder: Path, kind: ModelKind) -> tuple[Path, ModelCard, CnnMetrics | LstmMetrics]:
-    card = _read(folder / f"{kind}_model.json", ModelCard)
-    return folder / f"{kind}_model.safetensors", card, _read(folder / f"{kind}_metrics.json", METRICS[kind])
-
-
-def _read(path: Path, model: type[Document]) -> Document:
-    try:
-        found = read_model(path, model)
-    except ValidationError as error:
-        raise ContractError(path.name, "must be as this version writes it", explain(error)) from error
-    if found is None:
-        raise ContractError(path.name, "must exist", "no such file")
-    return found
-
-
-def _record(client: MlflowClient, weights: Path, card: ModelCard, metrics: CnnMetrics | LstmMetrics) -> str:
+def _record(
+    client: MlflowClient,
+    folder: Path,
+    model: ModelArtifacts[Any],
+    card: ModelCard,
+    metrics: CnnMetrics | LstmMetrics,
+) -> str:
     from mlflow.entities import Metric, Param
 
     tags = {
@@ -180,11 +163,10 @@ def _record(client: MlflowClient, weights: Path, card: ModelCard, metrics: CnnMe
         curves = epoch.model_dump(exclude={"epoch"})
         values += [Metric(name, value, now, epoch.epoch) for name, value in curves.items()]
     client.log_batch(run, params=[Param(name, str(value)) for name, value in _params(card).items()])
-    for start in range(0, len(values), METRICS_A_CALL):
-        client.log_batch(run, metrics=values[start : start + METRICS_A_CALL])
-    client.log_artifact(run, str(weights))
-    client.log_dict(run, json.loads(card.model_dump_json()), f"{card.kind}_model.json")
-    client.log_dict(run, json.loads(metrics.model_dump_json()), f"{card.kind}_metrics.json")
+    for start in range(0, len(values), METRICS_PER_CALL):
+        client.log_batch(run, metrics=values[start : start + METRICS_PER_CALL])
+    for artifact in model.stored:
+        client.log_artifact(run, str(artifact.at(folder)))
     client.set_terminated(run)
     return str(run)
 

@@ -1,4 +1,4 @@
-"""The model store: each version a folder with both models' weights and cards, the comparison, and checksums.
+"""The model store: each version is a folder with both models' weights and cards, the comparison, and checksums.
 
 ```
 data/models/store/<version>/
@@ -6,10 +6,10 @@ data/models/store/<version>/
   cnn_model.safetensors      cnn_model.json   cnn_metrics.json
   lstm_model.safetensors     lstm_model.json  lstm_metrics.json
   comparison.json            why it was promoted
-data/models/store/env_files/ which env files were ever switched to a version
+data/models/store/env_files/ which env files have ever named a version
 ```
 
-A version appears whole or not at all. What an env file names, or once named and could be rolled back to, stays.
+A version is stored atomically. A version that an env file names, or once named and could be rolled back to, is kept.
 """
 
 from __future__ import annotations
@@ -29,27 +29,26 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationErro
 from include.core.artifacts import sha256
 from include.core.env_file import EnvFile
 from include.core.errors import BadInputError, ContractError, GroundtruthError, SetupError
-from include.core.publish import replace_folder
-from include.core.run_folder import write_atomically, write_json
+from include.core.files import replace_folder, write_atomically
+from include.core.run_folder import write_json
 from include.core.settings import get_settings
-from include.satellite.models.results import Comparison
+from include.satellite.artifacts import CNN, COMPARISON, LSTM
 from include.satellite.params import LabelSource
+from include.satellite.schemas import Comparison
 
 USE, VERSION, CNN_PATH, LSTM_PATH = "USE_AI_MODELS", "AI_MODEL_VERSION", "AI_CNN_MODEL_PATH", "AI_LSTM_MODEL_PATH"
 """Keys of the env file."""
-SWITCHES = (USE, VERSION)
-"""Those that say which models are in use."""
-CNN_WEIGHTS, CNN_CARD = "cnn_model.safetensors", "cnn_model.json"
-LSTM_WEIGHTS, LSTM_CARD = "lstm_model.safetensors", "lstm_model.json"
-FILES = (CNN_WEIGHTS, CNN_CARD, "cnn_metrics.json", LSTM_WEIGHTS, LSTM_CARD, "lstm_metrics.json", "comparison.json")
+ENV_KEYS = (USE, VERSION)
+"""The keys that decide which models are in use."""
+FILES = tuple(artifact.path for artifact in (*CNN.stored, *LSTM.stored, COMPARISON))
 MANIFEST = "model.json"
 KEPT_VERSIONS, KEPT_SECONDS = 5, 24 * 3600.0
 _NAME = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{8}")
-_TRUE = ("true", "1", "yes", "on")
+_ENABLED = ("true", "1", "yes", "on")
 
 
 class StoredFile(BaseModel):
-    """A file of a stored model."""
+    """The checksum and size of a stored file."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -58,7 +57,7 @@ class StoredFile(BaseModel):
 
 
 class StoredModel(BaseModel):
-    """A version (`model.json`)."""
+    """A version of the models (`model.json`)."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -71,21 +70,17 @@ class StoredModel(BaseModel):
 
     @property
     def folder(self) -> Path:
-        """Where its files lie."""
+        """The folder of its files."""
         return store_dir() / self.version
-
-    def path(self, name: str) -> Path:
-        """One of its files."""
-        return self.folder / name
 
 
 def store_dir() -> Path:
-    """The folder of all versions."""
+    """Return the folder of all versions."""
     return get_settings().data_dir.resolve() / "models" / "store"
 
 
 def plan(files: Path, comparison: Comparison, run: str) -> StoredModel:
-    """What storing the models of a run would make.
+    """Return the version that storing the models of a run would make.
 
     Args:
         files: The run's `files/` folder.
@@ -107,7 +102,7 @@ def plan(files: Path, comparison: Comparison, run: str) -> StoredModel:
 
 
 def put(files: Path, comparison: Comparison, run: str) -> StoredModel:
-    """Store the models of a run; the same models and comparison are the same version, however often they are put.
+    """Store the models of a run; the same models and comparison are the same version, however often they are stored.
 
     Args:
         files: The run's `files/` folder.
@@ -115,14 +110,14 @@ def put(files: Path, comparison: Comparison, run: str) -> StoredModel:
         run: Name of the run.
 
     Raises:
-        ContractError: A file is missing, or the stored copy is not what was stored.
+        ContractError: A file is missing, or the stored copy is damaged.
         SetupError: The store cannot be written.
     """
     model = plan(files, comparison, run)
     try:
-        found = find(model.version)
-        os.utime(model.folder)  # young again: somebody is about to name it
-        return found  # noqa: TRY300 - what fails above is stored anew
+        stored = find(model.version)
+        os.utime(model.folder)  # not to be pruned: an env file is about to name it
+        return stored  # noqa: TRY300 - what fails above is stored again
     except GroundtruthError:  # not there yet, or damaged
         store_dir().mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=store_dir(), prefix=".manifest.") as folder:
@@ -133,10 +128,10 @@ def put(files: Path, comparison: Comparison, run: str) -> StoredModel:
 
 
 def find(version: str) -> StoredModel:
-    """A stored version, its files as they were stored.
+    """Return a stored version whose files are unchanged.
 
     Raises:
-        BadInputError: There is none.
+        BadInputError: There is no such version.
         ContractError: It is damaged.
     """
     path = store_dir() / version / MANIFEST
@@ -147,79 +142,79 @@ def find(version: str) -> StoredModel:
     except ValidationError as error:
         raise ContractError(f"models/store/{version}/{MANIFEST}", "must describe the version", str(error)) from error
     for name, expected in model.files.items():
-        file = model.path(name)
+        file = model.folder / name
         if not file.is_file() or sha256(file) != expected.sha256:
-            found = "other content" if file.is_file() else "no such file"
-            raise ContractError(f"models/store/{version}/{name}", "must be as it was stored", found)
+            fault = "other content" if file.is_file() else "no such file"
+            raise ContractError(f"models/store/{version}/{name}", "must be as it was stored", fault)
     return model
 
 
-def switch(model: StoredModel) -> dict[str, str]:
-    """What an env file sets to use a version."""
+def env_changes(model: StoredModel) -> dict[str, str]:
+    """Return what an env file sets to use a version."""
     return {
         USE: "true",
         VERSION: model.version,
-        CNN_PATH: str(model.path(CNN_WEIGHTS)),
-        LSTM_PATH: str(model.path(LSTM_WEIGHTS)),
+        CNN_PATH: str(CNN.weights.at(model.folder)),
+        LSTM_PATH: str(LSTM.weights.at(model.folder)),
     }
 
 
-def switched_on(values: Mapping[str, str]) -> bool:
-    """Whether an env file switches AI models on."""
-    return values.get(USE, "").strip().lower() in _TRUE
+def enabled(keys: Mapping[str, str]) -> bool:
+    """Return whether an env file enables AI models."""
+    return keys.get(USE, "").strip().lower() in _ENABLED
 
 
 def champion(
-    values: Mapping[str, str], *, synthetic: bool, label_source: LabelSource
+    keys: Mapping[str, str], *, synthetic: bool, label_source: LabelSource
 ) -> tuple[StoredModel | None, str | None]:
-    """The version that an env file names, if it is of the same kind; and what a reader should know, if anything.
+    """Return the version that an env file names, if it can be compared; and a note for readers, if there is one.
 
     Args:
-        values: What the env file says.
-        synthetic: Whether the new models come from simulated imagery.
-        label_source: What they learn.
+        keys: The env file's keys.
+        synthetic: Whether the new models were trained on simulated imagery.
+        label_source: Labels that they were trained on.
     """
-    if not switched_on(values):
+    if not enabled(keys):
         return None, None
-    version = values.get(VERSION, "")
+    version = keys.get(VERSION, "")
     try:
         model = find(version)
     except GroundtruthError as error:
         return None, f"The champion that the env file names cannot be compared: {error}."
     if (model.synthetic, model.label_source) != (synthetic, label_source):
-        what = "simulated" if model.synthetic else "real"
+        imagery = "simulated" if model.synthetic else "real"
         return None, (
-            f"The champion {version} learnt {model.label_source} from {what} imagery: another task, so it is not "
+            f"The champion {version} learnt {model.label_source} from {imagery} imagery: another task, so it is not "
             "compared."
         )
     return model, None
 
 
 def remember(env_file: EnvFile) -> None:
-    """Note that an env file names versions of this store, so that none of those is pruned."""
+    """Record that an env file names versions of this store, so that none of those is pruned."""
     mark = hashlib.sha256(str(env_file.path).encode()).hexdigest()[:16]
     write_atomically(store_dir() / "env_files" / mark, str(env_file.path).encode())
 
 
 def prune() -> list[str]:
-    """Remove versions that nobody can need: no env file names or named them, and newer ones are there.
+    """Remove old versions that no env file names or has named.
 
-    The newest few stay, and what is younger than a day: another run may be about to switch to it.
+    The newest few stay, and versions younger than a day: another run may be about to use them.
 
     Returns:
-        What was removed.
+        The removed versions.
 
     Raises:
         SetupError: An env file that named versions cannot be read, so that nothing can be removed safely.
     """
-    named, removed = _named(), []
+    named, removed = _named_versions(), []
     versions = sorted(path.name for path in store_dir().iterdir() if _NAME.fullmatch(path.name))
     for version in versions[:-KEPT_VERSIONS]:
         folder = store_dir() / version
         if version not in named and _is_old(folder):
             folder.rename(folder.with_name(f".{version}.removed"))
             removed.append(version)
-    for leftover in store_dir().glob(".*"):  # of what was removed, and of processes that were killed
+    for leftover in store_dir().glob(".*"):  # of removed versions, and of killed processes
         if leftover.name.endswith(".removed") or _is_old(leftover):
             shutil.rmtree(leftover)
     return removed
@@ -229,13 +224,14 @@ def _is_old(folder: Path) -> bool:
     return time.time() - folder.stat().st_mtime > KEPT_SECONDS
 
 
-def _named() -> set[str]:
+def _named_versions() -> set[str]:
     named = set()
     for mark in (store_dir() / "env_files").glob("*"):
         env_file = EnvFile(Path(mark.read_text()))
         if not env_file.path.exists():
             raise SetupError(
-                f"{env_file.path}: named versions of {store_dir()} and is gone; if for good, delete {mark}"
+                f"{env_file.path}: named versions of {store_dir()} and does not exist; if it was removed for good, delete "
+                f"{mark}"
             )
         named.add(env_file.read().get(VERSION))
         for entry in env_file.history():

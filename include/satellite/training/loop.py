@@ -13,8 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from include.core.errors import BadInputError
-from include.satellite.models.batches import Batch, Rows, prefetched, split, turned
-from include.satellite.models.checkpoints import (
+from include.satellite.training.checkpoints import (
     State,
     adam_state,
     copy_weights,
@@ -22,22 +21,22 @@ from include.satellite.models.checkpoints import (
     restore_adam,
     write_state,
 )
-from include.satellite.models.documents import Epoch, TrainingRecord
-from include.satellite.models.machine import Machine, keep_memory, repeatable
+from include.satellite.training.machine import Batch, Machine, Rows, keep_memory, prefetched, repeatable, split
+from include.satellite.training.schemas import Epoch, TrainingRecord
 
 LOG = logging.getLogger(__name__)
-SECONDS_BETWEEN_LINES = 15.0
+LOG_INTERVAL_S = 15.0
 
 
 @dataclass(frozen=True)
 class Training:
-    """What is trained, on what, and when it ends.
+    """A training: network, data, and when it ends.
 
     Args:
         network: With its first weights; ends with the best.
         batch: Inputs and targets of some samples, on the processor.
         loss: Of outputs and targets, a mean over the batch.
-        score: Of outputs and targets, for people: a sum over the batch.
+        score: Of outputs and targets, for the report: a sum over the batch.
         drawn: Training samples of an epoch, a repeated one as often as it repeats.
         tune: Samples of the tuning part.
         epochs: At most.
@@ -45,11 +44,11 @@ class Training:
         learning_rate: Of Adam.
         batch_size: Samples a step.
         seed: Of order and dropout.
-        symmetric: Whether a batch may be mirrored and turned: a field looks the same from all sides.
-        machine: Where.
+        symmetric: Whether a batch may be mirrored and transposed: a field looks the same from all sides.
+        machine: Where it runs.
         threads: Of the processor.
         checkpoints: Folder of the state after each epoch.
-        fingerprint: Of data and parameters: a state of others is no use.
+        fingerprint: Of data and parameters: a checkpoint with another one is not used.
     """
 
     network: nn.Module
@@ -78,14 +77,14 @@ class Training:
 def fit(training: Training) -> TrainingRecord:
     """Train to the end, from the latest checkpoint if there is one.
 
-    Each epoch's random numbers depend on the seed and its number alone, so an interrupted training that goes on ends
-    with the same bits as an undisturbed one.
+    Each epoch's random numbers depend on the seed and its number alone, so an interrupted training that is resumed
+    ends with the same bits as an undisturbed one.
 
     Returns:
-        How it went. The network has the weights of its best epoch.
+        The course of the training. The network has the weights of its best epoch.
 
     Raises:
-        BadInputError: The loss grew beyond all numbers.
+        BadInputError: The loss became NaN or infinite.
         SetupError: The checkpoints cannot be written.
     """
     keep_memory()
@@ -115,20 +114,20 @@ def fit(training: Training) -> TrainingRecord:
 
 
 def best_epoch(history: list[Epoch]) -> int:
-    """The first epoch with the least loss on the tuning part."""
+    """Return the first epoch with the least loss on the tuning part."""
     return min(history, key=lambda epoch: epoch.tune_loss).epoch
 
 
 def measure(training: Training, network: nn.Module, rows: Rows) -> tuple[float, float]:
-    """Mean loss and mean score of some samples, in float32, dropout off."""
+    """Compute mean loss and mean score of some samples, in float32, without dropout."""
     network.eval()
     loss, score = 0.0, 0.0
     machine = training.machine
     with torch.inference_mode():
         for inputs, targets in prefetched(training.batch, split(rows, 4 * training.batch_size), machine):
-            outputs, known = network(machine.put(inputs)), machine.put(targets)
-            loss += float(training.loss(outputs, known)) * len(targets)
-            score += float(training.score(outputs, known))
+            outputs, truth = network(machine.put(inputs)), machine.put(targets)
+            loss += float(training.loss(outputs, truth)) * len(targets)
+            score += float(training.score(outputs, truth))
     return loss / len(rows), score / len(rows)
 
 
@@ -140,7 +139,7 @@ def _resume(
         return [], {}
     network.load_state_dict(state.weights)
     restore_adam(optimizer, state.adam)
-    LOG.info("Going on after epoch %d, as the checkpoint has it.", len(state.history))
+    LOG.info("Resuming after epoch %d from the checkpoint.", len(state.history))
     return list(state.history), state.best
 
 
@@ -153,18 +152,18 @@ def _ended(history: list[Epoch], training: Training) -> bool:
 def train_epoch(
     training: Training, network: nn.Module, optimizer: torch.optim.Adam, number: int, clock: Clock
 ) -> float:
-    """One pass over the training part; returns the mean loss."""
+    """Train one epoch and return its mean loss."""
     network.train()
     machine = training.machine
     random = np.random.default_rng([training.seed, number])
     order = random.permutation(training.drawn)
     batches = split(order, training.batch_size)
-    ways = random.integers(8, size=len(batches)) if training.symmetric else np.zeros(len(batches), int)
+    sides = random.integers(8, size=len(batches)) if training.symmetric else np.zeros(len(batches), int)
     total = torch.zeros((), device=machine.device)
-    for way, (inputs, targets) in zip(ways, prefetched(training.batch, batches, machine), strict=True):
+    for side, (inputs, targets) in zip(sides, prefetched(training.batch, batches, machine), strict=True):
         optimizer.zero_grad(set_to_none=True)
         with machine.autocast():
-            outputs = network(turned(machine.narrow(inputs), int(way)))
+            outputs = network(seen_from(machine.narrow(inputs), int(side)))
         loss = training.loss(outputs.float(), machine.put(targets))
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
@@ -173,10 +172,20 @@ def train_epoch(
     return float(total) / len(order)
 
 
+def seen_from(patches: Tensor, side: int) -> Tensor:
+    """Return patches (N, C, p, p) as seen from one of eight sides; side 0 leaves them as they are."""
+    mirrored = [axis for bit, axis in ((1, 2), (2, 3)) if side & bit]
+    if mirrored:
+        patches = patches.flip(mirrored)
+    if side & 4:
+        patches = patches.transpose(2, 3)
+    return patches.contiguous(memory_format=torch.channels_last) if side else patches
+
+
 def _check_finite(epoch: int, *losses: float) -> None:
     if not np.isfinite(losses).all():
         raise BadInputError(
-            f"training: the loss of epoch {epoch} is no number any more (losses {losses}): take a smaller learning rate"
+            f"training: the loss of epoch {epoch} became NaN or infinite (losses {losses}): use a smaller learning rate"
         )
 
 
@@ -197,24 +206,24 @@ def _record(training: Training, history: list[Epoch]) -> TrainingRecord:
 
 
 class Clock:
-    """Says how fast the training goes and how long it may still take."""
+    """Log of a training's pace and of the time that it may still take."""
 
     def __init__(self, epochs: int, samples: int) -> None:
         self._left, self._an_epoch = epochs * samples, samples
         self._done, self._started = 0, time.monotonic()
-        self._said = self._started
+        self._logged_at = self._started
 
     def samples_done(self, count: int, epoch: int, epochs: int) -> None:
-        """Count a batch; say how it goes if that was not said lately."""
+        """Count a batch, and log the pace if that was not done lately."""
         self._done += count
-        if time.monotonic() - self._said >= SECONDS_BETWEEN_LINES:
-            self._said = time.monotonic()
+        if time.monotonic() - self._logged_at >= LOG_INTERVAL_S:
+            self._logged_at = time.monotonic()
             share = self._done % self._an_epoch / self._an_epoch
             LOG.info("Epoch %d/%d, %.0f %% of it: %s", epoch, epochs, 100 * share, self._pace())
 
     def epoch_ended(self, epoch: Epoch, best: int, training: Training) -> None:
-        """Say what an epoch brought."""
-        self._said = time.monotonic()
+        """Log the result of an epoch."""
+        self._logged_at = time.monotonic()
         LOG.info(
             "Epoch %d/%d: loss %.4f, on the tuning part %.4f (best: epoch %d), score %.3f; %s",
             epoch.epoch, training.epochs, epoch.train_loss, epoch.tune_loss, best, epoch.tune_score, self._pace(),

@@ -1,14 +1,15 @@
-"""The model card: what is known of a model, and what it is not good for."""
+"""Model cards: how a model was trained, how well it did, and where its use ends."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any
 
 from include.satellite.datasets.documents import PatchInfo, SequenceInfo
 from include.satellite.imagery.model import Imagery
-from include.satellite.models.documents import CardData, CnnMetrics, LstmMetrics, ModelCard
-from include.satellite.models.networks import CNN_ARCHITECTURE, LSTM_ARCHITECTURE
+from include.satellite.training.networks import CNN_ARCHITECTURE, LSTM_ARCHITECTURE
+from include.satellite.training.schemas import CardData, CnnMetrics, LstmMetrics, ModelCard
 
 LIBRARIES = ("torch", "numpy", "scikit-learn", "safetensors")
 LABELS = {
@@ -22,18 +23,29 @@ NDVI_TARGET = "Mean NDVI of the location at the next date on which it could be s
 FEW_DATES = 5
 
 
-def cnn_card(
-    imagery: Imagery, info: PatchInfo, metrics: CnnMetrics, *, parameters: int, params: dict[str, Any], weights: str
-) -> ModelCard:
-    """The card of a trained CNN.
+@dataclass(frozen=True)
+class TrainedWeights:
+    """The weights of a trained model.
 
     Args:
-        imagery: What it learnt from.
+        count: Number of trainable weights.
+        sha256: Checksum of the weights' file.
+        params: Parameters of the training.
+    """
+
+    count: int
+    sha256: str
+    params: dict[str, Any]
+
+
+def cnn_card(imagery: Imagery, info: PatchInfo, metrics: CnnMetrics, weights: TrainedWeights) -> ModelCard:
+    """Write the card of a trained CNN.
+
+    Args:
+        imagery: The imagery that it was trained on.
         info: The dataset.
         metrics: On the validation part.
-        parameters: Trainable weights.
-        params: Of the training.
-        weights: SHA-256 of the weights' file.
+        weights: Its weights.
     """
     limits = _limits(imagery, len(metrics.evaluation_dates))
     if info.label_source == "ndvi_rule":
@@ -44,7 +56,6 @@ def cnn_card(
     return ModelCard(
         kind="cnn",
         architecture=CNN_ARCHITECTURE,
-        parameters=parameters,
         classes=info.classes,
         inputs=info.bands,
         size=info.patch_size,
@@ -53,14 +64,10 @@ def cnn_card(
         label_source=info.label_source,
         labels=LABELS[info.label_source],
         gate_classes=info.gate_classes,
-        metrics={
-            "accuracy": metrics.accuracy,
-            "balanced_accuracy": metrics.balanced_accuracy,
-            "expected_calibration_error": metrics.expected_calibration_error,
-        },
+        metrics=metrics.model_dump(include={"accuracy", "balanced_accuracy", "expected_calibration_error"}),
         limits=limits,
         seed=info.seed,
-        **_training(imagery, metrics, params, weights),
+        **_provenance(imagery, metrics, weights),
     )
 
 
@@ -68,22 +75,17 @@ def lstm_card(
     imagery: Imagery,
     info: SequenceInfo,
     metrics: LstmMetrics,
+    weights: TrainedWeights,
     scaling: tuple[list[float], list[float]],
-    *,
-    parameters: int,
-    params: dict[str, Any],
-    weights: str,
 ) -> ModelCard:
-    """The card of a trained LSTM.
+    """Write the card of a trained LSTM.
 
     Args:
-        imagery: What it learnt from.
+        imagery: The imagery that it was trained on.
         info: The dataset.
         metrics: On the validation part.
+        weights: Its weights.
         scaling: Mean and standard deviation by feature.
-        parameters: Trainable weights.
-        params: Of the training.
-        weights: SHA-256 of the weights' file.
     """
     limits = _limits(imagery, len(metrics.evaluation_dates))
     limits.append("Its forecast is for one date ahead, at the gaps between dates that it has seen.")
@@ -93,7 +95,6 @@ def lstm_card(
     return ModelCard(
         kind="lstm",
         architecture=LSTM_ARCHITECTURE,
-        parameters=parameters,
         classes=[],
         inputs=info.features,
         size=info.sequence_length,
@@ -103,39 +104,28 @@ def lstm_card(
         label_source="ndvi",
         labels=NDVI_TARGET,
         gate_classes=[],
-        metrics={"mae": metrics.mae, "rmse": metrics.rmse, "accuracy": metrics.accuracy},
+        metrics=metrics.model_dump(include={"mae", "rmse", "accuracy"}),
         limits=limits,
         seed=info.seed,
-        **_training(imagery, metrics, params, weights),
+        **_provenance(imagery, metrics, weights),
     )
 
 
-def _training(
-    imagery: Imagery, metrics: CnnMetrics | LstmMetrics, params: dict[str, Any], weights: str
-) -> dict[str, Any]:
-    """What both kinds of card say of a training."""
+def _provenance(imagery: Imagery, metrics: CnnMetrics | LstmMetrics, weights: TrainedWeights) -> dict[str, Any]:
+    """Return the fields of a card that both models have in common."""
     return {
-        "data": _data(imagery),
+        "data": CardData(
+            dates=[acquisition.date for acquisition in imagery.acquisitions],
+            **{name: getattr(imagery, name) for name in CardData.model_fields if name != "dates"},
+        ),
         "evaluation_dates": len(metrics.evaluation_dates),
-        "params": params,
+        "parameters": weights.count,
+        "params": weights.params,
         "device": metrics.training.device,
         "precision": metrics.training.precision,
-        "versions": _versions(),
-        "weights_sha256": weights,
+        "versions": {name: version(name) for name in LIBRARIES},
+        "weights_sha256": weights.sha256,
     }
-
-
-def _data(imagery: Imagery) -> CardData:
-    return CardData(
-        collection=imagery.collection,
-        source=imagery.source,
-        synthetic=imagery.synthetic,
-        start=imagery.start,
-        end=imagery.end,
-        dates=[acquisition.date for acquisition in imagery.acquisitions],
-        grid=imagery.grid,
-        geometry=imagery.geometry,
-    )
 
 
 def _limits(imagery: Imagery, dates: int) -> list[str]:
@@ -145,7 +135,3 @@ def _limits(imagery: Imagery, dates: int) -> list[str]:
     if dates < FEW_DATES:
         limits.append(f"Measured on {dates} {'date' if dates == 1 else 'dates'} only.")
     return limits
-
-
-def _versions() -> dict[str, str]:
-    return {name: version(name) for name in LIBRARIES}
