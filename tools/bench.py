@@ -118,8 +118,8 @@ def proven(folder: Path) -> None:
     from datetime import UTC, datetime
 
     from include.core.artifacts import sha256
-    from include.core.runner import Attempt, run_step
     from include.core.run_folder import FileRecord, Run, RunFolder, StepInfo, write_json
+    from include.core.runner import Attempt, run_step
     from include.energy.steps import ENERGY_STEPS
 
     run = RunFolder(folder / "run")

@@ -52,9 +52,10 @@ def main() -> None:
     for package in sorted(packages):
         print(f"{package:26} {modules[package]:4} files {packages[package]:7,} lines")  # noqa: T201
     if ours:
-        print(
-            f"\noutside the tests: {len(ours)} files, {sum(ours.values()):,} lines, median {statistics.median(ours.values()):.0f}"
-        )  # noqa: T201
+        print(  # noqa: T201
+            f"\noutside the tests: {len(ours)} files, {sum(ours.values()):,} lines, "
+            f"median {statistics.median(ours.values()):.0f}"
+        )
         for path, count in sorted(ours.items(), key=lambda item: -item[1])[:10]:
             print(f"  {count:4} {path}")  # noqa: T201
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from pydantic import AwareDatetime, Field
 
-from include.core import plan as planning
+from include.core import preparation as planning
 from include.core.contracts import StepParams
 from include.core.errors import BadInputError, SetupError
 from include.core.preparation import give_to, prepare_run

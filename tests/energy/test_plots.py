@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from include.core import figures
+from include.core import plots as figures
 from include.energy import plots
 from tests.energy.analysis import analyzed, series, varied
 
