@@ -80,7 +80,7 @@ def rollback(
         return
     console.print(f"[green]✓[/] {escape(str(env_file.path))} rolled back (entry {made.id})", soft_wrap=True)
     _show_diff(made.diff, console)
-    from include.satellite.models.promotion import follow_env_file
+    from include.satellite.registry.promotion import follow_env_file
 
     problem = follow_env_file(env_file)
     if problem:
@@ -96,21 +96,18 @@ def _open(file: Path | None) -> EnvFile:
 
 def _show_pending(env_file: EnvFile, console: Console) -> None:
     """What the latest run decided, and what that would change."""
-    from include.satellite.models.comparison import read_comparison
-    from include.satellite.models.promotion import planned
+    from include.satellite.registry.promotion import pending_changes
 
-    runs = get_settings().data_dir.glob("runs/satellite_pipeline/*/files/comparison.json")
-    latest = max(runs, key=lambda path: path.stat().st_mtime, default=None)
-    if latest is None:
+    pending = pending_changes(get_settings().data_dir)
+    if pending is None:
         console.print("no satellite run has compared models yet; begin with ./pipeline run satellite", soft_wrap=True)
         return
-    files, decision = latest.parent, read_comparison(latest.parent).decision
-    console.print(f"latest comparison: run [bold]{escape(files.parent.name)}[/]", soft_wrap=True)
-    if not decision.promote:
-        for reason in decision.reasons:
+    console.print(f"latest comparison: run [bold]{escape(pending.run)}[/]", soft_wrap=True)
+    if pending.reasons:
+        for reason in pending.reasons:
             console.print(f"  [yellow]not promoted:[/] {escape(reason)}", soft_wrap=True)
         return
-    changes = env_file.diff(planned(files))
+    changes = env_file.diff(pending.changes)
     if changes:
         console.print(
             f"  it passed every gate; promoting it would change {escape(str(env_file.path))}:", soft_wrap=True

@@ -16,14 +16,14 @@ if TYPE_CHECKING:
 
 def promotion_question(files: Path) -> str | None:
     """What a person is shown; None where the gates refuse already."""
-    from include.satellite.models.promotion import approval_form
+    from include.satellite.registry.promotion import approval_form
 
     return approval_form(files)
 
 
 def record_approval(context: Context, answer: Answer) -> None:
     """Write `approval.json` under the contract of the step `approve`."""
-    from include.satellite.models.promotion import write_approval
+    from include.satellite.registry.promotion import write_approval
 
     folder, each = folder_of(context), SATELLITE["approve"]
     run_step(

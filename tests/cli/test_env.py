@@ -8,9 +8,9 @@ from include.cli.env import env_app
 from include.core.env_file import EnvFile
 from include.core.env_history import Reason
 from include.core.settings import get_settings
-from include.satellite.models import model_store, promotion
-from include.satellite.models.comparison import read_comparison
-from include.satellite.models.results import CnnComparison, CnnScore, Comparison, Decision, LstmComparison, LstmScore
+from include.satellite.artifacts import COMPARISON
+from include.satellite.registry import promotion, store
+from include.satellite.schemas import CnnComparison, CnnScore, Comparison, Decision, LstmComparison, LstmScore
 
 WHY = Reason(by="airflow, step configure", why="every gate passed", run="satellite_pipeline/manual__1", version="v1")
 
@@ -47,7 +47,7 @@ def a_run(data_dir, promote, reasons=(), name="manual__1"):
     """A run's folder as `compare` leaves it."""
     files = data_dir / "runs" / "satellite_pipeline" / name / "files"
     files.mkdir(parents=True)
-    for each in model_store.FILES:
+    for each in store.FILES:
         (files / each).write_text(each)
     cnn = CnnComparison(
         samples=1, blocks=1, dates=[], classes=[], left_out=[], accuracy_improvement=1.0, differences=[],
@@ -120,7 +120,7 @@ def test_the_latest_run_counts(call, env, data_dir):
     os.utime(first / "comparison.json", (1, 1))
     a_run(data_dir, promote=True, name="manual__2")
     assert "run manual__2" in call("diff")
-    assert read_comparison(first).decision.reasons == ["old"]
+    assert COMPARISON.read(first).decision.reasons == ["old"]
 
 
 # history

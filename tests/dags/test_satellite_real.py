@@ -29,7 +29,7 @@ from include.satellite.imagery.params import ImageryStepParams
 from include.satellite.imagery.report import ValidationReport
 from include.satellite.imagery.search import read_search, search
 from include.satellite.imagery.validation import validate
-from include.satellite.models.predict import load_bundle, predict_patches, predict_sequences
+from include.satellite.training.networks import load_bundle, predict_patches, predict_sequences
 from include.satellite.params import ValidateParams
 from tests.airflow_runs import run_dag
 
