@@ -138,9 +138,7 @@ def _notes(model: str, comparison: CnnComparison | LstmComparison) -> list[str]:
     ]
 
 
-def _add_champion(
-    champion: store.StoredModel, cnn: dict[str, ModelBundle], lstm: dict[str, ModelBundle]
-) -> str | None:
+def _add_champion(champion: store.StoredModel, cnn: dict[str, ModelBundle], lstm: dict[str, ModelBundle]) -> str | None:
     """Add the champion's models if they take this run's data.
 
     Returns:

@@ -87,7 +87,9 @@ def _better(name: str, metric: str, difference: Difference) -> Gate:
     passed = difference.difference > 0 and difference.low is not None and difference.low > 0
     result = "better"
     if not passed:
-        result = "not better" if difference.difference <= 0 else "better, but not by a margin that its interval supports"
+        result = (
+            "not better" if difference.difference <= 0 else "better, but not by a margin that its interval supports"
+        )
     return _comparing(name, metric, difference, result, passed=passed, value=difference.low)
 
 

@@ -46,7 +46,7 @@ class Bootstrap:
         resamples: Number of draws, R.
     """
 
-    def __init__(self, block: Ints, date: Ints, seed: int, resamples: int = RESAMPLES) -> None:
+    def __init__(self, block: Rows, date: Rows, seed: int, resamples: int = RESAMPLES) -> None:
         blocks, self._block = np.unique(block, return_inverse=True)
         dates, self._date = np.unique(date, return_inverse=True)
         self.shape = (len(blocks), len(dates))
@@ -63,7 +63,7 @@ class Bootstrap:
             mean: Floats = self._total(values * selected) / self._total(selected)
         return mean
 
-    def balanced_accuracy(self, hits: Bools, label: Ints) -> Floats:
+    def balanced_accuracy(self, hits: Bools, label: Classes) -> Floats:
         """Return the (R,) mean recalls over the classes that a draw holds."""
         recalls = np.stack([self.mean(hits, label == position) for position in np.unique(label)])
         present = ~np.isnan(recalls)

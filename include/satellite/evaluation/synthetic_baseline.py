@@ -178,8 +178,8 @@ def _fetch(files: Path, recipe: dict[str, Any]) -> None:
 def _train(files: Path, recipe: dict[str, Any]) -> None:
     from include.satellite.datasets.patches import prepare_cnn
     from include.satellite.datasets.sequences import prepare_lstm
-    from include.satellite.training.train import learn_cnn, learn_lstm
     from include.satellite.params import CnnDataParams, CnnTrainParams, LstmDataParams, LstmTrainParams
+    from include.satellite.training.train import learn_cnn, learn_lstm
 
     prepare_cnn(files, _params(CnnDataParams, recipe))
     learn_cnn(files, _params(CnnTrainParams, recipe))

@@ -98,7 +98,9 @@ def _band_positions(card: ModelCard, imagery: Imagery) -> list[int]:
     if missing:
         raise BadInputError(f"it needs the bands {', '.join(missing)}, which the imagery lacks (extra_bands)")
     if card.data.grid.resolution != imagery.grid.resolution:
-        raise BadInputError(f"it was trained on pixels of {card.data.grid.resolution} m, not of {imagery.grid.resolution} m")
+        raise BadInputError(
+            f"it was trained on pixels of {card.data.grid.resolution} m, these have {imagery.grid.resolution} m"
+        )
     return [bands.index(band) for band in card.inputs]
 
 
@@ -193,7 +195,9 @@ def plot_map(target: Path, layers: Layers, document: HealthMap) -> None:
         figure.legend(handles=legend, loc="outside lower center", ncols=3, fontsize=9)
         author = "the NDVI rule" if document.model_version is None else f"model {document.model_version}"
         mark = ", SIMULATED" if document.synthetic else ""
-        figure.suptitle(f"Crop health on {document.date}{mark}, drawn by {author}", x=0.01, ha="left", fontweight="bold")
+        figure.suptitle(
+            f"Crop health on {document.date}{mark}, drawn by {author}", x=0.01, ha="left", fontweight="bold"
+        )
 
 
 def _draw_classes(axes: Axes, layers: Layers, document: HealthMap) -> list[Patch]:

@@ -203,7 +203,9 @@ def _promote(files: Path, comparison: Comparison, env_file: EnvFile) -> Configur
     try:
         entry = env_file.update(changes, reason, comparison.env_file) or _entry_of(env_file, model.version)
     except ChangedMeanwhileError as error:
-        return _refused(comparison, env_file, [f"The gates were passed for another state of the env file: {error}."], [])
+        return _refused(
+            comparison, env_file, [f"The gates were passed for another state of the env file: {error}."], []
+        )
     notes = _set_aliases(files, "champion", synthetic=comparison.synthetic)
     try:
         store.prune()

@@ -230,8 +230,8 @@ def _named_versions() -> set[str]:
         env_file = EnvFile(Path(mark.read_text()))
         if not env_file.path.exists():
             raise SetupError(
-                f"{env_file.path}: named versions of {store_dir()} and does not exist; if it was removed for good, delete "
-                f"{mark}"
+                f"{env_file.path}: named versions of {store_dir()} and does not exist; "
+                f"if it was removed for good, delete {mark}"
             )
         named.add(env_file.read().get(VERSION))
         for entry in env_file.history():

@@ -78,14 +78,16 @@ def read_state(folder: Path, training_id: str) -> State | None:
         with safe_open(path, "pt") as file:
             header = file.metadata() or {}
             if header.get("fingerprint") != training_id:
-                LOG.info("The checkpoint belongs to other data, parameters or another machine: the training starts from its first epoch.")
+                LOG.info(
+                    "The checkpoint is one of other data, parameters or another machine: starting with epoch 1."
+                )
                 return None
             for key in file.keys():  # noqa: SIM118 - it is not a mapping and has no iterator
                 group, _, name = key.partition("/")
                 groups[group][name] = file.get_tensor(key)
             history = HISTORY.validate_json(header["history"])
     except (SafetensorError, OSError, KeyError, ValidationError) as error:
-        LOG.warning("The checkpoint %s cannot be read (%s): the training starts from its first epoch.", path.name, error)
+        LOG.warning("The checkpoint %s cannot be read (%s): starting with epoch 1.", path.name, error)
         return None
     return State(history=history, **groups)
 

@@ -66,7 +66,7 @@ class Machine:
 
     @property
     def feeders(self) -> int:
-        """Threads that make batches: a training processor has none to spare, a GPU needs more batches than one can make."""
+        """Threads that make batches: one beside a processor that trains, more for a GPU, which needs batches faster."""
         return 1 if self.device.type == "cpu" else 3
 
     def pin(self, tensor: Tensor) -> Tensor:

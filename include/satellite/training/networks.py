@@ -144,7 +144,9 @@ def load_bundle(folder: Path, model: ModelArtifacts[Any]) -> ModelBundle:
     except (OSError, SafetensorError) as error:
         raise ContractError(weights.name, "must be a complete safetensors file", str(error).splitlines()[0]) from error
     if sha256(weights) != card.weights_sha256:
-        raise ContractError(weights.name, f"must be the weights that {model.card.path} was written for", "other content")
+        raise ContractError(
+            weights.name, f"must be the weights that {model.card.path} was written for", "other content"
+        )
     return ModelBundle(card, tensors)
 
 

@@ -123,7 +123,9 @@ def _cnn_findings(metrics: CnnMetrics) -> Iterator[Finding]:
 
 def _lstm_findings(metrics: LstmMetrics) -> Iterator[Finding]:
     yield Finding(severity="info", message=f"LSTM: {metrics.accuracy_note}")
-    ahead = [f"{_name(name)} ({naive.mae:.3f})" for name, naive in metrics.baselines.items() if naive.mae <= metrics.mae]
+    ahead = [
+        f"{_name(name)} ({naive.mae:.3f})" for name, naive in metrics.baselines.items() if naive.mae <= metrics.mae
+    ]
     if ahead:
         message = f"LSTM: its error of {metrics.mae:.3f} does not beat {', '.join(ahead)}."
         yield Finding(severity="warning", message=message)

@@ -134,9 +134,7 @@ class ModelCard(_Document):
     classes: list[str] = Field(description="Names by output; empty for a forecast.")
     inputs: list[str] = Field(description="Bands (CNN) or features of a step (LSTM), in order.")
     size: int = Field(description="Side of a patch, pixels (CNN); dates in a sequence (LSTM).")
-    location_size: int | None = Field(
-        None, description="Side of the tile whose mean NDVI it forecasts, pixels (LSTM)."
-    )
+    location_size: int | None = Field(None, description="Side of the tile whose mean NDVI it forecasts, pixels (LSTM).")
     mean: list[float] = Field(description="By input: subtracted before the model; of the training part alone.")
     std: list[float] = Field(description="By input: what it is divided by after that.")
     data: CardData

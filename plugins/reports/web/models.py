@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from http import HTTPStatus
-from typing import Annotated, Any
+from typing import Annotated
 
 from airflow.api_fastapi.core_api.security import GetUserDep
 from fastapi import APIRouter, Form, HTTPException, Request, Response
@@ -39,6 +39,7 @@ def models(request: Request, user: GetUserDep, done: str = "") -> Response:
     runs = [settings.data_dir / "runs" / MODELS_DAG / entry.folder for entry in entries[:LOOKED_AT]]
     view = overview.models_page(env_file, runs)
     may_edit = may_edit_models(user)
+    targets = overview.rollback_targets(view.history) if may_edit else []
     return page(
         request,
         "models.html.j2",
@@ -47,9 +48,7 @@ def models(request: Request, user: GetUserDep, done: str = "") -> Response:
         shown_value=overview.shown,
         done=next((entry for entry in view.history if entry.id == done), None),
         may_edit=may_edit,
-        tokens={entry_id: form_token(user, _purpose(view.history, entry_id)) for entry_id in overview.rollback_targets(view.history)}
-        if may_edit
-        else {},
+        tokens={target: form_token(user, _purpose(view.history, target)) for target in targets},
         dag_id=MODELS_DAG,
     )
 

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from include.satellite.models.gates import cnn_gates, decide, lstm_gates, synthetic_gate
-from include.satellite.models.results import CnnComparison, CnnScore, Difference, Gate, LstmComparison, LstmScore
+from include.satellite.evaluation.gates import cnn_gates, decide, lstm_gates, synthetic_gate
+from include.satellite.schemas import CnnComparison, CnnScore, Difference, Gate, LstmComparison, LstmScore
 
 DATES = [date(2026, 6, 1), date(2026, 7, 1)]
 

@@ -7,10 +7,10 @@ import pytest
 from include.core.errors import SetupError
 from include.satellite.datasets.documents import PatchInfo
 from include.satellite.datasets.patches import load_patches
-from include.satellite.models import synthetic
-from include.satellite.models.synthetic import ensure_baseline
+from include.satellite.evaluation import synthetic_baseline
+from include.satellite.evaluation.synthetic_baseline import ensure_baseline
 from include.satellite.params import CompareParams
-from tests.satellite.models.small_data import write_patches
+from tests.satellite.small_data import write_patches
 
 PARAMS = CompareParams(
     patch_size=8, stride=8, sequence_length=4, location_size=8, cnn_epochs=1, lstm_epochs=1, label_source="reference"
@@ -18,32 +18,32 @@ PARAMS = CompareParams(
 
 
 @pytest.fixture
-def like(tmp_path: Path) -> PatchInfo:
+def dataset(tmp_path: Path) -> PatchInfo:
     write_patches(tmp_path)
     return load_patches(tmp_path).info
 
 
 def test_two_runs_at_once_make_the_baseline_once_and_later_ones_find_it(
-    data_dir: Path, like: PatchInfo, monkeypatch: pytest.MonkeyPatch
+    data_dir: Path, dataset: PatchInfo, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     program = (
         "import logging, sys; from pathlib import Path\n"
         "logging.basicConfig(level=logging.INFO, stream=sys.stdout)\n"
         "from include.satellite.datasets.documents import PatchInfo\n"
-        "from include.satellite.models.synthetic import ensure_baseline\n"
+        "from include.satellite.evaluation.synthetic_baseline import ensure_baseline\n"
         "from include.satellite.params import CompareParams\n"
         "ensure_baseline(CompareParams.model_validate_json(sys.argv[1]), PatchInfo.model_validate_json(sys.argv[2]))\n"
     )
-    command = [sys.executable, "-c", program, PARAMS.model_dump_json(), like.model_dump_json()]
+    command = [sys.executable, "-c", program, PARAMS.model_dump_json(), dataset.model_dump_json()]
     both = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]
     said = [process.communicate(timeout=200)[0] for process in both]
     assert [process.returncode for process in both] == [0, 0], said
     assert sum("is made now" in each for each in said) == 1
 
-    monkeypatch.setattr(synthetic, "_make", lambda *_: pytest.fail("it was there"))
-    baseline = ensure_baseline(PARAMS, like)
+    monkeypatch.setattr(synthetic_baseline, "_make", lambda *_: pytest.fail("it was there"))
+    baseline = ensure_baseline(PARAMS, dataset)
     assert baseline.cnn.card.data.synthetic
-    assert baseline.cnn.card.inputs == like.bands
+    assert baseline.cnn.card.inputs == dataset.bands
     assert baseline.cnn.card.size == baseline.lstm.card.location_size == 8
     assert (baseline.info.world, baseline.info.seed) == ("simple", "7919")
     told = [path.read_text() for path in (data_dir / "imagery").rglob("*.json")]
@@ -54,11 +54,11 @@ def test_two_runs_at_once_make_the_baseline_once_and_later_ones_find_it(
     assert [path.name for path in kept.iterdir() if path.is_dir()] == [baseline.info.key]
 
     made: list[str] = []
-    monkeypatch.setattr(synthetic, "_make", lambda folder, *_: made.append(folder.name))
+    monkeypatch.setattr(synthetic_baseline, "_make", lambda folder, *_: made.append(folder.name))
     (kept / baseline.info.key / "lstm_model.safetensors").write_bytes(b"damaged")
     with pytest.raises(SetupError):
-        ensure_baseline(PARAMS, like)
+        ensure_baseline(PARAMS, dataset)
     assert made == [baseline.info.key]
     with pytest.raises(SetupError):
-        ensure_baseline(PARAMS.model_copy(update={"cnn_epochs": 2}), like)
+        ensure_baseline(PARAMS.model_copy(update={"cnn_epochs": 2}), dataset)
     assert made[1] != made[0]

@@ -2,7 +2,6 @@
 
 import json
 from datetime import date
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,17 +10,13 @@ import rasterio
 from include.core.env_file import EnvFile
 from include.core.env_history import Reason
 from include.core.errors import BadInputError, ContractError
-from include.satellite.datasets.cube import Scene
-from include.satellite.models import model_store, pixels
-from include.satellite.models.health_map import draw_map, health_map_summary
-from include.satellite.models.predict import ModelBundle
-from include.satellite.models.results import HealthMap
+from include.satellite.mapping.health_map import draw_map, draw_map_outcome
 from include.satellite.params import HealthMapParams
+from include.satellite.registry import store
+from include.satellite.schemas import HealthMap
 from tests.satellite.imagery_store import ImageryMaker, grid_of, layers_of
-from tests.satellite.models.test_model_store import comparison
-from tests.satellite.models.trained_run import env_file, files, trained
+from tests.satellite.registry.test_store import comparison
 
-__all__ = ["env_file", "files", "trained"]
 SIDE, FIRST, LAST = 64, date(2026, 5, 1), date(2026, 6, 1)
 WHY = Reason(by="tester", why="a test")
 NDVI = np.repeat([0.8, 0.6, 0.4, 0.2], 16)[:, None] * np.ones(SIDE)
@@ -58,11 +53,11 @@ def texture(classes, seed=9):
 
 
 @pytest.fixture
-def switched(files, env_file):
+def enabled(trained_run, env_file):
     """The small models, promoted."""
-    (files / "comparison.json").write_text("{}")
-    model = model_store.put(files, comparison(synthetic=True), "dag/run")
-    EnvFile(env_file).update(model_store.switch(model), WHY)
+    (trained_run / "comparison.json").write_text("{}")
+    model = store.put(trained_run, comparison(synthetic=True), "dag/run")
+    EnvFile(env_file).update(store.env_changes(model), WHY)
     return model
 
 
@@ -73,7 +68,7 @@ def test_without_a_model_the_rule_draws_each_pixel(run):
     draw_map(run, HealthMapParams())
     found = document(run)
     assert (found.date, found.drawn_by, found.model_version, found.label_source) == (LAST, "ndvi_rule", None, None)
-    assert "does not switch on AI models" in found.why
+    assert "does not enable AI models" in found.why
     per_class = 16 * (SIDE - 12) / 100  # hectares: cloud, water and unclassified are 12 columns of 64
     assert found.hectares == dict.fromkeys(("Healthy", "Moderate", "Stressed", "Critical"), per_class)
     assert found.not_assessed == pytest.approx(12 * SIDE / 100)
@@ -108,7 +103,7 @@ def test_pixels_outside_the_area_are_nodata_and_count_apart(run, data_dir):
 
 
 @pytest.mark.parametrize("values", [{"USE_AI_MODELS": "false"}, {"USE_AI_MODELS": None}])
-def test_a_model_that_is_switched_off_draws_nothing(run, switched, env_file, values):
+def test_a_model_that_is_enabled_off_draws_nothing(run, enabled, env_file, values):
     EnvFile(env_file).update(values, WHY)
     draw_map(run, HealthMapParams())
     assert document(run).drawn_by == "ndvi_rule"
@@ -117,16 +112,16 @@ def test_a_model_that_is_switched_off_draws_nothing(run, switched, env_file, val
 # by the model
 
 
-def test_the_promoted_model_draws_what_the_rule_cannot_see(run, data_dir, switched):
+def test_the_promoted_model_draws_what_the_rule_cannot_see(run, data_dir, enabled):
     true = np.kron(np.array([[0, 3], [3, 0]]), np.ones((32, 32), int))
     make(data_dir, run, synthetic=True, layers=texture(true))
     draw_map(run, HealthMapParams())
     found = document(run)
-    assert (found.drawn_by, found.model_version, found.label_source) == ("model", switched.version, "reference")
+    assert (found.drawn_by, found.model_version, found.label_source) == ("model", enabled.version, "reference")
     assert found.synthetic
     with rasterio.open(run / "health_map.tif") as raster:
         classes, confidence = raster.read()
-        assert raster.tags()["DRAWN_BY"] == switched.version
+        assert raster.tags()["DRAWN_BY"] == enabled.version
         assert raster.scales == (1.0, 0.01)
     inner = np.zeros((SIDE, SIDE), bool)
     for row in (0, 32):
@@ -138,103 +133,29 @@ def test_the_promoted_model_draws_what_the_rule_cannot_see(run, data_dir, switch
     assert (run / "plot_health_map.png").read_bytes()[:4] == b"\x89PNG"
 
 
-def test_a_model_from_simulated_imagery_says_so_on_real_imagery(run, data_dir, switched):
+def test_a_model_from_simulated_imagery_says_so_on_real_imagery(run, data_dir, enabled):
     make(data_dir, run, layers=texture(np.zeros((SIDE, SIDE), int)))
     draw_map(run, HealthMapParams())
     assert document(run).synthetic
     assert "says nothing about real fields" in document(run).notes[0]
 
 
-def bundle(size=8, classes=4, inputs=("B02", "B03", "B04", "B08"), resolution=10):
-    card = SimpleNamespace(
-        size=size, inputs=list(inputs), classes=["a"] * classes,
-        data=SimpleNamespace(grid=SimpleNamespace(resolution=resolution)),
-    )  # fmt: skip
-    return ModelBundle(card, {})
-
-
-def imagery(resolution=10, bands=("B02", "B03", "B04", "B08", "SCL")):
-    return SimpleNamespace(bands=list(bands), grid=SimpleNamespace(resolution=resolution))
-
-
-def scene(height=20, width=27, seed=0):
-    draw = np.random.default_rng(seed)
-    scl = np.full((height, width), 4, np.uint8)
-    scl[:9, :9], scl[3, 15], scl[15:, 20:] = 9, 8, 6
-    return Scene(dn=draw.integers(1, 9000, (height, width, 4)).astype(np.uint16), scl=scl, reference=None, masked=0)
-
-
-def test_a_pixel_takes_the_mean_over_all_patches_that_hold_it(monkeypatch):
-    def guess(_, patches, rows):
-        first = patches.cube[0, patches.row[rows], patches.col[rows], 0] / 9000
-        return np.stack([first, 1 - first, np.zeros(len(rows)), np.zeros(len(rows))], axis=1)
-
-    monkeypatch.setattr(pixels, "predict_patches", guess)
-    one = scene()
-    classes, confidence = pixels.classify_by_model(bundle(), one, imagery())
-    total, seen = np.zeros((20, 27)), np.zeros((20, 27), int)
-    for top in range(0, 13, 2):
-        for left in [*range(0, 20, 2), 19]:
-            window = one.scl[top : top + 8, left : left + 8]
-            clear, land = np.isin(window, (4, 5, 6, 7)).sum(), np.isin(window, (4, 5)).sum()
-            if clear >= 0.8 * 64 and land >= 0.5 * clear:
-                total[top : top + 8, left : left + 8] += one.dn[top, left, 0] / 9000
-                seen[top : top + 8, left : left + 8] += 1
-    assessed = (seen > 0) & np.isin(one.scl, (4, 5))
-    mean = total[assessed] / seen[assessed]
-    assert 0.5 < assessed.mean() < 0.9
-    assert seen.max() >= 16
-    assert np.array_equal(classes >= 0, assessed)
-    assert np.array_equal(~np.isnan(confidence), assessed)
-    assert np.allclose(confidence[assessed], np.maximum(mean, 1 - mean), atol=1e-5)
-    assert np.array_equal(classes[assessed], (mean < 0.5).astype(int))
-
-
-def test_bands_that_the_model_does_not_take_are_left_out(monkeypatch):
-    seen = []
-    monkeypatch.setattr(
-        pixels, "predict_patches", lambda _, patches, rows: seen.append(patches.cube) or np.ones((len(rows), 4))
-    )
-    pixels.classify_by_model(bundle(inputs=("B08", "B04")), scene(), imagery())
-    assert np.array_equal(seen[0][0], scene().dn[..., [3, 2]])
-
-
-def test_a_scene_without_a_clear_patch_is_not_assessed():
-    cloudy = Scene(np.ones((16, 16, 4), np.uint16), np.full((16, 16), 9, np.uint8), None, 0)
-    classes, confidence = pixels.classify_by_model(bundle(), cloudy, imagery())
-    assert (classes == -1).all()
-    assert np.isnan(confidence).all()
-
-
 # what cannot be
 
 
 @pytest.mark.parametrize("fault", ["gone", "damaged", "nameless"])
-def test_a_missing_or_damaged_model_is_an_error_that_says_the_way_back(run, switched, env_file, fault):
+def test_a_missing_or_damaged_model_is_an_error_that_says_the_way_back(run, enabled, env_file, fault):
     if fault == "gone":
-        switched.folder.rename(switched.folder.with_name("elsewhere"))
+        enabled.folder.rename(enabled.folder.with_name("elsewhere"))
     elif fault == "damaged":
-        switched.path("cnn_model.safetensors").write_bytes(b"nonsense")
+        (enabled.folder / "cnn_model.safetensors").write_bytes(b"nonsense")
     else:
         EnvFile(env_file).update({"AI_MODEL_VERSION": None}, WHY)
     with pytest.raises(BadInputError) as error:
         draw_map(run, HealthMapParams())
-    assert f"{env_file} switches on model" in str(error.value)
+    assert f"{env_file} enables model" in str(error.value)
     assert "`./pipeline env rollback`" in str(error.value)
     assert not (run / "health_map.json").exists()
-
-
-@pytest.mark.parametrize(
-    ("model", "said"),
-    [
-        (bundle(inputs=("B04", "B11")), "needs the bands B11"),
-        (bundle(resolution=20), "knows pixels of 20 m, not of 10 m"),
-        (bundle(size=64), "a square of 64 pixels does not fit into the area of 20 × 27 pixels"),
-    ],
-)
-def test_a_model_that_takes_other_data_is_refused(model, said):
-    with pytest.raises(BadInputError, match=said):
-        pixels.classify_by_model(model, scene(), imagery())
 
 
 def test_changed_imagery_is_refused(run, data_dir):
@@ -244,10 +165,10 @@ def test_changed_imagery_is_refused(run, data_dir):
         draw_map(run, HealthMapParams())
 
 
-@pytest.mark.parametrize(("content", "error"), [("{}", "is no manifest"), ("not json", "Invalid JSON")])
-def test_a_file_that_is_no_manifest_is_refused(run, content, error):
+@pytest.mark.parametrize(("content", "error"), [("{}", "is not a manifest"), ("not json", "Invalid JSON")])
+def test_a_file_that_is_not_a_manifest_is_refused(run, content, error):
     (run / "source" / "mine.json").write_text(content)
-    with pytest.raises(BadInputError, match=rf"mine\.json: is no manifest of validated imagery.*|{error}"):
+    with pytest.raises(BadInputError, match=rf"mine\.json: is not a manifest of validated imagery.*|{error}"):
         draw_map(run, HealthMapParams(imagery="mine.json"))
     with pytest.raises(ContractError, match=r"source/other\.json: must exist"):
         draw_map(run, HealthMapParams(imagery="other.json"))
@@ -271,12 +192,12 @@ def test_the_legend_names_every_class_with_its_area(run, monkeypatch):
 
     seen, real = {}, Figure.savefig
 
-    def look(figure, *arguments, **options):
+    def capture(figure, *arguments, **options):
         seen["legend"] = [text.get_text() for text in figure.legends[0].get_texts()]
         seen["title"] = figure.get_suptitle()
         real(figure, *arguments, **options)
 
-    monkeypatch.setattr(Figure, "savefig", look)
+    monkeypatch.setattr(Figure, "savefig", capture)
     draw_map(run, HealthMapParams())
     assert seen["legend"] == [
         *(f"{name}: 8.3 ha (20%)" for name in ("Healthy", "Moderate", "Stressed", "Critical")),
@@ -287,7 +208,7 @@ def test_the_legend_names_every_class_with_its_area(run, monkeypatch):
 
 def test_the_summary_says_who_drew_and_how_much(run):
     draw_map(run, HealthMapParams())
-    summary = health_map_summary(run)
+    summary = draw_map_outcome(run).model_dump(mode="json")
     assert (summary["drawn_by"], summary["date"]) == ("ndvi_rule", "2026-06-01")
     assert summary["hectares"]["Healthy"] == pytest.approx(8.32)
     assert "Drawn by the NDVI rule" in summary["findings"][0]["message"]

@@ -7,19 +7,18 @@ import pytest
 from include.core.env_file import EnvFile
 from include.core.env_history import Reason
 from include.core.errors import BadInputError
-from include.satellite.models import model_store, overview, tracking
-from include.satellite.models.promotion import configure
+from include.satellite.artifacts import CNN, LSTM
 from include.satellite.params import ConfigureParams
-from tests.satellite.models.trained_run import baseline, compared, env_file, files, trained
+from include.satellite.registry import overview, store, tracking
+from include.satellite.registry.promotion import configure
 
-__all__ = ["baseline", "compared", "env_file", "files", "trained"]
 WHY = Reason(by="tester", why="a test")
 
 
 @pytest.fixture(autouse=True)
 def untold(monkeypatch):
     """MLflow has tests of its own."""
-    monkeypatch.setattr(tracking, "register", lambda name, folder, kind: f"{folder}/{kind}")
+    monkeypatch.setattr(tracking, "register", lambda name, folder, model: f"{folder}/{model.kind}")
     monkeypatch.setattr(tracking, "set_alias", lambda name, alias, version: None)
 
 
@@ -45,20 +44,20 @@ def test_without_a_promotion_there_is_no_champion_and_no_version(env_file, data_
 
 
 def test_a_champion_that_is_not_stored_or_damaged_is_told(promoted, env_file):
-    weights = overview.champion(EnvFile(env_file)).version.model.path(model_store.CNN_WEIGHTS)
+    weights = CNN.weights.at(overview.champion(EnvFile(env_file)).version.model.folder)
     weights.write_bytes(b"bit rot")
     assert "is damaged" in overview.champion(EnvFile(env_file)).problem
-    EnvFile(env_file).update({model_store.VERSION: "20260101T000000Z-00000000"}, WHY)
+    EnvFile(env_file).update({store.VERSION: "20260101T000000Z-00000000"}, WHY)
     assert "is not in the model store" in overview.champion(EnvFile(env_file)).problem
 
 
 def test_versions_come_latest_first_and_a_damaged_card_hides_no_version(promoted):
     (only,) = overview.versions()
-    only.model.path(model_store.LSTM_CARD).write_text("{")
+    LSTM.card.at(only.model.folder).write_text("{")
     (only,) = overview.versions()
     assert only.lstm is None
     assert only.cnn is not None
-    (model_store.store_dir() / only.model.version / model_store.MANIFEST).write_text("{")
+    (store.store_dir() / only.model.version / store.MANIFEST).write_text("{")
     assert overview.versions() == []
 
 
@@ -104,7 +103,7 @@ def test_going_back_sets_what_a_rollback_would_set(tmp_path):
 def test_going_back_over_a_change_of_other_keys_is_refused_by_their_name(tmp_path):
     history = history_of(tmp_path / ".env", {"AI_MODEL_VERSION": "1"}, {"PASSWORD": "new"}, {"AI_MODEL_VERSION": "2"})
     assert overview.rollback_target(history, None) == {"AI_MODEL_VERSION": "1"}
-    with pytest.raises(BadInputError, match="would also change PASSWORD, which is no model's"):
+    with pytest.raises(BadInputError, match="would also change PASSWORD, which is not a key of models"):
         overview.rollback_target(history, history[0].id)
 
 
@@ -112,3 +111,27 @@ def test_going_back_over_a_change_of_other_keys_is_refused_by_their_name(tmp_pat
 def test_there_is_nothing_to_go_back_to(target):
     with pytest.raises(BadInputError, match="has no such entry"):
         overview.rollback_target([], target)
+
+
+def test_the_page_offers_the_states_whose_rollback_changes_models_keys_alone(tmp_path):
+    history = history_of(tmp_path / ".env", {"AI_MODEL_VERSION": "1"}, {"PASSWORD": "new"}, {"AI_MODEL_VERSION": "2"})
+    assert overview.rollback_targets(history) == ["", history[1].id]
+    assert overview.rollback_targets([]) == []
+
+
+def test_the_page_shows_champion_candidate_versions_and_history(promoted, env_file):
+    page = overview.models_page(EnvFile(env_file), [promoted])
+    assert (page.env_file, page.problem) == (".env", None)
+    assert page.champion == overview.champion(EnvFile(env_file))
+    assert page.candidate == overview.latest_candidate([promoted])
+    assert page.versions == overview.versions()
+    assert page.history == EnvFile(env_file).history()
+
+
+def test_an_env_file_that_cannot_be_read_is_reported_and_the_rest_is_shown(promoted, env_file):
+    env_file.write_bytes(b"\xff\xfe = broken")
+    page = overview.models_page(EnvFile(env_file), [promoted])
+    assert page.problem.startswith("The env file or its history cannot be read.")
+    assert page.champion is None
+    assert page.candidate.run == promoted.name
+    assert len(page.versions) == 1

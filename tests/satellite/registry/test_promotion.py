@@ -14,21 +14,20 @@ from dotenv import dotenv_values
 from include.core.env_file import EnvFile
 from include.core.env_history import Reason
 from include.core.errors import SetupError
-from include.satellite.models import model_store, promotion, tracking
-from include.satellite.models.comparison import read_comparison
-from include.satellite.models.promotion import (
+from include.satellite.artifacts import COMPARISON
+from include.satellite.params import ConfigureParams
+from include.satellite.registry import promotion, store, tracking
+from include.satellite.registry.promotion import (
     approval_form,
     configure,
-    configure_summary,
+    configure_outcome,
     follow_env_file,
-    planned,
+    pending_changes,
+    planned_changes,
     write_approval,
 )
-from include.satellite.models.results import Approval, Configuration
-from include.satellite.params import ConfigureParams
-from tests.satellite.models.trained_run import baseline, compared, env_file, files, trained
+from include.satellite.schemas import Approval, Configuration
 
-__all__ = ["baseline", "compared", "env_file", "files", "trained"]
 ROOT = Path(__file__).resolve().parents[3]
 WHY = Reason(by="tester", why="a test")
 ASKED = ConfigureParams(require_approval=True)
@@ -38,7 +37,7 @@ ASKED = ConfigureParams(require_approval=True)
 def aliases(monkeypatch):
     """What MLflow is told, by registered model and alias; MLflow itself has tests of its own."""
     told = {}
-    monkeypatch.setattr(tracking, "register", lambda name, folder, kind: f"{folder}/{kind}")
+    monkeypatch.setattr(tracking, "register", lambda name, folder, model: f"{folder}/{model.kind}")
     monkeypatch.setattr(tracking, "set_alias", lambda name, alias, version: told.__setitem__((name, alias), version))
     return told
 
@@ -48,7 +47,7 @@ def configuration(folder):
 
 
 def stored():
-    folder = model_store.store_dir()
+    folder = store.store_dir()
     return sorted(path.name for path in folder.iterdir() if path.name[0].isdigit()) if folder.exists() else []
 
 
@@ -56,14 +55,14 @@ def test_a_promotion_stores_the_model_and_switches_the_env_file(compared, env_fi
     folder = compared()
     configure(folder, ConfigureParams())
     found = configuration(folder)
-    model = model_store.find(found.version)
+    model = store.find(found.version)
     assert found.promoted
     assert dotenv_values(env_file) == {
         "PASSWORD": "secret",
         "USE_AI_MODELS": "true",
         "AI_MODEL_VERSION": model.version,
-        "AI_CNN_MODEL_PATH": str(model.path("cnn_model.safetensors")),
-        "AI_LSTM_MODEL_PATH": str(model.path("lstm_model.safetensors")),
+        "AI_CNN_MODEL_PATH": str(model.folder / "cnn_model.safetensors"),
+        "AI_LSTM_MODEL_PATH": str(model.folder / "lstm_model.safetensors"),
     }
     assert Path(dotenv_values(env_file)["AI_CNN_MODEL_PATH"]).is_file()
     (entry,) = EnvFile(env_file).history()
@@ -96,7 +95,7 @@ def test_a_refusal_is_an_answer_and_changes_nothing(compared, env_file, aliases,
     assert [path.name for path in env_file.parent.iterdir()] == [".env"]
     assert stored() == []
     assert {alias for _, alias in aliases} == {"challenger"}
-    summary = configure_summary(folder)
+    summary = configure_outcome(folder).model_dump(mode="json")
     assert summary["promoted"] is False
     assert any(f"not promoted: {found.reasons[0]}" in each["message"] for each in summary["findings"])
 
@@ -107,7 +106,7 @@ def test_a_refusal_is_an_answer_and_changes_nothing(compared, env_file, aliases,
 @pytest.mark.parametrize(
     ("answer", "reason"),
     [
-        (None, "Approval is required, and nobody was asked."),
+        (None, "Approval is required, and no reviewer was asked."),
         (
             {"approved": False, "by": "Ada", "why": "not before the holidays"},
             "Not approved by Ada: not before the holidays",
@@ -149,10 +148,10 @@ def test_an_answer_that_nobody_asked_for_does_not_decide(compared):
 def test_the_form_shows_the_diff_that_is_then_made_and_the_measures(compared, env_file):
     folder = compared()
     form = approval_form(folder)
-    diff = EnvFile(env_file).diff(planned(folder))
+    diff = EnvFile(env_file).diff(planned_changes(folder))
     assert diff in form
     assert "secret" not in form
-    comparison = read_comparison(folder)
+    comparison = COMPARISON.read(folder)
     assert f"{comparison.cnn_comparison.models['real'].balanced_accuracy:.3f}" in form
     assert all(gate.sentence in form for gate in comparison.decision.gates)
     assert stored() == [], "asking stores nothing"
@@ -164,9 +163,9 @@ def test_nothing_is_asked_where_the_gates_refuse(compared):
     assert approval_form(compared(allow_synthetic=False)) is None
 
 
-def test_the_answer_is_kept_as_configure_reads_it(files):
-    write_approval(files, approved=True, by="Ada", why="fine")
-    assert Approval.model_validate_json((files / "approval.json").read_bytes()) == Approval(
+def test_the_answer_is_kept_as_configure_reads_it(tmp_path):
+    write_approval(tmp_path, approved=True, by="Ada", why="fine")
+    assert Approval.model_validate_json((tmp_path / "approval.json").read_bytes()) == Approval(
         approved=True, by="Ada", why="fine"
     )
 
@@ -188,8 +187,8 @@ def test_a_second_time_ends_the_same(compared, env_file):
 KILLED = """
 import os, signal
 from pathlib import Path
-from include.core import swap
-from include.satellite.models import model_store, promotion, tracking
+from include.core import contracts, swap
+from include.satellite.registry import promotion, store, tracking
 from include.satellite.params import ConfigureParams
 def dies(*_, **__):
     os.kill(os.getpid(), signal.SIGKILL)
@@ -202,13 +201,13 @@ promotion.configure(Path({files!r}), ConfigureParams())
 @pytest.mark.parametrize(
     ("patch", "switched"),
     [
-        ("model_store.replace_folder = dies", False),
-        ("model_store.remember = dies", False),
+        ("store.replace_folder = dies", False),
+        ("store.remember = dies", False),
         ("swap._exchange = dies", False),
         ("swap._flush_folder = dies", True),
-        ("promotion._follow = dies", True),
-        ("model_store.prune = dies", True),
-        ("promotion.write_json = dies", True),
+        ("promotion._set_aliases = dies", True),
+        ("store.prune = dies", True),
+        ("contracts.write_json = dies", True),
     ],
 )
 def test_killed_anywhere_and_tried_again_the_end_is_the_same(compared, env_file, data_dir, patch, switched):
@@ -232,7 +231,7 @@ def test_killed_anywhere_and_tried_again_the_end_is_the_same(compared, env_file,
     assert (env_file.parent / found.backup).read_text() == "# of the team\nPASSWORD=secret\nUSE_AI_MODELS=false\n"
     assert dotenv_values(env_file)["AI_MODEL_VERSION"] == found.version
     assert stored() == [found.version]
-    leftovers = [path.name for path in (*env_file.parent.iterdir(), *model_store.store_dir().iterdir())]
+    leftovers = [path.name for path in (*env_file.parent.iterdir(), *store.store_dir().iterdir())]
     assert not [name for name in leftovers if name.startswith("..") or "pending" in name]
 
 
@@ -242,7 +241,7 @@ def test_a_champion_that_changed_since_the_comparison_is_not_replaced(compared, 
     configure(folder, ConfigureParams())
     found = configuration(folder)
     assert not found.promoted
-    assert "The gates were passed against another state" in found.reasons[0]
+    assert "The gates were passed for another state of the env file" in found.reasons[0]
     assert "USE_AI_MODELS is 'true' now; it was 'false'" in found.reasons[0]
     assert dotenv_values(env_file)["AI_MODEL_VERSION"] == "20260101T000000Z-12345678"
 
@@ -316,12 +315,14 @@ def test_mlflow_out_of_reach_is_a_note_and_no_failure(compared, monkeypatch):
     assert found.notes[0] == "MLflow's alias champion of crop-health-cnn-simulated does not follow: " + (
         "MLflow (http://x): no answer"
     )
-    warnings = [each["message"] for each in configure_summary(folder)["findings"] if each["severity"] == "warning"]
+    warnings = [
+        each["message"] for each in configure_outcome(folder).model_dump()["findings"] if each["severity"] == "warning"
+    ]
     assert warnings == found.notes
 
 
 def test_real_and_simulated_models_have_aliases_of_their_own(compared, aliases):
-    promotion._follow(compared(), "champion", synthetic=False)
+    promotion._set_aliases(compared(), "champion", synthetic=False)
     assert set(aliases) == {("crop-health-cnn", "champion"), ("ndvi-forecast-lstm", "champion")}
 
 
@@ -344,9 +345,27 @@ def test_after_a_rollback_the_alias_follows_the_env_file(compared, env_file, ali
 def test_the_summary_of_a_promotion_says_what_is_used_now(compared, env_file):
     folder = compared()
     configure(folder, ConfigureParams())
-    summary = configure_summary(folder)
+    summary = configure_outcome(folder).model_dump(mode="json")
     assert summary["promoted"] is True
     assert summary["model_version"] == configuration(folder).version
     assert summary["findings"][0]["message"] == f"{env_file} now uses model {summary['model_version']}"
     assert summary["tables"][0]["rows"][0] == ["USE_AI_MODELS", "true"]
     json.dumps(summary, allow_nan=False)
+
+
+def test_without_a_comparison_nothing_is_pending(data_dir):
+    assert pending_changes(data_dir) is None
+
+
+def test_what_is_pending_is_what_a_promotion_would_change(compared, data_dir):
+    folder = compared()
+    pending = pending_changes(data_dir)
+    assert (pending.run, pending.reasons, pending.changes) == ("manual__1", [], planned_changes(folder))
+    configure(folder, ConfigureParams())
+    assert configuration(folder).changes == pending.changes
+
+
+def test_a_refused_comparison_is_pending_with_its_reasons_and_no_changes(compared, data_dir):
+    decision = COMPARISON.read(compared(allow_synthetic=False)).decision
+    pending = pending_changes(data_dir)
+    assert (pending.reasons, pending.changes) == (decision.reasons, {})

@@ -12,22 +12,11 @@ from mlflow.entities import Run
 
 from include.core.artifacts import sha256
 from include.core.errors import ContractError, SetupError
-from include.satellite.models.documents import CnnMetrics
-from include.satellite.models.tracking import EXPERIMENT, register, set_alias
-from include.satellite.models.training import train_cnn
-from include.satellite.params import CnnTrainParams
-from tests.satellite.models.small_data import write_patches
+from include.satellite.artifacts import CNN, LSTM
+from include.satellite.registry.tracking import EXPERIMENT, register, set_alias
+from include.satellite.training.schemas import CnnMetrics
 
 pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader:DeprecationWarning")  # SQLAlchemy, of MLflow
-PARAMS = CnnTrainParams(cnn_epochs=2, min_cnn_accuracy=0, patch_size=8)
-
-
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("files")
-    write_patches(folder)
-    train_cnn(folder, PARAMS)
-    return folder
 
 
 def _local(data_dir: Path) -> MlflowClient:
@@ -42,7 +31,7 @@ def _runs(data_dir: Path) -> list[Run]:
 
 
 def test_a_training_is_tracked_with_curves_card_and_weights(data_dir: Path, trained: Path) -> None:
-    register("crop-health-cnn", trained, "cnn")
+    register("crop-health-cnn", trained, CNN)
     weights = trained / "cnn_model.safetensors"
     metrics = CnnMetrics.model_validate_json((trained / "cnn_metrics.json").read_bytes())
     (run,) = _runs(data_dir)
@@ -59,13 +48,13 @@ def test_a_training_is_tracked_with_curves_card_and_weights(data_dir: Path, trai
 
 
 def test_a_retried_step_tracks_its_training_once(data_dir: Path, trained: Path) -> None:
-    version = register("crop-health-cnn", trained, "cnn")
-    assert register("crop-health-cnn", trained, "cnn") == version
+    version = register("crop-health-cnn", trained, CNN)
+    assert register("crop-health-cnn", trained, CNN) == version
     assert len(_runs(data_dir)) == 1
 
 
 def test_aliases_follow_registered_versions(data_dir: Path, trained: Path) -> None:
-    version = register("crop-health-cnn", trained, "cnn")
+    version = register("crop-health-cnn", trained, CNN)
     set_alias("crop-health-cnn", "champion", version)
     found = _local(data_dir).get_model_version_by_alias("crop-health-cnn", "champion")
     assert str(found.version) == version
@@ -74,20 +63,22 @@ def test_aliases_follow_registered_versions(data_dir: Path, trained: Path) -> No
 
 
 def test_a_training_is_whole_or_not_tracked(data_dir: Path, trained: Path, tmp_path: Path) -> None:
-    with pytest.raises(ContractError, match=r"lstm_model\.json: must exist"):
-        register("ndvi-forecast-lstm", trained, "lstm")
     files = Path(shutil.copytree(trained, tmp_path / "files"))
+    (files / "lstm_model.json").unlink()
+    with pytest.raises(ContractError, match=r"lstm_model\.json: must exist"):
+        register("ndvi-forecast-lstm", files, LSTM)
     (files / "cnn_metrics.json").write_text('{"accuracy": 1}')
-    with pytest.raises(ContractError, match=r"cnn_metrics\.json: must be as this version writes it"):
-        register("crop-health-cnn", files, "cnn")
+    with pytest.raises(ContractError, match=r"cnn_metrics\.json: must keep to its schema"):
+        register("crop-health-cnn", files, CNN)
     assert not (data_dir / "models" / "mlflow.db").exists()
 
 
 def test_two_processes_may_make_the_database_at_once(data_dir: Path, trained: Path) -> None:
     program = (
         "import sys; from pathlib import Path\n"
-        "from include.satellite.models.tracking import register\n"
-        "register(sys.argv[2], Path(sys.argv[1]), 'cnn')\n"
+        "from include.satellite.artifacts import CNN\n"
+        "from include.satellite.registry.tracking import register\n"
+        "register(sys.argv[2], Path(sys.argv[1]), CNN)\n"
     )
     both = [
         subprocess.Popen([sys.executable, "-c", program, str(trained), name], stderr=subprocess.PIPE, text=True)
@@ -109,6 +100,6 @@ def test_a_server_that_does_not_answer_is_given_up_in_words(
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
     started = time.monotonic()
     with pytest.raises(SetupError, match=re.escape(f"MLflow ({uri}): ")):
-        register("crop-health-cnn", trained, "cnn")
+        register("crop-health-cnn", trained, CNN)
     assert time.monotonic() - started < 60
     assert not (data_dir / "models" / "mlflow.db").exists()

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from include.satellite.models.checkpoints import (
+from include.satellite.training.checkpoints import (
     FILE,
     State,
     adam_state,
@@ -13,8 +13,8 @@ from include.satellite.models.checkpoints import (
     restore_adam,
     write_state,
 )
-from include.satellite.models.documents import Epoch
-from include.satellite.models.networks import PatchCnn
+from include.satellite.training.networks import PatchCnn
+from include.satellite.training.schemas import Epoch
 
 HISTORY = [Epoch(epoch=1, train_loss=0.1 + 0.2, tune_loss=1 / 3, tune_score=0.5)]
 

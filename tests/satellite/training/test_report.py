@@ -1,15 +1,25 @@
+"""The outcome of a training is what its metrics say, and its plots show it."""
+
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from matplotlib import image
 from matplotlib.axes import Axes
 
+from include.satellite.artifacts import CNN, LSTM
 from include.satellite.datasets.sequences import load_sequences
-from include.satellite.models.documents import Classification, ClassScore, CnnMetrics, Epoch, TrainingRecord
-from include.satellite.models.evaluation import evaluate_lstm
-from include.satellite.models.plots import plot_confusion, plot_forecast, plot_training
-from tests.satellite.models.small_data import DAYS, write_sequences
+from include.satellite.evaluation.metrics import evaluate_lstm
+from include.satellite.training.report import (
+    plot_confusion,
+    plot_forecast,
+    plot_training,
+    train_cnn_outcome,
+    train_lstm_outcome,
+)
+from include.satellite.training.schemas import Classification, ClassScore, CnnMetrics, Epoch, TrainingRecord
+from tests.satellite.small_data import DAYS, write_sequences
 
 
 def _record(losses: list[float]) -> TrainingRecord:
@@ -41,7 +51,7 @@ def test_a_class_without_samples_has_no_scores(tmp_path: Path, monkeypatch: pyte
     texts: list[str] = []
     text = Axes.text
     monkeypatch.setattr(
-        Axes, "text", lambda self, x, y, said, **options: texts.append(said) or text(self, x, y, said, **options)
+        Axes, "text", lambda self, x, y, label, **options: texts.append(label) or text(self, x, y, label, **options)
     )
     absent = ClassScore(name="Healthy", samples=0, precision=None, recall=None, f1=None, in_gate=False)
     present = ClassScore(name="Critical", samples=4, precision=1.0, recall=0.75, f1=6 / 7, in_gate=True)
@@ -66,3 +76,65 @@ def test_forecasts_of_many_dates_and_of_a_constant_truth(tmp_path: Path) -> None
         assert (metrics.r2 is None) == (len(rows) == 1)
         plot_forecast(tmp_path / "plot.png", dataset, rows, forecast, metrics)
         assert (tmp_path / "plot.png").stat().st_size > 10_000
+
+
+# outcomes
+
+
+def _changed(trained: Path, target: Path, model: Any, **changes: Any) -> Path:
+    """Copy the metrics of a training with some of them changed."""
+    model.metrics.write(target, model.metrics.read(trained).model_copy(update=changes))
+    return target
+
+
+def test_the_outcome_of_a_cnn_has_its_metrics_and_both_tables(trained: Path) -> None:
+    metrics, outcome = CNN.metrics.read(trained), train_cnn_outcome(trained)
+    assert outcome.metrics.model_dump() == {
+        "cnn_accuracy": round(metrics.accuracy, 4),
+        "cnn_balanced_accuracy": round(metrics.balanced_accuracy, 4),
+        "expected_calibration_error": round(metrics.expected_calibration_error, 4),
+        "epochs": metrics.training.epochs,
+        "best_epoch": metrics.training.best_epoch,
+        "train_samples": metrics.training.train_samples,
+        "tune_samples": metrics.training.tune_samples,
+        "device": "cpu",
+        "precision": metrics.training.precision,
+        "evaluation_dates": 8,
+    }
+    assert outcome.statistics == {"cnn_accuracy": round(metrics.accuracy, 4)}
+    models, classes = outcome.tables
+    assert [row[0] for row in models.rows] == ["CNN", "majority", "logistic regression", "ndvi rule"]
+    assert [row[0] for row in classes.rows] == [score.name for score in metrics.classes]
+    assert outcome.findings == ()
+
+
+def test_a_cnn_that_does_not_beat_a_naive_classifier_is_a_warning(trained: Path, tmp_path: Path) -> None:
+    outcome = train_cnn_outcome(_changed(trained, tmp_path, CNN, balanced_accuracy=0.1))
+    (finding,) = outcome.findings
+    assert finding.severity == "warning"
+    assert "does not beat majority" in finding.message
+
+
+def test_an_empty_tuning_part_is_a_warning(trained: Path, tmp_path: Path) -> None:
+    for model, outcome_of in ((CNN, train_cnn_outcome), (LSTM, train_lstm_outcome)):
+        record = model.metrics.read(trained).training.model_copy(update={"tuned_on": "train"})
+        outcome = outcome_of(_changed(trained, tmp_path, model, training=record))
+        assert outcome.findings[-1].severity == "warning"
+        assert "the best epoch was chosen on the training part" in outcome.findings[-1].message
+
+
+def test_the_outcome_of_an_lstm_names_the_weakness_of_its_accuracy(trained: Path) -> None:
+    metrics, outcome = LSTM.metrics.read(trained), train_lstm_outcome(trained)
+    values = outcome.metrics.model_dump()
+    assert (values["lstm_accuracy"], values["lstm_mae"]) == (round(metrics.accuracy, 4), round(metrics.mae, 4))
+    assert (values["lstm_rmse"], values["lstm_r2"]) == (round(metrics.rmse, 4), round(metrics.r2 or 0, 4))
+    assert outcome.statistics == {"lstm_accuracy": values["lstm_accuracy"]}
+    assert "a constant scores" in outcome.findings[0].message
+    assert [row[0] for row in outcome.tables[0].rows] == ["LSTM", "persistence", "climatology", "training mean"]
+
+
+def test_an_lstm_that_does_not_beat_a_naive_forecast_is_a_warning(trained: Path, tmp_path: Path) -> None:
+    outcome = train_lstm_outcome(_changed(trained, tmp_path, LSTM, mae=0.9, climatology_fallback=0.25))
+    messages = [finding.message for finding in outcome.findings]
+    assert any("does not beat persistence" in message for message in messages)
+    assert any(message.startswith("LSTM: 25% of the sequences have no earlier date") for message in messages)
