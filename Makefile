@@ -3,6 +3,11 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 PY := .venv/bin/python
 
+# A domain is a package with a domain.py (include/domains.py lists them). Nothing here names one.
+DOMAINS := $(filter-out include/core,$(patsubst %/domain.py,%,$(sort $(wildcard include/*/domain.py))))
+DOMAIN_IMAGES := $(patsubst %/Dockerfile,%,$(wildcard $(addsuffix /Dockerfile,$(DOMAINS))))
+DOMAIN_LOCKS := $(wildcard $(addsuffix /requirements.txt,$(DOMAINS)))
+
 .PHONY: help
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -16,9 +21,11 @@ setup-dev:
 	@tools/setup dev
 
 .PHONY: run
-run: setup ## Set up, then run both pipelines down to their reports: energy for yesterday, satellite as a demo
-	@./pipeline run energy
-	@./pipeline run satellite --profile demo
+run: setup ## Set up, then run each domain's pipeline down to its report, with the profile `demo` if it has one
+	@for domain in $(notdir $(DOMAINS)); do \
+	  [ -e include/config/$$domain-pipeline.json ] || [ -e dags/$${domain}_pipeline.py ] || continue; \
+	  [ ! -e include/$$domain/profiles/demo.json ] && profile= || profile="--profile demo"; \
+	  ./pipeline run $$domain $$profile || exit 1; done
 
 .PHONY: test
 test: setup-dev ## Run all tests (in parallel; what is missing on this machine is skipped, and said)
@@ -34,8 +41,13 @@ soak: setup-dev stack-images ## Keep a stack busy and restart its services meanw
 	@$(PY) -m tools.soak $(ARGS)
 
 .PHONY: lint
-lint: setup-dev ## ruff, mypy (strict), and the import rules
+lint: setup-dev ## ruff, mypy (strict), the import rules, and whether generated blocks are up to date
+	@$(PY) -m tools.generate --check
 	@.venv/bin/ruff check . && .venv/bin/ruff format --check . && .venv/bin/mypy && .venv/bin/lint-imports --no-logo --no-cache
+
+.PHONY: generate
+generate: setup-dev ## Rewrite the blocks of files that are generated from include/domains.py
+	@$(PY) -m tools.generate
 
 .PHONY: ui
 ui: setup ## Airflow's own UI on 127.0.0.1, with a password
@@ -45,9 +57,11 @@ PIP = $(if $(wildcard .venv/bin/pip),.venv/bin/pip,python3 -m pip)
 
 .PHONY: images
 images: ## Build the images of the steps (for the docker runtime)
-	@docker build -q -t groundtruth-energy:latest -f include/energy/Dockerfile .
-	@$(PIP) download -q --no-deps --only-binary=:all: --python-version 3.11 -d .wheels -r include/satellite/torch.txt
-	@docker build -q -t groundtruth-satellite:latest -f include/satellite/Dockerfile .
+	@for folder in $(DOMAIN_IMAGES); do \
+	  if [ -e $$folder/torch.txt ]; then \
+	    $(PIP) download -q --no-deps --only-binary=:all: --python-version 3.11 -d .wheels -r $$folder/torch.txt || exit 1; \
+	  fi; \
+	  docker build -q -t groundtruth-$${folder#include/}:latest -f $$folder/Dockerfile . || exit 1; done
 
 .PHONY: stack-images
 stack-images: images
@@ -78,8 +92,7 @@ down: ## Stop the full stack (keeps its volumes and stack/)
 
 .PHONY: bench
 bench: setup-dev ## Measure speed and memory; prints tables
-	@$(PY) -m tools.bench_overhead && $(PY) -m tools.bench && $(PY) -m tools.bench_download \
-	  && $(PY) -m tools.bench_training && $(PY) -m tools.bench_satellite
+	@for file in $(sort $(wildcard tools/bench*.py)); do $(PY) -m tools.$$(basename $$file .py) || exit 1; done
 
 .PHONY: docs
 docs: setup-dev ## Generate the references in docs/reference (with CI=true: fail when they are stale)
@@ -92,14 +105,12 @@ TORCH ?= --torch-backend cpu
 lock: ## Lock the dependencies named in the *.in files anew (needs uv)
 	$(COMPILE) requirements.in -o requirements.txt
 	$(COMPILE) -c requirements.txt requirements-stack.in -o requirements-stack.txt
-	$(COMPILE) -c requirements.txt include/energy/requirements.in -o include/energy/requirements.txt
-	$(COMPILE) -c requirements.txt include/docker_proxy/requirements.in -o include/docker_proxy/requirements.txt
-	$(COMPILE) -c requirements.txt include/mlflow/requirements.in -o include/mlflow/requirements.txt
-	$(COMPILE) $(TORCH) --no-emit-package torch -c requirements.txt include/satellite/requirements.in -o include/satellite/requirements.txt
-	$(COMPILE) -c requirements.txt -c include/satellite/requirements.txt requirements-dev.in -o requirements-dev.txt
+	for folder in $(patsubst %/requirements.in,%,$(wildcard include/*/requirements.in)); do \
+	  $(COMPILE) $(TORCH) --no-emit-package torch -c requirements.txt $$folder/requirements.in -o $$folder/requirements.txt \
+	    || exit 1; done
+	$(COMPILE) -c requirements.txt $(addprefix -c ,$(DOMAIN_LOCKS)) requirements-dev.in -o requirements-dev.txt
 
-LOCKS = requirements.txt requirements-stack.txt include/energy/requirements.txt include/satellite/requirements.txt \
-  include/satellite/torch.txt include/docker_proxy/requirements.txt include/mlflow/requirements.txt
+LOCKS = requirements.txt requirements-stack.txt $(wildcard include/*/requirements.txt include/*/torch.txt)
 AUDIT = .venv-audit/bin
 
 .PHONY: audit

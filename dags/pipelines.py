@@ -8,7 +8,7 @@ Each DAG runs `prepare`, then the steps in the order that their files and `depen
 is a teardown that writes the run's report whatever happened.
 """
 
-from include.registry import load_pipelines, manual_of
+from include.pipelines import load_pipelines, manual_of
 from plugins.steps.factory import build_dag
 
 for _pipeline in load_pipelines()[0]:

@@ -107,26 +107,13 @@ def bench_dags() -> dict[str, object]:
     from airflow.providers.standard.operators.python import PythonOperator
     from airflow.sdk import DAG, chain
 
-    from include.core.definitions import Definition, StepSpec
+    from include.core.definitions import Definition, specs_of
     from include.core.pipeline import Pipeline
     from plugins.steps.factory import build_dag
 
     with DAG("bench_empty", start_date=datetime(2024, 1, 1), schedule=None) as empty:  # noqa: DTZ001
         chain(*(PythonOperator(task_id=f"task{n}", python_callable=nothing) for n in range(TASKS)))
     files = [f"out{n}.json" for n in range(TASKS)]
-    specs = tuple(
-        StepSpec(
-            id=f"task{n}",
-            name=f"Task {n}",
-            description="",
-            image=None,
-            command=None,
-            inputs=(files[n - 1],) if n else (),
-            outputs=(files[n],),
-            depends_on=(f"task{n - 1}",) if n else (),
-        )
-        for n in range(TASKS)
-    )
     known = {
         f"task{n}": Step(
             id=f"task{n}",
@@ -140,7 +127,7 @@ def bench_dags() -> dict[str, object]:
         )
         for n in range(TASKS)
     }
-    definition = Definition("bench-steps", "", None, "parallel", (), (), specs, Path(__file__))
+    definition = Definition("bench-steps", "", specs_of(known.values()), Path(__file__))
     return {"bench_empty": empty, "bench_steps": build_dag(Pipeline(definition, known), doc_md="")}
 
 

@@ -23,10 +23,10 @@ from pydantic_core import PydanticUndefined
 from include.cli.app import app
 from include.core.contracts import Artifact, Step
 from include.core.definitions import json_schema
-from include.core.definitions.shapes import LinkedShape, ListShape
+from include.core.definitions.model import LinkedDocument, ListDocument
 from include.core.pipeline import Pipeline
 from include.core.settings import ROOT, Settings
-from include.registry import all_pipelines
+from include.pipelines import all_pipelines
 from include.reporting.model import PipelineReport
 
 REFERENCE = ROOT / "docs" / "reference"
@@ -124,15 +124,15 @@ def run_report_page() -> str:
 
 
 def definition_page() -> str:
-    """The keys of a pipeline definition, in both shapes."""
+    """The keys of a pipeline definition, in both formats."""
     lines = [
         "# Pipeline definition",
         "",
-        "A JSON file in one of two shapes. For editors: [the JSON schema](pipeline-definition.schema.json).",
+        "A JSON file in one of two formats. For editors: [the JSON schema](pipeline-definition.schema.json).",
         "",
     ]
-    for title, shape in (("Containers in a list", ListShape), ("Containers by id, linked", LinkedShape)):
-        lines += [f"## {title}", "", inspect.getdoc(shape) or "", "", *_fields_table(shape, "key")]
+    for title, document in (("List of containers", ListDocument), ("Linked containers", LinkedDocument)):
+        lines += [f"## {title}", "", inspect.getdoc(document) or "", "", *_fields_table(document, "key")]
     return "\n".join(lines)
 
 

@@ -21,10 +21,14 @@ from typing import Any
 import yaml
 
 from include.core.run_folder import RunFolder
+from include.domains import DOMAINS
 from tools import stack as tool
 
 ROOT = Path(__file__).resolve().parents[1]
-IMAGES = tuple(f"groundtruth-{name}" for name in ("airflow", "docker-policy", "docker-proxy", "energy", "satellite"))
+IMAGES = (
+    *("groundtruth-airflow", "groundtruth-docker-policy", "groundtruth-docker-proxy"),
+    *(domain.image for domain in DOMAINS if domain.image),
+)
 ENDED = ("success", "failed")
 POLL_SECONDS = 0.5
 

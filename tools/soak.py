@@ -93,7 +93,7 @@ def restarts(stack: Stack, seen: Containers, runs: int) -> list[str]:
     tidy(stack)
     say(f"\n**Restarts**: {runs} runs in {(time.monotonic() - began) / 60:.1f} minutes, during which\n")
     say(table(["restarted", "runs not ended then", "seconds until healthy"], rows))
-    say(f"\n{left} containers waited for the janitor, which comes every hour: a door that is away removes none.")
+    say(f"\n{left} containers waited for the janitor, which comes every hour: without the proxy none is removed.")
     idle = [f"{service} was restarted when nothing ran: take more runs" for service, busy, _ in rows if busy == "0"]
     mine = {run: state for run, state in ended.items() if run not in before}
     return verdict(stack, seen, mine, runs) + idle

@@ -42,7 +42,7 @@ SERVICES = {
     "triggerer": ["triggerer"],
     "worker": ["celery", "worker"],
 }
-PORTS = {"worker": 8793, "imagery": 8070}
+PORTS = {"worker": 8793}
 API = "http://api-server:8080"
 WAIT_SECONDS = 300
 
@@ -96,9 +96,13 @@ def environment(folder: Path) -> dict[str, str]:
 
 
 def healthy(component: str) -> int:
-    """0 if a component is alive: as Airflow says, or because it listens (a worker, for requests of its logs)."""
-    if component in PORTS:
-        socket.create_connection(("127.0.0.1", PORTS[component]), timeout=5).close()
+    """Return 0 if a component is alive: as Airflow reports, or because it listens on its port (a worker, for its logs).
+
+    Args:
+        component: As Airflow names it, `worker`, or the port of a stand-in.
+    """
+    if component.isdigit() or component in PORTS:
+        socket.create_connection(("127.0.0.1", PORTS.get(component) or int(component)), timeout=5).close()
         return 0
     with urllib.request.urlopen(f"{API}/api/v2/monitor/health", timeout=5) as answer:  # noqa: S310 - our own
         return 0 if json.load(answer)[component]["status"] == "healthy" else 1
@@ -123,7 +127,9 @@ def wait(*containers: str) -> int:
 
 
 def initialise() -> int:
-    """Folders, the database's schema, pools, and the first user; what is there stays."""
+    """Create folders, the database's schema, the domains' pools, and the first user; what is there stays."""
+    from include.domains import DOMAINS
+
     for folder in FOLDERS:
         folder.mkdir(parents=True, exist_ok=True)
         for path in (folder, *folder.glob("*")):
@@ -138,7 +144,11 @@ def initialise() -> int:
     person = ["--firstname", "Ad", "--lastname", "Min", "--email", "admin@localhost"]
     for command in (
         ["db", "migrate"],
-        ["pools", "set", "sentinel_hub", "2", "Requests to Sentinel Hub: two at once is its limit"],
+        *(
+            ["pools", "set", pool.name, str(pool.slots), pool.description]
+            for domain in DOMAINS
+            for pool in domain.pools
+        ),
         ["users", "create", *admin, *person],
     ):
         subprocess.run([*AIRFLOW, *command], check=True)  # noqa: S603 - our own
@@ -173,7 +183,6 @@ ACTIONS: dict[str, Callable[..., int]] = {
     "wait": wait,
     "healthy": healthy,
     "init": initialise,
-    "imagery": lambda: become("python", "-m", "include.standins.sentinel_hub", "--host", "0.0.0.0", "--port", "8070"),  # noqa: S104
 }
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import sys
+from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -12,8 +14,11 @@ import typer
 from rich.console import Console
 
 from include.cli.env import env_app
+from include.core.contracts import imported
 from include.core.errors import BadInputError, GroundtruthError
 from include.core.pipeline import Pipeline
+from include.core.settings import RUNTIMES
+from include.domains import DOMAINS
 
 USAGE, FAILED = 2, 1
 err = Console(stderr=True, highlight=False)
@@ -26,6 +31,8 @@ app = typer.Typer(
 )
 
 app.add_typer(env_app, name="env")
+for _name, _commands in ((name, commands) for domain in DOMAINS for name, commands in domain.commands.items()):
+    app.add_typer(imported(_commands), name=_name)
 
 
 def fail(message: object, code: int) -> typer.Exit:
@@ -34,7 +41,24 @@ def fail(message: object, code: int) -> typer.Exit:
     return typer.Exit(code)
 
 
+def _with_domain_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Add the options of all domains to a command that takes them as keyword arguments."""
+    signature = inspect.signature(command, eval_str=True)
+    parameters = {name: item for name, item in signature.parameters.items() if item.kind is not item.VAR_KEYWORD}
+    for option in (option for domain in DOMAINS for option in domain.options):
+        kind: Any = list[str] | None if option.repeated else str | None if option.metavar else bool
+        parameters[option.name] = inspect.Parameter(
+            option.name,
+            inspect.Parameter.KEYWORD_ONLY,
+            default=None if option.metavar else False,
+            annotation=Annotated[kind, typer.Option(*option.flags, metavar=option.metavar, help=option.help)],
+        )
+    command.__signature__ = signature.replace(parameters=list(parameters.values()))  # type: ignore[attr-defined]
+    return command
+
+
 @app.command()
+@_with_domain_options
 def run(  # noqa: PLR0913, PLR0917 - one argument for each option of the command
     pipeline: Annotated[
         str, typer.Argument(metavar="PIPELINE", help="Name of the pipeline; `./pipeline list` shows them.")
@@ -51,55 +75,9 @@ def run(  # noqa: PLR0913, PLR0917 - one argument for each option of the command
         str | None, typer.Option(metavar="TIME", help="Start of the interval, inclusive (ISO 8601).")
     ] = None,
     end: Annotated[str | None, typer.Option(metavar="TIME", help="End of the interval, exclusive (ISO 8601).")] = None,
-    csv: Annotated[
-        list[Path] | None,
-        typer.Option(metavar="FILE", help="Your own meter file (CSV, also gzip); give it again for more files."),
-    ] = None,
-    columns: Annotated[
-        str | None,
-        typer.Option(
-            metavar="FIELD=COLUMN,…",
-            help="What your columns hold: timestamp, household_id (or @NAME for one household) and one of power_kw, "
-            "power_mw, energy_kwh; voltage and current if measured.",
-        ),
-    ] = None,
-    timezone: Annotated[
-        str | None,
-        typer.Option(
-            metavar="ZONE", help="Zone of stamps without one: Europe/Berlin, or a fixed offset such as +10:00."
-        ),
-    ] = None,
-    stamp: Annotated[
-        str | None, typer.Option(metavar="start|end", help="Which end of its interval a stamp marks. Default: start.")
-    ] = None,
     runtime: Annotated[
         str | None,
-        typer.Option(metavar="local|docker", help="Where steps run. Default: GROUNDTRUTH_RUNTIME, else local."),
-    ] = None,
-    skip_download: Annotated[
-        bool, typer.Option("--skip-download", help="Take the usable dates of the imagery store; no network.")
-    ] = False,
-    skip_validation: Annotated[
-        bool, typer.Option("--skip-validation", help="Only count the dates against min_dates.")
-    ] = False,
-    source: Annotated[
-        str | None,
-        typer.Option(
-            metavar="demo|sentinelhub|cdse",
-            help="Where imagery comes from. Default: demo, a local stand-in that needs no credentials.",
-        ),
-    ] = None,
-    scenes: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="DIR", help="Folder of GeoTIFF scenes that the stand-in serves instead of simulated ones."
-        ),
-    ] = None,
-    bbox: Annotated[
-        str | None, typer.Option(metavar="W,S,E,N", help="Bounding box of the area, degrees. Default: Ludhiana.")
-    ] = None,
-    geojson: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="GeoJSON file whose polygon is the area; replaces --bbox.")
+        typer.Option(metavar="|".join(RUNTIMES), help="Where steps run. Default: GROUNDTRUTH_RUNTIME, else local."),
     ] = None,
     profile: Annotated[
         str | None,
@@ -121,34 +99,24 @@ def run(  # noqa: PLR0913, PLR0917 - one argument for each option of the command
     json_: Annotated[
         bool, typer.Option("--json", help="Print the report's JSON, and nothing else, on stdout.")
     ] = False,
+    **domain_options: Any,
 ) -> None:
     """Run a pipeline under Airflow, show its progress, and end with its report.
 
     Progress goes to stderr. The last line on stdout is `report: PATH`.
     """
-    from include.cli.interval import interval_params, lookback_params
-    from include.cli.profiles import own_files, read_area, read_box, read_profile
+    from include.cli.params import read_params
     from include.cli.run import Request, run_pipeline
 
-    found = _find(pipeline)
-    options: dict[str, Any] = {"start": start, "end": end, "columns": columns, "timezone": timezone, "stamp": stamp}
-    options |= {"csv": [str(path) for path in csv] if csv else None, "source": source}
-    options |= {"skip_download": skip_download or None, "skip_validation": skip_validation or None}
-    if runtime not in (None, "local", "docker"):
-        raise fail(f"--runtime: {runtime} is neither local nor docker", USAGE)
+    target = _find(pipeline)
+    if runtime is not None and runtime not in RUNTIMES:
+        raise fail(f"--runtime: {runtime} is not one of {', '.join(RUNTIMES)}", USAGE)
     try:
-        options |= {"bbox": read_box(bbox) if bbox else None, "geojson": read_area(geojson) if geojson else None}
-        params = (read_profile(profile) if profile else {}) | _given(set_ or [], options)
-        asked = date, params.pop("start", None), params.pop("end", None), params.get("timezone")
-        if "days_back" in found.params:
-            params |= lookback_params(*asked)
-        elif "start" in found.params or any(asked[:3]):
-            params |= interval_params(*asked, params.get("csv"))
-        params = found.check_params(params | own_files(params, found.file_params))
-        request = Request(found, params, runtime, scenes=_folder(scenes, params), profile=profile, approve=approve)
+        params = read_params(target, domain_options, set_ or [], profile, date=date, start=start, end=end)
+        request = Request(target, params, runtime, profile=profile, approve=approve, options=domain_options)
+        code = run_pipeline(request, as_json=json_, console=err)
     except BadInputError as error:
         raise fail(error, USAGE) from None
-    code = run_pipeline(request, as_json=json_, console=err)
     raise typer.Exit(code)
 
 
@@ -156,12 +124,12 @@ def run(  # noqa: PLR0913, PLR0917 - one argument for each option of the command
 def validate(files: Annotated[list[Path], typer.Argument(metavar="FILE", help="Pipeline definitions (JSON).")]) -> None:
     """Check pipeline definitions; print every fault with its JSON path."""
     from include.core.definitions import DefinitionError, load_definition
-    from include.registry import KNOWN_STEPS
+    from include.pipelines import registered_steps
 
-    faulty = 0
+    faulty, steps = 0, registered_steps()
     for file in files:
         try:
-            definition = load_definition(file, KNOWN_STEPS)
+            definition = load_definition(file, steps)
             order = " → ".join(spec.id for spec in definition.steps)
             err.print(f"[green]✓[/] {file}: {_escape(definition.workflow_name)}: {_escape(order)}", soft_wrap=True)
         except DefinitionError as error:
@@ -174,7 +142,7 @@ def validate(files: Annotated[list[Path], typer.Argument(metavar="FILE", help="P
 def list_() -> None:
     """List the pipelines: schedule, steps, last run."""
     from include.cli.view import pipelines_table
-    from include.registry import all_pipelines
+    from include.pipelines import all_pipelines
 
     pipelines, errors = all_pipelines()
     Console().print(pipelines_table(pipelines))
@@ -206,7 +174,7 @@ def report(
 
 @app.command()
 def doctor() -> None:
-    """Say what this machine can and cannot do, and how to mend each."""
+    """Check what this machine lacks, and how to fix it."""
     from include.cli.doctor import examine, table
 
     checks = examine()
@@ -214,19 +182,8 @@ def doctor() -> None:
     raise typer.Exit(FAILED if any(check.status == "fault" for check in checks) else 0)
 
 
-def _folder(scenes: Path | None, params: dict[str, Any]) -> Path | None:
-    """The folder of scenes, where the run takes its imagery from the stand-in."""
-    if scenes is None:
-        return None
-    if params.get("source") != "demo":
-        raise BadInputError("--scenes: only a pipeline with --source demo takes scenes from a folder")
-    if not scenes.is_dir():
-        raise BadInputError(f"--scenes: no such folder: {scenes}")
-    return scenes.resolve()
-
-
 def _find(name: str) -> Pipeline:
-    from include.registry import all_pipelines
+    from include.pipelines import all_pipelines
 
     pipelines, errors = all_pipelines()
     for pipeline in pipelines:
@@ -236,29 +193,6 @@ def _find(name: str) -> Pipeline:
         err.print(f"[yellow]![/] {_escape(str(error))}", soft_wrap=True)
     known = ", ".join(pipeline.definition.pipeline for pipeline in pipelines)
     raise fail(f"no pipeline named {name}; there are: {known}", USAGE)
-
-
-def _given(assignments: list[str], options: dict[str, Any]) -> dict[str, Any]:
-    """The parameters by name, from `--set` and from the options of their own."""
-    given = [*map(_assignment, assignments), *((name, value) for name, value in options.items() if value is not None)]
-    params = dict(given)
-    if len(params) < len(given):
-        twice = sorted({name for name, _ in given if [other for other, _ in given].count(name) > 1})
-        raise BadInputError(f"{', '.join(twice)}: given more than once")
-    return params
-
-
-def _assignment(text: str) -> tuple[str, Any]:
-    """`NAME=VALUE`: JSON where it is JSON (numbers, true, lists), nothing where it is `none`, else text."""
-    name, equals, value = text.partition("=")
-    if not equals or not name.strip():
-        raise fail(f"--set: {text!r} must be NAME=VALUE", USAGE)
-    if value.lower() == "none":
-        return name.strip(), None
-    try:
-        return name.strip(), json.loads(value)
-    except ValueError:
-        return name.strip(), value
 
 
 def _escape(text: str) -> str:

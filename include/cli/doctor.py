@@ -1,4 +1,4 @@
-"""What this machine can and cannot do, and how to mend each."""
+"""`./pipeline doctor`: what this machine lacks, and how to fix it."""
 
 from __future__ import annotations
 
@@ -8,51 +8,35 @@ import platform
 import shutil
 import sys
 from contextlib import closing
-from dataclasses import dataclass
-from typing import Literal
 
 from rich import box
 from rich.markup import escape
 from rich.table import Table
 
+from include.core.contracts import imported
+from include.core.domain import Check, Status
 from include.core.settings import ROOT, get_settings
-from include.registry import load_pipelines
+from include.domains import DOMAINS
+from include.pipelines import load_pipelines
 
 GIB = 1024**3
 NEEDED_DISK_GIB = 2
-Status = Literal["ok", "missing", "fault"]
 MARKS = {"ok": "[green]✓[/]", "missing": "[yellow]–[/]", "fault": "[red]✗[/]"}
 
 
-@dataclass(frozen=True)
-class Check:
-    """One thing that was looked at.
-
-    Args:
-        what: Its name.
-        status: `ok`; `missing` for what only some runs need; `fault` for what every run needs.
-        found: What is there.
-        mend: How to mend it, empty when it is ok.
-    """
-
-    what: str
-    status: Status
-    found: str
-    mend: str = ""
-
-
 def examine() -> list[Check]:
-    """Look at everything that runs need; the essentials first."""
-    return [_python(), _airflow(), _disk(), _data_folder(), _definitions(), *_docker(), _torch(), _credentials()]
+    """Check everything that runs need, the essentials first."""
+    general = [_python(), _airflow(), _disk(), _data_folder(), _definitions(), *_docker()]
+    return [*general, *(check for domain in DOMAINS if domain.checks for check in imported(domain.checks)())]
 
 
 def table(checks: list[Check]) -> Table:
-    """The checks for a terminal."""
+    """Return the checks as a table for a terminal."""
     shown = Table(box=box.SIMPLE_HEAD)
-    for column in ("", "what", "found", "how to mend it"):
+    for column in ("", "subject", "found", "how to fix it"):
         shown.add_column(column, overflow="fold")
     for check in checks:
-        shown.add_row(MARKS[check.status], check.what, escape(check.found), escape(check.mend))
+        shown.add_row(MARKS[check.status], check.subject, escape(check.found), escape(check.remedy))
     return shown
 
 
@@ -74,23 +58,23 @@ def _disk() -> Check:
     existing = next(path for path in (folder, *folder.parents) if path.exists())
     free = shutil.disk_usage(existing).free / GIB
     enough = free >= NEEDED_DISK_GIB
-    mend = "" if enough else f"free at least {NEEDED_DISK_GIB} GiB; old runs lie in {folder / 'runs'}"
-    return Check("disk", "ok" if enough else "fault", f"{free:.1f} GiB free for {folder}", mend)
+    remedy = "" if enough else f"free at least {NEEDED_DISK_GIB} GiB; old runs lie in {folder / 'runs'}"
+    return Check("disk", "ok" if enough else "fault", f"{free:.1f} GiB free for {folder}", remedy)
 
 
 def _data_folder() -> Check:
     folder = get_settings().data_dir
     existing = next(path for path in (folder, *folder.parents) if path.exists())
     good = os.access(existing, os.W_OK)
-    mend = "" if good else f"make it writable for {os.geteuid()}, or set GROUNDTRUTH_DATA_DIR"
-    return Check("data folder", "ok" if good else "fault", str(folder) + ("" if good else " (not writable)"), mend)
+    remedy = "" if good else f"make it writable for {os.geteuid()}, or set GROUNDTRUTH_DATA_DIR"
+    return Check("data folder", "ok" if good else "fault", str(folder) + ("" if good else " (not writable)"), remedy)
 
 
 def _definitions() -> Check:
     pipelines, errors = load_pipelines()
     found = f"{len(pipelines)} good" + (f", {len(errors)} faulty" if errors else "")
-    mend = "./pipeline validate " + " ".join(str(error.file) for error in errors) if errors else ""
-    return Check("pipeline definitions", "fault" if errors else "ok", found, mend)
+    remedy = "./pipeline validate " + " ".join(str(error.file) for error in errors) if errors else ""
+    return Check("pipeline definitions", "fault" if errors else "ok", found, remedy)
 
 
 def _docker() -> list[Check]:
@@ -103,32 +87,14 @@ def _docker() -> list[Check]:
         version = client.version()["Version"]
     except DockerException as error:
         denied = "Permission denied" in str(error)
-        mend = "add yourself to the group `docker`" if denied else "start Docker; only --runtime docker needs it"
-        return [Check("Docker engine", needed, "no permission" if denied else "none answers", mend)]
+        remedy = "add yourself to the group `docker`" if denied else "start Docker; only --runtime docker needs it"
+        return [Check("Docker engine", needed, "no permission" if denied else "none answers", remedy)]
     checks = [Check("Docker engine", "ok", version)]
     with closing(client):
-        for family, image in get_settings().step_images.items():
-            what = f"image of the {family} steps"
+        for domain in DOMAINS:
+            subject = f"image of the {domain.name} steps"
             try:
-                checks.append(Check(what, "ok", str(client.images.get(image).short_id)))
+                checks.append(Check(subject, "ok", str(client.images.get(domain.step_image).short_id)))
             except ImageNotFound:
-                checks.append(Check(what, needed, f"{image} is not there", "make images"))
+                checks.append(Check(subject, needed, f"{domain.step_image} is not there", "make images"))
     return checks
-
-
-def _torch() -> Check:
-    try:
-        version = importlib.metadata.version("torch")
-    except importlib.metadata.PackageNotFoundError:
-        return Check("PyTorch", "missing", "not there; the satellite pipeline trains with it", "make setup")
-    import torch
-
-    device = torch.cuda.get_device_name() if torch.cuda.is_available() else "on the processor"
-    return Check("PyTorch", "ok", f"{version}, {device}")
-
-
-def _credentials() -> Check:
-    if os.environ.get("SH_CLIENT_ID") and os.environ.get("SH_CLIENT_SECRET"):
-        return Check("imagery credentials", "ok", "SH_CLIENT_ID and SH_CLIENT_SECRET are set")
-    mend = "the demo needs none; for real imagery set SH_CLIENT_ID and SH_CLIENT_SECRET, or the connection sentinel_hub"
-    return Check("imagery credentials", "missing", "not in the environment", mend)

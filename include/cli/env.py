@@ -96,14 +96,14 @@ def _open(file: Path | None) -> EnvFile:
 
 def _show_pending(env_file: EnvFile, console: Console) -> None:
     """What the latest run decided, and what that would change."""
-    from include.satellite.registry.promotion import pending_changes
+    from include.satellite.registry.promotion import pending_change
 
-    pending = pending_changes(get_settings().data_dir)
+    pending = pending_change(get_settings().data_dir)
     if pending is None:
         console.print("no satellite run has compared models yet; begin with ./pipeline run satellite", soft_wrap=True)
         return
     console.print(f"latest comparison: run [bold]{escape(pending.run)}[/]", soft_wrap=True)
-    if pending.reasons:
+    if not pending.changes:
         for reason in pending.reasons:
             console.print(f"  [yellow]not promoted:[/] {escape(reason)}", soft_wrap=True)
         return

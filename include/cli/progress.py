@@ -46,11 +46,7 @@ class Progress:
 
     def begin(self, params: dict[str, Any]) -> None:
         """Say what will run."""
-        window = "the whole of the files"
-        if params.get("start"):
-            window = f"{params['start']} to {params['end']}"
-        elif "days_back" in params:
-            window = f"the {params['days_back']} days to {params['end']}"
+        window = self._pipeline.window.describe(params)
         name = self._pipeline.definition.workflow_name
         self._console.print(f"[bold]{escape(name)}[/] for {window}", soft_wrap=True)
 

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -18,10 +17,12 @@ from rich.markup import escape
 from include.cli.child import run_airflow
 from include.cli.progress import Progress
 from include.cli.view import show_report
+from include.core.contracts import imported
 from include.core.errors import SetupError
 from include.core.pipeline import Pipeline
 from include.core.run_folder import RunFolder
 from include.core.settings import get_settings
+from include.pipelines import domain_of_pipeline
 
 INTERRUPTED_CODE = 130
 LOG_LINES = 8
@@ -35,24 +36,34 @@ class Request:
         pipeline: What to run.
         params: With these parameters.
         runtime: `local` or `docker`; None for the deployment's.
-        scenes: Folder that the stand-in serves; None for simulated scenes.
         profile: The profile that the params come from.
         approve: The answer where the run asks for approval.
+        options: Values of the domains' options by name.
     """
 
     pipeline: Pipeline
     params: dict[str, Any]
     runtime: str | None = None
-    scenes: Path | None = None
     profile: str | None = None
     approve: bool = False
+    options: Mapping[str, Any] = field(default_factory=dict)
 
-    def environment(self, data_dir: Path) -> dict[str, str]:
-        """What the run's process finds in its environment; the demo has an `.env` file of its own."""
-        given = {"GROUNDTRUTH_APPROVE": "true" if self.approve else "false"}
-        if self.profile == "demo":
-            given["GROUNDTRUTH_ENV_FILE"] = str(data_dir / "demo" / ".env")
-        return given
+    @contextmanager
+    def environment(self, data_dir: Path) -> Iterator[dict[str, str]]:
+        """Yield what the run's process finds in its environment, with what the pipeline's domain adds.
+
+        Raises:
+            BadInputError: An option of the domain cannot be used.
+        """
+        variables = {"GROUNDTRUTH_APPROVE": "true" if self.approve else "false"}
+        variables["GROUNDTRUTH_RUNTIME"] = self.runtime or get_settings().runtime
+        domain = domain_of_pipeline(self.pipeline)
+        if domain is None or domain.run_environment is None:
+            yield variables
+            return
+        options = {**self.options, "profile": self.profile}
+        with imported(domain.run_environment)(self.params, options, data_dir) as more:
+            yield variables | more
 
 
 def run_pipeline(request: Request, *, as_json: bool, console: Console) -> int:
@@ -65,17 +76,18 @@ def run_pipeline(request: Request, *, as_json: bool, console: Console) -> int:
 
     Returns:
         The exit code: 0 success, 1 a step failed, 130 interrupted.
+
+    Raises:
+        BadInputError: An option cannot be used; nothing has run.
     """
     settings = get_settings()
     dag_id = request.pipeline.definition.dag_id
     name = f"cli__{datetime.now(UTC):%Y-%m-%dT%H%M%S.%fZ}"
     folder = RunFolder.of(settings.data_dir.resolve(), dag_id, name)
     progress = Progress(request.pipeline, folder, console)
-    progress.begin(request.params)
     try:
-        with _imagery(request) as imagery:
-            environment = imagery | request.environment(settings.data_dir.resolve())
-            environment["GROUNDTRUTH_RUNTIME"] = request.runtime or settings.runtime
+        with request.environment(settings.data_dir.resolve()) as environment:
+            progress.begin(request.params)
             code, interrupted = run_airflow(dag_id, request.params, folder.path, environment, progress.update)
         progress.update()
         path = _report_of(folder)
@@ -92,21 +104,6 @@ def run_pipeline(request: Request, *, as_json: bool, console: Console) -> int:
     if interrupted:
         return INTERRUPTED_CODE
     return 0 if code == 0 and report["overall_status"] == "success" else 1
-
-
-@contextmanager
-def _imagery(request: Request) -> Iterator[dict[str, str]]:
-    """Start the stand-in of the imagery API where the run's imagery comes from it, and stop it with the run."""
-    if request.params.get("source") != "demo" or request.params.get("skip_download"):
-        yield {}
-        return
-    from include.satellite.imagery.demo import URL_VARIABLE, stand_in
-
-    if os.environ.get(URL_VARIABLE) and request.scenes is None:  # somebody runs one already
-        yield {}
-        return
-    with stand_in(*(["--scenes", str(request.scenes)] if request.scenes else [])) as url:
-        yield {URL_VARIABLE: url}
 
 
 def _show_log_end(log: Path, console: Console) -> None:

@@ -165,6 +165,35 @@ class Credentials:
 
 
 @dataclass(frozen=True)
+class Approval:
+    """A step that asks a user, and records the answer.
+
+    Args:
+        question: `module:function` of `(files) -> str | None`: the evidence that the user is shown (Markdown); None
+            where there is nothing to approve, which rejects.
+        record: `module:function` of `(files, approved, by, why)` that writes the step's outputs.
+    """
+
+    question: str
+    record: str
+
+
+@dataclass(frozen=True)
+class Notice:
+    """A message to the users whom the deployment notifies.
+
+    Args:
+        subject: Short.
+        sentence: What happened.
+        facts: Details by name; a value that is a URL becomes a link.
+    """
+
+    subject: str
+    sentence: str
+    facts: Mapping[str, str]
+
+
+@dataclass(frozen=True)
 class Store:
     """A folder that runs share, below the data folder (`imagery`), as a step's container sees it."""
 
@@ -201,6 +230,8 @@ class Step:
             runtime, for containers have no network.
         stores: Shared folders that it sees beside its run's `files/`.
         env_keys: Keys of the env file that it reads; of the others a container learns nothing.
+        approval: How it asks a user; such a step has no function.
+        notice: `module:function` of the step's outcome that returns the notice to send after its success, or None.
     """
 
     id: str
@@ -224,6 +255,8 @@ class Step:
     in_worker: bool = False
     stores: tuple[Store, ...] = ()
     env_keys: tuple[str, ...] = ()
+    approval: Approval | None = None
+    notice: str | None = None
 
     def instance(self, index: int) -> Step:
         """One of the tasks of a mapped step, as a step of its own.
@@ -235,14 +268,14 @@ class Step:
         return replace(self, id=instance_id(self.id, index), writes=writes, mapped=False, index=index)
 
     @property
-    def family(self) -> str:
-        """The package that it belongs to (`energy`); its steps share an image."""
+    def domain(self) -> str:
+        """The package that it belongs to; its steps share an image."""
         return self.function.split(".")[1]
 
     @property
     def program(self) -> tuple[str, ...]:
         """The same step as a program, for its container."""
-        return ("python", "-m", f"include.{self.family}", self.id)
+        return ("python", "-m", f"include.{self.domain}", self.id)
 
     def load(self) -> Callable[[Path, Any], None]:
         """The step's function, imported now: parsing a DAG file never pays for it."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import itertools
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
@@ -18,10 +18,14 @@ from include.core.definitions import Definition, RecordFiles, StepSpec
 from include.core.errors import BadInputError, sentences
 from include.core.run_folder import StepInfo
 from include.core.tables import check_table
+from include.core.windows import IntervalWindow, WindowRule
+
+INPUT_FILES = "files"
+"""The parameter that holds a run's input files, of pipelines that take any number of them."""
 
 
 class SourcesParams(Window):
-    """Parameters of a step that we did not write: the interval, and the files that were handed in."""
+    """Parameters of a step that we did not write: the interval."""
 
 
 @dataclass(frozen=True)
@@ -38,13 +42,17 @@ class Pipeline:
 
     Args:
         definition: What the JSON file says.
-        known: The contracts of our own steps, by id.
+        contracts: The contracts of our own steps, by id.
+        window: How the window of a run follows from its parameters.
+        aliases: Former names of parameters, and what they are called now.
         triggers: Names of the assets whose updates start a run.
         check: `module:function` that refuses parameters which no step would refuse alone; called with all of them.
     """
 
     definition: Definition
-    known: Mapping[str, Step]
+    contracts: Mapping[str, Step]
+    window: WindowRule = field(default_factory=IntervalWindow)
+    aliases: Mapping[str, str] = field(default_factory=dict)
     triggers: tuple[str, ...] = ()
     check: str | None = None
 
@@ -61,7 +69,7 @@ class Pipeline:
         return tuple(PipelineStep(self._contract(spec), spec) for spec in self.definition.steps)
 
     def _contract(self, spec: StepSpec) -> Step:
-        own = self.known.get(spec.id)
+        own = self.contracts.get(spec.id)
         if own is None:
             return foreign_step(spec)
         return replace(own, title=spec.name, description=spec.description)
@@ -69,16 +77,16 @@ class Pipeline:
     @cached_property
     def declared(self) -> frozenset[str]:
         """Every file that any step may write; `folder/` stands for all that lies in it."""
-        files = (artifact.path.partition("{index}") for each in self.steps for artifact in each.step.writes)
-        scratch = (f"{name}/" for each in self.steps for name in each.step.scratch)
+        files = (artifact.path.partition("{index}") for item in self.steps for artifact in item.step.writes)
+        scratch = (f"{name}/" for item in self.steps for name in item.step.scratch)
         return frozenset(itertools.chain((before for before, _, _ in files), scratch))
 
     @cached_property
     def plan(self) -> list[StepInfo]:
         """The steps as people know them: several tasks may be one step."""
         infos: dict[str, StepInfo] = {}
-        for each in self.steps:
-            step, group = each.step, each.step.group
+        for item in self.steps:
+            step, group = item.step, item.step.group
             if group is None:
                 infos[step.id] = StepInfo(id=step.id, title=step.title, description=step.description)
                 continue
@@ -90,15 +98,15 @@ class Pipeline:
 
     def __getitem__(self, step_id: str) -> PipelineStep:
         """A step by its id."""
-        return next(each for each in self.steps if each.step.id == step_id)
+        return next(item for item in self.steps if item.step.id == step_id)
 
     @cached_property
     def params(self) -> dict[str, FieldInfo]:
         """The run's parameters: the union of what its steps take, in their order."""
         fields: dict[str, FieldInfo] = {}
-        for each in self.steps:
-            for name, field in each.step.params.model_fields.items():
-                fields.setdefault(name, field)
+        for item in self.steps:
+            for name, info in item.step.params.model_fields.items():
+                fields.setdefault(name, info)
         return fields
 
     @cached_property
@@ -109,14 +117,31 @@ class Pipeline:
 
     @property
     def takes_files(self) -> bool:
-        """Whether a run may be handed people's files."""
-        return "csv" in self.params or bool(self.definition.sources)
+        """Whether a run may be given any number of input files."""
+        return INPUT_FILES in self.params or bool(self.definition.sources)
 
-    def check_params(self, given: Mapping[str, Any]) -> dict[str, Any]:
+    def rename_params(self, params: Mapping[str, Any]) -> dict[str, Any]:
+        """Return parameters under the names that they have now.
+
+        Raises:
+            BadInputError: One is given under both its names.
+        """
+        names = {*self.params, *([INPUT_FILES] if self.takes_files else [])}
+        renamed: dict[str, Any] = {}
+        for name, value in params.items():
+            current = self.aliases.get(name, name)
+            current = current if current in names and name not in names else name
+            if current != name and params.get(current):
+                raise BadInputError(f"{name}: is a former name of {current}, which is given too; give one of them")
+            if value or current not in renamed:  # a form sends the empty default under the present name
+                renamed[current] = value
+        return renamed
+
+    def check_params(self, params: Mapping[str, Any]) -> dict[str, Any]:
         """Check a run's parameters before anything runs.
 
         Args:
-            given: Values by name; those that are left out take their defaults.
+            params: Values by name; those that are left out take their defaults.
 
         Returns:
             Every parameter of the pipeline, as JSON-able values.
@@ -124,24 +149,24 @@ class Pipeline:
         Raises:
             BadInputError: Names every unknown parameter and every impossible value at once.
         """
-        allowed = {*self.params, *(["csv"] if self.takes_files else [])}
-        faults = [_unknown(name, allowed) for name in given if name not in allowed]
-        files = given.get("csv") or []
+        params = self.rename_params(params)
+        names = {*self.params, *([INPUT_FILES] if self.takes_files else [])}
+        faults = [_unknown(name, names) for name in params if name not in names]
+        files = params.get(INPUT_FILES) or []
         if not isinstance(files, (list, tuple)) or not all(isinstance(file, str) for file in files):
-            faults.append(f"csv: must be a list of files (got {files!r})")
+            faults.append(f"{INPUT_FILES}: must be a list of files (got {files!r})")
             files = []
-        values: dict[str, Any] = {"csv": list(files)} if self.takes_files else {}
-        models: dict[type[StepParams], None] = dict.fromkeys(each.step.params for each in self.steps)
+        values: dict[str, Any] = {INPUT_FILES: list(files)} if self.takes_files else {}
+        models: dict[type[StepParams], None] = dict.fromkeys(item.step.params for item in self.steps)
         for model in models:
             try:
-                checked = model.model_validate({k: v for k, v in given.items() if k in model.model_fields})
+                checked = model.model_validate({k: v for k, v in params.items() if k in model.model_fields})
                 values.update(checked.model_dump(mode="json"))
             except ValidationError as error:
                 faults += [sentence for sentence in sentences(error) if sentence not in faults]
-        missing = [
-            name for name in self.definition.sources if name not in {Path(p).name for p in values.get("csv", [])}
-        ]
-        faults += [f"csv: the pipeline needs a file named {name}" for name in missing]
+        provided = {Path(path).name for path in values.get(INPUT_FILES, [])}
+        missing = [name for name in self.definition.sources if name not in provided]
+        faults += [f"{INPUT_FILES}: the pipeline needs a file named {name}" for name in missing]
         if faults:
             raise BadInputError("; ".join(faults))
         if self.check:
@@ -149,9 +174,9 @@ class Pipeline:
         return values
 
 
-def _unknown(name: str, known: set[str]) -> str:
-    close = difflib.get_close_matches(name, sorted(known), n=1)
-    hint = f"did you mean {close[0]}?" if close else f"known: {', '.join(sorted(known))}"
+def _unknown(name: str, names: set[str]) -> str:
+    close = difflib.get_close_matches(name, sorted(names), n=1)
+    hint = f"did you mean {close[0]}?" if close else f"known: {', '.join(sorted(names))}"
     return f"{name}: no such parameter; {hint}"
 
 

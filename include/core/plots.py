@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from include.core.files import atomic_file
+
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
@@ -39,17 +41,13 @@ def figure_file(target: Path, width: float = 11, height: float = 4.8) -> Iterato
         height: Inches.
 
     Raises:
-        OSError: The file cannot be written; nothing of it is left.
+        SetupError: The file cannot be written; the old one stays.
     """
     import matplotlib as mpl
     from matplotlib.figure import Figure
 
-    partial = target.with_name(f".{target.name}.partial")
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(width, height), layout="constrained")
         yield figure
-        try:
+        with atomic_file(target) as partial:
             figure.savefig(partial, format="png", metadata={"Software": None})
-            partial.replace(target)
-        finally:
-            partial.unlink(missing_ok=True)

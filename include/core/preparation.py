@@ -5,21 +5,21 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path, PurePath
 from typing import Any
 
 from include.core.artifacts import remove, sha256
-from include.core.contracts import Window
 from include.core.errors import BadInputError, SetupError
-from include.core.pipeline import Pipeline
+from include.core.files import atomic_file
+from include.core.pipeline import INPUT_FILES, Pipeline
 from include.core.run_folder import SCHEMA_VERSION, SOURCE_FOLDER, FileRecord, Run, RunFolder, write_json
 
 
 def prepare_run(
     pipeline: Pipeline,
     folder: RunFolder,
-    given: Mapping[str, Any],
+    requested: Mapping[str, Any],
     *,
     run_id: str,
     runtime: str,
@@ -32,7 +32,7 @@ def prepare_run(
     Args:
         pipeline: What is to run.
         folder: Where; what an earlier attempt left there stays.
-        given: Parameters by name, as somebody gave them.
+        requested: Parameters by name, as they were given.
         run_id: Airflow's name of the run.
         runtime: `local` or `docker`.
         interval: The run's data interval, used where neither `start` and `end` nor files are given.
@@ -56,50 +56,36 @@ def prepare_run(
         run_id=run_id,
         runtime=runtime,
         created_at=datetime.now(UTC),
-        params=dict(given),
+        params=dict(requested),
         steps=pipeline.plan,
         definition=FileRecord(
             path=definition.file.name, sha256=sha256(definition.file), bytes=definition.file.stat().st_size
         ),
     )
     write_json(folder.path / "run.json", run)  # at once, so that the report of a refused run names its steps
-    params = pipeline.check_params(given)
-    window = _window(params, interval)
+    params = pipeline.check_params(requested)
+    window = pipeline.window.of_run(params, interval, has_files=bool(params.get(INPUT_FILES)))
     if params.get("end", window.end) is None:
-        taken = {name: value for name, value in window.model_dump(mode="json").items() if name in params}
-        params = pipeline.check_params(params | taken)
+        limits = {name: value for name, value in window.model_dump(mode="json").items() if name in params}
+        params = pipeline.check_params(params | limits)
     try:
         folder.files.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise SetupError(f"{folder.files}: cannot be created: {error.strerror}") from error
     sources: list[FileRecord] = []
-    if params.get("csv"):
-        sources = stage(params["csv"], folder.files, allowed_inputs)
-        params["csv"] = staged_names(params["csv"])
-    handed_in = {name: params[name] for name in pipeline.file_params if params.get(name)}
-    if handed_in:
-        sources = stage(handed_in.values(), folder.files, allowed_inputs)
-        params |= dict(zip(handed_in, staged_names(handed_in.values()), strict=True))
+    if params.get(INPUT_FILES):
+        sources = stage(params[INPUT_FILES], folder.files, allowed_inputs)
+        params[INPUT_FILES] = staged_names(params[INPUT_FILES])
+    single_files = {name: params[name] for name in pipeline.file_params if params.get(name)}
+    if single_files:
+        sources = stage(single_files.values(), folder.files, allowed_inputs)
+        params |= dict(zip(single_files, staged_names(single_files.values()), strict=True))
     if owner is not None:
         give_to(folder.files, owner)
     plan = {"params": params, "sources": sources, "interval_start": window.start, "interval_end": window.end}
     run = run.model_copy(update=plan)
     write_json(folder.path / "run.json", run)
     return run
-
-
-def _window(params: Mapping[str, Any], interval: tuple[datetime, datetime] | None) -> Window:
-    """The run's window: as its params say, else its data interval; people's own files set their own.
-
-    A pipeline that looks back covers the days before the end, whatever its interval's length.
-    """
-    end = params.get("end")
-    if "days_back" in params:
-        last = datetime.fromisoformat(end) if end else interval[1].astimezone(UTC) if interval else None
-        return Window(start=last - timedelta(days=params["days_back"]), end=last) if last else Window()
-    if not params.get("csv") and params.get("start") is None and interval is not None:
-        return Window(start=interval[0].astimezone(UTC), end=interval[1].astimezone(UTC))
-    return Window.model_validate({"start": params.get("start"), "end": end})
 
 
 def give_to(files: Path, owner: int) -> None:
@@ -185,20 +171,14 @@ def _find(path: str, allowed: tuple[Path, ...]) -> Path:
 
 def _copy(source: Path, target: Path) -> FileRecord:
     digest, size = hashlib.sha256(), 0
-    partial = target.with_name(f".{target.name}.partial")
     try:
         reader = source.open("rb")
     except OSError as error:
         raise BadInputError(f"{source}: cannot be read: {error.strerror}") from error
-    try:
-        with reader, partial.open("wb") as writer:
+    with reader, atomic_file(target) as partial:
+        with partial.open("wb") as writer:
             while chunk := reader.read(1 << 20):
                 digest.update(chunk)
                 size += writer.write(chunk)
         partial.chmod(0o644)
-        partial.replace(target)
-    except OSError as error:
-        raise SetupError(f"{target}: cannot be written: {error.strerror}") from error
-    finally:
-        partial.unlink(missing_ok=True)
     return FileRecord(path=f"{SOURCE_FOLDER}/{target.name}", sha256=digest.hexdigest(), bytes=size)

@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-import ctypes
-import os
 import re
-import shutil
-import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
 from pydantic import ConfigDict, Field
 
-from include.core.errors import ContractError, SetupError
+from include.core.errors import ContractError
+from include.core.files import replace_folder as replace_folder  # noqa: PLC0414  re-exported until importers moved
 from include.core.outcome import Scalar, StepMetrics, StepOutcome
 from include.core.pipeline import Pipeline
 from include.core.run_folder import Run, RunFolder
 from include.core.runner import verify
-
-_RENAME_EXCHANGE = 2
-_AT_FDCWD = -100
 
 
 @dataclass(frozen=True)
@@ -101,49 +95,6 @@ def publishing_key(run: Run, outcomes: Sequence[StepOutcome]) -> str:
     if re.match(r"\d{4}-\d{2}-\d{2}", source):  # a key of its own would be that of a day, and replace it
         source = f"file-{source}"
     return f"{source}{more}/{_stamp(start)}_{_stamp(end)}"
-
-
-def replace_folder(target: Path, sources: Mapping[str, Path]) -> None:
-    """Put copies of some files into a folder so that a reader finds the old ones or the new ones, never a mixture.
-
-    Args:
-        target: The folder; what it held is gone afterwards.
-        sources: The files by their path below it.
-
-    Raises:
-        SetupError: The folder cannot be written, or the disk is full.
-    """
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        fresh = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}."))
-        try:
-            fresh.chmod(0o755)
-            for name, source in sources.items():
-                (fresh / name).parent.mkdir(parents=True, exist_ok=True)
-                shutil.copyfile(source, fresh / name)
-            try:
-                fresh.rename(target)
-            except OSError:
-                if not target.is_dir():
-                    raise
-                _exchange(fresh, target)
-        finally:
-            shutil.rmtree(fresh, ignore_errors=True)
-    except OSError as error:
-        raise SetupError(f"{target}: cannot be published: {error.strerror or error}") from error
-
-
-def _exchange(one: Path, other: Path) -> None:
-    """Swap two folders in one system call (Linux); elsewhere in two renames."""
-    renameat2 = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
-    if renameat2 is not None:
-        code = renameat2(_AT_FDCWD, os.fsencode(one), _AT_FDCWD, os.fsencode(other), _RENAME_EXCHANGE)
-        if code == 0:
-            return
-    aside = one.with_name(f"{one.name}.old")
-    other.rename(aside)
-    one.rename(other)
-    aside.rename(one)
 
 
 def _stamp(instant: datetime) -> str:

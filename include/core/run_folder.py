@@ -15,9 +15,7 @@ Only `files/` is ever mounted into a container, so no step can write its own ver
 from __future__ import annotations
 
 import json
-import os
 import re
-import tempfile
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
@@ -25,7 +23,7 @@ from typing import Any, Literal, TypeVar
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
-from include.core.errors import SetupError
+from include.core.files import write_atomically as write_atomically  # noqa: PLC0414  re-exported until importers moved
 from include.core.outcome import StepOutcome
 
 M = TypeVar("M", bound=BaseModel)
@@ -247,29 +245,6 @@ def write_json(path: Path, document: BaseModel | dict[str, Any]) -> None:
         else json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False)
     )
     write_atomically(path, text.encode() + b"\n")
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write, flush to disk, and rename into place.
-
-    Raises:
-        SetupError: The folder cannot be written, or the disk is full.
-    """
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            Path(name).chmod(0o644)
-            Path(name).replace(path)
-        except BaseException:
-            Path(name).unlink(missing_ok=True)
-            raise
-    except OSError as error:
-        raise SetupError(f"{path}: cannot be written: {error.strerror or error}") from error
 
 
 def read_model(path: Path, model: type[M]) -> M | None:

@@ -5,14 +5,18 @@ from __future__ import annotations
 import os
 from functools import cache
 from pathlib import Path
-from typing import Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from include.core.errors import SetupError
 
 ROOT = Path(__file__).resolve().parents[2]
+RUNTIMES = {
+    "local": "plugins.steps.runtimes.local:LocalStep",
+    "docker": "plugins.steps.runtimes.docker:DockerStep",
+}
+"""Where steps can run, and the operator that runs them there; imported by Airflow's side alone."""
 
 
 class Settings(BaseSettings):
@@ -20,7 +24,7 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="GROUNDTRUTH_", frozen=True)
 
-    runtime: Literal["local", "docker"] = Field(
+    runtime: str = Field(
         "local", description="Where steps run: `local` in the Airflow task itself, `docker` in containers."
     )
     data_dir: Path = Field(
@@ -39,22 +43,15 @@ class Settings(BaseSettings):
     definitions_dir: Path = Field(
         ROOT / "include" / "config", description="Folder of pipeline definitions; each JSON file in it becomes a DAG."
     )
-    energy_image: str = Field("groundtruth-energy:latest", description="Image of the energy steps (`make images`).")
-    satellite_image: str = Field(
-        "groundtruth-satellite:latest", description="Image of the satellite steps (`make images`)."
-    )
     env_file: Path = Field(
         ROOT / ".env",
-        description="The env file that a promotion changes and that the crop-health map reads. In containers it lies "
-        "in a mounted folder: a file that is mounted by itself cannot be replaced as a whole.",
+        description="The env file that pipelines change and read. In containers it lies in a mounted folder: a file "
+        "that is mounted by itself cannot be replaced as a whole.",
     )
     approve: bool = Field(
         False,
         description="The answer to a question for approval where nobody can be asked (`airflow dags test`, the command "
         "line); the command line's `--approve` sets it.",
-    )
-    imagery_source: Literal["demo", "sentinelhub", "cdse"] = Field(
-        "demo", description="Where the satellite pipeline's imagery comes from, unless a run's `source` says otherwise."
     )
     step_uid: int = Field(
         default_factory=lambda: os.getuid() or 50000,
@@ -82,10 +79,12 @@ class Settings(BaseSettings):
         None, description="Folder of the one run of this process; set by the command line, otherwise named by the run."
     )
 
-    @property
-    def step_images(self) -> dict[str, str]:
-        """The image of each family of steps."""
-        return {"energy": self.energy_image, "satellite": self.satellite_image}
+    @field_validator("runtime")
+    @classmethod
+    def _registered(cls, runtime: str) -> str:
+        if runtime not in RUNTIMES:
+            raise ValueError(f"must be one of {', '.join(RUNTIMES)}")
+        return runtime
 
     @property
     def allowed_inputs(self) -> tuple[Path, ...]:
@@ -105,5 +104,8 @@ def get_settings() -> Settings:
         return Settings()
     except ValidationError as error:
         faults = error.errors(include_url=False)
-        said = (f"GROUNDTRUTH_{'_'.join(map(str, f['loc'])).upper()}: {f['msg']} (got {f['input']!r})" for f in faults)
-        raise SetupError("; ".join(said)) from error
+        sentences = (
+            f"GROUNDTRUTH_{'_'.join(map(str, fault['loc'])).upper()}: {fault['msg']} (got {fault['input']!r})"
+            for fault in faults
+        )
+        raise SetupError("; ".join(sentences)) from error

@@ -1,5 +1,6 @@
-"""The Docker door: the only way from a worker to the Docker engine, and the few calls that fit through it.
+"""The Docker proxy: the only way from a worker to the Docker engine. It forwards the calls of a step, and no others.
 
-HAProxy (`haproxy.cfg`) takes the requests in; the policy server (this package) judges them, rebuilds what it lets
-through, and alone has the engine's socket. It imports nothing of the rest. docs/guides/docker-door.md is its manual.
+HAProxy (`haproxy.cfg`) accepts the requests. The policy server (this package) checks them, rebuilds what it forwards,
+and is the only process with the engine's socket. It names no domain and imports nothing of the project outside this
+package; images and stores are settings. The manual is docs/guides/docker-proxy.md.
 """

@@ -9,54 +9,61 @@ import sys
 
 from aiohttp import web
 from pydantic import ValidationError
+from pydantic_core import ErrorDetails
 
-from include.docker_proxy import log
 from include.docker_proxy.engine import Engine
-from include.docker_proxy.server import Door
-from include.docker_proxy.settings import DoorSettings
+from include.docker_proxy.server import PolicyServer, write_log
+from include.docker_proxy.settings import ProxySettings
 
-LAST_WORDS_SECONDS = 2
+SHUTDOWN_TIMEOUT_S = 2
 
 
 def main() -> int:
-    """Serve until interrupted."""
+    """Serve until interrupted; exit with 1 and a sentence for each fault of the settings."""
     try:
-        settings = DoorSettings()
-        fault = unusable(settings)
+        settings = ProxySettings()
     except ValidationError as error:
-        faults = error.errors(include_url=False)
-        fault = "; ".join(f"{'_'.join(('DOCKER_PROXY', *map(str, f['loc']))).upper()}: {f['msg']}" for f in faults)
-    if fault:
-        sys.stderr.write(f"error: {fault}\n")
+        faults = [sentence(fault) for fault in error.errors(include_url=False)]
+    else:
+        faults = missing(settings)
+    if faults:
+        sys.stderr.write(f"error: {'; '.join(faults)}\n")
         return 1
     asyncio.run(serve(settings))
     return 0
 
 
-def unusable(settings: DoorSettings) -> str:
-    """What keeps the server from its work, in a sentence; empty if nothing does."""
+def sentence(fault: ErrorDetails) -> str:
+    """Return the name of the variable and what is wrong with it."""
+    name = "_".join(("DOCKER_PROXY", *map(str, fault["loc"]))).upper()
+    return f"{name}: {fault['msg'].removeprefix('Value error, ')}"
+
+
+def missing(settings: ProxySettings) -> list[str]:
+    """Return a sentence for a socket, a permission or a folder that the server needs and does not have."""
     if not settings.engine_socket.is_socket():
-        return f"{settings.engine_socket}: no socket; mount the engine's socket there"
+        return [f"{settings.engine_socket}: is not a socket; mount the engine's socket there"]
     if not os.access(settings.engine_socket, os.R_OK | os.W_OK):
         group = settings.engine_socket.stat().st_gid
-        return f"{settings.engine_socket}: no permission; run this service with the group {group} (group_add)"
+        return [f"{settings.engine_socket}: permission denied; run this service with the group {group} (group_add)"]
     if not settings.data_dir.is_dir():
-        return f"{settings.data_dir}: no folder; mount the data folder there, read-only"
-    return ""
+        return [f"{settings.data_dir}: is not a folder; mount the data folder there, read-only"]
+    return []
 
 
-async def serve(settings: DoorSettings) -> None:
+async def serve(settings: ProxySettings) -> None:
     """Serve on the socket until SIGTERM or SIGINT."""
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     engine = Engine(settings.engine_socket)
-    server = web.Server(Door(settings, engine), handler_cancellation=True, auto_decompress=False, access_log=None)
-    runner = web.ServerRunner(server, shutdown_timeout=LAST_WORDS_SECONDS)
+    handler = PolicyServer(settings, engine)
+    server = web.Server(handler, handler_cancellation=True, auto_decompress=False, access_log=None)
+    runner = web.ServerRunner(server, shutdown_timeout=SHUTDOWN_TIMEOUT_S)
     await runner.setup()
     os.umask(0o117)
     await web.UnixSite(runner, settings.listen).start()
-    log.write("started", peer="-", method="-", path=str(settings.listen))
+    write_log("started", path=str(settings.listen))
     try:
         await stop.wait()
     finally:

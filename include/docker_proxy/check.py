@@ -1,4 +1,4 @@
-"""`python -m include.docker_proxy.check`: exit 0 if the policy server and the engine answer. Needs no library."""
+"""`python -m include.docker_proxy.check`: the container's health check. It needs no library."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ import sys
 from pathlib import Path
 
 LISTEN = Path("/run/docker-proxy/policy.sock")
-SECONDS = 5
+TIMEOUT_S = 5
 
 
-def answers(listen: Path) -> bool:
-    """Whether a ping passes the policy server down to the engine."""
+def is_healthy(listen: Path) -> bool:
+    """Return whether the policy server passes a ping to the engine and back."""
     with socket.socket(socket.AF_UNIX) as client:
-        client.settimeout(SECONDS)
+        client.settimeout(TIMEOUT_S)
         try:
             client.connect(str(listen))
             client.sendall(b"GET /_ping HTTP/1.1\r\nHost: check\r\nConnection: close\r\n\r\n")
@@ -24,4 +24,4 @@ def answers(listen: Path) -> bool:
 
 
 if __name__ == "__main__":
-    sys.exit(not answers(Path(os.environ.get("DOCKER_PROXY_LISTEN", LISTEN))))
+    sys.exit(not is_healthy(Path(os.environ.get("DOCKER_PROXY_LISTEN", LISTEN))))

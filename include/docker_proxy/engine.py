@@ -1,4 +1,8 @@
-"""The engine behind its socket. Only paths and bodies that this package built are sent there."""
+"""The Docker engine: a client of its socket, and what of its responses a worker may see.
+
+The client sends only paths and bodies that this package built. Workers see no environments, not even those of their own
+containers, which may hold another DAG's secrets; nor commands, networks, or anything that describes the host.
+"""
 
 from __future__ import annotations
 
@@ -9,19 +13,30 @@ from typing import Any
 
 from aiohttp import ClientResponse, ClientSession, ClientTimeout, UnixConnector
 
-CONNECT_SECONDS = 5
-ANSWER_SECONDS = 60
+from include.docker_proxy.folders import is_run_folder
+from include.docker_proxy.requests import LABEL, RefusedError
+from include.docker_proxy.settings import ProxySettings
+
+CONNECT_TIMEOUT_S = 5
+RESPONSE_TIMEOUT_S = 60
+
+VERSION_KEYS = ("ApiVersion", "MinAPIVersion", "Version", "Os", "Arch")
+IMAGE_KEYS = ("Id", "RepoTags", "RepoDigests", "Created", "Architecture", "Os", "Size")
+LIST_KEYS = ("Id", "Names", "Image", "ImageID", "Created", "State", "Status", "Labels")
+INSPECT_KEYS = ("Id", "Name", "Created", "Image", "State")
+CONFIG_KEYS = ("Image", "User", "Tty", "Labels")
+MOUNT_KEYS = ("Type", "Source", "Destination", "RW")
 
 
 class Engine:
     """A client of the engine's socket.
 
-    Each request has a connection of its own: a repeated one can then never be a create that was sent twice, and a
-    log that is followed for hours holds up no other request. Paths carry no version: the engine's newest API is
-    spoken, whatever version the worker asked for.
+    Each request has a connection of its own: so a create request is never sent twice, and a log that is followed for
+    hours delays no other request. Paths carry no version: the engine's newest API is used, whatever version the worker
+    asked for.
 
     Args:
-        socket: Where it listens.
+        socket: Path of the engine's socket.
     """
 
     def __init__(self, socket: Path) -> None:
@@ -32,39 +47,79 @@ class Engine:
         )
 
     async def close(self) -> None:
-        """Close what is open."""
+        """Close all connections."""
         await self._session.close()
 
     @asynccontextmanager
-    async def open(
-        self,
-        method: str,
-        path: str,
-        query: Mapping[str, str] | None = None,
-        body: Mapping[str, Any] | None = None,
-        seconds: float | None = ANSWER_SECONDS,
+    async def stream(
+        self, method: str, path: str, timeout_s: float | None = None, **content: Any
     ) -> AsyncIterator[ClientResponse]:
-        """An answer while it arrives; `seconds` is for all of it, None for as long as it takes.
+        """Yield a response while it arrives.
+
+        Args:
+            method: HTTP method.
+            path: Path without a version.
+            timeout_s: Limit of the whole response; None for as long as it takes.
+            content: `params` (the query) and `json` (the body), as in aiohttp.
 
         Raises:
             aiohttp.ClientError: The engine cannot be reached.
-            TimeoutError: It took too long.
+            TimeoutError: The response took too long.
         """
-        timeout = ClientTimeout(total=seconds, sock_connect=CONNECT_SECONDS)
-        async with self._session.request(method, path, params=query, json=body, timeout=timeout) as answer:
-            yield answer
+        timeout = ClientTimeout(total=timeout_s, sock_connect=CONNECT_TIMEOUT_S)
+        async with self._session.request(method, path, timeout=timeout, **content) as response:
+            yield response
 
-    async def ask(
-        self,
-        method: str,
-        path: str,
-        query: Mapping[str, str] | None = None,
-        body: Mapping[str, Any] | None = None,
-        seconds: float = ANSWER_SECONDS,
+    async def request(
+        self, method: str, path: str, timeout_s: float = RESPONSE_TIMEOUT_S, **content: Any
     ) -> tuple[int, Any]:
-        """Status and JSON of an answer (None where it has none)."""
-        async with self.open(method, path, query, body, seconds) as answer:
-            if answer.content_type != "application/json":
-                await answer.read()
-                return answer.status, None
-            return answer.status, await answer.json()
+        """Return the status and the JSON of a response (None if it has no JSON); arguments as of `stream`."""
+        async with self.stream(method, path, timeout_s, **content) as response:
+            if response.content_type != "application/json":
+                await response.read()
+                return response.status, None
+            return response.status, await response.json()
+
+
+def visible(call: str, document: Any, settings: ProxySettings) -> Any:
+    """Return what a worker sees of the engine's response to a call; of a list only the steps of this deployment."""
+    match call:
+        case "version":
+            return _pick(document, VERSION_KEYS)
+        case "image":
+            return _pick(document, IMAGE_KEYS)
+        case "inspect":
+            return _container(document, INSPECT_KEYS) | {"Config": _pick(document["Config"], CONFIG_KEYS)}
+        case "list":
+            steps = [
+                container for container in document if _is_own_step(container["Labels"], container["Mounts"], settings)
+            ]
+            return [_container(step, LIST_KEYS) for step in steps]
+        case _:
+            return document
+
+
+def own_sources(container: Mapping[str, Any], settings: ProxySettings) -> list[str]:
+    """Return the folders of the host that a step of this deployment mounts.
+
+    Raises:
+        RefusedError: The container is not a step of this deployment.
+    """
+    mounts = container["HostConfig"].get("Mounts") or []
+    if not _is_own_step(container["Config"]["Labels"], mounts, settings):
+        raise RefusedError("container", "this container is not a step of this deployment")
+    return [str(mount.get("Source")) for mount in mounts]
+
+
+def _is_own_step(labels: Mapping[str, str] | None, mounts: list[dict[str, Any]], settings: ProxySettings) -> bool:
+    return (labels or {}).get(LABEL) == "step" and any(
+        mount.get("Type") == "bind" and is_run_folder(mount.get("Source"), settings) for mount in mounts
+    )
+
+
+def _container(container: Mapping[str, Any], keys: tuple[str, ...]) -> dict[str, Any]:
+    return _pick(container, keys) | {"Mounts": [_pick(mount, MOUNT_KEYS) for mount in container["Mounts"]]}
+
+
+def _pick(document: Mapping[str, Any], keys: tuple[str, ...]) -> dict[str, Any]:
+    return {key: document[key] for key in keys if key in document}

@@ -1,83 +1,83 @@
-"""Which folders of the host a step may see: the `files/` of one run and the stores that runs share; no links."""
+"""Which folders of the host a step may mount: the `files/` of one run, and the stores of the settings; no links."""
 
 from __future__ import annotations
 
 import errno
 import os
-import re
 from typing import Any
 
-from include.docker_proxy.refusal import Refused
-from include.docker_proxy.settings import DoorSettings
+from include.docker_proxy.requests import RefusedError
+from include.docker_proxy.settings import RUNS, ProxySettings, is_plain
 
-COMPONENT = re.compile(r"[\w.+=@-]{1,255}")  # what include/core/run_folder.py makes of names
-STORES = {"imagery": True, "models/baselines": True, "models/store": False}
-"""What runs share, below the data folder; whether steps may write there."""
 OPEN = os.O_PATH | os.O_NOFOLLOW | os.O_DIRECTORY | os.O_CLOEXEC
 
 
-def run_folder(source: Any, settings: DoorSettings) -> list[str]:
-    """The folder's place below the data folder, as `["runs", dag, run, "files"]`.
+def is_run_folder(source: Any, settings: ProxySettings) -> bool:
+    """Return whether a path is the `files` folder of a run (`runs/<dag>/<run>/files`), written in its normal form.
 
     Args:
         source: A path on the engine's host.
-        settings: Where the data folder lies there.
+        settings: The settings name the data folder on that host.
+    """
+    parts = _below_data(source, settings)
+    return len(parts) == 4 and (parts[0], parts[3]) == (RUNS, "files")
+
+
+def require_run_folder(source: Any, settings: ProxySettings) -> None:
+    """Raise RefusedError unless a path is the `files` folder of a run."""
+    if not is_run_folder(source, settings):
+        folder = f"{settings.host_data_dir}/{RUNS}/<dag>/<run>/files"
+        raise RefusedError("folder", f"HostConfig.Mounts[0].Source: must be {folder}")
+
+
+def store_name(source: Any, settings: ProxySettings) -> str:
+    """Return the name of the store that lies in a folder of the host.
 
     Raises:
-        Refused: It is not the `files` folder of a run, or not written in the one plain way.
+        RefusedError: The folder is not a store of the settings.
     """
-    parts = _below(source, settings)
-    if len(parts) != 4 or (parts[0], parts[3]) != ("runs", "files"):
-        raise Refused("folder", f"HostConfig.Mounts[0].Source: must be {settings.home}/runs/<dag>/<run>/files")
-    return parts
-
-
-def store(source: Any, settings: DoorSettings) -> str:
-    """The store, a key of `STORES`, that lies in a folder of the host.
-
-    Raises:
-        Refused: None does.
-    """
-    name = "/".join(_below(source, settings))
-    if name not in STORES:
-        stores = ", ".join(f"{settings.home}/{known}" for known in STORES)
-        raise Refused("folder", f"HostConfig.Mounts: the source of a store must be one of {stores}")
+    name = "/".join(_below_data(source, settings))
+    if name not in settings.stores:
+        folders = ", ".join(f"{settings.host_data_dir}/{store}" for store in settings.stores)
+        raise RefusedError(
+            "folder", f"HostConfig.Mounts: the source of a store must be one of DOCKER_PROXY_STORES ({folders})"
+        )
     return name
 
 
-def look(source: Any, settings: DoorSettings) -> None:
-    """Go there without following links.
+def check_folder(source: Any, settings: ProxySettings) -> None:
+    """Open the folder part by part without following links.
 
-    The engine follows them when it starts the container: so this is asked before the create, and before the start.
+    The engine follows links when it starts a container. So this is checked before the create call, and again before
+    the start call.
 
     Args:
         source: A path on the engine's host.
-        settings: Where the data folder lies there.
+        settings: The settings name the data folder on that host and in this container.
 
     Raises:
-        Refused: It is neither of a run nor a store, does not exist, or a part of the path is a link or a file.
+        RefusedError: The path is neither a run's folder nor a store, is missing, or has a link or a file in it.
     """
-    parts = _below(source, settings)
-    if "/".join(parts) not in STORES:
-        run_folder(source, settings)
-    here = os.open(settings.data_dir, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    parts = _below_data(source, settings)
+    if "/".join(parts) not in settings.stores:
+        require_run_folder(source, settings)
+    folder = os.open(settings.data_dir, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         for part in parts:
-            here, left = os.open(part, OPEN, dir_fd=here), here
-            os.close(left)
+            folder, parent = os.open(part, OPEN, dir_fd=folder), folder
+            os.close(parent)
     except OSError as error:
         if error.errno == errno.ENOENT:
-            raise Refused("folder", f"bind source path does not exist: {source}") from None
+            raise RefusedError("folder", f"bind source path does not exist: {source}") from None
         if error.errno in (errno.ENOTDIR, errno.ELOOP):
-            raise Refused("folder", f"{source}: `{part}` must be a folder, no link and no file") from None
-        raise Refused("folder", f"{source}: `{part}` cannot be looked at: {error.strerror}") from None
+            raise RefusedError("folder", f"{source}: `{part}` must be a folder, not a link or a file") from None
+        raise RefusedError("folder", f"{source}: `{part}` cannot be opened: {error.strerror}") from None
     finally:
-        os.close(here)
+        os.close(folder)
 
 
-def _below(source: Any, settings: DoorSettings) -> list[str]:
-    """The parts of a path below the data folder; none where it is not written in the one plain way."""
-    below = source.removeprefix(f"{settings.home}/") if isinstance(source, str) else ""
+def _below_data(source: Any, settings: ProxySettings) -> list[str]:
+    """Return the parts of a path below the data folder, or none if the path is not written in its normal form."""
+    below = source.removeprefix(f"{settings.host_data_dir}/") if isinstance(source, str) else ""
     parts = below.split("/")
-    plain = all(COMPONENT.fullmatch(part) and part.strip(".") for part in parts)
-    return parts if plain and below != source else []
+    return parts if is_plain(parts) and below != source else []

@@ -1,145 +1,151 @@
-"""The policy server: judges a request, asks the engine in its own words, and answers with what a worker may know."""
+"""The policy server: checks a request, asks the engine in its own words, and returns what a worker may see."""
 
 from __future__ import annotations
 
 import asyncio
+import json
+import sys
 from collections.abc import Iterable
+from datetime import UTC, datetime
 from typing import Any
 
 from aiohttp import ClientError
 from aiohttp.web import BaseRequest, Response, StreamResponse, json_response
 
-from include.docker_proxy import answers, log
-from include.docker_proxy.calls import Call, call_of, own_filters, query_of
-from include.docker_proxy.create import rebuilt
-from include.docker_proxy.engine import ANSWER_SECONDS, Engine
-from include.docker_proxy.folders import look
-from include.docker_proxy.refusal import Refused
-from include.docker_proxy.settings import DoorSettings
-from include.docker_proxy.strict_json import parse
+from include.docker_proxy.create import rebuild_create
+from include.docker_proxy.engine import RESPONSE_TIMEOUT_S, Engine, own_sources, visible
+from include.docker_proxy.folders import check_folder
+from include.docker_proxy.requests import Call, RefusedError, match_call, parse_json, parse_query, restrict_filters
+from include.docker_proxy.settings import ProxySettings
 
 LARGEST_BODY = 64 * 1024
-UNWANTED = ("Transfer-Encoding", "Content-Encoding", "Upgrade")
-PEER = "X-Door-Peer"
+UNWANTED_HEADERS = ("Transfer-Encoding", "Content-Encoding", "Upgrade")
+PEER_HEADER = "X-Docker-Proxy-Peer"
 CHANGES = {"create", "start", "stop", "remove"}
-STOP_SECONDS = 10
+STOP_TIMEOUT_S = 10
 
 
-class Door:
-    """Answers each request; see docs/guides/docker-door.md.
+def write_log(
+    verdict: str, *, path: str, peer: str = "-", method: str = "-", rule: str = "", message: str = ""
+) -> None:
+    """Write one JSON object to standard output. HAProxy logs its own refusals with the same keys.
+
+    Args:
+        verdict: `refused`, `passed`, `failed` (the engine did not respond) or `started`.
+        path: Path and query as they came.
+        peer: Address of the worker, as HAProxy saw it.
+        method: HTTP method.
+        rule: Name of the rule that the request breaks.
+        message: The sentence of the refusal, or the engine's status.
+    """
+    time = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    line = {"time": time, "by": "policy", "verdict": verdict, "peer": peer, "method": method, "path": path}
+    sys.stdout.write(json.dumps({**line, "rule": rule, "message": message}) + "\n")
+    sys.stdout.flush()
+
+
+class PolicyServer:
+    """Responds to each request; see docs/guides/docker-proxy.md.
 
     Args:
         settings: What the deployment allows.
-        engine: Where allowed calls go.
+        engine: The engine that allowed calls are sent to.
     """
 
-    def __init__(self, settings: DoorSettings, engine: Engine) -> None:
+    def __init__(self, settings: ProxySettings, engine: Engine) -> None:
         self.settings, self.engine = settings, engine
 
     async def __call__(self, request: BaseRequest) -> StreamResponse:
-        """Answer one request and log it, if it was refused, failed, or changed something."""
-        line = {"peer": request.headers.get(PEER, "-"), "method": request.method, "path": request.raw_path}
+        """Respond to one request, and log it if it was refused, failed, or changed something."""
+        line = {"peer": request.headers.get(PEER_HEADER, "-"), "method": request.method, "path": request.raw_path}
         try:
-            call, answer = await self._judged(request)
-        except Refused as refused:
-            log.write("refused", **line, rule=refused.rule, message=str(refused))
-            return json_response({"message": f"docker-proxy: {refused}"}, status=403)
+            call, response = await self._respond(request)
+        except RefusedError as refusal:
+            write_log("refused", **line, rule=refusal.rule, message=str(refusal))
+            return json_response({"message": f"docker-proxy: {refusal}"}, status=403)
         except (ClientError, TimeoutError) as error:
-            log.write("failed", **line, message=f"{type(error).__name__}: {error}")
+            write_log("failed", **line, message=f"{type(error).__name__}: {error}")
             return json_response({"message": f"docker-proxy: the Docker engine does not answer: {error}"}, status=502)
         if call.name in CHANGES:
-            log.write("passed", **line, message=str(answer.status))
-        return answer
+            write_log("passed", **line, message=str(response.status))
+        return response
 
-    async def _judged(self, request: BaseRequest) -> tuple[Call, StreamResponse]:
+    async def _respond(self, request: BaseRequest) -> tuple[Call, StreamResponse]:
         path, _, text = request.raw_path.partition("?")
-        call, name = call_of(request.method, path)
-        query = query_of(call, text)
+        call, name = match_call(request.method, path)
+        query = parse_query(call, text)
         body = await self._body(request, call)
         match call.name:
             case "ping":
-                return call, await self._ping()
+                status, _ = await self.engine.request("GET", "/_ping")
+                return call, Response(text="OK", status=status)
             case "version":
-                return call, await self._answer(answers.version, "GET", "/version")
+                return call, await self._forward(call, "/version")
             case "image":
-                return call, await self._image(name)
+                if name not in self.settings.images:
+                    raise RefusedError("image", f"{name}: is not one of DOCKER_PROXY_IMAGES")
+                return call, await self._forward(call, f"/images/{name}/json")
             case "create":
-                return call, await self._create(body)
+                return call, await self._create(call, body)
             case "list":
-                return call, await self._list(query)
+                filters = restrict_filters(query.get("filters", ""))
+                params = {"all": query.get("all", "0"), "filters": filters}
+                return call, await self._forward(call, "/containers/json", params=params)
             case _:
                 return call, await self._container(request, call, name, query)
 
     async def _body(self, request: BaseRequest, call: Call) -> bytes:
-        for header in UNWANTED:
+        for header in UNWANTED_HEADERS:
             if header in request.headers:
-                raise Refused("headers", f"{header}: no step needs this header")
-        length = request.content_length or 0
-        if length > (LARGEST_BODY if call.name == "create" else 0):
-            raise Refused("body", f"the body of this call must have at most {LARGEST_BODY} bytes, other calls none")
+                raise RefusedError("headers", f"{header}: no step needs this header")
+        if (request.content_length or 0) > (LARGEST_BODY if call.name == "create" else 0):
+            raise RefusedError("body", f"the body of a create call must have at most {LARGEST_BODY} bytes, others none")
         return await request.read()
 
-    async def _ping(self) -> StreamResponse:
-        status, _ = await self.engine.ask("GET", "/_ping")
-        return Response(text="OK", status=status)
-
-    async def _image(self, name: str) -> StreamResponse:
-        if name not in self.settings.allowed_images:
-            raise Refused("image", f"{name}: is none of DOCKER_PROXY_IMAGES")
-        return await self._answer(answers.image, "GET", f"/images/{name}/json")
-
-    async def _create(self, text: bytes) -> StreamResponse:
-        body = rebuilt(parse(text), self.settings)
-        await self._look(mount["Source"] for mount in body["HostConfig"]["Mounts"])
-        return await self._answer(dict, "POST", "/containers/create", body=body)
-
-    async def _list(self, query: dict[str, str]) -> StreamResponse:
-        asked = {
-            "all": query.get("all", "0"),
-            "filters": own_filters(query.get("filters", "")),
-        }
-        return await self._answer(
-            lambda found: answers.containers(found, self.settings), "GET", "/containers/json", query=asked
-        )
+    async def _create(self, call: Call, text: bytes) -> StreamResponse:
+        body = rebuild_create(parse_json(text), self.settings)
+        await self._check_folders(mount["Source"] for mount in body["HostConfig"]["Mounts"])
+        return await self._forward(call, "/containers/create", json=body)
 
     async def _container(self, request: BaseRequest, call: Call, name: str, query: dict[str, str]) -> StreamResponse:
-        status, found = await self.engine.ask("GET", f"/containers/{name}/json")
+        status, container = await self.engine.request("GET", f"/containers/{name}/json")
         if status != 200:
-            return json_response(found, status=status)
-        sources = answers.must_be_ours(found, self.settings)
-        container = f"/containers/{found['Id']}"
-        path = container if call.name == "remove" else f"{container}/{call.name}"
+            return json_response(container, status=status)
+        sources = own_sources(container, self.settings)
+        path = f"/containers/{container['Id']}" + ("" if call.name == "remove" else f"/{call.name}")
         match call.name:
             case "inspect":
-                return json_response(answers.container(found))
+                return json_response(visible(call.name, container, self.settings))
             case "logs" | "wait":
-                return await self._stream(request, call.method, path, query)
+                return await self._stream(request, call, path, query)
             case "start":
-                await self._look(sources)
-        seconds = ANSWER_SECONDS + int(query.get("t", STOP_SECONDS))
-        return await self._answer(dict, call.method, path, query=query, seconds=seconds)
+                await self._check_folders(sources)
+        timeout_s = RESPONSE_TIMEOUT_S + int(query.get("t", STOP_TIMEOUT_S))
+        return await self._forward(call, path, params=query, timeout_s=timeout_s)
 
-    async def _look(self, sources: Iterable[str]) -> None:
+    async def _check_folders(self, sources: Iterable[str]) -> None:
         for source in sources:
-            await asyncio.to_thread(look, source, self.settings)
+            await asyncio.to_thread(check_folder, source, self.settings)
 
-    async def _answer(self, shown: Any, method: str, path: str, **more: Any) -> StreamResponse:
-        status, found = await self.engine.ask(method, path, **more)
-        if found is None:
+    async def _forward(self, call: Call, path: str, **content: Any) -> StreamResponse:
+        status, document = await self.engine.request(call.method, path, **content)
+        if document is None:
             return Response(status=status)
-        return json_response(shown(found) if status < 300 else found, status=status)
+        if status < 300:
+            document = visible(call.name, document, self.settings)
+        return json_response(document, status=status)
 
-    async def _stream(self, request: BaseRequest, method: str, path: str, query: dict[str, str]) -> StreamResponse:
-        """Pass an answer on as it comes; one that breaks off must not look as if it were whole."""
-        async with self.engine.open(method, path, query, seconds=None) as found:
-            kind = found.headers.get("Content-Type", "application/octet-stream")
-            answer = StreamResponse(status=found.status, headers={"Content-Type": kind})
-            await answer.prepare(request)
+    async def _stream(self, request: BaseRequest, call: Call, path: str, query: dict[str, str]) -> StreamResponse:
+        """Forward a response as it arrives; one that breaks off must not look complete."""
+        async with self.engine.stream(call.method, path, params=query) as source:
+            content_type = source.headers.get("Content-Type", "application/octet-stream")
+            response = StreamResponse(status=source.status, headers={"Content-Type": content_type})
+            await response.prepare(request)
             try:
-                async for chunk in found.content.iter_any():
-                    await answer.write(chunk)
-                await answer.write_eof()
+                async for chunk in source.content.iter_any():
+                    await response.write(chunk)
+                await response.write_eof()
             except (ClientError, TimeoutError):
                 if request.transport:
                     request.transport.abort()
-        return answer
+        return response

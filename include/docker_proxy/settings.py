@@ -1,28 +1,84 @@
-"""What a deployment says about its door: one frozen model, read from the environment (`DOCKER_PROXY_<NAME>`)."""
+"""The settings of the policy server: one frozen model, read from the environment (`DOCKER_PROXY_<NAME>`)."""
 
 from __future__ import annotations
 
 import re
-from pathlib import Path, PurePosixPath
-from typing import Self
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated
 
-from pydantic import Field, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from include.docker_proxy.check import LISTEN
 
 IMAGE = re.compile(r"[a-z0-9]+(?:[._/:-]+[A-Za-z0-9]+)*")
+COMPONENT = re.compile(r"[\w.+=@-]{1,255}")  # the letters of a run's folder name
+RUNS = "runs"
 
 
-class DoorSettings(BaseSettings):
-    """Whose containers pass, and how large they may be."""
+def is_plain(parts: list[str]) -> bool:
+    """Return whether the parts of a path are plain names: no `..`, no empty part, no special letters."""
+    return all(COMPONENT.fullmatch(part) and part.strip(".") for part in parts)
+
+
+def parse_images(text: str) -> frozenset[str]:
+    """Return the image names of `NAME NAME …`."""
+    names = frozenset(text.split())
+    if not names or not all(IMAGE.fullmatch(name) for name in names):
+        raise ValueError("must name images as in `docker run`, separated by spaces")
+    return names
+
+
+def parse_stores(text: str) -> dict[str, bool]:
+    """Return whether steps may write to each store of `NAME:rw NAME:ro …`.
+
+    Raises:
+        ValueError: An entry is malformed, lies among the runs, or overlaps another one; one sentence for each.
+
+    >>> parse_stores("scenes:rw library/public:ro")
+    {'scenes': True, 'library/public': False}
+    """
+    stores: dict[str, bool] = {}
+    faults = []
+    for entry in text.split():
+        name, _, mode = entry.rpartition(":")
+        parts = name.split("/")
+        overlapping = [other for other in stores if f"{name}/".startswith(f"{other}/") or other.startswith(f"{name}/")]
+        if mode not in ("rw", "ro") or not is_plain(parts):
+            faults.append(f"{entry}: must be NAME:rw or NAME:ro, where NAME is a path below the data folder")
+        elif parts[0] == RUNS:
+            faults.append(f"{entry}: must not lie in `{RUNS}`, where a step may see its own run alone")
+        elif overlapping:
+            faults.append(f"{entry}: must not repeat, contain or lie within the store {overlapping[0]}")
+        else:
+            stores[name] = mode == "rw"
+    if faults:
+        raise ValueError("; ".join(faults))
+    return stores
+
+
+def _absolute(path: Path) -> Path:
+    if not path.is_absolute() or ".." in path.parts:
+        raise ValueError("must be an absolute path without `..`")
+    return path
+
+
+class ProxySettings(BaseSettings):
+    """Which containers steps may have, and how large these may be."""
 
     model_config = SettingsConfigDict(env_prefix="DOCKER_PROXY_", frozen=True)
 
-    images: str = Field(
+    images: Annotated[frozenset[str], NoDecode, BeforeValidator(parse_images)] = Field(
         description="Images that steps may run in, as definitions name them, separated by spaces; nothing else starts."
     )
-    host_data_dir: Path = Field(
+    stores: Annotated[Mapping[str, bool], NoDecode, BeforeValidator(parse_stores)] = Field(
+        {},
+        validate_default=False,
+        description="Stores that steps may mount: paths below the data folder, separated by spaces, each with `:rw` "
+        "(steps may write there) or `:ro`. Default: none.",
+    )
+    host_data_dir: Annotated[Path, AfterValidator(_absolute)] = Field(
         description="The data folder as the engine's host sees it, as the workers' `GROUNDTRUTH_HOST_DATA_DIR`."
     )
     data_dir: Path = Field(
@@ -33,22 +89,4 @@ class DoorSettings(BaseSettings):
     max_cpus: float = Field(4.0, description="Largest CPU limit of a step.", gt=0, allow_inf_nan=False)
     max_processes: int = Field(256, description="Largest process limit of a step.", ge=1)
     engine_socket: Path = Field(Path("/var/run/docker.sock"), description="The engine's socket.")
-    listen: Path = Field(LISTEN, description="The socket that the policy server serves HAProxy on.")
-
-    @property
-    def home(self) -> str:
-        """The data folder on the host, written in the one plain way."""
-        return str(PurePosixPath(self.host_data_dir))
-
-    @property
-    def allowed_images(self) -> frozenset[str]:
-        """The images by name."""
-        return frozenset(self.images.split())
-
-    @model_validator(mode="after")
-    def _usable(self) -> Self:
-        if not self.allowed_images or not all(IMAGE.fullmatch(name) for name in self.allowed_images):
-            raise ValueError("images: must name images as in `docker run`, separated by spaces")
-        if not self.host_data_dir.is_absolute() or ".." in self.host_data_dir.parts:
-            raise ValueError("host_data_dir: must be an absolute path without `..`")
-        return self
+    listen: Path = Field(LISTEN, description="The socket on which the policy server serves HAProxy.")

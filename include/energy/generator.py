@@ -53,7 +53,7 @@ def generate(files: Path, params: GeneratorParams) -> None:
         BadInputError: Neither files nor an interval are given, the interval holds no reading, or a file is not usable.
         SetupError: The folder cannot be written, or the disk is full.
     """
-    if params.csv:
+    if params.files:
         from include.energy.meters import convert
 
         source = convert(files, params)

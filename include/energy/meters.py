@@ -33,7 +33,7 @@ from include.energy.stamps import CLOCK_SQL, ZONED_SQL, iso, locate, plausible, 
 
 
 def convert(files: Path, params: GeneratorParams) -> EnergySource:
-    """Convert `source/<name>` for each name in `params.csv` to `energy_data.csv`.
+    """Convert `source/<name>` for each name in `params.files` to `energy_data.csv`.
 
     Args:
         files: The run's folder.
@@ -47,17 +47,17 @@ def convert(files: Path, params: GeneratorParams) -> EnergySource:
             no common interval.
     """
     mapping = parse_columns(params.columns) if params.columns else OWN_COLUMNS
-    sources = [inspect(files / "source" / name, name) for name in params.csv]
+    sources = [inspect(files / "source" / name, name) for name in params.files]
     for source in sources:
         _require_columns(source, mapping, own=params.columns is None)
     with connect(files) as connection:
         _read(connection, sources, mapping)
         _require_stamps(connection, sources, params)
-        where = ", ".join(params.csv) if len(params.csv) <= 3 else f"{len(params.csv)} files"
+        where = ", ".join(params.files) if len(params.files) <= 3 else f"{len(params.files)} files"
         intervals = infer_intervals(connection, "(SELECT household_id, clock AS timestamp FROM records)", where)
         connection.execute(
             "CREATE TABLE names AS SELECT unnest(?::INTEGER[]) AS file, unnest(?::VARCHAR[]) AS name",
-            [list(range(len(sources))), list(params.csv)],
+            [list(range(len(sources))), list(params.files)],
         )
         locate(connection, intervals, params)
         write_csv(connection, _output_sql(mapping), files / "energy_data.csv")

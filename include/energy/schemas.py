@@ -68,7 +68,7 @@ class GeneratorParams(Window):
         description="Share of the records that are made faulty, as real meters' are (0 to 0.1).",
         json_schema_extra={"section": "Generated data"},
     )
-    csv: tuple[str, ...] = Field(
+    files: tuple[str, ...] = Field(
         (),
         description="Your own meter files (CSV, also gzip) instead of generated data.",
         json_schema_extra={"section": "Your own files"},
@@ -99,9 +99,9 @@ class GeneratorParams(Window):
     def _files_for_their_settings(self) -> GeneratorParams:
         given = ["columns"] if self.columns is not None else []
         given += ["stamp"] if self.stamp == "end" else []
-        if given and not self.csv:
+        if given and not self.files:
             raise ValueError(
-                f"{', '.join(given)}: would do nothing without csv, for it says how to read your own files"
+                f"{', '.join(given)}: would do nothing without files, for it says how to read your own files"
             )
         return self
 

@@ -9,7 +9,7 @@ from pydantic import AwareDatetime, Field, field_validator, model_validator
 
 from include.core.contracts import StepParams
 from include.core.errors import BadInputError
-from include.core.settings import get_settings
+from include.satellite.settings import SatelliteSettings
 
 LUDHIANA = (75.8, 30.9, 75.9, 31.0)
 LARGEST_AREA_DEGREES = 5.0
@@ -90,7 +90,7 @@ class ImageryParams(SelectionParams, WindowParams, AreaParams):
     """Searching and fetching imagery."""
 
     source: Source = Field(
-        default_factory=lambda: get_settings().imagery_source,
+        default_factory=lambda: SatelliteSettings().imagery_source,
         description="Where imagery comes from: demo (the local stand-in, no credentials), sentinelhub, or cdse "
         "(Copernicus Data Space). Default: GROUNDTRUTH_IMAGERY_SOURCE, else demo.",
         json_schema_extra={"section": "Imagery"},

@@ -11,7 +11,7 @@ from airflow.sdk.definitions.deadline import DeadlineAlert
 from pydantic import TypeAdapter
 from pydantic.fields import FieldInfo
 
-from include.core.pipeline import Pipeline, PipelineStep
+from include.core.pipeline import INPUT_FILES, Pipeline, PipelineStep
 from include.core.settings import get_settings
 from plugins.notices.callbacks import tell_of_deadline, tell_of_failure
 from plugins.notices.deadline import RunQueued
@@ -142,8 +142,8 @@ def task_arguments(pipeline: Pipeline, each: PipelineStep) -> dict[str, Any]:
 
 def _form(pipeline: Pipeline) -> dict[str, FieldInfo]:
     fields = dict(pipeline.params)
-    if pipeline.takes_files and "csv" not in fields:
-        fields["csv"] = FieldInfo(annotation=tuple[str, ...], default=(), description="Files for this run.")
+    if pipeline.takes_files and INPUT_FILES not in fields:
+        fields[INPUT_FILES] = FieldInfo(annotation=tuple[str, ...], default=(), description="Files for this run.")
     return fields
 
 

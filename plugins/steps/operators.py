@@ -13,7 +13,7 @@ from airflow.sdk import AssetAlias, BaseOperator
 
 from include.core.contracts import StepParams
 from include.core.outcome import StepOutcome
-from include.core.pipeline import Pipeline, PipelineStep
+from include.core.pipeline import INPUT_FILES, Pipeline, PipelineStep
 from include.core.preparation import prepare_run
 from include.core.process import run_command
 from include.core.publish import PublishMetrics, publish_run
@@ -128,7 +128,9 @@ class PrepareOperator(BaseOperator):
         """Prepare the run; returns its folder."""
         settings, folder, run = get_settings(), folder_of(context), context["dag_run"]
         given = {
-            name: value for name, value in context["params"].items() if name in self.pipeline.params or name == "csv"
+            name: value
+            for name, value in context["params"].items()
+            if name in self.pipeline.params or name == INPUT_FILES
         }
         given |= dict(run.conf or {})
         with (

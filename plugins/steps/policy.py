@@ -1,4 +1,4 @@
-"""What every container runs under; the Docker door (include/docker_proxy/create.py) holds workers to it.
+"""What every container runs under; the Docker proxy (include/docker_proxy/create.py) enforces it.
 
 A step sees its run's `files/` at `/data`, and below `/stores` the shared folders that its contract names. No network, a
 user that is not root, a read-only root file system with a small tmpfs at `/tmp`, no capabilities, no new privileges, an
@@ -23,6 +23,7 @@ from include.core.errors import SetupError
 from include.core.pipeline import PipelineStep
 from include.core.process import step_environment
 from include.core.settings import get_settings
+from include.pipelines import domain_of
 from plugins.steps.engine import host_path
 
 RUN, STORES = "/data", "/stores"
@@ -32,7 +33,7 @@ TMPFS = {"/tmp": "size=64m,mode=1777"}  # noqa: S108
 
 def step_image(each: PipelineStep) -> str:
     """The image that a step runs in: the definition's own, or that of the step's family."""
-    return each.spec.image or get_settings().step_images[each.step.family]
+    return each.spec.image or domain_of(each.step).step_image
 
 
 def step_user() -> str:

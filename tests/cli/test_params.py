@@ -9,8 +9,11 @@ import pytest
 
 from tests.airflow_runs import ROOT  # isort: skip - sets Airflow's home first
 
+from include.cli.params import read_profile
+from include.core.errors import BadInputError
 from include.energy.results import AnalyzerParams
 from include.energy.schemas import GeneratorParams
+from include.satellite.pipeline import SATELLITE
 
 pytestmark = pytest.mark.airflow
 
@@ -43,7 +46,7 @@ def test_own_files_with_every_setting_for_them(start, data_dir, tmp_path):
     columns = "timestamp=When,household_id=Meter,energy_kwh=Wh/1000,voltage=U"
     report, figures = run(
         start,
-        *("--csv", one, "--csv", two, "--columns", columns, "--timezone", "+10:00", "--stamp", "end"),
+        *("--files", one, "--csv", two, "--columns", columns, "--timezone", "+10:00", "--stamp", "end"),
         *("--date", "2026-01-05", "--set", "high_usage_kw=none", "--set", "allow_export=true"),
         *("--set", "nominal_voltage=120", "--set", "outlier_threshold=100", "--set", 'required_columns=["voltage"]'),
     )
@@ -110,4 +113,18 @@ def test_a_second_pipeline_is_a_file_and_takes_files(start, data_dir, tmp_path):
     assert (data_dir / "published/sum/readings/2026-01-05_2026-01-06/count.json").read_text().strip() == "3"
     refused = start("run", "sum", **environment)
     assert refused.wait(60) == 2
-    assert "csv: the pipeline needs a file named readings.csv" in refused.stderr.read()
+    assert "files: the pipeline needs a file named readings.csv" in refused.stderr.read()
+
+
+def test_a_profile_of_the_user_s_own_is_a_json_object(tmp_path):
+    (tmp_path / "mine.json").write_text(json.dumps({"$comment": "quick", "cnn_epochs": 3}))
+    assert read_profile(str(tmp_path / "mine.json")) == {"cnn_epochs": 3}
+    (tmp_path / "mine.json").write_text("[1]")
+    with pytest.raises(BadInputError, match="must hold a JSON object"):
+        read_profile(str(tmp_path / "mine.json"))
+    with pytest.raises(BadInputError, match="there are: demo"):
+        read_profile("other")
+
+
+def test_the_demo_profile_holds_parameters_of_the_pipeline():
+    assert SATELLITE.check_params(read_profile("demo"))["allow_synthetic"] is True

@@ -10,7 +10,7 @@ from include.cli.progress import Progress
 from include.core.definitions import load_definition
 from include.core.pipeline import Pipeline
 from include.core.run_folder import Failure, StepResult, write_json
-from include.registry import KNOWN_STEPS
+from include.energy.steps import ENERGY_STEPS
 
 ENERGY = Path(__file__).resolve().parents[2] / "include/config/energy-pipeline.json"
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -33,7 +33,7 @@ def failed(attempt, kind, message):
 
 def test_each_failed_attempt_is_said_once_and_a_passing_fault_as_such(folder):
     said = io.StringIO()
-    pipeline = Pipeline(load_definition(ENERGY, KNOWN_STEPS), KNOWN_STEPS)
+    pipeline = Pipeline(load_definition(ENERGY, ENERGY_STEPS), ENERGY_STEPS)
     progress = Progress(pipeline, folder, Console(file=said, width=200))
     verdict = folder.step("energy-generator") / "result.json"
     write_json(verdict, failed(1, "transient", "the engine does not answer"))

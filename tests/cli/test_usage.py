@@ -11,7 +11,6 @@ import pytest
 from typer.testing import CliRunner
 
 from include.cli.app import app
-from include.cli.interval import interval_params
 from include.core.settings import get_settings
 from tests.prerequisites import docker_engine
 
@@ -33,7 +32,7 @@ def call(*arguments):
         (["energy", "--date", "2026-01-01", "--start", "2026-01-01", "--end", "2026-01-02"], "--date is a whole day"),
         (["energy", "--start", "2026-01-01"], "--start and --end go together"),
         (["energy", "--start", "2026-01-02", "--end", "2026-01-01"], "must be before end"),
-        (["energy", "--start", "soon", "--end", "2026-01-01"], "--start: 'soon' is no ISO 8601 time"),
+        (["energy", "--start", "soon", "--end", "2026-01-01"], "--start: 'soon' is not an ISO 8601 time"),
         (
             ["energy", "--date", "0001-01-01", "--timezone", "Asia/Tokyo"],
             "--date: there is no data of the year 1",
@@ -48,11 +47,11 @@ def call(*arguments):
         (["energy", "--timezone", "UTC", "--set", "timezone=Z", "--set", "seed=1"], "timezone: given more than once"),
         (["energy", "--set", "timezone=5"], "timezone '5' is neither"),
         (["energy", "--set", "high_usage_kw=Infinity"], "high_usage_kw: Input should be a finite number"),
-        (["energy", "--set", 'csv=["nowhere.csv"]'], "--csv: no such file: nowhere.csv"),
-        (["energy", "--set", "csv=meter.csv"], "csv: must be a list of files"),
+        (["energy", "--set", 'csv=["nowhere.csv"]'], "--files: no such file: nowhere.csv"),
+        (["energy", "--set", "csv=meter.csv"], "files: must be a list of files"),
         (["energy", "--timezone", "Mars/Olympus"], "neither an IANA zone"),
-        (["energy", "--runtime", "cloud"], "--runtime: cloud is neither local nor docker"),
-        (["energy", "--csv", "nowhere.csv"], "--csv: no such file: nowhere.csv"),
+        (["energy", "--runtime", "cloud"], "--runtime: cloud is not one of local, docker"),
+        (["energy", "--csv", "nowhere.csv"], "--files: no such file: nowhere.csv"),
         (["satellite", "--set", "reference=nowhere.tif"], "reference: no such file: nowhere.tif"),
         (["satellite", "--bbox", "75.8,30.9,75.806,30.905"], "a square of 64 pixels does not fit into the area"),
         (["energy", "--csv", __file__, "--columns", "timestamp"], "is not FIELD=COLUMN"),
@@ -92,7 +91,7 @@ def test_a_file_whose_name_cannot_be_printed_is_refused(tmp_path, name):
     (tmp_path / name).write_text("a,b\n1,2\n")
     result = call("run", "energy", "--csv", tmp_path / name)
     assert result.exit_code == 2
-    assert "rename the file; its name holds what cannot be printed" in result.stderr
+    assert "rename the file; its name cannot be printed" in result.stderr
 
 
 def test_every_impossible_value_is_named_at_once():
@@ -168,25 +167,10 @@ def test_doctor_fails_on_what_every_run_needs(definitions):
     assert "1 faulty" in result.stdout
 
 
-def test_a_day_is_midnight_to_midnight_of_its_zone():
-    from datetime import datetime
-
-    day = datetime(2026, 3, 29)  # noqa: DTZ001 - as the command line reads a date
-    assert interval_params(day, None, None, None, None) == {
-        "start": "2026-03-29T00:00:00Z",
-        "end": "2026-03-30T00:00:00Z",
-    }
-    in_berlin = interval_params(day, None, None, "Europe/Berlin", None)
-    assert in_berlin == {"start": "2026-03-28T23:00:00Z", "end": "2026-03-29T22:00:00Z"}, "a day of 23 hours"
-
-
-def test_files_without_dates_bring_their_own_window():
-    assert interval_params(None, None, None, None, ["meter.csv"]) == {}
-
-
 def test_help_names_every_option():
     text = call("run", "--help").stdout
-    for option in ("--date", "--start", "--csv", "--columns", "--timezone", "--stamp", "--runtime", "--set", "--json"):
+    options = "--date --start --files --csv --columns --timezone --stamp --scenes --bbox --runtime --set --json"
+    for option in options.split():
         assert option in text
 
 

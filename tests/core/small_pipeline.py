@@ -140,7 +140,7 @@ def writes(step: Step, *artifacts: Artifact) -> Step:
 
 def spec(name: str, /, **changes: Any) -> StepSpec:
     """Return a step of a definition; with the id of a registered step it stands for that one."""
-    return replace(StepSpec(name, name.title(), "", None, None, (), (), ()), **changes)
+    return replace(StepSpec(name, name.title()), **changes)
 
 
 def pipeline(*specs: StepSpec, known: tuple[Step, ...] = (MEASURE, ANALYZE), **changes: Any) -> Pipeline:
@@ -148,10 +148,6 @@ def pipeline(*specs: StepSpec, known: tuple[Step, ...] = (MEASURE, ANALYZE), **c
     definition = Definition(
         workflow_name="test-pipeline",
         description="",
-        schedule=None,
-        execution_mode="parallel",
-        sources=(),
-        publish=(),
         steps=specs or (spec("measure"), spec("analyze")),
         file=Path(__file__),
     )

@@ -33,7 +33,7 @@ class MeasureParams(Window):
     """Parameters of a step that can read people's files."""
 
     households: int = Field(20, ge=1, description="How many.")
-    csv: tuple[str, ...] = ()
+    files: tuple[str, ...] = ()
 
 
 class AnalyzeParams(StepParams):
@@ -60,25 +60,25 @@ def faults(of, given) -> list[str]:
 
 
 def test_a_run_s_parameters_are_the_union_of_what_its_steps_take():
-    assert list(OURS.params) == ["start", "end", "households", "csv", "high_usage_kw"]
+    assert list(OURS.params) == ["start", "end", "households", "files", "high_usage_kw"]
 
 
 def test_parameters_that_are_left_out_take_their_defaults():
-    assert OURS.check_params({}) == {"start": None, "end": None, "households": 20, "csv": [], "high_usage_kw": 5.0}
+    assert OURS.check_params({}) == {"start": None, "end": None, "households": 20, "files": [], "high_usage_kw": 5.0}
 
 
 def test_values_are_json_whatever_they_were_given_as():
-    given = {"households": "3", "csv": ("a.csv",), "start": "2026-01-01T00:00:00+10:00", "end": "2026-01-02T00:00Z"}
+    given = {"households": "3", "files": ("a.csv",), "start": "2026-01-01T00:00:00+10:00", "end": "2026-01-02T00:00Z"}
     assert OURS.check_params(given) == {
         "start": "2026-01-01T00:00:00+10:00",
         "end": "2026-01-02T00:00:00Z",
         "households": 3,
-        "csv": ["a.csv"],
+        "files": ["a.csv"],
         "high_usage_kw": 5.0,
     }
 
 
-@given(st.fixed_dictionaries({}, optional={"households": st.integers(1), "csv": st.lists(st.text()).map(tuple)}))
+@given(st.fixed_dictionaries({}, optional={"households": st.integers(1), "files": st.lists(st.text()).map(tuple)}))
 def test_checked_parameters_are_checked_again_to_the_same(given):
     once = OURS.check_params(given)
     assert OURS.check_params(once) == once
@@ -88,7 +88,7 @@ def test_an_unknown_parameter_is_refused_with_the_one_that_was_meant():
     assert faults(OURS, {"housholds": 3}) == ["housholds: no such parameter", "did you mean households?"]
     assert faults(OURS, {"zzz": 3}) == [
         "zzz: no such parameter",
-        "known: csv, end, high_usage_kw, households, start",
+        "known: end, files, high_usage_kw, households, start",
     ]
 
 
@@ -143,20 +143,20 @@ def test_an_impossible_interval_is_refused(interval, message):
 
 @pytest.mark.parametrize("files", ["a.csv", 5, {"a.csv": 1}, ["a.csv", 5]])
 def test_files_are_a_list_of_names_and_nothing_else(files):
-    assert f"csv: must be a list of files (got {files!r})" in faults(THEIRS, {"csv": files})
-    assert any(fault.startswith("csv") for fault in faults(OURS, {"csv": files}))
+    assert f"files: must be a list of files (got {files!r})" in faults(THEIRS, {"files": files})
+    assert any(fault.startswith("files") for fault in faults(OURS, {"files": files}))
 
 
 def test_a_pipeline_that_names_its_files_needs_each_of_them():
-    assert faults(THEIRS, {}) == ["csv: the pipeline needs a file named readings.csv"]
-    assert faults(THEIRS, {"csv": ["other.csv"]}) == ["csv: the pipeline needs a file named readings.csv"]
-    assert THEIRS.check_params({"csv": ["/inbox/readings.csv"]})["csv"] == ["/inbox/readings.csv"]
+    assert faults(THEIRS, {}) == ["files: the pipeline needs a file named readings.csv"]
+    assert faults(THEIRS, {"files": ["other.csv"]}) == ["files: the pipeline needs a file named readings.csv"]
+    assert THEIRS.check_params({"files": ["/inbox/readings.csv"]})["files"] == ["/inbox/readings.csv"]
 
 
 def test_a_pipeline_that_reads_no_files_takes_none():
     neither = pipeline(replace(FOREIGN, inputs=()))
     assert not neither.takes_files
-    assert faults(neither, {"csv": ["a.csv"]}) == ["csv: no such parameter", "known: end, start"]
+    assert faults(neither, {"files": ["a.csv"]}) == ["files: no such parameter", "known: end, start"]
 
 
 # ── steps ────────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -189,7 +189,7 @@ COUNTED = spec(
     "split",
     inputs=("in.csv",),
     outputs=("good.csv", "bad.csv"),
-    records=RecordFiles("in.csv", "good.csv", "bad.csv"),
+    records=RecordFiles(read="in.csv", accepted="good.csv", rejected="bad.csv"),
 )
 
 

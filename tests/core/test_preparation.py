@@ -14,6 +14,7 @@ from include.core.contracts import StepParams
 from include.core.errors import BadInputError, SetupError
 from include.core.preparation import give_to, prepare_run
 from include.core.run_folder import Run, RunFolder
+from include.satellite.window import LookbackWindow
 from tests.core.small_pipeline import ANALYZE, MEASURE, READINGS, pipeline
 from tests.core.test_pipeline import OURS, AnalyzeParams
 
@@ -61,7 +62,10 @@ class LookbackParams(StepParams):
     mask: str | None = Field(None, json_schema_extra={"file": True})
 
 
-LOOKBACK = pipeline(known=(replace(MEASURE, params=LookbackParams), replace(ANALYZE, params=LookbackParams)))
+LOOKBACK = replace(
+    pipeline(known=(replace(MEASURE, params=LookbackParams), replace(ANALYZE, params=LookbackParams))),
+    window=LookbackWindow(),
+)
 
 
 def test_a_pipeline_that_looks_back_covers_the_days_before_the_interval_s_end(prepare):
@@ -92,12 +96,12 @@ def test_an_interval_that_somebody_names_goes_before_the_run_s_own(prepare):
 
 
 def test_people_s_files_bring_their_own_interval(prepare):
-    run = prepare(csv=["home.csv"])
+    run = prepare(files=["home.csv"])
     assert (run.interval_start, run.params["start"], run.params["end"]) == (None, None, None)
 
 
 def test_a_window_on_people_s_files_is_kept(prepare):
-    run = prepare(csv=["home.csv"], start="2026-01-01T00:00Z", end="2026-01-02T00:00Z")
+    run = prepare(files=["home.csv"], start="2026-01-01T00:00Z", end="2026-01-02T00:00Z")
     assert run.interval_end == DAY[1]
 
 
@@ -106,8 +110,8 @@ def test_a_run_without_any_interval_is_left_open(prepare):
 
 
 def test_steps_find_people_s_files_under_the_names_they_were_staged_with(prepare, folder):
-    run = prepare(csv=["home.csv", "other/home.csv"])
-    assert run.params["csv"] == ["home.csv", "home-2.csv"]
+    run = prepare(files=["home.csv", "other/home.csv"])
+    assert run.params["files"] == ["home.csv", "home-2.csv"]
     assert [record.path for record in run.sources] == ["source/home.csv", "source/home-2.csv"]
     assert all((folder.files / record.path).read_text() == READINGS for record in run.sources)
 
@@ -116,7 +120,7 @@ def test_what_cannot_be_asked_for_leaves_a_plan_for_the_report_and_no_files(prep
     with pytest.raises(BadInputError, match="housholds: no such parameter"):
         prepare(housholds=3)
     with pytest.raises(BadInputError, match=r"absent\.csv: no such file"):
-        prepare(csv=["absent.csv"])
+        prepare(files=["absent.csv"])
     assert [step.id for step in folder.run().steps] == ["measure", "analyze"]
     assert list(folder.files.iterdir()) == []
 

@@ -1,7 +1,5 @@
 """Results are promoted all at once, under a key that says what they are of; a reader never sees half of them."""
 
-import ctypes
-import threading
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
@@ -11,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from include.core.contracts import Artifact
-from include.core.errors import ContractError, SetupError
+from include.core.errors import ContractError
 from include.core.outcome import StepOutcome
 from include.core.pipeline import Pipeline
-from include.core.publish import Published, publish_run, publishing_key, replace_folder
+from include.core.publish import Published, publish_run, publishing_key
 from include.core.run_folder import FileRecord, Run, RunFolder
 from include.core.runner import run_step
 from tests.core.small_pipeline import (
@@ -98,115 +96,11 @@ def test_a_key_never_leaves_the_folder_of_its_pipeline(name):
     assert interval == "2026-01-01_2026-01-02"
 
 
-# ── replacing a folder ───────────────────────────────────────────────────────────────────────────────────────────────
+# ── publishing a run ─────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def content(folder: Path) -> dict[str, str]:
     return {path.relative_to(folder).as_posix(): path.read_text() for path in folder.rglob("*") if path.is_file()}
-
-
-@pytest.fixture
-def generations(tmp_path):
-    """Two generations of the same three files."""
-    made = []
-    for letter in "ab":
-        folder = tmp_path / letter
-        (folder / "below").mkdir(parents=True)
-        names = ("report.csv", "below/report.csv", "report.json")
-        for name in names:
-            (folder / name).write_text(letter + name)
-        made.append({name: folder / name for name in names})
-    return made
-
-
-def test_a_folder_holds_what_was_published_last_and_nothing_else(tmp_path, generations):
-    target = tmp_path / "published/energy/home/2026"
-    for sources in generations:
-        replace_folder(target, sources)
-        assert content(target) == {name: path.read_text() for name, path in sources.items()}
-    replace_folder(target, {"one.json": generations[0]["report.json"]})
-    assert content(target) == {"one.json": "areport.json"}
-    assert [path.name for path in target.parent.iterdir()] == ["2026"]
-    assert target.stat().st_mode & 0o777 == 0o755
-
-
-def test_files_of_one_name_in_two_folders_are_both_published(tmp_path, generations):
-    replace_folder(tmp_path / "target", generations[0])
-    assert content(tmp_path / "target")["report.csv"] != content(tmp_path / "target")["below/report.csv"]
-
-
-def test_a_reader_always_finds_each_file_whole(tmp_path, generations):
-    target, done, seen, missed = tmp_path / "published", threading.Event(), set(), []
-    replace_folder(target, generations[0])
-
-    def read() -> None:
-        while not done.is_set():
-            try:
-                seen.add((target / "report.csv").read_text())
-            except OSError as error:
-                missed.append(error)
-
-    reader = threading.Thread(target=read)
-    reader.start()
-    for number in range(60):
-        replace_folder(target, generations[number % 2])
-    done.set()
-    reader.join()
-    assert missed == []
-    assert seen == {"areport.csv", "breport.csv"}
-
-
-@pytest.mark.parametrize("library", [object(), type("", (), {"renameat2": staticmethod(lambda *_: -1)})()])
-def test_where_the_system_cannot_swap_folders_two_renames_do(tmp_path, generations, monkeypatch, library):
-    monkeypatch.setattr(ctypes, "CDLL", lambda *_, **__: library)
-    for sources in generations:
-        replace_folder(tmp_path / "published/key", sources)
-    assert content(tmp_path / "published/key")["report.json"] == "breport.json"
-    assert [path.name for path in (tmp_path / "published").iterdir()] == ["key"]
-
-
-def test_two_runs_that_publish_under_one_key_at_once_both_succeed(tmp_path, generations):
-    target, failures = tmp_path / "published/key", []
-
-    def publish(sources: dict[str, Path]) -> None:
-        try:
-            for _ in range(20):
-                replace_folder(target, sources)
-        except SetupError as error:
-            failures.append(error)
-
-    threads = [threading.Thread(target=publish, args=(sources,)) for sources in generations]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert failures == []
-    assert len({text[0] for text in content(target).values()}) == 1, "of one of them, not a mixture"
-
-
-def test_when_publishing_fails_the_old_results_stay(tmp_path, generations, monkeypatch):
-    target = tmp_path / "published/key"
-    replace_folder(target, generations[0])
-    before = content(target)
-
-    def full(source: Path, copy: Path) -> None:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr("shutil.copyfile", full)
-    with pytest.raises(SetupError, match=r"key: cannot be published: No space left on device"):
-        replace_folder(target, generations[1])
-    assert content(target) == before
-    assert [path.name for path in target.parent.iterdir()] == ["key"]
-
-
-def test_a_file_in_the_place_of_the_folder_is_an_error_and_stays(tmp_path, generations):
-    (tmp_path / "key").write_text("precious")
-    with pytest.raises(SetupError, match="key: cannot be published: Not a directory"):
-        replace_folder(tmp_path / "key", generations[0])
-    assert (tmp_path / "key").read_text() == "precious"
-
-
-# ── publishing a run ─────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def extent(files: Path) -> StepOutcome:

@@ -12,14 +12,12 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from include.core.contracts import Records
-from include.core.errors import SetupError
 from include.core.run_folder import (
     RunFolder,
     Started,
     read_model,
     safe_name,
     seconds_between,
-    write_atomically,
     write_json,
 )
 from tests.core.small_pipeline import NOW, measured, plan
@@ -120,41 +118,6 @@ def test_a_reader_sees_the_old_document_or_the_new_one(tmp_path):
     reader.join()
     assert seen <= {document["value"] for document in documents}
     assert [child.name for child in tmp_path.iterdir()] == ["d.json"]
-
-
-def test_a_write_that_fails_keeps_the_old_document_and_leaves_nothing_behind(tmp_path, monkeypatch):
-    path = tmp_path / "d.json"
-    write_atomically(path, b"old")
-
-    def full(descriptor: int) -> None:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(SetupError, match=r"d\.json: cannot be written: No space left on device"):
-        write_atomically(path, b"new")
-    assert path.read_bytes() == b"old"
-    assert [child.name for child in tmp_path.iterdir()] == ["d.json"]
-
-
-def test_an_interrupted_write_leaves_nothing_behind(tmp_path, monkeypatch):
-    def interrupt(descriptor: int) -> None:
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(os, "fsync", interrupt)
-    with pytest.raises(KeyboardInterrupt):
-        write_atomically(tmp_path / "d.json", b"new")
-    assert not any(tmp_path.iterdir())
-
-
-def test_a_folder_that_cannot_be_made_is_said_in_words(tmp_path):
-    (tmp_path / "file").write_text("")
-    with pytest.raises(SetupError, match=r"file/d\.json: cannot be written"):
-        write_atomically(tmp_path / "file/d.json", b"new")
-
-
-def test_records_of_a_run_can_be_read_by_everybody_on_the_machine(tmp_path):
-    write_atomically(tmp_path / "d.json", b"new")
-    assert (tmp_path / "d.json").stat().st_mode & 0o777 == 0o644
 
 
 def test_durations_are_seconds_to_the_millisecond():

@@ -9,6 +9,7 @@ import time
 import pytest
 
 from include.core.settings import get_settings
+from include.energy.domain import ENERGY
 from tests.airflow_runs import ROOT, run_dag
 from tests.prerequisites import docker_engine
 
@@ -20,7 +21,7 @@ DAY = {"start": "2026-03-01T00:00:00Z", "end": "2026-03-02T00:00:00Z"}
 
 @pytest.fixture(scope="module")
 def engine():
-    with docker_engine(IMAGE, get_settings().energy_image) as client:
+    with docker_engine(IMAGE, ENERGY.step_image) as client:
         yield client
 
 
@@ -321,7 +322,7 @@ def test_a_container_s_json_reads_well_and_its_last_error_is_the_task_s(definiti
 def test_our_image_logs_json_with_the_task_s_keys(engine):
     task = {"dag_id": "d", "run_id": "r", "task_id": "t", "map_index": -1, "try_number": 2}
     made = engine.containers.create(
-        get_settings().energy_image,
+        ENERGY.step_image,
         "python -m include.energy energy-analyzer",
         environment={"STEP_LOG": json.dumps(task)},
     )

@@ -8,7 +8,7 @@ from tests.airflow_runs import ROOT, run_dag  # isort: skip - sets Airflow's hom
 
 import docker
 
-from include.registry import load_pipelines
+from include.pipelines import load_pipelines
 from plugins.notices.deadline import RunQueued
 from plugins.steps.factory import build_dag
 from plugins.steps.policy import create_request
@@ -46,7 +46,7 @@ def test_both_shapes_of_the_energy_pipeline_leave_the_same_artifacts(definitions
     listed = run_dag("energy_pipeline", DAY)
     published = {path.name: path.read_bytes() for path in data_dir.glob("published/energy/2026-03-01/*")}
     assert len(published) == 2
-    linked = json.loads((ROOT / "tests/core/definitions/good/energy-linked.json").read_text())
+    linked = json.loads((ROOT / "tests/core/definitions/files/valid/energy-linked.json").read_text())
     definitions(energy=linked | {"publish": sorted(published)})
     other = run_dag("energy_pipeline", DAY)
     assert (listed.state, other.state) == ("success", "success")

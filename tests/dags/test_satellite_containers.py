@@ -5,6 +5,7 @@ import json
 import pytest
 
 from include.core.settings import get_settings
+from include.satellite.domain import SATELLITE_DOMAIN
 from include.satellite.imagery.demo import URL_VARIABLE, stand_in
 from tests.airflow_runs import run_dag
 from tests.prerequisites import docker_engine
@@ -15,7 +16,7 @@ pytestmark = [pytest.mark.airflow, pytest.mark.docker, pytest.mark.timeout(600)]
 
 @pytest.fixture(autouse=True)
 def docker_runtime(monkeypatch, tmp_path):
-    with docker_engine(get_settings().satellite_image), stand_in() as url:
+    with docker_engine(SATELLITE_DOMAIN.step_image), stand_in() as url:
         monkeypatch.setenv(URL_VARIABLE, url)
         monkeypatch.setenv("GROUNDTRUTH_RUNTIME", "docker")
         monkeypatch.setenv("GROUNDTRUTH_ENV_FILE", str(tmp_path / "app.env"))

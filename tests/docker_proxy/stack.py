@@ -1,4 +1,4 @@
-"""The door as a deployment has it: both containers, and a worker that reaches nothing else."""
+"""The Docker proxy as a deployment has it: both containers, and a worker that reaches nothing else."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
 BASE = "python:3.11-slim-bookworm"
+STORES = "scenes:rw library/public:ro"
 HARDENED = (
     "--health-interval=1s",
     "--read-only",
@@ -24,17 +25,17 @@ HARDENED = (
 
 ENGINE = dict(os.environ)  # the real one, also where a test sets DOCKER_HOST
 
-# Runs in the worker: sends bytes to the door as they are, and prints what comes back.
+# Runs in the worker: sends bytes to the proxy as they are, and prints what comes back.
 SEND = """
 import base64, json, socket, sys
 host, *requests = json.load(sys.stdin)
 answers = []
 for request in requests:
-    with socket.create_connection((host, 2375), timeout=20) as door:
+    with socket.create_connection((host, 2375), timeout=20) as proxy:
         try:
-            door.sendall(base64.b64decode(request))
+            proxy.sendall(base64.b64decode(request))
             answer = b""
-            while part := door.recv(65536):
+            while part := proxy.recv(65536):
                 answer += part
         except ConnectionError:
             pass
@@ -85,10 +86,10 @@ def request(method: str, path: str, body: bytes | dict[str, Any] | None = None, 
 
 
 class Stack:
-    """Starts the two halves of the door and a worker beside them.
+    """Starts the two containers of the proxy and a worker beside them, under names that no other test has.
 
     Args:
-        name: Of its containers, network and volume.
+        name: Of its containers, images, network and volume.
         data: The data folder.
         uid: The user of steps.
         images: What they may run in.
@@ -101,7 +102,7 @@ class Stack:
     def up(self) -> None:
         for target in ("front", "policy"):
             file = "include/docker_proxy/Dockerfile"
-            docker("build", "-q", "--target", target, "-t", f"groundtruth-docker-{target}:test", "-f", file, ".")
+            docker("build", "-q", "--target", target, "-t", f"{self.name}-{target}", "-f", file, ".")
         docker("network", "create", "--internal", self.name)
         tmpfs = ("type=tmpfs", "device=tmpfs", f"o=mode=0750,uid={self.uid},gid=65532")
         docker("volume", "create", *(part for each in tmpfs for part in ("--opt", each)), self.name)
@@ -109,7 +110,7 @@ class Stack:
         shared = ("-v", f"{self.name}:/run/docker-proxy:ro")
         docker(
             "run", "-d", "--name", self.front, "--network", self.name, *HARDENED, *shared,
-            "groundtruth-docker-front:test",
+            self.front,
         )  # fmt: skip
         docker(
             "run", "-d", "--name", self.worker, "--network", self.name, "--user", f"{self.uid}", BASE, "sleep", "3600"
@@ -120,6 +121,7 @@ class Stack:
         group = Path("/var/run/docker.sock").stat().st_gid
         settings = {
             "IMAGES": self.images,
+            "STORES": STORES,
             "HOST_DATA_DIR": str(self.data),
             "STEP_UID": str(self.uid),
             "MAX_MEMORY_MB": "2048",
@@ -132,7 +134,7 @@ class Stack:
             "-v", "/var/run/docker.sock:/var/run/docker.sock:ro",
             "-v", f"{self.data}:/data:ro",
             "-v", f"{self.name}:/run/docker-proxy",
-            "groundtruth-docker-policy:test",
+            self.policy,
         )  # fmt: skip
 
     def wait_until_healthy(self) -> None:
@@ -152,6 +154,7 @@ class Stack:
         ):  # fmt: skip
             command = ["rm", "-f", "-v", name] if kind == "rm" else [kind, "rm", name]
             subprocess.run(["docker", *command], capture_output=True, check=False, env=ENGINE)
+        subprocess.run(["docker", "rmi", self.front, self.policy], capture_output=True, check=False, env=ENGINE)
 
     @property
     def url(self) -> str:
@@ -175,7 +178,7 @@ class Stack:
             time.sleep(0.2)
 
     def logs(self) -> list[dict[str, Any]]:
-        """Lines of both halves, oldest first."""
+        """Lines of both containers, oldest first."""
         lines = []
         for name in (self.front, self.policy):
             for line in docker("logs", name).splitlines():

@@ -9,27 +9,31 @@ from hypothesis import HealthCheck, example, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from include.docker_proxy.create import rebuilt
-from include.docker_proxy.refusal import Refused
-from include.docker_proxy.settings import DoorSettings
-from include.docker_proxy.strict_json import parse
-from tests.docker_proxy.creates import changed, good_create, needed
+from include.docker_proxy.create import rebuild_create
+from include.docker_proxy.requests import RefusedError, parse_json
+from include.docker_proxy.settings import ProxySettings
+from tests.docker_proxy.create_requests import changed, good_create, needed
 
-SETTINGS = DoorSettings(
-    images="python:3.11-slim-bookworm", host_data_dir=Path("/srv/data"), step_uid=50000, max_memory_mb=2048, max_cpus=2
+SETTINGS = ProxySettings(
+    images="python:3.11-slim-bookworm",
+    stores="scenes:rw library/drafts:rw library/public:ro",
+    host_data_dir=Path("/srv/data"),
+    step_uid=50000,
+    max_memory_mb=2048,
+    max_cpus=2,
 )
 GOOD = good_create(SETTINGS, "python", "-c", "print('hello')")
 
 
 def test_a_good_create_is_passed_on_without_what_changes_nothing():
-    assert rebuilt(GOOD, SETTINGS) == needed(GOOD)
+    assert rebuild_create(GOOD, SETTINGS) == needed(GOOD)
 
 
 @pytest.mark.parametrize(
     ("path", "value", "said"),
     [
-        ("HostConfig.Privileged", False, "HostConfig.Privileged: no container of ours has this key"),
-        ("hostconfig", {}, "hostconfig: no container of ours has this key"),
+        ("HostConfig.Privileged", False, "HostConfig.Privileged: a step's container must not have this key"),
+        ("hostconfig", {}, "hostconfig: a step's container must not have this key"),
         ("Tty", True, "Tty: must be False"),
         ("Tty", 0, "Tty: must be False"),
         ("Tty", None, "Tty: must be False"),
@@ -38,77 +42,80 @@ def test_a_good_create_is_passed_on_without_what_changes_nothing():
         ("User", "50000", "User: must be '50000:50000'"),
         ("Image", "other", "Image: must be one of DOCKER_PROXY_IMAGES (python:3.11-slim-bookworm)"),
         ("Image", ["python:3.11-slim-bookworm"], "Image: must be one of"),
-        ("Cmd", "sleep 1", "Cmd: must be a list of texts"),
-        ("Cmd", [1], "Cmd: must be a list of texts"),
-        ("Env", ["DATA_DIR"], "Env: each must be NAME=value"),
-        ("Env", ["=x"], "Env: each must be NAME=value"),
+        ("Cmd", "sleep 1", "Cmd: must be a list of strings"),
+        ("Cmd", [1], "Cmd: must be a list of strings"),
+        ("Env", ["DATA_DIR"], "Env: each entry must be NAME=value"),
+        ("Env", ["=x"], "Env: each entry must be NAME=value"),
         ("Labels", None, "Labels: must hold io.groundtruth=step"),
         ("Labels", {"io.groundtruth": "other"}, "Labels: must hold io.groundtruth=step"),
         ("Labels", {"io.groundtruth": "step", "io.groundtruthx": ""}, "must begin with io.groundtruth."),
-        ("Labels", {"io.groundtruth": "step", "io.groundtruth.run": "a\nb"}, "must be a printable text"),
+        ("Labels", {"io.groundtruth": "step", "io.groundtruth.run": "a\nb"}, "must be printable text"),
         ("Labels", {"io.groundtruth": "step", "io.groundtruth.run": "x" * 1025}, "of at most 1024 letters"),
         ("HostConfig", None, "HostConfig: must be an object"),
         ("HostConfig.Init", 1, "HostConfig.Init: must be True"),
-        ("HostConfig.Memory", 2049 << 20, "HostConfig.Memory: must be a whole number from 6291456 to 2147483648"),
-        ("HostConfig.Memory", True, "HostConfig.Memory: must be a whole number"),
+        ("HostConfig.Memory", 2049 << 20, "HostConfig.Memory: must be an integer from 6291456 to 2147483648"),
+        ("HostConfig.Memory", True, "HostConfig.Memory: must be an integer"),
         ("HostConfig.MemorySwap", -1, "HostConfig.MemorySwap: must be 67108864"),
-        ("HostConfig.NanoCpus", 2 * 10**9 + 1, "HostConfig.NanoCpus: must be a whole number from 1 to 2000000000"),
-        ("HostConfig.PidsLimit", 257, "HostConfig.PidsLimit: must be a whole number from 1 to 256"),
+        ("HostConfig.NanoCpus", 2 * 10**9 + 1, "HostConfig.NanoCpus: must be an integer from 1 to 2000000000"),
+        ("HostConfig.PidsLimit", 257, "HostConfig.PidsLimit: must be an integer from 1 to 256"),
         ("HostConfig.Tmpfs", {"/tmp": "exec"}, "HostConfig.Tmpfs: must be"),  # noqa: S108
         ("HostConfig.Mounts", [], "HostConfig.Mounts: must be the run's folder and at most 3 stores"),
         ("HostConfig.Mounts", [None], "HostConfig.Mounts[0]: must be an object"),
     ],
 )
 def test_each_departure_is_refused_by_name(path, value, said):
-    with pytest.raises(Refused) as refused:
-        rebuilt(changed(GOOD, path, value), SETTINGS)
+    with pytest.raises(RefusedError) as refused:
+        rebuild_create(changed(GOOD, path, value), SETTINGS)
     assert said in str(refused.value)
 
 
 RUN_MOUNT = GOOD["HostConfig"]["Mounts"][0]
-STORE = {"Type": "bind", "Source": "/srv/data/imagery", "Target": "/stores/imagery", "ReadOnly": True}
-MODELS = {"Type": "bind", "Source": "/srv/data/models/store", "Target": "/stores/models/store", "ReadOnly": True}
+SCENES = {"Type": "bind", "Source": "/srv/data/scenes", "Target": "/stores/scenes", "ReadOnly": True}
+PUBLIC = {"Type": "bind", "Source": "/srv/data/library/public", "Target": "/stores/library/public", "ReadOnly": True}
 
 
-@pytest.mark.parametrize("stores", [[STORE], [MODELS], [STORE, MODELS], [STORE | {"ReadOnly": False}, MODELS]])
+@pytest.mark.parametrize("stores", [[SCENES], [PUBLIC], [SCENES, PUBLIC], [SCENES | {"ReadOnly": False}, PUBLIC]])
 def test_a_step_may_see_what_runs_share(stores):
     asked = changed(GOOD, "HostConfig.Mounts", [RUN_MOUNT, *stores])
-    assert rebuilt(asked, SETTINGS)["HostConfig"]["Mounts"] == [RUN_MOUNT, *stores]
+    assert rebuild_create(asked, SETTINGS)["HostConfig"]["Mounts"] == [RUN_MOUNT, *stores]
 
 
 @pytest.mark.parametrize(
     ("mounts", "said"),
     [
-        ([STORE], "HostConfig.Mounts[0].Source: must be /srv/data/runs/"),
-        ([RUN_MOUNT, RUN_MOUNT], "the source of a store must be one of /srv/data/imagery, /srv/data/models/baselines"),
-        ([RUN_MOUNT, STORE, STORE], "HostConfig.Mounts: each store must be there once"),
-        ([RUN_MOUNT, STORE | {"Source": "/srv/data/imagery/.."}], "the source of a store must be one of"),
-        ([RUN_MOUNT, STORE | {"Source": "/srv/data/models"}], "the source of a store must be one of"),
-        ([RUN_MOUNT, STORE | {"Source": "/srv/config"}], "the source of a store must be one of"),
-        ([RUN_MOUNT, STORE | {"Target": "/data"}], "HostConfig.Mounts[1].Target: must be '/stores/imagery'"),
-        ([RUN_MOUNT, STORE | {"Type": "volume"}], "HostConfig.Mounts[1].Type: must be 'bind'"),
-        ([RUN_MOUNT, STORE | {"ReadOnly": 1}], "HostConfig.Mounts[1].ReadOnly: must be False"),
-        ([RUN_MOUNT, MODELS | {"ReadOnly": False}], "HostConfig.Mounts[1].ReadOnly: must be True"),
+        ([SCENES], "HostConfig.Mounts[0].Source: must be /srv/data/runs/"),
+        (
+            [RUN_MOUNT, RUN_MOUNT],
+            "the source of a store must be one of DOCKER_PROXY_STORES (/srv/data/scenes, /srv/data/library/drafts",
+        ),
+        ([RUN_MOUNT, SCENES, SCENES], "HostConfig.Mounts: a store must not be repeated"),
+        ([RUN_MOUNT, SCENES | {"Source": "/srv/data/scenes/.."}], "the source of a store must be one of"),
+        ([RUN_MOUNT, SCENES | {"Source": "/srv/data/library"}], "the source of a store must be one of"),
+        ([RUN_MOUNT, SCENES | {"Source": "/srv/config"}], "the source of a store must be one of"),
+        ([RUN_MOUNT, SCENES | {"Target": "/data"}], "HostConfig.Mounts[1].Target: must be '/stores/scenes'"),
+        ([RUN_MOUNT, SCENES | {"Type": "volume"}], "HostConfig.Mounts[1].Type: must be 'bind'"),
+        ([RUN_MOUNT, SCENES | {"ReadOnly": 1}], "HostConfig.Mounts[1].ReadOnly: must be False"),
+        ([RUN_MOUNT, PUBLIC | {"ReadOnly": False}], "HostConfig.Mounts[1].ReadOnly: must be True"),
     ],
 )
 def test_a_mount_that_is_no_store_is_refused(mounts, said):
-    with pytest.raises(Refused) as refused:
-        rebuilt(changed(GOOD, "HostConfig.Mounts", mounts), SETTINGS)
+    with pytest.raises(RefusedError) as refused:
+        rebuild_create(changed(GOOD, "HostConfig.Mounts", mounts), SETTINGS)
     assert said in str(refused.value)
 
 
 @pytest.mark.parametrize("key", sorted(needed(GOOD)))
 def test_nothing_is_left_to_the_engines_defaults(key):
-    with pytest.raises(Refused) as refused:
-        rebuilt({name: value for name, value in GOOD.items() if name != key}, SETTINGS)
+    with pytest.raises(RefusedError) as refused:
+        rebuild_create({name: value for name, value in GOOD.items() if name != key}, SETTINGS)
     assert str(refused.value) == f"{key}: is missing"
 
 
 @pytest.mark.parametrize("key", sorted(GOOD["HostConfig"]))
 def test_nor_is_anything_of_the_host_config(key):
     host = {name: value for name, value in GOOD["HostConfig"].items() if name != key}
-    with pytest.raises(Refused) as refused:
-        rebuilt(GOOD | {"HostConfig": host}, SETTINGS)
+    with pytest.raises(RefusedError) as refused:
+        rebuild_create(GOOD | {"HostConfig": host}, SETTINGS)
     assert str(refused.value) == f"HostConfig.{key}: is missing"
 
 
@@ -165,8 +172,8 @@ def mutated(draw):
 def test_what_passes_is_what_was_asked_for_and_nothing_else(document):
     """Whatever is changed in a good create, it is refused, or it goes on as it was understood, and is harmless."""
     try:
-        passed = rebuilt(parse(json.dumps(document).encode()), SETTINGS)
-    except Refused:
+        passed = rebuild_create(parse_json(json.dumps(document).encode()), SETTINGS)
+    except RefusedError:
         assert json.dumps(document) != json.dumps(GOOD)  # where 1 is not True
         return
     assert json.dumps(passed, sort_keys=True) == json.dumps(needed(document), sort_keys=True)

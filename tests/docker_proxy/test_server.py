@@ -8,8 +8,8 @@ import pytest
 from aiohttp import ClientError, ClientSession, UnixConnector, web
 
 from include.docker_proxy.engine import Engine
-from include.docker_proxy.server import Door
-from tests.docker_proxy.creates import IMAGE, RUN, changed, good_create, needed
+from include.docker_proxy.server import PolicyServer, write_log
+from tests.docker_proxy.create_requests import IMAGE, RUN, changed, good_create, needed
 
 ID = "0123456789abcdef" * 4
 SECRET = "PASSWORD=hunter2"  # noqa: S105
@@ -75,17 +75,17 @@ async def serving(handler, path, **options):
 
 @pytest.fixture
 def ask(settings, tmp_path, monkeypatch):
-    """Run a conversation: a coroutine that takes the fake engine and a client of the door."""
-    sockets = tmp_path / "engine", tmp_path / "door"
+    """Run a conversation: a coroutine that takes the fake engine and a client of the policy server."""
+    sockets = tmp_path / "engine", tmp_path / "policy"
 
     def run(conversation):
         async def everything():
             fake, engine = FakeEngine(), Engine(sockets[0])
-            door = Door(settings, engine)
+            server = PolicyServer(settings, engine)
             async with (
                 serving(fake, sockets[0]),
-                serving(door, sockets[1], handler_cancellation=True, auto_decompress=False),
-                ClientSession("http://door", connector=UnixConnector(str(sockets[1]))) as client,
+                serving(server, sockets[1], handler_cancellation=True, auto_decompress=False),
+                ClientSession("http://docker-proxy", connector=UnixConnector(str(sockets[1]))) as client,
             ):
                 try:
                     return await asyncio.wait_for(conversation(fake, client), 20)
@@ -120,12 +120,12 @@ def test_a_refused_create_never_reaches_the_engine(ask, good, capsys):
     async def conversation(engine, client):
         url = "/v1.41/containers/create"
         bad = changed(good, "HostConfig.Privileged", True)
-        async with client.post(url, json=bad, headers={"X-Door-Peer": "10.0.0.7"}) as answer:
+        async with client.post(url, json=bad, headers={"X-Docker-Proxy-Peer": "10.0.0.7"}) as answer:
             return engine, answer.status, await answer.json()
 
     engine, status, said = ask(conversation)
     assert (status, engine.seen) == (403, [])
-    assert said == {"message": "docker-proxy: HostConfig.Privileged: no container of ours has this key"}
+    assert said == {"message": "docker-proxy: HostConfig.Privileged: a step's container must not have this key"}
     (line,) = map(json.loads, capsys.readouterr().out.splitlines())
     assert line.pop("time").endswith("Z")
     assert line == {
@@ -135,7 +135,7 @@ def test_a_refused_create_never_reaches_the_engine(ask, good, capsys):
         "method": "POST",
         "path": "/v1.41/containers/create",
         "rule": "create",
-        "message": "HostConfig.Privileged: no container of ours has this key",
+        "message": "HostConfig.Privileged: a step's container must not have this key",
     }
 
 
@@ -311,3 +311,10 @@ def test_odd_bodies_stop_here_too_if_haproxy_let_them_through(ask, body):
 
     engine, status = ask(conversation)
     assert (status, engine.seen) == (403, [])
+
+
+def test_a_log_line_has_the_same_keys_as_one_of_haproxy(capsys):
+    write_log("started", path="/run/policy.sock")
+    (line,) = map(json.loads, capsys.readouterr().out.splitlines())
+    assert list(line) == ["time", "by", "verdict", "peer", "method", "path", "rule", "message"]
+    assert (line["by"], line["verdict"], line["peer"], line["path"]) == ("policy", "started", "-", "/run/policy.sock")

@@ -1,14 +1,11 @@
-"""A door that does not know what to allow does not open."""
+"""A proxy that does not know what to allow does not start."""
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
 
-from include.docker_proxy.__main__ import unusable
-from include.docker_proxy.settings import DoorSettings
+from include.docker_proxy.settings import ProxySettings, is_plain, parse_images, parse_stores
 
 ROOT = Path(__file__).parents[2]
 GOOD = {"IMAGES": "a:1 b/c:2", "HOST_DATA_DIR": "/srv/data", "STEP_UID": "50000"}
@@ -23,57 +20,85 @@ def environment(monkeypatch):
 
 def test_settings_come_from_the_environment(environment):
     environment.setenv("DOCKER_PROXY_MAX_CPUS", "0.5")
-    settings = DoorSettings()
-    assert settings.allowed_images == {"a:1", "b/c:2"}
+    environment.setenv("DOCKER_PROXY_STORES", "scenes:rw  library/public:ro")
+    settings = ProxySettings()
+    assert settings.images == {"a:1", "b/c:2"}
+    assert settings.stores == {"scenes": True, "library/public": False}
     assert (settings.host_data_dir, settings.step_uid, settings.max_cpus) == (Path("/srv/data"), 50000, 0.5)
 
 
+def test_without_the_setting_there_are_no_stores(environment):
+    assert ProxySettings().stores == {}
+
+
 @pytest.mark.parametrize(
-    ("name", "value", "said"),
+    ("name", "value", "sentence"),
     [
-        ("IMAGES", " ", "images: must name images"),
-        ("IMAGES", "a:1,b:2", "images: must name images"),
-        ("IMAGES", "../x", "images: must name images"),
-        ("HOST_DATA_DIR", "data", "host_data_dir: must be an absolute path"),
-        ("HOST_DATA_DIR", "/srv/../data", "host_data_dir: must be an absolute path"),
+        ("IMAGES", " ", "must name images as in `docker run`"),
+        ("IMAGES", "a:1,b:2", "must name images as in `docker run`"),
+        ("IMAGES", "../x", "must name images as in `docker run`"),
+        ("STORES", "scenes", "scenes: must be NAME:rw or NAME:ro"),
+        ("HOST_DATA_DIR", "data", "must be an absolute path"),
+        ("HOST_DATA_DIR", "/srv/../data", "must be an absolute path"),
         ("STEP_UID", "0", "greater than or equal to 1"),
         ("MAX_CPUS", "inf", "finite number"),
         ("MAX_MEMORY_MB", "0", "greater than or equal to 64"),
     ],
 )
-def test_unusable_settings_are_refused(environment, name, value, said):
+def test_unusable_settings_are_refused_by_name(environment, name, value, sentence):
     environment.setenv(f"DOCKER_PROXY_{name}", value)
-    with pytest.raises(ValidationError, match=said):
-        DoorSettings()
+    with pytest.raises(ValidationError) as refused:
+        ProxySettings()
+    (fault,) = refused.value.errors()
+    assert fault["loc"] == (name.lower(),)
+    assert sentence in fault["msg"]
 
 
-def test_a_start_without_settings_names_them_all():
-    done = subprocess.run(
-        [sys.executable, "-m", "include.docker_proxy"], cwd=ROOT, env={}, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 1
-    assert done.stderr == (
-        "error: DOCKER_PROXY_IMAGES: Field required; DOCKER_PROXY_HOST_DATA_DIR: Field required; "
-        "DOCKER_PROXY_STEP_UID: Field required\n"
-    )
+def test_images_are_named_as_in_docker_run():
+    assert parse_images(" registry.example:5000/team/image:1.2 a ") == {"registry.example:5000/team/image:1.2", "a"}
 
 
-def test_a_missing_socket_or_folder_is_named(settings, tmp_path):
-    import socket
+MALFORMED = "must be NAME:rw or NAME:ro, where NAME is a path below the data folder"
+MALFORMED_STORES = (
+    "a", "a:", ":rw", "a:RW", "a:rwx", "a:rw:", "/a:ro", "a/:ro", "a//b:ro", "../a:ro", "a/..:rw", "a,b:rw", ".:rw"
+)  # fmt: skip
 
-    def having(**more):
-        return settings.model_copy(update={"engine_socket": tmp_path / "engine.sock", **more})
 
-    assert unusable(having()) == f"{tmp_path}/engine.sock: no socket; mount the engine's socket there"
-    with socket.socket(socket.AF_UNIX) as engine:
-        engine.bind(str(tmp_path / "engine.sock"))
-        assert unusable(having()) == ""
-        gone = tmp_path / "gone"
-        assert unusable(having(data_dir=gone)) == f"{gone}: no folder; mount the data folder there, read-only"
+@pytest.mark.parametrize(
+    ("entry", "rule"),
+    [
+        *((entry, MALFORMED) for entry in MALFORMED_STORES),
+        ("runs:ro", "must not lie in `runs`, where a step may see its own run alone"),
+        ("runs/dag:rw", "must not lie in `runs`, where a step may see its own run alone"),
+        ("kept:ro", "must not repeat, contain or lie within the store kept"),
+        ("kept/part:rw", "must not repeat, contain or lie within the store kept"),
+        ("library:rw", "must not repeat, contain or lie within the store library/public"),
+    ],
+)
+def test_an_unusable_store_is_refused_with_a_sentence(entry, rule):
+    with pytest.raises(ValueError, match="must") as refused:
+        parse_stores(f"kept:rw library/public:ro {entry}")
+    assert str(refused.value) == f"{entry}: {rule}"
+
+
+def test_each_unusable_store_has_a_sentence():
+    with pytest.raises(ValueError, match=r"a: must be .*; b: must be .*") as refused:
+        parse_stores("a kept:ro b")
+    assert "kept" not in str(refused.value)
+
+
+def test_stores_of_similar_names_do_not_overlap():
+    assert parse_stores("scenes:ro scenes-old:rw") == {"scenes": False, "scenes-old": True}
+
+
+@pytest.mark.parametrize("part", ["", ".", "..", "a b", "a\n", "a:b", "a" * 256])
+def test_a_part_of_a_path_with_a_meaning_of_its_own_is_not_plain(part):
+    assert not is_plain(["runs", part])
+    assert is_plain(["runs", "manual__2026-03-01T00-00-00+00-00"])
 
 
 def test_every_setting_is_described():
-    guide = (ROOT / "docs/guides/docker-door.md").read_text()
-    for name, field in DoorSettings.model_fields.items():
+    guide = (ROOT / "docs/guides/docker-proxy.md").read_text()
+    for name, field in ProxySettings.model_fields.items():
         assert field.description
         assert f"| `DOCKER_PROXY_{name.upper()}` |" in guide

@@ -17,7 +17,7 @@ from contextlib import suppress
 import psutil
 import pytest
 
-from include.core.settings import get_settings
+from include.energy.domain import ENERGY
 from tests.e2e.running_airflow import ROOT, running_airflow, until
 from tests.prerequisites import docker_engine
 
@@ -60,7 +60,7 @@ def tell(capsys):
 
 @pytest.fixture(scope="module")
 def engine():
-    with docker_engine(IMAGE, get_settings().energy_image) as client:
+    with docker_engine(IMAGE, ENERGY.step_image) as client:
         yield client
 
 

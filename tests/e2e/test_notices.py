@@ -26,7 +26,7 @@ STUCK = """
 from datetime import timedelta
 from pathlib import Path
 
-from include.registry import load_pipelines  # an airflow dag
+from include.pipelines import load_pipelines  # an airflow dag
 from plugins.steps.factory import build_dag
 
 dag = build_dag(load_pipelines(Path("FOLDER"))[0][0], doc_md="")

@@ -38,7 +38,7 @@ def test_every_dag_is_there_without_an_import_error(stack):
     assert dags == {"energy_pipeline", "satellite_pipeline", "crop_health_map", "maintenance"}
 
 
-def test_a_run_goes_through_worker_door_and_containers_to_its_report(stack):
+def test_a_run_goes_through_worker_proxy_and_containers_to_its_report(stack):
     stack.dag("POST", "/dagRuns", {"dag_run_id": "first", "logical_date": None, "conf": {"households": 3}})
     assert stack.wait("first") == "success"
     run = stack.run_folder("first")

@@ -44,7 +44,7 @@ def convert(files):
         for name, content in handed_in.items():
             path = files / "source" / name
             path.write_bytes(content if isinstance(content, bytes) else content.encode())
-        generate(files, GeneratorParams(csv=tuple(handed_in), **params))
+        generate(files, GeneratorParams(files=tuple(handed_in), **params))
         return Converted(files)
 
     return convert

@@ -40,4 +40,4 @@ def test_faults_are_sentences_and_refused_with_the_params(text, message):
     with pytest.raises(ValueError, match=message):
         parse_columns(text)
     with pytest.raises(ValidationError, match=message):
-        GeneratorParams(csv=("a.csv",), columns=text)
+        GeneratorParams(files=("a.csv",), columns=text)

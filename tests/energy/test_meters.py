@@ -273,7 +273,7 @@ def test_any_text_is_refused_in_words_or_every_line_is_accounted_for(tmp_path_fa
     (files / "source").mkdir()
     (files / "source" / "meter.csv").write_bytes(table(*lines).encode())
     with contextlib.suppress(BadInputError):
-        generate(files, GeneratorParams(csv=("meter.csv",), **BERLIN, stamp=stamp))
+        generate(files, GeneratorParams(files=("meter.csv",), **BERLIN, stamp=stamp))
     if not (files / "energy_source.json").exists():
         assert not (files / "energy_data.csv").exists()
         return

@@ -55,7 +55,7 @@ def test_the_five_homes_together(real_data, files):
     names = [f"household_au_{home}.csv" for home in HOMES]
     for name in names:
         shutil.copy(real_data / name, files / "source" / name)
-    generate(files, GeneratorParams(csv=tuple(names), columns=HOME_COLUMNS, timezone="+10:00"))
+    generate(files, GeneratorParams(files=tuple(names), columns=HOME_COLUMNS, timezone="+10:00"))
     with (files / "energy_data.csv").open() as file:
         homes = Counter(line.split(",")[1] for line in list(file)[1:])
     assert homes == HOMES

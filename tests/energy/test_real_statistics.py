@@ -23,7 +23,7 @@ def run(files, real_data, name, **given):
     """Convert and analyze a file through the steps' own functions, and count it by their contracts."""
     shutil.copy(real_data / name, files / "source" / name)
     for step in (ENERGY_STEPS["energy-generator"], ENERGY_STEPS["energy-analyzer"]):
-        asked = {key: value for key, value in {**given, "csv": (name,)}.items() if key in step.params.model_fields}
+        asked = {key: value for key, value in {**given, "files": (name,)}.items() if key in step.params.model_fields}
         step.load()(files, step.params(**asked))
         assert step.records(files).reconciles
     return Analysis.model_validate_json((files / "output1.json").read_bytes())

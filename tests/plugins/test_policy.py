@@ -8,17 +8,20 @@ from dataclasses import replace
 
 import docker
 import pytest
+import yaml
 
 from include.core.pipeline import PipelineStep
-from include.core.settings import get_settings
-from include.docker_proxy.create import rebuilt
-from include.docker_proxy.settings import DoorSettings
+from include.core.settings import ROOT, get_settings
+from include.docker_proxy.create import rebuild_create
+from include.docker_proxy.settings import ProxySettings
 from include.satellite.params import CompareParams
 from include.satellite.pipeline import SATELLITE
 from plugins.steps.policy import create_request, step_image
 
 pytestmark = pytest.mark.airflow
 
+COMPOSITION = yaml.safe_load((ROOT / "docker-compose.yaml").read_text())
+COMPOSED_STORES = COMPOSITION["services"]["docker-policy"]["environment"]["DOCKER_PROXY_STORES"]
 LABELS = {"io.groundtruth": "step", "io.groundtruth.dag": "satellite_pipeline"}
 IN_CONTAINERS = [each for each in SATELLITE.steps if not each.step.in_worker]
 
@@ -91,12 +94,14 @@ def test_libraries_take_as_many_threads_as_the_limit_has_processors(engine, file
 
 
 @pytest.mark.parametrize("each", IN_CONTAINERS, ids=lambda each: each.step.id)
-def test_the_door_lets_every_step_through_as_it_is_asked_for(engine, files, data_dir, env_file, each):
+def test_the_docker_proxy_forwards_the_request_of_every_step(engine, files, data_dir, env_file, each):
     request = asked(engine, each, files)
-    settings = DoorSettings(images=request["image"], host_data_dir=data_dir, step_uid=get_settings().step_uid)
+    settings = ProxySettings(
+        images=request["image"], stores=COMPOSED_STORES, host_data_dir=data_dir, step_uid=get_settings().step_uid
+    )
     host_config = request.pop("host_config")
     config = engine.create_container_config(**request, host_config=host_config)
-    passed = rebuilt(
+    passed = rebuild_create(
         json.loads(json.dumps({key: value for key, value in config.items() if value is not None})), settings
     )
     assert passed["HostConfig"] == json.loads(json.dumps(host_config))

@@ -35,7 +35,7 @@ def plan(folder: RunFolder, **fields: Any) -> None:
         "created_at": START,
         "interval_start": START.replace(hour=0) - timedelta(days=1),
         "interval_end": START.replace(hour=0),
-        "params": {"households": 20, "high_usage_kw": 5.0, "required": ["timestamp", "household_id"], "csv": []},
+        "params": {"households": 20, "high_usage_kw": 5.0, "required": ["timestamp", "household_id"], "files": []},
         "steps": [StepInfo(id=name, title=title, description=f"Does: {title}.") for name, title in TITLES.items()],
     }
     write_json(folder.path / "run.json", Run.model_validate(run | fields))

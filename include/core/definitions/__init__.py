@@ -1,11 +1,13 @@
 """Pipeline definitions: JSON files, each of which becomes a DAG.
 
-Two shapes are read into one model (`Definition`); what is wrong with a file is said all at once, each fault with its
-JSON path and the mend. A container whose id is that of a registered step stands for that step and takes its files
-from the step's contract; any other names its image, its command and its files.
+Two formats are read into one model (`Definition`); all faults of a file are reported at once, each with its JSON path
+and the remedy. A container whose id is that of a registered step stands for that step and has the files of the step's
+contract; any other declares its image, its command and its files. A pipeline that is defined in code takes the specs
+of its steps from their contracts (`specs_of`).
 """
 
 from include.core.definitions.document import DefinitionError, Fault
+from include.core.definitions.graph import specs_of
 from include.core.definitions.load import json_schema, load_definition, load_definitions
 from include.core.definitions.model import Definition, RecordFiles, StepSpec
 
@@ -18,4 +20,5 @@ __all__ = [
     "json_schema",
     "load_definition",
     "load_definitions",
+    "specs_of",
 ]

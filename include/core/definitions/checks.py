@@ -1,102 +1,195 @@
-"""Every check of a definition that needs more than its form."""
+"""The checks of a definition beyond its format: the graph, and what each step must declare."""
 
 from __future__ import annotations
 
+import difflib
 import re
 from collections.abc import Iterator, Mapping
 from fnmatch import fnmatchcase
-from typing import Any
+from graphlib import CycleError, TopologicalSorter
+from itertools import pairwise
+from pathlib import PurePosixPath
 
 from include.core.contracts import Step
-from include.core.definitions import graph
-from include.core.definitions.document import Fault, json_path
-from include.core.definitions.form import NAME_RULE, Form
-from include.core.definitions.graph import Node
-from include.core.definitions.shapes import ID, LinkedShape
-from include.core.definitions.specs import Known, Spec
+from include.core.definitions.document import NAME_RULE, Fault, ParsedFile
+from include.core.definitions.graph import Node, Registry, dependencies, writers
+from include.core.definitions.model import ID, LinkedDocument
+
+SOURCE = "source/"
+RESERVED_IDS = ("prepare", "publish", "report")
 
 
-def graph_faults(document: Mapping[str, Any], form: Form, nodes: list[Node]) -> Iterator[Fault]:
-    """What is wrong with how the containers fit together."""
-    shape, files_known = form.shape, not form.lacks("id", "containers", "input_file", "output_file")
-    if not nodes and not form.lacks("containers"):
-        yield Fault("$.containers", "holds no container; add one")
-    yield from graph.check_ids(nodes)
-    yield from graph.check_writers(nodes)
-    yield from graph.check_cycles(nodes)
-    if not form.lacks("id", "containers"):
-        yield from graph.check_references(nodes)
-    if files_known and not form.lacks("sources"):
-        sources = {name: json_path(document, ("sources", index)) for index, name in enumerate(shape.sources)}
-        yield from graph.check_readers(nodes, sources)
-    if files_known:
-        for index, file in enumerate(shape.publish):
-            if file not in graph.writers(nodes):
-                yield Fault(json_path(document, ("publish", index)), f"no container writes {file}; publish an output")
-    if isinstance(shape, LinkedShape):
-        yield from _linked_faults(document, form, shape, nodes)
+def graph_faults(parsed: ParsedFile, nodes: list[Node]) -> Iterator[Fault]:
+    """Yield the faults in how the containers fit together; skip checks of what was removed as invalid."""
+    document, files_complete = parsed.document, parsed.is_complete("id", "containers", "input_file", "output_file")
+    by_file = writers(nodes)
+    if not nodes and parsed.is_complete("containers"):
+        yield Fault("$.containers", "has no containers; add one")
+    yield from _id_faults(nodes)
+    yield from _writer_faults(nodes, by_file)
+    yield from _cycle_faults(nodes)
+    if isinstance(document, LinkedDocument) or parsed.is_complete("id", "containers"):
+        yield from _reference_faults(nodes)
+    if files_complete and parsed.is_complete("sources"):
+        sources = {SOURCE + name: parsed.path("sources", index) for index, name in enumerate(document.sources)}
+        yield from _reader_faults(nodes, by_file, sources)
+    if files_complete:
+        for index, file in enumerate(document.publish):
+            if file not in by_file:
+                yield Fault(parsed.path("publish", index), f"no container writes {file}; publish an output file")
+    if isinstance(document, LinkedDocument):
+        yield from _linked_faults(parsed, document, nodes)
 
 
-def _linked_faults(document: Mapping[str, Any], form: Form, shape: LinkedShape, nodes: list[Node]) -> Iterator[Fault]:
-    """What only the linked shape can get wrong: ids as keys, what follows, and what runs each."""
-    ids = list(shape.containers)
-    for identity, container in shape.containers.items():
-        if not re.fullmatch(ID, identity):
-            yield Fault(json_path(document, ("containers", identity)), f"the id {NAME_RULE}")
-        for index, other in enumerate(container.next_node):
+def step_faults(parsed: ParsedFile, nodes: list[Node], registered: Registry) -> Iterator[Fault]:
+    """Yield the faults of single containers: against a registered step's contract, or in what others must declare."""
+    for node in nodes:
+        if node.id in registered:
+            yield from _registered_faults(parsed, node, registered[node.id])
+        elif node.location not in parsed.removed and (*node.location, "id") not in parsed.removed:
+            yield from _unregistered_faults(parsed, node)
+
+
+def _id_faults(nodes: list[Node]) -> Iterator[Fault]:
+    """Ids are unique and not reserved."""
+    first: dict[str, Node] = {}
+    for node in nodes:
+        if node.id in RESERVED_IDS:
+            message = f"the id {node.id!r} is reserved for a task that every pipeline has; choose another"
+            yield Fault(node.id_path, message)
+        twin = first.setdefault(node.id.casefold(), node)
+        if twin is not node:
+            why = "" if twin.id == node.id else " (some file systems ignore upper and lower case)"
+            yield Fault(node.id_path, f"the id {node.id!r} is already used by {twin.path}{why}; choose another")
+
+
+def _writer_faults(nodes: list[Node], by_file: Mapping[str, Node]) -> Iterator[Fault]:
+    """Each file has one writer, which does not read it, and is not also a folder of another file."""
+    for node in nodes:
+        for file, path in node.writes.items():
+            if by_file[file] is not node:
+                yield Fault(path, f"{file} is already written by {by_file[file].id!r}; rename one of the two files")
+            if file in node.reads:
+                yield Fault(path, f"{node.id!r} reads its own output {file}; write to another file")
+            if file.startswith(SOURCE):
+                yield Fault(path, f"{file}: source/ is reserved for the input files of a run; write to another folder")
+            for folder in PurePosixPath(file).parents:
+                if str(folder) in by_file:
+                    yield Fault(path, f"{file} needs a folder where {str(folder)!r} is a file; rename one of them")
+
+
+def _cycle_faults(nodes: list[Node]) -> Iterator[Fault]:
+    """No container depends on itself; each cycle is reported once, with its reasons."""
+    before = dependencies(nodes)
+    for node in nodes:
+        if node.id in node.after:
+            yield Fault(node.after[node.id], f"{node.id!r} depends on itself; remove this reference")
+            before[node.id].pop(node.id, None)
+    while True:
+        try:
+            TopologicalSorter(before).prepare()
+        except CycleError as error:
+            cycle: list[str] = error.args[1]
+            start = next(node for node in nodes if node.id in cycle)
+            turn = cycle.index(start.id)
+            cycle = [*cycle[turn:-1], *cycle[:turn], start.id]
+            reasons = "; ".join(before[after][first] for first, after in pairwise(cycle))
+            message = f"the containers form a cycle: {' → '.join(cycle)} ({reasons}); remove one of these dependencies"
+            yield Fault(start.path, message)
+            for first, after in pairwise(cycle):
+                before[after].pop(first)
+        else:
+            return
+
+
+def _reference_faults(nodes: list[Node]) -> Iterator[Fault]:
+    """Every container that is referred to exists."""
+    ids = [node.id for node in nodes]
+    for node in nodes:
+        for other, path in node.references.items():
             if other not in ids:
-                yield graph.unknown_id(json_path(document, ("containers", identity, "next_node", index)), other, ids)
-    for identity in shape.service_registry:
-        if identity not in ids:
-            yield graph.unknown_id(json_path(document, ("service_registry", identity)), identity, ids)
-    if nodes and not form.lacks("containers", "start_node", "next_node", "input_file", "output_file"):
-        yield from graph.check_reachable(nodes, shape.start_node, "$.start_node")
+                yield _unknown_id(path, other, ids)
 
 
-def container_faults(document: Mapping[str, Any], form: Form, specs: list[Spec], known: Known) -> Iterator[Fault]:
-    """What is wrong with a single container."""
-    for spec in specs:
-        if spec.id in known:
-            yield from _registered_faults(document, spec, known[spec.id])
-        elif spec.loc not in form.lost and (*spec.loc, "id") not in form.lost:
-            yield from _foreign_faults(document, form, spec)
+def _unknown_id(path: str, name: str, ids: list[str]) -> Fault:
+    near = difflib.get_close_matches(name, ids, n=1)
+    remedy = f"did you mean {near[0]!r}?" if near else f"the ids are {', '.join(ids) or 'missing'}"
+    return Fault(path, f"no container has the id {name!r}; {remedy}")
 
 
-def _registered_faults(document: Mapping[str, Any], spec: Spec, step: Step) -> Iterator[Fault]:
-    """A registered step's files stand in its contract; declaring other ones would mean nothing."""
-    contract = {"input_file": [artifact.path for artifact in step.reads], "output_file": [a.path for a in step.writes]}
-    for field, files in contract.items():
-        for index, file in enumerate(getattr(spec.shape, field)):
-            if not any(fnmatchcase(file, pattern) for pattern in files):
-                there = f"that names {', '.join(files)}" if files else "that names none"
-                path = json_path(document, (*spec.loc, field, index))
-                yield Fault(path, f"{file} is not in the contract of the step {spec.id!r}, {there}; leave this key out")
-    if spec.shape.records:
-        path = json_path(document, (*spec.loc, "records"))
-        yield Fault(path, f"the step {spec.id!r} brings its own record accounting; leave this key out")
+def _reader_faults(nodes: list[Node], by_file: Mapping[str, Node], sources: Mapping[str, str]) -> Iterator[Fault]:
+    """Each input has a provider, and each source (a file, with its JSON path) has a reader."""
+    for node in nodes:
+        for file, path in node.reads.items():
+            if file in by_file or file in sources:
+                continue
+            near = difflib.get_close_matches(file, by_file, n=1)
+            if file.startswith(SOURCE):
+                remedy = f"add {file.removeprefix(SOURCE)!r} to $.sources"
+            elif near:
+                remedy = f"did you mean {near[0]!r}?"
+            else:
+                remedy = "add a container that writes it, or provide it as a source"
+            yield Fault(path, f"no container writes {file} and no source provides it; {remedy}")
+    for file, path in sources.items():
+        if not any(file in node.reads or any(fnmatchcase(file, glob) for glob in node.optional) for node in nodes):
+            yield Fault(path, f"no container reads {file}; read it, or remove it from the sources")
 
 
-def _foreign_faults(document: Mapping[str, Any], form: Form, spec: Spec) -> Iterator[Fault]:
-    """A container that is no registered step says what runs it, and writes something that can be checked."""
-    lost = {loc[-1] for loc in form.lost if loc[:-1] == spec.loc} | {loc[0] for loc in form.lost}
-    if lost.isdisjoint({"image", "command", "service_registry"}):
-        for field in ("image", "command"):
-            if getattr(spec.service, field, None) is None:
-                path = json_path(document, spec.service_loc)
-                yield Fault(path, f"{spec.id!r} is no registered step, so it needs {_AN[field]}; add {field!r}")
-    if not spec.shape.output_file and "output_file" not in lost:
-        path = json_path(document, spec.loc)
-        yield Fault(path, f"{spec.id!r} declares no output_file, so its work could not be checked; add one")
-    if spec.shape.records and lost.isdisjoint({"input_file", "output_file"}):
-        rules = (("read", spec.shape.input_file), ("accepted", spec.shape.output_file))
-        for field, files in (*rules, ("rejected", spec.shape.output_file)):
-            file = getattr(spec.shape.records, field)
-            path = json_path(document, (*spec.loc, "records", field))
-            if file is not None and file not in files:
-                yield Fault(path, f"{file} is not among its {_FILES[field]}; count a file that it declares there")
+def _linked_faults(parsed: ParsedFile, document: LinkedDocument, nodes: list[Node]) -> Iterator[Fault]:
+    """The faults that only the linked format can have: in ids as keys, in the registry, and in the start."""
+    ids = [node.id for node in nodes]
+    for node in nodes:
+        if not re.fullmatch(ID, node.id):
+            yield Fault(node.path, f"the id {NAME_RULE}")
+    for name in document.service_registry:
+        if name not in ids:
+            yield _unknown_id(parsed.path("service_registry", name), name, ids)
+    if not nodes or not parsed.is_complete("containers", "start_node", "next_node", "input_file", "output_file"):
+        return
+    start = document.start_node
+    if start not in ids:
+        yield _unknown_id("$.start_node", start, ids)
+        return
+    before, reached = dependencies(nodes), {start}
+    while more := {name for name, others in before.items() if reached & set(others)} - reached:
+        reached |= more
+    for node in nodes:
+        if node.id not in reached:
+            message = f"cannot be reached from start_node {start!r}; add it to a next_node, or remove it"
+            yield Fault(node.path, message)
+
+
+def _registered_faults(parsed: ParsedFile, node: Node, step: Step) -> Iterator[Fault]:
+    """A registered step's files and accounting are those of its contract; a container cannot declare others."""
+    for key, artifacts in (("input_file", step.reads), ("output_file", step.writes)):
+        patterns = [artifact.path for artifact in artifacts]
+        for index, file in enumerate(getattr(node.declared, key)):
+            if not any(fnmatchcase(file, pattern) for pattern in patterns):
+                message = f"{file} is not in the contract of the step {node.id!r}, which names "
+                message += f"{', '.join(patterns) or 'no files'}; remove this key"
+                yield Fault(parsed.path(*node.location, key, index), message)
+    if node.declared.records:
+        message = f"the step {node.id!r} has its own record accounting; remove this key"
+        yield Fault(parsed.path(*node.location, "records"), message)
+
+
+def _unregistered_faults(parsed: ParsedFile, node: Node) -> Iterator[Fault]:
+    """A container that is not a registered step declares what it runs, and writes something that can be checked."""
+    declared = node.declared
+    removed = {at[-1] for at in parsed.removed if at[:-1] == node.location} | {at[0] for at in parsed.removed}
+    if removed.isdisjoint({"image", "command", "service_registry"}):
+        for key, noun in (("image", "an image"), ("command", "a command")):
+            if getattr(node.service, key, None) is None:
+                message = f"{node.id!r} is not a registered step, so it needs {noun}; add {key!r}"
+                yield Fault(parsed.path(*node.service_location), message)
+    if not declared.output_file and "output_file" not in removed:
+        message = f"{node.id!r} declares no output_file, so its work cannot be checked; add one"
+        yield Fault(node.path, message)
+    if declared.records and removed.isdisjoint({"input_file", "output_file"}):
+        for key, field in (("read", "input_file"), ("accepted", "output_file"), ("rejected", "output_file")):
+            file, path = getattr(declared.records, key), parsed.path(*node.location, "records", key)
+            if file is not None and file not in getattr(declared, field):
+                yield Fault(path, f"{file} is not listed in {field}; name a file that is listed there")
             if file is not None and not file.lower().endswith(".csv"):
-                yield Fault(path, f"{file} is no .csv file, and only the records of those can be counted")
-
-
-_AN = {"image": "an image", "command": "a command"}
-_FILES = {"read": "input_file", "accepted": "output_file", "rejected": "output_file"}
+                yield Fault(path, f"{file} is not a .csv file, and only records of those can be counted")

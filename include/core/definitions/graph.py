@@ -1,185 +1,187 @@
-"""A definition's graph: who reads what whom wrote, what is wrong with it, and the order that follows."""
+"""The graph of a definition: its steps, the files between them, and the order that follows."""
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
-from graphlib import CycleError, TopologicalSorter
-from itertools import pairwise
-from pathlib import PurePosixPath
+from graphlib import TopologicalSorter
+from types import MappingProxyType
 
-from include.core.definitions.document import Fault
+from include.core.contracts import Step
+from include.core.definitions.document import Location, ParsedFile
+from include.core.definitions.model import LinkedContainer, ListContainer, ListDocument, Service, StepSpec
 
-SOURCE = "source/"
-RESERVED = ("prepare", "publish", "report")
+Registry = Mapping[str, Step]
+"""The contracts of the registered steps, by id."""
 
 
 @dataclass
 class Node:
-    """A container with what it touches; every value is the JSON path of where that is said.
+    """A container of a definition file, in the same form for both formats.
 
     Args:
         id: The container's id.
-        path: Of the container itself.
-        id_path: Of its id.
-        reads: By file.
-        writes: By file.
-        after: By id of a container that must come before.
-        accepts: Files that it reads if they are there, as patterns (of a registered step's contract).
+        location: Where it stands in the file.
+        declared: The container as it is written there.
+        service: What holds its image and command, if anything does.
+        service_location: Where that stands, or would stand, in the file.
+        path: JSON path of the container.
+        references: JSON path of each reference to another container, by that one's id.
+        reads: JSON path of each file that it reads, by file.
+        writes: JSON path of each file that it writes, by file.
+        after: JSON path of each statement that it comes after another container, by that one's id.
+        optional: Files that the contract of a registered step allows to be missing; may be patterns.
     """
 
     id: str
-    path: str
-    id_path: str
+    location: Location
+    declared: ListContainer | LinkedContainer
+    service: ListContainer | Service | None
+    service_location: Location
+    path: str = ""
+    references: dict[str, str] = field(default_factory=dict)
     reads: dict[str, str] = field(default_factory=dict)
     writes: dict[str, str] = field(default_factory=dict)
     after: dict[str, str] = field(default_factory=dict)
-    accepts: tuple[str, ...] = ()
+    optional: tuple[str, ...] = ()
+
+    @property
+    def id_path(self) -> str:
+        """The JSON path of the id: a key of the list format, the container's own key in the linked format."""
+        return f"{self.path}.id" if isinstance(self.declared, ListContainer) else self.path
+
+
+def build_nodes(parsed: ParsedFile, registered: Registry) -> list[Node]:
+    """Return the containers of a file in its order; a registered step has the files of its contract."""
+    document = parsed.document
+    if isinstance(document, ListDocument):
+        key = "depends_on"
+        nodes = [
+            Node(container.id, ("containers", index), container, container, ("containers", index))
+            for index, container in enumerate(document.containers)
+        ]
+    else:
+        key = "next_node"
+        nodes = [
+            Node(name, ("containers", name), linked, document.service_registry.get(name), ("service_registry", name))
+            for name, linked in document.containers.items()
+        ]
+    for node in nodes:
+        node.path = parsed.path(*node.location)
+        node.references = _paths(parsed, node, key)
+        step = registered.get(node.id)
+        if step is None:
+            node.reads, node.writes = _paths(parsed, node, "input_file"), _paths(parsed, node, "output_file")
+        else:
+            node.reads = {artifact.path: node.path for artifact in step.reads if not artifact.optional}
+            node.writes = {artifact.path: node.path for artifact in step.writes}
+            node.optional = tuple(artifact.path for artifact in step.reads if artifact.optional)
+    by_id, by_file = {node.id: node for node in nodes}, writers(nodes)
+    for node in nodes:
+        node.reads |= {file: node.path for file in node.optional if file in by_file}
+        for other, path in node.references.items():
+            if key == "depends_on":
+                node.after[other] = path
+            elif other in by_id:
+                by_id[other].after.setdefault(node.id, path)
+    return nodes
+
+
+def _paths(parsed: ParsedFile, node: Node, key: str) -> dict[str, str]:
+    """The JSON path of each item of a container's list, by item; the first one of equal items."""
+    paths: dict[str, str] = {}
+    for index, item in enumerate(getattr(node.declared, key)):
+        paths.setdefault(item, parsed.path(*node.location, key, index))
+    return paths
 
 
 def writers(nodes: Iterable[Node]) -> dict[str, Node]:
-    """Who writes each file; the first, where two do."""
-    found: dict[str, Node] = {}
+    """Return the node that writes each file; the first one, where several do."""
+    by_file: dict[str, Node] = {}
     for node in nodes:
         for file in node.writes:
-            found.setdefault(file, node)
-    return found
+            by_file.setdefault(file, node)
+    return by_file
 
 
-def edges(nodes: list[Node]) -> dict[str, dict[str, str]]:
-    """For each id the ids that come before it, each with the reason in words."""
+def dependencies(nodes: list[Node]) -> dict[str, dict[str, str]]:
+    """Return, for each id, the ids that come before it, each with the reason in words."""
     ids, by_file = {node.id for node in nodes}, writers(nodes)
     before: dict[str, dict[str, str]] = {}
     for node in nodes:
-        reasons = {other: f"{node.id} is to follow {other}" for other in node.after if other in ids}
+        reasons = {other: f"{node.id} depends on {other}" for other in node.after if other in ids}
         for file in node.reads:
             writer = by_file.get(file)
             if writer is not None and writer.id != node.id:
-                reasons.setdefault(writer.id, f"{node.id} reads {file} of {writer.id}")
+                reasons.setdefault(writer.id, f"{node.id} reads {file}, which {writer.id} writes")
         before[node.id] = reasons
     return before
 
 
-def order(nodes: list[Node], before: Mapping[str, Iterable[str]]) -> list[str]:
-    """Ids so that each comes after those before it, otherwise as in the file.
+def topological_order(before: Mapping[str, Collection[str]]) -> list[str]:
+    """Return ids so that each comes after those before it, otherwise in the given order.
+
+    >>> topological_order({"c": {"b"}, "a": set(), "b": set()})
+    ['a', 'b', 'c']
 
     Args:
-        nodes: Without a cycle.
-        before: For each id the ids before it.
+        before: The ids before each id.
+
+    Raises:
+        graphlib.CycleError: There is no such order.
     """
-    waiting, ordered = [node.id for node in nodes], list[str]()
-    while waiting:
-        ready = next(identity for identity in waiting if set(before[identity]) <= set(ordered))
-        waiting.remove(ready)
-        ordered.append(ready)
+    sorter, positions = TopologicalSorter(before), {identity: position for position, identity in enumerate(before)}
+    sorter.prepare()
+    ready, ordered = list[str](), list[str]()
+    while sorter.is_active():
+        ready = sorted([*ready, *sorter.get_ready()], key=positions.__getitem__)
+        ordered.append(ready.pop(0))
+        sorter.done(ordered[-1])
     return ordered
 
 
-def check_ids(nodes: list[Node]) -> Iterator[Fault]:
-    """Ids are one's own."""
-    first: dict[str, Node] = {}
-    for node in nodes:
-        if node.id in RESERVED:
-            yield Fault(node.id_path, f"the id {node.id!r} is taken by a task that every pipeline has; choose another")
-        twin = first.setdefault(node.id.casefold(), node)
-        if twin is not node:
-            also = "" if twin.id == node.id else " (upper and lower case name the same folder on some machines)"
-            yield Fault(node.id_path, f"the id {node.id!r} is already that of {twin.path}{also}; choose another")
+def specs_of(steps: Iterable[Step], *, timeouts_s: Mapping[str, int] = MappingProxyType({})) -> tuple[StepSpec, ...]:
+    """Return the specs of registered steps in the order that follows from their contracts.
 
-
-def check_references(nodes: list[Node]) -> Iterator[Fault]:
-    """Whoever is named exists."""
-    ids = [node.id for node in nodes]
-    for node in nodes:
-        for other, path in node.after.items():
-            if other not in ids:
-                yield unknown_id(path, other, ids)
-
-
-def unknown_id(path: str, name: str, ids: Iterable[str]) -> Fault:
-    """A reference to a container that does not exist."""
-    near = difflib.get_close_matches(name, ids := list(ids), n=1)
-    mend = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(ids) or 'none'}"
-    return Fault(path, f"no container has the id {name!r}; {mend}")
-
-
-def check_writers(nodes: list[Node]) -> Iterator[Fault]:
-    """Each file has one writer, who does not read it, and is no folder of another file."""
-    by_file = writers(nodes)
-    for node in nodes:
-        for file, path in node.writes.items():
-            writer = by_file[file]
-            if writer is not node:
-                yield Fault(path, f"{file} is already written by {writer.id!r}; give one of them another name")
-            if file in node.reads:
-                yield Fault(path, f"{node.id!r} reads its own output {file}; write to another file")
-            if file.startswith(SOURCE):
-                yield Fault(path, f"{file}: source/ is for what a run hands in; write to another folder")
-            for folder in PurePosixPath(file).parents:
-                if str(folder) in by_file:
-                    yield Fault(path, f"{file} needs a folder where {str(folder)!r} is a file; rename one of them")
-
-
-def check_readers(nodes: list[Node], sources: Mapping[str, str]) -> Iterator[Fault]:
-    """Each input has a provider, and each source a reader.
+    A step depends on the steps that write what it reads; a path with `{index}` stands for one file of each task, and a
+    pattern (`folder/*`) for all files that match. Dependencies that others imply are left out.
 
     Args:
-        nodes: The containers.
-        sources: Names of the files that a run hands in, with the JSON path of each.
+        steps: The contracts of one pipeline; the ids are unique.
+        timeouts_s: Time limits by step id, seconds; default: that of `StepSpec`.
+
+    Raises:
+        graphlib.CycleError: Steps read each other's files.
     """
-    by_file = writers(nodes)
-    handed_in = {SOURCE + name for name in sources}
-    for node in nodes:
-        for file, path in node.reads.items():
-            if file in by_file or file in handed_in:
-                continue
-            if file.startswith(SOURCE):
-                mend = f"add {file.removeprefix(SOURCE)!r} to $.sources"
-            else:
-                near = difflib.get_close_matches(file, by_file, n=1)
-                mend = f"did you mean {near[0]!r}?" if near else "let a container write it, or hand it in as a source"
-            yield Fault(path, f"no container writes {file} and no source provides it; {mend}")
-    for name, path in sources.items():
-        file = SOURCE + name
-        if not any(file in node.reads or any(fnmatchcase(file, glob) for glob in node.accepts) for node in nodes):
-            yield Fault(path, f"no container reads {file}; read it or take it out")
-
-
-def check_cycles(nodes: list[Node]) -> Iterator[Fault]:
-    """No container waits for itself; each cycle is reported once, with what makes it."""
-    before = edges(nodes)
-    for node in nodes:
-        if node.id in node.after:
-            yield Fault(node.after[node.id], f"{node.id!r} is to follow itself; take it out")
-            before[node.id].pop(node.id, None)
-    while True:
-        try:
-            TopologicalSorter(before).prepare()
-        except CycleError as error:
-            cycle: list[str] = error.args[1]
-            start = min((node for node in nodes if node.id in cycle), key=nodes.index)
-            turn = cycle.index(start.id)
-            cycle = [*cycle[turn:-1], *cycle[:turn], start.id]
-            why = "; ".join(before[after][first] for first, after in pairwise(cycle))
-            yield Fault(
-                start.path, f"the containers wait for each other: {' → '.join(cycle)} ({why}); remove one of these"
+    contracts = {step.id: step for step in steps}
+    before = {
+        reader.id: [writer.id for writer in contracts.values() if writer is not reader and _provides(writer, reader)]
+        for reader in contracts.values()
+    }
+    ordered = topological_order(before)
+    ancestors: dict[str, set[str]] = {}
+    for identity in ordered:
+        ancestors[identity] = set(before[identity]).union(*(ancestors[other] for other in before[identity]))
+    specs: list[StepSpec] = []
+    for step in map(contracts.__getitem__, ordered):
+        implied = set[str]().union(*(ancestors[other] for other in before[step.id]))
+        specs.append(
+            StepSpec(
+                id=step.id,
+                name=step.title,
+                description=step.description,
+                inputs=tuple(artifact.path for artifact in step.reads),
+                outputs=tuple(artifact.path for artifact in step.writes),
+                depends_on=tuple(other for other in ordered if other in before[step.id] and other not in implied),
+                timeout_seconds=timeouts_s.get(step.id, StepSpec.timeout_seconds),
             )
-            for first, after in pairwise(cycle):
-                before[after].pop(first)
-        else:
-            return
+        )
+    return tuple(specs)
 
 
-def check_reachable(nodes: list[Node], start: str, path: str) -> Iterator[Fault]:
-    """From `start` every container is reached, by what comes next or by who reads whose files."""
-    if start not in {node.id for node in nodes}:
-        yield unknown_id(path, start, [node.id for node in nodes])
-        return
-    before, reached = edges(nodes), {start}
-    while more := {identity for identity, others in before.items() if reached & set(others)} - reached:
-        reached |= more
-    for node in nodes:
-        if node.id not in reached:
-            yield Fault(node.path, f"is not reached from start_node {start!r}; name it in some next_node, or remove it")
+def _provides(writer: Step, reader: Step) -> bool:
+    """Whether a step writes a file that another reads."""
+    written = [artifact.path.replace("{index}", "000") for artifact in writer.writes]
+    patterns = [artifact.path.replace("{index}", "000") for artifact in reader.reads]
+    return any(fnmatchcase(file, pattern) for file in written for pattern in patterns)

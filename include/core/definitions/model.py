@@ -1,54 +1,229 @@
-"""A pipeline definition as the rest of the project sees it, whichever shape it was written in."""
+"""The model of a pipeline definition, and the two formats in which users write it.
+
+`ListDocument` has a list of containers, each with the containers that it depends on; `LinkedDocument` has containers by
+id, each with the containers that follow it. Both become a `Definition` of steps. The published JSON schema is generated
+from the documents' models.
+"""
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+
+DAY_SECONDS = 86_400
+PRESETS = ("@hourly", "@daily", "@weekly", "@monthly", "@quarterly", "@yearly")
+ID = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,199}$"
+WORKFLOW_NAME = r"^[A-Za-z0-9][A-Za-z0-9 _-]{0,99}$"
+IMAGE = r"^[A-Za-z0-9][A-Za-z0-9._/:@-]*$"
 
 
-@dataclass(frozen=True)
-class RecordFiles:
-    """CSV files whose data records the orchestrator counts: read = accepted + rejected.
+def data_path(path: str) -> str:
+    """Return the path of a file below `/data` as a relative POSIX path.
 
-    Args:
-        read: One of the container's inputs.
-        accepted: One of its outputs.
-        rejected: One of its outputs; None if nothing may be rejected.
+    >>> data_path("/data/energy_data.csv")
+    'energy_data.csv'
+
+    Raises:
+        ValueError: The path lies outside `/data` or is not a usable file name.
     """
+    if "\\" in path:
+        raise ValueError("contains a backslash; separate folders with '/'")
+    if re.match(r"[A-Za-z][A-Za-z0-9+.-]*:", path):
+        raise ValueError("is a drive or a URL; name a file below /data")
+    if path.startswith("/") and not path.startswith("/data/"):
+        raise ValueError("lies outside /data; write a relative path or one that begins with /data/")
+    relative = PurePosixPath(path.removeprefix("/data/").lstrip("/"))
+    if ".." in relative.parts:
+        raise ValueError("leaves /data through '..'; name a file below /data")
+    if not relative.parts or path.endswith("/"):
+        raise ValueError("does not name a file; name a file below /data")
+    if any(part.startswith(".") for part in relative.parts):
+        raise ValueError("has a name that begins with a dot, which is reserved for temporary files; rename it")
+    if any(len(part.encode("utf-8", "replace")) > 200 for part in relative.parts):
+        raise ValueError("has a name of more than 200 bytes; shorten it")
+    if not path.isprintable():
+        raise ValueError("contains a control character; remove it")
+    return str(relative)
 
-    read: str
-    accepted: str
-    rejected: str | None = None
+
+def _plain_name(name: str) -> str:
+    if "/" in name or data_path(name) != name:
+        raise ValueError("must be a plain file name; containers read it as source/<name>")
+    return name
+
+
+def _schedule(expression: str) -> str:
+    """Accept a preset, or a cron expression of five fields that matches some date, as Airflow parses it."""
+    if expression in PRESETS:
+        return expression
+    from croniter import croniter  # type: ignore[import-untyped]
+
+    hint = f"use five cron fields ('0 3 * * *'), one of {', '.join(PRESETS)}, or null"
+    if len(expression.split()) != 5 or not croniter.is_valid(expression):
+        raise ValueError(f"is not a schedule; {hint}")
+    try:
+        croniter(expression).get_next()
+    except ValueError:
+        raise ValueError(f"matches no date; {hint}") from None
+    return expression
+
+
+def _command(command: object) -> object:
+    if isinstance(command, str) and command.strip():
+        return ["sh", "-c", command]
+    if not isinstance(command, list) or not command or not all(isinstance(part, str) for part in command):
+        raise ValueError("must be a command line for sh or a list of strings, and must not be empty")
+    if not command[0].strip():
+        raise ValueError("begins with an empty program name; name the program")
+    return command
+
+
+def _list_of_strings(value: object) -> object:
+    if value is None:
+        return []
+    if isinstance(value, str):
+        return [value]
+    if not isinstance(value, list):
+        raise ValueError("must be a string, a list of strings, or null")  # noqa: TRY004  (pydantic wants a ValueError)
+    return value
+
+
+_STRING = {"type": "string", "minLength": 1}
+_STRINGS = {"type": "array", "items": _STRING}
+_STRING_OR_LIST = WithJsonSchema({"anyOf": [_STRING, _STRINGS, {"type": "null"}]})
+DataPath = Annotated[str, AfterValidator(data_path)]
+Paths = Annotated[list[DataPath], BeforeValidator(_list_of_strings), _STRING_OR_LIST]
+Ids = Annotated[list[str], BeforeValidator(_list_of_strings), _STRING_OR_LIST]
+Command = Annotated[
+    list[str], BeforeValidator(_command), WithJsonSchema({"anyOf": [_STRING, {**_STRINGS, "minItems": 1}]})
+]
+Image = Annotated[str, Field(pattern=IMAGE, description="Image; pull or build it first, because runs never do.")]
+
+
+class _Schema(BaseModel):
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+
+class RecordFiles(_Schema):
+    """CSV files whose records the orchestrator counts: read = accepted + rejected."""
+
+    read: DataPath
+    accepted: DataPath
+    rejected: DataPath | None = Field(None, description="None: every record that was read must be accepted.")
+
+
+class Service(_Schema):
+    """The image and the command of a container in the linked format."""
+
+    image: Image
+    command: Command | None = None
+
+
+class ContainerFields(_Schema):
+    """The keys that containers of both formats have in common."""
+
+    name: str | None = Field(None, description="Display name; default: the step's own title, or the id.")
+    description: str | None = Field(None, description="One sentence on what the step does.")
+    input_file: Paths = Field([], description="Files below /data that it reads (`source/<name>`: a file in `sources`).")
+    output_file: Paths = Field([], description="Files below /data that it must write; none may be empty.")
+    timeout_seconds: int = Field(
+        3600, ge=1, le=7 * DAY_SECONDS, description="Time limit, after which it is stopped (s)."
+    )
+    memory_mb: int = Field(2048, ge=64, le=1_048_576, description="Memory limit of the container (MiB).")
+    cpus: float = Field(2.0, ge=0.01, le=64, allow_inf_nan=False, description="CPU limit of the container.")
+    records: RecordFiles | None = None
+
+
+class ListContainer(ContainerFields):
+    """A container of the list format."""
+
+    id: str = Field(pattern=ID, description="Also the Airflow task id; a registered step's id stands for that step.")
+    image: Image | None = None
+    command: Command | None = Field(None, description="A line for `sh -c`, or a list: program and arguments.")
+    depends_on: list[str] = Field([], description="Ids that must succeed first, besides those whose files it reads.")
+
+
+class LinkedContainer(ContainerFields):
+    """A container of the linked format, by its id."""
+
+    next_node: Ids = Field([], description="Ids that follow, besides those that read its files.")
+
+
+class PipelineDocument(_Schema):
+    """The keys that both formats have in common."""
+
+    schema_: str | None = Field(None, alias="$schema", description="Only for editors.")
+    workflow_name: str = Field(pattern=WORKFLOW_NAME, description="energy-pipeline becomes the DAG energy_pipeline.")
+    description: str = ""
+    schedule: Annotated[str, AfterValidator(_schedule)] | None = Field(
+        "@daily", description=f"Cron expression of five fields, one of {', '.join(PRESETS)}, or null for none."
+    )
+    deadline_minutes: float | None = Field(
+        None,
+        gt=0,
+        le=7 * DAY_SECONDS / 60,
+        allow_inf_nan=False,
+        description="Users are notified when a run has not ended this long after it was queued; the run continues.",
+    )
+    execution_mode: Literal["parallel", "sequential"] = Field(
+        "parallel", description="sequential: one container at a time, even where they are independent."
+    )
+    sources: list[Annotated[str, AfterValidator(_plain_name)]] = Field(
+        [], description="Names of the input files of a run; containers read them as source/<name>."
+    )
+    publish: list[DataPath] = Field([], description="Output files that are published when every step has succeeded.")
+
+
+class ListDocument(PipelineDocument):
+    """A list of containers, each with the ids of those that it depends on."""
+
+    containers: list[ListContainer] = Field(json_schema_extra={"minItems": 1})
+
+
+class LinkedDocument(PipelineDocument):
+    """Containers by id, each with the ids of those that follow it."""
+
+    containers: dict[str, LinkedContainer] = Field(
+        json_schema_extra={"minProperties": 1, "propertyNames": {"pattern": ID}}
+    )
+    start_node: str = Field(description="The container from which all others are reached.")
+    service_registry: dict[
+        str, Annotated[Service, BeforeValidator(lambda value: {"image": value} if isinstance(value, str) else value)]
+    ] = Field({}, description="Image, or image and command, of each container that is not a registered step.")
 
 
 @dataclass(frozen=True)
 class StepSpec:
-    """One step of a pipeline.
+    """How a definition runs a step.
 
     Args:
         id: Also the Airflow task id.
-        name: Shown to people.
-        description: One sentence on what it does; may be empty.
-        image: None: the project's own image, with a registered step in it.
-        command: Program and arguments; None: the registered step's own.
+        name: Display name.
+        description: One sentence on what the step does; may be empty.
+        image: None for a registered step, which runs in the project's own image.
+        command: Program and arguments; None for a registered step, which runs its own function.
         inputs: Files that it reads, relative to `/data`.
         outputs: Files that it must write, relative to `/data`.
-        depends_on: Ids of the steps before it: declared, implied by files, or by sequential execution; in the
+        depends_on: Ids of the steps before it (declared, implied by files, or by sequential execution), in the
             pipeline's order.
-        timeout_seconds: It is stopped after this time.
+        timeout_seconds: The step is stopped when it exceeds this time.
         memory_mb: Memory limit, MiB.
         cpus: CPU limit.
-        records: Record accounting of a step that is not registered; a registered one brings its own.
+        records: Record accounting of a step that is not registered; the contract of a registered one has its own.
     """
 
     id: str
     name: str
-    description: str
-    image: str | None
-    command: tuple[str, ...] | None
-    inputs: tuple[str, ...]
-    outputs: tuple[str, ...]
-    depends_on: tuple[str, ...]
+    description: str = ""
+    image: str | None = None
+    command: tuple[str, ...] | None = None
+    inputs: tuple[str, ...] = ()
+    outputs: tuple[str, ...] = ()
+    depends_on: tuple[str, ...] = ()
     timeout_seconds: int = 3600
     memory_mb: int = 2048
     cpus: float = 2.0
@@ -60,33 +235,33 @@ class Definition:
     """A pipeline: a validated graph of steps.
 
     Args:
-        workflow_name: As people call it (`energy-pipeline`).
+        workflow_name: Display name (`energy-pipeline`).
         description: One sentence or more; may be empty.
-        schedule: Preset or cron expression of five fields; None: runs only when asked.
-        execution_mode: `parallel` or `sequential`.
-        sources: Names of the files that a run hands in, below `source/`.
-        publish: Outputs that are promoted when every step has succeeded.
-        file: Where it was read from; two definitions that say the same are equal, wherever they lie.
         steps: In an order in which each comes after those it depends on; ties in the order of the file.
-        deadline_minutes: People are told when a run has not ended so long after it was queued.
+        file: The file that it was read from; equality ignores it.
+        schedule: Preset or cron expression of five fields; None: runs only on request.
+        execution_mode: `parallel` or `sequential`.
+        sources: Names of the input files of a run, below `source/`.
+        publish: Outputs that are published when every step has succeeded.
+        deadline_minutes: Users are notified when a run has not ended this long after it was queued.
     """
 
     workflow_name: str
     description: str
-    schedule: str | None
-    execution_mode: str
-    sources: tuple[str, ...]
-    publish: tuple[str, ...]
     steps: tuple[StepSpec, ...]
     file: Path = field(compare=False)
+    schedule: str | None = None
+    execution_mode: str = "parallel"
+    sources: tuple[str, ...] = ()
+    publish: tuple[str, ...] = ()
     deadline_minutes: float | None = None
 
     @property
     def dag_id(self) -> str:
-        """`energy-pipeline` → `energy_pipeline`."""
+        """The DAG's id: `energy-pipeline` → `energy_pipeline`."""
         return self.workflow_name.replace("-", "_").replace(" ", "_").lower()
 
     @property
     def pipeline(self) -> str:
-        """`energy_pipeline` → `energy`: what people type, and the folder that results are published in."""
+        """The short name for the command line and the published folder: `energy_pipeline` → `energy`."""
         return self.dag_id.removesuffix("_pipeline")

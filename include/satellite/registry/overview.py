@@ -6,6 +6,7 @@ import logging
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from pydantic import ValidationError
 
@@ -21,7 +22,6 @@ from include.satellite.schemas import Comparison, Configuration
 from include.satellite.training.schemas import ModelCard
 
 LOG = logging.getLogger(__name__)
-MODEL_KEYS = (store.USE, store.VERSION, store.CNN_PATH, store.LSTM_PATH)
 NOT_SHOWN = "(not shown)"
 
 
@@ -66,45 +66,33 @@ class Candidate:
     configuration: Configuration | None
 
 
-@dataclass(frozen=True)
-class ModelsPage:
-    """The variables of the page's template.
-
-    Args:
-        env_file: Name of the env file.
-        champion: The model that it names; None if the env file cannot be read.
-        candidate: The decision of the latest comparison, if there is one.
-        versions: All stored versions, latest first.
-        history: The env file's changes, oldest first.
-        problem: What cannot be shown, if anything.
-    """
-
-    env_file: str
-    champion: Champion | None
-    candidate: Candidate | None
-    versions: list[Version]
-    history: list[Entry]
-    problem: str | None
-
-
-def models_page(env_file: EnvFile, runs: Iterable[Path]) -> ModelsPage:
-    """Collect what the page shows; an env file that cannot be read is reported on the page.
+def models_page(env_file: EnvFile, runs: Iterable[Path]) -> dict[str, Any]:
+    """Return the variables of the page's template; an env file that cannot be read is reported on the page.
 
     Args:
         env_file: The deployment's env file.
         runs: Run folders of the pipeline, latest first.
+
+    Returns:
+        `env_file` (its name), `champion` (None if the env file cannot be read), `candidate`, `versions`, `history`
+        (oldest first), `shown_value` (how a value of the history is shown), and `problem` (what cannot be shown).
     """
-    history: list[Entry] = []
-    in_use, problem = None, None
-    try:
-        history = env_file.history()
-    except GroundtruthError as error:
-        problem = _problem(error)
-    try:
-        in_use = champion(env_file)
-    except GroundtruthError as error:
-        problem = _problem(error)
-    return ModelsPage(env_file.path.name, in_use, latest_candidate(runs), versions(), history, problem)
+    page: dict[str, Any] = {
+        "env_file": env_file.path.name,
+        "champion": None,
+        "candidate": latest_candidate(runs),
+        "versions": versions(),
+        "history": [],
+        "shown_value": shown,
+        "problem": None,
+    }
+    for name, read in (("history", env_file.history), ("champion", lambda: champion(env_file))):
+        try:
+            page[name] = read()
+        except GroundtruthError as error:
+            LOG.error("the env file cannot be shown: %s", error)
+            page["problem"] = "The env file or its history cannot be read. The log of Airflow's API server says why."
+    return page
 
 
 def champion(env_file: EnvFile) -> Champion:
@@ -158,7 +146,7 @@ def latest_candidate(runs: Iterable[Path]) -> Candidate | None:
 
 def shown(key: str, value: str | None) -> str:
     """Return a value of the env file for the page: of the models' keys alone, for others may be secrets."""
-    if key not in MODEL_KEYS:
+    if key not in store.KEYS:
         return NOT_SHOWN
     if value is None:
         return "(not set)"
@@ -180,7 +168,7 @@ def rollback_target(entries: list[Entry], entry_id: str | None) -> dict[str, str
         raise BadInputError("The history of the env file has no such entry.")
     undone = entries[-1:] if entry_id is None else entries[names.index(entry_id) + 1 :]
     changes = {key: change.old for entry in reversed(undone) for key, change in entry.changes.items()}
-    others = sorted(set(changes) - set(MODEL_KEYS))
+    others = sorted(set(changes) - set(store.KEYS))
     if others:
         raise BadInputError(
             f"Going back there would also change {', '.join(others)}, which is not a key of models: use ./pipeline env "
@@ -215,8 +203,3 @@ def _card(model: StoredModel, artifact: Artifact[ModelCard]) -> ModelCard | None
         return artifact.find(model.folder)
     except (GroundtruthError, OSError):
         return None
-
-
-def _problem(error: GroundtruthError) -> str:
-    LOG.error("the env file cannot be shown: %s", error)
-    return "The env file or its history cannot be read. The log of Airflow's API server says why."

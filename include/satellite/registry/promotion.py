@@ -7,11 +7,11 @@ only records follow. Killed anywhere and tried again, the step ends the same.
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
 from pathlib import Path
 
 from pydantic import ConfigDict
 
+from include.core.domain import PendingChange
 from include.core.env_file import ChangedMeanwhileError, EnvFile
 from include.core.env_history import Entry, Reason, person
 from include.core.errors import GroundtruthError
@@ -40,21 +40,6 @@ class PromotionMetrics(ConfigureMetrics):
     """Metrics of the step `configure` where it promoted the models."""
 
     model_version: str
-
-
-@dataclass(frozen=True)
-class PendingChanges:
-    """What the latest comparison would change in the env file.
-
-    Args:
-        run: Name of the run's folder.
-        reasons: Why its models are not promoted; empty if every gate is passed.
-        changes: What the env file would set; empty if they are not promoted.
-    """
-
-    run: str
-    reasons: list[str]
-    changes: dict[str, str]
 
 
 def configure(files: Path, params: ConfigureParams) -> None:
@@ -106,7 +91,7 @@ def planned_changes(files: Path) -> dict[str, str]:
     return store.env_changes(store.plan(files, COMPARISON.read(files), _run_of(files)))
 
 
-def pending_changes(data_dir: Path) -> PendingChanges | None:
+def pending_change(data_dir: Path) -> PendingChange | None:
     """Return what the latest comparison of any run would change; None if no run has compared models.
 
     Args:
@@ -121,9 +106,8 @@ def pending_changes(data_dir: Path) -> PendingChanges | None:
         return None
     files = latest.parent
     decision = COMPARISON.read(files).decision
-    if decision.promote:
-        return PendingChanges(files.parent.name, [], planned_changes(files))
-    return PendingChanges(files.parent.name, decision.reasons, {})
+    changes = planned_changes(files) if decision.promote else {}
+    return PendingChange(run=files.parent.name, changes=changes, reasons=tuple(decision.reasons))
 
 
 def approval_form(files: Path) -> str | None:

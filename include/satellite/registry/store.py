@@ -37,9 +37,10 @@ from include.satellite.params import LabelSource
 from include.satellite.schemas import Comparison
 
 USE, VERSION, CNN_PATH, LSTM_PATH = "USE_AI_MODELS", "AI_MODEL_VERSION", "AI_CNN_MODEL_PATH", "AI_LSTM_MODEL_PATH"
-"""Keys of the env file."""
+KEYS = (USE, VERSION, CNN_PATH, LSTM_PATH)
+"""Keys of the env file that a promotion sets."""
 ENV_KEYS = (USE, VERSION)
-"""The keys that decide which models are in use."""
+"""Those that decide which models are in use."""
 FILES = tuple(artifact.path for artifact in (*CNN.stored, *LSTM.stored, COMPARISON))
 MANIFEST = "model.json"
 KEPT_VERSIONS, KEPT_SECONDS = 5, 24 * 3600.0

@@ -39,16 +39,15 @@ def models(request: Request, user: GetUserDep, done: str = "") -> Response:
     runs = [settings.data_dir / "runs" / MODELS_DAG / entry.folder for entry in entries[:LOOKED_AT]]
     view = overview.models_page(env_file, runs)
     may_edit = may_edit_models(user)
-    targets = overview.rollback_targets(view.history) if may_edit else []
+    targets = overview.rollback_targets(view["history"]) if may_edit else []
     return page(
         request,
         "models.html.j2",
-        **vars(view) | {"history": list(reversed(view.history))},
+        **view,
         trends=figure_trends([Row(entry, "success") for entry in entries if entry.outcome == "success"]),
-        shown_value=overview.shown,
-        done=next((entry for entry in view.history if entry.id == done), None),
+        done=next((entry for entry in view["history"] if entry.id == done), None),
         may_edit=may_edit,
-        tokens={target: form_token(user, _purpose(view.history, target)) for target in targets},
+        tokens={target: form_token(user, _purpose(view["history"], target)) for target in targets},
         dag_id=MODELS_DAG,
     )
 

@@ -121,17 +121,17 @@ def test_the_page_offers_the_states_whose_rollback_changes_models_keys_alone(tmp
 
 def test_the_page_shows_champion_candidate_versions_and_history(promoted, env_file):
     page = overview.models_page(EnvFile(env_file), [promoted])
-    assert (page.env_file, page.problem) == (".env", None)
-    assert page.champion == overview.champion(EnvFile(env_file))
-    assert page.candidate == overview.latest_candidate([promoted])
-    assert page.versions == overview.versions()
-    assert page.history == EnvFile(env_file).history()
+    assert (page["env_file"], page["problem"]) == (".env", None)
+    assert page["champion"] == overview.champion(EnvFile(env_file))
+    assert page["candidate"] == overview.latest_candidate([promoted])
+    assert page["versions"] == overview.versions()
+    assert page["history"] == EnvFile(env_file).history()
 
 
 def test_an_env_file_that_cannot_be_read_is_reported_and_the_rest_is_shown(promoted, env_file):
     env_file.write_bytes(b"\xff\xfe = broken")
     page = overview.models_page(EnvFile(env_file), [promoted])
-    assert page.problem.startswith("The env file or its history cannot be read.")
-    assert page.champion is None
-    assert page.candidate.run == promoted.name
-    assert len(page.versions) == 1
+    assert page["problem"].startswith("The env file or its history cannot be read.")
+    assert page["champion"] is None
+    assert page["candidate"].run == promoted.name
+    assert len(page["versions"]) == 1

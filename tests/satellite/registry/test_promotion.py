@@ -22,7 +22,7 @@ from include.satellite.registry.promotion import (
     configure,
     configure_outcome,
     follow_env_file,
-    pending_changes,
+    pending_change,
     planned_changes,
     write_approval,
 )
@@ -354,18 +354,18 @@ def test_the_summary_of_a_promotion_says_what_is_used_now(compared, env_file):
 
 
 def test_without_a_comparison_nothing_is_pending(data_dir):
-    assert pending_changes(data_dir) is None
+    assert pending_change(data_dir) is None
 
 
 def test_what_is_pending_is_what_a_promotion_would_change(compared, data_dir):
     folder = compared()
-    pending = pending_changes(data_dir)
-    assert (pending.run, pending.reasons, pending.changes) == ("manual__1", [], planned_changes(folder))
+    pending = pending_change(data_dir)
+    assert (pending.run, pending.changes) == ("manual__1", planned_changes(folder))
     configure(folder, ConfigureParams())
     assert configuration(folder).changes == pending.changes
 
 
 def test_a_refused_comparison_is_pending_with_its_reasons_and_no_changes(compared, data_dir):
     decision = COMPARISON.read(compared(allow_synthetic=False)).decision
-    pending = pending_changes(data_dir)
-    assert (pending.reasons, pending.changes) == (decision.reasons, {})
+    pending = pending_change(data_dir)
+    assert (list(pending.reasons), pending.changes) == (decision.reasons, {})

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from include.docker_proxy.settings import DoorSettings
+from include.docker_proxy.settings import ProxySettings
 
 IMAGE = "python:3.11-slim-bookworm"
 RUN = "runs/energy_pipeline/manual__2026-03-01T00-00-00+00-00/files"
 
 
-def good_create(settings: DoorSettings, *command: str) -> dict[str, Any]:
+def good_create(settings: ProxySettings, *command: str) -> dict[str, Any]:
     """What passes."""
     return {
         "User": f"{settings.step_uid}:{settings.step_uid}",

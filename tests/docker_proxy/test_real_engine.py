@@ -1,4 +1,4 @@
-"""The door on a real engine, from where a worker stands: what passes, what does not, and that it would matter."""
+"""The Docker proxy on a real engine, as a worker reaches it: what passes, what does not, and that it would matter."""
 
 import json
 import os
@@ -12,9 +12,10 @@ from datetime import datetime
 import pytest
 
 from include.core.settings import get_settings
-from include.docker_proxy.settings import DoorSettings
+from include.docker_proxy.settings import ProxySettings
+from include.energy.domain import ENERGY
 from tests.airflow_runs import run_dag
-from tests.docker_proxy.creates import IMAGE, RUN, changed, good_create
+from tests.docker_proxy.create_requests import IMAGE, RUN, changed, good_create
 from tests.docker_proxy.stack import ENGINE, ROOT, Stack, docker, request
 from tests.prerequisites import need
 
@@ -42,10 +43,10 @@ def engine():
 
 @pytest.fixture(scope="module")
 def stack(engine, tmp_path_factory):
-    data = tmp_path_factory.mktemp("door")
+    data = tmp_path_factory.mktemp("docker-proxy")
     data.chmod(0o755)
     uid = os.getuid() or 50000
-    it = Stack(f"groundtruth-door-{uuid.uuid4().hex[:8]}", data, uid, f"{IMAGE} {get_settings().energy_image}")
+    it = Stack(f"groundtruth-proxy-test-{uuid.uuid4().hex[:8]}", data, uid, f"{IMAGE} {ENERGY.step_image}")
     try:
         it.up()
         yield it
@@ -61,7 +62,7 @@ def deployment(stack):
     """The same deployment as the tests see it; one run's folder exists."""
     (stack.data / RUN).mkdir(parents=True, exist_ok=True)
     os.chown(stack.data / RUN, stack.uid, stack.uid)
-    return DoorSettings(
+    return ProxySettings(
         images=stack.images, host_data_dir=stack.data, data_dir=stack.data, step_uid=stack.uid,
         max_memory_mb=2048, max_cpus=2,
     )  # fmt: skip
@@ -74,7 +75,7 @@ def good(deployment):
 
 @pytest.fixture
 def created(stack, good):
-    """A step's container, made through the door."""
+    """A step's container, created through the proxy."""
     (answer,) = stack.send(request("POST", CREATE, good))
     assert answer.status == 201, answer.body
     container = json.loads(answer.body)["Id"]
@@ -208,7 +209,7 @@ def test_a_link_on_the_way_to_the_bind_is_refused(linked, refused, stack, good):
     source = str(stack.data / "runs" / link.relative_to(stack.data).parts[1] / "run" / "files")
     line = refused(request("POST", CREATE, changed(good, "HostConfig.Mounts", [mount(good, source)])))
     assert line["rule"] == "folder"
-    assert "must be a folder, no link and no file" in line["message"]
+    assert "must be a folder, not a link or a file" in line["message"]
 
 
 def mount(good, source):
@@ -225,7 +226,7 @@ def test_a_folder_that_became_a_link_after_the_create_is_not_started(refused, st
     try:
         line = refused(request("POST", f"/v1.41/containers/{created}/start"))
         assert line["rule"] == "folder"
-        docker("start", created)  # beside the door, the step sees what it should not
+        docker("start", created)  # without the proxy, the step sees what it should not
         assert docker("exec", created, "cat", "/data/host-file") == "of the host"
     finally:
         (stack.data / RUN).unlink()
@@ -351,7 +352,7 @@ def test_steps_of_another_deployment_are_out_of_reach(refused, stack, good, engi
 def test_a_worker_cannot_speak_for_another(refused):
     """What the front refuses and what the policy server refuses."""
     for path in ("/info", "/images/postgres:17/json"):
-        assert refused(request("GET", path, None, "X-Door-Peer: 6.6.6.6"))["peer"] != "6.6.6.6"
+        assert refused(request("GET", path, None, "X-Docker-Proxy-Peer: 6.6.6.6"))["peer"] != "6.6.6.6"
 
 
 def test_a_worker_has_no_other_way_to_the_engine(stack):
@@ -363,7 +364,7 @@ def test_a_worker_has_no_other_way_to_the_engine(stack):
     assert "docker.sock" not in binds
 
 
-def test_a_step_through_the_door_from_create_to_removal(stack, good):
+def test_a_step_passes_the_proxy_from_create_to_removal(stack, good):
     good = changed(good, "Cmd", ["sh", "-c", "echo hello; id -u"])
     (answer,) = stack.send(request("POST", CREATE, good))
     container = f"/v1.41/containers/{json.loads(answer.body)['Id']}"
@@ -390,8 +391,8 @@ def test_a_step_through_the_door_from_create_to_removal(stack, good):
 
 
 @pytest.fixture
-def through_the_door(stack, monkeypatch):
-    """Airflow's operator has the door for an engine."""
+def through_the_proxy(stack, monkeypatch):
+    """Airflow's operator uses the proxy as its engine."""
     monkeypatch.setenv("DOCKER_HOST", stack.url)
     monkeypatch.setenv("GROUNDTRUTH_RUNTIME", "docker")
     monkeypatch.setenv("GROUNDTRUTH_DATA_DIR", str(stack.data))
@@ -401,8 +402,8 @@ def through_the_door(stack, monkeypatch):
     get_settings.cache_clear()
 
 
-def test_the_energy_pipeline_runs_through_the_door(through_the_door, stack, engine):
-    image = get_settings().energy_image
+def test_the_energy_pipeline_runs_through_the_proxy(through_the_proxy, stack, engine):
+    image = ENERGY.step_image
     need(engine.images.list(image), f"the image {image}", "make images")
     before = len(stack.logs())
     outcome = run_dag("energy_pipeline", {"start": "2026-03-01T00:00:00Z", "end": "2026-03-02T00:00:00Z"})
@@ -415,7 +416,7 @@ def test_the_energy_pipeline_runs_through_the_door(through_the_door, stack, engi
     assert not [each for each in steps if str(stack.data) in str(each.attrs["Mounts"])]
 
 
-def test_the_janitor_removes_through_the_door_what_no_task_owns(through_the_door, stack, good, monkeypatch):
+def test_the_janitor_removes_through_the_proxy_what_no_task_owns(through_the_proxy, stack, good, monkeypatch):
     monkeypatch.setattr("plugins.steps.janitor.YOUNG_SECONDS", 0)
     labels = {".data": str(stack.data), ".dag": "energy_pipeline", ".run": "gone", ".step": "analyze"}
     good["Labels"] |= {f"io.groundtruth{name}": value for name, value in labels.items()}
@@ -434,17 +435,16 @@ def test_the_janitor_removes_through_the_door_what_no_task_owns(through_the_door
     docker("rm", "-f", another)
 
 
-def test_a_refusal_is_told_in_the_steps_verdict(through_the_door, monkeypatch, definitions):
+def test_a_refusal_is_the_error_of_the_step(through_the_proxy, monkeypatch, definitions):
     definitions(talk=a_step("true", memory_mb=4096))
     outcome = run_dag("test_pipeline")
     assert outcome.state == "failed"
-    assert (
-        "refused: docker-proxy: HostConfig.Memory: must be a whole number from 6291456 to 2147483648"
-        in outcome.error("talk")
+    assert "refused: docker-proxy: HostConfig.Memory: must be an integer from 6291456 to 2147483648" in outcome.error(
+        "talk"
     )
 
 
-def test_lines_arrive_in_the_log_while_the_step_runs(through_the_door, definitions, stack):
+def test_lines_arrive_in_the_log_while_the_step_runs(through_the_proxy, definitions, stack):
     definitions(talk=a_step("echo first; sleep 8; echo '[1]' > $DATA_DIR/a.json"))
     runs = stack.data / "runs" / "test_pipeline"
     before = set(runs.glob("*"))
@@ -491,8 +491,12 @@ def a_step(command, **more):
 
 OPEN_SOCKETS = """
 import os
-links = [os.readlink(f"/proc/1/fd/{number}") for number in os.listdir("/proc/1/fd")]
-print(sum(link.startswith("socket:") for link in links))
+def is_socket(number):
+    try:
+        return os.readlink(f"/proc/1/fd/{number}").startswith("socket:")
+    except FileNotFoundError:  # closed meanwhile
+        return False
+print(sum(map(is_socket, os.listdir("/proc/1/fd"))))
 """
 READERS = 20
 READ_AND_LEAVE = f"""
@@ -532,18 +536,18 @@ def test_a_silent_stream_ends_when_its_reader_leaves(stack, created):
 
 
 @pytest.mark.parametrize("half", ["front", "policy"])
-def test_a_log_does_not_look_whole_when_a_half_of_the_door_dies(stack, deployment, half):
+def test_a_log_does_not_look_complete_when_a_container_of_the_proxy_dies(stack, deployment, half):
     talking = good_create(deployment, "sh", "-c", "while true; do echo line; sleep 0.2; done")
     (answer,) = stack.send(request("POST", CREATE, talking))
     container = json.loads(answer.body)["Id"]
     try:
         docker("start", container)
         host, _, port = stack.url.removeprefix("tcp://").partition(":")
-        with socket.create_connection((host, int(port)), timeout=20) as door:
-            door.sendall(request("GET", f"/containers/{container}/logs?follow=1&stdout=1"))
-            came = door.recv(65536)
+        with socket.create_connection((host, int(port)), timeout=20) as proxy:
+            proxy.sendall(request("GET", f"/containers/{container}/logs?follow=1&stdout=1"))
+            came = proxy.recv(65536)
             docker("kill", getattr(stack, half))
-            while part := door.recv(65536):
+            while part := proxy.recv(65536):
                 came += part
         assert b"line" in came
         assert not came.endswith(b"0\r\n\r\n")
@@ -553,7 +557,7 @@ def test_a_log_does_not_look_whole_when_a_half_of_the_door_dies(stack, deploymen
         stack.wait_until_healthy()
 
 
-def test_each_half_comes_back_after_the_other_was_restarted(stack):
+def test_each_container_of_the_proxy_recovers_from_a_restart_of_the_other(stack):
     docker("restart", "-t", "2", stack.policy)
     stack.wait_until_healthy()
     docker("restart", "-t", "2", stack.front)

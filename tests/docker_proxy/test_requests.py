@@ -1,4 +1,4 @@
-"""The table of calls: what is in it passes in one form, everything else does not."""
+"""A request is read in one way: calls of the table, their parameters, JSON with one meaning. All else is refused."""
 
 import json
 
@@ -6,8 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from include.docker_proxy.calls import CALLS, call_of, own_filters, query_of
-from include.docker_proxy.refusal import Refused
+from include.docker_proxy.requests import CALLS, RefusedError, match_call, parse_json, parse_query, restrict_filters
 
 ID = "0123456789ab" * 5 + "cdef"
 OURS = {
@@ -30,9 +29,9 @@ OURS = {
 def test_what_docker_py_asks_for_our_operator_passes(name, version):
     method, _, url = OURS[name].partition(" ")
     path, _, query = url.partition("?")
-    call, _ = call_of(method, version + path)
+    call, _ = match_call(method, version + path)
     assert call.name == name
-    assert len(query_of(call, query)) == query.count("=")
+    assert len(parse_query(call, query)) == query.count("=")
 
 
 def test_the_table_has_no_other_calls():
@@ -51,8 +50,8 @@ def test_the_table_has_no_other_calls():
     ],
 )  # fmt: skip
 def test_other_lines_are_refused(line):
-    with pytest.raises(Refused, match="no step needs this call"):
-        call_of(*line.split(" "))
+    with pytest.raises(RefusedError, match="no step needs this call"):
+        match_call(*line.split(" "))
 
 
 @pytest.mark.parametrize(
@@ -77,24 +76,24 @@ def test_other_lines_are_refused(line):
 )
 def test_other_parameters_are_refused(name, query):
     call = next(call for call in CALLS if call.name == name)
-    with pytest.raises(Refused) as refused:
-        query_of(call, query)
+    with pytest.raises(RefusedError) as refused:
+        parse_query(call, query)
     assert refused.value.rule == "query"
 
 
 @given(st.sampled_from(CALLS), st.text())
 def test_any_query_is_understood_or_refused(call, text):
     try:
-        found = query_of(call, text)
-    except Refused:
+        found = parse_query(call, text)
+    except RefusedError:
         return
     assert set(found) <= set(call.query)
 
 
 def test_a_list_is_always_of_steps():
-    assert json.loads(own_filters("")) == {"label": ["io.groundtruth=step"]}
+    assert json.loads(restrict_filters("")) == {"label": ["io.groundtruth=step"]}
     asked = {"label": ["io.groundtruth.run=a b", "io.groundtruth.dag"]}
-    assert json.loads(own_filters(json.dumps(asked))) == {
+    assert json.loads(restrict_filters(json.dumps(asked))) == {
         "label": ["io.groundtruth.dag", "io.groundtruth.run=a b", "io.groundtruth=step"]
     }
 
@@ -114,5 +113,54 @@ def test_a_list_is_always_of_steps():
     ],
 )
 def test_other_filters_are_refused(filters):
-    with pytest.raises(Refused):
-        own_filters(filters)
+    with pytest.raises(RefusedError):
+        restrict_filters(filters)
+
+
+KEYS = st.text(st.characters(min_codepoint=32, max_codepoint=126))
+TEXTS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"))
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers(-(10**18), 10**18) | TEXTS,
+    lambda inner: st.lists(inner) | st.dictionaries(KEYS, inner),
+    max_leaves=20,
+)
+
+
+@given(st.dictionaries(KEYS, VALUES))
+def test_plain_objects_are_read_as_they_are(document):
+    assert parse_json(json.dumps(document).encode()) == document
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('{"a": 1, "a": 1}', "the key 'a' must not be repeated"),
+        ('{"x": [{"a": {}, "a": {}}]}', "the key 'a' must not be repeated"),
+        ('{"a": 1, "\\u0061": 2}', "the key 'a' must not be repeated"),
+        ('{"Bind\u017f": []}', "the key 'Bind\\u017f' must be printable ASCII"),
+        ('{"Bind\\u017f": []}', "the key 'Bind\\u017f' must be printable ASCII"),
+        ('{"a\\u0000": 1}', "the key 'a\\x00' must be printable ASCII"),
+        ('{"a": "\\u0000"}', "a: must not hold NUL or an unpaired surrogate"),
+        ('{"a": ["\\ud800"]}', "a: must not hold NUL or an unpaired surrogate"),
+        ('{"a": NaN}', "the number NaN must be an integer"),
+        ('{"a": -Infinity}', "the number -Infinity must be an integer"),
+        ('{"a": 1.5}', "the number 1.5 must be an integer"),
+        ('{"a": 1e999}', "the number 1e999 must be an integer"),
+        ('{"a": ' + "9" * 20 + "}", "a number must not have more than 19 digits"),
+        ("[" * 30_000, "the body is nested too deeply"),
+        ("[]", "the body must be a JSON object"),
+        ("{} {}", "the body must be JSON: Extra data"),
+        ("", "the body must be JSON: Expecting value"),
+    ],
+)
+def test_what_has_two_meanings_is_refused(text, said):
+    with pytest.raises(RefusedError) as refused:
+        parse_json(text.encode())
+    assert str(refused.value) == said
+    assert refused.value.rule == "json"
+
+
+@pytest.mark.parametrize("text", [b"\xff{}", b'\xef\xbb\xbf{"a": 1}', b'{"a": "\xed\xa0\x80"}', b"\xc0\xaf"])
+def test_other_bytes_than_utf_8_are_refused(text):
+    with pytest.raises(RefusedError):
+        parse_json(text)

@@ -1,0 +1,134 @@
+"""A run's parameters from the command line: profiles, options of the domains, `--set`, interval, input files."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from include.core.contracts import imported
+from include.core.domain import Domain
+from include.core.errors import BadInputError
+from include.core.pipeline import INPUT_FILES, Pipeline
+from include.domains import DOMAINS
+from include.pipelines import domain_of_pipeline
+
+
+def read_params(
+    pipeline: Pipeline,
+    options: Mapping[str, Any],
+    assignments: Iterable[str],
+    profile: str | None,
+    *,
+    date: datetime | None,
+    start: str | None,
+    end: str | None,
+) -> dict[str, Any]:
+    """Return the checked parameters of a run.
+
+    Args:
+        pipeline: What shall run.
+        options: Values of the domains' options by name; None, False or empty where they are not given.
+        assignments: Of `--set`.
+        profile: Name or file of a profile.
+        date: Of `--date`.
+        start: Of `--start`.
+        end: Of `--end`.
+
+    Raises:
+        BadInputError: An option, a parameter or a file cannot be used; names it.
+    """
+    given = [*map(_assignment, assignments), *_option_params(pipeline, options)]
+    given += [(name, value) for name, value in (("start", start), ("end", end)) if value is not None]
+    params = dict(given)
+    if len(params) < len(given):
+        repeated = sorted(name for name, count in Counter(name for name, _ in given).items() if count > 1)
+        raise BadInputError(f"{', '.join(repeated)}: given more than once")
+    params = pipeline.rename_params((read_profile(profile) if profile else {}) | params)
+    interval = date, params.pop("start", None), params.pop("end", None)
+    if "end" in pipeline.params or any(interval):
+        zone = params.get("timezone")
+        params |= pipeline.window.from_options(*interval, zone, has_files=bool(params.get(INPUT_FILES)))
+    return pipeline.check_params(params | _absolute_files(params, pipeline.file_params))
+
+
+def read_profile(name: str) -> dict[str, Any]:
+    """Return the parameters of a profile.
+
+    Args:
+        name: A profile of a domain (`demo`), or a JSON file with an object of parameters.
+
+    Raises:
+        BadInputError: There is no such profile, or it is not a JSON object.
+    """
+    profiles = {path.stem: path for domain in DOMAINS if domain.profiles for path in domain.profiles.glob("*.json")}
+    path = Path(name) if name.endswith(".json") else profiles.get(name)
+    missing = f"--profile: no profile named {name}; there are: {', '.join(sorted(profiles))}, or name a .json file"
+    if path is None:
+        raise BadInputError(missing)
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise BadInputError(missing) from error
+    except (OSError, ValueError) as error:
+        raise BadInputError(f"{path}: cannot be read as JSON: {error}") from error
+    if not isinstance(document, dict):
+        raise BadInputError(f"{path}: must hold a JSON object")
+    return {key: value for key, value in document.items() if key != "$comment"}
+
+
+def _option_params(pipeline: Pipeline, options: Mapping[str, Any]) -> Iterable[tuple[str, Any]]:
+    """Yield the parameters that options fill; an option without one belongs to its own domain's pipelines."""
+    own: Domain | None = domain_of_pipeline(pipeline)
+    for domain in DOMAINS:
+        for option in domain.options:
+            value = options.get(option.name)
+            if value in (None, False, []):
+                continue
+            if option.param:
+                yield option.param, imported(option.parse)(value) if option.parse else value
+            elif domain is not own:
+                raise BadInputError(f"{option.flags[0]}: {pipeline.definition.pipeline} does not take this option")
+
+
+def _assignment(text: str) -> tuple[str, Any]:
+    """Return `NAME=VALUE` in parts; the value is JSON where it is JSON, nothing where it is `none`, else text."""
+    name, equals, value = text.partition("=")
+    if not equals or not name.strip():
+        raise BadInputError(f"--set: {text!r} must be NAME=VALUE")
+    if value.lower() == "none":
+        return name.strip(), None
+    try:
+        return name.strip(), json.loads(value)
+    except ValueError:
+        return name.strip(), value
+
+
+def _absolute_files(params: Mapping[str, Any], single: Iterable[str]) -> dict[str, Any]:
+    """Return the parameters that name input files with absolute paths: a run has another working directory.
+
+    Args:
+        params: The run's parameters.
+        single: Parameters that each name one file. Values that are not file names are left to their own check.
+
+    Raises:
+        BadInputError: A file is missing, or has a name that cannot be printed.
+    """
+    absolute: dict[str, Any] = {}
+    for name in (INPUT_FILES, *single):
+        files = params.get(name) if name == INPUT_FILES else [params.get(name)]
+        if not isinstance(files, list) or not all(isinstance(file, str) for file in files):
+            continue
+        option = f"--{name}" if name == INPUT_FILES else name
+        missing = [file for file in files if not Path(file).is_file()]
+        if missing:
+            raise BadInputError(f"{option}: no such file: {', '.join(missing)}")
+        unprintable = [file for file in files if not file.isprintable()]
+        if unprintable:
+            raise BadInputError(f"{option}: {unprintable[0]!r}: rename the file; its name cannot be printed")
+        paths = [str(Path(file).resolve()) for file in files]
+        absolute[name] = paths if name == INPUT_FILES else paths[0]
+    return absolute

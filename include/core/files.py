@@ -1,0 +1,192 @@
+"""Write files and folders atomically, and lock them against other processes.
+
+A reader finds the old content or the new content, never a part of it, also when the writer is killed or the disk is
+full. What a killed writer leaves behind are hidden siblings whose names start with a dot and the name of the target.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from include.core.errors import SetupError, TransientError
+
+_RENAME_EXCHANGE, _AT_FDCWD = 2, -100
+_LOCK_POLL_S = 0.01
+
+
+def write_atomically(path: Path, content: bytes, *, mode: int = 0o644, owner_of: Path | None = None) -> None:
+    """Write a file, flushed to disk before it takes its place; its folder is created if necessary.
+
+    Args:
+        path: The file.
+        content: All that it shall hold.
+        mode: Its permissions.
+        owner_of: An existing file whose owner the new one is given to, as far as this process may do that.
+
+    Raises:
+        SetupError: The folder cannot be written, or the disk is full; the old file stays.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with flushed_sibling(path, content) as temporary:
+            temporary.chmod(mode)
+            if owner_of is not None:
+                copy_owner(owner_of, temporary)
+            temporary.replace(path)
+    except OSError as error:
+        raise SetupError(f"{path}: cannot be written: {error.strerror or error}") from error
+
+
+@contextmanager
+def atomic_file(path: Path) -> Iterator[Path]:
+    """Yield a hidden sibling for a library to write; it is renamed to the file when the block ends well.
+
+    An `OSError` in the block counts as a failure to write the file. At most one process may write a file at a time.
+
+    Args:
+        path: The file; its folder is created if necessary.
+
+    Raises:
+        SetupError: The folder cannot be written, or the disk is full; the old file stays.
+    """
+    partial = path.with_name(f".{path.name}.partial")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial.unlink(missing_ok=True)
+        yield partial
+        partial.replace(path)
+    except OSError as error:
+        raise SetupError(f"{path}: cannot be written: {error.strerror or error}") from error
+    finally:
+        with suppress(OSError):
+            partial.unlink(missing_ok=True)
+
+
+def replace_folder(target: Path, sources: Mapping[str, Path]) -> None:
+    """Replace a folder by copies of some files, all at once.
+
+    Args:
+        target: The folder; what it held before is removed.
+        sources: The files by their path below it.
+
+    Raises:
+        SetupError: The folder cannot be written, or the disk is full; the old folder stays.
+    """
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        fresh = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}."))
+        try:
+            fresh.chmod(0o755)
+            for name, source in sources.items():
+                (fresh / name).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(source, fresh / name)
+            try:
+                fresh.rename(target)
+            except OSError:
+                if not target.is_dir():
+                    raise
+                if not exchange(fresh, target):
+                    _exchange_by_renames(fresh, target)
+        finally:
+            shutil.rmtree(fresh, ignore_errors=True)
+    except OSError as error:
+        raise SetupError(f"{target}: cannot be replaced: {error.strerror or error}") from error
+
+
+def exchange(one: Path, other: Path) -> bool:
+    """Exchange the names of two files or folders in one system call.
+
+    Returns:
+        Whether that was done; False where the system or the file system has no such call.
+
+    Raises:
+        OSError: They cannot be exchanged, because one does not exist or is a mount point, for example.
+    """
+    renameat2 = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
+    if renameat2 is None:
+        return False
+    if renameat2(_AT_FDCWD, os.fsencode(one), _AT_FDCWD, os.fsencode(other), _RENAME_EXCHANGE) == 0:
+        return True
+    code = ctypes.get_errno()
+    if code in (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP):
+        return False
+    raise OSError(code, os.strerror(code))
+
+
+@contextmanager
+def locked(path: Path, *, timeout_s: float | None, mode: int = 0o644) -> Iterator[None]:
+    """Hold the lock of a file against other processes; the system releases it when its holder dies.
+
+    Args:
+        path: The lock file, which is created if necessary and stays.
+        timeout_s: How long to wait for another holder; None waits without limit, 0 tries once.
+        mode: Permissions of a lock file that is created.
+
+    Raises:
+        SetupError: The lock file cannot be opened for writing.
+        TransientError: Another process held the lock all the time.
+    """
+    from filelock import FileLock, Timeout  # not part of the energy image, whose steps lock nothing
+
+    lock = FileLock(path, timeout=-1 if timeout_s is None else timeout_s, mode=mode, poll_interval=_LOCK_POLL_S)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock.acquire()
+    except Timeout:
+        raise TransientError(f"{path}: another process has held it for {timeout_s:g} s") from None
+    except OSError as error:
+        raise SetupError(f"{path}: cannot be locked: {error.strerror or error}") from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+@contextmanager
+def flushed_sibling(path: Path, content: bytes) -> Iterator[Path]:
+    """Yield a hidden file beside another, flushed to disk, for its owner alone; removed unless the block renames it.
+
+    Raises:
+        OSError: The folder cannot be written, or the disk is full.
+    """
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    temporary = Path(name)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        yield temporary
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def copy_owner(source: Path, target: Path) -> bool:
+    """Give a file to the owner of another one.
+
+    Returns:
+        Whether it belongs to that owner now; True where there is no other file.
+    """
+    try:
+        wanted, present = source.stat(), target.stat()
+        if (present.st_uid, present.st_gid) != (wanted.st_uid, wanted.st_gid):
+            os.chown(target, wanted.st_uid, wanted.st_gid)
+    except FileNotFoundError:
+        return True
+    except PermissionError:
+        return False
+    return True
+
+
+def _exchange_by_renames(one: Path, other: Path) -> None:
+    aside = one.with_name(f"{one.name}.old")
+    other.rename(aside)
+    one.rename(other)
+    aside.rename(one)

@@ -1,0 +1,110 @@
+"""What the satellite domain adds to the command line: values of options, a run's environment, checks of the doctor."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from include.core.domain import Check
+from include.core.errors import BadInputError
+
+DEMO = "demo"
+
+
+def read_box(text: str) -> list[float]:
+    """Return `75.8,30.9,75.9,31.0` as west, south, east, north.
+
+    >>> read_box("75.8,30.9,75.9,31.0")
+    [75.8, 30.9, 75.9, 31.0]
+
+    Raises:
+        BadInputError: It is not a list of four numbers.
+    """
+    try:
+        west, south, east, north = map(float, text.split(","))
+    except ValueError as error:
+        raise BadInputError(f"--bbox: {text!r} must be west,south,east,north in degrees") from error
+    return [west, south, east, north]
+
+
+def read_area(path: str) -> dict[str, Any]:
+    """Return the GeoJSON document of a file.
+
+    Raises:
+        BadInputError: It cannot be read, or is not a JSON object.
+    """
+    try:
+        document = json.loads(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise BadInputError(f"--geojson: no such file: {path}") from error
+    except (OSError, ValueError) as error:
+        raise BadInputError(f"{path}: cannot be read as JSON: {error}") from error
+    if not isinstance(document, dict):
+        raise BadInputError(f"{path}: must hold a JSON object")
+    return document
+
+
+@contextmanager
+def run_environment(
+    params: Mapping[str, Any], options: Mapping[str, Any], data_dir: Path
+) -> Iterator[Mapping[str, str]]:
+    """Start the stand-in of the imagery API for a run that takes its imagery from it; the demo has its own `.env`.
+
+    Args:
+        params: The run's parameters.
+        options: `scenes`, a folder of GeoTIFFs that the stand-in serves, and `profile`.
+        data_dir: The deployment's data folder.
+
+    Yields:
+        Environment variables of the run.
+
+    Raises:
+        BadInputError: `--scenes` is not a folder, or the imagery comes from elsewhere.
+        SetupError: The stand-in did not start.
+    """
+    from include.satellite.imagery.demo import URL_VARIABLE, stand_in
+
+    scenes = options.get("scenes")
+    if scenes is not None and params.get("source") != DEMO:
+        raise BadInputError("--scenes: only a pipeline with --source demo takes scenes from a folder")
+    if scenes is not None and not Path(scenes).is_dir():
+        raise BadInputError(f"--scenes: no such folder: {scenes}")
+    environment: dict[str, str] = {}
+    if options.get("profile") == DEMO:
+        environment["GROUNDTRUTH_ENV_FILE"] = str(data_dir / DEMO / ".env")
+    running = os.environ.get(URL_VARIABLE) and scenes is None
+    if params.get("source") != DEMO or params.get("skip_download") or running:
+        yield environment
+        return
+    with stand_in(*(["--scenes", str(Path(scenes).resolve())] if scenes else [])) as url:
+        yield environment | {URL_VARIABLE: url}
+
+
+def checks() -> list[Check]:
+    """Check for PyTorch and for credentials of the imagery services."""
+    return [_torch(), _credentials()]
+
+
+def _torch() -> Check:
+    try:
+        version = importlib.metadata.version("torch")
+    except importlib.metadata.PackageNotFoundError:
+        return Check("PyTorch", "missing", "not installed; the satellite pipeline trains with it", "make setup")
+    import torch
+
+    device = torch.cuda.get_device_name() if torch.cuda.is_available() else "on the processor"
+    return Check("PyTorch", "ok", f"{version}, {device}")
+
+
+def _credentials() -> Check:
+    if os.environ.get("SH_CLIENT_ID") and os.environ.get("SH_CLIENT_SECRET"):
+        return Check("imagery credentials", "ok", "SH_CLIENT_ID and SH_CLIENT_SECRET are set")
+    remedy = (
+        "the demo needs none; for real imagery set SH_CLIENT_ID and SH_CLIENT_SECRET, or the connection sentinel_hub"
+    )
+    return Check("imagery credentials", "missing", "not in the environment", remedy)

@@ -1,0 +1,80 @@
+"""The satellite domain."""
+
+from pathlib import Path
+
+from include.core.domain import Domain, EnvKeys, Option, Page, Pool, StandIn
+from include.satellite.pipeline import CROP_HEALTH_MAP, SATELLITE
+from include.satellite.registry import store
+from include.satellite.steps import ACCOUNT, BASELINES, MODELS, SATELLITE_STEPS
+from include.satellite.window import LookbackWindow
+
+HERE = Path(__file__).parent
+
+SATELLITE_DOMAIN = Domain(
+    name="satellite",
+    title="Satellite",
+    steps=SATELLITE_STEPS,
+    image="groundtruth-satellite:latest",
+    pipelines=(SATELLITE, CROP_HEALTH_MAP),
+    window=LookbackWindow(),
+    options=(
+        Option(
+            ("--skip-download",),
+            "Take the usable dates of the imagery store; no network.",
+            param="skip_download",
+        ),
+        Option(
+            ("--skip-validation",),
+            "Only count the dates against min_dates.",
+            param="skip_validation",
+        ),
+        Option(
+            ("--source",),
+            "Where imagery comes from. Default: demo, a local stand-in that needs no credentials.",
+            param="source",
+            metavar="demo|sentinelhub|cdse",
+        ),
+        Option(
+            ("--scenes",),
+            "Folder of GeoTIFF scenes that the stand-in serves instead of simulated ones.",
+            metavar="DIR",
+        ),
+        Option(
+            ("--bbox",),
+            "Bounding box of the area, degrees. Default: Ludhiana.",
+            param="bbox",
+            metavar="W,S,E,N",
+            parse="include.satellite.command_line:read_box",
+        ),
+        Option(
+            ("--geojson",),
+            "GeoJSON file whose polygon is the area; replaces --bbox.",
+            param="geojson",
+            metavar="FILE",
+            parse="include.satellite.command_line:read_area",
+        ),
+    ),
+    profiles=HERE / "profiles",
+    run_environment="include.satellite.command_line:run_environment",
+    checks="include.satellite.command_line:checks",
+    settings="include.satellite.settings:SatelliteSettings",
+    stores=(*BASELINES, MODELS),
+    connections=(ACCOUNT,),
+    pools=(Pool("sentinel_hub", 2, "Requests to Sentinel Hub: two at once is its limit"),),
+    stand_ins=(StandIn("imagery", "include.standins.sentinel_hub", 8070, "GROUNDTRUTH_SENTINEL_HUB_URL"),),
+    pages=(
+        Page(
+            name="models",
+            title="Models",
+            dag_id=SATELLITE.definition.dag_id,
+            templates=HERE / "pages",
+            view="include.satellite.registry.overview:models_page",
+        ),
+    ),
+    env_keys=EnvKeys(
+        names=store.KEYS,
+        pending="include.satellite.registry.promotion:pending_change",
+        after_rollback="include.satellite.registry.promotion:follow_env_file",
+    ),
+    labels={"cnn": "CNN", "lstm": "LSTM", "ndvi": "NDVI", "mae": "MAE", "rmse": "RMSE", "r2": "R²"},
+)

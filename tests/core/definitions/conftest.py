@@ -1,0 +1,20 @@
+"""Loading definitions from documents in memory."""
+
+import json
+
+import pytest
+
+from include.core.definitions import Definition, load_definition
+from tests.core.definitions.documents import REGISTERED
+
+
+@pytest.fixture(scope="session")
+def load(tmp_path_factory: pytest.TempPathFactory):
+    """Write a document, or bytes, to a file and load it."""
+    file = tmp_path_factory.mktemp("definitions") / "pipeline.json"
+
+    def load(content: object) -> Definition:
+        file.write_bytes(content if isinstance(content, bytes) else json.dumps(content).encode())
+        return load_definition(file, REGISTERED)
+
+    return load

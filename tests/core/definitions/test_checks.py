@@ -1,0 +1,128 @@
+"""The checks of a definition's graph, and of what each step declares."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from include.core.definitions.checks import graph_faults, step_faults
+from include.core.definitions.document import ParsedFile, read_file
+from include.core.definitions.graph import build_nodes
+from include.core.definitions.model import ListDocument
+from tests.core.definitions.documents import FILES, REGISTERED, assert_messages, container, document
+
+FAULTS = {
+    "no-containers": {"$.containers": "has no containers"},
+    "duplicate-ids": {
+        "$.containers[1].id": "'measure' is already used by $.containers[0]",
+        "$.containers[2].id": "upper and lower case",
+    },
+    "unusable-ids": {
+        "$.containers[0].id": "Airflow task id",
+        "$.containers[1].id": "reserved for a task that every pipeline has",
+        "$.containers[2].id": "Airflow task id",
+    },
+    "unknown-dependency": {
+        "$.containers[1].depends_on[0]": "'measur'; did you mean 'measure'?",
+        "$.containers[1].depends_on[1]": "'split'; the ids are measure, mean",
+    },
+    "cycle": {
+        "$.containers[0]": "measure → mean → join → measure",
+        "$.containers[3].depends_on[0]": "depends on itself",
+    },
+    "no-provider": {
+        "$.containers[1].input_file[0]": "did you mean 'readings.csv'?",
+        "$.containers[1].input_file[1]": "add 'meters.csv' to $.sources",
+        "$.containers[1].input_file[2]": "provide it as a source",
+        "$.sources[0]": "no container reads source/unread.csv",
+    },
+    "two-writers": {
+        "$.containers[1].output_file[0]": "a.csv is already written by 'measure'",
+        "$.containers[1].output_file[1]": "needs a folder where 'a.csv' is a file",
+    },
+    "reads-own-output": {"$.containers[0].output_file": "reads its own output a.csv"},
+    "leaves-data": {
+        "$.containers[0].input_file[0]": "leaves /data through '..'",
+        "$.containers[0].input_file[1]": "lies outside /data; write a relative path",
+        "$.containers[0].input_file[2]": "backslash",
+        "$.containers[0].input_file[3]": "drive or a URL",
+        "$.containers[0].input_file[4]": "drive or a URL",
+        "$.containers[0].input_file[5]": "does not name a file",
+        "$.containers[0].input_file[6]": "does not name a file",
+        "$.containers[0].input_file[7]": "name that begins with a dot",
+        "$.containers[0].input_file[8]": "lies outside /data",
+        "$.containers[0].output_file[1]": "source/ is reserved for the input files of a run",
+    },
+    "unreachable": {
+        "$.containers.measure.next_node[0]": "no container has the id 'nowhere'",
+        "$.containers.alone": "cannot be reached from start_node 'measure'",
+        "$.service_registry.ghost": "no container has the id 'ghost'",
+    },
+    "unknown-start": {"$.start_node": "did you mean 'measure'?"},
+    "publish-of-nothing": {"$.publish[1]": "no container writes b.csv"},
+    "nothing-to-run": {
+        "$.containers[0]": "needs a command",
+        "$.containers[1]": "declares no output_file",
+        "$.containers[2].command": "must not be empty",
+        "$.containers[2].image": "not an image name",
+    },
+    "broken-contract": {
+        "$.containers[0].output_file": "energy.csv is not in the contract of the step 'energy-generator'",
+        "$.containers[0].records": "has its own record accounting",
+    },
+    "broken-records": {
+        "$.containers[1].records.read": "b.csv is not listed in input_file",
+        "$.containers[1].records.rejected": "is not a .csv file",
+    },
+    "many-faults": {
+        "$.workflow_name": "must begin",
+        "$.containers[0].timeout_seconds": "at least 1",
+        "$.containers[1].output_file": "reads its own output",
+        "$.containers[1].depends_on[0]": "'nobody'",
+        "$.publish[0]": "z.csv",
+    },
+}
+
+
+def parsed(content: dict[str, Any]) -> ParsedFile:
+    return ParsedFile(content, ListDocument.model_validate(content))
+
+
+def test_every_faulty_file_has_its_messages():
+    assert {file.stem for file in (FILES / "faulty").glob("*.json")} == set(FAULTS)
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_every_fault_of_a_file_is_reported_at_once_with_its_place(name: str):
+    assert_messages(FILES / "faulty" / f"{name}.json", FAULTS[name])
+
+
+@pytest.mark.parametrize("file", sorted((FILES / "valid").glob("*.json")), ids=lambda file: file.stem)
+def test_a_valid_file_has_no_faults(file: Path):
+    read = read_file(file)
+    nodes = build_nodes(read, REGISTERED)
+    assert not [*graph_faults(read, nodes), *step_faults(read, nodes, REGISTERED)]
+
+
+def test_a_cycle_is_reported_with_the_reason_for_each_edge():
+    looped = parsed(document(container("a", depends_on=["b"]), container("b", input_file="a.csv")))
+    [fault] = graph_faults(looped, build_nodes(looped, {}))
+    assert fault.path == "$.containers[0]"
+    assert fault.message == (
+        "the containers form a cycle: a → b → a (b reads a.csv, which a writes; a depends on b); "
+        "remove one of these dependencies"
+    )
+
+
+def test_a_container_that_is_not_registered_needs_an_image_and_a_command():
+    bare = parsed(document({"id": "a", "output_file": "a.csv"}))
+    messages = [fault.message for fault in step_faults(bare, build_nodes(bare, {}), {})]
+    assert messages == [
+        "'a' is not a registered step, so it needs an image; add 'image'",
+        "'a' is not a registered step, so it needs a command; add 'command'",
+    ]
+
+
+def test_a_registered_step_needs_neither_image_nor_files():
+    bare = parsed(document({"id": "energy-generator"}))
+    assert not list(step_faults(bare, build_nodes(bare, REGISTERED), REGISTERED))

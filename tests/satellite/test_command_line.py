@@ -1,0 +1,51 @@
+"""Options and checks that the satellite domain adds to the command line."""
+
+import pytest
+
+from include.core.errors import BadInputError
+from include.satellite.command_line import checks, read_area, read_box, run_environment
+
+
+def test_a_box_is_four_numbers():
+    assert read_box("75.8,30.9,75.9,31.0") == [75.8, 30.9, 75.9, 31.0]
+    for text in ("1,2,3", "1,2,3,x", ""):
+        with pytest.raises(BadInputError, match="west,south,east,north"):
+            read_box(text)
+
+
+def test_an_area_is_read_from_its_file(tmp_path):
+    (tmp_path / "field.geojson").write_text('{"type": "Polygon", "coordinates": []}')
+    assert read_area(str(tmp_path / "field.geojson"))["type"] == "Polygon"
+    with pytest.raises(BadInputError, match="no such file"):
+        read_area(str(tmp_path / "none.geojson"))
+    (tmp_path / "field.geojson").write_text("no json")
+    with pytest.raises(BadInputError, match="cannot be read as JSON"):
+        read_area(str(tmp_path / "field.geojson"))
+
+
+def test_scenes_are_only_for_the_demo_and_must_be_a_folder(tmp_path):
+    with (
+        pytest.raises(BadInputError, match="only a pipeline with --source demo"),
+        run_environment({"source": "cdse"}, {"scenes": str(tmp_path)}, tmp_path),
+    ):
+        pass
+    with (
+        pytest.raises(BadInputError, match="no such folder"),
+        run_environment({"source": "demo"}, {"scenes": str(tmp_path / "none")}, tmp_path),
+    ):
+        pass
+
+
+def test_the_demo_profile_has_an_env_file_of_its_own(tmp_path):
+    with run_environment({"source": "cdse"}, {"profile": "demo"}, tmp_path) as environment:
+        assert environment == {"GROUNDTRUTH_ENV_FILE": str(tmp_path / "demo" / ".env")}
+    with run_environment({"source": "demo", "skip_download": True}, {}, tmp_path) as environment:
+        assert environment == {}
+
+
+def test_the_doctor_checks_credentials(monkeypatch):
+    monkeypatch.setenv("SH_CLIENT_ID", "id")
+    monkeypatch.setenv("SH_CLIENT_SECRET", "secret")
+    assert {check.subject: check.status for check in checks()}["imagery credentials"] == "ok"
+    monkeypatch.delenv("SH_CLIENT_ID")
+    assert {check.subject: check.status for check in checks()}["imagery credentials"] == "missing"
