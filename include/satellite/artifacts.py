@@ -46,7 +46,7 @@ class ModelArtifacts(Generic[M]):
         self.kind = kind
         self.weights = Artifact(f"{kind}_model.safetensors")
         self.card = Artifact(f"{kind}_model.json", ModelCard)
-        self.metrics = Artifact(f"{kind}_metrics.json", metrics)
+        self.metrics: Artifact[M] = Artifact(f"{kind}_metrics.json", metrics)
         self.training_plot = Artifact(f"plot_{kind}_training.png")
         self.evaluation_plot = Artifact(f"plot_{kind}_{plot}.png")
         self.checkpoints = f"checkpoints/{kind}"

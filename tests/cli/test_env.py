@@ -92,7 +92,7 @@ def test_diff_shows_what_the_latest_decision_would_change_and_no_secret(call, en
     files = a_run(data_dir, promote=True)
     output = call("diff")
     assert "run manual__1" in output
-    for line in env.diff(promotion.planned(files)).splitlines():
+    for line in env.diff(promotion.planned_changes(files)).splitlines():
         assert line[:150] in output
     assert "+USE_AI_MODELS=true" in output
     assert "secret" not in output
@@ -101,7 +101,7 @@ def test_diff_shows_what_the_latest_decision_would_change_and_no_secret(call, en
 
 def test_diff_after_the_promotion_shows_the_last_change(call, env, data_dir):
     files = a_run(data_dir, promote=True)
-    entry = env.update(promotion.planned(files), WHY)
+    entry = env.update(promotion.planned_changes(files), WHY)
     output = call("diff")
     assert f"it passed every gate; {env.path} uses it" in output
     assert f"last change: {entry.id}, airflow, step configure: every gate passed" in output

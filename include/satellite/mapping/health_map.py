@@ -18,8 +18,7 @@ from pydantic import ConfigDict, ValidationError
 from include.core.env_file import EnvFile, read_keys
 from include.core.errors import BadInputError, ContractError, GroundtruthError
 from include.core.outcome import Finding, StepMetrics, StepOutcome, Table
-from include.core.preparation import SOURCE_FOLDER
-from include.core.run_folder import read_model
+from include.core.run_folder import SOURCE_FOLDER, read_model
 from include.core.settings import get_settings
 from include.satellite.artifacts import CNN, HEALTH_MAP, HEALTH_MAP_PLOT, HEALTH_MAP_RASTER, VALIDATED
 from include.satellite.datasets.documents import CLASSES

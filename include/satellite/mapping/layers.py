@@ -99,7 +99,7 @@ def _band_positions(card: ModelCard, imagery: Imagery) -> list[int]:
         raise BadInputError(f"it needs the bands {', '.join(missing)}, which the imagery lacks (extra_bands)")
     if card.data.grid.resolution != imagery.grid.resolution:
         raise BadInputError(
-            f"it was trained on pixels of {card.data.grid.resolution} m, these have {imagery.grid.resolution} m"
+            f"it was trained on pixels of {card.data.grid.resolution} m, not of {imagery.grid.resolution} m"
         )
     return [bands.index(band) for band in card.inputs]
 

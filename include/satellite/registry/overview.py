@@ -90,8 +90,7 @@ def models_page(env_file: EnvFile, runs: Iterable[Path]) -> dict[str, Any]:
         try:
             page[name] = read()
         except GroundtruthError as error:
-            LOG.error("the env file cannot be shown: %s", error)
-            page["problem"] = "The env file or its history cannot be read. The log of Airflow's API server says why."
+            page["problem"] = _problem(error)
     return page
 
 
@@ -203,3 +202,8 @@ def _card(model: StoredModel, artifact: Artifact[ModelCard]) -> ModelCard | None
         return artifact.find(model.folder)
     except (GroundtruthError, OSError):
         return None
+
+
+def _problem(error: GroundtruthError) -> str:
+    LOG.error("the env file cannot be shown: %s", error)
+    return "The env file or its history cannot be read. The log of Airflow's API server says why."

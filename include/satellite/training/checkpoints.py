@@ -78,9 +78,7 @@ def read_state(folder: Path, training_id: str) -> State | None:
         with safe_open(path, "pt") as file:
             header = file.metadata() or {}
             if header.get("fingerprint") != training_id:
-                LOG.info(
-                    "The checkpoint is one of other data, parameters or another machine: starting with epoch 1."
-                )
+                LOG.info("The checkpoint is one of other data, parameters or another machine: starting with epoch 1.")
                 return None
             for key in file.keys():  # noqa: SIM118 - it is not a mapping and has no iterator
                 group, _, name = key.partition("/")

@@ -51,7 +51,7 @@ def test_the_plot_has_a_panel_for_the_confidence_of_a_model(tmp_path, monkeypatc
     panels, save = [], Figure.savefig
 
     def capture(figure, *arguments, **options):
-        panels.append([axes.get_title() for axes in figure.axes if axes.get_xlabel() == "km"])
+        panels.append([axes.get_title(loc="left") for axes in figure.axes if axes.get_xlabel() == "km"])
         save(figure, *arguments, **options)
 
     monkeypatch.setattr(Figure, "savefig", capture)

@@ -129,7 +129,8 @@ def test_the_page_shows_champion_candidate_versions_and_history(promoted, env_fi
 
 
 def test_an_env_file_that_cannot_be_read_is_reported_and_the_rest_is_shown(promoted, env_file):
-    env_file.write_bytes(b"\xff\xfe = broken")
+    env_file.unlink()
+    env_file.mkdir()
     page = overview.models_page(EnvFile(env_file), [promoted])
     assert page["problem"].startswith("The env file or its history cannot be read.")
     assert page["champion"] is None

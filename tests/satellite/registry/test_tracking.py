@@ -19,6 +19,22 @@ from include.satellite.training.schemas import CnnMetrics
 pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader:DeprecationWarning")  # SQLAlchemy, of MLflow
 
 
+@pytest.fixture(scope="module")
+def database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An empty database of MLflow, whose tables take long to make."""
+    path = tmp_path_factory.mktemp("mlflow") / "mlflow.db"
+    MlflowClient(f"sqlite:///{path}").search_experiments()
+    return path
+
+
+@pytest.fixture
+def prepared(database: Path, data_dir: Path) -> Path:
+    """The data folder, with an empty database of MLflow."""
+    (data_dir / "models").mkdir(parents=True)
+    shutil.copy(database, data_dir / "models" / "mlflow.db")
+    return data_dir
+
+
 def _local(data_dir: Path) -> MlflowClient:
     return MlflowClient(f"sqlite:///{data_dir / 'models' / 'mlflow.db'}")
 
@@ -30,33 +46,33 @@ def _runs(data_dir: Path) -> list[Run]:
     return list(client.search_runs([experiment.experiment_id]))
 
 
-def test_a_training_is_tracked_with_curves_card_and_weights(data_dir: Path, trained: Path) -> None:
+def test_a_training_is_tracked_with_curves_card_and_weights(prepared: Path, trained: Path) -> None:
     register("crop-health-cnn", trained, CNN)
     weights = trained / "cnn_model.safetensors"
     metrics = CnnMetrics.model_validate_json((trained / "cnn_metrics.json").read_bytes())
-    (run,) = _runs(data_dir)
+    (run,) = _runs(prepared)
     assert run.data.params["learning_rate"] == "0.001"
     assert run.data.params["synthetic"] == "True"
     assert run.data.metrics["accuracy"] == pytest.approx(metrics.accuracy)
-    curve = _local(data_dir).get_metric_history(run.info.run_id, "tune_loss")
+    curve = _local(prepared).get_metric_history(run.info.run_id, "tune_loss")
     assert [(point.step, point.value) for point in curve] == [
         (epoch.epoch, pytest.approx(epoch.tune_loss)) for epoch in metrics.training.history
     ]
-    kept = data_dir / "models" / "mlflow-artifacts" / run.info.run_id / "artifacts"
+    kept = prepared / "models" / "mlflow-artifacts" / run.info.run_id / "artifacts"
     assert {path.name for path in kept.iterdir()} == {weights.name, "cnn_model.json", "cnn_metrics.json"}
     assert sha256(kept / weights.name) == sha256(weights)
 
 
-def test_a_retried_step_tracks_its_training_once(data_dir: Path, trained: Path) -> None:
+def test_a_retried_step_tracks_its_training_once(prepared: Path, trained: Path) -> None:
     version = register("crop-health-cnn", trained, CNN)
     assert register("crop-health-cnn", trained, CNN) == version
-    assert len(_runs(data_dir)) == 1
+    assert len(_runs(prepared)) == 1
 
 
-def test_aliases_follow_registered_versions(data_dir: Path, trained: Path) -> None:
+def test_aliases_follow_registered_versions(prepared: Path, trained: Path) -> None:
     version = register("crop-health-cnn", trained, CNN)
     set_alias("crop-health-cnn", "champion", version)
-    found = _local(data_dir).get_model_version_by_alias("crop-health-cnn", "champion")
+    found = _local(prepared).get_model_version_by_alias("crop-health-cnn", "champion")
     assert str(found.version) == version
     with pytest.raises(SetupError, match="MLflow"):
         set_alias("crop-health-cnn", "champion", "99")
