@@ -23,8 +23,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from include.satellite.datasets.documents import Normalisation
 from include.satellite.datasets.patches import PatchDataset
+from include.satellite.datasets.schemas import Normalisation
 from include.satellite.training.loop import Clock, Training, train_epoch
 from include.satellite.training.machine import Machine, keep_memory, prefetched, repeatable, split
 from include.satellite.training.networks import PatchCnn, SequenceLstm

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from include.core.contracts import Approval as ApprovalQuestion
 from include.core.contracts import Artifact, Credentials, Group, Step, Store
 from include.satellite.artifacts import (
     ACQUISITION,
@@ -24,13 +25,13 @@ from include.satellite.artifacts import (
     VALIDATED,
     VALIDATION_REPORT,
 )
-from include.satellite.imagery.params import ImageryStepParams
 from include.satellite.params import (
     CnnDataParams,
     CnnTrainParams,
     CompareParams,
     ConfigureParams,
     HealthMapParams,
+    ImageryStepParams,
     LstmDataParams,
     LstmTrainParams,
     ValidateParams,
@@ -40,7 +41,7 @@ from include.satellite.registry.store import ENV_KEYS
 DOWNLOAD = Group(
     "download",
     "Download real satellite data",
-    "Searches the catalog, looks at the clouds over the area, fetches the best dates into the imagery store.",
+    "Searches the catalog, previews the clouds over the area, fetches the best dates into the imagery store.",
 )
 CONFIGURE = Group(
     "configure",
@@ -66,11 +67,11 @@ _ALL = (
     Step(
         id="search",
         title="Search for acquisitions",
-        description="Asks the catalog, looks at each date at 60 m, chooses the best by cloud over the area.",
+        description="Searches the catalog, previews each date at 60 m, chooses the best by cloud over the area.",
         version="1",
         params=ImageryStepParams,
         function="include.satellite.imagery.search:search",
-        outcome="include.satellite.imagery.search:search_summary",
+        outcome="include.satellite.imagery.search:search_outcome",
         reads=(),
         writes=(SEARCH,),
         group=DOWNLOAD,
@@ -86,8 +87,7 @@ _ALL = (
         description="Fetches one date into the imagery store, unless it is there and intact.",
         version="1",
         params=ImageryStepParams,
-        function="include.satellite.imagery.download:download_slot",
-        outcome="include.satellite.imagery.download:download_slot_summary",
+        function="include.satellite.imagery.download:download",
         reads=(SEARCH,),
         writes=(ACQUISITION,),
         group=DOWNLOAD,
@@ -104,7 +104,7 @@ _ALL = (
         version="1",
         params=ImageryStepParams,
         function="include.satellite.imagery.download:collect",
-        outcome="include.satellite.imagery.download:collect_summary",
+        outcome="include.satellite.imagery.download:collect_outcome",
         reads=(SEARCH, ACQUISITIONS),
         writes=(IMAGERY,),
         group=DOWNLOAD,
@@ -120,7 +120,7 @@ _ALL = (
         version="1",
         params=ValidateParams,
         function="include.satellite.imagery.validation:validate",
-        outcome="include.satellite.imagery.validation:validate_summary",
+        outcome="include.satellite.imagery.validation:validate_outcome",
         reads=(IMAGERY,),
         writes=(VALIDATED, VALIDATION_REPORT, CONTACT_SHEET, NDVI_PLOT),
         skip_param="skip_validation",
@@ -130,11 +130,11 @@ _ALL = (
     Step(
         id="prepare_cnn",
         title="Prepare CNN training data",
-        description="Cuts labelled patches, split by place and date before any balancing.",
+        description="Extracts labelled patches, split by place and date before any balancing.",
         version="1",
         params=CnnDataParams,
         function="include.satellite.datasets.patches:prepare_cnn",
-        outcome="include.satellite.datasets.patches:prepare_cnn_summary",
+        outcome="include.satellite.datasets.patches:prepare_cnn_outcome",
         reads=(VALIDATED,),
         writes=(*CNN_DATA, *_npy("cnn")),
         libraries=("rasterio", "numpy"),
@@ -143,11 +143,11 @@ _ALL = (
     Step(
         id="prepare_lstm",
         title="Prepare LSTM training data",
-        description="Makes NDVI series of places, split by place and date.",
+        description="Extracts the NDVI series of locations, split by place and date.",
         version="1",
         params=LstmDataParams,
         function="include.satellite.datasets.sequences:prepare_lstm",
-        outcome="include.satellite.datasets.sequences:prepare_lstm_summary",
+        outcome="include.satellite.datasets.sequences:prepare_lstm_outcome",
         reads=(VALIDATED,),
         writes=(*LSTM_DATA, *_npy("lstm")),
         libraries=("rasterio", "numpy"),
@@ -200,6 +200,10 @@ _ALL = (
         version="1",
         params=ConfigureParams,
         function="",
+        approval=ApprovalQuestion(
+            question="include.satellite.registry.promotion:approval_form",
+            record="include.satellite.registry.promotion:write_approval",
+        ),
         reads=(COMPARISON,),
         writes=(APPROVAL,),
         group=CONFIGURE,

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ConfigDict
 
-from include.core.env_file import read_keys
 from include.core.outcome import Finding, StepMetrics, StepOutcome, Table
 from include.core.plots import BLUE, GREY, ORANGE, SKY, VERMILLION, figure_file
 from include.core.settings import get_settings
+from include.env_file import read_keys
 from include.satellite.artifacts import CNN, COMPARISON, COMPARISON_PLOT, LSTM
 from include.satellite.evaluation.gates import cnn_gates, decide, lstm_gates, synthetic_gate
 from include.satellite.params import CompareParams

@@ -26,9 +26,9 @@ from include.core.files import locked, replace_folder
 from include.core.run_folder import read_model, write_json
 from include.core.settings import get_settings
 from include.satellite.artifacts import CNN, LSTM
-from include.satellite.datasets.documents import PatchInfo
-from include.satellite.imagery.model import REFLECTANCE_BANDS
+from include.satellite.datasets.schemas import PatchInfo
 from include.satellite.params import CompareParams
+from include.satellite.sensors.sentinel2 import SENTINEL2
 from include.satellite.training.networks import ModelBundle, load_bundle
 
 P = TypeVar("P", bound=StepParams)
@@ -112,7 +112,7 @@ def _recipe(params: CompareParams, dataset: PatchInfo) -> dict[str, Any]:
         "world_seed": SEED,
         "bbox": bbox,
         "end": END,
-        "extra_bands": [band for band in dataset.bands if band not in REFLECTANCE_BANDS],
+        "extra_bands": [band for band in dataset.bands if band in SENTINEL2.extra_bands],
         "target_count": max(DATES, params.sequence_length + SPARE_DATES),
     }
 
@@ -160,17 +160,16 @@ def _imagery_from(url: str) -> Iterator[None]:
 
 
 def _fetch(files: Path, recipe: dict[str, Any]) -> None:
-    from include.satellite.imagery.download import collect, download_slot
-    from include.satellite.imagery.params import ImageryStepParams
+    from include.satellite.imagery.download import collect, download
     from include.satellite.imagery.search import chosen_dates, search
     from include.satellite.imagery.validation import validate
-    from include.satellite.params import ValidateParams
+    from include.satellite.params import ImageryStepParams, ValidateParams
 
     values = recipe | {"source": "demo", "min_dates": 1, "allow_synthetic": True}
     params = _params(ImageryStepParams, values)
     search(files, params)
     for index in range(len(chosen_dates(files))):
-        download_slot(files, params, index)
+        download(files, params, index)
     collect(files, params)
     validate(files, _params(ValidateParams, values))
 

@@ -15,14 +15,14 @@ from typing import TYPE_CHECKING
 
 from pydantic import ConfigDict, ValidationError
 
-from include.core.env_file import EnvFile, read_keys
 from include.core.errors import BadInputError, ContractError, GroundtruthError
 from include.core.outcome import Finding, StepMetrics, StepOutcome, Table
 from include.core.run_folder import SOURCE_FOLDER, read_model
 from include.core.settings import get_settings
+from include.env_file import EnvFile, read_keys
 from include.satellite.artifacts import CNN, HEALTH_MAP, HEALTH_MAP_PLOT, HEALTH_MAP_RASTER, VALIDATED
-from include.satellite.datasets.documents import CLASSES
-from include.satellite.imagery.model import Acquisition, Imagery
+from include.satellite.datasets.schemas import CLASSES
+from include.satellite.imagery.schemas import Acquisition, Imagery
 from include.satellite.params import HealthMapParams
 from include.satellite.registry import store
 from include.satellite.schemas import HealthMap

@@ -12,15 +12,15 @@ from numpy.typing import NDArray
 from include.core.errors import BadInputError
 from include.core.files import write_atomically
 from include.core.plots import GREEN, ORANGE, VERMILLION, YELLOW, figure_file
-from include.satellite.datasets.cube import Scene, cube_bands
-from include.satellite.datasets.documents import CLASSES, PatchInfo
-from include.satellite.datasets.labels import NIR, RED, SOIL, VEGETATION, assess, classes_of
+from include.satellite.datasets.cube import CubeScene, cube_bands
+from include.satellite.datasets.labels import assess, classes_of
 from include.satellite.datasets.patches import PatchDataset
-from include.satellite.datasets.squares import Squares
+from include.satellite.datasets.schemas import CLASSES, PatchInfo
+from include.satellite.datasets.tiles import Tiles
 from include.satellite.imagery.area import affine_of
-from include.satellite.imagery.indices import ndvi
-from include.satellite.imagery.model import Grid, Imagery
+from include.satellite.imagery.schemas import Grid, Imagery
 from include.satellite.schemas import HealthMap
+from include.satellite.sensors.indices import NDVI
 from include.satellite.training.networks import ModelBundle, predict_patches
 from include.satellite.training.schemas import ModelCard
 
@@ -56,13 +56,12 @@ class Layers:
     inside: Bools
 
 
-def classify_by_rule(scene: Scene) -> Classes:
+def classify_by_rule(scene: CubeScene) -> Classes:
     """Return the (H, W) class of each pixel's NDVI, −1 where it is not vegetation or soil."""
-    index = ndvi(scene.dn[..., RED], scene.dn[..., NIR])
-    return np.where(_land(scene), classes_of(index), -1).astype(np.int8)
+    return np.where(scene.land, classes_of(NDVI.of(scene.band)), -1).astype(np.int8)
 
 
-def classify_by_model(bundle: ModelBundle, scene: Scene, imagery: Imagery) -> tuple[Classes, Floats]:
+def classify_by_model(bundle: ModelBundle, scene: CubeScene, imagery: Imagery) -> tuple[Classes, Floats]:
     """Return (H, W) class and probability by the mean over the patches that hold a pixel; −1 and NaN without any.
 
     Patches count that the model could have been trained on: at least 80 % clear, at least half of that land.
@@ -72,12 +71,10 @@ def classify_by_model(bundle: ModelBundle, scene: Scene, imagery: Imagery) -> tu
     """
     card, (height, width) = bundle.card, scene.scl.shape
     dn = scene.dn[..., _band_positions(card, imagery)]
-    squares = Squares.on(height, width, card.size, max(1, card.size // OVERLAP))
-    squares = Squares(
-        card.size, _to_the_edge(squares.tops, height, card.size), _to_the_edge(squares.lefts, width, card.size)
-    )
-    usable = np.flatnonzero(assess(scene, squares, None).reason == 0)
-    tops, lefts = squares.rows[usable], squares.columns[usable]
+    tiles = Tiles.on(height, width, card.size, max(1, card.size // OVERLAP))
+    tiles = Tiles(card.size, _to_the_edge(tiles.tops, height, card.size), _to_the_edge(tiles.lefts, width, card.size))
+    usable = np.flatnonzero(assess(scene, tiles, None).reason == 0)
+    tops, lefts = tiles.rows[usable], tiles.columns[usable]
     total, count = np.zeros((height, width, len(card.classes)), np.float32), np.zeros((height, width), np.float32)
     if len(usable):
         patches = _patches(card, dn, scene.scl, tops, lefts)
@@ -86,7 +83,7 @@ def classify_by_model(bundle: ModelBundle, scene: Scene, imagery: Imagery) -> tu
             window = slice(top, top + card.size), slice(left, left + card.size)
             total[window] += probabilities
             count[window] += 1
-    assessed = _land(scene) & (count > 0)
+    assessed = scene.land & (count > 0)
     mean = total / np.maximum(count, 1)[..., None]
     classes = np.where(assessed, mean.argmax(axis=-1), -1).astype(np.int8)
     return classes, np.where(assessed, mean.max(axis=-1), np.nan).astype(np.float32)
@@ -126,11 +123,6 @@ def _patches(card: ModelCard, dn: NDArray[np.uint16], scl: NDArray[np.uint8], to
         ndvi=none.astype(np.float32),
         info=PatchInfo.model_construct(**info),
     )
-
-
-def _land(scene: Scene) -> Bools:
-    land: Bools = (scene.scl == VEGETATION) | (scene.scl == SOIL)
-    return land
 
 
 def write_raster(target: Path, layers: Layers, grid: Grid, document: HealthMap) -> None:

@@ -11,10 +11,9 @@ from typing import Any
 from pydantic import ValidationError
 
 from include.core.contracts import Artifact
-from include.core.env_file import EnvFile
-from include.core.env_history import Entry
 from include.core.errors import BadInputError, ContractError, GroundtruthError
 from include.core.run_folder import RunFolder, read_model
+from include.env_file import Entry, EnvFile
 from include.satellite.artifacts import CNN, COMPARISON, CONFIGURATION, LSTM
 from include.satellite.registry import store
 from include.satellite.registry.store import StoredModel

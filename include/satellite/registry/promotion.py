@@ -12,11 +12,10 @@ from pathlib import Path
 from pydantic import ConfigDict
 
 from include.core.domain import PendingChange
-from include.core.env_file import ChangedMeanwhileError, EnvFile
-from include.core.env_history import Entry, Reason, person
 from include.core.errors import GroundtruthError
 from include.core.outcome import Finding, StepMetrics, StepOutcome, Table
 from include.core.settings import get_settings
+from include.env_file import ChangedMeanwhileError, Entry, EnvFile, Reason, current_user
 from include.satellite.artifacts import APPROVAL, CNN, COMPARISON, CONFIGURATION, LSTM
 from include.satellite.params import ConfigureParams
 from include.satellite.registry import store
@@ -183,7 +182,7 @@ def _promote(files: Path, comparison: Comparison, env_file: EnvFile) -> Configur
     model = store.put(files, comparison, run)
     store.remember(env_file)
     changes = store.env_changes(model)
-    reason = Reason(by=f"{person()}, step configure", why="every gate passed", run=run, version=model.version)
+    reason = Reason(by=f"{current_user()}, step configure", why="every gate passed", run=run, version=model.version)
     try:
         entry = env_file.update(changes, reason, comparison.env_file) or _entry_of(env_file, model.version)
     except ChangedMeanwhileError as error:

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any
 
-from include.satellite.datasets.documents import PatchInfo, SequenceInfo
-from include.satellite.imagery.model import Imagery
+from include.satellite.datasets.schemas import PatchInfo, SequenceInfo
+from include.satellite.imagery.schemas import Imagery
 from include.satellite.training.networks import CNN_ARCHITECTURE, LSTM_ARCHITECTURE
 from include.satellite.training.schemas import CardData, CnnMetrics, LstmMetrics, ModelCard
 

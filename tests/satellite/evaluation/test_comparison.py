@@ -5,8 +5,7 @@ import shutil
 
 import pytest
 
-from include.core.env_file import EnvFile
-from include.core.env_history import Reason
+from include.env_file import EnvFile, Reason
 from include.satellite.artifacts import CNN, COMPARISON, LSTM
 from include.satellite.evaluation.comparison import compare, compare_outcome, plot_comparison
 from include.satellite.registry import store

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from include.satellite.artifacts import CNN, LSTM
-from include.satellite.datasets.documents import SequenceInfo
 from include.satellite.datasets.patches import PatchDataset, load_patches
+from include.satellite.datasets.schemas import SequenceInfo
 from include.satellite.datasets.sequences import SequenceDataset, load_sequences
 from include.satellite.evaluation.metrics import (
     calibration_error,

@@ -5,8 +5,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from include.satellite.datasets.documents import CLASSES
 from include.satellite.datasets.patches import load_patches
+from include.satellite.datasets.schemas import CLASSES
 from include.satellite.evaluation.scoring import RESAMPLES, Bootstrap, gate_rows, score_classes, score_forecasts
 
 

@@ -7,9 +7,8 @@ import numpy as np
 import pytest
 import rasterio
 
-from include.core.env_file import EnvFile
-from include.core.env_history import Reason
 from include.core.errors import BadInputError, ContractError
+from include.env_file import EnvFile, Reason
 from include.satellite.mapping.health_map import draw_map, draw_map_outcome
 from include.satellite.params import HealthMapParams
 from include.satellite.registry import store
@@ -103,7 +102,7 @@ def test_pixels_outside_the_area_are_nodata_and_count_apart(run, data_dir):
 
 
 @pytest.mark.parametrize("values", [{"USE_AI_MODELS": "false"}, {"USE_AI_MODELS": None}])
-def test_a_model_that_is_enabled_off_draws_nothing(run, enabled, env_file, values):
+def test_a_disabled_model_draws_nothing(run, enabled, env_file, values):
     EnvFile(env_file).update(values, WHY)
     draw_map(run, HealthMapParams())
     assert document(run).drawn_by == "ndvi_rule"

@@ -8,11 +8,12 @@ import pytest
 import rasterio
 
 from include.core.errors import BadInputError
-from include.satellite.datasets.cube import Scene
-from include.satellite.imagery.model import Grid
+from include.satellite.datasets.cube import CubeScene
+from include.satellite.imagery.schemas import Grid
 from include.satellite.mapping import layers
 from include.satellite.mapping.layers import Layers, classify_by_rule, plot_map, write_raster
 from include.satellite.schemas import HealthMap
+from include.satellite.sensors.sentinel2 import SENTINEL2
 from include.satellite.training.networks import ModelBundle
 
 GRID = Grid(crs="EPSG:32643", resolution=10, bounds=(0, 0, 30, 20), width=3, height=2)
@@ -30,7 +31,9 @@ def test_the_rule_classifies_vegetation_and_soil_alone():
     ndvi = np.array([[0.8, 0.6, 0.4], [0.1, 0.8, 0.8]])
     dn = np.zeros((2, 3, 4), np.uint16)
     dn[..., 2], dn[..., 3] = 5000 * (1 - ndvi), 5000 * (1 + ndvi)
-    classes = classify_by_rule(Scene(dn, np.array([[4, 5, 4], [5, 6, 9]], np.uint8), None, 0))
+    classes = classify_by_rule(
+        CubeScene(SENTINEL2, SENTINEL2.base_bands, dn, np.array([[4, 5, 4], [5, 6, 9]], np.uint8))
+    )
     assert classes.tolist() == [[0, 1, 2], [3, -1, -1]]
 
 
@@ -76,7 +79,7 @@ def scene(height=20, width=27, seed=0):
     draw = np.random.default_rng(seed)
     scl = np.full((height, width), 4, np.uint8)
     scl[:9, :9], scl[3, 15], scl[15:, 20:] = 9, 8, 6
-    return Scene(dn=draw.integers(1, 9000, (height, width, 4)).astype(np.uint16), scl=scl, reference=None, masked=0)
+    return CubeScene(SENTINEL2, SENTINEL2.base_bands, draw.integers(1, 9000, (height, width, 4)).astype(np.uint16), scl)
 
 
 def test_a_pixel_takes_the_mean_over_all_patches_that_hold_it(monkeypatch):
@@ -115,7 +118,7 @@ def test_bands_that_the_model_does_not_take_are_left_out(monkeypatch):
 
 
 def test_a_scene_without_a_clear_patch_is_not_assessed():
-    cloudy = Scene(np.ones((16, 16, 4), np.uint16), np.full((16, 16), 9, np.uint8), None, 0)
+    cloudy = CubeScene(SENTINEL2, SENTINEL2.base_bands, np.ones((16, 16, 4), np.uint16), np.full((16, 16), 9, np.uint8))
     classes, confidence = layers.classify_by_model(bundle(), cloudy, imagery())
     assert (classes == -1).all()
     assert np.isnan(confidence).all()

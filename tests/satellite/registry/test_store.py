@@ -7,9 +7,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from include.core.env_file import EnvFile
-from include.core.env_history import Reason
 from include.core.errors import BadInputError, ContractError, SetupError
+from include.env_file import EnvFile, Reason
 from include.satellite.registry import store
 from include.satellite.registry.store import FILES, KEPT_SECONDS, KEPT_VERSIONS, champion, env_changes, find, put
 from include.satellite.schemas import CnnComparison, Comparison, Decision, LstmComparison
