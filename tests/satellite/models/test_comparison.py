@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from include.env_file import EnvFile, Reason
-from include.satellite.datasets.documents import CLASSES
 from include.satellite.datasets.patches import load_patches
+from include.satellite.datasets.schemas import CLASSES
 from include.satellite.models import model_store
 from include.satellite.models.comparison import compare, compare_summary, read_comparison
 from include.satellite.models.documents import CnnMetrics, LstmMetrics, ModelCard
