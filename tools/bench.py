@@ -107,7 +107,7 @@ def product(folder: Path) -> None:
     """Analyzer and report."""
     from include.energy.analyzer import analyze
     from include.energy.report import write_report
-    from include.energy.results import AnalyzerParams, ReportParams
+    from include.energy.params import AnalyzerParams, ReportParams
 
     analyze(folder, AnalyzerParams())
     write_report(folder, ReportParams())
