@@ -39,7 +39,7 @@ def mirror(module: str) -> str:
 
 
 def words_of(tree: ast.AST) -> Iterator[tuple[int, str, bool]]:
-    """Each identifier and each string of a module with its line, and whether it is a string; docstrings are left out."""
+    """Each identifier and string of a module with its line, and whether it is a string; docstrings are left out."""
     docstrings = {
         id(node.value)
         for parent in ast.walk(tree)
