@@ -82,7 +82,8 @@ def run(  # noqa: PLR0913, PLR0917 - one argument for each option of the command
     profile: Annotated[
         str | None,
         typer.Option(
-            metavar="NAME|FILE", help="Parameters from a JSON file, or `demo`: simulated imagery, quick models."
+            metavar="NAME|FILE",
+            help="Parameters from a JSON file, or a profile of the project: `demo` is quick and needs no account.",
         ),
     ] = None,
     approve: Annotated[
