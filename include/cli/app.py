@@ -83,7 +83,7 @@ def run(  # noqa: PLR0913, PLR0917 - one argument for each option of the command
         str | None,
         typer.Option(
             metavar="NAME|FILE",
-            help="Parameters from a JSON file, or a profile of the project: `demo` is quick and needs no account.",
+            help="Parameters from a JSON file, or the profile `demo`: quick, and without an account.",
         ),
     ] = None,
     approve: Annotated[
