@@ -37,8 +37,11 @@ def quoted(page: Path) -> list[str]:
     return [line for block in re.findall(r"```text\n(.*?)```", seen, re.DOTALL) for line in block.splitlines()]
 
 
+OURS = errors.GroundtruthError
+
+
 def test_every_error_of_ours_is_a_kind_that_reports_know():
-    ours = {each.kind for each in vars(errors).values() if isinstance(each, type) and issubclass(each, errors.GroundtruthError)}
+    ours = {each.kind for each in vars(errors).values() if isinstance(each, type) and issubclass(each, OURS)}
     assert ours <= set(KINDS)
 
 

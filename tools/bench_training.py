@@ -23,8 +23,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from include.satellite.datasets.documents import Normalisation
 from include.satellite.datasets.patches import PatchDataset
+from include.satellite.datasets.schemas import Normalisation
 from include.satellite.models.batches import prefetched, split
 from include.satellite.models.loop import Clock, Training, train_epoch
 from include.satellite.models.machine import Machine, keep_memory, repeatable

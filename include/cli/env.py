@@ -12,10 +12,9 @@ from rich.markup import escape
 from rich.syntax import Syntax
 from rich.table import Table
 
-from include.core.env_file import EnvFile
-from include.core.env_history import Entry, Reason, person
 from include.core.errors import GroundtruthError
 from include.core.settings import get_settings
+from include.env_file import Entry, EnvFile, Reason, current_user
 
 FAILED = 1
 env_app = typer.Typer(
@@ -72,7 +71,7 @@ def rollback(
     """Go back; what others wrote to the file since stays, and the rollback is an entry itself."""
     env_file, console = _open(file), Console()
     try:
-        made = env_file.rollback(entry, Reason(by=f"{person()}, ./pipeline env rollback", why=why))
+        made = env_file.rollback(entry, Reason(by=f"{current_user()}, ./pipeline env rollback", why=why))
     except GroundtruthError as error:
         raise _fail(error) from None
     if made is None:

@@ -275,7 +275,9 @@ class Step:
     @property
     def program(self) -> tuple[str, ...]:
         """The same step as a program, for its container."""
-        return ("python", "-m", f"include.{self.domain}", self.id)
+        if self.index is None:
+            return ("python", "-m", f"include.{self.domain}", self.id)
+        return ("python", "-m", f"include.{self.domain}", self.id.rpartition(".")[0], str(self.index))
 
     def load(self) -> Callable[[Path, Any], None]:
         """The step's function, imported now: parsing a DAG file never pays for it."""

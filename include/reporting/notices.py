@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 
-from include.core.env_history import Entry
 from include.core.run_folder import StepResult
 from include.core.settings import get_settings
+from include.env_file import Entry
 from include.reporting.model import FailurePoint, PipelineReport
 
 SENTENCE = 500

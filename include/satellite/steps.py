@@ -2,11 +2,25 @@
 
 from __future__ import annotations
 
+from include.core.contracts import Approval as ApprovalQuestion
 from include.core.contracts import Artifact, Credentials, Group, Step, Store
-from include.satellite.datasets.documents import PatchInfo, PatchRow, SequenceInfo, SequenceRow
-from include.satellite.imagery.model import Acquisition, Imagery, SearchResult
-from include.satellite.imagery.params import ImageryStepParams
-from include.satellite.imagery.report import ValidationReport
+from include.satellite.artifacts import (
+    ACQUISITION,
+    ACQUISITIONS,
+    CONTACT_SHEET,
+    CUBE,
+    CUBE_CLASSES,
+    IMAGERY,
+    NDVI_PLOT,
+    PATCH_INDEX,
+    PATCH_INFO,
+    SEARCH,
+    SEQUENCE_INDEX,
+    SEQUENCE_INFO,
+    SERIES,
+    VALIDATED,
+    VALIDATION_REPORT,
+)
 from include.satellite.models import model_store
 from include.satellite.models.documents import CnnMetrics, LstmMetrics, ModelCard
 from include.satellite.models.results import Approval, Comparison, Configuration, HealthMap
@@ -16,26 +30,14 @@ from include.satellite.params import (
     CompareParams,
     ConfigureParams,
     HealthMapParams,
+    ImageryStepParams,
     LstmDataParams,
     LstmTrainParams,
     ValidateParams,
 )
 
-SEARCH = Artifact("search.json", SearchResult)
-ACQUISITION = Artifact("acquisitions/{index}.json", Acquisition)
-IMAGERY = Artifact("imagery.json", Imagery)
-VALIDATED = Artifact("validated.json", Imagery)
-CNN_DATA = (
-    Artifact("cube.npy"),
-    Artifact("scl.npy"),
-    Artifact("cnn_index.parquet", PatchRow),
-    Artifact("cnn_dataset.json", PatchInfo),
-)
-LSTM_DATA = (
-    Artifact("lstm_series.npy"),
-    Artifact("lstm_index.parquet", SequenceRow),
-    Artifact("lstm_dataset.json", SequenceInfo),
-)
+CNN_DATA = (CUBE, CUBE_CLASSES, PATCH_INDEX, PATCH_INFO)
+LSTM_DATA = (SERIES, SEQUENCE_INDEX, SEQUENCE_INFO)
 CNN_MODEL = (
     Artifact("cnn_model.safetensors"),
     Artifact("cnn_model.json", ModelCard),
@@ -53,7 +55,7 @@ CONFIGURATION = Artifact("configuration.json", Configuration)
 DOWNLOAD = Group(
     "download",
     "Download real satellite data",
-    "Searches the catalog, looks at the clouds over the area, fetches the best dates into the imagery store.",
+    "Searches the catalog, previews the clouds over the area, fetches the best dates into the imagery store.",
 )
 CONFIGURE = Group(
     "configure",
@@ -83,11 +85,11 @@ _ALL = (
     Step(
         id="search",
         title="Search for acquisitions",
-        description="Asks the catalog, looks at each date at 60 m, chooses the best by cloud over the area.",
+        description="Searches the catalog, previews each date at 60 m, chooses the best by cloud over the area.",
         version="1",
         params=ImageryStepParams,
         function="include.satellite.imagery.search:search",
-        outcome="include.satellite.imagery.search:search_summary",
+        outcome="include.satellite.imagery.search:search_outcome",
         reads=(),
         writes=(SEARCH,),
         group=DOWNLOAD,
@@ -103,8 +105,7 @@ _ALL = (
         description="Fetches one date into the imagery store, unless it is there and intact.",
         version="1",
         params=ImageryStepParams,
-        function="include.satellite.imagery.download:download_slot",
-        outcome="include.satellite.imagery.download:download_slot_summary",
+        function="include.satellite.imagery.download:download",
         reads=(SEARCH,),
         writes=(ACQUISITION,),
         group=DOWNLOAD,
@@ -121,8 +122,8 @@ _ALL = (
         version="1",
         params=ImageryStepParams,
         function="include.satellite.imagery.download:collect",
-        outcome="include.satellite.imagery.download:collect_summary",
-        reads=(SEARCH, Artifact("acquisitions/*")),
+        outcome="include.satellite.imagery.download:collect_outcome",
+        reads=(SEARCH, ACQUISITIONS),
         writes=(IMAGERY,),
         group=DOWNLOAD,
         skip_param="skip_download",
@@ -137,9 +138,9 @@ _ALL = (
         version="1",
         params=ValidateParams,
         function="include.satellite.imagery.validation:validate",
-        outcome="include.satellite.imagery.validation:validate_summary",
+        outcome="include.satellite.imagery.validation:validate_outcome",
         reads=(IMAGERY,),
-        writes=(VALIDATED, Artifact("validation_report.json", ValidationReport), *_plots("contact_sheet", "ndvi")),
+        writes=(VALIDATED, VALIDATION_REPORT, CONTACT_SHEET, NDVI_PLOT),
         skip_param="skip_validation",
         libraries=("rasterio", "numpy", "matplotlib"),
         stores=(SCENES,),
@@ -147,11 +148,11 @@ _ALL = (
     Step(
         id="prepare_cnn",
         title="Prepare CNN training data",
-        description="Cuts labelled patches, split by place and date before any balancing.",
+        description="Extracts labelled patches, split by place and date before any balancing.",
         version="1",
         params=CnnDataParams,
         function="include.satellite.datasets.patches:prepare_cnn",
-        outcome="include.satellite.datasets.patches:prepare_cnn_summary",
+        outcome="include.satellite.datasets.patches:prepare_cnn_outcome",
         reads=(VALIDATED,),
         writes=(*CNN_DATA, *_npy("cnn")),
         libraries=("rasterio", "numpy"),
@@ -160,11 +161,11 @@ _ALL = (
     Step(
         id="prepare_lstm",
         title="Prepare LSTM training data",
-        description="Makes NDVI series of places, split by place and date.",
+        description="Extracts the NDVI series of locations, split by place and date.",
         version="1",
         params=LstmDataParams,
         function="include.satellite.datasets.sequences:prepare_lstm",
-        outcome="include.satellite.datasets.sequences:prepare_lstm_summary",
+        outcome="include.satellite.datasets.sequences:prepare_lstm_outcome",
         reads=(VALIDATED,),
         writes=(*LSTM_DATA, *_npy("lstm")),
         libraries=("rasterio", "numpy"),
@@ -217,6 +218,10 @@ _ALL = (
         version="1",
         params=ConfigureParams,
         function="",
+        approval=ApprovalQuestion(
+            question="include.satellite.models.promotion:approval_form",
+            record="include.satellite.models.promotion:write_approval",
+        ),
         reads=(COMPARISON,),
         writes=(APPROVAL,),
         group=CONFIGURE,

@@ -17,9 +17,12 @@ from airflow.providers.standard.operators.hitl import HITLOperator
 from airflow.sdk import Param
 from airflow.sdk.definitions.param import ParamsDict
 
-from include.core.env_history import person
+from include.core.contracts import StepParams, imported
+from include.core.pipeline import Pipeline, PipelineStep
+from include.core.runner import run_step
 from include.core.settings import get_settings
-from plugins.steps.context import TASK_DEFAULTS, folder_of, plain_errors
+from include.env_file import current_user
+from plugins.steps.context import TASK_DEFAULTS, attempt_of, folder_of, plain_errors
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -86,7 +89,7 @@ class ApprovalOperator(HITLOperator):
         if not wait:
             given = get_settings().approve
             why = "--approve was given" if given else "nobody can be asked without a scheduler; --approve says yes"
-            return self._answer(context, Answer(approved=given, by=person(), why=why))
+            return self._answer(context, Answer(approved=given, by=current_user(), why=why))
         return super().execute(context)
 
     def execute_complete(self, context: Context, event: dict[str, Any]) -> Any:
@@ -104,3 +107,30 @@ class ApprovalOperator(HITLOperator):
         with plain_errors(self.log):
             self.record(context, answer)
         return {"approved": answer.approved, "by": answer.by, "why": answer.why}
+
+
+def approval_task(pipeline: Pipeline, item: PipelineStep) -> ApprovalOperator:
+    """Return the task of a step that asks a user; the answer is recorded under the step's contract."""
+    approval = item.step.approval
+    if approval is None:
+        raise ValueError(f"{item.step.id}: its contract declares no approval")
+    record = approval.record
+
+    def ask(files: Path) -> str | None:
+        question: str | None = imported(approval.question)(files)
+        return question
+
+    def record_answer(context: Context, answer: Answer) -> None:
+        folder = folder_of(context)
+
+        def write(_: StepParams) -> None:
+            imported(record)(folder.files, approved=answer.approved, by=answer.by, why=answer.why)
+
+        run_step(item.step, folder, attempt_of(context, pipeline, command=record), write)
+
+    return ApprovalOperator(
+        task_id=item.step.id,
+        question=ask,
+        record=record_answer,
+        doc_md=item.step.description,
+    )

@@ -5,9 +5,8 @@ from typer.testing import CliRunner
 
 from include.cli.app import app
 from include.cli.env import env_app
-from include.core.env_file import EnvFile
-from include.core.env_history import Reason
 from include.core.settings import get_settings
+from include.env_file import EnvFile, Reason
 from include.satellite.models import model_store, promotion
 from include.satellite.models.comparison import read_comparison
 from include.satellite.models.results import CnnComparison, CnnScore, Comparison, Decision, LstmComparison, LstmScore
@@ -180,8 +179,8 @@ def test_what_cannot_be_is_an_error_in_words(call, env):
     env.path.write_text('A="1\n')
     assert "line 1: its quotes do not close" in call("rollback", code=1)
     env.path.with_name(".env.history.jsonl").write_text("{}\n")
-    assert "line 1: is no entry of the history" in call("history", code=1)
-    assert "line 1: is no entry of the history" in call("diff", code=1)
+    assert "line 1: is not an entry of the history" in call("history", code=1)
+    assert "line 1: is not an entry of the history" in call("diff", code=1)
 
 
 def test_an_alias_that_does_not_follow_is_said(call, env, monkeypatch):

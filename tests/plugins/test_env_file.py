@@ -15,9 +15,9 @@ from airflow.sdk.exceptions import TaskAwaitingInput
 from dotenv import dotenv_values
 from sqlalchemy import select
 
-from include.core.env_file import EnvFile
 from include.core.errors import BadInputError, SetupError
 from include.core.settings import get_settings
+from include.env_file import EnvFile
 from plugins.env_file.approval import PATIENCE, Answer, ApprovalOperator
 from plugins.env_file.operator import EnvFileOperator
 
@@ -124,12 +124,12 @@ def test_values_file_and_reason_are_templates(dags):
 
 
 def test_a_file_that_cannot_be_changed_fails_the_task_in_words(env_path, monkeypatch):
-    from include.core import swap
+    from include.env_file import replacement
 
     def busy(*_):
         raise OSError(16, "busy")
 
-    monkeypatch.setattr(swap, "_exchange", busy)
+    monkeypatch.setattr(replacement, "_exchange", busy)
     with pytest.raises(SetupError, match="is mounted as a single file"):
         EnvFileOperator(task_id="x", changes={"MODEL": "new"}, why="y").execute(context())
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from importlib.metadata import version
 from typing import Any
 
-from include.satellite.datasets.documents import PatchInfo, SequenceInfo
-from include.satellite.imagery.model import Imagery
+from include.satellite.datasets.schemas import PatchInfo, SequenceInfo
+from include.satellite.imagery.schemas import Imagery
 from include.satellite.models.documents import CardData, CnnMetrics, LstmMetrics, ModelCard
 from include.satellite.models.networks import CNN_ARCHITECTURE, LSTM_ARCHITECTURE
 

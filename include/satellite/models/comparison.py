@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from include.core.contracts import Summary
-from include.core.env_file import read_keys
 from include.core.errors import ContractError
 from include.core.run_folder import read_model, write_json
 from include.core.settings import get_settings
+from include.env_file import read_keys
 from include.satellite.models import model_store
 from include.satellite.models.bootstrap import RESAMPLES
 from include.satellite.models.gates import cnn_gates, decide, lstm_gates, synthetic_gate

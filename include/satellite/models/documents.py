@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
-from include.satellite.imagery.model import Grid
+from include.satellite.imagery.schemas import Grid
 
 ModelKind = Literal["cnn", "lstm"]
 CONSTANT_NOTE = (

@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING
 from pydantic import ValidationError
 
 from include.core.contracts import Summary
-from include.core.env_file import EnvFile, read_keys
 from include.core.errors import BadInputError, ContractError, GroundtruthError
 from include.core.run_folder import SOURCE_FOLDER, read_model, write_json
 from include.core.settings import get_settings
-from include.satellite.imagery.model import Acquisition, Imagery
+from include.env_file import EnvFile, read_keys
+from include.satellite.imagery.schemas import Acquisition, Imagery
 from include.satellite.models import model_store
 from include.satellite.models.results import HealthMap
 from include.satellite.params import HealthMapParams
@@ -137,7 +137,7 @@ def _document(
     version: str | None,
     card: ModelCard | None,
 ) -> HealthMap:
-    from include.satellite.datasets.documents import CLASSES
+    from include.satellite.datasets.schemas import CLASSES
 
     hectares = imagery.grid.resolution**2 / SQUARE_METRES
     pixels = [int((layers.classes == position).sum()) for position in range(len(CLASSES))]

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from include.core.plots import GREEN, ORANGE, VERMILLION, YELLOW, figure_file
 from include.core.run_folder import write_atomically
-from include.satellite.datasets.documents import CLASSES
+from include.satellite.datasets.schemas import CLASSES
 from include.satellite.imagery.area import affine_of
-from include.satellite.imagery.model import Grid
+from include.satellite.imagery.schemas import Grid
 from include.satellite.models.results import HealthMap
 
 if TYPE_CHECKING:

@@ -27,11 +27,11 @@ from pathlib import Path
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
 from include.core.artifacts import sha256
-from include.core.env_file import EnvFile
 from include.core.errors import BadInputError, ContractError, GroundtruthError, SetupError
 from include.core.publish import replace_folder
 from include.core.run_folder import write_atomically, write_json
 from include.core.settings import get_settings
+from include.env_file import EnvFile
 from include.satellite.models.results import Comparison
 from include.satellite.params import LabelSource
 

@@ -8,10 +8,9 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from include.core.env_file import EnvFile
-from include.core.env_history import Entry
 from include.core.errors import BadInputError, ContractError, GroundtruthError
 from include.core.run_folder import RunFolder, read_model
+from include.env_file import Entry, EnvFile
 from include.satellite.models import model_store
 from include.satellite.models.documents import ModelCard
 from include.satellite.models.model_store import StoredModel

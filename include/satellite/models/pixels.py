@@ -9,15 +9,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from include.core.errors import BadInputError
-from include.satellite.datasets.cube import Scene, cube_bands
-from include.satellite.datasets.documents import PatchInfo
-from include.satellite.datasets.labels import NIR, RED, SOIL, VEGETATION, assess, classes_of
+from include.satellite.datasets.cube import CubeScene, cube_bands
+from include.satellite.datasets.labels import assess, classes_of
 from include.satellite.datasets.patches import PatchDataset
-from include.satellite.datasets.squares import Squares
-from include.satellite.imagery.indices import ndvi
-from include.satellite.imagery.model import Imagery
+from include.satellite.datasets.schemas import PatchInfo
+from include.satellite.datasets.tiles import Tiles
+from include.satellite.imagery.schemas import Imagery
 from include.satellite.models.documents import ModelCard
 from include.satellite.models.predict import ModelBundle, predict_patches
+from include.satellite.sensors.indices import NDVI
 
 OVERLAP = 4
 """A patch is slid by a quarter of its side, so that a pixel is seen in up to 16 patches."""
@@ -42,13 +42,12 @@ class Layers:
     inside: Bools
 
 
-def classify_by_rule(scene: Scene) -> Classes:
+def classify_by_rule(scene: CubeScene) -> Classes:
     """(H, W) class of each pixel's NDVI, −1 where it is not vegetation or soil."""
-    index = ndvi(scene.dn[..., RED], scene.dn[..., NIR])
-    return np.where(_land(scene), classes_of(index), -1).astype(np.int8)
+    return np.where(scene.land, classes_of(NDVI.of(scene.band)), -1).astype(np.int8)
 
 
-def classify_by_model(bundle: ModelBundle, scene: Scene, imagery: Imagery) -> tuple[Classes, Floats]:
+def classify_by_model(bundle: ModelBundle, scene: CubeScene, imagery: Imagery) -> tuple[Classes, Floats]:
     """(H, W) class and its probability, by the mean over the patches that hold a pixel; −1 and NaN without any.
 
     Patches count that the model could have been trained on: at least 80 % clear, at least half of that land.
@@ -58,8 +57,8 @@ def classify_by_model(bundle: ModelBundle, scene: Scene, imagery: Imagery) -> tu
     """
     card, (height, width) = bundle.card, scene.scl.shape
     dn = scene.dn[..., _band_positions(card, imagery)]
-    squares = Squares.on(height, width, card.size, max(1, card.size // OVERLAP))
-    squares = Squares(
+    squares = Tiles.on(height, width, card.size, max(1, card.size // OVERLAP))
+    squares = Tiles(
         card.size, _to_the_edge(squares.tops, height, card.size), _to_the_edge(squares.lefts, width, card.size)
     )
     usable = np.flatnonzero(assess(scene, squares, None).reason == 0)
@@ -71,7 +70,7 @@ def classify_by_model(bundle: ModelBundle, scene: Scene, imagery: Imagery) -> tu
             window = slice(top, top + card.size), slice(left, left + card.size)
             total[window] += each
             seen[window] += 1
-    assessed = _land(scene) & (seen > 0)
+    assessed = scene.land & (seen > 0)
     mean = total / np.maximum(seen, 1)[..., None]
     classes = np.where(assessed, mean.argmax(axis=-1), -1).astype(np.int8)
     return classes, np.where(assessed, mean.max(axis=-1), np.nan).astype(np.float32)
@@ -109,8 +108,3 @@ def _patches(card: ModelCard, dn: NDArray[np.uint16], scl: NDArray[np.uint8], to
         ndvi=none.astype(np.float32),
         info=PatchInfo.model_construct(**known),
     )
-
-
-def _land(scene: Scene) -> Bools:
-    land: Bools = (scene.scl == VEGETATION) | (scene.scl == SOIL)
-    return land

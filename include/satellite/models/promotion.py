@@ -10,11 +10,10 @@ import logging
 from pathlib import Path
 
 from include.core.contracts import Summary
-from include.core.env_file import ChangedMeanwhileError, EnvFile
-from include.core.env_history import Entry, Reason, person
 from include.core.errors import ContractError, GroundtruthError
 from include.core.run_folder import read_model, write_json
 from include.core.settings import get_settings
+from include.env_file import ChangedMeanwhileError, Entry, EnvFile, Reason, current_user
 from include.satellite.models import model_store
 from include.satellite.models.comparison import read_comparison
 from include.satellite.models.documents import ModelKind
@@ -145,7 +144,7 @@ def _promote(files: Path, comparison: Comparison, env_file: EnvFile) -> Configur
     model = model_store.put(files, comparison, run)
     model_store.remember(env_file)
     changes = model_store.switch(model)
-    reason = Reason(by=f"{person()}, step configure", why="every gate passed", run=run, version=model.version)
+    reason = Reason(by=f"{current_user()}, step configure", why="every gate passed", run=run, version=model.version)
     try:
         entry = env_file.update(changes, reason, comparison.env_file) or _entry_of(env_file, model.version)
     except ChangedMeanwhileError as error:

@@ -26,10 +26,10 @@ from include.core.errors import BadInputError, ContractError, GroundtruthError, 
 from include.core.publish import replace_folder
 from include.core.run_folder import read_model, write_json
 from include.core.settings import get_settings
-from include.satellite.datasets.documents import PatchInfo
-from include.satellite.imagery.model import REFLECTANCE_BANDS
+from include.satellite.datasets.schemas import PatchInfo
 from include.satellite.models.predict import ModelBundle, load_bundle
 from include.satellite.params import CompareParams
+from include.satellite.sensors.sentinel2 import SENTINEL2
 
 P = TypeVar("P", bound=StepParams)
 LOG = logging.getLogger(__name__)
@@ -117,7 +117,7 @@ def _recipe(params: CompareParams, like: PatchInfo) -> dict[str, Any]:
         "world_seed": SEED,
         "bbox": bbox,
         "end": END,
-        "extra_bands": [band for band in like.bands if band not in REFLECTANCE_BANDS],
+        "extra_bands": [band for band in like.bands if band in SENTINEL2.extra_bands],
         "target_count": max(DATES, params.sequence_length + SPARE_DATES),
     }
 
@@ -177,17 +177,16 @@ def _imagery_from(url: str) -> Iterator[None]:
 
 
 def _fetch(files: Path, recipe: dict[str, Any]) -> None:
-    from include.satellite.imagery.download import collect, download_slot
-    from include.satellite.imagery.params import ImageryStepParams
+    from include.satellite.imagery.download import collect, download
     from include.satellite.imagery.search import chosen_dates, search
     from include.satellite.imagery.validation import validate
-    from include.satellite.params import ValidateParams
+    from include.satellite.params import ImageryStepParams, ValidateParams
 
     given = recipe | {"source": "demo", "min_dates": 1, "allow_synthetic": True}
     params = _taken(ImageryStepParams, given)
     search(files, params)
     for index in range(len(chosen_dates(files))):
-        download_slot(files, params, index)
+        download(files, params, index)
     collect(files, params)
     validate(files, _taken(ValidateParams, given))
 

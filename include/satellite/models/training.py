@@ -18,7 +18,7 @@ from include.core.errors import ContractError
 from include.core.run_folder import read_model, write_atomically, write_json
 from include.satellite.datasets.patches import load_patches
 from include.satellite.datasets.sequences import SequenceDataset, load_sequences
-from include.satellite.imagery.model import Imagery
+from include.satellite.imagery.schemas import Imagery
 from include.satellite.models.batches import Batch, Rows
 from include.satellite.models.card import cnn_card, lstm_card
 from include.satellite.models.checkpoints import copy_weights, fingerprint

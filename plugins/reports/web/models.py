@@ -10,15 +10,14 @@ from fastapi import APIRouter, Form, HTTPException, Request, Response
 from fastapi.responses import RedirectResponse
 from starlette.background import BackgroundTask
 
-from include.core.env_file import EnvFile
-from include.core.env_history import Entry, Reason
 from include.core.errors import BadInputError, GroundtruthError
 from include.core.settings import get_settings
+from include.env_file import Entry, EnvFile, Reason
 from include.reporting.listing import Row
 from include.reporting.notices import rollback_notice
 from include.reporting.trend import figure_trends
 from include.satellite.models import overview
-from plugins.notices.sending import send
+from plugins.notifications.sending import send
 from plugins.reports.web.access import MODELS_DAG, edits_models, may_edit_models, reads_models
 from plugins.reports.web.app import LOG, page
 from plugins.reports.web.guard import check_form, form_token

@@ -240,7 +240,7 @@ def test_reading_pages_change_nothing(admin, energy_run, method):
 
 
 def test_the_page_of_models_is_no_place_for_secrets(client, switched):
-    from include.core.env_history import Reason
+    from include.env_file import Reason
 
     switched.update({"SECRET": "new-secret"}, Reason(by="tester", why="rotated"))
     text = client("admin").get("/groundtruth/models").text

@@ -7,8 +7,8 @@ import re
 import pytest
 from dotenv import dotenv_values
 
-from include.core.env_history import Reason
 from include.core.settings import get_settings
+from include.env_file import Reason
 from tests.receivers import web_hook
 
 pytestmark = pytest.mark.airflow

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 
 from include.core.run_folder import write_json
-from include.satellite.datasets.documents import CLASSES, SPLITS, BlockPlan, Normalisation, PatchInfo, SequenceInfo
-from include.satellite.datasets.index import write_index
+from include.satellite.datasets.schemas import CLASSES, SPLITS, BlockPlan, Normalisation, PatchInfo, SequenceInfo
 from include.satellite.datasets.sequences import FEATURES
-from include.satellite.imagery.model import Acquisition, Grid, Imagery
+from include.satellite.datasets.storage import write_index
+from include.satellite.imagery.schemas import Acquisition, Grid, Imagery
 
 BANDS = ["B02", "B03", "B04", "B08"]
 SIDE, PATCH, DATES = 64, 8, 8

@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from include.satellite.datasets.documents import SequenceInfo
 from include.satellite.datasets.patches import PatchDataset, load_patches
+from include.satellite.datasets.schemas import SequenceInfo
 from include.satellite.datasets.sequences import SequenceDataset, load_sequences
 from include.satellite.models.baselines import climatology, patch_baselines, sequence_baselines
 from tests.satellite.models.small_data import write_patches, write_sequences

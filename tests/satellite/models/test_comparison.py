@@ -7,10 +7,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from include.core.env_file import EnvFile
-from include.core.env_history import Reason
-from include.satellite.datasets.documents import CLASSES
+from include.env_file import EnvFile, Reason
 from include.satellite.datasets.patches import load_patches
+from include.satellite.datasets.schemas import CLASSES
 from include.satellite.models import model_store
 from include.satellite.models.comparison import compare, compare_summary, read_comparison
 from include.satellite.models.documents import CnnMetrics, LstmMetrics, ModelCard

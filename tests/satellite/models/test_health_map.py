@@ -8,15 +8,15 @@ import numpy as np
 import pytest
 import rasterio
 
-from include.core.env_file import EnvFile
-from include.core.env_history import Reason
 from include.core.errors import BadInputError, ContractError
-from include.satellite.datasets.cube import Scene
+from include.env_file import EnvFile, Reason
+from include.satellite.datasets.cube import CubeScene
 from include.satellite.models import model_store, pixels
 from include.satellite.models.health_map import draw_map, health_map_summary
 from include.satellite.models.predict import ModelBundle
 from include.satellite.models.results import HealthMap
 from include.satellite.params import HealthMapParams
+from include.satellite.sensors.sentinel2 import SENTINEL2
 from tests.satellite.imagery_store import ImageryMaker, grid_of, layers_of
 from tests.satellite.models.test_model_store import comparison
 from tests.satellite.models.trained_run import env_file, files, trained
@@ -161,7 +161,7 @@ def scene(height=20, width=27, seed=0):
     draw = np.random.default_rng(seed)
     scl = np.full((height, width), 4, np.uint8)
     scl[:9, :9], scl[3, 15], scl[15:, 20:] = 9, 8, 6
-    return Scene(dn=draw.integers(1, 9000, (height, width, 4)).astype(np.uint16), scl=scl, reference=None, masked=0)
+    return CubeScene(SENTINEL2, SENTINEL2.base_bands, draw.integers(1, 9000, (height, width, 4)).astype(np.uint16), scl)
 
 
 def test_a_pixel_takes_the_mean_over_all_patches_that_hold_it(monkeypatch):
@@ -200,7 +200,7 @@ def test_bands_that_the_model_does_not_take_are_left_out(monkeypatch):
 
 
 def test_a_scene_without_a_clear_patch_is_not_assessed():
-    cloudy = Scene(np.ones((16, 16, 4), np.uint16), np.full((16, 16), 9, np.uint8), None, 0)
+    cloudy = CubeScene(SENTINEL2, SENTINEL2.base_bands, np.ones((16, 16, 4), np.uint16), np.full((16, 16), 9, np.uint8))
     classes, confidence = pixels.classify_by_model(bundle(), cloudy, imagery())
     assert (classes == -1).all()
     assert np.isnan(confidence).all()

@@ -7,9 +7,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from include.core.env_file import EnvFile
-from include.core.env_history import Reason
 from include.core.errors import BadInputError, ContractError, SetupError
+from include.env_file import EnvFile, Reason
 from include.satellite.models import model_store
 from include.satellite.models.model_store import FILES, KEPT_SECONDS, KEPT_VERSIONS, champion, find, put, switch
 from include.satellite.models.results import CnnComparison, Comparison, Decision, LstmComparison

@@ -4,9 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from include.core.env_file import EnvFile
-from include.core.env_history import Reason
 from include.core.errors import BadInputError
+from include.env_file import EnvFile, Reason
 from include.satellite.models import model_store, overview, tracking
 from include.satellite.models.promotion import configure
 from include.satellite.params import ConfigureParams

@@ -11,9 +11,8 @@ from pathlib import Path
 import pytest
 from dotenv import dotenv_values
 
-from include.core.env_file import EnvFile
-from include.core.env_history import Reason
 from include.core.errors import SetupError
+from include.env_file import EnvFile, Reason
 from include.satellite.models import model_store, promotion, tracking
 from include.satellite.models.comparison import read_comparison
 from include.satellite.models.promotion import (
@@ -188,7 +187,7 @@ def test_a_second_time_ends_the_same(compared, env_file):
 KILLED = """
 import os, signal
 from pathlib import Path
-from include.core import swap
+from include.env_file import replacement
 from include.satellite.models import model_store, promotion, tracking
 from include.satellite.params import ConfigureParams
 def dies(*_, **__):
@@ -204,8 +203,8 @@ promotion.configure(Path({files!r}), ConfigureParams())
     [
         ("model_store.replace_folder = dies", False),
         ("model_store.remember = dies", False),
-        ("swap._exchange = dies", False),
-        ("swap._flush_folder = dies", True),
+        ("replacement._exchange = dies", False),
+        ("replacement._flush_folder = dies", True),
         ("promotion._follow = dies", True),
         ("model_store.prune = dies", True),
         ("promotion.write_json = dies", True),
@@ -282,13 +281,13 @@ def test_other_keys_may_change_since_the_comparison(compared, env_file):
 
 
 def test_an_env_file_that_cannot_be_replaced_fails_the_step_and_the_model_is_harmless(compared, env_file, monkeypatch):
-    from include.core import swap
+    from include.env_file import replacement
 
     def busy(*_):
         raise OSError(16, "Device or resource busy")
 
     folder = compared()
-    monkeypatch.setattr(swap, "_exchange", busy)
+    monkeypatch.setattr(replacement, "_exchange", busy)
     with pytest.raises(SetupError, match="is mounted as a single file"):
         configure(folder, ConfigureParams())
     assert dotenv_values(env_file)["USE_AI_MODELS"] == "false"

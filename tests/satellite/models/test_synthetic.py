@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from include.core.errors import SetupError
-from include.satellite.datasets.documents import PatchInfo
 from include.satellite.datasets.patches import load_patches
+from include.satellite.datasets.schemas import PatchInfo
 from include.satellite.models import synthetic
 from include.satellite.models.synthetic import ensure_baseline
 from include.satellite.params import CompareParams
@@ -29,7 +29,7 @@ def test_two_runs_at_once_make_the_baseline_once_and_later_ones_find_it(
     program = (
         "import logging, sys; from pathlib import Path\n"
         "logging.basicConfig(level=logging.INFO, stream=sys.stdout)\n"
-        "from include.satellite.datasets.documents import PatchInfo\n"
+        "from include.satellite.datasets.schemas import PatchInfo\n"
         "from include.satellite.models.synthetic import ensure_baseline\n"
         "from include.satellite.params import CompareParams\n"
         "ensure_baseline(CompareParams.model_validate_json(sys.argv[1]), PatchInfo.model_validate_json(sys.argv[2]))\n"
