@@ -72,7 +72,7 @@ def bundle(size=8, classes=4, inputs=("B02", "B03", "B04", "B08"), resolution=10
 
 
 def imagery(resolution=10, bands=("B02", "B03", "B04", "B08", "SCL")):
-    return SimpleNamespace(bands=list(bands), grid=SimpleNamespace(resolution=resolution))
+    return SimpleNamespace(bands=list(bands), grid=SimpleNamespace(resolution=resolution), sensor=SENTINEL2)
 
 
 def scene(height=20, width=27, seed=0):
