@@ -83,7 +83,7 @@ def test_every_command_explains_itself(command):
 
 def test_diff_without_runs_says_what_to_begin_with(call, env):
     output = call("diff")
-    assert "no satellite run has compared models yet; begin with ./pipeline run satellite" in output
+    assert "no satellite run has reached a decision yet; begin with ./pipeline run satellite" in output
     assert f"{env.path} was never changed by a promotion" in output
 
 
