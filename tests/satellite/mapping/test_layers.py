@@ -129,7 +129,7 @@ def test_a_scene_without_a_clear_patch_is_not_assessed():
     [
         (bundle(inputs=("B04", "B11")), "needs the bands B11"),
         (bundle(resolution=20), "was trained on pixels of 20 m, not of 10 m"),
-        (bundle(size=64), "a square of 64 pixels does not fit into the area of 20 × 27 pixels"),
+        (bundle(size=64), "a tile of 64 pixels does not fit into the area of 20 × 27 pixels"),
     ],
 )
 def test_a_model_that_takes_other_data_is_refused(model, fault):
