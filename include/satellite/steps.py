@@ -219,6 +219,7 @@ _ALL = (
         params=ConfigureParams,
         function="include.satellite.registry.promotion:configure",
         outcome="include.satellite.registry.promotion:configure_outcome",
+        notice="include.satellite.registry.promotion:promotion_notice",
         reads=(COMPARISON, APPROVAL, *CNN.stored, *LSTM.stored),
         writes=(CONFIGURATION,),
         group=CONFIGURE,
