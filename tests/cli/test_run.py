@@ -10,11 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.prerequisites import need
+from tests.own_containers import own_containers
+from tests.prerequisites import docker_engine, need
 
 pytestmark = pytest.mark.airflow
 
 ROOT = Path(__file__).resolve().parents[2]
+IMAGE = "python:3.11-slim-bookworm"
 BIG = ("--set", "households=500", "--start", "2026-01-01", "--end", "2026-02-15")
 
 
@@ -143,22 +145,17 @@ def test_an_interrupt_before_airflow_began_still_leaves_a_report(start, data_dir
 
 @pytest.mark.docker
 def test_an_interrupt_stops_the_container(start, data_dir, definitions):
-    import docker
-
-    client = docker.from_env()
-    need(client.images.list("python:3.11-slim-bookworm"), "an image", "docker pull python:3.11-slim-bookworm")
-    nap = {"id": "nap", "name": "Nap", "image": "python:3.11-slim-bookworm", "command": "sleep 60"}
+    nap = {"id": "nap", "name": "Nap", "image": IMAGE, "command": "sleep 60"}
     definitions(nap={"workflow_name": "nap-pipeline", "containers": [nap | {"output_file": "a.json"}]})
-    process = start("run", "nap", "--runtime", "docker")
-    wait_for(process, data_dir, "steps/nap/started.json")
-    mine = {"label": ["io.groundtruth=step", "io.groundtruth.dag=nap_pipeline"]}
-    while not client.containers.list(filters=mine):
-        time.sleep(0.05)
-    process.send_signal(signal.SIGINT)
-    process.communicate(timeout=90)
-    assert process.returncode == 130
-    assert client.containers.list(all=True, filters=mine) == []
-    client.close()
+    with docker_engine(IMAGE) as engine:
+        process = start("run", "nap", "--runtime", "docker")
+        wait_for(process, data_dir, "steps/nap/started.json")
+        while not own_containers(engine, data_dir, running=True):
+            time.sleep(0.05)
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=90)
+        assert process.returncode == 130
+        assert own_containers(engine, data_dir) == []
 
 
 def test_an_unwritable_data_folder_is_named(start):
