@@ -201,6 +201,7 @@ _ALL = (
         params=ConfigureParams,
         function="",
         approval=ApprovalQuestion(
+            param="require_approval",
             question="include.satellite.registry.promotion:approval_form",
             record="include.satellite.registry.promotion:write_approval",
         ),
