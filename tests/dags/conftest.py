@@ -1,4 +1,3 @@
-import io
 import json
 from pathlib import Path
 
@@ -6,29 +5,8 @@ import pytest
 
 
 @pytest.fixture(autouse=True)
-def own_data_dir(data_dir):
-    """Runs of a test lie in its own folder."""
-
-
-@pytest.fixture(scope="session")
-def blank_png():
-    """The bytes of an empty plot."""
-    from matplotlib.figure import Figure
-
-    content = io.BytesIO()
-    Figure(figsize=(1, 1)).savefig(content, format="png")
-    return content.getvalue()
-
-
-@pytest.fixture(autouse=True)
-def quick_plots(blank_png, monkeypatch):
-    """Leave plots empty where a step runs in this process: drawing them takes half of a small run.
-
-    What they show is the subject of the domains' tests; runs of the command line and of containers draw them.
-    """
-    from matplotlib.figure import Figure
-
-    monkeypatch.setattr(Figure, "savefig", lambda _, path, **options: Path(path).write_bytes(blank_png))
+def own_data_dir(data_dir, quick_plots):
+    """Runs of a test lie in its own folder, with empty plots."""
 
 
 @pytest.fixture
