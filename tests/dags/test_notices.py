@@ -11,7 +11,8 @@ from tests.airflow_runs import run_dag  # isort: skip - sets Airflow's home firs
 
 from include.core.run_folder import Run, RunFolder, Started, StepInfo, StepResult, write_json
 from include.core.settings import get_settings
-from plugins.notifications.callbacks import notify_of_deadline, notify_of_failure, notify_of_promotion
+from include.satellite.steps import SATELLITE_STEPS
+from plugins.notifications.callbacks import notify_of_deadline, notify_of_failure, notify_of_step
 from tests.core.small_pipeline import NOW
 from tests.receivers import mail_server, web_hook
 
@@ -144,7 +145,7 @@ def test_a_promotion_is_told_and_a_refusal_is_not(hook, run_folder, promoted):
         started_at=NOW, ended_at=NOW, duration_seconds=1,
     )  # fmt: skip
     write_json(run_folder.step("configure") / "result.json", result)
-    task = SimpleNamespace(task_id="configure")
-    notify_of_promotion({"dag_run": SimpleNamespace(dag_id=DAG_ID, run_id=RUN_ID), "ti": task})
+    task = SimpleNamespace(item=SimpleNamespace(step=SATELLITE_STEPS["configure"]))
+    notify_of_step({"dag_run": SimpleNamespace(dag_id=DAG_ID, run_id=RUN_ID), "task": task})
     assert [told["title"] for told in hook.told] == (["energy_pipeline promoted model v7"] if promoted else [])
     assert all("Trained on: real imagery" in told["message"] for told in hook.told)
