@@ -93,10 +93,10 @@ def _plot(artifact: ArtifactReport, path: Path) -> Plot:
     return Plot(title, artifact, uri="data:image/png;base64," + base64.b64encode(content).decode())
 
 
-def template_environment(folder: Path) -> Environment:
-    """Templates of a folder, autoescaped, strict about names, with the filters that write figures for people."""
+def template_environment(*folders: Path) -> Environment:
+    """Return the templates of some folders, autoescaped, strict about names, with the filters that format values."""
     environment = Environment(
-        loader=FileSystemLoader(folder),
+        loader=FileSystemLoader(folders),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any, Generic, TypeVar
 
 from include.core.contracts import Artifact
 from include.core.errors import BadInputError
 from include.core.run_folder import RunFolder
 from include.satellite.datasets.schemas import PatchInfo, PatchRow, SequenceInfo, SequenceRow
 from include.satellite.imagery.schemas import Acquisition, Imagery, SearchResult, ValidationReport
+from include.satellite.schemas import Approval, Comparison, Configuration, HealthMap
+from include.satellite.training.schemas import CnnMetrics, LstmMetrics, ModelCard, ModelKind
+
+M = TypeVar("M", CnnMetrics, LstmMetrics)
 
 SEARCH = Artifact("search.json", SearchResult)
 ACQUISITION = Artifact("acquisitions/{index}.json", Acquisition)
@@ -27,6 +32,49 @@ PATCH_INFO = Artifact("cnn_dataset.json", PatchInfo)
 SERIES = Artifact("lstm_series.npy")
 SEQUENCE_INDEX = Artifact("lstm_index.parquet", SequenceRow)
 SEQUENCE_INFO = Artifact("lstm_dataset.json", SequenceInfo)
+CNN_DATA = (CUBE, CUBE_CLASSES, PATCH_INDEX, PATCH_INFO)
+LSTM_DATA = (SERIES, SEQUENCE_INDEX, SEQUENCE_INFO)
+
+
+class ModelArtifacts(Generic[M]):
+    """The artifacts of a trained model.
+
+    Args:
+        kind: Which model.
+        metrics: The schema of its metrics.
+        plot: What its second plot shows; the first one shows the training.
+    """
+
+    def __init__(self, kind: ModelKind, metrics: type[M], plot: str) -> None:
+        self.kind = kind
+        self.weights = Artifact(f"{kind}_model.safetensors")
+        self.card = Artifact(f"{kind}_model.json", ModelCard)
+        self.metrics: Artifact[M] = Artifact(f"{kind}_metrics.json", metrics)
+        self.training_plot = Artifact(f"plot_{kind}_training.png")
+        self.evaluation_plot = Artifact(f"plot_{kind}_{plot}.png")
+        self.checkpoints = f"checkpoints/{kind}"
+        """Folder of the training's checkpoints, below `files/`."""
+
+    @property
+    def stored(self) -> tuple[Artifact[Any], ...]:
+        """The artifacts that later steps read and the model store keeps."""
+        return self.weights, self.card, self.metrics
+
+    @property
+    def all(self) -> tuple[Artifact[Any], ...]:
+        """Every artifact that the training writes."""
+        return *self.stored, self.training_plot, self.evaluation_plot
+
+
+CNN = ModelArtifacts("cnn", CnnMetrics, "confusion")
+LSTM = ModelArtifacts("lstm", LstmMetrics, "forecast")
+COMPARISON = Artifact("comparison.json", Comparison)
+COMPARISON_PLOT = Artifact("plot_comparison.png")
+APPROVAL = Artifact("approval.json", Approval)
+CONFIGURATION = Artifact("configuration.json", Configuration)
+HEALTH_MAP = Artifact("health_map.json", HealthMap)
+HEALTH_MAP_RASTER = Artifact("health_map.tif")
+HEALTH_MAP_PLOT = Artifact("plot_health_map.png")
 
 
 def latest_manifest(data_dir: Path) -> Path | None:

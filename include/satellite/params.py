@@ -10,6 +10,7 @@ from pydantic import AwareDatetime, Field, field_validator, model_validator
 
 from include.core.contracts import StepParams
 from include.core.errors import BadInputError
+from include.core.settings import read_settings
 from include.satellite.sensors.sensor import REFERENCE, Sensor
 from include.satellite.sensors.sentinel2 import SENTINEL2
 from include.satellite.settings import SatelliteSettings
@@ -113,7 +114,7 @@ class ImageryParams(SelectionParams, WindowParams, AreaParams):
     """Searching and fetching imagery."""
 
     source: Source = Field(
-        default_factory=lambda: SatelliteSettings().imagery_source,
+        default_factory=lambda: read_settings(SatelliteSettings).imagery_source,
         description="Where imagery comes from: demo (the local stand-in, no credentials), sentinelhub, or cdse "
         "(Copernicus Data Space). Default: GROUNDTRUTH_IMAGERY_SOURCE, else demo.",
         json_schema_extra={"section": "Imagery"},

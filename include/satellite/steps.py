@@ -7,23 +7,24 @@ from include.core.contracts import Artifact, Credentials, Group, Step, Store
 from include.satellite.artifacts import (
     ACQUISITION,
     ACQUISITIONS,
+    APPROVAL,
+    CNN,
+    CNN_DATA,
+    COMPARISON,
+    COMPARISON_PLOT,
+    CONFIGURATION,
     CONTACT_SHEET,
-    CUBE,
-    CUBE_CLASSES,
+    HEALTH_MAP,
+    HEALTH_MAP_PLOT,
+    HEALTH_MAP_RASTER,
     IMAGERY,
+    LSTM,
+    LSTM_DATA,
     NDVI_PLOT,
-    PATCH_INDEX,
-    PATCH_INFO,
     SEARCH,
-    SEQUENCE_INDEX,
-    SEQUENCE_INFO,
-    SERIES,
     VALIDATED,
     VALIDATION_REPORT,
 )
-from include.satellite.models import model_store
-from include.satellite.models.documents import CnnMetrics, LstmMetrics, ModelCard
-from include.satellite.models.results import Approval, Comparison, Configuration, HealthMap
 from include.satellite.params import (
     CnnDataParams,
     CnnTrainParams,
@@ -35,22 +36,7 @@ from include.satellite.params import (
     LstmTrainParams,
     ValidateParams,
 )
-
-CNN_DATA = (CUBE, CUBE_CLASSES, PATCH_INDEX, PATCH_INFO)
-LSTM_DATA = (SERIES, SEQUENCE_INDEX, SEQUENCE_INFO)
-CNN_MODEL = (
-    Artifact("cnn_model.safetensors"),
-    Artifact("cnn_model.json", ModelCard),
-    Artifact("cnn_metrics.json", CnnMetrics),
-)
-LSTM_MODEL = (
-    Artifact("lstm_model.safetensors"),
-    Artifact("lstm_model.json", ModelCard),
-    Artifact("lstm_metrics.json", LstmMetrics),
-)
-COMPARISON = Artifact("comparison.json", Comparison)
-APPROVAL = Artifact("approval.json", Approval)
-CONFIGURATION = Artifact("configuration.json", Configuration)
+from include.satellite.registry.store import ENV_KEYS
 
 DOWNLOAD = Group(
     "download",
@@ -60,17 +46,13 @@ DOWNLOAD = Group(
 CONFIGURE = Group(
     "configure",
     "Update configuration",
-    "Stores the models and, if every gate agrees, switches them on in the .env file.",
+    "Stores the models and, if every gate agrees, enables them in the .env file.",
 )
 SCENES = Store("imagery")
 MODELS = Store("models/store")
 BASELINES = (Store("imagery", writable=True), Store("models/baselines", writable=True))
 """The synthetic baseline is made where it is missing, from imagery of its own."""
 ACCOUNT = Credentials("sentinel_hub", "SH_CLIENT_ID", "SH_CLIENT_SECRET", ("sentinelhub", "cdse"))
-
-
-def _plots(*names: str) -> tuple[Artifact, ...]:
-    return tuple(Artifact(f"plot_{name}.png") for name in names)
 
 
 def _npy(kind: str) -> tuple[Artifact, ...]:
@@ -177,11 +159,11 @@ _ALL = (
         description="Trains the classifier of crop health and measures it on held-out places and dates.",
         version="1",
         params=CnnTrainParams,
-        function="include.satellite.models.training:train_cnn",
-        outcome="include.satellite.models.summaries:train_cnn_summary",
+        function="include.satellite.training.train:train_cnn",
+        outcome="include.satellite.training.report:train_cnn_outcome",
         reads=(VALIDATED, *CNN_DATA),
-        writes=(*CNN_MODEL, *_plots("cnn_training", "cnn_confusion")),
-        scratch=("checkpoints/cnn",),
+        writes=CNN.all,
+        scratch=(CNN.checkpoints,),
         libraries=MODEL_LIBRARIES,
     ),
     Step(
@@ -190,37 +172,37 @@ _ALL = (
         description="Trains the forecaster of NDVI and measures it on held-out places and later dates.",
         version="1",
         params=LstmTrainParams,
-        function="include.satellite.models.training:train_lstm",
-        outcome="include.satellite.models.summaries:train_lstm_summary",
+        function="include.satellite.training.train:train_lstm",
+        outcome="include.satellite.training.report:train_lstm_outcome",
         reads=(VALIDATED, *LSTM_DATA),
-        writes=(*LSTM_MODEL, *_plots("lstm_training", "lstm_forecast")),
-        scratch=("checkpoints/lstm",),
+        writes=LSTM.all,
+        scratch=(LSTM.checkpoints,),
         libraries=MODEL_LIBRARIES,
     ),
     Step(
         id="compare",
         title="Compare models",
-        description="Holds the models against the synthetic baseline, the champion and naive baselines, and decides.",
+        description="Compares the models with the synthetic baseline, the champion and naive baselines, and decides.",
         version="1",
         params=CompareParams,
-        function="include.satellite.models.comparison:compare",
-        outcome="include.satellite.models.comparison:compare_summary",
-        reads=(VALIDATED, *CNN_DATA, *LSTM_DATA, *CNN_MODEL, *LSTM_MODEL),
-        writes=(COMPARISON, *_plots("comparison")),
+        function="include.satellite.evaluation.comparison:compare",
+        outcome="include.satellite.evaluation.comparison:compare_outcome",
+        reads=(VALIDATED, *CNN_DATA, *LSTM_DATA, *CNN.stored, *LSTM.stored),
+        writes=(COMPARISON, COMPARISON_PLOT),
         libraries=MODEL_LIBRARIES,
         stores=(*BASELINES, MODELS),
-        env_keys=model_store.SWITCHES,
+        env_keys=ENV_KEYS,
     ),
     Step(
         id="approve",
         title="Ask for approval",
-        description="Shows a person what would change, where the run asks for that.",
+        description="Shows a reviewer what would change, if the run requires approval.",
         version="1",
         params=ConfigureParams,
         function="",
         approval=ApprovalQuestion(
-            question="include.satellite.models.promotion:approval_form",
-            record="include.satellite.models.promotion:write_approval",
+            question="include.satellite.registry.promotion:approval_form",
+            record="include.satellite.registry.promotion:write_approval",
         ),
         reads=(COMPARISON,),
         writes=(APPROVAL,),
@@ -231,12 +213,12 @@ _ALL = (
     Step(
         id="configure",
         title="Update the .env file",
-        description="Stores the models; switches them on if every gate and, where asked, a person agrees.",
+        description="Stores the models; enables them if every gate and, where required, a reviewer agrees.",
         version="1",
         params=ConfigureParams,
-        function="include.satellite.models.promotion:configure",
-        outcome="include.satellite.models.promotion:configure_summary",
-        reads=(COMPARISON, APPROVAL, *CNN_MODEL, *LSTM_MODEL),
+        function="include.satellite.registry.promotion:configure",
+        outcome="include.satellite.registry.promotion:configure_outcome",
+        reads=(COMPARISON, APPROVAL, *CNN.stored, *LSTM.stored),
         writes=(CONFIGURATION,),
         group=CONFIGURE,
         libraries=("mlflow-skinny",),
@@ -245,16 +227,16 @@ _ALL = (
     Step(
         id="draw_map",
         title="Draw the crop-health map",
-        description="Classifies the latest usable date: by the model that the .env file switches on, else by NDVI.",
+        description="Classifies the latest usable date: by the model that the .env file enables, else by NDVI.",
         version="1",
         params=HealthMapParams,
-        function="include.satellite.models.health_map:draw_map",
-        outcome="include.satellite.models.health_map:health_map_summary",
+        function="include.satellite.mapping.health_map:draw_map",
+        outcome="include.satellite.mapping.health_map:draw_map_outcome",
         reads=(Artifact("source/*"),),
-        writes=(Artifact("health_map.tif"), Artifact("health_map.json", HealthMap), *_plots("health_map")),
+        writes=(HEALTH_MAP_RASTER, HEALTH_MAP, HEALTH_MAP_PLOT),
         libraries=(*MODEL_LIBRARIES, "rasterio"),
         stores=(SCENES, MODELS),
-        env_keys=model_store.SWITCHES,
+        env_keys=ENV_KEYS,
     ),
 )
 

@@ -21,7 +21,7 @@ from sklearn.preprocessing import StandardScaler
 
 from include.core.errors import ContractError
 from include.core.settings import get_settings
-from include.satellite.artifacts import IMAGERY, SEARCH, VALIDATED
+from include.satellite.artifacts import CNN, IMAGERY, LSTM, SEARCH, VALIDATED
 from include.satellite.datasets.patches import load_patches
 from include.satellite.datasets.sequences import load_sequences
 from include.satellite.imagery.demo import URL_VARIABLE, stand_in
@@ -29,8 +29,8 @@ from include.satellite.imagery.download import collect, download
 from include.satellite.imagery.schemas import ValidationReport
 from include.satellite.imagery.search import search
 from include.satellite.imagery.validation import validate
-from include.satellite.models.predict import load_bundle, predict_patches, predict_sequences
 from include.satellite.params import ImageryStepParams, ValidateParams
+from include.satellite.training.networks import load_bundle, predict_patches, predict_sequences
 from tests.airflow_runs import run_dag
 
 pytestmark = [pytest.mark.airflow, pytest.mark.real_data, pytest.mark.timeout(600)]
@@ -234,7 +234,7 @@ def recomputed_classes(ran, dataset, rows):
     drawn = np.repeat(train, dataset.repeat[train])
     regression = make_pipeline(StandardScaler(), LogisticRegression(max_iter=2000))
     regression.fit(dataset.band_means(drawn), dataset.label[drawn])
-    bundle = load_bundle(ran.files / "cnn_model.safetensors", ran.files / "cnn_model.json")
+    bundle = load_bundle(ran.files, CNN)
     found = {
         "real": predict_patches(bundle, dataset, rows).argmax(axis=1),
         "majority": np.full(len(rows), np.bincount(dataset.label[train]).argmax()),
@@ -257,7 +257,7 @@ def test_the_comparisons_figures_can_be_computed_again(ran):
         balanced = recall_score(patches.label[rows], classes, labels=present, average="macro")
         assert said["models"][name]["balanced_accuracy"] == pytest.approx(balanced), name
     late = sequences.rows("validation")
-    bundle = load_bundle(ran.files / "lstm_model.safetensors", ran.files / "lstm_model.json")
+    bundle = load_bundle(ran.files, LSTM)
     forecasts = {
         "real": predict_sequences(bundle, sequences, late),
         "persistence": sequences.x[late, -1, 0],

@@ -1,9 +1,13 @@
 """The examples of docs/contributing/extending.md work."""
 
+import tests.airflow_env  # noqa: F401 - before Airflow is imported
+
+# isort: split
 import json
 import re
 import sys
 from datetime import UTC, datetime
+from types import SimpleNamespace
 
 import pytest
 
@@ -14,13 +18,22 @@ from include.core.outcome import Finding
 from include.core.run_folder import Run, write_json
 from include.core.runner import Attempt, run_step
 from include.core.settings import ROOT
+from include.energy import readers
+from include.energy.conversion import convert
+from include.energy.params import GeneratorParams
 from include.satellite import sensors
+from plugins.steps import runtimes
+from plugins.steps.context import RETRIES
+from plugins.steps.factory import build_dag
 from tools.generate import main as generate
 
 PAGE = (ROOT / "docs" / "contributing" / "extending.md").read_text()
-MODULES = dict(re.findall(r"```python\n# (include/\S+)\n(.*?)```", PAGE, re.DOTALL))
+MODULES = dict(re.findall(r"```python\n# ((?:include|plugins)/\S+)\n(.*?)```", PAGE, re.DOTALL))
 DEFINITION = re.search(r"```json\n(.*?)```", PAGE, re.DOTALL)[1]
+LATER = [f'{{"meter": "home", "start": "2026-01-01T0{hour}:00:00+01:00", "kwh": 0.5}}' for hour in (1, 2, 3)]
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
+
+pytestmark = pytest.mark.airflow
 
 
 @pytest.fixture
@@ -48,19 +61,22 @@ def pipeline(weather, tmp_path):
     return pipeline
 
 
-def test_a_domain_is_a_package_and_one_line(weather, pipeline, folder):
-    step = pipeline["generate-weather"].step
-    params = pipeline.check_params({"station": "Graz"})
-    plan = Run(
+def plan_of(pipeline, folder, params):
+    """Return the plan of a run of the pipeline."""
+    return Run(
         pipeline="weather-pipeline",
         dag_id=pipeline.definition.dag_id,
         run_id=folder.path.name,
         runtime="local",
         created_at=NOW,
-        params=params,
+        params=pipeline.check_params(params),
         steps=pipeline.plan,
     )
-    write_json(folder.path / "run.json", plan)
+
+
+def test_a_domain_is_a_package_and_one_line(weather, pipeline, folder):
+    step = pipeline["generate-weather"].step
+    write_json(folder.path / "run.json", plan_of(pipeline, folder, {"station": "Graz"}))
     attempt = Attempt(declared=pipeline.declared)
     result = run_step(step, folder, attempt, lambda params: step.load()(folder.files, params))
     assert result.status == "success"
@@ -85,6 +101,36 @@ def test_the_program_of_the_new_domain_lists_its_steps(weather, monkeypatch):
 
 def test_generated_blocks_are_stale_until_they_are_generated_for_a_new_domain(weather):
     assert generate(["--check"], (*domains.DOMAINS, weather)) == 1
+
+
+def test_a_runtime_is_one_module_and_one_line(pipeline, folder, tmp_path, monkeypatch):
+    (tmp_path / "inline.py").write_text(MODULES["plugins/steps/runtimes/inline.py"])
+    monkeypatch.setattr(runtimes, "__path__", [*runtimes.__path__, str(tmp_path)])
+    monkeypatch.setitem(runtimes.RUNTIMES, "inline", "plugins.steps.runtimes.inline:InlineStep")
+    task = build_dag(pipeline, doc_md="", runtime="inline").get_task("generate-weather")
+    monkeypatch.delitem(sys.modules, "plugins.steps.runtimes.inline")
+    assert type(task).__name__ == "InlineStep"
+    write_json(folder.path / "run.json", plan_of(pipeline, folder, {"station": "Graz"}))
+    monkeypatch.setattr("plugins.steps.runtimes.base.folder_of", lambda context: folder)
+    ti = SimpleNamespace(
+        try_number=1, max_tries=RETRIES, map_index=-1, task_id="generate-weather", dag_id="d", run_id="r"
+    )
+    assert task.execute({"ti": ti})["maximum_c"] == 8.0
+    assert folder.result("generate-weather").runtime == "inline"
+
+
+def test_a_meter_format_is_one_file(tmp_path, monkeypatch, folder):
+    (tmp_path / "json_lines.py").write_text(MODULES["include/energy/readers/json_lines.py"])
+    monkeypatch.setattr(readers, "__path__", [*readers.__path__, str(tmp_path)])
+    hours = ('{"meter": "home", "start": "2026-01-01T00:00:00+01:00", "kwh": 0.25}', "{", *LATER)
+    (folder.files / "source").mkdir()
+    (folder.files / "source" / "home.jsonl").write_text("\n".join(hours))
+    source = convert(folder.files, GeneratorParams(files=("home.jsonl",)))
+    monkeypatch.delitem(sys.modules, "include.energy.readers.json_lines")
+    assert (source.unit, source.interval_seconds, source.records_written) == ("kWh", 3600, 5)
+    first, malformed = (folder.files / "energy_data.csv").read_text().splitlines()[1:3]
+    assert first.startswith("2025-12-31T23:00:00Z,home,0.25,")
+    assert malformed.endswith("home.jsonl,2,malformed_record")
 
 
 def test_a_sensor_is_one_file(tmp_path, monkeypatch):

@@ -15,7 +15,9 @@ from fastapi.responses import FileResponse
 from jinja2 import Environment
 from starlette.exceptions import HTTPException as StarletteHTTPException
 
+from include.core.domain import Page
 from include.core.errors import GroundtruthError
+from include.domains import DOMAINS
 from include.reporting.html import column, template_environment
 from plugins.reports.web.guard import HEADERS, SecurityHeaders
 
@@ -25,7 +27,6 @@ STATIC = {
     "pages.css": "text/css",
     "pages.js": "text/javascript",
     "reports.svg": "image/svg+xml",
-    "models.svg": "image/svg+xml",
 }
 SAID = {
     400: "The request cannot be understood.",
@@ -69,15 +70,22 @@ def page(request: Request, template: str, *, status: int = 200, **shown: Any) ->
     return Response(text, status, media_type="text/html")
 
 
+def domain_pages() -> list[Page]:
+    """Return the pages of all domains."""
+    return [page for domain in DOMAINS for page in domain.pages]
+
+
 _static = APIRouter()
 
 
 @_static.get("/static/{name}")
 def static(name: str) -> Response:
     """Stylesheet, script and icons: open to anyone, as Airflow's own are, for a refusal has a page too."""
-    if name not in STATIC:
+    icons = {f"{page.name}.svg": page.templates / f"{page.name}.svg" for page in domain_pages()}
+    if name not in STATIC and name not in icons:
         raise HTTPException(HTTPStatus.NOT_FOUND)
-    return FileResponse(HERE / "static" / name, media_type=STATIC[name], headers={"Cache-Control": "max-age=300"})
+    path, media_type = icons.get(name, HERE / "static" / name), STATIC.get(name, "image/svg+xml")
+    return FileResponse(path, media_type=media_type, headers={"Cache-Control": "max-age=300"})
 
 
 def _refused(request: Request, error: Exception) -> Response:
@@ -105,6 +113,6 @@ def _error(request: Request, status: int, said: str | None = None) -> Response:
 
 @cache
 def _environment() -> Environment:
-    environment = template_environment(HERE / "templates")
+    environment = template_environment(HERE / "templates", *(page.templates for page in domain_pages()))
     environment.filters |= {"column": column, "segment": partial(quote, safe=""), "path": partial(quote, safe="/")}
     return environment

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from http import HTTPStatus
-from typing import Annotated, Any
+from typing import Annotated
 
 from airflow.api_fastapi.core_api.security import GetUserDep
 from fastapi import APIRouter, Form, HTTPException, Request, Response
@@ -16,7 +16,7 @@ from include.env_file import Entry, EnvFile, Reason
 from include.reporting.listing import Row
 from include.reporting.notices import rollback_notice
 from include.reporting.trend import figure_trends
-from include.satellite.models import overview
+from include.satellite.registry import overview
 from plugins.notifications.sending import send
 from plugins.reports.web.access import MODELS_DAG, edits_models, may_edit_models, reads_models
 from plugins.reports.web.app import LOG, page
@@ -36,29 +36,17 @@ def models(request: Request, user: GetUserDep, done: str = "") -> Response:
     entries = [entry for entry in archive(settings.data_dir).entries() if entry.dag_id == MODELS_DAG]
     entries.sort(key=lambda entry: entry.started_at, reverse=True)
     runs = [settings.data_dir / "runs" / MODELS_DAG / entry.folder for entry in entries[:LOOKED_AT]]
-    history, problem = _history(env_file)
-    shown: dict[str, Any] = {"champion": None}
-    try:
-        shown["champion"] = overview.champion(env_file)
-    except GroundtruthError as error:
-        problem = _told(error)
+    view = overview.models_page(env_file, runs)
     may_edit = may_edit_models(user)
+    targets = overview.rollback_targets(view["history"]) if may_edit else []
     return page(
         request,
         "models.html.j2",
-        **shown,
-        env_file=env_file.path.name,
-        candidate=overview.latest_candidate(runs),
-        versions=overview.versions(),
+        **view,
         trends=figure_trends([Row(entry, "success") for entry in entries if entry.outcome == "success"]),
-        history=list(reversed(history)),
-        problem=problem,
-        shown_value=overview.shown,
-        done=next((entry for entry in history if entry.id == done), None),
+        done=next((entry for entry in view["history"] if entry.id == done), None),
         may_edit=may_edit,
-        tokens={entry_id: form_token(user, _purpose(history, entry_id)) for entry_id in _ways_back(history)}
-        if may_edit
-        else {},
+        tokens={target: form_token(user, _purpose(view["history"], target)) for target in targets},
         dag_id=MODELS_DAG,
     )
 
@@ -91,33 +79,9 @@ def _purpose(history: list[Entry], entry_id: str) -> str:
     return f"rollback {entry_id} {history[-1].id if history else ''}"
 
 
-def _ways_back(history: list[Entry]) -> list[str]:
-    """Entries that can be gone back to, the last change undone first (named by nothing)."""
-    ways = []
-    for entry_id in ["", *(entry.id for entry in history[:-1])]:
-        try:
-            if overview.rollback_target(history, entry_id or None):
-                ways.append(entry_id)
-        except BadInputError:
-            continue
-    return ways
-
-
-def _history(env_file: EnvFile) -> tuple[list[Entry], str | None]:
-    try:
-        return env_file.history(), None
-    except GroundtruthError as error:
-        return [], _told(error)
-
-
-def _told(error: GroundtruthError) -> str:
-    LOG.error("the env file cannot be shown: %s", error)
-    return "The env file or its history cannot be read. The log of Airflow's API server says why."
-
-
 def _follow(env_file: EnvFile) -> None:
     """MLflow's alias is a record: where it cannot follow, the log says so and the rollback stands."""
-    from include.satellite.models.promotion import follow_env_file
+    from include.satellite.registry.promotion import follow_env_file
 
     try:
         problem = follow_env_file(env_file)

@@ -27,13 +27,6 @@ pytestmark = pytest.mark.airflow
 PIPELINE = SimpleNamespace(declared=frozenset({"a.csv"}))
 
 
-def a_step(command=None):
-    step = SimpleNamespace(
-        function="include.energy.generator:generate", program=("python", "-m", "include.energy", "x")
-    )
-    return SimpleNamespace(step=step, spec=SimpleNamespace(command=command))
-
-
 def context(tries, max_tries):
     run = SimpleNamespace(dag_id="energy_pipeline", run_id="manual__2026-01-01T00:00:00+00:00")
     return {"ti": SimpleNamespace(try_number=tries, max_tries=max_tries, log_url="http://x/log"), "dag_run": run}
@@ -67,15 +60,14 @@ def test_a_cleared_task_begins_with_the_shortest_wait_again():
 
 
 def test_a_retry_stays_in_its_generation_and_a_clear_begins_another():
-    assert [attempt_of(context(n, RETRIES), PIPELINE, a_step()).generation for n in (1, 2, 3)] == [0, 0, 0]
-    assert attempt_of(context(3, RETRIES + 2), PIPELINE, a_step()).generation == 2
+    assert [attempt_of(context(number, RETRIES), PIPELINE).generation for number in (1, 2, 3)] == [0, 0, 0]
+    assert attempt_of(context(3, RETRIES + 2), PIPELINE).generation == 2
 
 
-def test_what_ran_is_named_for_people():
-    local = attempt_of(context(1, RETRIES), PIPELINE, a_step())
-    assert (local.runtime, local.command) == ("local", "include.energy.generator:generate")
-    docker = attempt_of(context(1, RETRIES), PIPELINE, a_step(("sh", "-c", "true")), image=lambda: "sha256:1")
-    assert (docker.runtime, docker.command, docker.image()) == ("docker", "sh -c true", "sha256:1")
+def test_an_attempt_holds_what_its_runtime_knows():
+    attempt = attempt_of(context(1, RETRIES), PIPELINE, runtime="docker", command="true", image=lambda: "sha256:1")
+    assert (attempt.number, attempt.runtime, attempt.command, attempt.image()) == (1, "docker", "true", "sha256:1")
+    assert attempt.declared == PIPELINE.declared
 
 
 def test_the_run_folder_is_named_by_the_run_unless_the_command_line_names_it(monkeypatch, tmp_path):
