@@ -212,7 +212,7 @@ class CompareParams(CnnTrainParams, LstmTrainParams):
 class ConfigureParams(StepParams):
     """Updating the configuration."""
 
-    require_approval: bool = _promotion(False, "Ask a person, with the diff, before the .env file changes.")
+    require_approval: bool = _promotion(False, "Ask a reviewer, with the diff, before the .env file changes.")
 
 
 class HealthMapParams(StepParams):

@@ -103,7 +103,7 @@ def choose(candidates: Iterable[Candidate], target: int, window: timedelta) -> t
     Args:
         candidates: One a day, in any order; unusable ones are passed over.
         target: Dates wanted.
-        window: Length of the whole window.
+        window: Length of the window.
 
     Returns:
         The chosen dates, ascending, and the others, next best first.

@@ -13,8 +13,8 @@ from rasterio.errors import RasterioError
 
 from include.core.artifacts import sha256
 from include.satellite.imagery.candidates import rejection
-from include.satellite.imagery.scenes import Mask, Scene, Shares, Values, form_faults, percent
-from include.satellite.imagery.schemas import Acquisition, Check, DateReport, Imagery, IndexRange
+from include.satellite.imagery.scenes import Mask, Scene, Values, form_faults, percent
+from include.satellite.imagery.schemas import Acquisition, Check, DateReport, Imagery, IndexRange, Shares
 from include.satellite.imagery.store import scene_path
 from include.satellite.params import SelectionParams
 
@@ -38,7 +38,7 @@ class Examination:
     @property
     def shares(self) -> dict[str, float]:
         """Its shares of the area by name; none where the scene could not be read."""
-        return vars(self.over_area) if self.over_area else {}
+        return self.over_area.model_dump() if self.over_area else {}
 
     @property
     def reason(self) -> str | None:
@@ -119,7 +119,7 @@ def _intact(examination: Examination) -> bool:
 
 
 def _read(examination: Examination, imagery: Imagery) -> Scene | None:
-    """Read the scene; None where it is not readable or not as it was asked for."""
+    """Read the scene; None where it is not readable or not as requested."""
     path = scene_path(examination.acquisition)
     try:
         with rasterio.open(path, driver="GTiff") as dataset:
@@ -131,7 +131,7 @@ def _read(examination: Examination, imagery: Imagery) -> Scene | None:
         return None
     examination.add("readable", None, "all bands read")
     _check_mark(examination, mark)
-    right = examination.add("form", "; ".join(faults) or None, "bands, size, georeference and nodata as asked for")
+    right = examination.add("form", "; ".join(faults) or None, "bands, size, georeference and nodata as requested")
     return scene if right else None
 
 

@@ -25,7 +25,7 @@ FEWEST_PIXELS = 100
 def preview_days(
     days: Sequence[Day], hub: Hub, meter: Meter, store: ImageryStore, params: ImageryStepParams
 ) -> list[Candidate]:
-    """Judge each day by a preview over the area, two requests at once; previews that the store holds are reused.
+    """Assess each day by a preview over the area, two requests at once; previews that the store holds are reused.
 
     Args:
         days: The catalog's days.

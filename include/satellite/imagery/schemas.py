@@ -89,7 +89,16 @@ class SearchResult(Scope):
         return next(candidate for candidate in self.candidates if candidate.date == day)
 
 
-class Acquisition(Day):
+class Shares(_Document):
+    """Shares of the area, percent."""
+
+    clear: float = Field(0, description="Clear share of the area, percent.")
+    cloud: float = Field(0, description="Cloud share of the area, percent.")
+    shadow: float = Field(0, description="Cloud-shadow share of the area, percent.")
+    nodata: float = Field(0, description="Nodata share of the area, percent.")
+
+
+class Acquisition(Shares, Day):
     """One date over the area: a file in the imagery store, or why there is none (`acquisitions/<n>.json`)."""
 
     source: str
@@ -99,10 +108,6 @@ class Acquisition(Day):
     sha256: str | None = None
     bytes: int | None = None
     bands: list[str]
-    clear: float = Field(0, description="Clear share of the area, percent.")
-    cloud: float = Field(0, description="Cloud share of the area, percent.")
-    shadow: float = Field(0, description="Cloud-shadow share of the area, percent.")
-    nodata: float = Field(0, description="Nodata share of the area, percent.")
     fetched: bool = Field(False, description="Fetched by this run; otherwise it was in the store, intact.")
     units_spent: float = 0
 
@@ -130,7 +135,7 @@ class Check(_Document):
 
     name: str
     passed: bool
-    found: str = Field(description="What the rule found, in words.")
+    found: str = Field(description="Finding of the rule, in words.")
 
 
 class IndexRange(_Document):
@@ -173,7 +178,7 @@ class Gap(_Document):
 class ValidationReport(_Document):
     """The validation of all acquisitions of a run, and whether enough are usable (`validation_report.json`)."""
 
-    skipped: bool = Field(description="Only counted against min_dates, as the run asked (skip_validation).")
+    skipped: bool = Field(description="Only counted against min_dates, as the run requested (skip_validation).")
     passed: bool
     usable_dates: int
     min_dates: int

@@ -99,7 +99,7 @@ class ImageryStore:
                 "file": path.relative_to(self.root).as_posix(),
                 "sha256": checksum,
                 "bytes": len(content),
-                **vars(scene.shares(self.inside)),
+                **scene.shares(self.inside).model_dump(),
             }
         )
         write_json(self.folder / f"{stem}.json", kept)
@@ -153,7 +153,7 @@ class ImageryStore:
             shares = self.scene(read_layers(file)).shares(self.inside)
         except (OSError, ValidationError, NotDataError):
             return None
-        return acquisition.model_copy(update={"fetched": False, "units_spent": 0.0, **vars(shares)})
+        return acquisition.model_copy(update={"fetched": False, "units_spent": 0.0, **shares.model_dump()})
 
 
 def store_root() -> Path:

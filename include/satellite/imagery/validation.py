@@ -79,7 +79,7 @@ def validate(files: Path, params: ValidateParams) -> None:
 def validate_outcome(files: Path) -> StepOutcome:
     """Return the metrics of the validation, and a table of all dates."""
     report, imagery = VALIDATION_REPORT.read(files), VALIDATED.read(files)
-    columns = ("date", "clear, %", "cloud, %", "shadow, %", "nodata, %", "masked, %", "NDVI", "verdict")
+    columns = ("date", "clear, %", "cloud, %", "shadow, %", "nodata, %", "masked, %", "NDVI", "assessment")
     return StepOutcome(
         metrics=ValidateMetrics(
             usable_dates=report.usable_dates,
