@@ -169,11 +169,13 @@ class Approval:
     """A step that asks a user, and records the answer.
 
     Args:
+        param: The run's parameter that makes it ask; without that the answer is yes.
         question: `module:function` of `(files) -> str | None`: the evidence that the user is shown (Markdown); None
             where there is nothing to approve, which rejects.
         record: `module:function` of `(files, approved, by, why)` that writes the step's outputs.
     """
 
+    param: str
     question: str
     record: str
 

@@ -89,7 +89,8 @@ def _analysis(
 ) -> Analysis:
     curves.summarise_quarters(db)
     window = (params.start, params.end) if params.start and params.end else None
-    households, gaps = statistics.household_figures(db, intervals, window, params.high_usage_kw)
+    profiles = curves.hourly_profiles(db)
+    households, gaps = statistics.household_figures(db, intervals, window, params.high_usage_kw, profiles)
     start, end = window or statistics.extent(db, intervals)
     seconds = min(intervals.values())
     compliance, note = curves.voltage_compliance(
@@ -108,7 +109,7 @@ def _analysis(
         longest_gaps=gaps,
         en_50160=compliance,
         en_50160_note=note,
-        hourly_profile_kw=curves.total_profile(db),
+        hourly_profile_kw=profiles[None],
         load_curve=curves.load_curve(db, seconds),
         heat_map=curves.heat_map(db),
         households=households,

@@ -24,24 +24,15 @@ _PERIODS = (900, 1800, 3600, 7200, 4 * 3600, 8 * 3600, _DAY, 7 * _DAY, 28 * _DAY
 _ROWS_OF_DAYS = (1, 7, 28, 364)
 
 
-def hourly_profiles(db: duckdb.DuckDBPyConnection) -> dict[str, list[float | None]]:
-    """Return the mean power (kW) by hour of the local day, of each household."""
-    profiles: dict[str, list[float | None]] = {}
+def hourly_profiles(db: duckdb.DuckDBPyConnection) -> dict[str | None, list[float | None]]:
+    """Return the mean power (kW) by hour of the local day: of each household, and a household's on average as None."""
+    profiles: dict[str | None, list[float | None]] = {}
     for household, hour, milliwatts, records in db.execute(f"""
-        SELECT household::VARCHAR, hour % 24 AS hour_of_day, {MILLIWATTS}, count(*) FROM judged GROUP BY ALL
+        SELECT household::VARCHAR AS home, hour % 24 AS hour_of_day, {MILLIWATTS}, count(*)
+        FROM judged GROUP BY GROUPING SETS ((home, hour_of_day), (hour_of_day))
     """).fetchall():
         profiles.setdefault(household, [None] * 24)[hour] = round(milliwatts / records / 1e6, 4)
     return profiles
-
-
-def total_profile(db: duckdb.DuckDBPyConnection) -> list[float | None]:
-    """Return the mean power (kW a household) by hour of the local day."""
-    profile: list[float | None] = [None] * 24
-    for hour, milliwatts, records in db.execute(f"""
-        SELECT hour % 24 AS hour_of_day, {MILLIWATTS}, count(*) FROM judged GROUP BY ALL
-    """).fetchall():
-        profile[hour] = round(milliwatts / records / 1e6, 4)
-    return profile
 
 
 def summarise_quarters(db: duckdb.DuckDBPyConnection) -> None:

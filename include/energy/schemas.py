@@ -223,10 +223,12 @@ class Analysis(_Document):
     households: list[HouseholdFigures]
 
 
-class GeneratorMetrics(StepMetrics):
-    """Metrics of the generator: where the records came from."""
-
+class _Metrics(StepMetrics):
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class GeneratorMetrics(_Metrics):
+    """Metrics of the generator: where the records came from."""
 
     source: Origin
     records: int
@@ -235,10 +237,8 @@ class GeneratorMetrics(StepMetrics):
     files: tuple[str, ...]
 
 
-class AnalyzerMetrics(StepMetrics):
+class AnalyzerMetrics(_Metrics):
     """Metrics of the analyzer, each as in `Analysis`."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     records_in: int
     records_out: int
@@ -254,10 +254,8 @@ class AnalyzerMetrics(StepMetrics):
     missing: int
 
 
-class ReportMetrics(StepMetrics):
+class ReportMetrics(_Metrics):
     """Metrics of the report step: the key figures of `output2.json`."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     households: int
     energy_kwh: float

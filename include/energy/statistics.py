@@ -5,7 +5,7 @@ Power is summed as whole milliwatts, so that no figure depends on the order in w
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -35,6 +35,7 @@ def household_figures(
     intervals: dict[str, int],
     window: tuple[datetime, datetime] | None,
     high_usage_kw: float | None,
+    profiles: Mapping[str | None, list[float | None]],
 ) -> tuple[list[HouseholdFigures], list[Gap]]:
     """Return the figures of each household, in the order of their names, and the longest gaps of all."""
     reasons = ", ".join(f"count(*) FILTER (flags & {bit} <> 0) AS {reason}" for reason, bit in BITS.items())
@@ -65,7 +66,6 @@ def household_figures(
             SELECT household::VARCHAR, count(*), sum(epoch("end" - start)) / 3600 FROM runs WHERE power = 0 GROUP BY ALL
         """).fetchall()
     }
-    profiles = curves.hourly_profiles(db)
     gaps = _gaps(db, intervals, window)
     households = [
         _figures(

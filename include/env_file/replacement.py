@@ -28,7 +28,8 @@ def replace_content(path: Path, change: Callable[[bytes], bytes]) -> None:
 
     Args:
         path: The file, not a link; created for its owner alone where there is none.
-        change: Returns the new content for the present one; called again when others changed the file meanwhile.
+        change: Returns the new content for the present one; called again when others changed the file meanwhile. The
+            file is left alone where it returns the same.
 
     Raises:
         SetupError: The file cannot be replaced: folder or owner, a full disk, or a file that is a mount point.
@@ -39,6 +40,8 @@ def replace_content(path: Path, change: Callable[[bytes], bytes]) -> None:
     deadline = time.monotonic() + REPLACE_TIMEOUT_S
     while time.monotonic() < deadline:
         fresh = change(content or b"")
+        if fresh == (content or b"") and not merging:
+            return
         try:
             with flushed_sibling(path, fresh) as temporary:
                 _copy_attributes(path, temporary)

@@ -172,9 +172,6 @@ class EnvFile:
             return fresh
 
         with self._named():
-            before = self._content()
-            if text.change(before, changes) == before:
-                return None
             replace_content(self.path, apply)
         self._recover()
         return made

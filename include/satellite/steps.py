@@ -174,6 +174,7 @@ _ALL = (
         "configure",
         "Update the .env file",
         "Stores the models; enables them if every gate and, where required, a reviewer agrees.",
+        notice="include.satellite.registry.promotion:promotion_notice",
         reads=(artifacts.COMPARISON, artifacts.APPROVAL, *CNN.stored, *LSTM.stored),
         writes=(artifacts.CONFIGURATION,),
         libraries=("mlflow-skinny",),

@@ -41,11 +41,12 @@ class Answer:
 
 
 class ApprovalOperator(HITLOperator):
-    """A question to a person, asked where the run's param `require_approval` is set.
+    """A question to a user, asked where a parameter of the run is set.
 
     Unlike the provider's operator of that name it skips nothing: the answer is recorded, and what follows reads it.
 
     Args:
+        param: The run's parameter that makes it ask; without that the answer is yes.
         question: From the run's `files/` folder to what the person is shown (Markdown); None: nothing is to be asked,
             and the answer is no.
         record: Keeps the answer.
@@ -56,6 +57,7 @@ class ApprovalOperator(HITLOperator):
     def __init__(
         self,
         *,
+        param: str,
         question: Callable[[Path], str | None],
         record: Callable[[Context, Answer], None],
         wait: bool | None = None,
@@ -75,12 +77,12 @@ class ApprovalOperator(HITLOperator):
             response_timeout=patience,
             **options | TASK_DEFAULTS | kwargs,
         )
-        self.question, self.record, self.wait = question, record, wait
+        self.param, self.question, self.record, self.wait = param, question, record, wait
 
     def execute(self, context: Context) -> Any:
         """Answer at once where nobody is to be asked; otherwise ask, and wait."""
-        if not context["params"].get("require_approval"):
-            return self._answer(context, Answer(approved=True, by="nobody", why="require_approval is off"))
+        if not context["params"].get(self.param):
+            return self._answer(context, Answer(approved=True, by="nobody", why=f"{self.param} is off"))
         with plain_errors(self.log):
             self.body = self.question(folder_of(context).files)
         if self.body is None:
@@ -130,6 +132,7 @@ def approval_task(pipeline: Pipeline, item: PipelineStep) -> ApprovalOperator:
 
     return ApprovalOperator(
         task_id=item.step.id,
+        param=approval.param,
         question=ask,
         record=record_answer,
         doc_md=item.step.description,

@@ -40,6 +40,14 @@ def test_a_file_is_replaced_by_its_changed_content_and_keeps_its_mode(path, mode
     assert names(path.parent) == [".env"]
 
 
+def test_a_change_that_changes_nothing_leaves_the_file_alone(path):
+    before = path.stat()
+    replace_content(path, lambda content: content)
+    assert (path.stat().st_ino, path.stat().st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
+    replace_content(path.with_name("absent"), lambda content: content)
+    assert names(path.parent) == [".env"]
+
+
 def test_a_missing_file_is_created_for_its_owner_alone(tmp_path):
     replace_content(tmp_path / ".env", add_line)
     assert (tmp_path / ".env").read_bytes() == b"NEW=1\n"

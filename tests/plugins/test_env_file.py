@@ -103,7 +103,7 @@ def keep(context, answer):
     with Path("FOLDER/answers").open("a") as file:
         file.write(f"{answer.approved}\\n")
 with DAG("ask_dag", params={"require_approval": True}, **START):
-    ask = ApprovalOperator(task_id="approve", question=lambda files: "**diff**", record=keep)
+    ask = ApprovalOperator(param="require_approval", task_id="approve", question=lambda files: "**diff**", record=keep)
     ask >> EnvFileOperator(task_id="after", changes={"AFTER": "1"}, why="it ran")
 """
 
@@ -148,7 +148,11 @@ class Asked:
             return question
 
         self.operator = ApprovalOperator(
-            task_id="approve", question=show, record=lambda _, answer: self.answers.append(answer), **options
+            param="require_approval",
+            task_id="approve",
+            question=show,
+            record=lambda _, answer: self.answers.append(answer),
+            **options,
         )
 
 

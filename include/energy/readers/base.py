@@ -171,17 +171,15 @@ def choose(sample: Sample, params: GeneratorParams, candidates: Sequence[Reader]
     ranked = sorted(
         ((reader.sniff(sample, params), reader) for reader in candidates), key=lambda claim: -claim[0].score
     )
-    best = ranked[0][0].score
-    if best < SURE:
-        reasons = [f"as {reader.name}, it {confidence.reason}" for confidence, reader in ranked]
-        only = ranked[0][0].reason
-        raise BadInputError(
-            f"{sample.name}: {only if len(ranked) == 1 else 'is not of any known format: ' + '; '.join(reasons)}"
-        )
-    equal = [f"{reader.name} (it {confidence.reason})" for confidence, reader in ranked if confidence.score == best]
+    best, surest = ranked[0]
+    if best.score < SURE:
+        refusals = "; ".join(f"{reader.name}: {confidence.reason}" for confidence, reader in ranked)
+        reason = best.reason if len(ranked) == 1 else f"is not of any known format: {refusals}"
+        raise BadInputError(f"{sample.name}: {reason}")
+    equal = [f"{reader.name} ({confidence.reason})" for confidence, reader in ranked if confidence.score == best.score]
     if len(equal) > 1:
-        raise BadInputError(f"{sample.name}: is {' or '.join(equal)}; nothing decides between the formats")
-    return ranked[0][1]
+        raise BadInputError(f"{sample.name}: may be {' or '.join(equal)}, and nothing decides between these formats")
+    return surest
 
 
 def batch(db: duckdb.DuckDBPyConnection, readings: Iterable[Reading]) -> duckdb.DuckDBPyRelation:

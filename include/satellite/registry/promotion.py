@@ -11,6 +11,7 @@ from pathlib import Path
 
 from pydantic import ConfigDict
 
+from include.core.contracts import Notice
 from include.core.domain import PendingChange
 from include.core.errors import GroundtruthError
 from include.core.outcome import Finding, StepMetrics, StepOutcome, Table
@@ -158,6 +159,21 @@ def configure_outcome(files: Path) -> StepOutcome:
         findings=tuple(findings),
         tables=(table,) if rows else (),
         synthetic=document.synthetic if document.promoted else None,
+    )
+
+
+def promotion_notice(outcome: StepOutcome) -> Notice | None:
+    """Return the message to send after a promotion; None if the models were not promoted."""
+    if not outcome.metrics.model_dump()["promoted"]:
+        return None
+    metrics = outcome.metrics_as(PromotionMetrics)
+    return Notice(
+        subject=f"promoted model {metrics.model_version}",
+        sentence=f"{metrics.env_file} now uses model {metrics.model_version}.",
+        facts={
+            "Trained on": "simulated imagery" if outcome.synthetic else "real imagery",
+            "To undo": "the page Models in Airflow, or ./pipeline env rollback",
+        },
     )
 
 

@@ -14,16 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from include.standins.sentinel_hub import land
-from include.standins.sentinel_hub.crops import (
-    CHLOROSIS_BY_CLASS,
-    LOSS_DEPTH,
-    Growth,
-    compensation,
-    growth,
-    loss_thresholds,
-    stress_classes,
-)
+from include.standins.sentinel_hub import crops, land
 from include.standins.sentinel_hub.land import Land, world_metres
 from include.standins.sentinel_hub.noise import Floats, key, scramble, smooth, smoothstep, upsample
 from include.standins.sentinel_hub.scenes import REFERENCE, SCL, WGS84, Grid
@@ -102,8 +93,8 @@ class Scene:
 
     def __init__(self, ground: Land, grid: Grid, world: str, seed: int, day: date) -> None:
         self.land, self.grid, self.world, self.seed, self.day = ground, grid, world, seed, day
-        self.growth: Growth = growth(ground.fields, day, world, seed)
-        self.stress = stress_classes(ground.fields.x, ground.fields.y, day.toordinal(), seed)
+        self.growth: crops.Growth = crops.growth(ground.fields, day, world, seed)
+        self.stress = crops.stress_classes(ground.fields.x, ground.fields.y, day.toordinal(), seed)
 
     def band(self, name: str) -> NDArray[Any]:
         """Return uint16 reflectance × 10000, or uint8 classes for SCL and REFERENCE; shape (height, width)."""
@@ -130,14 +121,14 @@ class Scene:
     @cached_property
     def _canopy(self) -> _Canopy:
         """Green and dry canopy of each pixel, and the chlorophyll that it lacks, times green."""
-        field, thresholds = self.land.field, loss_thresholds()[self.stress]
+        field, thresholds = self.land.field, crops.loss_thresholds()[self.stress]
         above = self.land.patches - thresholds[field]
-        left = 1 - LOSS_DEPTH[self.stress][field] * smoothstep(above, -0.25, 0.25).astype(np.float32)
-        left *= compensation()[self.stress][field]
+        left = 1 - crops.LOSS_DEPTH[self.stress][field] * smoothstep(above, -0.25, 0.25).astype(np.float32)
+        left *= crops.compensation()[self.stress][field]
         left *= self.land.stand * (1 + np.float32(VIGOUR) * self.land.vigour)
         green = np.minimum(self.growth.green[field] * left, np.float32(0.98))
         dry = np.minimum(self.growth.dry[field] * left, 1 - green)
-        lacking = CHLOROSIS_BY_CLASS[self.stress] + self.growth.colour
+        lacking = crops.CHLOROSIS_BY_CLASS[self.stress] + self.growth.colour
         return _Canopy(green, dry, lacking.astype(np.float32)[field] * green)
 
     def _ground(self, name: str) -> Array:

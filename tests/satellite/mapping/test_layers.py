@@ -72,7 +72,7 @@ def bundle(size=8, classes=4, inputs=("B02", "B03", "B04", "B08"), resolution=10
 
 
 def imagery(resolution=10, bands=("B02", "B03", "B04", "B08", "SCL")):
-    return SimpleNamespace(bands=list(bands), grid=SimpleNamespace(resolution=resolution))
+    return SimpleNamespace(bands=list(bands), grid=SimpleNamespace(resolution=resolution), sensor=SENTINEL2)
 
 
 def scene(height=20, width=27, seed=0):
@@ -129,7 +129,7 @@ def test_a_scene_without_a_clear_patch_is_not_assessed():
     [
         (bundle(inputs=("B04", "B11")), "needs the bands B11"),
         (bundle(resolution=20), "was trained on pixels of 20 m, not of 10 m"),
-        (bundle(size=64), "a square of 64 pixels does not fit into the area of 20 × 27 pixels"),
+        (bundle(size=64), "a tile of 64 pixels does not fit into the area of 20 × 27 pixels"),
     ],
 )
 def test_a_model_that_takes_other_data_is_refused(model, fault):

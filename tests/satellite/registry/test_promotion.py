@@ -12,6 +12,7 @@ import pytest
 from dotenv import dotenv_values
 
 from include.core.errors import SetupError
+from include.core.outcome import StepOutcome
 from include.env_file import EnvFile, Reason
 from include.satellite.artifacts import COMPARISON
 from include.satellite.params import ConfigureParams
@@ -23,6 +24,7 @@ from include.satellite.registry.promotion import (
     follow_env_file,
     pending_change,
     planned_changes,
+    promotion_notice,
     write_approval,
 )
 from include.satellite.schemas import Approval, Configuration
@@ -369,3 +371,20 @@ def test_a_refused_comparison_is_pending_with_its_reasons_and_no_changes(compare
     decision = COMPARISON.read(compared(allow_synthetic=False)).decision
     pending = pending_change(data_dir)
     assert (list(pending.reasons), pending.changes) == (decision.reasons, {})
+
+
+def test_a_promotion_is_announced_with_its_version_and_the_way_to_undo_it(compared, env_file):
+    folder = compared()
+    configure(folder, ConfigureParams())
+    outcome = configure_outcome(folder)
+    for read_back in (outcome, StepOutcome.model_validate_json(outcome.model_dump_json())):
+        notice = promotion_notice(read_back)
+        assert notice.sentence == f"{env_file} now uses model {configuration(folder).version}."
+        assert notice.facts["Trained on"] == "simulated imagery"
+        assert "./pipeline env rollback" in notice.facts["To undo"]
+
+
+def test_a_refusal_is_not_announced(compared):
+    folder = compared(allow_synthetic=False)
+    configure(folder, ConfigureParams())
+    assert promotion_notice(configure_outcome(folder)) is None

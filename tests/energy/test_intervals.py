@@ -1,12 +1,12 @@
 """The interval of a meter: the modal difference of its stamps, if nine in ten share it."""
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 import duckdb
 import pytest
 
 from include.core.errors import BadInputError
-from include.energy.interval import infer_intervals
+from include.energy.intervals import choose_intervals, infer_intervals, origins_of, slot_sql
 
 START = datetime(2026, 1, 1)  # noqa: DTZ001 (DuckDB's TIMESTAMP has no zone)
 
@@ -55,3 +55,34 @@ def test_seconds_may_waver_and_nothing_is_finer():
     assert infer(a=[0, 0.9999 / 60, 2.0001 / 60]) == {"a": 1}
     with pytest.raises(BadInputError, match="a second or more apart"):
         infer(a=[number / 120 for number in range(20)])
+
+
+def test_counted_differences_give_the_same_interval():
+    assert choose_intervals([("a", None, 1), ("a", 900, 19), ("a", 1800, 1), ("b", None, 1)], "x") == {
+        "a": 900,
+        "b": 900,
+    }
+
+
+@pytest.fixture
+def accepted():
+    """Two households; b's first record is at 01:30."""
+    with duckdb.connect() as db:
+        db.execute("CREATE TYPE household AS ENUM ('a', 'b')")
+        db.execute("CREATE TABLE accepted (household household, ts TIMESTAMP)")
+        rows = [(home, START + timedelta(minutes=m)) for home, m in (("a", 0), ("a", 44), ("a", 45), ("b", 90))]
+        db.executemany("INSERT INTO accepted VALUES (?, ?)", rows)
+        yield db
+
+
+def test_intervals_begin_with_the_window_or_the_first_record(accepted):
+    start = int(START.replace(tzinfo=UTC).timestamp())
+    assert origins_of(accepted, {"a": 900, "b": 1800}, None) == {"a": start, "b": start + 5400}
+    window = (datetime(2025, 12, 31, tzinfo=UTC), datetime(2026, 1, 2, tzinfo=UTC))
+    assert origins_of(accepted, {"a": 900, "b": 1800}, window) == {"a": start - 86400, "b": start - 86400}
+
+
+def test_a_slot_is_the_number_of_the_households_interval(accepted):
+    start = int(START.replace(tzinfo=UTC).timestamp())
+    slot = slot_sql([900, 1800], [start, start]).format(ts="ts")
+    assert accepted.execute(f"SELECT {slot} FROM accepted").fetchall() == [(0,), (2,), (3,), (3,)]

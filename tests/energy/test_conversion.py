@@ -1,4 +1,4 @@
-"""People's own meter files: what is converted, what is passed on as it was found, and what is refused in words."""
+"""Input files: what is converted, what is passed on as it was found, and what is refused in words."""
 
 import contextlib
 import gzip
@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from include.core.errors import BadInputError
 from include.energy.generator import generate
-from include.energy.schemas import GeneratorParams
+from include.energy.params import GeneratorParams
 
 KWH = "timestamp=time,household_id=meter,energy_kwh=kwh"
 BERLIN = {"columns": KWH, "timezone": "Europe/Berlin"}
@@ -136,74 +136,6 @@ def test_what_cannot_be_converted_is_passed_on_as_it_was_found(convert):
     assert (done.source.records_written, done.source.malformed_records) == (7, 2)
 
 
-class TestEndOfDaylightSaving:
-    QUARTERS = ("01:45", "02:00", "02:15", "02:30", "02:45")
-    TWICE = ("02:00", "02:15", "02:30", "02:45", "03:00")
-
-    def test_times_that_occur_twice_resolve_by_order(self, convert):
-        done = convert(table(*series(*self.QUARTERS, *self.TWICE)), **BERLIN)
-        assert done.column("timestamp") == [
-            f"2026-10-{day}:00Z"
-            for day in (
-                *(["24T23:45"] + [f"25T00:{minute}" for minute in ("00", "15", "30", "45")]),
-                *([f"25T01:{minute}" for minute in ("00", "15", "30", "45")] + ["25T02:00"]),
-            )
-        ]
-        assert (done.source.ambiguous_times, done.source.ambiguous_pairs) == (8, 4)
-
-    def test_files_with_the_newest_record_first_are_read_backwards(self, convert):
-        rows = series(*self.QUARTERS, *self.TWICE)
-        forwards, backwards = convert(table(*rows), **BERLIN), convert(table(*reversed(rows)), **BERLIN)
-        assert backwards.column("timestamp") == forwards.column("timestamp")[::-1]
-        assert backwards.column("power_consumption") == forwards.column("power_consumption")[::-1]
-
-    def test_a_lone_one_is_the_second_if_a_later_time_stands_before_it(self, convert):
-        times = [*self.QUARTERS, *self.TWICE]
-        del times[2]
-        done = convert(table(*series(*times)), **BERLIN)
-        assert "2026-10-25T00:15:00Z" not in done.column("timestamp")
-        assert "2026-10-25T01:15:00Z" in done.column("timestamp")
-        assert len(set(done.column("timestamp"))) == len(times)
-
-    def test_households_are_told_apart_and_other_rows_may_stand_between(self, convert):
-        rows = series("02:00", "03:00", "00:00", "01:00", "02:00") + series("01:00", "02:00", "03:00", meter="b")
-        done = convert(table(*rows), **BERLIN)
-        assert [stamp[11:16] for stamp in done.column("timestamp")] == [
-            *("00:00", "02:00", "22:00", "23:00", "01:00"),
-            *("23:00", "00:00", "02:00"),
-        ]
-
-
-class TestStartOfDaylightSaving:
-    def test_skipped_times_are_passed_on_and_a_fixed_offset_is_named(self, convert):
-        done = convert(table(*series("01:00", "02:00", "03:00", "04:00", day="2026-03-29")), **BERLIN)
-        assert done.column("timestamp")[1] == "2026-03-29 02:00"
-        assert done.column("source_fault") == ["", "non_existent_time", "", ""]
-        assert done.source.non_existent_times == 1
-        assert "the fixed offset --timezone +01:00 would explain that" in done.messages
-
-    def test_interval_ends_are_named_where_they_explain_it(self, convert):
-        rows = series(*(f"{hour:02}:00" for hour in range(1, 25)), day="2026-03-28")
-        rows += series("01:00", "02:00", "04:00", "05:00", day="2026-03-29")
-        assert "--stamp end would explain that" in convert(table(*rows), **BERLIN).messages
-        done = convert(table(*rows), **BERLIN, stamp="end")
-        assert (done.source.non_existent_times, done.messages) == (0, "")
-        assert done.column("timestamp")[-3:] == [f"2026-03-29T0{hour}:00:00Z" for hour in (0, 1, 2)]
-
-    def test_a_fixed_offset_skips_nothing(self, convert):
-        rows = series("01:00", "02:00", "03:00", day="2026-03-29")
-        done = convert(table(*rows), columns=KWH, timezone="UTC+10")
-        assert done.column("timestamp")[1] == "2026-03-28T16:00:00Z"
-        assert done.messages == ""
-
-
-def test_a_zone_that_nothing_needed_is_reported(convert):
-    done = convert(table("2026-01-01T00:00Z,a,1", "2026-01-01T01:00Z,a,1"), **BERLIN)
-    assert done.messages == (
-        "--timezone Europe/Berlin moved no stamp: each names its own zone. Profiles and plots follow it."
-    )
-
-
 REFUSED = {
     "empty": ("", {}, "is empty"),
     "header_only": ("time,meter,kwh\n", {}, "holds a header line and no record"),
@@ -250,12 +182,6 @@ def test_unusable_files_are_refused_in_words_and_nothing_is_left_behind(convert,
     assert str(refused.value).startswith("meter.csv: ")
     assert message in str(refused.value)
     assert [path.name for path in files.iterdir()] == ["source"]
-
-
-def test_settings_for_files_are_refused_without_files():
-    with pytest.raises(ValueError, match="columns, stamp: would do nothing without csv"):
-        GeneratorParams(columns=KWH, stamp="end")
-    assert GeneratorParams(timezone="+01:00").timezone == "+01:00", "it is also the clock of profiles and of --date"
 
 
 field = st.sampled_from(
