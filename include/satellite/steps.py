@@ -165,6 +165,7 @@ _ALL = (
         approval=Approval(
             question="include.satellite.registry.promotion:approval_form",
             record="include.satellite.registry.promotion:write_approval",
+            param="require_approval",
         ),
         reads=(artifacts.COMPARISON,),
         writes=(artifacts.APPROVAL,),
