@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from include.core.plots import BLUE, GREEN, GREY, SKY, VERMILLION, figure_file
 from include.satellite.imagery.scenes import Scene
-from include.satellite.imagery.schemas import Acquisition, DateReport, Imagery, IndexRange
+from include.satellite.imagery.schemas import Acquisition, DateReport, Imagery
 from include.satellite.sensors.indices import NDVI
 
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ def _mark(reports: Sequence[DateReport]) -> str:
 
 def draw_ndvi(path: Path, reports: Sequence[DateReport], imagery: Imagery) -> None:
     """Draw the NDVI of the area over time: mean, and the range that holds the middle 80 % of the pixels."""
-    measured = [(report, ndvi) for report in reports if (ndvi := _ndvi(report)) is not None]
+    measured = [(report, ndvi) for report in reports if (ndvi := report.index(NDVI.name)) is not None]
     days = np.array([report.date for report, _ in measured], "datetime64[D]")
     accepted = np.array([report.accepted for report, _ in measured], bool)
     values = np.array([(ndvi.low, ndvi.mean, ndvi.high) for _, ndvi in measured], float).reshape(-1, 3)
@@ -141,10 +141,6 @@ def _draw_cell(
 
 def _cloud(report: DateReport) -> str:
     return "" if report.cloud is None else f"cloud {report.cloud:.1f} %"
-
-
-def _ndvi(report: DateReport) -> IndexRange | None:
-    return next((index for index in report.indices if index.name == NDVI.name and index.mean is not None), None)
 
 
 def _time_axis(axes: Axes) -> None:

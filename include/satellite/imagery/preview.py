@@ -12,8 +12,8 @@ from include.satellite.imagery.candidates import candidate_of, rejection
 from include.satellite.imagery.client import Hub
 from include.satellite.imagery.fetch import Meter, Order, day_interval, fetch, two_at_once
 from include.satellite.imagery.scenes import shares
-from include.satellite.imagery.schemas import Candidate, Day, Grid
-from include.satellite.imagery.store import ImageryStore, Preview
+from include.satellite.imagery.schemas import Candidate, Day, Grid, Preview
+from include.satellite.imagery.store import ImageryStore
 from include.satellite.params import ImageryStepParams
 from include.satellite.sensors.evalscript import DATA_MASK, preview_script
 

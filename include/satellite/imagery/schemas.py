@@ -98,6 +98,15 @@ class Shares(_Document):
     nodata: float = Field(0, description="Nodata share of the area, percent.")
 
 
+class Preview(_Document):
+    """The shares of a day over the area, by its preview at 60 m, as the imagery store keeps it."""
+
+    date: date
+    product_ids: list[str]
+    clear: float
+    cloud: float
+
+
 class Acquisition(Shares, Day):
     """One date over the area: a file in the imagery store, or why there is none (`acquisitions/<n>.json`)."""
 
@@ -165,6 +174,10 @@ class DateReport(_Document):
     masked: float | None = Field(None, description="Clear pixels masked for an impossible or undefined index, percent.")
     indices: list[IndexRange] = []
     synthetic: bool
+
+    def index(self, name: str) -> IndexRange | None:
+        """Return the statistics of an index; None where it was not measured."""
+        return next((index for index in self.indices if index.name == name and index.mean is not None), None)
 
 
 class Gap(_Document):

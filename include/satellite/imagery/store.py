@@ -23,7 +23,7 @@ from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import ValidationError
 
 from include.core.artifacts import sha256
 from include.core.files import write_atomically
@@ -31,20 +31,9 @@ from include.core.run_folder import read_model, write_json
 from include.core.settings import get_settings
 from include.satellite.imagery.area import inside_mask
 from include.satellite.imagery.scenes import Layers, NotDataError, Scene, encode, read_layers
-from include.satellite.imagery.schemas import Acquisition, Candidate, Scope
+from include.satellite.imagery.schemas import Acquisition, Candidate, Preview, Scope
 
 STALE_SECONDS = 3600
-
-
-class Preview(BaseModel):
-    """The shares of a day over the area, by its preview."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    date: date
-    product_ids: list[str]
-    clear: float
-    cloud: float
 
 
 class ImageryStore:

@@ -194,6 +194,11 @@ def _reasons(reports: Sequence[DateReport], imagery: Imagery) -> str:
 
 
 def _row(report: DateReport) -> tuple[Scalar, ...]:
-    ndvi = next((index.mean for index in report.indices if index.name == NDVI.name), None)
-    shares = (report.clear, report.cloud, report.shadow, report.nodata, report.masked, ndvi)
-    return (report.date.isoformat(), *shares, "accepted" if report.accepted else f"excluded: {report.reason}")
+    ndvi = report.index(NDVI.name)
+    shares = (report.clear, report.cloud, report.shadow, report.nodata, report.masked)
+    return (
+        report.date.isoformat(),
+        *shares,
+        ndvi.mean if ndvi else None,
+        "accepted" if report.accepted else f"excluded: {report.reason}",
+    )

@@ -12,8 +12,8 @@ from include.core.artifacts import sha256
 from include.core.errors import SetupError
 from include.satellite.imagery.area import area_geometry, inside_mask
 from include.satellite.imagery.scenes import read_layers
-from include.satellite.imagery.schemas import Acquisition, Candidate
-from include.satellite.imagery.store import ImageryStore, Preview, scene_path, store_root
+from include.satellite.imagery.schemas import Acquisition, Candidate, Preview
+from include.satellite.imagery.store import ImageryStore, scene_path, store_root
 from include.satellite.params import AreaParams
 
 WINDOW = (datetime(2025, 1, 1, tzinfo=UTC), datetime(2026, 1, 1, tzinfo=UTC))
