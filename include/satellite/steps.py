@@ -231,6 +231,7 @@ _ALL = (
         params=ConfigureParams,
         function="include.satellite.models.promotion:configure",
         outcome="include.satellite.models.promotion:configure_summary",
+        notice="include.satellite.notices:promotion_notice",
         reads=(COMPARISON, APPROVAL, *CNN_MODEL, *LSTM_MODEL),
         writes=(CONFIGURATION,),
         group=CONFIGURE,

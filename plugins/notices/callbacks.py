@@ -23,8 +23,8 @@ from plugins.notices.sending import claim, give_up, send, send_from_trigger
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
+    from include.core.contracts import Notice
     from include.reporting.model import FailurePoint, PipelineReport
-    from include.reporting.notices import Notice
 
 LOG = logging.getLogger(__name__)
 BACKFILL, TIMED_OUT = "backfill", "timed_out"
@@ -46,18 +46,18 @@ def tell_of_failure(context: Context) -> None:
 
 def tell_of_promotion(context: Context) -> None:
     """Of the task that switches models on: it has, or it was refused and nothing is to be told."""
-    from include.reporting.notices import promotion_notice
+    from include.reporting.notices import step_notice
+    from include.satellite.notices import promotion_notice
 
     run, task = context["dag_run"], context["ti"].task_id
     folder = _folder(run.dag_id, run.run_id)
     result = folder.result(task)
-    if result is None or result.outcome.scalars().get("promoted") is not True:
+    notice = promotion_notice(result.outcome) if result else None
+    if notice is None:
         return
-    found = result
-    _tell(
-        folder.path / "notices" / "promotion",
-        lambda: promotion_notice(found, dag_id=run.dag_id, run_id=run.run_id, run_url=run_url(run.dag_id, run.run_id)),
-    )
+    url = run_url(run.dag_id, run.run_id)
+    complete = step_notice(notice, dag_id=run.dag_id, run_id=run.run_id, run_url=url)
+    _tell(folder.path / "notices" / "promotion", lambda: complete)
 
 
 async def tell_of_deadline(minutes: float, context: dict[str, Any]) -> None:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from pydantic import ValidationError
 
 from include.core.env_file import EnvFile
-from include.core.env_history import Entry
 from include.core.errors import BadInputError, ContractError, GroundtruthError
 from include.core.run_folder import RunFolder, read_model
 from include.satellite.models import model_store
@@ -17,8 +18,7 @@ from include.satellite.models.documents import ModelCard
 from include.satellite.models.model_store import StoredModel
 from include.satellite.models.results import Comparison, Configuration
 
-MODEL_KEYS = (model_store.USE, model_store.VERSION, model_store.CNN_PATH, model_store.LSTM_PATH)
-NOT_SHOWN = "(not shown)"
+LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -60,6 +60,25 @@ class Candidate:
     run: str
     comparison: Comparison
     configuration: Configuration | None
+
+
+def models_page(env_file: EnvFile, runs: Iterable[Path]) -> dict[str, Any]:
+    """Return what the page shows of the models; an env file that cannot be read is reported on the page.
+
+    Args:
+        env_file: The deployment's env file.
+        runs: Run folders of the pipeline, latest first.
+
+    Returns:
+        `champion` (None if the env file cannot be read), `candidate`, `versions`, and `problem` (what cannot be shown).
+    """
+    in_use, problem = None, None
+    try:
+        in_use = champion(env_file)
+    except GroundtruthError:
+        LOG.exception("the env file cannot be shown")
+        problem = "The env file or its history cannot be read. The log of Airflow's API server says why."
+    return {"champion": in_use, "candidate": latest_candidate(runs), "versions": versions(), "problem": problem}
 
 
 def champion(env_file: EnvFile) -> Champion:
@@ -110,38 +129,6 @@ def latest_candidate(runs: Iterable[Path]) -> Candidate | None:
         if comparison is not None:
             return Candidate(run.name, comparison, configuration)
     return None
-
-
-def shown(key: str, value: str | None) -> str:
-    """A value of the env file for a page: of models' keys alone, for the others may be secrets."""
-    if key not in MODEL_KEYS:
-        return NOT_SHOWN
-    if value is None:
-        return "(not set)"
-    return f"…/{'/'.join(Path(value).parts[-2:])}" if value.startswith("/") else value
-
-
-def rollback_target(entries: list[Entry], entry_id: str | None) -> dict[str, str | None]:
-    """What going back would set, if that is for a person who looks after models alone.
-
-    Args:
-        entries: The history, oldest first.
-        entry_id: The entry after which things were as they shall be; None: before the last change.
-
-    Raises:
-        BadInputError: There is no such entry, or other keys would change too.
-    """
-    names = [entry.id for entry in entries]
-    if not entries or entry_id not in (None, *names):
-        raise BadInputError("The history of the env file has no such entry.")
-    undone = entries[-1:] if entry_id is None else entries[names.index(entry_id) + 1 :]
-    changes = {key: change.old for entry in reversed(undone) for key, change in entry.changes.items()}
-    others = sorted(set(changes) - set(MODEL_KEYS))
-    if others:
-        raise BadInputError(
-            f"Going back there would also change {', '.join(others)}, which is no model's: use ./pipeline env rollback."
-        )
-    return changes
 
 
 def _version(model: StoredModel) -> Version:
