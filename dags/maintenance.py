@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 
 from airflow.sdk import DAG
 
-from plugins.steps.janitor import PruneRunsOperator, RemoveOrphansOperator
+from plugins.steps.maintenance import PruneRunsOperator, RemoveOrphansOperator
 
 with DAG(
     "maintenance",

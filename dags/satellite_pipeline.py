@@ -19,19 +19,16 @@ credentials; `sentinelhub` and `cdse` take them from the connection `sentinel_hu
 from airflow.sdk import Asset, BaseOperator
 
 from include.satellite.pipeline import IMAGERY_ASSET, MODEL_ASSET, SATELLITE
-from plugins.env_file.approval import ApprovalOperator
-from plugins.env_file.promotion import promotion_question, record_approval
-from plugins.notices.callbacks import tell_of_promotion
 from plugins.reports.operator import PipelineReportOperator
 from plugins.steps.factory import mapped_task, new_dag, step_task
-from plugins.steps.operators import PrepareOperator, PublishOperator
+from plugins.steps.tasks import PrepareOperator, PublishOperator
 
 IMAGERY, MODEL = Asset(IMAGERY_ASSET), Asset(MODEL_ASSET)
 
 with new_dag(SATELLITE, doc_md=__doc__) as dag:
 
     def step(name: str, **options: object) -> BaseOperator:
-        """The task of one step."""
+        """Return the task of one step."""
         return step_task(SATELLITE, SATELLITE[name], **options)
 
     prepare = PrepareOperator(task_id="prepare", pipeline=SATELLITE)
@@ -40,13 +37,8 @@ with new_dag(SATELLITE, doc_md=__doc__) as dag:
     collect = step("collect", pool="sentinel_hub")
     validate = step("validate", outlet=IMAGERY)
     compare = step("compare")
-    approve = ApprovalOperator(
-        task_id="approve",
-        question=promotion_question,
-        record=record_approval,
-        doc_md="Asks a person, with the diff, where `require_approval` is set.",
-    )
-    configure = step("configure", outlet=MODEL, outlet_when="promoted", on_success_callback=tell_of_promotion)
+    approve = step("approve")
+    configure = step("configure", outlet=MODEL, outlet_when="promoted")
     publish = PublishOperator(task_id="publish", pipeline=SATELLITE, asset=None)
     report = PipelineReportOperator(task_id="report")
 

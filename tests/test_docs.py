@@ -9,6 +9,8 @@ from tools.docs import REFERENCE, pages
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
+CODE_PATH = re.compile(r"\b(?:include|plugins|tests|tools|dags)/[\w./-]*\w")
+EXAMPLES = ("weather", "inline", "json_lines", "example", "FILE")
 LINK = re.compile(r'\]\(([^)\s]+)\)|src="([^"]+)"')
 
 
@@ -30,6 +32,14 @@ def test_every_link_leads_somewhere(page):
         if not target.exists() or (anchor and anchor not in anchors(target)):
             broken.append(link)
     assert broken == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_every_file_of_the_code_that_a_page_names_exists(page):
+    if page.name == "CHANGELOG.md":
+        return
+    paths = {path for path in CODE_PATH.findall(page.read_text()) if not any(name in path for name in EXAMPLES)}
+    assert sorted(path for path in paths if not (ROOT / path).exists()) == []
 
 
 def test_every_page_is_listed_in_the_index():

@@ -16,7 +16,7 @@ from include.reporting.report import HINTS
 ROOT = Path(__file__).parents[1]
 RUNBOOK = ROOT / "docs" / "runbook"
 PAGES = sorted(page for page in RUNBOOK.glob("*.md") if page.name != "README.md")
-HEADINGS = ["What you see", "Why", "How to check", "How to mend", "How to be sure"]
+HEADINGS = ["What you see", "Why", "How to check", "How to fix it", "How to be sure"]
 KINDS = sorted({*get_args(Failure.model_fields["kind"].annotation), *HINTS})
 
 
@@ -37,8 +37,11 @@ def quoted(page: Path) -> list[str]:
     return [line for block in re.findall(r"```text\n(.*?)```", seen, re.DOTALL) for line in block.splitlines()]
 
 
+OURS = errors.GroundtruthError
+
+
 def test_every_error_of_ours_is_a_kind_that_reports_know():
-    ours = {each.kind for each in vars(errors).values() if isinstance(each, type) and issubclass(each, errors.GroundtruthError)}
+    ours = {each.kind for each in vars(errors).values() if isinstance(each, type) and issubclass(each, OURS)}
     assert ours <= set(KINDS)
 
 

@@ -106,8 +106,8 @@ def measure(variant: str, data: Path) -> Measure:
 def product(folder: Path) -> None:
     """Analyzer and report."""
     from include.energy.analyzer import analyze
+    from include.energy.params import AnalyzerParams, ReportParams
     from include.energy.report import write_report
-    from include.energy.results import AnalyzerParams, ReportParams
 
     analyze(folder, AnalyzerParams())
     write_report(folder, ReportParams())

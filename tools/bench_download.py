@@ -41,10 +41,11 @@ def download(limit: int) -> float:
     with tempfile.TemporaryDirectory() as folder:
         os.environ["GROUNDTRUTH_DATA_DIR"] = folder
         from include.core.settings import get_settings
+        from include.satellite.artifacts import IMAGERY
         from include.satellite.imagery.demo import URL_VARIABLE, stand_in
-        from include.satellite.imagery.download import collect, download_slot, read_imagery
-        from include.satellite.imagery.params import ImageryStepParams
+        from include.satellite.imagery.download import collect, download
         from include.satellite.imagery.search import search
+        from include.satellite.params import ImageryStepParams
 
         get_settings.cache_clear()
         files = Path(folder) / "files"
@@ -57,10 +58,10 @@ def download(limit: int) -> float:
             os.environ[URL_VARIABLE] = url
             began = time.monotonic()
             with ThreadPoolExecutor(AT_ONCE) as slots:
-                list(slots.map(lambda index: download_slot(files, params, index), range(SCENES)))
+                list(slots.map(lambda index: download(files, params, index), range(SCENES)))
             seconds = time.monotonic() - began
         collect(files, params)
-        if len(read_imagery(files / "imagery.json").acquisitions) != SCENES:
+        if len(IMAGERY.read(files).acquisitions) != SCENES:
             raise RuntimeError("not every scene came")
         return seconds
 

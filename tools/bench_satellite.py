@@ -79,7 +79,7 @@ def run_step(step: str, files: Path, values: dict[str, Any]) -> None:
     params = each.params.model_validate({k: v for k, v in values.items() if k in each.params.model_fields})
     if step == ONCE:
         from include.satellite.datasets.patches import load_patches
-        from include.satellite.models.synthetic import ensure_baseline
+        from include.satellite.evaluation.synthetic_baseline import ensure_baseline
 
         ensure_baseline(params, load_patches(files).info)
     elif each.mapped:

@@ -23,12 +23,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from include.satellite.datasets.documents import Normalisation
 from include.satellite.datasets.patches import PatchDataset
-from include.satellite.models.batches import prefetched, split
-from include.satellite.models.loop import Clock, Training, train_epoch
-from include.satellite.models.machine import Machine, keep_memory, repeatable
-from include.satellite.models.networks import PatchCnn, SequenceLstm
+from include.satellite.datasets.schemas import Normalisation
+from include.satellite.training.loop import Clock, Training, train_epoch
+from include.satellite.training.machine import Machine, keep_memory, prefetched, repeatable, split
+from include.satellite.training.networks import PatchCnn, SequenceLstm
 
 DATES, HEIGHT, WIDTH, BANDS, PATCH, BATCH, STEPS = 20, 1110, 951, 4, 64, 32, 10
 CNN_SAMPLES, LSTM_SAMPLES = 1024, 4096

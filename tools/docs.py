@@ -21,11 +21,12 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from include.cli.app import app
-from include.core.contracts import Artifact, Step
+from include.core.contracts import Artifact, Step, imported
 from include.core.definitions import json_schema
 from include.core.definitions.model import LinkedDocument, ListDocument
 from include.core.pipeline import Pipeline
 from include.core.settings import ROOT, Settings
+from include.domains import DOMAINS
 from include.pipelines import all_pipelines
 from include.reporting.model import PipelineReport
 
@@ -67,8 +68,13 @@ def settings_page() -> str:
         "| variable | meaning | default |",
         "|---|---|---|",
     ]
-    for name, field in Settings.model_fields.items():
-        lines.append(f"| `GROUNDTRUTH_{name.upper()}` | {_cell(field.description or '')} | {_default(field)} |")
+    domain_settings = [imported(domain.settings) for domain in DOMAINS if domain.settings]
+    for model in (Settings, *domain_settings):
+        for name, field in model.model_fields.items():
+            lines.append(f"| `GROUNDTRUTH_{name.upper()}` | {_cell(field.description or '')} | {_default(field)} |")
+    for domain in DOMAINS:
+        meaning = f"Image of the {domain.name} steps (`make images`)."
+        lines.append(f"| `GROUNDTRUTH_{domain.name.upper()}_IMAGE` | {meaning} | `{domain.image}` |")
     return "\n".join(lines) + "\n"
 
 

@@ -82,7 +82,8 @@ def run(  # noqa: PLR0913, PLR0917 - one argument for each option of the command
     profile: Annotated[
         str | None,
         typer.Option(
-            metavar="NAME|FILE", help="Parameters from a JSON file, or `demo`: simulated imagery, quick models."
+            metavar="NAME|FILE",
+            help="Parameters from a JSON file, or the profile `demo`: quick, and without an account.",
         ),
     ] = None,
     approve: Annotated[

@@ -1,4 +1,4 @@
-"""`./pipeline env`: what the env file says of models, what changed it, and the way back."""
+"""`./pipeline env`: pending changes of the env file, its history, and rollback."""
 
 from __future__ import annotations
 
@@ -12,10 +12,12 @@ from rich.markup import escape
 from rich.syntax import Syntax
 from rich.table import Table
 
-from include.core.env_file import EnvFile
-from include.core.env_history import Entry, Reason, person
+from include.core.contracts import imported
+from include.core.domain import PendingChange
 from include.core.errors import GroundtruthError
 from include.core.settings import get_settings
+from include.domains import DOMAINS
+from include.env_file import Entry, EnvFile, Reason, current_user
 
 FAILED = 1
 env_app = typer.Typer(
@@ -31,7 +33,7 @@ File = Annotated[
 
 @env_app.command()
 def diff(file: File = None) -> None:
-    """Show what the latest satellite run would change, and the last change."""
+    """Show what the latest run would change, and the last change."""
     env_file, console = _open(file), Console()
     try:
         _show_pending(env_file, console)
@@ -72,7 +74,7 @@ def rollback(
     """Go back; what others wrote to the file since stays, and the rollback is an entry itself."""
     env_file, console = _open(file), Console()
     try:
-        made = env_file.rollback(entry, Reason(by=f"{person()}, ./pipeline env rollback", why=why))
+        made = env_file.rollback(entry, Reason(by=f"{current_user()}, ./pipeline env rollback", why=why))
     except GroundtruthError as error:
         raise _fail(error) from None
     if made is None:
@@ -80,11 +82,14 @@ def rollback(
         return
     console.print(f"[green]✓[/] {escape(str(env_file.path))} rolled back (entry {made.id})", soft_wrap=True)
     _show_diff(made.diff, console)
-    from include.satellite.models.promotion import follow_env_file
-
-    problem = follow_env_file(env_file)
-    if problem:
+    for problem in follow_rollback(env_file):
         console.print(f"[yellow]![/] {escape(problem)}", soft_wrap=True)
+
+
+def follow_rollback(env_file: EnvFile) -> list[str]:
+    """Let each domain bring other systems in line with an env file that was rolled back; returns problems in words."""
+    hooks = [domain.env_keys.after_rollback for domain in DOMAINS if domain.env_keys]
+    return [problem for hook in hooks if (problem := imported(hook)(env_file))]
 
 
 def _open(file: Path | None) -> EnvFile:
@@ -95,29 +100,26 @@ def _open(file: Path | None) -> EnvFile:
 
 
 def _show_pending(env_file: EnvFile, console: Console) -> None:
-    """What the latest run decided, and what that would change."""
-    from include.satellite.models.comparison import read_comparison
-    from include.satellite.models.promotion import planned
-
-    runs = get_settings().data_dir.glob("runs/satellite_pipeline/*/files/comparison.json")
-    latest = max(runs, key=lambda path: path.stat().st_mtime, default=None)
-    if latest is None:
-        console.print("no satellite run has compared models yet; begin with ./pipeline run satellite", soft_wrap=True)
-        return
-    files, decision = latest.parent, read_comparison(latest.parent).decision
-    console.print(f"latest comparison: run [bold]{escape(files.parent.name)}[/]", soft_wrap=True)
-    if not decision.promote:
-        for reason in decision.reasons:
+    """Print what the latest run of each domain decided, and what that would change."""
+    for domain in DOMAINS:
+        if domain.env_keys is None:
+            continue
+        pending: PendingChange | None = imported(domain.env_keys.pending)(get_settings().data_dir)
+        if pending is None:
+            name = domain.pipelines[0].definition.pipeline
+            console.print(f"no {name} run has reached a decision yet; begin with ./pipeline run {name}", soft_wrap=True)
+            continue
+        console.print(f"latest decision: run [bold]{escape(pending.run)}[/]", soft_wrap=True)
+        for reason in () if pending.changes else pending.reasons:
             console.print(f"  [yellow]not promoted:[/] {escape(reason)}", soft_wrap=True)
-        return
-    changes = env_file.diff(planned(files))
-    if changes:
-        console.print(
-            f"  it passed every gate; promoting it would change {escape(str(env_file.path))}:", soft_wrap=True
-        )
-        _show_diff(changes, console)
-    else:
-        console.print(f"  it passed every gate; {escape(str(env_file.path))} uses it", soft_wrap=True)
+        if not pending.changes:
+            continue
+        changes = env_file.diff(pending.changes)
+        path = escape(str(env_file.path))
+        effect = f"promoting it would change {path}:" if changes else f"{path} uses it"
+        console.print(f"  it passed every gate; {effect}", soft_wrap=True)
+        if changes:
+            _show_diff(changes, console)
 
 
 def _show_diff(text: str, console: Console) -> None:

@@ -13,6 +13,7 @@ from rich.table import Table
 from include.core.errors import BadInputError
 from include.core.pipeline import Pipeline
 from include.core.settings import get_settings
+from include.pipelines import all_pipelines
 from include.reporting.html import words
 from include.reporting.model import SummaryStatistics
 
@@ -36,7 +37,8 @@ def find_report(run_name: str | None) -> Path:
     else:
         found = list(runs.glob(f"*/{run_name or '*'}/pipeline_report_*.json"))
     if not found:
-        what = f"of a run named {run_name}" if run_name else "yet; begin with ./pipeline run energy"
+        first = all_pipelines()[0][0].definition.pipeline
+        what = f"of a run named {run_name}" if run_name else f"yet; begin with ./pipeline run {first}"
         raise BadInputError(f"there is no report {what} (looked in {runs})")
     return max(found, key=lambda path: path.stat().st_mtime)
 

@@ -169,11 +169,13 @@ class Approval:
     """A step that asks a user, and records the answer.
 
     Args:
+        param: The run's parameter that makes it ask; without that the answer is yes.
         question: `module:function` of `(files) -> str | None`: the evidence that the user is shown (Markdown); None
             where there is nothing to approve, which rejects.
         record: `module:function` of `(files, approved, by, why)` that writes the step's outputs.
     """
 
+    param: str
     question: str
     record: str
 
@@ -275,7 +277,9 @@ class Step:
     @property
     def program(self) -> tuple[str, ...]:
         """The same step as a program, for its container."""
-        return ("python", "-m", f"include.{self.domain}", self.id)
+        if self.index is None:
+            return ("python", "-m", f"include.{self.domain}", self.id)
+        return ("python", "-m", f"include.{self.domain}", self.id.rpartition(".")[0], str(self.index))
 
     def load(self) -> Callable[[Path, Any], None]:
         """The step's function, imported now: parsing a DAG file never pays for it."""

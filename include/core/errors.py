@@ -6,7 +6,7 @@ boundary of a container by their exit code, so a step reports the same fault whe
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from pydantic import ValidationError
 
@@ -70,6 +70,18 @@ class StepTimeoutError(GroundtruthError):
 
     kind = "timeout"
     exit_code = 124
+
+
+class StepSuspendedError(BaseException):
+    """The work of a step goes on elsewhere and its task gives up its slot; this is not a failure.
+
+    Args:
+        trigger: What wakes the task, as its runtime knows it.
+    """
+
+    def __init__(self, trigger: Any) -> None:
+        super().__init__("suspended")
+        self.trigger = trigger
 
 
 BY_EXIT_CODE: dict[int, type[GroundtruthError]] = {

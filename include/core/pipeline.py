@@ -46,6 +46,8 @@ class Pipeline:
         window: How the window of a run follows from its parameters.
         aliases: Former names of parameters, and what they are called now.
         triggers: Names of the assets whose updates start a run.
+        defaults: `module:function` of `(files folders of triggering runs, newest first; data folder)` that returns
+            parameters which a run was not given.
         check: `module:function` that refuses parameters which no step would refuse alone; called with all of them.
     """
 
@@ -54,6 +56,7 @@ class Pipeline:
     window: WindowRule = field(default_factory=IntervalWindow)
     aliases: Mapping[str, str] = field(default_factory=dict)
     triggers: tuple[str, ...] = ()
+    defaults: str | None = None
     check: str | None = None
 
     @property

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
-from include.core.errors import ContractError, GroundtruthError, InterruptedStepError, SetupError
+from include.core.errors import ContractError, GroundtruthError, InterruptedStepError, SetupError, StepSuspendedError
 from include.core.run_folder import (
     INTERRUPTED_MARK,
     Failure,
@@ -34,6 +34,8 @@ def failure_recorded(
     """
     try:
         yield
+    except StepSuspendedError:
+        raise
     except BaseException as error:
         # Libraries turn an interrupt into errors of their own (DuckDB among them); the mark tells.
         stopped = (folder.path / INTERRUPTED_MARK).exists()

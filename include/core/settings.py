@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 from functools import cache
 from pathlib import Path
+from typing import TypeVar
 
 from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from include.core.errors import SetupError
 
+S = TypeVar("S", bound=BaseSettings)
 ROOT = Path(__file__).resolve().parents[2]
 RUNTIMES = {
     "local": "plugins.steps.runtimes.local:LocalStep",
@@ -95,13 +97,25 @@ class Settings(BaseSettings):
 
 @cache
 def get_settings() -> Settings:
-    """The settings of this process, read once.
+    """Return the settings of this process, read once.
+
+    Raises:
+        SetupError: The environment holds an impossible one; names each.
+    """
+    return read_settings(Settings)
+
+
+def read_settings(model: type[S]) -> S:
+    """Read settings from the environment.
+
+    Args:
+        model: Those of the deployment, or of a domain.
 
     Raises:
         SetupError: The environment holds an impossible one; names each.
     """
     try:
-        return Settings()
+        return model()
     except ValidationError as error:
         faults = error.errors(include_url=False)
         sentences = (

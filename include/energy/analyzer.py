@@ -1,4 +1,4 @@
-"""Analyzes meter data: judges every record, and adds up what the accepted ones say.
+"""Step 2, energy-analyzer: validates every record, and computes the figures of the accepted ones.
 
 Reads `energy_data.csv` (and `energy_source.json` and `source/*` where there are any); writes `output1.json`,
 `energy_records.parquet` and `rejected.csv`.
@@ -11,21 +11,20 @@ from typing import Any
 
 import duckdb
 
-from include.core.run_folder import read_model, write_atomically
+from include.core.files import write_atomically
 from include.core.sql import literal
-from include.energy import curves, records, statistics
+from include.energy import curves, statistics, validation
 from include.energy.anomalies import judge
+from include.energy.artifacts import ANALYSIS, DATA, RECORDS, SOURCE
 from include.energy.db import connect, write_parquet
+from include.energy.intervals import origins_of
 from include.energy.lines import inspect
-from include.energy.rejects import nothing_accepted, write_rejected
-from include.energy.results import OUTSIDE, Analysis, AnalyzerParams
-from include.energy.schemas import EnergySource
-
-DATA, SOURCE, RECORDS, OUTPUT = "energy_data.csv", "energy_source.json", "energy_records.parquet", "output1.json"
+from include.energy.params import AnalyzerParams
+from include.energy.schemas import OUTSIDE, Analysis, EnergySource
 
 
 def analyze(files: Path, params: AnalyzerParams) -> None:
-    """Judge the records of `energy_data.csv` and write what they say.
+    """Validate the records of `energy_data.csv` and write the figures of the accepted ones.
 
     Args:
         files: The run's `files/` folder.
@@ -35,29 +34,29 @@ def analyze(files: Path, params: AnalyzerParams) -> None:
         BadInputError: The file cannot be read, lacks a required column, or holds no record that can be accepted.
         SetupError: The folder cannot be written.
     """
-    data, source = inspect(files / DATA), read_model(files / SOURCE, EnergySource)
+    data, source = inspect(DATA.at(files)), SOURCE.find(files)
     with connect(files) as db:
-        records.parse(db, data, params)
+        validation.parse(db, data, params)
         verdicts = dict(
             db.execute("SELECT coalesce(verdict::VARCHAR, ''), count(*) FROM parsed GROUP BY ALL").fetchall()
         )
         if not verdicts.get(""):
-            raise nothing_accepted(db, data, verdicts, files, params)
-        records.order(db, params.timezone)
-        intervals = records.accept(db, DATA, source.interval_of if source else lambda _: None)
+            raise validation.nothing_accepted(db, data, verdicts, files, params)
+        validation.order(db, params.timezone)
+        intervals = validation.accept(db, DATA.path, source.interval_of if source else lambda _: None)
         db.execute("DROP TABLE parsed")
         window = (params.start, params.end) if params.start and params.end else None
-        origins = records.origins_of(db, intervals, window)
+        origins = origins_of(db, intervals, window)
         judge(db, list(intervals.values()), list(origins.values()), params.outlier_threshold)
         analysis = _analysis(db, params, intervals, verdicts, source)
-        write_rejected(db, data, files)
-        write_parquet(db, _records_sql(params), files / RECORDS)
-    write_atomically(files / OUTPUT, analysis.model_dump_json().encode() + b"\n")
+        validation.write_rejected(db, data, files)
+        write_parquet(db, _records_sql(params), RECORDS.at(files))
+    write_atomically(ANALYSIS.at(files), analysis.model_dump_json().encode() + b"\n")
 
 
 def _records_sql(params: AnalyzerParams) -> str:
-    """SQL of `energy_records.parquet`, from `judged`."""
-    bits = records.BITS
+    """Return SQL of `energy_records.parquet`, from `judged`."""
+    bits = validation.BITS
     texts = [";".join(reason for reason in bits if flags & bits[reason]) for flags in range(sum(bits.values()) + 1)]
     reasons = f"([NULL, {', '.join(map(literal, texts[1:]))}])[(flags & {len(texts) - 1}) + 1]"
     high = "NULL" if params.high_usage_kw is None else params.high_usage_kw
@@ -65,7 +64,7 @@ def _records_sql(params: AnalyzerParams) -> str:
         SELECT ts::TIMESTAMPTZ AS timestamp, household::VARCHAR AS household_id, power, efficiency,
             CASE WHEN power > {high} THEN 'high_usage' ELSE 'normal' END AS status,
             flags & {len(texts) - 1} <> 0 AS anomaly_detected, {reasons} AS anomaly_reasons,
-            flags & {records.FLAG_ZERO_RUN} <> 0 AS zero_run, line
+            flags & {validation.FLAG_ZERO_RUN} <> 0 AS zero_run, line
         FROM judged"""
 
 
@@ -90,7 +89,8 @@ def _analysis(
 ) -> Analysis:
     curves.summarise_quarters(db)
     window = (params.start, params.end) if params.start and params.end else None
-    households, gaps = statistics.household_figures(db, intervals, window, params.high_usage_kw)
+    profiles = curves.hourly_profiles(db)
+    households, gaps = statistics.household_figures(db, intervals, window, params.high_usage_kw, profiles)
     start, end = window or statistics.extent(db, intervals)
     seconds = min(intervals.values())
     compliance, note = curves.voltage_compliance(
@@ -109,17 +109,8 @@ def _analysis(
         longest_gaps=gaps,
         en_50160=compliance,
         en_50160_note=note,
-        hourly_profile_kw=curves.total_profile(db),
+        hourly_profile_kw=profiles[None],
         load_curve=curves.load_curve(db, seconds),
         heat_map=curves.heat_map(db),
         households=households,
     )
-
-
-if __name__ == "__main__":
-    import sys
-
-    from include.core.step_main import run_step_main
-    from include.energy.steps import ENERGY_STEPS
-
-    sys.exit(run_step_main(ENERGY_STEPS["energy-analyzer"]))

@@ -1,4 +1,4 @@
-"""What is odd about accepted records: readings far above what is usual, and readings that do not move.
+"""Anomalies among accepted records: readings far above what is usual, and readings that do not move.
 
 Creates `judged` from `accepted`: the same records with all their flags, by household and time.
 """
@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import duckdb
 
-from include.energy.records import BITS, FLAG_NOT_ASSESSED, FLAG_ZERO_RUN, slot_sql
+from include.energy.intervals import slot_sql
+from include.energy.validation import BITS, FLAG_NOT_ASSESSED, FLAG_ZERO_RUN
 
 SAMPLES_OF_HOUR, SAMPLES_OF_HOUSEHOLD = 12, 48
 FLAT_SECONDS, FLAT_RECORDS, ZERO_SECONDS = 6 * 3600, 12, 24 * 3600

@@ -9,8 +9,8 @@ from datetime import date, datetime, timedelta
 
 import duckdb
 
-from include.energy.records import BITS, QUARTER, VOLTAGE_TOLERANCE
-from include.energy.results import CurveAnomalies, HeatMap, LoadCurve, VoltageCompliance
+from include.energy.schemas import CurveAnomalies, HeatMap, LoadCurve, VoltageCompliance
+from include.energy.validation import BITS, QUARTER, VOLTAGE_TOLERANCE
 
 MILLIWATTS = "sum(round(power * 1e6)::BIGINT)"
 MOST_PERIODS = 800
@@ -24,24 +24,15 @@ _PERIODS = (900, 1800, 3600, 7200, 4 * 3600, 8 * 3600, _DAY, 7 * _DAY, 28 * _DAY
 _ROWS_OF_DAYS = (1, 7, 28, 364)
 
 
-def hourly_profiles(db: duckdb.DuckDBPyConnection) -> dict[str, list[float | None]]:
-    """Mean power (kW) by hour of the local day, of each household."""
-    profiles: dict[str, list[float | None]] = {}
+def hourly_profiles(db: duckdb.DuckDBPyConnection) -> dict[str | None, list[float | None]]:
+    """Return the mean power (kW) by hour of the local day: of each household, and a household's on average as None."""
+    profiles: dict[str | None, list[float | None]] = {}
     for household, hour, milliwatts, records in db.execute(f"""
-        SELECT household::VARCHAR, hour % 24 AS hour_of_day, {MILLIWATTS}, count(*) FROM judged GROUP BY ALL
+        SELECT household::VARCHAR AS home, hour % 24 AS hour_of_day, {MILLIWATTS}, count(*)
+        FROM judged GROUP BY GROUPING SETS ((home, hour_of_day), (hour_of_day))
     """).fetchall():
         profiles.setdefault(household, [None] * 24)[hour] = round(milliwatts / records / 1e6, 4)
     return profiles
-
-
-def total_profile(db: duckdb.DuckDBPyConnection) -> list[float | None]:
-    """Mean power (kW a household) by hour of the local day."""
-    profile: list[float | None] = [None] * 24
-    for hour, milliwatts, records in db.execute(f"""
-        SELECT hour % 24 AS hour_of_day, {MILLIWATTS}, count(*) FROM judged GROUP BY ALL
-    """).fetchall():
-        profile[hour] = round(milliwatts / records / 1e6, 4)
-    return profile
 
 
 def summarise_quarters(db: duckdb.DuckDBPyConnection) -> None:
@@ -58,7 +49,7 @@ def summarise_quarters(db: duckdb.DuckDBPyConnection) -> None:
 
 
 def load_curve(db: duckdb.DuckDBPyConnection, interval_seconds: int) -> LoadCurve:
-    """The curve over the whole time, in as many periods as a plot can show."""
+    """Return the curve over the whole time, in as many periods as a plot can show."""
     period = _period(db, interval_seconds)
     start = f"(floor((epoch(local_time) - {_MONDAY}) / {period}) * {period} + {_MONDAY})::BIGINT"
     points = db.execute(f"""
@@ -90,7 +81,7 @@ def _period(db: duckdb.DuckDBPyConnection, interval_seconds: int) -> int:
 
 
 def heat_map(db: duckdb.DuckDBPyConnection) -> HeatMap:
-    """Mean power by day and hour; by longer periods where days are too many."""
+    """Return the mean power by day and hour; by longer periods where days are too many."""
     (span,) = db.execute("SELECT epoch(max(local_time)) - epoch(min(local_time)) FROM quarters").fetchall()[0]
     days = next((days for days in _ROWS_OF_DAYS if span / _DAY / days <= MOST_ROWS), _ROWS_OF_DAYS[-1])
     cells: dict[int, list[float | None]] = {}
@@ -108,7 +99,7 @@ def _local(seconds: int) -> datetime:
 
 
 def coincident_peak(db: duckdb.DuckDBPyConnection) -> tuple[float, int, float]:
-    """Highest and mean power of all households together (kW), and when the peak was (seconds since 1970)."""
+    """Return the highest and mean power of all households together (kW), and when the peak was (seconds since 1970)."""
     peak, at, mean = db.execute(f"""
         WITH totals AS (SELECT ts, {MILLIWATTS} AS milliwatts FROM judged GROUP BY ALL)
         SELECT max(milliwatts), epoch(min(ts) FILTER (milliwatts = (SELECT max(milliwatts) FROM totals)))::BIGINT,
@@ -121,7 +112,7 @@ def coincident_peak(db: duckdb.DuckDBPyConnection) -> tuple[float, int, float]:
 def voltage_compliance(
     db: duckdb.DuckDBPyConnection, intervals: dict[str, int], start: int, end: int, nominal: float
 ) -> tuple[VoltageCompliance | None, str]:
-    """EN 50160's figure, or None, and a note that says why or on what it rests.
+    """Return the compliance with EN 50160, or None, and a note that says why or on what it rests.
 
     EN 50160:2010, 4.2.2: during each period of one week 95 % of the 10-minute mean values of the supply voltage shall
     be within ± 10 % of the nominal voltage.
@@ -140,7 +131,7 @@ def voltage_compliance(
     if weeks < 1:
         return None, "EN 50160 judges whole weeks; the data holds less than seven days."
     low, high = (round(nominal * (1 + sign * VOLTAGE_TOLERANCE), 6) for sign in (-1, 1))
-    found = db.execute(f"""
+    weeks_of_households = db.execute(f"""
         WITH means AS (
             SELECT household, (epoch(ts)::BIGINT - {start}) // 600 AS ten,
                 sum(round(voltage * 1000)::BIGINT) / count(*) / 1000 AS volts
@@ -151,15 +142,15 @@ def voltage_compliance(
             count(*) FILTER (volts BETWEEN {low} AND {high}) AS inside
         FROM means WHERE ten < {weeks * MEANS_A_WEEK} GROUP BY ALL HAVING means >= {WEEK_COVERAGE * MEANS_A_WEEK}
     """).fetchall()
-    if not found:
+    if not weeks_of_households:
         return None, "Voltage is not measured, or no week holds 80 % of its 10-minute means."
-    failed = {household for household, _, means, inside in found if inside < WEEK_SHARE * means}
-    households = {household for household, _, _, _ in found}
+    failed = {household for household, _, means, inside in weeks_of_households if inside < WEEK_SHARE * means}
+    households = {household for household, _, _, _ in weeks_of_households}
     figure = VoltageCompliance(
         households=len(households),
         compliant_households=len(households - failed),
-        weeks=len(found),
-        compliant_weeks=sum(inside >= WEEK_SHARE * means for _, _, means, inside in found),
-        lowest_share=round(min(inside / means for _, _, means, inside in found), 4),
+        weeks=len(weeks_of_households),
+        compliant_weeks=sum(inside >= WEEK_SHARE * means for _, _, means, inside in weeks_of_households),
+        lowest_share=round(min(inside / means for _, _, means, inside in weeks_of_households), 4),
     )
     return figure, "Weeks count from the start of the window; each holds at least 80 % of its 10-minute means."

@@ -1,4 +1,4 @@
-"""DuckDB as the steps use it: bounded memory, spilling only below the run's folder, whole files or none."""
+"""DuckDB as the steps use it: bounded memory, spilling only below the run's folder, complete files or none."""
 
 from __future__ import annotations
 
@@ -12,12 +12,13 @@ from pathlib import Path
 import duckdb
 
 from include.core.errors import SetupError
+from include.core.files import atomic_file
 from include.core.sql import literal
 
 
 @contextmanager
 def connect(files: Path, memory_limit: str = "900MB") -> Iterator[duckdb.DuckDBPyConnection]:
-    """A throw-away database for one step, in a dot-folder below `files` that is removed at the end.
+    """Open a temporary database for one step, in a dot-folder below `files` that is removed at the end.
 
     Tables lie on disk, so memory stays flat however long the data. Its time zone is UTC, and it never loads extensions
     from the network.
@@ -67,13 +68,13 @@ def write_parquet(connection: duckdb.DuckDBPyConnection, query: str, target: Pat
 
 
 def count(connection: duckdb.DuckDBPyConnection, query: str) -> int:
-    """The number that a query of one row and column answers."""
+    """Return the number that a query of one row and column yields."""
     row = connection.execute(query).fetchone()
     return int(row[0]) if row else 0
 
 
 def number_sql(text: str) -> str:
-    """SQL of a text as a number (infinity and NaN too), NULL for what only DuckDB would call one: `1_000`, `+-5`."""
+    """Return SQL of a text as a number (also infinity, NaN), NULL for what only DuckDB calls one: `1_000`, `+-5`."""
     return f"CASE WHEN NOT contains({text}, '_') AND NOT starts_with({text}, '+-') THEN try_cast({text} AS DOUBLE) END"
 
 
@@ -89,12 +90,8 @@ def _config(scratch: Path, memory_limit: str) -> dict[str, str | bool | int | fl
 
 
 def _copy(connection: duckdb.DuckDBPyConnection, query: str, target: Path, options: str) -> int:
-    partial = target.with_name(f".{target.name}.partial")
-    try:
+    with atomic_file(target) as partial:
         rows = connection.execute(f"COPY ({query}) TO {literal(partial)} ({options})").fetchone()
-        partial.replace(target)
-    finally:
-        partial.unlink(missing_ok=True)
     return int(rows[0]) if rows else 0
 
 

@@ -1,7 +1,7 @@
 """Step 1, energy-generator: meter readings of the data interval → `energy_data.csv` and `energy_source.json`.
 
-With files (`csv`), people's own readings are converted (see `include.energy.meters`). Without, households are made up
-(see `include.energy.households`) for the readings that start in [start, end), sorted by time, then household.
+With `files`, readings of input files are converted (see `include.energy.conversion`). Without, synthetic households
+(see `include.energy.households`) give the readings that start in [start, end), sorted by time, then household.
 
 **The same interval and seed give the same bytes.** Random numbers come from PCG64, seeded by a SHA-256 over seed, UTC
 day, number of households and interval, so a day reads the same in its own run and within a week's.
@@ -25,18 +25,26 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
-from typing import TextIO
 
 import numpy as np
 
-from include.core.errors import BadInputError, SetupError
-from include.core.run_folder import write_json
-from include.energy.households import MINUTES, Array, Households, current, day_of_power, generator, make_households
-from include.energy.households import voltage as voltage_of
-from include.energy.schemas import COLUMNS, EnergySource, GeneratorParams
+from include.core.errors import BadInputError
+from include.core.files import atomic_file
+from include.energy.artifacts import DATA, SOURCE
+from include.energy.households import (
+    MINUTES,
+    Array,
+    Households,
+    current,
+    day_of_power,
+    make_households,
+    random_source,
+    voltage,
+)
+from include.energy.params import GeneratorParams
+from include.energy.schemas import COLUMNS, EnergySource
 
 FAULTS = {"missing_field": 0.3, "unparsable_number": 0.2, "negative_power": 0.1, "duplicate": 0.2, "dropped": 0.2}
 ODD_SHARE = 0.2
@@ -46,24 +54,24 @@ def generate(files: Path, params: GeneratorParams) -> None:
     """Write `energy_data.csv` and `energy_source.json`.
 
     Args:
-        files: The run's folder; people's files lie in `source/` below it.
-        params: What to make up, or which files to read and how.
+        files: The run's folder; input files lie in `source/` below it.
+        params: What to generate, or which files to read and how.
 
     Raises:
         BadInputError: Neither files nor an interval are given, the interval holds no reading, or a file is not usable.
         SetupError: The folder cannot be written, or the disk is full.
     """
     if params.files:
-        from include.energy.meters import convert
+        from include.energy.conversion import convert
 
         source = convert(files, params)
     else:
-        source = make_up(files, params)
-    write_json(files / "energy_source.json", source)
+        source = generate_synthetic(files, params)
+    SOURCE.write(files, source)
 
 
-def make_up(files: Path, params: GeneratorParams) -> EnergySource:
-    """Write `energy_data.csv` with made-up households, a day at a time.
+def generate_synthetic(files: Path, params: GeneratorParams) -> EnergySource:
+    """Write `energy_data.csv` with synthetic households, a day at a time.
 
     Raises:
         BadInputError: start and end are missing, or no reading starts between them.
@@ -74,7 +82,7 @@ def make_up(files: Path, params: GeneratorParams) -> EnergySource:
     households = make_households(params.households, params.seed)
     injected: Counter[str] = Counter()
     written = 0
-    with _whole_file(files / "energy_data.csv") as file:
+    with atomic_file(DATA.at(files)) as partial, partial.open("w", encoding="utf-8", newline="") as file:
         file.write(",".join(COLUMNS) + "\n")
         for day in _days(params.start, params.end):
             lines = _day_lines(households, day, params, injected)
@@ -107,11 +115,11 @@ def _days(start: datetime, end: datetime) -> Iterator[date]:
 
 
 def _day_lines(households: Households, day: date, params: GeneratorParams, injected: Counter[str]) -> list[str]:
-    """The lines of a UTC day that start in [start, end), faulty ones among them."""
+    """Return the lines of a UTC day that start in [start, end), faulty ones among them."""
     steps = MINUTES // params.interval_minutes
-    random = generator("day", params.seed, day.isoformat(), params.households, params.interval_minutes)
+    random = random_source("day", params.seed, day.isoformat(), params.households, params.interval_minutes)
     power = np.round(day_of_power(households, day, steps, random), 3)
-    volts = voltage_of(households, power, random)
+    volts = voltage(households, power, random)
     draw = random.random(power.shape)
     odd = _make_odd(power, volts, draw > 1 - params.faulty_share * ODD_SHARE, random)
     amperes = current(power, volts, random)
@@ -160,17 +168,3 @@ def _make_faulty(record: str, kind: str, pick: int) -> str:
     else:
         fields[2] = f"-{fields[2]}"
     return ",".join(fields) + "\n"
-
-
-@contextmanager
-def _whole_file(target: Path) -> Iterator[TextIO]:
-    """A text file that appears under its name when it is complete."""
-    partial = target.with_name(f".{target.name}.partial")
-    try:
-        with partial.open("w", encoding="utf-8", newline="") as file:
-            yield file
-        partial.replace(target)
-    except OSError as error:
-        raise SetupError(f"{target}: cannot be written: {error.strerror or error}") from error
-    finally:
-        partial.unlink(missing_ok=True)

@@ -1,7 +1,8 @@
 """Delimited text read so that every line is accounted for.
 
 A record is one physical line after the header, so a stray quote never swallows the rest of a file, and a record can be
-found again by its line number. DuckDB reads a file as one column of lines, then splits them.
+found again by its line number. DuckDB reads a file as one column of lines, then splits them. Before that, the bytes are
+scanned once: for what DuckDB has to know, and for what makes a file unreadable.
 
 Lines end with LF or CRLF, also mixed, or with CR. The first line that is not blank is the header; blank lines are no
 records.
@@ -9,16 +10,23 @@ records.
 
 from __future__ import annotations
 
+import codecs
+import gzip
 import re
+import zlib
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import BinaryIO, Literal
 
 from include.core.errors import BadInputError
 from include.core.sql import file_literal, literal
-from include.energy.text import BLANK, scan
 
+EMPTY = "is empty; a header line and at least one record are needed"
 DELIMITERS = (",", ";", "\t", "|")
+BLANK = " \t"
+_CHUNK = 512 * 1024
+_GZIP = b"\x1f\x8b"
 _NO_DELIMITER = "\x01\x02\x03\x04"  # DuckDB wants one; four control characters in a row stand in no line
 _NEWLINES = {  # told CRLF, DuckDB reads LF as well, also mixed, but then not in parallel
     "lf": "new_line = '\\n'",
@@ -54,7 +62,7 @@ class LineFile:
     gzipped: bool
 
     def lines_sql(self) -> str:
-        """SQL of all physical lines: `line_number` (from 1), `line` (NULL where empty)."""
+        """Return SQL of all physical lines: `line_number` (from 1), `line` (NULL where empty)."""
         compression = "gzip" if self.gzipped else "none"
         return (
             f"SELECT row_number() OVER () AS line_number, line FROM read_csv({file_literal(self.path)}, "
@@ -63,17 +71,17 @@ class LineFile:
             f"columns = {{'line': 'VARCHAR'}})"
         )
 
-    def records_sql(self, wanted: str | None = None) -> str:
-        """SQL of the records: `line_number`, `line` (raw text), `fields` (list of texts), `malformed`.
+    def records_sql(self, line_numbers: str | None = None) -> str:
+        """Return SQL of the records: `line_number`, `line` (raw text), `fields` (list of texts), `malformed`.
 
         A record is malformed when it has more or fewer fields than the header.
 
         Args:
-            wanted: SQL of the line numbers of which records are wanted; all if None.
+            line_numbers: SQL of the line numbers of the records to select; all if None.
         """
         records = f"line_number > {self.header_line} AND regexp_matches(line, '[^ \\t]')"
-        if wanted is not None:
-            records = f"line_number IN ({wanted})"
+        if line_numbers is not None:
+            records = f"line_number IN ({line_numbers})"
         return (
             f"SELECT line_number, line, fields, len(fields) <> {len(self.columns)} AS malformed FROM ("
             f"SELECT line_number, line, {self._split_sql()} AS fields FROM ({self.lines_sql()}) "
@@ -81,7 +89,7 @@ class LineFile:
         )
 
     def field_sql(self, column: str) -> str:
-        """SQL of a field of `records_sql()`: trimmed text, NULL where empty.
+        """Return SQL of a field of `records_sql()`: trimmed text, NULL where empty.
 
         Raises:
             BadInputError: The header does not name the column, or names it twice.
@@ -112,41 +120,180 @@ class LineFile:
 
 
 def inspect(path: Path, name: str | None = None) -> LineFile:
-    """Look through a file once and tell how to read it.
+    """Scan a file once and return how to read it.
 
     Args:
         path: The file, plain or gzip.
         name: What messages call it; its file name if None.
 
     Raises:
-        BadInputError: It is empty, has no record after its header, or is no readable text (see `text.scan`).
+        BadInputError: It is missing or unreadable, is empty, has no record after its header, is not UTF-8 text, mixes
+            CR with other line ends, or holds a NUL byte or a line of more than half a megabyte; the message names the
+            line and the remedy.
     """
-    text = scan(path, name or path.name)
-    if not text.header:
-        raise BadInputError(f"{text.name}: is empty; a header line and at least one record are needed")
-    if not text.has_records:
-        raise BadInputError(f"{text.name}: holds a header line and no record")
-    delimiter = max(DELIMITERS, key=re.sub(r'"[^"]*"', "", text.header).count)
+    name = name or path.name
+    with _open_input(path, name) as file:
+        start = file.read(4)
+    if reason := _container(start, name):
+        raise BadInputError(f"{name}: {reason}")
+    header_line, header, has_records, quoted = 0, "", False, False
+    blanks: set[str] = set()
+    offset, before, lone_return = 0, b"", -1
+    line_feeds = returns = False
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    for chunk in read_chunks(path, name):
+        _refuse_bytes(path, name, chunk, offset)
+        if not chunk.isascii() or decoder.getstate()[0]:
+            try:
+                decoder.decode(chunk)
+            except UnicodeDecodeError as error:
+                raise _not_utf8(path, name, offset + len(chunk) - len(error.object) + error.start) from error
+        rest = chunk
+        if offset == 0:
+            header_line, header, rest = split_header(chunk)
+        has_records = has_records or bool(rest.strip(b" \t\r\n"))
+        quoted = quoted or b'"' in chunk
+        blanks.update(blank for blank in BLANK if blank.encode() in chunk)
+        line_feeds, returns = line_feeds or b"\n" in chunk, returns or b"\r" in chunk
+        if lone_return < 0:
+            lone_return = _lone_return(before + chunk, offset - len(before))
+        offset, before = offset + len(chunk), b"\r" if chunk.endswith(b"\r") else b""
+    if decoder.getstate()[0]:
+        raise _not_utf8(path, name, offset - len(decoder.getstate()[0]))
+    if lone_return < 0 and before:
+        lone_return = offset - 1
+    if lone_return >= 0 and line_feeds:
+        raise BadInputError(
+            f"{name}: line {_line_at(read_chunks(path, name), lone_return)}: ends with a carriage return alone, other "
+            f"lines with a line feed; make all ends alike: sed 's/\\r$//' {name} | tr '\\r' '\\n' > fixed.csv"
+        )
+    if not header:
+        raise BadInputError(f"{name}: {EMPTY}")
+    if not has_records:
+        raise BadInputError(f"{name}: holds a header line and no record")
+    delimiter = max(DELIMITERS, key=re.sub(r'"[^"]*"', "", header).count)
     return LineFile(
         path=path,
-        name=text.name,
+        name=name,
         delimiter=delimiter,
-        columns=_split_header(text.header, delimiter),
-        header_line=text.header_line,
-        quoted=text.quotes,
-        blanks="".join(sorted(text.blanks - {delimiter})),
-        newline=text.newline,
-        gzipped=text.gzipped,
+        columns=_split_names(header, delimiter),
+        header_line=header_line,
+        quoted=quoted,
+        blanks="".join(sorted(blanks - {delimiter})),
+        newline="cr" if lone_return >= 0 else "crlf" if returns else "lf",
+        gzipped=start.startswith(_GZIP),
+    )
+
+
+def read_chunks(path: Path, name: str) -> Iterator[bytes]:
+    """Yield the bytes of a file, decompressed where it is gzip whatever its suffix says.
+
+    Raises:
+        BadInputError: The file is missing or unreadable, or the gzip file is damaged.
+    """
+    with _open_input(path, name) as plain:
+        gzipped = plain.read(2) == _GZIP
+    try:
+        with gzip.open(path) if gzipped else path.open("rb") as file:
+            while chunk := file.read(_CHUNK):
+                yield chunk
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        raise BadInputError(f"{name}: is a damaged gzip file ({error}); fetch or compress it again") from error
+
+
+def not_text(head: bytes, name: str) -> str | None:
+    """Return why a file that begins with these bytes is not delimited text, None where it may be.
+
+    >>> not_text(b"a,b", "meter.csv") is None
+    True
+    """
+    offset = head.find(b"\0")
+    return _container(head, name) or (_nul(name, _line_at([head], offset), offset) if offset >= 0 else None)
+
+
+def split_header(head: bytes) -> tuple[int, str, bytes]:
+    r"""Return number and text of the first line that is not blank (0 and "" if there is none), and the bytes after it.
+
+    A byte order mark and blanks around the text are left out.
+
+    >>> split_header(b"\n a,b\n1,2\n")
+    (2, 'a,b', b'1,2\n')
+    """
+    for number, match in enumerate(re.finditer(rb"([^\r\n]*)(?:\r\n|\r|\n|$)", head), start=1):
+        line = match[1].decode("utf-8", "replace").removeprefix("\ufeff" if number == 1 else "").strip(BLANK)
+        if line:
+            return number, line, head[match.end() :]
+    return 0, "", b""
+
+
+def _container(head: bytes, name: str) -> str | None:
+    if head.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return f"is UTF-16 text; convert it: iconv -f UTF-16 -t UTF-8 {name} > utf8.csv"
+    if head.startswith(b"PK\x03\x04"):
+        return "is a ZIP archive or an Excel workbook, not CSV; unpack it or export it as CSV"
+    return None
+
+
+def _open_input(path: Path, name: str) -> BinaryIO:
+    try:
+        return path.open("rb")
+    except FileNotFoundError:
+        raise BadInputError(f"{name}: there is no such file") from None
+    except OSError as error:
+        raise BadInputError(f"{name}: cannot be read: {error.strerror or error}") from error
+
+
+def _line_at(chunks: Iterable[bytes], offset: int) -> int:
+    """Return the number of the line that holds a byte."""
+    number, position, before = 1, 0, b""
+    for chunk in chunks:
+        part = chunk[: offset - position]
+        number += part.count(b"\n") + part.count(b"\r") - (before + part).count(b"\r\n")
+        before, position = part[-1:], position + len(part)
+        if position >= offset:
+            break
+    return number
+
+
+def _lone_return(chunk: bytes, offset: int) -> int:
+    """Return the offset of the first CR without an LF behind it, -1 if there is none; one at the very end is open."""
+    if chunk.count(b"\r") - chunk.endswith(b"\r") == chunk.count(b"\r\n"):
+        return -1
+    lone = re.search(rb"\r[^\n]", chunk)
+    return offset + lone.start() if lone else -1
+
+
+def _refuse_bytes(path: Path, name: str, chunk: bytes, offset: int) -> None:
+    nul = chunk.find(b"\0")
+    if nul >= 0:
+        line = _line_at(read_chunks(path, name), offset + nul)
+        raise BadInputError(f"{name}: {_nul(name, line, offset + nul)}")
+    if len(chunk) == _CHUNK and b"\n" not in chunk and b"\r" not in chunk:
+        line = _line_at(read_chunks(path, name), offset)
+        raise BadInputError(f"{name}: line {line}: is longer than half a megabyte; is this delimited text?")
+
+
+def _nul(name: str, line: int, offset: int) -> str:
+    return (
+        f"line {line}: holds a NUL byte (offset {offset}); the file is damaged, binary, or UTF-16 text (then: iconv "
+        f"-f UTF-16 -t UTF-8 {name} > utf8.csv)"
+    )
+
+
+def _not_utf8(path: Path, name: str, offset: int) -> BadInputError:
+    return BadInputError(
+        f"{name}: line {_line_at(read_chunks(path, name), offset)}: is not UTF-8 (offset {offset}); convert the file, "
+        f"for example: iconv -f WINDOWS-1252 -t UTF-8 {name} > utf8.csv"
     )
 
 
 def _field_pattern(delimiter: str) -> str:
-    """A field with the delimiter before it, for Python and DuckDB alike; a stray quote stays within its field."""
+    """Return a field with the delimiter before it, for Python and DuckDB alike; a stray quote stays in its field."""
     mark, blank = f"[{delimiter}]", " " if delimiter == "\t" else BLANK
     return f'{mark}([{blank}]*"(?:[^"]|"")*"[^{delimiter}]*|[^{delimiter}]*)'
 
 
-def _split_header(header: str, delimiter: str) -> tuple[str, ...]:
+def _split_names(header: str, delimiter: str) -> tuple[str, ...]:
     fields = re.findall(_field_pattern(delimiter), delimiter + header)
     names = (field.strip(BLANK) for field in fields)
     return tuple(n[1:-1].replace('""', '"') if len(n) > 1 and n[0] == n[-1] == '"' else n for n in names)

@@ -1,6 +1,6 @@
 """The report's plots, drawn from the aggregates of `output1.json`: their cost does not grow with the records.
 
-Colours are those of Okabe and Ito (2008), distinct also to colour-blind people; the heat map's is cividis.
+Colours are those of Okabe and Ito (2008), distinct also for colour-blind readers; the heat map's is cividis.
 """
 
 from __future__ import annotations
@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from include.core.plots import BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, VERMILLION, figure_file
-from include.energy.findings import WORDS
-from include.energy.results import Analysis, AnomalyReason
+from include.energy.artifacts import PLOTS
+from include.energy.outcomes import ANOMALY_LABELS
+from include.energy.schemas import Analysis, AnomalyReason
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -36,31 +37,28 @@ def draw_plots(analysis: Analysis, files: Path) -> list[str]:
     Returns:
         Their file names below `files`.
     """
-    names = []
-    for name, draw in PLOTS.items():
-        target = files / f"plot_{name}.png"
-        with figure_file(target) as figure:
-            draw(figure, analysis)
-        names.append(target.name)
-    return names
+    for name, artifact in PLOTS.items():
+        with figure_file(artifact.at(files)) as figure:
+            DRAW[name](figure, analysis)
+    return [artifact.path for artifact in PLOTS.values()]
 
 
 def load_curve(figure: Figure, analysis: Analysis) -> None:
-    """Mean and highest power over time."""
+    """Draw mean and highest power over time."""
     curve, axes = analysis.load_curve, figure.subplots()
     factor, unit = power_unit(curve.peak_kw)
     times, mean, peak = _with_gaps(analysis, [curve.mean_kw, curve.peak_kw], factor)
     axes.fill_between(times, mean, peak, color=SKY, alpha=0.35, linewidth=0, label="up to the highest reading")
     axes.plot(times, mean, color=BLUE, linewidth=1.4, label="mean")
     axes.set_title(f"Load curve, {_period(curve.period_seconds)}")
-    axes.set_ylabel(f"Power ({unit}{_each(analysis)})")
+    axes.set_ylabel(f"Power ({unit}{_per_household(analysis)})")
     axes.set_ylim(bottom=min(0, float(np.nanmin(mean))))
     axes.legend(loc="upper right", ncols=2)
     _time_axis(axes, analysis)
 
 
 def heat_map(figure: Figure, analysis: Analysis) -> None:
-    """Mean power by day and hour of the local clock."""
+    """Draw the mean power by day and hour of the local clock."""
     data, axes = analysis.heat_map, figure.subplots()
     days = [(start - data.start[0]).days // data.period_days for start in data.start]
     cells = np.full((24, days[-1] + 1), np.nan)
@@ -78,12 +76,12 @@ def heat_map(figure: Figure, analysis: Analysis) -> None:
     axes.set_ylabel(f"Hour of day ({analysis.timezone})")
     rows = "day" if data.period_days == 1 else f"{data.period_days} days"
     axes.set_title(f"Mean power by {rows} and hour" + ("; grey: no data" if np.isnan(cells).any() else ""))
-    figure.colorbar(mesh, ax=axes, label=f"Power ({unit}{_each(analysis)})", pad=0.01)
+    figure.colorbar(mesh, ax=axes, label=f"Power ({unit}{_per_household(analysis)})", pad=0.01)
     _time_axis(axes, analysis)
 
 
 def households(figure: Figure, analysis: Analysis) -> None:
-    """Energy and peak of each household, largest first."""
+    """Draw energy and peak of each household, largest first."""
     homes = sorted(analysis.households, key=lambda home: (-home.energy_kwh, home.household_id))
     left, right = figure.subplots(1, 2)
     peaks = [home.peak_kw or 0.0 for home in homes]
@@ -112,7 +110,7 @@ def _ranked(axes: Axes, values: Sequence[float], color: str, label: str) -> None
 
 
 def anomalies(figure: Figure, analysis: Analysis) -> None:
-    """The highest readings over time with those that are odd, and how many there are."""
+    """Draw the highest readings over time with the anomalies, and how many there are."""
     from matplotlib.ticker import MaxNLocator
 
     curve = analysis.load_curve
@@ -132,9 +130,13 @@ def anomalies(figure: Figure, analysis: Analysis) -> None:
         top.scatter(
             np.array([curve.start[point.period] for point in points], "datetime64[s]"),
             [point.peak_kw * factor for point in points],
-            s=16, color=color, marker=marker, label=f"{WORDS[reason]} ({analysis.anomalies_by_reason[reason]:,})",
-            zorder=3, linewidths=0,
-        )  # fmt: skip
+            s=16,
+            color=color,
+            marker=marker,
+            label=f"{ANOMALY_LABELS[reason]} ({analysis.anomalies_by_reason[reason]:,})",
+            zorder=3,
+            linewidths=0,
+        )
         width = np.timedelta64(curve.period_seconds, "s")
         bottom.bar(np.array(middles, "datetime64[s]"), counts, width=width, bottom=stacked, color=color, linewidth=0)
         stacked += counts
@@ -147,7 +149,7 @@ def anomalies(figure: Figure, analysis: Analysis) -> None:
 
 
 def records(figure: Figure, analysis: Analysis) -> None:
-    """Where every record went, and which are missing."""
+    """Draw how many records were accepted, rejected and left out, and how many are missing."""
     reasons = sorted(analysis.rejected_by_reason.items(), key=lambda item: (-item[1], item[0]))
     panels = figure.subplots(1, 2 if reasons else 1, squeeze=False)[0]
     went = {
@@ -181,7 +183,7 @@ def _counted(axes: Axes, names: list[str], counts: list[int], colors: list[str],
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=5))
 
 
-PLOTS: dict[str, Callable[[Figure, Analysis], None]] = {
+DRAW: dict[str, Callable[[Figure, Analysis], None]] = {
     "load_curve": load_curve,
     "heat_map": heat_map,
     "households": households,
@@ -191,7 +193,7 @@ PLOTS: dict[str, Callable[[Figure, Analysis], None]] = {
 
 
 def power_unit(values_kw: Sequence[float]) -> tuple[float, str]:
-    """Factor and unit in which values of kW read well.
+    """Return factor and unit in which values of kW read well.
 
     >>> power_unit([4382825.2])
     (1e-06, 'GW')
@@ -202,7 +204,7 @@ def power_unit(values_kw: Sequence[float]) -> tuple[float, str]:
 
 
 def number(value: float) -> str:
-    """A number for people: four digits, with thousands separated.
+    """Return a number as plots show it: four digits, with thousands separated.
 
     >>> number(12345.678), number(4.56789)
     ('12,346', '4.568')
@@ -211,12 +213,12 @@ def number(value: float) -> str:
 
 
 def shorten(name: str, length: int = 28) -> str:
-    """A long name cut in its middle."""
+    """Return a long name cut in its middle."""
     return name if len(name) <= length else f"{name[: length - 13]}…{name[-12:]}"
 
 
 def _with_gaps(analysis: Analysis, series: Sequence[Sequence[float]], factor: float) -> tuple[np.ndarray, ...]:
-    """Times and series with a NaN where a period has no records, so that no line bridges a gap."""
+    """Return times and series with a NaN where a period has no records, so that no line bridges a gap."""
     starts, period = analysis.load_curve.start, timedelta(seconds=analysis.load_curve.period_seconds)
     times: list[datetime] = []
     kept: list[list[float]] = [[] for _ in series]
@@ -241,12 +243,12 @@ def _time_axis(axes: Axes, analysis: Analysis) -> None:
     axes.set_xlabel(f"Local time ({analysis.timezone})")
 
 
-def _each(analysis: Analysis) -> str:
+def _per_household(analysis: Analysis) -> str:
     return " a household" if len(analysis.households) > 1 else ""
 
 
 def _period(seconds: int) -> str:
-    """A period of a quarter of an hour or more, in words.
+    """Return a period of a quarter of an hour or more, in words.
 
     >>> _period(900), _period(86400)
     ('15 minutes a point', '1 day a point')

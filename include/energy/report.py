@@ -1,4 +1,4 @@
-"""Writes the energy report: every accepted record with its verdict, the findings in plain words, and the plots.
+"""Step 3, report-generator: every accepted record with its result, the findings in plain words, and the plots.
 
 Reads `output1.json`, `energy_records.parquet` and `rejected.csv`; writes `energy_report.csv`, `output2.json` and the
 plots.
@@ -8,15 +8,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from include.core.run_folder import write_json
+from include.core.outcome import Scalar, Table
 from include.core.sql import file_literal
+from include.energy.artifacts import ANALYSIS, RECORDS, REPORT, REPORT_ROWS
 from include.energy.db import connect, write_csv
-from include.energy.findings import findings
+from include.energy.outcomes import analysis_findings
+from include.energy.params import ReportParams
 from include.energy.plots import draw_plots
-from include.energy.results import Analysis, EnergyReport, HouseholdFigures, ReportParams, Table
+from include.energy.schemas import Analysis, EnergyReport, HouseholdFigures, ReportMetrics
 from include.energy.stamps import iso
 
-RECORDS, ANALYSIS, REPORT, ROWS = "energy_records.parquet", "output1.json", "output2.json", "energy_report.csv"
 HOUSEHOLDS_SHOWN = 25
 
 
@@ -30,40 +31,40 @@ def write_report(files: Path, params: ReportParams) -> None:
     Raises:
         SetupError: The folder cannot be written.
     """
-    analysis = Analysis.model_validate_json((files / ANALYSIS).read_bytes())
+    analysis = ANALYSIS.read(files)
     with connect(files, memory_limit="400MB") as db:
         write_csv(
             db,
             f"""
             SELECT {iso("(timestamp AT TIME ZONE 'UTC')")} AS timestamp, household_id, power,
                 efficiency, status, anomaly_detected, anomaly_reasons
-            FROM read_parquet({file_literal(files / RECORDS)})
+            FROM read_parquet({file_literal(RECORDS.at(files))})
             """,
-            files / ROWS,
+            REPORT_ROWS.at(files),
         )
-    write_json(files / REPORT, describe(analysis, draw_plots(analysis, files)))
+    REPORT.write(files, describe(analysis, draw_plots(analysis, files)))
 
 
 def describe(analysis: Analysis, plots: list[str]) -> EnergyReport:
-    """The report's document: key figures, findings and tables."""
+    """Return the report's document: key figures, findings and tables."""
     return EnergyReport(
         title=f"Energy report, {analysis.start:%Y-%m-%d %H:%M} to {analysis.end:%Y-%m-%d %H:%M} UTC",
         start=analysis.start,
         end=analysis.end,
         records=analysis.records_out,
-        key_figures={
-            "households": len(analysis.households),
-            "energy_kwh": analysis.energy_kwh,
-            "peak_kw": analysis.peak_kw,
-            "peak_at": f"{analysis.peak_at:%Y-%m-%dT%H:%M:%SZ}",
-            "load_factor": analysis.load_factor,
-            "mean_power_factor": analysis.mean_power_factor,
-            "coverage": round(analysis.received / analysis.expected, 4),
-            "high_usage": analysis.high_usage,
-            "anomalies": analysis.anomalies,
-            "records_rejected": analysis.records_rejected,
-        },
-        findings=findings(analysis),
+        key_figures=ReportMetrics(
+            households=len(analysis.households),
+            energy_kwh=analysis.energy_kwh,
+            peak_kw=analysis.peak_kw,
+            peak_at=f"{analysis.peak_at:%Y-%m-%dT%H:%M:%SZ}",
+            load_factor=analysis.load_factor,
+            mean_power_factor=analysis.mean_power_factor,
+            coverage=round(analysis.received / analysis.expected, 4),
+            high_usage=analysis.high_usage,
+            anomalies=analysis.anomalies,
+            records_rejected=analysis.records_rejected,
+        ),
+        findings=analysis_findings(analysis),
         tables=_tables(analysis),
         plots=plots,
     )
@@ -91,8 +92,8 @@ def _tables(analysis: Analysis) -> list[Table]:
         )
     ]
     if analysis.rejected_by_reason:
-        rows: list[list[str | int | float | None]] = [
-            [reason, count] for reason, count in sorted(analysis.rejected_by_reason.items(), key=lambda item: -item[1])
+        rows: list[tuple[Scalar, ...]] = [
+            (reason, count) for reason, count in sorted(analysis.rejected_by_reason.items(), key=lambda item: -item[1])
         ]
         tables.append(Table(title="Rejected records", columns=["Reason", "Records"], rows=rows))
     if analysis.longest_gaps:
@@ -109,8 +110,8 @@ def _tables(analysis: Analysis) -> list[Table]:
     return tables
 
 
-def _household_row(home: HouseholdFigures) -> list[str | int | float | None]:
-    return [
+def _household_row(home: HouseholdFigures) -> tuple[Scalar, ...]:
+    return (
         home.household_id,
         home.energy_kwh,
         home.peak_kw,
@@ -120,13 +121,4 @@ def _household_row(home: HouseholdFigures) -> list[str | int | float | None]:
         home.missing,
         home.high_usage,
         home.anomalies,
-    ]
-
-
-if __name__ == "__main__":
-    import sys
-
-    from include.core.step_main import run_step_main
-    from include.energy.steps import ENERGY_STEPS
-
-    sys.exit(run_step_main(ENERGY_STEPS["report-generator"]))
+    )

@@ -1,123 +1,29 @@
-"""What the ingest half takes and writes: parameters, the raw record, and the account of where records came from."""
+"""Schemas of the energy artifacts: records, documents, and the account of where records came from."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Annotated, Literal
+from datetime import date, datetime
+from typing import Literal, get_args
 
-from pydantic import (
-    AfterValidator,
-    AwareDatetime,
-    BaseModel,
-    ConfigDict,
-    Field,
-    PositiveInt,
-    field_validator,
-    model_validator,
-)
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, NaiveDatetime, PositiveInt
 
-from include.core.contracts import Window
-from include.core.zones import parse_zone
-from include.energy.columns import parse_columns
+from include.core.outcome import Finding, StepMetrics, Table
 
 COLUMNS = ("timestamp", "household_id", "power_consumption", "voltage", "current")
 PROVENANCE = ("source_file", "source_line", "source_fault")
-
-
-def _readable(parse: Callable[[str], object]) -> AfterValidator:
-    """Refuses a text that cannot be parsed, and keeps it as it is."""
-
-    def check(text: str) -> str:
-        parse(text)
-        return text
-
-    return AfterValidator(check)
-
-
-ZoneName = Annotated[str, _readable(parse_zone)]
-ColumnsText = Annotated[str, _readable(parse_columns)]
-
-
-class GeneratorParams(Window):
-    """Parameters of the energy generator: made-up households, or people's own files."""
-
-    households: int = Field(
-        20,
-        ge=1,
-        le=1000,
-        description="How many households to make up.",
-        json_schema_extra={"section": "Generated data"},
-    )
-    interval_minutes: int = Field(
-        15,
-        ge=1,
-        le=1440,
-        description="Minutes between two readings of a household; a divisor of a day's 1440.",
-        json_schema_extra={"section": "Generated data"},
-    )
-    seed: int = Field(
-        0,
-        ge=0,
-        description="Another seed makes up other households; the same seed and interval give the same bytes.",
-        json_schema_extra={"section": "Generated data"},
-    )
-    faulty_share: float = Field(
-        0.005,
-        ge=0,
-        le=0.1,
-        description="Share of the records that are made faulty, as real meters' are (0 to 0.1).",
-        json_schema_extra={"section": "Generated data"},
-    )
-    files: tuple[str, ...] = Field(
-        (),
-        description="Your own meter files (CSV, also gzip) instead of generated data.",
-        json_schema_extra={"section": "Your own files"},
-    )
-    columns: ColumnsText | None = Field(
-        None,
-        description=(
-            "Which columns of your files hold what: timestamp=…,household_id=…|@NAME,power_kw=…|power_mw=…|energy_kwh=…"
-            "[,voltage=…][,current=…]. @NAME is a constant for files that have no such column."
-        ),
-        json_schema_extra={"section": "Your own files"},
-    )
-    timezone: ZoneName | None = Field(
-        None,
-        description=(
-            "Zone of stamps that name none, and of the days and hours in profiles and plots: Europe/Berlin, or a fixed "
-            "offset such as +10:00. Default: UTC, where every stamp names its own."
-        ),
-        json_schema_extra={"section": "Your own files"},
-    )
-    stamp: Literal["start", "end"] = Field(
-        "start",
-        description="Whether a stamp marks the start or the end of its interval.",
-        json_schema_extra={"section": "Your own files"},
-    )
-
-    @model_validator(mode="after")
-    def _files_for_their_settings(self) -> GeneratorParams:
-        given = ["columns"] if self.columns is not None else []
-        given += ["stamp"] if self.stamp == "end" else []
-        if given and not self.files:
-            raise ValueError(
-                f"{', '.join(given)}: would do nothing without files, for it says how to read your own files"
-            )
-        return self
-
-    @field_validator("interval_minutes")
-    @classmethod
-    def _divides_a_day(cls, value: int) -> int:
-        if 1440 % value:
-            raise ValueError(f"interval_minutes must divide a day of 1440 minutes, and {value} does not")
-        return value
+OUTSIDE = "outside_window"
+Unit = Literal["kW", "MW", "kWh"]
+Origin = Literal["generated", "files"]
+AnomalyReason = Literal["voltage_outside_band", "power_factor", "outlier", "flat_line"]
+Status = Literal["normal", "high_usage"]
+ANOMALY_REASONS: tuple[AnomalyReason, ...] = get_args(AnomalyReason)
 
 
 class RawReading(BaseModel):
     """A record of `energy_data.csv`.
 
-    Everything is text or missing, for faulty records are passed on as they were found. Where people's own files were
-    read, `source_file`, `source_line` and `source_fault` follow.
+    Everything is text or missing, for faulty records are passed on as they were found. Where input files were read,
+    `source_file`, `source_line` and `source_fault` follow.
     """
 
     timestamp: str | None = Field(description="Start of the interval, ISO 8601, UTC.")
@@ -128,7 +34,7 @@ class RawReading(BaseModel):
 
 
 class SourceFile(BaseModel):
-    """One of the files that people handed in."""
+    """One of the input files."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -137,17 +43,8 @@ class SourceFile(BaseModel):
     households: int
     first: AwareDatetime | None = Field(description="Start of the first interval; None if no stamp could be read.")
     last: AwareDatetime | None = Field(description="Start of the last interval.")
-    delimiter: str
+    delimiter: str | None = Field(None, description="None where the format has none.")
     columns: list[str]
-
-
-class Finding(BaseModel):
-    """Something that a person should know."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    severity: Literal["info", "warning", "error"]
-    message: str
 
 
 class EnergySource(BaseModel):
@@ -155,7 +52,7 @@ class EnergySource(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    source: Literal["generated", "files"]
+    source: Origin
     records_written: int
     start: AwareDatetime | None = Field(None, description="Start of the data interval that was asked for.")
     end: AwareDatetime | None = None
@@ -166,7 +63,7 @@ class EnergySource(BaseModel):
         {}, description="Generated data: how many records were made faulty or odd, by kind."
     )
     files: list[SourceFile] = []
-    unit: Literal["kW", "MW", "kWh"] = Field("kW", description="Unit of the readings before they became kW.")
+    unit: Unit = Field("kW", description="Unit of the readings before they became kW.")
     timezone: str | None = Field(None, description="Zone that stamps without one were read in.")
     stamp: Literal["start", "end"] = "start"
     interval_seconds: PositiveInt | None = Field(
@@ -182,5 +79,204 @@ class EnergySource(BaseModel):
     findings: list[Finding] = []
 
     def interval_of(self, household: str) -> int | None:
-        """Seconds between the readings of a household, None if nobody said."""
+        """Return the seconds between the readings of a household, None where they are not stated."""
         return self.intervals_by_household.get(household, self.interval_seconds)
+
+
+class ReportRow(BaseModel):
+    """A record of `energy_report.csv`, sorted by household and time."""
+
+    timestamp: datetime = Field(description="Start of the interval, UTC.")
+    household_id: str
+    power: float = Field(description="Mean power of the interval, kW.")
+    efficiency: float | None = Field(description="Power factor; empty where V·I < 50 VA or V and I are not measured.")
+    status: Status = Field(description="`high_usage` above `high_usage_kw`.")
+    anomaly_detected: bool
+    anomaly_reasons: str | None = Field(description="Reasons separated by semicolons.")
+
+
+class EnergyRecord(ReportRow):
+    """A record of `energy_records.parquet`: what the analysis says of each accepted record."""
+
+    zero_run: bool = Field(description="Part of 24 h or more of zeros; no anomaly.")
+    line: int = Field(ge=1, description="Where it stands in energy_data.csv.")
+
+
+class RejectedRecord(BaseModel):
+    """A record of `rejected.csv`."""
+
+    file: str = Field(description="The input file, or energy_data.csv.")
+    line: int = Field(ge=1, description="Its line number in that file, from 1.")
+    raw: str | None = Field(description="The line as it was read.")
+    reason: str = Field(description="Why it was rejected: `missing_voltage`, `duplicate_timestamp`, …")
+
+
+class _Document(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class Gap(_Document):
+    """Intervals in a row without an accepted record."""
+
+    household_id: str
+    start: AwareDatetime
+    end: AwareDatetime
+    intervals: int
+
+
+class HouseholdFigures(_Document):
+    """What one household used, and how complete its readings are."""
+
+    household_id: str
+    interval_seconds: int
+    expected: int = Field(description="Intervals of the window; without one, of the household's own extent.")
+    received: int = Field(description="Of these, how many have an accepted record.")
+    missing: int
+    energy_kwh: float
+    mean_kw: float | None
+    peak_kw: float | None
+    peak_at: AwareDatetime | None = Field(description="Start of the first interval with the peak.")
+    load_factor: float | None = Field(description="Mean ÷ maximum interval power; None below 80 % coverage.")
+    mean_power_factor: float | None
+    high_usage: int
+    anomalies: int
+    anomalies_by_reason: dict[AnomalyReason, int]
+    outlier_not_assessed: int = Field(description="Records with too few samples to tell an outlier.")
+    zero_runs: int
+    zero_run_hours: float
+    longest_gaps: list[Gap]
+    hourly_profile_kw: list[float | None] = Field(description="Mean power by hour of the local day, 24 values.")
+
+
+class CurveAnomalies(_Document):
+    """Anomalies of one reason within one period of the load curve."""
+
+    period: int = Field(description="Index into the curve's periods.")
+    reason: AnomalyReason
+    records: int
+    peak_kw: float
+
+
+class LoadCurve(_Document):
+    """Power over time, by periods of the local clock that hold records (kW a household)."""
+
+    period_seconds: int
+    start: list[NaiveDatetime]
+    mean_kw: list[float]
+    peak_kw: list[float] = Field(description="Highest record of the period.")
+    anomalies: list[CurveAnomalies]
+
+
+class HeatMap(_Document):
+    """Mean power (kW a household) by day, or by longer periods, and hour of the local day."""
+
+    period_days: int
+    start: list[date]
+    kw: list[list[float | None]] = Field(description="24 hours for each period.")
+
+
+class VoltageCompliance(_Document):
+    """EN 50160: within each week 95 % of the 10-minute means lie within ± 10 % of the nominal voltage."""
+
+    households: int
+    compliant_households: int
+    weeks: int = Field(description="Weeks of seven days that hold 80 % of their 10-minute means.")
+    compliant_weeks: int
+    lowest_share: float = Field(description="Of the worst week.")
+
+
+class Analysis(_Document):
+    """`output1.json`: what the accepted records say, in all and by household."""
+
+    start: AwareDatetime = Field(description="Start of the window; without one, of the first accepted record.")
+    end: AwareDatetime
+    source: Origin | None = Field(description="None if the generator does not say.")
+    timezone: str = Field(description="The local clock of profiles and plots.")
+    interval_seconds: int | None = Field(description="None where the households differ.")
+    high_usage_kw: float | None
+    nominal_voltage: float
+    records_in: int
+    records_out: int
+    records_rejected: int
+    records_outside_window: int
+    rejected_by_reason: dict[str, int]
+    energy_kwh: float = Field(description="Of all accepted records.")
+    peak_kw: float = Field(description="Highest power of all households together in one interval.")
+    peak_at: AwareDatetime
+    load_factor: float | None = Field(description="Mean ÷ maximum of that sum; None below 80 % coverage.")
+    mean_power_factor: float | None = Field(description="None where V and I are not measured.")
+    expected: int = Field(description="Intervals of all households.")
+    received: int = Field(description="Of these, how many have an accepted record.")
+    missing: int
+    high_usage: int = Field(description="Records above high_usage_kw.")
+    anomalies: int = Field(description="Records with at least one reason.")
+    anomalies_by_reason: dict[AnomalyReason, int] = Field(description="A record may have several.")
+    outlier_not_assessed: int = Field(description="Records with too few samples to tell an outlier.")
+    zero_runs: int = Field(description="Stretches of 24 h or more of zeros; no anomalies.")
+    zero_run_hours: float
+    en_50160: VoltageCompliance | None
+    en_50160_note: str = Field(description="Why there is no such figure, or what it rests on.")
+    longest_gaps: list[Gap] = Field(description="Ten at most.")
+    hourly_profile_kw: list[float | None] = Field(description="Mean power a household by hour of the local day.")
+    load_curve: LoadCurve
+    heat_map: HeatMap
+    households: list[HouseholdFigures]
+
+
+class _Metrics(StepMetrics):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class GeneratorMetrics(_Metrics):
+    """Metrics of the generator: where the records came from."""
+
+    source: Origin
+    records: int
+    households: int
+    interval_seconds: int | None
+    files: tuple[str, ...]
+
+
+class AnalyzerMetrics(_Metrics):
+    """Metrics of the analyzer, each as in `Analysis`."""
+
+    records_in: int
+    records_out: int
+    records_rejected: int
+    records_outside_window: int
+    rejected_by_reason: dict[str, int]
+    energy_kwh: float
+    peak_kw: float
+    high_usage: int
+    anomalies: int
+    anomalies_by_reason: dict[AnomalyReason, int]
+    expected: int
+    missing: int
+
+
+class ReportMetrics(_Metrics):
+    """Metrics of the report step: the key figures of `output2.json`."""
+
+    households: int
+    energy_kwh: float
+    peak_kw: float
+    peak_at: str
+    load_factor: float | None
+    mean_power_factor: float | None
+    coverage: float
+    high_usage: int
+    anomalies: int
+    records_rejected: int
+
+
+class EnergyReport(_Document):
+    """`output2.json`: key figures, findings and tables of the report."""
+
+    title: str
+    start: AwareDatetime
+    end: AwareDatetime
+    records: int
+    key_figures: ReportMetrics
+    findings: list[Finding]
+    tables: list[Table]
+    plots: list[str]

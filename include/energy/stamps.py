@@ -1,23 +1,29 @@
-"""Stamps of people's files: read as text, moved to the start of their interval, put into UTC.
+"""Stamps of input files: read as text, moved to the start of their interval, put into UTC.
 
-All of it is SQL over the table `records` that `meters` fills: `file`, `line`, `household_id`, `stamp` (text), `zoned`
-(the stamp names its zone) and `clock` (the stamp as a TIMESTAMP: UTC where zoned, else wall-clock time).
+Nearly all of it is SQL over the table `records` that `include.energy.conversion` fills: `file`, `line`,
+`household_id`, `stamp` (text), `zoned` (the stamp names its zone) and `clock` (the stamp as a TIMESTAMP: UTC where
+zoned, else wall-clock time).
 """
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Iterable, Iterator
+from datetime import date, datetime, time, timedelta, tzinfo
+from itertools import groupby
+from typing import Literal, NamedTuple
 
 import duckdb
 
 from include.core.contracts import FIRST_YEAR, LAST_YEAR
+from include.core.outcome import Finding
 from include.core.sql import literal
 from include.core.zones import parse_zone
 from include.energy.db import count
-from include.energy.schemas import EnergySource, Finding, GeneratorParams
-from include.energy.zones import pieces
+from include.energy.params import GeneratorParams
+from include.energy.schemas import EnergySource
 
 Stamp = Literal["start", "end"]
+Kind = Literal["normal", "ambiguous", "non_existent"]
 
 _TIME = r"[T ]\d{1,2}:\d{2}(?::\d{2}(?:\.\d+)?)?"
 _WALL = rf"\d{{4}}[-/]\d{{1,2}}[-/]\d{{1,2}}(?:{_TIME})?"
@@ -34,13 +40,63 @@ CLOCK_SQL = f"""CASE
 END"""
 
 
+class Piece(NamedTuple):
+    """A stretch of one local day, [from, until), in which the zone's offset follows one rule.
+
+    Offsets are seconds east of UTC. Ambiguous times have two: that of their first and that of their second occurrence.
+    """
+
+    day: date
+    from_time: datetime
+    until_time: datetime
+    kind: Kind
+    first_offset: int
+    second_offset: int
+
+
+def pieces(zone: tzinfo, days: Iterable[date]) -> Iterator[Piece]:
+    """Cut local days where a zone's offset changes; nearly all days are one piece.
+
+    Args:
+        zone: The zone whose wall clocks are meant.
+        days: Local days.
+
+    Yields:
+        The pieces of each day, in order, that together cover it.
+    """
+    for day in days:
+        start = datetime.combine(day, time())
+        end = start + timedelta(days=1)
+        rule = _rule(zone, start)
+        if rule == _rule(zone, end):
+            yield Piece(day, start, end, *rule)
+            continue
+        minutes = (start + timedelta(minutes=minute) for minute in range(24 * 60))
+        for changed, group in groupby(minutes, key=lambda moment: _rule(zone, moment)):
+            stretch = list(group)
+            yield Piece(day, stretch[0], stretch[-1] + timedelta(minutes=1), *changed)
+
+
+def _rule(zone: tzinfo, moment: datetime) -> tuple[Kind, int, int]:
+    """PEP 495: the two folds of a time differ where it is ambiguous (later offset smaller) or skipped."""
+    first, second = (_seconds(zone, moment.replace(fold=fold)) for fold in (0, 1))
+    if first == second:
+        return "normal", first, second
+    return ("ambiguous" if first > second else "non_existent"), first, second
+
+
+def _seconds(zone: tzinfo, moment: datetime) -> int:
+    offset = zone.utcoffset(moment.replace(tzinfo=zone))
+    return 0 if offset is None else round(offset.total_seconds())
+
+
 def plausible(clock: str) -> str:
-    """SQL of a TIMESTAMP, NULL where no meter can have written it."""
+    """Return SQL of a TIMESTAMP, NULL where no meter can have written it."""
     return f"CASE WHEN {clock} >= '{FIRST_YEAR}-01-01' AND {clock} < '{LAST_YEAR + 1}-01-01' THEN {clock} END"
 
 
 def iso(utc: str) -> str:
-    """SQL of a TIMESTAMP (UTC) as text, with a fraction of a second only where there is one."""
+    """Return SQL of a TIMESTAMP (UTC) as text, with a fraction of a second only where there is one."""
     return (
         f"CASE WHEN microsecond({utc}) % 1000000 = 0 THEN strftime({utc}, '%Y-%m-%dT%H:%M:%SZ') "
         f"ELSE strftime({utc}, '%Y-%m-%dT%H:%M:%S.%fZ') END"
@@ -48,7 +104,7 @@ def iso(utc: str) -> str:
 
 
 def locate(connection: duckdb.DuckDBPyConnection, intervals: dict[str, int], params: GeneratorParams) -> None:
-    """Make the view `located`: `records` and `utc`, the start of the interval (NULL if unknown), and `kind`.
+    """Create the view `located`: `records` and `utc`, the start of the interval (NULL if unknown), and `kind`.
 
     `kind` says how the zone's clocks show that time: normal, ambiguous, non_existent; NULL where the stamp names its
     zone. A table `later_of_two` holds the records that mean the second occurrence of an ambiguous time.
@@ -71,7 +127,7 @@ def locate(connection: duckdb.DuckDBPyConnection, intervals: dict[str, int], par
 def zone_findings(
     connection: duckdb.DuckDBPyConnection, params: GeneratorParams, account: EnergySource
 ) -> list[Finding]:
-    """What a person should know about the zone: times its clocks skip, with a hint; a zone that nothing needed."""
+    """Return findings about the zone: times that its clocks skip, with a hint; a zone that nothing needed."""
     if params.timezone is None:
         return []
     bare = count(connection, "SELECT count(*) FROM records WHERE clock IS NOT NULL AND NOT zoned")
@@ -102,7 +158,7 @@ def zone_findings(
 
 
 def _hint(connection: duckdb.DuckDBPyConnection, params: GeneratorParams, account: EnergySource) -> str:
-    """What would explain stamps that do not exist, found by trying it."""
+    """Return what would explain stamps that do not exist, found by trying it."""
     other: Stamp = "end" if params.stamp == "start" else "start"
     if not count(connection, _SKIPPED.format(shown=f"({_shown_sql(other)})")):
         return f"--stamp {other} would explain that."

@@ -5,7 +5,7 @@ Power is summed as whole milliwatts, so that no figure depends on the order in w
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -13,8 +13,9 @@ import duckdb
 
 from include.energy import curves
 from include.energy.curves import MILLIWATTS
-from include.energy.records import BITS, FLAG_NOT_ASSESSED, origins_of, slot_sql
-from include.energy.results import ANOMALY_REASONS, Gap, HouseholdFigures
+from include.energy.intervals import origins_of, slot_sql
+from include.energy.schemas import ANOMALY_REASONS, Gap, HouseholdFigures
+from include.energy.validation import BITS, FLAG_NOT_ASSESSED
 
 COVERAGE_NEEDED = 0.8
 GAPS_A_HOUSEHOLD, GAPS_IN_ALL = 3, 10
@@ -23,7 +24,7 @@ Row = dict[str, Any]
 
 
 def rows(db: duckdb.DuckDBPyConnection, query: str) -> list[Row]:
-    """A query's rows as dicts."""
+    """Return a query's rows as dicts."""
     cursor = db.execute(query)
     names = [column[0] for column in cursor.description or ()]
     return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
@@ -34,8 +35,9 @@ def household_figures(
     intervals: dict[str, int],
     window: tuple[datetime, datetime] | None,
     high_usage_kw: float | None,
+    profiles: Mapping[str | None, list[float | None]],
 ) -> tuple[list[HouseholdFigures], list[Gap]]:
-    """Figures of each household, in the order of their names, and the longest gaps of all."""
+    """Return the figures of each household, in the order of their names, and the longest gaps of all."""
     reasons = ", ".join(f"count(*) FILTER (flags & {bit} <> 0) AS {reason}" for reason, bit in BITS.items())
     sums = {
         row["household"]: row
@@ -64,7 +66,6 @@ def household_figures(
             SELECT household::VARCHAR, count(*), sum(epoch("end" - start)) / 3600 FROM runs WHERE power = 0 GROUP BY ALL
         """).fetchall()
     }
-    profiles = curves.hourly_profiles(db)
     gaps = _gaps(db, intervals, window)
     households = [
         _figures(
@@ -117,17 +118,17 @@ def _figures(
 
 
 def energy(milliwatts: int, seconds: int) -> float:
-    """Energy in kWh (to the watt-hour) of a sum of interval powers."""
+    """Return the energy in kWh (to the watt-hour) of a sum of interval powers."""
     return round(milliwatts * seconds / 3.6e9, 3)
 
 
 def moment(seconds: int) -> datetime:
-    """An instant in UTC from seconds since 1970."""
+    """Return an instant in UTC from seconds since 1970."""
     return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=seconds)
 
 
 def longest(gaps: Sequence[Gap]) -> list[Gap]:
-    """Longest first, then by time."""
+    """Return gaps sorted: longest first, then by time."""
     return sorted(gaps, key=lambda gap: (gap.start - gap.end, gap.start, gap.household_id))
 
 

@@ -6,8 +6,8 @@ from html import escape
 from pathlib import Path
 
 from include.core.contracts import Notice
-from include.core.env_history import Entry
 from include.core.settings import get_settings
+from include.env_file import Entry
 from include.reporting.model import FailurePoint, PipelineReport
 
 SENTENCE = 500
@@ -63,19 +63,6 @@ def deadline_notice(report: PipelineReport, *, state: str, minutes: float, run_u
             "In Airflow": run_url or "",
         },
     )
-
-
-def step_notice(notice: Notice, *, dag_id: str, run_id: str, run_url: str | None) -> Notice:
-    """Add the DAG and the run to the notice of a step (`Step.notice`), whose subject begins with a verb.
-
-    Args:
-        notice: What the step's function returned.
-        dag_id: The DAG.
-        run_id: The run.
-        run_url: Where Airflow shows it, if that is known.
-    """
-    facts = {"Run": run_id, **notice.facts, "In Airflow": run_url or ""}
-    return Notice(f"{dag_id} {notice.subject}", notice.sentence, facts)
 
 
 def rollback_notice(entry: Entry, env_file: Path) -> Notice:

@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from include.core.domain import Domain, EnvKeys, Option, Page, Pool, StandIn
-from include.satellite.models import model_store
 from include.satellite.pipeline import CROP_HEALTH_MAP, SATELLITE
+from include.satellite.registry import store
 from include.satellite.steps import ACCOUNT, BASELINES, MODELS, SATELLITE_STEPS
 from include.satellite.window import LookbackWindow
 
@@ -68,13 +68,13 @@ SATELLITE_DOMAIN = Domain(
             title="Models",
             dag_id=SATELLITE.definition.dag_id,
             templates=HERE / "pages",
-            view="include.satellite.models.overview:models_page",
+            view="include.satellite.registry.overview:models_page",
         ),
     ),
     env_keys=EnvKeys(
-        names=model_store.SWITCHES,
-        pending="include.satellite.models.promotion:pending_change",
-        after_rollback="include.satellite.models.promotion:follow_env_file",
+        names=store.KEYS,
+        pending="include.satellite.registry.promotion:pending_change",
+        after_rollback="include.satellite.registry.promotion:follow_env_file",
     ),
     labels={"cnn": "CNN", "lstm": "LSTM", "ndvi": "NDVI", "mae": "MAE", "rmse": "RMSE", "r2": "R²"},
 )

@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import AwareDatetime, Field, field_validator, model_validator
 
 from include.core.contracts import StepParams
 from include.core.errors import BadInputError
+from include.core.settings import read_settings
+from include.satellite.sensors.sensor import REFERENCE, Sensor
+from include.satellite.sensors.sentinel2 import SENTINEL2
 from include.satellite.settings import SatelliteSettings
 
 LUDHIANA = (75.8, 30.9, 75.9, 31.0)
 LARGEST_AREA_DEGREES = 5.0
 Source = Literal["demo", "sentinelhub", "cdse"]
 LabelSource = Literal["ndvi_rule", "next_ndvi", "reference"]
-ExtraBand = Literal["B05", "B8A", "B11"]
+if TYPE_CHECKING:
+    ExtraBand = str
+else:
+    ExtraBand = Literal[SENTINEL2.extra_bands]
 
 
 def _field(default: Any, section: str, description: str, **limits: Any) -> Any:
@@ -86,31 +92,8 @@ class SelectionParams(StepParams):
         return self
 
 
-class ImageryParams(SelectionParams, WindowParams, AreaParams):
-    """Searching and fetching imagery."""
-
-    source: Source = Field(
-        default_factory=lambda: SatelliteSettings().imagery_source,
-        description="Where imagery comes from: demo (the local stand-in, no credentials), sentinelhub, or cdse "
-        "(Copernicus Data Space). Default: GROUNDTRUTH_IMAGERY_SOURCE, else demo.",
-        json_schema_extra={"section": "Imagery"},
-    )
-    extra_bands: tuple[ExtraBand, ...] = _field((), "Imagery", "Bands beside B02, B03, B04, B08.")
-    max_processing_units: float = _field(
-        500, "Imagery", "The run stops before it would spend more processing units than this.", gt=0
-    )
-    skip_download: bool = _field(False, "Run", "Take the usable dates of the imagery store; no network.")
-
-
-class ValidateParams(ImageryParams):
-    """Validating imagery."""
-
-    skip_validation: bool = _field(False, "Run", "Only count the dates against min_dates.")
-    allow_synthetic: bool = _field(False, "Promotion", "Models trained on simulated imagery may reach the .env file.")
-
-
-class LabelParams(StepParams):
-    """What a model learns, and with which random numbers."""
+class LabelSourceParams(StepParams):
+    """The source of the labels; true stress is a band of the simulator, so it decides about what is fetched."""
 
     label_source: LabelSource = _field(
         "ndvi_rule",
@@ -124,6 +107,54 @@ class LabelParams(StepParams):
         "Class raster (GeoTIFF, classes 1 to 4, 0 = none) for label_source reference. Default: the simulator's truth.",
         file=True,
     )
+
+
+class ImageryParams(SelectionParams, WindowParams, AreaParams):
+    """Searching and fetching imagery."""
+
+    source: Source = Field(
+        default_factory=lambda: read_settings(SatelliteSettings).imagery_source,
+        description="Where imagery comes from: demo (the local stand-in, no credentials), sentinelhub, or cdse "
+        "(Copernicus Data Space). Default: GROUNDTRUTH_IMAGERY_SOURCE, else demo.",
+        json_schema_extra={"section": "Imagery"},
+    )
+    extra_bands: tuple[ExtraBand, ...] = _field((), "Imagery", f"Bands beside {', '.join(SENTINEL2.base_bands)}.")
+    max_processing_units: float = _field(
+        500, "Imagery", "The run stops before it would spend more processing units than this.", gt=0
+    )
+    skip_download: bool = _field(False, "Run", "Take the usable dates of the imagery store; no network.")
+
+
+class ImageryStepParams(LabelSourceParams, ImageryParams):
+    """Searching, fetching and collecting imagery, with the bands that the labels need."""
+
+    @property
+    def sensor(self) -> Sensor:
+        """The sensor whose imagery is fetched."""
+        return SENTINEL2
+
+    @property
+    def wants_reference(self) -> bool:
+        """Whether the class raster is to come with the imagery."""
+        return self.label_source == "reference" and self.reference is None
+
+    @property
+    def bands(self) -> tuple[str, ...]:
+        """Bands of each file, in order: reflectances, scene classification, and REFERENCE where it is wanted."""
+        reference = (REFERENCE,) if self.wants_reference else ()
+        return (*self.sensor.base_bands, *dict.fromkeys(self.extra_bands), self.sensor.classes.band, *reference)
+
+
+class ValidateParams(ImageryParams):
+    """Validating imagery."""
+
+    skip_validation: bool = _field(False, "Run", "Only count the dates against min_dates.")
+    allow_synthetic: bool = _field(False, "Promotion", "Models trained on simulated imagery may reach the .env file.")
+
+
+class LabelParams(LabelSourceParams):
+    """What a model learns, and with which random numbers."""
+
     crop_mask: str | None = _field(
         None, "Training data", "GeoTIFF that is not 0 where there is cropland; other pixels get no label.", file=True
     )

@@ -28,7 +28,7 @@ SATELLITE = Pipeline(
     ),
     SATELLITE_STEPS,
     window=LookbackWindow(),
-    check="include.satellite.room:check_room",
+    check="include.satellite.datasets.splits:check_capacity",
 )
 
 CROP_HEALTH_MAP = Pipeline(
@@ -41,5 +41,6 @@ CROP_HEALTH_MAP = Pipeline(
         deadline_minutes=60,
     ),
     SATELLITE_STEPS,
+    defaults="include.satellite.artifacts:imagery_params",
     triggers=(IMAGERY_ASSET, MODEL_ASSET),
 )

@@ -2,73 +2,57 @@
 
 from __future__ import annotations
 
+from include.core.contracts import Approval as ApprovalQuestion
 from include.core.contracts import Artifact, Credentials, Group, Step, Store
-from include.satellite.datasets.documents import PatchInfo, PatchRow, SequenceInfo, SequenceRow
-from include.satellite.imagery.model import Acquisition, Imagery, SearchResult
-from include.satellite.imagery.params import ImageryStepParams
-from include.satellite.imagery.report import ValidationReport
-from include.satellite.models import model_store
-from include.satellite.models.documents import CnnMetrics, LstmMetrics, ModelCard
-from include.satellite.models.results import Approval, Comparison, Configuration, HealthMap
+from include.satellite.artifacts import (
+    ACQUISITION,
+    ACQUISITIONS,
+    APPROVAL,
+    CNN,
+    CNN_DATA,
+    COMPARISON,
+    COMPARISON_PLOT,
+    CONFIGURATION,
+    CONTACT_SHEET,
+    HEALTH_MAP,
+    HEALTH_MAP_PLOT,
+    HEALTH_MAP_RASTER,
+    IMAGERY,
+    LSTM,
+    LSTM_DATA,
+    NDVI_PLOT,
+    SEARCH,
+    VALIDATED,
+    VALIDATION_REPORT,
+)
 from include.satellite.params import (
     CnnDataParams,
     CnnTrainParams,
     CompareParams,
     ConfigureParams,
     HealthMapParams,
+    ImageryStepParams,
     LstmDataParams,
     LstmTrainParams,
     ValidateParams,
 )
-
-SEARCH = Artifact("search.json", SearchResult)
-ACQUISITION = Artifact("acquisitions/{index}.json", Acquisition)
-IMAGERY = Artifact("imagery.json", Imagery)
-VALIDATED = Artifact("validated.json", Imagery)
-CNN_DATA = (
-    Artifact("cube.npy"),
-    Artifact("scl.npy"),
-    Artifact("cnn_index.parquet", PatchRow),
-    Artifact("cnn_dataset.json", PatchInfo),
-)
-LSTM_DATA = (
-    Artifact("lstm_series.npy"),
-    Artifact("lstm_index.parquet", SequenceRow),
-    Artifact("lstm_dataset.json", SequenceInfo),
-)
-CNN_MODEL = (
-    Artifact("cnn_model.safetensors"),
-    Artifact("cnn_model.json", ModelCard),
-    Artifact("cnn_metrics.json", CnnMetrics),
-)
-LSTM_MODEL = (
-    Artifact("lstm_model.safetensors"),
-    Artifact("lstm_model.json", ModelCard),
-    Artifact("lstm_metrics.json", LstmMetrics),
-)
-COMPARISON = Artifact("comparison.json", Comparison)
-APPROVAL = Artifact("approval.json", Approval)
-CONFIGURATION = Artifact("configuration.json", Configuration)
+from include.satellite.registry.store import ENV_KEYS
 
 DOWNLOAD = Group(
     "download",
     "Download real satellite data",
-    "Searches the catalog, looks at the clouds over the area, fetches the best dates into the imagery store.",
+    "Searches the catalog, previews the clouds over the area, fetches the best dates into the imagery store.",
 )
 CONFIGURE = Group(
     "configure",
     "Update configuration",
-    "Stores the models and, if every gate agrees, switches them on in the .env file.",
+    "Stores the models and, if every gate agrees, enables them in the .env file.",
 )
 SCENES = Store("imagery")
 MODELS = Store("models/store")
 BASELINES = (Store("imagery", writable=True), Store("models/baselines", writable=True))
 """The synthetic baseline is made where it is missing, from imagery of its own."""
 ACCOUNT = Credentials("sentinel_hub", "SH_CLIENT_ID", "SH_CLIENT_SECRET", ("sentinelhub", "cdse"))
-
-
-def _plots(*names: str) -> tuple[Artifact, ...]:
-    return tuple(Artifact(f"plot_{name}.png") for name in names)
 
 
 def _npy(kind: str) -> tuple[Artifact, ...]:
@@ -83,11 +67,11 @@ _ALL = (
     Step(
         id="search",
         title="Search for acquisitions",
-        description="Asks the catalog, looks at each date at 60 m, chooses the best by cloud over the area.",
+        description="Searches the catalog, previews each date at 60 m, chooses the best by cloud over the area.",
         version="1",
         params=ImageryStepParams,
         function="include.satellite.imagery.search:search",
-        outcome="include.satellite.imagery.search:search_summary",
+        outcome="include.satellite.imagery.search:search_outcome",
         reads=(),
         writes=(SEARCH,),
         group=DOWNLOAD,
@@ -103,8 +87,7 @@ _ALL = (
         description="Fetches one date into the imagery store, unless it is there and intact.",
         version="1",
         params=ImageryStepParams,
-        function="include.satellite.imagery.download:download_slot",
-        outcome="include.satellite.imagery.download:download_slot_summary",
+        function="include.satellite.imagery.download:download",
         reads=(SEARCH,),
         writes=(ACQUISITION,),
         group=DOWNLOAD,
@@ -121,8 +104,8 @@ _ALL = (
         version="1",
         params=ImageryStepParams,
         function="include.satellite.imagery.download:collect",
-        outcome="include.satellite.imagery.download:collect_summary",
-        reads=(SEARCH, Artifact("acquisitions/*")),
+        outcome="include.satellite.imagery.download:collect_outcome",
+        reads=(SEARCH, ACQUISITIONS),
         writes=(IMAGERY,),
         group=DOWNLOAD,
         skip_param="skip_download",
@@ -137,9 +120,9 @@ _ALL = (
         version="1",
         params=ValidateParams,
         function="include.satellite.imagery.validation:validate",
-        outcome="include.satellite.imagery.validation:validate_summary",
+        outcome="include.satellite.imagery.validation:validate_outcome",
         reads=(IMAGERY,),
-        writes=(VALIDATED, Artifact("validation_report.json", ValidationReport), *_plots("contact_sheet", "ndvi")),
+        writes=(VALIDATED, VALIDATION_REPORT, CONTACT_SHEET, NDVI_PLOT),
         skip_param="skip_validation",
         libraries=("rasterio", "numpy", "matplotlib"),
         stores=(SCENES,),
@@ -147,11 +130,11 @@ _ALL = (
     Step(
         id="prepare_cnn",
         title="Prepare CNN training data",
-        description="Cuts labelled patches, split by place and date before any balancing.",
+        description="Extracts labelled patches, split by place and date before any balancing.",
         version="1",
         params=CnnDataParams,
         function="include.satellite.datasets.patches:prepare_cnn",
-        outcome="include.satellite.datasets.patches:prepare_cnn_summary",
+        outcome="include.satellite.datasets.patches:prepare_cnn_outcome",
         reads=(VALIDATED,),
         writes=(*CNN_DATA, *_npy("cnn")),
         libraries=("rasterio", "numpy"),
@@ -160,11 +143,11 @@ _ALL = (
     Step(
         id="prepare_lstm",
         title="Prepare LSTM training data",
-        description="Makes NDVI series of places, split by place and date.",
+        description="Extracts the NDVI series of locations, split by place and date.",
         version="1",
         params=LstmDataParams,
         function="include.satellite.datasets.sequences:prepare_lstm",
-        outcome="include.satellite.datasets.sequences:prepare_lstm_summary",
+        outcome="include.satellite.datasets.sequences:prepare_lstm_outcome",
         reads=(VALIDATED,),
         writes=(*LSTM_DATA, *_npy("lstm")),
         libraries=("rasterio", "numpy"),
@@ -176,11 +159,11 @@ _ALL = (
         description="Trains the classifier of crop health and measures it on held-out places and dates.",
         version="1",
         params=CnnTrainParams,
-        function="include.satellite.models.training:train_cnn",
-        outcome="include.satellite.models.summaries:train_cnn_summary",
+        function="include.satellite.training.train:train_cnn",
+        outcome="include.satellite.training.report:train_cnn_outcome",
         reads=(VALIDATED, *CNN_DATA),
-        writes=(*CNN_MODEL, *_plots("cnn_training", "cnn_confusion")),
-        scratch=("checkpoints/cnn",),
+        writes=CNN.all,
+        scratch=(CNN.checkpoints,),
         libraries=MODEL_LIBRARIES,
     ),
     Step(
@@ -189,34 +172,39 @@ _ALL = (
         description="Trains the forecaster of NDVI and measures it on held-out places and later dates.",
         version="1",
         params=LstmTrainParams,
-        function="include.satellite.models.training:train_lstm",
-        outcome="include.satellite.models.summaries:train_lstm_summary",
+        function="include.satellite.training.train:train_lstm",
+        outcome="include.satellite.training.report:train_lstm_outcome",
         reads=(VALIDATED, *LSTM_DATA),
-        writes=(*LSTM_MODEL, *_plots("lstm_training", "lstm_forecast")),
-        scratch=("checkpoints/lstm",),
+        writes=LSTM.all,
+        scratch=(LSTM.checkpoints,),
         libraries=MODEL_LIBRARIES,
     ),
     Step(
         id="compare",
         title="Compare models",
-        description="Holds the models against the synthetic baseline, the champion and naive baselines, and decides.",
+        description="Compares the models with the synthetic baseline, the champion and naive baselines, and decides.",
         version="1",
         params=CompareParams,
-        function="include.satellite.models.comparison:compare",
-        outcome="include.satellite.models.comparison:compare_summary",
-        reads=(VALIDATED, *CNN_DATA, *LSTM_DATA, *CNN_MODEL, *LSTM_MODEL),
-        writes=(COMPARISON, *_plots("comparison")),
+        function="include.satellite.evaluation.comparison:compare",
+        outcome="include.satellite.evaluation.comparison:compare_outcome",
+        reads=(VALIDATED, *CNN_DATA, *LSTM_DATA, *CNN.stored, *LSTM.stored),
+        writes=(COMPARISON, COMPARISON_PLOT),
         libraries=MODEL_LIBRARIES,
         stores=(*BASELINES, MODELS),
-        env_keys=model_store.SWITCHES,
+        env_keys=ENV_KEYS,
     ),
     Step(
         id="approve",
         title="Ask for approval",
-        description="Shows a person what would change, where the run asks for that.",
+        description="Shows a reviewer what would change, if the run requires approval.",
         version="1",
         params=ConfigureParams,
         function="",
+        approval=ApprovalQuestion(
+            param="require_approval",
+            question="include.satellite.registry.promotion:approval_form",
+            record="include.satellite.registry.promotion:write_approval",
+        ),
         reads=(COMPARISON,),
         writes=(APPROVAL,),
         group=CONFIGURE,
@@ -226,13 +214,13 @@ _ALL = (
     Step(
         id="configure",
         title="Update the .env file",
-        description="Stores the models; switches them on if every gate and, where asked, a person agrees.",
+        description="Stores the models; enables them if every gate and, where required, a reviewer agrees.",
         version="1",
         params=ConfigureParams,
-        function="include.satellite.models.promotion:configure",
-        outcome="include.satellite.models.promotion:configure_summary",
-        notice="include.satellite.notices:promotion_notice",
-        reads=(COMPARISON, APPROVAL, *CNN_MODEL, *LSTM_MODEL),
+        function="include.satellite.registry.promotion:configure",
+        outcome="include.satellite.registry.promotion:configure_outcome",
+        notice="include.satellite.registry.promotion:promotion_notice",
+        reads=(COMPARISON, APPROVAL, *CNN.stored, *LSTM.stored),
         writes=(CONFIGURATION,),
         group=CONFIGURE,
         libraries=("mlflow-skinny",),
@@ -241,16 +229,16 @@ _ALL = (
     Step(
         id="draw_map",
         title="Draw the crop-health map",
-        description="Classifies the latest usable date: by the model that the .env file switches on, else by NDVI.",
+        description="Classifies the latest usable date: by the model that the .env file enables, else by NDVI.",
         version="1",
         params=HealthMapParams,
-        function="include.satellite.models.health_map:draw_map",
-        outcome="include.satellite.models.health_map:health_map_summary",
+        function="include.satellite.mapping.health_map:draw_map",
+        outcome="include.satellite.mapping.health_map:draw_map_outcome",
         reads=(Artifact("source/*"),),
-        writes=(Artifact("health_map.tif"), Artifact("health_map.json", HealthMap), *_plots("health_map")),
+        writes=(HEALTH_MAP_RASTER, HEALTH_MAP, HEALTH_MAP_PLOT),
         libraries=(*MODEL_LIBRARIES, "rasterio"),
         stores=(SCENES, MODELS),
-        env_keys=model_store.SWITCHES,
+        env_keys=ENV_KEYS,
     ),
 )
 

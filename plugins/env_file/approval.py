@@ -17,9 +17,12 @@ from airflow.providers.standard.operators.hitl import HITLOperator
 from airflow.sdk import Param
 from airflow.sdk.definitions.param import ParamsDict
 
-from include.core.env_history import person
+from include.core.contracts import StepParams, imported
+from include.core.pipeline import Pipeline, PipelineStep
+from include.core.runner import run_step
 from include.core.settings import get_settings
-from plugins.steps.context import TASK_DEFAULTS, folder_of, plain_errors
+from include.env_file import current_user
+from plugins.steps.context import TASK_DEFAULTS, attempt_of, folder_of, plain_errors
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -38,11 +41,12 @@ class Answer:
 
 
 class ApprovalOperator(HITLOperator):
-    """A question to a person, asked where the run's param `require_approval` is set.
+    """A question to a user, asked where a parameter of the run is set.
 
     Unlike the provider's operator of that name it skips nothing: the answer is recorded, and what follows reads it.
 
     Args:
+        param: The run's parameter that makes it ask; without that the answer is yes.
         question: From the run's `files/` folder to what the person is shown (Markdown); None: nothing is to be asked,
             and the answer is no.
         record: Keeps the answer.
@@ -53,6 +57,7 @@ class ApprovalOperator(HITLOperator):
     def __init__(
         self,
         *,
+        param: str,
         question: Callable[[Path], str | None],
         record: Callable[[Context, Answer], None],
         wait: bool | None = None,
@@ -72,12 +77,12 @@ class ApprovalOperator(HITLOperator):
             response_timeout=patience,
             **options | TASK_DEFAULTS | kwargs,
         )
-        self.question, self.record, self.wait = question, record, wait
+        self.param, self.question, self.record, self.wait = param, question, record, wait
 
     def execute(self, context: Context) -> Any:
         """Answer at once where nobody is to be asked; otherwise ask, and wait."""
-        if not context["params"].get("require_approval"):
-            return self._answer(context, Answer(approved=True, by="nobody", why="require_approval is off"))
+        if not context["params"].get(self.param):
+            return self._answer(context, Answer(approved=True, by="nobody", why=f"{self.param} is off"))
         with plain_errors(self.log):
             self.body = self.question(folder_of(context).files)
         if self.body is None:
@@ -86,7 +91,7 @@ class ApprovalOperator(HITLOperator):
         if not wait:
             given = get_settings().approve
             why = "--approve was given" if given else "nobody can be asked without a scheduler; --approve says yes"
-            return self._answer(context, Answer(approved=given, by=person(), why=why))
+            return self._answer(context, Answer(approved=given, by=current_user(), why=why))
         return super().execute(context)
 
     def execute_complete(self, context: Context, event: dict[str, Any]) -> Any:
@@ -104,3 +109,31 @@ class ApprovalOperator(HITLOperator):
         with plain_errors(self.log):
             self.record(context, answer)
         return {"approved": answer.approved, "by": answer.by, "why": answer.why}
+
+
+def approval_task(pipeline: Pipeline, item: PipelineStep) -> ApprovalOperator:
+    """Return the task of a step that asks a user; the answer is recorded under the step's contract."""
+    approval = item.step.approval
+    if approval is None:
+        raise ValueError(f"{item.step.id}: its contract declares no approval")
+    record = approval.record
+
+    def ask(files: Path) -> str | None:
+        question: str | None = imported(approval.question)(files)
+        return question
+
+    def record_answer(context: Context, answer: Answer) -> None:
+        folder = folder_of(context)
+
+        def write(_: StepParams) -> None:
+            imported(record)(folder.files, approved=answer.approved, by=answer.by, why=answer.why)
+
+        run_step(item.step, folder, attempt_of(context, pipeline, command=record), write)
+
+    return ApprovalOperator(
+        task_id=item.step.id,
+        param=approval.param,
+        question=ask,
+        record=record_answer,
+        doc_md=item.step.description,
+    )

@@ -21,10 +21,9 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
 
-from include.core.env_file import EnvFile
-from include.core.env_history import Reason, person
 from include.core.errors import BadInputError
 from include.core.settings import get_settings
+from include.env_file import EnvFile, Reason, current_user
 from plugins.steps.context import TASK_DEFAULTS, plain_errors
 
 if TYPE_CHECKING:
@@ -52,7 +51,7 @@ class EnvFileOperator(BaseOperator):
         """Change the file; returns the entry of its history (None: it said so already) and the changed lines."""
         run = context["dag_run"]
         env_file = EnvFile(Path(self.env_file) if self.env_file else get_settings().env_file)
-        reason = Reason(by=f"{person()}, task {self.task_id}", why=self.why, run=f"{run.dag_id}/{run.run_id}")
+        reason = Reason(by=f"{current_user()}, task {self.task_id}", why=self.why, run=f"{run.dag_id}/{run.run_id}")
         with plain_errors(self.log):
             for key, value in self.changes.items():
                 if not isinstance(value, (str, type(None))):

@@ -14,7 +14,7 @@ from airflow.sdk.exceptions import AirflowTaskTimeout
 from structlog.contextvars import bind_contextvars
 
 from include.core.errors import GroundtruthError, StepTimeoutError, TransientError
-from include.core.pipeline import Pipeline, PipelineStep
+from include.core.pipeline import Pipeline
 from include.core.run_folder import RunFolder
 from include.core.runner import Attempt
 from include.core.settings import get_settings
@@ -88,8 +88,8 @@ def folder_of(context: Mapping[str, Any]) -> RunFolder:
     return RunFolder.of(settings.data_dir, run.dag_id, run.run_id)
 
 
-def attempt_of(context: Mapping[str, Any], pipeline: Pipeline, each: PipelineStep, **container: Any) -> Attempt:
-    """Which attempt of a step a task instance is.
+def attempt_of(context: Mapping[str, Any], pipeline: Pipeline, **details: Any) -> Attempt:
+    """Return which attempt of a step a task instance is.
 
     Airflow raises `max_tries` by the tries so far whenever a user clears the task, so what exceeds the task's own
     retries tells one clear generation from the next.
@@ -97,19 +97,15 @@ def attempt_of(context: Mapping[str, Any], pipeline: Pipeline, each: PipelineSte
     Args:
         context: The task's.
         pipeline: The pipeline that the step belongs to.
-        each: The step.
-        container: What an `Attempt` in a container has beside this.
+        details: Fields of `Attempt` that the runtime knows.
     """
-    task_instance, command = context["ti"], each.spec.command
-    program = " ".join(command or each.step.program) if container else " ".join(command or ()) or each.step.function
+    task_instance = context["ti"]
     return Attempt(
         number=task_instance.try_number,
         generation=task_instance.max_tries - RETRIES,
-        runtime="docker" if container else "local",
-        command=program,
         log_url=log_url_of(context),
         declared=pipeline.declared,
-        **container,
+        **details,
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import DAG, Asset, BaseOperator, CronDataIntervalTimetable, Param
 from airflow.sdk.definitions.callback import AsyncCallback
@@ -13,11 +13,16 @@ from pydantic.fields import FieldInfo
 
 from include.core.pipeline import INPUT_FILES, Pipeline, PipelineStep
 from include.core.settings import get_settings
-from plugins.notices.callbacks import tell_of_deadline, tell_of_failure
-from plugins.notices.deadline import RunQueued
+from plugins.env_file.approval import approval_task
+from plugins.notifications.callbacks import notify_of_deadline, notify_of_failure, notify_of_step
+from plugins.notifications.deadline import RunQueued
 from plugins.reports.operator import PipelineReportOperator
 from plugins.steps.context import TASK_DEFAULTS
-from plugins.steps.operators import LocalStepOperator, PrepareOperator, PublishOperator
+from plugins.steps.runtimes import runtime_class
+from plugins.steps.tasks import PrepareOperator, PublishOperator
+
+if TYPE_CHECKING:
+    from plugins.steps.runtimes.base import StepOperator
 
 SLACK = timedelta(minutes=10)
 
@@ -48,13 +53,13 @@ def build_dag(pipeline: Pipeline, *, doc_md: str, runtime: str | None = None) ->
     definition = pipeline.definition
     with new_dag(pipeline, doc_md=doc_md) as dag:
         prepare = PrepareOperator(task_id="prepare", pipeline=pipeline, runtime=runtime)
-        tasks = {each.step.id: step_task(pipeline, each, runtime) for each in pipeline.steps}
+        tasks = {item.step.id: step_task(pipeline, item, runtime) for item in pipeline.steps}
         asset = Asset(f"{definition.pipeline}_results") if definition.publish else None
         publish = PublishOperator(task_id="publish", pipeline=pipeline, asset=asset)
         report = PipelineReportOperator(task_id="report")
-        for each in pipeline.steps:
-            upstream = [tasks[name] for name in each.spec.depends_on] or [prepare]
-            upstream >> tasks[each.step.id] >> publish
+        for item in pipeline.steps:
+            upstream = [tasks[name] for name in item.spec.depends_on] or [prepare]
+            upstream >> tasks[item.step.id] >> publish
         publish >> report.as_teardown(on_failure_fail_dagrun=True)
     return dag
 
@@ -68,7 +73,7 @@ def new_dag(pipeline: Pipeline, *, doc_md: str, **options: Any) -> DAG:
         options: Other arguments of the DAG, or the same with other values.
     """
     definition = pipeline.definition
-    longest = sum(each.spec.timeout_seconds for each in pipeline.steps)
+    longest = sum(item.spec.timeout_seconds for item in pipeline.steps)
     schedule = definition.schedule and CronDataIntervalTimetable(definition.schedule, timezone="UTC")
     arguments: dict[str, Any] = {
         "description": definition.description,
@@ -77,7 +82,7 @@ def new_dag(pipeline: Pipeline, *, doc_md: str, **options: Any) -> DAG:
         "catchup": False,
         "max_active_runs": 4,
         "dagrun_timeout": timedelta(seconds=longest) + SLACK,
-        "on_failure_callback": tell_of_failure,
+        "on_failure_callback": notify_of_failure,
         "deadline": _deadline(definition.deadline_minutes),
         "tags": [definition.pipeline, "groundtruth"],
         "default_args": {"owner": "groundtruth"},
@@ -93,50 +98,51 @@ def _deadline(minutes: float | None) -> DeadlineAlert | None:
     return DeadlineAlert(
         reference=RunQueued(),
         interval=timedelta(minutes=minutes),
-        callback=AsyncCallback(tell_of_deadline, {"minutes": minutes}),
+        callback=AsyncCallback(notify_of_deadline, {"minutes": minutes}),
     )
 
 
-def step_task(pipeline: Pipeline, each: PipelineStep, runtime: str | None = None, **options: Any) -> BaseOperator:
-    """The task of a step.
+def step_task(pipeline: Pipeline, item: PipelineStep, runtime: str | None = None, **options: Any) -> BaseOperator:
+    """Return the task of a step.
 
     Args:
         pipeline: The pipeline that the step belongs to.
-        each: The step.
-        runtime: `local` or `docker`; default `GROUNDTRUTH_RUNTIME`.
+        item: The step.
+        runtime: A key of `RUNTIMES`; default `GROUNDTRUTH_RUNTIME`.
         options: Other arguments of the task.
     """
-    common = task_arguments(pipeline, each) | options
-    if each.step.in_worker or (runtime or get_settings().runtime) == "local":
-        return LocalStepOperator(**common)
-    from plugins.steps.containers import ContainerStepOperator
-
-    return ContainerStepOperator(**common)
+    if item.step.approval is not None:
+        return approval_task(pipeline, item)
+    return _operator(item, runtime)(**_task_arguments(pipeline, item) | options)
 
 
-def mapped_task(pipeline: Pipeline, each: PipelineStep, things: Any, **options: Any) -> Any:
-    """The tasks of a mapped step, one for each of the things that another task names; the UI shows their names.
-
-    Mapped steps run in the worker.
+def mapped_task(pipeline: Pipeline, item: PipelineStep, names: Any, runtime: str | None = None, **options: Any) -> Any:
+    """Return the tasks of a mapped step, one for each name that another task returns; the UI shows the names.
 
     Args:
         pipeline: The pipeline that the step belongs to.
-        each: The step.
-        things: Output of the task that names them.
+        item: The step; with the option `select`, the one that stands for all.
+        names: Output of the task that returns the names.
+        runtime: A key of `RUNTIMES`; default `GROUNDTRUTH_RUNTIME`.
         options: Other arguments of each task.
     """
-    arguments = task_arguments(pipeline, each) | TASK_DEFAULTS | {"map_index_template": "{{ task.thing }}"}
-    return LocalStepOperator.partial(**(arguments | options)).expand(thing=things)
+    arguments = _task_arguments(pipeline, item) | TASK_DEFAULTS | {"map_index_template": "{{ task.instance_name }}"}
+    return _operator(item, runtime).partial(**(arguments | options)).expand(instance_name=names)
 
 
-def task_arguments(pipeline: Pipeline, each: PipelineStep) -> dict[str, Any]:
-    """What every task of a step is given, a mapped one too."""
+def _operator(item: PipelineStep, runtime: str | None) -> type[StepOperator]:
+    """Return the operator of a step: that of the runtime, or the local one for a step that needs the worker."""
+    return runtime_class("local" if item.step.in_worker else runtime)
+
+
+def _task_arguments(pipeline: Pipeline, item: PipelineStep) -> dict[str, Any]:
     return {
-        "task_id": each.step.id,
+        "task_id": item.step.id,
         "pipeline": pipeline,
-        "each": each,
-        "doc_md": each.step.description,
-        "execution_timeout": timedelta(seconds=each.spec.timeout_seconds),
+        "item": item,
+        "doc_md": item.step.description,
+        "execution_timeout": timedelta(seconds=item.spec.timeout_seconds),
+        "on_success_callback": notify_of_step if item.step.notice else None,
     }
 
 

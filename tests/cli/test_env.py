@@ -5,12 +5,11 @@ from typer.testing import CliRunner
 
 from include.cli.app import app
 from include.cli.env import env_app
-from include.core.env_file import EnvFile
-from include.core.env_history import Reason
 from include.core.settings import get_settings
-from include.satellite.models import model_store, promotion
-from include.satellite.models.comparison import read_comparison
-from include.satellite.models.results import CnnComparison, CnnScore, Comparison, Decision, LstmComparison, LstmScore
+from include.env_file import EnvFile, Reason
+from include.satellite.artifacts import COMPARISON
+from include.satellite.registry import promotion, store
+from include.satellite.schemas import CnnComparison, CnnScore, Comparison, Decision, LstmComparison, LstmScore
 
 WHY = Reason(by="airflow, step configure", why="every gate passed", run="satellite_pipeline/manual__1", version="v1")
 
@@ -47,7 +46,7 @@ def a_run(data_dir, promote, reasons=(), name="manual__1"):
     """A run's folder as `compare` leaves it."""
     files = data_dir / "runs" / "satellite_pipeline" / name / "files"
     files.mkdir(parents=True)
-    for each in model_store.FILES:
+    for each in store.FILES:
         (files / each).write_text(each)
     cnn = CnnComparison(
         samples=1, blocks=1, dates=[], classes=[], left_out=[], accuracy_improvement=1.0, differences=[],
@@ -84,7 +83,7 @@ def test_every_command_explains_itself(command):
 
 def test_diff_without_runs_says_what_to_begin_with(call, env):
     output = call("diff")
-    assert "no satellite run has compared models yet; begin with ./pipeline run satellite" in output
+    assert "no satellite run has reached a decision yet; begin with ./pipeline run satellite" in output
     assert f"{env.path} was never changed by a promotion" in output
 
 
@@ -92,7 +91,7 @@ def test_diff_shows_what_the_latest_decision_would_change_and_no_secret(call, en
     files = a_run(data_dir, promote=True)
     output = call("diff")
     assert "run manual__1" in output
-    for line in env.diff(promotion.planned(files)).splitlines():
+    for line in env.diff(promotion.planned_changes(files)).splitlines():
         assert line[:150] in output
     assert "+USE_AI_MODELS=true" in output
     assert "secret" not in output
@@ -101,7 +100,7 @@ def test_diff_shows_what_the_latest_decision_would_change_and_no_secret(call, en
 
 def test_diff_after_the_promotion_shows_the_last_change(call, env, data_dir):
     files = a_run(data_dir, promote=True)
-    entry = env.update(promotion.planned(files), WHY)
+    entry = env.update(promotion.planned_changes(files), WHY)
     output = call("diff")
     assert f"it passed every gate; {env.path} uses it" in output
     assert f"last change: {entry.id}, airflow, step configure: every gate passed" in output
@@ -120,7 +119,7 @@ def test_the_latest_run_counts(call, env, data_dir):
     os.utime(first / "comparison.json", (1, 1))
     a_run(data_dir, promote=True, name="manual__2")
     assert "run manual__2" in call("diff")
-    assert read_comparison(first).decision.reasons == ["old"]
+    assert COMPARISON.read(first).decision.reasons == ["old"]
 
 
 # history
@@ -180,8 +179,8 @@ def test_what_cannot_be_is_an_error_in_words(call, env):
     env.path.write_text('A="1\n')
     assert "line 1: its quotes do not close" in call("rollback", code=1)
     env.path.with_name(".env.history.jsonl").write_text("{}\n")
-    assert "line 1: is no entry of the history" in call("history", code=1)
-    assert "line 1: is no entry of the history" in call("diff", code=1)
+    assert "line 1: is not an entry of the history" in call("history", code=1)
+    assert "line 1: is not an entry of the history" in call("diff", code=1)
 
 
 def test_an_alias_that_does_not_follow_is_said(call, env, monkeypatch):

@@ -11,8 +11,7 @@ from tests.airflow_runs import ROOT  # isort: skip - sets Airflow's home first
 
 from include.cli.params import read_profile
 from include.core.errors import BadInputError
-from include.energy.results import AnalyzerParams
-from include.energy.schemas import GeneratorParams
+from include.energy.params import AnalyzerParams, GeneratorParams
 from include.satellite.pipeline import SATELLITE
 
 pytestmark = pytest.mark.airflow

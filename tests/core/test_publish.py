@@ -71,27 +71,28 @@ HOUR = timedelta(hours=1)
     ],
 )
 def test_the_key_names_the_interval_and_the_source(start, end, sources, key):
-    assert publishing_key(run_of(start, end, *sources), {}) == key
+    assert publishing_key(run_of(start, end, *sources), []) == key
 
 
 def test_a_local_day_is_that_day():
     start = datetime(2026, 1, 1, tzinfo=timezone(10 * HOUR))
-    assert publishing_key(run_of(start, start + 24 * HOUR), {}) == "2026-01-01"
+    assert publishing_key(run_of(start, start + 24 * HOUR), []) == "2026-01-01"
 
 
 def test_without_an_interval_the_extent_of_the_data_itself_is_the_key():
-    figures = {"data_start": "2012-07-01T00:30:00+00:00", "data_end": "2014-02-28T00:00:00+00:00"}
-    assert publishing_key(run_of(None, None, "home.csv"), figures) == "home/2012-07-01T0030_2014-02-28"
+    data = StepOutcome(data_start=datetime(2012, 7, 1, 0, 30, tzinfo=UTC), data_end=datetime(2014, 2, 28, tzinfo=UTC))
+    key = publishing_key(run_of(None, None, "home.csv"), [StepOutcome(), data])
+    assert key == "home/2012-07-01T0030_2014-02-28"
 
 
 def test_results_of_no_known_interval_are_not_published():
     with pytest.raises(ContractError, match="must state the interval"):
-        publishing_key(run_of(None, None, "home.csv"), {"data_start": "2012-07-01T00:30:00+00:00"})
+        publishing_key(run_of(None, None, "home.csv"), [StepOutcome(data_start=datetime(2012, 7, 1, tzinfo=UTC))])
 
 
 @given(st.text(min_size=1).filter(lambda name: "/" not in name and "\0" not in name))
 def test_a_key_never_leaves_the_folder_of_its_pipeline(name):
-    source, interval = publishing_key(run_of(DAY, DAY + 24 * HOUR, name), {}).split("/")
+    source, interval = publishing_key(run_of(DAY, DAY + 24 * HOUR, name), []).split("/")
     assert source.strip(".")
     assert interval == "2026-01-01_2026-01-02"
 
@@ -138,7 +139,7 @@ def test_a_definition_that_publishes_nothing_is_verified_all_the_same(done, tmp_
 
 
 def test_an_output_that_changed_after_its_checksum_was_recorded_is_not_published(done, tmp_path):
-    (done.files / "out.csv").write_text(table({}, {}, {}))
+    (done.files / "out.csv").write_text(table({}, {}, []))
     with pytest.raises(ContractError, match=r"out\.csv: must be as analyze left it"):
         publish_run(done, publishing("out.csv"), tmp_path)
     assert not (tmp_path / "published").exists()

@@ -19,7 +19,7 @@ PROGRAM = """
 import logging, sys, warnings
 from include.core.contracts import Step
 from include.core.errors import BadInputError
-from include.core.step_main import run_step_main
+from include.core.step_program import run_step_main
 from tests.core.small_pipeline import MEASURE
 
 def step(files, params):

@@ -9,9 +9,9 @@ from tests.airflow_runs import ROOT, run_dag  # isort: skip - sets Airflow's hom
 import docker
 
 from include.pipelines import load_pipelines
-from plugins.notices.deadline import RunQueued
+from plugins.notifications.deadline import RunQueued
 from plugins.steps.factory import build_dag
-from plugins.steps.policy import create_request
+from plugins.steps.runtimes.container import create_request
 
 pytestmark = pytest.mark.airflow
 

@@ -15,7 +15,7 @@ from tests.airflow_runs import ROOT, run_dag  # isort: skip - sets Airflow's hom
 
 from include.core.run_folder import Run, RunFolder, Started, StepInfo, StepResult, write_json
 from include.core.settings import get_settings
-from plugins.notices.callbacks import tell_of_deadline, tell_of_failure, tell_of_promotion
+from plugins.notifications.callbacks import notify_of_deadline, notify_of_failure, notify_of_promotion
 from tests.core.small_pipeline import NOW
 from tests.receivers import mail_server, web_hook
 
@@ -97,7 +97,7 @@ def run_folder(data_dir):
 
 
 def test_a_run_that_was_ended_by_its_limit_says_so_and_what_was_under_way(hook, run_folder):
-    tell_of_failure(FAILED | {"reason": "timed_out"})
+    notify_of_failure(FAILED | {"reason": "timed_out"})
     [told] = hook.told
     assert told["title"] == "energy_pipeline failed: analyze"
     assert "longer than its limit of 3:00:00 (dagrun_timeout)" in told["message"]
@@ -105,27 +105,27 @@ def test_a_run_that_was_ended_by_its_limit_says_so_and_what_was_under_way(hook, 
 
 
 def test_a_worker_that_died_is_told_as_lost(hook, run_folder):
-    tell_of_failure(FAILED | {"reason": "task_failure"})
+    notify_of_failure(FAILED | {"reason": "task_failure"})
     [told] = hook.told
     assert "Analyze: the worker died while it ran" in told["message"]
     assert "Kind of fault: lost" in told["message"]
 
 
 def test_a_run_that_left_nothing_is_told_with_the_task_that_airflow_blames(hook, data_dir):
-    tell_of_failure(FAILED | {"reason": "task_failure", "ti": SimpleNamespace(task_id="prepare")})
+    notify_of_failure(FAILED | {"reason": "task_failure", "ti": SimpleNamespace(task_id="prepare")})
     [told] = hook.told
     assert "prepare: the task failed and left no verdict" in told["message"]
 
 
 def test_whoever_tells_it_a_run_s_failure_is_told_once(hook, run_folder):
     for _ in range(2):
-        tell_of_failure(FAILED | {"reason": "task_failure"})
+        notify_of_failure(FAILED | {"reason": "task_failure"})
     assert len(hook.told) == 1
 
 
 def late(state="running", run_type="manual"):
     run = {"dag_id": DAG_ID, "dag_run_id": RUN_ID, "state": state, "run_type": run_type}
-    asyncio.run(tell_of_deadline(minutes=60, context={"dag_run": run}))
+    asyncio.run(notify_of_deadline(minutes=60, context={"dag_run": run}))
 
 
 def test_a_missed_deadline_is_told_once_with_what_is_under_way(hook, run_folder):
@@ -152,6 +152,6 @@ def test_a_promotion_is_told_and_a_refusal_is_not(hook, run_folder, promoted):
     )  # fmt: skip
     write_json(run_folder.step("configure") / "result.json", result)
     task = SimpleNamespace(task_id="configure")
-    tell_of_promotion({"dag_run": SimpleNamespace(dag_id=DAG_ID, run_id=RUN_ID), "ti": task})
+    notify_of_promotion({"dag_run": SimpleNamespace(dag_id=DAG_ID, run_id=RUN_ID), "ti": task})
     assert [told["title"] for told in hook.told] == (["energy_pipeline promoted model v7"] if promoted else [])
     assert all("Trained on: real imagery" in told["message"] for told in hook.told)

@@ -21,16 +21,16 @@ from sklearn.preprocessing import StandardScaler
 
 from include.core.errors import ContractError
 from include.core.settings import get_settings
+from include.satellite.artifacts import CNN, IMAGERY, LSTM, SEARCH, VALIDATED
 from include.satellite.datasets.patches import load_patches
 from include.satellite.datasets.sequences import load_sequences
 from include.satellite.imagery.demo import URL_VARIABLE, stand_in
-from include.satellite.imagery.download import collect, download_slot, read_imagery
-from include.satellite.imagery.params import ImageryStepParams
-from include.satellite.imagery.report import ValidationReport
-from include.satellite.imagery.search import read_search, search
+from include.satellite.imagery.download import collect, download
+from include.satellite.imagery.schemas import ValidationReport
+from include.satellite.imagery.search import search
 from include.satellite.imagery.validation import validate
-from include.satellite.models.predict import load_bundle, predict_patches, predict_sequences
-from include.satellite.params import ValidateParams
+from include.satellite.params import ImageryStepParams, ValidateParams
+from include.satellite.training.networks import load_bundle, predict_patches, predict_sequences
 from tests.airflow_runs import run_dag
 
 pytestmark = [pytest.mark.airflow, pytest.mark.real_data, pytest.mark.timeout(600)]
@@ -234,7 +234,7 @@ def recomputed_classes(ran, dataset, rows):
     drawn = np.repeat(train, dataset.repeat[train])
     regression = make_pipeline(StandardScaler(), LogisticRegression(max_iter=2000))
     regression.fit(dataset.band_means(drawn), dataset.label[drawn])
-    bundle = load_bundle(ran.files / "cnn_model.safetensors", ran.files / "cnn_model.json")
+    bundle = load_bundle(ran.files, CNN)
     found = {
         "real": predict_patches(bundle, dataset, rows).argmax(axis=1),
         "majority": np.full(len(rows), np.bincount(dataset.label[train]).argmax()),
@@ -257,7 +257,7 @@ def test_the_comparisons_figures_can_be_computed_again(ran):
         balanced = recall_score(patches.label[rows], classes, labels=present, average="macro")
         assert said["models"][name]["balanced_accuracy"] == pytest.approx(balanced), name
     late = sequences.rows("validation")
-    bundle = load_bundle(ran.files / "lstm_model.safetensors", ran.files / "lstm_model.json")
+    bundle = load_bundle(ran.files, LSTM)
     forecasts = {
         "real": predict_sequences(bundle, sequences, late),
         "persistence": sequences.x[late, -1, 0],
@@ -330,18 +330,18 @@ def test_slovenias_cloudy_dates_are_caught_by_look_and_validation_though_no_cata
     files.mkdir()
     with place_for(tmp_path_factory, site, without_cloud(site, tmp_path)):
         search(looked, ImageryStepParams(**given))
-        judged = {each.date: each for each in read_search(looked).candidates}
+        judged = {each.date: each for each in SEARCH.read(looked).candidates}
         assert [day for day, each in judged.items() if not each.usable] == CLOUDY
         assert all("cloud over" in judged[day].reason and judged[day].tile_cloud is None for day in CLOUDY)
         # let through to the validation by limits that allow anything
         anything = ImageryStepParams(**given | {"max_cloud_cover": 100, "min_clear": 0})
         search(files, anything)
-        for index in range(len(read_search(files).chosen)):
-            download_slot(files, anything, index)
+        for index in range(len(SEARCH.read(files).chosen)):
+            download(files, anything, index)
         collect(files, anything)
-        assert len(read_imagery(files / "imagery.json").acquisitions) == 5
+        assert len(IMAGERY.read(files).acquisitions) == 5
         validate(files, ValidateParams(target_count=5, min_dates=3))
-        validated = read_imagery(files / "validated.json")
+        validated = VALIDATED.read(files)
         with pytest.raises(ContractError, match="at least 4 usable dates") as refused:
             validate(files, ValidateParams(target_count=5, min_dates=4))
     assert [each.date for each in validated.unusable] == CLOUDY

@@ -70,7 +70,7 @@ def test_the_branches_run_side_by_side_and_nothing_goes_around_a_gate(dag):
 def test_downloads_are_mapped_in_the_pool_and_show_their_date(dag):
     download = dag.get_task("download")
     assert type(download).__name__ == "MappedOperator"
-    assert download.partial_kwargs["map_index_template"] == "{{ task.thing }}"
+    assert download.partial_kwargs["map_index_template"] == "{{ task.instance_name }}"
     assert {dag.get_task(name).pool for name in ("search", "download", "collect")} == {"sentinel_hub"}
 
 

@@ -81,7 +81,7 @@ def test_shape_and_params_are_the_same_in_both_runtimes(monkeypatch, runtime, da
     }
     assert other.params.dump() == dag.params.dump()
     operator = type(other.get_task("energy-analyzer")).__name__
-    assert operator == {"local": "LocalStepOperator", "docker": "ContainerStepOperator"}[runtime]
+    assert operator == {"local": "LocalStep", "docker": "DockerStep"}[runtime]
 
 
 def test_parsing_imports_nothing_heavy():

@@ -12,8 +12,7 @@ from pathlib import Path
 import pytest
 from dotenv import dotenv_values
 
-from include.core.env_file import EnvFile
-from include.core.env_history import Reason
+from include.env_file import EnvFile, Reason
 from tests.e2e.running_airflow import running_airflow
 from tests.prerequisites import need
 from tests.reporting.many_runs import make_runs

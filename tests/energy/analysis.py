@@ -8,9 +8,11 @@ from pathlib import Path
 import duckdb
 
 from include.energy.analyzer import analyze
-from include.energy.results import Analysis, AnalyzerParams
+from include.energy.params import AnalyzerParams
+from include.energy.schemas import Analysis
 
 MONDAY = datetime(2026, 1, 5, tzinfo=UTC)
+DAY = {"start": MONDAY, "end": MONDAY + timedelta(days=1)}
 HEADER = "timestamp,household_id,power_consumption,voltage,current"
 
 

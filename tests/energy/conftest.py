@@ -5,13 +5,16 @@ from pathlib import Path
 
 import pytest
 
-from include.energy.schemas import EnergySource, GeneratorParams
+from include.energy.params import GeneratorParams
+from include.energy.schemas import EnergySource
+from include.energy.steps import ENERGY_STEPS
+from tests.energy.analysis import DAY
 
 OWN_HEADER = "timestamp,household_id,power_consumption,voltage,current\n"
 
 
 class Converted:
-    """What the generator made of the files: its records as dicts of texts, and its account of them."""
+    """What the generator wrote: its records as dicts of texts, and its account of them."""
 
     def __init__(self, files: Path) -> None:
         with (files / "energy_data.csv").open(encoding="utf-8", newline="") as file:
@@ -35,16 +38,24 @@ def files(tmp_path):
 
 
 @pytest.fixture
+def done(files):
+    """The files of a day's run: all three steps with synthetic households."""
+    for step in ENERGY_STEPS.values():
+        step.load()(files, step.params(**{key: DAY[key] for key in DAY if key in step.params.model_fields}))
+    return files
+
+
+@pytest.fixture
 def convert(files):
-    """Hand in files by name (text or bytes) and read them through the generator."""
+    """Return a function that writes input files by name (text or bytes) and reads them through the generator."""
     from include.energy.generator import generate
 
-    def convert(handed_in, **params):
-        handed_in = handed_in if isinstance(handed_in, dict) else {"meter.csv": handed_in}
-        for name, content in handed_in.items():
+    def convert(sources, **params):
+        sources = sources if isinstance(sources, dict) else {"meter.csv": sources}
+        for name, content in sources.items():
             path = files / "source" / name
             path.write_bytes(content if isinstance(content, bytes) else content.encode())
-        generate(files, GeneratorParams(files=tuple(handed_in), **params))
+        generate(files, GeneratorParams(files=tuple(sources), **params))
         return Converted(files)
 
     return convert

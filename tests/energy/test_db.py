@@ -1,10 +1,10 @@
-"""DuckDB as the steps use it: whole files or none, nothing left behind."""
+"""DuckDB as the steps use it: complete files or none, nothing left behind."""
 
 import duckdb
 import pytest
 
 from include.core.errors import SetupError
-from include.energy.db import connect, write_csv, write_parquet
+from include.energy.db import connect, count, number_sql, write_csv, write_parquet
 
 
 def test_files_appear_whole_and_the_scratch_folder_goes(tmp_path):
@@ -31,6 +31,19 @@ def test_what_the_machine_lacks_is_said_in_words(tmp_path):
     ):
         pass
     with pytest.raises(SetupError, match="cannot be written or read"), connect(tmp_path) as connection:
-        write_csv(connection, "SELECT 1", tmp_path / "gone" / "a.csv")
+        connection.execute(f"COPY (SELECT 1) TO '{tmp_path}/gone/a.csv'")
     with pytest.raises(SetupError, match="5MB of memory and the free disk"), connect(tmp_path, "5MB") as connection:
         connection.execute("SELECT list(range) FROM range(10_000_000)").fetchone()
+
+
+def test_a_count_is_the_number_of_the_query():
+    with duckdb.connect() as connection:
+        assert count(connection, "SELECT count(*) FROM range(7)") == 7
+        assert count(connection, "SELECT 1 WHERE false") == 0
+
+
+@pytest.mark.parametrize(
+    ("text", "number"), [("1.5", 1.5), ("-2e3", -2000.0), ("1_000", None), ("+-5", None), ("x", None), ("", None)]
+)
+def test_only_plain_numbers_are_numbers(text, number):
+    assert duckdb.execute(f"SELECT {number_sql('t')} FROM (SELECT ? AS t)", [text]).fetchone() == (number,)

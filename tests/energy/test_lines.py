@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from include.core.errors import BadInputError
 from include.energy.db import connect
-from include.energy.lines import inspect
+from include.energy.lines import inspect, not_text, read_chunks, split_header
 
 
 def records(path):
@@ -163,3 +163,24 @@ def test_every_line_that_is_not_blank_is_a_record(tmp_path_factory, body, first)
     else:
         with pytest.raises(BadInputError, match="no record"):
             inspect(path)
+
+
+def test_chunks_are_the_bytes_decompressed(write):
+    content = b"a,b\n" + b"1,2\n" * 400_000
+    for path in (write(content, "plain"), write(gzip.compress(content), "packed")):
+        chunks = list(read_chunks(path, path.name))
+        assert len(chunks) > 1
+        assert b"".join(chunks) == content
+
+
+def test_the_first_bytes_tell_what_is_not_text():
+    assert not_text(b"a,b\n1,2", "m.csv") is None
+    assert not_text(b"PK\x03\x04", "m.csv").startswith("is a ZIP archive")
+    assert not_text(b"\xfe\xff\0a", "m.csv").startswith("is UTF-16 text")
+    assert not_text(b"a\r\nb\r\n\0", "m.csv").startswith("line 3: holds a NUL byte (offset 6)")
+
+
+def test_the_header_is_the_first_line_that_is_not_blank():
+    assert split_header(b"\xef\xbb\xbf a,b \r\n1") == (1, "a,b", b"1")
+    assert split_header(b"\n\r \ta") == (3, "a", b"")
+    assert split_header(b" \n") == (0, "", b"")

@@ -26,7 +26,7 @@ def drawn(name, figure, document):
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
     with mpl.rc_context(figures.STYLE):
-        plots.PLOTS[name](figure, document)
+        plots.DRAW[name](figure, document)
         FigureCanvasAgg(figure).draw()
     return figure.axes
 
@@ -35,7 +35,7 @@ def one_day(files):
     return analyzed(files, series([*varied(40), None, None, *varied(6)])).document
 
 
-@pytest.mark.parametrize("name", plots.PLOTS)
+@pytest.mark.parametrize("name", plots.DRAW)
 @pytest.mark.parametrize(
     "shape", ["a day of one home", "a year of one home", "a hundred homes", "two readings", "zeros"]
 )
@@ -77,12 +77,16 @@ def test_units_fit_the_size():
     assert plots.shorten("a" * 20 + "b" * 20) == "a" * 15 + "…" + "b" * 12
 
 
+def test_numbers_have_four_digits_and_separated_thousands():
+    assert [plots.number(value) for value in (12345.678, 4.56789, 3.0)] == ["12,346", "4.568", "3"]
+
+
 def test_plots_need_no_home_folder_and_no_display(files):
     document = one_day(files)
     environment = {"HOME": "/nonexistent", "PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "TMPDIR": str(files)}
     code = (
         "from pathlib import Path; from include.energy.plots import draw_plots;"
-        "from include.energy.results import Analysis;"
+        "from include.energy.schemas import Analysis;"
         "files = Path('.'); draw_plots(Analysis.model_validate_json((files / 'output1.json').read_bytes()), files)"
     )
     subprocess.run([sys.executable, "-c", code], cwd=files, env=environment, check=True, timeout=120)

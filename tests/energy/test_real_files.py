@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 import pytest
 
 from include.energy.generator import generate
-from include.energy.schemas import GeneratorParams
+from include.energy.params import GeneratorParams
 
 pytestmark = pytest.mark.real_data
 

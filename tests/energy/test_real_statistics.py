@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from include.energy.results import Analysis
+from include.energy.schemas import Analysis
 from include.energy.steps import ENERGY_STEPS
 
 pytestmark = pytest.mark.real_data

@@ -2,8 +2,9 @@ import csv
 
 import pytest
 
+from include.energy.params import ReportParams
 from include.energy.report import describe, write_report
-from include.energy.results import EnergyReport, ReportParams, ReportRow
+from include.energy.schemas import EnergyReport, ReportRow
 from tests.energy.analysis import analyzed, series, stamp, varied
 
 COLUMNS = ["timestamp", "household_id", "power", "efficiency", "status", "anomaly_detected", "anomaly_reasons"]

@@ -15,9 +15,9 @@ from airflow.sdk.exceptions import TaskAwaitingInput
 from dotenv import dotenv_values
 from sqlalchemy import select
 
-from include.core.env_file import EnvFile
 from include.core.errors import BadInputError, SetupError
 from include.core.settings import get_settings
+from include.env_file import EnvFile
 from plugins.env_file.approval import PATIENCE, Answer, ApprovalOperator
 from plugins.env_file.operator import EnvFileOperator
 
@@ -103,7 +103,7 @@ def keep(context, answer):
     with Path("FOLDER/answers").open("a") as file:
         file.write(f"{answer.approved}\\n")
 with DAG("ask_dag", params={"require_approval": True}, **START):
-    ask = ApprovalOperator(task_id="approve", question=lambda files: "**diff**", record=keep)
+    ask = ApprovalOperator(param="require_approval", task_id="approve", question=lambda files: "**diff**", record=keep)
     ask >> EnvFileOperator(task_id="after", changes={"AFTER": "1"}, why="it ran")
 """
 
@@ -124,12 +124,12 @@ def test_values_file_and_reason_are_templates(dags):
 
 
 def test_a_file_that_cannot_be_changed_fails_the_task_in_words(env_path, monkeypatch):
-    from include.core import swap
+    from include.env_file import replacement
 
     def busy(*_):
         raise OSError(16, "busy")
 
-    monkeypatch.setattr(swap, "_exchange", busy)
+    monkeypatch.setattr(replacement, "_exchange", busy)
     with pytest.raises(SetupError, match="is mounted as a single file"):
         EnvFileOperator(task_id="x", changes={"MODEL": "new"}, why="y").execute(context())
 
@@ -148,7 +148,11 @@ class Asked:
             return question
 
         self.operator = ApprovalOperator(
-            task_id="approve", question=show, record=lambda _, answer: self.answers.append(answer), **options
+            param="require_approval",
+            task_id="approve",
+            question=show,
+            record=lambda _, answer: self.answers.append(answer),
+            **options,
         )
 
 

@@ -15,9 +15,11 @@ from numpy.typing import NDArray
 from rasterio.warp import transform_geom
 
 from include.core.run_folder import write_json
-from include.satellite.imagery.model import NODATA, REFERENCE, REFLECTANCE_BANDS, SCALE, SCL, Acquisition, Grid, Imagery
+from include.satellite.imagery.schemas import Acquisition, Grid, Imagery
+from include.satellite.sensors.sensor import NODATA, REFERENCE
+from include.satellite.sensors.sentinel2 import SENTINEL2
 
-BANDS = [*REFLECTANCE_BANDS, SCL]
+BANDS = [*SENTINEL2.base_bands, SENTINEL2.classes.band]
 CRS = "EPSG:32643"
 WEST, SOUTH = 600_000, 3_420_000
 
@@ -81,7 +83,7 @@ class ImageryMaker:
         with rasterio.open(path, "w", **profile) as file:
             file.write(layers.astype(np.uint16))
             file.descriptions = tuple(self.bands)
-            file.scales = tuple(1.0 if band in {SCL, REFERENCE} else SCALE for band in self.bands)
+            file.scales = tuple(1.0 if SENTINEL2.is_class_band(band) else SENTINEL2.scale for band in self.bands)
         content = path.read_bytes()
         return Acquisition(
             date=day,

@@ -157,7 +157,7 @@ class PipelineDocument(_Schema):
     """The keys that both formats have in common."""
 
     schema_: str | None = Field(None, alias="$schema", description="Only for editors.")
-    workflow_name: str = Field(pattern=WORKFLOW_NAME, description="energy-pipeline becomes the DAG energy_pipeline.")
+    workflow_name: str = Field(pattern=WORKFLOW_NAME, description="sensor-pipeline becomes the DAG sensor_pipeline.")
     description: str = ""
     schedule: Annotated[str, AfterValidator(_schedule)] | None = Field(
         "@daily", description=f"Cron expression of five fields, one of {', '.join(PRESETS)}, or null for none."

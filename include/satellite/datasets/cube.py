@@ -1,66 +1,77 @@
-"""The imagery as one cube: scenes are read from the store one date at a time, so memory does not grow with dates."""
+"""The cube: the scenes of a run pixel by pixel, read one date at a time, so memory does not grow with dates."""
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from include.core.artifacts import sha256
-from include.core.errors import ContractError, SetupError
-from include.core.run_folder import read_model
+from include.core.errors import ContractError
+from include.core.files import atomic_file
+from include.satellite.artifacts import CUBE, CUBE_CLASSES
+from include.satellite.datasets.schemas import Normalisation
+from include.satellite.datasets.storage import begin_array
 from include.satellite.imagery.area import inside_mask
-from include.satellite.imagery.indices import valid_mask
-from include.satellite.imagery.model import CLEAR, NODATA, REFERENCE, SCL, Acquisition, Imagery
-from include.satellite.imagery.raster import NotDataError
-from include.satellite.imagery.raster import read_scene as read_file
+from include.satellite.imagery.scenes import Mask, NotDataError, Scene, read_layers
+from include.satellite.imagery.schemas import Acquisition, Imagery
 from include.satellite.imagery.store import scene_path
+from include.satellite.sensors.sensor import NODATA, REFERENCE, Sensor
 
-VALIDATED, CUBE, CUBE_SCL = "validated.json", "cube.npy", "scl.npy"
-CLEAR_CLASSES = np.isin(np.arange(256), CLEAR)
+Ints = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
-class Scene:
-    """One date over the area.
+class CubeScene:
+    """One date over the area, its clear pixels checked.
 
     Args:
-        dn: (H, W, C) uint16, reflectance × 10,000 by band, 0 where there is no data.
+        sensor: The sensor that took it.
+        bands: Names of the bands of `dn`.
+        dn: (H, W, C) uint16, digital numbers by band, 0 where there is no data.
         scl: (H, W) uint8, scene classification; 0 outside the area, where a band has no data, and where an index is
             out of its range or undefined.
         reference: (H, W) uint8, class + 1, 0 for none; None where the imagery brings no classes.
-        masked: Clear pixels of the area whose indices are no good.
+        masked: Number of clear pixels of the area whose indices are out of range or undefined.
     """
 
+    sensor: Sensor
+    bands: Sequence[str]
     dn: NDArray[np.uint16]
     scl: NDArray[np.uint8]
-    reference: NDArray[np.uint8] | None
-    masked: int
+    reference: NDArray[np.uint8] | None = None
+    masked: int = 0
 
+    def band(self, name: str) -> NDArray[np.uint16]:
+        """Return the digital numbers (H, W) of a band by its name or its common name."""
+        return np.asarray(self.dn[..., list(self.bands).index(self.sensor.name_of(name))])
 
-def load_imagery(files: Path) -> Imagery:
-    """The accepted imagery of a run (`validated.json`).
+    @property
+    def clear(self) -> Mask:
+        """Clear pixels, (H, W)."""
+        return self.sensor.classes.mask(self.scl, self.sensor.classes.clear)
 
-    Raises:
-        ContractError: There is none.
-    """
-    imagery = read_model(files / VALIDATED, Imagery)
-    if imagery is None:
-        raise ContractError(VALIDATED, "must exist", "no such file")
-    return imagery
+    @property
+    def land(self) -> Mask:
+        """Pixels of vegetation and soil, (H, W)."""
+        return self.sensor.classes.mask(self.scl, self.sensor.classes.land)
+
+    @property
+    def water(self) -> Mask:
+        """Pixels of water, (H, W)."""
+        return self.sensor.classes.mask(self.scl, self.sensor.classes.water)
 
 
 def cube_bands(imagery: Imagery) -> list[str]:
-    """The bands of the cube: the reflectances, in the order of the files."""
-    return [band for band in imagery.bands if band not in (SCL, REFERENCE)]
+    """Return the bands of the cube: the reflectances, in the order of the files."""
+    return imagery.sensor.reflectances(imagery.bands)
 
 
-def scenes(imagery: Imagery) -> Iterator[Scene]:
-    """The scenes of a manifest, in its order, one in memory at a time.
+def scenes(imagery: Imagery) -> Iterator[CubeScene]:
+    """Yield the scenes of a manifest, in its order, one in memory at a time.
 
     Raises:
         ContractError: A file of the store is not what was validated.
@@ -70,16 +81,16 @@ def scenes(imagery: Imagery) -> Iterator[Scene]:
         yield read_scene(acquisition, imagery, inside)
 
 
-def read_scene(acquisition: Acquisition, imagery: Imagery, inside: NDArray[np.bool_]) -> Scene:
+def read_scene(acquisition: Acquisition, imagery: Imagery, inside: Mask) -> CubeScene:
     """Read one file of the imagery store, pixel by pixel (H, W, C).
 
     Args:
-        acquisition: Which.
-        imagery: Whose.
+        acquisition: The date.
+        imagery: The manifest that it belongs to.
         inside: (H, W) pixels of the area; what lies outside gets scene classification 0.
 
     Raises:
-        ContractError: It is gone, changed since it was validated, or has another size or other bands.
+        ContractError: It is missing, changed since it was validated, or has another size or other bands.
     """
     path, name = scene_path(acquisition), f"imagery/{acquisition.file}"
     if not path.is_file():
@@ -87,29 +98,28 @@ def read_scene(acquisition: Acquisition, imagery: Imagery, inside: NDArray[np.bo
     if acquisition.sha256 is not None and sha256(path) != acquisition.sha256:
         raise ContractError(name, "must be as it was validated (its checksum was recorded)", "other content")
     try:
-        array = read_file(path)
+        scene = Scene(imagery.sensor, acquisition.bands, read_layers(path))
     except NotDataError as error:
         raise ContractError(name, "must open as GeoTIFF", str(error)) from error
     expected = (len(acquisition.bands), imagery.grid.height, imagery.grid.width)
-    if array.shape != expected:
-        raise ContractError(name, f"must have (bands, rows, columns) {expected}", array.shape)
-    layers = dict(zip(acquisition.bands, array, strict=True))
-    dn = np.stack([layers[band] for band in cube_bands(imagery)], axis=-1)
-    classes = layers[SCL].astype(np.uint8)
-    data = inside & np.logical_and.reduce([layers[band] != NODATA for band in cube_bands(imagery)])
-    wrong = data & CLEAR_CLASSES[classes] & ~valid_mask(dn, classes)
-    scl = np.where(data & ~wrong, classes, np.uint8(0))
-    reference = layers.get(REFERENCE)
-    return Scene(
+    if scene.layers.shape != expected:
+        raise ContractError(name, f"must have (bands, rows, columns) {expected}", scene.layers.shape)
+    bands, classes = cube_bands(imagery), scene.classes
+    dn = np.stack([scene.band(band) for band in bands], axis=-1)
+    data = inside & np.logical_and.reduce([scene.band(band) != NODATA for band in bands])
+    wrong = data & scene.sensor.classes.mask(classes, scene.sensor.classes.clear) & ~scene.valid
+    return CubeScene(
+        sensor=scene.sensor,
+        bands=bands,
         dn=dn,
-        scl=scl,
-        reference=None if reference is None else reference.astype(np.uint8),
+        scl=np.where(data & ~wrong, classes, np.uint8(0)),
+        reference=scene.band(REFERENCE).astype(np.uint8) if REFERENCE in scene.bands else None,
         masked=int(wrong.sum()),
     )
 
 
-def store(files: Path, imagery: Imagery) -> Generator[Scene, None, None]:
-    """The scenes of a manifest, each written to the cube (T, H, W, C) and its scene classification (T, H, W) first.
+def write_cube(files: Path, imagery: Imagery) -> Generator[CubeScene, None, None]:
+    """Yield the scenes of a manifest, each written first: cube (T, H, W, C) and scene classification (T, H, W).
 
     The two files appear under their names when all scenes were taken. Plain writes: what has been written is the page
     cache's, not this process's memory.
@@ -119,34 +129,73 @@ def store(files: Path, imagery: Imagery) -> Generator[Scene, None, None]:
         SetupError: The folder cannot be written, or the disk is full.
     """
     shape = (len(imagery.acquisitions), imagery.grid.height, imagery.grid.width)
-    targets = [files / CUBE, files / CUBE_SCL]
-    partials = [target.with_name(f".{target.name}.partial") for target in targets]
-    try:
-        with partials[0].open("wb") as cube, partials[1].open("wb") as scl:
-            _begin(cube, np.uint16, (*shape, len(cube_bands(imagery))))
-            _begin(scl, np.uint8, shape)
-            for scene in scenes(imagery):
-                cube.write(scene.dn.data)
-                scl.write(scene.scl.data)
-                yield scene
-        for partial, target in zip(partials, targets, strict=True):
-            partial.replace(target)
-    except OSError as error:
-        raise SetupError(f"{files}: cannot be written: {error.strerror or error}") from error
-    finally:
-        for partial in partials:
-            partial.unlink(missing_ok=True)
-
-
-def _begin(file: IO[bytes], dtype: type[np.generic], shape: tuple[int, ...]) -> None:
-    description: dict[str, Any] = {
-        "descr": np.lib.format.dtype_to_descr(np.dtype(dtype)),
-        "fortran_order": False,
-        "shape": shape,
-    }
-    np.lib.format.write_array_header_1_0(file, description)
+    with (
+        atomic_file(CUBE.at(files)) as cube_path,
+        atomic_file(CUBE_CLASSES.at(files)) as classes_path,
+        cube_path.open("wb") as cube,
+        classes_path.open("wb") as classes,
+    ):
+        begin_array(cube, np.uint16, (*shape, len(cube_bands(imagery))))
+        begin_array(classes, np.uint8, shape)
+        for scene in scenes(imagery):
+            cube.write(scene.dn.data)
+            classes.write(scene.scl.data)
+            yield scene
 
 
 def load_cube(files: Path) -> tuple[NDArray[np.uint16], NDArray[np.uint8]]:
-    """The cube (T, H, W, C) and its scene classification (T, H, W), memory-mapped, read-only."""
-    return np.load(files / CUBE, mmap_mode="r"), np.load(files / CUBE_SCL, mmap_mode="r")
+    """Return the cube (T, H, W, C) and its scene classification (T, H, W), memory-mapped, read-only."""
+    return np.load(CUBE.at(files), mmap_mode="r"), np.load(CUBE_CLASSES.at(files), mmap_mode="r")
+
+
+def training_normalisation(
+    files: Path, imagery: Imagery, date: Ints, top: Ints, left: Ints, size: int
+) -> Normalisation:
+    """Return mean and standard deviation of the clear pixels of training patches, each pixel counted once a date.
+
+    Args:
+        files: The folder of the cube.
+        imagery: The manifest that the cube was made from.
+        date: (N,) of each training patch.
+        top: (N,) first pixel row.
+        left: (N,) first pixel column.
+        size: Side of the patches, pixels.
+
+    Returns:
+        A band that does not vary has a standard deviation of 1.
+    """
+    bands, sensor = cube_bands(imagery), imagery.sensor
+    count, total, squares = 0, np.zeros(len(bands)), np.zeros(len(bands))
+    for day in np.unique(date):
+        own = date == day
+        dn, scl = _one_date(files, int(day))
+        clear = sensor.classes.mask(scl, sensor.classes.clear)
+        taken = dn[clear & _covered(scl.shape, top[own], left[own], size)].astype(np.float64)
+        count += len(taken)
+        total += taken.sum(axis=0)
+        squares += np.einsum("nc,nc->c", taken, taken)
+    mean = total / max(count, 1)
+    std = np.sqrt(np.maximum(squares / max(count, 1) - mean**2, 0))
+    return Normalisation(
+        bands=bands,
+        mean=(mean * sensor.scale).tolist(),
+        std=[float(value * sensor.scale) if value > 0.01 else 1.0 for value in std],
+    )
+
+
+def _one_date(files: Path, date: int) -> tuple[NDArray[np.uint16], NDArray[np.uint8]]:
+    """Read one date of the cube, unmapped: pages of a map would stay in this process's memory."""
+    dates, height, width, bands = np.load(CUBE.at(files), mmap_mode="r").shape
+    pixels = height * width
+    cube, scl = CUBE.at(files), CUBE_CLASSES.at(files)
+    dn = np.fromfile(cube, np.uint16, pixels * bands, offset=cube.stat().st_size - 2 * pixels * bands * (dates - date))
+    classes = np.fromfile(scl, np.uint8, pixels, offset=scl.stat().st_size - pixels * (dates - date))
+    return dn.reshape(height, width, bands), classes.reshape(height, width)
+
+
+def _covered(shape: tuple[int, ...], top: Ints, left: Ints, size: int) -> NDArray[np.bool_]:
+    """Return the pixels that at least one tile covers: the running sum of its corners."""
+    corners = np.zeros((shape[0] + 1, shape[1] + 1), np.int32)
+    for row, column, sign in ((0, 0, 1), (0, size, -1), (size, 0, -1), (size, size, 1)):
+        np.add.at(corners, (top + row, left + column), sign)
+    return np.asarray(corners.cumsum(axis=0).cumsum(axis=1)[:-1, :-1] > 0)

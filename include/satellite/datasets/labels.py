@@ -1,4 +1,4 @@
-"""What a square of pixels is called: the class of its mean NDVI, or the class that a raster gives it.
+"""Labels of tiles: the class of the mean NDVI, or the class in a raster; and the rasters among the input files.
 
 Thresholds of the classes: Healthy > 0.7, Moderate > 0.5, Stressed > 0.3, Critical otherwise.
 """
@@ -13,16 +13,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from include.core.errors import BadInputError
-from include.satellite.datasets.cube import CLEAR_CLASSES, Scene
-from include.satellite.datasets.rasters import class_raster, crop_mask
-from include.satellite.datasets.squares import Squares
-from include.satellite.imagery.model import REFERENCE, Imagery
+from include.core.run_folder import SOURCE_FOLDER
+from include.satellite.datasets.cube import CubeScene
+from include.satellite.datasets.schemas import CLASSES
+from include.satellite.datasets.tiles import Tiles
+from include.satellite.imagery.area import affine_of
+from include.satellite.imagery.schemas import Grid, Imagery
 from include.satellite.params import CnnDataParams, LabelSource
+from include.satellite.sensors.sensor import REFERENCE
 
 THRESHOLDS = (0.7, 0.5, 0.3)
 LEAST_CLEAR, LEAST_SHARE = 0.8, 0.5
-RED, NIR = 2, 3
-VEGETATION, SOIL, WATER = 4, 5, 6
 NOT_CLEAR = "less than 80 % clear"
 NOT_LAND = "not assessed: mainly water"
 UNCLASSIFIED = "not assessed: mainly unclassified"
@@ -30,7 +31,7 @@ NOT_CROP = "less than half in the crop mask"
 NO_REFERENCE = "less than half has a reference class"
 NO_NEXT = "no next date"
 REASONS = ("", NOT_CLEAR, NOT_LAND, UNCLASSIFIED, NOT_CROP)
-"""Why a square has no NDVI, by code; 0: it has."""
+"""Why a tile has no NDVI, by code; 0: it has one."""
 
 Floats = NDArray[np.float64]
 Codes = NDArray[np.int8]
@@ -38,10 +39,10 @@ Codes = NDArray[np.int8]
 
 @dataclass(frozen=True)
 class Assessment:
-    """Squares on one date.
+    """Tiles on one date.
 
     Args:
-        ndvi: (P,) mean NDVI of the pixels that decide, NaN where the square is not assessed.
+        ndvi: (P,) mean NDVI of the pixels that decide, NaN where the tile is not assessed.
         reason: (P,) position in `REASONS`.
     """
 
@@ -51,11 +52,11 @@ class Assessment:
 
 @dataclass(frozen=True)
 class Labels:
-    """Squares on all dates.
+    """Tiles on all dates.
 
     Args:
         label: (T, P) class, −1 where there is none.
-        ndvi: (T, P) mean NDVI of the pixels that decide at the date itself, NaN where the square is not assessed.
+        ndvi: (T, P) mean NDVI of the pixels that decide at the date itself, NaN where the tile is not assessed.
         left_out: How many have no label, by reason.
         masked: Clear pixels whose index is out of range or undefined.
     """
@@ -67,7 +68,7 @@ class Labels:
 
 
 def classes_of(ndvi: NDArray[np.floating]) -> Codes:
-    """Class of each NDVI, −1 where it is NaN.
+    """Return the class of each NDVI, −1 where it is NaN.
 
     >>> classes_of(np.array([0.71, 0.7, 0.5, 0.3, np.nan])).tolist()
     [0, 1, 2, 3, -1]
@@ -76,22 +77,21 @@ def classes_of(ndvi: NDArray[np.floating]) -> Codes:
     return np.where(np.isnan(ndvi), -1, position).astype(np.int8)
 
 
-def assess(scene: Scene, squares: Squares, crop: NDArray[np.bool_] | None) -> Assessment:
-    """Mean NDVI of each square over its vegetation and soil (SCL 4 and 5; in the crop mask, where there is one).
+def assess(scene: CubeScene, tiles: Tiles, crop: NDArray[np.bool_] | None) -> Assessment:
+    """Return the mean NDVI of each tile over its vegetation and soil (in the crop mask, where there is one).
 
-    At least 80 % of a square must be clear, at least half of what is clear must be vegetation or soil, and at least
+    At least 80 % of a tile must be clear, at least half of what is clear must be vegetation or soil, and at least
     half of that must lie in the crop mask. NDVI is rounded to 6 decimals, finer than the digital numbers tell.
     """
-    land = (scene.scl == VEGETATION) | (scene.scl == SOIL)
+    land = scene.land
     decides = land if crop is None else land & crop
-    red, nir = scene.dn[..., RED].astype(np.float32), scene.dn[..., NIR].astype(np.float32)
+    red, nir = scene.band("red").astype(np.float32), scene.band("nir").astype(np.float32)
     ndvi = np.divide(nir - red, nir + red, out=np.zeros_like(red), where=decides)
-    clear, land_pixels = squares.sums(CLEAR_CLASSES[scene.scl]), squares.sums(land)
-    deciding = land_pixels if crop is None else squares.sums(decides)
-    water = squares.sums(scene.scl == WATER)
+    clear, land_pixels, water = tiles.sums(scene.clear), tiles.sums(land), tiles.sums(scene.water)
+    deciding = land_pixels if crop is None else tiles.sums(decides)
     reason = np.select(
         [
-            clear < LEAST_CLEAR * squares.size**2,
+            clear < LEAST_CLEAR * tiles.size**2,
             (land_pixels < LEAST_SHARE * clear) & (2 * water >= clear - land_pixels),
             land_pixels < LEAST_SHARE * clear,
             deciding < LEAST_SHARE * land_pixels,
@@ -99,49 +99,49 @@ def assess(scene: Scene, squares: Squares, crop: NDArray[np.bool_] | None) -> As
         [REASONS.index(name) for name in (NOT_CLEAR, NOT_LAND, UNCLASSIFIED, NOT_CROP)],
         0,
     ).astype(np.int8)
-    mean = np.round(squares.sums(ndvi) / np.maximum(deciding, 1), 6)
+    mean = np.round(tiles.sums(ndvi) / np.maximum(deciding, 1), 6)
     return Assessment(ndvi=np.where(reason == 0, mean, np.nan), reason=reason)
 
 
-def reference_classes(raster: NDArray[np.uint8], squares: Squares, crop: NDArray[np.bool_] | None) -> Codes:
-    """The most frequent class of each square, shape (P,); −1 where fewer than half of its pixels have one.
+def reference_classes(raster: NDArray[np.uint8], tiles: Tiles, crop: NDArray[np.bool_] | None) -> Codes:
+    """Return the most frequent class of each tile, shape (P,); −1 where fewer than half of its pixels have one.
 
     Args:
         raster: (H, W), class + 1, 0 for none.
-        squares: Where.
+        tiles: The tiles.
         crop: Pixels that count, where there is a crop mask.
     """
     labelled = raster if crop is None else np.where(crop, raster, 0)
-    votes = np.stack([squares.sums(labelled == value) for value in range(1, 5)])
-    enough = votes.sum(axis=0) >= LEAST_SHARE * squares.size**2
+    votes = np.stack([tiles.sums(labelled == value) for value in range(1, len(CLASSES) + 1)])
+    enough = votes.sum(axis=0) >= LEAST_SHARE * tiles.size**2
     return np.where(enough, votes.argmax(axis=0), -1).astype(np.int8)
 
 
 def label_patches(
-    files: Path, params: CnnDataParams, imagery: Imagery, passing: Iterable[Scene], squares: Squares
+    files: Path, params: CnnDataParams, imagery: Imagery, passing: Iterable[CubeScene], tiles: Tiles
 ) -> Labels:
-    """Find the label of each square on each date, while the scenes pass.
+    """Return the label of each tile on each date, while the scenes pass.
 
     Raises:
-        BadInputError: A raster that was handed in is not usable, or reference labels have no class raster.
+        BadInputError: An input raster is not usable, or reference labels have no class raster.
     """
     crop = crop_mask(files, params.crop_mask, imagery.grid) if params.crop_mask else None
     wanted = params.label_source == "reference"
-    given = class_raster(files, params.reference, imagery.grid) if wanted and params.reference else None
-    fixed = None if given is None else reference_classes(given, squares, crop)
+    raster = class_raster(files, params.reference, imagery.grid) if wanted and params.reference else None
+    fixed = None if raster is None else reference_classes(raster, tiles, crop)
     assessed: list[Assessment] = []
     classes: list[Codes] = []
     masked = 0
     for acquisition, scene in zip(imagery.acquisitions, passing, strict=True):
-        assessed.append(assess(scene, squares, crop))
+        assessed.append(assess(scene, tiles, crop))
         masked += scene.masked
         if fixed is not None:
             classes.append(fixed)
         elif wanted and scene.reference is not None:
-            classes.append(reference_classes(scene.reference, squares, crop))
+            classes.append(reference_classes(scene.reference, tiles, crop))
         elif wanted:
             raise BadInputError(
-                "label_source reference needs a class raster: none is given as `reference`, and the imagery of "
+                "label_source reference needs a class raster: none is named as `reference`, and the imagery of "
                 f"{acquisition.date} has no band {REFERENCE} (only the simulator's has)"
             )
     ndvi, reason = np.stack([one.ndvi for one in assessed]), np.stack([one.reason for one in assessed])
@@ -149,13 +149,13 @@ def label_patches(
     return Labels(label, ndvi, {name: count for name, count in left_out.items() if count}, masked)
 
 
-def _combine(ndvi: Floats, reason: Codes, source: LabelSource, given: Codes | None) -> tuple[Codes, dict[str, int]]:
-    """Labels (T, P) by their source, and how many squares have none, by reason."""
+def _combine(ndvi: Floats, reason: Codes, source: LabelSource, classes: Codes | None) -> tuple[Codes, dict[str, int]]:
+    """Return the labels (T, P) by their source, and how many tiles have none, by reason."""
     usable, own = reason == 0, classes_of(ndvi)
     left_out = {name: int((reason == code).sum()) for code, name in enumerate(REASONS) if code}
-    if given is not None:
-        left_out[NO_REFERENCE] = int((usable & (given < 0)).sum())
-        return np.where(usable, given, np.int8(-1)), left_out
+    if classes is not None:
+        left_out[NO_REFERENCE] = int((usable & (classes < 0)).sum())
+        return np.where(usable, classes, np.int8(-1)), left_out
     if source != "next_ndvi":
         return own, left_out
     following = np.full_like(own, -1)
@@ -164,3 +164,57 @@ def _combine(ndvi: Floats, reason: Codes, source: LabelSource, given: Codes | No
         left_out[f"next date: {name}"] = int((usable[:-1] & (reason[1:] == code)).sum())
     left_out[NO_NEXT] = int(usable[-1].sum())
     return np.where(usable, following, np.int8(-1)), left_out
+
+
+def class_raster(files: Path, name: str, grid: Grid) -> NDArray[np.uint8]:
+    """Return a class raster on the grid, (H, W): class + 1, 0 for none; nearest neighbour.
+
+    Raises:
+        BadInputError: It cannot be read, holds other values than 0 to 4, or no class in the area.
+    """
+    values = _on_grid(files, name, grid)
+    others = np.setdiff1d(values, np.arange(len(CLASSES) + 1))
+    if others.size:
+        raise BadInputError(f"{name}: a class raster holds 1 to 4, and 0 for none; found {others[0]:g} in the area")
+    if not values.any():
+        raise BadInputError(f"{name}: no pixel of the area has a class; does the raster cover it?")
+    return values.astype(np.uint8)
+
+
+def crop_mask(files: Path, name: str, grid: Grid) -> NDArray[np.bool_]:
+    """Return a crop mask on the grid, (H, W): true where the raster is not 0; nearest neighbour.
+
+    Raises:
+        BadInputError: It cannot be read, or holds no cropland in the area.
+    """
+    mask: NDArray[np.bool_] = _on_grid(files, name, grid) != 0
+    if not mask.any():
+        raise BadInputError(f"{name}: no pixel of the area is cropland; does the raster cover it?")
+    return mask
+
+
+def _on_grid(files: Path, name: str, grid: Grid) -> NDArray[np.float64]:
+    """Return the first band of `source/<name>` on the grid, 0 where it has no data."""
+    import rasterio
+    from rasterio.errors import RasterioError
+    from rasterio.warp import Resampling, reproject
+
+    path = files / SOURCE_FOLDER / name
+    target = np.zeros((grid.height, grid.width))
+    try:
+        with rasterio.open(path) as raster:
+            if raster.crs is None:
+                raise BadInputError(f"{name}: has no coordinate reference system, so its position is unknown")
+            values = raster.read(1, masked=True).filled(0).astype(np.float64)
+            reproject(
+                values,
+                target,
+                src_transform=raster.transform,
+                src_crs=raster.crs,
+                dst_transform=affine_of(grid),
+                dst_crs=grid.crs,
+                resampling=Resampling.nearest,
+            )
+    except RasterioError as error:
+        raise BadInputError(f"{name}: cannot be read as a GeoTIFF: {error}") from error
+    return target

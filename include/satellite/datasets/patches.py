@@ -5,40 +5,53 @@ Writes `cube.npy` (T, H, W, C; uint16), `scl.npy` (T, H, W; uint8), `cnn_index.p
 
 from __future__ import annotations
 
+import datetime
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
+from statistics import median
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import ConfigDict
 
-from include.core.contracts import Summary
-from include.core.errors import ContractError
-from include.core.run_folder import read_model, write_json
-from include.satellite.datasets.cube import CLEAR_CLASSES, cube_bands, load_cube, load_imagery, store
-from include.satellite.datasets.documents import CLASSES, SPLITS, TRAIN, VALIDATION, BlockPlan, Normalisation, PatchInfo
-from include.satellite.datasets.export import export_patches
-from include.satellite.datasets.findings import patch_findings
-from include.satellite.datasets.index import read_index, write_index
+from include.core.outcome import Finding, StepMetrics, StepOutcome, Table
+from include.satellite.artifacts import PATCH_INDEX, PATCH_INFO, VALIDATED
+from include.satellite.datasets.cube import load_cube, training_normalisation, write_cube
 from include.satellite.datasets.labels import Labels, label_patches
-from include.satellite.datasets.normalisation import training_normalisation
-from include.satellite.datasets.selection import LEAST_GATED, Samples, check_enough, select
-from include.satellite.datasets.splits import latest_dates, place, plan_blocks, spread_dates
-from include.satellite.datasets.squares import Squares
-from include.satellite.imagery.model import CLEAR, SCALE, Imagery
+from include.satellite.datasets.sampling import LEAST_GATED, Samples, check_enough, select
+from include.satellite.datasets.schemas import CLASSES, SPLITS, TRAIN, VALIDATION, BlockPlan, Normalisation, PatchInfo
+from include.satellite.datasets.splits import block_findings, latest_dates, place, plan_blocks, spread_dates
+from include.satellite.datasets.storage import export_splits, read_index, write_index
+from include.satellite.datasets.tiles import Tiles
+from include.satellite.imagery.schemas import Imagery
 from include.satellite.params import CnnDataParams
+from include.satellite.sensors import sensors
+from include.satellite.sensors.sensor import Sensor
 
-INDEX, INFO = "cnn_index.parquet", "cnn_dataset.json"
+EXPORT_FOLDER = "cnn_npy"
 CACHED_VALUES = 1 << 18
 """Values that are worked on at a time: 1 MiB, so that they stay in the processor's cache."""
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int64]
 
 
+class PrepareCnnMetrics(StepMetrics):
+    """Metrics of the CNN's training data."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    samples: dict[str, int]
+    left_out: int
+    dropped: int
+    blocks: int
+
+
 class Scaling(Protocol):
-    """What scales a batch: mean and standard deviation of the reflectance by band."""
+    """The scaling of a batch: mean and standard deviation of the reflectance by band."""
 
     @property
     def mean(self) -> Sequence[float]:
@@ -64,7 +77,7 @@ class PatchDataset:
         block: (N,) block of the plan.
         repeat: (N,) how often an epoch draws the sample (1 outside the training part).
         ndvi: (N,) mean NDVI of the pixels that decide, at the sample's own date.
-        info: What the preparation says of it.
+        info: Its description.
     """
 
     cube: NDArray[np.uint16]
@@ -82,12 +95,17 @@ class PatchDataset:
     def __len__(self) -> int:
         return len(self.label)
 
+    @property
+    def sensor(self) -> Sensor:
+        """The sensor that took the imagery."""
+        return sensors()[self.info.sensor]
+
     def rows(self, split: str) -> Ints:
-        """The samples of `train`, `tune` or `validation`."""
+        """Return the samples of `train`, `tune` or `validation`."""
         return np.flatnonzero(self.split == SPLITS.index(split))
 
     def batch(self, rows: NDArray[np.integer], normalisation: Scaling | None = None) -> Floats:
-        """Patches as a model takes them.
+        """Return patches as a model takes them.
 
         Args:
             rows: Which samples.
@@ -97,56 +115,58 @@ class PatchDataset:
             (N, C, p, p) float32, (reflectance − mean) / std, 0 where the scene classification is not clear. Pixels of
             all bands lie side by side in memory (channels last), as in the cube.
         """
-        scaling = normalisation or self.info.normalisation
+        scaling, sensor = normalisation or self.info.normalisation, self.sensor
         bands, size = self.cube.shape[3], self.info.patch_size
         std = np.asarray(scaling.std, np.float64)
-        factor = np.tile((SCALE / std).astype(np.float32), size * size)
+        factor = np.tile((sensor.scale / std).astype(np.float32), size * size)
         offset = np.tile((-np.asarray(scaling.mean) / std).astype(np.float32), size * size)
         out = np.empty((len(rows), size * size * bands), np.float32)
         pixels = out.view(np.dtype((np.void, 4 * bands)))
         step = max(1, CACHED_VALUES // out.shape[1])
         for start in range(0, len(rows), step):
             part = slice(start, start + step)
-            dn, classes = self._cut(rows[part])
+            dn, classes = self._extract(rows[part])
             out[part] = dn.reshape(len(dn), -1)
             out[part] *= factor
             out[part] += offset
-            hidden = (classes < CLEAR[0]) | (classes > CLEAR[-1])  # the clear classes are neighbours: 4, 5, 6, 7
+            hidden = ~sensor.classes.mask(classes, sensor.classes.clear)
             pixels[part][hidden.reshape(len(dn), -1)] = np.zeros((), pixels.dtype)
         return out.reshape(len(rows), size, size, bands).transpose(0, 3, 1, 2)
 
-    def _cut(self, rows: NDArray[np.integer]) -> tuple[NDArray[np.uint16], NDArray[np.uint8]]:
-        """Digital numbers (N, p, p·C) and scene classification (N, p, p) of some patches; whole lines are copied."""
+    def _extract(self, rows: NDArray[np.integer]) -> tuple[NDArray[np.uint16], NDArray[np.uint8]]:
+        """Return digital numbers (N, p, p·C) and classes (N, p, p) of some patches; complete lines are copied."""
         bands, size = self.cube.shape[3], self.info.patch_size
         lines = self.cube.reshape(*self.cube.shape[:2], -1)
         dn = np.empty((len(rows), size, size * bands), np.uint16)
         classes = np.empty((len(rows), size, size), np.uint8)
-        for number, (date, row, col) in enumerate(zip(*self._corners(rows), strict=True)):
-            dn[number] = lines[date, row : row + size, col * bands : (col + size) * bands]
-            classes[number] = self.scl[date, row : row + size, col : col + size]
+        for number, (day, row, col) in enumerate(zip(*self._corners(rows), strict=True)):
+            dn[number] = lines[day, row : row + size, col * bands : (col + size) * bands]
+            classes[number] = self.scl[day, row : row + size, col : col + size]
         return dn, classes
 
     def band_means(self, rows: NDArray[np.integer]) -> Floats:
-        """Mean reflectance of each patch's clear pixels, (N, C)."""
-        size = self.info.patch_size
+        """Return the mean reflectance of each patch's clear pixels, (N, C)."""
+        size, sensor = self.info.patch_size, self.sensor
         means = np.empty((len(rows), self.cube.shape[3]), np.float32)
-        for mean, date, row, col in zip(means, *self._corners(rows), strict=True):
-            window = (date, slice(row, row + size), slice(col, col + size))
-            clear = CLEAR_CLASSES[self.scl[window]].ravel().astype(np.float32)
+        for mean, day, row, col in zip(means, *self._corners(rows), strict=True):
+            window = (day, slice(row, row + size), slice(col, col + size))
+            clear = sensor.classes.mask(self.scl[window], sensor.classes.clear).ravel().astype(np.float32)
             mean[:] = clear @ self.cube[window].reshape(size * size, -1).astype(np.float32) / clear.sum()
-        return means * np.float32(SCALE)
+        return means * np.float32(sensor.scale)
 
     def _corners(self, rows: NDArray[np.integer]) -> tuple[list[int], list[int], list[int]]:
         return self.date[rows].tolist(), self.row[rows].tolist(), self.col[rows].tolist()
 
 
 def load_patches(files: Path) -> PatchDataset:
-    """The CNN's dataset of a run's `files/`."""
-    info = read_model(files / INFO, PatchInfo)
-    if info is None:
-        raise ContractError(INFO, "must exist", "no such file")
+    """Return the CNN's dataset of a run's `files/`.
+
+    Raises:
+        ContractError: There is none.
+    """
+    info = PATCH_INFO.read(files)
     cube, scl = load_cube(files)
-    index = read_index(files / INDEX)
+    index = read_index(PATCH_INDEX.at(files))
     return PatchDataset(
         cube=cube,
         scl=scl,
@@ -181,23 +201,23 @@ def prepare_cnn(files: Path, params: CnnDataParams) -> None:
         ContractError: A file of the imagery store is not what was validated.
         SetupError: The folder cannot be written, or the disk is full.
     """
-    imagery = load_imagery(files)
+    imagery = VALIDATED.read(files)
     grid, count, size = imagery.grid, len(imagery.acquisitions), params.patch_size
-    squares = Squares.on(grid.height, grid.width, size, params.stride)
+    tiles = Tiles.on(grid.height, grid.width, size, params.stride)
     plan = plan_blocks(grid.height, grid.width, size, params.stride, params.seed)
-    places = place(squares, plan)
+    places = place(tiles, plan)
     dates = latest_dates(count) if params.label_source == "next_ndvi" else spread_dates(count, params.seed)
-    with closing(store(files, imagery)) as passing:
-        labels = label_patches(files, params, imagery, passing, squares)
+    with closing(write_cube(files, imagery)) as passing:
+        labels = label_patches(files, params, imagery, passing, tiles)
     samples = select(labels.label, places, dates, params)
     check_enough(samples, params, grid, count)
-    tops, lefts = squares.rows[samples.position], squares.columns[samples.position]
+    tops, lefts = tiles.rows[samples.position], tiles.columns[samples.position]
     training = samples.part == TRAIN
     normalisation = training_normalisation(
-        files, cube_bands(imagery), samples.date[training], tops[training], lefts[training], size
+        files, imagery, samples.date[training], tops[training], lefts[training], size
     )
     write_index(
-        files / INDEX,
+        PATCH_INDEX.at(files),
         {
             "date": samples.date,
             "row": tops,
@@ -209,9 +229,11 @@ def prepare_cnn(files: Path, params: CnnDataParams) -> None:
             "ndvi": labels.ndvi[samples.date, samples.position],
         },
     )
-    write_json(files / INFO, _describe(imagery, params, plan, dates, len(squares), labels, samples, normalisation))
+    PATCH_INFO.write(files, _describe(imagery, params, plan, dates, len(tiles), labels, samples, normalisation))
     if params.export_npy:
-        export_patches(files, load_patches(files))
+        data = load_patches(files)
+        shape = (len(data.info.bands), size, size)
+        export_splits(files / EXPORT_FOLDER, data.rows, (shape, np.float32, data.batch), (np.int64, data.label))
 
 
 def _describe(
@@ -248,30 +270,50 @@ def _describe(
         drawn=dict(zip(CLASSES, drawn.tolist(), strict=True)),
         gate_classes=[name for name in CLASSES if counts["train"][name] >= LEAST_GATED],
         masked_pixels=labels.masked,
+        sensor=imagery.sensor.id,
     )
 
 
-def prepare_cnn_summary(files: Path) -> Summary:
-    """Key figures of the CNN's training data, for reports."""
-    info = read_model(files / INFO, PatchInfo)
-    if info is None:
-        return {}
-    return {
-        "samples": {split: sum(by_class.values()) for split, by_class in info.counts.items()},
-        "left_out": sum(info.left_out.values()),
-        "dropped": sum(info.dropped.values()),
-        "blocks": info.blocks.count,
-        "findings": patch_findings(info),
-        "tables": [
-            {
-                "title": "Patches by split and class",
-                "columns": ["split", *info.classes],
-                "rows": [[split, *by_class.values()] for split, by_class in info.counts.items()],
-            },
-            {
-                "title": "Patches that are no samples",
-                "columns": ["reason", "patches"],
-                "rows": [[reason, count] for reason, count in (info.left_out | info.dropped).items()],
-            },
-        ],
-    }
+def prepare_cnn_outcome(files: Path) -> StepOutcome:
+    """Return the metrics and findings of the CNN's training data."""
+    info = PATCH_INFO.read(files)
+    by_class = tuple((split, *counts.values()) for split, counts in info.counts.items())
+    reasons = tuple((info.left_out | info.dropped).items())
+    return StepOutcome(
+        metrics=PrepareCnnMetrics(
+            samples={split: sum(counts.values()) for split, counts in info.counts.items()},
+            left_out=sum(info.left_out.values()),
+            dropped=sum(info.dropped.values()),
+            blocks=info.blocks.count,
+        ),
+        findings=tuple(_findings(info)),
+        tables=(
+            Table(title="Patches by split and class", columns=("split", *info.classes), rows=by_class),
+            Table(title="Patches that are no samples", columns=("reason", "patches"), rows=reasons),
+        ),
+        synthetic=info.synthetic,
+    )
+
+
+def _findings(info: PatchInfo) -> list[Finding]:
+    """Return what a reader should know of the data before believing a model."""
+    findings = block_findings(info.blocks, info.patch_size, "patches")
+    if info.label_source == "ndvi_rule":
+        message = "labels are a threshold on the patch's own NDVI: a model that learns them imitates a rule"
+        findings.append(Finding(severity="info", message=message))
+    if info.label_source == "next_ndvi":
+        findings.append(Finding(severity="info", message=f"a label is the class {_days_apart(info.dates)} later"))
+    outside = [f"{name} ({info.counts['train'][name]})" for name in info.classes if name not in info.gate_classes]
+    if outside:
+        message = f"fewer than {LEAST_GATED} training patches: {', '.join(outside)}; these classes leave the gate"
+        findings.append(Finding(severity="warning", message=message))
+    unseen = [name for name in info.gate_classes if not info.counts["validation"][name]]
+    if unseen:
+        message = f"no validation patch is {' or '.join(unseen)}: nothing judges these"
+        findings.append(Finding(severity="warning", message=message))
+    return findings
+
+
+def _days_apart(dates: Sequence[datetime.date]) -> str:
+    gaps = [(after - before).days for before, after in pairwise(dates)]
+    return f"{min(gaps)} to {max(gaps)} days (median {median(gaps):g})"

@@ -1,8 +1,8 @@
-"""Training data of the LSTM: the NDVI of places over time, to be forecast.
+"""Training data of the LSTM: the NDVI of locations over time, to be forecast.
 
 Writes `lstm_series.npy` (locations, T; float32), `lstm_index.parquet` and `lstm_dataset.json`.
 
-A location is a square of `location_size` pixels. Its NDVI counts on dates when it passes the rules of patch labels
+A location is a tile of `location_size` pixels a side. Its NDVI counts on dates when it passes the rules of patch labels
 (80 % clear, land). A sequence is the location's last `sequence_length` such dates before a target date. Validation
 targets are the latest max(3, 20 %) target dates, in the validation blocks; the targets of training and tuning lie
 before the first of them, in other blocks.
@@ -16,24 +16,23 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import ConfigDict
 
-from include.core.contracts import Summary
-from include.core.errors import BadInputError, ContractError
-from include.core.run_folder import read_model, write_atomically, write_json
-from include.satellite.datasets.cube import load_imagery, scenes
-from include.satellite.datasets.documents import SPLITS, VALIDATION, SequenceInfo
-from include.satellite.datasets.export import export_sequences
-from include.satellite.datasets.findings import sequence_findings
-from include.satellite.datasets.index import read_index, write_index
-from include.satellite.datasets.labels import REASONS, assess
-from include.satellite.datasets.rasters import crop_mask
-from include.satellite.datasets.selection import LEAST_VALIDATION, cap
-from include.satellite.datasets.splits import NOWHERE, Places, latest_targets, place, plan_blocks
-from include.satellite.datasets.squares import Squares
-from include.satellite.imagery.model import Imagery
+from include.core.errors import BadInputError
+from include.core.files import write_atomically
+from include.core.outcome import StepMetrics, StepOutcome, Table
+from include.satellite.artifacts import SEQUENCE_INDEX, SEQUENCE_INFO, SERIES, VALIDATED
+from include.satellite.datasets.cube import scenes
+from include.satellite.datasets.labels import REASONS, assess, crop_mask
+from include.satellite.datasets.sampling import LEAST_VALIDATION, cap
+from include.satellite.datasets.schemas import SPLITS, VALIDATION, SequenceInfo
+from include.satellite.datasets.splits import NOWHERE, Places, block_findings, latest_targets, place, plan_blocks
+from include.satellite.datasets.storage import export_splits, read_index, write_index
+from include.satellite.datasets.tiles import Tiles
+from include.satellite.imagery.schemas import Imagery
 from include.satellite.params import LstmDataParams
 
-SERIES, INDEX, INFO = "lstm_series.npy", "lstm_index.parquet", "lstm_dataset.json"
+EXPORT_FOLDER = "lstm_npy"
 LEAST_TARGETS = 8
 FEATURES = ("ndvi", "sin_day_of_year", "cos_day_of_year", "days_since_last_date")
 """A step holds the NDVI of a date and, of the date that follows, the day of the year (on a circle) and the days since,
@@ -47,12 +46,24 @@ Floats = NDArray[np.float32]
 Ints = NDArray[np.int64]
 
 
+class PrepareLstmMetrics(StepMetrics):
+    """Metrics of the LSTM's training data."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    samples: dict[str, int]
+    left_out: int
+    dropped: int
+    locations: int
+    blocks: int
+
+
 @dataclass(frozen=True)
 class SequenceDataset:
-    """Sequences of NDVI with what followed; the N samples share one order.
+    """Sequences of NDVI with the value that followed; the N samples share one order.
 
     Args:
-        x: (N, L, F) float32, features as `FEATURES` says.
+        x: (N, L, F) float32, features in the order of `FEATURES`.
         y: (N,) float32, NDVI at the target date.
         times: (N, L) positions of the input dates.
         target: (N,) position of the target date.
@@ -61,7 +72,7 @@ class SequenceDataset:
         split: (N,) position in `SPLITS`.
         series: (locations, T) float32, NDVI, NaN where it does not count.
         days: (T,) dates as days since 1970.
-        info: What the preparation says of it.
+        info: Its description.
     """
 
     x: Floats
@@ -79,16 +90,18 @@ class SequenceDataset:
         return len(self.y)
 
     def rows(self, split: str) -> Ints:
-        """The samples of `train`, `tune` or `validation`."""
+        """Return the samples of `train`, `tune` or `validation`."""
         return np.flatnonzero(self.split == SPLITS.index(split))
 
 
 def load_sequences(files: Path) -> SequenceDataset:
-    """The LSTM's dataset of a run's `files/`."""
-    info = read_model(files / INFO, SequenceInfo)
-    if info is None:
-        raise ContractError(INFO, "must exist", "no such file")
-    index, series = read_index(files / INDEX), np.load(files / SERIES)
+    """Return the LSTM's dataset of a run's `files/`.
+
+    Raises:
+        ContractError: There is none.
+    """
+    info = SEQUENCE_INFO.read(files)
+    index, series = read_index(SEQUENCE_INDEX.at(files)), np.load(SERIES.at(files))
     location, target = index["location"].astype(np.int64), index["target"].astype(np.int64)
     days = np.array(info.dates, "datetime64[D]").astype(np.int64)
     times = _input_dates(series, location, target, info.sequence_length)
@@ -107,7 +120,7 @@ def load_sequences(files: Path) -> SequenceDataset:
 
 
 def _input_dates(series: Floats, location: Ints, target: Ints, length: int) -> Ints:
-    """Positions of each sample's last `length` dates with NDVI before its target, (N, L)."""
+    """Return the positions of each sample's last `length` dates with NDVI before its target, (N, L)."""
     counts = ~np.isnan(series)
     in_order = np.argsort(~counts, axis=1, kind="stable")
     before = np.cumsum(counts, axis=1) - counts
@@ -131,30 +144,32 @@ def prepare_lstm(files: Path, params: LstmDataParams) -> None:
         params: Locations, sequences and seed.
 
     Raises:
-        BadInputError: Too few dates for the sequence length, or too few sequences are left; says the numbers.
+        BadInputError: Too few dates for the sequence length, or too few sequences are left; names the numbers.
         ContractError: A file of the imagery store is not what was validated.
         SetupError: The folder cannot be written, or the disk is full.
     """
-    imagery = load_imagery(files)
+    imagery = VALIDATED.read(files)
     grid, dates, size = imagery.grid, len(imagery.acquisitions), params.location_size
     _check_length(params, dates)
-    squares = Squares.on(grid.height, grid.width, size, size)
+    tiles = Tiles.on(grid.height, grid.width, size, size)
     plan = plan_blocks(grid.height, grid.width, size, size, params.seed)
     crop = crop_mask(files, params.crop_mask, grid) if params.crop_mask else None
-    series, reason, masked = _observe(imagery, squares, crop)
-    places, first = place(squares, plan), latest_targets(dates, params.sequence_length)
-    found = _select(series, reason, places, first, params)
-    _check_enough(found, params, imagery)
-    _write_series(files / SERIES, series)
+    series, reason, masked = _observe(imagery, tiles, crop)
+    places, first = place(tiles, plan), latest_targets(dates, params.sequence_length)
+    samples = _select(series, reason, places, first, params)
+    _check_enough(samples, params, imagery)
+    content = io.BytesIO()
+    np.save(content, series)
+    write_atomically(SERIES.at(files), content.getvalue())
     columns = {
-        "location": found.location,
-        "target": found.target,
-        "split": np.array(SPLITS, object)[found.part],
-        "block": places.block[found.location],
+        "location": samples.location,
+        "target": samples.target,
+        "split": np.array(SPLITS, object)[samples.part],
+        "block": places.block[samples.location],
     }
-    write_index(files / INDEX, columns)
+    write_index(SEQUENCE_INDEX.at(files), columns)
     days = [acquisition.date for acquisition in imagery.acquisitions]
-    counts = np.bincount(found.part, minlength=len(SPLITS)).tolist()
+    counts = np.bincount(samples.part, minlength=len(SPLITS)).tolist()
     info = SequenceInfo(
         grid=grid,
         dates=days,
@@ -163,25 +178,27 @@ def prepare_lstm(files: Path, params: LstmDataParams) -> None:
         sequence_length=params.sequence_length,
         features=list(FEATURES),
         location_size=size,
-        locations=len(squares),
-        locations_across=len(squares.lefts),
+        locations=len(tiles),
+        locations_across=len(tiles.lefts),
         locations_per_window=params.locations_per_window,
         blocks=plan,
         training_targets=days[params.sequence_length : first],
         validation_targets=days[first:],
         counts=dict(zip(SPLITS, counts, strict=True)),
-        left_out=found.left_out,
-        dropped=found.dropped,
+        left_out=samples.left_out,
+        dropped=samples.dropped,
         masked_pixels=masked,
     )
-    write_json(files / INFO, info)
+    SEQUENCE_INFO.write(files, info)
     if params.export_npy:
-        export_sequences(files, load_sequences(files))
+        data = load_sequences(files)
+        inputs = (data.x.shape[1:], np.float32, data.x.__getitem__)
+        export_splits(files / EXPORT_FOLDER, data.rows, inputs, (np.float32, data.y))
 
 
 @dataclass(frozen=True)
 class _Sequences:
-    """The samples, and how many pairs of a location and a target date are none, by reason."""
+    """The samples, and how many pairs of a location and a target date are not samples, by reason."""
 
     location: Ints
     target: Ints
@@ -200,21 +217,19 @@ def _check_length(params: LstmDataParams, dates: int) -> None:
         )
 
 
-def _observe(
-    imagery: Imagery, squares: Squares, crop: NDArray[np.bool_] | None
-) -> tuple[Floats, NDArray[np.int8], int]:
-    """NDVI of each square on each date and why it has none, (P, T); and how many clear pixels were masked."""
-    ndvi = np.empty((len(squares), len(imagery.acquisitions)), np.float32)
+def _observe(imagery: Imagery, tiles: Tiles, crop: NDArray[np.bool_] | None) -> tuple[Floats, NDArray[np.int8], int]:
+    """Return the NDVI of each tile on each date and why it has none, (P, T); and the number of masked pixels."""
+    ndvi = np.empty((len(tiles), len(imagery.acquisitions)), np.float32)
     reason, masked = np.empty(ndvi.shape, np.int8), 0
     for date, scene in enumerate(scenes(imagery)):
-        assessed = assess(scene, squares, crop)
+        assessed = assess(scene, tiles, crop)
         ndvi[:, date], reason[:, date] = assessed.ndvi, assessed.reason
         masked += scene.masked
     return ndvi, reason, masked
 
 
 def _select(series: Floats, reason: NDArray[np.int8], places: Places, first: int, params: LstmDataParams) -> _Sequences:
-    """Give each sequence its part, or the reason why it has none; then cap the locations of each target date."""
+    """Assign each sequence to a split, or count why it has none; then cap the locations of each target date."""
     length = params.sequence_length
     seen = ~np.isnan(series)
     before = (np.cumsum(seen, axis=1) - seen)[:, length:]
@@ -242,8 +257,8 @@ def _select(series: Floats, reason: NDArray[np.int8], places: Places, first: int
     )
 
 
-def _check_enough(found: _Sequences, params: LstmDataParams, imagery: Imagery) -> None:
-    size = {split: int((found.part == part).sum()) for part, split in enumerate(SPLITS)}
+def _check_enough(samples: _Sequences, params: LstmDataParams, imagery: Imagery) -> None:
+    size = {split: int((samples.part == part).sum()) for part, split in enumerate(SPLITS)}
     if size["validation"] < LEAST_VALIDATION or not size["train"] or not size["tune"]:
         raise BadInputError(
             f"location_size {params.location_size} and sequence_length {params.sequence_length} leave, of the area of "
@@ -254,29 +269,20 @@ def _check_enough(found: _Sequences, params: LstmDataParams, imagery: Imagery) -
         )
 
 
-def _write_series(path: Path, series: Floats) -> None:
-    content = io.BytesIO()
-    np.save(content, series)
-    write_atomically(path, content.getvalue())
-
-
-def prepare_lstm_summary(files: Path) -> Summary:
-    """Key figures of the LSTM's training data, for reports."""
-    info = read_model(files / INFO, SequenceInfo)
-    if info is None:
-        return {}
-    return {
-        "samples": info.counts,
-        "left_out": sum(info.left_out.values()),
-        "dropped": sum(info.dropped.values()),
-        "locations": info.locations,
-        "blocks": info.blocks.count,
-        "findings": sequence_findings(info),
-        "tables": [
-            {
-                "title": "Locations × target dates that are no sequences",
-                "columns": ["reason", "count"],
-                "rows": [[reason, count] for reason, count in (info.left_out | info.dropped).items()],
-            },
-        ],
-    }
+def prepare_lstm_outcome(files: Path) -> StepOutcome:
+    """Return the metrics and findings of the LSTM's training data."""
+    info = SEQUENCE_INFO.read(files)
+    reasons = tuple((info.left_out | info.dropped).items())
+    title = "Locations × target dates that are no sequences"
+    return StepOutcome(
+        metrics=PrepareLstmMetrics(
+            samples=info.counts,
+            left_out=sum(info.left_out.values()),
+            dropped=sum(info.dropped.values()),
+            locations=info.locations,
+            blocks=info.blocks.count,
+        ),
+        findings=tuple(block_findings(info.blocks, info.location_size, "locations")),
+        tables=(Table(title=title, columns=("reason", "count"), rows=reasons),),
+        synthetic=info.synthetic,
+    )

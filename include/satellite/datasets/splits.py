@@ -1,9 +1,9 @@
-"""Who learns from what: blocks of the area and dates of the window are held out before anything is balanced.
+"""The splits: blocks of the area and dates of the window are held out before anything is balanced.
 
-Space: the area is cut into blocks at least 4 squares a side; where that leaves fewer than 5 of them (a fifth of the
+Space: the area is cut into blocks at least 4 tiles a side; where that leaves fewer than 5 of them (a fifth of the
 blocks is held out), the blocks shrink until there are 5, and where that cannot be, 3 or 4 must do. A fifth of the
-blocks is for validation, 15 % of the rest for tuning, at least one each. A square belongs to validation or tuning if
-it lies wholly inside one of their blocks, to training if it shares no pixel with any of them.
+blocks is for validation, 15 % of the rest for tuning, at least one each. A tile belongs to validation or tuning if
+it lies completely inside one of their blocks, to training if it shares no pixel with any of them.
 
 Time: a fifth of the dates is for validation. For labels of the same date they are groups of successive dates spread
 over the window, for forecasts the latest; there, training ends before the first date that validation sees.
@@ -12,17 +12,21 @@ over the window, for forecasts the latest; there, training ends before the first
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from include.core.errors import BadInputError
-from include.satellite.datasets.documents import TRAIN, TUNE, VALIDATION, BlockPlan
-from include.satellite.datasets.squares import Squares
+from include.core.outcome import Finding
+from include.satellite.datasets.schemas import TRAIN, TUNE, VALIDATION, BlockPlan
+from include.satellite.datasets.tiles import Tiles
+from include.satellite.params import AreaParams, CnnDataParams, LstmDataParams
 
-SQUARES_A_SIDE = 4
+TILES_A_SIDE = 4
 VALIDATION_SHARE, TUNE_SHARE = 0.2, 0.15
 WANTED_BLOCKS, LEAST_BLOCKS = 5, 3
 NOWHERE = -1
@@ -30,13 +34,17 @@ Ints = NDArray[np.int64]
 Parts = NDArray[np.int8]
 
 
+class CapacityParams(AreaParams, CnnDataParams, LstmDataParams):
+    """The area, and the tiles that are extracted from it."""
+
+
 @dataclass(frozen=True)
 class Places:
-    """Where squares lie in the plan of the blocks.
+    """The position of tiles in the plan of the blocks.
 
     Args:
-        part: (P,) position in `SPLITS`, −1 for squares across the border of a held-out block.
-        block: (P,) block of the square's centre.
+        part: (P,) position in `SPLITS`, −1 for tiles across the border of a held-out block.
+        block: (P,) block of the tile's centre.
     """
 
     part: Parts
@@ -44,9 +52,9 @@ class Places:
 
 
 def plan_blocks(height: int, width: int, size: int, stride: int, seed: int) -> BlockPlan:
-    """Cut the area into blocks and draw those of validation and tuning.
+    """Divide the area into blocks and draw those of validation and tuning.
 
-    Edges between blocks lie on the squares' lattice, so that no more squares than need be lie across them.
+    Edges between blocks lie on the tiles' lattice, so that as few tiles as possible lie across them.
 
     Raises:
         BadInputError: The area is too small for three blocks.
@@ -65,25 +73,25 @@ def plan_blocks(height: int, width: int, size: int, stride: int, seed: int) -> B
 
 
 def _edges(height: int, width: int, size: int, stride: int) -> tuple[list[int], list[int]]:
-    """Edges of the rows and columns of the largest blocks that are enough.
+    """Return the edges of the rows and columns of the largest blocks that are enough.
 
-    A block holds at least one square a side, and two where they overlap.
+    A block holds at least one tile a side, and two where they overlap.
     """
     smallest = size + stride if stride < size else size
     for wanted in (WANTED_BLOCKS, LEAST_BLOCKS):
-        for side in range(SQUARES_A_SIDE * size, smallest - 1, -1):
+        for side in range(TILES_A_SIDE * size, smallest - 1, -1):
             rows, columns = _cut(height, side, stride), _cut(width, side, stride)
             if (len(rows) - 1) * (len(columns) - 1) >= wanted:
                 return rows, columns
     raise BadInputError(
-        f"squares of {size} pixels, {stride} apart (patch_size and stride, or location_size), cut the area of "
+        f"tiles of {size} pixels, {stride} apart (patch_size and stride, or location_size), cut the area of "
         f"{height} × {width} pixels into fewer than {LEAST_BLOCKS} blocks, and training, tuning and validation need "
-        "one each: take smaller squares or a larger area"
+        "one each: take smaller tiles or a larger area"
     )
 
 
 def _cut(length: int, least: int, stride: int) -> list[int]:
-    """Edges of as many near-equal parts as can be, each at least so long and beginning on the lattice."""
+    """Return the edges of as many near-equal parts as possible, each long enough and beginning on the lattice."""
     for count in range(length // least, 1, -1):
         edges = [stride * math.floor(length * number / count / stride + 0.5) for number in range(count)] + [length]
         if min(after - before for before, after in pairwise(edges)) >= least:
@@ -91,13 +99,13 @@ def _cut(length: int, least: int, stride: int) -> list[int]:
     return [0, length]
 
 
-def place(squares: Squares, plan: BlockPlan) -> Places:
-    """Find each square's part and block."""
+def place(tiles: Tiles, plan: BlockPlan) -> Places:
+    """Return the part and the block of each tile."""
     columns = len(plan.column_edges) - 1
     parts = np.full(plan.count, TRAIN, np.int8)
     parts[plan.tune], parts[plan.validation] = TUNE, VALIDATION
-    top, bottom, middle = _block_of(squares.tops, squares.size, plan.row_edges)
-    left, right, centre = _block_of(squares.lefts, squares.size, plan.column_edges)
+    top, bottom, middle = _block_of(tiles.tops, tiles.size, plan.row_edges)
+    left, right, centre = _block_of(tiles.lefts, tiles.size, plan.column_edges)
     block = (middle[:, None] * columns + centre[None, :]).ravel()
     inside = ((top == bottom)[:, None] & (left == right)[None, :]).ravel()
     held = np.zeros((len(plan.row_edges), columns + 1), np.int64)
@@ -111,7 +119,7 @@ def place(squares: Squares, plan: BlockPlan) -> Places:
 
 
 def _block_of(starts: Ints, size: int, edges: list[int]) -> tuple[Ints, Ints, Ints]:
-    """Along one axis: the block of a square's first, last and middle pixel."""
+    """Return along one axis the block of a tile's first, last and middle pixel."""
     return (
         np.searchsorted(edges, starts, side="right") - 1,
         np.searchsorted(edges, starts + size - 1, side="right") - 1,
@@ -120,7 +128,7 @@ def _block_of(starts: Ints, size: int, edges: list[int]) -> tuple[Ints, Ints, In
 
 
 def spread_dates(dates: int, seed: int) -> Parts:
-    """Parts of the dates for labels of the same date, shape (T,): training, or a fifth in groups for validation.
+    """Return the parts of the dates for labels of the same date, shape (T,): a fifth, in groups, for validation.
 
     The window is cut into as many stretches as there are groups; each group lies somewhere in its own, drawn.
 
@@ -142,7 +150,7 @@ def spread_dates(dates: int, seed: int) -> Parts:
 
 
 def latest_dates(dates: int) -> Parts:
-    """Parts of the dates for labels of the next date, shape (T,): the latest fifth of those that have one.
+    """Return the parts of the dates for labels of the next date, shape (T,): the latest fifth for validation.
 
     The date before the first of validation belongs to neither, since its label is of a date that validation sees; nor
     does the last date, which has no next.
@@ -162,5 +170,43 @@ def latest_dates(dates: int) -> Parts:
 
 
 def latest_targets(dates: int, sequence_length: int) -> int:
-    """The first target date of validation: the latest max(3, 20 %) of those after the first `sequence_length`."""
+    """Return the first target date of validation: the latest max(3, 20 %) after the first `sequence_length` dates."""
     return dates - max(3, round(VALIDATION_SHARE * (dates - sequence_length)))
+
+
+def check_capacity(params: Mapping[str, Any]) -> None:
+    """Refuse an area that is too small for training data, before any of its imagery is paid for.
+
+    Args:
+        params: The run's parameters by name.
+
+    Raises:
+        BadInputError: The area is unusable, a tile does not fit, or training, tuning and validation cannot each have
+            a separate block.
+    """
+    from include.satellite.imagery.area import area_geometry, make_grid
+
+    values = CapacityParams.model_validate({name: params[name] for name in CapacityParams.model_fields})
+    grid = make_grid(area_geometry(values), values.resolution)
+    for size, stride in ((values.patch_size, values.stride), (values.location_size, values.location_size)):
+        Tiles.on(grid.height, grid.width, size, stride)
+        plan_blocks(grid.height, grid.width, size, stride, values.seed)
+
+
+def block_findings(plan: BlockPlan, size: int, tiles: str) -> list[Finding]:
+    """Return findings about blocks that are small or few.
+
+    Args:
+        plan: The blocks.
+        size: Side of the tiles, pixels.
+        tiles: Name of the tiles (`patches`).
+    """
+    narrowest = min(
+        after - before for edges in (plan.row_edges, plan.column_edges) for before, after in pairwise(edges)
+    )
+    messages = []
+    if narrowest < TILES_A_SIDE * size:
+        messages.append(f"the area is small: blocks are only {narrowest / size:.3g} {tiles} of {size} pixels a side")
+    if plan.count < WANTED_BLOCKS:
+        messages.append(f"the area is small: {len(plan.validation)} of {plan.count} blocks is held out")
+    return [Finding(severity="info", message=message) for message in messages]

@@ -1,1 +1,1 @@
-"""Imagery: areas and grids, search, download, the shared store, quality."""
+"""Imagery: areas and grids, search, download, the shared store, validation."""

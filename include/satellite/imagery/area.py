@@ -1,4 +1,4 @@
-"""The area: a geometry in degrees, and the pixels that cover it, the same for all dates."""
+"""The area of a run: its geometry in degrees, and the grid of pixels that covers it, the same for all dates."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from shapely.errors import ShapelyError
 from shapely.geometry import box, mapping, shape
 
 from include.core.errors import BadInputError
-from include.satellite.imagery.model import Grid
+from include.satellite.imagery.schemas import Grid
 from include.satellite.params import LARGEST_AREA_DEGREES, AreaParams
 
 WGS84 = "EPSG:4326"
@@ -29,10 +29,10 @@ _SNAP = 1e-3
 
 
 def area_geometry(params: AreaParams) -> dict[str, Any]:
-    """The area as a GeoJSON geometry in WGS 84.
+    """Return the area as a GeoJSON geometry in WGS 84.
 
     Raises:
-        BadInputError: `geojson` is no valid polygon on earth, or is too large.
+        BadInputError: `geojson` is not a valid polygon on earth, or is too large.
     """
     if params.geojson is None:
         return dict(mapping(box(*params.bbox)))
@@ -51,7 +51,7 @@ def area_geometry(params: AreaParams) -> dict[str, Any]:
 
 
 def make_grid(geometry: dict[str, Any], resolution: int) -> Grid:
-    """The pixels that cover an area: its bounds in its UTM zone, snapped outward to multiples of the resolution.
+    """Return the pixels that cover an area: its bounds in its UTM zone, snapped outward to multiples of the resolution.
 
     Args:
         geometry: GeoJSON, WGS 84.
@@ -72,19 +72,19 @@ def make_grid(geometry: dict[str, Any], resolution: int) -> Grid:
 
 
 def utm_zone(geometry: dict[str, Any]) -> str:
-    """The UTM zone of the middle of an area, as `EPSG:32643`."""
+    """Return the UTM zone of the middle of an area, as `EPSG:32643`."""
     west, south, east, north = shape(geometry).bounds
     zone = min(int(((west + east) / 2 + 180) // 6) + 1, 60)
     return f"EPSG:{(32600 if south + north >= 0 else 32700) + zone}"
 
 
 def affine_of(grid: Grid) -> Affine:
-    """From (column, row) to (x, y) in the grid's CRS."""
+    """Return the transform from (column, row) to (x, y) in the grid's CRS."""
     return Affine(grid.resolution, 0, grid.bounds[0], 0, -grid.resolution, grid.bounds[3])
 
 
 def inside_mask(geometry: dict[str, Any], grid: Grid) -> NDArray[np.bool_]:
-    """Which pixels belong to the area: those whose centre lies inside it.
+    """Return which pixels belong to the area: those whose centre lies inside it.
 
     Returns:
         (height, width), True inside.
@@ -103,8 +103,8 @@ def inside_mask(geometry: dict[str, Any], grid: Grid) -> NDArray[np.bool_]:
     return inside
 
 
-def tiles(grid: Grid, largest: int = LARGEST_SIDE) -> Iterator[tuple[Grid, tuple[slice, slice]]]:
-    """Cut a grid into the fewest near-equal parts that the API renders.
+def request_grids(grid: Grid, largest: int = LARGEST_SIDE) -> Iterator[tuple[Grid, tuple[slice, slice]]]:
+    """Split a grid into the fewest near-equal parts that the API renders.
 
     Yields:
         The part, and the rows and columns that it takes up.

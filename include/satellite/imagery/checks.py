@@ -1,28 +1,21 @@
-"""The checks of one acquisition: what its file really holds, not what was recorded of it."""
+"""The checks of one acquisition: what its file holds, not what was recorded of it."""
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import numpy as np
 import rasterio
-from numpy.typing import NDArray
 from rasterio.errors import RasterioError
 
 from include.core.artifacts import sha256
-from include.satellite.imagery.evalscript import CLASS_BANDS
-from include.satellite.imagery.indices import INDICES, Values, clear_mask, in_range
-from include.satellite.imagery.model import REFLECTANCE_BANDS, SCALE, SCL, Acquisition, Imagery
-from include.satellite.imagery.quality import Shares, shares
-from include.satellite.imagery.raster import Scene, data_mask, form_faults
-from include.satellite.imagery.report import Check, IndexRange
-from include.satellite.imagery.selection import verdict
+from include.satellite.imagery.candidates import rejection
+from include.satellite.imagery.scenes import Mask, Scene, Shares, Values, form_faults, percent
+from include.satellite.imagery.schemas import Acquisition, Check, Imagery, IndexRange
 from include.satellite.imagery.store import scene_path
 from include.satellite.params import SelectionParams
-
-Mask = NDArray[np.bool_]
 
 MOST_OUT_OF_RANGE = 5.0
 """Percent of the clear pixels; above it the date fails, below it they are masked."""
@@ -30,8 +23,8 @@ REAL_SOURCES = ("sentinelhub", "cdse")
 
 
 @dataclass
-class Examined:
-    """What the checks of one acquisition found."""
+class Examination:
+    """The checks of one acquisition and what they measured."""
 
     acquisition: Acquisition
     checks: list[Check] = field(default_factory=list)
@@ -47,13 +40,13 @@ class Examined:
         return next((f"{check.name}: {check.found}" for check in self.checks if not check.passed), None)
 
     def add(self, name: str, fault: str | None, found: str) -> bool:
-        """Record a check; whether it passed."""
+        """Record a check and return whether it passed."""
         self.checks.append(Check(name=name, passed=fault is None, found=fault or found))
         return fault is None
 
 
-def examine(acquisition: Acquisition, imagery: Imagery, params: SelectionParams, inside: Mask) -> Examined:
-    """Hold one acquisition against every rule that needs no other; the scene stays in `scene` if it could be read.
+def examine(acquisition: Acquisition, imagery: Imagery, params: SelectionParams, inside: Mask) -> Examination:
+    """Apply every rule that needs no other acquisition; the scene stays in `scene` if it could be read.
 
     Args:
         acquisition: As collected.
@@ -61,99 +54,97 @@ def examine(acquisition: Acquisition, imagery: Imagery, params: SelectionParams,
         params: The limits.
         inside: Which pixels belong to the area.
     """
-    seen = Examined(acquisition)
-    if not (_whole(seen) and _readable(seen, imagery)) or seen.scene is None:
-        return seen
-    scene = seen.scene
-    scl = scene[imagery.bands.index(SCL)].astype(np.uint8)
-    seen.over_area = over = shares(scl, data_mask(scene), inside)
-    seen.add(
+    examination = Examination(acquisition)
+    if not _intact(examination) or (scene := _read(examination, imagery)) is None:
+        return examination
+    examination.scene = scene
+    examination.over_area = over = scene.shares(inside)
+    examination.add(
         "visibility",
-        verdict(over.clear, over.cloud, params),
+        rejection(over.clear, over.cloud, params),
         f"clear {over.clear:.1f} %, cloud {over.cloud:.1f} %, shadow {over.shadow:.1f} %, nodata {over.nodata:.1f} %",
     )
-    _bands_vary(seen, imagery, inside)
-    _indices_in_range(seen, scl, inside)
-    seen.fingerprint = _fingerprint(scene)
-    return seen
+    _check_variation(examination, scene, inside)
+    _check_indices(examination, scene, inside)
+    reflectances = np.stack([scene.band(name) for name in scene.sensor.base_bands])
+    examination.fingerprint = hashlib.sha256(reflectances.tobytes()).hexdigest()
+    return examination
 
 
-def mark_duplicates(dates: list[Examined]) -> None:
-    """Of dates with the very same reflectances the earliest is kept: two days never look the same to the last digit."""
-    first: dict[str, Examined] = {}
-    for seen in sorted(dates, key=lambda each: each.acquisition.date):
-        if seen.fingerprint is None:
+def mark_duplicates(examinations: Iterable[Examination]) -> None:
+    """Exclude all but the earliest of dates with equal reflectances: no two days are equal to the last digit."""
+    first: dict[str, Examination] = {}
+    for examination in sorted(examinations, key=lambda one: one.acquisition.date):
+        if examination.fingerprint is None:
             continue
-        twin = first.setdefault(seen.fingerprint, seen)
-        fault = None if twin is seen else f"its reflectances are those of {twin.acquisition.date}"
-        seen.add("unique", fault, "no other date is the same")
+        twin = first.setdefault(examination.fingerprint, examination)
+        fault = None if twin is examination else f"its reflectances are those of {twin.acquisition.date}"
+        examination.add("unique", fault, "no other date is the same")
 
 
-def _whole(seen: Examined) -> bool:
-    path = scene_path(seen.acquisition)
+def _intact(examination: Examination) -> bool:
+    path = scene_path(examination.acquisition)
     try:
-        found = sha256(path)
+        checksum = sha256(path)
     except OSError as error:
-        return seen.add("file", f"{seen.acquisition.file} cannot be read: {error.strerror}", "")
-    fault = None if found == seen.acquisition.sha256 else f"checksum differs: {path.name} is not what was fetched"
-    return seen.add("file", fault, "checksum right")
+        return examination.add("file", f"{examination.acquisition.file} cannot be read: {error.strerror}", "")
+    same = checksum == examination.acquisition.sha256
+    fault = None if same else f"checksum differs: {path.name} is not what was fetched"
+    return examination.add("file", fault, "checksum right")
 
 
-def _readable(seen: Examined, imagery: Imagery) -> bool:
-    path: Path = scene_path(seen.acquisition)
+def _read(examination: Examination, imagery: Imagery) -> Scene | None:
+    """Read the scene; None where it is not readable or not as it was asked for."""
+    path = scene_path(examination.acquisition)
     try:
         with rasterio.open(path, driver="GTiff") as dataset:
             faults = form_faults(dataset, imagery.bands, imagery.grid)
-            marked = dataset.tags().get("SYNTHETIC")
-            scene: Scene = dataset.read()
+            mark = dataset.tags().get("SYNTHETIC")
+            scene = Scene(imagery.sensor, imagery.bands, dataset.read())
     except RasterioError as error:
-        return seen.add("readable", f"{path.name} cannot be read: {str(error)[:200]}", "")
-    seen.add("readable", None, "all bands read")
-    _mark(seen, marked)
-    right = seen.add("form", "; ".join(faults) or None, "bands, size, georeference and nodata as asked for")
-    seen.scene = scene if right else None
-    return right
+        examination.add("readable", f"{path.name} cannot be read: {str(error)[:200]}", "")
+        return None
+    examination.add("readable", None, "all bands read")
+    _check_mark(examination, mark)
+    right = examination.add("form", "; ".join(faults) or None, "bands, size, georeference and nodata as asked for")
+    return scene if right else None
 
 
-def _mark(seen: Examined, marked: str | None) -> None:
-    recorded = seen.acquisition.synthetic
+def _check_mark(examination: Examination, mark: str | None) -> None:
+    recorded = examination.acquisition.synthetic
     fault = None
-    if marked != ("YES" if recorded else "NO"):
-        fault = f"the file says SYNTHETIC={marked}, the record {'YES' if recorded else 'NO'}"
-    elif recorded and seen.acquisition.source in REAL_SOURCES:
-        fault = f"{seen.acquisition.source} serves real imagery, and this is marked as simulated"
-    seen.add("mark", fault, "simulated, and marked so" if recorded else "measured")
+    if mark != ("YES" if recorded else "NO"):
+        fault = f"the file says SYNTHETIC={mark}, the record {'YES' if recorded else 'NO'}"
+    elif recorded and examination.acquisition.source in REAL_SOURCES:
+        fault = f"{examination.acquisition.source} serves real imagery, and this is marked as simulated"
+    examination.add("mark", fault, "simulated, and marked so" if recorded else "measured")
 
 
-def _bands_vary(seen: Examined, imagery: Imagery, inside: Mask) -> None:
-    scene: Scene = seen.scene  # type: ignore[assignment]
-    pixels = inside & data_mask(scene)
+def _check_variation(examination: Examination, scene: Scene, inside: Mask) -> None:
+    pixels = inside & scene.data
     constant = []
-    for name, band in zip(imagery.bands, scene, strict=True):
-        values = band[pixels]
-        if name not in CLASS_BANDS and values.size > 1 and values.min() == values.max():
+    for name in scene.sensor.reflectances(scene.bands):
+        values = scene.band(name)[pixels]
+        if values.size > 1 and values.min() == values.max():
             constant.append(f"{name} is {values[0]} everywhere")
-    seen.add("bands", "; ".join(constant) or None, "no band is constant")
+    examination.add("bands", "; ".join(constant) or None, "no band is constant")
 
 
-def _indices_in_range(seen: Examined, scl: NDArray[np.uint8], inside: Mask) -> None:
-    reflectances = np.moveaxis(seen.scene[: len(REFLECTANCE_BANDS)], 0, -1)  # type: ignore[index]
-    clear = clear_mask(reflectances, scl) & inside
-    rho: Values = reflectances[clear].astype(np.float64) * SCALE
-    wrong, undefined = np.zeros(len(rho), bool), np.zeros(len(rho), bool)
-    for name, index in INDICES.items():
-        values = index(rho)
+def _check_indices(examination: Examination, scene: Scene, inside: Mask) -> None:
+    clear = scene.clear & inside
+    wrong, undefined = np.zeros(clear.sum(), bool), np.zeros(clear.sum(), bool)
+    for index, values in scene.indices(clear):
         missing = np.isnan(values)
-        outside = ~(missing | in_range(name, values))
-        seen.indices.append(_range(name, values, outside, missing))
+        outside = ~(missing | index.in_range(values))
+        examination.indices.append(_range(index.name, values, outside, missing))
         wrong |= outside
         undefined |= missing
-    share = _percent(wrong)
-    seen.masked = _percent(wrong | undefined)
+    share = percent(wrong)
+    examination.masked = percent(wrong | undefined)
     limit = f"at most {MOST_OUT_OF_RANGE:g} % may be"
     fault = f"{share:.2f} % of the clear pixels have an index out of range, {limit}"
     right = f"{share:.2f} % of the clear pixels out of range and masked, {limit}"
-    seen.add("indices", fault if share > MOST_OUT_OF_RANGE else None, right)
+    examination.add("indices", fault if share > MOST_OUT_OF_RANGE else None, right)
 
 
 def _range(name: str, values: Values, outside: Mask, missing: Mask) -> IndexRange:
@@ -165,17 +156,9 @@ def _range(name: str, values: Values, outside: Mask, missing: Mask) -> IndexRang
         low=_rounded(low),
         median=_rounded(median),
         high=_rounded(high),
-        out_of_range=_percent(outside),
-        undefined=_percent(missing),
+        out_of_range=percent(outside),
+        undefined=percent(missing),
     )
-
-
-def _fingerprint(scene: Scene) -> str:
-    return hashlib.sha256(np.ascontiguousarray(scene[: len(REFLECTANCE_BANDS)]).tobytes()).hexdigest()
-
-
-def _percent(mask: Mask) -> float:
-    return round(100 * float(mask.mean()), 4) if mask.size else 0.0
 
 
 def _rounded(value: float | None) -> float | None:

@@ -1,4 +1,4 @@
-"""The official Sentinel Hub client, with bounds: attempts, wall time, two requests at once, faults in words."""
+"""The official Sentinel Hub client within bounds: attempts, wall time, and two requests at once on a machine."""
 
 from __future__ import annotations
 
@@ -6,10 +6,12 @@ import os
 import re
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from threading import Lock, Thread
 from typing import Any, TypeVar, cast
 
@@ -25,23 +27,25 @@ from sentinelhub.exceptions import MissingDataInRequestException, SHRateLimitWar
 from sentinelhub.geometry import BBox
 
 from include.core.errors import TransientError
+from include.core.files import locked
 from include.core.settings import get_settings
-from include.satellite.imagery.deployment import Deployment, deployment
-from include.satellite.imagery.faults import UNDERSTOOD, in_words, status_of
-from include.satellite.imagery.model import Grid
-from include.satellite.imagery.slots import request_slot
+from include.satellite.imagery.schemas import Grid
+from include.satellite.imagery.service import CLIENT_ERRORS, Deployment, deployment, status_of, translate
 from include.satellite.params import Source
+from include.satellite.sensors.sensor import Sensor
 
 T = TypeVar("T")
 
-COLLECTION = "sentinel-2-l2a"
+AT_ONCE = 2
+"""Requests under way on this machine: the limit of the service, for any number of tasks and threads."""
+_POLL_SECONDS = 0.02
 PAGE = 100
 UNITS_HEADER = "x-processingunits-spent"
 
 
 @dataclass(frozen=True)
 class Bounds:
-    """How long a request may go on; the task's own retries come after that.
+    """Limits of a request; the task's own retries come after them.
 
     Args:
         attempts: After 5xx and faults of the connection.
@@ -64,27 +68,28 @@ _DEFINING = Lock()
 
 @dataclass(frozen=True)
 class Rendered:
-    """What the Process API answered; `units` is None where it does not say what it charged."""
+    """An answer of the Process API; `units` is None where it does not state what it charged."""
 
     content: bytes
     units: float | None
 
 
 class Hub:
-    """One deployment of the API; safe for threads.
+    """A client of one service for one sensor; safe for threads.
 
     Args:
-        source: Which.
+        source: The service.
+        sensor: Names the collection.
 
     Raises:
         SetupError: The credentials are missing or wrong.
         TransientError: The service does not answer.
     """
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: Source, sensor: Sensor) -> None:
         self.deployment = deployment(source)
         self._config = _config(self.deployment)
-        self._collection = _collection(self.deployment.base_url)
+        self._collection = _collection(sensor.collections[source], self.deployment.base_url)
         self._slots = get_settings().data_dir / "imagery" / ".requests" / source
         self._lock = Lock()
         # 429 is dealt with by waiting, as the service asks, and a token that has ended by fetching another
@@ -92,13 +97,13 @@ class Hub:
         warnings.filterwarnings("ignore", category=SHUserWarning)
         try:
             self._session = self._new_session()
-        except UNDERSTOOD as error:
-            raise in_words(error, self.deployment) from error
+        except CLIENT_ERRORS as error:
+            raise translate(error, self.deployment) from error
 
     def search(
         self, bbox: tuple[float, float, float, float], start: datetime, end: datetime, most_cloud: float | None
     ) -> list[dict[str, Any]]:
-        """Products of the catalog, all pages.
+        """Return the products of the catalog, all pages.
 
         Args:
             bbox: West, south, east, north, degrees.
@@ -113,7 +118,7 @@ class Hub:
         def ask(session: SentinelHubSession) -> list[dict[str, Any]]:
             catalog = SentinelHubCatalog(config=self._config)
             catalog.client = self._client(session)
-            found = catalog.search(
+            features = catalog.search(
                 self._collection,
                 bbox=BBox(bbox, CRS.WGS84),
                 time=(start, end),
@@ -121,7 +126,7 @@ class Hub:
                 limit=PAGE,
             )
             try:
-                return list(found)
+                return list(features)
             except (ValueError, KeyError, TypeError, AttributeError, MissingDataInRequestException) as error:
                 raise TransientError(
                     f"{self.deployment.base_url}: the catalog's answer cannot be read: {error!r}"
@@ -130,7 +135,7 @@ class Hub:
         return self._bounded(ask)
 
     def render(self, script: str, grid: Grid, start: datetime, end: datetime) -> Rendered:
-        """One TIFF of the Process API: what was acquired between two instants, nearest neighbour, harmonised.
+        """Return one TIFF of the Process API: acquired between two instants, nearest neighbour, harmonised.
 
         Args:
             script: The evalscript.
@@ -164,23 +169,23 @@ class Hub:
         return self._bounded(ask)
 
     def _bounded(self, ask: Callable[[SentinelHubSession], T]) -> T:
-        """Ask; where the token is refused, once more with a new one, for it may have ended before its time."""
+        """Ask; where the token is refused, ask again with a new one, for it may have expired early."""
         session = self._session
         try:
             return ask(session)
-        except UNDERSTOOD as error:
+        except CLIENT_ERRORS as error:
             if status_of(error) != 401:
-                raise in_words(error, self.deployment) from error
+                raise translate(error, self.deployment) from error
         try:
             with self._lock:
                 if self._session is session:
                     self._session = self._new_session()
             return ask(self._session)
-        except UNDERSTOOD as error:
-            raise in_words(error, self.deployment) from error
+        except CLIENT_ERRORS as error:
+            raise translate(error, self.deployment) from error
 
     def _new_session(self) -> SentinelHubSession:
-        """A session with a token; the client asks for it without any limit of time, and would wait for ever."""
+        """Return a session with a token; the client sets no time limit for it, and would wait for ever."""
         answer: Future[SentinelHubSession] = Future()
 
         def ask() -> None:
@@ -196,7 +201,7 @@ class Hub:
             raise TransientError(f"{self.deployment.token_url}: no token within {BOUNDS.wall:.0f} s") from error
 
     def _client(self, session: SentinelHubSession) -> SentinelHubDownloadClient:
-        """A client of its own for each request: its lock and its rate limit are no matter of threads then."""
+        """Return a separate client for each request, so that threads share neither its lock nor its rate limit."""
         client = SentinelHubDownloadClient(session=session, config=self._config)
         client.rate_limit = _BoundedRateLimit(self.deployment)
         return client
@@ -207,29 +212,53 @@ class _BoundedRateLimit(SentinelHubRateLimit):
 
     def __init__(self, deployment: Deployment) -> None:
         super().__init__()
-        self._who, self._until = deployment.base_url, time.monotonic() + BOUNDS.wall
+        self._name, self._until = deployment.base_url, time.monotonic() + BOUNDS.wall
 
     def update(self, headers: dict[str, Any], *, default: float) -> None:
         asked = _number(headers.get(self.RETRY_HEADER))
         wait = (default if asked is None else max(asked, 0.0)) / 1000
         if time.monotonic() + wait > self._until:
             raise TransientError(
-                f"{self._who}: the rate limit is used up (429): it asks to wait {wait:.0f} s, longer than the "
+                f"{self._name}: the rate limit is used up (429): it asks to wait {wait:.0f} s, longer than the "
                 f"{BOUNDS.wall:.0f} s that a request may take"
             )
         self.next_download_time = max(time.monotonic() + wait, self.next_download_time)
 
 
-def _collection(base_url: str) -> DataCollection:
-    """Sentinel-2 L2A, bound to a deployment; the client keeps such definitions for the whole process."""
+@contextmanager
+def request_slot(folder: Path) -> Iterator[None]:
+    """Wait for one of the slots and hold it; the system frees it when its holder dies.
+
+    Args:
+        folder: The folder of the slots' lock files; the same for all that share a limit.
+
+    Raises:
+        SetupError: The folder cannot be written.
+    """
+    with ExitStack() as held:
+        while not _take_slot(held, folder):
+            time.sleep(_POLL_SECONDS)
+        yield
+
+
+def _take_slot(held: ExitStack, folder: Path) -> bool:
+    for number in range(AT_ONCE):
+        with suppress(TransientError):
+            held.enter_context(locked(folder / f"{number}.lock", timeout_s=0))
+            return True
+    return False
+
+
+def _collection(collection: str, base_url: str) -> DataCollection:
+    """Return a collection bound to a deployment; the client keeps such definitions for the whole process."""
     with _DEFINING:
-        name = re.sub(r"\W", "_", f"SENTINEL2_L2A_{base_url}")
-        return DataCollection.SENTINEL2_L2A.define_from(name, service_url=base_url)
+        definition = next(known for known in DataCollection if known.api_id == collection)
+        return definition.define_from(re.sub(r"\W", "_", f"{collection}_{base_url}"), service_url=base_url)
 
 
 def _config(deployment: Deployment) -> SHConfig:
-    """The client's configuration from ours alone: a user's `config.toml` is neither read nor written."""
-    if deployment.base_url.startswith("http://"):  # the stand-in on the loopback device; oauthlib insists on being told
+    """Return the client's configuration, from ours alone: a user's `config.toml` is neither read nor written."""
+    if deployment.base_url.startswith("http://"):  # the stand-in on the loopback device
         os.environ["OAUTHLIB_INSECURE_TRANSPORT"] = "1"
     config = SHConfig(use_defaults=True)
     config.sh_base_url, config.sh_token_url = deployment.base_url, deployment.token_url

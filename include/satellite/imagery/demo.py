@@ -33,7 +33,7 @@ _children: list[_Child] = []
 
 
 def demo_url() -> str:
-    """The address of the stand-in: the running one that the environment names, or one that this process starts.
+    """Return the address of the stand-in: the running one that the environment names, or one that this process starts.
 
     It is started once, and ends with this process: it watches its standard input, which closes then.
 
@@ -54,7 +54,7 @@ def demo_url() -> str:
 
 @contextmanager
 def stand_in(*options: str) -> Iterator[str]:
-    """A stand-in of one's own, for as long as the block lasts; yields its address.
+    """Run a separate stand-in for as long as the block lasts; yields its address.
 
     Args:
         options: Of `python -m include.standins.sentinel_hub`.
@@ -78,28 +78,28 @@ def _start(*options: str) -> _Child:
         cwd=ROOT,
         start_new_session=True,
     )
-    said: queue.Queue[str] = queue.Queue()
-    Thread(target=_read, args=(process.stdout, said), daemon=True).start()
+    lines: queue.Queue[str] = queue.Queue()
+    Thread(target=_read, args=(process.stdout, lines), daemon=True).start()
     try:
-        line = said.get(timeout=START_SECONDS)
+        line = lines.get(timeout=START_SECONDS)
     except queue.Empty:
         line = ""
     if not line.startswith(READY):
         _stop(process)
-        heard = line.strip() or "it said nothing"
+        output = line.strip() or "it printed nothing"
         raise SetupError(
-            f"the stand-in of the Sentinel Hub API did not start (python -m include.standins.sentinel_hub): {heard}"
+            f"the stand-in of the Sentinel Hub API did not start (python -m include.standins.sentinel_hub): {output}"
         )
     atexit.register(_stop, process)
     return _Child(os.getpid(), process, line.removeprefix(READY).strip())
 
 
-def _read(stream: IO[str], said: queue.Queue[str]) -> None:
-    """Hand on what the child says; at its end an empty line. Reading on keeps its pipe from filling."""
+def _read(stream: IO[str], lines: queue.Queue[str]) -> None:
+    """Pass on the child's output, and an empty line at its end. Reading on keeps its pipe from filling."""
     with stream:
         for line in stream:
-            said.put(line)
-    said.put("")
+            lines.put(line)
+    lines.put("")
 
 
 def _stop(process: subprocess.Popen[str]) -> None:

@@ -1,40 +1,51 @@
-"""Download: each chosen date into the imagery store, and what takes the place of one that was never data."""
+"""The download and collect steps: each chosen date into the imagery store, and replacements for unusable ones."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
+from pydantic import ConfigDict
 
-from include.core.contracts import Summary
 from include.core.errors import ContractError
-from include.core.run_folder import read_model, write_json
-from include.satellite.imagery.area import inside_mask
+from include.core.outcome import Finding, StepMetrics, StepOutcome
+from include.satellite.artifacts import ACQUISITION, IMAGERY, SEARCH
+from include.satellite.imagery.candidates import rejection
 from include.satellite.imagery.client import Hub
-from include.satellite.imagery.evalscript import CLASS_BANDS
-from include.satellite.imagery.fetch import day_interval, fetch, two_at_once
-from include.satellite.imagery.model import Acquisition, Candidate, Imagery, SearchResult
-from include.satellite.imagery.params import ImageryStepParams
-from include.satellite.imagery.raster import Scene, data_mask
-from include.satellite.imagery.search import download_order, read_search
-from include.satellite.imagery.selection import verdict
+from include.satellite.imagery.fetch import Meter, day_interval, fetch, two_at_once
+from include.satellite.imagery.scenes import Mask, Scene
+from include.satellite.imagery.schemas import Acquisition, Candidate, Imagery, SearchResult
+from include.satellite.imagery.search import download_order
 from include.satellite.imagery.store import ImageryStore
-from include.satellite.imagery.units import Meter
+from include.satellite.params import ImageryStepParams
 
 LOGGER = logging.getLogger(__name__)
 
-IMAGERY_FILE = "imagery.json"
 ZERO_REFLECTANCE = 1
-"""What a reflectance of 0 becomes where there is data."""
+"""Digital number of a reflectance of 0 where there is data."""
 
 
-def download_slot(files: Path, params: ImageryStepParams, index: int) -> None:
+class CollectMetrics(StepMetrics):
+    """Metrics of the whole download."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    dates: int
+    first_date: str | None
+    last_date: str | None
+    dates_fetched: int
+    dates_from_store: int
+    dates_not_usable: int
+    megabytes: float
+    processing_units_estimated: float
+    processing_units_spent: float
+
+
+def download(files: Path, params: ImageryStepParams, index: int) -> None:
     """Fetch one of the chosen dates (`acquisitions/<index>.json`), unless the store holds it intact.
 
-    A scene that was never data is this task's verdict, not its failure.
+    A scene without data is a result of this task, not its failure.
 
     Args:
         files: The run's files.
@@ -46,75 +57,65 @@ def download_slot(files: Path, params: ImageryStepParams, index: int) -> None:
         SetupError: Credentials or quota; the store cannot be written.
         TransientError: The service does not answer.
     """
-    plan = read_search(files)
-    store = ImageryStore.of(plan, inside_mask(plan.geometry, plan.grid))
-    downloader = _Downloader(plan, params, store, _spoken_for(files, plan, store, index))
-    write_json(_slot(files, index), downloader.obtain(downloader.candidates[plan.chosen[index]]))
+    plan = SEARCH.read(files)
+    store = ImageryStore.of(plan)
+    downloader = _Downloader(plan, params, store, _committed_units(files, plan, store, index))
+    ACQUISITION.instance(index).write(files, downloader.obtain(plan.candidate(plan.chosen[index])))
 
 
 def collect(files: Path, params: ImageryStepParams) -> None:
     """Count the usable acquisitions and replace the others by the next best dates (`imagery.json`).
 
     Raises:
-        ContractError: A chosen date has no verdict.
+        ContractError: A chosen date has no acquisition.
     """
-    plan = read_search(files)
-    done = [_verdict(files, plan, index) for index in range(len(plan.chosen))]
-    spent = plan.units_spent + sum(each.units_spent for each in done)
-    downloader = _Downloader(plan, params, ImageryStore.of(plan, inside_mask(plan.geometry, plan.grid)), spent)
+    plan = SEARCH.read(files)
+    done = [_downloaded(files, plan, index) for index in range(len(plan.chosen))]
+    spent = plan.units_spent + sum(acquisition.units_spent for acquisition in done)
+    downloader = _Downloader(plan, params, ImageryStore.of(plan), spent)
     reserves = list(plan.reserves)
-    while (wanted := len(plan.chosen) - sum(each.usable for each in done)) and reserves:
+    while (wanted := len(plan.chosen) - sum(acquisition.usable for acquisition in done)) and reserves:
         batch, reserves = reserves[:wanted], reserves[wanted:]
         LOGGER.info("%d dates are not usable; next best: %s", wanted, ", ".join(map(str, batch)))
-        done += two_at_once(downloader.obtain, [downloader.candidates[day] for day in batch])
-    done.sort(key=lambda each: each.date)
+        done += two_at_once(downloader.obtain, map(plan.candidate, batch))
+    done.sort(key=lambda acquisition: acquisition.date)
     downloader.store.sweep()
-    write_json(files / IMAGERY_FILE, _manifest(plan, done))
+    IMAGERY.write(files, _manifest(plan, done))
 
 
-def download_slot_summary(files: Path) -> Summary:
-    """Nothing: what became of each date is said once, where all are collected."""
-    return {}
-
-
-def collect_summary(files: Path) -> Summary:
-    """Key figures of the download, and the dates that were not usable."""
-    imagery, plan = read_imagery(files / IMAGERY_FILE), read_search(files)
-    everything = [*imagery.acquisitions, *imagery.unusable]
-    findings = [
-        {"severity": "warning", "message": f"{each.date}: not usable: {each.reason}"} for each in imagery.unusable
-    ]
-    missing = len(plan.chosen) - len(imagery.acquisitions)
+def collect_outcome(files: Path) -> StepOutcome:
+    """Return the metrics of the download, and the dates that were not usable."""
+    imagery, plan = IMAGERY.read(files), SEARCH.read(files)
+    usable, unusable = imagery.acquisitions, imagery.unusable
+    everything = [*usable, *unusable]
+    messages = [f"{acquisition.date}: not usable: {acquisition.reason}" for acquisition in unusable]
+    missing = len(plan.chosen) - len(usable)
     if missing > 0:
-        findings.append({"severity": "warning", "message": f"no other date could replace {missing} of them"})
-    return {
-        "dates": len(imagery.acquisitions),
-        "first_date": str(imagery.acquisitions[0].date) if imagery.acquisitions else None,
-        "last_date": str(imagery.acquisitions[-1].date) if imagery.acquisitions else None,
-        "dates_fetched": sum(each.fetched for each in everything),
-        "dates_from_store": sum(not each.fetched and each.file is not None for each in everything),
-        "dates_not_usable": len(imagery.unusable),
-        "megabytes": round(sum(each.bytes or 0 for each in imagery.acquisitions) / 1e6, 1),
-        "processing_units_estimated": round(imagery.units_estimated, 2),
-        "processing_units_spent": round(imagery.units_spent, 2),
-        "synthetic": imagery.synthetic,
-        "findings": findings,
-    }
-
-
-def read_imagery(path: Path) -> Imagery:
-    """A manifest: `imagery.json` or `validated.json`."""
-    found = read_model(path, Imagery)
-    if found is None:
-        raise FileNotFoundError(path.name)
-    return found
+        messages.append(f"no other date could replace {missing} of them")
+    return StepOutcome(
+        metrics=CollectMetrics(
+            dates=len(usable),
+            first_date=str(usable[0].date) if usable else None,
+            last_date=str(usable[-1].date) if usable else None,
+            dates_fetched=sum(one.fetched for one in everything),
+            dates_from_store=sum(not one.fetched and one.file is not None for one in everything),
+            dates_not_usable=len(unusable),
+            megabytes=round(sum(acquisition.bytes or 0 for acquisition in usable) / 1e6, 1),
+            processing_units_estimated=round(imagery.units_estimated, 2),
+            processing_units_spent=round(imagery.units_spent, 2),
+        ),
+        findings=tuple(Finding(severity="warning", message=message) for message in messages),
+        provenance={"imagery source": imagery.source, "collection": imagery.collection},
+        synthetic=imagery.synthetic,
+        stand_in=imagery.source == "demo",
+    )
 
 
 class _Downloader:
     """Fetches dates of one plan; asks the service only when something is missing.
 
     Args:
-        plan: What was searched.
+        plan: The search's result.
         params: The limits.
         store: Where scenes are kept.
         before: Processing units that the run has spent, or is about to spend, elsewhere.
@@ -123,50 +124,47 @@ class _Downloader:
     def __init__(self, plan: SearchResult, params: ImageryStepParams, store: ImageryStore, before: float) -> None:
         self.plan, self.params, self.store = plan, params, store
         self.meter = Meter(params.max_processing_units, before)
-        self.candidates = {candidate.date: candidate for candidate in plan.candidates}
-        self.order = download_order(plan.grid, plan.bands)
+        self.order = download_order(plan)
         self._hub: Hub | None = None
 
     def obtain(self, candidate: Candidate) -> Acquisition:
-        """A date's acquisition, from the store or from the service."""
-        held = self.store.find(candidate)
-        if held is not None:
+        """Return a date's acquisition, from the store or from the service."""
+        stored = self.store.find(candidate)
+        if stored is not None:
             LOGGER.info("%s: intact in the store", candidate.date)
-            return self._judged(held)
+            return self._judged(stored)
         if self.plan.from_store:
             return self._unusable(candidate, "the store no longer holds it intact, and the download is skipped", 0.0)
         interval = day_interval(candidate.date, self.plan.start, self.plan.end)
-        fetched = fetch(self._asked(), self.meter, self.order, interval, f"downloading {candidate.date}")
+        fetched = fetch(self._service(), self.meter, self.order, interval, f"downloading {candidate.date}")
         if fetched.array is None:
             return self._unusable(candidate, f"never data: {fetched.reason}", fetched.units)
-        scene: Scene = fetched.array.astype(np.uint16, copy=False)
-        reason = nothing_in(scene, self.plan.bands, self.store.inside)
+        scene = self.store.scene(fetched.array.astype(np.uint16, copy=False))
+        reason = no_data_reason(scene, self.store.inside)
         if reason is not None:
             return self._unusable(candidate, f"never data: {reason}", fetched.units)
-        draft = self._draft(candidate, usable=True, reason=None, fetched=True, units=fetched.units)
-        kept = self.store.put(draft, scene)
+        draft = self._draft(candidate, None, fetched=True, units=fetched.units)
+        kept = self.store.put(draft, scene.layers)
         LOGGER.info("%s: fetched, %.2f processing units", candidate.date, fetched.units)
         return self._judged(kept)
 
     def _judged(self, acquisition: Acquisition) -> Acquisition:
-        """The look saw the area at 60 m; the limits hold at full resolution too."""
-        reason = verdict(acquisition.clear, acquisition.cloud, self.params)
+        """Apply the limits at full resolution too; the preview was at 60 m."""
+        reason = rejection(acquisition.clear, acquisition.cloud, self.params)
         return acquisition.model_copy(update={"usable": reason is None, "reason": reason})
 
     def _unusable(self, candidate: Candidate, reason: str, units: float) -> Acquisition:
         LOGGER.warning("%s: not usable: %s", candidate.date, reason)
-        return self._draft(candidate, usable=False, reason=reason, fetched=units > 0, units=units)
+        return self._draft(candidate, reason, fetched=units > 0, units=units)
 
-    def _draft(
-        self, candidate: Candidate, *, usable: bool, reason: str | None, fetched: bool, units: float
-    ) -> Acquisition:
+    def _draft(self, candidate: Candidate, reason: str | None, *, fetched: bool, units: float) -> Acquisition:
         return Acquisition(
             date=candidate.date,
             datetime=candidate.datetime,
             product_ids=candidate.product_ids,
             source=self.plan.source,
             synthetic=candidate.synthetic,
-            usable=usable,
+            usable=reason is None,
             reason=reason,
             bands=self.plan.bands,
             tile_cloud=candidate.tile_cloud,
@@ -174,72 +172,65 @@ class _Downloader:
             units_spent=units,
         )
 
-    def _asked(self) -> Hub:
+    def _service(self) -> Hub:
         if self._hub is None:
-            self._hub = Hub(self.params.source)
+            self._hub = Hub(self.params.source, self.store.sensor)
         return self._hub
 
 
-def nothing_in(scene: Scene, bands: Iterable[str], inside: NDArray[np.bool_]) -> str | None:
-    """Why a readable scene is no data over the area all the same, or None.
+def no_data_reason(scene: Scene, inside: Mask) -> str | None:
+    """Return why a readable scene holds no data over the area all the same, or None if it does.
 
     Args:
-        scene: (bands, height, width).
-        bands: Their names.
+        scene: The scene.
         inside: Which pixels belong to the area.
     """
-    if not (data_mask(scene) & inside).any():
+    if not (scene.data & inside).any():
         return "every pixel of the area is nodata"
-    reflectances = [number for number, band in enumerate(bands) if band not in CLASS_BANDS]
-    if max(int(scene[number][inside].max()) for number in reflectances) <= ZERO_REFLECTANCE:
+    reflectances = scene.sensor.reflectances(scene.bands)
+    if max(int(scene.band(name)[inside].max()) for name in reflectances) <= ZERO_REFLECTANCE:
         return "every reflectance of the area is zero"
     return None
 
 
 def _manifest(plan: SearchResult, done: list[Acquisition]) -> Imagery:
-    usable = [each for each in done if each.usable]
+    usable = [acquisition for acquisition in done if acquisition.usable]
     return Imagery(
         collection=plan.collection,
         source=plan.source,
-        synthetic=any(each.synthetic for each in usable),
+        synthetic=any(acquisition.synthetic for acquisition in usable),
         grid=plan.grid,
         geometry=plan.geometry,
         bands=plan.bands,
         start=plan.start,
         end=plan.end,
         acquisitions=usable,
-        unusable=[each for each in done if not each.usable],
-        units_spent=plan.units_spent + sum(each.units_spent for each in done),
+        unusable=[acquisition for acquisition in done if not acquisition.usable],
+        units_spent=plan.units_spent + sum(acquisition.units_spent for acquisition in done),
         units_estimated=plan.units_estimated,
     )
 
 
-def _slot(files: Path, index: int) -> Path:
-    return files / "acquisitions" / f"{index:03d}.json"
+def _downloaded(files: Path, plan: SearchResult, index: int) -> Acquisition:
+    artifact, day = ACQUISITION.instance(index), plan.chosen[index]
+    acquisition = artifact.find(files)
+    if acquisition is None:
+        raise ContractError(artifact.path, f"must exist: {day} was chosen and has no acquisition", "no such file")
+    if acquisition.date != day:
+        raise ContractError(artifact.path, f"must be the acquisition of {day}", acquisition.date)
+    return acquisition
 
 
-def _verdict(files: Path, plan: SearchResult, index: int) -> Acquisition:
-    name, day = f"acquisitions/{index:03d}.json", plan.chosen[index]
-    found = read_model(_slot(files, index), Acquisition)
-    if found is None:
-        raise ContractError(name, f"must exist: {day} was chosen and has no verdict", "no such file")
-    if found.date != day:
-        raise ContractError(name, f"must be the verdict on {day}", found.date)
-    return found
+def _committed_units(files: Path, plan: SearchResult, store: ImageryStore, index: int) -> float:
+    """Return the units that the run has spent, and those that tasks before this one are about to spend.
 
-
-def _spoken_for(files: Path, plan: SearchResult, store: ImageryStore, index: int) -> float:
-    """Units that the run has spent, and those that tasks before this one are about to spend.
-
-    Tasks run side by side: one before this that has no verdict yet is under way, or will be tried again.
+    Tasks run side by side: one before this that has left no acquisition yet is under way, or will be tried again.
     """
-    one = download_order(plan.grid, plan.bands).units
-    candidates = {candidate.date: candidate for candidate in plan.candidates}
-    spoken_for = plan.units_spent
-    for other in range(len(plan.chosen)):
-        found = None if other == index else read_model(_slot(files, other), Acquisition)
-        if found is not None:
-            spoken_for += found.units_spent
-        elif other < index and store.find(candidates[plan.chosen[other]]) is None:
-            spoken_for += one
-    return spoken_for
+    units = plan.units_spent
+    for other, day in enumerate(plan.chosen):
+        acquisition = None if other == index else ACQUISITION.instance(other).find(files)
+        if acquisition is not None:
+            units += acquisition.units_spent
+        elif other < index and store.find(plan.candidate(day)) is None:
+            units += download_order(plan).units
+    return units

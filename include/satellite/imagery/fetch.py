@@ -1,4 +1,9 @@
-"""One scene over the area, in as many requests as its size takes, metered."""
+"""Fetching a scene over the area, in as many requests as its size takes, within a limit of processing units.
+
+Units are estimated before by the documented rules, and metered by what the service states that it charged. One unit is
+512 × 512 pixels of three bands, one sample, at most 16 bits
+(https://docs.sentinel-hub.com/api/latest/api/overview/processing-unit/).
+"""
 
 from __future__ import annotations
 
@@ -6,27 +11,78 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import CancelledError, ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
-from threading import Event
+from threading import Event, Lock
 from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from include.satellite.imagery.area import tiles
-from include.satellite.imagery.client import Hub
-from include.satellite.imagery.evalscript import DATA_MASK
-from include.satellite.imagery.model import Grid
-from include.satellite.imagery.raster import NotDataError, decode
-from include.satellite.imagery.slots import AT_ONCE
-from include.satellite.imagery.units import Meter, estimate
+from include.core.errors import BadInputError
+from include.satellite.imagery.area import request_grids
+from include.satellite.imagery.client import AT_ONCE, Hub
+from include.satellite.imagery.scenes import NotDataError, decode
+from include.satellite.imagery.schemas import Grid
+from include.satellite.sensors.evalscript import DATA_MASK
 
 T = TypeVar("T")
 R = TypeVar("R")
 
+UNIT_PIXELS = 512 * 512
+UNIT_BANDS = 3
+LEAST_AREA_FACTOR = 0.01
+LEAST_UNITS = 0.005
+
+
+def estimate(parts: Iterable[Grid], bands: int) -> float:
+    """Return the processing units that requests of at most 16 bits take.
+
+    Args:
+        parts: The grid of each request.
+        bands: Input bands, without dataMask, which is free.
+    """
+    return sum(
+        max(max(part.width * part.height / UNIT_PIXELS, LEAST_AREA_FACTOR) * bands / UNIT_BANDS, LEAST_UNITS)
+        for part in parts
+    )
+
+
+class Meter:
+    """Adds up the processing units that are spent, and stops before a limit is crossed; safe for threads.
+
+    Args:
+        limit: `max_processing_units`.
+        before: Units that the run has spent, or set aside, before.
+    """
+
+    def __init__(self, limit: float, before: float = 0) -> None:
+        self.limit, self.before, self.spent = limit, before, 0.0
+        self._reserved, self._lock = 0.0, Lock()
+
+    def reserve(self, units: float, purpose: str) -> None:
+        """Set units aside for a request that is about to be sent.
+
+        Raises:
+            BadInputError: They would cross the limit.
+        """
+        with self._lock:
+            so_far = self.before + self.spent + self._reserved
+            if so_far + units > self.limit:
+                raise BadInputError(
+                    f"max_processing_units: {purpose} would take about {units:.2f} processing units after "
+                    f"{so_far:.2f}, more than the limit of {self.limit:g}; nothing more was requested"
+                )
+            self._reserved += units
+
+    def settle(self, reserved: float, spent: float) -> None:
+        """Replace what was set aside by what was charged, which is nothing if the request failed."""
+        with self._lock:
+            self._reserved -= reserved
+            self.spent += spent
+
 
 @dataclass(frozen=True)
 class Order:
-    """What is asked for, the same for each date.
+    """A request for scenes, the same for each date.
 
     Args:
         script: The evalscript.
@@ -44,18 +100,18 @@ class Order:
 
     @property
     def charged_bands(self) -> int:
-        """Bands that count towards processing units."""
+        """Number of bands that count towards processing units."""
         return sum(band != DATA_MASK for band in self.inputs)
 
     @property
     def units(self) -> float:
         """Processing units that one date takes."""
-        return estimate((part for part, _ in tiles(self.grid)), self.charged_bands)
+        return estimate((part for part, _ in request_grids(self.grid)), self.charged_bands)
 
 
 @dataclass(frozen=True)
 class Fetched:
-    """What came: (bands, height, width), or the reason why it is no data."""
+    """An answer: (bands, height, width), or the reason why it is not data."""
 
     array: NDArray[np.uint16] | NDArray[np.uint8] | None
     reason: str | None
@@ -66,13 +122,13 @@ def fetch(hub: Hub, meter: Meter, order: Order, interval: tuple[datetime, dateti
     """Fetch one scene, its parts two at once.
 
     Args:
-        hub: Whom to ask.
+        hub: The service.
         meter: Stops before the limit is crossed.
-        order: What to ask for.
+        order: The request.
         interval: First and last instant.
         purpose: For messages: "downloading 2025-01-03".
     """
-    parts = list(tiles(order.grid))
+    parts = list(request_grids(order.grid))
     array = np.zeros((order.count, order.grid.height, order.grid.width), dtype=order.dtype)
 
     def one(part: tuple[Grid, tuple[slice, slice]]) -> tuple[float, str | None]:
@@ -96,7 +152,7 @@ def fetch(hub: Hub, meter: Meter, order: Order, interval: tuple[datetime, dateti
 
 
 def two_at_once(function: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
-    """Apply a function to each item in two threads; the first fault ends it: nothing more is begun.
+    """Apply a function to each item in two threads; after the first fault nothing more is begun.
 
     Yields:
         The results, in the order of the items.
@@ -119,14 +175,14 @@ def two_at_once(function: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
                 try:
                     yield future.result()
                 except CancelledError:
-                    continue  # one after it in the list failed first, and is raised in its turn
+                    continue  # a later item failed first, and is raised in its turn
         finally:
             failed.set()
             pool.shutdown(wait=True, cancel_futures=True)
 
 
 def day_interval(day: date, start: datetime, end: datetime) -> tuple[datetime, datetime]:
-    """First and last second of a day (UTC) within a window whose end is exclusive."""
+    """Return the first and last second of a day (UTC) within a window whose end is exclusive."""
     first = datetime.combine(day, time(), UTC)
     last = first + timedelta(days=1)
     return max(first, start.astimezone(UTC)), min(last, end.astimezone(UTC)) - timedelta(seconds=1)

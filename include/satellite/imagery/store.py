@@ -1,14 +1,14 @@
-"""The imagery store: what was fetched once, intact, is not fetched again, by whatever run.
+"""The imagery store: a scene that one run fetched and that is intact is not fetched again by any other.
 
 ```
 data/imagery/<collection>/<source>-<hash of grid and bands>/
   2025-01-03_1a2b3c4d.json           the acquisition: product ids, times, shares, units, checksum, and its file
   2025-01-03_1a2b3c4d_5e6f7a8b.tif   its scene, named by what it holds
-  looks/<hash of the area>/…         what the cheap looks saw
+  looks/<hash of the area>/…         the previews
 ```
 
-Nobody locks anything. A file is written whole and renamed into place; a scene's name holds its own checksum, so two
-processes that fetch the same date at once write the same file or two files, never a mixture; the acquisition is
+The store has no locks. A file is written completely and renamed into place; a scene's name holds its own checksum, so
+two processes that fetch the same date at once write the same file or two files, never a mixture; the acquisition is
 renamed last and names one of them.
 """
 
@@ -23,22 +23,22 @@ from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from include.core.artifacts import sha256
-from include.core.run_folder import read_model, write_atomically, write_json
+from include.core.files import write_atomically
+from include.core.run_folder import read_model, write_json
 from include.core.settings import get_settings
-from include.satellite.imagery.model import SCL, Acquisition, Candidate, Grid, SearchResult
-from include.satellite.imagery.quality import Shares, shares
-from include.satellite.imagery.raster import NotDataError, Scene, data_mask, encode, read_scene
+from include.satellite.imagery.area import inside_mask
+from include.satellite.imagery.scenes import Layers, NotDataError, Scene, encode, read_layers
+from include.satellite.imagery.schemas import Acquisition, Candidate, Grid, SearchResult
+from include.satellite.sensors import sensor_of
 
 STALE_SECONDS = 3600
 
 
-class Look(BaseModel):
-    """What the cheap look at a day saw over the area."""
+class Preview(BaseModel):
+    """The shares of a day over the area, by its preview."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -52,52 +52,47 @@ class ImageryStore:
     """The part of the store that holds one area's scenes from one source.
 
     Args:
-        collection: Of the API.
-        source: Where they come from.
+        collection: Id of the collection.
+        source: The service that the scenes come from.
         grid: Their pixels.
         bands: Their bands, in order.
         geometry: The area, GeoJSON, WGS 84.
-        inside: Which pixels belong to it.
+
+    Raises:
+        BadInputError: The area holds no pixel's centre.
     """
 
     def __init__(
-        self,
-        *,
-        collection: str,
-        source: str,
-        grid: Grid,
-        bands: Sequence[str],
-        geometry: dict[str, Any],
-        inside: NDArray[np.bool_],
+        self, *, collection: str, source: str, grid: Grid, bands: Sequence[str], geometry: dict[str, Any]
     ) -> None:
-        self.grid, self.bands, self.geometry, self.inside = grid, list(bands), geometry, inside
+        self.grid, self.bands, self.geometry = grid, list(bands), geometry
+        self.sensor, self.inside = sensor_of(collection), inside_mask(geometry, grid)
         self.root = store_root()
         key = _hash({"grid": grid.model_dump(mode="json"), "bands": self.bands}, 12)
         self.folder = self.root / collection / f"{source}-{key}"
-        self._looks = self.folder / "looks" / _hash(geometry, 8)
+        self._previews = self.folder / "looks" / _hash(geometry, 8)
 
     @classmethod
-    def of(cls, search: SearchResult, inside: NDArray[np.bool_]) -> ImageryStore:
-        """The part that a search is about."""
+    def of(cls, search: SearchResult) -> ImageryStore:
+        """Return the part that a search is about."""
         return cls(
             collection=search.collection,
             source=search.source,
             grid=search.grid,
             bands=search.bands,
             geometry=search.geometry,
-            inside=inside,
         )
 
     def find(self, candidate: Candidate) -> Acquisition | None:
-        """A date's acquisition if it is there and intact."""
+        """Return a date's acquisition if it is there and intact."""
         return self._intact(self.folder / f"{_stem(candidate.date, candidate.product_ids)}.json")
 
-    def put(self, acquisition: Acquisition, array: Scene) -> Acquisition:
+    def put(self, acquisition: Acquisition, layers: Layers) -> Acquisition:
         """Keep a scene.
 
         Args:
-            acquisition: What is known of it; file, checksum and shares are added.
-            array: (bands, height, width).
+            acquisition: Its description; file, checksum and shares are added.
+            layers: (bands, height, width), in the order of the store's bands.
 
         Returns:
             The acquisition as kept.
@@ -112,7 +107,8 @@ class ImageryStore:
             "SOURCE": acquisition.source,
             "SYNTHETIC": "YES" if acquisition.synthetic else "NO",
         }
-        content = encode(array, self.bands, self.grid, tags)
+        scene = self.scene(layers)
+        content = encode(scene, self.grid, tags)
         checksum = hashlib.sha256(content).hexdigest()
         path = self.folder / f"{stem}_{checksum[:8]}.tif"
         write_atomically(path, content)
@@ -121,68 +117,70 @@ class ImageryStore:
                 "file": path.relative_to(self.root).as_posix(),
                 "sha256": checksum,
                 "bytes": len(content),
-                **vars(self.judge(array)),
+                **vars(scene.shares(self.inside)),
             }
         )
         write_json(self.folder / f"{stem}.json", kept)
         return kept
 
+    def scene(self, layers: Layers) -> Scene:
+        """Return layers in the order of the store's bands as a scene."""
+        return Scene(self.sensor, self.bands, layers)
+
     def between(self, start: datetime, end: datetime) -> list[Acquisition]:
-        """Every intact acquisition of a window, the clearest of each date, ascending."""
+        """Return every intact acquisition of a window, the clearest of each date, ascending."""
         best: dict[date, Acquisition] = {}
         for path in sorted(self.folder.glob("*.json")):
-            found = self._intact(path)
-            if found is None or not start <= found.datetime < end:
+            acquisition = self._intact(path)
+            if acquisition is None or not start <= acquisition.datetime < end:
                 continue
-            if found.date not in best or found.clear > best[found.date].clear:
-                best[found.date] = found
+            if acquisition.date not in best or acquisition.clear > best[acquisition.date].clear:
+                best[acquisition.date] = acquisition
         return [best[day] for day in sorted(best)]
 
-    def judge(self, array: Scene) -> Shares:
-        """The shares of a scene over the area."""
-        return shares(array[self.bands.index(SCL)].astype(np.uint8), data_mask(array), self.inside)
-
-    def look(self, day: date, product_ids: Iterable[str]) -> Look | None:
-        """What an earlier look at a day saw."""
+    def find_preview(self, day: date, product_ids: Iterable[str]) -> Preview | None:
+        """Return an earlier preview of a day."""
         try:
-            return read_model(self._looks / f"{_stem(day, product_ids)}.json", Look)
+            return read_model(self._preview_path(day, product_ids), Preview)
         except ValidationError:
             return None
 
-    def keep_look(self, look: Look) -> None:
-        """Keep what a look saw."""
-        write_json(self._looks / f"{_stem(look.date, look.product_ids)}.json", look)
+    def keep_preview(self, preview: Preview) -> None:
+        """Keep the preview of a day."""
+        write_json(self._preview_path(preview.date, preview.product_ids), preview)
+
+    def _preview_path(self, day: date, product_ids: Iterable[str]) -> Path:
+        return self._previews / f"{_stem(day, product_ids)}.json"
 
     def sweep(self) -> None:
-        """Remove what processes that were killed left half-written; a file that is being written is younger."""
+        """Remove half-written files of processes that were killed; a file that is being written is younger."""
         for path in self.folder.rglob(".*"):
             with suppress(OSError):
                 if time.time() - path.stat().st_mtime > STALE_SECONDS:
                     path.unlink()
 
     def _intact(self, path: Path) -> Acquisition | None:
-        """An acquisition whose file is whole, its shares taken over this area: another one may have the same grid."""
+        """Return an acquisition whose file is intact, its shares taken over this area: another may share the grid."""
         try:
-            found = read_model(path, Acquisition)
-            if found is None or found.file is None or found.bands != self.bands:
+            acquisition = read_model(path, Acquisition)
+            if acquisition is None or acquisition.file is None or acquisition.bands != self.bands:
                 return None
-            scene = scene_path(found)
-            if sha256(scene) != found.sha256:
+            file = scene_path(acquisition)
+            if sha256(file) != acquisition.sha256:
                 return None
-            return found.model_copy(
-                update={"fetched": False, "units_spent": 0.0, **vars(self.judge(read_scene(scene)))}
-            )
+            shares = self.scene(read_layers(file)).shares(self.inside)
         except (OSError, ValidationError, NotDataError):
             return None
+        return acquisition.model_copy(update={"fetched": False, "units_spent": 0.0, **vars(shares)})
 
 
 def store_root() -> Path:
-    """The folder below which an acquisition's `file` lies."""
+    """Return the folder below which an acquisition's `file` lies."""
     return get_settings().data_dir / "imagery"
 
 
 def scene_path(acquisition: Acquisition) -> Path:
-    """Where a usable acquisition's scene lies."""
+    """Return the path of a usable acquisition's scene."""
     if acquisition.file is None:
         raise ValueError(f"{acquisition.date} has no scene: {acquisition.reason}")
     return store_root() / acquisition.file

@@ -1,4 +1,4 @@
-"""Validation: which acquisitions are fit to learn from, and whether they are enough."""
+"""The validation step: which acquisitions are fit to learn from, and whether they are enough."""
 
 from __future__ import annotations
 
@@ -8,132 +8,144 @@ from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
-from include.core.contracts import Summary
+from pydantic import ConfigDict
+
 from include.core.errors import ContractError
-from include.core.run_folder import read_model, write_json
+from include.core.outcome import Finding, Scalar, StepMetrics, StepOutcome, Table
+from include.satellite.artifacts import CONTACT_SHEET, IMAGERY, NDVI_PLOT, VALIDATED, VALIDATION_REPORT
 from include.satellite.imagery.area import inside_mask
-from include.satellite.imagery.checks import Examined, examine, mark_duplicates
-from include.satellite.imagery.download import IMAGERY_FILE, read_imagery
-from include.satellite.imagery.model import Acquisition, Imagery
-from include.satellite.imagery.pictures import Thumbnail, draw_contact_sheet, draw_ndvi, thumbnail
-from include.satellite.imagery.raster import NotDataError, read_scene
-from include.satellite.imagery.report import DateReport, Finding, Gap, ValidationReport
+from include.satellite.imagery.checks import Examination, examine, mark_duplicates
+from include.satellite.imagery.plots import Thumbnail, draw_contact_sheet, draw_ndvi, thumbnail
+from include.satellite.imagery.scenes import NotDataError, Scene, read_layers
+from include.satellite.imagery.schemas import Acquisition, DateReport, Gap, Imagery, ValidationReport
 from include.satellite.imagery.store import scene_path
 from include.satellite.params import ValidateParams
+from include.satellite.sensors.indices import NDVI
 
 LOGGER = logging.getLogger(__name__)
 
-VALIDATED_FILE = "validated.json"
-REPORT_FILE = "validation_report.json"
 REASONS_NAMED = 5
 
 
+class ValidateMetrics(StepMetrics):
+    """Metrics of the validation."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    usable_dates: int
+    min_dates: int
+    excluded_dates: int
+    longest_gap_days: int
+    months_without_date: int
+
+
 def validate(files: Path, params: ValidateParams) -> None:
-    """Check every acquisition; write `validated.json`, `validation_report.json` and the pictures.
+    """Check every acquisition; write `validated.json`, `validation_report.json` and the plots.
 
     A broken scene is excluded and reported. Under `skip_validation` the dates are only counted.
 
     Raises:
         ContractError: Fewer usable dates than `min_dates` are left.
     """
-    imagery = read_imagery(files / IMAGERY_FILE)
-    examined, thumbnails = _examine_all(imagery, params)
-    reports = [_date_report(each) for each in examined]
-    accepted = [_as_seen(each) for each, report in zip(examined, reports, strict=True) if report.accepted]
+    imagery = IMAGERY.read(files)
+    examinations, thumbnails = _examine_all(imagery, params)
+    reports = [_date_report(examination) for examination in examinations]
+    accepted = [_measured(one) for one, report in zip(examinations, reports, strict=True) if report.accepted]
     report = _report(imagery, params, reports, accepted)
-    write_json(files / REPORT_FILE, report)
-    draw_contact_sheet(files / "plot_contact_sheet.png", thumbnails, reports, imagery.unusable)
-    draw_ndvi(files / "plot_ndvi.png", reports, imagery)
+    VALIDATION_REPORT.write(files, report)
+    draw_contact_sheet(CONTACT_SHEET.at(files), thumbnails, reports, imagery.unusable)
+    draw_ndvi(NDVI_PLOT.at(files), reports, imagery)
     if not report.passed:
         raise ContractError(
-            VALIDATED_FILE,
+            VALIDATED.path,
             f"must hold at least {params.min_dates} usable dates (min_dates)",
-            f"{len(accepted)}{_why(reports, imagery)}; a longer window (days_back) or looser limits "
+            f"{len(accepted)}{_reasons(reports, imagery)}; a longer window (days_back) or looser limits "
             "(max_cloud_cover, min_clear) find more",
-            hint="validation_report.json and plot_contact_sheet.png in the run's files show each date and its verdict.",
+            hint=f"{VALIDATION_REPORT.path} and {CONTACT_SHEET.path} in the run's files show each date and its "
+            "assessment.",
         )
     excluded = [
-        _as_seen(each).model_copy(update={"usable": False, "reason": said.reason})
-        for each, said in zip(examined, reports, strict=True)
-        if not said.accepted
+        _measured(examination).model_copy(update={"usable": False, "reason": report.reason})
+        for examination, report in zip(examinations, reports, strict=True)
+        if not report.accepted
     ]
     validated = imagery.model_copy(
         update={
             "acquisitions": accepted,
-            "unusable": sorted([*imagery.unusable, *excluded], key=lambda each: each.date),
-            "synthetic": any(each.synthetic for each in accepted),
+            "unusable": sorted([*imagery.unusable, *excluded], key=lambda acquisition: acquisition.date),
+            "synthetic": any(acquisition.synthetic for acquisition in accepted),
         }
     )
-    write_json(files / VALIDATED_FILE, validated)
+    VALIDATED.write(files, validated)
 
 
-def validate_summary(files: Path) -> Summary:
-    """Key figures of the validation, and a table of all dates."""
-    report = read_model(files / REPORT_FILE, ValidationReport)
-    if report is None:
-        raise FileNotFoundError(REPORT_FILE)
-    imagery = read_imagery(files / VALIDATED_FILE)
-    return {
-        "usable_dates": report.usable_dates,
-        "min_dates": report.min_dates,
-        "excluded_dates": report.excluded_dates,
-        "longest_gap_days": report.longest_gap.days,
-        "months_without_date": sum(not count for count in report.coverage_by_month.values()),
-        "synthetic": report.synthetic,
-        "published_as": f"{imagery.place}/{imagery.start:%Y-%m-%d}_{imagery.end:%Y-%m-%d}",
-        "findings": [finding.model_dump() for finding in report.findings],
-        "tables": [
-            {
-                "title": "Dates validated",
-                "columns": ["date", "clear, %", "cloud, %", "shadow, %", "nodata, %", "masked, %", "NDVI", "verdict"],
-                "rows": [_row(each) for each in report.dates],
-            }
-        ],
-    }
+def validate_outcome(files: Path) -> StepOutcome:
+    """Return the metrics of the validation, and a table of all dates."""
+    report, imagery = VALIDATION_REPORT.read(files), VALIDATED.read(files)
+    columns = ("date", "clear, %", "cloud, %", "shadow, %", "nodata, %", "masked, %", "NDVI", "verdict")
+    return StepOutcome(
+        metrics=ValidateMetrics(
+            usable_dates=report.usable_dates,
+            min_dates=report.min_dates,
+            excluded_dates=report.excluded_dates,
+            longest_gap_days=report.longest_gap.days,
+            months_without_date=sum(not count for count in report.coverage_by_month.values()),
+        ),
+        findings=tuple(report.findings),
+        tables=(Table(title="Dates validated", columns=columns, rows=tuple(map(_row, report.dates))),),
+        published_as=f"{imagery.place}/{imagery.start:%Y-%m-%d}_{imagery.end:%Y-%m-%d}",
+        synthetic=report.synthetic,
+        stand_in=imagery.source == "demo",
+    )
 
 
-def _examine_all(imagery: Imagery, params: ValidateParams) -> tuple[list[Examined], list[Thumbnail | None]]:
-    """One scene in memory at a time."""
+def _examine_all(imagery: Imagery, params: ValidateParams) -> tuple[list[Examination], list[Thumbnail | None]]:
+    """Examine the acquisitions with one scene in memory at a time."""
     inside = inside_mask(imagery.geometry, imagery.grid)
-    examined, thumbnails = [], []
+    examinations, thumbnails = [], []
     for acquisition in imagery.acquisitions:
-        seen = _only_counted(acquisition) if params.skip_validation else examine(acquisition, imagery, params, inside)
-        thumbnails.append(None if seen.scene is None else thumbnail(seen.scene, inside))
-        seen.scene = None
-        examined.append(seen)
-    mark_duplicates(examined)
-    return examined, thumbnails
+        if params.skip_validation:
+            examination = _count(acquisition, imagery)
+        else:
+            examination = examine(acquisition, imagery, params, inside)
+        thumbnails.append(None if examination.scene is None else thumbnail(examination.scene, inside))
+        examination.scene = None
+        examinations.append(examination)
+    mark_duplicates(examinations)
+    return examinations, thumbnails
 
 
-def _only_counted(acquisition: Acquisition) -> Examined:
-    """A date counts if its file is there; what is in it is only drawn."""
-    seen = Examined(acquisition)
+def _count(acquisition: Acquisition, imagery: Imagery) -> Examination:
+    """Count a date if its file is there; its content is only drawn."""
+    examination = Examination(acquisition)
     path = scene_path(acquisition)
-    there = path.is_file()
-    seen.add("file", None if there else f"{acquisition.file} is missing", "there; not validated (skip_validation)")
-    if there:
+    exists = path.is_file()
+    fault = None if exists else f"{acquisition.file} is missing"
+    examination.add("file", fault, "there; not validated (skip_validation)")
+    if exists:
         try:
-            seen.scene = read_scene(path)
+            examination.scene = Scene(imagery.sensor, imagery.bands, read_layers(path))
         except NotDataError as error:
             LOGGER.warning("%s: %s", acquisition.date, error)
-    return seen
+    return examination
 
 
-def _as_seen(seen: Examined) -> Acquisition:
-    return seen.acquisition.model_copy(update=vars(seen.over_area) if seen.over_area else {})
+def _measured(examination: Examination) -> Acquisition:
+    """Return the acquisition with the shares that its file shows."""
+    return examination.acquisition.model_copy(update=vars(examination.over_area) if examination.over_area else {})
 
 
-def _date_report(seen: Examined) -> DateReport:
-    shares = vars(seen.over_area) if seen.over_area else {}
+def _date_report(examination: Examination) -> DateReport:
+    shares = vars(examination.over_area) if examination.over_area else {}
     return DateReport(
-        date=seen.acquisition.date,
-        file=seen.acquisition.file,
-        accepted=seen.reason is None,
-        reason=seen.reason,
-        checks=seen.checks,
-        masked=seen.masked,
-        indices=seen.indices,
-        synthetic=seen.acquisition.synthetic,
+        date=examination.acquisition.date,
+        file=examination.acquisition.file,
+        accepted=examination.reason is None,
+        reason=examination.reason,
+        checks=examination.checks,
+        masked=examination.masked,
+        indices=examination.indices,
+        synthetic=examination.acquisition.synthetic,
         **shares,
     )
 
@@ -141,7 +153,7 @@ def _date_report(seen: Examined) -> DateReport:
 def _report(
     imagery: Imagery, params: ValidateParams, reports: Sequence[DateReport], accepted: Sequence[Acquisition]
 ) -> ValidationReport:
-    days = [each.date for each in accepted]
+    days = [acquisition.date for acquisition in accepted]
     return ValidationReport(
         skipped=params.skip_validation,
         passed=len(accepted) >= params.min_dates,
@@ -151,39 +163,35 @@ def _report(
         never_data=len(imagery.unusable),
         longest_gap=_longest_gap(days, imagery.start, imagery.end),
         coverage_by_month=_by_month(days, imagery.start, imagery.end),
-        synthetic=any(each.synthetic for each in accepted),
+        synthetic=any(acquisition.synthetic for acquisition in accepted),
         allow_synthetic=params.allow_synthetic,
         dates=list(reports),
-        findings=_findings(imagery, params, reports, accepted),
+        findings=_findings(params, reports, accepted),
     )
 
 
-def _findings(
-    imagery: Imagery, params: ValidateParams, reports: Sequence[DateReport], accepted: Sequence[Acquisition]
-) -> list[Finding]:
-    found = [
-        Finding(severity="warning", message=f"{each.date} is excluded: {each.reason}")
-        for each in reports
-        if not each.accepted
+def _findings(params: ValidateParams, reports: Sequence[DateReport], accepted: Sequence[Acquisition]) -> list[Finding]:
+    findings = [
+        Finding(severity="warning", message=f"{report.date} is excluded: {report.reason}")
+        for report in reports
+        if not report.accepted
     ]
-    simulated = sum(each.synthetic for each in accepted)
+    simulated = sum(acquisition.synthetic for acquisition in accepted)
     if simulated:
-        rest = (
+        consequence = (
             "allow_synthetic lets models trained on it be promoted"
             if params.allow_synthetic
             else "models trained on it will not be promoted (allow_synthetic is off)"
         )
-        severity = "info" if params.allow_synthetic else "warning"
-        said = f"simulated imagery on {simulated} of {len(accepted)} dates; {rest}"
-        found.append(Finding(severity=severity, message=said))
-    unknown = sum(each.tile_cloud is None for each in accepted)
+        message = f"simulated imagery on {simulated} of {len(accepted)} dates; {consequence}"
+        findings.append(Finding(severity="info" if params.allow_synthetic else "warning", message=message))
+    unknown = sum(acquisition.tile_cloud is None for acquisition in accepted)
     if unknown:
-        said = f"the source does not know the cloud of {unknown} of {len(accepted)} dates"
-        found.append(Finding(severity="warning", message=said))
+        message = f"the source does not know the cloud of {unknown} of {len(accepted)} dates"
+        findings.append(Finding(severity="warning", message=message))
     if params.skip_validation:
-        said = "validation skipped: the dates were only counted"
-        found.append(Finding(severity="warning", message=said))
-    return found
+        findings.append(Finding(severity="warning", message="validation skipped: the dates were only counted"))
+    return findings
 
 
 def _longest_gap(days: Sequence[date], start: datetime, end: datetime) -> Gap:
@@ -198,21 +206,21 @@ def _by_month(days: Sequence[date], start: datetime, end: datetime) -> dict[str,
     while (day.year, day.month) <= (last.year, last.month):
         months[f"{day:%Y-%m}"] = 0
         day = (day.replace(day=1) + timedelta(days=32)).replace(day=1)
-    for each in days:
-        months[f"{each:%Y-%m}"] += 1
+    for usable in days:
+        months[f"{usable:%Y-%m}"] += 1
     return months
 
 
-def _why(reports: Sequence[DateReport], imagery: Imagery) -> str:
-    said = [(each.date, each.reason) for each in reports] + [(each.date, each.reason) for each in imagery.unusable]
-    reasons = [f"{day}: {reason}" for day, reason in said if reason]
+def _reasons(reports: Sequence[DateReport], imagery: Imagery) -> str:
+    assessed: list[DateReport | Acquisition] = [*reports, *imagery.unusable]
+    reasons = [f"{one.date}: {one.reason}" for one in assessed if one.reason]
     if not reasons:
         return ""
     more = f", and {len(reasons) - REASONS_NAMED} more" if len(reasons) > REASONS_NAMED else ""
     return f" ({len(reasons)} are not usable: {'; '.join(reasons[:REASONS_NAMED])}{more})"
 
 
-def _row(report: DateReport) -> list[object]:
-    ndvi = next((index.mean for index in report.indices if index.name == "ndvi"), None)
-    shares = [report.clear, report.cloud, report.shadow, report.nodata, report.masked, ndvi]
-    return [report.date.isoformat(), *shares, "accepted" if report.accepted else f"excluded: {report.reason}"]
+def _row(report: DateReport) -> tuple[Scalar, ...]:
+    ndvi = next((index.mean for index in report.indices if index.name == NDVI.name), None)
+    shares = (report.clear, report.cloud, report.shadow, report.nodata, report.masked, ndvi)
+    return (report.date.isoformat(), *shares, "accepted" if report.accepted else f"excluded: {report.reason}")

@@ -6,9 +6,8 @@ import argparse
 import sys
 from pathlib import Path
 
-from include.standins.sentinel_hub.running import HOST, serve
-from include.standins.sentinel_hub.scenes import Scenes
-from include.standins.sentinel_hub.server import ServerSettings
+from include.standins.sentinel_hub.folder import SceneFolder
+from include.standins.sentinel_hub.server import HOST, ServerSettings, serve
 from include.standins.sentinel_hub.simulator import WORLDS, Simulator
 
 
@@ -24,7 +23,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--latency-ms", type=int, default=0, metavar="N", help="that each answer takes longer")
     options = parser.parse_args(arguments)
     try:
-        scenes = _scenes(options)
+        scenes = SceneFolder(options.scenes) if options.scenes else Simulator(options.world, options.seed)
         settings = ServerSettings(rate_limit=options.rate_limit, latency=options.latency_ms / 1000)
         serve(scenes, settings, options.port, options.host)
     except (OSError, ValueError) as error:
@@ -33,14 +32,6 @@ def main(arguments: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         return 130
     return 0
-
-
-def _scenes(options: argparse.Namespace) -> Scenes:
-    if options.scenes is None:
-        return Simulator(options.world, options.seed)
-    from include.standins.sentinel_hub.folder import SceneFolder
-
-    return SceneFolder(options.scenes)
 
 
 if __name__ == "__main__":

@@ -2,71 +2,75 @@
 
 from __future__ import annotations
 
+import operator
 import re
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from shapely.geometry import Polygon, box, shape
 
 from include.standins.sentinel_hub.errors import ApiError
-from include.standins.sentinel_hub.request import read_time
+from include.standins.sentinel_hub.process import read_time
 from include.standins.sentinel_hub.scenes import Product, Scenes
 
 _COMPARISONS: dict[str, Callable[[float, float], bool]] = {
-    "<": lambda a, b: a < b,
-    "<=": lambda a, b: a <= b,
-    ">": lambda a, b: a > b,
-    ">=": lambda a, b: a >= b,
-    "=": lambda a, b: a == b,
-    "<>": lambda a, b: a != b,
+    "<": operator.lt,
+    "<=": operator.le,
+    ">": operator.gt,
+    ">=": operator.ge,
+    "=": operator.eq,
+    "<>": operator.ne,
 }
 _CLOUD = re.compile(r"\(*\s*eo:cloud_cover\s*(<=|>=|<>|<|>|=)\s*(-?\d+(?:\.\d+)?)\s*\)*", re.IGNORECASE)
-_KNOWN = {
-    "collections",
-    "datetime",
-    "bbox",
-    "intersects",
-    "filter",
-    "filter-lang",
-    "filter-crs",
-    "fields",
-    "distinct",
-    "limit",
-    "next",
-    "ids",
-}
 _EARLIEST, _LATEST = datetime(2015, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC)
 
 
+class _Search(BaseModel):
+    """The parameters of a search; a description is the rule that an error states."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    collections: list[str] = Field(min_length=1, max_length=1, description="collections must name one collection")
+    datetime: str = Field(description="datetime is needed, an instant or A/B")
+    bbox: list[float] | None = Field(None, description="the area is not valid: bbox must be a list of numbers")
+    intersects: dict[str, Any] | None = Field(None, description="the area is not valid: intersects must be a geometry")
+    ids: list[str] | None = Field(None, description="ids must be a list of names")
+    filter: str | None = Field(None, description="filter must be text")
+    language: Literal["cql2-text"] = Field(
+        "cql2-text", alias="filter-lang", description="only filter-lang cql2-text is served by the stand-in"
+    )
+    crs: Any = Field(None, alias="filter-crs")
+    fields: dict[str, list[str]] | None = Field(None, description="fields must hold the lists include and exclude")
+    distinct: Literal["date"] | None = Field(None, description="distinct is served for date alone")
+    limit: int = Field(10, ge=1, le=100, description="limit must be a number between 1 and 100")
+    next: int = Field(0, ge=0, description="next must be a whole number")
+
+
 def search(body: Any, scenes: Scenes, base_url: str) -> dict[str, Any]:
-    """A page of the products that fulfil a search, the latest first.
+    """Return a page of the products that fulfil a search, the latest first.
 
     Raises:
-        ApiError: 400: a parameter is unknown or malformed.
+        ApiError: 400: a parameter is unknown or malformed; 404: the collection is not served.
     """
-    if not isinstance(body, dict):
-        raise _wrong("Request body should be non-empty.")
-    unknown = sorted(body.keys() - _KNOWN)
-    if unknown:
-        raise _wrong(f"Unknown parameter: {', '.join(unknown)}")
-    collection, limit, first = _collection(body, scenes), body.get("limit", 10), body.get("next", 0)
-    if not isinstance(limit, int) or not 1 <= limit <= 100:
-        raise _wrong("limit must be a number between 1 and 100")
-    if not isinstance(first, int) or first < 0:
-        raise _wrong("next must be a whole number")
-    found: list[Any] = _matching(body, scenes)
-    if "distinct" in body:
-        found = _distinct(body["distinct"], found)
-    page = found[first : first + limit]
-    if "distinct" not in body:
-        page = [_with_fields(feature(product, collection, base_url), body.get("fields") or {}) for product in page]
-    context: dict[str, Any] = {"limit": limit, "returned": len(page)}
-    if first + limit < len(found):
-        context["next"] = first + limit
+    request = _read(body)
+    [collection] = request.collections
+    if collection not in scenes.collections:
+        raise ApiError(404, f"Collection '{collection}' is not served here", "NOT_FOUND")
+    matches: list[Any] = _matching(request, scenes)
+    if request.distinct:
+        matches = sorted({product.datetime.date().isoformat() for product in matches}, reverse=True)
+    end = request.next + request.limit
+    page = matches[request.next : end]
+    if not request.distinct:
+        page = [_with_fields(feature(product, collection, base_url), request.fields or {}) for product in page]
+    context = {"limit": request.limit, "returned": len(page)} | ({"next": end} if end < len(matches) else {})
     return {"type": "FeatureCollection", "features": page, "links": [], "context": context}
 
 
 def feature(product: Product, collection: str, base_url: str) -> dict[str, Any]:
-    """A product as the catalog describes it (STAC 1.0)."""
+    """Return a product as the catalog describes it (STAC 1.0)."""
     lons, lats = zip(*product.ring, strict=True)
     catalog = f"{base_url}/api/v1/catalog/1.0.0/collections/{collection}"
     properties: dict[str, Any] = {
@@ -79,10 +83,7 @@ def feature(product: Product, collection: str, base_url: str) -> dict[str, Any]:
         "proj:bbox": list(product.bounds),
         **product.properties,
     }
-    if product.cloud is None:
-        properties["cloud_unknown"] = True
-    else:
-        properties["eo:cloud_cover"] = product.cloud
+    cloud = {"cloud_unknown": True} if product.cloud is None else {"eo:cloud_cover": product.cloud}
     return {
         "stac_version": "1.0.0",
         "stac_extensions": [
@@ -97,7 +98,7 @@ def feature(product: Product, collection: str, base_url: str) -> dict[str, Any]:
             "coordinates": [[[list(point) for point in product.ring]]],
         },
         "bbox": [min(lons), min(lats), max(lons), max(lats)],
-        "properties": properties,
+        "properties": properties | cloud,
         "assets": {},
         "links": [
             {"href": f"{catalog}/items/{product.id}", "rel": "self", "type": "application/json"},
@@ -106,83 +107,71 @@ def feature(product: Product, collection: str, base_url: str) -> dict[str, Any]:
     }
 
 
-def _matching(body: dict[str, Any], scenes: Scenes) -> list[Product]:
-    from shapely.geometry import Polygon
+def _read(body: Any) -> _Search:
+    if not isinstance(body, dict):
+        raise _bad_request("Request body should be non-empty.")
+    rules = {info.alias or name: info.description for name, info in _Search.model_fields.items()}
+    unknown = sorted(body.keys() - rules.keys())
+    if unknown:
+        raise _bad_request(f"Unknown parameter: {', '.join(unknown)}")
+    try:
+        return _Search.model_validate(body)
+    except ValidationError as error:
+        raise _bad_request(str(rules[str(error.errors()[0]["loc"][0])])) from error
 
-    area, accepts = _area(body), _filter(body)
-    start, end = _interval(body.get("datetime"))
-    found = [
+
+def _matching(request: _Search, scenes: Scenes) -> list[Product]:
+    area, accepts = _area(request), _filter(request.filter)
+    start, end = _interval(request.datetime)
+    matches = [
         product
         for product in scenes.products(start, end, area.bounds)
-        if accepts(product) and Polygon(product.ring).intersects(area)
+        if accepts(product)
+        and Polygon(product.ring).intersects(area)
+        and (request.ids is None or product.id in request.ids)
     ]
-    if "ids" in body:
-        found = [product for product in found if product.id in body["ids"]]
-    return sorted(found, key=lambda product: (product.datetime, product.id), reverse=True)
+    return sorted(matches, key=lambda product: (product.datetime, product.id), reverse=True)
 
 
-def _area(body: dict[str, Any]) -> Any:
-    from shapely.geometry import box, shape
-
-    if ("bbox" in body) == ("intersects" in body):
-        raise _wrong("one of bbox and intersects is needed")
+def _area(request: _Search) -> Any:
+    if (request.bbox is None) == (request.intersects is None):
+        raise _bad_request("one of bbox and intersects is needed")
     try:
-        area = box(*body["bbox"]) if "bbox" in body else shape(body["intersects"])
-    except Exception as error:  # shapely raises many kinds on malformed input
-        raise _wrong(f"the area is not valid: {error}") from error
+        area = box(*request.bbox) if request.bbox is not None else shape(request.intersects)
+    except Exception as error:  # shapely raises errors of many classes on malformed input
+        raise _bad_request(f"the area is not valid: {error}") from error
     if area.is_empty:
-        raise _wrong("the area is empty")
+        raise _bad_request("the area is empty")
     return area
 
 
-def _interval(text: Any) -> tuple[datetime, datetime]:
-    if not isinstance(text, str):
-        raise _wrong("datetime is needed, an instant or A/B")
+def _interval(text: str) -> tuple[datetime, datetime]:
     start, _, end = text.partition("/")
     try:
         return read_time(start, _EARLIEST), read_time(end or start, _LATEST)
     except ApiError as error:
-        raise _wrong(error.message) from error
+        raise _bad_request(error.message) from error
 
 
-def _collection(body: dict[str, Any], scenes: Scenes) -> str:
-    collections = body.get("collections")
-    if not isinstance(collections, list) or len(collections) != 1:
-        raise _wrong("collections must name one collection")
-    if collections[0] not in scenes.collections:
-        raise ApiError(404, f"Collection '{collections[0]}' is not served here", "NOT_FOUND")
-    return str(collections[0])
-
-
-def _filter(body: dict[str, Any]) -> Callable[[Product], bool]:
-    """Comparisons of eo:cloud_cover, joined by AND; a product whose cloud is unknown passes them."""
-    text = body.get("filter")
-    if text is None:
-        return lambda product: True
-    if body.get("filter-lang", "cql2-text") != "cql2-text" or not isinstance(text, str):
-        raise _wrong("only filter-lang cql2-text is served by the stand-in")
+def _filter(text: str | None) -> Callable[[Product], bool]:
+    """Return comparisons of eo:cloud_cover, joined by AND; a product whose cloud is unknown passes them."""
     comparisons = []
-    for part in re.split(r"\s+AND\s+", text.strip(), flags=re.IGNORECASE):
+    for part in re.split(r"\s+AND\s+", text.strip(), flags=re.IGNORECASE) if text else ():
         match = _CLOUD.fullmatch(part.strip())
         if match is None:
-            raise _wrong(f"Invalid filter: '{part}'; served are comparisons of eo:cloud_cover, joined by AND")
+            raise _bad_request(f"Invalid filter: '{part}'; served are comparisons of eo:cloud_cover, joined by AND")
         comparisons.append((_COMPARISONS[match[1]], float(match[2])))
     return lambda product: product.cloud is None or all(holds(product.cloud, value) for holds, value in comparisons)
 
 
-def _distinct(name: Any, found: list[Product]) -> list[Any]:
-    if name != "date":
-        raise _wrong("distinct is served for date alone")
-    return sorted({product.datetime.date().isoformat() for product in found}, reverse=True)
-
-
-def _with_fields(one: dict[str, Any], fields: dict[str, Any]) -> dict[str, Any]:
-    """The feature with the included fields (all, if none is named) without the excluded ones."""
-    included = fields.get("include") or []
-    kept: dict[str, Any] = {} if included else one
-    for path in ("id", "type", *included) if included else ():
-        _copy(one, kept, path.split("."))
-    for path in fields.get("exclude") or []:
+def _with_fields(document: dict[str, Any], fields: dict[str, list[str]]) -> dict[str, Any]:
+    """Return a feature with the included fields (all, if none is named) without the excluded ones."""
+    kept = document
+    if fields.get("include"):
+        kept = {}
+        for path in ("id", "type", *fields["include"]):
+            _copy(document, kept, path.split("."))
+    for path in fields.get("exclude", ()):
         *parents, last = path.split(".")
         part: Any = kept
         for name in parents:
@@ -201,5 +190,5 @@ def _copy(source: dict[str, Any], target: dict[str, Any], path: list[str]) -> No
         _copy(source[name], target.setdefault(name, {}), rest)
 
 
-def _wrong(message: str) -> ApiError:
+def _bad_request(message: str) -> ApiError:
     return ApiError(400, message, "BAD_REQUEST")

@@ -1,18 +1,26 @@
-"""Crops of the simulator: rotations, sowing dates, and how much of a field is green or dry on a day.
+"""Crops of the simulator: rotations, sowing dates, growth on a day, and the true stress of each field.
 
 Days of the year are of the northern hemisphere; the southern is shifted by half a year.
+
+Stress has four classes of fixed intensity, in zones that move slowly over the land. Zones are irregular cells 2 km
+apart. In each block of 2×2 cells every class occurs once, so that an area of some kilometres has all four. The cells
+drift at 12 m a day: a field keeps its class for months, and then gets its neighbours'. A field has one class, that of
+its centre. What stress does to a field is patchy canopy loss (the share and depth of the patches follow the class) and
+a little chlorosis. Neighbouring plants fill part of the gaps, so the mean canopy falls by less than what is lost.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import date
+from itertools import permutations
+from statistics import NormalDist
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from include.standins.sentinel_hub.noise import Floats, Hashes, key, scramble, smooth, uniform
+from include.standins.sentinel_hub.noise import Floats, Hashes, at_points, key, lattice, scramble, smooth, uniform
 
 SOWING_SPREAD = 12
 """Days by which a field is sown earlier or later than its district."""
@@ -55,6 +63,19 @@ ROTATIONS = {
     "simple": ((0.4, WHEAT_RICE), (0.3, SPRING_CANE), (0.3, AUTUMN_CANE)),
 }
 
+ZONE = 2000.0
+DRIFT = 12.0
+WARP = 250.0
+LOST_SHARE = np.array((0.02, 0.14, 0.30, 0.48), np.float32)
+"""Share of a field in which the canopy is lost, by class."""
+LOSS_DEPTH = np.array((0.5, 0.55, 0.65, 0.75), np.float32)
+"""Share of the canopy that is lost there, by class."""
+FILLED = 0.7
+"""Exponent of the compensation: the rest of the field grows by (1 − LOSS_DEPTH·LOST_SHARE) ** −FILLED."""
+CHLOROSIS_BY_CLASS = np.array((0.0, 0.25, 0.5, 0.75), np.float32)
+"""Chlorosis by class, in units of full chlorosis."""
+_ORDERS = np.array(list(permutations(range(4))), np.int64)
+
 
 @dataclass(frozen=True)
 class Fields:
@@ -73,7 +94,7 @@ class Fields:
     southern: NDArray[np.bool_]
 
     def chance(self, *parts: object) -> NDArray[np.float32]:
-        """A number in [0, 1) of each field, another for other parts."""
+        """Return a number in [0, 1) for each field; other parts give other numbers."""
         return uniform(scramble(self.hashes.copy(), key(*parts)))
 
 
@@ -93,7 +114,7 @@ class Growth:
 
 
 def growth(fields: Fields, day: date, world: str, seed: int) -> Growth:
-    """How the fields stand on a day."""
+    """Return how the fields stand on a day, before any stress."""
     count = len(fields.x)
     green, dry = np.zeros(count, np.float32), np.zeros(count, np.float32)
     choice, low = fields.chance("rotation"), 0.0
@@ -136,3 +157,46 @@ def _grow(
     cover = np.where(standing, np.minimum(peak, 0.95) * risen, 0).astype(np.float32)
     green[where] = np.maximum(green[where], cover * (1 - ripe))
     dry[where] = np.maximum(dry[where], 0.8 * cover * ripe)
+
+
+def stress_classes(x: Floats, y: Floats, day: int, seed: int) -> NDArray[np.int64]:
+    """Return the class of stress (0 healthy, 1 moderate, 2 stressed, 3 critical) at each point.
+
+    Args:
+        x: World metres, shape (n,).
+        y: World metres, shape (n,).
+        day: Ordinal of the day.
+        seed: The world's.
+    """
+    angle = 2 * np.pi * key(seed, "drift") / 2**32
+    u = x - DRIFT * day * np.cos(angle) + WARP * smooth(x, y, 1300, key(seed, "warp x"))
+    v = y - DRIFT * day * np.sin(angle) + WARP * smooth(x, y, 1300, key(seed, "warp y"))
+    i, j = _nearest_cell(u / ZONE, v / ZONE, seed)
+    order = lattice(i // 2, j // 2, key(seed, "order")) % np.uint32(len(_ORDERS))
+    return np.asarray(_ORDERS[order.astype(np.int64), (i % 2) * 2 + j % 2])
+
+
+def _nearest_cell(u: Floats, v: Floats, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the cell whose (jittered) centre is nearest."""
+    i, j = np.floor(u).astype(np.int64), np.floor(v).astype(np.int64)
+    best = np.full(u.shape, np.inf)
+    best_i, best_j = i.copy(), j.copy()
+    for di in (-1, 0, 1):
+        for dj in (-1, 0, 1):
+            centre_u = i + di + 0.5 + 0.5 * (at_points(i + di, j + dj, key(seed, "cell x")) - 0.5)
+            centre_v = j + dj + 0.5 + 0.5 * (at_points(i + di, j + dj, key(seed, "cell y")) - 0.5)
+            distance = (u - centre_u) ** 2 + (v - centre_v) ** 2
+            nearer = distance < best
+            best = np.where(nearer, distance, best)
+            best_i, best_j = np.where(nearer, i + di, best_i), np.where(nearer, j + dj, best_j)
+    return best_i, best_j
+
+
+def loss_thresholds() -> NDArray[np.float32]:
+    """Return by class: where noise of mean 0 and variance 1 is above it, the canopy is lost."""
+    return np.array([NormalDist().inv_cdf(1 - float(share)) for share in LOST_SHARE], np.float32)
+
+
+def compensation() -> NDArray[np.float32]:
+    """Return by class: the factor by which the canopy that is left grows."""
+    return np.asarray((1 - LOSS_DEPTH * LOST_SHARE) ** -FILLED, np.float32)

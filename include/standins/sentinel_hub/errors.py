@@ -1,38 +1,36 @@
-"""Errors as the API words them: `{"error": {status, reason, …}}`, in the catalog `{code, description}`."""
+"""Errors in the form of the API: `{"error": {status, reason, …}}`, and `{code, description}` of the catalog."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any
 
+from pydantic import ValidationError
 
+
+@dataclass(eq=False)
 class ApiError(Exception):
-    """An answer that is an error.
+    """An error that a request is answered with.
 
     Args:
         status: HTTP status.
-        message: For people.
+        message: For users.
         code: For programs.
         errors: Which parameter breaks which rule.
         headers: More headers of the answer.
     """
 
-    def __init__(
-        self,
-        status: int,
-        message: str,
-        code: str,
-        errors: list[dict[str, str]] | None = None,
-        headers: Mapping[str, str] | None = None,
-    ) -> None:
-        super().__init__(message)
-        self.status, self.message, self.code, self.errors = status, message, code, errors
-        self.headers = dict(headers or {})
+    status: int
+    message: str
+    code: str
+    errors: list[dict[str, str]] = field(default_factory=list)
+    headers: Mapping[str, str] = field(default_factory=dict)
 
     def body(self) -> dict[str, Any]:
-        """The answer of the Process API."""
+        """Return the body as the Process API words it."""
         error: dict[str, Any] = {
             "status": self.status,
             "reason": HTTPStatus(self.status).phrase,
@@ -42,18 +40,20 @@ class ApiError(Exception):
         return {"error": {**error, "errors": self.errors} if self.errors else error}
 
     def catalog_body(self) -> dict[str, Any]:
-        """The answer of the Catalog API."""
+        """Return the body as the Catalog API words it."""
         return {"code": self.status, "description": self.message}
 
 
 def bad_payload(message: str, parameter: str | None = None) -> ApiError:
-    """400: the request cannot be served as it stands."""
-    errors = [{"parameter": parameter, "violation": message}] if parameter else None
-    return ApiError(400, message + ("\n" if parameter else ""), "COMMON_BAD_PAYLOAD", errors)
+    """Return a 400: the request cannot be served as it stands."""
+    if parameter is None:
+        return ApiError(400, message, "COMMON_BAD_PAYLOAD")
+    errors = [{"parameter": parameter, "violation": message}]
+    return ApiError(400, f"{message}\n", "COMMON_BAD_PAYLOAD", errors)
 
 
 def unauthorized() -> ApiError:
-    """401: no token, or one that has expired."""
+    """Return a 401: no token, or one that has expired."""
     return ApiError(
         401,
         "You are not authorized! Please provide a valid access token within the header "
@@ -63,12 +63,12 @@ def unauthorized() -> ApiError:
 
 
 def forbidden() -> ApiError:
-    """403: not allowed, or the account's quota is used up."""
+    """Return a 403: not allowed, or the account's quota is used up."""
     return ApiError(403, "You are not authorized to perform this action.", "COMMON_INSUFFICIENT_PERMISSIONS")
 
 
 def rate_limited(milliseconds: float, unit: str, policy: str) -> ApiError:
-    """429.
+    """Return a 429.
 
     Args:
         milliseconds: Until the next request would be served.
@@ -78,3 +78,10 @@ def rate_limited(milliseconds: float, unit: str, policy: str) -> ApiError:
     wait = math.ceil(milliseconds if unit == "ms" else milliseconds / 1000)
     headers = {"Retry-After": str(wait), "X-RateLimit-Remaining": "0", "X-RateLimit-ViolatedPolicy": policy}
     return ApiError(429, "You have exceeded your rate limit", "RATE_LIMIT_EXCEEDED", headers=headers)
+
+
+def first_problem(error: ValidationError) -> tuple[list[str], str]:
+    """Return the path of the first parameter that breaks a rule, and what is wrong with it."""
+    first = error.errors()[0]
+    problem = "is missing" if first["type"] == "missing" else f"is not valid: {first['msg']}"
+    return [str(part) for part in first["loc"]], problem

@@ -1,8 +1,9 @@
-"""Faults on request: which requests go wrong, how, and how often."""
+"""Injected faults: rules about which requests go wrong, how, and how often."""
 
 from __future__ import annotations
 
 import random
+from dataclasses import dataclass, field
 from datetime import date, timedelta
 from threading import Lock
 from typing import Literal
@@ -25,6 +26,18 @@ Kind = Literal[
 Operation = Literal["token", "catalog", "process"]
 SPOILING: tuple[Kind, ...] = ("truncated", "zeros", "garbage", "wrong_size")
 """Kinds that answer 200 with something that is not the data."""
+LONGEST_RANGE = timedelta(days=366)
+"""Rules for dates strike requests whose time range is at most this long."""
+
+
+@dataclass(frozen=True)
+class Target:
+    """What a request asks for, as far as faults are aimed at it."""
+
+    operation: Operation
+    start: date | None = None
+    end: date | None = None
+    bands: tuple[str, ...] = ()
 
 
 class Fault(BaseModel):
@@ -45,14 +58,22 @@ class Fault(BaseModel):
     retry_after: int = Field(1000, ge=0, description="Of the rate limit.")
     unit: Literal["ms", "s"] = Field("ms", description="Of retry_after; Sentinel Hub and its client have milliseconds.")
 
+    def matches(self, target: Target) -> bool:
+        """Whether a request is one of those that the rule is aimed at."""
+        if target.operation not in self._operations() or (self.band is not None and self.band not in target.bands):
+            return False
+        if self.dates is None:
+            return True
+        if target.start is None or target.end is None or target.end - target.start > LONGEST_RANGE:
+            return False
+        return any(target.start <= day <= target.end for day in self.dates)
 
-class Asked(BaseModel):
-    """A request, as far as faults are aimed at it."""
-
-    operation: Operation
-    start: date | None = None
-    end: date | None = None
-    bands: tuple[str, ...] = ()
+    def _operations(self) -> tuple[str, ...]:
+        if self.operation:
+            return (self.operation,)
+        if self.kind == "wrong_credentials":
+            return ("token",)
+        return ("process",) if self.kind in SPOILING else ("catalog", "process")
 
 
 class Faults:
@@ -65,7 +86,7 @@ class Faults:
     def add(self, fault: Fault) -> None:
         """Add a rule; the first that matches counts (latency beside others)."""
         with self._lock:
-            self._rules.append(_Rule(fault))
+            self._rules.append(_Rule(fault, random.Random(fault.seed)))  # noqa: S311 - not for secrets
 
     def clear(self) -> None:
         """Remove all rules."""
@@ -73,30 +94,32 @@ class Faults:
             self._rules.clear()
 
     def listed(self) -> list[dict[str, object]]:
-        """The rules, each with how often it struck."""
+        """Return the rules, each with how often it struck."""
         with self._lock:
             return [
                 {**rule.fault.model_dump(mode="json", exclude_none=True), "struck": rule.struck} for rule in self._rules
             ]
 
-    def strike(self, asked: Asked) -> list[Fault]:
-        """What goes wrong with a request: latencies, then at most one other fault."""
+    def strike(self, target: Target) -> list[Fault]:
+        """Return what goes wrong with a request: latencies, then at most one other fault."""
         with self._lock:
-            waits = [rule.fault for rule in self._rules if rule.fault.kind == "latency" and rule.strikes(asked)]
+            waits = [rule.fault for rule in self._rules if rule.fault.kind == "latency" and rule.strikes(target)]
             for rule in self._rules:
-                if rule.fault.kind != "latency" and rule.strikes(asked):
+                if rule.fault.kind != "latency" and rule.strikes(target):
                     return [*waits, rule.fault]
             return waits
 
 
+@dataclass
 class _Rule:
-    def __init__(self, fault: Fault) -> None:
-        self.fault, self.seen, self.struck = fault, 0, 0
-        self.random = random.Random(fault.seed)  # noqa: S311 - not for secrets
+    fault: Fault
+    random: random.Random
+    seen: int = field(default=0, init=False)
+    struck: int = field(default=0, init=False)
 
-    def strikes(self, asked: Asked) -> bool:
+    def strikes(self, target: Target) -> bool:
         fault = self.fault
-        if not self._matches(asked) or (fault.times is not None and self.struck >= fault.times):
+        if not fault.matches(target) or (fault.times is not None and self.struck >= fault.times):
             return False
         self.seen += 1
         if self.seen <= fault.skip or (fault.probability < 1 and self.random.random() >= fault.probability):
@@ -104,30 +127,9 @@ class _Rule:
         self.struck += 1
         return True
 
-    def _matches(self, asked: Asked) -> bool:
-        fault = self.fault
-        if asked.operation not in self._operations():
-            return False
-        if fault.band is not None and fault.band not in asked.bands:
-            return False
-        if fault.dates is None:
-            return True
-        if asked.start is None or asked.end is None or asked.operation != "process":
-            return False
-        return asked.end - asked.start <= timedelta(days=366) and any(
-            asked.start <= day <= asked.end for day in fault.dates
-        )
-
-    def _operations(self) -> tuple[str, ...]:
-        if self.fault.operation:
-            return (self.fault.operation,)
-        if self.fault.kind == "wrong_credentials":
-            return ("token",)
-        return ("process",) if self.fault.kind in SPOILING else ("catalog", "process")
-
 
 def spoilt(content: bytes, kind: Kind, seed: int) -> bytes:
-    """A TIFF that is not the data: cut off, all zero, or no TIFF at all."""
+    """Return a TIFF that is not the data: cut off, all zero, or random bytes."""
     if kind == "truncated":
         return content[: len(content) * 2 // 5]
     if kind == "garbage":

@@ -19,8 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from include.standins.sentinel_hub.grid import Grid
-from include.standins.sentinel_hub.scenes import REFERENCE, SCL, Box, Layers, Product, UnknownBandError
+from include.standins.sentinel_hub.scenes import REFERENCE, SCL, WGS84, Box, Grid, Layers, Product, UnknownBandError
 
 VEGETATION_NDVI = 0.3
 WATER_NIR = 1000
@@ -96,7 +95,7 @@ class SceneFolder:
             with rasterio.open(path) as file:
                 if file.crs is None:
                     raise ValueError(f"{path}: has no CRS")
-                west, south, east, north = transform_bounds(file.crs, 4326, *file.bounds)
+                west, south, east, north = transform_bounds(file.crs, WGS84, *file.bounds)
                 epsg, bounds, bands = file.crs.to_epsg() or 0, tuple(file.bounds), tuple(file.descriptions)
         except RasterioIOError as error:
             raise ValueError(f"{path}: cannot be read as a raster: {error}") from error

@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from include.standins.sentinel_hub.crops import Fields
-from include.standins.sentinel_hub.grid import Grid
 from include.standins.sentinel_hub.noise import Floats, Hashes, Ints, at_points, key, lattice, smooth, smoothstep
+from include.standins.sentinel_hub.scenes import Grid
 
 RADIUS = 6_371_008.8
 ROW, COLUMN = 180.0, 220.0
@@ -55,7 +55,7 @@ class _Bricks(NamedTuple):
 
 
 def world_metres(longitude: Floats, latitude: Floats) -> tuple[Floats, Floats]:
-    """Coordinates in the world frame."""
+    """Return coordinates in the world frame, metres."""
     zone = np.clip(np.floor((longitude + 180) / 6), 0, 59)
     middle = zone * 6 - 177
     x = RADIUS * np.radians(longitude - middle) * np.cos(np.radians(latitude)) + 1e6 * zone
@@ -63,7 +63,7 @@ def world_metres(longitude: Floats, latitude: Floats) -> tuple[Floats, Floats]:
 
 
 def survey(grid: Grid, world: str, seed: int) -> Land:
-    """What lies under the pixels of a grid."""
+    """Return what lies under the pixels of a grid."""
     x, y = world_metres(*grid.centres())
     rich = world == "standard"
     u, v = _turned(x, y, seed)

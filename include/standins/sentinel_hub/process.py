@@ -1,44 +1,270 @@
-"""The Process API: products over the asked pixels, mosaicked, through the script, as TIFF or TAR."""
+"""The Process API: the products of a request over its pixels, mosaicked, through the script, as TIFF or TAR."""
 
 from __future__ import annotations
 
 import io
+import re
 import tarfile
-from typing import Any
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic.alias_generators import to_camel
+from pyproj import CRS
+from pyproj.exceptions import CRSError
+from shapely.geometry import shape
 
-from include.standins.sentinel_hub.errors import ApiError
-from include.standins.sentinel_hub.grid import Grid
-from include.standins.sentinel_hub.request import ProcessRequest, script_failed
-from include.standins.sentinel_hub.scenes import DATA_MASK, REFERENCE, SCL, Box, Product, Scenes, UnknownBandError
-from include.standins.sentinel_hub.script_parser import ScriptError
+from include.standins.sentinel_hub.errors import ApiError, bad_payload, first_problem
+from include.standins.sentinel_hub.evalscript import ACCEPTED, Evalscript, ScriptError
+from include.standins.sentinel_hub.scenes import (
+    DATA_MASK,
+    NODES_EVERY,
+    REFERENCE,
+    SCL,
+    WGS84,
+    Box,
+    Grid,
+    Product,
+    Scenes,
+    UnknownBandError,
+)
 
+LARGEST = 2500
 OFFSET, OFFSET_SINCE = 1000, (2022, 1, 25)
 """Digital numbers of products since then (processing baseline 04.00) are 1000 higher, unless harmonised."""
 SCALE = np.float32(1e-4)
+TIFF = "image/tiff"
+_FIRST, _LAST = datetime(1970, 1, 1, tzinfo=UTC), datetime(9990, 1, 1, tzinfo=UTC)
+Resampling = Literal["NEAREST", "BILINEAR", "BICUBIC"]
 Files = dict[str, bytes]
 
 
-def process(request: ProcessRequest, scenes: Scenes) -> Files:
-    """The answer's files, by output identifier.
+def read_crs(uri: str | None) -> int:
+    """Return the EPSG code of a CRS's URI; WGS 84 (longitude first) if there is none.
 
     Raises:
-        ApiError: 400: a band does not exist, or the script fails.
+        ApiError: 400: it is unknown.
     """
-    samples = _samples(request, scenes)
+    if not uri or uri.endswith("CRS84"):
+        return WGS84
+    match = re.search(r"EPSG[/:](?:[\d.]+[/:])?(\d+)$", uri)
+    if match:
+        try:
+            return int(CRS.from_epsg(int(match[1])).to_epsg() or match[1])
+        except CRSError:
+            pass
+    raise bad_payload(f"Unknown CRS: {uri}", "input->bounds->properties->crs")
+
+
+def read_time(text: str | None, default: datetime) -> datetime:
+    """Return an instant; without a zone it is UTC. An open end (None or `..`) is the default.
+
+    Raises:
+        ApiError: 400: it is none.
+    """
+    if text is None or text == "..":
+        return default
     try:
-        written = request.script.evaluate(samples)
+        moment = datetime.fromisoformat(text)
+    except (ValueError, TypeError) as error:
+        raise bad_payload(f"'{text}' is not a valid instant (ISO 8601).") from error
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(alias_generator=to_camel, frozen=True)
+
+
+class _Reference(_Part):
+    crs: Annotated[int, BeforeValidator(read_crs)] = WGS84
+
+
+class _Bounds(_Part):
+    bbox: Box | None = None
+    geometry: dict[str, Any] | None = None
+    properties: _Reference = _Reference()
+
+
+class _TimeRange(_Part):
+    start: Annotated[datetime, BeforeValidator(partial(read_time, default=_FIRST))] = Field(_FIRST, alias="from")
+    end: Annotated[datetime, BeforeValidator(partial(read_time, default=_LAST))] = Field(_LAST, alias="to")
+
+
+class _DataFilter(_Part):
+    time_range: _TimeRange = _TimeRange()
+    max_cloud_coverage: float = 100
+    mosaicking_order: Literal["mostRecent", "leastRecent", "leastCC"] = "mostRecent"
+
+
+class _Processing(_Part):
+    upsampling: Resampling = "NEAREST"
+    downsampling: Resampling = "NEAREST"
+    harmonize_values: bool = True
+
+    @property
+    def resampling(self) -> str:
+        """The one that is not nearest, bicubic before bilinear; classes are always nearest neighbour."""
+        return min({self.upsampling, self.downsampling} - {"NEAREST"}, default="NEAREST")
+
+
+class _Source(_Part):
+    type: str
+    data_filter: _DataFilter = _DataFilter()
+    processing: _Processing = _Processing()
+
+
+class _Input(_Part):
+    bounds: _Bounds
+    data: list[_Source] = Field(min_length=1, max_length=1)
+
+
+class _Format(_Part):
+    type: str = TIFF
+
+
+class _Response(_Part):
+    identifier: str = "default"
+    format: _Format = _Format()
+
+
+class _Output(_Part):
+    width: int | None = None
+    height: int | None = None
+    resx: float | None = Field(None, gt=0)
+    resy: float | None = Field(None, gt=0)
+    responses: list[_Response] = []
+
+
+class _Body(_Part):
+    input: _Input
+    output: _Output
+    evalscript: str = ""
+
+
+@dataclass(frozen=True)
+class ProcessRequest:
+    """A request: which pixels, of which products, through which script, in which files.
+
+    Args:
+        grid: The pixels.
+        geometry: In the grid's CRS; pixels outside of it hold no data.
+        filter: Which products, and which of them comes first.
+        processing: How pixels are resampled and harmonised.
+        script: What to compute.
+        identifiers: The outputs to answer with.
+    """
+
+    grid: Grid
+    geometry: dict[str, Any] | None
+    filter: _DataFilter
+    processing: _Processing
+    script: Evalscript
+    identifiers: tuple[str, ...]
+
+    @property
+    def units(self) -> float:
+        """Processing units: 1 for 512×512 pixels of 3 bands at 16 bit; dataMask is free; at least 0.005."""
+        area = max(self.grid.width * self.grid.height / 512**2, 0.01)
+        bands = len([band for band in self.script.bands if band != DATA_MASK])
+        wide = any(output.sample_type in ("FLOAT32", "UINT32", "INT32") for output in self.script.outputs)
+        return max(area * bands / 3 * (2 if wide else 1), 0.005)
+
+
+def read_request(body: Any, collections: tuple[str, ...]) -> ProcessRequest:
+    """Read the JSON of a request.
+
+    Raises:
+        ApiError: 400, as the API words it.
+    """
+    if not isinstance(body, dict) or not body:
+        raise bad_payload("Request body should be non-empty.")
+    try:
+        request = _Body.model_validate(body)
+    except ValidationError as error:
+        path, problem = first_problem(error)
+        raise bad_payload(f"`{'.'.join(path)}` {problem}.", "->".join(path)) from error
+    bounds, [source] = request.input.bounds, request.input.data
+    if source.type not in collections:
+        raise bad_payload(f"Collection '{source.type}' is not served here.", "input->data->type")
+    try:
+        script = Evalscript.read(request.evalscript)
     except ScriptError as error:
-        raise script_failed(error) from error
+        message = f"Failed to evaluate script!\n{error}\n{ACCEPTED}\n"
+        raise ApiError(400, message, "RENDERER_EXCEPTION") from error
+    return ProcessRequest(
+        grid=_grid(request.output, bounds),
+        geometry=bounds.geometry,
+        filter=source.data_filter,
+        processing=source.processing,
+        script=script,
+        identifiers=_identifiers(request.output, script),
+    )
+
+
+def _grid(output: _Output, bounds: _Bounds) -> Grid:
+    """Return the pixels: width and height as given, or from resx and resy; at most 2500 each."""
+    box, crs = bounds.bbox, bounds.properties.crs
+    if box is None and bounds.geometry:
+        try:
+            box = shape(bounds.geometry).bounds
+        except Exception as error:  # shapely raises errors of many classes on malformed input
+            raise bad_payload(f"The geometry is not valid: {error}", "input->bounds->geometry") from error
+    if box is None or not (box[0] < box[2] and box[1] < box[3]):
+        raise bad_payload("bounds need a bbox (or a geometry) with min < max.", "input->bounds")
+    width = _side("width", output.width, "resx", output.resx, box[2] - box[0])
+    height = _side("height", output.height, "resy", output.resy, box[3] - box[1])
+    grid = Grid(crs, box, width, height)
+    if not all(np.isfinite(degrees).all() for degrees in grid.centres(NODES_EVERY)):
+        raise bad_payload(f"The bounds lie outside of EPSG:{crs}.", "input->bounds")
+    return grid
+
+
+def _side(name: str, pixels: int | None, resolution_name: str, resolution: float | None, extent: float) -> int:
+    origin, violation = name, f"`{name} = {pixels}`"
+    if pixels is None and resolution is not None:
+        pixels = max(1, round(extent / resolution))
+        origin, violation = resolution_name, f"`{name} = {pixels}`, calculated from {resolution_name},"
+    elif pixels is None:
+        pixels = 256
+    if pixels < 1:
+        raise bad_payload(f"`{name}` must be a whole number from 1.", f"output->{name}")
+    if pixels > LARGEST:
+        raise bad_payload(f"{violation} is larger than allowed {LARGEST}.", f"output->{origin}")
+    return pixels
+
+
+def _identifiers(output: _Output, script: Evalscript) -> tuple[str, ...]:
+    names = {written.id for written in script.outputs}
+    responses = output.responses or [_Response()]
+    for response in responses:
+        media_type = response.format.type
+        if media_type.partition(";")[0].strip() != TIFF:
+            message = f"Format {media_type} is not served by the stand-in, only {TIFF}."
+            raise bad_payload(message, "output->responses->format")
+        if response.identifier not in names:
+            message = f"Output '{response.identifier}' is not among the script's outputs."
+            raise bad_payload(message, "output->responses->identifier")
+    return tuple(response.identifier for response in responses)
+
+
+def process(request: ProcessRequest, scenes: Scenes) -> Files:
+    """Return the answer's files, by output identifier.
+
+    Raises:
+        ApiError: 400: a band does not exist.
+    """
+    written = request.script.evaluate(_samples(request, scenes))
     return {name: tiff(written[name], request.grid) for name in request.identifiers}
 
 
 def packed(files: Files) -> tuple[bytes, str]:
-    """Body and content type: one file as it is, several as TAR."""
+    """Return body and content type: one file as it is, several as TAR."""
     if len(files) == 1:
-        return next(iter(files.values())), "image/tiff"
+        return next(iter(files.values())), TIFF
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as archive:
         for name, content in files.items():
@@ -49,7 +275,7 @@ def packed(files: Files) -> tuple[bytes, str]:
 
 
 def tiff(bands: NDArray[Any], grid: Grid) -> bytes:
-    """A georeferenced GeoTIFF of an array (bands, height, width)."""
+    """Return a georeferenced GeoTIFF of an array (bands, height, width)."""
     from rasterio.io import MemoryFile
 
     with MemoryFile() as memory:
@@ -67,71 +293,58 @@ def tiff(bands: NDArray[Any], grid: Grid) -> bytes:
 
 
 def _samples(request: ProcessRequest, scenes: Scenes) -> dict[str, NDArray[Any]]:
-    """By input band, float32 of shape (height, width): the first product, in the asked order, that has data there."""
-    grid, shape = request.grid, (request.grid.height, request.grid.width)
+    """Return float32 arrays by input band: of the first product, in the requested order, that has data there."""
+    grid = request.grid
     bands = [band for band in request.script.bands if band != DATA_MASK]
-    filled = {band: np.zeros(shape, np.float32) for band in bands}
-    mask, wanted = np.zeros(shape, bool), _wanted(request)
+    filled = {band: np.zeros(grid.shape, np.float32) for band in bands}
+    mask, wanted = np.zeros(grid.shape, bool), _wanted(request)
     for product in _ordered(request, scenes):
         try:
-            layers = scenes.read(product, grid, bands, request.resampling)
+            layers = scenes.read(product, grid, bands, request.processing.resampling)
         except UnknownBandError as error:
-            raise _no_band(str(error), product) from error
+            message = (
+                f"Requested band '{error}' is not present in Sentinel 2 tile '{product.id}' returned by criteria "
+                "specified in `dataFilter` parameter."
+            )
+            raise ApiError(400, message, "RENDERER_S2_MISSING_BAND") from error
         new = layers.mask & wanted & ~mask
         for band, values in filled.items():
-            np.copyto(values, _as_asked(request, product, band, layers.values[band]), where=new)
+            np.copyto(values, _in_units(request, product, band, layers.values[band]), where=new)
         mask |= new
         if mask[wanted].all():
             break
     return {**filled, DATA_MASK: mask.astype(np.float32)}
 
 
-def _as_asked(request: ProcessRequest, product: Product, band: str, values: NDArray[Any]) -> NDArray[np.float32]:
-    """Reflectance or digital numbers; classes are numbers in either."""
+def _in_units(request: ProcessRequest, product: Product, band: str, values: NDArray[Any]) -> NDArray[np.float32]:
+    """Return reflectances or digital numbers, as the script declares; classes are numbers in either."""
     numbers = values.astype(np.float32)
     if band in (SCL, REFERENCE):
         return numbers
     if request.script.units == "REFLECTANCE":
         return np.asarray(numbers * SCALE, np.float32)
-    late = product.datetime.timetuple()[:3] >= OFFSET_SINCE
-    return numbers + np.float32(OFFSET) if late and not request.harmonize else numbers
+    has_offset = product.datetime.timetuple()[:3] >= OFFSET_SINCE and not request.processing.harmonize_values
+    return numbers + np.float32(OFFSET) if has_offset else numbers
 
 
 def _ordered(request: ProcessRequest, scenes: Scenes) -> list[Product]:
-    found = [
+    limits = request.filter
+    products = [
         product
-        for product in scenes.products(request.start, request.end, degrees(request.grid))
-        if product.cloud is None or product.cloud <= request.most_cloud
+        for product in scenes.products(limits.time_range.start, limits.time_range.end, request.grid.degrees)
+        if product.cloud is None or product.cloud <= limits.max_cloud_coverage
     ]
-    found.sort(key=lambda product: (product.datetime, product.id), reverse=request.order != "leastRecent")
-    if request.order == "leastCC":
-        found.sort(key=lambda product: 100.0 if product.cloud is None else product.cloud)
-    return found
-
-
-def degrees(grid: Grid) -> Box:
-    """West, south, east, north of a grid."""
-    from pyproj import Transformer
-
-    west, south, east, north = Transformer.from_crs(grid.crs, 4326, always_xy=True).transform_bounds(*grid.bounds)
-    return west, south, east, north
+    products.sort(key=lambda product: (product.datetime, product.id), reverse=limits.mosaicking_order != "leastRecent")
+    if limits.mosaicking_order == "leastCC":
+        products.sort(key=lambda product: 100.0 if product.cloud is None else product.cloud)
+    return products
 
 
 def _wanted(request: ProcessRequest) -> NDArray[np.bool_]:
-    """Pixels within the asked geometry."""
-    grid = request.grid
+    """Return which pixels lie within the requested geometry."""
     if request.geometry is None:
-        return np.ones((grid.height, grid.width), bool)
+        return np.ones(request.grid.shape, bool)
     from rasterio.features import geometry_mask
 
-    inside = geometry_mask([request.geometry], (grid.height, grid.width), grid.transform, invert=True)
+    inside = geometry_mask([request.geometry], request.grid.shape, request.grid.transform, invert=True)
     return np.asarray(inside, bool)
-
-
-def _no_band(band: str, product: Product) -> ApiError:
-    return ApiError(
-        400,
-        f"Requested band '{band}' is not present in Sentinel 2 tile '{product.id}' returned by criteria specified in "
-        "`dataFilter` parameter.",
-        "RENDERER_S2_MISSING_BAND",
-    )

@@ -1,4 +1,4 @@
-"""What the server serves: products in a catalog, and their pixels over any grid."""
+"""What the server serves: products in a catalog, and their pixels over the grid of a request."""
 
 from __future__ import annotations
 
@@ -8,12 +8,85 @@ from datetime import datetime
 from typing import Any, Protocol
 
 import numpy as np
+from affine import Affine
 from numpy.typing import NDArray
+from pyproj import Transformer
 
-from include.standins.sentinel_hub.grid import Grid
+from include.standins.sentinel_hub.noise import Floats, upsample
 
 SCL, REFERENCE, DATA_MASK = "SCL", "REFERENCE", "dataMask"
+WGS84 = 4326
+NODES_EVERY = 32
+"""Centres are projected on every 32nd pixel and interpolated between: off by 2 mm at 10 m, by 7 cm at 60 m."""
 Box = tuple[float, float, float, float]
+
+
+def projection(source: int, target: int) -> Transformer:
+    """Return the projection between two CRS, given as EPSG codes; longitude or easting comes first."""
+    return Transformer.from_crs(source, target, always_xy=True)
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A north-up grid of pixels.
+
+    Args:
+        crs: EPSG code; 4326 has longitude first, as the API has it.
+        bounds: xmin, ymin, xmax, ymax in the CRS.
+        width: Pixels.
+        height: Pixels.
+    """
+
+    crs: int
+    bounds: Box
+    width: int
+    height: int
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Height and width, as arrays have them."""
+        return self.height, self.width
+
+    @property
+    def pixel_size(self) -> tuple[float, float]:
+        """Width and height of a pixel in units of the CRS."""
+        xmin, ymin, xmax, ymax = self.bounds
+        return (xmax - xmin) / self.width, (ymax - ymin) / self.height
+
+    @property
+    def transform(self) -> Affine:
+        """The affine transform from pixels to the CRS."""
+        dx, dy = self.pixel_size
+        return Affine(dx, 0, self.bounds[0], 0, -dy, self.bounds[3])
+
+    @property
+    def degrees(self) -> Box:
+        """West, south, east, north."""
+        west, south, east, north = projection(self.crs, WGS84).transform_bounds(*self.bounds)
+        return west, south, east, north
+
+    def centres(self, every: int = 1) -> tuple[Floats, Floats]:
+        """Return longitude and latitude of pixel centres, degrees.
+
+        Args:
+            every: 1 for all pixels, or the distance of the nodes that `upsample` interpolates between.
+
+        Returns:
+            Two arrays of shape (height, width), or of the nodes' shape (see `nodes`).
+        """
+        if every == 1:
+            longitude, latitude = self.centres(NODES_EVERY)
+            return upsample(longitude, self.shape, NODES_EVERY), upsample(latitude, self.shape, NODES_EVERY)
+        dx, dy = self.pixel_size
+        x = self.bounds[0] + (nodes(self.width, every) + 0.5) * dx
+        y = self.bounds[3] - (nodes(self.height, every) + 0.5) * dy
+        longitude, latitude = projection(self.crs, WGS84).transform(*np.meshgrid(x, y))
+        return np.asarray(longitude), np.asarray(latitude)
+
+
+def nodes(pixels: int, every: int) -> NDArray[np.int64]:
+    """Return the indices of the nodes over a row of pixels: 0, every, … up to the first behind the last pixel."""
+    return np.arange(0, ((pixels - 1) // every + 2) * every, every)
 
 
 @dataclass(frozen=True)
@@ -26,7 +99,7 @@ class Product:
         ring: Footprint: longitude and latitude, closed.
         epsg: CRS of its pixels.
         bounds: xmin, ymin, xmax, ymax in that CRS.
-        cloud: Cloud share, percent; None if nobody knows.
+        cloud: Cloud share, percent; None if it is unknown.
         source: What its scenes find it by again.
         properties: More properties of its catalog entry.
     """
@@ -63,13 +136,13 @@ class Scenes(Protocol):
 
     @property
     def collections(self) -> tuple[str, ...]:
-        """Collections that may be asked for."""
+        """Collections that may be requested."""
 
     def products(self, start: datetime, end: datetime, box: Box) -> list[Product]:
-        """Products sensed in [start, end] whose footprint may touch the box (degrees), in any order."""
+        """Return products sensed in [start, end] whose footprint may touch the box (degrees), in any order."""
 
     def read(self, product: Product, grid: Grid, bands: Sequence[str], resampling: str) -> Layers:
-        """Pixels of a product over a grid; nearest neighbour unless resampling is bilinear or bicubic.
+        """Return a product's pixels over a grid; nearest neighbour unless resampling is bilinear or bicubic.
 
         Raises:
             UnknownBandError: There is no such band.

@@ -15,14 +15,13 @@ from starlette.background import BackgroundTask
 
 from include.core.contracts import imported
 from include.core.domain import Domain, EnvKeys, Page
-from include.core.env_file import EnvFile
-from include.core.env_history import Entry, Reason
 from include.core.errors import GroundtruthError
 from include.core.settings import get_settings
 from include.domains import DOMAINS
+from include.env_file import Entry, EnvFile, Reason
 from include.reporting.listing import Row, Trend, metric_trends
 from include.reporting.notices import rollback_notice
-from plugins.notices.sending import send
+from plugins.notifications.sending import send
 from plugins.reports.web.access import edits_dag, may_edit, reads_runs
 from plugins.reports.web.app import LOG, render
 from plugins.reports.web.guard import check_form, form_token

@@ -177,8 +177,7 @@ def _manager() -> Any:
 @pytest.fixture
 def switched(client: Client, tmp_path: Path) -> Any:
     """An env file that two promotions have changed."""
-    from include.core.env_file import EnvFile
-    from include.core.env_history import Reason
+    from include.env_file import EnvFile, Reason
 
     (tmp_path / "pipeline.env").write_text("# ours\nSECRET=hunter2\n")
     env_file = EnvFile(tmp_path / "pipeline.env")

@@ -1,32 +1,46 @@
-"""The label of a square, and why it has none."""
+"""The label of a tile, and why it has none; rasters among the input files, brought to the grid."""
 
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import rasterio
 from numpy.typing import NDArray
+from rasterio.warp import transform
 
 from include.core.errors import BadInputError
+from include.satellite.artifacts import VALIDATED
 from include.satellite.datasets import labels
-from include.satellite.datasets.cube import Scene, scenes
-from include.satellite.datasets.labels import assess, classes_of, label_patches, reference_classes
-from include.satellite.datasets.squares import Squares
-from include.satellite.imagery.model import REFERENCE
+from include.satellite.datasets.cube import CubeScene, scenes
+from include.satellite.datasets.labels import (
+    assess,
+    class_raster,
+    classes_of,
+    crop_mask,
+    label_patches,
+    reference_classes,
+)
+from include.satellite.datasets.tiles import Tiles
 from include.satellite.params import CnnDataParams
-from tests.satellite.imagery_store import BANDS, ImageryMaker, days_from, grid_of, layers_of
+from include.satellite.sensors.sensor import REFERENCE
+from include.satellite.sensors.sentinel2 import SENTINEL2
+from tests.satellite.imagery_store import BANDS, CRS, SOUTH, WEST, ImageryMaker, days_from, grid_of, layers_of
 
 SIZE = 10
-SQUARE = Squares.on(SIZE, SIZE, SIZE, SIZE)
+GRID = grid_of(20, 30)
+TOP = SOUTH + 200
+TILE = Tiles.on(SIZE, SIZE, SIZE, SIZE)
 
 
-def scene_of(scl: NDArray[np.uint8], ndvi: NDArray[np.floating] | float = 0.6) -> Scene:
+def scene_of(scl: NDArray[np.uint8], ndvi: NDArray[np.floating] | float = 0.6) -> CubeScene:
     layers = layers_of(np.broadcast_to(np.asarray(ndvi, float), scl.shape), scl)
-    return Scene(dn=layers[:4].transpose(1, 2, 0), scl=scl, reference=None, masked=0)
+    return CubeScene(SENTINEL2, SENTINEL2.base_bands, layers[:4].transpose(1, 2, 0), scl)
 
 
 def scl_of(**counts: int) -> NDArray[np.uint8]:
-    """One square whose pixels have so many of each class, as `c4=80, c9=20`."""
+    """One tile whose pixels have so many of each class, as `c4=80, c9=20`."""
     values = np.concatenate([np.full(count, int(name[1:]), np.uint8) for name, count in counts.items()])
     return values.reshape(SIZE, SIZE)
 
@@ -45,8 +59,8 @@ def scl_of(**counts: int) -> NDArray[np.uint8]:
         (scl_of(c4=50, c7=50), ""),
     ],
 )
-def test_a_square_must_be_clear_and_land(scl: NDArray[np.uint8], reason: str) -> None:
-    found = assess(scene_of(scl), SQUARE, None)
+def test_a_tile_must_be_clear_and_land(scl: NDArray[np.uint8], reason: str) -> None:
+    found = assess(scene_of(scl), TILE, None)
     assert labels.REASONS[found.reason[0]] == reason
     assert np.isnan(found.ndvi[0]) == bool(reason)
 
@@ -54,7 +68,7 @@ def test_a_square_must_be_clear_and_land(scl: NDArray[np.uint8], reason: str) ->
 def test_vegetation_and_soil_decide_not_water_unclassified_or_cloud() -> None:
     scl = scl_of(c4=30, c5=30, c6=10, c7=15, c9=15)
     ndvi = np.select([scl == 4, scl == 5, scl == 6], [0.8, 0.2, -0.5], 0.9)
-    assert assess(scene_of(scl, ndvi), SQUARE, None).ndvi[0] == pytest.approx(0.5, abs=2e-4)
+    assert assess(scene_of(scl, ndvi), TILE, None).ndvi[0] == pytest.approx(0.5, abs=2e-4)
 
 
 @pytest.mark.parametrize(("share", "reason"), [(50, ""), (49, labels.NOT_CROP), (0, labels.NOT_CROP)])
@@ -62,7 +76,7 @@ def test_the_crop_mask_decides_where_half_of_the_land_lies_in_it(share: int, rea
     crop = np.zeros(SIZE * SIZE, bool)
     crop[:share] = True
     crop = crop.reshape(SIZE, SIZE)
-    found = assess(scene_of(scl_of(c4=100), np.where(crop, 0.8, 0.1)), SQUARE, crop)
+    found = assess(scene_of(scl_of(c4=100), np.where(crop, 0.8, 0.1)), TILE, crop)
     assert labels.REASONS[found.reason[0]] == reason
     if not reason:
         assert found.ndvi[0] == pytest.approx(0.8, abs=2e-4)
@@ -73,14 +87,14 @@ def test_each_class_begins_where_the_rule_says() -> None:
     assert classes_of(ndvi).tolist() == [0, 0, 1, 1, 2, 2, 3, 3, -1]
 
 
-def test_a_uniform_square_on_a_threshold_is_not_moved_by_rounding() -> None:
+def test_a_uniform_tile_on_a_threshold_is_not_moved_by_rounding() -> None:
     """NDVI is exactly 0.3 or 0.7 in each pixel: not above the threshold, however many are added up."""
-    squares = Squares.on(40, 70, 16, 3)
+    tiles = Tiles.on(40, 70, 16, 3)
     for red, nir, expected in ((3500, 6500, 3), (1500, 8500, 1), (2500, 7500, 2)):
         dn = np.empty((40, 70, 4), np.uint16)
         dn[...] = [500, 700, red, nir]
-        scene = Scene(dn=dn, scl=np.full((40, 70), 4, np.uint8), reference=None, masked=0)
-        assert set(classes_of(assess(scene, squares, None).ndvi)) == {expected}
+        scene = CubeScene(SENTINEL2, SENTINEL2.base_bands, dn, np.full((40, 70), 4, np.uint8))
+        assert set(classes_of(assess(scene, tiles, None).ndvi)) == {expected}
 
 
 def test_the_reference_class_is_the_most_frequent_where_half_have_one() -> None:
@@ -89,16 +103,16 @@ def test_the_reference_class_is_the_most_frequent_where_half_have_one() -> None:
     raster[:4, SIZE : 2 * SIZE] = 1
     raster[:, 2 * SIZE :] = 2
     raster[:6, 2 * SIZE :] = 3
-    squares = Squares.on(SIZE, 3 * SIZE, SIZE, SIZE)
-    assert reference_classes(raster, squares, None).tolist() == [3, -1, 2]
+    tiles = Tiles.on(SIZE, 3 * SIZE, SIZE, SIZE)
+    assert reference_classes(raster, tiles, None).tolist() == [3, -1, 2]
     crop = np.ones(raster.shape, bool)
     crop[:6, 2 * SIZE :] = False
-    assert reference_classes(raster, squares, crop).tolist() == [3, -1, -1]
+    assert reference_classes(raster, tiles, crop).tolist() == [3, -1, -1]
 
 
 @pytest.fixture
 def three_dates(data_dir: Path, files: Path) -> ImageryMaker:
-    """Two squares over three dates: the right one is clouded on the second date, and water on the third."""
+    """Two tiles over three dates: the right one is clouded on the second date, and water on the third."""
     maker = ImageryMaker(data_dir, grid_of(SIZE, 2 * SIZE), [*BANDS, REFERENCE])
     found = []
     for number, day in enumerate(days_from(date(2024, 5, 1), 3)):
@@ -125,11 +139,9 @@ def three_dates(data_dir: Path, files: Path) -> ImageryMaker:
 def test_labels_by_their_source(
     three_dates: ImageryMaker, files: Path, label_source: str, expected: list[list[int]], left_out: dict[str, int]
 ) -> None:
-    from include.satellite.datasets.cube import load_imagery
-
-    imagery, squares = load_imagery(files), Squares.on(SIZE, 2 * SIZE, SIZE, SIZE)
+    imagery, tiles = VALIDATED.read(files), Tiles.on(SIZE, 2 * SIZE, SIZE, SIZE)
     params = CnnDataParams(label_source=label_source, patch_size=8)
-    found = label_patches(files, params, imagery, scenes(imagery), squares)
+    found = label_patches(files, params, imagery, scenes(imagery), tiles)
     assert found.label.tolist() == expected
     assert found.left_out == left_out
 
@@ -139,5 +151,90 @@ def test_reference_labels_without_a_class_raster_are_an_error_in_words(data_dir:
     scene = maker.scene(date(2024, 5, 1), layers_of(np.full((SIZE, SIZE), 0.5), np.full((SIZE, SIZE), 4)))
     imagery = maker.manifest(files, [scene])
     params = CnnDataParams(label_source="reference", patch_size=8)
-    with pytest.raises(BadInputError, match=r"needs a class raster: none is given .* 2024-05-01 has no band REFERENCE"):
-        label_patches(files, params, imagery, scenes(imagery), SQUARE)
+    with pytest.raises(BadInputError, match=r"needs a class raster: none is named .* 2024-05-01 has no band REFERENCE"):
+        label_patches(files, params, imagery, scenes(imagery), TILE)
+
+
+def write(
+    files: Path, name: str, values: NDArray[Any], *, crs: str | None = CRS, step: float = 10, **more: Any
+) -> None:
+    path = files / "source" / name
+    path.parent.mkdir(exist_ok=True)
+    west, top = more.pop("origin", (WEST, TOP))
+    height, width = values.shape
+    profile = {"driver": "GTiff", "count": 1, "height": height, "width": width, "dtype": values.dtype}
+    place = rasterio.Affine(step, 0, west, 0, -step, top)
+    with rasterio.open(path, "w", **profile, crs=crs, transform=place, **more) as file:
+        file.write(values, 1)
+
+
+def test_a_class_raster_of_the_same_grid_is_taken_as_it_is(files: Path) -> None:
+    values = np.random.default_rng(0).integers(0, 5, (20, 30)).astype(np.uint8)
+    write(files, "classes.tif", values)
+    assert np.array_equal(class_raster(files, "classes.tif", GRID), values)
+
+
+def test_coarser_classes_are_repeated_never_mixed(files: Path) -> None:
+    write(files, "coarse.tif", np.array([[1, 4, 1], [3, 1, 2]], np.uint8), step=100)
+    expected = np.repeat(np.repeat([[1, 4, 1], [3, 1, 2]], 10, axis=0), 10, axis=1)
+    assert np.array_equal(class_raster(files, "coarse.tif", GRID), expected)
+
+
+def test_a_raster_in_degrees_is_reprojected(files: Path) -> None:
+    """East of a meridian through the middle of the area there is crop."""
+    (middle,), (north,) = transform(CRS, "EPSG:4326", [WEST + 150], [SOUTH + 100])
+    values = np.zeros((200, 200), np.int16)
+    values[:, 100:] = 7
+    write(files, "crop.tif", values, crs="EPSG:4326", step=1e-4, origin=(middle - 0.01, north + 0.01))
+    mask = crop_mask(files, "crop.tif", GRID)
+    assert not mask[:, :14].any()
+    assert mask[:, 16:].all()
+
+
+def test_nodata_is_no_class_and_no_crop(files: Path) -> None:
+    values = np.full((20, 30), 255, np.uint8)
+    values[:5] = 2
+    write(files, "classes.tif", values, nodata=255)
+    assert np.array_equal(class_raster(files, "classes.tif", GRID) > 0, values == 2)
+    assert np.array_equal(crop_mask(files, "classes.tif", GRID), values == 2)
+
+
+def test_what_the_raster_does_not_cover_has_no_class(files: Path) -> None:
+    write(files, "part.tif", np.full((20, 10), 3, np.uint8))
+    found = class_raster(files, "part.tif", GRID)
+    assert (found[:, :10] == 3).all()
+    assert (found[:, 10:] == 0).all()
+
+
+@pytest.mark.parametrize(
+    ("values", "more", "words"),
+    [
+        (np.full((20, 30), 9, np.uint8), {}, "holds 1 to 4, and 0 for none; found 9"),
+        (np.full((20, 30), 1.5, np.float32), {}, "found 1.5"),
+        (np.full((20, 30), 1, np.uint8), {"crs": None}, "has no coordinate reference system"),
+        (np.full((20, 30), 1, np.uint8), {"origin": (WEST + 10_000, TOP)}, "no pixel of the area has a class"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
+def test_a_raster_that_is_no_class_raster_is_refused_by_name(
+    files: Path, values: NDArray[Any], more: dict[str, Any], words: str
+) -> None:
+    write(files, "odd.tif", values, **more)
+    with pytest.raises(BadInputError, match=f"odd.tif: .*{words}"):
+        class_raster(files, "odd.tif", GRID)
+
+
+def test_a_file_that_is_no_raster_is_refused_by_name(files: Path) -> None:
+    (files / "source").mkdir()
+    (files / "source" / "crop.tif").write_text("not a raster")
+    with pytest.raises(BadInputError, match=r"crop.tif: cannot be read as a GeoTIFF"):
+        crop_mask(files, "crop.tif", GRID)
+    write(files, "none.tif", np.zeros((20, 30), np.uint8))
+    with pytest.raises(BadInputError, match=r"none.tif: no pixel of the area is cropland"):
+        crop_mask(files, "none.tif", GRID)
+
+
+def test_finer_classes_are_sampled_never_averaged(files: Path) -> None:
+    values = np.where(np.indices((100, 150)).sum(axis=0) % 2, 1, 4).astype(np.uint8)
+    write(files, "fine.tif", values, step=2)
+    assert set(np.unique(class_raster(files, "fine.tif", GRID)).tolist()) <= {1, 4}

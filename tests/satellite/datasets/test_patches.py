@@ -13,14 +13,22 @@ from hypothesis import strategies as st
 from include.core.artifacts import check_artifact
 from include.core.contracts import Artifact
 from include.core.errors import BadInputError, ContractError
-from include.satellite.datasets.documents import CLASSES, SPLITS, PatchInfo, PatchRow
-from include.satellite.datasets.patches import PatchDataset, load_patches, prepare_cnn, prepare_cnn_summary
-from include.satellite.datasets.selection import OVER_CAP
-from include.satellite.imagery.model import CLEAR, Imagery
+from include.satellite.datasets.patches import (
+    PatchDataset,
+    PrepareCnnMetrics,
+    load_patches,
+    prepare_cnn,
+    prepare_cnn_outcome,
+)
+from include.satellite.datasets.sampling import OVER_CAP
+from include.satellite.datasets.schemas import CLASSES, SPLITS, PatchInfo, PatchRow
+from include.satellite.imagery.schemas import Imagery
 from include.satellite.params import CnnDataParams
+from include.satellite.sensors.sentinel2 import SENTINEL2
 from tests.satellite.imagery_store import ImageryMaker, days_from, grid_of, layers_of, make_fields
 
 PATCH, STRIDE = 8, 4
+CLEAR = (4, 5, 6, 7)
 SMALL = {"patch_size": PATCH, "stride": STRIDE}
 
 
@@ -216,7 +224,7 @@ def test_a_rare_class_leaves_the_gate_and_is_named(data_dir: Path, files: Path) 
             break
     assert data.info.gate_classes == ["Moderate", "Stressed"]
     assert data.info.drawn["Critical"] == 5 * rare
-    said = [finding["message"] for finding in prepare_cnn_summary(files)["findings"]]
+    said = [finding.message for finding in prepare_cnn_outcome(files).findings]
     assert any(f"Healthy (0), Critical ({rare})" in message for message in said)
 
 
@@ -249,8 +257,8 @@ def test_one_class_is_nothing_to_learn(data_dir: Path, files: Path) -> None:
         prepared(files)
 
 
-def test_a_persons_class_raster_is_the_label(imagery: Imagery, files: Path) -> None:
-    """Halves of the area, as a file that was handed in: it wins over the imagery's own classes."""
+def test_a_class_raster_among_the_input_files_is_the_label(imagery: Imagery, files: Path) -> None:
+    """Halves of the area, as an input file: it wins over the imagery's own classes."""
     import rasterio
 
     (files / "source").mkdir()
@@ -288,12 +296,15 @@ def test_the_files_keep_to_their_schemas(imagery: Imagery, files: Path) -> None:
     )
 
 
-def test_the_summary_adds_up(imagery: Imagery, files: Path) -> None:
+def test_the_outcome_adds_up(imagery: Imagery, files: Path) -> None:
     data = prepared(files)
-    summary = prepare_cnn_summary(files)
-    assert summary["samples"] == {split: len(data.rows(split)) for split in SPLITS}
-    assert sum(summary["samples"].values()) + summary["left_out"] + summary["dropped"] == data.info.positions * 10
+    outcome = prepare_cnn_outcome(files)
+    metrics = outcome.metrics_as(PrepareCnnMetrics)
+    assert metrics.samples == {split: len(data.rows(split)) for split in SPLITS}
+    assert sum(metrics.samples.values()) + metrics.left_out + metrics.dropped == data.info.positions * 10
     assert data.info.synthetic
+    assert outcome.synthetic
+    assert data.sensor == SENTINEL2
 
 
 def test_findings_say_what_a_reader_must_know(data_dir: Path, files: Path) -> None:
@@ -301,7 +312,7 @@ def test_findings_say_what_a_reader_must_know(data_dir: Path, files: Path) -> No
 
     def said(**params: Any) -> str:
         prepared(files, **params)
-        return " ".join(finding["message"] for finding in prepare_cnn_summary(files)["findings"])
+        return " ".join(finding.message for finding in prepare_cnn_outcome(files).findings)
 
     by_rule = said()
     assert "imitates a rule" in by_rule

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from include.core.errors import BadInputError
 from include.satellite.datasets.patches import load_patches, prepare_cnn
 from include.satellite.datasets.sequences import load_sequences, prepare_lstm
-from include.satellite.imagery.model import Grid, Imagery
+from include.satellite.imagery.schemas import Grid, Imagery
 from include.satellite.params import CnnDataParams, LstmDataParams
 from tests.satellite.imagery_store import ImageryMaker
 

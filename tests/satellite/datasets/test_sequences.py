@@ -13,15 +13,16 @@ from hypothesis import strategies as st
 from include.core.artifacts import check_artifact
 from include.core.contracts import Artifact
 from include.core.errors import BadInputError, ContractError
-from include.satellite.datasets.documents import SPLITS, SequenceInfo, SequenceRow
+from include.satellite.datasets.schemas import SPLITS, SequenceInfo, SequenceRow
 from include.satellite.datasets.sequences import (
     OVER_CAP,
+    PrepareLstmMetrics,
     SequenceDataset,
     load_sequences,
     prepare_lstm,
-    prepare_lstm_summary,
+    prepare_lstm_outcome,
 )
-from include.satellite.imagery.model import Imagery
+from include.satellite.imagery.schemas import Imagery
 from include.satellite.params import LstmDataParams
 from tests.satellite.imagery_store import ImageryMaker, grid_of, layers_of, make_fields
 
@@ -199,14 +200,14 @@ def test_the_export_holds_the_same_samples_under_the_usual_names(imagery: Imager
         assert np.array_equal(np.load(files / "lstm_npy" / f"y_{name}.npy"), data.y[rows])
 
 
-def test_the_files_keep_to_their_schemas_and_the_summary_adds_up(imagery: Imagery, files: Path) -> None:
+def test_the_files_keep_to_their_schemas_and_the_outcome_adds_up(imagery: Imagery, files: Path) -> None:
     data = prepared(files)
     record = check_artifact(files, Artifact("lstm_index.parquet", SequenceRow))
     assert record is not None
     assert record.records == len(data)
     check_artifact(files, Artifact("lstm_dataset.json", SequenceInfo))
-    summary = prepare_lstm_summary(files)
-    assert sum(summary["samples"].values()) + summary["left_out"] + summary["dropped"] == data.info.locations * 10
+    metrics = prepare_lstm_outcome(files).metrics_as(PrepareLstmMetrics)
+    assert sum(metrics.samples.values()) + metrics.left_out + metrics.dropped == data.info.locations * 10
     assert sorted(path.name for path in files.iterdir()) == sorted(
         ["validated.json", "lstm_series.npy", "lstm_index.parquet", "lstm_dataset.json"]
     )

@@ -1,5 +1,7 @@
 """Blocks of the area and dates of the window, held out: proofs pixel by pixel."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import assume, given
@@ -7,16 +9,19 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from include.core.errors import BadInputError
-from include.satellite.datasets.documents import SPLITS, TRAIN, TUNE, VALIDATION, BlockPlan
+from include.satellite.datasets.schemas import SPLITS, TRAIN, TUNE, VALIDATION, BlockPlan
 from include.satellite.datasets.splits import (
     NOWHERE,
+    block_findings,
+    check_capacity,
     latest_dates,
     latest_targets,
     place,
     plan_blocks,
     spread_dates,
 )
-from include.satellite.datasets.squares import Squares
+from include.satellite.datasets.tiles import Tiles
+from include.satellite.pipeline import SATELLITE
 
 SIDES = st.integers(20, 160)
 
@@ -32,25 +37,25 @@ def block_map(plan: BlockPlan) -> NDArray[np.int64]:
     return blocks
 
 
-def planned(height: int, width: int, size: int, stride: int, seed: int) -> tuple[BlockPlan, Squares]:
+def planned(height: int, width: int, size: int, stride: int, seed: int) -> tuple[BlockPlan, Tiles]:
     assume(size <= min(height, width))
     try:
         plan = plan_blocks(height, width, size, stride, seed)
     except BadInputError:
         assume(False)
-    return plan, Squares.on(height, width, size, stride)
+    return plan, Tiles.on(height, width, size, stride)
 
 
 @given(height=SIDES, width=SIDES, size=st.integers(4, 24), stride=st.integers(2, 30), seed=st.integers(0, 50))
-def test_each_square_has_the_part_that_its_pixels_allow(
+def test_each_tile_has_the_part_that_its_pixels_allow(
     height: int, width: int, size: int, stride: int, seed: int
 ) -> None:
-    plan, squares = planned(height, width, size, stride, seed)
-    blocks, places = block_map(plan), place(squares, plan)
+    plan, tiles = planned(height, width, size, stride, seed)
+    blocks, places = block_map(plan), place(tiles, plan)
     assert (blocks >= 0).all()
     parts = np.full(plan.count, TRAIN)
     parts[plan.tune], parts[plan.validation] = TUNE, VALIDATION
-    for row, column, part, block in zip(squares.rows, squares.columns, places.part, places.block, strict=True):
+    for row, column, part, block in zip(tiles.rows, tiles.columns, places.part, places.block, strict=True):
         own = np.unique(blocks[row : row + size, column : column + size])
         held = own[parts[own] != TRAIN]
         if not held.size:
@@ -63,10 +68,10 @@ def test_each_square_has_the_part_that_its_pixels_allow(
 
 
 @given(height=SIDES, width=SIDES, size=st.integers(4, 24), stride=st.integers(2, 30), seed=st.integers(0, 50))
-def test_a_fifth_of_the_blocks_is_held_out_and_each_block_holds_a_square(
+def test_a_fifth_of_the_blocks_is_held_out_and_each_block_holds_a_tile(
     height: int, width: int, size: int, stride: int, seed: int
 ) -> None:
-    plan, squares = planned(height, width, size, stride, seed)
+    plan, tiles = planned(height, width, size, stride, seed)
     held, tune = set(plan.validation), set(plan.tune)
     assert not held & tune
     assert len(held) == max(1, round(0.2 * plan.count))
@@ -74,7 +79,7 @@ def test_a_fifth_of_the_blocks_is_held_out_and_each_block_holds_a_square(
     assert len(held | tune) < plan.count
     blocks = block_map(plan)
     inside = set()
-    for row, column in zip(squares.rows, squares.columns, strict=True):
+    for row, column in zip(tiles.rows, tiles.columns, strict=True):
         own = np.unique(blocks[row : row + size, column : column + size])
         inside |= set(own.tolist()) if len(own) == 1 else set()
     assert inside == set(range(plan.count))
@@ -86,13 +91,13 @@ def test_a_fifth_of_the_blocks_is_held_out_and_each_block_holds_a_square(
     size=st.sampled_from([8, 16]),
     stride=st.sampled_from([3, 8, 16]),
 )
-def test_blocks_are_four_squares_a_side_where_that_leaves_five(height: int, width: int, size: int, stride: int) -> None:
+def test_blocks_are_four_tiles_a_side_where_that_leaves_five(height: int, width: int, size: int, stride: int) -> None:
     plan, _ = planned(height, width, size, stride, 0)
     sides = np.concatenate([np.diff(plan.row_edges), np.diff(plan.column_edges)])
-    room = 4 * size + stride  # edges move by half a stride at most
-    if (height // room) * (width // room) >= 5:
+    side = 4 * size + stride  # edges move by half a stride at most
+    if (height // side) * (width // side) >= 5:
         assert sides.min() >= 4 * size
-    assert plan.count >= (5 if (height // room) * (width // room) >= 5 else 3)
+    assert plan.count >= (5 if (height // side) * (width // side) >= 5 else 3)
 
 
 @pytest.mark.parametrize(
@@ -131,7 +136,7 @@ def test_a_fifth_of_the_dates_is_held_out_in_groups_all_over_the_window(dates: i
     runs = 1 + int((np.diff(held) > 1).sum())
     assert runs <= np.ceil(np.sqrt(len(held)))
     if len(held) >= 2:
-        assert held.min() < dates / 2 <= held.max()
+        assert held.min() < dates // 2 <= held.max()  # each group lies in its own half
 
 
 @given(dates=st.integers(4, 200))
@@ -161,3 +166,46 @@ def test_sequences_are_judged_by_the_latest_targets(length: int, more: int) -> N
 
 def test_parts_have_names() -> None:
     assert (SPLITS[TRAIN], SPLITS[TUNE], SPLITS[VALIDATION]) == ("train", "tune", "validation")
+
+
+SMALL = [75.80, 30.90, 75.806, 30.905]
+"""59 × 57 pixels of 10 m."""
+
+
+def test_the_default_area_is_large_enough() -> None:
+    assert SATELLITE.check_params({})["patch_size"] == 64
+
+
+@pytest.mark.parametrize(
+    ("params", "message"),
+    [
+        ({"bbox": SMALL}, "a tile of 64 pixels does not fit into the area of 57 × 59 pixels"),
+        ({"bbox": SMALL, "patch_size": 32}, "tiles of 32 pixels, 32 apart .* into fewer than 3 blocks"),
+        ({"bbox": SMALL, "patch_size": 8, "stride": 8}, "tiles of 32 pixels, 32 apart .* into fewer than 3 blocks"),
+        ({"bbox": [75.8, 30.9, 75.80001, 30.90001]}, "does not fit"),
+    ],
+)
+def test_tiles_that_do_not_fit_are_refused(params: dict[str, Any], message: str) -> None:
+    with pytest.raises(BadInputError, match=message):
+        SATELLITE.check_params(params)
+
+
+def test_smaller_tiles_fit() -> None:
+    SATELLITE.check_params({"bbox": SMALL, "patch_size": 8, "stride": 8, "location_size": 8})
+
+
+def test_the_capacity_is_that_of_the_area_in_the_runs_resolution() -> None:
+    params = SATELLITE.check_params({})
+    check_capacity(params)
+    with pytest.raises(BadInputError, match="tiles of 64 pixels, 32 apart"):
+        check_capacity(params | {"resolution": 60})
+
+
+def test_small_and_few_blocks_are_findings() -> None:
+    plan = BlockPlan(row_edges=[0, 32, 64], column_edges=[0, 32, 64], tune=[1], validation=[3])
+    assert [finding.message for finding in block_findings(plan, 16, "patches")] == [
+        "the area is small: blocks are only 2 patches of 16 pixels a side",
+        "the area is small: 1 of 4 blocks is held out",
+    ]
+    large = plan.model_copy(update={"row_edges": [0, 32, 64, 96]})
+    assert block_findings(large, 8, "patches") == []

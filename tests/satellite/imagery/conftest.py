@@ -9,14 +9,13 @@ import numpy as np
 import pytest
 import requests
 
-from include.core.run_folder import write_json
+from include.satellite.artifacts import IMAGERY, SEARCH
 from include.satellite.imagery import client, download, search
 from include.satellite.imagery.area import area_geometry, inside_mask, make_grid
 from include.satellite.imagery.demo import URL_VARIABLE, stand_in
-from include.satellite.imagery.model import Acquisition, Imagery, SearchResult
-from include.satellite.imagery.params import ImageryStepParams
+from include.satellite.imagery.schemas import Acquisition, Imagery, SearchResult
 from include.satellite.imagery.store import ImageryStore
-from include.satellite.params import AreaParams
+from include.satellite.params import AreaParams, ImageryStepParams
 
 BANDS = ["B02", "B03", "B04", "B08", "SCL"]
 SMALL = (75.80, 30.90, 75.806, 30.905)
@@ -38,7 +37,6 @@ class World:
             grid=self.grid,
             bands=BANDS,
             geometry=self.geometry,
-            inside=self.inside,
         )
         self.acquisitions: list[Acquisition] = []
         self.unusable: list[Acquisition] = []
@@ -96,7 +94,7 @@ class World:
             units_spent=1.0,
             units_estimated=1.0,
         )
-        write_json(self.files / "imagery.json", imagery)
+        IMAGERY.write(self.files, imagery)
 
 
 @pytest.fixture
@@ -140,8 +138,8 @@ class StandIn:
         """Dates of the full downloads that were answered."""
         return [each["date"] for each in self.served if each["status"] == 200 and "B04" in each.get("bands", ())]
 
-    def looks_served(self) -> int:
-        """Number of looks that were answered."""
+    def previews_served(self) -> int:
+        """Number of previews that were answered."""
         return sum(each["status"] == 200 and each.get("bands") == ["SCL", "dataMask"] for each in self.served)
 
 
@@ -179,18 +177,18 @@ class Run:
 
     def search(self) -> SearchResult:
         search.search(self.files, self.params)
-        return search.read_search(self.files)
+        return SEARCH.read(self.files)
 
     def download(self, *indices: int) -> list[Acquisition]:
         """Some of the chosen dates; all of them if none is named."""
-        for index in indices or range(len(search.read_search(self.files).chosen)):
-            download.download_slot(self.files, self.params, index)
+        for index in indices or range(len(SEARCH.read(self.files).chosen)):
+            download.download(self.files, self.params, index)
         paths = sorted((self.files / "acquisitions").glob("*.json"))
         return [Acquisition.model_validate_json(path.read_text()) for path in paths]
 
     def collect(self) -> Imagery:
         download.collect(self.files, self.params)
-        return download.read_imagery(self.files / "imagery.json")
+        return IMAGERY.read(self.files)
 
     def go(self) -> Imagery:
         self.search()

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from pyproj import Transformer
 
 from include.core.errors import BadInputError
-from include.satellite.imagery.area import area_geometry, inside_mask, make_grid, tiles, utm_zone
-from include.satellite.imagery.model import Grid
+from include.satellite.imagery.area import affine_of, area_geometry, inside_mask, make_grid, request_grids, utm_zone
+from include.satellite.imagery.schemas import Grid
 from include.satellite.params import AreaParams
 
 
@@ -121,10 +121,10 @@ def test_an_area_between_the_pixel_centres_is_too_small():
 
 
 @given(width=st.integers(1, 300), height=st.integers(1, 300), largest=st.integers(7, 100))
-def test_tiles_cover_every_pixel_once_where_it_lies(width, height, largest):
+def test_requests_cover_every_pixel_once_where_it_lies(width, height, largest):
     grid = Grid(crs="EPSG:32643", resolution=10, bounds=(0, 0, width * 10, height * 10), width=width, height=height)
     seen = np.zeros((height, width), int)
-    for part, (rows, columns) in tiles(grid, largest):
+    for part, (rows, columns) in request_grids(grid, largest):
         seen[rows, columns] += 1
         assert part.width <= largest
         assert part.height <= largest
@@ -132,3 +132,9 @@ def test_tiles_cover_every_pixel_once_where_it_lies(width, height, largest):
         assert part.bounds[0] == columns.start * 10
         assert part.bounds[3] == (height - rows.start) * 10
     assert (seen == 1).all()
+
+
+def test_pixels_lie_from_the_upper_left_corner_on():
+    grid = Grid(crs="EPSG:32643", resolution=10, bounds=(500, 600, 520, 640), width=2, height=4)
+    assert affine_of(grid) @ (0, 0) == (500, 640)
+    assert affine_of(grid) @ (2, 4) == (520, 600)

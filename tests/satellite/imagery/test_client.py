@@ -3,25 +3,19 @@
 import json
 import os
 import socket
-import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, date, datetime
-from pathlib import Path
 from threading import Event, Thread
 
 import pytest
 import requests
 
 from include.core.errors import SetupError, TransientError
-from include.satellite.imagery import client, demo, deployment, slots
-from include.satellite.imagery.client import Hub
-from include.satellite.imagery.demo import URL_VARIABLE, demo_url
-from include.satellite.imagery.evalscript import download_script
-from include.satellite.imagery.fetch import day_interval, two_at_once
-from include.satellite.imagery.slots import request_slot
-
-START, END = datetime(2025, 6, 1, tzinfo=UTC), datetime(2025, 7, 1, tzinfo=UTC)
+from include.satellite.imagery import client, service
+from include.satellite.imagery.client import Hub, request_slot
+from include.satellite.imagery.demo import URL_VARIABLE
+from include.satellite.sensors.evalscript import download_script
+from include.satellite.sensors.sentinel2 import SENTINEL2
 
 
 @pytest.fixture
@@ -57,7 +51,7 @@ def test_a_scene_is_asked_for_as_the_contract_says(api, make_run, sent):
     assert asked["output"]["width"] == plan.grid.width
     assert asked["output"]["height"] == plan.grid.height
     assert asked["output"]["responses"] == [{"identifier": "default", "format": {"type": "image/tiff"}}]
-    assert asked["evalscript"] == download_script(plan.bands)
+    assert asked["evalscript"] == download_script(SENTINEL2, plan.bands)
 
 
 def test_the_catalog_is_asked_for_the_window_with_a_loose_cloud_filter(api, make_run, sent):
@@ -70,13 +64,11 @@ def test_the_catalog_is_asked_for_the_window_with_a_loose_cloud_filter(api, make
 
 
 def test_copernicus_data_space_is_another_host_with_another_token(api, make_run, monkeypatch, sent):
-    assert deployment._REAL["cdse"] == (
+    assert service._REAL["cdse"] == (
         "https://sh.dataspace.copernicus.eu",
         "https://identity.dataspace.copernicus.eu/auth/realms/CDSE/protocol/openid-connect/token",
     )
-    monkeypatch.setitem(
-        deployment._REAL, "cdse", (api.url, f"{api.url}/auth/realms/CDSE/protocol/openid-connect/token")
-    )
+    monkeypatch.setitem(service._REAL, "cdse", (api.url, f"{api.url}/auth/realms/CDSE/protocol/openid-connect/token"))
     monkeypatch.setenv("SH_CLIENT_ID", "demo")
     monkeypatch.setenv("SH_CLIENT_SECRET", "demo")
     run = make_run(source="cdse")
@@ -89,7 +81,7 @@ def test_copernicus_data_space_is_another_host_with_another_token(api, make_run,
 def test_the_real_service_gets_the_credentials_of_the_environment(monkeypatch):
     monkeypatch.setenv("SH_CLIENT_ID", "me")
     monkeypatch.setenv("SH_CLIENT_SECRET", "mine")
-    found = deployment.deployment("sentinelhub")
+    found = service.deployment("sentinelhub")
     assert (found.client_id, found.client_secret) == ("me", "mine")
     assert found.base_url == "https://services.sentinel-hub.com"
     config = client._config(found)
@@ -124,7 +116,7 @@ def test_a_service_that_falls_silent_is_a_transient_fault(api, make_run, monkeyp
 
 def test_hubs_are_made_by_threads_side_by_side(api, data_dir):
     with ThreadPoolExecutor(8) as pool:
-        hubs = list(pool.map(lambda _: Hub("demo"), range(16)))
+        hubs = list(pool.map(lambda _: Hub("demo", SENTINEL2), range(16)))
     assert len({id(hub._collection) for hub in hubs}) == 1
 
 
@@ -143,7 +135,7 @@ class TestSlots:
         for thread in threads:
             thread.start()
         time.sleep(0.3)
-        assert len(order) == slots.AT_ONCE
+        assert len(order) == client.AT_ONCE
         free.set()
         for thread in threads:
             thread.join()
@@ -151,14 +143,14 @@ class TestSlots:
 
     def test_a_holder_that_dies_frees_it(self, tmp_path):
         children = []
-        for _ in range(slots.AT_ONCE):
+        for _ in range(client.AT_ONCE):
             if (child := os.fork()) == 0:
                 slot = request_slot(tmp_path)
                 slot.__enter__()
                 (tmp_path / f"held{os.getpid()}").touch()
                 time.sleep(60)
             children.append(child)
-        while len(list(tmp_path.glob("held*"))) < slots.AT_ONCE:
+        while len(list(tmp_path.glob("held*"))) < client.AT_ONCE:
             time.sleep(0.01)
         for child in children:
             os.kill(child, 9)
@@ -168,84 +160,10 @@ class TestSlots:
 
     def test_a_folder_that_cannot_be_written_is_named(self, tmp_path):
         (tmp_path / "file").touch()
-        with pytest.raises(SetupError, match="cannot be written"), request_slot(tmp_path / "file" / "slots"):
-            pass
-
-
-class TestTwoAtOnce:
-    """Two threads, results in order, nothing begun after a fault."""
-
-    def test_the_results_keep_the_order(self):
-        assert list(two_at_once(lambda n: (time.sleep(0.01 * (3 - n % 3)), n)[1], range(20))) == list(range(20))
-
-    def test_the_first_fault_ends_it(self):
-        begun = []
-
-        def fail_at_three(number):
-            begun.append(number)
-            time.sleep(0.02)
-            if number == 3:
-                raise RuntimeError("three")
-
-        with pytest.raises(RuntimeError, match="three"):
-            list(two_at_once(fail_at_three, range(100)))
-        assert len(begun) <= 6
-
-
-@pytest.mark.parametrize(
-    ("day", "interval"),
-    [
-        (date(2025, 6, 10), ("2025-06-10T00:00:00", "2025-06-10T23:59:59")),
-        (date(2025, 6, 1), ("2025-06-01T00:00:00", "2025-06-01T23:59:59")),
-    ],
-)
-def test_a_day_is_asked_for_whole(day, interval):
-    assert [each.isoformat()[:19] for each in day_interval(day, START, END)] == list(interval)
-
-
-def test_the_windows_edges_cut_a_day():
-    start, end = START.replace(hour=5), END.replace(day=1, hour=12)
-    assert day_interval(start.date(), start, end)[0] == start
-    assert day_interval(end.date(), start, end)[1] == end.replace(hour=11, minute=59, second=59)
-
-
-class TestDemo:
-    """The stand-in as a child process."""
-
-    def test_it_is_started_once_and_answers(self, monkeypatch):
-        monkeypatch.delenv(URL_VARIABLE, raising=False)
-        url = demo_url()
-        assert demo_url() == url
-        assert requests.get(f"{url}/control/requests", timeout=5).json() == []
-        demo._stop(demo._children.pop().process)
-        with pytest.raises(requests.ConnectionError):
-            requests.get(url, timeout=5)
-
-    def test_the_running_one_is_taken_where_it_is_named(self, monkeypatch):
-        monkeypatch.setenv(URL_VARIABLE, "http://127.0.0.1:4711/")
-        assert demo_url() == "http://127.0.0.1:4711"
-
-    def test_it_ends_with_its_parent(self, tmp_path):
-        program = "import os, include.satellite.imagery.demo as d; print(d.demo_url(), flush=True); os._exit(1)"
-        import subprocess
-
-        environment = {name: value for name, value in os.environ.items() if name != URL_VARIABLE}
-        done = subprocess.run(
-            [sys.executable, "-c", program], env=environment, capture_output=True, text=True, timeout=60,
-            cwd=Path(__file__).parents[3], check=False,
-        )  # fmt: skip
-        url = done.stdout.strip()
-        assert url.startswith("http://127.0.0.1:")
-        for _ in range(100):
-            try:
-                requests.get(f"{url}/control/requests", timeout=5)
-            except requests.ConnectionError:
-                return
-            time.sleep(0.1)
-        pytest.fail("the stand-in outlived its parent")
-
-    def test_one_that_does_not_start_is_a_matter_of_the_machine(self):
-        with pytest.raises(SetupError, match="did not start"), demo.stand_in("--scenes", "/nowhere/at/all"):
+        with (
+            pytest.raises(SetupError, match="cannot be locked: Not a directory"),
+            request_slot(tmp_path / "file" / "slots"),
+        ):
             pass
 
 

@@ -10,12 +10,9 @@ import pytest
 import rasterio
 from rasterio.warp import transform_geom
 
-from include.core.run_folder import write_json
+from include.satellite.artifacts import IMAGERY, SEARCH, VALIDATED, VALIDATION_REPORT
 from include.satellite.imagery.demo import URL_VARIABLE, stand_in
-from include.satellite.imagery.download import read_imagery
-from include.satellite.imagery.report import ValidationReport
-from include.satellite.imagery.search import read_search
-from include.satellite.imagery.validation import validate, validate_summary
+from include.satellite.imagery.validation import ValidateMetrics, validate, validate_outcome
 from include.satellite.params import ValidateParams
 
 pytestmark = pytest.mark.real_data
@@ -56,7 +53,7 @@ def serve(real_data, monkeypatch):
 
 def validated(run, **params):
     validate(run.files, ValidateParams(min_dates=run.params.min_dates, **params))
-    return read_imagery(run.files / "validated.json")
+    return VALIDATED.read(run.files)
 
 
 def test_romania_gives_the_clear_dates_of_two_years(serve, make_run):
@@ -64,10 +61,10 @@ def test_romania_gives_the_clear_dates_of_two_years(serve, make_run):
         window = {"end": datetime(2021, 1, 1, tzinfo=UTC), "days_back": 731}
         run = make_run(geojson=site.footprint(), target_count=20, min_dates=15, **window)
         imagery = run.go()
-        plan = read_search(run.files)
+        plan = SEARCH.read(run.files)
     named = [row for row in site.index if "2019" <= row["date"] < "2021" and float(row["cloud_pct"]) <= 90]
     assert {each.date.isoformat() for each in plan.candidates} == {row["date"] for row in named}
-    # every date that its index calls clearly usable, or clearly not, is judged so from the look at 60 m
+    # every date that its index calls clearly usable, or clearly not, is judged so from the preview at 60 m
     for each in plan.candidates:
         row = site.row(each.date)
         cloud, clear = float(row["cloud_pct"]), float(row["clear_pct"])
@@ -100,7 +97,7 @@ def test_romanias_ndvi_is_that_of_its_files_and_highest_in_summer(serve, make_ru
         run = make_run(geojson=site.footprint(), target_count=15, min_dates=10, min_clear=80, **window)
         run.go()
     imagery = validated(run, min_clear=80, target_count=15)
-    report = ValidationReport.model_validate_json((run.files / "validation_report.json").read_bytes())
+    report = VALIDATION_REPORT.read(run.files)
     by_month = defaultdict(list)
     for each in report.dates:
         ndvi, truth = next(index for index in each.indices if index.name == "ndvi"), clear_ndvi(site, each.date)
@@ -130,7 +127,7 @@ def test_slovenias_cloudy_dates_are_caught_wherever_they_get_to(serve, make_run)
         plan = plan.model_copy(
             update={"candidates": [*plan.candidates, *hidden], "chosen": sorted({*plan.chosen, *cloudy})}
         )
-        write_json(run.files / "search.json", plan)
+        SEARCH.write(run.files, plan)
         run.download()
         imagery = run.collect()
     assert {each.date for each in imagery.unusable} == cloudy
@@ -145,7 +142,7 @@ def test_slovenias_cloudy_dates_are_caught_wherever_they_get_to(serve, make_run)
             "unusable": [],
         }
     )
-    write_json(run.files / "imagery.json", everything)
+    IMAGERY.write(run.files, everything)
     found = validated(run, target_count=5)
     assert {each.date for each in found.unusable} == cloudy
     assert all(each.reason.startswith("visibility: cloud over") for each in found.unusable)
@@ -157,12 +154,12 @@ def test_belgium_gives_its_ten_months_with_data_and_says_that_cloud_is_unknown(s
         run = make_run(geojson=site.footprint(), target_count=12, min_dates=10, **window)
         imagery = run.go()
     empty = {date(2020, 12, 1), date(2021, 1, 1)}
-    plan = read_search(run.files)
+    plan = SEARCH.read(run.files)
     assert {each.date for each in plan.candidates if each.reason == "no data over the area"} == empty
     assert len(imagery.acquisitions) == 10
     assert all(each.nodata == 0 for each in imagery.acquisitions)
     assert all(each.tile_cloud is None for each in imagery.acquisitions)
     validated(run, target_count=12)
-    said = validate_summary(run.files)
-    assert said["months_without_date"] == 2
-    assert any("does not know the cloud of 10 of 10" in finding["message"] for finding in said["findings"])
+    outcome = validate_outcome(run.files)
+    assert outcome.metrics_as(ValidateMetrics).months_without_date == 2
+    assert any("does not know the cloud of 10 of 10" in finding.message for finding in outcome.findings)

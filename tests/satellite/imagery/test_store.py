@@ -2,6 +2,7 @@
 
 import json
 import multiprocessing
+import os
 from datetime import UTC, date, datetime, timedelta
 
 import numpy as np
@@ -10,9 +11,9 @@ import pytest
 from include.core.artifacts import sha256
 from include.core.errors import SetupError
 from include.satellite.imagery.area import area_geometry, inside_mask
-from include.satellite.imagery.model import Acquisition, Candidate
-from include.satellite.imagery.raster import read_scene
-from include.satellite.imagery.store import ImageryStore, Look, scene_path
+from include.satellite.imagery.scenes import read_layers
+from include.satellite.imagery.schemas import Acquisition, Candidate
+from include.satellite.imagery.store import ImageryStore, Preview, scene_path, store_root
 from include.satellite.params import AreaParams
 
 WINDOW = (datetime(2025, 1, 1, tzinfo=UTC), datetime(2026, 1, 1, tzinfo=UTC))
@@ -37,7 +38,7 @@ def test_what_was_put_is_found_with_all_that_is_known_of_it(world):
     assert found.clear == 100
     path = scene_path(found)
     assert (sha256(path), path.stat().st_size) == (found.sha256, found.bytes)
-    assert (read_scene(path) == world.scene(0)).all()
+    assert (read_layers(path) == world.scene(0)).all()
     assert not list(world.store.folder.glob(".*"))
 
 
@@ -100,7 +101,7 @@ def test_an_area_with_the_same_grid_is_judged_by_its_own_pixels(world):
     geometry = area_geometry(AreaParams(geojson={"type": "Polygon", "coordinates": [ring]}))
     inside = inside_mask(geometry, world.grid)
     other = ImageryStore(
-        collection="sentinel-2-l2a", source="demo", grid=world.grid, bands=kept.bands, geometry=geometry, inside=inside
+        collection="sentinel-2-l2a", source="demo", grid=world.grid, bands=kept.bands, geometry=geometry
     )
     found = other.find(candidate(kept))
     assert found.file == kept.file
@@ -121,14 +122,14 @@ def test_a_window_lists_the_clearest_acquisition_of_each_date(world):
     assert [each.date.day for each in world.store.between(start, start + timedelta(days=10))] == [11]
 
 
-def test_looks_are_kept_for_the_very_area(world):
-    look = Look(date=date(2025, 1, 1), product_ids=["a", "b"], clear=91.5, cloud=4.5)
-    world.store.keep_look(look)
-    assert world.store.look(date(2025, 1, 1), ("b", "a")) == look
-    assert world.store.look(date(2025, 1, 1), ("a",)) is None
-    assert world.store.look(date(2025, 1, 2), ("a", "b")) is None
+def test_previews_are_kept_for_the_very_area(world):
+    preview = Preview(date=date(2025, 1, 1), product_ids=["a", "b"], clear=91.5, cloud=4.5)
+    world.store.keep_preview(preview)
+    assert world.store.find_preview(date(2025, 1, 1), ("b", "a")) == preview
+    assert world.store.find_preview(date(2025, 1, 1), ("a",)) is None
+    assert world.store.find_preview(date(2025, 1, 2), ("a", "b")) is None
     next(world.store.folder.glob("looks/*/*.json")).write_text("half")
-    assert world.store.look(date(2025, 1, 1), ("a", "b")) is None
+    assert world.store.find_preview(date(2025, 1, 1), ("a", "b")) is None
 
 
 def test_a_store_that_cannot_be_written_is_said_by_name(world):
@@ -158,7 +159,7 @@ def test_two_processes_that_write_one_date_at_once_leave_it_intact(world):
         found = world.store.find(wanted)
         assert found is not None
         looked += 1
-        assert int((read_scene(scene_path(found))[0].astype(int) - world.scene(0)[0]).max()) in (0, 7)
+        assert int((read_layers(scene_path(found))[0].astype(int) - world.scene(0)[0]).max()) in (0, 7)
     assert looked > 3
     assert [writer.exitcode for writer in writers] == [0, 0]
 
@@ -173,3 +174,30 @@ def test_nodata_is_neither_clear_nor_cloud(world):
     assert kept.clear == pytest.approx(100 - kept.nodata, abs=0.01)
     assert (kept.cloud, kept.shadow) == (0, 0)
     assert np.isclose(kept.clear + kept.nodata, 100)
+
+
+def test_half_written_files_are_swept_once_they_are_old(world):
+    kept = world.add()
+    old, fresh = world.path(kept).with_name(".old.tif"), world.path(kept).with_name(".fresh.tif")
+    for path in (old, fresh):
+        path.write_bytes(b"half")
+    os.utime(old, (0, 0))
+    world.store.sweep()
+    assert not old.exists()
+    assert fresh.exists()
+    assert world.path(kept).is_file()
+
+
+def test_an_acquisition_without_a_scene_has_no_path(world):
+    with pytest.raises(ValueError, match="2025-01-01 has no scene: too cloudy"):
+        scene_path(world.draft(0, usable=False, reason="too cloudy"))
+    assert scene_path(world.draft(0, file="a/b.tif")) == store_root() / "a" / "b.tif"
+
+
+def test_the_part_of_a_search_is_that_of_its_grid_and_bands(world, make_run, api):
+    run = make_run()
+    plan = run.search()
+    store = ImageryStore.of(plan)
+    assert (store.grid, store.bands, store.geometry) == (plan.grid, plan.bands, plan.geometry)
+    assert store.folder == world.store.folder
+    assert store.scene(world.scene(0)).band("SCL").max() == 4

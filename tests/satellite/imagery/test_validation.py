@@ -8,20 +8,19 @@ import pytest
 
 from include.core.artifacts import sha256
 from include.core.errors import ContractError
+from include.satellite.artifacts import IMAGERY, VALIDATED, VALIDATION_REPORT
 from include.satellite.imagery import validation
-from include.satellite.imagery.download import read_imagery
-from include.satellite.imagery.model import Imagery
-from include.satellite.imagery.raster import encode
-from include.satellite.imagery.report import ValidationReport
-from include.satellite.imagery.validation import validate, validate_summary
+from include.satellite.imagery.scenes import Scene, encode
+from include.satellite.imagery.validation import ValidateMetrics, validate, validate_outcome
 from include.satellite.params import ValidateParams
+from include.satellite.sensors.sentinel2 import SENTINEL2
 
 GOOD = 4
 
 
 @pytest.fixture
 def check(world, monkeypatch):
-    """Validate the world's acquisitions; the pictures have tests of their own."""
+    """Validate the world's acquisitions; the plots have separate tests."""
     for name in ("draw_contact_sheet", "draw_ndvi"):
         monkeypatch.setattr(validation, name, lambda path, *_: path.write_bytes(b"picture"))
 
@@ -35,14 +34,14 @@ def check(world, monkeypatch):
 
 
 def report(world):
-    return ValidationReport.model_validate_json((world.files / "validation_report.json").read_bytes())
+    return VALIDATION_REPORT.read(world.files)
 
 
 def rewrite(world, acquisition, scene, **parts):
     """Replace a scene's file and its checksum: only what the file holds is wrong."""
     known = {"bands": world.store.bands, "grid": world.grid, "tags": {"SYNTHETIC": "NO"}} | parts
     path = world.path(acquisition)
-    path.write_bytes(encode(scene, known["bands"], known["grid"], known["tags"]))
+    path.write_bytes(encode(Scene(SENTINEL2, known["bands"], scene), known["grid"], known["tags"]))
     position = world.acquisitions.index(acquisition)
     world.acquisitions[position] = acquisition.model_copy(update={"sha256": sha256(path)})
 
@@ -63,8 +62,8 @@ def test_sound_imagery_passes_every_rule(world, check):
         assert ndvi.low < ndvi.median < ndvi.high
         assert (each.clear, each.masked) == (100, 0)
     assert found.findings == []
-    validated = read_imagery(world.files / "validated.json")
-    assert validated == read_imagery(world.files / "imagery.json")
+    validated = VALIDATED.read(world.files)
+    assert validated == IMAGERY.read(world.files)
 
 
 def cut(world, each):
@@ -176,7 +175,7 @@ def test_one_broken_scene_is_excluded_and_reported(world, check, break_it, rule,
     assert words in verdict.reason
     assert next(check.name for check in verdict.checks if not check.passed) == rule
     assert any(str(broken.date) in finding.message for finding in found.findings)
-    validated = read_imagery(world.files / "validated.json")
+    validated = VALIDATED.read(world.files)
     assert broken.date not in {each.date for each in validated.acquisitions}
     [excluded] = validated.unusable
     assert (excluded.date, excluded.usable, excluded.reason) == (broken.date, False, verdict.reason)
@@ -262,7 +261,7 @@ class TestSkipValidation:
         found = check(skip_validation=True)
         assert (found.skipped, found.passed, found.usable_dates) == (True, True, GOOD)
         assert any("validation skipped" in finding.message for finding in found.findings)
-        assert len(read_imagery(world.files / "validated.json").acquisitions) == GOOD
+        assert len(VALIDATED.read(world.files).acquisitions) == GOOD
         assert (world.files / "plot_ndvi.png").is_file()
 
     def test_a_missing_file_does_not_count(self, world, check):
@@ -297,7 +296,7 @@ class TestSyntheticMark:
         assert found.synthetic
         [finding] = [each for each in found.findings if "simulated imagery on 1 of 5 dates" in each.message]
         assert finding.severity == severity
-        assert read_imagery(world.files / "validated.json").synthetic
+        assert VALIDATED.read(world.files).synthetic
 
     def test_a_real_source_never_serves_it(self, world, check):
         world.add(synthetic=True, source="cdse")
@@ -306,7 +305,7 @@ class TestSyntheticMark:
         found = check()
         assert "cdse serves real imagery" in found.dates[0].reason
         assert not found.synthetic
-        assert not read_imagery(world.files / "validated.json").synthetic
+        assert not VALIDATED.read(world.files).synthetic
 
 
 def test_gap_and_coverage_are_those_of_the_accepted_dates(world, check):
@@ -321,18 +320,19 @@ def test_gap_and_coverage_are_those_of_the_accepted_dates(world, check):
     assert list(found.coverage_by_month.values())[:4] == [4, 1, 1, 0]
 
 
-def test_the_summary_says_what_a_person_should_know(world, check):
+def test_the_outcome_says_what_a_reader_should_know(world, check):
     for _ in range(GOOD + 1):
         world.add()
     cut(world, world.acquisitions[0])
     check()
-    said = validate_summary(world.files)
-    assert (said["usable_dates"], said["excluded_dates"], said["min_dates"]) == (GOOD, 1, GOOD)
-    [table] = said["tables"]
-    assert len(table["rows"]) == GOOD + 1
-    assert all(len(row) == len(table["columns"]) for row in table["rows"])
-    assert "excluded: file" in table["rows"][0][-1]
-    json.dumps(said)
+    outcome = validate_outcome(world.files)
+    metrics = outcome.metrics_as(ValidateMetrics)
+    assert (metrics.usable_dates, metrics.excluded_dates, metrics.min_dates) == (GOOD, 1, GOOD)
+    [table] = outcome.tables
+    assert len(table.rows) == GOOD + 1
+    assert all(len(row) == len(table.columns) for row in table.rows)
+    assert "excluded: file" in table.rows[0][-1]
+    json.dumps(outcome.model_dump(mode="json"))
 
 
 def test_validated_shares_are_those_that_the_files_show(world, check):
@@ -343,7 +343,7 @@ def test_validated_shares_are_those_that_the_files_show(world, check):
     half_percent[4, 0, :] = 9
     rewrite(world, world.acquisitions[0], half_percent)
     check()
-    validated = Imagery.model_validate_json((world.files / "validated.json").read_bytes())
+    validated = VALIDATED.read(world.files)
     expected = 100 * world.inside[0].sum() / world.inside.sum()
     assert validated.acquisitions[0].cloud == pytest.approx(expected, abs=0.001)
     assert np.isclose(validated.acquisitions[0].clear + validated.acquisitions[0].cloud, 100)

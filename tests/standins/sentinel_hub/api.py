@@ -17,7 +17,7 @@ from sentinelhub import (
     SHConfig,
 )
 
-from include.standins.sentinel_hub.grid import Grid
+from include.standins.sentinel_hub.scenes import Grid
 
 LUDHIANA = (75.80, 30.90, 75.82, 30.92)
 SMALL = Grid(32643, (576_000, 3_420_000, 577_000, 3_420_800), 100, 80)
@@ -27,6 +27,32 @@ function setup() { return { input: ["B02", "B03", "B04", "B08", "SCL", "dataMask
 function evaluatePixel(s) {
   return [s.B02 * 10000, s.B03 * 10000, s.B04 * 10000, s.B08 * 10000, s.SCL, s.dataMask];
 }"""
+
+SEARCH = {
+    "collections": ["sentinel-2-l2a"],
+    "datetime": "2024-01-01T00:00:00Z/2024-03-01T00:00:00Z",
+    "bbox": list(LUDHIANA),
+}
+
+
+def process_body(**changes):
+    body = {
+        "input": {
+            "bounds": {
+                "bbox": list(SMALL.bounds),
+                "properties": {"crs": "http://www.opengis.net/def/crs/EPSG/0/32643"},
+            },
+            "data": [
+                {
+                    "type": "sentinel-2-l2a",
+                    "dataFilter": {"timeRange": {"from": "2024-07-28T00:00:00Z", "to": "2024-07-28T23:59:59Z"}},
+                }
+            ],
+        },
+        "evalscript": BANDS,
+        "output": {"width": 10, "height": 8},
+    }
+    return {**body, **changes}
 
 
 @cache

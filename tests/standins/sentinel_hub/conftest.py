@@ -7,9 +7,8 @@ import numpy as np
 import pytest
 import requests
 
-from include.standins.sentinel_hub.running import running
 from include.standins.sentinel_hub.scenes import Scenes
-from include.standins.sentinel_hub.server import ServerSettings
+from include.standins.sentinel_hub.server import ServerSettings, running
 from include.standins.sentinel_hub.simulator import Simulator
 from tests.standins.sentinel_hub.api import Api
 

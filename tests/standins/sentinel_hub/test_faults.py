@@ -3,16 +3,14 @@
 import io
 from datetime import date
 
-import numpy as np
 import pytest
 import rasterio
 import requests
-from fastapi.testclient import TestClient
 from oauthlib.oauth2.rfc6749.errors import InvalidClientError
 from rasterio.errors import RasterioIOError
 from sentinelhub.exceptions import DownloadFailedException, OutOfRequestsException
 
-from include.standins.sentinel_hub.server import make_app
+from include.standins.sentinel_hub.faults import Fault, Faults, Target, spoilt
 from tests.standins.sentinel_hub.api import SMALL
 
 LOOK = """//VERSION=3
@@ -164,25 +162,38 @@ def test_an_unknown_kind_is_refused(api):
     assert api.faults() == []
 
 
-@pytest.mark.filterwarnings("ignore:Using .httpx. with .starlette.testclient.")
-def test_the_control_is_for_this_machine_alone(simulator):
-    far = TestClient(make_app(simulator), client=("192.0.2.7", 5000))
-    near = TestClient(make_app(simulator), client=("127.0.0.1", 5000))
-    for path in ("/control/faults", "/control/requests"):
-        assert far.get(path).status_code == 403
-        assert near.get(path).status_code == 200
-    assert far.post("/control/faults", json={"kind": "zeros"}).status_code == 403
-    assert far.delete("/control/faults").status_code == 403
-
-
-def test_the_server_remembers_what_it_served(api):
-    api.pixels(day=date(2024, 7, 28))
-    line = api.served()[-1]
-    assert (line["operation"], line["status"], line["date"]) == ("process", 200, "2024-07-28")
-    assert line["bands"][:2] == ["B02", "B03"]
-    assert line["units"] == pytest.approx(80 * 100 / 512**2 * 5 / 3)
-    assert np.isfinite(line["units"])
-
-
 def _body(api):
     return api.request().download_list[0].post_values
+
+
+def test_a_rule_matches_what_it_is_aimed_at():
+    july, wide = Target("process", date(2024, 7, 1), date(2024, 7, 5), ("B04",)), Target("process", date.min, date.max)
+    assert Fault(kind="quota").matches(Target("catalog"))
+    assert not Fault(kind="quota").matches(Target("token"))
+    assert Fault(kind="wrong_credentials").matches(Target("token"))
+    assert not Fault(kind="zeros").matches(Target("catalog"))
+    assert Fault(kind="zeros", band="B04").matches(july)
+    assert not Fault(kind="zeros", band="B08").matches(july)
+    assert Fault(kind="zeros", dates=[date(2024, 7, 5)]).matches(july)
+    assert not Fault(kind="zeros", dates=[date(2024, 7, 6)]).matches(july)
+    assert not Fault(kind="zeros", dates=[date(2024, 7, 5)]).matches(wide)
+
+
+def test_rules_strike_in_order_and_are_listed_and_cleared():
+    faults = Faults()
+    faults.add(Fault(kind="latency", seconds=0))
+    faults.add(Fault(kind="quota", times=1))
+    faults.add(Fault(kind="server_error"))
+    assert [fault.kind for fault in faults.strike(Target("catalog"))] == ["latency", "quota"]
+    assert [fault.kind for fault in faults.strike(Target("catalog"))] == ["latency", "server_error"]
+    assert [rule["struck"] for rule in faults.listed()] == [2, 1, 1]
+    faults.clear()
+    assert faults.listed() == []
+    assert faults.strike(Target("catalog")) == []
+
+
+def test_spoilt_content_is_cut_or_random():
+    assert spoilt(b"0123456789", "truncated", 0) == b"0123"
+    assert len(spoilt(b"0123456789", "garbage", 1)) == 10
+    assert spoilt(b"0123456789", "garbage", 1) != spoilt(b"0123456789", "garbage", 2)
+    assert spoilt(b"0123456789", "wrong_size", 0) == b"0123456789"

@@ -8,7 +8,7 @@ import pytest
 import rasterio
 
 from include.standins.sentinel_hub.folder import SceneFolder
-from include.standins.sentinel_hub.grid import Grid
+from include.standins.sentinel_hub.scenes import Grid
 from tests.standins.sentinel_hub.api import BANDS
 
 GRID = Grid(32643, (576_000, 3_420_000, 576_060, 3_420_040), 6, 4)

@@ -9,7 +9,7 @@ import rasterio
 from sentinelhub.exceptions import DownloadFailedException
 
 from include.standins.sentinel_hub.folder import SceneFolder
-from include.standins.sentinel_hub.grid import Grid
+from include.standins.sentinel_hub.scenes import Grid
 from tests.standins.sentinel_hub.api import BANDS
 
 pytestmark = pytest.mark.real_data

@@ -1,39 +1,30 @@
-"""The simulated world: the same wherever and however it is looked at, and as the documentation states it."""
+"""The simulator: products in tiles and passes, the same world wherever and however it is read."""
 
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime
 from itertools import pairwise
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from include.standins.sentinel_hub import stress
-from include.standins.sentinel_hub.grid import Grid
-from include.standins.sentinel_hub.land import CROP, survey, world_metres
-from include.standins.sentinel_hub.noise import at_points, smooth
-from include.standins.sentinel_hub.scenes import UnknownBandError
-from include.standins.sentinel_hub.simulator import Simulator
-from include.standins.sentinel_hub.tiles import Tile
+from include.standins.sentinel_hub.scenes import Grid, UnknownBandError
+from include.standins.sentinel_hub.simulator import Simulator, Tile, is_reprocessed, taken, tiles_over
+from include.standins.sentinel_hub.simulator import passes as tile_passes
 from tests.standins.sentinel_hub.api import LUDHIANA, SMALL
-
-BANDS = ("B02", "B03", "B04", "B08", "SCL", "REFERENCE")
-CLEAR, CLOUD = (4, 5, 6, 7), (8, 9, 10)
-SUMMER = date(2024, 7, 28)
-WIDE = Grid(32643, (576_000, 3_416_000, 586_000, 3_426_000), 250, 250)
-"""10 × 10 km, a pixel every 40 m."""
+from tests.standins.sentinel_hub.world import BANDS, CLOUD, SUMMER, WIDE, passes, read
 
 
-def read(scenes, grid, day, bands=BANDS, product=None):
-    if product is None:
-        start = datetime(day.year, day.month, day.day, tzinfo=UTC)
-        product = scenes.products(start, start + timedelta(days=1), LUDHIANA)[0]
-    return scenes.read(product, grid, bands, "NEAREST").values
+def test_where_tiles_overlap_a_day_has_a_product_of_each(api):
+    overlap = api.search(bbox=(76.10, 30.9, 76.12, 30.92))  # 43REQ ends at 609 780 m, 43RFQ begins at 599 980 m
+    tiles = {}
+    for one in overlap:
+        tiles.setdefault(one["properties"]["datetime"][:10], set()).add(one["id"].split("_")[5])
+    assert all(names == {"T43REQ", "T43RFQ"} for names in tiles.values())
 
 
-def passes(scenes, year, grid_box=LUDHIANA):
-    products = scenes.products(datetime(year, 1, 1, tzinfo=UTC), datetime(year + 1, 1, 1, tzinfo=UTC), grid_box)
-    return {product.datetime.date(): product for product in products}
+def test_some_tiles_are_published_twice(api):
+    passes = [(one["properties"]["datetime"], one["id"].split("_")[5]) for one in api.search()]
+    assert 70 <= len(set(passes)) <= 74
+    assert len(set(passes)) < len(passes) < 1.4 * len(set(passes))
 
 
 def test_the_same_world_gives_the_same_bytes_in_any_order(simulator):
@@ -53,20 +44,6 @@ def test_another_seed_or_world_is_another_world(simulator, other):
     assert other.name in passes(other, 2024)[day].id
 
 
-@settings(max_examples=15, deadline=None)
-@given(left=st.integers(0, 60), top=st.integers(0, 50), width=st.integers(1, 40), height=st.integers(1, 30))
-def test_a_window_is_a_part_of_the_whole(left, top, width, height):
-    whole = survey(SMALL, "standard", 5)
-    xmin, _, _, ymax = SMALL.bounds
-    corner = xmin + 10 * left, ymax - 10 * top
-    window = Grid(32643, (corner[0], corner[1] - 10 * height, corner[0] + 10 * width, corner[1]), width, height)
-    part, place = survey(window, "standard", 5), (slice(top, top + height), slice(left, left + width))
-    assert np.mean(part.cover == whole.cover[place]) > 0.98 or part.cover.size < 60
-    assert np.allclose(part.soil, whole.soil[place], atol=0.01)
-    same = part.fields.hashes[part.field] == whole.fields.hashes[whole.field[place]]
-    assert np.mean(same) > 0.95 or same.size < 60
-
-
 @pytest.mark.parametrize("crs", [4326, 3035, 3857, 32644])
 def test_another_crs_shows_the_same_ground(simulator, crs):
     """The same points, asked for in another CRS: a grid around one pixel is read at its centre."""
@@ -82,133 +59,6 @@ def test_another_crs_shows_the_same_ground(simulator, crs):
     assert one["SCL"][0, 0] == same["SCL"][row, column]
     for band in ("B04", "B08"):
         assert float(one[band][0, 0]) == pytest.approx(float(same[band][row, column]), abs=250)
-
-
-def test_the_cheap_look_sees_what_the_download_gets(simulator):
-    full = Grid(32643, (576_000, 3_416_000, 586_000, 3_426_000), 1000, 1000)
-    coarse = Grid(32643, full.bounds, 167, 167)
-    differences = []
-    for day, product in list(passes(simulator, 2024).items())[::8]:
-        fine, look = (read(simulator, grid, day, ("SCL",), product)["SCL"] for grid in (full, coarse))
-        differences.append(abs(np.isin(fine, CLOUD).mean() - np.isin(look, CLOUD).mean()))
-    assert max(differences) < 0.02
-
-
-def test_stress_is_in_four_classes_of_at_least_a_tenth_each(simulator):
-    counts = np.zeros(5)
-    for day, product in list(passes(simulator, 2024).items())[::5]:
-        values = read(simulator, WIDE, day, ("SCL", "REFERENCE"), product)
-        counts += np.bincount(values["REFERENCE"][np.isin(values["SCL"], CLEAR)], minlength=5)
-    shares = counts[1:] / counts[1:].sum()
-    assert (shares > 0.15).all()
-
-
-@pytest.mark.parametrize("seed", range(4))
-def test_every_date_has_all_classes_over_ten_kilometres(seed):
-    x, y = np.meshgrid(np.arange(5e5, 5.1e5, 100), np.arange(3.4e6, 3.41e6, 100))
-    for day in range(738_000, 738_365, 40):
-        classes = stress.classes(x.ravel(), y.ravel(), day, seed)
-        assert (np.bincount(classes, minlength=4) / classes.size > 0.1).all()
-
-
-def test_stress_persists_and_moves_slowly():
-    x, y = np.meshgrid(np.arange(5e5, 5.1e5, 100), np.arange(3.4e6, 3.41e6, 100))
-    first = stress.classes(x.ravel(), y.ravel(), 738_000, 0)
-
-    def same(days):
-        return np.mean(stress.classes(x.ravel(), y.ravel(), 738_000 + days, 0) == first)
-
-    assert same(5) > 0.9
-    assert 0.6 < same(30) < 0.9
-    assert same(300) < 0.5
-
-
-def test_a_field_has_one_class_and_a_patch_mostly_one(simulator):
-    values = read(simulator, Grid(32643, (576_000, 3_416_000, 586_000, 3_426_000), 1000, 1000), SUMMER)["REFERENCE"]
-    land = survey(SMALL, simulator.world, simulator.seed)
-    small = read(simulator, SMALL, SUMMER)["REFERENCE"]
-    for field in np.unique(land.field):
-        inside = small[(land.field == field) & (land.cover == CROP)]
-        assert len(np.unique(inside)) <= 1
-    dominant = []
-    for row in range(0, 960, 32):
-        for column in range(0, 960, 32):
-            votes = np.bincount(values[row : row + 32, column : column + 32].ravel(), minlength=5)[1:]
-            if votes.sum() > 512:
-                dominant.append(votes.max() / votes.sum())
-    assert np.mean(np.array(dominant) > 0.6) > 0.85
-
-
-def test_only_standing_crops_have_a_class(simulator, ndvi):
-    values = read(simulator, WIDE, SUMMER)
-    clear = np.isin(values["SCL"], CLEAR)
-    index, truth = ndvi(values), values["REFERENCE"]
-    assert np.mean(index[clear & (truth > 0)]) > np.mean(index[clear & (truth == 0)]) + 0.2
-    assert not truth[values["SCL"] == 6].any()
-
-
-def test_the_mean_ndvi_does_not_tell_the_class(simulator, ndvi):
-    """Between-field variation swamps what stress does to the mean."""
-    index, truth = [], []
-    for day, product in list(passes(simulator, 2024).items())[::6]:
-        values = read(simulator, WIDE, day, BANDS, product)
-        kept = np.isin(values["SCL"], CLEAR) & (values["REFERENCE"] > 0)
-        index.append(ndvi(values)[kept])
-        truth.append(values["REFERENCE"][kept])
-    index, truth = np.concatenate(index), np.concatenate(truth)
-    means = [index[truth == value].mean() for value in range(1, 5)]
-    assert max(means) - min(means) < 0.75 * index.std()
-
-
-def test_stress_shows_as_texture_within_fields(simulator):
-    grid = Grid(32643, (576_000, 3_416_000, 582_000, 3_422_000), 600, 600)
-    values, land = read(simulator, grid, SUMMER), survey(grid, simulator.world, simulator.seed)
-    spread = {value: [] for value in range(1, 5)}
-    for field in np.unique(land.field):
-        inside = (land.field == field) & (land.stand > 0.99) & (values["REFERENCE"] > 0) & (values["SCL"] == 4)
-        if inside.sum() > 60:
-            red, truth = values["B04"][inside], values["REFERENCE"][inside][0]
-            spread[truth].append(red.std())
-    medians = [np.median(spread[value]) for value in range(1, 5)]
-    assert medians == sorted(medians)
-    assert medians[3] > 2 * medians[0]
-
-
-def test_seasons_follow_the_crops_and_the_hemisphere(simulator, ndvi):
-    def mean_ndvi(scenes, box, grid, month):
-        """Of all clear pixels of a month."""
-        found = []
-        for day, product in passes(scenes, 2024, box).items():
-            if day.month == month:
-                values = read(scenes, grid, day, BANDS, product)
-                found.append(ndvi(values)[np.isin(values["SCL"], CLEAR)])
-        return np.concatenate(found).mean()
-
-    assert mean_ndvi(simulator, LUDHIANA, WIDE, 8) > mean_ndvi(simulator, LUDHIANA, WIDE, 5) + 0.05
-    south_box, south = (147.0, -35.2, 147.1, -35.1), Grid(4326, (147.0, -35.2, 147.1, -35.1), 200, 200)
-    assert mean_ndvi(simulator, south_box, south, 2) > mean_ndvi(simulator, south_box, south, 11) + 0.05
-
-
-def test_some_crop_is_green_at_any_time(simulator):
-    for day, product in list(passes(simulator, 2024).items())[::4]:
-        truth = read(simulator, WIDE, day, ("REFERENCE",), product)["REFERENCE"]
-        assert (truth > 0).mean() > 0.3
-
-
-def test_the_scene_classification_agrees_with_the_sky(simulator):
-    checked = 0
-    for day, product in passes(simulator, 2024).items():
-        values = read(simulator, WIDE, day, BANDS, product)
-        scl, blue, near_infrared = values["SCL"], values["B02"], values["B08"]
-        clear = np.isin(scl, (4, 5))
-        if min((scl == 9).mean(), clear.mean(), (scl == 3).mean()) < 0.03:
-            continue
-        checked += 1
-        assert blue[scl == 9].min() > np.quantile(blue[clear], 0.99)
-        assert blue[scl == 8].mean() > blue[clear].mean() + 300
-        assert near_infrared[scl == 3].mean() < 0.9 * near_infrared[clear].mean()
-        assert np.mean(blue[clear] > 3000) == 0
-    assert checked >= 5
 
 
 def test_a_year_has_enough_usable_dates_and_cloudy_ones(simulator):
@@ -260,44 +110,36 @@ def test_bands_beside_the_four(simulator):
         read(simulator, SMALL, SUMMER, ("B10",))
 
 
-def test_the_simple_world_is_cruder(ndvi):
-    simple = Simulator("simple", 0)
-    day = max(passes(simple, 2024), key=lambda known: -abs((known - SUMMER).days))
-    values = read(simple, WIDE, day)
-    assert not np.isin(values["SCL"], (3, 6, 10)).any()
-    assert {1, 2, 3, 4} <= set(np.unique(values["REFERENCE"]))
-    bare = (values["REFERENCE"] == 0) & np.isin(values["SCL"], CLEAR)
-    assert ndvi(values)[bare].max() < 0.45
+def test_tiles_over_a_box_are_those_that_may_touch_it():
+    assert [tile.name for tile in tiles_over(LUDHIANA)] == ["43REQ"]
+    assert {tile.name for tile in tiles_over((76.10, 30.9, 76.12, 30.92))} == {"43REQ", "43RFQ"}
+    assert {(tile.zone, tile.south) for tile in tiles_over((-0.1, -0.1, 0.1, 0.1))} == {
+        (30, False),
+        (30, True),
+        (31, False),
+        (31, True),
+    }
 
 
-@given(st.integers(-(2**40), 2**40), st.integers(-(2**40), 2**40), st.integers(0, 2**32 - 1))
-def test_lattice_noise_is_uniform_and_bounded(i, j, seed):
-    values = at_points(np.arange(i, i + 40)[:, None], np.arange(j, j + 40)[None], seed)
-    assert values.min() >= 0
-    assert values.max() < 1
-    assert 0.42 < values.mean() < 0.58
+def test_points_are_spread_over_the_tile():
+    tile = Tile(43, south=False, column=5, row=34)
+    longitude, latitude = tile.points(3)
+    assert longitude.shape == latitude.shape == (3, 3)
+    assert (longitude[0, 0], latitude[0, 0]) == pytest.approx((75.192423, 31.469557), abs=1e-6)
+    assert (longitude[2, 2], latitude[2, 2]) == pytest.approx((75.956308, 30.805706), abs=1e-6)
 
 
-def test_smooth_noise_has_mean_0_and_variance_1_and_no_jumps():
-    x, y = np.meshgrid(np.arange(0, 20_000, 25.0), np.arange(0, 20_000, 25.0))
-    noise = smooth(x, y, 400.0, 7)
-    assert abs(noise.mean()) < 0.1
-    assert noise.std() == pytest.approx(1, abs=0.1)
-    assert np.abs(np.diff(noise, axis=1)).max() < 0.6
+def test_the_satellites_take_turns():
+    start, end = datetime(2024, 7, 1, tzinfo=UTC), datetime(2024, 7, 12, tzinfo=UTC)
+    assert list(tile_passes(43, start, end, 3)) == [(date(2024, 7, 4), "B"), (date(2024, 7, 9), "A")]
 
 
-def test_fields_are_one_to_eight_hectares():
-    land = survey(Grid(32643, (576_000, 3_420_000, 580_000, 3_424_000), 400, 400), "standard", 3)
-    interior = np.unique(land.field[60:-60, 60:-60])
-    sizes = np.bincount(land.field.ravel())[interior] * 0.01
-    assert 3 < np.median(sizes) < 5
-    assert np.mean((sizes > 1) & (sizes < 8)) > 0.95
-    assert np.mean(land.cover == CROP) > 0.8
+def test_a_tile_is_taken_at_its_own_second():
+    tile = Tile(43, south=False, column=5, row=34)
+    assert taken(tile, SUMMER) == datetime(2024, 7, 28, 5, 22, 4, tzinfo=UTC)
 
 
-def test_world_metres_hardly_shear():
-    longitude, latitude = np.array([75.8, 75.8 + 1e-3, 75.8]), np.array([31.0, 31.0, 31.001])
-    x, y = world_metres(longitude, latitude)
-    assert x[1] - x[0] == pytest.approx(95.3, abs=0.3)
-    assert y[2] - y[0] == pytest.approx(111.2, abs=0.3)
-    assert abs(x[2] - x[0]) < 2
+def test_one_pass_in_eight_is_reprocessed():
+    tile = Tile(43, south=False, column=5, row=34)
+    share = np.mean([is_reprocessed(tile, date.fromordinal(738_000 + day), 0) for day in range(800)])
+    assert share == pytest.approx(1 / 8, abs=0.02)

@@ -8,9 +8,8 @@ import pytest
 from dotenv import dotenv_values
 
 from include.core.domain import Domain, EnvKeys, Page
-from include.core.env_file import EnvFile
-from include.core.env_history import Reason
 from include.core.settings import get_settings
+from include.env_file import EnvFile, Reason
 from tests.receivers import web_hook
 
 pytestmark = pytest.mark.airflow

@@ -1,0 +1,108 @@
+"""Intervals of meters: inferred from their readings, and numbered from a household's first."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+import duckdb
+
+from include.core.errors import BadInputError
+
+SHARE_NEEDED = 0.9
+
+
+def infer_intervals(connection: duckdb.DuckDBPyConnection, stamps: str, where: str) -> dict[str, int]:
+    """Return the interval of each household: the modal difference of its sorted, distinct stamps.
+
+    A household with fewer than two differences takes the modal difference of all households.
+
+    Args:
+        connection: Where `stamps` can be read.
+        stamps: SQL of a relation (`FROM {stamps}`) with `household_id` (text) and `timestamp` (TIMESTAMP, UTC); rows
+            with a NULL are ignored, duplicates and order do not matter.
+        where: What the error calls the data: a file's name.
+
+    Returns:
+        Seconds by household, in the order of the households' names.
+
+    Raises:
+        BadInputError: No two readings of one household differ in time, or a household's modal difference is shared
+            by less than 90 % of its differences.
+    """
+    return choose_intervals(
+        connection.execute(_DIFFERENCES.format(stamps=stamps, whole=WHOLE_SECONDS)).fetchall(), where
+    )
+
+
+def choose_intervals(differences: list[tuple[str, int | None, int]], where: str) -> dict[str, int]:
+    """Apply the rule of `infer_intervals()` to differences that are counted already.
+
+    Args:
+        differences: Household, seconds between neighbouring stamps (None for the first, and for less than one), how
+            often; every household occurs.
+        where: What the error calls the data.
+
+    Raises:
+        BadInputError: As there.
+    """
+    by_household: dict[str, dict[int, int]] = {}
+    overall: dict[int, int] = {}
+    for household, seconds, count in differences:
+        counts = by_household.setdefault(household, {})
+        if seconds is not None:
+            counts[seconds] = count
+            overall[seconds] = overall.get(seconds, 0) + count
+    if not overall:
+        why = "no household has two readings a second or more apart" if by_household else "no record names a household"
+        raise BadInputError(f"{where}: the interval between readings cannot be told: {why}")
+    fallback = _mode(overall)
+    return {
+        household: _mode_shared(household, counts, where) if sum(counts.values()) >= 2 else fallback
+        for household, counts in by_household.items()
+    }
+
+
+WHOLE_SECONDS = "CASE WHEN seconds > 0.75 THEN round(seconds)::BIGINT END"
+_DIFFERENCES = """
+WITH steps AS (
+    SELECT household_id, epoch(timestamp - lag(timestamp) OVER (
+        PARTITION BY household_id ORDER BY timestamp)) AS seconds
+    FROM {stamps} WHERE household_id IS NOT NULL AND timestamp IS NOT NULL
+)
+SELECT household_id, {whole} AS difference, count(*)
+FROM steps GROUP BY ALL ORDER BY household_id, difference
+"""
+
+
+def _mode(counts: dict[int, int]) -> int:
+    return max(counts, key=lambda seconds: (counts[seconds], -seconds))
+
+
+def _mode_shared(household: str, counts: dict[int, int], where: str) -> int:
+    mode, total = _mode(counts), sum(counts.values())
+    if counts[mode] >= SHARE_NEEDED * total:
+        return mode
+    common = sorted(counts, key=lambda seconds: (-counts[seconds], seconds))[:3]
+    candidates = ", ".join(f"{seconds} s ({counts[seconds] / total:.0%})" for seconds in common)
+    raise BadInputError(
+        f"{where}: household {household}: the readings have no common interval: the most frequent difference, "
+        f"{mode} s, is shared by {counts[mode] / total:.1%} of the differences, at least 90 % are needed; "
+        f"candidates: {candidates}"
+    )
+
+
+def origins_of(
+    db: duckdb.DuckDBPyConnection, intervals: dict[str, int], window: tuple[datetime, datetime] | None
+) -> dict[str, int]:
+    """Return where each household's first interval begins (s since 1970): the window's start, or its first record."""
+    if window:
+        return dict.fromkeys(intervals, int(window[0].timestamp()))
+    first = dict(db.execute("SELECT household::VARCHAR, epoch(min(ts))::BIGINT FROM accepted GROUP BY ALL").fetchall())
+    return {name: first.get(name, 0) for name in intervals}
+
+
+def slot_sql(intervals: Sequence[int], origins: Sequence[int]) -> str:
+    """Return SQL of the number of the interval that `{ts}` of `household` lies in, 0 for the household's first."""
+    code = "[enum_code(household) + 1]"
+    return f"((epoch({{ts}})::BIGINT - ({list(origins)}::BIGINT[]){code}) // ({list(intervals)}::BIGINT[]){code})"

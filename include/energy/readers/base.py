@@ -1,0 +1,191 @@
+"""The interface of meter readers, and the choice of the reader of a file.
+
+A format is one module of this package that defines `READER`, an object with the members of `Reader`; it is found by
+importing the package's modules, and nothing else names it:
+
+    class Nem12:
+        name = "NEM12"
+
+        def sniff(self, sample, params):
+            matches = sample.head.startswith(b"100,NEM12")
+            return Confidence(1.0 if matches else 0.0, f"its first record is {'' if matches else 'not '}100,NEM12")
+
+        def read(self, sample, params, db):
+            blocks = itertools.batched(parse(sample.chunks()), 50_000)
+            return MeterData(unit="kWh", batches=(batch(db, readings) for readings in blocks))
+
+    READER = Nem12()
+
+A reader converts nothing: it takes a file apart. Stamps become UTC, and energy becomes power, in
+`include.energy.conversion`, alike for all formats. An option that names the format has to pass the reader of that name
+to `choose()` as the only candidate.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+from include.core.errors import BadInputError
+from include.energy import readers
+from include.energy.lines import read_chunks
+
+if TYPE_CHECKING:
+    import duckdb
+
+    from include.energy.params import GeneratorParams
+    from include.energy.schemas import Unit
+
+SURE = 0.5
+SAMPLE_BYTES = 64 * 1024
+
+
+class Confidence(NamedTuple):
+    """How sure a reader is that a file is its own.
+
+    Args:
+        score: From 0 (it is not) to 1 (its signature is there); a file is read from 0.5 on.
+        reason: What the score rests on, as the rest of a sentence about the file: "is empty".
+    """
+
+    score: float
+    reason: str
+
+
+@dataclass(frozen=True)
+class Sample:
+    """An input file and its first bytes.
+
+    Args:
+        path: Where it lies.
+        name: What messages call it.
+        head: Its first 64 KiB, or all of it where it is shorter; decompressed where it is gzip.
+    """
+
+    path: Path
+    name: str
+    head: bytes
+
+    def chunks(self) -> Iterator[bytes]:
+        """Yield all bytes of the file, decompressed where it is gzip."""
+        return read_chunks(self.path, self.name)
+
+
+class Reading(NamedTuple):
+    """A reading as its file states it; what cannot be read is passed on as text, and the analyzer judges it.
+
+    Args:
+        line: Line number of its record in the file, from 1.
+        household_id: The household or meter.
+        stamp: Its time, in one of the spellings that `include.energy.stamps` reads.
+        power: Number in the unit of its `MeterData`.
+        voltage: Number, V.
+        current: Number, A.
+        malformed: Its record cannot be taken apart; all texts are None then.
+    """
+
+    line: int
+    household_id: str | None
+    stamp: str | None
+    power: str | None
+    voltage: str | None = None
+    current: str | None = None
+    malformed: bool = False
+
+
+@dataclass(frozen=True)
+class MeterData:
+    """What a reader makes of a file.
+
+    Args:
+        batches: Relations with the columns of `Reading`, in the order of the file, each consumed before the next is
+            asked for. A format that DuckDB reads is one lazy relation, which streams by itself; see `batch()` for
+            formats that Python reads.
+        unit: Unit of the readings' `power`.
+        columns: The columns that the file names, where it names any.
+        delimiter: Of delimited text.
+        all_malformed: The rest of a sentence about a file all of whose records are malformed, with its remedy.
+    """
+
+    batches: Iterable[duckdb.DuckDBPyRelation]
+    unit: Unit
+    columns: tuple[str, ...] = ()
+    delimiter: str | None = None
+    all_malformed: str = "none of its records can be read"
+
+
+class Reader(Protocol):
+    """A format of meter files."""
+
+    @property
+    def name(self) -> str:
+        """The format as messages call it."""
+
+    def sniff(self, sample: Sample, params: GeneratorParams) -> Confidence:
+        """Return how sure it is that a file is of this format, from its first bytes."""
+
+    def read(self, sample: Sample, params: GeneratorParams, db: duckdb.DuckDBPyConnection) -> MeterData:
+        """Take a file apart.
+
+        Args:
+            sample: The file.
+            params: What the user states of the files: `columns`, for one.
+            db: The database that the batches are relations of.
+
+        Raises:
+            BadInputError: The file cannot be read; also while the batches are consumed.
+        """
+
+
+def find_readers() -> list[Reader]:
+    """Return the reader of each format, by name."""
+    names = (module.name for module in pkgutil.iter_modules(readers.__path__))
+    modules = [importlib.import_module(f"{readers.__name__}.{name}") for name in names]
+    return sorted((module.READER for module in modules if hasattr(module, "READER")), key=lambda reader: reader.name)
+
+
+def take_sample(path: Path, name: str) -> Sample:
+    """Return the first bytes of a file.
+
+    Raises:
+        BadInputError: It is missing, unreadable, or a damaged gzip file.
+    """
+    return Sample(path, name, next(read_chunks(path, name), b"")[:SAMPLE_BYTES])
+
+
+def choose(sample: Sample, params: GeneratorParams, candidates: Sequence[Reader]) -> Reader:
+    """Return the reader that is surest of a file.
+
+    Args:
+        sample: The file.
+        params: What the user states of the files.
+        candidates: The readers to choose from.
+
+    Raises:
+        BadInputError: No reader is sure, or two are equally sure.
+    """
+    ranked = sorted(
+        ((reader.sniff(sample, params), reader) for reader in candidates), key=lambda claim: -claim[0].score
+    )
+    best, surest = ranked[0]
+    if best.score < SURE:
+        refusals = "; ".join(f"{reader.name}: {confidence.reason}" for confidence, reader in ranked)
+        reason = best.reason if len(ranked) == 1 else f"is not of any known format: {refusals}"
+        raise BadInputError(f"{sample.name}: {reason}")
+    equal = [f"{reader.name} ({confidence.reason})" for confidence, reader in ranked if confidence.score == best.score]
+    if len(equal) > 1:
+        raise BadInputError(f"{sample.name}: may be {' or '.join(equal)}, and nothing decides between these formats")
+    return surest
+
+
+def batch(db: duckdb.DuckDBPyConnection, readings: Iterable[Reading]) -> duckdb.DuckDBPyRelation:
+    """Return readings that Python has read as a batch; some ten thousand at a time keep memory flat."""
+    import pandas as pd
+
+    frame = pd.DataFrame(readings, columns=list(Reading._fields), dtype=object)
+    texts = ", ".join(f"{column}::VARCHAR AS {column}" for column in Reading._fields[1:-1])
+    return db.from_df(frame).project(f"line::BIGINT AS line, {texts}, malformed::BOOLEAN AS malformed")

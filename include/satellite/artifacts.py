@@ -1,0 +1,107 @@
+"""The artifacts of the satellite steps, each named once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+from include.core.contracts import Artifact
+from include.core.errors import BadInputError
+from include.core.run_folder import RunFolder
+from include.satellite.datasets.schemas import PatchInfo, PatchRow, SequenceInfo, SequenceRow
+from include.satellite.imagery.schemas import Acquisition, Imagery, SearchResult, ValidationReport
+from include.satellite.schemas import Approval, Comparison, Configuration, HealthMap
+from include.satellite.training.schemas import CnnMetrics, LstmMetrics, ModelCard, ModelKind
+
+M = TypeVar("M", CnnMetrics, LstmMetrics)
+
+SEARCH = Artifact("search.json", SearchResult)
+ACQUISITION = Artifact("acquisitions/{index}.json", Acquisition)
+ACQUISITIONS = Artifact("acquisitions/*")
+IMAGERY = Artifact("imagery.json", Imagery)
+VALIDATED = Artifact("validated.json", Imagery)
+VALIDATION_REPORT = Artifact("validation_report.json", ValidationReport)
+CONTACT_SHEET = Artifact("plot_contact_sheet.png")
+NDVI_PLOT = Artifact("plot_ndvi.png")
+
+CUBE = Artifact("cube.npy")
+CUBE_CLASSES = Artifact("scl.npy")
+PATCH_INDEX = Artifact("cnn_index.parquet", PatchRow)
+PATCH_INFO = Artifact("cnn_dataset.json", PatchInfo)
+SERIES = Artifact("lstm_series.npy")
+SEQUENCE_INDEX = Artifact("lstm_index.parquet", SequenceRow)
+SEQUENCE_INFO = Artifact("lstm_dataset.json", SequenceInfo)
+CNN_DATA = (CUBE, CUBE_CLASSES, PATCH_INDEX, PATCH_INFO)
+LSTM_DATA = (SERIES, SEQUENCE_INDEX, SEQUENCE_INFO)
+
+
+class ModelArtifacts(Generic[M]):
+    """The artifacts of a trained model.
+
+    Args:
+        kind: Which model.
+        metrics: The schema of its metrics.
+        plot: What its second plot shows; the first one shows the training.
+    """
+
+    def __init__(self, kind: ModelKind, metrics: type[M], plot: str) -> None:
+        self.kind = kind
+        self.weights = Artifact(f"{kind}_model.safetensors")
+        self.card = Artifact(f"{kind}_model.json", ModelCard)
+        self.metrics: Artifact[M] = Artifact(f"{kind}_metrics.json", metrics)
+        self.training_plot = Artifact(f"plot_{kind}_training.png")
+        self.evaluation_plot = Artifact(f"plot_{kind}_{plot}.png")
+        self.checkpoints = f"checkpoints/{kind}"
+        """Folder of the training's checkpoints, below `files/`."""
+
+    @property
+    def stored(self) -> tuple[Artifact[Any], ...]:
+        """The artifacts that later steps read and the model store keeps."""
+        return self.weights, self.card, self.metrics
+
+    @property
+    def all(self) -> tuple[Artifact[Any], ...]:
+        """Every artifact that the training writes."""
+        return *self.stored, self.training_plot, self.evaluation_plot
+
+
+CNN = ModelArtifacts("cnn", CnnMetrics, "confusion")
+LSTM = ModelArtifacts("lstm", LstmMetrics, "forecast")
+COMPARISON = Artifact("comparison.json", Comparison)
+COMPARISON_PLOT = Artifact("plot_comparison.png")
+APPROVAL = Artifact("approval.json", Approval)
+CONFIGURATION = Artifact("configuration.json", Configuration)
+HEALTH_MAP = Artifact("health_map.json", HealthMap)
+HEALTH_MAP_RASTER = Artifact("health_map.tif")
+HEALTH_MAP_PLOT = Artifact("plot_health_map.png")
+
+
+def latest_manifest(data_dir: Path) -> Path | None:
+    """Return the manifest of the run that validated its imagery last; None if no run has.
+
+    Args:
+        data_dir: The data folder, with the runs.
+    """
+    folders = [RunFolder(path) for path in (data_dir / "runs" / "satellite_pipeline").glob("*") if path.is_dir()]
+    results = [(folder, folder.result("validate")) for folder in folders]
+    accepted = [(result.ended_at, folder) for folder, result in results if result and result.status == "success"]
+    manifests = [VALIDATED.at(folder.files) for _, folder in sorted(accepted, key=lambda run: run[0])]
+    return next((path.resolve() for path in reversed(manifests) if path.is_file()), None)
+
+
+def imagery_params(triggers: Sequence[Path], data_dir: Path) -> dict[str, str]:
+    """Return the manifest of the newest run that triggered this one, else that of the run that validated last.
+
+    Args:
+        triggers: `files/` folders of the runs that triggered this one, newest first.
+        data_dir: The data folder.
+
+    Raises:
+        BadInputError: No run has validated imagery yet.
+    """
+    manifests = (VALIDATED.at(folder) for folder in triggers)
+    manifest = next((path for path in manifests if path.is_file()), None) or latest_manifest(data_dir)
+    if manifest is None:
+        raise BadInputError("there is no validated imagery yet: run satellite_pipeline first, or name a manifest")
+    return {"imagery": str(manifest)}

@@ -1,0 +1,152 @@
+"""The choice of samples among labelled patches: splits first, then the training split is capped and balanced."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from include.core.errors import BadInputError
+from include.satellite.datasets.schemas import CLASSES, SPLITS, TRAIN, TUNE, VALIDATION
+from include.satellite.datasets.splits import NOWHERE, Places
+from include.satellite.imagery.schemas import Grid
+from include.satellite.params import CnnDataParams
+
+LEAST_VALIDATION, LEAST_CLASSES, LEAST_GATED, MOST_REPEATS = 30, 2, 20, 5
+ACROSS = "across the border of a held-out block"
+HELD_BLOCK = "in a validation block, not on a validation date"
+HELD_DATE = "on a validation date, not in a validation block"
+BETWEEN = "labelled by the first date that validation sees"
+OVER_CAP = "over samples_per_class"
+Ints = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Samples:
+    """The samples, N in all.
+
+    Args:
+        date: (N,) position in the dates.
+        position: (N,) position in the tiles.
+        part: (N,) position in `SPLITS`.
+        label: (N,) position in `CLASSES`.
+        repeat: (N,) how often an epoch draws the sample.
+        dropped: How many labelled patches no part takes, by reason.
+    """
+
+    date: Ints
+    position: Ints
+    part: NDArray[np.int8]
+    label: NDArray[np.int8]
+    repeat: NDArray[np.int8]
+    dropped: dict[str, int]
+
+    def counts(self) -> dict[str, dict[str, int]]:
+        """Return the number of samples by split and class."""
+        table = np.zeros((len(SPLITS), len(CLASSES)), np.int64)
+        np.add.at(table, (self.part, self.label), 1)
+        return {split: dict(zip(CLASSES, row.tolist(), strict=True)) for split, row in zip(SPLITS, table, strict=True)}
+
+
+def select(label: NDArray[np.int8], places: Places, dates: NDArray[np.int8], params: CnnDataParams) -> Samples:
+    """Assign each labelled patch to a split, or count the reason why it has none.
+
+    Args:
+        label: (T, P) class, −1 where there is none.
+        places: Part and block of the P tiles.
+        dates: (T,) part of each date; the tuning part shares the training dates.
+        params: Cap and seed.
+    """
+    date, position = np.nonzero(label >= 0)
+    labels, space, time = label[date, position], places.part[position], dates[date]
+    part = np.where(np.where(space == TUNE, TRAIN, space) == time, space, NOWHERE).astype(np.int8)
+    reason = np.select(
+        [part != NOWHERE, space == NOWHERE, time == NOWHERE, space == VALIDATION],
+        ["", ACROSS, BETWEEN, HELD_BLOCK],
+        HELD_DATE,
+    )
+    random = np.random.default_rng([params.seed, 1])
+    training = np.flatnonzero(part == TRAIN)
+    over = training[~cap(labels[training].astype(np.int64), params.samples_per_class, random)]
+    part[over], reason[over] = NOWHERE, OVER_CAP
+    names, counts = np.unique(reason[part == NOWHERE], return_counts=True)
+    stays = np.flatnonzero(part != NOWHERE)
+    return Samples(
+        date=date[stays],
+        position=position[stays],
+        part=part[stays],
+        label=labels[stays],
+        repeat=_repeat_training(labels[stays], part[stays], random),
+        dropped=dict(zip(names.tolist(), counts.tolist(), strict=True)),
+    )
+
+
+def _repeat_training(labels: NDArray[np.int8], part: NDArray[np.int8], random: np.random.Generator) -> NDArray[np.int8]:
+    repeat, training = np.ones(len(labels), np.int8), part == TRAIN
+    repeat[training] = repeats(labels[training], MOST_REPEATS, random)
+    return repeat
+
+
+def check_enough(samples: Samples, params: CnnDataParams, grid: Grid, dates: int) -> None:
+    """Refuse data that are too few to learn from, or to judge a model by.
+
+    Raises:
+        BadInputError: Fewer than 30 validation patches, fewer than 2 classes to learn or to judge, or nothing to tune.
+    """
+    classes = {split: [name for name, count in counts.items() if count] for split, counts in samples.counts().items()}
+    size = {split: int((samples.part == position).sum()) for position, split in enumerate(SPLITS)}
+    faults = []
+    if size["validation"] < LEAST_VALIDATION:
+        faults.append(f"{size['validation']} validation patches, at least {LEAST_VALIDATION} are needed")
+    for split in ("validation", "train"):
+        if len(classes[split]) < LEAST_CLASSES:
+            named = ", ".join(classes[split]) or "no class"
+            faults.append(f"{named} alone among the {split} patches, at least {LEAST_CLASSES} classes are needed")
+    if size["tune"] == 0:
+        faults.append("no tuning patch")
+    if faults:
+        raise BadInputError(
+            f"patch_size {params.patch_size} and stride {params.stride} leave, of the area of {grid.height} × "
+            f"{grid.width} pixels and {dates} dates: {'; '.join(faults)}. Take smaller patches, a smaller stride, "
+            "a larger area or more dates"
+        )
+
+
+def cap(groups: Ints, most: int, random: np.random.Generator) -> NDArray[np.bool_]:
+    """Return which samples stay when at most so many of each group are kept, drawn at random.
+
+    Args:
+        groups: (N,) group of each sample.
+        most: How many to keep of each.
+        random: Draws them.
+
+    Returns:
+        (N,) which stay.
+    """
+    order = random.permutation(len(groups))
+    shuffled = groups[order]
+    by_group = np.argsort(shuffled, kind="stable")
+    ordered = shuffled[by_group]
+    rank = np.arange(len(groups)) - np.searchsorted(ordered, ordered)
+    keep = np.zeros(len(groups), np.bool_)
+    keep[order[by_group[rank < most]]] = True
+    return keep
+
+
+def repeats(labels: NDArray[np.integer], most: int, random: np.random.Generator) -> NDArray[np.int8]:
+    """Return how often an epoch draws each training sample, so that rare classes count as much as the most frequent.
+
+    Args:
+        labels: (N,) class of each sample.
+        most: A sample is never drawn more often.
+        random: Draws the samples that are taken once more than others of their class.
+    """
+    names, counts = np.unique(labels, return_counts=True)
+    repeat = np.ones(len(labels), np.int8)
+    for label, count in zip(names, counts, strict=True):
+        drawn = min(int(counts.max()), most * int(count))
+        samples = random.permutation(np.flatnonzero(labels == label))
+        repeat[samples] = drawn // count
+        repeat[samples[: drawn % count]] += 1
+    return repeat

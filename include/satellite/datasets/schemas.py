@@ -1,0 +1,122 @@
+"""Documents of the datasets, and the records of their indices."""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from include.satellite.imagery.schemas import Grid
+
+CLASSES = ("Healthy", "Moderate", "Stressed", "Critical")
+SPLITS = ("train", "tune", "validation")
+TRAIN, TUNE, VALIDATION = range(3)
+ClassName = Literal["Healthy", "Moderate", "Stressed", "Critical"]
+Split = Literal["train", "tune", "validation"]
+
+
+class _Document(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Normalisation(_Document):
+    """The scaling of reflectances to a model's input: (reflectance − mean) / std, by band."""
+
+    bands: list[str]
+    mean: list[float] = Field(description="Reflectance by band, over the clear pixels of the training part alone.")
+    std: list[float] = Field(description="Standard deviation by band, over the same pixels.")
+
+
+class BlockPlan(_Document):
+    """The blocks of the area, numbered by row from the top left, and the split that each belongs to."""
+
+    row_edges: list[int] = Field(description="First pixel row of each row of blocks, then the area's height.")
+    column_edges: list[int] = Field(description="First pixel column of each column of blocks, then the area's width.")
+    tune: list[int] = Field(description="Blocks taken from the training blocks, for early stopping.")
+    validation: list[int] = Field(description="Blocks held out of training.")
+
+    @property
+    def count(self) -> int:
+        """Number of blocks."""
+        return (len(self.row_edges) - 1) * (len(self.column_edges) - 1)
+
+
+class PatchRow(BaseModel):
+    """One sample of `cnn_index.parquet`."""
+
+    date: int = Field(ge=0, description="Position in the dates of `cnn_dataset.json`.")
+    row: int = Field(ge=0, description="Top pixel row of the patch.")
+    column: int = Field(ge=0, description="Left pixel column of the patch.")
+    label: ClassName
+    split: Split
+    block: int = Field(ge=0, description="Block that holds the patch's centre.")
+    repeat: int = Field(ge=1, le=5, description="How often an epoch draws the sample; above 1 only in training.")
+    ndvi: float = Field(ge=-1, le=1, description="Mean NDVI of the pixels that decide, at the date.")
+
+
+class PatchInfo(_Document):
+    """The CNN's training data (`cnn_dataset.json`)."""
+
+    grid: Grid
+    dates: list[date] = Field(description="Dates of the cube.")
+    bands: list[str] = Field(description="Bands of the cube, in order.")
+    classes: list[str] = Field(description="Names by label.")
+    label_source: Literal["ndvi_rule", "next_ndvi", "reference"]
+    synthetic: bool = Field(description="Whether any of the imagery is simulated.")
+    seed: int
+    patch_size: int
+    stride: int
+    normalisation: Normalisation
+    blocks: BlockPlan
+    training_dates: list[date] = Field(description="Dates of training and tuning patches.")
+    validation_dates: list[date]
+    positions: int = Field(description="Patch positions on the grid; positions × dates = samples + left out + dropped.")
+    counts: dict[str, dict[str, int]] = Field(description="Samples by split and class.")
+    left_out: dict[str, int] = Field(description="Patches without a label, by reason.")
+    dropped: dict[str, int] = Field(description="Labelled patches that no split takes, by reason.")
+    drawn: dict[str, int] = Field(description="Training samples an epoch by class, repeats counted.")
+    gate_classes: list[str] = Field(description="Classes that count in the gates: at least 20 training samples.")
+    masked_pixels: int = Field(description="Clear pixels masked because an index is out of range or undefined.")
+    sensor: str = Field("sentinel2", description="Sensor that took the imagery.")
+
+    @property
+    def mean(self) -> list[float]:
+        """Mean reflectance by band, of the training part."""
+        return self.normalisation.mean
+
+    @property
+    def std(self) -> list[float]:
+        """Standard deviation of the reflectance by band, of the training part."""
+        return self.normalisation.std
+
+
+class SequenceRow(BaseModel):
+    """One sample of `lstm_index.parquet`."""
+
+    location: int = Field(ge=0, description="Row of `lstm_series.npy`.")
+    target: int = Field(ge=0, description="Position of the target date in the dates of `lstm_dataset.json`.")
+    split: Split
+    block: int = Field(ge=0)
+
+
+class SequenceInfo(_Document):
+    """The LSTM's training data (`lstm_dataset.json`)."""
+
+    grid: Grid
+    dates: list[date] = Field(description="Dates of the series.")
+    synthetic: bool = Field(description="Whether any of the imagery is simulated.")
+    seed: int
+    sequence_length: int
+    features: list[str] = Field(description="Values of each step of a sequence, in order.")
+    location_size: int = Field(description="Side of a location, pixels.")
+    locations: int = Field(description="Locations on the grid, numbered by row from the top left.")
+    locations_across: int = Field(description="Locations in a row of them.")
+    locations_per_window: int
+    blocks: BlockPlan
+    training_targets: list[date] = Field(description="Target dates of training and tuning.")
+    validation_targets: list[date]
+    counts: dict[str, int] = Field(description="Samples by split.")
+    left_out: dict[str, int] = Field(description="Locations × target dates without a sequence, by reason.")
+    dropped: dict[str, int] = Field(description="Sequences that no split takes, by reason.")
+    masked_pixels: int = Field(description="Clear pixels masked because an index is out of range or undefined.")

@@ -1,0 +1,87 @@
+"""Files of the datasets: their index as Parquet, and arrays as `.npy` that are written a part at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from include.core.errors import SetupError
+from include.core.files import atomic_file
+from include.core.sql import file_literal, literal
+from include.satellite.datasets.schemas import SPLITS
+
+Columns = Mapping[str, NDArray[Any]]
+Ints = NDArray[np.int64]
+EXPORT_NAMES = {"train": "train", "tune": "tune", "validation": "val"}
+"""Name of each split in the exported files."""
+CHUNK = 512
+
+
+def write_index(path: Path, columns: Columns) -> None:
+    """Write columns of equal length as Parquet, one row a sample.
+
+    Raises:
+        SetupError: The folder cannot be written, or the disk is full.
+    """
+    import duckdb
+
+    with atomic_file(path) as partial, duckdb.connect() as db:
+        db.register("rows", dict(columns))
+        try:
+            db.execute(f"COPY (SELECT * FROM rows) TO {literal(partial)} (FORMAT parquet, COMPRESSION zstd)")
+        except duckdb.IOException as error:
+            raise SetupError(f"{path}: cannot be written: {error}") from error
+
+
+def read_index(path: Path) -> dict[str, NDArray[Any]]:
+    """Return the columns of an index, in its order of rows."""
+    import duckdb
+
+    with duckdb.connect() as db:
+        columns = db.execute(f"SELECT * FROM read_parquet({file_literal(path)})").fetchnumpy()
+    return {name: np.asarray(values) for name, values in columns.items()}
+
+
+def begin_array(file: IO[bytes], dtype: type[np.generic], shape: tuple[int, ...]) -> None:
+    """Write the header of a `.npy` file, whose values follow in C order."""
+    header = {"descr": np.lib.format.dtype_to_descr(np.dtype(dtype)), "fortran_order": False, "shape": shape}
+    np.lib.format.write_array_header_1_0(file, header)
+
+
+def export_splits(
+    folder: Path,
+    rows_of: Callable[[str], Ints],
+    x: tuple[tuple[int, ...], type[np.generic], Callable[[Ints], NDArray[Any]]],
+    y: tuple[type[np.generic], NDArray[Any]],
+) -> None:
+    """Write a dataset as `X_train.npy`, `y_train.npy`, `X_tune.npy`, `y_tune.npy`, `X_val.npy` and `y_val.npy`.
+
+    Args:
+        folder: The folder, created where it is missing.
+        rows_of: From a split to its samples.
+        x: Shape of one input, its type, and the function from samples to their inputs.
+        y: Type of the targets, and the targets of all samples.
+
+    Raises:
+        SetupError: The folder cannot be written, or the disk is full.
+    """
+    shape, x_dtype, inputs_of = x
+    y_dtype, targets = y
+    for split in SPLITS:
+        rows, name = rows_of(split), EXPORT_NAMES[split]
+        _write(folder / f"X_{name}.npy", rows, shape, x_dtype, inputs_of)
+        _write(folder / f"y_{name}.npy", rows, (), y_dtype, targets.__getitem__)
+
+
+def _write(
+    path: Path, rows: Ints, shape: tuple[int, ...], dtype: type[np.generic], take: Callable[[Ints], NDArray[Any]]
+) -> None:
+    """Write what `take` returns for the rows, a chunk at a time."""
+    with atomic_file(path) as partial, partial.open("wb") as file:
+        begin_array(file, dtype, (len(rows), *shape))
+        for start in range(0, len(rows), CHUNK):
+            file.write(np.ascontiguousarray(take(rows[start : start + CHUNK]), dtype).data)

@@ -1,0 +1,1 @@
+"""Evaluation: metrics, naive and synthetic baselines, the comparison of models, and the gates."""

@@ -1,0 +1,282 @@
+"""The step `compare`: this run's models against the synthetic baseline, the champion and naive baselines.
+
+All are scored on the same patches and sequences: held-out blocks on held-out dates. The difference of two models comes
+with the interval of a paired bootstrap over blocks and dates, and the gates decide.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import ConfigDict
+
+from include.core.outcome import Finding, StepMetrics, StepOutcome, Table
+from include.core.plots import BLUE, GREY, ORANGE, SKY, VERMILLION, figure_file
+from include.core.settings import get_settings
+from include.env_file import read_keys
+from include.satellite.artifacts import CNN, COMPARISON, COMPARISON_PLOT, LSTM
+from include.satellite.evaluation.gates import cnn_gates, decide, lstm_gates, synthetic_gate
+from include.satellite.params import CompareParams
+from include.satellite.registry import store
+from include.satellite.schemas import (
+    CHAMPION,
+    REAL,
+    SYNTHETIC,
+    CnnComparison,
+    Comparison,
+    Difference,
+    LstmComparison,
+    title_of,
+)
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from include.satellite.datasets.patches import PatchDataset
+    from include.satellite.datasets.sequences import SequenceDataset
+    from include.satellite.training.networks import ModelBundle
+    from include.satellite.training.schemas import ModelCard
+
+FEW = 3
+"""Fewer blocks or dates than these cannot show how much blocks or dates differ."""
+COLORS = {REAL: BLUE, SYNTHETIC: SKY, CHAMPION: ORANGE}
+
+
+class CompareMetrics(StepMetrics):
+    """Metrics of the step `compare`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    cnn_accuracy_improvement_percent: float | None
+    lstm_mae_improvement_percent: float | None
+    champion: str | None
+    promote: bool
+
+
+def compare(files: Path, params: CompareParams) -> None:
+    """Write `comparison.json` and `plot_comparison.png`.
+
+    Args:
+        files: The run's `files/` folder, with both datasets and both models.
+        params: Of the training, of the gates, and the policy on simulated imagery.
+
+    Raises:
+        ContractError: A dataset or model is missing or damaged.
+        SetupError: The folder cannot be written.
+    """
+    from include.satellite.datasets.patches import load_patches
+    from include.satellite.datasets.sequences import load_sequences
+    from include.satellite.evaluation.scoring import RESAMPLES
+    from include.satellite.evaluation.synthetic_baseline import ensure_baseline
+    from include.satellite.training.networks import load_bundle
+
+    patches, sequences = load_patches(files), load_sequences(files)
+    baseline = ensure_baseline(params, patches.info)
+    cnn = {REAL: load_bundle(files, CNN), SYNTHETIC: baseline.cnn}
+    lstm = {REAL: load_bundle(files, LSTM), SYNTHETIC: baseline.lstm}
+    keys = read_keys(get_settings().env_file, store.ENV_KEYS)
+    champion, note = store.champion(keys, synthetic=patches.info.synthetic, label_source=params.label_source)
+    if champion is not None:
+        note = _add_champion(champion, cnn, lstm)
+    on_patches = _compare_cnn(patches, cnn, params.seed)
+    on_sequences = _compare_lstm(sequences, lstm, params.seed)
+    gates = [
+        synthetic_gate(patches.info.synthetic, params.allow_synthetic),
+        *cnn_gates(on_patches, params.min_cnn_accuracy, params.label_source),
+        *lstm_gates(on_sequences, params.min_lstm_accuracy),
+    ]
+    comparison = Comparison(
+        decided_at=datetime.now(UTC).replace(microsecond=0),
+        label_source=params.label_source,
+        synthetic=patches.info.synthetic,
+        allow_synthetic=params.allow_synthetic,
+        env_file={key: keys.get(key) for key in store.ENV_KEYS},
+        champion=champion.version if champion and CHAMPION in cnn else None,
+        baseline=baseline.info.model_dump(mode="json"),
+        notes=[*([note] if note else []), *_notes("CNN", on_patches), *_notes("LSTM", on_sequences)],
+        resamples=RESAMPLES,
+        seed=params.seed,
+        cnn_comparison=on_patches,
+        lstm_comparison=on_sequences,
+        decision=decide(gates),
+    )
+    plot_comparison(COMPARISON_PLOT.at(files), comparison)
+    COMPARISON.write(files, comparison)
+
+
+def compare_outcome(files: Path) -> StepOutcome:
+    """Read the outcome of the step `compare` from `comparison.json`."""
+    comparison = COMPARISON.read(files)
+    cnn, lstm, decision = comparison.cnn_comparison, comparison.lstm_comparison, comparison.decision
+    findings = [Finding(severity="info", message=note) for note in comparison.notes]
+    if not decision.promote:
+        findings += [Finding(severity="warning", message=f"Not promoted: {reason}") for reason in decision.reasons]
+    metrics = CompareMetrics(
+        cnn_accuracy_improvement_percent=cnn.accuracy_improvement,
+        lstm_mae_improvement_percent=lstm.mae_improvement,
+        champion=comparison.champion,
+        promote=decision.promote,
+    )
+    return StepOutcome(
+        metrics=metrics,
+        statistics={"model_comparison": metrics.model_dump(exclude={"champion", "promote"})},
+        findings=tuple(findings),
+        tables=(_cnn_table(cnn), _lstm_table(lstm), _gate_table(comparison)),
+    )
+
+
+def _notes(model: str, comparison: CnnComparison | LstmComparison) -> list[str]:
+    """Say what an interval over very few blocks or dates cannot tell."""
+    counts = {"block": comparison.blocks, "date": len(comparison.dates)}
+    return [
+        f"{model}: {count} held-out {unit}{'s' if count > 1 else ''}: the intervals tell little of how {unit}s differ."
+        for unit, count in counts.items()
+        if count < FEW
+    ]
+
+
+def _add_champion(champion: store.StoredModel, cnn: dict[str, ModelBundle], lstm: dict[str, ModelBundle]) -> str | None:
+    """Add the champion's models if they take this run's data.
+
+    Returns:
+        A note on the champion, if there is anything that a reader should know.
+    """
+    from include.satellite.training.networks import load_bundle
+
+    rivals = load_bundle(champion.folder, CNN), load_bundle(champion.folder, LSTM)
+    cards = cnn[REAL].card, lstm[REAL].card
+    for rival, card in zip(rivals, cards, strict=True):
+        if _shape(rival.card) != _shape(card):
+            return (
+                f"The champion {champion.version} takes other data ({card.kind}: inputs, size or resolution), so it is "
+                "not compared."
+            )
+    cnn[CHAMPION], lstm[CHAMPION] = rivals
+    if (rivals[0].card.seed, rivals[0].card.data.grid) != (cards[0].seed, cards[0].data.grid):
+        return (
+            f"The champion {champion.version} was trained with another seed or area: it may have been trained on what "
+            "is held out here, which favours it."
+        )
+    return None
+
+
+def _shape(card: ModelCard) -> tuple[object, ...]:
+    return (card.inputs, card.classes, card.size, card.location_size, card.data.grid.resolution)
+
+
+def _compare_cnn(dataset: PatchDataset, models: dict[str, ModelBundle], seed: int) -> CnnComparison:
+    from include.satellite.evaluation.metrics import patch_baselines
+    from include.satellite.evaluation.scoring import gate_rows, score_classes
+    from include.satellite.training.networks import predict_patches
+
+    rows = gate_rows(dataset)
+    predicted: dict[str, Any] = {
+        name: predict_patches(model, dataset, rows).argmax(axis=1) for name, model in models.items()
+    }
+    return score_classes(dataset, rows, predicted | patch_baselines(dataset, rows), seed)
+
+
+def _compare_lstm(dataset: SequenceDataset, models: dict[str, ModelBundle], seed: int) -> LstmComparison:
+    from include.satellite.evaluation.metrics import sequence_baselines
+    from include.satellite.evaluation.scoring import score_forecasts
+    from include.satellite.training.networks import predict_sequences
+
+    rows = dataset.rows("validation")
+    forecasts: dict[str, Any] = {name: predict_sequences(model, dataset, rows) for name, model in models.items()}
+    return score_forecasts(dataset, rows, forecasts | sequence_baselines(dataset, rows), seed)
+
+
+def _cnn_table(cnn: CnnComparison) -> Table:
+    return Table(
+        title=f"Classifiers on {cnn.samples:,} held-out patches ({cnn.blocks} blocks, {len(cnn.dates)} dates)",
+        columns=("model", "accuracy", "balanced accuracy"),
+        rows=tuple(
+            (title_of(name), round(score.accuracy, 4), round(score.balanced_accuracy, 4))
+            for name, score in cnn.models.items()
+        ),
+    )
+
+
+def _lstm_table(lstm: LstmComparison) -> Table:
+    return Table(
+        title=f"Forecasts of {lstm.samples:,} held-out targets ({lstm.blocks} blocks, {len(lstm.dates)} dates)",
+        columns=("model", "MAE", "RMSE", "1 − MAE/2"),
+        rows=tuple(
+            (title_of(name), round(score.mae, 4), round(score.rmse, 4), round(score.accuracy, 4))
+            for name, score in lstm.models.items()
+        ),
+    )
+
+
+def _gate_table(comparison: Comparison) -> Table:
+    results = {True: "passed", False: "not passed"}
+    return Table(
+        title="Gates of the promotion",
+        columns=("gate", "decision", "why"),
+        rows=tuple(
+            (gate.name.replace("_", " "), results[gate.passed] if gate.required else "reported only", gate.sentence)
+            for gate in comparison.decision.gates
+        ),
+    )
+
+
+def plot_comparison(target: Path, comparison: Comparison) -> None:
+    """Plot scores above and paired differences with their intervals below; classifiers left, forecasts right."""
+    cnn, lstm = comparison.cnn_comparison, comparison.lstm_comparison
+    rivals = max(len(cnn.models), len(lstm.models))
+    with figure_file(target, height=2.6 + 0.62 * rivals) as figure:
+        (top_left, top_right), (left, right) = figure.subplots(2, 2)
+        _scores(top_left, {name: score.balanced_accuracy for name, score in cnn.models.items()})
+        _scores(top_right, {name: score.mae for name, score in lstm.models.items()})
+        top_left.set_xlim(0, 1.12)
+        top_left.set_title(f"CNN on {cnn.samples:,} held-out patches")
+        top_left.set_xlabel("Balanced accuracy (more is better)")
+        top_right.set_title(f"LSTM on {lstm.samples:,} held-out targets")
+        top_right.set_xlabel("MAE of NDVI (less is better)")
+        _forest(left, [difference for difference in cnn.differences if difference.metric == "balanced_accuracy"])
+        _forest(right, lstm.differences)
+        left.set_title("This run's model against …")
+        left.set_xlabel(f"Gain in balanced accuracy, 95 % over {_extent(cnn.blocks, len(cnn.dates))}")
+        right.set_title("This run's model against …")
+        right.set_xlabel(f"MAE avoided, 95 % over {_extent(lstm.blocks, len(lstm.dates))}")
+        decision = "all gates passed" if comparison.decision.promote else "not promoted"
+        mark = "simulated imagery" if comparison.synthetic else "real imagery"
+        figure.suptitle(
+            f"Comparison: {decision} ({mark}, labels: {comparison.label_source})", x=0.01, ha="left",
+            fontweight="bold",
+        )  # fmt: skip
+
+
+def _scores(axes: Axes, values: dict[str, float]) -> None:
+    bars = axes.barh(
+        [title_of(name) for name in values],
+        list(values.values()),
+        height=0.7,
+        color=[COLORS.get(name, GREY) for name in values],
+    )
+    axes.bar_label(bars, [f" {value:.3f}" for value in values.values()], fontsize=9)
+    axes.invert_yaxis()
+    axes.grid(visible=False, axis="y")
+    axes.margins(x=0.14)
+
+
+def _forest(axes: Axes, differences: Sequence[Difference]) -> None:
+    for position, difference in enumerate(differences):
+        centre = difference.difference
+        low = centre if difference.low is None else difference.low
+        high = centre if difference.high is None else difference.high
+        color = BLUE if low > 0 else VERMILLION if high < 0 else GREY
+        axes.plot([low, high], [position, position], color=color, linewidth=2.2, solid_capstyle="butt")
+        axes.plot([centre], [position], "o", color=color, markersize=6)
+    axes.axvline(0, color="#333333", linewidth=1)
+    axes.set_yticks(range(len(differences)), [title_of(difference.against) for difference in differences])
+    axes.set_ylim(len(differences) - 0.5, -0.5)
+    axes.grid(visible=False, axis="y")
+    axes.margins(x=0.08)
+
+
+def _extent(blocks: int, dates: int) -> str:
+    return f"{blocks} block{'s' if blocks > 1 else ''} × {dates} date{'s' if dates > 1 else ''}"

@@ -1,0 +1,259 @@
+"""Metrics on held-out samples: of a trained model, and of the naive predictions that it must beat.
+
+Naive predictions are fitted on the training part alone. All is computed on the processor, in float64.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import date
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import (
+    accuracy_score,
+    confusion_matrix,
+    mean_absolute_error,
+    precision_recall_fscore_support,
+    r2_score,
+    recall_score,
+    root_mean_squared_error,
+)
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from include.satellite.datasets.labels import classes_of
+from include.satellite.datasets.patches import PatchDataset
+from include.satellite.datasets.sequences import SequenceDataset
+from include.satellite.training.schemas import (
+    Classification,
+    ClassScore,
+    CnnMetrics,
+    LstmMetrics,
+    Skill,
+    TrainingRecord,
+)
+
+Rows = NDArray[np.int64]
+Classes = NDArray[np.integer]
+Forecast = NDArray[np.floating]
+Floats = NDArray[np.float64]
+CALIBRATION_BINS = 15
+SEASON_DAYS, YEAR_DAYS = 30, 365.25
+
+
+def evaluate_cnn(
+    dataset: PatchDataset, rows: Rows, probabilities: Forecast, training: TrainingRecord, minimum: float
+) -> CnnMetrics:
+    """Evaluate the CNN's class probabilities (N, classes) of the rows.
+
+    Classes with too few training samples leave the gate: accuracy, balanced accuracy and the baselines are measured
+    on the samples of the other classes (on all, should none of those be left).
+    """
+    info = dataset.info
+    true, predicted = dataset.label[rows], probabilities.argmax(axis=1)
+    gated = in_gate(dataset, rows)
+    gate = classification(true[gated], predicted[gated])
+    naive = patch_baselines(dataset, rows)
+    return CnnMetrics(
+        accuracy=gate.accuracy,
+        balanced_accuracy=gate.balanced_accuracy,
+        minimum_accuracy=minimum,
+        required=info.label_source != "next_ndvi",
+        expected_calibration_error=calibration_error(probabilities, true),
+        all_classes=classification(true, predicted),
+        baselines={name: classification(true[gated], classes[gated]) for name, classes in naive.items()},
+        classes=class_scores(true, predicted, info.classes, info.gate_classes),
+        confusion=confusion_matrix(true, predicted, labels=range(len(info.classes))).tolist(),
+        evaluation_dates=dates_of(info.dates, dataset.date[rows]),
+        training=training,
+    )
+
+
+def evaluate_lstm(
+    dataset: SequenceDataset, rows: Rows, forecast: Forecast, training: TrainingRecord, minimum: float
+) -> LstmMetrics:
+    """Evaluate the LSTM's forecasts (N,) of NDVI for the rows."""
+    true = dataset.y[rows]
+    mae, rmse = forecast_errors(true, forecast)
+    return LstmMetrics(
+        samples=len(rows),
+        mae=mae,
+        rmse=rmse,
+        r2=explained_variance(true, forecast),
+        accuracy=1 - mae / 2,
+        minimum_accuracy=minimum,
+        baselines=skills(true, mae, sequence_baselines(dataset, rows)),
+        climatology_fallback=float(climatology(dataset, rows)[1].mean()),
+        evaluation_dates=dates_of(dataset.info.dates, dataset.target[rows]),
+        training=training,
+    )
+
+
+def in_gate(dataset: PatchDataset, rows: Rows) -> NDArray[np.bool_]:
+    """Return (N,) which rows count in the gates: those of classes with enough training samples, or all if none has."""
+    gated = np.isin(dataset.label[rows], [dataset.info.classes.index(name) for name in dataset.info.gate_classes])
+    return gated if gated.any() else np.ones_like(gated)
+
+
+def dates_of(dates: Sequence[date], positions: Rows) -> list[date]:
+    """Return the dates at some positions, each once, in order."""
+    return [dates[position] for position in np.unique(positions)]
+
+
+def classification(true: Classes, predicted: Classes) -> Classification:
+    """Compute accuracy, and the mean recall of the classes that are present."""
+    return Classification(
+        samples=len(true),
+        accuracy=float(accuracy_score(true, predicted)),
+        balanced_accuracy=float(recall_score(true, predicted, labels=np.unique(true), average="macro")),
+    )
+
+
+def class_recalls(true: Classes, predicted: Classes, names: Sequence[str]) -> dict[str, float]:
+    """Compute the recall of each class that is present, by its name."""
+    present = np.unique(true)
+    recalls = recall_score(true, predicted, labels=present, average=None)
+    return {names[position]: float(recall) for position, recall in zip(present, recalls, strict=True)}
+
+
+def class_scores(true: Classes, predicted: Classes, names: Sequence[str], gated: Sequence[str]) -> list[ClassScore]:
+    """Compute precision, recall and F1 of each class; None where a score is undefined.
+
+    Args:
+        true: (N,) classes, as positions in the names.
+        predicted: (N,) classes.
+        names: Of all classes.
+        gated: Names of the classes that count in the gates.
+    """
+    scores = np.transpose(
+        precision_recall_fscore_support(true, predicted, labels=range(len(names)), zero_division=np.nan)
+    )
+    return [
+        ClassScore(
+            name=name,
+            samples=int(samples),
+            precision=_defined(precision),
+            recall=_defined(recall),
+            f1=_defined(f1),
+            in_gate=name in gated,
+        )
+        for name, (precision, recall, f1, samples) in zip(names, scores, strict=True)
+    ]
+
+
+def calibration_error(probabilities: Forecast, true: Classes, bins: int = CALIBRATION_BINS) -> float:
+    """Compute the expected calibration error: the mean gap of confidence and accuracy over equal bins.
+
+    Guo, Pleiss, Sun, Weinberger: On calibration of modern neural networks (2017).
+
+    Args:
+        probabilities: (N, classes), rows sum to 1.
+        true: (N,) classes.
+        bins: Number of bins between 0 and 1; each is open below and closed above.
+    """
+    confidence = probabilities.max(axis=1).astype(np.float64)
+    hits = probabilities.argmax(axis=1) == true
+    position = np.clip(np.ceil(confidence * bins).astype(int) - 1, 0, bins - 1)
+    gaps = np.bincount(position, weights=hits - confidence, minlength=bins)
+    return float(np.abs(gaps).sum() / len(true))
+
+
+def forecast_errors(true: Forecast, forecast: Forecast) -> tuple[float, float]:
+    """Compute mean absolute error and root mean square error."""
+    truth = np.asarray(true, np.float64)
+    return float(mean_absolute_error(truth, forecast)), float(root_mean_squared_error(truth, forecast))
+
+
+def explained_variance(true: Forecast, forecast: Forecast) -> float | None:
+    """Compute R², the share of the truth's variance that the forecast explains; None where the truth is constant."""
+    truth = np.asarray(true, np.float64)
+    return float(r2_score(truth, forecast)) if np.ptp(truth) > 0 else None
+
+
+def skills(true: Forecast, mae: float, naive: Mapping[str, Forecast]) -> dict[str, Skill]:
+    """Compute the errors of naive forecasts, and the skill over them of a model with this MAE."""
+    errors = {name: forecast_errors(true, forecast) for name, forecast in naive.items()}
+    return {
+        name: Skill(mae=naive_mae, rmse=rmse, skill=1 - mae / naive_mae if naive_mae > 0 else None)
+        for name, (naive_mae, rmse) in errors.items()
+    }
+
+
+def patch_baselines(dataset: PatchDataset, rows: Rows) -> dict[str, Rows]:
+    """Predict the classes of some patches by naive rules.
+
+    `majority` is the most frequent class that training draws; `logistic_regression` sees the patch's mean reflectance
+    by band, standardised, on the samples that training draws, repeats included; `ndvi_rule` is the class of the
+    patch's own mean NDVI, left out where that is the label.
+
+    Returns:
+        (N,) classes by name.
+    """
+    train = dataset.rows("train")
+    drawn = np.repeat(train, dataset.repeat[train])
+    labels = dataset.label[drawn]
+    majority = np.bincount(dataset.label[train]).argmax()
+    means = np.repeat(dataset.band_means(train), dataset.repeat[train], axis=0)
+    regression = make_pipeline(StandardScaler(), LogisticRegression(max_iter=2000))
+    regression.fit(means, labels)
+    classes = {
+        "majority": np.full(len(rows), majority, np.int64),
+        "logistic_regression": np.asarray(regression.predict(dataset.band_means(rows)), np.int64),
+    }
+    if dataset.info.label_source != "ndvi_rule":
+        classes["ndvi_rule"] = classes_of(dataset.ndvi[rows]).astype(np.int64)
+    return classes
+
+
+def sequence_baselines(dataset: SequenceDataset, rows: Rows) -> dict[str, Floats]:
+    """Forecast the NDVI of some sequences by naive rules.
+
+    `persistence` is the location's NDVI at the last date of the sequence, `climatology` that of `climatology`, and
+    `training_mean` the mean of the training part's targets.
+
+    Returns:
+        (N,) NDVI by name.
+    """
+    train = dataset.rows("train")
+    return {
+        "persistence": dataset.series[dataset.location[rows], dataset.times[rows, -1]].astype(np.float64),
+        "climatology": climatology(dataset, rows)[0],
+        "training_mean": np.full(len(rows), dataset.y[train].mean(dtype=np.float64)),
+    }
+
+
+def climatology(dataset: SequenceDataset, rows: Rows) -> tuple[Floats, NDArray[np.bool_]]:
+    """Forecast by the mean of the location's earlier dates within ±30 days of the target's day of the year.
+
+    Where the location has none, the mean of all its earlier dates. Earlier is earlier than the target, in any year.
+
+    Returns:
+        (N,) NDVI, and (N,) whether it is the mean of all earlier dates.
+    """
+    of_year = np.array([day.timetuple().tm_yday for day in dataset.info.dates])
+    forecast, fallback = np.empty(len(rows)), np.zeros(len(rows), bool)
+    location, target = dataset.location[rows], dataset.target[rows]
+    for position in np.unique(target):
+        of_target = target == position
+        earlier = np.flatnonzero(dataset.days < dataset.days[position])
+        apart = np.abs(of_year[earlier] - of_year[position])
+        near = np.minimum(apart, YEAR_DAYS - apart) <= SEASON_DAYS
+        series = dataset.series[location[of_target]][:, earlier].astype(np.float64)
+        seasonal, overall = _mean(series[:, near]), _mean(series)
+        fallback[of_target] = np.isnan(seasonal)
+        forecast[of_target] = np.where(np.isnan(seasonal), overall, seasonal)
+    return forecast, fallback
+
+
+def _mean(series: Floats) -> Floats:
+    """Return the mean over the columns that are not NaN; NaN where all are."""
+    valid = ~np.isnan(series)
+    count = valid.sum(axis=1)
+    total = np.where(valid, series, 0).sum(axis=1)
+    return np.where(count > 0, total / np.maximum(count, 1), np.nan)
+
+
+def _defined(score: float) -> float | None:
+    return None if np.isnan(score) else float(score)

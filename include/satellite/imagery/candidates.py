@@ -1,0 +1,145 @@
+"""Candidates: the catalog's products merged by day, which days are usable, and which are to be fetched."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+from shapely.errors import ShapelyError
+from shapely.geometry import shape
+
+from include.core.errors import TransientError
+from include.satellite.imagery.schemas import Acquisition, Candidate
+from include.satellite.params import SelectionParams
+
+CLOSENESS = 40.0
+"""A date that touches a chosen one counts as this many percentage points cloudier, falling to none at the distance that
+even spreading would leave. Twice the default cloud limit: a usable date in a lonely season goes before another clear
+one of a bunch."""
+
+
+@dataclass(frozen=True)
+class Day:
+    """The products that the catalog lists for one day (UTC)."""
+
+    date: date
+    datetime: datetime
+    product_ids: Sequence[str]
+    tile_cloud: float | None
+    synthetic: bool
+
+
+def days(features: Iterable[dict[str, Any]], geometry: dict[str, Any], start: datetime, end: datetime) -> list[Day]:
+    """Merge the products that show the area within a window, by day.
+
+    Args:
+        features: STAC features.
+        geometry: The area, GeoJSON, WGS 84.
+        start: First instant, inclusive.
+        end: End, exclusive.
+
+    Returns:
+        One a day, ascending; its time is that of its first product, its cloud that of its clearest.
+
+    Raises:
+        TransientError: A feature lacks what the catalog promises.
+    """
+    merged: dict[date, Day] = {}
+    for feature in features:
+        try:
+            day = _day(feature)
+            apart = feature.get("geometry") is not None and not shape(feature["geometry"]).intersects(shape(geometry))
+        except (KeyError, TypeError, ValueError, AttributeError, ShapelyError) as error:
+            raise TransientError(f"the catalog lists a product that cannot be understood: {error!r}") from error
+        if apart or not start <= day.datetime < end:
+            continue
+        merged[day.date] = _merged(merged[day.date], day) if day.date in merged else day
+    return [merged[day] for day in sorted(merged)]
+
+
+def _day(feature: dict[str, Any]) -> Day:
+    properties = feature["properties"]
+    moment = datetime.fromisoformat(properties["datetime"]).astimezone(UTC)
+    cloud = properties.get("eo:cloud_cover")
+    return Day(
+        date=moment.date(),
+        datetime=moment,
+        product_ids=(str(feature["id"]),),
+        tile_cloud=None if cloud is None else float(cloud),
+        synthetic=bool(properties.get("synthetic", False)),
+    )
+
+
+def _merged(one: Day, other: Day) -> Day:
+    clouds = [cloud for cloud in (one.tile_cloud, other.tile_cloud) if cloud is not None]
+    return replace(
+        one,
+        datetime=min(one.datetime, other.datetime),
+        product_ids=tuple(sorted({*one.product_ids, *other.product_ids})),
+        tile_cloud=min(clouds, default=None),
+        synthetic=one.synthetic or other.synthetic,
+    )
+
+
+def rejection(clear: float, cloud: float, params: SelectionParams) -> str | None:
+    """Return why a date is not usable, or None if it is.
+
+    Args:
+        clear: Clear share of the area, percent.
+        cloud: Cloud share of the area, percent.
+        params: The limits.
+    """
+    if cloud > params.max_cloud_cover:
+        return f"cloud over {cloud:.1f} % of the area, at most {params.max_cloud_cover:g} % wanted"
+    if clear < params.min_clear:
+        return f"only {clear:.1f} % of the area is clear, at least {params.min_clear:g} % wanted"
+    return None
+
+
+def candidate_of(day: Day | Acquisition, clear: float, cloud: float, reason: str | None) -> Candidate:
+    """Return a day as a candidate, usable unless there is a reason why not.
+
+    Args:
+        day: Of the catalog, or an acquisition of the store.
+        clear: Clear share of the area, percent.
+        cloud: Cloud share of the area, percent.
+        reason: Why it is not usable.
+    """
+    return Candidate(
+        date=day.date,
+        datetime=day.datetime,
+        product_ids=list(day.product_ids),
+        tile_cloud=day.tile_cloud,
+        clear=clear,
+        cloud=cloud,
+        synthetic=day.synthetic,
+        usable=reason is None,
+        reason=reason,
+    )
+
+
+def choose(candidates: Iterable[Candidate], target: int, window: timedelta) -> tuple[list[date], list[date]]:
+    """Rank the usable dates: repeatedly the least cloudy one, where closeness to those before it counts as cloud.
+
+    Args:
+        candidates: One a day, in any order; unusable ones are passed over.
+        target: Dates wanted.
+        window: Length of the whole window.
+
+    Returns:
+        The chosen dates, ascending, and the others, next best first.
+    """
+    rest = sorted((candidate for candidate in candidates if candidate.usable), key=lambda candidate: candidate.date)
+    even = max(window / timedelta(days=1) / target, 1.0)
+    penalty = dict.fromkeys((candidate.date for candidate in rest), 0.0)
+    order: list[date] = []
+    while rest:
+        best = min(rest, key=lambda day: (day.cloud + penalty[day.date], -day.clear, day.date))
+        rest.remove(best)
+        order.append(best.date)
+        for candidate in rest:
+            gap = abs((candidate.date - best.date).days)
+            penalty[candidate.date] = max(penalty[candidate.date], CLOSENESS * (1 - gap / even))
+    return sorted(order[:target]), order[target:]

@@ -1,0 +1,174 @@
+"""The plots of the validation: a contact sheet of the scenes, and NDVI over time.
+
+Colours are those of Okabe and Ito (2008), distinct also to colour-blind readers.
+"""
+
+from __future__ import annotations
+
+import math
+import textwrap
+from collections.abc import Sequence
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from include.core.plots import BLUE, GREEN, GREY, SKY, VERMILLION, figure_file
+from include.satellite.imagery.scenes import Scene
+from include.satellite.imagery.schemas import Acquisition, DateReport, Imagery, IndexRange
+from include.satellite.sensors.indices import NDVI
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+Thumbnail = NDArray[np.uint8]
+"""(height, width, 3)."""
+
+PAPER, NOTHING = 255, 226
+LONGEST_SIDE = 256
+COLUMNS, MOST_COLUMNS, CELL_INCHES = 5, 12, 2.2
+CAPTION_INCHES, CAPTION_WITH_REASON_INCHES = 0.45, 0.62
+REASON_WIDTH, REASON_LINES = 34, 2
+
+
+def thumbnail(scene: Scene, inside: NDArray[np.bool_]) -> Thumbnail:
+    """Draw a scene in true colour, at most 256 pixels a side; grey where there is no data, paler outside the area."""
+    step, recipe = max(1, math.ceil(max(inside.shape) / LONGEST_SIDE)), scene.sensor.true_colour
+    bands = np.stack([_coarser(scene.band(band), step) for band in recipe.bands], axis=-1)
+    colour = np.clip(bands * (scene.sensor.scale / recipe.white), 0, 1) ** recipe.gamma * 255
+    colour[_coarser(scene.data, step) < 0.5] = NOTHING
+    outside = _coarser(inside, step) < 0.5
+    colour[outside] = 0.35 * colour[outside] + 0.65 * PAPER
+    picture: Thumbnail = colour.astype(np.uint8)
+    return picture
+
+
+def _coarser(pixels: NDArray[Any], step: int) -> NDArray[np.float64]:
+    """Return the means of square cells; the rest of the last row and column is dropped."""
+    height, width = (max(1, length // step) for length in pixels.shape)
+    rows, columns = min(step, pixels.shape[0]), min(step, pixels.shape[1])
+    whole = pixels[: height * rows, : width * columns].reshape(height, rows, width, columns)
+    return np.asarray(whole.mean(axis=(1, 3), dtype=np.float64))
+
+
+def draw_contact_sheet(
+    path: Path,
+    thumbnails: Sequence[Thumbnail | None],
+    reports: Sequence[DateReport],
+    unusable: Sequence[Acquisition],
+) -> None:
+    """Draw one picture a date, with date, cloud and assessment; dates without data keep their place.
+
+    Args:
+        path: The PNG file.
+        thumbnails: One a report; None where nothing could be read.
+        reports: The assessments, by date.
+        unusable: Dates that did not get as far as the validation.
+    """
+    cells = [
+        (report.date, picture, _cloud(report), report.accepted, report.reason)
+        for picture, report in zip(thumbnails, reports, strict=True)
+    ]
+    cells += [(acquisition.date, None, "", False, acquisition.reason) for acquisition in unusable]
+    cells.sort(key=lambda cell: cell[0])
+    columns = min(MOST_COLUMNS, max(COLUMNS, math.ceil(math.sqrt(len(cells)))), max(len(cells), 1))
+    shape = next((picture.shape[0] / picture.shape[1] for picture in thumbnails if picture is not None), 1.0)
+    caption = CAPTION_INCHES if all(cell[3] for cell in cells) else CAPTION_WITH_REASON_INCHES
+    rows, height = max(1, math.ceil(len(cells) / columns)), CELL_INCHES * min(shape, 2.0) + caption
+    accepted = sum(report.accepted for report in reports)
+    title = f"Scenes in true colour: {accepted} accepted, {len(cells) - accepted} not{_mark(reports)}"
+    with figure_file(path, CELL_INCHES * columns, height * rows + 0.6) as figure:
+        figure.suptitle(title, x=0.01, ha="left", fontsize=13, fontweight="bold")
+        grid = figure.subplots(rows, columns, squeeze=False).ravel()
+        for axes, cell in zip(grid, cells, strict=False):
+            _draw_cell(axes, *cell, shape=shape)
+        for axes in grid[len(cells) :]:
+            axes.set_axis_off()
+
+
+def _mark(reports: Sequence[DateReport]) -> str:
+    """Return the mark of simulated imagery for a title."""
+    return ", SIMULATED" if any(report.synthetic for report in reports) else ""
+
+
+def draw_ndvi(path: Path, reports: Sequence[DateReport], imagery: Imagery) -> None:
+    """Draw the NDVI of the area over time: mean, and the range that holds the middle 80 % of the pixels."""
+    measured = [(report, ndvi) for report in reports if (ndvi := _ndvi(report)) is not None]
+    with figure_file(path) as figure:
+        axes: Axes = figure.subplots()
+        _draw_series(axes, [pair for pair in measured if pair[0].accepted])
+        _draw_excluded(axes, [pair for pair in measured if not pair[0].accepted])
+        axes.set_title(f"NDVI over time ({sum(report.accepted for report in reports)} dates){_mark(reports)}")
+        axes.set_ylabel("NDVI")
+        first, end = _days([imagery.start.date(), imagery.end.date()])
+        axes.set_xlim(first, end)
+        _time_axis(axes)
+        if measured:
+            figure.legend(loc="outside lower left", ncols=3)
+        else:
+            why = "not measured: the validation was skipped, or no scene could be read"
+            axes.text(0.5, 0.5, why, transform=axes.transAxes, ha="center", color=GREY)
+
+
+def _draw_series(axes: Axes, series: Sequence[tuple[DateReport, IndexRange]]) -> None:
+    if not series:
+        return
+    days = _days([report.date for report, _ in series])
+    low, mean, high = np.array([(ndvi.low, ndvi.mean, ndvi.high) for _, ndvi in series], float).T
+    axes.fill_between(days, low, high, color=SKY, alpha=0.35, linewidth=0, label="middle 80 % of the clear pixels")
+    axes.plot(days, mean, color=BLUE, marker="o", markersize=4, label="mean")
+
+
+def _draw_excluded(axes: Axes, series: Sequence[tuple[DateReport, IndexRange]]) -> None:
+    if not series:
+        return
+    days, mean = _days([report.date for report, _ in series]), np.array([ndvi.mean for _, ndvi in series], float)
+    axes.plot(
+        days, mean, color=VERMILLION, marker="x", linestyle="none", markeredgewidth=2, label="mean of an excluded date"
+    )
+
+
+def _draw_cell(
+    axes: Axes, day: date, picture: Thumbnail | None, cloud: str, accepted: bool, reason: str | None, *, shape: float
+) -> None:
+    colour = GREEN if accepted else VERMILLION
+    if picture is None:
+        picture = np.full((max(1, round(32 * shape)), 32, 3), NOTHING, np.uint8)
+        axes.text(0.5, 0.5, "no picture", transform=axes.transAxes, ha="center", va="center", color=GREY, fontsize=9)
+    axes.imshow(picture, interpolation="nearest", aspect="equal")
+    axes.set_xticks([])
+    axes.set_yticks([])
+    axes.grid(visible=False)
+    for spine in axes.spines.values():
+        spine.set(visible=True, color=colour, linewidth=2)
+    axes.set_title(f"{day.isoformat()}  {cloud}", fontsize=9, fontweight="normal", loc="left", pad=4)
+    label = "✓ accepted" if accepted else "✗ " + _short(reason or "not usable")
+    axes.set_xlabel(label, fontsize=8, color=colour, loc="left", labelpad=3)
+
+
+def _short(reason: str) -> str:
+    lines = textwrap.wrap(reason, REASON_WIDTH, max_lines=REASON_LINES, placeholder=" …")
+    return "\n".join(lines)
+
+
+def _cloud(report: DateReport) -> str:
+    return "" if report.cloud is None else f"cloud {report.cloud:.1f} %"
+
+
+def _ndvi(report: DateReport) -> IndexRange | None:
+    return next((index for index in report.indices if index.name == NDVI.name and index.mean is not None), None)
+
+
+def _days(days: Sequence[date]) -> NDArray[np.datetime64]:
+    return np.array(days, "datetime64[D]")
+
+
+def _time_axis(axes: Axes) -> None:
+    import matplotlib.dates
+
+    dates: Any = matplotlib.dates
+    locator = dates.AutoDateLocator()
+    axes.xaxis.set_major_locator(locator)
+    axes.xaxis.set_major_formatter(dates.ConciseDateFormatter(locator))

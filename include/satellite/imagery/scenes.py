@@ -1,0 +1,232 @@
+"""Scenes: bands by name, masks and shares; how the API's answers are read and how the store's files are written."""
+
+from __future__ import annotations
+
+import re
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from rasterio.errors import NotGeoreferencedWarning, RasterioError
+from rasterio.io import DatasetReader, MemoryFile
+from rasterio.shutil import copy
+
+from include.satellite.imagery.area import affine_of
+from include.satellite.imagery.schemas import Grid
+from include.satellite.sensors.indices import Index
+from include.satellite.sensors.sensor import NODATA, Sensor
+
+Layers = NDArray[np.uint16]
+"""Digital numbers, (bands, height, width)."""
+Mask = NDArray[np.bool_]
+Values = NDArray[np.float64]
+TILE = 512
+
+
+class NotDataError(Exception):
+    """The answer or the file is not a scene; the message says why."""
+
+
+@dataclass(frozen=True)
+class Scene:
+    """One date over an area.
+
+    Args:
+        sensor: The sensor that took it.
+        bands: Names of its bands, in order.
+        layers: (bands, height, width) uint16.
+    """
+
+    sensor: Sensor
+    bands: Sequence[str]
+    layers: Layers
+
+    def band(self, name: str) -> Layers:
+        """Return a band (height, width) by its name (`B04`, `SCL`) or its common name (`red`)."""
+        position = self.bands.index(name if name in self.bands else self.sensor.name_of(name))
+        return np.asarray(self.layers[position])
+
+    @property
+    def classes(self) -> NDArray[np.uint8]:
+        """Scene classification, (height, width)."""
+        return self.band(self.sensor.classes.band).astype(np.uint8)
+
+    @property
+    def data(self) -> Mask:
+        """Pixels with data: the first reflectance is 0 only where there is none."""
+        return np.asarray(self.band(self.sensor.base_bands[0]) != NODATA)
+
+    @property
+    def clear(self) -> Mask:
+        """Pixels that the scene classification calls clear and whose base bands all hold data."""
+        data = np.logical_and.reduce([self.band(name) != NODATA for name in self.sensor.base_bands])
+        return np.asarray(self.sensor.classes.mask(self.classes, self.sensor.classes.clear) & data)
+
+    @property
+    def valid(self) -> Mask:
+        """Pixels that may be learnt from: clear, and every index defined and within its range."""
+        valid = self.clear
+        right = [index.in_range(values) for index, values in self.indices(valid)]
+        valid[valid] = np.logical_and.reduce(right)
+        return valid
+
+    def indices(self, pixels: Mask) -> list[tuple[Index, Values]]:
+        """Return every index that the bands allow, over some pixels.
+
+        Args:
+            pixels: (height, width), N of them true.
+
+        Returns:
+            Each index with its values, (N,).
+        """
+        indices = self.sensor.indices_of(self.bands)
+        names = {name for index in indices for name in index.bands}
+        reflectance = {name: self.band(name)[pixels].astype(np.float64) * self.sensor.scale for name in names}
+        return [(index, index.of(reflectance.__getitem__)) for index in indices]
+
+    def shares(self, inside: Mask) -> Shares:
+        """Return the shares of the scene over the area, whose pixels are `inside`."""
+        return shares(self.sensor, self.classes, self.data, inside)
+
+
+@dataclass(frozen=True)
+class Shares:
+    """Shares of the area, percent."""
+
+    clear: float
+    cloud: float
+    shadow: float
+    nodata: float
+
+
+def shares(sensor: Sensor, classes: NDArray[np.uint8], data: Mask, inside: Mask) -> Shares:
+    """Return how much of the area is clear, cloud, shadow, and without data; the latter counts as nothing else.
+
+    Args:
+        sensor: Says what its classes count as.
+        classes: Scene classification, (height, width).
+        data: Where there is data, same shape.
+        inside: Which pixels belong to the area, same shape.
+    """
+    classes, has_data, known = classes[inside], data[inside], sensor.classes
+    return Shares(
+        clear=percent(known.mask(classes, known.clear) & has_data, 3),
+        cloud=percent(known.mask(classes, known.cloud) & has_data, 3),
+        shadow=percent(known.mask(classes, known.shadow) & has_data, 3),
+        nodata=percent(~has_data, 3),
+    )
+
+
+def percent(mask: Mask, digits: int = 4) -> float:
+    """Return the share of a mask that is true, percent; 0 for an empty one."""
+    return round(100 * float(mask.mean()), digits) if mask.size else 0.0
+
+
+def decode(content: bytes, grid: Grid, count: int, dtype: str) -> NDArray[np.uint16] | NDArray[np.uint8]:
+    """Read a TIFF that must have a certain form.
+
+    Args:
+        content: The file.
+        grid: Its size.
+        count: Its number of bands.
+        dtype: Its type, `uint8` or `uint16`.
+
+    Returns:
+        (bands, height, width).
+
+    Raises:
+        NotDataError: It cannot be read, or has another form.
+    """
+    if not content:
+        raise NotDataError("it is empty (0 bytes), no readable GeoTIFF")
+    # a scene without georeference is judged by its size alone; rasterio's warning would tell users nothing
+    warnings.filterwarnings("ignore", category=NotGeoreferencedWarning)
+    try:
+        with MemoryFile(content) as file, file.open(driver="GTiff") as dataset:
+            form = (dataset.width, dataset.height, dataset.count, *set(dataset.dtypes))
+            if form != (grid.width, grid.height, count, dtype):
+                raise NotDataError(
+                    f"it is {_form(*form)}, where {_form(grid.width, grid.height, count, dtype)} was asked for"
+                )
+            bounds = tuple(round(value, 3) for value in dataset.bounds)
+            if dataset.crs is not None and (dataset.crs.to_string(), bounds) != (grid.crs, grid.bounds):
+                raise NotDataError(
+                    f"it lies at {bounds} of {dataset.crs}, where {grid.bounds} of {grid.crs} was asked for"
+                )
+            array: NDArray[np.uint16] | NDArray[np.uint8] = dataset.read()
+            return array
+    except (RasterioError, ValueError) as error:
+        reason = re.sub(r"'?/vsimem/[^\s:,']+'?", "it", str(error))[:200]
+        raise NotDataError(f"its {len(content)} bytes are no readable GeoTIFF: {reason}") from error
+
+
+def encode(scene: Scene, grid: Grid, tags: Mapping[str, str]) -> bytes:
+    """Return a scene as a cloud-optimised GeoTIFF with scale, nodata, band names and CRS; equal scenes, equal bytes."""
+    profile = {
+        "driver": "GTiff",
+        "width": grid.width,
+        "height": grid.height,
+        "count": len(scene.bands),
+        "dtype": "uint16",
+        "crs": grid.crs,
+        "transform": affine_of(grid),
+        "nodata": NODATA,
+    }
+    with MemoryFile() as plain, MemoryFile(ext=".tif") as optimised:
+        with plain.open(**profile) as dataset:
+            dataset.write(scene.layers)
+            dataset.descriptions = tuple(scene.bands)
+            dataset.scales = tuple(
+                1.0 if scene.sensor.is_class_band(band) else scene.sensor.scale for band in scene.bands
+            )
+            dataset.update_tags(**tags)
+        with plain.open() as dataset:
+            copy(
+                dataset,
+                optimised.name,
+                driver="COG",
+                COMPRESS="DEFLATE",
+                LEVEL=1,  # noise hardly shrinks further, and level 6 takes twice as long
+                PREDICTOR="YES",
+                BLOCKSIZE=TILE,
+                OVERVIEW_RESAMPLING="NEAREST",  # the mean of two classes is not a class
+                BIGTIFF="IF_SAFER",
+            )
+        return bytes(optimised.getbuffer())
+
+
+def form_faults(dataset: DatasetReader, bands: Sequence[str], grid: Grid) -> list[str]:
+    """Return what of a stored file is not as it was asked for: bands, size, type, georeference, nodata."""
+    xmin, ymin, xmax, ymax = (round(value, 3) for value in dataset.bounds)
+    properties = {
+        "bands": (list(dataset.descriptions), list(bands)),
+        "size": ((dataset.width, dataset.height), (grid.width, grid.height)),
+        "type": (set(dataset.dtypes), {"uint16"}),
+        "CRS": (None if dataset.crs is None else dataset.crs.to_string(), grid.crs),
+        "bounds": ((xmin, ymin, xmax, ymax), grid.bounds),
+        "nodata": (dataset.nodata, NODATA),
+    }
+    return [f"{name} {actual}, not {expected}" for name, (actual, expected) in properties.items() if actual != expected]
+
+
+def read_layers(path: Path) -> Layers:
+    """Return all bands of a stored file, (bands, height, width).
+
+    Raises:
+        NotDataError: It cannot be read.
+    """
+    import rasterio
+
+    try:
+        with rasterio.open(path, driver="GTiff") as dataset:
+            layers: Layers = dataset.read()
+            return layers
+    except RasterioError as error:
+        raise NotDataError(f"{path.name} cannot be read: {str(error)[:200]}") from error
+
+
+def _form(width: int, height: int, count: int, *dtype: str) -> str:
+    return f"{width}×{height} pixels, {count} bands, {' and '.join(sorted(dtype))}"

@@ -1,0 +1,199 @@
+"""Documents of the imagery steps, all JSON in the run's folder: search, acquisitions, manifest, validation report."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import date
+from typing import Any
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+
+from include.core.outcome import Finding
+from include.satellite.sensors import sensor_of
+from include.satellite.sensors.sensor import Sensor
+
+
+class _Document(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Grid(_Document):
+    """The pixels that cover an area, the same for all dates.
+
+    North-up; `bounds` are multiples of the resolution, so `width = (xmax - xmin) / resolution`.
+    """
+
+    crs: str = Field(description="`EPSG:32643`")
+    resolution: int = Field(description="Pixel size, metres.")
+    bounds: tuple[float, float, float, float] = Field(description="xmin, ymin, xmax, ymax in the CRS, metres.")
+    width: int
+    height: int
+
+
+class Candidate(_Document):
+    """A day that the catalog lists, with the shares of its preview over the area."""
+
+    date: date
+    datetime: AwareDatetime = Field(description="Sensing time of its first product.")
+    product_ids: list[str]
+    tile_cloud: float | None = Field(description="Least cloud cover of its tiles, percent; None: cloud unknown.")
+    clear: float = Field(description="Clear share of the area, percent.")
+    cloud: float = Field(description="Cloud share of the area, percent.")
+    synthetic: bool = False
+    seen: bool = Field(
+        True, description="Whether the preview holds data over the area; otherwise the shares mean nothing."
+    )
+    usable: bool
+    reason: str | None = Field(None, description="Why it is not usable.")
+
+
+class SearchResult(_Document):
+    """The days that the catalog lists and those that are to be fetched (`search.json`)."""
+
+    collection: str
+    source: str
+    grid: Grid
+    geometry: dict[str, Any] = Field(description="The area, a GeoJSON geometry in WGS 84.")
+    bands: list[str] = Field(description="Bands of each file, in order; SCL after the reflectances.")
+    start: AwareDatetime
+    end: AwareDatetime
+    found: int = Field(description="Products that the catalog listed.")
+    candidates: list[Candidate]
+    chosen: list[date] = Field(description="Dates to fetch: the best by cloud over the area, spread over the window.")
+    reserves: list[date] = Field(description="The next best, in order.")
+    units_estimated: float = Field(description="Processing units that the download will take.")
+    units_spent: float = Field(description="Processing units that the previews took.")
+    from_store: bool = Field(False, description="The download was skipped: planned from the imagery store alone.")
+
+    @property
+    def sensor(self) -> Sensor:
+        """The sensor that took the imagery."""
+        return sensor_of(self.collection)
+
+    def candidate(self, day: date) -> Candidate:
+        """Return the candidate of a day."""
+        return next(candidate for candidate in self.candidates if candidate.date == day)
+
+
+class Acquisition(_Document):
+    """One date over the area: a file in the imagery store, or why there is none (`acquisitions/<n>.json`)."""
+
+    date: date
+    datetime: AwareDatetime
+    product_ids: list[str]
+    source: str
+    synthetic: bool
+    usable: bool
+    reason: str | None = Field(None, description="Why it is not usable.")
+    file: str | None = Field(None, description="Below the imagery store; None if nothing was stored.")
+    sha256: str | None = None
+    bytes: int | None = None
+    bands: list[str]
+    tile_cloud: float | None = None
+    clear: float = Field(0, description="Clear share of the area, percent.")
+    cloud: float = Field(0, description="Cloud share of the area, percent.")
+    shadow: float = Field(0, description="Cloud-shadow share of the area, percent.")
+    nodata: float = Field(0, description="Nodata share of the area, percent.")
+    fetched: bool = Field(False, description="Fetched by this run; otherwise it was in the store, intact.")
+    units_spent: float = 0
+
+
+class Imagery(_Document):
+    """The manifest of a run's imagery (`imagery.json` as collected, `validated.json` as accepted), by date."""
+
+    collection: str
+    source: str
+    synthetic: bool = Field(description="Whether any of it is simulated.")
+    grid: Grid
+    geometry: dict[str, Any]
+    bands: list[str]
+    start: AwareDatetime
+    end: AwareDatetime
+    acquisitions: list[Acquisition] = Field(description="Usable ones, ascending by date.")
+    unusable: list[Acquisition] = Field(description="Those that are not, each with its reason.")
+    units_spent: float
+    units_estimated: float
+
+    @property
+    def sensor(self) -> Sensor:
+        """The sensor that took the imagery."""
+        return sensor_of(self.collection)
+
+    @property
+    def place(self) -> str:
+        """The area's bounding box as a folder's name: `75.800E_30.900N_75.900E_31.000N`."""
+        points = list(_positions(self.geometry["coordinates"]))
+        longitudes, latitudes = [x for x, _ in points], [y for _, y in points]
+        corners = ((min(longitudes), min(latitudes)), (max(longitudes), max(latitudes)))
+        return "_".join(f"{abs(x):.3f}{'EW'[x < 0]}_{abs(y):.3f}{'NS'[y < 0]}" for x, y in corners)
+
+
+class Check(_Document):
+    """The result of one rule for one acquisition."""
+
+    name: str
+    passed: bool
+    found: str = Field(description="What the rule found, in words.")
+
+
+class IndexRange(_Document):
+    """Statistics of an index over the clear pixels of the area."""
+
+    name: str
+    mean: float | None = Field(description="Over pixels where it is defined and in range; None if there are none.")
+    low: float | None = Field(description="10th percentile.")
+    median: float | None
+    high: float | None = Field(description="90th percentile.")
+    out_of_range: float = Field(description="Share of the clear pixels whose value cannot be right, percent.")
+    undefined: float = Field(description="Share of the clear pixels where its denominator vanishes, percent.")
+
+
+class DateReport(_Document):
+    """The validation of one acquisition."""
+
+    date: date
+    file: str | None
+    accepted: bool
+    reason: str | None = Field(description="Why it is excluded.")
+    checks: list[Check]
+    clear: float | None = Field(None, description="Clear share of the area, percent, as the file shows.")
+    cloud: float | None = Field(None, description="Cloud share of the area, percent.")
+    shadow: float | None = Field(None, description="Cloud-shadow share of the area, percent.")
+    nodata: float | None = Field(None, description="Nodata share of the area, percent.")
+    masked: float | None = Field(None, description="Clear pixels masked for an impossible or undefined index, percent.")
+    indices: list[IndexRange] = []
+    synthetic: bool
+
+
+class Gap(_Document):
+    """A period without a usable date; the ends of the window count as dates."""
+
+    days: int
+    after: date
+    before: date
+
+
+class ValidationReport(_Document):
+    """The validation of all acquisitions of a run, and whether enough are usable (`validation_report.json`)."""
+
+    skipped: bool = Field(description="Only counted against min_dates, as the run asked (skip_validation).")
+    passed: bool
+    usable_dates: int
+    min_dates: int
+    excluded_dates: int = Field(description="Collected, and excluded by a check.")
+    never_data: int = Field(description="Not usable as collected: already replaced where a reserve was left.")
+    longest_gap: Gap
+    coverage_by_month: dict[str, int] = Field(description="Usable dates by month of the window, `2025-01` first.")
+    synthetic: bool
+    allow_synthetic: bool
+    dates: list[DateReport]
+    findings: list[Finding]
+
+
+def _positions(coordinates: Any) -> Iterator[tuple[float, float]]:
+    """Yield every position of a GeoJSON geometry's coordinates, however deeply they are nested."""
+    if coordinates and isinstance(coordinates[0], (int, float)):
+        yield coordinates[0], coordinates[1]
+        return
+    for inner in coordinates:
+        yield from _positions(inner)

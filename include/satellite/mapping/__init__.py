@@ -1,0 +1,1 @@
+"""Mapping: the crop-health map."""

@@ -1,0 +1,260 @@
+"""The step `configure`: stores the models and enables them in the env file, if every gate (and a reviewer) agrees.
+
+The env file's replacement is the commit point. Before it the model lies in the store, where nothing uses it; after it
+only records follow. Killed anywhere and tried again, the step ends the same.
+"""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+from pydantic import ConfigDict
+
+from include.core.contracts import Notice
+from include.core.domain import PendingChange
+from include.core.errors import GroundtruthError
+from include.core.outcome import Finding, StepMetrics, StepOutcome, Table
+from include.core.settings import get_settings
+from include.env_file import ChangedMeanwhileError, Entry, EnvFile, Reason, current_user
+from include.satellite.artifacts import APPROVAL, CNN, COMPARISON, CONFIGURATION, LSTM
+from include.satellite.params import ConfigureParams
+from include.satellite.registry import store
+from include.satellite.schemas import REAL, Approval, Comparison, Configuration
+
+REGISTERED = (("crop-health-cnn", CNN), ("ndvi-forecast-lstm", LSTM))
+"""Names of the models in MLflow."""
+LOG = logging.getLogger(__name__)
+
+
+class ConfigureMetrics(StepMetrics):
+    """Metrics of the step `configure`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    promoted: bool
+    env_file: str
+
+
+class PromotionMetrics(ConfigureMetrics):
+    """Metrics of the step `configure` where it promoted the models."""
+
+    model_version: str
+
+
+def configure(files: Path, params: ConfigureParams) -> None:
+    """Write `configuration.json`: promoted, or why not. A refusal is a result, not a failure.
+
+    Args:
+        files: The run's `files/` folder, with the comparison, both models, and the approval where one is required.
+        params: Whether one is required.
+
+    Raises:
+        BadInputError: The env file cannot be parsed.
+        ContractError: A file is missing or damaged.
+        SetupError: The store or the env file cannot be written.
+        TransientError: Other processes keep changing the env file.
+    """
+    comparison, env_file = COMPARISON.read(files), EnvFile(get_settings().env_file)
+    reasons = refusals(comparison, APPROVAL.find(files), required=params.require_approval)
+    if reasons:
+        notes = _set_aliases(files, "challenger", synthetic=comparison.synthetic)
+        document = _refused(comparison, env_file, reasons, notes)
+    else:
+        document = _promote(files, comparison, env_file)
+    CONFIGURATION.write(files, document)
+
+
+def refusals(comparison: Comparison, approval: Approval | None, *, required: bool) -> list[str]:
+    """Return why the models are not promoted; empty if they are.
+
+    Args:
+        comparison: With the gates' decision.
+        approval: A reviewer's answer.
+        required: Whether there must be one.
+    """
+    reasons = [] if comparison.decision.promote else list(comparison.decision.reasons)
+    if required and comparison.decision.promote:
+        if approval is None:
+            reasons.append("Approval is required, and no reviewer was asked.")
+        elif not approval.approved:
+            reasons.append(f"Not approved by {approval.by}: {approval.why}")
+    return reasons
+
+
+def planned_changes(files: Path) -> dict[str, str]:
+    """Return what the env file would set, were the models of a run promoted.
+
+    Raises:
+        ContractError: A file of the run is missing.
+    """
+    return store.env_changes(store.plan(files, COMPARISON.read(files), _run_of(files)))
+
+
+def pending_change(data_dir: Path) -> PendingChange | None:
+    """Return what the latest comparison of any run would change; None if no run has compared models.
+
+    Args:
+        data_dir: The data folder, with the runs.
+
+    Raises:
+        ContractError: A file of that run is missing or damaged.
+    """
+    comparisons = data_dir.glob(f"runs/satellite_pipeline/*/files/{COMPARISON.path}")
+    latest = max(comparisons, key=lambda path: path.stat().st_mtime, default=None)
+    if latest is None:
+        return None
+    files = latest.parent
+    decision = COMPARISON.read(files).decision
+    changes = planned_changes(files) if decision.promote else {}
+    return PendingChange(run=files.parent.name, changes=changes, reasons=tuple(decision.reasons))
+
+
+def approval_form(files: Path) -> str | None:
+    """Return the question that a reviewer is asked (Markdown); None if the gates refuse already."""
+    comparison, env_file = COMPARISON.read(files), EnvFile(get_settings().env_file)
+    if not comparison.decision.promote:
+        return None
+    cnn, lstm = comparison.cnn_comparison, comparison.lstm_comparison
+    question = f"The models of run `{_run_of(files)}` passed every gate. If you approve, `{env_file.path}` changes:"
+    diff = env_file.diff(planned_changes(files)) or "(nothing: it has these values already)"
+    table = [
+        "| model | metric | value |\n|---|---|---|",
+        f"| CNN | accuracy | {cnn.models[REAL].accuracy:.3f} |",
+        f"| CNN | balanced accuracy | {cnn.models[REAL].balanced_accuracy:.3f} |",
+        f"| CNN | accuracy over the synthetic baseline | {_signed(cnn.accuracy_improvement)} |",
+        f"| LSTM | MAE of NDVI | {lstm.models[REAL].mae:.3f} |",
+        f"| LSTM | error avoided against the synthetic baseline | {_signed(lstm.mae_improvement)} |",
+    ]
+    gates = [f"- {gate.sentence}" for gate in comparison.decision.gates]
+    notes = [f"- {note}" for note in comparison.notes]
+    parts = (question, f"```diff\n{diff}\n```", "\n".join(table), "\n".join(gates), "\n".join(notes))
+    return "\n\n".join(part for part in parts if part)
+
+
+def write_approval(files: Path, *, approved: bool, by: str, why: str) -> None:
+    """Write a reviewer's answer, which `configure` reads.
+
+    Raises:
+        SetupError: The folder cannot be written.
+    """
+    APPROVAL.write(files, Approval(approved=approved, by=by, why=why))
+
+
+def configure_outcome(files: Path) -> StepOutcome:
+    """Read the outcome of the step `configure` from `configuration.json`."""
+    document = CONFIGURATION.read(files)
+    metrics = ConfigureMetrics(promoted=document.promoted, env_file=document.env_file)
+    first, more = document.reasons[0], len(document.reasons) - 1
+    message = f"Models not promoted: {first}" + (f" And {more} more reasons, under Compare models." if more else "")
+    if document.promoted and document.version:
+        metrics = PromotionMetrics(**metrics.model_dump(), model_version=document.version)
+        message = f"{document.env_file} now uses model {document.version}"
+    findings = [Finding(severity="info", message=message)]
+    findings += [Finding(severity="warning", message=note) for note in document.notes]
+    rows = tuple(document.changes.items())
+    table = Table(title=f"Set in {document.env_file}", columns=("key", "value"), rows=rows)
+    return StepOutcome(
+        metrics=metrics,
+        findings=tuple(findings),
+        tables=(table,) if rows else (),
+        synthetic=document.synthetic if document.promoted else None,
+    )
+
+
+def promotion_notice(outcome: StepOutcome) -> Notice | None:
+    """Return the message to send after a promotion; None if the models were not promoted."""
+    if not outcome.metrics.model_dump()["promoted"]:
+        return None
+    metrics = outcome.metrics_as(PromotionMetrics)
+    return Notice(
+        subject=f"promoted model {metrics.model_version}",
+        sentence=f"{metrics.env_file} now uses model {metrics.model_version}.",
+        facts={
+            "Trained on": "simulated imagery" if outcome.synthetic else "real imagery",
+            "To undo": "the page Models in Airflow, or ./pipeline env rollback",
+        },
+    )
+
+
+def follow_env_file(env_file: EnvFile) -> str | None:
+    """Set MLflow's alias `champion` to the version that an env file names, after a rollback.
+
+    Returns:
+        Why it could not be set; None if it was, or if no model is enabled.
+    """
+    keys = env_file.read()
+    if not store.enabled(keys):
+        return None
+    try:
+        model = store.find(keys.get(store.VERSION, ""))
+    except GroundtruthError as error:
+        return str(error)
+    return next(iter(_set_aliases(model.folder, "champion", synthetic=model.synthetic)), None)
+
+
+def _promote(files: Path, comparison: Comparison, env_file: EnvFile) -> Configuration:
+    run = _run_of(files)
+    model = store.put(files, comparison, run)
+    store.remember(env_file)
+    changes = store.env_changes(model)
+    reason = Reason(by=f"{current_user()}, step configure", why="every gate passed", run=run, version=model.version)
+    try:
+        entry = env_file.update(changes, reason, comparison.env_file) or _entry_of(env_file, model.version)
+    except ChangedMeanwhileError as error:
+        return _refused(
+            comparison, env_file, [f"The gates were passed for another state of the env file: {error}."], []
+        )
+    notes = _set_aliases(files, "champion", synthetic=comparison.synthetic)
+    try:
+        store.prune()
+    except GroundtruthError as error:
+        notes.append(f"No old model was removed: {error}")
+    return Configuration(
+        promoted=True,
+        reasons=comparison.decision.reasons,
+        version=model.version,
+        env_file=str(env_file.path),
+        changes=changes,
+        diff=entry.diff if entry else "",
+        backup=entry.backup if entry else None,
+        entry=entry.id if entry else None,
+        synthetic=comparison.synthetic,
+        notes=notes,
+    )
+
+
+def _refused(comparison: Comparison, env_file: EnvFile, reasons: list[str], notes: list[str]) -> Configuration:
+    return Configuration(
+        promoted=False, reasons=reasons, env_file=str(env_file.path), synthetic=comparison.synthetic, notes=notes
+    )
+
+
+def _entry_of(env_file: EnvFile, version: str) -> Entry | None:
+    """Return the entry of an earlier attempt, which was killed after it."""
+    return next((entry for entry in reversed(env_file.history()) if entry.version == version), None)
+
+
+def _set_aliases(folder: Path, alias: str, *, synthetic: bool) -> list[str]:
+    """Set an alias in MLflow to these models; a fault of MLflow is a note, for it is a record and not a gate."""
+    from include.satellite.registry.tracking import register, set_alias
+
+    notes = []
+    for name, model in REGISTERED:
+        registered = f"{name}-simulated" if synthetic else name
+        try:
+            set_alias(registered, alias, register(registered, folder, model))
+        except GroundtruthError as error:
+            LOG.warning("%s", error)
+            notes.append(f"MLflow's alias {alias} of {registered} does not follow: {error}")
+    return notes
+
+
+def _run_of(files: Path) -> str:
+    """Return `<dag>/<run>` of a run's `files/` folder."""
+    run = files.resolve().parent
+    return f"{run.parent.name}/{run.name}"
+
+
+def _signed(percent: float | None) -> str:
+    return "unknown" if percent is None else f"{percent:+.1f} %"

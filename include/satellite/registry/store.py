@@ -1,0 +1,253 @@
+"""The model store: each version is a folder with both models' weights and cards, the comparison, and checksums.
+
+```
+data/models/store/<version>/
+  model.json                 what it is; checksum and size of each file
+  cnn_model.safetensors      cnn_model.json   cnn_metrics.json
+  lstm_model.safetensors     lstm_model.json  lstm_metrics.json
+  comparison.json            why it was promoted
+data/models/store/env_files/ which env files have ever named a version
+```
+
+A version is stored atomically. A version that an env file names, or once named and could be rolled back to, is kept.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import shutil
+import tempfile
+import time
+from collections.abc import Mapping
+from datetime import datetime
+from pathlib import Path
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+
+from include.core.artifacts import sha256
+from include.core.errors import BadInputError, ContractError, GroundtruthError, SetupError
+from include.core.files import replace_folder, write_atomically
+from include.core.run_folder import write_json
+from include.core.settings import get_settings
+from include.env_file import EnvFile
+from include.satellite.artifacts import CNN, COMPARISON, LSTM
+from include.satellite.params import LabelSource
+from include.satellite.schemas import Comparison
+
+USE, VERSION, CNN_PATH, LSTM_PATH = "USE_AI_MODELS", "AI_MODEL_VERSION", "AI_CNN_MODEL_PATH", "AI_LSTM_MODEL_PATH"
+KEYS = (USE, VERSION, CNN_PATH, LSTM_PATH)
+"""Keys of the env file that a promotion sets."""
+ENV_KEYS = (USE, VERSION)
+"""Those that decide which models are in use."""
+FILES = tuple(artifact.path for artifact in (*CNN.stored, *LSTM.stored, COMPARISON))
+MANIFEST = "model.json"
+KEPT_VERSIONS, KEPT_SECONDS = 5, 24 * 3600.0
+_NAME = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{8}")
+_ENABLED = ("true", "1", "yes", "on")
+
+
+class StoredFile(BaseModel):
+    """The checksum and size of a stored file."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    sha256: str
+    bytes: int
+
+
+class StoredModel(BaseModel):
+    """A version of the models (`model.json`)."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    version: str
+    decided_at: AwareDatetime
+    run: str = Field(description="The run that trained it.")
+    label_source: LabelSource
+    synthetic: bool
+    files: dict[str, StoredFile]
+
+    @property
+    def folder(self) -> Path:
+        """The folder of its files."""
+        return store_dir() / self.version
+
+
+def store_dir() -> Path:
+    """Return the folder of all versions."""
+    return get_settings().data_dir.resolve() / "models" / "store"
+
+
+def plan(files: Path, comparison: Comparison, run: str) -> StoredModel:
+    """Return the version that storing the models of a run would make.
+
+    Args:
+        files: The run's `files/` folder.
+        comparison: Its `comparison.json`.
+        run: Name of the run.
+
+    Raises:
+        ContractError: A file is missing.
+    """
+    stored = {name: _stored(files, name) for name in FILES}
+    return StoredModel(
+        version=_version(stored, comparison.decided_at),
+        decided_at=comparison.decided_at,
+        run=run,
+        label_source=comparison.label_source,
+        synthetic=comparison.synthetic,
+        files=stored,
+    )
+
+
+def put(files: Path, comparison: Comparison, run: str) -> StoredModel:
+    """Store the models of a run; the same models and comparison are the same version, however often they are stored.
+
+    Args:
+        files: The run's `files/` folder.
+        comparison: Its `comparison.json`.
+        run: Name of the run.
+
+    Raises:
+        ContractError: A file is missing, or the stored copy is damaged.
+        SetupError: The store cannot be written.
+    """
+    model = plan(files, comparison, run)
+    try:
+        stored = find(model.version)
+        os.utime(model.folder)  # not to be pruned: an env file is about to name it
+        return stored  # noqa: TRY300 - what fails above is stored again
+    except GroundtruthError:  # not there yet, or damaged
+        store_dir().mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=store_dir(), prefix=".manifest.") as folder:
+            manifest = Path(folder) / MANIFEST
+            write_json(manifest, model)
+            replace_folder(model.folder, {name: files / name for name in FILES} | {MANIFEST: manifest})
+    return find(model.version)
+
+
+def find(version: str) -> StoredModel:
+    """Return a stored version whose files are unchanged.
+
+    Raises:
+        BadInputError: There is no such version.
+        ContractError: It is damaged.
+    """
+    path = store_dir() / version / MANIFEST
+    if not _NAME.fullmatch(version) or not path.is_file():
+        raise BadInputError(f"there is no model version {version!r} in {store_dir()}")
+    try:
+        model = StoredModel.model_validate_json(path.read_bytes())
+    except ValidationError as error:
+        raise ContractError(f"models/store/{version}/{MANIFEST}", "must describe the version", str(error)) from error
+    for name, expected in model.files.items():
+        file = model.folder / name
+        if not file.is_file() or sha256(file) != expected.sha256:
+            fault = "other content" if file.is_file() else "no such file"
+            raise ContractError(f"models/store/{version}/{name}", "must be as it was stored", fault)
+    return model
+
+
+def env_changes(model: StoredModel) -> dict[str, str]:
+    """Return what an env file sets to use a version."""
+    return {
+        USE: "true",
+        VERSION: model.version,
+        CNN_PATH: str(CNN.weights.at(model.folder)),
+        LSTM_PATH: str(LSTM.weights.at(model.folder)),
+    }
+
+
+def enabled(keys: Mapping[str, str]) -> bool:
+    """Return whether an env file enables AI models."""
+    return keys.get(USE, "").strip().lower() in _ENABLED
+
+
+def champion(
+    keys: Mapping[str, str], *, synthetic: bool, label_source: LabelSource
+) -> tuple[StoredModel | None, str | None]:
+    """Return the version that an env file names, if it can be compared; and a note for readers, if there is one.
+
+    Args:
+        keys: The env file's keys.
+        synthetic: Whether the new models were trained on simulated imagery.
+        label_source: Labels that they were trained on.
+    """
+    if not enabled(keys):
+        return None, None
+    version = keys.get(VERSION, "")
+    try:
+        model = find(version)
+    except GroundtruthError as error:
+        return None, f"The champion that the env file names cannot be compared: {error}."
+    if (model.synthetic, model.label_source) != (synthetic, label_source):
+        imagery = "simulated" if model.synthetic else "real"
+        return None, (
+            f"The champion {version} learnt {model.label_source} from {imagery} imagery: another task, so it is not "
+            "compared."
+        )
+    return model, None
+
+
+def remember(env_file: EnvFile) -> None:
+    """Record that an env file names versions of this store, so that none of those is pruned."""
+    mark = hashlib.sha256(str(env_file.path).encode()).hexdigest()[:16]
+    write_atomically(store_dir() / "env_files" / mark, str(env_file.path).encode())
+
+
+def prune() -> list[str]:
+    """Remove old versions that no env file names or has named.
+
+    The newest few stay, and versions younger than a day: another run may be about to use them.
+
+    Returns:
+        The removed versions.
+
+    Raises:
+        SetupError: An env file that named versions cannot be read, so that nothing can be removed safely.
+    """
+    named, removed = _named_versions(), []
+    versions = sorted(path.name for path in store_dir().iterdir() if _NAME.fullmatch(path.name))
+    for version in versions[:-KEPT_VERSIONS]:
+        folder = store_dir() / version
+        if version not in named and _is_old(folder):
+            folder.rename(folder.with_name(f".{version}.removed"))
+            removed.append(version)
+    for leftover in store_dir().glob(".*"):  # of removed versions, and of killed processes
+        if leftover.name.endswith(".removed") or _is_old(leftover):
+            shutil.rmtree(leftover)
+    return removed
+
+
+def _is_old(folder: Path) -> bool:
+    return time.time() - folder.stat().st_mtime > KEPT_SECONDS
+
+
+def _named_versions() -> set[str]:
+    named = set()
+    for mark in (store_dir() / "env_files").glob("*"):
+        env_file = EnvFile(Path(mark.read_text()))
+        if not env_file.path.exists():
+            raise SetupError(
+                f"{env_file.path}: named versions of {store_dir()} and does not exist; "
+                f"if it was removed for good, delete {mark}"
+            )
+        named.add(env_file.read().get(VERSION))
+        for entry in env_file.history():
+            change = entry.changes.get(VERSION)
+            named |= {change.old, change.new} if change else set()
+    return {version for version in named if version}
+
+
+def _stored(files: Path, name: str) -> StoredFile:
+    path = files / name
+    if not path.is_file():
+        raise ContractError(name, "must be there to be stored", "no such file")
+    return StoredFile(sha256=sha256(path), bytes=path.stat().st_size)
+
+
+def _version(stored: dict[str, StoredFile], decided_at: datetime) -> str:
+    mark = hashlib.sha256("".join(stored[name].sha256 for name in FILES).encode()).hexdigest()[:8]
+    return f"{decided_at:%Y%m%dT%H%M%SZ}-{mark}"

@@ -1,0 +1,189 @@
+"""MLflow's record of trainings (parameters, curves, metrics, card, weights) and its aliases of registered models.
+
+By default MLflow keeps them in SQLite and files below `data/models`; `MLFLOW_TRACKING_URI` names a server instead.
+MLflow is a record, not a gate: where it cannot be reached, the models are kept, and the report says so (decision 22).
+Trainings are found again by the checksum of their weights. The step `configure` records them, for trainings run in
+containers without a network.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from include.core.errors import SetupError
+from include.core.files import locked
+from include.core.settings import get_settings
+from include.satellite.artifacts import ModelArtifacts
+from include.satellite.training.schemas import CnnMetrics, LstmMetrics, ModelCard
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+EXPERIMENT = "groundtruth-satellite"
+WEIGHTS_TAG = "groundtruth.weights_sha256"
+DEFAULTS = {
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
+}
+"""No telemetry, and an attempt to reach a server that does not answer ends within a minute."""
+METRICS_PER_CALL = 1000
+
+
+def register(name: str, folder: Path, model: ModelArtifacts[Any]) -> str:
+    """Record a training, unless MLflow has it already, and make its model a version of a registered model.
+
+    Args:
+        name: The registered model.
+        folder: Holds the training's weights, card and metrics.
+        model: Which of the models.
+
+    Returns:
+        The version; the same one when it was registered before.
+
+    Raises:
+        ContractError: A file of the training is missing, or does not keep to its schema.
+        SetupError: MLflow cannot be reached.
+    """
+    card, metrics = model.card.read(folder), model.metrics.read(folder)
+    with _client() as client:
+        run = _find_run(client, card.weights_sha256) or _record(client, folder, model, card, metrics)
+        _create_model(client, name)
+        for version in client.search_model_versions(f"name = '{name}'"):
+            if version.run_id == run:
+                return str(version.version)
+        source = client.get_run(run).info.artifact_uri
+        return str(client.create_model_version(name, source=str(source), run_id=run).version)
+
+
+def set_alias(name: str, alias: str, version: str) -> None:
+    """Set an alias (`champion`, `challenger`) of a registered model to a version.
+
+    Raises:
+        SetupError: MLflow cannot be reached, or has no such version.
+    """
+    with _client() as client:
+        client.set_registered_model_alias(name, alias, version)
+
+
+@contextmanager
+def _client() -> Iterator[MlflowClient]:
+    """Yield MLflow's client, to one process at a time where it keeps its records in local files.
+
+    Raises:
+        SetupError: Any error of MLflow in the block, in one sentence.
+    """
+    for name, value in DEFAULTS.items():
+        os.environ.setdefault(name, value)
+    uri = os.environ.get("MLFLOW_TRACKING_URI")
+    folder = get_settings().data_dir / "models"
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of MLflow about its own libraries: users cannot fix them
+            if uri:
+                yield _quiet_client(uri)
+                return
+            with locked(folder / ".mlflow.lock", timeout_s=None):
+                yield _quiet_client(f"sqlite:///{folder.resolve() / 'mlflow.db'}")
+    except SetupError:
+        raise
+    except Exception as error:  # MLflow lets its database's and transport's own exceptions through
+        where = uri or folder / "mlflow.db"
+        raise SetupError(f"MLflow ({where}): {str(error).splitlines()[0] or type(error).__name__}") from error
+
+
+def _quiet_client(uri: str) -> MlflowClient:
+    import mlflow
+
+    for name in ("mlflow", "alembic"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    return mlflow.MlflowClient(uri)
+
+
+def _find_run(client: MlflowClient, weights_sha256: str) -> str | None:
+    runs = client.search_runs(
+        [_experiment(client)], f"tags.`{WEIGHTS_TAG}` = '{weights_sha256}' and status = 'FINISHED'", max_results=1
+    )
+    return runs[0].info.run_id if runs else None
+
+
+def _experiment(client: MlflowClient) -> str:
+    from mlflow.exceptions import MlflowException
+
+    experiment = client.get_experiment_by_name(EXPERIMENT)
+    if experiment is None:
+        location = None
+        if not os.environ.get("MLFLOW_TRACKING_URI"):
+            location = (get_settings().data_dir / "models" / "mlflow-artifacts").resolve().as_uri()
+        try:
+            return client.create_experiment(EXPERIMENT, artifact_location=location)
+        except MlflowException:  # another process was first
+            experiment = client.get_experiment_by_name(EXPERIMENT)
+            if experiment is None:
+                raise
+    return experiment.experiment_id
+
+
+def _create_model(client: MlflowClient, name: str) -> None:
+    from mlflow.exceptions import MlflowException
+
+    try:
+        client.create_registered_model(name)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise
+
+
+def _record(
+    client: MlflowClient,
+    folder: Path,
+    model: ModelArtifacts[Any],
+    card: ModelCard,
+    metrics: CnnMetrics | LstmMetrics,
+) -> str:
+    from mlflow.entities import Metric, Param
+
+    tags = {
+        "mlflow.runName": f"{card.kind} {card.weights_sha256[:8]}",
+        "groundtruth.synthetic": str(card.data.synthetic).lower(),
+        "groundtruth.label_source": card.label_source,
+        WEIGHTS_TAG: card.weights_sha256,
+    }
+    run = client.create_run(_experiment(client), tags=tags).info.run_id
+    now = int(time.time() * 1000)
+    values = [Metric(name, value, now, 0) for name, value in card.metrics.items()]
+    for epoch in metrics.training.history:
+        curves = epoch.model_dump(exclude={"epoch"})
+        values += [Metric(name, value, now, epoch.epoch) for name, value in curves.items()]
+    client.log_batch(run, params=[Param(name, str(value)) for name, value in _params(card).items()])
+    for start in range(0, len(values), METRICS_PER_CALL):
+        client.log_batch(run, metrics=values[start : start + METRICS_PER_CALL])
+    for artifact in model.stored:
+        client.log_artifact(run, str(artifact.at(folder)))
+    client.set_terminated(run)
+    return str(run)
+
+
+def _params(card: ModelCard) -> dict[str, object]:
+    data = card.data
+    return {
+        **card.params,
+        "kind": card.kind,
+        "label_source": card.label_source,
+        "synthetic": data.synthetic,
+        "source": data.source,
+        "dates": len(data.dates),
+        "start": data.start.isoformat(),
+        "end": data.end.isoformat(),
+        "size": card.size,
+        "inputs": ",".join(card.inputs),
+        "device": card.device,
+        "precision": card.precision,
+    }

@@ -1,0 +1,158 @@
+"""The documents of the comparison, the promotion and the crop-health map."""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import Any, Literal
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+
+from include.satellite.params import LabelSource
+
+Metric = Literal["accuracy", "balanced_accuracy", "mae"]
+REAL, SYNTHETIC, CHAMPION = "real", "synthetic", "champion"
+"""Names of the trained models in a comparison: this run's, the synthetic baseline's, the one that is in use."""
+TITLES = {REAL: "this run's model", SYNTHETIC: "synthetic baseline", CHAMPION: "champion", "ndvi_rule": "NDVI rule"}
+
+
+def title_of(model: str) -> str:
+    """Return a model's name for a table or plot."""
+    return TITLES.get(model, model.replace("_", " "))
+
+
+class _Document(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Difference(_Document):
+    """The difference of this run's model from another on the same samples; above 0: this run's is better."""
+
+    against: str
+    metric: Metric
+    difference: float = Field(description="Gain in accuracy, or error avoided (MAE of the other − MAE of this).")
+    low: float | None = Field(description="Lower end of the 95 % interval; None: one block on one date gives none.")
+    high: float | None
+
+
+class CnnScore(_Document):
+    """The scores of a classifier on the held-out patches of the gate's classes."""
+
+    accuracy: float
+    balanced_accuracy: float = Field(description="Mean recall over the classes that are present.")
+    recall: dict[str, float] = Field(description="By class that is present.")
+
+
+class LstmScore(_Document):
+    """The scores of a forecast of NDVI on the held-out sequences."""
+
+    mae: float
+    rmse: float
+    accuracy: float = Field(description="1 − MAE/2: the documented measure, which a constant nearly passes.")
+
+
+class CnnComparison(_Document):
+    """The scores of classifiers on the same patches: held-out blocks on held-out dates."""
+
+    samples: int
+    blocks: int
+    dates: list[date]
+    classes: list[str] = Field(description="Those with enough training samples to count.")
+    left_out: list[str] = Field(description="Those with fewer; their patches do not count.")
+    accuracy_improvement: float | None = Field(
+        description="Accuracy of this run's model over the synthetic baseline's, percent of the latter."
+    )
+    models: dict[str, CnnScore]
+    differences: list[Difference]
+
+
+class LstmComparison(_Document):
+    """The scores of forecasts of the same targets: held-out blocks on the latest dates."""
+
+    samples: int
+    blocks: int
+    dates: list[date]
+    mae_improvement: float | None = Field(
+        description="Error that this run's model avoids against the synthetic baseline's, percent of the latter."
+    )
+    models: dict[str, LstmScore]
+    differences: list[Difference]
+
+
+class Gate(_Document):
+    """One condition of a promotion."""
+
+    name: str
+    passed: bool
+    required: bool = Field(True, description="Whether it decides; otherwise it is reported only.")
+    value: float | None = Field(description="What was measured.")
+    bound: float | None = Field(description="What it is compared with.")
+    sentence: str
+
+
+class Decision(_Document):
+    """The decision of the gates: whether the models are promoted."""
+
+    promote: bool
+    reasons: list[str] = Field(description="Why not; or, if so, what decided.")
+    gates: list[Gate]
+
+
+class Comparison(_Document):
+    """The comparison of all models, and the decision (`comparison.json`)."""
+
+    decided_at: AwareDatetime
+    label_source: LabelSource
+    synthetic: bool = Field(description="Whether any of the imagery is simulated.")
+    allow_synthetic: bool
+    env_file: dict[str, str | None] = Field(description="The env file's keys of models when this was decided.")
+    champion: str | None = Field(description="Version of the model that the env file names, if it can be compared.")
+    baseline: dict[str, Any] = Field(description="How the synthetic baseline was made.")
+    notes: list[str] = Field(description="What a reader should know of this comparison.")
+    resamples: int = Field(description="Resamples of the paired bootstrap over blocks and dates.")
+    seed: int
+    cnn_comparison: CnnComparison
+    lstm_comparison: LstmComparison
+    decision: Decision
+
+
+class Approval(_Document):
+    """A reviewer's answer, or the rejection after the timeout (`approval.json`)."""
+
+    approved: bool
+    by: str
+    why: str
+
+
+class Configuration(_Document):
+    """The result of a promotion: what was changed in the env file (`configuration.json`)."""
+
+    promoted: bool
+    reasons: list[str] = Field(description="Why it was refused; or, if promoted, what decided.")
+    version: str | None = Field(None, description="Of the stored model; None: refused, nothing stored.")
+    env_file: str
+    changes: dict[str, str] = Field({}, description="What the env file sets now.")
+    diff: str = Field("", description="Lines that changed, as unified diff; empty if there was nothing to change.")
+    backup: str | None = Field(None, description="The env file as it was before, below its folder.")
+    entry: str | None = Field(None, description="Entry of the env file's history; `./pipeline env rollback` undoes it.")
+    synthetic: bool
+    notes: list[str] = []
+
+
+class HealthMap(_Document):
+    """The crop-health map of one date (`health_map.json`)."""
+
+    date: date
+    place: str = Field(description="Bounding box of the area.")
+    drawn_by: Literal["model", "ndvi_rule"]
+    why: str = Field(description="Why the model or the rule drew it.")
+    model_version: str | None
+    label_source: LabelSource | None = Field(description="Labels that the model was trained on; None: the rule.")
+    synthetic: bool = Field(description="Whether imagery or model come from simulated scenes.")
+    notes: list[str]
+    env_file: str
+    crs: str
+    resolution: int = Field(description="Pixel size, metres.")
+    hectares: dict[str, float] = Field(description="By class.")
+    not_assessed: float = Field(description="Hectares without a class: cloud, shadow, water, nodata.")
+    outside: float = Field(description="Hectares of the raster outside the area.")
+    mean_confidence: float | None = Field(description="Of the assessed pixels; None for the rule, which has none.")

@@ -1,0 +1,235 @@
+"""The training loop: Adam, early stopping on the tuning part, the best weights restored, a checkpoint an epoch."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from include.core.errors import BadInputError
+from include.satellite.training.checkpoints import (
+    State,
+    adam_state,
+    copy_weights,
+    read_state,
+    restore_adam,
+    write_state,
+)
+from include.satellite.training.machine import Batch, Machine, Rows, keep_memory, prefetched, repeatable, split
+from include.satellite.training.schemas import Epoch, TrainingRecord
+
+LOG = logging.getLogger(__name__)
+LOG_INTERVAL_S = 15.0
+
+
+@dataclass(frozen=True)
+class Training:
+    """A training: network, data, and when it ends.
+
+    Args:
+        network: With its first weights; ends with the best.
+        batch: Inputs and targets of some samples, on the processor.
+        loss: Of outputs and targets, a mean over the batch.
+        score: Of outputs and targets, for the report: a sum over the batch.
+        drawn: Training samples of an epoch, a repeated one as often as it repeats.
+        tune: Samples of the tuning part.
+        epochs: At most.
+        patience: Epochs without a smaller loss on the tuning part.
+        learning_rate: Of Adam.
+        batch_size: Samples a step.
+        seed: Of order and dropout.
+        symmetric: Whether a batch may be mirrored and transposed: a field looks the same from all sides.
+        machine: Where it runs.
+        threads: Of the processor.
+        checkpoints: Folder of the state after each epoch.
+        fingerprint: Of data and parameters: a checkpoint with another one is not used.
+    """
+
+    network: nn.Module
+    batch: Callable[[Rows], Batch]
+    loss: Callable[[Tensor, Tensor], Tensor]
+    score: Callable[[Tensor, Tensor], Tensor]
+    drawn: Rows
+    tune: Rows
+    epochs: int
+    patience: int
+    learning_rate: float
+    batch_size: int
+    seed: int
+    symmetric: bool
+    machine: Machine
+    threads: int
+    checkpoints: Path
+    fingerprint: str
+
+    @property
+    def tuned_on(self) -> Rows:
+        """The samples that choose the best epoch."""
+        return self.tune if len(self.tune) else np.unique(self.drawn)
+
+
+def fit(training: Training) -> TrainingRecord:
+    """Train to the end, from the latest checkpoint if there is one.
+
+    Each epoch's random numbers depend on the seed and its number alone, so an interrupted training that is resumed
+    ends with the same bits as an undisturbed one.
+
+    Returns:
+        The course of the training. The network has the weights of its best epoch.
+
+    Raises:
+        BadInputError: The loss became NaN or infinite.
+        SetupError: The checkpoints cannot be written.
+    """
+    keep_memory()
+    machine = training.machine
+    with repeatable(training.threads):
+        network = machine.place(training.network)
+        fused = machine.device.type in {"cpu", "cuda"}
+        optimizer = torch.optim.Adam(network.parameters(), lr=training.learning_rate, fused=fused)
+        history, best = _resume(training, network, optimizer)
+        clock = Clock(training.epochs - len(history), len(training.drawn))
+        while not _ended(history, training):
+            number = len(history) + 1
+            seeds = np.random.SeedSequence([training.seed, number]).generate_state(1, np.uint64)
+            torch.manual_seed(int(seeds[0] >> np.uint64(1)))
+            train_loss = train_epoch(training, network, optimizer, number, clock)
+            tune_loss, tune_score = measure(training, network, training.tuned_on)
+            _check_finite(number, train_loss, tune_loss)
+            history.append(Epoch(epoch=number, train_loss=train_loss, tune_loss=tune_loss, tune_score=tune_score))
+            if best_epoch(history) == number:
+                best = copy_weights(network)
+            state = State(history, copy_weights(network), best, adam_state(optimizer))
+            write_state(training.checkpoints, training.fingerprint, state)
+            clock.epoch_ended(history[-1], best_epoch(history), training)
+        network.load_state_dict(best)
+        network.eval()
+    return _record(training, history)
+
+
+def best_epoch(history: list[Epoch]) -> int:
+    """Return the first epoch with the least loss on the tuning part."""
+    return min(history, key=lambda epoch: epoch.tune_loss).epoch
+
+
+def measure(training: Training, network: nn.Module, rows: Rows) -> tuple[float, float]:
+    """Compute mean loss and mean score of some samples, in float32, without dropout."""
+    network.eval()
+    loss, score = 0.0, 0.0
+    machine = training.machine
+    with torch.inference_mode():
+        for inputs, targets in prefetched(training.batch, split(rows, 4 * training.batch_size), machine):
+            outputs, truth = network(machine.put(inputs)), machine.put(targets)
+            loss += float(training.loss(outputs, truth)) * len(targets)
+            score += float(training.score(outputs, truth))
+    return loss / len(rows), score / len(rows)
+
+
+def _resume(
+    training: Training, network: nn.Module, optimizer: torch.optim.Adam
+) -> tuple[list[Epoch], dict[str, Tensor]]:
+    state = read_state(training.checkpoints, training.fingerprint)
+    if state is None:
+        return [], {}
+    network.load_state_dict(state.weights)
+    restore_adam(optimizer, state.adam)
+    LOG.info("Resuming after epoch %d from the checkpoint.", len(state.history))
+    return list(state.history), state.best
+
+
+def _ended(history: list[Epoch], training: Training) -> bool:
+    if not history:
+        return False
+    return len(history) >= training.epochs or len(history) - best_epoch(history) >= training.patience
+
+
+def train_epoch(
+    training: Training, network: nn.Module, optimizer: torch.optim.Adam, number: int, clock: Clock
+) -> float:
+    """Train one epoch and return its mean loss."""
+    network.train()
+    machine = training.machine
+    random = np.random.default_rng([training.seed, number])
+    order = random.permutation(training.drawn)
+    batches = split(order, training.batch_size)
+    sides = random.integers(8, size=len(batches)) if training.symmetric else np.zeros(len(batches), int)
+    total = torch.zeros((), device=machine.device)
+    for side, (inputs, targets) in zip(sides, prefetched(training.batch, batches, machine), strict=True):
+        optimizer.zero_grad(set_to_none=True)
+        with machine.autocast():
+            outputs = network(seen_from(machine.narrow(inputs), int(side)))
+        loss = training.loss(outputs.float(), machine.put(targets))
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+        total += loss.detach() * len(targets)
+        clock.samples_done(len(targets), number, training.epochs)
+    return float(total) / len(order)
+
+
+def seen_from(patches: Tensor, side: int) -> Tensor:
+    """Return patches (N, C, p, p) as seen from one of eight sides; side 0 leaves them as they are."""
+    mirrored = [axis for bit, axis in ((1, 2), (2, 3)) if side & bit]
+    if mirrored:
+        patches = patches.flip(mirrored)
+    if side & 4:
+        patches = patches.transpose(2, 3)
+    return patches.contiguous(memory_format=torch.channels_last) if side else patches
+
+
+def _check_finite(epoch: int, *losses: float) -> None:
+    if not np.isfinite(losses).all():
+        raise BadInputError(
+            f"training: the loss of epoch {epoch} became NaN or infinite (losses {losses}): use a smaller learning rate"
+        )
+
+
+def _record(training: Training, history: list[Epoch]) -> TrainingRecord:
+    return TrainingRecord(
+        epochs=len(history),
+        most_epochs=training.epochs,
+        best_epoch=best_epoch(history),
+        stopped_early=len(history) < training.epochs,
+        samples_an_epoch=len(training.drawn),
+        train_samples=len(np.unique(training.drawn)),
+        tune_samples=len(training.tune),
+        tuned_on="tune" if len(training.tune) else "train",
+        device=training.machine.name,
+        precision=training.machine.precision,
+        history=history,
+    )
+
+
+class Clock:
+    """Log of a training's pace and of the time that it may still take."""
+
+    def __init__(self, epochs: int, samples: int) -> None:
+        self._left, self._an_epoch = epochs * samples, samples
+        self._done, self._started = 0, time.monotonic()
+        self._logged_at = self._started
+
+    def samples_done(self, count: int, epoch: int, epochs: int) -> None:
+        """Count a batch, and log the pace if that was not done lately."""
+        self._done += count
+        if time.monotonic() - self._logged_at >= LOG_INTERVAL_S:
+            self._logged_at = time.monotonic()
+            share = self._done % self._an_epoch / self._an_epoch
+            LOG.info("Epoch %d/%d, %.0f %% of it: %s", epoch, epochs, 100 * share, self._pace())
+
+    def epoch_ended(self, epoch: Epoch, best: int, training: Training) -> None:
+        """Log the result of an epoch."""
+        self._logged_at = time.monotonic()
+        LOG.info(
+            "Epoch %d/%d: loss %.4f, on the tuning part %.4f (best: epoch %d), score %.3f; %s",
+            epoch.epoch, training.epochs, epoch.train_loss, epoch.tune_loss, best, epoch.tune_score, self._pace(),
+        )  # fmt: skip
+
+    def _pace(self) -> str:
+        rate = self._done / max(time.monotonic() - self._started, 1e-9)
+        left = (self._left - self._done) / max(rate, 1e-9)
+        return f"{rate:,.0f} samples/s, at most {left / 60:.1f} min left"

@@ -1,0 +1,209 @@
+"""The training steps: fit a model, evaluate it once on held-out places and dates, write weights, card and metrics."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors.torch import save
+from torch import nn
+from torch.nn import functional
+
+from include.core.artifacts import sha256
+from include.core.contracts import Artifact
+from include.core.errors import ContractError
+from include.core.files import write_atomically
+from include.satellite.artifacts import CNN, CNN_DATA, LSTM, LSTM_DATA, VALIDATED, ModelArtifacts
+from include.satellite.datasets.patches import load_patches
+from include.satellite.datasets.sequences import SequenceDataset, load_sequences
+from include.satellite.evaluation.metrics import evaluate_cnn, evaluate_lstm
+from include.satellite.params import CnnTrainParams, LstmTrainParams
+from include.satellite.training.card import TrainedWeights, cnn_card, lstm_card
+from include.satellite.training.checkpoints import copy_weights, fingerprint
+from include.satellite.training.loop import Training, fit
+from include.satellite.training.machine import Batch, Machine, Rows
+from include.satellite.training.networks import PatchCnn, SequenceLstm, outputs, parameter_count, scale, seeded
+from include.satellite.training.report import plot_confusion, plot_forecast, plot_training
+from include.satellite.training.schemas import CnnMetrics, LstmMetrics
+
+VERSION = 1
+"""Raised when the same data and parameters would give other weights: older checkpoints are then not used."""
+Floats = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The parameters that decide a training, beside its data."""
+
+    epochs: int
+    patience: int
+    learning_rate: float
+    batch_size: int
+    seed: int
+
+
+def train_cnn(files: Path, params: CnnTrainParams) -> None:
+    """Train the classifier of crop health; see `learn_cnn`.
+
+    Raises:
+        BadInputError: The training diverges.
+        ContractError: The accuracy is below its minimum; model, card, metrics and plots are written before.
+        SetupError: The folder cannot be written, or the disk is full.
+    """
+    metrics = learn_cnn(files, params)
+    plot_training(CNN.training_plot.at(files), "cnn", metrics.training)
+    plot_confusion(CNN.evaluation_plot.at(files), metrics)
+    if metrics.required:
+        _check_minimum(CNN, metrics)
+
+
+def learn_cnn(files: Path, params: CnnTrainParams) -> CnnMetrics:
+    """Train the classifier and evaluate it once on the validation part.
+
+    Args:
+        files: A folder with the CNN's dataset and `validated.json`; weights, card and metrics are written there.
+        params: Of the training.
+
+    Raises:
+        BadInputError: The training diverges.
+        SetupError: The folder cannot be written, or the disk is full.
+    """
+    dataset, machine = load_patches(files), Machine.best()
+    info, labels, train = dataset.info, torch.from_numpy(dataset.label), dataset.rows("train")
+
+    def batch(rows: Rows) -> Batch:
+        return torch.from_numpy(dataset.batch(rows)), labels[rows]
+
+    settings = Settings(
+        params.cnn_epochs, params.cnn_patience, params.cnn_learning_rate, params.cnn_batch_size, params.seed
+    )
+    network = seeded(params.seed, PatchCnn, len(info.bands), info.patch_size, len(info.classes))
+    threads = machine.threads(params.cnn_batch_size * info.patch_size**2)
+    training = Training(
+        network=network,
+        batch=batch,
+        loss=functional.cross_entropy,
+        score=lambda logits, truth: (logits.argmax(dim=1) == truth).sum(),
+        drawn=np.repeat(train, dataset.repeat[train]),
+        tune=dataset.rows("tune"),
+        symmetric=True,
+        machine=machine,
+        threads=threads,
+        checkpoints=files / CNN.checkpoints,
+        fingerprint=_fingerprint(files, CNN_DATA, settings, machine, threads),
+        **vars(settings),
+    )
+    record = fit(training)
+    held_out = dataset.rows("validation")
+    probabilities = torch.softmax(outputs(network, batch, held_out), dim=1).numpy()
+    metrics = evaluate_cnn(dataset, held_out, probabilities, record, params.min_cnn_accuracy)
+    weights = _write_weights(CNN.weights.at(files), network, settings)
+    CNN.card.write(files, cnn_card(VALIDATED.read(files), info, metrics, weights))
+    CNN.metrics.write(files, metrics)
+    return metrics
+
+
+def train_lstm(files: Path, params: LstmTrainParams) -> None:
+    """Train the forecaster of NDVI; see `learn_lstm`.
+
+    Raises:
+        BadInputError: The training diverges.
+        ContractError: 1 − MAE/2 is below its minimum; model, card, metrics and plots are written before.
+        SetupError: The folder cannot be written, or the disk is full.
+    """
+    metrics, forecast = learn_lstm(files, params)
+    dataset = load_sequences(files)
+    plot_training(LSTM.training_plot.at(files), "lstm", metrics.training)
+    plot_forecast(LSTM.evaluation_plot.at(files), dataset, dataset.rows("validation"), forecast, metrics)
+    _check_minimum(LSTM, metrics)
+
+
+def learn_lstm(files: Path, params: LstmTrainParams) -> tuple[LstmMetrics, Floats]:
+    """Train the forecaster and evaluate it once on the validation part.
+
+    Args:
+        files: A folder with the LSTM's dataset and `validated.json`; weights, card and metrics are written there.
+        params: Of the training.
+
+    Returns:
+        The metrics, and the forecasts (N,) of NDVI for the validation part.
+
+    Raises:
+        BadInputError: The training diverges.
+        SetupError: The folder cannot be written, or the disk is full.
+    """
+    dataset, machine = load_sequences(files), Machine.best()
+    info, train, held_out = dataset.info, dataset.rows("train"), dataset.rows("validation")
+    mean, std = _scaling(dataset, train)
+    inputs, targets = scale(dataset.x, mean, std), torch.from_numpy(dataset.y)
+
+    def batch(rows: Rows) -> Batch:
+        return inputs[rows], targets[rows]
+
+    settings = Settings(
+        params.lstm_epochs, params.lstm_patience, params.lstm_learning_rate, params.lstm_batch_size, params.seed
+    )
+    network = seeded(params.seed, SequenceLstm, len(info.features))
+    threads = machine.threads(params.lstm_batch_size * info.sequence_length)
+    training = Training(
+        network=network,
+        batch=batch,
+        loss=functional.mse_loss,
+        score=lambda forecasts, truth: (forecasts - truth).abs().sum(),
+        drawn=train,
+        tune=dataset.rows("tune"),
+        symmetric=False,
+        machine=machine,
+        threads=threads,
+        checkpoints=files / LSTM.checkpoints,
+        fingerprint=_fingerprint(files, LSTM_DATA, settings, machine, threads),
+        **vars(settings),
+    )
+    record = fit(training)
+    forecast = outputs(network, batch, held_out).numpy()
+    metrics = evaluate_lstm(dataset, held_out, forecast, record, params.min_lstm_accuracy)
+    weights = _write_weights(LSTM.weights.at(files), network, settings)
+    LSTM.card.write(files, lstm_card(VALIDATED.read(files), info, metrics, weights, (mean, std)))
+    LSTM.metrics.write(files, metrics)
+    return metrics, forecast
+
+
+def _fingerprint(
+    files: Path, data: tuple[Artifact[Any], ...], settings: Settings, machine: Machine, threads: int
+) -> str:
+    decisive: dict[str, Any] = vars(settings) | {
+        "version": VERSION,
+        "torch": torch.__version__,
+        "threads": threads,
+        "device": machine.name,
+        "precision": machine.precision,
+    }
+    return fingerprint([artifact.at(files) for artifact in data], decisive)
+
+
+def _scaling(dataset: SequenceDataset, train: Rows) -> tuple[list[float], list[float]]:
+    """Return mean and standard deviation by feature over the training part; 1 for a feature that does not vary."""
+    steps = dataset.x[train].reshape(-1, dataset.x.shape[2]).astype(np.float64)
+    std = steps.std(axis=0)
+    return steps.mean(axis=0).tolist(), np.where(std > 0, std, 1.0).tolist()
+
+
+def _write_weights(path: Path, network: nn.Module, settings: Settings) -> TrainedWeights:
+    write_atomically(path, save({name: tensor.contiguous() for name, tensor in copy_weights(network).items()}))
+    return TrainedWeights(parameter_count(network), sha256(path), vars(settings))
+
+
+def _check_minimum(model: ModelArtifacts[Any], metrics: CnnMetrics | LstmMetrics) -> None:
+    if metrics.accuracy < metrics.minimum_accuracy:
+        name = f"min_{model.kind}_accuracy"
+        raise ContractError(
+            model.metrics.path,
+            f"accuracy must be at least {metrics.minimum_accuracy:g} ({name})",
+            f"{metrics.accuracy:.4f}",
+            hint=f"The model is complete, but not good enough: see {model.metrics.path} and the plots in the run's "
+            f"files. More dates, samples or epochs may help; {name} states another minimum.",
+        )

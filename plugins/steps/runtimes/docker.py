@@ -1,0 +1,249 @@
+"""Steps in containers that outlive the worker that started them. Images are never pulled at task time.
+
+A container goes on when its worker dies. The next attempt finds it by its labels, follows its log from the first line,
+and judges its end. A step that a user cleared starts anew, and so does one whose container was killed while nobody
+watched, as when an engine stops.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from contextlib import closing, suppress
+from datetime import UTC, datetime
+from typing import Any
+
+import docker
+from airflow.providers.docker.operators.docker import DockerOperator
+from airflow.sdk.execution_time.timeout import timeout
+from docker.errors import APIError, ImageNotFound, NotFound
+
+from include.core.errors import GroundtruthError, SetupError, StepTimeoutError, TransientError
+from include.core.pipeline import PipelineStep
+from include.core.process import exit_error
+from include.core.settings import get_settings
+from plugins.steps.context import log_line, task_keys, within_deadline
+from plugins.steps.runtimes.base import IsEnded, StepOperator, Work
+from plugins.steps.runtimes.container import create_request, step_image
+from plugins.steps.runtimes.engine import ENGINE_FAULTS, LABEL, deployment, engine_faults, engine_url
+
+STOP_SECONDS = 10
+KILL_SECONDS = 3
+"""Airflow kills a task 5 s after asking it to end."""
+LAST_SECONDS = 30
+"""So long after its log has ended a container may take to end; after that, the log was cut off on its way."""
+KILLED = {137, 143}
+LOST = 255
+"""What the engine reports of a container that ended while the engine itself was down, as when the machine restarted."""
+YOUNG_SECONDS = 60
+"""So long a container is left alone: its task may not have told Airflow yet that it runs."""
+ALREADY_REMOVED = {404, 409}
+"""The engine's answers where a container was removed already, or is being removed."""
+
+
+class DockerStep(StepOperator, DockerOperator):
+    """Runs a step in a container under our policy."""
+
+    runtime = "docker"
+    survives_worker = True
+    container_id: str = ""
+    """Found or created by this attempt; empty before."""
+    watched: bool = False
+    """Whether this attempt answers for the container: it stops it on a kill, and removes it at the end."""
+
+    def parent_arguments(self, item: PipelineStep) -> dict[str, Any]:
+        """Return the image; removal is ours."""
+        return {"image": step_image(item), "auto_remove": "never"}
+
+    def describe(self, item: PipelineStep) -> str:
+        """Return the command of the definition, else the step as a program."""
+        return " ".join(item.spec.command or item.step.program)
+
+    def image_id(self, item: PipelineStep) -> str | None:
+        """Return the id of the image.
+
+        Raises:
+            SetupError: The engine does not have the image.
+        """
+        image = step_image(item)
+        with engine_faults(self.docker_url):
+            try:
+                return str(self.cli.inspect_image(image)["Id"])  # type: ignore[no-untyped-call]
+            except ImageNotFound as error:
+                ours = item.spec.image is None
+                how = "build it with `make images`" if ours else f"build or pull it first: docker pull {image}"
+                raise SetupError(f"the image {image} is not on the Docker engine; {how}") from error
+
+    def find(self) -> bool:
+        """Return whether a container of this step and clear generation is there, and was not killed unwatched."""
+        work = self._work
+        with engine_faults(self.docker_url):
+            matches = self._containers(self._step_labels(work) | _generation_label(work))
+            self.container_id = next((match for match in matches if not self._was_killed(match)), "")
+        return bool(self.container_id)
+
+    def start(self, work: Work) -> None:
+        """Create the container, unless one was found; remove what earlier generations left."""
+        with engine_faults(self.docker_url):
+            self._remove(match for match in self._containers(self._step_labels(work)) if match != self.container_id)
+            if not self.container_id:
+                labels = self._step_labels(work) | _generation_label(work) | {f"{LABEL}.try": str(work.attempt.number)}
+                request = create_request(
+                    self.cli, work.item, work.folder.files, work.params, labels, task_keys(work.context)
+                )
+                self.container_id = str(self.cli.create_container(**request)["Id"])
+
+    def wait(self, work: Work) -> None:
+        """Start the container unless it was started, log its output from the first line on, judge its end."""
+        self.watched = True
+        limit = work.item.spec.timeout_seconds
+        with engine_faults(self.docker_url):
+            try:
+                status = self._state()["Status"]
+                left = limit if status == "exited" else max(1, limit - _seconds_spent(work))  # an ended log is read
+                with within_deadline(limit), timeout(left):  # type: ignore[no-untyped-call]
+                    if status == "created":
+                        self.cli.start(self.container_id)
+                    last_line = self._follow_log()
+                    self.cli.wait(self.container_id, timeout=LAST_SECONDS)
+                    state = self._state()
+            except (StepTimeoutError, KeyboardInterrupt):
+                self._stop(STOP_SECONDS)
+                raise
+            except NotFound as error:
+                raise TransientError("its container was removed from outside") from error
+            except BaseException as error:
+                if not (isinstance(error, APIError) and error.is_client_error()):  # then it never started
+                    self.watched = False  # the engine or our supervisor is gone: the next attempt takes it up
+                raise
+        _judge(work, state, last_line)
+
+    def cancel(self, work: Work) -> None:
+        """Stop the container, unless a later attempt has taken it up."""
+        if self.watched and _is_latest(work):
+            self.log.info("Stopping the container: the task is to end")
+            self._stop(KILL_SECONDS)
+
+    def release(self, work: Work) -> None:
+        """Remove the step's containers once its outcome is recorded; what cannot be reached now is left to the janitor.
+
+        There can be two: an engine may make the first of them long after the connection broke that asked for it.
+        """
+        if not self.hook.client_created:
+            return
+        with suppress(*ENGINE_FAULTS):
+            self._remove(self._containers(self._step_labels(work)) if self.watched and _is_latest(work) else [])
+        self.cli.close()
+
+    @classmethod
+    def file_owner(cls) -> int | None:
+        """Return the user that containers run as."""
+        return get_settings().step_uid
+
+    @classmethod
+    def remove_orphans(cls, is_ended: IsEnded, log: Any) -> int:
+        """Remove this deployment's containers whose task has ended or is unknown."""
+        removed = 0
+        with engine_faults(engine_url()), closing(docker.APIClient(engine_url())) as engine:
+            for container in engine.containers(all=True, filters={"label": [f"{LABEL}.data={deployment()}"]}):
+                labels = container["Labels"]
+                dag, run, step = (labels[f"{LABEL}.{name}"] for name in ("dag", "run", "step"))
+                task, index = labels.get(f"{LABEL}.task", step), int(labels.get(f"{LABEL}.index", -1))
+                young = time.time() - container["Created"] < YOUNG_SECONDS
+                if young or not is_ended(dag, run, task, index):
+                    continue
+                try:
+                    engine.remove_container(container["Id"], force=True, v=True)
+                except APIError as error:
+                    if error.status_code not in ALREADY_REMOVED:
+                        raise
+                    continue
+                log.info("Removed the container %s of %s, %s in %s", container["Id"][:12], step, run, dag)
+                removed += 1
+        return removed
+
+    @property
+    def _work(self) -> Work:
+        assert self.work is not None  # noqa: S101 - execute sets it
+        return self.work
+
+    def _step_labels(self, work: Work) -> dict[str, str]:
+        run, task = work.context["dag_run"], work.context["ti"]
+        return {
+            LABEL: "step",
+            f"{LABEL}.data": deployment(),
+            f"{LABEL}.dag": run.dag_id,
+            f"{LABEL}.run": run.run_id,
+            f"{LABEL}.step": work.item.step.id,
+            f"{LABEL}.task": task.task_id,
+            f"{LABEL}.index": str(-1 if task.map_index is None else task.map_index),
+        }
+
+    def _state(self, container_id: str = "") -> dict[str, Any]:
+        state: dict[str, Any] = self.cli.inspect_container(container_id or self.container_id)["State"]
+        return state
+
+    def _was_killed(self, container_id: str) -> bool:
+        try:
+            state = self._state(container_id)
+        except NotFound:
+            return True
+        return state["ExitCode"] in KILLED | {LOST} and not (state["Running"] or state["OOMKilled"])
+
+    def _containers(self, labels: dict[str, str]) -> list[str]:
+        """Return ids, those that were started before those that were not."""
+        filters = {"label": [f"{name}={value}" for name, value in labels.items()]}
+        matches = self.cli.containers(all=True, filters=filters)
+        return [match["Id"] for match in sorted(matches, key=lambda match: str(match["State"]) == "created")]
+
+    def _follow_log(self) -> str:
+        """Log each line as it comes; returns the last one that is not blank."""
+        last, rest = "", b""
+        log: Any = self.cli.logs(self.container_id, stream=True, follow=True)
+        for chunk in log._stream:  # the log itself takes a connection that breaks for the end
+            *lines, rest = (rest + chunk).split(b"\n")
+            for line in lines:
+                text = line.decode(errors="replace").rstrip()
+                log_line(self.log, text)
+                last = text.strip() or last
+        if rest:
+            log_line(self.log, rest.decode(errors="replace"))
+        return rest.decode(errors="replace").strip() or last
+
+    def _stop(self, seconds: int) -> None:
+        try:
+            self.cli.stop(self.container_id, timeout=seconds)
+        except ENGINE_FAULTS as error:
+            self.log.warning("could not stop the container %s: %s", self.container_id[:12], error)
+
+    def _remove(self, containers: Iterable[str]) -> None:
+        for container in containers:
+            with suppress(NotFound):
+                self.cli.remove_container(container, force=True, v=True)
+
+
+def _generation_label(work: Work) -> dict[str, str]:
+    return {f"{LABEL}.generation": str(work.attempt.generation)}
+
+
+def _seconds_spent(work: Work) -> float:
+    """Return the seconds since the step began, in an earlier attempt where it began there."""
+    started = work.folder.started(work.item.step.id)
+    return (datetime.now(UTC) - started.started_at).total_seconds() if started else 0
+
+
+def _is_latest(work: Work) -> bool:
+    """Return whether no later attempt has taken the step up: a task may outlive its supervisor without knowing."""
+    started = work.folder.started(work.item.step.id)
+    return started is not None and started.attempt == work.attempt.number
+
+
+def _judge(work: Work, state: dict[str, Any], last_line: str) -> None:
+    if state["OOMKilled"]:
+        raise GroundtruthError(
+            f"ran out of memory: its limit is {work.item.spec.memory_mb} MB (memory_mb in the pipeline definition)"
+        )
+    if state["ExitCode"] in KILLED:
+        raise TransientError(f"its container was killed from outside (exit code {state['ExitCode']})")
+    if state["ExitCode"]:
+        raise exit_error(state["ExitCode"], last_line)

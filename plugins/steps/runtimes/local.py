@@ -1,0 +1,85 @@
+"""Steps in the Airflow worker: our function in this process, or the definition's command as a child of it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from typing import Any
+
+from airflow.providers.standard.operators.python import PythonOperator
+from airflow.sdk import Connection
+from airflow.sdk.exceptions import AirflowException, AirflowNotFoundException
+
+from include.core.contracts import Credentials, StepParams
+from include.core.errors import TransientError
+from include.core.pipeline import PipelineStep
+from include.core.process import run_command
+from plugins.steps.context import log_line, task_keys, within_deadline
+from plugins.steps.runtimes.base import StepOperator, Work
+
+
+class LocalStep(StepOperator, PythonOperator):
+    """Runs a step in the Airflow worker; the work is done while it is waited for, and ends with the worker."""
+
+    runtime = "local"
+
+    def parent_arguments(self, item: PipelineStep) -> dict[str, Any]:
+        """Return what PythonOperator calls."""
+        return {"python_callable": do_work, "show_return_value_in_logs": False}
+
+    def describe(self, item: PipelineStep) -> str:
+        """Return the command of the definition, else the step's function."""
+        return " ".join(item.spec.command or ()) or item.step.function
+
+    def wait(self, work: Work) -> None:
+        """Do the work."""
+        self.op_kwargs = {"work": work, "log": self.log}
+        PythonOperator.execute(self, work.context)
+
+
+def do_work(work: Work, log: Any, **_: Any) -> None:
+    """Call a step's function, or run its command.
+
+    Raises:
+        GroundtruthError: It failed, or took longer than its deadline.
+    """
+    item, files = work.item, work.folder.files
+    with within_deadline(item.spec.timeout_seconds), credentials_in_environment(item.step.credentials, work.params):
+        if item.spec.command is None:
+            item.step.load()(files, work.params)
+        else:
+            run_command(item.spec.command, files, work.params, partial(log_line, log), task_keys(work.context))
+
+
+@contextmanager
+def credentials_in_environment(credentials: Credentials | None, params: StepParams) -> Iterator[None]:
+    """Fill a step's credential variables from its Airflow connection, where there is one, for as long as it runs.
+
+    Without the connection the environment stays as it is: the step itself reports what is missing.
+
+    Raises:
+        TransientError: Airflow could not be asked.
+    """
+    if credentials is None or getattr(params, "source", None) not in credentials.sources:
+        yield
+        return
+    try:
+        connection = Connection.get(credentials.connection)
+    except AirflowNotFoundException:
+        yield
+        return
+    except AirflowException as error:
+        raise TransientError(f"the connection {credentials.connection} cannot be read: {error}") from error
+    values = {credentials.login: connection.login, credentials.password: connection.password}
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update({name: value for name, value in values.items() if value})
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value

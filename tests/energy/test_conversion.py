@@ -1,0 +1,209 @@
+"""Input files: what is converted, what is passed on as it was found, and what is refused in words."""
+
+import contextlib
+import gzip
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from include.core.errors import BadInputError
+from include.energy.generator import generate
+from include.energy.params import GeneratorParams
+
+KWH = "timestamp=time,household_id=meter,energy_kwh=kwh"
+BERLIN = {"columns": KWH, "timezone": "Europe/Berlin"}
+
+
+def table(*rows, header="time,meter,kwh"):
+    return "\n".join([header, *rows]) + "\n"
+
+
+def series(*times, meter="a", day="2026-10-25"):
+    return [f"{day} {time},{meter},{number}" for number, time in enumerate(times)]
+
+
+def test_the_pipelines_own_columns_pass_through_with_their_origin(convert, own_header):
+    done = convert(
+        own_header
+        + "2026-01-01T00:00:00Z,a,0.5,230.1,2.2\n2026-01-01T01:00:00+01:00,b,,,\n2026-01-01T00:30:00Z,a,1,,\n"
+    )
+    assert done.records == [
+        {
+            "timestamp": "2026-01-01T00:00:00Z",
+            "household_id": household,
+            "power_consumption": power,
+            "voltage": voltage,
+            "current": current,
+            "source_file": "meter.csv",
+            "source_line": line,
+            "source_fault": "",
+        }
+        | ({"timestamp": "2026-01-01T00:30:00Z"} if line == "4" else {})
+        for household, power, voltage, current, line in (
+            ("a", "0.5", "230.1", "2.2", "2"),
+            ("b", "", "", "", "3"),
+            ("a", "1", "", "", "4"),
+        )
+    ]
+    assert (done.source.unit, done.source.interval_seconds, done.source.households) == ("kW", 1800, 2)
+
+
+def test_kwh_become_kw_by_each_households_interval_and_megawatts_by_a_thousand(convert):
+    rows = ["2026-01-01T00:00Z,a,0.1", "2026-01-01T00:15Z,a,0.2", "2026-01-01T00:30Z,a,0.3"]
+    rows += ["2026-01-01T00:00Z,b,1", "2026-01-01T01:00Z,b,2", "2026-01-01T02:00Z,b,x"]
+    done = convert(table(*rows), columns=KWH)
+    assert done.column("power_consumption") == ["0.4", "0.8", "1.2", "1.0", "2.0", "x"]
+    assert done.source.intervals_by_household == {"a": 900, "b": 3600}
+    assert done.source.interval_seconds is None
+    grid = convert(table(*rows[:3]), columns="timestamp=time,household_id=@VIC,power_mw=kwh")
+    assert grid.column("power_consumption") == ["100.0", "200.0", "300.0"]
+    assert set(grid.column("household_id")) == {"VIC"}
+
+
+def test_only_plain_numbers_are_converted(convert):
+    texts = ["1_000", "+-5", "1e1_0", "nan", "0x10"]
+    rows = [f"2026-01-01 {hour:02}:00,a,{text}" for hour, text in enumerate([*texts, "1e2"])]
+    done = convert(table(*rows), columns=KWH.replace("energy_kwh", "power_mw"), timezone="+00:00")
+    assert done.column("power_consumption") == [*texts, "100000.0"]
+
+
+def test_several_files_gzip_quotes_and_order(convert):
+    later = gzip.compress(table('"2026-01-02 00:00","a","3"', '"2026-01-01 12:00","a","2"').encode())
+    earlier = table("2026-01-01 00:00;a;1,5", header="time;meter;kwh")
+    done = convert({"later.csv.gz": later, "earlier.csv": earlier}, columns=KWH, timezone="+00:00")
+    assert done.column("timestamp") == ["2026-01-02T00:00:00Z", "2026-01-01T12:00:00Z", "2026-01-01T00:00:00Z"]
+    assert done.column("power_consumption") == ["0.25", "0.166667", "0.125"]
+    assert done.column("source_file") == ["later.csv.gz", "later.csv.gz", "earlier.csv"]
+    assert [(file.name, file.records, file.delimiter) for file in done.source.files] == [
+        ("later.csv.gz", 2, ","),
+        ("earlier.csv", 1, ";"),
+    ]
+    assert done.source.files[0].first.isoformat() == "2026-01-01T12:00:00+00:00"
+
+
+@pytest.mark.parametrize(
+    ("stamp", "utc"),
+    [
+        ("2026-07-01T12:00:00Z", "2026-07-01T12:00:00Z"),
+        ("2026-07-01T12:00:00.25Z", "2026-07-01T12:00:00.250000Z"),
+        ("2026-07-01 12:00+02:00", "2026-07-01T10:00:00Z"),
+        ("2026-07-01 12:00:00 -0530", "2026-07-01T17:30:00Z"),
+        ("2026-07-01 12:00 UTC", "2026-07-01T12:00:00Z"),
+        ("2026-07-01 12:00", "2026-07-01T10:00:00Z"),
+        ("2026-07-01T12:00:00", "2026-07-01T10:00:00Z"),
+        ("2026/7/1 12:00", "2026-07-01T10:00:00Z"),
+        ("1.7.2026 12:00", "2026-07-01T10:00:00Z"),
+        ("01.07.2026 12:00:30", "2026-07-01T10:00:30Z"),
+        ("2026-07-01", "2026-06-30T22:00:00Z"),
+        ("01.07.2026", "2026-06-30T22:00:00Z"),
+        ("2026-07-01 24:00", "2026-07-01T22:00:00Z"),
+        ("01/07/2026 12:00", "01/07/2026 12:00"),
+        ("2026-02-30", "2026-02-30"),
+        ("2026-07-01 25:00", "2026-07-01 25:00"),
+        ("0026-07-01 12:00", "0026-07-01 12:00"),
+        ("infinity", "infinity"),
+        ("epoch", "epoch"),
+        ("", ""),
+    ],
+)
+def test_stamps_as_people_write_them(convert, stamp, utc):
+    done = convert(table("2026-01-01 00:00,a,1", "2026-01-01 01:00,a,1", f"{stamp},b,1"), **BERLIN)
+    assert done.column("timestamp")[2] == utc
+
+
+def test_what_cannot_be_converted_is_passed_on_as_it_was_found(convert):
+    rows = [
+        "2026-01-01 00:00,a,1",
+        "2026-01-01 01:00,a,ERR",
+        "soon,a,2",
+        ",a,nan",
+        "2026-01-01 02:00,,2",
+        "1",
+        "1,2,3,4",
+    ]
+    done = convert(table(*rows), **BERLIN)
+    kept = [(r["timestamp"], r["household_id"], r["power_consumption"], r["source_fault"]) for r in done.records]
+    assert kept == [
+        ("2025-12-31T23:00:00Z", "a", "1.0", ""),
+        ("2026-01-01T00:00:00Z", "a", "ERR", ""),
+        ("soon", "a", "2.0", ""),
+        ("", "a", "nan", ""),
+        ("2026-01-01T01:00:00Z", "", "2", ""),
+        ("", "", "", "malformed_record"),
+        ("", "", "", "malformed_record"),
+    ]
+    assert (done.source.records_written, done.source.malformed_records) == (7, 2)
+
+
+REFUSED = {
+    "empty": ("", {}, "is empty"),
+    "header_only": ("time,meter,kwh\n", {}, "holds a header line and no record"),
+    "nul": ("time,meter,kwh\n\0,a,1\n", {}, "line 2: holds a NUL byte"),
+    "latin_1": ("time,meter,kwh\nMärz,a,1\n".encode("latin-1"), {}, "line 2: is not UTF-8"),
+    "no_column": (
+        table("2026-01-01T00:00Z,a,1", header="Time,meter,kwh"),
+        {},
+        "has no column 'time'; its columns are 'Time', 'meter', 'kwh'; did you mean 'Time' instead of 'time'?",
+    ),
+    "not_our_columns": (table("1,2,3"), {"columns": None}, "name yours with --columns timestamp="),
+    "no_zone": (
+        table("2026-01-01T00:00Z,a,1", "2026-01-01 01:00,a,1"),
+        {},
+        "line 3: the stamp '2026-01-01 01:00' names no zone; say which one is meant: --timezone Europe/Berlin for "
+        "local clocks, or a fixed offset such as --timezone +10:00",
+    ),
+    "day_or_month": (
+        table("03/04/2026 10:00,a,1", "03/04/2026 11:00,a,1"),
+        {},
+        "none of its stamps can be read; the first is '03/04/2026 10:00' (line 2); write them year first",
+    ),
+    "all_malformed": (
+        table("2026-01-01T00:00Z,a,1,", "2026-01-01T01:00Z,a,1,"),
+        {},
+        "none of its records has as many fields as its header, which names 3; is there a delimiter too many",
+    ),
+    "no_stamp": (table(",a,1", ",a,2"), {}, "none of its stamps can be read; write them year first"),
+    "no_household": (table("2026-01-01T00:00Z,,1", "2026-01-01T01:00Z,,1"), {}, "no record names a household"),
+    "no_interval": (table("2026-01-01T00:00Z,a,1"), {}, "the interval between readings cannot be told"),
+    "many_intervals": (
+        table(*(f"2026-01-01T{hour:02}:00Z,a,1" for hour in (0, 1, 3, 6, 10, 15))),
+        {},
+        "household a: the readings have no common interval",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_unusable_files_are_refused_in_words_and_nothing_is_left_behind(convert, files, case):
+    content, params, message = REFUSED[case]
+    with pytest.raises(BadInputError) as refused:
+        convert(content, **({"columns": KWH} | params))
+    assert str(refused.value).startswith("meter.csv: ")
+    assert message in str(refused.value)
+    assert [path.name for path in files.iterdir()] == ["source"]
+
+
+field = st.sampled_from(
+    ["2026-03-29 02:00", "2026-10-25 02:00", "2026-01-01T00:00Z", "a", "", "1", "-2.5", "ERR", '"', " x "]
+)
+line = st.lists(field, min_size=1, max_size=5).map(",".join) | st.text(
+    st.characters(exclude_categories=["Cs"], exclude_characters="\0\r\n"), max_size=30
+)
+
+
+@settings(max_examples=40, deadline=None)
+@given(lines=st.lists(line, max_size=12), stamp=st.sampled_from(["start", "end"]))
+def test_any_text_is_refused_in_words_or_every_line_is_accounted_for(tmp_path_factory, lines, stamp):
+    files = tmp_path_factory.mktemp("run")
+    (files / "source").mkdir()
+    (files / "source" / "meter.csv").write_bytes(table(*lines).encode())
+    with contextlib.suppress(BadInputError):
+        generate(files, GeneratorParams(files=("meter.csv",), **BERLIN, stamp=stamp))
+    if not (files / "energy_source.json").exists():
+        assert not (files / "energy_data.csv").exists()
+        return
+    numbers = [number for number, text in enumerate(lines, start=2) if text.strip(" \t")]
+    written = (files / "energy_data.csv").read_text(encoding="utf-8").split("\n")[1:-1]
+    assert len(written) == len(numbers)
+    assert [int(record.rsplit(",", 2)[1]) for record in written] == numbers

@@ -1,0 +1,91 @@
+"""Parameters of the energy steps, and `--columns`: which column of an input file holds what."""
+
+import pytest
+from pydantic import ValidationError
+
+from include.energy.params import AnalyzerParams, ColumnMapping, GeneratorParams, parse_columns
+
+
+def test_all_fields_and_names_with_spaces():
+    assert parse_columns("timestamp=Reading time, household_id=Meter = id,energy_kwh=kWh,voltage=U,current=I") == (
+        ColumnMapping("Reading time", "Meter = id", None, "energy_kwh", "kWh", "U", "I")
+    )
+
+
+def test_a_constant_household_needs_no_column():
+    mapping = parse_columns("timestamp=Time,household_id=@VIC,power_mw=Demand")
+    assert (mapping.household, mapping.household_id, mapping.unit) == ("VIC", None, "MW")
+    assert mapping.names == ("Time", "Demand")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "'' is not FIELD=COLUMN"),
+        ("timestamp", "'timestamp' is not FIELD=COLUMN"),
+        ("timestamp=", "'timestamp=' is not FIELD=COLUMN"),
+        ("time=a", "'time' is no field; the fields are timestamp, household_id, power_kw, power_mw, energy_kwh"),
+        ("timestamp=a,timestamp=b", "timestamp is given twice"),
+        ("timestamp=a,household_id=@b\nc,power_kw=d", "a household's name is one line of text"),
+        ("timestamp=@now", "only household_id takes a constant"),
+        ("household_id=@", "only household_id takes a constant"),
+        ("power_kw=p", "timestamp and household_id must be given"),
+        ("timestamp=a,power_kw=p", "household_id must be given"),
+        ("timestamp=a,household_id=h", "give exactly one of power_kw, power_mw, energy_kwh"),
+        ("timestamp=a,household_id=h,power_kw=p,energy_kwh=e", "give exactly one of"),
+    ],
+)
+def test_faults_are_sentences_and_refused_with_the_params(text, message):
+    with pytest.raises(ValueError, match=message):
+        parse_columns(text)
+    with pytest.raises(ValidationError, match=message):
+        GeneratorParams(files=("a.csv",), columns=text)
+
+
+def test_settings_for_files_are_refused_without_files():
+    with pytest.raises(ValueError, match="columns, stamp: would do nothing without files"):
+        GeneratorParams(columns="timestamp=t,household_id=h,energy_kwh=e", stamp="end")
+    assert GeneratorParams(timezone="+01:00").timezone == "+01:00", "it is also the clock of profiles and of --date"
+
+
+def test_impossible_parameters_are_refused():
+    for wrong in (
+        {"timezone": "Mars/Base"},
+        {"columns": "a"},
+        {"required_columns": ("volts",)},
+        {"nominal_voltage": 0},
+        {"high_usage_kw": float("inf")},
+        {"outlier_threshold": float("inf")},
+    ):
+        with pytest.raises(ValidationError):
+            AnalyzerParams(**wrong)
+
+
+def test_required_columns_are_those_that_are_mapped_or_named_and_always_time_household_and_power():
+    always = ("timestamp", "household_id", "power_consumption")
+    assert AnalyzerParams().required == (*always, "voltage", "current")
+    assert AnalyzerParams(required_columns=("current",)).required == (*always, "current")
+    assert AnalyzerParams(columns="timestamp=t,household_id=@A,power_kw=p,voltage=u").required == (*always, "voltage")
+
+
+@pytest.mark.parametrize(
+    ("params", "message"),
+    [
+        ({"households": 0}, "greater than or equal to 1"),
+        ({"interval_minutes": 7}, "interval_minutes must divide a day of 1440 minutes, and 7 does not"),
+        ({"faulty_share": 0.5}, "less than or equal to 0.1"),
+        ({"files": ("a.csv",), "timezone": "Mars/Base"}, "'Mars/Base' is neither an IANA zone"),
+        ({"files": ("a.csv",), "timezone": "+25:00"}, "nor a fixed offset such as"),
+        ({"stamp": "middle"}, "'start' or 'end'"),
+        ({"home": 3}, "Extra inputs are not permitted"),
+    ],
+)
+def test_impossible_params_are_refused_in_words(params, message):
+    with pytest.raises(ValidationError, match=message):
+        GeneratorParams(**params)
+
+
+def test_every_param_is_described_and_belongs_to_a_section_of_the_form():
+    own = {name: f for name, f in GeneratorParams.model_fields.items() if name not in ("start", "end")}
+    assert {f.json_schema_extra["section"] for f in own.values()} == {"Generated data", "Your own files"}
+    assert all(f.description and f.description.endswith((".", ")")) for f in own.values())

@@ -1,0 +1,214 @@
+"""Validation: each record is accepted, rejected with a reason, or outside the window."""
+
+from datetime import datetime
+
+import pytest
+
+from include.core.errors import BadInputError
+from include.energy.schemas import EnergySource
+from include.energy.validation import timestamp
+from tests.energy.analysis import DAY, HEADER, analyzed, series, stamp, varied
+
+NOT_MEASURED = {"required_columns": ()}
+
+
+@pytest.mark.parametrize(
+    ("record", "reason"),
+    [
+        (",A,1.0,230,5", "missing_timestamp"),
+        ("{t},,1.0,230,5", "missing_household_id"),
+        ("{t},A,,230,5", "missing_power_consumption"),
+        ("{t},A,1.0, ,5", "missing_voltage"),
+        ("{t},A,1.0,230,", "missing_current"),
+        ("yesterday,A,1.0,230,5", "unparsable_timestamp"),
+        ("2026-13-05T10:00:00Z,A,1.0,230,5", "unparsable_timestamp"),
+        ("2026-01-05T10:15:00,A,1.0,230,5", "missing_time_zone"),
+        ("2026-01-05,A,1.0,230,5", "missing_time_zone"),
+        ("0026-01-05T10:15:00Z,A,1.0,230,5", "unparsable_timestamp"),
+        ("99999-01-05T10:15:00Z,A,1.0,230,5", "unparsable_timestamp"),
+        ("0026-01-05T10:15:00,A,1.0,230,5", "unparsable_timestamp"),
+        ("2026-12-31T23:59:60Z,A,1.0,230,5", "unparsable_timestamp"),
+        ("{t},A,ERR,230,5", "unparsable_power_consumption"),
+        ("{t},A,1_000,230,5", "unparsable_power_consumption"),
+        ("{t},A,1e1_0,230,5", "unparsable_power_consumption"),
+        ("{t},A,+-5,230,5", "unparsable_power_consumption"),
+        ("{t},A,0x10,230,5", "unparsable_power_consumption"),
+        ("{t},A,１２,230,5", "unparsable_power_consumption"),
+        ("{t},A,true,230,5", "unparsable_power_consumption"),
+        ("{t},A,NULL,230,5", "unparsable_power_consumption"),
+        ("{t},A,5 kW,230,5", "unparsable_power_consumption"),
+        ("{t},A,1.0,--,5", "unparsable_voltage"),
+        ("{t},A,1.0,230,five", "unparsable_current"),
+        ("{t},A,nan,230,5", "not_finite_power_consumption"),
+        ("{t},A,1e999,230,5", "not_finite_power_consumption"),
+        ("{t},A,1.0,inf,5", "not_finite_voltage"),
+        ("{t},A,1.0,230,-inf", "not_finite_current"),
+        ("{t},A,-0.001,230,5", "negative_power"),
+        ("{t},A,1.0,230", "malformed_record"),
+        ("{t},A,1.0,230,5,6", "malformed_record"),
+    ],
+)
+def test_a_faulty_record_is_rejected_with_its_reason_and_raw_text(files, record, reason):
+    faulty = record.format(t="2026-01-05T10:15:00Z")
+    result = analyzed(files, [*series(varied(48)), faulty])
+    assert result.rejected == [{"file": "energy_data.csv", "line": "50", "raw": faulty, "reason": reason}]
+    assert result.document.rejected_by_reason == {reason: 1}
+    assert (result.document.records_in, result.document.records_out) == (49, 48)
+
+
+@pytest.mark.parametrize(
+    ("text", "power"),
+    [("+5", 5.0), (" 5 ", 5.0), (".5", 0.5), ("5.", 5.0), ("5E-1", 0.5), ("0012", 12.0), ("-0.0", 0.0)],
+)
+def test_a_number_is_read_as_a_person_would(files, text, power):
+    result = analyzed(files, [*series(varied(48)), f"2026-01-06T00:00:00Z,A,{text},230,30"])
+    assert str(result.records[-1]["power"]) == str(power), "and zero has no sign"
+    assert result.records[-1]["efficiency"] == round(power / 6.9, 4)
+
+
+def test_of_equal_stamps_the_first_in_the_file_is_kept(files):
+    lines = series(varied(48))
+    again = f"{stamp(3)},A,9.9,230,50"
+    faulty = f"{stamp(5)},A,,230,5"
+    result = analyzed(files, [faulty, *lines, again])
+    assert [(row["line"], row["reason"]) for row in result.rejected] == [
+        ("2", "missing_power_consumption"),
+        ("51", "duplicate_timestamp"),
+    ]
+    assert [record["power"] for record in result.records] == varied(48), "neither fault displaces a good record"
+
+
+def test_an_offset_is_read_as_such(files):
+    result = analyzed(files, [line.replace("Z", "+00:00") for line in series(varied(4))])
+    assert result.records[0]["timestamp"] == stamp(0)
+    moved = analyzed(files, [line.replace("Z", "+02:00") for line in series(varied(4), start=4)])
+    assert moved.records[0]["timestamp"] == stamp(0)
+
+
+def test_records_outside_the_window_are_neither_accepted_nor_rejected(files):
+    lines = [*series(varied(96), start=-24), f"{stamp(-30)},A,ERR,,"]
+    document = analyzed(files, lines, **DAY).document
+    assert (document.records_in, document.records_out, document.records_outside_window) == (97, 48, 49)
+    assert document.records_rejected == 0
+
+
+def test_raw_text_of_peoples_files_comes_from_them(files):
+    (files / "source" / "meter.csv").write_text("t;kWh\n2026-01-05 00:00;0,3\nbroken;0,4\n", encoding="utf-8")
+    header = f"{HEADER},source_file,source_line,source_fault"
+    lines = [f"{line},meter.csv,2," for line in series(varied(48))]
+    lines += ["broken,A,0.4,230,5,meter.csv,3,", f"{stamp(99)},A,0.4,230,5,meter.csv,2,non_existent_time"]
+    result = analyzed(files, lines, header=header)
+    assert result.rejected == [
+        {"file": "meter.csv", "line": "3", "raw": "broken;0,4", "reason": "unparsable_timestamp"},
+        {"file": "meter.csv", "line": "2", "raw": "2026-01-05 00:00;0,3", "reason": "non_existent_time"},
+    ]
+
+
+def test_a_source_file_outside_the_runs_folder_is_never_read(files):
+    (files.parent / "secret.csv").write_text("a\nsecret\n")
+    header = f"{HEADER},source_file,source_line,source_fault"
+    lines = [*(f"{line},x.csv,2," for line in series(varied(8))), "bad,A,1,230,5,../../secret.csv,2,"]
+    rejected = analyzed(files, lines, header=header).rejected
+    assert [(row["file"], row["raw"]) for row in rejected] == [("energy_data.csv", lines[-1])]
+
+
+def test_the_interval_holds_in_a_window_too_short_to_tell_it(files):
+    """What the generator found in all of the data counts, also where one reading lies within the window."""
+    lines = series([1.0] * 20, minutes=1440)
+    with pytest.raises(BadInputError, match="cannot be told"):
+        analyzed(files, lines, **DAY)
+    source = EnergySource(source="files", records_written=20, households=1, interval_seconds=86400)
+    (files / "energy_source.json").write_text(source.model_dump_json())
+    document = analyzed(files, lines, **DAY).document
+    assert (document.records_out, document.records_outside_window, document.energy_kwh) == (1, 19, 24.0)
+    source = source.model_copy(update={"interval_seconds": None, "intervals_by_household": {"A": 43200}})
+    (files / "energy_source.json").write_text(source.model_dump_json())
+    assert analyzed(files, lines, **DAY).document.missing == 1
+
+
+def test_only_measured_columns_are_required(files):
+    lines = [f"{stamp(number)},A,{power},," for number, power in enumerate(varied(48))]
+    with pytest.raises(BadInputError, match="48 × missing_voltage"):
+        analyzed(files, lines)
+    mapped = analyzed(files, lines, columns="timestamp=t,household_id=@A,power_kw=p").document
+    assert (mapped.records_out, mapped.mean_power_factor) == (48, None)
+    with pytest.raises(BadInputError, match="48 × missing_current"):
+        analyzed(
+            files,
+            [line.replace(",,", ",230,") for line in lines],
+            columns="timestamp=t,household_id=@A,power_kw=p,current=i",
+        )
+
+
+def test_efficiency_is_the_power_factor_where_there_is_load_to_tell(files):
+    lines = [*series(varied(48)), f"{stamp(48)},A,0.9,230,4.00", f"{stamp(49)},A,0.04,230,0.21"]
+    efficiencies = [record["efficiency"] for record in analyzed(files, lines).records[-2:]]
+    assert efficiencies == [0.9783, None], "0.9·1000/(230·4.00), and 48.3 VA is too little"
+
+
+@pytest.mark.parametrize(("volts", "odd"), [(207.0, False), (206.9, True), (253.0, False), (253.1, True)])
+def test_voltage_has_to_stay_within_ten_percent(files, volts, odd):
+    result = analyzed(files, [*series(varied(47)), f"{stamp(47)},A,0.3,{volts},1.40"])
+    assert result.reasons()[-1] == ("voltage_outside_band" if odd else None)
+
+
+@pytest.mark.parametrize(
+    ("power", "volts", "amperes", "odd"),
+    [
+        ("0.515", "230.0", "2.22", False),  # 510.6 VA, factor 1.009
+        ("0.525", "230.0", "2.22", True),  # 510.6 VA, factor 1.028
+        ("0.060", "230.0", "0.25", False),  # 57.5 VA, factor 1.043: 0.0595 kW and 0.255 A would be 1.014
+        ("0.0600", "230.0", "0.2500", True),  # the same, read to more decimals
+        ("0.1", "230", "0", False),  # 0.05 kW and 0.5 A would do
+        ("3.000", "230.0", "0.00", True),  # no rounding explains it
+    ],
+)
+def test_power_factor_above_one_counts_where_rounding_cannot_explain_it(files, power, volts, amperes, odd):
+    lines = [*series(varied(47)), f"{stamp(47)},A,{power},{volts},{amperes}"]
+    assert ("power_factor" in (analyzed(files, lines, outlier_threshold=1000).reasons()[-1] or "")) is odd
+
+
+def test_exports_are_accepted_where_allowed(files):
+    lines = series([*varied(47), -1.5])
+    assert analyzed(files, lines).document.rejected_by_reason == {"negative_power": 1}
+    assert analyzed(files, lines, allow_export=True).document.energy_kwh == round((sum(varied(47)) - 1.5) / 2, 3)
+
+
+@pytest.mark.parametrize(
+    ("lines", "params", "message"),
+    [
+        (
+            [f"{stamp(0)},A,ERR,230,5", f"{stamp(1)},A,,230,5"],
+            {},
+            "none of its 2 records can be accepted: 1 × missing_power_consumption, 1 × unparsable_power_consumption; "
+            "for example energy_data.csv line 2: '.*ERR.*' .unparsable_power_consumption",
+        ),
+        (
+            series(varied(4)),
+            {"start": "2027-01-01T00:00:00Z", "end": "2027-01-02T00:00:00Z"},
+            "4 lie outside the window 2027.* reach from 2026-01-05T00:00:00Z to 2026-01-05T01:30:00Z",
+        ),
+        ([], {}, "header line and no record"),
+        (series([1.0]), {}, "no household has two readings"),
+    ],
+)
+def test_data_without_a_usable_record_is_refused_in_words(files, lines, params, message):
+    with pytest.raises(BadInputError, match=message):
+        analyzed(files, lines, **params)
+    assert [path.name for path in files.iterdir() if path.is_file()] == ["energy_data.csv"], "nothing half-written"
+    assert not list(files.glob(".*"))
+
+
+def test_a_missing_column_is_named(files):
+    with pytest.raises(BadInputError, match="has no column 'voltage'"):
+        analyzed(files, ["2026-01-05T00:00:00Z,A,1"], header="timestamp,household_id,power_consumption")
+
+
+def test_a_foreign_generators_file_needs_no_more_than_the_columns(files):
+    header = "household_id,power_consumption,timestamp"
+    lines = [f"Ärzte “1”,{power},{stamp(number)}" for number, power in enumerate(varied(48))]
+    assert analyzed(files, lines, header=header, **NOT_MEASURED).document.households[0].household_id == "Ärzte “1”"
+
+
+def test_a_moment_is_written_in_utc():
+    assert timestamp(datetime.fromisoformat("2026-01-05T10:00+02:00")) == "TIMESTAMP '2026-01-05 08:00:00'"

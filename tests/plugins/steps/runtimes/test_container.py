@@ -1,0 +1,107 @@
+"""What is asked of the engine for a step: its run, the stores of its contract, and nothing else of the deployment."""
+
+import tests.airflow_env  # noqa: F401 - before Airflow is imported
+
+# isort: split
+import json
+from dataclasses import replace
+
+import docker
+import pytest
+import yaml
+
+from include.core.pipeline import PipelineStep
+from include.core.settings import ROOT, get_settings
+from include.docker_proxy.create import rebuild_create
+from include.docker_proxy.settings import ProxySettings
+from include.satellite.params import CompareParams
+from include.satellite.pipeline import SATELLITE
+from plugins.steps.runtimes.container import create_request, step_image
+
+pytestmark = pytest.mark.airflow
+
+COMPOSITION = yaml.safe_load((ROOT / "docker-compose.yaml").read_text())
+COMPOSED_STORES = COMPOSITION["services"]["docker-policy"]["environment"]["DOCKER_PROXY_STORES"]
+LABELS = {"io.groundtruth": "step", "io.groundtruth.dag": "satellite_pipeline"}
+IN_CONTAINERS = [each for each in SATELLITE.steps if not each.step.in_worker]
+
+
+@pytest.fixture
+def engine():
+    with docker.APIClient(base_url="unix:///nowhere", version="1.41") as client:
+        yield client
+
+
+@pytest.fixture
+def files(data_dir):
+    folder = data_dir / "runs" / "satellite_pipeline" / "manual__1" / "files"
+    folder.mkdir(parents=True)
+    return folder
+
+
+@pytest.fixture
+def env_file(tmp_path, monkeypatch):
+    path = tmp_path / "pipeline.env"
+    path.write_text("PASSWORD=secret\nUSE_AI_MODELS=true\nAI_MODEL_VERSION=20260101T000000Z-01234567\n")
+    monkeypatch.setenv("GROUNDTRUTH_ENV_FILE", str(path))
+    get_settings.cache_clear()
+    return path
+
+
+def asked(engine, each, files):
+    params = each.step.params() if each.step.id != "compare" else CompareParams()
+    return create_request(engine, each, files, params, LABELS, {"dag_id": "satellite_pipeline"})
+
+
+def mounts(request):
+    return {mount["Target"]: mount for mount in request["host_config"]["Mounts"]}
+
+
+def test_steps_that_talk_to_a_service_or_change_the_deployment_stay_in_the_worker():
+    assert {each.step.id for each in SATELLITE.steps if each.step.in_worker} == {
+        "search", "download", "collect", "approve", "configure",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("each", IN_CONTAINERS, ids=lambda each: each.step.id)
+def test_a_step_sees_its_run_and_the_stores_of_its_contract(engine, files, data_dir, env_file, each):
+    request = asked(engine, each, files)
+    assert request["image"] == step_image(each) == "groundtruth-satellite:latest"
+    assert request["command"] == ["python", "-m", "include.satellite", each.step.id]
+    found = {target: (mount["Source"], mount["ReadOnly"]) for target, mount in mounts(request).items()}
+    assert found == {"/data": (str(files), False)} | {
+        f"/stores/{store.name}": (str(data_dir / store.name), not store.writable) for store in each.step.stores
+    }
+    assert all((data_dir / store.name).is_dir() for store in each.step.stores)
+
+
+def test_of_the_env_file_a_step_learns_the_keys_of_its_contract(engine, files, env_file):
+    environment = asked(engine, SATELLITE["compare"], files)["environment"]
+    assert json.loads(environment["ENV_FILE_VALUES"]) == {
+        "USE_AI_MODELS": "true",
+        "AI_MODEL_VERSION": "20260101T000000Z-01234567",
+    }
+    assert environment["GROUNDTRUTH_ENV_FILE"] == str(env_file)
+    assert not any("secret" in value for value in environment.values())
+    assert not any("ENV_FILE" in name for name in asked(engine, SATELLITE["train_cnn"], files)["environment"])
+
+
+@pytest.mark.parametrize(("cpus", "threads"), [(0.5, "1"), (2.0, "2"), (2.5, "3")])
+def test_libraries_take_as_many_threads_as_the_limit_has_processors(engine, files, cpus, threads):
+    each = SATELLITE["train_cnn"]
+    limited = PipelineStep(each.step, replace(each.spec, cpus=cpus))
+    assert asked(engine, limited, files)["environment"]["OMP_NUM_THREADS"] == threads
+
+
+@pytest.mark.parametrize("each", IN_CONTAINERS, ids=lambda each: each.step.id)
+def test_the_docker_proxy_forwards_the_request_of_every_step(engine, files, data_dir, env_file, each):
+    request = asked(engine, each, files)
+    settings = ProxySettings(
+        images=request["image"], stores=COMPOSED_STORES, host_data_dir=data_dir, step_uid=get_settings().step_uid
+    )
+    host_config = request.pop("host_config")
+    config = engine.create_container_config(**request, host_config=host_config)
+    passed = rebuild_create(
+        json.loads(json.dumps({key: value for key, value in config.items() if value is not None})), settings
+    )
+    assert passed["HostConfig"] == json.loads(json.dumps(host_config))

@@ -1,0 +1,75 @@
+"""Fixtures of trained models: one tiny training for each test process, and copies of its run for the tests."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+
+import pytest
+
+from include.core.settings import get_settings
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Datasets and models of a run, trained once for each test process; tests take copies."""
+    from tests.satellite.trained_run import train
+
+    files = tmp_path_factory.mktemp("trained") / "files"
+    train(files)
+    return files
+
+
+@pytest.fixture
+def env_file(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The deployment's env file."""
+    path = data_dir.parent / "config" / ".env"
+    path.parent.mkdir()
+    path.write_text("# of the team\nPASSWORD=secret\nUSE_AI_MODELS=false\n")
+    monkeypatch.setenv("GROUNDTRUTH_ENV_FILE", str(path))
+    get_settings.cache_clear()
+    yield path
+    get_settings.cache_clear()
+
+
+@pytest.fixture
+def trained_run(trained: Path, data_dir: Path, env_file: Path) -> Path:
+    """The `files/` folder of a run, ready for the comparison."""
+    files = data_dir / "runs" / "satellite_pipeline" / "manual__1" / "files"
+    shutil.copytree(trained, files)
+    return files
+
+
+@pytest.fixture
+def baseline(trained: Path, monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
+    """A synthetic baseline with random weights, in the place of the real one, which takes minutes."""
+    from include.satellite.artifacts import CNN, LSTM
+    from include.satellite.training.networks import load_bundle
+    from tests.satellite.trained_run import Info, randomised
+
+    baseline = SimpleNamespace(
+        cnn=randomised(load_bundle(trained, CNN)), lstm=randomised(load_bundle(trained, LSTM)), info=Info()
+    )
+    module = ModuleType("include.satellite.evaluation.synthetic_baseline")
+    module.ensure_baseline = lambda params, dataset: baseline  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    return baseline
+
+
+@pytest.fixture
+def compared(trained_run: Path, baseline: SimpleNamespace) -> Callable[..., Path]:
+    """A function that compares the models of the run, with some parameters; plotted only if that is asked for."""
+    from include.satellite.evaluation import comparison
+    from tests.satellite.trained_run import PARAMS
+
+    def compare(*, plotted: bool = False, **params: object) -> Path:
+        with pytest.MonkeyPatch.context() as patch:
+            if not plotted:
+                patch.setattr(comparison, "plot_comparison", lambda *_: None)
+            comparison.compare(trained_run, PARAMS.model_copy(update=params))
+        return trained_run
+
+    return compare

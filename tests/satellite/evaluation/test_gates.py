@@ -1,0 +1,136 @@
+"""Each gate holds one figure against one bound; a promotion needs all that the kind of label asks for."""
+
+from datetime import date
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from include.satellite.evaluation.gates import cnn_gates, decide, lstm_gates, synthetic_gate
+from include.satellite.schemas import CnnComparison, CnnScore, Difference, Gate, LstmComparison, LstmScore
+
+DATES = [date(2026, 6, 1), date(2026, 7, 1)]
+
+
+def difference(against, metric, value, low=None, high=None):
+    return Difference(against=against, metric=metric, difference=value, low=low, high=high)
+
+
+def cnn(*differences, accuracy=0.9):
+    return CnnComparison(
+        samples=100, blocks=4, dates=DATES, classes=["Healthy", "Stressed"], left_out=[], accuracy_improvement=1.0,
+        models={"real": CnnScore(accuracy=accuracy, balanced_accuracy=0.8, recall={"Healthy": 0.8, "Stressed": 0.8})},
+        differences=list(differences),
+    )  # fmt: skip
+
+
+def lstm(*differences, accuracy=0.95):
+    return LstmComparison(
+        samples=100, blocks=4, dates=DATES, mae_improvement=1.0,
+        models={"real": LstmScore(mae=2 - 2 * accuracy, rmse=0.2, accuracy=accuracy)}, differences=list(differences),
+    )  # fmt: skip
+
+
+def by_name(gates):
+    return {gate.name: gate for gate in gates}
+
+
+ALL_CNN = (
+    difference("synthetic", "accuracy", 0.2, 0.1, 0.3),
+    difference("synthetic", "balanced_accuracy", -0.2, -0.3, -0.1),
+    difference("champion", "accuracy", -0.2, -0.3, -0.1),
+    difference("champion", "balanced_accuracy", 0.0, -0.1, 0.1),
+    difference("majority", "balanced_accuracy", 0.3, 0.2, 0.4),
+    difference("logistic_regression", "balanced_accuracy", 0.02, -0.01, 0.05),
+    difference("ndvi_rule", "balanced_accuracy", 0.1, 0.01, 0.2),
+)
+
+
+@pytest.mark.parametrize("labels", ["next_ndvi", "reference"])
+def test_a_label_that_is_no_formula_asks_for_every_naive_classifier(labels):
+    gates = by_name(cnn_gates(cnn(*ALL_CNN), 0.85, labels))
+    assert {name: gate.passed for name, gate in gates.items()} == {
+        "cnn_minimum": True,
+        "cnn_synthetic": True,
+        "cnn_champion": True,
+        "cnn_majority": True,
+        "cnn_logistic_regression": False,
+        "cnn_ndvi_rule": True,
+    }
+    assert gates["cnn_logistic_regression"].sentence == (
+        "CNN balanced accuracy against logistic regression +0.020 (95 % interval -0.010 to +0.050): "
+        "better, but not by a margin that its interval supports."
+    )
+
+
+def test_the_rule_as_label_asks_for_no_naive_classifier():
+    assert set(by_name(cnn_gates(cnn(*ALL_CNN), 0.85, "ndvi_rule"))) == {"cnn_minimum", "cnn_synthetic", "cnn_champion"}
+
+
+@pytest.mark.parametrize(("labels", "required"), [("ndvi_rule", True), ("reference", True), ("next_ndvi", False)])
+def test_the_documented_minimum_is_only_reported_for_a_forecast(labels, required):
+    gate = by_name(cnn_gates(cnn(accuracy=0.8), 0.85, labels))["cnn_minimum"]
+    assert (gate.passed, gate.required, gate.value, gate.bound) == (False, required, 0.8, 0.85)
+    assert gate.sentence.startswith("CNN accuracy 0.800 is below the minimum of 0.85")
+    assert decide([gate]).promote is not required
+
+
+def test_a_minimum_is_reached_by_equality():
+    assert by_name(cnn_gates(cnn(accuracy=0.85), 0.85, "reference"))["cnn_minimum"].passed
+    assert by_name(lstm_gates(lstm(accuracy=0.8), 0.8))["lstm_minimum"].passed
+
+
+@pytest.mark.parametrize(
+    ("value", "low", "high", "passed"),
+    [
+        (0.1, 0.01, 0.2, True),
+        (0.1, 0.0, 0.2, False),
+        (0.1, -0.01, 0.2, False),
+        (-0.1, -0.2, -0.01, False),
+        (0.1, None, None, False),
+    ],
+)
+def test_better_means_by_a_margin_that_the_interval_supports(value, low, high, passed):
+    assert (
+        by_name(lstm_gates(lstm(difference("persistence", "mae", value, low, high)), 0.8))["lstm_persistence"].passed
+        is passed
+    )
+
+
+def test_the_forecast_is_held_against_every_naive_one():
+    rivals = ("synthetic", "persistence", "climatology", "training_mean")
+    gates = by_name(lstm_gates(lstm(*(difference(rival, "mae", 0.1, 0.05, 0.2) for rival in rivals)), 0.8))
+    assert set(gates) == {"lstm_minimum", *(f"lstm_{rival}" for rival in rivals)}
+    assert all(gate.passed for gate in gates.values())
+
+
+@pytest.mark.parametrize(("value", "passed"), [(0.1, True), (0.0, True), (-0.001, False)])
+def test_not_worse_than_the_champion_is_what_was_measured(value, passed):
+    gate = by_name(lstm_gates(lstm(difference("champion", "mae", value, -0.2, 0.2)), 0.8))["lstm_champion"]
+    assert gate.passed is passed
+    assert ("not worse" in gate.sentence) is passed
+
+
+@pytest.mark.parametrize(
+    ("synthetic", "allowed", "passed"),
+    [(False, False, True), (False, True, True), (True, True, True), (True, False, False)],
+)
+def test_simulated_imagery_needs_permission(synthetic, allowed, passed):
+    gate = synthetic_gate(synthetic, allowed)
+    assert gate.passed is passed
+    assert ("simulated" in gate.sentence) is synthetic
+
+
+GATES = st.builds(
+    Gate, name=st.text(max_size=3), passed=st.booleans(), required=st.booleans(), value=st.none(), bound=st.none(),
+    sentence=st.text(max_size=5),
+)  # fmt: skip
+
+
+@given(st.lists(GATES, max_size=6))
+def test_one_required_gate_that_fails_is_enough_to_refuse_and_is_named(gates):
+    decision = decide(gates)
+    failed = [gate.sentence for gate in gates if gate.required and not gate.passed]
+    assert decision.promote is (not failed)
+    if failed:
+        assert decision.reasons == failed

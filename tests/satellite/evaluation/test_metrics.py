@@ -1,0 +1,215 @@
+"""Metrics agree with what is counted by hand; naive predictions are fitted on the training part alone."""
+
+from dataclasses import replace
+from datetime import date
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from include.satellite.artifacts import CNN, LSTM
+from include.satellite.datasets.patches import PatchDataset, load_patches
+from include.satellite.datasets.schemas import SequenceInfo
+from include.satellite.datasets.sequences import SequenceDataset, load_sequences
+from include.satellite.evaluation.metrics import (
+    calibration_error,
+    class_recalls,
+    class_scores,
+    classification,
+    climatology,
+    dates_of,
+    evaluate_cnn,
+    evaluate_lstm,
+    explained_variance,
+    forecast_errors,
+    in_gate,
+    patch_baselines,
+    sequence_baselines,
+    skills,
+)
+from tests.satellite.small_data import write_patches, write_sequences
+
+NAMES = ("Healthy", "Moderate", "Stressed", "Critical")
+PAIRS = st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), min_size=1, max_size=60)
+
+
+@given(PAIRS)
+def test_scores_of_classes_are_the_counted_shares(pairs: list[tuple[int, int]]) -> None:
+    true, predicted = np.array(pairs).T
+    hits = true == predicted
+    recalls = {NAMES[label]: hits[true == label].mean() for label in np.unique(true)}
+    scored = classification(true, predicted)
+    assert scored.samples == len(pairs)
+    assert scored.accuracy == pytest.approx(hits.mean())
+    assert scored.balanced_accuracy == pytest.approx(np.mean(list(recalls.values())))
+    assert class_recalls(true, predicted, NAMES) == pytest.approx(recalls)
+    for label, score in enumerate(class_scores(true, predicted, NAMES, NAMES[:3])):
+        correct, actual, claimed = (hits & (true == label)).sum(), (true == label).sum(), (predicted == label).sum()
+        assert score.samples == actual
+        for value, part, total in (
+            (score.precision, correct, claimed),
+            (score.recall, correct, actual),
+            (score.f1, 2 * correct, actual + claimed),
+        ):
+            assert value == (None if total == 0 else pytest.approx(part / total))
+        assert score.in_gate == (label < 3)
+
+
+def test_calibration_error_of_a_hand_made_case() -> None:
+    confidence = np.array([0.9, 0.9, 0.6, 0.6])
+    probabilities = np.stack([confidence, 1 - confidence], axis=1)
+    true = np.array([0, 1, 0, 0])
+    # at 0.9 half is right (gap 0.4), at 0.6 all is (gap 0.4)
+    assert calibration_error(probabilities, true) == pytest.approx(0.4)
+
+
+def test_a_sure_and_right_model_is_calibrated_and_a_sure_and_wrong_one_is_not() -> None:
+    sure = np.eye(4)[[0, 1, 2, 3]]
+    assert calibration_error(sure, np.arange(4)) == 0
+    assert calibration_error(sure, np.array([1, 2, 3, 0])) == 1
+
+
+def test_errors_of_a_forecast() -> None:
+    true, forecast = np.array([0.2, 0.4, 0.6], np.float32), np.array([0.2, 0.5, 0.4], np.float32)
+    mae, rmse = forecast_errors(true, forecast)
+    assert mae == pytest.approx(0.1)
+    assert rmse == pytest.approx(np.sqrt(0.05 / 3))
+    assert explained_variance(true, forecast) == pytest.approx(1 - 0.05 / 0.08)
+    assert explained_variance(np.array([0.5, 0.5]), np.array([0.4, 0.5])) is None
+
+
+def test_skill_is_what_a_model_adds_to_a_naive_forecast() -> None:
+    true = np.array([0.5, 0.7])
+    by_name = skills(true, 0.05, {"naive": np.array([0.4, 0.8]), "perfect": true})
+    assert by_name["naive"].mae == pytest.approx(0.1)
+    assert by_name["naive"].skill == pytest.approx(0.5)
+    assert by_name["perfect"].skill is None
+
+
+# naive predictions
+
+
+@pytest.fixture
+def patches(tmp_path: Path) -> PatchDataset:
+    write_patches(tmp_path)
+    return load_patches(tmp_path)
+
+
+def test_the_majority_is_the_training_parts(patches: PatchDataset) -> None:
+    train, rows = patches.rows("train"), patches.rows("validation")
+    most = np.bincount(patches.label[train]).argmax()
+    assert (patch_baselines(patches, rows)["majority"] == most).all()
+
+
+def test_the_regression_sees_colour_and_not_texture(patches: PatchDataset) -> None:
+    rows = patches.rows("validation")
+    blind = patch_baselines(patches, rows)["logistic_regression"]
+    assert (blind == patches.label[rows]).mean() < 0.5
+    cube = np.array(patches.cube)
+    for sample in range(len(patches)):
+        row, col = patches.row[sample], patches.col[sample]
+        cube[patches.date[sample], row : row + 8, col : col + 8, 1] += np.uint16(500 * patches.label[sample])
+    seeing = patch_baselines(replace(patches, cube=cube), rows)["logistic_regression"]
+    assert (seeing == patches.label[rows]).mean() > 0.95
+
+
+def test_baselines_are_fitted_on_the_training_part_alone(patches: PatchDataset) -> None:
+    rows = patches.rows("validation")
+    before = patch_baselines(patches, rows)
+    label = patches.label.copy()
+    label[patches.split != 0] = 3 - label[patches.split != 0]
+    after = patch_baselines(replace(patches, label=label), rows)
+    assert all((before[name] == after[name]).all() for name in before)
+
+
+def test_the_ndvi_rule_is_a_baseline_unless_it_is_the_label(tmp_path: Path, patches: PatchDataset) -> None:
+    rows = patches.rows("validation")
+    ndvi = patches.ndvi.copy()
+    ndvi[rows[:4]] = [0.8, 0.6, 0.4, 0.1]
+    assert patch_baselines(replace(patches, ndvi=ndvi), rows[:4])["ndvi_rule"].tolist() == [0, 1, 2, 3]
+    write_patches(tmp_path, label_source="ndvi_rule")
+    assert "ndvi_rule" not in patch_baselines(load_patches(tmp_path), rows)
+
+
+def _two_years(info: SequenceInfo, series: list[float]) -> SequenceDataset:
+    dates = [date(2024, 12, 20), date(2025, 6, 1), date(2025, 12, 1), date(2026, 1, 10)]
+    return SequenceDataset(
+        x=np.zeros((1, 2, 4), np.float32), y=np.array([series[-1]], np.float32), times=np.array([[1, 2]]),
+        target=np.array([3]), location=np.array([0]), block=np.array([0]), split=np.array([2]),
+        series=np.array([series], np.float32), days=np.array(dates, "datetime64[D]").astype(int),
+        info=info.model_copy(update={"dates": dates}),
+    )  # fmt: skip
+
+
+def test_climatology_is_the_season_across_the_new_year(tmp_path: Path) -> None:
+    write_sequences(tmp_path)
+    info = load_sequences(tmp_path).info
+    # 20 December is 21 days of the year before 10 January, 1 December is 40
+    forecast, fallback = climatology(_two_years(info, [0.3, 0.7, 0.5, 0.9]), np.array([0]))
+    assert forecast == pytest.approx([0.3])
+    assert not fallback.any()
+    forecast, fallback = climatology(_two_years(info, [np.nan, 0.7, 0.5, 0.9]), np.array([0]))
+    assert forecast == pytest.approx([0.6])
+    assert fallback.all()
+
+
+def test_naive_forecasts_never_see_the_target(tmp_path: Path) -> None:
+    write_sequences(tmp_path)
+    dataset = load_sequences(tmp_path)
+    rows = dataset.rows("validation")
+    before = sequence_baselines(dataset, rows)
+    for row in rows:
+        series = dataset.series.copy()
+        series[dataset.location[row], dataset.target[row] :] = 9
+        after = sequence_baselines(replace(dataset, series=series), np.array([row]))
+        assert all(after[name][0] == before[name][rows == row][0] for name in before)
+
+
+def test_persistence_is_the_last_value_of_the_series(tmp_path: Path) -> None:
+    write_sequences(tmp_path)
+    dataset = load_sequences(tmp_path)
+    rows = dataset.rows("validation")
+    assert sequence_baselines(dataset, rows)["persistence"] == pytest.approx(dataset.x[rows, -1, 0])
+    train = dataset.rows("train")
+    assert sequence_baselines(dataset, rows)["training_mean"] == pytest.approx(dataset.y[train].mean())
+
+
+# evaluation
+
+
+def test_a_perfect_classifier_scores_one_and_is_compared_with_naive_ones(trained: Path, patches: PatchDataset) -> None:
+    rows, record = patches.rows("validation"), CNN.metrics.read(trained).training
+    metrics = evaluate_cnn(patches, rows, np.eye(4)[patches.label[rows]], record, 0.9)
+    assert (metrics.accuracy, metrics.balanced_accuracy, metrics.expected_calibration_error) == (1, 1, 0)
+    assert (metrics.minimum_accuracy, metrics.required, metrics.training) == (0.9, True, record)
+    assert np.array_equal(metrics.confusion, np.diag(np.bincount(patches.label[rows], minlength=4)))
+    assert set(metrics.baselines) == {"majority", "logistic_regression", "ndvi_rule"}
+    assert metrics.evaluation_dates == dates_of(patches.info.dates, patches.date[rows])
+
+
+def test_a_forecast_is_measured_beside_naive_ones(trained: Path, tmp_path: Path) -> None:
+    write_sequences(tmp_path)
+    dataset = load_sequences(tmp_path)
+    rows = dataset.rows("validation")
+    metrics = evaluate_lstm(dataset, rows, dataset.y[rows] + 0.1, LSTM.metrics.read(trained).training, 0.8)
+    assert (metrics.mae, metrics.rmse, metrics.accuracy) == pytest.approx((0.1, 0.1, 0.95), abs=1e-6)
+    assert metrics.samples == len(rows)
+    persistence = metrics.baselines["persistence"]
+    assert persistence.skill == pytest.approx(1 - 0.1 / persistence.mae, abs=1e-5)
+    assert metrics.climatology_fallback == climatology(dataset, rows)[1].mean()
+
+
+def test_classes_with_too_few_training_samples_are_not_in_the_gate(patches: PatchDataset) -> None:
+    rows = patches.rows("validation")
+    some = SimpleNamespace(label=patches.label, info=patches.info.model_copy(update={"gate_classes": ["Healthy"]}))
+    assert np.array_equal(in_gate(some, rows), patches.label[rows] == 0)
+    none = SimpleNamespace(label=patches.label, info=patches.info.model_copy(update={"gate_classes": []}))
+    assert in_gate(none, rows).all(), "nothing would be left"
+
+
+def test_dates_are_those_at_some_positions_each_once_in_order() -> None:
+    days = [date(2026, month, 1) for month in range(1, 6)]
+    assert dates_of(days, np.array([3, 1, 3])) == [days[1], days[3]]

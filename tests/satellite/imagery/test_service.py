@@ -1,0 +1,209 @@
+"""Faults of the service: what passes is waited for, within bounds; what does not is said in words, at once."""
+
+import random
+import time
+from datetime import timedelta
+
+import pytest
+
+from include.core.artifacts import sha256
+from include.core.errors import BadInputError, GroundtruthError, SetupError, TransientError
+from include.satellite.artifacts import SEARCH
+from include.satellite.imagery import client
+from include.satellite.imagery.client import Hub
+from include.satellite.imagery.demo import URL_VARIABLE
+from include.satellite.imagery.store import scene_path
+from include.satellite.sensors.evalscript import download_script
+from include.satellite.sensors.sentinel2 import SENTINEL2
+
+
+def elapsed(function):
+    started = time.monotonic()
+    with pytest.raises(GroundtruthError) as error:
+        function()
+    return error.value, time.monotonic() - started
+
+
+@pytest.mark.parametrize("kind", ["server_error", "dropped", "rate_limit", "expired_token"])
+@pytest.mark.parametrize("operation", ["catalog", "process"])
+def test_what_passes_is_waited_for(api, make_run, kind, operation):
+    rule = {"retry_after": 50} if kind == "rate_limit" else {}
+    api.fault(kind, operation=operation, times=1, **rule)
+    imagery = make_run().go()
+    assert len(imagery.acquisitions) == 4
+    assert not imagery.unusable
+
+
+def test_a_fault_of_the_token_passes_too(api, make_run):
+    api.fault("server_error", operation="token", times=2)
+    assert len(make_run().search().chosen) == 4
+
+
+@pytest.mark.parametrize(
+    ("kind", "rule", "words"),
+    [
+        ("server_error", {"status": 503}, "answers 503 after several attempts"),
+        ("dropped", {}, "cannot be reached"),
+        ("rate_limit", {"retry_after": 20}, "still answers 429"),
+    ],
+)
+def test_what_does_not_pass_is_a_fault_of_the_task_after_bounded_attempts(
+    api, make_run, monkeypatch, kind, rule, words
+):
+    monkeypatch.setattr(
+        client, "BOUNDS", client.Bounds(attempts=3, first_wait=0.02, answer=20, rate_limit_attempts=5, wall=1.5)
+    )
+    run = make_run()
+    run.search()
+    api.fault(kind, operation="process", **rule)
+    api.forget()
+    error, seconds = elapsed(lambda: run.download(0))
+    assert isinstance(error, TransientError)
+    assert words in str(error)
+    assert len(api.served) - 1 == (5 if kind == "rate_limit" else 3)  # beside the token
+    assert seconds < 3
+    assert not (run.files / "acquisitions" / "000.json").exists()
+    api.heal()
+    assert run.download(0)[0].usable
+
+
+def test_retry_after_is_honoured_in_milliseconds(api, make_run):
+    run = make_run()
+    run.search()
+    api.fault("rate_limit", operation="process", times=1, retry_after=700)
+    started = time.monotonic()
+    run.download(0)
+    assert 0.7 <= time.monotonic() - started < 1.6
+
+
+def test_a_wait_beyond_the_wall_time_is_not_begun(api, make_run):
+    run = make_run()
+    run.search()
+    api.fault("rate_limit", operation="process", retry_after=3_600_000)
+    error, seconds = elapsed(lambda: run.download(0))
+    assert isinstance(error, TransientError)
+    assert "asks to wait 3600 s, longer than the 2 s that a request may take" in str(error)
+    assert seconds < 1
+
+
+@pytest.mark.parametrize("unit", ["ms", "s"])
+def test_a_rate_limit_for_ever_ends(api, make_run, unit):
+    """Also where something between us and the service states seconds, which we read as milliseconds."""
+    run = make_run()
+    run.search()
+    api.fault("rate_limit", operation="process", retry_after=1 if unit == "s" else 300, unit=unit)
+    error, seconds = elapsed(lambda: run.download(0))
+    assert isinstance(error, TransientError)
+    assert seconds < 4
+
+
+def test_wrong_credentials_fail_at_once_and_say_where_they_go(api, make_run):
+    api.fault("wrong_credentials")
+    error, seconds = elapsed(make_run().search)
+    assert isinstance(error, SetupError)
+    for word in ("credentials are wrong", "Invalid client", "`sentinel_hub`", "SH_CLIENT_ID", "SH_CLIENT_SECRET"):
+        assert word in str(error)
+    assert len(api.served) == 1
+    assert seconds < 1
+
+
+def test_a_token_that_stays_refused_is_a_matter_of_credentials(api, make_run):
+    api.fault("expired_token")
+    error, _ = elapsed(make_run().search)
+    assert isinstance(error, SetupError)
+    assert "credentials are wrong" in str(error)
+
+
+@pytest.mark.parametrize("source", ["sentinelhub", "cdse"])
+def test_missing_credentials_fail_before_anything_is_asked(make_run, monkeypatch, source):
+    monkeypatch.delenv("SH_CLIENT_ID", raising=False)
+    monkeypatch.setenv("SH_CLIENT_SECRET", "s")
+    with pytest.raises(SetupError, match=rf"{source}: there are no credentials; .*`sentinel_hub`.*SH_CLIENT_ID"):
+        make_run(source=source).search()
+
+
+def test_a_used_up_quota_fails_at_once_in_words(api, make_run):
+    run = make_run()
+    run.search()
+    api.fault("quota", operation="process")
+    api.forget()
+    error, seconds = elapsed(lambda: run.download(0))
+    assert isinstance(error, SetupError)
+    assert "processing units are used up" in str(error)
+    assert sum(each["operation"] == "process" for each in api.served) == 1
+    assert seconds < 1
+
+
+def test_a_quota_that_ends_amid_the_previews_ends_the_search(api, make_run):
+    api.fault("quota", operation="process", skip=3)
+    error, _ = elapsed(make_run().search)
+    assert isinstance(error, SetupError)
+    previews = [each["status"] for each in api.served if each["operation"] == "process"]
+    assert previews.count(200) == 3
+    assert len(previews) <= 5  # those under way ended; nothing more was begun
+
+
+def test_a_service_that_is_not_there_is_said_so(make_run, monkeypatch):
+    monkeypatch.setenv(URL_VARIABLE, "http://127.0.0.1:9")
+    monkeypatch.setattr(client, "BOUNDS", client.Bounds(attempts=2, first_wait=0.02))
+    with pytest.raises(TransientError, match=r"demo \(http://127\.0\.0\.1:9\): cannot be reached: Connection refused"):
+        make_run().search()
+
+
+def test_a_band_that_the_service_lacks_is_named(api, make_run):
+    hub = Hub("demo", SENTINEL2)
+    run = make_run()
+    plan = run.search()
+    script = download_script(SENTINEL2, ["B99", "SCL"])
+    day = plan.candidates[0].datetime
+    with pytest.raises(BadInputError, match=r"demo .*: refuses the request \(400\): .*B99"):
+        hub.render(script, plan.grid, day, day + timedelta(seconds=1))
+
+
+def test_at_most_two_requests_are_under_way(api, make_run):
+    api.fault("latency", operation="process", seconds=0.1)
+    run = make_run(days_back=60)
+    started = time.monotonic()
+    plan = run.search()
+    two_at_once = len(plan.candidates) * 0.1 / 2
+    assert two_at_once <= time.monotonic() - started < 4 * two_at_once + 1
+
+
+MIXED = (
+    "server_error", "dropped", "rate_limit", "expired_token", "truncated", "zeros", "garbage", "wrong_size", "quota",
+)  # fmt: skip
+
+
+def go(run):
+    """A whole run: its imagery, or the sentence that it failed with."""
+    try:
+        return run.go(), None
+    except (TransientError, SetupError, BadInputError) as error:
+        return None, str(error)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_whatever_goes_wrong_the_end_is_right_or_says_why_and_a_rerun_fetches_only_what_is_missing(
+    api, make_run, monkeypatch, seed
+):
+    monkeypatch.setattr(client, "BOUNDS", client.Bounds(attempts=3, first_wait=0.01, rate_limit_attempts=5, wall=2))
+    chance = random.Random(seed)  # noqa: S311
+    for kind in chance.sample(MIXED, chance.randint(1, 4)):
+        probability = round(chance.uniform(0.05, 0.35), 2)
+        api.fault(kind, operation="process", probability=probability, seed=seed, retry_after=30)
+    run = make_run()
+    imagery, why = go(run)
+    assert imagery or why
+    if imagery:
+        plan = SEARCH.read(run.files)
+        complete = len(imagery.acquisitions) == len(plan.chosen)
+        assert complete or len(imagery.unusable) == len(plan.chosen) + len(plan.reserves) - len(imagery.acquisitions)
+        assert all(each.reason for each in imagery.unusable)
+        assert all(sha256(scene_path(each)) == each.sha256 for each in imagery.acquisitions)
+    had = {path.name[:10] for path in (run.files.parent / "data").rglob("*.tif")}
+    api.heal()
+    api.forget()
+    again = make_run().go()
+    assert len(again.acquisitions) == 4
+    assert not again.unusable
+    assert not had & set(api.scenes_served())

@@ -1,0 +1,214 @@
+"""The crop-health map: the rule by pixel, the model by sliding patches, and the truth about who drew it."""
+
+import json
+from datetime import date
+
+import numpy as np
+import pytest
+import rasterio
+
+from include.core.errors import BadInputError, ContractError
+from include.env_file import EnvFile, Reason
+from include.satellite.mapping.health_map import draw_map, draw_map_outcome
+from include.satellite.params import HealthMapParams
+from include.satellite.registry import store
+from include.satellite.schemas import HealthMap
+from tests.satellite.imagery_store import ImageryMaker, grid_of, layers_of
+from tests.satellite.registry.test_store import comparison
+
+SIDE, FIRST, LAST = 64, date(2026, 5, 1), date(2026, 6, 1)
+WHY = Reason(by="tester", why="a test")
+NDVI = np.repeat([0.8, 0.6, 0.4, 0.2], 16)[:, None] * np.ones(SIDE)
+
+
+@pytest.fixture
+def run(data_dir, env_file):
+    """A run's `files/` with its manifest of two dates: the latest has a cloud, water and a field of each class."""
+    folder = data_dir / "runs" / "crop_health_map" / "manual__1" / "files"
+    (folder / "source").mkdir(parents=True)
+    make(data_dir, folder)
+    return folder
+
+
+def make(data_dir, folder, ndvi=NDVI, synthetic=False, layers=None, **options):
+    maker = ImageryMaker(data_dir, grid_of(SIDE, SIDE), synthetic=synthetic, **options)
+    scl = np.full((SIDE, SIDE), 4, np.uint8)
+    scl[:, :4], scl[:, 4:8], scl[:, 8:12], scl[:, 12:16] = 9, 6, 5, 7
+    first = maker.scene(FIRST, layers_of(np.full((SIDE, SIDE), 0.8), np.full((SIDE, SIDE), 4)))
+    last = maker.scene(LAST, layers_of(ndvi, scl) if layers is None else layers)
+    return maker.manifest(folder, [first, last], "source/validated.json")
+
+
+def document(folder):
+    return HealthMap.model_validate_json((folder / "health_map.json").read_bytes())
+
+
+def texture(classes, seed=9):
+    """A scene as the small models learnt them: the red band's texture is the class."""
+    draw = np.random.default_rng(seed)
+    bands = np.full((4, SIDE, SIDE), 3000) + draw.integers(-100, 100, (4, SIDE, SIDE))
+    bands[2] += classes * 300 * draw.choice([-1, 1], (SIDE, SIDE))
+    return np.concatenate([bands, np.full((1, SIDE, SIDE), 4)])
+
+
+@pytest.fixture
+def enabled(trained_run, env_file):
+    """The small models, promoted."""
+    (trained_run / "comparison.json").write_text("{}")
+    model = store.put(trained_run, comparison(synthetic=True), "dag/run")
+    EnvFile(env_file).update(store.env_changes(model), WHY)
+    return model
+
+
+# by the rule
+
+
+def test_without_a_model_the_rule_draws_each_pixel(run):
+    draw_map(run, HealthMapParams())
+    found = document(run)
+    assert (found.date, found.drawn_by, found.model_version, found.label_source) == (LAST, "ndvi_rule", None, None)
+    assert "does not enable AI models" in found.why
+    per_class = 16 * (SIDE - 12) / 100  # hectares: cloud, water and unclassified are 12 columns of 64
+    assert found.hectares == dict.fromkeys(("Healthy", "Moderate", "Stressed", "Critical"), per_class)
+    assert found.not_assessed == pytest.approx(12 * SIDE / 100)
+    assert found.outside == 0
+    with rasterio.open(run / "health_map.tif") as raster:
+        classes, confidence = raster.read()
+        assert raster.descriptions == ("class", "confidence")
+        assert raster.nodata == 255
+        assert raster.crs.to_epsg() == 32643
+        assert raster.tags()["DRAWN_BY"] == "ndvi_rule"
+        assert raster.tags(ns="IMAGE_STRUCTURE")["LAYOUT"] == "COG"
+    assert (classes[:, 8:12] == np.repeat([1, 2, 3, 4], 16)[:, None]).all(), "soil is assessed like vegetation"
+    assert (classes[:, 16:] == np.repeat([1, 2, 3, 4], 16)[:, None]).all()
+    assert set(np.unique(classes[:, :8])) | set(np.unique(classes[:, 12:16])) == {0}
+    assert (confidence == 255).all(), "a rule has no confidence"
+
+
+def test_pixels_outside_the_area_are_nodata_and_count_apart(run, data_dir):
+    whole = make(data_dir, run)
+    ring = whole.geometry["coordinates"][0]
+    (west, south), (east, north) = ring[0], ring[2]
+    middle = (west + east) / 2
+    half = [(west, south), (middle, south), (middle, north), (west, north), (west, south)]
+    make(data_dir, run, geometry={"type": "Polygon", "coordinates": [half]})
+    draw_map(run, HealthMapParams())
+    found = document(run)
+    with rasterio.open(run / "health_map.tif") as raster:
+        classes = raster.read(1)
+    assert 0.45 < (classes == 255).mean() < 0.55
+    assert found.outside == pytest.approx((classes == 255).sum() / 100)
+    assert sum(found.hectares.values()) + found.not_assessed + found.outside == pytest.approx(SIDE * SIDE / 100)
+
+
+@pytest.mark.parametrize("values", [{"USE_AI_MODELS": "false"}, {"USE_AI_MODELS": None}])
+def test_a_disabled_model_draws_nothing(run, enabled, env_file, values):
+    EnvFile(env_file).update(values, WHY)
+    draw_map(run, HealthMapParams())
+    assert document(run).drawn_by == "ndvi_rule"
+
+
+# by the model
+
+
+def test_the_promoted_model_draws_what_the_rule_cannot_see(run, data_dir, enabled):
+    true = np.kron(np.array([[0, 3], [3, 0]]), np.ones((32, 32), int))
+    make(data_dir, run, synthetic=True, layers=texture(true))
+    draw_map(run, HealthMapParams())
+    found = document(run)
+    assert (found.drawn_by, found.model_version, found.label_source) == ("model", enabled.version, "reference")
+    assert found.synthetic
+    with rasterio.open(run / "health_map.tif") as raster:
+        classes, confidence = raster.read()
+        assert raster.tags()["DRAWN_BY"] == enabled.version
+        assert raster.scales == (1.0, 0.01)
+    inner = np.zeros((SIDE, SIDE), bool)
+    for row in (0, 32):
+        for column in (0, 32):
+            inner[row + 8 : row + 24, column + 8 : column + 24] = True
+    assert (classes[inner] == true[inner] + 1).mean() > 0.9
+    assert confidence[inner].mean() > 60
+    assert found.mean_confidence == pytest.approx(confidence[classes > 0].mean() / 100, abs=0.01)
+    assert (run / "plot_health_map.png").read_bytes()[:4] == b"\x89PNG"
+
+
+def test_a_model_from_simulated_imagery_says_so_on_real_imagery(run, data_dir, enabled):
+    make(data_dir, run, layers=texture(np.zeros((SIDE, SIDE), int)))
+    draw_map(run, HealthMapParams())
+    assert document(run).synthetic
+    assert "says nothing about real fields" in document(run).notes[0]
+
+
+# what cannot be
+
+
+@pytest.mark.parametrize("fault", ["gone", "damaged", "nameless"])
+def test_a_missing_or_damaged_model_is_an_error_that_says_the_way_back(run, enabled, env_file, fault):
+    if fault == "gone":
+        enabled.folder.rename(enabled.folder.with_name("elsewhere"))
+    elif fault == "damaged":
+        (enabled.folder / "cnn_model.safetensors").write_bytes(b"nonsense")
+    else:
+        EnvFile(env_file).update({"AI_MODEL_VERSION": None}, WHY)
+    with pytest.raises(BadInputError) as error:
+        draw_map(run, HealthMapParams())
+    assert f"{env_file} enables model" in str(error.value)
+    assert "`./pipeline env rollback`" in str(error.value)
+    assert not (run / "health_map.json").exists()
+
+
+def test_changed_imagery_is_refused(run, data_dir):
+    (path,) = (data_dir / "imagery").glob(f"**/{LAST}.tif")
+    path.write_bytes(path.read_bytes() + b"x")
+    with pytest.raises(ContractError, match="must be as it was validated"):
+        draw_map(run, HealthMapParams())
+
+
+@pytest.mark.parametrize(("content", "error"), [("{}", "is not a manifest"), ("not json", "Invalid JSON")])
+def test_a_file_that_is_not_a_manifest_is_refused(run, content, error):
+    (run / "source" / "mine.json").write_text(content)
+    with pytest.raises(BadInputError, match=rf"mine\.json: is not a manifest of validated imagery.*|{error}"):
+        draw_map(run, HealthMapParams(imagery="mine.json"))
+    with pytest.raises(ContractError, match=r"source/other\.json: must exist"):
+        draw_map(run, HealthMapParams(imagery="other.json"))
+
+
+def test_no_usable_date_is_said(run):
+    path = run / "source" / "validated.json"
+    manifest = json.loads(path.read_bytes())
+    for acquisition in manifest["acquisitions"]:
+        acquisition["usable"] = False
+    path.write_text(json.dumps(manifest))
+    with pytest.raises(BadInputError, match="holds no usable acquisition"):
+        draw_map(run, HealthMapParams())
+
+
+# pictures and figures
+
+
+def test_the_legend_names_every_class_with_its_area(run, monkeypatch):
+    from matplotlib.figure import Figure
+
+    seen, real = {}, Figure.savefig
+
+    def capture(figure, *arguments, **options):
+        seen["legend"] = [text.get_text() for text in figure.legends[0].get_texts()]
+        seen["title"] = figure.get_suptitle()
+        real(figure, *arguments, **options)
+
+    monkeypatch.setattr(Figure, "savefig", capture)
+    draw_map(run, HealthMapParams())
+    assert seen["legend"] == [
+        *(f"{name}: 8.3 ha (20%)" for name in ("Healthy", "Moderate", "Stressed", "Critical")),
+        "not assessed: 7.7 ha (19%)",
+    ]
+    assert seen["title"] == "Crop health on 2026-06-01, drawn by the NDVI rule"
+
+
+def test_the_summary_says_who_drew_and_how_much(run):
+    draw_map(run, HealthMapParams())
+    summary = draw_map_outcome(run).model_dump(mode="json")
+    assert (summary["drawn_by"], summary["date"]) == ("ndvi_rule", "2026-06-01")
+    assert summary["hectares"]["Healthy"] == pytest.approx(8.32)
+    assert "Drawn by the NDVI rule" in summary["findings"][0]["message"]
+    assert summary["tables"][0]["rows"][-1] == ["not assessed", 7.68]

@@ -1,0 +1,390 @@
+"""Promotion: the store first, the env file as the commit point; refusals are answers; killed anywhere, the same end."""
+
+import json
+import multiprocessing
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from dotenv import dotenv_values
+
+from include.core.errors import SetupError
+from include.core.outcome import StepOutcome
+from include.env_file import EnvFile, Reason
+from include.satellite.artifacts import COMPARISON
+from include.satellite.params import ConfigureParams
+from include.satellite.registry import promotion, store, tracking
+from include.satellite.registry.promotion import (
+    approval_form,
+    configure,
+    configure_outcome,
+    follow_env_file,
+    pending_change,
+    planned_changes,
+    promotion_notice,
+    write_approval,
+)
+from include.satellite.schemas import Approval, Configuration
+
+ROOT = Path(__file__).resolve().parents[3]
+WHY = Reason(by="tester", why="a test")
+ASKED = ConfigureParams(require_approval=True)
+
+
+@pytest.fixture(autouse=True)
+def aliases(monkeypatch):
+    """What MLflow is told, by registered model and alias; MLflow itself has tests of its own."""
+    told = {}
+    monkeypatch.setattr(tracking, "register", lambda name, folder, model: f"{folder}/{model.kind}")
+    monkeypatch.setattr(tracking, "set_alias", lambda name, alias, version: told.__setitem__((name, alias), version))
+    return told
+
+
+def configuration(folder):
+    return Configuration.model_validate_json((folder / "configuration.json").read_bytes())
+
+
+def stored():
+    folder = store.store_dir()
+    return sorted(path.name for path in folder.iterdir() if path.name[0].isdigit()) if folder.exists() else []
+
+
+def test_a_promotion_stores_the_model_and_switches_the_env_file(compared, env_file, aliases):
+    folder = compared()
+    configure(folder, ConfigureParams())
+    found = configuration(folder)
+    model = store.find(found.version)
+    assert found.promoted
+    assert dotenv_values(env_file) == {
+        "PASSWORD": "secret",
+        "USE_AI_MODELS": "true",
+        "AI_MODEL_VERSION": model.version,
+        "AI_CNN_MODEL_PATH": str(model.folder / "cnn_model.safetensors"),
+        "AI_LSTM_MODEL_PATH": str(model.folder / "lstm_model.safetensors"),
+    }
+    assert Path(dotenv_values(env_file)["AI_CNN_MODEL_PATH"]).is_file()
+    (entry,) = EnvFile(env_file).history()
+    assert (entry.run, entry.version, entry.id) == ("satellite_pipeline/manual__1", model.version, found.entry)
+    assert (found.diff, found.backup) == (entry.diff, entry.backup)
+    assert "secret" not in (folder / "configuration.json").read_text()
+    assert model.run == "satellite_pipeline/manual__1"
+    assert {key: path.rpartition("/")[2] for key, path in aliases.items()} == {
+        ("crop-health-cnn-simulated", "champion"): "cnn",
+        ("ndvi-forecast-lstm-simulated", "champion"): "lstm",
+    }
+
+
+@pytest.mark.parametrize(
+    ("params", "reason"),
+    [
+        ({"allow_synthetic": False}, "only with allow_synthetic"),
+        ({"min_cnn_accuracy": 0.999}, "is below the minimum of 0.999"),
+    ],
+)
+def test_a_refusal_is_an_answer_and_changes_nothing(compared, env_file, aliases, params, reason):
+    before = env_file.read_bytes()
+    folder = compared(**params)
+    configure(folder, ConfigureParams())
+    found = configuration(folder)
+    assert not found.promoted
+    assert [reason in each for each in found.reasons] == [True]
+    assert (found.version, found.changes, found.diff, found.backup, found.entry) == (None, {}, "", None, None)
+    assert env_file.read_bytes() == before
+    assert [path.name for path in env_file.parent.iterdir()] == [".env"]
+    assert stored() == []
+    assert {alias for _, alias in aliases} == {"challenger"}
+    summary = configure_outcome(folder).model_dump(mode="json")
+    assert summary["promoted"] is False
+    assert any(f"not promoted: {found.reasons[0]}" in each["message"] for each in summary["findings"])
+
+
+# approval
+
+
+@pytest.mark.parametrize(
+    ("answer", "reason"),
+    [
+        (None, "Approval is required, and no reviewer was asked."),
+        (
+            {"approved": False, "by": "Ada", "why": "not before the holidays"},
+            "Not approved by Ada: not before the holidays",
+        ),
+    ],
+)
+def test_without_a_yes_nothing_changes(compared, env_file, answer, reason):
+    folder = compared()
+    if answer:
+        write_approval(folder, **answer)
+    configure(folder, ASKED)
+    assert configuration(folder).reasons == [reason]
+    assert dotenv_values(env_file)["USE_AI_MODELS"] == "false"
+
+
+def test_a_yes_lets_the_gates_decide(compared, env_file):
+    folder = compared()
+    write_approval(folder, approved=True, by="Ada", why="fine")
+    configure(folder, ASKED)
+    assert configuration(folder).promoted
+    assert dotenv_values(env_file)["USE_AI_MODELS"] == "true"
+
+
+def test_a_yes_does_not_overrule_a_gate(compared, env_file):
+    folder = compared(allow_synthetic=False)
+    write_approval(folder, approved=True, by="Ada", why="fine")
+    configure(folder, ASKED)
+    assert not configuration(folder).promoted
+    assert "allow_synthetic" in configuration(folder).reasons[0]
+
+
+def test_an_answer_that_nobody_asked_for_does_not_decide(compared):
+    folder = compared()
+    write_approval(folder, approved=False, by="Ada", why="no")
+    configure(folder, ConfigureParams())
+    assert configuration(folder).promoted
+
+
+def test_the_form_shows_the_diff_that_is_then_made_and_the_measures(compared, env_file):
+    folder = compared()
+    form = approval_form(folder)
+    diff = EnvFile(env_file).diff(planned_changes(folder))
+    assert diff in form
+    assert "secret" not in form
+    comparison = COMPARISON.read(folder)
+    assert f"{comparison.cnn_comparison.models['real'].balanced_accuracy:.3f}" in form
+    assert all(gate.sentence in form for gate in comparison.decision.gates)
+    assert stored() == [], "asking stores nothing"
+    configure(folder, ConfigureParams())
+    assert configuration(folder).diff == diff
+
+
+def test_nothing_is_asked_where_the_gates_refuse(compared):
+    assert approval_form(compared(allow_synthetic=False)) is None
+
+
+def test_the_answer_is_kept_as_configure_reads_it(tmp_path):
+    write_approval(tmp_path, approved=True, by="Ada", why="fine")
+    assert Approval.model_validate_json((tmp_path / "approval.json").read_bytes()) == Approval(
+        approved=True, by="Ada", why="fine"
+    )
+
+
+# once more
+
+
+def test_a_second_time_ends_the_same(compared, env_file):
+    folder = compared()
+    configure(folder, ConfigureParams())
+    first, text = (folder / "configuration.json").read_bytes(), env_file.read_bytes()
+    configure(folder, ConfigureParams())
+    assert (folder / "configuration.json").read_bytes() == first
+    assert env_file.read_bytes() == text
+    assert len(EnvFile(env_file).history()) == 1
+    assert len(stored()) == 1
+
+
+KILLED = """
+import os, signal
+from pathlib import Path
+from include.core import contracts
+from include.env_file import replacement
+from include.satellite.registry import promotion, store, tracking
+from include.satellite.params import ConfigureParams
+def dies(*_, **__):
+    os.kill(os.getpid(), signal.SIGKILL)
+tracking.register = tracking.set_alias = lambda *_: "1"
+{patch}
+promotion.configure(Path({files!r}), ConfigureParams())
+"""
+
+
+@pytest.mark.parametrize(
+    ("patch", "switched"),
+    [
+        ("store.replace_folder = dies", False),
+        ("store.remember = dies", False),
+        ("replacement._exchange = dies", False),
+        ("replacement._flush_folder = dies", True),
+        ("promotion._set_aliases = dies", True),
+        ("store.prune = dies", True),
+        ("contracts.write_json = dies", True),
+    ],
+)
+def test_killed_anywhere_and_tried_again_the_end_is_the_same(compared, env_file, data_dir, patch, switched):
+    folder = compared()
+    environment = {
+        "GROUNDTRUTH_DATA_DIR": str(data_dir),
+        "GROUNDTRUTH_ENV_FILE": str(env_file),
+        "PATH": "/usr/bin:/bin",
+    }
+    code = KILLED.format(patch=patch, files=str(folder))
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=environment, check=False)
+    assert done.returncode == -signal.SIGKILL
+    assert (dotenv_values(env_file)["USE_AI_MODELS"] == "true") is switched
+    if switched:
+        assert Path(dotenv_values(env_file)["AI_CNN_MODEL_PATH"]).is_file(), "the model was there first"
+    configure(folder, ConfigureParams())
+    found = configuration(folder)
+    (entry,) = EnvFile(env_file).history()
+    assert found.promoted
+    assert (found.entry, found.diff, found.backup) == (entry.id, entry.diff, entry.backup)
+    assert (env_file.parent / found.backup).read_text() == "# of the team\nPASSWORD=secret\nUSE_AI_MODELS=false\n"
+    assert dotenv_values(env_file)["AI_MODEL_VERSION"] == found.version
+    assert stored() == [found.version]
+    leftovers = [path.name for path in (*env_file.parent.iterdir(), *store.store_dir().iterdir())]
+    assert not [name for name in leftovers if name.startswith("..") or "pending" in name]
+
+
+def test_a_champion_that_changed_since_the_comparison_is_not_replaced(compared, env_file):
+    folder = compared()
+    EnvFile(env_file).update({"USE_AI_MODELS": "true", "AI_MODEL_VERSION": "20260101T000000Z-12345678"}, WHY)
+    configure(folder, ConfigureParams())
+    found = configuration(folder)
+    assert not found.promoted
+    assert "The gates were passed for another state of the env file" in found.reasons[0]
+    assert "USE_AI_MODELS is 'true' now; it was 'false'" in found.reasons[0]
+    assert dotenv_values(env_file)["AI_MODEL_VERSION"] == "20260101T000000Z-12345678"
+
+
+def test_of_two_runs_at_once_one_is_promoted_and_the_other_told_why(compared, env_file, data_dir):
+    first = compared()
+    second = data_dir / "runs" / "satellite_pipeline" / "manual__2" / "files"
+    shutil.copytree(first, second)
+    document = json.loads((second / "comparison.json").read_bytes())
+    (second / "comparison.json").write_text(json.dumps(document | {"seed": 1}))
+    workers = [
+        multiprocessing.get_context("fork").Process(target=configure, args=(folder, ConfigureParams()))
+        for folder in (first, second)
+    ]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join(60)
+    assert [worker.exitcode for worker in workers] == [0, 0]
+    found = sorted((configuration(folder) for folder in (first, second)), key=lambda each: not each.promoted)
+    assert [each.promoted for each in found] == [True, False]
+    assert "AI_MODEL" in found[1].reasons[0] or "USE_AI_MODELS" in found[1].reasons[0]
+    assert dotenv_values(env_file)["AI_MODEL_VERSION"] == found[0].version
+    assert len(EnvFile(env_file).history()) == 1
+    assert len(stored()) == 2
+
+
+def test_other_keys_may_change_since_the_comparison(compared, env_file):
+    folder = compared()
+    env_file.write_text(env_file.read_text().replace("secret", "changed") + "NEW=1\n")
+    configure(folder, ConfigureParams())
+    assert configuration(folder).promoted
+    assert dotenv_values(env_file).items() >= {"PASSWORD": "changed", "NEW": "1"}.items()
+
+
+# faults
+
+
+def test_an_env_file_that_cannot_be_replaced_fails_the_step_and_the_model_is_harmless(compared, env_file, monkeypatch):
+    from include.env_file import replacement
+
+    def busy(*_):
+        raise OSError(16, "Device or resource busy")
+
+    folder = compared()
+    monkeypatch.setattr(replacement, "_exchange", busy)
+    with pytest.raises(SetupError, match="is mounted as a single file"):
+        configure(folder, ConfigureParams())
+    assert dotenv_values(env_file)["USE_AI_MODELS"] == "false"
+    assert not (folder / "configuration.json").exists()
+    monkeypatch.undo()
+
+
+def test_a_missing_env_file_is_made(compared, env_file):
+    env_file.unlink()
+    folder = compared()
+    configure(folder, ConfigureParams())
+    assert dotenv_values(env_file)["USE_AI_MODELS"] == "true"
+    assert configuration(folder).backup is None
+
+
+def test_mlflow_out_of_reach_is_a_note_and_no_failure(compared, monkeypatch):
+    def gone(*_):
+        raise SetupError("MLflow (http://x): no answer")
+
+    monkeypatch.setattr(tracking, "set_alias", gone)
+    folder = compared()
+    configure(folder, ConfigureParams())
+    found = configuration(folder)
+    assert found.promoted
+    assert found.notes[0] == "MLflow's alias champion of crop-health-cnn-simulated does not follow: " + (
+        "MLflow (http://x): no answer"
+    )
+    warnings = [
+        each["message"] for each in configure_outcome(folder).model_dump()["findings"] if each["severity"] == "warning"
+    ]
+    assert warnings == found.notes
+
+
+def test_real_and_simulated_models_have_aliases_of_their_own(compared, aliases):
+    promotion._set_aliases(compared(), "champion", synthetic=False)
+    assert set(aliases) == {("crop-health-cnn", "champion"), ("ndvi-forecast-lstm", "champion")}
+
+
+def test_after_a_rollback_the_alias_follows_the_env_file(compared, env_file, aliases):
+    first = compared()
+    configure(first, ConfigureParams())
+    version = configuration(first).version
+    aliases.clear()
+    assert follow_env_file(EnvFile(env_file)) is None
+    assert all(version in path for path in aliases.values())
+    assert {alias for _, alias in aliases} == {"champion"}
+    EnvFile(env_file).update({"USE_AI_MODELS": "false"}, WHY)
+    aliases.clear()
+    assert follow_env_file(EnvFile(env_file)) is None
+    assert aliases == {}
+    EnvFile(env_file).update({"USE_AI_MODELS": "true", "AI_MODEL_VERSION": "gone"}, WHY)
+    assert "no model version 'gone'" in follow_env_file(EnvFile(env_file))
+
+
+def test_the_summary_of_a_promotion_says_what_is_used_now(compared, env_file):
+    folder = compared()
+    configure(folder, ConfigureParams())
+    summary = configure_outcome(folder).model_dump(mode="json")
+    assert summary["promoted"] is True
+    assert summary["model_version"] == configuration(folder).version
+    assert summary["findings"][0]["message"] == f"{env_file} now uses model {summary['model_version']}"
+    assert summary["tables"][0]["rows"][0] == ["USE_AI_MODELS", "true"]
+    json.dumps(summary, allow_nan=False)
+
+
+def test_without_a_comparison_nothing_is_pending(data_dir):
+    assert pending_change(data_dir) is None
+
+
+def test_what_is_pending_is_what_a_promotion_would_change(compared, data_dir):
+    folder = compared()
+    pending = pending_change(data_dir)
+    assert (pending.run, pending.changes) == ("manual__1", planned_changes(folder))
+    configure(folder, ConfigureParams())
+    assert configuration(folder).changes == pending.changes
+
+
+def test_a_refused_comparison_is_pending_with_its_reasons_and_no_changes(compared, data_dir):
+    decision = COMPARISON.read(compared(allow_synthetic=False)).decision
+    pending = pending_change(data_dir)
+    assert (list(pending.reasons), pending.changes) == (decision.reasons, {})
+
+
+def test_a_promotion_is_announced_with_its_version_and_the_way_to_undo_it(compared, env_file):
+    folder = compared()
+    configure(folder, ConfigureParams())
+    outcome = configure_outcome(folder)
+    for read_back in (outcome, StepOutcome.model_validate_json(outcome.model_dump_json())):
+        notice = promotion_notice(read_back)
+        assert notice.sentence == f"{env_file} now uses model {configuration(folder).version}."
+        assert notice.facts["Trained on"] == "simulated imagery"
+        assert "./pipeline env rollback" in notice.facts["To undo"]
+
+
+def test_a_refusal_is_not_announced(compared):
+    folder = compared(allow_synthetic=False)
+    configure(folder, ConfigureParams())
+    assert promotion_notice(configure_outcome(folder)) is None

@@ -1,0 +1,121 @@
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from mlflow import MlflowClient
+from mlflow.entities import Run
+
+from include.core.artifacts import sha256
+from include.core.errors import ContractError, SetupError
+from include.satellite.artifacts import CNN, LSTM
+from include.satellite.registry.tracking import EXPERIMENT, register, set_alias
+from include.satellite.training.schemas import CnnMetrics
+
+pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader:DeprecationWarning")  # SQLAlchemy, of MLflow
+
+
+@pytest.fixture(scope="module")
+def database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An empty database of MLflow, whose tables take long to make."""
+    path = tmp_path_factory.mktemp("mlflow") / "mlflow.db"
+    MlflowClient(f"sqlite:///{path}").search_experiments()
+    return path
+
+
+@pytest.fixture
+def prepared(database: Path, data_dir: Path) -> Path:
+    """The data folder, with an empty database of MLflow."""
+    (data_dir / "models").mkdir(parents=True)
+    shutil.copy(database, data_dir / "models" / "mlflow.db")
+    return data_dir
+
+
+def _local(data_dir: Path) -> MlflowClient:
+    return MlflowClient(f"sqlite:///{data_dir / 'models' / 'mlflow.db'}")
+
+
+def _runs(data_dir: Path) -> list[Run]:
+    client = _local(data_dir)
+    experiment = client.get_experiment_by_name(EXPERIMENT)
+    assert experiment is not None
+    return list(client.search_runs([experiment.experiment_id]))
+
+
+def test_a_training_is_tracked_with_curves_card_and_weights(prepared: Path, trained: Path) -> None:
+    register("crop-health-cnn", trained, CNN)
+    weights = trained / "cnn_model.safetensors"
+    metrics = CnnMetrics.model_validate_json((trained / "cnn_metrics.json").read_bytes())
+    (run,) = _runs(prepared)
+    assert run.data.params["learning_rate"] == "0.001"
+    assert run.data.params["synthetic"] == "True"
+    assert run.data.metrics["accuracy"] == pytest.approx(metrics.accuracy)
+    curve = _local(prepared).get_metric_history(run.info.run_id, "tune_loss")
+    assert [(point.step, point.value) for point in curve] == [
+        (epoch.epoch, pytest.approx(epoch.tune_loss)) for epoch in metrics.training.history
+    ]
+    kept = prepared / "models" / "mlflow-artifacts" / run.info.run_id / "artifacts"
+    assert {path.name for path in kept.iterdir()} == {weights.name, "cnn_model.json", "cnn_metrics.json"}
+    assert sha256(kept / weights.name) == sha256(weights)
+
+
+def test_a_retried_step_tracks_its_training_once(prepared: Path, trained: Path) -> None:
+    version = register("crop-health-cnn", trained, CNN)
+    assert register("crop-health-cnn", trained, CNN) == version
+    assert len(_runs(prepared)) == 1
+
+
+def test_aliases_follow_registered_versions(prepared: Path, trained: Path) -> None:
+    version = register("crop-health-cnn", trained, CNN)
+    set_alias("crop-health-cnn", "champion", version)
+    found = _local(prepared).get_model_version_by_alias("crop-health-cnn", "champion")
+    assert str(found.version) == version
+    with pytest.raises(SetupError, match="MLflow"):
+        set_alias("crop-health-cnn", "champion", "99")
+
+
+def test_a_training_is_whole_or_not_tracked(data_dir: Path, trained: Path, tmp_path: Path) -> None:
+    files = Path(shutil.copytree(trained, tmp_path / "files"))
+    (files / "lstm_model.json").unlink()
+    with pytest.raises(ContractError, match=r"lstm_model\.json: must exist"):
+        register("ndvi-forecast-lstm", files, LSTM)
+    (files / "cnn_metrics.json").write_text('{"accuracy": 1}')
+    with pytest.raises(ContractError, match=r"cnn_metrics\.json: must keep to its schema"):
+        register("crop-health-cnn", files, CNN)
+    assert not (data_dir / "models" / "mlflow.db").exists()
+
+
+def test_two_processes_may_make_the_database_at_once(data_dir: Path, trained: Path) -> None:
+    program = (
+        "import sys; from pathlib import Path\n"
+        "from include.satellite.artifacts import CNN\n"
+        "from include.satellite.registry.tracking import register\n"
+        "register(sys.argv[2], Path(sys.argv[1]), CNN)\n"
+    )
+    both = [
+        subprocess.Popen([sys.executable, "-c", program, str(trained), name], stderr=subprocess.PIPE, text=True)
+        for name in ("one", "other")
+    ]
+    said = [process.communicate(timeout=120)[1] for process in both]
+    assert [process.returncode for process in both] == [0, 0], said
+    assert said == ["", ""]
+    assert len(_runs(data_dir)) == 1
+
+
+def test_a_server_that_does_not_answer_is_given_up_in_words(
+    data_dir: Path, trained: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        uri = f"http://127.0.0.1:{free.getsockname()[1]}"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
+    started = time.monotonic()
+    with pytest.raises(SetupError, match=re.escape(f"MLflow ({uri}): ")):
+        register("crop-health-cnn", trained, CNN)
+    assert time.monotonic() - started < 60
+    assert not (data_dir / "models" / "mlflow.db").exists()

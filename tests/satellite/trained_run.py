@@ -1,0 +1,48 @@
+"""A tiny training as the comparison reads it: both datasets and both models, trained for moments."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from pydantic import BaseModel
+
+from include.satellite.params import CnnTrainParams, CompareParams, LstmTrainParams
+from include.satellite.training import train as training
+from include.satellite.training.networks import ModelBundle
+from tests.satellite.small_data import write_patches, write_sequences
+
+SIZES = {"patch_size": 8, "stride": 8, "sequence_length": 4}
+PARAMS = CompareParams(**SIZES, label_source="reference", min_cnn_accuracy=0.5, allow_synthetic=True)
+PLOTS = ("plot_training", "plot_confusion", "plot_forecast")
+
+
+class Info(BaseModel):
+    """The description of a baseline."""
+
+    world: str = "simple"
+
+
+def train(files: Path, cnn_epochs: int = 10, lstm_epochs: int = 12, **options: object) -> None:
+    """Write datasets and models of a run, without plots and checkpoints."""
+    files.mkdir(parents=True, exist_ok=True)
+    write_patches(files, **options)
+    write_sequences(files)
+    with pytest.MonkeyPatch.context() as patch:
+        for name in PLOTS:
+            patch.setattr(training, name, lambda *_: None)
+        training.train_cnn(files, CnnTrainParams(cnn_epochs=cnn_epochs, min_cnn_accuracy=0, patch_size=8, stride=8))
+        training.train_lstm(files, LstmTrainParams(lstm_epochs=lstm_epochs, min_lstm_accuracy=0, sequence_length=4))
+    shutil.rmtree(files / "checkpoints", ignore_errors=True)
+
+
+def randomised(bundle: ModelBundle, seed: int = 1) -> ModelBundle:
+    """Return the same model with random weights."""
+    random = torch.Generator().manual_seed(seed)
+    weights = {
+        name: torch.randn(value.shape, generator=random) * 0.05 if value.is_floating_point() else value
+        for name, value in bundle.weights.items()
+    }
+    return ModelBundle(bundle.card, weights)

@@ -1,0 +1,79 @@
+"""Each module with functions has its own test file at the mirrored path."""
+
+import ast
+
+import pytest
+
+from tests.layers import ROOT, has_behaviour, mirror, modules
+
+MISSING: set[str] = {
+    "include/cli/app.py",
+    "include/cli/child.py",
+    "include/cli/doctor.py",
+    "include/cli/view.py",
+    "include/core/contracts.py",
+    "include/core/domain.py",
+    "include/core/errors.py",
+    "include/core/outcome.py",
+    "include/core/recording.py",
+    "include/pipelines.py",
+    "include/reporting/notices.py",
+    "include/reporting/trend.py",
+    "include/reporting/verdicts.py",
+    "include/satellite/datasets/schemas.py",
+    "include/satellite/params.py",
+    "include/satellite/schemas.py",
+    "plugins/env_file/approval.py",
+    "plugins/env_file/operator.py",
+    "plugins/groundtruth_pages.py",
+    "plugins/notifications/callbacks.py",
+    "plugins/notifications/deadline.py",
+    "plugins/reports/operator.py",
+    "plugins/reports/web/access.py",
+    "plugins/reports/web/airflow_state.py",
+    "plugins/reports/web/app.py",
+    "plugins/reports/web/guard.py",
+    "plugins/reports/web/models.py",
+    "plugins/reports/web/runs.py",
+    "plugins/steps/factory.py",
+    "plugins/steps/maintenance.py",
+    "plugins/steps/metrics.py",
+    "plugins/steps/runtimes/docker.py",
+    "plugins/steps/runtimes/local.py",
+    "plugins/steps/tasks.py",
+}
+"""Modules that have no test file yet; the list only gets shorter."""
+
+MODULES = [
+    path.relative_to(ROOT).as_posix()
+    for path in modules("include", "plugins")
+    if path.name not in ("__init__.py", "__main__.py") and has_behaviour(ast.parse(path.read_text(encoding="utf-8")))
+]
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_a_module_has_its_test_file_at_the_mirrored_path(module):
+    if module in MISSING:
+        assert not (ROOT / mirror(module)).exists(), f"{mirror(module)} exists: remove {module} from MISSING"
+    else:
+        assert (ROOT / mirror(module)).is_file(), f"write {mirror(module)} for {module}"
+
+
+def test_the_list_of_missing_test_files_names_modules_that_exist():
+    assert sorted(MISSING - {*MODULES}) == []
+
+
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        ("def read(): ...", True),
+        ("async def read(): ...", True),
+        ("def _read(): ...", False),
+        ("class Reader:\n    def read(self): ...", True),
+        ("class _Reader:\n    def read(self): ...", False),
+        ("class Reading:\n    kwh: float", False),
+        ("LIMIT = 3", False),
+    ],
+)
+def test_only_a_module_with_public_behaviour_needs_a_test_file(source, expected):
+    assert has_behaviour(ast.parse(source)) is expected
