@@ -17,8 +17,6 @@ ORDINARY = {"reference", "resolution", "seed", "source", "stamp", "stride", "tim
 timezone. Only a reader can tell which is meant."""
 
 ALLOWED: set[tuple[str, str]] = {
-    ("include/reporting/notices.py", "imagery"),
-    ("plugins/reports/web/access.py", "satellite"),
 }
 """Words that still stand in a module; the list only gets shorter."""
 
