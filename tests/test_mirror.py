@@ -17,8 +17,6 @@ MISSING: set[str] = {
     "include/core/outcome.py",
     "include/core/recording.py",
     "include/pipelines.py",
-    "include/satellite/datasets/schemas.py",
-    "include/satellite/params.py",
     "include/satellite/schemas.py",
     "plugins/env_file/approval.py",
     "plugins/env_file/operator.py",
