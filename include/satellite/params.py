@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import AwareDatetime, Field, field_validator, model_validator
@@ -24,25 +25,27 @@ else:
     ExtraBand = Literal[SENTINEL2.extra_bands]
 
 
-def _field(default: Any, section: str, description: str, **limits: Any) -> Any:
-    extra: dict[str, Any] = {"section": section}
-    if limits.pop("file", False):
-        extra["file"] = True
+def _field(section: str, default: Any, description: str, *, file: bool = False, **limits: Any) -> Any:
+    """Return a field of a section of the run's form; with `file`, its value names an input file."""
+    extra: dict[str, Any] = {"section": section} | ({"file": True} if file else {})
     return Field(default, description=description, json_schema_extra=extra, **limits)
+
+
+_area, _window, _imagery = partial(_field, "Area"), partial(_field, "Window"), partial(_field, "Imagery")
+_data, _training = partial(_field, "Training data"), partial(_field, "Training")
+_promotion, _run = partial(_field, "Promotion"), partial(_field, "Run")
 
 
 class AreaParams(StepParams):
     """Where: a bounding box, or a GeoJSON polygon that replaces it."""
 
-    bbox: tuple[float, float, float, float] = _field(
-        LUDHIANA,
-        "Area",
-        "West, south, east, north in degrees (WGS 84). Default: Ludhiana, Punjab.",
+    bbox: tuple[float, float, float, float] = _area(
+        LUDHIANA, "West, south, east, north in degrees (WGS 84). Default: Ludhiana, Punjab."
     )
-    geojson: dict[str, Any] | None = _field(
-        None, "Area", "A GeoJSON Polygon, MultiPolygon, Feature or FeatureCollection (WGS 84); replaces bbox."
+    geojson: dict[str, Any] | None = _area(
+        None, "A GeoJSON Polygon, MultiPolygon, Feature or FeatureCollection (WGS 84); replaces bbox."
     )
-    resolution: int = _field(10, "Area", "Pixel size in metres.", ge=10, le=60)
+    resolution: int = _area(10, "Pixel size in metres.", ge=10, le=60)
 
     @field_validator("bbox")
     @classmethod
@@ -60,10 +63,10 @@ class AreaParams(StepParams):
 class WindowParams(StepParams):
     """When: the days before the end of the run's data interval."""
 
-    end: AwareDatetime | None = _field(
-        None, "Window", "End of the window, exclusive. Default: the end of the run's data interval."
+    end: AwareDatetime | None = _window(
+        None, "End of the window, exclusive. Default: the end of the run's data interval."
     )
-    days_back: int = _field(365, "Window", "Days before the end that are searched.", ge=1, le=3660)
+    days_back: int = _window(365, "Days before the end that are searched.", ge=1, le=3660)
 
     @property
     def window(self) -> tuple[datetime, datetime]:
@@ -80,10 +83,10 @@ class WindowParams(StepParams):
 class SelectionParams(StepParams):
     """Which acquisitions."""
 
-    target_count: int = _field(20, "Imagery", "Dates wanted.", ge=1, le=400)
-    min_dates: int = _field(15, "Imagery", "Fewer usable dates than these fail the validation.", ge=1, le=400)
-    max_cloud_cover: float = _field(20, "Imagery", "Most cloud over the area on a usable date, percent.", ge=0, le=100)
-    min_clear: float = _field(70, "Imagery", "Least clear share of the area on a usable date, percent.", ge=0, le=100)
+    target_count: int = _imagery(20, "Dates wanted.", ge=1, le=400)
+    min_dates: int = _imagery(15, "Fewer usable dates than these fail the validation.", ge=1, le=400)
+    max_cloud_cover: float = _imagery(20, "Most cloud over the area on a usable date, percent.", ge=0, le=100)
+    min_clear: float = _imagery(70, "Least clear share of the area on a usable date, percent.", ge=0, le=100)
 
     @model_validator(mode="after")
     def _possible(self) -> SelectionParams:
@@ -95,15 +98,13 @@ class SelectionParams(StepParams):
 class LabelSourceParams(StepParams):
     """The source of the labels; true stress is a band of the simulator, so it decides about what is fetched."""
 
-    label_source: LabelSource = _field(
+    label_source: LabelSource = _data(
         "ndvi_rule",
-        "Training data",
         "Label of a patch: ndvi_rule (class of its own mean NDVI), next_ndvi (class at the next usable date), "
         "reference (a class raster).",
     )
-    reference: str | None = _field(
+    reference: str | None = _data(
         None,
-        "Training data",
         "Class raster (GeoTIFF, classes 1 to 4, 0 = none) for label_source reference. Default: the simulator's truth.",
         file=True,
     )
@@ -118,11 +119,11 @@ class ImageryParams(SelectionParams, WindowParams, AreaParams):
         "(Copernicus Data Space). Default: GROUNDTRUTH_IMAGERY_SOURCE, else demo.",
         json_schema_extra={"section": "Imagery"},
     )
-    extra_bands: tuple[ExtraBand, ...] = _field((), "Imagery", f"Bands beside {', '.join(SENTINEL2.base_bands)}.")
-    max_processing_units: float = _field(
-        500, "Imagery", "The run stops before it would spend more processing units than this.", gt=0
+    extra_bands: tuple[ExtraBand, ...] = _imagery((), f"Bands beside {', '.join(SENTINEL2.base_bands)}.")
+    max_processing_units: float = _imagery(
+        500, "The run stops before it would spend more processing units than this.", gt=0
     )
-    skip_download: bool = _field(False, "Run", "Take the usable dates of the imagery store; no network.")
+    skip_download: bool = _run(False, "Take the usable dates of the imagery store; no network.")
 
 
 class ImageryStepParams(LabelSourceParams, ImageryParams):
@@ -148,86 +149,77 @@ class ImageryStepParams(LabelSourceParams, ImageryParams):
 class ValidateParams(ImageryParams):
     """Validating imagery."""
 
-    skip_validation: bool = _field(False, "Run", "Only count the dates against min_dates.")
-    allow_synthetic: bool = _field(False, "Promotion", "Models trained on simulated imagery may reach the .env file.")
+    skip_validation: bool = _run(False, "Only count the dates against min_dates.")
+    allow_synthetic: bool = _promotion(False, "Models trained on simulated imagery may reach the .env file.")
 
 
 class LabelParams(LabelSourceParams):
     """What a model learns, and with which random numbers."""
 
-    crop_mask: str | None = _field(
-        None, "Training data", "GeoTIFF that is not 0 where there is cropland; other pixels get no label.", file=True
+    crop_mask: str | None = _data(
+        None, "GeoTIFF that is not 0 where there is cropland; other pixels get no label.", file=True
     )
-    seed: int = _field(0, "Training data", "Seed of splits, sampling and training.", ge=0, le=2**31 - 1)
+    seed: int = _data(0, "Seed of splits, sampling and training.", ge=0, le=2**31 - 1)
 
 
 class CnnDataParams(LabelParams):
     """Patches for the CNN."""
 
-    samples_per_class: int = _field(2000, "Training data", "Most training patches a class.", ge=20, le=100_000)
-    patch_size: int = _field(
-        64, "Training data", "Side of a patch, pixels; a multiple of 8.", ge=8, le=256, multiple_of=8
-    )
-    stride: int = _field(32, "Training data", "Distance between patches, pixels.", ge=1, le=256)
-    export_npy: bool = _field(False, "Training data", "Also write the datasets as .npy files.")
+    samples_per_class: int = _data(2000, "Most training patches a class.", ge=20, le=100_000)
+    patch_size: int = _data(64, "Side of a patch, pixels; a multiple of 8.", ge=8, le=256, multiple_of=8)
+    stride: int = _data(32, "Distance between patches, pixels.", ge=1, le=256)
+    export_npy: bool = _data(False, "Also write the datasets as .npy files.")
 
 
 class LstmDataParams(LabelParams):
     """Sequences for the LSTM."""
 
-    sequence_length: int = _field(10, "Training data", "Dates in a sequence.", ge=2, le=100)
-    locations_per_window: int = _field(100, "Training data", "Most locations a window of dates.", ge=1, le=100_000)
-    location_size: int = _field(
-        32, "Training data", "Side of the square whose mean NDVI is a location's, pixels.", ge=1, le=256
-    )
-    export_npy: bool = _field(False, "Training data", "Also write the datasets as .npy files.")
+    sequence_length: int = _data(10, "Dates in a sequence.", ge=2, le=100)
+    locations_per_window: int = _data(100, "Most locations a window of dates.", ge=1, le=100_000)
+    location_size: int = _data(32, "Side of the square whose mean NDVI is a location's, pixels.", ge=1, le=256)
+    export_npy: bool = _data(False, "Also write the datasets as .npy files.")
 
 
 class CnnTrainParams(CnnDataParams):
     """Training the CNN."""
 
-    cnn_epochs: int = _field(50, "Training", "Most epochs of the CNN.", ge=1, le=1000)
-    cnn_patience: int = _field(
-        10, "Training", "Epochs without improvement before the CNN's training stops.", ge=1, le=1000
-    )
-    cnn_learning_rate: float = _field(1e-3, "Training", "Adam's learning rate for the CNN.", gt=0, le=1)
-    cnn_batch_size: int = _field(32, "Training", "Patches in a batch.", ge=1, le=4096)
-    min_cnn_accuracy: float = _field(
-        0.85, "Promotion", "Accuracy that the CNN must reach (reported only for next_ndvi).", ge=0, le=1
+    cnn_epochs: int = _training(50, "Most epochs of the CNN.", ge=1, le=1000)
+    cnn_patience: int = _training(10, "Epochs without improvement before the CNN's training stops.", ge=1, le=1000)
+    cnn_learning_rate: float = _training(1e-3, "Adam's learning rate for the CNN.", gt=0, le=1)
+    cnn_batch_size: int = _training(32, "Patches in a batch.", ge=1, le=4096)
+    min_cnn_accuracy: float = _promotion(
+        0.85, "Accuracy that the CNN must reach (reported only for next_ndvi).", ge=0, le=1
     )
 
 
 class LstmTrainParams(LstmDataParams):
     """Training the LSTM."""
 
-    lstm_epochs: int = _field(100, "Training", "Most epochs of the LSTM.", ge=1, le=1000)
-    lstm_patience: int = _field(
-        15, "Training", "Epochs without improvement before the LSTM's training stops.", ge=1, le=1000
-    )
-    lstm_learning_rate: float = _field(1e-3, "Training", "Adam's learning rate for the LSTM.", gt=0, le=1)
-    lstm_batch_size: int = _field(32, "Training", "Sequences in a batch.", ge=1, le=4096)
-    min_lstm_accuracy: float = _field(0.80, "Promotion", "1 − MAE/2 that the LSTM must reach.", ge=0, le=1)
+    lstm_epochs: int = _training(100, "Most epochs of the LSTM.", ge=1, le=1000)
+    lstm_patience: int = _training(15, "Epochs without improvement before the LSTM's training stops.", ge=1, le=1000)
+    lstm_learning_rate: float = _training(1e-3, "Adam's learning rate for the LSTM.", gt=0, le=1)
+    lstm_batch_size: int = _training(32, "Sequences in a batch.", ge=1, le=4096)
+    min_lstm_accuracy: float = _promotion(0.80, "1 − MAE/2 that the LSTM must reach.", ge=0, le=1)
 
 
 class CompareParams(CnnTrainParams, LstmTrainParams):
     """Comparing the models, and deciding."""
 
-    resolution: int = _field(10, "Area", "Pixel size in metres.", ge=10, le=60)
-    allow_synthetic: bool = _field(False, "Promotion", "Models trained on simulated imagery may reach the .env file.")
+    resolution: int = _area(10, "Pixel size in metres.", ge=10, le=60)
+    allow_synthetic: bool = _promotion(False, "Models trained on simulated imagery may reach the .env file.")
 
 
 class ConfigureParams(StepParams):
     """Updating the configuration."""
 
-    require_approval: bool = _field(False, "Promotion", "Ask a person, with the diff, before the .env file changes.")
+    require_approval: bool = _promotion(False, "Ask a reviewer, with the diff, before the .env file changes.")
 
 
 class HealthMapParams(StepParams):
-    """Drawing the crop-health map: who draws it is said by the .env file."""
+    """Drawing the crop-health map; the .env file names the model that draws it."""
 
-    imagery: str | None = _field(
+    imagery: str | None = _imagery(
         None,
-        "Imagery",
         "Manifest of validated imagery (validated.json of a run). Default: that of the run that validated last.",
         file=True,
     )

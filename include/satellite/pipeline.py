@@ -19,7 +19,7 @@ MAP_PUBLISHED = ("health_map.tif", "plot_health_map.png", "health_map.json")
 SATELLITE = Pipeline(
     Definition(
         workflow_name="satellite-pipeline",
-        description="Sentinel-2 imagery to crop-health models that earn their promotion, or are told why not.",
+        description="Sentinel-2 imagery to crop-health models that earn their promotion, or show why they do not.",
         steps=specs_of((step for step in SATELLITE_STEPS.values() if step is not DRAW_MAP), timeouts_s=TIMEOUTS_S),
         file=Path(__file__),
         schedule="@monthly",

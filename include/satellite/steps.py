@@ -2,40 +2,12 @@
 
 from __future__ import annotations
 
-from include.core.contracts import Approval as ApprovalQuestion
-from include.core.contracts import Artifact, Credentials, Group, Step, Store
-from include.satellite.artifacts import (
-    ACQUISITION,
-    ACQUISITIONS,
-    APPROVAL,
-    CNN,
-    CNN_DATA,
-    COMPARISON,
-    COMPARISON_PLOT,
-    CONFIGURATION,
-    CONTACT_SHEET,
-    HEALTH_MAP,
-    HEALTH_MAP_PLOT,
-    HEALTH_MAP_RASTER,
-    IMAGERY,
-    LSTM,
-    LSTM_DATA,
-    NDVI_PLOT,
-    SEARCH,
-    VALIDATED,
-    VALIDATION_REPORT,
-)
-from include.satellite.params import (
-    CnnDataParams,
-    CnnTrainParams,
-    CompareParams,
-    ConfigureParams,
-    HealthMapParams,
-    ImageryStepParams,
-    LstmDataParams,
-    LstmTrainParams,
-    ValidateParams,
-)
+from functools import partial
+from typing import Any
+
+from include.core.contracts import Approval, Artifact, Credentials, Group, Step, StepParams, Store
+from include.satellite import artifacts, params
+from include.satellite.artifacts import CNN, LSTM
 from include.satellite.registry.store import ENV_KEYS
 
 DOWNLOAD = Group(
@@ -53,6 +25,38 @@ MODELS = Store("models/store")
 BASELINES = (Store("imagery", writable=True), Store("models/baselines", writable=True))
 """The synthetic baseline is made where it is missing, from imagery of its own."""
 ACCOUNT = Credentials("sentinel_hub", "SH_CLIENT_ID", "SH_CLIENT_SECRET", ("sentinelhub", "cdse"))
+MODEL_LIBRARIES = ("torch", "numpy", "scikit-learn")
+
+
+def _step(step_id: str, title: str, description: str, module: str, model: type[StepParams], **contract: Any) -> Step:
+    """Return a step of the domain.
+
+    Args:
+        step_id: Its id, which is also the name of its function; its outcome is read by `<id>_outcome`.
+        title: Its title.
+        description: One sentence on what it does.
+        module: Module of its function and of its outcome, below `include.satellite`.
+        model: Model of its parameters.
+        contract: Other fields of `Step`; they take precedence.
+    """
+    path = f"include.satellite.{module}:{step_id}"
+    names = {"version": "1", "function": path, "outcome": f"{path}_outcome"}
+    return Step(id=step_id, title=title, description=description, params=model, **(names | contract))
+
+
+_imagery_step = partial(
+    _step,
+    model=params.ImageryStepParams,
+    group=DOWNLOAD,
+    skip_param="skip_download",
+    credentials=ACCOUNT,
+    libraries=("sentinelhub", "rasterio", "pyproj"),
+    in_worker=True,
+)
+_dataset_step = partial(_step, reads=(artifacts.VALIDATED,), libraries=("rasterio", "numpy"), stores=(SCENES,))
+_configure_step = partial(
+    _step, module="registry.promotion", model=params.ConfigureParams, group=CONFIGURE, in_worker=True
+)
 
 
 def _npy(kind: str) -> tuple[Artifact, ...]:
@@ -60,182 +64,130 @@ def _npy(kind: str) -> tuple[Artifact, ...]:
     return tuple(Artifact(f"{kind}_npy/{name}.npy", optional=True) for name in names)
 
 
-IMAGERY_LIBRARIES = ("sentinelhub", "rasterio", "pyproj")
-MODEL_LIBRARIES = ("torch", "numpy", "scikit-learn")
-
 _ALL = (
-    Step(
-        id="search",
-        title="Search for acquisitions",
-        description="Searches the catalog, previews each date at 60 m, chooses the best by cloud over the area.",
-        version="1",
-        params=ImageryStepParams,
-        function="include.satellite.imagery.search:search",
-        outcome="include.satellite.imagery.search:search_outcome",
+    _imagery_step(
+        "search",
+        "Search for acquisitions",
+        "Searches the catalog, previews each date at 60 m, chooses the best by cloud over the area.",
+        "imagery.search",
         reads=(),
-        writes=(SEARCH,),
-        group=DOWNLOAD,
+        writes=(artifacts.SEARCH,),
         fans_out="include.satellite.imagery.search:chosen_dates",
-        skip_param="skip_download",
-        credentials=ACCOUNT,
-        libraries=IMAGERY_LIBRARIES,
-        in_worker=True,
     ),
-    Step(
-        id="download",
-        title="Download an acquisition",
-        description="Fetches one date into the imagery store, unless it is there and intact.",
-        version="1",
-        params=ImageryStepParams,
-        function="include.satellite.imagery.download:download",
-        reads=(SEARCH,),
-        writes=(ACQUISITION,),
-        group=DOWNLOAD,
+    _imagery_step(
+        "download",
+        "Download an acquisition",
+        "Fetches one date into the imagery store, unless it is there and intact.",
+        "imagery.download",
+        outcome=None,
+        reads=(artifacts.SEARCH,),
+        writes=(artifacts.ACQUISITION,),
         mapped=True,
-        skip_param="skip_download",
-        credentials=ACCOUNT,
-        libraries=IMAGERY_LIBRARIES,
-        in_worker=True,
     ),
-    Step(
-        id="collect",
-        title="Collect the acquisitions",
-        description="Counts the usable ones and replaces the others by the next best dates.",
-        version="1",
-        params=ImageryStepParams,
-        function="include.satellite.imagery.download:collect",
-        outcome="include.satellite.imagery.download:collect_outcome",
-        reads=(SEARCH, ACQUISITIONS),
-        writes=(IMAGERY,),
-        group=DOWNLOAD,
-        skip_param="skip_download",
-        credentials=ACCOUNT,
-        libraries=IMAGERY_LIBRARIES,
-        in_worker=True,
+    _imagery_step(
+        "collect",
+        "Collect the acquisitions",
+        "Counts the usable ones and replaces the others by the next best dates.",
+        "imagery.download",
+        reads=(artifacts.SEARCH, artifacts.ACQUISITIONS),
+        writes=(artifacts.IMAGERY,),
     ),
-    Step(
-        id="validate",
-        title="Validate data quality",
-        description="Checks every acquisition, and that enough usable dates are left.",
-        version="1",
-        params=ValidateParams,
-        function="include.satellite.imagery.validation:validate",
-        outcome="include.satellite.imagery.validation:validate_outcome",
-        reads=(IMAGERY,),
-        writes=(VALIDATED, VALIDATION_REPORT, CONTACT_SHEET, NDVI_PLOT),
+    _step(
+        "validate",
+        "Validate data quality",
+        "Checks every acquisition, and that enough usable dates are left.",
+        "imagery.validation",
+        params.ValidateParams,
+        reads=(artifacts.IMAGERY,),
+        writes=(artifacts.VALIDATED, artifacts.VALIDATION_REPORT, artifacts.CONTACT_SHEET, artifacts.NDVI_PLOT),
         skip_param="skip_validation",
         libraries=("rasterio", "numpy", "matplotlib"),
         stores=(SCENES,),
     ),
-    Step(
-        id="prepare_cnn",
-        title="Prepare CNN training data",
-        description="Extracts labelled patches, split by place and date before any balancing.",
-        version="1",
-        params=CnnDataParams,
-        function="include.satellite.datasets.patches:prepare_cnn",
-        outcome="include.satellite.datasets.patches:prepare_cnn_outcome",
-        reads=(VALIDATED,),
-        writes=(*CNN_DATA, *_npy("cnn")),
-        libraries=("rasterio", "numpy"),
-        stores=(SCENES,),
+    _dataset_step(
+        "prepare_cnn",
+        "Prepare CNN training data",
+        "Extracts labelled patches, split by place and date before any balancing.",
+        "datasets.patches",
+        params.CnnDataParams,
+        writes=(*artifacts.CNN_DATA, *_npy("cnn")),
     ),
-    Step(
-        id="prepare_lstm",
-        title="Prepare LSTM training data",
-        description="Extracts the NDVI series of locations, split by place and date.",
-        version="1",
-        params=LstmDataParams,
-        function="include.satellite.datasets.sequences:prepare_lstm",
-        outcome="include.satellite.datasets.sequences:prepare_lstm_outcome",
-        reads=(VALIDATED,),
-        writes=(*LSTM_DATA, *_npy("lstm")),
-        libraries=("rasterio", "numpy"),
-        stores=(SCENES,),
+    _dataset_step(
+        "prepare_lstm",
+        "Prepare LSTM training data",
+        "Extracts the NDVI series of locations, split by place and date.",
+        "datasets.sequences",
+        params.LstmDataParams,
+        writes=(*artifacts.LSTM_DATA, *_npy("lstm")),
     ),
-    Step(
-        id="train_cnn",
-        title="Train CNN",
-        description="Trains the classifier of crop health and measures it on held-out places and dates.",
-        version="1",
-        params=CnnTrainParams,
-        function="include.satellite.training.train:train_cnn",
+    _step(
+        "train_cnn",
+        "Train CNN",
+        "Trains the classifier of crop health and measures it on held-out places and dates.",
+        "training.train",
+        params.CnnTrainParams,
         outcome="include.satellite.training.report:train_cnn_outcome",
-        reads=(VALIDATED, *CNN_DATA),
+        reads=(artifacts.VALIDATED, *artifacts.CNN_DATA),
         writes=CNN.all,
         scratch=(CNN.checkpoints,),
         libraries=MODEL_LIBRARIES,
     ),
-    Step(
-        id="train_lstm",
-        title="Train LSTM",
-        description="Trains the forecaster of NDVI and measures it on held-out places and later dates.",
-        version="1",
-        params=LstmTrainParams,
-        function="include.satellite.training.train:train_lstm",
+    _step(
+        "train_lstm",
+        "Train LSTM",
+        "Trains the forecaster of NDVI and measures it on held-out places and later dates.",
+        "training.train",
+        params.LstmTrainParams,
         outcome="include.satellite.training.report:train_lstm_outcome",
-        reads=(VALIDATED, *LSTM_DATA),
+        reads=(artifacts.VALIDATED, *artifacts.LSTM_DATA),
         writes=LSTM.all,
         scratch=(LSTM.checkpoints,),
         libraries=MODEL_LIBRARIES,
     ),
-    Step(
-        id="compare",
-        title="Compare models",
-        description="Compares the models with the synthetic baseline, the champion and naive baselines, and decides.",
-        version="1",
-        params=CompareParams,
-        function="include.satellite.evaluation.comparison:compare",
-        outcome="include.satellite.evaluation.comparison:compare_outcome",
-        reads=(VALIDATED, *CNN_DATA, *LSTM_DATA, *CNN.stored, *LSTM.stored),
-        writes=(COMPARISON, COMPARISON_PLOT),
+    _step(
+        "compare",
+        "Compare models",
+        "Compares the models with the synthetic baseline, the champion and naive baselines, and decides.",
+        "evaluation.comparison",
+        params.CompareParams,
+        reads=(artifacts.VALIDATED, *artifacts.CNN_DATA, *artifacts.LSTM_DATA, *CNN.stored, *LSTM.stored),
+        writes=(artifacts.COMPARISON, artifacts.COMPARISON_PLOT),
         libraries=MODEL_LIBRARIES,
         stores=(*BASELINES, MODELS),
         env_keys=ENV_KEYS,
     ),
-    Step(
-        id="approve",
-        title="Ask for approval",
-        description="Shows a reviewer what would change, if the run requires approval.",
-        version="1",
-        params=ConfigureParams,
+    _configure_step(
+        "approve",
+        "Ask for approval",
+        "Shows a reviewer what would change, if the run requires approval.",
         function="",
-        approval=ApprovalQuestion(
-            param="require_approval",
+        outcome=None,
+        approval=Approval(
             question="include.satellite.registry.promotion:approval_form",
             record="include.satellite.registry.promotion:write_approval",
+            param="require_approval",
         ),
-        reads=(COMPARISON,),
-        writes=(APPROVAL,),
-        group=CONFIGURE,
+        reads=(artifacts.COMPARISON,),
+        writes=(artifacts.APPROVAL,),
         libraries=(),
-        in_worker=True,
     ),
-    Step(
-        id="configure",
-        title="Update the .env file",
-        description="Stores the models; enables them if every gate and, where required, a reviewer agrees.",
-        version="1",
-        params=ConfigureParams,
-        function="include.satellite.registry.promotion:configure",
-        outcome="include.satellite.registry.promotion:configure_outcome",
+    _configure_step(
+        "configure",
+        "Update the .env file",
+        "Stores the models; enables them if every gate and, where required, a reviewer agrees.",
         notice="include.satellite.registry.promotion:promotion_notice",
-        reads=(COMPARISON, APPROVAL, *CNN.stored, *LSTM.stored),
-        writes=(CONFIGURATION,),
-        group=CONFIGURE,
+        reads=(artifacts.COMPARISON, artifacts.APPROVAL, *CNN.stored, *LSTM.stored),
+        writes=(artifacts.CONFIGURATION,),
         libraries=("mlflow-skinny",),
-        in_worker=True,
     ),
-    Step(
-        id="draw_map",
-        title="Draw the crop-health map",
-        description="Classifies the latest usable date: by the model that the .env file enables, else by NDVI.",
-        version="1",
-        params=HealthMapParams,
-        function="include.satellite.mapping.health_map:draw_map",
-        outcome="include.satellite.mapping.health_map:draw_map_outcome",
+    _step(
+        "draw_map",
+        "Draw the crop-health map",
+        "Classifies the latest usable date: by the model that the .env file enables, else by NDVI.",
+        "mapping.health_map",
+        params.HealthMapParams,
         reads=(Artifact("source/*"),),
-        writes=(HEALTH_MAP_RASTER, HEALTH_MAP, HEALTH_MAP_PLOT),
+        writes=(artifacts.HEALTH_MAP_RASTER, artifacts.HEALTH_MAP, artifacts.HEALTH_MAP_PLOT),
         libraries=(*MODEL_LIBRARIES, "rasterio"),
         stores=(SCENES, MODELS),
         env_keys=ENV_KEYS,

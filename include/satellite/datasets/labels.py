@@ -144,7 +144,7 @@ def label_patches(
                 "label_source reference needs a class raster: none is named as `reference`, and the imagery of "
                 f"{acquisition.date} has no band {REFERENCE} (only the simulator's has)"
             )
-    ndvi, reason = np.stack([one.ndvi for one in assessed]), np.stack([one.reason for one in assessed])
+    ndvi, reason = np.stack([date.ndvi for date in assessed]), np.stack([date.reason for date in assessed])
     label, left_out = _combine(ndvi, reason, params.label_source, np.stack(classes) if classes else None)
     return Labels(label, ndvi, {name: count for name, count in left_out.items() if count}, masked)
 

@@ -16,18 +16,16 @@ from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import ConfigDict
 
 from include.core.outcome import Finding, StepMetrics, StepOutcome, Table
 from include.satellite.artifacts import PATCH_INDEX, PATCH_INFO, VALIDATED
 from include.satellite.datasets.cube import load_cube, training_normalisation, write_cube
-from include.satellite.datasets.labels import Labels, label_patches
-from include.satellite.datasets.sampling import LEAST_GATED, Samples, check_enough, select
-from include.satellite.datasets.schemas import CLASSES, SPLITS, TRAIN, VALIDATION, BlockPlan, Normalisation, PatchInfo
+from include.satellite.datasets.labels import label_patches
+from include.satellite.datasets.sampling import LEAST_GATED, check_enough, select
+from include.satellite.datasets.schemas import CLASSES, SPLITS, TRAIN, VALIDATION, PatchInfo
 from include.satellite.datasets.splits import block_findings, latest_dates, place, plan_blocks, spread_dates
-from include.satellite.datasets.storage import export_splits, read_index, write_index
+from include.satellite.datasets.storage import SplitSamples, export_splits, read_index, write_index
 from include.satellite.datasets.tiles import Tiles
-from include.satellite.imagery.schemas import Imagery
 from include.satellite.params import CnnDataParams
 from include.satellite.sensors import sensors
 from include.satellite.sensors.sensor import Sensor
@@ -39,10 +37,8 @@ Floats = NDArray[np.float32]
 Ints = NDArray[np.int64]
 
 
-class PrepareCnnMetrics(StepMetrics):
+class PrepareCnnMetrics(StepMetrics, extra="forbid"):
     """Metrics of the CNN's training data."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     samples: dict[str, int]
     left_out: int
@@ -63,7 +59,7 @@ class Scaling(Protocol):
 
 
 @dataclass(frozen=True)
-class PatchDataset:
+class PatchDataset(SplitSamples):
     """Patches of the cube with their labels; the N samples share one order.
 
     Args:
@@ -73,7 +69,6 @@ class PatchDataset:
         row: (N,) top pixel row.
         col: (N,) left pixel column.
         label: (N,) position in `CLASSES`.
-        split: (N,) position in `SPLITS`.
         block: (N,) block of the plan.
         repeat: (N,) how often an epoch draws the sample (1 outside the training part).
         ndvi: (N,) mean NDVI of the pixels that decide, at the sample's own date.
@@ -86,23 +81,15 @@ class PatchDataset:
     row: Ints
     col: Ints
     label: Ints
-    split: Ints
     block: Ints
     repeat: Ints
     ndvi: Floats
     info: PatchInfo
 
-    def __len__(self) -> int:
-        return len(self.label)
-
     @property
     def sensor(self) -> Sensor:
         """The sensor that took the imagery."""
         return sensors()[self.info.sensor]
-
-    def rows(self, split: str) -> Ints:
-        """Return the samples of `train`, `tune` or `validation`."""
-        return np.flatnonzero(self.split == SPLITS.index(split))
 
     def batch(self, rows: NDArray[np.integer], normalisation: Scaling | None = None) -> Floats:
         """Return patches as a model takes them.
@@ -211,59 +198,37 @@ def prepare_cnn(files: Path, params: CnnDataParams) -> None:
         labels = label_patches(files, params, imagery, passing, tiles)
     samples = select(labels.label, places, dates, params)
     check_enough(samples, params, grid, count)
-    tops, lefts = tiles.rows[samples.position], tiles.columns[samples.position]
+    columns: dict[str, NDArray[Any]] = {
+        "date": samples.date,
+        "row": tiles.rows[samples.position],
+        "column": tiles.columns[samples.position],
+        "label": np.array(CLASSES, object)[samples.label],
+        "split": np.array(SPLITS, object)[samples.part],
+        "block": places.block[samples.position],
+        "repeat": samples.repeat,
+        "ndvi": labels.ndvi[samples.date, samples.position],
+    }
+    write_index(PATCH_INDEX.at(files), columns)
     training = samples.part == TRAIN
-    normalisation = training_normalisation(
-        files, imagery, samples.date[training], tops[training], lefts[training], size
-    )
-    write_index(
-        PATCH_INDEX.at(files),
-        {
-            "date": samples.date,
-            "row": tops,
-            "column": lefts,
-            "label": np.array(CLASSES, object)[samples.label],
-            "split": np.array(SPLITS, object)[samples.part],
-            "block": places.block[samples.position],
-            "repeat": samples.repeat,
-            "ndvi": labels.ndvi[samples.date, samples.position],
-        },
-    )
-    PATCH_INFO.write(files, _describe(imagery, params, plan, dates, len(tiles), labels, samples, normalisation))
-    if params.export_npy:
-        data = load_patches(files)
-        shape = (len(data.info.bands), size, size)
-        export_splits(files / EXPORT_FOLDER, data.rows, (shape, np.float32, data.batch), (np.int64, data.label))
-
-
-def _describe(
-    imagery: Imagery,
-    params: CnnDataParams,
-    plan: BlockPlan,
-    dates: NDArray[np.int8],
-    positions: int,
-    labels: Labels,
-    samples: Samples,
-    normalisation: Normalisation,
-) -> PatchInfo:
-    days, counts = [acquisition.date for acquisition in imagery.acquisitions], samples.counts()
-    training = samples.part == TRAIN
+    date, top, left = (columns[name][training] for name in ("date", "row", "column"))
+    normalisation = training_normalisation(files, imagery, date, top, left, size)
     drawn = np.bincount(samples.label[training], samples.repeat[training], len(CLASSES)).astype(int)
-    return PatchInfo(
-        grid=imagery.grid,
+    days, counts = [acquisition.date for acquisition in imagery.acquisitions], samples.counts()
+    info = PatchInfo(
+        grid=grid,
         dates=days,
         bands=normalisation.bands,
         classes=list(CLASSES),
         label_source=params.label_source,
         synthetic=imagery.synthetic,
         seed=params.seed,
-        patch_size=params.patch_size,
+        patch_size=size,
         stride=params.stride,
         normalisation=normalisation,
         blocks=plan,
         training_dates=[day for day, part in zip(days, dates, strict=True) if part == TRAIN],
         validation_dates=[day for day, part in zip(days, dates, strict=True) if part == VALIDATION],
-        positions=positions,
+        positions=len(tiles),
         counts=counts,
         left_out=labels.left_out,
         dropped=samples.dropped,
@@ -272,6 +237,10 @@ def _describe(
         masked_pixels=labels.masked,
         sensor=imagery.sensor.id,
     )
+    PATCH_INFO.write(files, info)
+    if params.export_npy:
+        data = load_patches(files)
+        export_splits(files / EXPORT_FOLDER, data, data.batch, data.label)
 
 
 def prepare_cnn_outcome(files: Path) -> StepOutcome:

@@ -70,7 +70,6 @@ def select(label: NDArray[np.int8], places: Places, dates: NDArray[np.int8], par
     training = np.flatnonzero(part == TRAIN)
     over = training[~cap(labels[training].astype(np.int64), params.samples_per_class, random)]
     part[over], reason[over] = NOWHERE, OVER_CAP
-    names, counts = np.unique(reason[part == NOWHERE], return_counts=True)
     stays = np.flatnonzero(part != NOWHERE)
     return Samples(
         date=date[stays],
@@ -78,8 +77,18 @@ def select(label: NDArray[np.int8], places: Places, dates: NDArray[np.int8], par
         part=part[stays],
         label=labels[stays],
         repeat=_repeat_training(labels[stays], part[stays], random),
-        dropped=dict(zip(names.tolist(), counts.tolist(), strict=True)),
+        dropped=tally(reason[part == NOWHERE]),
     )
+
+
+def tally(reasons: NDArray[np.str_]) -> dict[str, int]:
+    """Return how often each reason occurs, by reason in alphabetical order.
+
+    >>> tally(np.array(["cloud", "cap", "cloud"]))
+    {'cap': 1, 'cloud': 2}
+    """
+    names, counts = np.unique(reasons, return_counts=True)
+    return dict(zip(names.tolist(), counts.tolist(), strict=True))
 
 
 def _repeat_training(labels: NDArray[np.int8], part: NDArray[np.int8], random: np.random.Generator) -> NDArray[np.int8]:

@@ -42,6 +42,17 @@ class BlockPlan(_Document):
         return (len(self.row_edges) - 1) * (len(self.column_edges) - 1)
 
 
+class _DatasetInfo(_Document):
+    grid: Grid
+    dates: list[date] = Field(description="Dates of the imagery, in order.")
+    synthetic: bool = Field(description="Whether any of the imagery is simulated.")
+    seed: int
+    blocks: BlockPlan
+    left_out: dict[str, int] = Field(description="Patches, or locations × target dates, without a label, by reason.")
+    dropped: dict[str, int] = Field(description="Labelled patches, or sequences, that no split takes, by reason.")
+    masked_pixels: int = Field(description="Clear pixels masked because an index is out of range or undefined.")
+
+
 class PatchRow(BaseModel):
     """One sample of `cnn_index.parquet`."""
 
@@ -55,40 +66,22 @@ class PatchRow(BaseModel):
     ndvi: float = Field(ge=-1, le=1, description="Mean NDVI of the pixels that decide, at the date.")
 
 
-class PatchInfo(_Document):
+class PatchInfo(_DatasetInfo):
     """The CNN's training data (`cnn_dataset.json`)."""
 
-    grid: Grid
-    dates: list[date] = Field(description="Dates of the cube.")
     bands: list[str] = Field(description="Bands of the cube, in order.")
     classes: list[str] = Field(description="Names by label.")
     label_source: Literal["ndvi_rule", "next_ndvi", "reference"]
-    synthetic: bool = Field(description="Whether any of the imagery is simulated.")
-    seed: int
     patch_size: int
     stride: int
     normalisation: Normalisation
-    blocks: BlockPlan
     training_dates: list[date] = Field(description="Dates of training and tuning patches.")
     validation_dates: list[date]
     positions: int = Field(description="Patch positions on the grid; positions × dates = samples + left out + dropped.")
     counts: dict[str, dict[str, int]] = Field(description="Samples by split and class.")
-    left_out: dict[str, int] = Field(description="Patches without a label, by reason.")
-    dropped: dict[str, int] = Field(description="Labelled patches that no split takes, by reason.")
     drawn: dict[str, int] = Field(description="Training samples an epoch by class, repeats counted.")
     gate_classes: list[str] = Field(description="Classes that count in the gates: at least 20 training samples.")
-    masked_pixels: int = Field(description="Clear pixels masked because an index is out of range or undefined.")
     sensor: str = Field("sentinel2", description="Sensor that took the imagery.")
-
-    @property
-    def mean(self) -> list[float]:
-        """Mean reflectance by band, of the training part."""
-        return self.normalisation.mean
-
-    @property
-    def std(self) -> list[float]:
-        """Standard deviation of the reflectance by band, of the training part."""
-        return self.normalisation.std
 
 
 class SequenceRow(BaseModel):
@@ -100,23 +93,15 @@ class SequenceRow(BaseModel):
     block: int = Field(ge=0)
 
 
-class SequenceInfo(_Document):
+class SequenceInfo(_DatasetInfo):
     """The LSTM's training data (`lstm_dataset.json`)."""
 
-    grid: Grid
-    dates: list[date] = Field(description="Dates of the series.")
-    synthetic: bool = Field(description="Whether any of the imagery is simulated.")
-    seed: int
     sequence_length: int
     features: list[str] = Field(description="Values of each step of a sequence, in order.")
     location_size: int = Field(description="Side of a location, pixels.")
     locations: int = Field(description="Locations on the grid, numbered by row from the top left.")
     locations_across: int = Field(description="Locations in a row of them.")
     locations_per_window: int
-    blocks: BlockPlan
     training_targets: list[date] = Field(description="Target dates of training and tuning.")
     validation_targets: list[date]
     counts: dict[str, int] = Field(description="Samples by split.")
-    left_out: dict[str, int] = Field(description="Locations × target dates without a sequence, by reason.")
-    dropped: dict[str, int] = Field(description="Sequences that no split takes, by reason.")
-    masked_pixels: int = Field(description="Clear pixels masked because an index is out of range or undefined.")

@@ -16,7 +16,6 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import ConfigDict
 
 from include.core.errors import BadInputError
 from include.core.files import write_atomically
@@ -24,10 +23,10 @@ from include.core.outcome import StepMetrics, StepOutcome, Table
 from include.satellite.artifacts import SEQUENCE_INDEX, SEQUENCE_INFO, SERIES, VALIDATED
 from include.satellite.datasets.cube import scenes
 from include.satellite.datasets.labels import REASONS, assess, crop_mask
-from include.satellite.datasets.sampling import LEAST_VALIDATION, cap
+from include.satellite.datasets.sampling import LEAST_VALIDATION, cap, tally
 from include.satellite.datasets.schemas import SPLITS, VALIDATION, SequenceInfo
 from include.satellite.datasets.splits import NOWHERE, Places, block_findings, latest_targets, place, plan_blocks
-from include.satellite.datasets.storage import export_splits, read_index, write_index
+from include.satellite.datasets.storage import SplitSamples, export_splits, read_index, write_index
 from include.satellite.datasets.tiles import Tiles
 from include.satellite.imagery.schemas import Imagery
 from include.satellite.params import LstmDataParams
@@ -46,10 +45,8 @@ Floats = NDArray[np.float32]
 Ints = NDArray[np.int64]
 
 
-class PrepareLstmMetrics(StepMetrics):
+class PrepareLstmMetrics(StepMetrics, extra="forbid"):
     """Metrics of the LSTM's training data."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     samples: dict[str, int]
     left_out: int
@@ -59,7 +56,7 @@ class PrepareLstmMetrics(StepMetrics):
 
 
 @dataclass(frozen=True)
-class SequenceDataset:
+class SequenceDataset(SplitSamples):
     """Sequences of NDVI with the value that followed; the N samples share one order.
 
     Args:
@@ -69,7 +66,6 @@ class SequenceDataset:
         target: (N,) position of the target date.
         location: (N,) row of the series.
         block: (N,) block of the plan.
-        split: (N,) position in `SPLITS`.
         series: (locations, T) float32, NDVI, NaN where it does not count.
         days: (T,) dates as days since 1970.
         info: Its description.
@@ -81,17 +77,9 @@ class SequenceDataset:
     target: Ints
     location: Ints
     block: Ints
-    split: Ints
     series: Floats
     days: Ints
     info: SequenceInfo
-
-    def __len__(self) -> int:
-        return len(self.y)
-
-    def rows(self, split: str) -> Ints:
-        """Return the samples of `train`, `tune` or `validation`."""
-        return np.flatnonzero(self.split == SPLITS.index(split))
 
 
 def load_sequences(files: Path) -> SequenceDataset:
@@ -192,8 +180,7 @@ def prepare_lstm(files: Path, params: LstmDataParams) -> None:
     SEQUENCE_INFO.write(files, info)
     if params.export_npy:
         data = load_sequences(files)
-        inputs = (data.x.shape[1:], np.float32, data.x.__getitem__)
-        export_splits(files / EXPORT_FOLDER, data.rows, inputs, (np.float32, data.y))
+        export_splits(files / EXPORT_FOLDER, data, data.x.__getitem__, data.y)
 
 
 @dataclass(frozen=True)
@@ -247,13 +234,12 @@ def _select(series: Floats, reason: NDArray[np.int8], places: Places, first: int
     over = taken[~cap(target[taken] * len(SPLITS) + part[taken], params.locations_per_window, random)]
     part[over], why_not[over] = NOWHERE, OVER_CAP
     stays = part != NOWHERE
-    names, counts = np.unique(why_not[~stays], return_counts=True)
     return _Sequences(
         location=location[stays],
         target=target[stays],
         part=part[stays],
         left_out={name: count for name, count in left_out.items() if count},
-        dropped=dict(zip(names.tolist(), counts.tolist(), strict=True)),
+        dropped=tally(why_not[~stays]),
     )
 
 

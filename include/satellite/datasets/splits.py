@@ -120,11 +120,8 @@ def place(tiles: Tiles, plan: BlockPlan) -> Places:
 
 def _block_of(starts: Ints, size: int, edges: list[int]) -> tuple[Ints, Ints, Ints]:
     """Return along one axis the block of a tile's first, last and middle pixel."""
-    return (
-        np.searchsorted(edges, starts, side="right") - 1,
-        np.searchsorted(edges, starts + size - 1, side="right") - 1,
-        np.searchsorted(edges, starts + size // 2, side="right") - 1,
-    )
+    first, last, middle = (np.searchsorted(edges, starts + at, side="right") - 1 for at in (0, size - 1, size // 2))
+    return first, last, middle
 
 
 def spread_dates(dates: int, seed: int) -> Parts:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from include.core.errors import SetupError
 from include.core.files import atomic_file
@@ -19,6 +20,24 @@ Ints = NDArray[np.int64]
 EXPORT_NAMES = {"train": "train", "tune": "tune", "validation": "val"}
 """Name of each split in the exported files."""
 CHUNK = 512
+
+
+@dataclass(frozen=True)
+class SplitSamples:
+    """Samples of a dataset, N in all, and the split of each.
+
+    Args:
+        split: (N,) position in `SPLITS`.
+    """
+
+    split: Ints
+
+    def __len__(self) -> int:
+        return len(self.split)
+
+    def rows(self, split: str) -> Ints:
+        """Return the samples of `train`, `tune` or `validation`."""
+        return np.flatnonzero(self.split == SPLITS.index(split))
 
 
 def write_index(path: Path, columns: Columns) -> None:
@@ -46,42 +65,36 @@ def read_index(path: Path) -> dict[str, NDArray[Any]]:
     return {name: np.asarray(values) for name, values in columns.items()}
 
 
-def begin_array(file: IO[bytes], dtype: type[np.generic], shape: tuple[int, ...]) -> None:
+def begin_array(file: IO[bytes], dtype: DTypeLike, shape: tuple[int, ...]) -> None:
     """Write the header of a `.npy` file, whose values follow in C order."""
     header = {"descr": np.lib.format.dtype_to_descr(np.dtype(dtype)), "fortran_order": False, "shape": shape}
     np.lib.format.write_array_header_1_0(file, header)
 
 
 def export_splits(
-    folder: Path,
-    rows_of: Callable[[str], Ints],
-    x: tuple[tuple[int, ...], type[np.generic], Callable[[Ints], NDArray[Any]]],
-    y: tuple[type[np.generic], NDArray[Any]],
+    folder: Path, samples: SplitSamples, inputs: Callable[[Ints], NDArray[Any]], targets: NDArray[Any]
 ) -> None:
     """Write a dataset as `X_train.npy`, `y_train.npy`, `X_tune.npy`, `y_tune.npy`, `X_val.npy` and `y_val.npy`.
 
     Args:
         folder: The folder, created where it is missing.
-        rows_of: From a split to its samples.
-        x: Shape of one input, its type, and the function from samples to their inputs.
-        y: Type of the targets, and the targets of all samples.
+        samples: The dataset.
+        inputs: From samples to their inputs.
+        targets: Targets of all samples.
 
     Raises:
         SetupError: The folder cannot be written, or the disk is full.
     """
-    shape, x_dtype, inputs_of = x
-    y_dtype, targets = y
     for split in SPLITS:
-        rows, name = rows_of(split), EXPORT_NAMES[split]
-        _write(folder / f"X_{name}.npy", rows, shape, x_dtype, inputs_of)
-        _write(folder / f"y_{name}.npy", rows, (), y_dtype, targets.__getitem__)
+        rows, name = samples.rows(split), EXPORT_NAMES[split]
+        _write(folder / f"X_{name}.npy", rows, inputs)
+        _write(folder / f"y_{name}.npy", rows, targets.__getitem__)
 
 
-def _write(
-    path: Path, rows: Ints, shape: tuple[int, ...], dtype: type[np.generic], take: Callable[[Ints], NDArray[Any]]
-) -> None:
-    """Write what `take` returns for the rows, a chunk at a time."""
+def _write(path: Path, rows: Ints, values_of: Callable[[Ints], NDArray[Any]]) -> None:
+    """Write the values of the rows, a chunk at a time."""
+    form = values_of(rows[:0])
     with atomic_file(path) as partial, partial.open("wb") as file:
-        begin_array(file, dtype, (len(rows), *shape))
+        begin_array(file, form.dtype, (len(rows), *form.shape[1:]))
         for start in range(0, len(rows), CHUNK):
-            file.write(np.ascontiguousarray(take(rows[start : start + CHUNK]), dtype).data)
+            file.write(np.ascontiguousarray(values_of(rows[start : start + CHUNK])).data)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
@@ -11,24 +10,13 @@ from shapely.errors import ShapelyError
 from shapely.geometry import shape
 
 from include.core.errors import TransientError
-from include.satellite.imagery.schemas import Acquisition, Candidate
+from include.satellite.imagery.schemas import Candidate, Day
 from include.satellite.params import SelectionParams
 
 CLOSENESS = 40.0
 """A date that touches a chosen one counts as this many percentage points cloudier, falling to none at the distance that
 even spreading would leave. Twice the default cloud limit: a usable date in a lonely season goes before another clear
 one of a bunch."""
-
-
-@dataclass(frozen=True)
-class Day:
-    """The products that the catalog lists for one day (UTC)."""
-
-    date: date
-    datetime: datetime
-    product_ids: Sequence[str]
-    tile_cloud: float | None
-    synthetic: bool
 
 
 def days(features: Iterable[dict[str, Any]], geometry: dict[str, Any], start: datetime, end: datetime) -> list[Day]:
@@ -46,40 +34,39 @@ def days(features: Iterable[dict[str, Any]], geometry: dict[str, Any], start: da
     Raises:
         TransientError: A feature lacks what the catalog promises.
     """
-    merged: dict[date, Day] = {}
+    area = shape(geometry)
+    products: dict[date, list[Day]] = {}
     for feature in features:
         try:
-            day = _day(feature)
-            apart = feature.get("geometry") is not None and not shape(feature["geometry"]).intersects(shape(geometry))
+            product = _product(feature)
+            apart = feature.get("geometry") is not None and not shape(feature["geometry"]).intersects(area)
         except (KeyError, TypeError, ValueError, AttributeError, ShapelyError) as error:
             raise TransientError(f"the catalog lists a product that cannot be understood: {error!r}") from error
-        if apart or not start <= day.datetime < end:
-            continue
-        merged[day.date] = _merged(merged[day.date], day) if day.date in merged else day
-    return [merged[day] for day in sorted(merged)]
+        if not apart and start <= product.datetime < end:
+            products.setdefault(product.date, []).append(product)
+    return [_merged(products[day]) for day in sorted(products)]
 
 
-def _day(feature: dict[str, Any]) -> Day:
+def _product(feature: dict[str, Any]) -> Day:
     properties = feature["properties"]
     moment = datetime.fromisoformat(properties["datetime"]).astimezone(UTC)
     cloud = properties.get("eo:cloud_cover")
     return Day(
         date=moment.date(),
         datetime=moment,
-        product_ids=(str(feature["id"]),),
+        product_ids=[str(feature["id"])],
         tile_cloud=None if cloud is None else float(cloud),
         synthetic=bool(properties.get("synthetic", False)),
     )
 
 
-def _merged(one: Day, other: Day) -> Day:
-    clouds = [cloud for cloud in (one.tile_cloud, other.tile_cloud) if cloud is not None]
-    return replace(
-        one,
-        datetime=min(one.datetime, other.datetime),
-        product_ids=tuple(sorted({*one.product_ids, *other.product_ids})),
-        tile_cloud=min(clouds, default=None),
-        synthetic=one.synthetic or other.synthetic,
+def _merged(products: Sequence[Day]) -> Day:
+    return Day(
+        date=products[0].date,
+        datetime=min(product.datetime for product in products),
+        product_ids=sorted({name for product in products for name in product.product_ids}),
+        tile_cloud=min((product.tile_cloud for product in products if product.tile_cloud is not None), default=None),
+        synthetic=any(product.synthetic for product in products),
     )
 
 
@@ -98,7 +85,7 @@ def rejection(clear: float, cloud: float, params: SelectionParams) -> str | None
     return None
 
 
-def candidate_of(day: Day | Acquisition, clear: float, cloud: float, reason: str | None) -> Candidate:
+def candidate_of(day: Day, clear: float, cloud: float, reason: str | None) -> Candidate:
     """Return a day as a candidate, usable unless there is a reason why not.
 
     Args:
@@ -107,17 +94,7 @@ def candidate_of(day: Day | Acquisition, clear: float, cloud: float, reason: str
         cloud: Cloud share of the area, percent.
         reason: Why it is not usable.
     """
-    return Candidate(
-        date=day.date,
-        datetime=day.datetime,
-        product_ids=list(day.product_ids),
-        tile_cloud=day.tile_cloud,
-        clear=clear,
-        cloud=cloud,
-        synthetic=day.synthetic,
-        usable=reason is None,
-        reason=reason,
-    )
+    return Candidate(**day.fields_of(Day), clear=clear, cloud=cloud, usable=reason is None, reason=reason)
 
 
 def choose(candidates: Iterable[Candidate], target: int, window: timedelta) -> tuple[list[date], list[date]]:
@@ -126,7 +103,7 @@ def choose(candidates: Iterable[Candidate], target: int, window: timedelta) -> t
     Args:
         candidates: One a day, in any order; unusable ones are passed over.
         target: Dates wanted.
-        window: Length of the whole window.
+        window: Length of the window.
 
     Returns:
         The chosen dates, ascending, and the others, next best first.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from operator import attrgetter
 
 import numpy as np
 import rasterio
@@ -12,8 +13,8 @@ from rasterio.errors import RasterioError
 
 from include.core.artifacts import sha256
 from include.satellite.imagery.candidates import rejection
-from include.satellite.imagery.scenes import Mask, Scene, Shares, Values, form_faults, percent
-from include.satellite.imagery.schemas import Acquisition, Check, Imagery, IndexRange
+from include.satellite.imagery.scenes import Mask, Scene, Values, form_faults, percent
+from include.satellite.imagery.schemas import Acquisition, Check, DateReport, Imagery, IndexRange, Shares
 from include.satellite.imagery.store import scene_path
 from include.satellite.params import SelectionParams
 
@@ -35,14 +36,38 @@ class Examination:
     fingerprint: str | None = None
 
     @property
+    def shares(self) -> dict[str, float]:
+        """Its shares of the area by name; none where the scene could not be read."""
+        return self.over_area.model_dump() if self.over_area else {}
+
+    @property
     def reason(self) -> str | None:
         """Why it is excluded: the first check that failed."""
         return next((f"{check.name}: {check.found}" for check in self.checks if not check.passed), None)
 
-    def add(self, name: str, fault: str | None, found: str) -> bool:
+    def add(self, name: str, fault: str | None, finding: str) -> bool:
         """Record a check and return whether it passed."""
-        self.checks.append(Check(name=name, passed=fault is None, found=fault or found))
+        self.checks.append(Check(name=name, passed=fault is None, found=fault or finding))
         return fault is None
+
+    def measured(self) -> Acquisition:
+        """Return the acquisition with the shares that its file shows, usable unless a check failed."""
+        assessment = {"usable": self.reason is None, "reason": self.reason}
+        return self.acquisition.model_copy(update=self.shares | assessment)
+
+    def report(self) -> DateReport:
+        """Return what the validation report states of the acquisition."""
+        return DateReport(
+            date=self.acquisition.date,
+            file=self.acquisition.file,
+            accepted=self.reason is None,
+            reason=self.reason,
+            checks=self.checks,
+            masked=self.masked,
+            indices=self.indices,
+            synthetic=self.acquisition.synthetic,
+            **self.shares,
+        )
 
 
 def examine(acquisition: Acquisition, imagery: Imagery, params: SelectionParams, inside: Mask) -> Examination:
@@ -74,7 +99,7 @@ def examine(acquisition: Acquisition, imagery: Imagery, params: SelectionParams,
 def mark_duplicates(examinations: Iterable[Examination]) -> None:
     """Exclude all but the earliest of dates with equal reflectances: no two days are equal to the last digit."""
     first: dict[str, Examination] = {}
-    for examination in sorted(examinations, key=lambda one: one.acquisition.date):
+    for examination in sorted(examinations, key=attrgetter("acquisition.date")):
         if examination.fingerprint is None:
             continue
         twin = first.setdefault(examination.fingerprint, examination)
@@ -94,7 +119,7 @@ def _intact(examination: Examination) -> bool:
 
 
 def _read(examination: Examination, imagery: Imagery) -> Scene | None:
-    """Read the scene; None where it is not readable or not as it was asked for."""
+    """Read the scene; None where it is not readable or not as requested."""
     path = scene_path(examination.acquisition)
     try:
         with rasterio.open(path, driver="GTiff") as dataset:
@@ -106,7 +131,7 @@ def _read(examination: Examination, imagery: Imagery) -> Scene | None:
         return None
     examination.add("readable", None, "all bands read")
     _check_mark(examination, mark)
-    right = examination.add("form", "; ".join(faults) or None, "bands, size, georeference and nodata as asked for")
+    right = examination.add("form", "; ".join(faults) or None, "bands, size, georeference and nodata as requested")
     return scene if right else None
 
 

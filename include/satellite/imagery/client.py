@@ -115,7 +115,7 @@ class Hub:
             STAC features with `id`, `geometry` and `properties`.
         """
 
-        def ask(session: SentinelHubSession) -> list[dict[str, Any]]:
+        def list_products(session: SentinelHubSession) -> list[dict[str, Any]]:
             catalog = SentinelHubCatalog(config=self._config)
             catalog.client = self._client(session)
             features = catalog.search(
@@ -132,7 +132,7 @@ class Hub:
                     f"{self.deployment.base_url}: the catalog's answer cannot be read: {error!r}"
                 ) from error
 
-        return self._bounded(ask)
+        return self._bounded(list_products)
 
     def render(self, script: str, grid: Grid, start: datetime, end: datetime) -> Rendered:
         """Return one TIFF of the Process API: acquired between two instants, nearest neighbour, harmonised.
@@ -144,7 +144,7 @@ class Hub:
             end: Last instant.
         """
 
-        def ask(session: SentinelHubSession) -> Rendered:
+        def download(session: SentinelHubSession) -> Rendered:
             request = SentinelHubRequest(
                 evalscript=script,
                 input_data=[
@@ -166,13 +166,13 @@ class Hub:
             headers = {name.lower(): value for name, value in answer.headers.items()}
             return Rendered(answer.content, _number(headers.get(UNITS_HEADER)))
 
-        return self._bounded(ask)
+        return self._bounded(download)
 
-    def _bounded(self, ask: Callable[[SentinelHubSession], T]) -> T:
-        """Ask; where the token is refused, ask again with a new one, for it may have expired early."""
+    def _bounded(self, request: Callable[[SentinelHubSession], T]) -> T:
+        """Send a request; where the token is refused, send it again with a new one, for it may have expired early."""
         session = self._session
         try:
-            return ask(session)
+            return request(session)
         except CLIENT_ERRORS as error:
             if status_of(error) != 401:
                 raise translate(error, self.deployment) from error
@@ -180,7 +180,7 @@ class Hub:
             with self._lock:
                 if self._session is session:
                     self._session = self._new_session()
-            return ask(self._session)
+            return request(self._session)
         except CLIENT_ERRORS as error:
             raise translate(error, self.deployment) from error
 
@@ -188,13 +188,13 @@ class Hub:
         """Return a session with a token; the client sets no time limit for it, and would wait for ever."""
         answer: Future[SentinelHubSession] = Future()
 
-        def ask() -> None:
+        def fetch_token() -> None:
             try:
                 answer.set_result(SentinelHubSession(self._config, refresh_before_expiry=None))
             except BaseException as error:
                 answer.set_exception(error)
 
-        Thread(target=ask, daemon=True).start()
+        Thread(target=fetch_token, daemon=True).start()
         try:
             return answer.result(timeout=BOUNDS.wall)
         except TimeoutError as error:
@@ -215,8 +215,8 @@ class _BoundedRateLimit(SentinelHubRateLimit):
         self._name, self._until = deployment.base_url, time.monotonic() + BOUNDS.wall
 
     def update(self, headers: dict[str, Any], *, default: float) -> None:
-        asked = _number(headers.get(self.RETRY_HEADER))
-        wait = (default if asked is None else max(asked, 0.0)) / 1000
+        retry_after_ms = _number(headers.get(self.RETRY_HEADER))
+        wait = (default if retry_after_ms is None else max(retry_after_ms, 0.0)) / 1000
         if time.monotonic() + wait > self._until:
             raise TransientError(
                 f"{self._name}: the rate limit is used up (429): it asks to wait {wait:.0f} s, longer than the "
@@ -235,24 +235,24 @@ def request_slot(folder: Path) -> Iterator[None]:
     Raises:
         SetupError: The folder cannot be written.
     """
-    with ExitStack() as held:
-        while not _take_slot(held, folder):
+    with ExitStack() as slot:
+        while not _take_slot(slot, folder):
             time.sleep(_POLL_SECONDS)
         yield
 
 
-def _take_slot(held: ExitStack, folder: Path) -> bool:
+def _take_slot(slot: ExitStack, folder: Path) -> bool:
     for number in range(AT_ONCE):
         with suppress(TransientError):
-            held.enter_context(locked(folder / f"{number}.lock", timeout_s=0))
+            slot.enter_context(locked(folder / f"{number}.lock", timeout_s=0))
             return True
     return False
 
 
 def _collection(collection: str, base_url: str) -> DataCollection:
-    """Return a collection bound to a deployment; the client keeps such definitions for the whole process."""
+    """Return a collection bound to a deployment; the client keeps such definitions for as long as the process runs."""
     with _DEFINING:
-        definition = next(known for known in DataCollection if known.api_id == collection)
+        definition = next(entry for entry in DataCollection if entry.api_id == collection)
         return definition.define_from(re.sub(r"\W", "_", f"{collection}_{base_url}"), service_url=base_url)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import atexit
 import os
-import queue
+import select
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -78,12 +78,10 @@ def _start(*options: str) -> _Child:
         cwd=ROOT,
         start_new_session=True,
     )
-    lines: queue.Queue[str] = queue.Queue()
-    Thread(target=_read, args=(process.stdout, lines), daemon=True).start()
-    try:
-        line = lines.get(timeout=START_SECONDS)
-    except queue.Empty:
-        line = ""
+    assert process.stdout is not None  # noqa: S101 - a pipe, as opened above
+    ready, _, _ = select.select([process.stdout], [], [], START_SECONDS)
+    line = process.stdout.readline() if ready else ""
+    Thread(target=_drain, args=(process.stdout,), daemon=True).start()
     if not line.startswith(READY):
         _stop(process)
         output = line.strip() or "it printed nothing"
@@ -94,12 +92,10 @@ def _start(*options: str) -> _Child:
     return _Child(os.getpid(), process, line.removeprefix(READY).strip())
 
 
-def _read(stream: IO[str], lines: queue.Queue[str]) -> None:
-    """Pass on the child's output, and an empty line at its end. Reading on keeps its pipe from filling."""
+def _drain(stream: IO[str]) -> None:
+    """Read the child's output to its end, since a full pipe would stop the child."""
     with stream:
-        for line in stream:
-            lines.put(line)
-    lines.put("")
+        stream.read()
 
 
 def _stop(process: subprocess.Popen[str]) -> None:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import logging
+from functools import cached_property
+from operator import attrgetter
 from pathlib import Path
 
 import numpy as np
-from pydantic import ConfigDict
 
 from include.core.errors import ContractError
 from include.core.outcome import Finding, StepMetrics, StepOutcome
@@ -15,7 +16,7 @@ from include.satellite.imagery.candidates import rejection
 from include.satellite.imagery.client import Hub
 from include.satellite.imagery.fetch import Meter, day_interval, fetch, two_at_once
 from include.satellite.imagery.scenes import Mask, Scene
-from include.satellite.imagery.schemas import Acquisition, Candidate, Imagery, SearchResult
+from include.satellite.imagery.schemas import Acquisition, Candidate, Day, Imagery, Scope, SearchResult
 from include.satellite.imagery.search import download_order
 from include.satellite.imagery.store import ImageryStore
 from include.satellite.params import ImageryStepParams
@@ -26,10 +27,8 @@ ZERO_REFLECTANCE = 1
 """Digital number of a reflectance of 0 where there is data."""
 
 
-class CollectMetrics(StepMetrics):
-    """Metrics of the whole download."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
+class CollectMetrics(StepMetrics, extra="forbid"):
+    """Metrics of the complete download."""
 
     dates: int
     first_date: str | None
@@ -58,7 +57,7 @@ def download(files: Path, params: ImageryStepParams, index: int) -> None:
         TransientError: The service does not answer.
     """
     plan = SEARCH.read(files)
-    store = ImageryStore.of(plan)
+    store = ImageryStore(plan)
     downloader = _Downloader(plan, params, store, _committed_units(files, plan, store, index))
     ACQUISITION.instance(index).write(files, downloader.obtain(plan.candidate(plan.chosen[index])))
 
@@ -72,15 +71,24 @@ def collect(files: Path, params: ImageryStepParams) -> None:
     plan = SEARCH.read(files)
     done = [_downloaded(files, plan, index) for index in range(len(plan.chosen))]
     spent = plan.units_spent + sum(acquisition.units_spent for acquisition in done)
-    downloader = _Downloader(plan, params, ImageryStore.of(plan), spent)
+    downloader = _Downloader(plan, params, ImageryStore(plan), spent)
     reserves = list(plan.reserves)
     while (wanted := len(plan.chosen) - sum(acquisition.usable for acquisition in done)) and reserves:
         batch, reserves = reserves[:wanted], reserves[wanted:]
         LOGGER.info("%d dates are not usable; next best: %s", wanted, ", ".join(map(str, batch)))
         done += two_at_once(downloader.obtain, map(plan.candidate, batch))
-    done.sort(key=lambda acquisition: acquisition.date)
+    done.sort(key=attrgetter("date"))
     downloader.store.sweep()
-    IMAGERY.write(files, _manifest(plan, done))
+    usable = [acquisition for acquisition in done if acquisition.usable]
+    imagery = Imagery(
+        **plan.fields_of(Scope),
+        synthetic=any(acquisition.synthetic for acquisition in usable),
+        acquisitions=usable,
+        unusable=[acquisition for acquisition in done if not acquisition.usable],
+        units_spent=plan.units_spent + sum(acquisition.units_spent for acquisition in done),
+        units_estimated=plan.units_estimated,
+    )
+    IMAGERY.write(files, imagery)
 
 
 def collect_outcome(files: Path) -> StepOutcome:
@@ -97,8 +105,8 @@ def collect_outcome(files: Path) -> StepOutcome:
             dates=len(usable),
             first_date=str(usable[0].date) if usable else None,
             last_date=str(usable[-1].date) if usable else None,
-            dates_fetched=sum(one.fetched for one in everything),
-            dates_from_store=sum(not one.fetched and one.file is not None for one in everything),
+            dates_fetched=sum(acquisition.fetched for acquisition in everything),
+            dates_from_store=sum(not acquisition.fetched and bool(acquisition.file) for acquisition in everything),
             dates_not_usable=len(unusable),
             megabytes=round(sum(acquisition.bytes or 0 for acquisition in usable) / 1e6, 1),
             processing_units_estimated=round(imagery.units_estimated, 2),
@@ -125,7 +133,11 @@ class _Downloader:
         self.plan, self.params, self.store = plan, params, store
         self.meter = Meter(params.max_processing_units, before)
         self.order = download_order(plan)
-        self._hub: Hub | None = None
+
+    @cached_property
+    def hub(self) -> Hub:
+        """The service's client, which takes a token when it is made."""
+        return Hub(self.params.source, self.store.sensor)
 
     def obtain(self, candidate: Candidate) -> Acquisition:
         """Return a date's acquisition, from the store or from the service."""
@@ -134,17 +146,16 @@ class _Downloader:
             LOGGER.info("%s: intact in the store", candidate.date)
             return self._judged(stored)
         if self.plan.from_store:
-            return self._unusable(candidate, "the store no longer holds it intact, and the download is skipped", 0.0)
+            return self._drafted(candidate, 0.0, "the store no longer holds it intact, and the download is skipped")
         interval = day_interval(candidate.date, self.plan.start, self.plan.end)
-        fetched = fetch(self._service(), self.meter, self.order, interval, f"downloading {candidate.date}")
+        fetched = fetch(self.hub, self.meter, self.order, interval, f"downloading {candidate.date}")
         if fetched.array is None:
-            return self._unusable(candidate, f"never data: {fetched.reason}", fetched.units)
+            return self._drafted(candidate, fetched.units, f"never data: {fetched.reason}")
         scene = self.store.scene(fetched.array.astype(np.uint16, copy=False))
         reason = no_data_reason(scene, self.store.inside)
         if reason is not None:
-            return self._unusable(candidate, f"never data: {reason}", fetched.units)
-        draft = self._draft(candidate, None, fetched=True, units=fetched.units)
-        kept = self.store.put(draft, scene.layers)
+            return self._drafted(candidate, fetched.units, f"never data: {reason}")
+        kept = self.store.put(self._drafted(candidate, fetched.units), scene.layers)
         LOGGER.info("%s: fetched, %.2f processing units", candidate.date, fetched.units)
         return self._judged(kept)
 
@@ -153,29 +164,19 @@ class _Downloader:
         reason = rejection(acquisition.clear, acquisition.cloud, self.params)
         return acquisition.model_copy(update={"usable": reason is None, "reason": reason})
 
-    def _unusable(self, candidate: Candidate, reason: str, units: float) -> Acquisition:
-        LOGGER.warning("%s: not usable: %s", candidate.date, reason)
-        return self._draft(candidate, reason, fetched=units > 0, units=units)
-
-    def _draft(self, candidate: Candidate, reason: str | None, *, fetched: bool, units: float) -> Acquisition:
+    def _drafted(self, candidate: Candidate, units: float, reason: str | None = None) -> Acquisition:
+        """Return an acquisition without a file: one that is about to be stored, or why there is nothing to store."""
+        if reason is not None:
+            LOGGER.warning("%s: not usable: %s", candidate.date, reason)
         return Acquisition(
-            date=candidate.date,
-            datetime=candidate.datetime,
-            product_ids=candidate.product_ids,
+            **candidate.fields_of(Day),
             source=self.plan.source,
-            synthetic=candidate.synthetic,
             usable=reason is None,
             reason=reason,
             bands=self.plan.bands,
-            tile_cloud=candidate.tile_cloud,
-            fetched=fetched,
+            fetched=reason is None or units > 0,
             units_spent=units,
         )
-
-    def _service(self) -> Hub:
-        if self._hub is None:
-            self._hub = Hub(self.params.source, self.store.sensor)
-        return self._hub
 
 
 def no_data_reason(scene: Scene, inside: Mask) -> str | None:
@@ -191,24 +192,6 @@ def no_data_reason(scene: Scene, inside: Mask) -> str | None:
     if max(int(scene.band(name)[inside].max()) for name in reflectances) <= ZERO_REFLECTANCE:
         return "every reflectance of the area is zero"
     return None
-
-
-def _manifest(plan: SearchResult, done: list[Acquisition]) -> Imagery:
-    usable = [acquisition for acquisition in done if acquisition.usable]
-    return Imagery(
-        collection=plan.collection,
-        source=plan.source,
-        synthetic=any(acquisition.synthetic for acquisition in usable),
-        grid=plan.grid,
-        geometry=plan.geometry,
-        bands=plan.bands,
-        start=plan.start,
-        end=plan.end,
-        acquisitions=usable,
-        unusable=[acquisition for acquisition in done if not acquisition.usable],
-        units_spent=plan.units_spent + sum(acquisition.units_spent for acquisition in done),
-        units_estimated=plan.units_estimated,
-    )
 
 
 def _downloaded(files: Path, plan: SearchResult, index: int) -> Acquisition:

@@ -131,7 +131,7 @@ def fetch(hub: Hub, meter: Meter, order: Order, interval: tuple[datetime, dateti
     parts = list(request_grids(order.grid))
     array = np.zeros((order.count, order.grid.height, order.grid.width), dtype=order.dtype)
 
-    def one(part: tuple[Grid, tuple[slice, slice]]) -> tuple[float, str | None]:
+    def fetch_part(part: tuple[Grid, tuple[slice, slice]]) -> tuple[float, str | None]:
         grid, (rows, columns) = part
         expected, spent = estimate([grid], order.charged_bands), 0.0
         meter.reserve(expected, purpose)
@@ -146,9 +146,9 @@ def fetch(hub: Hub, meter: Meter, order: Order, interval: tuple[datetime, dateti
             return spent, str(error) if len(parts) == 1 else f"part of {len(parts)}: {error}"
         return spent, None
 
-    done = list(two_at_once(one, parts))
-    reason = next((reason for _, reason in done if reason is not None), None)
-    return Fetched(None if reason else array, reason, sum(units for units, _ in done))
+    results = list(two_at_once(fetch_part, parts))
+    reason = next((reason for _, reason in results if reason is not None), None)
+    return Fetched(None if reason else array, reason, sum(units for units, _ in results))
 
 
 def two_at_once(function: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:

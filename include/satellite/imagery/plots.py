@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from include.core.plots import BLUE, GREEN, GREY, SKY, VERMILLION, figure_file
 from include.satellite.imagery.scenes import Scene
-from include.satellite.imagery.schemas import Acquisition, DateReport, Imagery, IndexRange
+from include.satellite.imagery.schemas import Acquisition, DateReport, Imagery
 from include.satellite.sensors.indices import NDVI
 
 if TYPE_CHECKING:
@@ -49,8 +49,8 @@ def _coarser(pixels: NDArray[Any], step: int) -> NDArray[np.float64]:
     """Return the means of square cells; the rest of the last row and column is dropped."""
     height, width = (max(1, length // step) for length in pixels.shape)
     rows, columns = min(step, pixels.shape[0]), min(step, pixels.shape[1])
-    whole = pixels[: height * rows, : width * columns].reshape(height, rows, width, columns)
-    return np.asarray(whole.mean(axis=(1, 3), dtype=np.float64))
+    complete = pixels[: height * rows, : width * columns].reshape(height, rows, width, columns)
+    return np.asarray(complete.mean(axis=(1, 3), dtype=np.float64))
 
 
 def draw_contact_sheet(
@@ -95,39 +95,29 @@ def _mark(reports: Sequence[DateReport]) -> str:
 
 def draw_ndvi(path: Path, reports: Sequence[DateReport], imagery: Imagery) -> None:
     """Draw the NDVI of the area over time: mean, and the range that holds the middle 80 % of the pixels."""
-    measured = [(report, ndvi) for report in reports if (ndvi := _ndvi(report)) is not None]
+    measured = [(report, ndvi) for report in reports if (ndvi := report.index(NDVI.name)) is not None]
+    days = np.array([report.date for report, _ in measured], "datetime64[D]")
+    accepted = np.array([report.accepted for report, _ in measured], bool)
+    values = np.array([(ndvi.low, ndvi.mean, ndvi.high) for _, ndvi in measured], float).reshape(-1, 3)
     with figure_file(path) as figure:
         axes: Axes = figure.subplots()
-        _draw_series(axes, [pair for pair in measured if pair[0].accepted])
-        _draw_excluded(axes, [pair for pair in measured if not pair[0].accepted])
+        if accepted.any():
+            low, mean, high = values[accepted].T
+            range_label = "middle 80 % of the clear pixels"
+            axes.fill_between(days[accepted], low, high, color=SKY, alpha=0.35, linewidth=0, label=range_label)
+            axes.plot(days[accepted], mean, color=BLUE, marker="o", markersize=4, label="mean")
+        if not accepted.all():
+            style: dict[str, Any] = {"marker": "x", "linestyle": "none", "markeredgewidth": 2, "color": VERMILLION}
+            axes.plot(days[~accepted], values[~accepted, 1], label="mean of an excluded date", **style)
         axes.set_title(f"NDVI over time ({sum(report.accepted for report in reports)} dates){_mark(reports)}")
         axes.set_ylabel("NDVI")
-        first, end = _days([imagery.start.date(), imagery.end.date()])
-        axes.set_xlim(first, end)
+        axes.set_xlim(*np.array([imagery.start.date(), imagery.end.date()], "datetime64[D]"))
         _time_axis(axes)
         if measured:
             figure.legend(loc="outside lower left", ncols=3)
         else:
             why = "not measured: the validation was skipped, or no scene could be read"
             axes.text(0.5, 0.5, why, transform=axes.transAxes, ha="center", color=GREY)
-
-
-def _draw_series(axes: Axes, series: Sequence[tuple[DateReport, IndexRange]]) -> None:
-    if not series:
-        return
-    days = _days([report.date for report, _ in series])
-    low, mean, high = np.array([(ndvi.low, ndvi.mean, ndvi.high) for _, ndvi in series], float).T
-    axes.fill_between(days, low, high, color=SKY, alpha=0.35, linewidth=0, label="middle 80 % of the clear pixels")
-    axes.plot(days, mean, color=BLUE, marker="o", markersize=4, label="mean")
-
-
-def _draw_excluded(axes: Axes, series: Sequence[tuple[DateReport, IndexRange]]) -> None:
-    if not series:
-        return
-    days, mean = _days([report.date for report, _ in series]), np.array([ndvi.mean for _, ndvi in series], float)
-    axes.plot(
-        days, mean, color=VERMILLION, marker="x", linestyle="none", markeredgewidth=2, label="mean of an excluded date"
-    )
 
 
 def _draw_cell(
@@ -144,31 +134,18 @@ def _draw_cell(
     for spine in axes.spines.values():
         spine.set(visible=True, color=colour, linewidth=2)
     axes.set_title(f"{day.isoformat()}  {cloud}", fontsize=9, fontweight="normal", loc="left", pad=4)
-    label = "✓ accepted" if accepted else "✗ " + _short(reason or "not usable")
+    lines = textwrap.wrap(reason or "not usable", REASON_WIDTH, max_lines=REASON_LINES, placeholder=" …")
+    label = "✓ accepted" if accepted else "✗ " + "\n".join(lines)
     axes.set_xlabel(label, fontsize=8, color=colour, loc="left", labelpad=3)
-
-
-def _short(reason: str) -> str:
-    lines = textwrap.wrap(reason, REASON_WIDTH, max_lines=REASON_LINES, placeholder=" …")
-    return "\n".join(lines)
 
 
 def _cloud(report: DateReport) -> str:
     return "" if report.cloud is None else f"cloud {report.cloud:.1f} %"
 
 
-def _ndvi(report: DateReport) -> IndexRange | None:
-    return next((index for index in report.indices if index.name == NDVI.name and index.mean is not None), None)
-
-
-def _days(days: Sequence[date]) -> NDArray[np.datetime64]:
-    return np.array(days, "datetime64[D]")
-
-
 def _time_axis(axes: Axes) -> None:
-    import matplotlib.dates
+    from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 
-    dates: Any = matplotlib.dates
-    locator = dates.AutoDateLocator()
+    locator = AutoDateLocator()  # type: ignore[no-untyped-call]
     axes.xaxis.set_major_locator(locator)
-    axes.xaxis.set_major_formatter(dates.ConciseDateFormatter(locator))
+    axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))  # type: ignore[no-untyped-call]

@@ -8,12 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from include.satellite.imagery.area import inside_mask, make_grid
-from include.satellite.imagery.candidates import Day, candidate_of, rejection
+from include.satellite.imagery.candidates import candidate_of, rejection
 from include.satellite.imagery.client import Hub
 from include.satellite.imagery.fetch import Meter, Order, day_interval, fetch, two_at_once
 from include.satellite.imagery.scenes import shares
-from include.satellite.imagery.schemas import Candidate, Grid
-from include.satellite.imagery.store import ImageryStore, Preview
+from include.satellite.imagery.schemas import Candidate, Day, Grid, Preview
+from include.satellite.imagery.store import ImageryStore
 from include.satellite.params import ImageryStepParams
 from include.satellite.sensors.evalscript import DATA_MASK, preview_script
 
@@ -25,7 +25,7 @@ FEWEST_PIXELS = 100
 def preview_days(
     days: Sequence[Day], hub: Hub, meter: Meter, store: ImageryStore, params: ImageryStepParams
 ) -> list[Candidate]:
-    """Judge each day by a preview over the area, two requests at once; previews that the store holds are reused.
+    """Assess each day by a preview over the area, two requests at once; previews that the store holds are reused.
 
     Args:
         days: The catalog's days.

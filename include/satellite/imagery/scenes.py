@@ -15,7 +15,7 @@ from rasterio.io import DatasetReader, MemoryFile
 from rasterio.shutil import copy
 
 from include.satellite.imagery.area import affine_of
-from include.satellite.imagery.schemas import Grid
+from include.satellite.imagery.schemas import Grid, Shares
 from include.satellite.sensors.indices import Index
 from include.satellite.sensors.sensor import NODATA, Sensor
 
@@ -92,30 +92,20 @@ class Scene:
         return shares(self.sensor, self.classes, self.data, inside)
 
 
-@dataclass(frozen=True)
-class Shares:
-    """Shares of the area, percent."""
-
-    clear: float
-    cloud: float
-    shadow: float
-    nodata: float
-
-
 def shares(sensor: Sensor, classes: NDArray[np.uint8], data: Mask, inside: Mask) -> Shares:
     """Return how much of the area is clear, cloud, shadow, and without data; the latter counts as nothing else.
 
     Args:
-        sensor: Says what its classes count as.
+        sensor: Groups its classes.
         classes: Scene classification, (height, width).
         data: Where there is data, same shape.
         inside: Which pixels belong to the area, same shape.
     """
-    classes, has_data, known = classes[inside], data[inside], sensor.classes
+    classes, has_data, groups = classes[inside], data[inside], sensor.classes
     return Shares(
-        clear=percent(known.mask(classes, known.clear) & has_data, 3),
-        cloud=percent(known.mask(classes, known.cloud) & has_data, 3),
-        shadow=percent(known.mask(classes, known.shadow) & has_data, 3),
+        clear=percent(groups.mask(classes, groups.clear) & has_data, 3),
+        cloud=percent(groups.mask(classes, groups.cloud) & has_data, 3),
+        shadow=percent(groups.mask(classes, groups.shadow) & has_data, 3),
         nodata=percent(~has_data, 3),
     )
 
@@ -149,12 +139,12 @@ def decode(content: bytes, grid: Grid, count: int, dtype: str) -> NDArray[np.uin
             form = (dataset.width, dataset.height, dataset.count, *set(dataset.dtypes))
             if form != (grid.width, grid.height, count, dtype):
                 raise NotDataError(
-                    f"it is {_form(*form)}, where {_form(grid.width, grid.height, count, dtype)} was asked for"
+                    f"it is {_form(*form)}, where {_form(grid.width, grid.height, count, dtype)} was requested"
                 )
             bounds = tuple(round(value, 3) for value in dataset.bounds)
             if dataset.crs is not None and (dataset.crs.to_string(), bounds) != (grid.crs, grid.bounds):
                 raise NotDataError(
-                    f"it lies at {bounds} of {dataset.crs}, where {grid.bounds} of {grid.crs} was asked for"
+                    f"it lies at {bounds} of {dataset.crs}, where {grid.bounds} of {grid.crs} was requested"
                 )
             array: NDArray[np.uint16] | NDArray[np.uint8] = dataset.read()
             return array
@@ -199,7 +189,7 @@ def encode(scene: Scene, grid: Grid, tags: Mapping[str, str]) -> bytes:
 
 
 def form_faults(dataset: DatasetReader, bands: Sequence[str], grid: Grid) -> list[str]:
-    """Return what of a stored file is not as it was asked for: bands, size, type, georeference, nodata."""
+    """Return what of a stored file is not as requested: bands, size, type, georeference, nodata."""
     xmin, ymin, xmax, ymax = (round(value, 3) for value in dataset.bounds)
     properties = {
         "bands": (list(dataset.descriptions), list(bands)),

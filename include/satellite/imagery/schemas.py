@@ -16,6 +16,10 @@ from include.satellite.sensors.sensor import Sensor
 class _Document(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
+    def fields_of(self, base: type[_Document]) -> dict[str, Any]:
+        """Return the values of the fields that a base declares, to build another document from."""
+        return {name: getattr(self, name) for name in base.model_fields}
+
 
 class Grid(_Document):
     """The pixels that cover an area, the same for all dates.
@@ -30,16 +34,21 @@ class Grid(_Document):
     height: int
 
 
-class Candidate(_Document):
-    """A day that the catalog lists, with the shares of its preview over the area."""
+class Day(_Document):
+    """The products of one day (UTC) that show the area."""
 
     date: date
     datetime: AwareDatetime = Field(description="Sensing time of its first product.")
     product_ids: list[str]
-    tile_cloud: float | None = Field(description="Least cloud cover of its tiles, percent; None: cloud unknown.")
+    tile_cloud: float | None = Field(None, description="Least cloud cover of its tiles, percent; None: cloud unknown.")
+    synthetic: bool = Field(description="Whether it is simulated.")
+
+
+class Candidate(Day):
+    """A day that the catalog lists, with the shares of its preview over the area."""
+
     clear: float = Field(description="Clear share of the area, percent.")
     cloud: float = Field(description="Cloud share of the area, percent.")
-    synthetic: bool = False
     seen: bool = Field(
         True, description="Whether the preview holds data over the area; otherwise the shares mean nothing."
     )
@@ -47,8 +56,8 @@ class Candidate(_Document):
     reason: str | None = Field(None, description="Why it is not usable.")
 
 
-class SearchResult(_Document):
-    """The days that the catalog lists and those that are to be fetched (`search.json`)."""
+class Scope(_Document):
+    """The area, the window and the bands of a run's imagery, and the service that it comes from."""
 
     collection: str
     source: str
@@ -57,6 +66,16 @@ class SearchResult(_Document):
     bands: list[str] = Field(description="Bands of each file, in order; SCL after the reflectances.")
     start: AwareDatetime
     end: AwareDatetime
+
+    @property
+    def sensor(self) -> Sensor:
+        """The sensor that took the imagery."""
+        return sensor_of(self.collection)
+
+
+class SearchResult(Scope):
+    """The days that the catalog lists and those that are to be fetched (`search.json`)."""
+
     found: int = Field(description="Products that the catalog listed.")
     candidates: list[Candidate]
     chosen: list[date] = Field(description="Dates to fetch: the best by cloud over the area, spread over the window.")
@@ -65,59 +84,51 @@ class SearchResult(_Document):
     units_spent: float = Field(description="Processing units that the previews took.")
     from_store: bool = Field(False, description="The download was skipped: planned from the imagery store alone.")
 
-    @property
-    def sensor(self) -> Sensor:
-        """The sensor that took the imagery."""
-        return sensor_of(self.collection)
-
     def candidate(self, day: date) -> Candidate:
         """Return the candidate of a day."""
         return next(candidate for candidate in self.candidates if candidate.date == day)
 
 
-class Acquisition(_Document):
-    """One date over the area: a file in the imagery store, or why there is none (`acquisitions/<n>.json`)."""
+class Shares(_Document):
+    """Shares of the area, percent."""
+
+    clear: float = Field(0, description="Clear share of the area, percent.")
+    cloud: float = Field(0, description="Cloud share of the area, percent.")
+    shadow: float = Field(0, description="Cloud-shadow share of the area, percent.")
+    nodata: float = Field(0, description="Nodata share of the area, percent.")
+
+
+class Preview(_Document):
+    """The shares of a day over the area, by its preview at 60 m, as the imagery store keeps it."""
 
     date: date
-    datetime: AwareDatetime
     product_ids: list[str]
+    clear: float
+    cloud: float
+
+
+class Acquisition(Shares, Day):
+    """One date over the area: a file in the imagery store, or why there is none (`acquisitions/<n>.json`)."""
+
     source: str
-    synthetic: bool
     usable: bool
     reason: str | None = Field(None, description="Why it is not usable.")
     file: str | None = Field(None, description="Below the imagery store; None if nothing was stored.")
     sha256: str | None = None
     bytes: int | None = None
     bands: list[str]
-    tile_cloud: float | None = None
-    clear: float = Field(0, description="Clear share of the area, percent.")
-    cloud: float = Field(0, description="Cloud share of the area, percent.")
-    shadow: float = Field(0, description="Cloud-shadow share of the area, percent.")
-    nodata: float = Field(0, description="Nodata share of the area, percent.")
     fetched: bool = Field(False, description="Fetched by this run; otherwise it was in the store, intact.")
     units_spent: float = 0
 
 
-class Imagery(_Document):
+class Imagery(Scope):
     """The manifest of a run's imagery (`imagery.json` as collected, `validated.json` as accepted), by date."""
 
-    collection: str
-    source: str
     synthetic: bool = Field(description="Whether any of it is simulated.")
-    grid: Grid
-    geometry: dict[str, Any]
-    bands: list[str]
-    start: AwareDatetime
-    end: AwareDatetime
     acquisitions: list[Acquisition] = Field(description="Usable ones, ascending by date.")
     unusable: list[Acquisition] = Field(description="Those that are not, each with its reason.")
     units_spent: float
     units_estimated: float
-
-    @property
-    def sensor(self) -> Sensor:
-        """The sensor that took the imagery."""
-        return sensor_of(self.collection)
 
     @property
     def place(self) -> str:
@@ -133,7 +144,7 @@ class Check(_Document):
 
     name: str
     passed: bool
-    found: str = Field(description="What the rule found, in words.")
+    found: str = Field(description="Finding of the rule, in words.")
 
 
 class IndexRange(_Document):
@@ -164,6 +175,10 @@ class DateReport(_Document):
     indices: list[IndexRange] = []
     synthetic: bool
 
+    def index(self, name: str) -> IndexRange | None:
+        """Return the statistics of an index; None where it was not measured."""
+        return next((index for index in self.indices if index.name == name and index.mean is not None), None)
+
 
 class Gap(_Document):
     """A period without a usable date; the ends of the window count as dates."""
@@ -176,7 +191,7 @@ class Gap(_Document):
 class ValidationReport(_Document):
     """The validation of all acquisitions of a run, and whether enough are usable (`validation_report.json`)."""
 
-    skipped: bool = Field(description="Only counted against min_dates, as the run asked (skip_validation).")
+    skipped: bool = Field(description="Only counted against min_dates, as the run requested (skip_validation).")
     passed: bool
     usable_dates: int
     min_dates: int

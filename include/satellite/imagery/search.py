@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from datetime import UTC
 from pathlib import Path
 
-from pydantic import ConfigDict
 from shapely.geometry import shape
 
 from include.core.errors import BadInputError
@@ -19,7 +18,7 @@ from include.satellite.imagery.candidates import candidate_of, choose, days, rej
 from include.satellite.imagery.client import Hub
 from include.satellite.imagery.fetch import Meter, Order
 from include.satellite.imagery.preview import preview_days
-from include.satellite.imagery.schemas import Candidate, SearchResult
+from include.satellite.imagery.schemas import Candidate, Scope, SearchResult
 from include.satellite.imagery.store import ImageryStore
 from include.satellite.params import ImageryStepParams
 from include.satellite.sensors.evalscript import download_script
@@ -30,10 +29,8 @@ LOOSE_CLOUD = 90.0
 """The catalog's cloud is that of a tile (110 km), so its filter is loose; the preview decides."""
 
 
-class SearchMetrics(StepMetrics):
+class SearchMetrics(StepMetrics, extra="forbid"):
     """Metrics of the search."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     source: str
     products_found: int
@@ -55,14 +52,17 @@ def search(files: Path, params: ImageryStepParams) -> None:
         TransientError: The service does not answer.
     """
     geometry = area_geometry(params)
-    store = ImageryStore(
+    start, end = params.window
+    scope = Scope(
         collection=params.sensor.collections[params.source],
         source=params.source,
         grid=make_grid(geometry, params.resolution),
-        bands=params.bands,
         geometry=geometry,
+        bands=list(params.bands),
+        start=start,
+        end=end,
     )
-    SEARCH.write(files, _from_store(params, store) if params.skip_download else _from_catalog(params, store))
+    SEARCH.write(files, _from_store(params, scope) if params.skip_download else _from_catalog(params, scope))
 
 
 def chosen_dates(files: Path) -> list[str]:
@@ -116,57 +116,48 @@ def _findings(plan: SearchResult) -> tuple[Finding, ...]:
     return tuple(findings)
 
 
-def _from_catalog(params: ImageryStepParams, store: ImageryStore) -> SearchResult:
+def _from_catalog(params: ImageryStepParams, scope: Scope) -> SearchResult:
     if params.wants_reference and params.source != "demo":
         raise BadInputError(
             f"label_source: reference needs a class raster, which {params.source} does not have; name one as "
             "`reference`, or take ndvi_rule or next_ndvi"
         )
-    start, end = params.window
-    hub, meter = Hub(params.source, store.sensor), Meter(params.max_processing_units)
-    window = (shape(store.geometry).bounds, start.astimezone(UTC), end.astimezone(UTC))
+    store = ImageryStore(scope)
+    hub, meter = Hub(params.source, scope.sensor), Meter(params.max_processing_units)
+    window = (shape(scope.geometry).bounds, scope.start.astimezone(UTC), scope.end.astimezone(UTC))
     features = hub.search(*window, LOOSE_CLOUD)
-    listed = days(features, store.geometry, start, end)
+    listed = days(features, scope.geometry, scope.start, scope.end)
     LOGGER.info("%d products on %d days", len(features), len(listed))
     candidates = preview_days(listed, hub, meter, store, params)
     if not any(candidate.usable for candidate in candidates):
         raise BadInputError(_nothing_left(params, len(hub.search(*window, None)), len(features), candidates))
-    plan = _plan(params, store, candidates, len(features), meter.spent)
+    plan = _plan(params, scope, candidates, len(features), meter.spent)
     missing = sum(store.find(plan.candidate(day)) is None for day in plan.chosen)
     units = missing * download_order(plan).units
     meter.reserve(units, f"downloading {missing} dates")
     return plan.model_copy(update={"units_estimated": units})
 
 
-def _from_store(params: ImageryStepParams, store: ImageryStore) -> SearchResult:
-    start, end = params.window
+def _from_store(params: ImageryStepParams, scope: Scope) -> SearchResult:
     candidates = [
         candidate_of(stored, stored.clear, stored.cloud, rejection(stored.clear, stored.cloud, params))
-        for stored in store.between(start, end)
+        for stored in ImageryStore(scope).between(scope.start, scope.end)
     ]
     if not any(candidate.usable for candidate in candidates):
         raise BadInputError(
             f"skip_download: the imagery store holds {len(candidates)} acquisitions of this area, resolution and bands "
-            f"from {params.source} between {start:%Y-%m-%d} and {end:%Y-%m-%d}, and none is usable; run once without "
-            "skip_download"
+            f"from {params.source} {_window(params)}, and none is usable; run once without skip_download"
         )
-    return _plan(params, store, candidates, len(candidates), 0.0).model_copy(update={"from_store": True})
+    return _plan(params, scope, candidates, len(candidates), 0.0).model_copy(update={"from_store": True})
 
 
 def _plan(
-    params: ImageryStepParams, store: ImageryStore, candidates: Sequence[Candidate], found: int, spent: float
+    params: ImageryStepParams, scope: Scope, candidates: Sequence[Candidate], products: int, spent: float
 ) -> SearchResult:
-    start, end = params.window
-    chosen, reserves = choose(candidates, params.target_count, end - start)
+    chosen, reserves = choose(candidates, params.target_count, scope.end - scope.start)
     return SearchResult(
-        collection=store.sensor.collections[params.source],
-        source=params.source,
-        grid=store.grid,
-        geometry=store.geometry,
-        bands=list(params.bands),
-        start=start,
-        end=end,
-        found=found,
+        **scope.fields_of(Scope),
+        found=products,
         candidates=list(candidates),
         chosen=chosen,
         reserves=reserves,
@@ -182,8 +173,7 @@ def download_order(plan: SearchResult) -> Order:
 
 def _nothing_left(params: ImageryStepParams, everything: int, loosely: int, candidates: Sequence[Candidate]) -> str:
     """Name the filter that left nothing, and what each before it removed."""
-    start, end = params.window
-    window = f"between {start:%Y-%m-%d} and {end:%Y-%m-%d}"
+    window = _window(params)
     if not everything:
         return f"no imagery: the catalog of {params.source} lists no product that shows the area {window}"
     if not candidates:
@@ -198,6 +188,11 @@ def _nothing_left(params: ImageryStepParams, everything: int, loosely: int, cand
         f"filter of at most {LOOSE_CLOUD:g} % cloud; the others show {len(candidates)} days, which were all removed: "
         f"by {removed}"
     )
+
+
+def _window(params: ImageryStepParams) -> str:
+    start, end = params.window
+    return f"between {start:%Y-%m-%d} and {end:%Y-%m-%d}"
 
 
 def _removed_by(candidate: Candidate, params: ImageryStepParams) -> str:

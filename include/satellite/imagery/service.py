@@ -70,7 +70,7 @@ def translate(error: Exception, deployment: Deployment) -> GroundtruthError:
 
     Args:
         error: One of `CLIENT_ERRORS`.
-        deployment: The service that was asked.
+        deployment: The service.
     """
     name, status = f"{deployment.source} ({deployment.base_url})", status_of(error)
     if isinstance(error, OutOfRequestsException):

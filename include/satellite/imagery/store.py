@@ -17,13 +17,13 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from contextlib import suppress
 from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import ValidationError
 
 from include.core.artifacts import sha256
 from include.core.files import write_atomically
@@ -31,57 +31,28 @@ from include.core.run_folder import read_model, write_json
 from include.core.settings import get_settings
 from include.satellite.imagery.area import inside_mask
 from include.satellite.imagery.scenes import Layers, NotDataError, Scene, encode, read_layers
-from include.satellite.imagery.schemas import Acquisition, Candidate, Grid, SearchResult
-from include.satellite.sensors import sensor_of
+from include.satellite.imagery.schemas import Acquisition, Candidate, Preview, Scope
 
 STALE_SECONDS = 3600
-
-
-class Preview(BaseModel):
-    """The shares of a day over the area, by its preview."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    date: date
-    product_ids: list[str]
-    clear: float
-    cloud: float
 
 
 class ImageryStore:
     """The part of the store that holds one area's scenes from one source.
 
     Args:
-        collection: Id of the collection.
-        source: The service that the scenes come from.
-        grid: Their pixels.
-        bands: Their bands, in order.
-        geometry: The area, GeoJSON, WGS 84.
+        scope: The area with its grid, bands and source; its window does not matter.
 
     Raises:
         BadInputError: The area holds no pixel's centre.
     """
 
-    def __init__(
-        self, *, collection: str, source: str, grid: Grid, bands: Sequence[str], geometry: dict[str, Any]
-    ) -> None:
-        self.grid, self.bands, self.geometry = grid, list(bands), geometry
-        self.sensor, self.inside = sensor_of(collection), inside_mask(geometry, grid)
+    def __init__(self, scope: Scope) -> None:
+        self.grid, self.bands, self.geometry, self.sensor = scope.grid, scope.bands, scope.geometry, scope.sensor
+        self.inside = inside_mask(self.geometry, self.grid)
         self.root = store_root()
-        key = _hash({"grid": grid.model_dump(mode="json"), "bands": self.bands}, 12)
-        self.folder = self.root / collection / f"{source}-{key}"
-        self._previews = self.folder / "looks" / _hash(geometry, 8)
-
-    @classmethod
-    def of(cls, search: SearchResult) -> ImageryStore:
-        """Return the part that a search is about."""
-        return cls(
-            collection=search.collection,
-            source=search.source,
-            grid=search.grid,
-            bands=search.bands,
-            geometry=search.geometry,
-        )
+        key = _hash({"grid": self.grid.model_dump(mode="json"), "bands": self.bands}, 12)
+        self.folder = self.root / scope.collection / f"{scope.source}-{key}"
+        self._previews = self.folder / "looks" / _hash(self.geometry, 8)
 
     def find(self, candidate: Candidate) -> Acquisition | None:
         """Return a date's acquisition if it is there and intact."""
@@ -117,7 +88,7 @@ class ImageryStore:
                 "file": path.relative_to(self.root).as_posix(),
                 "sha256": checksum,
                 "bytes": len(content),
-                **vars(scene.shares(self.inside)),
+                **scene.shares(self.inside).model_dump(),
             }
         )
         write_json(self.folder / f"{stem}.json", kept)
@@ -171,7 +142,7 @@ class ImageryStore:
             shares = self.scene(read_layers(file)).shares(self.inside)
         except (OSError, ValidationError, NotDataError):
             return None
-        return acquisition.model_copy(update={"fetched": False, "units_spent": 0.0, **vars(shares)})
+        return acquisition.model_copy(update={"fetched": False, "units_spent": 0.0, **shares.model_dump()})
 
 
 def store_root() -> Path:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import itertools
 import logging
+from collections import Counter
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
+from operator import attrgetter
 from pathlib import Path
 
-from pydantic import ConfigDict
+import numpy as np
 
 from include.core.errors import ContractError
 from include.core.outcome import Finding, Scalar, StepMetrics, StepOutcome, Table
@@ -27,10 +29,8 @@ LOGGER = logging.getLogger(__name__)
 REASONS_NAMED = 5
 
 
-class ValidateMetrics(StepMetrics):
+class ValidateMetrics(StepMetrics, extra="forbid"):
     """Metrics of the validation."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     usable_dates: int
     min_dates: int
@@ -49,8 +49,9 @@ def validate(files: Path, params: ValidateParams) -> None:
     """
     imagery = IMAGERY.read(files)
     examinations, thumbnails = _examine_all(imagery, params)
-    reports = [_date_report(examination) for examination in examinations]
-    accepted = [_measured(one) for one, report in zip(examinations, reports, strict=True) if report.accepted]
+    reports = [examination.report() for examination in examinations]
+    measured = [examination.measured() for examination in examinations]
+    accepted = [acquisition for acquisition in measured if acquisition.usable]
     report = _report(imagery, params, reports, accepted)
     VALIDATION_REPORT.write(files, report)
     draw_contact_sheet(CONTACT_SHEET.at(files), thumbnails, reports, imagery.unusable)
@@ -64,15 +65,11 @@ def validate(files: Path, params: ValidateParams) -> None:
             hint=f"{VALIDATION_REPORT.path} and {CONTACT_SHEET.path} in the run's files show each date and its "
             "assessment.",
         )
-    excluded = [
-        _measured(examination).model_copy(update={"usable": False, "reason": report.reason})
-        for examination, report in zip(examinations, reports, strict=True)
-        if not report.accepted
-    ]
+    excluded = [acquisition for acquisition in measured if not acquisition.usable]
     validated = imagery.model_copy(
         update={
             "acquisitions": accepted,
-            "unusable": sorted([*imagery.unusable, *excluded], key=lambda acquisition: acquisition.date),
+            "unusable": sorted([*imagery.unusable, *excluded], key=attrgetter("date")),
             "synthetic": any(acquisition.synthetic for acquisition in accepted),
         }
     )
@@ -82,7 +79,7 @@ def validate(files: Path, params: ValidateParams) -> None:
 def validate_outcome(files: Path) -> StepOutcome:
     """Return the metrics of the validation, and a table of all dates."""
     report, imagery = VALIDATION_REPORT.read(files), VALIDATED.read(files)
-    columns = ("date", "clear, %", "cloud, %", "shadow, %", "nodata, %", "masked, %", "NDVI", "verdict")
+    columns = ("date", "clear, %", "cloud, %", "shadow, %", "nodata, %", "masked, %", "NDVI", "assessment")
     return StepOutcome(
         metrics=ValidateMetrics(
             usable_dates=report.usable_dates,
@@ -128,26 +125,6 @@ def _count(acquisition: Acquisition, imagery: Imagery) -> Examination:
         except NotDataError as error:
             LOGGER.warning("%s: %s", acquisition.date, error)
     return examination
-
-
-def _measured(examination: Examination) -> Acquisition:
-    """Return the acquisition with the shares that its file shows."""
-    return examination.acquisition.model_copy(update=vars(examination.over_area) if examination.over_area else {})
-
-
-def _date_report(examination: Examination) -> DateReport:
-    shares = vars(examination.over_area) if examination.over_area else {}
-    return DateReport(
-        date=examination.acquisition.date,
-        file=examination.acquisition.file,
-        accepted=examination.reason is None,
-        reason=examination.reason,
-        checks=examination.checks,
-        masked=examination.masked,
-        indices=examination.indices,
-        synthetic=examination.acquisition.synthetic,
-        **shares,
-    )
 
 
 def _report(
@@ -201,19 +178,15 @@ def _longest_gap(days: Sequence[date], start: datetime, end: datetime) -> Gap:
 
 
 def _by_month(days: Sequence[date], start: datetime, end: datetime) -> dict[str, int]:
-    day, last = start.astimezone(UTC).date(), (end.astimezone(UTC) - timedelta(microseconds=1)).date()
-    months: dict[str, int] = {}
-    while (day.year, day.month) <= (last.year, last.month):
-        months[f"{day:%Y-%m}"] = 0
-        day = (day.replace(day=1) + timedelta(days=32)).replace(day=1)
-    for usable in days:
-        months[f"{usable:%Y-%m}"] += 1
-    return months
+    first, last = start.astimezone(UTC).date(), (end.astimezone(UTC) - timedelta(microseconds=1)).date()
+    months = np.arange(np.datetime64(first, "M"), np.datetime64(last, "M") + 1).astype(str).tolist()
+    counts = Counter(f"{day:%Y-%m}" for day in days)
+    return {month: counts[month] for month in months}
 
 
 def _reasons(reports: Sequence[DateReport], imagery: Imagery) -> str:
-    assessed: list[DateReport | Acquisition] = [*reports, *imagery.unusable]
-    reasons = [f"{one.date}: {one.reason}" for one in assessed if one.reason]
+    dates: list[DateReport | Acquisition] = [*reports, *imagery.unusable]
+    reasons = [f"{assessed.date}: {assessed.reason}" for assessed in dates if assessed.reason]
     if not reasons:
         return ""
     more = f", and {len(reasons) - REASONS_NAMED} more" if len(reasons) > REASONS_NAMED else ""
@@ -221,6 +194,11 @@ def _reasons(reports: Sequence[DateReport], imagery: Imagery) -> str:
 
 
 def _row(report: DateReport) -> tuple[Scalar, ...]:
-    ndvi = next((index.mean for index in report.indices if index.name == NDVI.name), None)
-    shares = (report.clear, report.cloud, report.shadow, report.nodata, report.masked, ndvi)
-    return (report.date.isoformat(), *shares, "accepted" if report.accepted else f"excluded: {report.reason}")
+    ndvi = report.index(NDVI.name)
+    shares = (report.clear, report.cloud, report.shadow, report.nodata, report.masked)
+    return (
+        report.date.isoformat(),
+        *shares,
+        ndvi.mean if ndvi else None,
+        "accepted" if report.accepted else f"excluded: {report.reason}",
+    )

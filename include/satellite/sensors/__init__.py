@@ -31,5 +31,5 @@ def sensor_of(collection: str) -> Sensor:
     for sensor in sensors().values():
         if collection in sensor.collections.values():
             return sensor
-    known = ", ".join(sorted({name for sensor in sensors().values() for name in sensor.collections.values()}))
-    raise BadInputError(f"collection: no sensor describes {collection!r}; the known collections are: {known}")
+    names = ", ".join(sorted({name for sensor in sensors().values() for name in sensor.collections.values()}))
+    raise BadInputError(f"collection: no sensor describes {collection!r}; the collections are: {names}")

@@ -38,7 +38,7 @@ class Index:
     limit: float
 
     def __call__(self, *reflectances: ArrayLike) -> Values:
-        """Return the index of reflectances that are given in the order of `bands`; NaN where it is undefined."""
+        """Return the index of reflectances in the order of `bands`; NaN where it is undefined."""
         import numpy as np
 
         return self.formula(*(np.asarray(values, dtype=np.float64) for values in reflectances))

@@ -27,7 +27,7 @@ class Band:
         common_name: Its common name in the STAC extension `eo` (`red`), by which formulas refer to it.
         wavelength_nm: Central wavelength.
         resolution_m: Native pixel size.
-        optional: Fetched only where a run asks for it (`extra_bands`).
+        optional: Fetched only where a run requests it (`extra_bands`).
     """
 
     name: str
@@ -69,7 +69,7 @@ class SceneClasses:
         import numpy as np
 
         values = sorted(self.values[name] for name in names)
-        if values[-1] - values[0] + 1 == len(values):  # neighbours: comparisons are faster than a table
+        if values and values[-1] - values[0] + 1 == len(values):  # neighbours: comparisons are faster than a table
             return np.asarray((classes >= values[0]) & (classes <= values[-1]))
         return np.isin(classes, values)
 
@@ -118,19 +118,19 @@ class Sensor:
 
     @property
     def extra_bands(self) -> tuple[str, ...]:
-        """Names of the bands that a run may ask for."""
+        """Names of the bands that a run may request."""
         return tuple(band.name for band in self.bands if band.optional)
 
     def name_of(self, band: str) -> str:
-        """Return the name of a band that is given by its name or its common name.
+        """Return the name of a band from its name or its common name.
 
         Raises:
             KeyError: The sensor has no such band.
         """
-        for each in self.bands:
-            if band in {each.name, each.common_name}:
-                return each.name
-        raise KeyError(f"{self.title} has no band {band}")
+        names = {alias: entry.name for entry in self.bands for alias in (entry.name, entry.common_name)}
+        if band not in names:
+            raise KeyError(f"{self.title} has no band {band}")
+        return names[band]
 
     def is_class_band(self, band: str) -> bool:
         """Whether a band holds classes, which are neither scaled nor averaged, rather than reflectances."""

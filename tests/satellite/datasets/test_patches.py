@@ -154,7 +154,7 @@ def test_a_batch_is_normalised_and_zero_where_it_is_not_clear(imagery: Imagery, 
     for patch, sample in zip(batch, rows, strict=True):
         window = window_of(data, sample)
         clear = np.isin(data.scl[window], CLEAR)
-        expected = (data.cube[window] * 1e-4 - data.info.mean) / data.info.std
+        expected = (data.cube[window] * 1e-4 - data.info.normalisation.mean) / data.info.normalisation.std
         assert np.allclose(patch.transpose(1, 2, 0), np.where(clear[..., None], expected, 0), atol=1e-4)
         hidden += (~clear).sum()
     other = data.info.normalisation.model_copy(update={"mean": [0.0] * 4, "std": [1.0] * 4})
@@ -182,9 +182,9 @@ def test_normalisation_is_that_of_the_pixels_that_training_sees(imagery: Imagery
     for day, row, col in zip(data.date[train], data.row[train], data.col[train], strict=True):
         seen[day, row : row + PATCH, col : col + PATCH] = True
     pixels = data.cube[seen & np.isin(data.scl, CLEAR)] * 1e-4
-    assert data.info.mean == pytest.approx(pixels.mean(axis=0), rel=1e-6)
+    assert data.info.normalisation.mean == pytest.approx(pixels.mean(axis=0), rel=1e-6)
     std = pixels.std(axis=0)
-    assert data.info.std == pytest.approx(np.where(std > 1e-9, std, 1), rel=1e-4)
+    assert data.info.normalisation.std == pytest.approx(np.where(std > 1e-9, std, 1), rel=1e-4)
     assert not seen[[data.info.dates.index(day) for day in data.info.validation_dates]].any()
 
 

@@ -17,6 +17,7 @@ from include.satellite.datasets.sampling import (
     check_enough,
     repeats,
     select,
+    tally,
 )
 from include.satellite.datasets.schemas import TRAIN, TUNE, VALIDATION
 from include.satellite.datasets.splits import NOWHERE, Places
@@ -82,3 +83,8 @@ def test_too_few_patches_are_refused_with_what_is_missing() -> None:
         check_enough(samples, CnnDataParams(), grid_of(100, 100), 10)
     part[0], label[1] = TUNE, 0
     check_enough(samples, CnnDataParams(), grid_of(100, 100), 10)
+
+
+def test_reasons_are_counted_in_alphabetical_order() -> None:
+    assert list(tally(np.array(["cloud", "cap", "cloud"])).items()) == [("cap", 1), ("cloud", 2)]
+    assert tally(np.array([], str)) == {}

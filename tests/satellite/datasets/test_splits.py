@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -47,6 +47,7 @@ def planned(height: int, width: int, size: int, stride: int, seed: int) -> tuple
 
 
 @given(height=SIDES, width=SIDES, size=st.integers(4, 24), stride=st.integers(2, 30), seed=st.integers(0, 50))
+@settings(deadline=None)
 def test_each_tile_has_the_part_that_its_pixels_allow(
     height: int, width: int, size: int, stride: int, seed: int
 ) -> None:
@@ -68,6 +69,7 @@ def test_each_tile_has_the_part_that_its_pixels_allow(
 
 
 @given(height=SIDES, width=SIDES, size=st.integers(4, 24), stride=st.integers(2, 30), seed=st.integers(0, 50))
+@settings(deadline=None)
 def test_a_fifth_of_the_blocks_is_held_out_and_each_block_holds_a_tile(
     height: int, width: int, size: int, stride: int, seed: int
 ) -> None:

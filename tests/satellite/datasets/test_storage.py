@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from include.core.errors import SetupError
-from include.satellite.datasets.storage import CHUNK, begin_array, export_splits, read_index, write_index
+from include.satellite.datasets.schemas import TRAIN, TUNE, VALIDATION
+from include.satellite.datasets.storage import CHUNK, SplitSamples, begin_array, export_splits, read_index, write_index
 
 
 def test_an_index_is_read_as_it_was_written(files: Path) -> None:
@@ -36,14 +37,14 @@ def test_values_after_the_header_are_an_array(files: Path) -> None:
 
 def test_splits_are_exported_under_the_usual_names_a_chunk_at_a_time(files: Path) -> None:
     count, sizes = CHUNK + 10, []
-    rows = {"train": np.arange(count), "tune": np.array([count]), "validation": np.array([], np.int64)}
+    samples = SplitSamples(split=np.repeat([TRAIN, TUNE], [count, 1]))
     targets = np.arange(count + 1) * 10
 
-    def inputs_of(samples: np.ndarray) -> np.ndarray:
-        sizes.append(len(samples))
-        return np.stack([samples, -samples], axis=1).astype(np.float64)
+    def inputs_of(rows: np.ndarray) -> np.ndarray:
+        sizes.append(len(rows))
+        return np.stack([rows, -rows], axis=1).astype(np.float32)
 
-    export_splits(files / "npy", rows.__getitem__, ((2,), np.float32, inputs_of), (np.int64, targets))
+    export_splits(files / "npy", samples, inputs_of, targets)
     names = {path.name for path in (files / "npy").iterdir()}
     assert names == {f"{axis}_{split}.npy" for axis in "Xy" for split in ("train", "tune", "val")}
     x, y = np.load(files / "npy" / "X_train.npy"), np.load(files / "npy" / "y_train.npy")
@@ -51,3 +52,9 @@ def test_splits_are_exported_under_the_usual_names_a_chunk_at_a_time(files: Path
     assert np.array_equal(x[:, 0] * 10, y)
     assert np.load(files / "npy" / "X_val.npy").shape == (0, 2)
     assert max(sizes) == CHUNK
+
+
+def test_the_rows_of_a_split_are_the_positions_of_its_samples() -> None:
+    samples = SplitSamples(split=np.array([VALIDATION, TRAIN, VALIDATION]))
+    assert len(samples) == 3
+    assert [samples.rows(split).tolist() for split in ("train", "tune", "validation")] == [[1], [], [0, 2]]

@@ -1,4 +1,4 @@
-"""Imagery for tests: a store of its own, and acquisitions made up to the pixel."""
+"""Imagery for tests: a store of its own, and acquisitions synthetic to the pixel."""
 
 from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime, timedelta
@@ -13,7 +13,7 @@ from include.satellite.artifacts import IMAGERY, SEARCH
 from include.satellite.imagery import client, download, search
 from include.satellite.imagery.area import area_geometry, inside_mask, make_grid
 from include.satellite.imagery.demo import URL_VARIABLE, stand_in
-from include.satellite.imagery.schemas import Acquisition, Imagery, SearchResult
+from include.satellite.imagery.schemas import Acquisition, Imagery, Scope, SearchResult
 from include.satellite.imagery.store import ImageryStore
 from include.satellite.params import AreaParams, ImageryStepParams
 
@@ -31,13 +31,16 @@ class World:
         self.geometry = area_geometry(AreaParams(bbox=SMALL))
         self.grid = make_grid(self.geometry, 10)
         self.inside = inside_mask(self.geometry, self.grid)
-        self.store = ImageryStore(
+        self.scope = Scope(
             collection="sentinel-2-l2a",
             source="demo",
             grid=self.grid,
-            bands=BANDS,
             geometry=self.geometry,
+            bands=BANDS,
+            start=START,
+            end=datetime(2026, 1, 1, tzinfo=UTC),
         )
+        self.store = ImageryStore(self.scope)
         self.acquisitions: list[Acquisition] = []
         self.unusable: list[Acquisition] = []
 
@@ -81,14 +84,8 @@ class World:
     def write(self) -> None:
         """The manifest that the validation reads."""
         imagery = Imagery(
-            collection="sentinel-2-l2a",
-            source="demo",
-            synthetic=any(each.synthetic for each in self.acquisitions),
-            grid=self.grid,
-            geometry=self.geometry,
-            bands=BANDS,
-            start=START,
-            end=datetime(2026, 1, 1, tzinfo=UTC),
+            **self.scope.fields_of(Scope),
+            synthetic=any(acquisition.synthetic for acquisition in self.acquisitions),
             acquisitions=self.acquisitions,
             unusable=self.unusable,
             units_spent=1.0,
@@ -136,11 +133,13 @@ class StandIn:
 
     def scenes_served(self) -> list[str]:
         """Dates of the full downloads that were answered."""
-        return [each["date"] for each in self.served if each["status"] == 200 and "B04" in each.get("bands", ())]
+        return [
+            answer["date"] for answer in self.served if answer["status"] == 200 and "B04" in answer.get("bands", ())
+        ]
 
     def previews_served(self) -> int:
         """Number of previews that were answered."""
-        return sum(each["status"] == 200 and each.get("bands") == ["SCL", "dataMask"] for each in self.served)
+        return sum(answer["status"] == 200 and answer.get("bands") == ["SCL", "dataMask"] for answer in self.served)
 
 
 @pytest.fixture(scope="session")

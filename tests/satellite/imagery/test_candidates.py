@@ -22,6 +22,7 @@ def candidate(day, cloud=0.0, *, usable=True, clear=None):
         datetime=datetime(when.year, when.month, when.day, tzinfo=UTC),
         product_ids=[str(day)],
         tile_cloud=cloud,
+        synthetic=False,
         clear=100 - cloud if clear is None else clear,
         cloud=cloud,
         usable=usable,

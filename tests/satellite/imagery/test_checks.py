@@ -46,3 +46,23 @@ def test_a_check_is_recorded_with_its_fault_or_its_finding(world):
     assert examination.add("one", None, "right")
     assert not examination.add("two", "wrong", "right")
     assert [(check.passed, check.found) for check in examination.checks] == [(True, "right"), (False, "wrong")]
+
+
+def test_an_acquisition_is_measured_by_its_file_and_unusable_once_a_check_fails(world):
+    world.add()
+    [examination] = examined(world)
+    measured = examination.measured()
+    assert (measured.usable, measured.reason, measured.clear) == (True, None, 100)
+    assert examination.shares == {"clear": 100, "cloud": 0, "shadow": 0, "nodata": 0}
+    examination.add("unique", "its reflectances are those of 2025-01-11", "")
+    assert examination.measured().reason == "unique: its reflectances are those of 2025-01-11"
+    assert not examination.measured().usable
+
+
+def test_a_report_states_the_checks_and_the_shares_of_a_date(world):
+    world.add()
+    [examination] = examined(world)
+    report = examination.report()
+    assert (report.date, report.accepted, report.clear) == (world.acquisitions[0].date, True, 100)
+    assert report.checks == examination.checks
+    assert Examination(world.draft(1)).report().clear is None

@@ -106,9 +106,9 @@ def test_a_service_that_never_gives_a_token_is_not_waited_for_for_ever(make_run,
 
 
 def test_a_service_that_falls_silent_is_a_transient_fault(api, make_run, monkeypatch):
-    monkeypatch.setattr(client, "BOUNDS", client.Bounds(attempts=2, first_wait=0.01, answer=0.3))
     run = make_run()
     run.search()
+    monkeypatch.setattr(client, "BOUNDS", client.Bounds(attempts=2, first_wait=0.01, answer=0.3))
     api.fault("latency", operation="process", seconds=1.5)
     with pytest.raises(TransientError, match="cannot be reached: no answer in time"):
         run.download(0)

@@ -111,7 +111,7 @@ class TestNeverData:
             ("truncated", "no readable GeoTIFF"),
             ("garbage", "no readable GeoTIFF"),
             ("zeros", "every pixel of the area is nodata"),
-            ("wrong_size", "where 59×57 pixels, 5 bands, uint16 was asked for"),
+            ("wrong_size", "where 59×57 pixels, 5 bands, uint16 was requested"),
         ],
     )
     def test_the_next_best_date_takes_its_place(self, api, make_run, kind, words):

@@ -29,7 +29,7 @@ def test_a_preview_that_the_store_holds_is_not_fetched_again(api, make_run):
 
 def test_no_day_needs_no_request(api, make_run):
     run = make_run()
-    store = ImageryStore.of(run.search())
+    store = ImageryStore(run.search())
     api.forget()
     assert preview_days([], Hub("demo", SENTINEL2), Meter(1), store, run.params) == []
     assert api.previews_served() == 0

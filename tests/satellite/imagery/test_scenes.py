@@ -72,7 +72,7 @@ def test_what_was_asked_for_is_read(content, scene):
     ],
 )
 def test_another_form_is_no_data_and_both_are_named(content, grid, count, dtype):
-    with pytest.raises(NotDataError, match=r"it is 640×900 pixels, 5 bands, uint16, where .* was asked for"):
+    with pytest.raises(NotDataError, match=r"it is 640×900 pixels, 5 bands, uint16, where .* was requested"):
         decode(content, grid, count, dtype)
 
 

@@ -3,6 +3,8 @@
 import pytest
 
 from include.satellite.artifacts import IMAGERY
+from include.satellite.imagery.checks import Examination
+from include.satellite.imagery.schemas import Acquisition, Day, IndexRange
 from include.satellite.sensors.sentinel2 import SENTINEL2
 
 
@@ -23,3 +25,22 @@ def test_a_plan_finds_the_candidate_of_a_day(api, make_run):
     assert plan.sensor == SENTINEL2
     with pytest.raises(StopIteration):
         plan.candidate(plan.start.date().replace(year=1999))
+
+
+def test_a_document_hands_the_fields_of_a_base_on(world):
+    acquisition = world.draft(0, cloud=7)
+    day = Day(**acquisition.fields_of(Day))
+    assert (day.date, day.datetime, day.product_ids) == (acquisition.date, acquisition.datetime, ["S2A_20250101"])
+    assert set(acquisition.fields_of(Day)) == {"date", "datetime", "product_ids", "tile_cloud", "synthetic"}
+    assert isinstance(acquisition, Acquisition)
+
+
+def test_a_report_finds_the_statistics_of_an_index_that_was_measured(world):
+    def statistics(name, mean):
+        return IndexRange(name=name, mean=mean, low=0, median=0, high=0, out_of_range=0, undefined=0)
+
+    examination = Examination(world.draft(0), indices=[statistics("evi", 0.3), statistics("ndvi", None)])
+    report = examination.report()
+    assert report.index("evi").mean == 0.3
+    assert report.index("ndvi") is None
+    assert report.index("savi") is None

@@ -12,8 +12,8 @@ from include.core.artifacts import sha256
 from include.core.errors import SetupError
 from include.satellite.imagery.area import area_geometry, inside_mask
 from include.satellite.imagery.scenes import read_layers
-from include.satellite.imagery.schemas import Acquisition, Candidate
-from include.satellite.imagery.store import ImageryStore, Preview, scene_path, store_root
+from include.satellite.imagery.schemas import Acquisition, Candidate, Preview
+from include.satellite.imagery.store import ImageryStore, scene_path, store_root
 from include.satellite.params import AreaParams
 
 WINDOW = (datetime(2025, 1, 1, tzinfo=UTC), datetime(2026, 1, 1, tzinfo=UTC))
@@ -25,6 +25,7 @@ def candidate(acquisition):
         datetime=acquisition.datetime,
         product_ids=acquisition.product_ids,
         tile_cloud=3.0,
+        synthetic=False,
         clear=100,
         cloud=0,
         usable=True,
@@ -100,9 +101,7 @@ def test_an_area_with_the_same_grid_is_judged_by_its_own_pixels(world):
     # an L along the west and the south edge: the same bounds, mostly clear or half cloudy
     geometry = area_geometry(AreaParams(geojson={"type": "Polygon", "coordinates": [ring]}))
     inside = inside_mask(geometry, world.grid)
-    other = ImageryStore(
-        collection="sentinel-2-l2a", source="demo", grid=world.grid, bands=kept.bands, geometry=geometry
-    )
+    other = ImageryStore(world.scope.model_copy(update={"geometry": geometry}))
     found = other.find(candidate(kept))
     assert found.file == kept.file
     expected = 100 * (world.scene(0)[0] > 0)[: world.grid.height // 2][inside[: world.grid.height // 2]].sum()
@@ -197,7 +196,7 @@ def test_an_acquisition_without_a_scene_has_no_path(world):
 def test_the_part_of_a_search_is_that_of_its_grid_and_bands(world, make_run, api):
     run = make_run()
     plan = run.search()
-    store = ImageryStore.of(plan)
+    store = ImageryStore(plan)
     assert (store.grid, store.bands, store.geometry) == (plan.grid, plan.bands, plan.geometry)
     assert store.folder == world.store.folder
     assert store.scene(world.scene(0)).band("SCL").max() == 4

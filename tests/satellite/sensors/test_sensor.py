@@ -21,6 +21,7 @@ VALUES = np.arange(12, dtype=np.uint8)
         (CLASSES.land, [4, 5]),
         (CLASSES.water, [6]),
         (("no_data", "snow"), [0, 11]),
+        ((), []),
     ],
 )
 def test_classes_count_as_what_their_group_says(names, values):

@@ -1,0 +1,34 @@
+"""The contracts of the satellite steps: what they name exists, and what they share is the same."""
+
+import pytest
+
+from include.core.contracts import imported
+from include.satellite.steps import ACCOUNT, SATELLITE_STEPS
+
+STEPS = list(SATELLITE_STEPS.values())
+
+
+@pytest.mark.parametrize("step", STEPS, ids=SATELLITE_STEPS)
+def test_every_function_that_a_step_names_exists(step):
+    names = [step.function, step.outcome, step.fans_out, step.notice]
+    names += [step.approval.question, step.approval.record] if step.approval else []
+    assert all(callable(imported(name)) for name in names if name)
+
+
+def test_a_step_is_its_function_or_an_approval():
+    assert [step.id for step in STEPS if not step.function] == ["approve"]
+    assert all(step.function.endswith(f":{step.id}") for step in STEPS if step.function)
+
+
+def test_only_the_steps_that_fetch_imagery_need_the_account():
+    assert [step.id for step in STEPS if step.credentials] == ["search", "download", "collect"]
+    assert {step.credentials for step in STEPS} == {ACCOUNT, None}
+
+
+def test_steps_that_talk_to_services_or_change_the_deployment_run_in_the_worker():
+    assert [step.id for step in STEPS if step.in_worker] == ["search", "download", "collect", "approve", "configure"]
+
+
+def test_exported_arrays_are_optional():
+    optional = [artifact.path for artifact in SATELLITE_STEPS["prepare_cnn"].writes if artifact.optional]
+    assert optional == [f"cnn_npy/{axis}_{split}.npy" for split in ("train", "tune", "val") for axis in "Xy"]
