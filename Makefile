@@ -27,14 +27,19 @@ run: setup ## Set up, then run each domain's pipeline down to its report, with t
 	  [ ! -e include/$$domain/profiles/demo.json ] && profile= || profile="--profile demo"; \
 	  ./pipeline run $$domain $$profile || exit 1; done
 
+PYTEST = $(PY) -m pytest -n auto --dist loadfile --no-loadscope-reorder
+
 .PHONY: test
-test: setup-dev ## Run all tests (in parallel; what is missing on this machine is skipped, and said)
-	@$(PY) -m pytest -n auto --dist loadfile --no-loadscope-reorder $(ARGS)
+test: setup-dev ## Run the tests that need no Docker, no browser and no measured data (in parallel)
+	@$(PYTEST) -m "not docker and not browser and not e2e and not real_data" $(ARGS)
+
+.PHONY: test-all
+test-all: setup-dev ## Run also those in containers, in a browser and on measured data (what is missing is skipped)
+	@$(PYTEST) -m "not e2e" $(ARGS)
 
 .PHONY: e2e
-e2e: setup-dev stack-images ## The full stack: started, used in a browser, hurt, removed (Docker, Compose; twenty minutes)
-	@STACK=1 $(PY) -m pytest -v tests/e2e/test_stack*.py tests/e2e/test_engine_restart.py tests/e2e/test_full_disk.py \
-	  $(ARGS)
+e2e: setup-dev stack-images ## Run the tests on a running Airflow and on the full stack: used, killed, filled up (an hour)
+	@$(PY) -m pytest -v -m e2e $(ARGS)
 
 .PHONY: soak
 soak: setup-dev stack-images ## Keep a stack busy and restart its services meanwhile; prints tables (half an hour)

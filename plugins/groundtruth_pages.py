@@ -1,4 +1,4 @@
-"""The pages that Airflow's UI shows: pipeline reports, the report of a run, models."""
+"""The pages in Airflow's UI: pipeline reports, the report of a run, and the pages of the domains."""
 
 from __future__ import annotations
 
@@ -7,42 +7,34 @@ from typing import Any
 
 from airflow.plugins_manager import AirflowPlugin
 
+from include.domains import DOMAINS
+
 PREFIX = "groundtruth"
 
 
+def _view(title: str, path: str, route: str, icon: str, destination: str = "nav") -> dict[str, Any]:
+    return {
+        "name": title,
+        "href": f"{PREFIX}/{path}",
+        "destination": destination,
+        "url_route": route,
+        "icon": f"{PREFIX}/static/{icon}.svg",
+    } | ({"nav_top_level": True} if destination == "nav" else {})
+
+
 class GroundtruthPages(AirflowPlugin):
-    """Mounts the pages, and names them in the navigation and beside each run."""
+    """Mounts the pages, and adds them to the navigation and to each run."""
 
     name = "groundtruth_pages"
     external_views = [  # noqa: RUF012 - as Airflow declares it
-        {
-            "name": "Pipeline reports",
-            "href": f"{PREFIX}/runs",
-            "destination": "nav",
-            "url_route": "pipeline-reports",
-            "icon": f"{PREFIX}/static/reports.svg",
-            "nav_top_level": True,
-        },
-        {
-            "name": "Models",
-            "href": f"{PREFIX}/models",
-            "destination": "nav",
-            "url_route": "models",
-            "icon": f"{PREFIX}/static/models.svg",
-            "nav_top_level": True,
-        },
-        {
-            "name": "Report",
-            "href": f"{PREFIX}/dags/{{DAG_ID}}/runs/{{RUN_ID}}",
-            "destination": "dag_run",
-            "url_route": "report",
-            "icon": f"{PREFIX}/static/reports.svg",
-        },
+        _view("Pipeline reports", "runs", "pipeline-reports", "reports"),
+        *(_view(page.title, page.name, page.name, page.name) for domain in DOMAINS for page in domain.pages),
+        _view("Report", "dags/{DAG_ID}/runs/{RUN_ID}", "report", "reports", "dag_run"),
     ]
 
     @cached_property
     def fastapi_apps(self) -> list[Any]:  # type: ignore[override]
-        """Built where it is asked for, in the API server: every task loads plugins too, and needs none of it."""
+        """The app, created on first use, in the API server: every task loads plugins too, and needs no app."""
         from plugins.reports.web.app import create_app
 
         return [{"app": create_app(), "url_prefix": f"/{PREFIX}", "name": "Groundtruth"}]

@@ -1,5 +1,6 @@
 """Fixtures for all tests."""
 
+import io
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -41,6 +42,27 @@ def folder(tmp_path: Path) -> RunFolder:
     run = RunFolder.of(tmp_path / "data", "test_pipeline", "manual__2026-01-01T00:00:00+00:00")
     run.files.mkdir(parents=True)
     return run
+
+
+@pytest.fixture(scope="session")
+def blank_png() -> bytes:
+    """The bytes of an empty plot."""
+    from matplotlib.figure import Figure
+
+    content = io.BytesIO()
+    Figure(figsize=(1, 1)).savefig(content, format="png")
+    return content.getvalue()
+
+
+@pytest.fixture
+def quick_plots(blank_png: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave plots empty where a step runs in this process: drawing them takes half of a small run.
+
+    What they show is the subject of the domains' tests; runs of the command line and of containers draw them.
+    """
+    from matplotlib.figure import Figure
+
+    monkeypatch.setattr(Figure, "savefig", lambda _, path, **options: Path(path).write_bytes(blank_png))
 
 
 @pytest.fixture(scope="session")

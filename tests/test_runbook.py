@@ -16,7 +16,7 @@ from include.reporting.report import HINTS
 ROOT = Path(__file__).parents[1]
 RUNBOOK = ROOT / "docs" / "runbook"
 PAGES = sorted(page for page in RUNBOOK.glob("*.md") if page.name != "README.md")
-HEADINGS = ["What you see", "Why", "How to check", "How to mend", "How to be sure"]
+HEADINGS = ["What you see", "Why", "How to check", "How to fix it", "How to be sure"]
 KINDS = sorted({*get_args(Failure.model_fields["kind"].annotation), *HINTS})
 
 

@@ -56,7 +56,8 @@ class Page:
         title: In the navigation.
         dag_id: Who may read this DAG's runs sees the page; who may edit the DAG may use the page's forms.
         templates: Folder with `<name>.html.j2` and the icon `<name>.svg`.
-        view: `module:function` of `(EnvFile, latest run folders) -> dict` of what the template shows.
+        view: `module:function` of `(EnvFile, run folders, latest first)`, which returns variables of the template by
+            name. The plugin adds the env file's name and history, trends of the runs, and what rollback forms need.
     """
 
     name: str

@@ -1,47 +1,53 @@
-"""Every run that the data folder holds, in a few words each: what the pages list, filter and draw.
+"""The runs of a data folder: a summary of each for lists and trends, and its artifacts for download.
 
-A run's report is read once. After that a look costs one directory entry a run: a report, a plan and a new step
-folder each change the modification time of the run's own folder.
+A run's report is read once. After that, listing costs one directory entry a run: a report, a plan and a new step folder
+each change the modification time of the run's own folder.
 """
 
 from __future__ import annotations
 
+import hashlib
 import os
+import stat
 import threading
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from io import BufferedReader
 from pathlib import Path
 from typing import Any
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
 from pydantic_core import from_json
 
-SETTLED_SECONDS = 2.0
-"""A folder that changed later than this before it was read may have changed again within the clock's grain."""
-FIGURES_OF_A_STEP = 4
-COUNTS = frozenset(
-    {"total_steps", "completed_steps", "failed_steps", "skipped_steps", "total_duration_seconds", "step_durations"}
-)
+from include.core.errors import BadInputError, ContractError
+from include.core.run_folder import FileRecord, RunFolder, StepResult, read_model
+from include.reporting.model import SummaryStatistics
+
+SETTLED_S = 2.0
+"""A folder that changed this short before it was read may change again within the resolution of its file times."""
+METRICS_OF_A_STEP = 4
+CHUNK_BYTES = 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
 class RunEntry:
-    """One run.
+    """The summary of a run.
 
     Args:
-        dag_id: Name of its DAG's folder; permissions are asked by it.
+        dag_id: Name of its DAG's folder, and what permissions are checked for.
         folder: Name of its own folder.
-        run_id: As Airflow knows it.
+        run_id: Its id in Airflow.
         pipeline: The pipeline's name.
-        outcome: What its report says (`success`, `failed`, `skipped`, …), `damaged` where that cannot be read, None
+        outcome: The status in its report (`success`, `failed`, `skipped`, …), `damaged` where that cannot be read, None
             where there is no report.
         started_at: Its start; without a report or a plan, the time of its folder.
-        seconds: How long it took; None without a report.
-        failure: The sentence of its failure point.
+        seconds: Its duration; None without a report.
+        failure: The message of its failure point.
         records: Records that its first counting step read.
         rejected: Records that its steps rejected.
-        figures: Key figures by name: those of the domain, then the first ones of the last step.
+        metrics: Metrics by name: those of the run, then the first ones of the last step.
     """
 
     dag_id: str
@@ -54,11 +60,11 @@ class RunEntry:
     failure: str | None = None
     records: int | None = None
     rejected: int | None = None
-    figures: dict[str, float] = field(default_factory=dict)
+    metrics: dict[str, float] = field(default_factory=dict)
 
 
 class RunArchive:
-    """The runs below a folder, read again only where they have changed. Safe to ask from several threads.
+    """The runs below a folder, read again only where they have changed; safe to use from several threads.
 
     Args:
         runs: The folder `runs/` of a data folder; it need not exist.
@@ -67,33 +73,33 @@ class RunArchive:
     def __init__(self, runs: Path) -> None:
         self.runs = runs
         self._lock = threading.Lock()
-        self._known: dict[tuple[str, str], tuple[int, RunEntry]] = {}
+        self._cache: dict[tuple[str, str], tuple[int, RunEntry]] = {}
 
     def entries(self) -> list[RunEntry]:
-        """All runs, in no order."""
+        """Return the summaries of all runs, in no particular order."""
         with self._lock:
-            settled = time.time_ns() - int(SETTLED_SECONDS * 1e9)
-            seen: dict[tuple[str, str], tuple[int, RunEntry]] = {}
+            settled = time.time_ns() - int(SETTLED_S * 1e9)
+            current: dict[tuple[str, str], tuple[int, RunEntry]] = {}
             for dag in _folders(self.runs):
                 for run in _folders(dag):
                     key, changed = (dag.name, run.name), _changed(run)
                     if changed is None:
                         continue
-                    known = self._known.get(key)
-                    if known is None or known[0] != changed:
-                        known = (changed if changed < settled else -1, read_entry(Path(run.path)))
-                    seen[key] = known
-            self._known = seen
-            return [entry for _, entry in seen.values()]
+                    cached = self._cache.get(key)
+                    if cached is None or cached[0] != changed:
+                        cached = (changed if changed < settled else -1, read_entry(Path(run.path)))
+                    current[key] = cached
+            self._cache = current
+            return [entry for _, entry in current.values()]
 
 
 def latest_report(run: Path) -> Path | None:
-    """The JSON of a run's latest report; its page has the same name with `.html`."""
-    return max(_reports(run), key=lambda path: (path.stat().st_mtime_ns, path.name), default=None)
+    """Return the JSON of a run's latest report, if it has one; its page has the same name with `.html`."""
+    return max(run.glob("pipeline_report_*.json"), key=lambda path: (path.stat().st_mtime_ns, path.name), default=None)
 
 
 def read_entry(run: Path) -> RunEntry:
-    """Read what the archive keeps of a run.
+    """Read the summary of a run.
 
     Args:
         run: Its folder, `runs/<dag>/<run>`.
@@ -115,9 +121,54 @@ def read_entry(run: Path) -> RunEntry:
         seconds=document.total_duration_seconds,
         failure=document.failure_point.message if document.failure_point else None,
         records=document.record_accounting[0].read if document.record_accounting else None,
-        rejected=sum(each.rejected for each in document.record_accounting) if document.record_accounting else None,
-        figures=_figures(document),
+        rejected=sum(counts.rejected for counts in document.record_accounting) if document.record_accounting else None,
+        metrics=_metrics(document),
     )
+
+
+def artifacts(folder: RunFolder) -> list[FileRecord]:
+    """Return what the run's accepted steps wrote, by path; a result that cannot be read lists nothing."""
+    records: dict[str, FileRecord] = {}
+    for path in sorted(folder.path.glob("steps/*/result.json")):
+        try:
+            result = read_model(path, StepResult)
+        except ValidationError:
+            continue
+        if result is not None and result.status == "success":
+            records |= {record.path: record for record in result.outputs}
+    return [records[path] for path in sorted(records)]
+
+
+def open_artifact(folder: RunFolder, path: str) -> tuple[FileRecord, BufferedReader]:
+    """Open an artifact whose content is what was accepted; the caller closes it.
+
+    A step may have changed its files since, or put a link in their place: the content of the open file itself is
+    compared with the recorded checksum.
+
+    Args:
+        folder: The run.
+        path: Below its `files/` folder, as its results list it.
+
+    Raises:
+        BadInputError: No result lists it.
+        ContractError: It was removed or changed after it was accepted.
+    """
+    record = next((record for record in artifacts(folder) if record.path == path), None)
+    if record is None:
+        raise BadInputError(f"no step of this run lists an artifact {path!r}")
+    file = _open(folder.files / record.path, record)
+    if hashlib.file_digest(file, "sha256").hexdigest() != record.sha256:
+        file.close()
+        raise ContractError(record.path, "must be as it was accepted", "other content")
+    file.seek(0)
+    return record, file
+
+
+def chunks(file: BufferedReader) -> Iterator[bytes]:
+    """Yield the content of an open file in chunks, and close it."""
+    with file:
+        while chunk := file.read(CHUNK_BYTES):
+            yield chunk
 
 
 class _Part(BaseModel):
@@ -138,7 +189,7 @@ class _Step(_Part):
 
 
 class _Report(_Part):
-    """What the archive reads of a report: less than the whole model, so that thousands are read in seconds."""
+    """The part of a report that a summary needs; the complete model would be slow for thousands of runs."""
 
     pipeline_name: str
     run_id: str
@@ -151,30 +202,31 @@ class _Report(_Part):
     steps: list[_Step] = []
 
 
-class _Plan(_Part):
-    pipeline: str
-    run_id: str
-    created_at: AwareDatetime
-
-
-def _without_report(run: Path, outcome: str | None = None) -> RunEntry:
+def _without_report(folder: Path, outcome: str | None = None) -> RunEntry:
     try:
-        plan = _Plan.model_validate_json((run / "run.json").read_bytes())
+        run = RunFolder(folder).run()
     except (OSError, ValidationError):
-        changed = run.stat().st_mtime if run.exists() else 0.0
-        plan = _Plan(pipeline=run.parent.name, run_id=run.name, created_at=datetime.fromtimestamp(changed, UTC))
-    return RunEntry(run.parent.name, run.name, plan.run_id, plan.pipeline, outcome, plan.created_at.astimezone(UTC))
+        run = None
+    changed = folder.stat().st_mtime if folder.exists() else 0.0
+    return RunEntry(
+        dag_id=folder.parent.name,
+        folder=folder.name,
+        run_id=run.run_id if run else folder.name,
+        pipeline=run.pipeline if run else folder.parent.name,
+        outcome=outcome,
+        started_at=run.created_at.astimezone(UTC) if run else datetime.fromtimestamp(changed, UTC),
+    )
 
 
-def _figures(document: _Report) -> dict[str, float]:
-    """Numbers by name: the domain's own statistics, and the first ones that the last step tells."""
-    figures: dict[str, float] = {}
+def _metrics(document: _Report) -> dict[str, float]:
+    """Return the run's own metrics, then the first ones of the last step that has some."""
+    metrics: dict[str, float] = {}
     for name, value in document.summary_statistics.items():
-        if name not in COUNTS:
-            figures |= _numbers(value if isinstance(value, dict) else {name: value})
-    told = [step.output_summary for step in document.steps if step.output_summary]
-    last = _numbers(told[-1]) if told else {}
-    return figures | dict(list(last.items())[:FIGURES_OF_A_STEP])
+        if name not in SummaryStatistics.model_fields:
+            metrics |= _numbers(value if isinstance(value, dict) else {name: value})
+    summaries = [step.output_summary for step in document.steps if step.output_summary]
+    last = _numbers(summaries[-1]) if summaries else {}
+    return metrics | dict(list(last.items())[:METRICS_OF_A_STEP])
 
 
 def _numbers(values: dict[str, Any]) -> dict[str, float]:
@@ -182,10 +234,10 @@ def _numbers(values: dict[str, Any]) -> dict[str, float]:
 
 
 def _folders(path: Path | os.DirEntry[str]) -> list[os.DirEntry[str]]:
-    """Folders below a folder, no links; none where there is no such folder."""
+    """Return the folders below a folder, without links and hidden ones; none where there is no such folder."""
     try:
-        with os.scandir(path) as found:
-            return [each for each in found if each.name[0] != "." and each.is_dir(follow_symlinks=False)]
+        with os.scandir(path) as children:
+            return [child for child in children if child.name[0] != "." and child.is_dir(follow_symlinks=False)]
     except (FileNotFoundError, NotADirectoryError):
         return []
 
@@ -197,9 +249,13 @@ def _changed(run: os.DirEntry[str]) -> int | None:
         return None
 
 
-def _reports(run: Path) -> list[Path]:
+def _open(path: Path, record: FileRecord) -> BufferedReader:
     try:
-        found = list(run.iterdir())
-    except FileNotFoundError:
-        return []
-    return [path for path in found if path.name.startswith("pipeline_report_") and path.suffix == ".json"]
+        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as error:
+        raise ContractError(record.path, "must exist as it was accepted", "no such file") from error
+    status = os.fstat(handle)
+    if not stat.S_ISREG(status.st_mode) or status.st_size != record.bytes:
+        os.close(handle)
+        raise ContractError(record.path, "must be as it was accepted", "another size or type of file")
+    return os.fdopen(handle, "rb")

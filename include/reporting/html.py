@@ -1,7 +1,7 @@
-"""The run report as one page that needs nothing else: no network, no scripts, plots inside.
+"""Render the run report as one self-contained page: no network, no scripts, plots inside.
 
-Everything that comes from data is escaped by the template; a page that a browser opens may load nothing (its own
-content security policy says so).
+The template escapes everything that comes from data, and the content security policy of the page lets a browser load
+nothing.
 """
 
 from __future__ import annotations
@@ -21,30 +21,24 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from include.core.outcome import Table
 from include.core.settings import get_settings
+from include.domains import DOMAINS
 from include.reporting.model import ArtifactReport, PipelineReport
 from include.reporting.notices import runbook
 
 ISO_UTC = re.compile(r"(\d{4}-\d{2}-\d{2})T(\d{2}:\d{2}:\d{2})Z", re.ASCII)
 LARGEST_PLOT = 8 * 1024 * 1024
-UNITS = {
-    "kwh": "kWh",
-    "kw": "kW",
-    "seconds": "s",
-    "minutes": "min",
-    "mb": "MB",
-    "percent": "%",
-    "share": "share",
-    "days": "days",
-}
-ACRONYMS = {"cnn": "CNN", "lstm": "LSTM", "ndvi": "NDVI", "mae": "MAE", "rmse": "RMSE", "r2": "R²", "csv": "CSV"}
+UNITS = {"seconds": "s", "minutes": "min", "mb": "MB", "percent": "%", "share": "share", "days": "days"}
+"""Units of metrics by the suffix of their names, beside those of the domains."""
+LABELS = {"csv": "CSV"}
+"""Words of metric names that are written otherwise, beside those of the domains."""
 
 
 @dataclass(frozen=True)
 class Plot:
-    """A picture in the page.
+    """A plot in the page.
 
     Args:
-        title: Made from the file's name.
+        title: As the step states it, or made from the file's name.
         artifact: The file.
         uri: `data:` URI, None if it cannot be shown.
         missing: Why it cannot be shown.
@@ -57,35 +51,41 @@ class Plot:
 
 
 def render_html(report: PipelineReport, files: Path) -> str:
-    """The page.
+    """Render the page of a report.
 
     Args:
         report: What it shows.
         files: The run's `files/` folder, which holds the plots.
     """
-    longest = max((step.duration_seconds or 0 for step in report.steps), default=0)
-    titles = {step.id: step.name for step in report.steps}
     failure, has_runbook = report.failure_point, get_settings().runbook_url
-    advice = runbook(failure.kind) if failure and has_runbook else None
     return (
         _environment()
         .get_template("report.html.j2")
-        .render(report=report, plots=plots(report, files), longest=longest or 1, titles=titles, advice=advice)
+        .render(
+            report=report,
+            plots=plots(report, files),
+            longest=max((step.duration_seconds or 0 for step in report.steps), default=0) or 1,
+            titles={step.id: step.name for step in report.steps},
+            advice=runbook(failure.kind) if failure and has_runbook else None,
+        )
     )
 
 
 def plots(report: PipelineReport, files: Path) -> list[Plot]:
-    """Every accepted picture, as it was when it was accepted."""
-    pictures = [artifact for artifact in report.artifacts if artifact.path.lower().endswith(".png")]
-    return [_plot(artifact, files / artifact.path) for artifact in pictures]
+    """Return every accepted plot with its content, as long as that is what was accepted."""
+    titles = {plot.path: plot.title for plot in report.plots}
+    return [
+        _plot(titles.get(artifact.path) or words(Path(artifact.path).stem.removeprefix("plot_")), artifact, files)
+        for artifact in report.artifacts
+        if artifact.path.lower().endswith(".png")
+    ]
 
 
-def _plot(artifact: ArtifactReport, path: Path) -> Plot:
-    title = words(Path(artifact.path).stem.removeprefix("plot_"))
+def _plot(title: str, artifact: ArtifactReport, files: Path) -> Plot:
     if artifact.bytes > LARGEST_PLOT:
         return Plot(title, artifact, missing=f"is too large to be shown here ({size(artifact.bytes)})")
     try:
-        content = path.read_bytes()
+        content = (files / artifact.path).read_bytes()
     except OSError:
         return Plot(title, artifact, missing="is no longer in the run's folder")
     if hashlib.sha256(content).hexdigest() != artifact.sha256:
@@ -94,7 +94,10 @@ def _plot(artifact: ArtifactReport, path: Path) -> Plot:
 
 
 def template_environment(*folders: Path) -> Environment:
-    """Return the templates of some folders, autoescaped, strict about names, with the filters that format values."""
+    """Return an environment for the templates of some folders, with filters that format values.
+
+    It escapes values and is strict about names. The first folder that has a template wins.
+    """
     environment = Environment(
         loader=FileSystemLoader(folders),
         autoescape=True,
@@ -114,7 +117,7 @@ def _environment() -> Environment:
 
 
 def safe_link(url: str | None) -> str | None:
-    """A link that opens a page: http, https, or a path on the same server; anything else is no link.
+    """Return a link that opens a page (http, https, or a path on the same server); None for anything else.
 
     >>> safe_link("javascript:alert(1)") is None
     True
@@ -125,20 +128,30 @@ def safe_link(url: str | None) -> str | None:
 
 
 def words(name: str) -> str:
-    """A key as people write it.
+    """Return the name of a metric as words, with the units and labels of the domains.
 
-    >>> words("energy_kwh")
-    'Energy (kWh)'
+    >>> words("duration_seconds")
+    'Duration (s)'
     """
+    units, labels = _vocabulary()
     parts = name.replace("-", "_").split("_")
-    unit = UNITS.get(parts[-1].lower()) if len(parts) > 1 else None
-    text = " ".join(ACRONYMS.get(part, part) for part in (parts[:-1] if unit else parts)).strip()
+    unit = units.get(parts[-1].lower()) if len(parts) > 1 else None
+    text = " ".join(labels.get(part, part) for part in (parts[:-1] if unit else parts)).strip()
     text = text[:1].upper() + text[1:]
     return f"{text} ({unit})" if unit else text
 
 
+@cache
+def _vocabulary() -> tuple[dict[str, str], dict[str, str]]:
+    units, labels = dict(UNITS), dict(LABELS)
+    for domain in DOMAINS:
+        units |= domain.units
+        labels |= domain.labels
+    return units, labels
+
+
 def value(item: object) -> str:  # noqa: PLR0911
-    """A value as people read it; thousands are set apart.
+    """Return a value as text; thousands are separated.
 
     >>> value(1234567.891)
     '1,234,567.89'
@@ -165,7 +178,7 @@ def value(item: object) -> str:  # noqa: PLR0911
 
 
 def column(cells: list[object]) -> list[str]:
-    """The cells of a table's column, numbers with the same decimals throughout.
+    """Return the cells of a table's column as text, all numbers with the same decimals.
 
     >>> column([1.0, 23.4567, None])
     ['1.00', '23.46', '–']
@@ -182,7 +195,7 @@ def _is_number(cell: object) -> TypeGuard[int | float]:
 
 
 def grid(table: Table) -> tuple[list[str], list[list[str]]]:
-    """A table as text: the class of each column (`n` numbers, `s` short text), and the cells row by row."""
+    """Return a table as text: the class of each column (`n` numbers, `s` short text), and the cells row by row."""
     columns = [list(cells) for cells in zip_longest(table.columns, *table.rows)]
     texts = [column(cells[1:]) for cells in columns]
     kinds = [
@@ -193,7 +206,7 @@ def grid(table: Table) -> tuple[list[str], list[list[str]]]:
 
 
 def seconds(duration: float | None) -> str:
-    """A duration.
+    """Return a duration as text.
 
     >>> seconds(3725.4)
     '1 h 02 min 05 s'
@@ -208,7 +221,7 @@ def seconds(duration: float | None) -> str:
 
 
 def size(count: int) -> str:
-    """A number of bytes.
+    """Return a number of bytes as text.
 
     >>> size(1536)
     '1.5 KiB'
@@ -222,7 +235,7 @@ def size(count: int) -> str:
 
 
 def instant(moment: datetime | None) -> str:
-    """An instant with its zone.
+    """Return an instant as text, with its zone.
 
     >>> from datetime import UTC, datetime
     >>> instant(datetime(2026, 1, 1, tzinfo=UTC))

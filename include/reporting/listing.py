@@ -1,14 +1,18 @@
-"""Which runs a page lists, in which order: filter, sort, paging."""
+"""Lists of runs: filter, order, paging, and the trends of their durations and metrics."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+import math
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
-from typing import Literal
+from typing import Annotated, Literal
+from urllib.parse import urlencode
 
-from include.core.run_folder import safe_name
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
 from include.reporting.archive import RunEntry
+from include.reporting.html import seconds, value, words
 
 State = Literal["success", "failed", "skipped", "running", "lost", "damaged"]
 STATES: dict[State, str] = {
@@ -19,38 +23,42 @@ STATES: dict[State, str] = {
     "lost": "It has no report, and Airflow is not running it: it was killed, or it runs on the command line.",
     "damaged": "Its report cannot be read.",
 }
-Sort = Literal["started", "duration", "status", "pipeline", "run"]
 PAGE_SIZE = 50
+TREND_RUNS = 120
+"""A trend shows this many of the latest runs."""
+WIDTH, HEIGHT, MARGIN = 320.0, 90.0, 6.0
+"""Of the drawing of a trend."""
+Blank = BeforeValidator(lambda field: None if field == "" else field)
+"""An empty field of a form filters nothing."""
 
 
-@dataclass(frozen=True)
-class Query:
-    """What is asked for.
+class RunQuery(BaseModel):
+    """The filter, order and page of a list, as its form sends them; days are UTC, bounds are inclusive."""
 
-    Args:
-        pipeline: Name of a pipeline's DAG; None: all.
-        status: A state; None: all.
-        text: Part of a run's id, pipeline or failure, in any case.
-        since: First day on which a run may have started, UTC.
-        until: Last day.
-        sort: By what.
-        descending: Largest, latest or last first.
-        page: From 1.
-    """
+    model_config = ConfigDict(frozen=True, extra="ignore")
 
-    pipeline: str | None = None
-    status: State | None = None
-    text: str = ""
-    since: date | None = None
-    until: date | None = None
-    sort: Sort = "started"
-    descending: bool = True
-    page: int = 1
+    pipeline: Annotated[str | None, Blank] = Field(None, max_length=250, description="Id of a pipeline's DAG.")
+    status: Annotated[State | None, Blank] = None
+    text: str = Field("", max_length=200, description="Part of a run's id, pipeline or failure, in any case.")
+    since: Annotated[date | None, Blank] = Field(None, description="First day on which a run may have started.")
+    until: Annotated[date | None, Blank] = Field(None, description="Last day.")
+    sort: Literal["started", "duration", "status", "pipeline", "run"] = "started"
+    order: Literal["up", "down"] = Field("down", description="`down`: largest, latest or last first.")
+    page: int = Field(1, ge=1, le=1_000_000)
+
+    def link(self, **changes: object) -> str:
+        """Return the address of the same list with some changes, on its first page; defaults are left out.
+
+        >>> RunQuery(text="meter", page=3).link(sort="run")
+        '?text=meter&sort=run'
+        """
+        query = self.model_copy(update={"page": 1} | changes).model_dump(mode="json", exclude_defaults=True)
+        return "?" + urlencode({name: item for name, item in query.items() if item is not None})
 
 
 @dataclass(frozen=True)
 class Row:
-    """A run and its state now."""
+    """A run and its current state."""
 
     entry: RunEntry
     state: State
@@ -61,46 +69,45 @@ class Listing:
     """A page of runs.
 
     Args:
-        rows: Those of the page.
-        found: All that match, in the order asked for.
-        page: Number of the page; the last one where more was asked for.
+        rows: The runs of the page.
+        matches: All runs that match the query, in its order.
+        page: Number of the page; the last one where the query names a later one.
         pages: Number of pages, at least 1.
-        states: Matching runs by state, before the filter by state.
+        states: Number of matching runs by state, before the filter by state.
     """
 
     rows: list[Row]
-    found: list[Row]
+    matches: list[Row]
     page: int
     pages: int
     states: dict[State, int]
 
 
-def list_runs(entries: Iterable[RunEntry], active: Collection[tuple[str, str]], query: Query) -> Listing:
-    """Filter, sort and page.
+def list_runs(entries: Iterable[RunEntry], running: Collection[tuple[str, str]], query: RunQuery) -> Listing:
+    """Filter, sort and page runs.
 
     Args:
         entries: Runs that the reader may see.
-        active: DAG and run id of what Airflow is running or about to run.
-        query: What is asked for.
+        running: DAG and folder of the runs that Airflow is running or about to run.
+        query: Filter, order and page.
     """
-    running = {(dag_id, safe_name(run_id)) for dag_id, run_id in active}
     rows = [Row(entry, state_of(entry, running)) for entry in entries if _matches(entry, query)]
     states: dict[State, int] = {state: sum(row.state == state for row in rows) for state in STATES}
-    found = [row for row in rows if query.status in (None, row.state)]
-    found.sort(key=lambda row: (row.entry.started_at, row.entry.folder), reverse=True)
-    if query.sort != "started" or not query.descending:
-        found.sort(key=lambda row: _key(row, query.sort), reverse=query.descending)
-    pages = max(1, -(-len(found) // PAGE_SIZE))
+    matches = [row for row in rows if query.status in (None, row.state)]
+    matches.sort(key=lambda row: (row.entry.started_at, row.entry.folder), reverse=True)
+    if query.sort != "started" or query.order == "up":
+        matches.sort(key=SORT_KEYS[query.sort], reverse=query.order == "down")
+    pages = max(1, -(-len(matches) // PAGE_SIZE))
     page = min(query.page, pages)
-    return Listing(found[(page - 1) * PAGE_SIZE : page * PAGE_SIZE], found, page, pages, states)
+    return Listing(matches[(page - 1) * PAGE_SIZE : page * PAGE_SIZE], matches, page, pages, states)
 
 
 def state_of(entry: RunEntry, running: Collection[tuple[str, str]]) -> State:
-    """Where a run stands; one that was cleared and runs again is running, whatever its last report says.
+    """Return a run's state; one that was cleared and runs again is running, whatever its last report says.
 
     Args:
         entry: The run.
-        running: DAG and folder of what Airflow is running.
+        running: DAG and folder of the runs that Airflow is running or about to run.
     """
     if (entry.dag_id, entry.folder) in running:
         return "running"
@@ -111,29 +118,94 @@ def state_of(entry: RunEntry, running: Collection[tuple[str, str]]) -> State:
             return "lost"
 
 
-def _matches(entry: RunEntry, query: Query) -> bool:
+SORT_KEYS: dict[str, Callable[[Row], float | str]] = {
+    "started": lambda row: row.entry.started_at.timestamp(),
+    "duration": lambda row: -1.0 if row.entry.seconds is None else row.entry.seconds,
+    "status": lambda row: row.state,
+    "pipeline": lambda row: row.entry.dag_id,
+    "run": lambda row: row.entry.run_id,
+}
+
+
+def _matches(entry: RunEntry, query: RunQuery) -> bool:
     text = query.text.strip().lower()
+    day = entry.started_at.astimezone(UTC).date()
     return (
         query.pipeline in (None, entry.dag_id)
-        and (query.since is None or entry.started_at >= _midnight(query.since))
-        and (query.until is None or entry.started_at.date() <= query.until)
+        and (query.since is None or day >= query.since)
+        and (query.until is None or day <= query.until)
         and (not text or any(text in (part or "").lower() for part in (entry.run_id, entry.pipeline, entry.failure)))
     )
 
 
-def _midnight(day: date) -> datetime:
-    return datetime(day.year, day.month, day.day, tzinfo=UTC)
+@dataclass(frozen=True)
+class Point:
+    """A run in the drawing of a trend; x and y in its units, y downwards."""
+
+    x: float
+    y: float
+    state: State
+    text: str
 
 
-def _key(row: Row, sort: Sort) -> tuple[float | str, ...]:
-    match sort:
-        case "started":
-            return (row.entry.started_at.timestamp(),)
-        case "duration":
-            return (-1.0 if row.entry.seconds is None else row.entry.seconds,)
-        case "status":
-            return (row.state,)
-        case "pipeline":
-            return (row.entry.dag_id,)
-        case "run":
-            return (row.entry.run_id,)
+@dataclass(frozen=True)
+class Trend:
+    """A value over the latest runs.
+
+    Args:
+        title: What the value is.
+        points: Oldest first.
+        low: Smallest value, as text.
+        high: Largest value, as text.
+        latest: Value of the latest run, as text.
+        first_day: Start of the first run.
+        last_day: Start of the last run.
+    """
+
+    title: str
+    points: list[Point]
+    low: str
+    high: str
+    latest: str
+    first_day: datetime
+    last_day: datetime
+
+    @property
+    def line(self) -> str:
+        """The points of an SVG polyline."""
+        return " ".join(f"{point.x:.1f},{point.y:.1f}" for point in self.points)
+
+
+def duration_trend(rows: Sequence[Row], title: str) -> Trend | None:
+    """Return the durations of the latest runs that have ended; None for fewer than two."""
+    return _trend([(row, row.entry.seconds) for row in rows], title, seconds)
+
+
+def metric_trends(rows: Sequence[Row], most: int = 5) -> list[Trend]:
+    """Return the trends of the metrics that at least two runs report, in the order of the latest run."""
+    latest = max(rows, key=lambda row: (bool(row.entry.metrics), row.entry.started_at), default=None)
+    names = list(latest.entry.metrics) if latest else []
+    trends = (_trend([(row, row.entry.metrics.get(name)) for row in rows], words(name), value) for name in names)
+    return [trend for trend in trends if trend][:most]
+
+
+def _trend(values: Sequence[tuple[Row, float | None]], title: str, text: Callable[[float], str]) -> Trend | None:
+    finite = [(row, number) for row, number in values if number is not None and math.isfinite(number)]
+    finite = sorted(finite, key=lambda item: item[0].entry.started_at)[-TREND_RUNS:]
+    if len(finite) < 2:
+        return None
+    numbers = [number for _, number in finite]
+    low, high = min(numbers), max(numbers)
+    step = (WIDTH - 2 * MARGIN) / (len(finite) - 1)
+    scale = (HEIGHT - 2 * MARGIN) / (high - low) if high > low else 0.0
+    points = [
+        Point(
+            x=MARGIN + place * step,
+            y=HEIGHT - MARGIN - (number - low) * scale if scale else HEIGHT / 2,
+            state=row.state,
+            text=f"{row.entry.started_at:%Y-%m-%d %H:%M}: {text(number)}, {row.state}",
+        )
+        for place, (row, number) in enumerate(finite)
+    ]
+    first, last = finite[0][0].entry.started_at, finite[-1][0].entry.started_at
+    return Trend(title, points, text(low), text(high), text(numbers[-1]), first, last)

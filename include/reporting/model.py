@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, JsonValue
 
-from include.core.outcome import Finding, Table
+from include.core.outcome import Finding, Plot, Table
 from include.core.run_folder import Failure, FileRecord, RecordCounts
 
 Status = Literal["pending", "running", "success", "failed", "skipped"]
@@ -37,7 +37,7 @@ class StepReport(_Part):
     end_time: AwareDatetime | None
     duration_seconds: float | None
     error_message: str | None
-    output_summary: dict[str, Any] | None = Field(description="Key figures, read from the checked artifacts.")
+    output_summary: dict[str, JsonValue] | None = Field(description="Metrics, read from the checked artifacts.")
     error: Failure | None = None
     attempt: int | None = None
     skipped_by: str | None = Field(None, description="The parameter that reduced the step to its bookkeeping.")
@@ -57,14 +57,15 @@ class SummaryStatistics(_Part):
     total_duration_seconds: float
     step_durations: dict[str, float] = Field(description="Seconds by step id, of the steps that have ended.")
 
-    model_config = ConfigDict(extra="allow")  # key figures of the domain, such as `cnn_accuracy`
+    model_config = ConfigDict(extra="allow")  # metrics of the whole run that steps report as `statistics`
+    __pydantic_extra__: dict[str, JsonValue]
 
 
 class FailurePoint(_Part):
-    """Where the run broke first."""
+    """The first failure of the run."""
 
-    step: str | None = Field(description="Name of the step; None if a task failed that is no step.")
-    task: str | None = Field(description="Airflow task id; None if no task is to blame.")
+    step: str | None = Field(description="Name of the step; None if a task failed that is not a step.")
+    task: str | None = Field(description="Airflow task id; None if no task caused the failure.")
     kind: str
     message: str
     hint: str | None = None
@@ -89,6 +90,12 @@ class StepTable(Table):
     step: str
 
 
+class StepPlot(Plot):
+    """The title of a plot and the step that drew it."""
+
+    step: str
+
+
 class ArtifactReport(FileRecord):
     """A checked file and the step that wrote it."""
 
@@ -96,23 +103,33 @@ class ArtifactReport(FileRecord):
 
 
 class Published(_Part):
-    """Where the results were promoted to."""
+    """Where the results were published."""
 
     path: str
     key: str
 
 
+class DataProvenance(_Part):
+    """What a step states about the data that it used."""
+
+    step: str
+    terms: dict[str, str] = Field(description="Where the data came from, by term.")
+    synthetic: bool | None = Field(description="Whether results rest on generated or simulated data.")
+    stand_in: bool | None = Field(description="Whether the data came from a stand-in of an external service.")
+
+
 class Provenance(_Part):
-    """What the results come from."""
+    """Where the results come from."""
 
     versions: dict[str, str] = Field(description="Library versions; several values where steps differ.")
     images: dict[str, str] = Field(description="Image by step id.")
     definition: FileRecord | None
-    sources: list[FileRecord] = Field(description="People's files, as staged.")
+    sources: list[FileRecord] = Field(description="Input files, as staged.")
+    data: list[DataProvenance] = Field([], description="Statements of the steps about their data.")
 
 
 class PipelineReport(_Part):
-    """All that is known of a run."""
+    """The report of a run."""
 
     pipeline_name: str
     start_time: AwareDatetime
@@ -124,12 +141,13 @@ class PipelineReport(_Part):
     dag_id: str
     run_id: str
     runtime: str | None
-    interval: Interval | None = Field(description="Asked for, or else the extent of the data; None if not known.")
-    params: dict[str, Any]
+    interval: Interval | None = Field(description="Of the plan, or else the extent of the data; None if not known.")
+    params: dict[str, JsonValue]
     failure_point: FailurePoint | None
     record_accounting: list[StepRecords]
     findings: list[StepFinding]
     tables: list[StepTable]
+    plots: list[StepPlot] = Field([], description="Plots that have a title of their own.")
     artifacts: list[ArtifactReport]
     published: Published | None
     provenance: Provenance

@@ -1,7 +1,7 @@
-"""Builds a run's report from the run's folder, and writes it.
+"""Build the report of a run from the run's folder, and write it.
 
-Nothing in it comes from what a step says of itself: times, records, key figures and checksums stand in the verdicts
-that the orchestrator wrote. Task states of Airflow only tell a step that was skipped from one that never came to run.
+Nothing in it rests on what a step states about itself: times, records, metrics and checksums come from the results that
+the orchestrator wrote. Airflow's task states only tell a skipped step from one that has not run yet.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from pathlib import Path
 
 from pydantic import JsonValue, ValidationError
 
+from include.core.files import write_atomically
 from include.core.outcome import StepOutcome
 from include.core.publish import PublishMetrics
 from include.core.run_folder import (
@@ -22,79 +23,77 @@ from include.core.run_folder import (
     RunFolder,
     StepResult,
     seconds_between,
-    write_atomically,
     write_json,
 )
+from include.reporting import model
 from include.reporting.html import render_html
-from include.reporting.model import (
-    ArtifactReport,
-    FailurePoint,
-    Interval,
-    PipelineReport,
-    Provenance,
-    Published,
-    Status,
-    StepFinding,
-    StepRecords,
-    StepReport,
-    StepTable,
-    SummaryStatistics,
-)
-from include.reporting.verdicts import Verdict, around, verdicts
+from include.reporting.task_status import TaskStatus, task_statuses
 
 SHOWN_ELSEWHERE = ("findings", "tables", "statistics", "plots", "provenance")
+RESUME = "A task that is cleared in Airflow resumes here: accepted steps are not repeated."
+HINTS = {
+    "bad_input": "Fix the input, and start the run again.",
+    "contract": "The step's output breaks its contract: read the step's log, fix the step, and run it again.",
+    "setup": f"Fix the machine or its configuration, and run again. {RESUME}",
+    "transient": "Every attempt met a transient fault: run again, or clear the task, when the other side responds.",
+    "interrupted": f"Run again. {RESUME}",
+    "timeout": "Raise timeout_seconds in the definition, or provide less data, and run again.",
+    "lost": f"Check whether the machine ran out of memory, and run again. {RESUME}",
+    "error": "Read the log of the task: its last lines show where it failed.",
+}
+"""What to do about each kind of fault, where the failure itself has no hint."""
 
 
-def build_report(folder: RunFolder, *, task_states: Mapping[str, str] | None = None, now: datetime) -> PipelineReport:
-    """Put together what is known of a run.
+def build_report(
+    folder: RunFolder, *, task_states: Mapping[str, str] | None = None, now: datetime
+) -> model.PipelineReport:
+    """Build the report of a run from the records in its folder.
 
     Args:
-        folder: The run; it may lack anything, `run.json` too.
-        task_states: How Airflow says that tasks ended, by task id; None where nobody knows.
+        folder: The run; any file may be missing, `run.json` too.
+        task_states: Airflow's state by task id; None where it is not known.
         now: Also the end of a run that is not over, or whose last attempt died.
     """
     try:
-        run, broken = folder.run(), None
+        run, damage = folder.run(), None
     except ValidationError:
-        run, broken = None, Failure(kind="error", message=f"{folder.path / 'run.json'} is damaged and cannot be read")
-    steps = verdicts(folder, run, task_states)
-    others = around(folder, run, steps, task_states)
-    failure = _failure_point(folder, [*steps, *others], broken)
+        run, damage = None, Failure(kind="error", message=f"{folder.path / 'run.json'} is damaged and cannot be read")
+    tasks = task_statuses(folder, run, task_states)
+    failure = _failure_point(folder, tasks, damage)
     halted = failure is not None and task_states is None
-    reports = [_step_report(number, step, halted=halted) for number, step in enumerate(steps, start=1)]
-    results = [step.result for step in steps if step.result is not None and step.result.status == "success"]
-    begun = [each.started_at for each in (*steps, *others) if each.started_at] or [run.created_at if run else now]
-    ended = [each.ended_at or now for each in (*steps, *others) if each.started_at] or [now]
-    start, end = min(begun), max(ended)
-    return PipelineReport(
+    steps = [
+        _step_report(number, step, halted=halted)
+        for number, step in enumerate((task for task in tasks if task.is_step), start=1)
+    ]
+    others = [task for task in tasks if not task.is_step]
+    results = [task.result for task in tasks if task.is_step and task.result and task.result.status == "success"]
+    outcomes = [(result.step, result.outcome) for result in results]
+    begun = [task for task in tasks if task.started_at]
+    start = min((task.started_at for task in begun if task.started_at), default=run.created_at if run else now)
+    end = max((task.ended_at or now for task in begun), default=now)
+    seconds = seconds_between(start, end)
+    return model.PipelineReport(
         pipeline_name=run.pipeline if run else folder.path.parent.name,
         start_time=start,
         end_time=end,
-        total_duration_seconds=seconds_between(start, end),
-        overall_status=_overall([*reports], others, failed=failure is not None),
-        summary_statistics=_statistics(reports, results, seconds_between(start, end)),
-        steps=reports,
+        total_duration_seconds=seconds,
+        overall_status=_overall(steps, others, failed=failure is not None),
+        summary_statistics=_statistics(steps, results, seconds),
+        steps=steps,
         dag_id=run.dag_id if run else folder.path.parent.name,
         run_id=run.run_id if run else folder.path.name,
         runtime=run.runtime if run else None,
         interval=_interval(run, results),
         params=run.params if run else {},
         failure_point=failure,
-        record_accounting=[
-            StepRecords(step=result.step, **result.records.model_dump()) for result in results if result.records
-        ],
+        record_accounting=[model.StepRecords(step=item.step, **dict(item.records)) for item in results if item.records],
         findings=[
-            StepFinding(step=result.step, severity=finding.severity, message=finding.message)
-            for result in results
-            for finding in result.outcome.findings
+            model.StepFinding(step=step, **dict(part)) for step, outcome in outcomes for part in outcome.findings
         ],
-        tables=[
-            StepTable(step=result.step, title=table.title, columns=table.columns, rows=table.rows)
-            for result in results
-            for table in result.outcome.tables
-        ],
+        tables=[model.StepTable(step=step, **dict(part)) for step, outcome in outcomes for part in outcome.tables],
+        plots=[model.StepPlot(step=step, **dict(part)) for step, outcome in outcomes for part in outcome.plots],
         artifacts=[
-            ArtifactReport(step=result.step, **record.model_dump()) for result in results for record in result.outputs
+            model.ArtifactReport(step=result.step, **dict(part)) for result in results for part in result.outputs
         ],
         published=_published(others),
         provenance=_provenance(run, results),
@@ -102,8 +101,8 @@ def build_report(folder: RunFolder, *, task_states: Mapping[str, str] | None = N
     )
 
 
-def write_report(folder: RunFolder, report: PipelineReport) -> tuple[Path, Path]:
-    """Write the report into the run's folder, the JSON last: where it stands, the page stands too.
+def write_report(folder: RunFolder, report: model.PipelineReport) -> tuple[Path, Path]:
+    """Write the report into the run's folder, the JSON last: where it exists, the page exists too.
 
     Returns:
         Paths of the JSON document and of the HTML page.
@@ -122,20 +121,17 @@ def write_report(folder: RunFolder, report: PipelineReport) -> tuple[Path, Path]
     return json_path, html_path
 
 
-def _step_report(number: int, step: Verdict, *, halted: bool) -> StepReport:
-    """A step's part; where the run has broken and nobody knows more, what did not start counts as skipped."""
-    result = step.result
-    status: Status = "skipped" if halted and step.status == "pending" else step.status
-    return StepReport(
+def _step_report(number: int, step: TaskStatus, *, halted: bool) -> model.StepReport:
+    """Report a step; in a run that failed, where Airflow's states are not known, what did not start was skipped."""
+    result, record = step.result, step.record
+    return model.StepReport(
         step_number=number,
         id=step.id,
         name=step.title,
         description=step.description,
         script=result.command if result else "",
-        args=[f"{name}={_argument(value)}" for name, value in result.params.items() if value is not None]
-        if result
-        else [],
-        status=status,
+        args=_arguments(result) if result else [],
+        status="skipped" if halted and step.status == "pending" else step.status,
         start_time=step.started_at,
         end_time=step.ended_at,
         duration_seconds=result.duration_seconds if result else None,
@@ -143,12 +139,21 @@ def _step_report(number: int, step: Verdict, *, halted: bool) -> StepReport:
         output_summary=_output_summary(result.outcome) if result and result.status == "success" else None,
         skipped_by=result.skipped if result else None,
         error=step.error,
-        attempt=step.attempt,
+        attempt=record.attempt if record else None,
         reused=result.reused if result else False,
-        runtime=step.runtime,
+        runtime=record.runtime if record else None,
         image=result.image if result else None,
         log_url=result.log_url if result else None,
     )
+
+
+def _arguments(result: StepResult) -> list[str]:
+    texts = {
+        name: value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+        for name, value in result.params.items()
+        if value is not None
+    }
+    return [f"{name}={text}" for name, text in texts.items()]
 
 
 def _output_summary(outcome: StepOutcome) -> dict[str, JsonValue]:
@@ -156,45 +161,20 @@ def _output_summary(outcome: StepOutcome) -> dict[str, JsonValue]:
     return {name: value for name, value in flat.items() if name not in SHOWN_ELSEWHERE}
 
 
-def _argument(value: object) -> str:
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-
-
-def _failure_point(folder: RunFolder, all_tasks: list[Verdict], broken: Failure | None) -> FailurePoint | None:
-    """The failure that came first; failures without a time come last, in the pipeline's order."""
-    failed = [task for task in all_tasks if task.error is not None]
+def _failure_point(folder: RunFolder, tasks: list[TaskStatus], damage: Failure | None) -> model.FailurePoint | None:
+    """Return the earliest failure; failures without a time come last, in the pipeline's order."""
+    failed = [(task.ended_at or task.started_at, task, task.error) for task in tasks if task.error]
     if failed:
-        first = min(failed, key=_when)
-        assert first.error is not None  # noqa: S101
-        return _point(first.error, first)
-    if broken is not None:
-        return _point(broken, None)
-    done = all(task.status == "success" or (task.result and task.result.skipped) for task in all_tasks)
-    if (folder.path / INTERRUPTED_MARK).exists() and not done:
-        return _point(Failure(kind="interrupted", message="The run was interrupted before it was done."), None)
-    return None
+        _, task, error = min(failed, key=lambda item: item[0].timestamp() if item[0] else float("inf"))
+        return _point(error, task)
+    done = all(task.status == "success" or (task.result and task.result.skipped) for task in tasks)
+    if damage is None and (folder.path / INTERRUPTED_MARK).exists() and not done:
+        damage = Failure(kind="interrupted", message="The run was interrupted before it was done.")
+    return _point(damage, None) if damage else None
 
 
-def _when(task: Verdict) -> tuple[bool, float]:
-    instant = task.ended_at or task.started_at
-    return (instant is None, instant.timestamp() if instant else 0.0)
-
-
-GO_ON = "A task cleared in Airflow goes on from here: what was accepted is not repeated."
-HINTS = {
-    "bad_input": "Mend what was handed in, and start the run again.",
-    "contract": "What the step left is not what it promises: read its log, mend the step, and run it again.",
-    "setup": f"Mend the machine and run again. {GO_ON}",
-    "transient": "Every attempt met a fault that may pass: run again, or clear the task, when the other side answers.",
-    "interrupted": f"Run again. {GO_ON}",
-    "timeout": "Raise timeout_seconds in the definition, or hand in less data, and run again.",
-    "lost": f"Was memory short? Run again. {GO_ON}",
-    "error": "Read the log of the task; its last lines say where it broke.",
-}
-
-
-def _point(error: Failure, task: Verdict | None) -> FailurePoint:
-    return FailurePoint(
+def _point(error: Failure, task: TaskStatus | None) -> model.FailurePoint:
+    return model.FailurePoint(
         step=task.title if task and task.is_step else None,
         task=task.id if task else None,
         kind=error.kind,
@@ -204,23 +184,22 @@ def _point(error: Failure, task: Verdict | None) -> FailurePoint:
     )
 
 
-def _overall(steps: list[StepReport], others: list[Verdict], *, failed: bool) -> Status:
-    """Success is what every step, preparing and publishing have; anything less has its own word."""
-    done: list[Status] = ["success" if step.skipped_by else step.status for step in steps]
-    statuses: list[Status] = [*done, *(task.status for task in others)]
+def _overall(steps: list[model.StepReport], others: list[TaskStatus], *, failed: bool) -> model.Status:
+    """Success needs every step, preparing and publishing; anything less has a word of its own."""
+    statuses = [*("success" if step.skipped_by else step.status for step in steps), *(task.status for task in others)]
     if failed:
         return "failed"
-    if steps and all(status == "success" for status in statuses):
+    if steps and set(statuses) == {"success"}:
         return "success"
     if "skipped" in statuses and not {"pending", "running"} & set(statuses):
         return "skipped"
     return "pending" if set(statuses) <= {"pending"} else "running"
 
 
-def _statistics(steps: list[StepReport], results: list[StepResult], seconds: float) -> SummaryStatistics:
+def _statistics(steps: list[model.StepReport], results: list[StepResult], seconds: float) -> model.SummaryStatistics:
     count = [step.status for step in steps].count
     of_the_domain = {name: value for result in results for name, value in result.outcome.statistics.items()}
-    return SummaryStatistics(
+    return model.SummaryStatistics(
         total_steps=len(steps),
         completed_steps=count("success"),
         failed_steps=count("failed"),
@@ -231,32 +210,39 @@ def _statistics(steps: list[StepReport], results: list[StepResult], seconds: flo
     )
 
 
-def _interval(run: Run | None, results: list[StepResult]) -> Interval | None:
-    """The interval that was asked for; for people's files without one, the extent of their data."""
-    if run is not None and run.interval_start is not None and run.interval_end is not None:
-        return Interval(start=run.interval_start, end=run.interval_end)
-    for result in results:
-        if result.outcome.data_start and result.outcome.data_end:
-            return Interval(start=result.outcome.data_start, end=result.outcome.data_end)
-    return None
+def _interval(run: Run | None, results: list[StepResult]) -> model.Interval | None:
+    """Return the interval of the plan; for input files without one, the extent of their data."""
+    extents = [(run.interval_start, run.interval_end)] if run else []
+    extents += [(result.outcome.data_start, result.outcome.data_end) for result in results]
+    return next((model.Interval(start=start, end=end) for start, end in extents if start and end), None)
 
 
-def _published(others: list[Verdict]) -> Published | None:
+def _published(others: list[TaskStatus]) -> model.Published | None:
     for task in others:
         if task.id == "publish" and task.status == "success" and task.result and task.result.outcome.scalars():
             metrics = task.result.outcome.metrics_as(PublishMetrics)
-            return Published(path=metrics.published, key=metrics.key)
+            return model.Published(path=metrics.published, key=metrics.key)
     return None
 
 
-def _provenance(run: Run | None, results: list[StepResult]) -> Provenance:
+def _provenance(run: Run | None, results: list[StepResult]) -> model.Provenance:
     versions: dict[str, dict[str, None]] = {}
     for result in results:
         for library, version in result.versions.items():
             versions.setdefault(library, {})[version] = None
-    return Provenance(
-        versions={library: ", ".join(found) for library, found in versions.items()},
+    data = [
+        model.DataProvenance(
+            step=result.step,
+            terms=result.outcome.provenance,
+            synthetic=result.outcome.synthetic,
+            stand_in=result.outcome.stand_in,
+        )
+        for result in results
+    ]
+    return model.Provenance(
+        versions={library: ", ".join(distinct) for library, distinct in versions.items()},
         images={result.step: result.image for result in results if result.image},
         definition=run.definition if run else None,
         sources=run.sources if run else [],
+        data=[part for part in data if part.terms or part.synthetic is not None or part.stand_in is not None],
     )

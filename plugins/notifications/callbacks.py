@@ -25,8 +25,8 @@ from plugins.notifications.sending import claim, give_up, send, send_from_trigge
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
+    from include.core.contracts import Notice
     from include.reporting.model import FailurePoint, PipelineReport
-    from include.reporting.notices import Notice
 
 LOG = logging.getLogger(__name__)
 BACKFILL, TIMED_OUT = "backfill", "timed_out"

@@ -13,7 +13,7 @@ from airflow.sdk import Connection
 from include.core.settings import get_settings
 
 if TYPE_CHECKING:
-    from include.reporting.notices import Notice
+    from include.core.contracts import Notice
 
 LOG = logging.getLogger(__name__)
 
@@ -41,13 +41,15 @@ def deliver(notice: Notice, urls: str | None) -> bool:
     """Send a notice to each address; whether anyone got it."""
     import apprise
 
+    from include.reporting.notices import notice_html
+
     logging.getLogger("apprise").setLevel(logging.CRITICAL + 1)  # what it logs may name addresses with their tokens
     reached, addresses = 0, (urls or "").split()
     for number, url in enumerate(addresses, 1):
         receiver = apprise.Apprise()
         if not receiver.add(url):
             LOG.warning("notice: address %d of %d is no Apprise URL", number, len(addresses))
-        elif receiver.notify(title=notice.subject, body=notice.html, body_format=apprise.NotifyFormat.HTML):
+        elif receiver.notify(title=notice.subject, body=notice_html(notice), body_format=apprise.NotifyFormat.HTML):
             reached += 1
         else:
             scheme = url.partition(":")[0]

@@ -32,7 +32,7 @@ class PipelineReportOperator(BaseOperator):
         super().__init__(**TASK_DEFAULTS, **kwargs)
 
     def execute(self, context: Context) -> str:
-        """Write the report; returns the path of its JSON."""
+        """Write the report, and return the path of its JSON."""
         from include.reporting.report import build_report, write_report
 
         folder: RunFolder = folder_of(context)
@@ -48,12 +48,10 @@ class PipelineReportOperator(BaseOperator):
 
 
 def task_states(context: Context) -> dict[str, str]:
-    """How each finished task of the run ended, by task id (a mapped task has the worst state of its instances)."""
-    run, worst = context["dag_run"], {"failed": 3, "upstream_failed": 2, "skipped": 1}
-    states: dict[str, str] = {}
+    """Return how each finished task of the run ended, for a mapped task the worst state of its instances."""
+    from include.reporting.task_status import worst_states
+
+    run = context["dag_run"]
     breadcrumbs = getattr(context["ti"], "get_task_breadcrumbs")  # noqa: B009 - the SDK's protocol leaves it out
-    for crumb in breadcrumbs(dag_id=run.dag_id, run_id=run.run_id):
-        name, state = crumb["task_id"], str(crumb["state"])
-        if worst.get(state, 0) >= worst.get(states.get(name, ""), 0):
-            states[name] = state
-    return states
+    crumbs = breadcrumbs(dag_id=run.dag_id, run_id=run.run_id)
+    return worst_states((crumb["task_id"], str(crumb["state"])) for crumb in crumbs)

@@ -11,18 +11,17 @@ HOME_COLUMNS = "timestamp=reading_datetime,household_id=customer_id,energy_kwh=g
 EASTERN = ("--timezone", "America/New_York", "--stamp", "end", "--set", "high_usage_kw=none")
 
 
-def run(start, *arguments):
-    process = start("run", "energy", "--json", *arguments)
-    stdout, stderr = process.communicate(timeout=180)
-    assert process.returncode == 0, stderr
-    report = json.loads(stdout)
+def run(call, *arguments):
+    ended = call("run", "energy", "--json", *arguments)
+    assert ended.code == 0, ended.stderr
+    report = json.loads(ended.stdout)
     return report, {step["id"]: step["output_summary"] for step in report["steps"]}["energy-analyzer"]
 
 
-def test_five_homes_in_kwh_with_a_fixed_offset(start, real_data, data_dir):
+def test_five_homes_in_kwh_with_a_fixed_offset(call, real_data, data_dir):
     files = [real_data / "energy" / f"household_au_{home}.csv" for home in HOMES]
     csv = [argument for file in files for argument in ("--csv", file)]
-    report, figures = run(start, *csv, "--columns", HOME_COLUMNS, "--timezone", "+10:00")
+    report, figures = run(call, *csv, "--columns", HOME_COLUMNS, "--timezone", "+10:00")
     lines = sum(len(file.read_text().splitlines()) - 1 for file in files)
     assert figures["records_in"] == figures["records_out"] == lines
     assert figures["records_rejected"] == figures["records_outside_window"] == 0
@@ -30,27 +29,27 @@ def test_five_homes_in_kwh_with_a_fixed_offset(start, real_data, data_dir):
     assert [path.name for path in (data_dir / "published/energy").iterdir()] == ["household_au_10006414+4"]
 
 
-def test_one_day_of_a_home_counts_the_rest_as_outside(start, real_data):
+def test_one_day_of_a_home_counts_the_rest_as_outside(call, real_data):
     file = real_data / "energy" / "household_au_10018060.csv"
     day = ("--date", "2013-01-05", "--timezone", "+10:00")
-    report, figures = run(start, "--csv", file, "--columns", HOME_COLUMNS, *day)
+    report, figures = run(call, "--csv", file, "--columns", HOME_COLUMNS, *day)
     assert report["interval"] == {"start": "2013-01-04T14:00:00Z", "end": "2013-01-05T14:00:00Z"}
     assert figures["records_out"] == 48
     assert figures["records_outside_window"] == 30373 - 48
 
 
-def test_a_states_demand_in_megawatts(start, real_data):
+def test_a_states_demand_in_megawatts(call, real_data):
     file = real_data / "energy" / "grid_vic_30min.csv"
     columns = "timestamp=Time,household_id=@VIC,power_mw=Demand"
-    _, figures = run(start, "--csv", file, "--columns", columns, "--set", "high_usage_kw=none")
+    _, figures = run(call, "--csv", file, "--columns", columns, "--set", "high_usage_kw=none")
     assert figures["records_in"] == figures["records_out"] == 52608
     assert figures["high_usage"] == 0
 
 
 @pytest.mark.parametrize(("zone", "records"), [("AEP", 121273), ("DAYTON", 121275)])
-def test_hour_ending_stamps_on_an_eastern_clock(start, real_data, zone, records):
+def test_hour_ending_stamps_on_an_eastern_clock(call, real_data, zone, records):
     file = real_data / "energy" / f"grid_pjm_{zone}_hourly.csv"
     columns = f"timestamp=Datetime,household_id=@{zone},power_mw={zone}_MW"
-    _, figures = run(start, "--csv", file, "--columns", columns, *EASTERN)
+    _, figures = run(call, "--csv", file, "--columns", columns, *EASTERN)
     assert figures["records_in"] == figures["records_out"] == records
     assert figures["records_rejected"] == 0

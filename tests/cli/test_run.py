@@ -10,11 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.prerequisites import need
+from tests.own_containers import own_containers
+from tests.prerequisites import docker_engine, need
 
 pytestmark = pytest.mark.airflow
 
 ROOT = Path(__file__).resolve().parents[2]
+IMAGE = "python:3.11-slim-bookworm"
 BIG = ("--set", "households=500", "--start", "2026-01-01", "--end", "2026-02-15")
 
 
@@ -69,18 +71,17 @@ def test_json_on_stdout_is_exactly_the_report(start, data_dir):
     assert not list(data_dir.glob("runs/*/*/.airflow.db*"))
 
 
-def test_the_last_line_of_stdout_is_the_reports_path_and_a_failed_step_ends_1(start, data_dir, tmp_path):
+def test_the_last_line_of_stdout_is_the_reports_path_and_a_failed_step_ends_1(call, data_dir, tmp_path):
     meters = tmp_path / "meters.csv"
     lines = [f"2026-01-01T{hour:02}:00:00Z,A,x,230,1" for hour in range(24)]
     meters.write_text("\n".join(["timestamp,household_id,power_consumption,voltage,current", *lines, ""]))
-    process = start("run", "energy", "--csv", meters)
-    stdout, stderr = process.communicate(timeout=120)
-    assert process.returncode == 1
-    path = stdout.splitlines()[-1].removeprefix("report: ")
+    ended = call("run", "energy", "--csv", meters)
+    assert ended.code == 1
+    path = ended.stdout.splitlines()[-1].removeprefix("report: ")
     assert json.loads(Path(path).read_bytes())["overall_status"] == "failed"
-    assert "✗ Step" in stderr
-    assert "unparsable_power_consumption" in stderr
-    assert "Traceback" not in stderr
+    assert "✗ Step" in ended.stderr
+    assert "unparsable_power_consumption" in ended.stderr
+    assert "Traceback" not in ended.stderr
     assert not (data_dir / "published").exists()
 
 
@@ -106,8 +107,8 @@ def test_bare_airflow_dags_test_ends_1_on_failure_with_the_report(data_dir, tmp_
     ("step", "number"),
     [
         ("energy-generator", signal.SIGINT),
-        ("energy-analyzer", signal.SIGINT),
-        ("report-generator", signal.SIGINT),
+        pytest.param("energy-analyzer", signal.SIGINT, marks=pytest.mark.e2e),
+        pytest.param("report-generator", signal.SIGINT, marks=pytest.mark.e2e),
         ("energy-analyzer", signal.SIGTERM),
     ],
 )
@@ -143,22 +144,17 @@ def test_an_interrupt_before_airflow_began_still_leaves_a_report(start, data_dir
 
 @pytest.mark.docker
 def test_an_interrupt_stops_the_container(start, data_dir, definitions):
-    import docker
-
-    client = docker.from_env()
-    need(client.images.list("python:3.11-slim-bookworm"), "an image", "docker pull python:3.11-slim-bookworm")
-    nap = {"id": "nap", "name": "Nap", "image": "python:3.11-slim-bookworm", "command": "sleep 60"}
+    nap = {"id": "nap", "name": "Nap", "image": IMAGE, "command": "sleep 60"}
     definitions(nap={"workflow_name": "nap-pipeline", "containers": [nap | {"output_file": "a.json"}]})
-    process = start("run", "nap", "--runtime", "docker")
-    wait_for(process, data_dir, "steps/nap/started.json")
-    mine = {"label": ["io.groundtruth=step", "io.groundtruth.dag=nap_pipeline"]}
-    while not client.containers.list(filters=mine):
-        time.sleep(0.05)
-    process.send_signal(signal.SIGINT)
-    process.communicate(timeout=90)
-    assert process.returncode == 130
-    assert client.containers.list(all=True, filters=mine) == []
-    client.close()
+    with docker_engine(IMAGE) as engine:
+        process = start("run", "nap", "--runtime", "docker")
+        wait_for(process, data_dir, "steps/nap/started.json")
+        while not own_containers(engine, data_dir, running=True):
+            time.sleep(0.05)
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=90)
+        assert process.returncode == 130
+        assert own_containers(engine, data_dir) == []
 
 
 def test_an_unwritable_data_folder_is_named(start):
@@ -193,10 +189,9 @@ def test_a_full_disk_is_said_in_words_and_leaves_nothing_half_published(start, s
     assert not (small_disk / "published").exists()
 
 
-def test_a_second_run_of_the_same_day_replaces_what_was_published_at_once(start, data_dir):
+def test_a_second_run_of_the_same_day_replaces_what_was_published_at_once(call, data_dir):
     for seed in (1, 2):
-        process = start("run", "energy", "--date", "2026-03-01", "--set", f"seed={seed}", "--set", "households=2")
-        process.communicate(timeout=120)
-        assert process.returncode == 0
+        day = ("--date", "2026-03-01", "--set", f"seed={seed}", "--set", "households=2")
+        assert call("run", "energy", *day).code == 0
     assert len(list(data_dir.glob("runs/energy_pipeline/*"))) == 2
     assert sorted(path.name for path in (data_dir / "published/energy").iterdir()) == ["2026-03-01"]

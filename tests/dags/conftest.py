@@ -5,8 +5,8 @@ import pytest
 
 
 @pytest.fixture(autouse=True)
-def own_data_dir(data_dir):
-    """Runs of a test lie in its own folder."""
+def own_data_dir(data_dir, quick_plots):
+    """Runs of a test lie in its own folder, with empty plots."""
 
 
 @pytest.fixture

@@ -99,7 +99,7 @@ def test_a_file_that_cannot_be_used_ends_the_run_in_words(hand_in, data_dir, cas
     failure = outcome.report["failure_point"]
     assert (failure["task"], failure["kind"]) == (task, "bad_input")
     assert message in failure["message"]
-    assert failure["hint"] == "Mend what was handed in, and start the run again."
+    assert failure["hint"] == "Fix the input, and start the run again."
     assert {step["attempt"] for step in outcome.report["steps"]} <= {1, None}, "again would not help"
     assert not (data_dir / "published").exists()
     left = {path.relative_to(outcome.folder.files).as_posix() for path in outcome.folder.files.rglob("*")}

@@ -6,6 +6,7 @@ import pytest
 
 from tests.airflow_runs import run_dag
 from tests.dags.cutting_proxy import cutting_proxy
+from tests.own_containers import own_containers
 from tests.prerequisites import docker_engine
 
 pytestmark = [
@@ -38,13 +39,8 @@ def talk(engine, definitions, data_dir, monkeypatch):
             return run_dag("test_pipeline"), proxy
 
     yield run
-    for left in ours(engine, data_dir):
+    for left in own_containers(engine, data_dir):
         left.remove(force=True)
-
-
-def ours(engine, data_dir):
-    wanted = {"label": f"io.groundtruth.data={data_dir.resolve()}"}
-    return engine.containers.list(all=True, filters=wanted, ignore_removed=True)
 
 
 @pytest.mark.parametrize(
@@ -70,7 +66,7 @@ def test_a_connection_that_breaks_is_tried_again_without_a_second_container(talk
     assert outcome.folder.result("talk").attempt == 2
     assert (proxy.answered("create", 201), proxy.answered("start", 204)) == (1, 1), "the step runs once"
     assert json.loads((outcome.folder.files / "said.json").read_text()) == [5]
-    assert ours(engine, data_dir) == [], "orphans"
+    assert own_containers(engine, data_dir) == [], "orphans"
 
 
 def test_a_step_that_ended_in_time_counts_though_nobody_could_see_it_until_its_deadline_had_passed(talk):
@@ -84,7 +80,7 @@ def test_a_container_that_is_made_after_its_connection_broke_never_runs_and_goes
     outcome, proxy = talk("create", "late", seconds=0.4)
     assert outcome.state == "success"
     assert (proxy.answered("create", 201), proxy.answered("start", 204)) == (2, 1), "one of the two runs"
-    assert ours(engine, data_dir) == [], "orphans"
+    assert own_containers(engine, data_dir) == [], "orphans"
 
 
 def test_a_container_that_could_not_be_removed_is_left_to_the_janitor(talk, engine, data_dir, monkeypatch):
@@ -92,6 +88,6 @@ def test_a_container_that_could_not_be_removed_is_left_to_the_janitor(talk, engi
     assert (outcome.state, outcome.folder.result("talk").attempt) == ("success", 1), "the result counts all the same"
     monkeypatch.delenv("DOCKER_HOST")
     monkeypatch.setattr("plugins.steps.maintenance.YOUNG_SECONDS", 0)
-    assert len(ours(engine, data_dir)) == 1
+    assert len(own_containers(engine, data_dir)) == 1
     assert run_dag("maintenance").state == "success"
-    assert ours(engine, data_dir) == []
+    assert own_containers(engine, data_dir) == []

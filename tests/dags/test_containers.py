@@ -11,6 +11,7 @@ import pytest
 from include.core.settings import get_settings
 from include.energy.domain import ENERGY
 from tests.airflow_runs import ROOT, run_dag
+from tests.own_containers import own_containers
 from tests.prerequisites import docker_engine
 
 pytestmark = [pytest.mark.airflow, pytest.mark.docker]
@@ -33,11 +34,10 @@ def docker_runtime(engine, monkeypatch):
 
 @pytest.fixture
 def containers(engine, data_dir):
-    """This test's own containers now; others may use the same engine."""
+    """This test's own containers now, also those that have ended; others may use the same engine."""
 
     def find(**options):
-        steps = engine.containers.list(filters={"label": "io.groundtruth=step"}, ignore_removed=True, **options)
-        return [each for each in steps if each.attrs["Mounts"][0]["Source"].startswith(str(data_dir))]
+        return own_containers(engine, data_dir, **options)
 
     return find
 
@@ -45,7 +45,7 @@ def containers(engine, data_dir):
 @pytest.fixture
 def no_leftovers(containers):
     yield
-    assert [container.name for container in containers(all=True)] == []
+    assert [container.name for container in containers()] == []
 
 
 def pipeline(*containers):
@@ -108,7 +108,7 @@ def test_limits_and_labels_as_the_engine_sees_them(definitions, containers, no_l
 
     def look():
         for _ in range(200):
-            for each in containers():
+            for each in containers(running=True):
                 found.update(each.attrs)
                 return
             time.sleep(0.1)
@@ -189,7 +189,7 @@ def test_a_run_survives_every_container_being_killed_once(containers, no_leftove
 
     def kill_each_once():
         while not done.wait(0.05):
-            for each in containers():
+            for each in containers(running=True):
                 step = each.labels["io.groundtruth.step"]
                 if step not in killed:
                     each.kill()
@@ -231,7 +231,7 @@ def test_a_container_that_somebody_removed_is_made_anew(definitions, containers,
 
     def remove_the_first():
         while not removed.wait(0.05):
-            for each in containers():
+            for each in containers(running=True):
                 time.sleep(1)
                 each.remove(force=True)
                 removed.set()

@@ -17,7 +17,7 @@ from include.satellite.imagery.demo import URL_VARIABLE, stand_in
 from tests.airflow_runs import ROOT, run_dag
 from tests.satellite.tiny import END, TINY
 
-pytestmark = [pytest.mark.airflow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.airflow, pytest.mark.e2e, pytest.mark.timeout(600)]
 
 PARAMS = TINY | {"end": END, "lstm_epochs": 20, "lstm_patience": 20}
 MOMENTS = ("download.004", "validate", "prepare_cnn", "train_cnn", "compare", "configure")

@@ -33,7 +33,7 @@ from include.satellite.params import ImageryStepParams, ValidateParams
 from include.satellite.training.networks import load_bundle, predict_patches, predict_sequences
 from tests.airflow_runs import run_dag
 
-pytestmark = [pytest.mark.airflow, pytest.mark.real_data, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.airflow, pytest.mark.real_data, pytest.mark.e2e, pytest.mark.timeout(600)]
 
 QUICK = {
     "patch_size": 16,

@@ -17,6 +17,7 @@ from include.energy.domain import ENERGY
 from tests.airflow_runs import run_dag
 from tests.docker_proxy.create_requests import IMAGE, RUN, changed, good_create
 from tests.docker_proxy.stack import ENGINE, ROOT, Stack, docker, request
+from tests.own_containers import own_containers
 from tests.prerequisites import need
 
 pytestmark = [pytest.mark.airflow, pytest.mark.docker]
@@ -51,9 +52,8 @@ def stack(engine, tmp_path_factory):
         it.up()
         yield it
     finally:
-        for each in engine.containers.list(all=True, filters={"label": "io.groundtruth=step"}, ignore_removed=True):
-            if each.attrs["HostConfig"]["Mounts"][0]["Source"].startswith(str(data)):
-                each.remove(force=True)
+        for container in own_containers(engine, data):
+            container.remove(force=True)
         it.down()
 
 
@@ -412,8 +412,7 @@ def test_the_energy_pipeline_runs_through_the_proxy(through_the_proxy, stack, en
     lines = stack.logs()[before:]
     assert {line["verdict"] for line in lines} == {"passed"}
     assert [line["path"].endswith("/start") for line in lines].count(True) == 3
-    steps = engine.containers.list(all=True, filters={"label": "io.groundtruth=step"}, ignore_removed=True)
-    assert not [each for each in steps if str(stack.data) in str(each.attrs["Mounts"])]
+    assert own_containers(engine, stack.data) == []
 
 
 def test_the_janitor_removes_through_the_proxy_what_no_task_owns(through_the_proxy, stack, good, monkeypatch):

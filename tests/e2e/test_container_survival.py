@@ -19,9 +19,10 @@ import pytest
 
 from include.energy.domain import ENERGY
 from tests.e2e.running_airflow import ROOT, running_airflow, until
+from tests.own_containers import own_containers
 from tests.prerequisites import docker_engine
 
-pytestmark = [pytest.mark.airflow, pytest.mark.docker, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.airflow, pytest.mark.docker, pytest.mark.e2e, pytest.mark.timeout(900)]
 
 IMAGE = "python:3.11-slim-bookworm"
 LINES, MOMENTS, AT_ONCE = 30, 20, 4
@@ -108,8 +109,7 @@ def created(engine, airflow):
 
 
 def containers(engine, airflow, run):
-    labels = [f"io.groundtruth.data={airflow.data}", f"io.groundtruth.run={run}"]
-    return engine.containers.list(all=True, filters={"label": labels}, ignore_removed=True)
+    return own_containers(engine, airflow.data, run=run)
 
 
 def process_of(airflow, run):

@@ -6,7 +6,6 @@ anew; one that ran on is taken up.
 
 import gc
 import json
-import os
 import threading
 import time
 
@@ -21,7 +20,7 @@ from tests.prerequisites import docker_engine
 pytestmark = [
     pytest.mark.airflow,
     pytest.mark.docker,
-    pytest.mark.skipif(os.environ.get("STACK") != "1", reason="minutes of faults: make e2e"),
+    pytest.mark.e2e,
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),  # sockets of broken connections
 ]
 

@@ -4,7 +4,6 @@ Airflow's own records lie on another disk here, so that what is tested is ours.
 """
 
 import json
-import os
 import shutil
 import subprocess
 from contextlib import suppress
@@ -18,7 +17,7 @@ pytestmark = [
     pytest.mark.airflow,
     pytest.mark.docker,
     pytest.mark.timeout(600),
-    pytest.mark.skipif(os.environ.get("STACK") != "1", reason="minutes of faults: make e2e"),
+    pytest.mark.e2e,
 ]
 
 IMAGE = "python:3.11-slim-bookworm"

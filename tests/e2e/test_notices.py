@@ -8,7 +8,7 @@ import pytest
 from tests.e2e.running_airflow import ROOT, running_airflow, until
 from tests.receivers import web_hook
 
-pytestmark = [pytest.mark.airflow, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.airflow, pytest.mark.e2e, pytest.mark.timeout(900)]
 
 TOKEN = "T0KEN"  # noqa: S105 - of a receiver that takes any
 SAYS = """

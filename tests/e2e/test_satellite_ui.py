@@ -18,7 +18,7 @@ from include.core.run_folder import safe_name
 from tests.e2e.running_airflow import ROOT, running_airflow, until
 from tests.satellite.tiny import END, TINY
 
-pytestmark = [pytest.mark.airflow, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.airflow, pytest.mark.e2e, pytest.mark.timeout(900)]
 
 PARAMS = TINY | {"allow_synthetic": True}
 OURS = "# the team's\nUSE_AI_MODELS=false  # until one is good enough\nOTHER=1\n"

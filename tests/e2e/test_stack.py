@@ -21,7 +21,7 @@ pytestmark = [
     pytest.mark.airflow,
     pytest.mark.docker,
     pytest.mark.timeout(900),
-    pytest.mark.skipif(os.environ.get("STACK") != "1", reason="the full stack: make e2e"),
+    pytest.mark.e2e,
 ]
 
 
@@ -66,17 +66,17 @@ def test_nobody_reads_without_logging_in(stack):
 def test_a_worker_killed_amid_a_step_changes_nothing_but_the_number_of_the_try(stack):
     [worker] = stack.containers("worker")
     process = int(docker("inspect", "-f", "{{.State.Pid}}", worker))
-    label = "label=io.groundtruth.run=killed"
+    own = ("--filter", f"label=io.groundtruth.data={stack.data}", "--filter", "label=io.groundtruth.run=killed")
     stack.dag("POST", "/dagRuns", {"dag_run_id": "killed", "logical_date": None, "conf": {"households": 400}})
     deadline = time.monotonic() + 120
-    while not (step := docker("ps", "-q", "--filter", label)) and time.monotonic() < deadline:
+    while not (step := docker("ps", "-q", *own)) and time.monotonic() < deadline:
         time.sleep(0.05)
     os.kill(process, signal.SIGKILL)
     assert step, "the step was to be at work"
     assert stack.wait("killed") == "success"
     tasks = stack.dag("GET", "/dagRuns/killed/taskInstances")["task_instances"]
     assert sum(each["try_number"] > 1 for each in tasks) == 1
-    assert docker("ps", "-aq", "--filter", label) == ""
+    assert docker("ps", "-aq", *own) == ""
 
 
 def test_without_a_secret_nothing_starts_and_the_sentence_says_why(stack, tmp_path):

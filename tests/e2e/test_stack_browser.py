@@ -26,7 +26,7 @@ pytestmark = [
     pytest.mark.docker,
     pytest.mark.browser,
     pytest.mark.timeout(900),
-    pytest.mark.skipif(os.environ.get("STACK") != "1", reason="the full stack: make e2e"),
+    pytest.mark.e2e,
 ]
 PICTURES = os.environ.get("PICTURES")
 DAY = {"start": "2026-02-01T00:00", "end": "2026-02-02T00:00"}

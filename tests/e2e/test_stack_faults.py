@@ -24,7 +24,7 @@ pytestmark = [
     pytest.mark.airflow,
     pytest.mark.docker,
     pytest.mark.timeout(1800),
-    pytest.mark.skipif(os.environ.get("STACK") != "1", reason="the full stack: make e2e"),
+    pytest.mark.e2e,
 ]
 
 WORKERS, RUNS, KILLS, LINES = 2, 40, 20, 60

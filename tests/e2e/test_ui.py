@@ -13,7 +13,7 @@ import pytest
 from include.core.run_folder import safe_name
 from tests.e2e.running_airflow import ROOT, running_airflow, until
 
-pytestmark = [pytest.mark.airflow, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.airflow, pytest.mark.e2e, pytest.mark.timeout(240)]
 
 BROKEN = '{"workflow_name": "broken-pipeline", "containers": [{"id": "a b", "comand": "x"}]}'
 

@@ -1,4 +1,4 @@
-"""The archive of runs: every run in a few words, read again only where it changed."""
+"""The archive of runs: a summary of each, read again only where it changed, and artifacts as they were accepted."""
 
 import json
 import os
@@ -8,12 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from include.core.errors import BadInputError, ContractError
 from include.core.run_folder import RunFolder
 from include.reporting import archive as module
-from include.reporting.archive import RunArchive, latest_report, read_entry
+from include.reporting.archive import RunArchive, artifacts, chunks, latest_report, open_artifact, read_entry
 from include.reporting.report import build_report, write_report
 from tests.reporting.many_runs import make_runs
-from tests.reporting.runs import NOW, START, broke, ended, good_run, plan
+from tests.reporting.runs import NOW, START, artifact, broke, ended, good_run, plan
 
 
 @pytest.fixture
@@ -34,13 +35,13 @@ def settle(folder: Path) -> None:
     os.utime(folder, (past, past))
 
 
-def test_a_run_in_a_few_words(run, archive):
+def test_a_run_is_summarised(run, archive):
     (entry,) = archive.entries()
     assert (entry.dag_id, entry.folder, entry.run_id) == ("energy_pipeline", "manual__2026-03-01", "manual__2026-03-01")
     assert (entry.pipeline, entry.outcome, entry.seconds) == ("energy-pipeline", "success", 246.0)
     assert entry.started_at == START
     assert (entry.records, entry.rejected) == (1920, 15)
-    assert entry.figures == {"records_in": 1920, "energy_kwh": 203.456}
+    assert entry.metrics == {"records_in": 1920, "energy_kwh": 203.456}
 
 
 def test_a_failed_run_says_why(tmp_path, archive):
@@ -64,7 +65,7 @@ def test_a_run_without_a_report_is_known_by_its_plan(tmp_path, archive):
     assert (entry.outcome, entry.run_id, entry.started_at, entry.seconds) == (None, "manual__1", START, None)
 
 
-def test_a_folder_without_anything_is_a_run_too(tmp_path, archive):
+def test_an_empty_folder_is_a_run_too(tmp_path, archive):
     (tmp_path / "runs" / "a_dag" / "manual__1").mkdir(parents=True)
     (entry,) = archive.entries()
     assert (entry.dag_id, entry.run_id, entry.outcome) == ("a_dag", "manual__1", None)
@@ -86,7 +87,7 @@ def test_the_latest_report_counts(run):
     assert read_entry(run.path).outcome == "failed"
 
 
-def test_links_and_hidden_folders_are_no_runs(tmp_path, run, archive):
+def test_links_and_hidden_folders_are_not_runs(tmp_path, run, archive):
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "runs" / "energy_pipeline" / "link").symlink_to(tmp_path / "elsewhere")
     (tmp_path / "runs" / "energy_pipeline" / ".removed").mkdir()
@@ -106,7 +107,7 @@ def reads(monkeypatch):
     return names
 
 
-def test_what_has_not_changed_is_not_read_again(tmp_path, archive, reads):
+def test_a_run_that_has_not_changed_is_not_read_again(tmp_path, archive, reads):
     make_runs(tmp_path, 20)
     for folder in tmp_path.glob("runs/*/*"):
         settle(folder)
@@ -129,14 +130,77 @@ def test_a_new_report_is_seen_and_read_alone(tmp_path, run, archive, reads):
     assert reads == ["manual__2026-03-01"]
 
 
-def test_what_changed_a_moment_ago_is_read_again_for_the_clock_is_coarse(run, archive, reads):
+def test_a_run_that_changed_a_moment_ago_is_read_again_because_file_times_are_coarse(run, archive, reads):
     archive.entries()
     archive.entries()
     assert len(reads) == 2
 
 
-def test_a_run_that_is_gone_is_forgotten(run, archive):
+def test_a_removed_run_is_forgotten(run, archive):
     archive.entries()
     shutil.rmtree(run.path)
     assert archive.entries() == []
     assert read_entry(run.path).outcome is None
+
+
+# artifacts
+
+
+def test_artifacts_are_what_accepted_results_list_by_path(run):
+    names = [record.path for record in artifacts(run)]
+    assert names == ["energy_data.csv", "energy_report.csv", "output1.json", "plot_load_curve.png"]
+
+
+def test_a_file_of_a_failed_step_is_not_an_artifact(tmp_path):
+    folder = RunFolder(tmp_path / "runs" / "a_dag" / "manual__1")
+    broke(folder, "collect", (0, 1), "error", "it broke", outputs=[artifact(folder, "half.csv", b"a")])
+    assert artifacts(folder) == []
+
+
+def test_a_damaged_result_lists_nothing_and_hides_no_other(run):
+    (run.step("describe") / "result.json").write_text("{")
+    assert "output1.json" in [record.path for record in artifacts(run)]
+    assert "energy_report.csv" not in [record.path for record in artifacts(run)]
+
+
+def test_the_content_is_read_in_chunks_and_the_file_is_closed(run):
+    record, file = open_artifact(run, "energy_data.csv")
+    assert b"".join(chunks(file)) == b"a,b\n1,2\n"
+    assert file.closed
+    assert record.bytes == 8
+
+
+@pytest.mark.parametrize("path", ["", "run.json", "../run.json", "/etc/passwd", "ENERGY_DATA.CSV", "energy_data.csv/"])
+def test_a_file_that_is_not_listed_is_not_found(run, path):
+    with pytest.raises(BadInputError, match="no step of this run lists"):
+        open_artifact(run, path)
+
+
+def test_a_forged_path_outside_the_files_has_other_content(run, tmp_path):
+    """A result is the orchestrator's; even a forged one hands out only what it states the checksum of."""
+    (run.files.parent / "secret").write_bytes(b"secret")
+    record = artifact(run, "x", b"public")
+    ended(run, "collect", (0, 1), outputs=[record.model_copy(update={"path": "../secret"})])
+    with pytest.raises(ContractError, match="must be as it was accepted"):
+        open_artifact(run, "../secret")
+
+
+@pytest.mark.parametrize("change", ["content", "size", "gone", "link", "folder", "pipe"])
+def test_an_artifact_that_was_changed_or_removed_is_not_opened(run, tmp_path, change):
+    path = run.files / "energy_data.csv"
+    content = path.read_bytes()
+    path.unlink()
+    match change:
+        case "content":
+            path.write_bytes(content.replace(b"1", b"9"))
+        case "size":
+            path.write_bytes(content + b"3,4\n")
+        case "link":
+            (tmp_path / "same").write_bytes(content)
+            path.symlink_to(tmp_path / "same")
+        case "folder":
+            path.mkdir()
+        case "pipe":
+            os.mkfifo(path)
+    with pytest.raises(ContractError, match=r"energy_data\.csv: must (be|exist) as it was accepted"):
+        open_artifact(run, "energy_data.csv")

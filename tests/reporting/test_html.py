@@ -1,4 +1,4 @@
-"""The report as a page: everything that a person needs, nothing that a browser would have to load."""
+"""The report as a page: everything that a reader needs, nothing that a browser would have to load."""
 
 import os
 import shutil
@@ -10,9 +10,22 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from include.core.outcome import Table
 from include.core.run_folder import RecordCounts, RunFolder
 from include.core.settings import get_settings
-from include.reporting.html import column, render_html, safe_link, seconds, size, value, words
+from include.reporting.html import (
+    column,
+    grid,
+    instant,
+    plots,
+    render_html,
+    safe_link,
+    seconds,
+    size,
+    template_environment,
+    value,
+    words,
+)
 from include.reporting.model import PipelineReport
 from include.reporting.report import build_report, write_report
 from tests.reporting.runs import NOW, artifact, broke, ended, good_run, plan, started, tiny_png
@@ -87,7 +100,7 @@ def test_a_run_without_anything_says_so_in_words(tmp_path: Path):
     for part in (
         *("no step is known", "No step has produced key figures.", "No accepted step has counted records."),
         *("No accepted step has drawn a plot.", "No artifact has been accepted.", "The run has no parameters."),
-        "No files were handed in.",
+        "The run had no input files.",
     ):
         assert part in text
 
@@ -289,8 +302,47 @@ def test_links_that_could_do_something_else_are_dropped(url: str):
         (size(5 * 1024**3), "5.0 GiB"),
     ],
 )
-def test_values_are_written_for_people(shown: str, as_text: str):
+def test_values_are_formatted(shown: str, as_text: str):
     assert shown == as_text
+
+
+def test_units_and_labels_come_from_the_domains():
+    assert (words("energy_kwh"), words("cnn_accuracy"), words("ndvi")) == ("Energy (kWh)", "CNN accuracy", "NDVI")
+
+
+def test_an_instant_has_its_zone():
+    assert (instant(NOW), instant(None)) == ("2026-03-01 06:10 UTC", "–")
+
+
+def test_the_columns_of_a_table_are_classified_and_its_cells_are_text():
+    table = Table(title="T", columns=("name", "kwh", "note"), rows=(("a", 1.5, "x" * 30), ("b", None, "y")))
+    assert grid(table) == (["s", "n", ""], [["a", "1.500", "x" * 30], ["b", "–", "y"]])
+
+
+def test_the_first_folder_that_has_a_template_wins_and_values_are_escaped(tmp_path: Path):
+    for name in ("first", "second"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "both.j2").write_text(name)
+    (tmp_path / "second" / "own.j2").write_text("{{ text }}")
+    environment = template_environment(tmp_path / "first", tmp_path / "second")
+    assert environment.get_template("both.j2").render() == "first"
+    assert environment.get_template("own.j2").render(text="<b>") == "&lt;b&gt;"
+
+
+def test_a_plot_has_the_title_that_its_step_states(tmp_path: Path):
+    folder = good_run(tmp_path)
+    outputs = [artifact(folder, "plot_load_curve.png", tiny_png()), artifact(folder, "plot_daily_load.png", tiny_png())]
+    summary = {"plots": [{"path": "plot_load_curve.png", "title": "Mean load by hour"}]}
+    ended(folder, "analyze", (1, 3), outputs=outputs, summary=summary)
+    report = build_report(folder, now=NOW)
+    assert [plot.title for plot in plots(report, folder.files)] == ["Mean load by hour", "Daily load"]
+    assert "Mean load by hour" in page_of(folder).text
+
+
+def test_the_page_states_what_the_data_are(tmp_path: Path):
+    folder = good_run(tmp_path)
+    ended(folder, "collect", (0.5, 1), summary={"synthetic": True, "provenance": {"seed": "7"}})
+    assert "Data of Collect meter data Synthetic or simulated yes seed 7" in page_of(folder).text
 
 
 # ── in a browser ─────────────────────────────────────────────────────────────────────────────────────────────────────

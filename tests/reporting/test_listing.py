@@ -1,18 +1,29 @@
-"""Which runs a page lists: filter, sort, paging, states, trends."""
+"""Lists of runs: filter, sort, paging, states, trends."""
 
 from datetime import UTC, date, datetime, timedelta
 
 import pytest
+from pydantic import ValidationError
 
 from include.reporting.archive import RunEntry
-from include.reporting.listing import PAGE_SIZE, Query, Row, list_runs, state_of
-from include.reporting.trend import HEIGHT, LATEST, WIDTH, duration_trend, figure_trends
+from include.reporting.listing import (
+    HEIGHT,
+    PAGE_SIZE,
+    TREND_RUNS,
+    WIDTH,
+    Row,
+    RunQuery,
+    duration_trend,
+    list_runs,
+    metric_trends,
+    state_of,
+)
 
 DAY = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
 
 def entry(number=0, **fields):
-    given = {
+    defaults = {
         "dag_id": "energy_pipeline",
         "folder": f"manual__{number}",
         "run_id": f"manual__{number}",
@@ -21,11 +32,11 @@ def entry(number=0, **fields):
         "started_at": DAY + timedelta(days=number),
         "seconds": 10.0 + number,
     }
-    return RunEntry(**given | fields)
+    return RunEntry(**defaults | fields)
 
 
 def listed(entries, active=(), **query):
-    return [row.entry.folder for row in list_runs(entries, active, Query(**query)).rows]
+    return [row.entry.folder for row in list_runs(entries, active, RunQuery(**query)).rows]
 
 
 RUNS = [
@@ -40,7 +51,7 @@ RUNS = [
     ("query", "numbers"),
     [
         ({}, [3, 2, 1, 0]),
-        ({"descending": False}, [0, 1, 2, 3]),
+        ({"order": "up"}, [0, 1, 2, 3]),
         ({"pipeline": "satellite_pipeline"}, [1]),
         ({"status": "failed"}, [2]),
         ({"status": "lost"}, [3]),
@@ -51,10 +62,10 @@ RUNS = [
         ({"until": date(2026, 3, 2)}, [1, 0]),
         ({"since": date(2026, 3, 2), "until": date(2026, 3, 2)}, [1]),
         ({"sort": "duration"}, [1, 2, 0, 3]),
-        ({"sort": "duration", "descending": False}, [3, 0, 2, 1]),
-        ({"sort": "status", "descending": False}, [2, 3, 1, 0]),
-        ({"sort": "pipeline", "descending": False}, [3, 2, 0, 1]),
-        ({"sort": "run", "descending": False}, [0, 1, 2, 3]),
+        ({"sort": "duration", "order": "up"}, [3, 0, 2, 1]),
+        ({"sort": "status", "order": "up"}, [2, 3, 1, 0]),
+        ({"sort": "pipeline", "order": "up"}, [3, 2, 0, 1]),
+        ({"sort": "run", "order": "up"}, [0, 1, 2, 3]),
     ],
 )
 def test_filter_and_sort(query, numbers):
@@ -79,18 +90,10 @@ def test_the_state_is_the_reports_unless_airflow_is_running_it(outcome, active, 
     assert state_of(entry(outcome=outcome), running) == state
 
 
-def test_airflows_run_id_is_matched_by_the_folder_that_it_makes():
-    run_id = "manual__2026-03-01T00:00:00+00:00"
-    run = entry(run_id=run_id, folder="manual__2026-03-01T00-00-00+00-00", outcome=None)
-    shown = list_runs([run], [("energy_pipeline", run_id)], Query())
-    assert shown.rows[0].state == "running"
-    assert list_runs([run], [("satellite_pipeline", run_id)], Query()).rows[0].state == "lost"
-
-
 def test_states_are_counted_before_the_filter_by_state():
-    shown = list_runs(RUNS, [], Query(status="failed"))
-    assert (shown.states["success"], shown.states["failed"], shown.states["lost"]) == (2, 1, 1)
-    assert len(shown.found) == 1
+    listing = list_runs(RUNS, [], RunQuery(status="failed"))
+    assert (listing.states["success"], listing.states["failed"], listing.states["lost"]) == (2, 1, 1)
+    assert len(listing.matches) == 1
 
 
 def test_pages_hold_all_runs_once():
@@ -98,15 +101,33 @@ def test_pages_hold_all_runs_once():
     pages = [listed(runs, page=number) for number in (1, 2, 3)]
     assert [len(page) for page in pages] == [PAGE_SIZE, PAGE_SIZE, 1]
     assert {folder for page in pages for folder in page} == {run.folder for run in runs}
-    assert list_runs(runs, [], Query(page=99)).page == 3
-    assert list_runs([], [], Query(page=99)).pages == 1
+    assert list_runs(runs, [], RunQuery(page=99)).page == 3
+    assert list_runs([], [], RunQuery(page=99)).pages == 1
+
+
+@pytest.mark.parametrize("name", ["pipeline", "status", "since", "until"])
+def test_an_empty_field_of_the_form_filters_nothing(name):
+    assert RunQuery.model_validate({name: ""}) == RunQuery()
+
+
+@pytest.mark.parametrize("fields", [{"page": 0}, {"status": "great"}, {"since": "yesterday"}, {"sort": "size"}])
+def test_an_impossible_query_is_refused(fields):
+    with pytest.raises(ValidationError):
+        RunQuery.model_validate(fields)
+
+
+def test_a_link_keeps_the_filter_and_begins_on_the_first_page():
+    query = RunQuery(pipeline="energy_pipeline", since=date(2026, 3, 2), page=3)
+    assert query.link() == "?pipeline=energy_pipeline&since=2026-03-02"
+    assert query.link(page=4, pipeline=None) == "?since=2026-03-02&page=4"
+    assert query.link(sort="run", order="up") == "?pipeline=energy_pipeline&since=2026-03-02&sort=run&order=up"
 
 
 # trends
 
 
 def rows(*seconds, **fields):
-    return [Row(entry(number, seconds=each, **fields), "success") for number, each in enumerate(seconds)]
+    return [Row(entry(number, seconds=duration, **fields), "success") for number, duration in enumerate(seconds)]
 
 
 def test_a_trend_runs_from_the_oldest_to_the_latest_and_larger_is_higher():
@@ -128,14 +149,14 @@ def test_fewer_than_two_values_are_no_trend(seconds):
 
 
 def test_only_the_latest_runs_are_drawn():
-    assert len(duration_trend(rows(*map(float, range(LATEST + 30))), "Duration").points) == LATEST
+    assert len(duration_trend(rows(*map(float, range(TREND_RUNS + 30))), "Duration").points) == TREND_RUNS
 
 
-def test_a_figure_that_only_some_runs_tell_has_a_trend_of_those():
-    told = [
-        Row(entry(number, figures={"cnn_accuracy": 0.8 + number / 100} if number else {}), "success")
+def test_a_metric_that_only_some_runs_report_has_a_trend_of_those():
+    rows = [
+        Row(entry(number, metrics={"cnn_accuracy": 0.8 + number / 100} if number else {}), "success")
         for number in range(4)
     ]
-    (trend,) = figure_trends(told)
+    (trend,) = metric_trends(rows)
     assert trend.title == "CNN accuracy"
     assert len(trend.points) == 3

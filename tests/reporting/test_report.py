@@ -1,4 +1,4 @@
-"""What a report says of a run, from a green one to one that broke before anything was written."""
+"""The report of a run, from a green one to one that failed before anything was written."""
 
 import json
 import re
@@ -62,7 +62,7 @@ def test_the_documented_keys_are_there(tmp_path: Path):
         } <= step.keys()
 
 
-def test_figures_records_and_checksums_come_from_the_verdicts(tmp_path: Path):
+def test_metrics_records_and_checksums_come_from_the_results(tmp_path: Path):
     report = build_report(good_run(tmp_path), now=NOW)
     analyze = report.steps[1]
     assert analyze.output_summary == {
@@ -73,7 +73,7 @@ def test_figures_records_and_checksums_come_from_the_verdicts(tmp_path: Path):
     assert analyze.args == ["high_usage_kw=5.0", 'required=["timestamp"]'], "what is not set is left out"
     assert analyze.script == "include.energy.analyze:run"
     assert [(f.step, f.severity) for f in report.findings] == [("analyze", "warning")]
-    assert report.tables[0].rows == [["H1", 12.5]]
+    assert report.tables[0].rows == (("H1", 12.5),)
     counts = report.record_accounting[0]
     assert (counts.step, counts.read) == ("analyze", counts.accepted + counts.rejected + counts.outside)
     assert [a.path for a in report.artifacts] == [
@@ -95,7 +95,18 @@ def test_provenance_names_sources_versions_and_images(tmp_path: Path):
     assert report.provenance.sources == [source]
     assert report.provenance.definition == definition
     assert report.provenance.images == {"describe": "sha256:1234"}
-    assert report.provenance.versions == {"python": "3.11.9, 3.12.1", "duckdb": "1.4.0"}, "both are said"
+    assert report.provenance.versions == {"python": "3.11.9, 3.12.1", "duckdb": "1.4.0"}, "both are listed"
+
+
+def test_provenance_states_what_steps_report_of_their_data(tmp_path: Path):
+    folder = good_run(tmp_path)
+    summary = {"points": 3, "synthetic": True, "stand_in": False, "provenance": {"imagery source": "demo"}}
+    ended(folder, "describe", (3, 4), summary=summary)
+    report = build_report(folder, now=NOW)
+    (data,) = report.provenance.data
+    assert (data.step, data.terms) == ("describe", {"imagery source": "demo"})
+    assert (data.synthetic, data.stand_in) == (True, False)
+    assert report.steps[2].output_summary == {"points": 3, "synthetic": True, "stand_in": False}
 
 
 def test_without_an_interval_the_extent_of_the_data_stands_for_it(tmp_path: Path):

@@ -1,27 +1,36 @@
-"""Who may see what: Airflow's own permissions, asked on every route."""
+"""Permissions of the pages: Airflow's own, checked on every route."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from airflow.api_fastapi.app import get_auth_manager
-from airflow.api_fastapi.auth.managers.models.base_user import BaseUser
 from airflow.api_fastapi.auth.managers.models.resource_details import DagAccessEntity, DagDetails
 from airflow.api_fastapi.core_api.security import GetUserDep, requires_access_dag
 from airflow.models import DagModel
 from fastapi import Depends, HTTPException, status
 
-MODELS_DAG = "satellite_pipeline"
-"""The DAG that trains and promotes models: who may read its runs sees them, who may edit it rolls back."""
-
-reads_run = Depends(requires_access_dag("GET", DagAccessEntity.RUN))
-"""Reading the runs of the DAG that the path names."""
-reads_models = Depends(requires_access_dag("GET", DagAccessEntity.RUN, MODELS_DAG))
-edits_models = Depends(requires_access_dag("PUT", None, MODELS_DAG))
+if TYPE_CHECKING:
+    from airflow.api_fastapi.auth.managers.models.base_user import BaseUser
 
 
-def _readable_dags(user: GetUserDep) -> set[str]:
-    """The DAGs whose runs a user may read.
+def reads_runs(dag_id: str | None = None) -> Any:
+    """Return the dependency that admits users who may read the runs of a DAG; None: the one that the path names."""
+    return Depends(requires_access_dag("GET", DagAccessEntity.RUN, dag_id))
+
+
+def edits_dag(dag_id: str) -> Any:
+    """Return the dependency that admits users who may edit a DAG."""
+    return Depends(requires_access_dag("PUT", None, dag_id))
+
+
+def may_edit(user: BaseUser, dag_id: str) -> bool:
+    """Return whether a user may edit a DAG."""
+    return _may(user, "PUT", dag_id, None)
+
+
+def readable_dags(user: GetUserDep) -> set[str]:
+    """Return the DAGs whose runs a user may read.
 
     Raises:
         HTTPException: 403 where the user may read no DAG's runs, whichever there are.
@@ -34,17 +43,7 @@ def _readable_dags(user: GetUserDep) -> set[str]:
     return readable
 
 
-ReadableDags = Annotated[set[str], Depends(_readable_dags)]
-
-
-def may_edit_models(user: BaseUser) -> bool:
-    """Whether a user may change which model is in use."""
-    return _may(user, "PUT", MODELS_DAG, None)
-
-
-def may_read_models(user: BaseUser) -> bool:
-    """Whether a user may see the models."""
-    return _may(user, "GET", MODELS_DAG, DagAccessEntity.RUN)
+ReadableDags = Annotated[set[str], Depends(readable_dags)]
 
 
 def _may(user: BaseUser, method: str, dag_id: str, entity: DagAccessEntity | None) -> bool:

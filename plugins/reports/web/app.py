@@ -1,4 +1,4 @@
-"""The FastAPI app behind the pages: routes, errors that tell nothing of the machine, security headers."""
+"""The FastAPI app behind the pages: routes, error pages that reveal nothing of the machine, security headers."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ STATIC = {
     "pages.js": "text/javascript",
     "reports.svg": "image/svg+xml",
 }
-SAID = {
+MESSAGES = {
     400: "The request cannot be understood.",
     401: "You are not logged in, or your session is over. Log in to Airflow, then open this page again.",
-    403: "You do not have the permission to see this. Whoever looks after Airflow's roles can grant it.",
+    403: "You do not have the permission to see this. An administrator of Airflow can grant it.",
     404: "There is no such page, run or file.",
     405: "This page cannot be used that way.",
     422: "Something in the address or the form has a value that it cannot have.",
@@ -41,12 +41,12 @@ SAID = {
 
 
 def create_app() -> FastAPI:
-    """The app, to be mounted into Airflow's API server; its own documentation and schema stay closed."""
-    from plugins.reports.web import models, runs
+    """Create the app that Airflow's API server mounts; its own documentation and schema stay closed."""
+    from plugins.reports.web import pages, runs
 
     app = FastAPI(title="Groundtruth pages", docs_url=None, redoc_url=None, openapi_url=None)
     app.include_router(runs.router)
-    app.include_router(models.router)
+    app.include_router(pages.pages_router())
     app.include_router(_static)
     app.add_exception_handler(StarletteHTTPException, _refused)
     app.add_exception_handler(RequestValidationError, _refused)
@@ -56,23 +56,18 @@ def create_app() -> FastAPI:
     return app
 
 
-def page(request: Request, template: str, *, status: int = 200, **shown: Any) -> Response:
+def render(request: Request, template: str, *, status: int = 200, **variables: Any) -> Response:
     """Render a page.
 
     Args:
-        request: Gives the path below which the app is mounted.
+        request: States the path below which the app is mounted.
         template: Its file.
-        status: Of the answer.
-        shown: What the template shows.
+        status: Of the response.
+        variables: Of the template.
     """
     base = request.scope.get("root_path", "")
-    text = _environment().get_template(template).render(base=base, **shown)
+    text = _environment().get_template(template).render(base=base, **variables)
     return Response(text, status, media_type="text/html")
-
-
-def domain_pages() -> list[Page]:
-    """Return the pages of all domains."""
-    return [page for domain in DOMAINS for page in domain.pages]
 
 
 _static = APIRouter()
@@ -80,18 +75,24 @@ _static = APIRouter()
 
 @_static.get("/static/{name}")
 def static(name: str) -> Response:
-    """Stylesheet, script and icons: open to anyone, as Airflow's own are, for a refusal has a page too."""
-    icons = {f"{page.name}.svg": page.templates / f"{page.name}.svg" for page in domain_pages()}
-    if name not in STATIC and name not in icons:
+    """Return a stylesheet, script or icon: without a login, as Airflow's own, for a refusal has a page too."""
+    icons = {f"{page.name}.svg": page.templates for page in domain_pages()}
+    folder = icons.get(name, HERE / "static")
+    if name not in (*STATIC, *icons):
         raise HTTPException(HTTPStatus.NOT_FOUND)
-    path, media_type = icons.get(name, HERE / "static" / name), STATIC.get(name, "image/svg+xml")
-    return FileResponse(path, media_type=media_type, headers={"Cache-Control": "max-age=300"})
+    media_type = STATIC.get(name, "image/svg+xml")
+    return FileResponse(folder / name, media_type=media_type, headers={"Cache-Control": "max-age=300"})
+
+
+def domain_pages() -> list[Page]:
+    """Return the pages of all domains."""
+    return [page for domain in DOMAINS for page in domain.pages]
 
 
 def _refused(request: Request, error: Exception) -> Response:
-    status = error.status_code if isinstance(error, StarletteHTTPException) else 422
-    said = error.detail if isinstance(error, StarletteHTTPException) and error.detail[-1:] == "." else None
-    return _error(request, status, said)
+    if not isinstance(error, StarletteHTTPException):
+        return _error(request, 422)
+    return _error(request, error.status_code, error.detail if error.detail[-1:] == "." else None)
 
 
 def _unreadable(request: Request, error: Exception) -> Response:
@@ -101,14 +102,15 @@ def _unreadable(request: Request, error: Exception) -> Response:
 
 def _broken(request: Request, error: Exception) -> Response:
     LOG.error("%s %s", request.method, request.url.path, exc_info=error)
-    answer = _error(request, 500)
-    answer.headers.update(HEADERS)  # made outside the middleware that adds them
-    return answer
+    response = _error(request, 500)
+    response.headers.update(HEADERS)  # made outside the middleware that adds them
+    return response
 
 
-def _error(request: Request, status: int, said: str | None = None) -> Response:
+def _error(request: Request, status: int, message: str | None = None) -> Response:
     title = HTTPStatus(status).phrase
-    return page(request, "error.html.j2", status=status, title=title, code=status, said=said or SAID.get(status, title))
+    message = message or MESSAGES.get(status, title)
+    return render(request, "error.html.j2", status=status, title=title, code=status, message=message)
 
 
 @cache

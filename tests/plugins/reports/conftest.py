@@ -33,12 +33,17 @@ Client = Callable[..., Any]
 
 @pytest.fixture(scope="session")
 def airflow_app() -> Iterator[Any]:
-    """Airflow's API app as the full stack configures it, with one user a role and one who is admin."""
+    """Airflow's API app as the full stack configures it, with one user a role and one who is admin.
+
+    It has no UI and no REST API: building their 600 routes takes most of the time, and no test here calls them.
+    """
+    import airflow.api_fastapi.app
     from airflow.api_fastapi.app import create_app, get_auth_manager, purge_cached_app
 
     purge_cached_app()
     with pytest.MonkeyPatch.context() as environment, warnings.catch_warnings():
         environment.setenv("AIRFLOW__CORE__AUTH_MANAGER", FAB)
+        environment.setattr(airflow.api_fastapi.app, "init_views", lambda app: None)
         warnings.simplefilter("ignore")  # of FAB's libraries about each other
         app = create_app(apps="core")
         _add_dags()
@@ -93,25 +98,38 @@ def broken_run(data_dir: Path) -> RunFolder:
 
 
 @pytest.fixture
-def running(airflow_app: Any, data_dir: Path) -> Iterator[RunFolder]:
+def running(added: Any, data_dir: Path) -> RunFolder:
     """A run that Airflow is running: its first step is done, its second under way, no report yet."""
-    from airflow.models import DagRun
-    from airflow.utils.session import create_session
-    from sqlalchemy import delete
-
     run_id = "manual__2026-03-03T00:00:00+00:00"
     folder = RunFolder.of(data_dir, "energy_pipeline", run_id)
     plan(folder, run_id=run_id)
     ended(folder, "prepare", (0, 0.1))
     ended(folder, "collect", (0.5, 1), outputs=[artifact(folder, "energy_data.csv", b"a,b\n1,2\n", 1)])
     started(folder, "analyze", 1)
-    _add_run("energy_pipeline", run_id)
-    yield folder
+    added("energy_pipeline", run_id)
+    return folder
+
+
+@pytest.fixture
+def added(airflow_app: Any) -> Iterator[Any]:
+    """Adds runs to Airflow's database for the time of a test: `added("energy_pipeline", "manual__1", "running")`."""
+    from airflow.models import DagRun
+    from airflow.utils.session import create_session
+    from sqlalchemy import delete
+
+    run_ids = []
+
+    def add(dag_id: str, run_id: str, state: str = "running") -> None:
+        run_ids.append(run_id)
+        add_run(dag_id, run_id, state)
+
+    yield add
     with create_session() as session:
-        session.execute(delete(DagRun).where(DagRun.run_id == run_id))
+        session.execute(delete(DagRun).where(DagRun.run_id.in_(run_ids)))
 
 
-def _add_run(dag_id: str, run_id: str) -> None:
+def add_run(dag_id: str, run_id: str, state: str = "running") -> None:
+    """Add a run to Airflow's database."""
     from airflow.models import DagRun
     from airflow.utils.session import create_session
     from airflow.utils.types import DagRunTriggeredByType, DagRunType
@@ -122,7 +140,7 @@ def _add_run(dag_id: str, run_id: str) -> None:
             run_id=run_id,
             run_after=NOW,
             run_type=DagRunType.MANUAL,
-            state="running",
+            state=state,
             triggered_by=DagRunTriggeredByType.TEST,
         )
         session.add(run)

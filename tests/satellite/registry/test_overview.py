@@ -1,10 +1,7 @@
 """What people see of the models, after a real promotion and without one."""
 
-from pathlib import Path
-
 import pytest
 
-from include.core.errors import BadInputError
 from include.env_file import EnvFile, Reason
 from include.satellite.artifacts import CNN, LSTM
 from include.satellite.params import ConfigureParams
@@ -69,62 +66,12 @@ def test_the_candidate_is_of_the_first_run_that_compared(promoted, tmp_path):
     assert overview.latest_candidate([tmp_path / "nothing"]) is None
 
 
-@pytest.mark.parametrize(
-    ("key", "value", "shown"),
-    [
-        ("AI_MODEL_VERSION", "v7", "v7"),
-        ("AI_MODEL_VERSION", None, "(not set)"),
-        ("AI_CNN_MODEL_PATH", "/srv/data/models/store/v7/cnn_model.safetensors", "…/v7/cnn_model.safetensors"),
-        ("PASSWORD", "hunter2", "(not shown)"),
-        ("PASSWORD", None, "(not shown)"),
-    ],
-)
-def test_only_models_keys_are_shown_and_never_where_files_lie(key, value, shown):
-    assert overview.shown(key, value) == shown
-
-
-def history_of(path: Path, *changes: dict[str, str]):
-    env_file = EnvFile(path)
-    for change in changes:
-        env_file.update(change, WHY)
-    return env_file.history()
-
-
-def test_going_back_sets_what_a_rollback_would_set(tmp_path):
-    history = history_of(
-        tmp_path / ".env", {"AI_MODEL_VERSION": "1"}, {"AI_MODEL_VERSION": "2"}, {"USE_AI_MODELS": "x"}
-    )
-    env_file = EnvFile(tmp_path / ".env")
-    for target in (None, *(entry.id for entry in history)):
-        assert overview.rollback_target(history, target) == env_file.changes_back(target)
-
-
-def test_going_back_over_a_change_of_other_keys_is_refused_by_their_name(tmp_path):
-    history = history_of(tmp_path / ".env", {"AI_MODEL_VERSION": "1"}, {"PASSWORD": "new"}, {"AI_MODEL_VERSION": "2"})
-    assert overview.rollback_target(history, None) == {"AI_MODEL_VERSION": "1"}
-    with pytest.raises(BadInputError, match="would also change PASSWORD, which is not a key of models"):
-        overview.rollback_target(history, history[0].id)
-
-
-@pytest.mark.parametrize("target", [None, "20260101T000000Z-0000"])
-def test_there_is_nothing_to_go_back_to(target):
-    with pytest.raises(BadInputError, match="has no such entry"):
-        overview.rollback_target([], target)
-
-
-def test_the_page_offers_the_states_whose_rollback_changes_models_keys_alone(tmp_path):
-    history = history_of(tmp_path / ".env", {"AI_MODEL_VERSION": "1"}, {"PASSWORD": "new"}, {"AI_MODEL_VERSION": "2"})
-    assert overview.rollback_targets(history) == ["", history[1].id]
-    assert overview.rollback_targets([]) == []
-
-
-def test_the_page_shows_champion_candidate_versions_and_history(promoted, env_file):
+def test_the_page_shows_champion_candidate_and_versions(promoted, env_file):
     page = overview.models_page(EnvFile(env_file), [promoted])
-    assert (page["env_file"], page["problem"]) == (".env", None)
+    assert page["problem"] is None
     assert page["champion"] == overview.champion(EnvFile(env_file))
     assert page["candidate"] == overview.latest_candidate([promoted])
     assert page["versions"] == overview.versions()
-    assert page["history"] == EnvFile(env_file).history()
 
 
 def test_an_env_file_that_cannot_be_read_is_reported_and_the_rest_is_shown(promoted, env_file):

@@ -1,0 +1,163 @@
+"""The status of each task of a run: from the orchestrator's records, or else from Airflow's task states."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from pydantic import ValidationError
+
+from include.core.run_folder import INTERRUPTED_MARK, Failure, Run, RunFolder, Started, StepInfo, StepResult
+from include.reporting.model import Status
+
+UNDER_WAY = (
+    "running",
+    "awaiting_input",
+    "queued",
+    "scheduled",
+    "up_for_retry",
+    "up_for_reschedule",
+    "restarting",
+    "deferred",
+)
+WORST_FIRST = ("failed", *UNDER_WAY, "upstream_failed", "skipped", "removed", None, "success")
+OTHER_TASKS = {"prepare": "Prepare the run", "publish": "Publish the results"}
+"""Titles of the tasks around the steps, by task id."""
+
+
+@dataclass(frozen=True)
+class TaskStatus:
+    """The status of a task.
+
+    Args:
+        id: The task's id.
+        title: For users.
+        description: What it does.
+        status: Where it stands.
+        is_step: Whether it is a step of the pipeline, not a task around the steps.
+        result: The orchestrator's record of its last attempt, if that has ended.
+        started: Its last attempt, if it has begun.
+        error: Why it failed; always set if it did.
+    """
+
+    id: str
+    title: str
+    description: str
+    status: Status
+    is_step: bool
+    result: StepResult | None = None
+    started: Started | None = None
+    error: Failure | None = None
+
+    @property
+    def record(self) -> Started | None:
+        """The latest record of its last attempt: the result, or else its start."""
+        return self.result or self.started
+
+    @property
+    def started_at(self) -> datetime | None:
+        """When its last attempt began."""
+        return self.record.started_at if self.record else None
+
+    @property
+    def ended_at(self) -> datetime | None:
+        """When its last attempt ended; None if that is not known."""
+        return self.result.ended_at if self.result else None
+
+
+def task_statuses(folder: RunFolder, run: Run | None, task_states: Mapping[str, str] | None) -> list[TaskStatus]:
+    """Return the status of every step, then of preparing and publishing, then of other tasks that failed.
+
+    Args:
+        folder: The run.
+        run: Its plan; without one, every step that left a record counts, in the order of their ids.
+        task_states: Airflow's state by task id; None where it is not known.
+    """
+    states = task_states or {}
+    recorded = sorted(path.name for path in folder.path.glob("steps/*") if path.name not in OTHER_TASKS)
+    steps = run.steps if run else [_info(name, name) for name in recorded]
+    others = [_info(name, title) for name, title in OTHER_TASKS.items()]
+    listed = {name for info in (*steps, *others) for name in (info.id, *info.parts)}
+    others += [_info(task, task) for task, state in states.items() if state == "failed" and task not in listed]
+    return [
+        *(_task_status(folder, info, states, is_step=True) for info in steps),
+        *(_task_status(folder, info, states, is_step=False) for info in others),
+    ]
+
+
+def worst_state(states: Collection[str | None]) -> str | None:
+    """Return the state of several tasks as one: a failure first, success last.
+
+    >>> worst_state({"success", "running"})
+    'running'
+    """
+    return next((state for state in WORST_FIRST if state in states), None)
+
+
+def worst_states(tasks: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """Return the state of each task, of a mapped one the worst of its instances.
+
+    Args:
+        tasks: Task id and state of each instance.
+    """
+    states: dict[str, str] = {}
+    for task, state in tasks:
+        states[task] = worst_state({state, states.get(task, state)}) or state
+    return states
+
+
+def _info(name: str, title: str) -> StepInfo:
+    return StepInfo(id=name, title=title, description="")
+
+
+def _task_status(folder: RunFolder, info: StepInfo, states: Mapping[str, str], *, is_step: bool) -> TaskStatus:
+    state = worst_state({states.get(part) for part in info.parts or [info.id]})
+    error: Failure | None
+    try:
+        started, result = folder.step_started(info), folder.step_result(info)
+    except ValidationError:
+        status, error = _failed(f"The records in {folder.step(info.id)} are damaged and cannot be read.", "error")
+        return TaskStatus(info.id, info.title, info.description, status, is_step, error=error)
+    if not info.parts and started and result and _attempt(started) > _attempt(result):
+        result = None
+    if result is not None:
+        status, error = _status_of_result(info.title, result, state)
+        return TaskStatus(info.id, result.title, result.description, status, is_step, result, started, error)
+    interrupted = (folder.path / INTERRUPTED_MARK).exists()
+    status, error = _status_of_state(info.title, begun=started is not None, interrupted=interrupted, state=state)
+    return TaskStatus(info.id, info.title, info.description, status, is_step, None, started, error)
+
+
+def _attempt(record: Started) -> tuple[int, int]:
+    return record.generation, record.attempt
+
+
+def _status_of_result(title: str, result: StepResult, state: str | None) -> tuple[Status, Failure | None]:
+    """A result is proof; only a task that failed after it makes it less."""
+    if result.status == "failed":
+        return "failed", result.error or Failure(kind="error", message=f"{title} failed without a reason.")
+    if state == "failed":
+        return _failed(f"{title}: the work was accepted, but its task failed afterwards; its log says why.", "error")
+    return ("skipped" if result.skipped else "success"), None
+
+
+def _status_of_state(title: str, *, begun: bool, interrupted: bool, state: str | None) -> tuple[Status, Failure | None]:
+    """Without a result nothing has succeeded, whatever Airflow reports."""
+    if state in UNDER_WAY:
+        return ("running" if begun else "pending"), None
+    if begun and interrupted:
+        return _failed(f"{title} was interrupted while it ran.", "interrupted")
+    if begun:
+        return _failed(f"{title}: the worker died while it ran, so nothing of this attempt was accepted.", "lost")
+    match state:
+        case "failed":
+            return _failed(f"{title}: its task failed before the work began; its log says why.", "lost")
+        case "success":
+            return _failed(f"{title}: its task succeeded in Airflow, but there is no accepted result.", "contract")
+        case _:
+            return ("skipped" if state in ("upstream_failed", "skipped", "removed") else "pending"), None
+
+
+def _failed(message: str, kind: str) -> tuple[Status, Failure]:
+    return "failed", Failure.model_validate({"kind": kind, "message": message})
