@@ -4,7 +4,7 @@ import itertools
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pyproj import Transformer
 
@@ -121,6 +121,7 @@ def test_an_area_between_the_pixel_centres_is_too_small():
 
 
 @given(width=st.integers(1, 300), height=st.integers(1, 300), largest=st.integers(7, 100))
+@settings(deadline=None)
 def test_requests_cover_every_pixel_once_where_it_lies(width, height, largest):
     grid = Grid(crs="EPSG:32643", resolution=10, bounds=(0, 0, width * 10, height * 10), width=width, height=height)
     seen = np.zeros((height, width), int)
