@@ -1,0 +1,59 @@
+"""The pipelines of the deployment: definitions bound to the steps of the domains."""
+
+import json
+
+from include.core.pipeline import Pipeline
+from include.core.settings import ROOT
+from include.domains import DOMAINS
+from include.pipelines import (
+    all_pipelines,
+    domain_of,
+    domain_of_pipeline,
+    load_pipelines,
+    manual_of,
+    param_aliases,
+    registered_steps,
+)
+
+FOREIGN = {
+    "workflow_name": "foreign-pipeline",
+    "description": "Counts.",
+    "containers": [{"id": "count", "name": "Count", "image": "i:1", "command": "true", "output_file": "n.json"}],
+}
+
+
+def by_name(pipelines: list[Pipeline]) -> dict[str, Pipeline]:
+    return {pipeline.definition.pipeline: pipeline for pipeline in pipelines}
+
+
+def test_definitions_may_use_the_steps_that_no_dag_file_wires():
+    steps = registered_steps()
+    wired = {name for domain in DOMAINS for pipeline in domain.pipelines for name in pipeline.contracts}
+    assert steps
+    assert not wired & set(steps)
+
+
+def test_every_pipeline_is_listed_and_knows_its_domain():
+    pipelines, errors = all_pipelines()
+    assert errors == []
+    for name, pipeline in by_name(pipelines).items():
+        domain = domain_of_pipeline(pipeline)
+        assert domain is not None, name
+        assert domain_of(next(iter(pipeline.contracts.values()))) is domain
+
+
+def test_a_definition_s_window_and_aliases_come_from_the_domains():
+    pipelines, _ = load_pipelines(ROOT / "include" / "config")
+    for pipeline in pipelines:
+        assert pipeline.window is domain_of_pipeline(pipeline).window
+        assert pipeline.aliases == param_aliases()
+
+
+def test_a_pipeline_of_foreign_steps_belongs_to_no_domain_and_its_definition_is_its_manual(tmp_path):
+    (tmp_path / "foreign.json").write_text(json.dumps(FOREIGN))
+    (pipeline,), errors = load_pipelines(tmp_path)
+    assert errors == []
+    assert domain_of_pipeline(pipeline) is None
+    assert manual_of(pipeline) == "### foreign-pipeline\n\nCounts.\n\n1. **Count**: Writes n.json\n"
+    (tmp_path / "foreign.md").write_text("# The manual\n")
+    assert manual_of(pipeline) == "# The manual\n"
