@@ -1,4 +1,4 @@
-"""The env file in DAGs: changed as a transaction, and only after a person's yes where one is asked for."""
+"""Approval: what a user is asked, who is waited for, and which answer counts."""
 
 import tests.airflow_env  # noqa: F401 - before Airflow is imported
 
@@ -6,98 +6,19 @@ import tests.airflow_env  # noqa: F401 - before Airflow is imported
 import threading
 import time
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 from airflow.providers.standard.operators import hitl
 from airflow.sdk.exceptions import TaskAwaitingInput
-from dotenv import dotenv_values
 from sqlalchemy import select
 
-from include.core.errors import BadInputError, SetupError
 from include.core.settings import get_settings
-from include.env_file import EnvFile
 from plugins.env_file.approval import PATIENCE, Answer, ApprovalOperator
-from plugins.env_file.operator import EnvFileOperator
+from tests.plugins.env_file.runs import context, dag_of
 
 pytestmark = pytest.mark.airflow
-RUN_ID = "manual__2026-01-01T00:00:00+00:00"
 
 
-@pytest.fixture(autouse=True)
-def env_path(tmp_path, monkeypatch):
-    path = tmp_path / ".env"
-    path.write_text("# team\nMODEL=old\nGONE=1\n")
-    monkeypatch.setenv("GROUNDTRUTH_ENV_FILE", str(path))
-    monkeypatch.setenv("GROUNDTRUTH_DATA_DIR", str(tmp_path / "data"))
-    monkeypatch.delenv("GROUNDTRUTH_APPROVE", raising=False)
-    get_settings.cache_clear()
-    yield path
-    get_settings.cache_clear()
-
-
-def context(user=None, **params):
-    run = SimpleNamespace(dag_id="a_dag", run_id=RUN_ID, triggering_user_name=user)
-    return {"dag_run": run, "params": params, "run_id": RUN_ID, "task_instance": SimpleNamespace(id="ti")}
-
-
-# the operator
-
-
-def test_it_changes_the_file_and_leaves_a_trace(env_path):
-    operator = EnvFileOperator(task_id="switch", changes={"MODEL": "new one", "GONE": None}, why="it is better")
-    found = operator.execute(context())
-    assert env_path.read_text() == "# team\nMODEL='new one'\n"
-    (entry,) = EnvFile(env_path).history()
-    assert (entry.why, entry.run) == ("it is better", f"a_dag/{RUN_ID}")
-    assert entry.by.endswith(", task switch")
-    assert found == {"entry": entry.id, "diff": entry.diff}
-    assert operator.execute(context()) == {"entry": None, "diff": ""}
-
-
-def test_another_file_may_be_named(tmp_path, env_path):
-    EnvFileOperator(task_id="x", changes={"A": "1"}, why="y", env_file=str(tmp_path / "other.env")).execute(context())
-    assert dotenv_values(tmp_path / "other.env") == {"A": "1"}
-    assert "A" not in dotenv_values(env_path)
-
-
-@pytest.mark.parametrize("value", [True, 3, ["x"]])
-def test_only_text_is_written(env_path, value):
-    before = env_path.read_bytes()
-    with pytest.raises(BadInputError, match="changes: A must be text"):
-        EnvFileOperator(task_id="x", changes={"MODEL": "new", "A": value}, why="y").execute(context())
-    assert env_path.read_bytes() == before
-
-
-def dag_of(folder, text):
-    """The DAG of a file, as `airflow dags test` finds it."""
-    from airflow.dag_processing.dagbag import DagBag
-
-    (folder / "a_dag.py").write_text(HEAD + text)
-    bag = DagBag(dag_folder=str(folder), bundle_path=folder, bundle_name="dags-folder")
-    assert bag.import_errors == {}
-    (dag,) = bag.dags.values()
-    return dag
-
-
-HEAD = """
-from datetime import UTC, datetime
-from pathlib import Path
-from airflow.sdk import DAG
-from plugins.env_file.approval import ApprovalOperator
-from plugins.env_file.operator import EnvFileOperator
-START = {"schedule": None, "start_date": datetime(2026, 1, 1, tzinfo=UTC)}
-"""
-TEMPLATES = """
-with DAG("env_dag", params={"version": "v7", "name": "app"}, **START):
-    EnvFileOperator(
-        task_id="switch",
-        env_file="FOLDER/{{ params.name }}.env",
-        changes={"MODEL": "{{ params.version }}", "OLD": None},
-        why="run {{ run_id }}",
-    )
-"""
 QUESTION = """
 def keep(context, answer):
     with Path("FOLDER/answers").open("a") as file:
@@ -106,35 +27,6 @@ with DAG("ask_dag", params={"require_approval": True}, **START):
     ask = ApprovalOperator(param="require_approval", task_id="approve", question=lambda files: "**diff**", record=keep)
     ask >> EnvFileOperator(task_id="after", changes={"AFTER": "1"}, why="it ran")
 """
-
-
-@pytest.fixture
-def dags(tmp_path, monkeypatch):
-    folder = tmp_path / "dags"
-    folder.mkdir()
-    monkeypatch.setattr("airflow.settings.DAGS_FOLDER", str(folder))
-    return folder
-
-
-def test_values_file_and_reason_are_templates(dags):
-    run = dag_of(dags, TEMPLATES.replace("FOLDER", str(dags))).test()
-    assert str(run.state) == "success"
-    assert dotenv_values(dags / "app.env") == {"MODEL": "v7"}
-    assert EnvFile(dags / "app.env").history()[0].why == f"run {run.run_id}"
-
-
-def test_a_file_that_cannot_be_changed_fails_the_task_in_words(env_path, monkeypatch):
-    from include.env_file import replacement
-
-    def busy(*_):
-        raise OSError(16, "busy")
-
-    monkeypatch.setattr(replacement, "_exchange", busy)
-    with pytest.raises(SetupError, match="is mounted as a single file"):
-        EnvFileOperator(task_id="x", changes={"MODEL": "new"}, why="y").execute(context())
-
-
-# asking
 
 
 class Asked:
@@ -283,10 +175,3 @@ def test_a_task_that_waits_goes_on_with_the_answer(dags, timedout, answer):
     assert list(found["params"]) == ["why"]
     assert (dags / "answers").read_text() == answer + "\n"
     assert {ti.task_id: str(ti.state) for ti in run.get_task_instances()} == {"approve": "success", "after": "success"}
-
-
-def test_airflow_loads_no_operator_as_a_plugin():
-    """It would import `operator.py` under that name, in the place of Python's own module."""
-    plugins = Path(__file__).resolve().parents[2] / "plugins"
-    packages = {f"{init.parent.name}/" for init in plugins.glob("*/__init__.py")}
-    assert packages <= set((plugins / ".airflowignore").read_text().splitlines())
