@@ -192,8 +192,8 @@ def _find(name: str) -> Pipeline:
             return pipeline
     for error in errors:
         err.print(f"[yellow]![/] {_escape(str(error))}", soft_wrap=True)
-    known = ", ".join(pipeline.definition.pipeline for pipeline in pipelines)
-    raise fail(f"no pipeline named {name}; there are: {known}", USAGE)
+    names = ", ".join(pipeline.definition.pipeline for pipeline in pipelines)
+    raise fail(f"no pipeline named {name}; there are: {names}", USAGE)
 
 
 def _escape(text: str) -> str:

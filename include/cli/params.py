@@ -41,11 +41,11 @@ def read_params(
     Raises:
         BadInputError: An option, a parameter or a file cannot be used; names it.
     """
-    given = [*map(_assignment, assignments), *_option_params(pipeline, options)]
-    given += [(name, value) for name, value in (("start", start), ("end", end)) if value is not None]
-    params = dict(given)
-    if len(params) < len(given):
-        repeated = sorted(name for name, count in Counter(name for name, _ in given).items() if count > 1)
+    assigned = [*map(_assignment, assignments), *_option_params(pipeline, options)]
+    assigned += [(name, value) for name, value in (("start", start), ("end", end)) if value is not None]
+    params = dict(assigned)
+    if len(params) < len(assigned):
+        repeated = sorted(name for name, count in Counter(name for name, _ in assigned).items() if count > 1)
         raise BadInputError(f"{', '.join(repeated)}: given more than once")
     params = pipeline.rename_params((read_profile(profile) if profile else {}) | params)
     interval = date, params.pop("start", None), params.pop("end", None)

@@ -32,16 +32,16 @@ class Progress:
         run = self._folder.run()
         fields = {
             name: field
-            for each in self._pipeline.steps
-            if each.step.id in (info.parts or [info.id])
-            for name, field in each.step.params.model_fields.items()
+            for item in self._pipeline.steps
+            if item.step.id in (info.parts or [info.id])
+            for name, field in item.step.params.model_fields.items()
         }
-        given = run.params if run else {}
+        params = run.params if run else {}
         ways = TypeAdapter(dict[str, Any])
         defaults = ways.dump_python(
             {name: field.get_default(call_default_factory=True) for name, field in fields.items()}, mode="json"
         )
-        changed = {name: given[name] for name in fields if name in given and given[name] != defaults[name]}
+        changed = {name: params[name] for name in fields if name in params and params[name] != defaults[name]}
         return " ".join(f"{name}={value}" for name, value in changed.items())
 
     def begin(self, params: dict[str, Any]) -> None:

@@ -31,16 +31,16 @@ def find_report(run_name: str | None) -> Path:
         BadInputError: There is none.
     """
     runs = get_settings().data_dir / "runs"
-    given = Path(run_name) if run_name else None
-    if given is not None and given.is_dir():
-        found = list(given.glob("pipeline_report_*.json"))
+    folder_name = Path(run_name) if run_name else None
+    if folder_name is not None and folder_name.is_dir():
+        reports = list(folder_name.glob("pipeline_report_*.json"))
     else:
-        found = list(runs.glob(f"*/{run_name or '*'}/pipeline_report_*.json"))
-    if not found:
+        reports = list(runs.glob(f"*/{run_name or '*'}/pipeline_report_*.json"))
+    if not reports:
         first = all_pipelines()[0][0].definition.pipeline
         what = f"of a run named {run_name}" if run_name else f"yet; begin with ./pipeline run {first}"
         raise BadInputError(f"there is no report {what} (looked in {runs})")
-    return max(found, key=lambda path: path.stat().st_mtime)
+    return max(reports, key=lambda path: path.stat().st_mtime)
 
 
 def show_report(report: dict[str, Any], console: Console) -> None:
@@ -80,8 +80,8 @@ def _mark(status: str) -> str:
 
 def _figures(report: dict[str, Any]) -> dict[str, Any]:
     """The key figures of the domain and of the last step, where a pipeline names some; else those of all steps."""
-    known = SummaryStatistics.model_fields
-    domain = {name: value for name, value in report["summary_statistics"].items() if name not in known}
+    counts = SummaryStatistics.model_fields
+    domain = {name: value for name, value in report["summary_statistics"].items() if name not in counts}
     figures: dict[str, Any] = {}
     for name, value in domain.items():
         figures |= value if isinstance(value, dict) else {name: value}

@@ -134,14 +134,14 @@ def stage(paths: Iterable[str], files: Path, allowed: Iterable[Path]) -> list[Fi
         SetupError: The copy could not be written.
     """
     paths, allowed = list(paths), tuple(folder.resolve() for folder in allowed)
-    found = [_resolve(path, allowed) for path in paths]
+    resolved = [_resolve(path, allowed) for path in paths]
     folder = files / SOURCE_FOLDER
     try:
         remove(files, SOURCE_FOLDER)
         folder.mkdir(parents=True)
     except OSError as error:
         raise SetupError(f"{folder}: cannot be written: {error.strerror}") from error
-    return [_copy(path, folder / name) for path, name in zip(found, staged_names(paths), strict=True)]
+    return [_copy(path, folder / name) for path, name in zip(resolved, staged_names(paths), strict=True)]
 
 
 def _resolve(path: str, allowed: tuple[Path, ...]) -> Path:

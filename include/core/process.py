@@ -75,8 +75,8 @@ def run_command(
 
 def step_environment(files: str, params: StepParams, task: Mapping[str, object] | None = None) -> dict[str, str]:
     """What every step finds in its environment; a step of a task also that task's keys, for its log."""
-    found = {"DATA_DIR": files, "STEP_PARAMS": json.dumps(params.model_dump(mode="json"))}
-    return found | ({VARIABLE: json.dumps(task)} if task else {})
+    variables = {"DATA_DIR": files, "STEP_PARAMS": json.dumps(params.model_dump(mode="json"))}
+    return variables | ({VARIABLE: json.dumps(task)} if task else {})
 
 
 def exit_error(code: int, last_line: str) -> GroundtruthError:

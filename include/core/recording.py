@@ -39,17 +39,17 @@ def failure_recorded(
     except BaseException as error:
         # Libraries turn an interrupt into errors of their own (DuckDB among them); the mark tells.
         stopped = (folder.path / INTERRUPTED_MARK).exists()
-        known = as_known_error(error, folder.files)
-        if stopped and not isinstance(known, InterruptedStepError):
-            known = InterruptedStepError("interrupted")
-        draft.error = failure_of(known)
+        explained = as_known_error(error, folder.files)
+        if stopped and not isinstance(explained, InterruptedStepError):
+            explained = InterruptedStepError("interrupted")
+        draft.error = failure_of(explained)
         try:
             _write_failure(folder, draft, make_room)
         except SetupError as unwritten:
-            known.add_note(f"its verdict could not be written either: {unwritten}")
-        if known is error:
+            explained.add_note(f"its verdict could not be written either: {unwritten}")
+        if explained is error:
             raise
-        raise known from error
+        raise explained from error
 
 
 def _write_failure(folder: RunFolder, draft: StepResult, make_room: Callable[[], None]) -> None:

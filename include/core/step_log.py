@@ -46,14 +46,14 @@ def read_line(text: str) -> Line | None:
     if not text.startswith("{"):
         return None
     try:
-        found = json.loads(text)
-        level, event = LEVELS[found["level"]], found["event"]
-        datetime.fromisoformat(found["timestamp"])
+        record = json.loads(text)
+        level, event = LEVELS[record["level"]], record["event"]
+        datetime.fromisoformat(record["timestamp"])
     except (ValueError, LookupError, TypeError, RecursionError):
         return None
-    if not isinstance(event, str) or not all(map(str.isidentifier, found)):
+    if not isinstance(event, str) or not all(map(str.isidentifier, record)):
         return None
-    more = {name: value for name, value in found.items() if name not in NOT_KEPT and not name.startswith("_")}
+    more = {name: value for name, value in record.items() if name not in NOT_KEPT and not name.startswith("_")}
     return Line(level, event, more)
 
 
@@ -66,12 +66,12 @@ def said(text: str) -> str:
 @contextmanager
 def step_log() -> Iterator[bool]:
     """Log as JSON where a task asks for it; says whether it does."""
-    given = os.environ.get(VARIABLE)
-    if not given:
+    keys = os.environ.get(VARIABLE)
+    if not keys:
         yield False
         return
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(_Json(json.loads(given)))
+    handler.setFormatter(_Json(json.loads(keys)))
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
     logging.captureWarnings(capture=True)
     with (

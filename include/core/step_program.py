@@ -46,11 +46,11 @@ def run_step_main(step: Step) -> int:
                 raise BadInputError(explain(error)) from error
             step.load()(files, params)
         except BaseException as error:
-            known = as_known_error(error)
-            if isinstance(known, GroundtruthError):
-                told = f"error: {' '.join(str(known).split())}"
-                LOG.error("%s", told) if as_json else sys.stderr.write(f"{told}\n")
-                return known.exit_code
+            explained = as_known_error(error)
+            if isinstance(explained, GroundtruthError):
+                message = f"error: {' '.join(str(explained).split())}"
+                LOG.error("%s", message) if as_json else sys.stderr.write(f"{message}\n")
+                return explained.exit_code
             if not as_json:
                 raise
             LOG.critical("%s: %s", type(error).__name__, error, exc_info=True)

@@ -56,14 +56,14 @@ def engine_faults(url: str | list[str]) -> Iterator[None]:
     try:
         yield
     except APIError as error:
-        said = error.explanation or str(error)
-        if "bind source path does not exist" in said:
+        reason = error.explanation or str(error)
+        if "bind source path does not exist" in reason:
             raise SetupError(
-                f"{said}: set GROUNDTRUTH_HOST_DATA_DIR to the data folder as the engine's host sees it"
+                f"{reason}: set GROUNDTRUTH_HOST_DATA_DIR to the data folder as the engine's host sees it"
             ) from error
         if error.is_server_error():
-            raise TransientError(f"the Docker engine at {url} failed: {said}") from error
-        raise SetupError(f"the Docker engine at {url} refused: {said}") from error
+            raise TransientError(f"the Docker engine at {url} failed: {reason}") from error
+        raise SetupError(f"the Docker engine at {url} refused: {reason}") from error
     except (AirflowException, *ENGINE_FAULTS) as error:
         if isinstance(error, AirflowException) and "Docker hosts" not in str(error):
             raise
