@@ -73,7 +73,7 @@ def test_names_and_descriptions_are_what_people_read(dag_of):
     assert dag.tags >= {"small"}
     task = dag.get_task("one")
     assert task.doc_md == "Counts."
-    assert task.each.step.title == "Count them"
+    assert task.item.step.title == "Count them"
 
 
 def test_order_comes_from_files_from_depends_on_and_from_the_execution_mode(dag_of):
@@ -110,7 +110,7 @@ def test_image_command_and_limits_reach_the_container(dag_of, data_dir):
     task = dag.get_task("one")
     assert task.image == "own/image:2"
     with docker.APIClient(base_url="unix:///nowhere", version="1.41") as engine:
-        asked = create_request(engine, task.each, data_dir, task.each.step.params(), {}, {})
+        asked = create_request(engine, task.item, data_dir, task.item.step.params(), {}, {})
     limits = asked["host_config"]
     assert (limits["Memory"], limits["MemorySwap"], limits["NanoCpus"]) == (128 << 20, 128 << 20, 500_000_000)
     assert (asked["image"], asked["command"]) == ("own/image:2", command)
@@ -135,7 +135,7 @@ def test_a_run_without_its_sources_is_refused(definitions):
     definitions(small=definition(count, sources=["readings.csv"]))
     done = run_dag("small_pipeline")
     assert done.state == "failed"
-    assert done.error("prepare") == "csv: the pipeline needs a file named readings.csv"
+    assert done.error("prepare") == "files: the pipeline needs a file named readings.csv"
 
 
 def test_without_publish_nothing_is_published(definitions, data_dir):
