@@ -87,7 +87,7 @@ def test_a_container_that_could_not_be_removed_is_left_to_the_janitor(talk, engi
     outcome, _ = talk("remove", "before")
     assert (outcome.state, outcome.folder.result("talk").attempt) == ("success", 1), "the result counts all the same"
     monkeypatch.delenv("DOCKER_HOST")
-    monkeypatch.setattr("plugins.steps.maintenance.YOUNG_SECONDS", 0)
+    monkeypatch.setattr("plugins.steps.runtimes.docker.YOUNG_SECONDS", 0)
     assert len(own_containers(engine, data_dir)) == 1
     assert run_dag("maintenance").state == "success"
     assert own_containers(engine, data_dir) == []

@@ -66,7 +66,7 @@ def test_a_container_whose_task_is_gone_is_removed_and_another_deployment_s_stay
     by_hand = left_behind(data_dir.resolve() / "runs" / "energy_pipeline" / "cli__1")
     assert run_dag("maintenance").state == "success"
     assert engine.containers.list(filters={"id": ours}), "too young: its task may not have said yet that it runs"
-    monkeypatch.setattr("plugins.steps.maintenance.YOUNG_SECONDS", 0)
+    monkeypatch.setattr("plugins.steps.runtimes.docker.YOUNG_SECONDS", 0)
     assert run_dag("maintenance").state == "success"
     assert not engine.containers.list(all=True, filters={"id": ours})
     assert engine.containers.list(filters={"id": theirs})

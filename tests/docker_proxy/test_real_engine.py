@@ -416,7 +416,7 @@ def test_the_energy_pipeline_runs_through_the_proxy(through_the_proxy, stack, en
 
 
 def test_the_janitor_removes_through_the_proxy_what_no_task_owns(through_the_proxy, stack, good, monkeypatch):
-    monkeypatch.setattr("plugins.steps.maintenance.YOUNG_SECONDS", 0)
+    monkeypatch.setattr("plugins.steps.runtimes.docker.YOUNG_SECONDS", 0)
     labels = {".data": str(stack.data), ".dag": "energy_pipeline", ".run": "gone", ".step": "analyze"}
     good["Labels"] |= {f"io.groundtruth{name}": value for name, value in labels.items()}
     theirs = good | {"Labels": good["Labels"] | {"io.groundtruth.data": "/srv/another/data"}}

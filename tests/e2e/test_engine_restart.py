@@ -145,6 +145,6 @@ def test_an_engine_that_stays_away_is_named_and_what_runs_on_is_the_janitors(own
     assert outcome.folder.result("talk").attempt == 4
     own.start(*own.options)
     assert len(own.containers()) == 1
-    monkeypatch.setattr("plugins.steps.maintenance.YOUNG_SECONDS", 0)
+    monkeypatch.setattr("plugins.steps.runtimes.docker.YOUNG_SECONDS", 0)
     assert run_dag("maintenance").state == "success"
     assert own.containers() == {}, "orphans"
