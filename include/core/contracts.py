@@ -21,7 +21,6 @@ from include.core.outcome import StepOutcome
 from include.core.run_folder import write_json
 
 D = TypeVar("D", bound=BaseModel, default=BaseModel)
-Summary = dict[str, Any]
 FIRST_YEAR, LAST_YEAR = 1900, 2199
 
 

@@ -161,7 +161,6 @@ class Domain:
         checks: `module:function` that returns its checks for `./pipeline doctor`.
         settings: `module:class` of its settings (pydantic-settings), for the reference.
         stores: Folders below the data folder that its runs share.
-        connections: Airflow connections that its steps use.
         pools: Airflow pools that its tasks use.
         stand_ins: Stand-ins that the full stack offers.
         pages: Its pages in Airflow's UI.
@@ -184,13 +183,17 @@ class Domain:
     checks: str | None = None
     settings: str | None = None
     stores: tuple[Store, ...] = ()
-    connections: tuple[Credentials, ...] = ()
     pools: tuple[Pool, ...] = ()
     stand_ins: tuple[StandIn, ...] = ()
     pages: tuple[Page, ...] = ()
     env_keys: EnvKeys | None = None
     units: Mapping[str, str] = field(default_factory=dict)
     labels: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def connections(self) -> tuple[Credentials, ...]:
+        """The Airflow connections that its steps use."""
+        return tuple(dict.fromkeys(step.credentials for step in self.steps.values() if step.credentials))
 
     @property
     def folder(self) -> Path:

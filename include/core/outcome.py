@@ -9,7 +9,7 @@ them the step's own type again.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal, Self, TypeVar
+from typing import Any, Literal, TypeVar
 
 from pydantic import (
     AwareDatetime,
@@ -124,7 +124,3 @@ class StepOutcome(BaseModel):
         """Return every single value of the flat form: what goes through XCom and asset events."""
         flat = self.model_dump(mode="json")
         return {name: value for name, value in flat.items() if not isinstance(value, list | dict)}
-
-    def with_findings(self, *findings: Finding) -> Self:
-        """Return a copy with more findings."""
-        return self.model_copy(update={"findings": (*self.findings, *findings)})

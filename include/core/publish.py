@@ -11,7 +11,7 @@ from pathlib import Path
 from pydantic import ConfigDict, Field
 
 from include.core.errors import ContractError
-from include.core.files import replace_folder as replace_folder  # noqa: PLC0414  re-exported until importers moved
+from include.core.files import replace_folder
 from include.core.outcome import Scalar, StepMetrics, StepOutcome
 from include.core.pipeline import Pipeline
 from include.core.run_folder import Run, RunFolder

@@ -23,7 +23,7 @@ from typing import Any, Literal, TypeVar
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
-from include.core.files import write_atomically as write_atomically  # noqa: PLC0414  re-exported until importers moved
+from include.core.files import write_atomically
 from include.core.outcome import StepOutcome
 
 M = TypeVar("M", bound=BaseModel)

@@ -63,12 +63,6 @@ def test_single_values_go_through_xcom_and_lists_do_not():
     assert OUTCOME.metrics.scalars() == {"energy_kwh": 2.5}
 
 
-def test_a_finding_is_added_to_a_copy():
-    note = Finding(severity="info", message="A note.")
-    assert OUTCOME.with_findings(note).findings == (*OUTCOME.findings, note)
-    assert len(OUTCOME.findings) == 1
-
-
 def test_a_metric_that_a_step_does_not_name_is_refused():
     with pytest.raises(ValidationError, match="energy_mwh"):
         Metrics(energy_kwh=1, energy_mwh=1)

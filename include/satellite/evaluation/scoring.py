@@ -15,7 +15,17 @@ from numpy.typing import NDArray
 
 from include.satellite.datasets.patches import PatchDataset
 from include.satellite.datasets.sequences import SequenceDataset
-from include.satellite.evaluation.metrics import class_recalls, classification, dates_of, forecast_errors, in_gate
+from include.satellite.evaluation.metrics import (
+    Classes,
+    Floats,
+    Forecast,
+    Rows,
+    class_recalls,
+    classification,
+    dates_of,
+    forecast_errors,
+    in_gate,
+)
 from include.satellite.schemas import (
     REAL,
     SYNTHETIC,
@@ -27,10 +37,6 @@ from include.satellite.schemas import (
     Metric,
 )
 
-Rows = NDArray[np.int64]
-Classes = NDArray[np.integer]
-Forecast = NDArray[np.floating]
-Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 RESAMPLES = 4000
 LEVEL = 95.0
