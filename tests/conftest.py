@@ -12,6 +12,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from include.core.run_folder import RunFolder
 from include.core.settings import get_settings
+from tests.plots import empty_plots
 from tests.prerequisites import real_data_dir
 
 
@@ -55,14 +56,10 @@ def blank_png() -> bytes:
 
 
 @pytest.fixture
-def quick_plots(blank_png: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Leave plots empty where a step runs in this process: drawing them takes half of a small run.
-
-    What they show is the subject of the domains' tests; runs of the command line and of containers draw them.
-    """
-    from matplotlib.figure import Figure
-
-    monkeypatch.setattr(Figure, "savefig", lambda _, path, **options: Path(path).write_bytes(blank_png))
+def quick_plots(blank_png: bytes) -> Iterator[None]:
+    """Leave plots empty where a step runs in this process; runs as commands and in containers draw them."""
+    with empty_plots(blank_png):
+        yield
 
 
 @pytest.fixture(scope="session")

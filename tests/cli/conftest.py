@@ -1,16 +1,11 @@
-import contextlib
 import json
 import os
 import subprocess
 import sys
-from dataclasses import dataclass
 from pathlib import Path
-from unittest.mock import patch
 
 import pytest
-from typer.testing import CliRunner
 
-from include.cli.app import app
 from include.core.settings import get_settings
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -25,7 +20,7 @@ def own_data_dir(data_dir, monkeypatch):
 @pytest.fixture
 def start():
     """Start `./pipeline` with some arguments, as a person does."""
-    started = []
+    processes = []
 
     def go(*arguments, **environment):
         process = subprocess.Popen(
@@ -36,58 +31,22 @@ def start():
             stderr=subprocess.PIPE,
             text=True,
         )
-        started.append(process)
+        processes.append(process)
         return process
 
     yield go
-    for process in started:
+    for process in processes:
         if process.poll() is None:
             process.kill()
         process.communicate()
 
 
-@dataclass(frozen=True)
-class Ended:
-    """How a command ended."""
-
-    code: int
-    stdout: str
-    stderr: str
-
-
 @pytest.fixture
-def call(monkeypatch, quick_plots):
-    """Call `./pipeline` in this process, and let it run Airflow in this process too.
+def call(quick_plots):
+    """Call `./pipeline` in this process; tests of processes, signals and folders use `start`."""
+    from tests.in_process import call_pipeline
 
-    Airflow takes many seconds to start as a command. Tests of processes, signals and folders use `start`.
-    """
-    import tests.airflow_runs  # noqa: F401 - Airflow's log handlers keep the streams that they begin with
-
-    monkeypatch.setattr("include.cli.run.run_airflow", run_airflow_here)
-
-    def go(*arguments):
-        get_settings.cache_clear()
-        result = CliRunner().invoke(app, [str(argument) for argument in arguments])
-        return Ended(result.exit_code, result.stdout, result.stderr)
-
-    return go
-
-
-def run_airflow_here(dag_id, params, folder, environment, watch):
-    """What `include.cli.child.run_airflow` does, without a process; Airflow's log is that of the test."""
-    from tests.airflow_runs import run_dag
-
-    folder.mkdir(parents=True)
-    settings = {"GROUNDTRUTH_RUN_FOLDER": str(folder), "GROUNDTRUTH_INPUT_DIRS": "/"}
-    with (
-        patch.dict(os.environ, {**environment, **settings}),
-        contextlib.redirect_stdout(sys.__stdout__),
-        contextlib.redirect_stderr(sys.__stderr__),
-    ):
-        outcome = run_dag(dag_id, params)
-    get_settings.cache_clear()
-    watch()
-    return int(outcome.state != "success"), False
+    return call_pipeline
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import pytest
 
 from tests.cli.test_run import BIG, airflow_processes, reports, wait_for
 
-pytestmark = pytest.mark.airflow
+pytestmark = [pytest.mark.airflow, pytest.mark.e2e]
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -22,7 +22,7 @@ def test_a_reader_that_leaves_stops_the_run(start, data_dir):
     wait_for(process, data_dir, "steps/energy-generator/started.json")
     process.stderr.close()
     process.stdout.close()
-    assert process.wait(90) != 0
+    assert process.wait(240) != 0
     assert airflow_processes(data_dir) == []
     [report] = reports(data_dir)
     assert report["failure_point"]["kind"] == "interrupted"
@@ -33,7 +33,7 @@ def test_a_terminal_that_closes_interrupts_the_run(start, data_dir):
     process = start("run", "energy", *BIG)
     wait_for(process, data_dir, "steps/energy-analyzer/started.json")
     process.send_signal(signal.SIGHUP)
-    process.communicate(timeout=90)
+    process.communicate(timeout=240)
     assert process.returncode == 130
     assert airflow_processes(data_dir) == []
 
@@ -41,7 +41,7 @@ def test_a_terminal_that_closes_interrupts_the_run(start, data_dir):
 def test_a_run_folder_that_vanishes_is_a_failure_with_a_report(start, data_dir, tmp_path):
     process = start("run", "energy", *BIG)
     wait_for(process, data_dir, "files/energy_data.csv").parents[1].rename(tmp_path / "elsewhere")
-    stdout, stderr = process.communicate(timeout=120)
+    stdout, stderr = process.communicate(timeout=240)
     assert process.returncode == 1, stderr
     path = Path(stdout.splitlines()[-1].removeprefix("report: "))
     assert json.loads(path.read_bytes())["overall_status"] == "failed"
@@ -52,7 +52,7 @@ def test_a_run_folder_that_vanishes_is_a_failure_with_a_report(start, data_dir, 
 def test_two_runs_at_the_same_moment_do_not_meet(start, data_dir):
     """The same day for two numbers of households: each has its own folder; the last one to publish counts, whole."""
     both = [start("run", "energy", "--json", "--date", "2026-01-05", "--set", f"households={n}") for n in (2, 3)]
-    done = [json.loads(process.communicate(timeout=180)[0]) for process in both]
+    done = [json.loads(process.communicate(timeout=240)[0]) for process in both]
     assert [report["overall_status"] for report in done] == ["success", "success"]
     assert [report["steps"][0]["output_summary"]["households"] for report in done] == [2, 3]
     folder = data_dir / "published/energy/2026-01-05"

@@ -1,15 +1,19 @@
 """The satellite pipeline by `dag.test()` against the stand-in: small areas, quick models, every step for real."""
 
 import json
-import shutil
 import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import requests
 
+from include.core.settings import get_settings
 from include.satellite.imagery.demo import URL_VARIABLE, stand_in
 from tests.airflow_runs import run_dag
+from tests.plots import empty_plots
 
 pytestmark = [pytest.mark.airflow, pytest.mark.timeout(600)]
 
@@ -30,6 +34,7 @@ SMALL = {
     "min_lstm_accuracy": 0,
     "label_source": "reference",
 }
+KEPT = ("imagery", "models/baselines")
 DOCUMENTED = {
     "pipeline_name", "start_time", "end_time", "total_duration_seconds", "overall_status", "summary_statistics",
     "steps",
@@ -43,31 +48,44 @@ def api():
         yield url
 
 
+@contextmanager
+def place(folder: Path, kept: Path, url: str) -> Iterator[Path]:
+    """A data folder and an env file below a folder, with the imagery and the baselines that other runs left."""
+    data = folder / "data"
+    (data / "models").mkdir(parents=True)
+    for name in KEPT:
+        (kept / name).mkdir(parents=True, exist_ok=True)
+        (data / name).symlink_to(kept / name)
+    (folder / "app.env").write_text("# ours\nUSE_AI_MODELS=false\n")
+    requests.delete(f"{url}/control/faults", timeout=5)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(URL_VARIABLE, url)
+        patch.setenv("GROUNDTRUTH_DATA_DIR", str(data))
+        patch.setenv("GROUNDTRUTH_ENV_FILE", str(folder / "app.env"))
+        yield data
+    requests.delete(f"{url}/control/faults", timeout=5)
+    get_settings.cache_clear()
+
+
 @pytest.fixture(scope="module")
-def shared(tmp_path_factory) -> Path:
-    """What outlives a run: imagery and the synthetic baseline, which the first run fills."""
-    folder = tmp_path_factory.mktemp("shared")
-    for name in ("imagery", "models/baselines"):
-        (folder / name).mkdir(parents=True)
-    return folder
+def kept(tmp_path_factory) -> Path:
+    """What outlives a run, imagery and the synthetic baseline; the run of `finished` fills it."""
+    return tmp_path_factory.mktemp("kept")
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory, kept, api, blank_png):
+    """A run that is green to its end, and the map that follows it."""
+    with place(tmp_path_factory.mktemp("finished"), kept, api) as data, empty_plots(blank_png):
+        pipeline = run_dag("satellite_pipeline", SMALL)
+        return SimpleNamespace(data=data, pipeline=pipeline, map=run_dag("crop_health_map"))
 
 
 @pytest.fixture
-def run(data_dir, shared, api, monkeypatch, tmp_path):
+def run(tmp_path, kept, api, finished):
     """Runs the pipeline on the small area, with other parameters where a test gives them."""
-    (data_dir / "models").mkdir(parents=True)
-    (data_dir / "imagery").symlink_to(shared / "imagery")
-    (data_dir / "models" / "baselines").symlink_to(shared / "models/baselines")
-    monkeypatch.setenv(URL_VARIABLE, api)
-    monkeypatch.setenv("GROUNDTRUTH_ENV_FILE", str(tmp_path / "app.env"))
-    (tmp_path / "app.env").write_text("# ours\nUSE_AI_MODELS=false\n")
-
-    def run(dag_id="satellite_pipeline", **changes):
-        return run_dag(dag_id, SMALL | changes if dag_id == "satellite_pipeline" else changes)
-
-    requests.delete(f"{api}/control/faults", timeout=5)
-    yield run
-    requests.delete(f"{api}/control/faults", timeout=5)
+    with place(tmp_path, kept, api):
+        yield lambda **changes: run_dag("satellite_pipeline", SMALL | changes)
 
 
 def document(outcome, name):
@@ -78,8 +96,8 @@ def statuses(outcome):
     return {step["id"]: step["status"] for step in outcome.report["steps"]}
 
 
-def test_a_run_ends_with_a_decision_and_a_report_in_the_documented_format(run, tmp_path, data_dir):
-    outcome = run()
+def test_a_run_ends_with_a_decision_and_a_report_in_the_documented_format(finished):
+    outcome = finished.pipeline
     assert outcome.state == "success", outcome.report["failure_point"]
     assert set(outcome.report) >= DOCUMENTED
     assert [step["step_number"] for step in outcome.report["steps"]] == list(range(1, 9))
@@ -98,44 +116,42 @@ def test_a_run_ends_with_a_decision_and_a_report_in_the_documented_format(run, t
     assert imagery["synthetic"] is True
     # simulated imagery reaches no env file unless somebody allows it, and the run says so
     assert document(outcome, "configuration.json")["promoted"] is False
-    assert (tmp_path / "app.env").read_text() == "# ours\nUSE_AI_MODELS=false\n"
+    assert (finished.data.parent / "app.env").read_text() == "# ours\nUSE_AI_MODELS=false\n"
     assert any("not promoted" in finding["message"] for finding in outcome.report["findings"])
     published = Path(outcome.report["published"]["path"])
     assert {path.name for path in published.iterdir()} >= {"validated.json", "comparison.json", "configuration.json"}
-    assert published.parent.parent == data_dir / "published" / "satellite"
+    assert published.parent.parent == finished.data / "published" / "satellite"
 
 
-def test_the_map_of_the_latest_date_follows_a_run(run):
-    pipeline = run()
-    assert pipeline.state == "success"
-    outcome = run("crop_health_map")
+def test_the_map_of_the_latest_date_follows_a_run(finished):
+    outcome = finished.map
     assert outcome.state == "success", outcome.report["failure_point"]
-    drawn = document(outcome, "health_map.json")
-    assert drawn["drawn_by"] == "ndvi_rule"
-    assert drawn["date"] == max(each["date"] for each in document(pipeline, "validated.json")["acquisitions"])
-    assert {"health_map.tif", "plot_health_map.png"} <= {each["path"] for each in outcome.report["artifacts"]}
+    health_map = document(outcome, "health_map.json")
+    assert health_map["drawn_by"] == "ndvi_rule"
+    dates = [acquisition["date"] for acquisition in document(finished.pipeline, "validated.json")["acquisitions"]]
+    assert health_map["date"] == max(dates)
+    assert {"health_map.tif", "plot_health_map.png"} <= {artifact["path"] for artifact in outcome.report["artifacts"]}
 
 
 def test_without_validated_imagery_there_is_no_map(run):
-    outcome = run("crop_health_map")
+    outcome = run_dag("crop_health_map")
     assert outcome.state == "failed"
     assert "run satellite_pipeline first" in outcome.report["failure_point"]["message"]
 
 
 def test_skipping_download_and_validation_takes_the_store_without_network_and_says_so(run, monkeypatch):
-    assert run(cnn_epochs=1, lstm_epochs=1).state == "success"
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         monkeypatch.setenv(URL_VARIABLE, f"http://127.0.0.1:{unused.getsockname()[1]}")
-        outcome = run(skip_download=True, skip_validation=True, cnn_epochs=1, lstm_epochs=1)
+        outcome = run(skip_download=True, skip_validation=True)
     assert outcome.state == "success", outcome.report["failure_point"]
-    found = statuses(outcome)
-    assert (found.pop("download"), found.pop("validate")) == ("skipped", "skipped")
-    assert set(found.values()) == {"success"}
+    by_step = statuses(outcome)
+    assert (by_step.pop("download"), by_step.pop("validate")) == ("skipped", "skipped")
+    assert set(by_step.values()) == {"success"}
     assert outcome.report["overall_status"] == "success"
     assert outcome.report["summary_statistics"]["skipped_steps"] == 2
     assert document(outcome, "validation_report.json")["skipped"] is True
-    assert not any(each["fetched"] for each in document(outcome, "imagery.json")["acquisitions"])
+    assert not any(acquisition["fetched"] for acquisition in document(outcome, "imagery.json")["acquisitions"])
 
 
 def test_skipping_the_validation_does_not_skip_its_count(run):
@@ -156,25 +172,19 @@ def test_a_missed_minimum_accuracy_fails_its_training_while_the_other_branch_fin
     assert statuses(outcome)["compare"] == "skipped"
 
 
-def test_a_scene_that_is_no_data_is_a_verdict_and_the_next_best_date_takes_its_place(run, api, shared):
-    for path in (shared / "imagery").iterdir():
-        shutil.rmtree(path)
-    planned = run(min_dates=1, cnn_epochs=1, lstm_epochs=1)
-    chosen = document(planned, "search.json")["chosen"]
-    for path in (shared / "imagery").iterdir():
-        shutil.rmtree(path)
-    requests.post(
-        f"{api}/control/faults", json={"kind": "zeros", "dates": [chosen[3]], "band": "B08"}, timeout=5
-    ).raise_for_status()
-    outcome = run(min_dates=1, cnn_epochs=1, lstm_epochs=1)
+def test_a_scene_that_is_no_data_is_assessed_and_the_next_best_date_takes_its_place(run, finished, api, data_dir):
+    (data_dir / "imagery").unlink()  # so that every scene is fetched
+    empty = document(finished.pipeline, "search.json")["chosen"][3]
+    requests.post(f"{api}/control/faults", json={"kind": "zeros", "dates": [empty], "band": "B08"}, timeout=5)
+    outcome = run(min_dates=1)
     assert outcome.state == "success", outcome.report["failure_point"]
     assert outcome.tasks["download"] == "success"
-    verdict = document(outcome, "acquisitions/003.json")
-    assert (verdict["date"], verdict["usable"]) == (chosen[3], False)
+    assessment = document(outcome, "acquisitions/003.json")
+    assert (assessment["date"], assessment["usable"]) == (empty, False)
     imagery = document(outcome, "imagery.json")
     assert len(imagery["acquisitions"]) == 14
-    assert chosen[3] not in {each["date"] for each in imagery["acquisitions"]}
-    assert chosen[3] in {each["date"] for each in imagery["unusable"]}
+    assert empty not in {acquisition["date"] for acquisition in imagery["acquisitions"]}
+    assert empty in {acquisition["date"] for acquisition in imagery["unusable"]}
 
 
 def test_a_search_that_finds_nothing_fails_and_names_the_filter(run):

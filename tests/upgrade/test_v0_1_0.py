@@ -9,6 +9,7 @@ import sys
 import tarfile
 from datetime import UTC, datetime
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 
@@ -59,16 +60,12 @@ def unpack(name: str, target: Path) -> None:
 
 def pipeline(*arguments: object, code: int = 0) -> str:
     """Run `./pipeline` with these arguments under the test's environment; return what it printed on stdout."""
-    done = subprocess.run(
-        [sys.executable, "-m", "include.cli", *map(str, arguments)],
-        cwd=ROOT,
-        env=os.environ | {"COLUMNS": "250"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == code, done.stdout + done.stderr
-    return done.stdout
+    from tests.in_process import call_pipeline
+
+    with patch.dict(os.environ, {"COLUMNS": "250"}):
+        ended = call_pipeline(*arguments)
+    assert ended.code == code, ended.stdout + ended.stderr
+    return ended.stdout
 
 
 @pytest.fixture
@@ -250,7 +247,7 @@ def test_the_pending_change_of_the_latest_old_run_is_shown(deployment, env_file)
 
 @pytest.mark.airflow
 @pytest.mark.timeout(600)
-def test_the_old_champion_draws_the_map_of_the_published_imagery(deployment):
+def test_the_old_champion_draws_the_map_of_the_published_imagery(deployment, quick_plots):
     manifest = next((deployment / "published" / "satellite" / PLACE).glob("*/validated.json"))
     report = json.loads(pipeline("run", "crop_health_map", "--set", f"imagery={manifest}", "--json"))
     assert report["overall_status"] == "success"
@@ -266,7 +263,7 @@ def test_the_old_champion_draws_the_map_of_the_published_imagery(deployment):
 
 @pytest.mark.airflow
 @pytest.mark.timeout(600)
-def test_a_new_satellite_run_takes_its_imagery_from_the_old_store(deployment, tmp_path):
+def test_a_new_satellite_run_takes_its_imagery_from_the_old_store(deployment, quick_plots, tmp_path):
     """The run ends at a minimum accuracy that no model reaches: the comparison needs no imagery, and takes minutes."""
     old = json.loads((deployment / "runs" / SATELLITE_REFUSED / "run.json").read_bytes())["params"]
     params = {name: value for name, value in old.items() if value is not None} | {"min_cnn_accuracy": 1.0}
