@@ -16,7 +16,7 @@ from include.core.contracts import Artifact
 from include.core.errors import ContractError, StepSuspendedError
 from include.core.settings import RUNTIMES, get_settings
 from plugins.steps.context import RETRIES
-from plugins.steps.factory import mapped_task, step_task
+from plugins.steps.factory import step_task
 from plugins.steps.runtimes import runtime_class
 from plugins.steps.runtimes.base import StepOperator
 from tests.core.small_pipeline import MEASURE, READINGS, pipeline, plan, spec
@@ -158,7 +158,7 @@ def test_a_mapped_step_runs_in_any_runtime(toy, run):
     of = pipeline(spec("part"), known=(PARTS,))
     plan(run.folder, PARTS)
     with DAG("d", schedule=None):
-        expanded = mapped_task(of, of["part"], ["one", "two"])
+        expanded = step_task(of, of["part"], names=["one", "two"])
     assert expanded.operator_class is ToyStep
     with DAG("d", schedule=None):
         operator = ToyStep(task_id="part", pipeline=of, item=of["part"], instance_name="two")
