@@ -20,18 +20,14 @@ def notice_html(notice: Notice) -> str:
     return f"<p>{escape(_cut(notice.sentence))}</p><p>{'<br>'.join(lines)}</p>"
 
 
-def failure_notice(report: PipelineReport, *, run_url: str | None, instead: FailurePoint | None = None) -> Notice:
+def failure_notice(report: PipelineReport, point: FailurePoint, *, run_url: str | None) -> Notice:
     """Return the notice of a failed run.
 
     Args:
         report: The run's report.
+        point: Why it failed.
         run_url: Where Airflow shows it, if that is known.
-        instead: Why it failed, where no step caused it.
     """
-    point = instead or report.failure_point
-    point = point or FailurePoint(
-        step=None, task=None, kind="error", message="The run failed; no task recorded a reason. Its logs say why."
-    )
     task = point.task or ""
     return Notice(
         subject=f"{report.dag_id} failed" + (f": {task}" if task else ""),

@@ -22,10 +22,9 @@ from include.env_file import Entry, EnvFile, Reason
 from include.reporting.listing import Row, Trend, metric_trends
 from include.reporting.notices import rollback_notice
 from plugins.notifications.sending import send
-from plugins.reports.web.access import edits_dag, may_edit, reads_runs
 from plugins.reports.web.app import LOG, render
-from plugins.reports.web.guard import check_form, form_token
 from plugins.reports.web.runs import archive
+from plugins.reports.web.security import check_form, edits_dag, form_token, may_edit, reads_runs
 
 LATEST_RUNS = 50
 """The view of a page gets this many of the latest runs."""
