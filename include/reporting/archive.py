@@ -18,8 +18,7 @@ from io import BufferedReader
 from pathlib import Path
 from typing import Any
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
-from pydantic_core import from_json
+from pydantic import AliasPath, AwareDatetime, BaseModel, Field, ValidationError
 
 from include.core.errors import BadInputError, ContractError
 from include.core.run_folder import FileRecord, RunFolder, StepResult, read_model
@@ -108,9 +107,10 @@ def read_entry(run: Path) -> RunEntry:
     if report is None:
         return _without_report(run)
     try:
-        document = _Report.model_validate(from_json(report.read_bytes()))
+        document = _Report.model_validate_json(report.read_bytes())
     except (ValueError, OSError):
         return _without_report(run, outcome="damaged")
+    counts = document.record_accounting
     return RunEntry(
         dag_id=run.parent.name,
         folder=run.name,
@@ -119,9 +119,9 @@ def read_entry(run: Path) -> RunEntry:
         outcome=document.overall_status,
         started_at=document.start_time.astimezone(UTC),
         seconds=document.total_duration_seconds,
-        failure=document.failure_point.message if document.failure_point else None,
-        records=document.record_accounting[0].read if document.record_accounting else None,
-        rejected=sum(counts.rejected for counts in document.record_accounting) if document.record_accounting else None,
+        failure=document.failure,
+        records=counts[0].read if counts else None,
+        rejected=sum(step.rejected for step in counts) if counts else None,
         metrics=_metrics(document),
     )
 
@@ -171,24 +171,16 @@ def chunks(file: BufferedReader) -> Iterator[bytes]:
             yield chunk
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(extra="ignore")
-
-
-class _Failure(_Part):
-    message: str
-
-
-class _Records(_Part):
+class _Records(BaseModel):
     read: int
     rejected: int = 0
 
 
-class _Step(_Part):
+class _Step(BaseModel):
     output_summary: dict[str, Any] | None = None
 
 
-class _Report(_Part):
+class _Report(BaseModel):
     """The part of a report that a summary needs; the complete model would be slow for thousands of runs."""
 
     pipeline_name: str
@@ -197,7 +189,7 @@ class _Report(_Part):
     start_time: AwareDatetime
     total_duration_seconds: float
     summary_statistics: dict[str, Any] = {}
-    failure_point: _Failure | None = None
+    failure: str | None = Field(None, validation_alias=AliasPath("failure_point", "message"))
     record_accounting: list[_Records] = []
     steps: list[_Step] = []
 

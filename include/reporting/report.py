@@ -11,10 +11,9 @@ from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 
-from pydantic import JsonValue, ValidationError
+from pydantic import ValidationError
 
 from include.core.files import write_atomically
-from include.core.outcome import StepOutcome
 from include.core.publish import PublishMetrics
 from include.core.run_folder import (
     INTERRUPTED_MARK,
@@ -29,7 +28,7 @@ from include.reporting import model
 from include.reporting.html import render_html
 from include.reporting.task_status import TaskStatus, task_statuses
 
-SHOWN_ELSEWHERE = ("findings", "tables", "statistics", "plots", "provenance")
+SHOWN_ELSEWHERE = {"findings", "tables", "statistics", "plots", "provenance"}
 RESUME = "A task that is cleared in Airflow resumes here: accepted steps are not repeated."
 HINTS = {
     "bad_input": "Fix the input, and start the run again.",
@@ -61,12 +60,9 @@ def build_report(
     tasks = task_statuses(folder, run, task_states)
     failure = _failure_point(folder, tasks, damage)
     halted = failure is not None and task_states is None
-    steps = [
-        _step_report(number, step, halted=halted)
-        for number, step in enumerate((task for task in tasks if task.is_step), start=1)
-    ]
-    others = [task for task in tasks if not task.is_step]
-    results = [task.result for task in tasks if task.is_step and task.result and task.result.status == "success"]
+    own, others = [task for task in tasks if task.is_step], [task for task in tasks if not task.is_step]
+    steps = [_step_report(number, step, halted=halted) for number, step in enumerate(own, start=1)]
+    results = [step.result for step in own if step.result and step.result.status == "success"]
     outcomes = [(result.step, result.outcome) for result in results]
     begun = [task for task in tasks if task.started_at]
     start = min((task.started_at for task in begun if task.started_at), default=run.created_at if run else now)
@@ -111,11 +107,11 @@ def write_report(folder: RunFolder, report: model.PipelineReport) -> tuple[Path,
         SetupError: The folder cannot be written, or the disk is full.
     """
     name = f"pipeline_report_{report.generated_at:%Y%m%d_%H%M%S}"
-    stem, count = name, 1
-    while (folder.path / f"{stem}.json").exists():
-        count += 1
-        stem = f"{name}_{count}"
-    json_path, html_path = folder.path / f"{stem}.json", folder.path / f"{stem}.html"
+    json_path, number = folder.path / f"{name}.json", 1
+    while json_path.exists():
+        number += 1
+        json_path = folder.path / f"{name}_{number}.json"
+    html_path = json_path.with_suffix(".html")
     write_atomically(html_path, render_html(report, folder.files).encode())
     write_json(json_path, report)
     return json_path, html_path
@@ -124,6 +120,7 @@ def write_report(folder: RunFolder, report: model.PipelineReport) -> tuple[Path,
 def _step_report(number: int, step: TaskStatus, *, halted: bool) -> model.StepReport:
     """Report a step; in a run that failed, where Airflow's states are not known, what did not start was skipped."""
     result, record = step.result, step.record
+    accepted = result if result and result.status == "success" else None
     return model.StepReport(
         step_number=number,
         id=step.id,
@@ -136,7 +133,7 @@ def _step_report(number: int, step: TaskStatus, *, halted: bool) -> model.StepRe
         end_time=step.ended_at,
         duration_seconds=result.duration_seconds if result else None,
         error_message=step.error.message if step.error else None,
-        output_summary=_output_summary(result.outcome) if result and result.status == "success" else None,
+        output_summary=accepted.outcome.model_dump(mode="json", exclude=SHOWN_ELSEWHERE) if accepted else None,
         skipped_by=result.skipped if result else None,
         error=step.error,
         attempt=record.attempt if record else None,
@@ -148,17 +145,11 @@ def _step_report(number: int, step: TaskStatus, *, halted: bool) -> model.StepRe
 
 
 def _arguments(result: StepResult) -> list[str]:
-    texts = {
-        name: value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return [
+        f"{name}={value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)}"
         for name, value in result.params.items()
         if value is not None
-    }
-    return [f"{name}={text}" for name, text in texts.items()]
-
-
-def _output_summary(outcome: StepOutcome) -> dict[str, JsonValue]:
-    flat = outcome.model_dump(mode="json")
-    return {name: value for name, value in flat.items() if name not in SHOWN_ELSEWHERE}
+    ]
 
 
 def _failure_point(folder: RunFolder, tasks: list[TaskStatus], damage: Failure | None) -> model.FailurePoint | None:
@@ -218,11 +209,11 @@ def _interval(run: Run | None, results: list[StepResult]) -> model.Interval | No
 
 
 def _published(others: list[TaskStatus]) -> model.Published | None:
-    for task in others:
-        if task.id == "publish" and task.status == "success" and task.result and task.result.outcome.scalars():
-            metrics = task.result.outcome.metrics_as(PublishMetrics)
-            return model.Published(path=metrics.published, key=metrics.key)
-    return None
+    result = next((task.result for task in others if task.id == "publish" and task.status == "success"), None)
+    if result is None or not result.outcome.scalars():
+        return None
+    metrics = result.outcome.metrics_as(PublishMetrics)
+    return model.Published(path=metrics.published, key=metrics.key)
 
 
 def _provenance(run: Run | None, results: list[StepResult]) -> model.Provenance:
@@ -230,7 +221,7 @@ def _provenance(run: Run | None, results: list[StepResult]) -> model.Provenance:
     for result in results:
         for library, version in result.versions.items():
             versions.setdefault(library, {})[version] = None
-    data = [
+    statements = [
         model.DataProvenance(
             step=result.step,
             terms=result.outcome.provenance,
@@ -244,5 +235,5 @@ def _provenance(run: Run | None, results: list[StepResult]) -> model.Provenance:
         images={result.step: result.image for result in results if result.image},
         definition=run.definition if run else None,
         sources=run.sources if run else [],
-        data=[part for part in data if part.terms or part.synthetic is not None or part.stand_in is not None],
+        data=[part for part in statements if part.terms or part.synthetic is not None or part.stand_in is not None],
     )

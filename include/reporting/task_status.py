@@ -11,17 +11,10 @@ from pydantic import ValidationError
 from include.core.run_folder import INTERRUPTED_MARK, Failure, Run, RunFolder, Started, StepInfo, StepResult
 from include.reporting.model import Status
 
-UNDER_WAY = (
-    "running",
-    "awaiting_input",
-    "queued",
-    "scheduled",
-    "up_for_retry",
-    "up_for_reschedule",
-    "restarting",
-    "deferred",
-)
-WORST_FIRST = ("failed", *UNDER_WAY, "upstream_failed", "skipped", "removed", None, "success")
+RANKS = {"failed": 0, "upstream_failed": 2, "skipped": 3, "removed": 4, None: 5, "success": 6}
+"""Airflow's states of tasks that have ended or have no state yet, by how bad they are."""
+ACTIVE = 1
+"""Rank of every other state: the task waits or runs."""
 OTHER_TASKS = {"prepare": "Prepare the run", "publish": "Publish the results"}
 """Titles of the tasks around the steps, by task id."""
 
@@ -92,7 +85,7 @@ def worst_state(states: Collection[str | None]) -> str | None:
     >>> worst_state({"success", "running"})
     'running'
     """
-    return next((state for state in WORST_FIRST if state in states), None)
+    return min(states, key=_rank, default=None)
 
 
 def worst_states(tasks: Iterable[tuple[str, str]]) -> dict[str, str]:
@@ -103,8 +96,12 @@ def worst_states(tasks: Iterable[tuple[str, str]]) -> dict[str, str]:
     """
     states: dict[str, str] = {}
     for task, state in tasks:
-        states[task] = worst_state({state, states.get(task, state)}) or state
+        states[task] = min(states.get(task, state), state, key=_rank)
     return states
+
+
+def _rank(state: str | None) -> int:
+    return RANKS.get(state, ACTIVE)
 
 
 def _info(name: str, title: str) -> StepInfo:
@@ -112,21 +109,22 @@ def _info(name: str, title: str) -> StepInfo:
 
 
 def _task_status(folder: RunFolder, info: StepInfo, states: Mapping[str, str], *, is_step: bool) -> TaskStatus:
-    state = worst_state({states.get(part) for part in info.parts or [info.id]})
-    error: Failure | None
+    state = worst_state([states.get(part) for part in info.parts or [info.id]])
+    started, result = None, None
     try:
         started, result = folder.step_started(info), folder.step_result(info)
+        if not info.parts and started and result and _attempt(started) > _attempt(result):
+            result = None
+        if result:
+            status, error = _status_of_result(info.title, result, state)
+        else:
+            interrupted = (folder.path / INTERRUPTED_MARK).exists()
+            begun = started is not None
+            status, error = _status_of_state(info.title, begun=begun, interrupted=interrupted, state=state)
     except ValidationError:
         status, error = _failed(f"The records in {folder.step(info.id)} are damaged and cannot be read.", "error")
-        return TaskStatus(info.id, info.title, info.description, status, is_step, error=error)
-    if not info.parts and started and result and _attempt(started) > _attempt(result):
-        result = None
-    if result is not None:
-        status, error = _status_of_result(info.title, result, state)
-        return TaskStatus(info.id, result.title, result.description, status, is_step, result, started, error)
-    interrupted = (folder.path / INTERRUPTED_MARK).exists()
-    status, error = _status_of_state(info.title, begun=started is not None, interrupted=interrupted, state=state)
-    return TaskStatus(info.id, info.title, info.description, status, is_step, None, started, error)
+    shown = result or info
+    return TaskStatus(info.id, shown.title, shown.description, status, is_step, result, started, error)
 
 
 def _attempt(record: Started) -> tuple[int, int]:
@@ -134,7 +132,7 @@ def _attempt(record: Started) -> tuple[int, int]:
 
 
 def _status_of_result(title: str, result: StepResult, state: str | None) -> tuple[Status, Failure | None]:
-    """A result is proof; only a task that failed after it makes it less."""
+    """Return "success" for an accepted result, unless its task failed afterwards."""
     if result.status == "failed":
         return "failed", result.error or Failure(kind="error", message=f"{title} failed without a reason.")
     if state == "failed":
@@ -143,8 +141,8 @@ def _status_of_result(title: str, result: StepResult, state: str | None) -> tupl
 
 
 def _status_of_state(title: str, *, begun: bool, interrupted: bool, state: str | None) -> tuple[Status, Failure | None]:
-    """Without a result nothing has succeeded, whatever Airflow reports."""
-    if state in UNDER_WAY:
+    """Return the status of a task without a result; whatever Airflow reports, it is never a success."""
+    if _rank(state) == ACTIVE:
         return ("running" if begun else "pending"), None
     if begun and interrupted:
         return _failed(f"{title} was interrupted while it ran.", "interrupted")
@@ -156,7 +154,7 @@ def _status_of_state(title: str, *, begun: bool, interrupted: bool, state: str |
         case "success":
             return _failed(f"{title}: its task succeeded in Airflow, but there is no accepted result.", "contract")
         case _:
-            return ("skipped" if state in ("upstream_failed", "skipped", "removed") else "pending"), None
+            return ("skipped" if state else "pending"), None
 
 
 def _failed(message: str, kind: str) -> tuple[Status, Failure]:

@@ -18,7 +18,7 @@ from starlette.exceptions import HTTPException as StarletteHTTPException
 from include.core.domain import Page
 from include.core.errors import GroundtruthError
 from include.domains import DOMAINS
-from include.reporting.html import column, template_environment
+from include.reporting.html import template_environment
 from plugins.reports.web.security import HEADERS, SecurityHeaders
 
 LOG = logging.getLogger(__name__)
@@ -111,5 +111,5 @@ def _error_page(request: Request, error: Exception) -> Response:
 @cache
 def _environment() -> Environment:
     environment = template_environment(HERE / "templates", *(page.templates for page in domain_pages()))
-    environment.filters |= {"column": column, "segment": partial(quote, safe=""), "path": partial(quote, safe="/")}
+    environment.filters |= {"segment": partial(quote, safe=""), "path": partial(quote, safe="/")}
     return environment
