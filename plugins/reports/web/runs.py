@@ -21,7 +21,7 @@ from include.core.run_folder import RunFolder, safe_name
 from include.core.settings import get_settings
 from include.reporting.archive import RunArchive, artifacts, chunks, latest_report, open_artifact, read_entry
 from include.reporting.html import render_html
-from include.reporting.listing import STATES, Row, RunQuery, Trend, duration_trend, list_runs, metric_trends, state_of
+from include.reporting.listing import STATES, Row, RunQuery, list_runs, state_of, trends
 from include.reporting.report import build_report
 from include.reporting.task_status import worst_states
 from plugins.reports.web.app import render
@@ -121,16 +121,6 @@ def task_states(dag_id: str, run_id: str) -> dict[str, str]:
 def archive(data_dir: Path) -> RunArchive:
     """Return the archive of a data folder, which this process keeps."""
     return RunArchive(data_dir / "runs")
-
-
-def trends(rows: list[Row]) -> list[Trend]:
-    """Return the durations by pipeline; for a single pipeline also its metrics."""
-    by_dag: dict[str, list[Row]] = {}
-    for row in rows:
-        by_dag.setdefault(row.entry.dag_id, []).append(row)
-    durations = [duration_trend(by_dag[dag_id], f"{dag_id}: duration") for dag_id in sorted(by_dag)]
-    metrics = metric_trends(rows) if len(by_dag) == 1 else []
-    return [trend for trend in (*durations, *metrics) if trend is not None]
 
 
 def _folder(dag_id: str, run_id: str) -> RunFolder:
