@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from typing import Any
 
 from pydantic import ValidationError
 
 from include.core.run_folder import INTERRUPTED_MARK, Failure, Run, RunFolder, Started, StepInfo, StepResult
-from include.reporting.model import Status
+from include.reporting.model import Status, StepReport
 
 RANKS = {"failed": 0, "upstream_failed": 2, "skipped": 3, "removed": 4, None: 5, "success": 6}
 """Airflow's states of tasks that have ended or have no state yet, by how bad they are."""
@@ -17,50 +18,27 @@ ACTIVE = 1
 """Rank of every other state: the task waits or runs."""
 OTHER_TASKS = {"prepare": "Prepare the run", "publish": "Publish the results"}
 """Titles of the tasks around the steps, by task id."""
+SHOWN_ELSEWHERE = {"findings", "tables", "statistics", "plots", "provenance"}
+"""Parts of an outcome that have their own place in a report."""
 
 
 @dataclass(frozen=True)
-class TaskStatus:
-    """The status of a task.
+class TaskStatuses:
+    """Where the tasks of a run stand, as its report states it; a task has an error if it failed, and only then.
 
     Args:
-        id: The task's id.
-        title: For users.
-        description: What it does.
-        status: Where it stands.
-        is_step: Whether it is a step of the pipeline, not a task around the steps.
-        result: The orchestrator's record of its last attempt, if that has ended.
-        started: Its last attempt, if it has begun.
-        error: Why it failed; always set if it did.
+        steps: The steps of the pipeline, in its order.
+        others: Preparing and publishing, then other tasks that failed.
+        results: The orchestrator's record of the last attempt, by task id, of those that have ended.
     """
 
-    id: str
-    title: str
-    description: str
-    status: Status
-    is_step: bool
-    result: StepResult | None = None
-    started: Started | None = None
-    error: Failure | None = None
-
-    @property
-    def record(self) -> Started | None:
-        """The latest record of its last attempt: the result, or else its start."""
-        return self.result or self.started
-
-    @property
-    def started_at(self) -> datetime | None:
-        """When its last attempt began."""
-        return self.record.started_at if self.record else None
-
-    @property
-    def ended_at(self) -> datetime | None:
-        """When its last attempt ended; None if that is not known."""
-        return self.result.ended_at if self.result else None
+    steps: list[StepReport]
+    others: list[StepReport]
+    results: dict[str, StepResult]
 
 
-def task_statuses(folder: RunFolder, run: Run | None, task_states: Mapping[str, str] | None) -> list[TaskStatus]:
-    """Return the status of every step, then of preparing and publishing, then of other tasks that failed.
+def task_statuses(folder: RunFolder, run: Run | None, task_states: Mapping[str, str] | None) -> TaskStatuses:
+    """Return where every task of a run stands.
 
     Args:
         folder: The run.
@@ -73,10 +51,9 @@ def task_statuses(folder: RunFolder, run: Run | None, task_states: Mapping[str, 
     others = [_info(name, title) for name, title in OTHER_TASKS.items()]
     listed = {name for info in (*steps, *others) for name in (info.id, *info.parts)}
     others += [_info(task, task) for task, state in states.items() if state == "failed" and task not in listed]
-    return [
-        *(_task_status(folder, info, states, is_step=True) for info in steps),
-        *(_task_status(folder, info, states, is_step=False) for info in others),
-    ]
+    results: dict[str, StepResult] = {}
+    reports = [_report(folder, info, states, results, number) for number, info in enumerate((*steps, *others), start=1)]
+    return TaskStatuses(reports[: len(steps)], reports[len(steps) :], results)
 
 
 def worst_state(states: Collection[str | None]) -> str | None:
@@ -108,7 +85,10 @@ def _info(name: str, title: str) -> StepInfo:
     return StepInfo(id=name, title=title, description="")
 
 
-def _task_status(folder: RunFolder, info: StepInfo, states: Mapping[str, str], *, is_step: bool) -> TaskStatus:
+def _report(
+    folder: RunFolder, info: StepInfo, states: Mapping[str, str], results: dict[str, StepResult], number: int
+) -> StepReport:
+    """Return where a task stands, and keep its result."""
     state = worst_state([states.get(part) for part in info.parts or [info.id]])
     started, result = None, None
     try:
@@ -123,8 +103,39 @@ def _task_status(folder: RunFolder, info: StepInfo, states: Mapping[str, str], *
             status, error = _status_of_state(info.title, begun=begun, interrupted=interrupted, state=state)
     except ValidationError:
         status, error = _failed(f"The records in {folder.step(info.id)} are damaged and cannot be read.", "error")
-    shown = result or info
-    return TaskStatus(info.id, shown.title, shown.description, status, is_step, result, started, error)
+    record, texts = result or started, result or info
+    accepted = result if result and result.status == "success" else None
+    if result:
+        results[info.id] = result
+    return StepReport(
+        step_number=number,
+        id=info.id,
+        name=texts.title,
+        description=texts.description,
+        script=result.command if result else "",
+        args=_arguments(result.params) if result else [],
+        status=status,
+        start_time=record.started_at if record else None,
+        end_time=result.ended_at if result else None,
+        duration_seconds=result.duration_seconds if result else None,
+        error_message=error.message if error else None,
+        output_summary=accepted.outcome.model_dump(mode="json", exclude=SHOWN_ELSEWHERE) if accepted else None,
+        skipped_by=result.skipped if result else None,
+        error=error,
+        attempt=record.attempt if record else None,
+        reused=result.reused if result else False,
+        runtime=record.runtime if record else None,
+        image=result.image if result else None,
+        log_url=result.log_url if result else None,
+    )
+
+
+def _arguments(params: Mapping[str, Any]) -> list[str]:
+    return [
+        f"{name}={value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)}"
+        for name, value in params.items()
+        if value is not None
+    ]
 
 
 def _attempt(record: Started) -> tuple[int, int]:
