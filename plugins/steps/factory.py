@@ -132,7 +132,7 @@ def step_task(
     if step.approval is not None:
         return approval_task(pipeline, item)
     operator = runtime_class("local" if step.in_worker else runtime)
-    arguments = {
+    arguments: dict[str, Any] = {
         "task_id": step.id,
         "pipeline": pipeline,
         "item": item,

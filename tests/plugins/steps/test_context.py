@@ -17,11 +17,8 @@ from include.core.errors import (
     StepTimeoutError,
     TransientError,
 )
-from include.core.outcome import StepOutcome
-from include.core.run_folder import StepResult
 from include.core.settings import get_settings
 from plugins.steps.context import RETRIES, StepRetryPolicy, attempt_of, folder_of, log_url_of, plain_errors
-from plugins.steps.metrics import small
 
 pytestmark = pytest.mark.airflow
 PIPELINE = SimpleNamespace(declared=frozenset({"a.csv"}))
@@ -82,16 +79,6 @@ def test_the_run_folder_is_named_by_the_run_unless_the_command_line_names_it(mon
     assert log_url_of(context(1, 3)) == "airflow.log"
     monkeypatch.undo()
     get_settings.cache_clear()
-
-
-def test_xcom_carries_the_verdict_and_key_figures_but_no_lists():
-    result = StepResult.model_construct(
-        status="success",
-        reused=False,
-        duration_seconds=1.5,
-        outcome=StepOutcome.model_validate({"energy_kwh": 2.0, "by": {"a": 1}, "tables": []}),
-    )
-    assert small(result) == {"status": "success", "reused": False, "seconds": 1.5, "energy_kwh": 2.0}
 
 
 def test_a_fault_that_a_sentence_explains_leaves_without_the_places_that_it_came_through():
