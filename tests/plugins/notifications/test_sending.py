@@ -1,5 +1,6 @@
 """A notice reaches real receivers, says what went wrong when it cannot, and never gives its addresses away."""
 
+import asyncio
 import json
 
 import pytest
@@ -7,7 +8,7 @@ import pytest
 import tests.airflow_env  # noqa: F401 - before Airflow is imported
 from include.core.settings import get_settings
 from include.reporting.notices import Notice
-from plugins.notifications.sending import claim, give_up, send
+from plugins.notifications.sending import claim, give_up, send, send_from_trigger
 from tests.receivers import mail_server, web_hook
 
 pytestmark = pytest.mark.airflow
@@ -49,6 +50,19 @@ def test_every_address_is_told(connection):
         connection(hook.url, server.url)
         assert send(NOTICE)
     assert [each["title"] for each in hook.told] == [mail["subject"] for mail in server.mails] == [NOTICE.subject]
+
+
+def test_the_triggerer_sends_without_blocking_its_loop_and_reports_what_went_wrong(connection, monkeypatch, caplog):
+    with web_hook() as hook:
+        connection(hook.url)
+        assert asyncio.run(send_from_trigger(NOTICE))
+    assert [message["title"] for message in hook.told] == [NOTICE.subject]
+    monkeypatch.delenv("AIRFLOW_CONN_TEAM")
+    assert not asyncio.run(send_from_trigger(NOTICE))
+    assert "was not sent" in caplog.text
+    monkeypatch.delenv("GROUNDTRUTH_NOTIFY_CONNECTION")
+    get_settings.cache_clear()
+    assert not asyncio.run(send_from_trigger(NOTICE))
 
 
 def test_an_address_that_fails_keeps_no_other_from_being_told(connection, caplog):

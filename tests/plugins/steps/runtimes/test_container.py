@@ -5,18 +5,23 @@ import tests.airflow_env  # noqa: F401 - before Airflow is imported
 # isort: split
 import json
 from dataclasses import replace
+from types import SimpleNamespace
 
 import docker
 import pytest
 import yaml
+from airflow.sdk.exceptions import AirflowException
+from docker.errors import APIError, DockerException
+from requests.exceptions import ConnectionError as EngineConnectionError
 
+from include.core.errors import SetupError, TransientError
 from include.core.pipeline import PipelineStep
 from include.core.settings import ROOT, get_settings
 from include.docker_proxy.create import rebuild_create
 from include.docker_proxy.settings import ProxySettings
 from include.satellite.params import CompareParams
 from include.satellite.pipeline import SATELLITE
-from plugins.steps.runtimes.container import create_request, step_image
+from plugins.steps.runtimes.container import create_request, engine_faults, engine_url, host_path, step_image
 
 pytestmark = pytest.mark.airflow
 
@@ -105,3 +110,40 @@ def test_the_docker_proxy_forwards_the_request_of_every_step(engine, files, data
         json.loads(json.dumps({key: value for key, value in config.items() if value is not None})), settings
     )
     assert passed["HostConfig"] == json.loads(json.dumps(host_config))
+
+
+def test_a_path_below_the_data_folder_is_one_of_the_engines_host(data_dir, monkeypatch):
+    assert host_path(data_dir / "runs") == str(data_dir.resolve() / "runs")
+    monkeypatch.setenv("GROUNDTRUTH_HOST_DATA_DIR", "/srv/data")
+    get_settings.cache_clear()
+    assert host_path(data_dir / "runs") == "/srv/data/runs"
+
+
+@pytest.mark.parametrize(
+    ("host", "url"), [("tcp://proxy:2375", "tcp://proxy:2375"), ("", "unix://var/run/docker.sock")]
+)
+def test_the_engine_is_that_of_the_environment_or_of_this_machine(monkeypatch, host, url):
+    monkeypatch.setenv("DOCKER_HOST", host)
+    assert engine_url() == url
+
+
+def refused(status, explanation):
+    response = SimpleNamespace(status_code=status, reason="no", url="u", text=explanation)
+    return APIError("no", response=response, explanation=explanation)
+
+
+@pytest.mark.parametrize(
+    ("fault", "error", "message"),
+    [
+        (refused(400, "bad"), SetupError, "the Docker engine at unix:///engine refused: bad"),
+        (refused(500, "broken"), TransientError, "the Docker engine at unix:///engine failed: broken"),
+        (refused(400, "bind source path does not exist: /x"), SetupError, "set GROUNDTRUTH_HOST_DATA_DIR"),
+        (DockerException("Permission denied"), SetupError, "join the group `docker`"),
+        (EngineConnectionError("gone"), TransientError, "does not answer: start it, or run with --runtime local"),
+        (AirflowException("no connection to the Docker hosts"), TransientError, "does not answer"),
+        (AirflowException("another fault"), AirflowException, "another fault"),
+    ],
+)
+def test_a_fault_of_the_engine_is_explained_and_says_whether_it_may_pass(fault, error, message):
+    with pytest.raises(error, match=message), engine_faults("unix:///engine"):
+        raise fault
