@@ -17,6 +17,7 @@ from functools import cache
 from itertools import zip_longest
 from pathlib import Path
 from typing import TypeGuard
+from urllib.parse import quote
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
@@ -107,9 +108,18 @@ def template_environment(*folders: Path) -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    filters = (value, words, seconds, size, instant, column, grid, safe_link)
+    filters = (value, words, seconds, size, instant, column, grid, segment, safe_link)
     environment.filters |= {function.__name__: function for function in filters}
     return environment
+
+
+def segment(text: str) -> str:
+    """Return a text as one segment of the path of a URL.
+
+    >>> segment("a/b c")
+    'a%2Fb%20c'
+    """
+    return quote(text, safe="")
 
 
 def safe_link(url: str | None) -> str | None:

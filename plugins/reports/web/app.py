@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import logging
-from functools import cache, partial
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 from fastapi import APIRouter, FastAPI, HTTPException, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse
-from jinja2 import Environment
 from starlette.exceptions import HTTPException as StarletteHTTPException
 
 from include.core.domain import Page
@@ -64,7 +61,8 @@ def render(request: Request, template: str, *, status: int = 200, **variables: A
         variables: Of the template.
     """
     base = request.scope.get("root_path", "")
-    text = _environment().get_template(template).render(base=base, **variables)
+    environment = template_environment(HERE / "templates", *(page.templates for page in domain_pages()))
+    text = environment.get_template(template).render(base=base, **variables)
     return Response(text, status, media_type="text/html")
 
 
@@ -106,10 +104,3 @@ def _error_page(request: Request, error: Exception) -> Response:
     response = render(request, "error.html.j2", status=status, title=title, code=status, message=message)
     response.headers.update(HEADERS)  # the page of an unexpected error bypasses the middleware that adds them
     return response
-
-
-@cache
-def _environment() -> Environment:
-    environment = template_environment(HERE / "templates", *(page.templates for page in domain_pages()))
-    environment.filters |= {"segment": partial(quote, safe=""), "path": partial(quote, safe="/")}
-    return environment
