@@ -16,7 +16,7 @@ from plugins.steps.maintenance import prune_runs, remove_orphans
 
 with DAG(
     "maintenance",
-    description="Removes containers that nobody owns, and runs whose time is over.",
+    description="Removes containers whose task has ended, and runs that are too old.",
     doc_md=__doc__,
     schedule="@hourly",
     start_date=datetime(2024, 1, 1, tzinfo=UTC),
@@ -27,7 +27,9 @@ with DAG(
     default_args={"owner": "groundtruth", **TASK_DEFAULTS},
 ) as dag:
     PythonOperator(
-        task_id="remove_orphans", python_callable=remove_orphans, doc_md="Containers whose task has ended or is gone."
+        task_id="remove_orphans",
+        python_callable=remove_orphans,
+        doc_md="Containers whose task has ended or was removed.",
     )
     PythonOperator(
         task_id="prune_runs", python_callable=prune_runs, doc_md="Runs older than `GROUNDTRUTH_KEEP_RUNS_DAYS` days."

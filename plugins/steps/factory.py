@@ -124,8 +124,7 @@ def step_task(
         pipeline: The pipeline that the step belongs to.
         item: The step; with the option `select`, the one that stands for all.
         runtime: A key of `RUNTIMES`; default `GROUNDTRUTH_RUNTIME`.
-        names: Of a mapped step, the output of the task that names what each of its tasks is for; the UI shows the
-            names.
+        names: Of a mapped step, the output of the task that lists the names of its items; the UI shows them.
         options: Other arguments of the task.
     """
     step = item.step

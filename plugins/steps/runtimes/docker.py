@@ -1,8 +1,8 @@
 """Steps in containers that outlive the worker that started them. Images are never pulled at task time.
 
-A container goes on when its worker dies. The next attempt finds it by its labels, follows its log from the first line,
-and judges its end. A step that a user cleared starts anew, and so does one whose container was killed while nobody
-watched, as when an engine stops.
+A container continues when its worker dies. The next attempt finds it by its labels, follows its log from the first
+line, and judges its end. A step that a user cleared starts anew, and so does one whose container was killed while no
+attempt was watching it, as when an engine stops.
 """
 
 from __future__ import annotations
@@ -38,12 +38,12 @@ STOP_SECONDS = 10
 KILL_SECONDS = 3
 """Airflow kills a task 5 s after asking it to end."""
 LAST_SECONDS = 30
-"""So long after its log has ended a container may take to end; after that, the log was cut off on its way."""
+"""A container may take this long to end after its log has ended; otherwise the log was cut off on its way."""
 KILLED = {137, 143}
 LOST = 255
 """What the engine reports of a container that ended while the engine itself was down, as when the machine restarted."""
 YOUNG_SECONDS = 60
-"""So long a container is left alone: its task may not have told Airflow yet that it runs."""
+"""A younger container is kept: Airflow may not have recorded yet that its task runs."""
 ALREADY_REMOVED = {404, 409}
 """The engine's answers where a container was removed already, or is being removed."""
 
@@ -123,7 +123,7 @@ class DockerStep(StepOperator, DockerOperator):
                 raise TransientError("its container was removed from outside") from error
             except BaseException as error:
                 if not (isinstance(error, APIError) and error.is_client_error()):  # then it never started
-                    self.watched = False  # the engine or our supervisor is gone: the next attempt takes it up
+                    self.watched = False  # the engine or our supervisor has died: the next attempt takes it up
                 raise
         _judge(work, state, last_line)
 
@@ -134,9 +134,10 @@ class DockerStep(StepOperator, DockerOperator):
             self._stop(KILL_SECONDS)
 
     def release(self, work: Work) -> None:
-        """Remove the step's containers once its outcome is recorded; what cannot be reached now is left to the janitor.
+        """Remove the step's containers once its outcome is recorded.
 
-        There can be two: an engine may make the first of them long after the connection broke that asked for it.
+        The DAG `maintenance` removes what cannot be reached now. There can be two containers: an engine may create
+        the first long after the connection broke that asked for it.
         """
         if not self.hook.client_created:
             return
@@ -152,7 +153,7 @@ class DockerStep(StepOperator, DockerOperator):
 
     @classmethod
     def remove_orphans(cls, is_ended: IsEnded, log: Any) -> int:
-        """Remove this deployment's containers whose task has ended or is unknown."""
+        """Remove this deployment's containers whose task has ended or is unknown, and return how many they were."""
         removed = 0
         with engine_faults(engine_url()), closing(docker.APIClient(engine_url())) as engine:
             for container in engine.containers(all=True, filters={"label": [f"{LABEL}.data={deployment()}"]}):
@@ -183,7 +184,7 @@ class DockerStep(StepOperator, DockerOperator):
         return [match["Id"] for match in sorted(matches, key=lambda match: str(match["State"]) == "created")]
 
     def _follow_log(self) -> str:
-        """Log each line as it comes; returns the last one that is not blank."""
+        """Log every line as it comes, and return the last one that is not blank."""
         last, rest = "", b""
         log: Any = self.cli.logs(self.container_id, stream=True, follow=True)
         for chunk in log._stream:  # the log itself takes a connection that breaks for the end

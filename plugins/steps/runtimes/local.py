@@ -59,7 +59,7 @@ def _credentials(credentials: Credentials | None, params: StepParams) -> dict[st
     Without the connection there are none: the step itself reports what is missing.
 
     Raises:
-        TransientError: Airflow could not be asked.
+        TransientError: Airflow cannot read the connection now.
     """
     if credentials is None or getattr(params, "source", None) not in credentials.sources:
         return {}

@@ -104,10 +104,10 @@ def test_a_fault_that_a_sentence_explains_leaves_without_the_places_that_it_came
 
     with (
         pytest.raises(ContractError) as error,
-        plain_errors(SimpleNamespace(error=lambda _, said: logged.append(said))),
+        plain_errors(SimpleNamespace(error=lambda _, message: logged.append(message))),
     ):
         deep()
-    assert [str(each) for each in logged] == ["a.csv: must have rows; found 0"]
+    assert [str(message) for message in logged] == ["a.csv: must have rows; found 0"]
     assert "deep" not in [place.name for place in error.traceback]
     with pytest.raises(ZeroDivisionError), plain_errors(None):
         1 / 0  # noqa: B018
