@@ -1,4 +1,4 @@
-"""Shows every fault of every pipeline definition in the UI, as one import error; it makes no Airflow dag itself."""
+"""Shows every fault of every pipeline definition in the UI, as one import error; it defines no Airflow dag itself."""
 
 from include.core.errors import BadInputError
 from include.pipelines import load_pipelines

@@ -1,20 +1,22 @@
 """Keeps the deployment tidy, every hour.
 
-`remove_orphans` removes containers whose task has ended or is gone: a worker that died, and with it the last attempt,
-can leave one behind. `prune_runs` removes the folders of runs older than `GROUNDTRUTH_KEEP_RUNS_DAYS` days (not set:
+`remove_orphans` removes containers whose task has ended or was removed: a worker that dies in the last attempt can
+leave one behind. `prune_runs` removes the folders of runs older than `GROUNDTRUTH_KEEP_RUNS_DAYS` days (not set:
 all stay); the newest run of each pipeline stays, and the newest in which each step succeeded. Published results,
 imagery and models are never touched. Guide: docs/guides/operating.md.
 """
 
 from datetime import UTC, datetime, timedelta
 
+from airflow.providers.standard.operators.python import PythonOperator
 from airflow.sdk import DAG
 
-from plugins.steps.maintenance import PruneRunsOperator, RemoveOrphansOperator
+from plugins.steps.context import TASK_DEFAULTS
+from plugins.steps.maintenance import prune_runs, remove_orphans
 
 with DAG(
     "maintenance",
-    description="Removes containers that nobody owns, and runs whose time is over.",
+    description="Removes containers whose task has ended, and runs that are too old.",
     doc_md=__doc__,
     schedule="@hourly",
     start_date=datetime(2024, 1, 1, tzinfo=UTC),
@@ -22,7 +24,13 @@ with DAG(
     max_active_runs=1,
     dagrun_timeout=timedelta(hours=1),
     tags=["maintenance", "groundtruth"],
-    default_args={"owner": "groundtruth"},
+    default_args={"owner": "groundtruth", **TASK_DEFAULTS},
 ) as dag:
-    RemoveOrphansOperator(task_id="remove_orphans", doc_md="Containers whose task has ended or is gone.")
-    PruneRunsOperator(task_id="prune_runs", doc_md="Runs older than `GROUNDTRUTH_KEEP_RUNS_DAYS` days.")
+    PythonOperator(
+        task_id="remove_orphans",
+        python_callable=remove_orphans,
+        doc_md="Containers whose task has ended or was removed.",
+    )
+    PythonOperator(
+        task_id="prune_runs", python_callable=prune_runs, doc_md="Runs older than `GROUNDTRUTH_KEEP_RUNS_DAYS` days."
+    )

@@ -12,13 +12,12 @@ import stat
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from io import BufferedReader
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
+from pydantic import AfterValidator, AliasPath, AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import from_json
 
 from include.core.errors import BadInputError, ContractError
@@ -31,36 +30,27 @@ METRICS_OF_A_STEP = 4
 CHUNK_BYTES = 1024 * 1024
 
 
-@dataclass(frozen=True, slots=True)
-class RunEntry:
-    """The summary of a run.
+class RunEntry(BaseModel):
+    """The summary of a run, most of it as its report states it."""
 
-    Args:
-        dag_id: Name of its DAG's folder, and what permissions are checked for.
-        folder: Name of its own folder.
-        run_id: Its id in Airflow.
-        pipeline: The pipeline's name.
-        outcome: The status in its report (`success`, `failed`, `skipped`, …), `damaged` where that cannot be read, None
-            where there is no report.
-        started_at: Its start; without a report or a plan, the time of its folder.
-        seconds: Its duration; None without a report.
-        failure: The message of its failure point.
-        records: Records that its first counting step read.
-        rejected: Records that its steps rejected.
-        metrics: Metrics by name: those of the run, then the first ones of the last step.
-    """
+    model_config = ConfigDict(frozen=True, validate_by_name=True)
 
-    dag_id: str
-    folder: str
-    run_id: str
-    pipeline: str
-    outcome: str | None
-    started_at: datetime
-    seconds: float | None = None
-    failure: str | None = None
-    records: int | None = None
-    rejected: int | None = None
-    metrics: dict[str, float] = field(default_factory=dict)
+    dag_id: str = Field(description="Name of its DAG's folder, and what permissions are checked for.")
+    folder: str = Field(description="Name of its own folder.")
+    run_id: str = Field(description="Its id in Airflow.")
+    pipeline: str = Field(validation_alias="pipeline_name")
+    outcome: str | None = Field(
+        validation_alias="overall_status",
+        description="`success`, `failed`, `skipped`, …; `damaged` for a report that cannot be read, None without one.",
+    )
+    started_at: Annotated[AwareDatetime, AfterValidator(lambda start: start.astimezone(UTC))] = Field(
+        validation_alias="start_time", description="Without a report or a plan, the time of its folder."
+    )
+    seconds: float | None = Field(validation_alias="total_duration_seconds", description="None without a report.")
+    failure: str | None = Field(None, validation_alias=AliasPath("failure_point", "message"))
+    records: int | None = Field(None, description="Records that its first counting step read.")
+    rejected: int | None = Field(None, description="Records that its steps rejected.")
+    metrics: dict[str, float] = Field({}, description="Those of the run, then the first ones of the last step.")
 
 
 class RunArchive:
@@ -82,9 +72,11 @@ class RunArchive:
             current: dict[tuple[str, str], tuple[int, RunEntry]] = {}
             for dag in _folders(self.runs):
                 for run in _folders(dag):
-                    key, changed = (dag.name, run.name), _changed(run)
-                    if changed is None:
+                    try:
+                        changed = run.stat(follow_symlinks=False).st_mtime_ns
+                    except FileNotFoundError:  # removed a moment ago
                         continue
+                    key = (dag.name, run.name)
                     cached = self._cache.get(key)
                     if cached is None or cached[0] != changed:
                         cached = (changed if changed < settled else -1, read_entry(Path(run.path)))
@@ -108,22 +100,19 @@ def read_entry(run: Path) -> RunEntry:
     if report is None:
         return _without_report(run)
     try:
-        document = _Report.model_validate(from_json(report.read_bytes()))
+        document = from_json(report.read_bytes())
+        parts = _Parts.model_validate(document)
+        counts = parts.record_accounting
+        own = {
+            "dag_id": run.parent.name,
+            "folder": run.name,
+            "records": counts[0].read if counts else None,
+            "rejected": sum(step.rejected for step in counts) if counts else None,
+            "metrics": _metrics(parts),
+        }
+        return RunEntry.model_validate(document | own)
     except (ValueError, OSError):
         return _without_report(run, outcome="damaged")
-    return RunEntry(
-        dag_id=run.parent.name,
-        folder=run.name,
-        run_id=document.run_id,
-        pipeline=document.pipeline_name,
-        outcome=document.overall_status,
-        started_at=document.start_time.astimezone(UTC),
-        seconds=document.total_duration_seconds,
-        failure=document.failure_point.message if document.failure_point else None,
-        records=document.record_accounting[0].read if document.record_accounting else None,
-        rejected=sum(counts.rejected for counts in document.record_accounting) if document.record_accounting else None,
-        metrics=_metrics(document),
-    )
 
 
 def artifacts(folder: RunFolder) -> list[FileRecord]:
@@ -171,33 +160,19 @@ def chunks(file: BufferedReader) -> Iterator[bytes]:
             yield chunk
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(extra="ignore")
-
-
-class _Failure(_Part):
-    message: str
-
-
-class _Records(_Part):
+class _Records(BaseModel):
     read: int
     rejected: int = 0
 
 
-class _Step(_Part):
+class _Step(BaseModel):
     output_summary: dict[str, Any] | None = None
 
 
-class _Report(_Part):
-    """The part of a report that a summary needs; the complete model would be slow for thousands of runs."""
+class _Parts(BaseModel):
+    """The parts of a report that a summary combines; the complete model would be slow for thousands of runs."""
 
-    pipeline_name: str
-    run_id: str
-    overall_status: str
-    start_time: AwareDatetime
-    total_duration_seconds: float
     summary_statistics: dict[str, Any] = {}
-    failure_point: _Failure | None = None
     record_accounting: list[_Records] = []
     steps: list[_Step] = []
 
@@ -214,11 +189,12 @@ def _without_report(folder: Path, outcome: str | None = None) -> RunEntry:
         run_id=run.run_id if run else folder.name,
         pipeline=run.pipeline if run else folder.parent.name,
         outcome=outcome,
-        started_at=run.created_at.astimezone(UTC) if run else datetime.fromtimestamp(changed, UTC),
+        started_at=run.created_at if run else datetime.fromtimestamp(changed, UTC),
+        seconds=None,
     )
 
 
-def _metrics(document: _Report) -> dict[str, float]:
+def _metrics(document: _Parts) -> dict[str, float]:
     """Return the run's own metrics, then the first ones of the last step that has some."""
     metrics: dict[str, float] = {}
     for name, value in document.summary_statistics.items():
@@ -240,13 +216,6 @@ def _folders(path: Path | os.DirEntry[str]) -> list[os.DirEntry[str]]:
             return [child for child in children if child.name[0] != "." and child.is_dir(follow_symlinks=False)]
     except (FileNotFoundError, NotADirectoryError):
         return []
-
-
-def _changed(run: os.DirEntry[str]) -> int | None:
-    try:
-        return run.stat(follow_symlinks=False).st_mtime_ns
-    except FileNotFoundError:
-        return None
 
 
 def _open(path: Path, record: FileRecord) -> BufferedReader:

@@ -10,12 +10,14 @@ import base64
 import hashlib
 import math
 import re
+from collections import ChainMap
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
 from itertools import zip_longest
 from pathlib import Path
 from typing import TypeGuard
+from urllib.parse import quote
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
@@ -27,10 +29,13 @@ from include.reporting.notices import runbook
 
 ISO_UTC = re.compile(r"(\d{4}-\d{2}-\d{2})T(\d{2}:\d{2}:\d{2})Z", re.ASCII)
 LARGEST_PLOT = 8 * 1024 * 1024
-UNITS = {"seconds": "s", "minutes": "min", "mb": "MB", "percent": "%", "share": "share", "days": "days"}
-"""Units of metrics by the suffix of their names, beside those of the domains."""
-LABELS = {"csv": "CSV"}
-"""Words of metric names that are written otherwise, beside those of the domains."""
+UNITS = ChainMap(
+    {"seconds": "s", "minutes": "min", "mb": "MB", "percent": "%", "share": "share", "days": "days"},
+    *(dict(domain.units) for domain in DOMAINS),
+)
+"""Units of metrics by the suffix of their names."""
+LABELS = ChainMap({"csv": "CSV"}, *(dict(domain.labels) for domain in DOMAINS))
+"""Words of metric names that are written otherwise."""
 
 
 @dataclass(frozen=True)
@@ -58,16 +63,13 @@ def render_html(report: PipelineReport, files: Path) -> str:
         files: The run's `files/` folder, which holds the plots.
     """
     failure, has_runbook = report.failure_point, get_settings().runbook_url
-    return (
-        _environment()
-        .get_template("report.html.j2")
-        .render(
-            report=report,
-            plots=plots(report, files),
-            longest=max((step.duration_seconds or 0 for step in report.steps), default=0) or 1,
-            titles={step.id: step.name for step in report.steps},
-            advice=runbook(failure.kind) if failure and has_runbook else None,
-        )
+    template = template_environment(Path(__file__).parent / "templates").get_template("report.html.j2")
+    return template.render(
+        report=report,
+        plots=plots(report, files),
+        longest=max((step.duration_seconds or 0 for step in report.steps), default=0) or 1,
+        titles={step.id: step.name for step in report.steps},
+        advice=runbook(failure.kind) if failure and has_runbook else None,
     )
 
 
@@ -93,8 +95,9 @@ def _plot(title: str, artifact: ArtifactReport, files: Path) -> Plot:
     return Plot(title, artifact, uri="data:image/png;base64," + base64.b64encode(content).decode())
 
 
+@cache
 def template_environment(*folders: Path) -> Environment:
-    """Return an environment for the templates of some folders, with filters that format values.
+    """Return the environment for the templates of some folders, with filters that format values.
 
     It escapes values and is strict about names. The first folder that has a template wins.
     """
@@ -105,15 +108,18 @@ def template_environment(*folders: Path) -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"value": value, "words": words, "seconds": seconds, "size": size, "instant": instant}
+    filters = (value, words, seconds, size, instant, column, grid, segment, safe_link)
+    environment.filters |= {function.__name__: function for function in filters}
     return environment
 
 
-@cache
-def _environment() -> Environment:
-    environment = template_environment(Path(__file__).parent / "templates")
-    environment.filters |= {"grid": grid, "safe_link": safe_link}
-    return environment
+def segment(text: str) -> str:
+    """Return a text as one segment of the path of a URL.
+
+    >>> segment("a/b c")
+    'a%2Fb%20c'
+    """
+    return quote(text, safe="")
 
 
 def safe_link(url: str | None) -> str | None:
@@ -133,21 +139,11 @@ def words(name: str) -> str:
     >>> words("duration_seconds")
     'Duration (s)'
     """
-    units, labels = _vocabulary()
     parts = name.replace("-", "_").split("_")
-    unit = units.get(parts[-1].lower()) if len(parts) > 1 else None
-    text = " ".join(labels.get(part, part) for part in (parts[:-1] if unit else parts)).strip()
+    unit = UNITS.get(parts[-1].lower()) if len(parts) > 1 else None
+    text = " ".join(LABELS.get(part, part) for part in (parts[:-1] if unit else parts)).strip()
     text = text[:1].upper() + text[1:]
     return f"{text} ({unit})" if unit else text
-
-
-@cache
-def _vocabulary() -> tuple[dict[str, str], dict[str, str]]:
-    units, labels = dict(UNITS), dict(LABELS)
-    for domain in DOMAINS:
-        units |= domain.units
-        labels |= domain.labels
-    return units, labels
 
 
 def value(item: object) -> str:  # noqa: PLR0911

@@ -176,17 +176,22 @@ class Trend:
         return " ".join(f"{point.x:.1f},{point.y:.1f}" for point in self.points)
 
 
-def duration_trend(rows: Sequence[Row], title: str) -> Trend | None:
-    """Return the durations of the latest runs that have ended; None for fewer than two."""
-    return _trend([(row, row.entry.seconds) for row in rows], title, seconds)
+def trends(rows: Sequence[Row]) -> list[Trend]:
+    """Return the trends of the durations by pipeline; for a single pipeline also of its metrics."""
+    dag_ids = sorted({row.entry.dag_id for row in rows})
+    durations = [
+        _trend([(row, row.entry.seconds) for row in rows if row.entry.dag_id == dag_id], f"{dag_id}: duration", seconds)
+        for dag_id in dag_ids
+    ]
+    return [trend for trend in durations if trend] + (metric_trends(rows) if len(dag_ids) == 1 else [])
 
 
 def metric_trends(rows: Sequence[Row], most: int = 5) -> list[Trend]:
     """Return the trends of the metrics that at least two runs report, in the order of the latest run."""
     latest = max(rows, key=lambda row: (bool(row.entry.metrics), row.entry.started_at), default=None)
     names = list(latest.entry.metrics) if latest else []
-    trends = (_trend([(row, row.entry.metrics.get(name)) for row in rows], words(name), value) for name in names)
-    return [trend for trend in trends if trend][:most]
+    metrics = (_trend([(row, row.entry.metrics.get(name)) for row in rows], words(name), value) for name in names)
+    return [trend for trend in metrics if trend][:most]
 
 
 def _trend(values: Sequence[tuple[Row, float | None]], title: str, text: Callable[[float], str]) -> Trend | None:

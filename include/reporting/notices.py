@@ -20,49 +20,38 @@ def notice_html(notice: Notice) -> str:
     return f"<p>{escape(_cut(notice.sentence))}</p><p>{'<br>'.join(lines)}</p>"
 
 
-def failure_notice(report: PipelineReport, *, run_url: str | None, instead: FailurePoint | None = None) -> Notice:
+def failure_notice(report: PipelineReport, point: FailurePoint, *, run_url: str | None) -> Notice:
     """Return the notice of a failed run.
 
     Args:
         report: The run's report.
+        point: Why it failed.
         run_url: Where Airflow shows it, if that is known.
-        instead: Why it failed, where no step caused it.
     """
-    point = instead or report.failure_point
-    point = point or FailurePoint(
-        step=None, task=None, kind="error", message="The run failed; no task recorded a reason. Its logs say why."
-    )
     task = point.task or ""
-    return Notice(
-        subject=f"{report.dag_id} failed" + (f": {task}" if task else ""),
-        sentence=point.message,
-        facts={
-            "Pipeline": report.pipeline_name,
-            "Run": report.run_id,
-            "Step": f"{point.step} ({task})" if point.step else task,
-            "Kind of fault": point.kind,
-            "What to do": point.hint or "",
-            "Runbook": runbook(point.kind),
-            "In Airflow": run_url or "",
-        },
-    )
+    facts = {
+        "Step": f"{point.step} ({task})" if point.step else task,
+        "Kind of fault": point.kind,
+        "What to do": point.hint or "",
+    }
+    subject = f"failed: {task}" if task else "failed"
+    return _run_notice(report, point.kind, run_url, subject=subject, sentence=point.message, facts=facts)
 
 
 def deadline_notice(report: PipelineReport, *, state: str, minutes: float, run_url: str | None) -> Notice:
     """Return the notice of a run that has missed its deadline and continues."""
     under_way = ", ".join(step.name for step in report.steps if step.status == "running")
-    return Notice(
-        subject=f"{report.dag_id} is late",
-        sentence=f"The run has not ended {minutes:g} minutes after it was queued. It goes on.",
-        facts={
-            "Pipeline": report.pipeline_name,
-            "Run": report.run_id,
-            "State": state,
-            "Under way": under_way,
-            "Runbook": runbook("missed_deadline"),
-            "In Airflow": run_url or "",
-        },
-    )
+    sentence = f"The run has not ended {minutes:g} minutes after it was queued. It goes on."
+    facts = {"State": state, "Under way": under_way}
+    return _run_notice(report, "missed_deadline", run_url, subject="is late", sentence=sentence, facts=facts)
+
+
+def _run_notice(
+    report: PipelineReport, kind: str, run_url: str | None, *, subject: str, sentence: str, facts: dict[str, str]
+) -> Notice:
+    own = {"Pipeline": report.pipeline_name, "Run": report.run_id}
+    places = {"Runbook": runbook(kind), "In Airflow": run_url or ""}
+    return Notice(subject=f"{report.dag_id} {subject}", sentence=sentence, facts=own | facts | places)
 
 
 def rollback_notice(entry: Entry, env_file: Path) -> Notice:

@@ -6,15 +6,13 @@ the orchestrator wrote. Airflow's task states only tell a skipped step from one 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 
-from pydantic import JsonValue, ValidationError
+from pydantic import ValidationError
 
 from include.core.files import write_atomically
-from include.core.outcome import StepOutcome
 from include.core.publish import PublishMetrics
 from include.core.run_folder import (
     INTERRUPTED_MARK,
@@ -27,9 +25,8 @@ from include.core.run_folder import (
 )
 from include.reporting import model
 from include.reporting.html import render_html
-from include.reporting.task_status import TaskStatus, task_statuses
+from include.reporting.task_status import TaskStatuses, task_statuses
 
-SHOWN_ELSEWHERE = ("findings", "tables", "statistics", "plots", "provenance")
 RESUME = "A task that is cleared in Airflow resumes here: accepted steps are not repeated."
 HINTS = {
     "bad_input": "Fix the input, and start the run again.",
@@ -59,18 +56,17 @@ def build_report(
     except ValidationError:
         run, damage = None, Failure(kind="error", message=f"{folder.path / 'run.json'} is damaged and cannot be read")
     tasks = task_statuses(folder, run, task_states)
+    steps, others = tasks.steps, tasks.others
     failure = _failure_point(folder, tasks, damage)
-    halted = failure is not None and task_states is None
-    steps = [
-        _step_report(number, step, halted=halted)
-        for number, step in enumerate((task for task in tasks if task.is_step), start=1)
-    ]
-    others = [task for task in tasks if not task.is_step]
-    results = [task.result for task in tasks if task.is_step and task.result and task.result.status == "success"]
+    if failure is not None and task_states is None:  # in a run that failed, what did not start was skipped
+        skipped = {"status": "skipped"}
+        steps = [step.model_copy(update=skipped) if step.status == "pending" else step for step in steps]
+    ended = [tasks.results[step.id] for step in steps if step.id in tasks.results]
+    results = [result for result in ended if result.status == "success"]
     outcomes = [(result.step, result.outcome) for result in results]
-    begun = [task for task in tasks if task.started_at]
-    start = min((task.started_at for task in begun if task.started_at), default=run.created_at if run else now)
-    end = max((task.ended_at or now for task in begun), default=now)
+    times = [(task.start_time, task.end_time or now) for task in (*steps, *others) if task.start_time]
+    start = min((start for start, _ in times), default=run.created_at if run else now)
+    end = max((end for _, end in times), default=now)
     seconds = seconds_between(start, end)
     return model.PipelineReport(
         pipeline_name=run.pipeline if run else folder.path.parent.name,
@@ -95,7 +91,7 @@ def build_report(
         artifacts=[
             model.ArtifactReport(step=result.step, **dict(part)) for result in results for part in result.outputs
         ],
-        published=_published(others),
+        published=_published(tasks),
         provenance=_provenance(run, results),
         generated_at=now,
     )
@@ -111,89 +107,47 @@ def write_report(folder: RunFolder, report: model.PipelineReport) -> tuple[Path,
         SetupError: The folder cannot be written, or the disk is full.
     """
     name = f"pipeline_report_{report.generated_at:%Y%m%d_%H%M%S}"
-    stem, count = name, 1
-    while (folder.path / f"{stem}.json").exists():
-        count += 1
-        stem = f"{name}_{count}"
-    json_path, html_path = folder.path / f"{stem}.json", folder.path / f"{stem}.html"
+    json_path, number = folder.path / f"{name}.json", 1
+    while json_path.exists():
+        number += 1
+        json_path = folder.path / f"{name}_{number}.json"
+    html_path = json_path.with_suffix(".html")
     write_atomically(html_path, render_html(report, folder.files).encode())
     write_json(json_path, report)
     return json_path, html_path
 
 
-def _step_report(number: int, step: TaskStatus, *, halted: bool) -> model.StepReport:
-    """Report a step; in a run that failed, where Airflow's states are not known, what did not start was skipped."""
-    result, record = step.result, step.record
-    return model.StepReport(
-        step_number=number,
-        id=step.id,
-        name=step.title,
-        description=step.description,
-        script=result.command if result else "",
-        args=_arguments(result) if result else [],
-        status="skipped" if halted and step.status == "pending" else step.status,
-        start_time=step.started_at,
-        end_time=step.ended_at,
-        duration_seconds=result.duration_seconds if result else None,
-        error_message=step.error.message if step.error else None,
-        output_summary=_output_summary(result.outcome) if result and result.status == "success" else None,
-        skipped_by=result.skipped if result else None,
-        error=step.error,
-        attempt=record.attempt if record else None,
-        reused=result.reused if result else False,
-        runtime=record.runtime if record else None,
-        image=result.image if result else None,
-        log_url=result.log_url if result else None,
-    )
-
-
-def _arguments(result: StepResult) -> list[str]:
-    texts = {
-        name: value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-        for name, value in result.params.items()
-        if value is not None
-    }
-    return [f"{name}={text}" for name, text in texts.items()]
-
-
-def _output_summary(outcome: StepOutcome) -> dict[str, JsonValue]:
-    flat = outcome.model_dump(mode="json")
-    return {name: value for name, value in flat.items() if name not in SHOWN_ELSEWHERE}
-
-
-def _failure_point(folder: RunFolder, tasks: list[TaskStatus], damage: Failure | None) -> model.FailurePoint | None:
+def _failure_point(folder: RunFolder, tasks: TaskStatuses, damage: Failure | None) -> model.FailurePoint | None:
     """Return the earliest failure; failures without a time come last, in the pipeline's order."""
-    failed = [(task.ended_at or task.started_at, task, task.error) for task in tasks if task.error]
-    if failed:
-        _, task, error = min(failed, key=lambda item: item[0].timestamp() if item[0] else float("inf"))
-        return _point(error, task)
-    done = all(task.status == "success" or (task.result and task.result.skipped) for task in tasks)
-    if damage is None and (folder.path / INTERRUPTED_MARK).exists() and not done:
-        damage = Failure(kind="interrupted", message="The run was interrupted before it was done.")
-    return _point(damage, None) if damage else None
-
-
-def _point(error: Failure, task: TaskStatus | None) -> model.FailurePoint:
+    all_tasks, last = [*tasks.steps, *tasks.others], datetime.max.replace(tzinfo=UTC)
+    failed = [task for task in all_tasks if task.error]
+    task = min(failed, key=lambda task: task.end_time or task.start_time or last, default=None)
+    error = task.error if task else damage
+    done = all(task.status == "success" or task.skipped_by for task in all_tasks)
+    if error is None and (folder.path / INTERRUPTED_MARK).exists() and not done:
+        error = Failure(kind="interrupted", message="The run was interrupted before it was done.")
+    if error is None:
+        return None
     return model.FailurePoint(
-        step=task.title if task and task.is_step else None,
+        step=task.name if task in tasks.steps else None,
         task=task.id if task else None,
         kind=error.kind,
         message=error.message,
         hint=error.hint or HINTS[error.kind],
-        log_url=task.result.log_url if task and task.result else None,
+        log_url=task.log_url if task else None,
     )
 
 
-def _overall(steps: list[model.StepReport], others: list[TaskStatus], *, failed: bool) -> model.Status:
-    """Success needs every step, preparing and publishing; anything less has a word of its own."""
-    statuses = [*("success" if step.skipped_by else step.status for step in steps), *(task.status for task in others)]
+def _overall(steps: list[model.StepReport], others: list[model.StepReport], *, failed: bool) -> model.Status:
+    """Return "success" if every step, preparing and publishing succeeded, or else what comes closest."""
+    statuses = {"success" if task.skipped_by else task.status for task in (*steps, *others)}
     if failed:
         return "failed"
-    if steps and set(statuses) == {"success"}:
+    if steps and statuses == {"success"}:
         return "success"
-    if "skipped" in statuses and not {"pending", "running"} & set(statuses):
+    if "skipped" in statuses and not {"pending", "running"} & statuses:
         return "skipped"
-    return "pending" if set(statuses) <= {"pending"} else "running"
+    return "pending" if statuses <= {"pending"} else "running"
 
 
 def _statistics(steps: list[model.StepReport], results: list[StepResult], seconds: float) -> model.SummaryStatistics:
@@ -217,12 +171,13 @@ def _interval(run: Run | None, results: list[StepResult]) -> model.Interval | No
     return next((model.Interval(start=start, end=end) for start, end in extents if start and end), None)
 
 
-def _published(others: list[TaskStatus]) -> model.Published | None:
-    for task in others:
-        if task.id == "publish" and task.status == "success" and task.result and task.result.outcome.scalars():
-            metrics = task.result.outcome.metrics_as(PublishMetrics)
-            return model.Published(path=metrics.published, key=metrics.key)
-    return None
+def _published(tasks: TaskStatuses) -> model.Published | None:
+    succeeded = any(task.id == "publish" and task.status == "success" for task in tasks.others)
+    result = tasks.results["publish"] if succeeded else None
+    if result is None or not result.outcome.scalars():
+        return None
+    metrics = result.outcome.metrics_as(PublishMetrics)
+    return model.Published(path=metrics.published, key=metrics.key)
 
 
 def _provenance(run: Run | None, results: list[StepResult]) -> model.Provenance:
@@ -230,7 +185,7 @@ def _provenance(run: Run | None, results: list[StepResult]) -> model.Provenance:
     for result in results:
         for library, version in result.versions.items():
             versions.setdefault(library, {})[version] = None
-    data = [
+    statements = [
         model.DataProvenance(
             step=result.step,
             terms=result.outcome.provenance,
@@ -244,5 +199,5 @@ def _provenance(run: Run | None, results: list[StepResult]) -> model.Provenance:
         images={result.step: result.image for result in results if result.image},
         definition=run.definition if run else None,
         sources=run.sources if run else [],
-        data=[part for part in data if part.terms or part.synthetic is not None or part.stand_in is not None],
+        data=[part for part in statements if part.terms or part.synthetic is not None or part.stand_in is not None],
     )

@@ -2,72 +2,43 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from typing import Any
 
 from pydantic import ValidationError
 
 from include.core.run_folder import INTERRUPTED_MARK, Failure, Run, RunFolder, Started, StepInfo, StepResult
-from include.reporting.model import Status
+from include.reporting.model import Status, StepReport
 
-UNDER_WAY = (
-    "running",
-    "awaiting_input",
-    "queued",
-    "scheduled",
-    "up_for_retry",
-    "up_for_reschedule",
-    "restarting",
-    "deferred",
-)
-WORST_FIRST = ("failed", *UNDER_WAY, "upstream_failed", "skipped", "removed", None, "success")
+RANKS = {"failed": 0, "upstream_failed": 2, "skipped": 3, "removed": 4, None: 5, "success": 6}
+"""Airflow's states of tasks that have ended or have no state yet, by how bad they are."""
+ACTIVE = 1
+"""Rank of every other state: the task waits or runs."""
 OTHER_TASKS = {"prepare": "Prepare the run", "publish": "Publish the results"}
 """Titles of the tasks around the steps, by task id."""
+SHOWN_ELSEWHERE = {"findings", "tables", "statistics", "plots", "provenance"}
+"""Parts of an outcome that have their own place in a report."""
 
 
 @dataclass(frozen=True)
-class TaskStatus:
-    """The status of a task.
+class TaskStatuses:
+    """Where the tasks of a run stand, as its report states it; a task has an error if it failed, and only then.
 
     Args:
-        id: The task's id.
-        title: For users.
-        description: What it does.
-        status: Where it stands.
-        is_step: Whether it is a step of the pipeline, not a task around the steps.
-        result: The orchestrator's record of its last attempt, if that has ended.
-        started: Its last attempt, if it has begun.
-        error: Why it failed; always set if it did.
+        steps: The steps of the pipeline, in its order.
+        others: Preparing and publishing, then other tasks that failed.
+        results: The orchestrator's record of the last attempt, by task id, of those that have ended.
     """
 
-    id: str
-    title: str
-    description: str
-    status: Status
-    is_step: bool
-    result: StepResult | None = None
-    started: Started | None = None
-    error: Failure | None = None
-
-    @property
-    def record(self) -> Started | None:
-        """The latest record of its last attempt: the result, or else its start."""
-        return self.result or self.started
-
-    @property
-    def started_at(self) -> datetime | None:
-        """When its last attempt began."""
-        return self.record.started_at if self.record else None
-
-    @property
-    def ended_at(self) -> datetime | None:
-        """When its last attempt ended; None if that is not known."""
-        return self.result.ended_at if self.result else None
+    steps: list[StepReport]
+    others: list[StepReport]
+    results: dict[str, StepResult]
 
 
-def task_statuses(folder: RunFolder, run: Run | None, task_states: Mapping[str, str] | None) -> list[TaskStatus]:
-    """Return the status of every step, then of preparing and publishing, then of other tasks that failed.
+def task_statuses(folder: RunFolder, run: Run | None, task_states: Mapping[str, str] | None) -> TaskStatuses:
+    """Return where every task of a run stands.
 
     Args:
         folder: The run.
@@ -80,10 +51,9 @@ def task_statuses(folder: RunFolder, run: Run | None, task_states: Mapping[str, 
     others = [_info(name, title) for name, title in OTHER_TASKS.items()]
     listed = {name for info in (*steps, *others) for name in (info.id, *info.parts)}
     others += [_info(task, task) for task, state in states.items() if state == "failed" and task not in listed]
-    return [
-        *(_task_status(folder, info, states, is_step=True) for info in steps),
-        *(_task_status(folder, info, states, is_step=False) for info in others),
-    ]
+    results: dict[str, StepResult] = {}
+    reports = [_report(folder, info, states, results, number) for number, info in enumerate((*steps, *others), start=1)]
+    return TaskStatuses(reports[: len(steps)], reports[len(steps) :], results)
 
 
 def worst_state(states: Collection[str | None]) -> str | None:
@@ -92,7 +62,7 @@ def worst_state(states: Collection[str | None]) -> str | None:
     >>> worst_state({"success", "running"})
     'running'
     """
-    return next((state for state in WORST_FIRST if state in states), None)
+    return min(states, key=_rank, default=None)
 
 
 def worst_states(tasks: Iterable[tuple[str, str]]) -> dict[str, str]:
@@ -103,30 +73,69 @@ def worst_states(tasks: Iterable[tuple[str, str]]) -> dict[str, str]:
     """
     states: dict[str, str] = {}
     for task, state in tasks:
-        states[task] = worst_state({state, states.get(task, state)}) or state
+        states[task] = min(states.get(task, state), state, key=_rank)
     return states
+
+
+def _rank(state: str | None) -> int:
+    return RANKS.get(state, ACTIVE)
 
 
 def _info(name: str, title: str) -> StepInfo:
     return StepInfo(id=name, title=title, description="")
 
 
-def _task_status(folder: RunFolder, info: StepInfo, states: Mapping[str, str], *, is_step: bool) -> TaskStatus:
-    state = worst_state({states.get(part) for part in info.parts or [info.id]})
-    error: Failure | None
+def _report(
+    folder: RunFolder, info: StepInfo, states: Mapping[str, str], results: dict[str, StepResult], number: int
+) -> StepReport:
+    """Return where a task stands, and keep its result."""
+    state = worst_state([states.get(part) for part in info.parts or [info.id]])
+    started, result = None, None
     try:
         started, result = folder.step_started(info), folder.step_result(info)
+        if not info.parts and started and result and _attempt(started) > _attempt(result):
+            result = None
+        if result:
+            status, error = _status_of_result(info.title, result, state)
+        else:
+            interrupted = (folder.path / INTERRUPTED_MARK).exists()
+            begun = started is not None
+            status, error = _status_of_state(info.title, begun=begun, interrupted=interrupted, state=state)
     except ValidationError:
         status, error = _failed(f"The records in {folder.step(info.id)} are damaged and cannot be read.", "error")
-        return TaskStatus(info.id, info.title, info.description, status, is_step, error=error)
-    if not info.parts and started and result and _attempt(started) > _attempt(result):
-        result = None
-    if result is not None:
-        status, error = _status_of_result(info.title, result, state)
-        return TaskStatus(info.id, result.title, result.description, status, is_step, result, started, error)
-    interrupted = (folder.path / INTERRUPTED_MARK).exists()
-    status, error = _status_of_state(info.title, begun=started is not None, interrupted=interrupted, state=state)
-    return TaskStatus(info.id, info.title, info.description, status, is_step, None, started, error)
+    record, texts = result or started, result or info
+    accepted = result if result and result.status == "success" else None
+    if result:
+        results[info.id] = result
+    return StepReport(
+        step_number=number,
+        id=info.id,
+        name=texts.title,
+        description=texts.description,
+        script=result.command if result else "",
+        args=_arguments(result.params) if result else [],
+        status=status,
+        start_time=record.started_at if record else None,
+        end_time=result.ended_at if result else None,
+        duration_seconds=result.duration_seconds if result else None,
+        error_message=error.message if error else None,
+        output_summary=accepted.outcome.model_dump(mode="json", exclude=SHOWN_ELSEWHERE) if accepted else None,
+        skipped_by=result.skipped if result else None,
+        error=error,
+        attempt=record.attempt if record else None,
+        reused=result.reused if result else False,
+        runtime=record.runtime if record else None,
+        image=result.image if result else None,
+        log_url=result.log_url if result else None,
+    )
+
+
+def _arguments(params: Mapping[str, Any]) -> list[str]:
+    return [
+        f"{name}={value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)}"
+        for name, value in params.items()
+        if value is not None
+    ]
 
 
 def _attempt(record: Started) -> tuple[int, int]:
@@ -134,7 +143,7 @@ def _attempt(record: Started) -> tuple[int, int]:
 
 
 def _status_of_result(title: str, result: StepResult, state: str | None) -> tuple[Status, Failure | None]:
-    """A result is proof; only a task that failed after it makes it less."""
+    """Return "success" for an accepted result, unless its task failed afterwards."""
     if result.status == "failed":
         return "failed", result.error or Failure(kind="error", message=f"{title} failed without a reason.")
     if state == "failed":
@@ -143,8 +152,8 @@ def _status_of_result(title: str, result: StepResult, state: str | None) -> tupl
 
 
 def _status_of_state(title: str, *, begun: bool, interrupted: bool, state: str | None) -> tuple[Status, Failure | None]:
-    """Without a result nothing has succeeded, whatever Airflow reports."""
-    if state in UNDER_WAY:
+    """Return the status of a task without a result; whatever Airflow reports, it is never a success."""
+    if _rank(state) == ACTIVE:
         return ("running" if begun else "pending"), None
     if begun and interrupted:
         return _failed(f"{title} was interrupted while it ran.", "interrupted")
@@ -156,7 +165,7 @@ def _status_of_state(title: str, *, begun: bool, interrupted: bool, state: str |
         case "success":
             return _failed(f"{title}: its task succeeded in Airflow, but there is no accepted result.", "contract")
         case _:
-            return ("skipped" if state in ("upstream_failed", "skipped", "removed") else "pending"), None
+            return ("skipped" if state else "pending"), None
 
 
 def _failed(message: str, kind: str) -> tuple[Status, Failure]:

@@ -1,10 +1,11 @@
-"""Sends a notice to everyone whose address the connection holds, and never to the run's harm."""
+"""Send notices to every address that the connection holds, without ever harming a run."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,26 +20,33 @@ LOG = logging.getLogger(__name__)
 
 
 def send(notice: Notice) -> bool:
-    """Send a notice; whether anyone got it. What went wrong is a warning in the log."""
+    """Send a notice, and return whether anyone received it; what went wrong is a warning in the log."""
     connection = get_settings().notify_connection
-    try:
-        return bool(connection) and deliver(notice, Connection.get(str(connection)).password)
-    except Exception as error:  # nothing that keeps people from being told may harm a run
-        return _unsent(notice, error)
+    with _warning(notice):
+        return bool(connection) and _deliver(notice, Connection.get(str(connection)).password)
+    return False
 
 
 async def send_from_trigger(notice: Notice) -> bool:
-    """The same in the triggerer, whose loop may not wait."""
+    """Send a notice as `send` does, in the triggerer, whose event loop must not be blocked."""
     connection = get_settings().notify_connection
+    with _warning(notice):
+        urls = (await Connection.async_get(connection)).password if connection else None
+        return bool(connection) and await asyncio.to_thread(_deliver, notice, urls)
+    return False
+
+
+@contextmanager
+def _warning(notice: Notice) -> Iterator[None]:
+    """Log whatever goes wrong: a notice that cannot be sent must not harm a run."""
     try:
-        urls = (await Connection.async_get(str(connection))).password if connection else None
-        return bool(connection) and await asyncio.to_thread(deliver, notice, urls)
+        yield
     except Exception as error:
-        return _unsent(notice, error)
+        LOG.warning("notice: %r was not sent: %s", notice.subject, error)
 
 
-def deliver(notice: Notice, urls: str | None) -> bool:
-    """Send a notice to each address; whether anyone got it."""
+def _deliver(notice: Notice, urls: str | None) -> bool:
+    """Send a notice to each address, and return whether anyone received it."""
     import apprise
 
     from include.reporting.notices import notice_html
@@ -64,9 +72,9 @@ def deliver(notice: Notice, urls: str | None) -> bool:
 
 
 def claim(mark: Path) -> bool:
-    """Whether it is for the caller to tell of something: once for a run, whoever notices it, and if anyone listens.
+    """Return whether the caller should send a notice: once for each mark, and only if a connection is configured.
 
-    Where the mark cannot be written the answer is yes: a full disk is something to tell.
+    Where the mark cannot be written the answer is yes: users should learn of a full disk.
     """
     if not get_settings().notify_connection:
         return False
@@ -81,11 +89,6 @@ def claim(mark: Path) -> bool:
 
 
 def give_up(mark: Path) -> None:
-    """Let somebody else tell it: nobody was reached."""
+    """Remove a mark after nobody was reached, so that the next caller tries again."""
     with suppress(OSError):
         mark.unlink(missing_ok=True)
-
-
-def _unsent(notice: Notice, error: Exception) -> bool:
-    LOG.warning("notice: %r was not sent: %s", notice.subject, error)
-    return False

@@ -1,4 +1,4 @@
-"""Writes the run's report, whatever happened: wire it as a teardown and no run ends without one.
+"""Write the run's report, whatever happened: wire the operator as a teardown and no run ends without a report.
 
 ```python
 report = PipelineReportOperator(task_id="report")
@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowFailException
 
-from include.core.run_folder import RunFolder
 from plugins.steps.context import TASK_DEFAULTS, folder_of, plain_errors
 
 if TYPE_CHECKING:
@@ -35,7 +34,7 @@ class PipelineReportOperator(BaseOperator):
         """Write the report, and return the path of its JSON."""
         from include.reporting.report import build_report, write_report
 
-        folder: RunFolder = folder_of(context)
+        folder = folder_of(context)
         with plain_errors(self.log):
             report = build_report(folder, task_states=task_states(context), now=datetime.now(UTC))
             json_path, html_path = write_report(folder, report)

@@ -1,4 +1,4 @@
-"""What a task knows of its run: the run folder, and which attempt of the step it is."""
+"""What every task of ours shares: retries, the run folder, which attempt it is, its log, its errors."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ RETRIES = 3
 
 
 class StepRetryPolicy(RetryPolicy):
-    """Transient faults are tried again after 2, 4 and 8 s; whatever has a cause that stays fails at once.
+    """Retries transient faults after 2, 4 and 8 s; any other fault fails the task at once.
 
     A worker that dies raises nothing, so Airflow's own `retries` give its task another attempt.
     """
@@ -35,24 +35,24 @@ class StepRetryPolicy(RetryPolicy):
     def evaluate(
         self, exception: BaseException, try_number: int, max_tries: int, context: Context | None = None
     ) -> RetryDecision:
-        """Decide by the kind of the exception alone."""
+        """Decide by the class of the exception alone."""
         if isinstance(exception, TransientError):
             tries_before = max(0, try_number - 1 - (max_tries - RETRIES))
             return RetryDecision.retry(timedelta(seconds=2 ** (1 + tries_before)), str(exception))
         return RetryDecision.fail(str(exception))
 
     def serialize(self) -> dict[str, Any]:
-        """Nothing to keep: the policy has no settings."""
+        """Return nothing: the policy has no settings."""
         return {}
 
     @classmethod
     def deserialize(cls, data: dict[str, Any]) -> StepRetryPolicy:
-        """The one policy."""
+        """Return the policy."""
         return cls()
 
 
 def task_keys(context: Mapping[str, Any]) -> dict[str, Any]:
-    """What tells a task's log lines from those of others."""
+    """Return what tells a task's log lines from those of others."""
     return {name: getattr(context["ti"], name) for name in TASK_KEYS}
 
 
@@ -63,7 +63,7 @@ def bind_keys(context: Mapping[str, Any]) -> None:
 
 
 def log_line(log: Any, text: str) -> None:
-    """Log what a step's program said: a line of its log with its level and keys, any other as it is."""
+    """Log a line that a step's program wrote: one of its log with its level and keys, any other as it is."""
     line = read_line(text)
     if line is None:
         log.info("%s", text)
@@ -79,13 +79,16 @@ TASK_DEFAULTS: dict[str, Any] = {
 }
 
 
-def folder_of(context: Mapping[str, Any]) -> RunFolder:
-    """The run folder of the run that a task belongs to."""
+def run_folder(dag_id: str, run_id: str) -> RunFolder:
+    """Return the folder of a run; on the command line, that of the one run of this process."""
     settings = get_settings()
-    if settings.run_folder is not None:
-        return RunFolder(settings.run_folder)
+    return RunFolder(settings.run_folder) if settings.run_folder else RunFolder.of(settings.data_dir, dag_id, run_id)
+
+
+def folder_of(context: Mapping[str, Any]) -> RunFolder:
+    """Return the folder of the run that a task belongs to."""
     run = context["dag_run"]
-    return RunFolder.of(settings.data_dir, run.dag_id, run.run_id)
+    return run_folder(run.dag_id, run.run_id)
 
 
 def attempt_of(context: Mapping[str, Any], pipeline: Pipeline, **details: Any) -> Attempt:
@@ -110,10 +113,8 @@ def attempt_of(context: Mapping[str, Any], pipeline: Pipeline, **details: Any) -
 
 
 def log_url_of(context: Mapping[str, Any]) -> str | None:
-    """Where a task's log can be read: the UI's page, or the log file that the command line keeps."""
-    if get_settings().run_folder is not None:
-        return "airflow.log"
-    return getattr(context["ti"], "log_url", None)
+    """Return where a task's log can be read: the UI's page, or the log file that the command line keeps."""
+    return "airflow.log" if get_settings().run_folder else getattr(context["ti"], "log_url", None)
 
 
 class plain_errors(AbstractContextManager[None]):  # noqa: N801 - used like a function
@@ -135,10 +136,9 @@ class plain_errors(AbstractContextManager[None]):  # noqa: N801 - used like a fu
 
 @contextmanager
 def within_deadline(seconds: float) -> Iterator[None]:
-    """Say in words that a step's deadline passed (Airflow's `execution_timeout` interrupts it)."""
+    """Explain that a step exceeded its timeout, when Airflow's `execution_timeout` interrupts it."""
     try:
         yield
     except AirflowTaskTimeout as error:
-        raise StepTimeoutError(
-            f"took longer than its limit of {seconds:g} s (timeout_seconds) and was stopped"
-        ) from error
+        message = f"took longer than its limit of {seconds:g} s (timeout_seconds) and was stopped"
+        raise StepTimeoutError(message) from error

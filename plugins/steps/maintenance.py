@@ -2,56 +2,43 @@
 
 from __future__ import annotations
 
+import logging
 from datetime import UTC, datetime, timedelta
-from functools import partial
-from typing import TYPE_CHECKING, Any
-
-from airflow.sdk import BaseOperator
+from typing import Any
 
 from include.core.retention import expired_runs, remove_run
 from include.core.settings import get_settings
-from plugins.steps.context import TASK_DEFAULTS, plain_errors
+from plugins.steps.context import plain_errors
 from plugins.steps.runtimes import runtime_class
 
-if TYPE_CHECKING:
-    from airflow.sdk import Context
-
 ENDED = {"success", "failed", "skipped", "upstream_failed", "removed"}
+LOG = logging.getLogger(__name__)
 
 
-def _is_ended(task_instance: Any, dag: str, run: str, task: str, map_index: int) -> bool:
-    """Return whether no attempt of a task runs or is to come; true for one that Airflow does not know any more."""
-    index = None if map_index < 0 else map_index
-    states = task_instance.get_task_states(dag_id=dag, task_ids=[task], run_ids=[run], map_index=index)
-    return all(state in ENDED for state in states.get(run, {}).values())
+def remove_orphans(ti: Any) -> int:
+    """Remove work, such as containers, whose task has ended or is unknown, and return how much was removed.
+
+    Args:
+        ti: The task instance that runs this; it asks Airflow about others.
+    """
+
+    def is_ended(dag: str, run: str, task: str, map_index: int) -> bool:
+        index = None if map_index < 0 else map_index
+        states = ti.get_task_states(dag_id=dag, task_ids=[task], run_ids=[run], map_index=index)
+        return all(state in ENDED for state in states.get(run, {}).values())
+
+    with plain_errors(LOG):
+        return runtime_class().remove_orphans(is_ended, LOG)
 
 
-class RemoveOrphansOperator(BaseOperator):
-    """Removes work, such as containers, whose task has ended or is unknown; returns how much."""
-
-    def __init__(self, **kwargs: Any) -> None:
-        super().__init__(**TASK_DEFAULTS, **kwargs)
-
-    def execute(self, context: Context) -> int:
-        """Ask Airflow about the task of each piece of work that the runtime still holds."""
-        with plain_errors(self.log):
-            return runtime_class().remove_orphans(partial(_is_ended, context["ti"]), self.log)
-
-
-class PruneRunsOperator(BaseOperator):
-    """Removes runs older than `GROUNDTRUTH_KEEP_RUNS_DAYS`; returns how many."""
-
-    def __init__(self, **kwargs: Any) -> None:
-        super().__init__(**TASK_DEFAULTS, **kwargs)
-
-    def execute(self, context: Context) -> int:
-        """Remove them, oldest first."""
-        settings = get_settings()
-        if settings.keep_runs_days is None:
-            self.log.info("All runs stay: GROUNDTRUTH_KEEP_RUNS_DAYS is not set")
-            return 0
-        old = expired_runs(settings.data_dir / "runs", datetime.now(UTC) - timedelta(days=settings.keep_runs_days))
-        for run in old:
-            size = remove_run(run)
-            self.log.info("Removed %s/%s, %.1f MB", run.parent.name, run.name, size / 1e6)
-        return len(old)
+def prune_runs() -> int:
+    """Remove runs older than `GROUNDTRUTH_KEEP_RUNS_DAYS`, oldest first, and return how many were removed."""
+    settings = get_settings()
+    if settings.keep_runs_days is None:
+        LOG.info("All runs stay: GROUNDTRUTH_KEEP_RUNS_DAYS is not set")
+        return 0
+    old = expired_runs(settings.data_dir / "runs", datetime.now(UTC) - timedelta(days=settings.keep_runs_days))
+    for run in old:
+        size = remove_run(run)
+        LOG.info("Removed %s/%s, %.1f MB", run.parent.name, run.name, size / 1e6)
+    return len(old)

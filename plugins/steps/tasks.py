@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +16,7 @@ from include.core.pipeline import INPUT_FILES, Pipeline
 from include.core.preparation import prepare_run
 from include.core.publish import PublishMetrics, publish_run
 from include.core.recording import recorded
-from include.core.run_folder import Started
+from include.core.run_folder import RunFolder, Started, StepResult
 from include.core.settings import get_settings
 from plugins.steps.context import RETRIES, TASK_DEFAULTS, folder_of, log_url_of, plain_errors
 from plugins.steps.runtimes import runtime_class
@@ -32,31 +33,19 @@ class PrepareOperator(BaseOperator):
         runtime: A key of `RUNTIMES`; default `GROUNDTRUTH_RUNTIME`.
     """
 
-    def __init__(
-        self,
-        *,
-        pipeline: Pipeline,
-        runtime: str | None = None,
-        **kwargs: Any,
-    ) -> None:
+    def __init__(self, *, pipeline: Pipeline, runtime: str | None = None, **kwargs: Any) -> None:
         super().__init__(**TASK_DEFAULTS, **kwargs)
         self.pipeline, self.runtime = pipeline, runtime or get_settings().runtime
 
     def execute(self, context: Context) -> str:
-        """Prepare the run; returns its folder."""
+        """Prepare the run, and return its folder."""
         settings, folder, run = get_settings(), folder_of(context), context["dag_run"]
         names = {*self.pipeline.params, INPUT_FILES}
         params = {name: value for name, value in context["params"].items() if name in names}
         params |= dict(run.conf or {})
         with (
             plain_errors(self.log),
-            recorded(
-                folder,
-                _started(self, context),
-                "Prepare the run",
-                "Checks parameters, stages files.",
-                log_url_of(context),
-            ),
+            _recorded(folder, context, "Prepare the run", "Checks parameters, stages files."),
         ):
             if self.pipeline.defaults is not None:
                 defaults = imported(self.pipeline.defaults)(_triggering_files(context), settings.data_dir)
@@ -75,43 +64,43 @@ class PrepareOperator(BaseOperator):
 
 
 class PublishOperator(BaseOperator):
-    """The last task before the report: every artifact is verified once more, then results are promoted atomically."""
+    """The last task before the report: verifies every artifact once more, then publishes the results atomically.
+
+    Args:
+        pipeline: What has run.
+        asset: What a publication updates; None for none.
+    """
 
     def __init__(self, *, pipeline: Pipeline, asset: Asset | None, **kwargs: Any) -> None:
         super().__init__(outlets=[asset] if asset else [], **TASK_DEFAULTS, **kwargs)
         self.pipeline, self.asset = pipeline, asset
 
     def execute(self, context: Context) -> str | None:
-        """Publish; returns the folder, or None for a pipeline that publishes nothing."""
+        """Publish, and return the folder; None for a pipeline that publishes nothing."""
         folder = folder_of(context)
         with (
             plain_errors(self.log),
-            recorded(
-                folder,
-                _started(self, context),
-                "Publish",
-                "Verifies every artifact, promotes the results.",
-                log_url_of(context),
-            ) as draft,
+            _recorded(folder, context, "Publish", "Verifies every artifact, promotes the results.") as draft,
         ):
             published = publish_run(folder, self.pipeline, get_settings().data_dir)
-            if published is not None:
-                draft.outcome = StepOutcome(metrics=PublishMetrics(published=str(published.path), key=published.key))
-        if published is None:
-            return None
+            if published is None:
+                return None
+            draft.outcome = StepOutcome(metrics=PublishMetrics(published=str(published.path), key=published.key))
         if self.asset is not None:
             context["outlet_events"][self.asset].extra = {"path": str(published.path), **published.metrics}
         return str(published.path)
 
 
-def _started(operator: BaseOperator, context: Context) -> Started:
-    task_instance = context["ti"]
-    return Started(
-        step=operator.task_id,
+def _recorded(folder: RunFolder, context: Context, title: str, description: str) -> AbstractContextManager[StepResult]:
+    """Keep the orchestrator's records of a task around the steps."""
+    task = context["ti"]
+    started = Started(
+        step=task.task_id,
         started_at=datetime.now(UTC),
-        attempt=task_instance.try_number,
-        generation=task_instance.max_tries - RETRIES,
+        attempt=task.try_number,
+        generation=task.max_tries - RETRIES,
     )
+    return recorded(folder, started, title, description, log_url_of(context))
 
 
 def _triggering_files(context: Context) -> list[Path]:
@@ -122,7 +111,7 @@ def _triggering_files(context: Context) -> list[Path]:
 
 
 def _interval(context: Context) -> tuple[datetime, datetime]:
-    """The run's data interval; for a run without one, the last whole day in UTC."""
+    """Return the run's data interval; for a run without one, the last complete day in UTC."""
     run = context["dag_run"]
     if run.data_interval_start and run.data_interval_end and run.data_interval_start < run.data_interval_end:
         return run.data_interval_start, run.data_interval_end

@@ -21,6 +21,7 @@ from include.reporting.html import (
     render_html,
     safe_link,
     seconds,
+    segment,
     size,
     template_environment,
     value,
@@ -386,3 +387,7 @@ def test_a_browser_loads_nothing_else_and_has_no_complaint(browser, tmp_path: Pa
     assert page.evaluate("document.documentElement.scrollWidth") <= width, "nothing sticks out of the page"
     assert page.evaluate("[...document.images].every(image => image.complete && image.naturalWidth > 0)")
     page.close()
+
+
+def test_a_segment_of_a_path_cannot_leave_its_place():
+    assert segment("../a b?c=1&d#é") == "..%2Fa%20b%3Fc%3D1%26d%23%C3%A9"

@@ -13,10 +13,10 @@ from include.reporting.listing import (
     WIDTH,
     Row,
     RunQuery,
-    duration_trend,
     list_runs,
     metric_trends,
     state_of,
+    trends,
 )
 
 DAY = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -131,7 +131,8 @@ def rows(*seconds, **fields):
 
 
 def test_a_trend_runs_from_the_oldest_to_the_latest_and_larger_is_higher():
-    trend = duration_trend(list(reversed(rows(10.0, 30.0, 20.0))), "Duration")
+    (trend,) = trends(list(reversed(rows(10.0, 30.0, 20.0))))
+    assert trend.title == "energy_pipeline: duration"
     assert [point.x for point in trend.points] == sorted(point.x for point in trend.points)
     heights = [point.y for point in trend.points]
     assert heights[1] < heights[2] < heights[0]
@@ -140,16 +141,16 @@ def test_a_trend_runs_from_the_oldest_to_the_latest_and_larger_is_higher():
 
 
 def test_equal_values_are_a_level_line():
-    assert len({point.y for point in duration_trend(rows(5.0, 5.0, 5.0), "Duration").points}) == 1
+    assert len({point.y for point in trends(rows(5.0, 5.0, 5.0))[0].points}) == 1
 
 
 @pytest.mark.parametrize("seconds", [(), (5.0,), (5.0, None), (5.0, float("nan"))])
 def test_fewer_than_two_values_are_no_trend(seconds):
-    assert duration_trend(rows(*seconds), "Duration") is None
+    assert trends(rows(*seconds)) == []
 
 
 def test_only_the_latest_runs_are_drawn():
-    assert len(duration_trend(rows(*map(float, range(TREND_RUNS + 30))), "Duration").points) == TREND_RUNS
+    assert len(trends(rows(*map(float, range(TREND_RUNS + 30))))[0].points) == TREND_RUNS
 
 
 def test_a_metric_that_only_some_runs_report_has_a_trend_of_those():
@@ -160,3 +161,13 @@ def test_a_metric_that_only_some_runs_report_has_a_trend_of_those():
     (trend,) = metric_trends(rows)
     assert trend.title == "CNN accuracy"
     assert len(trend.points) == 3
+
+
+def test_the_metrics_are_drawn_of_a_single_pipeline_alone():
+    own = rows(10.0, 20.0, metrics={"cnn_accuracy": 0.8})
+    other = rows(5.0, 6.0, dag_id="satellite_pipeline", metrics={"cnn_accuracy": 0.9})
+    assert [trend.title for trend in trends(own)] == ["energy_pipeline: duration", "CNN accuracy"]
+    assert [trend.title for trend in trends(own + other)] == [
+        "energy_pipeline: duration",
+        "satellite_pipeline: duration",
+    ]

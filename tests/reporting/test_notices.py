@@ -18,7 +18,9 @@ URL = "https://airflow.example/dags/energy_pipeline/runs/manual__2026-03-01"
 def test_a_failure_names_step_fault_remedy_and_places(tmp_path: Path):
     folder = good_run(tmp_path)
     broke(folder, "analyze", (1, 3), "contract", "output1.json: must not be empty")
-    notice = failure_notice(build_report(folder, now=NOW), run_url=URL)
+    report = build_report(folder, now=NOW)
+    assert report.failure_point is not None
+    notice = failure_notice(report, report.failure_point, run_url=URL)
     assert (notice.subject, notice.sentence) == (
         "energy_pipeline failed: analyze",
         "output1.json: must not be empty",
@@ -32,12 +34,12 @@ def test_a_failure_names_step_fault_remedy_and_places(tmp_path: Path):
 
 def test_a_failure_that_no_step_caused_has_its_own_sentence(tmp_path: Path):
     report = build_report(good_run(tmp_path), now=NOW)
-    notice = failure_notice(report, run_url=None)
-    assert notice.subject == "energy_pipeline failed"
-    assert "no task recorded a reason" in notice.sentence
+    notice = failure_notice(report, FailurePoint(step=None, task=None, kind="error", message="It broke."), run_url=None)
+    assert (notice.subject, notice.sentence, notice.facts["Step"]) == ("energy_pipeline failed", "It broke.", "")
     point = FailurePoint(step=None, task="report", kind="stuck_run", message="It took too long.")
-    notice = failure_notice(report, run_url=None, instead=point)
+    notice = failure_notice(report, point, run_url=None)
     assert (notice.subject, notice.sentence) == ("energy_pipeline failed: report", "It took too long.")
+    assert notice.facts["Runbook"].endswith("stuck-run.md")
 
 
 def test_a_missed_deadline_names_what_is_under_way(tmp_path: Path):

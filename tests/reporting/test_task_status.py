@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from include.core.run_folder import RunFolder
-from include.reporting.task_status import TaskStatus, task_statuses, worst_state, worst_states
+from include.reporting.model import StepReport
+from include.reporting.task_status import task_statuses, worst_state, worst_states
 from tests.reporting.runs import at, broke, ended, good_run, plan, started
 
 
@@ -18,40 +19,40 @@ def folder(tmp_path: Path) -> RunFolder:
     return folder
 
 
-def status(folder: RunFolder, task: str, states: dict[str, str] | None = None) -> TaskStatus:
-    return next(item for item in task_statuses(folder, folder.run(), states) if item.id == task)
+def status(folder: RunFolder, task: str, states: dict[str, str] | None = None) -> StepReport:
+    tasks = task_statuses(folder, folder.run(), states)
+    return next(report for report in (*tasks.steps, *tasks.others) if report.id == task)
 
 
 def test_steps_come_in_the_order_of_the_plan_then_the_tasks_around_them(tmp_path: Path):
     folder = good_run(tmp_path)
     tasks = task_statuses(folder, folder.run(), None)
-    assert [(task.id, task.is_step, task.status) for task in tasks] == [
-        ("collect", True, "success"),
-        ("analyze", True, "success"),
-        ("describe", True, "success"),
-        ("prepare", False, "success"),
-        ("publish", False, "success"),
+    assert [(step.step_number, step.id, step.status) for step in tasks.steps] == [
+        (1, "collect", "success"),
+        (2, "analyze", "success"),
+        (3, "describe", "success"),
     ]
+    assert [(task.id, task.status) for task in tasks.others] == [("prepare", "success"), ("publish", "success")]
+    assert [*tasks.results] == ["collect", "analyze", "describe", "prepare", "publish"]
 
 
 def test_without_a_plan_every_step_with_a_record_counts(folder: RunFolder):
     started(folder, "analyze", 1)
     ended(folder, "a_step", (0, 1))
-    assert [task.id for task in task_statuses(folder, None, None) if task.is_step] == ["a_step", "analyze"]
+    assert [step.id for step in task_statuses(folder, None, None).steps] == ["a_step", "analyze"]
 
 
 def test_other_tasks_count_only_if_they_failed(folder: RunFolder):
     tasks = task_statuses(folder, folder.run(), {"notify": "failed", "report": "running", "collect": "failed"})
-    assert [task.id for task in tasks if not task.is_step] == ["prepare", "publish", "notify"]
+    assert [task.id for task in tasks.others] == ["prepare", "publish", "notify"]
 
 
 def test_times_are_those_of_the_last_attempt(folder: RunFolder):
     ended(folder, "collect", (1, 2), attempt=2, runtime="docker")
     task = status(folder, "collect")
-    assert (task.started_at, task.ended_at) == (at(1), at(2))
-    assert task.record is not None
-    assert (task.record.attempt, task.record.runtime) == (2, "docker")
-    assert (status(folder, "analyze").started_at, status(folder, "analyze").record) == (None, None)
+    assert (task.start_time, task.end_time) == (at(1), at(2))
+    assert (task.attempt, task.runtime) == (2, "docker")
+    assert (status(folder, "analyze").start_time, status(folder, "analyze").attempt) == (None, None)
 
 
 @pytest.mark.parametrize(

@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 import logging
-from functools import cache, partial
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 from fastapi import APIRouter, FastAPI, HTTPException, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse
-from jinja2 import Environment
 from starlette.exceptions import HTTPException as StarletteHTTPException
 
 from include.core.domain import Page
 from include.core.errors import GroundtruthError
 from include.domains import DOMAINS
-from include.reporting.html import column, template_environment
-from plugins.reports.web.guard import HEADERS, SecurityHeaders
+from include.reporting.html import template_environment
+from plugins.reports.web.security import HEADERS, SecurityHeaders
 
 LOG = logging.getLogger(__name__)
 HERE = Path(__file__).parent
@@ -48,10 +45,8 @@ def create_app() -> FastAPI:
     app.include_router(runs.router)
     app.include_router(pages.pages_router())
     app.include_router(_static)
-    app.add_exception_handler(StarletteHTTPException, _refused)
-    app.add_exception_handler(RequestValidationError, _refused)
-    app.add_exception_handler(GroundtruthError, _unreadable)
-    app.add_exception_handler(Exception, _broken)
+    for error in (StarletteHTTPException, RequestValidationError, GroundtruthError, Exception):
+        app.add_exception_handler(error, _error_page)
     app.add_middleware(SecurityHeaders)
     return app
 
@@ -66,7 +61,8 @@ def render(request: Request, template: str, *, status: int = 200, **variables: A
         variables: Of the template.
     """
     base = request.scope.get("root_path", "")
-    text = _environment().get_template(template).render(base=base, **variables)
+    environment = template_environment(HERE / "templates", *(page.templates for page in domain_pages()))
+    text = environment.get_template(template).render(base=base, **variables)
     return Response(text, status, media_type="text/html")
 
 
@@ -89,32 +85,22 @@ def domain_pages() -> list[Page]:
     return [page for domain in DOMAINS for page in domain.pages]
 
 
-def _refused(request: Request, error: Exception) -> Response:
-    if not isinstance(error, StarletteHTTPException):
-        return _error(request, 422)
-    return _error(request, error.status_code, error.detail if error.detail[-1:] == "." else None)
-
-
-def _unreadable(request: Request, error: Exception) -> Response:
-    LOG.error("%s %s: %s", request.method, request.url.path, error)
-    return _error(request, 503)
-
-
-def _broken(request: Request, error: Exception) -> Response:
-    LOG.error("%s %s", request.method, request.url.path, exc_info=error)
-    response = _error(request, 500)
-    response.headers.update(HEADERS)  # made outside the middleware that adds them
-    return response
-
-
-def _error(request: Request, status: int, message: str | None = None) -> Response:
+def _error_page(request: Request, error: Exception) -> Response:
+    """Render the page of an error; what it reveals of the machine goes into the log alone."""
+    message = None
+    match error:
+        case StarletteHTTPException():
+            status, message = error.status_code, error.detail if error.detail[-1:] == "." else None
+        case RequestValidationError():
+            status = 422
+        case GroundtruthError():
+            status = 503
+            LOG.error("%s %s: %s", request.method, request.url.path, error)
+        case _:
+            status = 500
+            LOG.error("%s %s", request.method, request.url.path, exc_info=error)
     title = HTTPStatus(status).phrase
     message = message or MESSAGES.get(status, title)
-    return render(request, "error.html.j2", status=status, title=title, code=status, message=message)
-
-
-@cache
-def _environment() -> Environment:
-    environment = template_environment(HERE / "templates", *(page.templates for page in domain_pages()))
-    environment.filters |= {"column": column, "segment": partial(quote, safe=""), "path": partial(quote, safe="/")}
-    return environment
+    response = render(request, "error.html.j2", status=status, title=title, code=status, message=message)
+    response.headers.update(HEADERS)  # the page of an unexpected error bypasses the middleware that adds them
+    return response

@@ -19,13 +19,12 @@ from include.core.errors import GroundtruthError
 from include.core.settings import get_settings
 from include.domains import DOMAINS
 from include.env_file import Entry, EnvFile, Reason
-from include.reporting.listing import Row, Trend, metric_trends
+from include.reporting.listing import RunQuery, Trend, list_runs, metric_trends
 from include.reporting.notices import rollback_notice
 from plugins.notifications.sending import send
-from plugins.reports.web.access import edits_dag, may_edit, reads_runs
 from plugins.reports.web.app import LOG, render
-from plugins.reports.web.guard import check_form, form_token
 from plugins.reports.web.runs import archive
+from plugins.reports.web.security import check_form, edits_dag, form_token, may_edit, reads_runs
 
 LATEST_RUNS = 50
 """The view of a page gets this many of the latest runs."""
@@ -133,10 +132,9 @@ def _history(env_file: EnvFile) -> tuple[list[Entry], str | None]:
 def _latest_runs(dag_id: str) -> tuple[list[Path], list[Trend]]:
     """Return the folders of a DAG's latest runs, and the trends of those that succeeded."""
     data_dir = get_settings().data_dir
-    entries = [entry for entry in archive(data_dir).entries() if entry.dag_id == dag_id]
-    entries.sort(key=lambda entry: entry.started_at, reverse=True)
-    runs = [data_dir / "runs" / dag_id / entry.folder for entry in entries[:LATEST_RUNS]]
-    return runs, metric_trends([Row(entry, "success") for entry in entries if entry.outcome == "success"])
+    rows = list_runs(archive(data_dir).entries(), [], RunQuery(pipeline=dag_id)).matches
+    folders = [data_dir / "runs" / dag_id / row.entry.folder for row in rows[:LATEST_RUNS]]
+    return folders, metric_trends([row for row in rows if row.state == "success"])
 
 
 def _purpose(page: Page, history: list[Entry], entry_id: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import UTC, datetime
 from functools import cache
 from http import HTTPStatus
@@ -9,28 +10,22 @@ from pathlib import Path
 from typing import Annotated
 from urllib.parse import quote
 
+from airflow.models import DagRun, TaskInstance
+from airflow.utils.session import create_session
 from fastapi import APIRouter, HTTPException, Query, Request, Response
 from fastapi.responses import HTMLResponse, StreamingResponse
+from sqlalchemy import select
 
 from include.core.errors import BadInputError, ContractError
 from include.core.run_folder import RunFolder, safe_name
 from include.core.settings import get_settings
-from include.reporting.archive import (
-    RunArchive,
-    RunEntry,
-    artifacts,
-    chunks,
-    latest_report,
-    open_artifact,
-    read_entry,
-)
+from include.reporting.archive import RunArchive, artifacts, chunks, latest_report, open_artifact, read_entry
 from include.reporting.html import render_html
-from include.reporting.listing import STATES, Row, RunQuery, Trend, duration_trend, list_runs, metric_trends, state_of
+from include.reporting.listing import STATES, Row, RunQuery, list_runs, state_of, trends
 from include.reporting.report import build_report
-from plugins.reports.web import guard
-from plugins.reports.web.access import ReadableDags, reads_runs
-from plugins.reports.web.airflow_state import active_runs, task_states
+from include.reporting.task_status import worst_states
 from plugins.reports.web.app import render
+from plugins.reports.web.security import DOWNLOAD_POLICY, REPORT_POLICY, ReadableDags, reads_runs
 
 router = APIRouter()
 
@@ -78,12 +73,14 @@ def report(dag_id: str, run_id: str) -> HTMLResponse:
         raise HTTPException(HTTPStatus.NOT_FOUND)
     document = latest_report(folder.path)
     if (dag_id, folder.path.name) in active_runs([dag_id]):
-        content = _current_report(folder, read_entry(folder.path))
+        states = task_states(dag_id, read_entry(folder.path).run_id)
+        current = build_report(folder, task_states=states, now=datetime.now(UTC))
+        content = render_html(current, folder.files).encode()
     elif document is not None and document.with_suffix(".html").is_file():
         content = document.with_suffix(".html").read_bytes()
     else:
         raise HTTPException(HTTPStatus.NOT_FOUND, "This run has no report.")
-    return HTMLResponse(content, headers={"Content-Security-Policy": guard.REPORT_POLICY})
+    return HTMLResponse(content, headers={"Content-Security-Policy": REPORT_POLICY})
 
 
 @router.get("/dags/{dag_id}/runs/{run_id}/artifacts/{path:path}", dependencies=[reads_runs()])
@@ -97,27 +94,33 @@ def artifact(dag_id: str, run_id: str, path: str) -> Response:
         message = "This artifact was removed, or has changed since it was accepted, so it cannot be downloaded."
         raise HTTPException(HTTPStatus.CONFLICT, message) from error
     headers = {
-        "Content-Security-Policy": guard.DOWNLOAD_POLICY,
+        "Content-Security-Policy": DOWNLOAD_POLICY,
         "Content-Disposition": f"attachment; filename*=UTF-8''{quote(Path(record.path).name, safe='')}",
         "Content-Length": str(record.bytes),
     }
     return StreamingResponse(chunks(file), media_type="application/octet-stream", headers=headers)
 
 
+def active_runs(dag_ids: Collection[str]) -> set[tuple[str, str]]:
+    """Return DAG and folder name of the runs that Airflow is running or about to run."""
+    query = select(DagRun.dag_id, DagRun.run_id).where(
+        DagRun.state.in_(("queued", "running")), DagRun.dag_id.in_(dag_ids)
+    )
+    with create_session(scoped=False) as session:
+        return {(dag_id, safe_name(run_id)) for dag_id, run_id in session.execute(query)}
+
+
+def task_states(dag_id: str, run_id: str) -> dict[str, str]:
+    """Return the state of each task of a run, of a mapped task the worst of its instances."""
+    query = select(TaskInstance.task_id, TaskInstance.state).filter_by(dag_id=dag_id, run_id=run_id)
+    with create_session(scoped=False) as session:
+        return worst_states((task_id, str(state or "scheduled")) for task_id, state in session.execute(query))
+
+
 @cache
 def archive(data_dir: Path) -> RunArchive:
     """Return the archive of a data folder, which this process keeps."""
     return RunArchive(data_dir / "runs")
-
-
-def trends(rows: list[Row]) -> list[Trend]:
-    """Return the durations by pipeline; for a single pipeline also its metrics."""
-    by_dag: dict[str, list[Row]] = {}
-    for row in rows:
-        by_dag.setdefault(row.entry.dag_id, []).append(row)
-    durations = [duration_trend(by_dag[dag_id], f"{dag_id}: duration") for dag_id in sorted(by_dag)]
-    metrics = metric_trends(rows) if len(by_dag) == 1 else []
-    return [trend for trend in (*durations, *metrics) if trend is not None]
 
 
 def _folder(dag_id: str, run_id: str) -> RunFolder:
@@ -129,8 +132,3 @@ def _folder(dag_id: str, run_id: str) -> RunFolder:
     if safe_name(dag_id) != dag_id or "\0" in run_id:
         raise HTTPException(HTTPStatus.NOT_FOUND)
     return RunFolder.of(get_settings().data_dir, dag_id, run_id)
-
-
-def _current_report(folder: RunFolder, entry: RunEntry) -> bytes:
-    states = task_states(entry.dag_id, entry.run_id)
-    return render_html(build_report(folder, task_states=states, now=datetime.now(UTC)), folder.files).encode()

@@ -1,6 +1,6 @@
 """The step protocol as an Airflow task: what every runtime shares.
 
-A runtime is an operator with two parents, `StepOperator` and the Airflow operator that executes the work. It says how
+A runtime is an operator with two parents, `StepOperator` and the Airflow operator that executes the work. It states how
 work is described, started, waited for, found again after its worker's death, collected, cancelled and released; the
 protocol around it is the same everywhere.
 """
@@ -9,17 +9,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.sdk import AssetAlias, BaseOperator
+from airflow.sdk.observability import stats
 
-from include.core.contracts import StepParams, imported
-from include.core.errors import StepSuspendedError
+from include.core.contracts import Step, StepParams, imported
+from include.core.errors import GroundtruthError, StepSuspendedError
 from include.core.pipeline import Pipeline, PipelineStep
 from include.core.run_folder import RunFolder
-from include.core.runner import Attempt
+from include.core.runner import Attempt, run_step
 from plugins.steps.context import TASK_DEFAULTS, attempt_of, folder_of, plain_errors
-from plugins.steps.metrics import measured_step
 
 if TYPE_CHECKING:
     from airflow.sdk import Asset, Context
@@ -85,7 +86,7 @@ class StepOperator(BaseOperator):
         self.outlet, self.outlet_when, self._alias = outlet, outlet_when, alias
         self.work: Work | None = None
 
-    # ── what a runtime says ──────────────────────────────────────────────────────────────────────────────────────────
+    # ── what a runtime states ────────────────────────────────────────────────────────────────────────────────────────
 
     def parent_arguments(self, item: PipelineStep) -> dict[str, Any]:
         """Return the arguments of the Airflow operator that executes the work."""
@@ -193,3 +194,39 @@ class StepOperator(BaseOperator):
             events[outlet].extra = extra
         elif extra.get(str(self.outlet_when)) is True:
             events[self._alias].add(outlet, extra=extra)
+
+
+def measured_step(
+    step: Step, folder: RunFolder, attempt: Attempt, execute: Callable[[StepParams], None]
+) -> dict[str, Any]:
+    """Run a step under its contract, and return what goes through XCom: status and single metrics, never data.
+
+    Monitoring receives the same through Airflow's own metrics (OpenTelemetry or StatsD, off unless configured). Every
+    metric has the tags `dag` and `step`; `run` is left out, because each value of a tag is a separate series.
+
+    | metric | type | |
+    |---|---|---|
+    | `groundtruth.step.duration` | timer | of a proven step, ms |
+    | `groundtruth.step.failed` | counter | also by `kind` of fault |
+    | `groundtruth.records.read`, `.accepted`, `.rejected`, `.outside` | counters | of steps that account for records |
+    | `groundtruth.figure.<name>` | gauge | each number among a step's metrics |
+
+    Raises:
+        GroundtruthError: As `run_step`.
+    """
+    tags = {"dag": folder.path.parent.name, "step": step.id}
+    try:
+        result = run_step(step, folder, attempt, execute)
+    except GroundtruthError as error:
+        stats.incr("groundtruth.step.failed", tags=tags | {"kind": error.kind})
+        raise
+    metrics = result.outcome.scalars()
+    if not result.reused:
+        stats.timing("groundtruth.step.duration", timedelta(seconds=result.duration_seconds), tags=tags)
+        if result.records is not None:
+            for name in ("read", "accepted", "rejected", "outside"):
+                stats.incr(f"groundtruth.records.{name}", getattr(result.records, name), tags=tags)
+        for name, value in metrics.items():
+            if isinstance(value, int | float) and not isinstance(value, bool):
+                stats.gauge(f"groundtruth.figure.{name}", value, tags=tags)
+    return {"status": result.status, "reused": result.reused, "seconds": result.duration_seconds} | metrics

@@ -1,45 +1,46 @@
-"""What every container runs under; the Docker proxy (include/docker_proxy/create.py) enforces it.
+"""The request for a container, which sets the policy that it runs under; and the engine's faults in words.
 
-A step sees its run's `files/` at `/data`, and below `/stores` the shared folders that its contract names. No network, a
-user that is not root, a read-only root file system with a small tmpfs at `/tmp`, no capabilities, no new privileges, an
-init process, and hard limits on memory, CPU and processes. Containers have labels instead of names.
+The Docker proxy (include/docker_proxy/create.py) enforces the same policy. A step sees its run's `files/` at `/data`,
+and below `/stores` the shared folders that its contract names. It has no network, a user that is not root, a read-only
+root file system with a small tmpfs at `/tmp`, no capabilities, no new privileges, an init process, and hard limits on
+memory, CPU and processes. Containers have labels instead of names.
 """
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from math import ceil
 from pathlib import Path
 from typing import Any
 
+from airflow.sdk.exceptions import AirflowException
 from docker import APIClient
+from docker.errors import APIError, DockerException
 from docker.types import LogConfig, Mount
+from requests.exceptions import ConnectionError as EngineConnectionError
+from requests.exceptions import ReadTimeout
+from urllib3.exceptions import ProtocolError
 
 from include.core.contracts import StepParams, Store
-from include.core.errors import SetupError
+from include.core.errors import SetupError, TransientError
 from include.core.pipeline import PipelineStep
 from include.core.process import step_environment
 from include.core.settings import get_settings
 from include.env_file import PASSED_KEYS, read_keys
 from include.pipelines import domain_of
-from plugins.steps.runtimes.engine import host_path
 
+ENGINE_FAULTS = (DockerException, EngineConnectionError, ReadTimeout, ProtocolError)
 RUN, STORES = "/data", "/stores"
 PROCESS_LIMIT = 256
 TMPFS = {"/tmp": "size=64m,mode=1777"}  # noqa: S108
 
 
 def step_image(item: PipelineStep) -> str:
-    """The image that a step runs in: the definition's own, or that of the step's family."""
+    """Return the image that a step runs in: the definition's own, or that of the step's domain."""
     return item.spec.image or domain_of(item.step).step_image
-
-
-def step_user() -> str:
-    """The user that steps run as."""
-    uid = get_settings().step_uid
-    return f"{uid}:{uid}"
 
 
 def create_request(
@@ -50,10 +51,10 @@ def create_request(
     labels: Mapping[str, str],
     log_keys: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """What is asked of the engine (arguments of `create_container`).
+    """Return the request for a step's container (arguments of `create_container`).
 
     Args:
-        engine: Knows the version of the API that is spoken.
+        engine: Knows the version of the API.
         item: The step.
         files: The run's `files/` folder.
         params: What the step takes.
@@ -62,13 +63,13 @@ def create_request(
 
     Raises:
         BadInputError: The env file, of which the step reads keys, cannot be understood.
-        SetupError: A store cannot be made.
+        SetupError: A store cannot be created.
     """
-    limits = item.spec
+    limits, uid = item.spec, get_settings().step_uid
     return {
         "image": step_image(item),
         "command": list(limits.command or item.step.program),
-        "user": step_user(),
+        "user": f"{uid}:{uid}",
         "working_dir": RUN,
         "environment": _environment(item, params, log_keys),
         "labels": dict(labels),
@@ -120,3 +121,48 @@ def _give(folder: Path, uid: int) -> None:
             path = Path(place, name)
             if path.lstat().st_uid != uid:
                 os.lchown(path, uid, uid)
+
+
+def engine_url() -> str:
+    """Return where the engine is: `DOCKER_HOST`, else this machine's socket."""
+    return os.environ.get("DOCKER_HOST") or "unix://var/run/docker.sock"
+
+
+def host_path(path: Path) -> str:
+    """Return a file or folder below the data folder as the engine's host sees it."""
+    settings = get_settings()
+    if settings.host_data_dir is None:
+        return str(path.resolve())
+    return str(settings.host_data_dir / path.resolve().relative_to(settings.data_dir.resolve()))
+
+
+@contextmanager
+def engine_faults(url: str | list[str]) -> Iterator[None]:
+    """Explain a fault of the engine, and whether it may pass.
+
+    Args:
+        url: Where the engine is, for users.
+
+    Raises:
+        SetupError: An operator has to fix it.
+        TransientError: It may pass.
+    """
+    try:
+        yield
+    except APIError as error:
+        reason = error.explanation or str(error)
+        if "bind source path does not exist" in reason:
+            raise SetupError(
+                f"{reason}: set GROUNDTRUTH_HOST_DATA_DIR to the data folder as the engine's host sees it"
+            ) from error
+        if error.is_server_error():
+            raise TransientError(f"the Docker engine at {url} failed: {reason}") from error
+        raise SetupError(f"the Docker engine at {url} refused: {reason}") from error
+    except (AirflowException, *ENGINE_FAULTS) as error:
+        if isinstance(error, AirflowException) and "Docker hosts" not in str(error):
+            raise
+        if "Permission denied" in f"{error} {error.__context__}":
+            raise SetupError(f"no permission to use the Docker engine at {url}: join the group `docker`") from error
+        raise TransientError(
+            f"the Docker engine at {url} does not answer: start it, or run with --runtime local"
+        ) from error

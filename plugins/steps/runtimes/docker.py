@@ -1,8 +1,8 @@
 """Steps in containers that outlive the worker that started them. Images are never pulled at task time.
 
-A container goes on when its worker dies. The next attempt finds it by its labels, follows its log from the first line,
-and judges its end. A step that a user cleared starts anew, and so does one whose container was killed while nobody
-watched, as when an engine stops.
+A container continues when its worker dies. The next attempt finds it by its labels, follows its log from the first
+line, and judges its end. A step that a user cleared starts anew, and so does one whose container was killed while no
+attempt was watching it, as when an engine stops.
 """
 
 from __future__ import annotations
@@ -24,19 +24,26 @@ from include.core.process import exit_error
 from include.core.settings import get_settings
 from plugins.steps.context import log_line, task_keys, within_deadline
 from plugins.steps.runtimes.base import IsEnded, StepOperator, Work
-from plugins.steps.runtimes.container import create_request, step_image
-from plugins.steps.runtimes.engine import ENGINE_FAULTS, LABEL, deployment, engine_faults, engine_url
+from plugins.steps.runtimes.container import (
+    ENGINE_FAULTS,
+    create_request,
+    engine_faults,
+    engine_url,
+    host_path,
+    step_image,
+)
 
+LABEL = "io.groundtruth"
 STOP_SECONDS = 10
 KILL_SECONDS = 3
 """Airflow kills a task 5 s after asking it to end."""
 LAST_SECONDS = 30
-"""So long after its log has ended a container may take to end; after that, the log was cut off on its way."""
+"""A container may take this long to end after its log has ended; otherwise the log was cut off on its way."""
 KILLED = {137, 143}
 LOST = 255
 """What the engine reports of a container that ended while the engine itself was down, as when the machine restarted."""
 YOUNG_SECONDS = 60
-"""So long a container is left alone: its task may not have told Airflow yet that it runs."""
+"""A younger container is kept: Airflow may not have recorded yet that its task runs."""
 ALREADY_REMOVED = {404, 409}
 """The engine's answers where a container was removed already, or is being removed."""
 
@@ -47,7 +54,7 @@ class DockerStep(StepOperator, DockerOperator):
     runtime = "docker"
     survives_worker = True
     container_id: str = ""
-    """Found or created by this attempt; empty before."""
+    """Of the container that this attempt found or created; empty before."""
     watched: bool = False
     """Whether this attempt answers for the container: it stops it on a kill, and removes it at the end."""
 
@@ -76,18 +83,20 @@ class DockerStep(StepOperator, DockerOperator):
 
     def find(self) -> bool:
         """Return whether a container of this step and clear generation is there, and was not killed unwatched."""
-        work = self._work
+        work = self.work
+        assert work is not None  # noqa: S101 - execute sets it
         with engine_faults(self.docker_url):
-            matches = self._containers(self._step_labels(work) | _generation_label(work))
+            matches = self._containers(_labels(work) | _generation_label(work))
             self.container_id = next((match for match in matches if not self._was_killed(match)), "")
         return bool(self.container_id)
 
     def start(self, work: Work) -> None:
         """Create the container, unless one was found; remove what earlier generations left."""
         with engine_faults(self.docker_url):
-            self._remove(match for match in self._containers(self._step_labels(work)) if match != self.container_id)
+            others = [match for match in self._containers(_labels(work)) if match != self.container_id]
+            _remove(self.cli, others)
             if not self.container_id:
-                labels = self._step_labels(work) | _generation_label(work) | {f"{LABEL}.try": str(work.attempt.number)}
+                labels = _labels(work) | _generation_label(work) | {f"{LABEL}.try": str(work.attempt.number)}
                 request = create_request(
                     self.cli, work.item, work.folder.files, work.params, labels, task_keys(work.context)
                 )
@@ -114,7 +123,7 @@ class DockerStep(StepOperator, DockerOperator):
                 raise TransientError("its container was removed from outside") from error
             except BaseException as error:
                 if not (isinstance(error, APIError) and error.is_client_error()):  # then it never started
-                    self.watched = False  # the engine or our supervisor is gone: the next attempt takes it up
+                    self.watched = False  # the engine or our supervisor has died: the next attempt takes it up
                 raise
         _judge(work, state, last_line)
 
@@ -125,14 +134,16 @@ class DockerStep(StepOperator, DockerOperator):
             self._stop(KILL_SECONDS)
 
     def release(self, work: Work) -> None:
-        """Remove the step's containers once its outcome is recorded; what cannot be reached now is left to the janitor.
+        """Remove the step's containers once its outcome is recorded.
 
-        There can be two: an engine may make the first of them long after the connection broke that asked for it.
+        The DAG `maintenance` removes what cannot be reached now. There can be two containers: an engine may create
+        the first long after the connection broke that asked for it.
         """
         if not self.hook.client_created:
             return
         with suppress(*ENGINE_FAULTS):
-            self._remove(self._containers(self._step_labels(work)) if self.watched and _is_latest(work) else [])
+            if self.watched and _is_latest(work):
+                _remove(self.cli, self._containers(_labels(work)))
         self.cli.close()
 
     @classmethod
@@ -142,7 +153,7 @@ class DockerStep(StepOperator, DockerOperator):
 
     @classmethod
     def remove_orphans(cls, is_ended: IsEnded, log: Any) -> int:
-        """Remove this deployment's containers whose task has ended or is unknown."""
+        """Remove this deployment's containers whose task has ended or is unknown, and return how many they were."""
         removed = 0
         with engine_faults(engine_url()), closing(docker.APIClient(engine_url())) as engine:
             for container in engine.containers(all=True, filters={"label": [f"{LABEL}.data={deployment()}"]}):
@@ -150,34 +161,10 @@ class DockerStep(StepOperator, DockerOperator):
                 dag, run, step = (labels[f"{LABEL}.{name}"] for name in ("dag", "run", "step"))
                 task, index = labels.get(f"{LABEL}.task", step), int(labels.get(f"{LABEL}.index", -1))
                 young = time.time() - container["Created"] < YOUNG_SECONDS
-                if young or not is_ended(dag, run, task, index):
-                    continue
-                try:
-                    engine.remove_container(container["Id"], force=True, v=True)
-                except APIError as error:
-                    if error.status_code not in ALREADY_REMOVED:
-                        raise
-                    continue
-                log.info("Removed the container %s of %s, %s in %s", container["Id"][:12], step, run, dag)
-                removed += 1
+                if not young and is_ended(dag, run, task, index) and _remove(engine, [container["Id"]]):
+                    log.info("Removed the container %s of %s, %s in %s", container["Id"][:12], step, run, dag)
+                    removed += 1
         return removed
-
-    @property
-    def _work(self) -> Work:
-        assert self.work is not None  # noqa: S101 - execute sets it
-        return self.work
-
-    def _step_labels(self, work: Work) -> dict[str, str]:
-        run, task = work.context["dag_run"], work.context["ti"]
-        return {
-            LABEL: "step",
-            f"{LABEL}.data": deployment(),
-            f"{LABEL}.dag": run.dag_id,
-            f"{LABEL}.run": run.run_id,
-            f"{LABEL}.step": work.item.step.id,
-            f"{LABEL}.task": task.task_id,
-            f"{LABEL}.index": str(-1 if task.map_index is None else task.map_index),
-        }
 
     def _state(self, container_id: str = "") -> dict[str, Any]:
         state: dict[str, Any] = self.cli.inspect_container(container_id or self.container_id)["State"]
@@ -197,7 +184,7 @@ class DockerStep(StepOperator, DockerOperator):
         return [match["Id"] for match in sorted(matches, key=lambda match: str(match["State"]) == "created")]
 
     def _follow_log(self) -> str:
-        """Log each line as it comes; returns the last one that is not blank."""
+        """Log every line as it comes, and return the last one that is not blank."""
         last, rest = "", b""
         log: Any = self.cli.logs(self.container_id, stream=True, follow=True)
         for chunk in log._stream:  # the log itself takes a connection that breaks for the end
@@ -216,10 +203,41 @@ class DockerStep(StepOperator, DockerOperator):
         except ENGINE_FAULTS as error:
             self.log.warning("could not stop the container %s: %s", self.container_id[:12], error)
 
-    def _remove(self, containers: Iterable[str]) -> None:
-        for container in containers:
-            with suppress(NotFound):
-                self.cli.remove_container(container, force=True, v=True)
+
+def deployment() -> str:
+    """Return what tells this deployment's containers from those of another on the same engine: its data folder.
+
+    A run of the command line is a separate deployment, because no other Airflow knows whether its tasks are running.
+    """
+    settings = get_settings()
+    return host_path(settings.run_folder or settings.data_dir)
+
+
+def _remove(engine: docker.APIClient, container_ids: Iterable[str]) -> int:
+    """Remove containers, and return how many of them were still there."""
+    removed = 0
+    for container_id in container_ids:
+        try:
+            engine.remove_container(container_id, force=True, v=True)
+            removed += 1
+        except APIError as error:
+            if error.status_code not in ALREADY_REMOVED:
+                raise
+    return removed
+
+
+def _labels(work: Work) -> dict[str, str]:
+    """Return the labels that all containers of a task have."""
+    run, task = work.context["dag_run"], work.context["ti"]
+    return {
+        LABEL: "step",
+        f"{LABEL}.data": deployment(),
+        f"{LABEL}.dag": run.dag_id,
+        f"{LABEL}.run": run.run_id,
+        f"{LABEL}.step": work.item.step.id,
+        f"{LABEL}.task": task.task_id,
+        f"{LABEL}.index": str(-1 if task.map_index is None else task.map_index),
+    }
 
 
 def _generation_label(work: Work) -> dict[str, str]:

@@ -46,40 +46,41 @@ def do_work(work: Work, log: Any, **_: Any) -> None:
         GroundtruthError: It failed, or took longer than its deadline.
     """
     item, files = work.item, work.folder.files
-    with within_deadline(item.spec.timeout_seconds), credentials_in_environment(item.step.credentials, work.params):
+    with within_deadline(item.spec.timeout_seconds), _environment(_credentials(item.step.credentials, work.params)):
         if item.spec.command is None:
             item.step.load()(files, work.params)
         else:
             run_command(item.spec.command, files, work.params, partial(log_line, log), task_keys(work.context))
 
 
-@contextmanager
-def credentials_in_environment(credentials: Credentials | None, params: StepParams) -> Iterator[None]:
-    """Fill a step's credential variables from its Airflow connection, where there is one, for as long as it runs.
+def _credentials(credentials: Credentials | None, params: StepParams) -> dict[str, str]:
+    """Return the variables that a step's Airflow connection fills.
 
-    Without the connection the environment stays as it is: the step itself reports what is missing.
+    Without the connection there are none: the step itself reports what is missing.
 
     Raises:
-        TransientError: Airflow could not be asked.
+        TransientError: Airflow cannot read the connection now.
     """
     if credentials is None or getattr(params, "source", None) not in credentials.sources:
-        yield
-        return
+        return {}
     try:
         connection = Connection.get(credentials.connection)
     except AirflowNotFoundException:
-        yield
-        return
+        return {}
     except AirflowException as error:
         raise TransientError(f"the connection {credentials.connection} cannot be read: {error}") from error
     values = {credentials.login: connection.login, credentials.password: connection.password}
-    before = {name: os.environ.get(name) for name in values}
-    os.environ.update({name: value for name, value in values.items() if value})
+    return {name: value for name, value in values.items() if value}
+
+
+@contextmanager
+def _environment(variables: dict[str, str]) -> Iterator[None]:
+    """Set environment variables for as long as a step runs."""
+    before = {name: os.environ[name] for name in variables if name in os.environ}
+    os.environ.update(variables)
     try:
         yield
     finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
+        for name in variables:
+            os.environ.pop(name, None)
+        os.environ.update(before)

@@ -1,5 +1,6 @@
 """A notice reaches real receivers, says what went wrong when it cannot, and never gives its addresses away."""
 
+import asyncio
 import json
 
 import pytest
@@ -7,7 +8,7 @@ import pytest
 import tests.airflow_env  # noqa: F401 - before Airflow is imported
 from include.core.settings import get_settings
 from include.reporting.notices import Notice
-from plugins.notifications.sending import claim, give_up, send
+from plugins.notifications.sending import claim, give_up, send, send_from_trigger
 from tests.receivers import mail_server, web_hook
 
 pytestmark = pytest.mark.airflow
@@ -48,7 +49,20 @@ def test_every_address_is_told(connection):
     with web_hook() as hook, mail_server() as server:
         connection(hook.url, server.url)
         assert send(NOTICE)
-    assert [each["title"] for each in hook.told] == [mail["subject"] for mail in server.mails] == [NOTICE.subject]
+    assert [message["title"] for message in hook.told] == [mail["subject"] for mail in server.mails] == [NOTICE.subject]
+
+
+def test_the_triggerer_sends_without_blocking_its_loop_and_reports_what_went_wrong(connection, monkeypatch, caplog):
+    with web_hook() as hook:
+        connection(hook.url)
+        assert asyncio.run(send_from_trigger(NOTICE))
+    assert [message["title"] for message in hook.told] == [NOTICE.subject]
+    monkeypatch.delenv("AIRFLOW_CONN_TEAM")
+    assert not asyncio.run(send_from_trigger(NOTICE))
+    assert "was not sent" in caplog.text
+    monkeypatch.delenv("GROUNDTRUTH_NOTIFY_CONNECTION")
+    get_settings.cache_clear()
+    assert not asyncio.run(send_from_trigger(NOTICE))
 
 
 def test_an_address_that_fails_keeps_no_other_from_being_told(connection, caplog):
@@ -71,13 +85,15 @@ def test_with_nobody_there_it_is_a_warning_and_no_error(connection, caplog):
     assert "s3cret" not in caplog.text
 
 
-@pytest.mark.parametrize(("given", "said"), [(None, "`team` isn't defined"), ("", "the connection holds no address")])
-def test_a_connection_that_is_missing_or_empty_is_a_warning(connection, monkeypatch, caplog, given, said):
+@pytest.mark.parametrize(
+    ("password", "warning"), [(None, "`team` isn't defined"), ("", "the connection holds no address")]
+)
+def test_a_connection_that_is_missing_or_empty_is_a_warning(connection, monkeypatch, caplog, password, warning):
     connection()
-    if given is None:
+    if password is None:
         monkeypatch.delenv("AIRFLOW_CONN_TEAM")
     assert not send(NOTICE)
-    assert said in caplog.text
+    assert warning in caplog.text
 
 
 def test_without_configuration_nothing_is_sent_claimed_or_said(data_dir, caplog):

@@ -3,11 +3,13 @@
 import tests.airflow_env  # noqa: F401 - before Airflow is imported
 
 # isort: split
+import json
 from datetime import timedelta
 from types import SimpleNamespace
 
 import pytest
 from airflow.sdk.definitions.retry_policy import RetryAction
+from airflow.sdk.exceptions import AirflowTaskTimeout
 
 from include.core.errors import (
     BadInputError,
@@ -17,11 +19,20 @@ from include.core.errors import (
     StepTimeoutError,
     TransientError,
 )
-from include.core.outcome import StepOutcome
-from include.core.run_folder import StepResult
 from include.core.settings import get_settings
-from plugins.steps.context import RETRIES, StepRetryPolicy, attempt_of, folder_of, log_url_of, plain_errors
-from plugins.steps.metrics import small
+from plugins.steps.context import (
+    RETRIES,
+    StepRetryPolicy,
+    attempt_of,
+    bind_keys,
+    folder_of,
+    log_line,
+    log_url_of,
+    plain_errors,
+    run_folder,
+    task_keys,
+    within_deadline,
+)
 
 pytestmark = pytest.mark.airflow
 PIPELINE = SimpleNamespace(declared=frozenset({"a.csv"}))
@@ -74,6 +85,7 @@ def test_the_run_folder_is_named_by_the_run_unless_the_command_line_names_it(mon
     monkeypatch.setenv("GROUNDTRUTH_DATA_DIR", str(tmp_path))
     get_settings.cache_clear()
     named = folder_of(context(1, 3)).path
+    assert run_folder("energy_pipeline", "manual__2026-01-01T00:00:00+00:00").path == named
     assert named == tmp_path / "runs" / "energy_pipeline" / "manual__2026-01-01T00-00-00+00-00"
     assert log_url_of(context(1, 3)) == "http://x/log"
     monkeypatch.setenv("GROUNDTRUTH_RUN_FOLDER", str(tmp_path / "mine"))
@@ -84,16 +96,6 @@ def test_the_run_folder_is_named_by_the_run_unless_the_command_line_names_it(mon
     get_settings.cache_clear()
 
 
-def test_xcom_carries_the_verdict_and_key_figures_but_no_lists():
-    result = StepResult.model_construct(
-        status="success",
-        reused=False,
-        duration_seconds=1.5,
-        outcome=StepOutcome.model_validate({"energy_kwh": 2.0, "by": {"a": 1}, "tables": []}),
-    )
-    assert small(result) == {"status": "success", "reused": False, "seconds": 1.5, "energy_kwh": 2.0}
-
-
 def test_a_fault_that_a_sentence_explains_leaves_without_the_places_that_it_came_through():
     logged = []
 
@@ -102,10 +104,47 @@ def test_a_fault_that_a_sentence_explains_leaves_without_the_places_that_it_came
 
     with (
         pytest.raises(ContractError) as error,
-        plain_errors(SimpleNamespace(error=lambda _, said: logged.append(said))),
+        plain_errors(SimpleNamespace(error=lambda _, message: logged.append(message))),
     ):
         deep()
-    assert [str(each) for each in logged] == ["a.csv: must have rows; found 0"]
+    assert [str(message) for message in logged] == ["a.csv: must have rows; found 0"]
     assert "deep" not in [place.name for place in error.traceback]
     with pytest.raises(ZeroDivisionError), plain_errors(None):
         1 / 0  # noqa: B018
+
+
+WHEN = "2026-01-01T00:00:00Z"
+TASK = {"dag_id": "d", "run_id": "r", "task_id": "t", "map_index": -1, "try_number": 2}
+
+
+@pytest.mark.parametrize(("json_logs", "bound"), [("True", TASK), ("False", {})])
+def test_the_keys_of_a_task_are_in_its_json_logs(monkeypatch, json_logs, bound):
+    keys = {}
+    monkeypatch.setenv("AIRFLOW__LOGGING__JSON_LOGS", json_logs)
+    monkeypatch.setattr("plugins.steps.context.bind_contextvars", lambda **values: keys.update(values))
+    of_task = {"ti": SimpleNamespace(**TASK, hostname="h")}
+    assert task_keys(of_task) == TASK
+    bind_keys(of_task)
+    assert keys == bound
+
+
+def test_a_line_of_a_steps_log_keeps_level_and_keys_and_any_other_is_text():
+    calls = []
+    log = SimpleNamespace(
+        info=lambda *values: calls.append(values), log=lambda *values, **more: calls.append((values, more))
+    )
+    log_line(log, "100 % of it")
+    log_line(log, json.dumps({"timestamp": WHEN, "level": "warning", "event": "late", "meter": "m1"}))
+    assert calls == [("%s", "100 % of it"), ((30, "%s", "late"), {"timestamp": WHEN, "meter": "m1"})]
+
+
+def test_an_interrupt_by_airflow_is_a_timeout_of_the_step():
+    message = r"took longer than its limit of 2\.5 s \(timeout_seconds\)"
+    with pytest.raises(StepTimeoutError, match=message), within_deadline(2.5):
+        raise AirflowTaskTimeout
+    with pytest.raises(ZeroDivisionError), within_deadline(2.5):
+        1 / 0  # noqa: B018
+
+
+def test_the_retry_policy_survives_serialization():
+    assert isinstance(StepRetryPolicy.deserialize(StepRetryPolicy().serialize()), StepRetryPolicy)

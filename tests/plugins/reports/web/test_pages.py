@@ -99,7 +99,7 @@ def test_a_form_can_be_sent_once(editor, switched):
 def test_a_reader_cannot_roll_back_whatever_the_form(client, switched):
     from airflow.api_fastapi.app import get_auth_manager
 
-    from plugins.reports.web.guard import form_token
+    from plugins.reports.web.security import form_token
 
     reader = get_auth_manager().security_manager.find_user(username="models")
     token = form_token(reader, f"models rollback  {switched.history()[-1].id}")
@@ -234,7 +234,7 @@ def test_only_values_of_the_domains_keys_are_shown_and_paths_are_shortened(key, 
 def test_an_entry_that_cannot_be_restored_is_a_conflict(client, switched):
     from airflow.api_fastapi.app import get_auth_manager
 
-    from plugins.reports.web.guard import form_token
+    from plugins.reports.web.security import form_token
 
     user = get_auth_manager().security_manager.find_user(username="editor")
     entry = "20260101T000000Z-0000"

@@ -1,5 +1,8 @@
 """The list of runs, the page of one, its report and its artifacts, in Airflow's own API app."""
 
+from contextlib import nullcontext
+from types import SimpleNamespace
+
 import pytest
 
 from include.core.run_folder import RunFolder, write_json
@@ -194,3 +197,29 @@ def test_the_first_page_of_all_reports_is_read_from_the_latest(admin, energy_run
     later.with_suffix(".html").write_text("the second report")
     assert 'class="pill failed"' in admin.get("/groundtruth/runs").text
     assert admin.get(f"{ENERGY}/report").text == "the second report"
+
+
+# what Airflow's database records of runs and tasks
+
+
+RUN_ID = "manual__2026-03-04T00:00:00+00:00"
+FOLDER = "manual__2026-03-04T00-00-00+00-00"
+
+
+@pytest.mark.parametrize(("state", "active"), [("queued", True), ("running", True), ("success", False)])
+def test_active_runs_are_queued_or_running_and_named_by_their_folder(added, state, active):
+    from plugins.reports.web.runs import active_runs
+
+    added("energy_pipeline", RUN_ID, state)
+    assert active_runs(["energy_pipeline"]) == ({("energy_pipeline", FOLDER)} if active else set())
+    assert active_runs(["satellite_pipeline"]) == set()
+
+
+def test_a_mapped_task_has_the_worst_state_of_its_instances(monkeypatch):
+    from plugins.reports.web import runs
+
+    rows = [("one", "success"), ("two", "success"), ("two", "failed"), ("three", None)]
+    session = SimpleNamespace(execute=lambda query: rows if RUN_ID in query.compile().params.values() else [])
+    monkeypatch.setattr(runs, "create_session", lambda **_: nullcontext(session))
+    assert runs.task_states("energy_pipeline", RUN_ID) == {"one": "success", "two": "failed", "three": "scheduled"}
+    assert runs.task_states("energy_pipeline", "another") == {}

@@ -14,12 +14,13 @@ from airflow.triggers.base import BaseTrigger
 
 from include.core.contracts import Artifact
 from include.core.errors import ContractError, StepSuspendedError
+from include.core.outcome import StepMetrics, StepOutcome
 from include.core.settings import RUNTIMES, get_settings
 from plugins.steps.context import RETRIES
-from plugins.steps.factory import mapped_task, step_task
-from plugins.steps.runtimes import runtime_class
-from plugins.steps.runtimes.base import StepOperator
-from tests.core.small_pipeline import MEASURE, READINGS, pipeline, plan, spec
+from plugins.steps.factory import step_task
+from plugins.steps.runtimes import base, runtime_class
+from plugins.steps.runtimes.base import StepOperator, measured_step
+from tests.core.small_pipeline import ANALYZE, ATTEMPT, MEASURE, READINGS, measured, pipeline, plan, spec, writing
 
 pytestmark = pytest.mark.airflow
 
@@ -158,7 +159,7 @@ def test_a_mapped_step_runs_in_any_runtime(toy, run):
     of = pipeline(spec("part"), known=(PARTS,))
     plan(run.folder, PARTS)
     with DAG("d", schedule=None):
-        expanded = mapped_task(of, of["part"], ["one", "two"])
+        expanded = step_task(of, of["part"], names=["one", "two"])
     assert expanded.operator_class is ToyStep
     with DAG("d", schedule=None):
         operator = ToyStep(task_id="part", pipeline=of, item=of["part"], instance_name="two")
@@ -187,3 +188,63 @@ def test_a_runtime_without_anything_that_outlives_a_worker_has_no_orphans(toy):
     log = SimpleNamespace(info=lambda *message: None)
     assert ToyStep.remove_orphans(lambda *task: True, log) == 0
     assert ToyStep.file_owner() is None
+
+
+@pytest.fixture
+def monitored(monkeypatch):
+    """What monitoring receives: each metric with its value and tags."""
+    received = {}
+    for name in ("incr", "timing", "gauge"):
+        monkeypatch.setattr(
+            base.stats, name, lambda metric, value=1, *, tags: received.__setitem__(metric, (value, tags))
+        )
+    return received
+
+
+TAGS = {"dag": "test_pipeline", "step": "analyze"}
+
+
+def test_a_proven_step_reports_duration_records_and_numbers_to_monitoring_and_small_values_to_xcom(folder, monitored):
+    measured(folder)
+    metrics = measured_step(ANALYZE, folder, ATTEMPT, writing(folder, out_csv=READINGS))
+    size = len(READINGS.encode())
+    assert metrics == {"status": "success", "reused": False, "seconds": metrics["seconds"], "bytes": size}
+    value, tags = monitored.pop("groundtruth.step.duration")
+    assert (value.total_seconds(), tags) == (metrics["seconds"], TAGS)
+    assert monitored == {
+        "groundtruth.records.read": (3, TAGS),
+        "groundtruth.records.accepted": (3, TAGS),
+        "groundtruth.records.rejected": (0, TAGS),
+        "groundtruth.records.outside": (0, TAGS),
+        "groundtruth.figure.bytes": (size, TAGS),
+    }
+
+
+def test_a_result_that_is_reused_reports_nothing_to_monitoring(folder, monitored):
+    measured(folder)
+    measured_step(ANALYZE, folder, ATTEMPT, writing(folder, out_csv=READINGS))
+    monitored.clear()
+    assert measured_step(ANALYZE, folder, ATTEMPT, writing(folder))["reused"] is True
+    assert monitored == {}
+
+
+def test_lists_texts_and_flags_are_no_numbers_for_monitoring(folder, monitored):
+    def outcome(files):
+        return StepOutcome(metrics=StepMetrics(promoted=True, version="v7", by={"a": 1}, share=0.5))
+
+    measured(folder)
+    step = replace(ANALYZE, outcome=outcome)
+    metrics = measured_step(step, folder, ATTEMPT, writing(folder, out_csv=READINGS))
+    assert {name: metrics[name] for name in metrics if name not in ("status", "reused", "seconds")} == {
+        "promoted": True,
+        "version": "v7",
+        "share": 0.5,
+    }
+    assert [name for name in monitored if "figure" in name] == ["groundtruth.figure.share"]
+
+
+def test_a_failed_step_is_counted_with_the_class_of_its_fault(folder, monitored):
+    measured(folder)
+    with pytest.raises(ContractError):
+        measured_step(ANALYZE, folder, ATTEMPT, writing(folder))
+    assert monitored == {"groundtruth.step.failed": (1, TAGS | {"kind": "contract"})}

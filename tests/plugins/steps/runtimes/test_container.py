@@ -5,25 +5,30 @@ import tests.airflow_env  # noqa: F401 - before Airflow is imported
 # isort: split
 import json
 from dataclasses import replace
+from types import SimpleNamespace
 
 import docker
 import pytest
 import yaml
+from airflow.sdk.exceptions import AirflowException
+from docker.errors import APIError, DockerException
+from requests.exceptions import ConnectionError as EngineConnectionError
 
+from include.core.errors import SetupError, TransientError
 from include.core.pipeline import PipelineStep
 from include.core.settings import ROOT, get_settings
 from include.docker_proxy.create import rebuild_create
 from include.docker_proxy.settings import ProxySettings
 from include.satellite.params import CompareParams
 from include.satellite.pipeline import SATELLITE
-from plugins.steps.runtimes.container import create_request, step_image
+from plugins.steps.runtimes.container import create_request, engine_faults, engine_url, host_path, step_image
 
 pytestmark = pytest.mark.airflow
 
 COMPOSITION = yaml.safe_load((ROOT / "docker-compose.yaml").read_text())
 COMPOSED_STORES = COMPOSITION["services"]["docker-policy"]["environment"]["DOCKER_PROXY_STORES"]
 LABELS = {"io.groundtruth": "step", "io.groundtruth.dag": "satellite_pipeline"}
-IN_CONTAINERS = [each for each in SATELLITE.steps if not each.step.in_worker]
+IN_CONTAINERS = [item for item in SATELLITE.steps if not item.step.in_worker]
 
 
 @pytest.fixture
@@ -48,9 +53,9 @@ def env_file(tmp_path, monkeypatch):
     return path
 
 
-def asked(engine, each, files):
-    params = each.step.params() if each.step.id != "compare" else CompareParams()
-    return create_request(engine, each, files, params, LABELS, {"dag_id": "satellite_pipeline"})
+def asked(engine, item, files):
+    params = item.step.params() if item.step.id != "compare" else CompareParams()
+    return create_request(engine, item, files, params, LABELS, {"dag_id": "satellite_pipeline"})
 
 
 def mounts(request):
@@ -58,21 +63,21 @@ def mounts(request):
 
 
 def test_steps_that_talk_to_a_service_or_change_the_deployment_stay_in_the_worker():
-    assert {each.step.id for each in SATELLITE.steps if each.step.in_worker} == {
+    assert {item.step.id for item in SATELLITE.steps if item.step.in_worker} == {
         "search", "download", "collect", "approve", "configure",
     }  # fmt: skip
 
 
-@pytest.mark.parametrize("each", IN_CONTAINERS, ids=lambda each: each.step.id)
-def test_a_step_sees_its_run_and_the_stores_of_its_contract(engine, files, data_dir, env_file, each):
-    request = asked(engine, each, files)
-    assert request["image"] == step_image(each) == "groundtruth-satellite:latest"
-    assert request["command"] == ["python", "-m", "include.satellite", each.step.id]
+@pytest.mark.parametrize("item", IN_CONTAINERS, ids=lambda item: item.step.id)
+def test_a_step_sees_its_run_and_the_stores_of_its_contract(engine, files, data_dir, env_file, item):
+    request = asked(engine, item, files)
+    assert request["image"] == step_image(item) == "groundtruth-satellite:latest"
+    assert request["command"] == ["python", "-m", "include.satellite", item.step.id]
     found = {target: (mount["Source"], mount["ReadOnly"]) for target, mount in mounts(request).items()}
     assert found == {"/data": (str(files), False)} | {
-        f"/stores/{store.name}": (str(data_dir / store.name), not store.writable) for store in each.step.stores
+        f"/stores/{store.name}": (str(data_dir / store.name), not store.writable) for store in item.step.stores
     }
-    assert all((data_dir / store.name).is_dir() for store in each.step.stores)
+    assert all((data_dir / store.name).is_dir() for store in item.step.stores)
 
 
 def test_of_the_env_file_a_step_learns_the_keys_of_its_contract(engine, files, env_file):
@@ -88,14 +93,14 @@ def test_of_the_env_file_a_step_learns_the_keys_of_its_contract(engine, files, e
 
 @pytest.mark.parametrize(("cpus", "threads"), [(0.5, "1"), (2.0, "2"), (2.5, "3")])
 def test_libraries_take_as_many_threads_as_the_limit_has_processors(engine, files, cpus, threads):
-    each = SATELLITE["train_cnn"]
-    limited = PipelineStep(each.step, replace(each.spec, cpus=cpus))
+    item = SATELLITE["train_cnn"]
+    limited = PipelineStep(item.step, replace(item.spec, cpus=cpus))
     assert asked(engine, limited, files)["environment"]["OMP_NUM_THREADS"] == threads
 
 
-@pytest.mark.parametrize("each", IN_CONTAINERS, ids=lambda each: each.step.id)
-def test_the_docker_proxy_forwards_the_request_of_every_step(engine, files, data_dir, env_file, each):
-    request = asked(engine, each, files)
+@pytest.mark.parametrize("item", IN_CONTAINERS, ids=lambda item: item.step.id)
+def test_the_docker_proxy_forwards_the_request_of_every_step(engine, files, data_dir, env_file, item):
+    request = asked(engine, item, files)
     settings = ProxySettings(
         images=request["image"], stores=COMPOSED_STORES, host_data_dir=data_dir, step_uid=get_settings().step_uid
     )
@@ -105,3 +110,40 @@ def test_the_docker_proxy_forwards_the_request_of_every_step(engine, files, data
         json.loads(json.dumps({key: value for key, value in config.items() if value is not None})), settings
     )
     assert passed["HostConfig"] == json.loads(json.dumps(host_config))
+
+
+def test_a_path_below_the_data_folder_is_one_of_the_engines_host(data_dir, monkeypatch):
+    assert host_path(data_dir / "runs") == str(data_dir.resolve() / "runs")
+    monkeypatch.setenv("GROUNDTRUTH_HOST_DATA_DIR", "/srv/data")
+    get_settings.cache_clear()
+    assert host_path(data_dir / "runs") == "/srv/data/runs"
+
+
+@pytest.mark.parametrize(
+    ("host", "url"), [("tcp://proxy:2375", "tcp://proxy:2375"), ("", "unix://var/run/docker.sock")]
+)
+def test_the_engine_is_that_of_the_environment_or_of_this_machine(monkeypatch, host, url):
+    monkeypatch.setenv("DOCKER_HOST", host)
+    assert engine_url() == url
+
+
+def refused(status, explanation):
+    response = SimpleNamespace(status_code=status, reason="no", url="u", text=explanation)
+    return APIError("no", response=response, explanation=explanation)
+
+
+@pytest.mark.parametrize(
+    ("fault", "error", "message"),
+    [
+        (refused(400, "bad"), SetupError, "the Docker engine at unix:///engine refused: bad"),
+        (refused(500, "broken"), TransientError, "the Docker engine at unix:///engine failed: broken"),
+        (refused(400, "bind source path does not exist: /x"), SetupError, "set GROUNDTRUTH_HOST_DATA_DIR"),
+        (DockerException("Permission denied"), SetupError, "join the group `docker`"),
+        (EngineConnectionError("gone"), TransientError, "does not answer: start it, or run with --runtime local"),
+        (AirflowException("no connection to the Docker hosts"), TransientError, "does not answer"),
+        (AirflowException("another fault"), AirflowException, "another fault"),
+    ],
+)
+def test_a_fault_of_the_engine_is_explained_and_says_whether_it_may_pass(fault, error, message):
+    with pytest.raises(error, match=message), engine_faults("unix:///engine"):
+        raise fault

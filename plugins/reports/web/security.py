@@ -1,13 +1,17 @@
-"""What keeps a page from being misused: security headers, and the proof that a form was sent from our own page."""
+"""Security of the pages: Airflow's permissions on every route, security headers, and forms that only our pages send."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated, Any
 from urllib.parse import urlsplit
 
+from airflow.api_fastapi.app import get_auth_manager
+from airflow.api_fastapi.auth.managers.models.resource_details import DagAccessEntity, DagDetails
 from airflow.api_fastapi.auth.tokens import get_signing_key
+from airflow.api_fastapi.core_api.security import GetUserDep, requires_access_dag
 from airflow.configuration import conf
-from fastapi import HTTPException, Request, status
+from airflow.models import DagModel
+from fastapi import Depends, HTTPException, Request, status
 from itsdangerous import BadSignature, URLSafeTimedSerializer
 from starlette.datastructures import MutableHeaders
 
@@ -36,18 +40,50 @@ HEADERS = {
 FORM_SECONDS = 3600
 
 
+def reads_runs(dag_id: str | None = None) -> Any:
+    """Return the dependency that admits users who may read the runs of a DAG; None: the one that the path names."""
+    return Depends(requires_access_dag("GET", DagAccessEntity.RUN, dag_id))
+
+
+def edits_dag(dag_id: str) -> Any:
+    """Return the dependency that admits users who may edit a DAG."""
+    return Depends(requires_access_dag("PUT", None, dag_id))
+
+
+def may_edit(user: BaseUser, dag_id: str) -> bool:
+    """Return whether a user may edit a DAG."""
+    return _may(user, "PUT", dag_id, None)
+
+
+def readable_dags(user: GetUserDep) -> set[str]:
+    """Return the DAGs whose runs a user may read.
+
+    Raises:
+        HTTPException: 403 where the user may read no DAG's runs, whichever there are.
+    """
+    manager = get_auth_manager()
+    listed = manager.get_authorized_dag_ids(user=user, method="GET")
+    readable = {dag_id for dag_id in listed if _may(user, "GET", dag_id, DagAccessEntity.RUN)}
+    if not readable and not manager.is_authorized_dag(method="GET", access_entity=DagAccessEntity.RUN, user=user):
+        raise HTTPException(status.HTTP_403_FORBIDDEN)
+    return readable
+
+
+ReadableDags = Annotated[set[str], Depends(readable_dags)]
+
+
 class SecurityHeaders:
-    """Adds the headers to every answer that does not set its own.
+    """Adds the headers to every response that does not set them itself.
 
     Args:
-        app: What answers.
+        app: The app that responds.
     """
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer, with headers."""
+        """Respond, with the headers."""
 
         async def send_guarded(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -60,7 +96,7 @@ class SecurityHeaders:
 
 
 def form_token(user: BaseUser, purpose: str) -> str:
-    """A token for a form: of one user and purpose, for an hour."""
+    """Return a token for a form: of one user and purpose, for an hour."""
     return _serializer().dumps([user.get_id(), purpose])
 
 
@@ -71,15 +107,15 @@ def check_form(request: Request, user: BaseUser, token: str, purpose: str) -> No
         HTTPException: 403.
     """
     try:
-        made_for = _serializer().loads(token, max_age=FORM_SECONDS)
+        content = _serializer().loads(token, max_age=FORM_SECONDS)
     except BadSignature:
-        made_for = None
-    if made_for != [user.get_id(), purpose] or not _from_our_page(request):
+        content = None
+    if content != [user.get_id(), purpose] or not _from_our_page(request):
         raise HTTPException(status.HTTP_403_FORBIDDEN, "This form was not sent from its own page, or is too old.")
 
 
 def _from_our_page(request: Request) -> bool:
-    """Whether a browser says so; what is no browser says nothing, and has shown its token."""
+    """Return whether the browser states so; other clients state nothing, and have shown their token."""
     site, origin = request.headers.get("sec-fetch-site"), request.headers.get("origin")
     if site is not None:
         return site == "same-origin"
@@ -92,3 +128,10 @@ def _from_our_page(request: Request) -> bool:
 
 def _serializer() -> URLSafeTimedSerializer:
     return URLSafeTimedSerializer(get_signing_key("api", "secret_key"), salt="groundtruth-pages")
+
+
+def _may(user: BaseUser, method: str, dag_id: str, entity: DagAccessEntity | None) -> bool:
+    details = DagDetails(id=dag_id, team_name=DagModel.get_team_name(dag_id))
+    return bool(
+        get_auth_manager().is_authorized_dag(method=method, access_entity=entity, details=details, user=user)  # type: ignore[arg-type]
+    )

@@ -1,4 +1,4 @@
-"""The pages in Airflow's UI: pipeline reports, the report of a run, and the pages of the domains."""
+"""What Airflow loads as a plugin: the pages in its UI, and the reference from which deadlines count."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 from airflow.plugins_manager import AirflowPlugin
 
 from include.domains import DOMAINS
+from plugins.notifications.deadline import RunQueued
 
 PREFIX = "groundtruth"
 
@@ -22,10 +23,11 @@ def _view(title: str, path: str, route: str, icon: str, destination: str = "nav"
     } | ({"nav_top_level": True} if destination == "nav" else {})
 
 
-class GroundtruthPages(AirflowPlugin):
-    """Mounts the pages, and adds them to the navigation and to each run."""
+class Groundtruth(AirflowPlugin):
+    """Mounts the pages, adds them to the navigation and to each run, and registers the reference of deadlines."""
 
-    name = "groundtruth_pages"
+    name = "groundtruth"
+    deadline_references = [RunQueued]  # noqa: RUF012 - as Airflow declares it
     external_views = [  # noqa: RUF012 - as Airflow declares it
         _view("Pipeline reports", "runs", "pipeline-reports", "reports"),
         *(_view(page.title, page.name, page.name, page.name) for domain in DOMAINS for page in domain.pages),

@@ -1,4 +1,4 @@
-"""What Airflow's UI mounts and links: the list of runs, the report of a run, and the pages of the domains."""
+"""What Airflow loads: the list of runs, the report of a run, the pages of the domains, the reference of deadlines."""
 
 import pytest
 
@@ -8,9 +8,9 @@ pytestmark = pytest.mark.airflow
 
 
 def test_the_navigation_names_the_list_and_every_domains_page():
-    from plugins.groundtruth_pages import GroundtruthPages
+    from plugins.groundtruth import Groundtruth
 
-    views = {view["name"]: view for view in GroundtruthPages.external_views}
+    views = {view["name"]: view for view in Groundtruth.external_views}
     assert list(views) == ["Pipeline reports", "Models", "Report"]
     assert views["Models"] == {
         "name": "Models",
@@ -26,7 +26,13 @@ def test_the_navigation_names_the_list_and_every_domains_page():
 
 
 def test_the_app_is_mounted_below_its_prefix():
-    from plugins.groundtruth_pages import GroundtruthPages
+    from plugins.groundtruth import Groundtruth
 
-    (app,) = GroundtruthPages().fastapi_apps
+    (app,) = Groundtruth().fastapi_apps
     assert (app["url_prefix"], app["app"].title) == ("/groundtruth", "Groundtruth pages")
+
+
+def test_airflow_learns_the_reference_of_deadlines():
+    from plugins.groundtruth import Groundtruth
+
+    assert [reference.__name__ for reference in Groundtruth.deadline_references] == ["RunQueued"]

@@ -1,13 +1,29 @@
-"""Permissions of the pages: Airflow's own, with FAB roles of one DAG each."""
+"""Security of the pages: FAB roles of one DAG each, security headers, and forms that only their own page can send."""
+
+import asyncio
 
 import pytest
 from fastapi import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
 
+import tests.airflow_env  # noqa: F401 - before Airflow is imported
+from plugins.reports.web.security import (
+    HEADERS,
+    SecurityHeaders,
+    check_form,
+    edits_dag,
+    form_token,
+    may_edit,
+    readable_dags,
+    reads_runs,
+)
 from tests.plugins.reports.conftest import ENERGY, RUN
 
 pytestmark = pytest.mark.airflow
 OTHER = "/groundtruth/dags/satellite_pipeline/runs/manual__2026-03-02"
 EDITED = "/groundtruth/models/rollback"
+PURPOSE = "models rollback"
 PAGES = ["/groundtruth/runs", "/groundtruth/models", ENERGY, f"{ENERGY}/report", f"{ENERGY}/artifacts/energy_data.csv"]
 
 
@@ -96,14 +112,10 @@ def user(client):
     ],
 )
 def test_editing_is_a_permission_of_each_dag(user, name, dag_id, may):
-    from plugins.reports.web.access import may_edit
-
     assert may_edit(user(name), dag_id) is may
 
 
 def test_readable_dags_are_those_whose_runs_a_user_may_read(user):
-    from plugins.reports.web.access import readable_dags
-
     assert readable_dags(user("energy")) == {"energy_pipeline"}
     assert readable_dags(user("admin")) >= {"energy_pipeline", "satellite_pipeline", "crop_health_map"}
     for name in ("nobody", "no_runs"):
@@ -114,10 +126,6 @@ def test_readable_dags_are_those_whose_runs_a_user_may_read(user):
 
 def test_a_dependency_asks_for_the_runs_of_one_dag_or_for_its_edit(client, user):
     """What Airflow asks of a request without a DAG in its path."""
-    from starlette.requests import Request
-
-    from plugins.reports.web.access import edits_dag, reads_runs
-
     request = Request({"type": "http", "query_string": b"", "path_params": {}, "headers": []})
     reads_runs("energy_pipeline").dependency(request, user("energy"))
     edits_dag("satellite_pipeline").dependency(request, user("editor"))
@@ -128,3 +136,77 @@ def test_a_dependency_asks_for_the_runs_of_one_dag_or_for_its_edit(client, user)
     ):
         with pytest.raises(HTTPException):
             dependency.dependency(request, user(name))
+
+
+# headers and forms
+
+
+class User:
+    """A user of Airflow with an id."""
+
+    def __init__(self, number):
+        self.number = number
+
+    def get_id(self):
+        return self.number
+
+
+def request(**headers):
+    pairs = [(name.replace("_", "-").encode(), value.encode()) for name, value in headers.items()]
+    return Request({"type": "http", "headers": [(b"host", b"airflow.example"), *pairs]})
+
+
+def sent_by(app):
+    """The headers of what an app answers."""
+    messages = []
+
+    async def receive():
+        return {"type": "http.request"}
+
+    async def send(message):
+        messages.append(message)
+
+    asyncio.run(SecurityHeaders(app)({"type": "http", "method": "GET", "headers": []}, receive, send))
+    return {name.decode(): value.decode() for name, value in messages[0]["headers"]}
+
+
+def test_a_response_gets_every_header():
+    headers = sent_by(Response("text"))
+    assert {name.lower(): value for name, value in HEADERS.items()}.items() <= headers.items()
+
+
+def test_a_header_that_the_response_sets_itself_stays():
+    assert sent_by(Response("text", headers={"Cache-Control": "max-age=300"}))["cache-control"] == "max-age=300"
+
+
+def test_a_token_admits_its_user_for_its_purpose():
+    check_form(request(), User(1), form_token(User(1), PURPOSE), PURPOSE)
+
+
+@pytest.mark.parametrize(("user", "purpose"), [(2, PURPOSE), (1, "another purpose")])
+def test_a_token_of_another_user_or_purpose_is_refused(user, purpose):
+    with pytest.raises(HTTPException, match="not sent from its own page"):
+        check_form(request(), User(1), form_token(User(user), purpose), PURPOSE)
+
+
+def test_a_token_expires_after_an_hour(monkeypatch):
+    import itsdangerous.timed
+
+    token = form_token(User(1), PURPOSE)
+    now = itsdangerous.timed.time.time()
+    monkeypatch.setattr(itsdangerous.timed.time, "time", lambda: now + 3602)
+    with pytest.raises(HTTPException):
+        check_form(request(), User(1), token, PURPOSE)
+
+
+@pytest.mark.parametrize(
+    "headers", [{"sec_fetch_site": "cross-site"}, {"origin": "https://evil.example"}, {"origin": "null"}]
+)
+def test_a_form_from_another_site_is_refused(headers):
+    with pytest.raises(HTTPException):
+        check_form(request(**headers), User(1), form_token(User(1), PURPOSE), PURPOSE)
+
+
+@pytest.mark.parametrize("headers", [{"sec_fetch_site": "same-origin"}, {"origin": "https://airflow.example"}])
+def test_a_form_from_our_own_page_is_accepted(headers):
+    check_form(request(**headers), User(1), form_token(User(1), PURPOSE), PURPOSE)

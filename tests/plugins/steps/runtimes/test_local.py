@@ -1,0 +1,130 @@
+"""Steps in the Airflow worker: functions, commands, time limits, credentials."""
+
+import tests.airflow_env  # noqa: F401 - before Airflow is imported
+
+# isort: split
+import json
+import logging
+import os
+import sys
+from dataclasses import replace
+from types import SimpleNamespace
+
+import pytest
+from airflow.sdk import DAG
+
+from include.core.contracts import Credentials, StepParams
+from include.core.errors import GroundtruthError, StepTimeoutError
+from include.core.runner import Attempt
+from plugins.steps.runtimes.base import Work
+from plugins.steps.runtimes.local import LocalStep, do_work
+from tests.core.small_pipeline import MEASURE, pipeline, spec
+
+pytestmark = pytest.mark.airflow
+LOG = logging.getLogger("step")
+ACCOUNT = Credentials(connection="account", login="TEST_LOGIN", password="TEST_PASSWORD", sources=("real",))  # noqa: S106
+TASK = SimpleNamespace(dag_id="d", run_id="r", task_id="measure", map_index=-1, try_number=1)
+
+
+class SourceParams(StepParams):
+    """Where the data come from."""
+
+    source: str = "real"
+    factor: float = 2.0
+
+
+def write_environment(files, params):
+    """A step that writes what it was given."""
+    names = ("TEST_LOGIN", "TEST_PASSWORD")
+    (files / "seen.json").write_text(
+        json.dumps({"factor": params.factor} | {name: os.environ.get(name) for name in names})
+    )
+
+
+def fail(files, params):
+    """A step that fails."""
+    raise ValueError("it broke")
+
+
+def interrupted(files, params):
+    """A step that Airflow interrupts."""
+    from airflow.sdk.exceptions import AirflowTaskTimeout
+
+    raise AirflowTaskTimeout
+
+
+def work_of(folder, function="write_environment", params=None, credentials=None, **changes):
+    step = replace(MEASURE, function=f"{__name__}:{function}", credentials=credentials)
+    of = pipeline(spec("measure", **changes), known=(step,))
+    return Work(of["measure"], folder, Attempt(), {"ti": TASK}, params=params or SourceParams())
+
+
+def seen(folder):
+    return json.loads((folder.files / "seen.json").read_text())
+
+
+def test_a_step_is_described_by_its_function_or_by_its_command():
+    of = pipeline(spec("measure"), spec("other", command=("python", "-V"), outputs=("o.csv",)))
+    with DAG("d", schedule=None):
+        task = LocalStep(task_id="measure", pipeline=of, item=of["measure"])
+    assert task.describe(of["measure"]) == "m:f"
+    assert task.describe(of["other"]) == "python -V"
+
+
+def test_a_task_waits_for_the_function_of_its_step(folder):
+    work = work_of(folder, params=SourceParams(factor=7))
+    with DAG("d", schedule=None):
+        task = LocalStep(task_id="measure", pipeline=pipeline(), item=work.item)
+    task.wait(work)
+    assert seen(folder)["factor"] == 7
+
+
+def test_a_fault_of_the_function_is_raised(folder):
+    with pytest.raises(ValueError, match="it broke"):
+        do_work(work_of(folder, "fail"), LOG)
+
+
+def test_a_command_runs_in_the_runs_files_with_its_parameters_and_logs_what_it_prints(folder, caplog):
+    caplog.set_level(logging.INFO)
+    program = "import os; open('seen.json', 'w').write(os.environ['STEP_PARAMS']); print('done')"
+    do_work(work_of(folder, command=(sys.executable, "-c", program)), LOG)
+    assert seen(folder) == {"source": "real", "factor": 2.0}
+    assert "done" in caplog.messages
+    with pytest.raises(GroundtruthError, match="exit code 3"):
+        do_work(work_of(folder, command=(sys.executable, "-c", "raise SystemExit(3)")), LOG)
+
+
+def test_a_step_that_airflow_interrupts_exceeded_its_timeout(folder):
+    with pytest.raises(StepTimeoutError, match=r"took longer than its limit of 2 s \(timeout_seconds\)"):
+        do_work(work_of(folder, "interrupted", timeout_seconds=2), LOG)
+
+
+@pytest.fixture
+def account(monkeypatch):
+    """An Airflow connection with a login and a password; the environment holds another login."""
+    monkeypatch.setenv("AIRFLOW_CONN_ACCOUNT", json.dumps({"conn_type": "http", "login": "us", "password": "s3cret"}))
+    monkeypatch.setenv("TEST_LOGIN", "before")
+    monkeypatch.delenv("TEST_PASSWORD", raising=False)
+
+
+def test_a_connection_fills_the_variables_of_a_step_for_as_long_as_it_runs(folder, account):
+    do_work(work_of(folder, credentials=ACCOUNT), LOG)
+    assert (seen(folder)["TEST_LOGIN"], seen(folder)["TEST_PASSWORD"]) == ("us", "s3cret")
+    assert (os.environ["TEST_LOGIN"], os.environ.get("TEST_PASSWORD")) == ("before", None)
+
+
+def test_the_variables_are_restored_after_a_failure_too(folder, account):
+    with pytest.raises(ValueError, match="it broke"):
+        do_work(work_of(folder, "fail", credentials=ACCOUNT), LOG)
+    assert (os.environ["TEST_LOGIN"], os.environ.get("TEST_PASSWORD")) == ("before", None)
+
+
+def test_a_source_that_needs_no_account_gets_none(folder, account):
+    do_work(work_of(folder, params=SourceParams(source="demo"), credentials=ACCOUNT), LOG)
+    assert (seen(folder)["TEST_LOGIN"], seen(folder)["TEST_PASSWORD"]) == ("before", None)
+
+
+def test_without_the_connection_the_environment_stays_as_it_is(folder, account, monkeypatch):
+    monkeypatch.delenv("AIRFLOW_CONN_ACCOUNT")
+    do_work(work_of(folder, credentials=ACCOUNT), LOG)
+    assert seen(folder)["TEST_LOGIN"] == "before"

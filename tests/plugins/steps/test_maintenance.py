@@ -1,0 +1,95 @@
+"""What the maintenance DAG runs: orphans of the runtime, runs that are too old."""
+
+import tests.airflow_env  # noqa: F401 - before Airflow is imported
+
+# isort: split
+import os
+import time
+from types import SimpleNamespace
+
+import pytest
+
+from include.core.errors import SetupError
+from include.core.run_folder import RunFolder
+from include.core.settings import get_settings
+from plugins.steps import maintenance
+from plugins.steps.maintenance import prune_runs, remove_orphans
+
+pytestmark = pytest.mark.airflow
+
+
+def instance(states):
+    """A task instance to which Airflow reports these states of a task of the run `r`."""
+    asked = []
+
+    def get_task_states(**arguments):
+        asked.append(arguments)
+        return {"r": states} if states is not None else {}
+
+    return SimpleNamespace(get_task_states=get_task_states, asked=asked)
+
+
+@pytest.fixture
+def runtime(monkeypatch):
+    """A runtime that holds one piece of work, of the mapped task 2 of `t`, or of a task that is not mapped."""
+    runtime = SimpleNamespace(index=2)
+    runtime.remove_orphans = lambda is_ended, log: int(is_ended("d", "r", "t", runtime.index))
+    monkeypatch.setattr(maintenance, "runtime_class", lambda: runtime)
+    return runtime
+
+
+@pytest.mark.parametrize(
+    ("states", "removed"),
+    [
+        ({"t": "success"}, 1),
+        ({"t": "failed"}, 1),
+        ({"t": "upstream_failed"}, 1),
+        ({"t": "skipped"}, 1),
+        ({"t": "removed"}, 1),
+        ({"t": "running"}, 0),
+        ({"t": "up_for_retry"}, 0),
+        ({"t": None}, 0),
+        ({"t": "success", "t_2": "running"}, 0),
+        (None, 1),
+    ],
+)
+def test_work_is_removed_once_its_task_has_ended_or_is_unknown(runtime, states, removed):
+    assert remove_orphans(instance(states)) == removed
+
+
+@pytest.mark.parametrize(("index", "map_index"), [(2, 2), (0, 0), (-1, None)])
+def test_airflow_is_asked_about_the_very_task(runtime, index, map_index):
+    runtime.index, ti = index, instance({})
+    remove_orphans(ti)
+    assert ti.asked == [{"dag_id": "d", "task_ids": ["t"], "run_ids": ["r"], "map_index": map_index}]
+
+
+def test_an_engine_that_cannot_be_used_is_one_sentence_in_the_log(runtime, caplog):
+    def fail(*_):
+        raise SetupError("no permission to use the Docker engine")
+
+    runtime.remove_orphans = fail
+    with pytest.raises(SetupError):
+        remove_orphans(instance({}))
+    assert [record.getMessage() for record in caplog.records] == ["no permission to use the Docker engine"]
+
+
+@pytest.fixture
+def runs(data_dir):
+    """Two runs of a DAG: one of yesterday, one 31 days old."""
+    for name, days in (("new", 1), ("old", 31)):
+        run = RunFolder.of(data_dir, "energy_pipeline", name)
+        run.files.mkdir(parents=True)
+        then = time.time() - days * 86400
+        for path in (run.path, run.files):
+            os.utime(path, (then, then))
+    return data_dir / "runs" / "energy_pipeline"
+
+
+@pytest.mark.parametrize(("days", "left"), [(None, ["new", "old"]), ("30", ["new"]), ("60", ["new", "old"])])
+def test_runs_older_than_the_setting_are_removed_and_counted(runs, monkeypatch, days, left):
+    if days:
+        monkeypatch.setenv("GROUNDTRUTH_KEEP_RUNS_DAYS", days)
+    get_settings.cache_clear()
+    assert prune_runs() == 2 - len(left)
+    assert sorted(path.name for path in runs.iterdir()) == left

@@ -1,0 +1,138 @@
+"""The tasks around the steps: preparing a run with its parameters and window, and publishing its results."""
+
+import tests.airflow_env  # noqa: F401 - before Airflow is imported
+
+# isort: split
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from airflow.sdk import Asset
+
+from include.core.errors import BadInputError, ContractError
+from include.core.run_folder import RunFolder
+from include.core.runner import run_step
+from include.core.settings import get_settings
+from plugins.steps.context import RETRIES
+from plugins.steps.tasks import PrepareOperator, PublishOperator
+from tests.core.small_pipeline import ATTEMPT, MEASURE, READINGS, pipeline, spec, writing
+
+pytestmark = pytest.mark.airflow
+SMALL = pipeline(spec("measure"))
+RUN_ID = "manual__2026-01-01T00:00:00+00:00"
+DAY = (datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 1, 2, tzinfo=UTC))
+
+
+def context(task_id, *, params=None, conf=None, interval=DAY, events=()):
+    """What Airflow passes to a task in its second try, after one clear."""
+    task = SimpleNamespace(task_id=task_id, try_number=2, max_tries=RETRIES + 1, log_url="http://x/log")
+    start, end = interval
+    run = SimpleNamespace(
+        dag_id="test_pipeline", run_id=RUN_ID, conf=conf, data_interval_start=start, data_interval_end=end,
+        run_after=datetime(2026, 1, 5, 7, 30, tzinfo=UTC),
+    )  # fmt: skip
+    return {
+        "ti": task,
+        "dag_run": run,
+        "params": params or {},
+        "outlet_events": {},
+        "triggering_asset_events": {"imagery": events},
+    }
+
+
+@pytest.fixture
+def run(data_dir):
+    """The folder of the run."""
+    return RunFolder.of(data_dir, "test_pipeline", RUN_ID)
+
+
+def prepare(of, **details):
+    return PrepareOperator(task_id="prepare", pipeline=of).execute(context("prepare", **details))
+
+
+def test_a_run_is_planned_with_the_parameters_of_its_form_and_of_its_conf(run):
+    path = prepare(pipeline(), params={"factor": 3.0, "another": 1}, conf={"factor": 4.0})
+    assert path == str(run.path)
+    plan = run.run()
+    assert (plan.run_id, plan.params["factor"], plan.runtime) == (RUN_ID, 4.0, "local")
+    assert (plan.interval_start, plan.interval_end) == DAY
+    record = run.result("prepare")
+    assert (record.status, record.attempt, record.generation, record.log_url) == ("success", 2, 1, "http://x/log")
+    assert (record.title, record.description) == ("Prepare the run", "Checks parameters, stages files.")
+
+
+def test_a_parameter_that_does_not_exist_is_recorded_as_the_fault_of_preparing(run):
+    with pytest.raises(BadInputError, match="factr: no such parameter"):
+        prepare(pipeline(), conf={"factr": 1.0})
+    assert run.result("prepare").error.kind == "bad_input"
+
+
+@pytest.mark.parametrize("interval", [(None, None), (DAY[0], DAY[0])])
+def test_a_run_without_a_data_interval_covers_the_last_complete_day(run, interval):
+    prepare(pipeline(), interval=interval)
+    plan = run.run()
+    assert plan.interval_start == datetime(2026, 1, 4, tzinfo=UTC)
+    assert plan.interval_end == datetime(2026, 1, 5, tzinfo=UTC)
+
+
+def from_events(files, data_dir):
+    """Parameters that follow from the runs that triggered this one."""
+    assert data_dir == get_settings().data_dir
+    return {"factor": float(len(files)) + float(files[0].name == "newest")}
+
+
+def test_the_runs_that_triggered_a_run_give_it_parameters_that_it_was_not_given(run):
+    of = replace(pipeline(), defaults=f"{__name__}:from_events")
+    events = [
+        SimpleNamespace(timestamp=2, extra={"files": "/runs/newest"}),
+        SimpleNamespace(timestamp=1, extra={"files": "/runs/older"}),
+        SimpleNamespace(timestamp=3, extra={}),
+    ]
+    prepare(of, events=events)
+    assert run.run().params["factor"] == 3.0
+    prepare(of, events=events, conf={"factor": 9.0})
+    assert run.run().params["factor"] == 9.0
+
+
+def test_a_run_of_the_command_line_is_named_after_its_folder(data_dir, monkeypatch, tmp_path):
+    monkeypatch.setenv("GROUNDTRUTH_RUN_FOLDER", str(tmp_path / "cli__1"))
+    get_settings.cache_clear()
+    assert prepare(pipeline()) == str(tmp_path / "cli__1")
+    assert RunFolder(tmp_path / "cli__1").run().run_id == "cli__1"
+    assert RunFolder(tmp_path / "cli__1").result("prepare").log_url == "airflow.log"
+
+
+def measure(run):
+    """Prepare a run of one step, and run the step."""
+    prepare(SMALL)
+    run_step(MEASURE, run, ATTEMPT, writing(run, in_csv=READINGS))
+
+
+def publish(of, asset=None):
+    of_task = context("publish")
+    of_task["outlet_events"] = {asset: SimpleNamespace(extra=None)} if asset else {}
+    path = PublishOperator(task_id="publish", pipeline=of, asset=asset).execute(of_task)
+    return path, of_task["outlet_events"]
+
+
+def test_results_are_published_recorded_and_announced(run):
+    measure(run)
+    asset = Asset("test_results")
+    path, events = publish(pipeline(spec("measure"), publish=("in.csv",)), asset)
+    assert (Path(path) / "in.csv").read_bytes() == (run.files / "in.csv").read_bytes()
+    assert events[asset].extra["path"] == path
+    record = run.result("publish")
+    assert (record.status, record.outcome.scalars()["published"]) == ("success", path)
+    assert (record.title, record.description) == ("Publish", "Verifies every artifact, promotes the results.")
+
+
+def test_a_pipeline_that_publishes_nothing_still_verifies_its_artifacts(run):
+    measure(run)
+    assert publish(SMALL)[0] is None
+    assert run.result("publish").outcome.scalars() == {}
+    (run.files / "in.csv").write_text("changed")
+    with pytest.raises(ContractError, match=r"in\.csv"):
+        publish(SMALL)
+    assert run.result("publish").status == "failed"
