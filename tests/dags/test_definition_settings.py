@@ -9,7 +9,6 @@ from tests.airflow_runs import ROOT, run_dag  # isort: skip - sets Airflow's hom
 import docker
 
 from include.pipelines import load_pipelines
-from plugins.notifications.deadline import RunQueued
 from plugins.steps.factory import build_dag
 from plugins.steps.runtimes.container import create_request
 
@@ -58,24 +57,6 @@ def test_both_shapes_of_the_energy_pipeline_leave_the_same_artifacts(definitions
     assert {path.name: path.read_bytes() for path in data_dir.glob("published/energy/2026-03-01/*")} == published
 
 
-@pytest.mark.parametrize(
-    ("schedule", "expression"),
-    [("@daily", "0 0 * * *"), ("30 4 * * 1", "30 4 * * 1"), (None, None), ("@hourly", "0 * * * *")],
-)
-def test_the_schedule_is_airflows(dag_of, schedule, expression):
-    timetable = dag_of(definition(step("one"), schedule=schedule)).timetable
-    assert getattr(timetable, "expression", None) == expression
-
-
-def test_names_and_descriptions_are_what_people_read(dag_of):
-    dag = dag_of(definition(step("one", name="Count them", description="Counts."), description="All about counting."))
-    assert (dag.dag_id, dag.description) == ("small_pipeline", "All about counting.")
-    assert dag.tags >= {"small"}
-    task = dag.get_task("one")
-    assert task.doc_md == "Counts."
-    assert task.item.step.title == "Count them"
-
-
 def test_order_comes_from_files_from_depends_on_and_from_the_execution_mode(dag_of):
     def order(**settings):
         containers = [step("a"), step("b", **settings.pop("b", {})), step("c")]
@@ -86,22 +67,6 @@ def test_order_comes_from_files_from_depends_on_and_from_the_execution_mode(dag_
     assert order(b={"input_file": "c.json"}) == {"a": ["prepare"], "b": ["c"], "c": ["prepare"]}
     assert order(b={"depends_on": ["a"]}) == {"a": ["prepare"], "b": ["a"], "c": ["prepare"]}
     assert order(execution_mode="sequential") == {"a": ["prepare"], "b": ["a"], "c": ["b"]}
-
-
-def test_a_deadline_tells_people_and_bounds_nothing(dag_of):
-    limit = dag_of(definition(step("one"))).dagrun_timeout
-    dag = dag_of(definition(step("one"), deadline_minutes=90))
-    [alert] = dag.deadline
-    assert (alert.interval.total_seconds(), alert.callback.kwargs) == (90 * 60, {"minutes": 90})
-    assert alert.reference == RunQueued()
-    assert dag.dagrun_timeout == limit
-    assert not dag_of(definition(step("one"))).deadline
-
-
-def test_deadlines_bound_the_task_and_the_run(dag_of):
-    dag = dag_of(definition(step("one", timeout_seconds=120), step("two", timeout_seconds=30)))
-    assert dag.get_task("one").execution_timeout.total_seconds() == 120
-    assert dag.dagrun_timeout.total_seconds() == 120 + 30 + 600
 
 
 def test_image_command_and_limits_reach_the_container(dag_of, data_dir):
