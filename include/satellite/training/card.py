@@ -47,11 +47,10 @@ def cnn_card(imagery: Imagery, info: PatchInfo, metrics: CnnMetrics, weights: Tr
         metrics: On the validation part.
         weights: Its weights.
     """
-    limits = _limits(imagery, len(metrics.evaluation_dates))
+    limits = []
     if info.label_source == "ndvi_rule":
         limits.append("It imitates the NDVI rule and is no independent assessment of crop health.")
-    outside = [name for name in info.classes if name not in info.gate_classes]
-    if outside:
+    if outside := [name for name in info.classes if name not in info.gate_classes]:
         limits.append(f"Too few training samples to rely on it for: {', '.join(outside)}.")
     return ModelCard(
         kind="cnn",
@@ -65,9 +64,7 @@ def cnn_card(imagery: Imagery, info: PatchInfo, metrics: CnnMetrics, weights: Tr
         labels=LABELS[info.label_source],
         gate_classes=info.gate_classes,
         metrics=metrics.model_dump(include={"accuracy", "balanced_accuracy", "expected_calibration_error"}),
-        limits=limits,
-        seed=info.seed,
-        **_provenance(imagery, metrics, weights),
+        **_shared(imagery, info.seed, metrics, weights, limits),
     )
 
 
@@ -87,10 +84,8 @@ def lstm_card(
         weights: Its weights.
         scaling: Mean and standard deviation by feature.
     """
-    limits = _limits(imagery, len(metrics.evaluation_dates))
-    limits.append("Its forecast is for one date ahead, at the gaps between dates that it has seen.")
-    unbeaten = [name for name, naive in metrics.baselines.items() if naive.skill is not None and naive.skill <= 0]
-    if unbeaten:
+    limits = ["Its forecast is for one date ahead, at the gaps between dates that it has seen."]
+    if unbeaten := [name for name, naive in metrics.baselines.items() if naive.skill is not None and naive.skill <= 0]:
         limits.append(f"No better than: {', '.join(unbeaten)}.")
     return ModelCard(
         kind="lstm",
@@ -105,20 +100,28 @@ def lstm_card(
         labels=NDVI_TARGET,
         gate_classes=[],
         metrics=metrics.model_dump(include={"mae", "rmse", "accuracy"}),
-        limits=limits,
-        seed=info.seed,
-        **_provenance(imagery, metrics, weights),
+        **_shared(imagery, info.seed, metrics, weights, limits),
     )
 
 
-def _provenance(imagery: Imagery, metrics: CnnMetrics | LstmMetrics, weights: TrainedWeights) -> dict[str, Any]:
-    """Return the fields of a card that both models have in common."""
+def _shared(
+    imagery: Imagery, seed: int, metrics: CnnMetrics | LstmMetrics, weights: TrainedWeights, limits: list[str]
+) -> dict[str, Any]:
+    """Return the fields of a card that both models have in common; the model's own limits come last."""
+    dates = len(metrics.evaluation_dates)
+    shared_limits = ["Measured on other places of the same area and period; elsewhere it is not measured."]
+    if imagery.synthetic:
+        shared_limits.append("Trained on simulated imagery: it says nothing about real fields.")
+    if dates < FEW_DATES:
+        shared_limits.append(f"Measured on {dates} {'date' if dates == 1 else 'dates'} only.")
     return {
         "data": CardData(
             dates=[acquisition.date for acquisition in imagery.acquisitions],
             **{name: getattr(imagery, name) for name in CardData.model_fields if name != "dates"},
         ),
-        "evaluation_dates": len(metrics.evaluation_dates),
+        "evaluation_dates": dates,
+        "limits": shared_limits + limits,
+        "seed": seed,
         "parameters": weights.count,
         "params": weights.params,
         "device": metrics.training.device,
@@ -126,12 +129,3 @@ def _provenance(imagery: Imagery, metrics: CnnMetrics | LstmMetrics, weights: Tr
         "versions": {name: version(name) for name in LIBRARIES},
         "weights_sha256": weights.sha256,
     }
-
-
-def _limits(imagery: Imagery, dates: int) -> list[str]:
-    limits = ["Measured on other places of the same area and period; elsewhere it is not measured."]
-    if imagery.synthetic:
-        limits.append("Trained on simulated imagery: it says nothing about real fields.")
-    if dates < FEW_DATES:
-        limits.append(f"Measured on {dates} {'date' if dates == 1 else 'dates'} only.")
-    return limits

@@ -26,6 +26,8 @@ from include.satellite.training.schemas import Epoch, TrainingRecord
 
 LOG = logging.getLogger(__name__)
 LOG_INTERVAL_S = 15.0
+SETTINGS = ("epochs", "patience", "learning_rate", "batch_size")
+"""Fields of `Training` that a run sets for each model."""
 
 
 @dataclass(frozen=True)

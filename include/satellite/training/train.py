@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +9,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from safetensors.torch import save
-from torch import nn
 from torch.nn import functional
 
 from include.core.artifacts import sha256
@@ -24,26 +22,16 @@ from include.satellite.evaluation.metrics import evaluate_cnn, evaluate_lstm
 from include.satellite.params import CnnTrainParams, LstmTrainParams
 from include.satellite.training.card import TrainedWeights, cnn_card, lstm_card
 from include.satellite.training.checkpoints import copy_weights, fingerprint
-from include.satellite.training.loop import Training, fit
+from include.satellite.training.loop import SETTINGS, Training, fit
 from include.satellite.training.machine import Batch, Machine, Rows
 from include.satellite.training.networks import PatchCnn, SequenceLstm, outputs, parameter_count, scale, seeded
 from include.satellite.training.report import plot_confusion, plot_forecast, plot_training
-from include.satellite.training.schemas import CnnMetrics, LstmMetrics
+from include.satellite.training.schemas import CnnMetrics, LstmMetrics, ModelKind
 
 VERSION = 1
 """Raised when the same data and parameters would give other weights: older checkpoints are then not used."""
+DATA: dict[ModelKind, tuple[Artifact[Any], ...]] = {"cnn": CNN_DATA, "lstm": LSTM_DATA}
 Floats = NDArray[np.float32]
-
-
-@dataclass(frozen=True)
-class Settings:
-    """The parameters that decide a training, beside its data."""
-
-    epochs: int
-    patience: int
-    learning_rate: float
-    batch_size: int
-    seed: int
 
 
 def train_cnn(files: Path, params: CnnTrainParams) -> None:
@@ -72,36 +60,30 @@ def learn_cnn(files: Path, params: CnnTrainParams) -> CnnMetrics:
         BadInputError: The training diverges.
         SetupError: The folder cannot be written, or the disk is full.
     """
-    dataset, machine = load_patches(files), Machine.best()
-    info, labels, train = dataset.info, torch.from_numpy(dataset.label), dataset.rows("train")
+    dataset = load_patches(files)
+    info, labels = dataset.info, torch.from_numpy(dataset.label)
+    train, held_out = dataset.rows("train"), dataset.rows("validation")
 
     def batch(rows: Rows) -> Batch:
         return torch.from_numpy(dataset.batch(rows)), labels[rows]
 
-    settings = Settings(
-        params.cnn_epochs, params.cnn_patience, params.cnn_learning_rate, params.cnn_batch_size, params.seed
-    )
-    network = seeded(params.seed, PatchCnn, len(info.bands), info.patch_size, len(info.classes))
-    threads = machine.threads(params.cnn_batch_size * info.patch_size**2)
-    training = Training(
-        network=network,
+    training = _training(
+        files,
+        CNN,
+        params,
+        info.patch_size**2,
+        network=seeded(params.seed, PatchCnn, len(info.bands), info.patch_size, len(info.classes)),
         batch=batch,
         loss=functional.cross_entropy,
         score=lambda logits, truth: (logits.argmax(dim=1) == truth).sum(),
         drawn=np.repeat(train, dataset.repeat[train]),
         tune=dataset.rows("tune"),
         symmetric=True,
-        machine=machine,
-        threads=threads,
-        checkpoints=files / CNN.checkpoints,
-        fingerprint=_fingerprint(files, CNN_DATA, settings, machine, threads),
-        **vars(settings),
     )
     record = fit(training)
-    held_out = dataset.rows("validation")
-    probabilities = torch.softmax(outputs(network, batch, held_out), dim=1).numpy()
+    probabilities = torch.softmax(outputs(training.network, batch, held_out), dim=1).numpy()
     metrics = evaluate_cnn(dataset, held_out, probabilities, record, params.min_cnn_accuracy)
-    weights = _write_weights(CNN.weights.at(files), network, settings)
+    weights = _write_weights(CNN.weights.at(files), training)
     CNN.card.write(files, cnn_card(VALIDATED.read(files), info, metrics, weights))
     CNN.metrics.write(files, metrics)
     return metrics
@@ -136,7 +118,7 @@ def learn_lstm(files: Path, params: LstmTrainParams) -> tuple[LstmMetrics, Float
         BadInputError: The training diverges.
         SetupError: The folder cannot be written, or the disk is full.
     """
-    dataset, machine = load_sequences(files), Machine.best()
+    dataset = load_sequences(files)
     info, train, held_out = dataset.info, dataset.rows("train"), dataset.rows("validation")
     mean, std = _scaling(dataset, train)
     inputs, targets = scale(dataset.x, mean, std), torch.from_numpy(dataset.y)
@@ -144,45 +126,58 @@ def learn_lstm(files: Path, params: LstmTrainParams) -> tuple[LstmMetrics, Float
     def batch(rows: Rows) -> Batch:
         return inputs[rows], targets[rows]
 
-    settings = Settings(
-        params.lstm_epochs, params.lstm_patience, params.lstm_learning_rate, params.lstm_batch_size, params.seed
-    )
-    network = seeded(params.seed, SequenceLstm, len(info.features))
-    threads = machine.threads(params.lstm_batch_size * info.sequence_length)
-    training = Training(
-        network=network,
+    training = _training(
+        files,
+        LSTM,
+        params,
+        info.sequence_length,
+        network=seeded(params.seed, SequenceLstm, len(info.features)),
         batch=batch,
         loss=functional.mse_loss,
         score=lambda forecasts, truth: (forecasts - truth).abs().sum(),
         drawn=train,
         tune=dataset.rows("tune"),
         symmetric=False,
-        machine=machine,
-        threads=threads,
-        checkpoints=files / LSTM.checkpoints,
-        fingerprint=_fingerprint(files, LSTM_DATA, settings, machine, threads),
-        **vars(settings),
     )
     record = fit(training)
-    forecast = outputs(network, batch, held_out).numpy()
+    forecast = outputs(training.network, batch, held_out).numpy()
     metrics = evaluate_lstm(dataset, held_out, forecast, record, params.min_lstm_accuracy)
-    weights = _write_weights(LSTM.weights.at(files), network, settings)
+    weights = _write_weights(LSTM.weights.at(files), training)
     LSTM.card.write(files, lstm_card(VALIDATED.read(files), info, metrics, weights, (mean, std)))
     LSTM.metrics.write(files, metrics)
     return metrics, forecast
 
 
-def _fingerprint(
-    files: Path, data: tuple[Artifact[Any], ...], settings: Settings, machine: Machine, threads: int
-) -> str:
-    decisive: dict[str, Any] = vars(settings) | {
+def _training(
+    files: Path, model: ModelArtifacts[Any], params: CnnTrainParams | LstmTrainParams, values: int, **parts: Any
+) -> Training:
+    """Return a model's training on this machine, with the run's parameters.
+
+    Args:
+        files: The folder of the data and of the checkpoints.
+        model: Which model.
+        params: Of the run; those of the model start with its kind (`cnn_epochs`).
+        values: Pixels or steps of a sample.
+        parts: Other fields of `Training`.
+    """
+    machine = Machine.best()
+    settings = {"seed": params.seed} | {name: getattr(params, f"{model.kind}_{name}") for name in SETTINGS}
+    threads = machine.threads(settings["batch_size"] * values)
+    decisive = settings | {
         "version": VERSION,
         "torch": torch.__version__,
         "threads": threads,
         "device": machine.name,
         "precision": machine.precision,
     }
-    return fingerprint([artifact.at(files) for artifact in data], decisive)
+    return Training(
+        machine=machine,
+        threads=threads,
+        checkpoints=files / model.checkpoints,
+        fingerprint=fingerprint([artifact.at(files) for artifact in DATA[model.kind]], decisive),
+        **settings,
+        **parts,
+    )
 
 
 def _scaling(dataset: SequenceDataset, train: Rows) -> tuple[list[float], list[float]]:
@@ -192,9 +187,11 @@ def _scaling(dataset: SequenceDataset, train: Rows) -> tuple[list[float], list[f
     return steps.mean(axis=0).tolist(), np.where(std > 0, std, 1.0).tolist()
 
 
-def _write_weights(path: Path, network: nn.Module, settings: Settings) -> TrainedWeights:
-    write_atomically(path, save({name: tensor.contiguous() for name, tensor in copy_weights(network).items()}))
-    return TrainedWeights(parameter_count(network), sha256(path), vars(settings))
+def _write_weights(path: Path, training: Training) -> TrainedWeights:
+    weights = copy_weights(training.network)
+    write_atomically(path, save({name: tensor.contiguous() for name, tensor in weights.items()}))
+    settings = {name: getattr(training, name) for name in (*SETTINGS, "seed")}
+    return TrainedWeights(parameter_count(training.network), sha256(path), settings)
 
 
 def _check_minimum(model: ModelArtifacts[Any], metrics: CnnMetrics | LstmMetrics) -> None:
