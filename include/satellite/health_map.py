@@ -79,11 +79,15 @@ class Layers:
         classes: (H, W) position of the class, −1 where it is not assessed.
         confidence: (H, W) probability of the class, NaN where it is not assessed; None for the rule.
         inside: (H, W) pixels of the area.
+        version: Of the model that drew it; None for the rule.
+        card: Of that model.
     """
 
     classes: Classes
     confidence: Floats | None
     inside: NDArray[np.bool_]
+    version: str | None = None
+    card: ModelCard | None = None
 
 
 def draw_map(files: Path, params: HealthMapParams) -> None:
@@ -110,16 +114,15 @@ def draw_map(files: Path, params: HealthMapParams) -> None:
         version = keys.get(store.VERSION, "")
         try:
             bundle = load_bundle(store.find(version).folder, CNN)
-            layers = Layers(*classify_by_model(bundle, scene, imagery), inside)
+            layers = Layers(*classify_by_model(bundle, scene, imagery), inside, version, bundle.card)
         except GroundtruthError as error:
             raise BadInputError(
                 f"{env_file.path} enables model {version or '(none)'}, which cannot draw the map: {error}. Go back "
                 f"with `./pipeline env rollback`, or set {store.USE}=false there to draw the map by the NDVI rule"
             ) from error
-        document = _document(imagery, acquisition, layers, env_file, version, bundle.card)
     else:
         layers = Layers(classify_by_rule(scene), None, inside)
-        document = _document(imagery, acquisition, layers, env_file)
+    document = _document(imagery, acquisition, layers, env_file)
     write_raster(HEALTH_MAP_RASTER.at(files), layers, imagery.grid, document)
     plot_map(HEALTH_MAP_PLOT.at(files), layers, document)
     HEALTH_MAP.write(files, document)
@@ -207,33 +210,23 @@ def _to_the_edge(starts: Ints, length: int, size: int) -> Ints:
 
 
 def _patches(card: ModelCard, dn: NDArray[np.uint16], scl: NDArray[np.uint8], tops: Ints, lefts: Ints) -> PatchDataset:
-    """Return patches of one scene as the dataset that a model predicts on; they have no label."""
-    none = np.zeros(len(tops), np.int64)
+    """Return patches of one scene as the dataset that a model predicts on; only training reads the other columns."""
+    zeros = np.zeros(len(tops), np.int64)
+    unused: dict[str, Any] = dict.fromkeys(("label", "split", "block", "repeat", "ndvi"), zeros)
     info: dict[str, Any] = {"bands": card.inputs, "patch_size": card.size}
     return PatchDataset(
         cube=dn[None],
         scl=scl[None],
-        date=none,
+        date=zeros,
         row=tops,
         col=lefts,
-        label=none,
-        split=none,
-        block=none,
-        repeat=none + 1,
-        ndvi=none.astype(np.float32),
         info=PatchInfo.model_construct(**info),
+        **unused,
     )
 
 
-def _document(
-    imagery: Imagery,
-    acquisition: Acquisition,
-    layers: Layers,
-    env_file: EnvFile,
-    version: str | None = None,
-    card: ModelCard | None = None,
-) -> HealthMap:
-    """Return the document of a map; version and card are those of the model that drew it, if one did."""
+def _document(imagery: Imagery, acquisition: Acquisition, layers: Layers, env_file: EnvFile) -> HealthMap:
+    card = layers.card
     hectares = imagery.grid.resolution**2 / SQUARE_METRES_PER_HECTARE
     pixels = [int((layers.classes == position).sum()) for position in range(len(CLASSES))]
     not_assessed = int((layers.inside & (layers.classes < 0)).sum())
@@ -241,7 +234,7 @@ def _document(
     notes = ["The imagery is simulated."] if acquisition.synthetic else []
     why = f"Drawn by the NDVI rule: {env_file.path} does not enable AI models."
     if card is not None:
-        why = f"Drawn by model {version}, which {env_file.path} enables (labels: {card.label_source})."
+        why = f"Drawn by model {layers.version}, which {env_file.path} enables (labels: {card.label_source})."
         if card.data.synthetic and not acquisition.synthetic:
             notes.append("The model learnt from simulated imagery: the map says nothing about real fields.")
         if card.label_source in NOTES:
@@ -251,7 +244,7 @@ def _document(
         date=acquisition.date,
         drawn_by="ndvi_rule" if card is None else "model",
         why=why,
-        model_version=version,
+        model_version=layers.version,
         label_source=None if card is None else card.label_source,
         synthetic=acquisition.synthetic or (card is not None and card.data.synthetic),
         notes=notes,

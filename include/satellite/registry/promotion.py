@@ -9,8 +9,6 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
-from pydantic import ConfigDict
-
 from include.core.contracts import Notice
 from include.core.domain import PendingChange
 from include.core.errors import GroundtruthError
@@ -27,10 +25,8 @@ REGISTERED = (("crop-health-cnn", CNN), ("ndvi-forecast-lstm", LSTM))
 LOG = logging.getLogger(__name__)
 
 
-class ConfigureMetrics(StepMetrics):
+class ConfigureMetrics(StepMetrics, extra="forbid"):
     """Metrics of the step `configure`."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     promoted: bool
     env_file: str
@@ -73,13 +69,13 @@ def refusals(comparison: Comparison, approval: Approval | None, *, required: boo
         approval: A reviewer's answer.
         required: Whether there must be one.
     """
-    reasons = [] if comparison.decision.promote else list(comparison.decision.reasons)
-    if required and comparison.decision.promote:
-        if approval is None:
-            reasons.append("Approval is required, and no reviewer was asked.")
-        elif not approval.approved:
-            reasons.append(f"Not approved by {approval.by}: {approval.why}")
-    return reasons
+    if not comparison.decision.promote:
+        return list(comparison.decision.reasons)
+    if not required:
+        return []
+    if approval is None:
+        return ["Approval is required, and no reviewer was asked."]
+    return [] if approval.approved else [f"Not approved by {approval.by}: {approval.why}"]
 
 
 def planned_changes(files: Path) -> dict[str, str]:
@@ -145,11 +141,13 @@ def configure_outcome(files: Path) -> StepOutcome:
     """Read the outcome of the step `configure` from `configuration.json`."""
     document = CONFIGURATION.read(files)
     metrics = ConfigureMetrics(promoted=document.promoted, env_file=document.env_file)
-    first, more = document.reasons[0], len(document.reasons) - 1
-    message = f"Models not promoted: {first}" + (f" And {more} more reasons, under Compare models." if more else "")
     if document.promoted and document.version:
         metrics = PromotionMetrics(**metrics.model_dump(), model_version=document.version)
         message = f"{document.env_file} now uses model {document.version}"
+    else:
+        more = len(document.reasons) - 1
+        message = f"Models not promoted: {document.reasons[0]}"
+        message += f" And {more} more reasons, under Compare models." if more else ""
     findings = [Finding(severity="info", message=message)]
     findings += [Finding(severity="warning", message=note) for note in document.notes]
     rows = tuple(document.changes.items())
@@ -202,9 +200,8 @@ def _promote(files: Path, comparison: Comparison, env_file: EnvFile) -> Configur
     try:
         entry = env_file.update(changes, reason, comparison.env_file) or _entry_of(env_file, model.version)
     except ChangedMeanwhileError as error:
-        return _refused(
-            comparison, env_file, [f"The gates were passed for another state of the env file: {error}."], []
-        )
+        refusal = f"The gates were passed for another state of the env file: {error}."
+        return _refused(comparison, env_file, [refusal], [])
     notes = _set_aliases(files, "champion", synthetic=comparison.synthetic)
     try:
         store.prune()
@@ -237,13 +234,13 @@ def _entry_of(env_file: EnvFile, version: str) -> Entry | None:
 
 def _set_aliases(folder: Path, alias: str, *, synthetic: bool) -> list[str]:
     """Set an alias in MLflow to these models; a fault of MLflow is a note, for it is a record and not a gate."""
-    from include.satellite.registry.tracking import register, set_alias
+    from include.satellite.registry.tracking import register
 
     notes = []
     for name, model in REGISTERED:
         registered = f"{name}-simulated" if synthetic else name
         try:
-            set_alias(registered, alias, register(registered, folder, model))
+            register(registered, folder, model, alias)
         except GroundtruthError as error:
             LOG.warning("%s", error)
             notes.append(f"MLflow's alias {alias} of {registered} does not follow: {error}")

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from safetensors.torch import save
 from torch.nn import functional
 
@@ -17,47 +18,43 @@ from include.core.errors import ContractError
 from include.core.files import write_atomically
 from include.satellite.artifacts import CNN, CNN_DATA, LSTM, LSTM_DATA, VALIDATED, ModelArtifacts
 from include.satellite.datasets.patches import load_patches
+from include.satellite.datasets.schemas import PatchInfo, SequenceInfo
 from include.satellite.datasets.sequences import SequenceDataset, load_sequences
 from include.satellite.evaluation.metrics import evaluate_cnn, evaluate_lstm
+from include.satellite.imagery.schemas import Imagery
 from include.satellite.params import CnnTrainParams, LstmTrainParams
-from include.satellite.training.card import TrainedWeights, cnn_card, lstm_card
 from include.satellite.training.checkpoints import copy_weights, fingerprint
 from include.satellite.training.loop import SETTINGS, Training, fit
 from include.satellite.training.machine import Batch, Machine, Rows
 from include.satellite.training.networks import PatchCnn, SequenceLstm, outputs, parameter_count, scale, seeded
 from include.satellite.training.report import plot_confusion, plot_forecast, plot_training
-from include.satellite.training.schemas import CnnMetrics, LstmMetrics, ModelKind
+from include.satellite.training.schemas import CardData, CnnMetrics, LstmMetrics, ModelCard, ModelKind
 
 VERSION = 1
 """Raised when the same data and parameters would give other weights: older checkpoints are then not used."""
 DATA: dict[ModelKind, tuple[Artifact[Any], ...]] = {"cnn": CNN_DATA, "lstm": LSTM_DATA}
-Floats = NDArray[np.float32]
+LIBRARIES = ("torch", "numpy", "scikit-learn", "safetensors")
+LABELS = {
+    "ndvi_rule": "The class of the patch's own mean NDVI (> 0.7 Healthy, > 0.5 Moderate, > 0.3 Stressed, else "
+    "Critical). The label is computed from the input, so this model imitates a rule: its accuracy says nothing about "
+    "crop health that the rule does not say.",
+    "next_ndvi": "The class of the patch's mean NDVI at the next usable date: an early warning.",
+    "reference": "A class raster that does not come from the reflectances.",
+}
+NDVI_TARGET = "Mean NDVI of the location at the next date on which it could be seen."
+FEW_DATES = 5
 
 
 def train_cnn(files: Path, params: CnnTrainParams) -> None:
-    """Train the classifier of crop health; see `learn_cnn`.
-
-    Raises:
-        BadInputError: The training diverges.
-        ContractError: The accuracy is below its minimum; model, card, metrics and plots are written before.
-        SetupError: The folder cannot be written, or the disk is full.
-    """
-    metrics = learn_cnn(files, params)
-    plot_training(CNN.training_plot.at(files), "cnn", metrics.training)
-    plot_confusion(CNN.evaluation_plot.at(files), metrics)
-    if metrics.required:
-        _check_minimum(CNN, metrics)
-
-
-def learn_cnn(files: Path, params: CnnTrainParams) -> CnnMetrics:
-    """Train the classifier and evaluate it once on the validation part.
+    """Train the classifier of crop health and evaluate it once on the validation part.
 
     Args:
-        files: A folder with the CNN's dataset and `validated.json`; weights, card and metrics are written there.
+        files: A folder with the CNN's dataset and `validated.json`; weights, card, metrics and plots are written there.
         params: Of the training.
 
     Raises:
         BadInputError: The training diverges.
+        ContractError: The accuracy is below its minimum; model, card, metrics and plots are written before.
         SetupError: The folder cannot be written, or the disk is full.
     """
     dataset = load_patches(files)
@@ -83,39 +80,26 @@ def learn_cnn(files: Path, params: CnnTrainParams) -> CnnMetrics:
     record = fit(training)
     probabilities = torch.softmax(outputs(training.network, batch, held_out), dim=1).numpy()
     metrics = evaluate_cnn(dataset, held_out, probabilities, record, params.min_cnn_accuracy)
-    weights = _write_weights(CNN.weights.at(files), training)
-    CNN.card.write(files, cnn_card(VALIDATED.read(files), info, metrics, weights))
+    trained = _write_weights(CNN.weights.at(files), training)
+    CNN.card.write(files, cnn_card(VALIDATED.read(files), info, metrics, trained))
     CNN.metrics.write(files, metrics)
-    return metrics
+    plot_training(CNN.training_plot.at(files), "cnn", record)
+    plot_confusion(CNN.evaluation_plot.at(files), metrics)
+    if metrics.required:
+        _check_minimum(CNN, metrics)
 
 
 def train_lstm(files: Path, params: LstmTrainParams) -> None:
-    """Train the forecaster of NDVI; see `learn_lstm`.
+    """Train the forecaster of NDVI and evaluate it once on the validation part.
+
+    Args:
+        files: A folder with the LSTM's dataset and `validated.json`; weights, card, metrics and plots are written
+            there.
+        params: Of the training.
 
     Raises:
         BadInputError: The training diverges.
         ContractError: 1 − MAE/2 is below its minimum; model, card, metrics and plots are written before.
-        SetupError: The folder cannot be written, or the disk is full.
-    """
-    metrics, forecast = learn_lstm(files, params)
-    dataset = load_sequences(files)
-    plot_training(LSTM.training_plot.at(files), "lstm", metrics.training)
-    plot_forecast(LSTM.evaluation_plot.at(files), dataset, dataset.rows("validation"), forecast, metrics)
-    _check_minimum(LSTM, metrics)
-
-
-def learn_lstm(files: Path, params: LstmTrainParams) -> tuple[LstmMetrics, Floats]:
-    """Train the forecaster and evaluate it once on the validation part.
-
-    Args:
-        files: A folder with the LSTM's dataset and `validated.json`; weights, card and metrics are written there.
-        params: Of the training.
-
-    Returns:
-        The metrics, and the forecasts (N,) of NDVI for the validation part.
-
-    Raises:
-        BadInputError: The training diverges.
         SetupError: The folder cannot be written, or the disk is full.
     """
     dataset = load_sequences(files)
@@ -142,10 +126,94 @@ def learn_lstm(files: Path, params: LstmTrainParams) -> tuple[LstmMetrics, Float
     record = fit(training)
     forecast = outputs(training.network, batch, held_out).numpy()
     metrics = evaluate_lstm(dataset, held_out, forecast, record, params.min_lstm_accuracy)
-    weights = _write_weights(LSTM.weights.at(files), training)
-    LSTM.card.write(files, lstm_card(VALIDATED.read(files), info, metrics, weights, (mean, std)))
+    trained = _write_weights(LSTM.weights.at(files), training) | {"mean": mean, "std": std}
+    LSTM.card.write(files, lstm_card(VALIDATED.read(files), info, metrics, trained))
     LSTM.metrics.write(files, metrics)
-    return metrics, forecast
+    plot_training(LSTM.training_plot.at(files), "lstm", record)
+    plot_forecast(LSTM.evaluation_plot.at(files), dataset, held_out, forecast, metrics)
+    _check_minimum(LSTM, metrics)
+
+
+def cnn_card(imagery: Imagery, info: PatchInfo, metrics: CnnMetrics, trained: Mapping[str, Any]) -> ModelCard:
+    """Write the card of a trained CNN.
+
+    Args:
+        imagery: The imagery that it was trained on.
+        info: The dataset.
+        metrics: On the validation part.
+        trained: Fields of the card that only the training knows: `parameters`, `params`, `weights_sha256`.
+    """
+    limits = []
+    if info.label_source == "ndvi_rule":
+        limits.append("It imitates the NDVI rule and is no independent assessment of crop health.")
+    if outside := [name for name in info.classes if name not in info.gate_classes]:
+        limits.append(f"Too few training samples to rely on it for: {', '.join(outside)}.")
+    return ModelCard(
+        kind="cnn",
+        architecture=PatchCnn.architecture,
+        classes=info.classes,
+        inputs=info.bands,
+        size=info.patch_size,
+        mean=info.normalisation.mean,
+        std=info.normalisation.std,
+        label_source=info.label_source,
+        labels=LABELS[info.label_source],
+        gate_classes=info.gate_classes,
+        metrics=metrics.model_dump(include={"accuracy", "balanced_accuracy", "expected_calibration_error"}),
+        **_shared(imagery, info.seed, metrics, limits),
+        **trained,
+    )
+
+
+def lstm_card(imagery: Imagery, info: SequenceInfo, metrics: LstmMetrics, trained: Mapping[str, Any]) -> ModelCard:
+    """Write the card of a trained LSTM.
+
+    Args:
+        imagery: The imagery that it was trained on.
+        info: The dataset.
+        metrics: On the validation part.
+        trained: Fields of the card that only the training knows: `parameters`, `params`, `weights_sha256`, and `mean`
+            and `std` by feature.
+    """
+    limits = ["Its forecast is for one date ahead, at the gaps between dates that it has seen."]
+    if unbeaten := [name for name, naive in metrics.baselines.items() if naive.skill is not None and naive.skill <= 0]:
+        limits.append(f"No better than: {', '.join(unbeaten)}.")
+    return ModelCard(
+        kind="lstm",
+        architecture=SequenceLstm.architecture,
+        classes=[],
+        inputs=info.features,
+        size=info.sequence_length,
+        location_size=info.location_size,
+        label_source="ndvi",
+        labels=NDVI_TARGET,
+        gate_classes=[],
+        metrics=metrics.model_dump(include={"mae", "rmse", "accuracy"}),
+        **_shared(imagery, info.seed, metrics, limits),
+        **trained,
+    )
+
+
+def _shared(imagery: Imagery, seed: int, metrics: CnnMetrics | LstmMetrics, limits: list[str]) -> dict[str, Any]:
+    """Return the fields of a card that both models have in common; the model's own limits come last."""
+    dates = len(metrics.evaluation_dates)
+    shared_limits = ["Measured on other places of the same area and period; elsewhere it is not measured."]
+    if imagery.synthetic:
+        shared_limits.append("Trained on simulated imagery: it says nothing about real fields.")
+    if dates < FEW_DATES:
+        shared_limits.append(f"Measured on {dates} {'date' if dates == 1 else 'dates'} only.")
+    return {
+        "data": CardData(
+            dates=[acquisition.date for acquisition in imagery.acquisitions],
+            **{name: getattr(imagery, name) for name in CardData.model_fields if name != "dates"},
+        ),
+        "evaluation_dates": dates,
+        "limits": shared_limits + limits,
+        "seed": seed,
+        "device": metrics.training.device,
+        "precision": metrics.training.precision,
+        "versions": {name: version(name) for name in LIBRARIES},
+    }
 
 
 def _training(
@@ -187,11 +255,12 @@ def _scaling(dataset: SequenceDataset, train: Rows) -> tuple[list[float], list[f
     return steps.mean(axis=0).tolist(), np.where(std > 0, std, 1.0).tolist()
 
 
-def _write_weights(path: Path, training: Training) -> TrainedWeights:
+def _write_weights(path: Path, training: Training) -> dict[str, Any]:
+    """Write the weights and return the fields of the model card that describe them."""
     weights = copy_weights(training.network)
     write_atomically(path, save({name: tensor.contiguous() for name, tensor in weights.items()}))
-    settings = {name: getattr(training, name) for name in (*SETTINGS, "seed")}
-    return TrainedWeights(parameter_count(training.network), sha256(path), settings)
+    params = {name: getattr(training, name) for name in (*SETTINGS, "seed")}
+    return {"parameters": parameter_count(training.network), "weights_sha256": sha256(path), "params": params}
 
 
 def _check_minimum(model: ModelArtifacts[Any], metrics: CnnMetrics | LstmMetrics) -> None:

@@ -36,11 +36,14 @@ ASKED = ConfigureParams(require_approval=True)
 
 @pytest.fixture(autouse=True)
 def aliases(monkeypatch):
-    """What MLflow is told, by registered model and alias; MLflow itself has tests of its own."""
-    told = {}
-    monkeypatch.setattr(tracking, "register", lambda name, folder, model: f"{folder}/{model.kind}")
-    monkeypatch.setattr(tracking, "set_alias", lambda name, alias, version: told.__setitem__((name, alias), version))
-    return told
+    """The model of each registered name and alias; MLflow itself has tests of its own."""
+    models = {}
+
+    def register(name, folder, model, alias):
+        models[name, alias] = f"{folder}/{model.kind}"
+
+    monkeypatch.setattr(tracking, "register", register)
+    return models
 
 
 def configuration(folder):
@@ -194,7 +197,7 @@ from include.satellite.registry import promotion, store, tracking
 from include.satellite.params import ConfigureParams
 def dies(*_, **__):
     os.kill(os.getpid(), signal.SIGKILL)
-tracking.register = tracking.set_alias = lambda *_: "1"
+tracking.register = lambda *_: "1"
 {patch}
 promotion.configure(Path({files!r}), ConfigureParams())
 """
@@ -309,7 +312,7 @@ def test_mlflow_out_of_reach_is_a_note_and_no_failure(compared, monkeypatch):
     def gone(*_):
         raise SetupError("MLflow (http://x): no answer")
 
-    monkeypatch.setattr(tracking, "set_alias", gone)
+    monkeypatch.setattr(tracking, "register", gone)
     folder = compared()
     configure(folder, ConfigureParams())
     found = configuration(folder)

@@ -89,7 +89,7 @@ def test_a_damaged_version_is_found_out_and_mended_by_storing_it_again(files):
 def test_a_manifest_that_is_none_is_found_out(files):
     model = put(files, comparison(), "dag/run")
     (model.folder / "model.json").write_text("{}")
-    with pytest.raises(ContractError, match="must describe the version"):
+    with pytest.raises(ContractError, match=r"models/store/.*/model\.json: must keep to its schema"):
         find(model.version)
 
 
