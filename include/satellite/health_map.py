@@ -213,16 +213,9 @@ def _patches(card: ModelCard, dn: NDArray[np.uint16], scl: NDArray[np.uint8], to
     """Return patches of one scene as the dataset that a model predicts on; only training reads the other columns."""
     zeros = np.zeros(len(tops), np.int64)
     unused: dict[str, Any] = dict.fromkeys(("label", "split", "block", "repeat", "ndvi"), zeros)
-    info: dict[str, Any] = {"bands": card.inputs, "patch_size": card.size}
-    return PatchDataset(
-        cube=dn[None],
-        scl=scl[None],
-        date=zeros,
-        row=tops,
-        col=lefts,
-        info=PatchInfo.model_construct(**info),
-        **unused,
-    )
+    fields: dict[str, Any] = {"bands": card.inputs, "patch_size": card.size}
+    info = PatchInfo.model_construct(**fields)
+    return PatchDataset(cube=dn[None], scl=scl[None], date=zeros, row=tops, col=lefts, info=info, **unused)
 
 
 def _document(imagery: Imagery, acquisition: Acquisition, layers: Layers, env_file: EnvFile) -> HealthMap:

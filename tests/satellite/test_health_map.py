@@ -79,13 +79,13 @@ def enabled(trained_run, env_file):
 
 def test_without_a_model_the_rule_draws_each_pixel(run):
     draw_map(run, HealthMapParams())
-    found = document(run)
-    assert (found.date, found.drawn_by, found.model_version, found.label_source) == (LAST, "ndvi_rule", None, None)
-    assert "does not enable AI models" in found.why
+    drawn = document(run)
+    assert (drawn.date, drawn.drawn_by, drawn.model_version, drawn.label_source) == (LAST, "ndvi_rule", None, None)
+    assert "does not enable AI models" in drawn.why
     per_class = 16 * (SIDE - 12) / 100  # hectares: cloud, water and unclassified are 12 columns of 64
-    assert found.hectares == dict.fromkeys(("Healthy", "Moderate", "Stressed", "Critical"), per_class)
-    assert found.not_assessed == pytest.approx(12 * SIDE / 100)
-    assert found.outside == 0
+    assert drawn.hectares == dict.fromkeys(("Healthy", "Moderate", "Stressed", "Critical"), per_class)
+    assert drawn.not_assessed == pytest.approx(12 * SIDE / 100)
+    assert drawn.outside == 0
     with rasterio.open(run / "health_map.tif") as raster:
         classes, confidence = raster.read()
         assert raster.descriptions == ("class", "confidence")
@@ -100,19 +100,19 @@ def test_without_a_model_the_rule_draws_each_pixel(run):
 
 
 def test_pixels_outside_the_area_are_nodata_and_count_apart(run, data_dir):
-    whole = make(data_dir, run)
-    ring = whole.geometry["coordinates"][0]
+    everywhere = make(data_dir, run)
+    ring = everywhere.geometry["coordinates"][0]
     (west, south), (east, north) = ring[0], ring[2]
     middle = (west + east) / 2
     half = [(west, south), (middle, south), (middle, north), (west, north), (west, south)]
     make(data_dir, run, geometry={"type": "Polygon", "coordinates": [half]})
     draw_map(run, HealthMapParams())
-    found = document(run)
+    drawn = document(run)
     with rasterio.open(run / "health_map.tif") as raster:
         classes = raster.read(1)
     assert 0.45 < (classes == 255).mean() < 0.55
-    assert found.outside == pytest.approx((classes == 255).sum() / 100)
-    assert sum(found.hectares.values()) + found.not_assessed + found.outside == pytest.approx(SIDE * SIDE / 100)
+    assert drawn.outside == pytest.approx((classes == 255).sum() / 100)
+    assert sum(drawn.hectares.values()) + drawn.not_assessed + drawn.outside == pytest.approx(SIDE * SIDE / 100)
 
 
 @pytest.mark.parametrize("values", [{"USE_AI_MODELS": "false"}, {"USE_AI_MODELS": None}])
@@ -129,9 +129,9 @@ def test_the_promoted_model_draws_what_the_rule_cannot_see(run, data_dir, enable
     true = np.kron(np.array([[0, 3], [3, 0]]), np.ones((32, 32), int))
     make(data_dir, run, synthetic=True, layers=texture(true))
     draw_map(run, HealthMapParams())
-    found = document(run)
-    assert (found.drawn_by, found.model_version, found.label_source) == ("model", enabled.version, "reference")
-    assert found.synthetic
+    drawn = document(run)
+    assert (drawn.drawn_by, drawn.model_version, drawn.label_source) == ("model", enabled.version, "reference")
+    assert drawn.synthetic
     with rasterio.open(run / "health_map.tif") as raster:
         classes, confidence = raster.read()
         assert raster.tags()["DRAWN_BY"] == enabled.version
@@ -142,7 +142,7 @@ def test_the_promoted_model_draws_what_the_rule_cannot_see(run, data_dir, enable
             inner[row + 8 : row + 24, column + 8 : column + 24] = True
     assert (classes[inner] == true[inner] + 1).mean() > 0.9
     assert confidence[inner].mean() > 60
-    assert found.mean_confidence == pytest.approx(confidence[classes > 0].mean() / 100, abs=0.01)
+    assert drawn.mean_confidence == pytest.approx(confidence[classes > 0].mean() / 100, abs=0.01)
     assert (run / "plot_health_map.png").read_bytes()[:4] == b"\x89PNG"
 
 

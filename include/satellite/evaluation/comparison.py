@@ -87,18 +87,16 @@ def compare(files: Path, params: CompareParams) -> None:
     ]
     comparison = Comparison(
         decided_at=datetime.now(UTC).replace(microsecond=0),
-        label_source=params.label_source,
         synthetic=patches.info.synthetic,
-        allow_synthetic=params.allow_synthetic,
         env_file={key: keys.get(key) for key in store.ENV_KEYS},
         champion=champion.version if champion and CHAMPION in cnn else None,
         baseline=baseline.info.model_dump(mode="json"),
         notes=[*([note] if note else []), *_notes("CNN", on_patches), *_notes("LSTM", on_sequences)],
         resamples=RESAMPLES,
-        seed=params.seed,
         cnn_comparison=on_patches,
         lstm_comparison=on_sequences,
         decision=decide(gates),
+        **params.model_dump(include={"label_source", "allow_synthetic", "seed"}),
     )
     plot_comparison(COMPARISON_PLOT.at(files), comparison)
     COMPARISON.write(files, comparison)
@@ -122,8 +120,8 @@ def compare_outcome(files: Path) -> StepOutcome:
         statistics={"model_comparison": metrics.model_dump(exclude={"champion", "promote"})},
         findings=tuple(findings),
         tables=(
-            _score_table("Classifiers on {samples:,} held-out patches", cnn, CNN_COLUMNS),
-            _score_table("Forecasts of {samples:,} held-out targets", lstm, LSTM_COLUMNS),
+            _score_table(f"Classifiers on {cnn.samples:,} held-out patches", cnn, CNN_COLUMNS),
+            _score_table(f"Forecasts of {lstm.samples:,} held-out targets", lstm, LSTM_COLUMNS),
             _gate_table(comparison),
         ),
     )
@@ -170,14 +168,12 @@ def _shape(card: ModelCard) -> tuple[object, ...]:
 
 def _score_table(title: str, comparison: CnnComparison | LstmComparison, columns: Mapping[str, str]) -> Table:
     """Return a table of the models' scores; the columns are headings by the name of the score."""
-    extent = f"({comparison.blocks} blocks, {len(comparison.dates)} dates)"
     rows = [
         (title_of(name), *(round(getattr(score, column), 4) for column in columns))
         for name, score in comparison.models.items()
     ]
-    return Table(
-        title=f"{title.format(samples=comparison.samples)} {extent}", columns=("model", *columns.values()), rows=rows
-    )
+    extent = f"{comparison.blocks} blocks, {len(comparison.dates)} dates"
+    return Table(title=f"{title} ({extent})", columns=("model", *columns.values()), rows=rows)
 
 
 def _gate_table(comparison: Comparison) -> Table:
@@ -237,11 +233,8 @@ def _forest(axes: Axes, comparison: CnnComparison | LstmComparison, metric: Metr
     axes.grid(visible=False, axis="y")
     axes.margins(x=0.08)
     extent = f"{_counted(comparison.blocks, 'block')} × {_counted(len(comparison.dates), 'date')}"
-    axes.set(
-        ylim=(len(differences) - 0.5, -0.5),
-        title="This run's model against …",
-        xlabel=f"{gain}, 95 % over {extent}",
-    )
+    title, xlabel = "This run's model against …", f"{gain}, 95 % over {extent}"
+    axes.set(ylim=(len(differences) - 0.5, -0.5), title=title, xlabel=xlabel)
 
 
 def _counted(count: int, unit: str) -> str:

@@ -122,13 +122,6 @@ def classification(true: Classes, predicted: Classes) -> Classification:
     )
 
 
-def class_recalls(true: Classes, predicted: Classes, names: Sequence[str]) -> dict[str, float]:
-    """Compute the recall of each class that is present, by its name."""
-    present = np.unique(true)
-    recalls = recall_score(true, predicted, labels=present, average=None)
-    return {names[position]: float(recall) for position, recall in zip(present, recalls, strict=True)}
-
-
 def class_scores(true: Classes, predicted: Classes, names: Sequence[str], gated: Sequence[str]) -> list[ClassScore]:
     """Compute precision, recall and F1 of each class; None where a score is undefined.
 
@@ -296,13 +289,11 @@ def score_classes(dataset: PatchDataset, rows: Rows, predicted: Mapping[str, Cla
     info, label, date = dataset.info, dataset.label[rows], dataset.date[rows]
     boot = Bootstrap(dataset.block[rows], date, seed)
     hits = {name: np.asarray(classes) == label for name, classes in predicted.items()}
-    models = {
-        name: CnnScore(
-            recall=class_recalls(label, classes, info.classes),
-            **classification(label, classes).model_dump(exclude={"samples"}),
-        )
-        for name, classes in predicted.items()
-    }
+    models = {}
+    for name, classes in predicted.items():
+        by_class = class_scores(label, classes, info.classes, info.gate_classes)
+        recall = {score.name: score.recall for score in by_class if score.samples}
+        models[name] = CnnScore(recall=recall, **classification(label, classes).model_dump(exclude={"samples"}))
     accuracies = {name: boot.mean(hit) for name, hit in hits.items()}
     balanced = {name: boot.balanced_accuracy(hit, label) for name, hit in hits.items()}
     return CnnComparison(

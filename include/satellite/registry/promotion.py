@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
+from typing import Any
 
 from include.core.contracts import Notice
 from include.core.domain import PendingChange
@@ -55,9 +56,10 @@ def configure(files: Path, params: ConfigureParams) -> None:
     reasons = refusals(comparison, APPROVAL.find(files), required=params.require_approval)
     if reasons:
         notes = _set_aliases(files, "challenger", synthetic=comparison.synthetic)
-        document = _refused(comparison, env_file, reasons, notes)
+        result: dict[str, Any] = {"promoted": False, "reasons": reasons, "notes": notes}
     else:
-        document = _promote(files, comparison, env_file)
+        result = _promote(files, comparison, env_file)
+    document = Configuration(env_file=str(env_file.path), synthetic=comparison.synthetic, **result)
     CONFIGURATION.write(files, document)
 
 
@@ -191,7 +193,8 @@ def follow_env_file(env_file: EnvFile) -> str | None:
     return next(iter(_set_aliases(model.folder, "champion", synthetic=model.synthetic)), None)
 
 
-def _promote(files: Path, comparison: Comparison, env_file: EnvFile) -> Configuration:
+def _promote(files: Path, comparison: Comparison, env_file: EnvFile) -> dict[str, Any]:
+    """Store the models and change the env file; return the fields of the configuration that this decides."""
     run = _run_of(files)
     model = store.put(files, comparison, run)
     store.remember(env_file)
@@ -200,31 +203,23 @@ def _promote(files: Path, comparison: Comparison, env_file: EnvFile) -> Configur
     try:
         entry = env_file.update(changes, reason, comparison.env_file) or _entry_of(env_file, model.version)
     except ChangedMeanwhileError as error:
-        refusal = f"The gates were passed for another state of the env file: {error}."
-        return _refused(comparison, env_file, [refusal], [])
+        reasons = [f"The gates were passed for another state of the env file: {error}."]
+        return {"promoted": False, "reasons": reasons}
     notes = _set_aliases(files, "champion", synthetic=comparison.synthetic)
     try:
         store.prune()
     except GroundtruthError as error:
         notes.append(f"No old model was removed: {error}")
-    return Configuration(
-        promoted=True,
-        reasons=comparison.decision.reasons,
-        version=model.version,
-        env_file=str(env_file.path),
-        changes=changes,
-        diff=entry.diff if entry else "",
-        backup=entry.backup if entry else None,
-        entry=entry.id if entry else None,
-        synthetic=comparison.synthetic,
-        notes=notes,
-    )
-
-
-def _refused(comparison: Comparison, env_file: EnvFile, reasons: list[str], notes: list[str]) -> Configuration:
-    return Configuration(
-        promoted=False, reasons=reasons, env_file=str(env_file.path), synthetic=comparison.synthetic, notes=notes
-    )
+    return {
+        "promoted": True,
+        "reasons": comparison.decision.reasons,
+        "version": model.version,
+        "changes": changes,
+        "diff": entry.diff if entry else "",
+        "backup": entry.backup if entry else None,
+        "entry": entry.id if entry else None,
+        "notes": notes,
+    }
 
 
 def _entry_of(env_file: EnvFile, version: str) -> Entry | None:

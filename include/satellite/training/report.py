@@ -29,6 +29,7 @@ SCORES: dict[ModelKind, str] = {"cnn": "Accuracy", "lstm": "Mean absolute error 
 DATE_COLORS = (BLUE, ORANGE, GREEN, VERMILLION, PURPLE, SKY)
 Rounded = Annotated[float, AfterValidator(partial(round, ndigits=4))]
 Statement = tuple[Severity, str]
+Rows, Forecast = NDArray[np.int64], NDArray[np.floating]
 
 
 class TrainingMetrics(StepMetrics, extra="forbid"):
@@ -246,13 +247,7 @@ def _class_bars(axes: Axes, metrics: CnnMetrics) -> None:
     axes.legend(loc="upper center", ncols=3)
 
 
-def plot_forecast(
-    target: Path,
-    dataset: SequenceDataset,
-    rows: NDArray[np.int64],
-    forecast: NDArray[np.floating],
-    metrics: LstmMetrics,
-) -> None:
+def plot_forecast(target: Path, dataset: SequenceDataset, rows: Rows, forecast: Forecast, metrics: LstmMetrics) -> None:
     """Plot forecast against truth by date, and the error beside those of naive forecasts."""
     with figure_file(target) as figure:
         left, right = figure.subplots(1, 2, width_ratios=(1, 1.1))

@@ -23,8 +23,7 @@ from include.satellite.datasets.sequences import SequenceDataset, load_sequences
 from include.satellite.evaluation.metrics import evaluate_cnn, evaluate_lstm
 from include.satellite.imagery.schemas import Imagery
 from include.satellite.params import CnnTrainParams, LstmTrainParams
-from include.satellite.training.checkpoints import copy_weights, fingerprint
-from include.satellite.training.loop import SETTINGS, Training, fit
+from include.satellite.training.loop import SETTINGS, Training, copy_weights, fingerprint, fit
 from include.satellite.training.machine import Batch, Machine, Rows
 from include.satellite.training.networks import PatchCnn, SequenceLstm, outputs, parameter_count, scale, seeded
 from include.satellite.training.report import plot_confusion, plot_forecast, plot_training

@@ -6,8 +6,8 @@ import pytest
 from include.satellite.evaluation.bootstrap import RESAMPLES, Bootstrap
 
 
-def grid(blocks, dates, each):
-    block, date, _ = np.meshgrid(np.arange(blocks), np.arange(dates), np.arange(each), indexing="ij")
+def grid(blocks, dates, samples):
+    block, date, _ = np.meshgrid(np.arange(blocks), np.arange(dates), np.arange(samples), indexing="ij")
     return block.ravel() + 7, date.ravel() * 3
 
 
@@ -32,11 +32,11 @@ def test_balanced_accuracy_is_the_mean_recall_of_the_classes_drawn():
     draw = np.random.default_rng(0)
     label, hits = draw.integers(0, 3, len(block)), draw.random(len(block)) < 0.7
     boot = Bootstrap(block, date, 5, 20)
-    found = boot.balanced_accuracy(hits, label)
+    accuracies = boot.balanced_accuracy(hits, label)
     for number in range(20):
         times = (boot._of_block[number][block - 7] * boot._of_date[number][date // 3]).astype(int)
         hit, true = np.repeat(hits, times), np.repeat(label, times)
-        assert found[number] == pytest.approx(np.mean([hit[true == label].mean() for label in np.unique(true)]))
+        assert accuracies[number] == pytest.approx(np.mean([hit[true == label].mean() for label in np.unique(true)]))
 
 
 def test_the_same_seed_gives_the_same_interval_and_another_another():

@@ -16,7 +16,6 @@ from include.satellite.datasets.schemas import CLASSES, SequenceInfo
 from include.satellite.datasets.sequences import SequenceDataset, load_sequences
 from include.satellite.evaluation.metrics import (
     calibration_error,
-    class_recalls,
     class_scores,
     classification,
     climatology,
@@ -52,7 +51,6 @@ def test_scores_of_classes_are_the_counted_shares(pairs: list[tuple[int, int]]) 
     assert scored.samples == len(pairs)
     assert scored.accuracy == pytest.approx(hits.mean())
     assert scored.balanced_accuracy == pytest.approx(np.mean(list(recalls.values())))
-    assert class_recalls(true, predicted, NAMES) == pytest.approx(recalls)
     for label, score in enumerate(class_scores(true, predicted, NAMES, NAMES[:3])):
         correct, actual, claimed = (hits & (true == label)).sum(), (true == label).sum(), (predicted == label).sum()
         assert score.samples == actual
@@ -242,7 +240,7 @@ def test_scores_are_what_a_person_would_count():
     scored = score_classes(
         dataset, np.arange(4), {"real": [0, 0, 1, 1], "synthetic": [0, 1, 1, 1], "majority": [0, 0, 0, 0]}, 0
     )
-    assert {name: (each.accuracy, round(each.balanced_accuracy, 4)) for name, each in scored.models.items()} == {
+    assert {name: (score.accuracy, round(score.balanced_accuracy, 4)) for name, score in scored.models.items()} == {
         "real": (0.75, 0.8333),
         "synthetic": (0.5, 0.6667),
         "majority": (0.75, 0.5),
@@ -250,31 +248,33 @@ def test_scores_are_what_a_person_would_count():
     assert scored.accuracy_improvement == pytest.approx(50)
     assert scored.models["synthetic"].recall == {"Healthy": pytest.approx(1 / 3), "Moderate": 1.0}
     assert (scored.samples, scored.blocks, len(scored.dates)) == (4, 2, 2)
-    found = differences(scored)
-    assert found["synthetic", "accuracy"].difference == 0.25
-    assert found["majority", "balanced_accuracy"].difference == pytest.approx(1 / 3)
-    assert set(found) == {(rival, m) for rival in ("synthetic", "majority") for m in ("accuracy", "balanced_accuracy")}
+    by_rival = differences(scored)
+    assert by_rival["synthetic", "accuracy"].difference == 0.25
+    assert by_rival["majority", "balanced_accuracy"].difference == pytest.approx(1 / 3)
+    assert set(by_rival) == {
+        (rival, m) for rival in ("synthetic", "majority") for m in ("accuracy", "balanced_accuracy")
+    }
 
 
 def test_the_interval_is_that_of_the_paired_difference():
     draw = np.random.default_rng(0)
-    block, date = (each.ravel() for each in np.indices((8, 6)).repeat(30, axis=1))
+    block, date = (index.ravel() for index in np.indices((8, 6)).repeat(30, axis=1))
     label = draw.integers(0, 2, len(block))
-    hard = draw.random((8, 6))[block, date] < 0.5  # whole cells are hard: each model fails there, alike
+    hard = draw.random((8, 6))[block, date] < 0.5  # complete cells are hard: each model fails there, alike
     real = np.where(hard, 1 - label, label)
     rival = np.where(draw.random(len(label)) < 0.05, 1 - real, real)
-    found = differences(
+    by_rival = differences(
         score_classes(labelled(label, date, block), np.arange(len(label)), {"real": real, "x": rival}, 0)
     )
-    each = found["x", "accuracy"]
-    assert each.low <= each.difference <= each.high
-    assert each.high - each.low < 0.08, "the cells that both fail on are no difference between them"
+    difference = by_rival["x", "accuracy"]
+    assert difference.low <= difference.difference <= difference.high
+    assert difference.high - difference.low < 0.08, "the cells that both fail on are no difference between them"
 
 
 def test_a_model_against_itself_differs_by_nothing():
     dataset = labelled([0, 1, 0, 1], [0, 0, 1, 1], [0, 1, 0, 1])
-    found = differences(score_classes(dataset, np.arange(4), {"real": [0, 1, 1, 1], "champion": [0, 1, 1, 1]}, 0))
-    assert {(each.difference, each.low, each.high) for each in found.values()} == {(0, 0, 0)}
+    by_rival = differences(score_classes(dataset, np.arange(4), {"real": [0, 1, 1, 1], "champion": [0, 1, 1, 1]}, 0))
+    assert {(difference.difference, difference.low, difference.high) for difference in by_rival.values()} == {(0, 0, 0)}
 
 
 def test_classes_with_too_few_training_samples_do_not_count():
@@ -296,10 +296,10 @@ def test_forecasts_are_compared_by_the_error_that_is_avoided():
     assert scored.models["real"].mae == pytest.approx(0.1, abs=1e-6)
     assert scored.models["real"].accuracy == pytest.approx(0.95, abs=1e-6)
     assert scored.mae_improvement == pytest.approx(50, abs=1e-3)
-    found = differences(scored)
-    assert found["synthetic", "mae"].difference == pytest.approx(0.1, abs=1e-6)
-    assert found["persistence", "mae"].difference == pytest.approx(-0.1, abs=1e-6)
-    assert found["persistence", "mae"].high < 0
+    by_rival = differences(scored)
+    assert by_rival["synthetic", "mae"].difference == pytest.approx(0.1, abs=1e-6)
+    assert by_rival["persistence", "mae"].difference == pytest.approx(-0.1, abs=1e-6)
+    assert by_rival["persistence", "mae"].high < 0
 
 
 def test_nothing_is_said_of_an_improvement_over_nothing():

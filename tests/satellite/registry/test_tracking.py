@@ -101,9 +101,9 @@ def test_two_processes_may_make_the_database_at_once(data_dir: Path, trained: Pa
         subprocess.Popen([sys.executable, "-c", program, str(trained), name], stderr=subprocess.PIPE, text=True)
         for name in ("one", "other")
     ]
-    said = [process.communicate(timeout=120)[1] for process in both]
-    assert [process.returncode for process in both] == [0, 0], said
-    assert said == ["", ""]
+    errors = [process.communicate(timeout=120)[1] for process in both]
+    assert [process.returncode for process in both] == [0, 0], errors
+    assert errors == ["", ""]
     assert len(_runs(data_dir)) == 1
 
 
