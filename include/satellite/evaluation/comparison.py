@@ -207,12 +207,8 @@ def plot_comparison(target: Path, comparison: Comparison) -> None:
 
 
 def _scores(axes: Axes, values: dict[str, float]) -> None:
-    bars = axes.barh(
-        [title_of(name) for name in values],
-        list(values.values()),
-        height=0.7,
-        color=[COLORS.get(name, GREY) for name in values],
-    )
+    colors = [COLORS.get(name, GREY) for name in values]
+    bars = axes.barh([title_of(name) for name in values], list(values.values()), height=0.7, color=colors)
     axes.bar_label(bars, [f" {value:.3f}" for value in values.values()], fontsize=9)
     axes.invert_yaxis()
     axes.grid(visible=False, axis="y")

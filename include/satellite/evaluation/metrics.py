@@ -68,8 +68,7 @@ def evaluate_cnn(
     gate = classification(true[gated], predicted[gated])
     naive = patch_baselines(dataset, rows)
     return CnnMetrics(
-        accuracy=gate.accuracy,
-        balanced_accuracy=gate.balanced_accuracy,
+        **gate.model_dump(exclude={"samples"}),
         minimum_accuracy=minimum,
         required=info.label_source != "next_ndvi",
         expected_calibration_error=calibration_error(probabilities, true),

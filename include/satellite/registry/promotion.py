@@ -15,7 +15,7 @@ from include.core.domain import PendingChange
 from include.core.errors import GroundtruthError
 from include.core.outcome import Finding, StepMetrics, StepOutcome, Table
 from include.core.settings import get_settings
-from include.env_file import ChangedMeanwhileError, Entry, EnvFile, Reason, current_user
+from include.env_file import ChangedMeanwhileError, EnvFile, Reason, current_user
 from include.satellite.artifacts import APPROVAL, CNN, COMPARISON, CONFIGURATION, LSTM
 from include.satellite.params import ConfigureParams
 from include.satellite.registry import store
@@ -201,10 +201,12 @@ def _promote(files: Path, comparison: Comparison, env_file: EnvFile) -> dict[str
     changes = store.env_changes(model)
     reason = Reason(by=f"{current_user()}, step configure", why="every gate passed", run=run, version=model.version)
     try:
-        entry = env_file.update(changes, reason, comparison.env_file) or _entry_of(env_file, model.version)
+        entry = env_file.update(changes, reason, comparison.env_file)
     except ChangedMeanwhileError as error:
         reasons = [f"The gates were passed for another state of the env file: {error}."]
         return {"promoted": False, "reasons": reasons}
+    if entry is None:  # an earlier attempt changed the env file and was killed after that
+        entry = next((entry for entry in reversed(env_file.history()) if entry.version == model.version), None)
     notes = _set_aliases(files, "champion", synthetic=comparison.synthetic)
     try:
         store.prune()
@@ -220,11 +222,6 @@ def _promote(files: Path, comparison: Comparison, env_file: EnvFile) -> dict[str
         "entry": entry.id if entry else None,
         "notes": notes,
     }
-
-
-def _entry_of(env_file: EnvFile, version: str) -> Entry | None:
-    """Return the entry of an earlier attempt, which was killed after it."""
-    return next((entry for entry in reversed(env_file.history()) if entry.version == version), None)
 
 
 def _set_aliases(folder: Path, alias: str, *, synthetic: bool) -> list[str]:

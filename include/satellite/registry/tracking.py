@@ -146,23 +146,8 @@ def _record(
         "groundtruth.label_source": card.label_source,
         WEIGHTS_TAG: card.weights_sha256,
     }
-    run = client.create_run(_experiment(client), tags=tags).info.run_id
-    now = int(time.time() * 1000)
-    values = [Metric(name, value, now, 0) for name, value in card.metrics.items()]
-    for epoch in history:
-        values += [Metric(name, value, now, epoch.epoch) for name, value in epoch.model_dump(exclude={"epoch"}).items()]
-    client.log_batch(run, params=[Param(name, str(value)) for name, value in _params(card).items()])
-    for start in range(0, len(values), METRICS_PER_CALL):
-        client.log_batch(run, metrics=values[start : start + METRICS_PER_CALL])
-    for artifact in model.stored:
-        client.log_artifact(run, str(artifact.at(folder)))
-    client.set_terminated(run)
-    return str(run)
-
-
-def _params(card: ModelCard) -> dict[str, object]:
     data = card.data
-    return {
+    params = {
         **card.params,
         **card.model_dump(include={"kind", "label_source", "size", "device", "precision"}),
         **data.model_dump(include={"synthetic", "source"}),
@@ -171,3 +156,15 @@ def _params(card: ModelCard) -> dict[str, object]:
         "end": data.end.isoformat(),
         "inputs": ",".join(card.inputs),
     }
+    run = client.create_run(_experiment(client), tags=tags).info.run_id
+    now = int(time.time() * 1000)
+    values = [Metric(name, value, now, 0) for name, value in card.metrics.items()]
+    for epoch in history:
+        values += [Metric(name, value, now, epoch.epoch) for name, value in epoch.model_dump(exclude={"epoch"}).items()]
+    client.log_batch(run, params=[Param(name, str(value)) for name, value in params.items()])
+    for start in range(0, len(values), METRICS_PER_CALL):
+        client.log_batch(run, metrics=values[start : start + METRICS_PER_CALL])
+    for artifact in model.stored:
+        client.log_artifact(run, str(artifact.at(folder)))
+    client.set_terminated(run)
+    return str(run)

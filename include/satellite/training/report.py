@@ -29,7 +29,8 @@ SCORES: dict[ModelKind, str] = {"cnn": "Accuracy", "lstm": "Mean absolute error 
 DATE_COLORS = (BLUE, ORANGE, GREEN, VERMILLION, PURPLE, SKY)
 Rounded = Annotated[float, AfterValidator(partial(round, ndigits=4))]
 Statement = tuple[Severity, str]
-Rows, Forecast = NDArray[np.int64], NDArray[np.floating]
+Rows = NDArray[np.int64]
+Forecast = NDArray[np.floating]
 
 
 class TrainingMetrics(StepMetrics, extra="forbid"):
