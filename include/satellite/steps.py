@@ -184,7 +184,7 @@ _ALL = (
         "draw_map",
         "Draw the crop-health map",
         "Classifies the latest usable date: by the model that the .env file enables, else by NDVI.",
-        "mapping.health_map",
+        "health_map",
         params.HealthMapParams,
         reads=(Artifact("source/*"),),
         writes=(artifacts.HEALTH_MAP_RASTER, artifacts.HEALTH_MAP, artifacts.HEALTH_MAP_PLOT),

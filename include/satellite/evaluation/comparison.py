@@ -6,12 +6,10 @@ with the interval of a paired bootstrap over blocks and dates, and the gates dec
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-from pydantic import ConfigDict
+from typing import TYPE_CHECKING
 
 from include.core.outcome import Finding, StepMetrics, StepOutcome, Table
 from include.core.plots import BLUE, GREY, ORANGE, SKY, VERMILLION, figure_file
@@ -27,28 +25,26 @@ from include.satellite.schemas import (
     SYNTHETIC,
     CnnComparison,
     Comparison,
-    Difference,
     LstmComparison,
+    Metric,
     title_of,
 )
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from include.satellite.datasets.patches import PatchDataset
-    from include.satellite.datasets.sequences import SequenceDataset
     from include.satellite.training.networks import ModelBundle
     from include.satellite.training.schemas import ModelCard
 
 FEW = 3
 """Fewer blocks or dates than these cannot show how much blocks or dates differ."""
 COLORS = {REAL: BLUE, SYNTHETIC: SKY, CHAMPION: ORANGE}
+CNN_COLUMNS = {"accuracy": "accuracy", "balanced_accuracy": "balanced accuracy"}
+LSTM_COLUMNS = {"mae": "MAE", "rmse": "RMSE", "accuracy": "1 − MAE/2"}
 
 
-class CompareMetrics(StepMetrics):
+class CompareMetrics(StepMetrics, extra="forbid"):
     """Metrics of the step `compare`."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     cnn_accuracy_improvement_percent: float | None
     lstm_mae_improvement_percent: float | None
@@ -69,7 +65,8 @@ def compare(files: Path, params: CompareParams) -> None:
     """
     from include.satellite.datasets.patches import load_patches
     from include.satellite.datasets.sequences import load_sequences
-    from include.satellite.evaluation.scoring import RESAMPLES
+    from include.satellite.evaluation.bootstrap import RESAMPLES
+    from include.satellite.evaluation.metrics import compare_classifiers, compare_forecasts
     from include.satellite.evaluation.synthetic_baseline import ensure_baseline
     from include.satellite.training.networks import load_bundle
 
@@ -81,8 +78,8 @@ def compare(files: Path, params: CompareParams) -> None:
     champion, note = store.champion(keys, synthetic=patches.info.synthetic, label_source=params.label_source)
     if champion is not None:
         note = _add_champion(champion, cnn, lstm)
-    on_patches = _compare_cnn(patches, cnn, params.seed)
-    on_sequences = _compare_lstm(sequences, lstm, params.seed)
+    on_patches = compare_classifiers(patches, cnn, params.seed)
+    on_sequences = compare_forecasts(sequences, lstm, params.seed)
     gates = [
         synthetic_gate(patches.info.synthetic, params.allow_synthetic),
         *cnn_gates(on_patches, params.min_cnn_accuracy, params.label_source),
@@ -90,18 +87,16 @@ def compare(files: Path, params: CompareParams) -> None:
     ]
     comparison = Comparison(
         decided_at=datetime.now(UTC).replace(microsecond=0),
-        label_source=params.label_source,
         synthetic=patches.info.synthetic,
-        allow_synthetic=params.allow_synthetic,
         env_file={key: keys.get(key) for key in store.ENV_KEYS},
         champion=champion.version if champion and CHAMPION in cnn else None,
         baseline=baseline.info.model_dump(mode="json"),
         notes=[*([note] if note else []), *_notes("CNN", on_patches), *_notes("LSTM", on_sequences)],
         resamples=RESAMPLES,
-        seed=params.seed,
         cnn_comparison=on_patches,
         lstm_comparison=on_sequences,
         decision=decide(gates),
+        **params.model_dump(include={"label_source", "allow_synthetic", "seed"}),
     )
     plot_comparison(COMPARISON_PLOT.at(files), comparison)
     COMPARISON.write(files, comparison)
@@ -124,7 +119,11 @@ def compare_outcome(files: Path) -> StepOutcome:
         metrics=metrics,
         statistics={"model_comparison": metrics.model_dump(exclude={"champion", "promote"})},
         findings=tuple(findings),
-        tables=(_cnn_table(cnn), _lstm_table(lstm), _gate_table(comparison)),
+        tables=(
+            _score_table(f"Classifiers on {cnn.samples:,} held-out patches", cnn, CNN_COLUMNS),
+            _score_table(f"Forecasts of {lstm.samples:,} held-out targets", lstm, LSTM_COLUMNS),
+            _gate_table(comparison),
+        ),
     )
 
 
@@ -132,7 +131,7 @@ def _notes(model: str, comparison: CnnComparison | LstmComparison) -> list[str]:
     """Say what an interval over very few blocks or dates cannot tell."""
     counts = {"block": comparison.blocks, "date": len(comparison.dates)}
     return [
-        f"{model}: {count} held-out {unit}{'s' if count > 1 else ''}: the intervals tell little of how {unit}s differ."
+        f"{model}: {_counted(count, f'held-out {unit}')}: the intervals tell little of how {unit}s differ."
         for unit, count in counts.items()
         if count < FEW
     ]
@@ -167,60 +166,23 @@ def _shape(card: ModelCard) -> tuple[object, ...]:
     return (card.inputs, card.classes, card.size, card.location_size, card.data.grid.resolution)
 
 
-def _compare_cnn(dataset: PatchDataset, models: dict[str, ModelBundle], seed: int) -> CnnComparison:
-    from include.satellite.evaluation.metrics import patch_baselines
-    from include.satellite.evaluation.scoring import gate_rows, score_classes
-    from include.satellite.training.networks import predict_patches
-
-    rows = gate_rows(dataset)
-    predicted: dict[str, Any] = {
-        name: predict_patches(model, dataset, rows).argmax(axis=1) for name, model in models.items()
-    }
-    return score_classes(dataset, rows, predicted | patch_baselines(dataset, rows), seed)
-
-
-def _compare_lstm(dataset: SequenceDataset, models: dict[str, ModelBundle], seed: int) -> LstmComparison:
-    from include.satellite.evaluation.metrics import sequence_baselines
-    from include.satellite.evaluation.scoring import score_forecasts
-    from include.satellite.training.networks import predict_sequences
-
-    rows = dataset.rows("validation")
-    forecasts: dict[str, Any] = {name: predict_sequences(model, dataset, rows) for name, model in models.items()}
-    return score_forecasts(dataset, rows, forecasts | sequence_baselines(dataset, rows), seed)
-
-
-def _cnn_table(cnn: CnnComparison) -> Table:
-    return Table(
-        title=f"Classifiers on {cnn.samples:,} held-out patches ({cnn.blocks} blocks, {len(cnn.dates)} dates)",
-        columns=("model", "accuracy", "balanced accuracy"),
-        rows=tuple(
-            (title_of(name), round(score.accuracy, 4), round(score.balanced_accuracy, 4))
-            for name, score in cnn.models.items()
-        ),
-    )
-
-
-def _lstm_table(lstm: LstmComparison) -> Table:
-    return Table(
-        title=f"Forecasts of {lstm.samples:,} held-out targets ({lstm.blocks} blocks, {len(lstm.dates)} dates)",
-        columns=("model", "MAE", "RMSE", "1 − MAE/2"),
-        rows=tuple(
-            (title_of(name), round(score.mae, 4), round(score.rmse, 4), round(score.accuracy, 4))
-            for name, score in lstm.models.items()
-        ),
-    )
+def _score_table(title: str, comparison: CnnComparison | LstmComparison, columns: Mapping[str, str]) -> Table:
+    """Return a table of the models' scores; the columns are headings by the name of the score."""
+    rows = [
+        (title_of(name), *(round(getattr(score, column), 4) for column in columns))
+        for name, score in comparison.models.items()
+    ]
+    extent = f"{comparison.blocks} blocks, {len(comparison.dates)} dates"
+    return Table(title=f"{title} ({extent})", columns=("model", *columns.values()), rows=rows)
 
 
 def _gate_table(comparison: Comparison) -> Table:
     results = {True: "passed", False: "not passed"}
-    return Table(
-        title="Gates of the promotion",
-        columns=("gate", "decision", "why"),
-        rows=tuple(
-            (gate.name.replace("_", " "), results[gate.passed] if gate.required else "reported only", gate.sentence)
-            for gate in comparison.decision.gates
-        ),
-    )
+    rows = [
+        (gate.name.replace("_", " "), results[gate.passed] if gate.required else "reported only", gate.sentence)
+        for gate in comparison.decision.gates
+    ]
+    return Table(title="Gates of the promotion", columns=("gate", "decision", "why"), rows=rows)
 
 
 def plot_comparison(target: Path, comparison: Comparison) -> None:
@@ -231,17 +193,11 @@ def plot_comparison(target: Path, comparison: Comparison) -> None:
         (top_left, top_right), (left, right) = figure.subplots(2, 2)
         _scores(top_left, {name: score.balanced_accuracy for name, score in cnn.models.items()})
         _scores(top_right, {name: score.mae for name, score in lstm.models.items()})
-        top_left.set_xlim(0, 1.12)
-        top_left.set_title(f"CNN on {cnn.samples:,} held-out patches")
-        top_left.set_xlabel("Balanced accuracy (more is better)")
-        top_right.set_title(f"LSTM on {lstm.samples:,} held-out targets")
-        top_right.set_xlabel("MAE of NDVI (less is better)")
-        _forest(left, [difference for difference in cnn.differences if difference.metric == "balanced_accuracy"])
-        _forest(right, lstm.differences)
-        left.set_title("This run's model against …")
-        left.set_xlabel(f"Gain in balanced accuracy, 95 % over {_extent(cnn.blocks, len(cnn.dates))}")
-        right.set_title("This run's model against …")
-        right.set_xlabel(f"MAE avoided, 95 % over {_extent(lstm.blocks, len(lstm.dates))}")
+        title = f"CNN on {cnn.samples:,} held-out patches"
+        top_left.set(xlim=(0, 1.12), title=title, xlabel="Balanced accuracy (more is better)")
+        top_right.set(title=f"LSTM on {lstm.samples:,} held-out targets", xlabel="MAE of NDVI (less is better)")
+        _forest(left, cnn, "balanced_accuracy", "Gain in balanced accuracy")
+        _forest(right, lstm, "mae", "MAE avoided")
         decision = "all gates passed" if comparison.decision.promote else "not promoted"
         mark = "simulated imagery" if comparison.synthetic else "real imagery"
         figure.suptitle(
@@ -251,19 +207,16 @@ def plot_comparison(target: Path, comparison: Comparison) -> None:
 
 
 def _scores(axes: Axes, values: dict[str, float]) -> None:
-    bars = axes.barh(
-        [title_of(name) for name in values],
-        list(values.values()),
-        height=0.7,
-        color=[COLORS.get(name, GREY) for name in values],
-    )
+    colors = [COLORS.get(name, GREY) for name in values]
+    bars = axes.barh([title_of(name) for name in values], list(values.values()), height=0.7, color=colors)
     axes.bar_label(bars, [f" {value:.3f}" for value in values.values()], fontsize=9)
     axes.invert_yaxis()
     axes.grid(visible=False, axis="y")
     axes.margins(x=0.14)
 
 
-def _forest(axes: Axes, differences: Sequence[Difference]) -> None:
+def _forest(axes: Axes, comparison: CnnComparison | LstmComparison, metric: Metric, gain: str) -> None:
+    differences = [difference for difference in comparison.differences if difference.metric == metric]
     for position, difference in enumerate(differences):
         centre = difference.difference
         low = centre if difference.low is None else difference.low
@@ -273,10 +226,12 @@ def _forest(axes: Axes, differences: Sequence[Difference]) -> None:
         axes.plot([centre], [position], "o", color=color, markersize=6)
     axes.axvline(0, color="#333333", linewidth=1)
     axes.set_yticks(range(len(differences)), [title_of(difference.against) for difference in differences])
-    axes.set_ylim(len(differences) - 0.5, -0.5)
     axes.grid(visible=False, axis="y")
     axes.margins(x=0.08)
+    extent = f"{_counted(comparison.blocks, 'block')} × {_counted(len(comparison.dates), 'date')}"
+    title, xlabel = "This run's model against …", f"{gain}, 95 % over {extent}"
+    axes.set(ylim=(len(differences) - 0.5, -0.5), title=title, xlabel=xlabel)
 
 
-def _extent(blocks: int, dates: int) -> str:
-    return f"{blocks} block{'s' if blocks > 1 else ''} × {dates} date{'s' if dates > 1 else ''}"
+def _counted(count: int, unit: str) -> str:
+    return f"{count} {unit}{'s' if count > 1 else ''}"

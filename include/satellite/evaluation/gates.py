@@ -9,11 +9,13 @@ from include.satellite.schemas import (
     CHAMPION,
     REAL,
     SYNTHETIC,
+    TITLES,
     CnnComparison,
     Decision,
     Difference,
     Gate,
     LstmComparison,
+    title_of,
 )
 
 PROVEN_LABELS: tuple[LabelSource, ...] = ("next_ndvi", "reference")
@@ -33,13 +35,10 @@ def cnn_gates(comparison: CnnComparison, minimum: float, label_source: LabelSour
     required = label_source != "next_ndvi"
     gates = [_minimum("cnn_minimum", "CNN accuracy", real.accuracy, minimum, required=required)]
     for difference in comparison.differences:
-        rival = difference.against
-        if difference.metric == "accuracy" and rival == SYNTHETIC:
-            gates.append(_better("cnn_synthetic", "CNN accuracy", difference))
-        elif difference.metric == "balanced_accuracy" and rival == CHAMPION:
-            gates.append(_not_worse("cnn_champion", "CNN balanced accuracy", difference))
-        elif difference.metric == "balanced_accuracy" and rival != SYNTHETIC and label_source in PROVEN_LABELS:
-            gates.append(_better(f"cnn_{rival}", "CNN balanced accuracy", difference))
+        metric = "accuracy" if difference.against == SYNTHETIC else "balanced_accuracy"
+        counts = difference.against in (SYNTHETIC, CHAMPION) or label_source in PROVEN_LABELS
+        if difference.metric == metric and counts:
+            gates.append(_comparing("cnn", f"CNN {metric.replace('_', ' ')}", difference))
     return gates
 
 
@@ -50,20 +49,17 @@ def lstm_gates(comparison: LstmComparison, minimum: float) -> list[Gate]:
         comparison: What was measured.
         minimum: `min_lstm_accuracy`.
     """
-    gates = [_minimum("lstm_minimum", "LSTM accuracy (1 − MAE/2)", comparison.models[REAL].accuracy, minimum)]
-    for difference in comparison.differences:
-        gate = _not_worse if difference.against == CHAMPION else _better
-        gates.append(gate(f"lstm_{difference.against}", "LSTM MAE", difference))
-    return gates
+    reached = _minimum("lstm_minimum", "LSTM accuracy (1 − MAE/2)", comparison.models[REAL].accuracy, minimum)
+    return [reached, *(_comparing("lstm", "LSTM MAE", difference) for difference in comparison.differences)]
 
 
 def synthetic_gate(synthetic: bool, allowed: bool) -> Gate:
     """Return the gate that lets models trained on simulated imagery pass only where that is allowed."""
     sentence = "The imagery is real."
-    if synthetic:
+    if synthetic and allowed:
         sentence = "The imagery is simulated, which allow_synthetic permits."
-        if not allowed:
-            sentence = "The imagery is simulated; such models reach an env file only with allow_synthetic."
+    elif synthetic:
+        sentence = "The imagery is simulated; such models reach an env file only with allow_synthetic."
     return Gate(name="synthetic", passed=allowed or not synthetic, value=None, bound=None, sentence=sentence)
 
 
@@ -83,30 +79,21 @@ def _minimum(name: str, metric: str, value: float, bound: float, *, required: bo
     return Gate(name=name, passed=passed, required=required, value=value, bound=bound, sentence=sentence)
 
 
-def _better(name: str, metric: str, difference: Difference) -> Gate:
-    passed = difference.difference > 0 and difference.low is not None and difference.low > 0
-    result = "better"
-    if not passed:
-        result = (
-            "not better" if difference.difference <= 0 else "better, but not by a margin that its interval supports"
-        )
-    return _comparing(name, metric, difference, result, passed=passed, value=difference.low)
-
-
-def _not_worse(name: str, metric: str, difference: Difference) -> Gate:
-    passed = difference.difference >= -_TOLERANCE
-    result = "not worse" if passed else "worse"
-    return _comparing(name, metric, difference, result, passed=passed, value=difference.difference)
-
-
-def _comparing(
-    name: str, metric: str, difference: Difference, result: str, *, passed: bool, value: float | None
-) -> Gate:
-    rivals = {SYNTHETIC: "the synthetic baseline", CHAMPION: "the champion", "ndvi_rule": "the NDVI rule"}
-    rival = rivals.get(difference.against, difference.against.replace("_", " "))
-    if difference.low is None or difference.high is None:
-        interval = "no interval: one block on one date"
+def _comparing(model: str, metric: str, difference: Difference) -> Gate:
+    """Return the gate against a rival: not worse than the champion, better than any other beyond chance."""
+    rival, gain, low, high = difference.against, difference.difference, difference.low, difference.high
+    if rival == CHAMPION:
+        passed = gain >= -_TOLERANCE
+        result = "not worse" if passed else "worse"
     else:
-        interval = f"95 % interval {difference.low:+.3f} to {difference.high:+.3f}"
-    sentence = f"{metric} against {rival} {difference.difference:+.3f} ({interval}): {result}."
-    return Gate(name=name, passed=passed, value=value, bound=0.0, sentence=sentence)
+        passed = gain > 0 and low is not None and low > 0
+        result = "not better" if gain <= 0 else "better"
+        if gain > 0 and not passed:
+            result = "better, but not by a margin that its interval supports"
+    title = f"the {title_of(rival)}" if rival in TITLES else title_of(rival)
+    interval = "no interval: one block on one date"
+    if low is not None and high is not None:
+        interval = f"95 % interval {low:+.3f} to {high:+.3f}"
+    sentence = f"{metric} against {title} {gain:+.3f} ({interval}): {result}."
+    value = gain if rival == CHAMPION else low
+    return Gate(name=f"{model}_{rival}", passed=passed, value=value, bound=0.0, sentence=sentence)

@@ -1,11 +1,11 @@
-"""Metrics on held-out samples: of a trained model, and of the naive predictions that it must beat.
+"""Metrics on held-out samples: of a trained model, of the naive predictions that it must beat, of several models.
 
 Naive predictions are fitted on the training part alone. All is computed on the processor, in float64.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
 
 import numpy as np
@@ -26,6 +26,18 @@ from sklearn.preprocessing import StandardScaler
 from include.satellite.datasets.labels import classes_of
 from include.satellite.datasets.patches import PatchDataset
 from include.satellite.datasets.sequences import SequenceDataset
+from include.satellite.evaluation.bootstrap import Bools, Bootstrap, Floats
+from include.satellite.schemas import (
+    REAL,
+    SYNTHETIC,
+    CnnComparison,
+    CnnScore,
+    Difference,
+    LstmComparison,
+    LstmScore,
+    Metric,
+)
+from include.satellite.training.networks import ModelBundle, predict_patches, predict_sequences
 from include.satellite.training.schemas import (
     Classification,
     ClassScore,
@@ -38,7 +50,6 @@ from include.satellite.training.schemas import (
 Rows = NDArray[np.int64]
 Classes = NDArray[np.integer]
 Forecast = NDArray[np.floating]
-Floats = NDArray[np.float64]
 CALIBRATION_BINS = 15
 SEASON_DAYS, YEAR_DAYS = 30, 365.25
 
@@ -57,8 +68,7 @@ def evaluate_cnn(
     gate = classification(true[gated], predicted[gated])
     naive = patch_baselines(dataset, rows)
     return CnnMetrics(
-        accuracy=gate.accuracy,
-        balanced_accuracy=gate.balanced_accuracy,
+        **gate.model_dump(exclude={"samples"}),
         minimum_accuracy=minimum,
         required=info.label_source != "next_ndvi",
         expected_calibration_error=calibration_error(probabilities, true),
@@ -91,7 +101,7 @@ def evaluate_lstm(
     )
 
 
-def in_gate(dataset: PatchDataset, rows: Rows) -> NDArray[np.bool_]:
+def in_gate(dataset: PatchDataset, rows: Rows) -> Bools:
     """Return (N,) which rows count in the gates: those of classes with enough training samples, or all if none has."""
     gated = np.isin(dataset.label[rows], [dataset.info.classes.index(name) for name in dataset.info.gate_classes])
     return gated if gated.any() else np.ones_like(gated)
@@ -111,13 +121,6 @@ def classification(true: Classes, predicted: Classes) -> Classification:
     )
 
 
-def class_recalls(true: Classes, predicted: Classes, names: Sequence[str]) -> dict[str, float]:
-    """Compute the recall of each class that is present, by its name."""
-    present = np.unique(true)
-    recalls = recall_score(true, predicted, labels=present, average=None)
-    return {names[position]: float(recall) for position, recall in zip(present, recalls, strict=True)}
-
-
 def class_scores(true: Classes, predicted: Classes, names: Sequence[str], gated: Sequence[str]) -> list[ClassScore]:
     """Compute precision, recall and F1 of each class; None where a score is undefined.
 
@@ -127,19 +130,13 @@ def class_scores(true: Classes, predicted: Classes, names: Sequence[str], gated:
         names: Of all classes.
         gated: Names of the classes that count in the gates.
     """
-    scores = np.transpose(
-        precision_recall_fscore_support(true, predicted, labels=range(len(names)), zero_division=np.nan)
-    )
+    labels = range(len(names))
+    scores = np.transpose(precision_recall_fscore_support(true, predicted, labels=labels, zero_division=np.nan))
+    cells = scores.astype(object)
+    cells[np.isnan(scores)] = None
     return [
-        ClassScore(
-            name=name,
-            samples=int(samples),
-            precision=_defined(precision),
-            recall=_defined(recall),
-            f1=_defined(f1),
-            in_gate=name in gated,
-        )
-        for name, (precision, recall, f1, samples) in zip(names, scores, strict=True)
+        ClassScore(name=name, samples=samples, precision=precision, recall=recall, f1=f1, in_gate=name in gated)
+        for name, (precision, recall, f1, samples) in zip(names, cells, strict=True)
     ]
 
 
@@ -224,7 +221,7 @@ def sequence_baselines(dataset: SequenceDataset, rows: Rows) -> dict[str, Floats
     }
 
 
-def climatology(dataset: SequenceDataset, rows: Rows) -> tuple[Floats, NDArray[np.bool_]]:
+def climatology(dataset: SequenceDataset, rows: Rows) -> tuple[Floats, Bools]:
     """Forecast by the mean of the location's earlier dates within ±30 days of the target's day of the year.
 
     Where the location has none, the mean of all its earlier dates. Earlier is earlier than the target, in any year.
@@ -240,20 +237,121 @@ def climatology(dataset: SequenceDataset, rows: Rows) -> tuple[Floats, NDArray[n
         earlier = np.flatnonzero(dataset.days < dataset.days[position])
         apart = np.abs(of_year[earlier] - of_year[position])
         near = np.minimum(apart, YEAR_DAYS - apart) <= SEASON_DAYS
-        series = dataset.series[location[of_target]][:, earlier].astype(np.float64)
-        seasonal, overall = _mean(series[:, near]), _mean(series)
+        series = np.ma.masked_invalid(dataset.series[location[of_target]][:, earlier].astype(np.float64))
+        seasonal, overall = (part.mean(axis=1).filled(np.nan) for part in (series[:, near], series))
         fallback[of_target] = np.isnan(seasonal)
         forecast[of_target] = np.where(np.isnan(seasonal), overall, seasonal)
     return forecast, fallback
 
 
-def _mean(series: Floats) -> Floats:
-    """Return the mean over the columns that are not NaN; NaN where all are."""
-    valid = ~np.isnan(series)
-    count = valid.sum(axis=1)
-    total = np.where(valid, series, 0).sum(axis=1)
-    return np.where(count > 0, total / np.maximum(count, 1), np.nan)
+def compare_classifiers(dataset: PatchDataset, models: Mapping[str, ModelBundle], seed: int) -> CnnComparison:
+    """Score classifiers and naive rules on the held-out patches that count in the gates.
+
+    Args:
+        dataset: The patches.
+        models: By name; `real` is compared with the others and with the rules.
+        seed: Of the bootstrap.
+    """
+    rows = gate_rows(dataset)
+    predicted = {name: predict_patches(model, dataset, rows).argmax(axis=1) for name, model in models.items()}
+    return score_classes(dataset, rows, {**predicted, **patch_baselines(dataset, rows)}, seed)
 
 
-def _defined(score: float) -> float | None:
-    return None if np.isnan(score) else float(score)
+def compare_forecasts(dataset: SequenceDataset, models: Mapping[str, ModelBundle], seed: int) -> LstmComparison:
+    """Score forecasts of NDVI by models and by naive rules on the held-out sequences.
+
+    Args:
+        dataset: The sequences.
+        models: By name; `real` is compared with the others and with the rules.
+        seed: Of the bootstrap.
+    """
+    rows = dataset.rows("validation")
+    forecasts = {name: predict_sequences(model, dataset, rows) for name, model in models.items()}
+    return score_forecasts(dataset, rows, {**forecasts, **sequence_baselines(dataset, rows)}, seed)
+
+
+def gate_rows(dataset: PatchDataset) -> Rows:
+    """Return the held-out patches that count in the gates."""
+    rows = dataset.rows("validation")
+    return rows[in_gate(dataset, rows)]
+
+
+def score_classes(dataset: PatchDataset, rows: Rows, predicted: Mapping[str, Classes], seed: int) -> CnnComparison:
+    """Score classifiers on the same patches.
+
+    Args:
+        dataset: The patches.
+        rows: Those that count.
+        predicted: (N,) classes of the rows by model; `real` is compared with the others.
+        seed: Of the bootstrap.
+    """
+    info, label, date = dataset.info, dataset.label[rows], dataset.date[rows]
+    boot = Bootstrap(dataset.block[rows], date, seed)
+    hits = {name: np.asarray(classes) == label for name, classes in predicted.items()}
+    models = {}
+    for name, classes in predicted.items():
+        by_class = class_scores(label, classes, info.classes, info.gate_classes)
+        recall = {score.name: score.recall for score in by_class if score.samples}
+        models[name] = CnnScore(recall=recall, **classification(label, classes).model_dump(exclude={"samples"}))
+    accuracies = {name: boot.mean(hit) for name, hit in hits.items()}
+    balanced = {name: boot.balanced_accuracy(hit, label) for name, hit in hits.items()}
+    return CnnComparison(
+        samples=len(rows),
+        blocks=boot.shape[0],
+        dates=dates_of(info.dates, date),
+        classes=[info.classes[position] for position in np.unique(label)],
+        left_out=[name for name in info.classes if name not in info.gate_classes],
+        accuracy_improvement=_percent(models[REAL].accuracy, models.get(SYNTHETIC, models[REAL]).accuracy),
+        models=models,
+        differences=[
+            *_differences(boot, "accuracy", models, accuracies),
+            *_differences(boot, "balanced_accuracy", models, balanced),
+        ],
+    )
+
+
+def score_forecasts(
+    dataset: SequenceDataset, rows: Rows, forecasts: Mapping[str, Forecast], seed: int
+) -> LstmComparison:
+    """Score forecasts of NDVI on the same sequences.
+
+    Args:
+        dataset: The sequences.
+        rows: The held-out ones.
+        forecasts: (N,) NDVI of the rows by model; `real` is compared with the others.
+        seed: Of the bootstrap.
+    """
+    target = dataset.target[rows]
+    boot = Bootstrap(dataset.block[rows], target, seed)
+    truth = dataset.y[rows].astype(np.float64)
+    models, draws = {}, {}
+    for name, forecast in forecasts.items():
+        values = np.asarray(forecast, np.float64)
+        mae, rmse = forecast_errors(truth, values)
+        models[name] = LstmScore(mae=mae, rmse=rmse, accuracy=1 - mae / 2)
+        draws[name] = boot.mean(np.abs(values - truth))
+    return LstmComparison(
+        samples=len(rows),
+        blocks=boot.shape[0],
+        dates=dates_of(dataset.info.dates, target),
+        mae_improvement=_percent(-models[REAL].mae, -models.get(SYNTHETIC, models[REAL]).mae),
+        models=models,
+        differences=list(_differences(boot, "mae", models, draws)),
+    )
+
+
+def _differences(
+    boot: Bootstrap, metric: Metric, models: Mapping[str, CnnScore | LstmScore], draws: Mapping[str, Floats]
+) -> Iterator[Difference]:
+    """Yield how much better `real` is than each other model: gain in accuracy, or error avoided."""
+    sign = -1 if metric == "mae" else 1
+    for name, score in models.items():
+        if name != REAL:
+            low, high = boot.interval(sign * draws[REAL] - sign * draws[name])
+            gain = sign * getattr(models[REAL], metric) - sign * getattr(score, metric)
+            yield Difference(against=name, metric=metric, difference=gain, low=low, high=high)
+
+
+def _percent(value: float, other: float) -> float | None:
+    """Return how much better a value is than another, in percent of the other's size; None where that is 0."""
+    return 100 * (value - other) / abs(other) if other else None

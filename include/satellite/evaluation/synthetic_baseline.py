@@ -16,11 +16,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel
 
-from include.core.contracts import StepParams
+from include.core.contracts import Step
 from include.core.errors import BadInputError, ContractError, GroundtruthError, SetupError
 from include.core.files import locked, replace_folder
 from include.core.run_folder import read_model, write_json
@@ -29,9 +29,9 @@ from include.satellite.artifacts import CNN, LSTM
 from include.satellite.datasets.schemas import PatchInfo
 from include.satellite.params import CompareParams
 from include.satellite.sensors.sentinel2 import SENTINEL2
+from include.satellite.steps import SATELLITE_STEPS
 from include.satellite.training.networks import ModelBundle, load_bundle
 
-P = TypeVar("P", bound=StepParams)
 LOG = logging.getLogger(__name__)
 VERSION, WORLD, SEED = 1, "simple", 7919
 WEST, SOUTH, METRES_PER_DEGREE = 76.80, 30.40, 111_320.0
@@ -39,13 +39,12 @@ INFO = "baseline.json"
 END, DATES = "2025-11-01T00:00:00Z", 20
 SPARE_DATES = 10
 PATCHES_PER_SIDE = 16
-IGNORED = {"min_cnn_accuracy", "min_lstm_accuracy", "allow_synthetic", "export_npy", "crop_mask", "reference"}
+NO_MINIMUM = {"min_cnn_accuracy": 0, "min_lstm_accuracy": 0}
+IGNORED = {*NO_MINIMUM, "allow_synthetic", "export_npy", "crop_mask", "reference"}
 
 
-class BaselineInfo(BaseModel):
+class BaselineInfo(BaseModel, extra="forbid", frozen=True):
     """The description of a synthetic baseline (`baseline.json`)."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     world: str
     seed: str
@@ -118,22 +117,20 @@ def _recipe(params: CompareParams, dataset: PatchInfo) -> dict[str, Any]:
 
 
 def _make(folder: Path, recipe: dict[str, Any], key: str) -> None:
-    from include.satellite.imagery.demo import stand_in
-
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{key}.") as scratch:
         files = Path(scratch) / "runs" / "synthetic_baseline" / key / "files"
         files.mkdir(parents=True)
         try:
-            with stand_in("--world", WORLD, "--seed", str(SEED)) as url, _imagery_from(url):
+            with _simulated_imagery():
                 _fetch(files, recipe)
-            _train(files, recipe)
+            for step in ("prepare_cnn", "train_cnn", "prepare_lstm", "train_lstm"):
+                _run(SATELLITE_STEPS[step], files, recipe | NO_MINIMUM)
         except (BadInputError, ContractError) as error:
             raise GroundtruthError(f"the synthetic baseline cannot be made with these parameters: {error}") from error
-        west, south, east, north = recipe["bbox"]
         info = BaselineInfo(
             world=WORLD,
             seed=str(SEED),
-            area=f"{west}, {south}, {east}, {north}",
+            area=", ".join(map(str, recipe["bbox"])),
             period=f"the 365 days to {END}",
             label_source=recipe["label_source"],
             key=key,
@@ -144,47 +141,32 @@ def _make(folder: Path, recipe: dict[str, Any], key: str) -> None:
 
 
 @contextmanager
-def _imagery_from(url: str) -> Iterator[None]:
+def _simulated_imagery() -> Iterator[None]:
     """Let the download use the baseline's own stand-in, whatever this process uses otherwise."""
-    from include.satellite.imagery.demo import URL_VARIABLE
+    from include.satellite.imagery.demo import URL_VARIABLE, stand_in
 
     before = os.environ.get(URL_VARIABLE)
-    os.environ[URL_VARIABLE] = url
-    try:
-        yield
-    finally:
-        if before is None:
+    with stand_in("--world", WORLD, "--seed", str(SEED)) as url:
+        os.environ[URL_VARIABLE] = url
+        try:
+            yield
+        finally:
             del os.environ[URL_VARIABLE]
-        else:
-            os.environ[URL_VARIABLE] = before
+            if before is not None:
+                os.environ[URL_VARIABLE] = before
 
 
 def _fetch(files: Path, recipe: dict[str, Any]) -> None:
-    from include.satellite.imagery.download import collect, download
-    from include.satellite.imagery.search import chosen_dates, search
-    from include.satellite.imagery.validation import validate
-    from include.satellite.params import ImageryStepParams, ValidateParams
-
     values = recipe | {"source": "demo", "min_dates": 1, "allow_synthetic": True}
-    params = _params(ImageryStepParams, values)
-    search(files, params)
-    for index in range(len(chosen_dates(files))):
-        download(files, params, index)
-    collect(files, params)
-    validate(files, _params(ValidateParams, values))
+    search, download = SATELLITE_STEPS["search"], SATELLITE_STEPS["download"]
+    _run(search, files, values)
+    for index, _ in enumerate(search.things(files)):
+        _run(download.instance(index), files, values)
+    for step in ("collect", "validate"):
+        _run(SATELLITE_STEPS[step], files, values)
 
 
-def _train(files: Path, recipe: dict[str, Any]) -> None:
-    from include.satellite.datasets.patches import prepare_cnn
-    from include.satellite.datasets.sequences import prepare_lstm
-    from include.satellite.params import CnnDataParams, CnnTrainParams, LstmDataParams, LstmTrainParams
-    from include.satellite.training.train import learn_cnn, learn_lstm
-
-    prepare_cnn(files, _params(CnnDataParams, recipe))
-    learn_cnn(files, _params(CnnTrainParams, recipe))
-    prepare_lstm(files, _params(LstmDataParams, recipe))
-    learn_lstm(files, _params(LstmTrainParams, recipe))
-
-
-def _params(model: type[P], values: dict[str, Any]) -> P:
-    return model.model_validate({name: value for name, value in values.items() if name in model.model_fields})
+def _run(step: Step, files: Path, values: dict[str, Any]) -> None:
+    """Run a step with the values that it takes."""
+    params = step.params.model_validate({name: values[name] for name in step.params.model_fields if name in values})
+    step.load()(files, params)

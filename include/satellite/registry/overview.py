@@ -10,11 +10,10 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from include.core.contracts import Artifact
 from include.core.errors import BadInputError, ContractError, GroundtruthError
 from include.core.run_folder import RunFolder, read_model
 from include.env_file import EnvFile
-from include.satellite.artifacts import CNN, COMPARISON, CONFIGURATION, LSTM
+from include.satellite.artifacts import CNN, COMPARISON, CONFIGURATION, LSTM, ModelArtifacts
 from include.satellite.registry import store
 from include.satellite.registry.store import StoredModel
 from include.satellite.schemas import Comparison, Configuration
@@ -133,12 +132,11 @@ def latest_candidate(runs: Iterable[Path]) -> Candidate | None:
 
 
 def _version(model: StoredModel) -> Version:
-    cnn, lstm = (_card(model, artifacts.card) for artifacts in (CNN, LSTM))
-    return Version(model, cnn, lstm)
+    return Version(model, *(_card(model, artifacts) for artifacts in (CNN, LSTM)))
 
 
-def _card(model: StoredModel, artifact: Artifact[ModelCard]) -> ModelCard | None:
+def _card(model: StoredModel, artifacts: ModelArtifacts[Any]) -> ModelCard | None:
     try:
-        return artifact.find(model.folder)
+        return artifacts.card.find(model.folder)
     except (GroundtruthError, OSError):
         return None

@@ -8,15 +8,14 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
-
-from pydantic import ConfigDict
+from typing import Any
 
 from include.core.contracts import Notice
 from include.core.domain import PendingChange
 from include.core.errors import GroundtruthError
 from include.core.outcome import Finding, StepMetrics, StepOutcome, Table
 from include.core.settings import get_settings
-from include.env_file import ChangedMeanwhileError, Entry, EnvFile, Reason, current_user
+from include.env_file import ChangedMeanwhileError, EnvFile, Reason, current_user
 from include.satellite.artifacts import APPROVAL, CNN, COMPARISON, CONFIGURATION, LSTM
 from include.satellite.params import ConfigureParams
 from include.satellite.registry import store
@@ -27,10 +26,8 @@ REGISTERED = (("crop-health-cnn", CNN), ("ndvi-forecast-lstm", LSTM))
 LOG = logging.getLogger(__name__)
 
 
-class ConfigureMetrics(StepMetrics):
+class ConfigureMetrics(StepMetrics, extra="forbid"):
     """Metrics of the step `configure`."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     promoted: bool
     env_file: str
@@ -59,9 +56,10 @@ def configure(files: Path, params: ConfigureParams) -> None:
     reasons = refusals(comparison, APPROVAL.find(files), required=params.require_approval)
     if reasons:
         notes = _set_aliases(files, "challenger", synthetic=comparison.synthetic)
-        document = _refused(comparison, env_file, reasons, notes)
+        result: dict[str, Any] = {"promoted": False, "reasons": reasons, "notes": notes}
     else:
-        document = _promote(files, comparison, env_file)
+        result = _promote(files, comparison, env_file)
+    document = Configuration(env_file=str(env_file.path), synthetic=comparison.synthetic, **result)
     CONFIGURATION.write(files, document)
 
 
@@ -73,13 +71,13 @@ def refusals(comparison: Comparison, approval: Approval | None, *, required: boo
         approval: A reviewer's answer.
         required: Whether there must be one.
     """
-    reasons = [] if comparison.decision.promote else list(comparison.decision.reasons)
-    if required and comparison.decision.promote:
-        if approval is None:
-            reasons.append("Approval is required, and no reviewer was asked.")
-        elif not approval.approved:
-            reasons.append(f"Not approved by {approval.by}: {approval.why}")
-    return reasons
+    if not comparison.decision.promote:
+        return list(comparison.decision.reasons)
+    if not required:
+        return []
+    if approval is None:
+        return ["Approval is required, and no reviewer was asked."]
+    return [] if approval.approved else [f"Not approved by {approval.by}: {approval.why}"]
 
 
 def planned_changes(files: Path) -> dict[str, str]:
@@ -145,11 +143,13 @@ def configure_outcome(files: Path) -> StepOutcome:
     """Read the outcome of the step `configure` from `configuration.json`."""
     document = CONFIGURATION.read(files)
     metrics = ConfigureMetrics(promoted=document.promoted, env_file=document.env_file)
-    first, more = document.reasons[0], len(document.reasons) - 1
-    message = f"Models not promoted: {first}" + (f" And {more} more reasons, under Compare models." if more else "")
     if document.promoted and document.version:
         metrics = PromotionMetrics(**metrics.model_dump(), model_version=document.version)
         message = f"{document.env_file} now uses model {document.version}"
+    else:
+        more = len(document.reasons) - 1
+        message = f"Models not promoted: {document.reasons[0]}"
+        message += f" And {more} more reasons, under Compare models." if more else ""
     findings = [Finding(severity="info", message=message)]
     findings += [Finding(severity="warning", message=note) for note in document.notes]
     rows = tuple(document.changes.items())
@@ -193,57 +193,46 @@ def follow_env_file(env_file: EnvFile) -> str | None:
     return next(iter(_set_aliases(model.folder, "champion", synthetic=model.synthetic)), None)
 
 
-def _promote(files: Path, comparison: Comparison, env_file: EnvFile) -> Configuration:
+def _promote(files: Path, comparison: Comparison, env_file: EnvFile) -> dict[str, Any]:
+    """Store the models and change the env file; return the fields of the configuration that this decides."""
     run = _run_of(files)
     model = store.put(files, comparison, run)
     store.remember(env_file)
     changes = store.env_changes(model)
     reason = Reason(by=f"{current_user()}, step configure", why="every gate passed", run=run, version=model.version)
     try:
-        entry = env_file.update(changes, reason, comparison.env_file) or _entry_of(env_file, model.version)
+        entry = env_file.update(changes, reason, comparison.env_file)
     except ChangedMeanwhileError as error:
-        return _refused(
-            comparison, env_file, [f"The gates were passed for another state of the env file: {error}."], []
-        )
+        reasons = [f"The gates were passed for another state of the env file: {error}."]
+        return {"promoted": False, "reasons": reasons}
+    if entry is None:  # an earlier attempt changed the env file and was killed after that
+        entry = next((entry for entry in reversed(env_file.history()) if entry.version == model.version), None)
     notes = _set_aliases(files, "champion", synthetic=comparison.synthetic)
     try:
         store.prune()
     except GroundtruthError as error:
         notes.append(f"No old model was removed: {error}")
-    return Configuration(
-        promoted=True,
-        reasons=comparison.decision.reasons,
-        version=model.version,
-        env_file=str(env_file.path),
-        changes=changes,
-        diff=entry.diff if entry else "",
-        backup=entry.backup if entry else None,
-        entry=entry.id if entry else None,
-        synthetic=comparison.synthetic,
-        notes=notes,
-    )
-
-
-def _refused(comparison: Comparison, env_file: EnvFile, reasons: list[str], notes: list[str]) -> Configuration:
-    return Configuration(
-        promoted=False, reasons=reasons, env_file=str(env_file.path), synthetic=comparison.synthetic, notes=notes
-    )
-
-
-def _entry_of(env_file: EnvFile, version: str) -> Entry | None:
-    """Return the entry of an earlier attempt, which was killed after it."""
-    return next((entry for entry in reversed(env_file.history()) if entry.version == version), None)
+    return {
+        "promoted": True,
+        "reasons": comparison.decision.reasons,
+        "version": model.version,
+        "changes": changes,
+        "diff": entry.diff if entry else "",
+        "backup": entry.backup if entry else None,
+        "entry": entry.id if entry else None,
+        "notes": notes,
+    }
 
 
 def _set_aliases(folder: Path, alias: str, *, synthetic: bool) -> list[str]:
     """Set an alias in MLflow to these models; a fault of MLflow is a note, for it is a record and not a gate."""
-    from include.satellite.registry.tracking import register, set_alias
+    from include.satellite.registry.tracking import register
 
     notes = []
     for name, model in REGISTERED:
         registered = f"{name}-simulated" if synthetic else name
         try:
-            set_alias(registered, alias, register(registered, folder, model))
+            register(registered, folder, model, alias)
         except GroundtruthError as error:
             LOG.warning("%s", error)
             notes.append(f"MLflow's alias {alias} of {registered} does not follow: {error}")

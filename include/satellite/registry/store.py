@@ -21,12 +21,12 @@ import shutil
 import tempfile
 import time
 from collections.abc import Mapping
-from datetime import datetime
 from pathlib import Path
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AwareDatetime, BaseModel, Field
 
 from include.core.artifacts import sha256
+from include.core.contracts import Artifact
 from include.core.errors import BadInputError, ContractError, GroundtruthError, SetupError
 from include.core.files import replace_folder, write_atomically
 from include.core.run_folder import write_json
@@ -48,19 +48,15 @@ _NAME = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{8}")
 _ENABLED = ("true", "1", "yes", "on")
 
 
-class StoredFile(BaseModel):
+class StoredFile(BaseModel, extra="forbid", frozen=True):
     """The checksum and size of a stored file."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     sha256: str
     bytes: int
 
 
-class StoredModel(BaseModel):
+class StoredModel(BaseModel, extra="forbid", frozen=True):
     """A version of the models (`model.json`)."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     version: str
     decided_at: AwareDatetime
@@ -92,8 +88,10 @@ def plan(files: Path, comparison: Comparison, run: str) -> StoredModel:
         ContractError: A file is missing.
     """
     stored = {name: _stored(files, name) for name in FILES}
+    checksums = "".join(file.sha256 for file in stored.values())
+    mark = hashlib.sha256(checksums.encode()).hexdigest()[:8]
     return StoredModel(
-        version=_version(stored, comparison.decided_at),
+        version=f"{comparison.decided_at:%Y%m%dT%H%M%SZ}-{mark}",
         decided_at=comparison.decided_at,
         run=run,
         label_source=comparison.label_source,
@@ -117,15 +115,15 @@ def put(files: Path, comparison: Comparison, run: str) -> StoredModel:
     model = plan(files, comparison, run)
     try:
         stored = find(model.version)
-        os.utime(model.folder)  # not to be pruned: an env file is about to name it
-        return stored  # noqa: TRY300 - what fails above is stored again
     except GroundtruthError:  # not there yet, or damaged
         store_dir().mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=store_dir(), prefix=".manifest.") as folder:
             manifest = Path(folder) / MANIFEST
             write_json(manifest, model)
             replace_folder(model.folder, {name: files / name for name in FILES} | {MANIFEST: manifest})
-    return find(model.version)
+        return find(model.version)
+    os.utime(model.folder)  # not to be pruned: an env file is about to name it
+    return stored
 
 
 def find(version: str) -> StoredModel:
@@ -135,18 +133,16 @@ def find(version: str) -> StoredModel:
         BadInputError: There is no such version.
         ContractError: It is damaged.
     """
-    path = store_dir() / version / MANIFEST
-    if not _NAME.fullmatch(version) or not path.is_file():
+    folder = f"models/store/{version}"
+    manifest = Artifact(f"{folder}/{MANIFEST}", StoredModel)
+    model = manifest.find(get_settings().data_dir) if _NAME.fullmatch(version) else None
+    if model is None:
         raise BadInputError(f"there is no model version {version!r} in {store_dir()}")
-    try:
-        model = StoredModel.model_validate_json(path.read_bytes())
-    except ValidationError as error:
-        raise ContractError(f"models/store/{version}/{MANIFEST}", "must describe the version", str(error)) from error
     for name, expected in model.files.items():
         file = model.folder / name
         if not file.is_file() or sha256(file) != expected.sha256:
             fault = "other content" if file.is_file() else "no such file"
-            raise ContractError(f"models/store/{version}/{name}", "must be as it was stored", fault)
+            raise ContractError(f"{folder}/{name}", "must be as it was stored", fault)
     return model
 
 
@@ -246,8 +242,3 @@ def _stored(files: Path, name: str) -> StoredFile:
     if not path.is_file():
         raise ContractError(name, "must be there to be stored", "no such file")
     return StoredFile(sha256=sha256(path), bytes=path.stat().st_size)
-
-
-def _version(stored: dict[str, StoredFile], decided_at: datetime) -> str:
-    mark = hashlib.sha256("".join(stored[name].sha256 for name in FILES).encode()).hexdigest()[:8]
-    return f"{decided_at:%Y%m%dT%H%M%SZ}-{mark}"

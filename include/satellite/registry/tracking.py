@@ -12,7 +12,7 @@ import logging
 import os
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,7 +21,7 @@ from include.core.errors import SetupError
 from include.core.files import locked
 from include.core.settings import get_settings
 from include.satellite.artifacts import ModelArtifacts
-from include.satellite.training.schemas import CnnMetrics, LstmMetrics, ModelCard
+from include.satellite.training.schemas import Epoch, ModelCard
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -37,13 +37,14 @@ DEFAULTS = {
 METRICS_PER_CALL = 1000
 
 
-def register(name: str, folder: Path, model: ModelArtifacts[Any]) -> str:
-    """Record a training, unless MLflow has it already, and make its model a version of a registered model.
+def register(name: str, folder: Path, model: ModelArtifacts[Any], alias: str) -> str:
+    """Record a training, unless MLflow has it already, make its model a version, and set an alias to that.
 
     Args:
         name: The registered model.
         folder: Holds the training's weights, card and metrics.
         model: Which of the models.
+        alias: `champion` or `challenger`.
 
     Returns:
         The version; the same one when it was registered before.
@@ -52,25 +53,17 @@ def register(name: str, folder: Path, model: ModelArtifacts[Any]) -> str:
         ContractError: A file of the training is missing, or does not keep to its schema.
         SetupError: MLflow cannot be reached.
     """
-    card, metrics = model.card.read(folder), model.metrics.read(folder)
+    card, history = model.card.read(folder), model.metrics.read(folder).training.history
     with _client() as client:
-        run = _find_run(client, card.weights_sha256) or _record(client, folder, model, card, metrics)
+        run = _find_run(client, card.weights_sha256) or _record(client, folder, model, card, history)
         _create_model(client, name)
-        for version in client.search_model_versions(f"name = '{name}'"):
-            if version.run_id == run:
-                return str(version.version)
-        source = client.get_run(run).info.artifact_uri
-        return str(client.create_model_version(name, source=str(source), run_id=run).version)
-
-
-def set_alias(name: str, alias: str, version: str) -> None:
-    """Set an alias (`champion`, `challenger`) of a registered model to a version.
-
-    Raises:
-        SetupError: MLflow cannot be reached, or has no such version.
-    """
-    with _client() as client:
-        client.set_registered_model_alias(name, alias, version)
+        versions = client.search_model_versions(f"name = '{name}'")
+        version = next((version for version in versions if version.run_id == run), None)
+        if version is None:
+            source = client.get_run(run).info.artifact_uri
+            version = client.create_model_version(name, source=str(source), run_id=run)
+        client.set_registered_model_alias(name, alias, version.version)
+        return str(version.version)
 
 
 @contextmanager
@@ -118,17 +111,18 @@ def _experiment(client: MlflowClient) -> str:
     from mlflow.exceptions import MlflowException
 
     experiment = client.get_experiment_by_name(EXPERIMENT)
-    if experiment is None:
-        location = None
-        if not os.environ.get("MLFLOW_TRACKING_URI"):
-            location = (get_settings().data_dir / "models" / "mlflow-artifacts").resolve().as_uri()
-        try:
-            return client.create_experiment(EXPERIMENT, artifact_location=location)
-        except MlflowException:  # another process was first
-            experiment = client.get_experiment_by_name(EXPERIMENT)
-            if experiment is None:
-                raise
-    return experiment.experiment_id
+    if experiment is not None:
+        return experiment.experiment_id
+    location = None
+    if not os.environ.get("MLFLOW_TRACKING_URI"):
+        location = (get_settings().data_dir / "models" / "mlflow-artifacts").resolve().as_uri()
+    try:
+        return client.create_experiment(EXPERIMENT, artifact_location=location)
+    except MlflowException:
+        experiment = client.get_experiment_by_name(EXPERIMENT)
+        if experiment is None:  # otherwise another process was first
+            raise
+        return experiment.experiment_id
 
 
 def _create_model(client: MlflowClient, name: str) -> None:
@@ -142,11 +136,7 @@ def _create_model(client: MlflowClient, name: str) -> None:
 
 
 def _record(
-    client: MlflowClient,
-    folder: Path,
-    model: ModelArtifacts[Any],
-    card: ModelCard,
-    metrics: CnnMetrics | LstmMetrics,
+    client: MlflowClient, folder: Path, model: ModelArtifacts[Any], card: ModelCard, history: Sequence[Epoch]
 ) -> str:
     from mlflow.entities import Metric, Param
 
@@ -156,34 +146,25 @@ def _record(
         "groundtruth.label_source": card.label_source,
         WEIGHTS_TAG: card.weights_sha256,
     }
+    data = card.data
+    params = {
+        **card.params,
+        **card.model_dump(include={"kind", "label_source", "size", "device", "precision"}),
+        **data.model_dump(include={"synthetic", "source"}),
+        "dates": len(data.dates),
+        "start": data.start.isoformat(),
+        "end": data.end.isoformat(),
+        "inputs": ",".join(card.inputs),
+    }
     run = client.create_run(_experiment(client), tags=tags).info.run_id
     now = int(time.time() * 1000)
     values = [Metric(name, value, now, 0) for name, value in card.metrics.items()]
-    for epoch in metrics.training.history:
-        curves = epoch.model_dump(exclude={"epoch"})
-        values += [Metric(name, value, now, epoch.epoch) for name, value in curves.items()]
-    client.log_batch(run, params=[Param(name, str(value)) for name, value in _params(card).items()])
+    for epoch in history:
+        values += [Metric(name, value, now, epoch.epoch) for name, value in epoch.model_dump(exclude={"epoch"}).items()]
+    client.log_batch(run, params=[Param(name, str(value)) for name, value in params.items()])
     for start in range(0, len(values), METRICS_PER_CALL):
         client.log_batch(run, metrics=values[start : start + METRICS_PER_CALL])
     for artifact in model.stored:
         client.log_artifact(run, str(artifact.at(folder)))
     client.set_terminated(run)
     return str(run)
-
-
-def _params(card: ModelCard) -> dict[str, object]:
-    data = card.data
-    return {
-        **card.params,
-        "kind": card.kind,
-        "label_source": card.label_source,
-        "synthetic": data.synthetic,
-        "source": data.source,
-        "dates": len(data.dates),
-        "start": data.start.isoformat(),
-        "end": data.end.isoformat(),
-        "size": card.size,
-        "inputs": ",".join(card.inputs),
-        "device": card.device,
-        "precision": card.precision,
-    }

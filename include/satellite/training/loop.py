@@ -1,31 +1,41 @@
-"""The training loop: Adam, early stopping on the tuning part, the best weights restored, a checkpoint an epoch."""
+"""The training loop: Adam, early stopping on the tuning part, the best weights restored, a checkpoint an epoch.
+
+A killed training resumes from its checkpoint and ends with the same weights. The checkpoint is one safetensors file:
+weights, best weights and Adam's moments as tensors, the rest as JSON in its header. It is written atomically, and
+nothing in it is executed.
+"""
 
 from __future__ import annotations
 
+import hashlib
+import json
 import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
+from pydantic import TypeAdapter, ValidationError
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
 from torch import Tensor, nn
 
+from include.core.artifacts import sha256
 from include.core.errors import BadInputError
-from include.satellite.training.checkpoints import (
-    State,
-    adam_state,
-    copy_weights,
-    read_state,
-    restore_adam,
-    write_state,
-)
+from include.core.files import write_atomically
 from include.satellite.training.machine import Batch, Machine, Rows, keep_memory, prefetched, repeatable, split
 from include.satellite.training.schemas import Epoch, TrainingRecord
 
 LOG = logging.getLogger(__name__)
 LOG_INTERVAL_S = 15.0
+CHECKPOINT = "state.safetensors"
+HISTORY = TypeAdapter(list[Epoch])
+Tensors = dict[str, Tensor]
+SETTINGS = ("epochs", "patience", "learning_rate", "batch_size")
+"""Fields of `Training` that a run sets for each model."""
 
 
 @dataclass(frozen=True)
@@ -74,6 +84,23 @@ class Training:
         return self.tune if len(self.tune) else np.unique(self.drawn)
 
 
+@dataclass(frozen=True)
+class State:
+    """The state of a training after its latest epoch.
+
+    Args:
+        history: Its epochs so far.
+        weights: After the latest epoch.
+        best: After the best epoch.
+        adam: Moments of the optimizer, `<parameter>.<name>`.
+    """
+
+    history: list[Epoch]
+    weights: Tensors
+    best: Tensors
+    adam: Tensors
+
+
 def fit(training: Training) -> TrainingRecord:
     """Train to the end, from the latest checkpoint if there is one.
 
@@ -93,7 +120,14 @@ def fit(training: Training) -> TrainingRecord:
         network = machine.place(training.network)
         fused = machine.device.type in {"cpu", "cuda"}
         optimizer = torch.optim.Adam(network.parameters(), lr=training.learning_rate, fused=fused)
-        history, best = _resume(training, network, optimizer)
+        history: list[Epoch] = []
+        best: Tensors = {}
+        state = read_state(training.checkpoints, training.fingerprint)
+        if state is not None:
+            network.load_state_dict(state.weights)
+            restore_adam(optimizer, state.adam)
+            history, best = list(state.history), state.best
+            LOG.info("Resuming after epoch %d from the checkpoint.", len(history))
         clock = Clock(training.epochs - len(history), len(training.drawn))
         while not _ended(history, training):
             number = len(history) + 1
@@ -129,18 +163,6 @@ def measure(training: Training, network: nn.Module, rows: Rows) -> tuple[float, 
             loss += float(training.loss(outputs, truth)) * len(targets)
             score += float(training.score(outputs, truth))
     return loss / len(rows), score / len(rows)
-
-
-def _resume(
-    training: Training, network: nn.Module, optimizer: torch.optim.Adam
-) -> tuple[list[Epoch], dict[str, Tensor]]:
-    state = read_state(training.checkpoints, training.fingerprint)
-    if state is None:
-        return [], {}
-    network.load_state_dict(state.weights)
-    restore_adam(optimizer, state.adam)
-    LOG.info("Resuming after epoch %d from the checkpoint.", len(state.history))
-    return list(state.history), state.best
 
 
 def _ended(history: list[Epoch], training: Training) -> bool:
@@ -233,3 +255,70 @@ class Clock:
         rate = self._done / max(time.monotonic() - self._started, 1e-9)
         left = (self._left - self._done) / max(rate, 1e-9)
         return f"{rate:,.0f} samples/s, at most {left / 60:.1f} min left"
+
+
+def fingerprint(files: list[Path], settings: dict[str, Any]) -> str:
+    """Return the checksum of all that decides a training's result: data, parameters, libraries, machine."""
+    decisive = json.dumps([[sha256(path) for path in files], settings], sort_keys=True, default=str)
+    return hashlib.sha256(decisive.encode()).hexdigest()
+
+
+def write_state(folder: Path, training_id: str, state: State) -> None:
+    """Replace the checkpoint.
+
+    Raises:
+        SetupError: The folder cannot be written, or the disk is full.
+    """
+    groups = {"weights": state.weights, "best": state.best, "adam": state.adam}
+    tensors = {
+        f"{group}/{name}": tensor.detach().cpu().contiguous()
+        for group, members in groups.items()
+        for name, tensor in members.items()
+    }
+    header = {"fingerprint": training_id, "history": HISTORY.dump_json(state.history).decode()}
+    write_atomically(folder / CHECKPOINT, save(tensors, header))
+
+
+def read_state(folder: Path, training_id: str) -> State | None:
+    """Read the checkpoint of this training; None where there is none, or one of other data, parameters or machine."""
+    path = folder / CHECKPOINT
+    if not path.is_file():
+        return None
+    groups: dict[str, Tensors] = {"weights": {}, "best": {}, "adam": {}}
+    try:
+        with safe_open(path, "pt") as file:
+            header = file.metadata() or {}
+            if header.get("fingerprint") != training_id:
+                LOG.info("The checkpoint is one of other data, parameters or another machine: starting with epoch 1.")
+                return None
+            for key in file.keys():  # noqa: SIM118 - it is not a mapping and has no iterator
+                group, _, name = key.partition("/")
+                groups[group][name] = file.get_tensor(key)
+            history = HISTORY.validate_json(header["history"])
+    except (SafetensorError, OSError, KeyError, ValidationError) as error:
+        LOG.warning("The checkpoint %s cannot be read (%s): starting with epoch 1.", path.name, error)
+        return None
+    return State(history=history, **groups)
+
+
+def adam_state(optimizer: torch.optim.Adam) -> Tensors:
+    """Return the optimizer's moments by parameter, flat."""
+    state = optimizer.state_dict()["state"]
+    return {f"{position}.{name}": tensor for position, moments in state.items() for name, tensor in moments.items()}
+
+
+def restore_adam(optimizer: torch.optim.Adam, saved: Tensors) -> None:
+    """Restore moments, each laid out in memory as its parameter: the fused step walks both side by side."""
+    parameters = [weights for group in optimizer.param_groups for weights in group["params"]]
+    state: dict[int, Tensors] = {}
+    for key, tensor in saved.items():
+        position, _, name = key.partition(".")
+        like = parameters[int(position)]
+        value = tensor if name == "step" else torch.empty_like(like).copy_(tensor)
+        state.setdefault(int(position), {})[name] = value
+    optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
+
+
+def copy_weights(network: nn.Module) -> Tensors:
+    """Copy the network's weights and running statistics to the processor."""
+    return {name: tensor.detach().cpu().clone() for name, tensor in network.state_dict().items()}

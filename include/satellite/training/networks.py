@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 
 Floats = NDArray[np.float32]
 CHANNELS = (32, 64, 128)
-CNN_ARCHITECTURE = "3 blocks conv 3×3 – batch norm – ReLU – max pool (32, 64, 128), dense 128, dropout 0.3, dense 4"
-LSTM_ARCHITECTURE = "bidirectional LSTM, 2 layers of 128, dropout 0.2, its last step through dense 64 to one value"
 PREDICTION_BATCH = 256
 
 
@@ -42,6 +40,8 @@ class PatchCnn(nn.Module):
         size: Side of a patch, pixels, a multiple of 8.
         classes: Number of classes.
     """
+
+    architecture = "3 blocks conv 3×3 – batch norm – ReLU – max pool (32, 64, 128), dense 128, dropout 0.3, dense 4"
 
     def __init__(self, bands: int = 4, size: int = 64, classes: int = 4) -> None:
         super().__init__()
@@ -76,6 +76,8 @@ class SequenceLstm(nn.Module):
     Args:
         features: Values a step.
     """
+
+    architecture = "bidirectional LSTM, 2 layers of 128, dropout 0.2, its last step through dense 64 to one value"
 
     def __init__(self, features: int = 1) -> None:
         super().__init__()

@@ -5,18 +5,19 @@ Colours of the plots are those of Okabe and Ito (2008).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import ConfigDict
+from pydantic import AfterValidator
 
-from include.core.outcome import Finding, StepMetrics, StepOutcome, Table
+from include.core.outcome import Finding, Severity, StepMetrics, StepOutcome, Table
 from include.core.plots import BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, VERMILLION, figure_file
 from include.satellite.artifacts import CNN, LSTM
-from include.satellite.training.schemas import CnnMetrics, LstmMetrics, ModelKind, TrainingRecord
+from include.satellite.training.schemas import Classification, CnnMetrics, LstmMetrics, ModelKind, TrainingRecord
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -26,12 +27,14 @@ if TYPE_CHECKING:
 LOSSES: dict[ModelKind, str] = {"cnn": "Cross-entropy", "lstm": "Mean squared error"}
 SCORES: dict[ModelKind, str] = {"cnn": "Accuracy", "lstm": "Mean absolute error (NDVI)"}
 DATE_COLORS = (BLUE, ORANGE, GREEN, VERMILLION, PURPLE, SKY)
+Rounded = Annotated[float, AfterValidator(partial(round, ndigits=4))]
+Statement = tuple[Severity, str]
+Rows = NDArray[np.int64]
+Forecast = NDArray[np.floating]
 
 
-class TrainingMetrics(StepMetrics):
+class TrainingMetrics(StepMetrics, extra="forbid"):
     """Metrics of a training that both models have in common."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     epochs: int
     best_epoch: int
@@ -45,33 +48,33 @@ class TrainingMetrics(StepMetrics):
 class TrainCnnMetrics(TrainingMetrics):
     """Metrics of the step `train_cnn`."""
 
-    cnn_accuracy: float
-    cnn_balanced_accuracy: float
-    expected_calibration_error: float
+    cnn_accuracy: Rounded
+    cnn_balanced_accuracy: Rounded
+    expected_calibration_error: Rounded
 
 
 class TrainLstmMetrics(TrainingMetrics):
     """Metrics of the step `train_lstm`."""
 
-    lstm_accuracy: float
-    lstm_mae: float
-    lstm_rmse: float
-    lstm_r2: float | None
+    lstm_accuracy: Rounded
+    lstm_mae: Rounded
+    lstm_rmse: Rounded
+    lstm_r2: Rounded | None
 
 
 def train_cnn_outcome(files: Path) -> StepOutcome:
     """Read the outcome of the step `train_cnn` from `cnn_metrics.json`."""
     metrics = CNN.metrics.read(files)
-    accuracy = round(metrics.accuracy, 4)
+    values = TrainCnnMetrics(
+        cnn_accuracy=metrics.accuracy,
+        cnn_balanced_accuracy=metrics.balanced_accuracy,
+        expected_calibration_error=metrics.expected_calibration_error,
+        **_shared(metrics),
+    )
     return StepOutcome(
-        metrics=TrainCnnMetrics(
-            cnn_accuracy=accuracy,
-            cnn_balanced_accuracy=round(metrics.balanced_accuracy, 4),
-            expected_calibration_error=round(metrics.expected_calibration_error, 4),
-            **_shared(metrics),
-        ),
-        statistics={"cnn_accuracy": accuracy},
-        findings=tuple(_cnn_findings(metrics)),
+        metrics=values,
+        statistics={"cnn_accuracy": values.cnn_accuracy},
+        findings=_findings("CNN", metrics.training, _cnn_statements(metrics)),
         tables=(_cnn_table(metrics), _class_table(metrics)),
     )
 
@@ -79,17 +82,17 @@ def train_cnn_outcome(files: Path) -> StepOutcome:
 def train_lstm_outcome(files: Path) -> StepOutcome:
     """Read the outcome of the step `train_lstm` from `lstm_metrics.json`."""
     metrics = LSTM.metrics.read(files)
-    accuracy = round(metrics.accuracy, 4)
+    values = TrainLstmMetrics(
+        lstm_accuracy=metrics.accuracy,
+        lstm_mae=metrics.mae,
+        lstm_rmse=metrics.rmse,
+        lstm_r2=metrics.r2,
+        **_shared(metrics),
+    )
     return StepOutcome(
-        metrics=TrainLstmMetrics(
-            lstm_accuracy=accuracy,
-            lstm_mae=round(metrics.mae, 4),
-            lstm_rmse=round(metrics.rmse, 4),
-            lstm_r2=None if metrics.r2 is None else round(metrics.r2, 4),
-            **_shared(metrics),
-        ),
-        statistics={"lstm_accuracy": accuracy},
-        findings=tuple(_lstm_findings(metrics)),
+        metrics=values,
+        statistics={"lstm_accuracy": values.lstm_accuracy},
+        findings=_findings("LSTM", metrics.training, _lstm_statements(metrics)),
         tables=(_lstm_table(metrics),),
     )
 
@@ -99,83 +102,75 @@ def _shared(metrics: CnnMetrics | LstmMetrics) -> dict[str, Any]:
     return shared | {"evaluation_dates": len(metrics.evaluation_dates)}
 
 
-def _cnn_findings(metrics: CnnMetrics) -> Iterator[Finding]:
+def _findings(model: str, record: TrainingRecord, statements: Iterable[Statement]) -> tuple[Finding, ...]:
+    """Return statements about a model as findings, and one more if no tuning part chose its best epoch."""
+    if record.tuned_on == "train":
+        statements = (*statements, ("warning", "no tuning part; the best epoch was chosen on the training part."))
+    return tuple(Finding(severity=severity, message=f"{model}: {message}") for severity, message in statements)
+
+
+def _cnn_statements(metrics: CnnMetrics) -> Iterator[Statement]:
     if metrics.accuracy < metrics.minimum_accuracy and not metrics.required:
-        message = (
-            f"CNN: accuracy {metrics.accuracy:.3f} is below {metrics.minimum_accuracy:g}, which is reported, not "
-            "required, for labels of the next date."
+        yield (
+            "info",
+            f"accuracy {metrics.accuracy:.3f} is below {metrics.minimum_accuracy:g}, which is reported, not required, "
+            "for labels of the next date.",
         )
-        yield Finding(severity="info", message=message)
     ahead = [
         f"{_name(name)} {naive.balanced_accuracy:.3f}"
         for name, naive in metrics.baselines.items()
         if naive.balanced_accuracy >= metrics.balanced_accuracy
     ]
     if ahead:
-        message = f"CNN: balanced accuracy {metrics.balanced_accuracy:.3f} does not beat {', '.join(ahead)}."
-        yield Finding(severity="warning", message=message)
+        yield "warning", f"balanced accuracy {metrics.balanced_accuracy:.3f} does not beat {', '.join(ahead)}."
     outside = [score.name for score in metrics.classes if not score.in_gate]
     if outside:
-        message = f"CNN: too few training samples for {', '.join(outside)}: left out of the gate."
-        yield Finding(severity="warning", message=message)
-    yield from _tuning_findings("CNN", metrics.training)
+        yield "warning", f"too few training samples for {', '.join(outside)}: left out of the gate."
 
 
-def _lstm_findings(metrics: LstmMetrics) -> Iterator[Finding]:
-    yield Finding(severity="info", message=f"LSTM: {metrics.accuracy_note}")
+def _lstm_statements(metrics: LstmMetrics) -> Iterator[Statement]:
+    yield "info", metrics.accuracy_note
     ahead = [
         f"{_name(name)} ({naive.mae:.3f})" for name, naive in metrics.baselines.items() if naive.mae <= metrics.mae
     ]
     if ahead:
-        message = f"LSTM: its error of {metrics.mae:.3f} does not beat {', '.join(ahead)}."
-        yield Finding(severity="warning", message=message)
+        yield "warning", f"its error of {metrics.mae:.3f} does not beat {', '.join(ahead)}."
     if metrics.climatology_fallback:
-        message = (
-            f"LSTM: {metrics.climatology_fallback:.0%} of the sequences have no earlier date within 30 days of the day "
-            "of the year; their climatology is the mean over earlier dates."
+        yield (
+            "info",
+            f"{metrics.climatology_fallback:.0%} of the sequences have no earlier date within 30 days of the day of "
+            "the year; their climatology is the mean over earlier dates.",
         )
-        yield Finding(severity="info", message=message)
-    yield from _tuning_findings("LSTM", metrics.training)
-
-
-def _tuning_findings(model: str, record: TrainingRecord) -> Iterator[Finding]:
-    if record.tuned_on == "train":
-        message = f"{model}: no tuning part; the best epoch was chosen on the training part."
-        yield Finding(severity="warning", message=message)
 
 
 def _cnn_table(metrics: CnnMetrics) -> Table:
-    rows = [("CNN", f"{metrics.accuracy:.3f}", f"{metrics.balanced_accuracy:.3f}")]
-    for name, naive in metrics.baselines.items():
-        rows.append((_name(name), f"{naive.accuracy:.3f}", f"{naive.balanced_accuracy:.3f}"))
-    return Table(
-        title="CNN on held-out places and dates", columns=("", "accuracy", "balanced accuracy"), rows=tuple(rows)
-    )
+    scores: dict[str, CnnMetrics | Classification] = {"CNN": metrics, **metrics.baselines}
+    rows = [(_name(name), f"{score.accuracy:.3f}", f"{score.balanced_accuracy:.3f}") for name, score in scores.items()]
+    return Table(title="CNN on held-out places and dates", columns=("", "accuracy", "balanced accuracy"), rows=rows)
 
 
 def _class_table(metrics: CnnMetrics) -> Table:
-    rows = tuple(
-        (score.name, f"{score.samples:,}", *(_score(value) for value in (score.precision, score.recall, score.f1)))
+    rows = [
+        (score.name, f"{score.samples:,}", _value(score.precision), _value(score.recall), _value(score.f1))
         for score in metrics.classes
-    )
+    ]
     return Table(title="CNN by class", columns=("class", "patches", "precision", "recall", "F1"), rows=rows)
 
 
 def _lstm_table(metrics: LstmMetrics) -> Table:
     rows = [("LSTM", f"{metrics.mae:.4f}", f"{metrics.rmse:.4f}", "")]
     for name, naive in metrics.baselines.items():
-        skill = "–" if naive.skill is None else f"{naive.skill:+.1%}"
-        rows.append((_name(name), f"{naive.mae:.4f}", f"{naive.rmse:.4f}", skill))
+        rows.append((_name(name), f"{naive.mae:.4f}", f"{naive.rmse:.4f}", _value(naive.skill, "+.1%")))
     columns = ("", "MAE", "RMSE", "skill of the LSTM")
-    return Table(title="LSTM on held-out places and later dates", columns=columns, rows=tuple(rows))
+    return Table(title="LSTM on held-out places and later dates", columns=columns, rows=rows)
 
 
-def _name(baseline: str) -> str:
-    return baseline.replace("_", " ")
+def _name(model: str) -> str:
+    return model.replace("_", " ")
 
 
-def _score(value: float | None, digits: int = 3) -> str:
-    return "–" if value is None else f"{value:.{digits}f}"
+def _value(value: float | None, form: str = ".3f") -> str:
+    return "–" if value is None else format(value, form)
 
 
 def plot_training(target: Path, kind: ModelKind, record: TrainingRecord) -> None:
@@ -186,27 +181,25 @@ def plot_training(target: Path, kind: ModelKind, record: TrainingRecord) -> None
     best = record.history[record.best_epoch - 1]
     end = "patience ran out" if record.stopped_early else "all used"
     part = "tuning part" if record.tuned_on == "tune" else "training part, after the epoch"
+    train_losses = [epoch.train_loss for epoch in record.history]
+    tune_losses = [epoch.tune_loss for epoch in record.history]
+    losses = train_losses + tune_losses
     with figure_file(target) as figure:
         left, right = figure.subplots(1, 2)
         dots = {"marker": "o", "markersize": 3.5} if len(epochs) <= 30 else {}
-        left.plot(epochs, [epoch.train_loss for epoch in record.history], color=BLUE, label="training part", **dots)
-        left.plot(epochs, [epoch.tune_loss for epoch in record.history], color=ORANGE, label=part, **dots)
+        left.plot(epochs, train_losses, color=BLUE, label="training part", **dots)
+        left.plot(epochs, tune_losses, color=ORANGE, label=part, **dots)
         right.plot(epochs, [epoch.tune_score for epoch in record.history], color=GREEN, **dots)
         for axes, value in ((left, best.tune_loss), (right, best.tune_score)):
             axes.axvline(best.epoch, color=GREY, linestyle=":", linewidth=1.2)
-            axes.plot(
-                [best.epoch], [value], "o", color=VERMILLION, markersize=7, zorder=3, label=f"best epoch: {value:.3f}"
-            )
-            axes.set_xlabel(f"Epoch ({end})")
-            axes.set_xlim(0.5, max(len(epochs), 2) + 0.5)
+            label = f"best epoch: {value:.3f}"
+            axes.plot([best.epoch], [value], "o", color=VERMILLION, markersize=7, zorder=3, label=label)
+            axes.set(xlabel=f"Epoch ({end})", xlim=(0.5, max(len(epochs), 2) + 0.5))
             axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-        losses = [value for epoch in record.history for value in (epoch.train_loss, epoch.tune_loss)]
+            axes.legend()
         if min(losses) > 0 and max(losses) > 20 * min(losses):
             left.set_yscale("log")
-        left.set_title(f"{kind.upper()}: loss, best in epoch {best.epoch} of {record.epochs}")
-        left.set_ylabel(LOSSES[kind])
-        left.legend()
-        right.legend()
+        left.set(title=f"{kind.upper()}: loss, best in epoch {best.epoch} of {record.epochs}", ylabel=LOSSES[kind])
         right.set_title(f"{SCORES[kind]} on the {part}")
         right.margins(y=0.15)
         if kind == "lstm":
@@ -231,9 +224,8 @@ def plot_confusion(target: Path, metrics: CnnMetrics) -> None:
             )  # fmt: skip
         left.set_xticks(range(len(names)), names)
         left.set_yticks(range(len(names)), names)
-        left.set_xlabel("Predicted")
-        left.set_ylabel("True")
-        left.set_title(f"Accuracy {metrics.accuracy:.3f}, balanced {metrics.balanced_accuracy:.3f}")
+        title = f"Accuracy {metrics.accuracy:.3f}, balanced {metrics.balanced_accuracy:.3f}"
+        left.set(xlabel="Predicted", ylabel="True", title=title)
         _class_bars(right, metrics)
 
 
@@ -244,26 +236,19 @@ def _class_bars(axes: Axes, metrics: CnnMetrics) -> None:
         positions = np.arange(len(values)) + (number - 1) * width
         label = "F1" if measure == "f1" else measure
         bars = axes.bar(positions, [value or 0 for value in values], width, color=color, label=label)
-        axes.bar_label(bars, [_score(value, 2) for value in values], fontsize=8, padding=1)
+        axes.bar_label(bars, [_value(value, ".2f") for value in values], fontsize=8, padding=1)
     names = [
         f"{score.name}\n{score.samples:,} patches" + ("" if score.in_gate else "\n(not in the gate)")
         for score in metrics.classes
     ]
     axes.set_xticks(range(len(names)), names)
-    axes.set_ylim(0, 1.18)
-    axes.set_yticks(np.arange(0, 1.01, 0.2))
     axes.grid(visible=False, axis="x")
-    axes.set_title(f"By class, on {len(metrics.evaluation_dates)} held-out dates")
+    title = f"By class, on {len(metrics.evaluation_dates)} held-out dates"
+    axes.set(ylim=(0, 1.18), yticks=np.arange(0, 1.01, 0.2), title=title)
     axes.legend(loc="upper center", ncols=3)
 
 
-def plot_forecast(
-    target: Path,
-    dataset: SequenceDataset,
-    rows: NDArray[np.int64],
-    forecast: NDArray[np.floating],
-    metrics: LstmMetrics,
-) -> None:
+def plot_forecast(target: Path, dataset: SequenceDataset, rows: Rows, forecast: Forecast, metrics: LstmMetrics) -> None:
     """Plot forecast against truth by date, and the error beside those of naive forecasts."""
     with figure_file(target) as figure:
         left, right = figure.subplots(1, 2, width_ratios=(1, 1.1))
@@ -291,18 +276,16 @@ def plot_forecast(
 
 
 def _error_bars(axes: Axes, metrics: LstmMetrics) -> None:
-    ranked = {"LSTM": metrics.mae} | {_name(name): naive.mae for name, naive in metrics.baselines.items()}
-    skills = ["", *(_skill(naive.skill) for naive in metrics.baselines.values())]
-    bars = axes.barh(list(ranked), list(ranked.values()), color=[BLUE, *[GREY] * len(metrics.baselines)], height=0.6)
-    labels = [f" {value:.3f}{skill}" for value, skill in zip(ranked.values(), skills, strict=True)]
-    axes.bar_label(bars, labels, fontsize=9)
+    names = ["LSTM", *(_name(name) for name in metrics.baselines)]
+    errors = [metrics.mae, *(naive.mae for naive in metrics.baselines.values())]
+    skills = ["", *("" if naive.skill is None else f"  ({naive.skill:+.0%})" for naive in metrics.baselines.values())]
+    bars = axes.barh(names, errors, color=[BLUE, *[GREY] * len(metrics.baselines)], height=0.6)
+    axes.bar_label(bars, [f" {error:.3f}{skill}" for error, skill in zip(errors, skills, strict=True)], fontsize=9)
     axes.invert_yaxis()
     axes.grid(visible=False, axis="y")
-    axes.set_xlim(0, max(ranked.values()) * 1.5)
-    axes.set_xlabel("Mean absolute error (NDVI); in brackets: skill of the LSTM against it")
     dates = len(metrics.evaluation_dates)
-    axes.set_title(f"{metrics.samples:,} sequences, {dates} held-out {'date' if dates == 1 else 'dates'}")
-
-
-def _skill(value: float | None) -> str:
-    return "" if value is None else f"  ({value:+.0%})"
+    axes.set(
+        xlim=(0, max(errors) * 1.5),
+        xlabel="Mean absolute error (NDVI); in brackets: skill of the LSTM against it",
+        title=f"{metrics.samples:,} sequences, {dates} held-out {'date' if dates == 1 else 'dates'}",
+    )

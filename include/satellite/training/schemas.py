@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import date
 from typing import Any, Literal
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, BaseModel, Field
 
 from include.satellite.imagery.schemas import Grid
 
@@ -17,8 +17,8 @@ CONSTANT_NOTE = (
 SKILL_NOTE = "Skill is 1 − MAE / MAE of the naive forecast: 0 is no better, 1 is perfect, below 0 is worse."
 
 
-class _Document(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+class _Document(BaseModel, extra="forbid", frozen=True):
+    """A document that holds its fields and no others."""
 
 
 class Epoch(_Document):

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from safetensors.torch import save
-from torch import nn
 from torch.nn import functional
 
 from include.core.artifacts import sha256
@@ -19,124 +18,90 @@ from include.core.errors import ContractError
 from include.core.files import write_atomically
 from include.satellite.artifacts import CNN, CNN_DATA, LSTM, LSTM_DATA, VALIDATED, ModelArtifacts
 from include.satellite.datasets.patches import load_patches
+from include.satellite.datasets.schemas import PatchInfo, SequenceInfo
 from include.satellite.datasets.sequences import SequenceDataset, load_sequences
 from include.satellite.evaluation.metrics import evaluate_cnn, evaluate_lstm
+from include.satellite.imagery.schemas import Imagery
 from include.satellite.params import CnnTrainParams, LstmTrainParams
-from include.satellite.training.card import TrainedWeights, cnn_card, lstm_card
-from include.satellite.training.checkpoints import copy_weights, fingerprint
-from include.satellite.training.loop import Training, fit
+from include.satellite.training.loop import SETTINGS, Training, copy_weights, fingerprint, fit
 from include.satellite.training.machine import Batch, Machine, Rows
 from include.satellite.training.networks import PatchCnn, SequenceLstm, outputs, parameter_count, scale, seeded
 from include.satellite.training.report import plot_confusion, plot_forecast, plot_training
-from include.satellite.training.schemas import CnnMetrics, LstmMetrics
+from include.satellite.training.schemas import CardData, CnnMetrics, LstmMetrics, ModelCard, ModelKind
 
 VERSION = 1
 """Raised when the same data and parameters would give other weights: older checkpoints are then not used."""
-Floats = NDArray[np.float32]
-
-
-@dataclass(frozen=True)
-class Settings:
-    """The parameters that decide a training, beside its data."""
-
-    epochs: int
-    patience: int
-    learning_rate: float
-    batch_size: int
-    seed: int
+DATA: dict[ModelKind, tuple[Artifact[Any], ...]] = {"cnn": CNN_DATA, "lstm": LSTM_DATA}
+LIBRARIES = ("torch", "numpy", "scikit-learn", "safetensors")
+LABELS = {
+    "ndvi_rule": "The class of the patch's own mean NDVI (> 0.7 Healthy, > 0.5 Moderate, > 0.3 Stressed, else "
+    "Critical). The label is computed from the input, so this model imitates a rule: its accuracy says nothing about "
+    "crop health that the rule does not say.",
+    "next_ndvi": "The class of the patch's mean NDVI at the next usable date: an early warning.",
+    "reference": "A class raster that does not come from the reflectances.",
+}
+NDVI_TARGET = "Mean NDVI of the location at the next date on which it could be seen."
+FEW_DATES = 5
 
 
 def train_cnn(files: Path, params: CnnTrainParams) -> None:
-    """Train the classifier of crop health; see `learn_cnn`.
+    """Train the classifier of crop health and evaluate it once on the validation part.
+
+    Args:
+        files: A folder with the CNN's dataset and `validated.json`; weights, card, metrics and plots are written there.
+        params: Of the training.
 
     Raises:
         BadInputError: The training diverges.
         ContractError: The accuracy is below its minimum; model, card, metrics and plots are written before.
         SetupError: The folder cannot be written, or the disk is full.
     """
-    metrics = learn_cnn(files, params)
-    plot_training(CNN.training_plot.at(files), "cnn", metrics.training)
-    plot_confusion(CNN.evaluation_plot.at(files), metrics)
-    if metrics.required:
-        _check_minimum(CNN, metrics)
-
-
-def learn_cnn(files: Path, params: CnnTrainParams) -> CnnMetrics:
-    """Train the classifier and evaluate it once on the validation part.
-
-    Args:
-        files: A folder with the CNN's dataset and `validated.json`; weights, card and metrics are written there.
-        params: Of the training.
-
-    Raises:
-        BadInputError: The training diverges.
-        SetupError: The folder cannot be written, or the disk is full.
-    """
-    dataset, machine = load_patches(files), Machine.best()
-    info, labels, train = dataset.info, torch.from_numpy(dataset.label), dataset.rows("train")
+    dataset = load_patches(files)
+    info, labels = dataset.info, torch.from_numpy(dataset.label)
+    train, held_out = dataset.rows("train"), dataset.rows("validation")
 
     def batch(rows: Rows) -> Batch:
         return torch.from_numpy(dataset.batch(rows)), labels[rows]
 
-    settings = Settings(
-        params.cnn_epochs, params.cnn_patience, params.cnn_learning_rate, params.cnn_batch_size, params.seed
-    )
-    network = seeded(params.seed, PatchCnn, len(info.bands), info.patch_size, len(info.classes))
-    threads = machine.threads(params.cnn_batch_size * info.patch_size**2)
-    training = Training(
-        network=network,
+    training = _training(
+        files,
+        CNN,
+        params,
+        info.patch_size**2,
+        network=seeded(params.seed, PatchCnn, len(info.bands), info.patch_size, len(info.classes)),
         batch=batch,
         loss=functional.cross_entropy,
         score=lambda logits, truth: (logits.argmax(dim=1) == truth).sum(),
         drawn=np.repeat(train, dataset.repeat[train]),
         tune=dataset.rows("tune"),
         symmetric=True,
-        machine=machine,
-        threads=threads,
-        checkpoints=files / CNN.checkpoints,
-        fingerprint=_fingerprint(files, CNN_DATA, settings, machine, threads),
-        **vars(settings),
     )
     record = fit(training)
-    held_out = dataset.rows("validation")
-    probabilities = torch.softmax(outputs(network, batch, held_out), dim=1).numpy()
+    probabilities = torch.softmax(outputs(training.network, batch, held_out), dim=1).numpy()
     metrics = evaluate_cnn(dataset, held_out, probabilities, record, params.min_cnn_accuracy)
-    weights = _write_weights(CNN.weights.at(files), network, settings)
-    CNN.card.write(files, cnn_card(VALIDATED.read(files), info, metrics, weights))
+    trained = _write_weights(CNN.weights.at(files), training)
+    CNN.card.write(files, cnn_card(VALIDATED.read(files), info, metrics, trained))
     CNN.metrics.write(files, metrics)
-    return metrics
+    plot_training(CNN.training_plot.at(files), "cnn", record)
+    plot_confusion(CNN.evaluation_plot.at(files), metrics)
+    if metrics.required:
+        _check_minimum(CNN, metrics)
 
 
 def train_lstm(files: Path, params: LstmTrainParams) -> None:
-    """Train the forecaster of NDVI; see `learn_lstm`.
+    """Train the forecaster of NDVI and evaluate it once on the validation part.
+
+    Args:
+        files: A folder with the LSTM's dataset and `validated.json`; weights, card, metrics and plots are written
+            there.
+        params: Of the training.
 
     Raises:
         BadInputError: The training diverges.
         ContractError: 1 − MAE/2 is below its minimum; model, card, metrics and plots are written before.
         SetupError: The folder cannot be written, or the disk is full.
     """
-    metrics, forecast = learn_lstm(files, params)
     dataset = load_sequences(files)
-    plot_training(LSTM.training_plot.at(files), "lstm", metrics.training)
-    plot_forecast(LSTM.evaluation_plot.at(files), dataset, dataset.rows("validation"), forecast, metrics)
-    _check_minimum(LSTM, metrics)
-
-
-def learn_lstm(files: Path, params: LstmTrainParams) -> tuple[LstmMetrics, Floats]:
-    """Train the forecaster and evaluate it once on the validation part.
-
-    Args:
-        files: A folder with the LSTM's dataset and `validated.json`; weights, card and metrics are written there.
-        params: Of the training.
-
-    Returns:
-        The metrics, and the forecasts (N,) of NDVI for the validation part.
-
-    Raises:
-        BadInputError: The training diverges.
-        SetupError: The folder cannot be written, or the disk is full.
-    """
-    dataset, machine = load_sequences(files), Machine.best()
     info, train, held_out = dataset.info, dataset.rows("train"), dataset.rows("validation")
     mean, std = _scaling(dataset, train)
     inputs, targets = scale(dataset.x, mean, std), torch.from_numpy(dataset.y)
@@ -144,45 +109,142 @@ def learn_lstm(files: Path, params: LstmTrainParams) -> tuple[LstmMetrics, Float
     def batch(rows: Rows) -> Batch:
         return inputs[rows], targets[rows]
 
-    settings = Settings(
-        params.lstm_epochs, params.lstm_patience, params.lstm_learning_rate, params.lstm_batch_size, params.seed
-    )
-    network = seeded(params.seed, SequenceLstm, len(info.features))
-    threads = machine.threads(params.lstm_batch_size * info.sequence_length)
-    training = Training(
-        network=network,
+    training = _training(
+        files,
+        LSTM,
+        params,
+        info.sequence_length,
+        network=seeded(params.seed, SequenceLstm, len(info.features)),
         batch=batch,
         loss=functional.mse_loss,
         score=lambda forecasts, truth: (forecasts - truth).abs().sum(),
         drawn=train,
         tune=dataset.rows("tune"),
         symmetric=False,
-        machine=machine,
-        threads=threads,
-        checkpoints=files / LSTM.checkpoints,
-        fingerprint=_fingerprint(files, LSTM_DATA, settings, machine, threads),
-        **vars(settings),
     )
     record = fit(training)
-    forecast = outputs(network, batch, held_out).numpy()
+    forecast = outputs(training.network, batch, held_out).numpy()
     metrics = evaluate_lstm(dataset, held_out, forecast, record, params.min_lstm_accuracy)
-    weights = _write_weights(LSTM.weights.at(files), network, settings)
-    LSTM.card.write(files, lstm_card(VALIDATED.read(files), info, metrics, weights, (mean, std)))
+    trained = _write_weights(LSTM.weights.at(files), training) | {"mean": mean, "std": std}
+    LSTM.card.write(files, lstm_card(VALIDATED.read(files), info, metrics, trained))
     LSTM.metrics.write(files, metrics)
-    return metrics, forecast
+    plot_training(LSTM.training_plot.at(files), "lstm", record)
+    plot_forecast(LSTM.evaluation_plot.at(files), dataset, held_out, forecast, metrics)
+    _check_minimum(LSTM, metrics)
 
 
-def _fingerprint(
-    files: Path, data: tuple[Artifact[Any], ...], settings: Settings, machine: Machine, threads: int
-) -> str:
-    decisive: dict[str, Any] = vars(settings) | {
+def cnn_card(imagery: Imagery, info: PatchInfo, metrics: CnnMetrics, trained: Mapping[str, Any]) -> ModelCard:
+    """Write the card of a trained CNN.
+
+    Args:
+        imagery: The imagery that it was trained on.
+        info: The dataset.
+        metrics: On the validation part.
+        trained: Fields of the card that only the training knows: `parameters`, `params`, `weights_sha256`.
+    """
+    limits = []
+    if info.label_source == "ndvi_rule":
+        limits.append("It imitates the NDVI rule and is no independent assessment of crop health.")
+    if outside := [name for name in info.classes if name not in info.gate_classes]:
+        limits.append(f"Too few training samples to rely on it for: {', '.join(outside)}.")
+    return ModelCard(
+        kind="cnn",
+        architecture=PatchCnn.architecture,
+        classes=info.classes,
+        inputs=info.bands,
+        size=info.patch_size,
+        mean=info.normalisation.mean,
+        std=info.normalisation.std,
+        label_source=info.label_source,
+        labels=LABELS[info.label_source],
+        gate_classes=info.gate_classes,
+        metrics=metrics.model_dump(include={"accuracy", "balanced_accuracy", "expected_calibration_error"}),
+        **_shared(imagery, info.seed, metrics, limits),
+        **trained,
+    )
+
+
+def lstm_card(imagery: Imagery, info: SequenceInfo, metrics: LstmMetrics, trained: Mapping[str, Any]) -> ModelCard:
+    """Write the card of a trained LSTM.
+
+    Args:
+        imagery: The imagery that it was trained on.
+        info: The dataset.
+        metrics: On the validation part.
+        trained: Fields of the card that only the training knows: `parameters`, `params`, `weights_sha256`, and `mean`
+            and `std` by feature.
+    """
+    limits = ["Its forecast is for one date ahead, at the gaps between dates that it has seen."]
+    if unbeaten := [name for name, naive in metrics.baselines.items() if naive.skill is not None and naive.skill <= 0]:
+        limits.append(f"No better than: {', '.join(unbeaten)}.")
+    return ModelCard(
+        kind="lstm",
+        architecture=SequenceLstm.architecture,
+        classes=[],
+        inputs=info.features,
+        size=info.sequence_length,
+        location_size=info.location_size,
+        label_source="ndvi",
+        labels=NDVI_TARGET,
+        gate_classes=[],
+        metrics=metrics.model_dump(include={"mae", "rmse", "accuracy"}),
+        **_shared(imagery, info.seed, metrics, limits),
+        **trained,
+    )
+
+
+def _shared(imagery: Imagery, seed: int, metrics: CnnMetrics | LstmMetrics, limits: list[str]) -> dict[str, Any]:
+    """Return the fields of a card that both models have in common; the model's own limits come last."""
+    dates = len(metrics.evaluation_dates)
+    shared_limits = ["Measured on other places of the same area and period; elsewhere it is not measured."]
+    if imagery.synthetic:
+        shared_limits.append("Trained on simulated imagery: it says nothing about real fields.")
+    if dates < FEW_DATES:
+        shared_limits.append(f"Measured on {dates} {'date' if dates == 1 else 'dates'} only.")
+    return {
+        "data": CardData(
+            dates=[acquisition.date for acquisition in imagery.acquisitions],
+            **{name: getattr(imagery, name) for name in CardData.model_fields if name != "dates"},
+        ),
+        "evaluation_dates": dates,
+        "limits": shared_limits + limits,
+        "seed": seed,
+        "device": metrics.training.device,
+        "precision": metrics.training.precision,
+        "versions": {name: version(name) for name in LIBRARIES},
+    }
+
+
+def _training(
+    files: Path, model: ModelArtifacts[Any], params: CnnTrainParams | LstmTrainParams, values: int, **parts: Any
+) -> Training:
+    """Return a model's training on this machine, with the run's parameters.
+
+    Args:
+        files: The folder of the data and of the checkpoints.
+        model: Which model.
+        params: Of the run; those of the model start with its kind (`cnn_epochs`).
+        values: Pixels or steps of a sample.
+        parts: Other fields of `Training`.
+    """
+    machine = Machine.best()
+    settings = {"seed": params.seed} | {name: getattr(params, f"{model.kind}_{name}") for name in SETTINGS}
+    threads = machine.threads(settings["batch_size"] * values)
+    decisive = settings | {
         "version": VERSION,
         "torch": torch.__version__,
         "threads": threads,
         "device": machine.name,
         "precision": machine.precision,
     }
-    return fingerprint([artifact.at(files) for artifact in data], decisive)
+    return Training(
+        machine=machine,
+        threads=threads,
+        checkpoints=files / model.checkpoints,
+        fingerprint=fingerprint([artifact.at(files) for artifact in DATA[model.kind]], decisive),
+        **settings,
+        **parts,
+    )
 
 
 def _scaling(dataset: SequenceDataset, train: Rows) -> tuple[list[float], list[float]]:
@@ -192,9 +254,12 @@ def _scaling(dataset: SequenceDataset, train: Rows) -> tuple[list[float], list[f
     return steps.mean(axis=0).tolist(), np.where(std > 0, std, 1.0).tolist()
 
 
-def _write_weights(path: Path, network: nn.Module, settings: Settings) -> TrainedWeights:
-    write_atomically(path, save({name: tensor.contiguous() for name, tensor in copy_weights(network).items()}))
-    return TrainedWeights(parameter_count(network), sha256(path), vars(settings))
+def _write_weights(path: Path, training: Training) -> dict[str, Any]:
+    """Write the weights and return the fields of the model card that describe them."""
+    weights = copy_weights(training.network)
+    write_atomically(path, save({name: tensor.contiguous() for name, tensor in weights.items()}))
+    params = {name: getattr(training, name) for name in (*SETTINGS, "seed")}
+    return {"parameters": parameter_count(training.network), "weights_sha256": sha256(path), "params": params}
 
 
 def _check_minimum(model: ModelArtifacts[Any], metrics: CnnMetrics | LstmMetrics) -> None:

@@ -60,7 +60,7 @@ def test_models_that_pass_every_gate_are_to_be_promoted(compared):
 def test_one_gate_that_is_missed_refuses_and_is_the_reason(compared, params, gate):
     decision = COMPARISON.read(compared(**params)).decision
     assert not decision.promote
-    (missed,) = [each for each in decision.gates if not each.passed]
+    (missed,) = [gate for gate in decision.gates if not gate.passed]
     assert missed.name == gate
     assert decision.reasons == [missed.sentence]
 
@@ -84,16 +84,16 @@ def test_few_blocks_or_dates_are_said(compared):
 
 
 def test_the_summary_is_what_reports_read(compared):
-    found = compare_outcome(compared(allow_synthetic=False)).model_dump(mode="json")
-    assert found["promote"] is False
-    assert set(found["statistics"]["model_comparison"]) == {
+    outcome = compare_outcome(compared(allow_synthetic=False)).model_dump(mode="json")
+    assert outcome["promote"] is False
+    assert set(outcome["statistics"]["model_comparison"]) == {
         "cnn_accuracy_improvement_percent",
         "lstm_mae_improvement_percent",
     }
-    assert found["cnn_accuracy_improvement_percent"] > 0
-    assert any("Not promoted: The imagery is simulated" in each["message"] for each in found["findings"])
-    assert [table["title"].split()[0] for table in found["tables"]] == ["Classifiers", "Forecasts", "Gates"]
-    json.dumps(found, allow_nan=False)
+    assert outcome["cnn_accuracy_improvement_percent"] > 0
+    assert any("Not promoted: The imagery is simulated" in finding["message"] for finding in outcome["findings"])
+    assert [table["title"].split()[0] for table in outcome["tables"]] == ["Classifiers", "Forecasts", "Gates"]
+    json.dumps(outcome, allow_nan=False)
 
 
 # the champion

@@ -12,25 +12,31 @@ from hypothesis import strategies as st
 
 from include.satellite.artifacts import CNN, LSTM
 from include.satellite.datasets.patches import PatchDataset, load_patches
-from include.satellite.datasets.schemas import SequenceInfo
+from include.satellite.datasets.schemas import CLASSES, SequenceInfo
 from include.satellite.datasets.sequences import SequenceDataset, load_sequences
 from include.satellite.evaluation.metrics import (
     calibration_error,
-    class_recalls,
     class_scores,
     classification,
     climatology,
+    compare_classifiers,
+    compare_forecasts,
     dates_of,
     evaluate_cnn,
     evaluate_lstm,
     explained_variance,
     forecast_errors,
+    gate_rows,
     in_gate,
     patch_baselines,
+    score_classes,
+    score_forecasts,
     sequence_baselines,
     skills,
 )
+from include.satellite.training.networks import load_bundle
 from tests.satellite.small_data import write_patches, write_sequences
+from tests.satellite.trained_run import randomised
 
 NAMES = ("Healthy", "Moderate", "Stressed", "Critical")
 PAIRS = st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), min_size=1, max_size=60)
@@ -45,7 +51,6 @@ def test_scores_of_classes_are_the_counted_shares(pairs: list[tuple[int, int]]) 
     assert scored.samples == len(pairs)
     assert scored.accuracy == pytest.approx(hits.mean())
     assert scored.balanced_accuracy == pytest.approx(np.mean(list(recalls.values())))
-    assert class_recalls(true, predicted, NAMES) == pytest.approx(recalls)
     for label, score in enumerate(class_scores(true, predicted, NAMES, NAMES[:3])):
         correct, actual, claimed = (hits & (true == label)).sum(), (true == label).sum(), (predicted == label).sum()
         assert score.samples == actual
@@ -213,3 +218,111 @@ def test_classes_with_too_few_training_samples_are_not_in_the_gate(patches: Patc
 def test_dates_are_those_at_some_positions_each_once_in_order() -> None:
     days = [date(2026, month, 1) for month in range(1, 6)]
     assert dates_of(days, np.array([3, 1, 3])) == [days[1], days[3]]
+
+
+# several models
+
+
+def labelled(label, date, block, gate=CLASSES):
+    info = SimpleNamespace(classes=list(CLASSES), gate_classes=list(gate), dates=[f"2026-0{n}-01" for n in range(1, 7)])
+    label = np.asarray(label)
+    return SimpleNamespace(
+        label=label, date=np.asarray(date), block=np.asarray(block), info=info, rows=lambda split: np.arange(len(label))
+    )
+
+
+def differences(comparison):
+    return {(difference.against, difference.metric): difference for difference in comparison.differences}
+
+
+def test_scores_are_what_a_person_would_count():
+    dataset = labelled([0, 0, 0, 1], [0, 0, 1, 1], [5, 5, 6, 6])
+    scored = score_classes(
+        dataset, np.arange(4), {"real": [0, 0, 1, 1], "synthetic": [0, 1, 1, 1], "majority": [0, 0, 0, 0]}, 0
+    )
+    assert {name: (score.accuracy, round(score.balanced_accuracy, 4)) for name, score in scored.models.items()} == {
+        "real": (0.75, 0.8333),
+        "synthetic": (0.5, 0.6667),
+        "majority": (0.75, 0.5),
+    }
+    assert scored.accuracy_improvement == pytest.approx(50)
+    assert scored.models["synthetic"].recall == {"Healthy": pytest.approx(1 / 3), "Moderate": 1.0}
+    assert (scored.samples, scored.blocks, len(scored.dates)) == (4, 2, 2)
+    by_rival = differences(scored)
+    assert by_rival["synthetic", "accuracy"].difference == 0.25
+    assert by_rival["majority", "balanced_accuracy"].difference == pytest.approx(1 / 3)
+    assert set(by_rival) == {
+        (rival, m) for rival in ("synthetic", "majority") for m in ("accuracy", "balanced_accuracy")
+    }
+
+
+def test_the_interval_is_that_of_the_paired_difference():
+    draw = np.random.default_rng(0)
+    block, date = (index.ravel() for index in np.indices((8, 6)).repeat(30, axis=1))
+    label = draw.integers(0, 2, len(block))
+    hard = draw.random((8, 6))[block, date] < 0.5  # complete cells are hard: each model fails there, alike
+    real = np.where(hard, 1 - label, label)
+    rival = np.where(draw.random(len(label)) < 0.05, 1 - real, real)
+    by_rival = differences(
+        score_classes(labelled(label, date, block), np.arange(len(label)), {"real": real, "x": rival}, 0)
+    )
+    difference = by_rival["x", "accuracy"]
+    assert difference.low <= difference.difference <= difference.high
+    assert difference.high - difference.low < 0.08, "the cells that both fail on are no difference between them"
+
+
+def test_a_model_against_itself_differs_by_nothing():
+    dataset = labelled([0, 1, 0, 1], [0, 0, 1, 1], [0, 1, 0, 1])
+    by_rival = differences(score_classes(dataset, np.arange(4), {"real": [0, 1, 1, 1], "champion": [0, 1, 1, 1]}, 0))
+    assert {(difference.difference, difference.low, difference.high) for difference in by_rival.values()} == {(0, 0, 0)}
+
+
+def test_classes_with_too_few_training_samples_do_not_count():
+    dataset = labelled([0, 1, 2, 3], [0] * 4, [0] * 4, gate=("Healthy", "Critical"))
+    assert gate_rows(dataset).tolist() == [0, 3]
+    scored = score_classes(dataset, gate_rows(dataset), {"real": [0, 3], "synthetic": [0, 0]}, 0)
+    assert scored.classes == ["Healthy", "Critical"]
+    assert scored.left_out == ["Moderate", "Stressed"]
+    assert len(gate_rows(labelled([1, 2], [0] * 2, [0] * 2, gate=("Healthy",)))) == 2, "nothing would be left"
+
+
+def test_forecasts_are_compared_by_the_error_that_is_avoided():
+    dataset = SimpleNamespace(
+        y=np.array([0.5, 0.5, 0.7, 0.7], np.float32), target=np.array([0, 1, 0, 1]), block=np.array([0, 0, 1, 1]),
+        info=SimpleNamespace(dates=["2026-01-01", "2026-02-01"]),
+    )  # fmt: skip
+    forecasts = {"real": [0.6, 0.6, 0.6, 0.6], "synthetic": [0.3, 0.3, 0.9, 0.9], "persistence": [0.5, 0.5, 0.7, 0.7]}
+    scored = score_forecasts(dataset, np.arange(4), forecasts, 0)
+    assert scored.models["real"].mae == pytest.approx(0.1, abs=1e-6)
+    assert scored.models["real"].accuracy == pytest.approx(0.95, abs=1e-6)
+    assert scored.mae_improvement == pytest.approx(50, abs=1e-3)
+    by_rival = differences(scored)
+    assert by_rival["synthetic", "mae"].difference == pytest.approx(0.1, abs=1e-6)
+    assert by_rival["persistence", "mae"].difference == pytest.approx(-0.1, abs=1e-6)
+    assert by_rival["persistence", "mae"].high < 0
+
+
+def test_nothing_is_said_of_an_improvement_over_nothing():
+    dataset = labelled([0, 0], [0, 1], [0, 1])
+    assert score_classes(dataset, np.arange(2), {"real": [0, 0], "synthetic": [1, 1]}, 0).accuracy_improvement is None
+
+
+def test_the_gates_classes_come_from_the_dataset(trained):
+    dataset = load_patches(trained)
+    assert len(gate_rows(dataset)) == len(dataset.rows("validation"))
+
+
+def test_classifiers_are_compared_with_each_other_and_with_naive_rules(trained):
+    real = load_bundle(trained, CNN)
+    scored = compare_classifiers(load_patches(trained), {"real": real, "synthetic": randomised(real)}, 0)
+    assert list(scored.models) == ["real", "synthetic", "majority", "logistic_regression", "ndvi_rule"]
+    assert scored.models["real"].balanced_accuracy == pytest.approx(CNN.metrics.read(trained).balanced_accuracy)
+    assert scored.models["real"].accuracy > scored.models["synthetic"].accuracy
+
+
+def test_forecasts_are_compared_with_each_other_and_with_naive_rules(trained):
+    real = load_bundle(trained, LSTM)
+    scored = compare_forecasts(load_sequences(trained), {"real": real, "synthetic": randomised(real)}, 0)
+    assert list(scored.models) == ["real", "synthetic", "persistence", "climatology", "training_mean"]
+    assert scored.models["real"].mae == pytest.approx(LSTM.metrics.read(trained).mae)
+    assert scored.models["real"].mae < scored.models["synthetic"].mae

@@ -36,9 +36,9 @@ def test_two_runs_at_once_make_the_baseline_once_and_later_ones_find_it(
     )
     command = [sys.executable, "-c", program, PARAMS.model_dump_json(), dataset.model_dump_json()]
     both = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]
-    said = [process.communicate(timeout=200)[0] for process in both]
-    assert [process.returncode for process in both] == [0, 0], said
-    assert sum("is made now" in each for each in said) == 1
+    outputs = [process.communicate(timeout=200)[0] for process in both]
+    assert [process.returncode for process in both] == [0, 0], outputs
+    assert sum("is made now" in text for text in outputs) == 1
 
     monkeypatch.setattr(synthetic_baseline, "_make", lambda *_: pytest.fail("it was there"))
     baseline = ensure_baseline(PARAMS, dataset)
@@ -46,8 +46,8 @@ def test_two_runs_at_once_make_the_baseline_once_and_later_ones_find_it(
     assert baseline.cnn.card.inputs == dataset.bands
     assert baseline.cnn.card.size == baseline.lstm.card.location_size == 8
     assert (baseline.info.world, baseline.info.seed) == ("simple", "7919")
-    told = [path.read_text() for path in (data_dir / "imagery").rglob("*.json")]
-    scenes = [text for text in told if '"sha256"' in text]
+    records = [path.read_text() for path in (data_dir / "imagery").rglob("*.json")]
+    scenes = [text for text in records if '"sha256"' in text]
     assert len(scenes) == len(list((data_dir / "imagery").rglob("*.tif"))) == 20
     assert all("SIM-simple-7919" in text for text in scenes)
     kept = data_dir / "models" / "baselines"

@@ -1,4 +1,4 @@
-"""What people see of the models, after a real promotion and without one."""
+"""What users see of the models, after a real promotion and without one."""
 
 import pytest
 
@@ -12,10 +12,9 @@ WHY = Reason(by="tester", why="a test")
 
 
 @pytest.fixture(autouse=True)
-def untold(monkeypatch):
+def without_mlflow(monkeypatch):
     """MLflow has tests of its own."""
-    monkeypatch.setattr(tracking, "register", lambda name, folder, model: f"{folder}/{model.kind}")
-    monkeypatch.setattr(tracking, "set_alias", lambda name, alias, version: None)
+    monkeypatch.setattr(tracking, "register", lambda name, folder, model, alias: "1")
 
 
 @pytest.fixture
@@ -27,11 +26,11 @@ def promoted(compared):
 
 
 def test_the_champion_is_what_the_env_file_names_with_both_cards(promoted, env_file):
-    found = overview.champion(EnvFile(env_file))
-    assert found.on
-    assert found.problem is None
-    assert found.version.model.version == found.name
-    assert (found.version.cnn.kind, found.version.lstm.kind) == ("cnn", "lstm")
+    champion = overview.champion(EnvFile(env_file))
+    assert champion.on
+    assert champion.problem is None
+    assert champion.version.model.version == champion.name
+    assert (champion.version.cnn.kind, champion.version.lstm.kind) == ("cnn", "lstm")
 
 
 def test_without_a_promotion_there_is_no_champion_and_no_version(env_file, data_dir):
@@ -60,9 +59,9 @@ def test_versions_come_latest_first_and_a_damaged_card_hides_no_version(promoted
 def test_the_candidate_is_of_the_first_run_that_compared(promoted, tmp_path):
     (tmp_path / "broken" / "files").mkdir(parents=True)
     (tmp_path / "broken" / "files" / "comparison.json").write_text("{")
-    found = overview.latest_candidate([tmp_path / "nothing", tmp_path / "broken", promoted])
-    assert found.run == promoted.name
-    assert found.configuration.promoted
+    candidate = overview.latest_candidate([tmp_path / "nothing", tmp_path / "broken", promoted])
+    assert candidate.run == promoted.name
+    assert candidate.configuration.promoted
     assert overview.latest_candidate([tmp_path / "nothing"]) is None
 
 

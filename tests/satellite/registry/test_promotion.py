@@ -36,11 +36,14 @@ ASKED = ConfigureParams(require_approval=True)
 
 @pytest.fixture(autouse=True)
 def aliases(monkeypatch):
-    """What MLflow is told, by registered model and alias; MLflow itself has tests of its own."""
-    told = {}
-    monkeypatch.setattr(tracking, "register", lambda name, folder, model: f"{folder}/{model.kind}")
-    monkeypatch.setattr(tracking, "set_alias", lambda name, alias, version: told.__setitem__((name, alias), version))
-    return told
+    """The model of each registered name and alias; MLflow itself has tests of its own."""
+    models = {}
+
+    def register(name, folder, model, alias):
+        models[name, alias] = f"{folder}/{model.kind}"
+
+    monkeypatch.setattr(tracking, "register", register)
+    return models
 
 
 def configuration(folder):
@@ -55,9 +58,9 @@ def stored():
 def test_a_promotion_stores_the_model_and_switches_the_env_file(compared, env_file, aliases):
     folder = compared()
     configure(folder, ConfigureParams())
-    found = configuration(folder)
-    model = store.find(found.version)
-    assert found.promoted
+    result = configuration(folder)
+    model = store.find(result.version)
+    assert result.promoted
     assert dotenv_values(env_file) == {
         "PASSWORD": "secret",
         "USE_AI_MODELS": "true",
@@ -67,8 +70,8 @@ def test_a_promotion_stores_the_model_and_switches_the_env_file(compared, env_fi
     }
     assert Path(dotenv_values(env_file)["AI_CNN_MODEL_PATH"]).is_file()
     (entry,) = EnvFile(env_file).history()
-    assert (entry.run, entry.version, entry.id) == ("satellite_pipeline/manual__1", model.version, found.entry)
-    assert (found.diff, found.backup) == (entry.diff, entry.backup)
+    assert (entry.run, entry.version, entry.id) == ("satellite_pipeline/manual__1", model.version, result.entry)
+    assert (result.diff, result.backup) == (entry.diff, entry.backup)
     assert "secret" not in (folder / "configuration.json").read_text()
     assert model.run == "satellite_pipeline/manual__1"
     assert {key: path.rpartition("/")[2] for key, path in aliases.items()} == {
@@ -88,17 +91,17 @@ def test_a_refusal_is_an_answer_and_changes_nothing(compared, env_file, aliases,
     before = env_file.read_bytes()
     folder = compared(**params)
     configure(folder, ConfigureParams())
-    found = configuration(folder)
-    assert not found.promoted
-    assert [reason in each for each in found.reasons] == [True]
-    assert (found.version, found.changes, found.diff, found.backup, found.entry) == (None, {}, "", None, None)
+    result = configuration(folder)
+    assert not result.promoted
+    assert [reason in stated for stated in result.reasons] == [True]
+    assert (result.version, result.changes, result.diff, result.backup, result.entry) == (None, {}, "", None, None)
     assert env_file.read_bytes() == before
     assert [path.name for path in env_file.parent.iterdir()] == [".env"]
     assert stored() == []
     assert {alias for _, alias in aliases} == {"challenger"}
     summary = configure_outcome(folder).model_dump(mode="json")
     assert summary["promoted"] is False
-    assert any(f"not promoted: {found.reasons[0]}" in each["message"] for each in summary["findings"])
+    assert any(f"not promoted: {result.reasons[0]}" in finding["message"] for finding in summary["findings"])
 
 
 # approval
@@ -194,7 +197,7 @@ from include.satellite.registry import promotion, store, tracking
 from include.satellite.params import ConfigureParams
 def dies(*_, **__):
     os.kill(os.getpid(), signal.SIGKILL)
-tracking.register = tracking.set_alias = lambda *_: "1"
+tracking.register = lambda *_: "1"
 {patch}
 promotion.configure(Path({files!r}), ConfigureParams())
 """
@@ -226,13 +229,13 @@ def test_killed_anywhere_and_tried_again_the_end_is_the_same(compared, env_file,
     if switched:
         assert Path(dotenv_values(env_file)["AI_CNN_MODEL_PATH"]).is_file(), "the model was there first"
     configure(folder, ConfigureParams())
-    found = configuration(folder)
+    result = configuration(folder)
     (entry,) = EnvFile(env_file).history()
-    assert found.promoted
-    assert (found.entry, found.diff, found.backup) == (entry.id, entry.diff, entry.backup)
-    assert (env_file.parent / found.backup).read_text() == "# of the team\nPASSWORD=secret\nUSE_AI_MODELS=false\n"
-    assert dotenv_values(env_file)["AI_MODEL_VERSION"] == found.version
-    assert stored() == [found.version]
+    assert result.promoted
+    assert (result.entry, result.diff, result.backup) == (entry.id, entry.diff, entry.backup)
+    assert (env_file.parent / result.backup).read_text() == "# of the team\nPASSWORD=secret\nUSE_AI_MODELS=false\n"
+    assert dotenv_values(env_file)["AI_MODEL_VERSION"] == result.version
+    assert stored() == [result.version]
     leftovers = [path.name for path in (*env_file.parent.iterdir(), *store.store_dir().iterdir())]
     assert not [name for name in leftovers if name.startswith("..") or "pending" in name]
 
@@ -241,10 +244,10 @@ def test_a_champion_that_changed_since_the_comparison_is_not_replaced(compared, 
     folder = compared()
     EnvFile(env_file).update({"USE_AI_MODELS": "true", "AI_MODEL_VERSION": "20260101T000000Z-12345678"}, WHY)
     configure(folder, ConfigureParams())
-    found = configuration(folder)
-    assert not found.promoted
-    assert "The gates were passed for another state of the env file" in found.reasons[0]
-    assert "USE_AI_MODELS is 'true' now; it was 'false'" in found.reasons[0]
+    result = configuration(folder)
+    assert not result.promoted
+    assert "The gates were passed for another state of the env file" in result.reasons[0]
+    assert "USE_AI_MODELS is 'true' now; it was 'false'" in result.reasons[0]
     assert dotenv_values(env_file)["AI_MODEL_VERSION"] == "20260101T000000Z-12345678"
 
 
@@ -263,10 +266,10 @@ def test_of_two_runs_at_once_one_is_promoted_and_the_other_told_why(compared, en
     for worker in workers:
         worker.join(60)
     assert [worker.exitcode for worker in workers] == [0, 0]
-    found = sorted((configuration(folder) for folder in (first, second)), key=lambda each: not each.promoted)
-    assert [each.promoted for each in found] == [True, False]
-    assert "AI_MODEL" in found[1].reasons[0] or "USE_AI_MODELS" in found[1].reasons[0]
-    assert dotenv_values(env_file)["AI_MODEL_VERSION"] == found[0].version
+    results = sorted((configuration(folder) for folder in (first, second)), key=lambda result: not result.promoted)
+    assert [result.promoted for result in results] == [True, False]
+    assert "AI_MODEL" in results[1].reasons[0] or "USE_AI_MODELS" in results[1].reasons[0]
+    assert dotenv_values(env_file)["AI_MODEL_VERSION"] == results[0].version
     assert len(EnvFile(env_file).history()) == 1
     assert len(stored()) == 2
 
@@ -309,18 +312,20 @@ def test_mlflow_out_of_reach_is_a_note_and_no_failure(compared, monkeypatch):
     def gone(*_):
         raise SetupError("MLflow (http://x): no answer")
 
-    monkeypatch.setattr(tracking, "set_alias", gone)
+    monkeypatch.setattr(tracking, "register", gone)
     folder = compared()
     configure(folder, ConfigureParams())
-    found = configuration(folder)
-    assert found.promoted
-    assert found.notes[0] == "MLflow's alias champion of crop-health-cnn-simulated does not follow: " + (
+    result = configuration(folder)
+    assert result.promoted
+    assert result.notes[0] == "MLflow's alias champion of crop-health-cnn-simulated does not follow: " + (
         "MLflow (http://x): no answer"
     )
     warnings = [
-        each["message"] for each in configure_outcome(folder).model_dump()["findings"] if each["severity"] == "warning"
+        finding["message"]
+        for finding in configure_outcome(folder).model_dump()["findings"]
+        if finding["severity"] == "warning"
     ]
-    assert warnings == found.notes
+    assert warnings == result.notes
 
 
 def test_real_and_simulated_models_have_aliases_of_their_own(compared, aliases):

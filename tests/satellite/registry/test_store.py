@@ -1,4 +1,4 @@
-"""Stored models: whole or not there, found again by their version, kept for as long as anybody may need them."""
+"""Stored models: complete or absent, identified by their version, kept for as long as an env file may need them."""
 
 import multiprocessing
 import os
@@ -20,10 +20,10 @@ NOON = datetime(2026, 7, 1, 12, tzinfo=UTC)
 def comparison(when=NOON, **fields):
     cnn = CnnComparison.model_construct(models={}, differences=[])
     lstm = LstmComparison.model_construct(models={}, differences=[])
-    given = {"label_source": "reference", "synthetic": False, "allow_synthetic": False} | fields
+    values = {"label_source": "reference", "synthetic": False, "allow_synthetic": False} | fields
     return Comparison.model_construct(
         decided_at=when, cnn_comparison=cnn, lstm_comparison=lstm,
-        decision=Decision(promote=True, reasons=[], gates=[]), **given,
+        decision=Decision(promote=True, reasons=[], gates=[]), **values,
     )  # fmt: skip
 
 
@@ -89,7 +89,7 @@ def test_a_damaged_version_is_found_out_and_mended_by_storing_it_again(files):
 def test_a_manifest_that_is_none_is_found_out(files):
     model = put(files, comparison(), "dag/run")
     (model.folder / "model.json").write_text("{}")
-    with pytest.raises(ContractError, match="must describe the version"):
+    with pytest.raises(ContractError, match=r"models/store/.*/model\.json: must keep to its schema"):
         find(model.version)
 
 
@@ -143,14 +143,14 @@ def test_nothing_switched_on_is_no_champion(data_dir, values):
 @pytest.mark.parametrize("kind", [{"synthetic": True}, {"label_source": "ndvi_rule"}])
 def test_another_kind_is_no_champion_and_that_is_said(files, kind):
     model = put(files, comparison(), "dag/run")
-    found, note = champion(env_changes(model), **{"synthetic": False, "label_source": "reference"} | kind)
-    assert found is None
+    model_in_use, note = champion(env_changes(model), **{"synthetic": False, "label_source": "reference"} | kind)
+    assert model_in_use is None
     assert "learnt reference from real imagery: another task" in note
 
 
 def test_a_champion_that_is_gone_is_said(data_dir):
-    found, note = champion({"USE_AI_MODELS": "true"}, synthetic=False, label_source="reference")
-    assert found is None
+    model_in_use, note = champion({"USE_AI_MODELS": "true"}, synthetic=False, label_source="reference")
+    assert model_in_use is None
     assert "cannot be compared: there is no model version ''" in note
 
 
@@ -168,7 +168,7 @@ def test_what_a_killed_process_left_goes_with_time(files):
     leftover = store.store_dir() / ".manifest.abc"
     leftover.mkdir()
     store.prune()
-    assert leftover.exists(), "somebody may be at it"
+    assert leftover.exists(), "another process may be writing it"
     past = time.time() - KEPT_SECONDS - 60
     os.utime(leftover, (past, past))
     store.prune()
@@ -195,9 +195,9 @@ def test_what_an_env_file_names_or_could_be_rolled_back_to_stays(files, env):
 def test_env_files_of_other_deployments_on_the_same_store_count_too(files, env, tmp_path):
     made = [make(files, number) for number in range(KEPT_VERSIONS + 2)]
     other = EnvFile(tmp_path / "demo" / ".env")
-    for each, model in ((env, made[0]), (other, made[1])):
-        store.remember(each)
-        each.update(env_changes(model), WHY)
+    for env_file, model in ((env, made[0]), (other, made[1])):
+        store.remember(env_file)
+        env_file.update(env_changes(model), WHY)
     assert store.prune() == []
 
 

@@ -13,7 +13,7 @@ from mlflow.entities import Run
 from include.core.artifacts import sha256
 from include.core.errors import ContractError, SetupError
 from include.satellite.artifacts import CNN, LSTM
-from include.satellite.registry.tracking import EXPERIMENT, register, set_alias
+from include.satellite.registry.tracking import EXPERIMENT, register
 from include.satellite.training.schemas import CnnMetrics
 
 pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader:DeprecationWarning")  # SQLAlchemy, of MLflow
@@ -47,7 +47,7 @@ def _runs(data_dir: Path) -> list[Run]:
 
 
 def test_a_training_is_tracked_with_curves_card_and_weights(prepared: Path, trained: Path) -> None:
-    register("crop-health-cnn", trained, CNN)
+    register("crop-health-cnn", trained, CNN, "challenger")
     weights = trained / "cnn_model.safetensors"
     metrics = CnnMetrics.model_validate_json((trained / "cnn_metrics.json").read_bytes())
     (run,) = _runs(prepared)
@@ -64,28 +64,29 @@ def test_a_training_is_tracked_with_curves_card_and_weights(prepared: Path, trai
 
 
 def test_a_retried_step_tracks_its_training_once(prepared: Path, trained: Path) -> None:
-    version = register("crop-health-cnn", trained, CNN)
-    assert register("crop-health-cnn", trained, CNN) == version
+    version = register("crop-health-cnn", trained, CNN, "challenger")
+    assert register("crop-health-cnn", trained, CNN, "challenger") == version
     assert len(_runs(prepared)) == 1
 
 
 def test_aliases_follow_registered_versions(prepared: Path, trained: Path) -> None:
-    version = register("crop-health-cnn", trained, CNN)
-    set_alias("crop-health-cnn", "champion", version)
-    found = _local(prepared).get_model_version_by_alias("crop-health-cnn", "champion")
-    assert str(found.version) == version
+    version = register("crop-health-cnn", trained, CNN, "challenger")
+    assert register("crop-health-cnn", trained, CNN, "champion") == version
+    for alias in ("challenger", "champion"):
+        model = _local(prepared).get_model_version_by_alias("crop-health-cnn", alias)
+        assert str(model.version) == version
     with pytest.raises(SetupError, match="MLflow"):
-        set_alias("crop-health-cnn", "champion", "99")
+        register("crop-health-cnn", trained, CNN, "latest")  # an alias that MLflow reserves
 
 
 def test_a_training_is_whole_or_not_tracked(data_dir: Path, trained: Path, tmp_path: Path) -> None:
     files = Path(shutil.copytree(trained, tmp_path / "files"))
     (files / "lstm_model.json").unlink()
     with pytest.raises(ContractError, match=r"lstm_model\.json: must exist"):
-        register("ndvi-forecast-lstm", files, LSTM)
+        register("ndvi-forecast-lstm", files, LSTM, "challenger")
     (files / "cnn_metrics.json").write_text('{"accuracy": 1}')
     with pytest.raises(ContractError, match=r"cnn_metrics\.json: must keep to its schema"):
-        register("crop-health-cnn", files, CNN)
+        register("crop-health-cnn", files, CNN, "challenger")
     assert not (data_dir / "models" / "mlflow.db").exists()
 
 
@@ -94,15 +95,15 @@ def test_two_processes_may_make_the_database_at_once(data_dir: Path, trained: Pa
         "import sys; from pathlib import Path\n"
         "from include.satellite.artifacts import CNN\n"
         "from include.satellite.registry.tracking import register\n"
-        "register(sys.argv[2], Path(sys.argv[1]), CNN)\n"
+        "register(sys.argv[2], Path(sys.argv[1]), CNN, 'challenger')\n"
     )
     both = [
         subprocess.Popen([sys.executable, "-c", program, str(trained), name], stderr=subprocess.PIPE, text=True)
         for name in ("one", "other")
     ]
-    said = [process.communicate(timeout=120)[1] for process in both]
-    assert [process.returncode for process in both] == [0, 0], said
-    assert said == ["", ""]
+    errors = [process.communicate(timeout=120)[1] for process in both]
+    assert [process.returncode for process in both] == [0, 0], errors
+    assert errors == ["", ""]
     assert len(_runs(data_dir)) == 1
 
 
@@ -116,6 +117,6 @@ def test_a_server_that_does_not_answer_is_given_up_in_words(
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
     started = time.monotonic()
     with pytest.raises(SetupError, match=re.escape(f"MLflow ({uri}): ")):
-        register("crop-health-cnn", trained, CNN)
+        register("crop-health-cnn", trained, CNN, "challenger")
     assert time.monotonic() - started < 60
     assert not (data_dir / "models" / "mlflow.db").exists()

@@ -1,5 +1,6 @@
 """The training loop: the best epoch is kept, patience ends it, and a diverging one is reported."""
 
+import json
 import logging
 from collections.abc import Callable
 from pathlib import Path
@@ -11,9 +12,25 @@ from torch import nn
 from torch.nn import functional
 
 from include.core.errors import BadInputError
-from include.satellite.training.checkpoints import copy_weights
-from include.satellite.training.loop import Clock, Training, best_epoch, fit, measure, seen_from, train_epoch
+from include.satellite.training.loop import (
+    CHECKPOINT,
+    Clock,
+    State,
+    Training,
+    adam_state,
+    best_epoch,
+    copy_weights,
+    fingerprint,
+    fit,
+    measure,
+    read_state,
+    restore_adam,
+    seen_from,
+    train_epoch,
+    write_state,
+)
 from include.satellite.training.machine import Machine
+from include.satellite.training.networks import PatchCnn
 from include.satellite.training.schemas import Epoch
 
 INPUTS = torch.linspace(-1, 1, 40)[:, None]
@@ -129,3 +146,68 @@ def test_patches_are_seen_from_eight_sides() -> None:
     for view in views:
         assert torch.equal(view.flatten(2).sort().values, patches.flatten(2))
         assert torch.equal(view[0, 1], view[0, 0] + 16)
+
+
+# checkpoints
+
+HISTORY = [Epoch(epoch=1, train_loss=0.1 + 0.2, tune_loss=1 / 3, tune_score=0.5)]
+
+
+def _state() -> State:
+    network = PatchCnn(size=8).to(memory_format=torch.channels_last)
+    optimizer = torch.optim.Adam(network.parameters(), fused=True)
+    network(torch.randn(4, 4, 8, 8)).sum().backward()
+    optimizer.step()
+    weights = dict(network.state_dict())
+    return State(HISTORY, weights, {name: tensor + 1 for name, tensor in weights.items()}, adam_state(optimizer))
+
+
+def test_a_state_is_read_back_bit_for_bit(tmp_path: Path) -> None:
+    state = _state()
+    write_state(tmp_path, "mark", state)
+    restored = read_state(tmp_path, "mark")
+    assert restored is not None
+    assert restored.history == HISTORY
+    for ours, theirs in ((restored.weights, state.weights), (restored.best, state.best), (restored.adam, state.adam)):
+        assert ours.keys() == theirs.keys()
+        assert all(torch.equal(ours[name], theirs[name]) for name in ours)
+
+
+def test_a_state_of_other_data_or_parameters_is_no_use(tmp_path: Path) -> None:
+    write_state(tmp_path, "mark", _state())
+    assert read_state(tmp_path, "other") is None
+
+
+@pytest.mark.parametrize("content", [b"", b"\x80\x04K\x01.", None], ids=["empty", "a pickle", "cut in half"])
+def test_a_broken_state_is_no_use(tmp_path: Path, content: bytes | None) -> None:
+    write_state(tmp_path, "mark", _state())
+    path = tmp_path / CHECKPOINT
+    complete = path.read_bytes()
+    path.write_bytes(complete[: len(complete) // 2] if content is None else content)
+    assert read_state(tmp_path, "mark") is None
+
+
+def test_there_may_be_no_state(tmp_path: Path) -> None:
+    assert read_state(tmp_path / "nowhere", "mark") is None
+
+
+def test_restored_moments_lie_in_memory_as_their_weights_do(tmp_path: Path) -> None:
+    write_state(tmp_path, "mark", _state())
+    restored = read_state(tmp_path, "mark")
+    assert restored is not None
+    network = PatchCnn(size=8).to(memory_format=torch.channels_last)
+    optimizer = torch.optim.Adam(network.parameters(), fused=True)
+    restore_adam(optimizer, restored.adam)
+    for weights, moments in optimizer.state.items():
+        assert moments["exp_avg"].stride() == weights.stride()
+    assert json.dumps(sorted(adam_state(optimizer))) == json.dumps(sorted(restored.adam))
+
+
+def test_the_fingerprint_knows_data_and_settings(tmp_path: Path) -> None:
+    data = tmp_path / "data.bin"
+    data.write_bytes(b"one")
+    first = fingerprint([data], {"seed": 1})
+    assert fingerprint([data], {"seed": 1}) == first
+    assert fingerprint([data], {"seed": 2}) != first
+    data.write_bytes(b"two")
+    assert fingerprint([data], {"seed": 1}) != first

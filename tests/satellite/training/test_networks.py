@@ -54,9 +54,9 @@ def test_relu_after_pooling_gives_what_the_documented_order_gives() -> None:
     values, gradients = [], []
     for features in (network.features, nn.Sequential(*documented)):
         network.zero_grad()
-        found = features(patches)
-        found.square().sum().backward()
-        values.append(found.detach())
+        pooled = features(patches)
+        pooled.square().sum().backward()
+        values.append(pooled.detach())
         gradients.append([weights.grad.clone() for weights in features.parameters()])
     assert torch.equal(*values)
     for ours, theirs in zip(*gradients, strict=True):
@@ -158,8 +158,8 @@ def test_a_missing_or_broken_card_is_refused(trained: Path, tmp_path: Path) -> N
 def test_outputs_keep_the_order_of_the_rows() -> None:
     inputs = torch.arange(600, dtype=torch.float32)[:, None]
     rows = np.random.default_rng(0).permutation(600)
-    found = outputs(nn.Identity(), lambda selected: (inputs[selected], torch.empty(0)), rows)
-    assert np.array_equal(found[:, 0].numpy(), rows)
+    values = outputs(nn.Identity(), lambda selected: (inputs[selected], torch.empty(0)), rows)
+    assert np.array_equal(values[:, 0].numpy(), rows)
 
 
 def test_sequences_are_scaled_by_feature() -> None:

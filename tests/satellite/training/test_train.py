@@ -14,18 +14,20 @@ import torch
 
 from include.core.artifacts import sha256
 from include.core.errors import ContractError
-from include.satellite.artifacts import CNN, LSTM, PATCH_INFO, ModelArtifacts
+from include.satellite.artifacts import CNN, LSTM, PATCH_INFO, SEQUENCE_INFO, VALIDATED, ModelArtifacts
 from include.satellite.datasets.patches import PatchDataset, load_patches
 from include.satellite.params import CnnTrainParams, LstmTrainParams
 from include.satellite.training import loop
 from include.satellite.training import train as training
 from include.satellite.training.report import train_cnn_outcome
-from include.satellite.training.train import train_cnn, train_lstm
+from include.satellite.training.schemas import ModelCard
+from include.satellite.training.train import cnn_card, lstm_card, train_cnn, train_lstm
 from tests.satellite.small_data import write_patches, write_sequences
 from tests.satellite.trained_run import PLOTS
 
 CNN_PARAMS = CnnTrainParams(cnn_epochs=4, min_cnn_accuracy=0, patch_size=8, stride=8)
 LSTM_PARAMS = LstmTrainParams(lstm_epochs=4, min_lstm_accuracy=0, sequence_length=4)
+TRAINED = {"parameters": 7, "weights_sha256": "abc", "params": {"epochs": 3}}
 
 
 @pytest.fixture(scope="module")
@@ -67,12 +69,11 @@ def test_the_cnn_learns_what_baselines_cannot(trained: Path) -> None:
 
 
 def test_the_lstm_learns_the_season(files: Path) -> None:
-    metrics, forecast = training.learn_lstm(files, LSTM_PARAMS.model_copy(update={"lstm_epochs": 20}))
-    assert LSTM.metrics.read(files) == metrics
+    train_lstm(files, LSTM_PARAMS.model_copy(update={"lstm_epochs": 20}))
+    metrics = LSTM.metrics.read(files)
     assert metrics.accuracy == pytest.approx(1 - metrics.mae / 2)
     assert all(naive.skill is not None and naive.skill > 0.3 for naive in metrics.baselines.values())
     assert len(metrics.evaluation_dates) == 3
-    assert len(forecast) == metrics.samples
 
 
 def test_a_training_leaves_weights_card_metrics_and_plots(undisturbed: Path) -> None:
@@ -207,3 +208,57 @@ def test_a_checkpoint_of_other_parameters_is_not_used(files: Path, undisturbed: 
     train_cnn(files, CNN_PARAMS.model_copy(update={"cnn_learning_rate": 0.01}))
     train_cnn(files, CNN_PARAMS)
     assert _contents(files, CNN) == _contents(undisturbed, CNN)
+
+
+# model cards
+
+
+def _cnn_card(trained: Path, synthetic: bool = True, dates: int = 8, **info: object) -> ModelCard:
+    metrics = CNN.metrics.read(trained)
+    metrics = metrics.model_copy(update={"evaluation_dates": metrics.evaluation_dates[:dates]})
+    imagery = VALIDATED.read(trained).model_copy(update={"synthetic": synthetic})
+    return cnn_card(imagery, PATCH_INFO.read(trained).model_copy(update=info), metrics, TRAINED)
+
+
+def test_a_card_holds_what_is_needed_to_run_the_model(trained: Path) -> None:
+    info, metrics, card = PATCH_INFO.read(trained), CNN.metrics.read(trained), _cnn_card(trained)
+    assert (card.kind, card.inputs, card.size, card.classes) == ("cnn", info.bands, info.patch_size, info.classes)
+    assert (card.mean, card.std) == (info.normalisation.mean, info.normalisation.std)
+    assert (card.parameters, card.weights_sha256, card.params) == (7, "abc", {"epochs": 3})
+    assert card.metrics == {
+        "accuracy": metrics.accuracy,
+        "balanced_accuracy": metrics.balanced_accuracy,
+        "expected_calibration_error": metrics.expected_calibration_error,
+    }
+    assert card.data.dates == [acquisition.date for acquisition in VALIDATED.read(trained).acquisitions]
+    assert set(card.versions) == {"torch", "numpy", "scikit-learn", "safetensors"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "limit"),
+    [
+        ({"synthetic": True}, "Trained on simulated imagery: it says nothing about real fields."),
+        ({"dates": 1}, "Measured on 1 date only."),
+        ({"dates": 4}, "Measured on 4 dates only."),
+        ({"label_source": "ndvi_rule"}, "It imitates the NDVI rule and is no independent assessment of crop health."),
+        (
+            {"gate_classes": ["Healthy", "Stressed", "Critical"]},
+            "Too few training samples to rely on it for: Moderate.",
+        ),
+    ],
+)
+def test_each_limit_is_stated_where_it_holds(trained: Path, changes: dict[str, object], limit: str) -> None:
+    assert limit in _cnn_card(trained, **changes).limits
+    assert limit not in _cnn_card(trained, synthetic=False).limits
+
+
+def test_the_card_of_a_forecast_names_the_naive_forecasts_that_it_does_not_beat(trained: Path) -> None:
+    metrics = LSTM.metrics.read(trained)
+    naive = metrics.baselines["persistence"].model_copy(update={"skill": 0.0})
+    metrics = metrics.model_copy(update={"baselines": metrics.baselines | {"persistence": naive}})
+    info = SEQUENCE_INFO.read(trained)
+    card = lstm_card(VALIDATED.read(trained), info, metrics, TRAINED | {"mean": [0.5], "std": [0.1]})
+    assert "No better than: persistence." in card.limits
+    assert (card.kind, card.inputs, card.size) == ("lstm", info.features, info.sequence_length)
+    assert (card.mean, card.std, card.classes) == ([0.5], [0.1], [])
+    assert card.metrics == {"mae": metrics.mae, "rmse": metrics.rmse, "accuracy": metrics.accuracy}

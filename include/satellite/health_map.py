@@ -1,0 +1,327 @@
+"""The step `draw_map`: the crop-health map of the latest usable date, by the enabled model or by the NDVI rule.
+
+The rule gives each pixel of vegetation or soil the class of its NDVI. The model classifies patches, as it was trained:
+overlapping ones, slid over the area; a pixel takes the mean of the probabilities of all patches that hold it. Cloud,
+shadow, snow, water and nodata are not assessed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import ValidationError
+
+from include.core.errors import BadInputError, ContractError, GroundtruthError
+from include.core.files import write_atomically
+from include.core.outcome import Finding, StepMetrics, StepOutcome, Table
+from include.core.plots import GREEN, ORANGE, VERMILLION, YELLOW, figure_file
+from include.core.run_folder import SOURCE_FOLDER, read_model
+from include.core.settings import get_settings
+from include.env_file import EnvFile, read_keys
+from include.satellite.artifacts import CNN, HEALTH_MAP, HEALTH_MAP_PLOT, HEALTH_MAP_RASTER, VALIDATED
+from include.satellite.datasets.cube import CubeScene, cube_bands, read_scene
+from include.satellite.datasets.labels import assess, classes_of
+from include.satellite.datasets.patches import PatchDataset
+from include.satellite.datasets.schemas import CLASSES, PatchInfo
+from include.satellite.datasets.tiles import Tiles
+from include.satellite.imagery.area import affine_of, inside_mask
+from include.satellite.imagery.schemas import Acquisition, Grid, Imagery
+from include.satellite.params import HealthMapParams
+from include.satellite.registry import store
+from include.satellite.schemas import HealthMap
+from include.satellite.sensors.indices import NDVI
+
+if TYPE_CHECKING:
+    from matplotlib.patches import Patch
+
+    from include.satellite.training.networks import ModelBundle
+    from include.satellite.training.schemas import ModelCard
+
+Classes = NDArray[np.int8]
+Floats = NDArray[np.float32]
+Ints = NDArray[np.int64]
+SQUARE_METRES_PER_HECTARE = 10_000
+OVERLAP = 4
+"""A patch is slid by a quarter of its side, so that up to 16 patches hold a pixel."""
+NOT_ASSESSED, WHITE = "#C9C9C9", "#FFFFFF"
+COLORS = (GREEN, YELLOW, ORANGE, VERMILLION)
+"""Of the classes, healthy to critical (Okabe and Ito 2008)."""
+OUTSIDE = 255
+COG: dict[str, Any] = {"driver": "COG", "compress": "DEFLATE", "blocksize": 512, "overview_resampling": "NEAREST"}
+"""The raster's format, a cloud-optimised GeoTIFF; the mean of two classes would not be a class."""
+NOTES = {
+    "ndvi_rule": "The model learnt to imitate the NDVI rule.",
+    "next_ndvi": "The classes are a forecast for the next usable date.",
+}
+"""By the label source of a model."""
+
+
+class HealthMapMetrics(StepMetrics, extra="forbid"):
+    """Metrics of the step `draw_map`; areas in hectares."""
+
+    date: date
+    drawn_by: str
+    model_version: str | None
+    hectares: dict[str, float]
+    not_assessed: float
+
+
+@dataclass(frozen=True)
+class Layers:
+    """The layers of a map.
+
+    Args:
+        classes: (H, W) position of the class, −1 where it is not assessed.
+        confidence: (H, W) probability of the class, NaN where it is not assessed; None for the rule.
+        inside: (H, W) pixels of the area.
+        version: Of the model that drew it; None for the rule.
+        card: Of that model.
+    """
+
+    classes: Classes
+    confidence: Floats | None
+    inside: NDArray[np.bool_]
+    version: str | None = None
+    card: ModelCard | None = None
+
+
+def draw_map(files: Path, params: HealthMapParams) -> None:
+    """Write `health_map.tif`, `plot_health_map.png` and `health_map.json`.
+
+    Args:
+        files: The run's `files/` folder, with the imagery's manifest in `source/`.
+        params: The name of the manifest.
+
+    Raises:
+        BadInputError: There is no usable date, or the model that the env file names cannot classify this imagery.
+        ContractError: The imagery is not as it was validated.
+        SetupError: The folder cannot be written.
+    """
+    from include.satellite.training.networks import load_bundle
+
+    imagery = _imagery(files, params.imagery or VALIDATED.path)
+    acquisition = _latest(imagery)
+    env_file = EnvFile(get_settings().env_file)
+    keys = read_keys(env_file.path, store.ENV_KEYS)
+    inside = inside_mask(imagery.geometry, imagery.grid)
+    scene = read_scene(acquisition, imagery, inside)
+    if store.enabled(keys):
+        version = keys.get(store.VERSION, "")
+        try:
+            bundle = load_bundle(store.find(version).folder, CNN)
+            layers = Layers(*classify_by_model(bundle, scene, imagery), inside, version, bundle.card)
+        except GroundtruthError as error:
+            raise BadInputError(
+                f"{env_file.path} enables model {version or '(none)'}, which cannot draw the map: {error}. Go back "
+                f"with `./pipeline env rollback`, or set {store.USE}=false there to draw the map by the NDVI rule"
+            ) from error
+    else:
+        layers = Layers(classify_by_rule(scene), None, inside)
+    document = _document(imagery, acquisition, layers, env_file)
+    write_raster(HEALTH_MAP_RASTER.at(files), layers, imagery.grid, document)
+    plot_map(HEALTH_MAP_PLOT.at(files), layers, document)
+    HEALTH_MAP.write(files, document)
+
+
+def draw_map_outcome(files: Path) -> StepOutcome:
+    """Read the outcome of the step `draw_map` from `health_map.json`."""
+    document = HEALTH_MAP.read(files)
+    return StepOutcome(
+        metrics=HealthMapMetrics.model_validate(document.model_dump(include=set(HealthMapMetrics.model_fields))),
+        published_as=f"{document.place}/{document.date}",
+        findings=tuple(Finding(severity="info", message=note) for note in (document.why, *document.notes)),
+        tables=(Table(title=f"Crop health on {document.date}", columns=("class", "hectares"), rows=_areas(document)),),
+    )
+
+
+def _imagery(files: Path, manifest: str) -> Imagery:
+    name = f"{SOURCE_FOLDER}/{manifest}"
+    try:
+        imagery = read_model(files / name, Imagery)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(map(str, first["loc"])) or "the document"
+        raise BadInputError(f"{manifest}: is not a manifest of validated imagery: {where}: {first['msg']}") from error
+    if imagery is None:
+        raise ContractError(name, "must exist", "no such file")
+    return imagery
+
+
+def _latest(imagery: Imagery) -> Acquisition:
+    usable = [acquisition for acquisition in imagery.acquisitions if acquisition.usable]
+    if not usable:
+        raise BadInputError(f"{VALIDATED.path}: holds no usable acquisition between {imagery.start} and {imagery.end}")
+    return max(usable, key=lambda acquisition: acquisition.datetime)
+
+
+def classify_by_rule(scene: CubeScene) -> Classes:
+    """Return the (H, W) class of each pixel's NDVI, −1 where it is not vegetation or soil."""
+    return np.where(scene.land, classes_of(NDVI.of(scene.band)), -1).astype(np.int8)
+
+
+def classify_by_model(bundle: ModelBundle, scene: CubeScene, imagery: Imagery) -> tuple[Classes, Floats]:
+    """Return (H, W) class and probability by the mean over the patches that hold a pixel; −1 and NaN without any.
+
+    Patches count that the model could have been trained on: at least 80 % clear, at least half of that land.
+
+    Raises:
+        BadInputError: The model takes other bands or pixels, or larger patches, than there are.
+    """
+    from include.satellite.training.networks import predict_patches
+
+    card, (height, width) = bundle.card, scene.scl.shape
+    dn = scene.dn[..., _band_positions(card, imagery)]
+    tiles = Tiles.on(height, width, card.size, max(1, card.size // OVERLAP))
+    tiles = Tiles(card.size, _to_the_edge(tiles.tops, height, card.size), _to_the_edge(tiles.lefts, width, card.size))
+    usable = np.flatnonzero(assess(scene, tiles, None).reason == 0)
+    tops, lefts = tiles.rows[usable], tiles.columns[usable]
+    total, count = np.zeros((height, width, len(card.classes)), np.float32), np.zeros((height, width), np.float32)
+    if len(usable):
+        patches = _patches(card, dn, scene.scl, tops, lefts)
+        predicted = predict_patches(bundle, patches, np.arange(len(usable)))
+        for top, left, probabilities in zip(tops, lefts, predicted, strict=True):
+            window = slice(top, top + card.size), slice(left, left + card.size)
+            total[window] += probabilities
+            count[window] += 1
+    assessed = scene.land & (count > 0)
+    mean = total / np.maximum(count, 1)[..., None]
+    classes = np.where(assessed, mean.argmax(axis=-1), -1).astype(np.int8)
+    return classes, np.where(assessed, mean.max(axis=-1), np.nan).astype(np.float32)
+
+
+def _band_positions(card: ModelCard, imagery: Imagery) -> list[int]:
+    bands, resolution = cube_bands(imagery), card.data.grid.resolution
+    missing = [band for band in card.inputs if band not in bands]
+    if missing:
+        raise BadInputError(f"it needs the bands {', '.join(missing)}, which the imagery lacks (extra_bands)")
+    if resolution != imagery.grid.resolution:
+        raise BadInputError(f"it was trained on pixels of {resolution} m, not of {imagery.grid.resolution} m")
+    return [bands.index(band) for band in card.inputs]
+
+
+def _to_the_edge(starts: Ints, length: int, size: int) -> Ints:
+    """Return the starts, and one more where the last patch ends before the edge."""
+    return np.unique(np.append(starts, length - size))
+
+
+def _patches(card: ModelCard, dn: NDArray[np.uint16], scl: NDArray[np.uint8], tops: Ints, lefts: Ints) -> PatchDataset:
+    """Return patches of one scene as the dataset that a model predicts on; only training reads the other columns."""
+    zeros = np.zeros(len(tops), np.int64)
+    unused: dict[str, Any] = dict.fromkeys(("label", "split", "block", "repeat", "ndvi"), zeros)
+    fields: dict[str, Any] = {"bands": card.inputs, "patch_size": card.size}
+    info = PatchInfo.model_construct(**fields)
+    return PatchDataset(cube=dn[None], scl=scl[None], date=zeros, row=tops, col=lefts, info=info, **unused)
+
+
+def _document(imagery: Imagery, acquisition: Acquisition, layers: Layers, env_file: EnvFile) -> HealthMap:
+    card = layers.card
+    hectares = imagery.grid.resolution**2 / SQUARE_METRES_PER_HECTARE
+    pixels = [int((layers.classes == position).sum()) for position in range(len(CLASSES))]
+    not_assessed = int((layers.inside & (layers.classes < 0)).sum())
+    confidence = None if layers.confidence is None else layers.confidence[layers.classes >= 0]
+    notes = ["The imagery is simulated."] if acquisition.synthetic else []
+    why = f"Drawn by the NDVI rule: {env_file.path} does not enable AI models."
+    if card is not None:
+        why = f"Drawn by model {layers.version}, which {env_file.path} enables (labels: {card.label_source})."
+        if card.data.synthetic and not acquisition.synthetic:
+            notes.append("The model learnt from simulated imagery: the map says nothing about real fields.")
+        if card.label_source in NOTES:
+            notes.append(NOTES[card.label_source])
+    return HealthMap(
+        place=imagery.place,
+        date=acquisition.date,
+        drawn_by="ndvi_rule" if card is None else "model",
+        why=why,
+        model_version=layers.version,
+        label_source=None if card is None else card.label_source,
+        synthetic=acquisition.synthetic or (card is not None and card.data.synthetic),
+        notes=notes,
+        env_file=str(env_file.path),
+        crs=imagery.grid.crs,
+        resolution=imagery.grid.resolution,
+        hectares={name: round(count * hectares, 2) for name, count in zip(CLASSES, pixels, strict=True)},
+        not_assessed=round(not_assessed * hectares, 2),
+        outside=round(int((~layers.inside).sum()) * hectares, 2),
+        mean_confidence=None if confidence is None or not len(confidence) else float(confidence.mean()),
+    )
+
+
+def _areas(document: HealthMap) -> list[tuple[str, float]]:
+    """Return name and hectares of each class, and of what is not assessed."""
+    return [*document.hectares.items(), ("not assessed", document.not_assessed)]
+
+
+def write_raster(target: Path, layers: Layers, grid: Grid, document: HealthMap) -> None:
+    """Write two bands of bytes: `class` (1 Healthy to 4 Critical, 0 not assessed), `confidence` (percent); 255 nodata.
+
+    The confidence of the rule, which has none, is nodata throughout.
+    """
+    from rasterio.io import MemoryFile
+
+    classes = np.where(layers.inside, layers.classes + 1, OUTSIDE)
+    confidence = np.full(classes.shape, np.nan) if layers.confidence is None else layers.confidence
+    percent = np.nan_to_num(np.round(confidence * 100), nan=OUTSIDE)
+    profile = COG | {
+        "width": grid.width, "height": grid.height, "count": 2, "dtype": "uint8", "crs": grid.crs,
+        "transform": affine_of(grid), "nodata": OUTSIDE,
+    }  # fmt: skip
+    tags = {
+        "DATE": document.date.isoformat(),
+        "DRAWN_BY": document.model_version or document.drawn_by,
+        "SYNTHETIC": "YES" if document.synthetic else "NO",
+        "CLASSES": ",".join(f"{number}={name}" for number, name in enumerate(("not assessed", *CLASSES))),
+    }
+    with MemoryFile(ext=".tif") as file:
+        with file.open(**profile) as dataset:
+            dataset.write(np.stack([classes, percent]).astype(np.uint8))
+            dataset.descriptions = ("class", "confidence")
+            dataset.scales = (1.0, 0.01)
+            dataset.update_tags(**tags)
+        write_atomically(target, bytes(file.getbuffer()))
+
+
+def plot_map(target: Path, layers: Layers, document: HealthMap) -> None:
+    """Plot the classes with a legend in hectares and, if a model drew them, its confidence beside it."""
+    from matplotlib.colors import ListedColormap
+
+    (height, width), scale = layers.classes.shape, document.resolution / 1000
+    extent = (0, width * scale, 0, height * scale)
+    panels = 1 if layers.confidence is None else 2
+    side = 11 / panels * min(height / width, 1.4)
+    with figure_file(target, height=float(np.clip(side, 3.2, 9)) + 1.1) as figure:
+        axes = figure.subplots(1, panels, squeeze=False)[0]
+        shown = np.where(layers.inside, layers.classes + 1, len(CLASSES) + 1)
+        colors = ListedColormap([NOT_ASSESSED, *COLORS, WHITE])
+        axes[0].imshow(shown, cmap=colors, vmin=0, vmax=len(CLASSES) + 1, interpolation="nearest", extent=extent)
+        if layers.confidence is not None:
+            confidence = axes[1].imshow(layers.confidence, cmap="cividis", vmin=0.25, vmax=1, extent=extent)
+            hidden = np.where(layers.inside & (layers.classes < 0), 1.0, np.nan)
+            axes[1].imshow(hidden, cmap=ListedColormap([NOT_ASSESSED]), extent=extent)
+            figure.colorbar(confidence, ax=axes[1], shrink=0.75, pad=0.02)
+            axes[0].set_title("Class")
+            axes[1].set_title("Probability of the class")
+        for panel in axes:
+            panel.grid(visible=False)
+            panel.set_xlabel("km")
+        figure.legend(handles=_legend(document), loc="outside lower center", ncols=3, fontsize=9)
+        author = "the NDVI rule" if document.model_version is None else f"model {document.model_version}"
+        mark = ", SIMULATED" if document.synthetic else ""
+        figure.suptitle(
+            f"Crop health on {document.date}{mark}, drawn by {author}", x=0.01, ha="left", fontweight="bold"
+        )
+
+
+def _legend(document: HealthMap) -> list[Patch]:
+    from matplotlib.patches import Patch
+
+    areas = _areas(document)
+    total = sum(area for _, area in areas) or 1
+    return [
+        Patch(facecolor=color, edgecolor="#777777", linewidth=0.5, label=f"{name}: {area:,.1f} ha ({area / total:.0%})")
+        for (name, area), color in zip(areas, (*COLORS, NOT_ASSESSED), strict=True)
+    ]

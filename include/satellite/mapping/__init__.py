@@ -1,1 +1,0 @@
-"""Mapping: the crop-health map."""
