@@ -5,9 +5,9 @@ from __future__ import annotations
 from datetime import date
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
-from include.satellite.imagery.schemas import Grid
+from include.satellite.imagery.schemas import Document, Grid
 
 CLASSES = ("Healthy", "Moderate", "Stressed", "Critical")
 SPLITS = ("train", "tune", "validation")
@@ -16,11 +16,7 @@ ClassName = Literal["Healthy", "Moderate", "Stressed", "Critical"]
 Split = Literal["train", "tune", "validation"]
 
 
-class _Document(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Normalisation(_Document):
+class Normalisation(Document):
     """The scaling of reflectances to a model's input: (reflectance − mean) / std, by band."""
 
     bands: list[str]
@@ -28,7 +24,7 @@ class Normalisation(_Document):
     std: list[float] = Field(description="Standard deviation by band, over the same pixels.")
 
 
-class BlockPlan(_Document):
+class BlockPlan(Document):
     """The blocks of the area, numbered by row from the top left, and the split that each belongs to."""
 
     row_edges: list[int] = Field(description="First pixel row of each row of blocks, then the area's height.")
@@ -42,7 +38,7 @@ class BlockPlan(_Document):
         return (len(self.row_edges) - 1) * (len(self.column_edges) - 1)
 
 
-class _DatasetInfo(_Document):
+class _DatasetInfo(Document):
     grid: Grid
     dates: list[date] = Field(description="Dates of the imagery, in order.")
     synthetic: bool = Field(description="Whether any of the imagery is simulated.")

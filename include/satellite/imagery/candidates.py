@@ -85,15 +85,16 @@ def rejection(clear: float, cloud: float, params: SelectionParams) -> str | None
     return None
 
 
-def candidate_of(day: Day, clear: float, cloud: float, reason: str | None) -> Candidate:
-    """Return a day as a candidate, usable unless there is a reason why not.
+def candidate_of(day: Day, clear: float, cloud: float, params: SelectionParams) -> Candidate:
+    """Return a day as a candidate, usable unless the limits rule it out.
 
     Args:
         day: Of the catalog, or an acquisition of the store.
         clear: Clear share of the area, percent.
         cloud: Cloud share of the area, percent.
-        reason: Why it is not usable.
+        params: The limits.
     """
+    reason = rejection(clear, cloud, params)
     return Candidate(**day.fields_of(Day), clear=clear, cloud=cloud, usable=reason is None, reason=reason)
 
 

@@ -126,9 +126,11 @@ def test_a_product_without_a_time_is_a_fault_of_the_catalog():
         days([{"id": "a", "properties": {}}], AREA, *WINDOW)
 
 
-def test_a_day_is_a_usable_candidate_unless_there_is_a_reason_why_not():
+def test_a_day_is_a_usable_candidate_unless_the_limits_rule_it_out():
     [day] = days([product("a", "2025-01-05T05:40:00Z", 7, properties={"datetime": "2025-01-05", "synthetic": True})],
                  AREA, *WINDOW)  # fmt: skip
-    usable = candidate_of(day, 90, 5, None)
+    usable = candidate_of(day, 90, 5, SelectionParams())
     assert (usable.usable, usable.clear, usable.cloud, usable.tile_cloud, usable.synthetic) == (True, 90, 5, None, True)
-    assert not candidate_of(day, 10, 90, "too cloudy").usable
+    cloudy = candidate_of(day, 10, 90, SelectionParams())
+    assert not cloudy.usable
+    assert cloudy.reason == rejection(10, 90, SelectionParams())
