@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from statistics import median
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,10 +22,9 @@ from include.satellite.artifacts import PATCH_INDEX, PATCH_INFO, VALIDATED
 from include.satellite.datasets.cube import load_cube, training_normalisation, write_cube
 from include.satellite.datasets.labels import label_patches
 from include.satellite.datasets.sampling import LEAST_GATED, check_enough, select
-from include.satellite.datasets.schemas import CLASSES, SPLITS, TRAIN, VALIDATION, PatchInfo
-from include.satellite.datasets.splits import block_findings, latest_dates, place, plan_blocks, spread_dates
-from include.satellite.datasets.storage import SplitSamples, export_splits, read_index, write_index
-from include.satellite.datasets.tiles import Tiles
+from include.satellite.datasets.schemas import CLASSES, TRAIN, VALIDATION, PatchInfo
+from include.satellite.datasets.splits import Tiles, block_findings, latest_dates, place, plan_blocks, spread_dates
+from include.satellite.datasets.storage import Floats, Ints, SplitSamples, export_splits, read_index, write_index
 from include.satellite.params import CnnDataParams
 from include.satellite.sensors import sensors
 from include.satellite.sensors.sensor import Sensor
@@ -33,8 +32,6 @@ from include.satellite.sensors.sensor import Sensor
 EXPORT_FOLDER = "cnn_npy"
 CACHED_VALUES = 1 << 18
 """Values that are worked on at a time: 1 MiB, so that they stay in the processor's cache."""
-Floats = NDArray[np.float32]
-Ints = NDArray[np.int64]
 
 
 class PrepareCnnMetrics(StepMetrics, extra="forbid"):
@@ -154,26 +151,7 @@ def load_patches(files: Path) -> PatchDataset:
     info = PATCH_INFO.read(files)
     cube, scl = load_cube(files)
     index = read_index(PATCH_INDEX.at(files))
-    return PatchDataset(
-        cube=cube,
-        scl=scl,
-        date=index["date"].astype(np.int64),
-        row=index["row"].astype(np.int64),
-        col=index["column"].astype(np.int64),
-        label=_positions(index["label"], CLASSES),
-        split=_positions(index["split"], SPLITS),
-        block=index["block"].astype(np.int64),
-        repeat=index["repeat"].astype(np.int64),
-        ndvi=index["ndvi"].astype(np.float32),
-        info=info,
-    )
-
-
-def _positions(values: NDArray[Any], names: tuple[str, ...]) -> Ints:
-    positions = np.full(len(values), -1)
-    for position, name in enumerate(names):
-        positions[values == name] = position
-    return positions
+    return PatchDataset(cube=cube, scl=scl, info=info, col=index.pop("column"), **index)
 
 
 def prepare_cnn(files: Path, params: CnnDataParams) -> None:
@@ -198,12 +176,12 @@ def prepare_cnn(files: Path, params: CnnDataParams) -> None:
         labels = label_patches(files, params, imagery, passing, tiles)
     samples = select(labels.label, places, dates, params)
     check_enough(samples, params, grid, count)
-    columns: dict[str, NDArray[Any]] = {
+    columns = {
         "date": samples.date,
         "row": tiles.rows[samples.position],
         "column": tiles.columns[samples.position],
-        "label": np.array(CLASSES, object)[samples.label],
-        "split": np.array(SPLITS, object)[samples.part],
+        "label": samples.label,
+        "split": samples.part,
         "block": places.block[samples.position],
         "repeat": samples.repeat,
         "ndvi": labels.ndvi[samples.date, samples.position],

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from include.core.errors import BadInputError
 from include.satellite.datasets.schemas import CLASSES, SPLITS, TRAIN, TUNE, VALIDATION
 from include.satellite.datasets.splits import NOWHERE, Places
+from include.satellite.datasets.storage import Ints
 from include.satellite.imagery.schemas import Grid
 from include.satellite.params import CnnDataParams
 
@@ -19,7 +20,6 @@ HELD_BLOCK = "in a validation block, not on a validation date"
 HELD_DATE = "on a validation date, not in a validation block"
 BETWEEN = "labelled by the first date that validation sees"
 OVER_CAP = "over samples_per_class"
-Ints = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ def select(label: NDArray[np.int8], places: Places, dates: NDArray[np.int8], par
         position=position[stays],
         part=part[stays],
         label=labels[stays],
-        repeat=_repeat_training(labels[stays], part[stays], random),
+        repeat=repeats(labels[stays], part[stays] == TRAIN, random),
         dropped=tally(reason[part == NOWHERE]),
     )
 
@@ -89,12 +89,6 @@ def tally(reasons: NDArray[np.str_]) -> dict[str, int]:
     """
     names, counts = np.unique(reasons, return_counts=True)
     return dict(zip(names.tolist(), counts.tolist(), strict=True))
-
-
-def _repeat_training(labels: NDArray[np.int8], part: NDArray[np.int8], random: np.random.Generator) -> NDArray[np.int8]:
-    repeat, training = np.ones(len(labels), np.int8), part == TRAIN
-    repeat[training] = repeats(labels[training], MOST_REPEATS, random)
-    return repeat
 
 
 def check_enough(samples: Samples, params: CnnDataParams, grid: Grid, dates: int) -> None:
@@ -143,19 +137,19 @@ def cap(groups: Ints, most: int, random: np.random.Generator) -> NDArray[np.bool
     return keep
 
 
-def repeats(labels: NDArray[np.integer], most: int, random: np.random.Generator) -> NDArray[np.int8]:
-    """Return how often an epoch draws each training sample, so that rare classes count as much as the most frequent.
+def repeats(labels: NDArray[np.integer], training: NDArray[np.bool_], random: np.random.Generator) -> NDArray[np.int8]:
+    """Return how often an epoch draws each sample, so that rare classes count as much as the most frequent.
 
     Args:
         labels: (N,) class of each sample.
-        most: A sample is never drawn more often.
+        training: (N,) whether it is a training sample; only these are drawn more than once, at most 5 times.
         random: Draws the samples that are taken once more than others of their class.
     """
-    names, counts = np.unique(labels, return_counts=True)
+    names, counts = np.unique(labels[training], return_counts=True)
     repeat = np.ones(len(labels), np.int8)
     for label, count in zip(names, counts, strict=True):
-        drawn = min(int(counts.max()), most * int(count))
-        samples = random.permutation(np.flatnonzero(labels == label))
+        drawn = min(int(counts.max()), MOST_REPEATS * int(count))
+        samples = random.permutation(np.flatnonzero(training & (labels == label)))
         repeat[samples] = drawn // count
         repeat[samples[: drawn % count]] += 1
     return repeat

@@ -43,13 +43,19 @@ def test_a_cap_draws_not_only_the_first() -> None:
 @given(labels=st.lists(st.integers(0, 3), max_size=120), seed=st.integers(0, 20))
 def test_rare_classes_are_repeated_up_to_the_most_frequent_and_five_times(labels: list[int], seed: int) -> None:
     values = np.array(labels, np.int64)
-    repeat = repeats(values, 5, np.random.default_rng(seed))
+    training = np.ones(len(values), bool)
+    repeat = repeats(values, training, np.random.default_rng(seed))
     counts = np.bincount(values, minlength=4)
     for label in range(4):
         own = repeat[values == label]
         assert own.sum() == min(5 * counts[label], counts.max())
         assert own.size == 0 or own.max() - own.min() <= 1
     assert ((repeat >= 1) & (repeat <= 5)).all()
+
+
+def test_only_training_samples_are_repeated() -> None:
+    labels, training = np.array([0, 0, 0, 1, 1]), np.array([True, True, True, True, False])
+    assert repeats(labels, training, np.random.default_rng(0)).tolist() == [1, 1, 1, 3, 1]
 
 
 PLACES = Places(part=np.array([TRAIN, TUNE, VALIDATION, NOWHERE], np.int8), block=np.arange(4))
