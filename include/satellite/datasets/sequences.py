@@ -219,9 +219,9 @@ def _check_enough(counts: dict[str, int], params: LstmDataParams, imagery: Image
         raise BadInputError(
             f"location_size {params.location_size} and sequence_length {params.sequence_length} leave, of the area of "
             f"{imagery.grid.height} × {imagery.grid.width} pixels and {len(imagery.acquisitions)} dates, "
-            f"{counts['train']} training, {counts['tune']} tuning and {counts['validation']} validation sequences; at "
-            f"least 1, 1 and {LEAST_VALIDATION} are needed. Take smaller locations, shorter sequences, a larger area or "
-            "more dates"
+            f"{counts['train']} training, {counts['tune']} tuning and {counts['validation']} validation sequences; "
+            f"at least 1, 1 and {LEAST_VALIDATION} are needed. Take smaller locations, shorter sequences, a larger "
+            "area or more dates"
         )
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from include.core.artifacts import sha256
 from include.satellite.imagery.candidates import rejection
 from include.satellite.imagery.scenes import Mask, NotDataError, Scene, Values, form_faults, open_scene, percent
-from include.satellite.imagery.schemas import Acquisition, Check, DateReport, Imagery, IndexRange, Shares
+from include.satellite.imagery.schemas import Acquisition, Check, DateReport, Imagery, IndexRange
 from include.satellite.imagery.store import scene_path
 from include.satellite.params import SelectionParams
 
@@ -28,15 +28,11 @@ class Examination:
     acquisition: Acquisition
     checks: list[Check] = field(default_factory=list)
     scene: Scene | None = None
-    over_area: Shares | None = None
+    shares: dict[str, float] = field(default_factory=dict)
+    """Shares of the area by name; none where the scene could not be read."""
     indices: list[IndexRange] = field(default_factory=list)
     masked: float | None = None
     fingerprint: str | None = None
-
-    @property
-    def shares(self) -> dict[str, float]:
-        """Its shares of the area by name; none where the scene could not be read."""
-        return self.over_area.model_dump() if self.over_area else {}
 
     @property
     def reason(self) -> str | None:
@@ -82,12 +78,9 @@ def examine(acquisition: Acquisition, imagery: Imagery, params: SelectionParams,
     if scene is None:
         return examination
     examination.scene = scene
-    examination.over_area = over = scene.shares(inside)
-    examination.add(
-        "visibility",
-        rejection(over.clear, over.cloud, params),
-        f"clear {over.clear:.1f} %, cloud {over.cloud:.1f} %, shadow {over.shadow:.1f} %, nodata {over.nodata:.1f} %",
-    )
+    examination.shares = shares = scene.shares(inside).model_dump()
+    finding = ", ".join(f"{name} {share:.1f} %" for name, share in shares.items())
+    examination.add("visibility", rejection(shares["clear"], shares["cloud"], params), finding)
     _check_variation(examination, scene, inside)
     _check_indices(examination, scene, inside)
     reflectances = np.stack([scene.band(name) for name in scene.sensor.base_bands])
