@@ -47,12 +47,15 @@ class LstmScore(Document):
     accuracy: float = Field(description="1 − MAE/2: the documented measure, which a constant nearly passes.")
 
 
-class CnnComparison(Document):
-    """The scores of classifiers on the same patches: held-out blocks on held-out dates."""
-
+class _SampleComparison(Document):
     samples: int
     blocks: int
     dates: list[date]
+
+
+class CnnComparison(_SampleComparison):
+    """The scores of classifiers on the same patches: held-out blocks on held-out dates."""
+
     classes: list[str] = Field(description="Those with enough training samples to count.")
     left_out: list[str] = Field(description="Those with fewer; their patches do not count.")
     accuracy_improvement: float | None = Field(
@@ -62,12 +65,9 @@ class CnnComparison(Document):
     differences: list[Difference]
 
 
-class LstmComparison(Document):
+class LstmComparison(_SampleComparison):
     """The scores of forecasts of the same targets: held-out blocks on the latest dates."""
 
-    samples: int
-    blocks: int
-    dates: list[date]
     mae_improvement: float | None = Field(
         description="Error that this run's model avoids against the synthetic baseline's, percent of the latter."
     )

@@ -21,7 +21,7 @@ from include.core.outcome import Finding, StepMetrics, StepOutcome, Table
 from include.satellite.artifacts import PATCH_INDEX, PATCH_INFO, VALIDATED
 from include.satellite.datasets.cube import load_cube, training_normalisation, write_cube
 from include.satellite.datasets.labels import label_patches
-from include.satellite.datasets.sampling import LEAST_GATED, check_enough, select
+from include.satellite.datasets.sampling import LEAST_GATED, check_enough, count_samples, select
 from include.satellite.datasets.schemas import CLASSES, TRAIN, VALIDATION, PatchInfo
 from include.satellite.datasets.splits import Tiles, block_findings, latest_dates, place, plan_blocks, spread_dates
 from include.satellite.datasets.storage import Floats, Ints, SplitSamples, export_splits, read_index, write_index
@@ -174,24 +174,15 @@ def prepare_cnn(files: Path, params: CnnDataParams) -> None:
     dates = latest_dates(count) if params.label_source == "next_ndvi" else spread_dates(count, params.seed)
     with closing(write_cube(files, imagery)) as passing:
         labels = label_patches(files, params, imagery, passing, tiles)
-    samples = select(labels.label, places, dates, params)
-    check_enough(samples, params, grid, count)
-    columns = {
-        "date": samples.date,
-        "row": tiles.rows[samples.position],
-        "column": tiles.columns[samples.position],
-        "label": samples.label,
-        "split": samples.part,
-        "block": places.block[samples.position],
-        "repeat": samples.repeat,
-        "ndvi": labels.ndvi[samples.date, samples.position],
-    }
+    columns, dropped = select(labels, places, dates, params)
+    counts = count_samples(columns)
+    check_enough(counts, params, grid, count)
     write_index(PATCH_INDEX.at(files), columns)
-    training = samples.part == TRAIN
-    date, top, left = (columns[name][training] for name in ("date", "row", "column"))
+    training = columns["split"] == TRAIN
+    date, top, left, label, repeat = (columns[name][training] for name in ("date", "row", "column", "label", "repeat"))
     normalisation = training_normalisation(files, imagery, date, top, left, size)
-    drawn = np.bincount(samples.label[training], samples.repeat[training], len(CLASSES)).astype(int)
-    days, counts = [acquisition.date for acquisition in imagery.acquisitions], samples.counts()
+    drawn = np.bincount(label, repeat, len(CLASSES)).astype(int)
+    days = [acquisition.date for acquisition in imagery.acquisitions]
     info = PatchInfo(
         grid=grid,
         dates=days,
@@ -209,7 +200,7 @@ def prepare_cnn(files: Path, params: CnnDataParams) -> None:
         positions=len(tiles),
         counts=counts,
         left_out=labels.left_out,
-        dropped=samples.dropped,
+        dropped=dropped,
         drawn=dict(zip(CLASSES, drawn.tolist(), strict=True)),
         gate_classes=[name for name in CLASSES if counts["train"][name] >= LEAST_GATED],
         masked_pixels=labels.masked,

@@ -86,13 +86,17 @@ class Tiles:
 
 @dataclass(frozen=True)
 class Places:
-    """The position of tiles in the plan of the blocks.
+    """The position of tiles in the area and in the plan of the blocks.
 
     Args:
+        row: (P,) top pixel row.
+        column: (P,) left pixel column.
         part: (P,) position in `SPLITS`, −1 for tiles across the border of a held-out block.
         block: (P,) block of the tile's centre.
     """
 
+    row: Ints
+    column: Ints
     part: Parts
     block: Ints
 
@@ -146,7 +150,7 @@ def _cut(length: int, least: int, stride: int) -> list[int]:
 
 
 def place(tiles: Tiles, plan: BlockPlan) -> Places:
-    """Return the part and the block of each tile."""
+    """Return where each tile lies, with its part and its block."""
     parts = np.full(plan.count, TRAIN, np.int8)
     parts[plan.tune], parts[plan.validation] = TUNE, VALIDATION
     blocks = np.arange(plan.count).reshape(len(plan.row_edges) - 1, -1)
@@ -157,7 +161,7 @@ def place(tiles: Tiles, plan: BlockPlan) -> Places:
     )
     held_out = tiles.sums(parts[blocks] != TRAIN) > 0
     part = np.where(held_out, np.where(first == last, parts[middle], NOWHERE), TRAIN).astype(np.int8)
-    return Places(part=part, block=middle)
+    return Places(row=tiles.rows, column=tiles.columns, part=part, block=middle)
 
 
 def spread_dates(dates: int, seed: int) -> Parts:
