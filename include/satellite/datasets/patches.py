@@ -183,16 +183,11 @@ def prepare_cnn(files: Path, params: CnnDataParams) -> None:
     normalisation = training_normalisation(files, imagery, date, top, left, size)
     drawn = np.bincount(label, repeat, len(CLASSES)).astype(int)
     days = [acquisition.date for acquisition in imagery.acquisitions]
-    info = PatchInfo(
-        grid=grid,
-        dates=days,
+    info = PatchInfo.of(
+        imagery,
+        params,
         bands=normalisation.bands,
         classes=list(CLASSES),
-        label_source=params.label_source,
-        synthetic=imagery.synthetic,
-        seed=params.seed,
-        patch_size=size,
-        stride=params.stride,
         normalisation=normalisation,
         blocks=plan,
         training_dates=[day for day, part in zip(days, dates, strict=True) if part == TRAIN],

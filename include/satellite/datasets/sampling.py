@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,7 +25,7 @@ OVER_CAP = "over samples_per_class"
 
 def select(
     labels: Labels, places: Places, dates: NDArray[np.int8], params: CnnDataParams
-) -> tuple[dict[str, NDArray[Any]], dict[str, int]]:
+) -> tuple[Columns, dict[str, int]]:
     """Assign each labelled patch to a split, or count the reason why it has none.
 
     Args:
@@ -51,7 +50,7 @@ def select(
     training = np.flatnonzero(part == TRAIN)
     over = training[~cap(label[training].astype(np.int64), params.samples_per_class, random)]
     part[over], reason[over] = NOWHERE, OVER_CAP
-    columns = {
+    columns: Columns = {
         "date": date,
         "row": places.row[position],
         "column": places.column[position],

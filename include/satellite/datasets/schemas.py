@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from datetime import date
-from typing import Literal
+from typing import Any, Literal, Self
 
 from pydantic import BaseModel, Field
 
-from include.satellite.imagery.schemas import Document, Grid
+from include.satellite.imagery.schemas import Document, Grid, Imagery
+from include.satellite.params import LabelParams
 
 CLASSES = ("Healthy", "Moderate", "Stressed", "Critical")
 SPLITS = ("train", "tune", "validation")
@@ -47,6 +48,18 @@ class _DatasetInfo(Document):
     left_out: dict[str, int] = Field(description="Patches, or locations × target dates, without a label, by reason.")
     dropped: dict[str, int] = Field(description="Labelled patches, or sequences, that no split takes, by reason.")
     masked_pixels: int = Field(description="Clear pixels masked because an index is out of range or undefined.")
+
+    @classmethod
+    def of(cls, imagery: Imagery, params: LabelParams, **values: Any) -> Self:
+        """Return the description of a dataset.
+
+        Args:
+            imagery: The imagery that it is made from.
+            params: How it is made; what imagery and parameters state under the name of a field is taken from there.
+            values: The other fields.
+        """
+        stated = {name: value for source in (imagery, params) for name, value in source if name in cls.model_fields}
+        return cls(dates=[acquisition.date for acquisition in imagery.acquisitions], **(stated | values))
 
 
 class PatchRow(BaseModel):

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,7 +25,15 @@ from include.satellite.datasets.labels import assess, count_reasons, crop_mask, 
 from include.satellite.datasets.sampling import LEAST_VALIDATION, cap, tally
 from include.satellite.datasets.schemas import SPLITS, VALIDATION, SequenceInfo
 from include.satellite.datasets.splits import NOWHERE, Places, Tiles, block_findings, latest_targets, place, plan_blocks
-from include.satellite.datasets.storage import Floats, Ints, SplitSamples, export_splits, read_index, write_index
+from include.satellite.datasets.storage import (
+    Columns,
+    Floats,
+    Ints,
+    SplitSamples,
+    export_splits,
+    read_index,
+    write_index,
+)
 from include.satellite.imagery.schemas import Imagery
 from include.satellite.params import LstmDataParams
 
@@ -146,17 +153,12 @@ def prepare_lstm(files: Path, params: LstmDataParams) -> None:
         np.save(file, series)
     write_index(SEQUENCE_INDEX.at(files), columns)
     days = [acquisition.date for acquisition in imagery.acquisitions]
-    info = SequenceInfo(
-        grid=grid,
-        dates=days,
-        synthetic=imagery.synthetic,
-        seed=params.seed,
-        sequence_length=params.sequence_length,
+    info = SequenceInfo.of(
+        imagery,
+        params,
         features=list(FEATURES),
-        location_size=size,
         locations=len(tiles),
         locations_across=len(tiles.lefts),
-        locations_per_window=params.locations_per_window,
         blocks=plan,
         training_targets=days[params.sequence_length : first],
         validation_targets=days[first:],
@@ -183,7 +185,7 @@ def _check_length(params: LstmDataParams, dates: int) -> None:
 
 def _select(
     series: Floats, reason: NDArray[np.int8], places: Places, first: int, params: LstmDataParams
-) -> tuple[dict[str, NDArray[Any]], dict[str, int], dict[str, int]]:
+) -> tuple[Columns, dict[str, int], dict[str, int]]:
     """Assign each sequence to a split, or count why it has none; then cap the locations of each target date.
 
     Returns:
@@ -206,7 +208,7 @@ def _select(
     over = taken[~cap(target[taken] * len(SPLITS) + part[taken], params.locations_per_window, random)]
     part[over], why_not[over] = NOWHERE, OVER_CAP
     stays = part != NOWHERE
-    columns = {"location": location, "target": target, "split": part, "block": places.block[location]}
+    columns: Columns = {"location": location, "target": target, "split": part, "block": places.block[location]}
     return (
         {name: values[stays] for name, values in columns.items()},
         {name: count for name, count in left_out.items() if count},

@@ -15,10 +15,15 @@ from pathlib import Path
 from threading import Lock, Thread
 from typing import Any, TypeVar
 
-from sentinelhub import CRS, BBox, DataCollection, MimeType, ResamplingType, SentinelHubCatalog, SentinelHubRequest
-from sentinelhub.download import SentinelHubDownloadClient, SentinelHubSession
+from sentinelhub.api.catalog import SentinelHubCatalog
+from sentinelhub.api.process import SentinelHubRequest
+from sentinelhub.constants import CRS, MimeType, ResamplingType
+from sentinelhub.data_collections import DataCollection
 from sentinelhub.download.rate_limit import SentinelHubRateLimit
+from sentinelhub.download.sentinelhub_client import SentinelHubDownloadClient
+from sentinelhub.download.session import SentinelHubSession
 from sentinelhub.exceptions import MissingDataInRequestException, SHRateLimitWarning, SHUserWarning
+from sentinelhub.geometry import BBox
 
 from include.core.errors import TransientError
 from include.core.files import locked
