@@ -107,6 +107,19 @@ class SelectionParams(StepParams):
             raise ValueError(f"min_dates {self.min_dates} must not exceed target_count {self.target_count}")
         return self
 
+    def rejection(self, clear: float, cloud: float) -> str | None:
+        """Return why a date is not usable, or None if it is.
+
+        Args:
+            clear: Clear share of the area, percent.
+            cloud: Cloud share of the area, percent.
+        """
+        if cloud > self.max_cloud_cover:
+            return f"cloud over {cloud:.1f} % of the area, at most {self.max_cloud_cover:g} % wanted"
+        if clear < self.min_clear:
+            return f"only {clear:.1f} % of the area is clear, at least {self.min_clear:g} % wanted"
+        return None
+
 
 class LabelSourceParams(StepParams):
     """The source of the labels; true stress is a band of the simulator, so it decides about what is fetched."""

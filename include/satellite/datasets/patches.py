@@ -17,7 +17,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from include.core.outcome import Finding, StepMetrics, StepOutcome, Table
+from include.core.outcome import Finding, Severity, StepMetrics, StepOutcome, Table
 from include.satellite.artifacts import PATCH_INDEX, PATCH_INFO, VALIDATED
 from include.satellite.datasets.cube import load_cube, training_normalisation, write_cube
 from include.satellite.datasets.labels import label_patches
@@ -230,21 +230,22 @@ def prepare_cnn_outcome(files: Path) -> StepOutcome:
 
 def _findings(info: PatchInfo) -> list[Finding]:
     """Return what a reader should know of the data before believing a model."""
-    findings = block_findings(info.blocks, info.patch_size, "patches")
+    messages: list[tuple[Severity, str]] = []
     if info.label_source == "ndvi_rule":
-        message = "labels are a threshold on the patch's own NDVI: a model that learns them imitates a rule"
-        findings.append(Finding(severity="info", message=message))
+        messages.append(
+            ("info", "labels are a threshold on the patch's own NDVI: a model that learns them imitates a rule")
+        )
     if info.label_source == "next_ndvi":
-        findings.append(Finding(severity="info", message=f"a label is the class {_days_apart(info.dates)} later"))
+        messages.append(("info", f"a label is the class {_days_apart(info.dates)} later"))
     outside = [f"{name} ({info.counts['train'][name]})" for name in info.classes if name not in info.gate_classes]
     if outside:
         message = f"fewer than {LEAST_GATED} training patches: {', '.join(outside)}; these classes leave the gate"
-        findings.append(Finding(severity="warning", message=message))
+        messages.append(("warning", message))
     unseen = [name for name in info.gate_classes if not info.counts["validation"][name]]
     if unseen:
-        message = f"no validation patch is {' or '.join(unseen)}: nothing judges these"
-        findings.append(Finding(severity="warning", message=message))
-    return findings
+        messages.append(("warning", f"no validation patch is {' or '.join(unseen)}: nothing judges these"))
+    findings = [Finding(severity=severity, message=message) for severity, message in messages]
+    return block_findings(info.blocks, info.patch_size, "patches") + findings
 
 
 def _days_apart(dates: Sequence[datetime.date]) -> str:

@@ -245,9 +245,7 @@ def block_findings(plan: BlockPlan, size: int, tiles: str) -> list[Finding]:
         size: Side of the tiles, pixels.
         tiles: Name of the tiles (`patches`).
     """
-    narrowest = min(
-        after - before for edges in (plan.row_edges, plan.column_edges) for before, after in pairwise(edges)
-    )
+    narrowest = min(*np.diff(plan.row_edges), *np.diff(plan.column_edges))
     messages = []
     if narrowest < TILES_A_SIDE * size:
         messages.append(f"the area is small: blocks are only {narrowest / size:.3g} {tiles} of {size} pixels a side")

@@ -10,7 +10,6 @@ from operator import attrgetter
 import numpy as np
 
 from include.core.artifacts import sha256
-from include.satellite.imagery.candidates import rejection
 from include.satellite.imagery.scenes import Mask, NotDataError, Scene, Values, form_faults, open_scene, percent
 from include.satellite.imagery.schemas import Acquisition, Check, DateReport, Imagery, IndexRange
 from include.satellite.imagery.store import scene_path
@@ -80,7 +79,7 @@ def examine(acquisition: Acquisition, imagery: Imagery, params: SelectionParams,
     examination.scene = scene
     examination.shares = shares = scene.shares(inside).model_dump()
     finding = ", ".join(f"{name} {share:.1f} %" for name, share in shares.items())
-    examination.add("visibility", rejection(shares["clear"], shares["cloud"], params), finding)
+    examination.add("visibility", params.rejection(shares["clear"], shares["cloud"]), finding)
     _check_variation(examination, scene, inside)
     _check_indices(examination, scene, inside)
     reflectances = np.stack([scene.band(name) for name in scene.sensor.base_bands])

@@ -48,17 +48,17 @@ class Bounds:
 
     Args:
         attempts: After 5xx and faults of the connection.
-        first_wait: Seconds before the second attempt; three times as long before each further one.
-        answer: Seconds of silence after which an attempt has failed.
+        first_wait_s: Seconds before the second attempt; three times as long before each further one.
+        silence_s: Seconds of silence after which an attempt has failed.
         rate_limit_attempts: After 429, each as long after as the service asks.
-        wall: Seconds that a request may wait for its rate limit in all, and that a new token may take.
+        wall_time_s: Seconds that a request may wait for its rate limit in all, and that a new token may take.
     """
 
     attempts: int = 4
-    first_wait: float = 1.0
-    answer: float = 120.0
+    first_wait_s: float = 1.0
+    silence_s: float = 120.0
     rate_limit_attempts: int = 50
-    wall: float = 600.0
+    wall_time_s: float = 600.0
 
 
 BOUNDS = Bounds()
@@ -87,8 +87,8 @@ class Hub:
 
     def __init__(self, source: Source, sensor: Sensor) -> None:
         self._source, self._config = source, service_config(source)
-        self._config.max_download_attempts, self._config.download_sleep_time = BOUNDS.attempts, BOUNDS.first_wait
-        self._config.download_timeout_seconds, self._config.max_retries = BOUNDS.answer, BOUNDS.rate_limit_attempts
+        self._config.max_download_attempts, self._config.download_sleep_time = BOUNDS.attempts, BOUNDS.first_wait_s
+        self._config.download_timeout_seconds, self._config.max_retries = BOUNDS.silence_s, BOUNDS.rate_limit_attempts
         self._collection = _collection(sensor.collections[source], self._config.sh_base_url)
         self._slots = get_settings().data_dir / "imagery" / ".requests" / source
         self._lock = Lock()
@@ -200,9 +200,9 @@ class Hub:
 
         Thread(target=fetch_token, daemon=True).start()
         try:
-            return answer.result(timeout=BOUNDS.wall)
+            return answer.result(timeout=BOUNDS.wall_time_s)
         except TimeoutError as error:
-            raise TransientError(f"{self._config.sh_token_url}: no token within {BOUNDS.wall:.0f} s") from error
+            raise TransientError(f"{self._config.sh_token_url}: no token within {BOUNDS.wall_time_s:.0f} s") from error
 
     def _client(self, session: SentinelHubSession) -> SentinelHubDownloadClient:
         """Return a separate client for each request, so that threads share neither its lock nor its rate limit."""
@@ -216,7 +216,7 @@ class _BoundedRateLimit(SentinelHubRateLimit):
 
     def __init__(self, name: str) -> None:
         super().__init__()
-        self._name, self._until = name, time.monotonic() + BOUNDS.wall
+        self._name, self._until = name, time.monotonic() + BOUNDS.wall_time_s
 
     def update(self, headers: dict[str, Any], *, default: float) -> None:
         retry_after_ms = _number(headers.get(self.RETRY_HEADER))
@@ -224,7 +224,7 @@ class _BoundedRateLimit(SentinelHubRateLimit):
         if time.monotonic() + wait > self._until:
             raise TransientError(
                 f"{self._name}: the rate limit is used up (429): it asks to wait {wait:.0f} s, longer than the "
-                f"{BOUNDS.wall:.0f} s that a request may take"
+                f"{BOUNDS.wall_time_s:.0f} s that a request may take"
             )
         self.next_download_time = max(time.monotonic() + wait, self.next_download_time)
 

@@ -91,6 +91,8 @@ def _mark(reports: Sequence[DateReport]) -> str:
 
 def draw_ndvi(path: Path, reports: Sequence[DateReport], imagery: Imagery) -> None:
     """Draw the NDVI of the area over time: mean, and the range that holds the middle 80 % of the pixels."""
+    from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
+
     measured = [(report, ndvi) for report in reports if (ndvi := report.index(NDVI.name)) is not None]
     days = np.array([report.date for report, _ in measured], "datetime64[D]")
     accepted = np.array([report.accepted for report, _ in measured], bool)
@@ -108,7 +110,9 @@ def draw_ndvi(path: Path, reports: Sequence[DateReport], imagery: Imagery) -> No
         axes.set_title(f"NDVI over time ({sum(report.accepted for report in reports)} dates){_mark(reports)}")
         axes.set_ylabel("NDVI")
         axes.set_xlim(*np.array([imagery.start.date(), imagery.end.date()], "datetime64[D]"))
-        _time_axis(axes)
+        locator = AutoDateLocator()  # type: ignore[no-untyped-call]
+        axes.xaxis.set_major_locator(locator)
+        axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))  # type: ignore[no-untyped-call]
         if measured:
             figure.legend(loc="outside lower left", ncols=3)
         else:
@@ -134,11 +138,3 @@ def _draw_cell(axes: Axes, assessed: DateReport | Acquisition, picture: Thumbnai
         spine.set(visible=True, color=colour, linewidth=2)
     axes.set_title(title, fontsize=9, fontweight="normal", loc="left", pad=4)
     axes.set_xlabel(label, fontsize=8, color=colour, loc="left", labelpad=3)
-
-
-def _time_axis(axes: Axes) -> None:
-    from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
-
-    locator = AutoDateLocator()  # type: ignore[no-untyped-call]
-    axes.xaxis.set_major_locator(locator)
-    axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))  # type: ignore[no-untyped-call]

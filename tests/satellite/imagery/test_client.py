@@ -102,7 +102,7 @@ def test_a_users_configuration_of_the_client_is_left_alone(api, make_run, monkey
 def test_a_service_that_never_gives_a_token_is_not_waited_for_for_ever(make_run, monkeypatch):
     with socket.create_server(("127.0.0.1", 0)) as silent:
         monkeypatch.setenv(URL_VARIABLE, f"http://127.0.0.1:{silent.getsockname()[1]}")
-        monkeypatch.setattr(client, "BOUNDS", client.Bounds(wall=0.5))
+        monkeypatch.setattr(client, "BOUNDS", client.Bounds(wall_time_s=0.5))
         started = time.monotonic()
         with pytest.raises(TransientError, match="/token: no token within"):
             make_run().search()
@@ -112,7 +112,7 @@ def test_a_service_that_never_gives_a_token_is_not_waited_for_for_ever(make_run,
 def test_a_service_that_falls_silent_is_a_transient_fault(api, make_run, monkeypatch):
     run = make_run()
     run.search()
-    monkeypatch.setattr(client, "BOUNDS", client.Bounds(attempts=2, first_wait=0.01, answer=0.3))
+    monkeypatch.setattr(client, "BOUNDS", client.Bounds(attempts=2, first_wait_s=0.01, silence_s=0.3))
     api.fault("latency", operation="process", seconds=1.5)
     with pytest.raises(TransientError, match="cannot be reached: no answer in time"):
         run.download(0)

@@ -53,7 +53,9 @@ def test_what_does_not_pass_is_a_fault_of_the_task_after_bounded_attempts(
     api, make_run, monkeypatch, kind, rule, words
 ):
     monkeypatch.setattr(
-        client, "BOUNDS", client.Bounds(attempts=3, first_wait=0.02, answer=20, rate_limit_attempts=5, wall=1.5)
+        client,
+        "BOUNDS",
+        client.Bounds(attempts=3, first_wait_s=0.02, silence_s=20, rate_limit_attempts=5, wall_time_s=1.5),
     )
     run = make_run()
     run.search()
@@ -147,7 +149,7 @@ def test_a_quota_that_ends_amid_the_previews_ends_the_search(api, make_run):
 
 def test_a_service_that_is_not_there_is_said_so(make_run, monkeypatch):
     monkeypatch.setenv(URL_VARIABLE, "http://127.0.0.1:9")
-    monkeypatch.setattr(client, "BOUNDS", client.Bounds(attempts=2, first_wait=0.02))
+    monkeypatch.setattr(client, "BOUNDS", client.Bounds(attempts=2, first_wait_s=0.02))
     with pytest.raises(TransientError, match=r"demo \(http://127\.0\.0\.1:9\): cannot be reached: Connection refused"):
         make_run().search()
 
@@ -200,7 +202,9 @@ def go(run):
 def test_whatever_goes_wrong_the_end_is_right_or_says_why_and_a_rerun_fetches_only_what_is_missing(
     api, make_run, monkeypatch, seed
 ):
-    monkeypatch.setattr(client, "BOUNDS", client.Bounds(attempts=3, first_wait=0.01, rate_limit_attempts=5, wall=2))
+    monkeypatch.setattr(
+        client, "BOUNDS", client.Bounds(attempts=3, first_wait_s=0.01, rate_limit_attempts=5, wall_time_s=2)
+    )
     chance = random.Random(seed)  # noqa: S311
     for kind in chance.sample(MIXED, chance.randint(1, 4)):
         probability = round(chance.uniform(0.05, 0.35), 2)
