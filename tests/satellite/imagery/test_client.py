@@ -78,15 +78,6 @@ def test_copernicus_data_space_is_another_host_with_another_token(api, make_run,
     assert run.download(0)[0].file.startswith("sentinel-2-l2a/cdse-")
 
 
-def test_the_real_service_gets_the_credentials_of_the_environment(monkeypatch):
-    monkeypatch.setenv("SH_CLIENT_ID", "me")
-    monkeypatch.setenv("SH_CLIENT_SECRET", "mine")
-    config = service.service_config("sentinelhub")
-    assert (config.sh_client_id, config.sh_client_secret) == ("me", "mine")
-    assert config.sh_base_url == "https://services.sentinel-hub.com"
-    assert config.sh_token_url.startswith("https://services.sentinel-hub.com/auth/")
-
-
 def test_a_request_is_repeated_within_bounds(api):
     config = Hub("demo", SENTINEL2)._config
     assert (config.sh_base_url, config.sh_client_id) == (api.url, "demo")
