@@ -12,7 +12,6 @@ MISSING: set[str] = {
     "include/cli/doctor.py",
     "include/cli/view.py",
     "include/core/recording.py",
-    "include/satellite/schemas.py",
 }
 """Modules that have no test file yet; the list only gets shorter."""
 

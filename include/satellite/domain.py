@@ -3,10 +3,9 @@
 from pathlib import Path
 
 from include.core.domain import Domain, EnvKeys, Option, Page, Pool, StandIn
-from include.satellite.pipeline import CROP_HEALTH_MAP, SATELLITE
+from include.satellite.pipeline import CROP_HEALTH_MAP, SATELLITE, LookbackWindow
 from include.satellite.registry import store
 from include.satellite.steps import BASELINES, MODELS, SATELLITE_STEPS
-from include.satellite.window import LookbackWindow
 
 HERE = Path(__file__).parent
 
@@ -57,7 +56,7 @@ SATELLITE_DOMAIN = Domain(
     profiles=HERE / "profiles",
     run_environment="include.satellite.command_line:run_environment",
     checks="include.satellite.command_line:checks",
-    settings="include.satellite.settings:SatelliteSettings",
+    settings="include.satellite.params:SatelliteSettings",
     stores=(*BASELINES, MODELS),
     pools=(Pool("sentinel_hub", 2, "Requests to Sentinel Hub: two at once is its limit"),),
     stand_ins=(StandIn("imagery", "include.standins.sentinel_hub", 8070, "GROUNDTRUTH_SENTINEL_HUB_URL"),),

@@ -28,7 +28,7 @@ from include.satellite.datasets.cube import CubeScene, cube_bands, read_scene
 from include.satellite.datasets.labels import assess, classes_of
 from include.satellite.datasets.patches import PatchDataset
 from include.satellite.datasets.schemas import CLASSES, PatchInfo
-from include.satellite.datasets.tiles import Tiles
+from include.satellite.datasets.splits import Tiles
 from include.satellite.imagery.area import affine_of, inside_mask
 from include.satellite.imagery.schemas import Acquisition, Grid, Imagery
 from include.satellite.params import HealthMapParams

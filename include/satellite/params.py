@@ -1,4 +1,7 @@
-"""Parameters of the satellite pipeline's steps; each step takes those of the groups that it inherits."""
+"""Parameters of the satellite pipeline's steps; each step takes those of the groups that it inherits.
+
+A parameter's default may be a setting of the deployment, which is read from the environment.
+"""
 
 from __future__ import annotations
 
@@ -7,13 +10,13 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import AwareDatetime, Field, field_validator, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from include.core.contracts import StepParams
 from include.core.errors import BadInputError
 from include.core.settings import read_settings
 from include.satellite.sensors.sensor import REFERENCE, Sensor
 from include.satellite.sensors.sentinel2 import SENTINEL2
-from include.satellite.settings import SatelliteSettings
 
 LUDHIANA = (75.8, 30.9, 75.9, 31.0)
 LARGEST_AREA_DEGREES = 5.0
@@ -23,6 +26,16 @@ if TYPE_CHECKING:
     ExtraBand = str
 else:
     ExtraBand = Literal[SENTINEL2.extra_bands]
+
+
+class SatelliteSettings(BaseSettings):
+    """Settings that only satellite pipelines read."""
+
+    model_config = SettingsConfigDict(env_prefix="GROUNDTRUTH_", frozen=True)
+
+    imagery_source: Source = Field(
+        "demo", description="Where the satellite pipeline's imagery comes from, unless a run's `source` says otherwise."
+    )
 
 
 def _field(section: str, default: Any, description: str, *, file: bool = False, **limits: Any) -> Any:
@@ -93,6 +106,19 @@ class SelectionParams(StepParams):
         if self.min_dates > self.target_count:
             raise ValueError(f"min_dates {self.min_dates} must not exceed target_count {self.target_count}")
         return self
+
+    def rejection(self, clear: float, cloud: float) -> str | None:
+        """Return why a date is not usable, or None if it is.
+
+        Args:
+            clear: Clear share of the area, percent.
+            cloud: Cloud share of the area, percent.
+        """
+        if cloud > self.max_cloud_cover:
+            return f"cloud over {cloud:.1f} % of the area, at most {self.max_cloud_cover:g} % wanted"
+        if clear < self.min_clear:
+            return f"only {clear:.1f} % of the area is clear, at least {self.min_clear:g} % wanted"
+        return None
 
 
 class LabelSourceParams(StepParams):

@@ -5,8 +5,9 @@ from __future__ import annotations
 from datetime import date
 from typing import Any, Literal
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, Field
 
+from include.satellite.imagery.schemas import Document
 from include.satellite.params import LabelSource
 
 Metric = Literal["accuracy", "balanced_accuracy", "mae"]
@@ -20,11 +21,7 @@ def title_of(model: str) -> str:
     return TITLES.get(model, model.replace("_", " "))
 
 
-class _Document(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Difference(_Document):
+class Difference(Document):
     """The difference of this run's model from another on the same samples; above 0: this run's is better."""
 
     against: str
@@ -34,7 +31,7 @@ class Difference(_Document):
     high: float | None
 
 
-class CnnScore(_Document):
+class CnnScore(Document):
     """The scores of a classifier on the held-out patches of the gate's classes."""
 
     accuracy: float
@@ -42,7 +39,7 @@ class CnnScore(_Document):
     recall: dict[str, float] = Field(description="By class that is present.")
 
 
-class LstmScore(_Document):
+class LstmScore(Document):
     """The scores of a forecast of NDVI on the held-out sequences."""
 
     mae: float
@@ -50,12 +47,15 @@ class LstmScore(_Document):
     accuracy: float = Field(description="1 − MAE/2: the documented measure, which a constant nearly passes.")
 
 
-class CnnComparison(_Document):
-    """The scores of classifiers on the same patches: held-out blocks on held-out dates."""
-
+class _SampleComparison(Document):
     samples: int
     blocks: int
     dates: list[date]
+
+
+class CnnComparison(_SampleComparison):
+    """The scores of classifiers on the same patches: held-out blocks on held-out dates."""
+
     classes: list[str] = Field(description="Those with enough training samples to count.")
     left_out: list[str] = Field(description="Those with fewer; their patches do not count.")
     accuracy_improvement: float | None = Field(
@@ -65,12 +65,9 @@ class CnnComparison(_Document):
     differences: list[Difference]
 
 
-class LstmComparison(_Document):
+class LstmComparison(_SampleComparison):
     """The scores of forecasts of the same targets: held-out blocks on the latest dates."""
 
-    samples: int
-    blocks: int
-    dates: list[date]
     mae_improvement: float | None = Field(
         description="Error that this run's model avoids against the synthetic baseline's, percent of the latter."
     )
@@ -78,7 +75,7 @@ class LstmComparison(_Document):
     differences: list[Difference]
 
 
-class Gate(_Document):
+class Gate(Document):
     """One condition of a promotion."""
 
     name: str
@@ -89,7 +86,7 @@ class Gate(_Document):
     sentence: str
 
 
-class Decision(_Document):
+class Decision(Document):
     """The decision of the gates: whether the models are promoted."""
 
     promote: bool
@@ -97,7 +94,7 @@ class Decision(_Document):
     gates: list[Gate]
 
 
-class Comparison(_Document):
+class Comparison(Document):
     """The comparison of all models, and the decision (`comparison.json`)."""
 
     decided_at: AwareDatetime
@@ -115,7 +112,7 @@ class Comparison(_Document):
     decision: Decision
 
 
-class Approval(_Document):
+class Approval(Document):
     """A reviewer's answer, or the rejection after the timeout (`approval.json`)."""
 
     approved: bool
@@ -123,7 +120,7 @@ class Approval(_Document):
     why: str
 
 
-class Configuration(_Document):
+class Configuration(Document):
     """The result of a promotion: what was changed in the env file (`configuration.json`)."""
 
     promoted: bool
@@ -135,10 +132,10 @@ class Configuration(_Document):
     backup: str | None = Field(None, description="The env file as it was before, below its folder.")
     entry: str | None = Field(None, description="Entry of the env file's history; `./pipeline env rollback` undoes it.")
     synthetic: bool
-    notes: list[str] = []
+    notes: list[str] = Field([])
 
 
-class HealthMap(_Document):
+class HealthMap(Document):
     """The crop-health map of one date (`health_map.json`)."""
 
     date: date

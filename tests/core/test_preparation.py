@@ -14,7 +14,7 @@ from include.core.contracts import StepParams
 from include.core.errors import BadInputError, SetupError
 from include.core.preparation import give_to, prepare_run
 from include.core.run_folder import Run, RunFolder
-from include.satellite.window import LookbackWindow
+from include.satellite.pipeline import LookbackWindow
 from tests.core.small_pipeline import ANALYZE, MEASURE, READINGS, pipeline
 from tests.core.test_pipeline import OURS, AnalyzeParams
 

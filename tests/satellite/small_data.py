@@ -42,8 +42,8 @@ def write_patches(files: Path, *, label_source: str = "reference", seed: int = 0
             "date": time,
             "row": row * PATCH,
             "column": column * PATCH,
-            "label": np.array(CLASSES, object)[label],
-            "split": np.array(SPLITS, object)[split],
+            "label": label,
+            "split": split,
             "block": block,
             "repeat": np.where((split == 0) & (label == 0), 2, 1),
             "ndvi": np.full(len(label), 0.6),
@@ -82,7 +82,7 @@ def write_sequences(files: Path, *, seed: int = 0, length: int = 4) -> None:
         {
             "location": location[kept],
             "target": target[kept],
-            "split": np.array(SPLITS, object)[split[kept]],
+            "split": split[kept],
             "block": split[kept],
         },
     )

@@ -39,6 +39,15 @@ def test_more_dates_than_are_wanted_cannot_be_required():
         SelectionParams(target_count=4, min_dates=5)
 
 
+@pytest.mark.parametrize(
+    ("clear", "cloud", "word"),
+    [(100, 0, None), (70, 20, None), (69.9, 0, "clear"), (75, 20.1, "cloud"), (0, 100, "cloud"), (0, 0, "clear")],
+)
+def test_a_date_is_usable_when_it_is_clear_enough_and_not_too_cloudy(clear, cloud, word):
+    reason = SelectionParams().rejection(clear, cloud)
+    assert (reason is None) if word is None else (word in reason)
+
+
 def test_the_bands_are_those_of_the_sensor_with_its_classes_last():
     assert ImageryStepParams().sensor is SENTINEL2
     assert ImageryStepParams(extra_bands=("B11", "B05", "B11")).bands == (

@@ -1,6 +1,11 @@
-"""The satellite pipelines: the order that follows from what their steps read and write."""
+"""The satellite pipelines: the order that follows from what their steps read and write; the window before its end."""
 
-from include.satellite.pipeline import CROP_HEALTH_MAP, SATELLITE
+from datetime import UTC, datetime
+
+import pytest
+
+from include.core.errors import BadInputError
+from include.satellite.pipeline import CROP_HEALTH_MAP, SATELLITE, LookbackWindow
 
 HOUR_S = 3600
 
@@ -37,3 +42,53 @@ def test_steps_that_train_have_more_time():
 def test_the_map_is_one_step_that_starts_on_new_imagery_or_a_new_model():
     assert [(spec.id, spec.depends_on) for spec in CROP_HEALTH_MAP.definition.steps] == [("draw_map", ())]
     assert CROP_HEALTH_MAP.starts == "after satellite_imagery or crop_health_model"
+
+
+JULY = datetime(2026, 7, 1)  # noqa: DTZ001 - as the command line reads a date
+
+
+@pytest.mark.parametrize(
+    ("options", "params"),
+    [
+        ((JULY, None, None, None), {"end": "2026-07-02T00:00:00Z"}),
+        ((None, None, "2026-07-01", None), {"end": "2026-07-01T00:00:00Z"}),
+        ((None, None, "2026-07-01", "Asia/Kolkata"), {"end": "2026-06-30T18:30:00Z"}),
+        ((None, "2026-06-01", "2026-07-01", None), {"end": "2026-07-01T00:00:00Z", "days_back": 30}),
+    ],
+)
+def test_the_window_ends_where_the_options_say(options, params):
+    assert LookbackWindow().from_options(*options, has_files=False) == params
+
+
+def test_without_options_the_window_ends_with_yesterday():
+    today = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    params = LookbackWindow().from_options(None, None, None, None, has_files=False)
+    assert params == {"end": today.strftime("%Y-%m-%dT%H:%M:%SZ")}
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ((None, "2026-06-01", None, None), "--start needs --end"),
+        ((None, "2026-06-01", "2026-06-01T12:00", None), "whole days apart"),
+        ((None, "2026-06-02", "2026-06-01", None), "whole days apart"),
+        ((JULY, "2026-06-01", "2026-06-02", None), "--date is a whole day"),
+        ((None, None, "yesterday", None), "not an ISO 8601 time"),
+    ],
+)
+def test_a_window_that_is_impossible_is_refused(options, message):
+    with pytest.raises(BadInputError, match=message):
+        LookbackWindow().from_options(*options, has_files=False)
+
+
+def test_a_run_covers_the_days_before_its_end_whatever_its_interval():
+    rule, end = LookbackWindow(), datetime(2026, 1, 31, tzinfo=UTC)
+    window = rule.of_run({"end": "2026-01-31T00:00:00Z", "days_back": 30}, None, has_files=False)
+    assert (window.start, window.end) == (datetime(2026, 1, 1, tzinfo=UTC), end)
+    scheduled = rule.of_run({"end": None, "days_back": 30}, (datetime(2026, 1, 30, tzinfo=UTC), end), has_files=False)
+    assert scheduled == window
+    assert rule.of_run({"days_back": 30}, None, has_files=False).start is None
+
+
+def test_the_window_is_described_in_words():
+    assert LookbackWindow().describe({"days_back": 30, "end": "T"}) == "the 30 days to T"

@@ -14,14 +14,12 @@ from include.core.errors import ContractError
 from include.core.files import atomic_file
 from include.satellite.artifacts import CUBE, CUBE_CLASSES
 from include.satellite.datasets.schemas import Normalisation
-from include.satellite.datasets.storage import begin_array
+from include.satellite.datasets.storage import Ints, begin_array
 from include.satellite.imagery.area import inside_mask
 from include.satellite.imagery.scenes import Mask, NotDataError, Scene, read_layers
 from include.satellite.imagery.schemas import Acquisition, Imagery
 from include.satellite.imagery.store import scene_path
 from include.satellite.sensors.sensor import NODATA, REFERENCE, Sensor
-
-Ints = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -168,7 +166,7 @@ def training_normalisation(
     count, total, squares = 0, np.zeros(len(bands)), np.zeros(len(bands))
     for day in np.unique(date):
         own = date == day
-        dn, scl = _one_date(files, int(day))
+        dn, scl = (np.array(part[day]) for part in load_cube(files))  # no map is kept: its pages would stay in memory
         clear = sensor.classes.mask(scl, sensor.classes.clear)
         taken = dn[clear & _covered(scl.shape, top[own], left[own], size)].astype(np.float64)
         count += len(taken)
@@ -181,16 +179,6 @@ def training_normalisation(
         mean=(mean * sensor.scale).tolist(),
         std=[float(value * sensor.scale) if value > 0.01 else 1.0 for value in std],
     )
-
-
-def _one_date(files: Path, date: int) -> tuple[NDArray[np.uint16], NDArray[np.uint8]]:
-    """Read one date of the cube, unmapped: pages of a map would stay in this process's memory."""
-    dates, height, width, bands = np.load(CUBE.at(files), mmap_mode="r").shape
-    pixels = height * width
-    cube, scl = CUBE.at(files), CUBE_CLASSES.at(files)
-    dn = np.fromfile(cube, np.uint16, pixels * bands, offset=cube.stat().st_size - 2 * pixels * bands * (dates - date))
-    classes = np.fromfile(scl, np.uint8, pixels, offset=scl.stat().st_size - pixels * (dates - date))
-    return dn.reshape(height, width, bands), classes.reshape(height, width)
 
 
 def _covered(shape: tuple[int, ...], top: Ints, left: Ints, size: int) -> NDArray[np.bool_]:

@@ -16,7 +16,7 @@ from include.core.errors import BadInputError
 from include.core.run_folder import SOURCE_FOLDER
 from include.satellite.datasets.cube import CubeScene
 from include.satellite.datasets.schemas import CLASSES
-from include.satellite.datasets.tiles import Tiles
+from include.satellite.datasets.splits import Tiles
 from include.satellite.imagery.area import affine_of
 from include.satellite.imagery.schemas import Grid, Imagery
 from include.satellite.params import CnnDataParams, LabelSource
@@ -39,15 +39,17 @@ Codes = NDArray[np.int8]
 
 @dataclass(frozen=True)
 class Assessment:
-    """Tiles on one date.
+    """Tiles on one date (P,), or on all dates (T, P).
 
     Args:
-        ndvi: (P,) mean NDVI of the pixels that decide, NaN where the tile is not assessed.
-        reason: (P,) position in `REASONS`.
+        ndvi: Mean NDVI of the pixels that decide, NaN where the tile is not assessed.
+        reason: Position in `REASONS`.
+        masked: Clear pixels whose index is out of range or undefined.
     """
 
     ndvi: Floats
     reason: Codes
+    masked: int
 
 
 @dataclass(frozen=True)
@@ -100,7 +102,26 @@ def assess(scene: CubeScene, tiles: Tiles, crop: NDArray[np.bool_] | None) -> As
         0,
     ).astype(np.int8)
     mean = np.round(tiles.sums(ndvi) / np.maximum(deciding, 1), 6)
-    return Assessment(ndvi=np.where(reason == 0, mean, np.nan), reason=reason)
+    return Assessment(ndvi=np.where(reason == 0, mean, np.nan), reason=reason, masked=scene.masked)
+
+
+def stack(dates: Iterable[Assessment]) -> Assessment:
+    """Return the assessments of all dates as one."""
+    assessments = list(dates)
+    return Assessment(
+        ndvi=np.stack([date.ndvi for date in assessments]),
+        reason=np.stack([date.reason for date in assessments]),
+        masked=sum(date.masked for date in assessments),
+    )
+
+
+def count_reasons(reason: Codes) -> dict[str, int]:
+    """Return how many tiles have no NDVI, by reason.
+
+    Args:
+        reason: Positions in `REASONS`.
+    """
+    return {name: int((reason == code).sum()) for code, name in enumerate(REASONS) if code}
 
 
 def reference_classes(raster: NDArray[np.uint8], tiles: Tiles, crop: NDArray[np.bool_] | None) -> Codes:
@@ -129,12 +150,10 @@ def label_patches(
     wanted = params.label_source == "reference"
     raster = class_raster(files, params.reference, imagery.grid) if wanted and params.reference else None
     fixed = None if raster is None else reference_classes(raster, tiles, crop)
-    assessed: list[Assessment] = []
+    dates: list[Assessment] = []
     classes: list[Codes] = []
-    masked = 0
     for acquisition, scene in zip(imagery.acquisitions, passing, strict=True):
-        assessed.append(assess(scene, tiles, crop))
-        masked += scene.masked
+        dates.append(assess(scene, tiles, crop))
         if fixed is not None:
             classes.append(fixed)
         elif wanted and scene.reference is not None:
@@ -144,15 +163,14 @@ def label_patches(
                 "label_source reference needs a class raster: none is named as `reference`, and the imagery of "
                 f"{acquisition.date} has no band {REFERENCE} (only the simulator's has)"
             )
-    ndvi, reason = np.stack([date.ndvi for date in assessed]), np.stack([date.reason for date in assessed])
-    label, left_out = _combine(ndvi, reason, params.label_source, np.stack(classes) if classes else None)
-    return Labels(label, ndvi, {name: count for name, count in left_out.items() if count}, masked)
+    assessed = stack(dates)
+    label, left_out = _combine(assessed, params.label_source, np.stack(classes) if classes else None)
+    return Labels(label, assessed.ndvi, {name: count for name, count in left_out.items() if count}, assessed.masked)
 
 
-def _combine(ndvi: Floats, reason: Codes, source: LabelSource, classes: Codes | None) -> tuple[Codes, dict[str, int]]:
+def _combine(assessed: Assessment, source: LabelSource, classes: Codes | None) -> tuple[Codes, dict[str, int]]:
     """Return the labels (T, P) by their source, and how many tiles have none, by reason."""
-    usable, own = reason == 0, classes_of(ndvi)
-    left_out = {name: int((reason == code).sum()) for code, name in enumerate(REASONS) if code}
+    usable, own, left_out = assessed.reason == 0, classes_of(assessed.ndvi), count_reasons(assessed.reason)
     if classes is not None:
         left_out[NO_REFERENCE] = int((usable & (classes < 0)).sum())
         return np.where(usable, classes, np.int8(-1)), left_out
@@ -160,8 +178,8 @@ def _combine(ndvi: Floats, reason: Codes, source: LabelSource, classes: Codes | 
         return own, left_out
     following = np.full_like(own, -1)
     following[:-1] = own[1:]
-    for code, name in enumerate(REASONS[1:], start=1):
-        left_out[f"next date: {name}"] = int((usable[:-1] & (reason[1:] == code)).sum())
+    next_reasons = count_reasons(assessed.reason[1:][usable[:-1]])
+    left_out |= {f"next date: {name}": count for name, count in next_reasons.items()}
     left_out[NO_NEXT] = int(usable[-1].sum())
     return np.where(usable, following, np.int8(-1)), left_out
 

@@ -12,20 +12,19 @@ from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from statistics import median
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from include.core.outcome import Finding, StepMetrics, StepOutcome, Table
+from include.core.outcome import Finding, Severity, StepMetrics, StepOutcome, Table
 from include.satellite.artifacts import PATCH_INDEX, PATCH_INFO, VALIDATED
 from include.satellite.datasets.cube import load_cube, training_normalisation, write_cube
 from include.satellite.datasets.labels import label_patches
-from include.satellite.datasets.sampling import LEAST_GATED, check_enough, select
-from include.satellite.datasets.schemas import CLASSES, SPLITS, TRAIN, VALIDATION, PatchInfo
-from include.satellite.datasets.splits import block_findings, latest_dates, place, plan_blocks, spread_dates
-from include.satellite.datasets.storage import SplitSamples, export_splits, read_index, write_index
-from include.satellite.datasets.tiles import Tiles
+from include.satellite.datasets.sampling import LEAST_GATED, check_enough, count_samples, select
+from include.satellite.datasets.schemas import CLASSES, TRAIN, VALIDATION, PatchInfo
+from include.satellite.datasets.splits import Tiles, block_findings, latest_dates, place, plan_blocks, spread_dates
+from include.satellite.datasets.storage import Floats, Ints, SplitSamples, export_splits, read_index, write_index
 from include.satellite.params import CnnDataParams
 from include.satellite.sensors import sensors
 from include.satellite.sensors.sensor import Sensor
@@ -33,8 +32,6 @@ from include.satellite.sensors.sensor import Sensor
 EXPORT_FOLDER = "cnn_npy"
 CACHED_VALUES = 1 << 18
 """Values that are worked on at a time: 1 MiB, so that they stay in the processor's cache."""
-Floats = NDArray[np.float32]
-Ints = NDArray[np.int64]
 
 
 class PrepareCnnMetrics(StepMetrics, extra="forbid"):
@@ -154,26 +151,7 @@ def load_patches(files: Path) -> PatchDataset:
     info = PATCH_INFO.read(files)
     cube, scl = load_cube(files)
     index = read_index(PATCH_INDEX.at(files))
-    return PatchDataset(
-        cube=cube,
-        scl=scl,
-        date=index["date"].astype(np.int64),
-        row=index["row"].astype(np.int64),
-        col=index["column"].astype(np.int64),
-        label=_positions(index["label"], CLASSES),
-        split=_positions(index["split"], SPLITS),
-        block=index["block"].astype(np.int64),
-        repeat=index["repeat"].astype(np.int64),
-        ndvi=index["ndvi"].astype(np.float32),
-        info=info,
-    )
-
-
-def _positions(values: NDArray[Any], names: tuple[str, ...]) -> Ints:
-    positions = np.full(len(values), -1)
-    for position, name in enumerate(names):
-        positions[values == name] = position
-    return positions
+    return PatchDataset(cube=cube, scl=scl, info=info, col=index.pop("column"), **index)
 
 
 def prepare_cnn(files: Path, params: CnnDataParams) -> None:
@@ -196,34 +174,20 @@ def prepare_cnn(files: Path, params: CnnDataParams) -> None:
     dates = latest_dates(count) if params.label_source == "next_ndvi" else spread_dates(count, params.seed)
     with closing(write_cube(files, imagery)) as passing:
         labels = label_patches(files, params, imagery, passing, tiles)
-    samples = select(labels.label, places, dates, params)
-    check_enough(samples, params, grid, count)
-    columns: dict[str, NDArray[Any]] = {
-        "date": samples.date,
-        "row": tiles.rows[samples.position],
-        "column": tiles.columns[samples.position],
-        "label": np.array(CLASSES, object)[samples.label],
-        "split": np.array(SPLITS, object)[samples.part],
-        "block": places.block[samples.position],
-        "repeat": samples.repeat,
-        "ndvi": labels.ndvi[samples.date, samples.position],
-    }
+    columns, dropped = select(labels, places, dates, params)
+    counts = count_samples(columns)
+    check_enough(counts, params, grid, count)
     write_index(PATCH_INDEX.at(files), columns)
-    training = samples.part == TRAIN
-    date, top, left = (columns[name][training] for name in ("date", "row", "column"))
+    training = columns["split"] == TRAIN
+    date, top, left, label, repeat = (columns[name][training] for name in ("date", "row", "column", "label", "repeat"))
     normalisation = training_normalisation(files, imagery, date, top, left, size)
-    drawn = np.bincount(samples.label[training], samples.repeat[training], len(CLASSES)).astype(int)
-    days, counts = [acquisition.date for acquisition in imagery.acquisitions], samples.counts()
-    info = PatchInfo(
-        grid=grid,
-        dates=days,
+    drawn = np.bincount(label, repeat, len(CLASSES)).astype(int)
+    days = [acquisition.date for acquisition in imagery.acquisitions]
+    info = PatchInfo.of(
+        imagery,
+        params,
         bands=normalisation.bands,
         classes=list(CLASSES),
-        label_source=params.label_source,
-        synthetic=imagery.synthetic,
-        seed=params.seed,
-        patch_size=size,
-        stride=params.stride,
         normalisation=normalisation,
         blocks=plan,
         training_dates=[day for day, part in zip(days, dates, strict=True) if part == TRAIN],
@@ -231,7 +195,7 @@ def prepare_cnn(files: Path, params: CnnDataParams) -> None:
         positions=len(tiles),
         counts=counts,
         left_out=labels.left_out,
-        dropped=samples.dropped,
+        dropped=dropped,
         drawn=dict(zip(CLASSES, drawn.tolist(), strict=True)),
         gate_classes=[name for name in CLASSES if counts["train"][name] >= LEAST_GATED],
         masked_pixels=labels.masked,
@@ -266,21 +230,22 @@ def prepare_cnn_outcome(files: Path) -> StepOutcome:
 
 def _findings(info: PatchInfo) -> list[Finding]:
     """Return what a reader should know of the data before believing a model."""
-    findings = block_findings(info.blocks, info.patch_size, "patches")
+    messages: list[tuple[Severity, str]] = []
     if info.label_source == "ndvi_rule":
-        message = "labels are a threshold on the patch's own NDVI: a model that learns them imitates a rule"
-        findings.append(Finding(severity="info", message=message))
+        messages.append(
+            ("info", "labels are a threshold on the patch's own NDVI: a model that learns them imitates a rule")
+        )
     if info.label_source == "next_ndvi":
-        findings.append(Finding(severity="info", message=f"a label is the class {_days_apart(info.dates)} later"))
+        messages.append(("info", f"a label is the class {_days_apart(info.dates)} later"))
     outside = [f"{name} ({info.counts['train'][name]})" for name in info.classes if name not in info.gate_classes]
     if outside:
         message = f"fewer than {LEAST_GATED} training patches: {', '.join(outside)}; these classes leave the gate"
-        findings.append(Finding(severity="warning", message=message))
+        messages.append(("warning", message))
     unseen = [name for name in info.gate_classes if not info.counts["validation"][name]]
     if unseen:
-        message = f"no validation patch is {' or '.join(unseen)}: nothing judges these"
-        findings.append(Finding(severity="warning", message=message))
-    return findings
+        messages.append(("warning", f"no validation patch is {' or '.join(unseen)}: nothing judges these"))
+    findings = [Finding(severity=severity, message=message) for severity, message in messages]
+    return block_findings(info.blocks, info.patch_size, "patches") + findings
 
 
 def _days_apart(dates: Sequence[datetime.date]) -> str:

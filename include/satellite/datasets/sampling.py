@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
 
 import numpy as np
 from numpy.typing import NDArray
 
 from include.core.errors import BadInputError
+from include.satellite.datasets.labels import Labels
 from include.satellite.datasets.schemas import CLASSES, SPLITS, TRAIN, TUNE, VALIDATION
 from include.satellite.datasets.splits import NOWHERE, Places
+from include.satellite.datasets.storage import Columns, Ints
 from include.satellite.imagery.schemas import Grid
 from include.satellite.params import CnnDataParams
 
@@ -19,47 +21,25 @@ HELD_BLOCK = "in a validation block, not on a validation date"
 HELD_DATE = "on a validation date, not in a validation block"
 BETWEEN = "labelled by the first date that validation sees"
 OVER_CAP = "over samples_per_class"
-Ints = NDArray[np.int64]
 
 
-@dataclass(frozen=True)
-class Samples:
-    """The samples, N in all.
-
-    Args:
-        date: (N,) position in the dates.
-        position: (N,) position in the tiles.
-        part: (N,) position in `SPLITS`.
-        label: (N,) position in `CLASSES`.
-        repeat: (N,) how often an epoch draws the sample.
-        dropped: How many labelled patches no part takes, by reason.
-    """
-
-    date: Ints
-    position: Ints
-    part: NDArray[np.int8]
-    label: NDArray[np.int8]
-    repeat: NDArray[np.int8]
-    dropped: dict[str, int]
-
-    def counts(self) -> dict[str, dict[str, int]]:
-        """Return the number of samples by split and class."""
-        table = np.zeros((len(SPLITS), len(CLASSES)), np.int64)
-        np.add.at(table, (self.part, self.label), 1)
-        return {split: dict(zip(CLASSES, row.tolist(), strict=True)) for split, row in zip(SPLITS, table, strict=True)}
-
-
-def select(label: NDArray[np.int8], places: Places, dates: NDArray[np.int8], params: CnnDataParams) -> Samples:
+def select(
+    labels: Labels, places: Places, dates: NDArray[np.int8], params: CnnDataParams
+) -> tuple[Columns, dict[str, int]]:
     """Assign each labelled patch to a split, or count the reason why it has none.
 
     Args:
-        label: (T, P) class, −1 where there is none.
+        labels: The class of the P tiles on the T dates.
         places: Part and block of the P tiles.
         dates: (T,) part of each date; the tuning part shares the training dates.
         params: Cap and seed.
+
+    Returns:
+        The columns of the index (`PatchRow`), labels and splits as positions; and how many labelled patches no split
+        takes, by reason.
     """
-    date, position = np.nonzero(label >= 0)
-    labels, space, time = label[date, position], places.part[position], dates[date]
+    date, position = np.nonzero(labels.label >= 0)
+    label, space, time = labels.label[date, position], places.part[position], dates[date]
     part = np.where(np.where(space == TUNE, TRAIN, space) == time, space, NOWHERE).astype(np.int8)
     reason = np.select(
         [part != NOWHERE, space == NOWHERE, time == NOWHERE, space == VALIDATION],
@@ -68,17 +48,27 @@ def select(label: NDArray[np.int8], places: Places, dates: NDArray[np.int8], par
     )
     random = np.random.default_rng([params.seed, 1])
     training = np.flatnonzero(part == TRAIN)
-    over = training[~cap(labels[training].astype(np.int64), params.samples_per_class, random)]
+    over = training[~cap(label[training].astype(np.int64), params.samples_per_class, random)]
     part[over], reason[over] = NOWHERE, OVER_CAP
-    stays = np.flatnonzero(part != NOWHERE)
-    return Samples(
-        date=date[stays],
-        position=position[stays],
-        part=part[stays],
-        label=labels[stays],
-        repeat=_repeat_training(labels[stays], part[stays], random),
-        dropped=tally(reason[part == NOWHERE]),
-    )
+    columns: Columns = {
+        "date": date,
+        "row": places.row[position],
+        "column": places.column[position],
+        "label": label,
+        "split": part,
+        "block": places.block[position],
+        "repeat": repeats(label, part == TRAIN, random),
+        "ndvi": labels.ndvi[date, position],
+    }
+    stays = part != NOWHERE
+    return {name: values[stays] for name, values in columns.items()}, tally(reason[~stays])
+
+
+def count_samples(columns: Columns) -> dict[str, dict[str, int]]:
+    """Return the number of samples of an index by split and class."""
+    table = np.zeros((len(SPLITS), len(CLASSES)), np.int64)
+    np.add.at(table, (columns["split"], columns["label"]), 1)
+    return {split: dict(zip(CLASSES, row.tolist(), strict=True)) for split, row in zip(SPLITS, table, strict=True)}
 
 
 def tally(reasons: NDArray[np.str_]) -> dict[str, int]:
@@ -91,20 +81,20 @@ def tally(reasons: NDArray[np.str_]) -> dict[str, int]:
     return dict(zip(names.tolist(), counts.tolist(), strict=True))
 
 
-def _repeat_training(labels: NDArray[np.int8], part: NDArray[np.int8], random: np.random.Generator) -> NDArray[np.int8]:
-    repeat, training = np.ones(len(labels), np.int8), part == TRAIN
-    repeat[training] = repeats(labels[training], MOST_REPEATS, random)
-    return repeat
-
-
-def check_enough(samples: Samples, params: CnnDataParams, grid: Grid, dates: int) -> None:
+def check_enough(counts: Mapping[str, Mapping[str, int]], params: CnnDataParams, grid: Grid, dates: int) -> None:
     """Refuse data that are too few to learn from, or to judge a model by.
+
+    Args:
+        counts: Number of samples by split and class.
+        params: Patches, for the message.
+        grid: The area.
+        dates: Number of dates.
 
     Raises:
         BadInputError: Fewer than 30 validation patches, fewer than 2 classes to learn or to judge, or nothing to tune.
     """
-    classes = {split: [name for name, count in counts.items() if count] for split, counts in samples.counts().items()}
-    size = {split: int((samples.part == position).sum()) for position, split in enumerate(SPLITS)}
+    classes = {split: [name for name, count in by_class.items() if count] for split, by_class in counts.items()}
+    size = {split: sum(by_class.values()) for split, by_class in counts.items()}
     faults = []
     if size["validation"] < LEAST_VALIDATION:
         faults.append(f"{size['validation']} validation patches, at least {LEAST_VALIDATION} are needed")
@@ -143,19 +133,19 @@ def cap(groups: Ints, most: int, random: np.random.Generator) -> NDArray[np.bool
     return keep
 
 
-def repeats(labels: NDArray[np.integer], most: int, random: np.random.Generator) -> NDArray[np.int8]:
-    """Return how often an epoch draws each training sample, so that rare classes count as much as the most frequent.
+def repeats(labels: NDArray[np.integer], training: NDArray[np.bool_], random: np.random.Generator) -> NDArray[np.int8]:
+    """Return how often an epoch draws each sample, so that rare classes count as much as the most frequent.
 
     Args:
         labels: (N,) class of each sample.
-        most: A sample is never drawn more often.
+        training: (N,) whether it is a training sample; only these are drawn more than once, at most 5 times.
         random: Draws the samples that are taken once more than others of their class.
     """
-    names, counts = np.unique(labels, return_counts=True)
+    names, counts = np.unique(labels[training], return_counts=True)
     repeat = np.ones(len(labels), np.int8)
     for label, count in zip(names, counts, strict=True):
-        drawn = min(int(counts.max()), most * int(count))
-        samples = random.permutation(np.flatnonzero(labels == label))
+        drawn = min(int(counts.max()), MOST_REPEATS * int(count))
+        samples = random.permutation(np.flatnonzero(training & (labels == label)))
         repeat[samples] = drawn // count
         repeat[samples[: drawn % count]] += 1
     return repeat

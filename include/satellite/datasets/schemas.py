@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from datetime import date
-from typing import Literal
+from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
-from include.satellite.imagery.schemas import Grid
+from include.satellite.imagery.schemas import Document, Grid, Imagery
+from include.satellite.params import LabelParams
 
 CLASSES = ("Healthy", "Moderate", "Stressed", "Critical")
 SPLITS = ("train", "tune", "validation")
@@ -16,11 +17,7 @@ ClassName = Literal["Healthy", "Moderate", "Stressed", "Critical"]
 Split = Literal["train", "tune", "validation"]
 
 
-class _Document(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Normalisation(_Document):
+class Normalisation(Document):
     """The scaling of reflectances to a model's input: (reflectance − mean) / std, by band."""
 
     bands: list[str]
@@ -28,7 +25,7 @@ class Normalisation(_Document):
     std: list[float] = Field(description="Standard deviation by band, over the same pixels.")
 
 
-class BlockPlan(_Document):
+class BlockPlan(Document):
     """The blocks of the area, numbered by row from the top left, and the split that each belongs to."""
 
     row_edges: list[int] = Field(description="First pixel row of each row of blocks, then the area's height.")
@@ -42,7 +39,7 @@ class BlockPlan(_Document):
         return (len(self.row_edges) - 1) * (len(self.column_edges) - 1)
 
 
-class _DatasetInfo(_Document):
+class _DatasetInfo(Document):
     grid: Grid
     dates: list[date] = Field(description="Dates of the imagery, in order.")
     synthetic: bool = Field(description="Whether any of the imagery is simulated.")
@@ -51,6 +48,18 @@ class _DatasetInfo(_Document):
     left_out: dict[str, int] = Field(description="Patches, or locations × target dates, without a label, by reason.")
     dropped: dict[str, int] = Field(description="Labelled patches, or sequences, that no split takes, by reason.")
     masked_pixels: int = Field(description="Clear pixels masked because an index is out of range or undefined.")
+
+    @classmethod
+    def of(cls, imagery: Imagery, params: LabelParams, **values: Any) -> Self:
+        """Return the description of a dataset.
+
+        Args:
+            imagery: The imagery that it is made from.
+            params: How it is made; what imagery and parameters state under the name of a field is taken from there.
+            values: The other fields.
+        """
+        stated = {name: value for source in (imagery, params) for name, value in source if name in cls.model_fields}
+        return cls(dates=[acquisition.date for acquisition in imagery.acquisitions], **(stated | values))
 
 
 class PatchRow(BaseModel):

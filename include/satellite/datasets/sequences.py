@@ -10,7 +10,6 @@ before the first of them, in other blocks.
 
 from __future__ import annotations
 
-import io
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,16 +17,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from include.core.errors import BadInputError
-from include.core.files import write_atomically
+from include.core.files import atomic_file
 from include.core.outcome import StepMetrics, StepOutcome, Table
 from include.satellite.artifacts import SEQUENCE_INDEX, SEQUENCE_INFO, SERIES, VALIDATED
 from include.satellite.datasets.cube import scenes
-from include.satellite.datasets.labels import REASONS, assess, crop_mask
+from include.satellite.datasets.labels import assess, count_reasons, crop_mask, stack
 from include.satellite.datasets.sampling import LEAST_VALIDATION, cap, tally
 from include.satellite.datasets.schemas import SPLITS, VALIDATION, SequenceInfo
-from include.satellite.datasets.splits import NOWHERE, Places, block_findings, latest_targets, place, plan_blocks
-from include.satellite.datasets.storage import SplitSamples, export_splits, read_index, write_index
-from include.satellite.datasets.tiles import Tiles
+from include.satellite.datasets.splits import NOWHERE, Places, Tiles, block_findings, latest_targets, place, plan_blocks
+from include.satellite.datasets.storage import (
+    Columns,
+    Floats,
+    Ints,
+    SplitSamples,
+    export_splits,
+    read_index,
+    write_index,
+)
 from include.satellite.imagery.schemas import Imagery
 from include.satellite.params import LstmDataParams
 
@@ -41,8 +47,6 @@ TOO_FEW = "fewer than sequence_length earlier dates"
 HELD_PLACE = "in a validation block, before the validation targets"
 HELD_TARGET = "a validation target's date, not in a validation block"
 OVER_CAP = "over locations_per_window"
-Floats = NDArray[np.float32]
-Ints = NDArray[np.int64]
 
 
 class PrepareLstmMetrics(StepMetrics, extra="forbid"):
@@ -90,20 +94,17 @@ def load_sequences(files: Path) -> SequenceDataset:
     """
     info = SEQUENCE_INFO.read(files)
     index, series = read_index(SEQUENCE_INDEX.at(files)), np.load(SERIES.at(files))
-    location, target = index["location"].astype(np.int64), index["target"].astype(np.int64)
+    location, target = index["location"], index["target"]
     days = np.array(info.dates, "datetime64[D]").astype(np.int64)
     times = _input_dates(series, location, target, info.sequence_length)
     return SequenceDataset(
         x=_features(series, days, location, times, target),
         y=series[location, target],
         times=times,
-        target=target,
-        location=location,
-        block=index["block"].astype(np.int64),
-        split=np.array([SPLITS.index(split) for split in index["split"]], np.int64),
         series=series,
         days=days,
         info=info,
+        **index,
     )
 
 
@@ -142,56 +143,34 @@ def prepare_lstm(files: Path, params: LstmDataParams) -> None:
     tiles = Tiles.on(grid.height, grid.width, size, size)
     plan = plan_blocks(grid.height, grid.width, size, size, params.seed)
     crop = crop_mask(files, params.crop_mask, grid) if params.crop_mask else None
-    series, reason, masked = _observe(imagery, tiles, crop)
+    assessed = stack(assess(scene, tiles, crop) for scene in scenes(imagery))
+    series = np.ascontiguousarray(assessed.ndvi.T, np.float32)
     places, first = place(tiles, plan), latest_targets(dates, params.sequence_length)
-    samples = _select(series, reason, places, first, params)
-    _check_enough(samples, params, imagery)
-    content = io.BytesIO()
-    np.save(content, series)
-    write_atomically(SERIES.at(files), content.getvalue())
-    columns = {
-        "location": samples.location,
-        "target": samples.target,
-        "split": np.array(SPLITS, object)[samples.part],
-        "block": places.block[samples.location],
-    }
+    columns, left_out, dropped = _select(series, assessed.reason.T, places, first, params)
+    counts = dict(zip(SPLITS, np.bincount(columns["split"], minlength=len(SPLITS)).tolist(), strict=True))
+    _check_enough(counts, params, imagery)
+    with atomic_file(SERIES.at(files)) as partial, partial.open("wb") as file:
+        np.save(file, series)
     write_index(SEQUENCE_INDEX.at(files), columns)
     days = [acquisition.date for acquisition in imagery.acquisitions]
-    counts = np.bincount(samples.part, minlength=len(SPLITS)).tolist()
-    info = SequenceInfo(
-        grid=grid,
-        dates=days,
-        synthetic=imagery.synthetic,
-        seed=params.seed,
-        sequence_length=params.sequence_length,
+    info = SequenceInfo.of(
+        imagery,
+        params,
         features=list(FEATURES),
-        location_size=size,
         locations=len(tiles),
         locations_across=len(tiles.lefts),
-        locations_per_window=params.locations_per_window,
         blocks=plan,
         training_targets=days[params.sequence_length : first],
         validation_targets=days[first:],
-        counts=dict(zip(SPLITS, counts, strict=True)),
-        left_out=samples.left_out,
-        dropped=samples.dropped,
-        masked_pixels=masked,
+        counts=counts,
+        left_out=left_out,
+        dropped=dropped,
+        masked_pixels=assessed.masked,
     )
     SEQUENCE_INFO.write(files, info)
     if params.export_npy:
         data = load_sequences(files)
         export_splits(files / EXPORT_FOLDER, data, data.x.__getitem__, data.y)
-
-
-@dataclass(frozen=True)
-class _Sequences:
-    """The samples, and how many pairs of a location and a target date are not samples, by reason."""
-
-    location: Ints
-    target: Ints
-    part: NDArray[np.int8]
-    left_out: dict[str, int]
-    dropped: dict[str, int]
 
 
 def _check_length(params: LstmDataParams, dates: int) -> None:
@@ -204,26 +183,21 @@ def _check_length(params: LstmDataParams, dates: int) -> None:
         )
 
 
-def _observe(imagery: Imagery, tiles: Tiles, crop: NDArray[np.bool_] | None) -> tuple[Floats, NDArray[np.int8], int]:
-    """Return the NDVI of each tile on each date and why it has none, (P, T); and the number of masked pixels."""
-    ndvi = np.empty((len(tiles), len(imagery.acquisitions)), np.float32)
-    reason, masked = np.empty(ndvi.shape, np.int8), 0
-    for date, scene in enumerate(scenes(imagery)):
-        assessed = assess(scene, tiles, crop)
-        ndvi[:, date], reason[:, date] = assessed.ndvi, assessed.reason
-        masked += scene.masked
-    return ndvi, reason, masked
+def _select(
+    series: Floats, reason: NDArray[np.int8], places: Places, first: int, params: LstmDataParams
+) -> tuple[Columns, dict[str, int], dict[str, int]]:
+    """Assign each sequence to a split, or count why it has none; then cap the locations of each target date.
 
-
-def _select(series: Floats, reason: NDArray[np.int8], places: Places, first: int, params: LstmDataParams) -> _Sequences:
-    """Assign each sequence to a split, or count why it has none; then cap the locations of each target date."""
+    Returns:
+        The columns of the index; how many pairs of a location and a target date are no sequence, by reason; and how
+        many sequences no split takes, by reason.
+    """
     length = params.sequence_length
     seen = ~np.isnan(series)
     before = (np.cumsum(seen, axis=1) - seen)[:, length:]
     why = reason[:, length:]
     usable = (why == 0) & (before >= length)
-    left_out = {name: int((why == code).sum()) for code, name in enumerate(REASONS) if code}
-    left_out[TOO_FEW] = int(((why == 0) & (before < length)).sum())
+    left_out = count_reasons(why) | {TOO_FEW: int(((why == 0) & (before < length)).sum())}
     location, target = np.nonzero(usable)
     target += length
     space, late = places.part[location], target >= first
@@ -234,24 +208,22 @@ def _select(series: Floats, reason: NDArray[np.int8], places: Places, first: int
     over = taken[~cap(target[taken] * len(SPLITS) + part[taken], params.locations_per_window, random)]
     part[over], why_not[over] = NOWHERE, OVER_CAP
     stays = part != NOWHERE
-    return _Sequences(
-        location=location[stays],
-        target=target[stays],
-        part=part[stays],
-        left_out={name: count for name, count in left_out.items() if count},
-        dropped=tally(why_not[~stays]),
+    columns: Columns = {"location": location, "target": target, "split": part, "block": places.block[location]}
+    return (
+        {name: values[stays] for name, values in columns.items()},
+        {name: count for name, count in left_out.items() if count},
+        tally(why_not[~stays]),
     )
 
 
-def _check_enough(samples: _Sequences, params: LstmDataParams, imagery: Imagery) -> None:
-    size = {split: int((samples.part == part).sum()) for part, split in enumerate(SPLITS)}
-    if size["validation"] < LEAST_VALIDATION or not size["train"] or not size["tune"]:
+def _check_enough(counts: dict[str, int], params: LstmDataParams, imagery: Imagery) -> None:
+    if counts["validation"] < LEAST_VALIDATION or not counts["train"] or not counts["tune"]:
         raise BadInputError(
             f"location_size {params.location_size} and sequence_length {params.sequence_length} leave, of the area of "
             f"{imagery.grid.height} × {imagery.grid.width} pixels and {len(imagery.acquisitions)} dates, "
-            f"{size['train']} training, {size['tune']} tuning and {size['validation']} validation sequences; at least "
-            f"1, 1 and {LEAST_VALIDATION} are needed. Take smaller locations, shorter sequences, a larger area or more "
-            "dates"
+            f"{counts['train']} training, {counts['tune']} tuning and {counts['validation']} validation sequences; "
+            f"at least 1, 1 and {LEAST_VALIDATION} are needed. Take smaller locations, shorter sequences, a larger "
+            "area or more dates"
         )
 
 

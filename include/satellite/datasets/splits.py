@@ -1,4 +1,4 @@
-"""The splits: blocks of the area and dates of the window are held out before anything is balanced.
+"""The splits of the tiles: blocks of the area and dates of the window are held out before anything is balanced.
 
 Space: the area is cut into blocks at least 4 tiles a side; where that leaves fewer than 5 of them (a fifth of the
 blocks is held out), the blocks shrink until there are 5, and where that cannot be, 3 or 4 must do. A fifth of the
@@ -23,14 +23,13 @@ from numpy.typing import NDArray
 from include.core.errors import BadInputError
 from include.core.outcome import Finding
 from include.satellite.datasets.schemas import TRAIN, TUNE, VALIDATION, BlockPlan
-from include.satellite.datasets.tiles import Tiles
+from include.satellite.datasets.storage import Ints
 from include.satellite.params import AreaParams, CnnDataParams, LstmDataParams
 
 TILES_A_SIDE = 4
 VALIDATION_SHARE, TUNE_SHARE = 0.2, 0.15
 WANTED_BLOCKS, LEAST_BLOCKS = 5, 3
 NOWHERE = -1
-Ints = NDArray[np.int64]
 Parts = NDArray[np.int8]
 
 
@@ -39,14 +38,65 @@ class CapacityParams(AreaParams, CnnDataParams, LstmDataParams):
 
 
 @dataclass(frozen=True)
-class Places:
-    """The position of tiles in the plan of the blocks.
+class Tiles:
+    """All tiles of one size whose top left pixel lies on a lattice and that fit into the area.
 
     Args:
+        size: Side, pixels.
+        tops: First pixel row of each row of tiles.
+        lefts: First pixel column of each column of tiles.
+    """
+
+    size: int
+    tops: Ints
+    lefts: Ints
+
+    @classmethod
+    def on(cls, height: int, width: int, size: int, stride: int) -> Tiles:
+        """Return the tiles over an area of height × width pixels, `stride` pixels apart.
+
+        Raises:
+            BadInputError: Not one fits.
+        """
+        if size > min(height, width):
+            raise BadInputError(
+                f"a tile of {size} pixels does not fit into the area of {height} × {width} pixels: "
+                "take smaller tiles (patch_size, location_size) or a larger area"
+            )
+        return cls(size, np.arange(0, height - size + 1, stride), np.arange(0, width - size + 1, stride))
+
+    def __len__(self) -> int:
+        return len(self.tops) * len(self.lefts)
+
+    @property
+    def rows(self) -> Ints:
+        """Top pixel row of each tile, shape (P,); tiles run by row from the top left."""
+        return np.repeat(self.tops, len(self.lefts))
+
+    @property
+    def columns(self) -> Ints:
+        """Left pixel column of each tile, shape (P,)."""
+        return np.tile(self.lefts, len(self.tops))
+
+    def sums(self, image: NDArray[np.generic]) -> NDArray[np.float64]:
+        """Return the sum of the image (H, W) over each tile, shape (P,)."""
+        strips = _window_sums(image, self.tops, self.size)
+        return _window_sums(strips.T, self.lefts, self.size).T.ravel()
+
+
+@dataclass(frozen=True)
+class Places:
+    """The position of tiles in the area and in the plan of the blocks.
+
+    Args:
+        row: (P,) top pixel row.
+        column: (P,) left pixel column.
         part: (P,) position in `SPLITS`, −1 for tiles across the border of a held-out block.
         block: (P,) block of the tile's centre.
     """
 
+    row: Ints
+    column: Ints
     part: Parts
     block: Ints
 
@@ -100,28 +150,18 @@ def _cut(length: int, least: int, stride: int) -> list[int]:
 
 
 def place(tiles: Tiles, plan: BlockPlan) -> Places:
-    """Return the part and the block of each tile."""
-    columns = len(plan.column_edges) - 1
+    """Return where each tile lies, with its part and its block."""
     parts = np.full(plan.count, TRAIN, np.int8)
     parts[plan.tune], parts[plan.validation] = TUNE, VALIDATION
-    top, bottom, middle = _block_of(tiles.tops, tiles.size, plan.row_edges)
-    left, right, centre = _block_of(tiles.lefts, tiles.size, plan.column_edges)
-    block = (middle[:, None] * columns + centre[None, :]).ravel()
-    inside = ((top == bottom)[:, None] & (left == right)[None, :]).ravel()
-    held = np.zeros((len(plan.row_edges), columns + 1), np.int64)
-    held[1:, 1:] = (parts != TRAIN).reshape(-1, columns).cumsum(axis=0).cumsum(axis=1)
-    rows, cols = (bottom + 1)[:, None], (right + 1)[None, :]
-    touched = (
-        held[rows, cols] - held[top[:, None], cols] - held[rows, left[None, :]] + held[top[:, None], left[None, :]]
+    blocks = np.arange(plan.count).reshape(len(plan.row_edges) - 1, -1)
+    blocks = blocks.repeat(np.diff(plan.row_edges), axis=0).repeat(np.diff(plan.column_edges), axis=1)
+    first, middle, last = (
+        blocks[np.ix_(tiles.tops + offset, tiles.lefts + offset)].ravel()
+        for offset in (0, tiles.size // 2, tiles.size - 1)
     )
-    part = np.where(touched.ravel() == 0, TRAIN, np.where(inside, parts[block], NOWHERE)).astype(np.int8)
-    return Places(part=part, block=block)
-
-
-def _block_of(starts: Ints, size: int, edges: list[int]) -> tuple[Ints, Ints, Ints]:
-    """Return along one axis the block of a tile's first, last and middle pixel."""
-    first, last, middle = (np.searchsorted(edges, starts + at, side="right") - 1 for at in (0, size - 1, size // 2))
-    return first, last, middle
+    held_out = tiles.sums(parts[blocks] != TRAIN) > 0
+    part = np.where(held_out, np.where(first == last, parts[middle], NOWHERE), TRAIN).astype(np.int8)
+    return Places(row=tiles.rows, column=tiles.columns, part=part, block=middle)
 
 
 def spread_dates(dates: int, seed: int) -> Parts:
@@ -171,6 +211,13 @@ def latest_targets(dates: int, sequence_length: int) -> int:
     return dates - max(3, round(VALIDATION_SHARE * (dates - sequence_length)))
 
 
+def _window_sums(image: NDArray[np.generic], starts: Ints, size: int) -> NDArray[np.float64]:
+    """Return the sums of `size` rows from each start on, shape (starts, columns)."""
+    total = np.zeros((image.shape[0] + 1, image.shape[1]))
+    np.cumsum(image, axis=0, dtype=np.float64, out=total[1:])
+    return np.asarray(total[starts + size] - total[starts])
+
+
 def check_capacity(params: Mapping[str, Any]) -> None:
     """Refuse an area that is too small for training data, before any of its imagery is paid for.
 
@@ -198,9 +245,7 @@ def block_findings(plan: BlockPlan, size: int, tiles: str) -> list[Finding]:
         size: Side of the tiles, pixels.
         tiles: Name of the tiles (`patches`).
     """
-    narrowest = min(
-        after - before for edges in (plan.row_edges, plan.column_edges) for before, after in pairwise(edges)
-    )
+    narrowest = min(*np.diff(plan.row_edges), *np.diff(plan.column_edges))
     messages = []
     if narrowest < TILES_A_SIDE * size:
         messages.append(f"the area is small: blocks are only {narrowest / size:.3g} {tiles} of {size} pixels a side")

@@ -13,12 +13,15 @@ from numpy.typing import DTypeLike, NDArray
 from include.core.errors import SetupError
 from include.core.files import atomic_file
 from include.core.sql import file_literal, literal
-from include.satellite.datasets.schemas import SPLITS
+from include.satellite.datasets.schemas import CLASSES, SPLITS
 
 Columns = Mapping[str, NDArray[Any]]
 Ints = NDArray[np.int64]
+Floats = NDArray[np.float32]
 EXPORT_NAMES = {"train": "train", "tune": "tune", "validation": "val"}
 """Name of each split in the exported files."""
+NAMES = {"label": CLASSES, "split": SPLITS}
+"""Names of the values of these columns, by position."""
 CHUNK = 512
 
 
@@ -41,7 +44,7 @@ class SplitSamples:
 
 
 def write_index(path: Path, columns: Columns) -> None:
-    """Write columns of equal length as Parquet, one row a sample.
+    """Write columns of equal length as Parquet, one row a sample; labels and splits, given as positions, by name.
 
     Raises:
         SetupError: The folder cannot be written, or the disk is full.
@@ -49,7 +52,8 @@ def write_index(path: Path, columns: Columns) -> None:
     import duckdb
 
     with atomic_file(path) as partial, duckdb.connect() as db:
-        db.register("rows", dict(columns))
+        names = {name: np.array(NAMES[name], object)[columns[name]] for name in NAMES.keys() & columns.keys()}
+        db.register("rows", {**columns, **names})
         try:
             db.execute(f"COPY (SELECT * FROM rows) TO {literal(partial)} (FORMAT parquet, COMPRESSION zstd)")
         except duckdb.IOException as error:
@@ -57,12 +61,22 @@ def write_index(path: Path, columns: Columns) -> None:
 
 
 def read_index(path: Path) -> dict[str, NDArray[Any]]:
-    """Return the columns of an index, in its order of rows."""
+    """Return the columns of an index, in its order of rows.
+
+    Returns:
+        Integers as int64, labels and splits as positions in `CLASSES` and `SPLITS`, other numbers as float32.
+    """
     import duckdb
 
     with duckdb.connect() as db:
         columns = db.execute(f"SELECT * FROM read_parquet({file_literal(path)})").fetchnumpy()
-    return {name: np.asarray(values) for name, values in columns.items()}
+    return {name: _numbers(name, np.asarray(values)) for name, values in columns.items()}
+
+
+def _numbers(name: str, values: NDArray[Any]) -> NDArray[Any]:
+    if name in NAMES:
+        return np.asarray((values[:, None] == np.array(NAMES[name], object)).argmax(axis=1))
+    return values.astype(np.int64 if np.issubdtype(values.dtype, np.integer) else np.float32)
 
 
 def begin_array(file: IO[bytes], dtype: DTypeLike, shape: tuple[int, ...]) -> None:

@@ -21,6 +21,7 @@ from include.satellite.imagery.schemas import Grid
 from include.satellite.params import LARGEST_AREA_DEGREES, AreaParams
 
 WGS84 = "EPSG:4326"
+COLLECTION = "FeatureCollection"
 LARGEST_SIDE = 2500
 """Pixels a side that the Process API renders at most."""
 _EDGE_POINTS = 64
@@ -36,8 +37,9 @@ def area_geometry(params: AreaParams) -> dict[str, Any]:
     """
     if params.geojson is None:
         return dict(mapping(box(*params.bbox)))
+    document = params.geojson
     try:
-        parts = [shape(part) for part in _geometries(params.geojson)]
+        parts = [shape(part) for part in (document["features"] if document.get("type") == COLLECTION else [document])]
     except (ShapelyError, KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
         raise BadInputError(f"geojson: cannot be read as GeoJSON: {error}") from error
     polygons = [part for part in parts if isinstance(part, (Polygon, MultiPolygon)) and not part.is_empty]
@@ -134,17 +136,6 @@ def _projected(geometry: dict[str, Any], crs: str) -> Any:
     dense = segmentize(polygon, max(east - west, north - south) / _EDGE_POINTS)
     project = Transformer.from_crs(WGS84, crs, always_xy=True)
     return transform(dense, lambda points: np.column_stack(project.transform(points[:, 0], points[:, 1])))
-
-
-def _geometries(document: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    match document.get("type"):
-        case "FeatureCollection":
-            for feature in document["features"]:
-                yield from _geometries(feature)
-        case "Feature":
-            yield document["geometry"]
-        case _:
-            yield document
 
 
 def _check_extent(bounds: tuple[float, float, float, float]) -> None:

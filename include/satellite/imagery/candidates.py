@@ -70,30 +70,16 @@ def _merged(products: Sequence[Day]) -> Day:
     )
 
 
-def rejection(clear: float, cloud: float, params: SelectionParams) -> str | None:
-    """Return why a date is not usable, or None if it is.
-
-    Args:
-        clear: Clear share of the area, percent.
-        cloud: Cloud share of the area, percent.
-        params: The limits.
-    """
-    if cloud > params.max_cloud_cover:
-        return f"cloud over {cloud:.1f} % of the area, at most {params.max_cloud_cover:g} % wanted"
-    if clear < params.min_clear:
-        return f"only {clear:.1f} % of the area is clear, at least {params.min_clear:g} % wanted"
-    return None
-
-
-def candidate_of(day: Day, clear: float, cloud: float, reason: str | None) -> Candidate:
-    """Return a day as a candidate, usable unless there is a reason why not.
+def candidate_of(day: Day, clear: float, cloud: float, params: SelectionParams) -> Candidate:
+    """Return a day as a candidate, usable unless the limits rule it out.
 
     Args:
         day: Of the catalog, or an acquisition of the store.
         clear: Clear share of the area, percent.
         cloud: Cloud share of the area, percent.
-        reason: Why it is not usable.
+        params: The limits.
     """
+    reason = params.rejection(clear, cloud)
     return Candidate(**day.fields_of(Day), clear=clear, cloud=cloud, usable=reason is None, reason=reason)
 
 

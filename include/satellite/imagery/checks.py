@@ -8,13 +8,10 @@ from dataclasses import dataclass, field
 from operator import attrgetter
 
 import numpy as np
-import rasterio
-from rasterio.errors import RasterioError
 
 from include.core.artifacts import sha256
-from include.satellite.imagery.candidates import rejection
-from include.satellite.imagery.scenes import Mask, Scene, Values, form_faults, percent
-from include.satellite.imagery.schemas import Acquisition, Check, DateReport, Imagery, IndexRange, Shares
+from include.satellite.imagery.scenes import Mask, NotDataError, Scene, Values, form_faults, open_scene, percent
+from include.satellite.imagery.schemas import Acquisition, Check, DateReport, Imagery, IndexRange
 from include.satellite.imagery.store import scene_path
 from include.satellite.params import SelectionParams
 
@@ -30,15 +27,11 @@ class Examination:
     acquisition: Acquisition
     checks: list[Check] = field(default_factory=list)
     scene: Scene | None = None
-    over_area: Shares | None = None
+    shares: dict[str, float] = field(default_factory=dict)
+    """Shares of the area by name; none where the scene could not be read."""
     indices: list[IndexRange] = field(default_factory=list)
     masked: float | None = None
     fingerprint: str | None = None
-
-    @property
-    def shares(self) -> dict[str, float]:
-        """Its shares of the area by name; none where the scene could not be read."""
-        return self.over_area.model_dump() if self.over_area else {}
 
     @property
     def reason(self) -> str | None:
@@ -80,15 +73,13 @@ def examine(acquisition: Acquisition, imagery: Imagery, params: SelectionParams,
         inside: Which pixels belong to the area.
     """
     examination = Examination(acquisition)
-    if not _intact(examination) or (scene := _read(examination, imagery)) is None:
+    scene = _read(examination, imagery)
+    if scene is None:
         return examination
     examination.scene = scene
-    examination.over_area = over = scene.shares(inside)
-    examination.add(
-        "visibility",
-        rejection(over.clear, over.cloud, params),
-        f"clear {over.clear:.1f} %, cloud {over.cloud:.1f} %, shadow {over.shadow:.1f} %, nodata {over.nodata:.1f} %",
-    )
+    examination.shares = shares = scene.shares(inside).model_dump()
+    finding = ", ".join(f"{name} {share:.1f} %" for name, share in shares.items())
+    examination.add("visibility", params.rejection(shares["clear"], shares["cloud"]), finding)
     _check_variation(examination, scene, inside)
     _check_indices(examination, scene, inside)
     reflectances = np.stack([scene.band(name) for name in scene.sensor.base_bands])
@@ -107,27 +98,23 @@ def mark_duplicates(examinations: Iterable[Examination]) -> None:
         examination.add("unique", fault, "no other date is the same")
 
 
-def _intact(examination: Examination) -> bool:
-    path = scene_path(examination.acquisition)
-    try:
-        checksum = sha256(path)
-    except OSError as error:
-        return examination.add("file", f"{examination.acquisition.file} cannot be read: {error.strerror}", "")
-    same = checksum == examination.acquisition.sha256
-    fault = None if same else f"checksum differs: {path.name} is not what was fetched"
-    return examination.add("file", fault, "checksum right")
-
-
 def _read(examination: Examination, imagery: Imagery) -> Scene | None:
-    """Read the scene; None where it is not readable or not as requested."""
+    """Read the scene; None where its file is not the one that was fetched, not readable, or not as requested."""
     path = scene_path(examination.acquisition)
     try:
-        with rasterio.open(path, driver="GTiff") as dataset:
+        changed = sha256(path) != examination.acquisition.sha256
+        fault = f"checksum differs: {path.name} is not what was fetched" if changed else None
+    except OSError as error:
+        fault = f"{examination.acquisition.file} cannot be read: {error.strerror}"
+    if not examination.add("file", fault, "checksum right"):
+        return None
+    try:
+        with open_scene(path) as dataset:
             faults = form_faults(dataset, imagery.bands, imagery.grid)
             mark = dataset.tags().get("SYNTHETIC")
             scene = Scene(imagery.sensor, imagery.bands, dataset.read())
-    except RasterioError as error:
-        examination.add("readable", f"{path.name} cannot be read: {str(error)[:200]}", "")
+    except NotDataError as error:
+        examination.add("readable", str(error), "")
         return None
     examination.add("readable", None, "all bands read")
     _check_mark(examination, mark)
@@ -136,13 +123,13 @@ def _read(examination: Examination, imagery: Imagery) -> Scene | None:
 
 
 def _check_mark(examination: Examination, mark: str | None) -> None:
-    recorded = examination.acquisition.synthetic
-    fault = None
-    if mark != ("YES" if recorded else "NO"):
-        fault = f"the file says SYNTHETIC={mark}, the record {'YES' if recorded else 'NO'}"
-    elif recorded and examination.acquisition.source in REAL_SOURCES:
-        fault = f"{examination.acquisition.source} serves real imagery, and this is marked as simulated"
-    examination.add("mark", fault, "simulated, and marked so" if recorded else "measured")
+    synthetic, source = examination.acquisition.synthetic, examination.acquisition.source
+    recorded, fault = "YES" if synthetic else "NO", None
+    if mark != recorded:
+        fault = f"the file says SYNTHETIC={mark}, the record {recorded}"
+    elif synthetic and source in REAL_SOURCES:
+        fault = f"{source} serves real imagery, and this is marked as simulated"
+    examination.add("mark", fault, "simulated, and marked so" if synthetic else "measured")
 
 
 def _check_variation(examination: Examination, scene: Scene, inside: Mask) -> None:
@@ -174,17 +161,12 @@ def _check_indices(examination: Examination, scene: Scene, inside: Mask) -> None
 
 def _range(name: str, values: Values, outside: Mask, missing: Mask) -> IndexRange:
     right = values[~(outside | missing)]
-    low, median, high = np.percentile(right, (10, 50, 90)) if right.size else (None, None, None)
+    statistics: list[float | None] = [None] * 4
+    if right.size:
+        statistics = [round(float(value), 4) for value in (right.mean(), *np.percentile(right, (10, 50, 90)))]
     return IndexRange(
         name=name,
-        mean=_rounded(right.mean() if right.size else None),
-        low=_rounded(low),
-        median=_rounded(median),
-        high=_rounded(high),
+        **dict(zip(("mean", "low", "median", "high"), statistics, strict=True)),
         out_of_range=percent(outside),
         undefined=percent(missing),
     )
-
-
-def _rounded(value: float | None) -> float | None:
-    return None if value is None else round(float(value), 4)

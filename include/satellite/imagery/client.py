@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import itertools
 import re
 import time
 import warnings
@@ -13,11 +13,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from threading import Lock, Thread
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 from sentinelhub.api.catalog import SentinelHubCatalog
 from sentinelhub.api.process import SentinelHubRequest
-from sentinelhub.config import SHConfig
 from sentinelhub.constants import CRS, MimeType, ResamplingType
 from sentinelhub.data_collections import DataCollection
 from sentinelhub.download.rate_limit import SentinelHubRateLimit
@@ -30,7 +29,7 @@ from include.core.errors import TransientError
 from include.core.files import locked
 from include.core.settings import get_settings
 from include.satellite.imagery.schemas import Grid
-from include.satellite.imagery.service import CLIENT_ERRORS, Deployment, deployment, status_of, translate
+from include.satellite.imagery.service import CLIENT_ERRORS, response_of, service_config, translate
 from include.satellite.params import Source
 from include.satellite.sensors.sensor import Sensor
 
@@ -38,7 +37,7 @@ T = TypeVar("T")
 
 AT_ONCE = 2
 """Requests under way on this machine: the limit of the service, for any number of tasks and threads."""
-_POLL_SECONDS = 0.02
+_POLL_SECONDS = 0.01
 PAGE = 100
 UNITS_HEADER = "x-processingunits-spent"
 
@@ -49,17 +48,17 @@ class Bounds:
 
     Args:
         attempts: After 5xx and faults of the connection.
-        first_wait: Seconds before the second attempt; three times as long before each further one.
-        answer: Seconds of silence after which an attempt has failed.
+        first_wait_s: Seconds before the second attempt; three times as long before each further one.
+        silence_s: Seconds of silence after which an attempt has failed.
         rate_limit_attempts: After 429, each as long after as the service asks.
-        wall: Seconds that a request may wait for its rate limit in all, and that a new token may take.
+        wall_time_s: Seconds that a request may wait for its rate limit in all, and that a new token may take.
     """
 
     attempts: int = 4
-    first_wait: float = 1.0
-    answer: float = 120.0
+    first_wait_s: float = 1.0
+    silence_s: float = 120.0
     rate_limit_attempts: int = 50
-    wall: float = 600.0
+    wall_time_s: float = 600.0
 
 
 BOUNDS = Bounds()
@@ -87,18 +86,17 @@ class Hub:
     """
 
     def __init__(self, source: Source, sensor: Sensor) -> None:
-        self.deployment = deployment(source)
-        self._config = _config(self.deployment)
-        self._collection = _collection(sensor.collections[source], self.deployment.base_url)
+        self._source, self._config = source, service_config(source)
+        self._config.max_download_attempts, self._config.download_sleep_time = BOUNDS.attempts, BOUNDS.first_wait_s
+        self._config.download_timeout_seconds, self._config.max_retries = BOUNDS.silence_s, BOUNDS.rate_limit_attempts
+        self._collection = _collection(sensor.collections[source], self._config.sh_base_url)
         self._slots = get_settings().data_dir / "imagery" / ".requests" / source
         self._lock = Lock()
         # 429 is dealt with by waiting, as the service asks, and a token that has ended by fetching another
         warnings.filterwarnings("ignore", category=SHRateLimitWarning)
         warnings.filterwarnings("ignore", category=SHUserWarning)
-        try:
+        with self._translated():
             self._session = self._new_session()
-        except CLIENT_ERRORS as error:
-            raise translate(error, self.deployment) from error
 
     def search(
         self, bbox: tuple[float, float, float, float], start: datetime, end: datetime, most_cloud: float | None
@@ -129,7 +127,7 @@ class Hub:
                 return list(features)
             except (ValueError, KeyError, TypeError, AttributeError, MissingDataInRequestException) as error:
                 raise TransientError(
-                    f"{self.deployment.base_url}: the catalog's answer cannot be read: {error!r}"
+                    f"{self._config.sh_base_url}: the catalog's answer cannot be read: {error!r}"
                 ) from error
 
         return self._bounded(list_products)
@@ -171,18 +169,24 @@ class Hub:
     def _bounded(self, request: Callable[[SentinelHubSession], T]) -> T:
         """Send a request; where the token is refused, send it again with a new one, for it may have expired early."""
         session = self._session
-        try:
-            return request(session)
-        except CLIENT_ERRORS as error:
-            if status_of(error) != 401:
-                raise translate(error, self.deployment) from error
-        try:
+        with self._translated():
+            try:
+                return request(session)
+            except CLIENT_ERRORS as error:
+                response = response_of(error)
+                if response is None or response.status_code != 401:
+                    raise
             with self._lock:
                 if self._session is session:
                     self._session = self._new_session()
             return request(self._session)
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
         except CLIENT_ERRORS as error:
-            raise translate(error, self.deployment) from error
+            raise translate(error, self._source, self._config) from error
 
     def _new_session(self) -> SentinelHubSession:
         """Return a session with a token; the client sets no time limit for it, and would wait for ever."""
@@ -196,23 +200,23 @@ class Hub:
 
         Thread(target=fetch_token, daemon=True).start()
         try:
-            return answer.result(timeout=BOUNDS.wall)
+            return answer.result(timeout=BOUNDS.wall_time_s)
         except TimeoutError as error:
-            raise TransientError(f"{self.deployment.token_url}: no token within {BOUNDS.wall:.0f} s") from error
+            raise TransientError(f"{self._config.sh_token_url}: no token within {BOUNDS.wall_time_s:.0f} s") from error
 
     def _client(self, session: SentinelHubSession) -> SentinelHubDownloadClient:
         """Return a separate client for each request, so that threads share neither its lock nor its rate limit."""
         client = SentinelHubDownloadClient(session=session, config=self._config)
-        client.rate_limit = _BoundedRateLimit(self.deployment)
+        client.rate_limit = _BoundedRateLimit(self._config.sh_base_url)
         return client
 
 
 class _BoundedRateLimit(SentinelHubRateLimit):
     """Waits as long as the service asks (`Retry-After` in milliseconds), but not beyond the request's wall time."""
 
-    def __init__(self, deployment: Deployment) -> None:
+    def __init__(self, name: str) -> None:
         super().__init__()
-        self._name, self._until = deployment.base_url, time.monotonic() + BOUNDS.wall
+        self._name, self._until = name, time.monotonic() + BOUNDS.wall_time_s
 
     def update(self, headers: dict[str, Any], *, default: float) -> None:
         retry_after_ms = _number(headers.get(self.RETRY_HEADER))
@@ -220,7 +224,7 @@ class _BoundedRateLimit(SentinelHubRateLimit):
         if time.monotonic() + wait > self._until:
             raise TransientError(
                 f"{self._name}: the rate limit is used up (429): it asks to wait {wait:.0f} s, longer than the "
-                f"{BOUNDS.wall:.0f} s that a request may take"
+                f"{BOUNDS.wall_time_s:.0f} s that a request may take"
             )
         self.next_download_time = max(time.monotonic() + wait, self.next_download_time)
 
@@ -236,17 +240,12 @@ def request_slot(folder: Path) -> Iterator[None]:
         SetupError: The folder cannot be written.
     """
     with ExitStack() as slot:
-        while not _take_slot(slot, folder):
+        for number in itertools.cycle(range(AT_ONCE)):
+            with suppress(TransientError):
+                slot.enter_context(locked(folder / f"{number}.lock", timeout_s=0))
+                break
             time.sleep(_POLL_SECONDS)
         yield
-
-
-def _take_slot(slot: ExitStack, folder: Path) -> bool:
-    for number in range(AT_ONCE):
-        with suppress(TransientError):
-            slot.enter_context(locked(folder / f"{number}.lock", timeout_s=0))
-            return True
-    return False
 
 
 def _collection(collection: str, base_url: str) -> DataCollection:
@@ -256,20 +255,8 @@ def _collection(collection: str, base_url: str) -> DataCollection:
         return definition.define_from(re.sub(r"\W", "_", f"{collection}_{base_url}"), service_url=base_url)
 
 
-def _config(deployment: Deployment) -> SHConfig:
-    """Return the client's configuration, from ours alone: a user's `config.toml` is neither read nor written."""
-    if deployment.base_url.startswith("http://"):  # the stand-in on the loopback device
-        os.environ["OAUTHLIB_INSECURE_TRANSPORT"] = "1"
-    config = SHConfig(use_defaults=True)
-    config.sh_base_url, config.sh_token_url = deployment.base_url, deployment.token_url
-    config.sh_client_id, config.sh_client_secret = deployment.client_id, deployment.client_secret
-    config.max_download_attempts, config.download_sleep_time = BOUNDS.attempts, BOUNDS.first_wait
-    config.download_timeout_seconds, config.max_retries = BOUNDS.answer, BOUNDS.rate_limit_attempts
-    return config
-
-
-def _number(text: object) -> float | None:
+def _number(text: str | None) -> float | None:
     try:
-        return float(cast(str, text))
-    except (TypeError, ValueError):
+        return float(text or "")
+    except ValueError:
         return None

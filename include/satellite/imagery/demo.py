@@ -9,7 +9,6 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from threading import Lock, Thread
 from typing import IO
 
@@ -21,15 +20,9 @@ READY = "listening on "
 START_SECONDS = 60.0
 
 
-@dataclass
-class _Child:
-    owner: int
-    process: subprocess.Popen[str]
-    url: str
-
-
 _lock = Lock()
-_children: list[_Child] = []
+_running: dict[int, tuple[subprocess.Popen[str], str]] = {}
+"""The stand-in of each process and its address, by the id of the process that started it: a fork starts its own."""
 
 
 def demo_url() -> str:
@@ -44,12 +37,9 @@ def demo_url() -> str:
     if named:
         return named.rstrip("/")
     with _lock:
-        for child in _children:
-            if child.owner == os.getpid() and child.process.poll() is None:
-                return child.url
-        child = _start()
-        _children.append(child)
-        return child.url
+        if os.getpid() not in _running or _running[os.getpid()][0].poll() is not None:
+            _running[os.getpid()] = _start()
+        return _running[os.getpid()][1]
 
 
 @contextmanager
@@ -62,14 +52,14 @@ def stand_in(*options: str) -> Iterator[str]:
     Raises:
         SetupError: It did not start.
     """
-    child = _start(*options)
+    process, url = _start(*options)
     try:
-        yield child.url
+        yield url
     finally:
-        _stop(child.process)
+        _stop(process)
 
 
-def _start(*options: str) -> _Child:
+def _start(*options: str) -> tuple[subprocess.Popen[str], str]:
     process = subprocess.Popen(  # noqa: S603 - our own module, no shell
         [sys.executable, "-m", "include.standins.sentinel_hub", "--port", "0", *options],
         stdin=subprocess.PIPE,
@@ -89,7 +79,7 @@ def _start(*options: str) -> _Child:
             f"the stand-in of the Sentinel Hub API did not start (python -m include.standins.sentinel_hub): {output}"
         )
     atexit.register(_stop, process)
-    return _Child(os.getpid(), process, line.removeprefix(READY).strip())
+    return process, line.removeprefix(READY).strip()
 
 
 def _drain(stream: IO[str]) -> None:

@@ -12,7 +12,6 @@ import numpy as np
 from include.core.errors import ContractError
 from include.core.outcome import Finding, StepMetrics, StepOutcome
 from include.satellite.artifacts import ACQUISITION, IMAGERY, SEARCH
-from include.satellite.imagery.candidates import rejection
 from include.satellite.imagery.client import Hub
 from include.satellite.imagery.fetch import Meter, day_interval, fetch, two_at_once
 from include.satellite.imagery.scenes import Mask, Scene
@@ -161,7 +160,7 @@ class _Downloader:
 
     def _judged(self, acquisition: Acquisition) -> Acquisition:
         """Apply the limits at full resolution too; the preview was at 60 m."""
-        reason = rejection(acquisition.clear, acquisition.cloud, self.params)
+        reason = self.params.rejection(acquisition.clear, acquisition.cloud)
         return acquisition.model_copy(update={"usable": reason is None, "reason": reason})
 
     def _drafted(self, candidate: Candidate, units: float, reason: str | None = None) -> Acquisition:

@@ -7,8 +7,8 @@ Units are estimated before by the documented rules, and metered by what the serv
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import CancelledError, ThreadPoolExecutor
+from collections.abc import Callable, Iterable
+from concurrent.futures import FIRST_EXCEPTION, CancelledError, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from threading import Event, Lock
@@ -86,22 +86,20 @@ class Order:
 
     Args:
         script: The evalscript.
-        inputs: Its input bands.
-        count: Its output bands.
+        bands: Its output bands.
         dtype: Their type.
         grid: The pixels.
     """
 
     script: str
-    inputs: tuple[str, ...]
-    count: int
+    bands: tuple[str, ...]
     dtype: str
     grid: Grid
 
     @property
     def charged_bands(self) -> int:
         """Number of bands that count towards processing units."""
-        return sum(band != DATA_MASK for band in self.inputs)
+        return sum(band != DATA_MASK for band in self.bands)
 
     @property
     def units(self) -> float:
@@ -129,7 +127,7 @@ def fetch(hub: Hub, meter: Meter, order: Order, interval: tuple[datetime, dateti
         purpose: For messages: "downloading 2025-01-03".
     """
     parts = list(request_grids(order.grid))
-    array = np.zeros((order.count, order.grid.height, order.grid.width), dtype=order.dtype)
+    array = np.zeros((len(order.bands), order.grid.height, order.grid.width), dtype=order.dtype)
 
     def fetch_part(part: tuple[Grid, tuple[slice, slice]]) -> tuple[float, str | None]:
         grid, (rows, columns) = part
@@ -141,20 +139,20 @@ def fetch(hub: Hub, meter: Meter, order: Order, interval: tuple[datetime, dateti
         finally:
             meter.settle(expected, spent)
         try:
-            array[:, rows, columns] = decode(answer.content, grid, order.count, order.dtype)
+            array[:, rows, columns] = decode(answer.content, grid, len(order.bands), order.dtype)
         except NotDataError as error:
             return spent, str(error) if len(parts) == 1 else f"part of {len(parts)}: {error}"
         return spent, None
 
-    results = list(two_at_once(fetch_part, parts))
+    results = two_at_once(fetch_part, parts)
     reason = next((reason for _, reason in results if reason is not None), None)
     return Fetched(None if reason else array, reason, sum(units for units, _ in results))
 
 
-def two_at_once(function: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
+def two_at_once(function: Callable[[T], R], items: Iterable[T]) -> list[R]:
     """Apply a function to each item in two threads; after the first fault nothing more is begun.
 
-    Yields:
+    Returns:
         The results, in the order of the items.
     """
     failed = Event()
@@ -171,14 +169,11 @@ def two_at_once(function: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
     with ThreadPoolExecutor(AT_ONCE) as pool:
         futures = [pool.submit(unless_failed, item) for item in items]
         try:
-            for future in futures:
-                try:
-                    yield future.result()
-                except CancelledError:
-                    continue  # a later item failed first, and is raised in its turn
+            wait(futures, return_when=FIRST_EXCEPTION)
         finally:
             failed.set()
-            pool.shutdown(wait=True, cancel_futures=True)
+    # an item that was not begun is passed over: a later one has failed, and is raised in its turn
+    return [future.result() for future in futures if not isinstance(future.exception(), CancelledError)]
 
 
 def day_interval(day: date, start: datetime, end: datetime) -> tuple[datetime, datetime]:

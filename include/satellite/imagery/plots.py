@@ -8,7 +8,6 @@ from __future__ import annotations
 import math
 import textwrap
 from collections.abc import Sequence
-from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -67,23 +66,20 @@ def draw_contact_sheet(
         reports: The assessments, by date.
         unusable: Dates that did not get as far as the validation.
     """
-    cells = [
-        (report.date, picture, _cloud(report), report.accepted, report.reason)
-        for picture, report in zip(thumbnails, reports, strict=True)
-    ]
-    cells += [(acquisition.date, None, "", False, acquisition.reason) for acquisition in unusable]
-    cells.sort(key=lambda cell: cell[0])
+    cells: list[tuple[DateReport | Acquisition, Thumbnail | None]] = [*zip(reports, thumbnails, strict=True)]
+    cells += [(acquisition, None) for acquisition in unusable]
+    cells.sort(key=lambda cell: cell[0].date)
+    accepted = sum(report.accepted for report in reports)
     columns = min(MOST_COLUMNS, max(COLUMNS, math.ceil(math.sqrt(len(cells)))), max(len(cells), 1))
     shape = next((picture.shape[0] / picture.shape[1] for picture in thumbnails if picture is not None), 1.0)
-    caption = CAPTION_INCHES if all(cell[3] for cell in cells) else CAPTION_WITH_REASON_INCHES
+    caption = CAPTION_INCHES if accepted == len(cells) else CAPTION_WITH_REASON_INCHES
     rows, height = max(1, math.ceil(len(cells) / columns)), CELL_INCHES * min(shape, 2.0) + caption
-    accepted = sum(report.accepted for report in reports)
     title = f"Scenes in true colour: {accepted} accepted, {len(cells) - accepted} not{_mark(reports)}"
     with figure_file(path, CELL_INCHES * columns, height * rows + 0.6) as figure:
         figure.suptitle(title, x=0.01, ha="left", fontsize=13, fontweight="bold")
         grid = figure.subplots(rows, columns, squeeze=False).ravel()
-        for axes, cell in zip(grid, cells, strict=False):
-            _draw_cell(axes, *cell, shape=shape)
+        for axes, (assessed, picture) in zip(grid, cells, strict=False):
+            _draw_cell(axes, assessed, picture, shape)
         for axes in grid[len(cells) :]:
             axes.set_axis_off()
 
@@ -95,6 +91,8 @@ def _mark(reports: Sequence[DateReport]) -> str:
 
 def draw_ndvi(path: Path, reports: Sequence[DateReport], imagery: Imagery) -> None:
     """Draw the NDVI of the area over time: mean, and the range that holds the middle 80 % of the pixels."""
+    from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
+
     measured = [(report, ndvi) for report in reports if (ndvi := report.index(NDVI.name)) is not None]
     days = np.array([report.date for report, _ in measured], "datetime64[D]")
     accepted = np.array([report.accepted for report, _ in measured], bool)
@@ -112,7 +110,9 @@ def draw_ndvi(path: Path, reports: Sequence[DateReport], imagery: Imagery) -> No
         axes.set_title(f"NDVI over time ({sum(report.accepted for report in reports)} dates){_mark(reports)}")
         axes.set_ylabel("NDVI")
         axes.set_xlim(*np.array([imagery.start.date(), imagery.end.date()], "datetime64[D]"))
-        _time_axis(axes)
+        locator = AutoDateLocator()  # type: ignore[no-untyped-call]
+        axes.xaxis.set_major_locator(locator)
+        axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))  # type: ignore[no-untyped-call]
         if measured:
             figure.legend(loc="outside lower left", ncols=3)
         else:
@@ -120,10 +120,13 @@ def draw_ndvi(path: Path, reports: Sequence[DateReport], imagery: Imagery) -> No
             axes.text(0.5, 0.5, why, transform=axes.transAxes, ha="center", color=GREY)
 
 
-def _draw_cell(
-    axes: Axes, day: date, picture: Thumbnail | None, cloud: str, accepted: bool, reason: str | None, *, shape: float
-) -> None:
-    colour = GREEN if accepted else VERMILLION
+def _draw_cell(axes: Axes, assessed: DateReport | Acquisition, picture: Thumbnail | None, shape: float) -> None:
+    title, label, colour = f"{assessed.date}  ", "✓ accepted", GREEN
+    if isinstance(assessed, DateReport) and assessed.cloud is not None:
+        title += f"cloud {assessed.cloud:.1f} %"
+    if isinstance(assessed, Acquisition) or not assessed.accepted:
+        lines = textwrap.wrap(assessed.reason or "not usable", REASON_WIDTH, max_lines=REASON_LINES, placeholder=" …")
+        label, colour = "✗ " + "\n".join(lines), VERMILLION
     if picture is None:
         picture = np.full((max(1, round(32 * shape)), 32, 3), NOTHING, np.uint8)
         axes.text(0.5, 0.5, "no picture", transform=axes.transAxes, ha="center", va="center", color=GREY, fontsize=9)
@@ -133,19 +136,5 @@ def _draw_cell(
     axes.grid(visible=False)
     for spine in axes.spines.values():
         spine.set(visible=True, color=colour, linewidth=2)
-    axes.set_title(f"{day.isoformat()}  {cloud}", fontsize=9, fontweight="normal", loc="left", pad=4)
-    lines = textwrap.wrap(reason or "not usable", REASON_WIDTH, max_lines=REASON_LINES, placeholder=" …")
-    label = "✓ accepted" if accepted else "✗ " + "\n".join(lines)
+    axes.set_title(title, fontsize=9, fontweight="normal", loc="left", pad=4)
     axes.set_xlabel(label, fontsize=8, color=colour, loc="left", labelpad=3)
-
-
-def _cloud(report: DateReport) -> str:
-    return "" if report.cloud is None else f"cloud {report.cloud:.1f} %"
-
-
-def _time_axis(axes: Axes) -> None:
-    from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
-
-    locator = AutoDateLocator()  # type: ignore[no-untyped-call]
-    axes.xaxis.set_major_locator(locator)
-    axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))  # type: ignore[no-untyped-call]

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import rasterio
 from numpy.typing import NDArray
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.io import DatasetReader, MemoryFile
@@ -202,20 +204,28 @@ def form_faults(dataset: DatasetReader, bands: Sequence[str], grid: Grid) -> lis
     return [f"{name} {actual}, not {expected}" for name, (actual, expected) in properties.items() if actual != expected]
 
 
+@contextmanager
+def open_scene(path: Path) -> Iterator[DatasetReader]:
+    """Open a stored file.
+
+    Raises:
+        NotDataError: It cannot be opened, or not be read in the block.
+    """
+    try:
+        with rasterio.open(path, driver="GTiff") as dataset:
+            yield dataset
+    except RasterioError as error:
+        raise NotDataError(f"{path.name} cannot be read: {str(error)[:200]}") from error
+
+
 def read_layers(path: Path) -> Layers:
     """Return all bands of a stored file, (bands, height, width).
 
     Raises:
         NotDataError: It cannot be read.
     """
-    import rasterio
-
-    try:
-        with rasterio.open(path, driver="GTiff") as dataset:
-            layers: Layers = dataset.read()
-            return layers
-    except RasterioError as error:
-        raise NotDataError(f"{path.name} cannot be read: {str(error)[:200]}") from error
+    with open_scene(path) as dataset:
+        return np.asarray(dataset.read())
 
 
 def _form(width: int, height: int, count: int, *dtype: str) -> str:

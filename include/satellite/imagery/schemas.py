@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import date
 from typing import Any
 
@@ -13,15 +12,17 @@ from include.satellite.sensors import sensor_of
 from include.satellite.sensors.sensor import Sensor
 
 
-class _Document(BaseModel):
+class Document(BaseModel):
+    """A JSON document of the domain, or a part of one: no further fields, and not changed once it is made."""
+
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    def fields_of(self, base: type[_Document]) -> dict[str, Any]:
+    def fields_of(self, base: type[Document]) -> dict[str, Any]:
         """Return the values of the fields that a base declares, to build another document from."""
         return {name: getattr(self, name) for name in base.model_fields}
 
 
-class Grid(_Document):
+class Grid(Document):
     """The pixels that cover an area, the same for all dates.
 
     North-up; `bounds` are multiples of the resolution, so `width = (xmax - xmin) / resolution`.
@@ -34,7 +35,7 @@ class Grid(_Document):
     height: int
 
 
-class Day(_Document):
+class Day(Document):
     """The products of one day (UTC) that show the area."""
 
     date: date
@@ -56,7 +57,7 @@ class Candidate(Day):
     reason: str | None = Field(None, description="Why it is not usable.")
 
 
-class Scope(_Document):
+class Scope(Document):
     """The area, the window and the bands of a run's imagery, and the service that it comes from."""
 
     collection: str
@@ -89,7 +90,7 @@ class SearchResult(Scope):
         return next(candidate for candidate in self.candidates if candidate.date == day)
 
 
-class Shares(_Document):
+class Shares(Document):
     """Shares of the area, percent."""
 
     clear: float = Field(0, description="Clear share of the area, percent.")
@@ -98,7 +99,7 @@ class Shares(_Document):
     nodata: float = Field(0, description="Nodata share of the area, percent.")
 
 
-class Preview(_Document):
+class Preview(Document):
     """The shares of a day over the area, by its preview at 60 m, as the imagery store keeps it."""
 
     date: date
@@ -133,13 +134,14 @@ class Imagery(Scope):
     @property
     def place(self) -> str:
         """The area's bounding box as a folder's name: `75.800E_30.900N_75.900E_31.000N`."""
-        points = list(_positions(self.geometry["coordinates"]))
-        longitudes, latitudes = [x for x, _ in points], [y for _, y in points]
-        corners = ((min(longitudes), min(latitudes)), (max(longitudes), max(latitudes)))
+        from shapely.geometry import shape
+
+        west, south, east, north = shape(self.geometry).bounds
+        corners = ((west, south), (east, north))
         return "_".join(f"{abs(x):.3f}{'EW'[x < 0]}_{abs(y):.3f}{'NS'[y < 0]}" for x, y in corners)
 
 
-class Check(_Document):
+class Check(Document):
     """The result of one rule for one acquisition."""
 
     name: str
@@ -147,7 +149,7 @@ class Check(_Document):
     found: str = Field(description="Finding of the rule, in words.")
 
 
-class IndexRange(_Document):
+class IndexRange(Document):
     """Statistics of an index over the clear pixels of the area."""
 
     name: str
@@ -159,7 +161,7 @@ class IndexRange(_Document):
     undefined: float = Field(description="Share of the clear pixels where its denominator vanishes, percent.")
 
 
-class DateReport(_Document):
+class DateReport(Document):
     """The validation of one acquisition."""
 
     date: date
@@ -180,7 +182,7 @@ class DateReport(_Document):
         return next((index for index in self.indices if index.name == name and index.mean is not None), None)
 
 
-class Gap(_Document):
+class Gap(Document):
     """A period without a usable date; the ends of the window count as dates."""
 
     days: int
@@ -188,7 +190,7 @@ class Gap(_Document):
     before: date
 
 
-class ValidationReport(_Document):
+class ValidationReport(Document):
     """The validation of all acquisitions of a run, and whether enough are usable (`validation_report.json`)."""
 
     skipped: bool = Field(description="Only counted against min_dates, as the run requested (skip_validation).")
@@ -203,12 +205,3 @@ class ValidationReport(_Document):
     allow_synthetic: bool
     dates: list[DateReport]
     findings: list[Finding]
-
-
-def _positions(coordinates: Any) -> Iterator[tuple[float, float]]:
-    """Yield every position of a GeoJSON geometry's coordinates, however deeply they are nested."""
-    if coordinates and isinstance(coordinates[0], (int, float)):
-        yield coordinates[0], coordinates[1]
-        return
-    for inner in coordinates:
-        yield from _positions(inner)

@@ -1,4 +1,7 @@
-"""The search step: which days the catalog lists, what their previews show, and which dates are therefore fetched."""
+"""The search step: which days the catalog lists, what their previews show, and which dates are therefore fetched.
+
+A preview is the scene classification and the data mask of a day over the area at 60 m, for a twentieth of a unit.
+"""
 
 from __future__ import annotations
 
@@ -7,26 +10,31 @@ from collections import Counter
 from collections.abc import Sequence
 from datetime import UTC
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 from shapely.geometry import shape
 
 from include.core.errors import BadInputError
 from include.core.outcome import Finding, StepMetrics, StepOutcome, Table
 from include.satellite.artifacts import SEARCH
-from include.satellite.imagery.area import area_geometry, make_grid
-from include.satellite.imagery.candidates import candidate_of, choose, days, rejection
+from include.satellite.imagery.area import area_geometry, inside_mask, make_grid
+from include.satellite.imagery.candidates import candidate_of, choose, days
 from include.satellite.imagery.client import Hub
-from include.satellite.imagery.fetch import Meter, Order
-from include.satellite.imagery.preview import preview_days
-from include.satellite.imagery.schemas import Candidate, Scope, SearchResult
+from include.satellite.imagery.fetch import Meter, Order, day_interval, fetch, two_at_once
+from include.satellite.imagery.scenes import Mask, shares
+from include.satellite.imagery.schemas import Candidate, Day, Grid, Preview, Scope, SearchResult
 from include.satellite.imagery.store import ImageryStore
 from include.satellite.params import ImageryStepParams
-from include.satellite.sensors.evalscript import download_script
+from include.satellite.sensors.evalscript import DATA_MASK, download_script, preview_script
 
 LOGGER = logging.getLogger(__name__)
 
 LOOSE_CLOUD = 90.0
 """The catalog's cloud is that of a tile (110 km), so its filter is loose; the preview decides."""
+PREVIEW_RESOLUTION_M = 60
+FEWEST_PIXELS = 100
+"""An area of fewer pixels of 60 m is previewed at full resolution; a small request costs as little."""
 
 
 class SearchMetrics(StepMetrics, extra="forbid"):
@@ -131,7 +139,7 @@ def _from_catalog(params: ImageryStepParams, scope: Scope) -> SearchResult:
     candidates = preview_days(listed, hub, meter, store, params)
     if not any(candidate.usable for candidate in candidates):
         raise BadInputError(_nothing_left(params, len(hub.search(*window, None)), len(features), candidates))
-    plan = _plan(params, scope, candidates, len(features), meter.spent)
+    plan = _plan(params, scope, candidates, found=len(features), units_spent=meter.spent)
     missing = sum(store.find(plan.candidate(day)) is None for day in plan.chosen)
     units = missing * download_order(plan).units
     meter.reserve(units, f"downloading {missing} dates")
@@ -140,7 +148,7 @@ def _from_catalog(params: ImageryStepParams, scope: Scope) -> SearchResult:
 
 def _from_store(params: ImageryStepParams, scope: Scope) -> SearchResult:
     candidates = [
-        candidate_of(stored, stored.clear, stored.cloud, rejection(stored.clear, stored.cloud, params))
+        candidate_of(stored, stored.clear, stored.cloud, params)
         for stored in ImageryStore(scope).between(scope.start, scope.end)
     ]
     if not any(candidate.usable for candidate in candidates):
@@ -148,27 +156,74 @@ def _from_store(params: ImageryStepParams, scope: Scope) -> SearchResult:
             f"skip_download: the imagery store holds {len(candidates)} acquisitions of this area, resolution and bands "
             f"from {params.source} {_window(params)}, and none is usable; run once without skip_download"
         )
-    return _plan(params, scope, candidates, len(candidates), 0.0).model_copy(update={"from_store": True})
+    return _plan(params, scope, candidates, found=len(candidates), units_spent=0, from_store=True)
 
 
-def _plan(
-    params: ImageryStepParams, scope: Scope, candidates: Sequence[Candidate], products: int, spent: float
-) -> SearchResult:
+def _plan(params: ImageryStepParams, scope: Scope, candidates: list[Candidate], **values: Any) -> SearchResult:
     chosen, reserves = choose(candidates, params.target_count, scope.end - scope.start)
     return SearchResult(
         **scope.fields_of(Scope),
-        found=products,
-        candidates=list(candidates),
+        candidates=candidates,
         chosen=chosen,
         reserves=reserves,
-        units_estimated=0.0,
-        units_spent=spent,
+        units_estimated=0,
+        **values,
     )
 
 
 def download_order(plan: SearchResult) -> Order:
     """Return the request for the scene of each date."""
-    return Order(download_script(plan.sensor, plan.bands), tuple(plan.bands), len(plan.bands), "uint16", plan.grid)
+    return Order(download_script(plan.sensor, plan.bands), tuple(plan.bands), "uint16", plan.grid)
+
+
+def preview_days(
+    days: Sequence[Day], hub: Hub, meter: Meter, store: ImageryStore, params: ImageryStepParams
+) -> list[Candidate]:
+    """Assess each day by a preview over the area, two requests at once; previews that the store holds are reused.
+
+    Args:
+        days: The catalog's days.
+        hub: The service.
+        meter: Stops before the limit is crossed.
+        store: Where previews are kept.
+        params: The limits, and the window.
+
+    Raises:
+        BadInputError: The previews alone would cross the limit of processing units.
+    """
+    grid, inside = _preview_grid(store)
+    bands = (store.sensor.classes.band, DATA_MASK)
+    order = Order(preview_script(store.sensor), bands, "uint8", grid)
+    previews = [store.find_preview(day) for day in days]
+
+    def assess(day: Day, preview: Preview | None) -> Candidate:
+        if preview is None:
+            fetched = fetch(hub, meter, order, day_interval(day.date, *params.window), f"previewing {day.date}")
+            if fetched.array is None:
+                return _without_data(day, f"the preview is no data: {fetched.reason}")
+            classes, mask = fetched.array
+            over_area = shares(store.sensor, classes.astype(np.uint8, copy=False), mask == 1, inside)
+            if over_area.nodata == 100:
+                return _without_data(day, "no data over the area")
+            preview = Preview(date=day.date, product_ids=day.product_ids, clear=over_area.clear, cloud=over_area.cloud)
+            store.keep_preview(preview)
+        return candidate_of(day, preview.clear, preview.cloud, params)
+
+    missing = previews.count(None)
+    if missing * order.units > meter.limit:
+        meter.reserve(missing * order.units, f"previewing {missing} days")
+    return two_at_once(lambda pair: assess(*pair), zip(days, previews, strict=True))
+
+
+def _without_data(day: Day, reason: str) -> Candidate:
+    return Candidate(**day.fields_of(Day), clear=0, cloud=0, seen=False, usable=False, reason=reason)
+
+
+def _preview_grid(store: ImageryStore) -> tuple[Grid, Mask]:
+    grid = make_grid(store.geometry, max(PREVIEW_RESOLUTION_M, store.grid.resolution))
+    if grid.width * grid.height < FEWEST_PIXELS:
+        return store.grid, store.inside
+    return grid, inside_mask(store.geometry, grid)
 
 
 def _nothing_left(params: ImageryStepParams, everything: int, loosely: int, candidates: Sequence[Candidate]) -> str:

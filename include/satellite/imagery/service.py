@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import dataclass
-from typing import Any
 
 import requests
 from oauthlib.oauth2.rfc6749.errors import MissingTokenError, OAuth2Error  # type: ignore[import-untyped]
+from sentinelhub.config import SHConfig
 from sentinelhub.exceptions import DownloadFailedException, OutOfRequestsException
 
 from include.core.errors import BadInputError, GroundtruthError, SetupError, TransientError
@@ -32,58 +31,58 @@ CLIENT_ERRORS = (DownloadFailedException, OAuth2Error, requests.RequestException
 _LONGEST_QUOTE = 300
 
 
-@dataclass(frozen=True)
-class Deployment:
-    """One deployment of the API."""
+def service_config(source: Source) -> SHConfig:
+    """Return addresses and credentials of a service for the client; the demo's is started if it is not running.
 
-    source: Source
-    base_url: str
-    token_url: str
-    client_id: str
-    client_secret: str
-
-
-def deployment(source: Source) -> Deployment:
-    """Return the deployment of a source; the demo's is started if it is not running.
+    A user's `config.toml` of the client is neither read nor written.
 
     Raises:
         SetupError: There are no credentials, or the demo's stand-in did not start.
     """
+    config = SHConfig(use_defaults=True)
     if source == "demo":
         url = demo_url()
-        return Deployment(source, url, f"{url}{_TOKEN_PATH}", "demo", "demo")
-    client_id, secret = (os.environ.get(name, "").strip() for name in ("SH_CLIENT_ID", "SH_CLIENT_SECRET"))
-    if not (client_id and secret):
+        config.sh_base_url, config.sh_token_url = url, f"{url}{_TOKEN_PATH}"
+        config.sh_client_id, config.sh_client_secret = "demo", "demo"
+    else:
+        config.sh_base_url, config.sh_token_url = _REAL[source]
+        config.sh_client_id, config.sh_client_secret = (
+            os.environ.get(name, "").strip() for name in ("SH_CLIENT_ID", "SH_CLIENT_SECRET")
+        )
+    if not (config.sh_client_id and config.sh_client_secret):
         raise SetupError(f"{source}: there are no credentials; {WHERE_CREDENTIALS_GO}")
-    base_url, token_url = _REAL[source]
-    return Deployment(source, base_url, token_url, client_id, secret)
+    if config.sh_base_url.startswith("http://"):  # the stand-in on the loopback device
+        os.environ["OAUTHLIB_INSECURE_TRANSPORT"] = "1"
+    return config
 
 
-def status_of(error: Exception) -> int | None:
-    """Return the HTTP status of a failed request; None if it was not answered."""
-    response = _response(error)
-    return None if response is None else response.status_code
+def response_of(error: Exception) -> requests.Response | None:
+    """Return the response to a failed request; None if it was not answered."""
+    response = getattr(_request_error(error), "response", None)
+    return response if isinstance(response, requests.Response) else None
 
 
-def translate(error: Exception, deployment: Deployment) -> GroundtruthError:
+def translate(error: Exception, source: Source, config: SHConfig) -> GroundtruthError:
     """Return a failure of the official client as one of ours, in words.
 
     Args:
         error: One of `CLIENT_ERRORS`.
-        deployment: The service.
+        source: The service.
+        config: Its addresses.
     """
-    name, status = f"{deployment.source} ({deployment.base_url})", status_of(error)
+    name, response = f"{source} ({config.sh_base_url})", response_of(error)
     if isinstance(error, OutOfRequestsException):
         return TransientError(f"{name}: still answers 429 (too many requests) after many attempts")
     if isinstance(error, MissingTokenError):
-        return TransientError(f"{deployment.token_url}: the answer holds no token")
+        return TransientError(f"{config.sh_token_url}: the answer holds no token")
     if isinstance(error, OAuth2Error):
         return _wrong_credentials(name, error.description or str(error))
-    if status is None:
-        return TransientError(f"{name}: cannot be reached: {_cause(error)}")
-    if status == 401 or (status == 400 and _asked_for_token(error, deployment)):
-        return _wrong_credentials(name, _quote(error))
-    return _refusal(name, status, _quote(error))
+    if response is None:
+        return TransientError(f"{name}: cannot be reached: {_cause(_request_error(error))}")
+    status, quote = response.status_code, _quote(response)
+    if status == 401 or (status == 400 and str(response.url).startswith(config.sh_token_url)):
+        return _wrong_credentials(name, quote)
+    return _refusal(name, status, quote)
 
 
 def _wrong_credentials(name: str, quote: str) -> GroundtruthError:
@@ -101,45 +100,33 @@ def _refusal(name: str, status: int, quote: str) -> GroundtruthError:
     return BadInputError(f"{name}: refuses the request ({status}): {quote}")
 
 
-def _response(error: Exception) -> requests.Response | None:
-    if isinstance(error, DownloadFailedException):
-        error = error.request_exception or error
-    response = getattr(error, "response", None)
-    return response if isinstance(response, requests.Response) else None
+def _request_error(error: Exception) -> Exception:
+    """Return the error of the HTTP request that the client reports."""
+    return getattr(error, "request_exception", None) or error
 
 
-def _asked_for_token(error: Exception, deployment: Deployment) -> bool:
-    response = _response(error)
-    return response is not None and str(response.url).startswith(deployment.token_url)
-
-
-def _quote(error: Exception) -> str:
+def _quote(response: requests.Response) -> str:
     """Return the service's own words; it has several forms of them."""
-    response = _response(error)
-    if response is None:
-        return ""
     try:
-        body: Any = json.loads(response.content)
+        body = response.json()
     except ValueError:
         return response.text[:_LONGEST_QUOTE].strip()
-    if isinstance(body, dict) and isinstance(body.get("error"), dict):
-        body = body["error"]
-    for name in ("message", "description", "error_description", "error"):
-        if isinstance(body, dict) and isinstance(body.get(name), str):
-            return str(body[name]).strip()[:_LONGEST_QUOTE]
+    if isinstance(body, dict):
+        details = body["error"] if isinstance(body.get("error"), dict) else body
+        for name in ("message", "description", "error_description", "error"):
+            if isinstance(details.get(name), str):
+                return str(details[name]).strip()[:_LONGEST_QUOTE]
+        body = details
     return json.dumps(body)[:_LONGEST_QUOTE]
 
 
-def _cause(error: Exception) -> str:
-    if isinstance(error, DownloadFailedException) and error.request_exception is not None:
-        error = error.request_exception
+def _cause(error: BaseException) -> str:
     if isinstance(error, requests.Timeout):
         return "no answer in time"
-    deepest: BaseException = error
-    while (inner := _inner(deepest)) is not None:
-        deepest = inner
-    words = getattr(deepest, "strerror", None) or str(deepest)
-    return str(words)[:_LONGEST_QUOTE] or type(deepest).__name__
+    while (inner := _inner(error)) is not None:
+        error = inner
+    words = getattr(error, "strerror", None) or str(error)
+    return str(words)[:_LONGEST_QUOTE] or type(error).__name__
 
 
 def _inner(error: BaseException) -> BaseException | None:

@@ -17,7 +17,6 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Iterable
 from contextlib import suppress
 from datetime import date, datetime
 from pathlib import Path
@@ -31,7 +30,7 @@ from include.core.run_folder import read_model, write_json
 from include.core.settings import get_settings
 from include.satellite.imagery.area import inside_mask
 from include.satellite.imagery.scenes import Layers, NotDataError, Scene, encode, read_layers
-from include.satellite.imagery.schemas import Acquisition, Candidate, Preview, Scope
+from include.satellite.imagery.schemas import Acquisition, Candidate, Day, Preview, Scope
 
 STALE_SECONDS = 3600
 
@@ -56,7 +55,7 @@ class ImageryStore:
 
     def find(self, candidate: Candidate) -> Acquisition | None:
         """Return a date's acquisition if it is there and intact."""
-        return self._intact(self.folder / f"{_stem(candidate.date, candidate.product_ids)}.json")
+        return self._intact(self.folder / f"{_stem(candidate)}.json")
 
     def put(self, acquisition: Acquisition, layers: Layers) -> Acquisition:
         """Keep a scene.
@@ -71,7 +70,7 @@ class ImageryStore:
         Raises:
             SetupError: The folder cannot be written, or the disk is full.
         """
-        stem = _stem(acquisition.date, acquisition.product_ids)
+        stem = _stem(acquisition)
         tags = {
             "DATETIME": acquisition.datetime.isoformat(),
             "PRODUCT_IDS": ",".join(acquisition.product_ids),
@@ -109,19 +108,19 @@ class ImageryStore:
                 best[acquisition.date] = acquisition
         return [best[day] for day in sorted(best)]
 
-    def find_preview(self, day: date, product_ids: Iterable[str]) -> Preview | None:
+    def find_preview(self, day: Day) -> Preview | None:
         """Return an earlier preview of a day."""
         try:
-            return read_model(self._preview_path(day, product_ids), Preview)
+            return read_model(self._preview_path(day), Preview)
         except ValidationError:
             return None
 
     def keep_preview(self, preview: Preview) -> None:
         """Keep the preview of a day."""
-        write_json(self._preview_path(preview.date, preview.product_ids), preview)
+        write_json(self._preview_path(preview), preview)
 
-    def _preview_path(self, day: date, product_ids: Iterable[str]) -> Path:
-        return self._previews / f"{_stem(day, product_ids)}.json"
+    def _preview_path(self, day: Day | Preview) -> Path:
+        return self._previews / f"{_stem(day)}.json"
 
     def sweep(self) -> None:
         """Remove half-written files of processes that were killed; a file that is being written is younger."""
@@ -157,8 +156,8 @@ def scene_path(acquisition: Acquisition) -> Path:
     return store_root() / acquisition.file
 
 
-def _stem(day: date, product_ids: Iterable[str]) -> str:
-    return f"{day.isoformat()}_{_hash(sorted(product_ids), 8)}"
+def _stem(day: Day | Preview) -> str:
+    return f"{day.date.isoformat()}_{_hash(sorted(day.product_ids), 8)}"
 
 
 def _hash(document: Any, length: int) -> str:

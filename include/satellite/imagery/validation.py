@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from include.core.errors import ContractError
-from include.core.outcome import Finding, Scalar, StepMetrics, StepOutcome, Table
+from include.core.outcome import Finding, Scalar, Severity, StepMetrics, StepOutcome, Table
 from include.satellite.artifacts import CONTACT_SHEET, IMAGERY, NDVI_PLOT, VALIDATED, VALIDATION_REPORT
 from include.satellite.imagery.area import inside_mask
 from include.satellite.imagery.checks import Examination, examine, mark_duplicates
@@ -148,10 +148,8 @@ def _report(
 
 
 def _findings(params: ValidateParams, reports: Sequence[DateReport], accepted: Sequence[Acquisition]) -> list[Finding]:
-    findings = [
-        Finding(severity="warning", message=f"{report.date} is excluded: {report.reason}")
-        for report in reports
-        if not report.accepted
+    messages: list[tuple[Severity, str]] = [
+        ("warning", f"{report.date} is excluded: {report.reason}") for report in reports if not report.accepted
     ]
     simulated = sum(acquisition.synthetic for acquisition in accepted)
     if simulated:
@@ -160,15 +158,14 @@ def _findings(params: ValidateParams, reports: Sequence[DateReport], accepted: S
             if params.allow_synthetic
             else "models trained on it will not be promoted (allow_synthetic is off)"
         )
-        message = f"simulated imagery on {simulated} of {len(accepted)} dates; {consequence}"
-        findings.append(Finding(severity="info" if params.allow_synthetic else "warning", message=message))
+        severity: Severity = "info" if params.allow_synthetic else "warning"
+        messages.append((severity, f"simulated imagery on {simulated} of {len(accepted)} dates; {consequence}"))
     unknown = sum(acquisition.tile_cloud is None for acquisition in accepted)
     if unknown:
-        message = f"the source does not know the cloud of {unknown} of {len(accepted)} dates"
-        findings.append(Finding(severity="warning", message=message))
+        messages.append(("warning", f"the source does not know the cloud of {unknown} of {len(accepted)} dates"))
     if params.skip_validation:
-        findings.append(Finding(severity="warning", message="validation skipped: the dates were only counted"))
-    return findings
+        messages.append(("warning", "validation skipped: the dates were only counted"))
+    return [Finding(severity=severity, message=message) for severity, message in messages]
 
 
 def _longest_gap(days: Sequence[date], start: datetime, end: datetime) -> Gap:

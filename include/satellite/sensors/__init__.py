@@ -28,8 +28,8 @@ def sensor_of(collection: str) -> Sensor:
     >>> sensor_of("sentinel-2-l2a").id
     'sentinel2'
     """
-    for sensor in sensors().values():
-        if collection in sensor.collections.values():
-            return sensor
-    names = ", ".join(sorted({name for sensor in sensors().values() for name in sensor.collections.values()}))
-    raise BadInputError(f"collection: no sensor describes {collection!r}; the collections are: {names}")
+    by_collection = {name: sensor for sensor in sensors().values() for name in sensor.collections.values()}
+    if collection not in by_collection:
+        names = ", ".join(sorted(by_collection))
+        raise BadInputError(f"collection: no sensor describes {collection!r}; the collections are: {names}")
+    return by_collection[collection]

@@ -1,5 +1,6 @@
 """The label of a tile, and why it has none; rasters among the input files, brought to the grid."""
 
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -18,11 +19,13 @@ from include.satellite.datasets.labels import (
     assess,
     class_raster,
     classes_of,
+    count_reasons,
     crop_mask,
     label_patches,
     reference_classes,
+    stack,
 )
-from include.satellite.datasets.tiles import Tiles
+from include.satellite.datasets.splits import Tiles
 from include.satellite.params import CnnDataParams
 from include.satellite.sensors.sensor import REFERENCE
 from include.satellite.sensors.sentinel2 import SENTINEL2
@@ -80,6 +83,16 @@ def test_the_crop_mask_decides_where_half_of_the_land_lies_in_it(share: int, rea
     assert labels.REASONS[found.reason[0]] == reason
     if not reason:
         assert found.ndvi[0] == pytest.approx(0.8, abs=2e-4)
+
+
+def test_assessments_of_dates_are_stacked_and_their_reasons_counted() -> None:
+    clear, cloudy = scene_of(scl_of(c4=100)), replace(scene_of(scl_of(c9=100)), masked=3)
+    assessed = stack([assess(clear, TILE, None), assess(cloudy, TILE, None)])
+    assert assessed.ndvi.shape == assessed.reason.shape == (2, 1)
+    assert np.isnan(assessed.ndvi[:, 0]).tolist() == [False, True]
+    assert assessed.masked == 3
+    reasons = count_reasons(assessed.reason)
+    assert (reasons.pop(labels.NOT_CLEAR), set(reasons.values())) == (1, {0})
 
 
 def test_each_class_begins_where_the_rule_says() -> None:

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import duckdb
 import numpy as np
 import pytest
 
@@ -11,12 +12,17 @@ from include.satellite.datasets.storage import CHUNK, SplitSamples, begin_array,
 
 
 def test_an_index_is_read_as_it_was_written(files: Path) -> None:
-    columns = {"date": np.array([3, 1, 2]), "label": np.array(["Healthy", "Critical", "Healthy"], object)}
+    columns = {"date": np.array([3, 1, 2]), "label": np.array([0, 3, 0]), "ndvi": np.array([0.5, 0.25, 0.75])}
     write_index(files / "index.parquet", columns)
     stored = read_index(files / "index.parquet")
-    assert list(stored) == ["date", "label"]
-    assert stored["date"].tolist() == [3, 1, 2]
-    assert stored["label"].tolist() == ["Healthy", "Critical", "Healthy"]
+    assert list(stored) == ["date", "label", "ndvi"]
+    assert {name: values.tolist() for name, values in stored.items()} == {
+        name: values.tolist() for name, values in columns.items()
+    }
+    assert [values.dtype for values in stored.values()] == [np.int64, np.int64, np.float32]
+    with duckdb.connect() as db:
+        rows = db.execute(f"SELECT label FROM '{files / 'index.parquet'}'").fetchall()
+    assert rows == [("Healthy",), ("Critical",), ("Healthy",)]
     assert [path.name for path in files.iterdir()] == ["index.parquet"]
 
 

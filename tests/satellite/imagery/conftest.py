@@ -153,7 +153,7 @@ def simulator() -> Iterator[StandIn]:
 def api(simulator: StandIn, monkeypatch: pytest.MonkeyPatch) -> Iterator[StandIn]:
     """The stand-in without faults, named by the environment; what fails fails soon."""
     monkeypatch.setenv(URL_VARIABLE, simulator.url)
-    monkeypatch.setattr(client, "BOUNDS", client.Bounds(attempts=3, first_wait=0.02, answer=20, wall=1.5))
+    monkeypatch.setattr(client, "BOUNDS", client.Bounds(attempts=3, first_wait_s=0.02, silence_s=20, wall_time_s=1.5))
     simulator.heal()
     simulator.forget()
     yield simulator

@@ -21,7 +21,7 @@ def test_a_sound_acquisition_passes_and_keeps_its_scene(world):
         "file", "readable", "mark", "form", "visibility", "bands", "indices",
     ]  # fmt: skip
     assert (examination.scene.layers == world.scene(0)).all()
-    assert examination.over_area.clear == 100
+    assert examination.shares["clear"] == 100
     assert [index.name for index in examination.indices] == ["ndvi", "savi", "evi", "ndwi"]
 
 

@@ -78,14 +78,9 @@ def test_copernicus_data_space_is_another_host_with_another_token(api, make_run,
     assert run.download(0)[0].file.startswith("sentinel-2-l2a/cdse-")
 
 
-def test_the_real_service_gets_the_credentials_of_the_environment(monkeypatch):
-    monkeypatch.setenv("SH_CLIENT_ID", "me")
-    monkeypatch.setenv("SH_CLIENT_SECRET", "mine")
-    found = service.deployment("sentinelhub")
-    assert (found.client_id, found.client_secret) == ("me", "mine")
-    assert found.base_url == "https://services.sentinel-hub.com"
-    config = client._config(found)
-    assert (config.sh_base_url, config.sh_token_url) == (found.base_url, found.token_url)
+def test_a_request_is_repeated_within_bounds(api):
+    config = Hub("demo", SENTINEL2)._config
+    assert (config.sh_base_url, config.sh_client_id) == (api.url, "demo")
     assert config.max_retries == client.BOUNDS.rate_limit_attempts  # the client's default retries 429 for ever
 
 
@@ -98,7 +93,7 @@ def test_a_users_configuration_of_the_client_is_left_alone(api, make_run, monkey
 def test_a_service_that_never_gives_a_token_is_not_waited_for_for_ever(make_run, monkeypatch):
     with socket.create_server(("127.0.0.1", 0)) as silent:
         monkeypatch.setenv(URL_VARIABLE, f"http://127.0.0.1:{silent.getsockname()[1]}")
-        monkeypatch.setattr(client, "BOUNDS", client.Bounds(wall=0.5))
+        monkeypatch.setattr(client, "BOUNDS", client.Bounds(wall_time_s=0.5))
         started = time.monotonic()
         with pytest.raises(TransientError, match="/token: no token within"):
             make_run().search()
@@ -108,7 +103,7 @@ def test_a_service_that_never_gives_a_token_is_not_waited_for_for_ever(make_run,
 def test_a_service_that_falls_silent_is_a_transient_fault(api, make_run, monkeypatch):
     run = make_run()
     run.search()
-    monkeypatch.setattr(client, "BOUNDS", client.Bounds(attempts=2, first_wait=0.01, answer=0.3))
+    monkeypatch.setattr(client, "BOUNDS", client.Bounds(attempts=2, first_wait_s=0.01, silence_s=0.3))
     api.fault("latency", operation="process", seconds=1.5)
     with pytest.raises(TransientError, match="cannot be reached: no answer in time"):
         run.download(0)

@@ -13,6 +13,7 @@ from include.satellite.imagery.scenes import (
     decode,
     encode,
     form_faults,
+    open_scene,
     percent,
     read_layers,
     shares,
@@ -105,6 +106,16 @@ def test_a_stored_file_is_compared_with_what_was_asked_for(content, scene, tmp_p
         assert form_faults(dataset, BANDS, GRID) == []
         [fault] = form_faults(dataset, BANDS, GRID.model_copy(update={"crs": "EPSG:32644"}))
     assert fault == "CRS EPSG:32643, not EPSG:32644"
+
+
+def test_a_stored_file_is_opened_or_is_not_data(content, tmp_path):
+    path = tmp_path / "scene.tif"
+    path.write_bytes(content)
+    with open_scene(path) as dataset:
+        assert dataset.tags()["SYNTHETIC"] == "YES"
+    path.write_bytes(b"II*\x00")
+    with pytest.raises(NotDataError, match=r"scene\.tif cannot be read"), open_scene(path):
+        pass
 
 
 def test_a_stored_file_that_is_cut_is_not_data(content, tmp_path):

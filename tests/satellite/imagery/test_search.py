@@ -1,4 +1,4 @@
-"""Search against the stand-in: which days are listed, previewed and chosen."""
+"""Search against the stand-in: which days are listed, what their previews show at 60 m, and which are chosen."""
 
 from datetime import UTC, date, datetime, timedelta
 
@@ -6,7 +6,11 @@ import pytest
 
 from include.core.errors import BadInputError
 from include.satellite.imagery.area import inside_mask
-from include.satellite.imagery.search import SearchMetrics, download_order, search_outcome
+from include.satellite.imagery.client import Hub
+from include.satellite.imagery.fetch import Meter
+from include.satellite.imagery.search import SearchMetrics, download_order, preview_days, search_outcome
+from include.satellite.imagery.store import ImageryStore
+from include.satellite.sensors.sentinel2 import SENTINEL2
 
 
 def test_overlapping_tiles_of_a_day_are_one_acquisition(api, make_run):
@@ -89,5 +93,31 @@ def test_the_outcome_lists_the_chosen_dates(api, make_run):
 def test_the_request_of_a_scene_holds_its_bands(api, make_run):
     plan = make_run(extra_bands=["B11"]).search()
     order = download_order(plan)
-    assert order.inputs == ("B02", "B03", "B04", "B08", "B11", "SCL")
-    assert (order.count, order.dtype, order.grid) == (6, "uint16", plan.grid)
+    assert order.bands == ("B02", "B03", "B04", "B08", "B11", "SCL")
+    assert (order.dtype, order.grid) == ("uint16", plan.grid)
+
+
+def test_a_preview_judges_the_area_as_the_scene_shows_it(api, make_run):
+    run = make_run(days_back=40, target_count=3, min_clear=0, max_cloud_cover=100, bbox=(75.80, 30.90, 75.83, 30.93))
+    plan = run.search()
+    seen = {each.date: each for each in plan.candidates}
+    for each in run.go().acquisitions:
+        assert each.clear == pytest.approx(seen[each.date].clear, abs=4)
+        assert each.cloud == pytest.approx(seen[each.date].cloud, abs=4)
+
+
+def test_a_preview_that_the_store_holds_is_not_fetched_again(api, make_run):
+    run = make_run()
+    plan = run.search()
+    assert api.previews_served() == len(plan.candidates)
+    api.forget()
+    assert run.search().candidates == plan.candidates
+    assert api.previews_served() == 0
+
+
+def test_no_day_needs_no_request(api, make_run):
+    run = make_run()
+    store = ImageryStore(run.search())
+    api.forget()
+    assert preview_days([], Hub("demo", SENTINEL2), Meter(1), store, run.params) == []
+    assert api.previews_served() == 0

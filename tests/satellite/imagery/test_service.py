@@ -7,6 +7,8 @@ from datetime import timedelta
 from threading import get_ident
 
 import pytest
+import requests
+from sentinelhub.exceptions import DownloadFailedException
 
 from include.core.artifacts import sha256
 from include.core.errors import BadInputError, GroundtruthError, SetupError, TransientError
@@ -14,6 +16,7 @@ from include.satellite.artifacts import SEARCH
 from include.satellite.imagery import client
 from include.satellite.imagery.client import Hub
 from include.satellite.imagery.demo import URL_VARIABLE
+from include.satellite.imagery.service import response_of, service_config, translate
 from include.satellite.imagery.store import scene_path
 from include.satellite.sensors.evalscript import download_script
 from include.satellite.sensors.sentinel2 import SENTINEL2
@@ -53,7 +56,9 @@ def test_what_does_not_pass_is_a_fault_of_the_task_after_bounded_attempts(
     api, make_run, monkeypatch, kind, rule, words
 ):
     monkeypatch.setattr(
-        client, "BOUNDS", client.Bounds(attempts=3, first_wait=0.02, answer=20, rate_limit_attempts=5, wall=1.5)
+        client,
+        "BOUNDS",
+        client.Bounds(attempts=3, first_wait_s=0.02, silence_s=20, rate_limit_attempts=5, wall_time_s=1.5),
     )
     run = make_run()
     run.search()
@@ -124,6 +129,52 @@ def test_missing_credentials_fail_before_anything_is_asked(make_run, monkeypatch
         make_run(source=source).search()
 
 
+def test_the_real_service_gets_the_credentials_of_the_environment(monkeypatch):
+    monkeypatch.setenv("SH_CLIENT_ID", "me")
+    monkeypatch.setenv("SH_CLIENT_SECRET", "mine")
+    config = service_config("sentinelhub")
+    assert (config.sh_client_id, config.sh_client_secret) == ("me", "mine")
+    assert config.sh_base_url == "https://services.sentinel-hub.com"
+    assert config.sh_token_url.startswith("https://services.sentinel-hub.com/auth/")
+
+
+def test_the_demo_needs_no_credentials(monkeypatch):
+    monkeypatch.setenv(URL_VARIABLE, "http://127.0.0.1:4711")
+    config = service_config("demo")
+    assert (config.sh_base_url, config.sh_client_id) == ("http://127.0.0.1:4711", "demo")
+    assert config.sh_token_url.startswith("http://127.0.0.1:4711/auth/")
+
+
+def test_the_response_to_a_failed_request_is_found_wherever_the_client_keeps_it():
+    response = requests.Response()
+    response.status_code = 401
+    error = requests.HTTPError(response=response)
+    assert response_of(error) is response
+    assert response_of(DownloadFailedException("no answer", request_exception=error)) is response
+    assert response_of(requests.ConnectionError()) is None
+
+
+@pytest.mark.parametrize(
+    ("status", "kind", "words"),
+    [
+        (401, SetupError, "the credentials are wrong (no); set the Airflow connection `sentinel_hub`"),
+        (403, SetupError, "refused (403): the account's processing units are used up"),
+        (429, TransientError, "answers 429 after several attempts: no"),
+        (500, TransientError, "answers 500 after several attempts: no"),
+        (404, BadInputError, "refuses the request (404): no"),
+    ],
+)
+@pytest.mark.parametrize("body", ['{"error": {"message": "no"}}', '{"description": "no"}', " no "])
+def test_a_refusal_is_translated_by_its_status_in_the_words_of_the_service(monkeypatch, status, kind, words, body):
+    monkeypatch.setenv(URL_VARIABLE, "http://127.0.0.1:4711")
+    response = requests.Response()
+    response.status_code, response._content, response.url = status, body.encode(), "http://127.0.0.1:4711/api"
+    fault = translate(requests.HTTPError(response=response), "demo", service_config("demo"))
+    assert type(fault) is kind
+    assert str(fault).startswith("demo (http://127.0.0.1:4711): ")
+    assert words in str(fault)
+
+
 def test_a_used_up_quota_fails_at_once_in_words(api, make_run):
     run = make_run()
     run.search()
@@ -147,7 +198,7 @@ def test_a_quota_that_ends_amid_the_previews_ends_the_search(api, make_run):
 
 def test_a_service_that_is_not_there_is_said_so(make_run, monkeypatch):
     monkeypatch.setenv(URL_VARIABLE, "http://127.0.0.1:9")
-    monkeypatch.setattr(client, "BOUNDS", client.Bounds(attempts=2, first_wait=0.02))
+    monkeypatch.setattr(client, "BOUNDS", client.Bounds(attempts=2, first_wait_s=0.02))
     with pytest.raises(TransientError, match=r"demo \(http://127\.0\.0\.1:9\): cannot be reached: Connection refused"):
         make_run().search()
 
@@ -200,7 +251,9 @@ def go(run):
 def test_whatever_goes_wrong_the_end_is_right_or_says_why_and_a_rerun_fetches_only_what_is_missing(
     api, make_run, monkeypatch, seed
 ):
-    monkeypatch.setattr(client, "BOUNDS", client.Bounds(attempts=3, first_wait=0.01, rate_limit_attempts=5, wall=2))
+    monkeypatch.setattr(
+        client, "BOUNDS", client.Bounds(attempts=3, first_wait_s=0.01, rate_limit_attempts=5, wall_time_s=2)
+    )
     chance = random.Random(seed)  # noqa: S311
     for kind in chance.sample(MIXED, chance.randint(1, 4)):
         probability = round(chance.uniform(0.05, 0.35), 2)

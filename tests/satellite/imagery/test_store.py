@@ -122,13 +122,16 @@ def test_a_window_lists_the_clearest_acquisition_of_each_date(world):
 
 
 def test_previews_are_kept_for_the_very_area(world):
+    def day(number, *product_ids):
+        return world.draft(0, date=date(2025, 1, number), product_ids=list(product_ids))
+
     preview = Preview(date=date(2025, 1, 1), product_ids=["a", "b"], clear=91.5, cloud=4.5)
     world.store.keep_preview(preview)
-    assert world.store.find_preview(date(2025, 1, 1), ("b", "a")) == preview
-    assert world.store.find_preview(date(2025, 1, 1), ("a",)) is None
-    assert world.store.find_preview(date(2025, 1, 2), ("a", "b")) is None
+    assert world.store.find_preview(day(1, "b", "a")) == preview
+    assert world.store.find_preview(day(1, "a")) is None
+    assert world.store.find_preview(day(2, "a", "b")) is None
     next(world.store.folder.glob("looks/*/*.json")).write_text("half")
-    assert world.store.find_preview(date(2025, 1, 1), ("a", "b")) is None
+    assert world.store.find_preview(day(1, "a", "b")) is None
 
 
 def test_a_store_that_cannot_be_written_is_said_by_name(world):

@@ -78,7 +78,7 @@ def test_a_scene_of_a_new_sensor_is_fetched_stored_and_measured_by_the_names_of_
     red, nir = [[100, 100, 200], [50, 100, 100]], [[300, 100, 200], [150, 0, 400]]
     layers = np.array([red, nir, [[1, 1, 2], [1, 1, 1]]], np.uint16)
     service = ToyService(Scene(toy, bands, layers))
-    order = Order(download_script(toy, bands), tuple(bands), len(bands), "uint16", grid)
+    order = Order(download_script(toy, bands), tuple(bands), "uint16", grid)
     fetched = fetch(service, Meter(10), order, (moment, moment), "downloading 2025-01-01")
     assert service.script == order.script
 
