@@ -30,7 +30,7 @@ _EARLIEST, _LATEST = datetime(2015, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzin
 class _Search(BaseModel):
     """The parameters of a search; a description is the rule that an error states."""
 
-    model_config = ConfigDict(extra="forbid", strict=True)
+    model_config = ConfigDict(strict=True)
 
     collections: list[str] = Field(min_length=1, max_length=1, description="collections must name one collection")
     datetime: str = Field(description="datetime is needed, an instant or A/B")
@@ -64,7 +64,10 @@ def search(body: Any, scenes: Scenes, base_url: str) -> dict[str, Any]:
     end = request.next + request.limit
     page = matches[request.next : end]
     if not request.distinct:
-        page = [_with_fields(feature(product, collection, base_url), request.fields or {}) for product in page]
+        fields = request.fields or {}
+        included = ["id", "type", *fields["include"]] if fields.get("include") else []
+        excluded = fields.get("exclude", [])
+        page = [_with_fields(feature(product, collection, base_url), included, excluded) for product in page]
     context = {"limit": request.limit, "returned": len(page)} | ({"next": end} if end < len(matches) else {})
     return {"type": "FeatureCollection", "features": page, "links": [], "context": context}
 
@@ -164,30 +167,18 @@ def _filter(text: str | None) -> Callable[[Product], bool]:
     return lambda product: product.cloud is None or all(holds(product.cloud, value) for holds, value in comparisons)
 
 
-def _with_fields(document: dict[str, Any], fields: dict[str, list[str]]) -> dict[str, Any]:
-    """Return a feature with the included fields (all, if none is named) without the excluded ones."""
-    kept = document
-    if fields.get("include"):
-        kept = {}
-        for path in ("id", "type", *fields["include"]):
-            _copy(document, kept, path.split("."))
-    for path in fields.get("exclude", ()):
-        *parents, last = path.split(".")
-        part: Any = kept
-        for name in parents:
-            part = part.get(name, {})
-        part.pop(last, None)
+def _with_fields(
+    document: dict[str, Any], included: list[str], excluded: list[str], parent: str = ""
+) -> dict[str, Any]:
+    """Return what the included paths (`properties.datetime`; all, if there is none) but no excluded path names."""
+    kept = {}
+    for name, value in document.items():
+        path = f"{parent}{name}"
+        is_included = not included or any(f"{path}.".startswith(f"{field}.") for field in included)
+        is_parent = isinstance(value, dict) and any(field.startswith(f"{path}.") for field in included)
+        if path not in excluded and (is_included or is_parent):
+            kept[name] = _with_fields(value, included, excluded, f"{path}.") if isinstance(value, dict) else value
     return kept
-
-
-def _copy(source: dict[str, Any], target: dict[str, Any], path: list[str]) -> None:
-    name, *rest = path
-    if name not in source:
-        return
-    if not rest:
-        target[name] = source[name]
-    elif isinstance(source[name], dict):
-        _copy(source[name], target.setdefault(name, {}), rest)
 
 
 def _bad_request(message: str) -> ApiError:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import date
-from itertools import permutations
+from itertools import permutations, product
 from statistics import NormalDist
 from typing import NamedTuple
 
@@ -70,8 +70,10 @@ LOST_SHARE = np.array((0.02, 0.14, 0.30, 0.48), np.float32)
 """Share of a field in which the canopy is lost, by class."""
 LOSS_DEPTH = np.array((0.5, 0.55, 0.65, 0.75), np.float32)
 """Share of the canopy that is lost there, by class."""
-FILLED = 0.7
-"""Exponent of the compensation: the rest of the field grows by (1 − LOSS_DEPTH·LOST_SHARE) ** −FILLED."""
+LOSS_THRESHOLD = np.array([NormalDist().inv_cdf(1 - float(share)) for share in LOST_SHARE], np.float32)
+"""Where noise of mean 0 and variance 1 is above it, the canopy is lost; by class."""
+COMPENSATION = (1 - LOSS_DEPTH * LOST_SHARE) ** -0.7
+"""The factor by which the canopy that is left grows, by class."""
 CHLOROSIS_BY_CLASS = np.array((0.0, 0.25, 0.5, 0.75), np.float32)
 """Chlorosis by class, in units of full chlorosis."""
 _ORDERS = np.array(list(permutations(range(4))), np.int64)
@@ -124,39 +126,29 @@ def growth(fields: Fields, day: date, world: str, seed: int) -> Growth:
         if not grown.size:
             continue
         some = Fields(fields.x[grown], fields.y[grown], fields.hashes[grown], fields.southern[grown])
-        for crop in rotation:
-            for year in (day.year - 1, day.year, day.year + 1):
-                _grow(some, crop, date(year, 1, 1), day, seed, green, dry, grown)
+        for crop, year in product(rotation, (day.year - 1, day.year, day.year + 1)):
+            cover, ripe = _season(some, crop, date(year, 1, 1), day, seed)
+            green[grown] = np.maximum(green[grown], cover * (1 - ripe))
+            dry[grown] = np.maximum(dry[grown], 0.8 * cover * ripe)
     district = smooth(fields.x, fields.y, 1500, key(seed, "colour", day.year))
     colour = 0.45 * district + 1.2 * (fields.chance("colour", day.year) - np.float32(0.5))
     return Growth(green, dry, colour.astype(np.float32))
 
 
-def _grow(
-    fields: Fields,
-    crop: Crop,
-    new_year: date,
-    day: date,
-    seed: int,
-    green: NDArray[np.float32],
-    dry: NDArray[np.float32],
-    where: NDArray[np.int64],
-) -> None:
-    """Add one season of one crop to green and dry, at the places that `where` names."""
+def _season(fields: Fields, crop: Crop, new_year: date, day: date, seed: int) -> tuple[Floats, Floats]:
+    """Return the share of the ground that a crop of one season covers, and the share of it that is ripe."""
     season = "season", crop.sowing, new_year.year
     late = DISTRICT_SPREAD * smooth(fields.x, fields.y, DISTRICT, key(seed, "sowing", *season))
     late += SOWING_SPREAD * (2 * fields.chance("sowing", *season) - 1)
     age = (day - new_year).days - crop.sowing - 182 * fields.southern - late
     standing = (age > 0) & (age < crop.days)
     if not standing.any():
-        return
+        return np.zeros_like(late), np.zeros_like(late)
     fertility = smooth(fields.x, fields.y, 1400, key(seed, "fertility", *season))
     peak = crop.peak * np.clip(1 + 0.13 * fertility + 0.3 * (fields.chance("peak", *season) - 0.5), 0.55, 1.2)
     risen = 1 / (1 + np.exp(-(age - crop.half_green) / (0.17 * crop.half_green + 2)))
     ripe = 1 / (1 + np.exp(-(age - 0.86 * crop.days) / (0.035 * crop.days + 1)))
-    cover = np.where(standing, np.minimum(peak, 0.95) * risen, 0).astype(np.float32)
-    green[where] = np.maximum(green[where], cover * (1 - ripe))
-    dry[where] = np.maximum(dry[where], 0.8 * cover * ripe)
+    return np.where(standing, np.minimum(peak, 0.95) * risen, 0).astype(np.float32), ripe
 
 
 def stress_classes(x: Floats, y: Floats, day: int, seed: int) -> NDArray[np.int64]:
@@ -179,24 +171,8 @@ def stress_classes(x: Floats, y: Floats, day: int, seed: int) -> NDArray[np.int6
 def _nearest_cell(u: Floats, v: Floats, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Return the cell whose (jittered) centre is nearest."""
     i, j = np.floor(u).astype(np.int64), np.floor(v).astype(np.int64)
-    best = np.full(u.shape, np.inf)
-    best_i, best_j = i.copy(), j.copy()
-    for di in (-1, 0, 1):
-        for dj in (-1, 0, 1):
-            centre_u = i + di + 0.5 + 0.5 * (at_points(i + di, j + dj, key(seed, "cell x")) - 0.5)
-            centre_v = j + dj + 0.5 + 0.5 * (at_points(i + di, j + dj, key(seed, "cell y")) - 0.5)
-            distance = (u - centre_u) ** 2 + (v - centre_v) ** 2
-            nearer = distance < best
-            best = np.where(nearer, distance, best)
-            best_i, best_j = np.where(nearer, i + di, best_i), np.where(nearer, j + dj, best_j)
-    return best_i, best_j
-
-
-def loss_thresholds() -> NDArray[np.float32]:
-    """Return by class: where noise of mean 0 and variance 1 is above it, the canopy is lost."""
-    return np.array([NormalDist().inv_cdf(1 - float(share)) for share in LOST_SHARE], np.float32)
-
-
-def compensation() -> NDArray[np.float32]:
-    """Return by class: the factor by which the canopy that is left grows."""
-    return np.asarray((1 - LOSS_DEPTH * LOST_SHARE) ** -FILLED, np.float32)
+    di, dj = np.indices((3, 3)).reshape(2, 9, 1) - 1
+    centre_u = i + di + 0.5 + 0.5 * (at_points(i + di, j + dj, key(seed, "cell x")) - 0.5)
+    centre_v = j + dj + 0.5 + 0.5 * (at_points(i + di, j + dj, key(seed, "cell y")) - 0.5)
+    nearest = np.argmin((u - centre_u) ** 2 + (v - centre_v) ** 2, axis=0)
+    return i + di[nearest, 0], j + dj[nearest, 0]

@@ -152,10 +152,7 @@ class Evalscript:
                     raise ScriptError(f"output {output.id} must be {output.bands} numbers, as setup() declares")
                 if self.empty is not None:
                     valid = samples[DATA_MASK] == 1
-                    values = [
-                        np.where(valid, _single(value), _single(other))
-                        for value, other in zip(values, empty, strict=True)
-                    ]
+                    values = [np.where(valid, value, other) for value, other in zip(values, empty, strict=True)]
                 results[output.id] = _written(output, values, samples[DATA_MASK].shape)
         return results
 
@@ -204,11 +201,6 @@ def _items(node: ast.expr) -> list[ast.expr]:
     if not isinstance(node, ast.List):
         raise ScriptError(f"`{ast.unparse(node)}` must be a list with a value for each band of the output")
     return node.elts
-
-
-def _single(value: Any) -> Any:
-    """Return plain numbers as float32, so that arrays stay as small as the bands are."""
-    return np.float32(value) if isinstance(value, float) else value
 
 
 def _written(output: Output, values: list[Any], shape: tuple[int, ...]) -> NDArray[Any]:

@@ -182,17 +182,9 @@ def _warped(path: Path, grid: Grid, numbers: list[int], resampling: str = "NEARE
     from rasterio.enums import Resampling
     from rasterio.vrt import WarpedVRT
 
-    kinds = {"NEAREST": Resampling.nearest, "BILINEAR": Resampling.bilinear, "BICUBIC": Resampling.cubic}
+    methods = {"NEAREST": Resampling.nearest, "BILINEAR": Resampling.bilinear, "BICUBIC": Resampling.cubic}
     with rasterio.open(path) as file:
         nodata = 0 if file.nodata is None else file.nodata
-        with WarpedVRT(
-            file,
-            crs=f"EPSG:{grid.crs}",
-            transform=grid.transform,
-            width=grid.width,
-            height=grid.height,
-            resampling=kinds[resampling],
-            src_nodata=nodata,
-            nodata=nodata,
-        ) as warped:
+        options = {**grid.profile, "resampling": methods[resampling], "src_nodata": nodata, "nodata": nodata}
+        with WarpedVRT(file, **options) as warped:
             return warped.read(numbers), nodata

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from include.standins.sentinel_hub import crops, land
 from include.standins.sentinel_hub.land import Land, world_metres
 from include.standins.sentinel_hub.noise import Floats, key, scramble, smooth, smoothstep, upsample
-from include.standins.sentinel_hub.scenes import REFERENCE, SCL, WGS84, Grid
+from include.standins.sentinel_hub.scenes import REFERENCE, SCL, WGS84, Grid, UnknownBandError
 
 BANDS = ("B01", "B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B09", "B11", "B12")
 NOISE = {"standard": 0.004, "simple": 0.002}
@@ -59,6 +59,8 @@ WATER_SPECTRUM = Surface((0.05, 0.05, 0.055, 0.04, 0.035, 0.025, 0.025, 0.02, 0.
 BUILT_SPECTRUM = Surface((0.11, 0.125, 0.145, 0.165, 0.18, 0.195, 0.205, 0.215, 0.225, 0.23, 0.25, 0.23))
 TRACK_SPECTRUM = Surface((0.09, 0.11, 0.145, 0.18, 0.205, 0.22, 0.235, 0.25, 0.265, 0.275, 0.34, 0.3))
 TREES_SPECTRUM = Surface((0.02, 0.025, 0.045, 0.03, 0.075, 0.21, 0.27, 0.29, 0.31, 0.31, 0.16, 0.075))
+COVER_SPECTRA = (SOIL_SPECTRUM, BUILT_SPECTRUM, TREES_SPECTRUM, WATER_SPECTRUM, TRACK_SPECTRUM)
+"""By the cover of the land: CROP (whose canopy is computed instead), BUILT, TREES, WATER and TRACK."""
 CLOUD_SPECTRUM = Surface((0.52, 0.51, 0.5, 0.5, 0.5, 0.5, 0.5, 0.51, 0.51, 0.5, 0.4, 0.32))
 CHLOROSIS_SPECTRUM = Surface((0.0, 0.002, 0.009, 0.011, 0.015, -0.004, -0.008, -0.01, -0.01, -0.01, 0.004, 0.003))
 """What full chlorosis adds to the canopy: less chlorophyll, so brighter in green, red and the red edge."""
@@ -72,12 +74,6 @@ class _Sky(NamedTuple):
     shadow: Array
     haze: Array
     moisture: Array
-
-
-class _Canopy(NamedTuple):
-    green: Array
-    dry: Array
-    colour: Array
 
 
 class Scene:
@@ -102,6 +98,8 @@ class Scene:
             return self._scene_classification()
         if name == REFERENCE:
             return self._reference()
+        if name not in BANDS:
+            raise UnknownBandError(name)
         bright = self._ground(name)
         sky = self._sky
         bright *= 1 - np.float32(SHADE) * sky.shadow
@@ -119,17 +117,17 @@ class Scene:
         return np.where(self.land.cover == land.CROP, classes, 0).astype(np.uint8)
 
     @cached_property
-    def _canopy(self) -> _Canopy:
+    def _canopy(self) -> crops.Growth:
         """Green and dry canopy of each pixel, and the chlorophyll that it lacks, times green."""
-        field, thresholds = self.land.field, crops.loss_thresholds()[self.stress]
+        field, thresholds = self.land.field, crops.LOSS_THRESHOLD[self.stress]
         above = self.land.patches - thresholds[field]
         left = 1 - crops.LOSS_DEPTH[self.stress][field] * smoothstep(above, -0.25, 0.25).astype(np.float32)
-        left *= crops.compensation()[self.stress][field]
+        left *= crops.COMPENSATION[self.stress][field]
         left *= self.land.stand * (1 + np.float32(VIGOUR) * self.land.vigour)
         green = np.minimum(self.growth.green[field] * left, np.float32(0.98))
         dry = np.minimum(self.growth.dry[field] * left, 1 - green)
         lacking = crops.CHLOROSIS_BY_CLASS[self.stress] + self.growth.colour
-        return _Canopy(green, dry, lacking.astype(np.float32)[field] * green)
+        return crops.Growth(green, dry, lacking.astype(np.float32)[field] * green)
 
     def _ground(self, name: str) -> Array:
         """Reflectance at the ground."""
@@ -139,20 +137,15 @@ class Scene:
         bright += canopy.green * CANOPY_SPECTRUM(name)
         bright += canopy.dry * STRAW_SPECTRUM(name)
         bright += canopy.colour * CHLOROSIS_SPECTRUM(name)
-        others = {
-            land.BUILT: BUILT_SPECTRUM,
-            land.TREES: TREES_SPECTRUM,
-            land.WATER: WATER_SPECTRUM,
-            land.TRACK: TRACK_SPECTRUM,
-        }
-        flat = np.array([0, *(others[cover](name) for cover in sorted(others))], np.float32)
-        return np.where(self.land.cover == land.CROP, bright, flat[self.land.cover] * (0.5 + 0.5 * self.land.soil))
+        covers = np.array([spectrum(name) for spectrum in COVER_SPECTRA])
+        return np.where(self.land.cover == land.CROP, bright, covers[self.land.cover] * (0.5 + 0.5 * self.land.soil))
 
     @cached_property
     def _sky(self) -> _Sky:
         """What stands between the ground and the sensor, shape (height, width) each."""
-        step = self._node_step()
-        x, y = world_metres(*self.grid.centres(step) if step > 1 else self.grid.centres())
+        size = self.grid.pixel_size[1] * (METRES_PER_DEGREE if self.grid.crs == WGS84 else 1)
+        step = max(1, int(CLOUD_NODES / size))
+        x, y = world_metres(*self.grid.centres(step))
         dx, dy = shadow_offset(self.day, bool(np.mean(y) < 0), self.seed)
         rich, number = self.world == "standard", self.day.toordinal()
         cloud = cloud_opacity(x, y, self.day, self.seed)
@@ -167,10 +160,6 @@ class Scene:
         parts = (cloud, cirrus, shadow, haze, moisture)
         shape = self.grid.shape
         return _Sky(*(np.asarray(upsample(p, shape, step) if step > 1 else p, np.float32) for p in parts))
-
-    def _node_step(self) -> int:
-        size = self.grid.pixel_size[1] * (METRES_PER_DEGREE if self.grid.crs == WGS84 else 1)
-        return max(1, int(CLOUD_NODES / size))
 
     def _sensor_noise(self, name: str) -> Array:
         """Triangular, independent from pixel to pixel."""
