@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from include.standins.sentinel_hub import crops, land
+from include.standins.sentinel_hub import land
 from include.standins.sentinel_hub.land import Land, world_metres
 from include.standins.sentinel_hub.noise import Floats, key, scramble, smooth, smoothstep, upsample
 from include.standins.sentinel_hub.scenes import REFERENCE, SCL, WGS84, Grid, UnknownBandError
@@ -89,8 +89,8 @@ class Scene:
 
     def __init__(self, ground: Land, grid: Grid, world: str, seed: int, day: date) -> None:
         self.land, self.grid, self.world, self.seed, self.day = ground, grid, world, seed, day
-        self.growth: crops.Growth = crops.growth(ground.fields, day, world, seed)
-        self.stress = crops.stress_classes(ground.fields.x, ground.fields.y, day.toordinal(), seed)
+        self.growth: land.Growth = land.growth(ground.fields, day, world, seed)
+        self.stress = land.stress_classes(ground.fields.x, ground.fields.y, day.toordinal(), seed)
 
     def band(self, name: str) -> NDArray[Any]:
         """Return uint16 reflectance × 10000, or uint8 classes for SCL and REFERENCE; shape (height, width)."""
@@ -117,17 +117,17 @@ class Scene:
         return np.where(self.land.cover == land.CROP, classes, 0).astype(np.uint8)
 
     @cached_property
-    def _canopy(self) -> crops.Growth:
+    def _canopy(self) -> land.Growth:
         """Green and dry canopy of each pixel, and the chlorophyll that it lacks, times green."""
-        field, thresholds = self.land.field, crops.LOSS_THRESHOLD[self.stress]
+        field, thresholds = self.land.field, land.LOSS_THRESHOLD[self.stress]
         above = self.land.patches - thresholds[field]
-        left = 1 - crops.LOSS_DEPTH[self.stress][field] * smoothstep(above, -0.25, 0.25).astype(np.float32)
-        left *= crops.COMPENSATION[self.stress][field]
+        left = 1 - land.LOSS_DEPTH[self.stress][field] * smoothstep(above, -0.25, 0.25).astype(np.float32)
+        left *= land.COMPENSATION[self.stress][field]
         left *= self.land.stand * (1 + np.float32(VIGOUR) * self.land.vigour)
         green = np.minimum(self.growth.green[field] * left, np.float32(0.98))
         dry = np.minimum(self.growth.dry[field] * left, 1 - green)
-        lacking = crops.CHLOROSIS_BY_CLASS[self.stress] + self.growth.colour
-        return crops.Growth(green, dry, lacking.astype(np.float32)[field] * green)
+        lacking = land.CHLOROSIS_BY_CLASS[self.stress] + self.growth.colour
+        return land.Growth(green, dry, lacking.astype(np.float32)[field] * green)
 
     def _ground(self, name: str) -> Array:
         """Reflectance at the ground."""
@@ -163,7 +163,7 @@ class Scene:
 
     def _sensor_noise(self, name: str) -> Array:
         """Triangular, independent from pixel to pixel."""
-        bits = scramble(self.land.hashes.copy(), key(self.seed, "noise", self.day, name))
+        bits = scramble(self.land.hashes, key(self.seed, "noise", self.day, name))
         total = (bits & np.uint32(0xFFFF)).astype(np.float32) + (bits >> np.uint32(16)).astype(np.float32)
         return (total * np.float32(1 / 65_535) - 1) * np.float32(NOISE[self.world] * np.sqrt(6))
 
