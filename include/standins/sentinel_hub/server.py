@@ -45,6 +45,7 @@ _ALGORITHM = "HS256"
 _BUSY_SECONDS = 0.2
 _LOOPBACK = ("127.0.0.1", "::1")
 _REMEMBERED = 10_000
+_BACKLOG = 128  # requests that come before the server runs wait instead of being refused
 Details = dict[str, Any]
 
 
@@ -195,18 +196,17 @@ def make_app(scenes: Scenes, settings: ServerSettings | None = None) -> FastAPI:
 
 
 @contextmanager
-def running(scenes: Scenes, settings: ServerSettings | None = None, port: int = 0) -> Iterator[str]:
-    """Serve from a thread; yields the base URL.
+def running(scenes: Scenes, settings: ServerSettings | None = None) -> Iterator[str]:
+    """Serve from a thread, on a free port; yields the base URL.
 
     Args:
         scenes: What to serve.
         settings: How the server behaves.
-        port: 0 for a free one.
     """
-    listening, server = _prepared(scenes, settings, port, HOST)
-    thread = Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
-    thread.start()
-    with listening:
+    with socket.create_server((HOST, 0), backlog=_BACKLOG) as listening:
+        server = _server(scenes, settings)
+        thread = Thread(target=server.run, args=([listening],), daemon=True)
+        thread.start()
         try:
             yield _url(listening)
         finally:
@@ -216,13 +216,13 @@ def running(scenes: Scenes, settings: ServerSettings | None = None, port: int = 
 
 def serve(scenes: Scenes, settings: ServerSettings, port: int, host: str = HOST) -> None:
     """Serve until interrupted, or until standard input closes where that is a pipe; prints where it listens."""
-    listening, server = _prepared(scenes, settings, port, host)
-    with suppress(OSError):  # a standard input that is closed is not watched
-        if stat.S_ISFIFO(os.fstat(0).st_mode):
-            Thread(target=_stop_at_end_of_input, args=(server,), daemon=True).start()
-    print(f"listening on {_url(listening)}", flush=True)  # noqa: T201 - what the parent waits for
-    with listening:
-        server.run(sockets=[listening])
+    with socket.create_server((host, port), backlog=_BACKLOG) as listening:
+        server = _server(scenes, settings)
+        with suppress(OSError):  # a standard input that is closed is not watched
+            if stat.S_ISFIFO(os.fstat(0).st_mode):
+                Thread(target=_stop_at_end_of_input, args=(server,), daemon=True).start()
+        print(f"listening on {_url(listening)}", flush=True)  # noqa: T201 - what the parent waits for
+        server.run([listening])
 
 
 def _stop_at_end_of_input(server: uvicorn.Server) -> None:
@@ -232,14 +232,9 @@ def _stop_at_end_of_input(server: uvicorn.Server) -> None:
     server.should_exit = True
 
 
-def _prepared(
-    scenes: Scenes, settings: ServerSettings | None, port: int, host: str
-) -> tuple[socket.socket, uvicorn.Server]:
-    listening = socket.create_server((host, port), backlog=128)  # from here on requests wait instead of being refused
-    config = uvicorn.Config(
-        make_app(scenes, settings), log_level="error", access_log=False, timeout_graceful_shutdown=2, lifespan="off"
-    )
-    return listening, uvicorn.Server(config)
+def _server(scenes: Scenes, settings: ServerSettings | None) -> uvicorn.Server:
+    options: Details = {"log_level": "error", "access_log": False, "lifespan": "off"}
+    return uvicorn.Server(uvicorn.Config(make_app(scenes, settings), timeout_graceful_shutdown=2, **options))
 
 
 def _url(listening: socket.socket) -> str:
