@@ -28,6 +28,7 @@ from include.satellite.datasets.schemas import Normalisation
 from include.satellite.training.loop import Clock, Training, train_epoch
 from include.satellite.training.machine import Machine, keep_memory, prefetched, repeatable, split
 from include.satellite.training.networks import PatchCnn, SequenceLstm
+from tools.bench import print_table
 
 DATES, HEIGHT, WIDTH, BANDS, PATCH, BATCH, STEPS = 20, 1110, 951, 4, 64, 32, 10
 CNN_SAMPLES, LSTM_SAMPLES = 1024, 4096
@@ -42,31 +43,25 @@ def main() -> None:
     rounds = parser.parse_args().rounds
     logging.disable(logging.INFO)
     with tempfile.TemporaryDirectory() as folder:
-        dataset = made_up_patches(Path(folder))
+        dataset = synthetic_patches(Path(folder))
         show("CNN, 64 × 64 × 4, batch 32", cnn_variants(dataset), rounds, CNN_SAMPLES)
     show(f"LSTM, {STEPS} dates, batch 32", lstm_variants(), rounds, LSTM_SAMPLES)
 
 
 def show(title: str, variants: dict[str, Iterator[float]], rounds: int, samples: int) -> None:
     """Run the variants in turns, print the best of each."""
-    from rich.console import Console
-    from rich.table import Table
-
     best = dict.fromkeys(variants, float("inf"))
     for _ in range(rounds):
         for name, seconds in variants.items():
             best[name] = min(best[name], next(seconds))
     bare = min(seconds for name, seconds in best.items() if name.startswith("bare"))
     goal = f"goal: ours at least {ALLOWED_SHARE:.0%} of the best bare loop"
-    table = Table(title=f"{title}: samples a second ({Machine.best().name})", caption=goal)
-    for column in ("variant", "samples/s", "of the best bare loop"):
-        table.add_column(column, justify="left" if column == "variant" else "right")
-    for name, seconds in best.items():
-        table.add_row(name, f"{samples / seconds:,.0f}", f"{bare / seconds:.1%}")
-    Console(width=100).print(table)
+    rows = [(name, f"{samples / seconds:,.0f}", f"{bare / seconds:.1%}") for name, seconds in best.items()]
+    columns = ("variant", "samples/s", "of the best bare loop")
+    print_table(f"{title}: samples a second ({Machine.best().name})", columns, rows, goal)
 
 
-def made_up_patches(folder: Path) -> PatchDataset:
+def synthetic_patches(folder: Path) -> PatchDataset:
     """Random pixels at the documented size, memory-mapped, a twelfth of them masked."""
     random = np.random.default_rng(0)
     cube = np.lib.format.open_memmap(folder / "cube.npy", "w+", np.uint16, (DATES, HEIGHT, WIDTH, BANDS))
