@@ -75,6 +75,7 @@ def synthetic_patches(folder: Path) -> PatchDataset:
     scl.flush()
     count = CNN_SAMPLES
     info = SimpleNamespace(
+        sensor="sentinel2",
         patch_size=PATCH,
         normalisation=Normalisation(bands=["B02", "B03", "B04", "B08"], mean=[0.27] * 4, std=[0.13] * 4),
     )
@@ -98,24 +99,17 @@ def cnn_variants(dataset: PatchDataset) -> dict[str, Iterator[float]]:
     """Seconds of an epoch, again and again, by variant."""
     rows = np.arange(CNN_SAMPLES)
     patches, labels = torch.from_numpy(dataset.batch(rows)), torch.from_numpy(dataset.label)
-    machine = Machine.best()
     plain, last = patches.contiguous(), patches.contiguous(memory_format=torch.channels_last)
     variants = {"bare, float32": bare(PatchCnn(), plain, labels, functional.cross_entropy)}
-    fast: dict[str, Any] = {"memory_format": torch.channels_last}
-    if machine.precision == "bfloat16":
-        network = PatchCnn().to(**fast)
-        variants["bare, channels last, bfloat16"] = bare(network, last, labels, functional.cross_entropy, bfloat16=True)
-    else:
-        variants["bare, channels last"] = bare(PatchCnn().to(**fast), last, labels, functional.cross_entropy)
-    variants["ours"] = ours(
-        machine.place(PatchCnn()),
-        lambda some: (torch.from_numpy(dataset.batch(some)), labels[some]),
-        functional.cross_entropy,
-        rows,
-        machine,
-        values=BATCH * PATCH**2,
-        symmetric=True,
-    )
+    is_bfloat16 = Machine.best().precision == "bfloat16"
+    network = PatchCnn().to(memory_format=torch.channels_last)
+    name = f"bare, channels last{', bfloat16' if is_bfloat16 else ''}"
+    variants[name] = bare(network, last, labels, functional.cross_entropy, bfloat16=is_bfloat16)
+
+    def batch(some: Any) -> tuple[Tensor, Tensor]:
+        return torch.from_numpy(dataset.batch(some)), labels[some]
+
+    variants["ours"] = ours(PatchCnn(), batch, functional.cross_entropy, rows, values=BATCH * PATCH**2, symmetric=True)
     variants["ours, batches alone"] = batches_alone(dataset, rows)
     return variants
 
@@ -130,15 +124,12 @@ def lstm_variants() -> dict[str, Iterator[float]]:
             name = f"bare, {'bfloat16' if fast else 'float32'}, {threads} {'thread' if threads == 1 else 'threads'}"
             network = SequenceLstm()
             variants[name] = bare(network, inputs, targets, functional.mse_loss, bfloat16=fast, threads=threads)
-    variants["ours"] = ours(
-        machine.place(SequenceLstm()),
-        lambda some: (inputs[some], targets[some]),
-        functional.mse_loss,
-        np.arange(LSTM_SAMPLES),
-        machine,
-        values=BATCH * STEPS,
-        symmetric=False,
-    )
+
+    def batch(some: Any) -> tuple[Tensor, Tensor]:
+        return inputs[some], targets[some]
+
+    rows = np.arange(LSTM_SAMPLES)
+    variants["ours"] = ours(SequenceLstm(), batch, functional.mse_loss, rows, values=BATCH * STEPS, symmetric=False)
     return variants
 
 
@@ -167,10 +158,10 @@ def bare(
         yield seconds
 
 
-def ours(
-    network: nn.Module, batch: Any, loss: Loss, rows: Any, machine: Machine, *, values: int, symmetric: bool
-) -> Iterator[float]:
+def ours(network: nn.Module, batch: Any, loss: Loss, rows: Any, *, values: int, symmetric: bool) -> Iterator[float]:
     """An epoch of the pipeline's loop."""
+    machine = Machine.best()
+    network = machine.place(network)
     optimizer = torch.optim.Adam(network.parameters(), fused=True)
     training = Training(
         network=network, batch=batch, loss=loss, score=loss, drawn=rows, tune=rows, epochs=1000, patience=1000,
