@@ -40,11 +40,8 @@ class Engine:
     """
 
     def __init__(self, socket: Path) -> None:
-        self._session = ClientSession(
-            "http://engine",
-            connector=UnixConnector(str(socket), limit=0, force_close=True),
-            auto_decompress=False,
-        )
+        connector = UnixConnector(str(socket), limit=0, force_close=True)
+        self._session = ClientSession("http://engine", connector=connector, auto_decompress=False)
 
     async def close(self) -> None:
         """Close all connections."""

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import operator
 import re
 from collections.abc import Callable
 from datetime import UTC, datetime
+from operator import eq, ge, gt, le, lt, ne
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -15,14 +15,7 @@ from include.standins.sentinel_hub.errors import ApiError
 from include.standins.sentinel_hub.process import read_time
 from include.standins.sentinel_hub.scenes import Product, Scenes
 
-_COMPARISONS: dict[str, Callable[[float, float], bool]] = {
-    "<": operator.lt,
-    "<=": operator.le,
-    ">": operator.gt,
-    ">=": operator.ge,
-    "=": operator.eq,
-    "<>": operator.ne,
-}
+_COMPARISONS = {"<": lt, "<=": le, ">": gt, ">=": ge, "=": eq, "<>": ne}
 _CLOUD = re.compile(r"\(*\s*eo:cloud_cover\s*(<=|>=|<>|<|>|=)\s*(-?\d+(?:\.\d+)?)\s*\)*", re.IGNORECASE)
 _EARLIEST, _LATEST = datetime(2015, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC)
 

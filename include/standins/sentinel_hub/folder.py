@@ -11,15 +11,14 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from include.standins.sentinel_hub.scenes import REFERENCE, SCL, WGS84, Box, Grid, Layers, Product, UnknownBandError
+from include.standins.sentinel_hub.scenes import REFERENCE, SCL, WGS84, Box, Grid, Layers, Product
 
 VEGETATION_NDVI = 0.3
 WATER_NIR = 1000
@@ -27,9 +26,9 @@ WATER_NIR = 1000
 _VEGETATION, _BARE, _WATER, _CLOUD = 4, 5, 6, 9
 
 
-@dataclass(frozen=True)
-class _Files:
+class _Files(NamedTuple):
     scene: Path
+    bands: tuple[str, ...]
     scl: Path | None
     cloud_mask: tuple[Path, str] | None
 
@@ -49,10 +48,9 @@ class SceneFolder:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._masks = _cloud_masks(folder)
-        reference = folder / "labels" / "reference.tif"
-        self._reference = reference if reference.is_file() else None
+        self._reference = folder / "labels" / "reference.tif"
         index = folder / "index.json"
-        document = _document(index) if index.is_file() else {"items": _found(folder)}
+        document = _document(index) if index.is_file() else {"items": _dated_scenes(folder)}
         self._products = [self._product(item, document) for item in document["items"] if item.get("file")]
         if not self._products:
             raise ValueError(f"{folder}: there are no scenes (scenes/*.tif, named in index.json where there is one)")
@@ -60,6 +58,11 @@ class SceneFolder:
     def products(self, start: datetime, end: datetime, box: Box) -> list[Product]:
         """See `Scenes`."""
         return [product for product in self._products if start <= product.datetime <= end]
+
+    def bands(self, product: Product) -> list[str]:
+        """See `Scenes`."""
+        files: _Files = product.source
+        return [*files.bands, SCL, *([REFERENCE] if self._reference.is_file() else [])]
 
     def read(self, product: Product, grid: Grid, bands: Sequence[str], resampling: str) -> Layers:
         """See `Scenes`. Nodata is the file's own: pixels where all bands that were asked for hold it."""
@@ -70,8 +73,6 @@ class SceneFolder:
         if SCL in bands:
             values[SCL] = _classes(files.scl, grid) if files.scl else _derived_scl(files, grid)
         if REFERENCE in bands:
-            if self._reference is None:
-                raise UnknownBandError(REFERENCE)
             values[REFERENCE] = _classes(self._reference, grid)
         return Layers(values, ~(scene == nodata).all(axis=0))
 
@@ -88,7 +89,11 @@ class SceneFolder:
                 if file.crs is None:
                     raise ValueError(f"{path}: has no CRS")
                 west, south, east, north = transform_bounds(file.crs, WGS84, *file.bounds)
-                epsg, bounds = file.crs.to_epsg() or 0, tuple(file.bounds)
+                epsg, bounds, bands = (
+                    file.crs.to_epsg() or 0,
+                    tuple(file.bounds),
+                    tuple(filter(None, file.descriptions)),
+                )
         except RasterioIOError as error:
             raise ValueError(f"{path}: cannot be read as a raster: {error}") from error
         cloud = item.get("cloud_pct")
@@ -99,7 +104,7 @@ class SceneFolder:
             epsg=epsg,
             bounds=bounds,
             cloud=None if cloud is None else float(cloud),
-            source=_Files(path, scl if scl.is_file() else None, self._masks.get(moment)),
+            source=_Files(path, bands, scl if scl.is_file() else None, self._masks.get(moment)),
             properties={"level": str(document.get("level", "unknown"))},
         )
 
@@ -114,8 +119,8 @@ def _document(index: Path) -> dict[str, Any]:
     return document
 
 
-def _found(folder: Path) -> list[dict[str, Any]]:
-    """Items of a folder without an index."""
+def _dated_scenes(folder: Path) -> list[dict[str, Any]]:
+    """Items of a folder without an index: each scene with the date in its name."""
     items = []
     for path in sorted((folder / "scenes").glob("*.tif")):
         match = re.search(r"(\d{4})(\d{2})(\d{2})", path.name)
@@ -175,9 +180,6 @@ def _warped(path: Path, grid: Grid, bands: Sequence[str], resampling: str = "NEA
 
     methods = {"NEAREST": Resampling.nearest, "BILINEAR": Resampling.bilinear, "BICUBIC": Resampling.cubic}
     with rasterio.open(path) as file:
-        for band in bands:
-            if band not in file.descriptions:
-                raise UnknownBandError(band)
         numbers = [file.descriptions.index(band) + 1 for band in bands] or [1]
         nodata = 0 if file.nodata is None else file.nodata
         options = {**grid.profile, "resampling": methods[resampling], "src_nodata": nodata, "nodata": nodata}

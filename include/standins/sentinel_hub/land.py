@@ -15,7 +15,6 @@ a little chlorosis. Neighbouring plants fill part of the gaps, so the mean canop
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import date
 from itertools import permutations, product
 from statistics import NormalDist
@@ -88,8 +87,7 @@ CHLOROSIS_BY_CLASS = np.array((0.0, 0.25, 0.5, 0.75), np.float32)
 _ORDERS = np.array(list(permutations(range(4))), np.int64)
 
 
-@dataclass(frozen=True)
-class Fields:
+class Fields(NamedTuple):
     """What stays the same about each of n fields; all arrays have shape (n,).
 
     Args:
@@ -109,8 +107,7 @@ class Fields:
         return draws(self.hashes, key(*parts))
 
 
-@dataclass(frozen=True)
-class Growth:
+class Growth(NamedTuple):
     """Fields on a day, before any stress; all arrays have shape (n,).
 
     Args:
@@ -187,8 +184,7 @@ def _nearest_cell(u: Floats, v: Floats, seed: int) -> tuple[NDArray[np.int64], N
     return i + di[nearest, 0], j + dj[nearest, 0]
 
 
-@dataclass(frozen=True)
-class Land:
+class Land(NamedTuple):
     """The pixels of a grid; all arrays but those of `fields` have shape (height, width).
 
     Args:

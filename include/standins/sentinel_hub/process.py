@@ -19,17 +19,8 @@ from pyproj.exceptions import CRSError
 from shapely.geometry import shape
 
 from include.standins.sentinel_hub.errors import ApiError, bad_payload, first_problem
-from include.standins.sentinel_hub.evalscript import ACCEPTED, Evalscript, ScriptError
-from include.standins.sentinel_hub.scenes import (
-    CLASS_BANDS,
-    DATA_MASK,
-    WGS84,
-    Box,
-    Grid,
-    Product,
-    Scenes,
-    UnknownBandError,
-)
+from include.standins.sentinel_hub.evalscript import Evalscript
+from include.standins.sentinel_hub.scenes import CLASS_BANDS, DATA_MASK, WGS84, Box, Grid, Product, Scenes
 
 LARGEST = 2500
 OFFSET, OFFSET_SINCE = 1000, datetime(2022, 1, 25, tzinfo=UTC)
@@ -219,11 +210,7 @@ def read_request(body: Any, collections: tuple[str, ...]) -> ProcessRequest:
     bounds, [source] = request.input.bounds, request.input.data
     if source.type not in collections:
         raise bad_payload(f"Collection '{source.type}' is not served here.", "input->data->type")
-    try:
-        script = Evalscript.read(request.evalscript)
-    except ScriptError as error:
-        message = f"Failed to evaluate script!\n{error}\n{ACCEPTED}\n"
-        raise ApiError(400, message, "RENDERER_EXCEPTION") from error
+    script = Evalscript.read(request.evalscript)
     grid, identifiers = request.output.grid(bounds), _identifiers(request.output, script)
     return ProcessRequest(grid, bounds.geometry, source, script, identifiers)
 
@@ -282,14 +269,14 @@ def _samples(request: ProcessRequest, scenes: Scenes) -> dict[str, NDArray[Any]]
     samples = {band: np.zeros(grid.shape, np.float32) for band in bands}
     mask, wanted = np.zeros(grid.shape, bool), _wanted(request)
     for product in _ordered(request, scenes):
-        try:
-            layers = scenes.read(product, grid, bands, processing.resampling)
-        except UnknownBandError as error:
-            message = (
-                f"Requested band '{error}' is not present in Sentinel 2 tile '{product.id}' returned by criteria "
-                "specified in `dataFilter` parameter."
-            )
-            raise ApiError(400, message, "RENDERER_S2_MISSING_BAND") from error
+        available = scenes.bands(product)
+        for band in bands:
+            if band not in available:
+                message = (
+                    f"Requested band '{band}' is not present in Sentinel 2 tile '{product.id}' returned by criteria "
+                )
+                raise ApiError(400, f"{message}specified in `dataFilter` parameter.", "RENDERER_S2_MISSING_BAND")
+        layers = scenes.read(product, grid, bands, processing.resampling)
         new = layers.mask & wanted & ~mask
         offset = 0 if processing.harmonize_values or product.datetime < OFFSET_SINCE else OFFSET
         for band, values in layers.values.items():
@@ -310,11 +297,8 @@ def _in_units(values: NDArray[Any], band: str, units: str, offset: int) -> NDArr
 
 def _ordered(request: ProcessRequest, scenes: Scenes) -> list[Product]:
     limits = request.source.data_filter
-    products = [
-        product
-        for product in scenes.products(limits.time_range.start, limits.time_range.end, request.grid.degrees)
-        if product.cloud is None or product.cloud <= limits.max_cloud_coverage
-    ]
+    products = scenes.products(limits.time_range.start, limits.time_range.end, request.grid.degrees)
+    products = [product for product in products if product.cloud is None or product.cloud <= limits.max_cloud_coverage]
     products.sort(key=lambda product: (product.datetime, product.id), reverse=limits.mosaicking_order != "leastRecent")
     if limits.mosaicking_order == "leastCC":
         products.sort(key=lambda product: 100.0 if product.cloud is None else product.cloud)

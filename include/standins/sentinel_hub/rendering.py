@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from include.standins.sentinel_hub import land
 from include.standins.sentinel_hub.land import Land, world_metres
 from include.standins.sentinel_hub.noise import Floats, key, scramble, smooth, smoothstep, upsample
-from include.standins.sentinel_hub.scenes import REFERENCE, SCL, WGS84, Grid, UnknownBandError
+from include.standins.sentinel_hub.scenes import REFERENCE, SCL, WGS84, Grid
 
 BANDS = ("B01", "B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B09", "B11", "B12")
 NOISE = {"standard": 0.004, "simple": 0.002}
@@ -37,34 +37,28 @@ OCTAVES = ((50_000, 0.5), (18_000, 0.45), (6500, 0.4), (2400, 0.35), (1000, 0.25
 """Wavelength (metres) and weight of the noise that clouds are cut from."""
 REGION = 300_000.0
 """Size of a weather region: the day's cover is drawn for each, metres."""
-_NORMAL = NormalDist()
 METRES_PER_DEGREE = 111_195.0
 Array = NDArray[np.float32]
 
 
-class Surface(NamedTuple):
-    """Reflectance of one surface, in the order of BANDS."""
-
-    values: tuple[float, ...]
-
-    def __call__(self, band: str) -> np.float32:
-        """Return the reflectance in a band."""
-        return np.float32(self.values[BANDS.index(band)])
+def _spectrum(*reflectances: float) -> dict[str, np.float32]:
+    """Return the reflectance of a surface by band."""
+    return dict(zip(BANDS, map(np.float32, reflectances), strict=True))
 
 
-SOIL_SPECTRUM = Surface((0.075, 0.09, 0.12, 0.155, 0.185, 0.205, 0.225, 0.245, 0.265, 0.28, 0.34, 0.29))
-CANOPY_SPECTRUM = Surface((0.02, 0.025, 0.055, 0.03, 0.09, 0.32, 0.41, 0.45, 0.47, 0.46, 0.19, 0.085))
-STRAW_SPECTRUM = Surface((0.06, 0.075, 0.125, 0.165, 0.215, 0.255, 0.28, 0.305, 0.325, 0.33, 0.35, 0.25))
-WATER_SPECTRUM = Surface((0.05, 0.05, 0.055, 0.04, 0.035, 0.025, 0.025, 0.02, 0.02, 0.015, 0.01, 0.005))
-BUILT_SPECTRUM = Surface((0.11, 0.125, 0.145, 0.165, 0.18, 0.195, 0.205, 0.215, 0.225, 0.23, 0.25, 0.23))
-TRACK_SPECTRUM = Surface((0.09, 0.11, 0.145, 0.18, 0.205, 0.22, 0.235, 0.25, 0.265, 0.275, 0.34, 0.3))
-TREES_SPECTRUM = Surface((0.02, 0.025, 0.045, 0.03, 0.075, 0.21, 0.27, 0.29, 0.31, 0.31, 0.16, 0.075))
+SOIL_SPECTRUM = _spectrum(0.075, 0.09, 0.12, 0.155, 0.185, 0.205, 0.225, 0.245, 0.265, 0.28, 0.34, 0.29)
+CANOPY_SPECTRUM = _spectrum(0.02, 0.025, 0.055, 0.03, 0.09, 0.32, 0.41, 0.45, 0.47, 0.46, 0.19, 0.085)
+STRAW_SPECTRUM = _spectrum(0.06, 0.075, 0.125, 0.165, 0.215, 0.255, 0.28, 0.305, 0.325, 0.33, 0.35, 0.25)
+WATER_SPECTRUM = _spectrum(0.05, 0.05, 0.055, 0.04, 0.035, 0.025, 0.025, 0.02, 0.02, 0.015, 0.01, 0.005)
+BUILT_SPECTRUM = _spectrum(0.11, 0.125, 0.145, 0.165, 0.18, 0.195, 0.205, 0.215, 0.225, 0.23, 0.25, 0.23)
+TRACK_SPECTRUM = _spectrum(0.09, 0.11, 0.145, 0.18, 0.205, 0.22, 0.235, 0.25, 0.265, 0.275, 0.34, 0.3)
+TREES_SPECTRUM = _spectrum(0.02, 0.025, 0.045, 0.03, 0.075, 0.21, 0.27, 0.29, 0.31, 0.31, 0.16, 0.075)
 COVER_SPECTRA = (SOIL_SPECTRUM, BUILT_SPECTRUM, TREES_SPECTRUM, WATER_SPECTRUM, TRACK_SPECTRUM)
 """By the cover of the land: CROP (whose canopy is computed instead), BUILT, TREES, WATER and TRACK."""
-CLOUD_SPECTRUM = Surface((0.52, 0.51, 0.5, 0.5, 0.5, 0.5, 0.5, 0.51, 0.51, 0.5, 0.4, 0.32))
-CHLOROSIS_SPECTRUM = Surface((0.0, 0.002, 0.009, 0.011, 0.015, -0.004, -0.008, -0.01, -0.01, -0.01, 0.004, 0.003))
+CLOUD_SPECTRUM = _spectrum(0.52, 0.51, 0.5, 0.5, 0.5, 0.5, 0.5, 0.51, 0.51, 0.5, 0.4, 0.32)
+CHLOROSIS_SPECTRUM = _spectrum(0.0, 0.002, 0.009, 0.011, 0.015, -0.004, -0.008, -0.01, -0.01, -0.01, 0.004, 0.003)
 """What full chlorosis adds to the canopy: less chlorophyll, so brighter in green, red and the red edge."""
-HAZE_SPECTRUM = Surface((0.018, 0.014, 0.009, 0.006, 0.005, 0.004, 0.003, 0.003, 0.002, 0.002, 0.001, 0.001))
+HAZE_SPECTRUM = _spectrum(0.018, 0.014, 0.009, 0.006, 0.005, 0.004, 0.003, 0.003, 0.002, 0.002, 0.001, 0.001)
 """What an atmosphere that is corrected badly adds at most."""
 
 
@@ -98,14 +92,12 @@ class Scene:
             return self._scene_classification()
         if name == REFERENCE:
             return self._reference()
-        if name not in BANDS:
-            raise UnknownBandError(name)
         bright = self._ground(name)
         sky = self._sky
         bright *= 1 - np.float32(SHADE) * sky.shadow
-        bright += HAZE_SPECTRUM(name) * sky.haze
+        bright += HAZE_SPECTRUM[name] * sky.haze
         veil = np.maximum(sky.cloud, sky.cirrus)
-        bright += (CLOUD_SPECTRUM(name) - bright) * veil
+        bright += (CLOUD_SPECTRUM[name] - bright) * veil
         bright += self._sensor_noise(name)
         bright *= np.float32(10_000)
         return np.clip(np.rint(bright, out=bright), 0, 65_535, out=bright).astype(np.uint16)
@@ -132,12 +124,12 @@ class Scene:
     def _ground(self, name: str) -> Array:
         """Reflectance at the ground."""
         canopy = self._canopy
-        soil = self.land.soil * self._sky.moisture * SOIL_SPECTRUM(name)
+        soil = self.land.soil * self._sky.moisture * SOIL_SPECTRUM[name]
         bright = soil * (1 - canopy.green - canopy.dry)
-        bright += canopy.green * CANOPY_SPECTRUM(name)
-        bright += canopy.dry * STRAW_SPECTRUM(name)
-        bright += canopy.colour * CHLOROSIS_SPECTRUM(name)
-        covers = np.array([spectrum(name) for spectrum in COVER_SPECTRA])
+        bright += canopy.green * CANOPY_SPECTRUM[name]
+        bright += canopy.dry * STRAW_SPECTRUM[name]
+        bright += canopy.colour * CHLOROSIS_SPECTRUM[name]
+        covers = np.array([spectrum[name] for spectrum in COVER_SPECTRA])
         return np.where(self.land.cover == land.CROP, bright, covers[self.land.cover] * (0.5 + 0.5 * self.land.soil))
 
     @cached_property
@@ -183,7 +175,7 @@ def cloud_opacity(x: Floats, y: Floats, day: date, seed: int) -> NDArray[np.floa
     """Return the share of the light that clouds take, 0 to 1, at each point (world metres)."""
     number = day.toordinal()
     weather = smooth(x, y, REGION, key(seed, "weather", number)) + smooth(y, x, 0.8 * REGION, key(seed, "sky", number))
-    chance = _cdf(weather / np.float32(np.sqrt(2)))
+    chance = 1 / (1 + np.exp(-1.702 * (weather / np.float32(np.sqrt(2)))))  # about the normal distribution
     share = np.clip(_cover(chance, day), 0.002, 0.998)
     noise = np.zeros(np.shape(x), np.float32)
     for wavelength, weight in OCTAVES:
@@ -218,11 +210,7 @@ def _cover(chance: NDArray[np.float32], day: date) -> Floats:
     return np.interp(chance, (0, broken, overcast, 1), (0, 0.04, 0.6, 1.0))
 
 
-def _cdf(values: NDArray[np.float32]) -> NDArray[np.float32]:
-    return np.asarray(1 / (1 + np.exp(-1.702 * values)), np.float32)
-
-
 def _quantile(share: Floats) -> Floats:
     """Inverse of the normal distribution, by interpolation."""
     grid = np.linspace(0.001, 0.999, 999)
-    return np.interp(share, grid, [_NORMAL.inv_cdf(float(p)) for p in grid])
+    return np.interp(share, grid, [NormalDist().inv_cdf(float(p)) for p in grid])

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from affine import Affine
@@ -133,8 +133,7 @@ class Product:
     properties: dict[str, Any] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
-class Layers:
+class Layers(NamedTuple):
     """Pixels of one product over a grid.
 
     Args:
@@ -144,10 +143,6 @@ class Layers:
 
     values: dict[str, NDArray[Any]]
     mask: NDArray[np.bool_]
-
-
-class UnknownBandError(Exception):
-    """The scenes have no such band; its argument is the band's name."""
 
 
 class Scenes(Protocol):
@@ -160,9 +155,8 @@ class Scenes(Protocol):
     def products(self, start: datetime, end: datetime, box: Box) -> list[Product]:
         """Return products sensed in [start, end] whose footprint may touch the box (degrees), in any order."""
 
-    def read(self, product: Product, grid: Grid, bands: Sequence[str], resampling: str) -> Layers:
-        """Return a product's pixels over a grid; nearest neighbour unless resampling is bilinear or bicubic.
+    def bands(self, product: Product) -> Collection[str]:
+        """Return the bands that a product has."""
 
-        Raises:
-            UnknownBandError: There is no such band.
-        """
+    def read(self, product: Product, grid: Grid, bands: Sequence[str], resampling: str) -> Layers:
+        """Return pixels of a product's bands over a grid; resampling is NEAREST, BILINEAR or BICUBIC."""

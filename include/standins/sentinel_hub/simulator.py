@@ -18,8 +18,8 @@ import numpy as np
 
 from include.standins.sentinel_hub.land import survey, world_metres
 from include.standins.sentinel_hub.noise import Floats, key
-from include.standins.sentinel_hub.rendering import CLOUD_SEEN, Scene, cirrus_opacity, cloud_opacity
-from include.standins.sentinel_hub.scenes import WGS84, Box, Grid, Layers, Product, projection
+from include.standins.sentinel_hub.rendering import BANDS, CLOUD_SEEN, Scene, cirrus_opacity, cloud_opacity
+from include.standins.sentinel_hub.scenes import CLASS_BANDS, WGS84, Box, Grid, Layers, Product, projection
 
 WORLDS = ("standard", "simple")
 _LANDS_KEPT = 4
@@ -142,14 +142,14 @@ class Simulator:
 
     def products(self, start: datetime, end: datetime, box: Box) -> list[Product]:
         """See `Scenes`."""
-        found = []
+        products = []
         for tile in tiles_over(box):
             for day, satellite in passes(tile.zone, start, end, self.seed):
                 moment = taken(tile, day)
                 if start <= moment <= end:
                     versions = 2 if is_reprocessed(tile, day, self.seed) else 1
-                    found += [self._product(tile, day, moment, satellite, version) for version in range(versions)]
-        return found
+                    products += [self._product(tile, day, moment, satellite, version) for version in range(versions)]
+        return products
 
     def _product(self, tile: Tile, day: date, moment: datetime, satellite: str, version: int) -> Product:
         made = moment + timedelta(hours=4 + 300 * version)
@@ -171,6 +171,10 @@ class Simulator:
         x, y = world_metres(*tile.points(_TILE_SAMPLES))
         clear = (1 - cloud_opacity(x, y, day, self.seed)) * (1 - cirrus_opacity(x, y, day, self.seed))
         return round(float(np.mean(clear < 1 - CLOUD_SEEN)) * 100, 2)
+
+    def bands(self, product: Product) -> tuple[str, ...]:
+        """See `Scenes`."""
+        return *BANDS, *CLASS_BANDS
 
     def read(self, product: Product, grid: Grid, bands: Sequence[str], resampling: str) -> Layers:
         """See `Scenes`; pixels are point samples whatever the resampling."""

@@ -91,7 +91,11 @@ def test_a_class_raster_is_served_as_reference(folder, serve):
     classes = np.tile([1, 2, 3, 4, 255, 1], (1, 4, 1))
     write(folder / "labels" / "reference.tif", classes, ("class",), nodata=255, dtype="uint8")
     assert read(folder, ("REFERENCE",)).values["REFERENCE"][0].tolist() == [1, 2, 3, 4, 0, 1]
+    scenes = SceneFolder(folder)
+    [product] = scenes.products(datetime(2024, 1, 1, tzinfo=UTC), datetime(2024, 2, 1, tzinfo=UTC), AREA)
+    assert scenes.bands(product) == [*NAMES, "SCL", "REFERENCE"]
     (folder / "labels" / "reference.tif").unlink()
+    assert scenes.bands(product) == [*NAMES, "SCL"]
     answer = serve(SceneFolder(folder)).post("/process/v1", _body(BANDS.replace("B02", "REFERENCE")))
     assert answer.status_code == 400
     assert "Requested band 'REFERENCE' is not present" in answer.json()["error"]["message"]
