@@ -23,6 +23,7 @@ from include.standins.sentinel_hub.scenes import REFERENCE, SCL, WGS84, Box, Gri
 VEGETATION_NDVI = 0.3
 WATER_NIR = 1000
 """Digital number: darker than reflectance 0.1 in the near infrared."""
+_SCL_INPUTS = ("B03", "B04", "B08")
 _VEGETATION, _BARE, _WATER, _CLOUD = 4, 5, 6, 9
 
 
@@ -62,7 +63,8 @@ class SceneFolder:
     def bands(self, product: Product) -> list[str]:
         """See `Scenes`."""
         files: _Files = product.source
-        return [*files.bands, SCL, *([REFERENCE] if self._reference.is_file() else [])]
+        has_scl = files.scl is not None or {*_SCL_INPUTS} <= {*files.bands}
+        return [*files.bands, *[SCL] * has_scl, *[REFERENCE] * self._reference.is_file()]
 
     def read(self, product: Product, grid: Grid, bands: Sequence[str], resampling: str) -> Layers:
         """See `Scenes`. Nodata is the file's own: pixels where all bands that were asked for hold it."""
@@ -89,11 +91,8 @@ class SceneFolder:
                 if file.crs is None:
                     raise ValueError(f"{path}: has no CRS")
                 west, south, east, north = transform_bounds(file.crs, WGS84, *file.bounds)
-                epsg, bounds, bands = (
-                    file.crs.to_epsg() or 0,
-                    tuple(file.bounds),
-                    tuple(filter(None, file.descriptions)),
-                )
+                epsg, bounds = file.crs.to_epsg() or 0, tuple(file.bounds)
+                bands = tuple(filter(None, file.descriptions))
         except RasterioIOError as error:
             raise ValueError(f"{path}: cannot be read as a raster: {error}") from error
         cloud = item.get("cloud_pct")
@@ -153,7 +152,7 @@ def _cloud_masks(folder: Path) -> dict[datetime, tuple[Path, str]]:
 
 def _derived_scl(files: _Files, grid: Grid) -> NDArray[np.uint8]:
     """Cloud from the mask; water by NDWI and a dark near infrared; vegetation from NDVI 0.3; else bare."""
-    scene, nodata = _warped(files.scene, grid, ["B03", "B04", "B08"])
+    scene, nodata = _warped(files.scene, grid, _SCL_INPUTS)
     green, red, near_infrared = scene.astype(np.float32)
     with np.errstate(all="ignore"):
         ndvi = (near_infrared - red) / (near_infrared + red)

@@ -74,6 +74,13 @@ def test_scl_is_derived_where_there_is_none(folder):
     assert read(folder).values["SCL"][0].tolist() == [4, 5, 6, 0, 4, 4]
 
 
+def test_scl_is_not_served_where_it_cannot_be_derived(tmp_path):
+    write(tmp_path / "scenes" / "S2_20240103.tif", COLUMNS, ("B02", "B05", "B04", "B08"))
+    scenes = SceneFolder(tmp_path)
+    [product] = scenes.products(datetime(2024, 1, 1, tzinfo=UTC), datetime(2024, 2, 1, tzinfo=UTC), AREA)
+    assert scenes.bands(product) == ["B02", "B05", "B04", "B08"]
+
+
 def test_the_cloud_mask_makes_cloud(folder):
     mask = np.zeros((2, 4, 6))
     mask[1, :, 0] = 1
