@@ -11,7 +11,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from shapely.geometry import Polygon, box, shape
 
-from include.standins.sentinel_hub.errors import ApiError
+from include.standins.sentinel_hub.errors import ApiError, bad_payload
 from include.standins.sentinel_hub.process import read_time
 from include.standins.sentinel_hub.scenes import Product, Scenes
 
@@ -105,23 +105,24 @@ def feature(product: Product, collection: str, base_url: str) -> dict[str, Any]:
 
 def _read(body: Any) -> _Search:
     if not isinstance(body, dict):
-        raise _bad_request("Request body should be non-empty.")
+        raise bad_payload("Request body should be non-empty.")
     rules = {info.alias or name: info.description for name, info in _Search.model_fields.items()}
     unknown = sorted(body.keys() - rules.keys())
     if unknown:
-        raise _bad_request(f"Unknown parameter: {', '.join(unknown)}")
+        raise bad_payload(f"Unknown parameter: {', '.join(unknown)}")
     try:
         return _Search.model_validate(body)
     except ValidationError as error:
-        raise _bad_request(str(rules[str(error.errors()[0]["loc"][0])])) from error
+        raise bad_payload(str(rules[str(error.errors()[0]["loc"][0])])) from error
 
 
 def _matching(request: _Search, scenes: Scenes) -> list[Product]:
     area, accepts = _area(request), _filter(request.filter)
-    start, end = _interval(request.datetime)
+    start, _, end = request.datetime.partition("/")
+    products = scenes.products(read_time(start, _EARLIEST), read_time(end or start, _LATEST), area.bounds)
     matches = [
         product
-        for product in scenes.products(start, end, area.bounds)
+        for product in products
         if accepts(product)
         and Polygon(product.ring).intersects(area)
         and (request.ids is None or product.id in request.ids)
@@ -131,22 +132,14 @@ def _matching(request: _Search, scenes: Scenes) -> list[Product]:
 
 def _area(request: _Search) -> Any:
     if (request.bbox is None) == (request.intersects is None):
-        raise _bad_request("one of bbox and intersects is needed")
+        raise bad_payload("one of bbox and intersects is needed")
     try:
         area = box(*request.bbox) if request.bbox is not None else shape(request.intersects)
     except Exception as error:  # shapely raises errors of many classes on malformed input
-        raise _bad_request(f"the area is not valid: {error}") from error
+        raise bad_payload(f"the area is not valid: {error}") from error
     if area.is_empty:
-        raise _bad_request("the area is empty")
+        raise bad_payload("the area is empty")
     return area
-
-
-def _interval(text: str) -> tuple[datetime, datetime]:
-    start, _, end = text.partition("/")
-    try:
-        return read_time(start, _EARLIEST), read_time(end or start, _LATEST)
-    except ApiError as error:
-        raise _bad_request(error.message) from error
 
 
 def _filter(text: str | None) -> Callable[[Product], bool]:
@@ -155,7 +148,7 @@ def _filter(text: str | None) -> Callable[[Product], bool]:
     for part in re.split(r"\s+AND\s+", text.strip(), flags=re.IGNORECASE) if text else ():
         match = _CLOUD.fullmatch(part.strip())
         if match is None:
-            raise _bad_request(f"Invalid filter: '{part}'; served are comparisons of eo:cloud_cover, joined by AND")
+            raise bad_payload(f"Invalid filter: '{part}'; served are comparisons of eo:cloud_cover, joined by AND")
         comparisons.append((_COMPARISONS[match[1]], float(match[2])))
     return lambda product: product.cloud is None or all(holds(product.cloud, value) for holds, value in comparisons)
 
@@ -172,7 +165,3 @@ def _with_fields(
         if path not in excluded and (is_included or is_parent):
             kept[name] = _with_fields(value, included, excluded, f"{path}.") if isinstance(value, dict) else value
     return kept
-
-
-def _bad_request(message: str) -> ApiError:
-    return ApiError(400, message, "BAD_REQUEST")
