@@ -1,11 +1,11 @@
-"""What the soak counts and says; the soak itself is `make soak`."""
+"""What the soak counts and reports; the soak itself is `make soak`."""
 
 import json
 from types import SimpleNamespace
 
 import pytest
 
-from tools import soak, soak_watch
+from tools import soak
 
 RUN = "load-000"
 
@@ -41,7 +41,7 @@ def seen(left=(), **times):
 
 
 def test_a_run_whose_steps_ran_once_is_right(stack, capsys):
-    assert soak.verdict(stack, seen(), {RUN: "success"}, 1) == []
+    assert soak.check_runs(stack, seen(), {RUN: "success"}, 1) == []
     assert "| runs that succeeded | 1 of 1 |\n| steps | 3 |\n| containers created | 3 |" in capsys.readouterr().out
 
 
@@ -55,17 +55,17 @@ def test_a_run_whose_steps_ran_once_is_right(stack, capsys):
     ],
 )
 def test_what_is_lost_doubled_or_left_is_named(stack, watched, state, fault):
-    assert soak.verdict(stack, watched, {RUN: state}, 1) == [fault]
+    assert soak.check_runs(stack, watched, {RUN: state}, 1) == [fault]
 
 
 def test_a_green_run_without_a_report_of_its_success_is_a_fault(stack):
     (stack.run_folder(RUN) / "pipeline_report_1.json").unlink()
-    assert soak.verdict(stack, seen(), {RUN: "success"}, 1) == ["load-000 has no report of a success"]
+    assert soak.check_runs(stack, seen(), {RUN: "success"}, 1) == ["load-000 has no report of a success"]
 
 
-def test_a_second_attempt_is_told_and_is_no_fault(stack, capsys):
+def test_a_second_attempt_is_counted_and_is_not_a_fault(stack, capsys):
     stack.tries = 2
-    assert soak.verdict(stack, seen(), {RUN: "success"}, 1) == []
+    assert soak.check_runs(stack, seen(), {RUN: "success"}, 1) == []
     assert "second attempt or later | 1 |" in capsys.readouterr().out
 
 
@@ -73,10 +73,10 @@ def test_a_second_attempt_is_told_and_is_no_fault(stack, capsys):
     ("text", "value"), [("512B", 512 / 2**20), ("2048KiB", 2), ("12.5MiB", 12.5), ("1.5GiB", 1536)]
 )
 def test_the_engine_s_sizes_as_mebibytes(text, value):
-    assert soak_watch.mebibytes(text) == value
+    assert soak.mebibytes(text) == value
 
 
 def test_the_rise_is_that_of_the_second_half():
-    memory = soak_watch.Memory.__new__(soak_watch.Memory)
+    memory = soak.Memory.__new__(soak.Memory)
     memory.samples = {"worker": [(hour, 100 * hour if hour < 4 else 400 + 2 * hour) for hour in range(8)]}
     assert memory.table().splitlines()[-1] == "| worker | 50 | 413 | 414 | +2 |"

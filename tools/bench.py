@@ -16,9 +16,11 @@ import argparse
 import json
 import os
 import platform
+import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from importlib.metadata import version
 from multiprocessing import get_context
@@ -57,14 +59,13 @@ def main() -> None:
             ) as other:  # a child's peak memory begins with its parent's
                 other.submit(generate, data, steps).result()
             for variant in VARIANTS:
-                runs = [measure(variant, data) for _ in range(arguments.repeat)]
-                measures[variant, size] = min(runs)
+                measures[variant, size] = min(measure_variant(variant, data) for _ in range(arguments.repeat))
             data.unlink()
     show(measures)
 
 
 def generate(target: Path, steps: int) -> None:
-    """Write made-up readings: evening peaks, some high ones, half a percent faulty."""
+    """Write synthetic readings: evening peaks, some high ones, half a percent faulty."""
     import duckdb
 
     duckdb.execute(f"""
@@ -89,17 +90,30 @@ def generate(target: Path, steps: int) -> None:
     """)
 
 
-def measure(variant: str, data: Path) -> Measure:
+def measure_variant(variant: str, data: Path) -> Measure:
     """Run a variant in a child process over a link to the data."""
     with tempfile.TemporaryDirectory(dir=data.parent) as folder:
         (Path(folder) / "energy_data.csv").hardlink_to(data)
+        return measure(variant, "tools.bench", "--variant", variant, "--folder", folder)
+
+
+def measure(name: str, *module: str, environment: Mapping[str, str] = os.environ) -> Measure:
+    """Run a module in a process of its own; what it prints is shown only if it fails.
+
+    Args:
+        name: What the message about a failure names.
+        module: The module and its arguments.
+        environment: The variables that it gets.
+    """
+    with tempfile.TemporaryFile("w+") as log:
         start = time.perf_counter()
-        arguments = [sys.executable, __file__, "--variant", variant, "--folder", folder]
-        child = os.posix_spawn(sys.executable, arguments, os.environ | {"PYTHONPATH": str(ROOT)})
-        _, status, usage = os.wait4(child, 0)
-        seconds = time.perf_counter() - start
-    if status:
-        sys.exit(f"{variant} failed with status {os.waitstatus_to_exitcode(status)}")
+        command = [sys.executable, "-m", *module]
+        process = subprocess.Popen(command, stdout=log, stderr=log, cwd=ROOT, env=environment)  # noqa: S603 - our own
+        _, status, usage = os.wait4(process.pid, 0)
+        seconds, process.returncode = time.perf_counter() - start, os.waitstatus_to_exitcode(status)
+        log.seek(0)
+        if status:
+            sys.exit(f"{name} failed with status {process.returncode}:\n{log.read()[-2000:]}")
     return Measure(seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024)
 
 
@@ -162,35 +176,38 @@ VARIANTS = {"proven": proven, "product": product, "bare": bare}
 
 def show(measures: dict[tuple[str, str], Measure]) -> None:
     """Print the table, and the machine it was measured on."""
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(title="Energy analysis and report")
-    for column in ("", "1.05 M records", "10.5 M records", "growth", "processor, 10.5 M", "peak memory"):
-        table.add_column(column, justify="left" if not column else "right")
+    rows = []
     for variant, title in (("proven", "proven"), ("product", "steps alone"), ("bare", "bare DuckDB")):
         small, large = measures[variant, "small"], measures[variant, "large"]
-        growth = f"{large.seconds / small.seconds:.1f}×"
-        table.add_row(
-            title,
-            f"{small.seconds:.1f} s",
-            f"{large.seconds:.1f} s",
-            growth,
-            f"{large.processor:.1f} s",
-            f"{large.mebibytes:,.0f} MiB",
-        )
+        seconds = f"{small.seconds:.1f} s", f"{large.seconds:.1f} s", f"{large.seconds / small.seconds:.1f}×"
+        rows.append((title, *seconds, f"{large.processor:.1f} s", f"{large.mebibytes:,.0f} MiB"))
     for variant, title in (("proven", "proven ÷ bare"), ("product", "steps alone ÷ bare")):
         ratios = [measures[variant, size].seconds / measures["bare", size].seconds for size in ("small", "large")]
-        table.add_row(title, *(f"{ratio:.2f}×" for ratio in ratios), "", "", "")
-    console = Console(width=110)
-    console.print(table)
+        rows.append((title, *(f"{ratio:.2f}×" for ratio in ratios), "", "", ""))
+    columns = ("", "1.05 M records", "10.5 M records", "growth", "processor, 10.5 M", "peak memory")
+    print_table("Energy analysis and report", columns, rows, width=110)
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     load = f"load {os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else ""
     packages = ", ".join(f"{name} {version(name)}" for name in ("duckdb", "pandas", "matplotlib"))
-    console.print(
+    print(  # noqa: T201
         f"{os.cpu_count()} cores, {memory:.0f} GiB, {platform.system()} {platform.machine()}, "
         f"Python {platform.python_version()}, {packages}; {load}"
     )
+
+
+def print_table(
+    title: str, columns: Sequence[str], rows: Iterable[Sequence[str]], caption: str = "", width: int = 100
+) -> None:
+    """Print a table; the first column is text, the others are numbers."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=title, caption=caption)
+    for number, column in enumerate(columns):
+        table.add_column(column, justify="right" if number else "left")
+    for row in rows:
+        table.add_row(*row)
+    Console(width=width).print(table)
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ from pathlib import Path
 
 from include.core.contracts import Artifact, Step, StepParams
 from include.core.settings import ROOT
+from tools.bench import print_table
 
 TASKS = 8
 ALLOWED_SECONDS = 0.3
@@ -33,16 +34,9 @@ def main() -> None:
     import tests.airflow_env  # noqa: F401 - a private Airflow home, set before Airflow is imported
 
     with tempfile.TemporaryDirectory() as folder:
-        rows = [*parse_times(), *task_times(Path(folder))]
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(title="What the project adds to Airflow", caption=f"goal: at most {ALLOWED_SECONDS} s each")
-    table.add_column("")
-    table.add_column("seconds", justify="right")
-    for name, seconds in rows:
-        table.add_row(name, f"{seconds:.3f}")
-    Console(width=100).print(table)
+        rows = [(name, f"{seconds:.3f}") for name, seconds in (*parse_times(), *task_times(Path(folder)))]
+    goal = f"goal: at most {ALLOWED_SECONDS} s each"
+    print_table("What the project adds to Airflow", ("", "seconds"), rows, goal)
 
 
 def parse_times() -> list[tuple[str, float]]:
@@ -114,7 +108,7 @@ def bench_dags() -> dict[str, object]:
     with DAG("bench_empty", start_date=datetime(2024, 1, 1), schedule=None) as empty:  # noqa: DTZ001
         chain(*(PythonOperator(task_id=f"task{n}", python_callable=nothing) for n in range(TASKS)))
     files = [f"out{n}.json" for n in range(TASKS)]
-    known = {
+    steps = {
         f"task{n}": Step(
             id=f"task{n}",
             title=f"Task {n}",
@@ -127,8 +121,8 @@ def bench_dags() -> dict[str, object]:
         )
         for n in range(TASKS)
     }
-    definition = Definition("bench-steps", "", specs_of(known.values()), Path(__file__))
-    return {"bench_empty": empty, "bench_steps": build_dag(Pipeline(definition, known), doc_md="")}
+    definition = Definition("bench-steps", "", specs_of(steps.values()), Path(__file__))
+    return {"bench_empty": empty, "bench_steps": build_dag(Pipeline(definition, steps), doc_md="")}
 
 
 if __name__ == "__main__":

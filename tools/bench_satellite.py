@@ -12,18 +12,16 @@ import argparse
 import json
 import os
 import platform
-import resource
-import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 from typing import Any
 
 from include.satellite.imagery.demo import URL_VARIABLE, stand_in
 from include.satellite.pipeline import SATELLITE
+from tools.bench import measure
+from tools.stack import say
 
-ROOT = Path(__file__).resolve().parents[1]
 ORDER = [
     "search", "download", "collect", "validate", "prepare_cnn", "prepare_lstm", "train_cnn", "train_lstm", "baseline",
     "compare",
@@ -41,10 +39,10 @@ def main() -> None:
     parser.add_argument("--step", help=argparse.SUPPRESS)
     parser.add_argument("--files", type=Path, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
-    given = {name: json.loads(value) for name, value in (each.split("=", 1) for each in arguments.set)}
+    others = {name: json.loads(value) for name, value in (setting.split("=", 1) for setting in arguments.set)}
     days = max(365, 365 * arguments.dates // 20)
     scale = {"target_count": arguments.dates, "days_back": days, "max_processing_units": 100 * arguments.dates}
-    params = given | scale | {"end": "2026-11-01T00:00:00Z"}
+    params = others | scale | {"end": "2026-11-01T00:00:00Z"}
     if arguments.step:
         run_step(arguments.step, arguments.files, SATELLITE.check_params(params))
         return
@@ -56,45 +54,27 @@ def main() -> None:
         environment = os.environ | {URL_VARIABLE: url, "GROUNDTRUTH_DATA_DIR": folder}
         total = 0.0
         for step in ORDER[: ORDER.index(arguments.through) + 1]:
-            total += measure(step, files, environment) * (step != ONCE)
+            arguments_of_step = [*sys.argv[1:], "--step", step, "--files", str(files)]
+            used = measure(step, "tools.bench_satellite", *arguments_of_step, environment=environment)
+            say(f"{step:14} {used.seconds:9.1f} {used.processor:12.1f} {used.mebibytes:9.0f}")
+            total += used.seconds * (step != ONCE)
     say(f"{'total':14} {total:9.1f}")
 
 
-def measure(step: str, files: Path, environment: dict[str, str]) -> float:
-    """Run one step in a process of its own and print its line; returns its seconds."""
-    command = [sys.executable, "-m", "tools.bench_satellite", *sys.argv[1:], "--step", step, "--files", str(files)]
-    began = time.monotonic()
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)  # noqa: S603
-    seconds = time.monotonic() - began
-    if done.returncode:
-        raise SystemExit(f"{step} failed:\n{done.stderr[-2000:]}")
-    used = json.loads(done.stdout.splitlines()[-1])
-    say(f"{step:14} {seconds:9.1f} {used['processor']:12.1f} {used['mebibytes']:9.0f}")
-    return seconds
-
-
 def run_step(step: str, files: Path, values: dict[str, Any]) -> None:
-    """Run one step in this process; print what it used."""
-    each = SATELLITE["compare" if step == ONCE else step].step
-    params = each.params.model_validate({k: v for k, v in values.items() if k in each.params.model_fields})
+    """Run one step in this process."""
+    contract = SATELLITE["compare" if step == ONCE else step].step
+    params = contract.params.model_validate({k: v for k, v in values.items() if k in contract.params.model_fields})
     if step == ONCE:
         from include.satellite.datasets.patches import load_patches
         from include.satellite.evaluation.synthetic_baseline import ensure_baseline
 
         ensure_baseline(params, load_patches(files).info)
-    elif each.mapped:
+    elif contract.mapped:
         for index in range(len(SATELLITE["search"].step.things(files))):
-            each.instance(index).load()(files, params)
+            contract.instance(index).load()(files, params)
     else:
-        each.load()(files, params)
-    used = resource.getrusage(resource.RUSAGE_SELF)
-    say(json.dumps({"processor": used.ru_utime + used.ru_stime, "mebibytes": used.ru_maxrss / 1024}))
-
-
-def say(text: str) -> None:
-    """Print at once."""
-    sys.stdout.write(f"{text}\n")
-    sys.stdout.flush()
+        contract.load()(files, params)
 
 
 if __name__ == "__main__":

@@ -28,6 +28,7 @@ from include.satellite.datasets.schemas import Normalisation
 from include.satellite.training.loop import Clock, Training, train_epoch
 from include.satellite.training.machine import Machine, keep_memory, prefetched, repeatable, split
 from include.satellite.training.networks import PatchCnn, SequenceLstm
+from tools.bench import print_table
 
 DATES, HEIGHT, WIDTH, BANDS, PATCH, BATCH, STEPS = 20, 1110, 951, 4, 64, 32, 10
 CNN_SAMPLES, LSTM_SAMPLES = 1024, 4096
@@ -42,31 +43,25 @@ def main() -> None:
     rounds = parser.parse_args().rounds
     logging.disable(logging.INFO)
     with tempfile.TemporaryDirectory() as folder:
-        dataset = made_up_patches(Path(folder))
+        dataset = synthetic_patches(Path(folder))
         show("CNN, 64 × 64 × 4, batch 32", cnn_variants(dataset), rounds, CNN_SAMPLES)
     show(f"LSTM, {STEPS} dates, batch 32", lstm_variants(), rounds, LSTM_SAMPLES)
 
 
 def show(title: str, variants: dict[str, Iterator[float]], rounds: int, samples: int) -> None:
     """Run the variants in turns, print the best of each."""
-    from rich.console import Console
-    from rich.table import Table
-
     best = dict.fromkeys(variants, float("inf"))
     for _ in range(rounds):
         for name, seconds in variants.items():
             best[name] = min(best[name], next(seconds))
     bare = min(seconds for name, seconds in best.items() if name.startswith("bare"))
     goal = f"goal: ours at least {ALLOWED_SHARE:.0%} of the best bare loop"
-    table = Table(title=f"{title}: samples a second ({Machine.best().name})", caption=goal)
-    for column in ("variant", "samples/s", "of the best bare loop"):
-        table.add_column(column, justify="left" if column == "variant" else "right")
-    for name, seconds in best.items():
-        table.add_row(name, f"{samples / seconds:,.0f}", f"{bare / seconds:.1%}")
-    Console(width=100).print(table)
+    rows = [(name, f"{samples / seconds:,.0f}", f"{bare / seconds:.1%}") for name, seconds in best.items()]
+    columns = ("variant", "samples/s", "of the best bare loop")
+    print_table(f"{title}: samples a second ({Machine.best().name})", columns, rows, goal)
 
 
-def made_up_patches(folder: Path) -> PatchDataset:
+def synthetic_patches(folder: Path) -> PatchDataset:
     """Random pixels at the documented size, memory-mapped, a twelfth of them masked."""
     random = np.random.default_rng(0)
     cube = np.lib.format.open_memmap(folder / "cube.npy", "w+", np.uint16, (DATES, HEIGHT, WIDTH, BANDS))
@@ -80,6 +75,7 @@ def made_up_patches(folder: Path) -> PatchDataset:
     scl.flush()
     count = CNN_SAMPLES
     info = SimpleNamespace(
+        sensor="sentinel2",
         patch_size=PATCH,
         normalisation=Normalisation(bands=["B02", "B03", "B04", "B08"], mean=[0.27] * 4, std=[0.13] * 4),
     )
@@ -103,24 +99,17 @@ def cnn_variants(dataset: PatchDataset) -> dict[str, Iterator[float]]:
     """Seconds of an epoch, again and again, by variant."""
     rows = np.arange(CNN_SAMPLES)
     patches, labels = torch.from_numpy(dataset.batch(rows)), torch.from_numpy(dataset.label)
-    machine = Machine.best()
     plain, last = patches.contiguous(), patches.contiguous(memory_format=torch.channels_last)
     variants = {"bare, float32": bare(PatchCnn(), plain, labels, functional.cross_entropy)}
-    fast: dict[str, Any] = {"memory_format": torch.channels_last}
-    if machine.precision == "bfloat16":
-        network = PatchCnn().to(**fast)
-        variants["bare, channels last, bfloat16"] = bare(network, last, labels, functional.cross_entropy, bfloat16=True)
-    else:
-        variants["bare, channels last"] = bare(PatchCnn().to(**fast), last, labels, functional.cross_entropy)
-    variants["ours"] = ours(
-        machine.place(PatchCnn()),
-        lambda some: (torch.from_numpy(dataset.batch(some)), labels[some]),
-        functional.cross_entropy,
-        rows,
-        machine,
-        values=BATCH * PATCH**2,
-        symmetric=True,
-    )
+    is_bfloat16 = Machine.best().precision == "bfloat16"
+    network = PatchCnn().to(memory_format=torch.channels_last)
+    name = f"bare, channels last{', bfloat16' if is_bfloat16 else ''}"
+    variants[name] = bare(network, last, labels, functional.cross_entropy, bfloat16=is_bfloat16)
+
+    def batch(some: Any) -> tuple[Tensor, Tensor]:
+        return torch.from_numpy(dataset.batch(some)), labels[some]
+
+    variants["ours"] = ours(PatchCnn(), batch, functional.cross_entropy, rows, values=BATCH * PATCH**2, symmetric=True)
     variants["ours, batches alone"] = batches_alone(dataset, rows)
     return variants
 
@@ -135,15 +124,12 @@ def lstm_variants() -> dict[str, Iterator[float]]:
             name = f"bare, {'bfloat16' if fast else 'float32'}, {threads} {'thread' if threads == 1 else 'threads'}"
             network = SequenceLstm()
             variants[name] = bare(network, inputs, targets, functional.mse_loss, bfloat16=fast, threads=threads)
-    variants["ours"] = ours(
-        machine.place(SequenceLstm()),
-        lambda some: (inputs[some], targets[some]),
-        functional.mse_loss,
-        np.arange(LSTM_SAMPLES),
-        machine,
-        values=BATCH * STEPS,
-        symmetric=False,
-    )
+
+    def batch(some: Any) -> tuple[Tensor, Tensor]:
+        return inputs[some], targets[some]
+
+    rows = np.arange(LSTM_SAMPLES)
+    variants["ours"] = ours(SequenceLstm(), batch, functional.mse_loss, rows, values=BATCH * STEPS, symmetric=False)
     return variants
 
 
@@ -172,10 +158,10 @@ def bare(
         yield seconds
 
 
-def ours(
-    network: nn.Module, batch: Any, loss: Loss, rows: Any, machine: Machine, *, values: int, symmetric: bool
-) -> Iterator[float]:
+def ours(network: nn.Module, batch: Any, loss: Loss, rows: Any, *, values: int, symmetric: bool) -> Iterator[float]:
     """An epoch of the pipeline's loop."""
+    machine = Machine.best()
+    network = machine.place(network)
     optimizer = torch.optim.Adam(network.parameters(), fused=True)
     training = Training(
         network=network, batch=batch, loss=loss, score=loss, drawn=rows, tune=rows, epochs=1000, patience=1000,

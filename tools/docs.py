@@ -9,7 +9,7 @@ import inspect
 import json
 import sys
 import types
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import date, datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
@@ -21,7 +21,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from include.cli.app import app
-from include.core.contracts import Artifact, Step, imported
+from include.core.contracts import Artifact, imported
 from include.core.definitions import json_schema
 from include.core.definitions.model import LinkedDocument, ListDocument
 from include.core.pipeline import Pipeline
@@ -44,77 +44,69 @@ TYPES: dict[Any, str] = {
 BOUNDS = ((annotated_types.Ge, "≥", "ge"), (annotated_types.Gt, ">", "gt"), (annotated_types.Le, "≤", "le"))
 
 
+EXIT_CODES = (
+    ("0", "success"),
+    ("1", "a step failed, a definition is faulty, a report is missing, or `doctor` found a fault"),
+    ("2", "usage: an unknown option, pipeline or parameter, or an impossible value; Airflow was not started"),
+    ("130", "interrupted (Ctrl+C or SIGTERM); the report is written all the same"),
+)
+
+
 def pages() -> dict[str, str]:
     """Every generated page, by its name."""
-    found = {
+    schema = json.dumps(json_schema(), indent=2, ensure_ascii=False)
+    texts = {
         "settings.md": settings_page(),
         "command-line.md": command_line_page(),
         "run-report.md": run_report_page(),
         "pipeline-definition.md": definition_page(),
-        "pipeline-definition.schema.json": json.dumps(json_schema(), indent=2, ensure_ascii=False) + "\n",
+        "pipeline-definition.schema.json": f"{schema}\n",
     }
-    for pipeline in all_pipelines()[0]:
-        found[f"{pipeline.definition.workflow_name}.md"] = pipeline_page(pipeline)
-    return found
+    return texts | {
+        f"{pipeline.definition.workflow_name}.md": pipeline_page(pipeline) for pipeline in all_pipelines()[0]
+    }
 
 
 def settings_page() -> str:
     """The deployment's settings."""
-    lines = [
-        "# Settings",
-        "",
-        "Read from the environment, once a process.",
-        "",
-        "| variable | meaning | default |",
-        "|---|---|---|",
-    ]
     domain_settings = [imported(domain.settings) for domain in DOMAINS if domain.settings]
-    for model in (Settings, *domain_settings):
-        for name, field in model.model_fields.items():
-            lines.append(f"| `GROUNDTRUTH_{name.upper()}` | {_cell(field.description or '')} | {_default(field)} |")
+    rows = [
+        (f"`GROUNDTRUTH_{name.upper()}`", _cell(field.description or ""), _default(field))
+        for model in (Settings, *domain_settings)
+        for name, field in model.model_fields.items()
+    ]
     for domain in DOMAINS:
         meaning = f"Image of the {domain.name} steps (`make images`)."
-        lines.append(f"| `GROUNDTRUTH_{domain.name.upper()}_IMAGE` | {meaning} | `{domain.image}` |")
-    return "\n".join(lines) + "\n"
+        rows.append((f"`GROUNDTRUTH_{domain.name.upper()}_IMAGE`", meaning, f"`{domain.image}`"))
+    table = _table(("variable", "meaning", "default"), rows)
+    return "\n".join(["# Settings", "", "Read from the environment, once a process.", "", *table])
 
 
 def command_line_page() -> str:
     """The commands and their options."""
     group: Any = typer.main.get_command(app)
     lines = ["# Command line", "", group.help or "", ""]
-    for name, each in _commands(group):
-        arguments = [p for p in each.params if p.param_type_name == "argument"]
-        options = [p for p in each.params if p.param_type_name == "option"]
+    for name, command in _commands(group):
+        arguments = [p for p in command.params if p.param_type_name == "argument"]
+        options = [p for p in command.params if p.param_type_name == "option"]
         usage = ["./pipeline", name, *map(_metavar, arguments), *(["[OPTIONS]"] if options else [])]
-        lines += [f"## `{' '.join(usage)}`", "", (each.help or "").strip(), ""]
-        if arguments or options:
-            lines += ["| argument or option | meaning |", "|---|---|"]
-            lines += [f"| `{_cell(_metavar(p))}` | {_cell(p.help or '')} |" for p in (*arguments, *options)]
-            lines.append("")
-    lines += [
-        "## Exit codes",
-        "",
-        "| code | meaning |",
-        "|---|---|",
-        "| 0 | success |",
-        "| 1 | a step failed, a definition is faulty, a report is missing, or `doctor` found a fault |",
-        "| 2 | usage: an unknown option, pipeline or parameter, or an impossible value; Airflow was not started |",
-        "| 130 | interrupted (Ctrl+C or SIGTERM); the report is written all the same |",
-    ]
-    return "\n".join(lines) + "\n"
+        lines += [f"## `{' '.join(usage)}`", "", (command.help or "").strip(), ""]
+        rows = [(f"`{_cell(_metavar(p))}`", _cell(p.help or "")) for p in (*arguments, *options)]
+        lines += _table(("argument or option", "meaning"), rows) if rows else []
+    return "\n".join([*lines, "## Exit codes", "", *_table(("code", "meaning"), EXIT_CODES)])
 
 
 def _commands(group: Any, before: str = "") -> Iterator[tuple[str, Any]]:
     """Every command with the words that name it, those of a group after each other."""
-    for name, each in group.commands.items():
-        if hasattr(each, "commands"):
-            yield from _commands(each, f"{before}{name} ")
+    for name, command in group.commands.items():
+        if hasattr(command, "commands"):
+            yield from _commands(command, f"{before}{name} ")
         else:
-            yield f"{before}{name}", each
+            yield f"{before}{name}", command
 
 
 def _metavar(parameter: Any) -> str:
-    """A parameter as people type it: `RUN`, `--csv FILE`."""
+    """A parameter as users type it: `RUN`, `--csv FILE`."""
     if parameter.param_type_name == "argument":
         shown = (parameter.metavar or parameter.name).upper() + ("…" if parameter.nargs == -1 else "")
         return shown if parameter.required else f"[{shown}]"
@@ -125,18 +117,14 @@ def _metavar(parameter: Any) -> str:
 
 def run_report_page() -> str:
     """The keys of a run's report."""
-    lines = ["# The run report", "", "`pipeline_report_<YYYYMMDD_HHMMSS>.json` in the run's folder.", ""]
-    return "\n".join([*lines, *_fields_table(PipelineReport, "key")])
+    place = "`pipeline_report_<YYYYMMDD_HHMMSS>.json` in the run's folder."
+    return "\n".join(["# The run report", "", place, "", *_fields_table(PipelineReport, "key")])
 
 
 def definition_page() -> str:
     """The keys of a pipeline definition, in both formats."""
-    lines = [
-        "# Pipeline definition",
-        "",
-        "A JSON file in one of two formats. For editors: [the JSON schema](pipeline-definition.schema.json).",
-        "",
-    ]
+    formats = "A JSON file in one of two formats. For editors: [the JSON schema](pipeline-definition.schema.json)."
+    lines = ["# Pipeline definition", "", formats, ""]
     for title, document in (("List of containers", ListDocument), ("Linked containers", LinkedDocument)):
         lines += [f"## {title}", "", inspect.getdoc(document) or "", "", *_fields_table(document, "key")]
     return "\n".join(lines)
@@ -148,43 +136,38 @@ def pipeline_page(pipeline: Pipeline) -> str:
     lines = [f"# {definition.workflow_name}", "", definition.description, ""]
     lines += [f"DAG `{definition.dag_id}`; runs: `{pipeline.starts}`.", ""]
     if definition.publish:
-        lines += [f"Published: {_names(definition.publish)}.", ""]
+        lines += [f"Published: {', '.join(f'`{name}`' for name in definition.publish)}.", ""]
     lines += ["## Steps", ""]
     for number, info in enumerate(pipeline.plan, 1):
         lines += [f"{number}. **{info.title}** (`{info.id}`). {info.description}"]
-        for each in [pipeline[part] for part in info.parts or [info.id]]:
-            task = f"- `{each.step.id}`: {each.step.description} " if info.parts else ""
-            lines += [f"   {task}{sentence}" for sentence in [" ".join(_reads_and_writes(each.step))]]
-    lines += ["", "## Parameters", "", "| parameter | value | meaning | default |", "|---|---|---|---|"]
-    for name, field in pipeline.params.items():
-        lines.append(f"| `{name}` | {_value(field)} | {_cell(field.description or '')} | {_default(field)} |")
-    lines += ["", "## Files", ""]
-    for artifact in {artifact.path: artifact for each in pipeline.steps for artifact in each.step.writes}.values():
+        for step in [pipeline[part].step for part in info.parts or [info.id]]:
+            task = f"- `{step.id}`: {step.description} " if info.parts else ""
+            reads = f"Reads {_artifacts(step.reads)}. " if step.reads else ""
+            lines.append(f"   {task}{reads}Writes {_artifacts(step.writes)}.")
+    rows = [
+        (f"`{name}`", _value(field), _cell(field.description or ""), _default(field))
+        for name, field in pipeline.params.items()
+    ]
+    lines += ["", "## Parameters", "", *_table(("parameter", "value", "meaning", "default"), rows), "## Files", ""]
+    for artifact in {artifact.path: artifact for bound in pipeline.steps for artifact in bound.step.writes}.values():
         if artifact.schema is not None:
             lines += [f"### `{artifact.path}`", "", inspect.getdoc(artifact.schema) or "", ""]
             lines += _fields_table(artifact.schema, "key" if artifact.format == "json" else "column")
     return "\n".join(lines)
 
 
-def _reads_and_writes(step: Step) -> Iterator[str]:
-    if step.reads:
-        yield f"Reads {_artifacts(step.reads)}."
-    yield f"Writes {_artifacts(step.writes)}."
-
-
 def _artifacts(artifacts: tuple[Artifact, ...]) -> str:
-    return ", ".join(f"`{each.path}`" + (" (if it is there)" if each.optional else "") for each in artifacts)
-
-
-def _names(names: tuple[str, ...]) -> str:
-    return ", ".join(f"`{name}`" for name in names)
+    return ", ".join(f"`{file.path}`" + (" (if it is there)" if file.optional else "") for file in artifacts)
 
 
 def _fields_table(model: type[BaseModel], head: str) -> list[str]:
-    rows = (
-        f"| `{_cell(name)}` | {_value(field)} | {_cell(field.description or '')} |" for name, field in _fields(model)
-    )
-    return [f"| {head} | value | meaning |", "|---|---|---|", *rows, ""]
+    rows = [(f"`{_cell(name)}`", _value(field), _cell(field.description or "")) for name, field in _fields(model)]
+    return _table((head, "value", "meaning"), rows)
+
+
+def _table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+    """Return the lines of a table, and an empty one."""
+    return [f"| {' | '.join(columns)} |", "|---" * len(columns) + "|", *(f"| {' | '.join(row)} |" for row in rows), ""]
 
 
 def _fields(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, FieldInfo]]:
@@ -255,21 +238,20 @@ def _cell(text: str) -> str:
 
 def main(arguments: list[str]) -> int:
     """Write or check the pages."""
-    stale = []
-    for name, text in pages().items():
-        path = REFERENCE / name
-        if path.exists() and path.read_text() == text:
-            continue
-        stale.append(name)
-        if "--check" not in arguments:
+    is_check = "--check" in arguments
+    stale = {
+        REFERENCE / name: text
+        for name, text in pages().items()
+        if not (REFERENCE / name).exists() or (REFERENCE / name).read_text() != text
+    }
+    for path, text in stale.items():
+        if not is_check:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text)
-    for name in stale:
-        sys.stdout.write(f"{'stale: ' if '--check' in arguments else 'wrote '}docs/reference/{name}\n")
-    if stale and "--check" in arguments:
+        sys.stdout.write(f"{'stale: ' if is_check else 'wrote '}docs/reference/{path.name}\n")
+    if stale and is_check:
         sys.stdout.write("run `make docs` and commit what it changes\n")
-        return 1
-    return 0
+    return 1 if stale and is_check else 0
 
 
 if __name__ == "__main__":

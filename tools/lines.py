@@ -39,8 +39,8 @@ def code_lines(source: str) -> int:
 def main() -> None:
     """Print the table."""
     tracked = subprocess.run(["git", "ls-files", "*.py", *sys.argv[1:]], check=True, capture_output=True, text=True)  # noqa: S603, S607
-    asked = tuple(sys.argv[1:]) or ("",)
-    files = [Path(name) for name in tracked.stdout.split() if name.endswith(".py") and name.startswith(asked)]
+    prefixes = tuple(sys.argv[1:]) or ("",)
+    files = [Path(name) for name in tracked.stdout.split() if name.endswith(".py") and name.startswith(prefixes)]
     code = {path: code_lines(path.read_text()) for path in files if path.exists()}
     ours = {path: count for path, count in code.items() if path.parts[0] != "tests"}
     packages: Counter[str] = Counter()

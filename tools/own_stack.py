@@ -40,32 +40,24 @@ class Stack:
         folder: It gets `docker-compose.yaml`, `include/config/` and `stack/`.
         port: Where the UI listens, on 127.0.0.1; part of the project's name.
         dead_after: Seconds without a sign of life after which Airflow takes a task for dead. Default: as shipped, 300.
+
+    Attributes:
+        data: The data folder.
+        definitions: The folder of the pipeline definitions that it reads.
+        env_file: The file that promotions write.
     """
 
     def __init__(self, folder: Path, port: int, dead_after: int | None = None) -> None:
         self.folder, self.port, self.token = folder, port, ""
         self.project, self.address = f"groundtruth-{port}", f"http://127.0.0.1:{port}"
+        self.data, self.definitions = folder / "stack" / "data", folder / "include" / "config"
+        self.env_file = folder / "stack" / "config" / "pipeline.env"
         newer = subprocess.run(["docker", "compose", "version"], check=False, capture_output=True).returncode == 0  # noqa: S607
         self.command = ["docker", "compose"] if newer else ["docker-compose"]
         self.environment = os.environ | {"GROUNDTRUTH_PORT": str(port), "PWD": str(folder)}
         shutil.copy(ROOT / "docker-compose.yaml", folder)
         shutil.copytree(ROOT / "include" / "config", self.definitions)
         (folder / "docker-compose.override.yaml").write_text(yaml.safe_dump(override(dead_after)))
-
-    @property
-    def data(self) -> Path:
-        """The data folder."""
-        return self.folder / "stack" / "data"
-
-    @property
-    def definitions(self) -> Path:
-        """The pipeline definitions that it reads."""
-        return self.folder / "include" / "config"
-
-    @property
-    def env_file(self) -> Path:
-        """What promotions write."""
-        return self.folder / "stack" / "config" / "pipeline.env"
 
     @property
     def password(self) -> str:
@@ -96,8 +88,8 @@ class Stack:
         """Keep each service's log, and those of the tasks."""
         folder.mkdir(parents=True, exist_ok=True)
         for service in self.compose("config", "--services", check=False).stdout.split():
-            said = self.compose("logs", "--no-color", "--timestamps", service, check=False)
-            (folder / f"{service}.txt").write_text(said.stdout)
+            log = self.compose("logs", "--no-color", "--timestamps", service, check=False)
+            (folder / f"{service}.txt").write_text(log.stdout)
         for server in self.compose("ps", "-q", "api-server", check=False).stdout.split():
             copy = ["docker", "cp", f"{server}:/opt/airflow/logs", str(folder / "tasks")]
             subprocess.run(copy, check=False, capture_output=True)  # noqa: S603
@@ -119,8 +111,8 @@ class Stack:
 
     def log_in(self) -> None:
         """As admin, for a day."""
-        given = {"username": "admin", "password": self.password}
-        self.token = self.call("POST", "/auth/token", given, token="")["access_token"]
+        account = {"username": "admin", "password": self.password}
+        self.token = self.call("POST", "/auth/token", account, token="")["access_token"]
 
     def api(self, method: str, path: str, body: Any = None) -> Any:
         """Ask Airflow's API."""
@@ -140,10 +132,8 @@ class Stack:
 
     def tasks(self, run: str, *, dag: str = "energy_pipeline") -> list[dict[str, Any]]:
         """The task instances of a run."""
-        found: list[dict[str, Any]] = self.dag("GET", f"/dagRuns/{run}/taskInstances?limit=100", dag=dag)[
-            "task_instances"
-        ]
-        return found
+        page = self.dag("GET", f"/dagRuns/{run}/taskInstances?limit=100", dag=dag)
+        return page["task_instances"]
 
     def run_folder(self, run: str, *, dag: str = "energy_pipeline") -> Path:
         """Where a run's files and records lie."""
@@ -152,8 +142,7 @@ class Stack:
     def report(self, run: str, *, dag: str = "energy_pipeline") -> dict[str, Any]:
         """The latest report of a run."""
         path = max(self.run_folder(run, dag=dag).glob("pipeline_report_*.json"))
-        found: dict[str, Any] = json.loads(path.read_bytes())
-        return found
+        return json.loads(path.read_bytes())
 
 
 def override(dead_after: int | None) -> dict[str, Any]:

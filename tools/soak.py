@@ -10,20 +10,25 @@ It ends with 1 if anything was lost, doubled or left behind. Needs Docker, Compo
 from __future__ import annotations
 
 import argparse
+import json
 import os
+import re
+import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import urllib.error
+from collections import Counter
 from collections.abc import Callable
 from datetime import date, timedelta
 from http.client import HTTPException
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from tools.own_stack import ENDED, Stack, own_stack
-from tools.soak_watch import Containers, Memory, table
+from tools.stack import docker, say
 
 FIRST_DAY = date(2026, 1, 1)
 RESTARTED = ("postgres", "redis", "scheduler", "worker", "docker-proxy", "docker-policy")
@@ -34,6 +39,9 @@ PAUSE_SECONDS = 15
 JANITOR_SECONDS = 70
 """It leaves younger containers alone for 60 s."""
 POLL_SECONDS = 5
+LABEL = "io.groundtruth"
+SAMPLE_SECONDS = 10
+UNITS = {"B": 1 / 2**20, "KiB": 1 / 2**10, "MiB": 1, "GiB": 2**10}
 AWAY = (urllib.error.URLError, ConnectionError, HTTPException, TimeoutError)
 """What asking the API server gives while it, or its database, is away."""
 
@@ -45,12 +53,12 @@ def main() -> int:
     parser.add_argument("--days", type=int, default=200, help="days backfilled meanwhile (200)")
     parser.add_argument("--restart-runs", type=int, default=40, help="runs queued while services restart (40)")
     parser.add_argument("--workers", type=int, default=2, help="Celery workers (2)")
-    given = parser.parse_args()
+    options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="groundtruth-soak-", ignore_cleanup_errors=True) as folder:
-        with own_stack(Path(folder), "--scale", f"worker={given.workers}") as stack, Containers(stack.data) as seen:
+        with own_stack(Path(folder), "--scale", f"worker={options.workers}") as stack, Containers(stack.data) as seen:
             stack.dag("PATCH", "", {"is_paused": False})
-            say(f"{os.cpu_count()} cores, {given.workers} workers\n")
-            faults = [*load(stack, seen, given.runs, given.days), *restarts(stack, seen, given.restart_runs)]
+            say(f"{os.cpu_count()} cores, {options.workers} workers\n")
+            faults = [*load(stack, seen, options.runs, options.days), *restarts(stack, seen, options.restart_runs)]
         if faults:
             kept = Path(tempfile.mkdtemp(prefix="groundtruth-soak-logs-"))
             (Path(folder) / "logs").rename(kept / "logs")
@@ -74,7 +82,7 @@ def load(stack: Stack, seen: Containers, runs: int, days: int) -> list[str]:
     say(memory.table())
     published = {path.name for path in (stack.data / "published" / "energy").iterdir()}
     missing = [str(day) for n in range(days) if str(day := FIRST_DAY + timedelta(days=n)) not in published]
-    return verdict(stack, seen, ended, count) + [f"{day} was not published" for day in missing]
+    return check_runs(stack, seen, ended, count) + [f"{day} was not published" for day in missing]
 
 
 def restarts(stack: Stack, seen: Containers, runs: int) -> list[str]:
@@ -96,7 +104,7 @@ def restarts(stack: Stack, seen: Containers, runs: int) -> list[str]:
     say(f"\n{left} containers waited for the janitor, which comes every hour: without the proxy none is removed.")
     idle = [f"{service} was restarted when nothing ran: take more runs" for service, busy, _ in rows if busy == "0"]
     mine = {run: state for run, state in ended.items() if run not in before}
-    return verdict(stack, seen, mine, runs) + idle
+    return check_runs(stack, seen, mine, runs) + idle
 
 
 def queue(stack: Stack, name: str, runs: int) -> None:
@@ -116,14 +124,10 @@ def restart(stack: Stack, service: str) -> float:
     """Restart all containers of a service; returns the seconds until they are healthy again."""
     began = time.monotonic()
     containers = stack.containers(service)
-    subprocess.run(["docker", "restart", *containers], check=True, capture_output=True)  # noqa: S603, S607
-    form = "{{.State.Health.Status}}"
-    while True:
-        inspect = ["docker", "inspect", "-f", form, *containers]
-        said = subprocess.run(inspect, check=True, capture_output=True, text=True)  # noqa: S603
-        if set(said.stdout.split()) == {"healthy"}:
-            return time.monotonic() - began
+    docker("restart", *containers)
+    while set(docker("inspect", "-f", "{{.State.Health.Status}}", *containers)) != {"healthy"}:
         time.sleep(1)
+    return time.monotonic() - began
 
 
 def tidy(stack: Stack) -> None:
@@ -136,21 +140,21 @@ def tidy(stack: Stack) -> None:
 
 def states(stack: Stack) -> dict[str, str]:
     """The state of every run that is not a scheduled one."""
-    found: dict[str, str] = {}
+    by_run: dict[str, str] = {}
     offset, total = 0, 1
     while offset < total:
         page = stack.dag("GET", f"/dagRuns?limit=100&offset={offset}&order_by=id")
         total, offset = page["total_entries"], offset + 100
-        found |= {run["dag_run_id"]: run["state"] for run in page["dag_runs"] if run["run_type"] != "scheduled"}
-    return found
+        by_run |= {run["dag_run_id"]: run["state"] for run in page["dag_runs"] if run["run_type"] != "scheduled"}
+    return by_run
 
 
 def wait_for_all(stack: Stack, count: int) -> dict[str, str]:
     """Wait until so many runs have ended; returns their states."""
     while True:
-        found = patiently(lambda: states(stack))
-        if len(found) >= count and all(state in ENDED for state in found.values()):
-            return found
+        by_run = patiently(lambda: states(stack))
+        if len(by_run) >= count and all(state in ENDED for state in by_run.values()):
+            return by_run
         time.sleep(POLL_SECONDS)
 
 
@@ -163,8 +167,8 @@ def patiently(ask: Callable[[], dict[str, str]]) -> dict[str, str]:
             time.sleep(POLL_SECONDS)
 
 
-def verdict(stack: Stack, seen: Containers, ended: dict[str, str], count: int) -> list[str]:
-    """What is wrong with runs that have ended, and the table that says what is right."""
+def check_runs(stack: Stack, seen: Containers, ended: dict[str, str], count: int) -> list[str]:
+    """Print what runs that have ended did; returns what is wrong with them."""
     faults = [f"{run} ended as {state}" for run, state in ended.items() if state != "success"]
     tries = {run: max(task["try_number"] for task in stack.tasks(run)) for run in ended}
     created = seen.created()
@@ -186,9 +190,103 @@ def verdict(stack: Stack, seen: Containers, ended: dict[str, str], count: int) -
     return faults + [f"the container {container} was left" for container in left]
 
 
-def say(text: str) -> None:
-    """Print at once."""
-    print(text, flush=True)  # noqa: T201 - what people see of this program
+class Containers:
+    """Notes each container that the engine creates for a step of a deployment; the engine itself remembers few.
+
+    Args:
+        data: The deployment's data folder, as the engine sees it.
+    """
+
+    def __init__(self, data: Path) -> None:
+        self.label = f"label={LABEL}.data={data}"
+        self._created: Counter[tuple[str, str]] = Counter()
+
+    def __enter__(self) -> Self:
+        wanted = ["--filter", "type=container", "--filter", "event=create", "--filter", self.label]
+        command = ["docker", "events", "--format", "{{json .Actor.Attributes}}", *wanted]
+        self._events = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)  # noqa: S603
+        self._listener = threading.Thread(target=self._listen)
+        self._listener.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._events.terminate()
+        self._listener.join()
+        self._events.wait()
+
+    def _listen(self) -> None:
+        assert self._events.stdout is not None  # noqa: S101 - it was asked for
+        with self._events.stdout as lines:
+            for line in lines:
+                labels = json.loads(line)
+                self._created[labels[f"{LABEL}.run"], labels[f"{LABEL}.step"]] += 1
+
+    def created(self) -> dict[tuple[str, str], int]:
+        """How many containers each run and step got."""
+        return dict(self._created)
+
+    def left(self) -> list[str]:
+        """Containers of steps that are still there."""
+        return docker("ps", "-aq", "--filter", self.label)
+
+
+class Memory:
+    """Samples the memory of each container of a stack, without the file cache, as `docker stats` counts it."""
+
+    def __init__(self, stack: Stack) -> None:
+        self.names = names_of(stack)
+        self.samples: dict[str, list[tuple[float, float]]] = {name: [] for name in self.names.values()}
+        self._over = threading.Event()
+
+    def __enter__(self) -> Self:
+        self._sampler = threading.Thread(target=self._sample)
+        self._sampler.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._sampler.join()
+
+    def _sample(self) -> None:
+        while not self._over.wait(SAMPLE_SECONDS):
+            for line in docker("stats", "--no-stream", "--format", "{{.ID}} {{.MemUsage}}", *self.names):
+                container, used, *_ = line.split()
+                self.samples[self.names[container]].append((time.monotonic() / 3600, mebibytes(used)))
+
+    def table(self) -> str:
+        """Of each service: MiB in the first and last quarter (medians), the most, and the rise in the second half."""
+        rows = []
+        for name, samples in sorted(self.samples.items()):
+            if len(samples) < 4:
+                continue
+            used = [value for _, value in samples]
+            quarter, late = len(used) // 4, samples[len(samples) // 2 :]
+            begin, end = statistics.median(used[:quarter]), statistics.median(used[-quarter:])
+            slope = statistics.linear_regression([at for at, _ in late], [value for _, value in late]).slope
+            rows.append([name, *(f"{value:.0f}" for value in (begin, end, max(used))), f"{slope:+.0f}"])
+        return table(["MiB", "first quarter", "last quarter", "most", "rise an hour (second half)"], rows)
+
+
+def names_of(stack: Stack) -> dict[str, str]:
+    """The containers that run, by short id: their service, numbered where it has several."""
+    form = '{{.ID}} {{.Label "com.docker.compose.service"}} {{.Label "com.docker.compose.container-number"}}'
+    lines = docker("ps", "--filter", f"label=com.docker.compose.project={stack.project}", "--format", form)
+    rows = [line.split() for line in lines]
+    counts = Counter(service for _, service, _ in rows)
+    return {container: f"{name} {number}" if counts[name] > 1 else name for container, name, number in rows}
+
+
+def mebibytes(text: str) -> float:
+    """`1.5GiB` as MiB."""
+    match = re.fullmatch(r"([\d.]+)([KMG]i)?B", text)
+    assert match is not None, text  # noqa: S101 - the engine's own form
+    return float(match[1]) * UNITS[f"{match[2] or ''}B"]
+
+
+def table(head: list[str], rows: list[list[str]]) -> str:
+    """A table in Markdown; the first column is text, the others are numbers."""
+    lines = [head, ["---", *["--:"] * (len(head) - 1)], *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 if __name__ == "__main__":

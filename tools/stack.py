@@ -114,9 +114,7 @@ def wait(*containers: str) -> int:
     deadline = time.monotonic() + WAIT_SECONDS
     while time.monotonic() < deadline:
         form = "{{.Name}} {{.State.Status}} {{.State.ExitCode}} {{if .State.Health}}{{.State.Health.Status}}{{end}}"
-        command = ["docker", "inspect", "-f", form, *containers]
-        said = subprocess.run(command, check=True, capture_output=True, text=True).stdout  # noqa: S603 - the engine's own
-        rows = [line.lstrip("/").split(" ") for line in said.splitlines()]
+        rows = [line.lstrip("/").split(" ") for line in docker("inspect", "-f", form, *containers)]
         states = {name: health or status for name, status, code, health in rows if (status, code) != ("exited", "0")}
         if all(state in ("running", "healthy") for state in states.values()):
             return 0
@@ -142,15 +140,9 @@ def initialise() -> int:
     os.setuid(UID)
     admin = ["--username", "admin", "--role", "Admin", "--password", password]
     person = ["--firstname", "Ad", "--lastname", "Min", "--email", "admin@localhost"]
-    for command in (
-        ["db", "migrate"],
-        *(
-            ["pools", "set", pool.name, str(pool.slots), pool.description]
-            for domain in DOMAINS
-            for pool in domain.pools
-        ),
-        ["users", "create", *admin, *person],
-    ):
+    pools = [pool for domain in DOMAINS for pool in domain.pools]
+    settings = [["pools", "set", pool.name, str(pool.slots), pool.description] for pool in pools]
+    for command in (["db", "migrate"], *settings, ["users", "create", *admin, *person]):
         subprocess.run([*AIRFLOW, *command], check=True)  # noqa: S603 - our own
     return 0
 
@@ -186,9 +178,15 @@ ACTIONS: dict[str, Callable[..., int]] = {
 }
 
 
+def docker(*arguments: str) -> list[str]:
+    """Run a command of the Docker client; returns the lines of its output."""
+    command = ["docker", *arguments]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()  # noqa: S603
+
+
 def say(text: str) -> None:
-    """Print at once."""
-    print(text, flush=True)  # noqa: T201 - what people see of this program
+    """Print at once, also into a pipe."""
+    print(text, flush=True)  # noqa: T201 - what users see of these programs
 
 
 if __name__ == "__main__":

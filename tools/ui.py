@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import IO
 
 from include.satellite.imagery.demo import URL_VARIABLE, stand_in
+from tools.stack import say
 
 ROOT = Path(__file__).resolve().parents[1]
 HOME = Path(os.environ.get("AIRFLOW_HOME", ROOT / ".airflow"))
@@ -55,7 +56,7 @@ def serve(port: int, address: str, log: Path, output: IO[bytes]) -> int:
         for user, password in json.loads((HOME / "passwords.json").read_text()).items():
             say(f"Airflow is at {address}  (user {user}, password {password})")
         say(f"log: {log}; stop with Ctrl+C")
-        while all(each.poll() is None for each in airflow):
+        while all(component.poll() is None for component in airflow):
             time.sleep(1)
     except KeyboardInterrupt:
         say("stopping Airflow …")
@@ -101,7 +102,7 @@ def free_port(wanted: int) -> int:
 def wait_until_healthy(address: str, airflow: list[subprocess.Popen[bytes]]) -> bool:
     """Wait until the scheduler is at work; False if a component ends before that, or it takes too long."""
     deadline = time.monotonic() + START_SECONDS
-    while time.monotonic() < deadline and all(each.poll() is None for each in airflow):
+    while time.monotonic() < deadline and all(component.poll() is None for component in airflow):
         try:
             with urllib.request.urlopen(f"{address}/api/v2/monitor/health", timeout=2) as answer:  # noqa: S310 - loopback
                 if json.load(answer)["scheduler"]["status"] == "healthy":
@@ -115,18 +116,12 @@ def wait_until_healthy(address: str, airflow: list[subprocess.Popen[bytes]]) -> 
 def stop(airflow: list[subprocess.Popen[bytes]]) -> None:
     """Stop every component and what it started; one that does not end in time is killed."""
     for number in (signal.SIGTERM, signal.SIGKILL):
-        for each in airflow:
+        for component in airflow:
             with contextlib.suppress(ProcessLookupError):
-                os.killpg(each.pid, number)
+                os.killpg(component.pid, number)
         deadline = time.monotonic() + STOP_SECONDS
-        while time.monotonic() < deadline and any(each.poll() is None for each in airflow):
+        while time.monotonic() < deadline and any(component.poll() is None for component in airflow):
             time.sleep(0.1)
-
-
-def say(text: str) -> None:
-    """Print at once, also into a pipe."""
-    sys.stdout.write(f"{text}\n")
-    sys.stdout.flush()
 
 
 if __name__ == "__main__":

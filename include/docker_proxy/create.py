@@ -1,14 +1,18 @@
-"""A create request: checked key by key, and rebuilt from what steps may have. None of its own text is forwarded."""
+"""A create request: checked key by key, and rebuilt from what steps may have. None of its own text is forwarded.
+
+A step may mount the `files/` of one run and the stores of the settings, without a link on the way there.
+"""
 
 from __future__ import annotations
 
+import errno
+import os
 import re
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from include.docker_proxy.folders import require_run_folder, store_name
 from include.docker_proxy.requests import LABEL, LABEL_NAME, RefusedError
-from include.docker_proxy.settings import ProxySettings
+from include.docker_proxy.settings import RUNS, ProxySettings, is_plain
 
 LONGEST_LABEL = 1024
 MEBIBYTE = 1 << 20
@@ -26,6 +30,7 @@ FIXED_HOST: dict[str, Any] = {
     "Tmpfs": {"/tmp": "size=64m,mode=1777"},  # noqa: S108
     "LogConfig": {"Type": "json-file", "Config": {"max-size": "20m", "max-file": "1"}},
 }
+OPEN = os.O_PATH | os.O_NOFOLLOW | os.O_DIRECTORY | os.O_CLOEXEC
 MOUNT_KEYS = {"Type", "Target", "Source", "ReadOnly"}
 
 # What docker-py adds to every request. It changes nothing, and is not forwarded.
@@ -138,3 +143,74 @@ def _check_values(prefix: str, document: Mapping[str, Any], allowed: Mapping[str
     for key, value in allowed.items():
         if type(document[key]) is not type(value) or document[key] != value:
             raise RefusedError("create", f"{prefix}{key}: must be {value!r}")
+
+
+def is_run_folder(source: Any, settings: ProxySettings) -> bool:
+    """Return whether a path is the `files` folder of a run (`runs/<dag>/<run>/files`), written in its normal form.
+
+    Args:
+        source: A path on the engine's host.
+        settings: The settings name the data folder on that host.
+    """
+    parts = _below_data(source, settings)
+    return len(parts) == 4 and (parts[0], parts[3]) == (RUNS, "files")
+
+
+def require_run_folder(source: Any, settings: ProxySettings) -> None:
+    """Raise RefusedError unless a path is the `files` folder of a run."""
+    if not is_run_folder(source, settings):
+        folder = f"{settings.host_data_dir}/{RUNS}/<dag>/<run>/files"
+        raise RefusedError("folder", f"HostConfig.Mounts[0].Source: must be {folder}")
+
+
+def store_name(source: Any, settings: ProxySettings) -> str:
+    """Return the name of the store that lies in a folder of the host.
+
+    Raises:
+        RefusedError: The folder is not a store of the settings.
+    """
+    name = "/".join(_below_data(source, settings))
+    if name not in settings.stores:
+        folders = ", ".join(f"{settings.host_data_dir}/{store}" for store in settings.stores)
+        raise RefusedError(
+            "folder", f"HostConfig.Mounts: the source of a store must be one of DOCKER_PROXY_STORES ({folders})"
+        )
+    return name
+
+
+def check_folder(source: Any, settings: ProxySettings) -> None:
+    """Open the folder part by part without following links.
+
+    The engine follows links when it starts a container. So this is checked before the create call, and again before
+    the start call.
+
+    Args:
+        source: A path on the engine's host.
+        settings: The settings name the data folder on that host and in this container.
+
+    Raises:
+        RefusedError: The path is neither a run's folder nor a store, is missing, or has a link or a file in it.
+    """
+    parts = _below_data(source, settings)
+    if "/".join(parts) not in settings.stores:
+        require_run_folder(source, settings)
+    folder = os.open(settings.data_dir, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        for part in parts:
+            folder, parent = os.open(part, OPEN, dir_fd=folder), folder
+            os.close(parent)
+    except OSError as error:
+        if error.errno == errno.ENOENT:
+            raise RefusedError("folder", f"bind source path does not exist: {source}") from None
+        if error.errno in (errno.ENOTDIR, errno.ELOOP):
+            raise RefusedError("folder", f"{source}: `{part}` must be a folder, not a link or a file") from None
+        raise RefusedError("folder", f"{source}: `{part}` cannot be opened: {error.strerror}") from None
+    finally:
+        os.close(folder)
+
+
+def _below_data(source: Any, settings: ProxySettings) -> list[str]:
+    """Return the parts of a path below the data folder, or none if the path is not written in its normal form."""
+    below = source.removeprefix(f"{settings.host_data_dir}/") if isinstance(source, str) else ""
+    parts = below.split("/")
+    return parts if is_plain(parts) and below != source else []

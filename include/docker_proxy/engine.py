@@ -6,14 +6,14 @@ containers, which may hold another DAG's secrets; nor commands, networks, or any
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Mapping
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any
 
 from aiohttp import ClientResponse, ClientSession, ClientTimeout, UnixConnector
 
-from include.docker_proxy.folders import is_run_folder
+from include.docker_proxy.create import is_run_folder
 from include.docker_proxy.requests import LABEL, RefusedError
 from include.docker_proxy.settings import ProxySettings
 
@@ -40,21 +40,17 @@ class Engine:
     """
 
     def __init__(self, socket: Path) -> None:
-        self._session = ClientSession(
-            "http://engine",
-            connector=UnixConnector(str(socket), limit=0, force_close=True),
-            auto_decompress=False,
-        )
+        connector = UnixConnector(str(socket), limit=0, force_close=True)
+        self._session = ClientSession("http://engine", connector=connector, auto_decompress=False)
 
     async def close(self) -> None:
         """Close all connections."""
         await self._session.close()
 
-    @asynccontextmanager
-    async def stream(
+    def stream(
         self, method: str, path: str, timeout_s: float | None = None, **content: Any
-    ) -> AsyncIterator[ClientResponse]:
-        """Yield a response while it arrives.
+    ) -> AbstractAsyncContextManager[ClientResponse]:
+        """Return a context that holds a response while it arrives.
 
         Args:
             method: HTTP method.
@@ -67,8 +63,7 @@ class Engine:
             TimeoutError: The response took too long.
         """
         timeout = ClientTimeout(total=timeout_s, sock_connect=CONNECT_TIMEOUT_S)
-        async with self._session.request(method, path, timeout=timeout, **content) as response:
-            yield response
+        return self._session.request(method, path, timeout=timeout, **content)
 
     async def request(
         self, method: str, path: str, timeout_s: float = RESPONSE_TIMEOUT_S, **content: Any
@@ -91,10 +86,11 @@ def visible(call: str, document: Any, settings: ProxySettings) -> Any:
         case "inspect":
             return _container(document, INSPECT_KEYS) | {"Config": _pick(document["Config"], CONFIG_KEYS)}
         case "list":
-            steps = [
-                container for container in document if _is_own_step(container["Labels"], container["Mounts"], settings)
+            return [
+                _container(container, LIST_KEYS)
+                for container in document
+                if _is_own_step(container["Labels"], container["Mounts"], settings)
             ]
-            return [_container(step, LIST_KEYS) for step in steps]
         case _:
             return document
 

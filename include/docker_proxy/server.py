@@ -12,9 +12,8 @@ from typing import Any
 from aiohttp import ClientError
 from aiohttp.web import BaseRequest, Response, StreamResponse, json_response
 
-from include.docker_proxy.create import rebuild_create
+from include.docker_proxy.create import check_folder, rebuild_create
 from include.docker_proxy.engine import RESPONSE_TIMEOUT_S, Engine, own_sources, visible
-from include.docker_proxy.folders import check_folder
 from include.docker_proxy.requests import Call, RefusedError, match_call, parse_json, parse_query, restrict_filters
 from include.docker_proxy.settings import ProxySettings
 

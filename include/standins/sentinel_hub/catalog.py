@@ -2,27 +2,20 @@
 
 from __future__ import annotations
 
-import operator
 import re
 from collections.abc import Callable
 from datetime import UTC, datetime
+from operator import eq, ge, gt, le, lt, ne
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from shapely.geometry import Polygon, box, shape
 
-from include.standins.sentinel_hub.errors import ApiError
+from include.standins.sentinel_hub.errors import ApiError, bad_payload
 from include.standins.sentinel_hub.process import read_time
 from include.standins.sentinel_hub.scenes import Product, Scenes
 
-_COMPARISONS: dict[str, Callable[[float, float], bool]] = {
-    "<": operator.lt,
-    "<=": operator.le,
-    ">": operator.gt,
-    ">=": operator.ge,
-    "=": operator.eq,
-    "<>": operator.ne,
-}
+_COMPARISONS = {"<": lt, "<=": le, ">": gt, ">=": ge, "=": eq, "<>": ne}
 _CLOUD = re.compile(r"\(*\s*eo:cloud_cover\s*(<=|>=|<>|<|>|=)\s*(-?\d+(?:\.\d+)?)\s*\)*", re.IGNORECASE)
 _EARLIEST, _LATEST = datetime(2015, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC)
 
@@ -30,7 +23,7 @@ _EARLIEST, _LATEST = datetime(2015, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzin
 class _Search(BaseModel):
     """The parameters of a search; a description is the rule that an error states."""
 
-    model_config = ConfigDict(extra="forbid", strict=True)
+    model_config = ConfigDict(strict=True)
 
     collections: list[str] = Field(min_length=1, max_length=1, description="collections must name one collection")
     datetime: str = Field(description="datetime is needed, an instant or A/B")
@@ -64,7 +57,10 @@ def search(body: Any, scenes: Scenes, base_url: str) -> dict[str, Any]:
     end = request.next + request.limit
     page = matches[request.next : end]
     if not request.distinct:
-        page = [_with_fields(feature(product, collection, base_url), request.fields or {}) for product in page]
+        fields = request.fields or {}
+        included = ["id", "type", *fields["include"]] if fields.get("include") else []
+        excluded = fields.get("exclude", [])
+        page = [_with_fields(feature(product, collection, base_url), included, excluded) for product in page]
     context = {"limit": request.limit, "returned": len(page)} | ({"next": end} if end < len(matches) else {})
     return {"type": "FeatureCollection", "features": page, "links": [], "context": context}
 
@@ -109,23 +105,24 @@ def feature(product: Product, collection: str, base_url: str) -> dict[str, Any]:
 
 def _read(body: Any) -> _Search:
     if not isinstance(body, dict):
-        raise _bad_request("Request body should be non-empty.")
+        raise bad_payload("Request body should be non-empty.")
     rules = {info.alias or name: info.description for name, info in _Search.model_fields.items()}
     unknown = sorted(body.keys() - rules.keys())
     if unknown:
-        raise _bad_request(f"Unknown parameter: {', '.join(unknown)}")
+        raise bad_payload(f"Unknown parameter: {', '.join(unknown)}")
     try:
         return _Search.model_validate(body)
     except ValidationError as error:
-        raise _bad_request(str(rules[str(error.errors()[0]["loc"][0])])) from error
+        raise bad_payload(str(rules[str(error.errors()[0]["loc"][0])])) from error
 
 
 def _matching(request: _Search, scenes: Scenes) -> list[Product]:
     area, accepts = _area(request), _filter(request.filter)
-    start, end = _interval(request.datetime)
+    start, _, end = request.datetime.partition("/")
+    products = scenes.products(read_time(start, _EARLIEST), read_time(end or start, _LATEST), area.bounds)
     matches = [
         product
-        for product in scenes.products(start, end, area.bounds)
+        for product in products
         if accepts(product)
         and Polygon(product.ring).intersects(area)
         and (request.ids is None or product.id in request.ids)
@@ -135,22 +132,14 @@ def _matching(request: _Search, scenes: Scenes) -> list[Product]:
 
 def _area(request: _Search) -> Any:
     if (request.bbox is None) == (request.intersects is None):
-        raise _bad_request("one of bbox and intersects is needed")
+        raise bad_payload("one of bbox and intersects is needed")
     try:
         area = box(*request.bbox) if request.bbox is not None else shape(request.intersects)
     except Exception as error:  # shapely raises errors of many classes on malformed input
-        raise _bad_request(f"the area is not valid: {error}") from error
+        raise bad_payload(f"the area is not valid: {error}") from error
     if area.is_empty:
-        raise _bad_request("the area is empty")
+        raise bad_payload("the area is empty")
     return area
-
-
-def _interval(text: str) -> tuple[datetime, datetime]:
-    start, _, end = text.partition("/")
-    try:
-        return read_time(start, _EARLIEST), read_time(end or start, _LATEST)
-    except ApiError as error:
-        raise _bad_request(error.message) from error
 
 
 def _filter(text: str | None) -> Callable[[Product], bool]:
@@ -159,36 +148,20 @@ def _filter(text: str | None) -> Callable[[Product], bool]:
     for part in re.split(r"\s+AND\s+", text.strip(), flags=re.IGNORECASE) if text else ():
         match = _CLOUD.fullmatch(part.strip())
         if match is None:
-            raise _bad_request(f"Invalid filter: '{part}'; served are comparisons of eo:cloud_cover, joined by AND")
+            raise bad_payload(f"Invalid filter: '{part}'; served are comparisons of eo:cloud_cover, joined by AND")
         comparisons.append((_COMPARISONS[match[1]], float(match[2])))
     return lambda product: product.cloud is None or all(holds(product.cloud, value) for holds, value in comparisons)
 
 
-def _with_fields(document: dict[str, Any], fields: dict[str, list[str]]) -> dict[str, Any]:
-    """Return a feature with the included fields (all, if none is named) without the excluded ones."""
-    kept = document
-    if fields.get("include"):
-        kept = {}
-        for path in ("id", "type", *fields["include"]):
-            _copy(document, kept, path.split("."))
-    for path in fields.get("exclude", ()):
-        *parents, last = path.split(".")
-        part: Any = kept
-        for name in parents:
-            part = part.get(name, {})
-        part.pop(last, None)
+def _with_fields(
+    document: dict[str, Any], included: list[str], excluded: list[str], parent: str = ""
+) -> dict[str, Any]:
+    """Return what the included paths (`properties.datetime`; all, if there is none) but no excluded path names."""
+    kept = {}
+    for name, value in document.items():
+        path = f"{parent}{name}"
+        is_included = not included or any(f"{path}.".startswith(f"{field}.") for field in included)
+        is_parent = isinstance(value, dict) and any(field.startswith(f"{path}.") for field in included)
+        if path not in excluded and (is_included or is_parent):
+            kept[name] = _with_fields(value, included, excluded, f"{path}.") if isinstance(value, dict) else value
     return kept
-
-
-def _copy(source: dict[str, Any], target: dict[str, Any], path: list[str]) -> None:
-    name, *rest = path
-    if name not in source:
-        return
-    if not rest:
-        target[name] = source[name]
-    elif isinstance(source[name], dict):
-        _copy(source[name], target.setdefault(name, {}), rest)
-
-
-def _bad_request(message: str) -> ApiError:
-    return ApiError(400, message, "BAD_REQUEST")

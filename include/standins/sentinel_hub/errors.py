@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
@@ -16,7 +15,7 @@ class ApiError(Exception):
     """An error that a request is answered with.
 
     Args:
-        status: HTTP status.
+        status: HTTP status; 0 closes the connection within the answer.
         message: For users.
         code: For programs.
         errors: Which parameter breaks which rule.
@@ -48,8 +47,7 @@ def bad_payload(message: str, parameter: str | None = None) -> ApiError:
     """Return a 400: the request cannot be served as it stands."""
     if parameter is None:
         return ApiError(400, message, "COMMON_BAD_PAYLOAD")
-    errors = [{"parameter": parameter, "violation": message}]
-    return ApiError(400, f"{message}\n", "COMMON_BAD_PAYLOAD", errors)
+    return ApiError(400, f"{message}\n", "COMMON_BAD_PAYLOAD", [{"parameter": parameter, "violation": message}])
 
 
 def unauthorized() -> ApiError:
@@ -67,15 +65,14 @@ def forbidden() -> ApiError:
     return ApiError(403, "You are not authorized to perform this action.", "COMMON_INSUFFICIENT_PERMISSIONS")
 
 
-def rate_limited(milliseconds: float, unit: str, policy: str) -> ApiError:
+def rate_limited(wait: int, policy: str) -> ApiError:
     """Return a 429.
 
     Args:
-        milliseconds: Until the next request would be served.
-        unit: `ms` as Sentinel Hub states Retry-After, or `s` as other clients read it.
+        wait: Until the next request would be served: milliseconds as Sentinel Hub states Retry-After, or seconds as
+            other clients read it.
         policy: JSON of the violated policy.
     """
-    wait = math.ceil(milliseconds if unit == "ms" else milliseconds / 1000)
     headers = {"Retry-After": str(wait), "X-RateLimit-Remaining": "0", "X-RateLimit-ViolatedPolicy": policy}
     return ApiError(429, "You have exceeded your rate limit", "RATE_LIMIT_EXCEEDED", headers=headers)
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import reduce
 from typing import Annotated, Any, Literal
@@ -19,7 +18,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic.alias_generators import to_camel
 
-from include.standins.sentinel_hub.errors import first_problem
+from include.standins.sentinel_hub.errors import ApiError, first_problem
 from include.standins.sentinel_hub.scenes import DATA_MASK
 
 ACCEPTED = (
@@ -38,24 +37,22 @@ _FORM = re.compile(
     \s*return\s*(?P<values>[\[{].*[\]}])\s*;?\s*\}\s*""",
     re.VERBOSE | re.DOTALL,
 )
-_OPERATORS: dict[type, Callable[[Any, Any], Any]] = {
-    ast.Add: np.add,
-    ast.Sub: np.subtract,
-    ast.Mult: np.multiply,
-    ast.Div: np.true_divide,
-}
+_OPERATORS = {ast.Add: np.add, ast.Sub: np.subtract, ast.Mult: np.multiply, ast.Div: np.true_divide}
 _EXTREMES = {"max": np.maximum, "min": np.minimum}
-_FUNCTIONS: dict[str, Callable[[Any], Any]] = {
-    "abs": np.abs,
-    "floor": np.floor,
-    "round": lambda value: np.floor(value + np.float32(0.5)),  # JavaScript rounds halves up
-    "sqrt": np.sqrt,
-}
+_FUNCTIONS: dict[str, Any] = {"abs": np.abs, "floor": np.floor, "sqrt": np.sqrt}
+_FUNCTIONS["round"] = lambda value: np.floor(value + np.float32(0.5))  # JavaScript rounds halves up
 Samples = dict[str, NDArray[Any]]
 
 
-class ScriptError(Exception):
-    """An evalscript that does not have the accepted form, or contradicts its own declarations."""
+class ScriptError(ApiError):
+    """An evalscript that does not have the accepted form, or contradicts its own declarations.
+
+    Args:
+        problem: The part that is not served; the message also states the accepted form.
+    """
+
+    def __init__(self, problem: str) -> None:
+        super().__init__(400, f"Failed to evaluate script!\n{problem}\n{ACCEPTED}\n", "RENDERER_EXCEPTION")
 
 
 class Output(BaseModel):
@@ -152,10 +149,7 @@ class Evalscript:
                     raise ScriptError(f"output {output.id} must be {output.bands} numbers, as setup() declares")
                 if self.empty is not None:
                     valid = samples[DATA_MASK] == 1
-                    values = [
-                        np.where(valid, _single(value), _single(other))
-                        for value, other in zip(values, empty, strict=True)
-                    ]
+                    values = [np.where(valid, value, other) for value, other in zip(values, empty, strict=True)]
                 results[output.id] = _written(output, values, samples[DATA_MASK].shape)
         return results
 
@@ -204,11 +198,6 @@ def _items(node: ast.expr) -> list[ast.expr]:
     if not isinstance(node, ast.List):
         raise ScriptError(f"`{ast.unparse(node)}` must be a list with a value for each band of the output")
     return node.elts
-
-
-def _single(value: Any) -> Any:
-    """Return plain numbers as float32, so that arrays stay as small as the bands are."""
-    return np.float32(value) if isinstance(value, float) else value
 
 
 def _written(output: Output, values: list[Any], shape: tuple[int, ...]) -> NDArray[Any]:

@@ -11,35 +11,27 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from include.standins.sentinel_hub.scenes import REFERENCE, SCL, WGS84, Box, Grid, Layers, Product, UnknownBandError
+from include.standins.sentinel_hub.scenes import REFERENCE, SCL, WGS84, Box, Grid, Layers, Product
 
 VEGETATION_NDVI = 0.3
 WATER_NIR = 1000
 """Digital number: darker than reflectance 0.1 in the near infrared."""
+_SCL_INPUTS = ("B03", "B04", "B08")
 _VEGETATION, _BARE, _WATER, _CLOUD = 4, 5, 6, 9
 
 
-@dataclass(frozen=True)
-class _Files:
+class _Files(NamedTuple):
     scene: Path
-    bands: tuple[str | None, ...]
+    bands: tuple[str, ...]
     scl: Path | None
-    cloud_mask: tuple[Path, int] | None
-
-    def numbers(self, bands: Sequence[str]) -> list[int]:
-        """Where the bands stand in the file, from 1."""
-        for band in bands:
-            if band not in self.bands:
-                raise UnknownBandError(band)
-        return [self.bands.index(band) + 1 for band in bands]
+    cloud_mask: tuple[Path, str] | None
 
 
 class SceneFolder:
@@ -57,10 +49,9 @@ class SceneFolder:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._masks = _cloud_masks(folder)
-        reference = folder / "labels" / "reference.tif"
-        self._reference = reference if reference.is_file() else None
+        self._reference = folder / "labels" / "reference.tif"
         index = folder / "index.json"
-        document = _document(index) if index.is_file() else {"items": _found(folder)}
+        document = _document(index) if index.is_file() else {"items": _dated_scenes(folder)}
         self._products = [self._product(item, document) for item in document["items"] if item.get("file")]
         if not self._products:
             raise ValueError(f"{folder}: there are no scenes (scenes/*.tif, named in index.json where there is one)")
@@ -69,17 +60,21 @@ class SceneFolder:
         """See `Scenes`."""
         return [product for product in self._products if start <= product.datetime <= end]
 
+    def bands(self, product: Product) -> list[str]:
+        """See `Scenes`."""
+        files: _Files = product.source
+        has_scl = files.scl is not None or {*_SCL_INPUTS} <= {*files.bands}
+        return [*files.bands, *[SCL] * has_scl, *[REFERENCE] * self._reference.is_file()]
+
     def read(self, product: Product, grid: Grid, bands: Sequence[str], resampling: str) -> Layers:
         """See `Scenes`. Nodata is the file's own: pixels where all bands that were asked for hold it."""
         files: _Files = product.source
         spectral = [band for band in bands if band not in (SCL, REFERENCE)]
-        scene, nodata = _warped(files.scene, grid, files.numbers(spectral) or [1], resampling)
+        scene, nodata = _warped(files.scene, grid, spectral, resampling)
         values: dict[str, NDArray[Any]] = dict(zip(spectral, scene, strict=False))
         if SCL in bands:
             values[SCL] = _classes(files.scl, grid) if files.scl else _derived_scl(files, grid)
         if REFERENCE in bands:
-            if self._reference is None:
-                raise UnknownBandError(REFERENCE)
             values[REFERENCE] = _classes(self._reference, grid)
         return Layers(values, ~(scene == nodata).all(axis=0))
 
@@ -96,7 +91,8 @@ class SceneFolder:
                 if file.crs is None:
                     raise ValueError(f"{path}: has no CRS")
                 west, south, east, north = transform_bounds(file.crs, WGS84, *file.bounds)
-                epsg, bounds, bands = file.crs.to_epsg() or 0, tuple(file.bounds), tuple(file.descriptions)
+                epsg, bounds = file.crs.to_epsg() or 0, tuple(file.bounds)
+                bands = tuple(filter(None, file.descriptions))
         except RasterioIOError as error:
             raise ValueError(f"{path}: cannot be read as a raster: {error}") from error
         cloud = item.get("cloud_pct")
@@ -122,8 +118,8 @@ def _document(index: Path) -> dict[str, Any]:
     return document
 
 
-def _found(folder: Path) -> list[dict[str, Any]]:
-    """Items of a folder without an index."""
+def _dated_scenes(folder: Path) -> list[dict[str, Any]]:
+    """Items of a folder without an index: each scene with the date in its name."""
     items = []
     for path in sorted((folder / "scenes").glob("*.tif")):
         match = re.search(r"(\d{4})(\d{2})(\d{2})", path.name)
@@ -142,57 +138,49 @@ def _moment(item: dict[str, Any], folder: Path) -> datetime:
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
-def _cloud_masks(folder: Path) -> dict[datetime, tuple[Path, int]]:
-    """By time: the file and the number of the band."""
+def _cloud_masks(folder: Path) -> dict[datetime, tuple[Path, str]]:
+    """By time: the file and the name of the band."""
     import rasterio
 
     masks = {}
     for path in sorted((folder / "stack").glob("CLOUD_MASK*.tif")):
         with rasterio.open(path) as file:
-            for number, name in enumerate(file.descriptions, 1):
-                if name:
-                    masks[datetime.fromisoformat(name).replace(tzinfo=UTC)] = path, number
+            for name in filter(None, file.descriptions):
+                masks[datetime.fromisoformat(name).replace(tzinfo=UTC)] = path, name
     return masks
 
 
 def _derived_scl(files: _Files, grid: Grid) -> NDArray[np.uint8]:
     """Cloud from the mask; water by NDWI and a dark near infrared; vegetation from NDVI 0.3; else bare."""
-    scene, nodata = _warped(files.scene, grid, files.numbers(["B03", "B04", "B08"]))
+    scene, nodata = _warped(files.scene, grid, _SCL_INPUTS)
     green, red, near_infrared = scene.astype(np.float32)
     with np.errstate(all="ignore"):
         ndvi = (near_infrared - red) / (near_infrared + red)
     classes = np.where(ndvi >= VEGETATION_NDVI, _VEGETATION, _BARE).astype(np.uint8)
     classes[(green > near_infrared) & (near_infrared < WATER_NIR)] = _WATER
     if files.cloud_mask:
-        path, number = files.cloud_mask
-        classes[_classes(path, grid, number) == 1] = _CLOUD
+        path, band = files.cloud_mask
+        classes[_classes(path, grid, band) == 1] = _CLOUD
     classes[(scene == nodata).all(axis=0)] = 0
     return classes
 
 
-def _classes(path: Path, grid: Grid, number: int = 1) -> NDArray[np.uint8]:
-    """Classes of a file's band; 0 where it has none."""
-    values, nodata = _warped(path, grid, [number])
+def _classes(path: Path, grid: Grid, *bands: str) -> NDArray[np.uint8]:
+    """Classes of a file's band, the first if none is named; 0 where it has none."""
+    values, nodata = _warped(path, grid, bands)
     return np.where(values[0] == nodata, 0, values[0]).astype(np.uint8)
 
 
-def _warped(path: Path, grid: Grid, numbers: list[int], resampling: str = "NEAREST") -> tuple[NDArray[Any], float]:
-    """Bands of a file over a grid, shape (bands, height, width), and what stands for nodata in them."""
+def _warped(path: Path, grid: Grid, bands: Sequence[str], resampling: str = "NEAREST") -> tuple[NDArray[Any], float]:
+    """Bands of a file over a grid (the first if none is named), shape (bands, height, width), and their nodata."""
     import rasterio
     from rasterio.enums import Resampling
     from rasterio.vrt import WarpedVRT
 
-    kinds = {"NEAREST": Resampling.nearest, "BILINEAR": Resampling.bilinear, "BICUBIC": Resampling.cubic}
+    methods = {"NEAREST": Resampling.nearest, "BILINEAR": Resampling.bilinear, "BICUBIC": Resampling.cubic}
     with rasterio.open(path) as file:
+        numbers = [file.descriptions.index(band) + 1 for band in bands] or [1]
         nodata = 0 if file.nodata is None else file.nodata
-        with WarpedVRT(
-            file,
-            crs=f"EPSG:{grid.crs}",
-            transform=grid.transform,
-            width=grid.width,
-            height=grid.height,
-            resampling=kinds[resampling],
-            src_nodata=nodata,
-            nodata=nodata,
-        ) as warped:
+        options = {**grid.profile, "resampling": methods[resampling], "src_nodata": nodata, "nodata": nodata}
+        with WarpedVRT(file, **options) as warped:
             return warped.read(numbers), nodata

@@ -46,6 +46,11 @@ def uniform(hashes: Hashes) -> NDArray[np.float32]:
     return (hashes >> np.uint32(8)).astype(np.float32) * np.float32(2**-24)
 
 
+def draws(hashes: Hashes, seed: int) -> NDArray[np.float32]:
+    """Return a uniform number in [0, 1) for each hash; other seeds give other numbers."""
+    return uniform(scramble(hashes, seed))
+
+
 def at_points(i: Ints, j: Ints, seed: int) -> NDArray[np.float32]:
     """Return a uniform number in [0, 1) for each lattice point."""
     return uniform(lattice(i, j, seed))

@@ -19,28 +19,16 @@ from pyproj.exceptions import CRSError
 from shapely.geometry import shape
 
 from include.standins.sentinel_hub.errors import ApiError, bad_payload, first_problem
-from include.standins.sentinel_hub.evalscript import ACCEPTED, Evalscript, ScriptError
-from include.standins.sentinel_hub.scenes import (
-    DATA_MASK,
-    NODES_EVERY,
-    REFERENCE,
-    SCL,
-    WGS84,
-    Box,
-    Grid,
-    Product,
-    Scenes,
-    UnknownBandError,
-)
+from include.standins.sentinel_hub.evalscript import Evalscript
+from include.standins.sentinel_hub.scenes import CLASS_BANDS, DATA_MASK, WGS84, Box, Grid, Product, Scenes
 
 LARGEST = 2500
-OFFSET, OFFSET_SINCE = 1000, (2022, 1, 25)
+OFFSET, OFFSET_SINCE = 1000, datetime(2022, 1, 25, tzinfo=UTC)
 """Digital numbers of products since then (processing baseline 04.00) are 1000 higher, unless harmonised."""
 SCALE = np.float32(1e-4)
 TIFF = "image/tiff"
 _FIRST, _LAST = datetime(1970, 1, 1, tzinfo=UTC), datetime(9990, 1, 1, tzinfo=UTC)
 Resampling = Literal["NEAREST", "BILINEAR", "BICUBIC"]
-Files = dict[str, bytes]
 
 
 def read_crs(uri: str | None) -> int:
@@ -49,15 +37,15 @@ def read_crs(uri: str | None) -> int:
     Raises:
         ApiError: 400: it is unknown.
     """
-    if not uri or uri.endswith("CRS84"):
+    if not uri or str(uri).endswith("CRS84"):
         return WGS84
-    match = re.search(r"EPSG[/:](?:[\d.]+[/:])?(\d+)$", uri)
-    if match:
-        try:
-            return int(CRS.from_epsg(int(match[1])).to_epsg() or match[1])
-        except CRSError:
-            pass
-    raise bad_payload(f"Unknown CRS: {uri}", "input->bounds->properties->crs")
+    match = re.search(r"EPSG[/:](?:[\d.]+[/:])?(\d+)$", str(uri))
+    code = int(match[1]) if match else 0
+    try:
+        CRS.from_epsg(code)
+    except CRSError as error:
+        raise bad_payload(f"Unknown CRS: {uri}", "input->bounds->properties->crs") from error
+    return code
 
 
 def read_time(text: str | None, default: datetime) -> datetime:
@@ -87,6 +75,19 @@ class _Bounds(_Part):
     bbox: Box | None = None
     geometry: dict[str, Any] | None = None
     properties: _Reference = _Reference()
+
+    @property
+    def box(self) -> Box:
+        """The bounding box, or that of the geometry."""
+        box = self.bbox
+        if box is None and self.geometry:
+            try:
+                box = shape(self.geometry).bounds
+            except Exception as error:  # shapely raises errors of many classes on malformed input
+                raise bad_payload(f"The geometry is not valid: {error}", "input->bounds->geometry") from error
+        if box is None or not (box[0] < box[2] and box[1] < box[3]):
+            raise bad_payload("bounds need a bbox (or a geometry) with min < max.", "input->bounds")
+        return box
 
 
 class _TimeRange(_Part):
@@ -132,11 +133,32 @@ class _Response(_Part):
 
 
 class _Output(_Part):
-    width: int | None = None
-    height: int | None = None
+    width: int | None = Field(None, ge=1)
+    height: int | None = Field(None, ge=1)
     resx: float | None = Field(None, gt=0)
     resy: float | None = Field(None, gt=0)
     responses: list[_Response] = []
+
+    def grid(self, bounds: _Bounds) -> Grid:
+        """Return the pixels: width and height as stated, or from resx and resy; at most 2500 each."""
+        box = bounds.box
+        width = _side("width", self.width, "resx", self.resx, box[2] - box[0])
+        height = _side("height", self.height, "resy", self.resy, box[3] - box[1])
+        grid = Grid(bounds.properties.crs, box, width, height)
+        if not grid.is_on_earth:
+            raise bad_payload(f"The bounds lie outside of EPSG:{grid.crs}.", "input->bounds")
+        return grid
+
+
+def _side(name: str, pixels: int | None, resolution_name: str, resolution: float | None, extent: float) -> int:
+    origin, derivation = name, ""
+    if pixels is None and resolution is not None:
+        pixels = max(1, round(extent / resolution))
+        origin, derivation = resolution_name, f", calculated from {resolution_name},"
+    pixels = pixels or 256
+    if pixels > LARGEST:
+        raise bad_payload(f"`{name} = {pixels}`{derivation} is larger than allowed {LARGEST}.", f"output->{origin}")
+    return pixels
 
 
 class _Body(_Part):
@@ -152,16 +174,14 @@ class ProcessRequest:
     Args:
         grid: The pixels.
         geometry: In the grid's CRS; pixels outside of it hold no data.
-        filter: Which products, and which of them comes first.
-        processing: How pixels are resampled and harmonised.
+        source: Which products, which of them comes first, and how pixels are resampled and harmonised.
         script: What to compute.
         identifiers: The outputs to answer with.
     """
 
     grid: Grid
     geometry: dict[str, Any] | None
-    filter: _DataFilter
-    processing: _Processing
+    source: _Source
     script: Evalscript
     identifiers: tuple[str, ...]
 
@@ -190,51 +210,9 @@ def read_request(body: Any, collections: tuple[str, ...]) -> ProcessRequest:
     bounds, [source] = request.input.bounds, request.input.data
     if source.type not in collections:
         raise bad_payload(f"Collection '{source.type}' is not served here.", "input->data->type")
-    try:
-        script = Evalscript.read(request.evalscript)
-    except ScriptError as error:
-        message = f"Failed to evaluate script!\n{error}\n{ACCEPTED}\n"
-        raise ApiError(400, message, "RENDERER_EXCEPTION") from error
-    return ProcessRequest(
-        grid=_grid(request.output, bounds),
-        geometry=bounds.geometry,
-        filter=source.data_filter,
-        processing=source.processing,
-        script=script,
-        identifiers=_identifiers(request.output, script),
-    )
-
-
-def _grid(output: _Output, bounds: _Bounds) -> Grid:
-    """Return the pixels: width and height as given, or from resx and resy; at most 2500 each."""
-    box, crs = bounds.bbox, bounds.properties.crs
-    if box is None and bounds.geometry:
-        try:
-            box = shape(bounds.geometry).bounds
-        except Exception as error:  # shapely raises errors of many classes on malformed input
-            raise bad_payload(f"The geometry is not valid: {error}", "input->bounds->geometry") from error
-    if box is None or not (box[0] < box[2] and box[1] < box[3]):
-        raise bad_payload("bounds need a bbox (or a geometry) with min < max.", "input->bounds")
-    width = _side("width", output.width, "resx", output.resx, box[2] - box[0])
-    height = _side("height", output.height, "resy", output.resy, box[3] - box[1])
-    grid = Grid(crs, box, width, height)
-    if not all(np.isfinite(degrees).all() for degrees in grid.centres(NODES_EVERY)):
-        raise bad_payload(f"The bounds lie outside of EPSG:{crs}.", "input->bounds")
-    return grid
-
-
-def _side(name: str, pixels: int | None, resolution_name: str, resolution: float | None, extent: float) -> int:
-    origin, violation = name, f"`{name} = {pixels}`"
-    if pixels is None and resolution is not None:
-        pixels = max(1, round(extent / resolution))
-        origin, violation = resolution_name, f"`{name} = {pixels}`, calculated from {resolution_name},"
-    elif pixels is None:
-        pixels = 256
-    if pixels < 1:
-        raise bad_payload(f"`{name}` must be a whole number from 1.", f"output->{name}")
-    if pixels > LARGEST:
-        raise bad_payload(f"{violation} is larger than allowed {LARGEST}.", f"output->{origin}")
-    return pixels
+    script = Evalscript.read(request.evalscript)
+    grid, identifiers = request.output.grid(bounds), _identifiers(request.output, script)
+    return ProcessRequest(grid, bounds.geometry, source, script, identifiers)
 
 
 def _identifiers(output: _Output, script: Evalscript) -> tuple[str, ...]:
@@ -251,7 +229,7 @@ def _identifiers(output: _Output, script: Evalscript) -> tuple[str, ...]:
     return tuple(response.identifier for response in responses)
 
 
-def process(request: ProcessRequest, scenes: Scenes) -> Files:
+def process(request: ProcessRequest, scenes: Scenes) -> dict[str, bytes]:
     """Return the answer's files, by output identifier.
 
     Raises:
@@ -261,7 +239,7 @@ def process(request: ProcessRequest, scenes: Scenes) -> Files:
     return {name: tiff(written[name], request.grid) for name in request.identifiers}
 
 
-def packed(files: Files) -> tuple[bytes, str]:
+def packed(files: dict[str, bytes]) -> tuple[bytes, str]:
     """Return body and content type: one file as it is, several as TAR."""
     if len(files) == 1:
         return next(iter(files.values())), TIFF
@@ -279,61 +257,48 @@ def tiff(bands: NDArray[Any], grid: Grid) -> bytes:
     from rasterio.io import MemoryFile
 
     with MemoryFile() as memory:
-        with memory.open(
-            driver="GTiff",
-            count=bands.shape[0],
-            height=grid.height,
-            width=grid.width,
-            dtype=bands.dtype,
-            crs=f"EPSG:{grid.crs}",
-            transform=grid.transform,
-        ) as file:
+        with memory.open(driver="GTiff", count=len(bands), dtype=bands.dtype, **grid.profile) as file:
             file.write(bands)
         return bytes(memory.read())
 
 
 def _samples(request: ProcessRequest, scenes: Scenes) -> dict[str, NDArray[Any]]:
     """Return float32 arrays by input band: of the first product, in the requested order, that has data there."""
-    grid = request.grid
+    grid, processing = request.grid, request.source.processing
     bands = [band for band in request.script.bands if band != DATA_MASK]
-    filled = {band: np.zeros(grid.shape, np.float32) for band in bands}
+    samples = {band: np.zeros(grid.shape, np.float32) for band in bands}
     mask, wanted = np.zeros(grid.shape, bool), _wanted(request)
     for product in _ordered(request, scenes):
-        try:
-            layers = scenes.read(product, grid, bands, request.processing.resampling)
-        except UnknownBandError as error:
-            message = (
-                f"Requested band '{error}' is not present in Sentinel 2 tile '{product.id}' returned by criteria "
-                "specified in `dataFilter` parameter."
-            )
-            raise ApiError(400, message, "RENDERER_S2_MISSING_BAND") from error
+        available = scenes.bands(product)
+        for band in bands:
+            if band not in available:
+                message = (
+                    f"Requested band '{band}' is not present in Sentinel 2 tile '{product.id}' returned by criteria "
+                )
+                raise ApiError(400, f"{message}specified in `dataFilter` parameter.", "RENDERER_S2_MISSING_BAND")
+        layers = scenes.read(product, grid, bands, processing.resampling)
         new = layers.mask & wanted & ~mask
-        for band, values in filled.items():
-            np.copyto(values, _in_units(request, product, band, layers.values[band]), where=new)
+        offset = 0 if processing.harmonize_values or product.datetime < OFFSET_SINCE else OFFSET
+        for band, values in layers.values.items():
+            np.copyto(samples[band], _in_units(values, band, request.script.units, offset), where=new)
         mask |= new
         if mask[wanted].all():
             break
-    return {**filled, DATA_MASK: mask.astype(np.float32)}
+    return {**samples, DATA_MASK: mask.astype(np.float32)}
 
 
-def _in_units(request: ProcessRequest, product: Product, band: str, values: NDArray[Any]) -> NDArray[np.float32]:
+def _in_units(values: NDArray[Any], band: str, units: str, offset: int) -> NDArray[np.float32]:
     """Return reflectances or digital numbers, as the script declares; classes are numbers in either."""
     numbers = values.astype(np.float32)
-    if band in (SCL, REFERENCE):
+    if band in CLASS_BANDS:
         return numbers
-    if request.script.units == "REFLECTANCE":
-        return np.asarray(numbers * SCALE, np.float32)
-    has_offset = product.datetime.timetuple()[:3] >= OFFSET_SINCE and not request.processing.harmonize_values
-    return numbers + np.float32(OFFSET) if has_offset else numbers
+    return numbers * SCALE if units == "REFLECTANCE" else numbers + np.float32(offset)
 
 
 def _ordered(request: ProcessRequest, scenes: Scenes) -> list[Product]:
-    limits = request.filter
-    products = [
-        product
-        for product in scenes.products(limits.time_range.start, limits.time_range.end, request.grid.degrees)
-        if product.cloud is None or product.cloud <= limits.max_cloud_coverage
-    ]
+    limits = request.source.data_filter
+    products = scenes.products(limits.time_range.start, limits.time_range.end, request.grid.degrees)
+    products = [product for product in products if product.cloud is None or product.cloud <= limits.max_cloud_coverage]
     products.sort(key=lambda product: (product.datetime, product.id), reverse=limits.mosaicking_order != "leastRecent")
     if limits.mosaicking_order == "leastCC":
         products.sort(key=lambda product: 100.0 if product.cloud is None else product.cloud)

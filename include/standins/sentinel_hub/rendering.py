@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from include.standins.sentinel_hub import crops, land
+from include.standins.sentinel_hub import land
 from include.standins.sentinel_hub.land import Land, world_metres
 from include.standins.sentinel_hub.noise import Floats, key, scramble, smooth, smoothstep, upsample
 from include.standins.sentinel_hub.scenes import REFERENCE, SCL, WGS84, Grid
@@ -37,32 +37,28 @@ OCTAVES = ((50_000, 0.5), (18_000, 0.45), (6500, 0.4), (2400, 0.35), (1000, 0.25
 """Wavelength (metres) and weight of the noise that clouds are cut from."""
 REGION = 300_000.0
 """Size of a weather region: the day's cover is drawn for each, metres."""
-_NORMAL = NormalDist()
 METRES_PER_DEGREE = 111_195.0
 Array = NDArray[np.float32]
 
 
-class Surface(NamedTuple):
-    """Reflectance of one surface, in the order of BANDS."""
-
-    values: tuple[float, ...]
-
-    def __call__(self, band: str) -> np.float32:
-        """Return the reflectance in a band."""
-        return np.float32(self.values[BANDS.index(band)])
+def _spectrum(*reflectances: float) -> dict[str, np.float32]:
+    """Return the reflectance of a surface by band."""
+    return dict(zip(BANDS, map(np.float32, reflectances), strict=True))
 
 
-SOIL_SPECTRUM = Surface((0.075, 0.09, 0.12, 0.155, 0.185, 0.205, 0.225, 0.245, 0.265, 0.28, 0.34, 0.29))
-CANOPY_SPECTRUM = Surface((0.02, 0.025, 0.055, 0.03, 0.09, 0.32, 0.41, 0.45, 0.47, 0.46, 0.19, 0.085))
-STRAW_SPECTRUM = Surface((0.06, 0.075, 0.125, 0.165, 0.215, 0.255, 0.28, 0.305, 0.325, 0.33, 0.35, 0.25))
-WATER_SPECTRUM = Surface((0.05, 0.05, 0.055, 0.04, 0.035, 0.025, 0.025, 0.02, 0.02, 0.015, 0.01, 0.005))
-BUILT_SPECTRUM = Surface((0.11, 0.125, 0.145, 0.165, 0.18, 0.195, 0.205, 0.215, 0.225, 0.23, 0.25, 0.23))
-TRACK_SPECTRUM = Surface((0.09, 0.11, 0.145, 0.18, 0.205, 0.22, 0.235, 0.25, 0.265, 0.275, 0.34, 0.3))
-TREES_SPECTRUM = Surface((0.02, 0.025, 0.045, 0.03, 0.075, 0.21, 0.27, 0.29, 0.31, 0.31, 0.16, 0.075))
-CLOUD_SPECTRUM = Surface((0.52, 0.51, 0.5, 0.5, 0.5, 0.5, 0.5, 0.51, 0.51, 0.5, 0.4, 0.32))
-CHLOROSIS_SPECTRUM = Surface((0.0, 0.002, 0.009, 0.011, 0.015, -0.004, -0.008, -0.01, -0.01, -0.01, 0.004, 0.003))
+SOIL_SPECTRUM = _spectrum(0.075, 0.09, 0.12, 0.155, 0.185, 0.205, 0.225, 0.245, 0.265, 0.28, 0.34, 0.29)
+CANOPY_SPECTRUM = _spectrum(0.02, 0.025, 0.055, 0.03, 0.09, 0.32, 0.41, 0.45, 0.47, 0.46, 0.19, 0.085)
+STRAW_SPECTRUM = _spectrum(0.06, 0.075, 0.125, 0.165, 0.215, 0.255, 0.28, 0.305, 0.325, 0.33, 0.35, 0.25)
+WATER_SPECTRUM = _spectrum(0.05, 0.05, 0.055, 0.04, 0.035, 0.025, 0.025, 0.02, 0.02, 0.015, 0.01, 0.005)
+BUILT_SPECTRUM = _spectrum(0.11, 0.125, 0.145, 0.165, 0.18, 0.195, 0.205, 0.215, 0.225, 0.23, 0.25, 0.23)
+TRACK_SPECTRUM = _spectrum(0.09, 0.11, 0.145, 0.18, 0.205, 0.22, 0.235, 0.25, 0.265, 0.275, 0.34, 0.3)
+TREES_SPECTRUM = _spectrum(0.02, 0.025, 0.045, 0.03, 0.075, 0.21, 0.27, 0.29, 0.31, 0.31, 0.16, 0.075)
+COVER_SPECTRA = (SOIL_SPECTRUM, BUILT_SPECTRUM, TREES_SPECTRUM, WATER_SPECTRUM, TRACK_SPECTRUM)
+"""By the cover of the land: CROP (whose canopy is computed instead), BUILT, TREES, WATER and TRACK."""
+CLOUD_SPECTRUM = _spectrum(0.52, 0.51, 0.5, 0.5, 0.5, 0.5, 0.5, 0.51, 0.51, 0.5, 0.4, 0.32)
+CHLOROSIS_SPECTRUM = _spectrum(0.0, 0.002, 0.009, 0.011, 0.015, -0.004, -0.008, -0.01, -0.01, -0.01, 0.004, 0.003)
 """What full chlorosis adds to the canopy: less chlorophyll, so brighter in green, red and the red edge."""
-HAZE_SPECTRUM = Surface((0.018, 0.014, 0.009, 0.006, 0.005, 0.004, 0.003, 0.003, 0.002, 0.002, 0.001, 0.001))
+HAZE_SPECTRUM = _spectrum(0.018, 0.014, 0.009, 0.006, 0.005, 0.004, 0.003, 0.003, 0.002, 0.002, 0.001, 0.001)
 """What an atmosphere that is corrected badly adds at most."""
 
 
@@ -72,12 +68,6 @@ class _Sky(NamedTuple):
     shadow: Array
     haze: Array
     moisture: Array
-
-
-class _Canopy(NamedTuple):
-    green: Array
-    dry: Array
-    colour: Array
 
 
 class Scene:
@@ -93,8 +83,8 @@ class Scene:
 
     def __init__(self, ground: Land, grid: Grid, world: str, seed: int, day: date) -> None:
         self.land, self.grid, self.world, self.seed, self.day = ground, grid, world, seed, day
-        self.growth: crops.Growth = crops.growth(ground.fields, day, world, seed)
-        self.stress = crops.stress_classes(ground.fields.x, ground.fields.y, day.toordinal(), seed)
+        self.growth: land.Growth = land.growth(ground.fields, day, world, seed)
+        self.stress = land.stress_classes(ground.fields.x, ground.fields.y, day.toordinal(), seed)
 
     def band(self, name: str) -> NDArray[Any]:
         """Return uint16 reflectance × 10000, or uint8 classes for SCL and REFERENCE; shape (height, width)."""
@@ -105,9 +95,9 @@ class Scene:
         bright = self._ground(name)
         sky = self._sky
         bright *= 1 - np.float32(SHADE) * sky.shadow
-        bright += HAZE_SPECTRUM(name) * sky.haze
+        bright += HAZE_SPECTRUM[name] * sky.haze
         veil = np.maximum(sky.cloud, sky.cirrus)
-        bright += (CLOUD_SPECTRUM(name) - bright) * veil
+        bright += (CLOUD_SPECTRUM[name] - bright) * veil
         bright += self._sensor_noise(name)
         bright *= np.float32(10_000)
         return np.clip(np.rint(bright, out=bright), 0, 65_535, out=bright).astype(np.uint16)
@@ -119,40 +109,35 @@ class Scene:
         return np.where(self.land.cover == land.CROP, classes, 0).astype(np.uint8)
 
     @cached_property
-    def _canopy(self) -> _Canopy:
+    def _canopy(self) -> land.Growth:
         """Green and dry canopy of each pixel, and the chlorophyll that it lacks, times green."""
-        field, thresholds = self.land.field, crops.loss_thresholds()[self.stress]
+        field, thresholds = self.land.field, land.LOSS_THRESHOLD[self.stress]
         above = self.land.patches - thresholds[field]
-        left = 1 - crops.LOSS_DEPTH[self.stress][field] * smoothstep(above, -0.25, 0.25).astype(np.float32)
-        left *= crops.compensation()[self.stress][field]
+        left = 1 - land.LOSS_DEPTH[self.stress][field] * smoothstep(above, -0.25, 0.25).astype(np.float32)
+        left *= land.COMPENSATION[self.stress][field]
         left *= self.land.stand * (1 + np.float32(VIGOUR) * self.land.vigour)
         green = np.minimum(self.growth.green[field] * left, np.float32(0.98))
         dry = np.minimum(self.growth.dry[field] * left, 1 - green)
-        lacking = crops.CHLOROSIS_BY_CLASS[self.stress] + self.growth.colour
-        return _Canopy(green, dry, lacking.astype(np.float32)[field] * green)
+        lacking = land.CHLOROSIS_BY_CLASS[self.stress] + self.growth.colour
+        return land.Growth(green, dry, lacking.astype(np.float32)[field] * green)
 
     def _ground(self, name: str) -> Array:
         """Reflectance at the ground."""
         canopy = self._canopy
-        soil = self.land.soil * self._sky.moisture * SOIL_SPECTRUM(name)
+        soil = self.land.soil * self._sky.moisture * SOIL_SPECTRUM[name]
         bright = soil * (1 - canopy.green - canopy.dry)
-        bright += canopy.green * CANOPY_SPECTRUM(name)
-        bright += canopy.dry * STRAW_SPECTRUM(name)
-        bright += canopy.colour * CHLOROSIS_SPECTRUM(name)
-        others = {
-            land.BUILT: BUILT_SPECTRUM,
-            land.TREES: TREES_SPECTRUM,
-            land.WATER: WATER_SPECTRUM,
-            land.TRACK: TRACK_SPECTRUM,
-        }
-        flat = np.array([0, *(others[cover](name) for cover in sorted(others))], np.float32)
-        return np.where(self.land.cover == land.CROP, bright, flat[self.land.cover] * (0.5 + 0.5 * self.land.soil))
+        bright += canopy.green * CANOPY_SPECTRUM[name]
+        bright += canopy.dry * STRAW_SPECTRUM[name]
+        bright += canopy.colour * CHLOROSIS_SPECTRUM[name]
+        covers = np.array([spectrum[name] for spectrum in COVER_SPECTRA])
+        return np.where(self.land.cover == land.CROP, bright, covers[self.land.cover] * (0.5 + 0.5 * self.land.soil))
 
     @cached_property
     def _sky(self) -> _Sky:
         """What stands between the ground and the sensor, shape (height, width) each."""
-        step = self._node_step()
-        x, y = world_metres(*self.grid.centres(step) if step > 1 else self.grid.centres())
+        size = self.grid.pixel_size[1] * (METRES_PER_DEGREE if self.grid.crs == WGS84 else 1)
+        step = max(1, int(CLOUD_NODES / size))
+        x, y = world_metres(*self.grid.centres(step))
         dx, dy = shadow_offset(self.day, bool(np.mean(y) < 0), self.seed)
         rich, number = self.world == "standard", self.day.toordinal()
         cloud = cloud_opacity(x, y, self.day, self.seed)
@@ -168,13 +153,9 @@ class Scene:
         shape = self.grid.shape
         return _Sky(*(np.asarray(upsample(p, shape, step) if step > 1 else p, np.float32) for p in parts))
 
-    def _node_step(self) -> int:
-        size = self.grid.pixel_size[1] * (METRES_PER_DEGREE if self.grid.crs == WGS84 else 1)
-        return max(1, int(CLOUD_NODES / size))
-
     def _sensor_noise(self, name: str) -> Array:
         """Triangular, independent from pixel to pixel."""
-        bits = scramble(self.land.hashes.copy(), key(self.seed, "noise", self.day, name))
+        bits = scramble(self.land.hashes, key(self.seed, "noise", self.day, name))
         total = (bits & np.uint32(0xFFFF)).astype(np.float32) + (bits >> np.uint32(16)).astype(np.float32)
         return (total * np.float32(1 / 65_535) - 1) * np.float32(NOISE[self.world] * np.sqrt(6))
 
@@ -194,7 +175,7 @@ def cloud_opacity(x: Floats, y: Floats, day: date, seed: int) -> NDArray[np.floa
     """Return the share of the light that clouds take, 0 to 1, at each point (world metres)."""
     number = day.toordinal()
     weather = smooth(x, y, REGION, key(seed, "weather", number)) + smooth(y, x, 0.8 * REGION, key(seed, "sky", number))
-    chance = _cdf(weather / np.float32(np.sqrt(2)))
+    chance = 1 / (1 + np.exp(-1.702 * (weather / np.float32(np.sqrt(2)))))  # about the normal distribution
     share = np.clip(_cover(chance, day), 0.002, 0.998)
     noise = np.zeros(np.shape(x), np.float32)
     for wavelength, weight in OCTAVES:
@@ -229,11 +210,7 @@ def _cover(chance: NDArray[np.float32], day: date) -> Floats:
     return np.interp(chance, (0, broken, overcast, 1), (0, 0.04, 0.6, 1.0))
 
 
-def _cdf(values: NDArray[np.float32]) -> NDArray[np.float32]:
-    return np.asarray(1 / (1 + np.exp(-1.702 * values)), np.float32)
-
-
 def _quantile(share: Floats) -> Floats:
     """Inverse of the normal distribution, by interpolation."""
     grid = np.linspace(0.001, 0.999, 999)
-    return np.interp(share, grid, [_NORMAL.inv_cdf(float(p)) for p in grid])
+    return np.interp(share, grid, [NormalDist().inv_cdf(float(p)) for p in grid])

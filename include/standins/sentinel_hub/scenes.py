@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from affine import Affine
@@ -14,7 +14,8 @@ from pyproj import Transformer
 
 from include.standins.sentinel_hub.noise import Floats, upsample
 
-SCL, REFERENCE, DATA_MASK = "SCL", "REFERENCE", "dataMask"
+CLASS_BANDS = SCL, REFERENCE = "SCL", "REFERENCE"
+DATA_MASK = "dataMask"
 WGS84 = 4326
 NODES_EVERY = 32
 """Centres are projected on every 32nd pixel and interpolated between: off by 2 mm at 10 m, by 7 cm at 60 m."""
@@ -60,10 +61,28 @@ class Grid:
         return Affine(dx, 0, self.bounds[0], 0, -dy, self.bounds[3])
 
     @property
+    def profile(self) -> dict[str, Any]:
+        """CRS, transform and size, as rasterio names them."""
+        return {"crs": f"EPSG:{self.crs}", "transform": self.transform, "width": self.width, "height": self.height}
+
+    @property
     def degrees(self) -> Box:
         """West, south, east, north."""
-        west, south, east, north = projection(self.crs, WGS84).transform_bounds(*self.bounds)
-        return west, south, east, north
+        return projection(self.crs, WGS84).transform_bounds(*self.bounds)
+
+    @property
+    def is_on_earth(self) -> bool:
+        """Whether all pixels lie where their CRS is defined."""
+        return all(bool(np.isfinite(degrees).all()) for degrees in self.centres(NODES_EVERY))
+
+    def within(self, epsg: int, bounds: Box) -> NDArray[np.bool_]:
+        """Return which pixel centres lie within bounds (xmin, ymin, xmax, ymax) in another CRS."""
+        xmin, ymin, xmax, ymax = bounds
+        x, y = projection(WGS84, epsg).transform(*self.centres(NODES_EVERY))
+        if xmin <= x.min() and x.max() <= xmax and ymin <= y.min() and y.max() <= ymax:
+            return np.ones(self.shape, bool)
+        x, y = (upsample(places, self.shape, NODES_EVERY) for places in (x, y))
+        return np.asarray((x >= xmin) & (x <= xmax) & (y >= ymin) & (y <= ymax))
 
     def centres(self, every: int = 1) -> tuple[Floats, Floats]:
         """Return longitude and latitude of pixel centres, degrees.
@@ -75,8 +94,8 @@ class Grid:
             Two arrays of shape (height, width), or of the nodes' shape (see `nodes`).
         """
         if every == 1:
-            longitude, latitude = self.centres(NODES_EVERY)
-            return upsample(longitude, self.shape, NODES_EVERY), upsample(latitude, self.shape, NODES_EVERY)
+            longitude, latitude = (upsample(degrees, self.shape, NODES_EVERY) for degrees in self.centres(NODES_EVERY))
+            return longitude, latitude
         dx, dy = self.pixel_size
         x = self.bounds[0] + (nodes(self.width, every) + 0.5) * dx
         y = self.bounds[3] - (nodes(self.height, every) + 0.5) * dy
@@ -114,8 +133,7 @@ class Product:
     properties: dict[str, Any] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
-class Layers:
+class Layers(NamedTuple):
     """Pixels of one product over a grid.
 
     Args:
@@ -125,10 +143,6 @@ class Layers:
 
     values: dict[str, NDArray[Any]]
     mask: NDArray[np.bool_]
-
-
-class UnknownBandError(Exception):
-    """The scenes have no such band; its argument is the band's name."""
 
 
 class Scenes(Protocol):
@@ -141,9 +155,8 @@ class Scenes(Protocol):
     def products(self, start: datetime, end: datetime, box: Box) -> list[Product]:
         """Return products sensed in [start, end] whose footprint may touch the box (degrees), in any order."""
 
-    def read(self, product: Product, grid: Grid, bands: Sequence[str], resampling: str) -> Layers:
-        """Return a product's pixels over a grid; nearest neighbour unless resampling is bilinear or bicubic.
+    def bands(self, product: Product) -> Collection[str]:
+        """Return the bands that a product has."""
 
-        Raises:
-            UnknownBandError: There is no such band.
-        """
+    def read(self, product: Product, grid: Grid, bands: Sequence[str], resampling: str) -> Layers:
+        """Return pixels of a product's bands over a grid; resampling is NEAREST, BILINEAR or BICUBIC."""

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import json
+import math
 import os
+import secrets
 import socket
 import stat
-import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from threading import Lock, Thread
 from typing import Any
 
+import jwt
 import uvicorn
 from fastapi import APIRouter, Depends, FastAPI, Request, Response
 from fastapi.responses import JSONResponse
@@ -20,22 +24,28 @@ from starlette.concurrency import run_in_threadpool
 from starlette.types import Receive, Scope, Send
 
 from include.standins.sentinel_hub import catalog
-from include.standins.sentinel_hub.access import Limits, Tokens
 from include.standins.sentinel_hub.errors import ApiError, forbidden, rate_limited, unauthorized
-from include.standins.sentinel_hub.faults import SPOILING, Fault, Faults, Operation, Target, spoilt
-from include.standins.sentinel_hub.process import ProcessRequest, packed, process, read_request
+from include.standins.sentinel_hub.faults import Fault, Faults, Operation, Target, spoilt
+from include.standins.sentinel_hub.process import packed, process, read_request
 from include.standins.sentinel_hub.scenes import Scenes
 
 HOST = "127.0.0.1"
-TOKEN_PATHS = (
-    "/auth/realms/main/protocol/openid-connect/token",
-    "/auth/realms/CDSE/protocol/openid-connect/token",
-    "/oauth/token",
-)
-SEARCH_PATHS = ("/api/v1/catalog/1.0.0/search", "/catalog/v1/search")
-PROCESS_PATHS = ("/api/v1/process", "/process/v1")
+CLIENT_ID = SECRET = "demo"  # noqa: S105 - the one client; the stand-in guards nothing
+PATHS: dict[str, Operation] = {
+    "/auth/realms/main/protocol/openid-connect/token": "token",
+    "/auth/realms/CDSE/protocol/openid-connect/token": "token",
+    "/oauth/token": "token",
+    "/api/v1/catalog/1.0.0/search": "catalog",
+    "/catalog/v1/search": "catalog",
+    "/api/v1/process": "process",
+    "/process/v1": "process",
+}
+AT_ONCE = 2
+_ALGORITHM = "HS256"
+_BUSY_SECONDS = 0.2
 _LOOPBACK = ("127.0.0.1", "::1")
 _REMEMBERED = 10_000
+_BACKLOG = 128  # requests that come before the server runs wait instead of being refused
 Details = dict[str, Any]
 
 
@@ -44,41 +54,113 @@ class ServerSettings:
     """How a server behaves.
 
     Args:
-        client_id: The one client it knows, and …
-        secret: … its secret.
         token_seconds: How long a token is valid.
         rate_limit: Requests a minute (then also two at once); 0: no limit.
         retry_after_unit: `ms` as Sentinel Hub's client reads Retry-After, or `s`.
         latency: Seconds that each answer of catalog and process takes longer.
     """
 
-    client_id: str = "demo"
-    secret: str = "demo"  # noqa: S105 - the stand-in guards nothing
     token_seconds: int = 3600
     rate_limit: int = 0
     retry_after_unit: str = "ms"
     latency: float = 0.0
 
 
-@dataclass
+class Tokens:
+    """Issues JSON Web Tokens and checks them; the key is that of this process.
+
+    Args:
+        seconds: How long a token is valid.
+    """
+
+    def __init__(self, seconds: int) -> None:
+        self.seconds = seconds
+        self._key = secrets.token_bytes(32)
+
+    def issue(self, client: str) -> str:
+        """Return a token for a client; its payload names it as `azp`."""
+        now = int(time.time())
+        claims = {"azp": client, "iat": now, "exp": now + self.seconds, "jti": secrets.token_hex(8)}
+        return jwt.encode(claims, self._key, _ALGORITHM)
+
+    def check(self, authorization: str) -> None:
+        """Check that this process issued a token and that it has not expired.
+
+        Args:
+            authorization: The header, `Bearer` and the token.
+
+        Raises:
+            ApiError: 401: it did not, or it has.
+        """
+        scheme, _, token = authorization.partition(" ")
+        try:
+            jwt.decode(token if scheme == "Bearer" else "", self._key, algorithms=[_ALGORITHM])
+        except jwt.InvalidTokenError as error:
+            raise unauthorized() from error
+
+
+class Limits:
+    """A bucket of requests that fills continuously, and at most two requests at once; no limits if it has size 0.
+
+    Args:
+        per_minute: Requests a minute, also the bucket's size.
+        unit: Of Retry-After: `ms` or `s`.
+    """
+
+    def __init__(self, per_minute: int, unit: str) -> None:
+        self.per_minute, self.unit = per_minute, unit
+        self._full_at = time.monotonic()
+        self._running = 0
+        self._lock = Lock()
+
+    @contextmanager
+    def request(self) -> Iterator[None]:
+        """Hold the place of one request.
+
+        Raises:
+            ApiError: 429, with the time until it would be served.
+        """
+        with self._lock:
+            if self.per_minute:
+                self._take()
+            self._running += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._running -= 1
+
+    def _take(self) -> None:
+        """Take one request out of the bucket, which is full again that much later: 60 s after it was empty."""
+        if self._running >= AT_ONCE:
+            raise self._refusal(_BUSY_SECONDS, {"concurrentRequests": AT_ONCE})
+        now = time.monotonic()
+        full_at = max(self._full_at, now) + 60 / self.per_minute
+        if full_at - now > 60:
+            raise self._refusal(full_at - now - 60, {"samplingPeriod": "PT1M", "limit": self.per_minute})
+        self._full_at = full_at
+
+    def _refusal(self, seconds: float, policy: dict[str, Any]) -> ApiError:
+        return rate_limited(math.ceil(seconds * (1000 if self.unit == "ms" else 1)), json.dumps(policy))
+
+
 class Hub:
-    """What a server holds while it runs."""
+    """What a server holds while it runs: scenes, settings, tokens, limits, faults, and what it answered last."""
 
-    scenes: Scenes
-    settings: ServerSettings
-    faults: Faults = field(default_factory=Faults)
-    served: list[Details] = field(default_factory=list)
-    lock: Lock = field(default_factory=Lock)
+    def __init__(self, scenes: Scenes, settings: ServerSettings) -> None:
+        self.scenes, self.settings, self.faults = scenes, settings, Faults()
+        self.tokens = Tokens(settings.token_seconds)
+        self.limits = Limits(settings.rate_limit, settings.retry_after_unit)
+        self.served: deque[Details] = deque(maxlen=_REMEMBERED)
 
-    def __post_init__(self) -> None:
-        self.tokens = Tokens(self.settings.token_seconds)
-        self.limits = Limits(self.settings.rate_limit, self.settings.retry_after_unit)
+    def answers(self) -> list[Details]:
+        """Return a line about each answer, for those who test against the server."""
+        return list(self.served)
 
-    def remember(self, operation: Operation, status: int, details: Details) -> None:
-        """Keep a line about an answer, for those who test against the server."""
-        with self.lock:
-            self.served.append({"operation": operation, "status": status, **details})
-            del self.served[:-_REMEMBERED]
+    def forget(self) -> list[Details]:
+        """Remove the lines about answers; returns what is left."""
+        self.served.clear()
+        return []
 
 
 class Dropped(Response):
@@ -91,10 +173,6 @@ class Dropped(Response):
         await send({"type": "http.response.body", "body": b"II*\x00", "more_body": True})
 
 
-class _DroppedError(Exception):
-    """A fault asks for the connection to close within the answer."""
-
-
 def make_app(scenes: Scenes, settings: ServerSettings | None = None) -> FastAPI:
     """Return the server's application.
 
@@ -105,54 +183,30 @@ def make_app(scenes: Scenes, settings: ServerSettings | None = None) -> FastAPI:
     hub = Hub(scenes, settings or ServerSettings())
     app = FastAPI(title="Sentinel Hub stand-in", docs_url=None, redoc_url=None, openapi_url=None)
 
-    async def token(request: Request) -> Response:
-        form = {key: str(value) for key, value in (await request.form()).items()}
-        return await run_in_threadpool(_answer, hub, "token", lambda _: _token(hub, form))
+    async def respond(request: Request) -> Response:
+        operation = PATHS[request.url.path]
+        content = await (request.form() if operation == "token" else _json(request))
+        return await run_in_threadpool(_answer, hub, operation, request, content)
 
-    async def search(request: Request) -> Response:
-        body, base_url = await _json(request), str(request.base_url).rstrip("/")
-        authorization = request.headers.get("authorization", "")
-
-        def find(details: Details) -> Response:
-            with _admitted(hub, authorization):
-                _strike(hub, Target("catalog"))
-                time.sleep(hub.settings.latency)
-                page = catalog.search(body, hub.scenes, base_url)
-            details["returned"] = page["context"]["returned"]
-            return JSONResponse(page)
-
-        return await run_in_threadpool(_answer, hub, "catalog", find)
-
-    async def render(request: Request) -> Response:
-        body, authorization = await _json(request), request.headers.get("authorization", "")
-
-        def compute(details: Details) -> Response:
-            with _admitted(hub, authorization):
-                return _process(hub, read_request(body, hub.scenes.collections), details)
-
-        return await run_in_threadpool(_answer, hub, "process", compute)
-
-    for paths, endpoint in ((TOKEN_PATHS, token), (SEARCH_PATHS, search), (PROCESS_PATHS, render)):
-        for path in paths:
-            app.add_api_route(path, endpoint, methods=["POST"])
+    for path in PATHS:
+        app.add_api_route(path, respond, methods=["POST"])
     app.add_exception_handler(ApiError, lambda _, error: _refused(error))
     app.include_router(_control(hub))
     return app
 
 
 @contextmanager
-def running(scenes: Scenes, settings: ServerSettings | None = None, port: int = 0) -> Iterator[str]:
-    """Serve from a thread; yields the base URL.
+def running(scenes: Scenes, settings: ServerSettings | None = None) -> Iterator[str]:
+    """Serve from a thread, on a free port; yields the base URL.
 
     Args:
         scenes: What to serve.
         settings: How the server behaves.
-        port: 0 for a free one.
     """
-    listening, server = _prepared(scenes, settings, port, HOST)
-    thread = Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
-    thread.start()
-    with listening:
+    with socket.create_server((HOST, 0), backlog=_BACKLOG) as listening:
+        server = _server(scenes, settings)
+        thread = Thread(target=server.run, args=([listening],), daemon=True)
+        thread.start()
         try:
             yield _url(listening)
         finally:
@@ -162,25 +216,25 @@ def running(scenes: Scenes, settings: ServerSettings | None = None, port: int = 
 
 def serve(scenes: Scenes, settings: ServerSettings, port: int, host: str = HOST) -> None:
     """Serve until interrupted, or until standard input closes where that is a pipe; prints where it listens."""
-    listening, server = _prepared(scenes, settings, port, host)
-
-    def stop() -> None:
-        server.should_exit = True
-
-    _watch_standard_input(stop)
-    print(f"listening on {_url(listening)}", flush=True)  # noqa: T201 - what the parent waits for
-    with listening:
-        server.run(sockets=[listening])
+    with socket.create_server((host, port), backlog=_BACKLOG) as listening:
+        server = _server(scenes, settings)
+        with suppress(OSError):  # a standard input that is closed is not watched
+            if stat.S_ISFIFO(os.fstat(0).st_mode):
+                Thread(target=_stop_at_end_of_input, args=(server,), daemon=True).start()
+        print(f"listening on {_url(listening)}", flush=True)  # noqa: T201 - what the parent waits for
+        server.run([listening])
 
 
-def _prepared(
-    scenes: Scenes, settings: ServerSettings | None, port: int, host: str
-) -> tuple[socket.socket, uvicorn.Server]:
-    listening = socket.create_server((host, port), backlog=128)  # from here on requests wait instead of being refused
-    config = uvicorn.Config(
-        make_app(scenes, settings), log_level="error", access_log=False, timeout_graceful_shutdown=2, lifespan="off"
-    )
-    return listening, uvicorn.Server(config)
+def _stop_at_end_of_input(server: uvicorn.Server) -> None:
+    """Stop when the parent closes the pipe, as it does when it dies."""
+    while os.read(0, 4096):
+        pass
+    server.should_exit = True
+
+
+def _server(scenes: Scenes, settings: ServerSettings | None) -> uvicorn.Server:
+    options: Details = {"log_level": "error", "access_log": False, "lifespan": "off"}
+    return uvicorn.Server(uvicorn.Config(make_app(scenes, settings), timeout_graceful_shutdown=2, **options))
 
 
 def _url(listening: socket.socket) -> str:
@@ -188,83 +242,62 @@ def _url(listening: socket.socket) -> str:
     return f"http://{host}:{port}"
 
 
-def _watch_standard_input(stop: Callable[[], None]) -> None:
-    """Stop when the parent closes the pipe, as it does when it dies; a terminal or /dev/null is not watched."""
-    try:
-        if not stat.S_ISFIFO(os.fstat(sys.stdin.fileno()).st_mode):
-            return
-    except (OSError, ValueError, AttributeError):
-        return
-
-    def watch() -> None:
-        while os.read(0, 4096):
-            pass
-        stop()
-
-    Thread(target=watch, daemon=True).start()
-
-
 async def _json(request: Request) -> Any:
-    try:
+    with suppress(ValueError):
         return await request.json()
-    except ValueError:
-        return None
 
 
-def _answer(hub: Hub, operation: Operation, work: Callable[[Details], Response]) -> Response:
+def _answer(hub: Hub, operation: Operation, request: Request, content: Any) -> Response:
     """Return an operation's answer, or its error in the form of the API; either is remembered with its details."""
     details: Details = {}
     try:
-        response = work(details)
-        hub.remember(operation, response.status_code, details)
-    except _DroppedError:
-        response = Dropped()
-        hub.remember(operation, 0, details)
+        if operation == "token":
+            response = _token(hub, content)
+        else:
+            with hub.limits.request():
+                hub.tokens.check(request.headers.get("authorization", ""))
+                response = (_search if operation == "catalog" else _process)(hub, request, content, details)
     except ApiError as error:
         response = _refused(error, operation)
-        hub.remember(operation, error.status, details)
+    hub.served.append({"operation": operation, "status": response.status_code, **details})
     return response
 
 
 def _refused(error: ApiError, operation: Operation | None = None) -> Response:
+    if error.status == 0:
+        return Dropped(status_code=0)
     is_catalogs_own = operation == "catalog" and error.status not in (401, 403, 429)
     return JSONResponse(error.catalog_body() if is_catalogs_own else error.body(), error.status, error.headers)
 
 
-def _token(hub: Hub, form: dict[str, str]) -> Response:
+def _token(hub: Hub, form: Any) -> Response:
     faults = _strike(hub, Target("token"))
     client = (form.get("client_id"), form.get("client_secret"), form.get("grant_type"))
-    if faults or client != (hub.settings.client_id, hub.settings.secret, "client_credentials"):
+    if faults or client != (CLIENT_ID, SECRET, "client_credentials"):
         wrong = {"error": "invalid_client", "error_description": "Invalid client or Invalid client credentials"}
         return JSONResponse(wrong, 401)
-    token = hub.tokens.issue(hub.settings.client_id)
+    token = hub.tokens.issue(CLIENT_ID)
     return JSONResponse({"access_token": token, "expires_in": hub.tokens.seconds, "token_type": "Bearer"})
 
 
-def _process(hub: Hub, request: ProcessRequest, details: Details) -> Response:
-    days, bands = request.filter.time_range, request.script.bands
+def _search(hub: Hub, request: Request, body: Any, details: Details) -> Response:
+    _strike(hub, Target("catalog"))
+    page = catalog.search(body, hub.scenes, str(request.base_url).rstrip("/"))
+    details["returned"] = page["context"]["returned"]
+    return JSONResponse(page)
+
+
+def _process(hub: Hub, _: Request, body: Any, details: Details) -> Response:
+    request = read_request(body, hub.scenes.collections)
+    days, bands = request.source.data_filter.time_range, request.script.bands
     details |= {"date": days.start.date().isoformat(), "bands": bands}
     faults = _strike(hub, Target("process", days.start.date(), days.end.date(), bands))
-    time.sleep(hub.settings.latency)
-    spoiling = next((fault for fault in faults if fault.kind in SPOILING), None)
-    if spoiling and spoiling.kind == "wrong_size":
-        request = replace(request, grid=replace(request.grid, width=max(1, request.grid.width // 2)))
     files = process(request, hub.scenes)
-    if spoiling:
-        files = {name: spoilt(content, spoiling.kind, spoiling.seed) for name, content in files.items()}
+    for fault in faults:
+        files = {name: spoilt(content, fault.kind, fault.seed) for name, content in files.items()}
     content, media_type = packed(files)
     details["units"] = request.units
     return Response(content, media_type=media_type, headers={"x-processingunits-spent": str(request.units)})
-
-
-@contextmanager
-def _admitted(hub: Hub, authorization: str) -> Iterator[None]:
-    """Hold a place within the request limits for a client whose token is valid."""
-    with hub.limits.request():
-        scheme, _, token = authorization.partition(" ")
-        if scheme != "Bearer" or not hub.tokens.is_valid(token):
-            raise unauthorized()
-        yield
 
 
 def _strike(hub: Hub, target: Target) -> list[Fault]:
@@ -275,10 +308,9 @@ def _strike(hub: Hub, target: Target) -> list[Fault]:
             case "latency":
                 time.sleep(fault.seconds)
             case "dropped":
-                raise _DroppedError
+                raise ApiError(0, "An injected fault: the connection closes within the answer.", "DROPPED")
             case "rate_limit":
-                milliseconds = fault.retry_after * (1 if fault.unit == "ms" else 1000)
-                raise rate_limited(milliseconds, fault.unit, '{"samplingPeriod": "PT1M", "limit": 1}')
+                raise rate_limited(fault.retry_after, '{"samplingPeriod": "PT1M", "limit": 1}')
             case "server_error":
                 raise ApiError(fault.status, "An injected fault of the server.", "RENDERER_EXCEPTION")
             case "expired_token":
@@ -287,6 +319,8 @@ def _strike(hub: Hub, target: Target) -> list[Fault]:
                 raise forbidden()
             case _:
                 changing.append(fault)
+    if target.operation != "token":
+        time.sleep(hub.settings.latency)
     return changing
 
 
@@ -298,30 +332,9 @@ def _control(hub: Hub) -> APIRouter:
             raise forbidden()
 
     router = APIRouter(prefix="/control", dependencies=[Depends(local_only)])
-
-    @router.get("/faults")
-    def listed() -> list[dict[str, object]]:
-        return hub.faults.listed()
-
-    @router.post("/faults")
-    def add(fault: Fault) -> list[dict[str, object]]:
-        hub.faults.add(fault)
-        return hub.faults.listed()
-
-    @router.delete("/faults")
-    def clear() -> list[dict[str, object]]:
-        hub.faults.clear()
-        return []
-
-    @router.get("/requests")
-    def served() -> list[Details]:
-        with hub.lock:
-            return list(hub.served)
-
-    @router.delete("/requests")
-    def forget() -> list[Details]:
-        with hub.lock:
-            hub.served.clear()
-        return []
-
+    router.add_api_route("/faults", hub.faults.listed)
+    router.add_api_route("/faults", hub.faults.add, methods=["POST"])
+    router.add_api_route("/faults", hub.faults.clear, methods=["DELETE"])
+    router.add_api_route("/requests", hub.answers)
+    router.add_api_route("/requests", hub.forget, methods=["DELETE"])
     return router

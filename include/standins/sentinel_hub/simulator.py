@@ -9,31 +9,17 @@ UTM zone, so neighbours overlap by 10 km. Two satellites pass over a zone every 
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from functools import cached_property, lru_cache
-from threading import Lock
 
 import numpy as np
-from numpy.typing import NDArray
 
-from include.standins.sentinel_hub.land import Land, survey, world_metres
-from include.standins.sentinel_hub.noise import Floats, key, upsample
+from include.standins.sentinel_hub.land import survey, world_metres
+from include.standins.sentinel_hub.noise import Floats, key
 from include.standins.sentinel_hub.rendering import BANDS, CLOUD_SEEN, Scene, cirrus_opacity, cloud_opacity
-from include.standins.sentinel_hub.scenes import (
-    NODES_EVERY,
-    REFERENCE,
-    SCL,
-    WGS84,
-    Box,
-    Grid,
-    Layers,
-    Product,
-    UnknownBandError,
-    projection,
-)
+from include.standins.sentinel_hub.scenes import CLASS_BANDS, WGS84, Box, Grid, Layers, Product, projection
 
 WORLDS = ("standard", "simple")
 _LANDS_KEPT = 4
@@ -151,20 +137,19 @@ class Simulator:
     def __init__(self, world: str = "standard", seed: int = 0) -> None:
         self.world, self.seed = world, key(world, seed)
         self.name = f"SIM-{world}-{seed}"
-        self._lands: OrderedDict[Grid, Land] = OrderedDict()
-        self._lock = Lock()
+        self._land = lru_cache(maxsize=_LANDS_KEPT)(lambda grid: survey(grid, world, self.seed))
         self._tile_cloud = lru_cache(maxsize=20_000)(self._sampled_cloud)
 
     def products(self, start: datetime, end: datetime, box: Box) -> list[Product]:
         """See `Scenes`."""
-        found = []
+        products = []
         for tile in tiles_over(box):
             for day, satellite in passes(tile.zone, start, end, self.seed):
                 moment = taken(tile, day)
                 if start <= moment <= end:
                     versions = 2 if is_reprocessed(tile, day, self.seed) else 1
-                    found += [self._product(tile, day, moment, satellite, version) for version in range(versions)]
-        return found
+                    products += [self._product(tile, day, moment, satellite, version) for version in range(versions)]
+        return products
 
     def _product(self, tile: Tile, day: date, moment: datetime, satellite: str, version: int) -> Product:
         made = moment + timedelta(hours=4 + 300 * version)
@@ -187,36 +172,11 @@ class Simulator:
         clear = (1 - cloud_opacity(x, y, day, self.seed)) * (1 - cirrus_opacity(x, y, day, self.seed))
         return round(float(np.mean(clear < 1 - CLOUD_SEEN)) * 100, 2)
 
+    def bands(self, product: Product) -> tuple[str, ...]:
+        """See `Scenes`."""
+        return *BANDS, *CLASS_BANDS
+
     def read(self, product: Product, grid: Grid, bands: Sequence[str], resampling: str) -> Layers:
         """See `Scenes`; pixels are point samples whatever the resampling."""
-        known = {*BANDS, SCL, REFERENCE}
-        for band in bands:
-            if band not in known:
-                raise UnknownBandError(band)
-        mask = _inside(grid, product)
         scene = Scene(self._land(grid), grid, self.world, self.seed, product.source)
-        return Layers({band: scene.band(band) for band in bands}, mask)
-
-    def _land(self, grid: Grid) -> Land:
-        with self._lock:
-            if grid in self._lands:
-                self._lands.move_to_end(grid)
-                return self._lands[grid]
-        surveyed = survey(grid, self.world, self.seed)
-        with self._lock:
-            self._lands[grid] = surveyed
-            while len(self._lands) > _LANDS_KEPT:
-                self._lands.popitem(last=False)
-        return surveyed
-
-
-def _inside(grid: Grid, product: Product) -> NDArray[np.bool_]:
-    """Which pixel centres a product's tile covers."""
-    xmin, ymin, xmax, ymax = product.bounds
-    longitude, latitude = grid.centres(NODES_EVERY)
-    x, y = projection(WGS84, product.epsg).transform(longitude, latitude)
-    if xmin <= x.min() and x.max() <= xmax and ymin <= y.min() and y.max() <= ymax:
-        return np.ones(grid.shape, bool)
-    x = upsample(x, grid.shape, NODES_EVERY)
-    y = upsample(y, grid.shape, NODES_EVERY)
-    return np.asarray((x >= xmin) & (x <= xmax) & (y >= ymin) & (y <= ymax))
+        return Layers({band: scene.band(band) for band in bands}, grid.within(product.epsg, product.bounds))

@@ -56,6 +56,9 @@ def test_fields_are_included_and_excluded(api):
     assert "geometry" not in slim
     without = api.search(end="2024-02-01", fields={"include": [], "exclude": ["properties.synthetic"]})[0]
     assert "synthetic" not in without["properties"]
+    parts = api.search(end="2024-02-01", fields={"include": ["properties", "bbox.0"], "exclude": ["id.0", "links"]})[0]
+    assert "synthetic" in parts["properties"]
+    assert set(parts) == {"id", "type", "properties"}
     assert "geometry" in without
 
 

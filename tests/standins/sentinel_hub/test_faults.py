@@ -3,6 +3,7 @@
 import io
 from datetime import date
 
+import numpy as np
 import pytest
 import rasterio
 import requests
@@ -11,6 +12,8 @@ from rasterio.errors import RasterioIOError
 from sentinelhub.exceptions import DownloadFailedException, OutOfRequestsException
 
 from include.standins.sentinel_hub.faults import Fault, Faults, Target, spoilt
+from include.standins.sentinel_hub.process import tiff
+from include.standins.sentinel_hub.scenes import Grid
 from tests.standins.sentinel_hub.api import SMALL
 
 LOOK = """//VERSION=3
@@ -181,19 +184,35 @@ def test_a_rule_matches_what_it_is_aimed_at():
 
 def test_rules_strike_in_order_and_are_listed_and_cleared():
     faults = Faults()
-    faults.add(Fault(kind="latency", seconds=0))
+    assert [rule["kind"] for rule in faults.add(Fault(kind="latency", seconds=0))] == ["latency"]
     faults.add(Fault(kind="quota", times=1))
     faults.add(Fault(kind="server_error"))
     assert [fault.kind for fault in faults.strike(Target("catalog"))] == ["latency", "quota"]
     assert [fault.kind for fault in faults.strike(Target("catalog"))] == ["latency", "server_error"]
     assert [rule["struck"] for rule in faults.listed()] == [2, 1, 1]
-    faults.clear()
-    assert faults.listed() == []
+    assert faults.clear() == faults.listed() == []
     assert faults.strike(Target("catalog")) == []
+
+
+def test_a_rule_counts_what_it_matches_and_strikes():
+    fault = Fault(kind="quota", skip=1, times=1)
+    assert [fault.strikes(Target("catalog")) for _ in range(3)] == [False, True, False]
+    assert not fault.strikes(Target("token"))
+    assert (fault.listed()["struck"], fault.listed()["skip"]) == (1, 1)
+    assert "band" not in fault.listed()
 
 
 def test_spoilt_content_is_cut_or_random():
     assert spoilt(b"0123456789", "truncated", 0) == b"0123"
     assert len(spoilt(b"0123456789", "garbage", 1)) == 10
     assert spoilt(b"0123456789", "garbage", 1) != spoilt(b"0123456789", "garbage", 2)
-    assert spoilt(b"0123456789", "wrong_size", 0) == b"0123456789"
+
+
+@pytest.mark.parametrize(
+    ("kind", "expected"), [("zeros", [[0] * 3] * 2), ("wrong_size", [[0], [3]]), ("quota", [[0, 1, 2], [3, 4, 5]])]
+)
+def test_spoilt_pixels_are_zero_or_half_as_wide_and_others_are_unchanged(kind, expected):
+    content = tiff(np.arange(6, dtype=np.uint16).reshape(1, 2, 3), Grid(32643, (0, 0, 30, 20), 3, 2))
+    with rasterio.open(io.BytesIO(spoilt(content, kind, 0))) as file:
+        assert file.read(1).tolist() == expected
+        assert (file.dtypes, file.crs.to_epsg()) == (("uint16",), 32643)

@@ -74,6 +74,13 @@ def test_scl_is_derived_where_there_is_none(folder):
     assert read(folder).values["SCL"][0].tolist() == [4, 5, 6, 0, 4, 4]
 
 
+def test_scl_is_not_served_where_it_cannot_be_derived(tmp_path):
+    write(tmp_path / "scenes" / "S2_20240103.tif", COLUMNS, ("B02", "B05", "B04", "B08"))
+    scenes = SceneFolder(tmp_path)
+    [product] = scenes.products(datetime(2024, 1, 1, tzinfo=UTC), datetime(2024, 2, 1, tzinfo=UTC), AREA)
+    assert scenes.bands(product) == ["B02", "B05", "B04", "B08"]
+
+
 def test_the_cloud_mask_makes_cloud(folder):
     mask = np.zeros((2, 4, 6))
     mask[1, :, 0] = 1
@@ -91,7 +98,11 @@ def test_a_class_raster_is_served_as_reference(folder, serve):
     classes = np.tile([1, 2, 3, 4, 255, 1], (1, 4, 1))
     write(folder / "labels" / "reference.tif", classes, ("class",), nodata=255, dtype="uint8")
     assert read(folder, ("REFERENCE",)).values["REFERENCE"][0].tolist() == [1, 2, 3, 4, 0, 1]
+    scenes = SceneFolder(folder)
+    [product] = scenes.products(datetime(2024, 1, 1, tzinfo=UTC), datetime(2024, 2, 1, tzinfo=UTC), AREA)
+    assert scenes.bands(product) == [*NAMES, "SCL", "REFERENCE"]
     (folder / "labels" / "reference.tif").unlink()
+    assert scenes.bands(product) == [*NAMES, "SCL"]
     answer = serve(SceneFolder(folder)).post("/process/v1", _body(BANDS.replace("B02", "REFERENCE")))
     assert answer.status_code == 400
     assert "Requested band 'REFERENCE' is not present" in answer.json()["error"]["message"]

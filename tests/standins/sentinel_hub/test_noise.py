@@ -5,7 +5,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from include.standins.sentinel_hub.noise import at_points, key, lattice, scramble, smooth, smoothstep, uniform, upsample
+from include.standins.sentinel_hub.noise import (
+    at_points,
+    draws,
+    key,
+    lattice,
+    scramble,
+    smooth,
+    smoothstep,
+    uniform,
+    upsample,
+)
 
 
 @given(st.integers(-(2**40), 2**40), st.integers(-(2**40), 2**40), st.integers(0, 2**32 - 1))
@@ -35,6 +45,14 @@ def test_keys_and_hashes_are_the_same_on_every_machine():
 
 def test_hashes_become_numbers_below_one():
     assert uniform(np.array([0, 2**31, 2**32 - 1], np.uint32)).tolist() == [0, 0.5, 1 - 2**-24]
+
+
+def test_each_seed_draws_other_numbers_from_the_same_hashes():
+    hashes = lattice(np.arange(400), np.arange(400), 1)
+    first = draws(hashes, 7)
+    assert np.array_equal(first, draws(hashes, 7))
+    assert np.array_equal(first, uniform(scramble(hashes, 7)))
+    assert abs(np.corrcoef(first, draws(hashes, 8))[0, 1]) < 0.2
 
 
 def test_pixels_between_nodes_are_interpolated():

@@ -95,6 +95,10 @@ def test_digital_numbers_are_harmonised_unless_asked_otherwise(api):
     ("change", "words"),
     [
         ({"output": {"width": 2501, "height": 10}}, "`width = 2501` is larger than allowed 2500."),
+        (
+            {"output": {"width": 0, "height": 10}},
+            "`output.width` is not valid: Input should be greater than or equal to 1",
+        ),
         ({"output": {"resx": 0.1, "resy": 10}}, "`width = 10000`, calculated from resx, is larger than allowed 2500."),
         ({"evalscript": "//VERSION=3\nfunction"}, "Failed to evaluate script!"),
         ({"evalscript": BANDS.replace("B03", "B13")}, "Requested band 'B13' is not present in Sentinel 2 tile"),
@@ -158,7 +162,7 @@ def test_a_crs_is_read_from_its_uri(uri, code):
     assert read_crs(uri) == code
 
 
-@pytest.mark.parametrize("uri", ["EPSG:1", "Mars", "http://www.opengis.net/def/crs/EPSG/0/"])
+@pytest.mark.parametrize("uri", ["EPSG:1", "Mars", 4326, "http://www.opengis.net/def/crs/EPSG/0/"])
 def test_an_unknown_crs_is_refused(uri):
     with pytest.raises(ApiError) as error:
         read_crs(uri)
@@ -179,13 +183,14 @@ def test_a_request_is_read_with_its_defaults():
     del body["input"]["data"][0]["dataFilter"]["timeRange"]["to"]
     request = read_request(body, ("sentinel-2-l2a",))
     assert request.grid == Grid(32643, SMALL.bounds, 10, 8)
-    assert (request.filter.max_cloud_coverage, request.filter.mosaicking_order) == (100, "mostRecent")
-    assert request.filter.time_range.start == datetime(2024, 7, 28, tzinfo=UTC)
-    assert request.filter.time_range.end.year == 9990
-    assert (request.processing.resampling, request.processing.harmonize_values) == ("NEAREST", True)
+    limits, processing = request.source.data_filter, request.source.processing
+    assert (limits.max_cloud_coverage, limits.mosaicking_order) == (100, "mostRecent")
+    assert limits.time_range.start == datetime(2024, 7, 28, tzinfo=UTC)
+    assert limits.time_range.end.year == 9990
+    assert (processing.resampling, processing.harmonize_values) == ("NEAREST", True)
     assert request.identifiers == ("default",)
     body["input"]["data"][0]["processing"] = {"upsampling": "BILINEAR"}
-    assert read_request(body, ("sentinel-2-l2a",)).processing.resampling == "BILINEAR"
+    assert read_request(body, ("sentinel-2-l2a",)).source.processing.resampling == "BILINEAR"
     with pytest.raises(ApiError) as error:
         read_request(body, ("sentinel-2-l1c",))
     assert error.value.message == "Collection 'sentinel-2-l2a' is not served here.\n"

@@ -41,3 +41,21 @@ def test_nodes_reach_behind_the_last_pixel():
 
 def test_degrees_of_a_grid_in_degrees_are_its_bounds():
     assert Grid(4326, (1.0, 2.0, 3.0, 4.0), 2, 2).degrees == pytest.approx((1, 2, 3, 4))
+
+
+def test_a_grid_has_the_profile_that_rasterio_writes():
+    profile = {"crs": "EPSG:32643", "transform": SMALL.transform, "width": 100, "height": 80}
+    assert SMALL.profile == profile
+
+
+def test_a_grid_lies_on_earth_where_its_crs_is_defined():
+    assert SMALL.is_on_earth
+    assert not Grid(32643, (5e8, 5e8, 6e8, 6e8), 10, 10).is_on_earth
+
+
+def test_pixels_lie_within_bounds_of_another_crs():
+    assert SMALL.within(32643, (500_000, 3_400_000, 600_000, 3_500_000)).all()
+    west_half = SMALL.within(32643, (576_000, 3_420_000, 576_500, 3_420_800))
+    assert west_half[:, :50].all()
+    assert not west_half[:, 50:].any()
+    assert not SMALL.within(4326, (0, 0, 1, 1)).any()
