@@ -107,8 +107,11 @@ def compare_outcome(files: Path) -> StepOutcome:
     comparison = COMPARISON.read(files)
     cnn, lstm, decision = comparison.cnn_comparison, comparison.lstm_comparison, comparison.decision
     findings = [Finding(severity="info", message=note) for note in comparison.notes]
-    if not decision.promote:
-        findings += [Finding(severity="warning", message=f"Not promoted: {reason}") for reason in decision.reasons]
+    findings += [
+        Finding(severity="warning", message=f"Not promoted, gate {gate.name}: {gate.sentence}")
+        for gate in decision.gates
+        if gate.required and not gate.passed
+    ]
     metrics = CompareMetrics(
         cnn_accuracy_improvement_percent=cnn.accuracy_improvement,
         lstm_mae_improvement_percent=lstm.mae_improvement,

@@ -64,8 +64,14 @@ def synthetic_gate(synthetic: bool, allowed: bool) -> Gate:
 
 
 def decide(gates: Iterable[Gate]) -> Decision:
-    """Decide to promote only if every required gate is passed; the reasons are the failed gates, else all of them."""
+    """Decide to promote only if every required gate is passed; the reasons are the failed gates, else all of them.
+
+    Raises:
+        ValueError: There is no required gate, so nothing speaks for a promotion.
+    """
     gates = list(gates)
+    if not any(gate.required for gate in gates):
+        raise ValueError("a promotion needs at least one required gate")
     refused = [gate.sentence for gate in gates if gate.required and not gate.passed]
     passed = [gate.sentence for gate in gates if gate.required]
     return Decision(promote=not refused, reasons=refused or passed, gates=gates)

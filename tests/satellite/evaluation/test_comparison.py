@@ -91,7 +91,7 @@ def test_the_summary_is_what_reports_read(compared):
         "lstm_mae_improvement_percent",
     }
     assert outcome["cnn_accuracy_improvement_percent"] > 0
-    assert any("Not promoted: The imagery is simulated" in finding["message"] for finding in outcome["findings"])
+    assert any("Not promoted, gate synthetic: The imagery is simulated" in finding["message"] for finding in outcome["findings"])
     assert [table["title"].split()[0] for table in outcome["tables"]] == ["Classifiers", "Forecasts", "Gates"]
     json.dumps(outcome, allow_nan=False)
 

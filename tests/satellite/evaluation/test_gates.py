@@ -72,7 +72,7 @@ def test_the_documented_minimum_is_only_reported_for_a_forecast(labels, required
     gate = by_name(cnn_gates(cnn(accuracy=0.8), 0.85, labels))["cnn_minimum"]
     assert (gate.passed, gate.required, gate.value, gate.bound) == (False, required, 0.8, 0.85)
     assert gate.sentence.startswith("CNN accuracy 0.800 is below the minimum of 0.85")
-    assert decide([gate]).promote is not required
+    assert decide([gate, synthetic_gate(synthetic=False, allowed=False)]).promote is not required
 
 
 def test_a_minimum_is_reached_by_equality():
@@ -127,7 +127,19 @@ GATES = st.builds(
 )  # fmt: skip
 
 
-@given(st.lists(GATES, max_size=6))
+def test_every_required_gate_that_passes_promotes_and_is_a_reason():
+    passed = synthetic_gate(synthetic=False, allowed=False)
+    reported = Gate(name="cnn_minimum", passed=False, required=False, value=0.8, bound=0.85, sentence="Below.")
+    assert decide([passed, reported]).promote
+    assert decide([passed, reported]).reasons == ["The imagery is real."]
+
+
+def test_nothing_is_promoted_without_a_required_gate():
+    with pytest.raises(ValueError, match="at least one required gate"):
+        decide([])
+
+
+@given(st.lists(GATES, max_size=6).filter(lambda gates: any(gate.required for gate in gates)))
 def test_one_required_gate_that_fails_is_enough_to_refuse_and_is_named(gates):
     decision = decide(gates)
     failed = [gate.sentence for gate in gates if gate.required and not gate.passed]
