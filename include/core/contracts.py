@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any, Generic
@@ -18,7 +18,7 @@ from typing_extensions import TypeVar
 
 from include.core.errors import ContractError, explain
 from include.core.outcome import StepOutcome
-from include.core.run_folder import write_json
+from include.core.run_folder import Records, write_json
 
 D = TypeVar("D", bound=BaseModel, default=BaseModel)
 FIRST_YEAR, LAST_YEAR = 1900, 2199
@@ -31,7 +31,7 @@ class StepParams(BaseModel):
 
 
 class Window(StepParams):
-    """The data interval [start, end) of a run; both may be open for people's own files."""
+    """The data interval [start, end) of a run; both may be open for input files."""
 
     start: AwareDatetime | None = Field(None, description="First instant of the data, inclusive (ISO 8601 with zone).")
     end: AwareDatetime | None = Field(None, description="End of the data, exclusive (ISO 8601 with zone).")
@@ -117,29 +117,8 @@ class Artifact(Generic[D]):
 
 
 @dataclass(frozen=True)
-class Records:
-    """Record accounting: read = accepted + rejected + outside."""
-
-    read: int
-    accepted: int
-    rejected: int = 0
-    outside: int = 0
-    rejected_by_reason: Mapping[str, int] = field(default_factory=dict)
-
-    @property
-    def reconciles(self) -> bool:
-        """Whether every record that was read is accounted for, once; a negative count accounts for nothing."""
-        reasons = self.rejected_by_reason.values()
-        return (
-            min(self.read, self.accepted, self.rejected, self.outside, *reasons) >= 0
-            and self.read == self.accepted + self.rejected + self.outside
-            and self.rejected == sum(reasons)
-        )
-
-
-@dataclass(frozen=True)
 class Group:
-    """Several tasks that people know as one step ("Download real satellite data": search, fetch, collect)."""
+    """Several tasks that users know as one step ("Download real satellite data": search, fetch, collect)."""
 
     id: str
     title: str
@@ -266,7 +245,7 @@ class Step:
         'download.007'
         """
         writes = tuple(artifact.instance(index) for artifact in self.writes)
-        return replace(self, id=instance_id(self.id, index), writes=writes, mapped=False, index=index)
+        return replace(self, id=f"{self.id}.{index:03d}", writes=writes, mapped=False, index=index)
 
     @property
     def domain(self) -> str:
@@ -293,11 +272,6 @@ class Step:
         """Read the outcome from the checked artifacts; it is empty for a step that declares none."""
         outcome = imported(self.outcome) if isinstance(self.outcome, str) else self.outcome
         return StepOutcome.model_validate(outcome(files)) if outcome else StepOutcome()
-
-
-def instance_id(step: str, index: int) -> str:
-    """How one task of a mapped step is known in the run's folder: `download.007`."""
-    return f"{step}.{index:03d}"
 
 
 def imported(name: str) -> Any:

@@ -13,10 +13,10 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
-from include.core.contracts import Artifact, Records, Step, StepParams, Window, imported
+from include.core.contracts import Artifact, Step, StepParams, Window, imported
 from include.core.definitions import Definition, RecordFiles, StepSpec
 from include.core.errors import BadInputError, sentences
-from include.core.run_folder import StepInfo
+from include.core.run_folder import Records, StepInfo
 from include.core.tables import check_table
 from include.core.windows import IntervalWindow, WindowRule
 
@@ -202,4 +202,5 @@ def foreign_step(spec: StepSpec) -> Step:
 def _count(names: RecordFiles, files: Path) -> Records:
     read, accepted = (check_table(files / name, name, None) for name in (names.read, names.accepted))
     rejected = check_table(files / names.rejected, names.rejected, None) if names.rejected else 0
-    return Records(read, accepted, rejected, 0, {"rejected by the step": rejected} if rejected else {})
+    reasons = {"rejected by the step": rejected} if rejected else {}
+    return Records(read=read, accepted=accepted, rejected=rejected, rejected_by_reason=reasons)

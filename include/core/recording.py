@@ -65,16 +65,7 @@ def recorded(
     folder: RunFolder, started: Started, title: str, description: str, log_url: str | None = None
 ) -> Iterator[StepResult]:
     """Keep the same records of a task that is no step (preparing, publishing), so that reports show its failure."""
-    draft = StepResult(
-        **started.model_dump(),
-        title=title,
-        description=description,
-        version="1",
-        status="failed",
-        ended_at=started.started_at,
-        duration_seconds=0,
-        log_url=log_url,
-    )
+    draft = StepResult.draft(started, title=title, description=description, version="1", log_url=log_url)
     with failure_recorded(folder, draft):
         write_json(folder.step(started.step) / "started.json", started)
         yield draft

@@ -14,7 +14,6 @@ Only `files/` is ever mounted into a container, so no step can write its own ver
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Sequence
 from datetime import datetime
@@ -48,7 +47,7 @@ class FileRecord(_Record):
     records: int | None = Field(None, description="Data records of a table, None for anything else.")
 
 
-class RecordCounts(_Record):
+class Records(_Record):
     """Record accounting: read = accepted + rejected + outside."""
 
     read: int
@@ -56,6 +55,16 @@ class RecordCounts(_Record):
     rejected: int = 0
     outside: int = 0
     rejected_by_reason: dict[str, int] = {}
+
+    @property
+    def reconciles(self) -> bool:
+        """Whether every record that was read is accounted for, once; a negative count accounts for nothing."""
+        reasons = self.rejected_by_reason.values()
+        return (
+            min(self.read, self.accepted, self.rejected, self.outside, *reasons) >= 0
+            and self.read == self.accepted + self.rejected + self.outside
+            and self.rejected == sum(reasons)
+        )
 
 
 class Failure(_Record):
@@ -80,7 +89,7 @@ class Started(_Record):
 
 
 class StepResult(Started):
-    """The verdict on one step (`steps/<step>/result.json`)."""
+    """The result of an attempt (`steps/<step>/result.json`)."""
 
     title: str
     description: str
@@ -95,13 +104,19 @@ class StepResult(Started):
     params: dict[str, Any] = {}
     inputs: list[FileRecord] = []
     outputs: list[FileRecord] = []
-    records: RecordCounts | None = None
+    records: Records | None = None
     outcome: StepOutcome = Field(StepOutcome(), alias="summary", description="Metrics by name, findings, tables.")
     error: Failure | None = None
     log_url: str | None = None
     versions: dict[str, str] = {}
 
     model_config = ConfigDict(populate_by_name=True, serialize_by_alias=True)
+
+    @classmethod
+    def draft(cls, started: Started, **fields: Any) -> StepResult:
+        """Return the result of an attempt that has just started; it counts as failed until it has ended well."""
+        start = started.started_at
+        return cls(**started.model_dump(), status="failed", ended_at=start, duration_seconds=0, **fields)
 
 
 class StepInfo(_Record):
@@ -154,6 +169,16 @@ class RunFolder:
         """Where the orchestrator keeps its records of a step."""
         return self.path / "steps" / safe_name(step_id)
 
+    def all_tasks(self) -> list[str]:
+        """Return the ids of the tasks of all steps in the plan's order; none before the plan was written."""
+        run = self.run()
+        return [task for info in (run.steps if run else []) for task in self.tasks(info)]
+
+    def accepted_results(self) -> list[StepResult]:
+        """Return the results of the tasks that succeeded, in the plan's order."""
+        results = map(self.result, self.all_tasks())
+        return [result for result in results if result is not None and result.status == "success"]
+
     def tasks(self, info: StepInfo) -> list[str]:
         """Return the ids of a step's tasks in order; those of a mapped step once they have started."""
         tasks: list[str] = []
@@ -182,7 +207,7 @@ class RunFolder:
         if not attempts:
             return None
         first = min(attempts, key=lambda started: started.started_at)
-        return Started(**{name: getattr(first, name) for name in Started.model_fields} | {"step": info.id})
+        return first.model_copy(update={"step": info.id})
 
     def step_result(self, info: StepInfo) -> StepResult | None:
         """Return the result of a step; of several tasks, None while one has no result and none has failed."""
@@ -233,18 +258,13 @@ def safe_name(name: str) -> str:
     return cleaned if cleaned.strip(".") else f"run-{len(name)}"
 
 
-def write_json(path: Path, document: BaseModel | dict[str, Any]) -> None:
-    """Write a JSON file so that a reader sees the old one or the new one, never half of it.
+def write_json(path: Path, document: BaseModel) -> None:
+    """Write a JSON file; a reader sees the old document or the new one, complete.
 
     Raises:
         SetupError: The folder cannot be written, or the disk is full.
     """
-    text = (
-        document.model_dump_json(indent=2)
-        if isinstance(document, BaseModel)
-        else json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False)
-    )
-    write_atomically(path, text.encode() + b"\n")
+    write_atomically(path, document.model_dump_json(indent=2).encode() + b"\n")
 
 
 def read_model(path: Path, model: type[M]) -> M | None:

@@ -9,12 +9,14 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
-from include.core.contracts import Records
 from include.core.run_folder import (
+    Records,
     RunFolder,
     Started,
+    StepInfo,
+    StepResult,
     read_model,
     safe_name,
     seconds_between,
@@ -23,6 +25,10 @@ from include.core.run_folder import (
 from tests.core.small_pipeline import NOW, measured, plan
 
 RUN_IDS = st.text(st.sampled_from("abcXYZ019_.~:+-"), min_size=1, max_size=60)  # what Airflow allows in a run id
+
+
+class Document(BaseModel):
+    value: str | float
 
 
 @pytest.mark.parametrize(
@@ -56,7 +62,7 @@ def test_any_name_becomes_one_folder_below_its_parent_and_stays_as_it_is_from_th
 
 @given(RUN_IDS, RUN_IDS)
 def test_two_run_ids_share_a_folder_only_if_they_differ_in_marks_alone(one, other):
-    """Such a pair is told apart when the run is prepared: see `test_plan.py`."""
+    """Such a pair is told apart when the run is prepared: see `test_preparation.py`."""
     if safe_name(one) == safe_name(other) and one.strip(".") and other.strip("."):
         assert one.translate({ord("~"): "-", ord(":"): "-"}) == other.translate({ord("~"): "-", ord(":"): "-"})
 
@@ -80,6 +86,35 @@ def test_records_are_read_as_they_were_written(folder):
     assert folder.run() == plan(folder)
 
 
+def test_the_tasks_of_a_run_follow_its_plan_and_those_of_a_mapped_step_their_number(folder):
+    assert (folder.all_tasks(), folder.accepted_results()) == ([], [])
+    result = measured(folder)
+    (folder.path / "steps/analyze.001").mkdir()
+    (folder.path / "steps/analyze.000").mkdir()
+    assert folder.all_tasks() == ["measure", "analyze.000", "analyze.001"]
+    assert folder.accepted_results() == [result]
+    write_json(folder.step("measure") / "result.json", result.model_copy(update={"status": "failed"}))
+    assert folder.accepted_results() == []
+
+
+def test_a_draft_is_a_failure_until_it_has_ended():
+    started = Started(step="measure", started_at=NOW, attempt=2, generation=1, runtime="docker")
+    draft = StepResult.draft(started, title="Measure", description="", version="1", command="measure")
+    assert (draft.status, draft.ended_at, draft.duration_seconds) == ("failed", NOW, 0)
+    assert (draft.step, draft.attempt, draft.generation, draft.runtime, draft.command) == (
+        "measure", 2, 1, "docker", "measure",
+    )  # fmt: skip
+
+
+def test_a_step_of_several_tasks_began_with_the_first_of_them(folder):
+    info = StepInfo(id="download", title="Download", description="", parts=["search", "fetch"])
+    assert folder.step_started(info) is None
+    for task, delay in (("search", 5), ("fetch", 0)):
+        started = Started(step=task, started_at=NOW + timedelta(seconds=delay), attempt=delay + 1)
+        write_json(folder.step(task) / "started.json", started)
+    assert folder.step_started(info) == Started(step="download", started_at=NOW, attempt=1)
+
+
 def test_a_record_that_is_no_record_is_an_error_and_not_none(tmp_path):
     path = tmp_path / "started.json"
     path.write_text('{"step": "x"')
@@ -91,19 +126,18 @@ def test_a_record_that_is_no_record_is_an_error_and_not_none(tmp_path):
 
 
 def test_documents_are_readable_json_that_ends_with_a_line_break(tmp_path):
-    write_json(tmp_path / "new/folder/d.json", {"Zähler": 1})
-    assert (tmp_path / "new/folder/d.json").read_text() == '{\n  "Zähler": 1\n}\n'
+    write_json(tmp_path / "new/folder/d.json", Document(value="Zähler"))
+    assert (tmp_path / "new/folder/d.json").read_text() == '{\n  "value": "Zähler"\n}\n'
 
 
-def test_no_document_holds_what_json_has_no_word_for(tmp_path):
-    with pytest.raises(ValueError, match="not JSON compliant"):
-        write_json(tmp_path / "d.json", {"accuracy": float("nan")})
-    assert not any(tmp_path.iterdir())
+def test_what_json_has_no_word_for_is_null(tmp_path):
+    write_json(tmp_path / "d.json", Document(value=float("nan")))
+    assert json.loads((tmp_path / "d.json").read_text()) == {"value": None}
 
 
 def test_a_reader_sees_the_old_document_or_the_new_one(tmp_path):
     path, seen, done = tmp_path / "d.json", set(), threading.Event()
-    documents = [{"value": letter * 20_000} for letter in "ab"]
+    documents = [Document(value=letter * 20_000) for letter in "ab"]
     write_json(path, documents[0])
 
     def read() -> None:
@@ -116,7 +150,7 @@ def test_a_reader_sees_the_old_document_or_the_new_one(tmp_path):
         write_json(path, documents[number % 2])
     done.set()
     reader.join()
-    assert seen <= {document["value"] for document in documents}
+    assert seen <= {document.value for document in documents}
     assert [child.name for child in tmp_path.iterdir()] == ["d.json"]
 
 
@@ -131,10 +165,14 @@ COUNTS = st.integers(0, 10**9)
 REASONS = st.dictionaries(st.text(min_size=1), COUNTS, max_size=5)
 
 
+def records(read: int, accepted: int, rejected: int, outside: int, reasons: dict[str, int]) -> Records:
+    return Records(read=read, accepted=accepted, rejected=rejected, outside=outside, rejected_by_reason=reasons)
+
+
 @given(COUNTS, REASONS, COUNTS)
 def test_records_reconcile_when_each_is_accounted_for_once(accepted, reasons, outside):
     rejected = sum(reasons.values())
-    assert Records(accepted + rejected + outside, accepted, rejected, outside, reasons).reconciles
+    assert records(accepted + rejected + outside, accepted, rejected, outside, reasons).reconciles
 
 
 @given(COUNTS, REASONS, COUNTS, st.integers(-(10**9), 10**9).filter(bool), st.sampled_from(range(5)))
@@ -145,11 +183,11 @@ def test_one_count_that_is_off_and_records_do_not_reconcile(accepted, reasons, o
         reasons = reasons | {"one more": off}
     else:
         counts[which] += off
-    assert not Records(*counts, reasons).reconciles
+    assert not records(*counts, reasons).reconciles
 
 
 @given(st.integers(1, 10**6))
 def test_a_negative_count_accounts_for_nothing(surplus):
-    assert not Records(5, 5 + surplus, 0, -surplus).reconciles
-    assert not Records(5, 5 + surplus, -surplus, 0, {"given back": -surplus}).reconciles
-    assert not Records(5, 5, 0, 0, {"more": surplus, "less": -surplus}).reconciles
+    assert not records(5, 5 + surplus, 0, -surplus, {}).reconciles
+    assert not records(5, 5 + surplus, -surplus, 0, {"given back": -surplus}).reconciles
+    assert not records(5, 5, 0, 0, {"more": surplus, "less": -surplus}).reconciles

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from include.core.contracts import Artifact, Records, StepParams
+from include.core.contracts import Artifact, StepParams
 from include.core.errors import (
     BadInputError,
     ContractError,
@@ -26,7 +26,7 @@ from include.core.errors import (
 )
 from include.core.outcome import StepMetrics, StepOutcome
 from include.core.recording import as_known_error, failure_of, recorded
-from include.core.run_folder import INTERRUPTED_MARK, FileRecord, RunFolder, Started, StepResult, write_json
+from include.core.run_folder import INTERRUPTED_MARK, FileRecord, Records, RunFolder, Started, StepResult, write_json
 from include.core.runner import Attempt, run_step, verify
 from tests.core.small_pipeline import (
     ANALYZE,
@@ -171,7 +171,7 @@ def test_records_that_do_not_reconcile_fail_the_step(run, written):
 
 
 def test_a_rejected_record_without_a_reason_does_not_reconcile(run):
-    step = replace(ANALYZE, records=lambda files: Records(3, 2, 1))
+    step = replace(ANALYZE, records=lambda files: Records(read=3, accepted=2, rejected=1))
     assert "1 rejected (0 with a reason)" in refused(run, writing(run, out_csv=READINGS), step).value
 
 
