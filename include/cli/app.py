@@ -124,7 +124,8 @@ def run(  # noqa: PLR0913, PLR0917 - one argument for each option of the command
 @app.command()
 def validate(files: Annotated[list[Path], typer.Argument(metavar="FILE", help="Pipeline definitions (JSON).")]) -> None:
     """Check pipeline definitions; print every fault with its JSON path."""
-    from include.core.definitions import DefinitionError, load_definition
+    from include.core.definitions.document import DefinitionError
+    from include.core.definitions.load import load_definition
     from include.pipelines import registered_steps
 
     faulty, steps = 0, registered_steps()

@@ -14,11 +14,11 @@ from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
 from include.core.contracts import Artifact, Step, StepParams, Window, imported
-from include.core.definitions import Definition, RecordFiles, StepSpec
+from include.core.definitions.model import Definition, RecordFiles, StepSpec
 from include.core.errors import BadInputError, sentences
 from include.core.run_folder import Records, StepInfo
 from include.core.tables import check_table
-from include.core.windows import IntervalWindow, WindowRule
+from include.core.windows import IntervalWindow
 
 INPUT_FILES = "files"
 """The parameter that holds a run's input files, of pipelines that take any number of them."""
@@ -53,7 +53,7 @@ class Pipeline:
 
     definition: Definition
     contracts: Mapping[str, Step]
-    window: WindowRule = field(default_factory=IntervalWindow)
+    window: IntervalWindow = field(default_factory=IntervalWindow)
     aliases: Mapping[str, str] = field(default_factory=dict)
     triggers: tuple[str, ...] = ()
     defaults: str | None = None

@@ -1,4 +1,9 @@
-"""Runs a definition's command on this machine, under the same file contract as in a container."""
+"""Steps as processes: the command that a definition runs on this machine, and a step of ours as a program.
+
+In the environment of each, `DATA_DIR` is the run's `files/` folder (default `/data`) and `STEP_PARAMS` holds the
+parameters as JSON. A fault is one line, `error: …`, on stderr and an exit code that states its class, so that the
+orchestrator treats it alike in every runtime. With `STEP_LOG` every line is a JSON object (`include.core.step_log`).
+"""
 
 from __future__ import annotations
 
@@ -6,14 +11,18 @@ import json
 import os
 import signal
 import subprocess
+import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from include.core.contracts import StepParams
-from include.core.errors import BY_EXIT_CODE, GroundtruthError, SetupError
-from include.core.step_log import VARIABLE, said
+from pydantic import ValidationError
+
+from include.core.contracts import Step, StepParams
+from include.core.errors import BY_EXIT_CODE, BadInputError, GroundtruthError, SetupError, explain
+from include.core.recording import as_known_error
+from include.core.step_log import LOG, VARIABLE, event_of, step_log
 
 STOP_SECONDS = 10
 
@@ -74,18 +83,59 @@ def run_command(
 
 
 def step_environment(files: str, params: StepParams, task: Mapping[str, object] | None = None) -> dict[str, str]:
-    """What every step finds in its environment; a step of a task also that task's keys, for its log."""
+    """Return the environment variables of a step; those of a task's step include that task's keys, for its log."""
     variables = {"DATA_DIR": files, "STEP_PARAMS": json.dumps(params.model_dump(mode="json"))}
     return variables | ({VARIABLE: json.dumps(task)} if task else {})
 
 
 def exit_error(code: int, last_line: str) -> GroundtruthError:
-    """The error that an exit code and the last line of a log stand for."""
-    kind, last_line = BY_EXIT_CODE.get(code, GroundtruthError), said(last_line)
+    """Return the error that an exit code and the last line of a log stand for."""
+    error_class, last_line = BY_EXIT_CODE.get(code, GroundtruthError), event_of(last_line)
     if last_line.startswith("error: "):
-        return kind(last_line.removeprefix("error: "))
+        return error_class(last_line.removeprefix("error: "))
     last = f"; its last line: {last_line[:300]}" if last_line else "; it printed nothing"
-    return kind(f"ended with exit code {code}{last}")
+    return error_class(f"ended with exit code {code}{last}")
+
+
+def main(package: str, steps: Mapping[str, Step]) -> int:
+    """Run a step by its id, and one task of a mapped step by its number: `python -m <package> STEP [INDEX]`.
+
+    Args:
+        package: The domain's package.
+        steps: Its steps by id.
+
+    Returns:
+        The exit code of `run_step_main`.
+    """
+    name, *index = sys.argv[1:] or [""]
+    step = steps.get(name)
+    if step is None or len(index) != step.mapped or not all(map(str.isdecimal, index)):
+        names = "|".join(f"{step.id} INDEX" if step.mapped else step.id for step in steps.values())
+        raise SystemExit(f"usage: python -m {package} {names}")
+    return run_step_main(step.instance(int(index[0])) if index else step)
+
+
+def run_step_main(step: Step) -> int:
+    """Run a step with the files and parameters of the environment; return 0 or the exit code of the error's class."""
+    files = Path(os.environ.get("DATA_DIR", "/data"))
+    with step_log() as as_json:
+        try:
+            try:
+                params = step.params.model_validate_json(os.environ.get("STEP_PARAMS", "{}"))
+            except ValidationError as error:
+                raise BadInputError(explain(error)) from error
+            step.load()(files, params)
+        except BaseException as error:
+            explained = as_known_error(error)
+            if isinstance(explained, GroundtruthError):
+                message = f"error: {' '.join(str(explained).split())}"
+                LOG.error("%s", message) if as_json else sys.stderr.write(f"{message}\n")
+                return explained.exit_code
+            if not as_json:
+                raise
+            LOG.critical("%s: %s", type(error).__name__, error, exc_info=True)
+            return 1
+    return 0
 
 
 def _reap(process: subprocess.Popen[str]) -> None:

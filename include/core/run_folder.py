@@ -5,33 +5,39 @@ data/runs/<dag>/<run>/
   run.json                     what was asked for: pipeline, parameters, interval, steps
   files/                       what steps see (/data in containers), with the documented file names
   steps/<step>/started.json    the attempt under way
-  steps/<step>/result.json     its verdict; durations and times in reports come from here
+  steps/<step>/result.json     its result; durations and times in reports come from here
   pipeline_report_<time>.json  and .html beside it
 ```
 
-Only `files/` is ever mounted into a container, so no step can write its own verdict.
+Only `files/` is ever mounted into a container, so no step can write its own result.
 """
 
 from __future__ import annotations
 
+import logging
 import re
+import shutil
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
+from include.core.errors import explain
 from include.core.files import write_atomically
 from include.core.outcome import StepOutcome
 
 M = TypeVar("M", bound=BaseModel)
+LOG = logging.getLogger(__name__)
 SCHEMA_VERSION = 1
 """Of `run.json`: raised when its keys change meaning. Runs of v0.1.0 have none and are read as version 0."""
 SOURCE_FOLDER = "source"
 """Below `files/`: the input files that users provided, as staged."""
 INTERRUPTED_MARK = "interrupted"
 """In the run's folder: a user stopped the run, so no further step starts."""
+REMOVED = ".removed-"
+"""Begins the name of a run's folder whose removal has begun; the next removal ends one that was interrupted."""
 
 
 class _Record(BaseModel):
@@ -68,7 +74,7 @@ class Records(_Record):
 
 
 class Failure(_Record):
-    """Why a step failed, for a person."""
+    """Why a step failed, for users."""
 
     kind: Literal["bad_input", "contract", "setup", "transient", "interrupted", "timeout", "lost", "error"]
     message: str
@@ -141,7 +147,7 @@ class Run(_Record):
     interval_end: AwareDatetime | None = None
     params: dict[str, Any] = {}
     steps: list[StepInfo]
-    sources: list[FileRecord] = Field([], description="People's files, as staged under files/source/.")
+    sources: list[FileRecord] = Field([], description="The input files, as staged under files/source/.")
     definition: FileRecord | None = None
 
 
@@ -278,3 +284,61 @@ def read_model(path: Path, model: type[M]) -> M | None:
 def seconds_between(start: datetime, end: datetime) -> float:
     """Duration in seconds, to the millisecond."""
     return round((end - start).total_seconds(), 3)
+
+
+def expired_runs(runs: Path, before: datetime) -> list[Path]:
+    """Return the folders of runs in which nothing has happened since, oldest first.
+
+    Of each DAG the newest run stays, and for each step the newest run in which it succeeded: later runs may read its
+    files. A result that cannot be read, such as one of an older schema, is not a success.
+
+    Args:
+        runs: The folder `runs/` of the data folder.
+        before: Runs whose records last changed before this time may be removed.
+    """
+    expired: list[tuple[datetime, Path]] = []
+    for dag in sorted(path for path in runs.glob("*") if path.is_dir()):
+        folders = [path for path in dag.iterdir() if path.is_dir()]
+        expired += [(_last_change(run), run) for run in folders if run.name.startswith(REMOVED)]
+        dated = sorted(((_last_change(run), run) for run in folders if not run.name.startswith(".")), reverse=True)
+        needed: set[str] = set()
+        for position, (last, run) in enumerate(dated):
+            fresh = _succeeded(run) - needed
+            needed |= fresh
+            if position and not fresh and last < before:
+                expired.append((last, run))
+    return [run for _, run in sorted(expired)]
+
+
+def remove_run(run: Path) -> int:
+    """Remove a run's folder; a reader sees all of it or nothing.
+
+    Returns:
+        The bytes that it held.
+
+    Raises:
+        OSError: It cannot be removed.
+    """
+    size = sum(path.lstat().st_size for path in run.rglob("*"))
+    renamed = run if run.name.startswith(REMOVED) else run.rename(run.with_name(REMOVED + run.name))
+    shutil.rmtree(renamed)
+    return size
+
+
+def _last_change(run: Path) -> datetime:
+    """When a run's records last changed."""
+    records = [run, *run.iterdir(), *run.glob("steps/*/*.json")]
+    return datetime.fromtimestamp(max(path.lstat().st_mtime for path in records), UTC)
+
+
+def _succeeded(run: Path) -> set[str]:
+    """Return the ids of the steps that succeeded in a run."""
+    succeeded = set()
+    for path in run.glob("steps/*/result.json"):
+        try:
+            result = read_model(path, StepResult)
+        except ValidationError as error:
+            LOG.warning("%s cannot be read, so it counts as no success: %s", path, explain(error))
+        else:
+            succeeded |= {result.step} if result and result.status == "success" else set()
+    return succeeded

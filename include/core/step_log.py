@@ -1,6 +1,6 @@
-"""A step's log: one JSON object a line where a task reads it, plain text where a person started the step.
+"""A step's log: one JSON object a line where a task reads it, plain text where a user started the step.
 
-A task hands in its keys as JSON, in the variable `STEP_LOG`; with it, whatever the step logs, warns of or prints is
+A task passes its keys as JSON in the variable `STEP_LOG`; with it, whatever the step logs, warns of or prints is
 `{"timestamp", "level", "event", "logger", "dag_id", "run_id", "task_id", "map_index", "try_number", …}` on stderr.
 The names are those of Airflow's own task logs, so that one query finds both. Any program may write such lines; others
 pass as they are.
@@ -32,7 +32,7 @@ class Line:
 
     Args:
         level: As `logging` numbers it.
-        event: What it says.
+        event: Its message.
         more: Its other keys, without the task's.
     """
 
@@ -42,7 +42,7 @@ class Line:
 
 
 def read_line(text: str) -> Line | None:
-    """A line that a step's log holds, or None for one that is just text."""
+    """Return a line of a step's log in parts, or None for other text."""
     if not text.startswith("{"):
         return None
     try:
@@ -57,15 +57,15 @@ def read_line(text: str) -> Line | None:
     return Line(level, event, more)
 
 
-def said(text: str) -> str:
-    """What a line says to a person."""
+def event_of(text: str) -> str:
+    """Return the event of a line of a step's log; other text as it is."""
     line = read_line(text)
     return text if line is None else line.event
 
 
 @contextmanager
 def step_log() -> Iterator[bool]:
-    """Log as JSON where a task asks for it; says whether it does."""
+    """Log as JSON where a task requests it; yield whether it does."""
     keys = os.environ.get(VARIABLE)
     if not keys:
         yield False
@@ -101,7 +101,7 @@ class _Json(logging.Formatter):
 
 
 class _Printed(io.TextIOBase):
-    """Makes lines of the log of what a program prints."""
+    """Log what a program prints, line by line."""
 
     def __init__(self, level: int) -> None:
         self.level, self.rest = level, ""

@@ -8,6 +8,7 @@ memory, and the same model documents the file.
 from __future__ import annotations
 
 import csv
+import re
 import types
 from datetime import datetime
 from pathlib import Path
@@ -18,7 +19,6 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from include.core.errors import ContractError
-from include.core.sql import file_literal, identifier, literal
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -34,6 +34,33 @@ class Rule(NamedTuple):
     column: str
     sql: str
     words: str
+
+
+def literal(value: str | Path) -> str:
+    """A text as an SQL literal.
+
+    >>> literal("O'Neill")
+    "'O''Neill'"
+    """
+    return "'" + str(value).replace("'", "''") + "'"
+
+
+def identifier(name: str) -> str:
+    """A name as a quoted SQL identifier.
+
+    >>> identifier("Main meter")
+    '"Main meter"'
+    """
+    return '"' + name.replace('"', '""') + '"'
+
+
+def file_literal(path: Path) -> str:
+    """A path that DuckDB reads as it is: `*`, `?` and `[` are no wildcards.
+
+    >>> file_literal(Path("meters[1].csv"))
+    "'meters[[]1].csv'"
+    """
+    return literal(re.sub(r"([*?[])", r"[\1]", str(path)))
 
 
 def check_table(path: Path, name: str, model: type[BaseModel] | None) -> int:

@@ -11,7 +11,7 @@ from typing import TypeVar
 from include.core.errors import ContractError
 from include.core.outcome import Finding, StepMetrics, StepOutcome
 from include.core.run_folder import Records
-from include.core.sql import file_literal
+from include.core.tables import file_literal
 from include.energy.artifacts import ANALYSIS, DATA, RECORDS, REJECTED, REPORT, REPORT_ROWS, SOURCE
 from include.energy.schemas import Analysis, AnalyzerMetrics, AnomalyReason, GeneratorMetrics
 

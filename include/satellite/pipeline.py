@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from include.core.definitions import Definition, specs_of
+from include.core.definitions.graph import specs_of
+from include.core.definitions.model import Definition
 from include.core.pipeline import Pipeline
 from include.satellite.steps import SATELLITE_STEPS
 from include.satellite.window import LookbackWindow

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
 
-from include.core.retention import expired_runs, remove_run
+from include.core.run_folder import expired_runs, remove_run
 from include.core.settings import get_settings
 from plugins.steps.context import TASK_DEFAULTS, plain_errors
 from plugins.steps.runtimes import runtime_class

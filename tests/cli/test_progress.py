@@ -7,7 +7,7 @@ from pathlib import Path
 from rich.console import Console
 
 from include.cli.progress import Progress
-from include.core.definitions import load_definition
+from include.core.definitions.load import load_definition
 from include.core.pipeline import Pipeline
 from include.core.run_folder import Failure, StepResult, write_json
 from include.energy.steps import ENERGY_STEPS

@@ -11,7 +11,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, Field
 
 from include.core.contracts import Artifact, Step, StepParams
-from include.core.definitions import Definition, StepSpec
+from include.core.definitions.model import Definition, StepSpec
 from include.core.outcome import StepMetrics, StepOutcome
 from include.core.pipeline import Pipeline
 from include.core.run_folder import FileRecord, Records, Run, RunFolder, StepInfo, StepResult, write_json

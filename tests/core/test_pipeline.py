@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from pydantic import Field, field_validator
 
 from include.core.contracts import Artifact, Step, StepParams, Window
-from include.core.definitions import RecordFiles
+from include.core.definitions.model import RecordFiles
 from include.core.errors import BadInputError, ContractError
 from include.core.pipeline import SourcesParams, foreign_step
 from include.core.runner import run_step

@@ -11,7 +11,7 @@ import pytest
 
 from include.core.errors import BadInputError, GroundtruthError
 from include.core.process import exit_error, run_command, step_environment
-from include.core.step_log import read_line, said
+from include.core.step_log import event_of, read_line
 from tests.core.small_pipeline import Params
 
 TASK = {"dag_id": "d", "run_id": 'manual__"1"', "task_id": "measure", "map_index": -1, "try_number": 2}
@@ -19,7 +19,7 @@ PROGRAM = """
 import logging, sys, warnings
 from include.core.contracts import Step
 from include.core.errors import BadInputError
-from include.core.step_program import run_step_main
+from include.core.process import run_step_main
 from tests.core.small_pipeline import MEASURE
 
 def step(files, params):
@@ -117,7 +117,7 @@ def test_a_line_is_read_with_its_level_and_its_own_keys():
 )  # fmt: skip
 def test_anything_else_is_text_as_it_is(text):
     assert read_line(text) is None
-    assert said(text) == text
+    assert event_of(text) == text
 
 
 def test_a_program_cannot_speak_for_another_task_nor_with_keys_that_a_logger_acts_on():
