@@ -8,7 +8,6 @@ from tests.layers import ROOT, has_behaviour, mirror, modules
 
 MISSING: set[str] = {
     "include/cli/app.py",
-    "include/cli/child.py",
     "include/cli/doctor.py",
     "include/cli/view.py",
     "include/core/recording.py",

@@ -12,6 +12,7 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 
 from include.cli.env import env_app
 from include.core.contracts import imported
@@ -37,7 +38,7 @@ for _name, _commands in ((name, commands) for domain in DOMAINS for name, comman
 
 def fail(message: object, code: int) -> typer.Exit:
     """Print an error in words; raise what it returns."""
-    err.print(f"[bold red]error:[/] {_escape(str(message))}", soft_wrap=True)
+    err.print(f"[bold red]error:[/] {escape(str(message))}", soft_wrap=True)
     return typer.Exit(code)
 
 
@@ -133,10 +134,10 @@ def validate(files: Annotated[list[Path], typer.Argument(metavar="FILE", help="P
         try:
             definition = load_definition(file, steps)
             order = " → ".join(spec.id for spec in definition.steps)
-            err.print(f"[green]✓[/] {file}: {_escape(definition.workflow_name)}: {_escape(order)}", soft_wrap=True)
+            err.print(f"[green]✓[/] {file}: {escape(definition.workflow_name)}: {escape(order)}", soft_wrap=True)
         except DefinitionError as error:
             faulty += 1
-            err.print(f"[red]✗[/] {_escape(str(error))}", soft_wrap=True)
+            err.print(f"[red]✗[/] {escape(str(error))}", soft_wrap=True)
     raise typer.Exit(FAILED if faulty else 0)
 
 
@@ -149,7 +150,7 @@ def list_() -> None:
     pipelines, errors = all_pipelines()
     Console().print(pipelines_table(pipelines))
     for error in errors:
-        err.print(f"[red]✗[/] {_escape(str(error))}", soft_wrap=True)
+        err.print(f"[red]✗[/] {escape(str(error))}", soft_wrap=True)
     raise typer.Exit(FAILED if errors else 0)
 
 
@@ -192,12 +193,6 @@ def _find(name: str) -> Pipeline:
         if name in (pipeline.definition.pipeline, pipeline.definition.dag_id, pipeline.definition.workflow_name):
             return pipeline
     for error in errors:
-        err.print(f"[yellow]![/] {_escape(str(error))}", soft_wrap=True)
+        err.print(f"[yellow]![/] {escape(str(error))}", soft_wrap=True)
     names = ", ".join(pipeline.definition.pipeline for pipeline in pipelines)
     raise fail(f"no pipeline named {name}; there are: {names}", USAGE)
-
-
-def _escape(text: str) -> str:
-    from rich.markup import escape
-
-    return escape(text)

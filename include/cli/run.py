@@ -1,11 +1,19 @@
-"""Runs a pipeline for a person: progress as it happens, a summary at the end, the report always."""
+"""Run a pipeline for a user: progress as it happens, a summary at the end, a report in any case.
+
+Airflow is a child process in a separate session: it logs to a file, and only this process interrupts it.
+"""
 
 from __future__ import annotations
 
 import json
+import os
+import shutil
+import signal
+import subprocess
 import sys
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,23 +22,25 @@ from typing import Any
 from rich.console import Console
 from rich.markup import escape
 
-from include.cli.child import run_airflow
-from include.cli.progress import Progress
-from include.cli.view import show_report
+from include.cli.view import Progress, show_report
 from include.core.contracts import imported
 from include.core.errors import SetupError
+from include.core.files import setup_errors
 from include.core.pipeline import Pipeline
-from include.core.run_folder import RunFolder
-from include.core.settings import get_settings
+from include.core.run_folder import INTERRUPTED_MARK, RunFolder
+from include.core.settings import ROOT, get_settings
 from include.pipelines import domain_of_pipeline
 
 INTERRUPTED_CODE = 130
 LOG_LINES = 8
+POLL_SECONDS = 0.1
+PATIENCE_SECONDS = 60
+AIRFLOW_HOME = ROOT / ".airflow"
 
 
 @dataclass(frozen=True)
 class Request:
-    """What somebody asked for; the params are checked already.
+    """What a user requested; the parameters are checked already.
 
     Args:
         pipeline: What to run.
@@ -50,7 +60,7 @@ class Request:
 
     @contextmanager
     def environment(self, data_dir: Path) -> Iterator[dict[str, str]]:
-        """Yield what the run's process finds in its environment, with what the pipeline's domain adds.
+        """Yield the environment variables of the run, including those that the pipeline's domain adds.
 
         Raises:
             BadInputError: An option of the domain cannot be used.
@@ -106,15 +116,62 @@ def run_pipeline(request: Request, *, as_json: bool, console: Console) -> int:
     return 0 if code == 0 and report["overall_status"] == "success" else 1
 
 
+def run_airflow(
+    dag_id: str, params: dict[str, Any], folder: Path, environment: Mapping[str, str], watch: Callable[[], None]
+) -> tuple[int, bool]:
+    """Run one DAG to its end with `airflow dags test`, on a separate database.
+
+    Args:
+        dag_id: What to run.
+        params: The run's params.
+        folder: The run folder; Airflow's log goes to `airflow.log` in it.
+        environment: More settings of the run.
+        watch: Called ten times a second while it runs.
+
+    Returns:
+        Its exit code, and whether it was interrupted.
+
+    Raises:
+        SetupError: The run folder cannot be written.
+    """
+    database = folder / ".airflow.db"
+    with setup_errors(folder, "written"):
+        folder.mkdir(parents=True)
+        shutil.copyfile(AIRFLOW_HOME / "template.db", database)
+        log = (folder / "airflow.log").open("wb")
+    command = [str(Path(sys.executable).with_name("airflow")), "dags", "test", dag_id, "--conf", json.dumps(params)]
+    try:
+        with log, _signals_noted() as signals:
+            process = subprocess.Popen(  # noqa: S603 - our own interpreter's airflow
+                command,
+                cwd=ROOT,
+                env=_environment(database, folder) | dict(environment),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+            try:
+                code = _wait(process, folder, signals, watch)
+            except BaseException:  # the progress can no longer be shown: a closed terminal, a full disk
+                signals.append(signal.SIGINT)
+                _wait(process, folder, signals, lambda: None)
+                raise
+        return code, bool(signals)
+    finally:
+        for leftover in folder.glob(".airflow.db*"):
+            leftover.unlink()
+
+
 def _show_log_end(log: Path, console: Console) -> None:
-    """Where Airflow ended before it began, only its own log says why."""
+    """Print the end of Airflow's log, the only explanation where Airflow ended before it started the run."""
     console.print("Airflow ended before the first step; the last lines of its log:")
     for line in log.read_text(errors="replace").splitlines()[-LOG_LINES:]:
         console.print(f"  {escape(line)}", soft_wrap=True)
 
 
 def _report_of(folder: RunFolder) -> Path:
-    """The report that Airflow wrote; where it could not, we write it from the run's folder."""
+    """Return the report that Airflow wrote, or write it from the run's folder if there is none."""
     written = sorted(folder.path.glob("pipeline_report_*.json"))
     if written:
         return written[-1]
@@ -122,3 +179,49 @@ def _report_of(folder: RunFolder) -> Path:
 
     report = build_report(folder, now=datetime.now(UTC))
     return write_report(folder, report)[0]
+
+
+def _environment(database: Path, folder: Path) -> dict[str, str]:
+    return os.environ | {
+        "AIRFLOW_HOME": str(AIRFLOW_HOME),
+        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{database}",
+        "AIRFLOW__LOGGING__BASE_LOG_FOLDER": str(folder / "logs"),
+        "GROUNDTRUTH_RUN_FOLDER": str(folder),
+        "GROUNDTRUTH_DATA_DIR": str(get_settings().data_dir.resolve()),
+        "GROUNDTRUTH_DEFINITIONS_DIR": str(get_settings().definitions_dir.resolve()),
+        "GROUNDTRUTH_INPUT_DIRS": "/",
+        "PATH": f"{Path(sys.executable).parent}:{os.environ.get('PATH', '')}",
+        "NO_COLOR": "1",
+    }
+
+
+@contextmanager
+def _signals_noted() -> Iterator[list[int]]:
+    """Yield the list of SIGINT, SIGTERM and, unless `nohup` ignores it, SIGHUP that arrive; none ends this process."""
+    arrived: list[int] = []
+    stopping = [signal.SIGINT, signal.SIGTERM]
+    if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
+        stopping.append(signal.SIGHUP)
+    handlers = {number: signal.signal(number, lambda number, _: arrived.append(number)) for number in stopping}
+    try:
+        yield arrived
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+
+
+def _wait(process: subprocess.Popen[bytes], folder: Path, signals: list[int], watch: Callable[[], None]) -> int:
+    """Wait for Airflow; once a signal has arrived, interrupt it, and kill its session if it does not end in time."""
+    kill_at: float | None = None
+    while True:
+        try:
+            return process.wait(POLL_SECONDS)
+        except subprocess.TimeoutExpired:
+            watch()
+        if signals and kill_at is None:
+            with suppress(OSError):  # a user removed the run's folder
+                (folder / INTERRUPTED_MARK).touch()
+            process.send_signal(signal.SIGINT)
+            kill_at = time.monotonic() + PATIENCE_SECONDS
+        elif kill_at is not None and time.monotonic() > kill_at:
+            os.killpg(process.pid, signal.SIGKILL)

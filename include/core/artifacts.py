@@ -1,4 +1,4 @@
-"""Checks of the files themselves: they exist, are whole, open in their format and keep to their schema."""
+"""Check files: they exist, are complete, open in their format and keep to their schema."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ PNG_START, PNG_END = b"\x89PNG\r\n\x1a\n", b"IEND\xaeB`\x82"
 
 
 def sha256(path: Path) -> str:
-    """Checksum of a file, as `sha256sum` prints it."""
+    """Return the checksum of a file, as `sha256sum` prints it."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
@@ -32,13 +32,13 @@ def check_artifact(files: Path, artifact: Artifact, *, since: float | None = Non
         files: The run's `files/` folder.
         artifact: What was declared.
         since: The file must have been written after this time (seconds since the epoch): a leftover of another run
-            is no result of this one.
+            is not a result of this one.
 
     Returns:
-        What was found, or None where an optional file is absent.
+        The record of the file, or None where an optional file is absent.
 
     Raises:
-        ContractError: Names the file, the rule and what was found.
+        ContractError: Names the file, the rule and the value that breaks it.
     """
     path, name = files / artifact.path, artifact.path
     status = _status(files, name)
@@ -59,7 +59,7 @@ def check_unchanged(files: Path, record: FileRecord, producer: str) -> None:
     """Check that a file is still what its producer left.
 
     Raises:
-        ContractError: It is gone or differs.
+        ContractError: It is missing or differs.
     """
     status = _status(files, record.path)
     if status is None:
@@ -169,7 +169,7 @@ def _check_json(path: Path, artifact: Artifact) -> None:
             raise ContractError(artifact.path, "must be valid JSON", first["msg"]) from error
         field = "$" + "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in first["loc"])
         more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
-        found = str(first["input"])[:80]
-        raise ContractError(artifact.path, f"must keep to its schema: {field}: {first['msg']}{more}", found) from error
+        rule = f"must keep to its schema: {field}: {first['msg']}{more}"
+        raise ContractError(artifact.path, rule, str(first["input"])[:80]) from error
     except (ValueError, RecursionError) as error:
         raise ContractError(artifact.path, "must be valid JSON", str(error)) from error

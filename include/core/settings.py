@@ -90,7 +90,7 @@ class Settings(BaseSettings):
 
     @property
     def allowed_inputs(self) -> tuple[Path, ...]:
-        """Folders below which people's files may be read."""
+        """Folders below which input files may be read."""
         named = [Path(part) for part in self.input_dirs.split(":") if part]
         return tuple(path.resolve() for path in (named or [self.data_dir / "inbox"]))
 
@@ -117,9 +117,8 @@ def read_settings(model: type[S]) -> S:
     try:
         return model()
     except ValidationError as error:
-        faults = error.errors(include_url=False)
-        sentences = (
+        faults = [
             f"GROUNDTRUTH_{'_'.join(map(str, fault['loc'])).upper()}: {fault['msg']} (got {fault['input']!r})"
-            for fault in faults
-        )
-        raise SetupError("; ".join(sentences)) from error
+            for fault in error.errors(include_url=False)
+        ]
+        raise SetupError("; ".join(faults)) from error

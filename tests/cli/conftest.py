@@ -74,7 +74,7 @@ def call(monkeypatch, quick_plots):
 
 
 def run_airflow_here(dag_id, params, folder, environment, watch):
-    """What `include.cli.child.run_airflow` does, without a process; Airflow's log is that of the test."""
+    """What `include.cli.run.run_airflow` does, without a process; Airflow's log is that of the test."""
     from tests.airflow_runs import run_dag
 
     folder.mkdir(parents=True)

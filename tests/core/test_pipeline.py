@@ -13,7 +13,7 @@ from pydantic import Field, field_validator
 from include.core.contracts import Artifact, Step, StepParams, Window
 from include.core.definitions.model import RecordFiles
 from include.core.errors import BadInputError, ContractError
-from include.core.pipeline import SourcesParams, foreign_step
+from include.core.pipeline import foreign_step
 from include.core.runner import run_step
 from tests.core.small_pipeline import (
     ANALYZE,
@@ -88,7 +88,7 @@ def test_an_unknown_parameter_is_refused_with_the_one_that_was_meant():
     assert faults(OURS, {"housholds": 3}) == ["housholds: no such parameter", "did you mean households?"]
     assert faults(OURS, {"zzz": 3}) == [
         "zzz: no such parameter",
-        "known: end, files, high_usage_kw, households, start",
+        "the parameters are end, files, high_usage_kw, households, start",
     ]
 
 
@@ -156,7 +156,7 @@ def test_a_pipeline_that_names_its_files_needs_each_of_them():
 def test_a_pipeline_that_reads_no_files_takes_none():
     neither = pipeline(replace(FOREIGN, inputs=()))
     assert not neither.takes_files
-    assert faults(neither, {"files": ["a.csv"]}) == ["files: no such parameter", "known: end, start"]
+    assert faults(neither, {"files": ["a.csv"]}) == ["files: no such parameter", "the parameters are end, start"]
 
 
 # ── steps ────────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -178,7 +178,7 @@ def test_a_container_that_we_did_not_build_is_held_to_what_its_definition_declar
         title="Mean",
         description="Writes mean.csv, plot.png",
         version="1",
-        params=SourcesParams,
+        params=Window,
         function="",
         reads=(Artifact("source/readings.csv"),),
         writes=(Artifact("mean.csv"), Artifact("plot.png")),

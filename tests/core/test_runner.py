@@ -576,7 +576,7 @@ def test_a_verdict_that_cannot_be_written_does_not_hide_why_the_step_failed(run,
     with pytest.raises(BadInputError, match=r"meter\.csv: no") as error:
         run_step(ANALYZE, run, ATTEMPT, execute)
     assert error.value.__notes__ == [
-        "its verdict could not be written either: result.json: cannot be written: No space left on device"
+        "its result could not be written either: result.json: cannot be written: No space left on device"
     ]
 
 

@@ -272,17 +272,9 @@ def _shown(value: object) -> str:
 
 
 def _kind(value: object) -> str:
-    """The JSON type of a value, for a sentence."""
-    match value:
-        case None:
-            return "null"
-        case bool():
-            return "true" if value else "false"
-        case int() | float():
-            return "a number"
-        case str():
-            return "a string" if value else "an empty string"
-        case list():
-            return "a list" if value else "an empty list"
-        case _:
-            return "an object"
+    """Return the JSON type of a value, for a sentence."""
+    if value is None or isinstance(value, bool):
+        return json.dumps(value)
+    if value in ("", []):
+        return "an empty string" if value == "" else "an empty list"
+    return {int: "a number", float: "a number", str: "a string", list: "a list"}.get(type(value), "an object")
