@@ -16,7 +16,7 @@ from include.core.pipeline import Pipeline
 from include.core.run_folder import Failure, Started, StepResult, write_json
 from include.energy.steps import ENERGY_STEPS
 from include.reporting.report import build_report
-from tests.core.small_pipeline import ANALYZE, MEASURE, pipeline, plan
+from tests.core.small_pipeline import ANALYZE, MEASURE, pipeline, plan, spec
 from tests.reporting.runs import NOW as RUN_END
 from tests.reporting.runs import broke, good_run
 
@@ -58,7 +58,8 @@ def test_each_failed_attempt_is_printed_once_and_a_passing_fault_as_such(folder)
 def test_a_run_is_printed_as_it_goes_on(folder):
     printed = io.StringIO()
     plan(folder, MEASURE, ANALYZE, factor=3)
-    progress = Progress(pipeline(), folder, Console(file=printed, width=200))
+    steps = spec("measure", description="Measures."), spec("analyze")
+    progress = Progress(pipeline(*steps), folder, Console(file=printed, width=200))
     progress.begin({"start": "2026-01-01T00:00:00Z", "end": "2026-01-02T00:00:00Z"})
     started = Started(step="measure", started_at=NOW, attempt=2)
     write_json(folder.step("measure") / "started.json", started)
