@@ -115,7 +115,8 @@ def run(  # noqa: PLR0913, PLR0917 - one argument for each option of the command
         raise fail(f"--runtime: {runtime} is not one of {', '.join(RUNTIMES)}", USAGE)
     try:
         params = read_params(target, domain_options, set_ or [], profile, date=date, start=start, end=end)
-        request = Request(target, params, runtime, profile=profile, approve=approve, options=domain_options)
+        options = {**domain_options, "profile": profile}
+        request = Request(target, params, runtime, approve=approve, options=options)
         code = run_pipeline(request, as_json=json_, console=err)
     except BadInputError as error:
         raise fail(error, USAGE) from None

@@ -13,7 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -46,15 +46,13 @@ class Request:
         pipeline: What to run.
         params: With these parameters.
         runtime: `local` or `docker`; None for the deployment's.
-        profile: The profile that the params come from.
         approve: The answer where the run asks for approval.
-        options: Values of the domains' options by name.
+        options: Values of the domains' options by name, and the `profile` that the params come from.
     """
 
     pipeline: Pipeline
     params: dict[str, Any]
     runtime: str | None = None
-    profile: str | None = None
     approve: bool = False
     options: Mapping[str, Any] = field(default_factory=dict)
 
@@ -68,11 +66,8 @@ class Request:
         variables = {"GROUNDTRUTH_APPROVE": "true" if self.approve else "false"}
         variables["GROUNDTRUTH_RUNTIME"] = self.runtime or get_settings().runtime
         domain = domain_of_pipeline(self.pipeline)
-        if domain is None or domain.run_environment is None:
-            yield variables
-            return
-        options = {**self.options, "profile": self.profile}
-        with imported(domain.run_environment)(self.params, options, data_dir) as more:
+        hook = imported(domain.run_environment) if domain and domain.run_environment else lambda *_: nullcontext({})
+        with hook(self.params, self.options, data_dir) as more:
             yield variables | more
 
 

@@ -53,9 +53,11 @@ def show_report(report: dict[str, Any], console: Console) -> None:
     for step in report["steps"]:
         seconds = step["duration_seconds"]
         name = f"{step['step_number']}. {step['name']}"
-        table.add_row(escape(name), _mark(step["status"]), "" if seconds is None else f"{seconds:.1f}")
+        table.add_row(
+            escape(name), MARKS.get(step["status"], step["status"]), "" if seconds is None else f"{seconds:.1f}"
+        )
     table.add_section()
-    table.add_row("[bold]run[/]", _mark(report["overall_status"]), f"{report['total_duration_seconds']:.1f}")
+    table.add_row("[bold]run[/]", MARKS[report["overall_status"]], f"{report['total_duration_seconds']:.1f}")
     console.print(table)
     metrics = _metrics(report)
     if metrics:
@@ -131,10 +133,6 @@ class Progress:
                 names = [name for name in item.step.params.model_fields if name in params]
                 changed |= {name: params[name] for name in names if params[name] != defaults.get(name)}
         return " ".join(f"{name}={value}" for name, value in changed.items())
-
-
-def _mark(status: str) -> str:
-    return MARKS.get(status, status)
 
 
 def _metrics(report: dict[str, Any]) -> dict[str, Any]:

@@ -114,7 +114,7 @@ def _check_content(path: Path, artifact: Artifact) -> int | None:
         case "png":
             content = path.read_bytes()
             if not (content.startswith(PNG_START) and content.endswith(PNG_END)):
-                raise ContractError(artifact.path, "must be a whole PNG image", f"{len(content)} bytes that are not")
+                raise ContractError(artifact.path, "must be a complete PNG image", f"{len(content)} bytes that are not")
     return None
 
 
@@ -124,7 +124,7 @@ def _check_npy(path: Path, name: str) -> None:
     try:
         array = np.load(path, mmap_mode="r", allow_pickle=False)
     except (ValueError, OSError, EOFError) as error:
-        raise ContractError(name, "must be a whole NumPy array", str(error)) from error
+        raise ContractError(name, "must be a complete NumPy array", str(error)) from error
     if array.size == 0:
         raise ContractError(name, "must hold at least one element", f"shape {array.shape}")
 
@@ -137,9 +137,9 @@ def _check_safetensors(path: Path, name: str) -> None:
             header = json.loads(file.read(length) if length < path.stat().st_size else b"{}")
             ends = [entry["data_offsets"][1] for key, entry in header.items() if key != "__metadata__"]
         except (ValueError, TypeError, KeyError, AttributeError) as error:
-            raise ContractError(name, "must be a whole safetensors file", str(error) or "no header") from error
+            raise ContractError(name, "must be a complete safetensors file", str(error) or "no header") from error
     if not ends or 8 + length + max(ends) != path.stat().st_size:
-        raise ContractError(name, "must be a whole safetensors file", f"{path.stat().st_size} bytes")
+        raise ContractError(name, "must be a complete safetensors file", f"{path.stat().st_size} bytes")
 
 
 def _check_raster(path: Path, name: str) -> None:
@@ -151,7 +151,7 @@ def _check_raster(path: Path, name: str) -> None:
                 raster.read(window=window)
             located = raster.crs is not None
     except rasterio.errors.RasterioError as error:
-        raise ContractError(name, "must be a whole GeoTIFF", str(error)) from error
+        raise ContractError(name, "must be a complete GeoTIFF", str(error)) from error
     if not located:
         raise ContractError(name, "must be georeferenced", "no coordinate reference system")
 

@@ -1,4 +1,4 @@
-"""What a step promises: the artifacts it reads and writes, the schema of each, and its record accounting.
+"""What a step declares: the artifacts it reads and writes, the schema of each, and its record accounting.
 
 A step is a typed function over the run's `files/` folder. Its contract is checked from outside, on the artifacts
 themselves, so it holds for our own functions and for any container image alike.
@@ -147,7 +147,7 @@ class Approval:
     """A step that asks a user, and records the answer.
 
     Args:
-        param: The run's parameter that makes it ask; without that the answer is yes.
+        param: The run's parameter that makes it ask; without it the step approves.
         question: `module:function` of `(files) -> str | None`: the evidence that the user is shown (Markdown); None
             where there is nothing to approve, which rejects.
         record: `module:function` of `(files, approved, by, why)` that writes the step's outputs.
@@ -187,7 +187,7 @@ class Step:
 
     Args:
         id: Also the Airflow task id.
-        title: Shown to people ("Analyze meter data").
+        title: Shown to users ("Analyze meter data").
         description: One sentence on what it does.
         version: Raised when the same inputs would give another output; part of what decides about reuse.
         params: Model of the parameters it takes.
@@ -197,12 +197,12 @@ class Step:
         records: Counts the records of the artifacts themselves (`files` → accounting); None for no record data.
         outcome: Reads metrics, findings and tables from the checked artifacts (`files` → `StepOutcome`); a
             `module:name` is imported only after the step has run.
-        group: The step that people know it as a part of.
+        group: The step that users know it as a part of.
         mapped: One task for each of several things, numbered from 0; `{index}` in `writes` stands for the number, and
             the function takes it as a third argument.
         index: Which of them this is.
         fans_out: `module:name` of what names the things that a mapped step after it is for (`files` → list of names).
-        scratch: Folders below `files/` that survive from attempt to attempt (checkpoints); gone after its success.
+        scratch: Folders below `files/` that survive from attempt to attempt (checkpoints); removed after its success.
         skip_param: The parameter that reduces the step to its bookkeeping; reports then call it skipped.
         credentials: The account that it needs.
         libraries: Distributions whose versions belong to its provenance.

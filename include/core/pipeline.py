@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
@@ -76,9 +75,8 @@ class Pipeline:
     @cached_property
     def declared(self) -> frozenset[str]:
         """Every file that any step may write; `folder/` stands for all that lies in it."""
-        files = (artifact.path.partition("{index}") for item in self.steps for artifact in item.step.writes)
-        scratch = (f"{name}/" for item in self.steps for name in item.step.scratch)
-        return frozenset(itertools.chain((before for before, _, _ in files), scratch))
+        files = {artifact.path.partition("{index}")[0] for item in self.steps for artifact in item.step.writes}
+        return frozenset(files | {f"{name}/" for item in self.steps for name in item.step.scratch})
 
     @cached_property
     def plan(self) -> list[StepInfo]:

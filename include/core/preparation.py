@@ -97,7 +97,7 @@ def give_to(files: Path, owner: int) -> None:
         os.chown(files, owner, -1)
     except PermissionError as error:
         raise SetupError(
-            f"{files}: cannot be handed to user {owner} that containers run as; set GROUNDTRUTH_STEP_UID to yours"
+            f"{files}: cannot be given to user {owner} that containers run as; set GROUNDTRUTH_STEP_UID to yours"
         ) from error
 
 

@@ -2,7 +2,7 @@
 
 ```
 data/runs/<dag>/<run>/
-  run.json                     what was asked for: pipeline, parameters, interval, steps
+  run.json                     what the run was asked to do: pipeline, parameters, interval, steps
   files/                       what steps see (/data in containers), with the documented file names
   steps/<step>/started.json    the attempt under way
   steps/<step>/result.json     its result; durations and times in reports come from here
@@ -135,7 +135,7 @@ class StepInfo(_Record):
 
 
 class Run(_Record):
-    """What was asked for (`run.json`); written before the first step."""
+    """What a run was asked to do (`run.json`); written before the first step."""
 
     schema_version: int = Field(0, description="Version of this document; 0 for runs of v0.1.0, which do not state it.")
     pipeline: str = Field(description="Workflow name, as in the definition.")

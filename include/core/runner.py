@@ -41,7 +41,7 @@ BEGUN = "begun.json"
 
 
 class Begun(BaseModel):
-    """What a step's work began with, for an attempt that takes it up (in the step's records)."""
+    """What a step's work began with, for an attempt that resumes it (in the step's records)."""
 
     image: str | None
     params: dict[str, Any]
@@ -61,7 +61,7 @@ class Attempt:
         number: 1 for the first.
         generation: Raised each time a user clears the step; a result of an earlier generation is never reused.
         runtime: `local` or `docker`.
-        command: What runs, for people.
+        command: What runs, for users.
         image: Finds the id of the image that runs (None for none); may raise like the step itself.
         log_url: Where its log can be read.
         declared: Every path that any step of the pipeline may write; others are refused.

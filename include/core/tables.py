@@ -64,13 +64,12 @@ def check_table(path: Path, name: str, model: type[BaseModel] | None) -> int:
                 columns = [str(row[0]) for row in db.execute(f"DESCRIBE SELECT * FROM {relation}").fetchall()]
             rules = _rules(model, columns, name, as_text=is_csv) if model else []
             records = _count_sound(db, relation, rules)
-            fault = None if records is not None else _first_break(db, relation, columns, rules)
+            if records is None:
+                raise ContractError(name, *_first_break(db, relation, columns, rules))
         except duckdb.Error as error:
             reason = " ".join(str(error).splitlines()[:2])
             raise ContractError(name, f"must open as {path.suffix.lstrip('.').upper()}", reason) from error
-    if fault is not None:
-        raise ContractError(name, *fault)
-    return records or 0
+    return records
 
 
 def literal(value: str | Path) -> str:
@@ -122,9 +121,9 @@ def _first_break(db: DuckDBPyConnection, relation: str, columns: list[str], rule
         for rule in rules
     )
     query = f"SELECT count(*){breaks} FROM (SELECT *, row_number() OVER () AS {number} FROM {relation})"
-    answers = db.execute(query).fetchall()[0]
+    row = db.execute(query).fetchall()[0]
     for position, rule in enumerate(rules):
-        record, value = answers[1 + 2 * position : 3 + 2 * position]
+        record, value = row[1 + 2 * position : 3 + 2 * position]
         if record is not None:
             return f"column {rule.column} must hold {rule.words}", f"{value!r} in record {record}"
     raise AssertionError(f"no rule is broken, and yet the table is not sound: {rules}")

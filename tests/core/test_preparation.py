@@ -352,5 +352,5 @@ def test_a_process_that_may_not_hand_files_over_says_what_to_set(tmp_path, monke
         raise PermissionError(1, "Operation not permitted")
 
     monkeypatch.setattr(planning.os, "chown", refuse)
-    with pytest.raises(SetupError, match=r"cannot be handed to user 12345 .* set GROUNDTRUTH_STEP_UID to yours"):
+    with pytest.raises(SetupError, match=r"cannot be given to user 12345 .* set GROUNDTRUTH_STEP_UID to yours"):
         give_to(tmp_path, 12345)

@@ -147,7 +147,7 @@ def test_a_step_that_ends_well_without_a_right_table_fails(run, content, rule, v
     [
         (Artifact("out.json", Totals), TOTALS[:-3], "must be valid JSON"),
         (Artifact("out.json", Totals), "{}", "must keep to its schema: $.energy: Field required (and 1 more)"),
-        (Artifact("out.png"), PNG[:-3], "must be a whole PNG image"),
+        (Artifact("out.png"), PNG[:-3], "must be a complete PNG image"),
         (Artifact("out.parquet"), b"PAR1 and no more", "must open as PARQUET"),
     ],
     ids=["JSON cut", "JSON keys", "PNG cut", "Parquet cut"],
