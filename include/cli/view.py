@@ -51,13 +51,12 @@ def show_report(report: dict[str, Any], console: Console) -> None:
     table.add_column("status")
     table.add_column("seconds", justify="right")
     for step in report["steps"]:
-        seconds = step["duration_seconds"]
-        name = f"{step['step_number']}. {step['name']}"
-        table.add_row(
-            escape(name), MARKS.get(step["status"], step["status"]), "" if seconds is None else f"{seconds:.1f}"
-        )
+        seconds, status = step["duration_seconds"], step["status"]
+        name = escape(f"{step['step_number']}. {step['name']}")
+        table.add_row(name, MARKS.get(status, status), "" if seconds is None else f"{seconds:.1f}")
+    status = report["overall_status"]
     table.add_section()
-    table.add_row("[bold]run[/]", MARKS[report["overall_status"]], f"{report['total_duration_seconds']:.1f}")
+    table.add_row("[bold]run[/]", MARKS.get(status, status), f"{report['total_duration_seconds']:.1f}")
     console.print(table)
     metrics = _metrics(report)
     if metrics:

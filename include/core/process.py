@@ -159,7 +159,7 @@ def run_step_main(step: Step) -> int:
             explained = as_known_error(error)
             if isinstance(explained, GroundtruthError):
                 message = f"error: {' '.join(str(explained).split())}"
-                LOG.error("%s", message) if as_json else sys.stderr.write(f"{message}\n")
+                LOG.error("%s", message) if as_json else sys.stderr.write(f"{message}\n")  # noqa: TRY400
                 return explained.exit_code
             if not as_json:
                 raise
