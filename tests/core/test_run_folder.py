@@ -117,6 +117,44 @@ def test_a_step_of_several_tasks_began_with_the_first_of_them(folder):
     assert folder.step_started(info) == Started(step="download", started_at=NOW, attempt=1)
 
 
+def ended(folder, task: str, status: str, seconds: int) -> StepResult:
+    """Record a task that started at NOW and ended so many seconds later."""
+    draft = StepResult.draft(Started(step=task, started_at=NOW), title=task, description="", version="1")
+    end = NOW + timedelta(seconds=seconds)
+    result = draft.model_copy(update={"status": status, "ended_at": end, "params": {task: seconds}})
+    write_json(folder.step(task) / "result.json", result)
+    return result
+
+
+def test_the_result_of_a_step_of_several_tasks_combines_theirs(folder):
+    info = StepInfo(id="download", title="Download", description="All of it.", parts=["search", "fetch"])
+    ended(folder, "search", "success", 5)
+    assert folder.step_result(info) is None, "one task has not ended"
+    (folder.path / "steps/fetch.000").mkdir()
+    ended(folder, "fetch.000", "success", 9)
+    assert folder.tasks(info) == ["search", "fetch.000"]
+    whole = folder.step_result(info)
+    assert (whole.step, whole.title, whole.description, whole.status) == (
+        "download",
+        "Download",
+        "All of it.",
+        "success",
+    )
+    assert (whole.started_at, whole.duration_seconds) == (NOW, 9)
+    assert whole.params == {"search": 5, "fetch.000": 9}
+    ended(folder, "fetch.000", "failed", 7)
+    assert folder.step_result(info).status == "failed"
+    write_json(folder.step("fetch.000") / "started.json", Started(step="fetch.000", started_at=NOW, attempt=2))
+    assert folder.step_result(info) is None, "the failed task is tried again"
+
+
+def test_the_result_of_a_step_of_one_task_is_that_task_s(folder):
+    info = StepInfo(id="measure", title="Measure", description="")
+    assert folder.step_result(info) is None
+    result = ended(folder, "measure", "failed", 1)
+    assert folder.step_result(info) == result
+
+
 def test_a_record_that_is_no_record_is_an_error_and_not_none(tmp_path):
     path = tmp_path / "started.json"
     path.write_text('{"step": "x"')
