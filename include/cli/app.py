@@ -108,7 +108,7 @@ def run(  # noqa: PLR0913, PLR0917 - one argument for each option of the command
     Progress goes to stderr. The last line on stdout is `report: PATH`.
     """
     from include.cli.params import read_params
-    from include.cli.run import Request, run_pipeline
+    from include.cli.run import run_environment, run_pipeline
 
     target = _find(pipeline)
     if runtime is not None and runtime not in RUNTIMES:
@@ -116,8 +116,8 @@ def run(  # noqa: PLR0913, PLR0917 - one argument for each option of the command
     try:
         params = read_params(target, domain_options, set_ or [], profile, date=date, start=start, end=end)
         options = {**domain_options, "profile": profile}
-        request = Request(target, params, runtime, approve=approve, options=options)
-        code = run_pipeline(request, as_json=json_, console=err)
+        environment = run_environment(target, params, options, runtime=runtime, approve=approve)
+        code = run_pipeline(target, params, environment, as_json=json_, console=err)
     except BadInputError as error:
         raise fail(error, USAGE) from None
     raise typer.Exit(code)

@@ -13,8 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, nullcontext, suppress
-from dataclasses import dataclass, field
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -38,44 +37,44 @@ PATIENCE_SECONDS = 60
 AIRFLOW_HOME = ROOT / ".airflow"
 
 
-@dataclass(frozen=True)
-class Request:
-    """What a user requested; the parameters are checked already.
+@contextmanager
+def run_environment(
+    pipeline: Pipeline, params: dict[str, Any], options: Mapping[str, Any], *, runtime: str | None, approve: bool
+) -> Iterator[dict[str, str]]:
+    """Yield the environment variables of a run, including those that the pipeline's domain adds.
 
     Args:
         pipeline: What to run.
-        params: With these parameters.
+        params: The checked parameters.
+        options: Values of the domains' options by name, and the `profile` that the parameters come from.
         runtime: `local` or `docker`; None for the deployment's.
         approve: The answer where the run asks for approval.
-        options: Values of the domains' options by name, and the `profile` that the params come from.
+
+    Raises:
+        BadInputError: An option of the domain cannot be used.
     """
-
-    pipeline: Pipeline
-    params: dict[str, Any]
-    runtime: str | None = None
-    approve: bool = False
-    options: Mapping[str, Any] = field(default_factory=dict)
-
-    @contextmanager
-    def environment(self, data_dir: Path) -> Iterator[dict[str, str]]:
-        """Yield the environment variables of the run, including those that the pipeline's domain adds.
-
-        Raises:
-            BadInputError: An option of the domain cannot be used.
-        """
-        variables = {"GROUNDTRUTH_APPROVE": "true" if self.approve else "false"}
-        variables["GROUNDTRUTH_RUNTIME"] = self.runtime or get_settings().runtime
-        domain = domain_of_pipeline(self.pipeline)
-        hook = imported(domain.run_environment) if domain and domain.run_environment else lambda *_: nullcontext({})
-        with hook(self.params, self.options, data_dir) as more:
-            yield variables | more
+    settings = get_settings()
+    variables = {"GROUNDTRUTH_APPROVE": str(approve).lower(), "GROUNDTRUTH_RUNTIME": runtime or settings.runtime}
+    domain = domain_of_pipeline(pipeline)
+    hook = imported(domain.run_environment) if domain and domain.run_environment else lambda *_: nullcontext({})
+    with hook(params, options, settings.data_dir.resolve()) as more:
+        yield variables | more
 
 
-def run_pipeline(request: Request, *, as_json: bool, console: Console) -> int:
+def run_pipeline(
+    pipeline: Pipeline,
+    params: dict[str, Any],
+    environment: AbstractContextManager[dict[str, str]],
+    *,
+    as_json: bool,
+    console: Console,
+) -> int:
     """Run a pipeline under Airflow to its report.
 
     Args:
-        request: What to run.
+        pipeline: What to run.
+        params: The checked parameters.
+        environment: The run's environment variables, for as long as it runs.
         as_json: Print the report's JSON on stdout and nothing else; otherwise its path is the last line.
         console: Where progress goes.
 
@@ -85,15 +84,14 @@ def run_pipeline(request: Request, *, as_json: bool, console: Console) -> int:
     Raises:
         BadInputError: An option cannot be used; nothing has run.
     """
-    settings = get_settings()
-    dag_id = request.pipeline.definition.dag_id
+    dag_id = pipeline.definition.dag_id
     name = f"cli__{datetime.now(UTC):%Y-%m-%dT%H%M%S.%fZ}"
-    folder = RunFolder.of(settings.data_dir.resolve(), dag_id, name)
-    progress = Progress(request.pipeline, folder, console)
+    folder = RunFolder.of(get_settings().data_dir.resolve(), dag_id, name)
+    progress = Progress(pipeline, folder, console)
     try:
-        with request.environment(settings.data_dir.resolve()) as environment:
-            progress.begin(request.params)
-            code, interrupted = run_airflow(dag_id, request.params, folder.path, environment, progress.update)
+        with environment as variables:
+            progress.begin(params)
+            code, interrupted = run_airflow(dag_id, params, folder.path, variables, progress.update)
         progress.update()
         path = _report_of(folder)
     except SetupError as error:

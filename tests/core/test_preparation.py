@@ -172,7 +172,7 @@ def test_a_pipeline_whose_steps_take_no_interval_is_published_under_it_all_the_s
 
 
 @pytest.fixture
-def drawer(tmp_path: Path) -> Path:
+def input_folder(tmp_path: Path) -> Path:
     """A folder of input files, each of which holds its own name."""
     folder = tmp_path / "inbox"
     for name in ("day.csv", "homes/day.csv", "homes/year.csv.gz"):
@@ -222,9 +222,9 @@ def test_staged_names_are_unique_and_the_first_of_a_name_keeps_it(names):
     assert staged_names(staged) == staged, "what is staged keeps its names when a run is prepared again"
 
 
-def test_files_are_copied_with_their_checksum_and_stay_where_they_were(drawer, files):
-    records = stage([str(drawer / "day.csv"), "homes/day.csv"], files, [drawer])
-    for record, original in zip(records, (drawer / "day.csv", drawer / "homes/day.csv"), strict=True):
+def test_files_are_copied_with_their_checksum_and_stay_where_they_were(input_folder, files):
+    records = stage([str(input_folder / "day.csv"), "homes/day.csv"], files, [input_folder])
+    for record, original in zip(records, (input_folder / "day.csv", input_folder / "homes/day.csv"), strict=True):
         content = original.read_bytes()
         assert (files / record.path).read_bytes() == content
         assert record.sha256 == hashlib.sha256(content).hexdigest()
@@ -233,20 +233,20 @@ def test_files_are_copied_with_their_checksum_and_stay_where_they_were(drawer, f
     assert sorted(path.name for path in (files / "source").iterdir()) == ["day-2.csv", "day.csv"]
 
 
-def test_a_relative_path_is_looked_for_in_each_allowed_folder(drawer, files):
-    assert stage(["year.csv.gz"], files, [drawer, drawer / "homes"])[0].path == "source/year.csv.gz"
+def test_a_relative_path_is_looked_for_in_each_allowed_folder(input_folder, files):
+    assert stage(["year.csv.gz"], files, [input_folder, input_folder / "homes"])[0].path == "source/year.csv.gz"
 
 
-def test_a_link_within_the_allowed_folder_is_followed(drawer, files):
-    (drawer / "latest.csv").symlink_to("homes/day.csv")
-    stage(["latest.csv"], files, [drawer])
+def test_a_link_within_the_allowed_folder_is_followed(input_folder, files):
+    (input_folder / "latest.csv").symlink_to("homes/day.csv")
+    stage(["latest.csv"], files, [input_folder])
     staged = files / "source/latest.csv"
     assert not staged.is_symlink()
     assert staged.read_text() == "content of homes/day.csv"
 
 
-def test_an_allowed_folder_may_be_reached_through_a_link(drawer, files, tmp_path):
-    (tmp_path / "link").symlink_to(drawer)
+def test_an_allowed_folder_may_be_reached_through_a_link(input_folder, files, tmp_path):
+    (tmp_path / "link").symlink_to(input_folder)
     assert stage([str(tmp_path / "link/day.csv")], files, [tmp_path / "link"])[0].path == "source/day.csv"
 
 
@@ -254,7 +254,7 @@ def test_an_allowed_folder_may_be_reached_through_a_link(drawer, files, tmp_path
     ("path", "message"),
     [
         ("absent.csv", "absent.csv: no such file"),
-        ("{drawer}/absent.csv", "absent.csv: no such file"),
+        ("{input_folder}/absent.csv", "absent.csv: no such file"),
         ("", ": is not a file"),
         ("homes", "homes: is not a file"),
         ("empty.csv", r"empty.csv: is empty \(0 bytes\)"),
@@ -262,10 +262,10 @@ def test_an_allowed_folder_may_be_reached_through_a_link(drawer, files, tmp_path
             "{tmp}/secret.csv",
             r"secret.csv: lies outside the folders that runs may read \(.*inbox\); see GROUNDTRUTH_IN",
         ),
-        ("{drawer}/../secret.csv", "lies outside the folders"),
+        ("{input_folder}/../secret.csv", "lies outside the folders"),
         ("../secret.csv", "no such file"),
         ("escape.csv", "no such file"),
-        ("{drawer}/escape.csv", "lies outside the folders"),
+        ("{input_folder}/escape.csv", "lies outside the folders"),
         ("dangling.csv", "no such file"),
         ("loop.csv", "(no such file|cannot be read)"),
         ("nul\0.csv", "cannot be read: .*null"),
@@ -274,44 +274,44 @@ def test_an_allowed_folder_may_be_reached_through_a_link(drawer, files, tmp_path
     ],
 )
 def test_a_file_that_cannot_be_used_is_named_with_the_reason_and_nothing_is_staged(
-    drawer, files, tmp_path, path, message
+    input_folder, files, tmp_path, path, message
 ):
     (tmp_path / "secret.csv").write_text("secret")
-    (drawer / "empty.csv").touch()
-    (drawer / "escape.csv").symlink_to(tmp_path / "secret.csv")
-    (drawer / "dangling.csv").symlink_to("nowhere")
-    (drawer / "loop.csv").symlink_to("loop.csv")
+    (input_folder / "empty.csv").touch()
+    (input_folder / "escape.csv").symlink_to(tmp_path / "secret.csv")
+    (input_folder / "dangling.csv").symlink_to("nowhere")
+    (input_folder / "loop.csv").symlink_to("loop.csv")
     with pytest.raises(BadInputError, match=message):
-        stage(["day.csv", path.format(drawer=drawer, tmp=tmp_path)], files, [drawer])
+        stage(["day.csv", path.format(input_folder=input_folder, tmp=tmp_path)], files, [input_folder])
     assert not any(files.iterdir())
 
 
-def test_a_file_that_may_not_be_read_is_named(drawer, files, monkeypatch):
+def test_a_file_that_may_not_be_read_is_named(input_folder, files, monkeypatch):
     def refuse(path: Path, mode: str) -> None:
         raise PermissionError(13, "Permission denied", str(path))
 
     monkeypatch.setattr(Path, "open", refuse)
     with pytest.raises(BadInputError, match=r"day\.csv: cannot be read: Permission denied"):
-        stage(["day.csv"], files, [drawer])
+        stage(["day.csv"], files, [input_folder])
 
 
-def test_staging_again_leaves_only_what_was_asked_for_now(drawer, files):
-    stage(["day.csv", "homes/day.csv"], files, [drawer])
-    (drawer / "day.csv").write_text("new content")
-    stage(["day.csv"], files, [drawer])
+def test_staging_again_leaves_only_what_was_asked_for_now(input_folder, files):
+    stage(["day.csv", "homes/day.csv"], files, [input_folder])
+    (input_folder / "day.csv").write_text("new content")
+    stage(["day.csv"], files, [input_folder])
     assert [path.name for path in (files / "source").iterdir()] == ["day.csv"]
     assert (files / "source/day.csv").read_text() == "new content"
 
 
 @pytest.mark.parametrize("plant", ["link", "file"])
-def test_nothing_that_a_step_left_leads_a_copy_out_of_the_run(drawer, files, tmp_path, plant):
+def test_nothing_that_a_step_left_leads_a_copy_out_of_the_run(input_folder, files, tmp_path, plant):
     outside = tmp_path / "outside"
     outside.mkdir()
     if plant == "link":
         (files / "source").symlink_to(outside)
     else:
         (files / "source").write_text("in the way")
-    assert stage(["day.csv"], files, [drawer]) == [
+    assert stage(["day.csv"], files, [input_folder]) == [
         FileRecord(
             path="source/day.csv",
             sha256=hashlib.sha256(b"content of day.csv").hexdigest(),
@@ -322,13 +322,13 @@ def test_nothing_that_a_step_left_leads_a_copy_out_of_the_run(drawer, files, tmp
     assert not any(outside.iterdir())
 
 
-def test_a_copy_that_cannot_be_written_is_the_machines_fault_and_leaves_nothing_half(drawer, files, monkeypatch):
+def test_a_copy_that_cannot_be_written_is_the_machines_fault_and_leaves_nothing_half(input_folder, files, monkeypatch):
     def full(path: Path, target: Path) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(Path, "replace", full)
     with pytest.raises(SetupError, match=r"source/day\.csv: cannot be written: No space left on device"):
-        stage(["day.csv"], files, [drawer])
+        stage(["day.csv"], files, [input_folder])
     assert not any((files / "source").iterdir())
 
 

@@ -122,10 +122,8 @@ def json_path(content: object, location: Location) -> str:
     for part in location:
         if isinstance(value, str):
             break
-        if isinstance(part, str) and re.fullmatch(r"[A-Za-z_]\w*", part, re.ASCII):
-            path += f".{part}"
-        else:
-            path += f"[{part!r}]"
+        is_name = isinstance(part, str) and re.fullmatch(r"[A-Za-z_]\w*", part, re.ASCII)
+        path += f".{part}" if is_name else f"[{part!r}]"
         try:
             value = value[part]  # type: ignore[index]
         except (LookupError, TypeError):
