@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from include.core.contracts import Step
-from include.core.definitions import DefinitionError, load_definitions
+from include.core.definitions.document import DefinitionError
+from include.core.definitions.load import load_definitions
 from include.core.domain import Domain
 from include.core.pipeline import Pipeline
 from include.core.settings import get_settings

@@ -6,13 +6,7 @@ import pytest
 
 from tests.layers import ROOT, has_behaviour, mirror, modules
 
-MISSING: set[str] = {
-    "include/cli/app.py",
-    "include/cli/child.py",
-    "include/cli/doctor.py",
-    "include/cli/view.py",
-    "include/core/recording.py",
-}
+MISSING: set[str] = {}
 """Modules that have no test file yet; the list only gets shorter."""
 
 MODULES = [

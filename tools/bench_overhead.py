@@ -101,7 +101,8 @@ def bench_dags() -> dict[str, object]:
     from airflow.providers.standard.operators.python import PythonOperator
     from airflow.sdk import DAG, chain
 
-    from include.core.definitions import Definition, specs_of
+    from include.core.definitions.graph import specs_of
+    from include.core.definitions.model import Definition
     from include.core.pipeline import Pipeline
     from plugins.steps.factory import build_dag
 

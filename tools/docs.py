@@ -22,7 +22,7 @@ from pydantic_core import PydanticUndefined
 
 from include.cli.app import app
 from include.core.contracts import Artifact, imported
-from include.core.definitions import json_schema
+from include.core.definitions.load import json_schema
 from include.core.definitions.model import LinkedDocument, ListDocument
 from include.core.pipeline import Pipeline
 from include.core.settings import ROOT, Settings

@@ -12,6 +12,7 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 
 from include.cli.env import env_app
 from include.core.contracts import imported
@@ -37,7 +38,7 @@ for _name, _commands in ((name, commands) for domain in DOMAINS for name, comman
 
 def fail(message: object, code: int) -> typer.Exit:
     """Print an error in words; raise what it returns."""
-    err.print(f"[bold red]error:[/] {_escape(str(message))}", soft_wrap=True)
+    err.print(f"[bold red]error:[/] {escape(str(message))}", soft_wrap=True)
     return typer.Exit(code)
 
 
@@ -107,15 +108,16 @@ def run(  # noqa: PLR0913, PLR0917 - one argument for each option of the command
     Progress goes to stderr. The last line on stdout is `report: PATH`.
     """
     from include.cli.params import read_params
-    from include.cli.run import Request, run_pipeline
+    from include.cli.run import run_environment, run_pipeline
 
     target = _find(pipeline)
     if runtime is not None and runtime not in RUNTIMES:
         raise fail(f"--runtime: {runtime} is not one of {', '.join(RUNTIMES)}", USAGE)
     try:
         params = read_params(target, domain_options, set_ or [], profile, date=date, start=start, end=end)
-        request = Request(target, params, runtime, profile=profile, approve=approve, options=domain_options)
-        code = run_pipeline(request, as_json=json_, console=err)
+        options = {**domain_options, "profile": profile}
+        environment = run_environment(target, params, options, runtime=runtime, approve=approve)
+        code = run_pipeline(target, params, environment, as_json=json_, console=err)
     except BadInputError as error:
         raise fail(error, USAGE) from None
     raise typer.Exit(code)
@@ -124,7 +126,8 @@ def run(  # noqa: PLR0913, PLR0917 - one argument for each option of the command
 @app.command()
 def validate(files: Annotated[list[Path], typer.Argument(metavar="FILE", help="Pipeline definitions (JSON).")]) -> None:
     """Check pipeline definitions; print every fault with its JSON path."""
-    from include.core.definitions import DefinitionError, load_definition
+    from include.core.definitions.document import DefinitionError
+    from include.core.definitions.load import load_definition
     from include.pipelines import registered_steps
 
     faulty, steps = 0, registered_steps()
@@ -132,10 +135,10 @@ def validate(files: Annotated[list[Path], typer.Argument(metavar="FILE", help="P
         try:
             definition = load_definition(file, steps)
             order = " → ".join(spec.id for spec in definition.steps)
-            err.print(f"[green]✓[/] {file}: {_escape(definition.workflow_name)}: {_escape(order)}", soft_wrap=True)
+            err.print(f"[green]✓[/] {file}: {escape(definition.workflow_name)}: {escape(order)}", soft_wrap=True)
         except DefinitionError as error:
             faulty += 1
-            err.print(f"[red]✗[/] {_escape(str(error))}", soft_wrap=True)
+            err.print(f"[red]✗[/] {escape(str(error))}", soft_wrap=True)
     raise typer.Exit(FAILED if faulty else 0)
 
 
@@ -148,7 +151,7 @@ def list_() -> None:
     pipelines, errors = all_pipelines()
     Console().print(pipelines_table(pipelines))
     for error in errors:
-        err.print(f"[red]✗[/] {_escape(str(error))}", soft_wrap=True)
+        err.print(f"[red]✗[/] {escape(str(error))}", soft_wrap=True)
     raise typer.Exit(FAILED if errors else 0)
 
 
@@ -191,12 +194,6 @@ def _find(name: str) -> Pipeline:
         if name in (pipeline.definition.pipeline, pipeline.definition.dag_id, pipeline.definition.workflow_name):
             return pipeline
     for error in errors:
-        err.print(f"[yellow]![/] {_escape(str(error))}", soft_wrap=True)
+        err.print(f"[yellow]![/] {escape(str(error))}", soft_wrap=True)
     names = ", ".join(pipeline.definition.pipeline for pipeline in pipelines)
     raise fail(f"no pipeline named {name}; there are: {names}", USAGE)
-
-
-def _escape(text: str) -> str:
-    from rich.markup import escape
-
-    return escape(text)

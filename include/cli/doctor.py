@@ -7,6 +7,7 @@ import os
 import platform
 import shutil
 import sys
+from collections.abc import Iterator
 from contextlib import closing
 
 from rich import box
@@ -25,8 +26,8 @@ MARKS = {"ok": "[green]✓[/]", "missing": "[yellow]–[/]", "fault": "[red]✗[
 
 
 def examine() -> list[Check]:
-    """Check everything that runs need, the essentials first."""
-    general = [_python(), _airflow(), _disk(), _data_folder(), _definitions(), *_docker()]
+    """Return the checks of everything that runs need, the essentials first."""
+    general = [_python(), _airflow(), *_data_folder(), _definitions(), *_docker()]
     return [*general, *(check for domain in DOMAINS if domain.checks for check in imported(domain.checks)())]
 
 
@@ -40,44 +41,40 @@ def table(checks: list[Check]) -> Table:
     return shown
 
 
+def _check(subject: str, found: str, remedy: str, *, good: bool) -> Check:
+    """Return the outcome of a check that every run needs; a good one needs no remedy."""
+    return Check(subject, "ok", found) if good else Check(subject, "fault", found, remedy)
+
+
 def _python() -> Check:
     good = (3, 11) <= sys.version_info[:2] < (3, 13)
-    return Check(
-        "Python", "ok" if good else "fault", platform.python_version(), "" if good else "use Python 3.11 or 3.12"
-    )
+    return _check("Python", platform.python_version(), "use Python 3.11 or 3.12", good=good)
 
 
 def _airflow() -> Check:
     ready = (ROOT / ".airflow" / "template.db").exists()
-    version = importlib.metadata.version("apache-airflow")
-    return Check("Airflow", "ok" if ready else "fault", version, "" if ready else "make setup")
+    return _check("Airflow", importlib.metadata.version("apache-airflow"), "make setup", good=ready)
 
 
-def _disk() -> Check:
+def _data_folder() -> Iterator[Check]:
     folder = get_settings().data_dir
     existing = next(path for path in (folder, *folder.parents) if path.exists())
     free = shutil.disk_usage(existing).free / GIB
-    enough = free >= NEEDED_DISK_GIB
-    remedy = "" if enough else f"free at least {NEEDED_DISK_GIB} GiB; old runs lie in {folder / 'runs'}"
-    return Check("disk", "ok" if enough else "fault", f"{free:.1f} GiB free for {folder}", remedy)
-
-
-def _data_folder() -> Check:
-    folder = get_settings().data_dir
-    existing = next(path for path in (folder, *folder.parents) if path.exists())
-    good = os.access(existing, os.W_OK)
-    remedy = "" if good else f"make it writable for {os.geteuid()}, or set GROUNDTRUTH_DATA_DIR"
-    return Check("data folder", "ok" if good else "fault", str(folder) + ("" if good else " (not writable)"), remedy)
+    remedy = f"free at least {NEEDED_DISK_GIB} GiB; old runs lie in {folder / 'runs'}"
+    yield _check("disk", f"{free:.1f} GiB free for {folder}", remedy, good=free >= NEEDED_DISK_GIB)
+    writable = os.access(existing, os.W_OK)
+    remedy = f"make it writable for {os.geteuid()}, or set GROUNDTRUTH_DATA_DIR"
+    yield _check("data folder", f"{folder}{'' if writable else ' (not writable)'}", remedy, good=writable)
 
 
 def _definitions() -> Check:
     pipelines, errors = load_pipelines()
-    found = f"{len(pipelines)} good" + (f", {len(errors)} faulty" if errors else "")
-    remedy = "./pipeline validate " + " ".join(str(error.file) for error in errors) if errors else ""
-    return Check("pipeline definitions", "fault" if errors else "ok", found, remedy)
+    counts = f"{len(pipelines)} good" + (f", {len(errors)} faulty" if errors else "")
+    remedy = "./pipeline validate " + " ".join(str(error.file) for error in errors)
+    return _check("pipeline definitions", counts, remedy, good=not errors)
 
 
-def _docker() -> list[Check]:
+def _docker() -> Iterator[Check]:
     import docker
     from docker.errors import DockerException, ImageNotFound
 
@@ -88,13 +85,13 @@ def _docker() -> list[Check]:
     except DockerException as error:
         denied = "Permission denied" in str(error)
         remedy = "add yourself to the group `docker`" if denied else "start Docker; only --runtime docker needs it"
-        return [Check("Docker engine", needed, "no permission" if denied else "none answers", remedy)]
-    checks = [Check("Docker engine", "ok", version)]
+        yield Check("Docker engine", needed, "no permission" if denied else "none answers", remedy)
+        return
+    yield Check("Docker engine", "ok", version)
     with closing(client):
         for domain in DOMAINS:
             subject = f"image of the {domain.name} steps"
             try:
-                checks.append(Check(subject, "ok", str(client.images.get(domain.step_image).short_id)))
+                yield Check(subject, "ok", str(client.images.get(domain.step_image).short_id))
             except ImageNotFound:
-                checks.append(Check(subject, needed, f"{domain.step_image} is not there", "make images"))
-    return checks
+                yield Check(subject, needed, f"{domain.step_image} is not there", "make images")

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from include.core.contracts import imported
-from include.core.domain import Domain
 from include.core.errors import BadInputError
 from include.core.pipeline import INPUT_FILES, Pipeline
 from include.domains import DOMAINS
@@ -43,11 +42,10 @@ def read_params(
     """
     assigned = [*map(_assignment, assignments), *_option_params(pipeline, options)]
     assigned += [(name, value) for name, value in (("start", start), ("end", end)) if value is not None]
-    params = dict(assigned)
-    if len(params) < len(assigned):
-        repeated = sorted(name for name, count in Counter(name for name, _ in assigned).items() if count > 1)
+    repeated = sorted(name for name, count in Counter(name for name, _ in assigned).items() if count > 1)
+    if repeated:
         raise BadInputError(f"{', '.join(repeated)}: given more than once")
-    params = pipeline.rename_params((read_profile(profile) if profile else {}) | params)
+    params = pipeline.rename_params((read_profile(profile) if profile else {}) | dict(assigned))
     interval = date, params.pop("start", None), params.pop("end", None)
     if "end" in pipeline.params or any(interval):
         zone = params.get("timezone")
@@ -82,7 +80,7 @@ def read_profile(name: str) -> dict[str, Any]:
 
 def _option_params(pipeline: Pipeline, options: Mapping[str, Any]) -> Iterable[tuple[str, Any]]:
     """Yield the parameters that options fill; an option without one belongs to its own domain's pipelines."""
-    own: Domain | None = domain_of_pipeline(pipeline)
+    own = domain_of_pipeline(pipeline)
     for domain in DOMAINS:
         for option in domain.options:
             value = options.get(option.name)

@@ -1,4 +1,4 @@
-"""Pipelines and reports as tables for a terminal."""
+"""Pipelines, the progress of a run and its report on a terminal."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from rich.table import Table
 
 from include.core.errors import BadInputError
 from include.core.pipeline import Pipeline
+from include.core.run_folder import RunFolder, Started, StepInfo
 from include.core.settings import get_settings
 from include.pipelines import all_pipelines
 from include.reporting.html import words
@@ -22,7 +23,7 @@ MARKS = {"success": "[green]✓ success[/]", "failed": "[red]✗ failed[/]", "sk
 
 
 def find_report(run_name: str | None) -> Path:
-    """The newest report of a run, or of all runs.
+    """Return the newest report of a run, or of all runs.
 
     Args:
         run_name: A run's name, or its folder; None for the latest.
@@ -31,36 +32,36 @@ def find_report(run_name: str | None) -> Path:
         BadInputError: There is none.
     """
     runs = get_settings().data_dir / "runs"
-    folder_name = Path(run_name) if run_name else None
-    if folder_name is not None and folder_name.is_dir():
-        reports = list(folder_name.glob("pipeline_report_*.json"))
+    if run_name and Path(run_name).is_dir():
+        reports = Path(run_name).glob("pipeline_report_*.json")
     else:
-        reports = list(runs.glob(f"*/{run_name or '*'}/pipeline_report_*.json"))
-    if not reports:
+        reports = runs.glob(f"*/{run_name or '*'}/pipeline_report_*.json")
+    newest = max(reports, key=lambda path: path.stat().st_mtime, default=None)
+    if newest is None:
         first = all_pipelines()[0][0].definition.pipeline
         what = f"of a run named {run_name}" if run_name else f"yet; begin with ./pipeline run {first}"
         raise BadInputError(f"there is no report {what} (looked in {runs})")
-    return max(reports, key=lambda path: path.stat().st_mtime)
+    return newest
 
 
 def show_report(report: dict[str, Any], console: Console) -> None:
-    """Print the summary of a report: steps, key figures, the failure point."""
+    """Print the summary of a report: steps, metrics, findings, the failure point."""
     table = Table(box=box.SIMPLE_HEAD, title=None)
     table.add_column("step")
     table.add_column("status")
     table.add_column("seconds", justify="right")
     for step in report["steps"]:
-        seconds = step["duration_seconds"]
-        name = f"{step['step_number']}. {step['name']}"
-        shown = f"{seconds:.1f}" if seconds is not None else ""
-        table.add_row(escape(name), _mark(step["status"]), shown)
+        seconds, status = step["duration_seconds"], step["status"]
+        name = escape(f"{step['step_number']}. {step['name']}")
+        table.add_row(name, MARKS.get(status, status), "" if seconds is None else f"{seconds:.1f}")
+    status = report["overall_status"]
     table.add_section()
-    table.add_row("[bold]run[/]", _mark(report["overall_status"]), f"{report['total_duration_seconds']:.1f}")
+    table.add_row("[bold]run[/]", MARKS.get(status, status), f"{report['total_duration_seconds']:.1f}")
     console.print(table)
-    figures = _figures(report)
-    if figures:
+    metrics = _metrics(report)
+    if metrics:
         grid = Table.grid(padding=(0, 2))
-        for name, value in figures.items():
+        for name, value in metrics.items():
             grid.add_row(f"  {words(name)}", escape(_shown(value)))
         console.print(grid)
         console.print()
@@ -74,20 +75,75 @@ def show_report(report: dict[str, Any], console: Console) -> None:
             console.print(f"        {escape(failure['hint'])}", soft_wrap=True)
 
 
-def _mark(status: str) -> str:
-    return MARKS.get(status, status)
+class Progress:
+    """Prints each step as it starts and ends.
+
+    Args:
+        pipeline: What runs.
+        folder: The run's folder.
+        console: Where to print.
+    """
+
+    def __init__(self, pipeline: Pipeline, folder: RunFolder, console: Console) -> None:
+        self._pipeline, self._folder, self._console = pipeline, folder, console
+        self._printed: set[tuple[str, str, int]] = set()
+        self._ended: set[str] = set()
+
+    def begin(self, params: dict[str, Any]) -> None:
+        """Print what will run."""
+        window = self._pipeline.window.describe(params)
+        name = self._pipeline.definition.workflow_name
+        self._console.print(f"[bold]{escape(name)}[/] for {window}", soft_wrap=True)
+
+    def update(self) -> None:
+        """Print what is new since the last call."""
+        for number, step in enumerate(self._pipeline.plan, 1):
+            if step.id in self._ended:
+                continue
+            started, result = self._folder.step_started(step), self._folder.step_result(step)
+            if started:
+                again = f" (attempt {started.attempt})" if started.attempt > 1 else ""
+                title = f"Step {number}/{len(self._pipeline.plan)}: [bold]{escape(step.title)}[/]{again} …"
+                details = [step.description, self._arguments(step)]
+                self._print_once(started, title, *(f"  [dim]{escape(text)}[/]" for text in details if text))
+            if result and result.status == "success":
+                self._ended.add(step.id)
+                how = f"skipped: {result.skipped}" if result.skipped else "completed successfully"
+                mark = "[yellow]–[/]" if result.skipped else "[green]✓[/]"
+                self._print_once(result, f"{mark} Step {number} {how} ({result.duration_seconds:.1f}s)")
+            elif result and result.error:
+                how = "met a fault that may pass" if result.error.kind == "transient" else "failed"
+                self._print_once(result, f"[red]✗[/] Step {number} {how}: {escape(result.error.message)}")
+
+    def _print_once(self, record: Started, *lines: str) -> None:
+        """Print the lines of the start or the result of an attempt, unless they were printed before."""
+        key = (type(record).__name__, record.step, record.attempt)
+        for line in lines if key not in self._printed else ():
+            self._console.print(line, soft_wrap=True)
+        self._printed.add(key)
+
+    def _arguments(self, info: StepInfo) -> str:
+        """Return a step's parameters that differ from their defaults, as `name=value`."""
+        run = self._folder.run()
+        params, changed = run.params if run else {}, dict[str, Any]()
+        for item in self._pipeline.steps:
+            if item.step.id in (info.parts or [info.id]):
+                defaults = item.step.params.model_construct().model_dump(mode="json")
+                names = [name for name in item.step.params.model_fields if name in params]
+                changed |= {name: params[name] for name in names if params[name] != defaults.get(name)}
+        return " ".join(f"{name}={value}" for name, value in changed.items())
 
 
-def _figures(report: dict[str, Any]) -> dict[str, Any]:
-    """The key figures of the domain and of the last step, where a pipeline names some; else those of all steps."""
+def _metrics(report: dict[str, Any]) -> dict[str, Any]:
+    """Return the metrics of the domain and of the last step, where a domain names some; else those of all steps."""
     counts = SummaryStatistics.model_fields
     domain = {name: value for name, value in report["summary_statistics"].items() if name not in counts}
-    figures: dict[str, Any] = {}
+    metrics: dict[str, Any] = {}
     for name, value in domain.items():
-        figures |= value if isinstance(value, dict) else {name: value}
+        metrics |= value if isinstance(value, dict) else {name: value}
     for step in report["steps"][-1:] if domain else report["steps"]:
-        figures |= step["output_summary"] or {}
-    return {name: value for name, value in figures.items() if isinstance(value, (int, float, str))}
+        metrics |= step["output_summary"] or {}
+    return {name: value for name, value in metrics.items() if isinstance(value, (int, float, str))}
 
 
 def _shown(value: Any) -> str:
@@ -99,7 +155,7 @@ def _shown(value: Any) -> str:
 
 
 def pipelines_table(pipelines: list[Pipeline]) -> Table:
-    """The pipelines of this deployment and the latest run of each."""
+    """Return a table of pipelines and the latest run of each."""
     table = Table(box=box.SIMPLE_HEAD)
     for column in ("pipeline", "schedule", "steps", "latest run"):
         table.add_column(column)

@@ -1,4 +1,4 @@
-"""Checks of the files themselves: they exist, are whole, open in their format and keep to their schema."""
+"""Check files: they exist, are complete, open in their format and keep to their schema."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import stat
+from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 
 from pydantic import ValidationError
@@ -20,7 +21,7 @@ PNG_START, PNG_END = b"\x89PNG\r\n\x1a\n", b"IEND\xaeB`\x82"
 
 
 def sha256(path: Path) -> str:
-    """Checksum of a file, as `sha256sum` prints it."""
+    """Return the checksum of a file, as `sha256sum` prints it."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
@@ -32,13 +33,13 @@ def check_artifact(files: Path, artifact: Artifact, *, since: float | None = Non
         files: The run's `files/` folder.
         artifact: What was declared.
         since: The file must have been written after this time (seconds since the epoch): a leftover of another run
-            is no result of this one.
+            is not a result of this one.
 
     Returns:
-        What was found, or None where an optional file is absent.
+        The record of the file, or None where an optional file is absent.
 
     Raises:
-        ContractError: Names the file, the rule and what was found.
+        ContractError: Names the file, the rule and the value that breaks it.
     """
     path, name = files / artifact.path, artifact.path
     status = _status(files, name)
@@ -59,7 +60,7 @@ def check_unchanged(files: Path, record: FileRecord, producer: str) -> None:
     """Check that a file is still what its producer left.
 
     Raises:
-        ContractError: It is gone or differs.
+        ContractError: It is missing or differs.
     """
     status = _status(files, record.path)
     if status is None:
@@ -95,54 +96,43 @@ def _status(files: Path, name: str) -> os.stat_result | None:
 
 
 def _check_content(path: Path, artifact: Artifact) -> int | None:
-    match artifact.format:
-        case "csv" | "parquet":
-            from include.core.tables import check_table
+    """Check that a file opens in its format and reads to its end; return the number of a table's records."""
+    if artifact.format in ("csv", "parquet"):
+        from include.core.tables import check_table
 
-            records = check_table(path, artifact.path, artifact.schema)
-            if records == 0 and not artifact.may_be_empty:
-                raise ContractError(artifact.path, "must hold at least one record", "a header alone")
-            return records
-        case "json":
-            _check_json(path, artifact)
-        case "npy":
-            _check_npy(path, artifact.path)
-        case "safetensors":
-            _check_safetensors(path, artifact.path)
-        case "tif":
-            _check_raster(path, artifact.path)
-        case "png":
-            content = path.read_bytes()
-            if not (content.startswith(PNG_START) and content.endswith(PNG_END)):
-                raise ContractError(artifact.path, "must be a whole PNG image", f"{len(content)} bytes that are not")
+        records = check_table(path, artifact.path, artifact.schema)
+        if records == 0 and not artifact.may_be_empty:
+            raise ContractError(artifact.path, "must hold at least one record", "a header alone")
+        return records
+    if artifact.format in _FORMATS:
+        title, check = _FORMATS[artifact.format]
+        try:
+            check(path, artifact)
+        except _UNREADABLE as error:
+            raise ContractError(artifact.path, f"must be {title}", str(error) or type(error).__name__) from error
     return None
 
 
-def _check_npy(path: Path, name: str) -> None:
+def _check_npy(path: Path, artifact: Artifact) -> None:
     import numpy as np
 
-    try:
-        array = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (ValueError, OSError, EOFError) as error:
-        raise ContractError(name, "must be a whole NumPy array", str(error)) from error
+    array = np.load(path, mmap_mode="r", allow_pickle=False)
     if array.size == 0:
-        raise ContractError(name, "must hold at least one element", f"shape {array.shape}")
+        raise ContractError(artifact.path, "must hold at least one element", f"shape {array.shape}")
 
 
-def _check_safetensors(path: Path, name: str) -> None:
-    """The format's own rules: eight bytes of header length, a JSON header, and the bytes that it names."""
+def _check_safetensors(path: Path, artifact: Artifact) -> None:
+    """Check the format's own rules: eight bytes of header length, a JSON header, and the bytes that it names."""
+    size = path.stat().st_size
     with path.open("rb") as file:
         length = int.from_bytes(file.read(8), "little")
-        try:
-            header = json.loads(file.read(length) if length < path.stat().st_size else b"{}")
-            ends = [entry["data_offsets"][1] for key, entry in header.items() if key != "__metadata__"]
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
-            raise ContractError(name, "must be a whole safetensors file", str(error) or "no header") from error
-    if not ends or 8 + length + max(ends) != path.stat().st_size:
-        raise ContractError(name, "must be a whole safetensors file", f"{path.stat().st_size} bytes")
+        header = json.loads(file.read(length) if length < size else b"{}")
+    ends = [entry["data_offsets"][1] for key, entry in header.items() if key != "__metadata__"]
+    if not ends or 8 + length + max(ends) != size:
+        raise ValueError(f"{size} bytes")
 
 
-def _check_raster(path: Path, name: str) -> None:
+def _check_raster(path: Path, artifact: Artifact) -> None:
     import rasterio
 
     try:
@@ -151,9 +141,15 @@ def _check_raster(path: Path, name: str) -> None:
                 raster.read(window=window)
             located = raster.crs is not None
     except rasterio.errors.RasterioError as error:
-        raise ContractError(name, "must be a whole GeoTIFF", str(error)) from error
+        raise ValueError(str(error)) from error
     if not located:
-        raise ContractError(name, "must be georeferenced", "no coordinate reference system")
+        raise ContractError(artifact.path, "must be georeferenced", "no coordinate reference system")
+
+
+def _check_png(path: Path, artifact: Artifact) -> None:
+    content = path.read_bytes()
+    if not (content.startswith(PNG_START) and content.endswith(PNG_END)):
+        raise ValueError(f"{len(content)} bytes that are not")
 
 
 def _check_json(path: Path, artifact: Artifact) -> None:
@@ -166,10 +162,19 @@ def _check_json(path: Path, artifact: Artifact) -> None:
     except ValidationError as error:
         first = error.errors(include_url=False, include_context=False)[0]
         if first["type"] == "json_invalid":
-            raise ContractError(artifact.path, "must be valid JSON", first["msg"]) from error
+            raise ValueError(first["msg"]) from error
         field = "$" + "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in first["loc"])
         more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
-        found = str(first["input"])[:80]
-        raise ContractError(artifact.path, f"must keep to its schema: {field}: {first['msg']}{more}", found) from error
-    except (ValueError, RecursionError) as error:
-        raise ContractError(artifact.path, "must be valid JSON", str(error)) from error
+        rule = f"must keep to its schema: {field}: {first['msg']}{more}"
+        raise ContractError(artifact.path, rule, str(first["input"])[:80]) from error
+
+
+_FORMATS: dict[str, tuple[str, Callable[[Path, Artifact], None]]] = {
+    "json": ("valid JSON", _check_json),
+    "npy": ("a complete NumPy array", _check_npy),
+    "png": ("a complete PNG image", _check_png),
+    "safetensors": ("a complete safetensors file", _check_safetensors),
+    "tif": ("a complete GeoTIFF", _check_raster),
+}
+_UNREADABLE = (ValueError, TypeError, LookupError, AttributeError, EOFError, RecursionError)
+"""What the checks raise at a file that is damaged or of another format; an `OSError` is a fault of the machine."""

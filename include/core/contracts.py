@@ -1,4 +1,4 @@
-"""What a step promises: the artifacts it reads and writes, the schema of each, and its record accounting.
+"""What a step declares: the artifacts it reads and writes, the schema of each, and its record accounting.
 
 A step is a typed function over the run's `files/` folder. Its contract is checked from outside, on the artifacts
 themselves, so it holds for our own functions and for any container image alike.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any, Generic
@@ -18,7 +18,7 @@ from typing_extensions import TypeVar
 
 from include.core.errors import ContractError, explain
 from include.core.outcome import StepOutcome
-from include.core.run_folder import write_json
+from include.core.run_folder import Records, write_json
 
 D = TypeVar("D", bound=BaseModel, default=BaseModel)
 FIRST_YEAR, LAST_YEAR = 1900, 2199
@@ -31,7 +31,7 @@ class StepParams(BaseModel):
 
 
 class Window(StepParams):
-    """The data interval [start, end) of a run; both may be open for people's own files."""
+    """The data interval [start, end) of a run; both may be open for input files."""
 
     start: AwareDatetime | None = Field(None, description="First instant of the data, inclusive (ISO 8601 with zone).")
     end: AwareDatetime | None = Field(None, description="End of the data, exclusive (ISO 8601 with zone).")
@@ -117,29 +117,8 @@ class Artifact(Generic[D]):
 
 
 @dataclass(frozen=True)
-class Records:
-    """Record accounting: read = accepted + rejected + outside."""
-
-    read: int
-    accepted: int
-    rejected: int = 0
-    outside: int = 0
-    rejected_by_reason: Mapping[str, int] = field(default_factory=dict)
-
-    @property
-    def reconciles(self) -> bool:
-        """Whether every record that was read is accounted for, once; a negative count accounts for nothing."""
-        reasons = self.rejected_by_reason.values()
-        return (
-            min(self.read, self.accepted, self.rejected, self.outside, *reasons) >= 0
-            and self.read == self.accepted + self.rejected + self.outside
-            and self.rejected == sum(reasons)
-        )
-
-
-@dataclass(frozen=True)
 class Group:
-    """Several tasks that people know as one step ("Download real satellite data": search, fetch, collect)."""
+    """Several tasks that users know as one step ("Download real satellite data": search, fetch, collect)."""
 
     id: str
     title: str
@@ -168,7 +147,7 @@ class Approval:
     """A step that asks a user, and records the answer.
 
     Args:
-        param: The run's parameter that makes it ask; without that the answer is yes.
+        param: The run's parameter that makes it ask; without it the step approves.
         question: `module:function` of `(files) -> str | None`: the evidence that the user is shown (Markdown); None
             where there is nothing to approve, which rejects.
         record: `module:function` of `(files, approved, by, why)` that writes the step's outputs.
@@ -208,7 +187,7 @@ class Step:
 
     Args:
         id: Also the Airflow task id.
-        title: Shown to people ("Analyze meter data").
+        title: Shown to users ("Analyze meter data").
         description: One sentence on what it does.
         version: Raised when the same inputs would give another output; part of what decides about reuse.
         params: Model of the parameters it takes.
@@ -218,12 +197,12 @@ class Step:
         records: Counts the records of the artifacts themselves (`files` → accounting); None for no record data.
         outcome: Reads metrics, findings and tables from the checked artifacts (`files` → `StepOutcome`); a
             `module:name` is imported only after the step has run.
-        group: The step that people know it as a part of.
+        group: The step that users know it as a part of.
         mapped: One task for each of several things, numbered from 0; `{index}` in `writes` stands for the number, and
             the function takes it as a third argument.
         index: Which of them this is.
         fans_out: `module:name` of what names the things that a mapped step after it is for (`files` → list of names).
-        scratch: Folders below `files/` that survive from attempt to attempt (checkpoints); gone after its success.
+        scratch: Folders below `files/` that survive from attempt to attempt (checkpoints); removed after its success.
         skip_param: The parameter that reduces the step to its bookkeeping; reports then call it skipped.
         credentials: The account that it needs.
         libraries: Distributions whose versions belong to its provenance.
@@ -266,7 +245,7 @@ class Step:
         'download.007'
         """
         writes = tuple(artifact.instance(index) for artifact in self.writes)
-        return replace(self, id=instance_id(self.id, index), writes=writes, mapped=False, index=index)
+        return replace(self, id=f"{self.id}.{index:03d}", writes=writes, mapped=False, index=index)
 
     @property
     def domain(self) -> str:
@@ -293,11 +272,6 @@ class Step:
         """Read the outcome from the checked artifacts; it is empty for a step that declares none."""
         outcome = imported(self.outcome) if isinstance(self.outcome, str) else self.outcome
         return StepOutcome.model_validate(outcome(files)) if outcome else StepOutcome()
-
-
-def instance_id(step: str, index: int) -> str:
-    """How one task of a mapped step is known in the run's folder: `download.007`."""
-    return f"{step}.{index:03d}"
 
 
 def imported(name: str) -> Any:

@@ -16,7 +16,7 @@ from typing import Literal
 from include.core.contracts import Credentials, Step, Store
 from include.core.pipeline import Pipeline
 from include.core.settings import ROOT
-from include.core.windows import IntervalWindow, WindowRule
+from include.core.windows import IntervalWindow
 
 Status = Literal["ok", "missing", "fault"]
 
@@ -174,7 +174,7 @@ class Domain:
     steps: Mapping[str, Step]
     image: str
     pipelines: tuple[Pipeline, ...] = ()
-    window: WindowRule = field(default_factory=IntervalWindow)
+    window: IntervalWindow = field(default_factory=IntervalWindow)
     param_aliases: Mapping[str, str] = field(default_factory=dict)
     options: tuple[Option, ...] = ()
     commands: Mapping[str, str] = field(default_factory=dict)

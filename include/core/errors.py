@@ -1,4 +1,4 @@
-"""Errors whose message is written for the person who has to mend them.
+"""Errors whose message explains to users what to fix.
 
 Each is one sentence (or a list of them) that names the file, the field or record, and the rule. They cross the
 boundary of a container by their exit code, so a step reports the same fault wherever it runs.
@@ -19,7 +19,7 @@ class GroundtruthError(Exception):
 
 
 class BadInputError(GroundtruthError):
-    """What somebody handed in is not usable; running again would not help."""
+    """What a user provided is not usable; running again would not help."""
 
     kind = "bad_input"
     exit_code = 65  # EX_DATAERR of sysexits.h
@@ -31,8 +31,8 @@ class ContractError(GroundtruthError):
     Args:
         artifact: The path below the run's `files/`, or the step's name where no single file is at fault.
         rule: The rule that was broken, as a sentence fragment ("must not be empty").
-        value: What was found instead.
-        hint: What to do about it, where that is not the step's to mend.
+        value: The value that breaks it.
+        hint: What to do about it, where the step itself cannot fix it.
     """
 
     kind = "contract"
@@ -40,8 +40,7 @@ class ContractError(GroundtruthError):
 
     def __init__(self, artifact: str, rule: str, value: object = None, *, hint: str | None = None) -> None:
         self.artifact, self.rule, self.value, self.hint = artifact, rule, value, hint
-        found = "" if value is None else f"; found {value}"
-        super().__init__(f"{artifact}: {rule}{found}")
+        super().__init__(f"{artifact}: {rule}" + ("" if value is None else f"; found {value}"))
 
 
 class SetupError(GroundtruthError):
@@ -52,14 +51,14 @@ class SetupError(GroundtruthError):
 
 
 class TransientError(GroundtruthError):
-    """A fault that may pass by itself (network, 429, 5xx, engine restart); worth another attempt."""
+    """A fault that may pass without a fix (network, 429, 5xx, engine restart); worth another attempt."""
 
     kind = "transient"
     exit_code = 75  # EX_TEMPFAIL
 
 
 class InterruptedStepError(GroundtruthError):
-    """Somebody asked the step to stop; never retried."""
+    """A user stopped the step; never retried."""
 
     kind = "interrupted"
     exit_code = 130

@@ -21,6 +21,20 @@ _RENAME_EXCHANGE, _AT_FDCWD = 2, -100
 _LOCK_POLL_S = 0.01
 
 
+@contextmanager
+def setup_errors(path: Path, action: str) -> Iterator[None]:
+    """Raise an `OSError` of the block as a `SetupError`: "out.csv: cannot be written: No space left on device".
+
+    Args:
+        path: What the block works on.
+        action: What it does with that, as a participle.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise SetupError(f"{path}: cannot be {action}: {error.strerror or error}") from error
+
+
 def write_atomically(path: Path, content: bytes, *, mode: int = 0o644, owner_of: Path | None = None) -> None:
     """Write a file, flushed to disk before it takes its place; its folder is created if necessary.
 
@@ -33,15 +47,13 @@ def write_atomically(path: Path, content: bytes, *, mode: int = 0o644, owner_of:
     Raises:
         SetupError: The folder cannot be written, or the disk is full; the old file stays.
     """
-    try:
+    with setup_errors(path, "written"):
         path.parent.mkdir(parents=True, exist_ok=True)
         with flushed_sibling(path, content) as temporary:
             temporary.chmod(mode)
             if owner_of is not None:
                 copy_owner(owner_of, temporary)
             temporary.replace(path)
-    except OSError as error:
-        raise SetupError(f"{path}: cannot be written: {error.strerror or error}") from error
 
 
 @contextmanager
@@ -58,12 +70,11 @@ def atomic_file(path: Path) -> Iterator[Path]:
     """
     partial = path.with_name(f".{path.name}.partial")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial.unlink(missing_ok=True)
-        yield partial
-        partial.replace(path)
-    except OSError as error:
-        raise SetupError(f"{path}: cannot be written: {error.strerror or error}") from error
+        with setup_errors(path, "written"):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            partial.unlink(missing_ok=True)
+            yield partial
+            partial.replace(path)
     finally:
         with suppress(OSError):
             partial.unlink(missing_ok=True)
@@ -79,7 +90,7 @@ def replace_folder(target: Path, sources: Mapping[str, Path]) -> None:
     Raises:
         SetupError: The folder cannot be written, or the disk is full; the old folder stays.
     """
-    try:
+    with setup_errors(target, "replaced"):
         target.parent.mkdir(parents=True, exist_ok=True)
         fresh = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}."))
         try:
@@ -96,8 +107,6 @@ def replace_folder(target: Path, sources: Mapping[str, Path]) -> None:
                     _exchange_by_renames(fresh, target)
         finally:
             shutil.rmtree(fresh, ignore_errors=True)
-    except OSError as error:
-        raise SetupError(f"{target}: cannot be replaced: {error.strerror or error}") from error
 
 
 def exchange(one: Path, other: Path) -> bool:
@@ -136,13 +145,12 @@ def locked(path: Path, *, timeout_s: float | None, mode: int = 0o644) -> Iterato
     from filelock import FileLock, Timeout  # not part of the energy image, whose steps lock nothing
 
     lock = FileLock(path, timeout=-1 if timeout_s is None else timeout_s, mode=mode, poll_interval=_LOCK_POLL_S)
-    try:
+    with setup_errors(path, "locked"):
         path.parent.mkdir(parents=True, exist_ok=True)
-        lock.acquire()
-    except Timeout:
-        raise TransientError(f"{path}: another process has held it for {timeout_s:g} s") from None
-    except OSError as error:
-        raise SetupError(f"{path}: cannot be locked: {error.strerror or error}") from error
+        try:
+            lock.acquire()
+        except Timeout:
+            raise TransientError(f"{path}: another process has held it for {timeout_s:g} s") from None
     try:
         yield
     finally:

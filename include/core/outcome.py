@@ -58,11 +58,6 @@ class StepMetrics(BaseModel):
     model_config = ConfigDict(frozen=True, extra="allow")
     __pydantic_extra__: dict[str, JsonValue]
 
-    def scalars(self) -> dict[str, Scalar]:
-        """Return the metrics that are single values, by name; lists and objects are left out."""
-        values = self.model_dump(mode="json")
-        return {name: value for name, value in values.items() if not isinstance(value, list | dict)}
-
 
 class StepOutcome(BaseModel):
     """What the checked artifacts of a step show.

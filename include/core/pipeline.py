@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
@@ -13,19 +12,15 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
-from include.core.contracts import Artifact, Records, Step, StepParams, Window, imported
-from include.core.definitions import Definition, RecordFiles, StepSpec
+from include.core.contracts import Artifact, Step, Window, imported
+from include.core.definitions.model import Definition, RecordFiles, StepSpec
 from include.core.errors import BadInputError, sentences
-from include.core.run_folder import StepInfo
+from include.core.run_folder import Records, StepInfo
 from include.core.tables import check_table
-from include.core.windows import IntervalWindow, WindowRule
+from include.core.windows import IntervalWindow
 
 INPUT_FILES = "files"
 """The parameter that holds a run's input files, of pipelines that take any number of them."""
-
-
-class SourcesParams(Window):
-    """Parameters of a step that we did not write: the interval."""
 
 
 @dataclass(frozen=True)
@@ -47,13 +42,13 @@ class Pipeline:
         aliases: Former names of parameters, and what they are called now.
         triggers: Names of the assets whose updates start a run.
         defaults: `module:function` of `(files folders of triggering runs, newest first; data folder)` that returns
-            parameters which a run was not given.
+            parameters which the run's own leave out.
         check: `module:function` that refuses parameters which no step would refuse alone; called with all of them.
     """
 
     definition: Definition
     contracts: Mapping[str, Step]
-    window: WindowRule = field(default_factory=IntervalWindow)
+    window: IntervalWindow = field(default_factory=IntervalWindow)
     aliases: Mapping[str, str] = field(default_factory=dict)
     triggers: tuple[str, ...] = ()
     defaults: str | None = None
@@ -61,7 +56,7 @@ class Pipeline:
 
     @property
     def starts(self) -> str:
-        """When it runs, for people: its schedule, or the assets that it waits for."""
+        """When it runs, in words: its schedule, or the assets that it waits for."""
         if self.definition.schedule:
             return self.definition.schedule
         return f"after {' or '.join(self.triggers)}" if self.triggers else "on request"
@@ -80,23 +75,20 @@ class Pipeline:
     @cached_property
     def declared(self) -> frozenset[str]:
         """Every file that any step may write; `folder/` stands for all that lies in it."""
-        files = (artifact.path.partition("{index}") for item in self.steps for artifact in item.step.writes)
-        scratch = (f"{name}/" for item in self.steps for name in item.step.scratch)
-        return frozenset(itertools.chain((before for before, _, _ in files), scratch))
+        files = {artifact.path.partition("{index}")[0] for item in self.steps for artifact in item.step.writes}
+        return frozenset(files | {f"{name}/" for item in self.steps for name in item.step.scratch})
 
     @cached_property
     def plan(self) -> list[StepInfo]:
-        """The steps as people know them: several tasks may be one step."""
+        """The steps as users know them: several tasks may be one step."""
         infos: dict[str, StepInfo] = {}
         for item in self.steps:
             step, group = item.step, item.step.group
             if group is None:
                 infos[step.id] = StepInfo(id=step.id, title=step.title, description=step.description)
                 continue
-            known = infos.setdefault(
-                group.id, StepInfo(id=group.id, title=group.title, description=group.description, parts=[])
-            )
-            known.parts.append(step.id)
+            whole = StepInfo(id=group.id, title=group.title, description=group.description, parts=[])
+            infos.setdefault(group.id, whole).parts.append(step.id)
         return list(infos.values())
 
     def __getitem__(self, step_id: str) -> PipelineStep:
@@ -114,7 +106,7 @@ class Pipeline:
 
     @cached_property
     def file_params(self) -> list[str]:
-        """Parameters that each name one file of somebody's, to be staged into the run."""
+        """Parameters that each name one input file, to be staged into the run."""
         extras = {name: field.json_schema_extra for name, field in self.params.items()}
         return [name for name, extra in extras.items() if isinstance(extra, dict) and extra.get("file")]
 
@@ -123,17 +115,21 @@ class Pipeline:
         """Whether a run may be given any number of input files."""
         return INPUT_FILES in self.params or bool(self.definition.sources)
 
+    @cached_property
+    def param_names(self) -> set[str]:
+        """The names that a run's parameters may have."""
+        return {*self.params, *([INPUT_FILES] if self.takes_files else [])}
+
     def rename_params(self, params: Mapping[str, Any]) -> dict[str, Any]:
         """Return parameters under the names that they have now.
 
         Raises:
             BadInputError: One is given under both its names.
         """
-        names = {*self.params, *([INPUT_FILES] if self.takes_files else [])}
         renamed: dict[str, Any] = {}
         for name, value in params.items():
             current = self.aliases.get(name, name)
-            current = current if current in names and name not in names else name
+            current = current if current in self.param_names and name not in self.param_names else name
             if current != name and params.get(current):
                 raise BadInputError(f"{name}: is a former name of {current}, which is given too; give one of them")
             if value or current not in renamed:  # a form sends the empty default under the present name
@@ -153,15 +149,13 @@ class Pipeline:
             BadInputError: Names every unknown parameter and every impossible value at once.
         """
         params = self.rename_params(params)
-        names = {*self.params, *([INPUT_FILES] if self.takes_files else [])}
-        faults = [_unknown(name, names) for name in params if name not in names]
+        faults = [_unknown(name, self.param_names) for name in params if name not in self.param_names]
         files = params.get(INPUT_FILES) or []
         if not isinstance(files, (list, tuple)) or not all(isinstance(file, str) for file in files):
             faults.append(f"{INPUT_FILES}: must be a list of files (got {files!r})")
             files = []
         values: dict[str, Any] = {INPUT_FILES: list(files)} if self.takes_files else {}
-        models: dict[type[StepParams], None] = dict.fromkeys(item.step.params for item in self.steps)
-        for model in models:
+        for model in dict.fromkeys(item.step.params for item in self.steps):
             try:
                 checked = model.model_validate({k: v for k, v in params.items() if k in model.model_fields})
                 values.update(checked.model_dump(mode="json"))
@@ -179,7 +173,7 @@ class Pipeline:
 
 def _unknown(name: str, names: set[str]) -> str:
     close = difflib.get_close_matches(name, sorted(names), n=1)
-    hint = f"did you mean {close[0]}?" if close else f"known: {', '.join(sorted(names))}"
+    hint = f"did you mean {close[0]}?" if close else f"the parameters are {', '.join(sorted(names))}"
     return f"{name}: no such parameter; {hint}"
 
 
@@ -191,7 +185,7 @@ def foreign_step(spec: StepSpec) -> Step:
         title=spec.name,
         description=spec.description or f"Writes {', '.join(spec.outputs)}",
         version="1",
-        params=SourcesParams,
+        params=Window,
         function="",
         reads=tuple(Artifact(path) for path in spec.inputs),
         writes=tuple(Artifact(path, may_be_empty=path == rejected) for path in spec.outputs),
@@ -202,4 +196,5 @@ def foreign_step(spec: StepSpec) -> Step:
 def _count(names: RecordFiles, files: Path) -> Records:
     read, accepted = (check_table(files / name, name, None) for name in (names.read, names.accepted))
     rejected = check_table(files / names.rejected, names.rejected, None) if names.rejected else 0
-    return Records(read, accepted, rejected, 0, {"rejected by the step": rejected} if rejected else {})
+    reasons = {"rejected by the step": rejected} if rejected else {}
+    return Records(read=read, accepted=accepted, rejected=rejected, rejected_by_reason=reasons)

@@ -1,4 +1,4 @@
-"""Pictures of the reports: one style, colours that colour-blind people tell apart, whole files or none."""
+"""Plots of the reports: one style, colours that colour-blind readers can tell apart, complete files or none."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ STYLE: dict[Any, Any] = {
 
 @contextmanager
 def figure_file(target: Path, width: float = 11, height: float = 4.8) -> Iterator[Figure]:
-    """A figure to draw on, which appears as a PNG under its name when the block ends well.
+    """Yield a figure to draw on, which is written as a PNG file when the block ends well.
 
     Args:
         target: The file.

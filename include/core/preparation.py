@@ -1,4 +1,4 @@
-"""Prepares a run: its folder, its plan (`run.json`), and people's files staged into it."""
+"""Prepare a run: its folder, its plan (`run.json`), and copies of the input files in it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 
 from include.core.artifacts import remove, sha256
 from include.core.errors import BadInputError, SetupError
-from include.core.files import atomic_file
+from include.core.files import atomic_file, setup_errors
 from include.core.pipeline import INPUT_FILES, Pipeline
 from include.core.run_folder import SCHEMA_VERSION, SOURCE_FOLDER, FileRecord, Run, RunFolder, write_json
 
@@ -27,16 +27,16 @@ def prepare_run(
     allowed_inputs: tuple[Path, ...],
     owner: int | None = None,
 ) -> Run:
-    """Check the parameters, stage people's files, and write the plan that every step works to.
+    """Check the parameters, stage the input files, and write the plan that every step works to.
 
     Args:
         pipeline: What is to run.
         folder: Where; what an earlier attempt left there stays.
-        requested: Parameters by name, as they were given.
+        requested: Parameters by name, as the user stated them.
         run_id: Airflow's name of the run.
         runtime: `local` or `docker`.
-        interval: The run's data interval, used where neither `start` and `end` nor files are given.
-        allowed_inputs: Folders below which people's files may lie.
+        interval: The run's data interval, used where there are neither `start` and `end` nor input files.
+        allowed_inputs: Folders below which input files may lie.
         owner: User id that owns `files/` (containers write there as this user).
 
     Returns:
@@ -68,18 +68,15 @@ def prepare_run(
     if params.get("end", window.end) is None:
         limits = {name: value for name, value in window.model_dump(mode="json").items() if name in params}
         params = pipeline.check_params(params | limits)
-    try:
+    with setup_errors(folder.files, "created"):
         folder.files.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise SetupError(f"{folder.files}: cannot be created: {error.strerror}") from error
-    sources: list[FileRecord] = []
-    if params.get(INPUT_FILES):
-        sources = stage(params[INPUT_FILES], folder.files, allowed_inputs)
-        params[INPUT_FILES] = staged_names(params[INPUT_FILES])
+    files = params.get(INPUT_FILES) or []
     single_files = {name: params[name] for name in pipeline.file_params if params.get(name)}
-    if single_files:
-        sources = stage(single_files.values(), folder.files, allowed_inputs)
-        params |= dict(zip(single_files, staged_names(single_files.values()), strict=True))
+    paths = [*files, *single_files.values()]
+    sources = stage(paths, folder.files, allowed_inputs) if paths else []
+    names = staged_names(paths)
+    params |= {INPUT_FILES: names[: len(files)]} if files else {}
+    params |= dict(zip(single_files, names[len(files) :], strict=True))
     if owner is not None:
         give_to(folder.files, owner)
     plan = {"params": params, "sources": sources, "interval_start": window.start, "interval_end": window.end}
@@ -92,7 +89,7 @@ def give_to(files: Path, owner: int) -> None:
     """Let containers that run as `owner` write to a run's `files/`; what was staged stays read-only to them.
 
     Raises:
-        SetupError: This process may not hand the folder over.
+        SetupError: This process may not change the folder's owner.
     """
     if files.stat().st_uid == owner:
         return
@@ -100,12 +97,12 @@ def give_to(files: Path, owner: int) -> None:
         os.chown(files, owner, -1)
     except PermissionError as error:
         raise SetupError(
-            f"{files}: cannot be handed to user {owner} that containers run as; set GROUNDTRUTH_STEP_UID to yours"
+            f"{files}: cannot be given to user {owner} that containers run as; set GROUNDTRUTH_STEP_UID to yours"
         ) from error
 
 
 def staged_names(paths: Iterable[str | PurePath]) -> list[str]:
-    """The names below `files/source/`: each file's own, without control characters, made unique.
+    """Return the names below `files/source/`: each file's own, without control characters, made unique.
 
     >>> staged_names(["a/day.csv", "b/day.csv", "c/year.csv.gz"])
     ['day.csv', 'day-2.csv', 'year.csv.gz']
@@ -122,7 +119,7 @@ def staged_names(paths: Iterable[str | PurePath]) -> list[str]:
 
 
 def stage(paths: Iterable[str], files: Path, allowed: Iterable[Path]) -> list[FileRecord]:
-    """Copy people's files to `files/source/`, which holds nothing else afterwards.
+    """Copy input files to `files/source/`, which holds nothing else afterwards.
 
     Args:
         paths: Files, absolute or below one of the allowed folders.
@@ -133,25 +130,20 @@ def stage(paths: Iterable[str], files: Path, allowed: Iterable[Path]) -> list[Fi
         BadInputError: A file is missing, unreadable, empty, or lies elsewhere.
         SetupError: The copy could not be written.
     """
-    paths, allowed = list(paths), tuple(folder.resolve() for folder in allowed)
-    resolved = [_resolve(path, allowed) for path in paths]
+    paths, allowed, resolved = list(paths), tuple(folder.resolve() for folder in allowed), []
+    for path in paths:
+        try:
+            resolved.append(_resolve(path, allowed))
+        except (OSError, ValueError, RuntimeError) as error:  # no access, a NUL or too long a name, a loop of links
+            raise BadInputError(f"{path!r}: cannot be read: {getattr(error, 'strerror', None) or error}") from error
     folder = files / SOURCE_FOLDER
-    try:
+    with setup_errors(folder, "written"):
         remove(files, SOURCE_FOLDER)
         folder.mkdir(parents=True)
-    except OSError as error:
-        raise SetupError(f"{folder}: cannot be written: {error.strerror}") from error
     return [_copy(path, folder / name) for path, name in zip(resolved, staged_names(paths), strict=True)]
 
 
 def _resolve(path: str, allowed: tuple[Path, ...]) -> Path:
-    try:
-        return _find(path, allowed)
-    except (OSError, ValueError, RuntimeError) as error:  # no access, a NUL or too long a name, a loop of links
-        raise BadInputError(f"{path!r}: cannot be read: {getattr(error, 'strerror', None) or error}") from error
-
-
-def _find(path: str, allowed: tuple[Path, ...]) -> Path:
     for folder in allowed:
         candidate = (folder / path).resolve()
         if not candidate.is_relative_to(folder) or not candidate.exists():

@@ -1,21 +1,60 @@
-"""Runs a definition's command on this machine, under the same file contract as in a container."""
+"""Steps as processes: the command that a definition runs on this machine, a step of ours as a program, and their log.
+
+In the environment of each, `DATA_DIR` is the run's `files/` folder (default `/data`) and `STEP_PARAMS` holds the
+parameters as JSON. A fault is one line, `error: …`, on stderr and an exit code that states its class, so that the
+orchestrator treats it alike in every runtime.
+
+The log is plain text where a user started the step. A task passes its keys as JSON in the variable `STEP_LOG`; with it,
+whatever the step logs, warns of or prints is one JSON object a line on stderr:
+`{"timestamp", "level", "event", "logger", "dag_id", "run_id", "task_id", "map_index", "try_number", …}`. The names are
+those of Airflow's own task logs, so that one query finds both. Any program may write such lines; others pass as they
+are.
+"""
 
 from __future__ import annotations
 
+import io
 import json
+import logging
 import os
 import signal
 import subprocess
+import sys
 import threading
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
-from include.core.contracts import StepParams
-from include.core.errors import BY_EXIT_CODE, GroundtruthError, SetupError
-from include.core.step_log import VARIABLE, said
+from pydantic import ValidationError
+
+from include.core.contracts import Step, StepParams
+from include.core.errors import BY_EXIT_CODE, BadInputError, GroundtruthError, SetupError, explain
+from include.core.recording import as_known_error
 
 STOP_SECONDS = 10
+LOG_VARIABLE = "STEP_LOG"
+TASK_KEYS = ("dag_id", "run_id", "task_id", "map_index", "try_number")
+LEVELS = {name.lower(): number for name, number in logging.getLevelNamesMapping().items() if number}
+RESERVED_KEYS = {*TASK_KEYS, "level", "event", "exc_info", "stack_info"}
+LOG = logging.getLogger("step")
+
+
+@dataclass(frozen=True)
+class Line:
+    """A line of a step's log.
+
+    Args:
+        level: As `logging` numbers it.
+        event: Its message.
+        more: Its other keys, without the task's.
+    """
+
+    level: int
+    event: str
+    more: dict[str, Any]
 
 
 def run_command(
@@ -74,18 +113,101 @@ def run_command(
 
 
 def step_environment(files: str, params: StepParams, task: Mapping[str, object] | None = None) -> dict[str, str]:
-    """What every step finds in its environment; a step of a task also that task's keys, for its log."""
+    """Return the environment variables of a step; those of a task's step include that task's keys, for its log."""
     variables = {"DATA_DIR": files, "STEP_PARAMS": json.dumps(params.model_dump(mode="json"))}
-    return variables | ({VARIABLE: json.dumps(task)} if task else {})
+    return variables | ({LOG_VARIABLE: json.dumps(task)} if task else {})
 
 
 def exit_error(code: int, last_line: str) -> GroundtruthError:
-    """The error that an exit code and the last line of a log stand for."""
-    kind, last_line = BY_EXIT_CODE.get(code, GroundtruthError), said(last_line)
+    """Return the error that an exit code and the last line of a log stand for."""
+    error_class, last_line = BY_EXIT_CODE.get(code, GroundtruthError), event_of(last_line)
     if last_line.startswith("error: "):
-        return kind(last_line.removeprefix("error: "))
+        return error_class(last_line.removeprefix("error: "))
     last = f"; its last line: {last_line[:300]}" if last_line else "; it printed nothing"
-    return kind(f"ended with exit code {code}{last}")
+    return error_class(f"ended with exit code {code}{last}")
+
+
+def main(package: str, steps: Mapping[str, Step]) -> int:
+    """Run a step by its id, and one task of a mapped step by its number: `python -m <package> STEP [INDEX]`.
+
+    Args:
+        package: The domain's package.
+        steps: Its steps by id.
+
+    Returns:
+        The exit code of `run_step_main`.
+    """
+    name, *index = sys.argv[1:] or [""]
+    step = steps.get(name)
+    if step is None or len(index) != step.mapped or not all(map(str.isdecimal, index)):
+        names = "|".join(f"{step.id} INDEX" if step.mapped else step.id for step in steps.values())
+        raise SystemExit(f"usage: python -m {package} {names}")
+    return run_step_main(step.instance(int(index[0])) if index else step)
+
+
+def run_step_main(step: Step) -> int:
+    """Run a step with the files and parameters of the environment; return 0 or the exit code of the error's class."""
+    files = Path(os.environ.get("DATA_DIR", "/data"))
+    with step_log() as as_json:
+        try:
+            try:
+                params = step.params.model_validate_json(os.environ.get("STEP_PARAMS", "{}"))
+            except ValidationError as error:
+                raise BadInputError(explain(error)) from error
+            step.load()(files, params)
+        except BaseException as error:
+            explained = as_known_error(error)
+            if isinstance(explained, GroundtruthError):
+                message = f"error: {' '.join(str(explained).split())}"
+                LOG.error("%s", message) if as_json else sys.stderr.write(f"{message}\n")  # noqa: TRY400
+                return explained.exit_code
+            if not as_json:
+                raise
+            LOG.critical("%s: %s", type(error).__name__, error, exc_info=True)
+            return 1
+    return 0
+
+
+def read_line(text: str) -> Line | None:
+    """Return a line of a step's log in parts, or None for other text."""
+    if not text.startswith("{"):
+        return None
+    try:
+        record = json.loads(text)
+        level, event = LEVELS[record["level"]], record["event"]
+        datetime.fromisoformat(record["timestamp"])
+    except (ValueError, LookupError, TypeError, RecursionError):
+        return None
+    if not isinstance(event, str) or not all(map(str.isidentifier, record)):
+        return None
+    more = {name: value for name, value in record.items() if name not in RESERVED_KEYS and not name.startswith("_")}
+    return Line(level, event, more)
+
+
+def event_of(text: str) -> str:
+    """Return the event of a line of a step's log; other text as it is."""
+    line = read_line(text)
+    return text if line is None else line.event
+
+
+@contextmanager
+def step_log() -> Iterator[bool]:
+    """Log as JSON where a task requests it; yield whether it does."""
+    keys = os.environ.get(LOG_VARIABLE)
+    if not keys:
+        yield False
+        return
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_Json(json.loads(keys)))
+    logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
+    logging.captureWarnings(capture=True)
+    with (
+        _Printed(logging.INFO) as out,
+        _Printed(logging.WARNING) as err,
+        redirect_stdout(out),
+        redirect_stderr(err),
+    ):
+        yield True
 
 
 def _reap(process: subprocess.Popen[str]) -> None:
@@ -104,3 +226,41 @@ def _stop(process: subprocess.Popen[str]) -> None:
         process.wait(STOP_SECONDS)
     except subprocess.TimeoutExpired:
         os.killpg(process.pid, signal.SIGKILL)
+
+
+class _Json(logging.Formatter):
+    def __init__(self, task: Mapping[str, Any]) -> None:
+        super().__init__()
+        self.task = {name: task[name] for name in TASK_KEYS if name in task}
+
+    def format(self, record: logging.LogRecord) -> str:
+        line = {
+            "timestamp": datetime.fromtimestamp(record.created, UTC).isoformat().replace("+00:00", "Z"),
+            "level": record.levelname.lower(),
+            "event": record.getMessage(),
+            "logger": record.name,
+        }
+        if record.exc_info:
+            line["exception"] = self.formatException(record.exc_info)
+        return json.dumps(line | self.task)
+
+
+class _Printed(io.TextIOBase):
+    """Log what a program prints, line by line."""
+
+    def __init__(self, level: int) -> None:
+        self.level, self.rest = level, ""
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, text: str) -> int:
+        *lines, self.rest = (self.rest + text).split("\n")
+        for line in filter(str.strip, lines):
+            LOG.log(self.level, "%s", line.rstrip())
+        return len(text)
+
+    def close(self) -> None:
+        if self.rest:
+            self.write("\n")
+        super().close()

@@ -1,4 +1,4 @@
-"""Verdicts: how an attempt ended, written down whatever happened, with its error in words."""
+"""Record how an attempt ended, whatever happened, with its error in words."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ from include.core.run_folder import (
 def failure_recorded(
     folder: RunFolder, draft: StepResult, make_room: Callable[[], None] = lambda: None
 ) -> Iterator[None]:
-    """Write the verdict "failed" for whatever goes wrong inside, and raise it as an error in words.
+    """Write a result with the status `failed` for whatever goes wrong in the block, and raise it as an error in words.
 
     Args:
         folder: The run.
-        draft: The verdict as far as it is known.
-        make_room: Called where the verdict cannot be written at first, as on a full disk.
+        draft: The result as far as it is known.
+        make_room: Called where the result cannot be written at first, as on a full disk.
     """
     try:
         yield
     except StepSuspendedError:
         raise
     except BaseException as error:
-        # Libraries turn an interrupt into errors of their own (DuckDB among them); the mark tells.
+        # Libraries turn an interrupt into errors of their own (DuckDB among them); the mark does not change.
         stopped = (folder.path / INTERRUPTED_MARK).exists()
         explained = as_known_error(error, folder.files)
         if stopped and not isinstance(explained, InterruptedStepError):
@@ -46,7 +46,7 @@ def failure_recorded(
         try:
             _write_failure(folder, draft, make_room)
         except SetupError as unwritten:
-            explained.add_note(f"its verdict could not be written either: {unwritten}")
+            explained.add_note(f"its result could not be written either: {unwritten}")
         if explained is error:
             raise
         raise explained from error
@@ -64,17 +64,8 @@ def _write_failure(folder: RunFolder, draft: StepResult, make_room: Callable[[],
 def recorded(
     folder: RunFolder, started: Started, title: str, description: str, log_url: str | None = None
 ) -> Iterator[StepResult]:
-    """Keep the same records of a task that is no step (preparing, publishing), so that reports show its failure."""
-    draft = StepResult(
-        **started.model_dump(),
-        title=title,
-        description=description,
-        version="1",
-        status="failed",
-        ended_at=started.started_at,
-        duration_seconds=0,
-        log_url=log_url,
-    )
+    """Keep the records of a task that is not a step (preparation, publication), so that reports show its failure."""
+    draft = StepResult.draft(started, title=title, description=description, version="1", log_url=log_url)
     with failure_recorded(folder, draft):
         write_json(folder.step(started.step) / "started.json", started)
         yield draft
@@ -84,15 +75,14 @@ def recorded(
 def write_result(folder: RunFolder, draft: StepResult, status: str) -> StepResult:
     """Write `result.json`, now being the end of the attempt."""
     ended_at = datetime.now(UTC)
-    verdict = draft.model_copy(
-        update={"status": status, "ended_at": ended_at, "duration_seconds": seconds_between(draft.started_at, ended_at)}
-    )
-    write_json(folder.step(draft.step) / "result.json", verdict)
-    return verdict
+    seconds = seconds_between(draft.started_at, ended_at)
+    result = draft.model_copy(update={"status": status, "ended_at": ended_at, "duration_seconds": seconds})
+    write_json(folder.step(draft.step) / "result.json", result)
+    return result
 
 
 def as_known_error(error: BaseException, files: Path | None = None) -> BaseException:
-    """A fault of the machine or an interrupt as the error that says so in words; others as they are.
+    """Return the error that explains an interrupt or a fault of the machine in words; any other error as it is.
 
     Args:
         error: What was raised.
@@ -102,21 +92,21 @@ def as_known_error(error: BaseException, files: Path | None = None) -> BaseExcep
         return InterruptedStepError("interrupted")
     no_space = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
     if no_space or ("No space left on device" in str(error) and not isinstance(error, SetupError)):
-        return SetupError(f"the disk is full: free some space and run again ({error}{_room(files)})")
+        return SetupError(f"the disk is full: free some space and run again ({error}{_free_space(files)})")
     if isinstance(error, OSError) and error.errno in (errno.EACCES, errno.EROFS):
         return SetupError(f"{error.filename or 'a file'}: cannot be read or written: {error.strerror}")
     return error
 
 
-def _room(files: Path | None) -> str:
-    """How much room there is now: a disk that has some is not the one that was full (a container's /tmp is another)."""
+def _free_space(files: Path | None) -> str:
+    """Return the free space in words: a disk that has some is not the one that was full (a container's /tmp, say)."""
     if files is None or not files.exists():
         return ""
     return f"; {shutil.disk_usage(files).free / 1e6:.1f} MB free at {files}"
 
 
 def failure_of(error: BaseException) -> Failure:
-    """What reports say of an error."""
+    """Return an error as reports show it."""
     if isinstance(error, ContractError):
         value = None if error.value is None else str(error.value)
         broken = {"artifact": error.artifact, "rule": error.rule, "value": value, "hint": error.hint}

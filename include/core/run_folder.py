@@ -2,37 +2,42 @@
 
 ```
 data/runs/<dag>/<run>/
-  run.json                     what was asked for: pipeline, parameters, interval, steps
+  run.json                     what the run was asked to do: pipeline, parameters, interval, steps
   files/                       what steps see (/data in containers), with the documented file names
   steps/<step>/started.json    the attempt under way
-  steps/<step>/result.json     its verdict; durations and times in reports come from here
+  steps/<step>/result.json     its result; durations and times in reports come from here
   pipeline_report_<time>.json  and .html beside it
 ```
 
-Only `files/` is ever mounted into a container, so no step can write its own verdict.
+Only `files/` is ever mounted into a container, so no step can write its own result.
 """
 
 from __future__ import annotations
 
-import json
+import logging
 import re
+import shutil
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
+from include.core.errors import explain
 from include.core.files import write_atomically
 from include.core.outcome import StepOutcome
 
 M = TypeVar("M", bound=BaseModel)
+LOG = logging.getLogger(__name__)
 SCHEMA_VERSION = 1
 """Of `run.json`: raised when its keys change meaning. Runs of v0.1.0 have none and are read as version 0."""
 SOURCE_FOLDER = "source"
 """Below `files/`: the input files that users provided, as staged."""
 INTERRUPTED_MARK = "interrupted"
 """In the run's folder: a user stopped the run, so no further step starts."""
+REMOVED = ".removed-"
+"""Begins the name of a run's folder whose removal has begun; the next removal ends one that was interrupted."""
 
 
 class _Record(BaseModel):
@@ -48,7 +53,7 @@ class FileRecord(_Record):
     records: int | None = Field(None, description="Data records of a table, None for anything else.")
 
 
-class RecordCounts(_Record):
+class Records(_Record):
     """Record accounting: read = accepted + rejected + outside."""
 
     read: int
@@ -57,9 +62,19 @@ class RecordCounts(_Record):
     outside: int = 0
     rejected_by_reason: dict[str, int] = {}
 
+    @property
+    def reconciles(self) -> bool:
+        """Whether every record that was read is accounted for, once; a negative count accounts for nothing."""
+        reasons = self.rejected_by_reason.values()
+        return (
+            min(self.read, self.accepted, self.rejected, self.outside, *reasons) >= 0
+            and self.read == self.accepted + self.rejected + self.outside
+            and self.rejected == sum(reasons)
+        )
+
 
 class Failure(_Record):
-    """Why a step failed, for a person."""
+    """Why a step failed, for users."""
 
     kind: Literal["bad_input", "contract", "setup", "transient", "interrupted", "timeout", "lost", "error"]
     message: str
@@ -80,7 +95,7 @@ class Started(_Record):
 
 
 class StepResult(Started):
-    """The verdict on one step (`steps/<step>/result.json`)."""
+    """The result of an attempt (`steps/<step>/result.json`)."""
 
     title: str
     description: str
@@ -95,13 +110,19 @@ class StepResult(Started):
     params: dict[str, Any] = {}
     inputs: list[FileRecord] = []
     outputs: list[FileRecord] = []
-    records: RecordCounts | None = None
+    records: Records | None = None
     outcome: StepOutcome = Field(StepOutcome(), alias="summary", description="Metrics by name, findings, tables.")
     error: Failure | None = None
     log_url: str | None = None
     versions: dict[str, str] = {}
 
     model_config = ConfigDict(populate_by_name=True, serialize_by_alias=True)
+
+    @classmethod
+    def draft(cls, started: Started, **fields: Any) -> StepResult:
+        """Return the result of an attempt that has just started; it counts as failed until it has ended well."""
+        start = started.started_at
+        return cls(**started.model_dump(), status="failed", ended_at=start, duration_seconds=0, **fields)
 
 
 class StepInfo(_Record):
@@ -114,7 +135,7 @@ class StepInfo(_Record):
 
 
 class Run(_Record):
-    """What was asked for (`run.json`); written before the first step."""
+    """What a run was asked to do (`run.json`); written before the first step."""
 
     schema_version: int = Field(0, description="Version of this document; 0 for runs of v0.1.0, which do not state it.")
     pipeline: str = Field(description="Workflow name, as in the definition.")
@@ -126,7 +147,7 @@ class Run(_Record):
     interval_end: AwareDatetime | None = None
     params: dict[str, Any] = {}
     steps: list[StepInfo]
-    sources: list[FileRecord] = Field([], description="People's files, as staged under files/source/.")
+    sources: list[FileRecord] = Field([], description="The input files, as staged under files/source/.")
     definition: FileRecord | None = None
 
 
@@ -153,6 +174,16 @@ class RunFolder:
     def step(self, step_id: str) -> Path:
         """Where the orchestrator keeps its records of a step."""
         return self.path / "steps" / safe_name(step_id)
+
+    def all_tasks(self) -> list[str]:
+        """Return the ids of the tasks of all steps in the plan's order; none before the plan was written."""
+        run = self.run()
+        return [task for info in (run.steps if run else []) for task in self.tasks(info)]
+
+    def accepted_results(self) -> list[StepResult]:
+        """Return the results of the tasks that succeeded, in the plan's order."""
+        results = map(self.result, self.all_tasks())
+        return [result for result in results if result is not None and result.status == "success"]
 
     def tasks(self, info: StepInfo) -> list[str]:
         """Return the ids of a step's tasks in order; those of a mapped step once they have started."""
@@ -182,7 +213,7 @@ class RunFolder:
         if not attempts:
             return None
         first = min(attempts, key=lambda started: started.started_at)
-        return Started(**{name: getattr(first, name) for name in Started.model_fields} | {"step": info.id})
+        return first.model_copy(update={"step": info.id})
 
     def step_result(self, info: StepInfo) -> StepResult | None:
         """Return the result of a step; of several tasks, None while one has no result and none has failed."""
@@ -233,18 +264,13 @@ def safe_name(name: str) -> str:
     return cleaned if cleaned.strip(".") else f"run-{len(name)}"
 
 
-def write_json(path: Path, document: BaseModel | dict[str, Any]) -> None:
-    """Write a JSON file so that a reader sees the old one or the new one, never half of it.
+def write_json(path: Path, document: BaseModel) -> None:
+    """Write a JSON file; a reader sees the old document or the new one, complete.
 
     Raises:
         SetupError: The folder cannot be written, or the disk is full.
     """
-    text = (
-        document.model_dump_json(indent=2)
-        if isinstance(document, BaseModel)
-        else json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False)
-    )
-    write_atomically(path, text.encode() + b"\n")
+    write_atomically(path, document.model_dump_json(indent=2).encode() + b"\n")
 
 
 def read_model(path: Path, model: type[M]) -> M | None:
@@ -258,3 +284,61 @@ def read_model(path: Path, model: type[M]) -> M | None:
 def seconds_between(start: datetime, end: datetime) -> float:
     """Duration in seconds, to the millisecond."""
     return round((end - start).total_seconds(), 3)
+
+
+def expired_runs(runs: Path, before: datetime) -> list[Path]:
+    """Return the folders of runs in which nothing has happened since, oldest first.
+
+    Of each DAG the newest run stays, and for each step the newest run in which it succeeded: later runs may read its
+    files. A result that cannot be read, such as one of an older schema, is not a success.
+
+    Args:
+        runs: The folder `runs/` of the data folder.
+        before: Runs whose records last changed before this time may be removed.
+    """
+    expired: list[tuple[datetime, Path]] = []
+    for dag in sorted(path for path in runs.glob("*") if path.is_dir()):
+        folders = [path for path in dag.iterdir() if path.is_dir()]
+        expired += [(_last_change(run), run) for run in folders if run.name.startswith(REMOVED)]
+        dated = sorted(((_last_change(run), run) for run in folders if not run.name.startswith(".")), reverse=True)
+        needed: set[str] = set()
+        for position, (last, run) in enumerate(dated):
+            fresh = _succeeded(run) - needed
+            needed |= fresh
+            if position and not fresh and last < before:
+                expired.append((last, run))
+    return [run for _, run in sorted(expired)]
+
+
+def remove_run(run: Path) -> int:
+    """Remove a run's folder; a reader sees all of it or nothing.
+
+    Returns:
+        The bytes that it held.
+
+    Raises:
+        OSError: It cannot be removed.
+    """
+    size = sum(path.lstat().st_size for path in run.rglob("*"))
+    renamed = run if run.name.startswith(REMOVED) else run.rename(run.with_name(REMOVED + run.name))
+    shutil.rmtree(renamed)
+    return size
+
+
+def _last_change(run: Path) -> datetime:
+    """When a run's records last changed."""
+    records = [run, *run.iterdir(), *run.glob("steps/*/*.json")]
+    return datetime.fromtimestamp(max(path.lstat().st_mtime for path in records), UTC)
+
+
+def _succeeded(run: Path) -> set[str]:
+    """Return the ids of the steps that succeeded in a run."""
+    succeeded = set()
+    for path in run.glob("steps/*/result.json"):
+        try:
+            result = read_model(path, StepResult)
+        except ValidationError as error:
+            LOG.warning("%s cannot be read, so it counts as no success: %s", path, explain(error))
+        else:
+            succeeded |= {result.step} if result and result.status == "success" else set()
+    return succeeded

@@ -1,7 +1,7 @@
-"""Runs one step and proves it: the only way that a step gets the verdict "success".
+"""Run one step and check it: the only way that a step gets the status "success".
 
-The same function serves every runtime. How the step is executed (a call, a process, a container) is handed in; what is
-checked before and after is the same, and is done here, on the orchestrator's side.
+The same function serves every runtime. The caller provides how the step is executed (a call, a process, a container);
+what is checked before and after is the same, and is checked here, on the orchestrator's side.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import importlib.metadata
 import os
 import platform
 import stat
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -20,14 +20,14 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from include.core.artifacts import check_artifact, check_unchanged, remove
-from include.core.contracts import Records, Step, StepParams
+from include.core.contracts import Step, StepParams
 from include.core.errors import BadInputError, ContractError, InterruptedStepError, explain
 from include.core.recording import failure_recorded, write_result
 from include.core.run_folder import (
     INTERRUPTED_MARK,
     SOURCE_FOLDER,
     FileRecord,
-    RecordCounts,
+    Records,
     RunFolder,
     Started,
     StepResult,
@@ -41,7 +41,7 @@ BEGUN = "begun.json"
 
 
 class Begun(BaseModel):
-    """What a step's work began with, for an attempt that takes it up (in the step's records)."""
+    """What a step's work began with, for an attempt that resumes it (in the step's records)."""
 
     image: str | None
     params: dict[str, Any]
@@ -61,7 +61,7 @@ class Attempt:
         number: 1 for the first.
         generation: Raised each time a user clears the step; a result of an earlier generation is never reused.
         runtime: `local` or `docker`.
-        command: What runs, for people.
+        command: What runs, for users.
         image: Finds the id of the image that runs (None for none); may raise like the step itself.
         log_url: Where its log can be read.
         declared: Every path that any step of the pipeline may write; others are refused.
@@ -89,15 +89,14 @@ def run_step(step: Step, folder: RunFolder, attempt: Attempt, execute: Callable[
         execute: Does the work: calls the step's function, or runs its command or container.
 
     Returns:
-        The verdict, which is always a success: everything else raises.
+        The result, whose status is always `success`: everything else raises.
 
     Raises:
-        GroundtruthError: What went wrong, in a sentence; the verdict "failed" is written first.
+        GroundtruthError: What went wrong, in a sentence; the result with the status `failed` is written first.
     """
-    started_at = datetime.now(UTC)
     started = Started(
         step=step.id,
-        started_at=started_at,
+        started_at=datetime.now(UTC),
         attempt=attempt.number,
         generation=attempt.generation,
         runtime=attempt.runtime,
@@ -124,26 +123,27 @@ def run_step(step: Step, folder: RunFolder, attempt: Attempt, execute: Callable[
         checked = [check_artifact(folder.files, artifact, since=began) for artifact in step.writes]
         draft.outputs = [record for record in checked if record is not None]
         if step.records is not None:
-            draft.records = _reconciled(step.id, step.records(folder.files))
+            draft.records = step.records(folder.files)
+            _check_accounting(step.id, draft.records)
         draft.outcome = step.read_outcome(folder.files)
-        verdict = write_result(folder, draft, "success")
-        for name in step.scratch:
-            remove(folder.files, name)
-        return verdict
+        result = write_result(folder, draft, "success")
+        _remove_scratch(step, folder)
+        return result
 
 
 def verify(folder: RunFolder) -> list[FileRecord]:
     """Check that every accepted artifact of a run is still as it was accepted, and that all belong together.
 
     Raises:
-        ContractError: One is gone or differs, or was made from another file than the one that is there now.
+        ContractError: One is missing or differs, or was made from another file than the one that is there now.
     """
     verified: dict[str, FileRecord] = {}
-    for result in _results(folder):
+    results = folder.accepted_results()
+    for result in results:
         for record in result.outputs:
             check_unchanged(folder.files, record, result.step)
             verified[record.path] = record
-    for result in _results(folder):
+    for result in results:
         for record in result.inputs:
             if verified.get(record.path, record) != record:
                 raise ContractError(record.path, f"must be the file that {result.step} worked with", "a newer one")
@@ -151,14 +151,11 @@ def verify(folder: RunFolder) -> list[FileRecord]:
 
 
 def _draft(step: Step, started: Started, attempt: Attempt) -> StepResult:
-    return StepResult(
-        **started.model_dump(),
+    return StepResult.draft(
+        started,
         title=step.title,
         description=step.description,
         version=step.version,
-        status="failed",
-        ended_at=started.started_at,
-        duration_seconds=0,
         command=attempt.command or step.function,
         log_url=attempt.log_url,
         versions=_versions(step),
@@ -168,7 +165,7 @@ def _draft(step: Step, started: Started, attempt: Attempt) -> StepResult:
 def _begin(
     step: Step, folder: RunFolder, attempt: Attempt, started: Started, draft: StepResult
 ) -> dict[str, Signature]:
-    """Take up the work of an attempt that died, or clear away what it left; returns the files that stood before it."""
+    """Resume the work of an attempt that died, or remove what it left; return the files that existed before it."""
     records = folder.step(step.id)
     died = folder.started(step.id)
     same_generation = died is not None and died.generation == started.generation
@@ -179,7 +176,7 @@ def _begin(
         write_json(records / "started.json", started.model_copy(update={"started_at": died.started_at}))
         return begun.files
     _remove_leftovers(step, folder, attempt.declared, started.started_at, same_generation=same_generation)
-    before = dict(_listing(folder.files))
+    before = _listing(folder.files)
     if attempt.resuming:
         write_json(records / BEGUN, Begun(image=draft.image, params=draft.params, inputs=draft.inputs, files=before))
     write_json(records / "started.json", started)
@@ -187,56 +184,44 @@ def _begin(
 
 
 def _versions(step: Step) -> dict[str, str]:
-    found = {"python": platform.python_version()}
+    versions = {"python": platform.python_version()}
     for library in (*step.libraries, *LIBRARIES):
-        try:
-            found[library] = importlib.metadata.version(library)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return found
+        with suppress(importlib.metadata.PackageNotFoundError):
+            versions[library] = importlib.metadata.version(library)
+    return versions
 
 
 def _params(step: Step, folder: RunFolder) -> StepParams:
     run = folder.run()
     if run is None:
         raise ContractError("run.json", "must be written before the first step", "no such file")
-    given = {name: value for name, value in run.params.items() if name in step.params.model_fields}
+    declared = {name: value for name, value in run.params.items() if name in step.params.model_fields}
     try:
-        return step.params.model_validate(given)
+        return step.params.model_validate(declared)
     except ValidationError as error:
         raise BadInputError(explain(error)) from error
-
-
-def _results(folder: RunFolder) -> Iterator[StepResult]:
-    run = folder.run()
-    for task in [task for info in (run.steps if run else []) for task in folder.tasks(info)]:
-        result = folder.result(task)
-        if result is not None and result.status == "success":
-            yield result
 
 
 def _check_inputs(step: Step, folder: RunFolder) -> list[FileRecord]:
     run = folder.run()
     producers = {record.path: ("the run's preparation", record) for record in (run.sources if run else [])}
-    for result in _results(folder):
-        producers.update({record.path: (result.title, record) for record in result.outputs})
-    found = []
+    for result in folder.accepted_results():
+        producers |= {record.path: (result.title, record) for record in result.outputs}
+    inputs = []
     for artifact in step.reads:
         for path in _expand(artifact.path, producers):
-            if path not in producers:
-                if artifact.optional:
-                    continue
+            if path in producers:
+                producer, record = producers[path]
+                check_unchanged(folder.files, record, producer)
+                inputs.append(record)
+            elif not artifact.optional:
                 raise ContractError(path, "must come from a step of this run that succeeded", "no such result")
-            producer, record = producers[path]
-            check_unchanged(folder.files, record, producer)
-            found.append(record)
-    return found
+    return inputs
 
 
-def _expand(path: str, producers: Iterable[str]) -> list[str]:
-    if not path.endswith("/*"):
-        return [path]
-    return sorted(known for known in producers if known.startswith(path[:-1]))
+def _expand(path: str, produced: Iterable[str]) -> list[str]:
+    """Return the produced files that `folder/*` stands for; any other path stands for itself."""
+    return sorted(file for file in produced if file.startswith(path[:-1])) if path.endswith("/*") else [path]
 
 
 def _accepted_before(folder: RunFolder, draft: StepResult) -> StepResult | None:
@@ -262,19 +247,18 @@ def _covered(path: str, declared: Iterable[str]) -> bool:
 def _remove_leftovers(
     step: Step, folder: RunFolder, declared: frozenset[str], since: datetime, *, same_generation: bool
 ) -> None:
-    """Remove what an attempt that died left behind: its outputs, and whatever nobody declared or handed in.
+    """Remove what an attempt that died left behind: its outputs, and files that are neither declared nor input files.
 
-    Its scratch folders stay for the attempt after it, unless somebody cleared the step.
+    Its scratch folders stay for the attempt after it, unless a user cleared the step.
     """
     _remove_outputs(step, folder)
     if not same_generation:
-        for name in step.scratch:
-            remove(folder.files, name)
-    found = [path for path, _ in _listing(folder.files)]
-    if _ran_alongside(step, folder, since):  # asked after looking, so that nothing of theirs is in `found`
+        _remove_scratch(step, folder)
+    paths = list(_listing(folder.files))
+    if _ran_alongside(step, folder, since):  # checked after the listing, which so holds no file of theirs
         return
-    kept = declared | {record.path for result in _results(folder) for record in result.outputs}
-    for path in found:
+    kept = declared | {record.path for result in folder.accepted_results() for record in result.outputs}
+    for path in paths:
         if not _covered(path, kept) and not path.startswith(f"{SOURCE_FOLDER}/"):
             top = path.split("/", 1)[0]
             remove(folder.files, top if top.startswith(".") else path)
@@ -285,21 +269,29 @@ def _remove_outputs(step: Step, folder: RunFolder) -> None:
         remove(folder.files, artifact.path)
 
 
-def _listing(files: Path) -> Iterator[tuple[str, Signature]]:
+def _remove_scratch(step: Step, folder: RunFolder) -> None:
+    for name in step.scratch:
+        remove(folder.files, name)
+
+
+def _listing(files: Path) -> dict[str, Signature]:
+    """Return all files and links below a folder; links are not followed."""
+    signatures = {}
     for folder, folders, names in os.walk(files):
         for path in (Path(folder, name) for name in (*folders, *names)):
             with suppress(FileNotFoundError):  # a temporary file of a step that runs at the same time
                 status = path.lstat()
                 if not stat.S_ISDIR(status.st_mode):
-                    yield path.relative_to(files).as_posix(), (status.st_size, status.st_mtime_ns, status.st_ino)
+                    signatures[path.relative_to(files).as_posix()] = status.st_size, status.st_mtime_ns, status.st_ino
+    return signatures
 
 
 def _check_nothing_else(
     step: Step, folder: RunFolder, before: dict[str, Signature], declared: frozenset[str], since: datetime
 ) -> None:
-    """A step writes what it declared and touches nothing else (what other steps declared is theirs to answer for)."""
+    """Check that a step wrote only what it declared; files that other steps declared are checked with those steps."""
     allowed = declared | {artifact.path for artifact in step.writes} | {f"{name}/" for name in step.scratch}
-    after = dict(_listing(folder.files))
+    after = _listing(folder.files)
     for path in sorted(set(before) | set(after)):
         if before.get(path) == after.get(path) or _covered(path, allowed):
             continue
@@ -311,28 +303,19 @@ def _check_nothing_else(
 
 
 def _ran_alongside(step: Step, folder: RunFolder, since: datetime) -> bool:
-    """Whether another step ran meanwhile: its temporary files come and go, and nobody can say whose they are."""
-    run = folder.run()
-    for task in [task for info in (run.steps if run else []) for task in folder.tasks(info)]:
+    """Whether another step ran meanwhile: then a temporary file could be that step's."""
+    for task in folder.all_tasks():
         result = folder.result(task)
         if task != step.id and folder.started(task) and (result is None or result.ended_at >= since):
             return True
     return False
 
 
-def _reconciled(step: str, records: Records) -> RecordCounts:
-    counts = RecordCounts(
-        read=records.read,
-        accepted=records.accepted,
-        rejected=records.rejected,
-        outside=records.outside,
-        rejected_by_reason=dict(records.rejected_by_reason),
-    )
+def _check_accounting(step: str, records: Records) -> None:
     if not records.reconciles:
         raise ContractError(
             step,
             "records read must equal accepted + rejected + outside the window",
-            f"{counts.read:,} read, {counts.accepted:,} accepted, {counts.rejected:,} rejected "
-            f"({sum(counts.rejected_by_reason.values()):,} with a reason), {counts.outside:,} outside",
+            f"{records.read:,} read, {records.accepted:,} accepted, {records.rejected:,} rejected "
+            f"({sum(records.rejected_by_reason.values()):,} with a reason), {records.outside:,} outside",
         )
-    return counts

@@ -30,7 +30,7 @@ class Settings(BaseSettings):
         "local", description="Where steps run: `local` in the Airflow task itself, `docker` in containers."
     )
     data_dir: Path = Field(
-        ROOT / "data", description="Runs, published results and people's inbox, as this process sees the folder."
+        ROOT / "data", description="Runs, published results and the inbox, as this process sees the folder."
     )
     host_data_dir: Path | None = Field(
         None,
@@ -39,8 +39,8 @@ class Settings(BaseSettings):
     )
     input_dirs: str = Field(
         "",
-        description="Folders (separated by `:`) below which a run may read people's files. Default: `inbox` in the "
-        "data folder. The command line allows the files that it is given.",
+        description="Folders (separated by `:`) below which a run may read input files. Default: `inbox` in the "
+        "data folder. The command line allows the files that its options name.",
     )
     definitions_dir: Path = Field(
         ROOT / "include" / "config", description="Folder of pipeline definitions; each JSON file in it becomes a DAG."
@@ -48,12 +48,12 @@ class Settings(BaseSettings):
     env_file: Path = Field(
         ROOT / ".env",
         description="The env file that pipelines change and read. In containers it lies in a mounted folder: a file "
-        "that is mounted by itself cannot be replaced as a whole.",
+        "that is mounted by itself cannot be replaced.",
     )
     approve: bool = Field(
         False,
-        description="The answer to a question for approval where nobody can be asked (`airflow dags test`, the command "
-        "line); the command line's `--approve` sets it.",
+        description="The answer to a request for approval where no reviewer can be asked (`airflow dags test`, the "
+        "command line); the command line's `--approve` sets it.",
     )
     step_uid: int = Field(
         default_factory=lambda: os.getuid() or 50000,
@@ -70,7 +70,7 @@ class Settings(BaseSettings):
     notify_connection: str | None = Field(
         None,
         description="Id of the Airflow connection whose password holds the Apprise URLs (separated by blanks) that are "
-        "told of failed runs, missed deadlines, promotions and rollbacks. Default: nobody is told.",
+        "notified of failed runs, missed deadlines, promotions and rollbacks. Default: no notifications.",
     )
     runbook_url: str | None = Field(
         None,
@@ -90,7 +90,7 @@ class Settings(BaseSettings):
 
     @property
     def allowed_inputs(self) -> tuple[Path, ...]:
-        """Folders below which people's files may be read."""
+        """Folders below which input files may be read."""
         named = [Path(part) for part in self.input_dirs.split(":") if part]
         return tuple(path.resolve() for path in (named or [self.data_dir / "inbox"]))
 
@@ -117,9 +117,8 @@ def read_settings(model: type[S]) -> S:
     try:
         return model()
     except ValidationError as error:
-        faults = error.errors(include_url=False)
-        sentences = (
+        faults = [
             f"GROUNDTRUTH_{'_'.join(map(str, fault['loc'])).upper()}: {fault['msg']} (got {fault['input']!r})"
-            for fault in faults
-        )
-        raise SetupError("; ".join(sentences)) from error
+            for fault in error.errors(include_url=False)
+        ]
+        raise SetupError("; ".join(faults)) from error

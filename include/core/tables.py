@@ -1,30 +1,30 @@
-"""Checks tables against the model of one record, in one streaming query, at the speed of the reader.
+"""Check tables against the model of one record, in one streaming query, at the speed of the reader.
 
-The model is a pydantic one; its fields are the table's leading columns, in order. What it says of a column (type,
-optional or not, bounds, allowed values) becomes SQL, so that 10 million records are checked in seconds at constant
-memory, and the same model documents the file.
+The fields of the pydantic model are the table's leading columns, in order. Its rules for a column (type, optional or
+not, bounds, allowed values) become SQL, so that 10 million records are checked in seconds at constant memory, and the
+same model documents the file.
 """
 
 from __future__ import annotations
 
 import csv
+import re
 import types
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Union, get_args, get_origin
 
-import annotated_types
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from include.core.errors import ContractError
-from include.core.sql import file_literal, identifier, literal
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
 _SQL_TYPES: dict[Any, str] = {float: "DOUBLE", int: "BIGINT", bool: "BOOLEAN", datetime: "TIMESTAMPTZ"}
 _WORDS: dict[Any, str] = {float: "a number", int: "a whole number", bool: "true or false", datetime: "a time with zone"}
+_BOUNDS = {"ge": ">=", "gt": ">", "le": "<=", "lt": "<"}
 _OFFSET = r":\d\d(\.\d+)?[+-]\d\d(:?\d\d)?$"
 
 
@@ -64,42 +64,66 @@ def check_table(path: Path, name: str, model: type[BaseModel] | None) -> int:
                 columns = [str(row[0]) for row in db.execute(f"DESCRIBE SELECT * FROM {relation}").fetchall()]
             rules = _rules(model, columns, name, as_text=is_csv) if model else []
             records = _count_sound(db, relation, rules)
-            fault = None if records is not None else _first_break(db, relation, columns, rules)
+            if records is None:
+                raise ContractError(name, *_first_break(db, relation, columns, rules))
         except duckdb.Error as error:
             reason = " ".join(str(error).splitlines()[:2])
             raise ContractError(name, f"must open as {path.suffix.lstrip('.').upper()}", reason) from error
-    if fault is not None:
-        raise ContractError(name, *fault)
-    return records or 0
+    return records
+
+
+def literal(value: str | Path) -> str:
+    """Return a text as an SQL literal.
+
+    >>> literal("O'Neill")
+    "'O''Neill'"
+    """
+    return "'" + str(value).replace("'", "''") + "'"
+
+
+def identifier(name: str) -> str:
+    """Return a name as a quoted SQL identifier.
+
+    >>> identifier("Main meter")
+    '"Main meter"'
+    """
+    return '"' + name.replace('"', '""') + '"'
+
+
+def file_literal(path: Path) -> str:
+    """Return a path as an SQL literal that DuckDB does not take for a pattern: `*`, `?` and `[` are escaped.
+
+    >>> file_literal(Path("meters[1].csv"))
+    "'meters[[]1].csv'"
+    """
+    return literal(re.sub(r"([*?[])", r"[\1]", str(path)))
 
 
 def _count_sound(db: DuckDBPyConnection, relation: str, rules: list[Rule]) -> int | None:
-    """The number of records where all keep to the rules, else None; in one parallel scan."""
+    """Return the number of records if none breaks a rule, else None; in one parallel scan."""
     import duckdb
 
     broken = " OR ".join(f"NOT coalesce({rule.sql}, false)" for rule in rules) or "false"
     query = f"SELECT count(*), count(*) FILTER ({broken}) FROM {relation}"
     try:
         records, faulty = db.execute(query).fetchall()[0]
-    except (
-        duckdb.ConversionException
-    ):  # DuckDB lets its CSV reader do the casts, and then a cast that fails is an error
+    except duckdb.ConversionException:  # where DuckDB lets its CSV reader cast, a cast that fails is an error
         return None
     return None if faulty else int(records)
 
 
 def _first_break(db: DuckDBPyConnection, relation: str, columns: list[str], rules: list[Rule]) -> tuple[str, str]:
-    """The first rule that is broken, in words, and the first value that breaks it."""
+    """Return the first rule that is broken, in words, and the first value that breaks it."""
     number = identifier("record of " + ", ".join(columns))  # longer than any column's name
-    found = "".join(
+    breaks = "".join(
         f", min({number}) FILTER (NOT coalesce({rule.sql}, false))"
         f", arg_min({identifier(rule.column)}::VARCHAR, {number}) FILTER (NOT coalesce({rule.sql}, false))"
         for rule in rules
     )
-    query = f"SELECT count(*){found} FROM (SELECT *, row_number() OVER () AS {number} FROM {relation})"
-    answers = db.execute(query).fetchall()[0]
+    query = f"SELECT count(*){breaks} FROM (SELECT *, row_number() OVER () AS {number} FROM {relation})"
+    row = db.execute(query).fetchall()[0]
     for position, rule in enumerate(rules):
-        record, value = answers[1 + 2 * position : 3 + 2 * position]
+        record, value = row[1 + 2 * position : 3 + 2 * position]
         if record is not None:
             return f"column {rule.column} must hold {rule.words}", f"{value!r} in record {record}"
     raise AssertionError(f"no rule is broken, and yet the table is not sound: {rules}")
@@ -136,8 +160,8 @@ def _rules(model: type[BaseModel], columns: list[str], name: str, *, as_text: bo
     expected = list(model.model_fields)
     if columns[: len(expected)] != expected:
         raise ContractError(name, f"must begin with the columns {', '.join(expected)}", ", ".join(columns))
-    found = (_rule(column, field, as_text=as_text) for column, field in model.model_fields.items())
-    return [rule for rule in found if rule is not None]
+    rules = (_rule(column, field, as_text=as_text) for column, field in model.model_fields.items())
+    return [rule for rule in rules if rule is not None]
 
 
 def _rule(column: str, field: FieldInfo, *, as_text: bool) -> Rule | None:
@@ -158,9 +182,10 @@ def _rule(column: str, field: FieldInfo, *, as_text: bool) -> Rule | None:
             sql += f" AND {value} = try_cast({cell} AS DOUBLE)"
         if kind is datetime and as_text:
             sql += f" AND (suffix({cell}, 'Z') OR regexp_matches({cell}, {literal(_OFFSET)}))"
-        for operator, bound in _bounds(field):
-            sql += f" AND {value} {operator} {bound}"
-            words += f" {operator} {bound:g}"
+        for name, operator in _BOUNDS.items():
+            for bound in [getattr(rule, name) for rule in field.metadata if hasattr(rule, name)]:
+                sql += f" AND {value} {operator} {bound}"
+                words += f" {operator} {bound:g}"
     elif kind is not str:
         raise TypeError(f"column {column}: tables cannot be checked for {kind}")
     elif optional:
@@ -170,18 +195,3 @@ def _rule(column: str, field: FieldInfo, *, as_text: bool) -> Rule | None:
     if optional:
         sql, words = f"({cell} IS NULL OR {sql})", f"{words}, or nothing"
     return Rule(column, sql, words)
-
-
-def _bounds(field: FieldInfo) -> list[tuple[str, float]]:
-    known: list[tuple[type, str, str]] = [
-        (annotated_types.Ge, ">=", "ge"),
-        (annotated_types.Gt, ">", "gt"),
-        (annotated_types.Le, "<=", "le"),
-        (annotated_types.Lt, "<", "lt"),
-    ]
-    return [
-        (operator, getattr(constraint, attribute))
-        for constraint in field.metadata
-        for kind, operator, attribute in known
-        if isinstance(constraint, kind)
-    ]

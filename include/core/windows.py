@@ -1,23 +1,25 @@
 """Window rules: how a run's data interval follows from its parameters, its schedule and the command line.
 
-A pipeline has one rule. `IntervalWindow` is the default; a domain may bring another one with the same methods.
+A pipeline has one rule. `IntervalWindow` is the default; a domain may derive another one from it.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta, tzinfo
-from typing import Any, Protocol
+from contextlib import suppress
+from datetime import UTC, datetime, time, timedelta, timezone, tzinfo
+from typing import Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from include.core.contracts import FIRST_YEAR, LAST_YEAR, Window
 from include.core.errors import BadInputError
-from include.core.zones import parse_zone
 
 Interval = tuple[datetime, datetime]
 
 
-class WindowRule(Protocol):
-    """What a window rule can do."""
+class IntervalWindow:
+    """A window from `start` to `end`; without them the run's data interval, or all that input files hold."""
 
     def from_options(
         self, date: datetime | None, start: str | None, end: str | None, zone: str | None, *, has_files: bool
@@ -31,30 +33,12 @@ class WindowRule(Protocol):
             zone: IANA zone or fixed offset; default UTC.
             has_files: Whether the run reads input files.
 
+        Returns:
+            `start` and `end` in UTC; without options yesterday, or nothing where input files set the window.
+
         Raises:
             BadInputError: The options contradict each other or cannot be read.
         """
-
-    def of_run(self, params: Mapping[str, Any], interval: Interval | None, *, has_files: bool) -> Window:
-        """Return the window of a run; it is open where input files set it.
-
-        Args:
-            params: The run's checked parameters.
-            interval: Airflow's data interval, None where there is none.
-            has_files: Whether the run reads input files.
-        """
-
-    def describe(self, params: Mapping[str, Any]) -> str:
-        """Return a run's window in words: "2026-01-01T00:00:00Z to 2026-01-02T00:00:00Z"."""
-
-
-class IntervalWindow:
-    """A window from `start` to `end`; without them the run's data interval, or all that input files hold."""
-
-    def from_options(
-        self, date: datetime | None, start: str | None, end: str | None, zone: str | None, *, has_files: bool
-    ) -> dict[str, Any]:
-        """Return `start` and `end` in UTC; without options yesterday, or nothing where input files set the window."""
         if date is not None and (start or end):
             raise BadInputError("--date is a whole day; give either --date or --start and --end")
         if bool(start) != bool(end):
@@ -67,18 +51,47 @@ class IntervalWindow:
         day = date.date() if date else datetime.now(where).date() - timedelta(days=1)
         _check_year("--date", day.year)
         following = day + timedelta(days=1)
-        first, last = (datetime(one.year, one.month, one.day, tzinfo=where) for one in (day, following))
+        first, last = (datetime.combine(date, time(), where) for date in (day, following))
         return {"start": _utc(first), "end": _utc(last)}
 
     def of_run(self, params: Mapping[str, Any], interval: Interval | None, *, has_files: bool) -> Window:
-        """Return the window that the parameters state, else the data interval, else an open one for input files."""
+        """Return the window that the parameters state, else the data interval, else an open one for input files.
+
+        Args:
+            params: The run's checked parameters.
+            interval: Airflow's data interval, None where there is none.
+            has_files: Whether the run reads input files.
+        """
         if not has_files and params.get("start") is None and interval is not None:
             return Window(start=interval[0].astimezone(UTC), end=interval[1].astimezone(UTC))
         return Window.model_validate({"start": params.get("start"), "end": params.get("end")})
 
     def describe(self, params: Mapping[str, Any]) -> str:
-        """Return the interval, or that the files set it."""
+        """Return a run's window in words, such as "2026-01-01T00:00:00Z to 2026-01-02T00:00:00Z"."""
         return f"{params['start']} to {params['end']}" if params.get("start") else "all that the input files hold"
+
+
+def parse_zone(text: str) -> tzinfo:
+    """Return a zone by its IANA name, or a fixed offset (`+10:00`, `UTC+10`, `Z`).
+
+    Raises:
+        ValueError: It is neither.
+
+    >>> parse_zone("UTC+10").utcoffset(None)
+    datetime.timedelta(seconds=36000)
+    """
+    if text in ("Z", "UTC"):
+        return UTC
+    offset = re.fullmatch(r"(?:UTC|GMT)?([+-])(\d{1,2})(?::?(\d{2}))?", text)
+    if offset and int(offset[2]) <= 14 and int(offset[3] or 0) < 60:
+        minutes = int(offset[2]) * 60 + int(offset[3] or 0)
+        return timezone(timedelta(minutes=-minutes if offset[1] == "-" else minutes))
+    if text not in ("localtime", "posixrules"):  # whatever a machine is set to
+        with suppress(ZoneInfoNotFoundError, ValueError, OSError):
+            return ZoneInfo(text)
+    raise ValueError(
+        f"timezone {text!r} is neither an IANA zone such as Europe/Berlin nor a fixed offset such as +10:00"
+    )
 
 
 def read_zone(zone: object) -> tzinfo:

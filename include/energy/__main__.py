@@ -1,6 +1,6 @@
 """`python -m include.energy STEP`: runs one step as a program, as its container does."""
 
-from include.core.step_program import main
+from include.core.process import main
 from include.energy.steps import ENERGY_STEPS
 
 raise SystemExit(main("include.energy", ENERGY_STEPS))

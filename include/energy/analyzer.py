@@ -12,7 +12,7 @@ from typing import Any
 import duckdb
 
 from include.core.files import write_atomically
-from include.core.sql import literal
+from include.core.tables import literal
 from include.energy import curves, statistics, validation
 from include.energy.anomalies import judge
 from include.energy.artifacts import ANALYSIS, DATA, RECORDS, SOURCE

@@ -13,7 +13,7 @@ import duckdb
 
 from include.core.errors import SetupError
 from include.core.files import atomic_file
-from include.core.sql import literal
+from include.core.tables import literal
 
 
 @contextmanager

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import BinaryIO, Literal
 
 from include.core.errors import BadInputError
-from include.core.sql import file_literal, literal
+from include.core.tables import file_literal, literal
 
 EMPTY = "is empty; a header line and at least one record are needed"
 DELIMITERS = (",", ";", "\t", "|")

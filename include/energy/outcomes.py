@@ -8,10 +8,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TypeVar
 
-from include.core.contracts import Records
 from include.core.errors import ContractError
 from include.core.outcome import Finding, StepMetrics, StepOutcome
-from include.core.sql import file_literal
+from include.core.run_folder import Records
+from include.core.tables import file_literal
 from include.energy.artifacts import ANALYSIS, DATA, RECORDS, REJECTED, REPORT, REPORT_ROWS, SOURCE
 from include.energy.schemas import Analysis, AnalyzerMetrics, AnomalyReason, GeneratorMetrics
 

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from include.core.contracts import StepParams, Window
-from include.core.zones import parse_zone
+from include.core.windows import parse_zone
 from include.energy.schemas import COLUMNS, Unit
 
 PowerField = Literal["power_kw", "power_mw", "energy_kwh"]

@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from include.core.outcome import Scalar, Table
-from include.core.sql import file_literal
+from include.core.tables import file_literal
 from include.energy.artifacts import ANALYSIS, RECORDS, REPORT, REPORT_ROWS
 from include.energy.db import connect, write_csv
 from include.energy.outcomes import analysis_findings

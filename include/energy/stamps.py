@@ -16,8 +16,8 @@ import duckdb
 
 from include.core.contracts import FIRST_YEAR, LAST_YEAR
 from include.core.outcome import Finding
-from include.core.sql import literal
-from include.core.zones import parse_zone
+from include.core.tables import literal
+from include.core.windows import parse_zone
 from include.energy.db import count
 from include.energy.params import GeneratorParams
 from include.energy.schemas import EnergySource

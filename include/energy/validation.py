@@ -18,8 +18,8 @@ import pandas as pd
 
 from include.core.errors import BadInputError
 from include.core.run_folder import SOURCE_FOLDER
-from include.core.sql import literal
-from include.core.zones import parse_zone
+from include.core.tables import literal
+from include.core.windows import parse_zone
 from include.energy.artifacts import REJECTED
 from include.energy.db import number_sql, write_csv
 from include.energy.intervals import WHOLE_SECONDS, choose_intervals

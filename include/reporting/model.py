@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, JsonValue
 
 from include.core.outcome import Finding, Plot, Table
-from include.core.run_folder import Failure, FileRecord, RecordCounts
+from include.core.run_folder import Failure, FileRecord, Records
 
 Status = Literal["pending", "running", "success", "failed", "skipped"]
 
@@ -72,7 +72,7 @@ class FailurePoint(_Part):
     log_url: str | None = None
 
 
-class StepRecords(RecordCounts):
+class StepRecords(Records):
     """Record accounting of a step: read = accepted + rejected + outside."""
 
     step: str

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from include.core.contracts import Window
-from include.core.definitions import Definition, specs_of
+from include.core.definitions.graph import specs_of
+from include.core.definitions.model import Definition
 from include.core.errors import BadInputError
 from include.core.pipeline import Pipeline
 from include.core.windows import Interval, IntervalWindow, read_instant, read_zone

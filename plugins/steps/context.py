@@ -15,10 +15,10 @@ from structlog.contextvars import bind_contextvars
 
 from include.core.errors import GroundtruthError, StepTimeoutError, TransientError
 from include.core.pipeline import Pipeline
+from include.core.process import TASK_KEYS, read_line
 from include.core.run_folder import RunFolder
 from include.core.runner import Attempt
 from include.core.settings import get_settings
-from include.core.step_log import TASK_KEYS, read_line
 
 if TYPE_CHECKING:
     from airflow.sdk import Context

@@ -9,9 +9,10 @@ import pytest
 
 from tests.airflow_runs import ROOT  # isort: skip - sets Airflow's home first
 
-from include.cli.params import read_profile
+from include.cli.params import read_params, read_profile
 from include.core.errors import BadInputError
 from include.energy.params import AnalyzerParams, GeneratorParams
+from include.pipelines import load_pipelines
 from include.satellite.pipeline import SATELLITE
 
 pytestmark = pytest.mark.airflow
@@ -126,3 +127,36 @@ def test_a_profile_of_the_user_s_own_is_a_json_object(tmp_path):
 
 def test_the_demo_profile_holds_parameters_of_the_pipeline():
     assert SATELLITE.check_params(read_profile("demo"))["allow_synthetic"] is True
+
+
+def parameters(*assignments, options=None, profile=None, date=None, start=None, end=None):
+    pipelines, _ = load_pipelines(ROOT / "include/config")
+    [energy] = [pipeline for pipeline in pipelines if pipeline.definition.pipeline == "energy"]
+    return read_params(energy, options or {}, assignments, profile, date=date, start=start, end=end)
+
+
+def test_assignments_are_json_where_they_are_json_and_a_day_is_a_window():
+    params = parameters("households=3", "high_usage_kw=none", "timezone=Europe/Berlin", date=datetime(2026, 3, 1))  # noqa: DTZ001
+    assert (params["households"], params["high_usage_kw"], params["timezone"]) == (3, None, "Europe/Berlin")
+    assert (params["start"], params["end"]) == ("2026-02-28T23:00:00Z", "2026-03-01T23:00:00Z")
+
+
+def test_an_option_counts_before_the_profile_and_only_once(tmp_path):
+    (tmp_path / "mine.json").write_text(json.dumps({"households": 3, "seed": 7}))
+    params = parameters("households=4", profile=str(tmp_path / "mine.json"))
+    assert (params["households"], params["seed"]) == (4, 7)
+    with pytest.raises(BadInputError, match="timezone: given more than once"):
+        parameters("timezone=UTC", options={"timezone": "Z"})
+
+
+def test_input_files_get_absolute_paths(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "meter.csv").write_text("a\n")
+    assert parameters('csv=["meter.csv"]')["files"] == [str(tmp_path / "meter.csv")]
+    with pytest.raises(BadInputError, match=r"--files: no such file: other\.csv"):
+        parameters('files=["other.csv"]')
+
+
+def test_an_option_of_another_domain_is_refused():
+    with pytest.raises(BadInputError, match="--scenes: energy does not take this option"):
+        parameters(options={"scenes": "folder"})

@@ -10,11 +10,11 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, Field
 
-from include.core.contracts import Artifact, Records, Step, StepParams
-from include.core.definitions import Definition, StepSpec
+from include.core.contracts import Artifact, Step, StepParams
+from include.core.definitions.model import Definition, StepSpec
 from include.core.outcome import StepMetrics, StepOutcome
 from include.core.pipeline import Pipeline
-from include.core.run_folder import FileRecord, Run, RunFolder, StepInfo, StepResult, write_json
+from include.core.run_folder import FileRecord, Records, Run, RunFolder, StepInfo, StepResult, write_json
 from include.core.runner import Attempt, run_step
 from include.core.tables import check_table
 
@@ -76,7 +76,8 @@ def count(files: Path) -> Records:
     """Of `in.csv`, what came to `out.csv` and to `rejected.csv`."""
     read, accepted = (check_table(files / name, name, None) for name in ("in.csv", "out.csv"))
     rejected = check_table(files / "rejected.csv", "rejected.csv", None) if (files / "rejected.csv").exists() else 0
-    return Records(read, accepted, rejected, 0, {"bad": rejected} if rejected else {})
+    reasons = {"bad": rejected} if rejected else {}
+    return Records(read=read, accepted=accepted, rejected=rejected, rejected_by_reason=reasons)
 
 
 def total(files: Path) -> StepOutcome:

@@ -80,8 +80,8 @@ def test_a_good_file_is_recorded_with_checksum_size_and_records(tmp_path, artifa
         (Artifact("any.json"), b'"\xff"', "must be valid JSON", "'utf-8' codec can't decode"),
         (Artifact("any.json"), "{ }", "must hold something", "{ }"),
         (Artifact("any.json"), "null", "must hold something", "null"),
-        (Artifact("plot.png"), PNG[:-1], "must be a whole PNG image", f"{len(PNG) - 1} bytes that are not"),
-        (Artifact("plot.png"), READINGS, "must be a whole PNG image", f"{len(READINGS)} bytes that are not"),
+        (Artifact("plot.png"), PNG[:-1], "must be a complete PNG image", f"{len(PNG) - 1} bytes that are not"),
+        (Artifact("plot.png"), READINGS, "must be a complete PNG image", f"{len(READINGS)} bytes that are not"),
         (Artifact("out.parquet"), READINGS, "must open as PARQUET", "Invalid Input Error: No magic bytes"),
         (Artifact("notes.txt"), "", "must not be empty", "0 bytes"),
     ],
@@ -220,14 +220,14 @@ def raster(path: Path) -> None:
 
 
 @pytest.mark.parametrize(("name", "write"), [("a.npy", array), ("a.safetensors", weights), ("a.tif", raster)])
-def test_arrays_weights_and_rasters_are_whole_or_refused(tmp_path, name, write):
+def test_arrays_weights_and_rasters_are_complete_or_refused(tmp_path, name, write):
     write(tmp_path / name)
     assert check_artifact(tmp_path, Artifact(name)).bytes == (tmp_path / name).stat().st_size
-    whole = (tmp_path / name).read_bytes()
-    (tmp_path / name).write_bytes(whole[: len(whole) // 2 + 3])
-    assert "must be a whole" in refusal(tmp_path, Artifact(name)).rule
+    content = (tmp_path / name).read_bytes()
+    (tmp_path / name).write_bytes(content[: len(content) // 2 + 3])
+    assert "must be a complete" in refusal(tmp_path, Artifact(name)).rule
     (tmp_path / name).write_bytes(b"not what the suffix says")
-    assert "whole" in refusal(tmp_path, Artifact(name)).rule
+    assert "must be a complete" in refusal(tmp_path, Artifact(name)).rule
 
 
 def test_an_array_without_elements_is_no_result(tmp_path):
@@ -237,7 +237,7 @@ def test_an_array_without_elements_is_no_result(tmp_path):
 
 def test_an_array_of_python_objects_is_never_unpickled(tmp_path):
     np.save(tmp_path / "a.npy", np.array([{}], dtype=object), allow_pickle=True)
-    assert refusal(tmp_path, Artifact("a.npy")).rule == "must be a whole NumPy array"
+    assert refusal(tmp_path, Artifact("a.npy")).rule == "must be a complete NumPy array"
 
 
 def test_a_raster_must_say_where_it_lies(tmp_path):

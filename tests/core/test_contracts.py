@@ -1,4 +1,4 @@
-"""Contracts: artifacts with a name and a type, record accounting, instances of mapped steps, windows."""
+"""Contracts: artifacts with a name and a type, instances of mapped steps, windows."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel, ValidationError
 
-from include.core.contracts import Artifact, Records, StepParams, Window, imported, instance_id
+from include.core.contracts import Artifact, StepParams, Window, imported
 from include.core.errors import ContractError
 from include.core.outcome import StepMetrics, StepOutcome
 from tests.core.small_pipeline import MEASURE
@@ -45,7 +45,6 @@ def test_an_instance_of_a_mapped_step_writes_files_of_its_own():
     instance = mapped.instance(7)
     assert (instance.id, instance.mapped, instance.index) == ("measure.007", False, 7)
     assert [artifact.path for artifact in instance.writes] == ["parts/007.csv"]
-    assert instance_id("measure", 7) == "measure.007"
 
 
 def test_a_step_is_a_program_of_its_domain_and_an_instance_has_its_number():
@@ -53,19 +52,6 @@ def test_a_step_is_a_program_of_its_domain_and_an_instance_has_its_number():
     assert step.domain == "weather"
     assert step.program == ("python", "-m", "include.weather", "measure")
     assert step.instance(7).program == ("python", "-m", "include.weather", "measure", "7")
-
-
-@pytest.mark.parametrize(
-    ("records", "reconciles"),
-    [
-        (Records(3, 2, 1, 0, {"gap": 1}), True),
-        (Records(3, 2), False),
-        (Records(3, 2, 1, 0, {"gap": 2}), False),
-        (Records(1, 2, -1, 0, {"gap": -1}), False),
-    ],
-)
-def test_every_record_is_accounted_for_once(records, reconciles):
-    assert records.reconciles is reconciles
 
 
 def names(files: Path) -> list[str]:

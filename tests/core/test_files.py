@@ -27,6 +27,7 @@ from include.core.files import (
     flushed_sibling,
     locked,
     replace_folder,
+    setup_errors,
     write_atomically,
 )
 
@@ -474,3 +475,15 @@ def test_an_owner_is_copied_as_far_as_the_process_may(shared_folder):
     assert message_for_another_user(refused) == "False"
     assert copy_owner(theirs, ours)
     assert (ours.stat().st_uid, ours.stat().st_gid) == (1234, 1235)
+
+
+def test_an_error_of_the_operating_system_names_the_file_and_what_was_done_to_it(tmp_path):
+    with (
+        pytest.raises(SetupError, match=f"^{tmp_path}: cannot be opened: Is a directory$"),
+        setup_errors(tmp_path, "opened"),
+    ):
+        tmp_path.read_bytes()
+    with pytest.raises(SetupError, match=r"cannot be opened: of no number$"), setup_errors(tmp_path, "opened"):
+        raise OSError("of no number")
+    with pytest.raises(ZeroDivisionError), setup_errors(tmp_path, "opened"):
+        raise ZeroDivisionError

@@ -10,10 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import Field, field_validator
 
-from include.core.contracts import Artifact, Step, StepParams, Window
-from include.core.definitions import RecordFiles
+from include.core.contracts import Artifact, Group, Step, StepParams, Window
+from include.core.definitions.model import RecordFiles
 from include.core.errors import BadInputError, ContractError
-from include.core.pipeline import SourcesParams, foreign_step
+from include.core.pipeline import foreign_step
+from include.core.run_folder import StepInfo
 from include.core.runner import run_step
 from tests.core.small_pipeline import (
     ANALYZE,
@@ -30,7 +31,7 @@ from tests.core.small_pipeline import (
 
 
 class MeasureParams(Window):
-    """Parameters of a step that can read people's files."""
+    """Parameters of a step that can read input files."""
 
     households: int = Field(20, ge=1, description="How many.")
     files: tuple[str, ...] = ()
@@ -88,7 +89,7 @@ def test_an_unknown_parameter_is_refused_with_the_one_that_was_meant():
     assert faults(OURS, {"housholds": 3}) == ["housholds: no such parameter", "did you mean households?"]
     assert faults(OURS, {"zzz": 3}) == [
         "zzz: no such parameter",
-        "known: end, files, high_usage_kw, households, start",
+        "the parameters are end, files, high_usage_kw, households, start",
     ]
 
 
@@ -141,6 +142,28 @@ def test_an_impossible_interval_is_refused(interval, message):
     assert re.search(message, "; ".join(faults(OURS, interval)))
 
 
+def test_a_former_name_of_a_parameter_is_accepted_but_not_beside_its_present_one():
+    aliased = replace(OURS, aliases={"homes": "households", "csv": "files", "other": "unknown"})
+    assert aliased.rename_params({"homes": 3, "other": 1}) == {"households": 3, "other": 1}
+    assert aliased.rename_params({"csv": ["a.csv"], "files": []}) == {"files": ["a.csv"]}
+    with pytest.raises(BadInputError, match="homes: is a former name of households"):
+        aliased.rename_params({"homes": 3, "households": 4})
+
+
+def test_files_are_a_parameter_of_a_pipeline_that_reads_some():
+    assert OURS.param_names == {"start", "end", "households", "files", "high_usage_kw"}
+    assert THEIRS.param_names == {"start", "end", "files"}
+    assert pipeline(replace(FOREIGN, inputs=())).param_names == {"start", "end"}
+
+
+def test_parameters_that_each_name_one_file_are_marked_in_their_model():
+    class MaskParams(StepParams):
+        mask: str | None = Field(None, json_schema_extra={"file": True})
+        files: tuple[str, ...] = ()
+
+    assert pipeline(known=(replace(MEASURE, params=MaskParams), ANALYZE)).file_params == ["mask"]
+
+
 @pytest.mark.parametrize("files", ["a.csv", 5, {"a.csv": 1}, ["a.csv", 5]])
 def test_files_are_a_list_of_names_and_nothing_else(files):
     assert f"files: must be a list of files (got {files!r})" in faults(THEIRS, {"files": files})
@@ -156,7 +179,7 @@ def test_a_pipeline_that_names_its_files_needs_each_of_them():
 def test_a_pipeline_that_reads_no_files_takes_none():
     neither = pipeline(replace(FOREIGN, inputs=()))
     assert not neither.takes_files
-    assert faults(neither, {"files": ["a.csv"]}) == ["files: no such parameter", "known: end, start"]
+    assert faults(neither, {"files": ["a.csv"]}) == ["files: no such parameter", "the parameters are end, start"]
 
 
 # ── steps ────────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -164,6 +187,23 @@ def test_a_pipeline_that_reads_no_files_takes_none():
 
 def test_what_any_step_may_write_is_declared():
     assert pipeline().declared == {"in.csv", "out.csv", "rejected.csv"}
+    mapped = replace(MEASURE, writes=(Artifact("parts/{index}.csv"),), scratch=("checkpoints",))
+    assert pipeline(known=(mapped, ANALYZE)).declared == {"parts/", "checkpoints/", "out.csv", "rejected.csv"}
+
+
+def test_a_pipeline_starts_by_its_schedule_or_after_its_triggers_or_on_request():
+    assert replace(pipeline(schedule="@daily"), triggers=("one",)).starts == "@daily"
+    assert replace(pipeline(), triggers=("one", "two")).starts == "after one or two"
+    assert pipeline().starts == "on request"
+
+
+def test_the_tasks_of_a_group_are_one_step_of_the_plan():
+    group = Group("both", "Measure and analyze", "Does both.")
+    grouped = pipeline(known=(replace(MEASURE, group=group), replace(ANALYZE, group=group)))
+    assert grouped.plan == [
+        StepInfo(id="both", title="Measure and analyze", description="Does both.", parts=["measure", "analyze"])
+    ]
+    assert [info.id for info in pipeline().plan] == ["measure", "analyze"]
 
 
 def test_a_container_of_ours_keeps_its_contract_under_the_definition_s_name():
@@ -178,7 +218,7 @@ def test_a_container_that_we_did_not_build_is_held_to_what_its_definition_declar
         title="Mean",
         description="Writes mean.csv, plot.png",
         version="1",
-        params=SourcesParams,
+        params=Window,
         function="",
         reads=(Artifact("source/readings.csv"),),
         writes=(Artifact("mean.csv"), Artifact("plot.png")),

@@ -1,5 +1,6 @@
-"""Preparing a run: its folder, its plan, and people's files, before any step starts."""
+"""Preparing a run: its folder, its plan, and copies of the input files; a run reads no other file of the machine."""
 
+import hashlib
 import os
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -7,19 +8,22 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from pydantic import AwareDatetime, Field
 
 from include.core import preparation as planning
 from include.core.contracts import StepParams
 from include.core.errors import BadInputError, SetupError
-from include.core.preparation import give_to, prepare_run
-from include.core.run_folder import Run, RunFolder
+from include.core.preparation import give_to, prepare_run, stage, staged_names
+from include.core.run_folder import FileRecord, Run, RunFolder
 from include.satellite.pipeline import LookbackWindow
 from tests.core.small_pipeline import ANALYZE, MEASURE, READINGS, pipeline
 from tests.core.test_pipeline import OURS, AnalyzeParams
 
 DAY = (datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 1, 2, tzinfo=UTC))
 RUN_ID = "manual__2026-01-01T00:00:00+00:00"
+NAMES = st.text(st.sampled_from("ab-2.é "), min_size=1, max_size=6).filter(lambda name: name.strip("."))
 
 
 @pytest.fixture
@@ -32,9 +36,9 @@ def inbox(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def prepare(folder: RunFolder, inbox: Path):
-    def prepare(run_id: str = RUN_ID, owner: int | None = None, interval=DAY, of=OURS, **given: Any) -> Run:
+    def prepare(run_id: str = RUN_ID, owner: int | None = None, interval=DAY, of=OURS, **params: Any) -> Run:
         return prepare_run(
-            of, folder, given, run_id=run_id, runtime="local", interval=interval, allowed_inputs=(inbox,), owner=owner
+            of, folder, params, run_id=run_id, runtime="local", interval=interval, allowed_inputs=(inbox,), owner=owner
         )
 
     return prepare
@@ -105,6 +109,15 @@ def test_a_window_on_people_s_files_is_kept(prepare):
     assert run.interval_end == DAY[1]
 
 
+def test_files_of_both_types_of_parameters_are_staged_together(prepare, folder, inbox):
+    (inbox / "mask.tif").write_bytes(b"a raster")
+    both = replace(LOOKBACK, definition=replace(LOOKBACK.definition, sources=("home.csv",)))
+    run = prepare(of=both, files=["home.csv"], mask="mask.tif")
+    assert (run.params["files"], run.params["mask"]) == (["home.csv"], "mask.tif")
+    assert sorted(path.name for path in (folder.files / "source").iterdir()) == ["home.csv", "mask.tif"]
+    assert [source.path for source in run.sources] == ["source/home.csv", "source/mask.tif"]
+
+
 def test_a_run_without_any_interval_is_left_open(prepare):
     assert prepare(interval=None).interval_start is None
 
@@ -155,12 +168,176 @@ def test_a_pipeline_whose_steps_take_no_interval_is_published_under_it_all_the_s
     assert (run.interval_start, run.interval_end) == DAY
 
 
+# ── copies of the input files ────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.fixture
+def input_folder(tmp_path: Path) -> Path:
+    """A folder of input files, each of which holds its own name."""
+    folder = tmp_path / "inbox"
+    for name in ("day.csv", "homes/day.csv", "homes/year.csv.gz"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(f"content of {name}")
+    return folder
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> Path:
+    folder = tmp_path / "files"
+    folder.mkdir()
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("paths", "names"),
+    [
+        ([], []),
+        (["/a/day.csv"], ["day.csv"]),
+        (["a/day.csv", "b/day.csv", "c/day.csv"], ["day.csv", "day-2.csv", "day-3.csv"]),
+        (["day.csv", "day.csv", "day-2.csv"], ["day.csv", "day-2.csv", "day-2-2.csv"]),
+        (["day-2.csv", "day.csv", "day.csv"], ["day-2.csv", "day.csv", "day-3.csv"]),
+        (["a/year.csv.gz", "b/year.csv.gz"], ["year.csv.gz", "year-2.csv.gz"]),
+        (["a/README", "b/README"], ["README", "README-2"]),
+    ],
+)
+def test_a_file_keeps_its_name_and_the_next_of_that_name_is_numbered(paths, names):
+    assert staged_names(paths) == names
+
+
+def test_a_name_that_would_break_a_line_is_mended():
+    """`energy_data.csv` and `rejected.csv` name the file in every record, and a record is one line."""
+    assert staged_names(["a\nb.csv", "a\x00\x1b.csv", "ü 'q\".csv", "-rf.csv"]) == [
+        "a-b.csv",
+        "a--.csv",
+        "ü 'q\".csv",
+        "-rf.csv",
+    ]
+
+
+@given(st.lists(NAMES, max_size=12))
+def test_staged_names_are_unique_and_the_first_of_a_name_keeps_it(names):
+    staged = staged_names(f"folder/{name}" for name in names)
+    assert len(set(staged)) == len(staged) == len(names)
+    assert not names or staged[0] == names[0]
+    assert staged_names(staged) == staged, "what is staged keeps its names when a run is prepared again"
+
+
+def test_files_are_copied_with_their_checksum_and_stay_where_they_were(input_folder, files):
+    records = stage([str(input_folder / "day.csv"), "homes/day.csv"], files, [input_folder])
+    for record, original in zip(records, (input_folder / "day.csv", input_folder / "homes/day.csv"), strict=True):
+        content = original.read_bytes()
+        assert (files / record.path).read_bytes() == content
+        assert record.sha256 == hashlib.sha256(content).hexdigest()
+        assert (record.bytes, record.records) == (len(content), None)
+    assert [record.path for record in records] == ["source/day.csv", "source/day-2.csv"]
+    assert sorted(path.name for path in (files / "source").iterdir()) == ["day-2.csv", "day.csv"]
+
+
+def test_a_relative_path_is_looked_for_in_each_allowed_folder(input_folder, files):
+    assert stage(["year.csv.gz"], files, [input_folder, input_folder / "homes"])[0].path == "source/year.csv.gz"
+
+
+def test_a_link_within_the_allowed_folder_is_followed(input_folder, files):
+    (input_folder / "latest.csv").symlink_to("homes/day.csv")
+    stage(["latest.csv"], files, [input_folder])
+    staged = files / "source/latest.csv"
+    assert not staged.is_symlink()
+    assert staged.read_text() == "content of homes/day.csv"
+
+
+def test_an_allowed_folder_may_be_reached_through_a_link(input_folder, files, tmp_path):
+    (tmp_path / "link").symlink_to(input_folder)
+    assert stage([str(tmp_path / "link/day.csv")], files, [tmp_path / "link"])[0].path == "source/day.csv"
+
+
+@pytest.mark.parametrize(
+    ("path", "message"),
+    [
+        ("absent.csv", "absent.csv: no such file"),
+        ("{input_folder}/absent.csv", "absent.csv: no such file"),
+        ("", ": is not a file"),
+        ("homes", "homes: is not a file"),
+        ("empty.csv", r"empty.csv: is empty \(0 bytes\)"),
+        (
+            "{tmp}/secret.csv",
+            r"secret.csv: lies outside the folders that runs may read \(.*inbox\); see GROUNDTRUTH_IN",
+        ),
+        ("{input_folder}/../secret.csv", "lies outside the folders"),
+        ("../secret.csv", "no such file"),
+        ("escape.csv", "no such file"),
+        ("{input_folder}/escape.csv", "lies outside the folders"),
+        ("dangling.csv", "no such file"),
+        ("loop.csv", "(no such file|cannot be read)"),
+        ("nul\0.csv", "cannot be read: .*null"),
+        ("x" * 300, "cannot be read: File name too long"),
+        ("day.csv/more", "no such file"),
+    ],
+)
+def test_a_file_that_cannot_be_used_is_named_with_the_reason_and_nothing_is_staged(
+    input_folder, files, tmp_path, path, message
+):
+    (tmp_path / "secret.csv").write_text("secret")
+    (input_folder / "empty.csv").touch()
+    (input_folder / "escape.csv").symlink_to(tmp_path / "secret.csv")
+    (input_folder / "dangling.csv").symlink_to("nowhere")
+    (input_folder / "loop.csv").symlink_to("loop.csv")
+    with pytest.raises(BadInputError, match=message):
+        stage(["day.csv", path.format(input_folder=input_folder, tmp=tmp_path)], files, [input_folder])
+    assert not any(files.iterdir())
+
+
+def test_a_file_that_may_not_be_read_is_named(input_folder, files, monkeypatch):
+    def refuse(path: Path, mode: str) -> None:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "open", refuse)
+    with pytest.raises(BadInputError, match=r"day\.csv: cannot be read: Permission denied"):
+        stage(["day.csv"], files, [input_folder])
+
+
+def test_staging_again_leaves_only_what_was_asked_for_now(input_folder, files):
+    stage(["day.csv", "homes/day.csv"], files, [input_folder])
+    (input_folder / "day.csv").write_text("new content")
+    stage(["day.csv"], files, [input_folder])
+    assert [path.name for path in (files / "source").iterdir()] == ["day.csv"]
+    assert (files / "source/day.csv").read_text() == "new content"
+
+
+@pytest.mark.parametrize("plant", ["link", "file"])
+def test_nothing_that_a_step_left_leads_a_copy_out_of_the_run(input_folder, files, tmp_path, plant):
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    if plant == "link":
+        (files / "source").symlink_to(outside)
+    else:
+        (files / "source").write_text("in the way")
+    assert stage(["day.csv"], files, [input_folder]) == [
+        FileRecord(
+            path="source/day.csv",
+            sha256=hashlib.sha256(b"content of day.csv").hexdigest(),
+            bytes=len("content of day.csv"),
+        )
+    ]
+    assert (files / "source/day.csv").is_file()
+    assert not any(outside.iterdir())
+
+
+def test_a_copy_that_cannot_be_written_is_the_machines_fault_and_leaves_nothing_half(input_folder, files, monkeypatch):
+    def full(path: Path, target: Path) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "replace", full)
+    with pytest.raises(SetupError, match=r"source/day\.csv: cannot be written: No space left on device"):
+        stage(["day.csv"], files, [input_folder])
+    assert not any((files / "source").iterdir())
+
+
 # ── who owns the files ───────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def test_files_are_handed_to_the_user_that_containers_run_as(prepare, folder, monkeypatch):
     handed = []
-    monkeypatch.setattr(planning.os, "chown", lambda *given: handed.append(given))
+    monkeypatch.setattr(planning.os, "chown", lambda *arguments: handed.append(arguments))
     prepare(owner=os.getuid() + 1)
     assert handed == [(folder.files, os.getuid() + 1, -1)]
 
@@ -175,5 +352,5 @@ def test_a_process_that_may_not_hand_files_over_says_what_to_set(tmp_path, monke
         raise PermissionError(1, "Operation not permitted")
 
     monkeypatch.setattr(planning.os, "chown", refuse)
-    with pytest.raises(SetupError, match=r"cannot be handed to user 12345 .* set GROUNDTRUTH_STEP_UID to yours"):
+    with pytest.raises(SetupError, match=r"cannot be given to user 12345 .* set GROUNDTRUTH_STEP_UID to yours"):
         give_to(tmp_path, 12345)

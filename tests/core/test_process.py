@@ -1,25 +1,40 @@
 """A definition's command runs under the contract that containers have: environment, live output, exit code, an end."""
 
 import json
+import logging
 import os
 import signal
+import subprocess
 import sys
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from include.core import process
+from include.core.contracts import Step
 from include.core.errors import (
+    BY_EXIT_CODE,
     BadInputError,
     GroundtruthError,
     InterruptedStepError,
     SetupError,
     TransientError,
 )
-from include.core.process import exit_error, run_command
-from tests.core.small_pipeline import Params
+from include.core.process import (
+    event_of,
+    exit_error,
+    main,
+    read_line,
+    run_command,
+    run_step_main,
+    step_environment,
+)
+from tests.core.small_pipeline import ANALYZE, MEASURE, Params
+
+STEPS = {"measure": MEASURE, "analyze": replace(ANALYZE, mapped=True)}
 
 
 def shell(script: str, files: Path, log=lambda line: None) -> None:
@@ -179,3 +194,217 @@ def test_a_log_that_fails_stops_the_command_too(tmp_path):
     with pytest.raises(OSError, match="No space left"):
         shell("echo $$ > child; echo hello; sleep 60", tmp_path, log)
     assert gone(tmp_path / "child")
+
+
+# ── a step as a program ──────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.fixture
+def run(monkeypatch, tmp_path, capsys):
+    """Run a function as a step's program: exit code and what it said on stderr."""
+
+    def run(function, params: str | None = None) -> tuple[int, str]:
+        monkeypatch.setenv("DATA_DIR", str(tmp_path))
+        if params is not None:
+            monkeypatch.setenv("STEP_PARAMS", params)
+        monkeypatch.setattr(Step, "load", lambda step: function)
+        code = run_step_main(MEASURE)
+        captured = capsys.readouterr()
+        assert captured.out == ""
+        return code, captured.err
+
+    return run
+
+
+def raising(error: BaseException):
+    def function(files: Path, params: Params) -> None:
+        raise error
+
+    return function
+
+
+def test_a_step_gets_its_folder_and_its_parameters_from_the_environment(run, tmp_path):
+    seen = []
+    assert run(lambda files, params: seen.append((files, params)), json.dumps({"factor": 3})) == (0, "")
+    assert seen == [(tmp_path, Params(factor=3))]
+
+
+def test_without_parameters_the_defaults_hold(run, monkeypatch):
+    monkeypatch.delenv("STEP_PARAMS", raising=False)
+    seen = []
+    run(lambda files, params: seen.append(params))
+    assert seen == [Params()]
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "said"),
+    [
+        (BadInputError("meter.csv: line 3\n  is odd"), 65, "error: meter.csv: line 3 is odd\n"),
+        (SetupError("no image"), 78, "error: no image\n"),
+        (TransientError("429"), 75, "error: 429\n"),
+        (GroundtruthError("no"), 1, "error: no\n"),
+        (KeyboardInterrupt(), 130, "error: interrupted\n"),
+        (
+            OSError(28, "No space left on device"),
+            78,
+            "error: the disk is full: free some space and run again ([Errno 28] No space left on device)\n",
+        ),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, BaseException) else "",
+)
+def test_a_fault_is_one_line_and_an_exit_code_from_which_the_same_fault_is_made_again(run, error, code, said):
+    assert run(raising(error)) == (code, said)
+    again = exit_error(code, said.strip())
+    assert type(again) is BY_EXIT_CODE[code]
+    assert str(again) == said.removeprefix("error: ").strip()
+
+
+@pytest.mark.parametrize(
+    ("params", "said"),
+    [
+        ('{"factor": -1, "fctor": 2}', "factor: Input should be greater than 0 (got -1); fctor: Extra inputs are not"),
+        ("{", "parameters: Invalid JSON"),
+    ],
+)
+def test_impossible_parameters_are_bad_input(run, params, said):
+    code, message = run(raising(AssertionError("the step must not run")), params)
+    assert code == 65
+    assert message.startswith(f"error: {said}")
+
+
+def test_a_bug_keeps_its_traceback(run):
+    with pytest.raises(ZeroDivisionError):
+        run(raising(ZeroDivisionError()))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "step"),
+    [(["measure"], "measure"), (["analyze", "7"], "analyze.007")],
+)
+def test_a_step_is_started_by_its_id_and_an_instance_also_by_its_number(monkeypatch, arguments, step):
+    monkeypatch.setattr(sys, "argv", ["weather", *arguments])
+    started = []
+    monkeypatch.setattr(process, "run_step_main", lambda step: started.append(step.id) or 65)
+    assert main("include.weather", STEPS) == 65
+    assert started == [step]
+
+
+@pytest.mark.parametrize("arguments", [[], ["other"], ["measure", "7"], ["analyze"], ["analyze", "first"]])
+def test_another_command_line_is_answered_with_the_steps_there_are(monkeypatch, arguments):
+    monkeypatch.setattr(sys, "argv", ["weather", *arguments])
+    with pytest.raises(SystemExit, match=r"usage: python -m include\.weather measure\|analyze INDEX"):
+        main("include.weather", STEPS)
+
+
+# ── the log of a step ────────────────────────────────────────────────────────────────────────────────────────────────
+
+TASK = {"dag_id": "d", "run_id": 'manual__"1"', "task_id": "measure", "map_index": -1, "try_number": 2}
+PROGRAM = """
+import logging, sys, warnings
+from include.core.contracts import Step
+from include.core.errors import BadInputError
+from include.core.process import run_step_main
+from tests.core.small_pipeline import MEASURE
+
+def step(files, params):
+    {body}
+
+Step.load = lambda self: step
+sys.exit(run_step_main(MEASURE))
+"""
+
+
+def program(body):
+    return [sys.executable, "-c", PROGRAM.format(body=body)]
+
+
+@pytest.fixture
+def run_body(tmp_path, monkeypatch):
+    """Run a step's body as a program; its exit code, its stdout, and the lines of its stderr."""
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
+
+    def run_body(body, task=None):
+        environment = os.environ | step_environment(str(tmp_path), Params(), task)
+        done = subprocess.run(program(body), env=environment, capture_output=True, text=True, check=False)
+        return done.returncode, done.stdout, done.stderr.splitlines()
+
+    return run_body
+
+
+@pytest.mark.parametrize(
+    ("body", "level", "event", "logger"),
+    [
+        ("logging.getLogger('scenes').info('%d scenes in Köln', 3)", "info", "3 scenes in Köln", "scenes"),
+        ("logging.getLogger('scenes').debug('not asked for'); print('half', end=' '); print('a line')", "info",
+         "half a line", "step"),
+        ("sys.stderr.write('no newline')", "warning", "no newline", "step"),
+        ("warnings.warn('old', stacklevel=1)", "warning", "UserWarning: old", "py.warnings"),
+    ],
+)  # fmt: skip
+def test_whatever_a_task_s_step_says_is_json_with_the_task_s_keys(run_body, body, level, event, logger):
+    code, out, lines = run_body(body, TASK)
+    assert (code, out) == (0, "")
+    record = json.loads(lines[-1])
+    assert record["timestamp"].endswith("Z")
+    assert (record["level"], record["logger"]) == (level, logger)
+    assert event in record["event"]
+    assert {name: record[name] for name in TASK} == TASK
+
+
+def test_a_fault_stays_the_task_s_error(run_body):
+    code, _, lines = run_body("raise BadInputError('meter.csv: line 3\\n is odd')", TASK)
+    assert json.loads(lines[-1])["level"] == "error"
+    error = exit_error(code, lines[-1])
+    assert (type(error), str(error)) == (BadInputError, "meter.csv: line 3 is odd")
+
+
+def test_a_bug_is_one_line_too_and_keeps_its_traceback(run_body):
+    code, _, lines = run_body("1 / 0", TASK)
+    [line] = [json.loads(line) for line in lines]
+    assert "in step" in line["exception"]
+    error = exit_error(code, lines[-1])
+    assert type(error) is GroundtruthError
+    assert str(error) == "ended with exit code 1; its last line: ZeroDivisionError: division by zero"
+
+
+def test_started_by_hand_a_step_speaks_plainly(run_body):
+    assert run_body("print('3 scenes'); raise BadInputError('odd')") == (65, "3 scenes\n", ["error: odd"])
+
+
+def test_a_local_command_gets_its_task_s_keys(tmp_path):
+    heard: list[str] = []
+    command = [sys.executable, "-c", "import os; print(os.environ['STEP_LOG'])"]
+    run_command(command, tmp_path, Params(), heard.append, TASK)
+    assert [json.loads(line) for line in heard] == [TASK]
+
+
+def line(**changed):
+    record = {"timestamp": "2026-01-01T00:00:00+00:00", "level": "warning", "event": "odd", "logger": "scenes", **TASK}
+    return json.dumps(record | changed)
+
+
+def test_a_line_is_read_with_its_level_and_its_own_keys():
+    record = read_line(line(scenes=3))
+    assert record is not None
+    assert (record.level, record.event) == (logging.WARNING, "odd")
+    assert record.more == {"timestamp": "2026-01-01T00:00:00+00:00", "logger": "scenes", "scenes": 3}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "3 scenes", "", "{", "{}", "[1]", '{"event": "odd"}', "{" * 100_000,
+        line(level="loud"), line(level=3), line(event={}), line(timestamp="soon"), line(timestamp=1),
+        line(**{"a b": 1}),
+    ],
+    ids=lambda text: text[:60],
+)  # fmt: skip
+def test_anything_else_is_text_as_it_is(text):
+    assert read_line(text) is None
+    assert event_of(text) == text
+
+
+def test_a_program_cannot_speak_for_another_task_nor_with_keys_that_a_logger_acts_on():
+    record = read_line(line(dag_id="other", exc_info=True, stack_info=True, _record=1))
+    assert record is not None
+    assert set(record.more) == {"timestamp", "logger"}

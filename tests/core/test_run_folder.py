@@ -9,13 +9,17 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
-from include.core.contracts import Records
 from include.core.run_folder import (
+    Records,
     RunFolder,
     Started,
+    StepInfo,
+    StepResult,
+    expired_runs,
     read_model,
+    remove_run,
     safe_name,
     seconds_between,
     write_json,
@@ -23,6 +27,10 @@ from include.core.run_folder import (
 from tests.core.small_pipeline import NOW, measured, plan
 
 RUN_IDS = st.text(st.sampled_from("abcXYZ019_.~:+-"), min_size=1, max_size=60)  # what Airflow allows in a run id
+
+
+class Document(BaseModel):
+    value: str | float
 
 
 @pytest.mark.parametrize(
@@ -56,7 +64,7 @@ def test_any_name_becomes_one_folder_below_its_parent_and_stays_as_it_is_from_th
 
 @given(RUN_IDS, RUN_IDS)
 def test_two_run_ids_share_a_folder_only_if_they_differ_in_marks_alone(one, other):
-    """Such a pair is told apart when the run is prepared: see `test_plan.py`."""
+    """Such a pair is told apart when the run is prepared: see `test_preparation.py`."""
     if safe_name(one) == safe_name(other) and one.strip(".") and other.strip("."):
         assert one.translate({ord("~"): "-", ord(":"): "-"}) == other.translate({ord("~"): "-", ord(":"): "-"})
 
@@ -80,6 +88,73 @@ def test_records_are_read_as_they_were_written(folder):
     assert folder.run() == plan(folder)
 
 
+def test_the_tasks_of_a_run_follow_its_plan_and_those_of_a_mapped_step_their_number(folder):
+    assert (folder.all_tasks(), folder.accepted_results()) == ([], [])
+    result = measured(folder)
+    (folder.path / "steps/analyze.001").mkdir()
+    (folder.path / "steps/analyze.000").mkdir()
+    assert folder.all_tasks() == ["measure", "analyze.000", "analyze.001"]
+    assert folder.accepted_results() == [result]
+    write_json(folder.step("measure") / "result.json", result.model_copy(update={"status": "failed"}))
+    assert folder.accepted_results() == []
+
+
+def test_a_draft_is_a_failure_until_it_has_ended():
+    started = Started(step="measure", started_at=NOW, attempt=2, generation=1, runtime="docker")
+    draft = StepResult.draft(started, title="Measure", description="", version="1", command="measure")
+    assert (draft.status, draft.ended_at, draft.duration_seconds) == ("failed", NOW, 0)
+    assert (draft.step, draft.attempt, draft.generation, draft.runtime, draft.command) == (
+        "measure", 2, 1, "docker", "measure",
+    )  # fmt: skip
+
+
+def test_a_step_of_several_tasks_began_with_the_first_of_them(folder):
+    info = StepInfo(id="download", title="Download", description="", parts=["search", "fetch"])
+    assert folder.step_started(info) is None
+    for task, delay in (("search", 5), ("fetch", 0)):
+        started = Started(step=task, started_at=NOW + timedelta(seconds=delay), attempt=delay + 1)
+        write_json(folder.step(task) / "started.json", started)
+    assert folder.step_started(info) == Started(step="download", started_at=NOW, attempt=1)
+
+
+def ended(folder, task: str, status: str, seconds: int) -> StepResult:
+    """Record a task that started at NOW and ended so many seconds later."""
+    draft = StepResult.draft(Started(step=task, started_at=NOW), title=task, description="", version="1")
+    end = NOW + timedelta(seconds=seconds)
+    result = draft.model_copy(update={"status": status, "ended_at": end, "params": {task: seconds}})
+    write_json(folder.step(task) / "result.json", result)
+    return result
+
+
+def test_the_result_of_a_step_of_several_tasks_combines_theirs(folder):
+    info = StepInfo(id="download", title="Download", description="All of it.", parts=["search", "fetch"])
+    ended(folder, "search", "success", 5)
+    assert folder.step_result(info) is None, "one task has not ended"
+    (folder.path / "steps/fetch.000").mkdir()
+    ended(folder, "fetch.000", "success", 9)
+    assert folder.tasks(info) == ["search", "fetch.000"]
+    whole = folder.step_result(info)
+    assert (whole.step, whole.title, whole.description, whole.status) == (
+        "download",
+        "Download",
+        "All of it.",
+        "success",
+    )
+    assert (whole.started_at, whole.duration_seconds) == (NOW, 9)
+    assert whole.params == {"search": 5, "fetch.000": 9}
+    ended(folder, "fetch.000", "failed", 7)
+    assert folder.step_result(info).status == "failed"
+    write_json(folder.step("fetch.000") / "started.json", Started(step="fetch.000", started_at=NOW, attempt=2))
+    assert folder.step_result(info) is None, "the failed task is tried again"
+
+
+def test_the_result_of_a_step_of_one_task_is_that_task_s(folder):
+    info = StepInfo(id="measure", title="Measure", description="")
+    assert folder.step_result(info) is None
+    result = ended(folder, "measure", "failed", 1)
+    assert folder.step_result(info) == result
+
+
 def test_a_record_that_is_no_record_is_an_error_and_not_none(tmp_path):
     path = tmp_path / "started.json"
     path.write_text('{"step": "x"')
@@ -91,19 +166,18 @@ def test_a_record_that_is_no_record_is_an_error_and_not_none(tmp_path):
 
 
 def test_documents_are_readable_json_that_ends_with_a_line_break(tmp_path):
-    write_json(tmp_path / "new/folder/d.json", {"Zähler": 1})
-    assert (tmp_path / "new/folder/d.json").read_text() == '{\n  "Zähler": 1\n}\n'
+    write_json(tmp_path / "new/folder/d.json", Document(value="Zähler"))
+    assert (tmp_path / "new/folder/d.json").read_text() == '{\n  "value": "Zähler"\n}\n'
 
 
-def test_no_document_holds_what_json_has_no_word_for(tmp_path):
-    with pytest.raises(ValueError, match="not JSON compliant"):
-        write_json(tmp_path / "d.json", {"accuracy": float("nan")})
-    assert not any(tmp_path.iterdir())
+def test_what_json_has_no_word_for_is_null(tmp_path):
+    write_json(tmp_path / "d.json", Document(value=float("nan")))
+    assert json.loads((tmp_path / "d.json").read_text()) == {"value": None}
 
 
 def test_a_reader_sees_the_old_document_or_the_new_one(tmp_path):
     path, seen, done = tmp_path / "d.json", set(), threading.Event()
-    documents = [{"value": letter * 20_000} for letter in "ab"]
+    documents = [Document(value=letter * 20_000) for letter in "ab"]
     write_json(path, documents[0])
 
     def read() -> None:
@@ -116,7 +190,7 @@ def test_a_reader_sees_the_old_document_or_the_new_one(tmp_path):
         write_json(path, documents[number % 2])
     done.set()
     reader.join()
-    assert seen <= {document["value"] for document in documents}
+    assert seen <= {document.value for document in documents}
     assert [child.name for child in tmp_path.iterdir()] == ["d.json"]
 
 
@@ -131,10 +205,14 @@ COUNTS = st.integers(0, 10**9)
 REASONS = st.dictionaries(st.text(min_size=1), COUNTS, max_size=5)
 
 
+def records(read: int, accepted: int, rejected: int, outside: int, reasons: dict[str, int]) -> Records:
+    return Records(read=read, accepted=accepted, rejected=rejected, outside=outside, rejected_by_reason=reasons)
+
+
 @given(COUNTS, REASONS, COUNTS)
 def test_records_reconcile_when_each_is_accounted_for_once(accepted, reasons, outside):
     rejected = sum(reasons.values())
-    assert Records(accepted + rejected + outside, accepted, rejected, outside, reasons).reconciles
+    assert records(accepted + rejected + outside, accepted, rejected, outside, reasons).reconciles
 
 
 @given(COUNTS, REASONS, COUNTS, st.integers(-(10**9), 10**9).filter(bool), st.sampled_from(range(5)))
@@ -145,11 +223,104 @@ def test_one_count_that_is_off_and_records_do_not_reconcile(accepted, reasons, o
         reasons = reasons | {"one more": off}
     else:
         counts[which] += off
-    assert not Records(*counts, reasons).reconciles
+    assert not records(*counts, reasons).reconciles
 
 
 @given(st.integers(1, 10**6))
 def test_a_negative_count_accounts_for_nothing(surplus):
-    assert not Records(5, 5 + surplus, 0, -surplus).reconciles
-    assert not Records(5, 5 + surplus, -surplus, 0, {"given back": -surplus}).reconciles
-    assert not Records(5, 5, 0, 0, {"more": surplus, "less": -surplus}).reconciles
+    assert not records(5, 5 + surplus, 0, -surplus, {}).reconciles
+    assert not records(5, 5 + surplus, -surplus, 0, {"given back": -surplus}).reconciles
+    assert not records(5, 5, 0, 0, {"more": surplus, "less": -surplus}).reconciles
+
+
+# ── the removal of old runs ──────────────────────────────────────────────────────────────────────────────────────────
+
+TODAY = datetime(2026, 6, 30, tzinfo=UTC)
+LIMIT = TODAY - timedelta(days=10)
+
+
+@pytest.fixture
+def runs(tmp_path: Path) -> Path:
+    return tmp_path / "runs"
+
+
+def past_run(runs: Path, name: str, days: int, **steps: str) -> Path:
+    """A run of `DAG/RUN` that ended so many days ago, with the verdicts of its steps."""
+    dag, run = name.split("/")
+    folder = RunFolder.of(runs.parent, dag, run)
+    ended = TODAY - timedelta(days=days)
+    folder.files.mkdir(parents=True)
+    (folder.files / "big.csv").write_text("x" * 1000)
+    for step, status in steps.items():
+        verdict = {"step": step, "title": step, "description": "", "version": "1", "status": status}
+        times = {"started_at": ended, "ended_at": ended, "duration_seconds": 0}
+        write_json(folder.step(step) / "result.json", StepResult.model_validate(verdict | times))
+    for path in (folder.path, *folder.path.rglob("*")):
+        os.utime(path, (ended.timestamp(), ended.timestamp()))
+    return folder.path
+
+
+def run_names(folders: list[Path]) -> list[str]:
+    return [f"{path.parent.name}/{path.name}" for path in folders]
+
+
+def test_runs_older_than_the_limit_are_over_oldest_first(runs):
+    for days in (1, 9, 11, 20):
+        past_run(runs, f"energy/{days}", days, analyze="success")
+    assert run_names(expired_runs(runs, LIMIT)) == ["energy/20", "energy/11"]
+
+
+def test_the_newest_run_of_each_dag_stays_however_old(runs):
+    past_run(runs, "energy/only", 99, analyze="failed")
+    past_run(runs, "other/only", 99)
+    assert expired_runs(runs, LIMIT) == []
+
+
+def test_the_newest_run_in_which_a_step_succeeded_stays(runs):
+    past_run(runs, "satellite/newest", 1, validate="failed")
+    past_run(runs, "satellite/validated", 30, validate="success", train="failed")
+    past_run(runs, "satellite/trained", 40, validate="success", train="success")
+    past_run(runs, "satellite/old", 50, validate="success", train="success")
+    assert run_names(expired_runs(runs, LIMIT)) == ["satellite/old"]
+
+
+def test_a_sign_of_life_in_a_step_counts(runs):
+    past_run(runs, "energy/newest", 1, analyze="success")
+    alive = past_run(runs, "energy/long", 30)
+    (alive / "steps" / "analyze").mkdir(parents=True)
+    started = alive / "steps" / "analyze" / "started.json"
+    started.write_text("{}")
+    os.utime(started, (TODAY.timestamp(), TODAY.timestamp()))
+    os.utime(alive, (LIMIT.timestamp() - 1, LIMIT.timestamp() - 1))
+    assert expired_runs(runs, LIMIT) == []
+
+
+@pytest.mark.parametrize("verdict", ['{"step": "train", "status": "success"}', '{"step": "tra', ""])
+def test_a_verdict_of_an_older_schema_or_a_damaged_one_is_no_success_and_stops_nothing(runs, verdict, caplog):
+    past_run(runs, "satellite/newest", 1, train="failed")
+    past_run(runs, "satellite/trained", 40, train="success")
+    past_run(runs, "satellite/expired", 50, train="success")
+    unread = past_run(runs, "satellite/unread", 30, train="success") / "steps" / "train" / "result.json"
+    unread.write_text(verdict)
+    for path in (unread, unread.parent, unread.parents[1], unread.parents[2]):
+        os.utime(path, (TODAY.timestamp() - 30 * 86400,) * 2)
+    assert run_names(expired_runs(runs, LIMIT)) == ["satellite/expired", "satellite/unread"]
+    assert f"{unread} cannot be read, so it counts as no success: " in caplog.text
+
+
+def test_a_removed_run_is_gone_whole_and_its_size_is_said(runs):
+    run = past_run(runs, "energy/old", 30)
+    assert remove_run(run) >= 1000
+    assert list((runs / "energy").iterdir()) == []
+
+
+def test_a_removal_that_was_interrupted_is_ended_by_the_next(runs):
+    past_run(runs, "energy/.removed-half", 1)
+    expired = expired_runs(runs, LIMIT)
+    assert run_names(expired) == ["energy/.removed-half"]
+    remove_run(expired[0])
+    assert list((runs / "energy").iterdir()) == []
+
+
+def test_no_runs_are_no_fault(runs):
+    assert expired_runs(runs, LIMIT) == []

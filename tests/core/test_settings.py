@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from include.core.settings import ROOT, Settings, get_settings
+from include.core.errors import SetupError
+from include.core.settings import ROOT, Settings, get_settings, read_settings
 
 
 @pytest.fixture(autouse=True)
@@ -68,3 +69,11 @@ def test_runs_may_read_the_inbox_unless_folders_are_named(tmp_path):
     assert Settings(data_dir=tmp_path).allowed_inputs == (tmp_path.resolve() / "inbox",)
     named = Settings(data_dir=tmp_path, input_dirs=f"{tmp_path}/a:{tmp_path}/b/../c:")
     assert named.allowed_inputs == (tmp_path.resolve() / "a", tmp_path.resolve() / "c")
+
+
+def test_impossible_settings_are_named_all_at_once(monkeypatch):
+    monkeypatch.setenv("GROUNDTRUTH_STEP_UID", "0")
+    monkeypatch.setenv("GROUNDTRUTH_KEEP_RUNS_DAYS", "soon")
+    message = r"GROUNDTRUTH_STEP_UID: .* \(got '0'\); GROUNDTRUTH_KEEP_RUNS_DAYS: .* \(got 'soon'\)"
+    with pytest.raises(SetupError, match=message):
+        read_settings(Settings)

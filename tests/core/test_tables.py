@@ -4,14 +4,14 @@ import csv
 from datetime import UTC, datetime
 from pathlib import Path
 
+import duckdb
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import AwareDatetime, BaseModel
 
 from include.core.errors import ContractError
-from include.core.sql import identifier, literal
-from include.core.tables import check_table
+from include.core.tables import check_table, file_literal, identifier, literal
 from tests.core.small_pipeline import GOOD, READINGS, Reading, table
 
 TEXT = st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Cs"]), min_size=1).filter(str.strip)
@@ -185,8 +185,6 @@ def test_a_model_that_cannot_be_checked_is_a_mistake_of_the_developer_and_never_
 
 
 def to_parquet(path: Path, select: str) -> Path:
-    import duckdb
-
     with duckdb.connect() as db:
         db.execute(f"COPY ({select}) TO {literal(str(path))} (FORMAT parquet)")
     return path
@@ -214,9 +212,29 @@ def test_a_parquet_file_that_is_not_whole_is_refused(tmp_path, content):
 @given(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1))
 @settings(max_examples=15, deadline=None)
 def test_names_and_texts_cannot_break_out_of_the_query(text):
-    import duckdb
-
     with duckdb.connect() as db:
-        found = db.execute(f"SELECT {literal(text)} AS {identifier(text)}")
-        assert found.description[0][0] == text
-        assert found.fetchall() == [(text,)]
+        rows = db.execute(f"SELECT {literal(text)} AS {identifier(text)}")
+        assert rows.description[0][0] == text
+        assert rows.fetchall() == [(text,)]
+
+
+# ── texts, names and files in SQL ────────────────────────────────────────────────────────────────────────────────────
+
+AWKWARD = ["O'Neill", "' or 1=1 --", 'the "big" one', "a;b", "ü", "\\", "%s", "{0}", "$1", "?", "-"]
+
+
+@pytest.mark.parametrize("text", AWKWARD)
+def test_texts_and_names_stay_what_they_are(text):
+    rows = duckdb.execute(f"SELECT {literal(text)} AS {identifier(text)}")
+    assert rows.description[0][0] == text
+    assert rows.fetchall() == [(text,)]
+
+
+@pytest.mark.parametrize("name", [*AWKWARD, "m[1].csv", "m*.csv", "m?.csv", "{a,b}.csv", "[!a].csv"])
+def test_a_file_is_read_by_its_own_name_alone(tmp_path, name):
+    for other in ("m1.csv", "mm.csv", "a.csv", "b.csv"):
+        (tmp_path / other).write_text("a\nother\n")
+    (tmp_path / name).write_text("a\nmine\n")
+    assert duckdb.execute(f"SELECT a FROM read_csv({file_literal(tmp_path / name)}, header = true)").fetchall() == [
+        ("mine",)
+    ]

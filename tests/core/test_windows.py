@@ -6,7 +6,7 @@ import pytest
 
 from include.core.contracts import Window
 from include.core.errors import BadInputError
-from include.core.windows import IntervalWindow, read_instant, read_zone
+from include.core.windows import IntervalWindow, parse_zone, read_instant, read_zone
 
 WINDOW = IntervalWindow()
 DAY = (datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 1, 2, tzinfo=UTC))
@@ -62,3 +62,17 @@ def test_an_unknown_zone_is_refused_and_the_default_is_utc():
     assert read_zone(None) is UTC
     with pytest.raises(BadInputError, match="neither an IANA zone"):
         read_zone("Mars/Olympus")
+
+
+@pytest.mark.parametrize(
+    ("text", "hours"),
+    [("+10:00", 10), ("-03:30", -3.5), ("UTC+10", 10), ("GMT-2", -2), ("+0530", 5.5), ("Z", 0), ("UTC", 0)],
+)
+def test_fixed_offsets(text, hours):
+    assert parse_zone(text).utcoffset(None) == timedelta(hours=hours)
+
+
+@pytest.mark.parametrize("text", ["", "+15:00", "+1:75", "Berlin", "europe", "../etc/passwd", "10:00", "localtime"])
+def test_what_is_no_zone(text):
+    with pytest.raises(ValueError, match="is neither an IANA zone such as Europe/Berlin nor a fixed offset"):
+        parse_zone(text)

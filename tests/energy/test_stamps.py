@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from include.core.zones import parse_zone
+from include.core.windows import parse_zone
 from include.energy.stamps import iso, pieces, plausible
 
 KWH = "timestamp=time,household_id=meter,energy_kwh=kwh"

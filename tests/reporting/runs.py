@@ -8,7 +8,7 @@ from typing import Any
 from include.core.run_folder import (
     Failure,
     FileRecord,
-    RecordCounts,
+    Records,
     Run,
     RunFolder,
     Started,
@@ -81,7 +81,7 @@ def good_run(path: Path) -> RunFolder:
     ended(folder, "prepare", (0, 0.1))
     ended(folder, "collect", (0.5, 1), outputs=[artifact(folder, "energy_data.csv", b"a,b\n1,2\n", 1)])
     reasons = {"missing": 10, "late": 5}
-    counts = RecordCounts(read=1920, accepted=1900, rejected=15, outside=5, rejected_by_reason=reasons)
+    counts = Records(read=1920, accepted=1900, rejected=15, outside=5, rejected_by_reason=reasons)
     ended(
         folder,
         "analyze",

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from include.core.outcome import Table
-from include.core.run_folder import RecordCounts, RunFolder
+from include.core.run_folder import Records, RunFolder
 from include.core.settings import get_settings
 from include.reporting.html import (
     column,
@@ -187,7 +187,7 @@ def hostile_run(path: Path, text: str) -> RunFolder:
         summary=summary,
         versions={text: text},
         params={text: text},
-        records=RecordCounts(read=1, accepted=0, rejected=1, rejected_by_reason={text: 1}),
+        records=Records(read=1, accepted=0, rejected=1, rejected_by_reason={text: 1}),
         outputs=[
             artifact(folder, "plot_a.png", tiny_png()).model_copy(
                 update={"path": "x.png" if "\0" in text else text + ".png"}

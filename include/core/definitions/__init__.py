@@ -5,20 +5,3 @@ and the remedy. A container whose id is that of a registered step stands for tha
 contract; any other declares its image, its command and its files. A pipeline that is defined in code takes the specs
 of its steps from their contracts (`specs_of`).
 """
-
-from include.core.definitions.document import DefinitionError, Fault
-from include.core.definitions.graph import specs_of
-from include.core.definitions.load import json_schema, load_definition, load_definitions
-from include.core.definitions.model import Definition, RecordFiles, StepSpec
-
-__all__ = [
-    "Definition",
-    "DefinitionError",
-    "Fault",
-    "RecordFiles",
-    "StepSpec",
-    "json_schema",
-    "load_definition",
-    "load_definitions",
-    "specs_of",
-]

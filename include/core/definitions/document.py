@@ -122,10 +122,8 @@ def json_path(content: object, location: Location) -> str:
     for part in location:
         if isinstance(value, str):
             break
-        if isinstance(part, str) and re.fullmatch(r"[A-Za-z_]\w*", part, re.ASCII):
-            path += f".{part}"
-        else:
-            path += f"[{part!r}]"
+        is_name = isinstance(part, str) and re.fullmatch(r"[A-Za-z_]\w*", part, re.ASCII)
+        path += f".{part}" if is_name else f"[{part!r}]"
         try:
             value = value[part]  # type: ignore[index]
         except (LookupError, TypeError):
@@ -272,17 +270,9 @@ def _shown(value: object) -> str:
 
 
 def _kind(value: object) -> str:
-    """The JSON type of a value, for a sentence."""
-    match value:
-        case None:
-            return "null"
-        case bool():
-            return "true" if value else "false"
-        case int() | float():
-            return "a number"
-        case str():
-            return "a string" if value else "an empty string"
-        case list():
-            return "a list" if value else "an empty list"
-        case _:
-            return "an object"
+    """Return the JSON type of a value, for a sentence."""
+    if value is None or isinstance(value, bool):
+        return json.dumps(value)
+    if value in ("", []):
+        return "an empty string" if value == "" else "an empty list"
+    return {int: "a number", float: "a number", str: "a string", list: "a list"}.get(type(value), "an object")

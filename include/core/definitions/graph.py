@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from graphlib import TopologicalSorter
@@ -96,13 +96,9 @@ def _paths(parsed: ParsedFile, node: Node, key: str) -> dict[str, str]:
     return paths
 
 
-def writers(nodes: Iterable[Node]) -> dict[str, Node]:
+def writers(nodes: Sequence[Node]) -> dict[str, Node]:
     """Return the node that writes each file; the first one, where several do."""
-    by_file: dict[str, Node] = {}
-    for node in nodes:
-        for file in node.writes:
-            by_file.setdefault(file, node)
-    return by_file
+    return {file: node for node in reversed(nodes) for file in node.writes}
 
 
 def dependencies(nodes: list[Node]) -> dict[str, dict[str, str]]:

@@ -8,7 +8,6 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from include.core.contracts import Step
 from include.core.definitions.checks import graph_faults, step_faults
 from include.core.definitions.document import DefinitionError, Fault, read_file
 from include.core.definitions.graph import Node, Registry, build_nodes, dependencies, topological_order
@@ -85,32 +84,29 @@ def json_schema() -> dict[str, Any]:
 
 
 def _specs(nodes: list[Node], registered: Registry, *, sequential: bool) -> tuple[StepSpec, ...]:
-    """The steps in topological order; sequential execution adds the previous step to each one's dependencies."""
+    """Return the steps in topological order; in sequential execution, each depends on the previous one too."""
     before = {name: set(reasons) for name, reasons in dependencies(nodes).items()}
     ordered = topological_order(before)
     if sequential:
         for first, second in pairwise(ordered):
             before[second].add(first)
-    by_id = {node.id: node for node in nodes}
-    return tuple(
-        _spec(by_id[name], tuple(other for other in ordered if other in before[name]), registered.get(name))
-        for name in ordered
-    )
-
-
-def _spec(node: Node, depends_on: tuple[str, ...], step: Step | None) -> StepSpec:
-    declared, service = node.declared, node.service
-    return StepSpec(
-        id=node.id,
-        name=declared.name or (step.title if step else node.id),
-        description=declared.description or (step.description if step else ""),
-        image=service.image if service else None,
-        command=tuple(service.command) if service and service.command else None,
-        inputs=tuple(node.reads),
-        outputs=tuple(node.writes),
-        depends_on=depends_on,
-        timeout_seconds=declared.timeout_seconds,
-        memory_mb=declared.memory_mb,
-        cpus=declared.cpus,
-        records=declared.records,
-    )
+    specs = []
+    for node in sorted(nodes, key=lambda node: ordered.index(node.id)):
+        declared, service, step = node.declared, node.service, registered.get(node.id)
+        specs.append(
+            StepSpec(
+                id=node.id,
+                name=declared.name or (step.title if step else node.id),
+                description=declared.description or (step.description if step else ""),
+                image=service.image if service else None,
+                command=tuple(service.command) if service and service.command else None,
+                inputs=tuple(node.reads),
+                outputs=tuple(node.writes),
+                depends_on=tuple(other for other in ordered if other in before[node.id]),
+                timeout_seconds=declared.timeout_seconds,
+                memory_mb=declared.memory_mb,
+                cpus=declared.cpus,
+                records=declared.records,
+            )
+        )
+    return tuple(specs)

@@ -30,23 +30,22 @@ def data_path(path: str) -> str:
     Raises:
         ValueError: The path lies outside `/data` or is not a usable file name.
     """
-    if "\\" in path:
-        raise ValueError("contains a backslash; separate folders with '/'")
-    if re.match(r"[A-Za-z][A-Za-z0-9+.-]*:", path):
-        raise ValueError("is a drive or a URL; name a file below /data")
-    if path.startswith("/") and not path.startswith("/data/"):
-        raise ValueError("lies outside /data; write a relative path or one that begins with /data/")
     relative = PurePosixPath(path.removeprefix("/data/").lstrip("/"))
-    if ".." in relative.parts:
-        raise ValueError("leaves /data through '..'; name a file below /data")
-    if not relative.parts or path.endswith("/"):
-        raise ValueError("does not name a file; name a file below /data")
-    if any(part.startswith(".") for part in relative.parts):
-        raise ValueError("has a name that begins with a dot, which is reserved for temporary files; rename it")
-    if any(len(part.encode("utf-8", "replace")) > 200 for part in relative.parts):
-        raise ValueError("has a name of more than 200 bytes; shorten it")
-    if not path.isprintable():
-        raise ValueError("contains a control character; remove it")
+    outside = path.startswith("/") and not path.startswith("/data/")
+    hidden = any(part.startswith(".") for part in relative.parts)
+    long = any(len(part.encode("utf-8", "replace")) > 200 for part in relative.parts)
+    faults = {
+        "contains a backslash; separate folders with '/'": "\\" in path,
+        "is a drive or a URL; name a file below /data": re.match(r"[A-Za-z][A-Za-z0-9+.-]*:", path),
+        "lies outside /data; write a relative path or one that begins with /data/": outside,
+        "leaves /data through '..'; name a file below /data": ".." in relative.parts,
+        "does not name a file; name a file below /data": not relative.parts or path.endswith("/"),
+        "has a name that begins with a dot, which is reserved for temporary files; rename it": hidden,
+        "has a name of more than 200 bytes; shorten it": long,
+        "contains a control character; remove it": not path.isprintable(),
+    }
+    if fault := next((message for message, broken in faults.items() if broken), None):
+        raise ValueError(fault)
     return str(relative)
 
 

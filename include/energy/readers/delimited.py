@@ -10,7 +10,7 @@ import difflib
 from typing import TYPE_CHECKING
 
 from include.core.errors import BadInputError
-from include.core.sql import literal
+from include.core.tables import literal
 from include.energy.lines import EMPTY, LineFile, inspect, not_text, split_header
 from include.energy.params import OWN_COLUMNS, ColumnMapping, GeneratorParams, parse_columns
 from include.energy.readers.base import SURE, Confidence, MeterData, Sample

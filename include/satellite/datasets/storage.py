@@ -12,7 +12,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from include.core.errors import SetupError
 from include.core.files import atomic_file
-from include.core.sql import file_literal, literal
+from include.core.tables import file_literal, literal
 from include.satellite.datasets.schemas import CLASSES, SPLITS
 
 Columns = Mapping[str, NDArray[Any]]

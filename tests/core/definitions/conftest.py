@@ -4,7 +4,8 @@ import json
 
 import pytest
 
-from include.core.definitions import Definition, load_definition
+from include.core.definitions.load import load_definition
+from include.core.definitions.model import Definition
 from tests.core.definitions.documents import REGISTERED
 
 

@@ -7,7 +7,8 @@ import pytest
 from pydantic import BaseModel
 
 from include.core.contracts import Artifact, Step, StepParams
-from include.core.definitions import DefinitionError, load_definition
+from include.core.definitions.document import DefinitionError
+from include.core.definitions.load import load_definition
 
 ROOT = Path(__file__).parents[3]
 FILES = Path(__file__).parent / "files"

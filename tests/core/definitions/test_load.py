@@ -11,7 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from include.core.definitions import Definition, DefinitionError, json_schema, load_definition, load_definitions
+from include.core.definitions.document import DefinitionError
+from include.core.definitions.load import json_schema, load_definition, load_definitions
+from include.core.definitions.model import Definition
 from tests.core.definitions.documents import FILES, REGISTERED, ROOT, VALID, container, document
 
 EXAMPLES = sorted((ROOT / "docs/examples").glob("*.json"))

@@ -6,8 +6,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from include.core.definitions import Definition, RecordFiles, StepSpec
-from include.core.definitions.model import ListDocument, data_path
+from include.core.definitions.model import Definition, ListDocument, RecordFiles, StepSpec, data_path
 from tests.core.definitions.documents import container, document
 
 DEFINITION = Definition("energy-pipeline", "", (StepSpec("a", "A"),), Path("a.json"))

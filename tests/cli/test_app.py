@@ -1,6 +1,5 @@
-"""What is refused before Airflow starts, and the commands that need no run."""
+"""The command line: what is refused before Airflow starts, and the commands that need no run."""
 
-import gc
 import json
 import os
 import subprocess
@@ -11,8 +10,6 @@ import pytest
 from typer.testing import CliRunner
 
 from include.cli.app import app
-from include.core.settings import get_settings
-from tests.prerequisites import docker_engine
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -137,34 +134,6 @@ def test_report_says_what_to_do_while_there_is_none():
     result = call("report")
     assert result.exit_code == 1
     assert "there is no report yet; begin with ./pipeline run energy" in result.stderr
-
-
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # a socket that docker-py leaves open
-def test_doctor_names_a_mend_for_whatever_is_missing(monkeypatch):
-    monkeypatch.setenv("DOCKER_HOST", "unix:///nowhere/docker.sock")
-    result = call("doctor")
-    assert result.exit_code == 0
-    for text in ("Python", "Airflow", "disk", "data folder", "Docker engine", "none answers", "credentials"):
-        assert text in result.stdout
-    gc.collect()  # here, where its warning is expected
-
-
-@pytest.mark.docker
-def test_doctor_finds_the_image_of_each_family_of_steps(monkeypatch, data_dir):
-    with docker_engine("groundtruth-energy:latest"):
-        monkeypatch.setenv("GROUNDTRUTH_SATELLITE_IMAGE", "groundtruth-absent:latest")
-        monkeypatch.setenv("COLUMNS", "160")
-        get_settings.cache_clear()
-        found = " ".join(call("doctor").stdout.split())
-    assert "✓ image of the energy steps sha256:" in found
-    assert "– image of the satellite steps groundtruth-absent:latest is not there make images" in found
-
-
-def test_doctor_fails_on_what_every_run_needs(definitions):
-    definitions(broken={"workflow_name": "", "containers": []})
-    result = call("doctor")
-    assert result.exit_code == 1
-    assert "1 faulty" in result.stdout
 
 
 def test_help_names_every_option():

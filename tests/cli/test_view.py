@@ -1,0 +1,138 @@
+"""What users see of pipelines, of a run that goes on, and of its report."""
+
+import io
+import json
+import os
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from include.cli.view import Progress, find_report, pipelines_table, show_report
+from include.core.definitions.load import load_definition
+from include.core.errors import BadInputError
+from include.core.pipeline import Pipeline
+from include.core.run_folder import Failure, Started, StepResult, write_json
+from include.energy.steps import ENERGY_STEPS
+from include.reporting.report import build_report
+from tests.core.small_pipeline import ANALYZE, MEASURE, pipeline, plan, spec
+from tests.reporting.runs import NOW as RUN_END
+from tests.reporting.runs import broke, good_run
+
+ENERGY = Path(__file__).resolve().parents[2] / "include/config/energy-pipeline.json"
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def failed(attempt, kind, message):
+    return StepResult(
+        step="energy-generator",
+        started_at=NOW,
+        attempt=attempt,
+        title="Collect",
+        description="",
+        version="1",
+        status="failed",
+        ended_at=NOW,
+        duration_seconds=0,
+        error=Failure(kind=kind, message=message),
+    )
+
+
+def test_each_failed_attempt_is_printed_once_and_a_passing_fault_as_such(folder):
+    printed = io.StringIO()
+    energy = Pipeline(load_definition(ENERGY, ENERGY_STEPS), ENERGY_STEPS)
+    progress = Progress(energy, folder, Console(file=printed, width=200))
+    result = folder.step("energy-generator") / "result.json"
+    write_json(result, failed(1, "transient", "the engine does not answer"))
+    progress.update()
+    progress.update()
+    write_json(result, failed(2, "setup", "the image is missing"))
+    progress.update()
+    assert printed.getvalue().splitlines() == [
+        "✗ Step 1 met a fault that may pass: the engine does not answer",
+        "✗ Step 1 failed: the image is missing",
+    ]
+
+
+def test_a_run_is_printed_as_it_goes_on(folder):
+    printed = io.StringIO()
+    plan(folder, MEASURE, ANALYZE, factor=3)
+    steps = spec("measure", description="Measures."), spec("analyze")
+    progress = Progress(pipeline(*steps), folder, Console(file=printed, width=200))
+    progress.begin({"start": "2026-01-01T00:00:00Z", "end": "2026-01-02T00:00:00Z"})
+    started = Started(step="measure", started_at=NOW, attempt=2)
+    write_json(folder.step("measure") / "started.json", started)
+    progress.update()
+    draft = StepResult.draft(started, title="Measure", description="", version="1")
+    write_json(folder.step("measure") / "result.json", draft.model_copy(update={"status": "success"}))
+    skipped = draft.model_copy(update={"step": "analyze", "status": "success", "skipped": "skip_analysis"})
+    write_json(folder.step("analyze") / "result.json", skipped)
+    progress.update()
+    progress.update()
+    assert printed.getvalue().splitlines() == [
+        "test-pipeline for 2026-01-01T00:00:00Z to 2026-01-02T00:00:00Z",
+        "Step 1/2: Measure (attempt 2) …",
+        "  Measures.",
+        "  factor=3",
+        "✓ Step 1 completed successfully (0.0s)",
+        "– Step 2 skipped: skip_analysis (0.0s)",
+    ]
+
+
+# ── reports ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def report(data_dir: Path, name: str, age: int) -> Path:
+    path = data_dir / f"runs/energy_pipeline/{name}/pipeline_report_20260101_000000.json"
+    path.parent.mkdir(parents=True)
+    path.write_text("{}")
+    os.utime(path, (NOW.timestamp() - age,) * 2)
+    return path
+
+
+def test_the_newest_report_is_found_or_that_of_a_run_by_its_name_or_its_folder(data_dir):
+    old, new = report(data_dir, "old", 99), report(data_dir, "new", 1)
+    assert find_report(None) == new
+    assert find_report("old") == find_report(str(old.parent)) == old
+    with pytest.raises(BadInputError, match="there is no report of a run named other"):
+        find_report("other")
+
+
+def test_without_any_report_the_next_command_is_named(data_dir):
+    with pytest.raises(BadInputError, match=r"there is no report yet; begin with \./pipeline run energy"):
+        find_report(None)
+
+
+def shown(folder) -> list[str]:
+    printed = io.StringIO()
+    show_report(json.loads(build_report(folder, now=RUN_END).model_dump_json()), Console(file=printed, width=200))
+    return [" ".join(line.split()) for line in printed.getvalue().splitlines() if line.strip()]
+
+
+def test_a_report_has_a_row_for_each_step_then_metrics_and_findings(tmp_path):
+    lines = shown(good_run(tmp_path))
+    assert lines[0] == "step status seconds"
+    assert "2. Analyze meter data ✓ success 120.0" in lines
+    assert "run ✓ success 246.0" in lines
+    assert "Energy (kWh) 203.456" in lines
+    assert lines[-1] == "! One household has no data at night."
+
+
+def test_a_failed_run_ends_with_its_reason_and_a_hint(tmp_path):
+    folder = good_run(tmp_path)
+    broke(folder, "analyze", (1, 2), "contract", "output1.json: must exist", hint="write it")
+    assert shown(folder)[-2:] == ["failed: analyze: output1.json: must exist", "write it"]
+
+
+def test_pipelines_are_listed_with_their_latest_run(data_dir):
+    report(data_dir, "manual__1", 1).with_name("run.json").write_text("{}")
+    energy = Pipeline(load_definition(ENERGY, ENERGY_STEPS), ENERGY_STEPS)
+    printed = io.StringIO()
+    Console(file=printed, width=200).print(pipelines_table([energy, pipeline()]))
+    rows = [" ".join(line.split()) for line in printed.getvalue().splitlines() if line.strip()]
+    assert rows[0] == "pipeline schedule steps latest run"
+    assert rows[2:] == [
+        "energy @daily energy-generator → energy-analyzer → report-generator manual__1",
+        "test on request measure → analyze none yet",
+    ]
