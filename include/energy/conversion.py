@@ -23,12 +23,11 @@ import duckdb
 
 from include.core.errors import BadInputError
 from include.core.run_folder import SOURCE_FOLDER
-from include.energy.artifacts import DATA
 from include.energy.db import connect, count, number_sql, write_csv
 from include.energy.intervals import infer_intervals
 from include.energy.params import GeneratorParams
 from include.energy.readers.base import MeterData, Reading, choose, find_readers, take_sample
-from include.energy.schemas import EnergySource, SourceFile, Unit
+from include.energy.schemas import DATA, EnergySource, SourceFile, Unit
 from include.energy.stamps import CLOCK_SQL, ZONED_SQL, iso, locate, plausible, zone_findings
 
 

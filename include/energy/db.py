@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import duckdb
 
@@ -71,6 +72,13 @@ def count(connection: duckdb.DuckDBPyConnection, query: str) -> int:
     """Return the number that a query of one row and column yields."""
     row = connection.execute(query).fetchone()
     return int(row[0]) if row else 0
+
+
+def rows(connection: duckdb.DuckDBPyConnection, query: str) -> list[dict[str, Any]]:
+    """Return a query's rows, each as a dict by column."""
+    cursor = connection.execute(query)
+    names = [column[0] for column in cursor.description or ()]
+    return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
 
 
 def number_sql(text: str) -> str:

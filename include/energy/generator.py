@@ -32,7 +32,6 @@ import numpy as np
 
 from include.core.errors import BadInputError
 from include.core.files import atomic_file
-from include.energy.artifacts import DATA, SOURCE
 from include.energy.households import (
     MINUTES,
     Array,
@@ -44,7 +43,7 @@ from include.energy.households import (
     voltage,
 )
 from include.energy.params import GeneratorParams
-from include.energy.schemas import COLUMNS, EnergySource
+from include.energy.schemas import COLUMNS, DATA, SOURCE, EnergySource
 
 FAULTS = {"missing_field": 0.3, "unparsable_number": 0.2, "negative_power": 0.1, "duplicate": 0.2, "dropped": 0.2}
 ODD_SHARE = 0.2

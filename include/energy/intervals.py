@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import datetime
 
 import duckdb
@@ -92,17 +91,30 @@ def _mode_shared(household: str, counts: dict[int, int], where: str) -> int:
     )
 
 
-def origins_of(
+def define_slots(
     db: duckdb.DuckDBPyConnection, intervals: dict[str, int], window: tuple[datetime, datetime] | None
 ) -> dict[str, int]:
-    """Return where each household's first interval begins (s since 1970): the window's start, or its first record."""
-    if window:
-        return dict.fromkeys(intervals, int(window[0].timestamp()))
-    first = dict(db.execute("SELECT household::VARCHAR, epoch(min(ts))::BIGINT FROM accepted GROUP BY ALL").fetchall())
-    return {name: first.get(name, 0) for name in intervals}
+    """Create the SQL macros `interval_of(household)`, in seconds, and `slot(household, ts)`.
 
+    A slot is the number of the household's interval that a time lies in, 0 for the household's first.
 
-def slot_sql(intervals: Sequence[int], origins: Sequence[int]) -> str:
-    """Return SQL of the number of the interval that `{ts}` of `household` lies in, 0 for the household's first."""
-    code = "[enum_code(household) + 1]"
-    return f"((epoch({{ts}})::BIGINT - ({list(origins)}::BIGINT[]){code}) // ({list(intervals)}::BIGINT[]){code})"
+    Args:
+        db: Holds `accepted`.
+        intervals: Seconds by household, in the order of the type `household`.
+        window: Where given, the first interval of each household begins at its start, else at the first record.
+
+    Returns:
+        Where each household's first interval begins, in seconds since 1970.
+    """
+    origins = dict.fromkeys(intervals, int(window[0].timestamp()) if window else 0)
+    if not window:
+        query = "SELECT household::VARCHAR, epoch(min(ts))::BIGINT FROM accepted GROUP BY ALL"
+        origins.update(db.execute(query).fetchall())
+    for name, numbers in (("interval_of", intervals), ("origin_of", origins)):
+        values = list(numbers.values())
+        db.execute(f"CREATE MACRO {name}(household household) AS ({values}::BIGINT[])[enum_code(household) + 1]")
+    db.execute("""
+        CREATE MACRO slot(household, ts) AS
+        (epoch(ts)::BIGINT - origin_of(household)) // interval_of(household)
+    """)
+    return origins

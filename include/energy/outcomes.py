@@ -12,8 +12,19 @@ from include.core.contracts import Records
 from include.core.errors import ContractError
 from include.core.outcome import Finding, StepMetrics, StepOutcome
 from include.core.sql import file_literal
-from include.energy.artifacts import ANALYSIS, DATA, RECORDS, REJECTED, REPORT, REPORT_ROWS, SOURCE
-from include.energy.schemas import Analysis, AnalyzerMetrics, AnomalyReason, GeneratorMetrics
+from include.energy.schemas import (
+    ANALYSIS,
+    DATA,
+    RECORDS,
+    REJECTED,
+    REPORT,
+    REPORT_ROWS,
+    SOURCE,
+    Analysis,
+    AnalyzerMetrics,
+    AnomalyReason,
+    GeneratorMetrics,
+)
 
 K = TypeVar("K", bound=str)
 ANOMALY_LABELS: dict[AnomalyReason, str] = {

@@ -10,12 +10,20 @@ from pathlib import Path
 
 from include.core.outcome import Scalar, Table
 from include.core.sql import file_literal
-from include.energy.artifacts import ANALYSIS, RECORDS, REPORT, REPORT_ROWS
 from include.energy.db import connect, write_csv
 from include.energy.outcomes import analysis_findings
 from include.energy.params import ReportParams
 from include.energy.plots import draw_plots
-from include.energy.schemas import Analysis, EnergyReport, HouseholdFigures, ReportMetrics
+from include.energy.schemas import (
+    ANALYSIS,
+    RECORDS,
+    REPORT,
+    REPORT_ROWS,
+    Analysis,
+    EnergyReport,
+    HouseholdFigures,
+    ReportMetrics,
+)
 from include.energy.stamps import iso
 
 HOUSEHOLDS_SHOWN = 25

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from include.core.contracts import Step
 from include.energy import outcomes
-from include.energy.artifacts import ANALYSIS, DATA, PLOTS, RECORDS, REJECTED, REPORT, REPORT_ROWS, SOURCE
 from include.energy.params import AnalyzerParams, GeneratorParams, ReportParams
+from include.energy.schemas import ANALYSIS, DATA, PLOTS, RECORDS, REJECTED, REPORT, REPORT_ROWS, SOURCE
 
 ENERGY_STEPS: dict[str, Step] = {
     step.id: step

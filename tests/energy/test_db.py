@@ -4,7 +4,7 @@ import duckdb
 import pytest
 
 from include.core.errors import SetupError
-from include.energy.db import connect, count, number_sql, write_csv, write_parquet
+from include.energy.db import connect, count, number_sql, rows, write_csv, write_parquet
 
 
 def test_files_appear_whole_and_the_scratch_folder_goes(tmp_path):
@@ -40,6 +40,10 @@ def test_a_count_is_the_number_of_the_query():
     with duckdb.connect() as connection:
         assert count(connection, "SELECT count(*) FROM range(7)") == 7
         assert count(connection, "SELECT 1 WHERE false") == 0
+
+
+def test_rows_are_dicts_by_column():
+    assert rows(duckdb, "SELECT 1 AS a, 'x' AS b") == [{"a": 1, "b": "x"}]
 
 
 @pytest.mark.parametrize(
