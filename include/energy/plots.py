@@ -6,7 +6,7 @@ Colours are those of Okabe and Ito (2008), distinct also for colour-blind reader
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from datetime import datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -46,7 +46,7 @@ def load_curve(figure: Figure, analysis: Analysis) -> None:
     """Draw mean and highest power over time."""
     curve, axes = analysis.load_curve, figure.subplots()
     factor, unit = power_unit(curve.peak_kw)
-    times, mean, peak = _with_gaps(analysis, [curve.mean_kw, curve.peak_kw], factor)
+    times, mean, peak = _with_gaps(analysis, factor)
     axes.fill_between(times, mean, peak, color=SKY, alpha=0.35, linewidth=0, label="up to the highest reading")
     axes.plot(times, mean, color=BLUE, linewidth=1.4, label="mean")
     axes.set_title(f"Load curve, {_period(curve.period_seconds)}")
@@ -115,7 +115,7 @@ def anomalies(figure: Figure, analysis: Analysis) -> None:
     curve = analysis.load_curve
     top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
     factor, unit = power_unit(curve.peak_kw)
-    times, mean, peak = _with_gaps(analysis, [curve.mean_kw, curve.peak_kw], factor)
+    times, mean, peak = _with_gaps(analysis, factor)
     top.plot(times, peak, color=GREY, linewidth=0.8, label="highest reading")
     top.plot(times, mean, color="#C8C8C8", linewidth=0.8, label="mean")
     stacked = np.zeros(len(curve.start))
@@ -216,20 +216,14 @@ def shorten(name: str, length: int = 28) -> str:
     return name if len(name) <= length else f"{name[: length - 13]}…{name[-12:]}"
 
 
-def _with_gaps(analysis: Analysis, series: Sequence[Sequence[float]], factor: float) -> tuple[np.ndarray, ...]:
-    """Return times and series with a NaN where a period has no records, so that no line bridges a gap."""
-    starts, period = analysis.load_curve.start, timedelta(seconds=analysis.load_curve.period_seconds)
-    times: list[datetime] = []
-    kept: list[list[float]] = [[] for _ in series]
-    for position, start in enumerate(starts):
-        if times and start - starts[position - 1] > period:
-            times.append(starts[position - 1] + period)
-            for values in kept:
-                values.append(float("nan"))
-        times.append(start)
-        for values, source in zip(kept, series, strict=True):
-            values.append(source[position] * factor)
-    return (np.array(times, "datetime64[s]"), *(np.array(values) for values in kept))
+def _with_gaps(analysis: Analysis, factor: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return times, mean and highest power, with a NaN where a period has no records, so that no line bridges a gap."""
+    curve = analysis.load_curve
+    starts, period = np.array(curve.start, "datetime64[s]"), np.timedelta64(curve.period_seconds, "s")
+    gaps = np.flatnonzero(np.diff(starts) > period)
+    times = np.insert(starts, gaps + 1, starts[gaps] + period)
+    mean, peak = (np.insert(np.multiply(kw, factor), gaps + 1, np.nan) for kw in (curve.mean_kw, curve.peak_kw))
+    return times, mean, peak
 
 
 def _time_axis(axes: Axes, analysis: Analysis) -> None:
