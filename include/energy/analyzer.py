@@ -15,7 +15,7 @@ from include.core.files import write_atomically
 from include.core.sql import literal
 from include.energy import curves, statistics, validation
 from include.energy.anomalies import judge
-from include.energy.db import connect, write_parquet
+from include.energy.db import connect, write_table
 from include.energy.intervals import define_slots
 from include.energy.lines import inspect
 from include.energy.params import AnalyzerParams
@@ -48,7 +48,7 @@ def analyze(files: Path, params: AnalyzerParams) -> None:
         figures = statistics.figures(db, intervals, origins, window, params.high_usage_kw)
         analysis = _analysis(db, params, figures, list(intervals.values()), source, counts)
         validation.write_rejected(db, data, files)
-        write_parquet(db, _records_sql(params), RECORDS.at(files))
+        write_table(db, _records_sql(params), RECORDS.at(files))
     write_atomically(ANALYSIS.at(files), analysis.model_dump_json().encode() + b"\n")
 
 

@@ -24,7 +24,7 @@ import duckdb
 from include.core.errors import BadInputError
 from include.core.run_folder import SOURCE_FOLDER
 from include.core.sql import literal
-from include.energy.db import connect, count, number_sql, write_csv
+from include.energy.db import connect, count, number_sql, write_table
 from include.energy.intervals import infer_intervals
 from include.energy.params import GeneratorParams
 from include.energy.readers.base import MeterData, Reading, choose, find_readers, take_sample
@@ -58,7 +58,7 @@ def convert(files: Path, params: GeneratorParams) -> EnergySource:
         where = ", ".join(params.files) if len(params.files) <= 3 else f"{len(params.files)} files"
         intervals = infer_intervals(connection, "(SELECT household_id, clock AS timestamp FROM records)", where)
         locate(connection, intervals, params)
-        write_csv(connection, _output_sql(unit, params.files), DATA.at(files))
+        write_table(connection, _output_sql(unit, params.files), DATA.at(files))
         return _account(connection, sources, params, intervals)
 
 

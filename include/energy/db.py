@@ -16,6 +16,8 @@ from include.core.errors import SetupError
 from include.core.files import atomic_file
 from include.core.sql import literal
 
+FORMATS = {".csv": "FORMAT csv, HEADER", ".parquet": "FORMAT parquet, COMPRESSION zstd"}
+
 
 @contextmanager
 def connect(files: Path, memory_limit: str = "900MB") -> Iterator[duckdb.DuckDBPyConnection]:
@@ -48,24 +50,13 @@ def connect(files: Path, memory_limit: str = "900MB") -> Iterator[duckdb.DuckDBP
         shutil.rmtree(scratch, ignore_errors=True)
 
 
-def write_csv(connection: duckdb.DuckDBPyConnection, query: str, target: Path) -> int:
-    """Write a query's rows as CSV with a header, renamed into place when complete.
+def write_table(connection: duckdb.DuckDBPyConnection, query: str, target: Path) -> None:
+    """Write a query's rows as CSV or Parquet, as the suffix says, renamed into place when complete.
 
-    Empty fields are NULL; a field is quoted only where it has to be.
-
-    Returns:
-        The number of rows.
+    In CSV, which has a header, empty fields are NULL; a field is quoted only where it has to be.
     """
-    return _copy(connection, query, target, "FORMAT csv, HEADER")
-
-
-def write_parquet(connection: duckdb.DuckDBPyConnection, query: str, target: Path) -> int:
-    """Write a query's rows as Parquet (zstd), renamed into place when complete.
-
-    Returns:
-        The number of rows.
-    """
-    return _copy(connection, query, target, "FORMAT parquet, COMPRESSION zstd")
+    with atomic_file(target) as partial:
+        connection.execute(f"COPY ({query}) TO {literal(partial)} ({FORMATS[target.suffix]})")
 
 
 def count(connection: duckdb.DuckDBPyConnection, query: str) -> int:
@@ -95,12 +86,6 @@ def _config(scratch: Path, memory_limit: str) -> dict[str, str | bool | int | fl
         "autoload_known_extensions": False,
         "preserve_insertion_order": True,
     }
-
-
-def _copy(connection: duckdb.DuckDBPyConnection, query: str, target: Path, options: str) -> int:
-    with atomic_file(target) as partial:
-        rows = connection.execute(f"COPY ({query}) TO {literal(partial)} ({options})").fetchone()
-    return int(rows[0]) if rows else 0
 
 
 def _first_line(error: Exception) -> str:

@@ -46,7 +46,7 @@ from include.energy.params import GeneratorParams
 from include.energy.schemas import COLUMNS, DATA, SOURCE, EnergySource
 
 FAULTS = {"missing_field": 0.3, "unparsable_number": 0.2, "negative_power": 0.1, "duplicate": 0.2, "dropped": 0.2}
-ODD_SHARE = 0.2
+ODD, ODD_SHARE = ("voltage_outside_band", "spike"), 0.2
 
 
 def generate(files: Path, params: GeneratorParams) -> None:
@@ -100,7 +100,7 @@ def generate_synthetic(files: Path, params: GeneratorParams) -> EnergySource:
         households=params.households,
         seed=params.seed,
         faulty_share=params.faulty_share,
-        injected={kind: injected[kind] for kind in (*FAULTS, "voltage_outside_band", "spike")},
+        injected={kind: injected[kind] for kind in (*FAULTS, *ODD)},
         timezone="UTC",
         interval_seconds=params.interval_minutes * 60,
     )
@@ -134,8 +134,7 @@ def _day_lines(households: Households, day: date, params: GeneratorParams, injec
         stamp = moment.strftime("%Y-%m-%dT%H:%M:%SZ")
         rows = zip(households.names, power[step].tolist(), volts[step].tolist(), amperes[step].tolist(), strict=True)
         records = [f"{stamp},{name},{p:.3f},{v:.1f},{i:.3f}\n" for name, p, v, i in rows]
-        for kind in odd[step][odd[step] > 0]:
-            injected["voltage_outside_band" if kind == 1 else "spike"] += 1
+        injected.update(ODD[kind - 1] for kind in odd[step] if kind)
         for index in np.flatnonzero(kinds[step] >= 0):
             kind = list(FAULTS)[kinds[step, index]]
             injected[kind] += 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from datetime import datetime
 
 import duckdb
@@ -45,19 +46,16 @@ def choose_intervals(differences: list[tuple[str, int | None, int]], where: str)
     Raises:
         BadInputError: As there.
     """
-    by_household: dict[str, dict[int, int]] = {}
-    overall: dict[int, int] = {}
+    by_household: dict[str, Counter[int]] = {}
     for household, seconds, count in differences:
-        counts = by_household.setdefault(household, {})
-        if seconds is not None:
-            counts[seconds] = count
-            overall[seconds] = overall.get(seconds, 0) + count
+        by_household.setdefault(household, Counter()).update({seconds: count} if seconds is not None else {})
+    overall = sum(by_household.values(), Counter[int]())
     if not overall:
         why = "no household has two readings a second or more apart" if by_household else "no record names a household"
         raise BadInputError(f"{where}: the interval between readings cannot be told: {why}")
-    fallback = _mode(overall)
+    fallback = _by_frequency(overall)[0]
     return {
-        household: _mode_shared(household, counts, where) if sum(counts.values()) >= 2 else fallback
+        household: _shared_interval(household, counts, where) if counts.total() >= 2 else fallback
         for household, counts in by_household.items()
     }
 
@@ -74,19 +72,18 @@ FROM steps GROUP BY ALL ORDER BY household_id, difference
 """
 
 
-def _mode(counts: dict[int, int]) -> int:
-    return max(counts, key=lambda seconds: (counts[seconds], -seconds))
+def _by_frequency(counts: Counter[int]) -> list[int]:
+    return sorted(counts, key=lambda seconds: (-counts[seconds], seconds))
 
 
-def _mode_shared(household: str, counts: dict[int, int], where: str) -> int:
-    mode, total = _mode(counts), sum(counts.values())
-    if counts[mode] >= SHARE_NEEDED * total:
-        return mode
-    common = sorted(counts, key=lambda seconds: (-counts[seconds], seconds))[:3]
-    candidates = ", ".join(f"{seconds} s ({counts[seconds] / total:.0%})" for seconds in common)
+def _shared_interval(household: str, counts: Counter[int], where: str) -> int:
+    common, total = _by_frequency(counts), counts.total()
+    if counts[common[0]] >= SHARE_NEEDED * total:
+        return common[0]
+    candidates = ", ".join(f"{seconds} s ({counts[seconds] / total:.0%})" for seconds in common[:3])
     raise BadInputError(
         f"{where}: household {household}: the readings have no common interval: the most frequent difference, "
-        f"{mode} s, is shared by {counts[mode] / total:.1%} of the differences, at least 90 % are needed; "
+        f"{common[0]} s, is shared by {counts[common[0]] / total:.1%} of the differences, at least 90 % are needed; "
         f"candidates: {candidates}"
     )
 

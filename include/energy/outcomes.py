@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -14,6 +15,7 @@ from include.core.outcome import Finding, StepMetrics, StepOutcome
 from include.core.sql import file_literal
 from include.energy.schemas import (
     ANALYSIS,
+    ANOMALY_LABELS,
     DATA,
     RECORDS,
     REJECTED,
@@ -22,21 +24,14 @@ from include.energy.schemas import (
     SOURCE,
     Analysis,
     AnalyzerMetrics,
-    AnomalyReason,
     GeneratorMetrics,
 )
 
 K = TypeVar("K", bound=str)
-ANOMALY_LABELS: dict[AnomalyReason, str] = {
-    "voltage_outside_band": "voltage outside the band of ± 10 %",
-    "power_factor": "more real than apparent power",
-    "outlier": "far above what is usual at that hour",
-    "flat_line": "the same value for 6 hours or more",
-}
 REJECTED_SHARE_TO_WARN = 0.01
 COVERAGE_TO_WARN = 0.95
 BLOCK_BYTES = 1 << 20
-NEWLINE, SPACE = b"\n "
+BLANK_LINE = re.compile(rb"\n\s")
 
 
 def generator_records(files: Path) -> Records:
@@ -121,19 +116,14 @@ def _agree(path: str, **numbers: tuple[object, object]) -> None:
 
 def _count_lines(path: Path) -> int:
     """Return the number of records of a CSV file: its lines that are not blank, without the header."""
-    import numpy as np
-
-    lines, rest = 0, b""
+    lines, last = 0, b"\n"
     with path.open("rb") as file:
         while block := file.read(BLOCK_BYTES):
-            content = np.frombuffer(rest + block, np.uint8)
-            ends = np.flatnonzero(content == NEWLINE)
-            begins = content[ends[ends < len(content) - 1] + 1]
-            if (begins <= SPACE).any() or (not rest and block[0] <= SPACE):
-                file.seek(0)  # There may be a blank line; only then is every line examined.
+            if BLANK_LINE.search(last + block):  # There may be a blank line; only then is every line examined.
+                file.seek(0)
                 return sum(1 for line in file if not line.isspace()) - 1
-            lines, rest = lines + len(ends) - (rest == b"\n"), block[-1:]
-    return lines + (rest != b"\n") - 1
+            lines, last = lines + block.count(b"\n"), block[-1:]
+    return lines + (last != b"\n") - 1
 
 
 def _count_rows(path: Path) -> int:

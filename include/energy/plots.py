@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from include.core.plots import BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, VERMILLION, figure_file
-from include.energy.outcomes import ANOMALY_LABELS
-from include.energy.schemas import PLOTS, Analysis, AnomalyReason
+from include.energy.schemas import ANOMALY_LABELS, PLOTS, Analysis, AnomalyReason
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

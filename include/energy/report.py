@@ -15,7 +15,7 @@ from pydantic import BaseModel
 
 from include.core.outcome import Scalar, Table
 from include.core.sql import file_literal
-from include.energy.db import connect, write_csv
+from include.energy.db import connect, write_table
 from include.energy.outcomes import analysis_findings
 from include.energy.params import ReportParams
 from include.energy.plots import draw_plots
@@ -49,7 +49,7 @@ def write_report(files: Path, params: ReportParams) -> None:
     """
     analysis = ANALYSIS.read(files)
     with connect(files, memory_limit="400MB") as db:
-        write_csv(
+        write_table(
             db,
             f"""
             SELECT {iso("(timestamp AT TIME ZONE 'UTC')")} AS timestamp, household_id, power,

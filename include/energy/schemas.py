@@ -6,7 +6,7 @@ Schemas describe records, documents, and the account of where records came from.
 from __future__ import annotations
 
 from datetime import date, datetime
-from typing import Literal, get_args
+from typing import Literal
 
 from pydantic import AwareDatetime, BaseModel, Field, NaiveDatetime, PositiveInt
 
@@ -20,7 +20,12 @@ Unit = Literal["kW", "MW", "kWh"]
 Origin = Literal["generated", "files"]
 AnomalyReason = Literal["voltage_outside_band", "power_factor", "outlier", "flat_line"]
 Status = Literal["normal", "high_usage"]
-ANOMALY_REASONS: tuple[AnomalyReason, ...] = get_args(AnomalyReason)
+ANOMALY_LABELS: dict[AnomalyReason, str] = {
+    "voltage_outside_band": "voltage outside the band of ± 10 %",
+    "power_factor": "more real than apparent power",
+    "outlier": "far above what is usual at that hour",
+    "flat_line": "the same value for 6 hours or more",
+}
 
 
 class RawReading(BaseModel):

@@ -14,7 +14,7 @@ import duckdb
 from include.energy import curves
 from include.energy.curves import MILLIWATTS
 from include.energy.db import rows
-from include.energy.schemas import ANOMALY_REASONS, Gap, HouseholdFigures
+from include.energy.schemas import ANOMALY_LABELS, Gap, HouseholdFigures
 from include.energy.validation import BITS, FLAG_NOT_ASSESSED
 
 COVERAGE_NEEDED = 0.8
@@ -111,7 +111,7 @@ def _household(
         peak_at=None if peak_kw is None else moment(sums["peak_at"]),
         load_factor=round(mean / peak_kw, 4) if covered and mean is not None and peak_kw > 0 else None,
         mean_power_factor=_rounded(sums["mean_power_factor"], 4),
-        anomalies_by_reason={reason: sums[reason] for reason in ANOMALY_REASONS},
+        anomalies_by_reason={reason: sums[reason] for reason in ANOMALY_LABELS},
         zero_run_hours=round(sums["zero_run_hours"], 2),
         longest_gaps=gaps[:GAPS_A_HOUSEHOLD],
         hourly_profile_kw=profile or [None] * 24,
@@ -200,7 +200,7 @@ def _totals(db: duckdb.DuckDBPyConnection, households: list[HouseholdFigures]) -
         "mean_power_factor": _rounded(power_factor, 4),
         "zero_run_hours": round(sum(home.zero_run_hours for home in households), 2),
         "anomalies_by_reason": {
-            reason: sum(home.anomalies_by_reason[reason] for home in households) for reason in ANOMALY_REASONS
+            reason: sum(home.anomalies_by_reason[reason] for home in households) for reason in ANOMALY_LABELS
         },
     }
 

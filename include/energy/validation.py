@@ -12,18 +12,17 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import duckdb
-import numpy as np
 import pandas as pd
 
 from include.core.errors import BadInputError
 from include.core.run_folder import SOURCE_FOLDER
 from include.core.sql import literal
 from include.core.zones import parse_zone
-from include.energy.db import number_sql, write_csv
+from include.energy.db import number_sql, write_table
 from include.energy.intervals import WHOLE_SECONDS, choose_intervals
 from include.energy.lines import LineFile, inspect
 from include.energy.params import AnalyzerParams
-from include.energy.schemas import ANOMALY_REASONS, COLUMNS, OUTSIDE, PROVENANCE, REJECTED
+from include.energy.schemas import ANOMALY_LABELS, COLUMNS, OUTSIDE, PROVENANCE, REJECTED
 from include.energy.stamps import plausible
 
 PF_LIMIT = 1.02
@@ -33,7 +32,7 @@ VOLTAGE_TOLERANCE = 0.10
 LARGEST = 1e10
 
 FLAG_ZERO_RUN, FLAG_NOT_ASSESSED = 16, 32
-BITS = {reason: 1 << position for position, reason in enumerate(ANOMALY_REASONS)}
+BITS = {reason: 1 << position for position, reason in enumerate(ANOMALY_LABELS)}
 
 _ISO = "'%Y-%m-%dT%H:%M:%SZ'"
 _ZONED = r":\d\d(\.\d+)?\s*([+-](0\d|1[0-4])(:?[0-5]\d)?|UTC)$"
@@ -148,13 +147,11 @@ def order(db: duckdb.DuckDBPyConnection, timezone: str | None) -> None:
     stamp.
     """
     db.execute(f"CREATE VIEW placed AS SELECT * FROM parsed WHERE {_PLACED}")
-    quarters = db.execute(f"SELECT DISTINCT {QUARTER} AS quarter FROM placed").fetchnumpy()["quarter"]
-    quarters = np.asarray(quarters, dtype="int64")
-    utc = pd.DatetimeIndex((quarters * 900).astype("datetime64[s]")).tz_localize("UTC")
-    local = utc.tz_convert(parse_zone(timezone or "UTC")).tz_localize(None)
-    hours = (local.day_of_week * 24 + local.hour).astype("uint8")
-    clock = pd.DataFrame({"quarter": quarters.astype("int32"), "hour": hours, "local_time": local})
-    db.from_df(clock).create("clock")
+    clock = db.execute(f"SELECT DISTINCT {QUARTER} AS quarter FROM placed").df()
+    utc = pd.to_datetime(clock["quarter"].astype("int64") * 900, unit="s", utc=True)
+    local = utc.dt.tz_convert(parse_zone(timezone or "UTC")).dt.tz_localize(None)
+    hours = (local.dt.day_of_week * 24 + local.dt.hour).astype("uint8")
+    db.from_df(clock.assign(hour=hours, local_time=local)).create("clock")
     db.execute("CREATE TYPE household AS ENUM (SELECT DISTINCT household FROM placed ORDER BY household)")
     db.execute(f"""
         CREATE TABLE ordered AS
@@ -199,12 +196,10 @@ def accept(db: duckdb.DuckDBPyConnection, where: str, stated: Callable[[str], in
     db.execute(f"""
         CREATE TABLE rejected AS
         SELECT line, reason FROM parsed WHERE reason <> '{OUTSIDE}'
-        UNION ALL SELECT line, 'duplicate_timestamp' FROM (SELECT *, {repeated} AS repeated FROM ordered) WHERE repeated
+        UNION ALL SELECT line, 'duplicate_timestamp' FROM ordered QUALIFY {repeated}
     """)
-    db.execute(f"""
-        DELETE FROM ordered WHERE reason IS NOT NULL
-            OR rowid IN (SELECT row FROM (SELECT rowid AS row, {repeated} AS repeated FROM ordered) WHERE repeated)
-    """)
+    duplicates = f"SELECT rowid FROM ordered QUALIFY {repeated}"
+    db.execute(f"DELETE FROM ordered WHERE reason IS NOT NULL OR rowid IN ({duplicates})")
     db.execute("DROP VIEW placed")
     db.execute("ALTER TABLE ordered RENAME TO accepted")
     return intervals
@@ -216,7 +211,7 @@ def write_rejected(db: duckdb.DuckDBPyConnection, data: LineFile, files: Path) -
     A record that came from a line of an input file is shown as it stands there.
     """
     located = _locate(db, data, files)
-    write_csv(db, f"SELECT file, line, raw, reason FROM ({located}) ORDER BY position", REJECTED.at(files))
+    write_table(db, f"SELECT file, line, raw, reason FROM ({located}) ORDER BY position", REJECTED.at(files))
 
 
 def _locate(db: duckdb.DuckDBPyConnection, data: LineFile, files: Path) -> str:
