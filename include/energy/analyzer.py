@@ -40,7 +40,7 @@ def analyze(files: Path, params: AnalyzerParams) -> None:
         if not counts.get(""):
             raise validation.nothing_accepted(db, data, counts, files, params)
         validation.order(db, params.timezone)
-        intervals = validation.accept(db, DATA.path, source.interval_of if source else lambda _: None)
+        intervals = validation.accept(db, source)
         db.execute("DROP TABLE parsed")
         window = (params.start, params.end) if params.start and params.end else None
         origins = define_slots(db, intervals, window)

@@ -24,7 +24,6 @@ How many of each were injected stands in `energy_source.json`. In a run of few r
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 
@@ -77,13 +76,15 @@ def generate_synthetic(files: Path, params: GeneratorParams) -> EnergySource:
         SetupError: The folder cannot be written, or the disk is full.
     """
     if params.start is None or params.end is None:
-        raise BadInputError("without csv files, start and end are needed: they say for which interval to make up data")
+        raise BadInputError("without csv files, start and end are needed: they say for which interval to generate data")
+    first, last = params.start.astimezone(UTC).date(), (params.end.astimezone(UTC) - timedelta(microseconds=1)).date()
+    days = (first + timedelta(days=number) for number in range((last - first).days + 1))
     households = make_households(params.households, params.seed)
     injected: Counter[str] = Counter()
     written = 0
     with atomic_file(DATA.at(files)) as partial, partial.open("w", encoding="utf-8", newline="") as file:
         file.write(",".join(COLUMNS) + "\n")
-        for day in _days(params.start, params.end):
+        for day in days:
             lines = _day_lines(households, day, params, injected)
             written += len(lines)
             file.writelines(lines)
@@ -104,13 +105,6 @@ def generate_synthetic(files: Path, params: GeneratorParams) -> EnergySource:
         timezone="UTC",
         interval_seconds=params.interval_minutes * 60,
     )
-
-
-def _days(start: datetime, end: datetime) -> Iterator[date]:
-    day, last = start.astimezone(UTC).date(), (end.astimezone(UTC) - timedelta(microseconds=1)).date()
-    while day <= last:
-        yield day
-        day += timedelta(days=1)
 
 
 def _day_lines(households: Households, day: date, params: GeneratorParams, injected: Counter[str]) -> list[str]:

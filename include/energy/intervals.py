@@ -10,6 +10,7 @@ import duckdb
 from include.core.errors import BadInputError
 
 SHARE_NEEDED = 0.9
+WHOLE_SECONDS = "CASE WHEN seconds > 0.75 THEN round(seconds)::BIGINT END"
 
 
 def infer_intervals(connection: duckdb.DuckDBPyConnection, stamps: str, where: str) -> dict[str, int]:
@@ -30,9 +31,16 @@ def infer_intervals(connection: duckdb.DuckDBPyConnection, stamps: str, where: s
         BadInputError: No two readings of one household differ in time, or a household's modal difference is shared
             by less than 90 % of its differences.
     """
-    return choose_intervals(
-        connection.execute(_DIFFERENCES.format(stamps=stamps, whole=WHOLE_SECONDS)).fetchall(), where
-    )
+    differences = connection.execute(f"""
+        WITH steps AS (
+            SELECT household_id, epoch(timestamp - lag(timestamp) OVER (
+                PARTITION BY household_id ORDER BY timestamp)) AS seconds
+            FROM {stamps} WHERE household_id IS NOT NULL AND timestamp IS NOT NULL
+        )
+        SELECT household_id, {WHOLE_SECONDS} AS difference, count(*)
+        FROM steps GROUP BY ALL ORDER BY household_id, difference
+    """).fetchall()
+    return choose_intervals(differences, where)
 
 
 def choose_intervals(differences: list[tuple[str, int | None, int]], where: str) -> dict[str, int]:
@@ -58,18 +66,6 @@ def choose_intervals(differences: list[tuple[str, int | None, int]], where: str)
         household: _shared_interval(household, counts, where) if counts.total() >= 2 else fallback
         for household, counts in by_household.items()
     }
-
-
-WHOLE_SECONDS = "CASE WHEN seconds > 0.75 THEN round(seconds)::BIGINT END"
-_DIFFERENCES = """
-WITH steps AS (
-    SELECT household_id, epoch(timestamp - lag(timestamp) OVER (
-        PARTITION BY household_id ORDER BY timestamp)) AS seconds
-    FROM {stamps} WHERE household_id IS NOT NULL AND timestamp IS NOT NULL
-)
-SELECT household_id, {whole} AS difference, count(*)
-FROM steps GROUP BY ALL ORDER BY household_id, difference
-"""
 
 
 def _by_frequency(counts: Counter[int]) -> list[int]:

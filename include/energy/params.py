@@ -114,12 +114,12 @@ _analysis = partial(Field, json_schema_extra={"section": "Analysis"})
 class GeneratorParams(Window):
     """Parameters of the energy generator: synthetic households, or input files."""
 
-    households: int = _generated(20, ge=1, le=1000, description="How many households to make up.")
+    households: int = _generated(20, ge=1, le=1000, description="How many households to generate.")
     interval_minutes: int = _generated(
         15, ge=1, le=1440, description="Minutes between two readings of a household; a divisor of a day's 1440."
     )
     seed: int = _generated(
-        0, ge=0, description="Another seed makes up other households; the same seed and interval give the same bytes."
+        0, ge=0, description="Another seed generates other households; the same seed and interval give the same bytes."
     )
     faulty_share: float = _generated(
         0.005, ge=0, le=0.1, description="Share of the records that are made faulty, as real meters' are (0 to 0.1)."

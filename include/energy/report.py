@@ -16,11 +16,11 @@ from pydantic import BaseModel
 from include.core.outcome import Scalar, Table
 from include.core.sql import file_literal
 from include.energy.db import connect, write_table
-from include.energy.outcomes import analysis_findings
 from include.energy.params import ReportParams
 from include.energy.plots import draw_plots
 from include.energy.schemas import ANALYSIS, RECORDS, REPORT, REPORT_ROWS, Analysis, EnergyReport, ReportMetrics
 from include.energy.stamps import iso
+from include.energy.steps import analysis_findings
 
 HOUSEHOLDS_SHOWN = 25
 HOUSEHOLD_COLUMNS = {

@@ -7,7 +7,8 @@ follow a table's own order.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -22,7 +23,7 @@ from include.energy.db import number_sql, write_table
 from include.energy.intervals import WHOLE_SECONDS, choose_intervals
 from include.energy.lines import LineFile, inspect
 from include.energy.params import AnalyzerParams
-from include.energy.schemas import ANOMALY_LABELS, COLUMNS, OUTSIDE, PROVENANCE, REJECTED
+from include.energy.schemas import ANOMALY_LABELS, COLUMNS, DATA, OUTSIDE, PROVENANCE, REJECTED, EnergySource
 from include.energy.stamps import plausible
 
 PF_LIMIT = 1.02
@@ -165,16 +166,15 @@ QUARTER = "floor(epoch(ts) / 900)::INTEGER"
 _PLACED = f"ts IS NOT NULL AND household IS NOT NULL AND (reason IS NULL OR reason <> '{OUTSIDE}')"
 
 
-def accept(db: duckdb.DuckDBPyConnection, where: str, stated: Callable[[str], int | None]) -> dict[str, int]:
+def accept(db: duckdb.DuckDBPyConnection, source: EnergySource | None) -> dict[str, int]:
     """Create `accepted` (as `ordered`, one record a household and stamp) and `rejected` (line, reason).
 
     A duplicate is a record of a household and stamp that an earlier line of the file has; it is rejected.
 
     Args:
         db: Holds `parsed` and `ordered`.
-        where: What errors call the data.
-        stated: A household's interval (seconds) as the generator inferred it from all of its data, also outside the
-            window; None where the generator states none, so that it is inferred from the records.
+        source: What the generator states of the data; where it states a household's interval, which it inferred from
+            all of its data, also outside the window, that counts. Else it is inferred from the records.
 
     Returns:
         The interval of each household, in seconds.
@@ -188,10 +188,9 @@ def accept(db: duckdb.DuckDBPyConnection, where: str, stated: Callable[[str], in
                 THEN epoch(ts) - epoch(lag(ts) OVER ()) END AS seconds FROM ordered)
         GROUP BY ALL ORDER BY ALL
     """).fetchall()
-    names = dict.fromkeys(household for household, _, _ in differences)
-    unstated = [difference for difference in differences if stated(difference[0]) is None]
-    inferred = choose_intervals(unstated, where) if unstated else {}
-    intervals = {name: stated(name) or inferred[name] for name in names}
+    stated = {name: source.interval_of(name) if source else None for name, _, _ in differences}
+    unstated = [difference for difference in differences if stated[difference[0]] is None]
+    inferred = choose_intervals(unstated, DATA.path) if unstated else {}
     repeated = "reason IS NULL AND household = lag(household) OVER () AND ts = lag(ts) OVER ()"
     db.execute(f"""
         CREATE TABLE rejected AS
@@ -202,7 +201,7 @@ def accept(db: duckdb.DuckDBPyConnection, where: str, stated: Callable[[str], in
     db.execute(f"DELETE FROM ordered WHERE reason IS NOT NULL OR rowid IN ({duplicates})")
     db.execute("DROP VIEW placed")
     db.execute("ALTER TABLE ordered RENAME TO accepted")
-    return intervals
+    return {name: seconds or inferred[name] for name, seconds in stated.items()}
 
 
 def write_rejected(db: duckdb.DuckDBPyConnection, data: LineFile, files: Path) -> None:
@@ -224,29 +223,21 @@ def _locate(db: duckdb.DuckDBPyConnection, data: LineFile, files: Path) -> str:
         FROM ({data.records_sql("SELECT line FROM rejected")}) AS records
         JOIN rejected ON line_number = rejected.line
     """)
-    names = db.execute("SELECT DISTINCT source FROM located WHERE source IS NOT NULL ORDER BY 1").fetchall()
-    originals = "".join(_originals(files / SOURCE_FOLDER / name, name) for (name,) in names)
+    db.execute("CREATE TABLE originals (source VARCHAR, source_line BIGINT, original VARCHAR)")
+    for (name,) in db.execute("SELECT DISTINCT source FROM located WHERE source IS NOT NULL").fetchall():
+        path = files / SOURCE_FOLDER / name
+        if path.name == name and path.is_file():
+            with suppress(BadInputError):  # of another format: the record is shown as energy_data.csv holds it
+                numbers = f"SELECT source_line FROM located WHERE source = {literal(name)}"
+                db.execute(f"""
+                    INSERT INTO originals SELECT {literal(name)}, line_number, line
+                    FROM ({inspect(path, name).lines_sql()}) WHERE line_number IN ({numbers})
+                """)
     return f"""
         SELECT position, CASE WHEN original IS NULL THEN {literal(data.name)} ELSE source END AS file,
             CASE WHEN original IS NULL THEN position ELSE source_line END AS line,
             coalesce(original, raw) AS raw, reason
-        FROM located LEFT JOIN (
-            SELECT NULL::VARCHAR AS source, NULL::BIGINT AS source_line, NULL::VARCHAR AS original{originals}
-        ) USING (source, source_line)"""
-
-
-def _originals(path: Path, name: str) -> str:
-    """Return SQL of the rejected lines of an input file; none where it is not in the run's folder, or has no lines."""
-    if path.name != name or not path.is_file():
-        return ""
-    try:
-        lines = inspect(path, name).lines_sql()
-    except BadInputError:  # of another format: the record is shown as energy_data.csv holds it
-        return ""
-    return (
-        f" UNION ALL SELECT {literal(name)} AS source, line_number AS source_line, line AS original FROM ({lines}) "
-        f"WHERE line_number IN (SELECT source_line FROM located WHERE source = {literal(name)})"
-    )
+        FROM located LEFT JOIN originals USING (source, source_line)"""
 
 
 def nothing_accepted(

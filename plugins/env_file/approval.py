@@ -1,8 +1,8 @@
-"""Asks a person before something is changed; no answer in time means no, and no answer ever fails the run.
+"""Ask a reviewer before something is changed; without a response in time it is rejected, and the run goes on.
 
 With a scheduler the task waits in the state `awaiting_input`, without a worker, and the question is among the required
-actions of the UI. `airflow dags test` and the command line have no scheduler, so nobody can be asked: the answer is no,
-unless `GROUNDTRUTH_APPROVE` (`./pipeline run … --approve`) says yes.
+actions of the UI. `airflow dags test` and the command line have no scheduler: the change is rejected there, unless
+`GROUNDTRUTH_APPROVE` (`./pipeline run … --approve`) approves it.
 """
 
 from __future__ import annotations
@@ -49,10 +49,9 @@ class ApprovalOperator(HITLOperator):
 
     Args:
         param: The run's parameter that makes it ask; without that the answer is yes.
-        question: From the run's `files/` folder to what the person is shown (Markdown); None: nothing is to be asked,
-            and the answer is no.
+        question: From the run's `files/` folder to what the reviewer is shown (Markdown); None rejects without asking.
         record: Keeps the answer.
-        wait: Whether a person can be asked. Default: unless the run is one of `airflow dags test`.
+        wait: Whether a reviewer can be asked. Default: unless the run is one of `airflow dags test`.
         patience: How long an answer is waited for.
     """
 
@@ -78,7 +77,7 @@ class ApprovalOperator(HITLOperator):
         self.param, self.question, self.record, self.wait = param, question, record, wait
 
     def execute(self, context: Context) -> Any:
-        """Answer at once where nobody is to be asked; otherwise ask, and wait."""
+        """Answer at once where no reviewer is to be asked; otherwise ask, and wait."""
         if not context["params"].get(self.param):
             return self._answer(context, Answer(approved=True, by="nobody", why=f"{self.param} is off"))
         with plain_errors(self.log):
