@@ -55,9 +55,11 @@ def choose_intervals(differences: list[tuple[str, int | None, int]], where: str)
         BadInputError: As there.
     """
     by_household: dict[str, Counter[int]] = {}
+    overall: Counter[int] = Counter()
     for household, seconds, count in differences:
-        by_household.setdefault(household, Counter()).update({seconds: count} if seconds is not None else {})
-    overall = sum(by_household.values(), Counter[int]())
+        counts = {} if seconds is None else {seconds: count}
+        by_household.setdefault(household, Counter()).update(counts)
+        overall.update(counts)
     if not overall:
         why = "no household has two readings a second or more apart" if by_household else "no record names a household"
         raise BadInputError(f"{where}: the interval between readings cannot be told: {why}")

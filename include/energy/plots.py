@@ -179,11 +179,7 @@ def _counted(axes: Axes, names: list[str], counts: list[int], colors: list[str],
 
 
 DRAW: dict[str, Callable[[Figure, Analysis], None]] = {
-    "load_curve": load_curve,
-    "heat_map": heat_map,
-    "households": households,
-    "anomalies": anomalies,
-    "records": records,
+    draw.__name__: draw for draw in (load_curve, heat_map, households, anomalies, records)
 }
 
 

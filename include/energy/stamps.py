@@ -67,15 +67,12 @@ def pieces(zone: tzinfo, days: Iterable[date]) -> Iterator[Piece]:
     """
     for day in days:
         start = datetime.combine(day, time())
-        end = start + timedelta(days=1)
-        rule = _rule(zone, start)
-        if rule == _rule(zone, end):
-            yield Piece(day, start, end, *rule)
-            continue
-        minutes = (start + timedelta(minutes=minute) for minute in range(24 * 60))
-        for changed, group in groupby(minutes, key=lambda moment: _rule(zone, moment)):
+        changes = _rule(zone, start) != _rule(zone, start + timedelta(days=1))
+        step = timedelta(minutes=1) if changes else timedelta(days=1)
+        moments = (start + number * step for number in range(timedelta(days=1) // step))
+        for rule, group in groupby(moments, key=lambda moment: _rule(zone, moment)):
             stretch = list(group)
-            yield Piece(day, stretch[0], stretch[-1] + timedelta(minutes=1), *changed)
+            yield Piece(day, stretch[0], stretch[-1] + step, *rule)
 
 
 def _rule(zone: tzinfo, moment: datetime) -> tuple[Kind, int, int]:
