@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -34,30 +36,24 @@ File = Annotated[
 @env_app.command()
 def diff(file: File = None) -> None:
     """Show what the latest run would change, and the last change."""
-    env_file, console = _open(file), Console()
-    try:
-        _show_pending(env_file, console)
+    with _opened(file) as env_file:
+        _show_pending(env_file)
         entries = env_file.history()
-    except GroundtruthError as error:
-        raise _fail(error) from None
-    if entries:
+        if not entries:
+            _show(f"{escape(str(env_file.path))} was never changed by a promotion")
+            return
         last = entries[-1]
-        console.print(f"last change: [bold]{last.id}[/], {escape(last.by)}: {escape(last.why)}", soft_wrap=True)
-        _show_diff(last.diff, console)
-    else:
-        console.print(f"{escape(str(env_file.path))} was never changed by a promotion", soft_wrap=True)
+        _show(f"last change: [bold]{last.id}[/], {escape(last.by)}: {escape(last.why)}")
+        _show_diff(last.diff)
 
 
 @env_app.command()
 def history(file: File = None) -> None:
     """List all changes, oldest first; each with who made it, when and why."""
-    env_file, console = _open(file), Console()
-    try:
+    with _opened(file) as env_file:
         entries = env_file.history()
-    except GroundtruthError as error:
-        raise _fail(error) from None
-    console.print(escape(str(env_file.path)), soft_wrap=True)
-    console.print(_table(entries) if entries else "no changes yet")
+        _show(escape(str(env_file.path)))
+        Console().print(_table(entries) if entries else "no changes yet")
 
 
 @env_app.command()
@@ -72,18 +68,15 @@ def rollback(
     file: File = None,
 ) -> None:
     """Go back; what others wrote to the file since stays, and the rollback is an entry itself."""
-    env_file, console = _open(file), Console()
-    try:
+    with _opened(file) as env_file:
         made = env_file.rollback(entry, Reason(by=f"{current_user()}, ./pipeline env rollback", why=why))
-    except GroundtruthError as error:
-        raise _fail(error) from None
-    if made is None:
-        console.print(f"{escape(str(env_file.path))} says so already; nothing changed", soft_wrap=True)
-        return
-    console.print(f"[green]✓[/] {escape(str(env_file.path))} rolled back (entry {made.id})", soft_wrap=True)
-    _show_diff(made.diff, console)
-    for problem in follow_rollback(env_file):
-        console.print(f"[yellow]![/] {escape(problem)}", soft_wrap=True)
+        if made is None:
+            _show(f"{escape(str(env_file.path))} says so already; nothing changed")
+            return
+        _show(f"[green]✓[/] {escape(str(env_file.path))} rolled back (entry {made.id})")
+        _show_diff(made.diff)
+        for problem in follow_rollback(env_file):
+            _show(f"[yellow]![/] {escape(problem)}")
 
 
 def follow_rollback(env_file: EnvFile) -> list[str]:
@@ -92,14 +85,18 @@ def follow_rollback(env_file: EnvFile) -> list[str]:
     return [problem for hook in hooks if (problem := imported(hook)(env_file))]
 
 
-def _open(file: Path | None) -> EnvFile:
+@contextmanager
+def _opened(file: Path | None) -> Iterator[EnvFile]:
+    """Yield the env file; an error is shown in words and ends the command."""
     try:
-        return EnvFile(file or get_settings().env_file)
+        yield EnvFile(file or get_settings().env_file)
     except GroundtruthError as error:
-        raise _fail(error) from None
+        message = f"[bold red]error:[/] {escape(str(error))}"
+        Console(stderr=True, highlight=False).print(message, soft_wrap=True)
+        raise typer.Exit(FAILED) from None
 
 
-def _show_pending(env_file: EnvFile, console: Console) -> None:
+def _show_pending(env_file: EnvFile) -> None:
     """Print what the latest run of each domain decided, and what that would change."""
     for domain in DOMAINS:
         if domain.env_keys is None:
@@ -107,23 +104,25 @@ def _show_pending(env_file: EnvFile, console: Console) -> None:
         pending: PendingChange | None = imported(domain.env_keys.pending)(get_settings().data_dir)
         if pending is None:
             name = domain.pipelines[0].definition.pipeline
-            console.print(f"no {name} run has reached a decision yet; begin with ./pipeline run {name}", soft_wrap=True)
+            _show(f"no {name} run has reached a decision yet; begin with ./pipeline run {name}")
             continue
-        console.print(f"latest decision: run [bold]{escape(pending.run)}[/]", soft_wrap=True)
-        for reason in () if pending.changes else pending.reasons:
-            console.print(f"  [yellow]not promoted:[/] {escape(reason)}", soft_wrap=True)
+        _show(f"latest decision: run [bold]{escape(pending.run)}[/]")
         if not pending.changes:
+            for reason in pending.reasons:
+                _show(f"  [yellow]not promoted:[/] {escape(reason)}")
             continue
-        changes = env_file.diff(pending.changes)
-        path = escape(str(env_file.path))
-        effect = f"promoting it would change {path}:" if changes else f"{path} uses it"
-        console.print(f"  it passed every gate; {effect}", soft_wrap=True)
+        changes, path = env_file.diff(pending.changes), escape(str(env_file.path))
+        _show(f"  it passed every gate; {f'promoting it would change {path}:' if changes else f'{path} uses it'}")
         if changes:
-            _show_diff(changes, console)
+            _show_diff(changes)
 
 
-def _show_diff(text: str, console: Console) -> None:
-    console.print(Syntax(text, "diff", background_color="default", word_wrap=True))
+def _show(markup: str) -> None:
+    Console().print(markup, soft_wrap=True)
+
+
+def _show_diff(text: str) -> None:
+    Console().print(Syntax(text, "diff", background_color="default", word_wrap=True))
 
 
 def _table(entries: list[Entry]) -> Table:
@@ -133,7 +132,7 @@ def _table(entries: list[Entry]) -> Table:
     for entry in entries:
         lines = [f"{entry.at:%Y-%m-%d %H:%M:%SZ}, {entry.by}: {entry.why}"]
         lines += [f"run {entry.run}"] if entry.run else []
-        lines += [f"{key}: {_shown(each.old)} → {_shown(each.new)}" for key, each in entry.changes.items()]
+        lines += [f"{key}: {_shown(change.old)} → {_shown(change.new)}" for key, change in entry.changes.items()]
         table.add_row(entry.id, escape("\n".join(lines)), end_section=True)
     return table
 
@@ -142,8 +141,3 @@ def _shown(value: str | None) -> str:
     if value is None:
         return "(not set)"
     return f"…/{'/'.join(Path(value).parts[-2:])}" if value.startswith("/") else value
-
-
-def _fail(error: GroundtruthError) -> typer.Exit:
-    Console(stderr=True, highlight=False).print(f"[bold red]error:[/] {escape(str(error))}", soft_wrap=True)
-    return typer.Exit(FAILED)

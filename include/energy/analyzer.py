@@ -15,12 +15,11 @@ from include.core.files import write_atomically
 from include.core.tables import literal
 from include.energy import curves, statistics, validation
 from include.energy.anomalies import judge
-from include.energy.artifacts import ANALYSIS, DATA, RECORDS, SOURCE
-from include.energy.db import connect, write_parquet
-from include.energy.intervals import origins_of
+from include.energy.db import connect, write_table
+from include.energy.intervals import define_slots
 from include.energy.lines import inspect
 from include.energy.params import AnalyzerParams
-from include.energy.schemas import OUTSIDE, Analysis, EnergySource
+from include.energy.schemas import ANALYSIS, DATA, OUTSIDE, RECORDS, SOURCE, Analysis, EnergySource
 
 
 def analyze(files: Path, params: AnalyzerParams) -> None:
@@ -37,20 +36,19 @@ def analyze(files: Path, params: AnalyzerParams) -> None:
     data, source = inspect(DATA.at(files)), SOURCE.find(files)
     with connect(files) as db:
         validation.parse(db, data, params)
-        verdicts = dict(
-            db.execute("SELECT coalesce(verdict::VARCHAR, ''), count(*) FROM parsed GROUP BY ALL").fetchall()
-        )
-        if not verdicts.get(""):
-            raise validation.nothing_accepted(db, data, verdicts, files, params)
+        counts = dict(db.execute("SELECT coalesce(reason::VARCHAR, ''), count(*) FROM parsed GROUP BY ALL").fetchall())
+        if not counts.get(""):
+            raise validation.nothing_accepted(db, data, counts, files, params)
         validation.order(db, params.timezone)
-        intervals = validation.accept(db, DATA.path, source.interval_of if source else lambda _: None)
+        intervals = validation.accept(db, source)
         db.execute("DROP TABLE parsed")
         window = (params.start, params.end) if params.start and params.end else None
-        origins = origins_of(db, intervals, window)
-        judge(db, list(intervals.values()), list(origins.values()), params.outlier_threshold)
-        analysis = _analysis(db, params, intervals, verdicts, source)
+        origins = define_slots(db, intervals, window)
+        judge(db, params.outlier_threshold)
+        figures = statistics.figures(db, intervals, origins, window, params.high_usage_kw)
+        analysis = _analysis(db, params, figures, list(intervals.values()), source, counts)
         validation.write_rejected(db, data, files)
-        write_parquet(db, _records_sql(params), RECORDS.at(files))
+        write_table(db, _records_sql(params), RECORDS.at(files))
     write_atomically(ANALYSIS.at(files), analysis.model_dump_json().encode() + b"\n")
 
 
@@ -68,49 +66,33 @@ def _records_sql(params: AnalyzerParams) -> str:
         FROM judged"""
 
 
-def _accounting(db: duckdb.DuckDBPyConnection, verdicts: dict[str, int]) -> dict[str, Any]:
-    reasons = dict(db.execute("SELECT verdict::VARCHAR, count(*) FROM rejected GROUP BY ALL ORDER BY 1").fetchall())
-    records_in, outside, rejected = sum(verdicts.values()), verdicts.get(OUTSIDE, 0), sum(reasons.values())
-    return {
-        "records_in": records_in,
-        "records_out": records_in - rejected - outside,
-        "records_rejected": rejected,
-        "records_outside_window": outside,
-        "rejected_by_reason": reasons,
-    }
-
-
 def _analysis(
     db: duckdb.DuckDBPyConnection,
     params: AnalyzerParams,
-    intervals: dict[str, int],
-    verdicts: dict[str, int],
+    figures: dict[str, Any],
+    seconds: list[int],
     source: EnergySource | None,
+    counts: dict[str, int],
 ) -> Analysis:
+    reasons = dict(db.execute("SELECT reason::VARCHAR, count(*) FROM rejected GROUP BY ALL ORDER BY 1").fetchall())
+    records_in, outside, rejected = sum(counts.values()), counts.get(OUTSIDE, 0), sum(reasons.values())
+    start, end = (int(figures[name].timestamp()) for name in ("start", "end"))
+    compliance, note = curves.voltage_compliance(db, seconds, start, end, params.nominal_voltage)
     curves.summarise_quarters(db)
-    window = (params.start, params.end) if params.start and params.end else None
-    profiles = curves.hourly_profiles(db)
-    households, gaps = statistics.household_figures(db, intervals, window, params.high_usage_kw, profiles)
-    start, end = window or statistics.extent(db, intervals)
-    seconds = min(intervals.values())
-    compliance, note = curves.voltage_compliance(
-        db, intervals, int(start.timestamp()), int(end.timestamp()), params.nominal_voltage
-    )
     return Analysis(
-        start=start,
-        end=end,
         source=source.source if source else None,
         timezone=params.timezone or "UTC",
-        interval_seconds=seconds if len(set(intervals.values())) == 1 else None,
+        interval_seconds=seconds[0] if len(set(seconds)) == 1 else None,
         high_usage_kw=params.high_usage_kw,
         nominal_voltage=params.nominal_voltage,
-        **_accounting(db, verdicts),
-        **statistics.totals(db, households),
-        longest_gaps=gaps,
+        records_in=records_in,
+        records_out=records_in - rejected - outside,
+        records_rejected=rejected,
+        records_outside_window=outside,
+        rejected_by_reason=reasons,
         en_50160=compliance,
         en_50160_note=note,
-        hourly_profile_kw=profiles[None],
-        load_curve=curves.load_curve(db, seconds),
+        load_curve=curves.load_curve(db, min(seconds)),
         heat_map=curves.heat_map(db),
-        households=households,
+        **figures,
     )

@@ -7,23 +7,20 @@ from __future__ import annotations
 
 import duckdb
 
-from include.energy.intervals import slot_sql
 from include.energy.validation import BITS, FLAG_NOT_ASSESSED, FLAG_ZERO_RUN
 
 SAMPLES_OF_HOUR, SAMPLES_OF_HOUSEHOLD = 12, 48
 FLAT_SECONDS, FLAT_RECORDS, ZERO_SECONDS = 6 * 3600, 12, 24 * 3600
 
 
-def judge(db: duckdb.DuckDBPyConnection, intervals: list[int], origins: list[int], threshold: float) -> None:
+def judge(db: duckdb.DuckDBPyConnection, threshold: float) -> None:
     """Create `judged` (household, ts, power, efficiency, flags, hour, line) and `runs` from `accepted`.
 
     Args:
-        db: Holds `accepted`.
-        intervals: Seconds by household, in the households' order.
-        origins: Where a household's first interval begins, in seconds since 1970.
+        db: Holds `accepted` and the macros of `include.energy.intervals.define_slots()`.
         threshold: How many scales above the median a reading is an outlier.
     """
-    _find_runs(db, intervals, origins)
+    _find_runs(db)
     _find_typical(db)
     db.execute(f"""
         CREATE TABLE judged AS
@@ -43,13 +40,12 @@ def judge(db: duckdb.DuckDBPyConnection, intervals: list[int], origins: list[int
     """)
 
 
-def _find_runs(db: duckdb.DuckDBPyConnection, intervals: list[int], origins: list[int]) -> None:
+def _find_runs(db: duckdb.DuckDBPyConnection) -> None:
     """Create `runs`: where a household's reading stays the same for long (first_row, records, start, end, power).
 
     A run breaks where the value changes or an interval has no accepted record. It counts from 6 h and 12 records on
     (`flat_line`), with zeros from 24 h on (`zero_run`).
     """
-    slot = slot_sql(intervals, origins)
     db.execute(f"""
         CREATE TABLE runs AS
         WITH neighbours AS (
@@ -61,12 +57,11 @@ def _find_runs(db: duckdb.DuckDBPyConnection, intervals: list[int], origins: lis
         beginnings AS (
             SELECT *, lead(first_row) OVER () AS next_row, lead(before_ts) OVER () AS last_ts FROM neighbours
             WHERE before_ts IS NULL OR before_household <> household OR before_power <> power
-                OR {slot.format(ts="ts")} - {slot.format(ts="before_ts")} > 1
+                OR slot(household, ts) - slot(household, before_ts) > 1
         ),
         lengths AS (
             SELECT household, first_row, coalesce(next_row, total + 1) - first_row AS records, ts AS start,
-                coalesce(last_ts, final_ts) + to_seconds(({intervals}::BIGINT[])[enum_code(household) + 1]) AS "end",
-                power
+                coalesce(last_ts, final_ts) + to_seconds(interval_of(household)) AS "end", power
             FROM beginnings, (
                 SELECT count(*) AS total, max(ts) FILTER (household = (SELECT max(household) FROM accepted)) AS final_ts
                 FROM accepted

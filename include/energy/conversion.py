@@ -23,12 +23,12 @@ import duckdb
 
 from include.core.errors import BadInputError
 from include.core.run_folder import SOURCE_FOLDER
-from include.energy.artifacts import DATA
-from include.energy.db import connect, count, number_sql, write_csv
+from include.core.tables import literal
+from include.energy.db import connect, count, number_sql, write_table
 from include.energy.intervals import infer_intervals
 from include.energy.params import GeneratorParams
 from include.energy.readers.base import MeterData, Reading, choose, find_readers, take_sample
-from include.energy.schemas import EnergySource, SourceFile, Unit
+from include.energy.schemas import DATA, EnergySource, SourceFile, Unit
 from include.energy.stamps import CLOCK_SQL, ZONED_SQL, iso, locate, plausible, zone_findings
 
 
@@ -57,12 +57,8 @@ def convert(files: Path, params: GeneratorParams) -> EnergySource:
         _require_stamps(connection, sources, params)
         where = ", ".join(params.files) if len(params.files) <= 3 else f"{len(params.files)} files"
         intervals = infer_intervals(connection, "(SELECT household_id, clock AS timestamp FROM records)", where)
-        connection.execute(
-            "CREATE TABLE names AS SELECT unnest(?::INTEGER[]) AS file, unnest(?::VARCHAR[]) AS name",
-            [list(range(len(sources))), list(params.files)],
-        )
         locate(connection, intervals, params)
-        write_csv(connection, _output_sql(unit), DATA.at(files))
+        write_table(connection, _output_sql(unit, params.files), DATA.at(files))
         return _account(connection, sources, params, intervals)
 
 
@@ -119,14 +115,14 @@ def _require_stamps(
         )
 
 
-def _output_sql(unit: Unit) -> str:
+def _output_sql(unit: Unit, names: Sequence[str]) -> str:
     """Return SQL of the records as `energy_data.csv` holds them, in the order of the files."""
     return f"""
 SELECT CASE WHEN utc IS NULL THEN stamp ELSE {iso("utc")} END AS timestamp,
     household_id, {_POWER[unit]} AS power_consumption, voltage, current,
-    names.name AS source_file, line AS source_line,
+    [{", ".join(map(literal, names))}][file + 1] AS source_file, line AS source_line,
     CASE WHEN malformed THEN 'malformed_record' WHEN kind = 'non_existent' THEN 'non_existent_time' END AS source_fault
-FROM located JOIN names USING (file) ORDER BY file, line
+FROM located ORDER BY file, line
 """
 
 

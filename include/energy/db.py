@@ -8,12 +8,15 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import duckdb
 
 from include.core.errors import SetupError
 from include.core.files import atomic_file
 from include.core.tables import literal
+
+FORMATS = {".csv": "FORMAT csv, HEADER", ".parquet": "FORMAT parquet, COMPRESSION zstd"}
 
 
 @contextmanager
@@ -47,30 +50,26 @@ def connect(files: Path, memory_limit: str = "900MB") -> Iterator[duckdb.DuckDBP
         shutil.rmtree(scratch, ignore_errors=True)
 
 
-def write_csv(connection: duckdb.DuckDBPyConnection, query: str, target: Path) -> int:
-    """Write a query's rows as CSV with a header, renamed into place when complete.
+def write_table(connection: duckdb.DuckDBPyConnection, query: str, target: Path) -> None:
+    """Write a query's rows as CSV or Parquet, as the suffix says, renamed into place when complete.
 
-    Empty fields are NULL; a field is quoted only where it has to be.
-
-    Returns:
-        The number of rows.
+    In CSV, which has a header, empty fields are NULL; a field is quoted only where it has to be.
     """
-    return _copy(connection, query, target, "FORMAT csv, HEADER")
-
-
-def write_parquet(connection: duckdb.DuckDBPyConnection, query: str, target: Path) -> int:
-    """Write a query's rows as Parquet (zstd), renamed into place when complete.
-
-    Returns:
-        The number of rows.
-    """
-    return _copy(connection, query, target, "FORMAT parquet, COMPRESSION zstd")
+    with atomic_file(target) as partial:
+        connection.execute(f"COPY ({query}) TO {literal(partial)} ({FORMATS[target.suffix]})")
 
 
 def count(connection: duckdb.DuckDBPyConnection, query: str) -> int:
     """Return the number that a query of one row and column yields."""
     row = connection.execute(query).fetchone()
     return int(row[0]) if row else 0
+
+
+def rows(connection: duckdb.DuckDBPyConnection, query: str) -> list[dict[str, Any]]:
+    """Return a query's rows, each as a dict by column."""
+    cursor = connection.execute(query)
+    names = [column[0] for column in cursor.description or ()]
+    return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
 
 
 def number_sql(text: str) -> str:
@@ -87,12 +86,6 @@ def _config(scratch: Path, memory_limit: str) -> dict[str, str | bool | int | fl
         "autoload_known_extensions": False,
         "preserve_insertion_order": True,
     }
-
-
-def _copy(connection: duckdb.DuckDBPyConnection, query: str, target: Path, options: str) -> int:
-    with atomic_file(target) as partial:
-        rows = connection.execute(f"COPY ({query}) TO {literal(partial)} ({options})").fetchone()
-    return int(rows[0]) if rows else 0
 
 
 def _first_line(error: Exception) -> str:

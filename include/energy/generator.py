@@ -24,7 +24,6 @@ How many of each were injected stands in `energy_source.json`. In a run of few r
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 
@@ -32,7 +31,6 @@ import numpy as np
 
 from include.core.errors import BadInputError
 from include.core.files import atomic_file
-from include.energy.artifacts import DATA, SOURCE
 from include.energy.households import (
     MINUTES,
     Array,
@@ -44,10 +42,10 @@ from include.energy.households import (
     voltage,
 )
 from include.energy.params import GeneratorParams
-from include.energy.schemas import COLUMNS, EnergySource
+from include.energy.schemas import COLUMNS, DATA, SOURCE, EnergySource
 
 FAULTS = {"missing_field": 0.3, "unparsable_number": 0.2, "negative_power": 0.1, "duplicate": 0.2, "dropped": 0.2}
-ODD_SHARE = 0.2
+ODD, ODD_SHARE = ("voltage_outside_band", "spike"), 0.2
 
 
 def generate(files: Path, params: GeneratorParams) -> None:
@@ -78,13 +76,15 @@ def generate_synthetic(files: Path, params: GeneratorParams) -> EnergySource:
         SetupError: The folder cannot be written, or the disk is full.
     """
     if params.start is None or params.end is None:
-        raise BadInputError("without csv files, start and end are needed: they say for which interval to make up data")
+        raise BadInputError("without csv files, start and end are needed: they say for which interval to generate data")
+    first, last = params.start.astimezone(UTC).date(), (params.end.astimezone(UTC) - timedelta(microseconds=1)).date()
+    days = (first + timedelta(days=number) for number in range((last - first).days + 1))
     households = make_households(params.households, params.seed)
     injected: Counter[str] = Counter()
     written = 0
     with atomic_file(DATA.at(files)) as partial, partial.open("w", encoding="utf-8", newline="") as file:
         file.write(",".join(COLUMNS) + "\n")
-        for day in _days(params.start, params.end):
+        for day in days:
             lines = _day_lines(households, day, params, injected)
             written += len(lines)
             file.writelines(lines)
@@ -101,17 +101,10 @@ def generate_synthetic(files: Path, params: GeneratorParams) -> EnergySource:
         households=params.households,
         seed=params.seed,
         faulty_share=params.faulty_share,
-        injected={kind: injected[kind] for kind in (*FAULTS, "voltage_outside_band", "spike")},
+        injected={kind: injected[kind] for kind in (*FAULTS, *ODD)},
         timezone="UTC",
         interval_seconds=params.interval_minutes * 60,
     )
-
-
-def _days(start: datetime, end: datetime) -> Iterator[date]:
-    day, last = start.astimezone(UTC).date(), (end.astimezone(UTC) - timedelta(microseconds=1)).date()
-    while day <= last:
-        yield day
-        day += timedelta(days=1)
 
 
 def _day_lines(households: Households, day: date, params: GeneratorParams, injected: Counter[str]) -> list[str]:
@@ -135,8 +128,7 @@ def _day_lines(households: Households, day: date, params: GeneratorParams, injec
         stamp = moment.strftime("%Y-%m-%dT%H:%M:%SZ")
         rows = zip(households.names, power[step].tolist(), volts[step].tolist(), amperes[step].tolist(), strict=True)
         records = [f"{stamp},{name},{p:.3f},{v:.1f},{i:.3f}\n" for name, p, v, i in rows]
-        for kind in odd[step][odd[step] > 0]:
-            injected["voltage_outside_band" if kind == 1 else "spike"] += 1
+        injected.update(ODD[kind - 1] for kind in odd[step] if kind)
         for index in np.flatnonzero(kinds[step] >= 0):
             kind = list(FAULTS)[kinds[step, index]]
             injected[kind] += 1

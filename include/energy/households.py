@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
+from bisect import bisect_right
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from functools import cache, lru_cache
@@ -56,13 +57,8 @@ CAR = Appliance(kw=3.7, minutes=120, uses=0.45, usual=18 * 60, spread=90)
 CAR_SHARE = 1 / 8
 STANDBY_KW = 0.03
 ZONE = ZoneInfo("Europe/Berlin")
-_SEASONS = (
-    ((3, 21), "winter"),
-    ((5, 15), "transition"),
-    ((9, 15), "summer"),
-    ((11, 1), "transition"),
-    ((13, 1), "winter"),
-)
+SEASONS = ("winter", "transition", "summer", "transition", "winter")
+SEASON_STARTS = ((3, 21), (5, 15), (9, 15), (11, 1))  # month and day of each but the first
 
 
 @dataclass(frozen=True)
@@ -169,7 +165,7 @@ def h0_day(day: date) -> Array:
 
 def season(day: date) -> str:
     """Return the BDEW season: winter from 1 November, summer from 15 May to 14 September, else transition."""
-    return next(name for until, name in _SEASONS if (day.month, day.day) < until)
+    return SEASONS[bisect_right(SEASON_STARTS, (day.month, day.day))]
 
 
 @lru_cache(maxsize=16)

@@ -12,12 +12,14 @@ from __future__ import annotations
 
 import codecs
 import gzip
+import io
 import re
 import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
-from typing import BinaryIO, Literal
+from typing import Literal
 
 from include.core.errors import BadInputError
 from include.core.tables import file_literal, literal
@@ -26,7 +28,6 @@ EMPTY = "is empty; a header line and at least one record are needed"
 DELIMITERS = (",", ";", "\t", "|")
 BLANK = " \t"
 _CHUNK = 512 * 1024
-_GZIP = b"\x1f\x8b"
 _NO_DELIMITER = "\x01\x02\x03\x04"  # DuckDB wants one; four control characters in a row stand in no line
 _NEWLINES = {  # told CRLF, DuckDB reads LF as well, also mixed, but then not in parallel
     "lf": "new_line = '\\n'",
@@ -132,39 +133,37 @@ def inspect(path: Path, name: str | None = None) -> LineFile:
             line and the remedy.
     """
     name = name or path.name
-    with _open_input(path, name) as file:
-        start = file.read(4)
-    if reason := _container(start, name):
-        raise BadInputError(f"{name}: {reason}")
-    header_line, header, has_records, quoted = 0, "", False, False
+
+    def fault(offset: int, reason: str) -> BadInputError:
+        return BadInputError(f"{name}: line {_line_at(read_chunks(path, name), offset)}: {reason}")
+
+    header_line, header, has_records, quoted, offset = 0, "", False, False, 0
     blanks: set[str] = set()
-    offset, before, lone_return = 0, b"", -1
-    line_feeds = returns = False
-    decoder = codecs.getincrementaldecoder("utf-8")()
-    for chunk in read_chunks(path, name):
-        _refuse_bytes(path, name, chunk, offset)
-        if not chunk.isascii() or decoder.getstate()[0]:
-            try:
-                decoder.decode(chunk)
-            except UnicodeDecodeError as error:
-                raise _not_utf8(path, name, offset + len(chunk) - len(error.object) + error.start) from error
+    decoder = io.IncrementalNewlineDecoder(codecs.getincrementaldecoder("utf-8")(), translate=False)
+    for chunk in chain(read_chunks(path, name), [b""]):
         rest = chunk
         if offset == 0:
+            if reason := _container(chunk, name):
+                raise BadInputError(f"{name}: {reason}")
             header_line, header, rest = split_header(chunk)
+        if (nul := chunk.find(b"\0")) >= 0:
+            raise fault(offset + nul, _nul(name, offset + nul))
+        if len(chunk) == _CHUNK and b"\n" not in chunk and b"\r" not in chunk:
+            raise fault(offset, "is longer than half a megabyte; is this delimited text?")
+        try:
+            decoder.decode(chunk, final=not chunk)
+        except UnicodeDecodeError as error:
+            at = offset + len(chunk) - len(error.object) + error.start
+            remedy = f"convert the file, for example: iconv -f WINDOWS-1252 -t UTF-8 {name} > utf8.csv"
+            raise fault(at, f"is not UTF-8 (offset {at}); {remedy}") from error
         has_records = has_records or bool(rest.strip(b" \t\r\n"))
         quoted = quoted or b'"' in chunk
         blanks.update(blank for blank in BLANK if blank.encode() in chunk)
-        line_feeds, returns = line_feeds or b"\n" in chunk, returns or b"\r" in chunk
-        if lone_return < 0:
-            lone_return = _lone_return(before + chunk, offset - len(before))
-        offset, before = offset + len(chunk), b"\r" if chunk.endswith(b"\r") else b""
-    if decoder.getstate()[0]:
-        raise _not_utf8(path, name, offset - len(decoder.getstate()[0]))
-    if lone_return < 0 and before:
-        lone_return = offset - 1
-    if lone_return >= 0 and line_feeds:
+        offset += len(chunk)
+    newlines = {decoder.newlines} if isinstance(decoder.newlines, str) else {*(decoder.newlines or ())}
+    if "\r" in newlines and len(newlines) > 1:
         raise BadInputError(
-            f"{name}: line {_line_at(read_chunks(path, name), lone_return)}: ends with a carriage return alone, other "
+            f"{name}: line {_line_of_lone_return(read_chunks(path, name))}: ends with a carriage return alone, other "
             f"lines with a line feed; make all ends alike: sed 's/\\r$//' {name} | tr '\\r' '\\n' > fixed.csv"
         )
     if not header:
@@ -180,8 +179,8 @@ def inspect(path: Path, name: str | None = None) -> LineFile:
         header_line=header_line,
         quoted=quoted,
         blanks="".join(sorted(blanks - {delimiter})),
-        newline="cr" if lone_return >= 0 else "crlf" if returns else "lf",
-        gzipped=start.startswith(_GZIP),
+        newline="cr" if "\r" in newlines else "crlf" if "\r\n" in newlines else "lf",
+        gzipped=_is_gzip(path),
     )
 
 
@@ -191,14 +190,16 @@ def read_chunks(path: Path, name: str) -> Iterator[bytes]:
     Raises:
         BadInputError: The file is missing or unreadable, or the gzip file is damaged.
     """
-    with _open_input(path, name) as plain:
-        gzipped = plain.read(2) == _GZIP
     try:
-        with gzip.open(path) if gzipped else path.open("rb") as file:
+        with gzip.open(path) if _is_gzip(path) else path.open("rb") as file:
             while chunk := file.read(_CHUNK):
                 yield chunk
+    except FileNotFoundError:
+        raise BadInputError(f"{name}: there is no such file") from None
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise BadInputError(f"{name}: is a damaged gzip file ({error}); fetch or compress it again") from error
+    except OSError as error:
+        raise BadInputError(f"{name}: cannot be read: {error.strerror or error}") from error
 
 
 def not_text(head: bytes, name: str) -> str | None:
@@ -207,8 +208,9 @@ def not_text(head: bytes, name: str) -> str | None:
     >>> not_text(b"a,b", "meter.csv") is None
     True
     """
-    offset = head.find(b"\0")
-    return _container(head, name) or (_nul(name, _line_at([head], offset), offset) if offset >= 0 else None)
+    if (container := _container(head, name)) or (nul := head.find(b"\0")) < 0:
+        return container
+    return f"line {_line_at([head], nul)}: {_nul(name, nul)}"
 
 
 def split_header(head: bytes) -> tuple[int, str, bytes]:
@@ -234,56 +236,38 @@ def _container(head: bytes, name: str) -> str | None:
     return None
 
 
-def _open_input(path: Path, name: str) -> BinaryIO:
-    try:
-        return path.open("rb")
-    except FileNotFoundError:
-        raise BadInputError(f"{name}: there is no such file") from None
-    except OSError as error:
-        raise BadInputError(f"{name}: cannot be read: {error.strerror or error}") from error
+def _is_gzip(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(2) == b"\x1f\x8b"
 
 
 def _line_at(chunks: Iterable[bytes], offset: int) -> int:
     """Return the number of the line that holds a byte."""
-    number, position, before = 1, 0, b""
+    number, decoder = 1, io.IncrementalNewlineDecoder(None, translate=True)
     for chunk in chunks:
-        part = chunk[: offset - position]
-        number += part.count(b"\n") + part.count(b"\r") - (before + part).count(b"\r\n")
-        before, position = part[-1:], position + len(part)
-        if position >= offset:
+        text = decoder.decode(chunk[:offset].decode("latin-1"), final=offset <= len(chunk))
+        number, offset = number + text.count("\n"), offset - len(chunk)
+        if offset <= 0:
             break
     return number
 
 
-def _lone_return(chunk: bytes, offset: int) -> int:
-    """Return the offset of the first CR without an LF behind it, -1 if there is none; one at the very end is open."""
-    if chunk.count(b"\r") - chunk.endswith(b"\r") == chunk.count(b"\r\n"):
-        return -1
-    lone = re.search(rb"\r[^\n]", chunk)
-    return offset + lone.start() if lone else -1
+def _line_of_lone_return(chunks: Iterable[bytes]) -> int:
+    """Return the number of the first line that a carriage return without a line feed ends."""
+    number, decoder = 1, io.IncrementalNewlineDecoder(None, translate=False)
+    for chunk in chunks:
+        text = decoder.decode(chunk.decode("latin-1"))
+        lone = re.search(r"\r(?!\n)", text)
+        number += text.count("\n", 0, lone.start() if lone else None)
+        if lone:
+            break
+    return number
 
 
-def _refuse_bytes(path: Path, name: str, chunk: bytes, offset: int) -> None:
-    nul = chunk.find(b"\0")
-    if nul >= 0:
-        line = _line_at(read_chunks(path, name), offset + nul)
-        raise BadInputError(f"{name}: {_nul(name, line, offset + nul)}")
-    if len(chunk) == _CHUNK and b"\n" not in chunk and b"\r" not in chunk:
-        line = _line_at(read_chunks(path, name), offset)
-        raise BadInputError(f"{name}: line {line}: is longer than half a megabyte; is this delimited text?")
-
-
-def _nul(name: str, line: int, offset: int) -> str:
+def _nul(name: str, offset: int) -> str:
     return (
-        f"line {line}: holds a NUL byte (offset {offset}); the file is damaged, binary, or UTF-16 text (then: iconv "
-        f"-f UTF-16 -t UTF-8 {name} > utf8.csv)"
-    )
-
-
-def _not_utf8(path: Path, name: str, offset: int) -> BadInputError:
-    return BadInputError(
-        f"{name}: line {_line_at(read_chunks(path, name), offset)}: is not UTF-8 (offset {offset}); convert the file, "
-        f"for example: iconv -f WINDOWS-1252 -t UTF-8 {name} > utf8.csv"
+        f"holds a NUL byte (offset {offset}); the file is damaged, binary, or UTF-16 text (then: iconv -f UTF-16 "
+        f"-t UTF-8 {name} > utf8.csv)"
     )
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal, get_args
+from functools import partial
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
@@ -12,11 +13,9 @@ from include.core.contracts import StepParams, Window
 from include.core.windows import parse_zone
 from include.energy.schemas import COLUMNS, Unit
 
-PowerField = Literal["power_kw", "power_mw", "energy_kwh"]
-POWER_FIELDS: tuple[PowerField, ...] = get_args(PowerField)
-UNITS: dict[PowerField, Unit] = {"power_kw": "kW", "power_mw": "MW", "energy_kwh": "kWh"}
+POWER_UNITS: dict[str, Unit] = {"power_kw": "kW", "power_mw": "MW", "energy_kwh": "kWh"}
 ALWAYS_REQUIRED = COLUMNS[:3]
-_MAPPED = ("timestamp", "household_id", *POWER_FIELDS, "voltage", "current")
+_MAPPED = ("timestamp", "household_id", *POWER_UNITS, "voltage", "current")
 _EXAMPLE = "timestamp=Time,household_id=@VIC,power_mw=Demand"
 
 
@@ -28,7 +27,7 @@ class ColumnMapping:
         timestamp: Column of the stamps.
         household_id: Column of the households' names, or None with `household`.
         household: The name of the one household of a file without such a column, or None.
-        power_field: What the power column holds: kW, MW, or kWh an interval.
+        unit: Unit of the power column: kW, MW, or kWh an interval.
         power: Column of power or energy.
         voltage: Column of volts, or None.
         current: Column of amperes, or None.
@@ -37,7 +36,7 @@ class ColumnMapping:
     timestamp: str
     household_id: str | None
     household: str | None
-    power_field: PowerField
+    unit: Unit
     power: str
     voltage: str | None = None
     current: str | None = None
@@ -48,13 +47,8 @@ class ColumnMapping:
         columns = (self.timestamp, self.household_id, self.power, self.voltage, self.current)
         return tuple(column for column in columns if column is not None)
 
-    @property
-    def unit(self) -> Unit:
-        """Unit of the power column."""
-        return UNITS[self.power_field]
 
-
-OWN_COLUMNS = ColumnMapping("timestamp", "household_id", None, "power_kw", "power_consumption", "voltage", "current")
+OWN_COLUMNS = ColumnMapping("timestamp", "household_id", None, "kW", "power_consumption", "voltage", "current")
 
 
 def parse_columns(text: str) -> ColumnMapping:
@@ -83,16 +77,16 @@ def parse_columns(text: str) -> ColumnMapping:
     missing = [field for field in ("timestamp", "household_id") if field not in columns]
     if missing:
         raise ValueError(f"columns: {' and '.join(missing)} must be given; for example: {_EXAMPLE}")
-    powers = [field for field in POWER_FIELDS if field in columns]
+    powers = [field for field in POWER_UNITS if field in columns]
     if len(powers) != 1:
-        raise ValueError(f"columns: give exactly one of {', '.join(POWER_FIELDS)}; for example: {_EXAMPLE}")
+        raise ValueError(f"columns: give exactly one of {', '.join(POWER_UNITS)}; for example: {_EXAMPLE}")
     household = columns["household_id"]
     constant = household.startswith("@")
     return ColumnMapping(
         timestamp=columns["timestamp"],
         household_id=None if constant else household,
         household=household[1:] if constant else None,
-        power_field=powers[0],
+        unit=POWER_UNITS[powers[0]],
         power=columns[powers[0]],
         voltage=columns.get("voltage"),
         current=columns.get("current"),
@@ -111,60 +105,42 @@ def _readable(parse: Callable[[str], object]) -> AfterValidator:
 
 ZoneName = Annotated[str, _readable(parse_zone)]
 ColumnsText = Annotated[str, _readable(parse_columns)]
-_GENERATED: dict[str, Any] = {"section": "Generated data"}
-_FILES: dict[str, Any] = {"section": "Your own files"}
-_ANALYSIS: dict[str, Any] = {"section": "Analysis"}
+# The sections of the form that starts a run.
+_generated = partial(Field, json_schema_extra={"section": "Generated data"})
+_files = partial(Field, json_schema_extra={"section": "Your own files"})
+_analysis = partial(Field, json_schema_extra={"section": "Analysis"})
 
 
 class GeneratorParams(Window):
     """Parameters of the energy generator: synthetic households, or input files."""
 
-    households: int = Field(
-        20, ge=1, le=1000, description="How many households to make up.", json_schema_extra=_GENERATED
+    households: int = _generated(20, ge=1, le=1000, description="How many households to generate.")
+    interval_minutes: int = _generated(
+        15, ge=1, le=1440, description="Minutes between two readings of a household; a divisor of a day's 1440."
     )
-    interval_minutes: int = Field(
-        15,
-        ge=1,
-        le=1440,
-        description="Minutes between two readings of a household; a divisor of a day's 1440.",
-        json_schema_extra=_GENERATED,
+    seed: int = _generated(
+        0, ge=0, description="Another seed generates other households; the same seed and interval give the same bytes."
     )
-    seed: int = Field(
-        0,
-        ge=0,
-        description="Another seed makes up other households; the same seed and interval give the same bytes.",
-        json_schema_extra=_GENERATED,
+    faulty_share: float = _generated(
+        0.005, ge=0, le=0.1, description="Share of the records that are made faulty, as real meters' are (0 to 0.1)."
     )
-    faulty_share: float = Field(
-        0.005,
-        ge=0,
-        le=0.1,
-        description="Share of the records that are made faulty, as real meters' are (0 to 0.1).",
-        json_schema_extra=_GENERATED,
-    )
-    files: tuple[str, ...] = Field(
-        (), description="Your own meter files (CSV, also gzip) instead of generated data.", json_schema_extra=_FILES
-    )
-    columns: ColumnsText | None = Field(
+    files: tuple[str, ...] = _files((), description="Your own meter files (CSV, also gzip) instead of generated data.")
+    columns: ColumnsText | None = _files(
         None,
         description=(
             "Which columns of your files hold what: timestamp=…,household_id=…|@NAME,power_kw=…|power_mw=…|energy_kwh=…"
             "[,voltage=…][,current=…]. @NAME is a constant for files that have no such column."
         ),
-        json_schema_extra=_FILES,
     )
-    timezone: ZoneName | None = Field(
+    timezone: ZoneName | None = _files(
         None,
         description=(
             "Zone of stamps that name none, and of the days and hours in profiles and plots: Europe/Berlin, or a fixed "
             "offset such as +10:00. Default: UTC, where every stamp names its own."
         ),
-        json_schema_extra=_FILES,
     )
-    stamp: Literal["start", "end"] = Field(
-        "start",
-        description="Whether a stamp marks the start or the end of its interval.",
-        json_schema_extra=_FILES,
+    stamp: Literal["start", "end"] = _files(
+        "start", description="Whether a stamp marks the start or the end of its interval."
     )
 
     @model_validator(mode="after")
@@ -187,41 +163,30 @@ class GeneratorParams(Window):
 class AnalyzerParams(Window):
     """Parameters of the energy analyzer."""
 
-    high_usage_kw: float | None = Field(
+    high_usage_kw: float | None = _analysis(
         5.0,
         gt=0,
         allow_inf_nan=False,
         description="A record above this power (kW) is high usage; empty (null) switches it off.",
-        json_schema_extra=_ANALYSIS,
     )
-    nominal_voltage: float = Field(
-        230.0, ge=1, le=1e6, description="Nominal voltage (V); the band is ± 10 % of it.", json_schema_extra=_ANALYSIS
+    nominal_voltage: float = _analysis(
+        230.0, ge=1, le=1e6, description="Nominal voltage (V); the band is ± 10 % of it."
     )
-    outlier_threshold: float = Field(
-        5.0,
-        gt=0,
-        allow_inf_nan=False,
-        description="A reading is an outlier this many scales above what is usual.",
-        json_schema_extra=_ANALYSIS,
+    outlier_threshold: float = _analysis(
+        5.0, gt=0, allow_inf_nan=False, description="A reading is an outlier this many scales above what is usual."
     )
-    allow_export: bool = Field(
-        False, description="Accept negative power: a home that feeds into the grid.", json_schema_extra=_ANALYSIS
-    )
-    required_columns: tuple[str, ...] | None = Field(
+    allow_export: bool = _analysis(False, description="Accept negative power: a home that feeds into the grid.")
+    required_columns: tuple[str, ...] | None = _analysis(
         None,
         description=(
             "Columns that every record must fill, besides time, household and power. Default: all five, or those that "
             "`columns` names."
         ),
-        json_schema_extra=_ANALYSIS,
     )
-    columns: ColumnsText | None = Field(
-        None, description="Which columns of your files hold what; see the generator.", json_schema_extra=_FILES
-    )
-    timezone: ZoneName | None = Field(
+    columns: ColumnsText | None = _files(None, description="Which columns of your files hold what; see the generator.")
+    timezone: ZoneName | None = _files(
         None,
         description="Local clock of hours and days in profiles: a zone or a fixed offset such as +10:00. Default: UTC.",
-        json_schema_extra=_FILES,
     )
 
     @field_validator("required_columns")
@@ -239,8 +204,7 @@ class AnalyzerParams(Window):
             required = self.required_columns
         elif self.columns is not None:
             mapping = parse_columns(self.columns)
-            measured = {"voltage": mapping.voltage, "current": mapping.current}
-            required = tuple(column for column, name in measured.items() if name is not None)
+            required = tuple(column for column in ("voltage", "current") if getattr(mapping, column) is not None)
         else:
             required = COLUMNS
         return tuple(column for column in COLUMNS if column in (*ALWAYS_REQUIRED, *required))

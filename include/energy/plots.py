@@ -6,16 +6,14 @@ Colours are those of Okabe and Ito (2008), distinct also for colour-blind reader
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from datetime import datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from include.core.plots import BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, VERMILLION, figure_file
-from include.energy.artifacts import PLOTS
-from include.energy.outcomes import ANOMALY_LABELS
-from include.energy.schemas import Analysis, AnomalyReason
+from include.energy.schemas import ANOMALY_LABELS, PLOTS, Analysis, AnomalyReason
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -47,7 +45,7 @@ def load_curve(figure: Figure, analysis: Analysis) -> None:
     """Draw mean and highest power over time."""
     curve, axes = analysis.load_curve, figure.subplots()
     factor, unit = power_unit(curve.peak_kw)
-    times, mean, peak = _with_gaps(analysis, [curve.mean_kw, curve.peak_kw], factor)
+    times, mean, peak = _with_gaps(analysis, factor)
     axes.fill_between(times, mean, peak, color=SKY, alpha=0.35, linewidth=0, label="up to the highest reading")
     axes.plot(times, mean, color=BLUE, linewidth=1.4, label="mean")
     axes.set_title(f"Load curve, {_period(curve.period_seconds)}")
@@ -62,8 +60,7 @@ def heat_map(figure: Figure, analysis: Analysis) -> None:
     data, axes = analysis.heat_map, figure.subplots()
     days = [(start - data.start[0]).days // data.period_days for start in data.start]
     cells = np.full((24, days[-1] + 1), np.nan)
-    for day, values in zip(days, data.kw, strict=True):
-        cells[:, day] = [np.nan if value is None else value for value in values]
+    cells[:, days] = np.array(data.kw, dtype=float).T
     factor, unit = power_unit([float(np.nanmax(cells))])
     edges = [data.start[0] + timedelta(days=data.period_days * number) for number in range(days[-1] + 2)]
     axes.set_facecolor("#DDDDDD")
@@ -84,11 +81,8 @@ def households(figure: Figure, analysis: Analysis) -> None:
     """Draw energy and peak of each household, largest first."""
     homes = sorted(analysis.households, key=lambda home: (-home.energy_kwh, home.household_id))
     left, right = figure.subplots(1, 2)
-    peaks = [home.peak_kw or 0.0 for home in homes]
-    energy_factor, energy_unit = power_unit([home.energy_kwh for home in homes])
-    peak_factor, peak_unit = power_unit(peaks)
-    _ranked(left, [home.energy_kwh * energy_factor for home in homes], BLUE, f"Energy ({energy_unit}h)")
-    _ranked(right, [peak * peak_factor for peak in peaks], ORANGE, f"Highest reading ({peak_unit})")
+    _ranked(left, [home.energy_kwh for home in homes], BLUE, "Energy ({}h)")
+    _ranked(right, [home.peak_kw or 0.0 for home in homes], ORANGE, "Highest reading ({})")
     left.set_title(f"Households compared ({len(homes)})" if len(homes) > 1 else "The household")
     if len(homes) <= NAMED_HOUSEHOLDS:
         left.set_yticks(range(len(homes)), [shorten(home.household_id) for home in homes])
@@ -98,11 +92,13 @@ def households(figure: Figure, analysis: Analysis) -> None:
         left.set_ylabel("Rank by energy")
 
 
-def _ranked(axes: Axes, values: Sequence[float], color: str, label: str) -> None:
-    few = len(values) <= NAMED_HOUSEHOLDS
+def _ranked(axes: Axes, values_kw: Sequence[float], color: str, label: str) -> None:
+    few = len(values_kw) <= NAMED_HOUSEHOLDS
+    factor, unit = power_unit(values_kw)
+    values = [value * factor for value in values_kw]
     bars = axes.barh(range(len(values)), values, color=color, height=0.7 if few else 1.0)
     axes.set_ylim(max(len(values), LEAST_ROWS) - 0.4, -0.6)
-    axes.set_xlabel(label)
+    axes.set_xlabel(label.format(unit))
     axes.grid(visible=False, axis="y")
     if few:
         axes.bar_label(bars, labels=[f" {number(value)}" for value in values], fontsize=9)
@@ -116,19 +112,19 @@ def anomalies(figure: Figure, analysis: Analysis) -> None:
     curve = analysis.load_curve
     top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
     factor, unit = power_unit(curve.peak_kw)
-    times, mean, peak = _with_gaps(analysis, [curve.mean_kw, curve.peak_kw], factor)
+    times, mean, peak = _with_gaps(analysis, factor)
     top.plot(times, peak, color=GREY, linewidth=0.8, label="highest reading")
     top.plot(times, mean, color="#C8C8C8", linewidth=0.8, label="mean")
     stacked = np.zeros(len(curve.start))
-    middles = [start + timedelta(seconds=curve.period_seconds / 2) for start in curve.start]
+    starts, width = np.array(curve.start, "datetime64[s]"), np.timedelta64(curve.period_seconds, "s")
     for reason, (color, marker) in MARKS.items():
         points = [point for point in curve.anomalies if point.reason == reason]
         if not points:
             continue
-        counts = np.zeros(len(curve.start))
-        counts[[point.period for point in points]] = [point.records for point in points]
+        periods = [point.period for point in points]
+        counts = np.bincount(periods, [point.records for point in points], len(starts))
         top.scatter(
-            np.array([curve.start[point.period] for point in points], "datetime64[s]"),
+            starts[periods],
             [point.peak_kw * factor for point in points],
             s=16,
             color=color,
@@ -137,8 +133,7 @@ def anomalies(figure: Figure, analysis: Analysis) -> None:
             zorder=3,
             linewidths=0,
         )
-        width = np.timedelta64(curve.period_seconds, "s")
-        bottom.bar(np.array(middles, "datetime64[s]"), counts, width=width, bottom=stacked, color=color, linewidth=0)
+        bottom.bar(starts + width // 2, counts, width=width, bottom=stacked, color=color, linewidth=0)
         stacked += counts
     top.set_title(f"Anomalies on the load curve: {analysis.anomalies:,} of {analysis.records_out:,} records")
     top.set_ylabel(f"Power ({unit})")
@@ -184,11 +179,7 @@ def _counted(axes: Axes, names: list[str], counts: list[int], colors: list[str],
 
 
 DRAW: dict[str, Callable[[Figure, Analysis], None]] = {
-    "load_curve": load_curve,
-    "heat_map": heat_map,
-    "households": households,
-    "anomalies": anomalies,
-    "records": records,
+    draw.__name__: draw for draw in (load_curve, heat_map, households, anomalies, records)
 }
 
 
@@ -217,20 +208,14 @@ def shorten(name: str, length: int = 28) -> str:
     return name if len(name) <= length else f"{name[: length - 13]}…{name[-12:]}"
 
 
-def _with_gaps(analysis: Analysis, series: Sequence[Sequence[float]], factor: float) -> tuple[np.ndarray, ...]:
-    """Return times and series with a NaN where a period has no records, so that no line bridges a gap."""
-    starts, period = analysis.load_curve.start, timedelta(seconds=analysis.load_curve.period_seconds)
-    times: list[datetime] = []
-    kept: list[list[float]] = [[] for _ in series]
-    for position, start in enumerate(starts):
-        if times and start - starts[position - 1] > period:
-            times.append(starts[position - 1] + period)
-            for values in kept:
-                values.append(float("nan"))
-        times.append(start)
-        for values, source in zip(kept, series, strict=True):
-            values.append(source[position] * factor)
-    return (np.array(times, "datetime64[s]"), *(np.array(values) for values in kept))
+def _with_gaps(analysis: Analysis, factor: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return times, mean and highest power, with a NaN where a period has no records, so that no line bridges a gap."""
+    curve = analysis.load_curve
+    starts, period = np.array(curve.start, "datetime64[s]"), np.timedelta64(curve.period_seconds, "s")
+    gaps = np.flatnonzero(np.diff(starts) > period)
+    times = np.insert(starts, gaps + 1, starts[gaps] + period)
+    mean, peak = (np.insert(np.multiply(kw, factor), gaps + 1, np.nan) for kw in (curve.mean_kw, curve.peak_kw))
+    return times, mean, peak
 
 
 def _time_axis(axes: Axes, analysis: Analysis) -> None:

@@ -6,19 +6,35 @@ plots.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
 
 from include.core.outcome import Scalar, Table
 from include.core.tables import file_literal
-from include.energy.artifacts import ANALYSIS, RECORDS, REPORT, REPORT_ROWS
-from include.energy.db import connect, write_csv
-from include.energy.outcomes import analysis_findings
+from include.energy.db import connect, write_table
 from include.energy.params import ReportParams
 from include.energy.plots import draw_plots
-from include.energy.schemas import Analysis, EnergyReport, HouseholdFigures, ReportMetrics
+from include.energy.schemas import ANALYSIS, RECORDS, REPORT, REPORT_ROWS, Analysis, EnergyReport, ReportMetrics
 from include.energy.stamps import iso
+from include.energy.steps import analysis_findings
 
 HOUSEHOLDS_SHOWN = 25
+HOUSEHOLD_COLUMNS = {
+    "Household": "household_id",
+    "Energy (kWh)": "energy_kwh",
+    "Peak (kW)": "peak_kw",
+    "Peak at (UTC)": "peak_at",
+    "Load factor": "load_factor",
+    "Power factor": "mean_power_factor",
+    "Missing intervals": "missing",
+    "High usage": "high_usage",
+    "Anomalies": "anomalies",
+}
+GAP_COLUMNS = {"Household": "household_id", "From (UTC)": "start", "To (UTC)": "end", "Intervals": "intervals"}
 
 
 def write_report(files: Path, params: ReportParams) -> None:
@@ -33,7 +49,7 @@ def write_report(files: Path, params: ReportParams) -> None:
     """
     analysis = ANALYSIS.read(files)
     with connect(files, memory_limit="400MB") as db:
-        write_csv(
+        write_table(
             db,
             f"""
             SELECT {iso("(timestamp AT TIME ZONE 'UTC')")} AS timestamp, household_id, power,
@@ -47,23 +63,17 @@ def write_report(files: Path, params: ReportParams) -> None:
 
 def describe(analysis: Analysis, plots: list[str]) -> EnergyReport:
     """Return the report's document: key figures, findings and tables."""
+    values = vars(analysis) | {
+        "households": len(analysis.households),
+        "peak_at": f"{analysis.peak_at:%Y-%m-%dT%H:%M:%SZ}",
+        "coverage": round(analysis.received / analysis.expected, 4),
+    }
     return EnergyReport(
         title=f"Energy report, {analysis.start:%Y-%m-%d %H:%M} to {analysis.end:%Y-%m-%d %H:%M} UTC",
         start=analysis.start,
         end=analysis.end,
         records=analysis.records_out,
-        key_figures=ReportMetrics(
-            households=len(analysis.households),
-            energy_kwh=analysis.energy_kwh,
-            peak_kw=analysis.peak_kw,
-            peak_at=f"{analysis.peak_at:%Y-%m-%dT%H:%M:%SZ}",
-            load_factor=analysis.load_factor,
-            mean_power_factor=analysis.mean_power_factor,
-            coverage=round(analysis.received / analysis.expected, 4),
-            high_usage=analysis.high_usage,
-            anomalies=analysis.anomalies,
-            records_rejected=analysis.records_rejected,
-        ),
+        key_figures=ReportMetrics(**{name: values[name] for name in ReportMetrics.model_fields}),
         findings=analysis_findings(analysis),
         tables=_tables(analysis),
         plots=plots,
@@ -74,51 +84,20 @@ def _tables(analysis: Analysis) -> list[Table]:
     by_energy = sorted(analysis.households, key=lambda home: (-home.energy_kwh, home.household_id))
     shown = by_energy[:HOUSEHOLDS_SHOWN]
     title = "Households" if len(shown) == len(by_energy) else f"The {len(shown)} largest of {len(by_energy)} households"
+    reasons = sorted(analysis.rejected_by_reason.items(), key=lambda item: -item[1])
     tables = [
-        Table(
-            title=title,
-            columns=[
-                "Household",
-                "Energy (kWh)",
-                "Peak (kW)",
-                "Peak at (UTC)",
-                "Load factor",
-                "Power factor",
-                "Missing intervals",
-                "High usage",
-                "Anomalies",
-            ],
-            rows=[_household_row(home) for home in shown],
-        )
+        _table(title, HOUSEHOLD_COLUMNS, shown),
+        Table(title="Rejected records", columns=("Reason", "Records"), rows=tuple(reasons)),
+        _table("Longest gaps", GAP_COLUMNS, analysis.longest_gaps),
     ]
-    if analysis.rejected_by_reason:
-        rows: list[tuple[Scalar, ...]] = [
-            (reason, count) for reason, count in sorted(analysis.rejected_by_reason.items(), key=lambda item: -item[1])
-        ]
-        tables.append(Table(title="Rejected records", columns=["Reason", "Records"], rows=rows))
-    if analysis.longest_gaps:
-        tables.append(
-            Table(
-                title="Longest gaps",
-                columns=["Household", "From (UTC)", "To (UTC)", "Intervals"],
-                rows=[
-                    [gap.household_id, f"{gap.start:%Y-%m-%d %H:%M}", f"{gap.end:%Y-%m-%d %H:%M}", gap.intervals]
-                    for gap in analysis.longest_gaps
-                ],
-            )
-        )
-    return tables
+    return [table for table in tables if table.rows]
 
 
-def _household_row(home: HouseholdFigures) -> tuple[Scalar, ...]:
-    return (
-        home.household_id,
-        home.energy_kwh,
-        home.peak_kw,
-        None if home.peak_at is None else f"{home.peak_at:%Y-%m-%d %H:%M}",
-        home.load_factor,
-        home.mean_power_factor,
-        home.missing,
-        home.high_usage,
-        home.anomalies,
-    )
+def _table(title: str, columns: Mapping[str, str], records: Sequence[BaseModel]) -> Table:
+    """Return a table of records; each column has the name of the field that it shows."""
+    rows = tuple(tuple(_cell(getattr(record, name)) for name in columns.values()) for record in records)
+    return Table(title=title, columns=tuple(columns), rows=rows)
+
+
+def _cell(value: Any) -> Scalar:
+    return f"{value:%Y-%m-%d %H:%M}" if isinstance(value, datetime) else value

@@ -1,12 +1,16 @@
-"""Schemas of the energy artifacts: records, documents, and the account of where records came from."""
+"""The artifacts of the energy steps, each named once, and their schemas.
+
+Schemas describe records, documents, and the account of where records came from.
+"""
 
 from __future__ import annotations
 
 from datetime import date, datetime
-from typing import Literal, get_args
+from typing import Literal
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, NaiveDatetime, PositiveInt
+from pydantic import AwareDatetime, BaseModel, Field, NaiveDatetime, PositiveInt
 
+from include.core.contracts import Artifact
 from include.core.outcome import Finding, StepMetrics, Table
 
 COLUMNS = ("timestamp", "household_id", "power_consumption", "voltage", "current")
@@ -16,7 +20,12 @@ Unit = Literal["kW", "MW", "kWh"]
 Origin = Literal["generated", "files"]
 AnomalyReason = Literal["voltage_outside_band", "power_factor", "outlier", "flat_line"]
 Status = Literal["normal", "high_usage"]
-ANOMALY_REASONS: tuple[AnomalyReason, ...] = get_args(AnomalyReason)
+ANOMALY_LABELS: dict[AnomalyReason, str] = {
+    "voltage_outside_band": "voltage outside the band of ± 10 %",
+    "power_factor": "more real than apparent power",
+    "outlier": "far above what is usual at that hour",
+    "flat_line": "the same value for 6 hours or more",
+}
 
 
 class RawReading(BaseModel):
@@ -33,10 +42,12 @@ class RawReading(BaseModel):
     current: str | None = Field(description="A.")
 
 
-class SourceFile(BaseModel):
-    """One of the input files."""
+class _Document(BaseModel, extra="forbid"):
+    """A JSON object without unknown keys."""
 
-    model_config = ConfigDict(extra="forbid")
+
+class SourceFile(_Document):
+    """One of the input files."""
 
     name: str
     records: int = Field(description="Lines after the header that are not blank.")
@@ -47,10 +58,8 @@ class SourceFile(BaseModel):
     columns: list[str]
 
 
-class EnergySource(BaseModel):
+class EnergySource(_Document):
     """`energy_source.json`: where `energy_data.csv` came from, and what was done to it."""
-
-    model_config = ConfigDict(extra="forbid")
 
     source: Origin
     records_written: int
@@ -109,10 +118,6 @@ class RejectedRecord(BaseModel):
     line: int = Field(ge=1, description="Its line number in that file, from 1.")
     raw: str | None = Field(description="The line as it was read.")
     reason: str = Field(description="Why it was rejected: `missing_voltage`, `duplicate_timestamp`, …")
-
-
-class _Document(BaseModel):
-    model_config = ConfigDict(extra="forbid")
 
 
 class Gap(_Document):
@@ -223,11 +228,7 @@ class Analysis(_Document):
     households: list[HouseholdFigures]
 
 
-class _Metrics(StepMetrics):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class GeneratorMetrics(_Metrics):
+class GeneratorMetrics(StepMetrics, extra="forbid"):
     """Metrics of the generator: where the records came from."""
 
     source: Origin
@@ -237,7 +238,7 @@ class GeneratorMetrics(_Metrics):
     files: tuple[str, ...]
 
 
-class AnalyzerMetrics(_Metrics):
+class AnalyzerMetrics(StepMetrics, extra="forbid"):
     """Metrics of the analyzer, each as in `Analysis`."""
 
     records_in: int
@@ -254,7 +255,7 @@ class AnalyzerMetrics(_Metrics):
     missing: int
 
 
-class ReportMetrics(_Metrics):
+class ReportMetrics(StepMetrics, extra="forbid"):
     """Metrics of the report step: the key figures of `output2.json`."""
 
     households: int
@@ -280,3 +281,15 @@ class EnergyReport(_Document):
     findings: list[Finding]
     tables: list[Table]
     plots: list[str]
+
+
+DATA = Artifact("energy_data.csv", RawReading)
+SOURCE = Artifact("energy_source.json", EnergySource, optional=True)  # other generators need not write it
+ANALYSIS = Artifact("output1.json", Analysis)
+RECORDS = Artifact("energy_records.parquet", EnergyRecord)
+REJECTED = Artifact("rejected.csv", RejectedRecord, may_be_empty=True)
+REPORT = Artifact("output2.json", EnergyReport)
+REPORT_ROWS = Artifact("energy_report.csv", ReportRow)
+PLOTS = {
+    name: Artifact(f"plot_{name}.png") for name in ("load_curve", "heat_map", "households", "anomalies", "records")
+}

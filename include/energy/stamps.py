@@ -13,6 +13,7 @@ from itertools import groupby
 from typing import Literal, NamedTuple
 
 import duckdb
+import pandas as pd
 
 from include.core.contracts import FIRST_YEAR, LAST_YEAR
 from include.core.outcome import Finding
@@ -66,28 +67,19 @@ def pieces(zone: tzinfo, days: Iterable[date]) -> Iterator[Piece]:
     """
     for day in days:
         start = datetime.combine(day, time())
-        end = start + timedelta(days=1)
-        rule = _rule(zone, start)
-        if rule == _rule(zone, end):
-            yield Piece(day, start, end, *rule)
-            continue
-        minutes = (start + timedelta(minutes=minute) for minute in range(24 * 60))
-        for changed, group in groupby(minutes, key=lambda moment: _rule(zone, moment)):
+        changes = _rule(zone, start) != _rule(zone, start + timedelta(days=1))
+        step = timedelta(minutes=1) if changes else timedelta(days=1)
+        moments = (start + number * step for number in range(timedelta(days=1) // step))
+        for rule, group in groupby(moments, key=lambda moment: _rule(zone, moment)):
             stretch = list(group)
-            yield Piece(day, stretch[0], stretch[-1] + timedelta(minutes=1), *changed)
+            yield Piece(day, stretch[0], stretch[-1] + step, *rule)
 
 
 def _rule(zone: tzinfo, moment: datetime) -> tuple[Kind, int, int]:
     """PEP 495: the two folds of a time differ where it is ambiguous (later offset smaller) or skipped."""
-    first, second = (_seconds(zone, moment.replace(fold=fold)) for fold in (0, 1))
-    if first == second:
-        return "normal", first, second
-    return ("ambiguous" if first > second else "non_existent"), first, second
-
-
-def _seconds(zone: tzinfo, moment: datetime) -> int:
-    offset = zone.utcoffset(moment.replace(tzinfo=zone))
-    return 0 if offset is None else round(offset.total_seconds())
+    offsets = (moment.replace(tzinfo=zone, fold=fold).utcoffset() or timedelta() for fold in (0, 1))
+    first, second = (round(offset.total_seconds()) for offset in offsets)
+    return "normal" if first == second else "ambiguous" if first > second else "non_existent", first, second
 
 
 def plausible(clock: str) -> str:
@@ -109,9 +101,8 @@ def locate(connection: duckdb.DuckDBPyConnection, intervals: dict[str, int], par
     `kind` says how the zone's clocks show that time: normal, ambiguous, non_existent; NULL where the stamp names its
     zone. A table `later_of_two` holds the records that mean the second occurrence of an ambiguous time.
     """
-    connection.execute("CREATE TABLE intervals (household_id VARCHAR, seconds BIGINT)")
     connection.execute(
-        "INSERT INTO intervals SELECT unnest(?::VARCHAR[]), unnest(?::BIGINT[])",
+        "CREATE TABLE intervals AS SELECT unnest(?::VARCHAR[]) AS household_id, unnest(?::BIGINT[]) AS seconds",
         [list(intervals), list(intervals.values())],
     )
     _store_pieces(connection, params)
@@ -130,8 +121,7 @@ def zone_findings(
     """Return findings about the zone: times that its clocks skip, with a hint; a zone that nothing needed."""
     if params.timezone is None:
         return []
-    bare = count(connection, "SELECT count(*) FROM records WHERE clock IS NOT NULL AND NOT zoned")
-    if not bare:
+    if not count(connection, "SELECT count(*) FROM records WHERE clock IS NOT NULL AND NOT zoned"):
         message = f"--timezone {params.timezone} moved no stamp: each names its own zone. Profiles and plots follow it."
         return [Finding(severity="info", message=message)]
     findings = []
@@ -145,13 +135,11 @@ def zone_findings(
         )
         findings.append(Finding(severity="info", message=message))
     if skipped := account.non_existent_times:
-        example = connection.execute(
-            "SELECT stamp FROM located WHERE kind = 'non_existent' ORDER BY file, line LIMIT 1"
-        ).fetchone()
+        query = "SELECT stamp FROM located WHERE kind = 'non_existent' ORDER BY file, line LIMIT 1"
+        ((example,),) = connection.execute(query).fetchall()
         message = (
             f"{skipped} {'record bears' if skipped == 1 else 'records bear'} a time that does not exist in "
-            f"{params.timezone}, whose clocks skip it (the first: {example[0] if example else ''}); "
-            f"{_hint(connection, params, account)}"
+            f"{params.timezone}, whose clocks skip it (the first: {example}); {_hint(connection, params, account)}"
         )
         findings.append(Finding(severity="warning", message=message))
     return findings
@@ -160,7 +148,7 @@ def zone_findings(
 def _hint(connection: duckdb.DuckDBPyConnection, params: GeneratorParams, account: EnergySource) -> str:
     """Return what would explain stamps that do not exist, found by trying it."""
     other: Stamp = "end" if params.stamp == "start" else "start"
-    if not count(connection, _SKIPPED.format(shown=f"({_shown_sql(other)})")):
+    if not count(connection, f"SELECT count(*) FROM ({_shown_sql(other)}) WHERE kind = 'non_existent'"):
         return f"--stamp {other} would explain that."
     if not account.ambiguous_pairs:
         seconds = count(connection, "SELECT min(first_offset) FROM pieces WHERE kind = 'non_existent'")
@@ -181,11 +169,8 @@ def _store_pieces(connection: duckdb.DuckDBPyConnection, params: GeneratorParams
         "CREATE TABLE pieces (day DATE, from_time TIMESTAMP, until_time TIMESTAMP, kind VARCHAR, first_offset BIGINT, "
         "second_offset BIGINT)"
     )
-    cut = list(pieces(parse_zone(params.timezone or "UTC"), (day for (day,) in days)))
-    if cut:
-        types = ("DATE", "TIMESTAMP", "TIMESTAMP", "VARCHAR", "BIGINT", "BIGINT")
-        columns = ", ".join(f"unnest(?::{name}[])" for name in types)
-        connection.execute(f"INSERT INTO pieces SELECT {columns}", [list(column) for column in zip(*cut, strict=True)])
+    cut = pieces(parse_zone(params.timezone or "UTC"), (day for (day,) in days))
+    connection.from_df(pd.DataFrame(cut, columns=list(Piece._fields))).insert_into("pieces")
 
 
 def _shown_sql(stamp: Stamp) -> str:
@@ -198,7 +183,6 @@ def _shown_sql(stamp: Stamp) -> str:
     )
 
 
-_SKIPPED = "SELECT count(*) FROM {shown} WHERE kind = 'non_existent'"
 _LATER_OF_TWO = """
 WITH steps AS (
     SELECT file, household_id, clock - lag(clock) OVER (PARTITION BY file, household_id ORDER BY line) AS step

@@ -5,7 +5,7 @@ Power is summed as whole milliwatts, so that no figure depends on the order in w
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -13,84 +13,91 @@ import duckdb
 
 from include.energy import curves
 from include.energy.curves import MILLIWATTS
-from include.energy.intervals import origins_of, slot_sql
-from include.energy.schemas import ANOMALY_REASONS, Gap, HouseholdFigures
+from include.energy.db import rows
+from include.energy.schemas import ANOMALY_LABELS, Gap, HouseholdFigures
 from include.energy.validation import BITS, FLAG_NOT_ASSESSED
 
 COVERAGE_NEEDED = 0.8
 GAPS_A_HOUSEHOLD, GAPS_IN_ALL = 3, 10
-
-Row = dict[str, Any]
-
-
-def rows(db: duckdb.DuckDBPyConnection, query: str) -> list[Row]:
-    """Return a query's rows as dicts."""
-    cursor = db.execute(query)
-    names = [column[0] for column in cursor.description or ()]
-    return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+POWER_FACTOR = "sum(round(efficiency * 1e4)::BIGINT) / count(efficiency) / 1e4"
 
 
-def household_figures(
+def figures(
     db: duckdb.DuckDBPyConnection,
     intervals: dict[str, int],
+    origins: dict[str, int],
     window: tuple[datetime, datetime] | None,
     high_usage_kw: float | None,
-    profiles: Mapping[str | None, list[float | None]],
-) -> tuple[list[HouseholdFigures], list[Gap]]:
-    """Return the figures of each household, in the order of their names, and the longest gaps of all."""
+) -> dict[str, Any]:
+    """Return the figures of the households, in the order of their names, and of all together.
+
+    Args:
+        db: Holds the tables, and the macros of `include.energy.intervals.define_slots()`.
+        intervals: Seconds by household.
+        origins: Where a household's first interval begins, in seconds since 1970.
+        window: What the records should cover; None: what they do cover.
+        high_usage_kw: A record above it is high usage.
+
+    Returns:
+        Values by the names of `Analysis`.
+    """
+    profiles = curves.hourly_profiles(db)
+    gaps = _gaps(db, intervals, origins, window)
+    sums = _sums(db, high_usage_kw)
+    households = [
+        _household(name, seconds, sums[name], gaps[name], profiles.get(name)) for name, seconds in intervals.items()
+    ]
+    start, end = window or _extent(db)
+    return {
+        "start": start,
+        "end": end,
+        **_totals(db, households),
+        "longest_gaps": longest([gap for _, _, own in gaps.values() for gap in own])[:GAPS_IN_ALL],
+        "hourly_profile_kw": profiles[None],
+        "households": households,
+    }
+
+
+def _sums(db: duckdb.DuckDBPyConnection, high_usage_kw: float | None) -> dict[str, dict[str, Any]]:
+    """Return what SQL can add up, by household; those without an accepted record have zeros, and no peak."""
     reasons = ", ".join(f"count(*) FILTER (flags & {bit} <> 0) AS {reason}" for reason, bit in BITS.items())
-    sums = {
-        row["household"]: row
-        for row in rows(
-            db,
-            f"""
-            SELECT household::VARCHAR AS household, count(*) AS records, {MILLIWATTS} AS milliwatts,
-                max(power) AS peak_kw,
+    query = f"""
+        WITH records AS (
+            SELECT household, power, efficiency, flags FROM judged
+            UNION ALL BY NAME SELECT unnest(enum_range(NULL::household))::household AS household
+        ),
+        sums AS MATERIALIZED (
+            SELECT household, count(power) AS records, {MILLIWATTS} AS milliwatts, max(power) AS peak_kw,
                 count(*) FILTER (power > {"NULL" if high_usage_kw is None else high_usage_kw}) AS high_usage,
-                count(efficiency) AS with_efficiency, sum(round(efficiency * 1e4)::BIGINT) AS efficiencies,
+                {POWER_FACTOR} AS mean_power_factor,
                 count(*) FILTER (flags & {sum(BITS.values())} <> 0) AS anomalies, {reasons},
                 count(*) FILTER (flags & {FLAG_NOT_ASSESSED} <> 0) AS outlier_not_assessed
-            FROM judged GROUP BY ALL
-            """,
+            FROM records GROUP BY ALL
+        ),
+        peaks AS (
+            SELECT household, epoch(min(ts))::BIGINT AS peak_at FROM judged JOIN sums USING (household)
+            WHERE power = peak_kw GROUP BY ALL
+        ),
+        zeros AS (
+            SELECT household, count(*) AS zero_runs, sum(epoch("end" - start)) / 3600 AS zero_run_hours
+            FROM runs WHERE power = 0 GROUP BY ALL
         )
-    }
-    peaks = dict(
-        db.execute("""
-            SELECT household::VARCHAR, epoch(min(ts))::BIGINT FROM judged
-            JOIN (SELECT household, max(power) AS power FROM judged GROUP BY ALL) USING (household, power) GROUP BY ALL
-        """).fetchall()
-    )
-    zeros = {
-        household: (count, hours)
-        for household, count, hours in db.execute("""
-            SELECT household::VARCHAR, count(*), sum(epoch("end" - start)) / 3600 FROM runs WHERE power = 0 GROUP BY ALL
-        """).fetchall()
-    }
-    gaps = _gaps(db, intervals, window)
-    households = [
-        _figures(
-            name, seconds, sums.get(name), peaks.get(name), zeros.get(name, (0, 0)), profiles.get(name), gaps[name]
-        )
-        for name, seconds in intervals.items()
-    ]
-    return households, longest([gap for _, _, own in gaps.values() for gap in own])[:GAPS_IN_ALL]
+        SELECT * REPLACE (household::VARCHAR AS household, coalesce(zero_runs, 0) AS zero_runs,
+            coalesce(zero_run_hours, 0) AS zero_run_hours)
+        FROM sums LEFT JOIN peaks USING (household) LEFT JOIN zeros USING (household)
+    """
+    return {row["household"]: row for row in rows(db, query)}
 
 
-def _figures(
+def _household(
     name: str,
     seconds: int,
-    sums: Row | None,
-    peak: int | None,
-    zeros: tuple[int, float],
-    profile: list[float | None] | None,
+    sums: dict[str, Any],
     coverage: tuple[int, int, list[Gap]],
+    profile: list[float | None] | None,
 ) -> HouseholdFigures:
     expected, received, gaps = coverage
-    known = sums or dict.fromkeys(
-        ("records", "milliwatts", "high_usage", "anomalies", "outlier_not_assessed", *BITS), 0
-    )
-    mean = known["milliwatts"] / known["records"] / 1e6 if known["records"] else None
-    peak_kw = known.get("peak_kw")
+    mean, peak_kw = sums["milliwatts"] / sums["records"] / 1e6 if sums["records"] else None, sums["peak_kw"]
     covered = expected > 0 and received >= COVERAGE_NEEDED * expected
     return HouseholdFigures(
         household_id=name,
@@ -98,22 +105,17 @@ def _figures(
         expected=expected,
         received=received,
         missing=expected - received,
-        energy_kwh=energy(known["milliwatts"], seconds),
-        mean_kw=None if mean is None else round(mean, 6),
+        energy_kwh=energy(sums["milliwatts"] or 0, seconds),
+        mean_kw=_rounded(mean, 6),
         peak_kw=peak_kw,
-        peak_at=None if peak is None else moment(peak),
-        load_factor=round(mean / peak_kw, 4) if covered and mean is not None and peak_kw and peak_kw > 0 else None,
-        mean_power_factor=(
-            round(known["efficiencies"] / known["with_efficiency"] / 1e4, 4) if known.get("with_efficiency") else None
-        ),
-        high_usage=known["high_usage"],
-        anomalies=known["anomalies"],
-        anomalies_by_reason={reason: known[reason] for reason in ANOMALY_REASONS},
-        outlier_not_assessed=known["outlier_not_assessed"],
-        zero_runs=zeros[0],
-        zero_run_hours=round(zeros[1], 2),
+        peak_at=None if peak_kw is None else moment(sums["peak_at"]),
+        load_factor=round(mean / peak_kw, 4) if covered and mean is not None and peak_kw > 0 else None,
+        mean_power_factor=_rounded(sums["mean_power_factor"], 4),
+        anomalies_by_reason={reason: sums[reason] for reason in ANOMALY_LABELS},
+        zero_run_hours=round(sums["zero_run_hours"], 2),
         longest_gaps=gaps[:GAPS_A_HOUSEHOLD],
         hourly_profile_kw=profile or [None] * 24,
+        **{name: sums[name] for name in ("high_usage", "anomalies", "outlier_not_assessed", "zero_runs")},
     )
 
 
@@ -133,32 +135,33 @@ def longest(gaps: Sequence[Gap]) -> list[Gap]:
 
 
 def _gaps(
-    db: duckdb.DuckDBPyConnection, intervals: dict[str, int], window: tuple[datetime, datetime] | None
+    db: duckdb.DuckDBPyConnection,
+    intervals: dict[str, int],
+    origins: dict[str, int],
+    window: tuple[datetime, datetime] | None,
 ) -> dict[str, tuple[int, int, list[Gap]]]:
     """Expected and received intervals of each household, and its gaps, longest first."""
-    origins = origins_of(db, intervals, window)
-    slot = slot_sql(list(intervals.values()), list(origins.values()))
-    steps: dict[str, list[tuple[int | None, int | None]]] = {name: [] for name in intervals}
-    for name, before, slot_now in db.execute(f"""
-        WITH slots AS (SELECT household, {slot.format(ts="ts")} AS slot FROM accepted),
-        neighbours AS (
-            SELECT household, slot, CASE WHEN lag(household) OVER () = household THEN lag(slot) OVER () END AS before
-            FROM slots
-        )
-        SELECT household::VARCHAR, before, slot FROM neighbours WHERE before IS NULL OR slot - before <> 1
-        UNION ALL SELECT household::VARCHAR, max(slot), NULL FROM slots GROUP BY ALL
-        ORDER BY 1, 2 NULLS FIRST, 3 NULLS LAST
-    """).fetchall():
-        steps[name].append((before, slot_now))
-    records = dict(db.execute("SELECT household::VARCHAR, count(*) FROM accepted GROUP BY ALL").fetchall())
+    slots = {
+        name: rest
+        for name, *rest in db.execute("""
+            WITH slots AS (SELECT household, slot(household, ts) AS slot FROM accepted),
+            neighbours AS (
+                SELECT household, slot,
+                    coalesce(CASE WHEN lag(household) OVER () = household THEN lag(slot) OVER () END, -1) AS before
+                FROM slots
+            )
+            SELECT household::VARCHAR, count(*) FILTER (slot <> before), max(slot) + 1,
+                list([before + 1, slot]) FILTER (slot - before > 1)
+            FROM neighbours GROUP BY ALL
+        """).fetchall()
+    }
     result = {}
     for name, seconds in intervals.items():
-        last = steps[name][-1][0] if steps[name] else -1
-        span = int((window[1] - window[0]).total_seconds()) if window else 0
-        expected = -(-span // seconds) if window else (last or 0) + 1
-        shared = sum(before is not None and before == slot_now for before, slot_now in steps[name])
-        edges = [(-1 if before is None else before, expected if now is None else now) for before, now in steps[name]]
-        holes = [(before + 1, now) for before, now in edges or [(-1, expected)] if now - before > 1]
+        received, expected, holes = slots.get(name, (0, 0, None))
+        holes = holes or []
+        if window:
+            end, expected = expected, -(-int((window[1] - window[0]).total_seconds()) // seconds)
+            holes += [[end, expected]] if end < expected else []
         gaps = [
             Gap(
                 household_id=name,
@@ -168,39 +171,39 @@ def _gaps(
             )
             for first, after in holes
         ]
-        result[name] = (expected, records.get(name, 0) - shared, longest(gaps))
+        result[name] = (expected, received, longest(gaps))
     return result
 
 
-def extent(db: duckdb.DuckDBPyConnection, intervals: dict[str, int]) -> tuple[datetime, datetime]:
+def _extent(db: duckdb.DuckDBPyConnection) -> tuple[datetime, datetime]:
     """From the first accepted record to the end of the last one's interval."""
-    bounds = db.execute("""
-        SELECT household::VARCHAR, epoch(min(ts))::BIGINT, epoch(max(ts))::BIGINT FROM accepted GROUP BY ALL
+    ((start, end),) = db.execute("""
+        SELECT epoch(min(first))::BIGINT, max(epoch(last)::BIGINT + interval_of(household))
+        FROM (SELECT household, min(ts) AS first, max(ts) AS last FROM accepted GROUP BY ALL)
     """).fetchall()
-    ends = (last + intervals[household] for household, _, last in bounds)
-    return moment(min(first for _, first, _ in bounds)), moment(max(ends))
+    return moment(start), moment(end)
 
 
-def totals(db: duckdb.DuckDBPyConnection, households: list[HouseholdFigures]) -> dict[str, Any]:
+def _totals(db: duckdb.DuckDBPyConnection, households: list[HouseholdFigures]) -> dict[str, Any]:
     """Figures of all households together, by the names of `Analysis`."""
     peak_kw, peak_at, mean_kw = curves.coincident_peak(db)
-    expected, received = (sum(getattr(home, name) for home in households) for name in ("expected", "received"))
-    covered = received >= COVERAGE_NEEDED * expected and len({home.interval_seconds for home in households}) == 1
-    (efficiencies, with_efficiency) = db.execute(
-        "SELECT sum(round(efficiency * 1e4)::BIGINT), count(efficiency) FROM judged"
-    ).fetchall()[0]
-    counted = ("high_usage", "anomalies", "outlier_not_assessed", "zero_runs", "missing")
-    return {
+    ((power_factor,),) = db.execute(f"SELECT {POWER_FACTOR} FROM judged").fetchall()
+    counted = ("expected", "received", "missing", "high_usage", "anomalies", "outlier_not_assessed", "zero_runs")
+    sums = {name: sum(getattr(home, name) for home in households) for name in counted}
+    covered = sums["received"] >= COVERAGE_NEEDED * sums["expected"]
+    alike = len({home.interval_seconds for home in households}) == 1
+    return sums | {
         "energy_kwh": round(sum(home.energy_kwh for home in households), 3),
         "peak_kw": peak_kw,
         "peak_at": moment(peak_at),
-        "load_factor": round(mean_kw / peak_kw, 4) if covered and peak_kw > 0 else None,
-        "mean_power_factor": round(efficiencies / with_efficiency / 1e4, 4) if with_efficiency else None,
-        "expected": expected,
-        "received": received,
-        **{name: sum(getattr(home, name) for home in households) for name in counted},
+        "load_factor": round(mean_kw / peak_kw, 4) if covered and alike and peak_kw > 0 else None,
+        "mean_power_factor": _rounded(power_factor, 4),
         "zero_run_hours": round(sum(home.zero_run_hours for home in households), 2),
         "anomalies_by_reason": {
-            reason: sum(home.anomalies_by_reason[reason] for home in households) for reason in ANOMALY_REASONS
+            reason: sum(home.anomalies_by_reason[reason] for home in households) for reason in ANOMALY_LABELS
         },
     }
+
+
+def _rounded(value: float | None, digits: int) -> float | None:
+    return None if value is None else round(value, digits)

@@ -1,11 +1,227 @@
-"""The contracts of the three energy steps."""
+"""The contracts of the three energy steps: their accounting and outcomes are read from the checked artifacts."""
 
 from __future__ import annotations
 
+import csv
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TypeVar
+
 from include.core.contracts import Step
-from include.energy import outcomes
-from include.energy.artifacts import ANALYSIS, DATA, PLOTS, RECORDS, REJECTED, REPORT, REPORT_ROWS, SOURCE
+from include.core.errors import ContractError
+from include.core.outcome import Finding, StepMetrics, StepOutcome
+from include.core.run_folder import Records
+from include.core.tables import file_literal
 from include.energy.params import AnalyzerParams, GeneratorParams, ReportParams
+from include.energy.schemas import (
+    ANALYSIS,
+    ANOMALY_LABELS,
+    DATA,
+    PLOTS,
+    RECORDS,
+    REJECTED,
+    REPORT,
+    REPORT_ROWS,
+    SOURCE,
+    Analysis,
+    AnalyzerMetrics,
+    GeneratorMetrics,
+)
+
+K = TypeVar("K", bound=str)
+REJECTED_SHARE_TO_WARN = 0.01
+COVERAGE_TO_WARN = 0.95
+BLOCK_BYTES = 1 << 20
+BLANK_LINE = re.compile(rb"\n\s")
+
+
+def generator_records(files: Path) -> Records:
+    """Count the generator's records: every one is passed on, for the analyzer judges them."""
+    records = _count_lines(DATA.at(files))
+    return Records(read=records, accepted=records)
+
+
+def generator_outcome(files: Path) -> StepOutcome:
+    """Return where the records came from; a generator that writes no `energy_source.json` has a count alone."""
+    source = SOURCE.find(files)
+    if source is None:
+        return StepOutcome(metrics=StepMetrics(records=_count_lines(DATA.at(files))))
+    metrics = GeneratorMetrics(
+        source=source.source,
+        records=source.records_written,
+        households=source.households,
+        interval_seconds=source.interval_seconds,
+        files=tuple(file.name for file in source.files),
+    )
+    return StepOutcome(metrics=metrics, findings=tuple(source.findings))
+
+
+def analyzer_records(files: Path) -> Records:
+    """Count the records of the artifacts themselves, and compare `output1.json` with them.
+
+    Raises:
+        ContractError: `output1.json` states other numbers than the files hold.
+    """
+    analysis = ANALYSIS.read(files)
+    reasons = _count_reasons(REJECTED.at(files))
+    records = Records(
+        read=_count_lines(DATA.at(files)),
+        accepted=_count_rows(RECORDS.at(files)),
+        rejected=sum(reasons.values()),
+        outside=analysis.records_outside_window,
+        rejected_by_reason=reasons,
+    )
+    _agree(
+        ANALYSIS.path,
+        records_in=(analysis.records_in, records.read),
+        records_out=(analysis.records_out, records.accepted),
+        records_rejected=(analysis.records_rejected, records.rejected),
+        rejected_by_reason=(analysis.rejected_by_reason, reasons),
+    )
+    return records
+
+
+def analyzer_outcome(files: Path) -> StepOutcome:
+    """Return the key figures and findings of `output1.json`, and the interval that the data cover."""
+    analysis = ANALYSIS.read(files)
+    return StepOutcome(
+        metrics=AnalyzerMetrics(**{name: getattr(analysis, name) for name in AnalyzerMetrics.model_fields}),
+        findings=tuple(analysis_findings(analysis)),
+        data_start=analysis.start.replace(microsecond=0),
+        data_end=analysis.end.replace(microsecond=0),
+    )
+
+
+def report_records(files: Path) -> Records:
+    """Count the rows of the report: one for every accepted record.
+
+    Raises:
+        ContractError: `output2.json` states another number.
+    """
+    records = Records(read=_count_rows(RECORDS.at(files)), accepted=_count_lines(REPORT_ROWS.at(files)))
+    _agree(REPORT.path, records=(REPORT.read(files).records, records.accepted))
+    return records
+
+
+def report_outcome(files: Path) -> StepOutcome:
+    """Return the key figures and tables of `output2.json`; its findings stand with the analyzer."""
+    report = REPORT.read(files)
+    return StepOutcome(metrics=report.key_figures, tables=tuple(report.tables))
+
+
+def _agree(path: str, **numbers: tuple[object, object]) -> None:
+    for key, (stated, counted) in numbers.items():
+        if stated != counted:
+            raise ContractError(path, f"{key} must be {counted}, as the record files hold", stated)
+
+
+def _count_lines(path: Path) -> int:
+    """Return the number of records of a CSV file: its lines that are not blank, without the header."""
+    lines, last = 0, b"\n"
+    with path.open("rb") as file:
+        while block := file.read(BLOCK_BYTES):
+            if BLANK_LINE.search(last + block):  # There may be a blank line; only then is every line examined.
+                file.seek(0)
+                return sum(1 for line in file if not line.isspace()) - 1
+            lines, last = lines + block.count(b"\n"), block[-1:]
+    return lines + (last != b"\n") - 1
+
+
+def _count_rows(path: Path) -> int:
+    import duckdb
+
+    with duckdb.connect() as db:
+        return int(db.execute(f"SELECT count(*) FROM read_parquet({file_literal(path)})").fetchall()[0][0])
+
+
+def _count_reasons(path: Path) -> dict[str, int]:
+    with path.open(encoding="utf-8", newline="") as file:
+        return dict(sorted(Counter(row["reason"] for row in csv.DictReader(file)).items()))
+
+
+def analysis_findings(analysis: Analysis) -> list[Finding]:
+    """Return the findings in the order of a reader's questions: is it trustworthy, what is missing, what is odd."""
+    generated = Finding(severity="info", message="The readings are made up by the generator, not measured.")
+    return [
+        *([generated] if analysis.source == "generated" else []),
+        *_record_findings(analysis),
+        *_coverage_findings(analysis),
+        *_anomaly_findings(analysis),
+        _voltage_finding(analysis),
+    ]
+
+
+def _record_findings(analysis: Analysis) -> Iterator[Finding]:
+    if analysis.records_rejected:
+        share = analysis.records_rejected / analysis.records_in
+        reasons = ", ".join(f"{count:,} {reason}" for reason, count in _by_count(analysis.rejected_by_reason))
+        message = (
+            f"{analysis.records_rejected:,} of {analysis.records_in:,} records ({_percent(share)}) were rejected: "
+            f"{reasons}; rejected.csv shows each one."
+        )
+        yield Finding(severity="warning" if share >= REJECTED_SHARE_TO_WARN else "info", message=message)
+    if analysis.records_outside_window:
+        message = f"{analysis.records_outside_window:,} records lie outside the window and were left out."
+        yield Finding(severity="info", message=message)
+
+
+def _coverage_findings(analysis: Analysis) -> Iterator[Finding]:
+    if analysis.missing:
+        coverage = analysis.received / analysis.expected
+        gap = analysis.longest_gaps[0]
+        message = (
+            f"{analysis.missing:,} of {analysis.expected:,} intervals ({_percent(1 - coverage)}) have no record; the "
+            f"longest gap: {gap.household_id}, {gap.intervals:,} {'interval' if gap.intervals == 1 else 'intervals'} "
+            f"from {gap.start:%Y-%m-%d %H:%M} to {gap.end:%Y-%m-%d %H:%M} UTC."
+        )
+        yield Finding(severity="warning" if coverage < COVERAGE_TO_WARN else "info", message=message)
+    if analysis.zero_runs:
+        message = (
+            f"{analysis.zero_runs:,} runs of zeros of a day or more, {analysis.zero_run_hours:,.0f} h in all: an empty "
+            f"home or a dead meter. They count as readings."
+        )
+        yield Finding(severity="info", message=message)
+
+
+def _anomaly_findings(analysis: Analysis) -> Iterator[Finding]:
+    for reason, count in _by_count(analysis.anomalies_by_reason):
+        if count:
+            share = _percent(count / analysis.records_out)
+            message = f"{count:,} records ({share}): {ANOMALY_LABELS[reason]} ({reason})."
+            yield Finding(severity="warning", message=message)
+    if analysis.outlier_not_assessed:
+        message = f"{analysis.outlier_not_assessed:,} records could not be assessed for outliers: too few samples."
+        yield Finding(severity="info", message=message)
+
+
+def _voltage_finding(analysis: Analysis) -> Finding:
+    compliance = analysis.en_50160
+    if compliance is None:
+        return Finding(severity="info", message=f"No EN 50160 figure. {analysis.en_50160_note}")
+    message = (
+        f"EN 50160: {compliance.compliant_households} of {compliance.households} households keep 95 % of each week's "
+        f"10-minute means within ± 10 % of {analysis.nominal_voltage:g} V (lowest week: "
+        f"{_percent(compliance.lowest_share)})."
+    )
+    compliant = compliance.compliant_households == compliance.households
+    return Finding(severity="info" if compliant else "warning", message=message)
+
+
+def _by_count(counts: Mapping[K, int]) -> list[tuple[K, int]]:
+    return sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+
+
+def _percent(share: float) -> str:
+    """Return a share as a percentage of two significant digits.
+
+    >>> _percent(0.00123)
+    '0.12 %'
+    """
+    percent = share * 100
+    return f"{percent:.0f} %" if percent >= 10 or percent == 0 else f"{percent:.2g} %"
+
 
 ENERGY_STEPS: dict[str, Step] = {
     step.id: step
@@ -19,8 +235,8 @@ ENERGY_STEPS: dict[str, Step] = {
             function="include.energy.generator:generate",
             reads=(),
             writes=(DATA, SOURCE),
-            records=outcomes.generator_records,
-            outcome=outcomes.generator_outcome,
+            records=generator_records,
+            outcome=generator_outcome,
         ),
         Step(
             id="energy-analyzer",
@@ -31,8 +247,8 @@ ENERGY_STEPS: dict[str, Step] = {
             function="include.energy.analyzer:analyze",
             reads=(DATA, SOURCE),
             writes=(ANALYSIS, RECORDS, REJECTED),
-            records=outcomes.analyzer_records,
-            outcome=outcomes.analyzer_outcome,
+            records=analyzer_records,
+            outcome=analyzer_outcome,
         ),
         Step(
             id="report-generator",
@@ -43,8 +259,8 @@ ENERGY_STEPS: dict[str, Step] = {
             function="include.energy.report:write_report",
             reads=(ANALYSIS, RECORDS, REJECTED),
             writes=(REPORT, REPORT_ROWS, *PLOTS.values()),
-            records=outcomes.report_records,
-            outcome=outcomes.report_outcome,
+            records=report_records,
+            outcome=report_outcome,
         ),
     )
 }

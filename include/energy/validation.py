@@ -7,25 +7,23 @@ follow a table's own order.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
 import duckdb
-import numpy as np
 import pandas as pd
 
 from include.core.errors import BadInputError
 from include.core.run_folder import SOURCE_FOLDER
 from include.core.tables import literal
 from include.core.windows import parse_zone
-from include.energy.artifacts import REJECTED
-from include.energy.db import number_sql, write_csv
+from include.energy.db import number_sql, write_table
 from include.energy.intervals import WHOLE_SECONDS, choose_intervals
 from include.energy.lines import LineFile, inspect
 from include.energy.params import AnalyzerParams
-from include.energy.schemas import ANOMALY_REASONS, COLUMNS, OUTSIDE, PROVENANCE
+from include.energy.schemas import ANOMALY_LABELS, COLUMNS, DATA, OUTSIDE, PROVENANCE, REJECTED, EnergySource
 from include.energy.stamps import plausible
 
 PF_LIMIT = 1.02
@@ -35,31 +33,21 @@ VOLTAGE_TOLERANCE = 0.10
 LARGEST = 1e10
 
 FLAG_ZERO_RUN, FLAG_NOT_ASSESSED = 16, 32
-BITS = {reason: 1 << position for position, reason in enumerate(ANOMALY_REASONS)}
+BITS = {reason: 1 << position for position, reason in enumerate(ANOMALY_LABELS)}
 
 _ISO = "'%Y-%m-%dT%H:%M:%SZ'"
 _ZONED = r":\d\d(\.\d+)?\s*([+-](0\d|1[0-4])(:?[0-5]\d)?|UTC)$"
 
 
-@dataclass(frozen=True)
-class Rule:
-    """A reason to reject a record, and its SQL condition."""
-
-    reason: str
-    condition: str
-
-
 def parse(db: duckdb.DuckDBPyConnection, file: LineFile, params: AnalyzerParams) -> None:
-    """Create `parsed`: each record in file order with its values and its verdict (NULL where it is accepted).
+    """Create `parsed`: each record in file order with its values, and the reason why it is not accepted.
 
     Columns: line, household, ts (TIMESTAMP, UTC), power (kW), voltage (V), efficiency, flags (bits of the anomalies
-    that a record shows by itself), verdict (a reason, or `outside_window`).
+    that a record shows by itself), reason (`outside_window`, why it is rejected, or NULL where it is accepted).
     """
-    rules = _rejections(file, params)
-    db.execute(
-        f"CREATE TYPE verdict AS ENUM ({', '.join(literal(rule.reason) for rule in rules)}, 'duplicate_timestamp')"
-    )
-    cases = " ".join(f"WHEN {rule.condition} THEN '{rule.reason}'::verdict" for rule in rules)
+    rules = _rules(file, params)
+    db.execute(f"CREATE TYPE reason AS ENUM ({', '.join(map(literal, rules))}, 'duplicate_timestamp')")
+    cases = " ".join(f"WHEN {condition} THEN '{reason}'::reason" for reason, condition in rules.items())
     texts = ", ".join(f"{_field(file, column)} AS {column}_text" for column in (*COLUMNS, PROVENANCE[2]))
     low, high = (round(params.nominal_voltage * (1 + sign * VOLTAGE_TOLERANCE), 6) for sign in (-1, 1))
     db.execute(f"""
@@ -73,10 +61,10 @@ def parse(db: duckdb.DuckDBPyConnection, file: LineFile, params: AnalyzerParams)
             SELECT *, {plausible("stamp")} AS ts, power_consumption_read AS power,
                 {_finite("voltage_read")} AS voltage, {_finite("current_read")} AS amperes,
                 abs(voltage * amperes) AS va,
-                CASE {cases} END AS verdict
+                CASE {cases} END AS reason
             FROM numbers
         )
-        SELECT line_number AS line, verdict,
+        SELECT line_number AS line, reason,
             CASE WHEN NOT malformed THEN household_id_text END AS household,
             CASE WHEN NOT malformed THEN ts END AS ts,
             round(power, 6) + 0 AS power, voltage,
@@ -119,34 +107,31 @@ def _field(file: LineFile, column: str) -> str:
     return file.field_sql(column) if column in file.columns else "NULL::VARCHAR"
 
 
-def _rejections(file: LineFile, params: AnalyzerParams) -> list[Rule]:
-    """Return the rules in the order in which they apply: the first that holds is a record's verdict.
+def _rules(file: LineFile, params: AnalyzerParams) -> dict[str, str]:
+    """Return the reasons not to accept a record, each with its SQL condition; the first that holds is the record's.
 
     A record outside the window is just that, whatever else it holds, as soon as its time can be read.
 
     Raises:
         BadInputError: The file lacks a required column.
     """
-    required = params.required
-    for column in required:
+    for column in params.required:
         file.field_sql(column)
-    numbers = [column for column in COLUMNS[2:] if column in required]
-    rules = [Rule("malformed_record", "malformed OR source_fault_text = 'malformed_record'")]
+    numbers = [column for column in COLUMNS[2:] if column in params.required]
+    rules = {"malformed_record": "malformed OR source_fault_text = 'malformed_record'"}
     if PROVENANCE[2] in file.columns:
-        rules.append(Rule("non_existent_time", "source_fault_text = 'non_existent_time'"))
-    rules += [
-        Rule("missing_timestamp", "timestamp_text IS NULL"),
-        Rule("missing_time_zone", f"stamp IS NULL AND {_WITHOUT_ZONE} IS NOT NULL"),
-        Rule("unparsable_timestamp", "ts IS NULL"),
-    ]
+        rules["non_existent_time"] = "source_fault_text = 'non_existent_time'"
+    rules["missing_timestamp"] = "timestamp_text IS NULL"
+    rules["missing_time_zone"] = f"stamp IS NULL AND {_WITHOUT_ZONE} IS NOT NULL"
+    rules["unparsable_timestamp"] = "ts IS NULL"
     if params.start and params.end:
-        rules.append(Rule(OUTSIDE, f"ts < {timestamp(params.start)} OR ts >= {timestamp(params.end)}"))
-    rules.append(Rule("missing_household_id", "household_id_text IS NULL"))
-    rules += [Rule(f"missing_{column}", f"{column}_text IS NULL") for column in numbers]
-    rules += [Rule(f"unparsable_{column}", f"{column}_read IS NULL") for column in numbers]
-    rules += [Rule(f"not_finite_{column}", f"NOT abs({column}_read) < {LARGEST:.0f}") for column in numbers]
+        rules[OUTSIDE] = f"ts < {timestamp(params.start)} OR ts >= {timestamp(params.end)}"
+    rules["missing_household_id"] = "household_id_text IS NULL"
+    rules |= {f"missing_{column}": f"{column}_text IS NULL" for column in numbers}
+    rules |= {f"unparsable_{column}": f"{column}_read IS NULL" for column in numbers}
+    rules |= {f"not_finite_{column}": f"NOT abs({column}_read) < {LARGEST:.0f}" for column in numbers}
     if not params.allow_export:
-        rules.append(Rule("negative_power", "power_consumption_read < 0"))
+        rules["negative_power"] = "power_consumption_read < 0"
     return rules
 
 
@@ -163,38 +148,33 @@ def order(db: duckdb.DuckDBPyConnection, timezone: str | None) -> None:
     stamp.
     """
     db.execute(f"CREATE VIEW placed AS SELECT * FROM parsed WHERE {_PLACED}")
-    quarters = db.execute(f"SELECT DISTINCT {QUARTER} AS quarter FROM placed").fetchnumpy()["quarter"]
-    quarters = np.asarray(quarters, dtype="int64")
-    utc = pd.DatetimeIndex((quarters * 900).astype("datetime64[s]")).tz_localize("UTC")
-    local = utc.tz_convert(parse_zone(timezone or "UTC")).tz_localize(None)
-    frame = pd.DataFrame({"quarter": quarters, "hour": local.day_of_week * 24 + local.hour, "local_time": local})
-    db.register("frame", frame)
-    db.execute(
-        "CREATE TABLE clock AS SELECT quarter::INTEGER AS quarter, hour::UTINYINT AS hour, local_time FROM frame"
-    )
+    clock = db.execute(f"SELECT DISTINCT {QUARTER} AS quarter FROM placed").df()
+    utc = pd.to_datetime(clock["quarter"].astype("int64") * 900, unit="s", utc=True)
+    local = utc.dt.tz_convert(parse_zone(timezone or "UTC")).dt.tz_localize(None)
+    hours = (local.dt.day_of_week * 24 + local.dt.hour).astype("uint8")
+    db.from_df(clock.assign(hour=hours, local_time=local)).create("clock")
     db.execute("CREATE TYPE household AS ENUM (SELECT DISTINCT household FROM placed ORDER BY household)")
     db.execute(f"""
         CREATE TABLE ordered AS
-        SELECT household::household AS household, ts, power, voltage, efficiency, flags, hour, line, verdict
+        SELECT household::household AS household, ts, power, voltage, efficiency, flags, hour, line, reason
         FROM placed JOIN clock ON {QUARTER} = quarter
-        ORDER BY household, ts, verdict IS NOT NULL, line
+        ORDER BY household, ts, reason IS NOT NULL, line
     """)
 
 
 QUARTER = "floor(epoch(ts) / 900)::INTEGER"
-_PLACED = f"ts IS NOT NULL AND household IS NOT NULL AND (verdict IS NULL OR verdict <> '{OUTSIDE}')"
+_PLACED = f"ts IS NOT NULL AND household IS NOT NULL AND (reason IS NULL OR reason <> '{OUTSIDE}')"
 
 
-def accept(db: duckdb.DuckDBPyConnection, where: str, stated: Callable[[str], int | None]) -> dict[str, int]:
-    """Create `accepted` (as `ordered`, one record a household and stamp) and `rejected` (line, verdict).
+def accept(db: duckdb.DuckDBPyConnection, source: EnergySource | None) -> dict[str, int]:
+    """Create `accepted` (as `ordered`, one record a household and stamp) and `rejected` (line, reason).
 
     A duplicate is a record of a household and stamp that an earlier line of the file has; it is rejected.
 
     Args:
         db: Holds `parsed` and `ordered`.
-        where: What errors call the data.
-        stated: A household's interval (seconds) as the generator inferred it from all of its data, also outside the
-            window; None where the generator states none, so that it is inferred from the records.
+        source: What the generator states of the data; where it states a household's interval, which it inferred from
+            all of its data, also outside the window, that counts. Else it is inferred from the records.
 
     Returns:
         The interval of each household, in seconds.
@@ -208,102 +188,86 @@ def accept(db: duckdb.DuckDBPyConnection, where: str, stated: Callable[[str], in
                 THEN epoch(ts) - epoch(lag(ts) OVER ()) END AS seconds FROM ordered)
         GROUP BY ALL ORDER BY ALL
     """).fetchall()
-    names = dict.fromkeys(household for household, _, _ in differences)
-    unstated = [difference for difference in differences if stated(difference[0]) is None]
-    inferred = choose_intervals(unstated, where) if unstated else {}
-    intervals = {name: stated(name) or inferred[name] for name in names}
-    repeated = "verdict IS NULL AND household = lag(household) OVER () AND ts = lag(ts) OVER ()"
+    stated = {name: source.interval_of(name) if source else None for name, _, _ in differences}
+    unstated = [difference for difference in differences if stated[difference[0]] is None]
+    inferred = choose_intervals(unstated, DATA.path) if unstated else {}
+    repeated = "reason IS NULL AND household = lag(household) OVER () AND ts = lag(ts) OVER ()"
     db.execute(f"""
         CREATE TABLE rejected AS
-        SELECT line, verdict FROM parsed WHERE verdict <> '{OUTSIDE}'
-        UNION ALL SELECT line, 'duplicate_timestamp' FROM (SELECT *, {repeated} AS repeated FROM ordered) WHERE repeated
+        SELECT line, reason FROM parsed WHERE reason <> '{OUTSIDE}'
+        UNION ALL SELECT line, 'duplicate_timestamp' FROM ordered QUALIFY {repeated}
     """)
-    db.execute(f"""
-        DELETE FROM ordered WHERE verdict IS NOT NULL
-            OR rowid IN (SELECT row FROM (SELECT rowid AS row, {repeated} AS repeated FROM ordered) WHERE repeated)
-    """)
+    duplicates = f"SELECT rowid FROM ordered QUALIFY {repeated}"
+    db.execute(f"DELETE FROM ordered WHERE reason IS NOT NULL OR rowid IN ({duplicates})")
     db.execute("DROP VIEW placed")
     db.execute("ALTER TABLE ordered RENAME TO accepted")
-    return intervals
+    return {name: seconds or inferred[name] for name, seconds in stated.items()}
 
 
 def write_rejected(db: duckdb.DuckDBPyConnection, data: LineFile, files: Path) -> None:
-    """Write `rejected.csv` from the table `rejected` (line of `energy_data.csv`, verdict), in that file's order.
+    """Write `rejected.csv` from the table `rejected` (line of `energy_data.csv`, reason), in that file's order.
 
     A record that came from a line of an input file is shown as it stands there.
     """
     located = _locate(db, data, files)
-    write_csv(db, f"SELECT file, line, raw, reason FROM ({located}) ORDER BY position", REJECTED.at(files))
+    write_table(db, f"SELECT file, line, raw, reason FROM ({located}) ORDER BY position", REJECTED.at(files))
 
 
 def _locate(db: duckdb.DuckDBPyConnection, data: LineFile, files: Path) -> str:
     """Return SQL of the rejected records: position (line of `energy_data.csv`), file, line, raw, reason."""
-    traced = all(column in data.columns for column in PROVENANCE[:2])
-    source = data.field_sql(PROVENANCE[0]) if traced else "NULL::VARCHAR"
-    line = f"try_cast({data.field_sql(PROVENANCE[1])} AS BIGINT)" if traced else "NULL::BIGINT"
+    source, source_line = (_field(data, column) for column in PROVENANCE[:2])
     db.execute(f"""
-        CREATE OR REPLACE TABLE located AS
-        SELECT line_number AS position, line AS raw, verdict AS reason, {source} AS source, {line} AS source_line
-        FROM ({data.records_sql("SELECT line FROM rejected")})
-        JOIN (SELECT line AS rejected_line, verdict FROM rejected) ON line_number = rejected_line
+        CREATE TABLE located AS
+        SELECT line_number AS position, records.line AS raw, reason, {source} AS source,
+            try_cast({source_line} AS BIGINT) AS source_line
+        FROM ({data.records_sql("SELECT line FROM rejected")}) AS records
+        JOIN rejected ON line_number = rejected.line
     """)
-    names = db.execute("SELECT DISTINCT source FROM located WHERE source IS NOT NULL ORDER BY 1").fetchall()
-    originals = "".join(_originals(files / SOURCE_FOLDER / name, name) for (name,) in names)
+    db.execute("CREATE TABLE originals (source VARCHAR, source_line BIGINT, original VARCHAR)")
+    for (name,) in db.execute("SELECT DISTINCT source FROM located WHERE source IS NOT NULL").fetchall():
+        path = files / SOURCE_FOLDER / name
+        if path.name == name and path.is_file():
+            with suppress(BadInputError):  # of another format: the record is shown as energy_data.csv holds it
+                numbers = f"SELECT source_line FROM located WHERE source = {literal(name)}"
+                db.execute(f"""
+                    INSERT INTO originals SELECT {literal(name)}, line_number, line
+                    FROM ({inspect(path, name).lines_sql()}) WHERE line_number IN ({numbers})
+                """)
     return f"""
         SELECT position, CASE WHEN original IS NULL THEN {literal(data.name)} ELSE source END AS file,
             CASE WHEN original IS NULL THEN position ELSE source_line END AS line,
             coalesce(original, raw) AS raw, reason
-        FROM located LEFT JOIN (
-            SELECT NULL::VARCHAR AS source, NULL::BIGINT AS source_line, NULL::VARCHAR AS original{originals}
-        ) USING (source, source_line)"""
-
-
-def _originals(path: Path, name: str) -> str:
-    """Return SQL of the rejected lines of an input file; none where it is not in the run's folder, or has no lines."""
-    if path.name != name or not path.is_file():
-        return ""
-    try:
-        lines = inspect(path, name).lines_sql()
-    except BadInputError:  # of another format: the record is shown as energy_data.csv holds it
-        return ""
-    return (
-        f" UNION ALL SELECT {literal(name)} AS source, line_number AS source_line, line AS original FROM ({lines}) "
-        f"WHERE line_number IN (SELECT source_line FROM located WHERE source = {literal(name)})"
-    )
+        FROM located LEFT JOIN originals USING (source, source_line)"""
 
 
 def nothing_accepted(
-    db: duckdb.DuckDBPyConnection, data: LineFile, verdicts: Mapping[str, int], files: Path, params: AnalyzerParams
+    db: duckdb.DuckDBPyConnection, data: LineFile, counts: Mapping[str, int], files: Path, params: AnalyzerParams
 ) -> BadInputError:
     """Return the error for data without an accepted record: the reasons with their counts, and an example line.
 
     Args:
         db: Holds `parsed`.
         data: The file that was read.
-        verdicts: How many records have which verdict.
+        counts: How many records have which reason.
         files: The run's `files/` folder.
         params: With the window.
     """
-    total, outside = sum(verdicts.values()), verdicts.get(OUTSIDE, 0)
+    total, outside = sum(counts.values()), counts.get(OUTSIDE, 0)
     parts = []
     if outside and params.start and params.end:
         first, last = db.execute(
-            f"SELECT strftime(min(ts), {_ISO}), strftime(max(ts), {_ISO}) FROM parsed WHERE verdict = '{OUTSIDE}'"
+            f"SELECT strftime(min(ts), {_ISO}), strftime(max(ts), {_ISO}) FROM parsed WHERE reason = '{OUTSIDE}'"
         ).fetchall()[0]
         parts.append(
             f"{outside} lie outside the window {params.start.isoformat()} to {params.end.isoformat()} "
             f"(they reach from {first} to {last})"
         )
-    reasons = {reason: count for reason, count in verdicts.items() if reason != OUTSIDE}
+    reasons = {reason: count for reason, count in counts.items() if reason != OUTSIDE}
     parts += [f"{count} × {reason}" for reason, count in sorted(reasons.items(), key=lambda item: (-item[1], item[0]))]
     message = f"{data.name}: none of its {total} records can be accepted: {', '.join(parts)}"
     if reasons:
-        db.execute(f"""
-            CREATE OR REPLACE TABLE rejected AS
-            SELECT line, verdict FROM parsed WHERE verdict <> '{OUTSIDE}' ORDER BY line LIMIT 1
-        """)
-        file, line, raw, reason = db.execute(
-            f"SELECT file, line, raw, reason FROM ({_locate(db, data, files)})"
-        ).fetchall()[0]
+        first = f"SELECT line, reason FROM parsed WHERE reason <> '{OUTSIDE}' ORDER BY line LIMIT 1"
+        db.execute(f"CREATE TABLE rejected AS {first}")
+        ((_, file, line, raw, reason),) = db.execute(_locate(db, data, files)).fetchall()
         message += f"; for example {file} line {line}: {raw!r} ({reason})"
     return BadInputError(message)

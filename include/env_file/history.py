@@ -8,7 +8,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AwareDatetime, BaseModel, Field, ValidationError
 
 from include.core.errors import BadInputError, SetupError
 from include.core.files import copy_owner, write_atomically
@@ -17,19 +17,15 @@ from include.env_file.replacement import PRIVATE_MODE
 KEPT_BACKUPS = 50
 
 
-class Change(BaseModel):
+class Change(BaseModel, extra="forbid", frozen=True):
     """The value of a key before and after a change; None: it was not set."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     old: str | None
     new: str | None
 
 
-class Entry(BaseModel):
+class Entry(BaseModel, extra="forbid", frozen=True):
     """One change of the file, as its history keeps it."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     id: str
     at: AwareDatetime
@@ -44,10 +40,8 @@ class Entry(BaseModel):
     )
 
 
-class Pending(BaseModel):
+class Pending(BaseModel, extra="forbid", frozen=True):
     """A change about to be made; a process that was killed may have made it or not."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     entry: Entry
     sha256: str = Field(description="Of the file after the change.")
@@ -158,16 +152,13 @@ class History:
         leftovers = [*self.env_file.parent.glob(f"{hidden}.*"), *self.backups.glob(".*")]
         if not leftovers:
             return
-        known = {_sha256(path.read_bytes()) for path in (*self.backups.glob("*.env"), self.env_file) if path.exists()}
-        pending = self.pending
-        known |= {pending.sha256} if pending else set()
+        hashes = {_sha256(path.read_bytes()) for path in (*self.backups.glob("*.env"), self.env_file) if path.exists()}
+        if pending := self.pending:
+            hashes.add(pending.sha256)
         ours = (f"{hidden}.history", f"{hidden}.pending")
         for leftover in leftovers:
-            if (
-                leftover.parent == self.backups
-                or leftover.name.startswith(ours)
-                or _sha256(leftover.read_bytes()) in known
-            ):
+            is_ours = leftover.parent == self.backups or leftover.name.startswith(ours)
+            if is_ours or _sha256(leftover.read_bytes()) in hashes:
                 leftover.unlink()
 
     def _write(self, path: Path, content: bytes) -> None:

@@ -120,15 +120,6 @@ class EnvFile:
         with self._locked():
             return self._commit(self._changes_back(entry_id), reason, {})
 
-    def changes_back(self, entry_id: str | None = None) -> dict[str, str | None]:
-        """Return the values that a rollback would set.
-
-        Raises:
-            BadInputError: There is no such entry.
-        """
-        self.history()
-        return self._changes_back(entry_id)
-
     def _changes_back(self, entry_id: str | None) -> dict[str, str | None]:
         entries = self._history.entries()
         if not entries:

@@ -1,8 +1,8 @@
-"""Asks a person before something is changed; no answer in time means no, and no answer ever fails the run.
+"""Ask a reviewer before something is changed; without a response in time it is rejected, and the run goes on.
 
 With a scheduler the task waits in the state `awaiting_input`, without a worker, and the question is among the required
-actions of the UI. `airflow dags test` and the command line have no scheduler, so nobody can be asked: the answer is no,
-unless `GROUNDTRUTH_APPROVE` (`./pipeline run … --approve`) says yes.
+actions of the UI. `airflow dags test` and the command line have no scheduler: the change is rejected there, unless
+`GROUNDTRUTH_APPROVE` (`./pipeline run … --approve`) approves it.
 """
 
 from __future__ import annotations
@@ -10,14 +10,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from airflow.providers.standard.operators.hitl import HITLOperator
 from airflow.sdk import Param
 from airflow.sdk.definitions.param import ParamsDict
 
-from include.core.contracts import StepParams, imported
+from include.core.contracts import imported
 from include.core.pipeline import Pipeline, PipelineStep
 from include.core.runner import run_step
 from include.core.settings import get_settings
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
 APPROVE, REJECT = "Approve", "Reject"
 PATIENCE = timedelta(days=7)
+SUBJECT = "Approve the change of the env file by {{ dag_run.dag_id }}, run {{ run_id }}?"
 
 
 @dataclass(frozen=True)
@@ -47,10 +49,9 @@ class ApprovalOperator(HITLOperator):
 
     Args:
         param: The run's parameter that makes it ask; without that the answer is yes.
-        question: From the run's `files/` folder to what the person is shown (Markdown); None: nothing is to be asked,
-            and the answer is no.
+        question: From the run's `files/` folder to what the reviewer is shown (Markdown); None rejects without asking.
         record: Keeps the answer.
-        wait: Whether a person can be asked. Default: unless the run is one of `airflow dags test`.
+        wait: Whether a reviewer can be asked. Default: unless the run is one of `airflow dags test`.
         patience: How long an answer is waited for.
     """
 
@@ -64,23 +65,19 @@ class ApprovalOperator(HITLOperator):
         patience: timedelta = PATIENCE,
         **kwargs: Any,
     ) -> None:
-        why = Param("", type=["string", "null"], title="Why (kept with the answer)", source="task")
-        options: dict[str, Any] = {
-            "subject": "Approve the change of the env file by {{ dag_run.dag_id }}, run {{ run_id }}?",
-        }
         params = ParamsDict(kwargs.pop("params", None))  # Airflow hands the DAG's over here
-        params["why"] = why
+        params["why"] = Param("", type=["string", "null"], title="Why (kept with the answer)", source="task")
         super().__init__(
             options=[APPROVE, REJECT],
             defaults=[REJECT],
             params=params,
             response_timeout=patience,
-            **options | TASK_DEFAULTS | kwargs,
+            **{"subject": SUBJECT} | TASK_DEFAULTS | kwargs,
         )
         self.param, self.question, self.record, self.wait = param, question, record, wait
 
     def execute(self, context: Context) -> Any:
-        """Answer at once where nobody is to be asked; otherwise ask, and wait."""
+        """Answer at once where no reviewer is to be asked; otherwise ask, and wait."""
         if not context["params"].get(self.param):
             return self._answer(context, Answer(approved=True, by="nobody", why=f"{self.param} is off"))
         with plain_errors(self.log):
@@ -89,26 +86,26 @@ class ApprovalOperator(HITLOperator):
             return self._answer(context, Answer(approved=False, by="nobody", why="there is nothing to approve"))
         wait = context["dag_run"].triggering_user_name != "dag_test" if self.wait is None else self.wait
         if not wait:
-            given = get_settings().approve
-            why = "--approve was given" if given else "nobody can be asked without a scheduler; --approve says yes"
-            return self._answer(context, Answer(approved=given, by=current_user(), why=why))
+            approved = get_settings().approve
+            why = "--approve was given" if approved else "nobody can be asked without a scheduler; --approve says yes"
+            return self._answer(context, Answer(approved=approved, by=current_user(), why=why))
         return super().execute(context)
 
     def execute_complete(self, context: Context, event: dict[str, Any]) -> Any:
         """Record the answer; called when there is one, or when the time is over."""
         if "error" in event or event.get("timedout"):
             return self._answer(context, Answer(approved=False, by="nobody", why="nobody answered in time"))
-        given = super().execute_complete(context, event)
-        user = given["responded_by_user"] or {}
-        why = (given["params_input"].get("why") or "").strip() or "no reason given"
+        response = super().execute_complete(context, event)
+        user = response["responded_by_user"] or {}
+        why = (response["params_input"].get("why") or "").strip() or "no reason given"
         by = user.get("name") or user.get("id") or "somebody"
-        return self._answer(context, Answer(approved=given["chosen_options"] == [APPROVE], by=by, why=why))
+        return self._answer(context, Answer(approved=response["chosen_options"] == [APPROVE], by=by, why=why))
 
     def _answer(self, context: Context, answer: Answer) -> dict[str, Any]:
         self.log.info("%s by %s: %s", "approved" if answer.approved else "not approved", answer.by, answer.why)
         with plain_errors(self.log):
             self.record(context, answer)
-        return {"approved": answer.approved, "by": answer.by, "why": answer.why}
+        return vars(answer)
 
 
 def approval_task(pipeline: Pipeline, item: PipelineStep) -> ApprovalOperator:
@@ -116,24 +113,20 @@ def approval_task(pipeline: Pipeline, item: PipelineStep) -> ApprovalOperator:
     approval = item.step.approval
     if approval is None:
         raise ValueError(f"{item.step.id}: its contract declares no approval")
-    record = approval.record
 
-    def ask(files: Path) -> str | None:
-        question: str | None = imported(approval.question)(files)
-        return question
+    def question(files: Path) -> str | None:
+        return cast("str | None", imported(approval.question)(files))
 
-    def record_answer(context: Context, answer: Answer) -> None:
+    def record(context: Context, answer: Answer) -> None:
         folder = folder_of(context)
-
-        def write(_: StepParams) -> None:
-            imported(record)(folder.files, approved=answer.approved, by=answer.by, why=answer.why)
-
-        run_step(item.step, folder, attempt_of(context, pipeline, command=record), write)
+        write = partial(imported(approval.record), folder.files, **vars(answer))
+        attempt = attempt_of(context, pipeline, command=approval.record)
+        run_step(item.step, folder, attempt, lambda _: write())
 
     return ApprovalOperator(
         task_id=item.step.id,
         param=approval.param,
-        question=ask,
-        record=record_answer,
+        question=question,
+        record=record,
         doc_md=item.step.description,
     )

@@ -42,7 +42,7 @@ def test_a_failure_leaves_no_scratch_behind(files, monkeypatch):
     def fail(*_):
         raise RuntimeError("disk")
 
-    monkeypatch.setattr("include.energy.analyzer.write_parquet", fail)
+    monkeypatch.setattr("include.energy.analyzer.write_table", fail)
     with pytest.raises(RuntimeError, match="disk"):
         analyzed(files, series(varied(48)))
     shutil.rmtree(files / "source")

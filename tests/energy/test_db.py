@@ -4,21 +4,22 @@ import duckdb
 import pytest
 
 from include.core.errors import SetupError
-from include.energy.db import connect, count, number_sql, write_csv, write_parquet
+from include.energy.db import connect, count, number_sql, rows, write_table
 
 
 def test_files_appear_whole_and_the_scratch_folder_goes(tmp_path):
     with connect(tmp_path) as connection:
         assert len(list(tmp_path.glob(".scratch-*"))) == 1
-        assert write_csv(connection, "SELECT 1 AS a, NULL AS b, 'x,y' AS c", tmp_path / "a.csv") == 1
-        assert write_parquet(connection, "SELECT 1 AS a FROM range(3)", tmp_path / "a.parquet") == 3
+        write_table(connection, "SELECT 1 AS a, NULL AS b, 'x,y' AS c", tmp_path / "a.csv")
+        write_table(connection, "SELECT 1 AS a FROM range(3)", tmp_path / "a.parquet")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.csv", "a.parquet"]
     assert (tmp_path / "a.csv").read_text() == 'a,b,c\n1,,"x,y"\n'
+    assert duckdb.read_parquet(str(tmp_path / "a.parquet")).fetchall() == [(1,), (1,), (1,)]
 
 
 def test_a_failing_query_leaves_nothing(tmp_path):
     with pytest.raises(duckdb.InvalidInputException), connect(tmp_path) as connection:
-        write_csv(
+        write_table(
             connection, "SELECT CASE WHEN range > 50000 THEN error('no') END FROM range(60000)", tmp_path / "a.csv"
         )
     assert list(tmp_path.iterdir()) == []
@@ -40,6 +41,10 @@ def test_a_count_is_the_number_of_the_query():
     with duckdb.connect() as connection:
         assert count(connection, "SELECT count(*) FROM range(7)") == 7
         assert count(connection, "SELECT 1 WHERE false") == 0
+
+
+def test_rows_are_dicts_by_column():
+    assert rows(duckdb, "SELECT 1 AS a, 'x' AS b") == [{"a": 1, "b": "x"}]
 
 
 @pytest.mark.parametrize(

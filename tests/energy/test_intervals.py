@@ -6,7 +6,7 @@ import duckdb
 import pytest
 
 from include.core.errors import BadInputError
-from include.energy.intervals import choose_intervals, infer_intervals, origins_of, slot_sql
+from include.energy.intervals import choose_intervals, define_slots, infer_intervals
 
 START = datetime(2026, 1, 1)  # noqa: DTZ001 (DuckDB's TIMESTAMP has no zone)
 
@@ -77,12 +77,12 @@ def accepted():
 
 def test_intervals_begin_with_the_window_or_the_first_record(accepted):
     start = int(START.replace(tzinfo=UTC).timestamp())
-    assert origins_of(accepted, {"a": 900, "b": 1800}, None) == {"a": start, "b": start + 5400}
-    window = (datetime(2025, 12, 31, tzinfo=UTC), datetime(2026, 1, 2, tzinfo=UTC))
-    assert origins_of(accepted, {"a": 900, "b": 1800}, window) == {"a": start - 86400, "b": start - 86400}
+    assert define_slots(accepted, {"a": 900, "b": 1800}, None) == {"a": start, "b": start + 5400}
 
 
 def test_a_slot_is_the_number_of_the_households_interval(accepted):
-    start = int(START.replace(tzinfo=UTC).timestamp())
-    slot = slot_sql([900, 1800], [start, start]).format(ts="ts")
-    assert accepted.execute(f"SELECT {slot} FROM accepted").fetchall() == [(0,), (2,), (3,), (3,)]
+    window = (START.replace(hour=0, tzinfo=UTC), datetime(2026, 1, 2, tzinfo=UTC))
+    origins = define_slots(accepted, {"a": 900, "b": 1800}, window)
+    assert set(origins.values()) == {int(window[0].timestamp())}
+    query = "SELECT slot(household, ts), interval_of(household) FROM accepted"
+    assert accepted.execute(query).fetchall() == [(0, 900), (2, 900), (3, 900), (3, 1800)]

@@ -8,7 +8,7 @@ from include.energy.params import AnalyzerParams, ColumnMapping, GeneratorParams
 
 def test_all_fields_and_names_with_spaces():
     assert parse_columns("timestamp=Reading time, household_id=Meter = id,energy_kwh=kWh,voltage=U,current=I") == (
-        ColumnMapping("Reading time", "Meter = id", None, "energy_kwh", "kWh", "U", "I")
+        ColumnMapping("Reading time", "Meter = id", None, "kWh", "kWh", "U", "I")
     )
 
 

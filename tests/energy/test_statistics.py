@@ -1,7 +1,5 @@
 """Figures by household and in all: energy, peaks, coverage and gaps."""
 
-import duckdb
-
 from include.energy import statistics
 from include.energy.schemas import Gap
 from tests.energy.analysis import DAY, MONDAY, analyzed, series, varied
@@ -58,7 +56,3 @@ def test_gaps_are_sorted_by_length_then_time():
 
     gaps = [gap("B", 5, 6), gap("A", 3, 4), gap("A", 7, 9), gap("A", 5, 6)]
     assert statistics.longest(gaps) == [gaps[2], gaps[1], gaps[3], gaps[0]]
-
-
-def test_rows_are_dicts_by_column():
-    assert statistics.rows(duckdb, "SELECT 1 AS a, 'x' AS b") == [{"a": 1, "b": "x"}]

@@ -6,6 +6,9 @@ from pathlib import Path
 import pytest
 
 from include.core.artifacts import check_artifact
+from include.core.errors import ContractError
+from include.energy import steps
+from include.energy.schemas import Analysis, AnalyzerMetrics, GeneratorMetrics, ReportMetrics
 from include.energy.steps import ENERGY_STEPS
 from tests.energy.analysis import DAY, analyzed, series, varied
 
@@ -68,3 +71,112 @@ def test_a_step_as_a_program_states_its_fault_in_a_line(files):
     done = subprocess.run(command, cwd=ROOT, env=environment, check=False, capture_output=True, text=True, timeout=60)
     assert done.returncode == 65
     assert done.stderr == "error: energy_data.csv: there is no such file\n"
+
+
+# Record accounting and outcomes, read from the artifacts of a run.
+
+
+def test_the_generators_records_are_all_passed_on(done):
+    records = steps.generator_records(done)
+    assert records.read == records.accepted == len((done / "energy_data.csv").read_text().splitlines()) - 1
+
+
+@pytest.mark.parametrize(
+    ("text", "records"),
+    [("a\n", 0), ("a\n1\n2", 2), ("a\n1\n2\n", 2), ("\na\n\n1\n \t\n2\n\n", 2), ("a\n" + "1\n" * 1_500_000, 1_500_000)],
+)
+def test_blank_lines_are_no_records(files, text, records):
+    (files / "energy_data.csv").write_text(text)
+    assert steps.generator_records(files).read == records
+
+
+def test_the_generators_outcome_states_where_the_records_came_from(done):
+    outcome = steps.generator_outcome(done)
+    records = steps.generator_records(done).read
+    assert outcome.metrics == GeneratorMetrics(
+        source="generated", records=records, households=20, interval_seconds=900, files=()
+    )
+
+
+def test_a_foreign_generator_that_gives_no_account_has_a_count(done):
+    (done / "energy_source.json").unlink()
+    records = steps.generator_records(done).read
+    assert steps.generator_outcome(done).model_dump(mode="json") == {"records": records}
+
+
+def test_the_analyzers_outcome_has_the_keys_that_others_read(done):
+    outcome = steps.analyzer_outcome(done)
+    flat = outcome.model_dump(mode="json")
+    assert list(flat)[:12] == list(AnalyzerMetrics.model_fields)
+    assert (outcome.data_start, outcome.data_end) == (DAY["start"], DAY["end"])
+    assert (flat["data_start"], flat["data_end"]) == ("2026-01-05T00:00:00Z", "2026-01-06T00:00:00Z")
+    assert outcome.findings[0].message == "The readings are made up by the generator, not measured."
+
+
+def test_the_analyzers_records_are_counted_from_the_files(done):
+    records = steps.analyzer_records(done)
+    analysis = Analysis.model_validate_json((done / "output1.json").read_bytes())
+    assert records.reconciles
+    assert (records.read, records.accepted) == (analysis.records_in, analysis.records_out)
+    assert records.rejected_by_reason == analysis.rejected_by_reason != {}
+
+
+def test_the_reports_outcome_holds_its_key_figures_and_tables(done):
+    outcome, records = steps.report_outcome(done), steps.report_records(done)
+    document = json.loads((done / "output2.json").read_text())
+    assert isinstance(outcome.metrics, ReportMetrics)
+    assert outcome.metrics.model_dump(mode="json") == document["key_figures"]
+    assert [table.title for table in outcome.tables] == [table["title"] for table in document["tables"]]
+    assert records.read == records.accepted == document["records"]
+
+
+@pytest.mark.parametrize("key", ["records_in", "records_out", "records_rejected", "rejected_by_reason"])
+def test_an_analysis_that_says_other_numbers_than_its_files_is_refused(done, key):
+    path = done / "output1.json"
+    document = json.loads(path.read_text())
+    document[key] = {"negative_power": 99} if key == "rejected_by_reason" else document[key] + 1
+    path.write_text(json.dumps(document))
+    with pytest.raises(ContractError, match=f"output1.json: {key} must be"):
+        steps.analyzer_records(done)
+
+
+def test_a_report_that_lost_a_row_is_found_out(done):
+    rows = (done / "energy_report.csv").read_text().splitlines(keepends=True)
+    (done / "energy_report.csv").write_text("".join(rows[:-1]))
+    with pytest.raises(ContractError, match=r"output2.json: records must be"):
+        steps.report_records(done)
+
+
+def messages(analysis):
+    return [(finding.severity, finding.message) for finding in steps.analysis_findings(analysis)]
+
+
+def test_findings_weigh_rejections_gaps_and_anomalies(files):
+    lines = [*series(varied(10)), *series([*varied(37), 9.5], start=20), "soon,A,1,230,5"]
+    lines += series([0] * 60, home="B")
+    findings = messages(analyzed(files, lines).document)
+    assert findings[0] == (
+        "info",
+        "1 of 109 records (0.92 %) were rejected: 1 unparsable_timestamp; rejected.csv shows each one.",
+    )
+    assert any(
+        message.startswith(
+            "10 of 118 intervals (8.5 %) have no record; the longest gap: A, 10 intervals from "
+            "2026-01-05 05:00 to 2026-01-05 10:00 UTC."
+        )
+        for _, message in findings
+    )
+    assert any("1 runs of zeros of a day or more, 30 h in all" in message for _, message in findings)
+    assert ("warning", "1 records (0.93 %): far above what is usual at that hour (outlier).") in findings
+    assert findings[-1] == ("info", "No EN 50160 figure. EN 50160 judges 10-minute means; the readings are coarser.")
+
+
+def test_a_complete_analysis_of_measured_data_has_little_to_report(files):
+    assert [severity for severity, _ in messages(analyzed(files, series(varied(336))).document)] == ["info"]
+
+
+def test_homes_that_miss_en_50160_are_a_warning(files):
+    week = [line.replace(",230.0,", ",200.0,") for line in series(varied(7 * 144), minutes=10)]
+    severity, message = messages(analyzed(files, week).document)[-1]
+    assert severity == "warning"
+    assert message.startswith("EN 50160: 0 of 1 households keep 95 %")

@@ -236,8 +236,12 @@ def test_a_rollback_keeps_what_others_wrote_since(env):
 
 def test_a_rollback_to_an_entry_gives_the_values_after_it(env):
     entries = [env.update({"AI_MODEL_VERSION": f"v{n}", f"K{n}": "1"}, WHY) for n in range(4)]
-    assert env.changes_back(entries[1].id) == {"AI_MODEL_VERSION": "v1", "K2": None, "K3": None}
-    env.rollback(entries[1].id, WHY)
+    made = env.rollback(entries[1].id, WHY)
+    assert {key: change.new for key, change in made.changes.items()} == {
+        "AI_MODEL_VERSION": "v1",
+        "K2": None,
+        "K3": None,
+    }
     assert env.read()["AI_MODEL_VERSION"] == "v1"
     assert {"K2", "K3"} & set(env.read()) == set()
     env.rollback(entries[3].id, WHY)
