@@ -35,7 +35,7 @@ def analyze(files: Path, params: AnalyzerParams) -> None:
     """
     data, source = inspect(DATA.at(files)), SOURCE.find(files)
     with connect(files) as db:
-        validation.parse(db, data, params)
+        validation.parse(db, data, params, source)
         counts = dict(db.execute("SELECT coalesce(reason::VARCHAR, ''), count(*) FROM parsed GROUP BY ALL").fetchall())
         if not counts.get(""):
             raise validation.nothing_accepted(db, data, counts, files, params)

@@ -28,7 +28,7 @@ from include.energy.db import connect, count, number_sql, write_table
 from include.energy.intervals import infer_intervals
 from include.energy.params import GeneratorParams
 from include.energy.readers.base import MeterData, Reading, choose, find_readers, take_sample
-from include.energy.schemas import DATA, EnergySource, SourceFile, Unit
+from include.energy.schemas import DATA, MEASURED, EnergySource, SourceFile, Unit
 from include.energy.stamps import CLOCK_SQL, ZONED_SQL, iso, locate, plausible, zone_findings
 
 
@@ -166,6 +166,7 @@ def _account(
         households=count(connection, "SELECT count(DISTINCT household_id) FROM records"),
         files=files,
         unit=sources[0].unit,
+        measured=tuple(column for column in MEASURED if all(column in source.measured for source in sources)),
         timezone=params.timezone,
         stamp=params.stamp,
         interval_seconds=next(iter(intervals.values())) if same else None,

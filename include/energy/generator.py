@@ -42,7 +42,7 @@ from include.energy.households import (
     voltage,
 )
 from include.energy.params import GeneratorParams
-from include.energy.schemas import COLUMNS, DATA, SOURCE, EnergySource
+from include.energy.schemas import COLUMNS, DATA, MEASURED, SOURCE, EnergySource
 
 FAULTS = {"missing_field": 0.3, "unparsable_number": 0.2, "negative_power": 0.1, "duplicate": 0.2, "dropped": 0.2}
 ODD, ODD_SHARE = ("voltage_outside_band", "spike"), 0.2
@@ -102,6 +102,7 @@ def generate_synthetic(files: Path, params: GeneratorParams) -> EnergySource:
         seed=params.seed,
         faulty_share=params.faulty_share,
         injected={kind: injected[kind] for kind in (*FAULTS, *ODD)},
+        measured=MEASURED,
         timezone="UTC",
         interval_seconds=params.interval_minutes * 60,
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Annotated, Literal
@@ -11,7 +11,7 @@ from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from include.core.contracts import StepParams, Window
 from include.core.windows import parse_zone
-from include.energy.schemas import COLUMNS, Unit
+from include.energy.schemas import COLUMNS, MEASURED, Measured, Unit
 
 POWER_UNITS: dict[str, Unit] = {"power_kw": "kW", "power_mw": "MW", "energy_kwh": "kWh"}
 ALWAYS_REQUIRED = COLUMNS[:3]
@@ -46,6 +46,11 @@ class ColumnMapping:
         """The columns that a file must have."""
         columns = (self.timestamp, self.household_id, self.power, self.voltage, self.current)
         return tuple(column for column in columns if column is not None)
+
+    @property
+    def measured(self) -> tuple[Measured, ...]:
+        """Which of voltage and current a file states."""
+        return tuple(column for column in MEASURED if getattr(self, column) is not None)
 
 
 OWN_COLUMNS = ColumnMapping("timestamp", "household_id", None, "kW", "power_consumption", "voltage", "current")
@@ -179,11 +184,10 @@ class AnalyzerParams(Window):
     required_columns: tuple[str, ...] | None = _analysis(
         None,
         description=(
-            "Columns that every record must fill, besides time, household and power. Default: all five, or those that "
-            "`columns` names."
+            "Columns that every record must fill, besides time, household and power. Default: those of voltage and "
+            "current that the input files state."
         ),
     )
-    columns: ColumnsText | None = _files(None, description="Which columns of your files hold what; see the generator.")
     timezone: ZoneName | None = _files(
         None,
         description="Local clock of hours and days in profiles: a zone or a fixed offset such as +10:00. Default: UTC.",
@@ -197,16 +201,14 @@ class AnalyzerParams(Window):
             raise ValueError(f"required_columns: {', '.join(unknown)}: the columns are {', '.join(COLUMNS)}")
         return value
 
-    @property
-    def required(self) -> tuple[str, ...]:
-        """Columns of `energy_data.csv` that a record must fill."""
-        if self.required_columns is not None:
-            required = self.required_columns
-        elif self.columns is not None:
-            mapping = parse_columns(self.columns)
-            required = tuple(column for column in ("voltage", "current") if getattr(mapping, column) is not None)
-        else:
-            required = COLUMNS
+    def required(self, measured: Sequence[str] | None) -> tuple[str, ...]:
+        """Return the columns of `energy_data.csv` that a record must fill.
+
+        Args:
+            measured: Which of voltage and current the records state; None where nobody says, then both.
+        """
+        stated = COLUMNS if measured is None else measured
+        required = stated if self.required_columns is None else self.required_columns
         return tuple(column for column in COLUMNS if column in (*ALWAYS_REQUIRED, *required))
 
 

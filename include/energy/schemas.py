@@ -17,6 +17,8 @@ COLUMNS = ("timestamp", "household_id", "power_consumption", "voltage", "current
 PROVENANCE = ("source_file", "source_line", "source_fault")
 OUTSIDE = "outside_window"
 Unit = Literal["kW", "MW", "kWh"]
+Measured = Literal["voltage", "current"]
+MEASURED: tuple[Measured, ...] = ("voltage", "current")
 Origin = Literal["generated", "files"]
 AnomalyReason = Literal["voltage_outside_band", "power_factor", "outlier", "flat_line"]
 Status = Literal["normal", "high_usage"]
@@ -73,6 +75,9 @@ class EnergySource(_Document):
     )
     files: list[SourceFile] = []
     unit: Unit = Field("kW", description="Unit of the readings before they became kW.")
+    measured: tuple[Measured, ...] | None = Field(
+        None, description="Which of voltage and current the records state; None: unknown (before version 0.2)."
+    )
     timezone: str | None = Field(None, description="Zone that stamps without one were read in.")
     stamp: Literal["start", "end"] = "start"
     interval_seconds: PositiveInt | None = Field(

@@ -7,7 +7,7 @@ follow a table's own order.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -39,13 +39,13 @@ _ISO = "'%Y-%m-%dT%H:%M:%SZ'"
 _ZONED = r":\d\d(\.\d+)?\s*([+-](0\d|1[0-4])(:?[0-5]\d)?|UTC)$"
 
 
-def parse(db: duckdb.DuckDBPyConnection, file: LineFile, params: AnalyzerParams) -> None:
+def parse(db: duckdb.DuckDBPyConnection, file: LineFile, params: AnalyzerParams, source: EnergySource | None) -> None:
     """Create `parsed`: each record in file order with its values, and the reason why it is not accepted.
 
     Columns: line, household, ts (TIMESTAMP, UTC), power (kW), voltage (V), efficiency, flags (bits of the anomalies
     that a record shows by itself), reason (`outside_window`, why it is rejected, or NULL where it is accepted).
     """
-    rules = _rules(file, params)
+    rules = _rules(file, params, params.required(source.measured if source else None))
     db.execute(f"CREATE TYPE reason AS ENUM ({', '.join(map(literal, rules))}, 'duplicate_timestamp')")
     cases = " ".join(f"WHEN {condition} THEN '{reason}'::reason" for reason, condition in rules.items())
     texts = ", ".join(f"{_field(file, column)} AS {column}_text" for column in (*COLUMNS, PROVENANCE[2]))
@@ -107,7 +107,7 @@ def _field(file: LineFile, column: str) -> str:
     return file.field_sql(column) if column in file.columns else "NULL::VARCHAR"
 
 
-def _rules(file: LineFile, params: AnalyzerParams) -> dict[str, str]:
+def _rules(file: LineFile, params: AnalyzerParams, required: Sequence[str]) -> dict[str, str]:
     """Return the reasons not to accept a record, each with its SQL condition; the first that holds is the record's.
 
     A record outside the window is just that, whatever else it holds, as soon as its time can be read.
@@ -115,9 +115,9 @@ def _rules(file: LineFile, params: AnalyzerParams) -> dict[str, str]:
     Raises:
         BadInputError: The file lacks a required column.
     """
-    for column in params.required:
+    for column in required:
         file.field_sql(column)
-    numbers = [column for column in COLUMNS[2:] if column in params.required]
+    numbers = [column for column in COLUMNS[2:] if column in required]
     rules = {"malformed_record": "malformed OR source_fault_text = 'malformed_record'"}
     if PROVENANCE[2] in file.columns:
         rules["non_existent_time"] = "source_fault_text = 'non_existent_time'"

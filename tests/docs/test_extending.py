@@ -19,8 +19,11 @@ from include.core.run_folder import Run, write_json
 from include.core.runner import Attempt, run_step
 from include.core.settings import ROOT
 from include.energy import readers
-from include.energy.conversion import convert
-from include.energy.params import GeneratorParams
+from include.energy.analyzer import analyze
+from include.energy.generator import generate as generate_readings
+from include.energy.params import AnalyzerParams, GeneratorParams
+from include.energy.schemas import SOURCE
+from include.energy.steps import analyzer_records
 from include.satellite import sensors
 from plugins.steps import runtimes
 from plugins.steps.context import RETRIES
@@ -125,12 +128,15 @@ def test_a_meter_format_is_one_file(tmp_path, monkeypatch, folder):
     hours = ('{"meter": "home", "start": "2026-01-01T00:00:00+01:00", "kwh": 0.25}', "{", *LATER)
     (folder.files / "source").mkdir()
     (folder.files / "source" / "home.jsonl").write_text("\n".join(hours))
-    source = convert(folder.files, GeneratorParams(files=("home.jsonl",)))
+    generate_readings(folder.files, GeneratorParams(files=("home.jsonl",)))
+    source = SOURCE.read(folder.files)
     monkeypatch.delitem(sys.modules, "include.energy.readers.json_lines")
     assert (source.unit, source.interval_seconds, source.records_written) == ("kWh", 3600, 5)
     first, malformed = (folder.files / "energy_data.csv").read_text().splitlines()[1:3]
     assert first.startswith("2025-12-31T23:00:00Z,home,0.25,")
     assert malformed.endswith("home.jsonl,2,malformed_record")
+    analyze(folder.files, AnalyzerParams())
+    assert analyzer_records(folder.files).accepted == 4
 
 
 def test_a_sensor_is_one_file(tmp_path, monkeypatch):

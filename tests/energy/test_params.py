@@ -61,11 +61,12 @@ def test_impossible_parameters_are_refused():
             AnalyzerParams(**wrong)
 
 
-def test_required_columns_are_those_that_are_mapped_or_named_and_always_time_household_and_power():
+def test_required_columns_are_those_that_are_measured_or_named_and_always_time_household_and_power():
     always = ("timestamp", "household_id", "power_consumption")
-    assert AnalyzerParams().required == (*always, "voltage", "current")
-    assert AnalyzerParams(required_columns=("current",)).required == (*always, "current")
-    assert AnalyzerParams(columns="timestamp=t,household_id=@A,power_kw=p,voltage=u").required == (*always, "voltage")
+    assert AnalyzerParams().required(None) == (*always, "voltage", "current")
+    assert AnalyzerParams().required(("voltage",)) == (*always, "voltage")
+    assert AnalyzerParams(required_columns=("current",)).required(("voltage",)) == (*always, "current")
+    assert parse_columns("timestamp=t,household_id=@A,power_kw=p,voltage=u").measured == ("voltage",)
 
 
 @pytest.mark.parametrize(

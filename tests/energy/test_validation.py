@@ -5,7 +5,7 @@ from datetime import datetime
 import pytest
 
 from include.core.errors import BadInputError
-from include.energy.schemas import EnergySource
+from include.energy.schemas import SOURCE, EnergySource
 from include.energy.validation import timestamp
 from tests.energy.analysis import DAY, HEADER, analyzed, series, stamp, varied
 
@@ -130,14 +130,13 @@ def test_only_measured_columns_are_required(files):
     lines = [f"{stamp(number)},A,{power},," for number, power in enumerate(varied(48))]
     with pytest.raises(BadInputError, match="48 × missing_voltage"):
         analyzed(files, lines)
-    mapped = analyzed(files, lines, columns="timestamp=t,household_id=@A,power_kw=p").document
-    assert (mapped.records_out, mapped.mean_power_factor) == (48, None)
+    source = EnergySource(source="files", records_written=48, households=1, interval_seconds=900, measured=())
+    SOURCE.write(files, source)
+    document = analyzed(files, lines).document
+    assert (document.records_out, document.mean_power_factor) == (48, None)
+    SOURCE.write(files, source.model_copy(update={"measured": ("current",)}))
     with pytest.raises(BadInputError, match="48 × missing_current"):
-        analyzed(
-            files,
-            [line.replace(",,", ",230,") for line in lines],
-            columns="timestamp=t,household_id=@A,power_kw=p,current=i",
-        )
+        analyzed(files, [line.replace(",,", ",230,") for line in lines])
 
 
 def test_efficiency_is_the_power_factor_where_there_is_load_to_tell(files):

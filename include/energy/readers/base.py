@@ -11,8 +11,9 @@ importing the package's modules, and nothing else names it:
             return Confidence(1.0 if matches else 0.0, f"its first record is {'' if matches else 'not '}100,NEM12")
 
         def read(self, sample, params, db):
-            blocks = itertools.batched(parse(sample.chunks()), 50_000)
-            return MeterData(unit="kWh", batches=(batch(db, readings) for readings in blocks))
+            readings = parse(sample.chunks())
+            blocks = iter(lambda: list(islice(readings, 50_000)), [])
+            return MeterData(unit="kWh", batches=(batch(db, block) for block in blocks))
 
     READER = Nem12()
 
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
     import duckdb
 
     from include.energy.params import GeneratorParams
-    from include.energy.schemas import Unit
+    from include.energy.schemas import Measured, Unit
 
 SURE = 0.5
 SAMPLE_BYTES = 64 * 1024
@@ -106,6 +107,7 @@ class MeterData:
             asked for. A format that DuckDB reads is one lazy relation, which streams by itself; see `batch()` for
             formats that Python reads.
         unit: Unit of the readings' `power`.
+        measured: Which of voltage and current the readings state; a reading without one of these is rejected.
         columns: The columns that the file names, where it names any.
         delimiter: Of delimited text.
         all_malformed: The rest of a sentence about a file all of whose records are malformed, with its remedy.
@@ -113,6 +115,7 @@ class MeterData:
 
     batches: Iterable[duckdb.DuckDBPyRelation]
     unit: Unit
+    measured: tuple[Measured, ...] = ()
     columns: tuple[str, ...] = ()
     delimiter: str | None = None
     all_malformed: str = "none of its records can be read"

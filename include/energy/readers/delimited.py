@@ -44,6 +44,7 @@ class DelimitedReader:
         return MeterData(
             batches=[db.sql(_readings_sql(file, mapping))],
             unit=mapping.unit,
+            measured=mapping.measured,
             columns=file.columns,
             delimiter=file.delimiter,
             all_malformed=(

@@ -57,7 +57,7 @@ def test_a_format_that_is_one_file_is_found_and_read(convert):
 @pytest.mark.usefixtures("toy")
 def test_its_faulty_records_are_rejected_with_their_place_in_the_file(convert, files):
     convert({"a.toy": "\n".join(["TOY", *HOURS, "soon 1"])})
-    analyze(files, AnalyzerParams(required_columns=()))
+    analyze(files, AnalyzerParams())
     assert (files / "rejected.csv").read_text().splitlines()[1:] == ["a.toy,26,soon 1,unparsable_timestamp"]
 
 
