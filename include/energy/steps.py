@@ -143,7 +143,7 @@ def _count_reasons(path: Path) -> dict[str, int]:
 
 def analysis_findings(analysis: Analysis) -> list[Finding]:
     """Return the findings in the order of a reader's questions: is it trustworthy, what is missing, what is odd."""
-    generated = Finding(severity="info", message="The readings are made up by the generator, not measured.")
+    generated = Finding(severity="info", message="The readings are synthetic: produced by the generator, not measured.")
     return [
         *([generated] if analysis.source == "generated" else []),
         *_record_findings(analysis),

@@ -110,7 +110,7 @@ def test_the_analyzers_outcome_has_the_keys_that_others_read(done):
     assert list(flat)[:12] == list(AnalyzerMetrics.model_fields)
     assert (outcome.data_start, outcome.data_end) == (DAY["start"], DAY["end"])
     assert (flat["data_start"], flat["data_end"]) == ("2026-01-05T00:00:00Z", "2026-01-06T00:00:00Z")
-    assert outcome.findings[0].message == "The readings are made up by the generator, not measured."
+    assert outcome.findings[0].message == "The readings are synthetic: produced by the generator, not measured."
 
 
 def test_the_analyzers_records_are_counted_from_the_files(done):
