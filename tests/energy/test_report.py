@@ -78,7 +78,10 @@ def test_the_document_says_it_in_plain_words(report):
 def test_made_up_readings_are_called_so(report):
     document, _, _ = report
     generated = document.model_copy(update={"source": "generated"})
-    assert describe(generated, []).findings[0].message == "The readings are synthetic: produced by the generator, not measured."
+    assert (
+        describe(generated, []).findings[0].message
+        == "The readings are synthetic: produced by the generator, not measured."
+    )
     assert all("synthetic" not in finding.message for finding in describe(document, []).findings)
 
 
