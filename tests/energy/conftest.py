@@ -1,6 +1,7 @@
 import csv
 import json
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -37,12 +38,20 @@ def files(tmp_path):
     return folder
 
 
-@pytest.fixture
-def done(files):
+@pytest.fixture(scope="session")
+def day_of_files(tmp_path_factory):
     """The files of a day's run: all three steps with synthetic households."""
+    files = tmp_path_factory.mktemp("day") / "files"
+    (files / "source").mkdir(parents=True)
     for step in ENERGY_STEPS.values():
         step.load()(files, step.params(**{key: DAY[key] for key in DAY if key in step.params.model_fields}))
     return files
+
+
+@pytest.fixture
+def done(day_of_files, files):
+    """A copy of the files of a day's run."""
+    return shutil.copytree(day_of_files, files, dirs_exist_ok=True)
 
 
 @pytest.fixture

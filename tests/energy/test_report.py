@@ -10,9 +10,10 @@ from tests.energy.analysis import analyzed, series, stamp, varied
 COLUMNS = ["timestamp", "household_id", "power", "efficiency", "status", "anomaly_detected", "anomaly_reasons"]
 
 
-@pytest.fixture
-def report(files):
+@pytest.fixture(scope="module")
+def report(tmp_path_factory):
     """A report on two households whose records lie mixed up in the file."""
+    files = tmp_path_factory.mktemp("report")
     lines = [*series(varied(48), home="B"), *series([*varied(46), 9.5, 0.35], home="A")]
     lines += [f"{stamp(48)},A,0.040,201.0,0.09", f"{stamp(49)},A,ERR,230,5"]
     result = analyzed(files, lines[::-1])
@@ -34,7 +35,7 @@ def test_rows_are_sorted_by_household_and_time_with_the_promised_columns(report)
     ]
 
 
-def test_fractions_of_a_second_and_awkward_names_come_through(files):
+def test_fractions_of_a_second_and_awkward_names_come_through(files, quick_plots):
     names = ["A,B", 'the "big" one', "O'Neill", "<script>alert(1)</script>", "$\\frac{", "x" * 500, "#1", "NULL"]
     quoted = ['"' + name.replace('"', '""') + '"' for name in names]
     lines = [line for name in quoted for line in series(varied(12), home=name)]
@@ -85,7 +86,7 @@ def test_made_up_readings_are_called_so(report):
     assert all("synthetic" not in finding.message for finding in describe(document, []).findings)
 
 
-def test_the_report_is_the_same_to_the_byte(report):
+def test_the_report_is_the_same_to_the_byte(report, quick_plots):
     _, _, files = report
     before = [(files / name).read_bytes() for name in ("energy_report.csv", "output2.json")]
     write_report(files, ReportParams())

@@ -23,9 +23,8 @@ def dataset(tmp_path: Path) -> PatchInfo:
     return load_patches(tmp_path).info
 
 
-def test_two_runs_at_once_make_the_baseline_once_and_later_ones_find_it(
-    data_dir: Path, dataset: PatchInfo, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.e2e
+def test_two_runs_at_once_make_the_baseline_once(data_dir: Path, dataset: PatchInfo) -> None:
     program = (
         "import logging, sys; from pathlib import Path\n"
         "logging.basicConfig(level=logging.INFO, stream=sys.stdout)\n"
@@ -40,6 +39,11 @@ def test_two_runs_at_once_make_the_baseline_once_and_later_ones_find_it(
     assert [process.returncode for process in both] == [0, 0], outputs
     assert sum("is made now" in text for text in outputs) == 1
 
+
+def test_the_baseline_is_made_once_and_found_by_later_runs(
+    data_dir: Path, dataset: PatchInfo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ensure_baseline(PARAMS, dataset)
     monkeypatch.setattr(synthetic_baseline, "_make", lambda *_: pytest.fail("it was there"))
     baseline = ensure_baseline(PARAMS, dataset)
     assert baseline.cnn.card.data.synthetic
