@@ -90,6 +90,7 @@ def test_a_training_is_whole_or_not_tracked(data_dir: Path, trained: Path, tmp_p
     assert not (data_dir / "models" / "mlflow.db").exists()
 
 
+@pytest.mark.e2e
 def test_two_processes_may_make_the_database_at_once(data_dir: Path, trained: Path) -> None:
     program = (
         "import sys; from pathlib import Path\n"

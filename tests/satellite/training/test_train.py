@@ -180,6 +180,7 @@ def test_a_training_cut_off_after_an_epoch_ends_as_if_undisturbed(
     assert epochs_run.count(1) == 1
 
 
+@pytest.mark.e2e
 def test_a_killed_process_resumes_where_it_was(files: Path, tmp_path: Path) -> None:
     params = CNN_PARAMS.model_copy(update={"cnn_epochs": 30, "cnn_patience": 30})
     killed = _datasets(tmp_path / "killed")
