@@ -30,11 +30,11 @@ run: setup ## Set up, then run each domain's pipeline down to its report, with t
 PYTEST = $(PY) -m pytest -n auto --dist loadfile --no-loadscope-reorder
 
 .PHONY: test
-test: setup-dev ## Run the tests that need no Docker, no browser and no measured data (in parallel)
-	@$(PYTEST) -m "not docker and not browser and not e2e and not real_data" $(ARGS)
+test: setup-dev ## Run the tests that need no Docker and no browser (in parallel)
+	@$(PYTEST) -m "not docker and not browser and not e2e" $(ARGS)
 
 .PHONY: test-all
-test-all: setup-dev ## Run also those in containers, in a browser and on measured data (what is missing is skipped)
+test-all: setup-dev ## Run also those in containers and in a browser (what is missing is skipped)
 	@$(PYTEST) -m "not e2e" $(ARGS)
 
 .PHONY: e2e
