@@ -184,6 +184,19 @@ def docker(*arguments: str) -> list[str]:
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()  # noqa: S603
 
 
+def free_port(wanted: int) -> int:
+    """The wanted port, or the next one that nobody listens on; any free one if 0 is wanted."""
+    for port in range(wanted, wanted + 100):
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return int(probe.getsockname()[1])
+    raise SystemExit(f"no free port from {wanted} to {wanted + 99}; name one: make ui PORT=9000")
+
+
 def say(text: str) -> None:
     """Print at once, also into a pipe."""
     print(text, flush=True)  # noqa: T201 - what users see of these programs
