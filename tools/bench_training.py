@@ -72,8 +72,6 @@ def synthetic_patches(folder: Path) -> PatchDataset:
         scl[date] = np.kron(random.choice([4, 4, 5, 9], (HEIGHT // 30, WIDTH // 317 + 1)), np.ones((30, 317)))[
             :HEIGHT, :WIDTH
         ]
-    cube.flush()
-    scl.flush()
     info = SimpleNamespace(
         sensor="sentinel2",
         patch_size=PATCH,
@@ -81,8 +79,8 @@ def synthetic_patches(folder: Path) -> PatchDataset:
     )
     zeros = np.zeros(CNN_SAMPLES, np.int64)
     return PatchDataset(
-        cube=np.load(folder / "cube.npy", mmap_mode="r"),
-        scl=np.load(folder / "scl.npy", mmap_mode="r"),
+        cube=cube,
+        scl=scl,
         date=random.integers(0, DATES, CNN_SAMPLES),
         row=random.integers(0, HEIGHT - PATCH, CNN_SAMPLES),
         col=random.integers(0, WIDTH - PATCH, CNN_SAMPLES),

@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import re
 import statistics
 import subprocess
 import sys
@@ -24,6 +23,8 @@ from datetime import date, timedelta
 from http.client import HTTPException
 from pathlib import Path
 from typing import Self
+
+from pydantic import ByteSize, TypeAdapter
 
 from tools.own_stack import ENDED, Stack, own_stack
 from tools.stack import docker, say
@@ -39,7 +40,6 @@ JANITOR_SECONDS = 70
 POLL_SECONDS = 5
 LABEL = "io.groundtruth"
 SAMPLE_SECONDS = 10
-UNITS = {"B": 1 / 2**20, "KiB": 1 / 2**10, "MiB": 1, "GiB": 2**10}
 AWAY = (OSError, HTTPException)
 """What asking the API server gives while it, or its database, is away."""
 
@@ -264,9 +264,7 @@ def names_of(stack: Stack) -> dict[str, str]:
 
 def mebibytes(text: str) -> float:
     """`1.5GiB` as MiB."""
-    match = re.fullmatch(r"([\d.]+)([KMG]i)?B", text)
-    assert match is not None, text  # noqa: S101 - the engine's own form
-    return float(match[1]) * UNITS[f"{match[2] or ''}B"]
+    return TypeAdapter(ByteSize).validate_python(text) / 2**20
 
 
 def table(head: list[str], rows: list[list[str]]) -> str:

@@ -17,7 +17,6 @@ import time
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
-from typing import NoReturn
 from urllib.parse import quote
 
 UID = 50000
@@ -159,14 +158,9 @@ def main(arguments: list[str]) -> int:
     if name in ACTIONS:
         return ACTIONS[name](*rest)
     os.environ.update(environment(KEPT))
-    if name == "airflow":
-        return become(*AIRFLOW, *rest)
-    return become(*AIRFLOW, *SERVICES[name]) if name in SERVICES else become(*arguments)
-
-
-def become(*command: str) -> NoReturn:
-    """Go on as another program, which then gets the signals."""
-    os.execvp(command[0], command)  # noqa: S606 - the image's entry point
+    commands = SERVICES | {"airflow": rest}
+    command = [*AIRFLOW, *commands[name]] if name in commands else arguments
+    return os.execvp(command[0], command)  # noqa: S606 - this process becomes the command, which then gets the signals
 
 
 ACTIONS: dict[str, Callable[..., int]] = {
