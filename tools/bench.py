@@ -153,9 +153,7 @@ def bare(folder: Path) -> None:
     import duckdb
 
     db = duckdb.connect()
-    for statement in (ROOT / "tools" / "bench_bare.sql").read_text().split(";\n"):
-        if statement.strip():
-            db.execute(statement.replace("$folder", str(folder)))
+    db.execute((ROOT / "tools" / "bench_bare.sql").read_text().replace("$folder", str(folder)))
     figures = {}
     for table in ("households", "profile", "days", "heat", "odd", "weeks", "fleet", "holes"):
         rows = db.execute(f"SELECT * FROM {table}").fetchall()

@@ -78,17 +78,17 @@ def missing_secrets(folder: Path) -> list[str]:
 
 def environment(folder: Path) -> dict[str, str]:
     """Airflow's settings that hold a secret, for the secrets that this service is given."""
-    found = {name.rpartition("/")[2]: (folder / name).read_text().strip() for name in MADE if (folder / name).is_file()}
+    texts = {name.rpartition("/")[2]: (folder / name).read_text().strip() for name in MADE if (folder / name).is_file()}
     settings = {}
-    if "fernet_key" in found:
-        settings["AIRFLOW__CORE__FERNET_KEY"] = found["fernet_key"]
-        settings["AIRFLOW__API_AUTH__JWT_SECRET"] = found["jwt_secret"]
-        settings["AIRFLOW__API__SECRET_KEY"] = found["session_key"]
-    if "postgres_password" in found:
-        address = f"airflow:{quote(found['postgres_password'])}@postgres/airflow"
+    if "fernet_key" in texts:
+        settings["AIRFLOW__CORE__FERNET_KEY"] = texts["fernet_key"]
+        settings["AIRFLOW__API_AUTH__JWT_SECRET"] = texts["jwt_secret"]
+        settings["AIRFLOW__API__SECRET_KEY"] = texts["session_key"]
+    if "postgres_password" in texts:
+        address = f"airflow:{quote(texts['postgres_password'])}@postgres/airflow"
         settings["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"] = f"postgresql+psycopg2://{address}"
-    if "redis_password" in found:
-        queue = f"redis://:{quote(found['redis_password'])}@redis:6379"
+    if "redis_password" in texts:
+        queue = f"redis://:{quote(texts['redis_password'])}@redis:6379"
         settings["AIRFLOW__CELERY__BROKER_URL"] = f"{queue}/0"
         settings["AIRFLOW__CELERY__RESULT_BACKEND"] = f"{queue}/1"
     return settings
