@@ -1,6 +1,7 @@
 """The stack's composition keeps its promises: nothing open, nothing shared that need not be, nothing unbounded."""
 
 import os
+import socket
 import stat
 import subprocess
 import sys
@@ -126,6 +127,14 @@ def test_a_service_learns_only_what_it_was_given(tmp_path):
     given = stack.environment(tmp_path / "worker")
     assert "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN" not in given
     assert given["AIRFLOW__API_AUTH__JWT_SECRET"] == everything["AIRFLOW__API_AUTH__JWT_SECRET"]
+
+
+def test_a_port_that_is_taken_is_passed_over():
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", stack.free_port(0)))
+        taken.listen()
+        port = taken.getsockname()[1]
+        assert port < stack.free_port(port) < port + 100
 
 
 def test_the_tool_of_the_host_needs_no_library():

@@ -16,18 +16,18 @@ import argparse
 import json
 import os
 import platform
-import subprocess
-import sys
 import tempfile
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from importlib.metadata import version
 from multiprocessing import get_context
 from pathlib import Path
-from typing import NamedTuple
+from resource import RUSAGE_SELF, getrusage
+from typing import Any, NamedTuple
 
-ROOT = Path(__file__).resolve().parents[1]
+from include.core.settings import ROOT
+
 YEAR_STEPS = 365 * 288
 HOUSEHOLDS = 100
 
@@ -43,23 +43,15 @@ class Measure(NamedTuple):
 def main() -> None:
     """Generate, run each variant, print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--variant", help=argparse.SUPPRESS)
-    parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--repeat", type=int, default=1, help="take the fastest of so many runs")
-    arguments = parser.parse_args()
-    if arguments.variant:
-        VARIANTS[arguments.variant](arguments.folder)
-        return
+    repeat = parser.parse_args().repeat
     with tempfile.TemporaryDirectory(dir=ROOT / "data" if (ROOT / "data").is_dir() else None) as folder:
         measures = {}
         for size, steps in (("small", YEAR_STEPS // 10), ("large", YEAR_STEPS)):
             data = Path(folder) / f"{size}.csv"
-            with ProcessPoolExecutor(
-                1, get_context("spawn")
-            ) as other:  # a child's peak memory begins with its parent's
-                other.submit(generate, data, steps).result()
+            measure(generate, data, steps)  # in a child: the peak memory of the next ones begins with this process's
             for variant in VARIANTS:
-                measures[variant, size] = min(measure_variant(variant, data) for _ in range(arguments.repeat))
+                measures[variant, size] = min(measure_variant(variant, data) for _ in range(repeat))
             data.unlink()
     show(measures)
 
@@ -94,27 +86,27 @@ def measure_variant(variant: str, data: Path) -> Measure:
     """Run a variant in a child process over a link to the data."""
     with tempfile.TemporaryDirectory(dir=data.parent) as folder:
         (Path(folder) / "energy_data.csv").hardlink_to(data)
-        return measure(variant, "tools.bench", "--variant", variant, "--folder", folder)
+        return measure(VARIANTS[variant], Path(folder))
 
 
-def measure(name: str, *module: str, environment: Mapping[str, str] = os.environ) -> Measure:
-    """Run a module in a process of its own; what it prints is shown only if it fails.
+def measure(function: Callable[..., object], *arguments: Any) -> Measure:
+    """Run a function in a process of its own, whose start counts too.
 
     Args:
-        name: What the message about a failure names.
-        module: The module and its arguments.
-        environment: The variables that it gets.
+        function: A function of a module.
+        arguments: Its arguments, which must be picklable.
     """
-    with tempfile.TemporaryFile("w+") as log:
-        start = time.perf_counter()
-        command = [sys.executable, "-m", *module]
-        process = subprocess.Popen(command, stdout=log, stderr=log, cwd=ROOT, env=environment)  # noqa: S603 - our own
-        _, status, usage = os.wait4(process.pid, 0)
-        seconds, process.returncode = time.perf_counter() - start, os.waitstatus_to_exitcode(status)
-        log.seek(0)
-        if status:
-            sys.exit(f"{name} failed with status {process.returncode}:\n{log.read()[-2000:]}")
-    return Measure(seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024)
+    start = time.perf_counter()
+    with ProcessPoolExecutor(1, get_context("spawn")) as process:
+        processor, mebibytes = process.submit(_usage, function, *arguments).result()
+    return Measure(time.perf_counter() - start, processor, mebibytes)
+
+
+def _usage(function: Callable[..., object], *arguments: Any) -> tuple[float, float]:
+    """Run a function; returns the processor time (s) and the peak memory (MiB) of this process."""
+    function(*arguments)
+    usage = getrusage(RUSAGE_SELF)
+    return usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024
 
 
 def product(folder: Path) -> None:
@@ -161,9 +153,7 @@ def bare(folder: Path) -> None:
     import duckdb
 
     db = duckdb.connect()
-    for statement in (ROOT / "tools" / "bench_bare.sql").read_text().split(";\n"):
-        if statement.strip():
-            db.execute(statement.replace("$folder", str(folder)))
+    db.execute((ROOT / "tools" / "bench_bare.sql").read_text().replace("$folder", str(folder)))
     figures = {}
     for table in ("households", "profile", "days", "heat", "odd", "weeks", "fleet", "holes"):
         rows = db.execute(f"SELECT * FROM {table}").fetchall()
@@ -171,27 +161,27 @@ def bare(folder: Path) -> None:
     (folder / "output1.json").write_text(json.dumps(figures))
 
 
-VARIANTS = {"proven": proven, "product": product, "bare": bare}
+VARIANTS = {"proven": proven, "steps alone": product, "bare DuckDB": bare}
 
 
 def show(measures: dict[tuple[str, str], Measure]) -> None:
     """Print the table, and the machine it was measured on."""
     rows = []
-    for variant, title in (("proven", "proven"), ("product", "steps alone"), ("bare", "bare DuckDB")):
+    for variant in VARIANTS:
         small, large = measures[variant, "small"], measures[variant, "large"]
         seconds = f"{small.seconds:.1f} s", f"{large.seconds:.1f} s", f"{large.seconds / small.seconds:.1f}×"
-        rows.append((title, *seconds, f"{large.processor:.1f} s", f"{large.mebibytes:,.0f} MiB"))
-    for variant, title in (("proven", "proven ÷ bare"), ("product", "steps alone ÷ bare")):
-        ratios = [measures[variant, size].seconds / measures["bare", size].seconds for size in ("small", "large")]
-        rows.append((title, *(f"{ratio:.2f}×" for ratio in ratios), "", "", ""))
+        rows.append((variant, *seconds, f"{large.processor:.1f} s", f"{large.mebibytes:,.0f} MiB"))
+    for variant in ("proven", "steps alone"):
+        pairs = [(measures[variant, size], measures["bare DuckDB", size]) for size in ("small", "large")]
+        ratios = [ours.seconds / bare.seconds for ours, bare in pairs]
+        rows.append((f"{variant} ÷ bare", *(f"{ratio:.2f}×" for ratio in ratios), "", "", ""))
     columns = ("", "1.05 M records", "10.5 M records", "growth", "processor, 10.5 M", "peak memory")
     print_table("Energy analysis and report", columns, rows, width=110)
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
-    load = f"load {os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else ""
     packages = ", ".join(f"{name} {version(name)}" for name in ("duckdb", "pandas", "matplotlib"))
     print(  # noqa: T201
         f"{os.cpu_count()} cores, {memory:.0f} GiB, {platform.system()} {platform.machine()}, "
-        f"Python {platform.python_version()}, {packages}; {load}"
+        f"Python {platform.python_version()}, {packages}; load {os.getloadavg()[0]:.1f}"
     )
 
 

@@ -12,7 +12,6 @@ import argparse
 import json
 import os
 import platform
-import sys
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -36,26 +35,20 @@ def main() -> None:
     parser.add_argument("--dates", type=int, default=20, help="dates wanted")
     parser.add_argument("--through", choices=ORDER, default=ORDER[-1], help="the last step to run")
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="another parameter")
-    parser.add_argument("--step", help=argparse.SUPPRESS)
-    parser.add_argument("--files", type=Path, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     others = {name: json.loads(value) for name, value in (setting.split("=", 1) for setting in arguments.set)}
     days = max(365, 365 * arguments.dates // 20)
     scale = {"target_count": arguments.dates, "days_back": days, "max_processing_units": 100 * arguments.dates}
-    params = others | scale | {"end": "2026-11-01T00:00:00Z"}
-    if arguments.step:
-        run_step(arguments.step, arguments.files, SATELLITE.check_params(params))
-        return
+    params = SATELLITE.check_params(others | scale | {"end": "2026-11-01T00:00:00Z"})
     say(f"{arguments.dates} dates; {platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}")
     say(f"{'step':14} {'seconds':>9} {'processor s':>12} {'peak MiB':>9}")
     with tempfile.TemporaryDirectory() as folder, stand_in() as url:
         files = Path(folder) / "runs" / "bench" / "run" / "files"
         files.mkdir(parents=True)
-        environment = os.environ | {URL_VARIABLE: url, "GROUNDTRUTH_DATA_DIR": folder}
+        os.environ |= {URL_VARIABLE: url, "GROUNDTRUTH_DATA_DIR": folder}
         total = 0.0
         for step in ORDER[: ORDER.index(arguments.through) + 1]:
-            arguments_of_step = [*sys.argv[1:], "--step", step, "--files", str(files)]
-            used = measure(step, "tools.bench_satellite", *arguments_of_step, environment=environment)
+            used = measure(run_step, step, files, params)
             say(f"{step:14} {used.seconds:9.1f} {used.processor:12.1f} {used.mebibytes:9.0f}")
             total += used.seconds * (step != ONCE)
     say(f"{'total':14} {total:9.1f}")

@@ -14,6 +14,7 @@ import logging
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from itertools import count
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -71,26 +72,23 @@ def synthetic_patches(folder: Path) -> PatchDataset:
         scl[date] = np.kron(random.choice([4, 4, 5, 9], (HEIGHT // 30, WIDTH // 317 + 1)), np.ones((30, 317)))[
             :HEIGHT, :WIDTH
         ]
-    cube.flush()
-    scl.flush()
-    count = CNN_SAMPLES
     info = SimpleNamespace(
         sensor="sentinel2",
         patch_size=PATCH,
         normalisation=Normalisation(bands=["B02", "B03", "B04", "B08"], mean=[0.27] * 4, std=[0.13] * 4),
     )
-    zeros = np.zeros(count, np.int64)
+    zeros = np.zeros(CNN_SAMPLES, np.int64)
     return PatchDataset(
-        cube=np.load(folder / "cube.npy", mmap_mode="r"),
-        scl=np.load(folder / "scl.npy", mmap_mode="r"),
-        date=random.integers(0, DATES, count),
-        row=random.integers(0, HEIGHT - PATCH, count),
-        col=random.integers(0, WIDTH - PATCH, count),
-        label=random.integers(0, 4, count),
+        cube=cube,
+        scl=scl,
+        date=random.integers(0, DATES, CNN_SAMPLES),
+        row=random.integers(0, HEIGHT - PATCH, CNN_SAMPLES),
+        col=random.integers(0, WIDTH - PATCH, CNN_SAMPLES),
+        label=random.integers(0, 4, CNN_SAMPLES),
         split=zeros,
         block=zeros,
         repeat=zeros + 1,
-        ndvi=np.zeros(count, np.float32),
+        ndvi=np.zeros(CNN_SAMPLES, np.float32),
         info=info,  # type: ignore[arg-type]
     )
 
@@ -140,22 +138,19 @@ def bare(
     machine = Machine.best()
     network, inputs, targets = network.to(machine.device), inputs.to(machine.device), targets.to(machine.device)
     optimizer = torch.optim.Adam(network.parameters(), fused=True)
-    keep_memory()
     network.train()
-    while True:
-        with repeatable(threads or torch.get_num_threads()):
-            started = time.perf_counter()
-            order = torch.randperm(len(inputs), device=machine.device)
-            for start in range(0, len(inputs), BATCH):
-                rows = order[start : start + BATCH]
-                optimizer.zero_grad(set_to_none=True)
-                with torch.autocast(machine.device.type, torch.bfloat16, enabled=bfloat16):
-                    outputs = network(inputs[rows])
-                loss(outputs.float(), targets[rows]).backward()
-                optimizer.step()
-            _wait()
-            seconds = time.perf_counter() - started
-        yield seconds
+
+    def epoch(_: int) -> None:
+        order = torch.randperm(len(inputs), device=machine.device)
+        for start in range(0, len(inputs), BATCH):
+            rows = order[start : start + BATCH]
+            optimizer.zero_grad(set_to_none=True)
+            with torch.autocast(machine.device.type, torch.bfloat16, enabled=bfloat16):
+                outputs = network(inputs[rows])
+            loss(outputs.float(), targets[rows]).backward()
+            optimizer.step()
+
+    return timed(epoch, threads or torch.get_num_threads())
 
 
 def ours(network: nn.Module, batch: Any, loss: Loss, rows: Any, *, values: int, symmetric: bool) -> Iterator[float]:
@@ -168,14 +163,19 @@ def ours(network: nn.Module, batch: Any, loss: Loss, rows: Any, *, values: int, 
         learning_rate=1e-3, batch_size=BATCH, seed=0, symmetric=symmetric, machine=machine,
         threads=machine.threads(values), checkpoints=Path(), fingerprint="",
     )  # fmt: skip
+    clock = Clock(1000, len(rows))
+    return timed(lambda number: train_epoch(training, network, optimizer, number, clock), training.threads)
+
+
+def timed(epoch: Callable[[int], object], threads: int) -> Iterator[float]:
+    """Seconds of one epoch after the other; each gets its number, the first is 1."""
     keep_memory()
-    number = 0
-    while True:
-        number += 1
-        with repeatable(training.threads):
+    for number in count(1):
+        with repeatable(threads):
             started = time.perf_counter()
-            train_epoch(training, network, optimizer, number, Clock(1000, len(rows)))
-            _wait()
+            epoch(number)
+            if torch.cuda.is_available():
+                torch.cuda.synchronize()
             seconds = time.perf_counter() - started
         yield seconds
 
@@ -192,11 +192,6 @@ def batches_alone(dataset: PatchDataset, rows: Any) -> Iterator[float]:
         for _ in prefetched(make, split(order, BATCH), Machine.best()):
             pass
         yield time.perf_counter() - started
-
-
-def _wait() -> None:
-    if torch.cuda.is_available():
-        torch.cuda.synchronize()
 
 
 if __name__ == "__main__":

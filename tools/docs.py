@@ -14,7 +14,6 @@ from datetime import date, datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
-import annotated_types
 import typer
 from pydantic import AwareDatetime, BaseModel, NaiveDatetime
 from pydantic.fields import FieldInfo
@@ -41,9 +40,7 @@ TYPES: dict[Any, str] = {
     NaiveDatetime: "local time",
     date: "date",
 }
-BOUNDS = ((annotated_types.Ge, "≥", "ge"), (annotated_types.Gt, ">", "gt"), (annotated_types.Le, "≤", "le"))
-
-
+BOUNDS = {"ge": "≥", "gt": ">", "le": "≤"}
 EXIT_CODES = (
     ("0", "success"),
     ("1", "a step failed, a definition is faulty, a report is missing, or `doctor` found a fault"),
@@ -62,9 +59,8 @@ def pages() -> dict[str, str]:
         "pipeline-definition.md": definition_page(),
         "pipeline-definition.schema.json": f"{schema}\n",
     }
-    return texts | {
-        f"{pipeline.definition.workflow_name}.md": pipeline_page(pipeline) for pipeline in all_pipelines()[0]
-    }
+    pipelines, _ = all_pipelines()
+    return texts | {f"{pipeline.definition.workflow_name}.md": pipeline_page(pipeline) for pipeline in pipelines}
 
 
 def settings_page() -> str:
@@ -144,10 +140,7 @@ def pipeline_page(pipeline: Pipeline) -> str:
             task = f"- `{step.id}`: {step.description} " if info.parts else ""
             reads = f"Reads {_artifacts(step.reads)}. " if step.reads else ""
             lines.append(f"   {task}{reads}Writes {_artifacts(step.writes)}.")
-    rows = [
-        (f"`{name}`", _value(field), _cell(field.description or ""), _default(field))
-        for name, field in pipeline.params.items()
-    ]
+    rows = [(*_row(name, field), _default(field)) for name, field in pipeline.params.items()]
     lines += ["", "## Parameters", "", *_table(("parameter", "value", "meaning", "default"), rows), "## Files", ""]
     for artifact in {artifact.path: artifact for bound in pipeline.steps for artifact in bound.step.writes}.values():
         if artifact.schema is not None:
@@ -161,8 +154,11 @@ def _artifacts(artifacts: tuple[Artifact, ...]) -> str:
 
 
 def _fields_table(model: type[BaseModel], head: str) -> list[str]:
-    rows = [(f"`{_cell(name)}`", _value(field), _cell(field.description or "")) for name, field in _fields(model)]
-    return _table((head, "value", "meaning"), rows)
+    return _table((head, "value", "meaning"), [_row(name, field) for name, field in _fields(model)])
+
+
+def _row(name: str, field: FieldInfo) -> tuple[str, str, str]:
+    return f"`{_cell(name)}`", _value(field), _cell(field.description or "")
 
 
 def _table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
@@ -197,8 +193,8 @@ def _value(field: FieldInfo) -> str:
     limits = [
         f"{sign} {_number(getattr(limit, name))}"
         for limit in field.metadata
-        for kind, sign, name in BOUNDS
-        if isinstance(limit, kind)
+        for name, sign in BOUNDS.items()
+        if hasattr(limit, name)
     ]
     nothing = type(None) in get_args(field.annotation)
     return _kind(field.annotation) + (f" {', '.join(limits)}" if limits else "") + (", or null" if nothing else "")
@@ -239,15 +235,12 @@ def _cell(text: str) -> str:
 def main(arguments: list[str]) -> int:
     """Write or check the pages."""
     is_check = "--check" in arguments
-    stale = {
-        REFERENCE / name: text
-        for name, text in pages().items()
-        if not (REFERENCE / name).exists() or (REFERENCE / name).read_text() != text
-    }
-    for path, text in stale.items():
+    REFERENCE.mkdir(parents=True, exist_ok=True)
+    files = {REFERENCE / name: text for name, text in pages().items()}
+    stale = [path for path, text in files.items() if not path.exists() or path.read_text() != text]
+    for path in stale:
         if not is_check:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(text)
+            path.write_text(files[path])
         sys.stdout.write(f"{'stale: ' if is_check else 'wrote '}docs/reference/{path.name}\n")
     if stale and is_check:
         sys.stdout.write("run `make docs` and commit what it changes\n")

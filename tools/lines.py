@@ -12,7 +12,7 @@ import statistics
 import subprocess
 import sys
 import tokenize
-from collections import Counter
+from collections import defaultdict
 from pathlib import Path
 
 NOT_CODE = {tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT, tokenize.ENDMARKER}
@@ -43,14 +43,12 @@ def main() -> None:
     files = [Path(name) for name in tracked.stdout.split() if name.endswith(".py") and name.startswith(prefixes)]
     code = {path: code_lines(path.read_text()) for path in files if path.exists()}
     ours = {path: count for path, count in code.items() if path.parts[0] != "tests"}
-    packages: Counter[str] = Counter()
-    modules: Counter[str] = Counter()
+    packages = defaultdict(list)
     for path, count in code.items():
         package = "/".join(path.parts[:2]) if path.parts[0] in ("include", "plugins") else path.parts[0]
-        packages[package] += count
-        modules[package] += 1
-    for package in sorted(packages):
-        print(f"{package:26} {modules[package]:4} files {packages[package]:7,} lines")  # noqa: T201
+        packages[package].append(count)
+    for package, counts in sorted(packages.items()):
+        print(f"{package:26} {len(counts):4} files {sum(counts):7,} lines")  # noqa: T201
     if ours:
         print(  # noqa: T201
             f"\noutside the tests: {len(ours)} files, {sum(ours.values()):,} lines, "

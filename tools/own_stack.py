@@ -8,10 +8,8 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import socket
 import subprocess
 import time
-import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -161,10 +159,7 @@ def own_stack(folder: Path, *arguments: str, dead_after: int | None = None) -> I
         arguments: Of `docker compose up`, as `--scale worker=2`.
         dead_after: As in `Stack`.
     """
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    stack = Stack(folder, port, dead_after)
+    stack = Stack(folder, tool.free_port(0), dead_after)
     try:
         stack.up(*arguments)
         yield stack

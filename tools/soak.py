@@ -12,20 +12,19 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import re
 import statistics
 import subprocess
 import sys
 import tempfile
 import threading
 import time
-import urllib.error
 from collections import Counter
-from collections.abc import Callable
 from datetime import date, timedelta
 from http.client import HTTPException
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
+
+from pydantic import ByteSize, TypeAdapter
 
 from tools.own_stack import ENDED, Stack, own_stack
 from tools.stack import docker, say
@@ -41,8 +40,7 @@ JANITOR_SECONDS = 70
 POLL_SECONDS = 5
 LABEL = "io.groundtruth"
 SAMPLE_SECONDS = 10
-UNITS = {"B": 1 / 2**20, "KiB": 1 / 2**10, "MiB": 1, "GiB": 2**10}
-AWAY = (urllib.error.URLError, ConnectionError, HTTPException, TimeoutError)
+AWAY = (OSError, HTTPException)
 """What asking the API server gives while it, or its database, is away."""
 
 
@@ -69,20 +67,21 @@ def main() -> int:
 
 def load(stack: Stack, seen: Containers, runs: int, days: int) -> list[str]:
     """The first part."""
+    dates = [str(FIRST_DAY + timedelta(days=number)) for number in range(days)]
     began = time.monotonic()
     with Memory(stack) as memory:
         queue(stack, "load", runs)
-        last = FIRST_DAY + timedelta(days=days - 1)
-        stack.api("POST", "/backfills", backfill(FIRST_DAY, last))
+        period = {"from_date": f"{dates[0]}T00:00:00Z", "to_date": f"{dates[-1]}T00:00:00Z"}
+        limits = {"dag_run_conf": PARAMS, "max_active_runs": BACKFILLED_AT_ONCE}
+        stack.api("POST", "/backfills", {"dag_id": "energy_pipeline", **limits, **period})
         ended = wait_for_all(stack, runs + days)
-    minutes = (time.monotonic() - began) / 60
-    count = runs + days
+    minutes, count = (time.monotonic() - began) / 60, runs + days
     say(f"**Load**: {runs} runs queued at once and {days} days backfilled, in {minutes:.1f} minutes: ")
     say(f"{count / minutes:.1f} runs, {len(STEPS) * count / minutes:.1f} containers a minute.\n")
     say(memory.table())
     published = {path.name for path in (stack.data / "published" / "energy").iterdir()}
-    missing = [str(day) for n in range(days) if str(day := FIRST_DAY + timedelta(days=n)) not in published]
-    return check_runs(stack, seen, ended, count) + [f"{day} was not published" for day in missing]
+    missing = [f"{day} was not published" for day in dates if day not in published]
+    return check_runs(stack, seen, ended, count) + missing
 
 
 def restarts(stack: Stack, seen: Containers, runs: int) -> list[str]:
@@ -93,7 +92,7 @@ def restarts(stack: Stack, seen: Containers, runs: int) -> list[str]:
     rows = []
     for service in RESTARTED:
         time.sleep(PAUSE_SECONDS)
-        busy = sum(state not in ENDED for run, state in patiently(lambda: states(stack)).items() if run not in before)
+        busy = sum(state not in ENDED for run, state in states(stack).items() if run not in before)
         away = restart(stack, service)
         rows.append([service, str(busy), f"{away:.0f}"])
     ended = wait_for_all(stack, len(before) + runs)
@@ -112,12 +111,6 @@ def queue(stack: Stack, name: str, runs: int) -> None:
     for number in range(runs):
         body = {"dag_run_id": f"{name}-{number:03}", "logical_date": None, "conf": PARAMS}
         stack.dag("POST", "/dagRuns", body)
-
-
-def backfill(first: date, last: date) -> dict[str, Any]:
-    """What a backfill is asked for with."""
-    days = {"from_date": f"{first}T00:00:00Z", "to_date": f"{last}T00:00:00Z"}
-    return {"dag_id": "energy_pipeline", "dag_run_conf": PARAMS, "max_active_runs": BACKFILLED_AT_ONCE, **days}
 
 
 def restart(stack: Stack, service: str) -> float:
@@ -139,11 +132,15 @@ def tidy(stack: Stack) -> None:
 
 
 def states(stack: Stack) -> dict[str, str]:
-    """The state of every run that is not a scheduled one."""
+    """The state of every run that is not a scheduled one; asks again while the API server or its database is away."""
     by_run: dict[str, str] = {}
     offset, total = 0, 1
     while offset < total:
-        page = stack.dag("GET", f"/dagRuns?limit=100&offset={offset}&order_by=id")
+        try:
+            page = stack.dag("GET", f"/dagRuns?limit=100&offset={offset}&order_by=id")
+        except AWAY:
+            time.sleep(POLL_SECONDS)
+            continue
         total, offset = page["total_entries"], offset + 100
         by_run |= {run["dag_run_id"]: run["state"] for run in page["dag_runs"] if run["run_type"] != "scheduled"}
     return by_run
@@ -152,37 +149,27 @@ def states(stack: Stack) -> dict[str, str]:
 def wait_for_all(stack: Stack, count: int) -> dict[str, str]:
     """Wait until so many runs have ended; returns their states."""
     while True:
-        by_run = patiently(lambda: states(stack))
+        by_run = states(stack)
         if len(by_run) >= count and all(state in ENDED for state in by_run.values()):
             return by_run
         time.sleep(POLL_SECONDS)
-
-
-def patiently(ask: Callable[[], dict[str, str]]) -> dict[str, str]:
-    """Ask again while the API server or its database is away."""
-    while True:
-        try:
-            return ask()
-        except AWAY:
-            time.sleep(POLL_SECONDS)
 
 
 def check_runs(stack: Stack, seen: Containers, ended: dict[str, str], count: int) -> list[str]:
     """Print what runs that have ended did; returns what is wrong with them."""
     faults = [f"{run} ended as {state}" for run, state in ended.items() if state != "success"]
     tries = {run: max(task["try_number"] for task in stack.tasks(run)) for run in ended}
-    created = seen.created()
     for run in ended:
         report = stack.report(run) if any(stack.run_folder(run).glob("pipeline_report_*.json")) else {}
         if report.get("overall_status") != "success":
             faults.append(f"{run} has no report of a success")
-        faults += [f"{run}: {step} ran {times} times" for step in STEPS if (times := created.get((run, step), 0)) != 1]
+        faults += [f"{run}: {step} ran {times} times" for step in STEPS if (times := seen.created[run, step]) != 1]
     left = seen.left()
     again = sum(number > 1 for number in tries.values())
     rows = [
         ["runs that succeeded", f"{sum(state == 'success' for state in ended.values())} of {count}"],
         ["steps", str(len(STEPS) * len(ended))],
-        ["containers created", str(sum(created.get((run, step), 0) for run in ended for step in STEPS))],
+        ["containers created", str(sum(seen.created[run, step] for run in ended for step in STEPS))],
         ["containers left", str(len(left))],
         ["runs with a task in its second attempt or later", str(again)],
     ]
@@ -195,11 +182,14 @@ class Containers:
 
     Args:
         data: The deployment's data folder, as the engine sees it.
+
+    Attributes:
+        created: The number of containers by run and step.
     """
 
     def __init__(self, data: Path) -> None:
         self.label = f"label={LABEL}.data={data}"
-        self._created: Counter[tuple[str, str]] = Counter()
+        self.created: Counter[tuple[str, str]] = Counter()
 
     def __enter__(self) -> Self:
         wanted = ["--filter", "type=container", "--filter", "event=create", "--filter", self.label]
@@ -219,11 +209,7 @@ class Containers:
         with self._events.stdout as lines:
             for line in lines:
                 labels = json.loads(line)
-                self._created[labels[f"{LABEL}.run"], labels[f"{LABEL}.step"]] += 1
-
-    def created(self) -> dict[tuple[str, str], int]:
-        """How many containers each run and step got."""
-        return dict(self._created)
+                self.created[labels[f"{LABEL}.run"], labels[f"{LABEL}.step"]] += 1
 
     def left(self) -> list[str]:
         """Containers of steps that are still there."""
@@ -259,10 +245,10 @@ class Memory:
         for name, samples in sorted(self.samples.items()):
             if len(samples) < 4:
                 continue
-            used = [value for _, value in samples]
-            quarter, late = len(used) // 4, samples[len(samples) // 2 :]
+            hours, used = zip(*samples, strict=True)
+            quarter, half = len(used) // 4, len(used) // 2
             begin, end = statistics.median(used[:quarter]), statistics.median(used[-quarter:])
-            slope = statistics.linear_regression([at for at, _ in late], [value for _, value in late]).slope
+            slope = statistics.linear_regression(hours[half:], used[half:]).slope
             rows.append([name, *(f"{value:.0f}" for value in (begin, end, max(used))), f"{slope:+.0f}"])
         return table(["MiB", "first quarter", "last quarter", "most", "rise an hour (second half)"], rows)
 
@@ -278,9 +264,7 @@ def names_of(stack: Stack) -> dict[str, str]:
 
 def mebibytes(text: str) -> float:
     """`1.5GiB` as MiB."""
-    match = re.fullmatch(r"([\d.]+)([KMG]i)?B", text)
-    assert match is not None, text  # noqa: S101 - the engine's own form
-    return float(match[1]) * UNITS[f"{match[2] or ''}B"]
+    return TypeAdapter(ByteSize).validate_python(text) / 2**20
 
 
 def table(head: list[str], rows: list[list[str]]) -> str:

@@ -17,7 +17,6 @@ import time
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
-from typing import NoReturn
 from urllib.parse import quote
 
 UID = 50000
@@ -79,17 +78,17 @@ def missing_secrets(folder: Path) -> list[str]:
 
 def environment(folder: Path) -> dict[str, str]:
     """Airflow's settings that hold a secret, for the secrets that this service is given."""
-    found = {name.rpartition("/")[2]: (folder / name).read_text().strip() for name in MADE if (folder / name).is_file()}
+    texts = {name.rpartition("/")[2]: (folder / name).read_text().strip() for name in MADE if (folder / name).is_file()}
     settings = {}
-    if "fernet_key" in found:
-        settings["AIRFLOW__CORE__FERNET_KEY"] = found["fernet_key"]
-        settings["AIRFLOW__API_AUTH__JWT_SECRET"] = found["jwt_secret"]
-        settings["AIRFLOW__API__SECRET_KEY"] = found["session_key"]
-    if "postgres_password" in found:
-        address = f"airflow:{quote(found['postgres_password'])}@postgres/airflow"
+    if "fernet_key" in texts:
+        settings["AIRFLOW__CORE__FERNET_KEY"] = texts["fernet_key"]
+        settings["AIRFLOW__API_AUTH__JWT_SECRET"] = texts["jwt_secret"]
+        settings["AIRFLOW__API__SECRET_KEY"] = texts["session_key"]
+    if "postgres_password" in texts:
+        address = f"airflow:{quote(texts['postgres_password'])}@postgres/airflow"
         settings["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"] = f"postgresql+psycopg2://{address}"
-    if "redis_password" in found:
-        queue = f"redis://:{quote(found['redis_password'])}@redis:6379"
+    if "redis_password" in texts:
+        queue = f"redis://:{quote(texts['redis_password'])}@redis:6379"
         settings["AIRFLOW__CELERY__BROKER_URL"] = f"{queue}/0"
         settings["AIRFLOW__CELERY__RESULT_BACKEND"] = f"{queue}/1"
     return settings
@@ -159,14 +158,9 @@ def main(arguments: list[str]) -> int:
     if name in ACTIONS:
         return ACTIONS[name](*rest)
     os.environ.update(environment(KEPT))
-    if name == "airflow":
-        return become(*AIRFLOW, *rest)
-    return become(*AIRFLOW, *SERVICES[name]) if name in SERVICES else become(*arguments)
-
-
-def become(*command: str) -> NoReturn:
-    """Go on as another program, which then gets the signals."""
-    os.execvp(command[0], command)  # noqa: S606 - the image's entry point
+    commands = SERVICES | {"airflow": rest}
+    command = [*AIRFLOW, *commands[name]] if name in commands else arguments
+    return os.execvp(command[0], command)  # noqa: S606 - this process becomes the command, which then gets the signals
 
 
 ACTIONS: dict[str, Callable[..., int]] = {
@@ -182,6 +176,19 @@ def docker(*arguments: str) -> list[str]:
     """Run a command of the Docker client; returns the lines of its output."""
     command = ["docker", *arguments]
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()  # noqa: S603
+
+
+def free_port(wanted: int) -> int:
+    """The wanted port, or the next one that nobody listens on; any free one if 0 is wanted."""
+    for port in range(wanted, wanted + 100):
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return int(probe.getsockname()[1])
+    raise SystemExit(f"no free port from {wanted} to {wanted + 99}; name one: make ui PORT=9000")
 
 
 def say(text: str) -> None:

@@ -9,17 +9,15 @@ import contextlib
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
-import urllib.error
 import urllib.request
 from pathlib import Path
 from typing import IO
 
 from include.satellite.imagery.demo import URL_VARIABLE, stand_in
-from tools.stack import say
+from tools.stack import free_port, say
 
 ROOT = Path(__file__).resolve().parents[1]
 HOME = Path(os.environ.get("AIRFLOW_HOME", ROOT / ".airflow"))
@@ -86,19 +84,6 @@ def start(component: tuple[str, ...], port: int, address: str, output: IO[bytes]
     )
 
 
-def free_port(wanted: int) -> int:
-    """The wanted port, or the next one that nobody listens on."""
-    for port in range(wanted, wanted + 100):
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return port
-    raise SystemExit(f"no free port from {wanted} to {wanted + 99}; name one: make ui PORT=9000")
-
-
 def wait_until_healthy(address: str, airflow: list[subprocess.Popen[bytes]]) -> bool:
     """Wait until the scheduler is at work; False if a component ends before that, or it takes too long."""
     deadline = time.monotonic() + START_SECONDS
@@ -107,7 +92,7 @@ def wait_until_healthy(address: str, airflow: list[subprocess.Popen[bytes]]) -> 
             with urllib.request.urlopen(f"{address}/api/v2/monitor/health", timeout=2) as answer:  # noqa: S310 - loopback
                 if json.load(answer)["scheduler"]["status"] == "healthy":
                     return True
-        except (urllib.error.URLError, ConnectionError, TimeoutError, ValueError):
+        except (OSError, ValueError):
             pass
         time.sleep(0.5)
     return False

@@ -42,7 +42,7 @@ PATHS: dict[str, Operation] = {
 }
 AT_ONCE = 2
 _ALGORITHM = "HS256"
-_BUSY_SECONDS = 0.2
+_BUSY_MS = 200
 _LOOPBACK = ("127.0.0.1", "::1")
 _REMEMBERED = 10_000
 _BACKLOG = 128  # requests that come before the server runs wait instead of being refused
@@ -56,13 +56,11 @@ class ServerSettings:
     Args:
         token_seconds: How long a token is valid.
         rate_limit: Requests a minute (then also two at once); 0: no limit.
-        retry_after_unit: `ms` as Sentinel Hub's client reads Retry-After, or `s`.
         latency: Seconds that each answer of catalog and process takes longer.
     """
 
     token_seconds: int = 3600
     rate_limit: int = 0
-    retry_after_unit: str = "ms"
     latency: float = 0.0
 
 
@@ -104,11 +102,10 @@ class Limits:
 
     Args:
         per_minute: Requests a minute, also the bucket's size.
-        unit: Of Retry-After: `ms` or `s`.
     """
 
-    def __init__(self, per_minute: int, unit: str) -> None:
-        self.per_minute, self.unit = per_minute, unit
+    def __init__(self, per_minute: int) -> None:
+        self.per_minute = per_minute
         self._full_at = time.monotonic()
         self._running = 0
         self._lock = Lock()
@@ -133,15 +130,13 @@ class Limits:
     def _take(self) -> None:
         """Take one request out of the bucket, which is full again that much later: 60 s after it was empty."""
         if self._running >= AT_ONCE:
-            raise self._refusal(_BUSY_SECONDS, {"concurrentRequests": AT_ONCE})
+            raise rate_limited(_BUSY_MS, json.dumps({"concurrentRequests": AT_ONCE}))
         now = time.monotonic()
         full_at = max(self._full_at, now) + 60 / self.per_minute
         if full_at - now > 60:
-            raise self._refusal(full_at - now - 60, {"samplingPeriod": "PT1M", "limit": self.per_minute})
+            policy = {"samplingPeriod": "PT1M", "limit": self.per_minute}
+            raise rate_limited(math.ceil((full_at - now - 60) * 1000), json.dumps(policy))
         self._full_at = full_at
-
-    def _refusal(self, seconds: float, policy: dict[str, Any]) -> ApiError:
-        return rate_limited(math.ceil(seconds * (1000 if self.unit == "ms" else 1)), json.dumps(policy))
 
 
 class Hub:
@@ -150,7 +145,7 @@ class Hub:
     def __init__(self, scenes: Scenes, settings: ServerSettings) -> None:
         self.scenes, self.settings, self.faults = scenes, settings, Faults()
         self.tokens = Tokens(settings.token_seconds)
-        self.limits = Limits(settings.rate_limit, settings.retry_after_unit)
+        self.limits = Limits(settings.rate_limit)
         self.served: deque[Details] = deque(maxlen=_REMEMBERED)
 
     def answers(self) -> list[Details]:
