@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import io
+import re
 import statistics
 import subprocess
 import sys
@@ -15,6 +16,7 @@ import tokenize
 from collections import defaultdict
 from pathlib import Path
 
+STATEMENT = re.compile(r"\b(SELECT|CREATE|INSERT|CASE)\b")
 NOT_CODE = {tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT, tokenize.ENDMARKER}
 
 
@@ -24,16 +26,26 @@ def code_lines(source: str) -> int:
     >>> code_lines("X = 1  # one")
     1
     """
-    lines: set[int] = set()
-    for token in tokenize.generate_tokens(io.StringIO(source).readline):
-        if token.type not in NOT_CODE:
-            lines.update(range(token.start[0], token.end[0] + 1))
-    for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
-            for statement in node.body:  # docstrings, and the strings below an assignment that document it
-                if isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant):
-                    lines.difference_update(range(statement.lineno, (statement.end_lineno or 0) + 1))
-    return len(lines)
+    tokens = tokenize.generate_tokens(io.StringIO(source).readline)
+    spans = (range(token.start[0], token.end[0] + 1) for token in tokens if token.type not in NOT_CODE)
+    return len({line for span in spans for line in span} - _documentation(ast.parse(source)))
+
+
+def sql_lines(source: str) -> int:
+    """Return how many of them are SQL: lines of a string that spans several and holds a statement."""
+    tree = ast.parse(source)
+    texts = [node for node in ast.walk(tree) if isinstance(node, ast.Constant | ast.JoinedStr)]
+    queries = (text for text in texts if STATEMENT.search(ast.get_source_segment(source, text) or ""))
+    spans = (range(query.lineno, (query.end_lineno or 0) + 1) for query in queries if query.end_lineno != query.lineno)
+    return len({line for span in spans for line in span} - _documentation(tree))
+
+
+def _documentation(tree: ast.Module) -> set[int]:
+    """Return the lines of docstrings, and of the strings below an assignment that document it."""
+    scopes = (node for node in ast.walk(tree) if hasattr(node, "body") and isinstance(node.body, list))
+    texts = (statement for scope in scopes for statement in scope.body if isinstance(statement, ast.Expr))
+    spans = (range(text.lineno, (text.end_lineno or 0) + 1) for text in texts if isinstance(text.value, ast.Constant))
+    return {line for span in spans for line in span}
 
 
 def main() -> None:
@@ -52,7 +64,8 @@ def main() -> None:
     if ours:
         print(  # noqa: T201
             f"\noutside the tests: {len(ours)} files, {sum(ours.values()):,} lines, "
-            f"median {statistics.median(ours.values()):.0f}"
+            f"median {statistics.median(ours.values()):.0f}; "
+            f"{sum(sql_lines(path.read_text()) for path in ours):,} of the lines are SQL"
         )
         for path, count in sorted(ours.items(), key=lambda item: -item[1])[:10]:
             print(f"  {count:4} {path}")  # noqa: T201
