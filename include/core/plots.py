@@ -28,6 +28,7 @@ STYLE: dict[Any, Any] = {
     "axes.axisbelow": True,
     "legend.frameon": False,
     "figure.dpi": 110,
+    "figure.titleweight": "bold",
 }
 
 

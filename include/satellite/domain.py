@@ -2,12 +2,20 @@
 
 from pathlib import Path
 
+from include.core.contracts import StepParams
 from include.core.domain import Domain, EnvKeys, Option, Page, Pool, StandIn
+from include.satellite.params import ImageryParams, ValidateParams
 from include.satellite.pipeline import CROP_HEALTH_MAP, SATELLITE, LookbackWindow
 from include.satellite.registry import store
 from include.satellite.steps import BASELINES, MODELS, SATELLITE_STEPS
 
 HERE = Path(__file__).parent
+
+
+def _switch(model: type[StepParams], param: str) -> Option:
+    """Return the option that sets a parameter, described as the parameter is."""
+    return Option((f"--{param.replace('_', '-')}",), str(model.model_fields[param].description), param=param)
+
 
 SATELLITE_DOMAIN = Domain(
     name="satellite",
@@ -17,16 +25,8 @@ SATELLITE_DOMAIN = Domain(
     pipelines=(SATELLITE, CROP_HEALTH_MAP),
     window=LookbackWindow(),
     options=(
-        Option(
-            ("--skip-download",),
-            "Take the usable dates of the imagery store; no network.",
-            param="skip_download",
-        ),
-        Option(
-            ("--skip-validation",),
-            "Only count the dates against min_dates.",
-            param="skip_validation",
-        ),
+        _switch(ImageryParams, "skip_download"),
+        _switch(ValidateParams, "skip_validation"),
         Option(
             ("--source",),
             "Where imagery comes from. Default: demo, a local stand-in that needs no credentials.",

@@ -29,7 +29,9 @@ from include.satellite.datasets.labels import assess, classes_of
 from include.satellite.datasets.patches import PatchDataset
 from include.satellite.datasets.schemas import CLASSES, PatchInfo
 from include.satellite.datasets.splits import Tiles
-from include.satellite.imagery.area import affine_of, inside_mask
+from include.satellite.datasets.storage import Floats, Ints
+from include.satellite.imagery.area import inside_mask
+from include.satellite.imagery.scenes import cloud_optimised
 from include.satellite.imagery.schemas import Acquisition, Grid, Imagery
 from include.satellite.params import HealthMapParams
 from include.satellite.registry import store
@@ -43,8 +45,6 @@ if TYPE_CHECKING:
     from include.satellite.training.schemas import ModelCard
 
 Classes = NDArray[np.int8]
-Floats = NDArray[np.float32]
-Ints = NDArray[np.int64]
 SQUARE_METRES_PER_HECTARE = 10_000
 OVERLAP = 4
 """A patch is slid by a quarter of its side, so that up to 16 patches hold a pixel."""
@@ -52,8 +52,6 @@ NOT_ASSESSED, WHITE = "#C9C9C9", "#FFFFFF"
 COLORS = (GREEN, YELLOW, ORANGE, VERMILLION)
 """Of the classes, healthy to critical (Okabe and Ito 2008)."""
 OUTSIDE = 255
-COG: dict[str, Any] = {"driver": "COG", "compress": "DEFLATE", "blocksize": 512, "overview_resampling": "NEAREST"}
-"""The raster's format, a cloud-optimised GeoTIFF; the mean of two classes would not be a class."""
 NOTES = {
     "ndvi_rule": "The model learnt to imitate the NDVI rule.",
     "next_ndvi": "The classes are a forecast for the next usable date.",
@@ -132,7 +130,7 @@ def draw_map_outcome(files: Path) -> StepOutcome:
     """Read the outcome of the step `draw_map` from `health_map.json`."""
     document = HEALTH_MAP.read(files)
     return StepOutcome(
-        metrics=HealthMapMetrics.model_validate(document.model_dump(include=set(HealthMapMetrics.model_fields))),
+        metrics=HealthMapMetrics(**document.fields_of(HealthMapMetrics)),
         published_as=f"{document.place}/{document.date}",
         findings=tuple(Finding(severity="info", message=note) for note in (document.why, *document.notes)),
         tables=(Table(title=f"Crop health on {document.date}", columns=("class", "hectares"), rows=_areas(document)),),
@@ -242,8 +240,7 @@ def _document(imagery: Imagery, acquisition: Acquisition, layers: Layers, env_fi
         synthetic=acquisition.synthetic or (card is not None and card.data.synthetic),
         notes=notes,
         env_file=str(env_file.path),
-        crs=imagery.grid.crs,
-        resolution=imagery.grid.resolution,
+        **imagery.grid.fields_of(HealthMap),
         hectares={name: round(count * hectares, 2) for name, count in zip(CLASSES, pixels, strict=True)},
         not_assessed=round(not_assessed * hectares, 2),
         outside=round(int((~layers.inside).sum()) * hectares, 2),
@@ -261,28 +258,17 @@ def write_raster(target: Path, layers: Layers, grid: Grid, document: HealthMap) 
 
     The confidence of the rule, which has none, is nodata throughout.
     """
-    from rasterio.io import MemoryFile
-
     classes = np.where(layers.inside, layers.classes + 1, OUTSIDE)
     confidence = np.full(classes.shape, np.nan) if layers.confidence is None else layers.confidence
     percent = np.nan_to_num(np.round(confidence * 100), nan=OUTSIDE)
-    profile = COG | {
-        "width": grid.width, "height": grid.height, "count": 2, "dtype": "uint8", "crs": grid.crs,
-        "transform": affine_of(grid), "nodata": OUTSIDE,
-    }  # fmt: skip
     tags = {
         "DATE": document.date.isoformat(),
         "DRAWN_BY": document.model_version or document.drawn_by,
         "SYNTHETIC": "YES" if document.synthetic else "NO",
         "CLASSES": ",".join(f"{number}={name}" for number, name in enumerate(("not assessed", *CLASSES))),
     }
-    with MemoryFile(ext=".tif") as file:
-        with file.open(**profile) as dataset:
-            dataset.write(np.stack([classes, percent]).astype(np.uint8))
-            dataset.descriptions = ("class", "confidence")
-            dataset.scales = (1.0, 0.01)
-            dataset.update_tags(**tags)
-        write_atomically(target, bytes(file.getbuffer()))
+    bands, scales = np.stack([classes, percent]).astype(np.uint8), {"class": 1.0, "confidence": 0.01}
+    write_atomically(target, cloud_optimised(bands, grid, scales, tags, nodata=OUTSIDE))
 
 
 def plot_map(target: Path, layers: Layers, document: HealthMap) -> None:
@@ -311,9 +297,7 @@ def plot_map(target: Path, layers: Layers, document: HealthMap) -> None:
         figure.legend(handles=_legend(document), loc="outside lower center", ncols=3, fontsize=9)
         author = "the NDVI rule" if document.model_version is None else f"model {document.model_version}"
         mark = ", SIMULATED" if document.synthetic else ""
-        figure.suptitle(
-            f"Crop health on {document.date}{mark}, drawn by {author}", x=0.01, ha="left", fontweight="bold"
-        )
+        figure.suptitle(f"Crop health on {document.date}{mark}, drawn by {author}", x=0.01, ha="left")
 
 
 def _legend(document: HealthMap) -> list[Patch]:

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from datetime import date
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, get_args
 
 from pydantic import BaseModel, Field
 
 from include.satellite.imagery.schemas import Document, Grid, Imagery
-from include.satellite.params import LabelParams
+from include.satellite.params import LabelParams, LabelSource
 
-CLASSES = ("Healthy", "Moderate", "Stressed", "Critical")
-SPLITS = ("train", "tune", "validation")
-TRAIN, TUNE, VALIDATION = range(3)
 ClassName = Literal["Healthy", "Moderate", "Stressed", "Critical"]
 Split = Literal["train", "tune", "validation"]
+CLASSES: tuple[str, ...] = get_args(ClassName)
+SPLITS: tuple[str, ...] = get_args(Split)
+TRAIN, TUNE, VALIDATION = range(3)
 
 
 class Normalisation(Document):
@@ -80,7 +80,7 @@ class PatchInfo(_DatasetInfo):
 
     bands: list[str] = Field(description="Bands of the cube, in order.")
     classes: list[str] = Field(description="Names by label.")
-    label_source: Literal["ndvi_rule", "next_ndvi", "reference"]
+    label_source: LabelSource
     patch_size: int
     stride: int
     normalisation: Normalisation

@@ -203,10 +203,7 @@ def plot_comparison(target: Path, comparison: Comparison) -> None:
         _forest(right, lstm, "mae", "MAE avoided")
         decision = "all gates passed" if comparison.decision.promote else "not promoted"
         mark = "simulated imagery" if comparison.synthetic else "real imagery"
-        figure.suptitle(
-            f"Comparison: {decision} ({mark}, labels: {comparison.label_source})", x=0.01, ha="left",
-            fontweight="bold",
-        )  # fmt: skip
+        figure.suptitle(f"Comparison: {decision} ({mark}, labels: {comparison.label_source})", x=0.01, ha="left")
 
 
 def _scores(axes: Axes, values: dict[str, float]) -> None:

@@ -68,7 +68,7 @@ def evaluate_cnn(
     gate = classification(true[gated], predicted[gated])
     naive = patch_baselines(dataset, rows)
     return CnnMetrics(
-        **gate.model_dump(exclude={"samples"}),
+        **gate.fields_of(CnnMetrics),
         minimum_accuracy=minimum,
         required=info.label_source != "next_ndvi",
         expected_calibration_error=calibration_error(probabilities, true),
@@ -86,15 +86,13 @@ def evaluate_lstm(
 ) -> LstmMetrics:
     """Evaluate the LSTM's forecasts (N,) of NDVI for the rows."""
     true = dataset.y[rows]
-    mae, rmse = forecast_errors(true, forecast)
+    score = forecast_score(true, forecast)
     return LstmMetrics(
         samples=len(rows),
-        mae=mae,
-        rmse=rmse,
+        **score.fields_of(LstmMetrics),
         r2=explained_variance(true, forecast),
-        accuracy=1 - mae / 2,
         minimum_accuracy=minimum,
-        baselines=skills(true, mae, sequence_baselines(dataset, rows)),
+        baselines=skills(true, score.mae, sequence_baselines(dataset, rows)),
         climatology_fallback=float(climatology(dataset, rows)[1].mean()),
         evaluation_dates=dates_of(dataset.info.dates, dataset.target[rows]),
         training=training,
@@ -157,10 +155,11 @@ def calibration_error(probabilities: Forecast, true: Classes, bins: int = CALIBR
     return float(np.abs(gaps).sum() / len(true))
 
 
-def forecast_errors(true: Forecast, forecast: Forecast) -> tuple[float, float]:
-    """Compute mean absolute error and root mean square error."""
+def forecast_score(true: Forecast, forecast: Forecast) -> LstmScore:
+    """Compute mean absolute error, root mean square error, and 1 − MAE/2."""
     truth = np.asarray(true, np.float64)
-    return float(mean_absolute_error(truth, forecast)), float(root_mean_squared_error(truth, forecast))
+    mae = float(mean_absolute_error(truth, forecast))
+    return LstmScore(mae=mae, rmse=float(root_mean_squared_error(truth, forecast)), accuracy=1 - mae / 2)
 
 
 def explained_variance(true: Forecast, forecast: Forecast) -> float | None:
@@ -171,10 +170,10 @@ def explained_variance(true: Forecast, forecast: Forecast) -> float | None:
 
 def skills(true: Forecast, mae: float, naive: Mapping[str, Forecast]) -> dict[str, Skill]:
     """Compute the errors of naive forecasts, and the skill over them of a model with this MAE."""
-    errors = {name: forecast_errors(true, forecast) for name, forecast in naive.items()}
+    scores = {name: forecast_score(true, forecast) for name, forecast in naive.items()}
     return {
-        name: Skill(mae=naive_mae, rmse=rmse, skill=1 - mae / naive_mae if naive_mae > 0 else None)
-        for name, (naive_mae, rmse) in errors.items()
+        name: Skill(mae=score.mae, rmse=score.rmse, skill=1 - mae / score.mae if score.mae > 0 else None)
+        for name, score in scores.items()
     }
 
 
@@ -292,7 +291,7 @@ def score_classes(dataset: PatchDataset, rows: Rows, predicted: Mapping[str, Cla
     for name, classes in predicted.items():
         by_class = class_scores(label, classes, info.classes, info.gate_classes)
         recall = {score.name: score.recall for score in by_class if score.samples}
-        models[name] = CnnScore(recall=recall, **classification(label, classes).model_dump(exclude={"samples"}))
+        models[name] = CnnScore(recall=recall, **classification(label, classes).fields_of(CnnScore))
     accuracies = {name: boot.mean(hit) for name, hit in hits.items()}
     balanced = {name: boot.balanced_accuracy(hit, label) for name, hit in hits.items()}
     return CnnComparison(
@@ -327,8 +326,7 @@ def score_forecasts(
     models, draws = {}, {}
     for name, forecast in forecasts.items():
         values = np.asarray(forecast, np.float64)
-        mae, rmse = forecast_errors(truth, values)
-        models[name] = LstmScore(mae=mae, rmse=rmse, accuracy=1 - mae / 2)
+        models[name] = forecast_score(truth, values)
         draws[name] = boot.mean(np.abs(values - truth))
     return LstmComparison(
         samples=len(rows),

@@ -12,13 +12,11 @@ import json
 import logging
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-from pydantic import BaseModel
 
 from include.core.contracts import Step
 from include.core.errors import BadInputError, ContractError, GroundtruthError, SetupError
@@ -27,6 +25,7 @@ from include.core.run_folder import read_model, write_json
 from include.core.settings import get_settings
 from include.satellite.artifacts import CNN, LSTM
 from include.satellite.datasets.schemas import PatchInfo
+from include.satellite.imagery.schemas import Document
 from include.satellite.params import CompareParams
 from include.satellite.sensors.sentinel2 import SENTINEL2
 from include.satellite.steps import SATELLITE_STEPS
@@ -43,7 +42,7 @@ NO_MINIMUM = {"min_cnn_accuracy": 0, "min_lstm_accuracy": 0}
 IGNORED = {*NO_MINIMUM, "allow_synthetic", "export_npy", "crop_mask", "reference"}
 
 
-class BaselineInfo(BaseModel, extra="forbid", frozen=True):
+class BaselineInfo(Document):
     """The description of a synthetic baseline (`baseline.json`)."""
 
     world: str
@@ -123,8 +122,9 @@ def _make(folder: Path, recipe: dict[str, Any], key: str) -> None:
         try:
             with _simulated_imagery():
                 _fetch(files, recipe)
-            for step in ("prepare_cnn", "train_cnn", "prepare_lstm", "train_lstm"):
-                _run(SATELLITE_STEPS[step], files, recipe | NO_MINIMUM)
+            for data, training in (("prepare_cnn", "train_cnn"), ("prepare_lstm", "train_lstm")):
+                _run(SATELLITE_STEPS[data], files, recipe | NO_MINIMUM)
+                _run(SATELLITE_STEPS[training], files, recipe | NO_MINIMUM, plots=False)
         except (BadInputError, ContractError) as error:
             raise GroundtruthError(f"the synthetic baseline cannot be made with these parameters: {error}") from error
         info = BaselineInfo(
@@ -162,11 +162,12 @@ def _fetch(files: Path, recipe: dict[str, Any]) -> None:
     _run(search, files, values)
     for index, _ in enumerate(search.things(files)):
         _run(download.instance(index), files, values)
-    for step in ("collect", "validate"):
-        _run(SATELLITE_STEPS[step], files, values)
+    _run(SATELLITE_STEPS["collect"], files, values)
+    _run(SATELLITE_STEPS["validate"], files, values, plots=False)
 
 
-def _run(step: Step, files: Path, values: dict[str, Any]) -> None:
-    """Run a step with the values that it takes."""
+def _run(step: Step, files: Path, values: dict[str, Any], **options: bool) -> None:
+    """Run a step with the values that it takes, and further arguments of its function."""
     params = step.params.model_validate({name: values[name] for name in step.params.model_fields if name in values})
-    step.load()(files, params)
+    function: Callable[..., None] = step.load()
+    function(files, params, **options)

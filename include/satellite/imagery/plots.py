@@ -76,7 +76,7 @@ def draw_contact_sheet(
     rows, height = max(1, math.ceil(len(cells) / columns)), CELL_INCHES * min(shape, 2.0) + caption
     title = f"Scenes in true colour: {accepted} accepted, {len(cells) - accepted} not{_mark(reports)}"
     with figure_file(path, CELL_INCHES * columns, height * rows + 0.6) as figure:
-        figure.suptitle(title, x=0.01, ha="left", fontsize=13, fontweight="bold")
+        figure.suptitle(title, x=0.01, ha="left", fontsize=13)
         grid = figure.subplots(rows, columns, squeeze=False).ravel()
         for axes, (assessed, picture) in zip(grid, cells, strict=False):
             _draw_cell(axes, assessed, picture, shape)

@@ -8,13 +8,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import rasterio
 from numpy.typing import NDArray
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.io import DatasetReader, MemoryFile
-from rasterio.shutil import copy
 
 from include.satellite.imagery.area import affine_of
 from include.satellite.imagery.schemas import Grid, Shares
@@ -157,37 +157,42 @@ def decode(content: bytes, grid: Grid, count: int, dtype: str) -> NDArray[np.uin
 
 def encode(scene: Scene, grid: Grid, tags: Mapping[str, str]) -> bytes:
     """Return a scene as a cloud-optimised GeoTIFF with scale, nodata, band names and CRS; equal scenes, equal bytes."""
+    scales = {band: 1.0 if scene.sensor.is_class_band(band) else scene.sensor.scale for band in scene.bands}
+    # noise hardly shrinks further than at level 1, and level 6 takes twice as long
+    options = {"level": 1, "predictor": "YES", "bigtiff": "IF_SAFER"}
+    return cloud_optimised(scene.layers, grid, scales, tags, nodata=NODATA, **options)
+
+
+def cloud_optimised(
+    layers: NDArray[Any], grid: Grid, scales: Mapping[str, float], tags: Mapping[str, str], **options: Any
+) -> bytes:
+    """Return layers as a cloud-optimised GeoTIFF.
+
+    Args:
+        layers: (bands, height, width).
+        grid: Their pixels.
+        scales: Scale of each band by its name, in the order of the layers.
+        tags: Of the file.
+        options: `nodata`, and options of GDAL's COG driver.
+    """
     profile = {
-        "driver": "GTiff",
+        "driver": "COG",
         "width": grid.width,
         "height": grid.height,
-        "count": len(scene.bands),
-        "dtype": "uint16",
+        "count": len(layers),
+        "dtype": layers.dtype,
         "crs": grid.crs,
         "transform": affine_of(grid),
-        "nodata": NODATA,
+        "compress": "DEFLATE",
+        "blocksize": TILE,
+        "overview_resampling": "NEAREST",  # the mean of two classes is not a class
     }
-    with MemoryFile() as plain, MemoryFile(ext=".tif") as optimised:
-        with plain.open(**profile) as dataset:
-            dataset.write(scene.layers)
-            dataset.descriptions = tuple(scene.bands)
-            dataset.scales = tuple(
-                1.0 if scene.sensor.is_class_band(band) else scene.sensor.scale for band in scene.bands
-            )
+    with MemoryFile(ext=".tif") as file:
+        with file.open(**profile, **options) as dataset:
+            dataset.write(layers)
+            dataset.descriptions, dataset.scales = tuple(scales), tuple(scales.values())
             dataset.update_tags(**tags)
-        with plain.open() as dataset:
-            copy(
-                dataset,
-                optimised.name,
-                driver="COG",
-                COMPRESS="DEFLATE",
-                LEVEL=1,  # noise hardly shrinks further, and level 6 takes twice as long
-                PREDICTOR="YES",
-                BLOCKSIZE=TILE,
-                OVERVIEW_RESAMPLING="NEAREST",  # the mean of two classes is not a class
-                BIGTIFF="IF_SAFER",
-            )
-        return bytes(optimised.getbuffer())
+        return bytes(file.getbuffer())
 
 
 def form_faults(dataset: DatasetReader, bands: Sequence[str], grid: Grid) -> list[str]:

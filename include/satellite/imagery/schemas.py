@@ -17,9 +17,9 @@ class Document(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    def fields_of(self, base: type[Document]) -> dict[str, Any]:
-        """Return the values of the fields that a base declares, to build another document from."""
-        return {name: getattr(self, name) for name in base.model_fields}
+    def fields_of(self, model: type[BaseModel]) -> dict[str, Any]:
+        """Return the values of the fields that another model has too, to build one of it."""
+        return {name: value for name, value in self if name in model.model_fields}
 
 
 class Grid(Document):

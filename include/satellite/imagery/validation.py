@@ -39,23 +39,29 @@ class ValidateMetrics(StepMetrics, extra="forbid"):
     months_without_date: int
 
 
-def validate(files: Path, params: ValidateParams) -> None:
+def validate(files: Path, params: ValidateParams, *, plots: bool = True) -> None:
     """Check every acquisition; write `validated.json`, `validation_report.json` and the plots.
 
     A broken scene is excluded and reported. Under `skip_validation` the dates are only counted.
+
+    Args:
+        files: The run's files.
+        params: The limits.
+        plots: Whether to draw the plots.
 
     Raises:
         ContractError: Fewer usable dates than `min_dates` are left.
     """
     imagery = IMAGERY.read(files)
-    examinations, thumbnails = _examine_all(imagery, params)
+    examinations, thumbnails = _examine_all(imagery, params, plots)
     reports = [examination.report() for examination in examinations]
     measured = [examination.measured() for examination in examinations]
     accepted = [acquisition for acquisition in measured if acquisition.usable]
     report = _report(imagery, params, reports, accepted)
     VALIDATION_REPORT.write(files, report)
-    draw_contact_sheet(CONTACT_SHEET.at(files), thumbnails, reports, imagery.unusable)
-    draw_ndvi(NDVI_PLOT.at(files), reports, imagery)
+    if plots:
+        draw_contact_sheet(CONTACT_SHEET.at(files), thumbnails, reports, imagery.unusable)
+        draw_ndvi(NDVI_PLOT.at(files), reports, imagery)
     if not report.passed:
         raise ContractError(
             VALIDATED.path,
@@ -82,9 +88,7 @@ def validate_outcome(files: Path) -> StepOutcome:
     columns = ("date", "clear, %", "cloud, %", "shadow, %", "nodata, %", "masked, %", "NDVI", "assessment")
     return StepOutcome(
         metrics=ValidateMetrics(
-            usable_dates=report.usable_dates,
-            min_dates=report.min_dates,
-            excluded_dates=report.excluded_dates,
+            **report.fields_of(ValidateMetrics),
             longest_gap_days=report.longest_gap.days,
             months_without_date=sum(not count for count in report.coverage_by_month.values()),
         ),
@@ -96,8 +100,10 @@ def validate_outcome(files: Path) -> StepOutcome:
     )
 
 
-def _examine_all(imagery: Imagery, params: ValidateParams) -> tuple[list[Examination], list[Thumbnail | None]]:
-    """Examine the acquisitions with one scene in memory at a time."""
+def _examine_all(
+    imagery: Imagery, params: ValidateParams, plots: bool
+) -> tuple[list[Examination], list[Thumbnail | None]]:
+    """Examine the acquisitions with one scene in memory at a time; draw their thumbnails if there are plots."""
     inside = inside_mask(imagery.geometry, imagery.grid)
     examinations, thumbnails = [], []
     for acquisition in imagery.acquisitions:
@@ -105,7 +111,7 @@ def _examine_all(imagery: Imagery, params: ValidateParams) -> tuple[list[Examina
             examination = _count(acquisition, imagery)
         else:
             examination = examine(acquisition, imagery, params, inside)
-        thumbnails.append(None if examination.scene is None else thumbnail(examination.scene, inside))
+        thumbnails.append(thumbnail(examination.scene, inside) if plots and examination.scene else None)
         examination.scene = None
         examinations.append(examination)
     mark_duplicates(examinations)

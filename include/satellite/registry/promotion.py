@@ -142,7 +142,7 @@ def write_approval(files: Path, *, approved: bool, by: str, why: str) -> None:
 def configure_outcome(files: Path) -> StepOutcome:
     """Read the outcome of the step `configure` from `configuration.json`."""
     document = CONFIGURATION.read(files)
-    metrics = ConfigureMetrics(promoted=document.promoted, env_file=document.env_file)
+    metrics = ConfigureMetrics(**document.fields_of(ConfigureMetrics))
     if document.promoted and document.version:
         metrics = PromotionMetrics(**metrics.model_dump(), model_version=document.version)
         message = f"{document.env_file} now uses model {document.version}"

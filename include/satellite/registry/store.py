@@ -23,7 +23,7 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from pydantic import AwareDatetime, BaseModel, Field
+from pydantic import AwareDatetime, Field
 
 from include.core.artifacts import sha256
 from include.core.contracts import Artifact
@@ -33,6 +33,7 @@ from include.core.run_folder import write_json
 from include.core.settings import get_settings
 from include.env_file import EnvFile
 from include.satellite.artifacts import CNN, COMPARISON, LSTM
+from include.satellite.imagery.schemas import Document
 from include.satellite.params import LabelSource
 from include.satellite.schemas import Comparison
 
@@ -48,14 +49,14 @@ _NAME = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{8}")
 _ENABLED = ("true", "1", "yes", "on")
 
 
-class StoredFile(BaseModel, extra="forbid", frozen=True):
+class StoredFile(Document):
     """The checksum and size of a stored file."""
 
     sha256: str
     bytes: int
 
 
-class StoredModel(BaseModel, extra="forbid", frozen=True):
+class StoredModel(Document):
     """A version of the models (`model.json`)."""
 
     version: str
@@ -92,11 +93,9 @@ def plan(files: Path, comparison: Comparison, run: str) -> StoredModel:
     mark = hashlib.sha256(checksums.encode()).hexdigest()[:8]
     return StoredModel(
         version=f"{comparison.decided_at:%Y%m%dT%H%M%SZ}-{mark}",
-        decided_at=comparison.decided_at,
         run=run,
-        label_source=comparison.label_source,
-        synthetic=comparison.synthetic,
         files=stored,
+        **comparison.fields_of(StoredModel),
     )
 
 

@@ -56,7 +56,8 @@ def register(name: str, folder: Path, model: ModelArtifacts[Any], alias: str) ->
     card, history = model.card.read(folder), model.metrics.read(folder).training.history
     with _client() as client:
         run = _find_run(client, card.weights_sha256) or _record(client, folder, model, card, history)
-        _create_model(client, name)
+        with _unless_there():
+            client.create_registered_model(name)
         versions = client.search_model_versions(f"name = '{name}'")
         version = next((version for version in versions if version.run_id == run), None)
         if version is None:
@@ -108,28 +109,23 @@ def _find_run(client: MlflowClient, weights_sha256: str) -> str | None:
 
 
 def _experiment(client: MlflowClient) -> str:
-    from mlflow.exceptions import MlflowException
-
-    experiment = client.get_experiment_by_name(EXPERIMENT)
-    if experiment is not None:
-        return experiment.experiment_id
     location = None
     if not os.environ.get("MLFLOW_TRACKING_URI"):
         location = (get_settings().data_dir / "models" / "mlflow-artifacts").resolve().as_uri()
-    try:
-        return client.create_experiment(EXPERIMENT, artifact_location=location)
-    except MlflowException:
-        experiment = client.get_experiment_by_name(EXPERIMENT)
-        if experiment is None:  # otherwise another process was first
-            raise
-        return experiment.experiment_id
+    with _unless_there():
+        client.create_experiment(EXPERIMENT, artifact_location=location)
+    experiment = client.get_experiment_by_name(EXPERIMENT)
+    assert experiment is not None  # noqa: S101 - made above, if it was not there
+    return experiment.experiment_id
 
 
-def _create_model(client: MlflowClient, name: str) -> None:
+@contextmanager
+def _unless_there() -> Iterator[None]:
+    """Let something be created in the block, unless it is there already; another process may have been first."""
     from mlflow.exceptions import MlflowException
 
     try:
-        client.create_registered_model(name)
+        yield
     except MlflowException as error:
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
             raise

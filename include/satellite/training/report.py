@@ -98,8 +98,7 @@ def train_lstm_outcome(files: Path) -> StepOutcome:
 
 
 def _shared(metrics: CnnMetrics | LstmMetrics) -> dict[str, Any]:
-    shared = metrics.training.model_dump(include=set(TrainingMetrics.model_fields))
-    return shared | {"evaluation_dates": len(metrics.evaluation_dates)}
+    return metrics.training.fields_of(TrainingMetrics) | {"evaluation_dates": len(metrics.evaluation_dates)}
 
 
 def _findings(model: str, record: TrainingRecord, statements: Iterable[Statement]) -> tuple[Finding, ...]:

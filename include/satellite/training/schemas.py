@@ -5,9 +5,9 @@ from __future__ import annotations
 from datetime import date
 from typing import Any, Literal
 
-from pydantic import AwareDatetime, BaseModel, Field
+from pydantic import AwareDatetime, Field
 
-from include.satellite.imagery.schemas import Grid
+from include.satellite.imagery.schemas import Document, Grid
 
 ModelKind = Literal["cnn", "lstm"]
 CONSTANT_NOTE = (
@@ -17,11 +17,7 @@ CONSTANT_NOTE = (
 SKILL_NOTE = "Skill is 1 − MAE / MAE of the naive forecast: 0 is no better, 1 is perfect, below 0 is worse."
 
 
-class _Document(BaseModel, extra="forbid", frozen=True):
-    """A document that holds its fields and no others."""
-
-
-class Epoch(_Document):
+class Epoch(Document):
     """The losses of one pass over the training part."""
 
     epoch: int = Field(description="From 1.")
@@ -30,7 +26,7 @@ class Epoch(_Document):
     tune_score: float = Field(description="On the tuning part: accuracy (CNN), mean absolute error (LSTM).")
 
 
-class TrainingRecord(_Document):
+class TrainingRecord(Document):
     """The course of a training; it depends on data, parameters and machine alone, never on interruptions."""
 
     epochs: int = Field(description="Epochs run.")
@@ -48,7 +44,7 @@ class TrainingRecord(_Document):
     history: list[Epoch]
 
 
-class ClassScore(_Document):
+class ClassScore(Document):
     """The scores of one class on the validation part; None where they are undefined (no such sample)."""
 
     name: str
@@ -59,7 +55,7 @@ class ClassScore(_Document):
     in_gate: bool = Field(description="False: too few training samples for the gate.")
 
 
-class Classification(_Document):
+class Classification(Document):
     """The agreement of predicted classes with the true ones."""
 
     samples: int
@@ -67,7 +63,7 @@ class Classification(_Document):
     balanced_accuracy: float = Field(description="Mean recall of the classes that are present.")
 
 
-class CnnMetrics(_Document):
+class CnnMetrics(Document):
     """Metrics of the CNN on the validation part, which is used once (`cnn_metrics.json`)."""
 
     accuracy: float = Field(description="Share of the gate's samples whose class is right.")
@@ -85,7 +81,7 @@ class CnnMetrics(_Document):
     training: TrainingRecord
 
 
-class Skill(_Document):
+class Skill(Document):
     """The errors of a naive forecast, and the skill of the model over it."""
 
     mae: float
@@ -93,7 +89,7 @@ class Skill(_Document):
     skill: float | None = Field(description=f"{SKILL_NOTE} None where the naive forecast makes no error.")
 
 
-class LstmMetrics(_Document):
+class LstmMetrics(Document):
     """Metrics of the LSTM on the validation part, which is used once (`lstm_metrics.json`)."""
 
     samples: int
@@ -112,7 +108,7 @@ class LstmMetrics(_Document):
     training: TrainingRecord
 
 
-class CardData(_Document):
+class CardData(Document):
     """The imagery that a model was trained on."""
 
     collection: str
@@ -125,7 +121,7 @@ class CardData(_Document):
     geometry: dict[str, Any] = Field(description="The area, a GeoJSON geometry in WGS 84.")
 
 
-class ModelCard(_Document):
+class ModelCard(Document):
     """A model card: what users must know of a model, and all that is needed to run it (beside the weights)."""
 
     kind: ModelKind

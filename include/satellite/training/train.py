@@ -44,12 +44,13 @@ NDVI_TARGET = "Mean NDVI of the location at the next date on which it could be s
 FEW_DATES = 5
 
 
-def train_cnn(files: Path, params: CnnTrainParams) -> None:
+def train_cnn(files: Path, params: CnnTrainParams, *, plots: bool = True) -> None:
     """Train the classifier of crop health and evaluate it once on the validation part.
 
     Args:
         files: A folder with the CNN's dataset and `validated.json`; weights, card, metrics and plots are written there.
         params: Of the training.
+        plots: Whether to draw the plots.
 
     Raises:
         BadInputError: The training diverges.
@@ -82,19 +83,21 @@ def train_cnn(files: Path, params: CnnTrainParams) -> None:
     trained = _write_weights(CNN.weights.at(files), training)
     CNN.card.write(files, cnn_card(VALIDATED.read(files), info, metrics, trained))
     CNN.metrics.write(files, metrics)
-    plot_training(CNN.training_plot.at(files), "cnn", record)
-    plot_confusion(CNN.evaluation_plot.at(files), metrics)
+    if plots:
+        plot_training(CNN.training_plot.at(files), "cnn", record)
+        plot_confusion(CNN.evaluation_plot.at(files), metrics)
     if metrics.required:
         _check_minimum(CNN, metrics)
 
 
-def train_lstm(files: Path, params: LstmTrainParams) -> None:
+def train_lstm(files: Path, params: LstmTrainParams, *, plots: bool = True) -> None:
     """Train the forecaster of NDVI and evaluate it once on the validation part.
 
     Args:
         files: A folder with the LSTM's dataset and `validated.json`; weights, card, metrics and plots are written
             there.
         params: Of the training.
+        plots: Whether to draw the plots.
 
     Raises:
         BadInputError: The training diverges.
@@ -128,8 +131,9 @@ def train_lstm(files: Path, params: LstmTrainParams) -> None:
     trained = _write_weights(LSTM.weights.at(files), training) | {"mean": mean, "std": std}
     LSTM.card.write(files, lstm_card(VALIDATED.read(files), info, metrics, trained))
     LSTM.metrics.write(files, metrics)
-    plot_training(LSTM.training_plot.at(files), "lstm", record)
-    plot_forecast(LSTM.evaluation_plot.at(files), dataset, held_out, forecast, metrics)
+    if plots:
+        plot_training(LSTM.training_plot.at(files), "lstm", record)
+        plot_forecast(LSTM.evaluation_plot.at(files), dataset, held_out, forecast, metrics)
     _check_minimum(LSTM, metrics)
 
 
@@ -150,16 +154,13 @@ def cnn_card(imagery: Imagery, info: PatchInfo, metrics: CnnMetrics, trained: Ma
     return ModelCard(
         kind="cnn",
         architecture=PatchCnn.architecture,
-        classes=info.classes,
         inputs=info.bands,
         size=info.patch_size,
         mean=info.normalisation.mean,
         std=info.normalisation.std,
-        label_source=info.label_source,
         labels=LABELS[info.label_source],
-        gate_classes=info.gate_classes,
         metrics=metrics.model_dump(include={"accuracy", "balanced_accuracy", "expected_calibration_error"}),
-        **_shared(imagery, info.seed, metrics, limits),
+        **_shared(imagery, info, metrics, limits),
         **trained,
     )
 
@@ -183,18 +184,19 @@ def lstm_card(imagery: Imagery, info: SequenceInfo, metrics: LstmMetrics, traine
         classes=[],
         inputs=info.features,
         size=info.sequence_length,
-        location_size=info.location_size,
         label_source="ndvi",
         labels=NDVI_TARGET,
         gate_classes=[],
         metrics=metrics.model_dump(include={"mae", "rmse", "accuracy"}),
-        **_shared(imagery, info.seed, metrics, limits),
+        **_shared(imagery, info, metrics, limits),
         **trained,
     )
 
 
-def _shared(imagery: Imagery, seed: int, metrics: CnnMetrics | LstmMetrics, limits: list[str]) -> dict[str, Any]:
-    """Return the fields of a card that both models have in common; the model's own limits come last."""
+def _shared(
+    imagery: Imagery, info: PatchInfo | SequenceInfo, metrics: CnnMetrics | LstmMetrics, limits: list[str]
+) -> dict[str, Any]:
+    """Return the fields of a card that imagery, dataset and training state; the model's own limits come last."""
     dates = len(metrics.evaluation_dates)
     shared_limits = ["Measured on other places of the same area and period; elsewhere it is not measured."]
     if imagery.synthetic:
@@ -202,15 +204,13 @@ def _shared(imagery: Imagery, seed: int, metrics: CnnMetrics | LstmMetrics, limi
     if dates < FEW_DATES:
         shared_limits.append(f"Measured on {dates} {'date' if dates == 1 else 'dates'} only.")
     return {
+        **info.fields_of(ModelCard),
+        **metrics.training.fields_of(ModelCard),
         "data": CardData(
-            dates=[acquisition.date for acquisition in imagery.acquisitions],
-            **{name: getattr(imagery, name) for name in CardData.model_fields if name != "dates"},
+            dates=[acquisition.date for acquisition in imagery.acquisitions], **imagery.fields_of(CardData)
         ),
         "evaluation_dates": dates,
         "limits": shared_limits + limits,
-        "seed": seed,
-        "device": metrics.training.device,
-        "precision": metrics.training.precision,
         "versions": {name: version(name) for name in LIBRARIES},
     }
 

@@ -25,7 +25,7 @@ from include.satellite.evaluation.metrics import (
     evaluate_cnn,
     evaluate_lstm,
     explained_variance,
-    forecast_errors,
+    forecast_score,
     gate_rows,
     in_gate,
     patch_baselines,
@@ -79,9 +79,10 @@ def test_a_sure_and_right_model_is_calibrated_and_a_sure_and_wrong_one_is_not() 
 
 def test_errors_of_a_forecast() -> None:
     true, forecast = np.array([0.2, 0.4, 0.6], np.float32), np.array([0.2, 0.5, 0.4], np.float32)
-    mae, rmse = forecast_errors(true, forecast)
-    assert mae == pytest.approx(0.1)
-    assert rmse == pytest.approx(np.sqrt(0.05 / 3))
+    score = forecast_score(true, forecast)
+    assert score.mae == pytest.approx(0.1)
+    assert score.rmse == pytest.approx(np.sqrt(0.05 / 3))
+    assert score.accuracy == pytest.approx(0.95)
     assert explained_variance(true, forecast) == pytest.approx(1 - 0.05 / 0.08)
     assert explained_variance(np.array([0.5, 0.5]), np.array([0.4, 0.5])) is None
 

@@ -10,6 +10,7 @@ from hypothesis.extra.numpy import arrays
 from include.satellite.imagery.scenes import (
     NotDataError,
     Scene,
+    cloud_optimised,
     decode,
     encode,
     form_faults,
@@ -53,6 +54,19 @@ def test_a_kept_scene_says_everything_about_itself(content, scene, tmp_path):
         assert (dataset.read() == scene).all()
         overview = dataset.read(5, out_shape=(450, 320))
     assert set(np.unique(overview)) <= {0, 5}  # classes are never averaged
+
+
+def test_layers_of_any_type_keep_names_scales_and_nodata(tmp_path):
+    grid = GRID.model_copy(update={"bounds": (576370, 3427690, 576570, 3427790), "width": 20, "height": 10})
+    layers = np.arange(400).astype(np.uint8).reshape(2, 10, 20)
+    path = tmp_path / "map.tif"
+    path.write_bytes(cloud_optimised(layers, grid, {"class": 1.0, "confidence": 0.01}, {"DATE": "x"}, nodata=255))
+    with rasterio.open(path) as dataset:
+        assert (dataset.read() == layers).all()
+        assert (dataset.descriptions, dataset.scales) == (("class", "confidence"), (1.0, 0.01))
+        assert dataset.nodata == 255
+        assert tuple(dataset.bounds) == grid.bounds
+        assert dataset.tags()["DATE"] == "x"
 
 
 def test_equal_scenes_are_equal_bytes(content, scene):

@@ -251,6 +251,15 @@ def test_the_gate_fails_when_what_is_left_is_not_enough(world, check):
     assert (world.files / "plot_contact_sheet.png").is_file()
 
 
+def test_no_plot_is_drawn_where_none_is_wanted(world):
+    for _ in range(GOOD):
+        world.add()
+    world.write()
+    validate(world.files, ValidateParams(target_count=20, min_dates=GOOD), plots=False)
+    assert len(VALIDATED.read(world.files).acquisitions) == GOOD
+    assert not list(world.files.glob("*.png"))
+
+
 class TestSkipValidation:
     """The dates are only counted, and it is the artifacts that count."""
 

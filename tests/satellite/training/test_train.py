@@ -112,6 +112,14 @@ def test_a_missed_minimum_fails_after_everything_is_written(files: Path) -> None
     assert all(artifact.at(files).is_file() for model in (CNN, LSTM) for artifact in model.stored)
 
 
+def test_no_plot_is_drawn_where_none_is_wanted(tmp_path: Path) -> None:
+    files = _datasets(tmp_path / "files")
+    train_cnn(files, CNN_PARAMS.model_copy(update={"cnn_epochs": 1}), plots=False)
+    train_lstm(files, LSTM_PARAMS.model_copy(update={"lstm_epochs": 1}), plots=False)
+    assert all(artifact.at(files).is_file() for model in (CNN, LSTM) for artifact in model.stored)
+    assert not list(files.glob("*.png"))
+
+
 def test_for_labels_of_the_next_date_the_minimum_is_reported_only(files: Path) -> None:
     write_patches(files, label_source="next_ndvi")
     train_cnn(files, CNN_PARAMS.model_copy(update={"cnn_epochs": 1, "min_cnn_accuracy": 1.0}))
