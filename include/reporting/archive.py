@@ -21,7 +21,7 @@ from pydantic import AfterValidator, AliasPath, AwareDatetime, BaseModel, Config
 from pydantic_core import from_json
 
 from include.core.errors import BadInputError, ContractError
-from include.core.run_folder import FileRecord, RunFolder, StepResult, read_model
+from include.core.run_folder import FileRecord, RunFolder
 from include.reporting.model import SummaryStatistics
 
 SETTLED_S = 2.0
@@ -117,14 +117,7 @@ def read_entry(run: Path) -> RunEntry:
 
 def artifacts(folder: RunFolder) -> list[FileRecord]:
     """Return what the run's accepted steps wrote, by path; a result that cannot be read lists nothing."""
-    records: dict[str, FileRecord] = {}
-    for path in sorted(folder.path.glob("steps/*/result.json")):
-        try:
-            result = read_model(path, StepResult)
-        except ValidationError:
-            continue
-        if result is not None and result.status == "success":
-            records |= {record.path: record for record in result.outputs}
+    records = {record.path: record for result in folder.recorded_successes() for record in result.outputs}
     return [records[path] for path in sorted(records)]
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from include.core.run_folder import INTERRUPTED_MARK, Failure, Run, RunFolder, Started, StepInfo, StepResult
+from include.core.run_folder import INTERRUPTED_MARK, Failure, Run, RunFolder, StepInfo, StepResult
 from include.reporting.model import Status, StepReport
 
 RANKS = {"failed": 0, "upstream_failed": 2, "skipped": 3, "removed": 4, None: 5, "success": 6}
@@ -93,8 +93,6 @@ def _report(
     started, result = None, None
     try:
         started, result = folder.step_started(info), folder.step_result(info)
-        if not info.parts and started and result and _attempt(started) > _attempt(result):
-            result = None
         if result:
             status, error = _status_of_result(info.title, result, state)
         else:
@@ -136,10 +134,6 @@ def _arguments(params: Mapping[str, Any]) -> list[str]:
         for name, value in params.items()
         if value is not None
     ]
-
-
-def _attempt(record: Started) -> tuple[int, int]:
-    return record.generation, record.attempt
 
 
 def _status_of_result(title: str, result: StepResult, state: str | None) -> tuple[Status, Failure | None]:

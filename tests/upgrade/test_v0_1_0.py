@@ -14,7 +14,8 @@ from unittest.mock import patch
 import pytest
 
 from include.core.errors import ContractError
-from include.core.run_folder import RunFolder, expired_runs, remove_run
+from include.core.retention import expired_runs, remove_run
+from include.core.run_folder import RunFolder
 from include.reporting.archive import RunArchive, artifacts, chunks, latest_report, open_artifact
 from include.reporting.listing import RunQuery, list_runs
 from include.reporting.report import build_report, write_report
