@@ -15,7 +15,6 @@ from rich.console import Console
 from rich.markup import escape
 
 from include.cli.env import env_app
-from include.core.contracts import imported
 from include.core.errors import BadInputError, GroundtruthError
 from include.core.pipeline import Pipeline
 from include.core.settings import RUNTIMES
@@ -32,8 +31,6 @@ app = typer.Typer(
 )
 
 app.add_typer(env_app, name="env")
-for _name, _commands in ((name, commands) for domain in DOMAINS for name, commands in domain.commands.items()):
-    app.add_typer(imported(_commands), name=_name)
 
 
 def fail(message: object, code: int) -> typer.Exit:

@@ -154,7 +154,6 @@ class Domain:
         window: How its pipelines' windows follow from parameters.
         param_aliases: Former names of parameters, and what they are called now.
         options: Options that it adds to `./pipeline run`.
-        commands: Typer applications by the name of their command group, as `module:app`.
         profiles: Folder of parameter profiles (`--profile NAME`).
         run_environment: `module:function`, a context manager `(params, options, data folder)` that yields environment
             variables for a run of the command line and may start a stand-in for as long as the run lasts.
@@ -177,7 +176,6 @@ class Domain:
     window: IntervalWindow = field(default_factory=IntervalWindow)
     param_aliases: Mapping[str, str] = field(default_factory=dict)
     options: tuple[Option, ...] = ()
-    commands: Mapping[str, str] = field(default_factory=dict)
     profiles: Path | None = None
     run_environment: str | None = None
     checks: str | None = None

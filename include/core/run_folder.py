@@ -220,13 +220,9 @@ class RunFolder:
 
     def step_started(self, info: StepInfo) -> Started | None:
         """Return the attempt under way or, of a step of several tasks, the first of them that started."""
-        if not info.parts:
-            return self.started(info.id)
-        attempts = [started for started in map(self.started, self.tasks(info)) if started]
-        if not attempts:
-            return None
-        first = min(attempts, key=lambda started: started.started_at)
-        return first.model_copy(update={"step": info.id})
+        attempts = filter(None, map(self.started, self.tasks(info)))
+        first = min(attempts, key=lambda started: started.started_at, default=None)
+        return first.model_copy(update={"step": info.id}) if first else None
 
     def step_result(self, info: StepInfo) -> StepResult | None:
         """Return the result of a step; of several tasks, None while one has no result and none has failed."""

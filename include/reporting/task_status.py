@@ -21,6 +21,9 @@ OTHER_TASKS = {"prepare": "Prepare the run", "publish": "Publish the results"}
 SHOWN_ELSEWHERE = {"findings", "tables", "statistics", "plots", "provenance"}
 """Parts of an outcome that have their own place in a report."""
 
+AS_RECORDED = {"attempt", "runtime", "duration_seconds", "reused", "image", "log_url"}
+"""Fields of an attempt's record that its report repeats."""
+
 
 @dataclass(frozen=True)
 class TaskStatuses:
@@ -115,16 +118,11 @@ def _report(
         status=status,
         start_time=record.started_at if record else None,
         end_time=result.ended_at if result else None,
-        duration_seconds=result.duration_seconds if result else None,
         error_message=error.message if error else None,
         output_summary=accepted.outcome.model_dump(mode="json", exclude=SHOWN_ELSEWHERE) if accepted else None,
         skipped_by=result.skipped if result else None,
         error=error,
-        attempt=record.attempt if record else None,
-        reused=result.reused if result else False,
-        runtime=record.runtime if record else None,
-        image=result.image if result else None,
-        log_url=result.log_url if result else None,
+        **(record.model_dump(include=AS_RECORDED) if record else {}),
     )
 
 

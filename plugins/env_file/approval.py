@@ -1,8 +1,8 @@
-"""Asks a person before something is changed; no answer in time means no, and no answer ever fails the run.
+"""Ask a reviewer before something is changed. Without an answer in time it is rejected; no answer fails the run.
 
 With a scheduler the task waits in the state `awaiting_input`, without a worker, and the question is among the required
-actions of the UI. `airflow dags test` and the command line have no scheduler, so nobody can be asked: the answer is no,
-unless `GROUNDTRUTH_APPROVE` (`./pipeline run … --approve`) says yes.
+actions of the UI. `airflow dags test` and the command line have no scheduler, so no reviewer can answer: the change is
+rejected, unless `GROUNDTRUTH_APPROVE` (`./pipeline run … --approve`) approves it.
 """
 
 from __future__ import annotations
@@ -46,12 +46,12 @@ class ApprovalOperator(HITLOperator):
     Unlike the provider's operator of that name it skips nothing: the answer is recorded, and what follows reads it.
 
     Args:
-        param: The run's parameter that makes it ask; without that the answer is yes.
-        question: From the run's `files/` folder to what the person is shown (Markdown); None: nothing is to be asked,
-            and the answer is no.
+        param: The run's parameter that makes it ask; without it the step approves.
+        question: From the run's `files/` folder to what the reviewer is shown (Markdown); None where there is nothing
+            to approve, which rejects.
         record: Keeps the answer.
-        wait: Whether a person can be asked. Default: unless the run is one of `airflow dags test`.
-        patience: How long an answer is waited for.
+        wait: Whether a reviewer can answer. Default: unless the run is one of `airflow dags test`.
+        kwargs: Of the Airflow operator; `response_timeout` is 7 days by default.
     """
 
     def __init__(
@@ -61,11 +61,11 @@ class ApprovalOperator(HITLOperator):
         question: Callable[[Path], str | None],
         record: Callable[[Context, Answer], None],
         wait: bool | None = None,
-        patience: timedelta = PATIENCE,
         **kwargs: Any,
     ) -> None:
         why = Param("", type=["string", "null"], title="Why (kept with the answer)", source="task")
         options: dict[str, Any] = {
+            "response_timeout": PATIENCE,
             "subject": "Approve the change of the env file by {{ dag_run.dag_id }}, run {{ run_id }}?",
         }
         params = ParamsDict(kwargs.pop("params", None))  # Airflow hands the DAG's over here
@@ -74,13 +74,12 @@ class ApprovalOperator(HITLOperator):
             options=[APPROVE, REJECT],
             defaults=[REJECT],
             params=params,
-            response_timeout=patience,
             **options | TASK_DEFAULTS | kwargs,
         )
         self.param, self.question, self.record, self.wait = param, question, record, wait
 
     def execute(self, context: Context) -> Any:
-        """Answer at once where nobody is to be asked; otherwise ask, and wait."""
+        """Answer at once where no reviewer is needed or can answer; otherwise ask, and wait."""
         if not context["params"].get(self.param):
             return self._answer(context, Answer(approved=True, by="nobody", why=f"{self.param} is off"))
         with plain_errors(self.log):
@@ -89,20 +88,20 @@ class ApprovalOperator(HITLOperator):
             return self._answer(context, Answer(approved=False, by="nobody", why="there is nothing to approve"))
         wait = context["dag_run"].triggering_user_name != "dag_test" if self.wait is None else self.wait
         if not wait:
-            given = get_settings().approve
-            why = "--approve was given" if given else "nobody can be asked without a scheduler; --approve says yes"
-            return self._answer(context, Answer(approved=given, by=current_user(), why=why))
+            approved = get_settings().approve
+            why = "--approve was given" if approved else "nobody can be asked without a scheduler; --approve says yes"
+            return self._answer(context, Answer(approved=approved, by=current_user(), why=why))
         return super().execute(context)
 
     def execute_complete(self, context: Context, event: dict[str, Any]) -> Any:
         """Record the answer; called when there is one, or when the time is over."""
         if "error" in event or event.get("timedout"):
             return self._answer(context, Answer(approved=False, by="nobody", why="nobody answered in time"))
-        given = super().execute_complete(context, event)
-        user = given["responded_by_user"] or {}
-        why = (given["params_input"].get("why") or "").strip() or "no reason given"
+        response = super().execute_complete(context, event)
+        user = response["responded_by_user"] or {}
+        why = (response["params_input"].get("why") or "").strip() or "no reason given"
         by = user.get("name") or user.get("id") or "somebody"
-        return self._answer(context, Answer(approved=given["chosen_options"] == [APPROVE], by=by, why=why))
+        return self._answer(context, Answer(approved=response["chosen_options"] == [APPROVE], by=by, why=why))
 
     def _answer(self, context: Context, answer: Answer) -> dict[str, Any]:
         self.log.info("%s by %s: %s", "approved" if answer.approved else "not approved", answer.by, answer.why)
