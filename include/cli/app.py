@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -16,6 +16,7 @@ from rich.markup import escape
 
 from include.cli.env import env_app
 from include.core.contracts import imported
+from include.core.domain import Domain
 from include.core.errors import BadInputError, GroundtruthError
 from include.core.pipeline import Pipeline
 from include.core.settings import RUNTIMES
@@ -31,9 +32,16 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
+
+def add_domain_commands(target: typer.Typer, domains: Iterable[Domain]) -> None:
+    """Add the command groups of domains to an application."""
+    for domain in domains:
+        for name, group in domain.commands.items():
+            target.add_typer(imported(group), name=name)
+
+
 app.add_typer(env_app, name="env")
-for _name, _commands in ((name, commands) for domain in DOMAINS for name, commands in domain.commands.items()):
-    app.add_typer(imported(_commands), name=_name)
+add_domain_commands(app, DOMAINS)
 
 
 def fail(message: object, code: int) -> typer.Exit:

@@ -29,6 +29,7 @@ from include.core.pipeline import Pipeline
 from include.core.run_folder import INTERRUPTED_MARK, RunFolder
 from include.core.settings import ROOT, get_settings
 from include.pipelines import domain_of_pipeline
+from include.reporting.archive import latest_report
 
 INTERRUPTED_CODE = 130
 LOG_LINES = 8
@@ -165,9 +166,9 @@ def _show_log_end(log: Path, console: Console) -> None:
 
 def _report_of(folder: RunFolder) -> Path:
     """Return the report that Airflow wrote, or write it from the run's folder if there is none."""
-    written = sorted(folder.path.glob("pipeline_report_*.json"))
-    if written:
-        return written[-1]
+    written = latest_report(folder.path)
+    if written is not None:
+        return written
     from include.reporting.report import build_report, write_report
 
     report = build_report(folder, now=datetime.now(UTC))

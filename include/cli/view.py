@@ -15,8 +15,8 @@ from include.core.pipeline import Pipeline
 from include.core.run_folder import RunFolder, Started, StepInfo
 from include.core.settings import get_settings
 from include.pipelines import all_pipelines
+from include.reporting.archive import latest_report, run_metrics
 from include.reporting.html import words
-from include.reporting.model import SummaryStatistics
 
 FINDINGS = {"info": "·", "warning": "[yellow]![/]", "error": "[red]![/]"}
 MARKS = {"success": "[green]✓ success[/]", "failed": "[red]✗ failed[/]", "skipped": "[yellow]– skipped[/]"}
@@ -32,11 +32,8 @@ def find_report(run_name: str | None) -> Path:
         BadInputError: There is none.
     """
     runs = get_settings().data_dir / "runs"
-    if run_name and Path(run_name).is_dir():
-        reports = Path(run_name).glob("pipeline_report_*.json")
-    else:
-        reports = runs.glob(f"*/{run_name or '*'}/pipeline_report_*.json")
-    newest = max(reports, key=lambda path: path.stat().st_mtime, default=None)
+    is_folder = run_name and Path(run_name).is_dir()
+    newest = latest_report(Path(str(run_name))) if is_folder else latest_report(runs, f"*/{run_name or '*'}")
     if newest is None:
         first = all_pipelines()[0][0].definition.pipeline
         what = f"of a run named {run_name}" if run_name else f"yet; begin with ./pipeline run {first}"
@@ -136,12 +133,8 @@ class Progress:
 
 def _metrics(report: dict[str, Any]) -> dict[str, Any]:
     """Return the metrics of the domain and of the last step, where a domain names some; else those of all steps."""
-    counts = SummaryStatistics.model_fields
-    domain = {name: value for name, value in report["summary_statistics"].items() if name not in counts}
-    metrics: dict[str, Any] = {}
-    for name, value in domain.items():
-        metrics |= value if isinstance(value, dict) else {name: value}
-    for step in report["steps"][-1:] if domain else report["steps"]:
+    metrics = run_metrics(report["summary_statistics"])
+    for step in report["steps"][-1:] if metrics else report["steps"]:
         metrics |= step["output_summary"] or {}
     return {name: value for name, value in metrics.items() if isinstance(value, (int, float, str))}
 

@@ -18,7 +18,7 @@ from typing_extensions import TypeVar
 
 from include.core.errors import ContractError, explain
 from include.core.outcome import StepOutcome
-from include.core.run_folder import Records, write_json
+from include.core.run_folder import Records, read_model, write_json
 
 D = TypeVar("D", bound=BaseModel, default=BaseModel)
 FIRST_YEAR, LAST_YEAR = 1900, 2199
@@ -97,9 +97,7 @@ class Artifact(Generic[D]):
         if self.schema is None:
             raise TypeError(f"{self.path}: an artifact without a schema is not read as a document")
         try:
-            return self.schema.model_validate_json(self.at(files).read_bytes())
-        except FileNotFoundError:
-            return None
+            return read_model(self.at(files), self.schema)
         except ValidationError as error:
             raise ContractError(self.path, "must keep to its schema", explain(error)) from error
 
@@ -255,9 +253,18 @@ class Step:
     @property
     def program(self) -> tuple[str, ...]:
         """The same step as a program, for its container."""
-        if self.index is None:
-            return ("python", "-m", f"include.{self.domain}", self.id)
-        return ("python", "-m", f"include.{self.domain}", self.id.rpartition(".")[0], str(self.index))
+        task = (self.id,) if self.index is None else (self.id.rpartition(".")[0], str(self.index))
+        return ("python", "-m", f"include.{self.domain}", *task)
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """Paths of the files that it reads; each may be a pattern."""
+        return tuple(artifact.path for artifact in self.reads)
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """Paths of the files that it writes; each may hold `{index}`."""
+        return tuple(artifact.path for artifact in self.writes)
 
     def load(self) -> Callable[[Path, Any], None]:
         """The step's function, imported now: parsing a DAG file never pays for it."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from pathlib import Path
@@ -75,7 +75,7 @@ class Pipeline:
     @cached_property
     def declared(self) -> frozenset[str]:
         """Every file that any step may write; `folder/` stands for all that lies in it."""
-        files = {artifact.path.partition("{index}")[0] for item in self.steps for artifact in item.step.writes}
+        files = {path.partition("{index}")[0] for item in self.steps for path in item.step.outputs}
         return frozenset(files | {f"{name}/" for item in self.steps for name in item.step.scratch})
 
     @cached_property
@@ -83,12 +83,11 @@ class Pipeline:
         """The steps as users know them: several tasks may be one step."""
         infos: dict[str, StepInfo] = {}
         for item in self.steps:
-            step, group = item.step, item.step.group
-            if group is None:
-                infos[step.id] = StepInfo(id=step.id, title=step.title, description=step.description)
-                continue
-            whole = StepInfo(id=group.id, title=group.title, description=group.description, parts=[])
-            infos.setdefault(group.id, whole).parts.append(step.id)
+            shown = item.step.group or item.step
+            info = StepInfo(id=shown.id, title=shown.title, description=shown.description, parts=[])
+            info = infos.setdefault(shown.id, info)
+            if item.step.group is not None:
+                info.parts.append(item.step.id)
         return list(infos.values())
 
     def __getitem__(self, step_id: str) -> PipelineStep:
@@ -97,11 +96,14 @@ class Pipeline:
 
     @cached_property
     def params(self) -> dict[str, FieldInfo]:
-        """The run's parameters: the union of what its steps take, in their order."""
+        """The run's parameters: the union of what its steps take, in their order, and the definition's input files."""
         fields: dict[str, FieldInfo] = {}
         for item in self.steps:
             for name, info in item.step.params.model_fields.items():
                 fields.setdefault(name, info)
+        if self.definition.sources:
+            files = FieldInfo(annotation=tuple[str, ...], default=(), description="Files for this run.")
+            fields.setdefault(INPUT_FILES, files)
         return fields
 
     @cached_property
@@ -109,16 +111,6 @@ class Pipeline:
         """Parameters that each name one input file, to be staged into the run."""
         extras = {name: field.json_schema_extra for name, field in self.params.items()}
         return [name for name, extra in extras.items() if isinstance(extra, dict) and extra.get("file")]
-
-    @property
-    def takes_files(self) -> bool:
-        """Whether a run may be given any number of input files."""
-        return INPUT_FILES in self.params or bool(self.definition.sources)
-
-    @cached_property
-    def param_names(self) -> set[str]:
-        """The names that a run's parameters may have."""
-        return {*self.params, *([INPUT_FILES] if self.takes_files else [])}
 
     def rename_params(self, params: Mapping[str, Any]) -> dict[str, Any]:
         """Return parameters under the names that they have now.
@@ -129,7 +121,7 @@ class Pipeline:
         renamed: dict[str, Any] = {}
         for name, value in params.items():
             current = self.aliases.get(name, name)
-            current = current if current in self.param_names and name not in self.param_names else name
+            current = current if current in self.params and name not in self.params else name
             if current != name and params.get(current):
                 raise BadInputError(f"{name}: is a former name of {current}, which is given too; give one of them")
             if value or current not in renamed:  # a form sends the empty default under the present name
@@ -149,12 +141,12 @@ class Pipeline:
             BadInputError: Names every unknown parameter and every impossible value at once.
         """
         params = self.rename_params(params)
-        faults = [_unknown(name, self.param_names) for name in params if name not in self.param_names]
+        faults = [_unknown(name, self.params) for name in params if name not in self.params]
         files = params.get(INPUT_FILES) or []
         if not isinstance(files, (list, tuple)) or not all(isinstance(file, str) for file in files):
             faults.append(f"{INPUT_FILES}: must be a list of files (got {files!r})")
             files = []
-        values: dict[str, Any] = {INPUT_FILES: list(files)} if self.takes_files else {}
+        values: dict[str, Any] = {INPUT_FILES: list(files)} if INPUT_FILES in self.params else {}
         for model in dict.fromkeys(item.step.params for item in self.steps):
             try:
                 checked = model.model_validate({k: v for k, v in params.items() if k in model.model_fields})
@@ -171,7 +163,7 @@ class Pipeline:
         return values
 
 
-def _unknown(name: str, names: set[str]) -> str:
+def _unknown(name: str, names: Collection[str]) -> str:
     close = difflib.get_close_matches(name, sorted(names), n=1)
     hint = f"did you mean {close[0]}?" if close else f"the parameters are {', '.join(sorted(names))}"
     return f"{name}: no such parameter; {hint}"

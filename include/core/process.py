@@ -120,7 +120,8 @@ def step_environment(files: str, params: StepParams, task: Mapping[str, object] 
 
 def exit_error(code: int, last_line: str) -> GroundtruthError:
     """Return the error that an exit code and the last line of a log stand for."""
-    error_class, last_line = BY_EXIT_CODE.get(code, GroundtruthError), event_of(last_line)
+    error_class, line = BY_EXIT_CODE.get(code, GroundtruthError), read_line(last_line)
+    last_line = line.event if line else last_line
     if last_line.startswith("error: "):
         return error_class(last_line.removeprefix("error: "))
     last = f"; its last line: {last_line[:300]}" if last_line else "; it printed nothing"
@@ -182,12 +183,6 @@ def read_line(text: str) -> Line | None:
         return None
     more = {name: value for name, value in record.items() if name not in RESERVED_KEYS and not name.startswith("_")}
     return Line(level, event, more)
-
-
-def event_of(text: str) -> str:
-    """Return the event of a line of a step's log; other text as it is."""
-    line = read_line(text)
-    return text if line is None else line.event
 
 
 @contextmanager

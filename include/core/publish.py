@@ -10,12 +10,12 @@ from pathlib import Path
 
 from pydantic import ConfigDict, Field
 
+from include.core.artifacts import check_unchanged
 from include.core.errors import ContractError
 from include.core.files import replace_folder
 from include.core.outcome import Scalar, StepMetrics, StepOutcome
 from include.core.pipeline import Pipeline
-from include.core.run_folder import Run, RunFolder
-from include.core.runner import verify
+from include.core.run_folder import FileRecord, Run, RunFolder
 
 
 @dataclass(frozen=True)
@@ -69,6 +69,25 @@ def publish_run(folder: RunFolder, pipeline: Pipeline, data_dir: Path) -> Publis
     target = data_dir / "published" / pipeline.definition.pipeline / key
     replace_folder(target, {name: folder.files / name for name in names})
     return Published(target, key, {name: value for outcome in outcomes for name, value in outcome.scalars().items()})
+
+
+def verify(folder: RunFolder) -> list[FileRecord]:
+    """Check that every accepted artifact of a run is still as it was accepted, and that all belong together.
+
+    Raises:
+        ContractError: One is missing or differs, or was made from another file than the one that is there now.
+    """
+    verified: dict[str, FileRecord] = {}
+    results = folder.accepted_results()
+    for result in results:
+        for record in result.outputs:
+            check_unchanged(folder.files, record, result.step)
+            verified[record.path] = record
+    for result in results:
+        for record in result.inputs:
+            if verified.get(record.path, record) != record:
+                raise ContractError(record.path, f"must be the file that {result.step} worked with", "a newer one")
+    return list(verified.values())
 
 
 def publishing_key(run: Run, outcomes: Sequence[StepOutcome]) -> str:

@@ -16,9 +16,8 @@ from __future__ import annotations
 
 import logging
 import re
-import shutil
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -36,8 +35,6 @@ SOURCE_FOLDER = "source"
 """Below `files/`: the input files that users provided, as staged."""
 INTERRUPTED_MARK = "interrupted"
 """In the run's folder: a user stopped the run, so no further step starts."""
-REMOVED = ".removed-"
-"""Begins the name of a run's folder whose removal has begun; the next removal ends one that was interrupted."""
 
 
 class _Record(BaseModel):
@@ -185,6 +182,22 @@ class RunFolder:
         results = map(self.result, self.all_tasks())
         return [result for result in results if result is not None and result.status == "success"]
 
+    def recorded_successes(self) -> list[StepResult]:
+        """Return the results of all tasks that succeeded, by folder, whether or not the plan lists them.
+
+        A result that cannot be read, such as one of an older schema, is not a success.
+        """
+        results: list[StepResult] = []
+        for path in sorted(self.path.glob("steps/*/result.json")):
+            try:
+                result = read_model(path, StepResult)
+            except ValidationError as error:
+                LOG.warning("%s cannot be read, so it counts as no success: %s", path, explain(error))
+                continue
+            if result is not None and result.status == "success":
+                results.append(result)
+        return results
+
     def tasks(self, info: StepInfo) -> list[str]:
         """Return the ids of a step's tasks in order; those of a mapped step once they have started."""
         tasks: list[str] = []
@@ -207,18 +220,14 @@ class RunFolder:
 
     def step_started(self, info: StepInfo) -> Started | None:
         """Return the attempt under way or, of a step of several tasks, the first of them that started."""
-        if not info.parts:
-            return self.started(info.id)
-        attempts = [started for started in map(self.started, self.tasks(info)) if started]
-        if not attempts:
-            return None
-        first = min(attempts, key=lambda started: started.started_at)
-        return first.model_copy(update={"step": info.id})
+        attempts = filter(None, map(self.started, self.tasks(info)))
+        first = min(attempts, key=lambda started: started.started_at, default=None)
+        return first.model_copy(update={"step": info.id}) if first else None
 
     def step_result(self, info: StepInfo) -> StepResult | None:
         """Return the result of a step; of several tasks, None while one has no result and none has failed."""
         if not info.parts:
-            return self.result(info.id)
+            return self._latest_result(info.id)
         results = [self._latest_result(task) for task in self.tasks(info)]
         ended = [result for result in results if result is not None]
         failed = [result for result in ended if result.status == "failed"]
@@ -229,9 +238,8 @@ class RunFolder:
     def _latest_result(self, task: str) -> StepResult | None:
         """Return the result of a task's last attempt."""
         started, result = self.started(task), self.result(task)
-        if started and result and (started.generation, started.attempt) > (result.generation, result.attempt):
-            return None
-        return result
+        outdated = started and result and (started.generation, started.attempt) > (result.generation, result.attempt)
+        return None if outdated else result
 
 
 def _combined(info: StepInfo, results: Sequence[StepResult], failed: Sequence[StepResult]) -> StepResult:
@@ -284,61 +292,3 @@ def read_model(path: Path, model: type[M]) -> M | None:
 def seconds_between(start: datetime, end: datetime) -> float:
     """Duration in seconds, to the millisecond."""
     return round((end - start).total_seconds(), 3)
-
-
-def expired_runs(runs: Path, before: datetime) -> list[Path]:
-    """Return the folders of runs in which nothing has happened since, oldest first.
-
-    Of each DAG the newest run stays, and for each step the newest run in which it succeeded: later runs may read its
-    files. A result that cannot be read, such as one of an older schema, is not a success.
-
-    Args:
-        runs: The folder `runs/` of the data folder.
-        before: Runs whose records last changed before this time may be removed.
-    """
-    expired: list[tuple[datetime, Path]] = []
-    for dag in sorted(path for path in runs.glob("*") if path.is_dir()):
-        folders = [path for path in dag.iterdir() if path.is_dir()]
-        expired += [(_last_change(run), run) for run in folders if run.name.startswith(REMOVED)]
-        dated = sorted(((_last_change(run), run) for run in folders if not run.name.startswith(".")), reverse=True)
-        needed: set[str] = set()
-        for position, (last, run) in enumerate(dated):
-            fresh = _succeeded(run) - needed
-            needed |= fresh
-            if position and not fresh and last < before:
-                expired.append((last, run))
-    return [run for _, run in sorted(expired)]
-
-
-def remove_run(run: Path) -> int:
-    """Remove a run's folder; a reader sees all of it or nothing.
-
-    Returns:
-        The bytes that it held.
-
-    Raises:
-        OSError: It cannot be removed.
-    """
-    size = sum(path.lstat().st_size for path in run.rglob("*"))
-    renamed = run if run.name.startswith(REMOVED) else run.rename(run.with_name(REMOVED + run.name))
-    shutil.rmtree(renamed)
-    return size
-
-
-def _last_change(run: Path) -> datetime:
-    """When a run's records last changed."""
-    records = [run, *run.iterdir(), *run.glob("steps/*/*.json")]
-    return datetime.fromtimestamp(max(path.lstat().st_mtime for path in records), UTC)
-
-
-def _succeeded(run: Path) -> set[str]:
-    """Return the ids of the steps that succeeded in a run."""
-    succeeded = set()
-    for path in run.glob("steps/*/result.json"):
-        try:
-            result = read_model(path, StepResult)
-        except ValidationError as error:
-            LOG.warning("%s cannot be read, so it counts as no success: %s", path, explain(error))
-        else:
-            succeeded |= {result.step} if result and result.status == "success" else set()
-    return succeeded

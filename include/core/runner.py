@@ -28,6 +28,7 @@ from include.core.run_folder import (
     SOURCE_FOLDER,
     FileRecord,
     Records,
+    Run,
     RunFolder,
     Started,
     StepResult,
@@ -78,6 +79,16 @@ class Attempt:
     declared: frozenset[str] = field(default_factory=frozenset)
     resuming: Callable[[], bool] | None = None
 
+    def start(self, step_id: str) -> Started:
+        """Return the record of a task whose attempt begins now."""
+        return Started(
+            step=step_id,
+            started_at=datetime.now(UTC),
+            attempt=self.number,
+            generation=self.generation,
+            runtime=self.runtime,
+        )
+
 
 def run_step(step: Step, folder: RunFolder, attempt: Attempt, execute: Callable[[StepParams], None]) -> StepResult:
     """Run a step under its contract.
@@ -94,23 +105,26 @@ def run_step(step: Step, folder: RunFolder, attempt: Attempt, execute: Callable[
     Raises:
         GroundtruthError: What went wrong, in a sentence; the result with the status `failed` is written first.
     """
-    started = Started(
-        step=step.id,
-        started_at=datetime.now(UTC),
-        attempt=attempt.number,
-        generation=attempt.generation,
-        runtime=attempt.runtime,
+    started = attempt.start(step.id)
+    draft = StepResult.draft(
+        started,
+        title=step.title,
+        description=step.description,
+        version=step.version,
+        command=attempt.command or step.function,
+        log_url=attempt.log_url,
+        versions=_versions(step),
     )
-    draft = _draft(step, started, attempt)
-    with failure_recorded(folder, draft, make_room=lambda: _remove_outputs(step, folder)):
+    with failure_recorded(folder, draft, make_room=lambda: _remove(folder, step.outputs)):
         if (folder.path / INTERRUPTED_MARK).exists():
             raise InterruptedStepError("not started: the run was interrupted")
         draft.image = attempt.image()
-        params = _params(step, folder)
+        run = _plan(folder)
+        params = _params(step, run)
         draft.params = params.model_dump(mode="json")
         if step.skip_param and getattr(params, step.skip_param):
             draft.skipped = step.skip_param
-        draft.inputs = _check_inputs(step, folder)
+        draft.inputs = _check_inputs(step, folder, run.sources)
         previous = _accepted_before(folder, draft)
         if previous is not None:
             return previous
@@ -127,39 +141,8 @@ def run_step(step: Step, folder: RunFolder, attempt: Attempt, execute: Callable[
             _check_accounting(step.id, draft.records)
         draft.outcome = step.read_outcome(folder.files)
         result = write_result(folder, draft, "success")
-        _remove_scratch(step, folder)
+        _remove(folder, step.scratch)
         return result
-
-
-def verify(folder: RunFolder) -> list[FileRecord]:
-    """Check that every accepted artifact of a run is still as it was accepted, and that all belong together.
-
-    Raises:
-        ContractError: One is missing or differs, or was made from another file than the one that is there now.
-    """
-    verified: dict[str, FileRecord] = {}
-    results = folder.accepted_results()
-    for result in results:
-        for record in result.outputs:
-            check_unchanged(folder.files, record, result.step)
-            verified[record.path] = record
-    for result in results:
-        for record in result.inputs:
-            if verified.get(record.path, record) != record:
-                raise ContractError(record.path, f"must be the file that {result.step} worked with", "a newer one")
-    return list(verified.values())
-
-
-def _draft(step: Step, started: Started, attempt: Attempt) -> StepResult:
-    return StepResult.draft(
-        started,
-        title=step.title,
-        description=step.description,
-        version=step.version,
-        command=attempt.command or step.function,
-        log_url=attempt.log_url,
-        versions=_versions(step),
-    )
 
 
 def _begin(
@@ -191,10 +174,14 @@ def _versions(step: Step) -> dict[str, str]:
     return versions
 
 
-def _params(step: Step, folder: RunFolder) -> StepParams:
+def _plan(folder: RunFolder) -> Run:
     run = folder.run()
     if run is None:
         raise ContractError("run.json", "must be written before the first step", "no such file")
+    return run
+
+
+def _params(step: Step, run: Run) -> StepParams:
     declared = {name: value for name, value in run.params.items() if name in step.params.model_fields}
     try:
         return step.params.model_validate(declared)
@@ -202,9 +189,8 @@ def _params(step: Step, folder: RunFolder) -> StepParams:
         raise BadInputError(explain(error)) from error
 
 
-def _check_inputs(step: Step, folder: RunFolder) -> list[FileRecord]:
-    run = folder.run()
-    producers = {record.path: ("the run's preparation", record) for record in (run.sources if run else [])}
+def _check_inputs(step: Step, folder: RunFolder, sources: Iterable[FileRecord]) -> list[FileRecord]:
+    producers = {record.path: ("the run's preparation", record) for record in sources}
     for result in folder.accepted_results():
         producers |= {record.path: (result.title, record) for record in result.outputs}
     inputs = []
@@ -251,9 +237,7 @@ def _remove_leftovers(
 
     Its scratch folders stay for the attempt after it, unless a user cleared the step.
     """
-    _remove_outputs(step, folder)
-    if not same_generation:
-        _remove_scratch(step, folder)
+    _remove(folder, step.outputs if same_generation else (*step.outputs, *step.scratch))
     paths = list(_listing(folder.files))
     if _ran_alongside(step, folder, since):  # checked after the listing, which so holds no file of theirs
         return
@@ -264,13 +248,8 @@ def _remove_leftovers(
             remove(folder.files, top if top.startswith(".") else path)
 
 
-def _remove_outputs(step: Step, folder: RunFolder) -> None:
-    for artifact in step.writes:
-        remove(folder.files, artifact.path)
-
-
-def _remove_scratch(step: Step, folder: RunFolder) -> None:
-    for name in step.scratch:
+def _remove(folder: RunFolder, names: Iterable[str]) -> None:
+    for name in names:
         remove(folder.files, name)
 
 
@@ -290,7 +269,7 @@ def _check_nothing_else(
     step: Step, folder: RunFolder, before: dict[str, Signature], declared: frozenset[str], since: datetime
 ) -> None:
     """Check that a step wrote only what it declared; files that other steps declared are checked with those steps."""
-    allowed = declared | {artifact.path for artifact in step.writes} | {f"{name}/" for name in step.scratch}
+    allowed = declared | {*step.outputs} | {f"{name}/" for name in step.scratch}
     after = _listing(folder.files)
     for path in sorted(set(before) | set(after)):
         if before.get(path) == after.get(path) or _covered(path, allowed):
@@ -304,11 +283,8 @@ def _check_nothing_else(
 
 def _ran_alongside(step: Step, folder: RunFolder, since: datetime) -> bool:
     """Whether another step ran meanwhile: then a temporary file could be that step's."""
-    for task in folder.all_tasks():
-        result = folder.result(task)
-        if task != step.id and folder.started(task) and (result is None or result.ended_at >= since):
-            return True
-    return False
+    others = (task for task in folder.all_tasks() if task != step.id and folder.started(task))
+    return any(result is None or result.ended_at >= since for result in map(folder.result, others))
 
 
 def _check_accounting(step: str, records: Records) -> None:

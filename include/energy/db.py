@@ -13,7 +13,7 @@ from typing import Any
 import duckdb
 
 from include.core.errors import SetupError
-from include.core.files import atomic_file
+from include.core.files import atomic_file, setup_errors
 from include.core.tables import literal
 
 FORMATS = {".csv": "FORMAT csv, HEADER", ".parquet": "FORMAT parquet, COMPRESSION zstd"}
@@ -33,10 +33,8 @@ def connect(files: Path, memory_limit: str = "900MB") -> Iterator[duckdb.DuckDBP
     Raises:
         SetupError: The folder cannot be written, the disk is full, or memory and disk do not suffice.
     """
-    try:
+    with setup_errors(files, "written"):
         scratch = Path(tempfile.mkdtemp(prefix=".scratch-", dir=files))
-    except OSError as error:
-        raise SetupError(f"{files}: cannot be written: {error.strerror or error}") from error
     try:
         with duckdb.connect(scratch / "step.duckdb", config=_config(scratch, memory_limit)) as connection:
             connection.execute("SET TimeZone = 'UTC'")

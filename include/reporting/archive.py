@@ -9,10 +9,10 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
-import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
+from functools import lru_cache
 from io import BufferedReader
 from pathlib import Path
 from typing import Annotated, Any
@@ -21,12 +21,13 @@ from pydantic import AfterValidator, AliasPath, AwareDatetime, BaseModel, Config
 from pydantic_core import from_json
 
 from include.core.errors import BadInputError, ContractError
-from include.core.run_folder import FileRecord, RunFolder, StepResult, read_model
+from include.core.run_folder import FileRecord, RunFolder
 from include.reporting.model import SummaryStatistics
 
 SETTLED_S = 2.0
 """A folder that changed this short before it was read may change again within the resolution of its file times."""
 METRICS_OF_A_STEP = 4
+CACHED_RUNS = 100_000
 CHUNK_BYTES = 1024 * 1024
 
 
@@ -53,41 +54,37 @@ class RunEntry(BaseModel):
     metrics: dict[str, float] = Field({}, description="Those of the run, then the first ones of the last step.")
 
 
-class RunArchive:
-    """The runs below a folder, read again only where they have changed; safe to use from several threads.
+def run_entries(runs: Path) -> list[RunEntry]:
+    """Return the summaries of all runs, in no particular order; what has not changed is not read again.
 
     Args:
         runs: The folder `runs/` of a data folder; it need not exist.
     """
-
-    def __init__(self, runs: Path) -> None:
-        self.runs = runs
-        self._lock = threading.Lock()
-        self._cache: dict[tuple[str, str], tuple[int, RunEntry]] = {}
-
-    def entries(self) -> list[RunEntry]:
-        """Return the summaries of all runs, in no particular order."""
-        with self._lock:
-            settled = time.time_ns() - int(SETTLED_S * 1e9)
-            current: dict[tuple[str, str], tuple[int, RunEntry]] = {}
-            for dag in _folders(self.runs):
-                for run in _folders(dag):
-                    try:
-                        changed = run.stat(follow_symlinks=False).st_mtime_ns
-                    except FileNotFoundError:  # removed a moment ago
-                        continue
-                    key = (dag.name, run.name)
-                    cached = self._cache.get(key)
-                    if cached is None or cached[0] != changed:
-                        cached = (changed if changed < settled else -1, read_entry(Path(run.path)))
-                    current[key] = cached
-            self._cache = current
-            return [entry for _, entry in current.values()]
+    settled = time.time_ns() - int(SETTLED_S * 1e9)
+    entries: list[RunEntry] = []
+    for run in (run for dag in _folders(runs) for run in _folders(dag)):
+        try:
+            changed = run.stat(follow_symlinks=False).st_mtime_ns
+        except FileNotFoundError:  # removed a moment ago
+            continue
+        entries.append(_settled_entry(run.path, changed) if changed < settled else read_entry(Path(run.path)))
+    return entries
 
 
-def latest_report(run: Path) -> Path | None:
-    """Return the JSON of a run's latest report, if it has one; its page has the same name with `.html`."""
-    return max(run.glob("pipeline_report_*.json"), key=lambda path: (path.stat().st_mtime_ns, path.name), default=None)
+@lru_cache(maxsize=CACHED_RUNS)
+def _settled_entry(run: str, _changed: int) -> RunEntry:
+    return read_entry(Path(run))
+
+
+def latest_report(folder: Path, run: str = "") -> Path | None:
+    """Return the JSON of the latest report, if there is one; its page has the same name with `.html`.
+
+    Args:
+        folder: The folder of a run, or one above it.
+        run: Pattern of the runs' folders below it (`*/manual__1`); default: the folder is that of the run.
+    """
+    reports = folder.glob(f"{run}/pipeline_report_*.json" if run else "pipeline_report_*.json")
+    return max(reports, key=lambda path: (path.stat().st_mtime_ns, path.name), default=None)
 
 
 def read_entry(run: Path) -> RunEntry:
@@ -115,16 +112,22 @@ def read_entry(run: Path) -> RunEntry:
         return _without_report(run, outcome="damaged")
 
 
+def run_metrics(statistics: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the metrics of the whole run among a report's summary statistics; those in groups appear one by one.
+
+    >>> run_metrics({"total_steps": 3, "records_in": 20, "training": {"epochs": 4}})
+    {'records_in': 20, 'epochs': 4}
+    """
+    metrics: dict[str, Any] = {}
+    for name, value in statistics.items():
+        if name not in SummaryStatistics.model_fields:
+            metrics |= value if isinstance(value, dict) else {name: value}
+    return metrics
+
+
 def artifacts(folder: RunFolder) -> list[FileRecord]:
     """Return what the run's accepted steps wrote, by path; a result that cannot be read lists nothing."""
-    records: dict[str, FileRecord] = {}
-    for path in sorted(folder.path.glob("steps/*/result.json")):
-        try:
-            result = read_model(path, StepResult)
-        except ValidationError:
-            continue
-        if result is not None and result.status == "success":
-            records |= {record.path: record for record in result.outputs}
+    records = {record.path: record for result in folder.recorded_successes() for record in result.outputs}
     return [records[path] for path in sorted(records)]
 
 
@@ -196,13 +199,9 @@ def _without_report(folder: Path, outcome: str | None = None) -> RunEntry:
 
 def _metrics(document: _Parts) -> dict[str, float]:
     """Return the run's own metrics, then the first ones of the last step that has some."""
-    metrics: dict[str, float] = {}
-    for name, value in document.summary_statistics.items():
-        if name not in SummaryStatistics.model_fields:
-            metrics |= _numbers(value if isinstance(value, dict) else {name: value})
     summaries = [step.output_summary for step in document.steps if step.output_summary]
     last = _numbers(summaries[-1]) if summaries else {}
-    return metrics | dict(list(last.items())[:METRICS_OF_A_STEP])
+    return _numbers(run_metrics(document.summary_statistics)) | dict(list(last.items())[:METRICS_OF_A_STEP])
 
 
 def _numbers(values: dict[str, Any]) -> dict[str, float]:

@@ -35,7 +35,7 @@ class StepReport(_Part):
     status: Status
     start_time: AwareDatetime | None
     end_time: AwareDatetime | None
-    duration_seconds: float | None
+    duration_seconds: float | None = None
     error_message: str | None
     output_summary: dict[str, JsonValue] | None = Field(description="Metrics, read from the checked artifacts.")
     error: Failure | None = None

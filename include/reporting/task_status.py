@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from include.core.run_folder import INTERRUPTED_MARK, Failure, Run, RunFolder, Started, StepInfo, StepResult
+from include.core.run_folder import INTERRUPTED_MARK, Failure, Run, RunFolder, StepInfo, StepResult
 from include.reporting.model import Status, StepReport
 
 RANKS = {"failed": 0, "upstream_failed": 2, "skipped": 3, "removed": 4, None: 5, "success": 6}
@@ -20,6 +20,9 @@ OTHER_TASKS = {"prepare": "Prepare the run", "publish": "Publish the results"}
 """Titles of the tasks around the steps, by task id."""
 SHOWN_ELSEWHERE = {"findings", "tables", "statistics", "plots", "provenance"}
 """Parts of an outcome that have their own place in a report."""
+
+AS_RECORDED = {"attempt", "runtime", "duration_seconds", "reused", "image", "log_url"}
+"""Fields of an attempt's record that its report repeats."""
 
 
 @dataclass(frozen=True)
@@ -93,8 +96,6 @@ def _report(
     started, result = None, None
     try:
         started, result = folder.step_started(info), folder.step_result(info)
-        if not info.parts and started and result and _attempt(started) > _attempt(result):
-            result = None
         if result:
             status, error = _status_of_result(info.title, result, state)
         else:
@@ -117,16 +118,11 @@ def _report(
         status=status,
         start_time=record.started_at if record else None,
         end_time=result.ended_at if result else None,
-        duration_seconds=result.duration_seconds if result else None,
         error_message=error.message if error else None,
         output_summary=accepted.outcome.model_dump(mode="json", exclude=SHOWN_ELSEWHERE) if accepted else None,
         skipped_by=result.skipped if result else None,
         error=error,
-        attempt=record.attempt if record else None,
-        reused=result.reused if result else False,
-        runtime=record.runtime if record else None,
-        image=result.image if result else None,
-        log_url=result.log_url if result else None,
+        **(record.model_dump(include=AS_RECORDED) if record else {}),
     )
 
 
@@ -136,10 +132,6 @@ def _arguments(params: Mapping[str, Any]) -> list[str]:
         for name, value in params.items()
         if value is not None
     ]
-
-
-def _attempt(record: Started) -> tuple[int, int]:
-    return record.generation, record.attempt
 
 
 def _status_of_result(title: str, result: StepResult, state: str | None) -> tuple[Status, Failure | None]:

@@ -1,8 +1,8 @@
-"""Ask a reviewer before something is changed; without a response in time it is rejected, and the run goes on.
+"""Ask a reviewer before something is changed. Without an answer in time it is rejected; no answer fails the run.
 
 With a scheduler the task waits in the state `awaiting_input`, without a worker, and the question is among the required
-actions of the UI. `airflow dags test` and the command line have no scheduler: the change is rejected there, unless
-`GROUNDTRUTH_APPROVE` (`./pipeline run … --approve`) approves it.
+actions of the UI. `airflow dags test` and the command line have no scheduler, so no reviewer can answer: the change is
+rejected, unless `GROUNDTRUTH_APPROVE` (`./pipeline run … --approve`) approves it.
 """
 
 from __future__ import annotations
@@ -48,11 +48,12 @@ class ApprovalOperator(HITLOperator):
     Unlike the provider's operator of that name it skips nothing: the answer is recorded, and what follows reads it.
 
     Args:
-        param: The run's parameter that makes it ask; without that the answer is yes.
-        question: From the run's `files/` folder to what the reviewer is shown (Markdown); None rejects without asking.
+        param: The run's parameter that makes it ask; without it the step approves.
+        question: From the run's `files/` folder to what the reviewer is shown (Markdown); None where there is nothing
+            to approve, which rejects.
         record: Keeps the answer.
-        wait: Whether a reviewer can be asked. Default: unless the run is one of `airflow dags test`.
-        patience: How long an answer is waited for.
+        wait: Whether a reviewer can answer. Default: unless the run is one of `airflow dags test`.
+        kwargs: Of the Airflow operator; `response_timeout` is 7 days by default.
     """
 
     def __init__(
@@ -62,22 +63,24 @@ class ApprovalOperator(HITLOperator):
         question: Callable[[Path], str | None],
         record: Callable[[Context, Answer], None],
         wait: bool | None = None,
-        patience: timedelta = PATIENCE,
         **kwargs: Any,
     ) -> None:
+        options: dict[str, Any] = {
+            "response_timeout": PATIENCE,
+            "subject": "Approve the change of the env file by {{ dag_run.dag_id }}, run {{ run_id }}?",
+        }
         params = ParamsDict(kwargs.pop("params", None))  # Airflow hands the DAG's over here
         params["why"] = Param("", type=["string", "null"], title="Why (kept with the answer)", source="task")
         super().__init__(
             options=[APPROVE, REJECT],
             defaults=[REJECT],
             params=params,
-            response_timeout=patience,
-            **{"subject": SUBJECT} | TASK_DEFAULTS | kwargs,
+            **options | TASK_DEFAULTS | kwargs,
         )
         self.param, self.question, self.record, self.wait = param, question, record, wait
 
     def execute(self, context: Context) -> Any:
-        """Answer at once where no reviewer is to be asked; otherwise ask, and wait."""
+        """Answer at once where no reviewer is needed or can answer; otherwise ask, and wait."""
         if not context["params"].get(self.param):
             return self._answer(context, Answer(approved=True, by="nobody", why=f"{self.param} is off"))
         with plain_errors(self.log):

@@ -121,5 +121,5 @@ def _failure_point(context: Context, report: PipelineReport) -> FailurePoint:
     task = context.get("ti")
     if task is None:
         return FailurePoint(step=None, task=None, kind="error", message=f"The run failed: {reason}.")
-    message = f"{task.task_id}: the task failed and left no verdict; its log says why."
+    message = f"{task.task_id}: the task failed and left no result; its log says why."
     return FailurePoint(step=None, task=task.task_id, kind="error", message=message)

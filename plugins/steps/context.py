@@ -95,7 +95,8 @@ def attempt_of(context: Mapping[str, Any], pipeline: Pipeline, **details: Any) -
     """Return which attempt of a step a task instance is.
 
     Airflow raises `max_tries` by the tries so far whenever a user clears the task, so what exceeds the task's own
-    retries tells one clear generation from the next.
+    retries tells one clear generation from the next. Its log is a page of the UI, or the file that the command line
+    keeps.
 
     Args:
         context: The task's.
@@ -106,15 +107,10 @@ def attempt_of(context: Mapping[str, Any], pipeline: Pipeline, **details: Any) -
     return Attempt(
         number=task_instance.try_number,
         generation=task_instance.max_tries - RETRIES,
-        log_url=log_url_of(context),
+        log_url="airflow.log" if get_settings().run_folder else getattr(task_instance, "log_url", None),
         declared=pipeline.declared,
         **details,
     )
-
-
-def log_url_of(context: Mapping[str, Any]) -> str | None:
-    """Return where a task's log can be read: the UI's page, or the log file that the command line keeps."""
-    return "airflow.log" if get_settings().run_folder else getattr(context["ti"], "log_url", None)
 
 
 class plain_errors(AbstractContextManager[None]):  # noqa: N801 - used like a function

@@ -11,7 +11,7 @@ from airflow.sdk.definitions.deadline import DeadlineAlert
 from pydantic import TypeAdapter
 from pydantic.fields import FieldInfo
 
-from include.core.pipeline import INPUT_FILES, Pipeline, PipelineStep
+from include.core.pipeline import Pipeline, PipelineStep
 from plugins.env_file.approval import approval_task
 from plugins.notifications.callbacks import notify_of_deadline, notify_of_failure, notify_of_step
 from plugins.notifications.deadline import RunQueued
@@ -85,7 +85,7 @@ def new_dag(pipeline: Pipeline, *, doc_md: str, schedule: Any = None) -> DAG:
         deadline=_deadline(definition.deadline_minutes),
         tags=[definition.pipeline, "groundtruth"],
         default_args={"owner": "groundtruth"},
-        params={name: _param(name, field) for name, field in _form(pipeline).items()},
+        params={name: _param(name, field) for name, field in pipeline.params.items()},
     )
 
 
@@ -143,13 +143,6 @@ def step_task(
         return operator(**arguments | options)
     arguments |= TASK_DEFAULTS | {"map_index_template": "{{ task.instance_name }}"} | options
     return operator.partial(**arguments).expand(instance_name=names)
-
-
-def _form(pipeline: Pipeline) -> dict[str, FieldInfo]:
-    fields = dict(pipeline.params)
-    if pipeline.takes_files and INPUT_FILES not in fields:
-        fields[INPUT_FILES] = FieldInfo(annotation=tuple[str, ...], default=(), description="Files for this run.")
-    return fields
 
 
 def _param(name: str, field: FieldInfo) -> Param:

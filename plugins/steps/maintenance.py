@@ -6,7 +6,7 @@ import logging
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from include.core.run_folder import expired_runs, remove_run
+from include.core.retention import expired_runs, remove_run
 from include.core.settings import get_settings
 from plugins.steps.context import plain_errors
 from plugins.steps.runtimes import runtime_class

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import AbstractContextManager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,13 +11,12 @@ from airflow.sdk import BaseOperator
 
 from include.core.contracts import imported
 from include.core.outcome import StepOutcome
-from include.core.pipeline import INPUT_FILES, Pipeline
+from include.core.pipeline import Pipeline
 from include.core.preparation import prepare_run
 from include.core.publish import PublishMetrics, publish_run
 from include.core.recording import recorded
-from include.core.run_folder import RunFolder, Started, StepResult
 from include.core.settings import get_settings
-from plugins.steps.context import RETRIES, TASK_DEFAULTS, folder_of, log_url_of, plain_errors
+from plugins.steps.context import TASK_DEFAULTS, attempt_of, folder_of, plain_errors
 from plugins.steps.runtimes import runtime_class
 
 if TYPE_CHECKING:
@@ -40,13 +38,12 @@ class PrepareOperator(BaseOperator):
     def execute(self, context: Context) -> str:
         """Prepare the run, and return its folder."""
         settings, folder, run = get_settings(), folder_of(context), context["dag_run"]
-        names = {*self.pipeline.params, INPUT_FILES}
-        params = {name: value for name, value in context["params"].items() if name in names}
+        params = {name: value for name, value in context["params"].items() if name in self.pipeline.params}
         params |= dict(run.conf or {})
-        with (
-            plain_errors(self.log),
-            _recorded(folder, context, "Prepare the run", "Checks parameters, stages files."),
-        ):
+        attempt = attempt_of(context, self.pipeline)
+        started = attempt.start(self.task_id)
+        title, description = "Prepare the run", "Checks parameters, stages files."
+        with plain_errors(self.log), recorded(folder, started, title, description, attempt.log_url):
             if self.pipeline.defaults is not None:
                 defaults = imported(self.pipeline.defaults)(_triggering_files(context), settings.data_dir)
                 params |= {name: value for name, value in defaults.items() if not params.get(name)}
@@ -78,10 +75,10 @@ class PublishOperator(BaseOperator):
     def execute(self, context: Context) -> str | None:
         """Publish, and return the folder; None for a pipeline that publishes nothing."""
         folder = folder_of(context)
-        with (
-            plain_errors(self.log),
-            _recorded(folder, context, "Publish", "Verifies every artifact, promotes the results.") as draft,
-        ):
+        attempt = attempt_of(context, self.pipeline)
+        started = attempt.start(self.task_id)
+        title, description = "Publish", "Verifies every artifact, promotes the results."
+        with plain_errors(self.log), recorded(folder, started, title, description, attempt.log_url) as draft:
             published = publish_run(folder, self.pipeline, get_settings().data_dir)
             if published is None:
                 return None
@@ -89,18 +86,6 @@ class PublishOperator(BaseOperator):
         if self.asset is not None:
             context["outlet_events"][self.asset].extra = {"path": str(published.path), **published.metrics}
         return str(published.path)
-
-
-def _recorded(folder: RunFolder, context: Context, title: str, description: str) -> AbstractContextManager[StepResult]:
-    """Keep the orchestrator's records of a task around the steps."""
-    task = context["ti"]
-    started = Started(
-        step=task.task_id,
-        started_at=datetime.now(UTC),
-        attempt=task.try_number,
-        generation=task.max_tries - RETRIES,
-    )
-    return recorded(folder, started, title, description, log_url_of(context))
 
 
 def _triggering_files(context: Context) -> list[Path]:

@@ -7,9 +7,11 @@ import sys
 from pathlib import Path
 
 import pytest
+import typer
 from typer.testing import CliRunner
 
-from include.cli.app import app
+from include.cli.app import add_domain_commands, app
+from include.core.domain import Domain
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -145,3 +147,24 @@ def test_help_names_every_option():
 
 def test_the_definition_given_to_editors_is_valid_json():
     json.loads((ROOT / "docs/reference/pipeline-definition.schema.json").read_text())
+
+
+toys = typer.Typer()
+
+
+@toys.callback()
+def toy_commands():
+    """Commands for toys."""
+
+
+@toys.command()
+def count():
+    print("3 toys")
+
+
+def test_the_command_group_of_a_domain_is_added_under_its_name():
+    target = typer.Typer()
+    domain = Domain(name="toy", title="Toys", steps={}, image="toy:1", commands={"toys": "tests.cli.test_app:toys"})
+    add_domain_commands(target, [domain])
+    target.add_typer(typer.Typer(), name="other")
+    assert CliRunner().invoke(target, ["toys", "count"]).stdout == "3 toys\n"

@@ -66,6 +66,12 @@ def outcome(files: Path) -> StepOutcome:
     return StepOutcome(metrics=StepMetrics(files=1))
 
 
+def test_a_step_names_the_files_that_it_reads_and_writes():
+    step = replace(MEASURE, reads=(Artifact("scenes/*"), Artifact("plan.json")), writes=(Artifact("{index}.csv"),))
+    assert (step.inputs, step.outputs) == (("scenes/*", "plan.json"), ("{index}.csv",))
+    assert step.instance(2).outputs == ("002.csv",)
+
+
 def test_functions_are_imported_when_they_are_needed(tmp_path):
     step = replace(MEASURE, fans_out=f"{__name__}:names", function=f"{__name__}:work", outcome=f"{__name__}:outcome")
     assert imported(f"{__name__}:names") is names

@@ -151,9 +151,9 @@ def test_a_former_name_of_a_parameter_is_accepted_but_not_beside_its_present_one
 
 
 def test_files_are_a_parameter_of_a_pipeline_that_reads_some():
-    assert OURS.param_names == {"start", "end", "households", "files", "high_usage_kw"}
-    assert THEIRS.param_names == {"start", "end", "files"}
-    assert pipeline(replace(FOREIGN, inputs=())).param_names == {"start", "end"}
+    assert set(OURS.params) == {"start", "end", "households", "files", "high_usage_kw"}
+    assert set(THEIRS.params) == {"start", "end", "files"}
+    assert set(pipeline(replace(FOREIGN, inputs=())).params) == {"start", "end"}
 
 
 def test_parameters_that_each_name_one_file_are_marked_in_their_model():
@@ -178,7 +178,7 @@ def test_a_pipeline_that_names_its_files_needs_each_of_them():
 
 def test_a_pipeline_that_reads_no_files_takes_none():
     neither = pipeline(replace(FOREIGN, inputs=()))
-    assert not neither.takes_files
+    assert "files" not in neither.params
     assert faults(neither, {"files": ["a.csv"]}) == ["files: no such parameter", "the parameters are end, start"]
 
 

@@ -12,7 +12,7 @@ from include.core.contracts import Artifact
 from include.core.errors import ContractError
 from include.core.outcome import StepOutcome
 from include.core.pipeline import Pipeline
-from include.core.publish import Published, publish_run, publishing_key
+from include.core.publish import Published, publish_run, publishing_key, verify
 from include.core.run_folder import FileRecord, Run, RunFolder
 from include.core.runner import run_step
 from tests.core.small_pipeline import (
@@ -166,3 +166,20 @@ def test_a_publication_below_a_folder_keeps_its_path(folder, tmp_path):
     one = pipeline(spec("measure"), known=(step,), publish=("in.csv", "maps/in.csv"))
     published = publish_run(folder, one, tmp_path)
     assert content(published.path) == {"in.csv": READINGS, "maps/in.csv": table({})}
+
+
+def test_a_result_that_was_accepted_and_then_changed_is_caught_by_verify(folder):
+    measured(folder)
+    run_step(ANALYZE, folder, ATTEMPT, writing(folder, out_csv=READINGS))
+    assert [record.path for record in verify(folder)] == ["in.csv", "out.csv"]
+    (folder.files / "out.csv").write_text(table({}, {}, {}))
+    with pytest.raises(ContractError, match=r"out\.csv: must be as analyze left it"):
+        verify(folder)
+
+
+def test_a_result_made_from_an_input_that_was_made_anew_is_caught_by_verify(folder):
+    measured(folder)
+    run_step(ANALYZE, folder, ATTEMPT, writing(folder, out_csv=READINGS))
+    run_step(MEASURE, folder, replace(ATTEMPT, generation=1), writing(folder, in_csv=table({}, {}, {})))
+    with pytest.raises(ContractError, match=r"in\.csv: must be the file that analyze worked with; found a newer one"):
+        verify(folder)

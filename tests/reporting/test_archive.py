@@ -11,7 +11,15 @@ import pytest
 from include.core.errors import BadInputError, ContractError
 from include.core.run_folder import RunFolder
 from include.reporting import archive as module
-from include.reporting.archive import RunArchive, artifacts, chunks, latest_report, open_artifact, read_entry
+from include.reporting.archive import (
+    artifacts,
+    chunks,
+    latest_report,
+    open_artifact,
+    read_entry,
+    run_entries,
+    run_metrics,
+)
 from include.reporting.report import build_report, write_report
 from tests.reporting.many_runs import make_runs
 from tests.reporting.runs import NOW, START, artifact, broke, ended, good_run, plan
@@ -25,8 +33,8 @@ def run(tmp_path):
 
 
 @pytest.fixture
-def archive(tmp_path):
-    return RunArchive(tmp_path / "runs")
+def runs(tmp_path):
+    return tmp_path / "runs"
 
 
 def settle(folder: Path) -> None:
@@ -35,8 +43,8 @@ def settle(folder: Path) -> None:
     os.utime(folder, (past, past))
 
 
-def test_a_run_is_summarised(run, archive):
-    (entry,) = archive.entries()
+def test_a_run_is_summarised(run, runs):
+    (entry,) = run_entries(runs)
     assert (entry.dag_id, entry.folder, entry.run_id) == ("energy_pipeline", "manual__2026-03-01", "manual__2026-03-01")
     assert (entry.pipeline, entry.outcome, entry.seconds) == ("energy-pipeline", "success", 246.0)
     assert entry.started_at == START
@@ -44,37 +52,37 @@ def test_a_run_is_summarised(run, archive):
     assert entry.metrics == {"records_in": 1920, "energy_kwh": 203.456}
 
 
-def test_a_failed_run_says_why(tmp_path, archive):
+def test_a_failed_run_says_why(tmp_path, runs):
     folder = RunFolder(tmp_path / "runs" / "energy_pipeline" / "manual__1")
     plan(folder)
     ended(folder, "prepare", (0, 0.1))
     broke(folder, "collect", (0.5, 1), "bad_input", "late.csv: no such file")
     write_report(folder, build_report(folder, now=NOW))
-    (entry,) = archive.entries()
+    (entry,) = run_entries(runs)
     assert (entry.outcome, entry.failure) == ("failed", "late.csv: no such file")
 
 
-def test_where_there_are_no_runs_there_are_no_entries(archive):
-    assert archive.entries() == []
+def test_where_there_are_no_runs_there_are_no_entries(runs):
+    assert run_entries(runs) == []
 
 
-def test_a_run_without_a_report_is_known_by_its_plan(tmp_path, archive):
+def test_a_run_without_a_report_is_known_by_its_plan(tmp_path, runs):
     folder = RunFolder(tmp_path / "runs" / "energy_pipeline" / "manual__1")
     plan(folder, run_id="manual__1")
-    (entry,) = archive.entries()
+    (entry,) = run_entries(runs)
     assert (entry.outcome, entry.run_id, entry.started_at, entry.seconds) == (None, "manual__1", START, None)
 
 
-def test_an_empty_folder_is_a_run_too(tmp_path, archive):
+def test_an_empty_folder_is_a_run_too(tmp_path, runs):
     (tmp_path / "runs" / "a_dag" / "manual__1").mkdir(parents=True)
-    (entry,) = archive.entries()
+    (entry,) = run_entries(runs)
     assert (entry.dag_id, entry.run_id, entry.outcome) == ("a_dag", "manual__1", None)
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"pipeline_name": 3}', b"\xff\xfe", b"null"])
-def test_a_report_that_cannot_be_read_is_damaged(run, archive, content):
+def test_a_report_that_cannot_be_read_is_damaged(run, runs, content):
     latest_report(run.path).write_bytes(content)
-    (entry,) = archive.entries()
+    (entry,) = run_entries(runs)
     assert (entry.outcome, entry.run_id) == ("damaged", "manual__2026-03-01")
 
 
@@ -87,12 +95,23 @@ def test_the_latest_report_counts(run):
     assert read_entry(run.path).outcome == "failed"
 
 
-def test_links_and_hidden_folders_are_not_runs(tmp_path, run, archive):
+def test_the_latest_report_of_several_runs_is_found_by_the_pattern_of_their_folders(run, runs):
+    assert latest_report(runs, "*/*") == latest_report(run.path)
+    assert latest_report(runs, "*/other") is None
+    assert latest_report(runs) is None
+
+
+def test_metrics_of_the_run_are_told_from_the_counts_of_its_steps():
+    statistics = {"total_steps": 3, "records_in": 20, "training": {"epochs": 4, "loss": 0.1}}
+    assert run_metrics(statistics) == {"records_in": 20, "epochs": 4, "loss": 0.1}
+
+
+def test_links_and_hidden_folders_are_not_runs(tmp_path, run, runs):
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "runs" / "energy_pipeline" / "link").symlink_to(tmp_path / "elsewhere")
     (tmp_path / "runs" / "energy_pipeline" / ".removed").mkdir()
     (tmp_path / "runs" / "linked").symlink_to(tmp_path / "runs" / "energy_pipeline")
-    assert [entry.folder for entry in archive.entries()] == ["manual__2026-03-01"]
+    assert [entry.folder for entry in run_entries(runs)] == ["manual__2026-03-01"]
 
 
 # reading again
@@ -107,39 +126,39 @@ def reads(monkeypatch):
     return names
 
 
-def test_a_run_that_has_not_changed_is_not_read_again(tmp_path, archive, reads):
+def test_a_run_that_has_not_changed_is_not_read_again(tmp_path, runs, reads):
     make_runs(tmp_path, 20)
     for folder in tmp_path.glob("runs/*/*"):
         settle(folder)
-    first = archive.entries()
+    first = run_entries(runs)
     assert len(reads) == 20
-    assert archive.entries() == first
+    assert run_entries(runs) == first
     assert len(reads) == 20
 
 
-def test_a_new_report_is_seen_and_read_alone(tmp_path, run, archive, reads):
+def test_a_new_report_is_seen_and_read_alone(tmp_path, run, runs, reads):
     make_runs(tmp_path, 20)
     for folder in tmp_path.glob("runs/*/*"):
         settle(folder)
-    archive.entries()
+    run_entries(runs)
     reads.clear()
     document = json.loads(latest_report(run.path).read_bytes()) | {"overall_status": "failed"}
     (run.path / "pipeline_report_20990101_000000.json").write_text(json.dumps(document))
-    outcomes = {entry.folder: entry.outcome for entry in archive.entries()}
+    outcomes = {entry.folder: entry.outcome for entry in run_entries(runs)}
     assert outcomes["manual__2026-03-01"] == "failed"
     assert reads == ["manual__2026-03-01"]
 
 
-def test_a_run_that_changed_a_moment_ago_is_read_again_because_file_times_are_coarse(run, archive, reads):
-    archive.entries()
-    archive.entries()
+def test_a_run_that_changed_a_moment_ago_is_read_again_because_file_times_are_coarse(run, runs, reads):
+    run_entries(runs)
+    run_entries(runs)
     assert len(reads) == 2
 
 
-def test_a_removed_run_is_forgotten(run, archive):
-    archive.entries()
+def test_a_removed_run_is_forgotten(run, runs):
+    run_entries(runs)
     shutil.rmtree(run.path)
-    assert archive.entries() == []
+    assert run_entries(runs) == []
     assert read_entry(run.path).outcome is None
 
 

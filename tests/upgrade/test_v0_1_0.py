@@ -14,8 +14,9 @@ from unittest.mock import patch
 import pytest
 
 from include.core.errors import ContractError
-from include.core.run_folder import RunFolder, expired_runs, remove_run
-from include.reporting.archive import RunArchive, artifacts, chunks, latest_report, open_artifact
+from include.core.retention import expired_runs, remove_run
+from include.core.run_folder import RunFolder
+from include.reporting.archive import artifacts, chunks, latest_report, open_artifact, run_entries
 from include.reporting.listing import RunQuery, list_runs
 from include.reporting.report import build_report, write_report
 
@@ -102,7 +103,7 @@ def reported(run: Path) -> dict:
 
 
 def test_every_run_is_listed_with_its_state_records_failure_and_metrics(runs):
-    listing = list_runs(RunArchive(runs).entries(), (), RunQuery())
+    listing = list_runs(run_entries(runs), (), RunQuery())
     assert {f"{row.entry.dag_id}/{row.entry.folder}": row.state for row in listing.matches} == STATES
     entries = {f"{row.entry.dag_id}/{row.entry.folder}": row.entry for row in listing.matches}
     own_files = entries[ENERGY_FILES]
@@ -117,7 +118,7 @@ def test_every_run_is_listed_with_its_state_records_failure_and_metrics(runs):
 
 
 def test_runs_are_found_by_pipeline_state_and_text(runs):
-    entries = RunArchive(runs).entries()
+    entries = run_entries(runs)
     failed = list_runs(entries, (), RunQuery(pipeline="satellite_pipeline", status="failed")).matches
     assert [row.entry.folder for row in failed] == [SATELLITE_FAILED.split("/")[1]]
     by_text = list_runs(entries, (), RunQuery(text="has no column")).matches
@@ -184,7 +185,7 @@ def test_retention_keeps_what_later_runs_may_read_and_expires_the_rest(runs):
     }  # fmt: skip
     for run in expired:
         assert remove_run(run) > 0
-    kept = list_runs(RunArchive(runs).entries(), (), RunQuery()).matches
+    kept = list_runs(run_entries(runs), (), RunQuery()).matches
     assert {f"{row.entry.dag_id}/{row.entry.folder}" for row in kept} == {ENERGY_FILES, SATELLITE_REFUSED, MAP_BY_MODEL}
 
 

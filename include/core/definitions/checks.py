@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Iterator, Mapping
 from fnmatch import fnmatchcase
@@ -11,7 +10,7 @@ from itertools import pairwise
 from pathlib import PurePosixPath
 
 from include.core.contracts import Step
-from include.core.definitions.document import NAME_RULE, Fault, ParsedFile
+from include.core.definitions.document import NAME_RULE, Fault, ParsedFile, suggestion
 from include.core.definitions.graph import Node, Registry, dependencies, writers
 from include.core.definitions.model import ID, LinkedDocument
 
@@ -112,8 +111,7 @@ def _reference_faults(nodes: list[Node]) -> Iterator[Fault]:
 
 
 def _unknown_id(path: str, name: str, ids: list[str]) -> Fault:
-    near = difflib.get_close_matches(name, ids, n=1)
-    remedy = f"did you mean {near[0]!r}?" if near else f"the ids are {', '.join(ids) or 'missing'}"
+    remedy = suggestion(name, ids, f"the ids are {', '.join(ids) or 'missing'}")
     return Fault(path, f"no container has the id {name!r}; {remedy}")
 
 
@@ -123,13 +121,9 @@ def _reader_faults(nodes: list[Node], by_file: Mapping[str, Node], sources: Mapp
         for file, path in node.reads.items():
             if file in by_file or file in sources:
                 continue
-            near = difflib.get_close_matches(file, by_file, n=1)
+            remedy = suggestion(file, by_file, "add a container that writes it, or provide it as a source")
             if file.startswith(SOURCE):
                 remedy = f"add {file.removeprefix(SOURCE)!r} to $.sources"
-            elif near:
-                remedy = f"did you mean {near[0]!r}?"
-            else:
-                remedy = "add a container that writes it, or provide it as a source"
             yield Fault(path, f"no container writes {file} and no source provides it; {remedy}")
     for file, path in sources.items():
         if not any(file in node.reads or any(fnmatchcase(file, glob) for glob in node.optional) for node in nodes):
@@ -162,8 +156,7 @@ def _linked_faults(parsed: ParsedFile, document: LinkedDocument, nodes: list[Nod
 
 def _registered_faults(parsed: ParsedFile, node: Node, step: Step) -> Iterator[Fault]:
     """A registered step's files and accounting are those of its contract; a container cannot declare others."""
-    for key, artifacts in (("input_file", step.reads), ("output_file", step.writes)):
-        patterns = [artifact.path for artifact in artifacts]
+    for key, patterns in (("input_file", step.inputs), ("output_file", step.outputs)):
         for index, file in enumerate(getattr(node.declared, key)):
             if not any(fnmatchcase(file, pattern) for pattern in patterns):
                 message = f"{file} is not in the contract of the step {node.id!r}, which names "

@@ -6,7 +6,7 @@ import difflib
 import json
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from functools import reduce
@@ -131,6 +131,16 @@ def json_path(content: object, location: Location) -> str:
     return path
 
 
+def suggestion(name: str, names: Collection[str], otherwise: str) -> str:
+    """Return the remedy for an unknown name: the name that comes close to it, or else another remedy.
+
+    >>> suggestion("mesure", ["measure", "analyze"], "add it")
+    "did you mean 'measure'?"
+    """
+    near = difflib.get_close_matches(name, names, n=1)
+    return f"did you mean {near[0]!r}?" if near else otherwise
+
+
 # ── the text ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -225,9 +235,7 @@ def _message(error: ErrorDetails, root: type[BaseModel]) -> str:
             return str(context["error"])
         case "extra_forbidden":
             allowed = _allowed_keys(location, root)
-            near = difflib.get_close_matches(str(location[-1]), allowed, n=1)
-            remedy = f"did you mean {near[0]!r}?" if near else f"use one of {', '.join(allowed)}"
-            return f"unknown key; {remedy}"
+            return "unknown key; " + suggestion(str(location[-1]), allowed, f"use one of {', '.join(allowed)}")
         case "missing":
             return "is missing; add it"
         case "string_pattern_mismatch":

@@ -75,7 +75,7 @@ def build_nodes(parsed: ParsedFile, registered: Registry) -> list[Node]:
             node.reads, node.writes = _paths(parsed, node, "input_file"), _paths(parsed, node, "output_file")
         else:
             node.reads = {artifact.path: node.path for artifact in step.reads if not artifact.optional}
-            node.writes = {artifact.path: node.path for artifact in step.writes}
+            node.writes = dict.fromkeys(step.outputs, node.path)
             node.optional = tuple(artifact.path for artifact in step.reads if artifact.optional)
     by_id, by_file = {node.id: node for node in nodes}, writers(nodes)
     for node in nodes:
@@ -167,8 +167,8 @@ def specs_of(steps: Iterable[Step], *, timeouts_s: Mapping[str, int] = MappingPr
                 id=step.id,
                 name=step.title,
                 description=step.description,
-                inputs=tuple(artifact.path for artifact in step.reads),
-                outputs=tuple(artifact.path for artifact in step.writes),
+                inputs=step.inputs,
+                outputs=step.outputs,
                 depends_on=tuple(other for other in ordered if other in before[step.id] and other not in implied),
                 timeout_seconds=timeouts_s.get(step.id, StepSpec.timeout_seconds),
             )
@@ -178,6 +178,6 @@ def specs_of(steps: Iterable[Step], *, timeouts_s: Mapping[str, int] = MappingPr
 
 def _provides(writer: Step, reader: Step) -> bool:
     """Whether a step writes a file that another reads."""
-    written = [artifact.path.replace("{index}", "000") for artifact in writer.writes]
-    patterns = [artifact.path.replace("{index}", "000") for artifact in reader.reads]
-    return any(fnmatchcase(file, pattern) for file in written for pattern in patterns)
+    files = [path.replace("{index}", "000") for path in writer.outputs]
+    patterns = [path.replace("{index}", "000") for path in reader.inputs]
+    return any(fnmatchcase(file, pattern) for file in files for pattern in patterns)

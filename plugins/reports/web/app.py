@@ -7,7 +7,7 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
-from fastapi import APIRouter, FastAPI, HTTPException, Request, Response
+from fastapi import FastAPI, HTTPException, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse
 from starlette.exceptions import HTTPException as StarletteHTTPException
@@ -43,8 +43,10 @@ def create_app() -> FastAPI:
 
     app = FastAPI(title="Groundtruth pages", docs_url=None, redoc_url=None, openapi_url=None)
     app.include_router(runs.router)
-    app.include_router(pages.pages_router())
-    app.include_router(_static)
+    for domain in DOMAINS:
+        for page in domain.pages:
+            app.include_router(pages.page_router(domain, page))
+    app.get("/static/{name}")(static)
     for error in (StarletteHTTPException, RequestValidationError, GroundtruthError, Exception):
         app.add_exception_handler(error, _error_page)
     app.add_middleware(SecurityHeaders)
@@ -66,10 +68,6 @@ def render(request: Request, template: str, *, status: int = 200, **variables: A
     return Response(text, status, media_type="text/html")
 
 
-_static = APIRouter()
-
-
-@_static.get("/static/{name}")
 def static(name: str) -> Response:
     """Return a stylesheet, script or icon: without a login, as Airflow's own, for a refusal has a page too."""
     icons = {f"{page.name}.svg": page.templates for page in domain_pages()}

@@ -17,13 +17,12 @@ from include.core.contracts import imported
 from include.core.domain import Domain, EnvKeys, Page
 from include.core.errors import GroundtruthError
 from include.core.settings import get_settings
-from include.domains import DOMAINS
 from include.env_file import Entry, EnvFile, Reason
+from include.reporting.archive import run_entries
 from include.reporting.listing import RunQuery, Trend, list_runs, metric_trends
 from include.reporting.notices import rollback_notice
 from plugins.notifications.sending import send
 from plugins.reports.web.app import LOG, render
-from plugins.reports.web.runs import archive
 from plugins.reports.web.security import check_form, edits_dag, form_token, may_edit, reads_runs
 
 LATEST_RUNS = 50
@@ -34,21 +33,12 @@ NOT_A_TARGET = (
 )
 
 
-def pages_router() -> APIRouter:
-    """Return the routes of every page of every domain."""
-    router = APIRouter()
-    for domain in DOMAINS:
-        for page in domain.pages:
-            router.include_router(page_router(domain, page), prefix=f"/{page.name}")
-    return router
-
-
 def page_router(domain: Domain, page: Page) -> APIRouter:
     """Return the routes of a page: the page itself and, if its domain sets keys of the env file, their rollback.
 
     Users who may read the runs of the page's DAG see it; users who may edit the DAG may roll back.
     """
-    router, keys = APIRouter(), domain.env_keys
+    router, keys = APIRouter(prefix=f"/{page.name}"), domain.env_keys
 
     @router.get("", dependencies=[reads_runs(page.dag_id)])
     def show(request: Request, user: GetUserDep, done: str = "") -> Response:
@@ -131,9 +121,9 @@ def _history(env_file: EnvFile) -> tuple[list[Entry], str | None]:
 
 def _latest_runs(dag_id: str) -> tuple[list[Path], list[Trend]]:
     """Return the folders of a DAG's latest runs, and the trends of those that succeeded."""
-    data_dir = get_settings().data_dir
-    rows = list_runs(archive(data_dir).entries(), [], RunQuery(pipeline=dag_id)).matches
-    folders = [data_dir / "runs" / dag_id / row.entry.folder for row in rows[:LATEST_RUNS]]
+    runs = get_settings().data_dir / "runs"
+    rows = list_runs(run_entries(runs), [], RunQuery(pipeline=dag_id)).matches
+    folders = [runs / dag_id / row.entry.folder for row in rows[:LATEST_RUNS]]
     return folders, metric_trends([row for row in rows if row.state == "success"])
 
 

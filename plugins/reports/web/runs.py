@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from datetime import UTC, datetime
-from functools import cache
 from http import HTTPStatus
 from pathlib import Path
 from typing import Annotated
@@ -19,7 +18,7 @@ from sqlalchemy import select
 from include.core.errors import BadInputError, ContractError
 from include.core.run_folder import RunFolder, safe_name
 from include.core.settings import get_settings
-from include.reporting.archive import RunArchive, artifacts, chunks, latest_report, open_artifact, read_entry
+from include.reporting.archive import artifacts, chunks, latest_report, open_artifact, read_entry, run_entries
 from include.reporting.html import render_html
 from include.reporting.listing import STATES, Row, RunQuery, list_runs, state_of, trends
 from include.reporting.report import build_report
@@ -33,7 +32,7 @@ router = APIRouter()
 @router.get("/runs")
 def all_runs(request: Request, readable: ReadableDags, query: Annotated[RunQuery, Query()]) -> Response:
     """List the runs that the user may see."""
-    entries = [entry for entry in archive(get_settings().data_dir).entries() if entry.dag_id in readable]
+    entries = [entry for entry in run_entries(get_settings().data_dir / "runs") if entry.dag_id in readable]
     listing = list_runs(entries, active_runs(readable), query)
     return render(
         request,
@@ -115,12 +114,6 @@ def task_states(dag_id: str, run_id: str) -> dict[str, str]:
     query = select(TaskInstance.task_id, TaskInstance.state).filter_by(dag_id=dag_id, run_id=run_id)
     with create_session(scoped=False) as session:
         return worst_states((task_id, str(state or "scheduled")) for task_id, state in session.execute(query))
-
-
-@cache
-def archive(data_dir: Path) -> RunArchive:
-    """Return the archive of a data folder, which this process keeps."""
-    return RunArchive(data_dir / "runs")
 
 
 def _folder(dag_id: str, run_id: str) -> RunFolder:

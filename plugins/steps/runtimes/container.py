@@ -26,6 +26,7 @@ from urllib3.exceptions import ProtocolError
 
 from include.core.contracts import StepParams, Store
 from include.core.errors import SetupError, TransientError
+from include.core.files import setup_errors
 from include.core.pipeline import PipelineStep
 from include.core.process import step_environment
 from include.core.settings import get_settings
@@ -105,12 +106,10 @@ def _environment(item: PipelineStep, params: StepParams, log_keys: Mapping[str, 
 def _mount(store: Store) -> Mount:
     settings = get_settings()
     folder = settings.data_dir / store.name
-    try:
+    with setup_errors(folder, "made for the step"):
         folder.mkdir(parents=True, exist_ok=True)
         if store.writable and os.getuid() == 0:
             _give(folder, settings.step_uid)
-    except OSError as error:
-        raise SetupError(f"{folder}: cannot be made for the step: {error.strerror}") from error
     return Mount(f"{STORES}/{store.name}", host_path(folder), type="bind", read_only=not store.writable)
 
 

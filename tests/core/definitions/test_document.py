@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from include.core.definitions.document import DefinitionError, Fault, json_path, read_file
+from include.core.definitions.document import DefinitionError, Fault, json_path, read_file, suggestion
 from include.core.definitions.model import LinkedDocument, ListDocument
 from tests.core.definitions.documents import FILES, assert_messages, container, document
 
@@ -128,3 +128,8 @@ def test_an_error_names_the_file_and_every_fault_on_its_own_line(tmp_path: Path)
         "  $: \\ud800",
     ]
     assert "1 fault in" in str(DefinitionError(tmp_path, error.faults[:1]))
+
+
+def test_an_unknown_name_is_answered_with_the_closest_one_or_another_remedy():
+    assert suggestion("mesure", ["analyze", "measure"], "add it") == "did you mean 'measure'?"
+    assert suggestion("zzz", ["analyze", "measure"], "add it") == "add it"

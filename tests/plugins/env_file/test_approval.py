@@ -122,7 +122,9 @@ def test_without_a_scheduler_the_answer_is_no_unless_it_was_given(form, monkeypa
 def test_whether_to_wait_can_be_said(form):
     assert Asked(wait=False).operator.execute(context(require_approval=True))["approved"] is False
     with pytest.raises(TaskAwaitingInput):
-        Asked(wait=True, patience=timedelta(hours=1)).operator.execute(context(user="dag_test", require_approval=True))
+        Asked(wait=True, response_timeout=timedelta(hours=1)).operator.execute(
+            context(user="dag_test", require_approval=True)
+        )
 
 
 @pytest.mark.parametrize("given", ["false", "true"])

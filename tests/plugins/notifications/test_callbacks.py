@@ -81,7 +81,7 @@ def test_a_run_that_exceeded_its_limit_between_two_steps_names_no_step(sent, run
 @pytest.mark.parametrize(
     ("task", "sentence"),
     [
-        (SimpleNamespace(task_id="prepare"), "prepare: the task failed and left no verdict; its log says why."),
+        (SimpleNamespace(task_id="prepare"), "prepare: the task failed and left no result; its log says why."),
         (None, "The run failed: task_failure."),
     ],
 )

@@ -27,7 +27,6 @@ from plugins.steps.context import (
     bind_keys,
     folder_of,
     log_line,
-    log_url_of,
     plain_errors,
     run_folder,
     task_keys,
@@ -87,11 +86,11 @@ def test_the_run_folder_is_named_by_the_run_unless_the_command_line_names_it(mon
     named = folder_of(context(1, 3)).path
     assert run_folder("energy_pipeline", "manual__2026-01-01T00:00:00+00:00").path == named
     assert named == tmp_path / "runs" / "energy_pipeline" / "manual__2026-01-01T00-00-00+00-00"
-    assert log_url_of(context(1, 3)) == "http://x/log"
+    assert attempt_of(context(1, 3), PIPELINE).log_url == "http://x/log"
     monkeypatch.setenv("GROUNDTRUTH_RUN_FOLDER", str(tmp_path / "mine"))
     get_settings.cache_clear()
     assert folder_of(context(1, 3)).path == tmp_path / "mine"
-    assert log_url_of(context(1, 3)) == "airflow.log"
+    assert attempt_of(context(1, 3), PIPELINE).log_url == "airflow.log"
     monkeypatch.undo()
     get_settings.cache_clear()
 
