@@ -159,7 +159,7 @@ def toy_commands():
 
 @toys.command()
 def count():
-    print("3 toys")
+    typer.echo("3 toys")
 
 
 def test_the_command_group_of_a_domain_is_added_under_its_name():
