@@ -27,7 +27,9 @@ run: setup ## Set up, then run each domain's pipeline down to its report, with t
 	  [ ! -e include/$$domain/profiles/demo.json ] && profile= || profile="--profile demo"; \
 	  ./pipeline run $$domain $$profile || exit 1; done
 
-PYTEST = $(PY) -m pytest -n auto --dist loadfile --no-loadscope-reorder
+# One worker more than there are cores: tests of Airflow wait about as much as they compute.
+WORKERS ?= $(shell echo $$(($$(getconf _NPROCESSORS_ONLN) + 1)))
+PYTEST = $(PY) -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 .PHONY: test
 test: setup-dev ## Run the tests that need no Docker and no browser (in parallel)

@@ -37,7 +37,7 @@ def seen(left=(), **times):
     """Each step of the run got one container, but for those that are named."""
     named = {name.replace("_", "-"): count for name, count in times.items()}
     created = {(RUN, step): named.get(step, 1) for step in soak.STEPS}
-    return SimpleNamespace(created=lambda: created, left=lambda: list(left))
+    return SimpleNamespace(created=created, left=lambda: list(left))
 
 
 def test_a_run_whose_steps_ran_once_is_right(stack, capsys):

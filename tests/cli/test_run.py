@@ -1,13 +1,18 @@
 """`./pipeline run` as a person and as a script meets it: output, exit codes, signals, full disks."""
 
 import json
+import os
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from include.cli import run
+from include.core.run_folder import INTERRUPTED_MARK
 from tests.own_containers import own_containers
 from tests.prerequisites import docker_engine, need
 
@@ -45,6 +50,76 @@ def airflow_processes(data_dir):
         except OSError:
             continue
     return [command for command in commands if b"airflow" in command or b"include" in command]
+
+
+AIRFLOW = """#!{python} -S
+import json, os, signal, sys, time
+from pathlib import Path
+
+folder = Path(os.environ["GROUNDTRUTH_RUN_FOLDER"])
+print("Airflow says", *sys.argv[1:])
+(folder / "environment.json").write_text(json.dumps(dict(os.environ)))
+if sys.argv[3] == "stubborn":
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+(folder / "begun").touch()
+try:
+    time.sleep(0 if sys.argv[3] == "quick" else 60)
+except KeyboardInterrupt:
+    sys.exit(3)
+"""
+
+
+@pytest.fixture
+def airflow(tmp_path, monkeypatch):
+    """A program in place of `airflow` that ends at once, can be interrupted, or ignores it; call it with its DAG."""
+    program = tmp_path / "bin" / "airflow"
+    program.parent.mkdir()
+    program.write_text(AIRFLOW.format(python=sys.executable))
+    program.chmod(0o755)
+    monkeypatch.setattr(run, "sys", SimpleNamespace(executable=str(program.with_name("python")), stdout=sys.stdout))
+    folder = tmp_path / "run"
+    begun = []
+
+    def interrupt():
+        if (folder / "begun").exists() and not begun:
+            begun.append(os.kill(os.getpid(), signal.SIGTERM))
+
+    def go(dag_id, watch=interrupt):
+        return run.run_airflow(dag_id, {"seed": 1}, folder, {"GROUNDTRUTH_RUNTIME": "local"}, watch), folder
+
+    return go
+
+
+def test_airflow_runs_on_a_database_of_the_run_that_is_removed_and_logs_to_its_folder(airflow, data_dir):
+    ended, folder = airflow("quick")
+    assert ended == (0, False)
+    assert (folder / "airflow.log").read_text() == 'Airflow says dags test quick --conf {"seed": 1}\n'
+    variables = json.loads((folder / "environment.json").read_text())
+    assert variables["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"] == f"sqlite:///{folder}/.airflow.db"
+    assert (variables["GROUNDTRUTH_DATA_DIR"], variables["GROUNDTRUTH_RUNTIME"]) == (str(data_dir), "local")
+    assert not list(folder.glob(".airflow.db*"))
+
+
+def test_a_signal_interrupts_airflow_and_marks_the_run(airflow, data_dir):
+    ended, folder = airflow("patient")
+    assert ended == (3, True)
+    assert (folder / INTERRUPTED_MARK).exists()
+
+
+def test_an_airflow_that_ignores_the_signal_is_killed_in_the_end(airflow, data_dir, monkeypatch):
+    monkeypatch.setattr(run, "PATIENCE_SECONDS", 0.3)
+    ended, _ = airflow("stubborn")
+    assert ended == (-signal.SIGKILL, True)
+
+
+def test_airflow_is_interrupted_when_the_progress_can_no_longer_be_shown(airflow, data_dir, tmp_path):
+    def closed_terminal():
+        if (tmp_path / "run" / "begun").exists():
+            raise BrokenPipeError
+
+    with pytest.raises(BrokenPipeError):
+        airflow("patient", closed_terminal)
+    assert (tmp_path / "run" / INTERRUPTED_MARK).exists()
 
 
 def test_json_on_stdout_is_exactly_the_report(start, data_dir):
@@ -101,7 +176,7 @@ def test_bare_airflow_dags_test_ends_1_on_failure_with_the_report(data_dir):
 @pytest.mark.parametrize(
     ("step", "number"),
     [
-        ("energy-generator", signal.SIGINT),
+        pytest.param("energy-generator", signal.SIGINT, marks=pytest.mark.e2e),
         pytest.param("energy-analyzer", signal.SIGINT, marks=pytest.mark.e2e),
         pytest.param("report-generator", signal.SIGINT, marks=pytest.mark.e2e),
         pytest.param("energy-analyzer", signal.SIGTERM, marks=pytest.mark.e2e),

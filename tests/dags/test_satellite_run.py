@@ -14,26 +14,12 @@ from include.core.settings import get_settings
 from include.satellite.imagery.demo import URL_VARIABLE, stand_in
 from tests.airflow_runs import run_dag
 from tests.plots import empty_plots
+from tests.satellite.tiny import END, TINY
 
 pytestmark = [pytest.mark.airflow, pytest.mark.timeout(600)]
 
-END = "2026-10-01T00:00:00Z"
-SMALL = {
-    "bbox": [75.82, 30.92, 75.85, 30.945],
-    "end": END,
-    "days_back": 180,
-    "target_count": 14,
-    "min_dates": 12,
-    "patch_size": 16,
-    "stride": 16,
-    "samples_per_class": 100,
-    "sequence_length": 4,
-    "cnn_epochs": 2,
-    "lstm_epochs": 2,
-    "min_cnn_accuracy": 0,
-    "min_lstm_accuracy": 0,
-    "label_source": "reference",
-}
+SMALL = TINY | {"end": END, "cnn_epochs": 1}
+DATES = TINY["target_count"]
 KEPT = ("imagery", "models/baselines")
 DOCUMENTED = {
     "pipeline_name", "start_time", "end_time", "total_duration_seconds", "overall_status", "summary_statistics",
@@ -112,7 +98,7 @@ def test_a_run_ends_with_a_decision_and_a_report_in_the_documented_format(finish
         "lstm_mae_improvement_percent": comparison["lstm_comparison"]["mae_improvement"],
     }
     imagery = document(outcome, "imagery.json")
-    assert len(imagery["acquisitions"]) == 14
+    assert len(imagery["acquisitions"]) == DATES
     assert imagery["synthetic"] is True
     # simulated imagery reaches no env file unless somebody allows it, and the run says so
     assert document(outcome, "configuration.json")["promoted"] is False
@@ -155,10 +141,10 @@ def test_skipping_download_and_validation_takes_the_store_without_network_and_sa
 
 
 def test_skipping_the_validation_does_not_skip_its_count(run):
-    outcome = run(skip_validation=True, min_dates=14, days_back=30)
+    outcome = run(skip_validation=True, days_back=30)
     assert outcome.state == "failed"
     assert outcome.tasks["prepare_cnn"] == outcome.tasks["prepare_lstm"] == "upstream_failed"
-    assert "must hold at least 14 usable dates" in outcome.error("validate")
+    assert f"must hold at least {DATES} usable dates" in outcome.error("validate")
 
 
 def test_a_missed_minimum_accuracy_fails_its_training_while_the_other_branch_finishes(run):
@@ -182,7 +168,7 @@ def test_a_scene_that_is_no_data_is_assessed_and_the_next_best_date_takes_its_pl
     assessment = document(outcome, "acquisitions/003.json")
     assert (assessment["date"], assessment["usable"]) == (empty, False)
     imagery = document(outcome, "imagery.json")
-    assert len(imagery["acquisitions"]) == 14
+    assert len(imagery["acquisitions"]) == DATES
     assert empty not in {acquisition["date"] for acquisition in imagery["acquisitions"]}
     assert empty in {acquisition["date"] for acquisition in imagery["unusable"]}
 
