@@ -22,6 +22,20 @@ def test_a_day_is_midnight_to_midnight_of_its_zone():
     assert in_berlin == {"start": "2026-03-28T23:00:00Z", "end": "2026-03-29T22:00:00Z"}, "a day of 23 hours"
 
 
+def test_start_and_end_go_together_and_exclude_a_date():
+    day = datetime(2026, 3, 29)  # noqa: DTZ001 - as the command line reads a date
+    both = ("2026-03-29", "2026-03-30T12:00+02:00")
+    assert WINDOW.from_options(None, *both, "Europe/Berlin", has_files=True) == {
+        "start": "2026-03-28T23:00:00Z",
+        "end": "2026-03-30T10:00:00Z",
+    }
+    with pytest.raises(BadInputError, match="--date is a whole day"):
+        WINDOW.from_options(day, *both, None, has_files=False)
+    for start, end in ((both[0], None), (None, both[1])):
+        with pytest.raises(BadInputError, match="--start and --end go together"):
+            WINDOW.from_options(None, start, end, None, has_files=False)
+
+
 def test_files_without_dates_bring_their_own_window():
     assert WINDOW.from_options(None, None, None, None, has_files=True) == {}
 

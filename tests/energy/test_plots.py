@@ -59,8 +59,21 @@ def test_a_gap_breaks_the_line(files, figure):
 
 def test_days_without_data_stay_empty_in_the_heat_map(files, figure):
     document = analyzed(files, [*series(varied(48)), *series(varied(480), start=144)]).document
-    mesh = drawn("heat_map", figure, document)[0].collections[0]
+    axes = drawn("heat_map", figure, document)[0]
+    assert axes.get_title(loc="left") == "Mean power by day and hour; grey: no data"
+    mesh = axes.collections[0]
     assert np.ma.getmaskarray(mesh.get_array()).sum() == 48, "two of three days of hours are missing"
+
+
+@pytest.mark.parametrize(
+    ("homes", "title", "names"),
+    [(1, "The household", ["home_0"]), (2, "Households compared (2)", ["home_1", "home_0"])],
+)
+def test_households_are_ranked_and_named(files, figure, homes, title, names):
+    lines = [line for home in range(homes) for line in series(varied(4 + 4 * home), home=f"home_{home}")]
+    axes = drawn("households", figure, analyzed(files, lines).document)[0]
+    assert axes.get_title(loc="left") == title
+    assert [label.get_text() for label in axes.get_yticklabels()] == names
 
 
 def test_marks_stand_where_the_anomalies_are(files, figure):
