@@ -169,7 +169,7 @@ _PLACED = f"ts IS NOT NULL AND household IS NOT NULL AND (reason IS NULL OR reas
 def accept(db: duckdb.DuckDBPyConnection, source: EnergySource | None) -> dict[str, int]:
     """Create `accepted` (as `ordered`, one record a household and stamp) and `rejected` (line, reason).
 
-    A duplicate is a record of a household and stamp that an earlier line of the file has; it is rejected.
+    Of several acceptable records of a household and instant, the first in the file stays; the others are rejected.
 
     Args:
         db: Holds `parsed` and `ordered`.
@@ -191,6 +191,17 @@ def accept(db: duckdb.DuckDBPyConnection, source: EnergySource | None) -> dict[s
     stated = {name: source.interval_of(name) if source else None for name, _, _ in differences}
     unstated = [difference for difference in differences if stated[difference[0]] is None]
     inferred = choose_intervals(unstated, DATA.path) if unstated else {}
+    _reject_duplicates(db)
+    db.execute("DROP VIEW placed")
+    db.execute("ALTER TABLE ordered RENAME TO accepted")
+    return {name: seconds or inferred[name] for name, seconds in stated.items()}
+
+
+def _reject_duplicates(db: duckdb.DuckDBPyConnection) -> None:
+    """Reject each record that repeats the household and instant of another; the first acceptable one in the file stays.
+
+    Creates `rejected` (line, reason), duplicates among them, and leaves in `ordered` what is accepted.
+    """
     repeated = "reason IS NULL AND household = lag(household) OVER () AND ts = lag(ts) OVER ()"
     db.execute(f"""
         CREATE TABLE rejected AS
@@ -199,9 +210,6 @@ def accept(db: duckdb.DuckDBPyConnection, source: EnergySource | None) -> dict[s
     """)
     duplicates = f"SELECT rowid FROM ordered QUALIFY {repeated}"
     db.execute(f"DELETE FROM ordered WHERE reason IS NOT NULL OR rowid IN ({duplicates})")
-    db.execute("DROP VIEW placed")
-    db.execute("ALTER TABLE ordered RENAME TO accepted")
-    return {name: seconds or inferred[name] for name, seconds in stated.items()}
 
 
 def write_rejected(db: duckdb.DuckDBPyConnection, data: LineFile, files: Path) -> None:
