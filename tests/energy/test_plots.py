@@ -35,19 +35,24 @@ def one_day(files):
     return analyzed(files, series([*varied(40), None, None, *varied(6)])).document
 
 
+SHAPES = {
+    "a day of one home": lambda: series(varied(48)),
+    "a year of one home": lambda: series(varied(365 * 24), minutes=60),
+    "a hundred homes": lambda: [line for h in range(100) for line in series(varied(4), home=f"home_{h:03d}")],
+    "two readings": lambda: series(varied(2)),
+    "zeros": lambda: series([0] * 48),
+}
+
+
+@pytest.fixture(scope="module", params=SHAPES)
+def shaped(request, tmp_path_factory):
+    """The analysis of records of some shape."""
+    return analyzed(tmp_path_factory.mktemp("shape"), SHAPES[request.param]()).document
+
+
 @pytest.mark.parametrize("name", plots.DRAW)
-@pytest.mark.parametrize(
-    "shape", ["a day of one home", "a year of one home", "a hundred homes", "two readings", "zeros"]
-)
-def test_every_plot_can_be_drawn_and_is_labelled(files, figure, name, shape):
-    lines = {
-        "a day of one home": lambda: series(varied(48)),
-        "a year of one home": lambda: series(varied(365 * 24), minutes=60),
-        "a hundred homes": lambda: [line for h in range(100) for line in series(varied(4), home=f"home_{h:03d}")],
-        "two readings": lambda: series(varied(2)),
-        "zeros": lambda: series([0] * 48),
-    }[shape]()
-    axes = drawn(name, figure, analyzed(files, lines).document)
+def test_every_plot_can_be_drawn_and_is_labelled(figure, shaped, name):
+    axes = drawn(name, figure, shaped)
     assert axes[0].get_title(loc="left")
     assert all(ax.get_xlabel() or ax.get_ylabel() for ax in axes)
 

@@ -295,12 +295,15 @@ def test_the_airflow_database_is_migrated_and_keeps_its_runs(tmp_path):
         "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{database}",
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
     }
-    airflow = str(Path(sys.executable).with_name("airflow"))
-    for command in (["db", "migrate"], ["db", "check-migrations", "--migration-wait-timeout", "0"]):
-        done = subprocess.run(
-            [airflow, *command], cwd=ROOT, env=environment, capture_output=True, text=True, check=False
-        )
-        assert done.returncode == 0, done.stdout + done.stderr
+    commands = [["db", "migrate"], ["db", "check-migrations", "--migration-wait-timeout", "0"]]
+    program = (
+        "from airflow.cli.cli_parser import get_parser\n"
+        f"for words in {commands}:\n    command = get_parser().parse_args(words)\n    command.func(command)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
     with sqlite3.connect(database) as connection:
         states = dict(connection.execute("SELECT dag_id || '/' || run_id, state FROM dag_run").fetchall())
     connection.close()
