@@ -53,9 +53,12 @@ class Plot(_Part):
 
 
 class StepMetrics(BaseModel):
-    """Base of each step's metrics; a subclass names every metric, with its unit as a suffix, and forbids others."""
+    """Base of each step's metrics; a subclass names every metric, with its unit as a suffix, and forbids others.
 
-    model_config = ConfigDict(frozen=True, extra="allow")
+    A metric that is not finite is refused: as JSON it would become null, in a run that is green.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="allow", allow_inf_nan=False)
     __pydantic_extra__: dict[str, JsonValue]
 
 

@@ -126,7 +126,7 @@ def _count_lines(path: Path) -> int:
                 file.seek(0)
                 return sum(1 for line in file if not line.isspace()) - 1
             lines, last = lines + block.count(b"\n"), block[-1:]
-    return lines + (last != b"\n") - 1
+    return max(lines + (last != b"\n") - 1, 0)
 
 
 def _count_rows(path: Path) -> int:

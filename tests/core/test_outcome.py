@@ -65,3 +65,9 @@ def test_single_values_go_through_xcom_and_lists_do_not():
 def test_a_metric_that_a_step_does_not_name_is_refused():
     with pytest.raises(ValidationError, match="energy_mwh"):
         Metrics(energy_kwh=1, energy_mwh=1)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_metric_that_is_not_finite_is_refused(value):
+    with pytest.raises(ValidationError, match="finite number"):
+        Metrics(energy_kwh=value)

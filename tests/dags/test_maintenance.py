@@ -1,29 +1,20 @@
 """The maintenance DAG removes what nobody owns, and nothing else."""
 
-import os
-import time
-
 import pytest
 
-from include.core.run_folder import RunFolder
 from include.core.settings import get_settings
 from tests.airflow_runs import run_dag
+from tests.plugins.steps.test_maintenance import runs  # noqa: F401 - a fixture
 from tests.prerequisites import docker_engine
 
 IMAGE = "python:3.11-slim-bookworm"
 pytestmark = [pytest.mark.airflow]
 
 
-def test_runs_older_than_the_setting_go(data_dir, monkeypatch):
+def test_runs_older_than_the_setting_go(runs, monkeypatch):  # noqa: F811 - the fixture
     monkeypatch.setenv("GROUNDTRUTH_KEEP_RUNS_DAYS", "30")
-    for name, days in (("new", 1), ("old", 31)):
-        run = RunFolder.of(data_dir, "energy_pipeline", name)
-        run.files.mkdir(parents=True)
-        then = time.time() - days * 86400
-        for path in (run.path, run.files):
-            os.utime(path, (then, then))
     assert run_dag("maintenance").tasks == {"remove_orphans": "success", "prune_runs": "success"}
-    assert [path.name for path in (data_dir / "runs" / "energy_pipeline").iterdir()] == ["new"]
+    assert [path.name for path in runs.iterdir()] == ["new"]
 
 
 @pytest.fixture

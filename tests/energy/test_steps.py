@@ -83,7 +83,14 @@ def test_the_generators_records_are_all_passed_on(done):
 
 @pytest.mark.parametrize(
     ("text", "records"),
-    [("a\n", 0), ("a\n1\n2", 2), ("a\n1\n2\n", 2), ("\na\n\n1\n \t\n2\n\n", 2), ("a\n" + "1\n" * 1_500_000, 1_500_000)],
+    [
+        ("", 0),
+        ("a\n", 0),
+        ("a\n1\n2", 2),
+        ("a\n1\n2\n", 2),
+        ("\na\n\n1\n \t\n2\n\n", 2),
+        ("a\n" + "1\n" * 1_500_000, 1_500_000),
+    ],
 )
 def test_blank_lines_are_no_records(files, text, records):
     (files / "energy_data.csv").write_text(text)
