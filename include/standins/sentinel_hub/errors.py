@@ -69,8 +69,7 @@ def rate_limited(wait: int, policy: str) -> ApiError:
     """Return a 429.
 
     Args:
-        wait: Until the next request would be served: milliseconds as Sentinel Hub states Retry-After, or seconds as
-            other clients read it.
+        wait: Milliseconds until the next request would be served, as Sentinel Hub states them in Retry-After.
         policy: JSON of the violated policy.
     """
     headers = {"Retry-After": str(wait), "X-RateLimit-Remaining": "0", "X-RateLimit-ViolatedPolicy": policy}
