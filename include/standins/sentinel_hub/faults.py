@@ -46,9 +46,7 @@ class Fault(BaseModel):
     band: str | None = Field(None, description="Only process requests whose script reads this band.")
     seconds: float = Field(1.0, ge=0, description="Of the latency.")
     status: int = Field(503, ge=500, le=599, description="Of the server error.")
-    retry_after: int = Field(
-        1000, ge=0, description="Of the rate limit, in milliseconds as Sentinel Hub states it."
-    )
+    retry_after: int = Field(1000, ge=0, description="Of the rate limit, in milliseconds as Sentinel Hub states it.")
     _seen: int = 0
     _struck: int = 0
 
