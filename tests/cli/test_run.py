@@ -91,7 +91,7 @@ def airflow(tmp_path, monkeypatch):
 
 
 def test_airflow_runs_on_a_database_of_the_run_that_is_removed_and_logs_to_its_folder(airflow, data_dir):
-    ended, folder = airflow("quick")
+    ended, folder = airflow("quick", lambda: None)
     assert ended == (0, False)
     assert (folder / "airflow.log").read_text() == 'Airflow says dags test quick --conf {"seed": 1}\n'
     variables = json.loads((folder / "environment.json").read_text())

@@ -244,7 +244,8 @@ def request_slot(folder: Path) -> Iterator[None]:
             with suppress(TransientError):
                 slot.enter_context(locked(folder / f"{number}.lock", timeout_s=0))
                 break
-            time.sleep(_POLL_SECONDS)
+            if number == AT_ONCE - 1:
+                time.sleep(_POLL_SECONDS)
         yield
 
 
