@@ -1,5 +1,6 @@
 """Fixtures for all tests."""
 
+import gc
 import io
 import os
 from collections.abc import Iterator
@@ -14,6 +15,8 @@ from include.core.run_folder import RunFolder
 from include.core.settings import get_settings
 from tests.plots import empty_plots
 from tests.prerequisites import real_data_dir
+
+gc.set_threshold(100_000, 50, 100)  # a fifth of what each worker's imports took was garbage collection
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

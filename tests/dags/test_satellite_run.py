@@ -1,6 +1,7 @@
 """The satellite pipeline by `dag.test()` against the stand-in: small areas, quick models, every step for real."""
 
 import json
+import shutil
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -55,7 +56,7 @@ def place(folder: Path, kept: Path, url: str) -> Iterator[Path]:
 
 @pytest.fixture(scope="module")
 def kept(tmp_path_factory) -> Path:
-    """What outlives a run, imagery and the synthetic baseline; the run of `finished` fills it."""
+    """What outlives a run: imagery, the synthetic baseline, MLflow's database; the run of `finished` fills it."""
     return tmp_path_factory.mktemp("kept")
 
 
@@ -64,13 +65,15 @@ def finished(tmp_path_factory, kept, api, blank_png):
     """A run that is green to its end, and the map that follows it."""
     with place(tmp_path_factory.mktemp("finished"), kept, api) as data, empty_plots(blank_png):
         pipeline = run_dag("satellite_pipeline", SMALL)
+        shutil.copy(data / "models" / "mlflow.db", kept)
         return SimpleNamespace(data=data, pipeline=pipeline, map=run_dag("crop_health_map"))
 
 
 @pytest.fixture
 def run(tmp_path, kept, api, finished):
     """Runs the pipeline on the small area, with other parameters where a test gives them."""
-    with place(tmp_path, kept, api):
+    with place(tmp_path, kept, api) as data:
+        shutil.copy(kept / "mlflow.db", data / "models")
         yield lambda **changes: run_dag("satellite_pipeline", SMALL | changes)
 
 
