@@ -123,15 +123,13 @@ def proven(folder: Path) -> None:
     """Analyzer and report under their contracts."""
     from datetime import UTC, datetime
 
-    from include.core.artifacts import sha256
     from include.core.run_folder import FileRecord, Run, RunFolder, StepInfo, write_json
-    from include.core.runner import Attempt, run_step
+    from include.core.runner import Attempt, called, run_step
     from include.energy.steps import ENERGY_STEPS
 
     run = RunFolder(folder / "run")
-    run.files.mkdir(parents=True)
-    data = run.files / "energy_data.csv"
-    data.hardlink_to(folder / "energy_data.csv")
+    with (folder / "energy_data.csv").open("rb") as data:
+        sealed = run.artifacts.put(data, "energy_data.csv")
     steps = [ENERGY_STEPS[name] for name in ("energy-analyzer", "report-generator")]
     plan = Run(
         pipeline="bench",
@@ -140,12 +138,11 @@ def proven(folder: Path) -> None:
         runtime="local",
         created_at=datetime.now(UTC),
         steps=[StepInfo(id=step.id, title=step.title, description=step.description) for step in steps],
-        sources=[FileRecord(path=data.name, sha256=sha256(data), bytes=data.stat().st_size)],
+        sources=[FileRecord(path="energy_data.csv", sha256=sealed.sha256, bytes=sealed.bytes)],
     )
     write_json(run.path / "run.json", plan)
-    attempt = Attempt(declared=frozenset(file.path for step in ENERGY_STEPS.values() for file in step.writes))
     for step in steps:
-        run_step(step, run, attempt, lambda params, step=step: step.load()(run.files, params))
+        run_step(step, run, Attempt(), called(step.load()))
 
 
 def bare(folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""Check files: they exist, are complete, open in their format and keep to their schema."""
+"""Seal and check files: they exist, are complete, open in their format and keep to their schema."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from pathlib import Path, PurePosixPath
 
 from pydantic import ValidationError
 
+from include.core.artifact_store import ArtifactStore, Sealed, step_output
 from include.core.contracts import Artifact
 from include.core.errors import ContractError
 from include.core.run_folder import FileRecord
 
-CLOCK_TOLERANCE_SECONDS = 5.0
 PNG_START, PNG_END = b"\x89PNG\r\n\x1a\n", b"IEND\xaeB`\x82"
 
 
@@ -26,47 +26,70 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def check_artifact(files: Path, artifact: Artifact, *, since: float | None = None) -> FileRecord | None:
-    """Check one file against what was declared of it.
+def seal(store: ArtifactStore, work: Path, artifact: Artifact) -> FileRecord | None:
+    """Seal one output of a step, and check the sealed copy against what was declared of it.
 
     Args:
-        files: The run's `files/` folder.
+        store: The run's sealed artifacts.
+        work: The folder that the step worked in; its file stays.
         artifact: What was declared.
-        since: The file must have been written after this time (seconds since the epoch): a leftover of another run
-            is not a result of this one.
 
     Returns:
-        The record of the file, or None where an optional file is absent.
+        The record of the sealed file, or None where an optional file is absent.
+
+    Raises:
+        ContractError: Names the file, the rule and the value that breaks it.
+        SetupError: The store cannot be written, or the disk is full.
+    """
+    with step_output(work, artifact.path) as source:
+        if source is None:
+            if artifact.optional:
+                return None
+            raise ContractError(artifact.path, "must exist", "no such file")
+        sealed = store.put(source, artifact.path)
+    return check_sealed(store.materialise(sealed.sha256), artifact, sealed)
+
+
+def check_sealed(path: Path, artifact: Artifact, sealed: Sealed) -> FileRecord:
+    """Check a sealed file against what was declared of it.
+
+    Args:
+        path: The sealed file.
+        artifact: What was declared.
+        sealed: Its checksum and size.
 
     Raises:
         ContractError: Names the file, the rule and the value that breaks it.
     """
-    path, name = files / artifact.path, artifact.path
-    status = _status(files, name)
-    if status is None:
-        if artifact.optional:
-            return None
-        raise ContractError(name, "must exist", "no such file")
-    if status.st_size == 0:
-        raise ContractError(name, "must not be empty", "0 bytes")
-    if since is not None and status.st_mtime < since - CLOCK_TOLERANCE_SECONDS:
-        age = since - status.st_mtime
-        raise ContractError(name, "must be written by this step", f"a file last changed {age:.0f} s before it started")
+    if sealed.bytes == 0:
+        raise ContractError(artifact.path, "must not be empty", "0 bytes")
     records = _check_content(path, artifact)
-    return FileRecord(path=name, sha256=sha256(path), bytes=status.st_size, records=records)
+    return FileRecord(path=artifact.path, sha256=sealed.sha256, bytes=sealed.bytes, records=records)
 
 
-def check_unchanged(files: Path, record: FileRecord, producer: str) -> None:
+def check_unchanged(path: Path, record: FileRecord, producer: str) -> None:
     """Check that a file is still what its producer left.
+
+    Args:
+        path: Where it lies.
+        record: What was accepted.
+        producer: Who wrote it, for users.
 
     Raises:
         ContractError: It is missing or differs.
     """
-    status = _status(files, record.path)
-    if status is None:
-        raise ContractError(record.path, f"must still be there, as {producer} left it", "no such file")
-    if status.st_size != record.bytes or sha256(files / record.path) != record.sha256:
-        raise ContractError(record.path, f"must be as {producer} left it (its checksum was recorded)", "other content")
+    try:
+        file = os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC), "rb")
+    except FileNotFoundError:
+        raise ContractError(record.path, f"must still be there, as {producer} left it", "no such file") from None
+    except OSError as error:
+        rule = f"must be as {producer} left it: a regular file"
+        raise ContractError(record.path, rule, error.strerror or str(error)) from error
+    with file:
+        regular = stat.S_ISREG(os.fstat(file.fileno()).st_mode)
+        if not regular or hashlib.file_digest(file, "sha256").hexdigest() != record.sha256:
+            rule = f"must be as {producer} left it (its checksum was recorded)"
+            raise ContractError(record.path, rule, "other content")
 
 
 def remove(files: Path, name: str) -> None:
@@ -79,20 +102,6 @@ def remove(files: Path, name: str) -> None:
             return
     if path.is_dir():
         shutil.rmtree(path)
-
-
-def _status(files: Path, name: str) -> os.stat_result | None:
-    path = files / name
-    try:
-        status = path.lstat()
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    real = Path(os.path.realpath(path))
-    if stat.S_ISLNK(status.st_mode) or not real.is_relative_to(files.resolve()):
-        raise ContractError(name, "must lie in the run's folder and be no link", f"a link to {real}")
-    if not stat.S_ISREG(status.st_mode):
-        raise ContractError(name, "must be a regular file", stat.filemode(status.st_mode))
-    return status
 
 
 def _check_content(path: Path, artifact: Artifact) -> int | None:

@@ -1,19 +1,18 @@
-"""Prepare a run: its folder, its plan (`run.json`), and copies of the input files in it."""
+"""Prepare a run: its folder, its plan (`run.json`), and its input files, sealed."""
 
 from __future__ import annotations
 
-import hashlib
-import os
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path, PurePath
 from typing import Any
 
 from include.core.artifacts import remove, sha256
-from include.core.errors import BadInputError, SetupError
-from include.core.files import atomic_file, setup_errors
+from include.core.errors import BadInputError
+from include.core.files import setup_errors
 from include.core.pipeline import INPUT_FILES, Pipeline
 from include.core.run_folder import SCHEMA_VERSION, SOURCE_FOLDER, FileRecord, Run, RunFolder, write_json
+from include.core.work_folder import show
 
 
 def prepare_run(
@@ -25,7 +24,6 @@ def prepare_run(
     runtime: str,
     interval: tuple[datetime, datetime] | None,
     allowed_inputs: tuple[Path, ...],
-    owner: int | None = None,
 ) -> Run:
     """Check the parameters, stage the input files, and write the plan that every step works to.
 
@@ -37,7 +35,6 @@ def prepare_run(
         runtime: `local` or `docker`.
         interval: The run's data interval, used where there are neither `start` and `end` nor input files.
         allowed_inputs: Folders below which input files may lie.
-        owner: User id that owns `files/` (containers write there as this user).
 
     Returns:
         The plan, also written to `run.json`.
@@ -68,37 +65,17 @@ def prepare_run(
     if params.get("end", window.end) is None:
         limits = {name: value for name, value in window.model_dump(mode="json").items() if name in params}
         params = pipeline.check_params(params | limits)
-    with setup_errors(folder.files, "created"):
-        folder.files.mkdir(parents=True, exist_ok=True)
     files = params.get(INPUT_FILES) or []
     single_files = {name: params[name] for name in pipeline.file_params if params.get(name)}
     paths = [*files, *single_files.values()]
-    sources = stage(paths, folder.files, allowed_inputs) if paths else []
+    sources = stage(paths, folder, allowed_inputs) if paths else []
     names = staged_names(paths)
     params |= {INPUT_FILES: names[: len(files)]} if files else {}
     params |= dict(zip(single_files, names[len(files) :], strict=True))
-    if owner is not None:
-        give_to(folder.files, owner)
     plan = {"params": params, "sources": sources, "interval_start": window.start, "interval_end": window.end}
     run = run.model_copy(update=plan)
     write_json(folder.path / "run.json", run)
     return run
-
-
-def give_to(files: Path, owner: int) -> None:
-    """Let containers that run as `owner` write to a run's `files/`; what was staged stays read-only to them.
-
-    Raises:
-        SetupError: This process may not change the folder's owner.
-    """
-    if files.stat().st_uid == owner:
-        return
-    try:
-        os.chown(files, owner, -1)
-    except PermissionError as error:
-        raise SetupError(
-            f"{files}: cannot be given to user {owner} that containers run as; set GROUNDTRUTH_STEP_UID to yours"
-        ) from error
 
 
 def staged_names(paths: Iterable[str | PurePath]) -> list[str]:
@@ -118,29 +95,28 @@ def staged_names(paths: Iterable[str | PurePath]) -> list[str]:
     return names
 
 
-def stage(paths: Iterable[str], files: Path, allowed: Iterable[Path]) -> list[FileRecord]:
-    """Copy input files to `files/source/`, which holds nothing else afterwards.
+def stage(paths: Iterable[str], folder: RunFolder, allowed: Iterable[Path]) -> list[FileRecord]:
+    """Seal input files as `source/<name>`, beside which `files/source/` shows nothing else afterwards.
 
     Args:
         paths: Files, absolute or below one of the allowed folders.
-        files: The run's `files/` folder.
+        folder: The run.
         allowed: Folders below which a file may lie.
 
     Raises:
         BadInputError: A file is missing, unreadable, empty, or lies elsewhere.
         SetupError: The copy could not be written.
     """
-    paths, allowed, resolved = list(paths), tuple(folder.resolve() for folder in allowed), []
+    paths, allowed, resolved = list(paths), tuple(place.resolve() for place in allowed), []
     for path in paths:
         try:
             resolved.append(_resolve(path, allowed))
         except (OSError, ValueError, RuntimeError) as error:  # no access, a NUL or too long a name, a loop of links
             raise BadInputError(f"{path!r}: cannot be read: {getattr(error, 'strerror', None) or error}") from error
-    folder = files / SOURCE_FOLDER
-    with setup_errors(folder, "written"):
-        remove(files, SOURCE_FOLDER)
-        folder.mkdir(parents=True)
-    return [_copy(path, folder / name) for path, name in zip(resolved, staged_names(paths), strict=True)]
+    with setup_errors(folder.files / SOURCE_FOLDER, "written"):
+        remove(folder.files, SOURCE_FOLDER)
+    names = (f"{SOURCE_FOLDER}/{name}" for name in staged_names(paths))
+    return [_stage(source, folder, name) for source, name in zip(resolved, names, strict=True)]
 
 
 def _resolve(path: str, allowed: tuple[Path, ...]) -> Path:
@@ -161,16 +137,13 @@ def _resolve(path: str, allowed: tuple[Path, ...]) -> Path:
     raise BadInputError(f"{path}: no such file")
 
 
-def _copy(source: Path, target: Path) -> FileRecord:
-    digest, size = hashlib.sha256(), 0
+def _stage(source: Path, folder: RunFolder, name: str) -> FileRecord:
     try:
         reader = source.open("rb")
     except OSError as error:
         raise BadInputError(f"{source}: cannot be read: {error.strerror}") from error
-    with reader, atomic_file(target) as partial:
-        with partial.open("wb") as writer:
-            while chunk := reader.read(1 << 20):
-                digest.update(chunk)
-                size += writer.write(chunk)
-        partial.chmod(0o644)
-    return FileRecord(path=f"{SOURCE_FOLDER}/{target.name}", sha256=digest.hexdigest(), bytes=size)
+    with reader:
+        sealed = folder.artifacts.put(reader, name)
+    record = FileRecord(path=name, sha256=sealed.sha256, bytes=sealed.bytes)
+    show(folder.files, name, folder.locate(record))
+    return record

@@ -1,6 +1,6 @@
 """Steps as processes: the command that a definition runs on this machine, a step of ours as a program, and their log.
 
-In the environment of each, `DATA_DIR` is the run's `files/` folder (default `/data`) and `STEP_PARAMS` holds the
+In the environment of each, `DATA_DIR` is its work folder (default `/data`) and `STEP_PARAMS` holds the
 parameters as JSON. A fault is one line, `error: …`, on stderr and an exit code that states its class, so that the
 orchestrator treats it alike in every runtime.
 
@@ -20,21 +20,27 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from pydantic import ValidationError
 
+from include.core.confinement import END_ALL, can_confine, reaper_command
 from include.core.contracts import Step, StepParams
 from include.core.errors import BY_EXIT_CODE, BadInputError, GroundtruthError, SetupError, explain
 from include.core.recording import as_known_error
+from include.core.work_folder import WorkFolder
 
 STOP_SECONDS = 10
+CONFINED = "a command that could write to its work folder alone (Landlock)"
+UNCONFINED = (
+    "a command that worked on copies; records are not protected from local commands: the kernel has no Landlock"
+)
 LOG_VARIABLE = "STEP_LOG"
 TASK_KEYS = ("dag_id", "run_id", "task_id", "map_index", "try_number")
 LEVELS = {name.lower(): number for name, number in logging.getLevelNamesMapping().items() if number}
@@ -59,57 +65,82 @@ class Line:
 
 def run_command(
     command: Sequence[str],
-    files: Path,
+    work: WorkFolder,
     params: StepParams,
     log: Callable[[str], None],
     task: Mapping[str, object] | None = None,
-) -> None:
+) -> str:
     """Run a command with `DATA_DIR` and `STEP_PARAMS` set, streaming its output line by line.
 
-    When it ends, whatever it started ends with it, as in a container.
+    When it ends, whatever it started ends with it, as in a container. Where the kernel has Landlock, it writes to its
+    work folder, its scratch folders and a temporary folder (`TMPDIR`) alone; elsewhere its inputs are copies.
 
     Args:
         command: Program and arguments.
-        files: The run's `files/` folder, also the working directory.
+        work: Where it works; its `files` are also the working directory.
         params: What the step takes; given as JSON.
         log: Receives each line of its output.
         task: Keys of the task that runs it, for its log.
+
+    Returns:
+        How it was kept apart from records and artifacts, in words.
 
     Raises:
         SetupError: It cannot be started.
         GroundtruthError: It ended with another exit code than 0; carries its last line.
     """
-    environment = os.environ | step_environment(str(files), params, task)
-    try:
-        process = subprocess.Popen(  # noqa: S603 - what the definition says is what shall run
-            command,
-            cwd=files,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            encoding="utf-8",
-            errors="replace",
-            start_new_session=True,
-        )
-    except OSError as error:
-        raise SetupError(f"{command[0]}: cannot be run on this machine: {error.strerror}") from error
-    reaper = threading.Thread(target=_reap, args=(process,))
-    last = ""
-    try:
-        reaper.start()
-        for line in process.stdout or ():
-            log(line.rstrip("\n"))
-            last = line.strip() or last
-        process.wait()
-    finally:
-        _stop(process)
-        if reaper.is_alive():
-            reaper.join()
-        if process.stdout:
-            process.stdout.close()
-    if code := process.returncode:
+    confined = can_confine()
+    if confined:
+        work.link_inputs()
+    else:
+        work.copy_inputs()
+    with TemporaryDirectory(prefix="step-") as temporary:
+        places = [work.files, *work.scratch.values(), Path(temporary)]
+        environment = os.environ | step_environment(str(work.files), params, task) | {"TMPDIR": temporary}
+        code, last = _follow(command, places if confined else None, work.files, environment, log)
+    if code:
         raise exit_error(code, last)
+    return CONFINED if confined else UNCONFINED
+
+
+def _follow(
+    command: Sequence[str],
+    writable: Sequence[Path] | None,
+    folder: Path,
+    environment: Mapping[str, str],
+    log: Callable[[str], None],
+) -> tuple[int, str]:
+    """Run a command below its reaper; return its exit code and the last line of its output that is not blank."""
+    reader, status = os.pipe()
+    with os.fdopen(reader, "rb") as started:
+        try:
+            process = subprocess.Popen(  # noqa: S603 - what the definition says is what shall run
+                reaper_command(command, writable, status),
+                cwd=folder,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                encoding="utf-8",
+                errors="replace",
+                start_new_session=True,
+                pass_fds=(status,),
+            )
+        finally:
+            os.close(status)
+        last = ""
+        try:
+            if code := started.read():
+                raise SetupError(f"{command[0]}: cannot be run on this machine: {os.strerror(int(code))}")
+            for line in process.stdout or ():
+                log(line.rstrip("\n"))
+                last = line.strip() or last
+            process.wait()
+        finally:
+            _stop(process)
+            if process.stdout:
+                process.stdout.close()
+    return process.returncode, last
 
 
 def step_environment(files: str, params: StepParams, task: Mapping[str, object] | None = None) -> dict[str, str]:
@@ -205,13 +236,6 @@ def step_log() -> Iterator[bool]:
         yield True
 
 
-def _reap(process: subprocess.Popen[str]) -> None:
-    """Wait for the command, then end what it left behind, which might hold its output open for ever."""
-    process.wait()
-    with suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
-
-
 def _stop(process: subprocess.Popen[str]) -> None:
     if process.poll() is not None:
         return
@@ -220,7 +244,8 @@ def _stop(process: subprocess.Popen[str]) -> None:
     try:
         process.wait(STOP_SECONDS)
     except subprocess.TimeoutExpired:
-        os.killpg(process.pid, signal.SIGKILL)
+        process.send_signal(END_ALL)
+        process.wait()
 
 
 class _Json(logging.Formatter):

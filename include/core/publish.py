@@ -60,14 +60,16 @@ def publish_run(folder: RunFolder, pipeline: Pipeline, data_dir: Path) -> Publis
         if result is None or result.status != "success":
             raise ContractError(info.id, "must have succeeded before its run is published", "no accepted result")
         outcomes.append(result.outcome)
-    verify(folder)
+    records = {record.path: record for record in verify(folder)}
     names = pipeline.definition.publish
     if not names:
         return None
+    if missing := [name for name in names if name not in records]:
+        raise ContractError(missing[0], "must exist to be published", "no such file")
     key = next((outcome.published_as for outcome in outcomes if outcome.published_as), None)
     key = key or publishing_key(run, outcomes)
     target = data_dir / "published" / pipeline.definition.pipeline / key
-    replace_folder(target, {name: folder.files / name for name in names})
+    replace_folder(target, {name: folder.locate(records[name]) for name in names})
     return Published(target, key, {name: value for outcome in outcomes for name, value in outcome.scalars().items()})
 
 
@@ -81,7 +83,7 @@ def verify(folder: RunFolder) -> list[FileRecord]:
     results = folder.accepted_results()
     for result in results:
         for record in result.outputs:
-            check_unchanged(folder.files, record, result.step)
+            check_unchanged(folder.locate(record), record, result.step)
             verified[record.path] = record
     for result in results:
         for record in result.inputs:

@@ -3,17 +3,22 @@
 ```
 data/runs/<dag>/<run>/
   run.json                     what the run was asked to do: pipeline, parameters, interval, steps
-  files/                       what steps see (/data in containers), with the documented file names
+  artifacts/<sha256>           the sealed artifacts, read-only, named by their content
+  files/                       the documented file names, each a link to its sealed artifact
+  work/<step>.<n>/             where one execution of a step works (/data in containers); removed after it
+  scratch/<step>/              what a step keeps from attempt to attempt; removed after its success
   steps/<step>/started.json    the attempt under way
   steps/<step>/result.json     its result; durations and times in reports come from here
   pipeline_report_<time>.json  and .html beside it
 ```
 
-Only `files/` is ever mounted into a container, so no step can write its own result.
+A step writes into its work folder and its scratch folder alone, so it can change neither a record nor an artifact.
+Runs of v0.1.0 have no `artifacts/`: their files lie in `files/` themselves.
 """
 
 from __future__ import annotations
 
+import glob
 import logging
 import re
 from collections.abc import Sequence
@@ -23,6 +28,7 @@ from typing import Any, Literal, TypeVar
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
+from include.core.artifact_store import FolderStore
 from include.core.errors import explain
 from include.core.files import write_atomically
 from include.core.outcome import StepOutcome
@@ -103,6 +109,7 @@ class StepResult(Started):
     reused: bool = False
     skipped: str | None = Field(None, description="The parameter that reduced the step to its bookkeeping.")
     image: str | None = None
+    isolation: str | None = Field(None, description="How the step was kept from records and artifacts, in words.")
     command: str = Field("", description="What ran: a Python function, or the command in the container.")
     params: dict[str, Any] = {}
     inputs: list[FileRecord] = []
@@ -165,8 +172,34 @@ class RunFolder:
 
     @property
     def files(self) -> Path:
-        """What steps see."""
+        """The documented names of all accepted artifacts."""
         return self.path / "files"
+
+    @property
+    def artifacts(self) -> FolderStore:
+        """The sealed artifacts."""
+        return FolderStore(self.path / "artifacts")
+
+    def locate(self, record: FileRecord) -> Path:
+        """Return where an accepted artifact lies: sealed, or in `files/` where a run of v0.1.0 left it."""
+        sealed = self.artifacts.materialise(record.sha256)
+        return sealed if sealed.is_file() else self.files / record.path
+
+    def work(self, step_id: str) -> Path:
+        """Return a new name for the work folder of an execution of a step; it does not exist yet."""
+        prefix = f"{safe_name(step_id)}."
+        numbers = [int(path.name.removeprefix(prefix)) for path in self.works(step_id)]
+        return self.path / "work" / f"{prefix}{max(numbers, default=0) + 1}"
+
+    def works(self, step_id: str) -> list[Path]:
+        """Return the work folders that executions of a step have left."""
+        prefix = f"{safe_name(step_id)}."
+        folders = (self.path / "work").glob(f"{glob.escape(prefix)}*")
+        return [folder for folder in folders if folder.name.removeprefix(prefix).isdecimal()]
+
+    def scratch(self, step_id: str) -> Path:
+        """Return the folder of what a step keeps from attempt to attempt."""
+        return self.path / "scratch" / safe_name(step_id)
 
     def step(self, step_id: str) -> Path:
         """Where the orchestrator keeps its records of a step."""

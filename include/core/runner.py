@@ -7,25 +7,22 @@ what is checked before and after is the same, and is checked here, on the orches
 from __future__ import annotations
 
 import importlib.metadata
-import os
 import platform
-import stat
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from include.core.artifacts import check_artifact, check_unchanged, remove
+from include.core.artifacts import check_unchanged, remove, seal
 from include.core.contracts import Step, StepParams
 from include.core.errors import BadInputError, ContractError, InterruptedStepError, explain
 from include.core.recording import failure_recorded, write_result
 from include.core.run_folder import (
     INTERRUPTED_MARK,
-    SOURCE_FOLDER,
     FileRecord,
     Records,
     Run,
@@ -35,8 +32,8 @@ from include.core.run_folder import (
     read_model,
     write_json,
 )
+from include.core.work_folder import WorkFolder, remove_tree, show, view
 
-Signature = tuple[int, int, int]
 LIBRARIES = ("pydantic", "apache-airflow")
 BEGUN = "begun.json"
 
@@ -47,11 +44,28 @@ class Begun(BaseModel):
     image: str | None
     params: dict[str, Any]
     inputs: list[FileRecord]
-    files: dict[str, Signature]
+    work: str
 
     def same_work(self, draft: StepResult) -> bool:
         """Whether an attempt that began now would do the same."""
         return (self.image, self.params, self.inputs) == (draft.image, draft.params, draft.inputs)
+
+
+@dataclass(frozen=True)
+class Ran:
+    """What a runtime knows of an execution once it has ended.
+
+    Args:
+        image: The id of the image that ran, as the execution itself states it; None where it has none.
+        isolation: How it was kept apart from the run's records and artifacts, in words.
+    """
+
+    image: str | None = None
+    isolation: str | None = None
+
+
+Execute = Callable[[StepParams, WorkFolder], Ran | None]
+"""Does the work of a step in its work folder, and returns when nothing of it runs any more."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +79,7 @@ class Attempt:
         command: What runs, for users.
         image: Finds the id of the image that runs (None for none); may raise like the step itself.
         log_url: Where its log can be read.
-        declared: Every path that any step of the pipeline may write; others are refused.
+        owner: User id that the step runs as, where it is not this process's; its work folder is given to it.
         resuming: Whether the work that an attempt of this generation began goes on without it, or ended after its
             worker died; None where work dies with its worker. What it wrote is then kept and judged.
     """
@@ -76,7 +90,7 @@ class Attempt:
     command: str = ""
     image: Callable[[], str | None] = lambda: None
     log_url: str | None = None
-    declared: frozenset[str] = field(default_factory=frozenset)
+    owner: int | None = None
     resuming: Callable[[], bool] | None = None
 
     def start(self, step_id: str) -> Started:
@@ -90,7 +104,18 @@ class Attempt:
         )
 
 
-def run_step(step: Step, folder: RunFolder, attempt: Attempt, execute: Callable[[StepParams], None]) -> StepResult:
+def called(function: Callable[[Path, Any], None]) -> Execute:
+    """Return the execution of a step by one of our own functions (`files`, params), which is trusted."""
+
+    def execute(params: StepParams, work: WorkFolder) -> Ran:
+        work.link_inputs()
+        function(work.files, params)
+        return Ran(isolation="our own function in the worker")
+
+    return execute
+
+
+def run_step(step: Step, folder: RunFolder, attempt: Attempt, execute: Execute) -> StepResult:
     """Run a step under its contract.
 
     Args:
@@ -115,7 +140,7 @@ def run_step(step: Step, folder: RunFolder, attempt: Attempt, execute: Callable[
         log_url=attempt.log_url,
         versions=_versions(step),
     )
-    with failure_recorded(folder, draft, make_room=lambda: _remove(folder, step.outputs)):
+    with failure_recorded(folder, draft, make_room=lambda: _remove_works(step, folder)):
         if (folder.path / INTERRUPTED_MARK).exists():
             raise InterruptedStepError("not started: the run was interrupted")
         draft.image = attempt.image()
@@ -127,43 +152,65 @@ def run_step(step: Step, folder: RunFolder, attempt: Attempt, execute: Callable[
         draft.inputs = _check_inputs(step, folder, run.sources)
         previous = _accepted_before(folder, draft)
         if previous is not None:
+            _remove_works(step, folder)
             return previous
-        before = _begin(step, folder, attempt, started, draft)
-        began = draft.started_at.timestamp()
-        execute(params)
-        _check_nothing_else(step, folder, before, attempt.declared, draft.started_at)
-        for record in draft.inputs:
-            check_unchanged(folder.files, record, "its producer")
-        checked = [check_artifact(folder.files, artifact, since=began) for artifact in step.writes]
-        draft.outputs = [record for record in checked if record is not None]
-        if step.records is not None:
-            draft.records = step.records(folder.files)
-            _check_accounting(step.id, draft.records)
-        draft.outcome = step.read_outcome(folder.files)
+        work = _begin(step, folder, attempt, started, draft)
+        ran = execute(params, work) or Ran()
+        draft.image, draft.isolation = ran.image or draft.image, ran.isolation
+        work.check_nothing_else(step.outputs)
+        sealed = [seal(folder.artifacts, work.files, artifact) for artifact in step.writes]
+        draft.outputs = [record for record in sealed if record is not None]
+        with view(folder.path, _located(folder, [*draft.inputs, *draft.outputs])) as files:
+            if step.records is not None:
+                draft.records = step.records(files)
+                _check_accounting(step.id, draft.records)
+            draft.outcome = step.read_outcome(files)
+        for record in draft.outputs:
+            show(folder.files, record.path, folder.locate(record))
         result = write_result(folder, draft, "success")
-        _remove(folder, step.scratch)
+        _remove_works(step, folder)
+        remove_tree(folder.scratch(step.id))
         return result
 
 
-def _begin(
-    step: Step, folder: RunFolder, attempt: Attempt, started: Started, draft: StepResult
-) -> dict[str, Signature]:
-    """Resume the work of an attempt that died, or remove what it left; return the files that existed before it."""
+def _begin(step: Step, folder: RunFolder, attempt: Attempt, started: Started, draft: StepResult) -> WorkFolder:
+    """Return the work folder of an attempt that died, where its work is resumed, or a new one."""
     records = folder.step(step.id)
     died = folder.started(step.id)
     same_generation = died is not None and died.generation == started.generation
     (records / "result.json").unlink(missing_ok=True)
+    for name in step.outputs:
+        remove(folder.files, name)
     begun = read_model(records / BEGUN, Begun) if attempt.resuming and same_generation else None
+    work = WorkFolder(
+        files=folder.path / begun.work if begun else folder.work(step.id),
+        inputs=_located(folder, draft.inputs),
+        scratch={name: folder.scratch(step.id) / name for name in step.scratch},
+        owner=attempt.owner,
+    )
     if begun and died and attempt.resuming and begun.same_work(draft) and attempt.resuming():
         draft.started_at = died.started_at
         write_json(records / "started.json", started.model_copy(update={"started_at": died.started_at}))
-        return begun.files
-    _remove_leftovers(step, folder, attempt.declared, started.started_at, same_generation=same_generation)
-    before = _listing(folder.files)
+        return work
+    _remove_works(step, folder)
+    if not same_generation:
+        remove_tree(folder.scratch(step.id))
+    work = replace(work, files=folder.work(step.id))
+    work.create()
     if attempt.resuming:
-        write_json(records / BEGUN, Begun(image=draft.image, params=draft.params, inputs=draft.inputs, files=before))
+        relative = work.files.relative_to(folder.path).as_posix()
+        write_json(records / BEGUN, Begun(image=draft.image, params=draft.params, inputs=draft.inputs, work=relative))
     write_json(records / "started.json", started)
-    return before
+    return work
+
+
+def _located(folder: RunFolder, records: Iterable[FileRecord]) -> dict[str, Path]:
+    return {record.path: folder.locate(record).resolve() for record in records}
+
+
+def _remove_works(step: Step, folder: RunFolder) -> None:
+    for work in folder.works(step.id):
+        remove_tree(work)
 
 
 def _versions(step: Step) -> dict[str, str]:
@@ -198,7 +245,7 @@ def _check_inputs(step: Step, folder: RunFolder, sources: Iterable[FileRecord]) 
         for path in _expand(artifact.path, producers):
             if path in producers:
                 producer, record = producers[path]
-                check_unchanged(folder.files, record, producer)
+                check_unchanged(folder.locate(record), record, producer)
                 inputs.append(record)
             elif not artifact.optional:
                 raise ContractError(path, "must come from a step of this run that succeeded", "no such result")
@@ -219,72 +266,10 @@ def _accepted_before(folder: RunFolder, draft: StepResult) -> StepResult | None:
     if any(getattr(previous, name) != getattr(draft, name) for name in same):
         return None
     for record in previous.outputs:
-        check_unchanged(folder.files, record, draft.title)
+        check_unchanged(folder.locate(record), record, draft.title)
     previous.reused = True
     write_json(folder.step(draft.step) / "result.json", previous)
     return previous
-
-
-def _covered(path: str, declared: Iterable[str]) -> bool:
-    """Whether a path was declared, by itself or (`folder/`) with all that lies in a folder."""
-    return path in declared or any(path.startswith(name) for name in declared if name.endswith("/"))
-
-
-def _remove_leftovers(
-    step: Step, folder: RunFolder, declared: frozenset[str], since: datetime, *, same_generation: bool
-) -> None:
-    """Remove what an attempt that died left behind: its outputs, and files that are neither declared nor input files.
-
-    Its scratch folders stay for the attempt after it, unless a user cleared the step.
-    """
-    _remove(folder, step.outputs if same_generation else (*step.outputs, *step.scratch))
-    paths = list(_listing(folder.files))
-    if _ran_alongside(step, folder, since):  # checked after the listing, which so holds no file of theirs
-        return
-    kept = declared | {record.path for result in folder.accepted_results() for record in result.outputs}
-    for path in paths:
-        if not _covered(path, kept) and not path.startswith(f"{SOURCE_FOLDER}/"):
-            top = path.split("/", 1)[0]
-            remove(folder.files, top if top.startswith(".") else path)
-
-
-def _remove(folder: RunFolder, names: Iterable[str]) -> None:
-    for name in names:
-        remove(folder.files, name)
-
-
-def _listing(files: Path) -> dict[str, Signature]:
-    """Return all files and links below a folder; links are not followed."""
-    signatures = {}
-    for folder, folders, names in os.walk(files):
-        for path in (Path(folder, name) for name in (*folders, *names)):
-            with suppress(FileNotFoundError):  # a temporary file of a step that runs at the same time
-                status = path.lstat()
-                if not stat.S_ISDIR(status.st_mode):
-                    signatures[path.relative_to(files).as_posix()] = status.st_size, status.st_mtime_ns, status.st_ino
-    return signatures
-
-
-def _check_nothing_else(
-    step: Step, folder: RunFolder, before: dict[str, Signature], declared: frozenset[str], since: datetime
-) -> None:
-    """Check that a step wrote only what it declared; files that other steps declared are checked with those steps."""
-    allowed = declared | {*step.outputs} | {f"{name}/" for name in step.scratch}
-    after = _listing(folder.files)
-    for path in sorted(set(before) | set(after)):
-        if before.get(path) == after.get(path) or _covered(path, allowed):
-            continue
-        if _ran_alongside(step, folder, since):
-            return
-        if path not in before:
-            raise ContractError(path, "must not be written: the step did not declare it", "an undeclared file")
-        raise ContractError(path, "must not be touched by a step that only reads it", "a changed or removed file")
-
-
-def _ran_alongside(step: Step, folder: RunFolder, since: datetime) -> bool:
-    """Whether another step ran meanwhile: then a temporary file could be that step's."""
-    others = (task for task in folder.all_tasks() if task != step.id and folder.started(task))
-    return any(result is None or result.ended_at >= since for result in map(folder.result, others))
 
 
 def _check_accounting(step: str, records: Records) -> None:

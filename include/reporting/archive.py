@@ -148,7 +148,7 @@ def open_artifact(folder: RunFolder, path: str) -> tuple[FileRecord, BufferedRea
     record = next((record for record in artifacts(folder) if record.path == path), None)
     if record is None:
         raise BadInputError(f"no step of this run lists an artifact {path!r}")
-    file = _open(folder.files / record.path, record)
+    file = _open(folder.locate(record), record)
     if hashlib.file_digest(file, "sha256").hexdigest() != record.sha256:
         file.close()
         raise ContractError(record.path, "must be as it was accepted", "other content")

@@ -20,7 +20,7 @@ from airflow.sdk.definitions.param import ParamsDict
 
 from include.core.contracts import imported
 from include.core.pipeline import Pipeline, PipelineStep
-from include.core.runner import run_step
+from include.core.runner import called, run_step
 from include.core.settings import get_settings
 from include.env_file import current_user
 from plugins.steps.context import TASK_DEFAULTS, attempt_of, folder_of, plain_errors
@@ -122,9 +122,9 @@ def approval_task(pipeline: Pipeline, item: PipelineStep) -> ApprovalOperator:
 
     def record(context: Context, answer: Answer) -> None:
         folder = folder_of(context)
-        write = partial(imported(approval.record), folder.files, **vars(answer))
-        attempt = attempt_of(context, pipeline, command=approval.record)
-        run_step(item.step, folder, attempt, lambda _: write())
+        write = partial(imported(approval.record), **vars(answer))
+        attempt = attempt_of(context, command=approval.record)
+        run_step(item.step, folder, attempt, called(lambda files, _: write(files)))
 
     return ApprovalOperator(
         task_id=item.step.id,

@@ -14,7 +14,6 @@ from airflow.sdk.exceptions import AirflowTaskTimeout
 from structlog.contextvars import bind_contextvars
 
 from include.core.errors import GroundtruthError, StepTimeoutError, TransientError
-from include.core.pipeline import Pipeline
 from include.core.process import TASK_KEYS, read_line
 from include.core.run_folder import RunFolder
 from include.core.runner import Attempt
@@ -91,7 +90,7 @@ def folder_of(context: Mapping[str, Any]) -> RunFolder:
     return run_folder(run.dag_id, run.run_id)
 
 
-def attempt_of(context: Mapping[str, Any], pipeline: Pipeline, **details: Any) -> Attempt:
+def attempt_of(context: Mapping[str, Any], **details: Any) -> Attempt:
     """Return which attempt of a step a task instance is.
 
     Airflow raises `max_tries` by the tries so far whenever a user clears the task, so what exceeds the task's own
@@ -100,7 +99,6 @@ def attempt_of(context: Mapping[str, Any], pipeline: Pipeline, **details: Any) -
 
     Args:
         context: The task's.
-        pipeline: The pipeline that the step belongs to.
         details: Fields of `Attempt` that the runtime knows.
     """
     task_instance = context["ti"]
@@ -108,7 +106,6 @@ def attempt_of(context: Mapping[str, Any], pipeline: Pipeline, **details: Any) -
         number=task_instance.try_number,
         generation=task_instance.max_tries - RETRIES,
         log_url="airflow.log" if get_settings().run_folder else getattr(task_instance, "log_url", None),
-        declared=pipeline.declared,
         **details,
     )
 

@@ -17,7 +17,6 @@ from include.core.publish import PublishMetrics, publish_run
 from include.core.recording import recorded
 from include.core.settings import get_settings
 from plugins.steps.context import TASK_DEFAULTS, attempt_of, folder_of, plain_errors
-from plugins.steps.runtimes import runtime_class
 
 if TYPE_CHECKING:
     from airflow.sdk import Asset, Context
@@ -40,7 +39,7 @@ class PrepareOperator(BaseOperator):
         settings, folder, run = get_settings(), folder_of(context), context["dag_run"]
         params = {name: value for name, value in context["params"].items() if name in self.pipeline.params}
         params |= dict(run.conf or {})
-        attempt = attempt_of(context, self.pipeline)
+        attempt = attempt_of(context)
         started = attempt.start(self.task_id)
         title, description = "Prepare the run", "Checks parameters, stages files."
         with plain_errors(self.log), recorded(folder, started, title, description, attempt.log_url):
@@ -55,7 +54,6 @@ class PrepareOperator(BaseOperator):
                 runtime=self.runtime,
                 interval=_interval(context),
                 allowed_inputs=(*settings.allowed_inputs, (settings.data_dir / "runs").resolve()),
-                owner=runtime_class(self.runtime).file_owner(),
             )
         return str(folder.path)
 
@@ -75,7 +73,7 @@ class PublishOperator(BaseOperator):
     def execute(self, context: Context) -> str | None:
         """Publish, and return the folder; None for a pipeline that publishes nothing."""
         folder = folder_of(context)
-        attempt = attempt_of(context, self.pipeline)
+        attempt = attempt_of(context)
         started = attempt.start(self.task_id)
         title, description = "Publish", "Verifies every artifact, promotes the results."
         with plain_errors(self.log), recorded(folder, started, title, description, attempt.log_url) as draft:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.sdk import AssetAlias, BaseOperator
@@ -19,7 +20,8 @@ from include.core.contracts import Step, StepParams, imported
 from include.core.errors import GroundtruthError, StepSuspendedError
 from include.core.pipeline import Pipeline, PipelineStep
 from include.core.run_folder import RunFolder
-from include.core.runner import Attempt, run_step
+from include.core.runner import Attempt, Execute, Ran, run_step
+from include.core.work_folder import WorkFolder
 from plugins.steps.context import TASK_DEFAULTS, attempt_of, folder_of, plain_errors
 
 if TYPE_CHECKING:
@@ -38,7 +40,8 @@ class Work:
         folder: The run.
         attempt: Which attempt this is.
         context: Airflow's.
-        params: What the step takes; known once its inputs are verified.
+        params: What the step takes; known, like its work folder, once its inputs are verified.
+        work_folder: Where this execution works.
         event: What a trigger sent, where the task was suspended before.
     """
 
@@ -47,6 +50,7 @@ class Work:
     attempt: Attempt
     context: Context
     params: StepParams = field(default_factory=StepParams)
+    work_folder: WorkFolder = field(default_factory=lambda: WorkFolder(Path()))
     event: Any = None
 
 
@@ -116,8 +120,9 @@ class StepOperator(BaseOperator):
         """
         raise NotImplementedError
 
-    def collect(self, work: Work) -> None:
-        """Bring the outputs into the run's `files/`, where they are not written there."""
+    def collect(self, work: Work) -> Ran:
+        """Bring the outputs into the work folder, where they are not written there; return what is known of the run."""
+        return Ran()
 
     def cancel(self, work: Work) -> None:
         """Stop the work: the task was killed, marked or cleared."""
@@ -127,7 +132,7 @@ class StepOperator(BaseOperator):
 
     @classmethod
     def file_owner(cls) -> int | None:
-        """Return the user who must own a run's `files/`; None for the worker's own."""
+        """Return the user who must own a step's work folder; None for the worker's own."""
         return None
 
     @classmethod
@@ -148,10 +153,10 @@ class StepOperator(BaseOperator):
         item, folder = self._item_of(context), folder_of(context)
         attempt = attempt_of(
             context,
-            self.pipeline,
             runtime=self.runtime,
             command=self.describe(item),
             image=lambda: self.image_id(item),
+            owner=self.file_owner(),
             resuming=self.find if self.survives_worker else None,
         )
         self.work = Work(item, folder, attempt, context, event=event)
@@ -173,12 +178,12 @@ class StepOperator(BaseOperator):
         if self.work is not None:
             self.cancel(self.work)
 
-    def _perform(self, params: StepParams) -> None:
+    def _perform(self, params: StepParams, work_folder: WorkFolder) -> Ran:
         assert self.work is not None  # noqa: S101 - execute sets it
-        self.work = replace(self.work, params=params)
+        self.work = replace(self.work, params=params, work_folder=work_folder)
         self.start(self.work)
         self.wait(self.work)
-        self.collect(self.work)
+        return self.collect(self.work)
 
     def _item_of(self, context: Context) -> PipelineStep:
         """Return the step of this task; of a mapped one, its instance."""
@@ -196,9 +201,7 @@ class StepOperator(BaseOperator):
             events[self._alias].add(outlet, extra=extra)
 
 
-def measured_step(
-    step: Step, folder: RunFolder, attempt: Attempt, execute: Callable[[StepParams], None]
-) -> dict[str, Any]:
+def measured_step(step: Step, folder: RunFolder, attempt: Attempt, execute: Execute) -> dict[str, Any]:
     """Run a step under its contract, and return what goes through XCom: status and single metrics, never data.
 
     Monitoring receives the same through Airflow's own metrics (OpenTelemetry or StatsD, off unless configured). Every

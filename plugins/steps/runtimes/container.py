@@ -1,9 +1,10 @@
 """The request for a container, which sets the policy that it runs under; and the engine's faults in words.
 
-The Docker proxy (include/docker_proxy/create.py) enforces the same policy. A step sees its run's `files/` at `/data`,
-and below `/stores` the shared folders that its contract names. It has no network, a user that is not root, a read-only
-root file system with a small tmpfs at `/tmp`, no capabilities, no new privileges, an init process, and hard limits on
-memory, CPU and processes. Containers have labels instead of names.
+The Docker proxy (include/docker_proxy/create.py) enforces the same policy. A step sees its work folder at `/data`, in
+it each input as a read-only mount of the sealed file, and below `/stores` the shared folders that its contract names.
+It has no network, a user that is not root, a read-only root file system with a small tmpfs at `/tmp`, no capabilities,
+no new privileges, an init process, and hard limits on memory, CPU and processes. Containers have labels instead of
+names.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from include.core.files import setup_errors
 from include.core.pipeline import PipelineStep
 from include.core.process import step_environment
 from include.core.settings import get_settings
+from include.core.work_folder import WorkFolder
 from include.env_file import PASSED_KEYS, read_keys
 from include.pipelines import domain_of
 
@@ -47,7 +49,7 @@ def step_image(item: PipelineStep) -> str:
 def create_request(
     engine: APIClient,
     item: PipelineStep,
-    files: Path,
+    work_folder: WorkFolder,
     params: StepParams,
     labels: Mapping[str, str],
     log_keys: Mapping[str, Any],
@@ -57,7 +59,7 @@ def create_request(
     Args:
         engine: Knows the version of the API.
         item: The step.
-        files: The run's `files/` folder.
+        work_folder: Of this execution.
         params: What the step takes.
         labels: Of the container.
         log_keys: Whose lines its log holds.
@@ -75,7 +77,7 @@ def create_request(
         "environment": _environment(item, params, log_keys),
         "labels": dict(labels),
         "host_config": engine.create_host_config(
-            mounts=[Mount(RUN, host_path(files), type="bind"), *map(_mount, item.step.stores)],
+            mounts=[*_run_mounts(work_folder), *map(_mount, item.step.stores)],
             network_mode="none",
             read_only=True,
             tmpfs=TMPFS,
@@ -101,6 +103,14 @@ def _environment(item: PipelineStep, params: StepParams, log_keys: Mapping[str, 
         environment["GROUNDTRUTH_ENV_FILE"] = str(env_file)
         environment[PASSED_KEYS] = json.dumps(read_keys(env_file, item.step.env_keys))
     return environment
+
+
+def _run_mounts(work_folder: WorkFolder) -> Iterator[Mount]:
+    yield Mount(RUN, host_path(work_folder.files), type="bind")
+    for name, folder in work_folder.scratch.items():
+        yield Mount(f"{RUN}/{name}", host_path(folder), type="bind")
+    for name, sealed in work_folder.inputs.items():
+        yield Mount(f"{RUN}/{name}", host_path(sealed), type="bind", read_only=True)
 
 
 def _mount(store: Store) -> Mount:

@@ -21,6 +21,7 @@ from docker.errors import APIError, ImageNotFound, NotFound
 from include.core.errors import GroundtruthError, SetupError, StepTimeoutError, TransientError
 from include.core.pipeline import PipelineStep
 from include.core.process import exit_error
+from include.core.runner import Ran
 from include.core.settings import get_settings
 from plugins.steps.context import log_line, task_keys, within_deadline
 from plugins.steps.runtimes.base import IsEnded, StepOperator, Work
@@ -97,8 +98,9 @@ class DockerStep(StepOperator, DockerOperator):
             _remove(self.cli, others)
             if not self.container_id:
                 labels = _labels(work) | _generation_label(work) | {f"{LABEL}.try": str(work.attempt.number)}
+                work.work_folder.mount_points()
                 request = create_request(
-                    self.cli, work.item, work.folder.files, work.params, labels, task_keys(work.context)
+                    self.cli, work.item, work.work_folder, work.params, labels, task_keys(work.context)
                 )
                 self.container_id = str(self.cli.create_container(**request)["Id"])
 
@@ -126,6 +128,12 @@ class DockerStep(StepOperator, DockerOperator):
                     self.watched = False  # the engine or our supervisor has died: the next attempt takes it up
                 raise
         _judge(work, state, last_line)
+
+    def collect(self, work: Work) -> Ran:
+        """Return the image that the container was created from; its tag may lead to another one by now."""
+        with engine_faults(self.docker_url):
+            image = str(self.cli.inspect_container(self.container_id)["Image"])
+        return Ran(image, "a container that sees its inputs read-only and nothing else of the run")
 
     def cancel(self, work: Work) -> None:
         """Stop the container, unless a later attempt has taken it up."""

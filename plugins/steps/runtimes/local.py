@@ -16,6 +16,7 @@ from include.core.contracts import Credentials, StepParams
 from include.core.errors import TransientError
 from include.core.pipeline import PipelineStep
 from include.core.process import run_command
+from include.core.runner import Ran, called
 from plugins.steps.context import log_line, task_keys, within_deadline
 from plugins.steps.runtimes.base import StepOperator, Work
 
@@ -24,6 +25,7 @@ class LocalStep(StepOperator, PythonOperator):
     """Runs a step in the Airflow worker; the work is done while it is waited for, and ends with the worker."""
 
     runtime = "local"
+    ran: Ran = Ran()
 
     def parent_arguments(self, item: PipelineStep) -> dict[str, Any]:
         """Return what PythonOperator calls."""
@@ -36,21 +38,25 @@ class LocalStep(StepOperator, PythonOperator):
     def wait(self, work: Work) -> None:
         """Do the work."""
         self.op_kwargs = {"work": work, "log": self.log}
-        PythonOperator.execute(self, work.context)
+        self.ran = PythonOperator.execute(self, work.context)
+
+    def collect(self, work: Work) -> Ran:
+        """Return how the step was kept apart."""
+        return self.ran
 
 
-def do_work(work: Work, log: Any, **_: Any) -> None:
+def do_work(work: Work, log: Any, **_: Any) -> Ran:
     """Call a step's function, or run its command.
 
     Raises:
         GroundtruthError: It failed, or took longer than its deadline.
     """
-    item, files = work.item, work.folder.files
+    item, folder = work.item, work.work_folder
     with within_deadline(item.spec.timeout_seconds), _environment(_credentials(item.step.credentials, work.params)):
         if item.spec.command is None:
-            item.step.load()(files, work.params)
-        else:
-            run_command(item.spec.command, files, work.params, partial(log_line, log), task_keys(work.context))
+            return called(item.step.load())(work.params, folder)
+        isolation = run_command(item.spec.command, folder, work.params, partial(log_line, log), task_keys(work.context))
+        return Ran(isolation=isolation)
 
 
 def _credentials(credentials: Credentials | None, params: StepParams) -> dict[str, str]:
