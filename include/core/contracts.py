@@ -1,7 +1,7 @@
 """What a step declares: the artifacts it reads and writes, the schema of each, and its record accounting.
 
-A step is a typed function over the run's `files/` folder. Its contract is checked from outside, on the artifacts
-themselves, so it holds for our own functions and for any container image alike.
+A step is a typed function over a folder (`files`) that shows its inputs and takes its outputs. Its contract is checked
+from outside, on the artifacts themselves, so it holds for our own functions and for any container image alike.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing_extensions import TypeVar
 
 from include.core.errors import ContractError, explain
 from include.core.outcome import StepOutcome
-from include.core.run_folder import Records, read_model, write_json
+from include.core.run_folder import SOURCE_FOLDER, Records, read_model, write_json
 
 D = TypeVar("D", bound=BaseModel, default=BaseModel)
 FIRST_YEAR, LAST_YEAR = 1900, 2199
@@ -112,6 +112,10 @@ class Artifact(Generic[D]):
     def instance(self, index: int) -> Artifact[D]:
         """Return the artifact of one task of a mapped step."""
         return replace(self, path=self.path.format(index=f"{index:03d}"))
+
+
+SOURCES: Artifact[Any] = Artifact(f"{SOURCE_FOLDER}/*")
+"""The input files that users provided, for steps that read them."""
 
 
 @dataclass(frozen=True)

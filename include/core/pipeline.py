@@ -73,12 +73,6 @@ class Pipeline:
         return replace(own, title=spec.name, description=spec.description)
 
     @cached_property
-    def declared(self) -> frozenset[str]:
-        """Every file that any step may write; `folder/` stands for all that lies in it."""
-        files = {path.partition("{index}")[0] for item in self.steps for path in item.step.outputs}
-        return frozenset(files | {f"{name}/" for item in self.steps for name in item.step.scratch})
-
-    @cached_property
     def plan(self) -> list[StepInfo]:
         """The steps as users know them: several tasks may be one step."""
         infos: dict[str, StepInfo] = {}

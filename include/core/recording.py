@@ -39,7 +39,7 @@ def failure_recorded(
     except BaseException as error:
         # Libraries turn an interrupt into errors of their own (DuckDB among them); the mark does not change.
         stopped = (folder.path / INTERRUPTED_MARK).exists()
-        explained = as_known_error(error, folder.files)
+        explained = as_known_error(error, folder.path)
         if stopped and not isinstance(explained, InterruptedStepError):
             explained = InterruptedStepError("interrupted")
         draft.error = failure_of(explained)
@@ -81,28 +81,28 @@ def write_result(folder: RunFolder, draft: StepResult, status: str) -> StepResul
     return result
 
 
-def as_known_error(error: BaseException, files: Path | None = None) -> BaseException:
+def as_known_error(error: BaseException, folder: Path | None = None) -> BaseException:
     """Return the error that explains an interrupt or a fault of the machine in words; any other error as it is.
 
     Args:
         error: What was raised.
-        files: The folder that was written to, so that a full disk can be told from others.
+        folder: The folder that was written to, so that a full disk can be told from others.
     """
     if isinstance(error, KeyboardInterrupt):
         return InterruptedStepError("interrupted")
     no_space = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
     if no_space or ("No space left on device" in str(error) and not isinstance(error, SetupError)):
-        return SetupError(f"the disk is full: free some space and run again ({error}{_free_space(files)})")
+        return SetupError(f"the disk is full: free some space and run again ({error}{_free_space(folder)})")
     if isinstance(error, OSError) and error.errno in (errno.EACCES, errno.EROFS):
         return SetupError(f"{error.filename or 'a file'}: cannot be read or written: {error.strerror}")
     return error
 
 
-def _free_space(files: Path | None) -> str:
+def _free_space(folder: Path | None) -> str:
     """Return the free space in words: a disk that has some is not the one that was full (a container's /tmp, say)."""
-    if files is None or not files.exists():
+    if folder is None or not folder.exists():
         return ""
-    return f"; {shutil.disk_usage(files).free / 1e6:.1f} MB free at {files}"
+    return f"; {shutil.disk_usage(folder).free / 1e6:.1f} MB free at {folder}"
 
 
 def failure_of(error: BaseException) -> Failure:

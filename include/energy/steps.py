@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TypeVar
 
-from include.core.contracts import Step
+from include.core.contracts import SOURCES, Step
 from include.core.errors import ContractError
 from include.core.outcome import Finding, StepMetrics, StepOutcome
 from include.core.run_folder import Records
@@ -233,7 +233,7 @@ ENERGY_STEPS: dict[str, Step] = {
             version="1",
             params=GeneratorParams,
             function="include.energy.generator:generate",
-            reads=(),
+            reads=(SOURCES,),
             writes=(DATA, SOURCE),
             records=generator_records,
             outcome=generator_outcome,
@@ -245,7 +245,7 @@ ENERGY_STEPS: dict[str, Step] = {
             version="1",
             params=AnalyzerParams,
             function="include.energy.analyzer:analyze",
-            reads=(DATA, SOURCE),
+            reads=(SOURCES, DATA, SOURCE),
             writes=(ANALYSIS, RECORDS, REJECTED),
             records=analyzer_records,
             outcome=analyzer_outcome,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-from include.core.contracts import Approval, Artifact, Credentials, Group, Step, StepParams, Store
+from include.core.contracts import SOURCES, Approval, Artifact, Credentials, Group, Step, StepParams, Store
 from include.satellite import artifacts, params
 from include.satellite.artifacts import CNN, LSTM
 from include.satellite.registry.store import ENV_KEYS
@@ -110,6 +110,7 @@ _ALL = (
         "Extracts labelled patches, split by place and date before any balancing.",
         "datasets.patches",
         params.CnnDataParams,
+        reads=(SOURCES, artifacts.VALIDATED),
         writes=(*artifacts.CNN_DATA, *_npy("cnn")),
     ),
     _dataset_step(
@@ -186,7 +187,7 @@ _ALL = (
         "Classifies the latest usable date: by the model that the .env file enables, else by NDVI.",
         "health_map",
         params.HealthMapParams,
-        reads=(Artifact("source/*"),),
+        reads=(SOURCES,),
         writes=(artifacts.HEALTH_MAP_RASTER, artifacts.HEALTH_MAP, artifacts.HEALTH_MAP_PLOT),
         libraries=(*MODEL_LIBRARIES, "rasterio"),
         stores=(SCENES, MODELS),

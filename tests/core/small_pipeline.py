@@ -1,8 +1,7 @@
-"""A small pipeline for tests of the step protocol: `measure` → `analyze`, plain functions over a run's `files/`."""
+"""A small pipeline for tests of the step protocol: `measure` → `analyze`, plain functions over a folder."""
 
 import csv
 import io
-from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,7 +14,7 @@ from include.core.definitions.model import Definition, StepSpec
 from include.core.outcome import StepMetrics, StepOutcome
 from include.core.pipeline import Pipeline
 from include.core.run_folder import FileRecord, Records, Run, RunFolder, StepInfo, StepResult, write_json
-from include.core.runner import Attempt, run_step
+from include.core.runner import Attempt, Execute, called, run_step
 from include.core.tables import check_table
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -97,8 +96,7 @@ ANALYZE = Step(
     records=count,
     outcome=total,
 )
-DECLARED = frozenset({"in.csv", "out.csv", "rejected.csv"})
-ATTEMPT = Attempt(declared=DECLARED)
+ATTEMPT = Attempt()
 
 
 def plan(folder: RunFolder, *steps: Step, sources: list[FileRecord] | None = None, **params: Any) -> Run:
@@ -117,21 +115,30 @@ def plan(folder: RunFolder, *steps: Step, sources: list[FileRecord] | None = Non
     return run
 
 
-def writing(folder: RunFolder, **files: str | bytes) -> Callable[[StepParams], None]:
+def writing(**files: str | bytes) -> Execute:
     """A step that writes these files (`out_csv` is `out.csv`)."""
 
-    def execute(params: StepParams) -> None:
+    def write(folder: Path, params: object = None) -> None:
         for name, content in files.items():
             raw = content.encode() if isinstance(content, str) else content
-            (folder.files / name.replace("_", ".")).write_bytes(raw)
+            path = folder / name.replace("_", ".")
+            path.parent.mkdir(exist_ok=True)
+            path.write_bytes(raw)
 
-    return execute
+    return called(write)
+
+
+def tamper(run: RunFolder, name: str, content: str) -> None:
+    """Change a sealed file, as nothing but the orchestrator's own user can."""
+    sealed = (run.files / name).resolve()
+    sealed.chmod(0o644)
+    sealed.write_text(content)
 
 
 def measured(folder: RunFolder) -> StepResult:
     """Plan the run and run its first step well."""
     plan(folder)
-    return run_step(MEASURE, folder, ATTEMPT, writing(folder, in_csv=READINGS))
+    return run_step(MEASURE, folder, ATTEMPT, writing(in_csv=READINGS))
 
 
 def writes(step: Step, *artifacts: Artifact) -> Step:

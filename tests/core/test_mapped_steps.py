@@ -8,8 +8,8 @@ import pytest
 from include.core.contracts import Artifact, Group, Step
 from include.core.errors import ContractError
 from include.core.run_folder import Started, write_json
-from include.core.runner import Attempt, run_step
-from tests.core.small_pipeline import NOW, Params, pipeline, plan, spec
+from include.core.runner import Attempt, called, run_step
+from tests.core.small_pipeline import NOW, Params, pipeline, plan, spec, tamper
 
 WHOLE = Group("fetch", "Fetch everything", "Searches, fetches, collects.")
 SEARCH = Step(
@@ -26,7 +26,7 @@ COLLECT = Step(
 )  # fmt: skip
 TRAIN = Step("train", "Train", "", "1", Params, "m:f", (Artifact("all.json"),), (Artifact("model.json"),))
 PIPELINE = pipeline(*(spec(step.id) for step in (SEARCH, FETCH, COLLECT, TRAIN)), known=(SEARCH, FETCH, COLLECT, TRAIN))
-ATTEMPT = Attempt(declared=PIPELINE.declared)
+ATTEMPT = Attempt()
 INFO = PIPELINE.plan[0]
 
 
@@ -48,18 +48,18 @@ def run(folder):
     """A run that has searched and found two things."""
     planned = plan(folder)
     write_json(folder.path / "run.json", planned.model_copy(update={"steps": PIPELINE.plan}))
-    run_step(SEARCH, folder, ATTEMPT, lambda params: put(folder, "search.json", '["a","b"]'))
+    run_step(SEARCH, folder, ATTEMPT, put("search.json", '["a","b"]'))
     return folder
 
 
-def put(folder, name, text):
-    (folder.files / name).write_text(text)
+def put(name, text):
+    return called(lambda files, _: (files / name).write_text(text))
 
 
 def fetched(folder, *indexes):
     for index in indexes:
         step = FETCH.instance(index)
-        run_step(step, folder, ATTEMPT, lambda params, step=step: step.load()(folder.files, params))
+        run_step(step, folder, ATTEMPT, called(step.load()))
 
 
 def test_people_see_one_step_where_several_tasks_make_it():
@@ -67,7 +67,6 @@ def test_people_see_one_step_where_several_tasks_make_it():
         ("fetch", "Fetch everything", ["search", "fetch", "collect"]),
         ("train", "Train", []),
     ]
-    assert "things/" in PIPELINE.declared
 
 
 def test_a_step_names_the_things_that_the_mapped_one_after_it_is_for(run):
@@ -83,18 +82,18 @@ def test_each_task_of_a_mapped_step_has_its_own_record_and_its_own_file(run):
 
 def test_the_step_after_them_reads_what_each_has_written(run):
     fetched(run, 0, 1)
-    verdict = run_step(COLLECT, run, ATTEMPT, lambda params: put(run, "all.json", "[1]"))
+    verdict = run_step(COLLECT, run, ATTEMPT, put("all.json", "[1]"))
     assert [record.path for record in verdict.inputs] == ["things/000.json", "things/001.json"]
-    (run.files / "things/001.json").write_text('{"thing": "forged"}')
+    tamper(run, "things/001.json", '{"thing": "forged"}')
     with pytest.raises(ContractError, match=r"things/001\.json"):
-        run_step(COLLECT, run, replace(ATTEMPT, generation=1), lambda params: put(run, "all.json", "[1]"))
+        run_step(COLLECT, run, replace(ATTEMPT, generation=1), put("all.json", "[1]"))
 
 
 def test_the_whole_has_no_verdict_before_all_its_tasks_have_one(run):
     assert run.step_started(INFO).started_at == run.started("search").started_at
     fetched(run, 0, 1)
     assert run.step_result(INFO) is None
-    run_step(COLLECT, run, ATTEMPT, lambda params: put(run, "all.json", "[1]"))
+    run_step(COLLECT, run, ATTEMPT, put("all.json", "[1]"))
     whole = run.step_result(INFO)
     assert (whole.step, whole.title, whole.status, whole.outcome.scalars()) == (
         "fetch",
@@ -111,7 +110,7 @@ def test_the_whole_has_no_verdict_before_all_its_tasks_have_one(run):
 def test_one_failed_task_fails_the_whole_with_its_reason(run):
     fetched(run, 0)
     with pytest.raises(ContractError):
-        run_step(FETCH.instance(1), run, ATTEMPT, lambda params: None)
+        run_step(FETCH.instance(1), run, ATTEMPT, called(lambda *_: None))
     whole = run.step_result(INFO)
     assert whole.status == "failed"
     assert "things/001.json" in whole.error.message
@@ -120,7 +119,7 @@ def test_one_failed_task_fails_the_whole_with_its_reason(run):
 def test_a_failure_is_forgotten_once_the_task_is_tried_again(run):
     fetched(run, 0)
     with pytest.raises(ContractError):
-        run_step(FETCH.instance(1), run, ATTEMPT, lambda params: None)
+        run_step(FETCH.instance(1), run, ATTEMPT, called(lambda *_: None))
     write_json(run.step("fetch.001") / "started.json", Started(step="fetch.001", started_at=NOW, attempt=2))
     assert run.step_result(INFO) is None
 

@@ -185,12 +185,6 @@ def test_a_pipeline_that_reads_no_files_takes_none():
 # ── steps ────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_what_any_step_may_write_is_declared():
-    assert pipeline().declared == {"in.csv", "out.csv", "rejected.csv"}
-    mapped = replace(MEASURE, writes=(Artifact("parts/{index}.csv"),), scratch=("checkpoints",))
-    assert pipeline(known=(mapped, ANALYZE)).declared == {"parts/", "checkpoints/", "out.csv", "rejected.csv"}
-
-
 def test_a_pipeline_starts_by_its_schedule_or_after_its_triggers_or_on_request():
     assert replace(pipeline(schedule="@daily"), triggers=("one",)).starts == "@daily"
     assert replace(pipeline(), triggers=("one", "two")).starts == "after one or two"
@@ -236,7 +230,7 @@ COUNTED = spec(
 def test_records_of_a_foreign_step_are_counted_in_the_files_it_declared(folder):
     measured(folder)
     step = foreign_step(COUNTED)
-    verdict = run_step(step, folder, ATTEMPT, writing(folder, good_csv=table({}, {}), bad_csv=table({})))
+    verdict = run_step(step, folder, ATTEMPT, writing(good_csv=table({}, {}), bad_csv=table({})))
     assert verdict.records.model_dump() == {
         "read": 3, "accepted": 2, "rejected": 1, "outside": 0, "rejected_by_reason": {"rejected by the step": 1},
     }  # fmt: skip
@@ -245,16 +239,16 @@ def test_records_of_a_foreign_step_are_counted_in_the_files_it_declared(folder):
 def test_a_foreign_step_may_reject_nothing_but_not_everything(folder):
     measured(folder)
     step = foreign_step(COUNTED)
-    assert run_step(step, folder, ATTEMPT, writing(folder, good_csv=READINGS, bad_csv=table())).records.rejected == 0
+    assert run_step(step, folder, ATTEMPT, writing(good_csv=READINGS, bad_csv=table())).records.rejected == 0
     with pytest.raises(ContractError, match=r"good\.csv: must hold at least one record; found a header alone"):
-        run_step(step, folder, replace(ATTEMPT, generation=1), writing(folder, good_csv=table(), bad_csv=READINGS))
+        run_step(step, folder, replace(ATTEMPT, generation=1), writing(good_csv=table(), bad_csv=READINGS))
 
 
 @pytest.mark.parametrize("bad", [table(), table({}, {})], ids=["one lost", "one twice"])
 def test_a_foreign_step_that_loses_records_fails(folder, bad):
     measured(folder)
     with pytest.raises(ContractError, match="split: records read must equal accepted"):
-        run_step(foreign_step(COUNTED), folder, ATTEMPT, writing(folder, good_csv=table({}, {}), bad_csv=bad))
+        run_step(foreign_step(COUNTED), folder, ATTEMPT, writing(good_csv=table({}, {}), bad_csv=bad))
 
 
 def test_a_step_is_imported_only_when_it_runs():
@@ -275,4 +269,4 @@ def test_a_foreign_step_that_reads_what_nobody_handed_in_is_refused(folder):
     (folder.files / "source").mkdir()
     Path(folder.files / "source/readings.csv").write_text(READINGS)
     with pytest.raises(ContractError, match=r"source/readings\.csv: must come from a step of this run"):
-        run_step(step, folder, ATTEMPT, writing(folder, mean_csv=READINGS))
+        run_step(step, folder, ATTEMPT, writing(mean_csv=READINGS))

@@ -1,7 +1,6 @@
 """Preparing a run: its folder, its plan, and copies of the input files; a run reads no other file of the machine."""
 
 import hashlib
-import os
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -12,10 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import AwareDatetime, Field
 
-from include.core import preparation as planning
 from include.core.contracts import StepParams
 from include.core.errors import BadInputError, SetupError
-from include.core.preparation import give_to, prepare_run, stage, staged_names
+from include.core.preparation import prepare_run, stage, staged_names
 from include.core.run_folder import FileRecord, Run, RunFolder
 from include.satellite.pipeline import LookbackWindow
 from tests.core.small_pipeline import ANALYZE, MEASURE, READINGS, pipeline
@@ -36,9 +34,9 @@ def inbox(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def prepare(folder: RunFolder, inbox: Path):
-    def prepare(run_id: str = RUN_ID, owner: int | None = None, interval=DAY, of=OURS, **params: Any) -> Run:
+    def prepare(run_id: str = RUN_ID, interval=DAY, of=OURS, **params: Any) -> Run:
         return prepare_run(
-            of, folder, params, run_id=run_id, runtime="local", interval=interval, allowed_inputs=(inbox,), owner=owner
+            of, folder, params, run_id=run_id, runtime="local", interval=interval, allowed_inputs=(inbox,)
         )
 
     return prepare
@@ -155,10 +153,9 @@ def test_two_runs_never_share_a_folder(prepare, folder):
 
 
 def test_a_run_folder_that_cannot_be_made_is_said_in_words(tmp_path, prepare, folder, monkeypatch):
-    folder.files.rmdir()
-    folder.files.write_text("in the way")
-    with pytest.raises(SetupError, match="files: cannot be created: File exists"):
-        prepare()
+    (folder.path / "artifacts").write_text("in the way")
+    with pytest.raises(SetupError, match=r"source/home\.csv: cannot be sealed: File exists"):
+        prepare(files=["home.csv"])
 
 
 def test_a_pipeline_whose_steps_take_no_interval_is_published_under_it_all_the_same(prepare):
@@ -178,13 +175,6 @@ def input_folder(tmp_path: Path) -> Path:
     for name in ("day.csv", "homes/day.csv", "homes/year.csv.gz"):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(f"content of {name}")
-    return folder
-
-
-@pytest.fixture
-def files(tmp_path: Path) -> Path:
-    folder = tmp_path / "files"
-    folder.mkdir()
     return folder
 
 
@@ -222,32 +212,32 @@ def test_staged_names_are_unique_and_the_first_of_a_name_keeps_it(names):
     assert staged_names(staged) == staged, "what is staged keeps its names when a run is prepared again"
 
 
-def test_files_are_copied_with_their_checksum_and_stay_where_they_were(input_folder, files):
-    records = stage([str(input_folder / "day.csv"), "homes/day.csv"], files, [input_folder])
+def test_files_are_copied_with_their_checksum_and_stay_where_they_were(input_folder, folder):
+    records = stage([str(input_folder / "day.csv"), "homes/day.csv"], folder, [input_folder])
     for record, original in zip(records, (input_folder / "day.csv", input_folder / "homes/day.csv"), strict=True):
         content = original.read_bytes()
-        assert (files / record.path).read_bytes() == content
+        assert (folder.files / record.path).read_bytes() == content
         assert record.sha256 == hashlib.sha256(content).hexdigest()
         assert (record.bytes, record.records) == (len(content), None)
     assert [record.path for record in records] == ["source/day.csv", "source/day-2.csv"]
-    assert sorted(path.name for path in (files / "source").iterdir()) == ["day-2.csv", "day.csv"]
+    assert sorted(path.name for path in (folder.folder.files / "source").iterdir()) == ["day-2.csv", "day.csv"]
 
 
-def test_a_relative_path_is_looked_for_in_each_allowed_folder(input_folder, files):
-    assert stage(["year.csv.gz"], files, [input_folder, input_folder / "homes"])[0].path == "source/year.csv.gz"
+def test_a_relative_path_is_looked_for_in_each_allowed_folder(input_folder, folder):
+    assert stage(["year.csv.gz"], folder, [input_folder, input_folder / "homes"])[0].path == "source/year.csv.gz"
 
 
-def test_a_link_within_the_allowed_folder_is_followed(input_folder, files):
+def test_a_link_within_the_allowed_folder_is_followed(input_folder, folder):
     (input_folder / "latest.csv").symlink_to("homes/day.csv")
-    stage(["latest.csv"], files, [input_folder])
-    staged = files / "source/latest.csv"
-    assert not staged.is_symlink()
+    stage(["latest.csv"], folder, [input_folder])
+    staged = folder.files / "source/latest.csv"
+    assert staged.resolve().parent == folder.path / "artifacts"
     assert staged.read_text() == "content of homes/day.csv"
 
 
-def test_an_allowed_folder_may_be_reached_through_a_link(input_folder, files, tmp_path):
+def test_an_allowed_folder_may_be_reached_through_a_link(input_folder, folder, tmp_path):
     (tmp_path / "link").symlink_to(input_folder)
-    assert stage([str(tmp_path / "link/day.csv")], files, [tmp_path / "link"])[0].path == "source/day.csv"
+    assert stage([str(tmp_path / "link/day.csv")], folder, [tmp_path / "link"])[0].path == "source/day.csv"
 
 
 @pytest.mark.parametrize(
@@ -274,7 +264,7 @@ def test_an_allowed_folder_may_be_reached_through_a_link(input_folder, files, tm
     ],
 )
 def test_a_file_that_cannot_be_used_is_named_with_the_reason_and_nothing_is_staged(
-    input_folder, files, tmp_path, path, message
+    input_folder, folder, tmp_path, path, message
 ):
     (tmp_path / "secret.csv").write_text("secret")
     (input_folder / "empty.csv").touch()
@@ -282,75 +272,51 @@ def test_a_file_that_cannot_be_used_is_named_with_the_reason_and_nothing_is_stag
     (input_folder / "dangling.csv").symlink_to("nowhere")
     (input_folder / "loop.csv").symlink_to("loop.csv")
     with pytest.raises(BadInputError, match=message):
-        stage(["day.csv", path.format(input_folder=input_folder, tmp=tmp_path)], files, [input_folder])
-    assert not any(files.iterdir())
+        stage(["day.csv", path.format(input_folder=input_folder, tmp=tmp_path)], folder, [input_folder])
+    assert not any(folder.files.iterdir())
 
 
-def test_a_file_that_may_not_be_read_is_named(input_folder, files, monkeypatch):
+def test_a_file_that_may_not_be_read_is_named(input_folder, folder, monkeypatch):
     def refuse(path: Path, mode: str) -> None:
         raise PermissionError(13, "Permission denied", str(path))
 
     monkeypatch.setattr(Path, "open", refuse)
     with pytest.raises(BadInputError, match=r"day\.csv: cannot be read: Permission denied"):
-        stage(["day.csv"], files, [input_folder])
+        stage(["day.csv"], folder, [input_folder])
 
 
-def test_staging_again_leaves_only_what_was_asked_for_now(input_folder, files):
-    stage(["day.csv", "homes/day.csv"], files, [input_folder])
+def test_staging_again_leaves_only_what_was_asked_for_now(input_folder, folder):
+    stage(["day.csv", "homes/day.csv"], folder, [input_folder])
     (input_folder / "day.csv").write_text("new content")
-    stage(["day.csv"], files, [input_folder])
-    assert [path.name for path in (files / "source").iterdir()] == ["day.csv"]
-    assert (files / "source/day.csv").read_text() == "new content"
+    stage(["day.csv"], folder, [input_folder])
+    assert [path.name for path in (folder.folder.files / "source").iterdir()] == ["day.csv"]
+    assert (folder.folder.files / "source/day.csv").read_text() == "new content"
 
 
 @pytest.mark.parametrize("plant", ["link", "file"])
-def test_nothing_that_a_step_left_leads_a_copy_out_of_the_run(input_folder, files, tmp_path, plant):
+def test_nothing_that_a_step_left_leads_a_copy_out_of_the_run(input_folder, folder, tmp_path, plant):
     outside = tmp_path / "outside"
     outside.mkdir()
     if plant == "link":
-        (files / "source").symlink_to(outside)
+        (folder.folder.files / "source").symlink_to(outside)
     else:
-        (files / "source").write_text("in the way")
-    assert stage(["day.csv"], files, [input_folder]) == [
+        (folder.folder.files / "source").write_text("in the way")
+    assert stage(["day.csv"], folder, [input_folder]) == [
         FileRecord(
             path="source/day.csv",
             sha256=hashlib.sha256(b"content of day.csv").hexdigest(),
             bytes=len("content of day.csv"),
         )
     ]
-    assert (files / "source/day.csv").is_file()
+    assert (folder.folder.files / "source/day.csv").is_file()
     assert not any(outside.iterdir())
 
 
-def test_a_copy_that_cannot_be_written_is_the_machines_fault_and_leaves_nothing_half(input_folder, files, monkeypatch):
+def test_a_copy_that_cannot_be_written_is_the_machines_fault_and_leaves_nothing_half(input_folder, folder, monkeypatch):
     def full(path: Path, target: Path) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(Path, "replace", full)
     with pytest.raises(SetupError, match=r"source/day\.csv: cannot be written: No space left on device"):
-        stage(["day.csv"], files, [input_folder])
-    assert not any((files / "source").iterdir())
-
-
-# ── who owns the files ───────────────────────────────────────────────────────────────────────────────────────────────
-
-
-def test_files_are_handed_to_the_user_that_containers_run_as(prepare, folder, monkeypatch):
-    handed = []
-    monkeypatch.setattr(planning.os, "chown", lambda *arguments: handed.append(arguments))
-    prepare(owner=os.getuid() + 1)
-    assert handed == [(folder.files, os.getuid() + 1, -1)]
-
-
-def test_files_of_the_right_owner_need_no_handing_over(tmp_path, monkeypatch):
-    monkeypatch.setattr(planning.os, "chown", lambda *_: pytest.fail("not needed"))
-    give_to(tmp_path, tmp_path.stat().st_uid)
-
-
-def test_a_process_that_may_not_hand_files_over_says_what_to_set(tmp_path, monkeypatch):
-    def refuse(*_: object) -> None:
-        raise PermissionError(1, "Operation not permitted")
-
-    monkeypatch.setattr(planning.os, "chown", refuse)
-    with pytest.raises(SetupError, match=r"cannot be given to user 12345 .* set GROUNDTRUTH_STEP_UID to yours"):
-        give_to(tmp_path, 12345)
+        stage(["day.csv"], folder, [input_folder])
+    assert not any((folder.folder.files / "source").iterdir())

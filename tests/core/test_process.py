@@ -31,13 +31,14 @@ from include.core.process import (
     run_step_main,
     step_environment,
 )
+from include.core.work_folder import WorkFolder
 from tests.core.small_pipeline import ANALYZE, MEASURE, Params
 
 STEPS = {"measure": MEASURE, "analyze": replace(ANALYZE, mapped=True)}
 
 
 def shell(script: str, files: Path, log=lambda line: None) -> None:
-    run_command(["sh", "-c", script], files, Params(), log)
+    run_command(["sh", "-c", script], WorkFolder(files), Params(), log)
 
 
 def alive(pid_file: Path) -> bool:
@@ -129,7 +130,7 @@ def test_an_endless_last_line_is_shortened():
 def test_a_command_that_cannot_be_started_is_named(tmp_path, command, why):
     (tmp_path / "not-a-program").write_text("text")
     with pytest.raises(SetupError, match=rf"^{command}: cannot be run on this machine: {why}"):
-        run_command([command], tmp_path, Params(), lambda line: None)
+        run_command([command], WorkFolder(tmp_path), Params(), lambda line: None)
 
 
 def test_what_a_command_leaves_running_ends_with_it(tmp_path):
@@ -182,7 +183,7 @@ def test_a_command_that_will_not_stop_is_killed(tmp_path, monkeypatch):
         "pathlib.Path('child').write_text(str(os.getpid())); pathlib.Path('ready').write_text('yes'); time.sleep(60)"
     )
     with pytest.raises(KeyboardInterrupt):
-        run_command([sys.executable, "-c", stubborn], tmp_path, Params(), lambda line: None)
+        run_command([sys.executable, "-c", stubborn], WorkFolder(tmp_path), Params(), lambda line: None)
     assert gone(tmp_path / "child")
 
 
@@ -373,7 +374,7 @@ def test_started_by_hand_a_step_speaks_plainly(run_body):
 def test_a_local_command_gets_its_task_s_keys(tmp_path):
     heard: list[str] = []
     command = [sys.executable, "-c", "import os; print(os.environ['STEP_LOG'])"]
-    run_command(command, tmp_path, Params(), heard.append, TASK)
+    run_command(command, WorkFolder(tmp_path), Params(), heard.append, TASK)
     assert [json.loads(line) for line in heard] == [TASK]
 
 

@@ -26,6 +26,7 @@ from tests.core.small_pipeline import (
     plan,
     spec,
     table,
+    tamper,
     writing,
 )
 
@@ -120,7 +121,7 @@ def publishing(*names: str) -> Pipeline:
 @pytest.fixture
 def done(folder: RunFolder) -> RunFolder:
     measured(folder)
-    run_step(ANALYZE_EXTENT, folder, ATTEMPT, writing(folder, out_csv=READINGS))
+    run_step(ANALYZE_EXTENT, folder, ATTEMPT, writing(out_csv=READINGS))
     return folder
 
 
@@ -133,13 +134,13 @@ def test_a_run_publishes_what_its_definition_names_with_its_key_figures(done, tm
 
 def test_a_definition_that_publishes_nothing_is_verified_all_the_same(done, tmp_path):
     assert publish_run(done, publishing(), tmp_path) is None
-    (done.files / "in.csv").write_text(table({}))
+    tamper(done, "in.csv", table({}))
     with pytest.raises(ContractError, match=r"in\.csv: must be as measure left it"):
         publish_run(done, publishing(), tmp_path)
 
 
 def test_an_output_that_changed_after_its_checksum_was_recorded_is_not_published(done, tmp_path):
-    (done.files / "out.csv").write_text(table({}, {}, {}))
+    tamper(done, "out.csv", table({}, {}, {}))
     with pytest.raises(ContractError, match=r"out\.csv: must be as analyze left it"):
         publish_run(done, publishing("out.csv"), tmp_path)
     assert not (tmp_path / "published").exists()
@@ -152,7 +153,7 @@ def test_a_run_is_published_only_when_every_step_has_succeeded(folder, tmp_path)
     with pytest.raises(ContractError, match="analyze: must have succeeded before its run is published"):
         publish_run(folder, publishing("out.csv"), tmp_path)
     with pytest.raises(ContractError):
-        run_step(ANALYZE_EXTENT, folder, ATTEMPT, writing(folder))
+        run_step(ANALYZE_EXTENT, folder, ATTEMPT, writing())
     with pytest.raises(ContractError, match="analyze: must have succeeded"):
         publish_run(folder, publishing("out.csv"), tmp_path)
     assert not (tmp_path / "published").exists()
@@ -160,9 +161,8 @@ def test_a_run_is_published_only_when_every_step_has_succeeded(folder, tmp_path)
 
 def test_a_publication_below_a_folder_keeps_its_path(folder, tmp_path):
     plan(folder)
-    (folder.files / "maps").mkdir()
     step = replace(MEASURE, writes=(Artifact("in.csv"), Artifact("maps/in.csv")), outcome=extent)
-    run_step(step, folder, ATTEMPT, writing(folder, in_csv=READINGS, **{"maps/in_csv": table({})}))
+    run_step(step, folder, ATTEMPT, writing(in_csv=READINGS, **{"maps/in_csv": table({})}))
     one = pipeline(spec("measure"), known=(step,), publish=("in.csv", "maps/in.csv"))
     published = publish_run(folder, one, tmp_path)
     assert content(published.path) == {"in.csv": READINGS, "maps/in.csv": table({})}
@@ -170,16 +170,16 @@ def test_a_publication_below_a_folder_keeps_its_path(folder, tmp_path):
 
 def test_a_result_that_was_accepted_and_then_changed_is_caught_by_verify(folder):
     measured(folder)
-    run_step(ANALYZE, folder, ATTEMPT, writing(folder, out_csv=READINGS))
+    run_step(ANALYZE, folder, ATTEMPT, writing(out_csv=READINGS))
     assert [record.path for record in verify(folder)] == ["in.csv", "out.csv"]
-    (folder.files / "out.csv").write_text(table({}, {}, {}))
+    tamper(folder, "out.csv", table({}, {}, {}))
     with pytest.raises(ContractError, match=r"out\.csv: must be as analyze left it"):
         verify(folder)
 
 
 def test_a_result_made_from_an_input_that_was_made_anew_is_caught_by_verify(folder):
     measured(folder)
-    run_step(ANALYZE, folder, ATTEMPT, writing(folder, out_csv=READINGS))
-    run_step(MEASURE, folder, replace(ATTEMPT, generation=1), writing(folder, in_csv=table({}, {}, {})))
+    run_step(ANALYZE, folder, ATTEMPT, writing(out_csv=READINGS))
+    run_step(MEASURE, folder, replace(ATTEMPT, generation=1), writing(in_csv=table({}, {}, {})))
     with pytest.raises(ContractError, match=r"in\.csv: must be the file that analyze worked with; found a newer one"):
         verify(folder)

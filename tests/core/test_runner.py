@@ -5,7 +5,6 @@ import json
 import os
 import re
 import shutil
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -24,13 +23,13 @@ from include.core.errors import (
     StepTimeoutError,
     TransientError,
 )
-from include.core.run_folder import INTERRUPTED_MARK, FileRecord, Records, RunFolder, Started, write_json
-from include.core.runner import Attempt, run_step
+from include.core.run_folder import INTERRUPTED_MARK, FileRecord, Records, RunFolder, write_json
+from include.core.runner import Attempt, Execute, Ran, called, run_step
+from include.core.work_folder import WorkFolder
 from tests.core.small_pipeline import (
     ANALYZE,
     ATTEMPT,
     MEASURE,
-    NOW,
     PNG,
     READINGS,
     TOTALS,
@@ -40,12 +39,11 @@ from tests.core.small_pipeline import (
     measured,
     plan,
     table,
+    tamper,
     writes,
     writing,
 )
 from tests.prerequisites import need
-
-Execute = Callable[[StepParams], None]
 
 
 @pytest.fixture
@@ -70,7 +68,17 @@ def refused(folder: RunFolder, execute: Execute, step=ANALYZE, attempt: Attempt 
     return error.value
 
 
-def never(params: StepParams) -> None:
+def after(first: Callable[[Path, Any], object], **files: str | bytes) -> Execute:
+    """A step that does something in its work folder, then writes these files."""
+
+    def execute(params: StepParams, work: WorkFolder) -> Ran | None:
+        called(first)(params, work)
+        return writing(**files)(params, replace(work, inputs={}, scratch={}))
+
+    return execute
+
+
+def never(params: StepParams, work: WorkFolder) -> None:
     pytest.fail("the step must not run")
 
 
@@ -79,7 +87,7 @@ def never(params: StepParams) -> None:
 
 def test_a_proven_step_is_recorded_with_all_that_a_person_needs_to_audit_it(run):
     attempt = replace(ATTEMPT, number=2, command="analyze in.csv", image=lambda: "sha256:1", log_url="http://log")
-    returned = run_step(ANALYZE, run, attempt, writing(run, out_csv=READINGS))
+    returned = run_step(ANALYZE, run, attempt, writing(out_csv=READINGS))
     assert returned == run.result("analyze")
     assert (returned.status, returned.error, returned.reused) == ("success", None, False)
     assert (returned.title, returned.version, returned.attempt, returned.params) == ("Analyze", "1", 2, {"factor": 2.0})
@@ -98,25 +106,22 @@ def test_a_proven_step_is_recorded_with_all_that_a_person_needs_to_audit_it(run)
 def test_a_step_sees_only_the_parameters_that_its_model_declares(folder):
     plan(folder, factor=3, households=20)
     seen: list[StepParams] = []
-    run_step(MEASURE, folder, ATTEMPT, lambda params: (seen.append(params), writing(folder, in_csv=READINGS)(params)))
+    run_step(MEASURE, folder, ATTEMPT, after(lambda files, params: seen.append(params), in_csv=READINGS))
     assert seen == [Params(factor=3)]
 
 
 def test_rejected_records_are_accounted_for_with_their_reason(run):
-    verdict = run_step(
-        ANALYZE, run, ATTEMPT, writing(run, out_csv=table({}, {}), rejected_csv="line,reason\n3,negative\n")
-    )
+    verdict = run_step(ANALYZE, run, ATTEMPT, writing(out_csv=table({}, {}), rejected_csv="line,reason\n3,negative\n"))
     assert verdict.records.rejected_by_reason == {"bad": 1}
     assert [file.path for file in verdict.outputs] == ["out.csv", "rejected.csv"]
 
 
 def test_the_attempt_under_way_is_on_record_before_the_step_runs(run):
-    def execute(params: StepParams) -> None:
+    def look(files: Path, params: StepParams) -> None:
         assert run.started("analyze").attempt == 1
         assert run.result("analyze") is None
-        writing(run, out_csv=READINGS)(params)
 
-    run_step(ANALYZE, run, ATTEMPT, execute)
+    run_step(ANALYZE, run, ATTEMPT, after(look, out_csv=READINGS))
 
 
 # ── lies about the output ────────────────────────────────────────────────────────────────────────────────────────────
@@ -138,7 +143,7 @@ def test_the_attempt_under_way_is_on_record_before_the_step_runs(run):
     ids=["no file", "empty", "header alone", "cut", "a short line", "columns", "type", "bound", "literal"],
 )
 def test_a_step_that_ends_well_without_a_right_table_fails(run, content, rule, value):
-    error = refused(run, writing(run, **({} if content is None else {"out_csv": content})))
+    error = refused(run, writing(**({} if content is None else {"out_csv": content})))
     assert (error.artifact, error.rule) == ("out.csv", rule)
     assert value is None or error.value == value
 
@@ -154,13 +159,13 @@ def test_a_step_that_ends_well_without_a_right_table_fails(run, content, rule, v
     ids=["JSON cut", "JSON keys", "PNG cut", "Parquet cut"],
 )
 def test_other_formats_are_opened_too(run, artifact, content, rule):
-    error = refused(run, writing(run, **{artifact.path.replace(".", "_"): content}), writes(ANALYZE, artifact))
+    error = refused(run, writing(**{artifact.path.replace(".", "_"): content}), writes(ANALYZE, artifact))
     assert (error.artifact, error.rule) == (artifact.path, rule)
 
 
 @pytest.mark.parametrize("written", [table({}), table({}, {}, {}, {})], ids=["one lost", "one too many"])
 def test_records_that_do_not_reconcile_fail_the_step(run, written):
-    error = refused(run, writing(run, out_csv=written))
+    error = refused(run, writing(out_csv=written))
     assert (error.artifact, error.rule) == (
         "analyze",
         "records read must equal accepted + rejected + outside the window",
@@ -170,76 +175,99 @@ def test_records_that_do_not_reconcile_fail_the_step(run, written):
 
 def test_a_rejected_record_without_a_reason_does_not_reconcile(run):
     step = replace(ANALYZE, records=lambda files: Records(read=3, accepted=2, rejected=1))
-    assert "1 rejected (0 with a reason)" in refused(run, writing(run, out_csv=READINGS), step).value
+    assert "1 rejected (0 with a reason)" in refused(run, writing(out_csv=READINGS), step).value
 
 
-def test_a_file_left_from_before_is_no_result_of_this_step(run):
-    writing(run, out_csv=READINGS)(Params())
-    assert refused(run, lambda _: None).rule == "must exist"
+@pytest.mark.parametrize(
+    ("leave", "rule", "value"),
+    [
+        (lambda path, other: path.symlink_to(other), "must be a regular file, reached without a link", "a link to"),
+        (lambda path, other: path.hardlink_to(other), "must be a file of its own", "a hard link: the file has 2 names"),
+        (lambda path, other: path.mkdir(), "must be a regular file", "drwx"),
+        (lambda path, other: os.mkfifo(path), "must be a regular file", "prw"),
+        (lambda path, other: path.parent.symlink_to(other.parent), "must be a regular file, reached", "a link to"),
+    ],
+    ids=["link", "hard link", "folder", "fifo", "linked folder"],
+)
+def test_only_a_file_of_the_steps_own_is_an_output(run, tmp_path, leave, rule, value):
+    (tmp_path / "elsewhere").mkdir()
+    other = tmp_path / "elsewhere" / "out.csv"
+    other.write_text(READINGS)
+    artifact = Artifact("sub/out.csv" if rule.endswith("reached") else "out.csv", Reading)
+    place = lambda files, params: leave(files / artifact.path, other)  # noqa: E731
+    error = refused(run, called(place), writes(ANALYZE, artifact))
+    assert error.artifact == artifact.path
+    assert error.rule.startswith(rule)
+    assert str(error.value).startswith(value)
+    assert other.read_text() == READINGS
 
 
-def test_a_file_copied_from_another_run_with_its_time_is_no_result_of_this_step(run, tmp_path):
-    old = tmp_path / "old.csv"
-    old.write_text(READINGS)
-    os.utime(old, (time.time() - 3600,) * 2)
-    error = refused(run, lambda _: shutil.copy2(old, run.files / "out.csv"))
-    assert error.rule == "must be written by this step"
+def test_a_folder_in_an_outputs_place_does_not_stand_in_the_way_of_the_next_attempt(run):
+    assert refused(run, called(lambda files, _: (files / "out.csv").mkdir())).rule == "must be a regular file"
+    assert run_step(ANALYZE, run, ATTEMPT, writing(out_csv=READINGS)).status == "success"
 
 
-def test_a_link_out_of_the_folder_is_no_result(run, tmp_path):
-    (tmp_path / "elsewhere.csv").write_text(READINGS)
-    error = refused(run, lambda _: (run.files / "out.csv").symlink_to(tmp_path / "elsewhere.csv"))
-    assert error.rule == "must lie in the run's folder and be no link"
+@pytest.mark.parametrize(
+    ("litter", "name"),
+    [
+        (lambda files: (files / "notes.txt").write_text("surprise"), "notes.txt"),
+        (lambda files: (files / "more").symlink_to("/etc"), "more"),
+        (lambda files: (files / "new\nline.csv").touch(), "new\nline.csv"),
+        (lambda files: (files / "OUT.CSV").write_text(READINGS), "OUT.CSV"),
+    ],
+    ids=["file", "link to a folder", "line break", "letter case"],
+)
+def test_a_step_may_not_write_what_it_did_not_declare(run, litter, name):
+    error = refused(run, after(lambda files, _: litter(files), out_csv=READINGS))
+    assert (error.artifact, error.rule) == (name, "must not be written: the step did not declare it")
 
 
-def test_a_folder_is_no_result_and_does_not_stand_in_the_way_of_the_next_attempt(run):
-    assert refused(run, lambda _: (run.files / "out.csv").mkdir()).rule == "must be a regular file"
-    assert run_step(ANALYZE, run, ATTEMPT, writing(run, out_csv=READINGS)).status == "success"
+def replaced(path: Path) -> None:
+    path.unlink()
+    path.write_text(READINGS + READINGS)
 
 
-def test_a_step_may_not_write_what_it_did_not_declare(run):
-    error = refused(run, writing(run, out_csv=READINGS, notes_txt="surprise"))
-    assert (error.artifact, error.rule) == ("notes.txt", "must not be written: the step did not declare it")
+@pytest.mark.parametrize("harm", [Path.unlink, replaced], ids=["remove", "replace"])
+def test_an_input_that_a_step_touched_is_reported(run, harm):
+    error = refused(run, after(lambda files, _: harm(files / "in.csv"), out_csv=READINGS))
+    assert (error.artifact, error.rule) == ("in.csv", "must not be touched by a step that only reads it")
+    assert (run.files / "in.csv").read_text() == READINGS, "nobody else saw it"
 
 
-def test_a_link_to_a_folder_is_an_undeclared_file_too(run, tmp_path):
-    (tmp_path / "big").mkdir()
-    error = refused(
-        run, lambda params: ((run.files / "more").symlink_to(tmp_path), writing(run, out_csv=READINGS)(params))
-    )
-    assert error.artifact == "more"
+def test_a_work_folder_shows_the_declared_inputs_and_nothing_else(run):
+    def look(files: Path, params: StepParams) -> None:
+        assert [path.name for path in files.iterdir()] == ["in.csv"]
+        assert (files / "in.csv").stat().st_mode & 0o222 == 0
+
+    run_step(ANALYZE, run, ATTEMPT, after(look, out_csv=READINGS))
 
 
-def test_a_step_may_not_change_its_input(run):
-    error = refused(run, writing(run, in_csv=READINGS + READINGS, out_csv=READINGS))
-    assert (error.artifact, error.value) == ("in.csv", "other content")
+def test_what_a_step_changes_after_it_was_sealed_changes_nothing(run, monkeypatch):
+    kept = []
+
+    def keep(files: Path, params: StepParams) -> None:
+        kept.append((files / "out.csv").open("w"))
+        kept[0].write(READINGS)
+        kept[0].flush()
+
+    def late(files: Path) -> Records:
+        kept[0].write(READINGS)
+        kept[0].flush()
+        return Records(read=3, accepted=3)
+
+    step = replace(ANALYZE, records=late)
+    verdict = run_step(step, run, ATTEMPT, called(keep))
+    assert run.locate(verdict.outputs[0]).read_text() == READINGS == (run.files / "out.csv").read_text()
 
 
-def test_a_step_may_not_remove_its_input(run):
-    error = refused(run, lambda params: ((run.files / "in.csv").unlink(), writing(run, out_csv=READINGS)(params)))
-    assert (error.artifact, error.value) == ("in.csv", "no such file")
-
-
-@pytest.mark.parametrize("harm", [Path.unlink, lambda path: path.write_text("x")], ids=["remove", "change"])
-def test_a_step_may_not_touch_the_files_that_people_handed_in(folder, harm):
-    source = folder.files / "source/meter.csv"
-    source.parent.mkdir()
-    source.write_text(READINGS)
-    plan(folder)
-    error = refused(folder, lambda params: (harm(source), writing(folder, in_csv=READINGS)(params)), MEASURE)
-    assert error.artifact == "source/meter.csv"
-    assert error.rule == "must not be touched by a step that only reads it"
-
-
-def test_a_verdict_that_a_step_writes_for_itself_counts_for_nothing(run):
+def test_a_result_that_a_step_writes_for_itself_counts_for_nothing(run):
     forged = run.result("measure").model_dump_json()
 
-    def forge(params: StepParams) -> None:
-        (run.files / "steps/analyze").mkdir(parents=True)
-        (run.files / "steps/analyze/result.json").write_text(forged)
-        writing(run, result_json=forged)(params)
+    def forge(files: Path, params: StepParams) -> None:
+        (files / "steps/analyze").mkdir(parents=True)
+        (files / "steps/analyze/result.json").write_text(forged)
 
-    error = refused(run, forge)
+    error = refused(run, after(forge, result_json=forged))
     assert error.rule == "must not be written: the step did not declare it"
     assert run.result("analyze").status == "failed"
 
@@ -249,19 +277,19 @@ def test_a_verdict_that_a_step_writes_for_itself_counts_for_nothing(run):
 
 def test_an_input_that_no_step_of_this_run_made_is_refused_before_the_step_runs(folder):
     plan(folder)
-    writing(folder, in_csv=READINGS)(Params())
+    (folder.files / "in.csv").write_text(READINGS)
     error = refused(folder, never)
     assert str(error) == "in.csv: must come from a step of this run that succeeded; found no such result"
 
 
 def test_an_input_whose_producer_failed_is_refused(folder):
     plan(folder)
-    refused(folder, writing(folder, in_csv=table()), MEASURE)
+    refused(folder, writing(in_csv=table()), MEASURE)
     assert refused(folder, never).artifact == "in.csv"
 
 
 def test_an_output_that_changed_after_its_checksum_was_recorded_is_caught_by_its_consumer(run):
-    (run.files / "in.csv").write_text(table({"power": "999"}, {}, {}))
+    tamper(run, "in.csv", table({"power": "999"}, {}, {}))
     assert refused(run, never).rule == "must be as Measure left it (its checksum was recorded)"
 
 
@@ -275,12 +303,12 @@ def test_an_attempt_starts_now_under_its_number_and_generation():
 def test_an_optional_input_may_be_absent(folder):
     plan(folder)
     step = replace(MEASURE, reads=(Artifact("source/*", optional=True), Artifact("hints.json", optional=True)))
-    assert run_step(step, folder, ATTEMPT, writing(folder, in_csv=READINGS)).inputs == []
+    assert run_step(step, folder, ATTEMPT, writing(in_csv=READINGS)).inputs == []
 
 
 def test_people_s_files_are_inputs_with_the_checksum_they_were_staged_with(folder):
     (folder.files / "source").mkdir()
-    writing(folder, **{"source/meter_csv": READINGS})(Params())
+    (folder.files / "source/meter.csv").write_text(READINGS)
     record = FileRecord(path="source/meter.csv", sha256="0" * 64, bytes=len(READINGS))
     plan(folder, sources=[record])
     step = replace(MEASURE, reads=(Artifact("source/*", optional=True),))
@@ -298,38 +326,11 @@ def test_a_run_without_a_plan_is_refused(folder):
     assert refused(folder, never, MEASURE).artifact == "run.json"
 
 
-# ── steps that run at the same time ──────────────────────────────────────────────────────────────────────────────────
-
-
-def test_what_a_parallel_step_declared_is_that_step_s_own_affair(run):
-    both = replace(ATTEMPT, declared=ATTEMPT.declared | {"other.csv"})
-    assert run_step(ANALYZE, run, both, writing(run, out_csv=READINGS, other_csv="x")).status == "success"
-
-
-@pytest.mark.parametrize("goes", [True, False], ids=["appears", "vanishes"])
-def test_a_parallel_step_s_temporary_files_are_not_held_against_a_step(folder, goes):
-    other = replace(MEASURE, id="other")
-    plan(folder, MEASURE, ANALYZE, other)
-    run_step(MEASURE, folder, ATTEMPT, writing(folder, in_csv=READINGS))
-    partial = folder.files / ".other.csv.partial"
-    started = Started(step="other", started_at=NOW)
-    if not goes:
-        write_json(folder.step("other") / "started.json", started)
-        partial.write_text("half")
-
-    def alongside(params: StepParams) -> None:
-        write_json(folder.step("other") / "started.json", started)
-        partial.write_text("half") if goes else partial.unlink()
-        writing(folder, out_csv=READINGS)(params)
-
-    assert run_step(ANALYZE, folder, ATTEMPT, alongside).status == "success"
-
-
 # ── retry, resume, clear ─────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def test_an_accepted_result_is_used_again_in_a_retried_step(run):
-    first = run_step(ANALYZE, run, ATTEMPT, writing(run, out_csv=READINGS))
+    first = run_step(ANALYZE, run, ATTEMPT, writing(out_csv=READINGS))
     again = run_step(ANALYZE, run, replace(ATTEMPT, number=2), never)
     assert again == run.result("analyze") == first.model_copy(update={"reused": True})
 
@@ -356,7 +357,7 @@ def other_params(run: RunFolder) -> Attempt:
 
 
 def other_inputs(run: RunFolder) -> Attempt:
-    run_step(MEASURE, run, replace(ATTEMPT, generation=1), writing(run, in_csv=table({"power": "9"}, {}, {})))
+    run_step(MEASURE, run, replace(ATTEMPT, generation=1), writing(in_csv=table({"power": "9"}, {}, {})))
     return ATTEMPT
 
 
@@ -364,48 +365,61 @@ def other_inputs(run: RunFolder) -> Attempt:
     "change", [cleared, another_image, another_command, another_runtime, other_params, other_inputs]
 )
 def test_a_result_of_other_circumstances_is_not_used_again(run, change):
-    run_step(ANALYZE, run, ATTEMPT, writing(run, out_csv=READINGS))
+    run_step(ANALYZE, run, ATTEMPT, writing(out_csv=READINGS))
     attempt = change(run)
-    again = run_step(ANALYZE, run, attempt, writing(run, out_csv=table({}, {}, {})))
+    again = run_step(ANALYZE, run, attempt, writing(out_csv=table({}, {}, {})))
     assert again.reused is False
     assert (run.files / "out.csv").read_text() == table({}, {}, {})
 
 
 def test_a_result_of_another_version_of_the_step_is_not_used_again(run):
-    run_step(ANALYZE, run, ATTEMPT, writing(run, out_csv=READINGS))
-    again = run_step(replace(ANALYZE, version="2"), run, ATTEMPT, writing(run, out_csv=READINGS))
+    run_step(ANALYZE, run, ATTEMPT, writing(out_csv=READINGS))
+    again = run_step(replace(ANALYZE, version="2"), run, ATTEMPT, writing(out_csv=READINGS))
     assert (again.reused, again.version) == (False, "2")
 
 
 def test_a_failed_result_is_not_used_again(run):
-    refused(run, lambda _: None)
-    assert run_step(ANALYZE, run, ATTEMPT, writing(run, out_csv=READINGS)).reused is False
+    refused(run, called(lambda *_: None))
+    assert run_step(ANALYZE, run, ATTEMPT, writing(out_csv=READINGS)).reused is False
 
 
 def test_an_accepted_result_that_was_changed_is_not_used_again_but_refused(run):
-    run_step(ANALYZE, run, ATTEMPT, writing(run, out_csv=READINGS))
-    (run.files / "out.csv").write_text(table({}, {}, {}))
+    run_step(ANALYZE, run, ATTEMPT, writing(out_csv=READINGS))
+    tamper(run, "out.csv", table({}, {}, {}))
     assert refused(run, never).rule == "must be as Analyze left it (its checksum was recorded)"
-    assert run_step(ANALYZE, run, cleared(run), writing(run, out_csv=READINGS)).status == "success"
+    assert run_step(ANALYZE, run, cleared(run), writing(out_csv=READINGS)).status == "success"
 
 
 def test_a_step_that_died_leaves_no_verdict_and_runs_again(run, monkeypatch):
-    run_step(ANALYZE, run, ATTEMPT, writing(run, out_csv=READINGS))
+    run_step(ANALYZE, run, ATTEMPT, writing(out_csv=READINGS))
     monkeypatch.setattr("include.core.runner.write_result", lambda *_: None)
-    run_step(ANALYZE, run, cleared(run), writing(run, out_csv=READINGS))
+    run_step(ANALYZE, run, cleared(run), writing(out_csv=READINGS))
     monkeypatch.undo()
     assert run.started("analyze").generation == 1
     assert run.result("analyze") is None
-    assert run_step(ANALYZE, run, cleared(run), writing(run, out_csv=READINGS)).reused is False
+    assert run_step(ANALYZE, run, cleared(run), writing(out_csv=READINGS)).reused is False
 
 
-def test_what_a_died_attempt_left_behind_is_cleared_away_by_the_next(run):
-    (run.files / ".out.csv.partial").write_text("half a fi")
-    (run.files / ".scratch-1").mkdir()
-    (run.files / ".scratch-1" / "spill.tmp").write_text("x")
-    (run.files / "never-declared.txt").write_text("x")
-    run_step(ANALYZE, run, ATTEMPT, writing(run, out_csv=READINGS))
-    assert [path.name for path in run.files.iterdir() if path.name.startswith(".") or "never" in path.name] == []
+def test_what_an_attempt_that_died_left_behind_is_removed_by_the_next(run):
+    died_after(run, writing(out_csv=READINGS, never_txt="x"))
+    assert len(run.works("analyze")) == 1
+    run_step(ANALYZE, run, ATTEMPT, writing(out_csv=READINGS))
+    assert run.works("analyze") == []
+
+
+def test_scratch_folders_survive_an_attempt_but_not_a_success_or_a_clear(run):
+    step = replace(ANALYZE, scratch=("checkpoints/a",))
+    seen = []
+
+    def train(files: Path, params: StepParams) -> None:
+        seen.append([path.name for path in (files / "checkpoints/a").iterdir()])
+        (files / "checkpoints/a/epoch").touch()
+
+    refused(run, called(train), step)
+    refused(run, called(train), step)
+    run_step(step, run, cleared(run), after(train, out_csv=READINGS))
+    assert seen == [[], ["epoch"], []]
+    assert not run.scratch("analyze").exists()
 
 
 # ── failures and their verdicts ──────────────────────────────────────────────────────────────────────────────────────
@@ -414,8 +428,8 @@ def test_what_a_died_attempt_left_behind_is_cleared_away_by_the_next(run):
 def died_after(run: RunFolder, execute: Execute) -> None:
     """A first attempt whose worker is killed once the step has done something: no verdict is left."""
 
-    def die(params: StepParams) -> None:
-        execute(params)
+    def die(params: StepParams, work: WorkFolder) -> None:
+        execute(params, work)
         raise KeyboardInterrupt
 
     with pytest.raises(InterruptedStepError):
@@ -423,12 +437,12 @@ def died_after(run: RunFolder, execute: Execute) -> None:
     (run.step("analyze") / "result.json").unlink()
 
 
-def nothing_more(params: StepParams) -> None:
+def nothing_more(params: StepParams, work: WorkFolder) -> None:
     """The work was done before."""
 
 
 def test_work_that_went_on_without_its_worker_is_taken_up_and_counts(run):
-    died_after(run, writing(run, out_csv=READINGS))
+    died_after(run, writing(out_csv=READINGS))
     began = run.started("analyze")
     verdict = run_step(ANALYZE, run, replace(ATTEMPT, number=2, resuming=lambda: True), nothing_more)
     assert (verdict.status, verdict.attempt) == ("success", 2)
@@ -436,26 +450,26 @@ def test_work_that_went_on_without_its_worker_is_taken_up_and_counts(run):
 
 
 def test_work_that_is_taken_up_answers_for_all_that_was_written_since_it_began(run):
-    died_after(run, writing(run, out_csv=READINGS, litter_txt="x"))
+    died_after(run, writing(out_csv=READINGS, litter_txt="x"))
     error = refused(run, nothing_more, attempt=replace(ATTEMPT, number=2, resuming=lambda: True))
     assert error.artifact == "litter.txt"
 
 
 def test_work_that_began_with_another_image_is_not_taken_up(run):
-    died_after(run, writing(run, out_csv=READINGS))
+    died_after(run, writing(out_csv=READINGS))
     never_asked = lambda: pytest.fail("must not be asked")  # noqa: E731
     rebuilt = replace(ATTEMPT, number=2, image=lambda: "sha256:new", resuming=never_asked)
     assert refused(run, nothing_more, attempt=rebuilt).artifact == "out.csv"
 
 
 def test_work_that_began_with_other_inputs_is_not_taken_up(run):
-    died_after(run, writing(run, out_csv=READINGS))
+    died_after(run, writing(out_csv=READINGS))
     again = replace(other_inputs(run), number=2, resuming=lambda: pytest.fail("must not be asked"))
     assert refused(run, nothing_more, attempt=again).artifact == "out.csv"
 
 
 def test_a_cleared_step_takes_nothing_up(run):
-    died_after(run, writing(run, out_csv=READINGS))
+    died_after(run, writing(out_csv=READINGS))
     cleared = replace(ATTEMPT, number=2, generation=1, resuming=lambda: pytest.fail("must not be asked"))
     assert refused(run, nothing_more, attempt=cleared).artifact == "out.csv"
 
@@ -504,14 +518,14 @@ class AirflowTaskTimeout(BaseException):
     ids=lambda value: type(value).__name__ if isinstance(value, BaseException) else "",
 )
 def test_every_failure_has_a_verdict_of_its_kind_in_words(run, raised, becomes, kind, message):
-    def execute(params: StepParams) -> None:
+    def execute(params: StepParams, work: WorkFolder) -> None:
         raise raised
 
     with pytest.raises(becomes):
         run_step(ANALYZE, run, ATTEMPT, execute)
     verdict = run.result("analyze")
     assert (verdict.status, verdict.outputs) == ("failed", [])
-    room = rf"; \d+\.\d MB free at {re.escape(str(run.files))}(?=\)$)"
+    room = rf"; \d+\.\d MB free at {re.escape(str(run.path))}(?=\)$)"
     assert (verdict.error.kind, re.sub(room, "", verdict.error.message)) == (kind, message)
     assert (verdict.error.message != message) == ("No space left" in message), "the disk that is full is named"
     assert [file.path for file in verdict.inputs] == ["in.csv"], "a failure too says what the step worked with"
@@ -536,10 +550,10 @@ def test_no_further_step_starts_after_somebody_stopped_the_run(run):
 
 def test_a_verdict_is_replaced_whole(run):
     verdict = run.step("analyze") / "result.json"
-    refused(run, lambda _: None)
+    refused(run, called(lambda *_: None))
     before = verdict.read_text()
     with verdict.open() as reader:
-        run_step(ANALYZE, run, ATTEMPT, writing(run, out_csv=READINGS))
+        run_step(ANALYZE, run, ATTEMPT, writing(out_csv=READINGS))
         assert reader.read() == before
     assert json.loads(verdict.read_text())["status"] == "success"
     assert sorted(path.name for path in verdict.parent.iterdir()) == ["result.json", "started.json"]
@@ -549,7 +563,7 @@ def test_a_verdict_that_cannot_be_written_does_not_hide_why_the_step_failed(run,
     def full(path: Path, document: Any) -> None:
         raise SetupError(f"{path.name}: cannot be written: No space left on device")
 
-    def execute(params: StepParams) -> None:
+    def execute(params: StepParams, work: WorkFolder) -> None:
         monkeypatch.setattr("include.core.recording.write_json", full)
         raise BadInputError("meter.csv: no")
 
@@ -562,28 +576,26 @@ def test_a_verdict_that_cannot_be_written_does_not_hide_why_the_step_failed(run,
 
 def test_a_verdict_finds_room_where_the_failed_step_left_its_outputs(run, monkeypatch):
     def full_beside_outputs(path: Path, document: Any) -> None:
-        if (run.files / "out.csv").exists():
+        if run.works("analyze"):
             raise SetupError(f"{path.name}: cannot be written: No space left on device")
         write_json(path, document)
 
-    def execute(params: StepParams) -> None:
-        writing(run, out_csv=READINGS)(params)
+    def fill(files: Path, params: StepParams) -> None:
         monkeypatch.setattr("include.core.recording.write_json", full_beside_outputs)
 
     with pytest.raises(SetupError, match=r"result\.json: cannot be written: No space left on device"):
-        run_step(ANALYZE, run, ATTEMPT, execute)
+        run_step(ANALYZE, run, ATTEMPT, after(fill, out_csv=READINGS))
     assert run.result("analyze").status == "failed"
     assert (run.files / "in.csv").exists(), "only what the step itself wrote makes room"
 
 
 def test_a_success_that_cannot_be_recorded_is_none(run, monkeypatch):
-    def execute(params: StepParams) -> None:
-        writing(run, out_csv=READINGS)(params)
+    def block(files: Path, params: StepParams) -> None:
         shutil.rmtree(run.path / "steps/analyze")
         (run.path / "steps/analyze").write_text("in the way")
 
     with pytest.raises(SetupError, match=r"result\.json: cannot be written"):
-        run_step(ANALYZE, run, ATTEMPT, execute)
+        run_step(ANALYZE, run, ATTEMPT, after(block, out_csv=READINGS))
 
 
 def test_a_step_that_fills_the_disk_fails_in_words_and_leaves_no_success(tmp_path, tiny_disk):
@@ -591,7 +603,7 @@ def test_a_step_that_fills_the_disk_fails_in_words_and_leaves_no_success(tmp_pat
     folder.files.mkdir(parents=True)
     plan(folder)
     with pytest.raises(SetupError, match=r"^the disk is full: free some space and run again"):
-        run_step(MEASURE, folder, ATTEMPT, writing(folder, in_csv=READINGS + "x" * 200_000))
+        run_step(MEASURE, folder, ATTEMPT, writing(in_csv=READINGS + "x" * 200_000))
     assert folder.result("measure").status == "failed", "the half-written file has made room for the verdict"
     assert not (folder.files / "in.csv").exists()
 

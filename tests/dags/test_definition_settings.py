@@ -8,6 +8,7 @@ from tests.airflow_runs import ROOT, run_dag  # isort: skip - sets Airflow's hom
 
 import docker
 
+from include.core.work_folder import WorkFolder
 from include.pipelines import load_pipelines
 from plugins.steps.factory import build_dag
 from plugins.steps.runtimes.container import create_request
@@ -75,7 +76,7 @@ def test_image_command_and_limits_reach_the_container(dag_of, data_dir):
     task = dag.get_task("one")
     assert task.image == "own/image:2"
     with docker.APIClient(base_url="unix:///nowhere", version="1.41") as engine:
-        asked = create_request(engine, task.item, data_dir, task.item.step.params(), {}, {})
+        asked = create_request(engine, task.item, WorkFolder(data_dir), task.item.step.params(), {}, {})
     limits = asked["host_config"]
     assert (limits["Memory"], limits["MemorySwap"], limits["NanoCpus"]) == (128 << 20, 128 << 20, 500_000_000)
     assert (asked["image"], asked["command"]) == ("own/image:2", command)

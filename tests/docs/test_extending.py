@@ -16,7 +16,7 @@ from include import domains, pipelines
 from include.core.contracts import imported
 from include.core.outcome import Finding
 from include.core.run_folder import Run, write_json
-from include.core.runner import Attempt, run_step
+from include.core.runner import Attempt, called, run_step
 from include.core.settings import ROOT
 from include.energy import readers
 from include.energy.analyzer import analyze
@@ -80,8 +80,7 @@ def plan_of(pipeline, folder, params):
 def test_a_domain_is_a_package_and_one_line(weather, pipeline, folder):
     step = pipeline["generate-weather"].step
     write_json(folder.path / "run.json", plan_of(pipeline, folder, {"station": "Graz"}))
-    attempt = Attempt(declared=pipeline.declared)
-    result = run_step(step, folder, attempt, lambda params: step.load()(folder.files, params))
+    result = run_step(step, folder, Attempt(), called(step.load()))
     assert result.status == "success"
     assert result.outcome.scalars() == {"maximum_c": 8.0, "synthetic": True}
     assert result.outcome.findings == (

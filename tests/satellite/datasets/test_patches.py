@@ -10,7 +10,8 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from include.core.artifacts import check_artifact
+from include.core.artifact_store import FolderStore
+from include.core.artifacts import seal
 from include.core.contracts import Artifact
 from include.core.errors import BadInputError, ContractError
 from include.satellite.datasets.patches import (
@@ -287,10 +288,10 @@ def test_the_export_holds_the_same_samples_under_the_usual_names(imagery: Imager
 
 def test_the_files_keep_to_their_schemas(imagery: Imagery, files: Path) -> None:
     data = prepared(files)
-    record = check_artifact(files, Artifact("cnn_index.parquet", PatchRow))
+    record = seal(FolderStore(files.parent / "artifacts"), files, Artifact("cnn_index.parquet", PatchRow))
     assert record is not None
     assert record.records == len(data)
-    check_artifact(files, Artifact("cnn_dataset.json", PatchInfo))
+    seal(FolderStore(files.parent / "artifacts"), files, Artifact("cnn_dataset.json", PatchInfo))
     assert sorted(path.name for path in files.iterdir()) == sorted(
         ["validated.json", "cube.npy", "scl.npy", "cnn_index.parquet", "cnn_dataset.json"]
     )

@@ -17,6 +17,7 @@ from requests.exceptions import ConnectionError as EngineConnectionError
 from include.core.errors import SetupError, TransientError
 from include.core.pipeline import PipelineStep
 from include.core.settings import ROOT, get_settings
+from include.core.work_folder import WorkFolder
 from include.docker_proxy.create import rebuild_create
 from include.docker_proxy.settings import ProxySettings
 from include.satellite.params import CompareParams
@@ -27,6 +28,7 @@ pytestmark = pytest.mark.airflow
 
 COMPOSITION = yaml.safe_load((ROOT / "docker-compose.yaml").read_text())
 COMPOSED_STORES = COMPOSITION["services"]["docker-policy"]["environment"]["DOCKER_PROXY_STORES"]
+SHA = "0" * 64
 LABELS = {"io.groundtruth": "step", "io.groundtruth.dag": "satellite_pipeline"}
 IN_CONTAINERS = [item for item in SATELLITE.steps if not item.step.in_worker]
 
@@ -38,9 +40,15 @@ def engine():
 
 
 @pytest.fixture
-def files(data_dir):
-    folder = data_dir / "runs" / "satellite_pipeline" / "manual__1" / "files"
-    folder.mkdir(parents=True)
+def work(data_dir):
+    """The work folder of an execution that reads one artifact and keeps checkpoints."""
+    run = data_dir / "runs" / "satellite_pipeline" / "manual__1"
+    folder = WorkFolder(
+        run / "work/step.1",
+        {"validated.json": run / "artifacts" / SHA},
+        {"checkpoints": run / "scratch/step/checkpoints"},
+    )
+    folder.create()
     return folder
 
 
@@ -53,9 +61,9 @@ def env_file(tmp_path, monkeypatch):
     return path
 
 
-def asked(engine, item, files):
+def asked(engine, item, work):
     params = item.step.params() if item.step.id != "compare" else CompareParams()
-    return create_request(engine, item, files, params, LABELS, {"dag_id": "satellite_pipeline"})
+    return create_request(engine, item, work, params, LABELS, {"dag_id": "satellite_pipeline"})
 
 
 def mounts(request):
@@ -69,38 +77,41 @@ def test_steps_that_talk_to_a_service_or_change_the_deployment_stay_in_the_worke
 
 
 @pytest.mark.parametrize("item", IN_CONTAINERS, ids=lambda item: item.step.id)
-def test_a_step_sees_its_run_and_the_stores_of_its_contract(engine, files, data_dir, env_file, item):
-    request = asked(engine, item, files)
+def test_a_step_sees_its_run_and_the_stores_of_its_contract(engine, work, data_dir, env_file, item):
+    request = asked(engine, item, work)
     assert request["image"] == step_image(item) == "groundtruth-satellite:latest"
     assert request["command"] == ["python", "-m", "include.satellite", item.step.id]
     found = {target: (mount["Source"], mount["ReadOnly"]) for target, mount in mounts(request).items()}
-    assert found == {"/data": (str(files), False)} | {
-        f"/stores/{store.name}": (str(data_dir / store.name), not store.writable) for store in item.step.stores
-    }
+    run = work.files.parents[1]
+    assert found == {
+        "/data": (str(work.files), False),
+        "/data/checkpoints": (f"{run}/scratch/step/checkpoints", False),
+        "/data/validated.json": (f"{run}/artifacts/{SHA}", True),
+    } | {f"/stores/{store.name}": (str(data_dir / store.name), not store.writable) for store in item.step.stores}
     assert all((data_dir / store.name).is_dir() for store in item.step.stores)
 
 
-def test_of_the_env_file_a_step_learns_the_keys_of_its_contract(engine, files, env_file):
-    environment = asked(engine, SATELLITE["compare"], files)["environment"]
+def test_of_the_env_file_a_step_learns_the_keys_of_its_contract(engine, work, env_file):
+    environment = asked(engine, SATELLITE["compare"], work)["environment"]
     assert json.loads(environment["ENV_FILE_VALUES"]) == {
         "USE_AI_MODELS": "true",
         "AI_MODEL_VERSION": "20260101T000000Z-01234567",
     }
     assert environment["GROUNDTRUTH_ENV_FILE"] == str(env_file)
     assert not any("secret" in value for value in environment.values())
-    assert not any("ENV_FILE" in name for name in asked(engine, SATELLITE["train_cnn"], files)["environment"])
+    assert not any("ENV_FILE" in name for name in asked(engine, SATELLITE["train_cnn"], work)["environment"])
 
 
 @pytest.mark.parametrize(("cpus", "threads"), [(0.5, "1"), (2.0, "2"), (2.5, "3")])
-def test_libraries_take_as_many_threads_as_the_limit_has_processors(engine, files, cpus, threads):
+def test_libraries_take_as_many_threads_as_the_limit_has_processors(engine, work, cpus, threads):
     item = SATELLITE["train_cnn"]
     limited = PipelineStep(item.step, replace(item.spec, cpus=cpus))
-    assert asked(engine, limited, files)["environment"]["OMP_NUM_THREADS"] == threads
+    assert asked(engine, limited, work)["environment"]["OMP_NUM_THREADS"] == threads
 
 
 @pytest.mark.parametrize("item", IN_CONTAINERS, ids=lambda item: item.step.id)
-def test_the_docker_proxy_forwards_the_request_of_every_step(engine, files, data_dir, env_file, item):
-    request = asked(engine, item, files)
+def test_the_docker_proxy_forwards_the_request_of_every_step(engine, work, data_dir, env_file, item):
+    request = asked(engine, item, work)
     settings = ProxySettings(
         images=request["image"], stores=COMPOSED_STORES, host_data_dir=data_dir, step_uid=get_settings().step_uid
     )
