@@ -11,7 +11,7 @@ import errno
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -80,12 +80,15 @@ def atomic_file(path: Path) -> Iterator[Path]:
             partial.unlink(missing_ok=True)
 
 
-def replace_folder(target: Path, sources: Mapping[str, Path]) -> None:
+def replace_folder(
+    target: Path, sources: Mapping[str, Path | bytes], last_check: Callable[[], None] = lambda: None
+) -> None:
     """Replace a folder by copies of some files, all at once.
 
     Args:
         target: The folder; what it held before is removed.
-        sources: The files by their path below it.
+        sources: The files by their path below it, or the content of one.
+        last_check: Called when all is copied, just before the exchange; what it raises leaves the old folder.
 
     Raises:
         SetupError: The folder cannot be written, or the disk is full; the old folder stays.
@@ -97,7 +100,11 @@ def replace_folder(target: Path, sources: Mapping[str, Path]) -> None:
             fresh.chmod(0o755)
             for name, source in sources.items():
                 (fresh / name).parent.mkdir(parents=True, exist_ok=True)
-                shutil.copyfile(source, fresh / name)
+                if isinstance(source, bytes):
+                    (fresh / name).write_bytes(source)
+                else:
+                    shutil.copyfile(source, fresh / name)
+            last_check()
             try:
                 fresh.rename(target)
             except OSError:

@@ -8,14 +8,16 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from pydantic import ConfigDict, Field
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
 from include.core.artifacts import check_unchanged
 from include.core.errors import ContractError
-from include.core.files import replace_folder
+from include.core.files import locked, replace_folder
 from include.core.outcome import Scalar, StepMetrics, StepOutcome
 from include.core.pipeline import Pipeline
-from include.core.run_folder import FileRecord, Run, RunFolder
+from include.core.run_folder import FileRecord, Run, RunFolder, StepResult, read_model
+
+PUBLICATION = "publication.json"
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,15 @@ class PublishMetrics(StepMetrics):
     key: str
 
 
+class Publication(BaseModel):
+    """Whose results a published folder holds (`publication.json` in it)."""
+
+    dag_id: str
+    run_id: str
+    results_ended_at: AwareDatetime = Field(description="When the last of the run's results was accepted.")
+    files: list[FileRecord]
+
+
 def publish_run(folder: RunFolder, pipeline: Pipeline, data_dir: Path) -> Published | None:
     """Verify every artifact of a run and promote what the definition publishes.
 
@@ -48,7 +59,8 @@ def publish_run(folder: RunFolder, pipeline: Pipeline, data_dir: Path) -> Publis
         What was published, or None where the definition publishes nothing.
 
     Raises:
-        ContractError: A step has no accepted result, or an artifact is no longer as it was accepted.
+        ContractError: A step has no accepted result, an artifact is no longer as it was accepted, a step was run again
+            meanwhile, or newer results are published under the same key.
         SetupError: The folder cannot be written.
     """
     run = folder.run()
@@ -60,6 +72,7 @@ def publish_run(folder: RunFolder, pipeline: Pipeline, data_dir: Path) -> Publis
         if result is None or result.status != "success":
             raise ContractError(info.id, "must have succeeded before its run is published", "no accepted result")
         outcomes.append(result.outcome)
+    results = folder.accepted_results()
     records = {record.path: record for record in verify(folder)}
     names = pipeline.definition.publish
     if not names:
@@ -69,8 +82,40 @@ def publish_run(folder: RunFolder, pipeline: Pipeline, data_dir: Path) -> Publis
     key = next((outcome.published_as for outcome in outcomes if outcome.published_as), None)
     key = key or publishing_key(run, outcomes)
     target = data_dir / "published" / pipeline.definition.pipeline / key
-    replace_folder(target, {name: folder.locate(records[name]) for name in names})
+    publication = Publication(
+        dag_id=run.dag_id,
+        run_id=run.run_id,
+        results_ended_at=max(result.ended_at for result in results),
+        files=[records[name] for name in names],
+    )
+
+    def check_still_newest() -> None:
+        if folder.accepted_results() != results or any(_runs_again(folder, result) for result in results):
+            raise ContractError(run.run_id, "must not change while it is published", "a step that was run again")
+        _check_newest(target, publication)
+
+    files = {name: folder.locate(records[name]) for name in names}
+    document = publication.model_dump_json(indent=2).encode() + b"\n"
+    with locked(target.parent / f".{target.name}.lock", timeout_s=None):
+        replace_folder(target, {**files, PUBLICATION: document}, check_still_newest)
     return Published(target, key, {name: value for outcome in outcomes for name, value in outcome.scalars().items()})
+
+
+def _runs_again(folder: RunFolder, result: StepResult) -> bool:
+    started = folder.started(result.step)
+    return started is not None and started.generation > result.generation
+
+
+def _check_newest(target: Path, publication: Publication) -> None:
+    try:
+        present = read_model(target / PUBLICATION, Publication)
+    except ValidationError:
+        return  # damaged, so nothing is known of what it stands beside
+    if present is not None and present.results_ended_at > publication.results_ended_at:
+        rule = (
+            f"must not replace newer results, those of the run {present.run_id}; clear the run's steps to make new ones"
+        )
+        raise ContractError(str(target), rule, f"results of {publication.results_ended_at:%Y-%m-%d %H:%M:%S} UTC")
 
 
 def verify(folder: RunFolder) -> list[FileRecord]:

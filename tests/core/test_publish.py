@@ -1,5 +1,7 @@
 """Results are promoted all at once, under a key that says what they are of; a reader never sees half of them."""
 
+import json
+import shutil
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
@@ -13,7 +15,7 @@ from include.core.errors import ContractError
 from include.core.outcome import StepOutcome
 from include.core.pipeline import Pipeline
 from include.core.publish import Published, publish_run, publishing_key, verify
-from include.core.run_folder import FileRecord, Run, RunFolder
+from include.core.run_folder import FileRecord, Run, RunFolder, write_json
 from include.core.runner import run_step
 from tests.core.small_pipeline import (
     ANALYZE,
@@ -129,7 +131,11 @@ def test_a_run_publishes_what_its_definition_names_with_its_key_figures(done, tm
     target = tmp_path / "published/test/2026-01-01"
     figures = {"data_start": "2026-01-01T00:00:00Z", "data_end": "2026-01-02T00:00:00Z", "rows": 3}
     assert publish_run(done, publishing("out.csv"), tmp_path) == Published(target, "2026-01-01", figures)
-    assert content(target) == {"out.csv": READINGS}
+    published = content(target)
+    publication = json.loads(published.pop("publication.json"))
+    assert published == {"out.csv": READINGS}
+    assert publication["run_id"] == done.run().run_id
+    assert [file["path"] for file in publication["files"]] == ["out.csv"]
 
 
 def test_a_definition_that_publishes_nothing_is_verified_all_the_same(done, tmp_path):
@@ -165,7 +171,34 @@ def test_a_publication_below_a_folder_keeps_its_path(folder, tmp_path):
     run_step(step, folder, ATTEMPT, writing(in_csv=READINGS, **{"maps/in_csv": table({})}))
     one = pipeline(spec("measure"), known=(step,), publish=("in.csv", "maps/in.csv"))
     published = publish_run(folder, one, tmp_path)
-    assert content(published.path) == {"in.csv": READINGS, "maps/in.csv": table({})}
+    assert content(published.path).items() >= {"in.csv": READINGS, "maps/in.csv": table({})}.items()
+
+
+def test_a_step_that_is_cleared_while_its_run_is_published_refuses_the_publication(done, tmp_path, monkeypatch):
+    copy = shutil.copyfile
+
+    def clear_meanwhile(source, target):
+        started = done.started("measure")
+        write_json(done.step("measure") / "started.json", started.model_copy(update={"generation": 1}))
+        return copy(source, target)
+
+    monkeypatch.setattr(shutil, "copyfile", clear_meanwhile)
+    with pytest.raises(ContractError, match="must not change while it is published; found a step that was run again"):
+        publish_run(done, publishing("out.csv"), tmp_path)
+    assert not (tmp_path / "published/test/2026-01-01").exists()
+
+
+def test_older_results_never_replace_newer_ones(done, tmp_path):
+    newer = RunFolder(shutil.copytree(done.path, tmp_path / "newer", symlinks=True))
+    write_json(newer.path / "run.json", newer.run().model_copy(update={"run_id": "newer"}))
+    run_step(ANALYZE_EXTENT, newer, replace(ATTEMPT, generation=1), writing(out_csv=table({}, {}, {})))
+    publish_run(newer, publishing("out.csv"), tmp_path)
+    with pytest.raises(ContractError, match="must not replace newer results, those of the run newer"):
+        publish_run(done, publishing("out.csv"), tmp_path)
+    assert content(tmp_path / "published/test/2026-01-01")["out.csv"] == table({}, {}, {})
+    run_step(ANALYZE_EXTENT, done, replace(ATTEMPT, generation=1), writing(out_csv=READINGS))
+    publish_run(done, publishing("out.csv"), tmp_path)
+    assert content(tmp_path / "published/test/2026-01-01")["out.csv"] == READINGS
 
 
 def test_a_result_that_was_accepted_and_then_changed_is_caught_by_verify(folder):

@@ -17,7 +17,7 @@ from include.core.runner import run_step
 from include.core.settings import get_settings
 from plugins.steps.context import RETRIES
 from plugins.steps.tasks import PrepareOperator, PublishOperator
-from tests.core.small_pipeline import ATTEMPT, MEASURE, READINGS, pipeline, spec, writing
+from tests.core.small_pipeline import ATTEMPT, MEASURE, READINGS, pipeline, spec, tamper, writing
 
 pytestmark = pytest.mark.airflow
 SMALL = pipeline(spec("measure"))
@@ -107,7 +107,7 @@ def test_a_run_of_the_command_line_is_named_after_its_folder(data_dir, monkeypat
 def measure(run):
     """Prepare a run of one step, and run the step."""
     prepare(SMALL)
-    run_step(MEASURE, run, ATTEMPT, writing(run, in_csv=READINGS))
+    run_step(MEASURE, run, ATTEMPT, writing(in_csv=READINGS))
 
 
 def publish(of, asset=None):
@@ -132,7 +132,7 @@ def test_a_pipeline_that_publishes_nothing_still_verifies_its_artifacts(run):
     measure(run)
     assert publish(SMALL)[0] is None
     assert run.result("publish").outcome.scalars() == {}
-    (run.files / "in.csv").write_text("changed")
+    tamper(run, "in.csv", "changed")
     with pytest.raises(ContractError, match=r"in\.csv"):
         publish(SMALL)
     assert run.result("publish").status == "failed"

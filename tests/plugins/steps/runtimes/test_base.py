@@ -15,6 +15,7 @@ from airflow.triggers.base import BaseTrigger
 from include.core.contracts import Artifact
 from include.core.errors import ContractError, StepSuspendedError
 from include.core.outcome import StepMetrics, StepOutcome
+from include.core.runner import Ran
 from include.core.settings import RUNTIMES, get_settings
 from plugins.steps.context import RETRIES
 from plugins.steps.factory import step_task
@@ -59,7 +60,9 @@ class ToyStep(StepOperator, BaseOperator):
     def collect(self, work):
         self.calls.append("collect")
         for artifact in work.item.step.writes:
-            artifact.at(work.folder.files).write_text(READINGS)
+            artifact.at(work.work_folder.files).parent.mkdir(exist_ok=True)
+            artifact.at(work.work_folder.files).write_text(READINGS)
+        return Ran(image="toy:1", isolation="elsewhere")
 
     def cancel(self, work):
         self.calls.append("cancel")
@@ -119,7 +122,7 @@ def test_a_step_that_needs_the_worker_stays_there_in_every_runtime(toy):
 
 
 def test_work_that_fails_is_released_too_and_its_failure_is_recorded(toy, run, monkeypatch):
-    monkeypatch.setattr(ToyStep, "collect", lambda self, work: None)
+    monkeypatch.setattr(ToyStep, "collect", lambda self, work: Ran())
     with pytest.raises(ContractError, match=r"in\.csv: must exist"):
         task(pipeline()).execute(run.context())
     assert toy.calls == ["start", "wait", "release"]
@@ -155,7 +158,6 @@ PARTS = replace(MEASURE, id="part", mapped=True, writes=(Artifact("parts/{index}
 
 
 def test_a_mapped_step_runs_in_any_runtime(toy, run):
-    (run.folder.files / "parts").mkdir()
     of = pipeline(spec("part"), known=(PARTS,))
     plan(run.folder, PARTS)
     with DAG("d", schedule=None):
@@ -206,7 +208,7 @@ TAGS = {"dag": "test_pipeline", "step": "analyze"}
 
 def test_a_proven_step_reports_duration_records_and_numbers_to_monitoring_and_small_values_to_xcom(folder, monitored):
     measured(folder)
-    metrics = measured_step(ANALYZE, folder, ATTEMPT, writing(folder, out_csv=READINGS))
+    metrics = measured_step(ANALYZE, folder, ATTEMPT, writing(out_csv=READINGS))
     size = len(READINGS.encode())
     assert metrics == {"status": "success", "reused": False, "seconds": metrics["seconds"], "bytes": size}
     value, tags = monitored.pop("groundtruth.step.duration")
@@ -222,7 +224,7 @@ def test_a_proven_step_reports_duration_records_and_numbers_to_monitoring_and_sm
 
 def test_a_result_that_is_reused_reports_nothing_to_monitoring(folder, monitored):
     measured(folder)
-    measured_step(ANALYZE, folder, ATTEMPT, writing(folder, out_csv=READINGS))
+    measured_step(ANALYZE, folder, ATTEMPT, writing(out_csv=READINGS))
     monitored.clear()
     assert measured_step(ANALYZE, folder, ATTEMPT, writing(folder))["reused"] is True
     assert monitored == {}
@@ -234,7 +236,7 @@ def test_lists_texts_and_flags_are_no_numbers_for_monitoring(folder, monitored):
 
     measured(folder)
     step = replace(ANALYZE, outcome=outcome)
-    metrics = measured_step(step, folder, ATTEMPT, writing(folder, out_csv=READINGS))
+    metrics = measured_step(step, folder, ATTEMPT, writing(out_csv=READINGS))
     assert {name: metrics[name] for name in metrics if name not in ("status", "reused", "seconds")} == {
         "promoted": True,
         "version": "v7",

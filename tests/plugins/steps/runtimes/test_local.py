@@ -16,6 +16,7 @@ from airflow.sdk import DAG
 from include.core.contracts import Credentials, StepParams
 from include.core.errors import GroundtruthError, StepTimeoutError
 from include.core.runner import Attempt
+from include.core.work_folder import WorkFolder
 from plugins.steps.runtimes.base import Work
 from plugins.steps.runtimes.local import LocalStep, do_work
 from tests.core.small_pipeline import MEASURE, pipeline, spec
@@ -56,7 +57,14 @@ def interrupted(files, params):
 def work_of(folder, function="write_environment", params=None, credentials=None, **changes):
     step = replace(MEASURE, function=f"{__name__}:{function}", credentials=credentials)
     of = pipeline(spec("measure", **changes), known=(step,))
-    return Work(of["measure"], folder, Attempt(), {"ti": TASK}, params=params or SourceParams())
+    return Work(
+        of["measure"],
+        folder,
+        Attempt(),
+        {"ti": TASK},
+        params=params or SourceParams(),
+        work_folder=WorkFolder(folder.files),
+    )
 
 
 def seen(folder):
