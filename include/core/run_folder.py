@@ -5,7 +5,7 @@ data/runs/<dag>/<run>/
   run.json                     what the run was asked to do: pipeline, parameters, interval, steps
   artifacts/<sha256>           the sealed artifacts, read-only, named by their content
   files/                       the documented file names, each a link to its sealed artifact
-  work/<step>.<n>/             where one execution of a step works (/data in containers); removed after it
+  work/<step>.<g>-<n>/         where one execution of a step works (/data in containers); removed after it
   scratch/<step>/              what a step keeps from attempt to attempt; removed after its success
   steps/<step>/started.json    the attempt under way
   steps/<step>/result.json     its result; durations and times in reports come from here
@@ -18,7 +18,6 @@ Runs of v0.1.0 have no `artifacts/`: their files lie in `files/` themselves.
 
 from __future__ import annotations
 
-import glob
 import logging
 import re
 from collections.abc import Sequence
@@ -185,17 +184,14 @@ class RunFolder:
         sealed = self.artifacts.materialise(record.sha256)
         return sealed if sealed.is_file() else self.files / record.path
 
-    def work(self, step_id: str) -> Path:
-        """Return a new name for the work folder of an execution of a step; it does not exist yet."""
-        prefix = f"{safe_name(step_id)}."
-        numbers = [int(path.name.removeprefix(prefix)) for path in self.works(step_id)]
-        return self.path / "work" / f"{prefix}{max(numbers, default=0) + 1}"
+    def work(self, started: Started) -> Path:
+        """Return the work folder of the execution that an attempt begins; it need not exist yet."""
+        return self.path / "work" / f"{safe_name(started.step)}.{started.generation}-{started.attempt}"
 
     def works(self, step_id: str) -> list[Path]:
         """Return the work folders that executions of a step have left."""
-        prefix = f"{safe_name(step_id)}."
-        folders = (self.path / "work").glob(f"{glob.escape(prefix)}*")
-        return [folder for folder in folders if folder.name.removeprefix(prefix).isdecimal()]
+        name = re.compile(rf"{re.escape(safe_name(step_id))}\.\d+-\d+")
+        return [folder for folder in (self.path / "work").glob("*") if name.fullmatch(folder.name)]
 
     def scratch(self, step_id: str) -> Path:
         """Return the folder of what a step keeps from attempt to attempt."""

@@ -183,7 +183,7 @@ def _begin(step: Step, folder: RunFolder, attempt: Attempt, started: Started, dr
         remove(folder.files, name)
     begun = read_model(records / BEGUN, Begun) if attempt.resuming and same_generation else None
     work = WorkFolder(
-        files=folder.path / begun.work if begun else folder.work(step.id),
+        files=folder.path / begun.work if begun else folder.work(started),
         inputs=_located(folder, draft.inputs),
         scratch={name: folder.scratch(step.id) / name for name in step.scratch},
         owner=attempt.owner,
@@ -195,7 +195,7 @@ def _begin(step: Step, folder: RunFolder, attempt: Attempt, started: Started, dr
     _remove_works(step, folder)
     if not same_generation:
         remove_tree(folder.scratch(step.id))
-    work = replace(work, files=folder.work(step.id))
+    work = replace(work, files=folder.work(started))
     work.create()
     if attempt.resuming:
         relative = work.files.relative_to(folder.path).as_posix()
