@@ -11,6 +11,7 @@ from airflow.sdk import RetryPolicy
 from airflow.sdk.configuration import conf
 from airflow.sdk.definitions.retry_policy import RetryDecision
 from airflow.sdk.exceptions import AirflowTaskTimeout
+from airflow.sdk.execution_time.timeout import timeout
 from structlog.contextvars import bind_contextvars
 
 from include.core.errors import GroundtruthError, StepTimeoutError, TransientError
@@ -128,10 +129,19 @@ class plain_errors(AbstractContextManager[None]):  # noqa: N801 - used like a fu
 
 
 @contextmanager
-def within_deadline(seconds: float) -> Iterator[None]:
-    """Explain that a step exceeded its timeout, when Airflow's `execution_timeout` interrupts it."""
+def within_deadline(limit: float, left: float | None = None) -> Iterator[None]:
+    """Stop the work of a step that exceeds its timeout. Airflow's `execution_timeout` would count its proof too.
+
+    Args:
+        limit: The step's timeout, in seconds.
+        left: What is left of it, where the work began earlier.
+
+    Raises:
+        StepTimeoutError: The time is over.
+    """
     try:
-        yield
+        with timeout(limit if left is None else left):  # type: ignore[no-untyped-call]
+            yield
     except AirflowTaskTimeout as error:
-        message = f"took longer than its limit of {seconds:g} s (timeout_seconds) and was stopped"
+        message = f"took longer than its limit of {limit:g} s (timeout_seconds) and was stopped"
         raise StepTimeoutError(message) from error

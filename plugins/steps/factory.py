@@ -136,7 +136,6 @@ def step_task(
         "pipeline": pipeline,
         "item": item,
         "doc_md": step.description,
-        "execution_timeout": timedelta(seconds=item.spec.timeout_seconds),
         "on_success_callback": notify_of_step if step.notice else None,
     }
     if names is None:

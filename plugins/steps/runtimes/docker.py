@@ -15,7 +15,6 @@ from typing import Any
 
 import docker
 from airflow.providers.docker.operators.docker import DockerOperator
-from airflow.sdk.execution_time.timeout import timeout
 from docker.errors import APIError, ImageNotFound, NotFound
 
 from include.core.errors import GroundtruthError, SetupError, StepTimeoutError, TransientError
@@ -112,7 +111,7 @@ class DockerStep(StepOperator, DockerOperator):
             try:
                 status = self._state()["Status"]
                 left = limit if status == "exited" else max(1, limit - _seconds_spent(work))  # an ended log is read
-                with within_deadline(limit), timeout(left):  # type: ignore[no-untyped-call]
+                with within_deadline(limit, left):
                     if status == "created":
                         self.cli.start(self.container_id)
                     last_line = self._follow_log()

@@ -124,7 +124,8 @@ def test_a_task_has_the_id_the_timeout_and_the_texts_of_its_step():
     with DAG("d", schedule=None):
         task = step_task(of, of["measure"], "local", pool="few")
     assert (task.task_id, task.doc_md, task.pool) == ("measure", "Measures a lot.", "few")
-    assert task.execution_timeout == timedelta(seconds=120)
+    assert task.item.spec.timeout_seconds == 120
+    assert task.execution_timeout is None, "it would count the proof too"
     assert not task.on_success_callback
 
 
