@@ -6,12 +6,14 @@ what is checked before and after is the same, and is checked here, on the orches
 
 from __future__ import annotations
 
+import hashlib
 import importlib.metadata
 import platform
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +34,7 @@ from include.core.run_folder import (
     read_model,
     write_json,
 )
+from include.core.settings import ROOT
 from include.core.work_folder import WorkFolder, remove_tree, show, view
 
 LIBRARIES = ("pydantic", "apache-airflow")
@@ -79,6 +82,7 @@ class Attempt:
         command: What runs, for users.
         image: Finds the id of the image that runs (None for none); may raise like the step itself.
         log_url: Where its log can be read.
+        definition: Checksum of the file that defines the pipeline now; a step that is cleared later may meet another.
         owner: User id that the step runs as, where it is not this process's; its work folder is given to it.
         resuming: Whether the work that an attempt of this generation began goes on without it, or ended after its
             worker died; None where work dies with its worker. What it wrote is then kept and judged.
@@ -90,6 +94,7 @@ class Attempt:
     command: str = ""
     image: Callable[[], str | None] = lambda: None
     log_url: str | None = None
+    definition: str | None = None
     owner: int | None = None
     resuming: Callable[[], bool] | None = None
 
@@ -138,7 +143,7 @@ def run_step(step: Step, folder: RunFolder, attempt: Attempt, execute: Execute) 
         version=step.version,
         command=attempt.command or step.function,
         log_url=attempt.log_url,
-        versions=_versions(step),
+        versions=_versions(step, attempt),
     )
     with failure_recorded(folder, draft, make_room=lambda: _remove_works(step, folder)):
         if (folder.path / INTERRUPTED_MARK).exists():
@@ -213,8 +218,21 @@ def _remove_works(step: Step, folder: RunFolder) -> None:
         remove_tree(work)
 
 
-def _versions(step: Step) -> dict[str, str]:
-    versions = {"python": platform.python_version()}
+@cache
+def code_version() -> str:
+    """Return a checksum of the project's code and definitions, as 12 hexadecimal digits; taken once a process."""
+    digest = hashlib.sha256()
+    for folder in ("include", "plugins", "dags"):
+        for path in sorted((ROOT / folder).rglob("*.*")):
+            if "__pycache__" not in path.parts and path.is_file():
+                digest.update(f"{path.relative_to(ROOT)}\0".encode() + path.read_bytes())
+    return digest.hexdigest()[:12]
+
+
+def _versions(step: Step, attempt: Attempt) -> dict[str, str]:
+    versions = {"python": platform.python_version(), "groundtruth": code_version()}
+    if attempt.definition:
+        versions["definition"] = attempt.definition[:12]
     for library in (*step.libraries, *LIBRARIES):
         with suppress(importlib.metadata.PackageNotFoundError):
             versions[library] = importlib.metadata.version(library)

@@ -122,6 +122,7 @@ class Provenance(_Part):
     """Where the results come from."""
 
     versions: dict[str, str] = Field(description="Library versions; several values where steps differ.")
+    isolation: dict[str, str] = Field({}, description="By step id: how it was kept from records and artifacts.")
     images: dict[str, str] = Field(description="Image by step id.")
     definition: FileRecord | None
     sources: list[FileRecord] = Field(description="Input files, as staged.")

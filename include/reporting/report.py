@@ -6,7 +6,7 @@ the orchestrator wrote. Airflow's task states only tell a skipped step from one 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -84,7 +84,8 @@ def build_report(
         failure_point=failure,
         record_accounting=[model.StepRecords(step=item.step, **dict(item.records)) for item in results if item.records],
         findings=[
-            model.StepFinding(step=step, **dict(part)) for step, outcome in outcomes for part in outcome.findings
+            *_mixed_versions(results),
+            *(model.StepFinding(step=step, **dict(part)) for step, outcome in outcomes for part in outcome.findings),
         ],
         tables=[model.StepTable(step=step, **dict(part)) for step, outcome in outcomes for part in outcome.tables],
         plots=[model.StepPlot(step=step, **dict(part)) for step, outcome in outcomes for part in outcome.plots],
@@ -180,6 +181,17 @@ def _published(tasks: TaskStatuses) -> model.Published | None:
     return model.Published(path=metrics.published, key=metrics.key)
 
 
+def _mixed_versions(results: list[StepResult]) -> Iterator[model.StepFinding]:
+    """Yield a warning where a step was cleared, and ran again, after the code or the definition had changed."""
+    for name, title in (("groundtruth", "of the project's code"), ("definition", "of the pipeline's definition")):
+        versions = {result.step: result.versions[name] for result in results if name in result.versions}
+        newest = list(versions.values())[-1:]
+        for step, version in versions.items():
+            if [version] != newest:
+                message = f"This step ran with another version {title} ({version}) than the last one ({newest[0]})."
+                yield model.StepFinding(step=step, severity="warning", message=message)
+
+
 def _provenance(run: Run | None, results: list[StepResult]) -> model.Provenance:
     versions: dict[str, dict[str, None]] = {}
     for result in results:
@@ -196,6 +208,7 @@ def _provenance(run: Run | None, results: list[StepResult]) -> model.Provenance:
     ]
     return model.Provenance(
         versions={library: ", ".join(distinct) for library, distinct in versions.items()},
+        isolation={result.step: result.isolation for result in results if result.isolation},
         images={result.step: result.image for result in results if result.image},
         definition=run.definition if run else None,
         sources=run.sources if run else [],

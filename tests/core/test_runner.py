@@ -24,7 +24,7 @@ from include.core.errors import (
     TransientError,
 )
 from include.core.run_folder import INTERRUPTED_MARK, FileRecord, Records, RunFolder, write_json
-from include.core.runner import Attempt, Execute, Ran, called, run_step
+from include.core.runner import Attempt, Execute, Ran, called, code_version, run_step
 from include.core.work_folder import WorkFolder
 from tests.core.small_pipeline import (
     ANALYZE,
@@ -99,8 +99,17 @@ def test_a_proven_step_is_recorded_with_all_that_a_person_needs_to_audit_it(run)
     }  # fmt: skip
     assert returned.outcome.scalars() == {"bytes": len(READINGS)}
     assert returned.duration_seconds == round((returned.ended_at - returned.started_at).total_seconds(), 3)
-    assert set(returned.versions) == {"python", "duckdb", "pandas", "pydantic", "apache-airflow"}
+    assert set(returned.versions) == {"python", "groundtruth", "duckdb", "pandas", "pydantic", "apache-airflow"}
     assert run.started("analyze").started_at == returned.started_at
+
+
+def test_a_result_states_what_ran_as_the_execution_itself_knows_it(run):
+    ran = lambda params, work: writing(out_csv=READINGS)(params, work) and Ran("sha256:2", "far away")  # noqa: E731
+    attempt = replace(ATTEMPT, image=lambda: "sha256:1", definition="0123456789abcdef")
+    result = run_step(ANALYZE, run, attempt, ran)
+    assert (result.image, result.isolation) == ("sha256:2", "far away"), "a tag may have moved since it was looked up"
+    assert result.versions["definition"] == "0123456789ab"
+    assert result.versions["groundtruth"] == code_version()
 
 
 def test_a_step_sees_only_the_parameters_that_its_model_declares(folder):

@@ -44,6 +44,20 @@ def test_a_run_is_a_success_when_every_step_prepare_and_publish_are(tmp_path: Pa
     assert (report.start_time, report.end_time, report.total_duration_seconds) == (at(0), at(4.1), 246)
 
 
+def test_steps_that_ran_before_and_after_a_change_are_reported(folder: RunFolder):
+    ended(folder, "collect", (1, 2), versions={"groundtruth": "old", "definition": "same"}, isolation="in a container")
+    ended(folder, "analyze", (2, 3), versions={"groundtruth": "new", "definition": "same"})
+    report = build_report(folder, now=NOW)
+    assert [(finding.step, finding.severity, finding.message) for finding in report.findings] == [
+        (
+            "collect",
+            "warning",
+            "This step ran with another version of the project's code (old) than the last one (new).",
+        )
+    ]
+    assert report.provenance.isolation == {"collect": "in a container"}
+
+
 def test_the_documented_keys_are_there(tmp_path: Path):
     folder = good_run(tmp_path)
     document = json.loads(write_report(folder, build_report(folder, now=NOW))[0].read_text())

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from airflow.sdk import AssetAlias, BaseOperator
 from airflow.sdk.observability import stats
 
+from include.core.artifacts import sha256
 from include.core.contracts import Step, StepParams, imported
 from include.core.errors import GroundtruthError, StepSuspendedError
 from include.core.pipeline import Pipeline, PipelineStep
@@ -156,6 +157,7 @@ class StepOperator(BaseOperator):
             runtime=self.runtime,
             command=self.describe(item),
             image=lambda: self.image_id(item),
+            definition=sha256(self.pipeline.definition.file),
             owner=self.file_owner(),
             resuming=self.find if self.survives_worker else None,
         )

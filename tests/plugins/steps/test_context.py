@@ -4,6 +4,7 @@ import tests.airflow_env  # noqa: F401 - before Airflow is imported
 
 # isort: split
 import json
+import time
 from datetime import timedelta
 from types import SimpleNamespace
 
@@ -141,6 +142,8 @@ def test_an_interrupt_by_airflow_is_a_timeout_of_the_step():
     message = r"took longer than its limit of 2\.5 s \(timeout_seconds\)"
     with pytest.raises(StepTimeoutError, match=message), within_deadline(2.5):
         raise AirflowTaskTimeout
+    with pytest.raises(StepTimeoutError, match=r"its limit of 60 s"), within_deadline(60, left=0.05):
+        time.sleep(5)
     with pytest.raises(ZeroDivisionError), within_deadline(2.5):
         1 / 0  # noqa: B018
 
