@@ -147,9 +147,18 @@ def step_output(folder: Path, name: str) -> Iterator[BinaryIO | None]:
         except OSError as error:
             if error.errno not in (errno.ELOOP, errno.ENOTDIR, errno.ENXIO):
                 raise
-            raise ContractError(name, "must be a regular file, reached without a link", _kind(folder / name)) from error
-        with os.fdopen(handle, "rb") as file:
+            real = Path(os.path.realpath(folder / name))
+            if error.errno == errno.ENOTDIR and real == folder.resolve() / name:  # a file in the place of a folder
+                yield None
+                return
+            raise ContractError(name, "must be a regular file, reached without a link", f"a link to {real}") from error
+        try:
             _check_plain(os.fstat(handle), name, device)
+            file = os.fdopen(handle, "rb")
+        except BaseException:
+            os.close(handle)
+            raise
+        with file:
             yield file
     finally:
         os.close(parent)
@@ -162,16 +171,6 @@ def _check_plain(status: os.stat_result, name: str, device: int) -> None:
         raise ContractError(name, "must be a file of its own", f"a hard link: the file has {status.st_nlink} names")
     if status.st_dev != device:
         raise ContractError(name, "must lie in the step's work folder", "a file of another device")
-
-
-def _kind(path: Path) -> str:
-    """Return what lies at a path, in words: a link on the way, or the type of the last part."""
-    real = Path(os.path.realpath(path))
-    if real != path:
-        return f"a link to {real}"
-    with suppress(OSError):
-        return stat.filemode(path.lstat().st_mode)
-    return "something else"
 
 
 def _copy(source: BinaryIO, copy: BinaryIO, name: str, max_bytes: int | None) -> Sealed:

@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath
 
 from pydantic import ValidationError
 
-from include.core.artifact_store import ArtifactStore, Sealed, step_output
+from include.core.artifact_store import ArtifactStore, step_output
 from include.core.contracts import Artifact
 from include.core.errors import ContractError
 from include.core.run_folder import FileRecord
@@ -27,7 +27,7 @@ def sha256(path: Path) -> str:
 
 
 def seal(store: ArtifactStore, work: Path, artifact: Artifact) -> FileRecord | None:
-    """Seal one output of a step, and check the sealed copy against what was declared of it.
+    """Seal one output of a step.
 
     Args:
         store: The run's sealed artifacts.
@@ -38,7 +38,7 @@ def seal(store: ArtifactStore, work: Path, artifact: Artifact) -> FileRecord | N
         The record of the sealed file, or None where an optional file is absent.
 
     Raises:
-        ContractError: Names the file, the rule and the value that breaks it.
+        ContractError: There is no such file, or something other than a regular file of this folder.
         SetupError: The store cannot be written, or the disk is full.
     """
     with step_output(work, artifact.path) as source:
@@ -47,24 +47,26 @@ def seal(store: ArtifactStore, work: Path, artifact: Artifact) -> FileRecord | N
                 return None
             raise ContractError(artifact.path, "must exist", "no such file")
         sealed = store.put(source, artifact.path)
-    return check_sealed(store.materialise(sealed.sha256), artifact, sealed)
+    return FileRecord(path=artifact.path, sha256=sealed.sha256, bytes=sealed.bytes)
 
 
-def check_sealed(path: Path, artifact: Artifact, sealed: Sealed) -> FileRecord:
+def check_artifact(files: Path, artifact: Artifact, record: FileRecord) -> FileRecord:
     """Check a sealed file against what was declared of it.
 
     Args:
-        path: The sealed file.
+        files: A folder that shows the sealed file at its documented name.
         artifact: What was declared.
-        sealed: Its checksum and size.
+        record: Of the sealed file.
+
+    Returns:
+        The record, with the number of records of a table.
 
     Raises:
         ContractError: Names the file, the rule and the value that breaks it.
     """
-    if sealed.bytes == 0:
+    if record.bytes == 0:
         raise ContractError(artifact.path, "must not be empty", "0 bytes")
-    records = _check_content(path, artifact)
-    return FileRecord(path=artifact.path, sha256=sealed.sha256, bytes=sealed.bytes, records=records)
+    return record.model_copy(update={"records": _check_content(artifact.at(files), artifact)})
 
 
 def check_unchanged(path: Path, record: FileRecord, producer: str) -> None:

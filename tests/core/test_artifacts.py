@@ -11,10 +11,11 @@ import pytest
 from PIL import Image
 
 from include.core.artifact_store import FolderStore
-from include.core.artifacts import check_unchanged, remove, seal, sha256
+from include.core.artifacts import check_artifact, check_unchanged, remove, seal, sha256
 from include.core.contracts import Artifact
 from include.core.errors import ContractError
 from include.core.run_folder import FileRecord
+from include.core.work_folder import view
 from tests.core.small_pipeline import PNG, READINGS, TOTALS, Reading, Totals, table
 
 
@@ -27,7 +28,12 @@ def put(files: Path, name: str, content: str | bytes) -> Path:
 
 def sealed(files: Path, artifact: Artifact) -> FileRecord | None:
     """Seal an output beside its folder, and check it."""
-    return seal(FolderStore(files.parent / "artifacts"), files, artifact)
+    store = FolderStore(files.parent / "artifacts")
+    record = seal(store, files, artifact)
+    if record is None:
+        return None
+    with view(files.parent, {artifact.path: store.materialise(record.sha256)}) as shown:
+        return check_artifact(shown, artifact, record)
 
 
 def refusal(files: Path, artifact: Artifact) -> ContractError:

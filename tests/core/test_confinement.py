@@ -130,6 +130,7 @@ def test_a_command_that_ignores_every_request_is_ended_with_all_that_it_started(
     assert process.poll() is None
     process.send_signal(END_ALL)
     assert process.wait(10) == -signal.SIGKILL
+    process.communicate()
     assert not Path("/proc", (tmp_path / "pid").read_text().strip()).exists()
 
 

@@ -220,7 +220,7 @@ def test_files_are_copied_with_their_checksum_and_stay_where_they_were(input_fol
         assert record.sha256 == hashlib.sha256(content).hexdigest()
         assert (record.bytes, record.records) == (len(content), None)
     assert [record.path for record in records] == ["source/day.csv", "source/day-2.csv"]
-    assert sorted(path.name for path in (folder.folder.files / "source").iterdir()) == ["day-2.csv", "day.csv"]
+    assert sorted(path.name for path in (folder.files / "source").iterdir()) == ["day-2.csv", "day.csv"]
 
 
 def test_a_relative_path_is_looked_for_in_each_allowed_folder(input_folder, folder):
@@ -289,8 +289,8 @@ def test_staging_again_leaves_only_what_was_asked_for_now(input_folder, folder):
     stage(["day.csv", "homes/day.csv"], folder, [input_folder])
     (input_folder / "day.csv").write_text("new content")
     stage(["day.csv"], folder, [input_folder])
-    assert [path.name for path in (folder.folder.files / "source").iterdir()] == ["day.csv"]
-    assert (folder.folder.files / "source/day.csv").read_text() == "new content"
+    assert [path.name for path in (folder.files / "source").iterdir()] == ["day.csv"]
+    assert (folder.files / "source/day.csv").read_text() == "new content"
 
 
 @pytest.mark.parametrize("plant", ["link", "file"])
@@ -298,9 +298,9 @@ def test_nothing_that_a_step_left_leads_a_copy_out_of_the_run(input_folder, fold
     outside = tmp_path / "outside"
     outside.mkdir()
     if plant == "link":
-        (folder.folder.files / "source").symlink_to(outside)
+        (folder.files / "source").symlink_to(outside)
     else:
-        (folder.folder.files / "source").write_text("in the way")
+        (folder.files / "source").write_text("in the way")
     assert stage(["day.csv"], folder, [input_folder]) == [
         FileRecord(
             path="source/day.csv",
@@ -308,7 +308,7 @@ def test_nothing_that_a_step_left_leads_a_copy_out_of_the_run(input_folder, fold
             bytes=len("content of day.csv"),
         )
     ]
-    assert (folder.folder.files / "source/day.csv").is_file()
+    assert (folder.files / "source/day.csv").is_file()
     assert not any(outside.iterdir())
 
 
@@ -316,7 +316,7 @@ def test_a_copy_that_cannot_be_written_is_the_machines_fault_and_leaves_nothing_
     def full(path: Path, target: Path) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(Path, "replace", full)
-    with pytest.raises(SetupError, match=r"source/day\.csv: cannot be written: No space left on device"):
+    monkeypatch.setattr(Path, "rename", full)
+    with pytest.raises(SetupError, match=r"source/day\.csv: cannot be sealed: No space left on device"):
         stage(["day.csv"], folder, [input_folder])
-    assert not any((folder.folder.files / "source").iterdir())
+    assert not any((folder.path / "artifacts").iterdir())

@@ -194,19 +194,15 @@ def test_a_rejected_record_without_a_reason_does_not_reconcile(run):
         (lambda path, other: path.hardlink_to(other), "must be a file of its own", "a hard link: the file has 2 names"),
         (lambda path, other: path.mkdir(), "must be a regular file", "drwx"),
         (lambda path, other: os.mkfifo(path), "must be a regular file", "prw"),
-        (lambda path, other: path.parent.symlink_to(other.parent), "must be a regular file, reached", "a link to"),
     ],
-    ids=["link", "hard link", "folder", "fifo", "linked folder"],
+    ids=["link", "hard link", "folder", "fifo"],
 )
 def test_only_a_file_of_the_steps_own_is_an_output(run, tmp_path, leave, rule, value):
     (tmp_path / "elsewhere").mkdir()
     other = tmp_path / "elsewhere" / "out.csv"
     other.write_text(READINGS)
-    artifact = Artifact("sub/out.csv" if rule.endswith("reached") else "out.csv", Reading)
-    place = lambda files, params: leave(files / artifact.path, other)  # noqa: E731
-    error = refused(run, called(place), writes(ANALYZE, artifact))
-    assert error.artifact == artifact.path
-    assert error.rule.startswith(rule)
+    error = refused(run, called(lambda files, params: leave(files / "out.csv", other)))
+    assert (error.artifact, error.rule) == ("out.csv", rule)
     assert str(error.value).startswith(value)
     assert other.read_text() == READINGS
 
@@ -261,7 +257,7 @@ def test_what_a_step_changes_after_it_was_sealed_changes_nothing(run, monkeypatc
 
     def late(files: Path) -> Records:
         kept[0].write(READINGS)
-        kept[0].flush()
+        kept[0].close()
         return Records(read=3, accepted=3)
 
     step = replace(ANALYZE, records=late)
@@ -393,7 +389,7 @@ def test_a_failed_result_is_not_used_again(run):
 
 
 def test_an_accepted_result_that_was_changed_is_not_used_again_but_refused(run):
-    run_step(ANALYZE, run, ATTEMPT, writing(out_csv=READINGS))
+    run_step(ANALYZE, run, ATTEMPT, writing(out_csv=table({}, {}, {"power": "3"})))
     tamper(run, "out.csv", table({}, {}, {}))
     assert refused(run, never).rule == "must be as Analyze left it (its checksum was recorded)"
     assert run_step(ANALYZE, run, cleared(run), writing(out_csv=READINGS)).status == "success"
@@ -447,7 +443,9 @@ def died_after(run: RunFolder, execute: Execute) -> None:
 
 
 def nothing_more(params: StepParams, work: WorkFolder) -> None:
-    """The work was done before."""
+    """The work was done before, if it was this work."""
+    if not any(work.files.iterdir()):
+        work.link_inputs()
 
 
 def test_work_that_went_on_without_its_worker_is_taken_up_and_counts(run):

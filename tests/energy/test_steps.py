@@ -5,12 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from include.core.artifact_store import FolderStore
-from include.core.artifacts import seal
 from include.core.errors import ContractError
 from include.energy import steps
 from include.energy.schemas import Analysis, AnalyzerMetrics, GeneratorMetrics, ReportMetrics
 from include.energy.steps import ENERGY_STEPS
+from tests.core.test_artifacts import sealed
 from tests.energy.analysis import DAY, analyzed, series, varied
 
 ROOT = Path(__file__).parents[2]
@@ -19,7 +18,7 @@ ROOT = Path(__file__).parents[2]
 def test_each_step_honours_its_contract(done):
     for step in ENERGY_STEPS.values():
         for artifact in step.writes:
-            seal(FolderStore(done.parent / "artifacts"), done, artifact)
+            sealed(done, artifact)
         records = step.records(done)
         assert records.reconciles
         assert records.read > 0
@@ -35,7 +34,7 @@ def test_a_file_without_rejected_records_is_right(files):
     analyzed(files, series(varied(48)))
     assert (files / "rejected.csv").read_text() == "file,line,raw,reason\n"
     for artifact in ENERGY_STEPS["energy-analyzer"].writes:
-        seal(FolderStore(files.parent / "artifacts"), files, artifact)
+        sealed(files, artifact)
 
 
 def test_the_contracts_are_cheap_to_import():

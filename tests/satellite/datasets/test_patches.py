@@ -10,8 +10,6 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from include.core.artifact_store import FolderStore
-from include.core.artifacts import seal
 from include.core.contracts import Artifact
 from include.core.errors import BadInputError, ContractError
 from include.satellite.datasets.patches import (
@@ -26,6 +24,7 @@ from include.satellite.datasets.schemas import CLASSES, SPLITS, PatchInfo, Patch
 from include.satellite.imagery.schemas import Imagery
 from include.satellite.params import CnnDataParams
 from include.satellite.sensors.sentinel2 import SENTINEL2
+from tests.core.test_artifacts import sealed
 from tests.satellite.imagery_store import ImageryMaker, days_from, grid_of, layers_of, make_fields
 
 PATCH, STRIDE = 8, 4
@@ -288,10 +287,10 @@ def test_the_export_holds_the_same_samples_under_the_usual_names(imagery: Imager
 
 def test_the_files_keep_to_their_schemas(imagery: Imagery, files: Path) -> None:
     data = prepared(files)
-    record = seal(FolderStore(files.parent / "artifacts"), files, Artifact("cnn_index.parquet", PatchRow))
+    record = sealed(files, Artifact("cnn_index.parquet", PatchRow))
     assert record is not None
     assert record.records == len(data)
-    seal(FolderStore(files.parent / "artifacts"), files, Artifact("cnn_dataset.json", PatchInfo))
+    sealed(files, Artifact("cnn_dataset.json", PatchInfo))
     assert sorted(path.name for path in files.iterdir()) == sorted(
         ["validated.json", "cube.npy", "scl.npy", "cnn_index.parquet", "cnn_dataset.json"]
     )

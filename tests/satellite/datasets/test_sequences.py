@@ -10,8 +10,6 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from include.core.artifact_store import FolderStore
-from include.core.artifacts import seal
 from include.core.contracts import Artifact
 from include.core.errors import BadInputError, ContractError
 from include.satellite.datasets.schemas import SPLITS, SequenceInfo, SequenceRow
@@ -25,6 +23,7 @@ from include.satellite.datasets.sequences import (
 )
 from include.satellite.imagery.schemas import Imagery
 from include.satellite.params import LstmDataParams
+from tests.core.test_artifacts import sealed
 from tests.satellite.imagery_store import ImageryMaker, grid_of, layers_of, make_fields
 
 SMALL = {"sequence_length": 4, "location_size": 8}
@@ -203,10 +202,10 @@ def test_the_export_holds_the_same_samples_under_the_usual_names(imagery: Imager
 
 def test_the_files_keep_to_their_schemas_and_the_outcome_adds_up(imagery: Imagery, files: Path) -> None:
     data = prepared(files)
-    record = seal(FolderStore(files.parent / "artifacts"), files, Artifact("lstm_index.parquet", SequenceRow))
+    record = sealed(files, Artifact("lstm_index.parquet", SequenceRow))
     assert record is not None
     assert record.records == len(data)
-    seal(FolderStore(files.parent / "artifacts"), files, Artifact("lstm_dataset.json", SequenceInfo))
+    sealed(files, Artifact("lstm_dataset.json", SequenceInfo))
     metrics = prepare_lstm_outcome(files).metrics_as(PrepareLstmMetrics)
     assert sum(metrics.samples.values()) + metrics.left_out + metrics.dropped == data.info.locations * 10
     assert sorted(path.name for path in files.iterdir()) == sorted(
