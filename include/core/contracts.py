@@ -114,7 +114,7 @@ class Artifact(Generic[D]):
         return replace(self, path=self.path.format(index=f"{index:03d}"))
 
 
-SOURCES: Artifact[Any] = Artifact(f"{SOURCE_FOLDER}/*")
+SOURCES: Artifact[Any] = Artifact(f"{SOURCE_FOLDER}/*", optional=True)
 """The input files that users provided, for steps that read them."""
 
 

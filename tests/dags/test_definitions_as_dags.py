@@ -4,7 +4,10 @@ import json
 
 import pytest
 
-from tests.airflow_runs import ROOT, run_dag
+from tests.airflow_runs import ROOT, run_dag  # isort: skip - sets Airflow's home first
+
+from include.core.confinement import can_confine
+from tests.prerequisites import need
 
 pytestmark = pytest.mark.airflow
 
@@ -63,13 +66,13 @@ def test_a_failed_step_reports_its_last_line_and_stops_what_needs_it(definitions
         (": > $DATA_DIR/out.csv", "must not be empty"),
         ("echo 'a,b' > $DATA_DIR/out.csv", "must hold at least one record"),
         ("printf 'a,b\\n1,2\\n3,' > $DATA_DIR/out.csv", "must end with a line break"),
-        ("ln -s /etc/hostname $DATA_DIR/out.csv", "must lie in the run's folder and be no link"),
-        (
-            "printf 'a\\n1\\n' > $DATA_DIR/out.csv; touch -d '2 days ago' $DATA_DIR/out.csv",
-            "must be written by this step",
-        ),
+        ("ln -s /etc/hostname $DATA_DIR/out.csv", "must be a regular file, reached without a link"),
+        ("ln numbers.csv out.csv || cp -P numbers.csv out.csv", "must be a regular file, reached without a link"),
         ("printf 'a\\n1\\n' > $DATA_DIR/out.csv; echo '{}' > $DATA_DIR/result.json", "the step did not declare it"),
-        ("printf 'a\\n1\\n' > $DATA_DIR/out.csv; echo 9 >> $DATA_DIR/numbers.csv", "must be as its producer left it"),
+        (
+            "printf 'a\\n1\\n' > out.csv; rm numbers.csv; echo 9 > numbers.csv",
+            "must not be touched by a step that only reads",
+        ),
     ],
 )
 def test_a_step_that_lies_fails_with_the_rule_it_broke(definitions, command, rule):
@@ -107,28 +110,46 @@ def test_records_that_do_not_reconcile_fail_the_step(definitions):
     assert "3 read, 1 accepted, 0 rejected" in outcome.error("keep")
 
 
-def test_an_artifact_that_changes_after_its_step_stops_the_publishing(definitions):
+def test_what_a_step_leaves_in_the_background_changes_nothing_that_is_published(definitions, data_dir):
+    """A daemon that waits until its step was accepted, and then changes an input and an output."""
+    spoil = "cp numbers.csv copy.csv; setsid -f sh -c 'sleep 1; echo 4 | tee -a numbers.csv copy.csv' >/dev/null"
     definitions(
         late={
             "workflow_name": "late-pipeline",
-            "publish": ["numbers.csv"],
+            "publish": ["numbers.csv", "copy.csv"],
             "containers": [
                 NUMBERS,
-                container(
-                    "spoil",
-                    "cp numbers.csv copy.csv; setsid -f sh -c 'sleep 1; echo 4 >> numbers.csv' >/dev/null; sleep 0.3",
-                    ["numbers.csv"],
-                    ["copy.csv"],
-                ),
+                container("spoil", spoil, ["numbers.csv"], ["copy.csv"]),
                 container("wait", "sleep 2; echo '{\"a\": 1}' > $DATA_DIR/wait.json", ["copy.csv"], ["wait.json"]),
             ],
         }
     )
     outcome = run_dag("late_pipeline")
+    assert outcome.state == "success"
+    published = [path.read_text() for path in (data_dir / "published").rglob("*.csv")]
+    assert len(set(published)) == 1 < len(published)
+    assert "4" not in published[0].split()
+
+
+@pytest.mark.parametrize(
+    "attack",
+    [
+        "echo 9 >> numbers.csv",
+        "echo '{}' > ../../steps/numbers/result.json",
+        "echo '{}' > ../../run.json",
+        "cp numbers.csv ../../artifacts/forged",
+        "rm -f ../../artifacts/*",
+        "touch ../../../other",
+    ],
+)
+def test_a_local_command_cannot_write_beside_its_work_folder(definitions, attack):
+    need(can_confine(), "Landlock", "use a kernel from 6.2 on")
+    liar = container("liar", f"cp numbers.csv out.csv; {attack}", ["numbers.csv"], ["out.csv"])
+    definitions(lie={"workflow_name": "lie-pipeline", "containers": [NUMBERS, liar]})
+    outcome = run_dag("lie_pipeline")
     assert outcome.state == "failed"
-    verdicts = [outcome.folder.result(task) for task in ("spoil", "wait", "publish")]
-    [error] = [verdict.error.message for verdict in verdicts if verdict and verdict.error]
-    assert error.startswith("numbers.csv: must be as")
+    assert outcome.tasks["numbers"] == "success"
+    assert "Permission denied" in outcome.error("liar") or "Read-only" in outcome.error("liar")
 
 
 def test_a_step_that_takes_too_long_is_stopped(definitions):
@@ -146,7 +167,7 @@ def test_a_step_that_takes_too_long_is_stopped(definitions):
 
 
 def test_a_transient_fault_is_tried_again_after_2_4_and_8_seconds(definitions):
-    attempts = "n=$(cat ../n 2>/dev/null || echo 0); echo $((n + 1)) > ../n; [ $n -ge 2 ] || exit 75"
+    attempts = "case $STEP_LOG in *'\"try_number\": 3'*) ;; *) exit 75;; esac"
     definitions(
         flaky={
             "workflow_name": "flaky-pipeline",

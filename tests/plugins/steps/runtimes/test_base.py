@@ -226,7 +226,7 @@ def test_a_result_that_is_reused_reports_nothing_to_monitoring(folder, monitored
     measured(folder)
     measured_step(ANALYZE, folder, ATTEMPT, writing(out_csv=READINGS))
     monitored.clear()
-    assert measured_step(ANALYZE, folder, ATTEMPT, writing(folder))["reused"] is True
+    assert measured_step(ANALYZE, folder, ATTEMPT, writing())["reused"] is True
     assert monitored == {}
 
 
@@ -248,5 +248,5 @@ def test_lists_texts_and_flags_are_no_numbers_for_monitoring(folder, monitored):
 def test_a_failed_step_is_counted_with_the_class_of_its_fault(folder, monitored):
     measured(folder)
     with pytest.raises(ContractError):
-        measured_step(ANALYZE, folder, ATTEMPT, writing(folder))
+        measured_step(ANALYZE, folder, ATTEMPT, writing())
     assert monitored == {"groundtruth.step.failed": (1, TAGS | {"kind": "contract"})}
