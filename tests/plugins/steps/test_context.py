@@ -70,8 +70,8 @@ def test_a_cleared_task_begins_with_the_shortest_wait_again():
 
 
 def test_a_retry_stays_in_its_generation_and_a_clear_begins_another():
-    assert [attempt_of(context(number, RETRIES).generation for number in (1, 2, 3)] == [0, 0, 0]
-    assert attempt_of(context(3, RETRIES + 2).generation == 2
+    assert [attempt_of(context(number, RETRIES)).generation for number in (1, 2, 3)] == [0, 0, 0]
+    assert attempt_of(context(3, RETRIES + 2)).generation == 2
 
 
 def test_an_attempt_holds_what_its_runtime_knows():
@@ -85,11 +85,11 @@ def test_the_run_folder_is_named_by_the_run_unless_the_command_line_names_it(mon
     named = folder_of(context(1, 3)).path
     assert run_folder("energy_pipeline", "manual__2026-01-01T00:00:00+00:00").path == named
     assert named == tmp_path / "runs" / "energy_pipeline" / "manual__2026-01-01T00-00-00+00-00"
-    assert attempt_of(context(1, 3).log_url == "http://x/log"
+    assert attempt_of(context(1, 3)).log_url == "http://x/log"
     monkeypatch.setenv("GROUNDTRUTH_RUN_FOLDER", str(tmp_path / "mine"))
     get_settings.cache_clear()
     assert folder_of(context(1, 3)).path == tmp_path / "mine"
-    assert attempt_of(context(1, 3).log_url == "airflow.log"
+    assert attempt_of(context(1, 3)).log_url == "airflow.log"
     monkeypatch.undo()
     get_settings.cache_clear()
 
