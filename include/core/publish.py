@@ -81,7 +81,8 @@ def publish_run(folder: RunFolder, pipeline: Pipeline, data_dir: Path) -> Publis
         raise ContractError(missing[0], "must exist to be published", "no such file")
     key = next((outcome.published_as for outcome in outcomes if outcome.published_as), None)
     key = key or publishing_key(run, outcomes)
-    target = data_dir / "published" / pipeline.definition.pipeline / key
+    published, name = data_dir / "published", pipeline.definition.pipeline
+    target = published / name / key
     publication = Publication(
         dag_id=run.dag_id,
         run_id=run.run_id,
@@ -96,7 +97,7 @@ def publish_run(folder: RunFolder, pipeline: Pipeline, data_dir: Path) -> Publis
 
     files = {name: folder.locate(records[name]) for name in names}
     document = publication.model_dump_json(indent=2).encode() + b"\n"
-    with locked(target.parent / f".{target.name}.lock", timeout_s=None):
+    with locked(published / f".{name}.lock", timeout_s=None):
         replace_folder(target, {**files, PUBLICATION: document}, check_still_newest)
     return Published(target, key, {name: value for outcome in outcomes for name, value in outcome.scalars().items()})
 

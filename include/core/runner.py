@@ -109,7 +109,7 @@ class Attempt:
         )
 
 
-def called(function: Callable[[Path, Any], None]) -> Execute:
+def called(function: Callable[[Path, Any], None]) -> Callable[[StepParams, WorkFolder], Ran]:
     """Return the execution of a step by one of our own functions (`files`, params), which is trusted."""
 
     def execute(params: StepParams, work: WorkFolder) -> Ran:
