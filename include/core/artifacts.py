@@ -1,23 +1,19 @@
-"""Check files: they exist, are complete, open in their format and keep to their schema."""
+"""Check files: they exist, belong to their run, and are of their format (`formats`)."""
 
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import shutil
 import stat
-from collections.abc import Callable
 from pathlib import Path, PurePosixPath
-
-from pydantic import ValidationError
 
 from include.core.contracts import Artifact
 from include.core.errors import ContractError
+from include.core.formats import check_format
 from include.core.run_folder import FileRecord
 
 CLOCK_TOLERANCE_SECONDS = 5.0
-PNG_START, PNG_END = b"\x89PNG\r\n\x1a\n", b"IEND\xaeB`\x82"
 
 
 def sha256(path: Path) -> str:
@@ -52,7 +48,7 @@ def check_artifact(files: Path, artifact: Artifact, *, since: float | None = Non
     if since is not None and status.st_mtime < since - CLOCK_TOLERANCE_SECONDS:
         age = since - status.st_mtime
         raise ContractError(name, "must be written by this step", f"a file last changed {age:.0f} s before it started")
-    records = _check_content(path, artifact)
+    records = check_format(path, artifact)
     return FileRecord(path=name, sha256=sha256(path), bytes=status.st_size, records=records)
 
 
@@ -93,88 +89,3 @@ def _status(files: Path, name: str) -> os.stat_result | None:
     if not stat.S_ISREG(status.st_mode):
         raise ContractError(name, "must be a regular file", stat.filemode(status.st_mode))
     return status
-
-
-def _check_content(path: Path, artifact: Artifact) -> int | None:
-    """Check that a file opens in its format and reads to its end; return the number of a table's records."""
-    if artifact.format in ("csv", "parquet"):
-        from include.core.tables import check_table
-
-        records = check_table(path, artifact.path, artifact.schema)
-        if records == 0 and not artifact.may_be_empty:
-            raise ContractError(artifact.path, "must hold at least one record", "a header alone")
-        return records
-    if artifact.format in _FORMATS:
-        title, check = _FORMATS[artifact.format]
-        try:
-            check(path, artifact)
-        except _UNREADABLE as error:
-            raise ContractError(artifact.path, f"must be {title}", str(error) or type(error).__name__) from error
-    return None
-
-
-def _check_npy(path: Path, artifact: Artifact) -> None:
-    import numpy as np
-
-    array = np.load(path, mmap_mode="r", allow_pickle=False)
-    if array.size == 0:
-        raise ContractError(artifact.path, "must hold at least one element", f"shape {array.shape}")
-
-
-def _check_safetensors(path: Path, artifact: Artifact) -> None:
-    """Check the format's own rules: eight bytes of header length, a JSON header, and the bytes that it names."""
-    size = path.stat().st_size
-    with path.open("rb") as file:
-        length = int.from_bytes(file.read(8), "little")
-        header = json.loads(file.read(length) if length < size else b"{}")
-    ends = [entry["data_offsets"][1] for key, entry in header.items() if key != "__metadata__"]
-    if not ends or 8 + length + max(ends) != size:
-        raise ValueError(f"{size} bytes")
-
-
-def _check_raster(path: Path, artifact: Artifact) -> None:
-    import rasterio
-
-    try:
-        with rasterio.open(path) as raster:
-            for _, window in raster.block_windows(1):
-                raster.read(window=window)
-            located = raster.crs is not None
-    except rasterio.errors.RasterioError as error:
-        raise ValueError(str(error)) from error
-    if not located:
-        raise ContractError(artifact.path, "must be georeferenced", "no coordinate reference system")
-
-
-def _check_png(path: Path, artifact: Artifact) -> None:
-    content = path.read_bytes()
-    if not (content.startswith(PNG_START) and content.endswith(PNG_END)):
-        raise ValueError(f"{len(content)} bytes that are not")
-
-
-def _check_json(path: Path, artifact: Artifact) -> None:
-    content = path.read_bytes()
-    try:
-        if artifact.schema is not None:
-            artifact.schema.model_validate_json(content)
-        elif json.loads(content) in ({}, [], None, ""):
-            raise ContractError(artifact.path, "must hold something", content[:40].decode())
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_context=False)[0]
-        if first["type"] == "json_invalid":
-            raise ValueError(first["msg"]) from error
-        field = "$" + "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in first["loc"])
-        more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
-        rule = f"must keep to its schema: {field}: {first['msg']}{more}"
-        raise ContractError(artifact.path, rule, str(first["input"])[:80]) from error
-
-
-_FORMATS: dict[str, tuple[str, Callable[[Path, Artifact], None]]] = {
-    "json": ("valid JSON", _check_json),
-    "npy": ("a complete NumPy array", _check_npy),
-    "png": ("a complete PNG image", _check_png),
-    "safetensors": ("a complete safetensors file", _check_safetensors),
-    "tif": ("a complete GeoTIFF", _check_raster),
-}
-_UNREADABLE = (ValueError, TypeError, LookupError, AttributeError, EOFError, RecursionError)
-"""What the checks raise at a file that is damaged or of another format; an `OSError` is a fault of the machine."""

@@ -23,6 +23,7 @@ from include.core.artifacts import check_artifact, check_unchanged, remove
 from include.core.contracts import Step, StepParams
 from include.core.errors import BadInputError, ContractError, InterruptedStepError, explain
 from include.core.recording import failure_recorded, write_result
+from include.core.rules import check_declared
 from include.core.run_folder import (
     INTERRUPTED_MARK,
     SOURCE_FOLDER,
@@ -136,6 +137,8 @@ def run_step(step: Step, folder: RunFolder, attempt: Attempt, execute: Callable[
             check_unchanged(folder.files, record, "its producer")
         checked = [check_artifact(folder.files, artifact, since=began) for artifact in step.writes]
         draft.outputs = [record for record in checked if record is not None]
+        for artifact in step.writes:
+            check_declared(folder.files, artifact)
         if step.records is not None:
             draft.records = step.records(folder.files)
             _check_accounting(step.id, draft.records)
