@@ -285,6 +285,8 @@ def _read_raster(path: Path, artifact: Artifact[Any], driver: str) -> bool:
         with rasterio.Env(**alone, **strict), warnings.catch_warnings():
             warnings.simplefilter("ignore", NotGeoreferencedWarning)
             with rasterio.open(path, driver=driver) as raster:
+                if raster.subdatasets:
+                    raise ValueError(f"{len(raster.subdatasets)} images; one is read")
                 sample = sum(np.dtype(kind).itemsize for kind in raster.dtypes)
                 if driver != "GTiff" and (pixels := raster.width * raster.height) > MAX_PIXELS:
                     raise ValueError(f"{pixels:,} pixels; at most {MAX_PIXELS:,} are read")

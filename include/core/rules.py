@@ -30,7 +30,7 @@ from include.core.tables import (
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
-    from jsonschema.protocols import Validator
+    from jsonschema.protocols import Validator  # type: ignore[import-untyped]
 
     from include.core.contracts import Artifact
 
@@ -214,8 +214,8 @@ def schema_validator(text: str) -> Validator:
     Raises:
         ValueError: It is not a JSON schema, or refers to something outside of itself.
     """
-    from jsonschema import Draft202012Validator, SchemaError
-    from jsonschema.validators import validator_for
+    from jsonschema import Draft202012Validator, SchemaError  # type: ignore[import-untyped]
+    from jsonschema.validators import validator_for  # type: ignore[import-untyped]
     from referencing import Registry
     from referencing.exceptions import Unresolvable
     from referencing.jsonschema import DRAFT202012

@@ -17,7 +17,7 @@ from typing import IO, Any, Never
 MAX_BYTES = 64 * 1024**2
 """Of a document, which is held in memory as a whole; more belongs into JSON Lines or Parquet."""
 MAX_VALUES = 4_000_000
-"""Of a document: each takes up to some 70 bytes of memory, so about 300 MB at most."""
+"""Of a document: with up to some 100 bytes for each, and the text, a parser takes less than 1 GB."""
 MAX_DEPTH = 100
 """Objects and arrays within each other; many parsers give up at a few hundred."""
 MAX_LINE_BYTES = 16 * 1024**2

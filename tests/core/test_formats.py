@@ -87,14 +87,22 @@ def raster(side: int = 64, **profile: object) -> bytes:
         return bytes(memory.getbuffer())
 
 
-def document(pages: int = 2) -> bytes:
+def pages(number: int) -> bytes:
+    """A TIFF file of several images."""
+    content = io.BytesIO()
+    first, *others = [Image.new("L", (16, 16))] * number
+    first.save(content, "TIFF", save_all=True, append_images=others)
+    return content.getvalue()
+
+
+def document() -> bytes:
     import matplotlib
     from matplotlib.backends.backend_pdf import PdfPages
     from matplotlib.figure import Figure
 
     content = io.BytesIO()
     with matplotlib.rc_context({"pdf.compression": 6}), PdfPages(content, metadata={"CreationDate": None}) as file:
-        for _ in range(pages):
+        for _ in range(2):
             figure = Figure()
             figure.subplots().plot(range(1000))
             figure.savefig(file, format="pdf")
@@ -272,6 +280,7 @@ LIES: dict[str, tuple[str, Callable[[], bytes], str]] = {
         lambda: raster(60_000, sparse_ok=True, compress="deflate"),
         "must unpack to at most",
     ),
+    "GeoTIFF with a second image": ("a.tif", lambda: pages(2), "2 images; one is read"),
     "GeoTIFF without a place": ("a.tif", lambda: raster(crs=None), "must be georeferenced"),
     "GeoTIFF with a damaged block": (
         "a.tif",

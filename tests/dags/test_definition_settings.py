@@ -128,8 +128,8 @@ def checked(identity, command, file, **checks):
 NINETY = "{ echo n; yes 1 | head -90; }"
 LIES = {
     "schema": (
-        checked("schema", "echo '{}' > a.json", "a.json", schema="schemas/a.json"),
-        "required property",
+        checked("schema", "echo '[1]' > a.json", "a.json", schema="schemas/a.json"),
+        "is not of type 'object'",
     ),
     "keys": (checked("keys", "cp in.csv b.csv", "b.csv", keys=["m"]), "must have the columns m; found no m in n"),
     "unique": (
@@ -150,7 +150,7 @@ def test_each_check_of_an_output_can_fail_its_step(definitions):
     opaque = checked("opaque", "echo anything > model.bin", "model.bin", opaque=True)
     folder = definitions(small=definition(source, opaque, *(lie for lie, _ in LIES.values())))
     (folder / "schemas").mkdir()
-    (folder / "schemas/a.json").write_text('{"required": ["n"]}')
+    (folder / "schemas/a.json").write_text('{"type": "object"}')
     done = run_dag("small_pipeline")
     assert done.state == "failed"
     assert (done.tasks["source"], done.tasks["opaque"]) == ("success", "success")
