@@ -21,6 +21,7 @@ from include.core.tables import (
     Table,
     check_rules,
     connect,
+    file_literal,
     identifier,
     literal,
     open_table,
@@ -36,17 +37,19 @@ if TYPE_CHECKING:
 
 Relation = Literal["same", "fewer", "per-key"]
 _BROKEN: dict[Relation, str] = {
-    "same": "sum(written) <> sum(read)",
-    "fewer": "sum(written) > sum(read)",
-    "per-key": "sum(written) <> least(sum(read), 1)",
+    "same": "written <> read",
+    "fewer": "written > read",
+    "per-key": "written <> least(read, 1)",
 }
 _WORDS: dict[Relation, str] = {
     "same": "must hold as many records of each {key} as {of}",
     "fewer": "must hold no more records of any {key} than {of}",
     "per-key": "must hold one record of each {key} in {of}, and no other",
 }
-_THREADS = 4
-"""Each needs its share of the memory limit to sort and group records that do not fit."""
+_THREADS = 2
+"""Each needs its share of the memory limit."""
+GROUPED_RECORDS = 2_000_000
+"""How many records are grouped at once; of more, the keys are written to the disk and grouped part by part."""
 
 
 @dataclass(frozen=True)
@@ -116,13 +119,13 @@ def check_declared(files: Path, artifact: Artifact[Any]) -> None:
     if rules.columns:
         with TemporaryDirectory(prefix="groundtruth-") as spill, connect() as db:
             db.execute(f"SET temp_directory = {literal(spill)}; SET threads = {_THREADS}")
-            _check_columns(db, files, artifact.path, rules)
+            _check_columns(db, Path(spill, "keys.parquet"), files, artifact.path, rules)
 
 
 # ── tables ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _check_columns(db: DuckDBPyConnection, files: Path, name: str, rules: OutputRules) -> None:
+def _check_columns(db: DuckDBPyConnection, keys: Path, files: Path, name: str, rules: OutputRules) -> None:
     path = files / name
     with readable(path, name):
         table = _table_with(db, files, name, rules.columns)
@@ -130,13 +133,13 @@ def _check_columns(db: DuckDBPyConnection, files: Path, name: str, rules: Output
         filled = dict.fromkeys((*needed, *rules.unique))
         check_rules(db, table, name, [*map(_filled, filled), *map(_in_range, rules.ranges)])
         if rules.unique:
-            _check_unique(db, table, name, rules.unique)
+            _check_unique(db, keys, table, name, rules.unique)
     if rules.rows is not None:
         with readable(files / rules.rows.of, rules.rows.of):
             source = _table_with(db, files, rules.rows.of, rules.rows.key)
             db.execute(f"SELECT count(*) FROM {source.relation}")  # a fault of the input is not one of the output
         with readable(path, name):
-            _check_rows(db, table, source, name, rules.rows)
+            _check_rows(db, keys, table, source, name, rules.rows)
 
 
 def _table_with(db: DuckDBPyConnection, files: Path, name: str, columns: tuple[str, ...]) -> Table:
@@ -162,27 +165,47 @@ def _in_range(bounds: Range) -> Rule:
     return Rule(bounds.column, f"isfinite({value}){compared}", f"a number{words}")
 
 
-def _check_unique(db: DuckDBPyConnection, table: Table, name: str, key: tuple[str, ...]) -> None:
-    columns = ", ".join(map(identifier, key))
-    query = f"SELECT count(*), {columns} FROM {table.relation} GROUP BY {columns} HAVING count(*) > 1 LIMIT 1"
-    for number, *values in db.execute(query).fetchall():
-        rule = f"must hold each {_joined(key)} once"
-        raise ContractError(name, rule, f"{number:,} records of {_named(key, values)}")
+def _check_unique(db: DuckDBPyConnection, keys: Path, table: Table, name: str, key: tuple[str, ...]) -> None:
+    records = f"SELECT {_keys(table, table, key)}, 0 AS read, 1 AS written FROM {table.relation}"
+    if group := _first_group(db, keys, records, len(key), "written > 1"):
+        _, number, *values = group
+        raise ContractError(name, f"must hold each {_joined(key)} once", f"{number:,} records of {_named(key, values)}")
 
 
-def _check_rows(db: DuckDBPyConnection, table: Table, source: Table, name: str, rows: RowRelation) -> None:
-    """Count the records of each key in both tables, in one grouping."""
-    columns = ", ".join(f"k{position}" for position in range(len(rows.key)))
-    query = (
-        f"SELECT sum(read)::BIGINT, sum(written)::BIGINT, {columns} FROM ("
+def _check_rows(db: DuckDBPyConnection, keys: Path, table: Table, source: Table, name: str, rows: RowRelation) -> None:
+    records = (
         f"SELECT {_keys(source, table, rows.key)}, 1 AS read, 0 AS written FROM {source.relation} UNION ALL "
-        f"SELECT {_keys(table, source, rows.key)}, 0 AS read, 1 AS written FROM {table.relation}"
-        f") GROUP BY {columns} HAVING {_BROKEN[rows.relation]} LIMIT 1"
+        f"SELECT {_keys(table, source, rows.key)}, 0, 1 FROM {table.relation}"
     )
-    for read, written, *values in db.execute(query).fetchall():
+    if group := _first_group(db, keys, records, len(rows.key), _BROKEN[rows.relation]):
+        read, written, *values = group
         rule = _WORDS[rows.relation].format(key=_joined(rows.key), of=rows.of)
         found = f"{written:,} of {_named(rows.key, values)}, where {rows.of} has {read:,}"
         raise ContractError(name, rule, found)
+
+
+def _first_group(db: DuckDBPyConnection, keys: Path, records: str, width: int, broken: str) -> tuple[Any, ...] | None:
+    """Return how often a key was read and written, and the key, of the first group that breaks a rule.
+
+    Args:
+        db: Of `connect`.
+        keys: Where the keys of all records are written meanwhile; equal keys fall into the same part.
+        records: Query of the records: `k0, k1, …, read, written`.
+        width: How many columns the key has.
+        broken: The condition on `read` and `written` of a group.
+    """
+    [(number,)] = db.execute(f"COPY ({records}) TO {literal(keys)} (FORMAT parquet)").fetchall()
+    parts = number // GROUPED_RECORDS + 1
+    columns = ", ".join(f"k{position}" for position in range(width))
+    for part in range(parts):
+        groups = (
+            f"SELECT sum(read)::BIGINT AS read, sum(written)::BIGINT AS written, {columns} "
+            f"FROM read_parquet({file_literal(keys)}) WHERE hash({columns}) % {parts} = {part} GROUP BY {columns}"
+        )
+        query = f"SELECT * FROM ({groups}) WHERE {broken} LIMIT 1"
+        for group in db.execute(query).fetchall():
+            return tuple(group)
+    return None
 
 
 def _keys(table: Table, other: Table, key: tuple[str, ...]) -> str:
