@@ -28,8 +28,7 @@ from include.core.errors import ContractError
 if TYPE_CHECKING:
     from pypdf import PdfReader
 
-CHUNK = 1024**2
-MIB = 1024**2
+CHUNK = MIB = 1024**2
 ALLOCATION_SLACK = 1 * MIB
 """A file takes whole blocks of the disk, so a small one takes more than its size."""
 UNPACKED_FLOOR, UNPACKED_RATIO = 256 * MIB, 250
@@ -190,8 +189,8 @@ def _check_parquet(path: Path, artifact: Artifact[Any]) -> int:
 
 
 def _check_gzip(path: Path, artifact: Artifact[Any]) -> None:
-    for _ in _gunzipped(path, artifact):
-        pass
+    if sum(map(len, _gunzipped(path, artifact))) == 0:
+        raise ContractError(artifact.path, "must hold something", "a compressed file of 0 bytes")
 
 
 def _gunzipped(path: Path, artifact: Artifact[Any]) -> Iterator[bytes]:

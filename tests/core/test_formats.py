@@ -209,6 +209,7 @@ LIES: dict[str, tuple[str, Callable[[], bytes], str]] = {
     "gzip with a wrong checksum": ("a.gz", lambda: spoiled(good("a.gz"), -6), "incorrect data check"),
     "gzip with something behind it": ("a.gz", lambda: good("a.gz") + b"more", "incorrect header check"),
     "gzip with zeros behind it": ("a.gz", lambda: good("a.gz") + bytes(99), "incorrect header check"),
+    "gzip of nothing": ("a.gz", lambda: gzip.compress(b"") * 2, "must hold something"),
     "gzip that unpacks to far more": ("a.gz", lambda: gzip.compress(bytes(257 * MIB)), "must unpack to at most"),
     "CSV cut short, then packed": (
         "a.csv.gz",
