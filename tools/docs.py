@@ -40,6 +40,8 @@ TYPES: dict[Any, str] = {
     NaiveDatetime: "local time",
     date: "date",
 }
+KEYS = {"checks": "file", "ranges": "column"}
+"""What the keys of an object stand for, by its name; those of others are ids."""
 BOUNDS = {"ge": "≥", "gt": ">", "le": "≤"}
 EXIT_CODES = (
     ("0", "success"),
@@ -173,7 +175,7 @@ def _fields(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, Fie
         yield name, field
         inner, marks = _bare(field.annotation), ""
         while get_origin(inner) in (list, tuple, dict):
-            marks += ".<id>" if get_origin(inner) is dict else "[]"
+            marks += f".<{KEYS.get(key, 'id')}>" if get_origin(inner) is dict else "[]"
             inner = _bare(get_args(inner)[1 if get_origin(inner) is dict else 0])
         if isinstance(inner, type) and issubclass(inner, BaseModel):
             yield from _fields(inner, f"{name}{marks}.")

@@ -1,23 +1,19 @@
-"""Seal and check files: they exist, are complete, open in their format and keep to their schema."""
+"""Seal artifacts, and check them: they are there, complete, of their format and true to their schema."""
 
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import shutil
 import stat
-from collections.abc import Callable
 from pathlib import Path, PurePosixPath
-
-from pydantic import ValidationError
 
 from include.core.artifact_store import ArtifactStore, step_output
 from include.core.contracts import Artifact
 from include.core.errors import ContractError
+from include.core.formats import check_format, check_size
+from include.core.proof import proof_of
 from include.core.run_folder import FileRecord
-
-PNG_START, PNG_END = b"\x89PNG\r\n\x1a\n", b"IEND\xaeB`\x82"
 
 
 def sha256(path: Path) -> str:
@@ -27,7 +23,7 @@ def sha256(path: Path) -> str:
 
 
 def seal(store: ArtifactStore, work: Path, artifact: Artifact) -> FileRecord | None:
-    """Seal one output of a step.
+    """Seal one output of a step, and check the sealed copy against what was declared of it.
 
     Args:
         store: The run's sealed artifacts.
@@ -38,7 +34,7 @@ def seal(store: ArtifactStore, work: Path, artifact: Artifact) -> FileRecord | N
         The record of the sealed file, or None where an optional file is absent.
 
     Raises:
-        ContractError: There is no such file, or something other than a regular file of this folder.
+        ContractError: Names the file, the rule and the value that breaks it.
         SetupError: The store cannot be written, or the disk is full.
     """
     with step_output(work, artifact.path) as source:
@@ -46,27 +42,11 @@ def seal(store: ArtifactStore, work: Path, artifact: Artifact) -> FileRecord | N
             if artifact.optional:
                 return None
             raise ContractError(artifact.path, "must exist", "no such file")
-        sealed = store.put(source, artifact.path)
-    return FileRecord(path=artifact.path, sha256=sealed.sha256, bytes=sealed.bytes)
-
-
-def check_artifact(files: Path, artifact: Artifact, record: FileRecord) -> FileRecord:
-    """Check a sealed file against what was declared of it.
-
-    Args:
-        files: A folder that shows the sealed file at its documented name.
-        artifact: What was declared.
-        record: Of the sealed file.
-
-    Returns:
-        The record, with the number of records of a table.
-
-    Raises:
-        ContractError: Names the file, the rule and the value that breaks it.
-    """
-    if record.bytes == 0:
-        raise ContractError(artifact.path, "must not be empty", "0 bytes")
-    return record.model_copy(update={"records": _check_content(artifact.at(files), artifact)})
+        check_size(os.fstat(source.fileno()), artifact)
+        sealed = store.put(source, artifact.path, artifact.max_bytes)
+    records = check_format(store.materialise(sealed.sha256), artifact)
+    proof = proof_of(artifact, "sealed")
+    return FileRecord(path=artifact.path, sha256=sealed.sha256, bytes=sealed.bytes, records=records, proof=proof)
 
 
 def check_unchanged(path: Path, record: FileRecord, producer: str) -> None:
@@ -104,88 +84,3 @@ def remove(files: Path, name: str) -> None:
             return
     if path.is_dir():
         shutil.rmtree(path)
-
-
-def _check_content(path: Path, artifact: Artifact) -> int | None:
-    """Check that a file opens in its format and reads to its end; return the number of a table's records."""
-    if artifact.format in ("csv", "parquet"):
-        from include.core.tables import check_table
-
-        records = check_table(path, artifact.path, artifact.schema)
-        if records == 0 and not artifact.may_be_empty:
-            raise ContractError(artifact.path, "must hold at least one record", "a header alone")
-        return records
-    if artifact.format in _FORMATS:
-        title, check = _FORMATS[artifact.format]
-        try:
-            check(path, artifact)
-        except _UNREADABLE as error:
-            raise ContractError(artifact.path, f"must be {title}", str(error) or type(error).__name__) from error
-    return None
-
-
-def _check_npy(path: Path, artifact: Artifact) -> None:
-    import numpy as np
-
-    array = np.load(path, mmap_mode="r", allow_pickle=False)
-    if array.size == 0:
-        raise ContractError(artifact.path, "must hold at least one element", f"shape {array.shape}")
-
-
-def _check_safetensors(path: Path, artifact: Artifact) -> None:
-    """Check the format's own rules: eight bytes of header length, a JSON header, and the bytes that it names."""
-    size = path.stat().st_size
-    with path.open("rb") as file:
-        length = int.from_bytes(file.read(8), "little")
-        header = json.loads(file.read(length) if length < size else b"{}")
-    ends = [entry["data_offsets"][1] for key, entry in header.items() if key != "__metadata__"]
-    if not ends or 8 + length + max(ends) != size:
-        raise ValueError(f"{size} bytes")
-
-
-def _check_raster(path: Path, artifact: Artifact) -> None:
-    import rasterio
-
-    try:
-        with rasterio.open(path) as raster:
-            for _, window in raster.block_windows(1):
-                raster.read(window=window)
-            located = raster.crs is not None
-    except rasterio.errors.RasterioError as error:
-        raise ValueError(str(error)) from error
-    if not located:
-        raise ContractError(artifact.path, "must be georeferenced", "no coordinate reference system")
-
-
-def _check_png(path: Path, artifact: Artifact) -> None:
-    content = path.read_bytes()
-    if not (content.startswith(PNG_START) and content.endswith(PNG_END)):
-        raise ValueError(f"{len(content)} bytes that are not")
-
-
-def _check_json(path: Path, artifact: Artifact) -> None:
-    content = path.read_bytes()
-    try:
-        if artifact.schema is not None:
-            artifact.schema.model_validate_json(content)
-        elif json.loads(content) in ({}, [], None, ""):
-            raise ContractError(artifact.path, "must hold something", content[:40].decode())
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_context=False)[0]
-        if first["type"] == "json_invalid":
-            raise ValueError(first["msg"]) from error
-        field = "$" + "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in first["loc"])
-        more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
-        rule = f"must keep to its schema: {field}: {first['msg']}{more}"
-        raise ContractError(artifact.path, rule, str(first["input"])[:80]) from error
-
-
-_FORMATS: dict[str, tuple[str, Callable[[Path, Artifact], None]]] = {
-    "json": ("valid JSON", _check_json),
-    "npy": ("a complete NumPy array", _check_npy),
-    "png": ("a complete PNG image", _check_png),
-    "safetensors": ("a complete safetensors file", _check_safetensors),
-    "tif": ("a complete GeoTIFF", _check_raster),
-}
-_UNREADABLE = (ValueError, TypeError, LookupError, AttributeError, EOFError, RecursionError)
-"""What the checks raise at a file that is damaged or of another format; an `OSError` is a fault of the machine."""

@@ -18,9 +18,12 @@ from typing_extensions import TypeVar
 
 from include.core.errors import ContractError, explain
 from include.core.outcome import StepOutcome
+from include.core.rules import OutputRules
 from include.core.run_folder import SOURCE_FOLDER, Records, read_model, write_json
 
 D = TypeVar("D", bound=BaseModel, default=BaseModel)
+DEFAULT_MAX_BYTES = 16 * 1024**3
+"""How large an artifact may be where its contract states nothing else."""
 FIRST_YEAR, LAST_YEAR = 1900, 2199
 
 
@@ -55,15 +58,21 @@ class Artifact(Generic[D]):
     Args:
         path: Below the run's `files/` folder, POSIX, never leaving it.
         schema: For CSV the model of one record (its fields are the leading columns, in order), for JSON the model of
-            the document. None checks only that the file opens in the format that its suffix names.
+            the document. None checks only that the file reads to its end in the format that its suffix names.
         optional: May be absent. An optional file that exists is checked like any other.
         may_be_empty: A CSV may hold its header alone (a list of rejected records, for one).
+        max_bytes: How large it may be, both in apparent and in allocated size.
+        opaque: Its content is not checked, because no check knows the format that its suffix names; reports say so.
+        rules: What its records or its document must fulfil beyond format and schema.
     """
 
     path: str
     schema: type[D] | None = None
     optional: bool = False
     may_be_empty: bool = False
+    max_bytes: int = DEFAULT_MAX_BYTES
+    opaque: bool = False
+    rules: OutputRules | None = None
 
     @property
     def format(self) -> str:

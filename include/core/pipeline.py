@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import hashlib
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
@@ -166,17 +167,26 @@ def _unknown(name: str, names: Collection[str]) -> str:
 def foreign_step(spec: StepSpec) -> Step:
     """Return the contract of a step that is not registered: what its definition declares."""
     rejected = spec.records.rejected if spec.records else None
+    declared = {artifact.path: artifact for artifact in spec.declared}
+    writes = (declared.get(path, Artifact(path)) for path in spec.outputs)
     return Step(
         id=spec.id,
         title=spec.name,
         description=spec.description or f"Writes {', '.join(spec.outputs)}",
-        version="1",
+        version=_version(spec),
         params=Window,
         function="",
         reads=tuple(Artifact(path) for path in spec.inputs),
-        writes=tuple(Artifact(path, may_be_empty=path == rejected) for path in spec.outputs),
+        writes=tuple(replace(artifact, may_be_empty=artifact.path == rejected) for artifact in writes),
         records=partial(_count, spec.records) if spec.records else None,
     )
+
+
+def _version(spec: StepSpec) -> str:
+    """Return the version of a foreign step: other rules for its outputs make an accepted result worth nothing."""
+    if not spec.declared:
+        return "1"
+    return f"1-{hashlib.sha256(repr(spec.declared).encode()).hexdigest()[:8]}"
 
 
 def _count(names: RecordFiles, files: Path) -> Records:

@@ -42,6 +42,10 @@ INTERRUPTED_MARK = "interrupted"
 """In the run's folder: a user stopped the run, so no further step starts."""
 
 
+Proof = Literal["opaque", "sealed", "format", "schema", "declared", "records", "recomputed", "sampled"]
+"""How far an artifact is proven (`proof.WORDS` says what each means); `opaque`: its content was not checked."""
+
+
 class _Record(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
@@ -53,6 +57,7 @@ class FileRecord(_Record):
     sha256: str
     bytes: int
     records: int | None = Field(None, description="Data records of a table, None for anything else.")
+    proof: list[Proof] = Field([], description="How far it is proven; empty where it was not recorded.")
 
 
 class Records(_Record):

@@ -19,10 +19,11 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from include.core.artifacts import check_artifact, check_unchanged, remove, seal
+from include.core.artifacts import check_unchanged, remove, seal
 from include.core.contracts import Step, StepParams
 from include.core.errors import BadInputError, ContractError, InterruptedStepError, explain
 from include.core.recording import failure_recorded, write_result
+from include.core.rules import check_declared
 from include.core.run_folder import (
     INTERRUPTED_MARK,
     FileRecord,
@@ -163,10 +164,11 @@ def run_step(step: Step, folder: RunFolder, attempt: Attempt, execute: Execute) 
         ran = execute(params, work) or Ran()
         draft.image, draft.isolation = ran.image or draft.image, ran.isolation
         work.check_nothing_else(step.outputs)
-        sealed = {artifact: seal(folder.artifacts, work.files, artifact) for artifact in step.writes}
-        outputs = {artifact: record for artifact, record in sealed.items() if record is not None}
-        with view(folder.path, _located(folder, [*draft.inputs, *outputs.values()])) as files:
-            draft.outputs = [check_artifact(files, artifact, record) for artifact, record in outputs.items()]
+        sealed = [seal(folder.artifacts, work.files, artifact) for artifact in step.writes]
+        draft.outputs = [record for record in sealed if record is not None]
+        with view(folder.path, _located(folder, [*draft.inputs, *draft.outputs])) as files:
+            for artifact in step.writes:
+                check_declared(files, artifact)
             if step.records is not None:
                 draft.records = step.records(files)
                 _check_accounting(step.id, draft.records)

@@ -7,9 +7,14 @@ same model documents the file.
 
 from __future__ import annotations
 
+import codecs
 import csv
+import gzip
+import io
 import re
 import types
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Union, get_args, get_origin
@@ -17,6 +22,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Union, get_args, get
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from include.core import strict_json
 from include.core.errors import ContractError
 
 if TYPE_CHECKING:
@@ -25,6 +31,10 @@ if TYPE_CHECKING:
 _SQL_TYPES: dict[Any, str] = {float: "DOUBLE", int: "BIGINT", bool: "BOOLEAN", datetime: "TIMESTAMPTZ"}
 _WORDS: dict[Any, str] = {float: "a number", int: "a whole number", bool: "true or false", datetime: "a time with zone"}
 _BOUNDS = {"ge": ">=", "gt": ">", "le": "<=", "lt": "<"}
+_JSON_LINES = (".jsonl", ".ndjson", ".jsonl.gz", ".ndjson.gz")
+_TABLES = {".csv": "csv", ".csv.gz": "csv", ".parquet": "parquet", **dict.fromkeys(_JSON_LINES, "jsonl")}
+MAX_HEADER_BYTES = 1024**2
+CUT_SHORT = "must end with a line break (a file that was cut short does not)"
 _OFFSET = r":\d\d(\.\d+)?[+-]\d\d(:?\d\d)?$"
 
 
@@ -36,13 +46,36 @@ class Rule(NamedTuple):
     words: str
 
 
+class Table(NamedTuple):
+    """A table in a file, as DuckDB reads it.
+
+    Args:
+        relation: What stands after FROM.
+        columns: The SQL type of each column, by name; all text in formats that hold text.
+        is_text: Whether the format holds text (CSV, JSON Lines).
+    """
+
+    relation: str
+    columns: dict[str, str]
+    is_text: bool
+
+
+def table_format(name: str) -> str | None:
+    """Return the format of a table by the name of its file, compressed or not; None for a file of another format.
+
+    >>> table_format("readings.CSV.gz"), table_format("records.parquet"), table_format("plot.png")
+    ('csv', 'parquet', None)
+    """
+    return next((kind for suffix, kind in _TABLES.items() if name.lower().endswith(suffix)), None)
+
+
 def check_table(path: Path, name: str, model: type[BaseModel] | None) -> int:
     """Check a CSV or Parquet file and count its records.
 
     Args:
-        path: The file.
-        name: What messages call it (its path below the run's `files/`).
-        model: One record; None checks only that the file opens.
+        path: The file, under whatever name.
+        name: What messages call it (its path below the run's `files/`); its suffix names the format.
+        model: One record; None checks only that the file reads to its end.
 
     Returns:
         The number of records.
@@ -50,25 +83,79 @@ def check_table(path: Path, name: str, model: type[BaseModel] | None) -> int:
     Raises:
         ContractError: It does not open, or breaks a rule of the model; names the column, the record and the value.
     """
+    with connect() as db, readable(path, name):
+        table = open_table(db, path, name)
+        rules = _rules(model, list(table.columns), name, as_text=table.is_text) if model else []
+        return check_rules(db, table, name, rules)
+
+
+@contextmanager
+def connect() -> Iterator[DuckDBPyConnection]:
+    """Yield a database in memory that reads files at bounded memory, in UTC."""
     import duckdb
 
-    is_csv = path.suffix.lower() == ".csv"
     with duckdb.connect(config={"memory_limit": "512MB"}) as db:
-        try:
-            db.execute("SET TimeZone = 'UTC'")
-            if is_csv:
-                columns = _header(path, name)
-                relation = _read_csv(path, columns)
-            else:
-                relation = f"read_parquet({file_literal(path)})"
-                columns = [str(row[0]) for row in db.execute(f"DESCRIBE SELECT * FROM {relation}").fetchall()]
-            rules = _rules(model, columns, name, as_text=is_csv) if model else []
-            records = _count_sound(db, relation, rules)
-            if records is None:
-                raise ContractError(name, *_first_break(db, relation, columns, rules))
-        except duckdb.Error as error:
-            reason = " ".join(str(error).splitlines()[:2])
-            raise ContractError(name, f"must open as {path.suffix.lstrip('.').upper()}", reason) from error
+        db.execute("SET TimeZone = 'UTC'")
+        yield db
+
+
+@contextmanager
+def readable(path: Path, name: str) -> Iterator[None]:
+    """Turn a fault of DuckDB while it reads a table into one of the table.
+
+    Args:
+        path: The file.
+        name: What messages call it.
+
+    Raises:
+        ContractError: The file cannot be read in its format.
+    """
+    import duckdb
+
+    try:
+        yield
+    except duckdb.Error as error:
+        reason = " ".join(str(error).replace(str(path), name).splitlines()[:2])
+        raise ContractError(name, f"must open as {(table_format(name) or '').upper()}", reason) from error
+
+
+def open_table(db: DuckDBPyConnection, path: Path, name: str, fields: Iterable[str] = ()) -> Table:
+    """Return the table in a file.
+
+    Args:
+        db: Of `connect`.
+        path: The file, under whatever name.
+        name: What messages call it; its suffix names the format.
+        fields: The keys to read of JSON Lines, whose records need not all have the same; one becomes a column.
+
+    Raises:
+        ContractError: The header is missing or unusable.
+    """
+    compression = "gzip" if name.lower().endswith(".gz") else "none"
+    match table_format(name):
+        case "csv":
+            columns = dict.fromkeys(_header(path, name), "VARCHAR")
+            return Table(_read_csv(path, columns, compression), columns, is_text=True)
+        case "jsonl":
+            columns = dict.fromkeys(fields, "VARCHAR")
+            return Table(_read_json_lines(path, columns, compression), columns, is_text=True)
+    relation = f"read_parquet({file_literal(path)})"
+    described = db.execute(f"DESCRIBE SELECT * FROM {relation}").fetchall()
+    return Table(relation, {str(row[0]): str(row[1]) for row in described}, is_text=False)
+
+
+def check_rules(db: DuckDBPyConnection, table: Table, name: str, rules: list[Rule]) -> int:
+    """Check that every record keeps to rules, and read every column to its end.
+
+    Returns:
+        The number of records.
+
+    Raises:
+        ContractError: Names the first rule that is broken, the record and the value.
+    """
+    records = _count_sound(db, table, rules)
+    if records is None:
+        raise ContractError(name, *_first_break(db, table, rules))
     return records
 
 
@@ -99,28 +186,30 @@ def file_literal(path: Path) -> str:
     return literal(re.sub(r"([*?[])", r"[\1]", str(path)))
 
 
-def _count_sound(db: DuckDBPyConnection, relation: str, rules: list[Rule]) -> int | None:
-    """Return the number of records if none breaks a rule, else None; in one parallel scan."""
+def _count_sound(db: DuckDBPyConnection, table: Table, rules: list[Rule]) -> int | None:
+    """Return the number of records if none breaks a rule, else None; in one parallel scan of all columns."""
     import duckdb
 
     broken = " OR ".join(f"NOT coalesce({rule.sql}, false)" for rule in rules) or "false"
-    query = f"SELECT count(*), count(*) FILTER ({broken}) FROM {relation}"
+    unread = [] if table.is_text else set(table.columns) - {rule.column for rule in rules}  # text is read by lines
+    read = "".join(f", bit_xor(hash({identifier(column)}))" for column in unread)
+    query = f"SELECT count(*), count(*) FILTER ({broken}){read} FROM {table.relation}"
     try:
-        records, faulty = db.execute(query).fetchall()[0]
+        records, faulty, *_ = db.execute(query).fetchall()[0]
     except duckdb.ConversionException:  # where DuckDB lets its CSV reader cast, a cast that fails is an error
         return None
     return None if faulty else int(records)
 
 
-def _first_break(db: DuckDBPyConnection, relation: str, columns: list[str], rules: list[Rule]) -> tuple[str, str]:
+def _first_break(db: DuckDBPyConnection, table: Table, rules: list[Rule]) -> tuple[str, str]:
     """Return the first rule that is broken, in words, and the first value that breaks it."""
-    number = identifier("record of " + ", ".join(columns))  # longer than any column's name
+    number = identifier("record of " + ", ".join(table.columns))  # longer than any column's name
     breaks = "".join(
         f", min({number}) FILTER (NOT coalesce({rule.sql}, false))"
         f", arg_min({identifier(rule.column)}::VARCHAR, {number}) FILTER (NOT coalesce({rule.sql}, false))"
         for rule in rules
     )
-    query = f"SELECT count(*){breaks} FROM (SELECT *, row_number() OVER () AS {number} FROM {relation})"
+    query = f"SELECT count(*){breaks} FROM (SELECT *, row_number() OVER () AS {number} FROM {table.relation})"
     row = db.execute(query).fetchall()[0]
     for position, rule in enumerate(rules):
         record, value = row[1 + 2 * position : 3 + 2 * position]
@@ -130,13 +219,17 @@ def _first_break(db: DuckDBPyConnection, relation: str, columns: list[str], rule
 
 
 def _header(path: Path, name: str) -> list[str]:
-    with path.open("rb") as file:
-        file.seek(-1, 2)
-        if file.read(1) != b"\n":
-            raise ContractError(name, "must end with a line break (a file that was cut short does not)")
+    packed = name.lower().endswith(".gz")
+    if not packed:  # the end of a compressed file is found where it is unpacked
+        with path.open("rb") as file:
+            file.seek(-1, 2)
+            if file.read(1) != b"\n":
+                raise ContractError(name, CUT_SHORT)
+    with gzip.open(path) if packed else path.open("rb") as file:
+        start = file.read(MAX_HEADER_BYTES)
     try:
-        with path.open(encoding="utf-8", newline="") as text:
-            columns = next(csv.reader(text), [])
+        text = codecs.getincrementaldecoder("utf-8")().decode(start)
+        columns = next(csv.reader(io.StringIO(text, newline="")), [])
     except UnicodeDecodeError as error:
         raise ContractError(name, "must be UTF-8 text", str(error)) from error
     except csv.Error as error:
@@ -148,11 +241,20 @@ def _header(path: Path, name: str) -> list[str]:
     return columns
 
 
-def _read_csv(path: Path, columns: list[str]) -> str:
+def _read_csv(path: Path, columns: Iterable[str], compression: str) -> str:
     types_of = ", ".join(f"{literal(column)}: 'VARCHAR'" for column in columns)
     return (
         f"read_csv({file_literal(path)}, header=true, auto_detect=false, delim=',', quote='\"', escape='\"', "
-        f"strict_mode=true, null_padding=false, columns={{{types_of}}})"
+        f"strict_mode=true, null_padding=false, compression={literal(compression)}, columns={{{types_of}}})"
+    )
+
+
+def _read_json_lines(path: Path, fields: Iterable[str], compression: str) -> str:
+    pointers = {field: "/" + field.replace("~", "~0").replace("/", "~1") for field in fields}
+    columns = ", ".join(f"json ->> {literal(pointer)} AS {identifier(field)}" for field, pointer in pointers.items())
+    return (
+        f"(SELECT {columns or 'json'} FROM read_json_objects({file_literal(path)}, format='newline_delimited', "
+        f"maximum_object_size={strict_json.MAX_LINE_BYTES}, compression={literal(compression)}))"
     )
 
 

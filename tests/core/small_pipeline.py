@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
+from PIL import Image
 from pydantic import BaseModel, Field
 
 from include.core.contracts import Artifact, Step, StepParams
@@ -56,7 +57,16 @@ GOOD = {
     "note": "",
 }
 TOTALS = '{"energy": 12.5, "households": ["home"]}'
-PNG = b"\x89PNG\r\n\x1a\n" + b"pixels" * 10 + b"IEND\xaeB`\x82"
+
+
+def image(form: str, side: int = 8) -> bytes:
+    """A gradient in a format of Pillow's (`PNG`, `JPEG`)."""
+    content = io.BytesIO()
+    Image.radial_gradient("L").resize((side, side)).convert("RGB").save(content, form)
+    return content.getvalue()
+
+
+PNG = image("PNG")
 
 
 def table(*changes: dict[str, str]) -> str:

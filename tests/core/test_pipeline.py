@@ -14,6 +14,7 @@ from include.core.contracts import Artifact, Group, Step, StepParams, Window
 from include.core.definitions.model import RecordFiles
 from include.core.errors import BadInputError, ContractError
 from include.core.pipeline import foreign_step
+from include.core.rules import OutputRules
 from include.core.run_folder import StepInfo
 from include.core.runner import run_step
 from tests.core.small_pipeline import (
@@ -217,6 +218,33 @@ def test_a_container_that_we_did_not_build_is_held_to_what_its_definition_declar
         reads=(Artifact("source/readings.csv"),),
         writes=(Artifact("mean.csv"), Artifact("plot.png")),
     )
+
+
+def test_what_is_declared_of_an_output_belongs_to_the_contract_of_a_foreign_step():
+    declared = Artifact("mean.csv", max_bytes=9, rules=OutputRules(unique=("hour",)))
+    step = foreign_step(replace(FOREIGN, outputs=("mean.csv", "plot.png"), declared=(declared,)))
+    assert step.writes == (declared, Artifact("plot.png"))
+
+
+def test_other_rules_for_an_output_make_another_version_of_a_foreign_step():
+    versions = [
+        foreign_step(replace(FOREIGN, declared=declared)).version
+        for declared in ((), (Artifact("mean.csv", max_bytes=9),), (Artifact("mean.csv", max_bytes=8),))
+    ]
+    assert versions[0] == "1"
+    assert len(set(versions)) == 3
+
+
+def test_a_foreign_step_is_held_to_its_declared_rules(folder):
+    measured(folder)
+    rules = OutputRules(unique=("timestamp", "household"))
+    step = foreign_step(
+        replace(COUNTED, records=None, outputs=("good.csv",), declared=(Artifact("good.csv", rules=rules),))
+    )
+    with pytest.raises(
+        ContractError, match=r"good\.csv: must hold each \(timestamp, household\) once; found 90 records"
+    ):
+        run_step(step, folder, ATTEMPT, writing(good_csv=table(*[{}] * 90)))
 
 
 COUNTED = spec(

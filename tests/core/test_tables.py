@@ -1,6 +1,7 @@
 """Tables are checked against the model of one record: what it says of a column holds for every record."""
 
 import csv
+import gzip
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -11,7 +12,18 @@ from hypothesis import strategies as st
 from pydantic import AwareDatetime, BaseModel
 
 from include.core.errors import ContractError
-from include.core.tables import check_table, file_literal, identifier, literal
+from include.core.tables import (
+    Rule,
+    check_rules,
+    check_table,
+    connect,
+    file_literal,
+    identifier,
+    literal,
+    open_table,
+    readable,
+    table_format,
+)
 from tests.core.small_pipeline import GOOD, READINGS, Reading, table
 
 TEXT = st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Cs"]), min_size=1).filter(str.strip)
@@ -41,9 +53,10 @@ def write(path: Path, content: str | bytes) -> Path:
 
 
 def refusal(path: Path, model: type[BaseModel] | None = Reading) -> ContractError:
+    name = f"out{path.suffix}"
     with pytest.raises(ContractError) as error:
-        check_table(path, "out.csv", model)
-    assert error.value.artifact == "out.csv"
+        check_table(path, name, model)
+    assert error.value.artifact == name
     return error.value
 
 
@@ -197,7 +210,7 @@ GOOD_PARQUET = (
 
 
 def test_parquet_is_checked_by_the_same_model(tmp_path):
-    assert check_table(to_parquet(tmp_path / "t.parquet", GOOD_PARQUET), "out.csv", Reading) == 5
+    assert check_table(to_parquet(tmp_path / "t.parquet", GOOD_PARQUET), "out.parquet", Reading) == 5
     error = refusal(to_parquet(tmp_path / "bad.parquet", GOOD_PARQUET.replace("1.5 AS", "'NaN'::DOUBLE AS")))
     assert (error.rule, error.value) == ("column power must hold a number >= 0 < 1000", "'nan' in record 1")
 
@@ -216,6 +229,67 @@ def test_names_and_texts_cannot_break_out_of_the_query(text):
         rows = db.execute(f"SELECT {literal(text)} AS {identifier(text)}")
         assert rows.description[0][0] == text
         assert rows.fetchall() == [(text,)]
+
+
+# ── formats ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    ("name", "form"),
+    [
+        ("below/READINGS.CSV", "csv"),
+        ("a.csv.gz", "csv"),
+        ("a.parquet", "parquet"),
+        ("a.jsonl", "jsonl"),
+        ("a.ndjson.gz", "jsonl"),
+        ("a.json", None),
+        ("a.gz", None),
+        ("csv", None),
+    ],
+)
+def test_the_name_of_a_file_tells_the_format_of_its_table(name, form):
+    assert table_format(name) == form
+
+
+def test_a_table_is_read_under_any_name_also_compressed(tmp_path):
+    sealed = tmp_path / "9f86d081"
+    for name, content in {"out.csv": READINGS.encode(), "out.csv.gz": gzip.compress(READINGS.encode())}.items():
+        sealed.write_bytes(content)
+        assert check_table(sealed, name, Reading) == 3
+
+
+def test_json_lines_give_the_columns_that_are_asked_for(tmp_path):
+    path = write(tmp_path / "t", '{"n": 1, "a/b": [2]}\n{"n": null}\n')
+    with connect() as db, readable(path, "t.jsonl"):
+        table = open_table(db, path, "t.jsonl", ["n", "a/b"])
+        assert (table.columns, table.is_text) == ({"n": "VARCHAR", "a/b": "VARCHAR"}, True)
+        assert db.execute(f"FROM {table.relation}").fetchall() == [("1", "[2]"), (None, None)]
+
+
+def test_a_fault_of_the_reader_is_one_of_the_file(tmp_path):
+    path = write(tmp_path / "t", "a,b")
+    with (
+        connect() as db,
+        pytest.raises(ContractError, match=r"t\.jsonl: must open as JSONL; .*"),
+        readable(path, "t.jsonl"),
+    ):
+        db.execute(f"FROM {open_table(db, path, 't.jsonl', ['n']).relation}")
+
+
+def test_rules_name_the_record_and_the_value(tmp_path):
+    rules = [Rule("n", "n <> 'b'", "anything but b")]
+    with connect() as db:
+        table = open_table(db, write(tmp_path / "t", "n\na\nb\n"), "t.csv")
+        with pytest.raises(ContractError, match="column n must hold anything but b; found 'b' in record 2"):
+            check_rules(db, table, "t.csv", rules)
+        assert check_rules(db, table, "t.csv", []) == 2
+
+
+def test_a_header_is_never_read_beyond_its_limit(tmp_path):
+    with (tmp_path / "t.csv").open("wb") as file:
+        file.seek(10**9)
+        file.write(b"\n")
+    assert refusal(tmp_path / "t.csv", None).rule == "must begin with a CSV header"
 
 
 # ── texts, names and files in SQL ────────────────────────────────────────────────────────────────────────────────────

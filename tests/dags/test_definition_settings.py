@@ -119,3 +119,42 @@ def test_a_definition_that_is_edited_between_runs_counts_for_the_next_one(defini
     assert [[each["id"] for each in run.report["steps"]] for run in (before, after)] == [["one"], ["one", "two"]]
     checksums = [run.report["provenance"]["definition"]["sha256"] for run in (before, after)]
     assert checksums[0] != checksums[1]
+
+
+def checked(identity, command, file, **checks):
+    """A step that writes one file and declares checks of it."""
+    return step(identity, command=command, input_file="in.csv", output_file=file, checks={file: checks})
+
+
+NINETY = "{ echo n; yes 1 | head -90; }"
+LIES = {
+    "schema": (
+        checked("schema", "echo '[1]' > a.json", "a.json", schema="schemas/a.json"),
+        "is not of type 'object'",
+    ),
+    "keys": (checked("keys", "cp in.csv b.csv", "b.csv", keys=["m"]), "must have the columns m; found no m in n"),
+    "unique": (
+        checked("unique", f"{NINETY} > c.csv", "c.csv", unique=["n"]),
+        "must hold each n once; found 90",
+    ),
+    "ranges": (checked("ranges", "cp in.csv d.csv", "d.csv", ranges={"n": {"max": 89}}), "must hold a number <= 89"),
+    "rows": (
+        checked("rows", f"{NINETY} > e.csv", "e.csv", rows={"of": "in.csv", "relation": "same", "key": ["n"]}),
+        "must hold as many records of each n as in.csv",
+    ),
+    "max_bytes": (checked("max_bytes", "cp in.csv f.csv", "f.csv", max_bytes=9), "must take at most 9 bytes"),
+}
+
+
+def test_each_check_of_an_output_can_fail_its_step(definitions):
+    source = step("source", command="{ echo n; seq 90; } > in.csv", output_file="in.csv")
+    opaque = checked("opaque", "echo anything > model.bin", "model.bin", opaque=True)
+    folder = definitions(small=definition(source, opaque, *(lie for lie, _ in LIES.values())))
+    (folder / "schemas").mkdir()
+    (folder / "schemas/a.json").write_text('{"type": "object"}')
+    done = run_dag("small_pipeline")
+    assert done.state == "failed"
+    assert (done.tasks["source"], done.tasks["opaque"]) == ("success", "success")
+    for name, (_, message) in LIES.items():
+        assert message in done.error(name)
+        assert done.folder.result(name).error.kind == "contract"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator, Mapping
 from fnmatch import fnmatchcase
@@ -11,8 +12,10 @@ from pathlib import PurePosixPath
 
 from include.core.contracts import Step
 from include.core.definitions.document import NAME_RULE, Fault, ParsedFile, suggestion
-from include.core.definitions.graph import Node, Registry, dependencies, writers
-from include.core.definitions.model import ID, LinkedDocument
+from include.core.definitions.graph import Node, Registry, check_paths, dependencies, writers
+from include.core.definitions.model import ID, LinkedDocument, OutputChecks
+from include.core.formats import FORMATS, format_of
+from include.core.tables import table_format
 
 SOURCE = "source/"
 RESERVED_IDS = ("prepare", "publish", "report")
@@ -165,6 +168,9 @@ def _registered_faults(parsed: ParsedFile, node: Node, step: Step) -> Iterator[F
     if node.declared.records:
         message = f"the step {node.id!r} has its own record accounting; remove this key"
         yield Fault(parsed.path(*node.location, "records"), message)
+    if node.declared.checks:
+        message = f"the outputs of the step {node.id!r} are checked by its contract; remove this key"
+        yield Fault(parsed.path(*node.location, "checks"), message)
 
 
 def _unregistered_faults(parsed: ParsedFile, node: Node) -> Iterator[Fault]:
@@ -186,3 +192,43 @@ def _unregistered_faults(parsed: ParsedFile, node: Node) -> Iterator[Fault]:
                 yield Fault(path, f"{file} is not listed in {field}; name a file that is listed there")
             if file is not None and not file.lower().endswith(".csv"):
                 yield Fault(path, f"{file} is not a .csv file, and only records of those can be counted")
+    if removed.isdisjoint({"input_file", "output_file", "checks"}):
+        yield from _check_faults(parsed, node)
+
+
+def _check_faults(parsed: ParsedFile, node: Node) -> Iterator[Fault]:
+    """Each output can be checked or is opaque, and each declared check fits the format of its file."""
+    declared = node.declared
+    first: dict[str, str] = {}
+    for file, path in check_paths(parsed, node):
+        if first.setdefault(file, path) != path:
+            yield Fault(path, f"{file} already has checks at {first[file]}; put them together")
+        if file not in declared.output_file:
+            yield Fault(path, f"{file} is not listed in output_file; name a file that is listed there")
+        yield from _misfits(file, path, declared.checks[file], declared.input_file)
+    for file, path in node.writes.items():
+        if format_of(file) is None and not (file in declared.checks and declared.checks[file].opaque):
+            remedy = f'or declare that nobody checks it: "checks": {{{json.dumps(file)}: {{"opaque": true}}}}'
+            message = f"{file} has no format that can be checked; write one of {', '.join(FORMATS)}, {remedy}"
+            yield Fault(path, message)
+
+
+def _misfits(file: str, path: str, checks: OutputChecks, inputs: list[str]) -> Iterator[Fault]:
+    """Yield the checks that the format of a file, or of the input that it is compared with, does not allow."""
+    form, is_table = format_of(file), table_format(file) is not None
+    tabular = [key for key in ("keys", "unique", "ranges", "rows") if getattr(checks, key)]
+    if checks.opaque and form is not None:
+        yield Fault(f"{path}.opaque", f"{file} can be checked as {form}; remove opaque, or give it another suffix")
+    for key in [*(["schema"] if checks.schema_ else []), *tabular]:
+        if checks.opaque:
+            yield Fault(f"{path}.{key}", f"{file} is opaque, so nothing in it is checked; remove {key} or opaque")
+        elif key == "schema" and not (form or "").startswith(("json", "ndjson")):
+            yield Fault(f"{path}.schema", f"{file} is not JSON, which a JSON schema describes; use keys and ranges")
+        elif key != "schema" and not is_table:
+            yield Fault(f"{path}.{key}", f"{file} is not a table (CSV, Parquet or JSON Lines); remove {key}")
+    if checks.rows is not None:
+        source = checks.rows.of
+        if source not in inputs:
+            yield Fault(f"{path}.rows.of", f"{source} is not listed in input_file; name a file that is listed there")
+        elif table_format(source) is None:
+            yield Fault(f"{path}.rows.of", f"{source} is not a table (CSV, Parquet or JSON Lines); name one that is")

@@ -18,11 +18,14 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from include.core.definitions.model import (
+    ColumnRange,
     LinkedContainer,
     LinkedDocument,
     ListContainer,
     ListDocument,
+    OutputChecks,
     RecordFiles,
+    RowsRelation,
     Service,
 )
 from include.core.errors import BadInputError
@@ -187,10 +190,15 @@ def _validated(content: Mapping[str, Any], faults: list[Fault]) -> ParsedFile:
         return ParsedFile(content, model.model_validate(content), tuple(faults))
     except ValidationError as error:
         errors = error.errors(include_url=False)
-    faults += [Fault(json_path(content, error["loc"]), _message(error, model)) for error in errors]
+    faults += [Fault(json_path(content, _place(error)), _message(error, model)) for error in errors]
     removed = frozenset(error["loc"][: _REMOVAL_DEPTH.get(error["loc"][0], 1)] for error in errors)
     document = model.model_validate(_without(content, removed, linked=linked))
     return ParsedFile(content, document, tuple(faults), removed)
+
+
+def _place(error: ErrorDetails) -> Location:
+    """Return where an error stands; pydantic puts `[key]` behind a key that is itself at fault."""
+    return error["loc"][:-1] if error["loc"][-1:] == ("[key]",) else error["loc"]
 
 
 _REMOVAL_DEPTH: dict[int | str, int] = {"containers": 3, "service_registry": 2}
@@ -220,6 +228,12 @@ def _allowed_keys(location: Location, root: type[BaseModel]) -> list[str]:
             model: type[BaseModel] = LinkedContainer if root is LinkedDocument else ListContainer
         case (*_, "records", _):
             model = RecordFiles
+        case (*_, "ranges", _, _):
+            model = ColumnRange
+        case (*_, "rows", _):
+            model = RowsRelation
+        case ("containers", _, "checks", _, _):
+            model = OutputChecks
         case ("service_registry", *_):
             model = Service
         case _:
@@ -251,6 +265,9 @@ _RULES = {
     "greater_than": "more than {gt:g}",
     "less_than_equal": "at most {le:g}",
     "string_type": "a string",
+    "string_too_short": "a string that is not empty",
+    "too_short": "a list that is not empty",
+    "bool_type": "true or false",
     "int_type": "a whole number",
     "float_type": "a number",
     "finite_number": "a finite number",

@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
+from functools import reduce
 from graphlib import TopologicalSorter
+from operator import getitem
 from types import MappingProxyType
+from typing import Any
 
 from include.core.contracts import Step
 from include.core.definitions.document import Location, ParsedFile
-from include.core.definitions.model import LinkedContainer, ListContainer, ListDocument, Service, StepSpec
+from include.core.definitions.model import LinkedContainer, ListContainer, ListDocument, Service, StepSpec, data_path
 
 Registry = Mapping[str, Step]
 """The contracts of the registered steps, by id."""
@@ -94,6 +97,14 @@ def _paths(parsed: ParsedFile, node: Node, key: str) -> dict[str, str]:
     for index, item in enumerate(getattr(node.declared, key)):
         paths.setdefault(item, parsed.path(*node.location, key, index))
     return paths
+
+
+def check_paths(parsed: ParsedFile, node: Node) -> list[tuple[str, str]]:
+    """Return each file for which a container states checks, with the JSON path of these, in the order of the file."""
+    if not node.declared.checks:
+        return []
+    stated: Mapping[str, Any] = reduce(getitem, (*node.location, "checks"), parsed.content)  # type: ignore[arg-type]
+    return [(data_path(key), parsed.path(*node.location, "checks", key)) for key in stated]
 
 
 def writers(nodes: Sequence[Node]) -> dict[str, Node]:

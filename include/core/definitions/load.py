@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from include.core.definitions.checks import graph_faults, step_faults
 from include.core.definitions.document import DefinitionError, Fault, read_file
 from include.core.definitions.graph import Node, Registry, build_nodes, dependencies, topological_order
 from include.core.definitions.model import Definition, LinkedDocument, ListDocument, StepSpec
+from include.core.definitions.outputs import declared_outputs, read_schemas
 
 
 def load_definition(path: Path, registered: Registry) -> Definition:
@@ -26,14 +28,15 @@ def load_definition(path: Path, registered: Registry) -> Definition:
     """
     parsed = read_file(path)
     nodes = build_nodes(parsed, registered)
-    faults = [*parsed.faults, *graph_faults(parsed, nodes), *step_faults(parsed, nodes, registered)]
+    schemas, unusable = read_schemas(path.parent, parsed, nodes)
+    faults = [*parsed.faults, *graph_faults(parsed, nodes), *step_faults(parsed, nodes, registered), *unusable]
     if faults:
         raise DefinitionError(path, list(dict.fromkeys(faults)))
     document = parsed.document
     return Definition(
         workflow_name=document.workflow_name,
         description=document.description,
-        steps=_specs(nodes, registered, sequential=document.execution_mode == "sequential"),
+        steps=_specs(nodes, registered, schemas, sequential=document.execution_mode == "sequential"),
         file=path,
         schedule=document.schedule,
         execution_mode=document.execution_mode,
@@ -83,7 +86,9 @@ def json_schema() -> dict[str, Any]:
     }
 
 
-def _specs(nodes: list[Node], registered: Registry, *, sequential: bool) -> tuple[StepSpec, ...]:
+def _specs(
+    nodes: list[Node], registered: Registry, schemas: Mapping[str, str], *, sequential: bool
+) -> tuple[StepSpec, ...]:
     """Return the steps in topological order; in sequential execution, each depends on the previous one too."""
     before = {name: set(reasons) for name, reasons in dependencies(nodes).items()}
     ordered = topological_order(before)
@@ -107,6 +112,7 @@ def _specs(nodes: list[Node], registered: Registry, *, sequential: bool) -> tupl
                 memory_mb=declared.memory_mb,
                 cpus=declared.cpus,
                 records=declared.records,
+                declared=declared_outputs(declared, schemas),
             )
         )
     return tuple(specs)

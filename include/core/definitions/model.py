@@ -12,7 +12,10 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
+
+from include.core.contracts import DEFAULT_MAX_BYTES, Artifact
+from include.core.rules import Relation
 
 DAY_SECONDS = 86_400
 PRESETS = ("@hourly", "@daily", "@weekly", "@monthly", "@quarterly", "@yearly")
@@ -53,6 +56,19 @@ def _plain_name(name: str) -> str:
     if "/" in name or data_path(name) != name:
         raise ValueError("must be a plain file name; containers read it as source/<name>")
     return name
+
+
+def _schema_file(name: str) -> str:
+    path = PurePosixPath(name)
+    if not name.isprintable() or path.is_absolute() or ".." in path.parts or "\\" in name or len(path.parts) < 2:
+        raise ValueError("must be a file in a folder below that of the definition, as schemas/readings.json")
+    return name
+
+
+def _different(columns: list[str]) -> list[str]:
+    if len(set(columns)) < len(columns):
+        raise ValueError("names a column more than once; keep one")
+    return columns
 
 
 def _schedule(expression: str) -> str:
@@ -103,6 +119,10 @@ Command = Annotated[
 Image = Annotated[str, Field(pattern=IMAGE, description="Image; pull or build it first, because runs never do.")]
 
 
+Column = Annotated[str, Field(min_length=1)]
+Columns = Annotated[list[Column], AfterValidator(_different)]
+
+
 class _Schema(BaseModel):
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
 
@@ -113,6 +133,51 @@ class RecordFiles(_Schema):
     read: DataPath
     accepted: DataPath
     rejected: DataPath | None = Field(None, description="None: every record that was read must be accepted.")
+
+
+class ColumnRange(_Schema):
+    """The bounds of a column of numbers."""
+
+    min: float | None = Field(None, allow_inf_nan=False, description="Smallest allowed value.")
+    max: float | None = Field(None, allow_inf_nan=False, description="Largest allowed value.")
+
+    @model_validator(mode="after")
+    def _bounded(self) -> ColumnRange:
+        if self.min is None and self.max is None:
+            raise ValueError("has no bound; add min, max, or both")
+        if self.min is not None and self.max is not None and self.min > self.max:
+            raise ValueError(f"no number lies between min {self.min:g} and max {self.max:g}; exchange them")
+        return self
+
+
+class RowsRelation(_Schema):
+    """How the records of an output relate to those of an input."""
+
+    of: DataPath = Field(description="The input: CSV, Parquet or JSON Lines.")
+    relation: Relation = Field(
+        description="same: each key as often as in the input; fewer: at most as often; per-key: each key of the input "
+        "once, and no other."
+    )
+    key: Columns = Field(min_length=1, description="Columns that identify a record, in the input and in the output.")
+
+
+class OutputChecks(_Schema):
+    """What an output must fulfil beyond its format, and how large it may be."""
+
+    schema_: Annotated[str, AfterValidator(_schema_file)] | None = Field(
+        None,
+        alias="schema",
+        description="File with a JSON Schema, in a folder beside the definition: of a JSON document, or of each line "
+        "of JSON Lines.",
+    )
+    keys: Columns = Field([], description="Columns that it must have (of JSON Lines: a value in every record).")
+    unique: Columns = Field([], description="Columns that together identify a record: none empty, no record twice.")
+    ranges: dict[Column, ColumnRange] = Field({}, description="Columns that hold a number in every record, by name.")
+    rows: RowsRelation | None = Field(None, description="How its records relate to those of an input.")
+    max_bytes: int = Field(
+        DEFAULT_MAX_BYTES, ge=1, le=2**50, description=f"How large it may be (bytes); default {DEFAULT_MAX_BYTES:,}."
+    )
+    opaque: bool = Field(False, description="true: its format cannot be checked, so reports call it not checked.")
 
 
 class Service(_Schema):
@@ -135,6 +200,7 @@ class ContainerFields(_Schema):
     memory_mb: int = Field(2048, ge=64, le=1_048_576, description="Memory limit of the container (MiB).")
     cpus: float = Field(2.0, ge=0.01, le=64, allow_inf_nan=False, description="CPU limit of the container.")
     records: RecordFiles | None = None
+    checks: dict[DataPath, OutputChecks] = Field({}, description="What single output files must fulfil, by file.")
 
 
 class ListContainer(ContainerFields):
@@ -213,6 +279,7 @@ class StepSpec:
         memory_mb: Memory limit, MiB.
         cpus: CPU limit.
         records: Record accounting of a step that is not registered; the contract of a registered one has its own.
+        declared: The outputs of which more is declared than their path.
     """
 
     id: str
@@ -227,6 +294,7 @@ class StepSpec:
     memory_mb: int = 2048
     cpus: float = 2.0
     records: RecordFiles | None = None
+    declared: tuple[Artifact, ...] = ()
 
 
 @dataclass(frozen=True)

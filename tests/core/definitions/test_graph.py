@@ -6,7 +6,7 @@ import pytest
 
 from include.core.contracts import Artifact
 from include.core.definitions.document import read_file
-from include.core.definitions.graph import build_nodes, dependencies, specs_of, topological_order, writers
+from include.core.definitions.graph import build_nodes, check_paths, dependencies, specs_of, topological_order, writers
 from tests.core.definitions.documents import FILES, REGISTERED, step
 
 
@@ -58,6 +58,16 @@ def test_a_registered_step_has_the_files_of_its_contract():
     assert generator.optional == ("source/*",)
     assert list(analyzer.reads) == ["energy_data.csv", "energy_source.json"], "the optional one, for it is written"
     assert list(report.reads) == ["output1.json"]
+
+
+def test_checks_are_found_by_their_file_however_it_is_written():
+    checked = read_file(FILES / "valid/checks.json")
+    [node] = build_nodes(checked, {})
+    assert check_paths(checked, node) == [
+        ("clean.parquet", "$.containers[0].checks['/data/clean.parquet']"),
+        ("summary.json", "$.containers[0].checks['summary.json']"),
+        ("model.bin", "$.containers[0].checks['model.bin']"),
+    ]
 
 
 def test_order_is_the_given_one_where_nothing_else_decides():

@@ -11,9 +11,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from include.core.contracts import Artifact
 from include.core.definitions.document import DefinitionError
 from include.core.definitions.load import json_schema, load_definition, load_definitions
 from include.core.definitions.model import Definition
+from include.core.rules import OutputRules, Range, RowRelation
 from tests.core.definitions.documents import FILES, REGISTERED, ROOT, VALID, container, document
 
 EXAMPLES = sorted((ROOT / "docs/examples").glob("*.json"))
@@ -90,6 +92,22 @@ def test_every_setting_reaches_the_model(load):
     assert (only.records.read, only.records.accepted, only.records.rejected) == ("source/m.csv", "good.csv", "bad.csv")
 
 
+def test_every_check_of_an_output_reaches_its_artifact():
+    checked = load_definition(FILES / "valid/checks.json", REGISTERED)
+    schema = (FILES / "valid/schemas/summary.json").read_text()
+    table = OutputRules(
+        keys=("unit",),
+        unique=("meter", "hour"),
+        ranges=(Range("kwh", 0, 100.5), Range("celsius", -60, None)),
+        rows=RowRelation("source/readings.csv", "fewer", ("meter", "hour")),
+    )
+    assert checked.steps[0].declared == (
+        Artifact("clean.parquet", max_bytes=1_000_000, rules=table),
+        Artifact("summary.json", rules=OutputRules(schema=schema)),
+        Artifact("model.bin", opaque=True),
+    )
+
+
 # ── a folder of definitions ───────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -155,6 +173,7 @@ def test_an_editor_sees_that_there_are_no_containers():
 KEYS = [
     *("workflow_name", "containers", "start_node", "service_registry", "sources", "publish", "schedule", "id", "image"),
     *("command", "input_file", "output_file", "depends_on", "next_node", "records", "timeout_seconds", "cpus"),
+    *("checks", "a.csv", "schema", "keys", "unique", "ranges", "rows", "of", "relation", "key", "min", "opaque"),
 ]
 TEXTS = st.sampled_from(["a", "a.csv", "/data/a.csv", "../a", "\0", "\ud800", "", "energy-generator", "* * * * *"])
 VALUES = st.recursive(
