@@ -66,7 +66,10 @@ def test_a_green_run_without_a_report_of_its_success_is_a_fault(stack):
 COMPOSED = """
 services:
   docker-policy:
-    environment: {DOCKER_PROXY_IMAGES: "energy:1 other:2", DOCKER_PROXY_STEP_UID: "50003", DOCKER_PROXY_STORES: "a:ro b:ro"}
+    environment:
+      DOCKER_PROXY_IMAGES: energy:1 other:2
+      DOCKER_PROXY_STEP_UID: "50003"
+      DOCKER_PROXY_STORES: a:ro b:ro
 """
 
 

@@ -6,7 +6,8 @@
 3. A program in a worker exchanges the paths of mounts for links to a folder of the host, while the engine starts
    containers (`tools.mount_race`): no container may see that folder.
 
-It ends with 1 if anything was lost, doubled, left behind or seen. Needs Docker, Compose and the images (`make stack-images`).
+It ends with 1 if anything was lost, doubled, left behind or seen. Needs Docker, Compose and the images
+(`make stack-images`).
 """
 
 from __future__ import annotations
