@@ -56,8 +56,8 @@ def test_nothing_starts_before_the_secrets_are_there(name):
 
 @each_service
 def test_every_service_that_stays_has_a_health_check(name):
-    ours = {"docker-proxy": "include/docker_proxy/Dockerfile"}
-    image_has_one = name in ours and "HEALTHCHECK" in (ROOT / ours[name]).read_text()
+    of_images = (ROOT / "include/docker_proxy/Dockerfile").read_text().count("HEALTHCHECK") == 2
+    image_has_one = name in ("docker-proxy", "docker-policy") and of_images
     assert name in ONCE or image_has_one or SERVICES[name].get("healthcheck")
 
 
@@ -89,6 +89,7 @@ def test_a_service_reads_the_secrets_of_its_user_alone(name):
 def test_the_workers_are_another_user_than_the_rest_of_airflow():
     users = {name: SERVICES[name].get("user") for name in SERVICES}
     assert users["worker"] == f"{stack.WORKER_UID}:{stack.GROUP}"
+    assert users["redis"] == f"{stack.REDIS_UID}:{stack.REDIS_UID}"
     assert {users[name] for name in ("api-server", "scheduler", "dag-processor", "triggerer")} == {None}
     assert f"USER {stack.AIRFLOW_UID}:{stack.GROUP}" in (ROOT / "Dockerfile").read_text()
 
@@ -153,6 +154,7 @@ def copies(tmp_path, monkeypatch):
     """The secrets, and where they are copied to; the users are this one where only root could copy for others."""
     monkeypatch.setattr(stack, "KEPT", tmp_path / "secrets")
     monkeypatch.setattr(stack, "COPIES", tmp_path / "copies")
+    monkeypatch.setattr(stack, "give", lambda *_: None)
     if os.getuid():
         mine = {name: (os.getuid(), beginnings) for name, (_, beginnings) in stack.READERS.items()}
         monkeypatch.setattr(stack, "READERS", mine)
@@ -210,6 +212,7 @@ def test_a_missing_or_empty_secret_stops_the_start_with_the_sentence_that_mends_
     monkeypatch.setattr(stack, "KEPT", tmp_path)
     stack.make_secrets(str(tmp_path))
     monkeypatch.setattr(stack, "copy_secret", lambda *_: None)
+    monkeypatch.setattr(stack, "give", lambda *_: None)
     assert stack.copy_secrets() == 0
     (tmp_path / "queue" / "redis_password").unlink()
     (tmp_path / "admin_password").write_text("\n")

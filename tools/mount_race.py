@@ -187,7 +187,10 @@ def create_request(race: Race, run: Path) -> dict[str, Any]:
 
 
 def exchangeable(race: Race, sources: list[str]) -> list[str]:
-    """Return what the proxy prepared for a container, and a worker could exchange or write to before it starts."""
+    """Return what the proxy prepared for a container, and a worker could exchange or write to before it starts.
+
+    Scratch may be written: no mount leads through it, and where workers and steps are one user, it is theirs.
+    """
     prepared = Path(race.data, "mounts")
     mounted = [Path(race.data, Path(source).relative_to(race.host_data)) for source in sources]
     paths = {path for source in mounted for path in (source, *source.parents) if path.is_relative_to(prepared)}
@@ -197,8 +200,9 @@ def exchangeable(race: Race, sources: list[str]) -> list[str]:
             path.rename(path.with_name("mine"))
             exchanged.append(str(path))
         with suppress(OSError):
-            (path / "mine").symlink_to("/")
-            exchanged.append(str(path / "mine"))
+            if not path.is_relative_to(prepared / "scratch"):
+                (path / "mine").symlink_to("/")
+                exchanged.append(str(path / "mine"))
     return exchanged
 
 

@@ -10,6 +10,7 @@ Airflow's.
 | 50001 | the workers |
 | 50002 | the policy server of the Docker proxy (its Dockerfile) |
 | 50003 | steps |
+| 50004 | Redis; images of Redis differ in the number of its own user |
 | 65532 | the front of the Docker proxy |
 
 Airflow's services and the workers have the group 50000, and write files that the group may write.
@@ -32,12 +33,13 @@ from urllib.parse import quote
 
 AIRFLOW_UID = GROUP = 50000
 WORKER_UID = 50001
+REDIS_UID = 50004
 HOME = Path("/opt/airflow")
 DATA, CONFIG, LOGS = Path("/opt/groundtruth/data"), Path("/opt/groundtruth/config"), HOME / "logs"
 ENV_FILE = "pipeline.env"
 INBOX, MOUNTS = "inbox", "mounts"
 """Below the data folder, and not Airflow's: what users put there, and what the policy server prepares."""
-KEPT, COPIES = Path("/run/secrets"), Path("/copies")
+KEPT, COPIES, REDIS_VOLUME = Path("/run/secrets"), Path("/copies"), Path("/volumes/redis")
 MADE: dict[str, Callable[[], str]] = {
     "airflow/fernet_key": lambda: base64.urlsafe_b64encode(os.urandom(32)).decode(),
     "airflow/jwt_secret": lambda: secrets.token_urlsafe(48),
@@ -50,7 +52,7 @@ READERS = {
     "airflow": (AIRFLOW_UID, ("airflow/", "database/", "queue/")),
     "worker": (WORKER_UID, ("airflow/", "queue/")),  # not the database's password: a worker asks the API server
     "postgres": (0, ("database/",)),
-    "redis": (999, ("queue/",)),
+    "redis": (REDIS_UID, ("queue/",)),
 }
 """Who reads which secrets: the name of the copy, its user, and the beginnings of the secrets' names."""
 AIRFLOW = (sys.executable, "-W", "ignore:Could not import graphviz", "-m", "airflow")
@@ -92,6 +94,7 @@ def copy_secrets() -> int:
         for name in MADE:
             if name.startswith(beginnings):
                 copy_secret(KEPT / name, COPIES / reader / name, uid)
+    give(REDIS_VOLUME, REDIS_UID, REDIS_UID)
     return 0
 
 
@@ -195,8 +198,13 @@ def share(folder: Path) -> None:
     for path in folder.iterdir():
         if path.name in (INBOX, MOUNTS) or path.is_symlink() or path.stat().st_mode & 0o020:
             continue
-        for command in (["chown", "-R", "-P", "-h", f"{WORKER_UID}:{GROUP}"], ["chmod", "-R", "g+rwX"]):
-            subprocess.run([*command, str(path)], check=True)  # noqa: S603 - our own
+        give(path, WORKER_UID, GROUP)
+        subprocess.run(["chmod", "-R", "g+rwX", str(path)], check=True)  # noqa: S603, S607 - our own
+
+
+def give(folder: Path, uid: int, group: int) -> None:
+    """Give a folder and all that is in it to a user, without following links."""
+    subprocess.run(["chown", "-R", "-P", "-h", f"{uid}:{group}", str(folder)], check=True)  # noqa: S603, S607 - our own
 
 
 def make_inbox(folder: Path, owner: os.stat_result) -> None:
