@@ -78,9 +78,9 @@ def read_mounts(mounts: Any, settings: ProxySettings) -> list[StepMount]:
         check_values(f"{name}.", mount, {"Type": "bind", "Target": target, "ReadOnly": role in READ_ONLY})
         steps_mounts.append(StepMount(role, target, tuple(source)))
     targets = sorted(mount.target.split("/") for mount in steps_mounts[1:])
-    for target, next_target in pairwise(targets):
-        if next_target[: len(target)] == target:
-            raise RefusedError("create", f"HostConfig.Mounts: {'/'.join(next_target)} lies on another mount")
+    for outer, inner in pairwise(targets):
+        if inner[: len(outer)] == outer:
+            raise RefusedError("create", f"HostConfig.Mounts: {'/'.join(inner)} lies on another mount")
     return steps_mounts
 
 
