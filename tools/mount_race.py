@@ -92,7 +92,7 @@ def make_bait(folder: Path) -> str:
 
 
 def run_race(race: Race) -> Result:
-    """Race until the time is over."""
+    """Race until the time is over, or something was won."""
     result, end = Result(), time.monotonic() + race.seconds
     run = Path(race.data, "runs", "race", secrets.token_hex(8))
     scenes = Path(race.data, race.store, "race")
@@ -115,7 +115,7 @@ def run_race(race: Race) -> Result:
     }
     try:
         for path, bait in cycle(exchanged.items()):
-            if time.monotonic() > end:
+            if time.monotonic() > end or result.won:
                 return result
             with exchanging(path, Path(race.bait, bait)):
                 race_once(race, run, path, result)

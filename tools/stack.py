@@ -34,6 +34,8 @@ from urllib.parse import quote
 AIRFLOW_UID = GROUP = 50000
 WORKER_UID = 50001
 REDIS_UID = 50004
+UMASK = 0o002
+"""Airflow's services and the workers are users of one group, which may change what they share."""
 HOME = Path("/opt/airflow")
 DATA, CONFIG, LOGS = Path("/opt/groundtruth/data"), Path("/opt/groundtruth/config"), HOME / "logs"
 ENV_FILE = "pipeline.env"
@@ -179,6 +181,7 @@ def initialise() -> int:
     make_inbox(DATA / INBOX, KEPT.stat())
     os.environ.update(environment(KEPT))
     password = (KEPT / "admin_password").read_text().strip()
+    os.umask(UMASK)
     os.setgroups([])
     os.setgid(GROUP)
     os.setuid(AIRFLOW_UID)
@@ -218,7 +221,7 @@ def main(arguments: list[str]) -> int:
     name, *rest = arguments
     if name in ACTIONS:
         return ACTIONS[name](*rest)
-    os.umask(0o002)  # Airflow's services and the workers are users of one group
+    os.umask(UMASK)
     os.environ.update(environment(KEPT))
     commands = SERVICES | {"airflow": rest}
     command = [*AIRFLOW, *commands[name]] if name in commands else arguments

@@ -359,7 +359,7 @@ def test_without_the_proxy_the_race_is_won(bait, engine, tmp_path):
     data.mkdir()
     race = Race(
         engine="unix:///var/run/docker.sock", data=str(data), host_data=str(data), bait=str(folder), marker=marker,
-        image=IMAGE, uid=os.getuid() or 50003, store="scenes", seconds=15,
+        image=IMAGE, uid=os.getuid() or 50003, store="scenes", seconds=60,
     )  # fmt: skip
     for parent in (tmp_path, tmp_path.parent):
         parent.chmod(0o755)
