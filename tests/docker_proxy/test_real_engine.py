@@ -15,7 +15,7 @@ from include.core.settings import get_settings
 from include.docker_proxy.settings import ProxySettings
 from include.energy.domain import ENERGY
 from tests.airflow_runs import run_dag
-from tests.docker_proxy.create_requests import IMAGE, RUN, SHA256, changed, every_mount, good_create
+from tests.docker_proxy.create_requests import IMAGE, RUN, SHA256, changed, every_mount, good_create, mount
 from tests.docker_proxy.stack import ENGINE, POLICY_UID, ROOT, WORKER_UID, Stack, docker, request
 from tests.own_containers import own_containers
 from tests.prerequisites import need
@@ -239,11 +239,12 @@ def test_a_link_on_the_way_to_a_mount_is_refused(linked, refused, stack, deploym
 
 @pytest.fixture
 def step(stack, deployment, good):
-    """Run a shell command as a step that has one mount of each type; returns its log and its container."""
+    """Run a shell command as a step that has one mount of each type, and more; returns its log and its container."""
     containers = []
 
-    def run(command):
-        asked = changed(good, "HostConfig.Mounts", every_mount(deployment)) | {"Cmd": ["sh", "-c", command]}
+    def run(command, *mounts):
+        mounts = [*every_mount(deployment), *mounts]
+        asked = changed(good, "HostConfig.Mounts", mounts) | {"Cmd": ["sh", "-c", command]}
         (answer,) = stack.send(request("POST", CREATE, asked))
         assert answer.status == 201, answer.body
         container = json.loads(answer.body)["Id"]
@@ -271,6 +272,13 @@ def test_a_step_sees_its_inputs_and_stores_and_can_write_neither(step):
         "sealed", "a scene", "/stores/scenes/l2a/day.tif", "/data:", "checkpoints", "source", "", "/data/source:",
         "my day.csv",
     ]  # fmt: skip
+
+
+def test_a_step_may_have_hundreds_of_inputs(step, deployment):
+    """A year of daily files, whose request has more than 64 KiB."""
+    inputs = [mount(deployment, f"/data/days/{number}.csv", INPUT) for number in range(365)]
+    log, _ = step("cat /data/days/*.csv | sort | uniq -c", *inputs)
+    assert log.split() == ["365", "sealed"]
 
 
 def test_a_worker_gets_what_a_step_wrote_once_it_has_ended(step, stack):
