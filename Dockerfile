@@ -8,9 +8,12 @@ COPY requirements.txt requirements-stack.txt /opt/groundtruth/
 RUN pip install --no-cache-dir 'pip>=24' \
     && pip install --no-cache-dir \
         -r /opt/groundtruth/requirements.txt -r /opt/groundtruth/requirements-stack.txt
+# Airflow's services are the user 50000, its workers the user 50001, both of one group: see tools/stack.py.
 RUN useradd --uid 50000 --user-group --home-dir /opt/airflow --no-create-home airflow \
+    && useradd --uid 50001 --gid 50000 --home-dir /opt/airflow --no-create-home worker \
     && mkdir -p /opt/airflow/logs /opt/groundtruth/data /opt/groundtruth/config \
-    && chown -R 50000:50000 /opt/airflow /opt/groundtruth/data /opt/groundtruth/config
+    && chown -R 50000:50000 /opt/airflow /opt/groundtruth/data /opt/groundtruth/config \
+    && chmod -R g+w /opt/airflow /opt/groundtruth/data /opt/groundtruth/config
 
 # `docker compose exec scheduler airflow …`: with the secrets, as the service itself
 RUN printf '#!/bin/sh\nexec python -m tools.stack airflow "$@"\n' > /usr/local/bin/airflow

@@ -45,7 +45,7 @@ e2e: setup-dev stack-images ## Run the tests on a running Airflow and on the ful
 	@$(PY) -m pytest -v -m e2e $(ARGS)
 
 .PHONY: soak
-soak: setup-dev stack-images ## Keep a stack busy and restart its services meanwhile; prints tables (half an hour)
+soak: setup-dev stack-images ## Keep a stack busy and restart its services meanwhile; race for its mounts; prints tables (40 minutes)
 	@$(PY) -m tools.soak $(ARGS)
 
 .PHONY: lint

@@ -63,6 +63,44 @@ def test_a_green_run_without_a_report_of_its_success_is_a_fault(stack):
     assert soak.check_runs(stack, seen(), {RUN: "success"}, 1) == ["load-000 has no report of a success"]
 
 
+COMPOSED = """
+services:
+  docker-policy:
+    environment:
+      DOCKER_PROXY_IMAGES: energy:1 other:2
+      DOCKER_PROXY_STEP_UID: "50003"
+      DOCKER_PROXY_STORES: a:ro b:ro
+"""
+
+
+@pytest.mark.parametrize(
+    ("ended", "faults"),
+    [
+        ({"returncode": 0, "stdout": '{"starts": 90, "refused": 40, "won": []}'}, []),
+        ({"returncode": 0, "stdout": '{"starts": 90, "refused": 40, "won": ["exchanged x"]}'}, ["exchanged x"]),
+        (
+            {"returncode": 0, "stdout": '{"starts": 1, "refused": 40, "won": []}'},
+            ["the race started 1 containers only"],
+        ),
+        ({"returncode": 1, "stderr": "no worker"}, ["the race ended early: no worker"]),
+    ],
+)
+def test_a_race_that_was_won_or_not_run_is_a_fault(tmp_path, monkeypatch, ended, faults):
+    raced = []
+    monkeypatch.setattr(soak.subprocess, "run", lambda command, **_: raced.append(command) or SimpleNamespace(**ended))
+    stack = SimpleNamespace(
+        folder=tmp_path,
+        data=tmp_path / "data",
+        containers=lambda name: [name],
+        compose=lambda _: SimpleNamespace(stdout=COMPOSED),
+    )
+    assert soak.race(stack, 10) == faults
+    ((*_, arguments),) = raced
+    asked = soak.Race(**json.loads(arguments))
+    assert (asked.image, asked.uid, asked.store, asked.seconds) == ("energy:1", 50003, "a", 600)
+    assert asked.marker in (tmp_path / "bait" / "scene").read_text()
+
+
 def test_a_second_attempt_is_counted_and_is_not_a_fault(stack, capsys):
     stack.tries = 2
     assert soak.check_runs(stack, seen(), {RUN: "success"}, 1) == []

@@ -14,7 +14,8 @@ import yaml
 from tools import stack
 
 ROOT = Path(__file__).resolve().parents[1]
-SERVICES: dict[str, dict[str, Any]] = yaml.safe_load((ROOT / "docker-compose.yaml").read_text())["services"]
+COMPOSITION: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yaml").read_text())
+SERVICES: dict[str, dict[str, Any]] = COMPOSITION["services"]
 ONCE = {"secrets", "init"}
 each_service = pytest.mark.parametrize("name", SERVICES)
 
@@ -55,8 +56,8 @@ def test_nothing_starts_before_the_secrets_are_there(name):
 
 @each_service
 def test_every_service_that_stays_has_a_health_check(name):
-    ours = {"docker-proxy": "include/docker_proxy/Dockerfile"}
-    image_has_one = name in ours and "HEALTHCHECK" in (ROOT / ours[name]).read_text()
+    of_images = (ROOT / "include/docker_proxy/Dockerfile").read_text().count("HEALTHCHECK") == 2
+    image_has_one = name in ("docker-proxy", "docker-policy") and of_images
     assert name in ONCE or image_has_one or SERVICES[name].get("healthcheck")
 
 
@@ -67,7 +68,45 @@ def test_the_engine_s_socket_is_the_policy_server_s_alone_and_it_has_no_network(
 
 
 def test_a_worker_has_no_password_of_the_database():
-    assert not {"./stack/secrets", "./stack/secrets/database"} & set(mounts("worker"))
+    assert "secrets-worker" in mounts("worker")
+    assert not [
+        name for name in stack.MADE if name.startswith("database/") and name.startswith(stack.READERS["worker"][1])
+    ]
+
+
+@each_service
+def test_a_service_reads_the_secrets_of_its_user_alone(name):
+    """The folder that `make secrets` fills is root's alone to read, once; the others get copies."""
+    secret = [mount for mount in mounts(name) if "secrets" in mount]
+    if name in ONCE:
+        assert "./stack/secrets" in secret
+        return
+    users = {"postgres": "postgres", "redis": "redis", "worker": "worker"}
+    airflow = ("api-server", "scheduler", "dag-processor", "triggerer")
+    assert secret == [f"secrets-{users.get(name, 'airflow')}"] * (name in (*users, *airflow))
+
+
+def test_the_workers_are_another_user_than_the_rest_of_airflow():
+    users = {name: SERVICES[name].get("user") for name in SERVICES}
+    assert users["worker"] == f"{stack.WORKER_UID}:{stack.GROUP}"
+    assert users["redis"] == f"{stack.REDIS_UID}:{stack.REDIS_UID}"
+    assert {users[name] for name in ("api-server", "scheduler", "dag-processor", "triggerer")} == {None}
+    assert f"USER {stack.AIRFLOW_UID}:{stack.GROUP}" in (ROOT / "Dockerfile").read_text()
+
+
+def test_the_policy_server_is_a_user_of_its_own_who_keeps_what_prepares_mounts():
+    dockerfile = (ROOT / "include/docker_proxy/Dockerfile").read_text()
+    policy = SERVICES["docker-policy"]
+    assert "--reuid 50002 " in dockerfile
+    assert "uid=50002,gid=65532" in COMPOSITION["volumes"]["docker-proxy"]["driver_opts"]["o"]
+    assert "USER 65532:65532" in dockerfile, "the front"
+    assert policy["environment"]["DOCKER_PROXY_WORKER_UID"] == str(stack.WORKER_UID)
+    assert policy["environment"]["DOCKER_PROXY_STEP_UID"] == SERVICES["worker"]["environment"]["GROUNDTRUTH_STEP_UID"]
+    kept = {"CHOWN", "DAC_OVERRIDE", "FOWNER"}
+    assert {*policy["cap_add"]} == kept | {"SETGID", "SETUID", "SETPCAP"}
+    for set_of in ("inh", "ambient", "bounding"):
+        expected = ",".join(["-all", *sorted(f"+{name.lower()}" for name in kept)])
+        assert f"{'--bounding-set' if set_of == 'bounding' else f'--{set_of}-caps'}={expected}" in dockerfile
 
 
 @each_service
@@ -89,12 +128,77 @@ def test_secrets_are_made_once_for_their_owner_alone(tmp_path, capsys):
     assert stack.missing_secrets(folder) == list(stack.MADE)
     stack.make_secrets(str(folder))
     assert stack.missing_secrets(folder) == []
-    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    paths = [folder, *folder.rglob("*")]
+    assert {stat.S_IMODE(path.stat().st_mode) for path in paths if path.is_dir()} == {0o700}
+    assert {stat.S_IMODE(path.stat().st_mode) for path in paths if path.is_file()} == {0o600}
     made = {name: (folder / name).read_text() for name in stack.MADE}
     assert len(set(made.values())) == len(made)
     stack.make_secrets(str(folder))
     assert {name: (folder / name).read_text() for name in stack.MADE} == made
     assert "all secrets are there" in capsys.readouterr().out
+
+
+def test_secrets_of_an_earlier_release_become_their_owners_alone(tmp_path):
+    stack.make_secrets(str(tmp_path))
+    old = tmp_path / "airflow" / "fernet_key"
+    old.chmod(0o644)
+    old.parent.chmod(0o755)
+    text = old.read_text()
+    stack.make_secrets(str(tmp_path))
+    assert (stat.S_IMODE(old.stat().st_mode), stat.S_IMODE(old.parent.stat().st_mode)) == (0o600, 0o700)
+    assert old.read_text() == text
+
+
+@pytest.fixture
+def copies(tmp_path, monkeypatch):
+    """The secrets, and where they are copied to; the users are this one where only root could copy for others."""
+    monkeypatch.setattr(stack, "KEPT", tmp_path / "secrets")
+    monkeypatch.setattr(stack, "COPIES", tmp_path / "copies")
+    monkeypatch.setattr(stack, "give", lambda *_: None)
+    if os.getuid():
+        mine = {name: (os.getuid(), beginnings) for name, (_, beginnings) in stack.READERS.items()}
+        monkeypatch.setattr(stack, "READERS", mine)
+    stack.make_secrets(str(tmp_path / "secrets"))
+    return tmp_path / "copies"
+
+
+def test_each_user_gets_a_copy_of_its_secrets_that_it_alone_may_read(copies):
+    for _ in range(1 if os.getuid() else 2):  # also when the stack starts again
+        assert stack.copy_secrets() == 0
+    for reader, (uid, _) in stack.READERS.items():
+        statuses = [path.stat() for path in (copies / reader, *(copies / reader).rglob("*"))]
+        assert {status.st_uid for status in statuses} == {uid}
+        assert {stat.filemode(status.st_mode) for status in statuses} == {"dr-x------", "-r--------"}
+    copied = {
+        reader: {path.name for path in (copies / reader).rglob("*") if path.is_file()} for reader in stack.READERS
+    }
+    keys = {"fernet_key", "jwt_secret", "session_key"}
+    assert copied == {
+        "airflow": {*keys, "postgres_password", "redis_password"},
+        "worker": {*keys, "redis_password"},
+        "postgres": {"postgres_password"},
+        "redis": {"redis_password"},
+    }
+    assert stack.environment(copies / "worker")["AIRFLOW__CORE__FERNET_KEY"]
+    assert "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN" not in stack.environment(copies / "worker")
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can give a folder to others: run the tests as root")
+def test_what_an_earlier_release_left_for_one_user_is_shared_once(tmp_path):
+    for name in ("runs/dag/run/run.json", "inbox/mine.csv", "mounts/token/x"):
+        (tmp_path / name).parent.mkdir(parents=True)
+        (tmp_path / name).write_text("")
+        (tmp_path / name).chmod(0o644)
+    for folder in (tmp_path / "runs").rglob("*"):
+        os.chown(folder, 50000, 50000)
+    stack.share(tmp_path)
+    record, run = (tmp_path / "runs/dag/run/run.json").stat(), (tmp_path / "runs/dag/run").stat()
+    assert (record.st_uid, record.st_gid, stat.S_IMODE(record.st_mode)) == (stack.WORKER_UID, stack.GROUP, 0o664)
+    assert stat.S_IMODE(run.st_mode) == 0o775
+    assert {(tmp_path / name).stat().st_uid for name in ("inbox/mine.csv", "mounts/token/x")} == {0}
+    (tmp_path / "runs/dag/run/run.json").chmod(0o600)
+    stack.share(tmp_path)
+    assert stat.S_IMODE((tmp_path / "runs/dag/run/run.json").stat().st_mode) == 0o600, "a start walks no old runs"
 
 
 def test_the_inbox_belongs_to_whoever_made_the_secrets(tmp_path):
@@ -107,11 +211,13 @@ def test_the_inbox_belongs_to_whoever_made_the_secrets(tmp_path):
 def test_a_missing_or_empty_secret_stops_the_start_with_the_sentence_that_mends_it(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(stack, "KEPT", tmp_path)
     stack.make_secrets(str(tmp_path))
-    assert stack.check_secrets() == 0
+    monkeypatch.setattr(stack, "copy_secret", lambda *_: None)
+    monkeypatch.setattr(stack, "give", lambda *_: None)
+    assert stack.copy_secrets() == 0
     (tmp_path / "queue" / "redis_password").unlink()
     (tmp_path / "admin_password").write_text("\n")
     capsys.readouterr()
-    assert stack.check_secrets() == 1
+    assert stack.copy_secrets() == 1
     said = capsys.readouterr().out
     assert said == "error: stack/secrets lacks queue/redis_password, admin_password: run `make secrets`\n"
 

@@ -3,8 +3,11 @@
 1. Many energy runs queued at once and a backfill of many days, on two workers: each must succeed, no step may run
    twice, no container may stay, and the memory of each service must stay flat.
 2. Runs queued, and amid them every service that holds a state or carries a request is restarted, one after the other.
+3. A program in a worker exchanges the paths of mounts for links to a folder of the host, while the engine starts
+   containers (`tools.mount_race`): no container may see that folder.
 
-It ends with 1 if anything was lost, doubled or left behind. Needs Docker, Compose and the images (`make stack-images`).
+It ends with 1 if anything was lost, doubled, left behind or seen. Needs Docker, Compose and the images
+(`make stack-images`).
 """
 
 from __future__ import annotations
@@ -19,13 +22,17 @@ import tempfile
 import threading
 import time
 from collections import Counter
+from dataclasses import asdict
 from datetime import date, timedelta
 from http.client import HTTPException
 from pathlib import Path
 from typing import Self
 
+import yaml
 from pydantic import ByteSize, TypeAdapter
 
+from tools import mount_race
+from tools.mount_race import Race, Result, make_bait
 from tools.own_stack import ENDED, Stack, own_stack
 from tools.stack import docker, say
 
@@ -45,23 +52,34 @@ AWAY = (OSError, HTTPException)
 
 
 def main() -> int:
-    """Run both parts; 1 if anything was lost, doubled or left behind."""
+    """Run all parts; 1 if anything was lost, doubled, left behind or seen."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
     parser.add_argument("--runs", type=int, default=50, help="runs queued at once (50)")
     parser.add_argument("--days", type=int, default=200, help="days backfilled meanwhile (200)")
     parser.add_argument("--restart-runs", type=int, default=40, help="runs queued while services restart (40)")
+    parser.add_argument("--race-minutes", type=float, default=10, help="race for the paths of mounts (10)")
     parser.add_argument("--workers", type=int, default=2, help="Celery workers (2)")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="groundtruth-soak-", ignore_cleanup_errors=True) as folder:
         with own_stack(Path(folder), "--scale", f"worker={options.workers}") as stack, Containers(stack.data) as seen:
             stack.dag("PATCH", "", {"is_paused": False})
             say(f"{os.cpu_count()} cores, {options.workers} workers\n")
-            faults = [*load(stack, seen, options.runs, options.days), *restarts(stack, seen, options.restart_runs)]
+            faults = [
+                *load(stack, seen, options.runs, options.days),
+                *restarts(stack, seen, options.restart_runs),
+                *race(stack, options.race_minutes),
+            ]
         if faults:
             kept = Path(tempfile.mkdtemp(prefix="groundtruth-soak-logs-"))
             (Path(folder) / "logs").rename(kept / "logs")
             say(f"\nThe services' logs are kept in {kept}.")
-    say("\n" + ("\n".join(f"- {fault}" for fault in faults) or "Nothing lost, nothing doubled, nothing left behind."))
+    say(
+        "\n"
+        + (
+            "\n".join(f"- {fault}" for fault in faults)
+            or "Nothing lost, nothing doubled, nothing left behind, nothing seen."
+        )
+    )
     return 1 if faults else 0
 
 
@@ -104,6 +122,35 @@ def restarts(stack: Stack, seen: Containers, runs: int) -> list[str]:
     idle = [f"{service} was restarted when nothing ran: take more runs" for service, busy, _ in rows if busy == "0"]
     mine = {run: state for run, state in ended.items() if run not in before}
     return check_runs(stack, seen, mine, runs) + idle
+
+
+def race(stack: Stack, minutes: float) -> list[str]:
+    """The third part."""
+    bait = stack.folder / "bait"
+    worker = stack.containers("worker")[0]
+    environment = yaml.safe_load(stack.compose("config").stdout)["services"]["docker-policy"]["environment"]
+    asked = Race(
+        engine="tcp://docker-proxy:2375",
+        data="/opt/groundtruth/data",
+        host_data=str(stack.data),
+        bait=str(bait),
+        marker=make_bait(bait),
+        image=environment["DOCKER_PROXY_IMAGES"].split()[0],
+        uid=int(environment["DOCKER_PROXY_STEP_UID"]),
+        store=environment["DOCKER_PROXY_STORES"].split(":")[0],
+        seconds=60 * minutes,
+    )
+    stack.folder.chmod(0o755)  # a step must be able to see the bait, if the engine mounts it
+    command = ["docker", "exec", "-i", worker, "python", "-", json.dumps(asdict(asked))]
+    program = Path(mount_race.__file__).read_text()
+    done = subprocess.run(command, input=program, check=False, capture_output=True, text=True)  # noqa: S603
+    if done.returncode:
+        return [f"the race ended early: {done.stderr}"]
+    result = Result(**json.loads(done.stdout.splitlines()[-1]))
+    say(f"\n**Race**: {result.starts} containers started in {minutes:g} minutes while their mounts were exchanged, ")
+    say(f"{result.refused} requests refused, {len(result.won)} won.")
+    few = [f"the race started {result.starts} containers only"] if result.starts < minutes else []
+    return [*result.won, *few]
 
 
 def queue(stack: Stack, name: str, runs: int) -> None:

@@ -1,7 +1,19 @@
-"""The full stack's secrets, and what each of its services runs.
+"""The full stack's users, secrets and folders, and what each of its services runs.
 
-On the host, `python -m tools.stack secrets` makes the secrets that are missing. In the services it is the image's entry
-point, and its command `airflow`: it reads the secrets that the service is given, one file each, and becomes Airflow's.
+On the host, `python -m tools.stack secrets` creates the secrets that are missing. In the services it is the image's
+entry point, and its command `airflow`: it reads the secrets that the service is given, one file each, and becomes
+Airflow's.
+
+| user | who |
+|---|---|
+| 50000 | Airflow's services: API server, scheduler, DAG processor, triggerer |
+| 50001 | the workers |
+| 50002 | the policy server of the Docker proxy (its Dockerfile) |
+| 50003 | steps |
+| 50004 | Redis; images of Redis differ in the number of its own user |
+| 65532 | the front of the Docker proxy |
+
+Airflow's services and the workers have the group 50000, and write files that the group may write.
 """
 
 from __future__ import annotations
@@ -19,11 +31,17 @@ from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import quote
 
-UID = 50000
-"""Of Airflow's processes and of the steps: what one writes, the other may read."""
+AIRFLOW_UID = GROUP = 50000
+WORKER_UID = 50001
+REDIS_UID = 50004
+UMASK = 0o002
+"""Airflow's services and the workers are users of one group, which may change what they share."""
 HOME = Path("/opt/airflow")
-FOLDERS = (Path("/opt/groundtruth/data"), Path("/opt/groundtruth/config"), HOME / "logs")
-KEPT = Path("/run/secrets")
+DATA, CONFIG, LOGS = Path("/opt/groundtruth/data"), Path("/opt/groundtruth/config"), HOME / "logs"
+ENV_FILE = "pipeline.env"
+INBOX, MOUNTS = "inbox", "mounts"
+"""Below the data folder, and not Airflow's: what users put there, and what the policy server prepares."""
+KEPT, COPIES, REDIS_VOLUME = Path("/run/secrets"), Path("/copies"), Path("/volumes/redis")
 MADE: dict[str, Callable[[], str]] = {
     "airflow/fernet_key": lambda: base64.urlsafe_b64encode(os.urandom(32)).decode(),
     "airflow/jwt_secret": lambda: secrets.token_urlsafe(48),
@@ -32,6 +50,13 @@ MADE: dict[str, Callable[[], str]] = {
     "queue/redis_password": lambda: secrets.token_urlsafe(24),
     "admin_password": lambda: secrets.token_urlsafe(12),
 }
+READERS = {
+    "airflow": (AIRFLOW_UID, ("airflow/", "database/", "queue/")),
+    "worker": (WORKER_UID, ("airflow/", "queue/")),  # not the database's password: a worker asks the API server
+    "postgres": (0, ("database/",)),
+    "redis": (REDIS_UID, ("queue/",)),
+}
+"""Who reads which secrets: the name of the copy, its user, and the beginnings of the secrets' names."""
 AIRFLOW = (sys.executable, "-W", "ignore:Could not import graphviz", "-m", "airflow")
 """Airflow's own command; that of the image is this program."""
 SERVICES = {
@@ -47,28 +72,43 @@ WAIT_SECONDS = 300
 
 
 def make_secrets(folder: str) -> int:
-    """Make the secrets that are missing, one file each; those that are there stay.
-
-    The folder is its owner's alone; what lies in it can be read by the services, each of which sees its part of it.
-    """
+    """Create the secrets that are missing, one file each, for their owner alone; those that are there stay."""
     Path(folder).mkdir(0o700, parents=True, exist_ok=True)
-    Path(folder).chmod(0o700)
     new = missing_secrets(Path(folder))
     for name in new:
         path = Path(folder, name)
-        path.parent.mkdir(exist_ok=True)
+        path.parent.mkdir(0o700, exist_ok=True)
+        path.touch(0o600)
         path.write_text(MADE[name]())
-        path.chmod(0o644)
+    for path in (Path(folder), *Path(folder).rglob("*")):  # an earlier release left them readable
+        path.chmod(0o700 if path.is_dir() else 0o600)
     say(f"{folder}: made {', '.join(new)}" if new else f"{folder}: all secrets are there")
     return 0
 
 
-def check_secrets() -> int:
-    """Say which secrets are missing, and what to do."""
-    gone = missing_secrets(KEPT)
-    if gone:
-        say(f"error: stack/secrets lacks {', '.join(gone)}: run `make secrets`")
-    return 1 if gone else 0
+def copy_secrets() -> int:
+    """Copy to each user what it may read, for that user alone; state which secrets are missing, and what to do."""
+    missing = missing_secrets(KEPT)
+    if missing:
+        say(f"error: stack/secrets lacks {', '.join(missing)}: run `make secrets`")
+        return 1
+    for reader, (uid, beginnings) in READERS.items():
+        for name in MADE:
+            if name.startswith(beginnings):
+                copy_secret(KEPT / name, COPIES / reader / name, uid)
+    give(REDIS_VOLUME, REDIS_UID, REDIS_UID)
+    return 0
+
+
+def copy_secret(source: Path, target: Path, uid: int) -> None:
+    """Copy a secret for a user who alone may read it, in folders that this user alone may enter."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.unlink(missing_ok=True)
+    target.touch(0o600)
+    target.write_text(source.read_text())
+    for path, mode in {target: 0o400, target.parent: 0o500, target.parent.parent: 0o500}.items():
+        path.chmod(mode)
+        os.chown(path, uid, uid)
 
 
 def missing_secrets(folder: Path) -> list[str]:
@@ -127,16 +167,24 @@ def initialise() -> int:
     """Create folders, the database's schema, the domains' pools, and the first user; what is there stays."""
     from include.domains import DOMAINS
 
-    for folder in FOLDERS:
+    for folder in (DATA, CONFIG, LOGS):
         folder.mkdir(parents=True, exist_ok=True)
-        for path in (folder, *folder.glob("*")):
-            os.chown(path, UID, UID)
-    make_inbox(FOLDERS[0] / "inbox", KEPT.stat())
+        share(folder)
+    # Nobody but root may exchange what lies in the data folder and is another user's, such as `mounts`.
+    os.chown(DATA, 0, GROUP)
+    DATA.chmod(0o1775)
+    env_file = CONFIG / ENV_FILE
+    env_file.touch()
+    os.chown(env_file, AIRFLOW_UID, GROUP)
+    for path in (env_file, *CONFIG.glob(f"{ENV_FILE}.*"), *CONFIG.glob(f"{ENV_FILE}.*/*")):
+        path.chmod(0o770 if path.is_dir() else 0o660)  # workers promote, the API server rolls back
+    make_inbox(DATA / INBOX, KEPT.stat())
     os.environ.update(environment(KEPT))
     password = (KEPT / "admin_password").read_text().strip()
+    os.umask(UMASK)
     os.setgroups([])
-    os.setgid(UID)
-    os.setuid(UID)
+    os.setgid(GROUP)
+    os.setuid(AIRFLOW_UID)
     admin = ["--username", "admin", "--role", "Admin", "--password", password]
     person = ["--firstname", "Ad", "--lastname", "Min", "--email", "admin@localhost"]
     pools = [pool for domain in DOMAINS for pool in domain.pools]
@@ -144,6 +192,22 @@ def initialise() -> int:
     for command in (["db", "migrate"], *settings, ["users", "create", *admin, *person]):
         subprocess.run([*AIRFLOW, *command], check=True)  # noqa: S603 - our own
     return 0
+
+
+def share(folder: Path) -> None:
+    """Let all of Airflow's users read and write a folder, and what an earlier release left in it for one user."""
+    os.chown(folder, AIRFLOW_UID, GROUP)
+    folder.chmod(0o775)
+    for path in folder.iterdir():
+        if path.name in (INBOX, MOUNTS) or path.is_symlink() or path.stat().st_mode & 0o020:
+            continue
+        give(path, WORKER_UID, GROUP)
+        subprocess.run(["chmod", "-R", "g+rwX", str(path)], check=True)  # noqa: S603, S607 - our own
+
+
+def give(folder: Path, uid: int, group: int) -> None:
+    """Give a folder and all that is in it to a user, without following links."""
+    subprocess.run(["chown", "-R", "-P", "-h", f"{uid}:{group}", str(folder)], check=True)  # noqa: S603, S607 - our own
 
 
 def make_inbox(folder: Path, owner: os.stat_result) -> None:
@@ -157,6 +221,7 @@ def main(arguments: list[str]) -> int:
     name, *rest = arguments
     if name in ACTIONS:
         return ACTIONS[name](*rest)
+    os.umask(UMASK)
     os.environ.update(environment(KEPT))
     commands = SERVICES | {"airflow": rest}
     command = [*AIRFLOW, *commands[name]] if name in commands else arguments
@@ -165,7 +230,7 @@ def main(arguments: list[str]) -> int:
 
 ACTIONS: dict[str, Callable[..., int]] = {
     "secrets": make_secrets,
-    "check-secrets": check_secrets,
+    "copy-secrets": copy_secrets,
     "wait": wait,
     "healthy": healthy,
     "init": initialise,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import signal
 import sys
@@ -12,8 +13,9 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from include.docker_proxy.engine import Engine
-from include.docker_proxy.server import PolicyServer, write_log
+from include.docker_proxy.server import PolicyServer, ServerLog, write_log
 from include.docker_proxy.settings import ProxySettings
+from include.docker_proxy.staging import Staging
 
 SHUTDOWN_TIMEOUT_S = 2
 
@@ -47,8 +49,8 @@ def missing(settings: ProxySettings) -> list[str]:
         group = settings.engine_socket.stat().st_gid
         return [f"{settings.engine_socket}: permission denied; run this service with the group {group} (group_add)"]
     if not settings.data_dir.is_dir():
-        return [f"{settings.data_dir}: is not a folder; mount the data folder there, read-only"]
-    return []
+        return [f"{settings.data_dir}: is not a folder; mount the data folder there"]
+    return Staging(settings).faults()
 
 
 async def serve(settings: ProxySettings) -> None:
@@ -58,15 +60,20 @@ async def serve(settings: ProxySettings) -> None:
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     engine = Engine(settings.engine_socket)
     handler = PolicyServer(settings, engine)
-    server = web.Server(handler, handler_cancellation=True, auto_decompress=False, access_log=None)
+    log = logging.Logger("http", logging.WARNING)
+    log.addHandler(ServerLog())
+    server = web.Server(handler, handler_cancellation=True, auto_decompress=False, access_log=None, logger=log)
     runner = web.ServerRunner(server, shutdown_timeout=SHUTDOWN_TIMEOUT_S)
     await runner.setup()
-    os.umask(0o117)
+    os.umask(0o117)  # the socket is for its owner and group
     await web.UnixSite(runner, settings.listen).start()
+    os.umask(0o022)
     write_log("started", path=str(settings.listen))
+    sweep = asyncio.create_task(handler.sweep())
     try:
         await stop.wait()
     finally:
+        sweep.cancel()
         await runner.cleanup()
         await engine.close()
 

@@ -13,9 +13,10 @@ from typing import Any
 
 from aiohttp import ClientResponse, ClientSession, ClientTimeout, UnixConnector
 
-from include.docker_proxy.create import is_run_folder
 from include.docker_proxy.requests import LABEL, RefusedError
 from include.docker_proxy.settings import ProxySettings
+from include.docker_proxy.staging import token_of
+from include.docker_proxy.whole_folders import is_run_folder
 
 CONNECT_TIMEOUT_S = 5
 RESPONSE_TIMEOUT_S = 60
@@ -96,7 +97,7 @@ def visible(call: str, document: Any, settings: ProxySettings) -> Any:
 
 
 def own_sources(container: Mapping[str, Any], settings: ProxySettings) -> list[str]:
-    """Return the folders of the host that a step of this deployment mounts.
+    """Return what a step of this deployment mounts, on the host.
 
     Raises:
         RefusedError: The container is not a step of this deployment.
@@ -108,9 +109,9 @@ def own_sources(container: Mapping[str, Any], settings: ProxySettings) -> list[s
 
 
 def _is_own_step(labels: Mapping[str, str] | None, mounts: list[dict[str, Any]], settings: ProxySettings) -> bool:
-    return (labels or {}).get(LABEL) == "step" and any(
-        mount.get("Type") == "bind" and is_run_folder(mount.get("Source"), settings) for mount in mounts
-    )
+    sources = [mount.get("Source") for mount in mounts if mount.get("Type") == "bind"]
+    mounts_a_run = settings.whole_folders and any(is_run_folder(source, settings) for source in sources)
+    return (labels or {}).get(LABEL) == "step" and (bool(token_of(sources, settings)) or mounts_a_run)
 
 
 def _container(container: Mapping[str, Any], keys: tuple[str, ...]) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
 from urllib.parse import parse_qsl
@@ -151,6 +151,33 @@ def parse_json(text: bytes) -> dict[str, Any]:
     if not isinstance(document, dict):
         raise RefusedError("json", "the body must be a JSON object")
     return document
+
+
+def check_keys(name: str, document: Any, required: set[str], optional: Collection[str] = ()) -> None:
+    """Raise RefusedError unless a value is an object with all required keys and none but these and the optional ones.
+
+    Args:
+        name: The path of the object in the request; empty for the request itself.
+        document: The value.
+        required: Keys that it must have.
+        optional: Keys that it may have.
+    """
+    if not isinstance(document, dict):
+        raise RefusedError("create", f"{name}: must be an object")
+    prefix = f"{name}." if name else ""
+    for key in document:
+        if key not in required and key not in optional:
+            raise RefusedError("create", f"{prefix}{key}: a step's container must not have this key")
+    for key in sorted(required):
+        if key not in document:
+            raise RefusedError("create", f"{prefix}{key}: is missing")
+
+
+def check_values(prefix: str, document: Mapping[str, Any], allowed: Mapping[str, Any]) -> None:
+    """Raise RefusedError unless an object has these values, of the same types (`True` is not 1)."""
+    for key, value in allowed.items():
+        if type(document[key]) is not type(value) or document[key] != value:
+            raise RefusedError("create", f"{prefix}{key}: must be {value!r}")
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -4,24 +4,31 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import sys
-from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
 
 from aiohttp import ClientError
 from aiohttp.web import BaseRequest, Response, StreamResponse, json_response
 
-from include.docker_proxy.create import check_folder, rebuild_create
+from include.docker_proxy.create import rebuild_create
 from include.docker_proxy.engine import RESPONSE_TIMEOUT_S, Engine, own_sources, visible
+from include.docker_proxy.mounts import read_mounts
 from include.docker_proxy.requests import Call, RefusedError, match_call, parse_json, parse_query, restrict_filters
 from include.docker_proxy.settings import ProxySettings
+from include.docker_proxy.staging import Staging, StagingError, token_of
+from include.docker_proxy.whole_folders import asks_for_whole_folders, check_folder
 
-LARGEST_BODY = 64 * 1024
+LARGEST_BODY = 256 * 1024
 UNWANTED_HEADERS = ("Transfer-Encoding", "Content-Encoding", "Upgrade")
 PEER_HEADER = "X-Docker-Proxy-Peer"
 CHANGES = {"create", "start", "stop", "remove"}
 STOP_TIMEOUT_S = 10
+ENDED = {"exited", "dead"}
+GONE = {204, 404}
+"""The engine's responses to a removal after which the container does not exist."""
+SWEEP_INTERVAL_S = 3600
 
 
 def write_log(
@@ -43,6 +50,15 @@ def write_log(
     sys.stdout.flush()
 
 
+class ServerLog(logging.Handler):
+    """Writes what the HTTP server reports (a request that cannot be parsed, an error of ours) as one line each."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write a line with the verdict `failed`."""
+        cause = f": {record.exc_info[1]!r}" if record.exc_info else ""
+        write_log("failed", path="-", message=record.getMessage() + cause)
+
+
 class PolicyServer:
     """Responds to each request; see docs/guides/docker-proxy.md.
 
@@ -52,7 +68,8 @@ class PolicyServer:
     """
 
     def __init__(self, settings: ProxySettings, engine: Engine) -> None:
-        self.settings, self.engine = settings, engine
+        self.settings, self.engine, self.staging = settings, engine, Staging(settings)
+        self._starting: set[str] = set()
 
     async def __call__(self, request: BaseRequest) -> StreamResponse:
         """Respond to one request, and log it if it was refused, failed, or changed something."""
@@ -65,6 +82,9 @@ class PolicyServer:
         except (ClientError, TimeoutError) as error:
             write_log("failed", **line, message=f"{type(error).__name__}: {error}")
             return json_response({"message": f"docker-proxy: the Docker engine does not answer: {error}"}, status=502)
+        except StagingError as error:
+            write_log("failed", **line, message=str(error))
+            return json_response({"message": f"docker-proxy: {error}"}, status=500)
         if call.name in CHANGES:
             write_log("passed", **line, message=str(response.status))
         return response
@@ -103,8 +123,17 @@ class PolicyServer:
 
     async def _create(self, call: Call, text: bytes) -> StreamResponse:
         body = rebuild_create(parse_json(text), self.settings)
-        await self._check_folders(mount["Source"] for mount in body["HostConfig"]["Mounts"])
-        return await self._forward(call, "/containers/create", json=body)
+        mounts = body["HostConfig"]["Mounts"]
+        if asks_for_whole_folders(mounts, self.settings):
+            await self._check_folders([mount["Source"] for mount in mounts])
+            return await self._forward(call, "/containers/create", json=body)
+        staged = await asyncio.to_thread(self.staging.prepare, read_mounts(mounts, self.settings))
+        body["HostConfig"]["Mounts"] = staged
+        # Where the connection breaks, the engine may still create the container: `sweep` decides later.
+        response = await self._forward(call, "/containers/create", json=body)
+        if response.status != 201:
+            await asyncio.to_thread(self.staging.discard, token_of([staged[0]["Source"]], self.settings))
+        return response
 
     async def _container(self, request: BaseRequest, call: Call, name: str, query: dict[str, str]) -> StreamResponse:
         status, container = await self.engine.request("GET", f"/containers/{name}/json")
@@ -114,15 +143,62 @@ class PolicyServer:
         path = f"/containers/{container['Id']}" + ("" if call.name == "remove" else f"/{call.name}")
         match call.name:
             case "inspect":
+                await self._hand_over(container, sources)
                 return json_response(visible(call.name, container, self.settings))
             case "logs" | "wait":
                 return await self._stream(request, call, path, query)
             case "start":
-                await self._check_folders(sources)
+                return await self._start(call, path, container["Id"], sources)
         timeout_s = RESPONSE_TIMEOUT_S + int(query.get("t", STOP_TIMEOUT_S))
-        return await self._forward(call, path, params=query, timeout_s=timeout_s)
+        response = await self._forward(call, path, params=query, timeout_s=timeout_s)
+        if call.name == "remove" and response.status in GONE:
+            await self._discard(container, sources)
+        return response
 
-    async def _check_folders(self, sources: Iterable[str]) -> None:
+    async def _start(self, call: Call, path: str, container_id: str, sources: list[str]) -> StreamResponse:
+        """Start a container that never ran; after its end, a worker can exchange what lies in its work folder."""
+        if not token_of(sources, self.settings):
+            await self._check_folders(sources)
+            return await self._forward(call, path)
+        if container_id in self._starting:
+            raise RefusedError("container", "this container is being started")
+        self._starting.add(container_id)
+        try:
+            _, container = await self.engine.request("GET", f"/containers/{container_id}/json")
+            if container.get("State", {}).get("Status") in ENDED:
+                raise RefusedError("container", "a container of a step runs once")
+            return await self._forward(call, path)
+        finally:
+            self._starting.discard(container_id)
+
+    async def _hand_over(self, container: dict[str, Any], sources: list[str]) -> None:
+        """Give the work folder of a container that has ended to the worker."""
+        token = token_of(sources, self.settings)
+        if token and container["State"].get("Status") in ENDED and container["Id"] not in self._starting:
+            await asyncio.to_thread(self.staging.hand_over, token)
+
+    async def _discard(self, container: dict[str, Any], sources: list[str]) -> None:
+        """Remove what was prepared for a container that was removed."""
+        if token := token_of(sources, self.settings):
+            await asyncio.to_thread(self.staging.discard, token)
+            state = container["State"]
+            if state.get("Status") == "exited" and state["ExitCode"] == 0:
+                await asyncio.to_thread(self.staging.discard_scratch, sources)
+
+    async def sweep(self) -> None:
+        """Remove every hour what was prepared for containers that were removed by others."""
+        while True:
+            try:
+                query = {"all": "1", "filters": restrict_filters("")}
+                status, containers = await self.engine.request("GET", "/containers/json", params=query)
+                if status == 200:
+                    sources = [str(mount.get("Source")) for container in containers for mount in container["Mounts"]]
+                    await asyncio.to_thread(self.staging.sweep, sources)
+            except (ClientError, TimeoutError, OSError, StagingError) as error:
+                write_log("failed", path=str(self.staging.folder), message=f"sweep: {error}")
+            await asyncio.sleep(SWEEP_INTERVAL_S)
+
+    async def _check_folders(self, sources: list[str]) -> None:
         for source in sources:
             await asyncio.to_thread(check_folder, source, self.settings)
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, Field
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -15,9 +15,11 @@ from include.docker_proxy.check import LISTEN
 IMAGE = re.compile(r"[a-z0-9]+(?:[._/:-]+[A-Za-z0-9]+)*")
 COMPONENT = re.compile(r"[\w.+=@-]{1,255}")  # the letters of a run's folder name
 RUNS = "runs"
+MOUNTS = "mounts"
+"""Below the data folder: what the policy server prepares for the engine to mount. Only it can change anything there."""
 
 
-def is_plain(parts: list[str]) -> bool:
+def is_plain(parts: Sequence[str]) -> bool:
     """Return whether the parts of a path are plain names: no `..`, no empty part, no special letters."""
     return all(COMPONENT.fullmatch(part) and part.strip(".") for part in parts)
 
@@ -49,6 +51,8 @@ def parse_stores(text: str) -> dict[str, bool]:
             faults.append(f"{entry}: must be NAME:rw or NAME:ro, where NAME is a path below the data folder")
         elif parts[0] == RUNS:
             faults.append(f"{entry}: must not lie in `{RUNS}`, where a step may see its own run alone")
+        elif parts[0] == MOUNTS:
+            faults.append(f"{entry}: must not lie in `{MOUNTS}`, which is the policy server's")
         elif overlapping:
             faults.append(f"{entry}: must not repeat, contain or lie within the store {overlapping[0]}")
         else:
@@ -82,11 +86,30 @@ class ProxySettings(BaseSettings):
         description="The data folder as the engine's host sees it, as the workers' `GROUNDTRUTH_HOST_DATA_DIR`."
     )
     data_dir: Path = Field(
-        Path("/data"), description="The same folder as the policy server sees it, mounted read-only."
+        Path("/data"),
+        description="The same folder as the policy server sees it. It belongs to neither the workers nor the steps.",
     )
     step_uid: int = Field(description="The user that steps run as, as the workers' `GROUNDTRUTH_STEP_UID`.", ge=1)
+    worker_uid: int = Field(
+        description="The user that workers run as. A step's work folder is given to it after the step has ended.", ge=1
+    )
+    whole_folders: bool = Field(
+        False,
+        description="Also accept containers that mount the `files` folder of a run and whole stores. The engine then "
+        "resolves paths that a worker can exchange. Default: no.",
+    )
     max_memory_mb: int = Field(4096, description="Largest memory limit of a step (MiB).", ge=64)
     max_cpus: float = Field(4.0, description="Largest CPU limit of a step.", gt=0, allow_inf_nan=False)
     max_processes: int = Field(256, description="Largest process limit of a step.", ge=1)
     engine_socket: Path = Field(Path("/var/run/docker.sock"), description="The engine's socket.")
     listen: Path = Field(LISTEN, description="The socket on which the policy server serves HAProxy.")
+
+    def below_data(self, source: Any) -> list[str]:
+        """Return the parts of a host's path below the data folder; none where it is not one in its normal form."""
+        below = source.removeprefix(f"{self.host_data_dir}/") if isinstance(source, str) else ""
+        parts = below.split("/")
+        return parts if is_plain(parts) and below != source else []
+
+    def on_host(self, *parts: str) -> str:
+        """Return a path below the data folder as the engine's host sees it."""
+        return "/".join((str(self.host_data_dir), *parts))

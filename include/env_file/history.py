@@ -12,7 +12,7 @@ from pydantic import AwareDatetime, BaseModel, Field, ValidationError
 
 from include.core.errors import BadInputError, SetupError
 from include.core.files import copy_owner, write_atomically
-from include.env_file.replacement import PRIVATE_MODE
+from include.env_file.replacement import private_mode
 
 KEPT_BACKUPS = 50
 
@@ -121,7 +121,8 @@ class History:
         """
         if entry.backup:
             try:
-                self.backups.mkdir(mode=0o700, exist_ok=True)
+                mode = private_mode(self.env_file)
+                self.backups.mkdir(mode=mode | mode >> 2 & 0o110, exist_ok=True)  # who may read it may enter it
                 copy_owner(self.env_file, self.backups)
             except OSError as error:
                 raise SetupError(f"{self.backups}: cannot be written: {error.strerror}") from error
@@ -162,7 +163,7 @@ class History:
                 leftover.unlink()
 
     def _write(self, path: Path, content: bytes) -> None:
-        write_atomically(path, content, mode=PRIVATE_MODE, owner_of=self.env_file)
+        write_atomically(path, content, mode=private_mode(self.env_file), owner_of=self.env_file)
 
 
 def _sha256(content: bytes) -> str:

@@ -20,14 +20,21 @@ from include.core.files import copy_owner, exchange, flushed_sibling, write_atom
 
 REPLACE_TIMEOUT_S, WRITER_TIMEOUT_S = 20.0, 5.0
 POLL_S, QUIET_S = 0.01, 0.05
-PRIVATE_MODE = 0o600
+PRIVATE_MODE, GROUP_MODE = 0o600, 0o060
+
+
+def private_mode(path: Path) -> int:
+    """Return the permissions of files beside an env file: for its owner, and for its group if that may write it."""
+    shared = path.exists() and path.stat().st_mode & GROUP_MODE == GROUP_MODE
+    return PRIVATE_MODE | GROUP_MODE if shared else PRIVATE_MODE
 
 
 def replace_content(path: Path, change: Callable[[bytes], bytes]) -> None:
     """Replace a file by a changed copy: same mode, owner and attributes, flushed to disk before it is in place.
 
     Args:
-        path: The file, not a link; created for its owner alone where there is none.
+        path: The file, not a link; created for its owner alone where there is none. One that its group may write is
+            replaced by any user of the group, who then owns it.
         change: Returns the new content for the present one; called again when others changed the file meanwhile. The
             file is left alone where it returns the same.
 
@@ -116,7 +123,7 @@ def _current(path: Path) -> bytes | None:
 def _copy_attributes(path: Path, temporary: Path) -> None:
     if not path.exists():
         return
-    if not copy_owner(path, temporary):
+    if not copy_owner(path, temporary) and not _shared(path, temporary):
         status = path.stat()
         raise SetupError(
             f"{path}: belongs to user {status.st_uid}, group {status.st_gid}; only they can replace it and leave it "
@@ -124,6 +131,11 @@ def _copy_attributes(path: Path, temporary: Path) -> None:
         )
     shutil.copystat(path, temporary)
     os.utime(temporary)
+
+
+def _shared(path: Path, temporary: Path) -> bool:
+    """Return whether the file belongs to the group of the new one, and the group may write it."""
+    return path.stat().st_gid == temporary.stat().st_gid and private_mode(path) != PRIVATE_MODE
 
 
 def _exchange(temporary: Path, path: Path) -> tuple[bool, bytes | None]:
@@ -151,7 +163,7 @@ def _create(temporary: Path, path: Path) -> tuple[bool, bytes | None]:
 
 def _conflict(path: Path, other: bytes | None) -> SetupError:
     kept = path.with_name(f"{path.name}.other-{time.time_ns()}")
-    write_atomically(kept, other or b"", mode=PRIVATE_MODE, owner_of=path)
+    write_atomically(kept, other or b"", mode=private_mode(path), owner_of=path)
     return SetupError(
         f"{path}: two others changed it at the same time; merge it by hand with the other version, {kept}"
     )

@@ -18,7 +18,7 @@ from include.core.errors import BadInputError
 from include.core.files import copy_owner, locked
 from include.env_file import text
 from include.env_file.history import Change, Entry, History, Reason
-from include.env_file.replacement import PRIVATE_MODE, read_settled, replace_content
+from include.env_file.replacement import private_mode, read_settled, replace_content
 from include.env_file.text import Changes
 
 LOCK_TIMEOUT_S = 30.0
@@ -183,7 +183,7 @@ class EnvFile:
     @contextmanager
     def _locked(self) -> Iterator[None]:
         lock = self.path.with_name(f"{self.path.name}.lock")
-        with locked(lock, timeout_s=LOCK_TIMEOUT_S, mode=PRIVATE_MODE):
+        with locked(lock, timeout_s=LOCK_TIMEOUT_S, mode=private_mode(self.path)):
             copy_owner(self.path, lock)
             self._history.clean_up()
             self._recover()

@@ -7,7 +7,11 @@ from typing import Any
 from include.docker_proxy.settings import ProxySettings
 
 IMAGE = "python:3.11-slim-bookworm"
-RUN = "runs/energy_pipeline/manual__2026-03-01T00-00-00+00-00/files"
+RUN = "runs/energy_pipeline/manual__2026-03-01T00-00-00+00-00"
+SHA256 = "0123456789abcdef" * 4
+WORK_TOKEN = "fedcba9876543210" * 2
+STAGED = f"mounts/{WORK_TOKEN}/work"
+"""The work folder of a container, as the policy server prepares it."""
 
 
 def good_create(settings: ProxySettings, *command: str) -> dict[str, Any]:
@@ -37,12 +41,25 @@ def good_create(settings: ProxySettings, *command: str) -> dict[str, Any]:
             "PidsLimit": 256,
             "Init": True,
             "NanoCpus": 500000000,
-            "Mounts": [
-                {"Target": "/data", "Source": f"{settings.host_data_dir}/{RUN}", "Type": "bind", "ReadOnly": False}
-            ],
+            "Mounts": [mount(settings, "/data", f"{RUN}/work/analyze.1", read_only=False)],
         },
         "Labels": {"io.groundtruth": "step", "io.groundtruth.dag": "energy_pipeline"},
     }
+
+
+def mount(settings: ProxySettings, target: str, path: str, *, read_only: bool = True) -> dict[str, Any]:
+    """A mount of a path below the data folder."""
+    return {"Type": "bind", "Target": target, "Source": f"{settings.host_data_dir}/{path}", "ReadOnly": read_only}
+
+
+def every_mount(settings: ProxySettings) -> list[dict[str, Any]]:
+    """One of each that a step may have."""
+    return [
+        mount(settings, "/data", f"{RUN}/work/analyze.1", read_only=False),
+        mount(settings, "/data/source/my day.csv", f"{RUN}/artifacts/{SHA256}"),
+        mount(settings, "/data/checkpoints", f"{RUN}/scratch/analyze/checkpoints", read_only=False),
+        mount(settings, "/stores/scenes/l2a/day.tif", "scenes/l2a/day.tif"),
+    ]
 
 
 SENT_IN_VAIN = ("Tty", "OpenStdin", "StdinOnce", "AttachStdin", "AttachStdout", "AttachStderr", "NetworkDisabled")

@@ -13,6 +13,8 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
 BASE = "python:3.11-slim-bookworm"
+WORKER_UID, POLICY_UID = 50001, 50002
+POLICY_CAPABILITIES = ("CHOWN", "DAC_OVERRIDE", "FOWNER", "SETGID", "SETUID", "SETPCAP")
 STORES = "scenes:rw library/public:ro"
 HARDENED = (
     "--health-interval=1s",
@@ -93,10 +95,12 @@ class Stack:
         data: The data folder.
         uid: The user of steps.
         images: What they may run in.
+        whole_folders: Whether containers may also mount a run's whole `files` and whole stores.
     """
 
-    def __init__(self, name: str, data: Path, uid: int, images: str) -> None:
+    def __init__(self, name: str, data: Path, uid: int, images: str, *, whole_folders: bool = False) -> None:
         self.name, self.data, self.uid, self.images = name, data, uid, images
+        self.whole_folders = whole_folders
         self.front, self.policy, self.worker = (f"{name}-{part}" for part in ("front", "policy", "worker"))
 
     def up(self) -> None:
@@ -104,7 +108,8 @@ class Stack:
             file = "include/docker_proxy/Dockerfile"
             docker("build", "-q", "--target", target, "-t", f"{self.name}-{target}", "-f", file, ".")
         docker("network", "create", "--internal", self.name)
-        tmpfs = ("type=tmpfs", "device=tmpfs", f"o=mode=0750,uid={self.uid},gid=65532")
+        self.as_root(f"mkdir -p {self.data}/runs && chown 0:0 {self.data} && chmod 1777 {self.data} {self.data}/runs")
+        tmpfs = ("type=tmpfs", "device=tmpfs", f"o=mode=0750,uid={POLICY_UID},gid=65532")
         docker("volume", "create", *(part for each in tmpfs for part in ("--opt", each)), self.name)
         self._start_policy()
         shared = ("-v", f"{self.name}:/run/docker-proxy:ro")
@@ -113,26 +118,32 @@ class Stack:
             self.front,
         )  # fmt: skip
         docker(
-            "run", "-d", "--name", self.worker, "--network", self.name, "--user", f"{self.uid}", BASE, "sleep", "3600"
-        )
+            "run", "-d", "--name", self.worker, "--network", self.name, "--user", f"{WORKER_UID}",
+            "-v", f"{self.data}:{self.data}", BASE, "sleep", "3600",
+        )  # fmt: skip
         self.wait_until_healthy()
 
+    def as_root(self, command: str) -> None:
+        """Run a shell command in the data folder as root, which the tests need not be."""
+        docker("run", "--rm", "-v", f"{self.data}:{self.data}", BASE, "sh", "-c", command)
+
     def _start_policy(self) -> None:
-        group = Path("/var/run/docker.sock").stat().st_gid
         settings = {
             "IMAGES": self.images,
             "STORES": STORES,
             "HOST_DATA_DIR": str(self.data),
             "STEP_UID": str(self.uid),
+            "WORKER_UID": str(WORKER_UID),
+            "WHOLE_FOLDERS": str(self.whole_folders),
             "MAX_MEMORY_MB": "2048",
             "MAX_CPUS": "2",
         }
         docker(
             "run", "-d", "--name", self.policy, "--network", "none", *HARDENED,
-            "--user", f"{self.uid}:65532", "--group-add", f"{group}",
+            *(f"--cap-add={capability}" for capability in POLICY_CAPABILITIES),
             *(part for name, value in settings.items() for part in ("-e", f"DOCKER_PROXY_{name}={value}")),
             "-v", "/var/run/docker.sock:/var/run/docker.sock:ro",
-            "-v", f"{self.data}:/data:ro",
+            "-v", f"{self.data}:/data",
             "-v", f"{self.name}:/run/docker-proxy",
             self.policy,
         )  # fmt: skip
@@ -154,6 +165,7 @@ class Stack:
         ):  # fmt: skip
             command = ["rm", "-f", "-v", name] if kind == "rm" else [kind, "rm", name]
             subprocess.run(["docker", *command], capture_output=True, check=False, env=ENGINE)
+        self.as_root(f"chown -R {os.getuid()} {self.data}; rm -rf {self.data}/mounts")
         subprocess.run(["docker", "rmi", self.front, self.policy], capture_output=True, check=False, env=ENGINE)
 
     @property

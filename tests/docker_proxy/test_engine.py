@@ -7,10 +7,10 @@ from aiohttp import ClientError, web
 
 from include.docker_proxy.engine import Engine, own_sources, visible
 from include.docker_proxy.requests import RefusedError
-from tests.docker_proxy.create_requests import IMAGE, RUN, changed
+from tests.docker_proxy.create_requests import IMAGE, STAGED, changed
 
 SECRET = "PASSWORD=hunter2"  # noqa: S105
-MOUNT = {"Type": "bind", "Source": f"/srv/data/{RUN}", "Destination": "/data", "RW": True, "Propagation": "rprivate"}
+MOUNT = {"Type": "bind", "Source": f"/srv/data/{STAGED}", "Destination": "/data", "RW": True, "Propagation": "rprivate"}
 CONTAINER = {
     "Id": "0123456789ab",
     "Name": "/wise_hopper",
@@ -19,12 +19,12 @@ CONTAINER = {
     "State": {"Running": True},
     "Path": "/bin/secret",
     "Config": {"Image": IMAGE, "User": "1:1", "Tty": False, "Labels": {"io.groundtruth": "step"}, "Env": [SECRET]},
-    "HostConfig": {"Mounts": [{"Type": "bind", "Source": f"/srv/data/{RUN}", "Target": "/data"}]},
+    "HostConfig": {"Mounts": [{"Type": "bind", "Source": f"/srv/data/{STAGED}", "Target": "/data"}]},
     "Mounts": [MOUNT],
     "NetworkSettings": {"IPAddress": "172.17.0.2"},
 }
 LISTED = {"Id": "0123456789ab", "Command": "secret", "Labels": {"io.groundtruth": "step"}, "Mounts": [MOUNT]}
-SHOWN_MOUNT = {"Type": "bind", "Source": f"/srv/data/{RUN}", "Destination": "/data", "RW": True}
+SHOWN_MOUNT = {"Type": "bind", "Source": f"/srv/data/{STAGED}", "Destination": "/data", "RW": True}
 
 
 def test_a_version_shows_nothing_about_the_host(settings):
@@ -50,7 +50,7 @@ def test_a_container_shows_its_state_labels_and_mounts_alone(settings):
 
 
 def test_a_list_shows_the_steps_of_this_deployment_alone(settings):
-    elsewhere = MOUNT | {"Source": f"/other/{RUN}"}
+    elsewhere = MOUNT | {"Source": f"/other/{STAGED}"}
     containers = [
         LISTED,
         LISTED | {"Id": "of another deployment", "Mounts": [elsewhere]},
@@ -69,7 +69,7 @@ def test_the_sources_of_a_step_are_its_run_and_its_stores(settings):
     store = {"Type": "bind", "Source": "/srv/data/scenes", "Target": "/stores/scenes"}
     mounts = [*CONTAINER["HostConfig"]["Mounts"], store]
     container = changed(CONTAINER, "HostConfig.Mounts", mounts)
-    assert own_sources(container, settings) == [f"/srv/data/{RUN}", "/srv/data/scenes"]
+    assert own_sources(container, settings) == [f"/srv/data/{STAGED}", "/srv/data/scenes"]
 
 
 @pytest.mark.parametrize(
@@ -78,9 +78,9 @@ def test_the_sources_of_a_step_are_its_run_and_its_stores(settings):
         ("Config.Labels", {"io.groundtruth": "other"}),
         ("Config.Labels", None),
         ("HostConfig.Mounts", None),
-        ("HostConfig.Mounts", [{"Type": "volume", "Source": f"/srv/data/{RUN}"}]),
+        ("HostConfig.Mounts", [{"Type": "volume", "Source": f"/srv/data/{STAGED}"}]),
         ("HostConfig.Mounts", [{"Type": "bind", "Source": "/srv/data/scenes"}]),
-        ("HostConfig.Mounts", [{"Type": "bind", "Source": f"/other/{RUN}"}]),
+        ("HostConfig.Mounts", [{"Type": "bind", "Source": f"/other/{STAGED}"}]),
     ],
 )
 def test_a_container_without_a_run_of_this_deployment_is_refused(settings, path, value):

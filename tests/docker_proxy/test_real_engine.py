@@ -15,15 +15,17 @@ from include.core.settings import get_settings
 from include.docker_proxy.settings import ProxySettings
 from include.energy.domain import ENERGY
 from tests.airflow_runs import run_dag
-from tests.docker_proxy.create_requests import IMAGE, RUN, changed, good_create
-from tests.docker_proxy.stack import ENGINE, ROOT, Stack, docker, request
+from tests.docker_proxy.create_requests import IMAGE, RUN, SHA256, changed, every_mount, good_create, mount
+from tests.docker_proxy.stack import ENGINE, POLICY_UID, ROOT, WORKER_UID, Stack, docker, request
 from tests.own_containers import own_containers
 from tests.prerequisites import need
+from tools.mount_race import Race, Result, make_bait, run_race
 
 pytestmark = [pytest.mark.airflow, pytest.mark.docker]
 
 CREATE = "/v1.41/containers/create"
 LONG = 60
+RACE_SECONDS = 20
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +49,8 @@ def stack(engine, tmp_path_factory):
     data = tmp_path_factory.mktemp("docker-proxy")
     data.chmod(0o755)
     uid = os.getuid() or 50000
-    it = Stack(f"groundtruth-proxy-test-{uuid.uuid4().hex[:8]}", data, uid, f"{IMAGE} {ENERGY.step_image}")
+    name = f"groundtruth-proxy-test-{uuid.uuid4().hex[:8]}"
+    it = Stack(name, data, uid, f"{IMAGE} {ENERGY.step_image}", whole_folders=True)
     try:
         it.up()
         yield it
@@ -59,11 +62,14 @@ def stack(engine, tmp_path_factory):
 
 @pytest.fixture
 def deployment(stack):
-    """The same deployment as the tests see it; one run's folder exists."""
-    (stack.data / RUN).mkdir(parents=True, exist_ok=True)
-    os.chown(stack.data / RUN, stack.uid, stack.uid)
+    """The same deployment as the tests see it; one run has an input, and a store has a scene."""
+    for name, text in {f"{RUN}/artifacts/{SHA256}": "sealed\n", "scenes/l2a/day.tif": "a scene\n"}.items():
+        if not (stack.data / name).exists():
+            (stack.data / name).parent.mkdir(parents=True)
+            (stack.data / name).write_text(text)
+    (stack.data / RUN / "work" / "analyze.1").mkdir(parents=True, exist_ok=True)  # where tests ask the engine itself
     return ProxySettings(
-        images=stack.images, host_data_dir=stack.data, data_dir=stack.data, step_uid=stack.uid,
+        images=stack.images, host_data_dir=stack.data, data_dir=stack.data, step_uid=stack.uid, worker_uid=WORKER_UID,
         max_memory_mb=2048, max_cpus=2,
     )  # fmt: skip
 
@@ -187,6 +193,15 @@ VOLUME = {
         {"Source": "{data}/runs/a/./b/files"},
         {"Source": "{data}/runs/a/b/files/"},
         {"Source": "{data}/runs/nobody/nothing/files"},
+        {"Source": "{data}/runs/a/b/work"},
+        {"Source": "{data}/runs/a/b/work/.."},
+        {"Source": "{data}/runs/a/b/work/c/"},
+        {"Source": "{data}/runs/a/b/work/c/d"},
+        {"Source": "{data}/../x/runs/a/b/work/c"},
+        {"Source": "{data}/mounts"},
+        {"Source": "{data}/mounts/scratch"},
+        {"Source": "{data}/scenes"},
+        {"ReadOnly": True},
         {"Target": "/data/../etc"},
         {"BindOptions": {"Propagation": "rshared"}},
     ],
@@ -198,39 +213,200 @@ def test_a_bind_elsewhere_is_refused(mount, refused, stack, good):
     refused(request("POST", CREATE, changed(good, "HostConfig.Mounts", [usual | asked])))
 
 
-@pytest.mark.parametrize("linked", ["runs/dag", "runs/dag/run", "runs/dag/run/files"])
-def test_a_link_on_the_way_to_the_bind_is_refused(linked, refused, stack, good):
-    link = stack.data / linked.replace("dag", uuid.uuid4().hex)
-    link.parent.mkdir(parents=True, exist_ok=True)
-    elsewhere = stack.data / uuid.uuid4().hex
-    (elsewhere / "run" / "files").mkdir(parents=True)
-    (elsewhere / "files").mkdir()
-    link.symlink_to(elsewhere)
-    source = str(stack.data / "runs" / link.relative_to(stack.data).parts[1] / "run" / "files")
-    line = refused(request("POST", CREATE, changed(good, "HostConfig.Mounts", [mount(good, source)])))
+def in_worker(stack, command):
+    """Run a shell command where workers run, as their user."""
+    exec_it = ["docker", "exec", stack.worker, "sh", "-c", command]
+    return subprocess.run(exec_it, check=False, capture_output=True, text=True, env=ENGINE)
+
+
+INPUT = f"{RUN}/artifacts/{SHA256}"
+LINKED = [INPUT, f"{RUN}/artifacts", RUN, RUN.rpartition("/")[0], "scenes/l2a/day.tif", "scenes/l2a", "scenes"]
+
+
+@pytest.mark.parametrize("linked", LINKED)
+def test_a_link_on_the_way_to_a_mount_is_refused(linked, refused, stack, deployment, good):
+    place, away = stack.data / linked, stack.data / "away"
+    place.rename(away)
+    place.symlink_to(away)
+    try:
+        asked = changed(good, "HostConfig.Mounts", every_mount(deployment))
+        line = refused(request("POST", CREATE, asked))
+    finally:
+        place.unlink()
+        away.rename(place)
     assert line["rule"] == "folder"
-    assert "must be a folder, not a link or a file" in line["message"]
+    assert "must be a" in line["message"]
 
 
-def mount(good, source):
-    return good["HostConfig"]["Mounts"][0] | {"Source": source}
+@pytest.fixture
+def step(stack, deployment, good):
+    """Run a shell command as a step that has one mount of each type, and more; returns its log and its container."""
+    containers = []
+
+    def run(command, *mounts):
+        mounts = [*every_mount(deployment), *mounts]
+        asked = changed(good, "HostConfig.Mounts", mounts) | {"Cmd": ["sh", "-c", command]}
+        (answer,) = stack.send(request("POST", CREATE, asked))
+        assert answer.status == 201, answer.body
+        container = json.loads(answer.body)["Id"]
+        containers.append(container)
+        started, _ = stack.send(
+            request("POST", f"/containers/{container}/start"), request("POST", f"/containers/{container}/wait")
+        )
+        assert started.status == 204, started.body
+        return docker("logs", container), container
+
+    yield run
+    for container in containers:
+        stack.send(request("DELETE", f"/containers/{container}?force=1"))
 
 
-def test_a_folder_that_became_a_link_after_the_create_is_not_started(refused, stack, created, tmp_path):
+def test_a_step_sees_its_inputs_and_stores_and_can_write_neither(step):
+    log, _ = step(
+        "cat '/data/source/my day.csv' /stores/scenes/l2a/day.tif; find /stores -type f; ls /data /data/source;"
+        "for path in '/data/source/my day.csv' /stores/scenes/l2a/day.tif /stores/new /stores/scenes/new;"
+        ' do (: >> "$path") 2>/dev/null && echo "written $path";'
+        ' rm "$path" 2>/dev/null && echo "removed $path"; ln "$path" /data/mine 2>/dev/null && echo "linked $path";'
+        " done; true"
+    )
+    assert log.splitlines() == [
+        "sealed", "a scene", "/stores/scenes/l2a/day.tif", "/data:", "checkpoints", "source", "", "/data/source:",
+        "my day.csv",
+    ]  # fmt: skip
+
+
+def test_a_step_may_have_hundreds_of_inputs(step, deployment):
+    """A year of daily files, whose request has more than 64 KiB."""
+    inputs = [mount(deployment, f"/data/days/{number}.csv", INPUT) for number in range(365)]
+    log, _ = step("cat /data/days/*.csv | sort | uniq -c", *inputs)
+    assert log.split() == ["365", "sealed"]
+
+
+def test_a_worker_gets_what_a_step_wrote_once_it_has_ended(step, stack):
+    """Also what only the step's user may read. Its location is that of the mount at `/data`."""
+    _, container = step("umask 077; mkdir /data/out; echo 1 > /data/out/a.csv; ln -s /etc/passwd /data/link")
+    source = docker(
+        "inspect", "-f", '{{range .Mounts}}{{if eq .Destination "/data"}}{{.Source}}{{end}}{{end}}', container
+    )
+    read = f"cat {source}/out/a.csv && echo 2 > {source}/out/a.csv && rm {source}/out/a.csv && ls {source}/out"
+    assert "Permission denied" in in_worker(stack, read).stderr
+    (shown,) = stack.send(request("GET", f"/containers/{container}/json"))
+    mounts = {mount["Destination"]: mount for mount in json.loads(shown.body)["Mounts"]}
+    assert (mounts["/data"]["Source"], mounts["/data"]["RW"]) == (source, True)
+    assert in_worker(stack, read).stdout == "1\n"
+    (again,) = stack.send(request("POST", f"/containers/{container}/start"))
+    assert (again.status, again.message) == (403, "docker-proxy: a container of a step runs once")
+    (removed,) = stack.send(request("DELETE", f"/containers/{container}"))
+    assert removed.status == 204
+    assert "No such file or directory" in in_worker(stack, f"ls {source}").stderr
+
+
+def test_scratch_survives_a_failed_attempt_and_goes_with_a_successful_one(step, stack):
+    def attempt(command):
+        log, container = step(command)
+        stack.send(request("DELETE", f"/containers/{container}"))
+        return log
+
+    assert attempt("ls /data/checkpoints; echo 1 > /data/checkpoints/epoch; exit 1") == ""
+    assert attempt("cat /data/checkpoints/epoch") == "1"
+    assert attempt("ls /data/checkpoints") == ""
+
+
+def test_what_is_prepared_belongs_to_the_policy_server_alone(stack, created):
+    assert (stack.data / "mounts").stat().st_uid == POLICY_UID
+    source = docker("inspect", "-f", "{{(index .Mounts 0).Source}}", created)
+    mounts = stack.data / "mounts"
+    folder = source.removesuffix("/work")
+    for command in (
+        f"mv {mounts} {stack.data}/mine", f"mv {folder} {mounts}/mine", f"mv {source} {folder}/mine",
+        f"touch {mounts}/x", f"rm -r {folder}", f"ls {folder}", f"ls {mounts}", f"touch {source}/x",
+        f"chmod 777 {folder}",
+    ):  # fmt: skip
+        done = subprocess.run(
+            ["docker", "exec", stack.worker, "sh", "-c", command],
+            check=False,
+            capture_output=True,
+            text=True,
+            env=ENGINE,
+        )
+        assert done.returncode != 0, command
+        assert any(word in done.stderr for word in ("ermission denied", "not permitted")), (command, done.stderr)
+
+
+def race_in(stack, bait, marker, seconds) -> Result:
+    race = Race(
+        engine=f"tcp://{stack.front}:2375", data=str(stack.data), host_data=str(stack.data), bait=str(bait),
+        marker=marker, image=IMAGE, uid=stack.uid, store="scenes", seconds=seconds,
+    )  # fmt: skip
+    program = (ROOT / "tools/mount_race.py").read_text()
+    said = docker("exec", "-i", stack.worker, "python", "-", json.dumps(vars(race)), text=program)
+    return Result(**json.loads(said.splitlines()[-1]))
+
+
+@pytest.fixture
+def bait(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("host") / "bait"
+    marker = make_bait(folder)
+    folder.parent.chmod(0o755)
+    return folder, marker
+
+
+@pytest.mark.timeout(180)
+def test_the_race_for_the_path_of_a_mount_is_never_won(stack, deployment, bait):
+    stack.as_root(f"chmod 777 {stack.data}/scenes")
+    result = race_in(stack, *bait, RACE_SECONDS)
+    assert result.won == []
+    assert result.starts >= 3, result
+    assert result.refused >= 1, "the paths were exchanged"
+
+
+@pytest.mark.timeout(180)
+def test_without_the_proxy_the_race_is_won(bait, engine, tmp_path):
+    """Otherwise the test above would prove nothing: the engine follows the link that it finds."""
+    folder, marker = bait
+    data = tmp_path / "data"
+    data.mkdir()
+    race = Race(
+        engine="unix:///var/run/docker.sock", data=str(data), host_data=str(data), bait=str(folder), marker=marker,
+        image=IMAGE, uid=os.getuid() or 50003, store="scenes", seconds=60,
+    )  # fmt: skip
+    for parent in (tmp_path, tmp_path.parent):
+        parent.chmod(0o755)
+    assert any("a container saw the bait" in won for won in run_race(race).won)
+
+
+def whole(good, deployment):
+    """A container of the old shape, which sees the whole `files` folder of a run."""
+    bind = {"Type": "bind", "Target": "/data", "Source": f"{deployment.host_data_dir}/{RUN}/files", "ReadOnly": False}
+    return changed(good, "HostConfig.Mounts", [bind])
+
+
+@pytest.fixture
+def old_shape(stack, deployment, good):
+    (stack.data / RUN / "files").mkdir(exist_ok=True)
+    (answer,) = stack.send(request("POST", CREATE, whole(good, deployment)))
+    assert answer.status == 201, answer.body
+    container = json.loads(answer.body)["Id"]
+    yield container
+    docker("rm", "-f", container)
+
+
+def test_a_folder_that_became_a_link_after_the_create_is_not_started(refused, stack, old_shape, tmp_path):
     """The engine follows links when it starts a container, not when it creates one."""
-    (stack.data / RUN).rename(stack.data / RUN.replace("files", "away"))
+    files = stack.data / RUN / "files"
+    files.rename(files.with_name("away"))
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir(mode=0o755)
     (elsewhere / "host-file").write_text("of the host")
-    (stack.data / RUN).symlink_to(elsewhere)
+    files.symlink_to(elsewhere)
     try:
-        line = refused(request("POST", f"/v1.41/containers/{created}/start"))
+        line = refused(request("POST", f"/v1.41/containers/{old_shape}/start"))
         assert line["rule"] == "folder"
-        docker("start", created)  # without the proxy, the step sees what it should not
-        assert docker("exec", created, "cat", "/data/host-file") == "of the host"
+        docker("start", old_shape)  # without the proxy, the step sees what it should not
+        assert docker("exec", old_shape, "cat", "/data/host-file") == "of the host"
     finally:
-        (stack.data / RUN).unlink()
-        (stack.data / RUN.replace("files", "away")).rename(stack.data / RUN)
+        files.unlink()
+        files.with_name("away").rename(files)
 
 
 def texts(good):
@@ -270,7 +446,7 @@ def test_the_engine_itself_falls_for_it(attack, engine, good):
 @pytest.mark.parametrize(
     ("raw", "rule"),
     [
-        (request("POST", CREATE, b'{"Cmd": ["' + b"x" * 70_000 + b'"]}'), "body"),
+        (request("POST", CREATE, b'{"Cmd": ["' + b"x" * 270_000 + b'"]}'), "body"),
         (request("POST", CREATE, None, "Transfer-Encoding: chunked") + b"2\r\n{}\r\n0\r\n\r\n", "body"),
         (request("POST", CREATE, b"{}", "Content-Encoding: gzip"), "headers"),
         (request("GET", "/v1.41/containers/json", None, "Upgrade: tcp"), "headers"),
@@ -285,6 +461,7 @@ def test_the_engine_itself_falls_for_it(attack, engine, good):
         (request("GET", "/containers/json?filters=%7B%22name%22%3A%5B%22x%22%5D%7D"), "query"),
         (request("GET", "/containers/json?filters=%7B%22label%22%3A%5B%22x%22%5D%7D"), "query"),
         (b"GET /_ping HTTP/1.0\r\nHost: x\r\n\r\n", "http"),
+        (b"GET /_ping HTTP/1.1\r\nConnection: close\r\n\r\n", "http"),
     ],
     ids=lambda value: value[:70].split(b" HTTP")[0].decode() if isinstance(value, bytes) else value,
 )
@@ -335,11 +512,11 @@ def test_foreign_containers_are_out_of_reach(call, refused, foreign, stack):
 
 
 def test_steps_of_another_deployment_are_out_of_reach(refused, stack, good, engine, tmp_path):
-    elsewhere = tmp_path / "data" / RUN
+    elsewhere = tmp_path / "data" / "mounts" / ("0a" * 16) / "work"
     elsewhere.mkdir(parents=True)
+    bind = good["HostConfig"]["Mounts"][0] | {"Source": str(elsewhere)}
     other = engine.api.post(
-        engine.api._url("/containers/create"),
-        json=changed(good, "HostConfig.Mounts", [mount(good, str(elsewhere))]),
+        engine.api._url("/containers/create"), json=changed(good, "HostConfig.Mounts", [bind])
     ).json()["Id"]
     try:
         assert refused(request("DELETE", f"/containers/{other}?force=1"))["rule"] == "container"
@@ -488,15 +665,8 @@ def a_step(command, **more):
     return {"workflow_name": "test-pipeline", "containers": [each | more]}
 
 
-OPEN_SOCKETS = """
-import os
-def is_socket(number):
-    try:
-        return os.readlink(f"/proc/1/fd/{number}").startswith("socket:")
-    except FileNotFoundError:  # closed meanwhile
-        return False
-print(sum(map(is_socket, os.listdir("/proc/1/fd"))))
-"""
+# Without a network, the policy server's own are the only sockets of its namespace.
+OPEN_SOCKETS = "print(len(open('/proc/net/unix').readlines()))"
 READERS = 20
 READ_AND_LEAVE = f"""
 import socket, sys, time

@@ -6,7 +6,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from include.docker_proxy.requests import CALLS, RefusedError, match_call, parse_json, parse_query, restrict_filters
+from include.docker_proxy.requests import (
+    CALLS,
+    RefusedError,
+    check_keys,
+    check_values,
+    match_call,
+    parse_json,
+    parse_query,
+    restrict_filters,
+)
 
 ID = "0123456789ab" * 5 + "cdef"
 OURS = {
@@ -164,3 +173,26 @@ def test_what_has_two_meanings_is_refused(text, said):
 def test_other_bytes_than_utf_8_are_refused(text):
     with pytest.raises(RefusedError):
         parse_json(text)
+
+
+@pytest.mark.parametrize(
+    ("document", "sentence"),
+    [
+        ({"a": 1, "c": 1}, "x.c: a step's container must not have this key"),
+        ({"b": 1}, "x.a: is missing"),
+        ([], "x: must be an object"),
+        (None, "x: must be an object"),
+    ],
+)
+def test_an_object_has_the_required_keys_and_no_unknown_one(document, sentence):
+    check_keys("x", {"a": 1, "b": 2}, {"a"}, {"b"})
+    with pytest.raises(RefusedError) as refused:
+        check_keys("x", document, {"a"}, {"b"})
+    assert str(refused.value) == sentence
+
+
+@pytest.mark.parametrize("value", [1, "True", None, [True]])
+def test_a_value_has_the_type_that_it_must_have(value):
+    check_values("x.", {"a": True, "b": 1}, {"a": True})
+    with pytest.raises(RefusedError, match=r"^x\.a: must be True$"):
+        check_values("x.", {"a": value}, {"a": True})

@@ -8,7 +8,7 @@ from pydantic import ValidationError
 from include.docker_proxy.settings import ProxySettings, is_plain, parse_images, parse_stores
 
 ROOT = Path(__file__).parents[2]
-GOOD = {"IMAGES": "a:1 b/c:2", "HOST_DATA_DIR": "/srv/data", "STEP_UID": "50000"}
+GOOD = {"IMAGES": "a:1 b/c:2", "HOST_DATA_DIR": "/srv/data", "STEP_UID": "50003", "WORKER_UID": "50001"}
 
 
 @pytest.fixture
@@ -24,7 +24,7 @@ def test_settings_come_from_the_environment(environment):
     settings = ProxySettings()
     assert settings.images == {"a:1", "b/c:2"}
     assert settings.stores == {"scenes": True, "library/public": False}
-    assert (settings.host_data_dir, settings.step_uid, settings.max_cpus) == (Path("/srv/data"), 50000, 0.5)
+    assert (settings.host_data_dir, settings.step_uid, settings.max_cpus) == (Path("/srv/data"), 50003, 0.5)
 
 
 def test_without_the_setting_there_are_no_stores(environment):
@@ -41,6 +41,7 @@ def test_without_the_setting_there_are_no_stores(environment):
         ("HOST_DATA_DIR", "data", "must be an absolute path"),
         ("HOST_DATA_DIR", "/srv/../data", "must be an absolute path"),
         ("STEP_UID", "0", "greater than or equal to 1"),
+        ("WORKER_UID", "0", "greater than or equal to 1"),
         ("MAX_CPUS", "inf", "finite number"),
         ("MAX_MEMORY_MB", "0", "greater than or equal to 64"),
     ],
@@ -70,6 +71,7 @@ MALFORMED_STORES = (
         *((entry, MALFORMED) for entry in MALFORMED_STORES),
         ("runs:ro", "must not lie in `runs`, where a step may see its own run alone"),
         ("runs/dag:rw", "must not lie in `runs`, where a step may see its own run alone"),
+        ("mounts:ro", "must not lie in `mounts`, which is the policy server's"),
         ("kept:ro", "must not repeat, contain or lie within the store kept"),
         ("kept/part:rw", "must not repeat, contain or lie within the store kept"),
         ("library:rw", "must not repeat, contain or lie within the store library/public"),
@@ -95,6 +97,25 @@ def test_stores_of_similar_names_do_not_overlap():
 def test_a_part_of_a_path_with_a_meaning_of_its_own_is_not_plain(part):
     assert not is_plain(["runs", part])
     assert is_plain(["runs", "manual__2026-03-01T00-00-00+00-00"])
+
+
+@pytest.mark.parametrize(
+    ("source", "parts"),
+    [
+        ("/srv/data/runs/a", ["runs", "a"]),
+        ("/srv/data/a", ["a"]),
+        ("/srv/data", []),
+        ("/srv/data/", []),
+        ("/srv/data/a/../b", []),
+        ("/srv/database/a", []),
+        ("runs/a", []),
+        (None, []),
+    ],
+)
+def test_a_path_of_the_host_is_read_below_the_data_folder(environment, source, parts):
+    settings = ProxySettings()
+    assert settings.below_data(source) == parts
+    assert not parts or settings.on_host(*parts) == source
 
 
 def test_every_setting_is_described():

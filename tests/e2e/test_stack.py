@@ -46,7 +46,7 @@ def test_a_run_goes_through_worker_proxy_and_containers_to_its_report(stack):
     assert json.loads(report.read_bytes())["overall_status"] == "success"
     results = [json.loads(path.read_bytes()) for path in run.glob("steps/energy-*/result.json")]
     assert {result["runtime"] for result in results} == {"docker"}
-    assert {path.stat().st_uid for path in (run / "files").iterdir()} == {tool.UID}
+    assert {path.stat().st_uid for path in (run / "files").iterdir()} == {tool.WORKER_UID}
     log = stack.compose("logs", "--no-color", "docker-policy").stdout
     verdicts = Counter(json.loads(line)["verdict"] for line in re.findall(r"\{.*\}", log))
     assert verdicts["passed"] >= 9, "three steps, each created, started and removed"

@@ -37,6 +37,19 @@ def names(folder):
     return sorted(child.name for child in folder.iterdir())
 
 
+def test_the_history_of_a_file_that_a_group_shares_is_shared_too(history):
+    history.env_file.chmod(0o660)
+    before = os.umask(0o002)
+    try:
+        history.begin(entry(), BEFORE, AFTER)
+        history.commit()
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE(history.path.stat().st_mode) == 0o660
+    assert stat.S_IMODE((history.env_file.parent / entry().backup).stat().st_mode) == 0o660
+    assert stat.S_IMODE(history.backups.stat().st_mode) == 0o770
+
+
 def test_a_change_is_pending_until_it_is_committed(history):
     history.begin(entry(), BEFORE, AFTER)
     assert history.pending == Pending(entry=entry(), sha256=hashlib.sha256(AFTER).hexdigest())

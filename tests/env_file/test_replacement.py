@@ -11,7 +11,7 @@ import pytest
 
 from include.core.errors import SetupError, TransientError
 from include.env_file import replacement
-from include.env_file.replacement import read_settled, replace_content
+from include.env_file.replacement import private_mode, read_settled, replace_content
 
 TEXT = b"A=1\n"
 
@@ -46,6 +46,25 @@ def test_a_change_that_changes_nothing_leaves_the_file_alone(path):
     assert (path.stat().st_ino, path.stat().st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
     replace_content(path.with_name("absent"), lambda content: content)
     assert names(path.parent) == [".env"]
+
+
+@pytest.mark.parametrize(("mode", "private"), [(0o600, 0o600), (0o644, 0o600), (0o640, 0o600), (0o660, 0o660)])
+def test_what_lies_beside_it_is_the_groups_where_the_group_may_write_it(path, mode, private):
+    path.chmod(mode)
+    assert private_mode(path) == private
+    assert private_mode(path.with_name("missing")) == 0o600
+
+
+@pytest.mark.parametrize("mode", [0o660, 0o640])
+def test_a_file_of_another_user_is_replaced_if_its_group_may_write_it(path, monkeypatch, mode):
+    path.chmod(mode)
+    monkeypatch.setattr(replacement, "copy_owner", lambda *_: False)  # as for every user but root
+    if mode == 0o660:
+        replace_content(path, add_line)
+        assert stat.S_IMODE(path.stat().st_mode) == 0o660
+    else:
+        with pytest.raises(SetupError, match="only they can replace it"):
+            replace_content(path, add_line)
 
 
 def test_a_missing_file_is_created_for_its_owner_alone(tmp_path):

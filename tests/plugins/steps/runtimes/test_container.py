@@ -113,7 +113,12 @@ def test_libraries_take_as_many_threads_as_the_limit_has_processors(engine, work
 def test_the_docker_proxy_forwards_the_request_of_every_step(engine, work, data_dir, env_file, item):
     request = asked(engine, item, work)
     settings = ProxySettings(
-        images=request["image"], stores=COMPOSED_STORES, host_data_dir=data_dir, step_uid=get_settings().step_uid
+        images=request["image"],
+        stores=COMPOSED_STORES,
+        host_data_dir=data_dir,
+        step_uid=get_settings().step_uid,
+        worker_uid=50001,
+        whole_folders=True,
     )
     host_config = request.pop("host_config")
     config = engine.create_container_config(**request, host_config=host_config)
