@@ -12,10 +12,13 @@ from pydantic import ConfigDict, Field
 
 from include.core.artifacts import check_unchanged
 from include.core.errors import ContractError
-from include.core.files import replace_folder
+from include.core.files import path_inside, replace_folder
 from include.core.outcome import Scalar, StepMetrics, StepOutcome
 from include.core.pipeline import Pipeline
 from include.core.run_folder import FileRecord, Run, RunFolder
+
+PUBLISHED_KEY = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._+-]*(/[A-Za-z0-9_-][A-Za-z0-9._+-]*)?")
+"""A key below `published/<pipeline>/`: one or two names that are not hidden."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +51,8 @@ def publish_run(folder: RunFolder, pipeline: Pipeline, data_dir: Path) -> Publis
         What was published, or None where the definition publishes nothing.
 
     Raises:
-        ContractError: A step has no accepted result, or an artifact is no longer as it was accepted.
+        ContractError: A step has no accepted result, an artifact is no longer as it was accepted, or the key would
+            leave the pipeline's folder.
         SetupError: The folder cannot be written.
     """
     run = folder.run()
@@ -66,7 +70,8 @@ def publish_run(folder: RunFolder, pipeline: Pipeline, data_dir: Path) -> Publis
         return None
     key = next((outcome.published_as for outcome in outcomes if outcome.published_as), None)
     key = key or publishing_key(run, outcomes)
-    target = data_dir / "published" / pipeline.definition.pipeline / key
+    root = data_dir / "published" / pipeline.definition.pipeline
+    target = path_inside(root, key, PUBLISHED_KEY, stated_by="the key of the published results")
     replace_folder(target, {name: folder.files / name for name in names})
     return Published(target, key, {name: value for outcome in outcomes for name, value in outcome.scalars().items()})
 

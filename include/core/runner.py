@@ -140,6 +140,7 @@ def run_step(step: Step, folder: RunFolder, attempt: Attempt, execute: Callable[
             draft.records = step.records(folder.files)
             _check_accounting(step.id, draft.records)
         draft.outcome = step.read_outcome(folder.files)
+        step.check_recomputed(folder.files, params)
         result = write_result(folder, draft, "success")
         _remove(folder, step.scratch)
         return result

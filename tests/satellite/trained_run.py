@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import shutil
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 import torch
 from pydantic import BaseModel
 
-from include.satellite.params import CnnTrainParams, CompareParams, LstmTrainParams
+from include.core.run_folder import Run, write_json
+from include.satellite.params import CnnTrainParams, CompareParams, ConfigureParams, LstmTrainParams
 from include.satellite.training import train as training
 from include.satellite.training.networks import ModelBundle
 from tests.satellite.small_data import write_patches, write_sequences
 
 SIZES = {"patch_size": 8, "stride": 8, "sequence_length": 4}
 PARAMS = CompareParams(**SIZES, label_source="reference", min_cnn_accuracy=0.5, allow_synthetic=True)
+CONFIGURE = ConfigureParams(**PARAMS.model_dump())
 PLOTS = ("plot_training", "plot_confusion", "plot_forecast")
 
 
@@ -36,6 +39,20 @@ def train(files: Path, cnn_epochs: int = 10, lstm_epochs: int = 12, **options: o
         training.train_cnn(files, CnnTrainParams(cnn_epochs=cnn_epochs, min_cnn_accuracy=0, patch_size=8, stride=8))
         training.train_lstm(files, LstmTrainParams(lstm_epochs=lstm_epochs, min_lstm_accuracy=0, sequence_length=4))
     shutil.rmtree(files / "checkpoints", ignore_errors=True)
+
+
+def write_plan(folder: Path, params: CompareParams) -> None:
+    """Write the `run.json` of a run with some parameters."""
+    run = Run(
+        pipeline="satellite-pipeline",
+        dag_id="satellite_pipeline",
+        run_id=folder.name,
+        runtime="local",
+        created_at=datetime(2026, 7, 1, tzinfo=UTC),
+        params=params.model_dump(mode="json"),
+        steps=[],
+    )
+    write_json(folder / "run.json", run)
 
 
 def randomised(bundle: ModelBundle, seed: int = 1) -> ModelBundle:
