@@ -89,7 +89,7 @@ HEALTH_MAP = Artifact("health_map.json", HealthMap)
 HEALTH_MAP_RASTER = Artifact("health_map.tif")
 HEALTH_MAP_PLOT = Artifact("plot_health_map.png")
 
-DECIDES = (
+DECIDES: tuple[Artifact[Any], ...] = (
     VALIDATED,
     PATCH_INDEX,
     PATCH_INFO,

@@ -56,10 +56,12 @@ def write_plan(folder: Path, params: CompareParams) -> None:
 
 
 def randomised(bundle: ModelBundle, seed: int = 1) -> ModelBundle:
-    """Return the same model with random weights."""
+    """Return the same model with random weights; variances stay, for a negative one predicts nothing."""
     random = torch.Generator().manual_seed(seed)
     weights = {
-        name: torch.randn(value.shape, generator=random) * 0.05 if value.is_floating_point() else value
+        name: torch.randn(value.shape, generator=random) * 0.05
+        if value.is_floating_point() and not name.endswith("running_var")
+        else value
         for name, value in bundle.weights.items()
     }
     return ModelBundle(bundle.card, weights)

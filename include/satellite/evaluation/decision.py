@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from include.core.artifacts import sha256
 from include.core.errors import ContractError
@@ -25,6 +26,7 @@ from include.satellite.evaluation.gates import cnn_gates, decide, lstm_gates, sy
 from include.satellite.evaluation.metrics import gate_rows, score_classes, score_forecasts
 from include.satellite.evaluation.predictions import (
     DRAWN_SAMPLES,
+    TOLERANCE,
     Predictions,
     Rows,
     check_same,
@@ -94,8 +96,9 @@ def recompute_comparison(files: Path, params: CompareParams) -> Comparison:
     comparison, synthetic = COMPARISON.read(files), is_synthetic(VALIDATED.read(files))
     patches, sequences = load_patch_samples(files), load_sequences(files)
     classes, forecasts = read_predictions(CNN.compared, files), read_predictions(LSTM.compared, files)
-    _check_predictions(CNN, files, classes, gate_rows(patches), patches.label)
-    _check_predictions(LSTM, files, forecasts, sequences.rows("validation"), sequences.y)
+    held_out = sequences.rows("validation")
+    _check_predictions(CNN, files, classes, gate_rows(patches), patches.rows("validation"), patches.label)
+    _check_predictions(LSTM, files, forecasts, held_out, held_out, sequences.y)
     rivals = [REAL, SYNTHETIC, *([CHAMPION] if _expects_champion(files, comparison, synthetic, params) else [])]
     _check_models(CNN, classes, [*rivals, "logistic_regression", *patch_rules(patches, classes.sample)])
     _check_models(LSTM, forecasts, [*rivals, *sequence_baselines(sequences, forecasts.sample)])
@@ -141,9 +144,12 @@ def recompute_verification(files: Path, params: CompareParams) -> Verification:
         found = check_same(model.compared.path, stated, again)
         differences |= {f"{model.kind} {name}": value for name, value in found.items()}
         own = sha256(model.weights.at(files))
+        if model.card.read(files).weights_sha256 != own:
+            raise ContractError(model.card.path, f"must be of the weights beside it ({own})", "others")
         if verification.weights_sha256.get(f"{model.kind} {REAL}") != own:
             raise ContractError(VERIFICATION.path, f"must be of the run's own weights of the {model.kind.upper()}", own)
-    check_stated(VERIFICATION.path, verification, verification.model_copy(update={"largest_difference": differences}))
+    expected = {"largest_difference": differences, "tolerance": TOLERANCE}
+    check_stated(VERIFICATION.path, verification, verification.model_copy(update=expected))
     return verification
 
 
@@ -153,12 +159,13 @@ def is_synthetic(imagery: Imagery) -> bool:
 
 
 def _check_predictions(
-    model: ModelArtifacts[Any], files: Path, compared: Predictions, rows: Rows, truth: np.ndarray[Any, Any]
+    model: ModelArtifacts[Any], files: Path, compared: Predictions, rows: Rows, held_out: Rows, truth: NDArray[Any]
 ) -> None:
     """Check the samples of the comparison, and that its predictions are those that the training left."""
+    trained = read_predictions(model.predictions, files)
+    check_samples(model.predictions.path, trained, held_out, truth)
     check_samples(model.compared.path, compared, rows, truth)
-    trained = read_predictions(model.predictions, files).of(rows)
-    check_same(model.compared.path, compared, trained)
+    check_same(model.compared.path, compared, trained.of(rows))
 
 
 def _check_models(

@@ -61,7 +61,8 @@ def verify(files: Path, params: CompareParams) -> None:
     forecasts = Predictions(rows, sequences.y[rows], values)
     write_predictions(CNN.verified.at(files), classes)
     write_predictions(LSTM.verified.at(files), forecasts)
-    differences, weights = {}, {}
+    differences: dict[str, float] = {}
+    weights: dict[str, str] = {}
     for model, own, bundles in ((CNN, classes, cnn), (LSTM, forecasts, lstm)):
         found = check_same(model.compared.path, read_predictions(model.compared, files), own)
         differences |= {f"{model.kind} {name}": value for name, value in found.items()}

@@ -326,6 +326,7 @@ import os, signal
 from pathlib import Path
 from include.core import contracts
 from include.env_file import replacement
+from include.satellite.params import ConfigureParams
 from include.satellite.registry import promotion, store, tracking
 def dies(*_, **__):
     os.kill(os.getpid(), signal.SIGKILL)
