@@ -32,12 +32,6 @@ def followed(monkeypatch):
     return told
 
 
-@pytest.fixture(autouse=True)
-def decided(monkeypatch):
-    """Gates are computed again from predictions, which has tests of its own; here the prepared comparison decides."""
-    monkeypatch.setattr(promotion, "decided", lambda files, params: COMPARISON.read(files))
-
-
 @pytest.fixture
 def call():
     def run(*arguments, code=0):
@@ -68,7 +62,6 @@ def a_run(data_dir, promote, reasons=(), name="manual__1"):
         lstm_comparison=lstm, decision=Decision(promote=promote, reasons=list(reasons), gates=[]),
     )  # fmt: skip
     (files / "comparison.json").write_text(document.model_dump_json())
-    (files / "verification.json").write_text("{}")
     return files
 
 
@@ -123,7 +116,7 @@ def test_the_latest_run_counts(call, env, data_dir):
     import os
 
     first = a_run(data_dir, promote=False, reasons=["old"], name="manual__1")
-    os.utime(first / "verification.json", (1, 1))
+    os.utime(first / "comparison.json", (1, 1))
     a_run(data_dir, promote=True, name="manual__2")
     assert "run manual__2" in call("diff")
     assert COMPARISON.read(first).decision.reasons == ["old"]

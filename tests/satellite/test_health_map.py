@@ -233,7 +233,8 @@ def test_the_summary_says_who_drew_and_how_much(run):
 
 GRID = Grid(crs="EPSG:32643", resolution=10, bounds=(0, 0, 30, 20), width=3, height=2)
 DOCUMENT = HealthMap(
-    date=date(2026, 6, 1), place="75.800E_30.900N_75.900E_31.000N", drawn_by="model", why="", model_version="v1", label_source="reference",
+    date=date(2026, 6, 1), place="75.800E_30.900N_75.900E_31.000N", drawn_by="model", why="", model_version="v1",
+    label_source="reference",
     synthetic=True, notes=[], env_file=".env", crs="EPSG:32643", resolution=10, not_assessed=0.01, outside=0.01,
     hectares={"Healthy": 0.01, "Moderate": 0.01, "Stressed": 0.01, "Critical": 0.01}, mean_confidence=0.6,
 )  # fmt: skip

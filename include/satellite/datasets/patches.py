@@ -157,8 +157,9 @@ def load_patches(files: Path) -> PatchDataset:
     Raises:
         ContractError: There is none.
     """
+    samples = _samples(files)
     cube, scl = load_cube(files)
-    return PatchDataset(cube=cube, scl=scl, **_samples(files))
+    return PatchDataset(cube=cube, scl=scl, **samples)
 
 
 def load_patch_samples(files: Path) -> PatchSamples:

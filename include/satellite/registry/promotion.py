@@ -138,20 +138,24 @@ def planned_changes(files: Path) -> dict[str, str]:
 
 
 def pending_change(data_dir: Path) -> PendingChange | None:
-    """Return what the latest verified comparison of any run would change; None if there is none.
+    """Return what the latest comparison of any run would change; None if no run has compared models.
+
+    This is a preview. The comparison of a run that has not verified its predictions (of v0.1.0, or still running) is
+    shown as it is reported; it decides nothing.
 
     Args:
         data_dir: The data folder, with the runs.
 
     Raises:
-        ContractError: A file of that run is missing or damaged.
+        ContractError: A file of that run is missing or damaged, or contradicts the others.
     """
-    verified = data_dir.glob(f"runs/satellite_pipeline/*/files/{VERIFICATION.path}")
-    latest = max(verified, key=lambda path: path.stat().st_mtime, default=None)
+    comparisons = data_dir.glob(f"runs/satellite_pipeline/*/files/{COMPARISON.path}")
+    latest = max(comparisons, key=lambda path: path.stat().st_mtime, default=None)
     if latest is None:
         return None
     files = latest.parent
-    decision = decided(files, _params_of(files)).decision
+    verified = VERIFICATION.at(files).is_file()
+    decision = (decided(files, _params_of(files)) if verified else COMPARISON.read(files)).decision
     changes = planned_changes(files) if decision.promote else {}
     return PendingChange(run=files.parent.name, changes=changes, reasons=tuple(decision.reasons))
 
