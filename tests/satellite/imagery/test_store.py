@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from include.core.artifacts import sha256
-from include.core.errors import ContractError, SetupError
+from include.core.errors import ContractError, GroundtruthError, SetupError
 from include.satellite.imagery.area import area_geometry, inside_mask
 from include.satellite.imagery.scenes import read_layers
 from include.satellite.imagery.schemas import Acquisition, Candidate, Preview
@@ -224,9 +224,17 @@ def test_a_link_out_of_the_store_is_refused(world, tmp_path):
         scene_path(kept)
 
 
-@pytest.mark.parametrize("changes", [{"collection": "../other"}, {"source": "a/../../b"}, {"collection": "/etc"}])
-def test_a_search_that_names_another_folder_has_no_store(world, changes):
-    with pytest.raises(ContractError, match=r"search\.json: collection and source: must match"):
+@pytest.mark.parametrize(
+    ("changes", "rule"),
+    [
+        ({"collection": "../other"}, "no sensor describes"),
+        ({"collection": "/etc"}, "no sensor describes"),
+        ({"source": "a/../../b"}, "search.json: collection and source: must match"),
+        ({"source": ""}, "search.json: collection and source: must match"),
+    ],
+)
+def test_a_search_that_names_another_folder_has_no_store(world, changes, rule):
+    with pytest.raises(GroundtruthError, match=rule):
         ImageryStore(world.scope.model_copy(update=changes))
 
 
