@@ -8,6 +8,7 @@ the run is green and says why.
   usable data is assessed as such (`usable: false`), and **collect** puts the next best date in its place. Imagery is
   kept in the imagery store: what is there and intact is not fetched again.
 - The **CNN** and **LSTM** branches run side by side; after one fails the other may finish, and nothing after them runs.
+- **verify** runs the weights again on held-out samples that it draws then.
 - **approve** asks a reviewer, with the diff, where `require_approval` is set; without an answer in time the promotion
   is rejected.
 - **report** writes the run's report, whatever happened.
@@ -36,10 +37,11 @@ with new_dag(SATELLITE, doc_md=__doc__) as dag:
     collect = step("collect", pool="sentinel_hub")
     validate = step("validate", outlet=IMAGERY)
     compare = step("compare")
+    verify = step("verify")
     approve = step("approve")
     configure = step("configure", outlet=MODEL, outlet_when="promoted")
 
     prepare >> search >> download >> collect >> validate
     validate >> step("prepare_cnn") >> step("train_cnn") >> compare
     validate >> step("prepare_lstm") >> step("train_lstm") >> compare
-    compare >> approve >> configure >> publish
+    compare >> verify >> approve >> configure >> publish

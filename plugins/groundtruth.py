@@ -9,8 +9,7 @@ from airflow.plugins_manager import AirflowPlugin
 
 from include.domains import DOMAINS
 from plugins.notifications.deadline import RunQueued
-
-PREFIX = "groundtruth"
+from plugins.reports import PREFIX
 
 
 def _view(title: str, path: str, route: str, icon: str, destination: str = "nav") -> dict[str, Any]:

@@ -159,13 +159,16 @@ class Approval:
 
     Args:
         param: The run's parameter that makes it ask; without it the step approves.
-        question: `module:function` of `(files) -> str | None`: the evidence that the user is shown (Markdown); None
-            where there is nothing to approve, which rejects.
-        record: `module:function` of `(files, approved, by, why)` that writes the step's outputs.
+        question: `module:function` of `(files, params) -> str | None`: what the user is shown (Markdown); None where
+            there is nothing to approve, which rejects.
+        evidence: `module:function` of `(files) -> str`: the SHA-256 of all that the question rests on. An answer counts
+            for this evidence alone.
+        record: `module:function` of `(files, approved, by, why, evidence)` that writes the step's outputs.
     """
 
     param: str
     question: str
+    evidence: str
     record: str
 
 
@@ -208,6 +211,8 @@ class Step:
         records: Counts the records of the artifacts themselves (`files` → accounting); None for no record data.
         outcome: Reads metrics, findings and tables from the checked artifacts (`files` → `StepOutcome`); a
             `module:name` is imported only after the step has run.
+        recompute: `module:name` of `(files, params)` that derives again, from inputs and outputs, what the outputs
+            state, and raises a `ContractError` where they state something else; called by the orchestrator.
         group: The step that users know it as a part of.
         mapped: One task for each of several things, numbered from 0; `{index}` in `writes` stands for the number, and
             the function takes it as a third argument.
@@ -235,6 +240,7 @@ class Step:
     writes: tuple[Artifact[Any], ...]
     records: Callable[[Path], Records] | None = None
     outcome: Callable[[Path], StepOutcome] | str | None = None
+    recompute: str | None = None
     group: Group | None = None
     mapped: bool = False
     index: int | None = None
@@ -292,6 +298,15 @@ class Step:
         """Read the outcome from the checked artifacts; it is empty for a step that declares none."""
         outcome = imported(self.outcome) if isinstance(self.outcome, str) else self.outcome
         return StepOutcome.model_validate(outcome(files)) if outcome else StepOutcome()
+
+    def check_recomputed(self, files: Path, params: StepParams) -> None:
+        """Derive again what the outputs state, where the contract declares how.
+
+        Raises:
+            ContractError: They state something else.
+        """
+        if self.recompute is not None:
+            imported(self.recompute)(files, params)
 
 
 def imported(name: str) -> Any:

@@ -1,4 +1,4 @@
-"""Write files and folders atomically, and lock them against other processes.
+"""Write files and folders atomically, lock them against other processes, and keep stated names inside their folder.
 
 A reader finds the old content or the new content, never a part of it, also when the writer is killed or the disk is
 full. What a killed writer leaves behind are hidden siblings whose names start with a dot and the name of the target.
@@ -9,16 +9,44 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from include.core.errors import SetupError, TransientError
+from include.core.errors import ContractError, SetupError, TransientError
 
 _RENAME_EXCHANGE, _AT_FDCWD = 2, -100
 _LOCK_POLL_S = 0.01
+_SHOWN = 80
+
+
+def path_inside(root: Path, name: str, pattern: re.Pattern[str], *, stated_by: str) -> Path:
+    """Return the path of a name below a folder, where the name is data: a key, a place, a file in a manifest.
+
+    Args:
+        root: The folder; it need not exist.
+        name: Its parts are separated by `/`.
+        pattern: What the complete name must match.
+        stated_by: The file and the field that state the name ("health_map.json: place"), for the message.
+
+    Raises:
+        ContractError: The name does not match, or what it stands for lies outside the folder (through `..` or a link).
+
+    >>> path_inside(Path("/data/models"), "20260101T000000Z", re.compile("[0-9TZ]+"), stated_by="model.json: version")
+    PosixPath('/data/models/20260101T000000Z')
+    """
+    path = root / name if pattern.fullmatch(name) else None
+    if path is None or root.resolve() not in path.resolve().parents:
+        raise ContractError(
+            stated_by,
+            f"must match {pattern.pattern} and lie inside {root.name}/",
+            repr(name if len(name) <= _SHOWN else f"{name[:_SHOWN]}…"),
+            hint="A name that leads elsewhere would read or overwrite other files: correct the step that states it.",
+        )
+    return path
 
 
 @contextmanager

@@ -12,12 +12,15 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationErro
 
 from include.core.artifacts import check_unchanged
 from include.core.errors import ContractError
-from include.core.files import locked, replace_folder
+from include.core.files import locked, path_inside, replace_folder
 from include.core.outcome import Scalar, StepMetrics, StepOutcome
 from include.core.pipeline import Pipeline
 from include.core.run_folder import FileRecord, Run, RunFolder, StepResult, read_model
 
 PUBLICATION = "publication.json"
+
+PUBLISHED_KEY = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._+-]*(/[A-Za-z0-9_-][A-Za-z0-9._+-]*)?")
+"""A key below `published/<pipeline>/`: one or two names that are not hidden."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +63,7 @@ def publish_run(folder: RunFolder, pipeline: Pipeline, data_dir: Path) -> Publis
 
     Raises:
         ContractError: A step has no accepted result, an artifact is no longer as it was accepted, a step was run again
-            meanwhile, or newer results are published under the same key.
+            meanwhile, newer results are published under the same key, or the key would leave the pipeline's folder.
         SetupError: The folder cannot be written.
     """
     run = folder.run()
@@ -82,7 +85,7 @@ def publish_run(folder: RunFolder, pipeline: Pipeline, data_dir: Path) -> Publis
     key = next((outcome.published_as for outcome in outcomes if outcome.published_as), None)
     key = key or publishing_key(run, outcomes)
     published, name = data_dir / "published", pipeline.definition.pipeline
-    target = published / name / key
+    target = path_inside(published / name, key, PUBLISHED_KEY, stated_by="the key of the published results")
     publication = Publication(
         dag_id=run.dag_id,
         run_id=run.run_id,

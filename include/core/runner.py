@@ -173,6 +173,7 @@ def run_step(step: Step, folder: RunFolder, attempt: Attempt, execute: Execute) 
                 draft.records = step.records(files)
                 _check_accounting(step.id, draft.records)
             draft.outcome = step.read_outcome(files)
+            step.check_recomputed(files, params)
         for record in draft.outputs:
             show(folder.files, record.path, folder.locate(record))
         result = write_result(folder, draft, "success")

@@ -6,16 +6,20 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
+from pydantic import BaseModel
+
 from include.core.contracts import Artifact
 from include.core.errors import BadInputError
 from include.core.run_folder import RunFolder
 from include.satellite.datasets.schemas import PatchInfo, PatchRow, SequenceInfo, SequenceRow
+from include.satellite.evaluation.schemas import PatchPrediction, SequencePrediction, Verification
 from include.satellite.imagery.schemas import Acquisition, Imagery, SearchResult, ValidationReport
 from include.satellite.schemas import Approval, Comparison, Configuration, HealthMap
 from include.satellite.training.schemas import CnnMetrics, LstmMetrics, ModelCard, ModelKind
 
 M = TypeVar("M", CnnMetrics, LstmMetrics)
 
+"""The input files of a run: class rasters, crop masks, manifests."""
 SEARCH = Artifact("search.json", SearchResult)
 ACQUISITION = Artifact("acquisitions/{index}.json", Acquisition)
 ACQUISITIONS = Artifact("acquisitions/*")
@@ -42,14 +46,21 @@ class ModelArtifacts(Generic[M]):
     Args:
         kind: Which model.
         metrics: The schema of its metrics.
+        row: The schema of a prediction.
         plot: What its second plot shows; the first one shows the training.
     """
 
-    def __init__(self, kind: ModelKind, metrics: type[M], plot: str) -> None:
+    def __init__(self, kind: ModelKind, metrics: type[M], row: type[BaseModel], plot: str) -> None:
         self.kind = kind
         self.weights = Artifact(f"{kind}_model.safetensors")
         self.card = Artifact(f"{kind}_model.json", ModelCard)
         self.metrics: Artifact[M] = Artifact(f"{kind}_metrics.json", metrics)
+        self.predictions = Artifact(f"{kind}_predictions.parquet", row)
+        """By this model and by naive rules, on the held-out samples."""
+        self.compared = Artifact(f"{kind}_comparison.parquet", row)
+        """By all models that are compared, on the held-out samples that count in the gates."""
+        self.verified = Artifact(f"{kind}_verification.parquet", row)
+        """By the trained models, run again on drawn held-out samples."""
         self.training_plot = Artifact(f"plot_{kind}_training.png")
         self.evaluation_plot = Artifact(f"plot_{kind}_{plot}.png")
         self.checkpoints = f"checkpoints/{kind}"
@@ -63,18 +74,32 @@ class ModelArtifacts(Generic[M]):
     @property
     def all(self) -> tuple[Artifact[Any], ...]:
         """Every artifact that the training writes."""
-        return *self.stored, self.training_plot, self.evaluation_plot
+        return *self.stored, self.predictions, self.training_plot, self.evaluation_plot
 
 
-CNN = ModelArtifacts("cnn", CnnMetrics, "confusion")
-LSTM = ModelArtifacts("lstm", LstmMetrics, "forecast")
+CNN = ModelArtifacts("cnn", CnnMetrics, PatchPrediction, "confusion")
+LSTM = ModelArtifacts("lstm", LstmMetrics, SequencePrediction, "forecast")
 COMPARISON = Artifact("comparison.json", Comparison)
 COMPARISON_PLOT = Artifact("plot_comparison.png")
+VERIFICATION = Artifact("verification.json", Verification)
 APPROVAL = Artifact("approval.json", Approval)
 CONFIGURATION = Artifact("configuration.json", Configuration)
 HEALTH_MAP = Artifact("health_map.json", HealthMap)
 HEALTH_MAP_RASTER = Artifact("health_map.tif")
 HEALTH_MAP_PLOT = Artifact("plot_health_map.png")
+
+DECIDES: tuple[Artifact[Any], ...] = (
+    VALIDATED,
+    PATCH_INDEX,
+    PATCH_INFO,
+    *LSTM_DATA,
+    *CNN.stored,
+    *LSTM.stored,
+    *(artifact for model in (CNN, LSTM) for artifact in (model.predictions, model.compared, model.verified)),
+    COMPARISON,
+    VERIFICATION,
+)
+"""What the decision on a promotion is derived from."""
 
 
 def latest_manifest(data_dir: Path) -> Path | None:

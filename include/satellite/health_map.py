@@ -30,6 +30,7 @@ from include.satellite.datasets.patches import PatchDataset
 from include.satellite.datasets.schemas import CLASSES, PatchInfo
 from include.satellite.datasets.splits import Tiles
 from include.satellite.datasets.storage import Floats, Ints
+from include.satellite.evaluation.statements import check_stated
 from include.satellite.imagery.area import inside_mask
 from include.satellite.imagery.scenes import cloud_optimised
 from include.satellite.imagery.schemas import Acquisition, Grid, Imagery
@@ -52,6 +53,8 @@ NOT_ASSESSED, WHITE = "#C9C9C9", "#FFFFFF"
 COLORS = (GREEN, YELLOW, ORANGE, VERMILLION)
 """Of the classes, healthy to critical (Okabe and Ito 2008)."""
 OUTSIDE = 255
+HALF_A_PERCENT = 0.005
+"""The raster holds whole percents."""
 NOTES = {
     "ndvi_rule": "The model learnt to imitate the NDVI rule.",
     "next_ndvi": "The classes are a forecast for the next usable date.",
@@ -135,6 +138,42 @@ def draw_map_outcome(files: Path) -> StepOutcome:
         findings=tuple(Finding(severity="info", message=note) for note in (document.why, *document.notes)),
         tables=(Table(title=f"Crop health on {document.date}", columns=("class", "hectares"), rows=_areas(document)),),
     )
+
+
+def recompute_map(files: Path, params: HealthMapParams) -> None:
+    """Check that the map's document follows from the imagery and the raster, and a map by the rule from the scene.
+
+    Args:
+        files: Inputs and outputs of the step `draw_map`.
+        params: The name of the manifest.
+
+    Raises:
+        ContractError: A class of the rule's map, an area, the place or the date is another one; names the field.
+    """
+    import rasterio
+
+    document, imagery = HEALTH_MAP.read(files), _imagery(files, params.imagery or VALIDATED.path)
+    acquisition, inside = _latest(imagery), inside_mask(imagery.geometry, imagery.grid)
+    with rasterio.open(HEALTH_MAP_RASTER.at(files)) as raster:
+        values, percent = raster.read()
+    if values.shape != inside.shape or not np.array_equal(values == OUTSIDE, ~inside):
+        raise ContractError(HEALTH_MAP_RASTER.path, f"must cover the area, and hold {OUTSIDE} outside it", values.shape)
+    classes = np.where(inside, values.astype(np.int16) - 1, -1)
+    if not np.isin(classes, range(-1, len(CLASSES))).all():
+        raise ContractError(HEALTH_MAP_RASTER.path, f"must hold the classes 0 to {len(CLASSES)}", classes.max() + 1)
+    layers = Layers(classes.astype(np.int8), None, inside)
+    if document.drawn_by == "model":
+        version = document.model_version or ""
+        confidence = np.where(classes >= 0, percent / 100, np.nan)
+        layers = Layers(layers.classes, confidence, inside, version, CNN.card.read(store.find(version).folder))
+    elif not np.array_equal(classify_by_rule(read_scene(acquisition, imagery, inside)), layers.classes):
+        raise ContractError(HEALTH_MAP_RASTER.path, f"must hold the class of the NDVI of {acquisition.date}", "others")
+    expected = _document(imagery, acquisition, layers, EnvFile(get_settings().env_file))
+    stated, own = document.mean_confidence, expected.mean_confidence
+    kept = {"why": document.why, "env_file": document.env_file}
+    if stated is not None and own is not None and abs(stated - own) <= HALF_A_PERCENT:
+        kept["mean_confidence"] = stated  # type: ignore[assignment]
+    check_stated(HEALTH_MAP.path, document, expected.model_copy(update=kept))
 
 
 def _imagery(files: Path, manifest: str) -> Imagery:

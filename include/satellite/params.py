@@ -235,8 +235,8 @@ class CompareParams(CnnTrainParams, LstmTrainParams):
     allow_synthetic: bool = _promotion(False, "Models trained on simulated imagery may reach the .env file.")
 
 
-class ConfigureParams(StepParams):
-    """Updating the configuration."""
+class ConfigureParams(CompareParams):
+    """Updating the configuration: every gate is computed again, so it takes what the comparison takes."""
 
     require_approval: bool = _promotion(False, "Ask a reviewer, with the diff, before the .env file changes.")
 

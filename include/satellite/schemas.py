@@ -21,6 +21,10 @@ def title_of(model: str) -> str:
     return TITLES.get(model, model.replace("_", " "))
 
 
+PLACE = r"^[0-9]{1,3}\.[0-9]{3}[EW]_[0-9]{1,2}\.[0-9]{3}[NS]_[0-9]{1,3}\.[0-9]{3}[EW]_[0-9]{1,2}\.[0-9]{3}[NS]$"
+"""`75.800E_30.900N_75.900E_31.000N`: a place names a published folder."""
+
+
 class Difference(Document):
     """The difference of this run's model from another on the same samples; above 0: this run's is better."""
 
@@ -118,6 +122,9 @@ class Approval(Document):
     approved: bool
     by: str
     why: str
+    evidence: str | None = Field(
+        None, description="SHA-256 of the evidence that the answer is about; null where no reviewer answered."
+    )
 
 
 class Configuration(Document):
@@ -139,7 +146,7 @@ class HealthMap(Document):
     """The crop-health map of one date (`health_map.json`)."""
 
     date: date
-    place: str = Field(description="Bounding box of the area.")
+    place: str = Field(description="Bounding box of the area.", pattern=PLACE)
     drawn_by: Literal["model", "ndvi_rule"]
     why: str = Field(description="Why the model or the rule drew it.")
     model_version: str | None

@@ -18,12 +18,13 @@ DOWNLOAD = Group(
 CONFIGURE = Group(
     "configure",
     "Update configuration",
-    "Stores the models and, if every gate agrees, enables them in the .env file.",
+    "Verifies the predictions, stores the models and, if every gate agrees, enables them in the .env file.",
 )
 SCENES = Store("imagery")
 MODELS = Store("models/store")
 BASELINES = (Store("imagery", writable=True), Store("models/baselines", writable=True))
 """The synthetic baseline is made where it is missing, from imagery of its own."""
+DECISION = "include.satellite.evaluation.decision"
 ACCOUNT = Credentials("sentinel_hub", "SH_CLIENT_ID", "SH_CLIENT_SECRET", ("sentinelhub", "cdse"))
 MODEL_LIBRARIES = ("torch", "numpy", "scikit-learn")
 
@@ -53,7 +54,7 @@ _imagery_step = partial(
     libraries=("sentinelhub", "rasterio", "pyproj"),
     in_worker=True,
 )
-_dataset_step = partial(_step, reads=(artifacts.VALIDATED,), libraries=("rasterio", "numpy"), stores=(SCENES,))
+_dataset_step = partial(_step, reads=(artifacts.VALIDATED, SOURCES), libraries=("rasterio", "numpy"), stores=(SCENES,))
 _configure_step = partial(
     _step, module="registry.promotion", model=params.ConfigureParams, group=CONFIGURE, in_worker=True
 )
@@ -98,6 +99,7 @@ _ALL = (
         "Checks every acquisition, and that enough usable dates are left.",
         "imagery.validation",
         params.ValidateParams,
+        recompute="include.satellite.imagery.validation:recompute_manifest",
         reads=(artifacts.IMAGERY,),
         writes=(artifacts.VALIDATED, artifacts.VALIDATION_REPORT, artifacts.CONTACT_SHEET, artifacts.NDVI_PLOT),
         skip_param="skip_validation",
@@ -110,7 +112,7 @@ _ALL = (
         "Extracts labelled patches, split by place and date before any balancing.",
         "datasets.patches",
         params.CnnDataParams,
-        reads=(SOURCES, artifacts.VALIDATED),
+        recompute="include.satellite.datasets.recomputation:recompute_patches",
         writes=(*artifacts.CNN_DATA, *_npy("cnn")),
     ),
     _dataset_step(
@@ -119,6 +121,7 @@ _ALL = (
         "Extracts the NDVI series of locations, split by place and date.",
         "datasets.sequences",
         params.LstmDataParams,
+        recompute="include.satellite.datasets.recomputation:recompute_sequences",
         writes=(*artifacts.LSTM_DATA, *_npy("lstm")),
     ),
     _step(
@@ -128,6 +131,7 @@ _ALL = (
         "training.train",
         params.CnnTrainParams,
         outcome="include.satellite.training.report:train_cnn_outcome",
+        recompute="include.satellite.training.recomputation:recompute_cnn",
         reads=(artifacts.VALIDATED, *artifacts.CNN_DATA),
         writes=CNN.all,
         scratch=(CNN.checkpoints,),
@@ -140,6 +144,7 @@ _ALL = (
         "training.train",
         params.LstmTrainParams,
         outcome="include.satellite.training.report:train_lstm_outcome",
+        recompute="include.satellite.training.recomputation:recompute_lstm",
         reads=(artifacts.VALIDATED, *artifacts.LSTM_DATA),
         writes=LSTM.all,
         scratch=(LSTM.checkpoints,),
@@ -151,11 +156,41 @@ _ALL = (
         "Compares the models with the synthetic baseline, the champion and naive baselines, and decides.",
         "evaluation.comparison",
         params.CompareParams,
-        reads=(artifacts.VALIDATED, *artifacts.CNN_DATA, *artifacts.LSTM_DATA, *CNN.stored, *LSTM.stored),
-        writes=(artifacts.COMPARISON, artifacts.COMPARISON_PLOT),
+        recompute=f"{DECISION}:recompute_comparison",
+        reads=(
+            artifacts.VALIDATED,
+            *artifacts.CNN_DATA,
+            *artifacts.LSTM_DATA,
+            *CNN.stored,
+            *LSTM.stored,
+            CNN.predictions,
+            LSTM.predictions,
+        ),
+        writes=(CNN.compared, LSTM.compared, artifacts.COMPARISON, artifacts.COMPARISON_PLOT),
         libraries=MODEL_LIBRARIES,
         stores=(*BASELINES, MODELS),
         env_keys=ENV_KEYS,
+    ),
+    _step(
+        "verify",
+        "Verify the predictions",
+        "Runs the weights of all compared models again, on held-out samples that are drawn then.",
+        "evaluation.verification",
+        params.CompareParams,
+        group=CONFIGURE,
+        recompute=f"{DECISION}:recompute_verification",
+        reads=(
+            *artifacts.CNN_DATA,
+            *artifacts.LSTM_DATA,
+            *CNN.stored,
+            *LSTM.stored,
+            CNN.compared,
+            LSTM.compared,
+            artifacts.COMPARISON,
+        ),
+        writes=(CNN.verified, LSTM.verified, artifacts.VERIFICATION),
+        libraries=MODEL_LIBRARIES,
+        stores=(Store("models/baselines"), MODELS),
     ),
     _configure_step(
         "approve",
@@ -165,10 +200,11 @@ _ALL = (
         outcome=None,
         approval=Approval(
             question="include.satellite.registry.promotion:approval_form",
+            evidence="include.satellite.registry.promotion:evidence",
             record="include.satellite.registry.promotion:write_approval",
             param="require_approval",
         ),
-        reads=(artifacts.COMPARISON,),
+        reads=artifacts.DECIDES,
         writes=(artifacts.APPROVAL,),
         libraries=(),
     ),
@@ -177,7 +213,7 @@ _ALL = (
         "Update the .env file",
         "Stores the models; enables them if every gate and, where required, a reviewer agrees.",
         notice="include.satellite.registry.promotion:promotion_notice",
-        reads=(artifacts.COMPARISON, artifacts.APPROVAL, *CNN.stored, *LSTM.stored),
+        reads=(*artifacts.DECIDES, artifacts.APPROVAL),
         writes=(artifacts.CONFIGURATION,),
         libraries=("mlflow-skinny",),
     ),
@@ -187,6 +223,7 @@ _ALL = (
         "Classifies the latest usable date: by the model that the .env file enables, else by NDVI.",
         "health_map",
         params.HealthMapParams,
+        recompute="include.satellite.health_map:recompute_map",
         reads=(SOURCES,),
         writes=(artifacts.HEALTH_MAP_RASTER, artifacts.HEALTH_MAP, artifacts.HEALTH_MAP_PLOT),
         libraries=(*MODEL_LIBRARIES, "rasterio"),

@@ -4,6 +4,7 @@ import ctypes
 import errno
 import multiprocessing
 import os
+import re
 import resource
 import shutil
 import signal
@@ -19,13 +20,14 @@ from pathlib import Path
 
 import pytest
 
-from include.core.errors import SetupError, TransientError
+from include.core.errors import ContractError, SetupError, TransientError
 from include.core.files import (
     atomic_file,
     copy_owner,
     exchange,
     flushed_sibling,
     locked,
+    path_inside,
     replace_folder,
     setup_errors,
     write_atomically,
@@ -487,3 +489,38 @@ def test_an_error_of_the_operating_system_names_the_file_and_what_was_done_to_it
         raise OSError("of no number")
     with pytest.raises(ZeroDivisionError), setup_errors(tmp_path, "opened"):
         raise ZeroDivisionError
+
+
+# names that are data
+
+KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9][A-Za-z0-9._-]*)?")
+
+
+@pytest.mark.parametrize("name", ["a", "75.800E_30.900N", "place/2026-01-01", "a..b"])
+def test_a_name_of_the_pattern_is_a_path_below_its_folder(tmp_path, name):
+    assert path_inside(tmp_path, name, KEY, stated_by="map.json: place") == tmp_path / name
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "", ".", "..", "../other", "a/../../other", "a/..", "/etc", "//etc", "a/b/c", ".hidden", "a/.hidden", "a/",
+        "a\\..", "a\0", "a\n", "a\nb", "é", "٣", "a" + "/.." * 40, "~", "%2e%2e", "a b",
+    ],
+)  # fmt: skip
+def test_a_name_that_could_lead_elsewhere_is_refused_with_the_file_and_the_field(tmp_path, name):
+    with pytest.raises(ContractError, match=r"^map\.json: place: must match .* and lie inside") as refused:
+        path_inside(tmp_path / "published", name, KEY, stated_by="map.json: place")
+    assert "\0" not in str(refused.value)
+    assert "\n" not in str(refused.value)
+    assert refused.value.hint
+
+
+def test_a_name_that_a_link_leads_out_of_its_folder_is_refused(tmp_path):
+    root = tmp_path / "published"
+    root.mkdir()
+    (root / "elsewhere").symlink_to(tmp_path)
+    (root / "itself").symlink_to(root)
+    for name in ("elsewhere", "elsewhere/a", "itself"):
+        with pytest.raises(ContractError, match="lie inside published/"):
+            path_inside(root, name, KEY, stated_by="key")

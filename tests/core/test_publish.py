@@ -153,6 +153,19 @@ def test_an_output_that_changed_after_its_checksum_was_recorded_is_not_published
     assert not (tmp_path / "published").exists()
 
 
+@pytest.mark.parametrize("key", ["../other", "/etc", "a/../../other", ".", "", "..", "a/b/c", ".hidden", "a\0", "a\n"])
+def test_a_key_that_an_artifact_states_never_leads_out_of_the_pipelines_folder(folder, tmp_path, key):
+    other = tmp_path / "published" / "other"
+    other.mkdir(parents=True)
+    (other / "results.csv").write_text("of others")
+    plan(folder)
+    step = replace(MEASURE, outcome=lambda files: extent(files).model_copy(update={"published_as": key or "../"}))
+    run_step(step, folder, ATTEMPT, writing(folder, in_csv=READINGS))
+    with pytest.raises(ContractError, match="the key of the published results: must match"):
+        publish_run(folder, pipeline(spec("measure"), known=(step,), publish=("in.csv",)), tmp_path)
+    assert content(tmp_path / "published") == {"other/results.csv": "of others"}
+
+
 def test_a_run_is_published_only_when_every_step_has_succeeded(folder, tmp_path):
     with pytest.raises(ContractError, match=r"run\.json: must be written before publishing"):
         publish_run(folder, publishing("out.csv"), tmp_path)

@@ -78,6 +78,26 @@ def after(first: Callable[[Path, Any], object], **files: str | bytes) -> Execute
     return execute
 
 
+def agrees(files, params):
+    """A recomputation that finds what the outputs state."""
+    assert (files / "in.csv").is_file()
+    assert (files / "out.csv").is_file()
+    assert isinstance(params, Params)
+
+
+def contradicts(files, params):
+    """A recomputation that finds something else."""
+    raise ContractError("out.csv", "must hold what follows from in.csv", "others")
+
+
+def test_what_the_outputs_state_is_derived_again_before_a_step_succeeds(run):
+    honest = replace(ANALYZE, recompute="tests.core.test_runner:agrees")
+    assert run_step(honest, run, ATTEMPT, writing(out_csv=READINGS)).status == "success"
+    lying = replace(ANALYZE, recompute="tests.core.test_runner:contradicts")
+    error = refused(run, writing(out_csv=READINGS), lying, replace(ATTEMPT, generation=1))
+    assert str(error) == "out.csv: must hold what follows from in.csv; found others"
+
+
 def never(params: StepParams, work: WorkFolder) -> None:
     pytest.fail("the step must not run")
 

@@ -35,6 +35,7 @@ def test_a_run_and_the_map_after_it(data_dir):
     }  # fmt: skip
     assert set(runtimes) - in_worker == {
         "validate", "prepare_cnn", "prepare_lstm", "train_cnn", "train_lstm", "compare",
+        "verify",
     }  # fmt: skip
     assert {path.name for path in (data_dir / "models").iterdir()} >= {"baselines", "mlflow.db"}
     maps = run_dag("crop_health_map", {})

@@ -1,10 +1,11 @@
 """The satellite pipeline under Airflow's own scheduler: mapped downloads, dead workers, assets, approval, backfill.
 
-The models are tiny and pass no gate, so what a person is asked stands in a comparison that the test prepares.
+The models are tiny and pass no gate, so what a person is asked rests on predictions that the test prepares.
 """
 
 import json
 import os
+import re
 import signal
 import subprocess
 import time
@@ -16,6 +17,7 @@ import requests
 from include.core.artifacts import sha256
 from include.core.run_folder import safe_name
 from tests.e2e.running_airflow import ROOT, running_airflow, until
+from tests.satellite.agreeing import let_the_gates_agree
 from tests.satellite.tiny import END, TINY
 
 pytestmark = [pytest.mark.airflow, pytest.mark.e2e, pytest.mark.timeout(900)]
@@ -168,7 +170,8 @@ def test_validated_imagery_has_its_map_drawn_and_no_model_is_announced(runs):
 
 def test_a_run_whose_gates_refuse_is_green_asks_nobody_and_says_why(runs, env_file):
     answer = document(runs, "disturbed", "approval.json")
-    assert answer == {"approved": False, "by": "nobody", "why": "there is nothing to approve"}
+    nobody = {"approved": False, "by": "nobody", "why": "there is nothing to approve", "evidence": None}
+    assert answer == nobody
     assert not_promoted(runs.report("disturbed"))
     assert env_file.read_text() == OURS
 
@@ -179,20 +182,6 @@ def not_promoted(report):
 
 
 # the approval
-
-
-def let_the_gates_agree(folder):
-    """Prepare a comparison whose gates agree in a run's folder: what tiny models cannot earn."""
-    files, record = folder / "files", folder / "steps" / "compare" / "result.json"
-    comparison, result = json.loads((files / "comparison.json").read_bytes()), json.loads(record.read_bytes())
-    comparison["decision"] |= {"promote": True, "reasons": ["Prepared."]}
-    (files / "comparison.json").write_text(json.dumps(comparison))
-    [output] = [each for each in result["outputs"] if each["path"] == "comparison.json"]
-    output |= {
-        "sha256": sha256(files / "comparison.json"),
-        "bytes": (files / "comparison.json").stat().st_size,
-    }
-    record.write_text(json.dumps(result))
 
 
 def ask(airflow, run):
@@ -208,10 +197,22 @@ def state_of(airflow, run, task):
     return next(each["state"] for each in airflow.tasks(run) if each["task_id"] == task)
 
 
-def answer(airflow, run, chosen, why):
+def code_in_form(action):
+    """The evidence code that stands in the form, as Airflow keeps it."""
+    return action["params"]["evidence_code"]["value"]
+
+
+def code_on_page(airflow, run):
+    """The evidence code that the live page shows."""
+    page = airflow.page(f"/groundtruth/dags/satellite_pipeline/runs/{run}/approval")
+    [code] = re.findall(r'class="evidence">([0-9a-f]{12})<', page)
+    return code
+
+
+def answer(airflow, run, chosen, why, code=""):
     """As a person does, who reads first: an answer within the scheduler's second is asked for once more."""
     time.sleep(3)
-    body = {"chosen_options": [chosen], "params_input": {"why": why}}
+    body = {"chosen_options": [chosen], "params_input": {"why": why, "evidence_code": code}}
     airflow.dag("PATCH", f"/dagRuns/{run}/taskInstances/approve/-1/hitlDetails", body)
     return airflow.wait(run)
 
@@ -229,7 +230,7 @@ def approved(runs, env_file):
     let_the_gates_agree(runs.folder("disturbed"))
     action = ask(runs, "disturbed")
     assert env_file.read_text() == OURS, "nothing changes while nobody has answered"
-    assert answer(runs, "disturbed", "Approve", "looks right") == "success"
+    assert answer(runs, "disturbed", "Approve", "looks right", code_in_form(action)) == "success"
     return action
 
 
@@ -274,6 +275,29 @@ def test_a_rollback_brings_the_env_file_back_and_a_no_leaves_it_so(approved, run
     assert (done["promoted"], done["reasons"]) == (False, ["Not approved by admin: not before the harvest"])
     assert "Not approved by admin: not before the harvest" in not_promoted(runs.report("disturbed"))[0]
     assert len(runs.events("crop_health_model")) == 1, "a refusal announces no model"
+
+
+def test_after_a_retraining_only_the_code_of_the_live_page_approves(approved, runs, env_file):
+    """A cleared question stays in Airflow as it was first asked; what it would promote has changed."""
+    promotions = len(runs.events("crop_health_model"))
+    runs.clear("disturbed", "train_cnn")
+    assert runs.wait("disturbed") == "success"
+    let_the_gates_agree(runs.folder("disturbed"))
+    stale = ask(runs, "disturbed")
+    assert code_in_form(stale) == code_in_form(approved), "Airflow keeps the old question"
+    assert code_on_page(runs, "disturbed") != code_in_form(stale)
+    assert answer(runs, "disturbed", "Approve", "as before", code_in_form(stale)) == "success"
+    refused = document(runs, "disturbed", "approval.json")
+    assert (refused["approved"], refused["by"]) == (False, "nobody")
+    assert "the run has other evidence now" in refused["why"]
+    assert "/groundtruth/dags/satellite_pipeline/runs/disturbed/approval" in refused["why"]
+    assert env_file.read_text() == OURS
+    ask(runs, "disturbed")
+    assert answer(runs, "disturbed", "Approve", "read again", code_on_page(runs, "disturbed")) == "success"
+    assert document(runs, "disturbed", "configuration.json")["promoted"] is True
+    assert len(runs.events("crop_health_model")) == promotions + 1
+    runs.of("crop_health_map").settle()
+    pipeline_env(runs, "rollback")
 
 
 # the past

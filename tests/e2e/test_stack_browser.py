@@ -16,8 +16,8 @@ from dotenv import dotenv_values
 from include.satellite.pipeline import SATELLITE as SATELLITE_PIPELINE
 from tests.e2e.person import Person, chromium
 from tests.e2e.running_airflow import until
-from tests.e2e.test_satellite_ui import let_the_gates_agree
 from tests.prerequisites import need
+from tests.satellite.agreeing import let_the_gates_agree
 from tests.satellite.tiny import END, TINY
 from tools.stack import UID
 

@@ -54,22 +54,25 @@ def baseline(trained: Path, monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
         cnn=randomised(load_bundle(trained, CNN)), lstm=randomised(load_bundle(trained, LSTM)), info=Info()
     )
     module = ModuleType("include.satellite.evaluation.synthetic_baseline")
-    module.ensure_baseline = lambda params, dataset: baseline  # type: ignore[attr-defined]
+    module.ensure_baseline = module.find_baseline = lambda params, dataset: baseline  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, module.__name__, module)
     return baseline
 
 
 @pytest.fixture
 def compared(trained_run: Path, baseline: SimpleNamespace) -> Callable[..., Path]:
-    """A function that compares the models of the run, with some parameters; plotted only if that is asked for."""
-    from include.satellite.evaluation import comparison
-    from tests.satellite.trained_run import PARAMS
+    """A function that compares and verifies the models of the run, with some parameters; plotted only on request."""
+    from include.satellite.evaluation import comparison, verification
+    from tests.satellite.trained_run import PARAMS, write_plan
 
     def compare(*, plotted: bool = False, **params: object) -> Path:
+        values = PARAMS.model_copy(update=params)
+        write_plan(trained_run.parent, values)
         with pytest.MonkeyPatch.context() as patch:
             if not plotted:
                 patch.setattr(comparison, "plot_comparison", lambda *_: None)
-            comparison.compare(trained_run, PARAMS.model_copy(update=params))
+            comparison.compare(trained_run, values)
+            verification.verify(trained_run, values)
         return trained_run
 
     return compare

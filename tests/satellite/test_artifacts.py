@@ -42,7 +42,8 @@ def test_a_map_takes_the_imagery_of_the_run_that_triggered_it_else_the_latest(tm
     assert imagery_params((), tmp_path) == {"imagery": str(newer.resolve())}
 
 
-def test_a_model_is_stored_without_its_plots() -> None:
+def test_a_model_is_stored_without_its_predictions_and_plots() -> None:
     stored = ["lstm_model.safetensors", "lstm_model.json", "lstm_metrics.json"]
     assert [artifact.path for artifact in LSTM.stored] == stored
-    assert [artifact.path for artifact in LSTM.all] == [*stored, "plot_lstm_training.png", "plot_lstm_forecast.png"]
+    more = ["lstm_predictions.parquet", "plot_lstm_training.png", "plot_lstm_forecast.png"]
+    assert [artifact.path for artifact in LSTM.all] == [*stored, *more]

@@ -18,6 +18,7 @@ from include.satellite.health_map import (
     draw_map,
     draw_map_outcome,
     plot_map,
+    recompute_map,
     write_raster,
 )
 from include.satellite.imagery.schemas import Grid
@@ -232,7 +233,8 @@ def test_the_summary_says_who_drew_and_how_much(run):
 
 GRID = Grid(crs="EPSG:32643", resolution=10, bounds=(0, 0, 30, 20), width=3, height=2)
 DOCUMENT = HealthMap(
-    date=date(2026, 6, 1), place="here", drawn_by="model", why="", model_version="v1", label_source="reference",
+    date=date(2026, 6, 1), place="75.800E_30.900N_75.900E_31.000N", drawn_by="model", why="", model_version="v1",
+    label_source="reference",
     synthetic=True, notes=[], env_file=".env", crs="EPSG:32643", resolution=10, not_assessed=0.01, outside=0.01,
     hectares={"Healthy": 0.01, "Moderate": 0.01, "Stressed": 0.01, "Critical": 0.01}, mean_confidence=0.6,
 )  # fmt: skip
@@ -349,3 +351,86 @@ def test_a_scene_without_a_clear_patch_is_not_assessed():
 def test_a_model_that_takes_other_data_is_refused(model, fault):
     with pytest.raises(BadInputError, match=fault):
         classify_by_model(model, scene(), imagery())
+
+
+# what the orchestrator derives again
+
+
+def state(run, **changes):
+    document = json.loads((run / "health_map.json").read_bytes())
+    (run / "health_map.json").write_text(json.dumps(document | changes))
+
+
+def paint(run, band, value):
+    """Change one pixel of the map."""
+    with rasterio.open(run / "health_map.tif") as raster:
+        profile, layers = raster.profile, raster.read()
+    layers[band, 20, 20] = value
+    profile = {name: profile[name] for name in ("dtype", "count", "height", "width", "crs", "transform", "nodata")}
+    with rasterio.open(run / "health_map.tif", "w", driver="GTiff", **profile) as raster:
+        raster.write(layers)
+
+
+def test_a_map_by_the_rule_is_confirmed(run):
+    draw_map(run, HealthMapParams())
+    recompute_map(run, HealthMapParams())
+
+
+def test_a_map_by_the_model_is_confirmed(run, data_dir, enabled):
+    make(data_dir, run, synthetic=True, layers=texture(np.kron([[0, 3], [3, 0]], np.ones((32, 32), int))))
+    draw_map(run, HealthMapParams())
+    recompute_map(run, HealthMapParams())
+    state(run, mean_confidence=document(run).mean_confidence + 0.1)
+    with pytest.raises(ContractError, match=r"\$\.mean_confidence"):
+        recompute_map(run, HealthMapParams())
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        "../other", "../../../etc", "/etc", "", ".", "75.800e_30.900n_75.900e_31.000n", "a\0b",
+        "75.800E_30.900N_75.900E_31.000N/..", "75.800E_30.900N_75.900E_31.000N\n",
+    ],
+)  # fmt: skip
+def test_a_place_that_is_no_place_is_refused_before_anything_is_published(run, place):
+    draw_map(run, HealthMapParams())
+    state(run, place=place)
+    with pytest.raises(ContractError, match=r"health_map\.json: must keep to its schema"):
+        draw_map_outcome(run)
+    with pytest.raises(ContractError, match="must keep to its schema"):
+        recompute_map(run, HealthMapParams())
+
+
+@pytest.mark.parametrize(
+    ("changes", "field"),
+    [
+        ({"place": "75.800E_30.900N_75.900E_31.000N"}, "place"),
+        ({"date": "2026-05-01"}, "date"),
+        ({"hectares": {"Healthy": 99.0, "Moderate": 0.0, "Stressed": 0.0, "Critical": 0.0}}, "hectares"),
+        ({"not_assessed": 0.0}, "not_assessed"),
+        ({"outside": 9.0}, "outside"),
+        ({"synthetic": True}, "synthetic"),
+        ({"resolution": 20}, "resolution"),
+        ({"notes": ["All is well."]}, "notes"),
+    ],
+)
+def test_a_document_that_states_another_map_is_refused(run, changes, field):
+    draw_map(run, HealthMapParams())
+    state(run, **changes)
+    with pytest.raises(ContractError, match=rf"health_map\.json: must state what follows .*\$\.{field}"):
+        recompute_map(run, HealthMapParams())
+
+
+@pytest.mark.parametrize(
+    ("band", "value", "rule"),
+    [
+        (0, 3, "must hold the class of the NDVI of 2026-06-01"),
+        (0, 9, "must hold the classes 0 to 4"),
+        (0, 255, "must cover the area"),
+    ],
+)
+def test_a_pixel_of_another_class_is_found(run, band, value, rule):
+    draw_map(run, HealthMapParams())
+    paint(run, band, value)
+    with pytest.raises(ContractError, match=rf"health_map\.tif: {rule}"):
+        recompute_map(run, HealthMapParams())

@@ -21,7 +21,8 @@ def test_the_order_follows_from_what_the_steps_read_and_write():
         "train_cnn": ("prepare_cnn",),
         "train_lstm": ("prepare_lstm",),
         "compare": ("train_cnn", "train_lstm"),
-        "approve": ("compare",),
+        "verify": ("compare",),
+        "approve": ("verify",),
         "configure": ("approve",),
     }
 
@@ -30,7 +31,7 @@ def test_the_steps_keep_the_order_of_the_pipeline():
     ids = [spec.id for spec in SATELLITE.definition.steps]
     assert ids[:4] == ["search", "download", "collect", "validate"]
     assert ids[4:8] == ["prepare_cnn", "prepare_lstm", "train_cnn", "train_lstm"]
-    assert ids[8:] == ["compare", "approve", "configure"]
+    assert ids[8:] == ["compare", "verify", "approve", "configure"]
 
 
 def test_steps_that_train_have_more_time():

@@ -11,7 +11,8 @@ STEPS = list(SATELLITE_STEPS.values())
 @pytest.mark.parametrize("step", STEPS, ids=SATELLITE_STEPS)
 def test_every_function_that_a_step_names_exists(step):
     names = [step.function, step.outcome, step.fans_out, step.notice]
-    names += [step.approval.question, step.approval.record] if step.approval else []
+    names += [step.recompute]
+    names += [step.approval.question, step.approval.evidence, step.approval.record] if step.approval else []
     assert all(callable(imported(name)) for name in names if name)
 
 

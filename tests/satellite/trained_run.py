@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import shutil
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 import torch
 from pydantic import BaseModel
 
-from include.satellite.params import CnnTrainParams, CompareParams, LstmTrainParams
+from include.core.run_folder import Run, write_json
+from include.satellite.params import CnnTrainParams, CompareParams, ConfigureParams, LstmTrainParams
 from include.satellite.training import train as training
 from include.satellite.training.networks import ModelBundle
 from tests.satellite.small_data import write_patches, write_sequences
 
 SIZES = {"patch_size": 8, "stride": 8, "sequence_length": 4}
 PARAMS = CompareParams(**SIZES, label_source="reference", min_cnn_accuracy=0.5, allow_synthetic=True)
+CONFIGURE = ConfigureParams(**PARAMS.model_dump())
 PLOTS = ("plot_training", "plot_confusion", "plot_forecast")
 
 
@@ -38,11 +41,27 @@ def train(files: Path, cnn_epochs: int = 10, lstm_epochs: int = 12, **options: o
     shutil.rmtree(files / "checkpoints", ignore_errors=True)
 
 
+def write_plan(folder: Path, params: CompareParams) -> None:
+    """Write the `run.json` of a run with some parameters."""
+    run = Run(
+        pipeline="satellite-pipeline",
+        dag_id="satellite_pipeline",
+        run_id=folder.name,
+        runtime="local",
+        created_at=datetime(2026, 7, 1, tzinfo=UTC),
+        params=params.model_dump(mode="json"),
+        steps=[],
+    )
+    write_json(folder / "run.json", run)
+
+
 def randomised(bundle: ModelBundle, seed: int = 1) -> ModelBundle:
-    """Return the same model with random weights."""
+    """Return the same model with random weights; variances stay, for a negative one predicts nothing."""
     random = torch.Generator().manual_seed(seed)
     weights = {
-        name: torch.randn(value.shape, generator=random) * 0.05 if value.is_floating_point() else value
+        name: torch.randn(value.shape, generator=random) * 0.05
+        if value.is_floating_point() and not name.endswith("running_var")
+        else value
         for name, value in bundle.weights.items()
     }
     return ModelBundle(bundle.card, weights)

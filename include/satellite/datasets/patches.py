@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from statistics import median
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -56,12 +56,10 @@ class Scaling(Protocol):
 
 
 @dataclass(frozen=True)
-class PatchDataset(SplitSamples):
-    """Patches of the cube with their labels; the N samples share one order.
+class PatchSamples(SplitSamples):
+    """Patches with their labels, without their pixels; the N samples share one order.
 
     Args:
-        cube: (T, H, W, C) uint16, reflectance × 10,000, memory-mapped.
-        scl: (T, H, W) uint8, scene classification, 0 where masked, memory-mapped.
         date: (N,) position on the cube's first axis.
         row: (N,) top pixel row.
         col: (N,) left pixel column.
@@ -72,8 +70,6 @@ class PatchDataset(SplitSamples):
         info: Its description.
     """
 
-    cube: NDArray[np.uint16]
-    scl: NDArray[np.uint8]
     date: Ints
     row: Ints
     col: Ints
@@ -82,6 +78,19 @@ class PatchDataset(SplitSamples):
     repeat: Ints
     ndvi: Floats
     info: PatchInfo
+
+
+@dataclass(frozen=True)
+class PatchDataset(PatchSamples):
+    """Patches of the cube with their labels.
+
+    Args:
+        cube: (T, H, W, C) uint16, reflectance × 10,000, memory-mapped.
+        scl: (T, H, W) uint8, scene classification, 0 where masked, memory-mapped.
+    """
+
+    cube: NDArray[np.uint16]
+    scl: NDArray[np.uint8]
 
     @property
     def sensor(self) -> Sensor:
@@ -148,10 +157,23 @@ def load_patches(files: Path) -> PatchDataset:
     Raises:
         ContractError: There is none.
     """
-    info = PATCH_INFO.read(files)
+    samples = _samples(files)
     cube, scl = load_cube(files)
-    index = read_index(PATCH_INDEX.at(files))
-    return PatchDataset(cube=cube, scl=scl, info=info, col=index.pop("column"), **index)
+    return PatchDataset(cube=cube, scl=scl, **samples)
+
+
+def load_patch_samples(files: Path) -> PatchSamples:
+    """Return the CNN's samples of a run's `files/`, without the cube.
+
+    Raises:
+        ContractError: There are none.
+    """
+    return PatchSamples(**_samples(files))
+
+
+def _samples(files: Path) -> dict[str, Any]:
+    info, index = PATCH_INFO.read(files), read_index(PATCH_INDEX.at(files))
+    return {"info": info, "col": index.pop("column"), **index}
 
 
 def prepare_cnn(files: Path, params: CnnDataParams) -> None:

@@ -125,6 +125,13 @@ def _features(series: Floats, days: Ints, location: Ints, times: Ints, target: I
     return np.stack([series[location[:, None], times], np.sin(angle), np.cos(angle), since], axis=-1).astype(np.float32)
 
 
+def sequence_scaling(dataset: SequenceDataset) -> tuple[list[float], list[float]]:
+    """Return mean and standard deviation by feature over the training part; 1 for a feature that does not vary."""
+    steps = dataset.x[dataset.rows("train")].reshape(-1, dataset.x.shape[2]).astype(np.float64)
+    std = steps.std(axis=0)
+    return steps.mean(axis=0).tolist(), np.where(std > 0, std, 1.0).tolist()
+
+
 def prepare_lstm(files: Path, params: LstmDataParams) -> None:
     """Write the NDVI of the locations over time, and the index of the sequences with splits.
 
@@ -146,7 +153,7 @@ def prepare_lstm(files: Path, params: LstmDataParams) -> None:
     assessed = stack(assess(scene, tiles, crop) for scene in scenes(imagery))
     series = np.ascontiguousarray(assessed.ndvi.T, np.float32)
     places, first = place(tiles, plan), latest_targets(dates, params.sequence_length)
-    columns, left_out, dropped = _select(series, assessed.reason.T, places, first, params)
+    columns, left_out, dropped = select_sequences(series, assessed.reason.T, places, first, params)
     counts = dict(zip(SPLITS, np.bincount(columns["split"], minlength=len(SPLITS)).tolist(), strict=True))
     _check_enough(counts, params, imagery)
     with atomic_file(SERIES.at(files)) as partial, partial.open("wb") as file:
@@ -183,7 +190,7 @@ def _check_length(params: LstmDataParams, dates: int) -> None:
         )
 
 
-def _select(
+def select_sequences(
     series: Floats, reason: NDArray[np.int8], places: Places, first: int, params: LstmDataParams
 ) -> tuple[Columns, dict[str, int], dict[str, int]]:
     """Assign each sequence to a split, or count why it has none; then cap the locations of each target date.

@@ -15,8 +15,7 @@ from include.core.outcome import Finding, StepMetrics, StepOutcome, Table
 from include.core.plots import BLUE, GREY, ORANGE, SKY, VERMILLION, figure_file
 from include.core.settings import get_settings
 from include.env_file import read_keys
-from include.satellite.artifacts import CNN, COMPARISON, COMPARISON_PLOT, LSTM
-from include.satellite.evaluation.gates import cnn_gates, decide, lstm_gates, synthetic_gate
+from include.satellite.artifacts import CNN, COMPARISON, COMPARISON_PLOT, LSTM, VALIDATED
 from include.satellite.params import CompareParams
 from include.satellite.registry import store
 from include.satellite.schemas import (
@@ -34,7 +33,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from include.satellite.training.networks import ModelBundle
-    from include.satellite.training.schemas import ModelCard
 
 FEW = 3
 """Fewer blocks or dates than these cannot show how much blocks or dates differ."""
@@ -53,10 +51,10 @@ class CompareMetrics(StepMetrics, extra="forbid"):
 
 
 def compare(files: Path, params: CompareParams) -> None:
-    """Write `comparison.json` and `plot_comparison.png`.
+    """Write the predictions of all models, `comparison.json` and `plot_comparison.png`.
 
     Args:
-        files: The run's `files/` folder, with both datasets and both models.
+        files: The run's `files/` folder, with the manifest, both datasets and both models.
         params: Of the training, of the gates, and the policy on simulated imagery.
 
     Raises:
@@ -65,37 +63,42 @@ def compare(files: Path, params: CompareParams) -> None:
     """
     from include.satellite.datasets.patches import load_patches
     from include.satellite.datasets.sequences import load_sequences
+    from include.satellite.evaluation.baselines import patch_baselines, sequence_baselines
     from include.satellite.evaluation.bootstrap import RESAMPLES
-    from include.satellite.evaluation.metrics import compare_classifiers, compare_forecasts
+    from include.satellite.evaluation.decision import is_synthetic, judge
+    from include.satellite.evaluation.metrics import gate_rows
+    from include.satellite.evaluation.predictions import Predictions, write_predictions
     from include.satellite.evaluation.synthetic_baseline import ensure_baseline
-    from include.satellite.training.networks import load_bundle
+    from include.satellite.training.networks import load_bundle, predict_patches, predict_sequences
 
-    patches, sequences = load_patches(files), load_sequences(files)
+    patches, sequences, synthetic = load_patches(files), load_sequences(files), is_synthetic(VALIDATED.read(files))
     baseline = ensure_baseline(params, patches.info)
     cnn = {REAL: load_bundle(files, CNN), SYNTHETIC: baseline.cnn}
     lstm = {REAL: load_bundle(files, LSTM), SYNTHETIC: baseline.lstm}
     keys = read_keys(get_settings().env_file, store.ENV_KEYS)
-    champion, note = store.champion(keys, synthetic=patches.info.synthetic, label_source=params.label_source)
+    champion, note = store.champion(keys, synthetic=synthetic, label_source=params.label_source)
     if champion is not None:
-        note = _add_champion(champion, cnn, lstm)
-    on_patches = compare_classifiers(patches, cnn, params.seed)
-    on_sequences = compare_forecasts(sequences, lstm, params.seed)
-    gates = [
-        synthetic_gate(patches.info.synthetic, params.allow_synthetic),
-        *cnn_gates(on_patches, params.min_cnn_accuracy, params.label_source),
-        *lstm_gates(on_sequences, params.min_lstm_accuracy),
-    ]
+        note = _add_champion(champion, files, cnn, lstm)
+    rows = gate_rows(patches)
+    predicted = {name: predict_patches(model, patches, rows) for name, model in cnn.items()}
+    classes = Predictions(rows, patches.label[rows], {**predicted, **patch_baselines(patches, rows)})
+    rows = sequences.rows("validation")
+    forecast = {name: predict_sequences(model, sequences, rows) for name, model in lstm.items()}
+    forecasts = Predictions(rows, sequences.y[rows], {**forecast, **sequence_baselines(sequences, rows)})
+    write_predictions(CNN.compared.at(files), classes)
+    write_predictions(LSTM.compared.at(files), forecasts)
+    judgement = judge(patches, classes, sequences, forecasts, params, synthetic=synthetic)
     comparison = Comparison(
         decided_at=datetime.now(UTC).replace(microsecond=0),
-        synthetic=patches.info.synthetic,
+        synthetic=synthetic,
         env_file={key: keys.get(key) for key in store.ENV_KEYS},
         champion=champion.version if champion and CHAMPION in cnn else None,
         baseline=baseline.info.model_dump(mode="json"),
-        notes=[*([note] if note else []), *_notes("CNN", on_patches), *_notes("LSTM", on_sequences)],
+        notes=[*([note] if note else []), *_notes("CNN", judgement.cnn), *_notes("LSTM", judgement.lstm)],
         resamples=RESAMPLES,
-        cnn_comparison=on_patches,
-        lstm_comparison=on_sequences,
-        decision=decide(gates),
+        cnn_comparison=judgement.cnn,
+        lstm_comparison=judgement.lstm,
+        decision=judgement.decision,
         **params.model_dump(include={"label_source", "allow_synthetic", "seed"}),
     )
     plot_comparison(COMPARISON_PLOT.at(files), comparison)
@@ -140,7 +143,9 @@ def _notes(model: str, comparison: CnnComparison | LstmComparison) -> list[str]:
     ]
 
 
-def _add_champion(champion: store.StoredModel, cnn: dict[str, ModelBundle], lstm: dict[str, ModelBundle]) -> str | None:
+def _add_champion(
+    champion: store.StoredModel, files: Path, cnn: dict[str, ModelBundle], lstm: dict[str, ModelBundle]
+) -> str | None:
     """Add the champion's models if they take this run's data.
 
     Returns:
@@ -148,25 +153,17 @@ def _add_champion(champion: store.StoredModel, cnn: dict[str, ModelBundle], lstm
     """
     from include.satellite.training.networks import load_bundle
 
-    rivals = load_bundle(champion.folder, CNN), load_bundle(champion.folder, LSTM)
-    cards = cnn[REAL].card, lstm[REAL].card
-    for rival, card in zip(rivals, cards, strict=True):
-        if _shape(rival.card) != _shape(card):
-            return (
-                f"The champion {champion.version} takes other data ({card.kind}: inputs, size or resolution), so it is "
-                "not compared."
-            )
-    cnn[CHAMPION], lstm[CHAMPION] = rivals
-    if (rivals[0].card.seed, rivals[0].card.data.grid) != (cards[0].seed, cards[0].data.grid):
+    note = store.unlike(champion, files)
+    if note is not None:
+        return note
+    cnn[CHAMPION], lstm[CHAMPION] = load_bundle(champion.folder, CNN), load_bundle(champion.folder, LSTM)
+    rival, card = cnn[CHAMPION].card, cnn[REAL].card
+    if (rival.seed, rival.data.grid) != (card.seed, card.data.grid):
         return (
             f"The champion {champion.version} was trained with another seed or area: it may have been trained on what "
             "is held out here, which favours it."
         )
     return None
-
-
-def _shape(card: ModelCard) -> tuple[object, ...]:
-    return (card.inputs, card.classes, card.size, card.location_size, card.data.grid.resolution)
 
 
 def _score_table(title: str, comparison: CnnComparison | LstmComparison, columns: Mapping[str, str]) -> Table:

@@ -1,6 +1,7 @@
-"""Metrics on held-out samples: of a trained model, of the naive predictions that it must beat, of several models.
+"""Metrics of predictions on held-out samples: of a trained model, of naive rules, of several models compared.
 
-Naive predictions are fitted on the training part alone. All is computed on the processor, in float64.
+All are pure functions of predictions, truth and the dataset's index, in float64, with NumPy alone: the training, the
+comparison and the orchestrator, whose image holds neither PyTorch nor scikit-learn, compute them by the same code.
 """
 
 from __future__ import annotations
@@ -10,23 +11,12 @@ from datetime import date
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import (
-    accuracy_score,
-    confusion_matrix,
-    mean_absolute_error,
-    precision_recall_fscore_support,
-    r2_score,
-    recall_score,
-    root_mean_squared_error,
-)
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 
-from include.satellite.datasets.labels import classes_of
-from include.satellite.datasets.patches import PatchDataset
+from include.satellite.datasets.patches import PatchSamples
 from include.satellite.datasets.sequences import SequenceDataset
+from include.satellite.evaluation.baselines import climatology
 from include.satellite.evaluation.bootstrap import Bools, Bootstrap, Floats
+from include.satellite.evaluation.predictions import Predictions
 from include.satellite.schemas import (
     REAL,
     SYNTHETIC,
@@ -37,7 +27,6 @@ from include.satellite.schemas import (
     LstmScore,
     Metric,
 )
-from include.satellite.training.networks import ModelBundle, predict_patches, predict_sequences
 from include.satellite.training.schemas import (
     Classification,
     ClassScore,
@@ -51,58 +40,78 @@ Rows = NDArray[np.int64]
 Classes = NDArray[np.integer]
 Forecast = NDArray[np.floating]
 CALIBRATION_BINS = 15
-SEASON_DAYS, YEAR_DAYS = 30, 365.25
 
 
 def evaluate_cnn(
-    dataset: PatchDataset, rows: Rows, probabilities: Forecast, training: TrainingRecord, minimum: float
+    samples: PatchSamples, predictions: Predictions, training: TrainingRecord, minimum: float
 ) -> CnnMetrics:
-    """Evaluate the CNN's class probabilities (N, classes) of the rows.
+    """Evaluate the CNN on held-out patches.
 
     Classes with too few training samples leave the gate: accuracy, balanced accuracy and the baselines are measured
     on the samples of the other classes (on all, should none of those be left).
+
+    Args:
+        samples: The dataset, with or without its pixels.
+        predictions: Of the model (`real`) and of the naive rules.
+        training: How it was trained.
+        minimum: `min_cnn_accuracy`.
     """
-    info = dataset.info
-    true, predicted = dataset.label[rows], probabilities.argmax(axis=1)
-    gated = in_gate(dataset, rows)
+    info, rows, true = samples.info, predictions.sample, predictions.truth
+    classes = predictions.classes()
+    predicted, probabilities = classes.pop(REAL), predictions.values[REAL]
+    gated = in_gate(samples, rows)
     gate = classification(true[gated], predicted[gated])
-    naive = patch_baselines(dataset, rows)
     return CnnMetrics(
         **gate.fields_of(CnnMetrics),
         minimum_accuracy=minimum,
         required=info.label_source != "next_ndvi",
         expected_calibration_error=calibration_error(probabilities, true),
         all_classes=classification(true, predicted),
-        baselines={name: classification(true[gated], classes[gated]) for name, classes in naive.items()},
+        baselines={name: classification(true[gated], naive[gated]) for name, naive in classes.items()},
         classes=class_scores(true, predicted, info.classes, info.gate_classes),
-        confusion=confusion_matrix(true, predicted, labels=range(len(info.classes))).tolist(),
-        evaluation_dates=dates_of(info.dates, dataset.date[rows]),
+        confusion=confusion(true, predicted, len(info.classes)).tolist(),
+        evaluation_dates=dates_of(info.dates, samples.date[rows]),
         training=training,
     )
 
 
 def evaluate_lstm(
-    dataset: SequenceDataset, rows: Rows, forecast: Forecast, training: TrainingRecord, minimum: float
+    dataset: SequenceDataset, predictions: Predictions, training: TrainingRecord, minimum: float
 ) -> LstmMetrics:
-    """Evaluate the LSTM's forecasts (N,) of NDVI for the rows."""
-    true = dataset.y[rows]
+    """Evaluate the LSTM's forecasts of NDVI on held-out sequences.
+
+    Args:
+        dataset: The sequences.
+        predictions: Of the model (`real`) and of the naive rules.
+        training: How it was trained.
+        minimum: `min_lstm_accuracy`.
+    """
+    rows, true = predictions.sample, predictions.truth
+    naive = {name: forecast for name, forecast in predictions.values.items() if name != REAL}
+    forecast = predictions.values[REAL]
     score = forecast_score(true, forecast)
     return LstmMetrics(
         samples=len(rows),
         **score.fields_of(LstmMetrics),
         r2=explained_variance(true, forecast),
         minimum_accuracy=minimum,
-        baselines=skills(true, score.mae, sequence_baselines(dataset, rows)),
+        baselines=skills(true, score.mae, naive),
         climatology_fallback=float(climatology(dataset, rows)[1].mean()),
         evaluation_dates=dates_of(dataset.info.dates, dataset.target[rows]),
         training=training,
     )
 
 
-def in_gate(dataset: PatchDataset, rows: Rows) -> Bools:
+def in_gate(samples: PatchSamples, rows: Rows) -> Bools:
     """Return (N,) which rows count in the gates: those of classes with enough training samples, or all if none has."""
-    gated = np.isin(dataset.label[rows], [dataset.info.classes.index(name) for name in dataset.info.gate_classes])
+    gated = np.isin(samples.label[rows], [samples.info.classes.index(name) for name in samples.info.gate_classes])
     return gated if gated.any() else np.ones_like(gated)
+
+
+def gate_rows(samples: PatchSamples) -> Rows:
+    """Return the held-out patches that count in the gates."""
+    rows = samples.rows("validation")
+    return rows[in_gate(samples, rows)]
 
 
 def dates_of(dates: Sequence[date], positions: Rows) -> list[date]:
@@ -112,11 +121,19 @@ def dates_of(dates: Sequence[date], positions: Rows) -> list[date]:
 
 def classification(true: Classes, predicted: Classes) -> Classification:
     """Compute accuracy, and the mean recall of the classes that are present."""
+    hits = true == predicted
     return Classification(
         samples=len(true),
-        accuracy=float(accuracy_score(true, predicted)),
-        balanced_accuracy=float(recall_score(true, predicted, labels=np.unique(true), average="macro")),
+        accuracy=float(hits.mean()),
+        balanced_accuracy=float(np.mean([hits[true == position].mean() for position in np.unique(true)])),
     )
+
+
+def confusion(true: Classes, predicted: Classes, classes: int) -> NDArray[np.int64]:
+    """Count the samples by true class (rows) and predicted class (columns)."""
+    counts = np.zeros((classes, classes), np.int64)
+    np.add.at(counts, (true, predicted), 1)
+    return counts
 
 
 def class_scores(true: Classes, predicted: Classes, names: Sequence[str], gated: Sequence[str]) -> list[ClassScore]:
@@ -128,14 +145,23 @@ def class_scores(true: Classes, predicted: Classes, names: Sequence[str], gated:
         names: Of all classes.
         gated: Names of the classes that count in the gates.
     """
-    labels = range(len(names))
-    scores = np.transpose(precision_recall_fscore_support(true, predicted, labels=labels, zero_division=np.nan))
-    cells = scores.astype(object)
-    cells[np.isnan(scores)] = None
+    counts = confusion(true, predicted, len(names))
+    right, of_class, as_class = counts.diagonal(), counts.sum(axis=1), counts.sum(axis=0)
     return [
-        ClassScore(name=name, samples=samples, precision=precision, recall=recall, f1=f1, in_gate=name in gated)
-        for name, (precision, recall, f1, samples) in zip(names, cells, strict=True)
+        ClassScore(
+            name=name,
+            samples=int(of_class[number]),
+            precision=_share(right[number], as_class[number]),
+            recall=_share(right[number], of_class[number]),
+            f1=_share(2 * right[number], of_class[number] + as_class[number]),
+            in_gate=name in gated,
+        )
+        for number, name in enumerate(names)
     ]
+
+
+def _share(part: np.int64, total: np.int64) -> float | None:
+    return float(part / total) if total else None
 
 
 def calibration_error(probabilities: Forecast, true: Classes, bins: int = CALIBRATION_BINS) -> float:
@@ -157,15 +183,17 @@ def calibration_error(probabilities: Forecast, true: Classes, bins: int = CALIBR
 
 def forecast_score(true: Forecast, forecast: Forecast) -> LstmScore:
     """Compute mean absolute error, root mean square error, and 1 − MAE/2."""
-    truth = np.asarray(true, np.float64)
-    mae = float(mean_absolute_error(truth, forecast))
-    return LstmScore(mae=mae, rmse=float(root_mean_squared_error(truth, forecast)), accuracy=1 - mae / 2)
+    error = np.asarray(forecast, np.float64) - np.asarray(true, np.float64)
+    mae = float(np.abs(error).mean())
+    return LstmScore(mae=mae, rmse=float(np.sqrt((error**2).mean())), accuracy=1 - mae / 2)
 
 
 def explained_variance(true: Forecast, forecast: Forecast) -> float | None:
     """Compute R², the share of the truth's variance that the forecast explains; None where the truth is constant."""
     truth = np.asarray(true, np.float64)
-    return float(r2_score(truth, forecast)) if np.ptp(truth) > 0 else None
+    if np.ptp(truth) == 0:
+        return None
+    return float(1 - ((truth - forecast) ** 2).sum() / ((truth - truth.mean()) ** 2).sum())
 
 
 def skills(true: Forecast, mae: float, naive: Mapping[str, Forecast]) -> dict[str, Skill]:
@@ -177,116 +205,18 @@ def skills(true: Forecast, mae: float, naive: Mapping[str, Forecast]) -> dict[st
     }
 
 
-def patch_baselines(dataset: PatchDataset, rows: Rows) -> dict[str, Rows]:
-    """Predict the classes of some patches by naive rules.
-
-    `majority` is the most frequent class that training draws; `logistic_regression` sees the patch's mean reflectance
-    by band, standardised, on the samples that training draws, repeats included; `ndvi_rule` is the class of the
-    patch's own mean NDVI, left out where that is the label.
-
-    Returns:
-        (N,) classes by name.
-    """
-    train = dataset.rows("train")
-    drawn = np.repeat(train, dataset.repeat[train])
-    labels = dataset.label[drawn]
-    majority = np.bincount(dataset.label[train]).argmax()
-    means = np.repeat(dataset.band_means(train), dataset.repeat[train], axis=0)
-    regression = make_pipeline(StandardScaler(), LogisticRegression(max_iter=2000))
-    regression.fit(means, labels)
-    classes = {
-        "majority": np.full(len(rows), majority, np.int64),
-        "logistic_regression": np.asarray(regression.predict(dataset.band_means(rows)), np.int64),
-    }
-    if dataset.info.label_source != "ndvi_rule":
-        classes["ndvi_rule"] = classes_of(dataset.ndvi[rows]).astype(np.int64)
-    return classes
-
-
-def sequence_baselines(dataset: SequenceDataset, rows: Rows) -> dict[str, Floats]:
-    """Forecast the NDVI of some sequences by naive rules.
-
-    `persistence` is the location's NDVI at the last date of the sequence, `climatology` that of `climatology`, and
-    `training_mean` the mean of the training part's targets.
-
-    Returns:
-        (N,) NDVI by name.
-    """
-    train = dataset.rows("train")
-    return {
-        "persistence": dataset.series[dataset.location[rows], dataset.times[rows, -1]].astype(np.float64),
-        "climatology": climatology(dataset, rows)[0],
-        "training_mean": np.full(len(rows), dataset.y[train].mean(dtype=np.float64)),
-    }
-
-
-def climatology(dataset: SequenceDataset, rows: Rows) -> tuple[Floats, Bools]:
-    """Forecast by the mean of the location's earlier dates within ±30 days of the target's day of the year.
-
-    Where the location has none, the mean of all its earlier dates. Earlier is earlier than the target, in any year.
-
-    Returns:
-        (N,) NDVI, and (N,) whether it is the mean of all earlier dates.
-    """
-    of_year = np.array([day.timetuple().tm_yday for day in dataset.info.dates])
-    forecast, fallback = np.empty(len(rows)), np.zeros(len(rows), bool)
-    location, target = dataset.location[rows], dataset.target[rows]
-    for position in np.unique(target):
-        of_target = target == position
-        earlier = np.flatnonzero(dataset.days < dataset.days[position])
-        apart = np.abs(of_year[earlier] - of_year[position])
-        near = np.minimum(apart, YEAR_DAYS - apart) <= SEASON_DAYS
-        series = np.ma.masked_invalid(dataset.series[location[of_target]][:, earlier].astype(np.float64))
-        seasonal, overall = (part.mean(axis=1).filled(np.nan) for part in (series[:, near], series))
-        fallback[of_target] = np.isnan(seasonal)
-        forecast[of_target] = np.where(np.isnan(seasonal), overall, seasonal)
-    return forecast, fallback
-
-
-def compare_classifiers(dataset: PatchDataset, models: Mapping[str, ModelBundle], seed: int) -> CnnComparison:
-    """Score classifiers and naive rules on the held-out patches that count in the gates.
-
-    Args:
-        dataset: The patches.
-        models: By name; `real` is compared with the others and with the rules.
-        seed: Of the bootstrap.
-    """
-    rows = gate_rows(dataset)
-    predicted = {name: predict_patches(model, dataset, rows).argmax(axis=1) for name, model in models.items()}
-    return score_classes(dataset, rows, {**predicted, **patch_baselines(dataset, rows)}, seed)
-
-
-def compare_forecasts(dataset: SequenceDataset, models: Mapping[str, ModelBundle], seed: int) -> LstmComparison:
-    """Score forecasts of NDVI by models and by naive rules on the held-out sequences.
-
-    Args:
-        dataset: The sequences.
-        models: By name; `real` is compared with the others and with the rules.
-        seed: Of the bootstrap.
-    """
-    rows = dataset.rows("validation")
-    forecasts = {name: predict_sequences(model, dataset, rows) for name, model in models.items()}
-    return score_forecasts(dataset, rows, {**forecasts, **sequence_baselines(dataset, rows)}, seed)
-
-
-def gate_rows(dataset: PatchDataset) -> Rows:
-    """Return the held-out patches that count in the gates."""
-    rows = dataset.rows("validation")
-    return rows[in_gate(dataset, rows)]
-
-
-def score_classes(dataset: PatchDataset, rows: Rows, predicted: Mapping[str, Classes], seed: int) -> CnnComparison:
+def score_classes(samples: PatchSamples, predictions: Predictions, seed: int) -> CnnComparison:
     """Score classifiers on the same patches.
 
     Args:
-        dataset: The patches.
-        rows: Those that count.
-        predicted: (N,) classes of the rows by model; `real` is compared with the others.
+        samples: The dataset, with or without its pixels.
+        predictions: On the patches that count; `real` is compared with the other models.
         seed: Of the bootstrap.
     """
-    info, label, date = dataset.info, dataset.label[rows], dataset.date[rows]
-    boot = Bootstrap(dataset.block[rows], date, seed)
-    hits = {name: np.asarray(classes) == label for name, classes in predicted.items()}
+    info, rows, label = samples.info, predictions.sample, predictions.truth
+    date, predicted = samples.date[rows], predictions.classes()
+    boot = Bootstrap(samples.block[rows], date, seed)
+    hits = {name: classes == label for name, classes in predicted.items()}
     models = {}
     for name, classes in predicted.items():
         by_class = class_scores(label, classes, info.classes, info.gate_classes)
@@ -309,25 +239,19 @@ def score_classes(dataset: PatchDataset, rows: Rows, predicted: Mapping[str, Cla
     )
 
 
-def score_forecasts(
-    dataset: SequenceDataset, rows: Rows, forecasts: Mapping[str, Forecast], seed: int
-) -> LstmComparison:
+def score_forecasts(dataset: SequenceDataset, predictions: Predictions, seed: int) -> LstmComparison:
     """Score forecasts of NDVI on the same sequences.
 
     Args:
         dataset: The sequences.
-        rows: The held-out ones.
-        forecasts: (N,) NDVI of the rows by model; `real` is compared with the others.
+        predictions: On the held-out ones; `real` is compared with the other models.
         seed: Of the bootstrap.
     """
+    rows, truth = predictions.sample, predictions.truth.astype(np.float64)
     target = dataset.target[rows]
     boot = Bootstrap(dataset.block[rows], target, seed)
-    truth = dataset.y[rows].astype(np.float64)
-    models, draws = {}, {}
-    for name, forecast in forecasts.items():
-        values = np.asarray(forecast, np.float64)
-        models[name] = forecast_score(truth, values)
-        draws[name] = boot.mean(np.abs(values - truth))
+    models = {name: forecast_score(truth, forecast) for name, forecast in predictions.values.items()}
+    draws = {name: boot.mean(np.abs(forecast - truth)) for name, forecast in predictions.values.items()}
     return LstmComparison(
         samples=len(rows),
         blocks=boot.shape[0],

@@ -74,8 +74,8 @@ def ensure_baseline(params: CompareParams, dataset: PatchInfo) -> Baseline:
         GroundtruthError: The baseline cannot be trained with these parameters.
     """
     recipe = _recipe(params, dataset)
-    key = hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()[:12]
-    folder = get_settings().data_dir / "models" / "baselines" / key
+    folder = _folder(recipe)
+    key = folder.name
     with locked(folder.parent / f".{key}.lock", timeout_s=None):  # two runs at once make a baseline once
         baseline = _read(folder)
         if baseline is None:
@@ -85,6 +85,21 @@ def ensure_baseline(params: CompareParams, dataset: PatchInfo) -> Baseline:
     if baseline is None:
         raise SetupError(f"{folder}: was removed by another process")
     return baseline
+
+
+def find_baseline(params: CompareParams, dataset: PatchInfo) -> Baseline | None:
+    """Return the stored synthetic baseline for a run's parameters; None where it is missing or damaged.
+
+    Args:
+        params: Of the run's comparison.
+        dataset: Of the run's CNN.
+    """
+    return _read(_folder(_recipe(params, dataset)))
+
+
+def _folder(recipe: dict[str, Any]) -> Path:
+    key = hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()[:12]
+    return get_settings().data_dir / "models" / "baselines" / key
 
 
 def _read(folder: Path) -> Baseline | None:

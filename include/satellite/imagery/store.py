@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import time
 from contextlib import suppress
 from datetime import date, datetime
@@ -25,7 +26,8 @@ from typing import Any
 from pydantic import ValidationError
 
 from include.core.artifacts import sha256
-from include.core.files import write_atomically
+from include.core.errors import ContractError
+from include.core.files import path_inside, write_atomically
 from include.core.run_folder import read_model, write_json
 from include.core.settings import get_settings
 from include.satellite.imagery.area import inside_mask
@@ -33,6 +35,10 @@ from include.satellite.imagery.scenes import Layers, NotDataError, Scene, encode
 from include.satellite.imagery.schemas import Acquisition, Candidate, Day, Preview, Scope
 
 STALE_SECONDS = 3600
+_NAME = r"[A-Za-z0-9][A-Za-z0-9._-]*"
+FOLDER_NAME = re.compile(rf"{_NAME}/{_NAME}")
+SCENE_NAME = re.compile(rf"({_NAME}/){{0,2}}{_NAME}\.tif")
+"""What an acquisition may state as its `file`: nothing hidden, nothing above the store."""
 
 
 class ImageryStore:
@@ -50,7 +56,8 @@ class ImageryStore:
         self.inside = inside_mask(self.geometry, self.grid)
         self.root = store_root()
         key = _hash({"grid": self.grid.model_dump(mode="json"), "bands": self.bands}, 12)
-        self.folder = self.root / scope.collection / f"{scope.source}-{key}"
+        name = f"{scope.collection}/{scope.source}-{key}"
+        self.folder = path_inside(self.root, name, FOLDER_NAME, stated_by="search.json: collection and source")
         self._previews = self.folder / "looks" / _hash(self.geometry, 8)
 
     def find(self, candidate: Candidate) -> Acquisition | None:
@@ -139,7 +146,7 @@ class ImageryStore:
             if sha256(file) != acquisition.sha256:
                 return None
             shares = self.scene(read_layers(file)).shares(self.inside)
-        except (OSError, ValidationError, NotDataError):
+        except (OSError, ValidationError, NotDataError, ContractError):
             return None
         return acquisition.model_copy(update={"fetched": False, "units_spent": 0.0, **shares.model_dump()})
 
@@ -150,10 +157,16 @@ def store_root() -> Path:
 
 
 def scene_path(acquisition: Acquisition) -> Path:
-    """Return the path of a usable acquisition's scene."""
+    """Return the path of a usable acquisition's scene.
+
+    Raises:
+        ContractError: The acquisition names a file outside the store.
+    """
     if acquisition.file is None:
         raise ValueError(f"{acquisition.date} has no scene: {acquisition.reason}")
-    return store_root() / acquisition.file
+    return path_inside(
+        store_root(), acquisition.file, SCENE_NAME, stated_by=f"file of the acquisition of {acquisition.date}"
+    )
 
 
 def _stem(day: Day | Preview) -> str:

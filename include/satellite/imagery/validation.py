@@ -15,11 +15,12 @@ import numpy as np
 from include.core.errors import ContractError
 from include.core.outcome import Finding, Scalar, Severity, StepMetrics, StepOutcome, Table
 from include.satellite.artifacts import CONTACT_SHEET, IMAGERY, NDVI_PLOT, VALIDATED, VALIDATION_REPORT
+from include.satellite.evaluation.statements import check_stated
 from include.satellite.imagery.area import inside_mask
 from include.satellite.imagery.checks import Examination, examine, mark_duplicates
 from include.satellite.imagery.plots import Thumbnail, draw_contact_sheet, draw_ndvi, thumbnail
 from include.satellite.imagery.scenes import NotDataError, Scene, read_layers
-from include.satellite.imagery.schemas import Acquisition, DateReport, Gap, Imagery, ValidationReport
+from include.satellite.imagery.schemas import Acquisition, DateReport, Gap, Imagery, Shares, ValidationReport
 from include.satellite.imagery.store import scene_path
 from include.satellite.params import ValidateParams
 from include.satellite.sensors.indices import NDVI
@@ -80,6 +81,36 @@ def validate(files: Path, params: ValidateParams, *, plots: bool = True) -> None
         }
     )
     VALIDATED.write(files, validated)
+
+
+def recompute_manifest(files: Path, params: ValidateParams) -> None:
+    """Check that the accepted manifest holds collected acquisitions alone, and that the report agrees with it.
+
+    Args:
+        files: Inputs and outputs of the step `validate`.
+        params: The limits.
+
+    Raises:
+        ContractError: An acquisition was not collected or breaks a limit, or a field states something else.
+    """
+    collected, validated, report = IMAGERY.read(files), VALIDATED.read(files), VALIDATION_REPORT.read(files)
+    origins = {acquisition.file: acquisition for acquisition in collected.acquisitions}
+    for acquisition in validated.acquisitions:
+        day, origin = acquisition.date, origins.pop(acquisition.file, None)
+        if origin is None:
+            raise ContractError(VALIDATED.path, f"must hold each collected acquisition once at most; {day}", "another")
+        check_stated(VALIDATED.path, acquisition, origin.model_copy(update=acquisition.fields_of(Shares)))
+        reason = None if params.skip_validation else params.rejection(acquisition.clear, acquisition.cloud)
+        if reason is not None:
+            raise ContractError(VALIDATED.path, f"must hold usable acquisitions alone; {day}", reason)
+    synthetic = any(acquisition.synthetic for acquisition in validated.acquisitions)
+    taken = {"acquisitions": validated.acquisitions, "unusable": validated.unusable, "synthetic": synthetic}
+    check_stated(VALIDATED.path, validated, collected.model_copy(update=taken))
+    accepted = [acquisition.date for acquisition in validated.acquisitions]
+    if accepted != sorted(day.date for day in report.dates if day.accepted):
+        raise ContractError(VALIDATED.path, f"must hold the dates that {VALIDATION_REPORT.path} accepts", accepted)
+    expected = _report(collected, params, report.dates, validated.acquisitions)
+    check_stated(VALIDATION_REPORT.path, report, expected.model_copy(update={"passed": True}))
 
 
 def validate_outcome(files: Path) -> StepOutcome:

@@ -102,14 +102,14 @@ def champion(env_file: EnvFile) -> Champion:
 
 
 def versions() -> list[Version]:
-    """Return all stored versions, latest first; one whose manifest cannot be read is left out."""
+    """Return all stored versions, latest first, but none whose manifest is unreadable or of another version."""
     stored = []
     for manifest in store.store_dir().glob(f"[0-9]*/{store.MANIFEST}"):
         try:
             model = read_model(manifest, StoredModel)
         except ValidationError:
             continue
-        if model is not None:
+        if model is not None and model.version == manifest.parent.name:
             stored.append(_version(model))
     return sorted(stored, key=lambda version: version.model.version, reverse=True)
 

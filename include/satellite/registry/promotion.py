@@ -6,18 +6,24 @@ only records follow. Killed anywhere and tried again, the step ends the same.
 
 from __future__ import annotations
 
+import hashlib
+import json
 import logging
 from pathlib import Path
 from typing import Any
 
+from include.core.artifacts import sha256
 from include.core.contracts import Notice
 from include.core.domain import PendingChange
-from include.core.errors import GroundtruthError
+from include.core.errors import ContractError, GroundtruthError
 from include.core.outcome import Finding, StepMetrics, StepOutcome, Table
+from include.core.run_folder import RunFolder
 from include.core.settings import get_settings
 from include.env_file import ChangedMeanwhileError, EnvFile, Reason, current_user
-from include.satellite.artifacts import APPROVAL, CNN, COMPARISON, CONFIGURATION, LSTM
-from include.satellite.params import ConfigureParams
+from include.satellite.artifacts import APPROVAL, CNN, COMPARISON, CONFIGURATION, DECIDES, LSTM, VERIFICATION
+from include.satellite.evaluation.decision import recompute_comparison, recompute_verification
+from include.satellite.evaluation.verification import verified
+from include.satellite.params import CompareParams, ConfigureParams
 from include.satellite.registry import store
 from include.satellite.schemas import REAL, Approval, Comparison, Configuration
 
@@ -43,17 +49,19 @@ def configure(files: Path, params: ConfigureParams) -> None:
     """Write `configuration.json`: promoted, or why not. A refusal is a result, not a failure.
 
     Args:
-        files: The run's `files/` folder, with the comparison, both models, and the approval where one is required.
-        params: Whether one is required.
+        files: The run's `files/` folder, with all that the decision is derived from, and the approval where one is
+            required.
+        params: Of the run: what the gates take, and whether an approval is required.
 
     Raises:
         BadInputError: The env file cannot be parsed.
-        ContractError: A file is missing or damaged.
+        ContractError: A file is missing or damaged, or states something else than follows from the others.
         SetupError: The store or the env file cannot be written.
         TransientError: Other processes keep changing the env file.
     """
-    comparison, env_file = COMPARISON.read(files), EnvFile(get_settings().env_file)
-    reasons = refusals(comparison, APPROVAL.find(files), required=params.require_approval)
+    comparison, env_file = decided(files, params), EnvFile(get_settings().env_file)
+    approval = APPROVAL.find(files) if params.require_approval else None
+    reasons = refusals(comparison, approval, evidence(files) if params.require_approval else None)
     if reasons:
         notes = _set_aliases(files, "challenger", synthetic=comparison.synthetic)
         result: dict[str, Any] = {"promoted": False, "reasons": reasons, "notes": notes}
@@ -63,21 +71,61 @@ def configure(files: Path, params: ConfigureParams) -> None:
     CONFIGURATION.write(files, document)
 
 
-def refusals(comparison: Comparison, approval: Approval | None, *, required: bool) -> list[str]:
+def decided(files: Path, params: CompareParams) -> Comparison:
+    """Return the comparison of a run with the decision, recomputed from predictions and verified weights.
+
+    Args:
+        files: A folder with the artifacts that the decision is derived from (`DECIDES`).
+        params: Of the run.
+
+    Raises:
+        ContractError: A prediction is not what the weights gave, or `comparison.json` states something else than
+            follows from the predictions.
+    """
+    recompute_verification(files, params)
+    return recompute_comparison(files, params)
+
+
+def refusals(comparison: Comparison, approval: Approval | None, required: str | None) -> list[str]:
     """Return why the models are not promoted; empty if they are.
 
     Args:
-        comparison: With the gates' decision.
+        comparison: With the gates' decision, recomputed.
         approval: A reviewer's answer.
-        required: Whether there must be one.
+        required: The evidence that a reviewer must have approved; None where no approval is required.
     """
     if not comparison.decision.promote:
         return list(comparison.decision.reasons)
-    if not required:
+    if required is None:
         return []
     if approval is None:
         return ["Approval is required, and no reviewer was asked."]
-    return [] if approval.approved else [f"Not approved by {approval.by}: {approval.why}"]
+    if not approval.approved:
+        return [f"Not approved by {approval.by}: {approval.why}"]
+    if approval.evidence != required:
+        return [
+            f"The approval by {approval.by} is about other evidence: models, predictions or comparison have changed "
+            "since. Clear the task approve, and answer again."
+        ]
+    return []
+
+
+def evidence(files: Path) -> str:
+    """Return the SHA-256 of all that the question to a reviewer rests on: the artifacts, and the env file's keys.
+
+    Args:
+        files: A folder with the artifacts that the decision is derived from; the comparison states the keys.
+
+    Raises:
+        ContractError: An artifact is missing.
+    """
+    parts = {}
+    for artifact in DECIDES:
+        path = artifact.at(files)
+        if not path.is_file():
+            raise ContractError(artifact.path, "must be there to be approved", "no such file")
+        parts[artifact.path] = sha256(path)
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
 def planned_changes(files: Path) -> dict[str, str]:
@@ -92,25 +140,37 @@ def planned_changes(files: Path) -> dict[str, str]:
 def pending_change(data_dir: Path) -> PendingChange | None:
     """Return what the latest comparison of any run would change; None if no run has compared models.
 
+    This is a preview. The comparison of a run that has not verified its predictions (of v0.1.0, or still running) is
+    shown as it is reported; it decides nothing.
+
     Args:
         data_dir: The data folder, with the runs.
 
     Raises:
-        ContractError: A file of that run is missing or damaged.
+        ContractError: A file of that run is missing or damaged, or contradicts the others.
     """
     comparisons = data_dir.glob(f"runs/satellite_pipeline/*/files/{COMPARISON.path}")
     latest = max(comparisons, key=lambda path: path.stat().st_mtime, default=None)
     if latest is None:
         return None
     files = latest.parent
-    decision = COMPARISON.read(files).decision
+    verified = VERIFICATION.at(files).is_file()
+    decision = (decided(files, _params_of(files)) if verified else COMPARISON.read(files)).decision
     changes = planned_changes(files) if decision.promote else {}
     return PendingChange(run=files.parent.name, changes=changes, reasons=tuple(decision.reasons))
 
 
-def approval_form(files: Path) -> str | None:
-    """Return the question that a reviewer is asked (Markdown); None if the gates refuse already."""
-    comparison, env_file = COMPARISON.read(files), EnvFile(get_settings().env_file)
+def approval_form(files: Path, params: CompareParams) -> str | None:
+    """Return the question that a reviewer is asked (Markdown); None if the gates, computed again, refuse already.
+
+    Args:
+        files: A folder with the artifacts that the decision is derived from.
+        params: Of the run.
+
+    Raises:
+        ContractError: As for `decided`.
+    """
+    comparison, env_file = decided(files, params), EnvFile(get_settings().env_file)
     if not comparison.decision.promote:
         return None
     cnn, lstm = comparison.cnn_comparison, comparison.lstm_comparison
@@ -130,13 +190,20 @@ def approval_form(files: Path) -> str | None:
     return "\n\n".join(part for part in parts if part)
 
 
-def write_approval(files: Path, *, approved: bool, by: str, why: str) -> None:
+def write_approval(files: Path, *, approved: bool, by: str, why: str, evidence: str | None = None) -> None:
     """Write a reviewer's answer, which `configure` reads.
+
+    Args:
+        files: The run's `files/` folder.
+        approved: The answer.
+        by: Who answered.
+        why: The reason.
+        evidence: SHA-256 of what the answer is about; None where no reviewer answered.
 
     Raises:
         SetupError: The folder cannot be written.
     """
-    APPROVAL.write(files, Approval(approved=approved, by=by, why=why))
+    APPROVAL.write(files, Approval(approved=approved, by=by, why=why, evidence=evidence))
 
 
 def configure_outcome(files: Path) -> StepOutcome:
@@ -150,7 +217,7 @@ def configure_outcome(files: Path) -> StepOutcome:
         more = len(document.reasons) - 1
         message = f"Models not promoted: {document.reasons[0]}"
         message += f" And {more} more reasons, under Compare models." if more else ""
-    findings = [Finding(severity="info", message=message)]
+    findings = [Finding(severity="info", message=message), verified(VERIFICATION.read(files))]
     findings += [Finding(severity="warning", message=note) for note in document.notes]
     rows = tuple(document.changes.items())
     table = Table(title=f"Set in {document.env_file}", columns=("key", "value"), rows=rows)
@@ -239,10 +306,23 @@ def _set_aliases(folder: Path, alias: str, *, synthetic: bool) -> list[str]:
     return notes
 
 
+def _run_folder(files: Path) -> Path:
+    """Return the folder of the run whose artifacts, or a step's inputs, a folder holds."""
+    folder = files.resolve()
+    return next((parent for parent in folder.parents if (parent / "run.json").is_file()), folder.parent)
+
+
 def _run_of(files: Path) -> str:
     """Return `<dag>/<run>` of a run's `files/` folder."""
-    run = files.resolve().parent
+    run = _run_folder(files)
     return f"{run.parent.name}/{run.name}"
+
+
+def _params_of(files: Path) -> CompareParams:
+    """Return the run's parameters of the comparison."""
+    run = RunFolder(_run_folder(files)).run()
+    params = run.params if run else {}
+    return CompareParams.model_validate({name: params[name] for name in CompareParams.model_fields if name in params})
 
 
 def _signed(percent: float | None) -> str:

@@ -28,7 +28,7 @@ from pydantic import AwareDatetime, Field
 from include.core.artifacts import sha256
 from include.core.contracts import Artifact
 from include.core.errors import BadInputError, ContractError, GroundtruthError, SetupError
-from include.core.files import replace_folder, write_atomically
+from include.core.files import path_inside, replace_folder, write_atomically
 from include.core.run_folder import write_json
 from include.core.settings import get_settings
 from include.env_file import EnvFile
@@ -36,6 +36,7 @@ from include.satellite.artifacts import CNN, COMPARISON, LSTM
 from include.satellite.imagery.schemas import Document
 from include.satellite.params import LabelSource
 from include.satellite.schemas import Comparison
+from include.satellite.training.schemas import ModelCard
 
 USE, VERSION, CNN_PATH, LSTM_PATH = "USE_AI_MODELS", "AI_MODEL_VERSION", "AI_CNN_MODEL_PATH", "AI_LSTM_MODEL_PATH"
 KEYS = (USE, VERSION, CNN_PATH, LSTM_PATH)
@@ -45,7 +46,7 @@ ENV_KEYS = (USE, VERSION)
 FILES = tuple(artifact.path for artifact in (*CNN.stored, *LSTM.stored, COMPARISON))
 MANIFEST = "model.json"
 KEPT_VERSIONS, KEPT_SECONDS = 5, 24 * 3600.0
-_NAME = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{8}")
+_NAME = re.compile(r"[0-9]{8}T[0-9]{6}Z-[0-9a-f]{8}")
 _ENABLED = ("true", "1", "yes", "on")
 
 
@@ -59,7 +60,7 @@ class StoredFile(Document):
 class StoredModel(Document):
     """A version of the models (`model.json`)."""
 
-    version: str
+    version: str = Field(pattern=f"^{_NAME.pattern}$")
     decided_at: AwareDatetime
     run: str = Field(description="The run that trained it.")
     label_source: LabelSource
@@ -69,7 +70,7 @@ class StoredModel(Document):
     @property
     def folder(self) -> Path:
         """The folder of its files."""
-        return store_dir() / self.version
+        return path_inside(store_dir(), self.version, _NAME, stated_by=f"{MANIFEST}: version")
 
 
 def store_dir() -> Path:
@@ -130,16 +131,19 @@ def find(version: str) -> StoredModel:
 
     Raises:
         BadInputError: There is no such version.
-        ContractError: It is damaged.
+        ContractError: It is damaged, or is not what its folder says.
     """
     folder = f"models/store/{version}"
     manifest = Artifact(f"{folder}/{MANIFEST}", StoredModel)
     model = manifest.find(get_settings().data_dir) if _NAME.fullmatch(version) else None
     if model is None:
         raise BadInputError(f"there is no model version {version!r} in {store_dir()}")
+    if model.version != version or set(model.files) != set(FILES):
+        found = f"version {model.version} with {', '.join(model.files)}"
+        raise ContractError(manifest.path, f"must be of the version {version} and list {', '.join(FILES)}", found)
     for name, expected in model.files.items():
         file = model.folder / name
-        if not file.is_file() or sha256(file) != expected.sha256:
+        if not file.is_file() or file.is_symlink() or sha256(file) != expected.sha256:
             fault = "other content" if file.is_file() else "no such file"
             raise ContractError(f"{folder}/{name}", "must be as it was stored", fault)
     return model
@@ -186,6 +190,26 @@ def champion(
     return model, None
 
 
+def unlike(model: StoredModel, files: Path) -> str | None:
+    """Return why a stored version cannot be compared with the models of a run: they take other data; None if it can.
+
+    Args:
+        model: The stored version.
+        files: A folder with the cards of the run's models.
+
+    Raises:
+        ContractError: A card is missing or damaged.
+    """
+    for artifacts in (CNN, LSTM):
+        card = artifacts.card.read(files)
+        if _shape(artifacts.card.read(model.folder)) != _shape(card):
+            return (
+                f"The champion {model.version} takes other data ({card.kind}: inputs, size or resolution), so it is "
+                "not compared."
+            )
+    return None
+
+
 def remember(env_file: EnvFile) -> None:
     """Record that an env file names versions of this store, so that none of those is pruned."""
     mark = hashlib.sha256(str(env_file.path).encode()).hexdigest()[:16]
@@ -214,6 +238,10 @@ def prune() -> list[str]:
         if leftover.name.endswith(".removed") or _is_old(leftover):
             shutil.rmtree(leftover)
     return removed
+
+
+def _shape(card: ModelCard) -> tuple[object, ...]:
+    return (card.inputs, card.classes, card.size, card.location_size, card.data.grid.resolution)
 
 
 def _is_old(folder: Path) -> bool:

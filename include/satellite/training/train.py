@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -18,30 +17,23 @@ from include.core.errors import ContractError
 from include.core.files import write_atomically
 from include.satellite.artifacts import CNN, CNN_DATA, LSTM, LSTM_DATA, VALIDATED, ModelArtifacts
 from include.satellite.datasets.patches import load_patches
-from include.satellite.datasets.schemas import PatchInfo, SequenceInfo
-from include.satellite.datasets.sequences import SequenceDataset, load_sequences
+from include.satellite.datasets.sequences import load_sequences, sequence_scaling
+from include.satellite.evaluation.baselines import patch_baselines, sequence_baselines
 from include.satellite.evaluation.metrics import evaluate_cnn, evaluate_lstm
-from include.satellite.imagery.schemas import Imagery
+from include.satellite.evaluation.predictions import Predictions, write_predictions
 from include.satellite.params import CnnTrainParams, LstmTrainParams
+from include.satellite.schemas import REAL
+from include.satellite.training.cards import cnn_card, lstm_card
 from include.satellite.training.loop import SETTINGS, Training, copy_weights, fingerprint, fit
 from include.satellite.training.machine import Batch, Machine, Rows
 from include.satellite.training.networks import PatchCnn, SequenceLstm, outputs, parameter_count, scale, seeded
 from include.satellite.training.report import plot_confusion, plot_forecast, plot_training
-from include.satellite.training.schemas import CardData, CnnMetrics, LstmMetrics, ModelCard, ModelKind
+from include.satellite.training.schemas import CnnMetrics, LstmMetrics, ModelKind
 
 VERSION = 1
 """Raised when the same data and parameters would give other weights: older checkpoints are then not used."""
 DATA: dict[ModelKind, tuple[Artifact[Any], ...]] = {"cnn": CNN_DATA, "lstm": LSTM_DATA}
 LIBRARIES = ("torch", "numpy", "scikit-learn", "safetensors")
-LABELS = {
-    "ndvi_rule": "The class of the patch's own mean NDVI (> 0.7 Healthy, > 0.5 Moderate, > 0.3 Stressed, else "
-    "Critical). The label is computed from the input, so this model imitates a rule: its accuracy says nothing about "
-    "crop health that the rule does not say.",
-    "next_ndvi": "The class of the patch's mean NDVI at the next usable date: an early warning.",
-    "reference": "A class raster that does not come from the reflectances.",
-}
-NDVI_TARGET = "Mean NDVI of the location at the next date on which it could be seen."
-FEW_DATES = 5
 
 
 def train_cnn(files: Path, params: CnnTrainParams, *, plots: bool = True) -> None:
@@ -79,10 +71,13 @@ def train_cnn(files: Path, params: CnnTrainParams, *, plots: bool = True) -> Non
     )
     record = fit(training)
     probabilities = torch.softmax(outputs(training.network, batch, held_out), dim=1).numpy()
-    metrics = evaluate_cnn(dataset, held_out, probabilities, record, params.min_cnn_accuracy)
+    values = {REAL: probabilities, **patch_baselines(dataset, held_out)}
+    predictions = Predictions(held_out, dataset.label[held_out], values)
+    metrics = evaluate_cnn(dataset, predictions, record, params.min_cnn_accuracy)
     trained = _write_weights(CNN.weights.at(files), training)
     CNN.card.write(files, cnn_card(VALIDATED.read(files), info, metrics, trained))
     CNN.metrics.write(files, metrics)
+    write_predictions(CNN.predictions.at(files), predictions)
     if plots:
         plot_training(CNN.training_plot.at(files), "cnn", record)
         plot_confusion(CNN.evaluation_plot.at(files), metrics)
@@ -106,7 +101,7 @@ def train_lstm(files: Path, params: LstmTrainParams, *, plots: bool = True) -> N
     """
     dataset = load_sequences(files)
     info, train, held_out = dataset.info, dataset.rows("train"), dataset.rows("validation")
-    mean, std = _scaling(dataset, train)
+    mean, std = sequence_scaling(dataset)
     inputs, targets = scale(dataset.x, mean, std), torch.from_numpy(dataset.y)
 
     def batch(rows: Rows) -> Batch:
@@ -127,92 +122,17 @@ def train_lstm(files: Path, params: LstmTrainParams, *, plots: bool = True) -> N
     )
     record = fit(training)
     forecast = outputs(training.network, batch, held_out).numpy()
-    metrics = evaluate_lstm(dataset, held_out, forecast, record, params.min_lstm_accuracy)
+    values = {REAL: forecast, **sequence_baselines(dataset, held_out)}
+    predictions = Predictions(held_out, dataset.y[held_out], values)
+    metrics = evaluate_lstm(dataset, predictions, record, params.min_lstm_accuracy)
     trained = _write_weights(LSTM.weights.at(files), training) | {"mean": mean, "std": std}
     LSTM.card.write(files, lstm_card(VALIDATED.read(files), info, metrics, trained))
     LSTM.metrics.write(files, metrics)
+    write_predictions(LSTM.predictions.at(files), predictions)
     if plots:
         plot_training(LSTM.training_plot.at(files), "lstm", record)
         plot_forecast(LSTM.evaluation_plot.at(files), dataset, held_out, forecast, metrics)
     _check_minimum(LSTM, metrics)
-
-
-def cnn_card(imagery: Imagery, info: PatchInfo, metrics: CnnMetrics, trained: Mapping[str, Any]) -> ModelCard:
-    """Write the card of a trained CNN.
-
-    Args:
-        imagery: The imagery that it was trained on.
-        info: The dataset.
-        metrics: On the validation part.
-        trained: Fields of the card that only the training knows: `parameters`, `params`, `weights_sha256`.
-    """
-    limits = []
-    if info.label_source == "ndvi_rule":
-        limits.append("It imitates the NDVI rule and is no independent assessment of crop health.")
-    if outside := [name for name in info.classes if name not in info.gate_classes]:
-        limits.append(f"Too few training samples to rely on it for: {', '.join(outside)}.")
-    return ModelCard(
-        kind="cnn",
-        architecture=PatchCnn.architecture,
-        inputs=info.bands,
-        size=info.patch_size,
-        mean=info.normalisation.mean,
-        std=info.normalisation.std,
-        labels=LABELS[info.label_source],
-        metrics=metrics.model_dump(include={"accuracy", "balanced_accuracy", "expected_calibration_error"}),
-        **_shared(imagery, info, metrics, limits),
-        **trained,
-    )
-
-
-def lstm_card(imagery: Imagery, info: SequenceInfo, metrics: LstmMetrics, trained: Mapping[str, Any]) -> ModelCard:
-    """Write the card of a trained LSTM.
-
-    Args:
-        imagery: The imagery that it was trained on.
-        info: The dataset.
-        metrics: On the validation part.
-        trained: Fields of the card that only the training knows: `parameters`, `params`, `weights_sha256`, and `mean`
-            and `std` by feature.
-    """
-    limits = ["Its forecast is for one date ahead, at the gaps between dates that it has seen."]
-    if unbeaten := [name for name, naive in metrics.baselines.items() if naive.skill is not None and naive.skill <= 0]:
-        limits.append(f"No better than: {', '.join(unbeaten)}.")
-    return ModelCard(
-        kind="lstm",
-        architecture=SequenceLstm.architecture,
-        classes=[],
-        inputs=info.features,
-        size=info.sequence_length,
-        label_source="ndvi",
-        labels=NDVI_TARGET,
-        gate_classes=[],
-        metrics=metrics.model_dump(include={"mae", "rmse", "accuracy"}),
-        **_shared(imagery, info, metrics, limits),
-        **trained,
-    )
-
-
-def _shared(
-    imagery: Imagery, info: PatchInfo | SequenceInfo, metrics: CnnMetrics | LstmMetrics, limits: list[str]
-) -> dict[str, Any]:
-    """Return the fields of a card that imagery, dataset and training state; the model's own limits come last."""
-    dates = len(metrics.evaluation_dates)
-    shared_limits = ["Measured on other places of the same area and period; elsewhere it is not measured."]
-    if imagery.synthetic:
-        shared_limits.append("Trained on simulated imagery: it says nothing about real fields.")
-    if dates < FEW_DATES:
-        shared_limits.append(f"Measured on {dates} {'date' if dates == 1 else 'dates'} only.")
-    return {
-        **info.fields_of(ModelCard),
-        **metrics.training.fields_of(ModelCard),
-        "data": CardData(
-            dates=[acquisition.date for acquisition in imagery.acquisitions], **imagery.fields_of(CardData)
-        ),
-        "evaluation_dates": dates,
-        "limits": shared_limits + limits,
-        "versions": {name: version(name) for name in LIBRARIES},
-    }
 
 
 def _training(
@@ -247,19 +167,18 @@ def _training(
     )
 
 
-def _scaling(dataset: SequenceDataset, train: Rows) -> tuple[list[float], list[float]]:
-    """Return mean and standard deviation by feature over the training part; 1 for a feature that does not vary."""
-    steps = dataset.x[train].reshape(-1, dataset.x.shape[2]).astype(np.float64)
-    std = steps.std(axis=0)
-    return steps.mean(axis=0).tolist(), np.where(std > 0, std, 1.0).tolist()
-
-
 def _write_weights(path: Path, training: Training) -> dict[str, Any]:
     """Write the weights and return the fields of the model card that describe them."""
     weights = copy_weights(training.network)
     write_atomically(path, save({name: tensor.contiguous() for name, tensor in weights.items()}))
     params = {name: getattr(training, name) for name in (*SETTINGS, "seed")}
-    return {"parameters": parameter_count(training.network), "weights_sha256": sha256(path), "params": params}
+    return {
+        "architecture": str(training.network.architecture),
+        "parameters": parameter_count(training.network),
+        "params": params,
+        "versions": {name: version(name) for name in LIBRARIES},
+        "weights_sha256": sha256(path),
+    }
 
 
 def _check_minimum(model: ModelArtifacts[Any], metrics: CnnMetrics | LstmMetrics) -> None:

@@ -39,10 +39,11 @@ MESSAGES = {
 
 def create_app() -> FastAPI:
     """Create the app that Airflow's API server mounts; its own documentation and schema stay closed."""
-    from plugins.reports.web import pages, runs
+    from plugins.reports.web import approvals, pages, runs
 
     app = FastAPI(title="Groundtruth pages", docs_url=None, redoc_url=None, openapi_url=None)
     app.include_router(runs.router)
+    app.include_router(approvals.router)
     for domain in DOMAINS:
         for page in domain.pages:
             app.include_router(pages.page_router(domain, page))

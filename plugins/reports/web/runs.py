@@ -49,7 +49,7 @@ def all_runs(request: Request, readable: ReadableDags, query: Annotated[RunQuery
 @router.get("/dags/{dag_id}/runs/{run_id}", dependencies=[reads_runs()])
 def one_run(request: Request, dag_id: str, run_id: str) -> Response:
     """Show a run: its state, its report, its artifacts."""
-    folder = _folder(dag_id, run_id)
+    folder = folder_of(dag_id, run_id)
     if not folder.path.is_dir():
         return render(request, "no_run.html.j2", status=404, dag_id=dag_id, run_id=run_id)
     entry = read_entry(folder.path)
@@ -67,7 +67,7 @@ def one_run(request: Request, dag_id: str, run_id: str) -> Response:
 @router.get("/dags/{dag_id}/runs/{run_id}/report", dependencies=[reads_runs()])
 def report(dag_id: str, run_id: str) -> HTMLResponse:
     """Return the run's report as a page; for a run that is running, a report of its current state."""
-    folder = _folder(dag_id, run_id)
+    folder = folder_of(dag_id, run_id)
     if not folder.path.is_dir():
         raise HTTPException(HTTPStatus.NOT_FOUND)
     document = latest_report(folder.path)
@@ -86,7 +86,7 @@ def report(dag_id: str, run_id: str) -> HTMLResponse:
 def artifact(dag_id: str, run_id: str, path: str) -> Response:
     """Return a file that a step of the run wrote, as it was accepted."""
     try:
-        record, file = open_artifact(_folder(dag_id, run_id), path)
+        record, file = open_artifact(folder_of(dag_id, run_id), path)
     except BadInputError as error:
         raise HTTPException(HTTPStatus.NOT_FOUND) from error
     except ContractError as error:
@@ -116,7 +116,7 @@ def task_states(dag_id: str, run_id: str) -> dict[str, str]:
         return worst_states((task_id, str(state or "scheduled")) for task_id, state in session.execute(query))
 
 
-def _folder(dag_id: str, run_id: str) -> RunFolder:
+def folder_of(dag_id: str, run_id: str) -> RunFolder:
     """Return the folder of a run; a DAG whose name cannot be a folder's name has none.
 
     Raises:

@@ -154,7 +154,7 @@ def test_a_mapped_step_has_a_task_for_each_name_and_keeps_our_retries():
 
 
 def test_a_step_that_asks_a_user_is_an_approval():
-    approval = Approval(param="require_approval", question="a:b", record="c:d")
+    approval = Approval(param="require_approval", question="a:b", evidence="a:c", record="c:d")
     of = pipeline(spec("measure"), known=(replace(MEASURE, approval=approval),))
     with DAG("d", schedule=None):
         task = step_task(of, of["measure"])

@@ -1,6 +1,5 @@
 """Metrics agree with what is counted by hand; naive predictions are fitted on the training part alone."""
 
-from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,15 +11,14 @@ from hypothesis import strategies as st
 
 from include.satellite.artifacts import CNN, LSTM
 from include.satellite.datasets.patches import PatchDataset, load_patches
-from include.satellite.datasets.schemas import CLASSES, SequenceInfo
-from include.satellite.datasets.sequences import SequenceDataset, load_sequences
+from include.satellite.datasets.schemas import CLASSES
+from include.satellite.datasets.sequences import load_sequences
+from include.satellite.evaluation.baselines import climatology, patch_baselines, sequence_baselines
 from include.satellite.evaluation.metrics import (
     calibration_error,
     class_scores,
     classification,
-    climatology,
-    compare_classifiers,
-    compare_forecasts,
+    confusion,
     dates_of,
     evaluate_cnn,
     evaluate_lstm,
@@ -28,15 +26,12 @@ from include.satellite.evaluation.metrics import (
     forecast_score,
     gate_rows,
     in_gate,
-    patch_baselines,
     score_classes,
     score_forecasts,
-    sequence_baselines,
     skills,
 )
-from include.satellite.training.networks import load_bundle
+from include.satellite.evaluation.predictions import Predictions
 from tests.satellite.small_data import write_patches, write_sequences
-from tests.satellite.trained_run import randomised
 
 NAMES = ("Healthy", "Moderate", "Stressed", "Critical")
 PAIRS = st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), min_size=1, max_size=60)
@@ -61,6 +56,25 @@ def test_scores_of_classes_are_the_counted_shares(pairs: list[tuple[int, int]]) 
         ):
             assert value == (None if total == 0 else pytest.approx(part / total))
         assert score.in_gate == (label < 3)
+
+
+def test_the_confusion_counts_samples_by_true_and_predicted_class() -> None:
+    counts = confusion(np.array([0, 0, 1, 2]), np.array([0, 1, 1, 0]), 3)
+    assert counts.tolist() == [[1, 1, 0], [0, 1, 0], [1, 0, 0]]
+
+
+@given(PAIRS)
+def test_scores_of_classes_are_those_of_scikit_learn(pairs: list[tuple[int, int]]) -> None:
+    from sklearn.metrics import accuracy_score, precision_recall_fscore_support, recall_score
+
+    true, predicted = np.array(pairs).T
+    scored = classification(true, predicted)
+    assert scored.accuracy == pytest.approx(accuracy_score(true, predicted))
+    macro = recall_score(true, predicted, labels=np.unique(true), average="macro")
+    assert scored.balanced_accuracy == pytest.approx(macro)
+    columns = precision_recall_fscore_support(true, predicted, labels=range(4), zero_division=np.nan)
+    own = [(score.precision, score.recall, score.f1) for score in class_scores(true, predicted, NAMES, NAMES)]
+    assert np.array(own, float) == pytest.approx(np.transpose(columns[:3]), nan_ok=True)
 
 
 def test_calibration_error_of_a_hand_made_case() -> None:
@@ -95,92 +109,10 @@ def test_skill_is_what_a_model_adds_to_a_naive_forecast() -> None:
     assert by_name["perfect"].skill is None
 
 
-# naive predictions
-
-
 @pytest.fixture
 def patches(tmp_path: Path) -> PatchDataset:
     write_patches(tmp_path)
     return load_patches(tmp_path)
-
-
-def test_the_majority_is_the_training_parts(patches: PatchDataset) -> None:
-    train, rows = patches.rows("train"), patches.rows("validation")
-    most = np.bincount(patches.label[train]).argmax()
-    assert (patch_baselines(patches, rows)["majority"] == most).all()
-
-
-def test_the_regression_sees_colour_and_not_texture(patches: PatchDataset) -> None:
-    rows = patches.rows("validation")
-    blind = patch_baselines(patches, rows)["logistic_regression"]
-    assert (blind == patches.label[rows]).mean() < 0.5
-    cube = np.array(patches.cube)
-    for sample in range(len(patches)):
-        row, col = patches.row[sample], patches.col[sample]
-        cube[patches.date[sample], row : row + 8, col : col + 8, 1] += np.uint16(500 * patches.label[sample])
-    seeing = patch_baselines(replace(patches, cube=cube), rows)["logistic_regression"]
-    assert (seeing == patches.label[rows]).mean() > 0.95
-
-
-def test_baselines_are_fitted_on_the_training_part_alone(patches: PatchDataset) -> None:
-    rows = patches.rows("validation")
-    before = patch_baselines(patches, rows)
-    label = patches.label.copy()
-    label[patches.split != 0] = 3 - label[patches.split != 0]
-    after = patch_baselines(replace(patches, label=label), rows)
-    assert all((before[name] == after[name]).all() for name in before)
-
-
-def test_the_ndvi_rule_is_a_baseline_unless_it_is_the_label(tmp_path: Path, patches: PatchDataset) -> None:
-    rows = patches.rows("validation")
-    ndvi = patches.ndvi.copy()
-    ndvi[rows[:4]] = [0.8, 0.6, 0.4, 0.1]
-    assert patch_baselines(replace(patches, ndvi=ndvi), rows[:4])["ndvi_rule"].tolist() == [0, 1, 2, 3]
-    write_patches(tmp_path, label_source="ndvi_rule")
-    assert "ndvi_rule" not in patch_baselines(load_patches(tmp_path), rows)
-
-
-def _two_years(info: SequenceInfo, series: list[float]) -> SequenceDataset:
-    dates = [date(2024, 12, 20), date(2025, 6, 1), date(2025, 12, 1), date(2026, 1, 10)]
-    return SequenceDataset(
-        x=np.zeros((1, 2, 4), np.float32), y=np.array([series[-1]], np.float32), times=np.array([[1, 2]]),
-        target=np.array([3]), location=np.array([0]), block=np.array([0]), split=np.array([2]),
-        series=np.array([series], np.float32), days=np.array(dates, "datetime64[D]").astype(int),
-        info=info.model_copy(update={"dates": dates}),
-    )  # fmt: skip
-
-
-def test_climatology_is_the_season_across_the_new_year(tmp_path: Path) -> None:
-    write_sequences(tmp_path)
-    info = load_sequences(tmp_path).info
-    # 20 December is 21 days of the year before 10 January, 1 December is 40
-    forecast, fallback = climatology(_two_years(info, [0.3, 0.7, 0.5, 0.9]), np.array([0]))
-    assert forecast == pytest.approx([0.3])
-    assert not fallback.any()
-    forecast, fallback = climatology(_two_years(info, [np.nan, 0.7, 0.5, 0.9]), np.array([0]))
-    assert forecast == pytest.approx([0.6])
-    assert fallback.all()
-
-
-def test_naive_forecasts_never_see_the_target(tmp_path: Path) -> None:
-    write_sequences(tmp_path)
-    dataset = load_sequences(tmp_path)
-    rows = dataset.rows("validation")
-    before = sequence_baselines(dataset, rows)
-    for row in rows:
-        series = dataset.series.copy()
-        series[dataset.location[row], dataset.target[row] :] = 9
-        after = sequence_baselines(replace(dataset, series=series), np.array([row]))
-        assert all(after[name][0] == before[name][rows == row][0] for name in before)
-
-
-def test_persistence_is_the_last_value_of_the_series(tmp_path: Path) -> None:
-    write_sequences(tmp_path)
-    dataset = load_sequences(tmp_path)
-    rows = dataset.rows("validation")
-    assert sequence_baselines(dataset, rows)["persistence"] == pytest.approx(dataset.x[rows, -1, 0])
-    train = dataset.rows("train")
-    assert sequence_baselines(dataset, rows)["training_mean"] == pytest.approx(dataset.y[train].mean())
 
 
 # evaluation
@@ -188,7 +120,8 @@ def test_persistence_is_the_last_value_of_the_series(tmp_path: Path) -> None:
 
 def test_a_perfect_classifier_scores_one_and_is_compared_with_naive_ones(trained: Path, patches: PatchDataset) -> None:
     rows, record = patches.rows("validation"), CNN.metrics.read(trained).training
-    metrics = evaluate_cnn(patches, rows, np.eye(4)[patches.label[rows]], record, 0.9)
+    values = {"real": np.eye(4)[patches.label[rows]], **patch_baselines(patches, rows)}
+    metrics = evaluate_cnn(patches, Predictions(rows, patches.label[rows], values), record, 0.9)
     assert (metrics.accuracy, metrics.balanced_accuracy, metrics.expected_calibration_error) == (1, 1, 0)
     assert (metrics.minimum_accuracy, metrics.required, metrics.training) == (0.9, True, record)
     assert np.array_equal(metrics.confusion, np.diag(np.bincount(patches.label[rows], minlength=4)))
@@ -200,7 +133,9 @@ def test_a_forecast_is_measured_beside_naive_ones(trained: Path, tmp_path: Path)
     write_sequences(tmp_path)
     dataset = load_sequences(tmp_path)
     rows = dataset.rows("validation")
-    metrics = evaluate_lstm(dataset, rows, dataset.y[rows] + 0.1, LSTM.metrics.read(trained).training, 0.8)
+    values = {"real": dataset.y[rows] + 0.1, **sequence_baselines(dataset, rows)}
+    predictions = Predictions(rows, dataset.y[rows], values)
+    metrics = evaluate_lstm(dataset, predictions, LSTM.metrics.read(trained).training, 0.8)
     assert (metrics.mae, metrics.rmse, metrics.accuracy) == pytest.approx((0.1, 0.1, 0.95), abs=1e-6)
     assert metrics.samples == len(rows)
     persistence = metrics.baselines["persistence"]
@@ -232,15 +167,21 @@ def labelled(label, date, block, gate=CLASSES):
     )
 
 
+def predicted(dataset, rows, **classes):
+    """Predictions of some classes by model, each certain."""
+    rows = np.asarray(rows)
+    certain = {name: np.eye(4)[np.asarray(values)] for name, values in classes.items()}
+    return Predictions(rows, dataset.label[rows], certain)
+
+
 def differences(comparison):
     return {(difference.against, difference.metric): difference for difference in comparison.differences}
 
 
 def test_scores_are_what_a_person_would_count():
     dataset = labelled([0, 0, 0, 1], [0, 0, 1, 1], [5, 5, 6, 6])
-    scored = score_classes(
-        dataset, np.arange(4), {"real": [0, 0, 1, 1], "synthetic": [0, 1, 1, 1], "majority": [0, 0, 0, 0]}, 0
-    )
+    models = {"real": [0, 0, 1, 1], "synthetic": [0, 1, 1, 1], "majority": [0, 0, 0, 0]}
+    scored = score_classes(dataset, predicted(dataset, range(4), **models), 0)
     assert {name: (score.accuracy, round(score.balanced_accuracy, 4)) for name, score in scored.models.items()} == {
         "real": (0.75, 0.8333),
         "synthetic": (0.5, 0.6667),
@@ -264,9 +205,8 @@ def test_the_interval_is_that_of_the_paired_difference():
     hard = draw.random((8, 6))[block, date] < 0.5  # complete cells are hard: each model fails there, alike
     real = np.where(hard, 1 - label, label)
     rival = np.where(draw.random(len(label)) < 0.05, 1 - real, real)
-    by_rival = differences(
-        score_classes(labelled(label, date, block), np.arange(len(label)), {"real": real, "x": rival}, 0)
-    )
+    dataset = labelled(label, date, block)
+    by_rival = differences(score_classes(dataset, predicted(dataset, range(len(label)), real=real, x=rival), 0))
     difference = by_rival["x", "accuracy"]
     assert difference.low <= difference.difference <= difference.high
     assert difference.high - difference.low < 0.08, "the cells that both fail on are no difference between them"
@@ -274,14 +214,15 @@ def test_the_interval_is_that_of_the_paired_difference():
 
 def test_a_model_against_itself_differs_by_nothing():
     dataset = labelled([0, 1, 0, 1], [0, 0, 1, 1], [0, 1, 0, 1])
-    by_rival = differences(score_classes(dataset, np.arange(4), {"real": [0, 1, 1, 1], "champion": [0, 1, 1, 1]}, 0))
+    predictions = predicted(dataset, range(4), real=[0, 1, 1, 1], champion=[0, 1, 1, 1])
+    by_rival = differences(score_classes(dataset, predictions, 0))
     assert {(difference.difference, difference.low, difference.high) for difference in by_rival.values()} == {(0, 0, 0)}
 
 
 def test_classes_with_too_few_training_samples_do_not_count():
     dataset = labelled([0, 1, 2, 3], [0] * 4, [0] * 4, gate=("Healthy", "Critical"))
     assert gate_rows(dataset).tolist() == [0, 3]
-    scored = score_classes(dataset, gate_rows(dataset), {"real": [0, 3], "synthetic": [0, 0]}, 0)
+    scored = score_classes(dataset, predicted(dataset, gate_rows(dataset), real=[0, 3], synthetic=[0, 0]), 0)
     assert scored.classes == ["Healthy", "Critical"]
     assert scored.left_out == ["Moderate", "Stressed"]
     assert len(gate_rows(labelled([1, 2], [0] * 2, [0] * 2, gate=("Healthy",)))) == 2, "nothing would be left"
@@ -293,7 +234,8 @@ def test_forecasts_are_compared_by_the_error_that_is_avoided():
         info=SimpleNamespace(dates=["2026-01-01", "2026-02-01"]),
     )  # fmt: skip
     forecasts = {"real": [0.6, 0.6, 0.6, 0.6], "synthetic": [0.3, 0.3, 0.9, 0.9], "persistence": [0.5, 0.5, 0.7, 0.7]}
-    scored = score_forecasts(dataset, np.arange(4), forecasts, 0)
+    values = {name: np.array(forecast) for name, forecast in forecasts.items()}
+    scored = score_forecasts(dataset, Predictions(np.arange(4), dataset.y, values), 0)
     assert scored.models["real"].mae == pytest.approx(0.1, abs=1e-6)
     assert scored.models["real"].accuracy == pytest.approx(0.95, abs=1e-6)
     assert scored.mae_improvement == pytest.approx(50, abs=1e-3)
@@ -305,25 +247,10 @@ def test_forecasts_are_compared_by_the_error_that_is_avoided():
 
 def test_nothing_is_said_of_an_improvement_over_nothing():
     dataset = labelled([0, 0], [0, 1], [0, 1])
-    assert score_classes(dataset, np.arange(2), {"real": [0, 0], "synthetic": [1, 1]}, 0).accuracy_improvement is None
+    scored = score_classes(dataset, predicted(dataset, range(2), real=[0, 0], synthetic=[1, 1]), 0)
+    assert scored.accuracy_improvement is None
 
 
 def test_the_gates_classes_come_from_the_dataset(trained):
     dataset = load_patches(trained)
     assert len(gate_rows(dataset)) == len(dataset.rows("validation"))
-
-
-def test_classifiers_are_compared_with_each_other_and_with_naive_rules(trained):
-    real = load_bundle(trained, CNN)
-    scored = compare_classifiers(load_patches(trained), {"real": real, "synthetic": randomised(real)}, 0)
-    assert list(scored.models) == ["real", "synthetic", "majority", "logistic_regression", "ndvi_rule"]
-    assert scored.models["real"].balanced_accuracy == pytest.approx(CNN.metrics.read(trained).balanced_accuracy)
-    assert scored.models["real"].accuracy > scored.models["synthetic"].accuracy
-
-
-def test_forecasts_are_compared_with_each_other_and_with_naive_rules(trained):
-    real = load_bundle(trained, LSTM)
-    scored = compare_forecasts(load_sequences(trained), {"real": real, "synthetic": randomised(real)}, 0)
-    assert list(scored.models) == ["real", "synthetic", "persistence", "climatology", "training_mean"]
-    assert scored.models["real"].mae == pytest.approx(LSTM.metrics.read(trained).mae)
-    assert scored.models["real"].mae < scored.models["synthetic"].mae

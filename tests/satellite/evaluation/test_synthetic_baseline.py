@@ -8,7 +8,7 @@ from include.core.errors import SetupError
 from include.satellite.datasets.patches import load_patches
 from include.satellite.datasets.schemas import PatchInfo
 from include.satellite.evaluation import synthetic_baseline
-from include.satellite.evaluation.synthetic_baseline import ensure_baseline
+from include.satellite.evaluation.synthetic_baseline import ensure_baseline, find_baseline
 from include.satellite.params import CompareParams
 from tests.satellite.small_data import write_patches
 
@@ -47,6 +47,11 @@ def test_the_baseline_is_made_once_and_found_by_later_runs(
     ensure_baseline(PARAMS, dataset)
     monkeypatch.setattr(synthetic_baseline, "_make", lambda *_: pytest.fail("it was there"))
     baseline = ensure_baseline(PARAMS, dataset)
+    found = find_baseline(PARAMS, dataset)
+    assert found is not None
+    assert found.info == baseline.info
+    assert found.cnn.card == baseline.cnn.card
+    assert find_baseline(PARAMS.model_copy(update={"cnn_epochs": 2}), dataset) is None
     assert baseline.cnn.card.data.synthetic
     assert baseline.cnn.card.inputs == dataset.bands
     assert baseline.cnn.card.size == baseline.lstm.card.location_size == 8
@@ -61,6 +66,7 @@ def test_the_baseline_is_made_once_and_found_by_later_runs(
     made: list[str] = []
     monkeypatch.setattr(synthetic_baseline, "_make", lambda folder, *_: made.append(folder.name))
     (kept / baseline.info.key / "lstm_model.safetensors").write_bytes(b"damaged")
+    assert find_baseline(PARAMS, dataset) is None
     with pytest.raises(SetupError):
         ensure_baseline(PARAMS, dataset)
     assert made == [baseline.info.key]

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from include.core.artifacts import sha256
-from include.core.errors import SetupError
+from include.core.errors import ContractError, GroundtruthError, SetupError
 from include.satellite.imagery.area import area_geometry, inside_mask
 from include.satellite.imagery.scenes import read_layers
 from include.satellite.imagery.schemas import Acquisition, Candidate, Preview
@@ -194,6 +194,48 @@ def test_an_acquisition_without_a_scene_has_no_path(world):
     with pytest.raises(ValueError, match="2025-01-01 has no scene: too cloudy"):
         scene_path(world.draft(0, usable=False, reason="too cloudy"))
     assert scene_path(world.draft(0, file="a/b.tif")) == store_root() / "a" / "b.tif"
+
+
+@pytest.mark.parametrize(
+    "file",
+    [
+        "../models/store/x.tif", "a/../../x.tif", "/etc/passwd.tif", "a/b/c/d.tif", ".hidden.tif", "a/.b/c.tif",
+        "a/b.json", "a/b.TIF", "a/b.tif\0", "a\0/b.tif", "a/b.tif\n", "", "a//b.tif",
+    ],
+)  # fmt: skip
+def test_an_acquisition_that_names_a_file_elsewhere_is_refused(world, file):
+    with pytest.raises(ContractError, match=r"file of the acquisition of .*: must match .* and lie inside imagery/"):
+        scene_path(world.draft(0, file=file))
+
+
+def test_an_acquisition_of_the_store_that_names_a_file_elsewhere_is_not_intact(world):
+    kept = world.add()
+    [path] = world.store.folder.glob("*.json")
+    path.write_text(kept.model_copy(update={"file": "../../secrets.tif"}).model_dump_json())
+    assert world.store.find(candidate(kept)) is None
+
+
+def test_a_link_out_of_the_store_is_refused(world, tmp_path):
+    kept = world.add()
+    path = scene_path(kept)
+    path.rename(tmp_path / "elsewhere.tif")
+    path.symlink_to(tmp_path / "elsewhere.tif")
+    with pytest.raises(ContractError, match="lie inside imagery/"):
+        scene_path(kept)
+
+
+@pytest.mark.parametrize(
+    ("changes", "rule"),
+    [
+        ({"collection": "../other"}, "no sensor describes"),
+        ({"collection": "/etc"}, "no sensor describes"),
+        ({"source": "a/../../b"}, "search.json: collection and source: must match"),
+        ({"source": ""}, "search.json: collection and source: must match"),
+    ],
+)
+def test_a_search_that_names_another_folder_has_no_store(world, changes, rule):
+    with pytest.raises(GroundtruthError, match=rule):
+        ImageryStore(world.scope.model_copy(update=changes))
 
 
 def test_the_part_of_a_search_is_that_of_its_grid_and_bands(world, make_run, api):

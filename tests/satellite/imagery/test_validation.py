@@ -11,7 +11,7 @@ from include.core.errors import ContractError
 from include.satellite.artifacts import IMAGERY, VALIDATED, VALIDATION_REPORT
 from include.satellite.imagery import validation
 from include.satellite.imagery.scenes import Scene, encode
-from include.satellite.imagery.validation import ValidateMetrics, validate, validate_outcome
+from include.satellite.imagery.validation import ValidateMetrics, recompute_manifest, validate, validate_outcome
 from include.satellite.params import ValidateParams
 from include.satellite.sensors.sentinel2 import SENTINEL2
 
@@ -356,3 +356,83 @@ def test_validated_shares_are_those_that_the_files_show(world, check):
     expected = 100 * world.inside[0].sum() / world.inside.sum()
     assert validated.acquisitions[0].cloud == pytest.approx(expected, abs=0.001)
     assert np.isclose(validated.acquisitions[0].clear + validated.acquisitions[0].cloud, 100)
+
+
+# what the orchestrator derives again
+
+
+def state(world, artifact, change):
+    document = json.loads(artifact.at(world.files).read_bytes())
+    change(document)
+    artifact.at(world.files).write_text(json.dumps(document))
+
+
+@pytest.mark.parametrize("skipped", [False, True])
+def test_an_honest_validation_is_confirmed(world, check, skipped):
+    for _ in range(GOOD):
+        world.add()
+    check(skip_validation=skipped)
+    recompute_manifest(world.files, ValidateParams(target_count=20, min_dates=GOOD, skip_validation=skipped))
+
+
+def _another(document):
+    document["acquisitions"][0]["sha256"] = "0" * 64
+
+
+def _twice(document):
+    document["acquisitions"][1] = document["acquisitions"][0]
+
+
+def _elsewhere(document):
+    document["acquisitions"][0]["file"] = "../other.tif"
+
+
+def _cloudy(document):
+    document["acquisitions"][0]["cloud"] = 99
+
+
+def _real(document):
+    document["acquisitions"][0]["synthetic"] = False
+
+
+def _marked_real(document):
+    document["synthetic"] = not document["synthetic"]
+
+
+def _another_source(document):
+    document["source"] = "sentinelhub"
+
+
+def _another_area(document):
+    document["geometry"] = {"type": "Point", "coordinates": [0, 0]}
+
+
+def _fewer(document):
+    del document["acquisitions"][0]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [_another, _twice, _elsewhere, _cloudy, _real, _marked_real, _another_source, _another_area, _fewer],
+    ids=lambda change: change.__name__.strip("_"),
+)
+def test_a_manifest_of_other_imagery_than_was_collected_is_refused(world, check, change):
+    for _ in range(GOOD):
+        world.add(synthetic=True)
+    check(allow_synthetic=True)
+    state(world, VALIDATED, change)
+    with pytest.raises(ContractError, match=r"validated\.json: must"):
+        recompute_manifest(world.files, ValidateParams(target_count=20, min_dates=GOOD, allow_synthetic=True))
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("usable_dates", 99), ("passed", False), ("synthetic", True), ("min_dates", 1), ("skipped", True)],
+)
+def test_a_report_that_states_another_validation_is_refused(world, check, name, value):
+    for _ in range(GOOD):
+        world.add()
+    check()
+    state(world, VALIDATION_REPORT, lambda document: document.update({name: value}))
+    with pytest.raises(ContractError, match=rf"validation_report\.json: must state .*\$\.{name}"):
+        recompute_manifest(world.files, ValidateParams(target_count=20, min_dates=GOOD))

@@ -4,9 +4,9 @@ import pytest
 
 from include.env_file import EnvFile, Reason
 from include.satellite.artifacts import CNN, LSTM
-from include.satellite.params import ConfigureParams
 from include.satellite.registry import overview, store, tracking
 from include.satellite.registry.promotion import configure
+from tests.satellite.trained_run import CONFIGURE
 
 WHY = Reason(by="tester", why="a test")
 
@@ -21,7 +21,7 @@ def without_mlflow(monkeypatch):
 def promoted(compared):
     """The folder of a run whose models are in use."""
     folder = compared()
-    configure(folder, ConfigureParams())
+    configure(folder, CONFIGURE)
     return folder.parent
 
 

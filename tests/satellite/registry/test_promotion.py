@@ -6,21 +6,25 @@ import shutil
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from dotenv import dotenv_values
 
-from include.core.errors import SetupError
+from include.core.errors import ContractError, SetupError
 from include.core.outcome import StepOutcome
 from include.env_file import EnvFile, Reason
-from include.satellite.artifacts import COMPARISON
-from include.satellite.params import ConfigureParams
+from include.satellite.artifacts import CNN, COMPARISON, DECIDES, LSTM
+from include.satellite.datasets.storage import read_index, write_index
+from include.satellite.evaluation.predictions import read_predictions, write_predictions
 from include.satellite.registry import promotion, store, tracking
 from include.satellite.registry.promotion import (
     approval_form,
     configure,
     configure_outcome,
+    evidence,
     follow_env_file,
     pending_change,
     planned_changes,
@@ -28,10 +32,11 @@ from include.satellite.registry.promotion import (
     write_approval,
 )
 from include.satellite.schemas import Approval, Configuration
+from tests.satellite.trained_run import CONFIGURE
 
 ROOT = Path(__file__).resolve().parents[3]
 WHY = Reason(by="tester", why="a test")
-ASKED = ConfigureParams(require_approval=True)
+ASKED = CONFIGURE.model_copy(update={"require_approval": True})
 
 
 @pytest.fixture(autouse=True)
@@ -57,7 +62,7 @@ def stored():
 
 def test_a_promotion_stores_the_model_and_switches_the_env_file(compared, env_file, aliases):
     folder = compared()
-    configure(folder, ConfigureParams())
+    configure(folder, CONFIGURE)
     result = configuration(folder)
     model = store.find(result.version)
     assert result.promoted
@@ -90,7 +95,7 @@ def test_a_promotion_stores_the_model_and_switches_the_env_file(compared, env_fi
 def test_a_refusal_is_an_answer_and_changes_nothing(compared, env_file, aliases, params, reason):
     before = env_file.read_bytes()
     folder = compared(**params)
-    configure(folder, ConfigureParams())
+    configure(folder, CONFIGURE.model_copy(update=params))
     result = configuration(folder)
     assert not result.promoted
     assert [reason in stated for stated in result.reasons] == [True]
@@ -102,6 +107,90 @@ def test_a_refusal_is_an_answer_and_changes_nothing(compared, env_file, aliases,
     summary = configure_outcome(folder).model_dump(mode="json")
     assert summary["promoted"] is False
     assert any(f"not promoted: {result.reasons[0]}" in finding["message"] for finding in summary["findings"])
+
+
+# lies
+
+
+def state(folder, name, **changes):
+    """Change fields of a document of the run."""
+    document = json.loads((folder / name).read_bytes())
+    (folder / name).write_text(json.dumps(document | changes))
+
+
+def promote_true(folder):
+    decision = COMPARISON.read(folder).decision
+    state(folder, "comparison.json", decision=decision.model_dump(mode="json") | {"promote": True})
+
+
+def real_imagery(folder):
+    state(folder, "comparison.json", synthetic=False)
+
+
+def better_predictions(folder):
+    stated = read_predictions(CNN.compared, folder)
+    values = {**stated.values, "real": np.eye(4)[stated.truth]}
+    write_predictions(CNN.compared.at(folder), replace(stated, values=values))
+
+
+def better_predictions_everywhere(folder):
+    for artifact in (CNN.predictions, CNN.compared):
+        stated = read_predictions(artifact, folder)
+        values = {**stated.values, "real": np.eye(4)[stated.truth]}
+        write_predictions(artifact.at(folder), replace(stated, values=values))
+
+
+def another_truth(folder):
+    stated = read_predictions(LSTM.compared, folder)
+    write_predictions(LSTM.compared.at(folder), replace(stated, truth=stated.values["real"]))
+
+
+def another_label(folder):
+    columns = read_index(folder / "cnn_index.parquet")
+    columns["label"] = np.where(columns["split"] == 2, (columns["label"] + 1) % 4, columns["label"])
+    write_index(folder / "cnn_index.parquet", columns)
+
+
+def another_split(folder):
+    columns = read_index(folder / "lstm_index.parquet")
+    columns["split"][np.flatnonzero(columns["split"] == 2)[:5]] = 0
+    write_index(folder / "lstm_index.parquet", columns)
+
+
+def weights_of_another_run(folder):
+    with (folder / "cnn_model.safetensors").open("ab") as weights:
+        weights.write(b" ")
+
+
+def no_verification(folder):
+    (folder / "verification.json").unlink()
+
+
+LIES = (
+    promote_true, real_imagery, better_predictions, better_predictions_everywhere, another_truth, another_label,
+    another_split, weights_of_another_run, no_verification,
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("lie", LIES, ids=lambda lie: lie.__name__)
+def test_a_lie_never_reaches_the_env_file(compared, env_file, lie):
+    """`configure` believes no artifact that the others contradict, whichever step wrote it."""
+    before = env_file.read_bytes()
+    folder = compared(allow_synthetic=False)
+    lie(folder)
+    with pytest.raises(ContractError):
+        configure(folder, CONFIGURE.model_copy(update={"allow_synthetic": False}))
+    assert env_file.read_bytes() == before
+    assert stored() == []
+    assert not (folder / "configuration.json").exists()
+
+
+@pytest.mark.parametrize("lie", LIES, ids=lambda lie: lie.__name__)
+def test_a_lie_is_not_put_before_a_reviewer(compared, lie):
+    folder = compared(allow_synthetic=False)
+    lie(folder)
+    with pytest.raises(ContractError):
+        approval_form(folder, CONFIGURE.model_copy(update={"allow_synthetic": False}))
 
 
 # approval
@@ -120,7 +209,7 @@ def test_a_refusal_is_an_answer_and_changes_nothing(compared, env_file, aliases,
 def test_without_a_yes_nothing_changes(compared, env_file, answer, reason):
     folder = compared()
     if answer:
-        write_approval(folder, **answer)
+        write_approval(folder, evidence=evidence(folder), **answer)
     configure(folder, ASKED)
     assert configuration(folder).reasons == [reason]
     assert dotenv_values(env_file)["USE_AI_MODELS"] == "false"
@@ -128,16 +217,59 @@ def test_without_a_yes_nothing_changes(compared, env_file, answer, reason):
 
 def test_a_yes_lets_the_gates_decide(compared, env_file):
     folder = compared()
-    write_approval(folder, approved=True, by="Ada", why="fine")
+    write_approval(folder, approved=True, by="Ada", why="fine", evidence=evidence(folder))
     configure(folder, ASKED)
     assert configuration(folder).promoted
     assert dotenv_values(env_file)["USE_AI_MODELS"] == "true"
 
 
+@pytest.mark.parametrize(
+    ("of", "reason"),
+    [
+        (lambda folder: None, "is about other evidence"),
+        (lambda folder: "0" * 64, "is about other evidence"),
+        (lambda folder: evidence(folder)[:12], "is about other evidence"),
+    ],
+    ids=["without evidence", "of other evidence", "of the code alone"],
+)
+def test_an_approval_of_other_evidence_does_not_count(compared, env_file, of, reason):
+    folder = compared()
+    write_approval(folder, approved=True, by="Ada", why="fine", evidence=of(folder))
+    configure(folder, ASKED)
+    [refused] = configuration(folder).reasons
+    assert reason in refused
+    assert "Clear the task approve" in refused
+    assert dotenv_values(env_file)["USE_AI_MODELS"] == "false"
+
+
+def test_an_approval_before_a_retraining_does_not_count_after_it(compared, env_file):
+    folder = compared()
+    write_approval(folder, approved=True, by="Ada", why="fine", evidence=evidence(folder))
+    compared()  # another draw, another time: other evidence
+    configure(folder, ASKED)
+    assert not configuration(folder).promoted
+    write_approval(folder, approved=True, by="Ada", why="read again", evidence=evidence(folder))
+    configure(folder, ASKED)
+    assert configuration(folder).promoted
+
+
+@pytest.mark.parametrize("artifact", DECIDES, ids=lambda artifact: artifact.path)
+def test_the_evidence_is_every_file_that_the_decision_rests_on(compared, artifact):
+    folder = compared()
+    before = evidence(folder)
+    assert evidence(folder) == before
+    with artifact.at(folder).open("ab") as file:
+        file.write(b" ")
+    assert evidence(folder) != before
+    artifact.at(folder).unlink()
+    with pytest.raises(ContractError, match=f"{artifact.path}: must be there to be approved"):
+        evidence(folder)
+
+
 def test_a_yes_does_not_overrule_a_gate(compared, env_file):
     folder = compared(allow_synthetic=False)
-    write_approval(folder, approved=True, by="Ada", why="fine")
-    configure(folder, ASKED)
+    write_approval(folder, approved=True, by="Ada", why="fine", evidence=evidence(folder))
+    configure(folder, ASKED.model_copy(update={"allow_synthetic": False}))
     assert not configuration(folder).promoted
     assert "allow_synthetic" in configuration(folder).reasons[0]
 
@@ -145,13 +277,13 @@ def test_a_yes_does_not_overrule_a_gate(compared, env_file):
 def test_an_answer_that_nobody_asked_for_does_not_decide(compared):
     folder = compared()
     write_approval(folder, approved=False, by="Ada", why="no")
-    configure(folder, ConfigureParams())
+    configure(folder, CONFIGURE)
     assert configuration(folder).promoted
 
 
 def test_the_form_shows_the_diff_that_is_then_made_and_the_measures(compared, env_file):
     folder = compared()
-    form = approval_form(folder)
+    form = approval_form(folder, CONFIGURE)
     diff = EnvFile(env_file).diff(planned_changes(folder))
     assert diff in form
     assert "secret" not in form
@@ -159,18 +291,19 @@ def test_the_form_shows_the_diff_that_is_then_made_and_the_measures(compared, en
     assert f"{comparison.cnn_comparison.models['real'].balanced_accuracy:.3f}" in form
     assert all(gate.sentence in form for gate in comparison.decision.gates)
     assert stored() == [], "asking stores nothing"
-    configure(folder, ConfigureParams())
+    configure(folder, CONFIGURE)
     assert configuration(folder).diff == diff
 
 
 def test_nothing_is_asked_where_the_gates_refuse(compared):
-    assert approval_form(compared(allow_synthetic=False)) is None
+    refused = CONFIGURE.model_copy(update={"allow_synthetic": False})
+    assert approval_form(compared(allow_synthetic=False), refused) is None
 
 
 def test_the_answer_is_kept_as_configure_reads_it(tmp_path):
-    write_approval(tmp_path, approved=True, by="Ada", why="fine")
+    write_approval(tmp_path, approved=True, by="Ada", why="fine", evidence="12ab")
     assert Approval.model_validate_json((tmp_path / "approval.json").read_bytes()) == Approval(
-        approved=True, by="Ada", why="fine"
+        approved=True, by="Ada", why="fine", evidence="12ab"
     )
 
 
@@ -179,9 +312,9 @@ def test_the_answer_is_kept_as_configure_reads_it(tmp_path):
 
 def test_a_second_time_ends_the_same(compared, env_file):
     folder = compared()
-    configure(folder, ConfigureParams())
+    configure(folder, CONFIGURE)
     first, text = (folder / "configuration.json").read_bytes(), env_file.read_bytes()
-    configure(folder, ConfigureParams())
+    configure(folder, CONFIGURE)
     assert (folder / "configuration.json").read_bytes() == first
     assert env_file.read_bytes() == text
     assert len(EnvFile(env_file).history()) == 1
@@ -193,13 +326,13 @@ import os, signal
 from pathlib import Path
 from include.core import contracts
 from include.env_file import replacement
-from include.satellite.registry import promotion, store, tracking
 from include.satellite.params import ConfigureParams
+from include.satellite.registry import promotion, store, tracking
 def dies(*_, **__):
     os.kill(os.getpid(), signal.SIGKILL)
 tracking.register = lambda *_: "1"
 {patch}
-promotion.configure(Path({files!r}), ConfigureParams())
+promotion.configure(Path({files!r}), ConfigureParams.model_validate_json({params!r}))
 """
 
 
@@ -222,13 +355,13 @@ def test_killed_anywhere_and_tried_again_the_end_is_the_same(compared, env_file,
         "GROUNDTRUTH_ENV_FILE": str(env_file),
         "PATH": "/usr/bin:/bin",
     }
-    code = KILLED.format(patch=patch, files=str(folder))
+    code = KILLED.format(patch=patch, files=str(folder), params=CONFIGURE.model_dump_json())
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=environment, check=False)
     assert done.returncode == -signal.SIGKILL
     assert (dotenv_values(env_file)["USE_AI_MODELS"] == "true") is switched
     if switched:
         assert Path(dotenv_values(env_file)["AI_CNN_MODEL_PATH"]).is_file(), "the model was there first"
-    configure(folder, ConfigureParams())
+    configure(folder, CONFIGURE)
     result = configuration(folder)
     (entry,) = EnvFile(env_file).history()
     assert result.promoted
@@ -243,7 +376,7 @@ def test_killed_anywhere_and_tried_again_the_end_is_the_same(compared, env_file,
 def test_a_champion_that_changed_since_the_comparison_is_not_replaced(compared, env_file):
     folder = compared()
     EnvFile(env_file).update({"USE_AI_MODELS": "true", "AI_MODEL_VERSION": "20260101T000000Z-12345678"}, WHY)
-    configure(folder, ConfigureParams())
+    configure(folder, CONFIGURE)
     result = configuration(folder)
     assert not result.promoted
     assert "The gates were passed for another state of the env file" in result.reasons[0]
@@ -254,11 +387,11 @@ def test_a_champion_that_changed_since_the_comparison_is_not_replaced(compared, 
 def test_of_two_runs_at_once_one_is_promoted_and_the_other_told_why(compared, env_file, data_dir):
     first = compared()
     second = data_dir / "runs" / "satellite_pipeline" / "manual__2" / "files"
-    shutil.copytree(first, second)
+    shutil.copytree(first.parent, second.parent)
     document = json.loads((second / "comparison.json").read_bytes())
-    (second / "comparison.json").write_text(json.dumps(document | {"seed": 1}))
+    (second / "comparison.json").write_text(json.dumps(document | {"decided_at": "2026-01-01T00:00:00Z"}))
     workers = [
-        multiprocessing.get_context("fork").Process(target=configure, args=(folder, ConfigureParams()))
+        multiprocessing.get_context("fork").Process(target=configure, args=(folder, CONFIGURE))
         for folder in (first, second)
     ]
     for worker in workers:
@@ -277,7 +410,7 @@ def test_of_two_runs_at_once_one_is_promoted_and_the_other_told_why(compared, en
 def test_other_keys_may_change_since_the_comparison(compared, env_file):
     folder = compared()
     env_file.write_text(env_file.read_text().replace("secret", "changed") + "NEW=1\n")
-    configure(folder, ConfigureParams())
+    configure(folder, CONFIGURE)
     assert configuration(folder).promoted
     assert dotenv_values(env_file).items() >= {"PASSWORD": "changed", "NEW": "1"}.items()
 
@@ -294,7 +427,7 @@ def test_an_env_file_that_cannot_be_replaced_fails_the_step_and_the_model_is_har
     folder = compared()
     monkeypatch.setattr(replacement, "_exchange", busy)
     with pytest.raises(SetupError, match="is mounted as a single file"):
-        configure(folder, ConfigureParams())
+        configure(folder, CONFIGURE)
     assert dotenv_values(env_file)["USE_AI_MODELS"] == "false"
     assert not (folder / "configuration.json").exists()
     monkeypatch.undo()
@@ -303,7 +436,7 @@ def test_an_env_file_that_cannot_be_replaced_fails_the_step_and_the_model_is_har
 def test_a_missing_env_file_is_made(compared, env_file):
     env_file.unlink()
     folder = compared()
-    configure(folder, ConfigureParams())
+    configure(folder, CONFIGURE)
     assert dotenv_values(env_file)["USE_AI_MODELS"] == "true"
     assert configuration(folder).backup is None
 
@@ -314,7 +447,7 @@ def test_mlflow_out_of_reach_is_a_note_and_no_failure(compared, monkeypatch):
 
     monkeypatch.setattr(tracking, "register", gone)
     folder = compared()
-    configure(folder, ConfigureParams())
+    configure(folder, CONFIGURE)
     result = configuration(folder)
     assert result.promoted
     assert result.notes[0] == "MLflow's alias champion of crop-health-cnn-simulated does not follow: " + (
@@ -335,7 +468,7 @@ def test_real_and_simulated_models_have_aliases_of_their_own(compared, aliases):
 
 def test_after_a_rollback_the_alias_follows_the_env_file(compared, env_file, aliases):
     first = compared()
-    configure(first, ConfigureParams())
+    configure(first, CONFIGURE)
     version = configuration(first).version
     aliases.clear()
     assert follow_env_file(EnvFile(env_file)) is None
@@ -351,7 +484,7 @@ def test_after_a_rollback_the_alias_follows_the_env_file(compared, env_file, ali
 
 def test_the_summary_of_a_promotion_says_what_is_used_now(compared, env_file):
     folder = compared()
-    configure(folder, ConfigureParams())
+    configure(folder, CONFIGURE)
     summary = configure_outcome(folder).model_dump(mode="json")
     assert summary["promoted"] is True
     assert summary["model_version"] == configuration(folder).version
@@ -368,7 +501,7 @@ def test_what_is_pending_is_what_a_promotion_would_change(compared, data_dir):
     folder = compared()
     pending = pending_change(data_dir)
     assert (pending.run, pending.changes) == ("manual__1", planned_changes(folder))
-    configure(folder, ConfigureParams())
+    configure(folder, CONFIGURE)
     assert configuration(folder).changes == pending.changes
 
 
@@ -380,7 +513,7 @@ def test_a_refused_comparison_is_pending_with_its_reasons_and_no_changes(compare
 
 def test_a_promotion_is_announced_with_its_version_and_the_way_to_undo_it(compared, env_file):
     folder = compared()
-    configure(folder, ConfigureParams())
+    configure(folder, CONFIGURE)
     outcome = configure_outcome(folder)
     for read_back in (outcome, StepOutcome.model_validate_json(outcome.model_dump_json())):
         notice = promotion_notice(read_back)
@@ -391,5 +524,5 @@ def test_a_promotion_is_announced_with_its_version_and_the_way_to_undo_it(compar
 
 def test_a_refusal_is_not_announced(compared):
     folder = compared(allow_synthetic=False)
-    configure(folder, ConfigureParams())
+    configure(folder, CONFIGURE.model_copy(update={"allow_synthetic": False}))
     assert promotion_notice(configure_outcome(folder)) is None

@@ -1,5 +1,6 @@
 """Stored models: complete or absent, identified by their version, kept for as long as an env file may need them."""
 
+import json
 import multiprocessing
 import os
 import time
@@ -9,7 +10,8 @@ import pytest
 
 from include.core.errors import BadInputError, ContractError, SetupError
 from include.env_file import EnvFile, Reason
-from include.satellite.registry import store
+from include.satellite.artifacts import LSTM
+from include.satellite.registry import overview, store
 from include.satellite.registry.store import FILES, KEPT_SECONDS, KEPT_VERSIONS, champion, env_changes, find, put
 from include.satellite.schemas import CnnComparison, Comparison, Decision, LstmComparison
 
@@ -97,6 +99,48 @@ def test_a_manifest_that_is_none_is_found_out(files):
 def test_a_version_that_is_not_there_is_said(data_dir, version):
     with pytest.raises(BadInputError, match="there is no model version"):
         find(version)
+
+
+@pytest.mark.parametrize(
+    ("changes", "rule"),
+    [
+        ({"version": "../../../other"}, "must keep to its schema"),
+        ({"version": "/etc"}, "must keep to its schema"),
+        ({"version": "20260701T120000Z-abcdef12"}, "must be of the version 2"),
+        ({"version": "20260701T120000Z-ABCDEF12"}, "must keep to its schema"),
+        ({"version": "٢٠٢٦0701T120000Z-abcdef12"}, "must keep to its schema"),
+        ({"files": {}}, "must be of the version .* and list cnn_model"),
+        ({"files": {"../../secrets": {"sha256": "0", "bytes": 1}}}, "and list cnn_model"),
+    ],
+)
+def test_a_manifest_that_names_other_places_is_refused_and_not_listed(files, changes, rule):
+    model = put(files, comparison(), "dag/run")
+    manifest = model.folder / "model.json"
+    manifest.write_text(json.dumps(json.loads(manifest.read_bytes()) | changes))
+    with pytest.raises(ContractError, match=rule):
+        find(model.version)
+    listed = [version.model.version for version in overview.versions()]
+    assert listed in ([], [model.version]), "never another folder"
+    with pytest.raises(ContractError, match=r"model\.json: version: must match"):
+        assert model.model_copy(update={"version": "../other"}).folder
+
+
+def test_a_version_whose_file_is_a_link_is_damaged(files, tmp_path):
+    model = put(files, comparison(), "dag/run")
+    weights = model.folder / "cnn_model.safetensors"
+    weights.rename(tmp_path / "elsewhere")
+    weights.symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(ContractError, match="must be as it was stored"):
+        find(model.version)
+
+
+def test_models_are_alike_where_they_take_the_same_data(trained_run):
+    (trained_run / "comparison.json").write_text("{}")
+    model = put(trained_run, comparison(), "dag/run")
+    assert store.unlike(model, trained_run) is None
+    card = LSTM.card.read(trained_run)
+    LSTM.card.write(trained_run, card.model_copy(update={"size": 99}))
+    assert "takes other data (lstm: inputs, size or resolution)" in store.unlike(model, trained_run)
 
 
 def test_a_missing_file_is_named_and_nothing_is_stored(files):

@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from include.satellite.artifacts import CNN, LSTM
 from include.satellite.datasets.sequences import load_sequences
 from include.satellite.evaluation.metrics import evaluate_lstm
+from include.satellite.evaluation.predictions import Predictions
 from include.satellite.training.report import (
     plot_confusion,
     plot_forecast,
@@ -71,7 +72,7 @@ def test_forecasts_of_many_dates_and_of_a_constant_truth(tmp_path: Path) -> None
     dataset = load_sequences(tmp_path)
     for rows in (np.arange(len(dataset)), dataset.rows("validation")[:1]):
         forecast = dataset.y[rows] + 0.1
-        metrics = evaluate_lstm(dataset, rows, forecast, _record([1.0]), 0.8)
+        metrics = evaluate_lstm(dataset, Predictions(rows, dataset.y[rows], {"real": forecast}), _record([1.0]), 0.8)
         assert metrics.mae == pytest.approx(0.1, abs=1e-6)
         assert (metrics.r2 is None) == (len(rows) == 1)
         plot_forecast(tmp_path / "plot.png", dataset, rows, forecast, metrics)

@@ -14,20 +14,20 @@ import torch
 
 from include.core.artifacts import sha256
 from include.core.errors import ContractError
-from include.satellite.artifacts import CNN, LSTM, PATCH_INFO, SEQUENCE_INFO, VALIDATED, ModelArtifacts
+from include.satellite.artifacts import CNN, LSTM, PATCH_INFO, ModelArtifacts
 from include.satellite.datasets.patches import PatchDataset, load_patches
+from include.satellite.datasets.sequences import load_sequences
+from include.satellite.evaluation.predictions import read_predictions
 from include.satellite.params import CnnTrainParams, LstmTrainParams
 from include.satellite.training import loop
 from include.satellite.training import train as training
 from include.satellite.training.report import train_cnn_outcome
-from include.satellite.training.schemas import ModelCard
-from include.satellite.training.train import cnn_card, lstm_card, train_cnn, train_lstm
+from include.satellite.training.train import train_cnn, train_lstm
 from tests.satellite.small_data import write_patches, write_sequences
 from tests.satellite.trained_run import PLOTS
 
 CNN_PARAMS = CnnTrainParams(cnn_epochs=4, min_cnn_accuracy=0, patch_size=8, stride=8)
 LSTM_PARAMS = LstmTrainParams(lstm_epochs=4, min_lstm_accuracy=0, sequence_length=4)
-TRAINED = {"parameters": 7, "weights_sha256": "abc", "params": {"epochs": 3}}
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +55,7 @@ def _datasets(files: Path) -> Path:
 
 
 def _contents(files: Path, model: ModelArtifacts[Any]) -> list[bytes]:
-    return [artifact.at(files).read_bytes() for artifact in model.stored]
+    return [artifact.at(files).read_bytes() for artifact in (*model.stored, model.predictions)]
 
 
 def test_the_cnn_learns_what_baselines_cannot(trained: Path) -> None:
@@ -110,6 +110,17 @@ def test_a_missed_minimum_fails_after_everything_is_written(files: Path) -> None
     with pytest.raises(ContractError, match="min_lstm_accuracy"):
         train_lstm(files, LSTM_PARAMS.model_copy(update={"lstm_epochs": 1, "min_lstm_accuracy": 1.0}))
     assert all(artifact.at(files).is_file() for model in (CNN, LSTM) for artifact in model.stored)
+
+
+def test_the_predictions_are_kept_with_their_truth_and_the_versions_that_made_them(undisturbed: Path) -> None:
+    for model, truth, naive in (
+        (CNN, load_patches(undisturbed).label, {"majority", "logistic_regression", "ndvi_rule"}),
+        (LSTM, load_sequences(undisturbed).y, {"persistence", "climatology", "training_mean"}),
+    ):
+        predictions = read_predictions(model.predictions, undisturbed)
+        assert set(predictions.values) == {"real", *naive}
+        assert np.array_equal(predictions.truth, truth[predictions.sample])
+        assert set(model.card.read(undisturbed).versions) == {"torch", "numpy", "scikit-learn", "safetensors"}
 
 
 def test_no_plot_is_drawn_where_none_is_wanted(tmp_path: Path) -> None:
@@ -217,57 +228,3 @@ def test_a_checkpoint_of_other_parameters_is_not_used(files: Path, undisturbed: 
     train_cnn(files, CNN_PARAMS.model_copy(update={"cnn_learning_rate": 0.01}))
     train_cnn(files, CNN_PARAMS)
     assert _contents(files, CNN) == _contents(undisturbed, CNN)
-
-
-# model cards
-
-
-def _cnn_card(trained: Path, synthetic: bool = True, dates: int = 8, **info: object) -> ModelCard:
-    metrics = CNN.metrics.read(trained)
-    metrics = metrics.model_copy(update={"evaluation_dates": metrics.evaluation_dates[:dates]})
-    imagery = VALIDATED.read(trained).model_copy(update={"synthetic": synthetic})
-    return cnn_card(imagery, PATCH_INFO.read(trained).model_copy(update=info), metrics, TRAINED)
-
-
-def test_a_card_holds_what_is_needed_to_run_the_model(trained: Path) -> None:
-    info, metrics, card = PATCH_INFO.read(trained), CNN.metrics.read(trained), _cnn_card(trained)
-    assert (card.kind, card.inputs, card.size, card.classes) == ("cnn", info.bands, info.patch_size, info.classes)
-    assert (card.mean, card.std) == (info.normalisation.mean, info.normalisation.std)
-    assert (card.parameters, card.weights_sha256, card.params) == (7, "abc", {"epochs": 3})
-    assert card.metrics == {
-        "accuracy": metrics.accuracy,
-        "balanced_accuracy": metrics.balanced_accuracy,
-        "expected_calibration_error": metrics.expected_calibration_error,
-    }
-    assert card.data.dates == [acquisition.date for acquisition in VALIDATED.read(trained).acquisitions]
-    assert set(card.versions) == {"torch", "numpy", "scikit-learn", "safetensors"}
-
-
-@pytest.mark.parametrize(
-    ("changes", "limit"),
-    [
-        ({"synthetic": True}, "Trained on simulated imagery: it says nothing about real fields."),
-        ({"dates": 1}, "Measured on 1 date only."),
-        ({"dates": 4}, "Measured on 4 dates only."),
-        ({"label_source": "ndvi_rule"}, "It imitates the NDVI rule and is no independent assessment of crop health."),
-        (
-            {"gate_classes": ["Healthy", "Stressed", "Critical"]},
-            "Too few training samples to rely on it for: Moderate.",
-        ),
-    ],
-)
-def test_each_limit_is_stated_where_it_holds(trained: Path, changes: dict[str, object], limit: str) -> None:
-    assert limit in _cnn_card(trained, **changes).limits
-    assert limit not in _cnn_card(trained, synthetic=False).limits
-
-
-def test_the_card_of_a_forecast_names_the_naive_forecasts_that_it_does_not_beat(trained: Path) -> None:
-    metrics = LSTM.metrics.read(trained)
-    naive = metrics.baselines["persistence"].model_copy(update={"skill": 0.0})
-    metrics = metrics.model_copy(update={"baselines": metrics.baselines | {"persistence": naive}})
-    info = SEQUENCE_INFO.read(trained)
-    card = lstm_card(VALIDATED.read(trained), info, metrics, TRAINED | {"mean": [0.5], "std": [0.1]})
-    assert "No better than: persistence." in card.limits
-    assert (card.kind, card.inputs, card.size) == ("lstm", info.features, info.sequence_length)
-    assert (card.mean, card.std, card.classes) == ([0.5], [0.1], [])
-    assert card.metrics == {"mae": metrics.mae, "rmse": metrics.rmse, "accuracy": metrics.accuracy}

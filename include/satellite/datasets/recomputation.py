@@ -1,0 +1,242 @@
+"""The orchestrator's check of the datasets: splits, held-out truth and pixels are derived again from the imagery.
+
+The split of every sample follows from the grid, the dates and the parameters; all are checked. The truth and the pixels
+are read again from the scenes: of all held-out dates, and of `DRAWN_DATES` others that are drawn now, after the step
+has ended, so that it cannot have known them.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel
+
+from include.core.errors import ContractError
+from include.satellite.artifacts import (
+    CUBE,
+    CUBE_CLASSES,
+    PATCH_INDEX,
+    PATCH_INFO,
+    SEQUENCE_INDEX,
+    SEQUENCE_INFO,
+    SERIES,
+    VALIDATED,
+)
+from include.satellite.datasets.cube import CubeScene, cube_bands, load_cube, scenes
+from include.satellite.datasets.labels import assess, crop_mask, label_patches
+from include.satellite.datasets.patches import PatchSamples, load_patch_samples
+from include.satellite.datasets.sampling import LEAST_GATED, count_samples
+from include.satellite.datasets.schemas import CLASSES, SPLITS, TRAIN, TUNE, VALIDATION, PatchInfo, SequenceInfo
+from include.satellite.datasets.sequences import FEATURES, load_sequences, select_sequences
+from include.satellite.datasets.splits import (
+    NOWHERE,
+    Places,
+    Tiles,
+    latest_dates,
+    latest_targets,
+    place,
+    plan_blocks,
+    spread_dates,
+)
+from include.satellite.datasets.storage import Ints
+from include.satellite.imagery.schemas import Imagery
+from include.satellite.params import CnnDataParams, LstmDataParams
+
+DRAWN_DATES = 3
+"""Dates outside the held-out part whose pixels and labels are read again."""
+
+
+def recompute_patches(files: Path, params: CnnDataParams) -> None:
+    """Check the CNN's dataset: every split, and truth and pixels of the held-out dates and of some drawn ones.
+
+    Args:
+        files: Inputs and outputs of the step `prepare_cnn`.
+        params: Of the run.
+
+    Raises:
+        ContractError: A file states something else than the imagery shows; names the file, the sample and both values.
+    """
+    imagery, samples = VALIDATED.read(files), load_patch_samples(files)
+    grid, count, size = imagery.grid, len(imagery.acquisitions), params.patch_size
+    tiles = Tiles.on(grid.height, grid.width, size, params.stride)
+    plan = plan_blocks(grid.height, grid.width, size, params.stride, params.seed)
+    places = place(tiles, plan)
+    dates = latest_dates(count) if params.label_source == "next_ndvi" else spread_dates(count, params.seed)
+    days = [acquisition.date for acquisition in imagery.acquisitions]
+    counts, training = count_samples({"split": samples.split, "label": samples.label}), samples.rows("train")
+    drawn = np.bincount(samples.label[training], samples.repeat[training], len(CLASSES)).astype(int)
+    _check_info(
+        PATCH_INFO.path,
+        samples.info,
+        imagery,
+        params,
+        bands=cube_bands(imagery),
+        classes=list(CLASSES),
+        blocks=plan,
+        training_dates=[day for day, part in zip(days, dates, strict=True) if part == TRAIN],
+        validation_dates=[day for day, part in zip(days, dates, strict=True) if part == VALIDATION],
+        positions=len(tiles),
+        counts=counts,
+        drawn=dict(zip(CLASSES, drawn.tolist(), strict=True)),
+        gate_classes=[name for name in CLASSES if counts["train"][name] >= LEAST_GATED],
+        sensor=imagery.sensor.id,
+    )
+    _check_total(PATCH_INFO.path, samples.info, len(samples), len(tiles) * count)
+    tile = _check_places(samples, tiles, places, dates)
+    for date in _dates(np.flatnonzero(dates == VALIDATION), count - (params.label_source == "next_ndvi")):
+        _check_date(files, params, imagery, samples, tiles, tile, date, _expected(places, int(dates[date])))
+
+
+def recompute_sequences(files: Path, params: LstmDataParams) -> None:
+    """Check the LSTM's dataset: every split, and the NDVI of the held-out dates and of some drawn ones.
+
+    Args:
+        files: Inputs and outputs of the step `prepare_lstm`.
+        params: Of the run.
+
+    Raises:
+        ContractError: A file states something else than the imagery shows; names the file, the sample and both values.
+    """
+    imagery, dataset = VALIDATED.read(files), load_sequences(files)
+    grid, count, size = imagery.grid, len(imagery.acquisitions), params.location_size
+    tiles = Tiles.on(grid.height, grid.width, size, size)
+    plan = plan_blocks(grid.height, grid.width, size, size, params.seed)
+    first = latest_targets(count, params.sequence_length)
+    days = [acquisition.date for acquisition in imagery.acquisitions]
+    _check_info(
+        SEQUENCE_INFO.path,
+        dataset.info,
+        imagery,
+        params,
+        blocks=plan,
+        features=list(FEATURES),
+        counts={split: len(dataset.rows(split)) for split in SPLITS},
+        locations=len(tiles),
+        locations_across=len(tiles.lefts),
+        training_targets=days[params.sequence_length : first],
+        validation_targets=days[first:],
+    )
+    _check_total(SEQUENCE_INFO.path, dataset.info, len(dataset), len(tiles) * (count - params.sequence_length))
+    if dataset.series.shape != (len(tiles), count):
+        raise ContractError(SERIES.path, f"must hold {len(tiles)} locations × {count} dates", dataset.series.shape)
+    unseen = np.isnan(dataset.series).astype(np.int8)
+    columns, _, _ = select_sequences(dataset.series, unseen, place(tiles, plan), first, params)
+    for name, values in columns.items():
+        stated = getattr(dataset, name)
+        if not np.array_equal(stated, values):
+            rule = f"must hold the sequences that follow from {SERIES.path}, blocks and dates (column {name})"
+            raise ContractError(SEQUENCE_INDEX.path, rule, "others")
+    crop = crop_mask(files, params.crop_mask, grid) if params.crop_mask else None
+    for date in _dates(np.arange(first, count), count):
+        [scene] = scenes(_only(imagery, date, 1))
+        ndvi = assess(scene, tiles, crop).ndvi.astype(np.float32)
+        stated = dataset.series[:, date]
+        wrong = np.flatnonzero((stated != ndvi) & ~(np.isnan(stated) & np.isnan(ndvi)))
+        if wrong.size:
+            rule = f"must hold the NDVI of the scene of {days[date]}: {ndvi[wrong[0]]:g} at location {wrong[0]}"
+            raise ContractError(SERIES.path, rule, f"{stated[wrong[0]]:g}")
+
+
+def _check_total(name: str, info: PatchInfo | SequenceInfo, samples: int, total: int) -> None:
+    stated = samples + sum(info.left_out.values()) + sum(info.dropped.values())
+    if stated != total:
+        raise ContractError(name, f"must account for {total:,} tiles: samples + left_out + dropped", f"{stated:,}")
+
+
+def _check_info(name: str, info: BaseModel, imagery: Imagery, params: BaseModel, **expected: Any) -> None:
+    """Check the fields of a dataset's description that follow from imagery and parameters, and the given ones."""
+    synthetic = any(acquisition.synthetic for acquisition in imagery.acquisitions)
+    expected |= {"synthetic": synthetic, "dates": [acquisition.date for acquisition in imagery.acquisitions]}
+    expected["grid"] = imagery.grid
+    expected |= {field: value for field, value in params if field in type(info).model_fields}
+    for field, value in expected.items():
+        stated = getattr(info, field)
+        if stated != value:
+            raise ContractError(name, f"must state {field} as it follows from imagery and parameters: {value}", stated)
+
+
+def _check_places(samples: PatchSamples, tiles: Tiles, places: Places, dates: NDArray[np.int8]) -> Ints:
+    """Check that every sample is a tile of its block, date and split; return the (N,) positions of the tiles."""
+    top, left = np.searchsorted(tiles.tops, samples.row), np.searchsorted(tiles.lefts, samples.col)
+    known = (top < len(tiles.tops)) & (left < len(tiles.lefts)) & (samples.date < len(dates))
+    tile = np.where(known, top * len(tiles.lefts) + left, 0)
+    known &= (tiles.rows[tile] == samples.row) & (tiles.columns[tile] == samples.col)
+    part = _expected(places, dates[np.where(known, samples.date, 0)], tile)
+    repeated = (samples.split != TRAIN) & (samples.repeat != 1)
+    rules = {
+        "must hold patches of the grid on dates of the imagery": ~known,
+        "must state the block of each patch": places.block[tile] != samples.block,
+        "must hold each patch in the split of its block and date": (part != samples.split) | (part == NOWHERE),
+        "must repeat training patches alone": repeated,
+    }
+    for rule, broken in rules.items():
+        if broken.any():
+            number = int(broken.argmax())
+            raise ContractError(PATCH_INDEX.path, rule, f"another in row {number}")
+    if len(np.unique(samples.date * len(tiles) + tile)) < len(samples):
+        raise ContractError(PATCH_INDEX.path, "must hold each patch of a date once", "a patch twice")
+    return tile
+
+
+def _expected(places: Places, date: Any, tile: Ints | slice = slice(None)) -> NDArray[np.int8]:
+    """Return the split of tiles on dates of a part; the tuning part shares the training dates."""
+    space = places.part[tile]
+    return np.where(np.where(space == TUNE, TRAIN, space) == date, space, NOWHERE).astype(np.int8)
+
+
+def _check_date(
+    files: Path,
+    params: CnnDataParams,
+    imagery: Imagery,
+    samples: PatchSamples,
+    tiles: Tiles,
+    tile: Ints,
+    date: int,
+    part: NDArray[np.int8],
+) -> None:
+    """Check cube and labels of one date; the held-out and tuning samples must be all, of the training ones some."""
+    few = _only(imagery, date, 2 if params.label_source == "next_ndvi" else 1)
+    labels = label_patches(files, params, few, _compared(files, few, date), tiles)
+    label, ndvi = labels.label[0], labels.ndvi[0].astype(np.float32)
+    own = np.flatnonzero(samples.date == date)
+    day = imagery.acquisitions[date].date
+    wrong = (label[tile[own]] != samples.label[own]) | (ndvi[tile[own]] != samples.ndvi[own])
+    if wrong.any():
+        number = own[int(wrong.argmax())]
+        true = f"{CLASSES[label[tile[number]]] if label[tile[number]] >= 0 else 'none'}, NDVI {ndvi[tile[number]]:g}"
+        found = f"{CLASSES[samples.label[number]]}, NDVI {samples.ndvi[number]:g} in row {number}"
+        raise ContractError(PATCH_INDEX.path, f"must state the label that the imagery of {day} gives: {true}", found)
+    for split in (TUNE, VALIDATION):
+        wanted = np.flatnonzero((label >= 0) & (part == split))
+        if not np.array_equal(np.sort(tile[own][samples.split[own] == split]), wanted):
+            rule = f"must hold all {len(wanted)} labelled patches of {day} outside the training part"
+            raise ContractError(PATCH_INDEX.path, rule, "others")
+
+
+def _compared(files: Path, imagery: Imagery, date: int) -> Iterator[CubeScene]:
+    """Yield scenes, each compared with the cube's copy, the first of which is that of a date."""
+    cube, classes = load_cube(files)
+    for number, scene in enumerate(scenes(imagery), date):
+        day = imagery.acquisitions[number - date].date
+        for artifact, stated, own in ((CUBE, cube, scene.dn), (CUBE_CLASSES, classes, scene.scl)):
+            if not np.array_equal(stated[number], own):
+                raise ContractError(artifact.path, f"must hold the pixels of the scene of {day}", "others")
+        yield scene
+
+
+def _dates(held_out: Ints, count: int) -> list[int]:
+    """Return the held-out dates and some of the others, drawn by the operating system's random numbers."""
+    random = np.random.default_rng(int.from_bytes(os.urandom(16)))
+    others = np.setdiff1d(np.arange(count), held_out)
+    drawn = random.choice(others, size=min(DRAWN_DATES, len(others)), replace=False)
+    return sorted({*held_out.tolist(), *drawn.tolist()})
+
+
+def _only(imagery: Imagery, first: int, count: int) -> Imagery:
+    """Return the manifest of some successive dates."""
+    return imagery.model_copy(update={"acquisitions": imagery.acquisitions[first : first + count]})

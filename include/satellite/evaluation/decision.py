@@ -1,0 +1,194 @@
+"""The decision on a promotion: a pure function of predictions, truth, dataset and the run's parameters.
+
+`compare` calls it for its report, the orchestrator again from the sealed artifacts, before it asks and before it
+changes anything. `comparison.json` decides nothing: it must state what is decided here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from include.core.artifacts import sha256
+from include.core.errors import ContractError
+from include.core.settings import get_settings
+from include.env_file import read_keys
+from include.satellite.artifacts import CNN, COMPARISON, LSTM, VALIDATED, VERIFICATION, ModelArtifacts
+from include.satellite.datasets.patches import PatchSamples, load_patch_samples
+from include.satellite.datasets.sequences import SequenceDataset, load_sequences
+from include.satellite.evaluation.baselines import patch_rules, sequence_baselines
+from include.satellite.evaluation.bootstrap import RESAMPLES
+from include.satellite.evaluation.gates import cnn_gates, decide, lstm_gates, synthetic_gate
+from include.satellite.evaluation.metrics import gate_rows, score_classes, score_forecasts
+from include.satellite.evaluation.predictions import (
+    DRAWN_SAMPLES,
+    TOLERANCE,
+    Predictions,
+    Rows,
+    check_same,
+    check_samples,
+    read_predictions,
+)
+from include.satellite.evaluation.schemas import Verification
+from include.satellite.evaluation.statements import check_stated
+from include.satellite.imagery.schemas import Imagery
+from include.satellite.params import CompareParams
+from include.satellite.registry import store
+from include.satellite.schemas import CHAMPION, REAL, SYNTHETIC, CnnComparison, Comparison, Decision, LstmComparison
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """The scores of all models, and the decision that follows from them."""
+
+    cnn: CnnComparison
+    lstm: LstmComparison
+    decision: Decision
+
+
+def judge(
+    patches: PatchSamples,
+    classes: Predictions,
+    sequences: SequenceDataset,
+    forecasts: Predictions,
+    params: CompareParams,
+    *,
+    synthetic: bool,
+) -> Judgement:
+    """Score the models on the held-out samples and decide.
+
+    Args:
+        patches: The CNN's dataset, with or without its pixels.
+        classes: Of all classifiers on the patches that count in the gates.
+        sequences: The LSTM's dataset.
+        forecasts: Of all forecasts on the held-out sequences.
+        params: Minimum accuracies, label source, seed, and the policy on simulated imagery.
+        synthetic: Whether any of the imagery is simulated.
+    """
+    cnn = score_classes(patches, classes, params.seed)
+    lstm = score_forecasts(sequences, forecasts, params.seed)
+    gates = [
+        synthetic_gate(synthetic, params.allow_synthetic),
+        *cnn_gates(cnn, params.min_cnn_accuracy, params.label_source),
+        *lstm_gates(lstm, params.min_lstm_accuracy),
+    ]
+    return Judgement(cnn, lstm, decide(gates))
+
+
+def recompute_comparison(files: Path, params: CompareParams) -> Comparison:
+    """Decide again from the predictions of a run, and check that its comparison states this.
+
+    Args:
+        files: A folder with the manifest, both datasets (the cube is not read), both models, and the comparison.
+        params: Of the run.
+
+    Returns:
+        The comparison; its scores, gates and decision are those that were recomputed.
+
+    Raises:
+        ContractError: The predictions are not those of the held-out samples, a model is missing among them, or
+            `comparison.json` states something else; names the file and the field.
+    """
+    comparison, synthetic = COMPARISON.read(files), is_synthetic(VALIDATED.read(files))
+    patches, sequences = load_patch_samples(files), load_sequences(files)
+    classes, forecasts = read_predictions(CNN.compared, files), read_predictions(LSTM.compared, files)
+    held_out = sequences.rows("validation")
+    _check_predictions(CNN, files, classes, gate_rows(patches), patches.rows("validation"), patches.label)
+    _check_predictions(LSTM, files, forecasts, held_out, held_out, sequences.y)
+    rivals = [REAL, SYNTHETIC, *([CHAMPION] if _expects_champion(files, comparison, synthetic, params) else [])]
+    _check_models(CNN, classes, [*rivals, "logistic_regression", *patch_rules(patches, classes.sample)])
+    _check_models(LSTM, forecasts, [*rivals, *sequence_baselines(sequences, forecasts.sample)])
+    judgement = judge(patches, classes, sequences, forecasts, params, synthetic=synthetic)
+    expected = comparison.model_copy(
+        update={
+            "synthetic": synthetic,
+            "champion": comparison.champion if CHAMPION in rivals else None,
+            "resamples": RESAMPLES,
+            "cnn_comparison": judgement.cnn,
+            "lstm_comparison": judgement.lstm,
+            "decision": judgement.decision,
+            **params.model_dump(include={"label_source", "allow_synthetic", "seed"}),
+        }
+    )
+    check_stated(COMPARISON.path, comparison, expected)
+    return expected
+
+
+def recompute_verification(files: Path, params: CompareParams) -> Verification:
+    """Check that the compared predictions are those that the step `verify` got from the sealed weights.
+
+    Args:
+        files: A folder with both datasets (the cube is not read), both models, the comparison and the verification.
+        params: Of the run.
+
+    Raises:
+        ContractError: Too few samples were drawn, other weights were run, or a prediction differs.
+    """
+    verification = VERIFICATION.read(files)
+    patches, sequences = load_patch_samples(files), load_sequences(files)
+    rows = {CNN: gate_rows(patches), LSTM: sequences.rows("validation")}
+    drawn = {CNN: verification.patches, LSTM: verification.sequences}
+    differences: dict[str, float] = {}
+    for model in (CNN, LSTM):
+        stated, again = read_predictions(model.compared, files), read_predictions(model.verified, files)
+        wanted = min(DRAWN_SAMPLES, len(rows[model]))
+        if not len(again.sample) == drawn[model] == wanted or not np.isin(again.sample, rows[model]).all():
+            rule = f"must hold {wanted} of the held-out samples, drawn at random"
+            raise ContractError(model.verified.path, rule, f"{len(again.sample)} samples")
+        trained = [name for name in stated.values if name in (REAL, SYNTHETIC, CHAMPION)]
+        _check_models(model, again, [*trained, *(["logistic_regression"] if model is CNN else [])], model.verified.path)
+        found = check_same(model.compared.path, stated, again)
+        differences |= {f"{model.kind} {name}": value for name, value in found.items()}
+        own = sha256(model.weights.at(files))
+        if model.card.read(files).weights_sha256 != own:
+            raise ContractError(model.card.path, f"must be of the weights beside it ({own})", "others")
+        if verification.weights_sha256.get(f"{model.kind} {REAL}") != own:
+            raise ContractError(VERIFICATION.path, f"must be of the run's own weights of the {model.kind.upper()}", own)
+    expected = {"largest_difference": differences, "tolerance": TOLERANCE}
+    check_stated(VERIFICATION.path, verification, verification.model_copy(update=expected))
+    return verification
+
+
+def is_synthetic(imagery: Imagery) -> bool:
+    """Return whether any acquisition is simulated, whatever the manifest states of them all."""
+    return any(acquisition.synthetic for acquisition in imagery.acquisitions)
+
+
+def _check_predictions(
+    model: ModelArtifacts[Any], files: Path, compared: Predictions, rows: Rows, held_out: Rows, truth: NDArray[Any]
+) -> None:
+    """Check the samples of the comparison, and that its predictions are those that the training left."""
+    trained = read_predictions(model.predictions, files)
+    check_samples(model.predictions.path, trained, held_out, truth)
+    check_samples(model.compared.path, compared, rows, truth)
+    check_same(model.compared.path, compared, trained.of(rows))
+
+
+def _check_models(
+    model: ModelArtifacts[Any], predictions: Predictions, expected: list[str], name: str | None = None
+) -> None:
+    if sorted(predictions.values) != sorted(expected):
+        found = ", ".join(predictions.values)
+        raise ContractError(name or model.compared.path, f"must hold the models {', '.join(expected)}", found)
+
+
+def _expects_champion(files: Path, comparison: Comparison, synthetic: bool, params: CompareParams) -> bool:
+    """Return whether there must be a champion among the models.
+
+    The env file may have changed since the comparison; then its replacement is refused anyway, and what the comparison
+    states of a champion cannot be judged any more.
+    """
+    keys = read_keys(get_settings().env_file, store.ENV_KEYS)
+    if {key: keys.get(key) for key in store.ENV_KEYS} != comparison.env_file:
+        return comparison.champion is not None
+    found, _ = store.champion(keys, synthetic=synthetic, label_source=params.label_source)
+    model = found if found is not None and store.unlike(found, files) is None else None
+    version = model.version if model else None
+    if comparison.champion != version:
+        rule = f"must state the champion that the env file names: {version}"
+        raise ContractError(COMPARISON.path, rule, comparison.champion or "none")
+    return model is not None

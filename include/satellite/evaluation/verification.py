@@ -1,0 +1,117 @@
+"""The step `verify`: runs the sealed weights again on held-out samples that are drawn now.
+
+The draw is made after training and comparison have ended and their artifacts are sealed, so neither can know it. The
+step's own predictions are artifacts; the orchestrator compares them with the stated ones (`recompute_verification`).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from include.core.errors import ContractError
+from include.core.outcome import Finding, StepMetrics, StepOutcome
+from include.satellite.artifacts import CNN, COMPARISON, LSTM, VERIFICATION
+from include.satellite.evaluation.predictions import TOLERANCE, Predictions, check_same, draw, read_predictions
+from include.satellite.evaluation.schemas import Verification
+from include.satellite.params import CompareParams
+from include.satellite.registry import store
+from include.satellite.schemas import CHAMPION, REAL, SYNTHETIC
+
+if TYPE_CHECKING:
+    from include.satellite.training.networks import ModelBundle
+
+
+class VerifyMetrics(StepMetrics, extra="forbid"):
+    """Metrics of the step `verify`."""
+
+    patches_verified: int
+    sequences_verified: int
+    largest_difference: float
+
+
+def verify(files: Path, params: CompareParams) -> None:
+    """Write `verification.json`, and the predictions of all trained models on the drawn samples.
+
+    Args:
+        files: The run's `files/` folder, with both datasets, both models, and the comparison.
+        params: Of the comparison.
+
+    Raises:
+        ContractError: A stored model is missing or damaged, or a stated prediction is not what the weights predict.
+        SetupError: The folder cannot be written.
+    """
+    from include.satellite.datasets.patches import load_patches
+    from include.satellite.datasets.sequences import load_sequences
+    from include.satellite.evaluation.baselines import patch_baselines
+    from include.satellite.evaluation.metrics import gate_rows
+    from include.satellite.evaluation.predictions import write_predictions
+    from include.satellite.training.networks import predict_patches, predict_sequences
+
+    patches, sequences = load_patches(files), load_sequences(files)
+    models = _models(files, params)
+    cnn = {name: pair[0] for name, pair in models.items()}
+    lstm = {name: pair[1] for name, pair in models.items()}
+    rows = draw(gate_rows(patches))
+    values = {name: predict_patches(bundle, patches, rows) for name, bundle in cnn.items()}
+    naive = {"logistic_regression": patch_baselines(patches, rows)["logistic_regression"]}
+    classes = Predictions(rows, patches.label[rows], {**values, **naive})
+    rows = draw(sequences.rows("validation"))
+    values = {name: predict_sequences(bundle, sequences, rows) for name, bundle in lstm.items()}
+    forecasts = Predictions(rows, sequences.y[rows], values)
+    write_predictions(CNN.verified.at(files), classes)
+    write_predictions(LSTM.verified.at(files), forecasts)
+    differences: dict[str, float] = {}
+    weights: dict[str, str] = {}
+    for model, own, bundles in ((CNN, classes, cnn), (LSTM, forecasts, lstm)):
+        found = check_same(model.compared.path, read_predictions(model.compared, files), own)
+        differences |= {f"{model.kind} {name}": value for name, value in found.items()}
+        weights |= {f"{model.kind} {name}": bundle.card.weights_sha256 for name, bundle in bundles.items()}
+    document = Verification(
+        patches=len(classes.sample),
+        sequences=len(forecasts.sample),
+        tolerance=TOLERANCE,
+        largest_difference=differences,
+        weights_sha256=weights,
+    )
+    VERIFICATION.write(files, document)
+
+
+def verify_outcome(files: Path) -> StepOutcome:
+    """Read the outcome of the step `verify` from `verification.json`."""
+    document = VERIFICATION.read(files)
+    return StepOutcome(
+        metrics=VerifyMetrics(
+            patches_verified=document.patches,
+            sequences_verified=document.sequences,
+            largest_difference=max(document.largest_difference.values()),
+        ),
+        findings=(verified(document),),
+    )
+
+
+def verified(document: Verification) -> Finding:
+    """Return the statement of a verification for the report."""
+    largest = max(document.largest_difference.values())
+    message = (
+        f"The weights gave the stated predictions again, on {document.patches:,} patches and {document.sequences:,} "
+        f"sequences drawn after the comparison (largest difference {largest:.2g}, at most {document.tolerance:g})."
+    )
+    return Finding(severity="info", message=message)
+
+
+def _models(files: Path, params: CompareParams) -> dict[str, tuple[ModelBundle, ModelBundle]]:
+    """Return the trained models of the comparison: this run's, the baseline's and, where there is one, the champion."""
+    from include.satellite.datasets.patches import load_patch_samples
+    from include.satellite.evaluation.synthetic_baseline import find_baseline
+    from include.satellite.training.networks import load_bundle
+
+    baseline = find_baseline(params, load_patch_samples(files).info)
+    if baseline is None:
+        raise ContractError("models/baselines", "must hold the synthetic baseline of these parameters", "none")
+    models = {REAL: (load_bundle(files, CNN), load_bundle(files, LSTM)), SYNTHETIC: (baseline.cnn, baseline.lstm)}
+    version = COMPARISON.read(files).champion
+    if version is not None:
+        folder = store.find(version).folder
+        models[CHAMPION] = load_bundle(folder, CNN), load_bundle(folder, LSTM)
+    return models

@@ -1,0 +1,92 @@
+"""The weights are run again on samples that nobody could foresee; what they do not give is named."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from include.core.errors import ContractError
+from include.satellite.artifacts import CNN, COMPARISON, LSTM, VERIFICATION
+from include.satellite.datasets.patches import load_patch_samples
+from include.satellite.evaluation import predictions as tables
+from include.satellite.evaluation.predictions import read_predictions, write_predictions
+from include.satellite.evaluation.verification import verified, verify, verify_outcome
+from include.satellite.training.networks import load_bundle
+from tests.satellite.trained_run import PARAMS, randomised
+
+
+@pytest.fixture
+def files(compared):
+    return compared()
+
+
+def test_all_trained_models_are_run_again_on_drawn_held_out_samples(files, monkeypatch):
+    monkeypatch.setattr(tables, "DRAWN_SAMPLES", 20)
+    monkeypatch.setattr(tables.draw, "__defaults__", (20,))
+    verify(files, PARAMS)
+    again, rows = read_predictions(CNN.verified, files), load_patch_samples(files).rows("validation")
+    assert list(again.values) == ["real", "synthetic", "logistic_regression"]
+    assert len(again.sample) == VERIFICATION.read(files).patches == 20 < len(rows)
+    assert np.isin(again.sample, rows).all()
+    assert list(read_predictions(LSTM.verified, files).values) == ["real", "synthetic"]
+    verify(files, PARAMS)
+    assert not np.array_equal(read_predictions(CNN.verified, files).sample, again.sample), "another draw"
+
+
+def test_the_weights_that_ran_are_named_and_honest_ones_differ_by_rounding_alone(files):
+    verification = VERIFICATION.read(files)
+    assert max(verification.largest_difference.values()) < 1e-5
+    assert verification.weights_sha256["cnn real"] == CNN.card.read(files).weights_sha256
+    assert verification.weights_sha256["lstm real"] == LSTM.card.read(files).weights_sha256
+
+
+@pytest.mark.parametrize("model", [CNN, LSTM], ids=["cnn", "lstm"])
+def test_predictions_better_than_the_weights_give_end_the_step(files, model):
+    stated = read_predictions(model.compared, files)
+    perfect = np.eye(4)[stated.truth] if model is CNN else stated.truth
+    write_predictions(model.compared.at(files), replace(stated, values={**stated.values, "real": perfect}))
+    with pytest.raises(ContractError, match=rf"{model.compared.path}: must hold what the model real predicts"):
+        verify(files, PARAMS)
+
+
+@pytest.mark.parametrize("model", [CNN, LSTM], ids=["cnn", "lstm"])
+def test_weights_of_another_run_end_the_step(files, model):
+    from safetensors.torch import save_file
+
+    from include.core.artifacts import sha256
+
+    other = randomised(load_bundle(files, model), seed=5)
+    save_file({name: value.contiguous() for name, value in other.weights.items()}, model.weights.at(files))
+    with pytest.raises(ContractError, match=r"must be the weights that .* was written for"):
+        verify(files, PARAMS)
+    model.card.write(files, other.card.model_copy(update={"weights_sha256": sha256(model.weights.at(files))}))
+    with pytest.raises(ContractError, match="must hold what the model real predicts"):
+        verify(files, PARAMS)
+
+
+def test_a_baseline_that_is_not_stored_ends_the_step(files, baseline, monkeypatch):
+    import sys
+
+    monkeypatch.setattr(
+        sys.modules["include.satellite.evaluation.synthetic_baseline"], "find_baseline", lambda *_: None
+    )
+    with pytest.raises(ContractError, match="models/baselines: must hold the synthetic baseline"):
+        verify(files, PARAMS)
+
+
+def test_a_champion_is_run_again_too(files, compared, env_file):
+    from include.env_file import EnvFile, Reason
+    from include.satellite.registry import store
+
+    model = store.put(files, COMPARISON.read(files), "dag/run")
+    EnvFile(env_file).update(store.env_changes(model), Reason(by="tester", why="a test"))
+    again = read_predictions(CNN.verified, compared())
+    assert np.array_equal(again.values["champion"], again.values["real"])
+
+
+def test_the_outcome_says_how_much_was_verified(files):
+    outcome = verify_outcome(files)
+    verification = VERIFICATION.read(files)
+    assert outcome.metrics.model_dump()["patches_verified"] == verification.patches
+    assert outcome.findings == (verified(verification),)
+    assert "drawn after the comparison" in outcome.findings[0].message
