@@ -17,7 +17,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationErro
 from typing_extensions import TypeVar
 
 from include.core.errors import ContractError, explain
-from include.core.outcome import StepOutcome
+from include.core.outcome import Proof, StepOutcome
 from include.core.run_folder import Records, read_model, write_json
 
 D = TypeVar("D", bound=BaseModel, default=BaseModel)
@@ -195,6 +195,9 @@ class Step:
         records: Counts the records of the artifacts themselves (`files` → accounting); None for no record data.
         outcome: Reads metrics, findings and tables from the checked artifacts (`files` → `StepOutcome`); a
             `module:name` is imported only after the step has run.
+        recompute: `module:function` of `(files, params, *, audit) -> tuple[Proof, ...]`: derives from the inputs what
+            the outputs state, and raises a `ContractError` where they differ. With `audit`, nothing is left to a
+            sample. It is imported only after the step has run.
         group: The step that users know it as a part of.
         mapped: One task for each of several things, numbered from 0; `{index}` in `writes` stands for the number, and
             the function takes it as a third argument.
@@ -222,6 +225,7 @@ class Step:
     writes: tuple[Artifact[Any], ...]
     records: Callable[[Path], Records] | None = None
     outcome: Callable[[Path], StepOutcome] | str | None = None
+    recompute: str | None = None
     group: Group | None = None
     mapped: bool = False
     index: int | None = None
@@ -279,6 +283,19 @@ class Step:
         """Read the outcome from the checked artifacts; it is empty for a step that declares none."""
         outcome = imported(self.outcome) if isinstance(self.outcome, str) else self.outcome
         return StepOutcome.model_validate(outcome(files)) if outcome else StepOutcome()
+
+    def prove(self, files: Path, params: StepParams, *, audit: bool = False) -> tuple[Proof, ...]:
+        """Recompute what the outputs state; nothing is proven of a step that declares no `recompute`.
+
+        Args:
+            files: A folder that shows the inputs and outputs of the step at their documented names.
+            params: The parameters that the step ran with.
+            audit: Recompute everything, also what is otherwise recomputed for a sample.
+
+        Raises:
+            ContractError: An output states something else than its inputs give.
+        """
+        return tuple(imported(self.recompute)(files, params, audit=audit)) if self.recompute else ()
 
 
 def imported(name: str) -> Any:

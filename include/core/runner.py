@@ -139,7 +139,7 @@ def run_step(step: Step, folder: RunFolder, attempt: Attempt, execute: Callable[
         if step.records is not None:
             draft.records = step.records(folder.files)
             _check_accounting(step.id, draft.records)
-        draft.outcome = step.read_outcome(folder.files)
+        draft.outcome = step.read_outcome(folder.files).proven(step.prove(folder.files, params))
         result = write_result(folder, draft, "success")
         _remove(folder, step.scratch)
         return result

@@ -36,7 +36,7 @@ def analyze(files: Path, params: AnalyzerParams) -> None:
     data, source = inspect(DATA.at(files)), SOURCE.find(files)
     with connect(files) as db:
         validation.parse(db, data, params, source)
-        counts = dict(db.execute("SELECT coalesce(reason::VARCHAR, ''), count(*) FROM parsed GROUP BY ALL").fetchall())
+        counts = validation.count_reasons(db)
         if not counts.get(""):
             raise validation.nothing_accepted(db, data, counts, files, params)
         validation.order(db, params.timezone)
@@ -46,7 +46,7 @@ def analyze(files: Path, params: AnalyzerParams) -> None:
         origins = define_slots(db, intervals, window)
         judge(db, params.outlier_threshold)
         figures = statistics.figures(db, intervals, origins, window, params.high_usage_kw)
-        analysis = _analysis(db, params, figures, list(intervals.values()), source, counts)
+        analysis = summarise(db, params, figures, list(intervals.values()), source, counts)
         validation.write_rejected(db, data, files)
         write_table(db, _records_sql(params), RECORDS.at(files))
     write_atomically(ANALYSIS.at(files), analysis.model_dump_json().encode() + b"\n")
@@ -66,7 +66,7 @@ def _records_sql(params: AnalyzerParams) -> str:
         FROM judged"""
 
 
-def _analysis(
+def summarise(
     db: duckdb.DuckDBPyConnection,
     params: AnalyzerParams,
     figures: dict[str, Any],
@@ -74,6 +74,16 @@ def _analysis(
     source: EnergySource | None,
     counts: dict[str, int],
 ) -> Analysis:
+    """Return the document of an analysis.
+
+    Args:
+        db: Holds `accepted`, `judged`, `rejected` and `clock`.
+        params: Limits, window and clock.
+        figures: From `include.energy.statistics.figures()`.
+        seconds: Intervals of the households, in the order of the type `household`.
+        source: What the generator states of the data.
+        counts: From `include.energy.validation.count_reasons()`.
+    """
     reasons = dict(db.execute("SELECT reason::VARCHAR, count(*) FROM rejected GROUP BY ALL ORDER BY 1").fetchall())
     records_in, outside, rejected = sum(counts.values()), counts.get(OUTSIDE, 0), sum(reasons.values())
     start, end = (int(figures[name].timestamp()) for name in ("start", "end"))

@@ -49,16 +49,17 @@ def write_report(files: Path, params: ReportParams) -> None:
     """
     analysis = ANALYSIS.read(files)
     with connect(files, memory_limit="400MB") as db:
-        write_table(
-            db,
-            f"""
-            SELECT {iso("(timestamp AT TIME ZONE 'UTC')")} AS timestamp, household_id, power,
-                efficiency, status, anomaly_detected, anomaly_reasons
-            FROM read_parquet({file_literal(RECORDS.at(files))})
-            """,
-            REPORT_ROWS.at(files),
-        )
+        write_table(db, rows_sql(files), REPORT_ROWS.at(files))
     REPORT.write(files, describe(analysis, draw_plots(analysis, files)))
+
+
+def rows_sql(files: Path) -> str:
+    """Return SQL of the rows of `energy_report.csv`, in the order of the records."""
+    return f"""
+        SELECT {iso("(timestamp AT TIME ZONE 'UTC')")} AS timestamp, household_id, power,
+            efficiency, status, anomaly_detected, anomaly_reasons
+        FROM read_parquet({file_literal(RECORDS.at(files))})
+    """
 
 
 def describe(analysis: Analysis, plots: list[str]) -> EnergyReport:

@@ -288,6 +288,7 @@ class EnergyReport(_Document):
     plots: list[str]
 
 
+INPUTS = Artifact("source/*", optional=True)
 DATA = Artifact("energy_data.csv", RawReading)
 SOURCE = Artifact("energy_source.json", EnergySource, optional=True)  # other generators need not write it
 ANALYSIS = Artifact("output1.json", Analysis)

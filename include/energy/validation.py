@@ -75,6 +75,11 @@ def parse(db: duckdb.DuckDBPyConnection, file: LineFile, params: AnalyzerParams,
     """)
 
 
+def count_reasons(db: duckdb.DuckDBPyConnection) -> dict[str, int]:
+    """Return how many records of `parsed` have which reason; those that no rule rejects stand under ""."""
+    return dict(db.execute("SELECT coalesce(reason::VARCHAR, ''), count(*) FROM parsed GROUP BY ALL").fetchall())
+
+
 _TIMESTAMP = f"""CASE
     WHEN ends_with(timestamp_text, 'Z') THEN try_cast(timestamp_text AS TIMESTAMP)
     WHEN regexp_matches(timestamp_text, '{_ZONED}') THEN try_cast(timestamp_text AS TIMESTAMPTZ) AT TIME ZONE 'UTC'
@@ -143,9 +148,24 @@ def timestamp(moment: datetime) -> str:
 def order(db: duckdb.DuckDBPyConnection, timezone: str | None) -> None:
     """Create `ordered` from `parsed`: the records whose household and time are known, and the hour of their week.
 
-    The hour of the week counts from Monday 00:00 of the local clock; it comes from `clock`, which holds local time by
-    quarter of an hour since 1970 (no zone's offset is finer today). Rejected records follow accepted ones of the same
+    The hour of the week counts from Monday 00:00 of the local clock. Rejected records follow accepted ones of the same
     stamp.
+    """
+    place(db, timezone)
+    db.execute(f"""
+        CREATE TABLE ordered AS
+        SELECT household::household AS household, ts, power, voltage, efficiency, flags, hour, line, reason
+        FROM placed JOIN clock ON {QUARTER} = quarter
+        ORDER BY household, ts, reason IS NOT NULL, line
+    """)
+
+
+def place(db: duckdb.DuckDBPyConnection, timezone: str | None) -> None:
+    """Create from `parsed` the view `placed`, the table `clock` and the type `household`.
+
+    `placed` holds the records whose household and time are known; the values of `household` are theirs, in order.
+    `clock` holds local time and the hour of the week by quarter of an hour since 1970 (no zone's offset is
+    finer today).
     """
     db.execute(f"CREATE VIEW placed AS SELECT * FROM parsed WHERE {_PLACED}")
     clock = db.execute(f"SELECT DISTINCT {QUARTER} AS quarter FROM placed").df()
@@ -154,12 +174,6 @@ def order(db: duckdb.DuckDBPyConnection, timezone: str | None) -> None:
     hours = (local.dt.day_of_week * 24 + local.dt.hour).astype("uint8")
     db.from_df(clock.assign(hour=hours, local_time=local)).create("clock")
     db.execute("CREATE TYPE household AS ENUM (SELECT DISTINCT household FROM placed ORDER BY household)")
-    db.execute(f"""
-        CREATE TABLE ordered AS
-        SELECT household::household AS household, ts, power, voltage, efficiency, flags, hour, line, reason
-        FROM placed JOIN clock ON {QUARTER} = quarter
-        ORDER BY household, ts, reason IS NOT NULL, line
-    """)
 
 
 QUARTER = "floor(epoch(ts) / 900)::INTEGER"
@@ -217,11 +231,11 @@ def write_rejected(db: duckdb.DuckDBPyConnection, data: LineFile, files: Path) -
 
     A record that came from a line of an input file is shown as it stands there.
     """
-    located = _locate(db, data, files)
+    located = locate_rejected(db, data, files)
     write_table(db, f"SELECT file, line, raw, reason FROM ({located}) ORDER BY position", REJECTED.at(files))
 
 
-def _locate(db: duckdb.DuckDBPyConnection, data: LineFile, files: Path) -> str:
+def locate_rejected(db: duckdb.DuckDBPyConnection, data: LineFile, files: Path) -> str:
     """Return SQL of the rejected records: position (line of `energy_data.csv`), file, line, raw, reason."""
     source, source_line = (_field(data, column) for column in PROVENANCE[:2])
     db.execute(f"""
@@ -276,6 +290,6 @@ def nothing_accepted(
     if reasons:
         first = f"SELECT line, reason FROM parsed WHERE reason <> '{OUTSIDE}' ORDER BY line LIMIT 1"
         db.execute(f"CREATE TABLE rejected AS {first}")
-        ((_, file, line, raw, reason),) = db.execute(_locate(db, data, files)).fetchall()
+        ((_, file, line, raw, reason),) = db.execute(locate_rejected(db, data, files)).fetchall()
         message += f"; for example {file} line {line}: {raw!r} ({reason})"
     return BadInputError(message)

@@ -24,6 +24,7 @@ from include.core.errors import (
     StepTimeoutError,
     TransientError,
 )
+from include.core.outcome import Proof
 from include.core.run_folder import INTERRUPTED_MARK, FileRecord, Records, RunFolder, Started, write_json
 from include.core.runner import Attempt, run_step
 from tests.core.small_pipeline import (
@@ -93,6 +94,28 @@ def test_a_proven_step_is_recorded_with_all_that_a_person_needs_to_audit_it(run)
     assert returned.duration_seconds == round((returned.ended_at - returned.started_at).total_seconds(), 3)
     assert set(returned.versions) == {"python", "duckdb", "pandas", "pydantic", "apache-airflow"}
     assert run.started("analyze").started_at == returned.started_at
+
+
+def recompute(files: Path, params: Params, *, audit: bool) -> tuple[Proof, ...]:
+    """Let the table hold as many records as the factor says."""
+    rows = len((files / "out.csv").read_text().splitlines()) - 1
+    if rows != params.factor:
+        raise ContractError("out.csv", f"must hold {params.factor:g} records", rows)
+    return (Proof(artifact="out.csv", recomputed=f"{rows} records"),)
+
+
+def test_what_a_step_states_is_recomputed_from_its_files(folder):
+    step = replace(ANALYZE, recompute=f"{__name__}:recompute")
+    plan(folder, factor=3)
+    measured(folder)
+    assert run_step(step, folder, ATTEMPT, writing(folder, out_csv=READINGS)).outcome.proofs == (
+        Proof(artifact="out.csv", recomputed="3 records"),
+    )
+
+
+def test_a_step_that_states_something_else_than_is_recomputed_fails(run):
+    error = refused(run, writing(run, out_csv=READINGS), replace(ANALYZE, recompute=f"{__name__}:recompute"))
+    assert (error.artifact, error.rule, error.value) == ("out.csv", "must hold 2 records", 3)
 
 
 def test_a_step_sees_only_the_parameters_that_its_model_declares(folder):

@@ -1,0 +1,61 @@
+"""Two tables compared value for value, in their order, however their files spell the values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import duckdb
+
+from include.core.errors import ContractError
+from include.core.tables import file_literal, identifier, literal
+from include.energy.db import count
+
+
+def require_equal_rows(
+    db: duckdb.DuckDBPyConnection, artifact: str, stated: Path, expected: Path, values: Mapping[str, str]
+) -> None:
+    """Compare the rows of two CSV files.
+
+    Args:
+        db: Where two tables can be created.
+        artifact: What messages call the file.
+        stated: The file.
+        expected: The file as it should be.
+        values: SQL of the value of each column that is compared, from its text.
+
+    Raises:
+        ContractError: They differ; names the first row that does.
+    """
+    for name, path in (("expected_rows", expected), ("stated_rows", stated)):
+        columns = header(path)
+        texts = ", ".join(f"{literal(column)}: 'VARCHAR'" for column in columns)
+        selected = ", ".join(f"{value} AS {identifier(column)}" for column, value in values.items())
+        db.execute(f"""
+            CREATE TABLE {name} AS SELECT {selected} FROM read_csv({file_literal(path)}, header = true,
+                auto_detect = false, delim = ',', quote = '"', escape = '"', columns = {{{texts}}})
+        """)
+    right, wrong = (count(db, f"SELECT count(*) FROM {name}") for name in ("expected_rows", "stated_rows"))
+    differing = " OR ".join(f"e.{identifier(c)} IS DISTINCT FROM s.{identifier(c)}" for c in values)
+    difference = db.execute(f"""
+        SELECT number, e, s
+        FROM (SELECT *, rowid + 1 AS number FROM expected_rows) AS e POSITIONAL JOIN stated_rows AS s
+        WHERE number IS NOT NULL AND ({differing}) ORDER BY number LIMIT 1
+    """).fetchone()
+    if difference and not (difference[0] > wrong):
+        rule = f"record {difference[0]} must be {_words(difference[1])}"
+        raise ContractError(artifact, rule, _words(difference[2]))
+    if right != wrong:
+        raise ContractError(artifact, f"must hold {right:,} records", f"{wrong:,}")
+
+
+def header(path: Path) -> list[str]:
+    """Return the column names of a CSV file that was checked already."""
+    import csv
+
+    with path.open(encoding="utf-8", newline="") as file:
+        return next(csv.reader(file))
+
+
+def _words(row: Mapping[str, object]) -> str:
+    return ", ".join(str(value) for name, value in row.items() if value is not None and name != "number")
