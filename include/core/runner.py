@@ -139,7 +139,8 @@ def run_step(step: Step, folder: RunFolder, attempt: Attempt, execute: Callable[
         if step.records is not None:
             draft.records = step.records(folder.files)
             _check_accounting(step.id, draft.records)
-        draft.outcome = step.read_outcome(folder.files).proven(step.prove(folder.files, params))
+        proofs = step.prove(folder.files, params)  # first: what an outcome shows is proven
+        draft.outcome = step.read_outcome(folder.files).proven(proofs)
         result = write_result(folder, draft, "success")
         _remove(folder, step.scratch)
         return result

@@ -106,8 +106,8 @@ def recompute(files: Path, params: Params, *, audit: bool) -> tuple[Proof, ...]:
 
 def test_what_a_step_states_is_recomputed_from_its_files(folder):
     step = replace(ANALYZE, recompute=f"{__name__}:recompute")
-    plan(folder, factor=3)
     measured(folder)
+    plan(folder, factor=3)
     assert run_step(step, folder, ATTEMPT, writing(folder, out_csv=READINGS)).outcome.proofs == (
         Proof(artifact="out.csv", recomputed="3 records"),
     )

@@ -1,10 +1,11 @@
 """Lies of energy steps: each must end red, in the step that tells it, and name the artifact and the rule."""
 
 import shutil
+from datetime import datetime, timedelta
 
 import pytest
 
-from include.core.errors import ContractError, GroundtruthError
+from include.core.errors import ContractError
 from include.energy.audit import samples
 from include.energy.steps import ENERGY_STEPS
 from tests.energy.analysis import DAY
@@ -14,11 +15,24 @@ WINDOW = {name: moment.isoformat() for name, moment in DAY.items()}
 OWN = "timestamp,household_id,power_consumption,voltage,current\n"
 
 
-def given(proving, done, step_id):
+@pytest.fixture(scope="module")
+def faulty_day(tmp_path_factory):
+    """The files of an honest day with many faulty records."""
+    files = tmp_path_factory.mktemp("faulty") / "files"
+    (files / "source").mkdir(parents=True)
+    for step in ENERGY_STEPS.values():
+        params = {key: DAY[key] for key in DAY if key in step.params.model_fields}
+        if "faulty_share" in step.params.model_fields:
+            params["faulty_share"] = 0.05
+        step.load()(files, step.params(**params))
+    return files
+
+
+def given(proving, day, step_id):
     """Lay the inputs of a step out, as an honest day left them."""
     for artifact in ENERGY_STEPS[step_id].reads:
-        if artifact.at(done).is_file():
-            shutil.copy(artifact.at(done), artifact.at(proving.files))
+        if artifact.at(day).is_file():
+            shutil.copy(artifact.at(day), artifact.at(proving.files))
 
 
 def renamed(records, names):
@@ -84,7 +98,8 @@ def count_other_reason(document):
 
 
 def late_peak(document):
-    document["peak_at"] = document["peak_at"].replace(":00:00Z", ":15:00Z").replace(":30:00Z", ":45:00Z")
+    peak = datetime.fromisoformat(document["peak_at"]) + timedelta(minutes=15)
+    document["peak_at"] = peak.isoformat()
 
 
 def flag(where, reason):
@@ -106,15 +121,16 @@ ANALYZER_LIES = {
     ),
     "not a number of kWh": (patched("output1.json", set_values(energy_kwh=float("nan"))), "energy_kwh"),
     "stamps 30 years off": (
-        both(fewer, selected("SELECT * REPLACE (timestamp - INTERVAL 30 YEAR AS timestamp) FROM records")),
-        "outside|timestamp|hold",
+        selected("SELECT * REPLACE (timestamp - INTERVAL 30 YEAR AS timestamp) FROM records"),
+        "timestamp must be",
     ),
     "every line number is 1": (selected("SELECT * REPLACE (1 AS line) FROM records"), "each line"),
     "line numbers of other records": (
         selected(
-            "SELECT * REPLACE (lag(line, 1, (SELECT max(line) FROM records)) OVER (ORDER BY line) AS line) FROM records"
+            "SELECT * EXCLUDE other REPLACE (other AS line) FROM (SELECT *, lag(line, 1, (SELECT max(line) FROM "
+            "records)) OVER (ORDER BY line) AS other FROM records) ORDER BY household_id, timestamp"
         ),
-        "must be",
+        "energy_records.parquet: .* must be .*, as line",
     ),
     "rejected lines that never stood in the input": (
         rewritten("rejected.csv", lambda rows: [row | {"raw": "invented,H1,-1,230,1"} for row in rows]),
@@ -208,10 +224,10 @@ def everything_is_drawn(monkeypatch):
 
 
 @pytest.mark.parametrize("lie", ANALYZER_LIES)
-def test_a_lie_of_the_analyzer_is_red(proving, done, lie):
+def test_a_lie_of_the_analyzer_is_red(proving, faulty_day, lie):
     tell, message = ANALYZER_LIES[lie]
-    given(proving, done, "energy-analyzer")
-    with pytest.raises((ContractError, GroundtruthError), match=message):
+    given(proving, faulty_day, "energy-analyzer")
+    with pytest.raises(ContractError, match=message):
         proving.run("energy-analyzer", WINDOW, tell)
     assert proving.folder.result("energy-analyzer").status == "failed"
 
@@ -227,7 +243,7 @@ REPORT_LIES = {
             rewritten("energy_report.csv", lambda rows: [*rows, rows[-1]]),
             patched("output2.json", lambda d: d.update(records=d["records"] + 1)),
         ),
-        "must be|must hold",
+        "records read must equal accepted",
     ),
     "two rows exchanged": (
         rewritten("energy_report.csv", lambda rows: [rows[1], rows[0], *rows[2:]]),
@@ -261,9 +277,9 @@ REPORT_LIES = {
 
 
 @pytest.mark.parametrize("lie", REPORT_LIES)
-def test_a_lie_of_the_report_is_red(proving, done, lie):
+def test_a_lie_of_the_report_is_red(proving, faulty_day, lie):
     tell, message = REPORT_LIES[lie]
-    given(proving, done, "report-generator")
+    given(proving, faulty_day, "report-generator")
     with pytest.raises(ContractError, match=message):
         proving.run("report-generator", {}, tell)
 

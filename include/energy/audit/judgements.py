@@ -60,6 +60,7 @@ def judge_again(
     _read_stated(db, files, params)
     _find_repeated(db, data)
     _compare_values(db, data)
+    _require_repetitions(db, data)
     _compare_rejected(db, data, files)
     return counts
 
@@ -120,7 +121,7 @@ def _hour_sql(db: duckdb.DuckDBPyConnection) -> str:
 
 
 def _find_repeated(db: duckdb.DuckDBPyConnection, data: LineFile) -> None:
-    """Create `repeated` (line) and `rejected`; check that each acceptable record is stated, or repeats one that is."""
+    """Create `repeated` (line), `rejected` and `acceptable`; check that only acceptable records are stated, once."""
     ((last,),) = db.execute("SELECT max(line) FROM parsed").fetchall()
     acceptable, stated = np.zeros(last + 1, dtype=np.bool_), np.zeros(last + 1, dtype=np.bool_)
     for lines in _numbers(db, "SELECT line FROM parsed WHERE reason IS NULL"):
@@ -139,6 +140,20 @@ def _find_repeated(db: duckdb.DuckDBPyConnection, data: LineFile) -> None:
         rule = f"must hold only records of {data.name} that no rule rejects"
         raise ContractError(RECORDS.path, rule, _parsed(db, int(line)))
     db.from_df(pd.DataFrame({"line": np.flatnonzero(acceptable & ~stated)})).create("repeated")
+    db.execute(f"""
+        CREATE TABLE rejected AS
+        SELECT line, reason FROM parsed WHERE reason <> '{OUTSIDE}'
+        UNION ALL SELECT line, 'duplicate_timestamp' FROM repeated
+    """)
+    db.execute(f"""
+        CREATE VIEW acceptable AS
+        SELECT household::household AS household, ts, power, voltage, efficiency, flags, line
+        FROM parsed WHERE {_ACCEPTABLE}
+    """)
+
+
+def _require_repetitions(db: duckdb.DuckDBPyConnection, data: LineFile) -> None:
+    """Check that each acceptable record that is not stated has one of its household and time before it that is."""
     db.execute("CREATE TABLE repetitions AS SELECT line, household, ts FROM parsed SEMI JOIN repeated USING (line)")
     lost = _first(
         db,
@@ -151,16 +166,6 @@ def _find_repeated(db: duckdb.DuckDBPyConnection, data: LineFile) -> None:
     if lost:
         rule = f"must hold every record of {data.name} that no rule rejects, the first of a household and time"
         raise ContractError(RECORDS.path, rule, f"none for {_parsed(db, lost['line'])}")
-    db.execute(f"""
-        CREATE TABLE rejected AS
-        SELECT line, reason FROM parsed WHERE reason <> '{OUTSIDE}'
-        UNION ALL SELECT line, 'duplicate_timestamp' FROM repeated
-    """)
-    db.execute(f"""
-        CREATE VIEW acceptable AS
-        SELECT household::household AS household, ts, power, voltage, efficiency, flags, line
-        FROM parsed WHERE {_ACCEPTABLE}
-    """)
 
 
 def _compare_values(db: duckdb.DuckDBPyConnection, data: LineFile) -> None:

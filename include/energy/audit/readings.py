@@ -153,8 +153,9 @@ def _count_plausible(files: Path, params: GeneratorParams) -> int:
     with connect(files) as db:
         (records, strange) = db.execute(f"""
             SELECT count(*), arg_min(line, line_number) FILTER (malformed OR home NOT IN ({names})
-                OR (stamp IS NOT NULL AND coalesce(at < {first} OR at >= {after} OR at % {seconds} <> 0, true)))
-            FROM (SELECT *, {time} AS stamp, {household} AS home, epoch(try_cast({time} AS TIMESTAMPTZ)) AS at
+                OR (stamp IS NOT NULL AND coalesce(start < {first} OR start >= {after}
+                    OR start % {seconds} <> 0, true)))
+            FROM (SELECT *, {time} AS stamp, {household} AS home, epoch(try_cast({time} AS TIMESTAMPTZ)) AS start
                 FROM ({data.records_sql()}))
         """).fetchall()[0]
     if strange is not None:
