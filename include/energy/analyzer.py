@@ -41,7 +41,7 @@ def analyze(files: Path, params: AnalyzerParams) -> None:
             raise validation.nothing_accepted(db, data, counts, files, params)
         validation.order(db, params.timezone)
         intervals = validation.accept(db, source)
-        db.execute("DROP TABLE parsed")
+        validation.forget_parsed(db)
         window = (params.start, params.end) if params.start and params.end else None
         origins = define_slots(db, intervals, window)
         judge(db, params.outlier_threshold)

@@ -14,7 +14,7 @@ from include.core.outcome import Proof
 from include.core.tables import literal
 from include.core.windows import parse_zone
 from include.energy.audit.judgements import OWN_FLAGS, judge_again
-from include.energy.audit.plain_rules import Judgement, UndecidedError, judge_record, judge_series, records_at
+from include.energy.audit.plain_rules import Judgement, UndecidedError, judge_record, judge_series
 from include.energy.audit.samples import draw, take
 from include.energy.audit.totals import compare_anomalies, compare_totals, number_intervals
 from include.energy.db import connect
@@ -81,7 +81,7 @@ def _judge_twice(
     """
     parsed = {line: values for line, *values in db.execute(query).fetchall()}
     decided = []
-    for line, text in records_at(data, list(parsed)).items():
+    for line, text in data.texts_at(sorted(parsed)):
         try:
             plain = judge_record(text, data, params, required)
         except UndecidedError:

@@ -9,14 +9,14 @@ from __future__ import annotations
 import csv
 import re
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, tzinfo
 from itertools import chain
 from statistics import median
 from typing import NamedTuple
 
 from include.energy.anomalies import FLAT_RECORDS, FLAT_SECONDS, SAMPLES_OF_HOUR, SAMPLES_OF_HOUSEHOLD, ZERO_SECONDS
-from include.energy.lines import LineFile, read_chunks
+from include.energy.lines import LineFile
 from include.energy.params import AnalyzerParams
 from include.energy.schemas import COLUMNS, OUTSIDE, AnomalyReason
 from include.energy.validation import LARGEST, PF_LEAST_VA, PF_LIMIT, PF_SURE_VA, VOLTAGE_TOLERANCE
@@ -41,28 +41,6 @@ class Judgement(NamedTuple):
 
 class UndecidedError(Exception):
     """The plain rules do not know how to read a text."""
-
-
-def records_at(data: LineFile, numbers: Collection[int]) -> dict[int, str]:
-    """Return the lines of a file with some numbers (from 1), read without a database."""
-    wanted, separator = sorted(set(numbers)), b"\r" if data.newline == "cr" else b"\n"
-    found: dict[int, str] = {}
-    before, rest = 0, b""
-    for chunk in _with_end(read_chunks(data.path, data.name), separator):
-        block = rest + chunk
-        lines = block.count(separator)
-        if len(found) < len(wanted) and wanted[len(found)] <= before + lines:
-            texts = block.split(separator)
-            while len(found) < len(wanted) and wanted[len(found)] <= before + lines:
-                number = wanted[len(found)]
-                found[number] = texts[number - before - 1].rstrip(b"\r").decode()
-        before, rest = before + lines, block[block.rfind(separator) + 1 :]
-    return found
-
-
-def _with_end(chunks: Iterator[bytes], separator: bytes) -> Iterator[bytes]:
-    yield from chunks
-    yield separator
 
 
 def judge_record(text: str, data: LineFile, params: AnalyzerParams, required: Sequence[str]) -> Judgement:

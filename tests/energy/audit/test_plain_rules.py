@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from include.energy.audit.plain_rules import UndecidedError, judge_record, judge_series, records_at
+from include.energy.audit.plain_rules import UndecidedError, judge_record, judge_series
 from include.energy.lines import inspect
 from include.energy.params import AnalyzerParams
 from tests.energy.analysis import HEADER
@@ -74,15 +74,6 @@ def test_the_power_factor_heeds_the_resolution_of_small_readings(judge, text, an
 def test_what_the_plain_rules_do_not_decide(judge, text):
     with pytest.raises(UndecidedError):
         judge(text)
-
-
-@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
-def test_records_are_found_by_line_number(tmp_path, end):
-    lines = ["timestamp,household_id", *(f"stamp,{'x' * (number % 700)}{number}" for number in range(2, 3000))]
-    (tmp_path / "energy_data.csv").write_bytes(end.join(lines).encode())
-    data = inspect(tmp_path / "energy_data.csv")
-    numbers = [1, 2, 1500, 2999]
-    assert records_at(data, numbers) == {number: lines[number - 1] for number in numbers}
 
 
 def marks(powers, seconds=1800, threshold=5.0):
