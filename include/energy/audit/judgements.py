@@ -86,17 +86,19 @@ def _read_stated(db: duckdb.DuckDBPyConnection, files: Path, params: AnalyzerPar
         ),
     }
     broken = " OR ".join(f"coalesce({condition}, true)" for condition in rules.values())
-    columns = "home, ts, line, power, status, anomaly_detected, anomaly_reasons"
-    for rule, condition in rules.items() if _first(db, f"SELECT 1 FROM records WHERE {broken} LIMIT 1") else ():
-        if record := _first(db, f"SELECT {columns} FROM records WHERE coalesce({condition}, true) LIMIT 1"):
-            raise ContractError(RECORDS.path, rule, _words(record))
     db.execute(f"""
         CREATE TABLE stated AS
-        SELECT home::household AS household, ts, power, efficiency,
-            (reasons + CASE WHEN zero_run THEN {FLAG_ZERO_RUN} ELSE 0 END)::UTINYINT AS flags,
+        SELECT try_cast(home AS household) AS household, ts, power, efficiency,
+            CASE WHEN NOT ({broken}) THEN (reasons + CASE WHEN zero_run THEN {FLAG_ZERO_RUN} ELSE 0 END)::UTINYINT END
+                AS flags,
             {_hour_sql(db)}::UTINYINT AS hour, line
         FROM records
     """)
+    if _first(db, "SELECT line FROM stated WHERE flags IS NULL LIMIT 1"):
+        columns = "home, ts, line, power, status, anomaly_detected, anomaly_reasons"
+        for rule, condition in rules.items():
+            if record := _first(db, f"SELECT {columns} FROM records WHERE coalesce({condition}, true) LIMIT 1"):
+                raise ContractError(RECORDS.path, rule, _words(record))
     disordered = """
         SELECT household::VARCHAR AS household_id, ts, line FROM stated
         QUALIFY household < lag(household) OVER () OR (household = lag(household) OVER () AND ts <= lag(ts) OVER ())

@@ -143,9 +143,12 @@ def compare_totals(
     intervals, origins = numbering
     window = (params.start, params.end) if params.start and params.end else None
     db.execute("ALTER TABLE stated RENAME TO judged")
-    db.execute("CREATE VIEW accepted AS SELECT * FROM judged")
+    zeros = db.execute("SELECT DISTINCT household::VARCHAR FROM judged WHERE power = 0").fetchall()
+    names = ", ".join(literal(name) for (name,) in zeros)
+    db.execute(f"CREATE VIEW accepted AS SELECT * FROM judged WHERE {f'household IN ({names})' if zeros else 'false'}")
+    find_runs(db)  # only runs of zeros are counted
+    db.execute("CREATE OR REPLACE VIEW accepted AS SELECT * FROM judged")
     _mark_not_assessed(db)
-    find_runs(db)
     figures = statistics.figures(db, intervals, origins, window, params.high_usage_kw)
     db.execute("CREATE OR REPLACE VIEW accepted AS SELECT * FROM acceptable")  # voltage is in energy_data.csv alone
     computed = summarise(db, params, figures, list(intervals.values()), source, counts)
