@@ -59,7 +59,7 @@ def _records_sql(params: AnalyzerParams) -> str:
     reasons = f"([NULL, {', '.join(map(literal, texts[1:]))}])[(flags & {len(texts) - 1}) + 1]"
     high = "NULL" if params.high_usage_kw is None else params.high_usage_kw
     return f"""
-        SELECT ts::TIMESTAMPTZ AS timestamp, household::VARCHAR AS household_id, power, efficiency,
+        SELECT make_timestamptz(epoch_us(ts)) AS timestamp, household::VARCHAR AS household_id, power, efficiency,
             CASE WHEN power > {high} THEN 'high_usage' ELSE 'normal' END AS status,
             flags & {len(texts) - 1} <> 0 AS anomaly_detected, {reasons} AS anomaly_reasons,
             flags & {validation.FLAG_ZERO_RUN} <> 0 AS zero_run, line

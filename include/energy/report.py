@@ -64,7 +64,7 @@ def _write_rows(files: Path) -> None:
 def rows_sql(files: Path) -> str:
     """Return SQL of the rows of `energy_report.csv`, in the order of the records."""
     return f"""
-        SELECT {iso("(timestamp AT TIME ZONE 'UTC')")} AS timestamp, household_id, power,
+        SELECT {iso("make_timestamp(epoch_us(timestamp))")} AS timestamp, household_id, power,
             efficiency, status, anomaly_detected, anomaly_reasons
         FROM read_parquet({file_literal(RECORDS.at(files))})
     """

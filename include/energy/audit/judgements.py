@@ -20,6 +20,7 @@ from include.core.errors import ContractError
 from include.core.tables import file_literal, literal
 from include.energy import validation
 from include.energy.audit.samples import salts
+from include.energy.audit.tables import csv_sql
 from include.energy.lines import LineFile
 from include.energy.params import AnalyzerParams
 from include.energy.schemas import OUTSIDE, RECORDS, REJECTED, EnergySource
@@ -71,7 +72,7 @@ def _read_stated(db: duckdb.DuckDBPyConnection, files: Path, params: AnalyzerPar
     reasons = ", ".join(map(literal, _REASONS))
     db.execute(f"""
         CREATE VIEW records AS
-        SELECT timestamp::TIMESTAMPTZ AT TIME ZONE 'UTC' AS ts, household_id AS home, power::DOUBLE AS power,
+        SELECT make_timestamp(epoch_us(timestamp::TIMESTAMPTZ)) AS ts, household_id AS home, power::DOUBLE AS power,
             efficiency::DOUBLE AS efficiency, line::BIGINT AS line, zero_run::BOOLEAN AS zero_run,
             status::VARCHAR AS status, anomaly_detected::BOOLEAN AS anomaly_detected, anomaly_reasons,
             CASE WHEN anomaly_reasons IS NULL THEN 0 ELSE list_position([{reasons}], anomaly_reasons) END AS reasons
@@ -116,10 +117,10 @@ def _hour_sql(db: duckdb.DuckDBPyConnection) -> str:
             FROM (SELECT quarter, epoch(local_time)::BIGINT - quarter::BIGINT * 900 AS seconds FROM clock)
         ) GROUP BY seconds, piece ORDER BY start DESC
     """).fetchall()
-    cases = " ".join(f"WHEN epoch(ts) >= {start} THEN {seconds}" for start, seconds in offsets[:-1])
+    cases = " ".join(f"WHEN epoch_us(ts) >= {start * 1_000_000} THEN {seconds}" for start, seconds in offsets[:-1])
     offset = f"CASE {cases} ELSE {offsets[-1][1]} END" if cases else f"{offsets[-1][1]}"
-    hours = f"floor((epoch(ts) + {offset}) / 3600)::BIGINT + 72"  # 1970 began on a Thursday
-    return f"((({hours}) % 168) + 168) % 168"
+    positive = 5000 * 7 * 86400  # weeks that make the seconds of all times since 1900 positive
+    return f"((epoch_us(ts) // 1000000 + {offset} + {positive}) // 3600 + 72) % 168"  # 1970 began on a Thursday
 
 
 def _find_repeated(db: duckdb.DuckDBPyConnection, data: LineFile) -> None:
@@ -216,12 +217,10 @@ def _raise_first_difference(db: duckdb.DuckDBPyConnection, data: LineFile, diffe
 
 def _compare_rejected(db: duckdb.DuckDBPyConnection, data: LineFile, files: Path) -> None:
     """Compare `rejected.csv` with the records that a rule rejects, each shown as it stands in the input."""
-    columns = "file, line, raw, reason"
-    texts = "{'file': 'VARCHAR', 'line': 'BIGINT', 'raw': 'VARCHAR', 'reason': 'VARCHAR'}"
-    db.execute(f"""
-        CREATE TABLE listed AS SELECT {columns} FROM read_csv({file_literal(REJECTED.at(files))}, header = true,
-            auto_detect = false, delim = ',', quote = '"', escape = '"', columns = {texts})
-    """)
+    columns, path = "file, line, raw, reason", REJECTED.at(files)
+    db.execute(
+        f"CREATE TABLE listed AS SELECT * REPLACE (line::BIGINT AS line) FROM (SELECT {columns} FROM {csv_sql(path)})"
+    )
     located = validation.locate_rejected(db, data, files)
     db.execute(f"CREATE TABLE expected AS SELECT file, line, raw, reason::VARCHAR AS reason FROM ({located})")
     pair = "(SELECT {columns} FROM {a} EXCEPT ALL SELECT {columns} FROM {b}) ORDER BY line LIMIT 1"

@@ -28,13 +28,8 @@ def require_equal_rows(
         ContractError: They differ; names the first row that does.
     """
     for name, path in (("expected_rows", expected), ("stated_rows", stated)):
-        columns = header(path)
-        texts = ", ".join(f"{literal(column)}: 'VARCHAR'" for column in columns)
         selected = ", ".join(f"{value} AS {identifier(column)}" for column, value in values.items())
-        db.execute(f"""
-            CREATE TABLE {name} AS SELECT {selected} FROM read_csv({file_literal(path)}, header = true,
-                auto_detect = false, delim = ',', quote = '"', escape = '"', columns = {{{texts}}})
-        """)
+        db.execute(f"CREATE TABLE {name} AS SELECT {selected} FROM {csv_sql(path)}")
     right, wrong = (count(db, f"SELECT count(*) FROM {name}") for name in ("expected_rows", "stated_rows"))
     differing = " OR ".join(f"e.{identifier(c)} IS DISTINCT FROM s.{identifier(c)}" for c in values)
     difference = db.execute(f"""
@@ -47,6 +42,15 @@ def require_equal_rows(
         raise ContractError(artifact, rule, _words(difference[2]))
     if right != wrong:
         raise ContractError(artifact, f"must hold {right:,} records", f"{wrong:,}")
+
+
+def csv_sql(path: Path) -> str:
+    """Return SQL of a CSV file that was checked already; all values are texts, NULL where empty."""
+    texts = ", ".join(f"{literal(column)}: 'VARCHAR'" for column in header(path))
+    return (
+        f"read_csv({file_literal(path)}, header = true, auto_detect = false, delim = ',', quote = '\"', escape = '\"', "
+        f"columns = {{{texts}}})"
+    )
 
 
 def header(path: Path) -> list[str]:

@@ -16,7 +16,7 @@ from tests.energy.analysis import HEADER, series, varied
     [
         series(varied(100), minutes=15) + series(varied(90), home="B", minutes=60),
         series(varied(30)) + series([0.5], home="B"),  # B takes the interval of the others
-        series(varied(12)) + series([-1] * 20, home="A", minutes=15, start=24),  # rejected records decide
+        series(varied(2), minutes=15) + series([-1] * 20, minutes=15, start=2),  # rejected records decide
     ],
     ids=["two intervals", "one record", "rejected records"],
 )
