@@ -15,7 +15,7 @@ import gzip
 import io
 import re
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -91,7 +91,7 @@ class LineFile:
         """Return SQL of whether a `line` is not blank."""
         return "regexp_matches(line, '[^ \t]')"
 
-    def texts_at(self, numbers: Sequence[int]) -> Iterator[tuple[int, str]]:
+    def texts_at(self, numbers: Iterable[int]) -> Iterator[tuple[int, str]]:
         """Yield lines with their numbers, in one pass over the bytes.
 
         Args:

@@ -7,7 +7,7 @@ follow a table's own order.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from itertools import islice
@@ -292,11 +292,18 @@ def locate_rejected(db: duckdb.DuckDBPyConnection, data: LineFile, files: Path) 
 
 def _insert_lines(db: duckdb.DuckDBPyConnection, table: str, file: LineFile, numbers: str, *more: str) -> None:
     """Insert line numbers and lines of a file, and more values for each, into a table."""
-    wanted = db.execute(numbers).fetchnumpy()
-    texts = file.texts_at(next(iter(wanted.values())).tolist())
+    texts = file.texts_at(_numbers(db, numbers))
     while batch := list(islice(texts, LINES_A_BATCH)):
         frame = pd.DataFrame([(*line, *more) for line in batch], columns=[f"c{n}" for n in range(2 + len(more))])
         db.from_df(frame).insert_into(table)
+
+
+def _numbers(db: duckdb.DuckDBPyConnection, query: str) -> Iterator[int]:
+    """Yield the numbers of a column while the connection is used for something else."""
+    with db.cursor() as cursor:
+        cursor.execute(query)
+        while batch := cursor.fetchmany(LINES_A_BATCH):
+            yield from (number for (number,) in batch)
 
 
 def nothing_accepted(

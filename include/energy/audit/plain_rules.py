@@ -132,12 +132,12 @@ def judge_series(
     for moment, (_, power) in zip(moments, series, strict=True):
         weekly[moment.weekday(), moment.hour].append(power)
         daily[moment.hour].append(power)
+    everything = [power for _, power in series], SAMPLES_OF_HOUSEHOLD
     limits: dict[tuple[int, int], tuple[float, float] | None] = {}
     for weekday, hour in weekly:
         candidates = (weekly[weekday, hour], SAMPLES_OF_HOUR), (daily[hour], SAMPLES_OF_HOUR)
-        everything = [power for _, power in series], SAMPLES_OF_HOUSEHOLD
         samples = next((samples for samples, least in (*candidates, everything) if len(samples) >= least), None)
-        limits[weekday, hour] = samples and _usual(samples)
+        limits[weekday, hour] = _usual(samples) if samples else None
     for (start, power), moment, marks in zip(series, moments, _runs(series, origin, interval), strict=True):
         usual = limits[moment.weekday(), moment.hour]
         distance = (power - usual[0]) / usual[1] if usual else 0.0
