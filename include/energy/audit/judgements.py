@@ -8,7 +8,7 @@ rounding.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,18 +17,18 @@ import numpy as np
 import pandas as pd
 
 from include.core.errors import ContractError
-from include.core.tables import file_literal, literal
+from include.core.tables import literal
 from include.energy import validation
 from include.energy.audit.samples import salts
-from include.energy.audit.tables import csv_sql
+from include.energy.audit.stated import read_stated
+from include.energy.audit.tables import csv_sql, first_row, words
 from include.energy.lines import LineFile
 from include.energy.params import AnalyzerParams
 from include.energy.schemas import OUTSIDE, RECORDS, REJECTED, EnergySource
-from include.energy.validation import BITS, FLAG_ZERO_RUN
+from include.energy.validation import BITS
 
 OWN_FLAGS = BITS["voltage_outside_band"] | BITS["power_factor"]
 """Anomalies that a record shows by itself."""
-_REASONS = [";".join(reason for reason in BITS if flags & BITS[reason]) for flags in range(1, sum(BITS.values()) + 1)]
 _ACCEPTABLE = "reason IS NULL AND line NOT IN (SELECT line FROM repeated)"
 
 
@@ -58,69 +58,12 @@ def judge_again(
     if not counts.get(""):
         raise ContractError(RECORDS.path, f"must hold accepted records of {data.name}; the rules accept none of them")
     validation.place(db, params.timezone)
-    _read_stated(db, files, params)
+    read_stated(db, files, params)
     _find_repeated(db, data)
     _compare_values(db, data)
     _require_repetitions(db, data)
     _compare_rejected(db, data, files)
     return counts
-
-
-def _read_stated(db: duckdb.DuckDBPyConnection, files: Path, params: AnalyzerParams) -> None:
-    """Create `stated` (household, ts, power, efficiency, flags, hour, line) in the order of the Parquet file."""
-    high = "NULL" if params.high_usage_kw is None else params.high_usage_kw
-    reasons = ", ".join(map(literal, _REASONS))
-    db.execute(f"""
-        CREATE VIEW records AS
-        SELECT make_timestamp(epoch_us(timestamp::TIMESTAMPTZ)) AS ts, household_id AS home, power::DOUBLE AS power,
-            efficiency::DOUBLE AS efficiency, line::BIGINT AS line, zero_run::BOOLEAN AS zero_run,
-            status::VARCHAR AS status, anomaly_detected::BOOLEAN AS anomaly_detected, anomaly_reasons,
-            CASE WHEN anomaly_reasons IS NULL THEN 0 ELSE list_position([{reasons}], anomaly_reasons) END AS reasons
-        FROM read_parquet({file_literal(RECORDS.at(files))})
-    """)
-    rules = {
-        "household_id must be a household of energy_data.csv": ("try_cast(home AS household) IS NULL"),
-        "anomaly_reasons must hold known reasons, in their order": "reasons IS NULL",
-        "anomaly_detected must be true where there is a reason": "anomaly_detected <> (reasons <> 0)",
-        f"status must be high_usage above {high} kW": (
-            f"status <> CASE WHEN power > {high} THEN 'high_usage' ELSE 'normal' END"
-        ),
-    }
-    broken = " OR ".join(f"coalesce({condition}, true)" for condition in rules.values())
-    db.execute(f"""
-        CREATE TABLE stated AS
-        SELECT try_cast(home AS household) AS household, ts, power, efficiency,
-            CASE WHEN NOT ({broken}) THEN (reasons + CASE WHEN zero_run THEN {FLAG_ZERO_RUN} ELSE 0 END)::UTINYINT END
-                AS flags,
-            {_hour_sql(db)}::UTINYINT AS hour, line
-        FROM records
-    """)
-    if _first(db, "SELECT line FROM stated WHERE flags IS NULL LIMIT 1"):
-        columns = "home, ts, line, power, status, anomaly_detected, anomaly_reasons"
-        for rule, condition in rules.items():
-            if record := _first(db, f"SELECT {columns} FROM records WHERE coalesce({condition}, true) LIMIT 1"):
-                raise ContractError(RECORDS.path, rule, _words(record))
-    disordered = """
-        SELECT household::VARCHAR AS household_id, ts, line FROM stated
-        QUALIFY household < lag(household) OVER () OR (household = lag(household) OVER () AND ts <= lag(ts) OVER ())
-    """
-    if record := _first(db, f"{disordered} LIMIT 1"):
-        raise ContractError(RECORDS.path, "must be sorted by household and time, each pair once", _words(record))
-
-
-def _hour_sql(db: duckdb.DuckDBPyConnection) -> str:
-    """Return SQL of the hour of the local week of `ts`, from `clock`: its offsets from UTC, of which there are few."""
-    offsets = db.execute("""
-        SELECT min(quarter)::BIGINT * 900 AS start, seconds FROM (
-            SELECT quarter, seconds, row_number() OVER (ORDER BY quarter)
-                - row_number() OVER (PARTITION BY seconds ORDER BY quarter) AS piece
-            FROM (SELECT quarter, epoch(local_time)::BIGINT - quarter::BIGINT * 900 AS seconds FROM clock)
-        ) GROUP BY seconds, piece ORDER BY start DESC
-    """).fetchall()
-    cases = " ".join(f"WHEN epoch_us(ts) >= {start * 1_000_000} THEN {seconds}" for start, seconds in offsets[:-1])
-    offset = f"CASE {cases} ELSE {offsets[-1][1]} END" if cases else f"{offsets[-1][1]}"
-    positive = 5000 * 7 * 86400  # weeks that make the seconds of all times since 1900 positive
-    return f"((epoch_us(ts) // 1000000 + {offset} + {positive}) // 3600 + 72) % 168"  # 1970 began on a Thursday
 
 
 def _find_repeated(db: duckdb.DuckDBPyConnection, data: LineFile) -> None:
@@ -137,8 +80,10 @@ def _find_repeated(db: duckdb.DuckDBPyConnection, data: LineFile) -> None:
         stated[lines] = True
         records += len(lines)
     if records != np.count_nonzero(stated):
-        repeated = _first(db, "SELECT line, count(*) AS records FROM stated GROUP BY line HAVING records > 1 LIMIT 1")
-        raise ContractError(RECORDS.path, f"must hold each line of {data.name} at most once", _words(repeated or {}))
+        repeated = first_row(
+            db, "SELECT line, count(*) AS records FROM stated GROUP BY line HAVING records > 1 LIMIT 1"
+        )
+        raise ContractError(RECORDS.path, f"must hold each line of {data.name} at most once", words(repeated or {}))
     for line in np.flatnonzero(stated & ~acceptable)[:1]:
         rule = f"must hold only records of {data.name} that no rule rejects"
         raise ContractError(RECORDS.path, rule, _parsed(db, int(line)))
@@ -158,7 +103,7 @@ def _find_repeated(db: duckdb.DuckDBPyConnection, data: LineFile) -> None:
 def _require_repetitions(db: duckdb.DuckDBPyConnection, data: LineFile) -> None:
     """Check that each acceptable record that is not stated has one of its household and time before it that is."""
     db.execute("CREATE TABLE repetitions AS SELECT line, household, ts FROM parsed SEMI JOIN repeated USING (line)")
-    lost = _first(
+    lost = first_row(
         db,
         """SELECT line FROM repetitions ANTI JOIN (
             SELECT repetitions.line FROM stated JOIN repetitions
@@ -200,7 +145,7 @@ def _raise_first_difference(db: duckdb.DuckDBPyConnection, data: LineFile, diffe
     columns = ("household::VARCHAR", "ts", "power", "efficiency", f"flags & {OWN_FLAGS}")
     listed = ", ".join(f"{column} AS c{number}" for number, column in enumerate(columns))
     households = ", ".join(map(literal, differing))
-    first = _first(
+    first = first_row(
         db,
         f"""SELECT a.line AS line, {", ".join(f"a.c{n} AS a{n}, s.c{n} AS s{n}" for n in range(len(columns)))}
         FROM (SELECT line, {listed} FROM acceptable) AS a JOIN (SELECT line, {listed} FROM stated) AS s USING (line)
@@ -224,8 +169,8 @@ def _compare_rejected(db: duckdb.DuckDBPyConnection, data: LineFile, files: Path
     located = validation.locate_rejected(db, data, files)
     db.execute(f"CREATE TABLE expected AS SELECT file, line, raw, reason::VARCHAR AS reason FROM ({located})")
     pair = "(SELECT {columns} FROM {a} EXCEPT ALL SELECT {columns} FROM {b}) ORDER BY line LIMIT 1"
-    extra = _first(db, pair.format(columns=columns, a="listed", b="expected"))
-    missing = _first(db, pair.format(columns=columns, a="expected", b="listed"))
+    extra = first_row(db, pair.format(columns=columns, a="listed", b="expected"))
+    missing = first_row(db, pair.format(columns=columns, a="expected", b="listed"))
     if extra:
         same = "file = ? AND line = ? AND raw IS NOT DISTINCT FROM ?"
         place = [extra["file"], extra["line"], extra["raw"]]
@@ -236,9 +181,9 @@ def _compare_rejected(db: duckdb.DuckDBPyConnection, data: LineFile, files: Path
             rule = f"reason must be {' or '.join(right)}, for that rule rejects the record"
         else:
             rule = "must list only records that stand in the input, at that line with that text, and break a rule"
-        raise ContractError(REJECTED.path, rule, _words(extra))
+        raise ContractError(REJECTED.path, rule, words(extra))
     if missing:
-        raise ContractError(REJECTED.path, "must list every record that a rule rejects", f"none for {_words(missing)}")
+        raise ContractError(REJECTED.path, "must list every record that a rule rejects", f"none for {words(missing)}")
 
 
 def _numbers(db: duckdb.DuckDBPyConnection, query: str) -> Iterator[Any]:
@@ -248,18 +193,7 @@ def _numbers(db: duckdb.DuckDBPyConnection, query: str) -> Iterator[Any]:
         yield frame.iloc[:, 0].to_numpy()
 
 
-def _first(db: duckdb.DuckDBPyConnection, query: str) -> dict[str, Any] | None:
-    cursor = db.execute(query)
-    names = [column[0] for column in cursor.description or ()]
-    row = cursor.fetchone()
-    return None if row is None else dict(zip(names, row, strict=True))
-
-
 def _parsed(db: duckdb.DuckDBPyConnection, line: int) -> str:
     """Return what the rules make of a line, in words."""
     query = f"SELECT line, household, ts, power, reason::VARCHAR AS reason FROM parsed WHERE line = {line}"
-    return _words(_first(db, query) or {"line": line, "record": "none"})
-
-
-def _words(record: Mapping[str, Any]) -> str:
-    return ", ".join(f"{name} {value}" for name, value in record.items() if value is not None)
+    return words(first_row(db, query) or {"line": line, "record": "none"})

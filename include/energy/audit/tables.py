@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import duckdb
 
@@ -38,8 +39,8 @@ def require_equal_rows(
         WHERE number IS NOT NULL AND ({differing}) ORDER BY number LIMIT 1
     """).fetchone()
     if difference and not (difference[0] > wrong):
-        rule = f"record {difference[0]} must be {_words(difference[1])}"
-        raise ContractError(artifact, rule, _words(difference[2]))
+        rule = f"record {difference[0]} must be {words({name: difference[1][name] for name in values})}"
+        raise ContractError(artifact, rule, words(difference[2]))
     if right != wrong:
         raise ContractError(artifact, f"must hold {right:,} records", f"{wrong:,}")
 
@@ -61,5 +62,18 @@ def header(path: Path) -> list[str]:
         return next(csv.reader(file))
 
 
-def _words(row: Mapping[str, object]) -> str:
-    return ", ".join(str(value) for name, value in row.items() if value is not None and name != "number")
+def first_row(db: duckdb.DuckDBPyConnection, query: str) -> dict[str, Any] | None:
+    """Return the first row of a query by column, None where there is none."""
+    cursor = db.execute(query)
+    names = [column[0] for column in cursor.description or ()]
+    row = cursor.fetchone()
+    return None if row is None else dict(zip(names, row, strict=True))
+
+
+def words(record: Mapping[str, Any]) -> str:
+    """Return a row as messages show it.
+
+    >>> words({"line": 7, "household_id": "A", "reason": None})
+    'line 7, household_id A'
+    """
+    return ", ".join(f"{name} {value}" for name, value in record.items() if value is not None)

@@ -29,21 +29,6 @@ def test_the_first_of_several_records_of_a_time_is_accepted(judge):
     assert rejected == [(6, "duplicate_timestamp"), (7, "duplicate_timestamp")]
 
 
-@pytest.mark.parametrize(
-    ("zone", "start", "hours"),
-    [
-        ("UTC", 0, [0, 0, 1, 1]),
-        ("Asia/Kolkata", 0, [5, 6, 6, 7]),
-        ("America/New_York", 0, [163, 163, 164, 164]),  # Sunday, 19:00
-        ("Europe/Berlin", 48 * 83 + 46, [0, 0, 1, 3]),  # clocks go forward on Sunday, 29 March, 01:00 UTC
-    ],
-)
-def test_the_hour_of_the_week_is_that_of_the_local_clock(judge, zone, start, hours):
-    _, stated, _ = judge(series(varied(4), start=start), timezone=zone)
-    if zone != "Europe/Berlin":
-        assert [hour for _, hour, _ in stated] == hours
-
-
 def test_an_analyzer_that_accepts_the_later_duplicate_is_refused(files):
     analyzed(files, [*series(varied(4)), f"{stamp(1)},A,0.9,230,5"])
     text = (files / "energy_data.csv").read_text().splitlines()

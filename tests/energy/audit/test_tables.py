@@ -25,11 +25,11 @@ def test_another_spelling_of_the_same_values_is_equal(compare):
 @pytest.mark.parametrize(
     ("stated", "message"),
     [
-        ("name,kw\na,1.6\nb,2\n", r"table.csv: record 1 must be a, 1.5; found a, 1.6"),
+        ("name,kw\na,1.6\nb,2\n", r"table.csv: record 1 must be name a, kw 1.5; found name a, kw 1.6"),
         ("name,kw\nb,2\na,1.5\n", r"table.csv: record 1 must be"),
         ("name,kw\na,1.5\n", r"table.csv: must hold 2 records; found 1"),
         ("name,kw\na,1.5\nb,2\nb,2\n", r"table.csv: must hold 2 records; found 3"),
-        ("name,kw\na,1.5\nb,\n", r"table.csv: record 2 must be b, 2.0; found b"),
+        ("name,kw\na,1.5\nb,\n", r"table.csv: record 2 must be name b, kw 2.0; found name b"),
     ],
 )
 def test_the_first_difference_is_named(compare, stated, message):
