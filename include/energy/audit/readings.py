@@ -56,8 +56,11 @@ def _prove_converted(files: Path, params: GeneratorParams, source: EnergySource 
     from include.energy.conversion import convert
 
     stated = DATA.at(files)
-    with tempfile.TemporaryDirectory(prefix=".scratch-", dir=files) as name:
-        folder = Path(name)
+    for name in params.files:
+        if not (files / SOURCE_FOLDER / name).is_file():
+            raise ContractError(f"{SOURCE_FOLDER}/{name}", "must be there to be compared with", "no such file")
+    with tempfile.TemporaryDirectory(prefix=".scratch-", dir=files) as scratch:
+        folder = Path(scratch)
         (folder / SOURCE_FOLDER).symlink_to((files / SOURCE_FOLDER).resolve())
         try:
             converted = convert(folder, params)

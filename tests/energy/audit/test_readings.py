@@ -147,3 +147,10 @@ def test_the_account_must_be_that_of_the_conversion(files, convert):
     (files / "energy_source.json").write_text(json.dumps(document))
     with pytest.raises(ContractError, match=r"energy_source.json: files\[0\].households must be 1"):
         prove_generator(files, GeneratorParams(files=("meter.csv",), **MAPPING))
+
+
+def test_an_input_file_that_is_not_there_is_not_taken_for_another_format(files, convert):
+    convert({"meter.csv": LOCAL}, **MAPPING)
+    (files / "source" / "meter.csv").unlink()
+    with pytest.raises(ContractError, match=r"source/meter.csv: must be there"):
+        prove_generator(files, GeneratorParams(files=("meter.csv",), **MAPPING))
