@@ -17,7 +17,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationErro
 from typing_extensions import TypeVar
 
 from include.core.errors import ContractError, explain
-from include.core.outcome import StepOutcome
+from include.core.outcome import Proof, StepOutcome
 from include.core.rules import OutputRules
 from include.core.run_folder import SOURCE_FOLDER, Records, read_model, write_json
 
@@ -211,8 +211,9 @@ class Step:
         records: Counts the records of the artifacts themselves (`files` → accounting); None for no record data.
         outcome: Reads metrics, findings and tables from the checked artifacts (`files` → `StepOutcome`); a
             `module:name` is imported only after the step has run.
-        recompute: `module:name` of `(files, params)` that derives again, from inputs and outputs, what the outputs
-            state, and raises a `ContractError` where they state something else; called by the orchestrator.
+        recompute: `module:function` of `(files, params, *, audit) -> tuple[Proof, ...]`: derives from the inputs what
+            the outputs state, and raises a `ContractError` where they differ. With `audit`, nothing is left to a
+            sample. It is imported only after the step has run.
         group: The step that users know it as a part of.
         mapped: One task for each of several things, numbered from 0; `{index}` in `writes` stands for the number, and
             the function takes it as a third argument.
@@ -299,14 +300,18 @@ class Step:
         outcome = imported(self.outcome) if isinstance(self.outcome, str) else self.outcome
         return StepOutcome.model_validate(outcome(files)) if outcome else StepOutcome()
 
-    def check_recomputed(self, files: Path, params: StepParams) -> None:
-        """Derive again what the outputs state, where the contract declares how.
+    def prove(self, files: Path, params: StepParams, *, audit: bool = False) -> tuple[Proof, ...]:
+        """Recompute what the outputs state; nothing is proven of a step that declares no `recompute`.
+
+        Args:
+            files: A folder that shows the inputs and outputs of the step at their documented names.
+            params: The parameters that the step ran with.
+            audit: Recompute everything, also what is otherwise recomputed for a sample.
 
         Raises:
-            ContractError: They state something else.
+            ContractError: An output states something else than its inputs give.
         """
-        if self.recompute is not None:
-            imported(self.recompute)(files, params)
+        return tuple(imported(self.recompute)(files, params, audit=audit)) if self.recompute else ()
 
 
 def imported(name: str) -> Any:

@@ -52,6 +52,31 @@ class Plot(_Part):
     title: str
 
 
+class Proof(_Part):
+    """How far the orchestrator proved what an artifact states, beyond its format and schema.
+
+    Args:
+        artifact: Path of the artifact.
+        recomputed: What was recomputed over all records.
+        sampled: What was recomputed for a sample that was drawn after the step had ended.
+        draw: What the sample consists of: names, or line numbers.
+        not_checked: What could not be recomputed, and why.
+    """
+
+    artifact: str
+    recomputed: str | None = None
+    sampled: str | None = None
+    draw: tuple[str | int, ...] = ()
+    not_checked: str | None = None
+
+    @property
+    def finding(self) -> Finding | None:
+        """The warning that something could not be recomputed."""
+        if self.not_checked is None:
+            return None
+        return Finding(severity="warning", message=f"{self.artifact} is not fully checked: {self.not_checked}.")
+
+
 class StepMetrics(BaseModel):
     """Base of each step's metrics; a subclass names every metric, with its unit as a suffix, and forbids others.
 
@@ -77,6 +102,7 @@ class StepOutcome(BaseModel):
         published_as: Key below `published/<pipeline>/`, where it is not the interval.
         synthetic: Whether results rest on generated or simulated data; None where the step does not say.
         stand_in: Whether the data came from a stand-in of an external service.
+        proofs: How far the orchestrator recomputed each artifact.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -92,6 +118,7 @@ class StepOutcome(BaseModel):
     published_as: str | None = None
     synthetic: bool | None = None
     stand_in: bool | None = None
+    proofs: tuple[Proof, ...] = ()
 
     @model_validator(mode="before")
     @classmethod
@@ -109,6 +136,11 @@ class StepOutcome(BaseModel):
         return self.metrics.model_dump(mode="json") | {
             name: item for name, item in parts.items() if item not in (None, [], (), {})
         }
+
+    def proven(self, proofs: tuple[Proof, ...]) -> StepOutcome:
+        """Return the outcome with its proofs, and a finding for each artifact that could not be recomputed."""
+        doubts = tuple(proof.finding for proof in proofs if proof.finding)
+        return self.model_copy(update={"proofs": proofs, "findings": (*self.findings, *doubts)})
 
     def metrics_as(self, model: type[M]) -> M:
         """Return the metrics as a step's own model, also where they were read back from JSON.

@@ -172,8 +172,8 @@ def run_step(step: Step, folder: RunFolder, attempt: Attempt, execute: Execute) 
             if step.records is not None:
                 draft.records = step.records(files)
                 _check_accounting(step.id, draft.records)
-            draft.outcome = step.read_outcome(files)
-            step.check_recomputed(files, params)
+            proofs = step.prove(files, params)  # first: what an outcome shows is proven
+            draft.outcome = step.read_outcome(files).proven(proofs)
         for record in draft.outputs:
             show(folder.files, record.path, folder.locate(record))
         result = write_result(folder, draft, "success")

@@ -36,17 +36,17 @@ def analyze(files: Path, params: AnalyzerParams) -> None:
     data, source = inspect(DATA.at(files)), SOURCE.find(files)
     with connect(files) as db:
         validation.parse(db, data, params, source)
-        counts = dict(db.execute("SELECT coalesce(reason::VARCHAR, ''), count(*) FROM parsed GROUP BY ALL").fetchall())
+        counts = validation.count_reasons(db)
         if not counts.get(""):
             raise validation.nothing_accepted(db, data, counts, files, params)
         validation.order(db, params.timezone)
         intervals = validation.accept(db, source)
-        db.execute("DROP TABLE parsed")
+        validation.forget_parsed(db)
         window = (params.start, params.end) if params.start and params.end else None
         origins = define_slots(db, intervals, window)
         judge(db, params.outlier_threshold)
         figures = statistics.figures(db, intervals, origins, window, params.high_usage_kw)
-        analysis = _analysis(db, params, figures, list(intervals.values()), source, counts)
+        analysis = summarise(db, params, figures, list(intervals.values()), source, counts)
         validation.write_rejected(db, data, files)
         write_table(db, _records_sql(params), RECORDS.at(files))
     write_atomically(ANALYSIS.at(files), analysis.model_dump_json().encode() + b"\n")
@@ -59,14 +59,14 @@ def _records_sql(params: AnalyzerParams) -> str:
     reasons = f"([NULL, {', '.join(map(literal, texts[1:]))}])[(flags & {len(texts) - 1}) + 1]"
     high = "NULL" if params.high_usage_kw is None else params.high_usage_kw
     return f"""
-        SELECT ts::TIMESTAMPTZ AS timestamp, household::VARCHAR AS household_id, power, efficiency,
+        SELECT make_timestamptz(epoch_us(ts)) AS timestamp, household::VARCHAR AS household_id, power, efficiency,
             CASE WHEN power > {high} THEN 'high_usage' ELSE 'normal' END AS status,
             flags & {len(texts) - 1} <> 0 AS anomaly_detected, {reasons} AS anomaly_reasons,
             flags & {validation.FLAG_ZERO_RUN} <> 0 AS zero_run, line
         FROM judged"""
 
 
-def _analysis(
+def summarise(
     db: duckdb.DuckDBPyConnection,
     params: AnalyzerParams,
     figures: dict[str, Any],
@@ -74,6 +74,16 @@ def _analysis(
     source: EnergySource | None,
     counts: dict[str, int],
 ) -> Analysis:
+    """Return the document of an analysis.
+
+    Args:
+        db: Holds `accepted`, `judged`, `rejected` and `clock`.
+        params: Limits, window and clock.
+        figures: From `include.energy.statistics.figures()`.
+        seconds: Intervals of the households, in the order of the type `household`.
+        source: What the generator states of the data.
+        counts: From `include.energy.validation.count_reasons()`.
+    """
     reasons = dict(db.execute("SELECT reason::VARCHAR, count(*) FROM rejected GROUP BY ALL ORDER BY 1").fetchall())
     records_in, outside, rejected = sum(counts.values()), counts.get(OUTSIDE, 0), sum(reasons.values())
     start, end = (int(figures[name].timestamp()) for name in ("start", "end"))

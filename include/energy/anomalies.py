@@ -20,7 +20,7 @@ def judge(db: duckdb.DuckDBPyConnection, threshold: float) -> None:
         db: Holds `accepted` and the macros of `include.energy.intervals.define_slots()`.
         threshold: How many scales above the median a reading is an outlier.
     """
-    _find_runs(db)
+    find_runs(db)
     _find_typical(db)
     db.execute(f"""
         CREATE TABLE judged AS
@@ -40,7 +40,7 @@ def judge(db: duckdb.DuckDBPyConnection, threshold: float) -> None:
     """)
 
 
-def _find_runs(db: duckdb.DuckDBPyConnection) -> None:
+def find_runs(db: duckdb.DuckDBPyConnection) -> None:
     """Create `runs`: where a household's reading stays the same for long (first_row, records, start, end, power).
 
     A run breaks where the value changes or an interval has no accepted record. It counts from 6 h and 12 records on

@@ -24,6 +24,7 @@ How many of each were injected stands in `energy_source.json`. In a run of few r
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 
@@ -75,24 +76,55 @@ def generate_synthetic(files: Path, params: GeneratorParams) -> EnergySource:
         BadInputError: start and end are missing, or no reading starts between them.
         SetupError: The folder cannot be written, or the disk is full.
     """
-    if params.start is None or params.end is None:
-        raise BadInputError("without csv files, start and end are needed: they say for which interval to generate data")
-    first, last = params.start.astimezone(UTC).date(), (params.end.astimezone(UTC) - timedelta(microseconds=1)).date()
-    days = (first + timedelta(days=number) for number in range((last - first).days + 1))
+    start, end = interval_of(params)
+    days = days_of(params)
     households = make_households(params.households, params.seed)
     injected: Counter[str] = Counter()
     written = 0
     with atomic_file(DATA.at(files)) as partial, partial.open("w", encoding="utf-8", newline="") as file:
         file.write(",".join(COLUMNS) + "\n")
         for day in days:
-            lines = _day_lines(households, day, params, injected)
+            lines = day_lines(households, day, params, injected)
             written += len(lines)
             file.writelines(lines)
         if not written:
             raise BadInputError(
-                f"no reading starts between {params.start.isoformat()} and {params.end.isoformat()}: readings start "
-                f"every {params.interval_minutes} minutes from 00:00 UTC"
+                f"no reading starts between {start.isoformat()} and {end.isoformat()}: readings start every "
+                f"{params.interval_minutes} minutes from 00:00 UTC"
             )
+    return account(params, written, injected)
+
+
+def interval_of(params: GeneratorParams) -> tuple[datetime, datetime]:
+    """Return start and end of the data to generate.
+
+    Raises:
+        BadInputError: They are missing.
+    """
+    if params.start is None or params.end is None:
+        raise BadInputError("without csv files, start and end are needed: they say for which interval to generate data")
+    return params.start, params.end
+
+
+def days_of(params: GeneratorParams) -> list[date]:
+    """Return the UTC days that the interval touches.
+
+    Raises:
+        BadInputError: start and end are missing.
+    """
+    start, end = interval_of(params)
+    first, last = start.astimezone(UTC).date(), (end.astimezone(UTC) - timedelta(microseconds=1)).date()
+    return [first + timedelta(days=number) for number in range((last - first).days + 1)]
+
+
+def account(params: GeneratorParams, written: int, injected: Mapping[str, int]) -> EnergySource:
+    """Return what `energy_source.json` states of synthetic households.
+
+    Args:
+        params: What was generated.
+        written: How many records.
+        injected: How many of them were made faulty or odd, by kind.
+    """
     return EnergySource(
         source="generated",
         records_written=written,
@@ -101,14 +133,14 @@ def generate_synthetic(files: Path, params: GeneratorParams) -> EnergySource:
         households=params.households,
         seed=params.seed,
         faulty_share=params.faulty_share,
-        injected={kind: injected[kind] for kind in (*FAULTS, *ODD)},
+        injected={kind: injected.get(kind, 0) for kind in (*FAULTS, *ODD)},
         measured=MEASURED,
         timezone="UTC",
         interval_seconds=params.interval_minutes * 60,
     )
 
 
-def _day_lines(households: Households, day: date, params: GeneratorParams, injected: Counter[str]) -> list[str]:
+def day_lines(households: Households, day: date, params: GeneratorParams, injected: Counter[str]) -> list[str]:
     """Return the lines of a UTC day that start in [start, end), faulty ones among them."""
     steps = MINUTES // params.interval_minutes
     random = random_source("day", params.seed, day.isoformat(), params.households, params.interval_minutes)

@@ -63,34 +63,55 @@ class LineFile:
     gzipped: bool
 
     def lines_sql(self) -> str:
-        """Return SQL of all physical lines: `line_number` (from 1), `line` (NULL where empty)."""
+        """Return SQL of all physical lines, in order: `line` (NULL where empty)."""
         compression = "gzip" if self.gzipped else "none"
         return (
-            f"SELECT row_number() OVER () AS line_number, line FROM read_csv({file_literal(self.path)}, "
-            f"header = false, auto_detect = false, strict_mode = false, delim = {literal(_NO_DELIMITER)}, quote = '', "
-            f"escape = '', compression = '{compression}', {_NEWLINES[self.newline]}, "
-            f"columns = {{'line': 'VARCHAR'}})"
+            f"SELECT line FROM read_csv({file_literal(self.path)}, header = false, auto_detect = false, "
+            f"strict_mode = false, delim = {literal(_NO_DELIMITER)}, quote = '', escape = '', "
+            f"compression = '{compression}', {_NEWLINES[self.newline]}, columns = {{'line': 'VARCHAR'}})"
         )
 
-    def records_sql(self, line_numbers: str | None = None) -> str:
-        """Return SQL of the records: `line_number`, `line` (raw text), `fields` (list of texts), `malformed`.
+    def records_sql(self) -> str:
+        """Return SQL of the records: `line_number` (from 1), `line` (raw text), `fields` (list), `malformed`.
 
         A record is malformed when it has more or fewer fields than the header.
-
-        Args:
-            line_numbers: SQL of the line numbers of the records to select; all if None.
         """
-        records = f"line_number > {self.header_line} AND regexp_matches(line, '[^ \\t]')"
-        if line_numbers is not None:
-            records = f"line_number IN ({line_numbers})"
-        return (
-            f"SELECT line_number, line, fields, len(fields) <> {len(self.columns)} AS malformed FROM ("
-            f"SELECT line_number, line, {self._split_sql()} AS fields FROM ({self.lines_sql()}) "
-            f"WHERE {records})"
+        numbered = f"SELECT row_number() OVER () AS line_number, line FROM ({self.lines_sql()})"
+        return self.fields_sql(
+            f"SELECT * FROM ({numbered}) WHERE line_number > {self.header_line} AND {self.filled_sql()}"
         )
 
+    def fields_sql(self, lines: str) -> str:
+        """Return SQL of a relation with `line`, with the `fields` of that line and whether it is `malformed`."""
+        split = f"SELECT *, {self._split_sql()} AS fields FROM ({lines})"
+        return f"SELECT *, len(fields) <> {len(self.columns)} AS malformed FROM ({split})"
+
+    @staticmethod
+    def filled_sql() -> str:
+        """Return SQL of whether a `line` is not blank."""
+        return "regexp_matches(line, '[^ \t]')"
+
+    def texts_at(self, numbers: Iterable[int]) -> Iterator[tuple[int, str]]:
+        """Yield lines with their numbers, in one pass over the bytes.
+
+        Args:
+            numbers: Line numbers (from 1), in order.
+        """
+        separator = b"\r" if self.newline == "cr" else b"\n"
+        wanted, before, rest = iter(numbers), 0, b""
+        number = next(wanted, None)
+        for chunk in chain(read_chunks(self.path, self.name), [separator]):
+            block = rest + chunk
+            lines = block.count(separator)
+            if number is not None and number <= before + lines:
+                texts = block.split(separator)
+                while number is not None and number <= before + lines:
+                    yield number, texts[number - before - 1].removesuffix(b"\r").decode()
+                    number = next(wanted, None)
+            before, rest = before + lines, block[block.rfind(separator) + 1 :]
+
     def field_sql(self, column: str) -> str:
-        """Return SQL of a field of `records_sql()`: trimmed text, NULL where empty.
+        """Return SQL of a field of `records_sql()` or `fields_sql()`: trimmed text, NULL where empty.
 
         Raises:
             BadInputError: The header does not name the column, or names it twice.

@@ -7,6 +7,7 @@ plots.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -48,17 +49,25 @@ def write_report(files: Path, params: ReportParams) -> None:
         SetupError: The folder cannot be written.
     """
     analysis = ANALYSIS.read(files)
+    with ThreadPoolExecutor(1) as pool:  # the rows are DuckDB's work, the plots are Python's
+        rows = pool.submit(_write_rows, files)
+        plots = draw_plots(analysis, files)
+        rows.result()
+    REPORT.write(files, describe(analysis, plots))
+
+
+def _write_rows(files: Path) -> None:
     with connect(files, memory_limit="400MB") as db:
-        write_table(
-            db,
-            f"""
-            SELECT {iso("(timestamp AT TIME ZONE 'UTC')")} AS timestamp, household_id, power,
-                efficiency, status, anomaly_detected, anomaly_reasons
-            FROM read_parquet({file_literal(RECORDS.at(files))})
-            """,
-            REPORT_ROWS.at(files),
-        )
-    REPORT.write(files, describe(analysis, draw_plots(analysis, files)))
+        write_table(db, rows_sql(files), REPORT_ROWS.at(files))
+
+
+def rows_sql(files: Path) -> str:
+    """Return SQL of the rows of `energy_report.csv`, in the order of the records."""
+    return f"""
+        SELECT {iso("make_timestamp(epoch_us(timestamp))")} AS timestamp, household_id, power,
+            efficiency, status, anomaly_detected, anomaly_reasons
+        FROM read_parquet({file_literal(RECORDS.at(files))})
+    """
 
 
 def describe(analysis: Analysis, plots: list[str]) -> EnergyReport:

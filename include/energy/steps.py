@@ -61,16 +61,19 @@ def generator_outcome(files: Path) -> StepOutcome:
 def analyzer_records(files: Path) -> Records:
     """Count the records of the artifacts themselves, and compare `output1.json` with them.
 
+    What is neither accepted nor rejected is outside the window; the recomputation judges every record and proves it.
+
     Raises:
         ContractError: `output1.json` states other numbers than the files hold.
     """
     analysis = ANALYSIS.read(files)
     reasons = _count_reasons(REJECTED.at(files))
+    read, accepted, rejected = _count_lines(DATA.at(files)), _count_rows(RECORDS.at(files)), sum(reasons.values())
     records = Records(
-        read=_count_lines(DATA.at(files)),
-        accepted=_count_rows(RECORDS.at(files)),
-        rejected=sum(reasons.values()),
-        outside=analysis.records_outside_window,
+        read=read,
+        accepted=accepted,
+        rejected=rejected,
+        outside=read - accepted - rejected,
         rejected_by_reason=reasons,
     )
     _agree(
@@ -78,6 +81,7 @@ def analyzer_records(files: Path) -> Records:
         records_in=(analysis.records_in, records.read),
         records_out=(analysis.records_out, records.accepted),
         records_rejected=(analysis.records_rejected, records.rejected),
+        records_outside_window=(analysis.records_outside_window, records.outside),
         rejected_by_reason=(analysis.rejected_by_reason, reasons),
     )
     return records
@@ -237,6 +241,7 @@ ENERGY_STEPS: dict[str, Step] = {
             writes=(DATA, SOURCE),
             records=generator_records,
             outcome=generator_outcome,
+            recompute="include.energy.audit.readings:prove_generator",
         ),
         Step(
             id="energy-analyzer",
@@ -249,6 +254,7 @@ ENERGY_STEPS: dict[str, Step] = {
             writes=(ANALYSIS, RECORDS, REJECTED),
             records=analyzer_records,
             outcome=analyzer_outcome,
+            recompute="include.energy.audit.analysis:prove_analyzer",
         ),
         Step(
             id="report-generator",
@@ -261,6 +267,7 @@ ENERGY_STEPS: dict[str, Step] = {
             writes=(REPORT, REPORT_ROWS, *PLOTS.values()),
             records=report_records,
             outcome=report_outcome,
+            recompute="include.energy.audit.rows:prove_report",
         ),
     )
 }

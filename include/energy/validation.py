@@ -7,9 +7,10 @@ follow a table's own order.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
+from itertools import islice
 from pathlib import Path
 
 import duckdb
@@ -31,6 +32,7 @@ PF_SURE_VA = 500
 PF_LEAST_VA = 50
 VOLTAGE_TOLERANCE = 0.10
 LARGEST = 1e10
+LINES_A_BATCH = 50_000
 
 FLAG_ZERO_RUN, FLAG_NOT_ASSESSED = 16, 32
 BITS = {reason: 1 << position for position, reason in enumerate(ANOMALY_LABELS)}
@@ -42,6 +44,9 @@ _ZONED = r":\d\d(\.\d+)?\s*([+-](0\d|1[0-4])(:?[0-5]\d)?|UTC)$"
 def parse(db: duckdb.DuckDBPyConnection, file: LineFile, params: AnalyzerParams, source: EnergySource | None) -> None:
     """Create `parsed`: each record in file order with its values, and the reason why it is not accepted.
 
+    `parsed` is a view of the table `parsed_lines`, which holds all lines of the file. The number of a line is that of
+    its row there: a table keeps the order of the file, though it is read in parallel.
+
     Columns: line, household, ts (TIMESTAMP, UTC), power (kW), voltage (V), efficiency, flags (bits of the anomalies
     that a record shows by itself), reason (`outside_window`, why it is rejected, or NULL where it is accepted).
     """
@@ -50,9 +55,12 @@ def parse(db: duckdb.DuckDBPyConnection, file: LineFile, params: AnalyzerParams,
     cases = " ".join(f"WHEN {condition} THEN '{reason}'::reason" for reason, condition in rules.items())
     texts = ", ".join(f"{_field(file, column)} AS {column}_text" for column in (*COLUMNS, PROVENANCE[2]))
     low, high = (round(params.nominal_voltage * (1 + sign * VOLTAGE_TOLERANCE), 6) for sign in (-1, 1))
+    sound = _sound(params, params.required(source.measured if source else None))
     db.execute(f"""
-        CREATE TABLE parsed AS
-        WITH texts AS (SELECT line_number, malformed, {texts} FROM ({file.records_sql()})),
+        CREATE TABLE parsed_lines AS
+        WITH texts AS (
+            SELECT {file.filled_sql()} AS filled, malformed, {texts} FROM ({file.fields_sql(file.lines_sql())})
+        ),
         numbers AS (
             SELECT *, {_TIMESTAMP} AS stamp, {", ".join(f"{number_sql(f'{c}_text')} AS {c}_read" for c in COLUMNS[2:])}
             FROM texts
@@ -61,10 +69,10 @@ def parse(db: duckdb.DuckDBPyConnection, file: LineFile, params: AnalyzerParams,
             SELECT *, {plausible("stamp")} AS ts, power_consumption_read AS power,
                 {_finite("voltage_read")} AS voltage, {_finite("current_read")} AS amperes,
                 abs(voltage * amperes) AS va,
-                CASE {cases} END AS reason
+                CASE WHEN {sound} THEN NULL {cases} END AS reason
             FROM numbers
         )
-        SELECT line_number AS line, reason,
+        SELECT filled, reason,
             CASE WHEN NOT malformed THEN household_id_text END AS household,
             CASE WHEN NOT malformed THEN ts END AS ts,
             round(power, 6) + 0 AS power, voltage,
@@ -73,6 +81,21 @@ def parse(db: duckdb.DuckDBPyConnection, file: LineFile, params: AnalyzerParams,
              + CASE WHEN {_IMPOSSIBLE_POWER_FACTOR} THEN {BITS["power_factor"]} ELSE 0 END)::UTINYINT AS flags
         FROM readings
     """)
+    db.execute(f"""
+        CREATE VIEW parsed AS
+        SELECT rowid + 1 AS line, * EXCLUDE filled FROM parsed_lines WHERE filled AND rowid >= {file.header_line}
+    """)
+
+
+def forget_parsed(db: duckdb.DuckDBPyConnection) -> None:
+    """Remove `parsed`."""
+    db.execute("DROP VIEW parsed")
+    db.execute("DROP TABLE parsed_lines")
+
+
+def count_reasons(db: duckdb.DuckDBPyConnection) -> dict[str, int]:
+    """Return how many records of `parsed` have which reason; those that no rule rejects stand under ""."""
+    return dict(db.execute("SELECT coalesce(reason::VARCHAR, ''), count(*) FROM parsed GROUP BY ALL").fetchall())
 
 
 _TIMESTAMP = f"""CASE
@@ -135,6 +158,18 @@ def _rules(file: LineFile, params: AnalyzerParams, required: Sequence[str]) -> d
     return rules
 
 
+def _sound(params: AnalyzerParams, required: Sequence[str]) -> str:
+    """Return SQL of whether a record breaks none of the rules: what nearly all are is decided first, and fast."""
+    numbers = [column for column in COLUMNS[2:] if column in required]
+    conditions = ["NOT malformed", "source_fault_text IS NULL", "ts IS NOT NULL", "household_id_text IS NOT NULL"]
+    conditions += [f"abs({column}_read) < {LARGEST:.0f}" for column in numbers]
+    if params.start and params.end:
+        conditions += [f"ts >= {timestamp(params.start)}", f"ts < {timestamp(params.end)}"]
+    if not params.allow_export:
+        conditions.append("power_consumption_read >= 0")
+    return " AND ".join(conditions)
+
+
 def timestamp(moment: datetime) -> str:
     """Return a moment as an SQL literal, in UTC."""
     return f"TIMESTAMP '{moment.astimezone(UTC).replace(tzinfo=None).isoformat(' ')}'"
@@ -143,9 +178,24 @@ def timestamp(moment: datetime) -> str:
 def order(db: duckdb.DuckDBPyConnection, timezone: str | None) -> None:
     """Create `ordered` from `parsed`: the records whose household and time are known, and the hour of their week.
 
-    The hour of the week counts from Monday 00:00 of the local clock; it comes from `clock`, which holds local time by
-    quarter of an hour since 1970 (no zone's offset is finer today). Rejected records follow accepted ones of the same
+    The hour of the week counts from Monday 00:00 of the local clock. Rejected records follow accepted ones of the same
     stamp.
+    """
+    place(db, timezone)
+    db.execute(f"""
+        CREATE TABLE ordered AS
+        SELECT household::household AS household, ts, power, voltage, efficiency, flags, hour, line, reason
+        FROM placed JOIN clock ON {QUARTER} = quarter
+        ORDER BY household, ts, reason IS NOT NULL, line
+    """)
+
+
+def place(db: duckdb.DuckDBPyConnection, timezone: str | None) -> None:
+    """Create from `parsed` the view `placed`, the table `clock` and the type `household`.
+
+    `placed` holds the records whose household and time are known; the values of `household` are theirs, in order.
+    `clock` holds local time and the hour of the week by quarter of an hour since 1970 (no zone's offset is
+    finer today).
     """
     db.execute(f"CREATE VIEW placed AS SELECT * FROM parsed WHERE {_PLACED}")
     clock = db.execute(f"SELECT DISTINCT {QUARTER} AS quarter FROM placed").df()
@@ -154,12 +204,6 @@ def order(db: duckdb.DuckDBPyConnection, timezone: str | None) -> None:
     hours = (local.dt.day_of_week * 24 + local.dt.hour).astype("uint8")
     db.from_df(clock.assign(hour=hours, local_time=local)).create("clock")
     db.execute("CREATE TYPE household AS ENUM (SELECT DISTINCT household FROM placed ORDER BY household)")
-    db.execute(f"""
-        CREATE TABLE ordered AS
-        SELECT household::household AS household, ts, power, voltage, efficiency, flags, hour, line, reason
-        FROM placed JOIN clock ON {QUARTER} = quarter
-        ORDER BY household, ts, reason IS NOT NULL, line
-    """)
 
 
 QUARTER = "floor(epoch(ts) / 900)::INTEGER"
@@ -217,35 +261,49 @@ def write_rejected(db: duckdb.DuckDBPyConnection, data: LineFile, files: Path) -
 
     A record that came from a line of an input file is shown as it stands there.
     """
-    located = _locate(db, data, files)
+    located = locate_rejected(db, data, files)
     write_table(db, f"SELECT file, line, raw, reason FROM ({located}) ORDER BY position", REJECTED.at(files))
 
 
-def _locate(db: duckdb.DuckDBPyConnection, data: LineFile, files: Path) -> str:
+def locate_rejected(db: duckdb.DuckDBPyConnection, data: LineFile, files: Path) -> str:
     """Return SQL of the rejected records: position (line of `energy_data.csv`), file, line, raw, reason."""
     source, source_line = (_field(data, column) for column in PROVENANCE[:2])
+    db.execute("CREATE TABLE raw_lines (line_number BIGINT, line VARCHAR)")
+    _insert_lines(db, "raw_lines", data, "SELECT line FROM rejected ORDER BY line")
     db.execute(f"""
         CREATE TABLE located AS
-        SELECT line_number AS position, records.line AS raw, reason, {source} AS source,
+        SELECT line_number AS position, raw.line AS raw, reason, {source} AS source,
             try_cast({source_line} AS BIGINT) AS source_line
-        FROM ({data.records_sql("SELECT line FROM rejected")}) AS records
-        JOIN rejected ON line_number = rejected.line
+        FROM ({data.fields_sql("SELECT * FROM raw_lines")}) AS raw JOIN rejected ON line_number = rejected.line
     """)
-    db.execute("CREATE TABLE originals (source VARCHAR, source_line BIGINT, original VARCHAR)")
+    db.execute("CREATE TABLE originals (source_line BIGINT, original VARCHAR, source VARCHAR)")
     for (name,) in db.execute("SELECT DISTINCT source FROM located WHERE source IS NOT NULL").fetchall():
         path = files / SOURCE_FOLDER / name
         if path.name == name and path.is_file():
             with suppress(BadInputError):  # of another format: the record is shown as energy_data.csv holds it
-                numbers = f"SELECT source_line FROM located WHERE source = {literal(name)}"
-                db.execute(f"""
-                    INSERT INTO originals SELECT {literal(name)}, line_number, line
-                    FROM ({inspect(path, name).lines_sql()}) WHERE line_number IN ({numbers})
-                """)
+                numbers = f"SELECT DISTINCT source_line FROM located WHERE source = {literal(name)} AND source_line > 0"
+                _insert_lines(db, "originals", inspect(path, name), f"{numbers} ORDER BY 1", name)
     return f"""
         SELECT position, CASE WHEN original IS NULL THEN {literal(data.name)} ELSE source END AS file,
             CASE WHEN original IS NULL THEN position ELSE source_line END AS line,
             coalesce(original, raw) AS raw, reason
         FROM located LEFT JOIN originals USING (source, source_line)"""
+
+
+def _insert_lines(db: duckdb.DuckDBPyConnection, table: str, file: LineFile, numbers: str, *more: str) -> None:
+    """Insert line numbers and lines of a file, and more values for each, into a table."""
+    texts = file.texts_at(_numbers(db, numbers))
+    while batch := list(islice(texts, LINES_A_BATCH)):
+        frame = pd.DataFrame([(*line, *more) for line in batch], columns=[f"c{n}" for n in range(2 + len(more))])
+        db.from_df(frame).insert_into(table)
+
+
+def _numbers(db: duckdb.DuckDBPyConnection, query: str) -> Iterator[int]:
+    """Yield the numbers of a column while the connection is used for something else."""
+    with db.cursor() as cursor:
+        cursor.execute(query)
+        while batch := cursor.fetchmany(LINES_A_BATCH):
+            yield from (number for (number,) in batch)
 
 
 def nothing_accepted(
@@ -276,6 +334,6 @@ def nothing_accepted(
     if reasons:
         first = f"SELECT line, reason FROM parsed WHERE reason <> '{OUTSIDE}' ORDER BY line LIMIT 1"
         db.execute(f"CREATE TABLE rejected AS {first}")
-        ((_, file, line, raw, reason),) = db.execute(_locate(db, data, files)).fetchall()
+        ((_, file, line, raw, reason),) = db.execute(locate_rejected(db, data, files)).fetchall()
         message += f"; for example {file} line {line}: {raw!r} ({reason})"
     return BadInputError(message)

@@ -24,7 +24,6 @@ SCENES = Store("imagery")
 MODELS = Store("models/store")
 BASELINES = (Store("imagery", writable=True), Store("models/baselines", writable=True))
 """The synthetic baseline is made where it is missing, from imagery of its own."""
-DECISION = "include.satellite.evaluation.decision"
 ACCOUNT = Credentials("sentinel_hub", "SH_CLIENT_ID", "SH_CLIENT_SECRET", ("sentinelhub", "cdse"))
 MODEL_LIBRARIES = ("torch", "numpy", "scikit-learn")
 
@@ -99,7 +98,7 @@ _ALL = (
         "Checks every acquisition, and that enough usable dates are left.",
         "imagery.validation",
         params.ValidateParams,
-        recompute="include.satellite.imagery.validation:recompute_manifest",
+        recompute="include.satellite.proofs:prove_manifest",
         reads=(artifacts.IMAGERY,),
         writes=(artifacts.VALIDATED, artifacts.VALIDATION_REPORT, artifacts.CONTACT_SHEET, artifacts.NDVI_PLOT),
         skip_param="skip_validation",
@@ -112,7 +111,7 @@ _ALL = (
         "Extracts labelled patches, split by place and date before any balancing.",
         "datasets.patches",
         params.CnnDataParams,
-        recompute="include.satellite.datasets.recomputation:recompute_patches",
+        recompute="include.satellite.proofs:prove_patches",
         writes=(*artifacts.CNN_DATA, *_npy("cnn")),
     ),
     _dataset_step(
@@ -121,7 +120,7 @@ _ALL = (
         "Extracts the NDVI series of locations, split by place and date.",
         "datasets.sequences",
         params.LstmDataParams,
-        recompute="include.satellite.datasets.recomputation:recompute_sequences",
+        recompute="include.satellite.proofs:prove_sequences",
         writes=(*artifacts.LSTM_DATA, *_npy("lstm")),
     ),
     _step(
@@ -131,7 +130,7 @@ _ALL = (
         "training.train",
         params.CnnTrainParams,
         outcome="include.satellite.training.report:train_cnn_outcome",
-        recompute="include.satellite.training.recomputation:recompute_cnn",
+        recompute="include.satellite.proofs:prove_cnn",
         reads=(artifacts.VALIDATED, *artifacts.CNN_DATA),
         writes=CNN.all,
         scratch=(CNN.checkpoints,),
@@ -144,7 +143,7 @@ _ALL = (
         "training.train",
         params.LstmTrainParams,
         outcome="include.satellite.training.report:train_lstm_outcome",
-        recompute="include.satellite.training.recomputation:recompute_lstm",
+        recompute="include.satellite.proofs:prove_lstm",
         reads=(artifacts.VALIDATED, *artifacts.LSTM_DATA),
         writes=LSTM.all,
         scratch=(LSTM.checkpoints,),
@@ -156,7 +155,7 @@ _ALL = (
         "Compares the models with the synthetic baseline, the champion and naive baselines, and decides.",
         "evaluation.comparison",
         params.CompareParams,
-        recompute=f"{DECISION}:recompute_comparison",
+        recompute="include.satellite.proofs:prove_comparison",
         reads=(
             artifacts.VALIDATED,
             *artifacts.CNN_DATA,
@@ -178,7 +177,7 @@ _ALL = (
         "evaluation.verification",
         params.CompareParams,
         group=CONFIGURE,
-        recompute=f"{DECISION}:recompute_verification",
+        recompute="include.satellite.proofs:prove_verification",
         reads=(
             *artifacts.CNN_DATA,
             *artifacts.LSTM_DATA,
@@ -223,7 +222,7 @@ _ALL = (
         "Classifies the latest usable date: by the model that the .env file enables, else by NDVI.",
         "health_map",
         params.HealthMapParams,
-        recompute="include.satellite.health_map:recompute_map",
+        recompute="include.satellite.proofs:prove_map",
         reads=(SOURCES,),
         writes=(artifacts.HEALTH_MAP_RASTER, artifacts.HEALTH_MAP, artifacts.HEALTH_MAP_PLOT),
         libraries=(*MODEL_LIBRARIES, "rasterio"),

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ValidationError
 
 from include.core.contracts import Artifact, StepParams, Window, imported
 from include.core.errors import ContractError
-from include.core.outcome import StepMetrics, StepOutcome
+from include.core.outcome import Proof, StepMetrics, StepOutcome
 from tests.core.small_pipeline import MEASURE
 
 
@@ -66,6 +66,10 @@ def outcome(files: Path) -> StepOutcome:
     return StepOutcome(metrics=StepMetrics(files=1))
 
 
+def recompute(files, params, *, audit):
+    return [Proof(artifact=f"{params}.csv", sampled=None if audit else "half")]
+
+
 def test_a_step_names_the_files_that_it_reads_and_writes():
     step = replace(MEASURE, reads=(Artifact("scenes/*"), Artifact("plan.json")), writes=(Artifact("{index}.csv"),))
     assert (step.inputs, step.outputs) == (("scenes/*", "plan.json"), ("{index}.csv",))
@@ -81,6 +85,13 @@ def test_functions_are_imported_when_they_are_needed(tmp_path):
     assert step.instance(7).load()(tmp_path, None) == (tmp_path, None, 7)
     assert step.read_outcome(tmp_path).scalars() == {"files": 1}
     assert MEASURE.read_outcome(tmp_path) == StepOutcome()
+
+
+def test_what_a_step_states_is_recomputed_by_the_function_that_its_contract_names(tmp_path):
+    step = replace(MEASURE, recompute=f"{__name__}:recompute")
+    assert step.prove(tmp_path, "data") == (Proof(artifact="data.csv", sampled="half"),)
+    assert step.prove(tmp_path, "data", audit=True) == (Proof(artifact="data.csv"),)
+    assert MEASURE.prove(tmp_path, "data") == ()
 
 
 def test_a_window_has_both_ends_in_order():

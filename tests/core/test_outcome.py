@@ -5,7 +5,7 @@ import json
 import pytest
 from pydantic import ConfigDict, Field, ValidationError
 
-from include.core.outcome import Finding, StepMetrics, StepOutcome, Table
+from include.core.outcome import Finding, Proof, StepMetrics, StepOutcome, Table
 
 
 class Metrics(StepMetrics):
@@ -71,3 +71,13 @@ def test_a_metric_that_a_step_does_not_name_is_refused():
 def test_a_metric_that_is_not_finite_is_refused(value):
     with pytest.raises(ValidationError, match="finite number"):
         Metrics(energy_kwh=value)
+
+
+def test_what_could_not_be_recomputed_is_a_finding():
+    proofs = Proof(artifact="a.csv", recomputed="3 records"), Proof(artifact="b.csv", not_checked="no seed is stated")
+    proven = OUTCOME.proven(proofs)
+    assert [finding.message for finding in proven.findings] == [
+        "A gap.",
+        "b.csv is not fully checked: no seed is stated.",
+    ]
+    assert StepOutcome.model_validate_json(proven.model_dump_json()).proofs == proofs

@@ -23,6 +23,7 @@ from include.core.errors import (
     StepTimeoutError,
     TransientError,
 )
+from include.core.outcome import Proof
 from include.core.run_folder import INTERRUPTED_MARK, FileRecord, Records, RunFolder, write_json
 from include.core.runner import Attempt, Execute, Ran, called, code_version, run_step
 from include.core.work_folder import WorkFolder
@@ -78,26 +79,6 @@ def after(first: Callable[[Path, Any], object], **files: str | bytes) -> Execute
     return execute
 
 
-def agrees(files, params):
-    """A recomputation that finds what the outputs state."""
-    assert (files / "in.csv").is_file()
-    assert (files / "out.csv").is_file()
-    assert isinstance(params, Params)
-
-
-def contradicts(files, params):
-    """A recomputation that finds something else."""
-    raise ContractError("out.csv", "must hold what follows from in.csv", "others")
-
-
-def test_what_the_outputs_state_is_derived_again_before_a_step_succeeds(run):
-    honest = replace(ANALYZE, recompute="tests.core.test_runner:agrees")
-    assert run_step(honest, run, ATTEMPT, writing(out_csv=READINGS)).status == "success"
-    lying = replace(ANALYZE, recompute="tests.core.test_runner:contradicts")
-    error = refused(run, writing(out_csv=READINGS), lying, replace(ATTEMPT, generation=1))
-    assert str(error) == "out.csv: must hold what follows from in.csv; found others"
-
-
 def never(params: StepParams, work: WorkFolder) -> None:
     pytest.fail("the step must not run")
 
@@ -130,6 +111,28 @@ def test_a_result_states_what_ran_as_the_execution_itself_knows_it(run):
     assert (result.image, result.isolation) == ("sha256:2", "far away"), "a tag may have moved since it was looked up"
     assert result.versions["definition"] == "0123456789ab"
     assert result.versions["groundtruth"] == code_version()
+
+
+def recompute(files: Path, params: Params, *, audit: bool) -> tuple[Proof, ...]:
+    """Let the table hold as many records as the factor says."""
+    rows = len((files / "out.csv").read_text().splitlines()) - 1
+    if rows != params.factor:
+        raise ContractError("out.csv", f"must hold {params.factor:g} records", rows)
+    return (Proof(artifact="out.csv", recomputed=f"{rows} records"),)
+
+
+def test_what_a_step_states_is_recomputed_from_its_files(folder):
+    step = replace(ANALYZE, recompute=f"{__name__}:recompute")
+    measured(folder)
+    plan(folder, factor=3)
+    assert run_step(step, folder, ATTEMPT, writing(out_csv=READINGS)).outcome.proofs == (
+        Proof(artifact="out.csv", recomputed="3 records"),
+    )
+
+
+def test_a_step_that_states_something_else_than_is_recomputed_fails(run):
+    error = refused(run, writing(out_csv=READINGS), replace(ANALYZE, recompute=f"{__name__}:recompute"))
+    assert (error.artifact, error.rule, error.value) == ("out.csv", "must hold 2 records", 3)
 
 
 def test_a_step_sees_only_the_parameters_that_its_model_declares(folder):

@@ -10,6 +10,7 @@ from include.energy.params import GeneratorParams
 from include.energy.schemas import EnergySource
 from include.energy.steps import ENERGY_STEPS
 from tests.energy.analysis import DAY
+from tests.energy.lies import Proving
 
 OWN_HEADER = "timestamp,household_id,power_consumption,voltage,current\n"
 
@@ -52,6 +53,12 @@ def day_of_files(tmp_path_factory):
 def done(day_of_files, files):
     """A copy of the files of a day's run."""
     return shutil.copytree(day_of_files, files, dirs_exist_ok=True)
+
+
+@pytest.fixture
+def proving(tmp_path):
+    """A run in which one step at a time runs under its contract, and may lie."""
+    return Proving(tmp_path)
 
 
 @pytest.fixture

@@ -138,7 +138,7 @@ def test_a_full_disk_is_a_fault_of_the_machine(tmp_path, monkeypatch):
     def full(*_):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr("include.energy.generator._day_lines", full)
+    monkeypatch.setattr("include.energy.generator.day_lines", full)
     with pytest.raises(SetupError, match=r"energy_data\.csv: cannot be written: No space left on device"):
         generate(tmp_path, GeneratorParams(**DAY))
     assert list(tmp_path.iterdir()) == []

@@ -184,3 +184,12 @@ def test_the_header_is_the_first_line_that_is_not_blank():
     assert split_header(b"\xef\xbb\xbf a,b \r\n1") == (1, "a,b", b"1")
     assert split_header(b"\n\r \ta") == (3, "a", b"")
     assert split_header(b" \n") == (0, "", b"")
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_records_are_found_by_line_number(tmp_path, end):
+    lines = ["timestamp,household_id", *(f"stamp,{'x' * (number % 700)}{number}" for number in range(2, 3000))]
+    (tmp_path / "energy_data.csv").write_bytes(end.join(lines).encode())
+    data = inspect(tmp_path / "energy_data.csv")
+    numbers = [1, 2, 1500, 2999]
+    assert dict(data.texts_at(numbers)) == {number: lines[number - 1] for number in numbers}

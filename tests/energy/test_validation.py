@@ -5,6 +5,10 @@ from datetime import datetime
 import pytest
 
 from include.core.errors import BadInputError
+from include.energy import validation
+from include.energy.db import connect
+from include.energy.lines import inspect
+from include.energy.params import AnalyzerParams
 from include.energy.schemas import SOURCE, EnergySource
 from include.energy.validation import timestamp
 from tests.energy.analysis import DAY, HEADER, analyzed, series, stamp, varied
@@ -211,3 +215,21 @@ def test_a_foreign_generators_file_needs_no_more_than_the_columns(files):
 
 def test_a_moment_is_written_in_utc():
     assert timestamp(datetime.fromisoformat("2026-01-05T10:00+02:00")) == "TIMESTAMP '2026-01-05 08:00:00'"
+
+
+def test_line_numbers_are_right_where_a_file_is_read_in_parallel(files):
+    """DuckDB takes a file of more than some megabytes apart on several threads."""
+    path = files / "energy_data.csv"
+    with path.open("w") as file:
+        file.write(f"\n{HEADER}\n")
+        for number in range(3, 600_000):
+            if number % 1000 == 7:
+                file.write("\n")
+            else:
+                file.write(f"2026-01-05T00:00:00Z,A,{'ERR' if number % 997 == 0 else '0.1234567'},230.0,{number}\n")
+    with connect(files) as db:
+        validation.parse(db, inspect(path), AnalyzerParams(), None)
+        ((records, wrong),) = db.execute(
+            "SELECT count(*), count(*) FILTER ((line % 997 = 0) <> (reason IS NOT NULL)) FROM parsed"
+        ).fetchall()
+    assert (records, wrong) == (599_997 - 600, 0)

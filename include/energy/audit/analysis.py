@@ -1,0 +1,138 @@
+"""The analyzer's artifacts recomputed: each record judged again, the totals from all records, a sample twice."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from include.core.errors import ContractError
+from include.core.outcome import Proof
+from include.core.tables import literal
+from include.core.windows import parse_zone
+from include.energy.audit.judgements import OWN_FLAGS, judge_again
+from include.energy.audit.plain_rules import Judgement, UndecidedError, judge_record, judge_series
+from include.energy.audit.samples import draw, take
+from include.energy.audit.totals import compare_anomalies, compare_totals, number_intervals
+from include.energy.db import connect
+from include.energy.lines import LineFile, inspect
+from include.energy.params import AnalyzerParams
+from include.energy.schemas import ANALYSIS, DATA, RECORDS, REJECTED, SOURCE
+from include.energy.validation import BITS, FLAG_ZERO_RUN
+
+RECORDS_JUDGED_TWICE = 200
+SERIES_BITS = {"outlier": BITS["outlier"], "flat_line": BITS["flat_line"], "zero_run": FLAG_ZERO_RUN}
+
+
+def prove_analyzer(files: Path, params: AnalyzerParams, *, audit: bool = False) -> tuple[Proof, ...]:
+    """Recompute `output1.json`, `energy_records.parquet` and `rejected.csv` from `energy_data.csv`.
+
+    Args:
+        files: A folder that shows the analyzer's inputs and outputs, and the input files in `source/`.
+        params: Limits, window and clock.
+        audit: Recompute the anomalies of all households, not of a sample.
+
+    Returns:
+        What was recomputed, with the households and lines that were drawn.
+
+    Raises:
+        ContractError: An artifact states something else than `energy_data.csv` gives.
+    """
+    data, source, analysis = inspect(DATA.at(files)), SOURCE.find(files), ANALYSIS.read(files)
+    with connect(files) as db:
+        counts = judge_again(db, data, files, params, source)
+        lines = _judge_twice(db, data, params, params.required(source.measured if source else None))
+        numbering = number_intervals(db, params, source)
+        homes = [name for (name,) in db.execute("SELECT DISTINCT household::VARCHAR FROM stated ORDER BY 1").fetchall()]
+        drawn = draw(homes, audit=audit)
+        compare_anomalies(db, params, drawn)
+        _judge_household_twice(db, params, drawn, numbering)
+        compare_totals(db, params, source, counts, numbering, analysis)
+    outlined = f"of {len(drawn)} of {len(homes)} households: outlier, flat_line and zero_run of all their records"
+    return (
+        Proof(artifact=ANALYSIS.path, recomputed=f"every value, from {analysis.records_out:,} accepted records"),
+        Proof(
+            artifact=RECORDS.path,
+            recomputed=f"line, household, time, power and efficiency of {analysis.records_out:,} records",
+            sampled=outlined,
+            draw=tuple(drawn),
+        ),
+        Proof(
+            artifact=REJECTED.path,
+            recomputed=f"place, text and reason of {analysis.records_rejected:,} records",
+        ),
+        Proof(artifact=DATA.path, sampled=f"{len(lines)} records judged by plain rules", draw=tuple(lines)),
+    )
+
+
+def _judge_twice(
+    db: duckdb.DuckDBPyConnection, data: LineFile, params: AnalyzerParams, required: Sequence[str]
+) -> list[int]:
+    """Judge some records by the plain rules too; returns the lines of those that they decided."""
+    ((first, last),) = db.execute("SELECT min(line), max(line) FROM parsed").fetchall()
+    numbers = take(range(first, last + 1), RECORDS_JUDGED_TWICE)
+    query = f"""
+        SELECT line, CASE WHEN line IN (SELECT line FROM repeated) THEN NULL ELSE reason::VARCHAR END AS reason,
+            household, ts, power, efficiency, flags & {OWN_FLAGS} AS flags
+        FROM parsed WHERE line IN ({", ".join(map(str, numbers))})
+    """
+    parsed = {line: values for line, *values in db.execute(query).fetchall()}
+    decided = []
+    for line, text in data.texts_at(sorted(parsed)):
+        try:
+            plain = judge_record(text, data, params, required)
+        except UndecidedError:
+            continue
+        decided.append(line)
+        if not _agree(plain, parsed[line]):
+            rule = f"line {line} must be judged as the rules say: {_words(plain)}"
+            raise ContractError(DATA.path, rule, parsed[line])
+    return decided
+
+
+def _agree(plain: Judgement, parsed: Sequence[Any]) -> bool:
+    reason, household, ts, power, efficiency, flags = parsed
+    if plain.reason is not None or reason is not None:
+        return bool(plain.reason == reason)
+    anomalies = {name for name, bit in BITS.items() if flags & bit}
+    return (
+        plain.household == household
+        and plain.time == ts.replace(tzinfo=UTC)
+        and _near(plain.power, power, 1e-6)
+        and _near(plain.efficiency, efficiency, 1e-4)
+        and plain.anomalies == anomalies
+    )
+
+
+def _near(a: float | None, b: float | None, tolerance: float) -> bool:
+    if a is None or b is None:
+        return a is b
+    return abs(a - b) <= tolerance + 1e-12 * abs(a)
+
+
+def _words(plain: Judgement) -> str:
+    return plain.reason or f"{plain.household}, {plain.time}, {plain.power} kW, {sorted(plain.anomalies)}"
+
+
+def _judge_household_twice(
+    db: duckdb.DuckDBPyConnection,
+    params: AnalyzerParams,
+    drawn: Sequence[str],
+    numbering: tuple[dict[str, int], dict[str, int]],
+) -> None:
+    """Judge the series of one of the drawn households by the plain rules too."""
+    (household,) = take(drawn, 1)
+    rows = db.execute(
+        f"SELECT epoch(ts)::BIGINT, power, flags, line FROM stated WHERE household = {literal(household)} ORDER BY ts"
+    ).fetchall()
+    series = [(start, power) for start, power, _, _ in rows]
+    zone, (intervals, origins) = parse_zone(params.timezone or "UTC"), numbering
+    plain = dict(judge_series(series, zone, params.outlier_threshold, origins[household], intervals[household]))
+    for start, _, flags, line in rows:
+        marks = {name for name, bit in SERIES_BITS.items() if flags & bit}
+        if start in plain and plain[start] != marks:
+            rule = f"anomalies of {household} in line {line} must be {sorted(plain[start])}, as the rules say"
+            raise ContractError(RECORDS.path, rule, sorted(marks))

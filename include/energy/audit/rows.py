@@ -1,0 +1,43 @@
+"""The report's artifacts recomputed: `energy_report.csv` row for row, `output2.json` from the analysis."""
+
+from __future__ import annotations
+
+import filecmp
+import tempfile
+from pathlib import Path
+
+from include.core.outcome import Proof
+from include.energy.audit.tables import require_equal_rows
+from include.energy.audit.totals import require_equal
+from include.energy.db import connect, write_table
+from include.energy.params import ReportParams
+from include.energy.report import describe, rows_sql
+from include.energy.schemas import ANALYSIS, PLOTS, REPORT, REPORT_ROWS, ReportRow
+
+_TYPES = {"timestamp": "TIMESTAMPTZ", "power": "DOUBLE", "efficiency": "DOUBLE", "anomaly_detected": "BOOLEAN"}
+_VALUES = {column: f"{column}::{_TYPES.get(column, 'VARCHAR')}" for column in ReportRow.model_fields}
+
+
+def prove_report(files: Path, params: ReportParams, *, audit: bool = False) -> tuple[Proof, ...]:
+    """Recompute `energy_report.csv` and `output2.json` from the analyzer's artifacts.
+
+    Args:
+        files: A folder that shows the report's inputs and outputs.
+        params: None are taken.
+        audit: Changes nothing: all of it is recomputed anyway.
+
+    Raises:
+        ContractError: An artifact states something else than its inputs give.
+    """
+    analysis = ANALYSIS.read(files)
+    plots = [artifact.path for artifact in PLOTS.values()]
+    require_equal(REPORT.path, REPORT.read(files).model_dump(), describe(analysis, plots).model_dump())
+    with connect(files) as db, tempfile.TemporaryDirectory(prefix=".scratch-", dir=files) as folder:
+        expected, stated = Path(folder) / REPORT_ROWS.path, REPORT_ROWS.at(files)
+        write_table(db, rows_sql(files), expected)
+        if not filecmp.cmp(expected, stated, shallow=False):
+            require_equal_rows(db, REPORT_ROWS.path, stated, expected, _VALUES)
+    return (
+        Proof(artifact=REPORT_ROWS.path, recomputed=f"{analysis.records_out:,} records, in their order"),
+        Proof(artifact=REPORT.path, recomputed="every value, from output1.json"),
+    )

@@ -1,0 +1,79 @@
+"""Two tables compared value for value, in their order, however their files spell the values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from include.core.errors import ContractError
+from include.core.tables import file_literal, identifier, literal
+from include.energy.db import count
+
+
+def require_equal_rows(
+    db: duckdb.DuckDBPyConnection, artifact: str, stated: Path, expected: Path, values: Mapping[str, str]
+) -> None:
+    """Compare the rows of two CSV files.
+
+    Args:
+        db: Where two tables can be created.
+        artifact: What messages call the file.
+        stated: The file.
+        expected: The file as it should be.
+        values: SQL of the value of each column that is compared, from its text.
+
+    Raises:
+        ContractError: They differ; names the first row that does.
+    """
+    for name, path in (("expected_rows", expected), ("stated_rows", stated)):
+        selected = ", ".join(f"{value} AS {identifier(column)}" for column, value in values.items())
+        db.execute(f"CREATE TABLE {name} AS SELECT {selected} FROM {csv_sql(path)}")
+    right, wrong = (count(db, f"SELECT count(*) FROM {name}") for name in ("expected_rows", "stated_rows"))
+    differing = " OR ".join(f"e.{identifier(c)} IS DISTINCT FROM s.{identifier(c)}" for c in values)
+    difference = db.execute(f"""
+        SELECT number, e, s
+        FROM (SELECT *, rowid + 1 AS number FROM expected_rows) AS e POSITIONAL JOIN stated_rows AS s
+        WHERE number IS NOT NULL AND ({differing}) ORDER BY number LIMIT 1
+    """).fetchone()
+    if difference and not (difference[0] > wrong):
+        rule = f"record {difference[0]} must be {words({name: difference[1][name] for name in values})}"
+        raise ContractError(artifact, rule, words(difference[2]))
+    if right != wrong:
+        raise ContractError(artifact, f"must hold {right:,} records", f"{wrong:,}")
+
+
+def csv_sql(path: Path) -> str:
+    """Return SQL of a CSV file that was checked already; all values are texts, NULL where empty."""
+    texts = ", ".join(f"{literal(column)}: 'VARCHAR'" for column in header(path))
+    return (
+        f"read_csv({file_literal(path)}, header = true, auto_detect = false, delim = ',', quote = '\"', escape = '\"', "
+        f"columns = {{{texts}}})"
+    )
+
+
+def header(path: Path) -> list[str]:
+    """Return the column names of a CSV file that was checked already."""
+    import csv
+
+    with path.open(encoding="utf-8", newline="") as file:
+        return next(csv.reader(file))
+
+
+def first_row(db: duckdb.DuckDBPyConnection, query: str) -> dict[str, Any] | None:
+    """Return the first row of a query by column, None where there is none."""
+    cursor = db.execute(query)
+    names = [column[0] for column in cursor.description or ()]
+    row = cursor.fetchone()
+    return None if row is None else dict(zip(names, row, strict=True))
+
+
+def words(record: Mapping[str, Any]) -> str:
+    """Return a row as messages show it.
+
+    >>> words({"line": 7, "household_id": "A", "reason": None})
+    'line 7, household_id A'
+    """
+    return ", ".join(f"{name} {value}" for name, value in record.items() if value is not None)

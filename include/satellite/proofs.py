@@ -1,0 +1,74 @@
+"""What the orchestrator recomputes of each satellite step, and how reports name it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from include.core.contracts import Artifact, imported
+from include.core.outcome import Proof
+from include.satellite import artifacts
+from include.satellite.artifacts import CNN, LSTM
+
+Prove = Callable[..., tuple[Proof, ...]]
+
+
+def _proof(function: str, outputs: Sequence[Artifact[Any]], **proven: str) -> Prove:
+    """Return a step's proof: a function that raises where outputs state something else than their inputs give.
+
+    Args:
+        function: `module:name` of `(files, params)`, imported when the step has run.
+        outputs: What it proves.
+        proven: How far, as fields of `Proof`.
+    """
+
+    def prove(files: Path, params: Any, *, audit: bool = False) -> tuple[Proof, ...]:
+        imported(f"include.satellite.{function}")(files, params)
+        return tuple(Proof(artifact=artifact.path, **proven) for artifact in outputs)
+
+    return prove
+
+
+prove_manifest = _proof(
+    "imagery.validation:recompute_manifest",
+    (artifacts.VALIDATED, artifacts.VALIDATION_REPORT),
+    recomputed="every acquisition is a collected one, and the report's counts",
+)
+prove_patches = _proof(
+    "datasets.recomputation:recompute_patches",
+    (artifacts.PATCH_INDEX, artifacts.CUBE),
+    recomputed="every split; truth and pixels of the held-out dates",
+    sampled="truth and pixels of other dates",
+)
+prove_sequences = _proof(
+    "datasets.recomputation:recompute_sequences",
+    (artifacts.SEQUENCE_INDEX, artifacts.SERIES),
+    recomputed="every split; NDVI of the held-out dates",
+    sampled="NDVI of other dates",
+)
+prove_cnn = _proof(
+    "training.recomputation:recompute_cnn",
+    (CNN.metrics, CNN.predictions),
+    recomputed="truth, naive predictions, and every metric from the predictions",
+)
+prove_lstm = _proof(
+    "training.recomputation:recompute_lstm",
+    (LSTM.metrics, LSTM.predictions),
+    recomputed="truth, naive predictions, and every metric from the predictions",
+)
+prove_comparison = _proof(
+    "evaluation.decision:recompute_comparison",
+    (artifacts.COMPARISON,),
+    recomputed="every score, interval and gate from the predictions",
+)
+prove_verification = _proof(
+    "evaluation.decision:recompute_verification",
+    (artifacts.COMPARISON,),
+    sampled="predictions, by running the sealed weights on drawn held-out samples",
+)
+prove_map = _proof(
+    "health_map:recompute_map",
+    (artifacts.HEALTH_MAP,),
+    recomputed="place, date and areas; every class of a map drawn by the NDVI rule",
+)

@@ -1,0 +1,42 @@
+import duckdb
+import pytest
+
+from include.core.errors import ContractError
+from include.energy.audit.tables import header, require_equal_rows
+
+VALUES = {"name": "name", "kw": "kw::DOUBLE"}
+
+
+@pytest.fixture
+def compare(tmp_path):
+    def compare(stated, expected):
+        for name, text in (("stated", stated), ("expected", expected)):
+            (tmp_path / name).write_text(text)
+        with duckdb.connect() as db:
+            require_equal_rows(db, "table.csv", tmp_path / "stated", tmp_path / "expected", VALUES)
+
+    return compare
+
+
+def test_another_spelling_of_the_same_values_is_equal(compare):
+    compare('name,kw\n"a",1.50\nb,\n', "name,kw\na,1.5\nb,\n")
+
+
+@pytest.mark.parametrize(
+    ("stated", "message"),
+    [
+        ("name,kw\na,1.6\nb,2\n", r"table.csv: record 1 must be name a, kw 1.5; found name a, kw 1.6"),
+        ("name,kw\nb,2\na,1.5\n", r"table.csv: record 1 must be"),
+        ("name,kw\na,1.5\n", r"table.csv: must hold 2 records; found 1"),
+        ("name,kw\na,1.5\nb,2\nb,2\n", r"table.csv: must hold 2 records; found 3"),
+        ("name,kw\na,1.5\nb,\n", r"table.csv: record 2 must be name b, kw 2.0; found name b"),
+    ],
+)
+def test_the_first_difference_is_named(compare, stated, message):
+    with pytest.raises(ContractError, match=message):
+        compare(stated, "name,kw\na,1.5\nb,2\n")
+
+
+def test_a_header_may_be_quoted(tmp_path):
+    (tmp_path / "table.csv").write_text('"main, left",kw\n')
+    assert header(tmp_path / "table.csv") == ["main, left", "kw"]

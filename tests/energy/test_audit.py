@@ -1,0 +1,378 @@
+"""Lies of energy steps: each must end red, in the step that tells it, and name the artifact and the rule."""
+
+import shutil
+from datetime import datetime, timedelta
+
+import pytest
+
+from include.core.errors import ContractError
+from include.energy.audit import samples
+from include.energy.steps import ENERGY_STEPS
+from tests.energy.analysis import DAY
+from tests.energy.lies import both, each, forged, patched, rewritten, selected
+
+WINDOW = {name: moment.isoformat() for name, moment in DAY.items()}
+OWN = "timestamp,household_id,power_consumption,voltage,current\n"
+
+
+@pytest.fixture(scope="module")
+def faulty_day(tmp_path_factory):
+    """The files of an honest day with many faulty records."""
+    files = tmp_path_factory.mktemp("faulty") / "files"
+    (files / "source").mkdir(parents=True)
+    for step in ENERGY_STEPS.values():
+        params = {key: DAY[key] for key in DAY if key in step.params.model_fields}
+        if "faulty_share" in step.params.model_fields:
+            params["faulty_share"] = 0.05
+        step.load()(files, step.params(**params))
+    return files
+
+
+def given(proving, day, step_id):
+    """Lay the inputs of a step out, as an honest day left them."""
+    for artifact in ENERGY_STEPS[step_id].reads:
+        if artifact.at(day).is_file():
+            shutil.copy(artifact.at(day), artifact.at(proving.files))
+
+
+def renamed(records, names):
+    return [",".join([stamp, names.get(home, home), *rest]) for stamp, home, *rest in records if rest]
+
+
+def exchanged(records):
+    """Exchange the readings of two households at one time: all sums by time stay as they are."""
+    rows = [",".join(record) for record in records]
+    rows[40], rows[41] = (
+        ",".join([*records[40][:2], *records[41][2:]]),
+        ",".join([*records[41][:2], *records[40][2:]]),
+    )
+    return rows
+
+
+def scaled(home, factor):
+    def change(stamp, name, power, *rest):
+        return stamp, name, f"{float(power) * factor:.3f}" if name == home and power[-1:].isdigit() else power, *rest
+
+    return each(change)
+
+
+def later(records):
+    """Move every record by an hour, as a wrong time zone does; those of the last hour stay."""
+    return [
+        ",".join([f"{stamp[:11]}{int(stamp[11:13]) + 1:02}{stamp[13:]}" if "" < stamp[11:13] < "23" else stamp, *rest])
+        for stamp, *rest in records
+    ]
+
+
+def fewer(files, params):
+    """Call all records but those of the first quarter of an hour outside the window."""
+    narrow = params.model_copy(update={"end": params.start + (params.end - params.start) / 96})
+    ENERGY_STEPS["energy-analyzer"].load()(files, narrow)
+
+
+def set_values(**values):
+    return lambda document: document.update(values)
+
+
+def drop_one(reason="negative_power"):
+    """Drop a rejected record, and call it outside the window."""
+
+    def change(rows):
+        rows.remove(next(row for row in rows if row["reason"] == reason))
+
+    def count(document):
+        document["records_rejected"] -= 1
+        document["records_outside_window"] += 1
+        document["rejected_by_reason"][reason] -= 1
+
+    return both(rewritten("rejected.csv", change), patched("output1.json", count))
+
+
+def other_reason(rows):
+    next(row for row in rows if row["reason"] == "negative_power")["reason"] = "duplicate_timestamp"
+
+
+def count_other_reason(document):
+    document["rejected_by_reason"]["negative_power"] -= 1
+    document["rejected_by_reason"]["duplicate_timestamp"] += 1
+
+
+def late_peak(document):
+    peak = datetime.fromisoformat(document["peak_at"]) + timedelta(minutes=15)
+    document["peak_at"] = peak.isoformat()
+
+
+def flag(where, reason):
+    return selected(
+        "SELECT * REPLACE (CASE WHEN line = (SELECT min(line) FROM records WHERE anomaly_reasons IS NULL AND "
+        f"{where}) THEN '{reason}' ELSE anomaly_reasons END AS anomaly_reasons, "
+        f"anomaly_detected OR line = (SELECT min(line) FROM records WHERE anomaly_reasons IS NULL AND {where}) "
+        "AS anomaly_detected) FROM records"
+    )
+
+
+ANALYZER_LIES = {
+    "1,905 of 1,920 records are called outside the window": (fewer, "energy_records.parquet"),
+    "all values 0.001, household NOBODY": (each(lambda t, h, *_: (t, "NOBODY", "0.001", "230", "0.1")), "household_id"),
+    "999,999 kWh": (patched("output1.json", set_values(energy_kwh=999_999)), "energy_kwh must be"),
+    "no anomalies": (
+        patched("output1.json", set_values(anomalies=0)),
+        "anomalies must be",
+    ),
+    "not a number of kWh": (patched("output1.json", set_values(energy_kwh=float("nan"))), "energy_kwh"),
+    "stamps 30 years off": (
+        selected("SELECT * REPLACE (timestamp - INTERVAL 30 YEAR AS timestamp) FROM records"),
+        "timestamp must be",
+    ),
+    "every line number is 1": (selected("SELECT * REPLACE (1 AS line) FROM records"), "each line"),
+    "line numbers of other records": (
+        selected(
+            "SELECT * EXCLUDE other REPLACE (other AS line) FROM (SELECT *, lag(line, 1, (SELECT max(line) FROM "
+            "records)) OVER (ORDER BY line) AS other FROM records) ORDER BY household_id, timestamp"
+        ),
+        "energy_records.parquet: .* must be .*, as line",
+    ),
+    "rejected lines that never stood in the input": (
+        rewritten("rejected.csv", lambda rows: [row | {"raw": "invented,H1,-1,230,1"} for row in rows]),
+        "rejected.csv: must list only records that stand in the input",
+    ),
+    "a rejected line at another place": (
+        rewritten("rejected.csv", lambda rows: [row | {"line": int(row["line"]) + 1} for row in rows]),
+        "rejected.csv: must list only records that stand in the input",
+    ),
+    "a rejected line twice": (
+        rewritten("rejected.csv", lambda rows: [rows[0], *rows[:-1]]),
+        r"(rejected.csv|output1.json): (must list each rejected record once|rejected_by_reason)",
+    ),
+    "a reason that does not hold": (
+        both(rewritten("rejected.csv", other_reason), patched("output1.json", count_other_reason)),
+        "rejected.csv: reason must be negative_power",
+    ),
+    "a rejected record is called outside the window": (drop_one(), "rejected.csv: must list every record"),
+    "two households exchanged": (
+        forged(lambda records: renamed(records, {"H0001": "H0002", "H0002": "H0001"})),
+        "household_id must be H0001|hold",
+    ),
+    "one household's values ten times as high": (scaled("H0007", 10), "power must be"),
+    "one household's values in W": (scaled("H0007", 1000), "power must be"),
+    "values of two households exchanged once": (forged(exchanged), "must be"),
+    "every record an hour later": (forged(later), "timestamp must be|hold"),
+    "a rejected record is accepted": (
+        forged(lambda records: [",".join(record).replace(",-", ",") for record in records]),
+        "must hold only records of energy_data.csv that no rule rejects",
+    ),
+    "an accepted record is left out": (
+        both(
+            selected("SELECT * FROM records WHERE line <> (SELECT min(line) FROM records)"),
+            patched("output1.json", lambda d: d.update(records_out=d["records_out"] - 1, records_outside_window=1)),
+        ),
+        "must hold every record of energy_data.csv that no rule rejects",
+    ),
+    "a voltage anomaly that is none": (flag("household_id = 'H0003'", "voltage_outside_band"), "voltage_outside_band"),
+    "an outlier that is none": (flag("household_id = 'H0003'", "outlier"), "must be none for H0003"),
+    "a flat line that is none": (flag("household_id = 'H0003'", "flat_line"), "must be none for H0003"),
+    "a run of zeros that is none": (selected("SELECT * REPLACE (true AS zero_run) FROM records"), "zero_run"),
+    "a reason that nobody knows": (flag("household_id = 'H0003'", "odd"), "known reasons"),
+    "high usage that is none": (
+        selected("SELECT * REPLACE (CASE WHEN power > 1 THEN 'high_usage' ELSE 'normal' END AS status) FROM records"),
+        "status must be high_usage above 5.0 kW",
+    ),
+    "another power factor": (selected("SELECT * REPLACE (efficiency * 0.9 AS efficiency) FROM records"), "efficiency"),
+    "records in another order": (selected("SELECT * FROM records ORDER BY timestamp"), "sorted by household and time"),
+    "the peak an interval later": (patched("output1.json", late_peak), "peak_at must be"),
+    "coverage overstated": (
+        patched("output1.json", lambda d: d.update(received=d["expected"], missing=0)),
+        "received must be|missing must be",
+    ),
+    "a household's energy moved to another": (
+        patched(
+            "output1.json",
+            lambda d: (
+                d["households"][0].update(energy_kwh=d["households"][1]["energy_kwh"]),
+                d["households"][1].update(energy_kwh=d["households"][0]["energy_kwh"]),
+            ),
+        ),
+        r"households\[\d\].energy_kwh",
+    ),
+    "a load curve that is smoother": (
+        patched("output1.json", lambda d: d["load_curve"].update(mean_kw=[0.5] * len(d["load_curve"]["mean_kw"]))),
+        r"load_curve.mean_kw\[0\]",
+    ),
+    "no gaps": (patched("output1.json", set_values(longest_gaps=[])), "longest_gaps must be"),
+    "measured, not generated": (patched("output1.json", set_values(source="files")), "source must be generated"),
+    "compliant voltage": (
+        patched(
+            "output1.json",
+            set_values(
+                en_50160={
+                    "households": 20,
+                    "compliant_households": 20,
+                    "weeks": 1,
+                    "compliant_weeks": 20,
+                    "lowest_share": 1.0,
+                }
+            ),
+        ),
+        "en_50160 must be None",
+    ),
+}
+
+
+@pytest.fixture(autouse=True)
+def everything_is_drawn(monkeypatch):
+    monkeypatch.setattr(samples, "LEAST", 1000)
+
+
+@pytest.mark.parametrize("lie", ANALYZER_LIES)
+def test_a_lie_of_the_analyzer_is_red(proving, faulty_day, lie):
+    tell, message = ANALYZER_LIES[lie]
+    given(proving, faulty_day, "energy-analyzer")
+    with pytest.raises(ContractError, match=message):
+        proving.run("energy-analyzer", WINDOW, tell)
+    assert proving.folder.result("energy-analyzer").status == "failed"
+
+
+def twice(rows):
+    return [rows[0], rows[0], *rows[2:]]
+
+
+REPORT_LIES = {
+    "one row twice": (rewritten("energy_report.csv", twice), "energy_report.csv: record 2 must be"),
+    "a row more": (
+        both(
+            rewritten("energy_report.csv", lambda rows: [*rows, rows[-1]]),
+            patched("output2.json", lambda d: d.update(records=d["records"] + 1)),
+        ),
+        "records read must equal accepted",
+    ),
+    "two rows exchanged": (
+        rewritten("energy_report.csv", lambda rows: [rows[1], rows[0], *rows[2:]]),
+        "energy_report.csv: record 1 must be",
+    ),
+    "another power": (
+        rewritten("energy_report.csv", lambda rows: [*rows[:5], rows[5] | {"power": "7.5"}, *rows[6:]]),
+        "energy_report.csv: record 6 must be",
+    ),
+    "an anomaly less": (
+        rewritten(
+            "energy_report.csv",
+            lambda rows: [row | {"anomaly_detected": "false", "anomaly_reasons": ""} for row in rows],
+        ),
+        "energy_report.csv: record",
+    ),
+    "coverage overstated": (
+        patched("output2.json", lambda d: d["key_figures"].update(coverage=1.0)),
+        "coverage must be",
+    ),
+    "a finding less": (patched("output2.json", lambda d: d["findings"].pop()), "findings must be"),
+    "another household leads": (
+        patched("output2.json", lambda d: d["tables"][0]["rows"].reverse()),
+        r"tables\[0\].rows\[0\]",
+    ),
+    "a plot that is not there": (
+        patched("output2.json", lambda d: d["plots"].append("plot_prices.png")),
+        "plots must be",
+    ),
+}
+
+
+@pytest.mark.parametrize("lie", REPORT_LIES)
+def test_a_lie_of_the_report_is_red(proving, faulty_day, lie):
+    tell, message = REPORT_LIES[lie]
+    given(proving, faulty_day, "report-generator")
+    with pytest.raises(ContractError, match=message):
+        proving.run("report-generator", {}, tell)
+
+
+def ten(files, params):
+    """Replace the user's file by ten invented records."""
+    rows = "".join(f"2026-01-05T0{hour}:00:00Z,A,0.5,230,2.2\n" for hour in range(10))
+    (files / "energy_data.csv").write_text(OWN + rows)
+
+
+def without_account(files, params):
+    (files / "energy_source.json").unlink()
+
+
+GENERATOR_LIES = {
+    "ten invented records": (ten, "energy_data.csv: "),
+    "ten invented records, and no account": (both(ten, without_account), "energy_data.csv: "),
+    "a reading in W": (
+        rewritten("energy_data.csv", lambda rows: rows[0].update(power_consumption="500")),
+        "energy_data.csv: record 1 must be",
+    ),
+    "every reading an hour later": (
+        rewritten(
+            "energy_data.csv",
+            lambda rows: [row | {"timestamp": rows[min(n + 2, 95)]["timestamp"]} for n, row in enumerate(rows)],
+        ),
+        "energy_data.csv: record 1 must be",
+    ),
+    "another household": (
+        rewritten("energy_data.csv", lambda rows: [row | {"household_id": "B"} for row in rows]),
+        "energy_data.csv: record 1 must be",
+    ),
+    "every line is 2": (
+        rewritten("energy_data.csv", lambda rows: [row | {"source_line": "2"} for row in rows]),
+        "energy_data.csv: record 2 must be",
+    ),
+    "a record left out": (
+        both(
+            rewritten("energy_data.csv", lambda rows: rows[:-1]),
+            patched("energy_source.json", lambda d: d.update(records_written=95)),
+        ),
+        "energy_data.csv: must hold 96 records",
+    ),
+    "a record twice": (
+        rewritten("energy_data.csv", lambda rows: [*rows, rows[-1]]),
+        "energy_data.csv: must hold 96 records",
+    ),
+    "a fault hidden": (
+        rewritten("energy_data.csv", lambda rows: [row | {"source_fault": "malformed_record"} for row in rows]),
+        "energy_data.csv: record 1 must be",
+    ),
+    "voltage is not measured": (patched("energy_source.json", set_values(measured=[])), "energy_source.json: measured"),
+    "another interval": (
+        patched("energy_source.json", set_values(interval_seconds=60)),
+        "interval_seconds must be 1800",
+    ),
+    "generated, not measured": (patched("energy_source.json", set_values(source="generated")), "source must be files"),
+}
+
+
+@pytest.mark.parametrize("lie", GENERATOR_LIES)
+def test_a_lie_of_the_generator_about_input_files_is_red(proving, lie):
+    tell, message = GENERATOR_LIES[lie]
+    (proving.files / "source").mkdir()
+    stamps = [f"2026-01-0{5 + n // 48}T{n // 2 % 24:02}:{n % 2 * 30:02}:00Z" for n in range(96)]
+    (proving.files / "source" / "meter.csv").write_text(
+        OWN + "".join(f"{t},A,0.{n + 100},230,2.2\n" for n, t in enumerate(stamps))
+    )
+    with pytest.raises(ContractError, match=message):
+        proving.run("energy-generator", {"files": ["meter.csv"]}, tell)
+
+
+def other_seed(files, params):
+    ENERGY_STEPS["energy-generator"].load()(files, params.model_copy(update={"seed": 7}))
+
+
+SYNTHETIC_LIES = {
+    "another seed": (other_seed, "must hold the records that seed 0 gives"),
+    "another seed, not stated": (both(other_seed, patched("energy_source.json", set_values(seed=0))), "seed 0 gives"),
+    "ten invented records": (ten, "seed 0 gives"),
+    "one reading changed": (
+        rewritten("energy_data.csv", lambda rows: rows[700].update(power_consumption="1.234")),
+        "seed 0 gives",
+    ),
+    "one record left out": (rewritten("energy_data.csv", lambda rows: rows[:-1]), "seed 0 gives"),
+    "a record more": (rewritten("energy_data.csv", lambda rows: [*rows, rows[-1]]), "must end with the last record"),
+    "fewer faults": (patched("energy_source.json", lambda d: d["injected"].update(duplicate=0)), "injected.duplicate"),
+    "read from files": (patched("energy_source.json", set_values(source="files")), "source must be generated"),
+}
+
+
+@pytest.mark.parametrize("lie", SYNTHETIC_LIES)
+def test_a_lie_of_the_generator_about_synthetic_data_is_red(proving, lie):
+    tell, message = SYNTHETIC_LIES[lie]
+    with pytest.raises(ContractError, match=message):
+        proving.run("energy-generator", WINDOW, tell)
