@@ -8,7 +8,11 @@ The log is plain text where a user started the step. A task passes its keys as J
 whatever the step logs, warns of or prints is one JSON object a line on stderr:
 `{"timestamp", "level", "event", "logger", "dag_id", "run_id", "task_id", "map_index", "try_number", …}`. The names are
 those of Airflow's own task logs, so that one query finds both. Any program may write such lines; others pass as they
-are.
+are. What a line states of itself, its time and logger too, appears in the task's log below the key `step`: a step
+cannot write lines that pass as those of the orchestrator.
+
+A command that a definition runs gets `PATH`, the locale and a few more variables of the worker, and of the others only
+those that its definition names (`environment`): none holds a secret by chance.
 """
 
 from __future__ import annotations
@@ -39,6 +43,13 @@ LOG_VARIABLE = "STEP_LOG"
 TASK_KEYS = ("dag_id", "run_id", "task_id", "map_index", "try_number")
 LEVELS = {name.lower(): number for name, number in logging.getLevelNamesMapping().items() if number}
 RESERVED_KEYS = {*TASK_KEYS, "level", "event", "exc_info", "stack_info"}
+LONGEST_LINE = 64 * 1024
+"""Characters; a longer line of a log is passed on in pieces, so that one without an end fills no memory."""
+PASSED_ON = {
+    "PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LANGUAGE", "TZ", "TMPDIR", "PYTHONPATH", "LD_LIBRARY_PATH",
+    "VIRTUAL_ENV", "OMP_NUM_THREADS", "CUDA_VISIBLE_DEVICES", "SSL_CERT_FILE", "SSL_CERT_DIR",
+}  # fmt: skip
+"""Variables that every command gets, besides the locale's `LC_…`."""
 LOG = logging.getLogger("step")
 
 
@@ -49,7 +60,7 @@ class Line:
     Args:
         level: As `logging` numbers it.
         event: Its message.
-        more: Its other keys, without the task's.
+        more: Its other keys as the step states them, without those of the task.
     """
 
     level: int
@@ -63,6 +74,7 @@ def run_command(
     params: StepParams,
     log: Callable[[str], None],
     task: Mapping[str, object] | None = None,
+    variables: Sequence[str] = (),
 ) -> None:
     """Run a command with `DATA_DIR` and `STEP_PARAMS` set, streaming its output line by line.
 
@@ -74,12 +86,14 @@ def run_command(
         params: What the step takes; given as JSON.
         log: Receives each line of its output.
         task: Keys of the task that runs it, for its log.
+        variables: Names of other variables of this process that it gets, as its definition states.
 
     Raises:
-        SetupError: It cannot be started.
+        SetupError: It cannot be started, or one of the variables is not set.
         GroundtruthError: It ended with another exit code than 0; carries its last line.
     """
-    environment = os.environ | step_environment(str(files), params, task)
+    kept = {name: value for name, value in os.environ.items() if name in PASSED_ON or name.startswith("LC_")}
+    environment = kept | passed_variables(variables) | step_environment(str(files), params, task)
     try:
         process = subprocess.Popen(  # noqa: S603 - what the definition says is what shall run
             command,
@@ -98,7 +112,7 @@ def run_command(
     last = ""
     try:
         reaper.start()
-        for line in process.stdout or ():
+        while process.stdout and (line := process.stdout.readline(LONGEST_LINE)):
             log(line.rstrip("\n"))
             last = line.strip() or last
         process.wait()
@@ -116,6 +130,21 @@ def step_environment(files: str, params: StepParams, task: Mapping[str, object] 
     """Return the environment variables of a step; those of a task's step include that task's keys, for its log."""
     variables = {"DATA_DIR": files, "STEP_PARAMS": json.dumps(params.model_dump(mode="json"))}
     return variables | ({LOG_VARIABLE: json.dumps(task)} if task else {})
+
+
+def passed_variables(names: Sequence[str]) -> dict[str, str]:
+    """Return the variables of this process that a definition names for a step.
+
+    Raises:
+        SetupError: One of them is not set.
+    """
+    missing = [name for name in names if name not in os.environ]
+    if missing:
+        raise SetupError(
+            f"{', '.join(missing)}: not set in the environment of the Airflow worker; the step's definition names it "
+            "under `environment`"
+        )
+    return {name: os.environ[name] for name in names}
 
 
 def exit_error(code: int, last_line: str) -> GroundtruthError:

@@ -165,6 +165,9 @@ def _registered_faults(parsed: ParsedFile, node: Node, step: Step) -> Iterator[F
     if node.declared.records:
         message = f"the step {node.id!r} has its own record accounting; remove this key"
         yield Fault(parsed.path(*node.location, "records"), message)
+    if node.declared.environment and getattr(node.service, "command", None) is None:
+        message = f"the step {node.id!r} runs its own function, whose contract names what it needs; remove this key"
+        yield Fault(parsed.path(*node.location, "environment"), message)
 
 
 def _unregistered_faults(parsed: ParsedFile, node: Node) -> Iterator[Fault]:

@@ -106,6 +106,7 @@ def _specs(nodes: list[Node], registered: Registry, *, sequential: bool) -> tupl
                 timeout_seconds=declared.timeout_seconds,
                 memory_mb=declared.memory_mb,
                 cpus=declared.cpus,
+                environment=tuple(dict.fromkeys(declared.environment)),
                 records=declared.records,
             )
         )
