@@ -46,11 +46,13 @@ def do_work(work: Work, log: Any, **_: Any) -> None:
         GroundtruthError: It failed, or took longer than its deadline.
     """
     item, files = work.item, work.folder.files
-    with within_deadline(item.spec.timeout_seconds), _environment(_credentials(item.step.credentials, work.params)):
+    account = _credentials(item.step.credentials, work.params)
+    with within_deadline(item.spec.timeout_seconds), _environment(account):
         if item.spec.command is None:
             item.step.load()(files, work.params)
         else:
-            run_command(item.spec.command, files, work.params, partial(log_line, log), task_keys(work.context))
+            log_to, names = partial(log_line, log), (*item.spec.environment, *account)
+            run_command(item.spec.command, files, work.params, log_to, task_keys(work.context), names)
 
 
 def _credentials(credentials: Credentials | None, params: StepParams) -> dict[str, str]:
