@@ -42,7 +42,7 @@ def write_report(files: Path, params: ReportParams) -> None:
 
     Args:
         files: The run's `files/` folder.
-        params: None are taken.
+        params: Whether names that a spreadsheet takes for formulas are escaped.
 
     Raises:
         SetupError: The folder cannot be written.
@@ -52,13 +52,24 @@ def write_report(files: Path, params: ReportParams) -> None:
         write_table(
             db,
             f"""
-            SELECT {iso("(timestamp AT TIME ZONE 'UTC')")} AS timestamp, household_id, power,
-                efficiency, status, anomaly_detected, anomaly_reasons
+            SELECT {iso("(timestamp AT TIME ZONE 'UTC')")} AS timestamp, {household_cell(params)} AS household_id,
+                power, efficiency, status, anomaly_detected, anomaly_reasons
             FROM read_parquet({file_literal(RECORDS.at(files))})
             """,
             REPORT_ROWS.at(files),
         )
     REPORT.write(files, describe(analysis, draw_plots(analysis, files)))
+
+
+def household_cell(params: ReportParams) -> str:
+    """Return the SQL expression of a household's name in `energy_report.csv`, over the accepted records.
+
+    A spreadsheet runs a cell that begins with `=`, `+`, `-`, `@`, a tab or a carriage return as a formula (OWASP, CSV
+    injection); an apostrophe before it makes it text.
+    """
+    if not params.escape_formulas:
+        return "household_id"
+    return r"CASE WHEN regexp_matches(household_id, '^[=+@\t\r-]') THEN chr(39) || household_id ELSE household_id END"
 
 
 def describe(analysis: Analysis, plots: list[str]) -> EnergyReport:
