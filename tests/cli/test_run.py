@@ -18,6 +18,7 @@ from rich.console import Console
 from include.cli import run
 from include.core.definitions.load import load_definition
 from include.core.errors import SetupError
+from include.core.leftovers import goes_on
 from include.core.pipeline import Pipeline
 from include.core.run_folder import INTERRUPTED_MARK, RunFolder
 from include.energy.steps import ENERGY_STEPS
@@ -426,3 +427,45 @@ def test_the_next_run_sweeps_what_a_killed_one_left_and_writes_its_report(data_d
     assert not half.exists()
     run.sweep(data_dir, Console(file=printed))
     assert len(reports(data_dir)) == 1
+
+
+def airflow_below(process):
+    """The Airflow that a command line has started."""
+    [child] = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    return int(child)
+
+
+@pytest.mark.e2e
+@pytest.mark.parametrize(
+    "phase", ["airflow.log", "steps/prepare", "steps/energy-analyzer", "steps/publish/result.json"]
+)
+def test_a_killed_airflow_leaves_a_report_that_says_so(start, data_dir, phase):
+    process = start("run", "energy", *BIG)
+    wait_for(process, data_dir, phase)
+    os.killpg(airflow_below(process), signal.SIGKILL)
+    _, stderr = process.communicate(timeout=240)
+    assert process.returncode == 1
+    [report] = reports(data_dir)
+    assert report["overall_status"] == "failed"
+    assert report["failure_point"]["message"].endswith(SIGNAL)
+    assert "Traceback" not in stderr
+    assert not list(data_dir.glob("runs/*/*/.airflow.db*"))
+
+
+@pytest.mark.e2e
+def test_a_command_line_that_is_killed_with_its_airflow_is_swept_by_the_next_one(start, call, data_dir):
+    process = start("run", "energy", *BIG)
+    folder = wait_for(process, data_dir, "steps/energy-analyzer").parents[1]
+    airflow = airflow_below(process)
+    process.kill()
+    os.killpg(airflow, signal.SIGKILL)
+    process.communicate()
+    deadline = time.monotonic() + 10
+    while goes_on(folder):  # a killed process ends when the system has freed its memory
+        assert time.monotonic() < deadline, "something still holds the run's log"
+        time.sleep(0.01)
+    assert (folder / ".airflow.db").exists()
+    assert call("run", "energy", "--set", "households=2").code == 0
+    assert not list(data_dir.glob("runs/*/*/.airflow.db*"))
+    statuses = sorted(report["overall_status"] for report in reports(data_dir))
+    assert statuses == ["failed", "success"]
