@@ -1,7 +1,8 @@
 """Keeps the deployment tidy, every hour.
 
 `remove_orphans` removes containers whose task has ended or was removed: a worker that dies in the last attempt can
-leave one behind. `prune_runs` removes the folders of runs older than `GROUNDTRUTH_KEEP_RUNS_DAYS` days (not set:
+leave one behind. `sweep_leftovers` removes temporary files that killed runs and publications left, and writes the
+reports of such runs. `prune_runs` removes the folders of runs older than `GROUNDTRUTH_KEEP_RUNS_DAYS` days (not set:
 all stay); the newest run of each pipeline stays, and the newest in which each step succeeded. Published results,
 imagery and models are never touched. Guide: docs/guides/operating.md.
 """
@@ -12,11 +13,11 @@ from airflow.providers.standard.operators.python import PythonOperator
 from airflow.sdk import DAG
 
 from plugins.steps.context import TASK_DEFAULTS
-from plugins.steps.maintenance import prune_runs, remove_orphans
+from plugins.steps.maintenance import prune_runs, remove_orphans, sweep_leftovers
 
 with DAG(
     "maintenance",
-    description="Removes containers whose task has ended, and runs that are too old.",
+    description="Removes containers whose task has ended, what killed runs left, and runs that are too old.",
     doc_md=__doc__,
     schedule="@hourly",
     start_date=datetime(2024, 1, 1, tzinfo=UTC),
@@ -30,6 +31,11 @@ with DAG(
         task_id="remove_orphans",
         python_callable=remove_orphans,
         doc_md="Containers whose task has ended or was removed.",
+    )
+    PythonOperator(
+        task_id="sweep_leftovers",
+        python_callable=sweep_leftovers,
+        doc_md="Temporary files of killed runs and publications.",
     )
     PythonOperator(
         task_id="prune_runs", python_callable=prune_runs, doc_md="Runs older than `GROUNDTRUTH_KEEP_RUNS_DAYS` days."

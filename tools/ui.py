@@ -16,6 +16,8 @@ import urllib.request
 from pathlib import Path
 from typing import IO
 
+from include.core.databases import check_database
+from include.core.errors import SetupError
 from include.satellite.imagery.demo import URL_VARIABLE, stand_in
 from tools.stack import free_port, say
 
@@ -36,6 +38,14 @@ def main() -> int:
     port = free_port(int(os.environ.get("PORT", "8080")))
     address = f"http://127.0.0.1:{port}"
     log = HOME / "ui.log"
+    try:
+        check_database(HOME / "airflow.db", "remove .airflow, connections included, and run make setup")
+    except SetupError as error:
+        say(str(error))
+        return 1
+    for secret in (log, HOME / "passwords.json"):  # Airflow would create them for everyone to read
+        secret.touch(mode=0o600)
+        secret.chmod(0o600)
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.default_int_handler)
     with log.open("wb") as output, contextlib.ExitStack() as stack:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import json
 import sys
 from collections.abc import Callable, Iterable
 from datetime import datetime
@@ -12,14 +11,15 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.markup import escape
 
 from include.cli.env import env_app
+from include.cli.terminal import shown, shown_message
 from include.core.contracts import imported
 from include.core.domain import Domain
 from include.core.errors import BadInputError, GroundtruthError
 from include.core.pipeline import Pipeline
 from include.core.settings import RUNTIMES
+from include.core.text import printable, printable_json
 from include.domains import DOMAINS
 
 USAGE, FAILED = 2, 1
@@ -46,7 +46,7 @@ add_domain_commands(app, DOMAINS)
 
 def fail(message: object, code: int) -> typer.Exit:
     """Print an error in words; raise what it returns."""
-    err.print(f"[bold red]error:[/] {escape(str(message))}", soft_wrap=True)
+    err.print(f"[bold red]error:[/] {shown_message(message)}", soft_wrap=True)
     return typer.Exit(code)
 
 
@@ -143,10 +143,10 @@ def validate(files: Annotated[list[Path], typer.Argument(metavar="FILE", help="P
         try:
             definition = load_definition(file, steps)
             order = " → ".join(spec.id for spec in definition.steps)
-            err.print(f"[green]✓[/] {file}: {escape(definition.workflow_name)}: {escape(order)}", soft_wrap=True)
+            err.print(f"[green]✓[/] {shown(f'{file}: {definition.workflow_name}: {order}')}", soft_wrap=True)
         except DefinitionError as error:
             faulty += 1
-            err.print(f"[red]✗[/] {escape(str(error))}", soft_wrap=True)
+            err.print(f"[red]✗[/] {shown_message(error)}", soft_wrap=True)
     raise typer.Exit(FAILED if faulty else 0)
 
 
@@ -159,7 +159,7 @@ def list_() -> None:
     pipelines, errors = all_pipelines()
     Console().print(pipelines_table(pipelines))
     for error in errors:
-        err.print(f"[red]✗[/] {escape(str(error))}", soft_wrap=True)
+        err.print(f"[red]✗[/] {shown_message(error)}", soft_wrap=True)
     raise typer.Exit(FAILED if errors else 0)
 
 
@@ -171,17 +171,18 @@ def report(
     json_: Annotated[bool, typer.Option("--json", help="Print the report's JSON on stdout.")] = False,
 ) -> None:
     """Show the report of a run."""
-    from include.cli.view import find_report, show_report
+    from include.cli.view import find_report, read_report, show_report
 
     try:
         path = find_report(run_name)
+        document = read_report(path)
     except GroundtruthError as error:
         raise fail(error, FAILED) from None
     if json_:
-        sys.stdout.write(path.read_text())
+        sys.stdout.write(printable_json(path.read_text(encoding="utf-8")))
         return
-    show_report(json.loads(path.read_bytes()), Console())
-    sys.stdout.write(f"report: {path}\n")
+    show_report(document, Console())
+    sys.stdout.write(f"report: {printable(str(path))}\n")
 
 
 @app.command()
@@ -202,6 +203,6 @@ def _find(name: str) -> Pipeline:
         if name in (pipeline.definition.pipeline, pipeline.definition.dag_id, pipeline.definition.workflow_name):
             return pipeline
     for error in errors:
-        err.print(f"[yellow]![/] {escape(str(error))}", soft_wrap=True)
+        err.print(f"[yellow]![/] {shown_message(error)}", soft_wrap=True)
     names = ", ".join(pipeline.definition.pipeline for pipeline in pipelines)
     raise fail(f"no pipeline named {name}; there are: {names}", USAGE)

@@ -11,9 +11,9 @@ from collections.abc import Iterator
 from contextlib import closing
 
 from rich import box
-from rich.markup import escape
 from rich.table import Table
 
+from include.cli.terminal import shown
 from include.core.contracts import imported
 from include.core.domain import Check, Status
 from include.core.settings import ROOT, get_settings
@@ -33,12 +33,12 @@ def examine() -> list[Check]:
 
 def table(checks: list[Check]) -> Table:
     """Return the checks as a table for a terminal."""
-    shown = Table(box=box.SIMPLE_HEAD)
+    grid = Table(box=box.SIMPLE_HEAD)
     for column in ("", "subject", "found", "how to fix it"):
-        shown.add_column(column, overflow="fold")
+        grid.add_column(column, overflow="fold")
     for check in checks:
-        shown.add_row(MARKS[check.status], check.subject, escape(check.found), escape(check.remedy))
-    return shown
+        grid.add_row(MARKS[check.status], *map(shown, (check.subject, check.found, check.remedy)))
+    return grid
 
 
 def _check(subject: str, found: str, remedy: str, *, good: bool) -> Check:

@@ -10,18 +10,21 @@ from typing import Annotated
 import typer
 from rich import box
 from rich.console import Console
-from rich.markup import escape
 from rich.syntax import Syntax
 from rich.table import Table
 
+from include.cli.terminal import shown, shown_message
 from include.core.contracts import imported
 from include.core.domain import PendingChange
 from include.core.errors import GroundtruthError
 from include.core.settings import get_settings
+from include.core.text import message_text
 from include.domains import DOMAINS
-from include.env_file import Entry, EnvFile, Reason, current_user
+from include.env_file import Entry, EnvFile, Reason, current_user, shown_changes, shown_value
 
 FAILED = 1
+OWN_KEYS = frozenset(name for domain in DOMAINS if domain.env_keys for name in domain.env_keys.names)
+"""Keys whose values may be shown; others, which any DAG may set, may be secrets."""
 env_app = typer.Typer(
     help="The env file that promotions change: compare, list, roll back.",
     no_args_is_help=True,
@@ -40,11 +43,11 @@ def diff(file: File = None) -> None:
         _show_pending(env_file)
         entries = env_file.history()
         if not entries:
-            _show(f"{escape(str(env_file.path))} was never changed by a promotion")
+            _show(f"{shown(env_file.path)} was never changed by a promotion")
             return
         last = entries[-1]
-        _show(f"last change: [bold]{last.id}[/], {escape(last.by)}: {escape(last.why)}")
-        _show_diff(last.diff)
+        _show(f"last change: [bold]{last.id}[/], {shown(last.by)}: {shown(last.why)}")
+        _show_diff(shown_changes(last, OWN_KEYS))
 
 
 @env_app.command()
@@ -52,7 +55,7 @@ def history(file: File = None) -> None:
     """List all changes, oldest first; each with who made it, when and why."""
     with _opened(file) as env_file:
         entries = env_file.history()
-        _show(escape(str(env_file.path)))
+        _show(shown(env_file.path))
         Console().print(_table(entries) if entries else "no changes yet")
 
 
@@ -71,12 +74,12 @@ def rollback(
     with _opened(file) as env_file:
         made = env_file.rollback(entry, Reason(by=f"{current_user()}, ./pipeline env rollback", why=why))
         if made is None:
-            _show(f"{escape(str(env_file.path))} says so already; nothing changed")
+            _show(f"{shown(env_file.path)} says so already; nothing changed")
             return
-        _show(f"[green]✓[/] {escape(str(env_file.path))} rolled back (entry {made.id})")
-        _show_diff(made.diff)
+        _show(f"[green]✓[/] {shown(env_file.path)} rolled back (entry {made.id})")
+        _show_diff(shown_changes(made, OWN_KEYS))
         for problem in follow_rollback(env_file):
-            _show(f"[yellow]![/] {escape(problem)}")
+            _show(f"[yellow]![/] {shown(problem)}")
 
 
 def follow_rollback(env_file: EnvFile) -> list[str]:
@@ -91,7 +94,7 @@ def _opened(file: Path | None) -> Iterator[EnvFile]:
     try:
         yield EnvFile(file or get_settings().env_file)
     except GroundtruthError as error:
-        message = f"[bold red]error:[/] {escape(str(error))}"
+        message = f"[bold red]error:[/] {shown_message(error)}"
         Console(stderr=True, highlight=False).print(message, soft_wrap=True)
         raise typer.Exit(FAILED) from None
 
@@ -106,12 +109,12 @@ def _show_pending(env_file: EnvFile) -> None:
             name = domain.pipelines[0].definition.pipeline
             _show(f"no {name} run has reached a decision yet; begin with ./pipeline run {name}")
             continue
-        _show(f"latest decision: run [bold]{escape(pending.run)}[/]")
+        _show(f"latest decision: run [bold]{shown(pending.run)}[/]")
         if not pending.changes:
             for reason in pending.reasons:
-                _show(f"  [yellow]not promoted:[/] {escape(reason)}")
+                _show(f"  [yellow]not promoted:[/] {shown(reason)}")
             continue
-        changes, path = env_file.diff(pending.changes), escape(str(env_file.path))
+        changes, path = env_file.diff(pending.changes), shown(env_file.path)
         _show(f"  it passed every gate; {f'promoting it would change {path}:' if changes else f'{path} uses it'}")
         if changes:
             _show_diff(changes)
@@ -122,7 +125,7 @@ def _show(markup: str) -> None:
 
 
 def _show_diff(text: str) -> None:
-    Console().print(Syntax(text, "diff", background_color="default", word_wrap=True))
+    Console().print(Syntax(message_text(text), "diff", background_color="default", word_wrap=True))
 
 
 def _table(entries: list[Entry]) -> Table:
@@ -132,12 +135,9 @@ def _table(entries: list[Entry]) -> Table:
     for entry in entries:
         lines = [f"{entry.at:%Y-%m-%d %H:%M:%SZ}, {entry.by}: {entry.why}"]
         lines += [f"run {entry.run}"] if entry.run else []
-        lines += [f"{key}: {_shown(change.old)} → {_shown(change.new)}" for key, change in entry.changes.items()]
-        table.add_row(entry.id, escape("\n".join(lines)), end_section=True)
+        lines += [
+            f"{key}: {shown_value(OWN_KEYS, key, change.old)} → {shown_value(OWN_KEYS, key, change.new)}"
+            for key, change in entry.changes.items()
+        ]
+        table.add_row(shown(entry.id), "\n".join(map(shown, lines)), end_section=True)
     return table
-
-
-def _shown(value: str | None) -> str:
-    if value is None:
-        return "(not set)"
-    return f"…/{'/'.join(Path(value).parts[-2:])}" if value.startswith("/") else value

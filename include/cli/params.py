@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from include.core.contracts import imported
 from include.core.errors import BadInputError
+from include.core.exchange import NAMED_RUN, refuse_runs
 from include.core.pipeline import INPUT_FILES, Pipeline
+from include.core.settings import get_settings
 from include.domains import DOMAINS
 from include.pipelines import domain_of_pipeline
 
@@ -50,7 +52,10 @@ def read_params(
     if "end" in pipeline.params or any(interval):
         zone = params.get("timezone")
         params |= pipeline.window.from_options(*interval, zone, has_files=bool(params.get(INPUT_FILES)))
-    return pipeline.check_params(params | _absolute_files(params, pipeline.file_params))
+    absolute = _absolute_files(params, pipeline.file_params, pipeline.producers)
+    for name, files in absolute.items():
+        refuse_runs(files if name == INPUT_FILES else [files], [Path("/")], get_settings().data_dir / "runs")
+    return pipeline.check_params(params | absolute)
 
 
 def read_profile(name: str) -> dict[str, Any]:
@@ -105,12 +110,13 @@ def _assignment(text: str) -> tuple[str, Any]:
         return name.strip(), value
 
 
-def _absolute_files(params: Mapping[str, Any], single: Iterable[str]) -> dict[str, Any]:
+def _absolute_files(params: Mapping[str, Any], single: Iterable[str], handed: Container[str]) -> dict[str, Any]:
     """Return the parameters that name input files with absolute paths: a run has another working directory.
 
     Args:
         params: The run's parameters.
         single: Parameters that each name one file. Values that are not file names are left to their own check.
+        handed: Those that may name a run instead.
 
     Raises:
         BadInputError: A file is missing, or has a name that cannot be printed.
@@ -119,6 +125,8 @@ def _absolute_files(params: Mapping[str, Any], single: Iterable[str]) -> dict[st
     for name in (INPUT_FILES, *single):
         files = params.get(name) if name == INPUT_FILES else [params.get(name)]
         if not isinstance(files, list) or not all(isinstance(file, str) for file in files):
+            continue
+        if name in handed and str(files[0]).startswith(NAMED_RUN):
             continue
         option = f"--{name}" if name == INPUT_FILES else name
         missing = [file for file in files if not Path(file).is_file()]

@@ -5,6 +5,7 @@ Airflow is a child process in a separate session: it logs to a file, and only th
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import shutil
@@ -19,20 +20,28 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.markup import escape
 
-from include.cli.view import Progress, show_report
+from include.cli.terminal import shown, shown_message
+from include.cli.view import Progress, read_report, show_report
 from include.core.contracts import imported
-from include.core.errors import SetupError
+from include.core.databases import check_database
+from include.core.errors import GroundtruthError, SetupError
 from include.core.files import setup_errors
+from include.core.leftovers import DATABASE_NAME, LOG_NAME, sweep_published, sweep_runs
 from include.core.pipeline import Pipeline
 from include.core.run_folder import INTERRUPTED_MARK, RunFolder
 from include.core.settings import ROOT, get_settings
+from include.core.text import printable, printable_json
 from include.pipelines import domain_of_pipeline
-from include.reporting.archive import latest_report
+from include.reporting.archive import latest_report, read_entry
+from include.reporting.report import NO_REASON, write_report_of_lost_run
 
 INTERRUPTED_CODE = 130
 LOG_LINES = 8
+LOG_BYTES = 64 * 1024
+NO_SPACE = ("No space left on device", "database or disk is full", "the disk is full")
+NEARLY_FULL_BYTES = 16 * 1024 * 1024
+"""A run that died with less free space died of that, for its database alone has a few MB."""
 POLL_SECONDS = 0.1
 PATIENCE_SECONDS = 60
 AIRFLOW_HOME = ROOT / ".airflow"
@@ -89,22 +98,26 @@ def run_pipeline(
     name = f"cli__{datetime.now(UTC):%Y-%m-%dT%H%M%S.%fZ}"
     folder = RunFolder.of(get_settings().data_dir.resolve(), dag_id, name)
     progress = Progress(pipeline, folder, console)
+    sweep(get_settings().data_dir.resolve(), console)
     try:
         with environment as variables:
             progress.begin(params)
             code, interrupted = run_airflow(dag_id, params, folder.path, variables, progress.update)
         progress.update()
-        path = _report_of(folder)
+        path = _report_of(folder, code, interrupted=interrupted)
     except SetupError as error:
-        console.print(f"[bold red]error:[/] {escape(str(error))}", soft_wrap=True)
+        console.print(f"[bold red]error:[/] {shown_message(error)}", soft_wrap=True)
         return 1
-    report = json.loads(path.read_bytes())
+    report = read_report(path)
     show_report(report, console)
-    if not report["steps"]:
-        _show_log_end(folder.path / "airflow.log", console)
-    console.print(f"[dim]html:   {path.with_suffix('.html')}[/]", soft_wrap=True)
-    console.print(f"[dim]log:    {folder.path / 'airflow.log'}[/]", soft_wrap=True)
-    sys.stdout.write(path.read_text() if as_json else f"report: {path}\n")
+    point = report["failure_point"]
+    if not report["steps"] or (point and point["kind"] == "lost"):
+        _show_log_end(folder.path / LOG_NAME, console)
+    console.print(f"[dim]html:   {shown(path.with_suffix('.html'))}[/]", soft_wrap=True)
+    console.print(f"[dim]log:    {shown(folder.path / LOG_NAME)}[/]", soft_wrap=True)
+    sys.stdout.write(
+        printable_json(path.read_text(encoding="utf-8")) if as_json else f"report: {printable(str(path))}\n"
+    )
     if interrupted:
         return INTERRUPTED_CODE
     return 0 if code == 0 and report["overall_status"] == "success" else 1
@@ -126,53 +139,108 @@ def run_airflow(
         Its exit code, and whether it was interrupted.
 
     Raises:
-        SetupError: The run folder cannot be written.
+        SetupError: The run folder cannot be written, or Airflow's empty database is missing or damaged.
     """
-    database = folder / ".airflow.db"
+    template, database = AIRFLOW_HOME / "template.db", folder / DATABASE_NAME
+    check_database(template, "run tools/setup")
     with setup_errors(folder, "written"):
         folder.mkdir(parents=True)
-        shutil.copyfile(AIRFLOW_HOME / "template.db", database)
-        log = (folder / "airflow.log").open("wb")
+        log = open(folder / LOG_NAME, "xb", opener=_private)  # noqa: SIM115 - Path.open has no opener
+        with suppress(OSError):  # a file system without locks
+            fcntl.flock(log, fcntl.LOCK_EX)  # Airflow inherits it: it tells a run that goes on from one that was killed
+        with template.open("rb") as source, open(database, "xb", opener=_private) as copy:
+            shutil.copyfileobj(source, copy)
     command = [str(Path(sys.executable).with_name("airflow")), "dags", "test", dag_id, "--conf", json.dumps(params)]
-    try:
-        with log, _signals_noted() as signals:
-            process = subprocess.Popen(  # noqa: S603 - our own interpreter's airflow
-                command,
-                cwd=ROOT,
-                env=_environment(database, folder) | dict(environment),
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
-            try:
-                code = _wait(process, folder, signals, watch)
-            except BaseException:  # the progress can no longer be shown: a closed terminal, a full disk
-                signals.append(signal.SIGINT)
-                _wait(process, folder, signals, lambda: None)
-                raise
-        return code, bool(signals)
-    finally:
-        for leftover in folder.glob(".airflow.db*"):
-            leftover.unlink()
+    with log:  # and so its lock, until nothing is left to sweep
+        try:
+            with _signals_noted() as signals:
+                process = subprocess.Popen(  # noqa: S603 - our own interpreter's airflow
+                    command,
+                    cwd=ROOT,
+                    env=_environment(database, folder) | dict(environment),
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=subprocess.STDOUT,
+                    start_new_session=True,
+                )
+                try:
+                    code = _wait(process, folder, signals, watch)
+                except BaseException:  # the progress can no longer be shown: a closed terminal, a full disk
+                    signals.append(signal.SIGINT)
+                    _wait(process, folder, signals, lambda: None)
+                    raise
+            return code, bool(signals)
+        finally:
+            for leftover in folder.glob(f"{DATABASE_NAME}*"):
+                leftover.unlink(missing_ok=True)
+
+
+def sweep(data_dir: Path, console: Console) -> None:
+    """Remove what killed runs left in a data folder, and write their reports; a fault of that stops no run.
+
+    Args:
+        data_dir: The data folder.
+        console: Where the killed runs are named.
+    """
+    for run in sweep_runs(data_dir / "runs"):
+        if latest_report(run) is None:
+            with suppress(GroundtruthError):
+                write_report_of_lost_run(RunFolder(run))
+            console.print(f"[yellow]![/] the run {shown(run.name)} was killed; ./pipeline report {shown(run.name)}")
+    sweep_published(data_dir / "published")
+
+
+def describe_end(code: int, folder: Path) -> str:
+    """Return how Airflow ended, in sentences, with the reason as far as it can be found.
+
+    Args:
+        code: Its exit code; negative for a signal.
+        folder: The run's folder.
+    """
+    if code < 0:
+        how = f"Airflow was killed by signal {-code} ({signal.Signals(-code).name})."
+    else:
+        how = f"Airflow ended with exit code {code}."
+    free = shutil.disk_usage(next(path for path in (folder, *folder.parents) if path.exists())).free
+    if any(words in line for line in _last_lines(folder / LOG_NAME, 200) for words in NO_SPACE):
+        return f"{how} Its log says that the disk is full; {free / 1e6:.1f} MB are free now."
+    if free < NEARLY_FULL_BYTES:
+        return f"{how} The disk is nearly full: {free / 1e6:.1f} MB are free at {folder}."
+    return how if code < 0 else f"{how} {NO_REASON}"
+
+
+def _private(path: str, flags: int) -> int:
+    """Open a file that only its owner may read: databases and logs may hold secrets."""
+    return os.open(path, flags, 0o600)
 
 
 def _show_log_end(log: Path, console: Console) -> None:
-    """Print the end of Airflow's log, the only explanation where Airflow ended before it started the run."""
-    console.print("Airflow ended before the first step; the last lines of its log:")
-    for line in log.read_text(errors="replace").splitlines()[-LOG_LINES:]:
-        console.print(f"  {escape(line)}", soft_wrap=True)
+    """Print the end of Airflow's log, the only explanation where Airflow did not report its own end."""
+    console.print("The last lines of Airflow's log:")
+    for line in _last_lines(log, LOG_LINES):
+        console.print(f"  {shown(line)}", soft_wrap=True)
 
 
-def _report_of(folder: RunFolder) -> Path:
-    """Return the report that Airflow wrote, or write it from the run's folder if there is none."""
+def _last_lines(log: Path, count: int) -> list[str]:
+    """Return the last lines of a log of any size; none where there is none."""
+    with suppress(OSError), log.open("rb") as file:
+        file.seek(max(0, file.seek(0, os.SEEK_END) - LOG_BYTES))
+        return file.read().decode(errors="replace").splitlines()[-count:]
+    return []
+
+
+def _report_of(folder: RunFolder, code: int, *, interrupted: bool) -> Path:
+    """Return the report that Airflow wrote; where it died before or after that, a report that says so.
+
+    Args:
+        folder: The run.
+        code: Airflow's exit code.
+        interrupted: Whether this process interrupted it.
+    """
     written = latest_report(folder.path)
-    if written is not None:
+    if written is not None and (code == 0 or interrupted or read_entry(folder.path).outcome == "failed"):
         return written
-    from include.reporting.report import build_report, write_report
-
-    report = build_report(folder, now=datetime.now(UTC))
-    return write_report(folder, report)[0]
+    return write_report_of_lost_run(folder, describe_end(code, folder.path))
 
 
 def _environment(database: Path, folder: Path) -> dict[str, str]:
@@ -180,6 +248,8 @@ def _environment(database: Path, folder: Path) -> dict[str, str]:
         "AIRFLOW_HOME": str(AIRFLOW_HOME),
         "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{database}",
         "AIRFLOW__LOGGING__BASE_LOG_FOLDER": str(folder / "logs"),
+        "AIRFLOW__LOGGING__FILE_TASK_HANDLER_NEW_FOLDER_PERMISSIONS": "0o700",
+        "AIRFLOW__LOGGING__FILE_TASK_HANDLER_NEW_FILE_PERMISSIONS": "0o600",
         "GROUNDTRUTH_RUN_FOLDER": str(folder),
         "GROUNDTRUTH_DATA_DIR": str(get_settings().data_dir.resolve()),
         "GROUNDTRUTH_DEFINITIONS_DIR": str(get_settings().definitions_dir.resolve()),

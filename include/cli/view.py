@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
 from rich import box
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
+from include.cli.terminal import shown, shown_message
 from include.core.errors import BadInputError
+from include.core.leftovers import LOG_NAME, goes_on
 from include.core.pipeline import Pipeline
 from include.core.run_folder import RunFolder, Started, StepInfo
 from include.core.settings import get_settings
 from include.pipelines import all_pipelines
+from include.reporting import archive
 from include.reporting.archive import latest_report, run_metrics
 from include.reporting.html import words
+from include.reporting.report import write_report_of_lost_run
 
 FINDINGS = {"info": "·", "warning": "[yellow]![/]", "error": "[red]![/]"}
 MARKS = {"success": "[green]✓ success[/]", "failed": "[red]✗ failed[/]", "skipped": "[yellow]– skipped[/]"}
@@ -34,11 +39,29 @@ def find_report(run_name: str | None) -> Path:
     runs = get_settings().data_dir / "runs"
     is_folder = run_name and Path(run_name).is_dir()
     newest = latest_report(Path(str(run_name))) if is_folder else latest_report(runs, f"*/{run_name or '*'}")
+    if newest is None and run_name:
+        folders = [Path(run_name)] if is_folder else [path for path in runs.glob(f"*/{run_name}") if path.is_dir()]
+        if len(folders) == 1 and (folders[0] / LOG_NAME).exists() and not goes_on(folders[0]):
+            return write_report_of_lost_run(RunFolder(folders[0]))
     if newest is None:
         first = all_pipelines()[0][0].definition.pipeline
         what = f"of a run named {run_name}" if run_name else f"yet; begin with ./pipeline run {first}"
         raise BadInputError(f"there is no report {what} (looked in {runs})")
     return newest
+
+
+def read_report(path: Path) -> dict[str, Any]:
+    """Return the document of a report, also one of an earlier release.
+
+    Raises:
+        BadInputError: It is damaged or too large.
+    """
+    report = archive.read_report(path)
+    try:
+        show_report(report, Console(file=StringIO()))
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        raise BadInputError(f"{path}: is damaged, so it cannot be shown: {type(error).__name__}: {error}") from error
+    return report
 
 
 def show_report(report: dict[str, Any], console: Console) -> None:
@@ -49,27 +72,27 @@ def show_report(report: dict[str, Any], console: Console) -> None:
     table.add_column("seconds", justify="right")
     for step in report["steps"]:
         seconds, status = step["duration_seconds"], step["status"]
-        name = escape(f"{step['step_number']}. {step['name']}")
-        table.add_row(name, MARKS.get(status, status), "" if seconds is None else f"{seconds:.1f}")
+        name = shown(f"{step['step_number']}. {step['name']}")
+        table.add_row(name, _mark(status), "" if seconds is None else f"{seconds:.1f}")
     status = report["overall_status"]
     table.add_section()
-    table.add_row("[bold]run[/]", MARKS.get(status, status), f"{report['total_duration_seconds']:.1f}")
+    table.add_row("[bold]run[/]", _mark(status), f"{report['total_duration_seconds']:.1f}")
     console.print(table)
     metrics = _metrics(report)
     if metrics:
         grid = Table.grid(padding=(0, 2))
         for name, value in metrics.items():
-            grid.add_row(f"  {words(name)}", escape(_shown(value)))
+            grid.add_row(f"  {shown(words(name))}", shown(_value(value)))
         console.print(grid)
         console.print()
     for finding in report.get("findings", []):
-        console.print(f"{FINDINGS[finding['severity']]} {escape(finding['message'])}", soft_wrap=True)
+        console.print(f"{FINDINGS[finding['severity']]} {shown(finding['message'])}", soft_wrap=True)
     failure = report.get("failure_point")
     if failure:
         where = f"{failure['task']}: " if failure["task"] else ""
-        console.print(f"[bold red]failed:[/] {escape(where + failure['message'])}", soft_wrap=True)
+        console.print(f"[bold red]failed:[/] {shown_message(where + failure['message'])}", soft_wrap=True)
         if failure.get("hint"):
-            console.print(f"        {escape(failure['hint'])}", soft_wrap=True)
+            console.print(f"        {shown_message(failure['hint'])}", soft_wrap=True)
 
 
 class Progress:
@@ -90,27 +113,33 @@ class Progress:
         """Print what will run."""
         window = self._pipeline.window.describe(params)
         name = self._pipeline.definition.workflow_name
-        self._console.print(f"[bold]{escape(name)}[/] for {window}", soft_wrap=True)
+        self._console.print(f"[bold]{shown(name)}[/] for {shown(window)}", soft_wrap=True)
 
     def update(self) -> None:
-        """Print what is new since the last call."""
+        """Print what is new since the last call; a record that is damaged is left to the report."""
         for number, step in enumerate(self._pipeline.plan, 1):
             if step.id in self._ended:
                 continue
-            started, result = self._folder.step_started(step), self._folder.step_result(step)
-            if started:
-                again = f" (attempt {started.attempt})" if started.attempt > 1 else ""
-                title = f"Step {number}/{len(self._pipeline.plan)}: [bold]{escape(step.title)}[/]{again} …"
-                details = [step.description, self._arguments(step)]
-                self._print_once(started, title, *(f"  [dim]{escape(text)}[/]" for text in details if text))
-            if result and result.status == "success":
-                self._ended.add(step.id)
-                how = f"skipped: {result.skipped}" if result.skipped else "completed successfully"
-                mark = "[yellow]–[/]" if result.skipped else "[green]✓[/]"
-                self._print_once(result, f"{mark} Step {number} {how} ({result.duration_seconds:.1f}s)")
-            elif result and result.error:
-                how = "met a fault that may pass" if result.error.kind == "transient" else "failed"
-                self._print_once(result, f"[red]✗[/] Step {number} {how}: {escape(result.error.message)}")
+            try:
+                self._update_step(number, step)
+            except ValidationError:
+                continue
+
+    def _update_step(self, number: int, step: StepInfo) -> None:
+        started, result = self._folder.step_started(step), self._folder.step_result(step)
+        if started:
+            again = f" (attempt {started.attempt})" if started.attempt > 1 else ""
+            title = f"Step {number}/{len(self._pipeline.plan)}: [bold]{shown(step.title)}[/]{again} …"
+            details = [step.description, self._arguments(step)]
+            self._print_once(started, title, *(f"  [dim]{shown(text)}[/]" for text in details if text))
+        if result and result.status == "success":
+            self._ended.add(step.id)
+            how = f"skipped: {result.skipped}" if result.skipped else "completed successfully"
+            mark = "[yellow]–[/]" if result.skipped else "[green]✓[/]"
+            self._print_once(result, f"{mark} Step {number} {how} ({result.duration_seconds:.1f}s)")
+        elif result and result.error:
+            how = "met a fault that may pass" if result.error.kind == "transient" else "failed"
+            self._print_once(result, f"[red]✗[/] Step {number} {how}: {shown_message(result.error.message)}")
 
     def _print_once(self, record: Started, *lines: str) -> None:
         """Print the lines of the start or the result of an attempt, unless they were printed before."""
@@ -139,7 +168,11 @@ def _metrics(report: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in metrics.items() if isinstance(value, (int, float, str))}
 
 
-def _shown(value: Any) -> str:
+def _mark(status: str) -> str:
+    return MARKS.get(status) or shown(status)
+
+
+def _value(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if not isinstance(value, (int, float)):
@@ -157,9 +190,9 @@ def pipelines_table(pipelines: list[Pipeline]) -> Table:
         folder = get_settings().data_dir / "runs" / definition.dag_id
         latest = max(folder.glob("*/run.json"), key=lambda path: path.stat().st_mtime, default=None)
         table.add_row(
-            escape(definition.pipeline),
-            escape(pipeline.starts),
-            escape(" → ".join(info.id for info in pipeline.plan)),
-            escape(latest.parent.name) if latest else "none yet",
+            shown(definition.pipeline),
+            shown(pipeline.starts),
+            shown(" → ".join(info.id for info in pipeline.plan)),
+            shown(latest.parent.name) if latest else "none yet",
         )
     return table

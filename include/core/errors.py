@@ -10,12 +10,22 @@ from typing import Any, ClassVar
 
 from pydantic import ValidationError
 
+from include.core.text import message_text, printable
+
 
 class GroundtruthError(Exception):
-    """A fault that a sentence explains; shown without a stack trace."""
+    """A fault that a sentence explains; shown without a stack trace.
+
+    Args:
+        message: The sentence. What it quotes from outside is made harmless: control characters are escaped, and URLs
+            lose their passwords, for the message goes into logs, records, reports and terminals.
+    """
 
     kind: ClassVar[str] = "error"
     exit_code: ClassVar[int] = 1
+
+    def __init__(self, message: object = "") -> None:
+        super().__init__(message_text(str(message)))
 
 
 class BadInputError(GroundtruthError):
@@ -39,8 +49,8 @@ class ContractError(GroundtruthError):
     exit_code = 66
 
     def __init__(self, artifact: str, rule: str, value: object = None, *, hint: str | None = None) -> None:
-        self.artifact, self.rule, self.value, self.hint = artifact, rule, value, hint
-        super().__init__(f"{artifact}: {rule}" + ("" if value is None else f"; found {value}"))
+        self.artifact, self.rule, self.value, self.hint = printable(artifact), rule, value, hint
+        super().__init__(f"{self.artifact}: {rule}" + ("" if value is None else f"; found {value}"))
 
 
 class SetupError(GroundtruthError):

@@ -8,16 +8,20 @@ from __future__ import annotations
 
 import ctypes
 import errno
+import fcntl
 import os
 import re
 import shutil
+import stat
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import BinaryIO
 
-from include.core.errors import ContractError, SetupError, TransientError
+from include.core.errors import BadInputError, ContractError, SetupError, TransientError
 
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _RENAME_EXCHANGE, _AT_FDCWD = 2, -100
 _LOCK_POLL_S = 0.01
 _SHOWN = 80
@@ -124,7 +128,10 @@ def replace_folder(
     with setup_errors(target, "replaced"):
         target.parent.mkdir(parents=True, exist_ok=True)
         fresh = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}."))
+        lock = os.open(fresh, _FOLDER)  # tells it from what a killed process left
         try:
+            with suppress(OSError):  # a file system without locks
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             fresh.chmod(0o755)
             for name, source in sources.items():
                 (fresh / name).parent.mkdir(parents=True, exist_ok=True)
@@ -142,6 +149,7 @@ def replace_folder(
                     _exchange_by_renames(fresh, target)
         finally:
             shutil.rmtree(fresh, ignore_errors=True)
+            os.close(lock)
 
 
 def exchange(one: Path, other: Path) -> bool:
@@ -162,6 +170,40 @@ def exchange(one: Path, other: Path) -> bool:
     if code in (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP):
         return False
     raise OSError(code, os.strerror(code))
+
+
+def open_below(root: Path, path: Path, *, most_bytes: int) -> BinaryIO:
+    """Open a file for reading without following a link below a folder; the caller closes it.
+
+    Args:
+        root: The folder, which may be reached by links itself.
+        path: The file, below it.
+        most_bytes: A larger file is refused.
+
+    Raises:
+        BadInputError: The file is too large; says so.
+        OSError: There is no such file, it is not a regular one, or a link leads to it.
+    """
+    *folders, name = path.relative_to(root).parts
+    place = os.open(root, _FOLDER)
+    try:
+        for part in folders:
+            inner = os.open(part, _FOLDER | os.O_NOFOLLOW, dir_fd=place)
+            os.close(place)
+            place = inner
+        handle = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=place)
+    finally:
+        os.close(place)
+    file, status = os.fdopen(handle, "rb"), os.fstat(handle)
+    if not stat.S_ISREG(status.st_mode):
+        file.close()
+        raise OSError(errno.EINVAL, "is not a regular file", str(path))
+    if status.st_size > most_bytes:
+        file.close()
+        raise BadInputError(
+            f"{path}: has {status.st_size / 1e6:,.0f} MB, more than the {most_bytes / 1e6:,.0f} MB allowed"
+        )
+    return file
 
 
 @contextmanager

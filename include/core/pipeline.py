@@ -16,6 +16,7 @@ from pydantic.fields import FieldInfo
 from include.core.contracts import Artifact, Step, Window, imported
 from include.core.definitions.model import Definition, RecordFiles, StepSpec
 from include.core.errors import BadInputError, sentences
+from include.core.exchange import Producer
 from include.core.run_folder import Records, StepInfo
 from include.core.tables import check_table
 from include.core.windows import IntervalWindow
@@ -42,8 +43,7 @@ class Pipeline:
         window: How the window of a run follows from its parameters.
         aliases: Former names of parameters, and what they are called now.
         triggers: Names of the assets whose updates start a run.
-        defaults: `module:function` of `(files folders of triggering runs, newest first; data folder)` that returns
-            parameters which the run's own leave out.
+        producers: Which parameter, where it names a run or nothing, stands for which artifact of another pipeline.
         check: `module:function` that refuses parameters which no step would refuse alone; called with all of them.
     """
 
@@ -52,7 +52,7 @@ class Pipeline:
     window: IntervalWindow = field(default_factory=IntervalWindow)
     aliases: Mapping[str, str] = field(default_factory=dict)
     triggers: tuple[str, ...] = ()
-    defaults: str | None = None
+    producers: Mapping[str, Producer] = field(default_factory=dict)
     check: str | None = None
 
     @property

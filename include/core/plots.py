@@ -18,6 +18,7 @@ BLUE, SKY, ORANGE, GREEN, VERMILLION, PURPLE, YELLOW, GREY = (
 """Those of Okabe and Ito (2008), and a grey."""
 STYLE: dict[Any, Any] = {
     "font.size": 10,
+    "text.parse_math": False,  # a `$` in a name is text: as a formula it may stop the plot
     "axes.titlesize": 13,
     "axes.titleweight": "bold",
     "axes.titlelocation": "left",

@@ -8,7 +8,11 @@ The log is plain text where a user started the step. A task passes its keys as J
 whatever the step logs, warns of or prints is one JSON object a line on stderr:
 `{"timestamp", "level", "event", "logger", "dag_id", "run_id", "task_id", "map_index", "try_number", …}`. The names are
 those of Airflow's own task logs, so that one query finds both. Any program may write such lines; others pass as they
-are.
+are. What a line states of itself, its time and logger too, appears in the task's log below the key `step`: a step
+cannot write lines that pass as those of the orchestrator.
+
+A command that a definition runs gets `PATH`, the locale and a few more variables of the worker, and of the others only
+those that its definition names (`environment`): none holds a secret by chance.
 """
 
 from __future__ import annotations
@@ -45,6 +49,13 @@ LOG_VARIABLE = "STEP_LOG"
 TASK_KEYS = ("dag_id", "run_id", "task_id", "map_index", "try_number")
 LEVELS = {name.lower(): number for name, number in logging.getLevelNamesMapping().items() if number}
 RESERVED_KEYS = {*TASK_KEYS, "level", "event", "exc_info", "stack_info"}
+LONGEST_LINE = 64 * 1024
+"""Characters; a longer line of a log is passed on in pieces, so that one without an end fills no memory."""
+PASSED_ON = {
+    "PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LANGUAGE", "TZ", "TMPDIR", "PYTHONPATH", "LD_LIBRARY_PATH",
+    "VIRTUAL_ENV", "OMP_NUM_THREADS", "CUDA_VISIBLE_DEVICES", "SSL_CERT_FILE", "SSL_CERT_DIR",
+}  # fmt: skip
+"""Variables that every command gets, besides the locale's `LC_…`."""
 LOG = logging.getLogger("step")
 
 
@@ -55,7 +66,7 @@ class Line:
     Args:
         level: As `logging` numbers it.
         event: Its message.
-        more: Its other keys, without the task's.
+        more: Its other keys as the step states them, without those of the task.
     """
 
     level: int
@@ -69,6 +80,7 @@ def run_command(
     params: StepParams,
     log: Callable[[str], None],
     task: Mapping[str, object] | None = None,
+    variables: Sequence[str] = (),
 ) -> str:
     """Run a command with `DATA_DIR` and `STEP_PARAMS` set, streaming its output line by line.
 
@@ -81,14 +93,16 @@ def run_command(
         params: What the step takes; given as JSON.
         log: Receives each line of its output.
         task: Keys of the task that runs it, for its log.
+        variables: Names of other variables of this process that it gets, as its definition states.
 
     Returns:
         How it was kept apart from records and artifacts, in words.
 
     Raises:
-        SetupError: It cannot be started.
+        SetupError: It cannot be started, or one of the variables is not set.
         GroundtruthError: It ended with another exit code than 0; carries its last line.
     """
+    kept = {name: value for name, value in os.environ.items() if name in PASSED_ON or name.startswith("LC_")}
     confined = can_confine()
     if confined:
         work.link_inputs()
@@ -96,7 +110,8 @@ def run_command(
         work.copy_inputs()
     with TemporaryDirectory(prefix="step-") as temporary:
         places = [work.files, *work.scratch.values(), Path(temporary)]
-        environment = os.environ | step_environment(str(work.files), params, task) | {"TMPDIR": temporary}
+        environment = kept | passed_variables(variables) | step_environment(str(work.files), params, task)
+        environment |= {"TMPDIR": temporary}
         code, last = _follow(command, places if confined else None, work.files, environment, log)
     if code:
         raise exit_error(code, last)
@@ -132,7 +147,7 @@ def _follow(
         try:
             if code := started.read():
                 raise SetupError(f"{command[0]}: cannot be run on this machine: {os.strerror(int(code))}")
-            for line in process.stdout or ():
+            while process.stdout and (line := process.stdout.readline(LONGEST_LINE)):
                 log(line.rstrip("\n"))
                 last = line.strip() or last
             process.wait()
@@ -147,6 +162,21 @@ def step_environment(files: str, params: StepParams, task: Mapping[str, object] 
     """Return the environment variables of a step; those of a task's step include that task's keys, for its log."""
     variables = {"DATA_DIR": files, "STEP_PARAMS": json.dumps(params.model_dump(mode="json"))}
     return variables | ({LOG_VARIABLE: json.dumps(task)} if task else {})
+
+
+def passed_variables(names: Sequence[str]) -> dict[str, str]:
+    """Return the variables of this process that a definition names for a step.
+
+    Raises:
+        SetupError: One of them is not set.
+    """
+    missing = [name for name in names if name not in os.environ]
+    if missing:
+        raise SetupError(
+            f"{', '.join(missing)}: not set in the environment of the Airflow worker; the step's definition names it "
+            "under `environment`"
+        )
+    return {name: os.environ[name] for name in names}
 
 
 def exit_error(code: int, last_line: str) -> GroundtruthError:

@@ -19,6 +19,7 @@ from include.core.run_folder import (
     seconds_between,
     write_json,
 )
+from include.core.text import message_text
 
 
 @contextmanager
@@ -93,7 +94,9 @@ def as_known_error(error: BaseException, folder: Path | None = None) -> BaseExce
     no_space = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
     if no_space or ("No space left on device" in str(error) and not isinstance(error, SetupError)):
         return SetupError(f"the disk is full: free some space and run again ({error}{_free_space(folder)})")
-    if isinstance(error, OSError) and error.errno in (errno.EACCES, errno.EROFS):
+    if "Input/output error" in str(error) and not isinstance(error, (SetupError, OSError)):
+        return SetupError(f"the disk reports an error: check it, and run again ({error})")
+    if isinstance(error, OSError) and error.errno in (errno.EACCES, errno.EROFS, errno.EIO):
         return SetupError(f"{error.filename or 'a file'}: cannot be read or written: {error.strerror}")
     return error
 
@@ -108,10 +111,10 @@ def _free_space(folder: Path | None) -> str:
 def failure_of(error: BaseException) -> Failure:
     """Return an error as reports show it."""
     if isinstance(error, ContractError):
-        value = None if error.value is None else str(error.value)
+        value = None if error.value is None else message_text(str(error.value))
         broken = {"artifact": error.artifact, "rule": error.rule, "value": value, "hint": error.hint}
         return Failure(kind="contract", message=str(error), **broken)
     if isinstance(error, GroundtruthError):
         return Failure.model_validate({"kind": error.kind, "message": str(error)})
     kind = "timeout" if "Timeout" in type(error).__name__ else "error"
-    return Failure.model_validate({"kind": kind, "message": f"{type(error).__name__}: {error}"})
+    return Failure.model_validate({"kind": kind, "message": message_text(f"{type(error).__name__}: {error}")})

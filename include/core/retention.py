@@ -25,7 +25,6 @@ def expired_runs(runs: Path, before: datetime) -> list[Path]:
     expired: list[tuple[datetime, Path]] = []
     for dag in sorted(path for path in runs.glob("*") if path.is_dir()):
         folders = [path for path in dag.iterdir() if path.is_dir()]
-        expired += [(_last_change(run), run) for run in folders if run.name.startswith(REMOVED)]
         dated = sorted(((_last_change(run), run) for run in folders if not run.name.startswith(".")), reverse=True)
         needed: set[str] = set()
         for position, (last, run) in enumerate(dated):
@@ -33,7 +32,16 @@ def expired_runs(runs: Path, before: datetime) -> list[Path]:
             needed |= fresh
             if position and not fresh and last < before:
                 expired.append((last, run))
-    return [run for _, run in sorted(expired)]
+    return [*interrupted_removals(runs), *(run for _, run in sorted(expired))]
+
+
+def interrupted_removals(runs: Path) -> list[Path]:
+    """Return the folders of runs whose removal has begun and was interrupted.
+
+    Args:
+        runs: The folder `runs/` of the data folder.
+    """
+    return sorted(path for path in runs.glob(f"*/{REMOVED}*") if path.is_dir())
 
 
 def remove_run(run: Path) -> int:

@@ -213,4 +213,12 @@ class AnalyzerParams(Window):
 
 
 class ReportParams(StepParams):
-    """The report takes no parameters: it shows what the analysis found."""
+    """Parameters of the energy report."""
+
+    escape_formulas: bool = _analysis(
+        False,
+        description=(
+            "In energy_report.csv, begin names of households that a spreadsheet would run as a formula (=, +, -, @) "
+            "with an apostrophe. Default: names stay as they are."
+        ),
+    )

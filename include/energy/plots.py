@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from include.core.plots import BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, VERMILLION, figure_file
+from include.core.text import printable
 from include.energy.schemas import ANOMALY_LABELS, PLOTS, Analysis, AnomalyReason
 
 if TYPE_CHECKING:
@@ -204,7 +205,8 @@ def number(value: float) -> str:
 
 
 def shorten(name: str, length: int = 28) -> str:
-    """Return a long name cut in its middle."""
+    """Return a name as a plot shows it: signs that cannot be seen escaped, and a long one cut in its middle."""
+    name = printable(name)
     return name if len(name) <= length else f"{name[: length - 13]}…{name[-12:]}"
 
 

@@ -43,31 +43,42 @@ def write_report(files: Path, params: ReportParams) -> None:
 
     Args:
         files: The run's `files/` folder.
-        params: None are taken.
+        params: Whether names that a spreadsheet takes for formulas are escaped.
 
     Raises:
         SetupError: The folder cannot be written.
     """
     analysis = ANALYSIS.read(files)
     with ThreadPoolExecutor(1) as pool:  # the rows are DuckDB's work, the plots are Python's
-        rows = pool.submit(_write_rows, files)
+        rows = pool.submit(_write_rows, files, params)
         plots = draw_plots(analysis, files)
         rows.result()
     REPORT.write(files, describe(analysis, plots))
 
 
-def _write_rows(files: Path) -> None:
+def _write_rows(files: Path, params: ReportParams) -> None:
     with connect(files, memory_limit="400MB") as db:
-        write_table(db, rows_sql(files), REPORT_ROWS.at(files))
+        write_table(db, rows_sql(files, params), REPORT_ROWS.at(files))
 
 
-def rows_sql(files: Path) -> str:
+def rows_sql(files: Path, params: ReportParams) -> str:
     """Return SQL of the rows of `energy_report.csv`, in the order of the records."""
     return f"""
-        SELECT {iso("make_timestamp(epoch_us(timestamp))")} AS timestamp, household_id, power,
-            efficiency, status, anomaly_detected, anomaly_reasons
+        SELECT {iso("make_timestamp(epoch_us(timestamp))")} AS timestamp, {household_cell(params)} AS household_id,
+            power, efficiency, status, anomaly_detected, anomaly_reasons
         FROM read_parquet({file_literal(RECORDS.at(files))})
     """
+
+
+def household_cell(params: ReportParams) -> str:
+    """Return the SQL expression of a household's name in `energy_report.csv`, over the accepted records.
+
+    A spreadsheet runs a cell that begins with `=`, `+`, `-`, `@`, a tab or a carriage return as a formula (OWASP, CSV
+    injection); an apostrophe before it makes it text.
+    """
+    if not params.escape_formulas:
+        return "household_id"
+    return r"CASE WHEN regexp_matches(household_id, '^[=+@\t\r-]') THEN chr(39) || household_id ELSE household_id END"
 
 
 def describe(analysis: Analysis, plots: list[str]) -> EnergyReport:

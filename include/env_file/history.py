@@ -5,6 +5,7 @@ from __future__ import annotations
 import getpass
 import hashlib
 import os
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from include.core.files import copy_owner, write_atomically
 from include.env_file.replacement import private_mode
 
 KEPT_BACKUPS = 50
+HIDDEN = "(not shown)"
 
 
 class Change(BaseModel, extra="forbid", frozen=True):
@@ -63,6 +65,39 @@ def current_user() -> str:
         return getpass.getuser()
     except (KeyError, OSError):  # a container's user without a name
         return f"uid {os.getuid()}"
+
+
+def shown_value(own: Collection[str], key: str, value: str | None) -> str:
+    """Return a value of the env file for users.
+
+    Args:
+        own: Keys whose values may be shown; those of others may be secrets.
+        key: Its key.
+        value: None where the key is not set.
+
+    >>> shown_value({"MODEL"}, "MODEL", "/data/models/v1/cnn.safetensors"), shown_value({"MODEL"}, "PASSWORD", "x")
+    ('…/v1/cnn.safetensors', '(not shown)')
+    """
+    if key not in own:
+        return HIDDEN
+    if value is None:
+        return "(not set)"
+    return f"…/{'/'.join(Path(value).parts[-2:])}" if value.startswith("/") else value
+
+
+def shown_changes(entry: Entry, own: Collection[str]) -> str:
+    """Return the lines that an entry changed, as a diff without the values of keys other than some.
+
+    Args:
+        entry: The entry.
+        own: Keys whose values may be shown.
+    """
+    lines = []
+    for key, change in entry.changes.items():
+        for sign, value in (("-", change.old), ("+", change.new)):
+            if value is not None:
+                lines.append(f"{sign}{key}={value if key in own else HIDDEN}")
+    return "\n".join(lines)
 
 
 class History:

@@ -7,27 +7,35 @@ each change the modification time of the run's own folder.
 from __future__ import annotations
 
 import hashlib
+import heapq
 import os
 import stat
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from functools import lru_cache
 from io import BufferedReader
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, BinaryIO
 
 from pydantic import AfterValidator, AliasPath, AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import from_json
 
-from include.core.errors import BadInputError, ContractError
+from include.core.errors import BadInputError, ContractError, explain
+from include.core.files import open_below
 from include.core.run_folder import FileRecord, RunFolder
 from include.reporting.model import SummaryStatistics
 
 SETTLED_S = 2.0
 """A folder that changed this short before it was read may change again within the resolution of its file times."""
 METRICS_OF_A_STEP = 4
-CACHED_RUNS = 100_000
+LISTED_RUNS = 10_000
+"""A list shows this many of the latest runs."""
+CACHED_RUNS = 4 * LISTED_RUNS
+LARGEST_REPORT_BYTES = 64 * 1024 * 1024
+"""A larger report, or page of a report, is neither read nor served: it would fill memory."""
+LONGEST_REASON = 300
 CHUNK_BYTES = 1024 * 1024
 
 
@@ -54,20 +62,31 @@ class RunEntry(BaseModel):
     metrics: dict[str, float] = Field({}, description="Those of the run, then the first ones of the last step.")
 
 
-def run_entries(runs: Path) -> list[RunEntry]:
-    """Return the summaries of all runs, in no particular order; what has not changed is not read again.
+class RunEntries(list[RunEntry]):
+    """Summaries of runs, and how many older runs were left out."""
+
+    left_out: int = 0
+
+
+def run_entries(runs: Path, dags: Collection[str] | None = None) -> RunEntries:
+    """Return the summaries of the latest runs, in no particular order; what has not changed is not read again.
+
+    Of more than 10,000 runs only those that changed last are read, so that a list stays affordable.
 
     Args:
         runs: The folder `runs/` of a data folder; it need not exist.
+        dags: Only runs of these DAGs (names of their folders); None for all.
     """
     settled = time.time_ns() - int(SETTLED_S * 1e9)
-    entries: list[RunEntry] = []
-    for run in (run for dag in _folders(runs) for run in _folders(dag)):
-        try:
-            changed = run.stat(follow_symlinks=False).st_mtime_ns
-        except FileNotFoundError:  # removed a moment ago
-            continue
-        entries.append(_settled_entry(run.path, changed) if changed < settled else read_entry(Path(run.path)))
+    changes: list[tuple[int, str]] = []
+    for run in (run for dag in _folders(runs) if dags is None or dag.name in dags for run in _folders(dag)):
+        with suppress(FileNotFoundError):  # removed a moment ago
+            changes.append((run.stat(follow_symlinks=False).st_mtime_ns, run.path))
+    latest = heapq.nlargest(LISTED_RUNS, changes) if len(changes) > LISTED_RUNS else changes
+    entries = RunEntries(
+        _settled_entry(path, changed) if changed < settled else read_entry(Path(path)) for changed, path in latest
+    )
+    entries.left_out = len(changes) - len(latest)
     return entries
 
 
@@ -84,7 +103,7 @@ def latest_report(folder: Path, run: str = "") -> Path | None:
         run: Pattern of the runs' folders below it (`*/manual__1`); default: the folder is that of the run.
     """
     reports = folder.glob(f"{run}/pipeline_report_*.json" if run else "pipeline_report_*.json")
-    return max(reports, key=lambda path: (path.stat().st_mtime_ns, path.name), default=None)
+    return max(reports, key=lambda path: (path.lstat().st_mtime_ns, path.name), default=None)
 
 
 def read_entry(run: Path) -> RunEntry:
@@ -97,7 +116,7 @@ def read_entry(run: Path) -> RunEntry:
     if report is None:
         return _without_report(run)
     try:
-        document = from_json(report.read_bytes())
+        document = read_report(report)
         parts = _Parts.model_validate(document)
         counts = parts.record_accounting
         own = {
@@ -108,8 +127,37 @@ def read_entry(run: Path) -> RunEntry:
             "metrics": _metrics(parts),
         }
         return RunEntry.model_validate(document | own)
-    except (ValueError, OSError):
+    except (ValueError, OSError, BadInputError):
         return _without_report(run, outcome="damaged")
+
+
+def read_report(path: Path) -> dict[str, Any]:
+    """Return the document of a report, also one of an earlier release.
+
+    Args:
+        path: Its JSON, in the folder of its run.
+
+    Raises:
+        BadInputError: It is damaged or too large; names the file.
+    """
+    try:
+        with open_below(path.parent, path, most_bytes=LARGEST_REPORT_BYTES) as file:
+            document = from_json(file.read(LARGEST_REPORT_BYTES + 1))
+        RunEntry.model_validate({"dag_id": "", "folder": ""} | document)
+    except (OSError, ValueError, TypeError) as error:
+        reason = explain(error) if isinstance(error, ValidationError) else str(error)
+        raise BadInputError(f"{path}: is damaged, so it cannot be shown: {reason[:LONGEST_REASON]}") from error
+    return dict(document)
+
+
+def open_page(path: Path) -> BinaryIO:
+    """Open the page of a report, in the folder of its run; the caller closes it.
+
+    Raises:
+        BadInputError: It is too large to be shown.
+        OSError: There is none; a link is none.
+    """
+    return open_below(path.parent, path, most_bytes=LARGEST_REPORT_BYTES)
 
 
 def run_metrics(statistics: Mapping[str, Any]) -> dict[str, Any]:
@@ -156,7 +204,7 @@ def open_artifact(folder: RunFolder, path: str) -> tuple[FileRecord, BufferedRea
     return record, file
 
 
-def chunks(file: BufferedReader) -> Iterator[bytes]:
+def chunks(file: BinaryIO) -> Iterator[bytes]:
     """Yield the content of an open file in chunks, and close it."""
     with file:
         while chunk := file.read(CHUNK_BYTES):

@@ -19,9 +19,9 @@ STATES: dict[State, str] = {
     "success": "Every step succeeded.",
     "failed": "A step failed; the report says which and why.",
     "skipped": "It ended before every step had run.",
-    "running": "Airflow is running it.",
-    "lost": "It has no report, and Airflow is not running it: it was killed, or it runs on the command line.",
-    "damaged": "Its report cannot be read.",
+    "running": "It is running.",
+    "lost": "It has no report, and nothing runs it any more: it was killed.",
+    "damaged": "Its report is damaged, or too large to be read.",
 }
 PAGE_SIZE = 50
 TREND_RUNS = 120

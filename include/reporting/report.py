@@ -13,6 +13,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from include.core.files import write_atomically
+from include.core.leftovers import LOG_NAME
 from include.core.publish import PublishMetrics
 from include.core.run_folder import (
     INTERRUPTED_MARK,
@@ -41,14 +42,19 @@ HINTS = {
 """What to do about each kind of fault, where the failure itself has no hint."""
 
 
+NO_REASON = "It ended without a reason that could be found."
+
+
 def build_report(
-    folder: RunFolder, *, task_states: Mapping[str, str] | None = None, now: datetime
+    folder: RunFolder, *, task_states: Mapping[str, str] | None = None, ended: str | None = None, now: datetime
 ) -> model.PipelineReport:
     """Build the report of a run from the records in its folder.
 
     Args:
         folder: The run; any file may be missing, `run.json` too.
         task_states: Airflow's state by task id; None where it is not known.
+        ended: How a run ended of which nothing runs any more, though Airflow did not report its end; one or more
+            sentences. Such a run has failed, wherever its records stop.
         now: Also the end of a run that is not over, or whose last attempt died.
     """
     try:
@@ -57,12 +63,13 @@ def build_report(
         run, damage = None, Failure(kind="error", message=f"{folder.path / 'run.json'} is damaged and cannot be read")
     tasks = task_statuses(folder, run, task_states)
     steps, others = tasks.steps, tasks.others
-    failure = _failure_point(folder, tasks, damage)
-    if failure is not None and task_states is None:  # in a run that failed, what did not start was skipped
+    failure = _failure_point(folder, tasks, damage, ended)
+    if failure is not None and (task_states is None or ended):  # in a run that failed, what did not start was skipped
         skipped = {"status": "skipped"}
-        steps = [step.model_copy(update=skipped) if step.status == "pending" else step for step in steps]
-    ended = [tasks.results[step.id] for step in steps if step.id in tasks.results]
-    results = [result for result in ended if result.status == "success"]
+        over = ("pending", "running") if ended else ("pending",)
+        steps = [step.model_copy(update=skipped) if step.status in over else step for step in steps]
+    latest = [tasks.results[step.id] for step in steps if step.id in tasks.results]
+    results = [result for result in latest if result.status == "success"]
     outcomes = [(result.step, result.outcome) for result in results]
     times = [(task.start_time, task.end_time or now) for task in (*steps, *others) if task.start_time]
     start = min((start for start, _ in times), default=run.created_at if run else now)
@@ -118,7 +125,23 @@ def write_report(folder: RunFolder, report: model.PipelineReport) -> tuple[Path,
     return json_path, html_path
 
 
-def _failure_point(folder: RunFolder, tasks: TaskStatuses, damage: Failure | None) -> model.FailurePoint | None:
+def write_report_of_lost_run(folder: RunFolder, ended: str = NO_REASON) -> Path:
+    """Write the report of a run that ended without one, and return its JSON.
+
+    Args:
+        folder: The run; nothing of it runs any more.
+        ended: How it ended, in sentences.
+
+    Raises:
+        SetupError: The folder cannot be written, or the disk is full.
+    """
+    report = build_report(folder, ended=ended, now=datetime.now(UTC))
+    return write_report(folder, report)[0]
+
+
+def _failure_point(
+    folder: RunFolder, tasks: TaskStatuses, damage: Failure | None, ended: str | None
+) -> model.FailurePoint | None:
     """Return the earliest failure; failures without a time come last, in the pipeline's order."""
     all_tasks, last = [*tasks.steps, *tasks.others], datetime.max.replace(tzinfo=UTC)
     failed = [task for task in all_tasks if task.error]
@@ -127,6 +150,10 @@ def _failure_point(folder: RunFolder, tasks: TaskStatuses, damage: Failure | Non
     done = all(task.status == "success" or task.skipped_by for task in all_tasks)
     if error is None and (folder.path / INTERRUPTED_MARK).exists() and not done:
         error = Failure(kind="interrupted", message="The run was interrupted before it was done.")
+    if error is None and ended:
+        error = Failure(kind="lost", message=f"The run ended {_where(tasks)}. {ended}")
+    elif error is not None and error.kind == "lost" and ended:
+        error = error.model_copy(update={"message": f"{error.message} {ended}"})
     if error is None:
         return None
     return model.FailurePoint(
@@ -135,8 +162,21 @@ def _failure_point(folder: RunFolder, tasks: TaskStatuses, damage: Failure | Non
         kind=error.kind,
         message=error.message,
         hint=error.hint or HINTS[error.kind],
-        log_url=task.log_url if task else None,
+        log_url=task.log_url if task else LOG_NAME if (folder.path / LOG_NAME).exists() else None,
     )
+
+
+def _where(tasks: TaskStatuses) -> str:
+    """Return how far a run came that has no failure: before which phase it ended."""
+    prepare, *_ = tasks.others
+    after = next((task for task in tasks.steps if task.status != "success" and not task.skipped_by), None)
+    if prepare.status != "success":
+        return "before it was prepared"
+    if after is not None:
+        return f"before step {after.step_number}, {after.name}, began"
+    if any(task.id == "publish" and task.status != "success" for task in tasks.others):
+        return "after its last step, before its results were published"
+    return "after its results were published"
 
 
 def _overall(steps: list[model.StepReport], others: list[model.StepReport], *, failed: bool) -> model.Status:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -59,6 +60,12 @@ def task_statuses(folder: RunFolder, run: Run | None, task_states: Mapping[str, 
     return TaskStatuses(reports[: len(steps)], reports[len(steps) :], results)
 
 
+def begun_tasks(folder: RunFolder) -> dict[str, str]:
+    """Return the state `running` for each task that has begun, of a run that goes on where no Airflow can be asked."""
+    begun = [path.name for path in folder.path.glob("steps/*")]
+    return {name: "running" for task in begun for name in (task, re.sub(r"\.\d+$", "", task))}
+
+
 def worst_state(states: Collection[str | None]) -> str | None:
     """Return the state of several tasks as one: a failure first, success last.
 
@@ -102,8 +109,9 @@ def _report(
             interrupted = (folder.path / INTERRUPTED_MARK).exists()
             begun = started is not None
             status, error = _status_of_state(info.title, begun=begun, interrupted=interrupted, state=state)
-    except ValidationError:
-        status, error = _failed(f"The records in {folder.step(info.id)} are damaged and cannot be read.", "error")
+    except ValidationError as damage:
+        name = "result.json" if damage.title == StepResult.__name__ else "started.json"
+        status, error = _failed(f"{folder.step(info.id) / name} is damaged and cannot be read.", "error")
     record, texts = result or started, result or info
     accepted = result if result and result.status == "success" else None
     if result:

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from pydantic import BaseModel
 
 from include.core.contracts import Artifact
-from include.core.errors import BadInputError
-from include.core.run_folder import RunFolder
 from include.satellite.datasets.schemas import PatchInfo, PatchRow, SequenceInfo, SequenceRow
 from include.satellite.evaluation.schemas import PatchPrediction, SequencePrediction, Verification
 from include.satellite.imagery.schemas import Acquisition, Imagery, SearchResult, ValidationReport
@@ -100,33 +96,3 @@ DECIDES: tuple[Artifact[Any], ...] = (
     VERIFICATION,
 )
 """What the decision on a promotion is derived from."""
-
-
-def latest_manifest(data_dir: Path) -> Path | None:
-    """Return the manifest of the run that validated its imagery last; None if no run has.
-
-    Args:
-        data_dir: The data folder, with the runs.
-    """
-    folders = [RunFolder(path) for path in (data_dir / "runs" / "satellite_pipeline").glob("*") if path.is_dir()]
-    results = [(folder, folder.result("validate")) for folder in folders]
-    accepted = [(result.ended_at, folder) for folder, result in results if result and result.status == "success"]
-    manifests = [VALIDATED.at(folder.files) for _, folder in sorted(accepted, key=lambda run: run[0])]
-    return next((path.resolve() for path in reversed(manifests) if path.is_file()), None)
-
-
-def imagery_params(triggers: Sequence[Path], data_dir: Path) -> dict[str, str]:
-    """Return the manifest of the newest run that triggered this one, else that of the run that validated last.
-
-    Args:
-        triggers: `files/` folders of the runs that triggered this one, newest first.
-        data_dir: The data folder.
-
-    Raises:
-        BadInputError: No run has validated imagery yet.
-    """
-    manifests = (VALIDATED.at(folder) for folder in triggers)
-    manifest = next((path for path in manifests if path.is_file()), None) or latest_manifest(data_dir)
-    if manifest is None:
-        raise BadInputError("there is no validated imagery yet: run satellite_pipeline first, or name a manifest")
-    return {"imagery": str(manifest)}

@@ -246,6 +246,7 @@ class HealthMapParams(StepParams):
 
     imagery: str | None = _imagery(
         None,
-        "Manifest of validated imagery (validated.json of a run). Default: that of the run that validated last.",
+        "Manifest of validated imagery: a file (a published validated.json), or run:RUN for that of a run of "
+        "satellite_pipeline. Default: that of the run that triggered this one, else of the run that validated last.",
         file=True,
     )

@@ -11,8 +11,10 @@ from include.core.contracts import Window
 from include.core.definitions.graph import specs_of
 from include.core.definitions.model import Definition
 from include.core.errors import BadInputError
+from include.core.exchange import Producer
 from include.core.pipeline import Pipeline
 from include.core.windows import Interval, IntervalWindow, read_instant, read_zone
+from include.satellite.artifacts import VALIDATED
 from include.satellite.steps import SATELLITE_STEPS
 
 HOUR_S = 3600
@@ -79,6 +81,6 @@ CROP_HEALTH_MAP = Pipeline(
         deadline_minutes=60,
     ),
     SATELLITE_STEPS,
-    defaults="include.satellite.artifacts:imagery_params",
+    producers={"imagery": Producer(SATELLITE.definition.dag_id, "validate", VALIDATED.path)},
     triggers=(IMAGERY_ASSET, MODEL_ASSET),
 )

@@ -23,7 +23,8 @@ from airflow.sdk import BaseOperator
 
 from include.core.errors import BadInputError
 from include.core.settings import get_settings
-from include.env_file import EnvFile, Reason, current_user
+from include.domains import DOMAINS
+from include.env_file import EnvFile, Reason, current_user, shown_changes
 from plugins.steps.context import TASK_DEFAULTS, plain_errors
 
 if TYPE_CHECKING:
@@ -48,7 +49,10 @@ class EnvFileOperator(BaseOperator):
         self.changes, self.why, self.env_file = dict(changes), why, env_file
 
     def execute(self, context: Context) -> dict[str, str | None]:
-        """Change the file; returns the entry of its history (None: it said so already) and the changed lines."""
+        """Change the file; returns the entry of its history (None: it said so already) and the changed lines.
+
+        They go into the log and through XCom, so only values of keys that a domain sets appear in them.
+        """
         run = context["dag_run"]
         env_file = EnvFile(Path(self.env_file) if self.env_file else get_settings().env_file)
         reason = Reason(by=f"{current_user()}, task {self.task_id}", why=self.why, run=f"{run.dag_id}/{run.run_id}")
@@ -60,5 +64,7 @@ class EnvFileOperator(BaseOperator):
         if entry is None:
             self.log.info("%s says so already", env_file.path)
             return {"entry": None, "diff": ""}
-        self.log.info("%s changed (entry %s):\n%s", env_file.path, entry.id, entry.diff)
-        return {"entry": entry.id, "diff": entry.diff}
+        own = {name for domain in DOMAINS if domain.env_keys for name in domain.env_keys.names}
+        diff = shown_changes(entry, own)
+        self.log.info("%s changed (entry %s):\n%s", env_file.path, entry.id, diff)
+        return {"entry": entry.id, "diff": diff}

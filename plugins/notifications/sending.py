@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from airflow.sdk import Connection
 
 from include.core.settings import get_settings
+from include.core.text import message_text
 
 if TYPE_CHECKING:
     from include.core.contracts import Notice
@@ -42,7 +43,7 @@ def _warning(notice: Notice) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        LOG.warning("notice: %r was not sent: %s", notice.subject, error)
+        LOG.warning("notice: %r was not sent: %s", notice.subject, message_text(str(error)))
 
 
 def _deliver(notice: Notice, urls: str | None) -> bool:

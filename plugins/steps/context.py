@@ -19,6 +19,7 @@ from include.core.process import TASK_KEYS, read_line
 from include.core.run_folder import RunFolder
 from include.core.runner import Attempt
 from include.core.settings import get_settings
+from include.core.text import printable
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -63,12 +64,16 @@ def bind_keys(context: Mapping[str, Any]) -> None:
 
 
 def log_line(log: Any, text: str) -> None:
-    """Log a line that a step's program wrote: one of its log with its level and keys, any other as it is."""
+    """Log a line that a step's program wrote: one of its log with its level, any other as it is.
+
+    What a line states of itself is the value of the key `step`, so that it replaces no key of ours. Signs that would
+    steer a terminal are escaped.
+    """
     line = read_line(text)
     if line is None:
-        log.info("%s", text)
+        log.info("%s", printable(text, keep="\t"))
     else:
-        log.log(line.level, "%s", line.event, **line.more)
+        log.log(line.level, "%s", printable(line.event, keep="\t\n"), step=line.more)
 
 
 TASK_DEFAULTS: dict[str, Any] = {

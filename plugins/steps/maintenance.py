@@ -1,4 +1,4 @@
-"""Maintenance: removes work whose task has ended, and runs that are too old."""
+"""Maintenance: removes work whose task has ended, what killed runs left, and runs that are too old."""
 
 from __future__ import annotations
 
@@ -6,8 +6,11 @@ import logging
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from include.core.retention import expired_runs, remove_run
+from include.core.leftovers import sweep_published, sweep_runs, sweep_stores
+from include.core.retention import expired_runs, interrupted_removals, remove_run
+from include.core.run_folder import RunFolder
 from include.core.settings import get_settings
+from include.domains import DOMAINS
 from plugins.steps.context import plain_errors
 from plugins.steps.runtimes import runtime_class
 
@@ -31,13 +34,33 @@ def remove_orphans(ti: Any) -> int:
         return runtime_class().remove_orphans(is_ended, LOG)
 
 
+def sweep_leftovers() -> int:
+    """Remove what killed runs and publications left behind, write the reports of such runs, and return how many."""
+    from include.reporting.archive import latest_report
+    from include.reporting.report import write_report_of_lost_run
+
+    data = get_settings().data_dir
+    stores = {data / store.name for domain in DOMAINS for store in domain.stores}
+    killed = sweep_runs(data / "runs")
+    with plain_errors(LOG):
+        for run in killed:
+            if latest_report(run) is None:
+                LOG.info("%s was killed; its report: %s", run.name, write_report_of_lost_run(RunFolder(run)))
+    swept = [*killed, *sweep_published(data / "published"), *sweep_stores(stores)]
+    for path in swept:
+        LOG.info("Removed what was left of %s", path)
+    return len(swept)
+
+
 def prune_runs() -> int:
     """Remove runs older than `GROUNDTRUTH_KEEP_RUNS_DAYS`, oldest first, and return how many were removed."""
     settings = get_settings()
+    runs = settings.data_dir / "runs"
     if settings.keep_runs_days is None:
         LOG.info("All runs stay: GROUNDTRUTH_KEEP_RUNS_DAYS is not set")
-        return 0
-    old = expired_runs(settings.data_dir / "runs", datetime.now(UTC) - timedelta(days=settings.keep_runs_days))
+        old = interrupted_removals(runs)
+    else:
+        old = expired_runs(runs, datetime.now(UTC) - timedelta(days=settings.keep_runs_days))
     for run in old:
         size = remove_run(run)
         LOG.info("Removed %s/%s, %.1f MB", run.parent.name, run.name, size / 1e6)

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
 
-from include.core.contracts import imported
+from include.core.errors import BadInputError
+from include.core.exchange import check_handed, handed_over, refuse_runs
 from include.core.outcome import StepOutcome
-from include.core.pipeline import Pipeline
+from include.core.pipeline import INPUT_FILES, Pipeline
 from include.core.preparation import prepare_run
 from include.core.publish import PublishMetrics, publish_run
 from include.core.recording import recorded
@@ -43,19 +44,29 @@ class PrepareOperator(BaseOperator):
         started = attempt.start(self.task_id)
         title, description = "Prepare the run", "Checks parameters, stages files."
         with plain_errors(self.log), recorded(folder, started, title, description, attempt.log_url):
-            if self.pipeline.defaults is not None:
-                defaults = imported(self.pipeline.defaults)(_triggering_files(context), settings.data_dir)
-                params |= {name: value for name, value in defaults.items() if not params.get(name)}
-            prepare_run(
+            _check_text(params)
+            params = self.pipeline.rename_params(params)
+            handed = handed_over(self.pipeline.producers, params, _triggering_runs(context), settings.data_dir)
+            refuse_runs(self._files(params), settings.allowed_inputs, settings.data_dir / "runs")
+            for name, file in handed.items():
+                self.log.info("%s: %s of the run %s", name, file.path.name, file.run)
+            params |= {name: str(file.path) for name, file in handed.items()}
+            prepared = prepare_run(
                 self.pipeline,
                 folder,
                 params,
                 run_id=folder.path.name if settings.run_folder else run.run_id,
                 runtime=self.runtime,
                 interval=_interval(context),
-                allowed_inputs=(*settings.allowed_inputs, (settings.data_dir / "runs").resolve()),
+                allowed_inputs=(*settings.allowed_inputs, *(file.path for file in handed.values())),
             )
+            check_handed(prepared, handed)
         return str(folder.path)
+
+    def _files(self, params: Mapping[str, Any]) -> list[object]:
+        """Return the input files that the user named."""
+        files = params.get(INPUT_FILES)
+        return [*(files if isinstance(files, list | tuple) else []), *map(params.get, self.pipeline.file_params)]
 
 
 class PublishOperator(BaseOperator):
@@ -86,11 +97,24 @@ class PublishOperator(BaseOperator):
         return str(published.path)
 
 
-def _triggering_files(context: Context) -> list[Path]:
-    """Return the `files/` folders of the runs whose asset events triggered this run, newest first."""
+def _check_text(params: Mapping[str, Any]) -> None:
+    """Refuse parameters that no record could hold, such as a file name that is not UTF-8."""
+    for name, value in params.items():
+        try:
+            json.dumps({name: value}, ensure_ascii=False).encode()
+        except UnicodeEncodeError as error:
+            raise BadInputError(f"{name}: is not UTF-8 text (got {value!r}); rename the file, or fix it") from error
+
+
+def _triggering_runs(context: Context) -> list[tuple[str, str]]:
+    """Return DAG and id of the runs whose asset events triggered this run, newest first.
+
+    Airflow states them; what an event says of itself is not used, for any user who may create events writes it.
+    """
     triggers: Mapping[Any, Any] = context.get("triggering_asset_events") or {}
     events = sorted((event for events in triggers.values() for event in events), key=lambda event: event.timestamp)
-    return [Path(event.extra["files"]) for event in reversed(events) if "files" in event.extra]
+    sources = ((event.source_dag_id, event.source_run_id) for event in reversed(events))
+    return [(dag_id, run_id) for dag_id, run_id in sources if dag_id and run_id]
 
 
 def _interval(context: Context) -> tuple[datetime, datetime]:

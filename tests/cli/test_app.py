@@ -168,3 +168,16 @@ def test_the_command_group_of_a_domain_is_added_under_its_name():
     add_domain_commands(target, [domain])
     target.add_typer(typer.Typer(), name="other")
     assert CliRunner().invoke(target, ["toys", "count"]).stdout == "3 toys\n"
+
+
+@pytest.mark.parametrize("content", ["{", "[]", '{"steps": 3}', ""])
+def test_a_damaged_report_is_a_sentence_with_its_name(data_dir, content):
+    path = data_dir / "runs" / "energy_pipeline" / "manual__1" / "pipeline_report_20260101_000000.json"
+    path.parent.mkdir(parents=True)
+    path.write_text(content)
+    for arguments in (("report",), ("report", "manual__1", "--json")):
+        result = call(*arguments)
+        assert result.exit_code == 1
+        assert f"{path}: is damaged" in result.stderr.replace("\n", "")
+        assert "Traceback" not in result.stderr
+        assert result.stdout == ""

@@ -150,6 +150,17 @@ def test_another_file_may_be_looked_at(call, env, tmp_path):
     assert entry.id not in call("history")
 
 
+@pytest.mark.parametrize("command", [("history",), ("diff",), ("rollback",)])
+def test_values_of_keys_that_are_not_ours_are_not_printed(call, env, command):
+    """Any DAG may set keys of the env file; their values may be secrets, and a terminal is no place for them."""
+    env.update({"PASSWORD": "hunter2", "API_TOKEN": "abcdef", "AI_MODEL_VERSION": "v9"}, WHY)
+    output = call(*command)
+    assert "PASSWORD" in output
+    assert "(not shown)" in output
+    assert "v9" in output
+    assert not any(secret in output for secret in ("secret", "hunter2", "abc"))
+
+
 # rollback
 
 

@@ -13,7 +13,7 @@ from include.cli.params import read_params, read_profile
 from include.core.errors import BadInputError
 from include.energy.params import AnalyzerParams, GeneratorParams
 from include.pipelines import load_pipelines
-from include.satellite.pipeline import SATELLITE
+from include.satellite.pipeline import CROP_HEALTH_MAP, SATELLITE
 
 pytestmark = pytest.mark.airflow
 
@@ -160,3 +160,27 @@ def test_input_files_get_absolute_paths(tmp_path, monkeypatch):
 def test_an_option_of_another_domain_is_refused():
     with pytest.raises(BadInputError, match="--scenes: energy does not take this option"):
         parameters(options={"scenes": "folder"})
+
+
+def read(pipeline, *assignments):
+    return read_params(pipeline, {}, assignments, None, date=None, start=None, end=None)
+
+
+def test_a_file_of_a_run_is_no_input_file(data_dir, tmp_path):
+    file = data_dir / "runs" / "satellite_pipeline" / "manual__1" / "files" / "validated.json"
+    file.parent.mkdir(parents=True)
+    file.write_text("{}")
+    link = tmp_path / "link.json"
+    link.symlink_to(file)
+    for path in (file, link):
+        with pytest.raises(BadInputError, match="lies among the runs, whose files are not input files"):
+            read(CROP_HEALTH_MAP, f"imagery={path}")
+
+
+def test_a_parameter_that_another_pipeline_fills_names_a_run_or_a_file(tmp_path):
+    (tmp_path / "mine.json").write_text("{}")
+    assert read(CROP_HEALTH_MAP, "imagery=run:manual__1")["imagery"] == "run:manual__1"
+    assert read(CROP_HEALTH_MAP, f"imagery={tmp_path}/mine.json")["imagery"] == f"{tmp_path}/mine.json"
+    assert read(CROP_HEALTH_MAP)["imagery"] is None
+    with pytest.raises(BadInputError, match="reference: no such file: run:manual__1"):
+        read(SATELLITE, "reference=run:manual__1")

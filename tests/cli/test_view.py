@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from include.cli.view import Progress, find_report, pipelines_table, show_report
+from include.cli.view import Progress, find_report, pipelines_table, read_report, show_report
 from include.core.definitions.load import load_definition
 from include.core.errors import BadInputError
 from include.core.pipeline import Pipeline
@@ -136,3 +136,69 @@ def test_pipelines_are_listed_with_their_latest_run(data_dir):
         "energy @daily energy-generator → energy-analyzer → report-generator manual__1",
         "test on request measure → analyze none yet",
     ]
+
+
+LIE = "\x1b[2J\x1b[Hmeter\r\n✓ Step 3 completed"
+
+
+def test_nothing_in_a_report_steers_the_terminal(tmp_path):
+    """Names of households, files and steps come from outside; a finding or a failure quotes them."""
+    document = json.loads(build_report(good_run(tmp_path), now=RUN_END).model_dump_json())
+    document["findings"][0]["message"] = document["steps"][0]["name"] = document["overall_status"] = LIE
+    document["steps"][1]["status"] = document["steps"][-1]["output_summary"] = {"note": LIE}
+    document["steps"][1]["status"] = LIE
+    document["failure_point"] = {"task": "x", "message": LIE.replace("\n", ""), "hint": LIE.replace("\n", "")}
+    printed = io.StringIO()
+    show_report(document, Console(file=printed, width=400, force_terminal=True, color_system=None))
+    assert all(line.isprintable() for line in printed.getvalue().splitlines())
+    assert not any(line.startswith("✓") for line in printed.getvalue().splitlines())
+
+
+def test_nothing_in_a_record_steers_the_terminal(folder):
+    printed = io.StringIO()
+    energy = Pipeline(load_definition(ENERGY, ENERGY_STEPS), ENERGY_STEPS)
+    write_json(folder.step("energy-generator") / "result.json", failed(1, "bad_input", LIE))
+    Progress(energy, folder, Console(file=printed, width=400)).update()
+    assert all(line.isprintable() for line in printed.getvalue().splitlines())
+
+
+def test_a_damaged_record_does_not_end_the_progress(folder):
+    printed = io.StringIO()
+    path = folder.step("energy-generator") / "result.json"
+    path.parent.mkdir(parents=True)
+    path.write_text('{"step": "ener')
+    energy = Pipeline(load_definition(ENERGY, ENERGY_STEPS), ENERGY_STEPS)
+    progress = Progress(energy, folder, Console(file=printed, width=200))
+    progress.update()
+    write_json(path, failed(1, "setup", "the image is missing"))
+    progress.update()
+    assert printed.getvalue() == "✗ Step 1 failed: the image is missing\n"
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda document: document.pop("steps"),
+        lambda document: document.update(steps=[{}]),
+        lambda document: document.update(findings=[{"severity": "fatal", "message": ""}]),
+        lambda document: document.update(total_duration_seconds="long"),
+        lambda document: document.update(failure_point=3),
+        lambda document: document.pop("overall_status"),
+    ],
+)
+def test_a_damaged_report_is_a_sentence_with_its_name(tmp_path, damage):
+    document = json.loads(build_report(good_run(tmp_path), now=RUN_END).model_dump_json())
+    damage(document)
+    path = tmp_path / "pipeline_report_20260101_000000.json"
+    path.write_text(json.dumps(document))
+    with pytest.raises(BadInputError, match=f"^{path}: is damaged, so it cannot be shown: "):
+        read_report(path)
+
+
+def test_a_run_that_died_without_a_report_gets_one_when_it_is_asked_for(data_dir):
+    run = good_run(data_dir)
+    (run.path / "airflow.log").touch()
+    (run.step("describe") / "result.json").unlink()
+    path = find_report(run.path.name)
+    assert json.loads(path.read_bytes())["overall_status"] == "failed"
+    assert find_report(str(run.path)) == path

@@ -3,7 +3,15 @@
 import pytest
 from pydantic import BaseModel, Field, ValidationError
 
-from include.core.errors import BY_EXIT_CODE, BadInputError, ContractError, TransientError, explain, sentences
+from include.core.errors import (
+    BY_EXIT_CODE,
+    BadInputError,
+    ContractError,
+    SetupError,
+    TransientError,
+    explain,
+    sentences,
+)
 
 
 class Params(BaseModel):
@@ -35,3 +43,20 @@ def test_an_exit_code_stands_for_one_class_of_errors():
     assert BY_EXIT_CODE[65] is BadInputError
     assert BY_EXIT_CODE[75] is TransientError
     assert all(error.exit_code == code for code, error in BY_EXIT_CODE.items())
+
+
+@pytest.mark.parametrize(
+    ("error", "shown"),
+    [
+        (BadInputError("\x1b[2Jall green\udcff"), "\\x1b[2Jall green\\udcff"),
+        (SetupError("http://ada:secret@host: no answer"), "http://***@host: no answer"),
+        (
+            ContractError("a\nb.csv", "must exist", "a link to \x1b]0;x"),
+            "a\\nb.csv: must exist; found a link to \\x1b]0;x",
+        ),
+    ],
+)
+def test_what_a_message_quotes_from_outside_is_made_harmless(error, shown):
+    """Each message goes into logs, records, reports and terminals; a lone surrogate could not even be written."""
+    assert str(error) == shown
+    str(error).encode()

@@ -20,13 +20,14 @@ from pathlib import Path
 
 import pytest
 
-from include.core.errors import ContractError, SetupError, TransientError
+from include.core.errors import BadInputError, ContractError, SetupError, TransientError
 from include.core.files import (
     atomic_file,
     copy_owner,
     exchange,
     flushed_sibling,
     locked,
+    open_below,
     path_inside,
     replace_folder,
     setup_errors,
@@ -524,3 +525,26 @@ def test_a_name_that_a_link_leads_out_of_its_folder_is_refused(tmp_path):
     for name in ("elsewhere", "elsewhere/a", "itself"):
         with pytest.raises(ContractError, match="lie inside published/"):
             path_inside(root, name, KEY, stated_by="key")
+
+
+def test_a_file_is_opened_only_where_no_link_leads_to_it(tmp_path: Path) -> None:
+    inside, outside = tmp_path / "root" / "a", tmp_path / "outside"
+    inside.mkdir(parents=True)
+    outside.mkdir()
+    for folder in (inside, outside):
+        (folder / "page.html").write_text(folder.name)
+    (inside / "link.html").symlink_to(outside / "page.html")
+    (tmp_path / "root" / "linked").symlink_to(outside)
+    os.mkfifo(inside / "pipe")
+    with open_below(tmp_path / "root", inside / "page.html", most_bytes=10) as file:
+        assert file.read() == b"a"
+    for name in ("a/link.html", "linked/page.html", "a/pipe", "a/none", "a"):
+        with pytest.raises(OSError):  # noqa: PT011 - missing, a link, no regular file: each is one
+            open_below(tmp_path / "root", tmp_path / "root" / name, most_bytes=10)
+
+
+def test_a_file_that_is_too_large_is_refused_unread(tmp_path: Path) -> None:
+    with (tmp_path / "sparse").open("wb") as file:
+        file.truncate(20 * 10**9)
+    with pytest.raises(BadInputError, match=r"sparse: has 20,000 MB, more than the 64 MB allowed"):
+        open_below(tmp_path, tmp_path / "sparse", most_bytes=64 * 10**6)

@@ -69,6 +69,43 @@ def test_a_command_finds_its_folder_and_its_parameters(tmp_path):
     assert said == [str(tmp_path), str(tmp_path), json.dumps({"factor": 2.0})]
 
 
+SECRETS = {
+    "SH_CLIENT_SECRET": "s3cret", "AIRFLOW_CONN_SENTINEL_HUB": "http://u:p@h", "AIRFLOW__CORE__FERNET_KEY": "key",
+    "GROUNDTRUTH_SENTINEL_HUB_URL": "http://u:p@h", "MLFLOW_TRACKING_URI": "http://u:p@h", "AWS_SECRET_ACCESS_KEY": "x",
+    "https_proxy": "http://u:p@proxy", "MY_SERVICE_TOKEN": "x",
+}  # fmt: skip
+
+
+def test_a_command_inherits_no_secret_of_the_worker(tmp_path, monkeypatch):
+    for name, value in SECRETS.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("LC_NUMERIC", "C")
+    said: list[str] = []
+    shell("env", tmp_path, said.append)
+    names = {line.partition("=")[0] for line in said}
+    assert not names & set(SECRETS)
+    assert {"PATH", "DATA_DIR", "STEP_PARAMS", "LC_NUMERIC"} <= names
+
+
+def test_a_command_gets_the_variables_that_its_definition_names(tmp_path, monkeypatch):
+    monkeypatch.setenv("MY_SERVICE_TOKEN", "abc")
+    said: list[str] = []
+    command = ["sh", "-c", 'echo "$MY_SERVICE_TOKEN"']
+    run_command(command, tmp_path, Params(), said.append, variables=("MY_SERVICE_TOKEN",))
+    assert said == ["abc"]
+    monkeypatch.delenv("MY_SERVICE_TOKEN")
+    with pytest.raises(SetupError, match=r"^MY_SERVICE_TOKEN: not set in the environment of the Airflow worker"):
+        run_command(command, tmp_path, Params(), said.append, variables=("MY_SERVICE_TOKEN",))
+
+
+def test_a_line_without_an_end_comes_in_pieces(tmp_path, monkeypatch):
+    """Read as one, it would fill the worker's memory."""
+    monkeypatch.setattr(process, "LONGEST_LINE", 1000)
+    said: list[str] = []
+    shell("head -c 2500 /dev/zero | tr '\\0' x; echo; echo end", tmp_path, said.append)
+    assert [len(line) for line in said] == [1000, 1000, 500, 3]
+
+
 def test_a_command_has_nobody_to_ask(tmp_path):
     reader, writer = os.pipe()
     os.write(writer, b"somebody\n")

@@ -109,3 +109,32 @@ def test_an_interrupt_and_a_full_disk_are_known_errors_and_others_stay_what_they
     assert f"MB free at {tmp_path}" in str(full)
     bug = ZeroDivisionError()
     assert as_known_error(bug) is bug
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError(errno.EIO, "Input/output error", "a.csv"),
+        RuntimeError("IO Error: Could not read a.csv: Input/output error"),
+    ],
+)
+def test_a_disk_that_fails_is_a_fault_of_the_machine(error):
+    explained = as_known_error(error)
+    assert isinstance(explained, SetupError)
+    assert "Input/output error" in str(explained)
+    assert as_known_error(explained) is explained
+
+
+def test_a_failure_can_always_be_written_and_shows_no_secret(folder):
+    """A name that is not UTF-8 left no record at all, and the report guessed that memory was short."""
+    lies = [
+        ContractError("bad\udcff\n.csv", "must not be written", "a link to \x1b[2J\udcff"),
+        RuntimeError("no answer of http://ada:s3cret@host \udcff"),
+    ]
+    for lie in lies:
+        with pytest.raises(type(lie)), failure_recorded(folder, draft("publish")):
+            raise lie
+        text = (folder.step("publish") / "result.json").read_text()
+        assert "\\udcff" in text.replace("\\\\", "\\")
+        assert "s3cret" not in text
+        assert "\x1b" not in text

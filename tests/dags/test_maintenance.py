@@ -13,7 +13,11 @@ pytestmark = [pytest.mark.airflow]
 
 def test_runs_older_than_the_setting_go(runs, monkeypatch):  # noqa: F811 - the fixture
     monkeypatch.setenv("GROUNDTRUTH_KEEP_RUNS_DAYS", "30")
-    assert run_dag("maintenance").tasks == {"remove_orphans": "success", "prune_runs": "success"}
+    assert run_dag("maintenance").tasks == {
+        "remove_orphans": "success",
+        "sweep_leftovers": "success",
+        "prune_runs": "success",
+    }
     assert [path.name for path in runs.iterdir()] == ["new"]
 
 

@@ -99,3 +99,17 @@ def test_many_households_are_cut_to_the_largest(report):
     homes = [home.model_copy(update={"household_id": f"H{n:03d}", "energy_kwh": float(n)}) for n in range(100)]
     table = describe(document.model_copy(update={"households": homes}), []).tables[0]
     assert (table.title, len(table.rows), table.rows[0][0]) == ("The 25 largest of 100 households", 25, "H099")
+
+
+FORMULAS = ['=HYPERLINK("http://x";"y")', "+1+2", "-3", "@SUM(A1)"]
+
+
+@pytest.mark.parametrize(("escape", "mark"), [(False, ""), (True, "'")])
+def test_names_that_a_spreadsheet_would_run_are_escaped_on_request(files, quick_plots, escape, mark):
+    harmless = ["A=1", "Haus 3-a"]
+    quoted = ['"' + name.replace('"', '""') + '"' for name in (*FORMULAS, *harmless)]
+    analyzed(files, [line for name in quoted for line in series(varied(12), home=name)])
+    write_report(files, ReportParams(escape_formulas=escape))
+    with (files / "energy_report.csv").open(encoding="utf-8", newline="") as file:
+        written = {row["household_id"] for row in csv.DictReader(file)}
+    assert written == {*(mark + name for name in FORMULAS), *harmless}

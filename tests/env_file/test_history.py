@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 import pytest
 
 from include.core.errors import BadInputError, SetupError
-from include.env_file.history import KEPT_BACKUPS, Change, Entry, History, Pending, current_user
+from include.env_file.history import KEPT_BACKUPS, Change, Entry, History, Pending, current_user, shown_value
 
 BEFORE, AFTER = b"A=1\n", b"A=2\n"
 
@@ -135,3 +135,18 @@ def test_the_current_user_is_named_by_name_or_else_by_number(monkeypatch):
 
     monkeypatch.setattr(getpass, "getuser", nameless)
     assert current_user() == f"uid {os.getuid()}"
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "shown"),
+    [
+        ("AI_MODEL_VERSION", "v7", "v7"),
+        ("AI_MODEL_VERSION", None, "(not set)"),
+        ("AI_MODEL_VERSION", "/srv/data/models/store/v7/cnn_model.safetensors", "…/v7/cnn_model.safetensors"),
+        ("PASSWORD", "hunter2", "(not shown)"),
+        ("PASSWORD", None, "(not shown)"),
+    ],
+)
+def test_only_values_of_named_keys_are_shown_and_paths_are_shortened(key, value, shown):
+    assert shown_value({"AI_MODEL_VERSION"}, key, value) == shown
+    assert shown_value((), key, value) == "(not shown)"

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import time
 from pathlib import Path
@@ -16,7 +17,9 @@ from include.reporting.archive import (
     chunks,
     latest_report,
     open_artifact,
+    open_page,
     read_entry,
+    read_report,
     run_entries,
     run_metrics,
 )
@@ -223,3 +226,61 @@ def test_an_artifact_that_was_changed_or_removed_is_not_opened(run, tmp_path, ch
             os.mkfifo(path)
     with pytest.raises(ContractError, match=r"energy_data\.csv: must (be|exist) as it was accepted"):
         open_artifact(run, "energy_data.csv")
+
+
+def test_of_very_many_runs_the_latest_are_listed_and_the_rest_is_counted(runs, monkeypatch):
+    make_runs(runs.parent, 12)
+    monkeypatch.setattr(module, "LISTED_RUNS", 5)
+    folders = sorted(runs.glob("*/*"))
+    for age, folder in enumerate(folders):
+        os.utime(folder, (NOW.timestamp() - age,) * 2)
+    entries = run_entries(runs)
+    assert {entry.folder for entry in entries} == {folder.name for folder in folders[:5]}
+    assert entries.left_out == 7
+    dag = folders[0].parent.name
+    mine = [folder for folder in folders if folder.parent.name == dag]
+    assert run_entries(runs, [dag]).left_out == len(mine) - 5, "runs of other DAGs crowd out none of these"
+
+
+def huge(path):
+    with path.open("wb") as file:
+        file.truncate(400 * 10**6)
+
+
+def link_to_a_secret(path):
+    secret = path.parent / "secret"
+    path.rename(secret)
+    path.symlink_to(secret)
+
+
+def dangling(path):
+    path.unlink()
+    path.symlink_to("/nowhere")
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        huge, link_to_a_secret, dangling, lambda path: path.write_text("{"), lambda path: path.write_text("[1]"),
+        lambda path: path.write_text('{"overall_status": "success"}'), lambda path: path.write_bytes(b""),
+        lambda path: path.write_bytes(b"\xff"), lambda path: path.write_text("[" * 100_000),
+    ],
+)  # fmt: skip
+def test_a_report_that_cannot_be_read_is_named_and_hides_no_other(run, damage):
+    path = latest_report(run.path)
+    damage(path)
+    with pytest.raises(BadInputError, match=f"^{re.escape(str(path))}: "):
+        read_report(path)
+    assert read_entry(run.path).outcome == "damaged"
+
+
+def test_the_page_of_a_report_is_opened_unless_it_is_a_link_or_too_large(run):
+    page = latest_report(run.path).with_suffix(".html")
+    with open_page(page) as file:
+        assert b"".join(chunks(file)) == page.read_bytes()
+    huge(page)
+    with pytest.raises(BadInputError, match="has 400 MB, more than the 67 MB allowed"):
+        open_page(page)
+    dangling(page)
+    with pytest.raises(OSError, match="symbolic links"):
+        open_page(page)

@@ -391,3 +391,24 @@ def test_a_browser_loads_nothing_else_and_has_no_complaint(browser, tmp_path: Pa
 
 def test_a_segment_of_a_path_cannot_leave_its_place():
     assert segment("../a b?c=1&d#é") == "..%2Fa%20b%3Fc%3D1%26d%23%C3%A9"
+
+
+def test_a_page_shows_the_first_rows_of_what_is_very_long(tmp_path: Path) -> None:
+    folder = good_run(tmp_path)
+    rows = [[number, "cell"] for number in range(5000)]
+    findings = [{"severity": "info", "message": f"finding {number}"} for number in range(5000)]
+    summary = {"tables": [{"title": "Long", "columns": ["a", "b"], "rows": rows}], "findings": findings}
+    ended(folder, "describe", (3, 4), summary=summary)
+    html = render_html(build_report(folder, now=NOW), folder.files)
+    assert "The first 1,000 of 5,000 are shown" in html
+    assert "The first 1,000 of 5,001 are shown" in html, "with the finding of another step"
+    assert html.count(">cell<") == 1000
+    assert "finding 998 " in html
+    assert "finding 999 " not in html
+
+
+def test_a_plot_that_grew_since_is_not_read_to_its_end(tmp_path: Path) -> None:
+    folder = good_run(tmp_path)
+    with (folder.files / "plot_load_curve.png").open("r+b") as file:
+        file.truncate(20 * 10**9)
+    assert "has changed since it was accepted" in render_html(build_report(folder, now=NOW), folder.files)

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from include.core.errors import SetupError
 from include.core.run_folder import FileRecord, RunFolder
 from include.reporting.model import PipelineReport
-from include.reporting.report import build_report, write_report
+from include.reporting.report import build_report, write_report, write_report_of_lost_run
+from tests.reporting import lost_runs
 from tests.reporting.runs import NOW, at, broke, ended, good_run, plan, started
 
 
@@ -342,3 +343,49 @@ def test_a_report_that_cannot_be_written_is_an_error_in_words(tmp_path: Path):
     (tmp_path / "file").touch()
     with pytest.raises(SetupError, match="cannot be written"):
         write_report(RunFolder(tmp_path / "file" / "run"), report)
+
+
+DIED = "the worker died while it ran, so nothing of this attempt was accepted."
+KILLED = "Airflow was killed by signal 9 (SIGKILL)."
+
+
+@pytest.mark.parametrize(
+    ("phase", "message"),
+    [
+        (lambda folder: folder.path.mkdir(parents=True), "The run ended before it was prepared."),
+        (plan, "The run ended before it was prepared."),
+        (lost_runs.preparing, f"Prepare the run: {DIED}"),
+        (lost_runs.prepared, "The run ended before step 1, Collect meter data, began."),
+        (lost_runs.first_step_done, "The run ended before step 2, Analyze meter data, began."),
+        (lost_runs.in_a_step, f"Analyze meter data: {DIED}"),
+        (lost_runs.all_steps_done, "The run ended after its last step, before its results were published."),
+        (lost_runs.published, "The run ended after its results were published."),
+    ],
+)
+def test_a_run_that_was_killed_has_failed_and_says_where_and_how(tmp_path, phase, message):
+    folder = RunFolder(tmp_path / "runs" / "energy_pipeline" / "cli__1")
+    phase(folder)
+    report = build_report(folder, ended=KILLED, now=NOW)
+    assert report.overall_status == "failed"
+    assert (report.failure_point.kind, report.failure_point.message) == ("lost", f"{message} {KILLED}")
+    assert not {step.status for step in report.steps} & {"running", "pending"}
+
+
+def test_a_run_without_a_report_gets_one_that_names_no_reason_where_none_is_known(tmp_path):
+    folder = RunFolder(tmp_path / "runs" / "energy_pipeline" / "cli__1")
+    lost_runs.first_step_done(folder)
+    (folder.path / "airflow.log").touch()
+    report = json.loads(write_report_of_lost_run(folder).read_bytes())
+    assert report["overall_status"] == "failed"
+    assert report["failure_point"]["message"].endswith("It ended without a reason that could be found.")
+    assert report["failure_point"]["log_url"] == "airflow.log"
+
+
+@pytest.mark.parametrize("name", ["started.json", "result.json"])
+def test_a_damaged_record_is_named(tmp_path, name):
+    folder = RunFolder(tmp_path / "runs" / "energy_pipeline" / "cli__1")
+    lost_runs.all_steps_done(folder)
+    path = folder.step("analyze") / name
+    path.write_text("{")
+    report = build_report(folder, now=NOW)
+    assert report.failure_point.message == f"{path} is damaged and cannot be read."

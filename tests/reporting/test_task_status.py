@@ -6,7 +6,7 @@ import pytest
 
 from include.core.run_folder import RunFolder
 from include.reporting.model import StepReport
-from include.reporting.task_status import task_statuses, worst_state, worst_states
+from include.reporting.task_status import begun_tasks, task_statuses, worst_state, worst_states
 from tests.reporting.runs import at, broke, ended, good_run, plan, started
 
 
@@ -125,3 +125,10 @@ def test_the_worst_state_stands_for_several_tasks(states, worst):
 def test_instances_of_a_mapped_task_are_joined_and_unknown_states_kept():
     tasks = [("one", "success"), ("two", "success"), ("two", "failed"), ("two", "skipped"), ("three", "brand_new")]
     assert worst_states(tasks) == {"one": "success", "two": "failed", "three": "brand_new"}
+
+
+def test_the_tasks_of_a_run_that_goes_on_elsewhere_are_running_once_they_have_begun(tmp_path):
+    folder = RunFolder(tmp_path)
+    started(folder, "analyze", 1)
+    started(folder, "download.003", 1)
+    assert begun_tasks(folder) == {"analyze": "running", "download.003": "running", "download": "running"}

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 import pytest
 
 from include.core.errors import BadInputError
+from include.core.exchange import Producer
 from include.satellite.pipeline import CROP_HEALTH_MAP, SATELLITE, LookbackWindow
 
 HOUR_S = 3600
@@ -93,3 +94,8 @@ def test_a_run_covers_the_days_before_its_end_whatever_its_interval():
 
 def test_the_window_is_described_in_words():
     assert LookbackWindow().describe({"days_back": 30, "end": "T"}) == "the 30 days to T"
+
+
+def test_a_map_takes_validated_imagery_of_the_satellite_pipeline_alone():
+    assert CROP_HEALTH_MAP.producers == {"imagery": Producer("satellite_pipeline", "validate", "validated.json")}
+    assert "validate" in {spec.id for spec in SATELLITE.definition.steps}

@@ -171,6 +171,9 @@ def _registered_faults(parsed: ParsedFile, node: Node, step: Step) -> Iterator[F
     if node.declared.checks:
         message = f"the outputs of the step {node.id!r} are checked by its contract; remove this key"
         yield Fault(parsed.path(*node.location, "checks"), message)
+    if node.declared.environment and getattr(node.service, "command", None) is None:
+        message = f"the step {node.id!r} runs its own function, whose contract names what it needs; remove this key"
+        yield Fault(parsed.path(*node.location, "environment"), message)
 
 
 def _unregistered_faults(parsed: ParsedFile, node: Node) -> Iterator[Fault]:

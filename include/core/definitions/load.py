@@ -111,6 +111,7 @@ def _specs(
                 timeout_seconds=declared.timeout_seconds,
                 memory_mb=declared.memory_mb,
                 cpus=declared.cpus,
+                environment=tuple(dict.fromkeys(declared.environment)),
                 records=declared.records,
                 declared=declared_outputs(declared, schemas),
             )

@@ -21,6 +21,8 @@ DAY_SECONDS = 86_400
 PRESETS = ("@hourly", "@daily", "@weekly", "@monthly", "@quarterly", "@yearly")
 ID = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,199}$"
 WORKFLOW_NAME = r"^[A-Za-z0-9][A-Za-z0-9 _-]{0,99}$"
+KEPT_VARIABLES = ("AIRFLOW", "GROUNDTRUTH_", "DOCKER_", "DATA_DIR", "STEP_", "ENV_FILE_VALUES")
+"""Variables that no definition passes on begin with one of these."""
 IMAGE = r"^[A-Za-z0-9][A-Za-z0-9._/:@-]*$"
 
 
@@ -95,6 +97,17 @@ def _command(command: object) -> object:
     if not command[0].strip():
         raise ValueError("begins with an empty program name; name the program")
     return command
+
+
+def _variable(name: str) -> str:
+    """Accept the name of a variable that a definition may pass on: not one of Airflow's or of the deployment's."""
+    if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
+        raise ValueError("is not the name of an environment variable (letters, digits and _)")
+    if name.upper().startswith(KEPT_VARIABLES):
+        raise ValueError(
+            f"cannot be passed on: names that begin with {', '.join(KEPT_VARIABLES)} belong to the deployment"
+        )
+    return name
 
 
 def _list_of_strings(value: object) -> object:
@@ -199,6 +212,9 @@ class ContainerFields(_Schema):
     )
     memory_mb: int = Field(2048, ge=64, le=1_048_576, description="Memory limit of the container (MiB).")
     cpus: float = Field(2.0, ge=0.01, le=64, allow_inf_nan=False, description="CPU limit of the container.")
+    environment: Annotated[
+        list[Annotated[str, AfterValidator(_variable)]], BeforeValidator(_list_of_strings), _STRING_OR_LIST
+    ] = Field([], description="Names of variables of the Airflow worker that the command needs (an account's, say).")
     records: RecordFiles | None = None
     checks: dict[DataPath, OutputChecks] = Field({}, description="What single output files must fulfil, by file.")
 
@@ -278,6 +294,7 @@ class StepSpec:
         timeout_seconds: The step is stopped when it exceeds this time.
         memory_mb: Memory limit, MiB.
         cpus: CPU limit.
+        environment: Names of variables of the worker that its command gets.
         records: Record accounting of a step that is not registered; the contract of a registered one has its own.
         declared: The outputs of which more is declared than their path.
     """
@@ -293,6 +310,7 @@ class StepSpec:
     timeout_seconds: int = 3600
     memory_mb: int = 2048
     cpus: float = 2.0
+    environment: tuple[str, ...] = ()
     records: RecordFiles | None = None
     declared: tuple[Artifact, ...] = ()
 

@@ -23,7 +23,7 @@ def prove_report(files: Path, params: ReportParams, *, audit: bool = False) -> t
 
     Args:
         files: A folder that shows the report's inputs and outputs.
-        params: None are taken.
+        params: Whether cells that are formulas were escaped.
         audit: Changes nothing: all of it is recomputed anyway.
 
     Raises:
@@ -34,7 +34,7 @@ def prove_report(files: Path, params: ReportParams, *, audit: bool = False) -> t
     require_equal(REPORT.path, REPORT.read(files).model_dump(), describe(analysis, plots).model_dump())
     with connect(files) as db, tempfile.TemporaryDirectory(prefix=".scratch-", dir=files) as folder:
         expected, stated = Path(folder) / REPORT_ROWS.path, REPORT_ROWS.at(files)
-        write_table(db, rows_sql(files), expected)
+        write_table(db, rows_sql(files, params), expected)
         if not filecmp.cmp(expected, stated, shallow=False):
             require_equal_rows(db, REPORT_ROWS.path, stated, expected, _VALUES)
     return (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import re
 import time
@@ -253,7 +254,8 @@ def _collection(collection: str, base_url: str) -> DataCollection:
     """Return a collection bound to a deployment; the client keeps such definitions for as long as the process runs."""
     with _DEFINING:
         definition = next(entry for entry in DataCollection if entry.api_id == collection)
-        return definition.define_from(re.sub(r"\W", "_", f"{collection}_{base_url}"), service_url=base_url)
+        name = f"{collection}_{hashlib.sha256(base_url.encode()).hexdigest()[:16]}"  # a URL may hold a password
+        return definition.define_from(re.sub(r"\W", "_", name), service_url=base_url)
 
 
 def _number(text: str | None) -> float | None:

@@ -198,6 +198,8 @@ def plot_training(target: Path, kind: ModelKind, record: TrainingRecord) -> None
             axes.legend()
         if min(losses) > 0 and max(losses) > 20 * min(losses):
             left.set_yscale("log")
+            left.yaxis.set_major_formatter("{x:g}")  # that of the scale writes formulas, which our plots do not parse
+            left.yaxis.set_minor_formatter("")
         left.set(title=f"{kind.upper()}: loss, best in epoch {best.epoch} of {record.epochs}", ylabel=LOSSES[kind])
         right.set_title(f"{SCORES[kind]} on the {part}")
         right.margins(y=0.15)

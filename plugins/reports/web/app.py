@@ -14,6 +14,7 @@ from starlette.exceptions import HTTPException as StarletteHTTPException
 
 from include.core.domain import Page
 from include.core.errors import GroundtruthError
+from include.core.text import printable
 from include.domains import DOMAINS
 from include.reporting.html import template_environment
 from plugins.reports.web.security import HEADERS, SecurityHeaders
@@ -94,10 +95,10 @@ def _error_page(request: Request, error: Exception) -> Response:
             status = 422
         case GroundtruthError():
             status = 503
-            LOG.error("%s %s: %s", request.method, request.url.path, error)
+            LOG.error("%s %s: %s", request.method, printable(request.url.path), error)
         case _:
             status = 500
-            LOG.error("%s %s", request.method, request.url.path, exc_info=error)
+            LOG.error("%s %s", request.method, printable(request.url.path), exc_info=error)
     title = HTTPStatus(status).phrase
     message = message or MESSAGES.get(status, title)
     response = render(request, "error.html.j2", status=status, title=title, code=status, message=message)

@@ -17,7 +17,7 @@ from include.core.contracts import imported
 from include.core.domain import Domain, EnvKeys, Page
 from include.core.errors import GroundtruthError
 from include.core.settings import get_settings
-from include.env_file import Entry, EnvFile, Reason
+from include.env_file import Entry, EnvFile, Reason, shown_value
 from include.reporting.archive import run_entries
 from include.reporting.listing import RunQuery, Trend, list_runs, metric_trends
 from include.reporting.notices import rollback_notice
@@ -56,7 +56,7 @@ def page_router(domain: Domain, page: Page) -> APIRouter:
             env_file=env_file.path.name,
             history=list(reversed(history)),
             history_problem=problem,
-            shown_value=partial(shown_value, keys),
+            shown_value=partial(shown_value, keys.names if keys else ()),
             done=next((entry for entry in history if entry.id == done), None),
             may_edit=editor,
             tokens={entry_id: form_token(user, _purpose(page, history, entry_id)) for entry_id in targets},
@@ -101,15 +101,6 @@ def rollback_targets(history: list[Entry], keys: EnvKeys) -> list[str]:
     return ["", *(entry.id for entry in history[-len(undoable) - 1 : -1])] if undoable else []
 
 
-def shown_value(keys: EnvKeys | None, key: str, value: str | None) -> str:
-    """Return a value of the env file for the page: of the domain's keys alone, for others may be secrets."""
-    if keys is None or key not in keys.names:
-        return "(not shown)"
-    if value is None:
-        return "(not set)"
-    return f"…/{'/'.join(Path(value).parts[-2:])}" if value.startswith("/") else value
-
-
 def _history(env_file: EnvFile) -> tuple[list[Entry], str | None]:
     """Return the env file's changes, oldest first, and why they cannot be shown, if so."""
     try:
@@ -122,7 +113,7 @@ def _history(env_file: EnvFile) -> tuple[list[Entry], str | None]:
 def _latest_runs(dag_id: str) -> tuple[list[Path], list[Trend]]:
     """Return the folders of a DAG's latest runs, and the trends of those that succeeded."""
     runs = get_settings().data_dir / "runs"
-    rows = list_runs(run_entries(runs), [], RunQuery(pipeline=dag_id)).matches
+    rows = list_runs(run_entries(runs, [dag_id]), [], RunQuery(pipeline=dag_id)).matches
     folders = [runs / dag_id / row.entry.folder for row in rows[:LATEST_RUNS]]
     return folders, metric_trends([row for row in rows if row.state == "success"])
 

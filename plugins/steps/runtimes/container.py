@@ -29,7 +29,7 @@ from include.core.contracts import StepParams, Store
 from include.core.errors import SetupError, TransientError
 from include.core.files import setup_errors
 from include.core.pipeline import PipelineStep
-from include.core.process import step_environment
+from include.core.process import passed_variables, step_environment
 from include.core.settings import get_settings
 from include.core.work_folder import WorkFolder
 from include.env_file import PASSED_KEYS, read_keys
@@ -66,7 +66,7 @@ def create_request(
 
     Raises:
         BadInputError: The env file, of which the step reads keys, cannot be understood.
-        SetupError: A store cannot be created.
+        SetupError: A store cannot be created, or a variable that the definition names is not set.
     """
     limits, uid = item.spec, get_settings().step_uid
     return {
@@ -94,7 +94,7 @@ def create_request(
 
 
 def _environment(item: PipelineStep, params: StepParams, log_keys: Mapping[str, Any]) -> dict[str, str]:
-    environment = step_environment(RUN, params, log_keys)
+    environment = passed_variables(item.spec.environment) | step_environment(RUN, params, log_keys)
     environment |= {"HOME": "/tmp", "PYTHONUNBUFFERED": "1", "OMP_NUM_THREADS": str(ceil(item.spec.cpus))}  # noqa: S108
     if item.step.stores:
         environment["GROUNDTRUTH_DATA_DIR"] = STORES

@@ -19,7 +19,7 @@ from docker.errors import APIError, ImageNotFound, NotFound
 
 from include.core.errors import GroundtruthError, SetupError, StepTimeoutError, TransientError
 from include.core.pipeline import PipelineStep
-from include.core.process import exit_error
+from include.core.process import LONGEST_LINE, exit_error
 from include.core.runner import Ran
 from include.core.settings import get_settings
 from plugins.steps.context import log_line, task_keys, within_deadline
@@ -196,6 +196,8 @@ class DockerStep(StepOperator, DockerOperator):
         log: Any = self.cli.logs(self.container_id, stream=True, follow=True)
         for chunk in log._stream:  # the log itself takes a connection that breaks for the end
             *lines, rest = (rest + chunk).split(b"\n")
+            if len(rest) > LONGEST_LINE:
+                lines, rest = [*lines, rest], b""
             for line in lines:
                 text = line.decode(errors="replace").rstrip()
                 log_line(self.log, text)

@@ -52,10 +52,12 @@ def do_work(work: Work, log: Any, **_: Any) -> Ran:
         GroundtruthError: It failed, or took longer than its deadline.
     """
     item, folder = work.item, work.work_folder
-    with within_deadline(item.spec.timeout_seconds), _environment(_credentials(item.step.credentials, work.params)):
+    account = _credentials(item.step.credentials, work.params)
+    with within_deadline(item.spec.timeout_seconds), _environment(account):
         if item.spec.command is None:
             return called(item.step.load())(work.params, folder)
-        isolation = run_command(item.spec.command, folder, work.params, partial(log_line, log), task_keys(work.context))
+        log_to, names = partial(log_line, log), (*item.spec.environment, *account)
+        isolation = run_command(item.spec.command, folder, work.params, log_to, task_keys(work.context), names)
         return Ran(isolation=isolation)
 
 

@@ -69,6 +69,7 @@ FAULTS = {
     "broken-contract": {
         "$.containers[0].output_file": "energy.csv is not in the contract of the step 'energy-generator'",
         "$.containers[0].records": "has its own record accounting",
+        "$.containers[0].environment": "whose contract names what it needs; remove this key",
     },
     "broken-records": {
         "$.containers[1].records.read": "b.csv is not listed in input_file",

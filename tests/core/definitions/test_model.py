@@ -91,3 +91,26 @@ def test_the_files_of_record_accounting_are_paths_below_data():
     assert RecordFiles(read="/data/a.csv", accepted="b.csv").read == "a.csv"
     with pytest.raises(ValidationError, match="leaves /data"):
         RecordFiles(read="../a.csv", accepted="b.csv")
+
+
+@pytest.mark.parametrize("name", ["MY_TOKEN", "SH_CLIENT_SECRET", "_x9"])
+def test_a_definition_names_variables_that_its_command_gets(name: str):
+    document_of = ListDocument.model_validate(document(container("a", environment=name)))
+    assert document_of.containers[0].environment == [name]
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("AIRFLOW__CORE__FERNET_KEY", "belong to the deployment"),
+        ("airflow_conn_x", "belong to the deployment"),
+        ("GROUNDTRUTH_DATA_DIR", "belong to the deployment"),
+        ("STEP_PARAMS", "belong to the deployment"),
+        ("MY-TOKEN", "is not the name of an environment variable"),
+        ("A=1", "is not the name of an environment variable"),
+        ("", "is not the name of an environment variable"),
+    ],
+)
+def test_variables_of_the_deployment_are_not_passed_on(name: str, message: str):
+    with pytest.raises(ValidationError, match=message):
+        ListDocument.model_validate(document(container("a", environment=[name])))

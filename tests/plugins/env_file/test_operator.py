@@ -4,6 +4,7 @@ import tests.airflow_env  # noqa: F401 - before Airflow is imported
 
 # isort: split
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from dotenv import dotenv_values
@@ -32,7 +33,7 @@ def test_it_changes_the_file_and_leaves_a_trace(env_path):
     (entry,) = EnvFile(env_path).history()
     assert (entry.why, entry.run) == ("it is better", f"a_dag/{RUN_ID}")
     assert entry.by.endswith(", task switch")
-    assert found == {"entry": entry.id, "diff": entry.diff}
+    assert found == {"entry": entry.id, "diff": "-MODEL=(not shown)\n+MODEL=(not shown)\n-GONE=(not shown)"}
     assert operator.execute(context()) == {"entry": None, "diff": ""}
 
 
@@ -71,3 +72,15 @@ def test_airflow_loads_no_operator_as_a_plugin():
     plugins = Path(__file__).resolve().parents[3] / "plugins"
     packages = {f"{init.parent.name}/" for init in plugins.glob("*/__init__.py")}
     assert packages <= set((plugins / ".airflowignore").read_text().splitlines())
+
+
+def test_a_value_goes_neither_into_the_log_nor_through_xcom(env_path, monkeypatch):
+    lines = []
+    changes = {"API_TOKEN": "s3cret", "AI_MODEL_VERSION": "v9"}
+    operator = EnvFileOperator(task_id="switch", changes=changes, why="rotated")
+    log = SimpleNamespace(info=lambda *texts: lines.append(str(texts)), warning=lambda text: None)
+    monkeypatch.setattr(EnvFileOperator, "log", log)
+    found = operator.execute(context())
+    assert found["diff"] == "+API_TOKEN=(not shown)\n+AI_MODEL_VERSION=v9"
+    assert "API_TOKEN" in lines[0]
+    assert "s3cret" not in lines[0]

@@ -11,6 +11,8 @@ from types import SimpleNamespace
 import pytest
 from airflow.sdk.definitions.retry_policy import RetryAction
 from airflow.sdk.exceptions import AirflowTaskTimeout
+from structlog import get_logger
+from structlog.testing import capture_logs
 
 from include.core.errors import (
     BadInputError,
@@ -133,7 +135,32 @@ def test_a_line_of_a_steps_log_keeps_level_and_keys_and_any_other_is_text():
     )
     log_line(log, "100 % of it")
     log_line(log, json.dumps({"timestamp": WHEN, "level": "warning", "event": "late", "meter": "m1"}))
-    assert calls == [("%s", "100 % of it"), ((30, "%s", "late"), {"timestamp": WHEN, "meter": "m1"})]
+    assert calls == [("%s", "100 % of it"), ((30, "%s", "late"), {"step": {"timestamp": WHEN, "meter": "m1"}})]
+
+
+LIES = [
+    {"self": 1},
+    {"logger": "include.core.runner", "timestamp": "2099-01-01T00:00:00Z"},
+    {"positional_args": [], "event_dict": {}, "method_name": "critical", "name": "root", "msg": "x", "args": [1]},
+    {"level_number": 50, "log": 1, "text": 1, "step": "forged", "exception": "Traceback", "error": "x"},
+]
+
+
+@pytest.mark.parametrize("keys", LIES, ids=lambda keys: next(iter(keys)))
+def test_no_key_of_a_line_passes_as_ours(keys):
+    """In a logger as Airflow's, which takes keys as arguments: `self` was a TypeError, and the container ran on."""
+    with capture_logs() as lines:
+        log_line(get_logger(), json.dumps({"timestamp": WHEN, "level": "warning", "event": "late"} | keys))
+    assert lines == [{"event": "late", "log_level": "warning", "step": {"timestamp": WHEN} | keys}]
+
+
+@pytest.mark.parametrize(
+    "text", ["\x1b[2Jall green", json.dumps({"timestamp": WHEN, "level": "info", "event": "\x1b[2J"})]
+)
+def test_a_line_cannot_steer_the_terminal_of_its_reader(text):
+    with capture_logs() as lines:
+        log_line(get_logger(), text)
+    assert lines[0]["event"].startswith("\\x1b[2J")
 
 
 def test_an_interrupt_by_airflow_is_a_timeout_of_the_step():

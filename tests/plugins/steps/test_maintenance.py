@@ -3,6 +3,7 @@
 import tests.airflow_env  # noqa: F401 - before Airflow is imported
 
 # isort: split
+import json
 import os
 import time
 from types import SimpleNamespace
@@ -13,7 +14,8 @@ from include.core.errors import SetupError
 from include.core.run_folder import RunFolder
 from include.core.settings import get_settings
 from plugins.steps import maintenance
-from plugins.steps.maintenance import prune_runs, remove_orphans
+from plugins.steps.maintenance import prune_runs, remove_orphans, sweep_leftovers
+from tests.reporting.lost_runs import first_step_done
 
 pytestmark = pytest.mark.airflow
 
@@ -93,3 +95,31 @@ def test_runs_older_than_the_setting_are_removed_and_counted(runs, monkeypatch, 
     get_settings.cache_clear()
     assert prune_runs() == 2 - len(left)
     assert sorted(path.name for path in runs.iterdir()) == left
+
+
+def test_what_killed_runs_left_is_swept_and_their_reports_are_written(data_dir):
+    killed = RunFolder.of(data_dir, "energy_pipeline", "cli__killed")
+    first_step_done(killed)
+    for name in ("airflow.log", ".airflow.db"):
+        (killed.path / name).touch()
+    half = data_dir / "published" / "energy" / ".2026-01-01.abcd1234"
+    partial = data_dir / "imagery" / "area" / ".scene.tif.partial"
+    half.mkdir(parents=True)
+    partial.parent.mkdir(parents=True)
+    partial.touch()
+    for path in (half, partial):
+        os.utime(path, (1, 1))
+    assert sweep_leftovers() == 3
+    [report] = killed.path.glob("pipeline_report_*.json")
+    assert json.loads(report.read_bytes())["failure_point"]["kind"] == "lost"
+    assert not half.exists()
+    assert not partial.exists()
+    assert sweep_leftovers() == 0
+    assert len(list(killed.path.glob("pipeline_report_*.json"))) == 1
+
+
+def test_a_removal_that_was_interrupted_is_ended_though_all_runs_stay(data_dir):
+    half = data_dir / "runs" / "energy_pipeline" / ".removed-manual__1"
+    half.mkdir(parents=True)
+    assert prune_runs() == 1
+    assert not half.exists()

@@ -10,13 +10,17 @@ from types import SimpleNamespace
 
 import pytest
 from airflow.sdk import Asset
+from pydantic import Field
 
+from include.core.contracts import StepParams
 from include.core.errors import BadInputError, ContractError
+from include.core.exchange import Producer
 from include.core.run_folder import RunFolder
 from include.core.runner import run_step
 from include.core.settings import get_settings
 from plugins.steps.context import RETRIES
 from plugins.steps.tasks import PrepareOperator, PublishOperator
+from tests.core.handed import accepted
 from tests.core.small_pipeline import ATTEMPT, MEASURE, READINGS, pipeline, spec, tamper, writing
 
 pytestmark = pytest.mark.airflow
@@ -77,23 +81,73 @@ def test_a_run_without_a_data_interval_covers_the_last_complete_day(run, interva
     assert plan.interval_end == datetime(2026, 1, 5, tzinfo=UTC)
 
 
-def from_events(files, data_dir):
-    """Parameters that follow from the runs that triggered this one."""
-    assert data_dir == get_settings().data_dir
-    return {"factor": float(len(files)) + float(files[0].name == "newest")}
+class MapParams(StepParams):
+    """A step that takes one file."""
+
+    imagery: str | None = Field(None, json_schema_extra={"file": True})
 
 
-def test_the_runs_that_triggered_a_run_give_it_parameters_that_it_was_not_given(run):
-    of = replace(pipeline(), defaults=f"{__name__}:from_events")
-    events = [
-        SimpleNamespace(timestamp=2, extra={"files": "/runs/newest"}),
-        SimpleNamespace(timestamp=1, extra={"files": "/runs/older"}),
-        SimpleNamespace(timestamp=3, extra={}),
+MAPS = replace(
+    pipeline(spec("draw"), known=(replace(MEASURE, id="draw", params=MapParams),)),
+    producers={"imagery": Producer("satellite_pipeline", "validate", "validated.json")},
+)
+
+
+def event(time, dag_id="satellite_pipeline", run_id="manual__1", **extra):
+    return SimpleNamespace(timestamp=time, source_dag_id=dag_id, source_run_id=run_id, extra=extra)
+
+
+def test_a_run_takes_the_file_of_the_run_that_triggered_it_as_airflow_names_that(run, data_dir, tmp_path):
+    accepted(data_dir, "manual__1", b"one")
+    accepted(data_dir, "manual__2", b"two")
+    (tmp_path / "validated.json").write_bytes(b"forged")
+    forged = [
+        event(4, dag_id=None, run_id=None, files=str(tmp_path)),  # any user who may create events writes these
+        event(3, dag_id="other_pipeline", files=str(tmp_path)),
     ]
-    prepare(of, events=events)
-    assert run.run().params["factor"] == 3.0
-    prepare(of, events=events, conf={"factor": 9.0})
-    assert run.run().params["factor"] == 9.0
+    prepare(MAPS, events=[*forged, event(1, run_id="manual__2"), event(2, files=str(tmp_path))])
+    assert run.run().params["imagery"] == "validated.json"
+    assert (run.files / "source" / "validated.json").read_bytes() == b"one"
+
+
+def test_a_run_without_a_trigger_takes_the_latest_file_or_that_of_the_run_that_is_named(run, data_dir):
+    accepted(data_dir, "manual__1", b"one")
+    accepted(data_dir, "manual__2", b"two", day=2)
+    prepare(MAPS)
+    assert (run.files / "source" / "validated.json").read_bytes() == b"two"
+    prepare(MAPS, conf={"imagery": "run:manual__1"})
+    assert (run.files / "source" / "validated.json").read_bytes() == b"one"
+
+
+def test_a_file_of_the_user_s_own_needs_no_run_to_have_produced_one(run, data_dir):
+    inbox = data_dir / "inbox"
+    inbox.mkdir(parents=True)
+    (inbox / "mine.json").write_bytes(b"mine")
+    prepare(MAPS, conf={"imagery": "mine.json"})
+    assert (run.files / "source" / "mine.json").read_bytes() == b"mine"
+
+
+@pytest.mark.parametrize("input_dirs", ["", "/"])
+@pytest.mark.parametrize("name", ["imagery", "files"])
+def test_no_parameter_names_a_file_of_a_run(run, data_dir, monkeypatch, name, input_dirs):
+    """A user who may trigger one DAG could read the runs of all."""
+    monkeypatch.setenv("GROUNDTRUTH_INPUT_DIRS", input_dirs)
+    get_settings.cache_clear()
+    path = str(accepted(data_dir, "manual__1", b"one"))
+    (data_dir / "inbox").mkdir()
+    (data_dir / "inbox" / "link.json").symlink_to(path)
+    of = MAPS if name == "imagery" else pipeline(sources=("validated.json", "link.json"))
+    dotted = f"{data_dir}/inbox/../{Path(path).relative_to(data_dir)}"
+    for file in (path, dotted, f"{data_dir}/inbox/link.json"):
+        with pytest.raises(BadInputError, match="lies among the runs, whose files are not input files"):
+            prepare(of, conf={name: file if name == "imagery" else [file]})
+    assert not list(run.files.rglob("*.json"))
+
+
+def test_a_file_name_that_is_not_utf_8_is_refused_in_words(run):
+    with pytest.raises(BadInputError, match="files: is not UTF-8 text"):
+        prepare(pipeline(), conf={"files": ["bad\udcff.csv"]})
+    assert run.result("prepare").error.kind == "bad_input"
 
 
 def test_a_run_of_the_command_line_is_named_after_its_folder(data_dir, monkeypatch, tmp_path):

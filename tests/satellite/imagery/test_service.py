@@ -8,7 +8,9 @@ from threading import get_ident
 
 import pytest
 import requests
-from sentinelhub.exceptions import DownloadFailedException
+from oauthlib.oauth2.rfc6749.errors import MissingTokenError, OAuth2Error
+from sentinelhub.config import SHConfig
+from sentinelhub.exceptions import DownloadFailedException, OutOfRequestsException
 
 from include.core.artifacts import sha256
 from include.core.errors import BadInputError, GroundtruthError, SetupError, TransientError
@@ -274,3 +276,36 @@ def test_whatever_goes_wrong_the_end_is_right_or_says_why_and_a_rerun_fetches_on
     assert len(again.acquisitions) == 4
     assert not again.unusable
     assert not had & set(api.scenes_served())
+
+
+def answer(status, url):
+    response = requests.Response()
+    response.status_code, response.url, response._content = status, url, b"see http://ada:s3cret@host/help"
+    return requests.HTTPError(f"refused by {url}", response=response)
+
+
+ADDRESS = "http://ada:s3cret@host:8070"
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        requests.ConnectionError(f"Failed to parse: {ADDRESS}/api"),
+        MissingTokenError(),
+        OAuth2Error(description=f"no client at {ADDRESS}"),
+        OutOfRequestsException("429"),
+        *(answer(status, f"{ADDRESS}/api") for status in (400, 401, 403, 429, 500)),
+    ],
+    ids=lambda error: f"{type(error).__name__}",
+)
+def test_no_password_of_an_address_is_written(error):
+    """Messages go into logs, records, reports and the terminal."""
+    config = SHConfig(use_defaults=True)
+    config.sh_base_url, config.sh_token_url = ADDRESS, f"{ADDRESS}/token"
+    message = str(translate(error, "demo", config))
+    assert "s3cret" not in message
+    assert "host:8070" in message
+
+
+def test_no_password_of_an_address_is_in_the_name_of_a_collection():
+    assert "s3cret" not in client._collection("sentinel-2-l2a", ADDRESS).name

@@ -113,11 +113,13 @@ def test_a_server_that_does_not_answer_is_given_up_in_words(
 ) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
-        uri = f"http://127.0.0.1:{free.getsockname()[1]}"
+        port = free.getsockname()[1]
+    uri = f"http://ada:s3cret@127.0.0.1:{port}"
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
     started = time.monotonic()
-    with pytest.raises(SetupError, match=re.escape(f"MLflow ({uri}): ")):
+    with pytest.raises(SetupError, match=re.escape(f"MLflow (http://***@127.0.0.1:{port}): ")) as error:
         register("crop-health-cnn", trained, CNN, "challenger")
+    assert "s3cret" not in str(error.value)
     assert time.monotonic() - started < 60
     assert not (data_dir / "models" / "mlflow.db").exists()

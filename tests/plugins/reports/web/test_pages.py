@@ -215,23 +215,6 @@ def test_entries_can_be_restored_as_long_as_only_the_domains_keys_would_change(t
     assert rollback_targets([], KEYS) == []
 
 
-@pytest.mark.parametrize(
-    ("key", "value", "shown"),
-    [
-        ("AI_MODEL_VERSION", "v7", "v7"),
-        ("AI_MODEL_VERSION", None, "(not set)"),
-        ("AI_MODEL_VERSION", "/srv/data/models/store/v7/cnn_model.safetensors", "…/v7/cnn_model.safetensors"),
-        ("PASSWORD", "hunter2", "(not shown)"),
-        ("PASSWORD", None, "(not shown)"),
-    ],
-)
-def test_only_values_of_the_domains_keys_are_shown_and_paths_are_shortened(key, value, shown):
-    from plugins.reports.web.pages import shown_value
-
-    assert shown_value(KEYS, key, value) == shown
-    assert shown_value(None, key, value) == "(not shown)"
-
-
 def test_an_entry_that_cannot_be_restored_is_a_conflict(client, switched):
     from airflow.api_fastapi.app import get_auth_manager
 

@@ -1,5 +1,7 @@
 """The list of runs, the page of one, its report and its artifacts, in Airflow's own API app."""
 
+import fcntl
+import os
 from contextlib import nullcontext
 from types import SimpleNamespace
 
@@ -106,9 +108,67 @@ def test_a_run_that_died_without_a_report_is_lost(admin, data_dir):
     plan(folder)
     text = admin.get(ENERGY).text
     assert 'class="pill lost"' in text
-    assert "This run has no report" in text
     assert "http-equiv" not in text
-    assert admin.get(f"{ENERGY}/report").status_code == 404
+    report = admin.get(f"{ENERGY}/report").text
+    assert 'class="pill failed"' in report
+    assert "The run ended before it was prepared. It ended without a reason that could be found." in report
+    assert 'class="pill running"' not in report
+    assert list(folder.path.glob("pipeline_report_*")) == [], "looking at a run changes nothing"
+
+
+def test_a_run_of_the_command_line_that_goes_on_is_running(admin, data_dir):
+    folder = RunFolder.of(data_dir, "energy_pipeline", RUN)
+    plan(folder)
+    with (folder.path / "airflow.log").open("wb") as log:
+        fcntl.flock(log, fcntl.LOCK_EX)
+        assert 'class="pill running"' in admin.get(ENERGY).text
+        assert 'class="pill running"' in admin.get("/groundtruth/runs").text
+        assert "without a reason" not in admin.get(f"{ENERGY}/report").text
+    assert 'class="pill lost"' in admin.get("/groundtruth/runs").text
+
+
+def secret_link(path, secret):
+    path.unlink()
+    path.symlink_to(secret)
+
+
+def huge(path, secret):
+    with path.open("wb") as file:
+        file.truncate(400 * 10**6)
+
+
+def pipe(path, secret):
+    path.unlink()
+    os.mkfifo(path)
+
+
+@pytest.mark.parametrize(("lie", "status"), [(secret_link, 404), (huge, 413), (pipe, 404)])
+def test_the_api_server_serves_no_link_and_nothing_that_would_fill_its_memory(admin, energy_run, tmp_path, lie, status):
+    (tmp_path / "secret").write_text("s3cret")
+    lie(next(energy_run.path.glob("*.html")), tmp_path / "secret")
+    for _ in range(4):
+        answer = admin.get(f"{ENERGY}/report")
+        assert answer.status_code == status
+        assert "s3cret" not in answer.text
+    assert ("too large to be shown here" in answer.text) == (status == 413)
+
+
+@pytest.mark.parametrize("level", ["run", "dag"])
+def test_a_link_in_the_place_of_a_run_is_no_run(admin, energy_run, data_dir, tmp_path, level):
+    place = energy_run.path if level == "run" else energy_run.path.parent
+    place.rename(tmp_path / "elsewhere")
+    place.symlink_to(tmp_path / "elsewhere")
+    for path in (ENERGY, f"{ENERGY}/report", f"{ENERGY}/artifacts/energy_data.csv"):
+        assert admin.get(path).status_code == 404
+    assert RUN not in admin.get("/groundtruth/runs").text
+
+
+def test_a_list_of_very_many_runs_says_that_older_ones_are_left_out(admin, energy_run, broken_run, monkeypatch):
+    assert "older ones" not in admin.get("/groundtruth/runs").text
+    monkeypatch.setattr("include.reporting.archive.LISTED_RUNS", 1)
+    text = admin.get("/groundtruth/runs").text
+    assert "The latest 1 runs are searched; 1 older ones are not." in text
+    assert RUN in admin.get("/groundtruth/runs?pipeline=energy_pipeline").text
 
 
 def test_a_run_that_has_not_begun_has_a_page_that_says_so(admin):

@@ -136,3 +136,11 @@ def test_without_the_connection_the_environment_stays_as_it_is(folder, account, 
     monkeypatch.delenv("AIRFLOW_CONN_ACCOUNT")
     do_work(work_of(folder, credentials=ACCOUNT), LOG)
     assert seen(folder)["TEST_LOGIN"] == "before"
+
+
+def test_a_command_gets_the_account_of_its_contract_and_the_variables_of_its_definition(folder, account, monkeypatch):
+    monkeypatch.setenv("MY_TOKEN", "abc")
+    monkeypatch.setenv("SH_CLIENT_SECRET", "s3cret")
+    script = 'echo "$TEST_LOGIN $TEST_PASSWORD $MY_TOKEN ${SH_CLIENT_SECRET-none} ${AIRFLOW_CONN_ACCOUNT-none}" > seen'
+    do_work(work_of(folder, credentials=ACCOUNT, command=("sh", "-c", script), environment=("MY_TOKEN",)), LOG)
+    assert (folder.files / "seen").read_text() == "us s3cret abc none none\n"

@@ -1,0 +1,118 @@
+"""What the set-up keeps secret: keys, passwords and connections are for their owner, also in an older set-up."""
+
+import os
+import shutil
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from cryptography.fernet import Fernet
+
+ROOT = Path(__file__).resolve().parents[2]
+PYTHON = """#!/bin/sh
+case "$*" in
+  *Fernet* | *secrets*) exec {python} "$@" ;;
+  *tools.encrypt*) echo encrypt >>"$AIRFLOW_HOME/calls" ;;
+esac
+"""
+AIRFLOW = '#!/bin/sh\necho database >>"${AIRFLOW__DATABASE__SQL_ALCHEMY_CONN#sqlite:///}"\n'
+
+
+@pytest.fixture
+def checkout(tmp_path):
+    """A checkout whose virtual environment is up to date, with programs in place of Python and Airflow."""
+    root = tmp_path / "checkout"
+    for name, content in (("python", PYTHON.format(python=sys.executable)), ("airflow", AIRFLOW)):
+        program = root / ".venv" / "bin" / name
+        program.parent.mkdir(parents=True, exist_ok=True)
+        program.write_text(content)
+        program.chmod(0o755)
+    (root / "tools").mkdir()
+    (root / "include").mkdir()
+    shutil.copy(ROOT / "tools" / "setup", root / "tools" / "setup")
+    shutil.copy(ROOT / "env.sh", root)
+    for name in ("requirements.txt", "include/domains.py"):
+        (root / name).touch()
+    (root / ".venv" / ".installed").touch()
+    return root
+
+
+def set_up(checkout):
+    before = os.umask(0o022)
+    try:
+        done = subprocess.run([checkout / "tools" / "setup"], capture_output=True, text=True, check=False)
+    finally:
+        os.umask(before)
+    assert done.returncode == 0, done.stderr
+    return checkout / ".airflow"
+
+
+def modes(home):
+    return {
+        path.relative_to(home.parent).as_posix(): oct(stat.S_IMODE(path.stat().st_mode))
+        for path in (home, *home.rglob("*"))
+    }
+
+
+def setting(home, name):
+    lines = (home / "airflow.cfg").read_text().splitlines()
+    return next(line.partition("=")[2].strip() for line in lines if line.startswith(f"{name} ="))
+
+
+def test_a_new_set_up_is_for_its_owner_alone(checkout):
+    home = set_up(checkout)
+    files = ("airflow.cfg", "airflow.db", "fernet.key", "passwords.json", "setup.log", "template.db")
+    assert modes(home) == {".airflow": "0o700"} | {f".airflow/{name}": "0o600" for name in files}
+    Fernet(setting(home, "fernet_key").encode())
+    assert setting(home, "file_task_handler_new_file_permissions") == "0o600"
+    assert setting(home, "file_task_handler_new_folder_permissions") == "0o700"
+
+
+def an_old_set_up(checkout, config="[core]\n"):
+    """One of an earlier release: files for everyone to read, connections in plain text."""
+    home = checkout / ".airflow"
+    (home / "logs" / "dag").mkdir(parents=True)
+    for name in ("airflow.db", "template.db", "passwords.json", "ui.log", "logs/dag/attempt=1.log"):
+        (home / name).write_text("old\n")
+    (home / "airflow.cfg").write_text(config)
+    for path in (home, *home.rglob("*")):
+        path.chmod(0o755 if path.is_dir() else 0o644)
+    return home
+
+
+def test_an_old_set_up_is_brought_up_to_date(checkout):
+    home = an_old_set_up(checkout)
+    set_up(checkout)
+    assert {mode for name, mode in modes(home).items() if (checkout / name).is_dir()} == {"0o700"}
+    assert {mode for name, mode in modes(home).items() if not (checkout / name).is_dir()} == {"0o600"}
+    assert (home / "calls").read_text() == "encrypt\n", "connections in plain text are encrypted with the new key"
+    assert (home / "airflow.db").read_text() == "old\ndatabase\n", "and stay"
+    assert (home / "passwords.json").read_text() == "old\n"
+
+
+def test_the_key_stays_when_the_configuration_is_written_again(checkout):
+    home = set_up(checkout)
+    key = (home / "fernet.key").read_text()
+    os.utime(home / "airflow.cfg", (1, 1))
+    set_up(checkout)
+    assert (home / "fernet.key").read_text() == key
+    assert setting(home, "fernet_key") == key.strip()
+
+
+def test_a_key_that_someone_put_into_the_configuration_is_kept(checkout):
+    key = Fernet.generate_key().decode()
+    home = an_old_set_up(checkout, f"[core]\nfernet_key = {key}\n")
+    set_up(checkout)
+    assert setting(home, "fernet_key") == (home / "fernet.key").read_text().strip() == key
+
+
+def test_a_shell_that_uses_airflow_closes_its_home(checkout):
+    home = an_old_set_up(checkout)
+    done = subprocess.run(
+        ["bash", "-c", 'source "$0"; echo "$AIRFLOW_HOME"', checkout / "env.sh"],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert done.stdout.strip() == str(home)
+    assert modes(home)[".airflow"] == "0o700"
