@@ -36,6 +36,9 @@ SOURCE_FOLDER = "source"
 INTERRUPTED_MARK = "interrupted"
 """In the run's folder: a user stopped the run, so no further step starts."""
 
+STOPPED = "stopped while it ran: a user marked or cleared its task in Airflow, or its worker was shut down"
+"""Why an attempt ended that Airflow stopped."""
+
 
 class _Record(BaseModel):
     model_config = ConfigDict(extra="forbid")
@@ -89,6 +92,7 @@ class Started(_Record):
     attempt: int = 1
     generation: int = 0
     runtime: str = "local"
+    stopped: bool = Field(False, description="Airflow asked the attempt to end before it had a result.")
 
 
 class StepResult(Started):

@@ -98,6 +98,8 @@ def test_the_runs_that_triggered_a_run_give_it_parameters_that_it_was_not_given(
 
 def test_a_run_of_the_command_line_is_named_after_its_folder(data_dir, monkeypatch, tmp_path):
     monkeypatch.setenv("GROUNDTRUTH_RUN_FOLDER", str(tmp_path / "cli__1"))
+    (tmp_path / "cli__1").mkdir()
+    (tmp_path / "cli__1" / "airflow.log").touch()
     get_settings.cache_clear()
     assert prepare(pipeline()) == str(tmp_path / "cli__1")
     assert RunFolder(tmp_path / "cli__1").run().run_id == "cli__1"
