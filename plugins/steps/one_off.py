@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from sqlalchemy import Table
 
 LOG = logging.getLogger(__name__)
-READ_BY_TASKS = ("team", "connection", "variable", "slot_pool")
-"""The tables that a one-off run shares with the deployment; it receives a copy."""
+SHARED_TABLES = ("team", "connection", "variable", "slot_pool", "log_template")
+"""What a one-off run needs of the deployment's database; it receives a copy."""
 
 
 @contextmanager
@@ -91,7 +91,7 @@ def _deployment_content() -> list[tuple[Table, list[dict[str, Any]]]]:
     from sqlalchemy import select
 
     import_all_models()
-    tables = [table for table in Base.metadata.sorted_tables if table.name in READ_BY_TASKS]
+    tables = [table for table in Base.metadata.sorted_tables if table.name in SHARED_TABLES]
     with settings.get_engine().connect() as connection:
         return [(table, [dict(row) for row in connection.execute(select(table)).mappings()]) for table in tables]
 
