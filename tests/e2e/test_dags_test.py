@@ -10,7 +10,7 @@ import pytest
 from include.core.run_folder import safe_name
 from tests.e2e.running_airflow import ROOT, running_airflow
 
-pytestmark = [pytest.mark.airflow, pytest.mark.e2e, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.airflow, pytest.mark.e2e, pytest.mark.timeout(480)]
 LOGICAL_DATE, DAY = "2026-02-03", "2026-02-02"
 """The interval of `airflow dags test … D` ends at D. The date is older than `dagrun_timeout`."""
 
@@ -52,7 +52,7 @@ def of_the_date(airflow):
     return {run["dag_run_id"]: run["state"] for run in runs if str(run["logical_date"]).startswith(LOGICAL_DATE)}
 
 
-def tested(airflow):
+def latest(airflow):
     """Folder and report of the latest run of `airflow dags test`."""
     folder = max(airflow.data.glob("runs/energy_pipeline/test__*"))
     [report] = folder.glob("pipeline_report_*.json")
@@ -62,7 +62,7 @@ def tested(airflow):
 def test_it_runs_to_its_report_and_a_backfill_of_the_same_date_runs_too(airflow):
     ended = dags_test(airflow, households=2)
     assert ended.returncode == 0, ended.stdout + ended.stderr
-    folder, report = tested(airflow)
+    folder, report = latest(airflow)
     assert report["overall_status"] == "success"
     assert {step["status"] for step in report["steps"]} == {"success"}
     assert report["interval"]["start"].startswith(DAY)
@@ -80,7 +80,7 @@ def test_a_run_that_fails_ends_1_with_its_report(airflow):
     ended = dags_test(airflow, files=["nothing.csv"])
     assert ended.returncode == 1
     assert "DagRun failed" in ended.stderr
-    _, report = tested(airflow)
+    _, report = latest(airflow)
     assert report["overall_status"] == "failed"
     assert "nothing.csv: no such file" in report["failure_point"]["message"]
 

@@ -179,6 +179,7 @@ def test_the_next_attempt_is_not_the_one_that_was_stopped(toy, run):
     assert not run.folder.started("measure").stopped
     note_stop(operator.work)
     assert run.folder.started("measure").stopped
+    (run.folder.step("measure") / "result.json").unlink()
     task(pipeline()).execute(run.context(number=3))
     assert not run.folder.started("measure").stopped
 
