@@ -73,39 +73,41 @@ def fail_without_report(run: DagRun) -> None:
     Args:
         run: A run that has ended, in this process.
     """
+    from airflow.utils.state import DagRunState
+
     from include.reporting.archive import read_entry
 
     folder = run_folder(run.dag_id, run.run_id).path
     outcome = read_entry(folder).outcome
-    if run.state == "success" and outcome != "success":
+    if run.state == DagRunState.SUCCESS and outcome != "success":
         stated = f"states {outcome}" if outcome else "does not exist"
         LOG.error("The run failed: Airflow ended it as successful, but its report %s (%s)", stated, folder)
-        run.set_state("failed")
+        run.set_state(DagRunState.FAILED)
 
 
 def _deployment_content() -> list[tuple[Table, list[dict[str, Any]]]]:
     """Return the rows of the shared tables as the deployment's database holds them, passwords encrypted."""
-    from airflow import settings
     from airflow.models import import_all_models
     from airflow.models.base import Base
+    from airflow.utils.session import create_session
     from sqlalchemy import select
 
-    import_all_models()
+    import_all_models()  # type: ignore[no-untyped-call]
     tables = [table for table in Base.metadata.sorted_tables if table.name in SHARED_TABLES]
-    with settings.get_engine().connect() as connection:
-        return [(table, [dict(row) for row in connection.execute(select(table)).mappings()]) for table in tables]
+    with create_session(scoped=False) as session:
+        return [(table, [dict(row) for row in session.execute(select(table)).mappings()]) for table in tables]
 
 
 def _create_database(content: list[tuple[Table, list[dict[str, Any]]]]) -> None:
     """Create Airflow's tables in the database that is connected, and fill those that are shared."""
-    from airflow import settings
     from airflow.models.base import Base
+    from airflow.utils.session import create_session
 
-    Base.metadata.create_all(settings.get_engine())
-    with settings.get_engine().begin() as connection:
+    with create_session(scoped=False) as session:
+        Base.metadata.create_all(session.connection())
         for table, rows in content:
             if rows:
-                connection.execute(table.insert(), rows)
+                session.execute(table.insert(), rows)
 
 
 def _reconnect() -> None:
@@ -114,8 +116,8 @@ def _reconnect() -> None:
 
     get_settings.cache_clear()
     settings.dispose_orm(do_log=False)
-    settings.configure_vars()
-    settings.configure_orm()
+    settings.configure_vars()  # type: ignore[no-untyped-call]
+    settings.configure_orm()  # type: ignore[no-untyped-call]
 
 
 def _remove_database(folder: Path) -> None:
