@@ -4,7 +4,7 @@
 leave one behind. `sweep_leftovers` removes temporary files that killed runs and publications left, and writes the
 reports of such runs. `prune_runs` removes the folders of runs older than `GROUNDTRUTH_KEEP_RUNS_DAYS` days (not set:
 all stay); the newest run of each pipeline stays, and the newest in which each step succeeded. Published results,
-imagery and models are never touched. Guide: docs/guides/operating.md.
+imagery and models are never touched. It is switched on from the start. Guide: docs/guides/operating.md.
 """
 
 from datetime import UTC, datetime, timedelta
@@ -23,9 +23,10 @@ with DAG(
     start_date=datetime(2024, 1, 1, tzinfo=UTC),
     catchup=False,
     max_active_runs=1,
-    dagrun_timeout=timedelta(hours=1),
+    is_paused_upon_creation=False,
     tags=["maintenance", "groundtruth"],
-    default_args={"owner": "groundtruth", **TASK_DEFAULTS},
+    # Not `dagrun_timeout`: beside a scheduler, `airflow dags test` of a past date would end green with no task run.
+    default_args={"owner": "groundtruth", "execution_timeout": timedelta(hours=1), **TASK_DEFAULTS},
 ) as dag:
     PythonOperator(
         task_id="remove_orphans",

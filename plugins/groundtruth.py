@@ -39,3 +39,11 @@ class Groundtruth(AirflowPlugin):
         from plugins.reports.web.app import create_app
 
         return [{"app": create_app(), "url_prefix": f"/{PREFIX}", "name": "Groundtruth"}]
+
+    @cached_property
+    def fastapi_root_middlewares(self) -> list[Any]:  # type: ignore[override]
+        """What adds the pages to the navigation of users whom Airflow refuses the list of plugins."""
+        from plugins.reports.web.navigation import Navigation
+
+        options = {"plugin": self.name, "views": self.external_views}
+        return [{"middleware": Navigation, "kwargs": options, "name": "Groundtruth navigation"}]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -68,11 +68,18 @@ def each_schema_checked_once() -> Iterator[None]:
         yield
 
 
+@contextmanager
+def in_this_database() -> Iterator[None]:
+    """Let `dag.test()` use the database of the test process, which nobody else uses, and name the folder by the run."""
+    with patch("plugins.steps.factory.one_off_run", nullcontext):
+        yield
+
+
 def run_dag(dag_id: str, conf: dict[str, Any] | None = None) -> Outcome:
     """Run a DAG of the project's folder under the settings of the environment."""
     get_settings.cache_clear()
     bag = parse_dags()
-    with only_dag(bag, dag_id), each_schema_checked_once():
+    with only_dag(bag, dag_id), each_schema_checked_once(), in_this_database():
         run = bag.dags[dag_id].test(run_conf=conf or {})
     folder = RunFolder.of(get_settings().data_dir, dag_id, run.run_id)
     reports = sorted(folder.path.glob("pipeline_report_*.json"))

@@ -74,6 +74,12 @@ class InterruptedStepError(GroundtruthError):
     exit_code = 130
 
 
+class StoppedStepError(TransientError):
+    """Airflow stopped the step; worth another attempt, if Airflow still wants one."""
+
+    kind = "interrupted"
+
+
 class StepTimeoutError(GroundtruthError):
     """The step took longer than its deadline; not retried, for it would take as long again."""
 

@@ -41,6 +41,9 @@ SOURCE_FOLDER = "source"
 INTERRUPTED_MARK = "interrupted"
 """In the run's folder: a user stopped the run, so no further step starts."""
 
+STOPPED = "stopped while it ran: a user marked or cleared its task in Airflow, or its worker was shut down"
+"""Why an attempt ended that Airflow stopped."""
+
 
 Proof = Literal["opaque", "sealed", "format", "schema", "declared", "records", "recomputed", "sampled"]
 """How far an artifact is proven (`proof.WORDS` says what each means); `opaque`: its content was not checked."""
@@ -99,6 +102,7 @@ class Started(_Record):
     attempt: int = 1
     generation: int = 0
     runtime: str = "local"
+    stopped: bool = Field(False, description="Airflow asked the attempt to end before it had a result.")
 
 
 class StepResult(Started):

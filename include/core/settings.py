@@ -78,7 +78,9 @@ class Settings(BaseSettings):
         "(`https://git.example.org/groundtruth/blob/main/docs/runbook`). Default: messages name the page.",
     )
     run_folder: Path | None = Field(
-        None, description="Folder of the one run of this process; set by the command line, otherwise named by the run."
+        None,
+        description="Folder of the one run of this process; set by the command line and `airflow dags test`, otherwise "
+        "named by the run.",
     )
 
     @field_validator("runtime")

@@ -10,7 +10,16 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from include.core.run_folder import INTERRUPTED_MARK, Failure, Run, RunFolder, StepInfo, StepResult
+from include.core.run_folder import (
+    INTERRUPTED_MARK,
+    STOPPED,
+    Failure,
+    Run,
+    RunFolder,
+    Started,
+    StepInfo,
+    StepResult,
+)
 from include.reporting.model import Status, StepReport
 
 RANKS = {"failed": 0, "upstream_failed": 2, "skipped": 3, "removed": 4, None: 5, "success": 6}
@@ -107,8 +116,7 @@ def _report(
             status, error = _status_of_result(info.title, result, state)
         else:
             interrupted = (folder.path / INTERRUPTED_MARK).exists()
-            begun = started is not None
-            status, error = _status_of_state(info.title, begun=begun, interrupted=interrupted, state=state)
+            status, error = _status_of_state(info.title, started, interrupted=interrupted, state=state)
     except ValidationError as damage:
         name = "result.json" if damage.title == StepResult.__name__ else "started.json"
         status, error = _failed(f"{folder.step(info.id) / name} is damaged and cannot be read.", "error")
@@ -151,14 +159,14 @@ def _status_of_result(title: str, result: StepResult, state: str | None) -> tupl
     return ("skipped" if result.skipped else "success"), None
 
 
-def _status_of_state(title: str, *, begun: bool, interrupted: bool, state: str | None) -> tuple[Status, Failure | None]:
+def _status_of_state(
+    title: str, started: Started | None, *, interrupted: bool, state: str | None
+) -> tuple[Status, Failure | None]:
     """Return the status of a task without a result; whatever Airflow reports, it is never a success."""
     if _rank(state) == ACTIVE:
-        return ("running" if begun else "pending"), None
-    if begun and interrupted:
-        return _failed(f"{title} was interrupted while it ran.", "interrupted")
-    if begun:
-        return _failed(f"{title}: the worker died while it ran, so nothing of this attempt was accepted.", "lost")
+        return ("running" if started else "pending"), None
+    if started:
+        return _status_of_attempt(title, started, interrupted=interrupted)
     match state:
         case "failed":
             return _failed(f"{title}: its task failed before the work began; its log says why.", "lost")
@@ -166,6 +174,15 @@ def _status_of_state(title: str, *, begun: bool, interrupted: bool, state: str |
             return _failed(f"{title}: its task succeeded in Airflow, but there is no accepted result.", "contract")
         case _:
             return ("skipped" if state else "pending"), None
+
+
+def _status_of_attempt(title: str, started: Started, *, interrupted: bool) -> tuple[Status, Failure]:
+    """Return why an attempt ended that left no result."""
+    if interrupted:
+        return _failed(f"{title} was interrupted while it ran.", "interrupted")
+    if started.stopped:
+        return _failed(f"{title} was {STOPPED}.", "interrupted")
+    return _failed(f"{title}: the worker died while it ran, so nothing of this attempt was accepted.", "lost")
 
 
 def _failed(message: str, kind: str) -> tuple[Status, Failure]:

@@ -100,8 +100,7 @@ def attempt_of(context: Mapping[str, Any], **details: Any) -> Attempt:
     """Return which attempt of a step a task instance is.
 
     Airflow raises `max_tries` by the tries so far whenever a user clears the task, so what exceeds the task's own
-    retries tells one clear generation from the next. Its log is a page of the UI, or the file that the command line
-    keeps.
+    retries tells one clear generation from the next.
 
     Args:
         context: The task's.
@@ -111,9 +110,20 @@ def attempt_of(context: Mapping[str, Any], **details: Any) -> Attempt:
     return Attempt(
         number=task_instance.try_number,
         generation=task_instance.max_tries - RETRIES,
-        log_url="airflow.log" if get_settings().run_folder else getattr(task_instance, "log_url", None),
+        log_url=_log_url(task_instance),
         **details,
     )
+
+
+def _log_url(task_instance: Any) -> str | None:
+    """Return where a task's log can be read: a page of the UI, or the file that the command line keeps.
+
+    `airflow dags test` keeps none: its log is the output of the command.
+    """
+    folder = get_settings().run_folder
+    if folder is None:
+        return getattr(task_instance, "log_url", None)
+    return "airflow.log" if (folder / "airflow.log").exists() else None
 
 
 class plain_errors(AbstractContextManager[None]):  # noqa: N801 - used like a function

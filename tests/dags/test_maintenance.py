@@ -1,9 +1,11 @@
 """The maintenance DAG removes what nobody owns, and nothing else."""
 
+from datetime import timedelta
+
 import pytest
 
 from include.core.settings import get_settings
-from tests.airflow_runs import run_dag
+from tests.airflow_runs import parse_dags, run_dag
 from tests.plugins.steps.test_maintenance import runs  # noqa: F401 - a fixture
 from tests.prerequisites import docker_engine
 
@@ -19,6 +21,13 @@ def test_runs_older_than_the_setting_go(runs, monkeypatch):  # noqa: F811 - the 
         "prune_runs": "success",
     }
     assert [path.name for path in runs.iterdir()] == ["new"]
+
+
+def test_it_is_on_from_the_start_and_no_timeout_of_a_run_can_skip_its_tasks():
+    dag = parse_dags().dags["maintenance"]
+    assert dag.is_paused_upon_creation is False
+    assert dag.dagrun_timeout is None
+    assert {task.execution_timeout for task in dag.tasks} == {timedelta(hours=1)}
 
 
 @pytest.fixture

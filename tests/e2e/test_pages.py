@@ -7,12 +7,14 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from dotenv import dotenv_values
 
 from include.env_file import EnvFile, Reason
+from tests.e2e.person import Person
 from tests.e2e.running_airflow import running_airflow
 from tests.prerequisites import need
 from tests.reporting.many_runs import make_runs
@@ -230,28 +232,92 @@ def test_pages_have_no_complaint_in_the_console(open_page):
     assert complaints == []
 
 
-# below a path
+# users with roles
+
+
+ROLES = {
+    "viewer": "Viewer",
+    "user": "User",
+    "op": "Op",
+    "energy": [("can_read", "DAG:energy_pipeline"), ("can_read", "DAG Runs"), ("can_read", "Website")],
+}
+"""A role of Airflow, or the permissions of one of the deployment's own."""
+ADD_USERS = """
+import json, sys
+from airflow.providers.fab.auth_manager.cli_commands.utils import get_application_builder
+
+with get_application_builder() as builder:
+    manager = builder.sm
+    for name, role in json.loads(sys.argv[1]).items():
+        if isinstance(role, list):
+            own = manager.add_role(name)
+            for action, resource in role:
+                manager.add_permission_to_role(own, manager.create_permission(action, resource))
+        found = manager.find_role(name if isinstance(role, list) else role)
+        assert manager.add_user(name, name, "", f"{name}@example.org", found, name)
+"""
 
 
 @pytest.fixture(scope="module")
-def below(airflow, tmp_path_factory):
-    """The same Airflow's API server once more, below `/airflow`."""
-    address = "http://127.0.0.1:18399"
-    log = tmp_path_factory.mktemp("below") / "api-server.txt"
-    environment = airflow.environment | {
-        "AIRFLOW__API__BASE_URL": f"{address}/airflow",
-        "AIRFLOW__API__PORT": "18399",
+def with_roles(airflow, tmp_path_factory):
+    """The same Airflow's API server once more, with the FAB auth manager and its users."""
+    auth_manager = "airflow.providers.fab.auth_manager.fab_auth_manager.FabAuthManager"
+    environment = airflow.environment | {"AIRFLOW__CORE__AUTH_MANAGER": auth_manager}
+    command = [sys.executable, "-c", ADD_USERS, json.dumps(ROLES)]
+    subprocess.run(command, env=environment, check=True, capture_output=True)
+    with api_server(environment, 18398, "", tmp_path_factory.mktemp("roles")) as address:
+        yield address
+
+
+@pytest.mark.parametrize("name", ROLES)
+def test_a_user_finds_the_pages_in_the_navigation_and_the_report_as_a_tab(with_roles, browser, name):
+    person = Person(browser, with_roles)
+    person.log_in(name, name)
+    page = person.page
+    page.get_by_role("link", name=re.compile("Pipeline")).click()
+    frame = inner(page, "/groundtruth/runs")
+    pipelines = set(frame.locator("td[data-label=Pipeline]").all_inner_texts())
+    assert pipelines == ({"energy_pipeline"} if name == "energy" else {"energy_pipeline", "satellite_pipeline"})
+    models = page.get_by_role("link", name="Models")
+    if name == "energy":
+        assert models.count() == 0
+    else:
+        models.click()
+        inner(page, "/groundtruth/models")
+    person.open(f"/dags/energy_pipeline/runs/{RUN}")
+    page.get_by_role("link", name="Report", exact=True).click()
+    inner(page, f"/groundtruth/dags/energy_pipeline/runs/{RUN}/report")
+    page.context.close()
+
+
+# below a path
+
+
+@contextmanager
+def api_server(environment, port, path, folder):
+    """Yield the address of one more API server of a running Airflow."""
+    address, log = f"http://127.0.0.1:{port}{path}", folder / "api-server.txt"
+    environment = environment | {
+        "AIRFLOW__API__BASE_URL": address,
+        "AIRFLOW__API__PORT": str(port),
         "AIRFLOW__API__WORKERS": "1",
     }
     with log.open("wb") as output:
         command = [str(Path(sys.executable).with_name("airflow")), "api-server"]
         process = subprocess.Popen(command, env=environment, stdout=output, stderr=output, start_new_session=True)
     try:
-        wait_for(f"{address}/airflow/api/v2/monitor/health", process, log)
-        yield f"{address}/airflow"
+        wait_for(f"{address}/api/v2/monitor/health", process, log)
+        yield address
     finally:
         process.terminate()
         process.wait(60)
+
+
+@pytest.fixture(scope="module")
+def below(airflow, tmp_path_factory):
+    """The same Airflow's API server once more, below `/airflow`."""
+    with api_server(airflow.environment, 18399, "/airflow", tmp_path_factory.mktemp("below")) as address:
+        yield address
 
 
 def wait_for(address, process, log):

@@ -32,6 +32,14 @@ def test_the_app_is_mounted_below_its_prefix():
     assert (app["url_prefix"], app["app"].title) == ("/groundtruth", "Groundtruth pages")
 
 
+def test_the_navigation_of_users_whom_airflow_refuses_the_list_of_plugins_is_ours():
+    from plugins.groundtruth import Groundtruth
+
+    (middleware,) = Groundtruth().fastapi_root_middlewares
+    assert middleware["middleware"].__name__ == "Navigation"
+    assert middleware["kwargs"] == {"plugin": "groundtruth", "views": Groundtruth.external_views}
+
+
 def test_airflow_learns_the_reference_of_deadlines():
     from plugins.groundtruth import Groundtruth
 

@@ -95,6 +95,15 @@ def test_an_interrupted_attempt_is_reported_as_such(folder: RunFolder):
     assert error.kind == "interrupted"
 
 
+@pytest.mark.parametrize("state", ["failed", "success", None])
+def test_an_attempt_that_airflow_stopped_names_the_mark_and_no_lack_of_memory(folder: RunFolder, state):
+    started(folder, "collect", 1, stopped=True)
+    task = status(folder, "collect", {"collect": state} if state else None)
+    assert task.error is not None
+    assert (task.status, task.error.kind) == ("failed", "interrupted")
+    assert "a user marked or cleared its task in Airflow" in task.error.message
+
+
 def test_a_failed_result_keeps_its_error(folder: RunFolder):
     broke(folder, "collect", (1, 2), "bad_input", "home.csv: is empty")
     error = status(folder, "collect", {"collect": "failed"}).error

@@ -8,6 +8,7 @@ protocol around it is the same everywhere.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
@@ -18,9 +19,9 @@ from airflow.sdk.observability import stats
 
 from include.core.artifacts import sha256
 from include.core.contracts import Step, StepParams, imported
-from include.core.errors import GroundtruthError, StepSuspendedError
+from include.core.errors import GroundtruthError, StepSuspendedError, StoppedStepError
 from include.core.pipeline import Pipeline, PipelineStep
-from include.core.run_folder import RunFolder
+from include.core.run_folder import STOPPED, RunFolder, write_json
 from include.core.runner import Attempt, Execute, Ran, run_step
 from include.core.work_folder import WorkFolder
 from plugins.steps.context import TASK_DEFAULTS, attempt_of, folder_of, plain_errors
@@ -90,6 +91,7 @@ class StepOperator(BaseOperator):
         self.pipeline, self.item, self.instance_name, self.select = pipeline, item, instance_name, select
         self.outlet, self.outlet_when, self._alias = outlet, outlet_when, alias
         self.work: Work | None = None
+        self.stopped = False
 
     # ── what a runtime states ────────────────────────────────────────────────────────────────────────────────────────
 
@@ -176,15 +178,23 @@ class StepOperator(BaseOperator):
         return item.step.things(folder.files) if item.step.fans_out else metrics
 
     def on_kill(self) -> None:
-        """Stop the work: Airflow ends the task."""
+        """Note that Airflow ends the task, and stop the work; Airflow kills this process 5 s later."""
         if self.work is not None:
+            self.stopped = True
+            with suppress(OSError):  # stopping the work matters more than the reason in the report
+                note_stop(self.work)
             self.cancel(self.work)
 
     def _perform(self, params: StepParams, work_folder: WorkFolder) -> Ran:
         assert self.work is not None  # noqa: S101 - execute sets it
         self.work = replace(self.work, params=params, work_folder=work_folder)
         self.start(self.work)
-        self.wait(self.work)
+        try:
+            self.wait(self.work)
+        except GroundtruthError as error:
+            if self.stopped:
+                raise StoppedStepError(STOPPED) from error
+            raise
         return self.collect(self.work)
 
     def _item_of(self, context: Context) -> PipelineStep:
@@ -201,6 +211,18 @@ class StepOperator(BaseOperator):
             events[outlet].extra = extra
         elif extra.get(str(self.outlet_when)) is True:
             events[self._alias].add(outlet, extra=extra)
+
+
+def note_stop(work: Work) -> None:
+    """Record that Airflow asked this attempt to end, for the report of a run in which it leaves no result.
+
+    Args:
+        work: The execution of the attempt.
+    """
+    step_id, attempt = work.item.step.id, work.attempt
+    started = work.folder.started(step_id)
+    if started is not None and (started.attempt, started.generation) == (attempt.number, attempt.generation):
+        write_json(work.folder.step(step_id) / "started.json", started.model_copy(update={"stopped": True}))
 
 
 def measured_step(step: Step, folder: RunFolder, attempt: Attempt, execute: Execute) -> dict[str, Any]:

@@ -25,6 +25,7 @@ ROLES = {
         ("can_read", "DAG Runs"),
     ],
 }
+AIRFLOWS_ROLES = ("Viewer", "User", "Op", "Admin")
 RUN = "manual__2026-03-01"
 ENERGY = f"/groundtruth/dags/energy_pipeline/runs/{RUN}"
 
@@ -33,17 +34,21 @@ Client = Callable[..., Any]
 
 @pytest.fixture(scope="session")
 def airflow_app() -> Iterator[Any]:
-    """Airflow's API app as the full stack configures it, with one user a role and one who is admin.
+    """Airflow's API app as the full stack configures it, with one user a role.
 
-    It has no UI and no REST API: building their 600 routes takes most of the time, and no test here calls them.
+    It has no UI, and of the REST API only what is asked about plugins: building the other 600 routes takes most of the
+    time, and no test here calls them.
     """
     import airflow.api_fastapi.app
     from airflow.api_fastapi.app import create_app, get_auth_manager, purge_cached_app
+    from airflow.api_fastapi.core_api.routes.public.plugins import plugins_router
 
     purge_cached_app()
     with pytest.MonkeyPatch.context() as environment, warnings.catch_warnings():
         environment.setenv("AIRFLOW__CORE__AUTH_MANAGER", FAB)
-        environment.setattr(airflow.api_fastapi.app, "init_views", lambda app: None)
+        environment.setattr(
+            airflow.api_fastapi.app, "init_views", lambda app: app.include_router(plugins_router, prefix="/api/v2")
+        )
         warnings.simplefilter("ignore")  # of FAB's libraries about each other
         app = create_app(apps="core")
         _add_dags()
@@ -165,7 +170,9 @@ def _add_users() -> None:
         for action, resource in permissions:
             manager.add_permission_to_role(role, manager.create_permission(action, resource))
         assert manager.add_user(name, name, "", f"{name}@example.org", role, "secret")
-    assert manager.add_user("admin", "admin", "", "admin@example.org", manager.find_role("Admin"), "secret")
+    for role in AIRFLOWS_ROLES:
+        name = role.lower()
+        assert manager.add_user(name, name, "", f"{name}@example.org", manager.find_role(role), "secret")
 
 
 def _manager() -> Any:

@@ -91,6 +91,9 @@ def test_the_run_folder_is_named_by_the_run_unless_the_command_line_names_it(mon
     monkeypatch.setenv("GROUNDTRUTH_RUN_FOLDER", str(tmp_path / "mine"))
     get_settings.cache_clear()
     assert folder_of(context(1, 3)).path == tmp_path / "mine"
+    assert attempt_of(context(1, 3)).log_url is None, "`airflow dags test` keeps no log"
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "airflow.log").touch()
     assert attempt_of(context(1, 3)).log_url == "airflow.log"
     monkeypatch.undo()
     get_settings.cache_clear()

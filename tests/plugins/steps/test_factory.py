@@ -5,12 +5,14 @@ import tests.airflow_env  # noqa: F401 - before Airflow is imported
 # isort: split
 from dataclasses import replace
 from datetime import timedelta
+from types import SimpleNamespace
 
 import pytest
 from airflow.sdk import DAG, Asset, CronDataIntervalTimetable
 from pydantic import Field
 
 from include.core.contracts import Approval, StepParams
+from include.core.settings import get_settings
 from plugins.notifications.callbacks import notify_of_failure, notify_of_step
 from plugins.notifications.deadline import RunQueued
 from plugins.steps.factory import PipelineDag, build_dag, new_dag, outer_tasks, step_task
@@ -71,15 +73,42 @@ def test_assets_may_start_a_dag_instead_of_its_schedule():
     assert not isinstance(dag.timetable, CronDataIntervalTimetable)
 
 
-def test_a_deadline_notifies_users_and_airflow_dags_test_runs_without_it(monkeypatch):
+@pytest.fixture
+def tested(monkeypatch):
+    """What `airflow dags test` of a DAG had at hand when it began: the DAG's deadline, its options, its run folder."""
+
+    def test(self, **options):
+        return SimpleNamespace(
+            dag_id=self.dag_id,
+            run_id="manual__1",
+            state="failed",
+            deadline=self.deadline,
+            options=options,
+            folder=get_settings().run_folder,
+        )
+
+    monkeypatch.setattr(DAG, "test", test)
+
+
+def test_a_deadline_notifies_users_and_airflow_dags_test_runs_without_it(tested, data_dir):
     dag = new_dag(pipeline(deadline_minutes=90), doc_md="")
     [alert] = dag.deadline
     assert (alert.interval, alert.callback.kwargs) == (timedelta(minutes=90), {"minutes": 90})
     assert alert.reference == RunQueued()
     assert not new_dag(pipeline(), doc_md="").deadline
-    monkeypatch.setattr(DAG, "test", lambda self, **_: self.deadline)
     assert isinstance(dag, PipelineDag)
-    assert dag.test(run_conf={}) == []
+    assert dag.test(run_conf={}).deadline == []
+
+
+def test_airflow_dags_test_is_a_one_off_run(tested, data_dir):
+    run = new_dag(pipeline(), doc_md="").test(run_conf={"factor": 3})
+    assert run.options == {"run_conf": {"factor": 3}}
+    assert run.folder.parent == data_dir / "runs" / "test_pipeline"
+
+
+def test_an_executor_is_refused_because_its_workers_would_not_see_the_run(tested):
+    with pytest.raises(SystemExit, match=r"--use-executor` is not supported.*airflow dags trigger test_pipeline"):
+        new_dag(pipeline(), doc_md="").test(use_executor=True)
 
 
 class FormParams(StepParams):

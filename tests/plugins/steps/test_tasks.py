@@ -152,6 +152,8 @@ def test_a_file_name_that_is_not_utf_8_is_refused_in_words(run):
 
 def test_a_run_of_the_command_line_is_named_after_its_folder(data_dir, monkeypatch, tmp_path):
     monkeypatch.setenv("GROUNDTRUTH_RUN_FOLDER", str(tmp_path / "cli__1"))
+    (tmp_path / "cli__1").mkdir()
+    (tmp_path / "cli__1" / "airflow.log").touch()
     get_settings.cache_clear()
     assert prepare(pipeline()) == str(tmp_path / "cli__1")
     assert RunFolder(tmp_path / "cli__1").run().run_id == "cli__1"

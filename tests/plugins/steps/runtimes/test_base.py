@@ -13,14 +13,16 @@ from airflow.sdk.exceptions import TaskDeferred
 from airflow.triggers.base import BaseTrigger
 
 from include.core.contracts import Artifact
-from include.core.errors import ContractError, StepSuspendedError
+from include.core.errors import ContractError, StepSuspendedError, TransientError
 from include.core.outcome import StepMetrics, StepOutcome
+from include.core.run_folder import STOPPED
 from include.core.runner import Ran
 from include.core.settings import RUNTIMES, get_settings
+from include.reporting.task_status import task_statuses
 from plugins.steps.context import RETRIES
 from plugins.steps.factory import step_task
 from plugins.steps.runtimes import base, runtime_class
-from plugins.steps.runtimes.base import StepOperator, measured_step
+from plugins.steps.runtimes.base import StepOperator, measured_step, note_stop
 from tests.core.small_pipeline import ANALYZE, ATTEMPT, MEASURE, READINGS, measured, pipeline, plan, spec, writing
 
 pytestmark = pytest.mark.airflow
@@ -136,6 +138,53 @@ def test_a_kill_cancels_the_work_of_a_task_that_has_begun(toy, run):
     operator.execute(run.context())
     operator.on_kill()
     assert toy.calls[-1] == "cancel"
+
+
+class Killed(BaseException):
+    """The end of the process."""
+
+
+def test_a_kill_is_noted_for_the_report_before_the_process_ends(toy, run, monkeypatch):
+    operator = task(pipeline())
+
+    def wait(self, work):
+        operator.on_kill()
+        raise Killed
+
+    monkeypatch.setattr(ToyStep, "wait", wait)
+    with pytest.raises(Killed):
+        operator.execute(run.context())
+    assert run.folder.started("measure").stopped
+    (run.folder.step("measure") / "result.json").unlink(missing_ok=True)
+    monkeypatch.undo()
+    assert task_statuses(run.folder, run.folder.run(), None).steps[0].error.kind == "interrupted"
+
+
+def test_work_that_ends_because_of_a_kill_says_so_and_is_tried_again_if_airflow_wants(toy, run, monkeypatch):
+    operator = task(pipeline())
+
+    def wait(self, work):
+        operator.on_kill()
+        raise TransientError("its container was killed from outside (exit code 137)")
+
+    monkeypatch.setattr(ToyStep, "wait", wait)
+    with pytest.raises(TransientError, match="a user marked or cleared its task"):
+        operator.execute(run.context())
+    error = run.folder.result("measure").error
+    assert (error.kind, error.message) == ("interrupted", STOPPED)
+
+
+def test_the_next_attempt_is_not_the_one_that_was_stopped(toy, run):
+    operator = task(pipeline())
+    operator.execute(run.context(number=2))
+    stopped = replace(operator.work, attempt=replace(operator.work.attempt, number=1))
+    note_stop(stopped)
+    assert not run.folder.started("measure").stopped
+    note_stop(operator.work)
+    assert run.folder.started("measure").stopped
+    (run.folder.step("measure") / "result.json").unlink()
+    task(pipeline()).execute(run.context(number=3))
+    assert not run.folder.started("measure").stopped
 
 
 def test_suspended_work_is_no_failure_and_is_proven_when_it_resumes(toy, run, monkeypatch):
