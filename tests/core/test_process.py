@@ -91,11 +91,11 @@ def test_a_command_gets_the_variables_that_its_definition_names(tmp_path, monkey
     monkeypatch.setenv("MY_SERVICE_TOKEN", "abc")
     said: list[str] = []
     command = ["sh", "-c", 'echo "$MY_SERVICE_TOKEN"']
-    run_command(command, tmp_path, Params(), said.append, variables=("MY_SERVICE_TOKEN",))
+    run_command(command, WorkFolder(tmp_path), Params(), said.append, variables=("MY_SERVICE_TOKEN",))
     assert said == ["abc"]
     monkeypatch.delenv("MY_SERVICE_TOKEN")
     with pytest.raises(SetupError, match=r"^MY_SERVICE_TOKEN: not set in the environment of the Airflow worker"):
-        run_command(command, tmp_path, Params(), said.append, variables=("MY_SERVICE_TOKEN",))
+        run_command(command, WorkFolder(tmp_path), Params(), said.append, variables=("MY_SERVICE_TOKEN",))
 
 
 def test_a_line_without_an_end_comes_in_pieces(tmp_path, monkeypatch):

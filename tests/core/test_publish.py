@@ -160,7 +160,7 @@ def test_a_key_that_an_artifact_states_never_leads_out_of_the_pipelines_folder(f
     (other / "results.csv").write_text("of others")
     plan(folder)
     step = replace(MEASURE, outcome=lambda files: extent(files).model_copy(update={"published_as": key or "../"}))
-    run_step(step, folder, ATTEMPT, writing(folder, in_csv=READINGS))
+    run_step(step, folder, ATTEMPT, writing(in_csv=READINGS))
     with pytest.raises(ContractError, match="the key of the published results: must match"):
         publish_run(folder, pipeline(spec("measure"), known=(step,), publish=("in.csv",)), tmp_path)
     assert content(tmp_path / "published") == {"other/results.csv": "of others"}

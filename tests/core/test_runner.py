@@ -240,7 +240,7 @@ def test_a_folder_in_an_outputs_place_does_not_stand_in_the_way_of_the_next_atte
     [
         (lambda files: (files / "notes.txt").write_text("surprise"), "notes.txt"),
         (lambda files: (files / "more").symlink_to("/etc"), "more"),
-        (lambda files: (files / "new\nline.csv").touch(), "new\nline.csv"),
+        (lambda files: (files / "new\nline.csv").touch(), "new\\nline.csv"),
         (lambda files: (files / "OUT.CSV").write_text(READINGS), "OUT.CSV"),
     ],
     ids=["file", "link to a folder", "line break", "letter case"],

@@ -30,6 +30,7 @@ def test_only_the_routes_of_the_pages_are_open():
     assert paths == {
         "/runs",
         "/dags/{dag_id}/runs/{run_id}",
+        "/dags/{dag_id}/runs/{run_id}/approval",
         "/dags/{dag_id}/runs/{run_id}/report",
         "/dags/{dag_id}/runs/{run_id}/artifacts/{path:path}",
         "/models",

@@ -102,12 +102,12 @@ def test_of_the_env_file_a_step_learns_the_keys_of_its_contract(engine, work, en
     assert not any("ENV_FILE" in name for name in asked(engine, SATELLITE["train_cnn"], work)["environment"])
 
 
-def test_a_command_gets_the_variables_that_its_definition_names(engine, files, monkeypatch):
+def test_a_command_gets_the_variables_that_its_definition_names(engine, work, monkeypatch):
     monkeypatch.setenv("MY_ACCOUNT", "ada")
     monkeypatch.setenv("SH_CLIENT_SECRET", "s3cret")
     item = SATELLITE["train_cnn"]
     named = PipelineStep(item.step, replace(item.spec, environment=("MY_ACCOUNT",)))
-    environment = asked(engine, named, files)["environment"]
+    environment = asked(engine, named, work)["environment"]
     assert environment["MY_ACCOUNT"] == "ada"
     assert "SH_CLIENT_SECRET" not in environment
 
