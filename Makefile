@@ -29,8 +29,8 @@ run: setup ## Set up, then run each domain's pipeline down to its report, with t
 
 # One worker more than there are cores: tests of Airflow wait about as much as they compute.
 WORKERS ?= $(shell echo $$(($$(getconf _NPROCESSORS_ONLN) + 1)))
-unexport PYTHONDONTWRITEBYTECODE # the workers share compiled tests, and Airflow starts anew in many of them
-PYTEST = $(PY) -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
+# Compiled tests are kept: each worker imports all of them, at every run.
+PYTEST = env -u PYTHONDONTWRITEBYTECODE $(PY) -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 .PHONY: test
 test: setup-dev ## Run the tests that need no Docker and no browser (in parallel)

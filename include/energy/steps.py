@@ -193,7 +193,7 @@ def _anomaly_findings(analysis: Analysis) -> Iterator[Finding]:
     for reason, count in _by_count(analysis.anomalies_by_reason):
         if count:
             share = _percent(count / analysis.records_out)
-            message = f"{count:,} records ({share}): {ANOMALY_LABELS[reason]} ({reason})."
+            message = f"{count:,} record{'s' * (count != 1)} ({share}): {ANOMALY_LABELS[reason]} ({reason})."
             yield Finding(severity="warning", message=message)
     if analysis.outlier_not_assessed:
         message = f"{analysis.outlier_not_assessed:,} records could not be assessed for outliers: too few samples."

@@ -174,7 +174,7 @@ def test_findings_weigh_rejections_gaps_and_anomalies(files):
         for _, message in findings
     )
     assert any("1 runs of zeros of a day or more, 30 h in all" in message for _, message in findings)
-    assert ("warning", "1 records (0.93 %): far above what is usual at that hour (outlier).") in findings
+    assert ("warning", "1 record (0.93 %): far above what is usual at that hour (outlier).") in findings
     assert findings[-1] == ("info", "No EN 50160 figure. EN 50160 judges 10-minute means; the readings are coarser.")
 
 

@@ -5,6 +5,7 @@ import os
 import socket
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from threading import Event, Thread
 
 import pytest
@@ -135,6 +136,12 @@ class TestSlots:
         for thread in threads:
             thread.join()
         assert sorted(order) == ["a", "b", "c"]
+
+    def test_a_free_slot_is_taken_without_waiting(self, tmp_path, monkeypatch):
+        monkeypatch.setattr(client.time, "sleep", lambda _: pytest.fail("a slot is free"))
+        with ExitStack() as slots:
+            for _ in range(client.AT_ONCE):
+                slots.enter_context(request_slot(tmp_path))
 
     def test_a_holder_that_dies_frees_it(self, tmp_path):
         children = []
