@@ -60,9 +60,9 @@ def run_step(step: str, files: Path, values: dict[str, Any]) -> None:
     params = contract.params.model_validate({k: v for k, v in values.items() if k in contract.params.model_fields})
     if step == ONCE:
         from include.satellite.datasets.patches import load_patches
-        from include.satellite.evaluation.synthetic_baseline import ensure_baseline
+        from include.satellite.evaluation.synthetic_baseline import provide_baseline
 
-        ensure_baseline(params, load_patches(files).info)
+        provide_baseline(files, params, load_patches(files).info)
     elif contract.mapped:
         for index in range(len(SATELLITE["search"].step.things(files))):
             contract.instance(index).load()(files, params)

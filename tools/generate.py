@@ -27,7 +27,7 @@ BLOCK = re.compile(
 def images_and_stores(domains: Sequence[Domain]) -> list[str]:
     """Return the Docker proxy's settings: the images that steps run in and the stores that they mount."""
     images = [domain.image for domain in domains if domain.image]
-    stores = [f"{store.name}:{'rw' if store.writable else 'ro'}" for domain in domains for store in domain.stores]
+    stores = [store for domain in domains for store in domain.stores]
     return [
         f'DOCKER_PROXY_IMAGES: "${{GROUNDTRUTH_STEP_IMAGES:-{" ".join(images)}}}"',
         f'DOCKER_PROXY_STORES: "{" ".join(stores)}"',

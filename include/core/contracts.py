@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import Any, Generic
+from typing import Any, Generic, NamedTuple
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, model_validator
 from typing_extensions import TypeVar
@@ -187,12 +187,18 @@ class Notice:
     facts: Mapping[str, str]
 
 
-@dataclass(frozen=True)
-class Store:
-    """A folder that runs share, below the data folder (`imagery`), as a step's container sees it."""
+class StoredFile(NamedTuple):
+    """A file of a store that a step reads.
 
-    name: str
-    writable: bool = False
+    Args:
+        path: Below the data folder (`imagery/sentinel-2-l2a/…`).
+        sha256: What it must be; None where the step itself judges what it finds, or whether it is there.
+        left_by: Who stated that, for users.
+    """
+
+    path: str
+    sha256: str | None = None
+    left_by: str = ""
 
 
 @dataclass(frozen=True)
@@ -225,7 +231,8 @@ class Step:
         libraries: Distributions whose versions belong to its provenance.
         in_worker: It talks to a service, or changes what lies beyond its run: it runs in the Airflow worker in every
             runtime, for containers have no network.
-        stores: Shared folders that it sees beside its run's `files/`.
+        stored: `module:function` of `(files, params)` that yields the files of stores that it reads (`StoredFile`).
+        keep: `module:function` of `(files, params)` that adds accepted outputs to a store; the orchestrator calls it.
         env_keys: Keys of the env file that it reads; of the others a container learns nothing.
         approval: How it asks a user; such a step has no function.
         notice: `module:function` of the step's outcome that returns the notice to send after its success, or None.
@@ -251,7 +258,8 @@ class Step:
     credentials: Credentials | None = None
     libraries: tuple[str, ...] = ("duckdb", "pandas")
     in_worker: bool = False
-    stores: tuple[Store, ...] = ()
+    stored: str | None = None
+    keep: str | None = None
     env_keys: tuple[str, ...] = ()
     approval: Approval | None = None
     notice: str | None = None

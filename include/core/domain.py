@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from include.core.contracts import Credentials, Step, Store
+from include.core.contracts import Credentials, Step
 from include.core.pipeline import Pipeline
 from include.core.settings import ROOT
 from include.core.windows import IntervalWindow
@@ -182,7 +182,7 @@ class Domain:
     run_environment: str | None = None
     checks: str | None = None
     settings: str | None = None
-    stores: tuple[Store, ...] = ()
+    stores: tuple[str, ...] = ()
     pools: tuple[Pool, ...] = ()
     stand_ins: tuple[StandIn, ...] = ()
     pages: tuple[Page, ...] = ()

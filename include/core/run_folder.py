@@ -6,7 +6,7 @@ data/runs/<dag>/<run>/
   artifacts/<sha256>           the sealed artifacts, read-only, named by their content
   files/                       the documented file names, each a link to its sealed artifact
   work/<step>.<g>-<n>/         where one execution of a step works (/data in containers); removed after it
-  scratch/<step>/              what a step keeps from attempt to attempt; removed after its success
+  scratch/<step>.<g>/          what a step keeps from attempt to attempt; removed after its success
   steps/<step>/started.json    the attempt under way
   steps/<step>/result.json     its result; durations and times in reports come from here
   pipeline_report_<time>.json  and .html beside it
@@ -121,6 +121,7 @@ class StepResult(Started):
     command: str = Field("", description="What ran: a Python function, or the command in the container.")
     params: dict[str, Any] = {}
     inputs: list[FileRecord] = []
+    stored: list[FileRecord] = Field([], description="Files of stores that it read; their paths lie below data/.")
     outputs: list[FileRecord] = []
     records: Records | None = None
     outcome: StepOutcome = Field(StepOutcome(), alias="summary", description="Metrics by name, findings, tables.")
@@ -202,9 +203,14 @@ class RunFolder:
         name = re.compile(rf"{re.escape(safe_name(step_id))}\.\d+-\d+")
         return [folder for folder in (self.path / "work").glob("*") if name.fullmatch(folder.name)]
 
-    def scratch(self, step_id: str) -> Path:
-        """Return the folder of what a step keeps from attempt to attempt."""
-        return self.path / "scratch" / safe_name(step_id)
+    def scratch(self, step_id: str, generation: int) -> Path:
+        """Return the folder of what a step keeps from attempt to attempt; a cleared step begins with another one."""
+        return self.path / "scratch" / f"{safe_name(step_id)}.{generation}"
+
+    def scratches(self, step_id: str) -> list[Path]:
+        """Return the folders of what a step has kept, in all generations."""
+        name = re.compile(rf"{re.escape(safe_name(step_id))}\.\d+")
+        return [folder for folder in (self.path / "scratch").glob("*") if name.fullmatch(folder.name)]
 
     def step(self, step_id: str) -> Path:
         """Where the orchestrator keeps its records of a step."""

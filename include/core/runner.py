@@ -19,8 +19,8 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from include.core.artifacts import check_unchanged, remove, seal
-from include.core.contracts import Step, StepParams
+from include.core.artifacts import check_unchanged, remove, seal, sha256
+from include.core.contracts import Step, StepParams, imported
 from include.core.errors import BadInputError, ContractError, InterruptedStepError, explain
 from include.core.recording import failure_recorded, write_result
 from include.core.rules import check_declared
@@ -35,7 +35,7 @@ from include.core.run_folder import (
     read_model,
     write_json,
 )
-from include.core.settings import ROOT
+from include.core.settings import ROOT, get_settings
 from include.core.work_folder import WorkFolder, remove_tree, show, view
 
 LIBRARIES = ("pydantic", "apache-airflow")
@@ -62,10 +62,12 @@ class Ran:
     Args:
         image: The id of the image that ran, as the execution itself states it; None where it has none.
         isolation: How it was kept apart from the run's records and artifacts, in words.
+        files: Where it wrote its outputs; None for the work folder itself.
     """
 
     image: str | None = None
     isolation: str | None = None
+    files: Path | None = None
 
 
 Execute = Callable[[StepParams, WorkFolder], Ran | None]
@@ -156,12 +158,14 @@ def run_step(step: Step, folder: RunFolder, attempt: Attempt, execute: Execute) 
         if step.skip_param and getattr(params, step.skip_param):
             draft.skipped = step.skip_param
         draft.inputs = _check_inputs(step, folder, run.sources)
+        draft.stored = _check_stored(step, folder, draft.inputs, params)
         previous = _accepted_before(folder, draft)
         if previous is not None:
             _remove_works(step, folder)
             return previous
         work = _begin(step, folder, attempt, started, draft)
         ran = execute(params, work) or Ran()
+        work = replace(work, files=ran.files or work.files)
         draft.image, draft.isolation = ran.image or draft.image, ran.isolation
         work.check_nothing_else(step.outputs)
         sealed = [seal(folder.artifacts, work.files, artifact) for artifact in step.writes]
@@ -174,11 +178,13 @@ def run_step(step: Step, folder: RunFolder, attempt: Attempt, execute: Execute) 
                 _check_accounting(step.id, draft.records)
             proofs = step.prove(files, params)  # first: what an outcome shows is proven
             draft.outcome = step.read_outcome(files).proven(proofs)
+            if step.keep:
+                imported(step.keep)(files, params)
         for record in draft.outputs:
             show(folder.files, record.path, folder.locate(record))
         result = write_result(folder, draft, "success")
         _remove_works(step, folder)
-        remove_tree(folder.scratch(step.id))
+        _remove_scratch(step, folder)
         return result
 
 
@@ -194,7 +200,8 @@ def _begin(step: Step, folder: RunFolder, attempt: Attempt, started: Started, dr
     work = WorkFolder(
         files=folder.path / begun.work if begun else folder.work(started),
         inputs=_located(folder, draft.inputs),
-        scratch={name: folder.scratch(step.id) / name for name in step.scratch},
+        stored={record.path: get_settings().data_dir / record.path for record in draft.stored},
+        scratch={name: folder.scratch(step.id, started.generation) / name for name in step.scratch},
         owner=attempt.owner,
     )
     if begun and died and attempt.resuming and begun.same_work(draft) and attempt.resuming():
@@ -203,7 +210,7 @@ def _begin(step: Step, folder: RunFolder, attempt: Attempt, started: Started, dr
         return work
     _remove_works(step, folder)
     if not same_generation:
-        remove_tree(folder.scratch(step.id))
+        _remove_scratch(step, folder)
     work = replace(work, files=folder.work(started))
     work.create()
     if attempt.resuming:
@@ -220,6 +227,11 @@ def _located(folder: RunFolder, records: Iterable[FileRecord]) -> dict[str, Path
 def _remove_works(step: Step, folder: RunFolder) -> None:
     for work in folder.works(step.id):
         remove_tree(work)
+
+
+def _remove_scratch(step: Step, folder: RunFolder) -> None:
+    for scratch in folder.scratches(step.id):
+        remove_tree(scratch)
 
 
 @cache
@@ -274,6 +286,22 @@ def _check_inputs(step: Step, folder: RunFolder, sources: Iterable[FileRecord]) 
     return inputs
 
 
+def _check_stored(step: Step, folder: RunFolder, inputs: Iterable[FileRecord], params: StepParams) -> list[FileRecord]:
+    """Return the files of stores that the step reads, each checked against the checksum that an input states."""
+    if step.stored is None:
+        return []
+    data, records = get_settings().data_dir, []
+    with view(folder.path, _located(folder, inputs)) as files:
+        for path, checksum, left_by in imported(step.stored)(files, params):
+            file = data / path
+            if checksum is not None:
+                check_unchanged(file, FileRecord(path=path, sha256=checksum, bytes=0), left_by)
+            elif not file.is_file():
+                continue  # the step says what that means
+            records.append(FileRecord(path=path, sha256=checksum or sha256(file), bytes=file.stat().st_size))
+    return records
+
+
 def _expand(path: str, produced: Iterable[str]) -> list[str]:
     """Return the produced files that `folder/*` stands for; any other path stands for itself."""
     return sorted(file for file in produced if file.startswith(path[:-1])) if path.endswith("/*") else [path]
@@ -282,7 +310,7 @@ def _expand(path: str, produced: Iterable[str]) -> list[str]:
 def _accepted_before(folder: RunFolder, draft: StepResult) -> StepResult | None:
     """The accepted result of the same step, generation, inputs, parameters, version and image, if it still holds."""
     previous = folder.result(draft.step)
-    same = ("generation", "version", "image", "command", "params", "inputs", "runtime")
+    same = ("generation", "version", "image", "command", "params", "inputs", "stored", "runtime")
     if previous is None or previous.status != "success":
         return None
     if any(getattr(previous, name) != getattr(draft, name) for name in same):

@@ -27,20 +27,22 @@ class WorkFolder:
     Args:
         files: The folder; what the step sees as `/data`.
         inputs: The sealed file of each input, by documented path.
+        stored: The files of stores that the step reads, by path below the data folder.
         scratch: The folders that survive from attempt to attempt, by their path below `files`.
         owner: User id that the step runs as, where it is not this process's.
     """
 
     files: Path
     inputs: Mapping[str, Path] = field(default_factory=dict)
+    stored: Mapping[str, Path] = field(default_factory=dict)
     scratch: Mapping[str, Path] = field(default_factory=dict)
     owner: int | None = None
 
     def create(self) -> None:
-        """Make the empty folder and its scratch folders.
+        """Make the empty folder and its scratch folders, and give them to the step's user, where that is allowed.
 
         Raises:
-            SetupError: They cannot be written, or not be given to the step's user.
+            SetupError: They cannot be written.
         """
         with setup_errors(self.files, "created"):
             self.files.mkdir(parents=True)
@@ -78,15 +80,21 @@ class WorkFolder:
         return place
 
     def _give(self, folder: Path) -> None:
-        if self.owner is None or folder.stat().st_uid == self.owner:
-            return
-        try:
-            os.chown(folder, self.owner, -1)
-        except PermissionError as error:
+        if self.owner is not None:
+            with suppress(PermissionError):  # behind the Docker proxy the step gets another folder
+                os.chown(folder, self.owner, -1)
+
+    def check_owner(self) -> None:
+        """Check that the step may write into the folder.
+
+        Raises:
+            SetupError: It belongs to another user.
+        """
+        if self.owner is not None and self.files.stat().st_uid != self.owner:
             raise SetupError(
-                f"{folder}: cannot be given to user {self.owner} that containers run as; set GROUNDTRUTH_STEP_UID to "
-                f"yours"
-            ) from error
+                f"{self.files}: cannot be given to user {self.owner} that containers run as; set GROUNDTRUTH_STEP_UID "
+                f"to yours"
+            )
 
     def check_nothing_else(self, declared: Collection[str]) -> None:
         """Check that a step left its declared outputs alone beside its inputs.

@@ -9,7 +9,6 @@ from typing import Any
 from include.docker_proxy.mounts import DATA, read_mounts
 from include.docker_proxy.requests import LABEL, LABEL_NAME, RefusedError, check_keys, check_values
 from include.docker_proxy.settings import ProxySettings
-from include.docker_proxy.whole_folders import asks_for_whole_folders, whole_folder_mounts
 
 LONGEST_LABEL = 1024
 MEBIBYTE = 1 << 20
@@ -78,14 +77,8 @@ def _host_config(config: Any, settings: ProxySettings) -> dict[str, Any]:
             raise RefusedError("create", f"HostConfig.{name}: must be an integer from {smallest} to {largest}")
     fixed = FIXED_HOST | {"MemorySwap": config["Memory"]}
     check_values("HostConfig.", config, fixed)
-    return {**fixed, **{name: config[name] for name in limits}, "Mounts": _mounts(config["Mounts"], settings)}
-
-
-def _mounts(mounts: Any, settings: ProxySettings) -> list[dict[str, Any]]:
-    if asks_for_whole_folders(mounts, settings):
-        return whole_folder_mounts(mounts, settings)
-    read_mounts(mounts, settings)
-    return [dict(mount) for mount in mounts]
+    read_mounts(config["Mounts"], settings)
+    return {**fixed, **{name: config[name] for name in limits}, "Mounts": config["Mounts"]}
 
 
 def _labels(labels: Any) -> dict[str, str]:

@@ -16,7 +16,6 @@ from aiohttp import ClientResponse, ClientSession, ClientTimeout, UnixConnector
 from include.docker_proxy.requests import LABEL, RefusedError
 from include.docker_proxy.settings import ProxySettings
 from include.docker_proxy.staging import token_of
-from include.docker_proxy.whole_folders import is_run_folder
 
 CONNECT_TIMEOUT_S = 5
 RESPONSE_TIMEOUT_S = 60
@@ -110,8 +109,7 @@ def own_sources(container: Mapping[str, Any], settings: ProxySettings) -> list[s
 
 def _is_own_step(labels: Mapping[str, str] | None, mounts: list[dict[str, Any]], settings: ProxySettings) -> bool:
     sources = [mount.get("Source") for mount in mounts if mount.get("Type") == "bind"]
-    mounts_a_run = settings.whole_folders and any(is_run_folder(source, settings) for source in sources)
-    return (labels or {}).get(LABEL) == "step" and (bool(token_of(sources, settings)) or mounts_a_run)
+    return (labels or {}).get(LABEL) == "step" and bool(token_of(sources, settings))
 
 
 def _container(container: Mapping[str, Any], keys: tuple[str, ...]) -> dict[str, Any]:

@@ -18,7 +18,6 @@ from include.docker_proxy.mounts import read_mounts
 from include.docker_proxy.requests import Call, RefusedError, match_call, parse_json, parse_query, restrict_filters
 from include.docker_proxy.settings import ProxySettings
 from include.docker_proxy.staging import Staging, StagingError, token_of
-from include.docker_proxy.whole_folders import asks_for_whole_folders, check_folder
 
 LARGEST_BODY = 256 * 1024
 UNWANTED_HEADERS = ("Transfer-Encoding", "Content-Encoding", "Upgrade")
@@ -123,11 +122,8 @@ class PolicyServer:
 
     async def _create(self, call: Call, text: bytes) -> StreamResponse:
         body = rebuild_create(parse_json(text), self.settings)
-        mounts = body["HostConfig"]["Mounts"]
-        if asks_for_whole_folders(mounts, self.settings):
-            await self._check_folders([mount["Source"] for mount in mounts])
-            return await self._forward(call, "/containers/create", json=body)
-        staged = await asyncio.to_thread(self.staging.prepare, read_mounts(mounts, self.settings))
+        mounts = read_mounts(body["HostConfig"]["Mounts"], self.settings)
+        staged = await asyncio.to_thread(self.staging.prepare, mounts)
         body["HostConfig"]["Mounts"] = staged
         # Where the connection breaks, the engine may still create the container: `sweep` decides later.
         response = await self._forward(call, "/containers/create", json=body)
@@ -148,18 +144,15 @@ class PolicyServer:
             case "logs" | "wait":
                 return await self._stream(request, call, path, query)
             case "start":
-                return await self._start(call, path, container["Id"], sources)
+                return await self._start(call, path, container["Id"])
         timeout_s = RESPONSE_TIMEOUT_S + int(query.get("t", STOP_TIMEOUT_S))
         response = await self._forward(call, path, params=query, timeout_s=timeout_s)
         if call.name == "remove" and response.status in GONE:
             await self._discard(container, sources)
         return response
 
-    async def _start(self, call: Call, path: str, container_id: str, sources: list[str]) -> StreamResponse:
+    async def _start(self, call: Call, path: str, container_id: str) -> StreamResponse:
         """Start a container that never ran; after its end, a worker can exchange what lies in its work folder."""
-        if not token_of(sources, self.settings):
-            await self._check_folders(sources)
-            return await self._forward(call, path)
         if container_id in self._starting:
             raise RefusedError("container", "this container is being started")
         self._starting.add(container_id)
@@ -173,17 +166,15 @@ class PolicyServer:
 
     async def _hand_over(self, container: dict[str, Any], sources: list[str]) -> None:
         """Give the work folder of a container that has ended to the worker."""
-        token = token_of(sources, self.settings)
-        if token and container["State"].get("Status") in ENDED and container["Id"] not in self._starting:
-            await asyncio.to_thread(self.staging.hand_over, token)
+        if container["State"].get("Status") in ENDED and container["Id"] not in self._starting:
+            await asyncio.to_thread(self.staging.hand_over, token_of(sources, self.settings))
 
     async def _discard(self, container: dict[str, Any], sources: list[str]) -> None:
         """Remove what was prepared for a container that was removed."""
-        if token := token_of(sources, self.settings):
-            await asyncio.to_thread(self.staging.discard, token)
-            state = container["State"]
-            if state.get("Status") == "exited" and state["ExitCode"] == 0:
-                await asyncio.to_thread(self.staging.discard_scratch, sources)
+        await asyncio.to_thread(self.staging.discard, token_of(sources, self.settings))
+        state = container["State"]
+        if state.get("Status") == "exited" and state["ExitCode"] == 0:
+            await asyncio.to_thread(self.staging.discard_scratch, sources)
 
     async def sweep(self) -> None:
         """Remove every hour what was prepared for containers that were removed by others."""
@@ -197,10 +188,6 @@ class PolicyServer:
             except (ClientError, TimeoutError, OSError, StagingError) as error:
                 write_log("failed", path=str(self.staging.folder), message=f"sweep: {error}")
             await asyncio.sleep(SWEEP_INTERVAL_S)
-
-    async def _check_folders(self, sources: list[str]) -> None:
-        for source in sources:
-            await asyncio.to_thread(check_folder, source, self.settings)
 
     async def _forward(self, call: Call, path: str, **content: Any) -> StreamResponse:
         status, document = await self.engine.request(call.method, path, **content)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -32,34 +32,33 @@ def parse_images(text: str) -> frozenset[str]:
     return names
 
 
-def parse_stores(text: str) -> dict[str, bool]:
-    """Return whether steps may write to each store of `NAME:rw NAME:ro …`.
+def parse_stores(text: str) -> tuple[str, ...]:
+    """Return the names of stores, which a text separates by spaces.
 
     Raises:
         ValueError: An entry is malformed, lies among the runs, or overlaps another one; one sentence for each.
 
-    >>> parse_stores("scenes:rw library/public:ro")
-    {'scenes': True, 'library/public': False}
+    >>> parse_stores("scenes library/public")
+    ('scenes', 'library/public')
     """
-    stores: dict[str, bool] = {}
+    stores: list[str] = []
     faults = []
-    for entry in text.split():
-        name, _, mode = entry.rpartition(":")
+    for name in text.split():
         parts = name.split("/")
         overlapping = [other for other in stores if f"{name}/".startswith(f"{other}/") or other.startswith(f"{name}/")]
-        if mode not in ("rw", "ro") or not is_plain(parts):
-            faults.append(f"{entry}: must be NAME:rw or NAME:ro, where NAME is a path below the data folder")
+        if not is_plain(parts):
+            faults.append(f"{name}: must be a path below the data folder, in plain letters")
         elif parts[0] == RUNS:
-            faults.append(f"{entry}: must not lie in `{RUNS}`, where a step may see its own run alone")
+            faults.append(f"{name}: must not lie in `{RUNS}`, where a step may see its own run alone")
         elif parts[0] == MOUNTS:
-            faults.append(f"{entry}: must not lie in `{MOUNTS}`, which is the policy server's")
+            faults.append(f"{name}: must not lie in `{MOUNTS}`, which is the policy server's")
         elif overlapping:
-            faults.append(f"{entry}: must not repeat, contain or lie within the store {overlapping[0]}")
+            faults.append(f"{name}: must not repeat, contain or lie within the store {overlapping[0]}")
         else:
-            stores[name] = mode == "rw"
+            stores.append(name)
     if faults:
         raise ValueError("; ".join(faults))
-    return stores
+    return tuple(stores)
 
 
 def _absolute(path: Path) -> Path:
@@ -76,11 +75,11 @@ class ProxySettings(BaseSettings):
     images: Annotated[frozenset[str], NoDecode, BeforeValidator(parse_images)] = Field(
         description="Images that steps may run in, as definitions name them, separated by spaces; nothing else starts."
     )
-    stores: Annotated[Mapping[str, bool], NoDecode, BeforeValidator(parse_stores)] = Field(
-        {},
+    stores: Annotated[tuple[str, ...], NoDecode, BeforeValidator(parse_stores)] = Field(
+        (),
         validate_default=False,
-        description="Stores that steps may mount: paths below the data folder, separated by spaces, each with `:rw` "
-        "(steps may write there) or `:ro`. Default: none.",
+        description="Stores whose files steps may mount, read-only: paths below the data folder, separated by spaces. "
+        "Default: none.",
     )
     host_data_dir: Annotated[Path, AfterValidator(_absolute)] = Field(
         description="The data folder as the engine's host sees it, as the workers' `GROUNDTRUTH_HOST_DATA_DIR`."
@@ -92,11 +91,6 @@ class ProxySettings(BaseSettings):
     step_uid: int = Field(description="The user that steps run as, as the workers' `GROUNDTRUTH_STEP_UID`.", ge=1)
     worker_uid: int = Field(
         description="The user that workers run as. A step's work folder is given to it after the step has ended.", ge=1
-    )
-    whole_folders: bool = Field(
-        False,
-        description="Also accept containers that mount the `files` folder of a run and whole stores. The engine then "
-        "resolves paths that a worker can exchange. Default: no.",
     )
     max_memory_mb: int = Field(4096, description="Largest memory limit of a step (MiB).", ge=64)
     max_cpus: float = Field(4.0, description="Largest CPU limit of a step.", gt=0, allow_inf_nan=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, Generic, TypeVar
 
 from pydantic import BaseModel
@@ -10,7 +11,7 @@ from include.core.contracts import Artifact
 from include.satellite.datasets.schemas import PatchInfo, PatchRow, SequenceInfo, SequenceRow
 from include.satellite.evaluation.schemas import PatchPrediction, SequencePrediction, Verification
 from include.satellite.imagery.schemas import Acquisition, Imagery, SearchResult, ValidationReport
-from include.satellite.schemas import Approval, Comparison, Configuration, HealthMap
+from include.satellite.schemas import Approval, BaselineInfo, Comparison, Configuration, HealthMap
 from include.satellite.training.schemas import CnnMetrics, LstmMetrics, ModelCard, ModelKind
 
 M = TypeVar("M", CnnMetrics, LstmMetrics)
@@ -75,6 +76,13 @@ class ModelArtifacts(Generic[M]):
 
 CNN = ModelArtifacts("cnn", CnnMetrics, PatchPrediction, "confusion")
 LSTM = ModelArtifacts("lstm", LstmMetrics, SequencePrediction, "forecast")
+BASELINE_FOLDER = "baseline"
+BASELINE_INFO = Artifact(f"{BASELINE_FOLDER}/baseline.json", BaselineInfo)
+BASELINE: tuple[Artifact[Any], ...] = (
+    *(replace(artifact, path=f"{BASELINE_FOLDER}/{artifact.path}") for artifact in (*CNN.stored, *LSTM.stored)),
+    BASELINE_INFO,
+)
+"""The synthetic baseline that the run's models were compared with."""
 COMPARISON = Artifact("comparison.json", Comparison)
 COMPARISON_PLOT = Artifact("plot_comparison.png")
 VERIFICATION = Artifact("verification.json", Verification)
@@ -92,6 +100,7 @@ DECIDES: tuple[Artifact[Any], ...] = (
     *CNN.stored,
     *LSTM.stored,
     *(artifact for model in (CNN, LSTM) for artifact in (model.predictions, model.compared, model.verified)),
+    *BASELINE,
     COMPARISON,
     VERIFICATION,
 )

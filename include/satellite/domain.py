@@ -7,7 +7,7 @@ from include.core.domain import Domain, EnvKeys, Option, Page, Pool, StandIn
 from include.satellite.params import ImageryParams, ValidateParams
 from include.satellite.pipeline import CROP_HEALTH_MAP, SATELLITE, LookbackWindow
 from include.satellite.registry import store
-from include.satellite.steps import BASELINES, MODELS, SATELLITE_STEPS
+from include.satellite.steps import SATELLITE_STEPS
 
 HERE = Path(__file__).parent
 
@@ -57,7 +57,7 @@ SATELLITE_DOMAIN = Domain(
     run_environment="include.satellite.command_line:run_environment",
     checks="include.satellite.command_line:checks",
     settings="include.satellite.params:SatelliteSettings",
-    stores=(*BASELINES, MODELS),
+    stores=("imagery", "models/baselines", "models/store"),
     pools=(Pool("sentinel_hub", 2, "Requests to Sentinel Hub: two at once is its limit"),),
     stand_ins=(StandIn("imagery", "include.standins.sentinel_hub", 8070, "GROUNDTRUTH_SENTINEL_HUB_URL"),),
     pages=(

@@ -105,7 +105,7 @@ def draw_map(files: Path, params: HealthMapParams) -> None:
     """
     from include.satellite.training.networks import load_bundle
 
-    imagery = _imagery(files, params.imagery or VALIDATED.path)
+    imagery = _imagery(files, params)
     acquisition = _latest(imagery)
     env_file = EnvFile(get_settings().env_file)
     keys = read_keys(env_file.path, store.ENV_KEYS)
@@ -152,7 +152,7 @@ def recompute_map(files: Path, params: HealthMapParams) -> None:
     """
     import rasterio
 
-    document, imagery = HEALTH_MAP.read(files), _imagery(files, params.imagery or VALIDATED.path)
+    document, imagery = HEALTH_MAP.read(files), _imagery(files, params)
     acquisition, inside = _latest(imagery), inside_mask(imagery.geometry, imagery.grid)
     with rasterio.open(HEALTH_MAP_RASTER.at(files)) as raster:
         values, percent = raster.read()
@@ -176,7 +176,17 @@ def recompute_map(files: Path, params: HealthMapParams) -> None:
     check_stated(HEALTH_MAP.path, document, expected.model_copy(update=kept))
 
 
-def _imagery(files: Path, manifest: str) -> Imagery:
+def latest_acquisition(files: Path, params: HealthMapParams) -> Acquisition:
+    """Return the acquisition that the map shows.
+
+    Raises:
+        BadInputError: The manifest cannot be read, or holds no usable date.
+    """
+    return _latest(_imagery(files, params))
+
+
+def _imagery(files: Path, params: HealthMapParams) -> Imagery:
+    manifest = params.imagery or VALIDATED.path
     name = f"{SOURCE_FOLDER}/{manifest}"
     try:
         imagery = read_model(files / name, Imagery)

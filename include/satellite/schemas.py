@@ -25,6 +25,17 @@ PLACE = r"^[0-9]{1,3}\.[0-9]{3}[EW]_[0-9]{1,2}\.[0-9]{3}[NS]_[0-9]{1,3}\.[0-9]{3
 """`75.800E_30.900N_75.900E_31.000N`: a place names a published folder."""
 
 
+class BaselineInfo(Document):
+    """The description of a synthetic baseline (`baseline/baseline.json`)."""
+
+    world: str
+    seed: str
+    area: str
+    period: str
+    label_source: str
+    key: str
+
+
 class Difference(Document):
     """The difference of this run's model from another on the same samples; above 0: this run's is better."""
 

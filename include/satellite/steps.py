@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-from include.core.contracts import SOURCES, Approval, Artifact, Credentials, Group, Step, StepParams, Store
+from include.core.contracts import SOURCES, Approval, Artifact, Credentials, Group, Step, StepParams
 from include.satellite import artifacts, params
 from include.satellite.artifacts import CNN, LSTM
 from include.satellite.registry.store import ENV_KEYS
@@ -20,10 +20,7 @@ CONFIGURE = Group(
     "Update configuration",
     "Verifies the predictions, stores the models and, if every gate agrees, enables them in the .env file.",
 )
-SCENES = Store("imagery")
-MODELS = Store("models/store")
-BASELINES = (Store("imagery", writable=True), Store("models/baselines", writable=True))
-"""The synthetic baseline is made where it is missing, from imagery of its own."""
+STORED = "include.satellite.stored"
 ACCOUNT = Credentials("sentinel_hub", "SH_CLIENT_ID", "SH_CLIENT_SECRET", ("sentinelhub", "cdse"))
 MODEL_LIBRARIES = ("torch", "numpy", "scikit-learn")
 
@@ -53,7 +50,9 @@ _imagery_step = partial(
     libraries=("sentinelhub", "rasterio", "pyproj"),
     in_worker=True,
 )
-_dataset_step = partial(_step, reads=(artifacts.VALIDATED, SOURCES), libraries=("rasterio", "numpy"), stores=(SCENES,))
+_dataset_step = partial(
+    _step, reads=(artifacts.VALIDATED, SOURCES), libraries=("rasterio", "numpy"), stored=f"{STORED}:validated_scenes"
+)
 _configure_step = partial(
     _step, module="registry.promotion", model=params.ConfigureParams, group=CONFIGURE, in_worker=True
 )
@@ -103,7 +102,7 @@ _ALL = (
         writes=(artifacts.VALIDATED, artifacts.VALIDATION_REPORT, artifacts.CONTACT_SHEET, artifacts.NDVI_PLOT),
         skip_param="skip_validation",
         libraries=("rasterio", "numpy", "matplotlib"),
-        stores=(SCENES,),
+        stored=f"{STORED}:collected_scenes",
     ),
     _dataset_step(
         "prepare_cnn",
@@ -165,9 +164,10 @@ _ALL = (
             CNN.predictions,
             LSTM.predictions,
         ),
-        writes=(CNN.compared, LSTM.compared, artifacts.COMPARISON, artifacts.COMPARISON_PLOT),
+        writes=(CNN.compared, LSTM.compared, *artifacts.BASELINE, artifacts.COMPARISON, artifacts.COMPARISON_PLOT),
         libraries=MODEL_LIBRARIES,
-        stores=(*BASELINES, MODELS),
+        stored=f"{STORED}:rivals",
+        keep="include.satellite.evaluation.synthetic_baseline:keep_baseline",
         env_keys=ENV_KEYS,
     ),
     _step(
@@ -185,11 +185,12 @@ _ALL = (
             *LSTM.stored,
             CNN.compared,
             LSTM.compared,
+            *artifacts.BASELINE,
             artifacts.COMPARISON,
         ),
         writes=(CNN.verified, LSTM.verified, artifacts.VERIFICATION),
         libraries=MODEL_LIBRARIES,
-        stores=(Store("models/baselines"), MODELS),
+        stored=f"{STORED}:champion",
     ),
     _configure_step(
         "approve",
@@ -226,7 +227,7 @@ _ALL = (
         reads=(SOURCES,),
         writes=(artifacts.HEALTH_MAP_RASTER, artifacts.HEALTH_MAP, artifacts.HEALTH_MAP_PLOT),
         libraries=(*MODEL_LIBRARIES, "rasterio"),
-        stores=(SCENES, MODELS),
+        stored=f"{STORED}:map_files",
         env_keys=ENV_KEYS,
     ),
 )

@@ -40,7 +40,7 @@ def sweep_leftovers() -> int:
     from include.reporting.report import write_report_of_lost_run
 
     data = get_settings().data_dir
-    stores = {data / store.name for domain in DOMAINS for store in domain.stores}
+    stores = {data / store for domain in DOMAINS for store in domain.stores}
     killed = sweep_runs(data / "runs")
     with plain_errors(LOG):
         for run in killed:

@@ -17,7 +17,7 @@ def settings(tmp_path) -> ProxySettings:
     user = os.getuid()
     return ProxySettings(
         images=f"{IMAGE} groundtruth-energy:latest",
-        stores="scenes:rw library/drafts:rw library/public:ro",
+        stores="scenes library/drafts library/public",
         host_data_dir="/srv/data",
         data_dir=data,
         step_uid=user or 50003,  # who is not root can give files to no one else

@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parents[2]
 BASE = "python:3.11-slim-bookworm"
 WORKER_UID, POLICY_UID = 50001, 50002
 POLICY_CAPABILITIES = ("CHOWN", "DAC_OVERRIDE", "FOWNER", "SETGID", "SETUID", "SETPCAP")
-STORES = "scenes:rw library/public:ro"
+STORES = "scenes library/public"
 HARDENED = (
     "--health-interval=1s",
     "--read-only",
@@ -95,12 +95,10 @@ class Stack:
         data: The data folder.
         uid: The user of steps.
         images: What they may run in.
-        whole_folders: Whether containers may also mount a run's whole `files` and whole stores.
     """
 
-    def __init__(self, name: str, data: Path, uid: int, images: str, *, whole_folders: bool = False) -> None:
+    def __init__(self, name: str, data: Path, uid: int, images: str) -> None:
         self.name, self.data, self.uid, self.images = name, data, uid, images
-        self.whole_folders = whole_folders
         self.front, self.policy, self.worker = (f"{name}-{part}" for part in ("front", "policy", "worker"))
 
     def up(self) -> None:
@@ -134,7 +132,6 @@ class Stack:
             "HOST_DATA_DIR": str(self.data),
             "STEP_UID": str(self.uid),
             "WORKER_UID": str(WORKER_UID),
-            "WHOLE_FOLDERS": str(self.whole_folders),
             "MAX_MEMORY_MB": "2048",
             "MAX_CPUS": "2",
         }

@@ -16,7 +16,7 @@ from tests.docker_proxy.create_requests import changed, every_mount, good_create
 
 SETTINGS = ProxySettings(
     images="python:3.11-slim-bookworm",
-    stores="scenes:rw library/drafts:rw library/public:ro",
+    stores="scenes library/drafts library/public",
     host_data_dir=Path("/srv/data"),
     step_uid=50000,
     worker_uid=50001,

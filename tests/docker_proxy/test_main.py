@@ -31,12 +31,12 @@ def test_a_start_without_settings_names_them_all():
 
 def test_a_start_with_unusable_stores_has_a_sentence_for_each():
     process = start(
-        IMAGES="a", HOST_DATA_DIR="/srv/data", STEP_UID=50003, WORKER_UID=50001, STORES="scenes runs:ro kept:ro"
+        IMAGES="a", HOST_DATA_DIR="/srv/data", STEP_UID=50003, WORKER_UID=50001, STORES="/scenes runs kept"
     )
     assert process.returncode == 1
     assert process.stderr == (
-        "error: DOCKER_PROXY_STORES: scenes: must be NAME:rw or NAME:ro, where NAME is a path below the data folder; "
-        "runs:ro: must not lie in `runs`, where a step may see its own run alone\n"
+        "error: DOCKER_PROXY_STORES: /scenes: must be a path below the data folder, in plain letters; "
+        "runs: must not lie in `runs`, where a step may see its own run alone\n"
     )
 
 

@@ -50,7 +50,7 @@ def stack(engine, tmp_path_factory):
     data.chmod(0o755)
     uid = os.getuid() or 50000
     name = f"groundtruth-proxy-test-{uuid.uuid4().hex[:8]}"
-    it = Stack(name, data, uid, f"{IMAGE} {ENERGY.step_image}", whole_folders=True)
+    it = Stack(name, data, uid, f"{IMAGE} {ENERGY.step_image}")
     try:
         it.up()
         yield it
@@ -373,40 +373,6 @@ def test_without_the_proxy_the_race_is_won(bait, engine, tmp_path):
     for parent in (tmp_path, tmp_path.parent):
         parent.chmod(0o755)
     assert any("a container saw the bait" in won for won in run_race(race).won)
-
-
-def whole(good, deployment):
-    """A container of the old shape, which sees the whole `files` folder of a run."""
-    bind = {"Type": "bind", "Target": "/data", "Source": f"{deployment.host_data_dir}/{RUN}/files", "ReadOnly": False}
-    return changed(good, "HostConfig.Mounts", [bind])
-
-
-@pytest.fixture
-def old_shape(stack, deployment, good):
-    (stack.data / RUN / "files").mkdir(exist_ok=True)
-    (answer,) = stack.send(request("POST", CREATE, whole(good, deployment)))
-    assert answer.status == 201, answer.body
-    container = json.loads(answer.body)["Id"]
-    yield container
-    docker("rm", "-f", container)
-
-
-def test_a_folder_that_became_a_link_after_the_create_is_not_started(refused, stack, old_shape, tmp_path):
-    """The engine follows links when it starts a container, not when it creates one."""
-    files = stack.data / RUN / "files"
-    files.rename(files.with_name("away"))
-    elsewhere = tmp_path / "elsewhere"
-    elsewhere.mkdir(mode=0o755)
-    (elsewhere / "host-file").write_text("of the host")
-    files.symlink_to(elsewhere)
-    try:
-        line = refused(request("POST", f"/v1.41/containers/{old_shape}/start"))
-        assert line["rule"] == "folder"
-        docker("start", old_shape)  # without the proxy, the step sees what it should not
-        assert docker("exec", old_shape, "cat", "/data/host-file") == "of the host"
-    finally:
-        files.unlink()
-        files.with_name("away").rename(files)
 
 
 def texts(good):

@@ -342,21 +342,6 @@ def test_containers_that_are_not_ours_are_only_looked_at(ask, kind, method, call
     assert "hunter2" not in text
 
 
-def test_a_folder_that_became_a_link_is_not_started(ask, settings):
-    place = settings.data_dir / RUN / "files"
-    place.symlink_to("/")
-
-    async def conversation(engine, client):
-        mounts = [{"Type": "bind", "Source": f"/srv/data/{RUN}/files", "Target": "/data"}]
-        engine.answers["GET", f"/containers/{ID}/json"] = 200, changed(STEP, "HostConfig.Mounts", mounts)
-        async with client.post(f"/containers/{ID}/start") as answer:
-            return engine, answer.status, (await answer.json())["message"]
-
-    engine, status, message = ask(conversation, whole_folders=True)
-    assert (status, engine.changes) == (403, [])
-    assert "must be a folder, not a link or a file" in message
-
-
 def test_answers_hold_no_environment_no_command_and_no_network(ask):
     async def conversation(engine, client):
         engine.answers["GET", "/containers/json"] = 200, [LISTED]

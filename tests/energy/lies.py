@@ -42,13 +42,13 @@ class Proving:
             ],
         )
         write_json(self.folder.path / "run.json", plan)
-        declared = frozenset(artifact.path for each in ENERGY_STEPS.values() for artifact in each.writes)
 
-        def work(params):
-            step.load()(self.files, params)
-            lie(self.files, params)
+        def execute(params, work):
+            work.link_inputs()
+            step.load()(work.files, params)
+            lie(work.files, params)
 
-        return run_step(step, self.folder, Attempt(declared=declared), work)
+        return run_step(step, self.folder, Attempt(), execute)
 
 
 def forged(change):

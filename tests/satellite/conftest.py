@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import shutil
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
+from types import SimpleNamespace
 
 import pytest
 
@@ -46,16 +45,16 @@ def trained_run(trained: Path, data_dir: Path, env_file: Path) -> Path:
 @pytest.fixture
 def baseline(trained: Path, monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     """A synthetic baseline with random weights, in the place of the real one, which takes minutes."""
-    from include.satellite.artifacts import CNN, LSTM
-    from include.satellite.training.networks import load_bundle
-    from tests.satellite.trained_run import Info, randomised
+    from include.satellite.evaluation import synthetic_baseline
+    from tests.satellite.trained_run import randomised, write_baseline
 
-    baseline = SimpleNamespace(
-        cnn=randomised(load_bundle(trained, CNN)), lstm=randomised(load_bundle(trained, LSTM)), info=Info()
-    )
-    module = ModuleType("include.satellite.evaluation.synthetic_baseline")
-    module.ensure_baseline = module.find_baseline = lambda params, dataset: baseline  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, module.__name__, module)
+    baseline = SimpleNamespace(change=randomised)
+
+    def provide(files: Path, *_: object) -> synthetic_baseline.Baseline:
+        write_baseline(trained, files, baseline.change)
+        return synthetic_baseline.read_baseline(files)
+
+    monkeypatch.setattr(synthetic_baseline, "provide_baseline", provide)
     return baseline
 
 

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 import torch
-from pydantic import BaseModel
+from safetensors.torch import save_file
 
 from include.core.run_folder import Run, write_json
+from include.core.artifacts import sha256
+from include.satellite.artifacts import BASELINE_FOLDER, BASELINE_INFO, CNN, LSTM
 from include.satellite.params import CnnTrainParams, CompareParams, ConfigureParams, LstmTrainParams
+from include.satellite.schemas import BaselineInfo
 from include.satellite.training import train as training
-from include.satellite.training.networks import ModelBundle
+from include.satellite.training.networks import ModelBundle, load_bundle
 from tests.satellite.small_data import write_patches, write_sequences
 
 SIZES = {"patch_size": 8, "stride": 8, "sequence_length": 4}
@@ -22,10 +26,7 @@ CONFIGURE = ConfigureParams(**PARAMS.model_dump())
 PLOTS = ("plot_training", "plot_confusion", "plot_forecast")
 
 
-class Info(BaseModel):
-    """The description of a baseline."""
-
-    world: str = "simple"
+BASELINE = BaselineInfo(world="simple", seed="1", area="elsewhere", period="2025", label_source="reference", key="made")
 
 
 def train(files: Path, cnn_epochs: int = 10, lstm_epochs: int = 12, **options: object) -> None:
@@ -65,3 +66,15 @@ def randomised(bundle: ModelBundle, seed: int = 1) -> ModelBundle:
         for name, value in bundle.weights.items()
     }
     return ModelBundle(bundle.card, weights)
+
+
+def write_baseline(trained: Path, files: Path, change: Callable[[ModelBundle], ModelBundle] = randomised) -> None:
+    """Write the baseline of a run: its models, changed."""
+    folder = files / BASELINE_FOLDER
+    folder.mkdir(exist_ok=True)
+    for model in (CNN, LSTM):
+        bundle = change(load_bundle(trained, model))
+        save_file({name: value.contiguous() for name, value in bundle.weights.items()}, model.weights.at(folder))
+        model.card.write(folder, bundle.card.model_copy(update={"weights_sha256": sha256(model.weights.at(folder))}))
+        shutil.copyfile(model.metrics.at(trained), model.metrics.at(folder))
+    BASELINE_INFO.write(files, BASELINE)

@@ -51,7 +51,7 @@ class CompareMetrics(StepMetrics, extra="forbid"):
 
 
 def compare(files: Path, params: CompareParams) -> None:
-    """Write the predictions of all models, `comparison.json` and `plot_comparison.png`.
+    """Write the predictions of all models, the synthetic baseline, `comparison.json` and `plot_comparison.png`.
 
     Args:
         files: The run's `files/` folder, with the manifest, both datasets and both models.
@@ -68,11 +68,11 @@ def compare(files: Path, params: CompareParams) -> None:
     from include.satellite.evaluation.decision import is_synthetic, judge
     from include.satellite.evaluation.metrics import gate_rows
     from include.satellite.evaluation.predictions import Predictions, write_predictions
-    from include.satellite.evaluation.synthetic_baseline import ensure_baseline
+    from include.satellite.evaluation.synthetic_baseline import provide_baseline
     from include.satellite.training.networks import load_bundle, predict_patches, predict_sequences
 
     patches, sequences, synthetic = load_patches(files), load_sequences(files), is_synthetic(VALIDATED.read(files))
-    baseline = ensure_baseline(params, patches.info)
+    baseline = provide_baseline(files, params, patches.info)
     cnn = {REAL: load_bundle(files, CNN), SYNTHETIC: baseline.cnn}
     lstm = {REAL: load_bundle(files, LSTM), SYNTHETIC: baseline.lstm}
     keys = read_keys(get_settings().env_file, store.ENV_KEYS)

@@ -11,6 +11,7 @@ import hashlib
 import json
 import logging
 import os
+import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,15 +19,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from include.core.artifacts import sha256
 from include.core.contracts import Step
-from include.core.errors import BadInputError, ContractError, GroundtruthError, SetupError
-from include.core.files import locked, replace_folder
+from include.core.errors import BadInputError, ContractError, GroundtruthError, TransientError
+from include.core.files import locked, replace_folder, setup_errors
 from include.core.run_folder import read_model, write_json
 from include.core.settings import get_settings
-from include.satellite.artifacts import CNN, LSTM
+from include.satellite.artifacts import BASELINE_FOLDER, BASELINE_INFO, CNN, LSTM, PATCH_INFO
 from include.satellite.datasets.schemas import PatchInfo
-from include.satellite.imagery.schemas import Document
 from include.satellite.params import CompareParams
+from include.satellite.schemas import BaselineInfo
 from include.satellite.sensors.sentinel2 import SENTINEL2
 from include.satellite.steps import SATELLITE_STEPS
 from include.satellite.training.networks import ModelBundle, load_bundle
@@ -35,22 +37,12 @@ LOG = logging.getLogger(__name__)
 VERSION, WORLD, SEED = 1, "simple", 7919
 WEST, SOUTH, METRES_PER_DEGREE = 76.80, 30.40, 111_320.0
 INFO = "baseline.json"
+NAMES = (*(artifact.path for artifact in (*CNN.stored, *LSTM.stored)), INFO)
 END, DATES = "2025-11-01T00:00:00Z", 20
 SPARE_DATES = 10
 PATCHES_PER_SIDE = 16
 NO_MINIMUM = {"min_cnn_accuracy": 0, "min_lstm_accuracy": 0}
 IGNORED = {*NO_MINIMUM, "allow_synthetic", "export_npy", "crop_mask", "reference"}
-
-
-class BaselineInfo(Document):
-    """The description of a synthetic baseline (`baseline.json`)."""
-
-    world: str
-    seed: str
-    area: str
-    period: str
-    label_source: str
-    key: str
 
 
 @dataclass(frozen=True)
@@ -62,56 +54,92 @@ class Baseline:
     info: BaselineInfo
 
 
-def ensure_baseline(params: CompareParams, dataset: PatchInfo) -> Baseline:
-    """Return the synthetic baseline for a run's parameters; it is trained if it is missing, which takes minutes.
+def provide_baseline(files: Path, params: CompareParams, dataset: PatchInfo) -> Baseline:
+    """Put the synthetic baseline for a run's parameters among the run's files, and return it.
+
+    It is the stored one; where that is missing or damaged it is trained, which takes minutes.
 
     Args:
+        files: The run's `files/` folder.
         params: Of the run's comparison.
         dataset: Of the run's CNN: the baseline is trained on the same bands.
 
     Raises:
-        SetupError: The model store cannot be written, or the stand-in does not start.
+        SetupError: The folder cannot be written, or the stand-in does not start.
         GroundtruthError: The baseline cannot be trained with these parameters.
     """
     recipe = _recipe(params, dataset)
-    folder = _folder(recipe)
-    key = folder.name
-    with locked(folder.parent / f".{key}.lock", timeout_s=None):  # two runs at once make a baseline once
-        baseline = _read(folder)
-        if baseline is None:
-            LOG.info("The synthetic baseline %s is made now, once for these parameters.", key)
-            _make(folder, recipe, key)
-            baseline = _read(folder)
-    if baseline is None:
-        raise SetupError(f"{folder}: was removed by another process")
-    return baseline
+    stored = _stored(recipe)
+    if stored is None:
+        LOG.info("The synthetic baseline %s is made now, once for these parameters.", _key(recipe))
+        _make(files, recipe)
+    else:
+        _copy(stored, files / BASELINE_FOLDER)
+    return read_baseline(files)
 
 
-def find_baseline(params: CompareParams, dataset: PatchInfo) -> Baseline | None:
-    """Return the stored synthetic baseline for a run's parameters; None where it is missing or damaged.
+def read_baseline(files: Path) -> Baseline:
+    """Return the synthetic baseline among a run's files.
+
+    Raises:
+        ContractError: A file is missing or damaged.
+    """
+    info, folder = BASELINE_INFO.read(files), files / BASELINE_FOLDER
+    return Baseline(load_bundle(folder, CNN), load_bundle(folder, LSTM), info)
+
+
+def stored_baseline(params: CompareParams, dataset: PatchInfo) -> list[str]:
+    """Return the places of the stored baseline's files, below the data folder, whether or not they are there."""
+    folder = _folder(_recipe(params, dataset)).relative_to(get_settings().data_dir)
+    return [f"{folder.as_posix()}/{name}" for name in NAMES]
+
+
+def keep_baseline(files: Path, params: CompareParams) -> None:
+    """Store the baseline of an accepted comparison, unless it is stored already.
 
     Args:
-        params: Of the run's comparison.
-        dataset: Of the run's CNN.
+        files: The run's accepted files.
+        params: Of the comparison.
+
+    Raises:
+        ContractError: The comparison names another recipe than its parameters give.
+        TransientError: Another run has stored one of the same recipe meanwhile, which differs.
+        SetupError: The store cannot be written.
     """
-    return _read(_folder(_recipe(params, dataset)))
+    recipe = _recipe(params, PATCH_INFO.read(files))
+    key, info, own = _key(recipe), BASELINE_INFO.read(files), files / BASELINE_FOLDER
+    if info != _info(recipe):
+        raise ContractError(BASELINE_INFO.path, f"must be of the baseline {key}, as the parameters give it", info.key)
+    folder = _folder(recipe)
+    with locked(folder.parent / f".{key}.lock", timeout_s=None):
+        stored = _stored(recipe)
+        if stored is None:
+            replace_folder(folder, {name: (own / name).resolve() for name in NAMES})
+        elif any(sha256(stored / name) != sha256(own / name) for name in NAMES):
+            raise TransientError(
+                f"the synthetic baseline {key} is not the stored one; the next attempt compares with that one"
+            )
+
+
+def _key(recipe: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()[:12]
 
 
 def _folder(recipe: dict[str, Any]) -> Path:
-    key = hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()[:12]
-    return get_settings().data_dir / "models" / "baselines" / key
+    return get_settings().data_dir / "models" / "baselines" / _key(recipe)
 
 
-def _read(folder: Path) -> Baseline | None:
-    """Read a stored baseline; None where it is missing or damaged: it can be made again."""
-    info = read_model(folder / INFO, BaselineInfo)
-    if info is None:
+def _stored(recipe: dict[str, Any]) -> Path | None:
+    """Return the folder of the stored baseline; None where it is missing or damaged: it can be made again."""
+    folder = _folder(recipe)
+    if read_model(folder / INFO, BaselineInfo) is None:
         return None
     try:
-        return Baseline(load_bundle(folder, CNN), load_bundle(folder, LSTM), info)
+        load_bundle(folder, CNN), load_bundle(folder, LSTM)
     except ContractError as error:
         LOG.warning("The synthetic baseline %s is damaged: %s", folder.name, error)
         return None
+    return folder
 
 
 def _recipe(params: CompareParams, dataset: PatchInfo) -> dict[str, Any]:
@@ -130,9 +158,21 @@ def _recipe(params: CompareParams, dataset: PatchInfo) -> dict[str, Any]:
     }
 
 
-def _make(folder: Path, recipe: dict[str, Any], key: str) -> None:
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{key}.") as scratch:
-        files = Path(scratch) / "runs" / "synthetic_baseline" / key / "files"
+def _info(recipe: dict[str, Any]) -> BaselineInfo:
+    return BaselineInfo(
+        world=WORLD,
+        seed=str(SEED),
+        area=", ".join(map(str, recipe["bbox"])),
+        period=f"the 365 days to {END}",
+        label_source=recipe["label_source"],
+        key=_key(recipe),
+    )
+
+
+def _make(target: Path, recipe: dict[str, Any]) -> None:
+    """Train the baseline in a folder of its own, with stores of its own, and copy it to a run's files."""
+    with tempfile.TemporaryDirectory(dir=target, prefix=".baseline.") as name, _own_stores(Path(name)):
+        files = Path(name) / "runs" / "synthetic_baseline" / _key(recipe) / "files"
         files.mkdir(parents=True)
         try:
             with _simulated_imagery():
@@ -142,17 +182,24 @@ def _make(folder: Path, recipe: dict[str, Any], key: str) -> None:
                 _run(SATELLITE_STEPS[training], files, recipe | NO_MINIMUM, plots=False)
         except (BadInputError, ContractError) as error:
             raise GroundtruthError(f"the synthetic baseline cannot be made with these parameters: {error}") from error
-        info = BaselineInfo(
-            world=WORLD,
-            seed=str(SEED),
-            area=", ".join(map(str, recipe["bbox"])),
-            period=f"the 365 days to {END}",
-            label_source=recipe["label_source"],
-            key=key,
-        )
-        write_json(files / INFO, info)
-        names = (*(artifact.path for artifact in (*CNN.stored, *LSTM.stored)), INFO)
-        replace_folder(folder, {name: files / name for name in names})
+        write_json(files / INFO, _info(recipe))
+        _copy(files, target / BASELINE_FOLDER)
+
+
+def _copy(source: Path, target: Path) -> None:
+    with setup_errors(target, "written"):
+        target.mkdir(exist_ok=True)
+        for name in NAMES:
+            shutil.copyfile(source / name, target / name)
+
+
+@contextmanager
+def _own_stores(folder: Path) -> Iterator[None]:
+    """Let the steps that make the baseline keep their imagery in a folder, whatever this process uses otherwise."""
+    with _variable("GROUNDTRUTH_DATA_DIR", str(folder)):
+        get_settings.cache_clear()
+        yield
+    get_settings.cache_clear()
 
 
 @contextmanager
@@ -160,15 +207,20 @@ def _simulated_imagery() -> Iterator[None]:
     """Let the download use the baseline's own stand-in, whatever this process uses otherwise."""
     from include.satellite.imagery.demo import URL_VARIABLE, stand_in
 
-    before = os.environ.get(URL_VARIABLE)
-    with stand_in("--world", WORLD, "--seed", str(SEED)) as url:
-        os.environ[URL_VARIABLE] = url
-        try:
-            yield
-        finally:
-            del os.environ[URL_VARIABLE]
-            if before is not None:
-                os.environ[URL_VARIABLE] = before
+    with stand_in("--world", WORLD, "--seed", str(SEED)) as url, _variable(URL_VARIABLE, url):
+        yield
+
+
+@contextmanager
+def _variable(name: str, value: str) -> Iterator[None]:
+    before = os.environ.get(name)
+    os.environ[name] = value
+    try:
+        yield
+    finally:
+        del os.environ[name]
+        if before is not None:
+            os.environ[name] = before
 
 
 def _fetch(files: Path, recipe: dict[str, Any]) -> None:

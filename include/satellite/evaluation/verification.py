@@ -9,7 +9,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from include.core.errors import ContractError
 from include.core.outcome import Finding, StepMetrics, StepOutcome
 from include.satellite.artifacts import CNN, COMPARISON, LSTM, VERIFICATION
 from include.satellite.evaluation.predictions import TOLERANCE, Predictions, check_same, draw, read_predictions
@@ -49,7 +48,7 @@ def verify(files: Path, params: CompareParams) -> None:
     from include.satellite.training.networks import predict_patches, predict_sequences
 
     patches, sequences = load_patches(files), load_sequences(files)
-    models = _models(files, params)
+    models = _models(files)
     cnn = {name: pair[0] for name, pair in models.items()}
     lstm = {name: pair[1] for name, pair in models.items()}
     rows = draw(gate_rows(patches))
@@ -100,15 +99,12 @@ def verified(document: Verification) -> Finding:
     return Finding(severity="info", message=message)
 
 
-def _models(files: Path, params: CompareParams) -> dict[str, tuple[ModelBundle, ModelBundle]]:
+def _models(files: Path) -> dict[str, tuple[ModelBundle, ModelBundle]]:
     """Return the trained models of the comparison: this run's, the baseline's and, where there is one, the champion."""
-    from include.satellite.datasets.patches import load_patch_samples
-    from include.satellite.evaluation.synthetic_baseline import find_baseline
+    from include.satellite.evaluation.synthetic_baseline import read_baseline
     from include.satellite.training.networks import load_bundle
 
-    baseline = find_baseline(params, load_patch_samples(files).info)
-    if baseline is None:
-        raise ContractError("models/baselines", "must hold the synthetic baseline of these parameters", "none")
+    baseline = read_baseline(files)
     models = {REAL: (load_bundle(files, CNN), load_bundle(files, LSTM)), SYNTHETIC: (baseline.cnn, baseline.lstm)}
     version = COMPARISON.read(files).champion
     if version is not None:

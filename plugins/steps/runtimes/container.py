@@ -1,8 +1,8 @@
 """The request for a container, which sets the policy that it runs under; and the engine's faults in words.
 
 The Docker proxy (include/docker_proxy/create.py) enforces the same policy. A step sees its work folder at `/data`, in
-it each input as a read-only mount of the sealed file, and below `/stores` the shared folders that its contract names.
-It has no network, a user that is not root, a read-only root file system with a small tmpfs at `/tmp`, no capabilities,
+it each input as a read-only mount of the sealed file, and below `/stores`, read-only, the files of stores that it
+reads. It has no network, a user that is not root, a read-only root file system with a small tmpfs at `/tmp`, no capabilities,
 no new privileges, an init process, and hard limits on memory, CPU and processes. Containers have labels instead of
 names.
 """
@@ -25,9 +25,8 @@ from requests.exceptions import ConnectionError as EngineConnectionError
 from requests.exceptions import ReadTimeout
 from urllib3.exceptions import ProtocolError
 
-from include.core.contracts import StepParams, Store
+from include.core.contracts import StepParams
 from include.core.errors import SetupError, TransientError
-from include.core.files import setup_errors
 from include.core.pipeline import PipelineStep
 from include.core.process import passed_variables, step_environment
 from include.core.settings import get_settings
@@ -66,7 +65,7 @@ def create_request(
 
     Raises:
         BadInputError: The env file, of which the step reads keys, cannot be understood.
-        SetupError: A store cannot be created, or a variable that the definition names is not set.
+        SetupError: A variable that the definition names is not set.
     """
     limits, uid = item.spec, get_settings().step_uid
     return {
@@ -77,7 +76,7 @@ def create_request(
         "environment": _environment(item, params, log_keys),
         "labels": dict(labels),
         "host_config": engine.create_host_config(
-            mounts=[*_run_mounts(work_folder), *map(_mount, item.step.stores)],
+            mounts=list(_mounts(work_folder)),
             network_mode="none",
             read_only=True,
             tmpfs=TMPFS,
@@ -96,7 +95,7 @@ def create_request(
 def _environment(item: PipelineStep, params: StepParams, log_keys: Mapping[str, Any]) -> dict[str, str]:
     environment = passed_variables(item.spec.environment) | step_environment(RUN, params, log_keys)
     environment |= {"HOME": "/tmp", "PYTHONUNBUFFERED": "1", "OMP_NUM_THREADS": str(ceil(item.spec.cpus))}  # noqa: S108
-    if item.step.stores:
+    if item.step.stored:
         environment["GROUNDTRUTH_DATA_DIR"] = STORES
     if item.step.env_keys:
         env_file = get_settings().env_file
@@ -105,31 +104,19 @@ def _environment(item: PipelineStep, params: StepParams, log_keys: Mapping[str, 
     return environment
 
 
-def _run_mounts(work_folder: WorkFolder) -> Iterator[Mount]:
+def _mounts(work_folder: WorkFolder) -> Iterator[Mount]:
     yield Mount(RUN, host_path(work_folder.files), type="bind")
     for name, folder in work_folder.scratch.items():
         yield Mount(f"{RUN}/{name}", host_path(folder), type="bind")
     for name, sealed in work_folder.inputs.items():
         yield Mount(f"{RUN}/{name}", host_path(sealed), type="bind", read_only=True)
+    for name, file in work_folder.stored.items():
+        yield Mount(f"{STORES}/{name}", host_path(file), type="bind", read_only=True)
 
 
-def _mount(store: Store) -> Mount:
-    settings = get_settings()
-    folder = settings.data_dir / store.name
-    with setup_errors(folder, "made for the step"):
-        folder.mkdir(parents=True, exist_ok=True)
-        if store.writable and os.getuid() == 0:
-            _give(folder, settings.step_uid)
-    return Mount(f"{STORES}/{store.name}", host_path(folder), type="bind", read_only=not store.writable)
-
-
-def _give(folder: Path, uid: int) -> None:
-    """Let steps write where root wrote before, in the local runtime."""
-    for place, folders, names in os.walk(folder):
-        for name in (".", *folders, *names):
-            path = Path(place, name)
-            if path.lstat().st_uid != uid:
-                os.lchown(path, uid, uid)
+def work_source(container: Mapping[str, Any]) -> str:
+    """Return what an inspected container sees as `/data`: a folder of the engine's host."""
+    return next(str(mount["Source"]) for mount in container["Mounts"] if mount["Destination"] == RUN)
 
 
 def engine_url() -> str:
@@ -143,6 +130,13 @@ def host_path(path: Path) -> str:
     if settings.host_data_dir is None:
         return str(path.resolve())
     return str(settings.host_data_dir / path.resolve().relative_to(settings.data_dir.resolve()))
+
+
+def own_path(source: str) -> Path:
+    """Return a folder of the engine's host, below the data folder, as this process sees it."""
+    settings = get_settings()
+    host = settings.host_data_dir
+    return Path(source) if host is None else settings.data_dir / Path(source).relative_to(host)
 
 
 @contextmanager

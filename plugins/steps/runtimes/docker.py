@@ -30,7 +30,9 @@ from plugins.steps.runtimes.container import (
     engine_faults,
     engine_url,
     host_path,
+    own_path,
     step_image,
+    work_source,
 )
 
 LABEL = "io.groundtruth"
@@ -102,6 +104,15 @@ class DockerStep(StepOperator, DockerOperator):
                     self.cli, work.item, work.work_folder, work.params, labels, task_keys(work.context)
                 )
                 self.container_id = str(self.cli.create_container(**request)["Id"])
+                if work_source(self.cli.inspect_container(self.container_id)) == host_path(work.work_folder.files):
+                    self._check_owner(work)
+
+    def _check_owner(self, work: Work) -> None:
+        try:
+            work.work_folder.check_owner()
+        except SetupError:
+            _remove(self.cli, [self.container_id])
+            raise
 
     def wait(self, work: Work) -> None:
         """Start the container unless it was started, log its output from the first line on, judge its end."""
@@ -129,10 +140,14 @@ class DockerStep(StepOperator, DockerOperator):
         _judge(work, state, last_line)
 
     def collect(self, work: Work) -> Ran:
-        """Return the image that the container was created from; its tag may lead to another one by now."""
+        """Return what the engine says of the ended container: the image, whose tag may lead to another one by now.
+
+        And its work folder: behind the Docker proxy that is another one than was asked for, and closed until now.
+        """
         with engine_faults(self.docker_url):
-            image = str(self.cli.inspect_container(self.container_id)["Image"])
-        return Ran(image, "a container that sees its inputs read-only and nothing else of the run")
+            container = self.cli.inspect_container(self.container_id)
+        isolation = "a container that sees its inputs read-only and nothing else of the run"
+        return Ran(str(container["Image"]), isolation, own_path(work_source(container)))
 
     def cancel(self, work: Work) -> None:
         """Stop the container, unless a later attempt has taken it up."""

@@ -12,7 +12,7 @@ from include.satellite.registry import store
 from include.satellite.schemas import Comparison
 from include.satellite.training.networks import load_bundle
 from include.satellite.training.schemas import CnnMetrics, LstmMetrics, ModelCard
-from tests.satellite.trained_run import PARAMS, randomised
+from tests.satellite.trained_run import BASELINE, PARAMS, randomised
 
 WHY = Reason(by="tester", why="a test")
 
@@ -36,7 +36,7 @@ def test_the_comparison_agrees_with_what_training_measured(compared):
     real, synthetic = models["real"]["accuracy"], models["synthetic"]["accuracy"]
     assert document["cnn_comparison"]["accuracy_improvement"] == pytest.approx(100 * (real / synthetic - 1))
     assert document["resamples"] >= 2000
-    assert document["baseline"] == {"world": "simple"}
+    assert document["baseline"] == BASELINE.model_dump()
     assert (folder / "plot_comparison.png").read_bytes()[:4] == b"\x89PNG"
 
 
@@ -66,7 +66,7 @@ def test_one_gate_that_is_missed_refuses_and_is_the_reason(compared, params, gat
 
 
 def test_a_baseline_as_good_as_the_model_refuses(compared, baseline, trained_run):
-    baseline.cnn = load_bundle(trained_run, CNN)
+    baseline.change = lambda bundle: bundle if bundle.card.kind == "cnn" else randomised(bundle)
     decision = COMPARISON.read(compared()).decision
     assert [gate.name for gate in decision.gates if not gate.passed] == ["cnn_synthetic"]
     assert "not better" in decision.reasons[0]

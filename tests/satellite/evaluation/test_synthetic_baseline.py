@@ -1,14 +1,12 @@
-import subprocess
-import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from include.core.errors import SetupError
-from include.satellite.datasets.patches import load_patches
-from include.satellite.datasets.schemas import PatchInfo
+from include.core.errors import ContractError, TransientError
+from include.satellite.artifacts import BASELINE, BASELINE_INFO, PATCH_INFO
 from include.satellite.evaluation import synthetic_baseline
-from include.satellite.evaluation.synthetic_baseline import ensure_baseline, find_baseline
+from include.satellite.evaluation.synthetic_baseline import keep_baseline, provide_baseline, stored_baseline
 from include.satellite.params import CompareParams
 from tests.satellite.small_data import write_patches
 
@@ -17,59 +15,68 @@ PARAMS = CompareParams(
 )
 
 
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The files of a run whose baseline was made."""
+    files = tmp_path_factory.mktemp("made")
+    write_patches(files)
+    provide_baseline(files, PARAMS, PATCH_INFO.read(files))
+    return files
+
+
 @pytest.fixture
-def dataset(tmp_path: Path) -> PatchInfo:
-    write_patches(tmp_path)
-    return load_patches(tmp_path).info
+def not_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(synthetic_baseline, "_make", lambda *_: pytest.fail("it is made again"))
 
 
-@pytest.mark.e2e
-def test_two_runs_at_once_make_the_baseline_once(data_dir: Path, dataset: PatchInfo) -> None:
-    program = (
-        "import logging, sys; from pathlib import Path\n"
-        "logging.basicConfig(level=logging.INFO, stream=sys.stdout)\n"
-        "from include.core import plots; plots.figure_file = None  # a plot would fail: none of them is kept\n"
-        "from include.satellite.datasets.schemas import PatchInfo\n"
-        "from include.satellite.evaluation.synthetic_baseline import ensure_baseline\n"
-        "from include.satellite.params import CompareParams\n"
-        "ensure_baseline(CompareParams.model_validate_json(sys.argv[1]), PatchInfo.model_validate_json(sys.argv[2]))\n"
-    )
-    command = [sys.executable, "-c", program, PARAMS.model_dump_json(), dataset.model_dump_json()]
-    both = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]
-    outputs = [process.communicate(timeout=200)[0] for process in both]
-    assert [process.returncode for process in both] == [0, 0], outputs
-    assert sum("is made now" in text for text in outputs) == 1
-
-
-def test_the_baseline_is_made_once_and_found_by_later_runs(
-    data_dir: Path, dataset: PatchInfo, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    ensure_baseline(PARAMS, dataset)
-    monkeypatch.setattr(synthetic_baseline, "_make", lambda *_: pytest.fail("it was there"))
-    baseline = ensure_baseline(PARAMS, dataset)
-    found = find_baseline(PARAMS, dataset)
-    assert found is not None
-    assert found.info == baseline.info
-    assert found.cnn.card == baseline.cnn.card
-    assert find_baseline(PARAMS.model_copy(update={"cnn_epochs": 2}), dataset) is None
+def test_it_is_made_on_the_run_s_bands_from_simulated_imagery(made: Path) -> None:
+    baseline, dataset = synthetic_baseline.read_baseline(made), PATCH_INFO.read(made)
     assert baseline.cnn.card.data.synthetic
     assert baseline.cnn.card.inputs == dataset.bands
     assert baseline.cnn.card.size == baseline.lstm.card.location_size == 8
     assert (baseline.info.world, baseline.info.seed) == ("simple", "7919")
-    records = [path.read_text() for path in (data_dir / "imagery").rglob("*.json")]
-    scenes = [text for text in records if '"sha256"' in text]
-    assert len(scenes) == len(list((data_dir / "imagery").rglob("*.tif"))) == 20
-    assert all("SIM-simple-7919" in text for text in scenes)
-    kept = data_dir / "models" / "baselines"
-    assert [path.name for path in kept.iterdir() if path.is_dir()] == [baseline.info.key]
 
-    made: list[str] = []
-    monkeypatch.setattr(synthetic_baseline, "_make", lambda folder, *_: made.append(folder.name))
-    (kept / baseline.info.key / "lstm_model.safetensors").write_bytes(b"damaged")
-    assert find_baseline(PARAMS, dataset) is None
-    with pytest.raises(SetupError):
-        ensure_baseline(PARAMS, dataset)
-    assert made == [baseline.info.key]
-    with pytest.raises(SetupError):
-        ensure_baseline(PARAMS.model_copy(update={"cnn_epochs": 2}), dataset)
-    assert made[1] != made[0]
+
+def test_of_its_making_nothing_else_is_left(made: Path) -> None:
+    assert {path.name for path in (made / "baseline").iterdir()} == {Path(artifact.path).name for artifact in BASELINE}
+    assert not list(made.glob(".baseline*"))
+
+
+def test_a_stored_one_is_taken_by_later_runs(made: Path, data_dir: Path, tmp_path: Path, not_made: None) -> None:
+    keep_baseline(made, PARAMS)
+    write_patches(tmp_path)
+    dataset = PATCH_INFO.read(tmp_path)
+    assert all((data_dir / name).is_file() for name in stored_baseline(PARAMS, dataset))
+    provide_baseline(tmp_path, PARAMS, dataset)
+    assert [artifact.at(tmp_path).read_bytes() for artifact in BASELINE] == [
+        artifact.at(made).read_bytes() for artifact in BASELINE
+    ]
+    keep_baseline(tmp_path, PARAMS)
+
+
+def test_other_parameters_and_damage_make_another_one(made: Path, data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    keep_baseline(made, PARAMS)
+    recipes: list[object] = []
+    monkeypatch.setattr(synthetic_baseline, "_make", lambda files, recipe: recipes.append(recipe))
+    dataset = PATCH_INFO.read(made)
+    provide_baseline(made, PARAMS, dataset)
+    assert not recipes
+    provide_baseline(made, PARAMS.model_copy(update={"cnn_epochs": 2}), dataset)
+    [weights] = [name for name in stored_baseline(PARAMS, dataset) if name.endswith("lstm_model.safetensors")]
+    (data_dir / weights).write_bytes(b"damaged")
+    provide_baseline(made, PARAMS, dataset)
+    assert [recipe["cnn_epochs"] for recipe in recipes] == [2, 1]  # type: ignore[index]
+
+
+def test_one_that_differs_from_the_stored_one_is_not_compared_with(made: Path, data_dir: Path) -> None:
+    keep_baseline(made, PARAMS)
+    [metrics] = [name for name in stored_baseline(PARAMS, PATCH_INFO.read(made)) if name.endswith("cnn_metrics.json")]
+    (data_dir / metrics).write_text("{}")
+    with pytest.raises(TransientError, match="is not the stored one"):
+        keep_baseline(made, PARAMS)
+
+
+def test_one_of_another_recipe_is_not_kept(made: Path, data_dir: Path) -> None:
+    with pytest.raises(ContractError, match=f"{BASELINE_INFO.path}: must be of the baseline"):
+        keep_baseline(made, PARAMS.model_copy(update={"cnn_epochs": 2}))
+    assert not (data_dir / "models").exists()

@@ -12,7 +12,7 @@ from include.satellite.evaluation import predictions as tables
 from include.satellite.evaluation.predictions import read_predictions, write_predictions
 from include.satellite.evaluation.verification import verified, verify, verify_outcome
 from include.satellite.training.networks import load_bundle
-from tests.satellite.trained_run import PARAMS, randomised
+from tests.satellite.trained_run import PARAMS, randomised, write_baseline
 
 
 @pytest.fixture
@@ -64,13 +64,9 @@ def test_weights_of_another_run_end_the_step(files, model):
         verify(files, PARAMS)
 
 
-def test_a_baseline_that_is_not_stored_ends_the_step(files, baseline, monkeypatch):
-    import sys
-
-    monkeypatch.setattr(
-        sys.modules["include.satellite.evaluation.synthetic_baseline"], "find_baseline", lambda *_: None
-    )
-    with pytest.raises(ContractError, match="models/baselines: must hold the synthetic baseline"):
+def test_a_baseline_of_other_weights_ends_the_step(files, trained):
+    write_baseline(trained, files, lambda bundle: randomised(bundle, seed=5))
+    with pytest.raises(ContractError, match=r"cnn_comparison.parquet: must hold what the model synthetic predicts"):
         verify(files, PARAMS)
 
 

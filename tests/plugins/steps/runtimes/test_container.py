@@ -1,4 +1,4 @@
-"""What is asked of the engine for a step: its run, the stores of its contract, and nothing else of the deployment."""
+"""What is asked of the engine for a step: its work folder, its inputs, the files of stores that it reads, no more."""
 
 import tests.airflow_env  # noqa: F401 - before Airflow is imported
 
@@ -29,6 +29,7 @@ pytestmark = pytest.mark.airflow
 COMPOSITION = yaml.safe_load((ROOT / "docker-compose.yaml").read_text())
 COMPOSED_STORES = COMPOSITION["services"]["docker-policy"]["environment"]["DOCKER_PROXY_STORES"]
 SHA = "0" * 64
+SCENE = "imagery/sentinel-2-l2a/demo-0123456789ab/2025-01-03_1a2b3c4d_5e6f7a8b.tif"
 LABELS = {"io.groundtruth": "step", "io.groundtruth.dag": "satellite_pipeline"}
 IN_CONTAINERS = [item for item in SATELLITE.steps if not item.step.in_worker]
 
@@ -41,12 +42,13 @@ def engine():
 
 @pytest.fixture
 def work(data_dir):
-    """The work folder of an execution that reads one artifact and keeps checkpoints."""
+    """The work folder of an execution that reads an artifact and a scene and keeps checkpoints."""
     run = data_dir / "runs" / "satellite_pipeline" / "manual__1"
     folder = WorkFolder(
         run / "work/step.1",
         {"validated.json": run / "artifacts" / SHA},
-        {"checkpoints": run / "scratch/step/checkpoints"},
+        {SCENE: data_dir / SCENE},
+        {"checkpoints": run / "scratch/step.0/checkpoints"},
     )
     folder.create()
     return folder
@@ -77,7 +79,7 @@ def test_steps_that_talk_to_a_service_or_change_the_deployment_stay_in_the_worke
 
 
 @pytest.mark.parametrize("item", IN_CONTAINERS, ids=lambda item: item.step.id)
-def test_a_step_sees_its_run_and_the_stores_of_its_contract(engine, work, data_dir, env_file, item):
+def test_a_step_sees_its_work_folder_its_inputs_and_the_files_of_stores_that_it_reads(engine, work, data_dir, env_file, item):
     request = asked(engine, item, work)
     assert request["image"] == step_image(item) == "groundtruth-satellite:latest"
     assert request["command"] == ["python", "-m", "include.satellite", item.step.id]
@@ -85,10 +87,11 @@ def test_a_step_sees_its_run_and_the_stores_of_its_contract(engine, work, data_d
     run = work.files.parents[1]
     assert found == {
         "/data": (str(work.files), False),
-        "/data/checkpoints": (f"{run}/scratch/step/checkpoints", False),
+        "/data/checkpoints": (f"{run}/scratch/step.0/checkpoints", False),
         "/data/validated.json": (f"{run}/artifacts/{SHA}", True),
-    } | {f"/stores/{store.name}": (str(data_dir / store.name), not store.writable) for store in item.step.stores}
-    assert all((data_dir / store.name).is_dir() for store in item.step.stores)
+        f"/stores/{SCENE}": (str(data_dir / SCENE), True),
+    }
+    assert ("GROUNDTRUTH_DATA_DIR" in request["environment"]) == bool(item.step.stored)
 
 
 def test_of_the_env_file_a_step_learns_the_keys_of_its_contract(engine, work, env_file):
@@ -128,7 +131,6 @@ def test_the_docker_proxy_forwards_the_request_of_every_step(engine, work, data_
         host_data_dir=data_dir,
         step_uid=get_settings().step_uid,
         worker_uid=50001,
-        whole_folders=True,
     )
     host_config = request.pop("host_config")
     config = engine.create_container_config(**request, host_config=host_config)

@@ -1,0 +1,75 @@
+"""The files of stores that the satellite steps read: scenes of a manifest, models of the champion and the baseline."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from include.core.contracts import StepParams, StoredFile
+from include.core.errors import GroundtruthError
+from include.core.settings import get_settings
+from include.env_file import read_keys
+from include.satellite.artifacts import COMPARISON, IMAGERY, PATCH_INFO, VALIDATED
+from include.satellite.imagery.schemas import Acquisition
+from include.satellite.imagery.store import scene_path
+from include.satellite.params import CompareParams, HealthMapParams
+from include.satellite.registry import store
+
+
+def collected_scenes(files: Path, params: StepParams) -> Iterator[StoredFile]:
+    """Yield the scenes of `imagery.json`; the validation says which of them are intact."""
+    for acquisition in IMAGERY.read(files).acquisitions:
+        yield StoredFile(_place(acquisition))
+
+
+def validated_scenes(files: Path, params: StepParams) -> Iterator[StoredFile]:
+    """Yield the scenes of `validated.json`, which must be intact."""
+    return map(_scene, VALIDATED.read(files).acquisitions)
+
+
+def champion(files: Path, params: CompareParams) -> Iterator[StoredFile]:
+    """Yield the files of the champion that `comparison.json` names."""
+    version = COMPARISON.read(files).champion
+    if version is not None:
+        yield from _version(store.find(version))
+
+
+def rivals(files: Path, params: CompareParams) -> Iterator[StoredFile]:
+    """Yield the files of the models to compare with: the one that the env file enables, and the synthetic baseline."""
+    from include.satellite.evaluation.synthetic_baseline import stored_baseline
+
+    yield from _enabled()
+    yield from map(StoredFile, stored_baseline(params, PATCH_INFO.read(files)))
+
+
+def map_files(files: Path, params: HealthMapParams) -> Iterator[StoredFile]:
+    """Yield the latest scene, and the files of the model that the env file enables."""
+    from include.satellite.health_map import latest_acquisition
+
+    yield _scene(latest_acquisition(files, params))
+    yield from _enabled()
+
+
+def _scene(acquisition: Acquisition) -> StoredFile:
+    return StoredFile(_place(acquisition), acquisition.sha256, "the validation")
+
+
+def _place(acquisition: Acquisition) -> str:
+    return scene_path(acquisition).relative_to(get_settings().data_dir).as_posix()
+
+
+def _enabled() -> Iterator[StoredFile]:
+    """Yield the files of the enabled model; a step that cannot find one says why."""
+    keys = read_keys(get_settings().env_file, store.ENV_KEYS)
+    if store.enabled(keys):
+        try:
+            yield from _version(store.find(keys.get(store.VERSION, "")))
+        except GroundtruthError:
+            return
+
+
+def _version(model: store.StoredModel) -> Iterator[StoredFile]:
+    folder = f"models/store/{model.version}"
+    yield StoredFile(f"{folder}/{store.MANIFEST}")
+    for name, file in model.files.items():
+        yield StoredFile(f"{folder}/{name}", file.sha256, "the promotion")
