@@ -30,9 +30,7 @@ def test_a_start_without_settings_names_them_all():
 
 
 def test_a_start_with_unusable_stores_has_a_sentence_for_each():
-    process = start(
-        IMAGES="a", HOST_DATA_DIR="/srv/data", STEP_UID=50003, WORKER_UID=50001, STORES="/scenes runs kept"
-    )
+    process = start(IMAGES="a", HOST_DATA_DIR="/srv/data", STEP_UID=50003, WORKER_UID=50001, STORES="/scenes runs kept")
     assert process.returncode == 1
     assert process.stderr == (
         "error: DOCKER_PROXY_STORES: /scenes: must be a path below the data folder, in plain letters; "

@@ -54,7 +54,9 @@ def test_a_stored_one_is_taken_by_later_runs(made: Path, data_dir: Path, tmp_pat
     keep_baseline(tmp_path, PARAMS)
 
 
-def test_other_parameters_and_damage_make_another_one(made: Path, data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_other_parameters_and_damage_make_another_one(
+    made: Path, data_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     keep_baseline(made, PARAMS)
     recipes: list[object] = []
     monkeypatch.setattr(synthetic_baseline, "_make", lambda files, recipe: recipes.append(recipe))

@@ -79,7 +79,9 @@ def test_steps_that_talk_to_a_service_or_change_the_deployment_stay_in_the_worke
 
 
 @pytest.mark.parametrize("item", IN_CONTAINERS, ids=lambda item: item.step.id)
-def test_a_step_sees_its_work_folder_its_inputs_and_the_files_of_stores_that_it_reads(engine, work, data_dir, env_file, item):
+def test_a_step_sees_its_work_folder_its_inputs_and_the_files_of_stores_that_it_reads(
+    engine, work, data_dir, env_file, item
+):
     request = asked(engine, item, work)
     assert request["image"] == step_image(item) == "groundtruth-satellite:latest"
     assert request["command"] == ["python", "-m", "include.satellite", item.step.id]
