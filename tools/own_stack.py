@@ -24,7 +24,7 @@ from tools import stack as tool
 
 ROOT = Path(__file__).resolve().parents[1]
 IMAGES = (
-    *("groundtruth-airflow", "groundtruth-docker-policy", "groundtruth-docker-proxy"),
+    *("groundtruth-airflow:latest", "groundtruth-docker-policy:latest", "groundtruth-docker-proxy:latest"),
     *(domain.image for domain in DOMAINS if domain.image),
 )
 ENDED = ("success", "failed")

@@ -18,7 +18,7 @@ def stack(request, tmp_path_factory):
         "install Compose, 1.29 or newer",
     )
     for image in IMAGES:
-        need(answers("docker", "image", "inspect", f"{image}:latest"), f"the image {image}", "make stack-images")
+        need(answers("docker", "image", "inspect", image), f"the image {image}", "make stack-images")
     folder, failed_before = tmp_path_factory.mktemp("stack"), request.session.testsfailed
     ended_well = False
     try:
