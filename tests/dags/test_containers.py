@@ -171,7 +171,10 @@ def test_a_foreign_image_that_honours_the_file_contract_is_a_step(definitions, n
         ("ln -s /etc/passwd /data/output1.json", "must be a regular file, reached without a link"),
         ("echo '{}' > /data/output1.json; echo x > /data/more.txt", "more.txt: must not be written"),
         ('mkdir -p /data/steps/a && echo \'{"status": "success"}\' > /data/steps/a/result.json', "did not declare it"),
-        ("rm /data/energy_data.csv; echo x > /data/energy_data.csv", "cannot create /data/energy_data.csv: Read-only file system"),
+        (
+            "rm /data/energy_data.csv; echo x > /data/energy_data.csv",
+            "cannot create /data/energy_data.csv: Read-only file system",
+        ),
     ],
 )
 def test_a_container_that_lies_for_the_analyzer_fails_with_the_rule_it_broke(definitions, command, rule, no_leftovers):
