@@ -1,10 +1,11 @@
 """Keeps the deployment tidy, every hour.
 
 `remove_orphans` removes containers whose task has ended or was removed: a worker that dies in the last attempt can
-leave one behind. `sweep_leftovers` removes temporary files that killed runs and publications left, and writes the
-reports of such runs. `prune_runs` removes the folders of runs older than `GROUNDTRUTH_KEEP_RUNS_DAYS` days (not set:
-all stay); the newest run of each pipeline stays, and the newest in which each step succeeded. Published results,
-imagery and models are never touched. It is switched on from the start. Guide: docs/guides/operating.md.
+leave one behind. `sweep_leftovers` removes temporary files that killed runs and publications left, writes the reports
+of such runs, and removes work folders that nobody has touched for a day in runs that have ended. `prune_runs` removes
+the folders of runs older than `GROUNDTRUTH_KEEP_RUNS_DAYS` days (not set: all stay); the newest run of each pipeline
+stays, and the newest in which each step succeeded. Published results, imagery and models are never touched. It is
+switched on from the start. Guide: docs/guides/operating.md.
 """
 
 from datetime import UTC, datetime, timedelta
@@ -36,7 +37,7 @@ with DAG(
     PythonOperator(
         task_id="sweep_leftovers",
         python_callable=sweep_leftovers,
-        doc_md="Temporary files of killed runs and publications.",
+        doc_md="Temporary files of killed runs and publications, and work folders of runs that have ended.",
     )
     PythonOperator(
         task_id="prune_runs", python_callable=prune_runs, doc_md="Runs older than `GROUNDTRUTH_KEEP_RUNS_DAYS` days."

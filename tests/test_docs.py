@@ -9,7 +9,8 @@ from tools.docs import REFERENCE, pages
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
-CODE_PATH = re.compile(r"\b(?:include|plugins|tests|tools|dags)/[\w./-]*\w")
+CODE_PATH = re.compile(r"(?<!/groundtruth/)\b(?:include|plugins|tests|tools|dags)/[\w./-]*\w")
+"""A file of the repository; `/groundtruth/dags/…` is a page of the UI."""
 EXAMPLES = ("weather", "inline", "json_lines", "example", "FILE")
 LINK = re.compile(r'\]\(([^)\s]+)\)|src="([^"]+)"')
 

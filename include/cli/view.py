@@ -13,7 +13,7 @@ from rich.table import Table
 
 from include.cli.terminal import shown, shown_message
 from include.core.errors import BadInputError
-from include.core.leftovers import LOG_NAME, goes_on
+from include.core.leftovers import LOG_NAME, ONE_OFF, goes_on
 from include.core.pipeline import Pipeline
 from include.core.run_folder import RunFolder, Started, StepInfo
 from include.core.settings import get_settings
@@ -41,7 +41,8 @@ def find_report(run_name: str | None) -> Path:
     newest = latest_report(Path(str(run_name))) if is_folder else latest_report(runs, f"*/{run_name or '*'}")
     if newest is None and run_name:
         folders = [Path(run_name)] if is_folder else [path for path in runs.glob(f"*/{run_name}") if path.is_dir()]
-        if len(folders) == 1 and (folders[0] / LOG_NAME).exists() and not goes_on(folders[0]):
+        own_airflow = [path for path in folders if path.name.startswith(ONE_OFF) or (path / LOG_NAME).exists()]
+        if len(folders) == len(own_airflow) == 1 and not goes_on(folders[0]):
             return write_report_of_lost_run(RunFolder(folders[0]))
     if newest is None:
         first = all_pipelines()[0][0].definition.pipeline

@@ -21,6 +21,8 @@ from include.core.errors import ContractError
 from include.core.files import setup_errors
 
 CHUNK_BYTES = 1 << 20
+SEALING = ".sealing-"
+"""Begins the name of a file that is being sealed."""
 _FICLONE = 0x40049409
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
@@ -86,7 +88,7 @@ class FolderStore:
         """As `ArtifactStore.put`; a copy-on-write clone where the file system has such."""
         with setup_errors(self.folder / name, "sealed"):
             self.folder.mkdir(parents=True, exist_ok=True)
-            handle, temporary = tempfile.mkstemp(dir=self.folder, prefix=".sealing-")
+            handle, temporary = tempfile.mkstemp(dir=self.folder, prefix=SEALING)
             try:
                 with os.fdopen(handle, "w+b") as copy:
                     sealed = _copy(source, copy, name, max_bytes)

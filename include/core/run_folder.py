@@ -19,6 +19,7 @@ Runs of v0.1.0 have no `artifacts/`: their files lie in `files/` themselves.
 from __future__ import annotations
 
 import logging
+import os
 import re
 from collections.abc import Sequence
 from datetime import datetime
@@ -26,11 +27,13 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from include.core.artifact_store import FolderStore
 from include.core.errors import explain
 from include.core.files import write_atomically
 from include.core.outcome import StepOutcome
+from include.core.strict_json import MAX_BYTES
 
 M = TypeVar("M", bound=BaseModel)
 LOG = logging.getLogger(__name__)
@@ -40,6 +43,9 @@ SOURCE_FOLDER = "source"
 """Below `files/`: the input files that users provided, as staged."""
 INTERRUPTED_MARK = "interrupted"
 """In the run's folder: a user stopped the run, so no further step starts."""
+
+TOO_LARGE = "too_large"
+"""Type of the validation error of a document that is too large to be read."""
 
 STOPPED = "stopped while it ran: a user marked or cleared its task in Airflow, or its worker was shut down"
 """Why an attempt ended that Airflow stopped."""
@@ -326,11 +332,34 @@ def write_json(path: Path, document: BaseModel) -> None:
 
 
 def read_model(path: Path, model: type[M]) -> M | None:
-    """A record of the run folder, or None where there is none."""
+    """Return a JSON document that is a file, or None where there is none.
+
+    Raises:
+        ValidationError: It is not what the model describes, or is larger than 64 MiB, in which case it is not read.
+    """
     try:
-        return model.model_validate_json(path.read_bytes())
+        with path.open("rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            if size > MAX_BYTES:
+                raise _too_large(model, size)
+            return model.model_validate_json(file.read(size + 1))  # one that grows meanwhile is not read to its end
     except FileNotFoundError:
         return None
+
+
+def damage_of(path: Path, error: ValidationError) -> str:
+    """Return the sentence about a record that `read_model` could not read."""
+    fault = error.errors(include_url=False, include_input=False)[0]
+    if fault["type"] == TOO_LARGE:
+        return f"{path} {fault['msg']}, and was not read."
+    return f"{path} is damaged and cannot be read."
+
+
+def _too_large(model: type[M], size: int) -> ValidationError:
+    sentence = "has {megabytes} MB, more than the {most} MB allowed"
+    context = {"megabytes": f"{size / 1e6:,.0f}", "most": f"{MAX_BYTES / 1e6:,.0f}"}
+    fault = InitErrorDetails(type=PydanticCustomError(TOO_LARGE, sentence, context), input=None)
+    return ValidationError.from_exception_data(model.__name__, [fault])
 
 
 def seconds_between(start: datetime, end: datetime) -> float:

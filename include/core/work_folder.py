@@ -19,6 +19,9 @@ from pathlib import Path
 from include.core.errors import ContractError, SetupError
 from include.core.files import setup_errors
 
+VIEW = ".view-"
+"""Begins the name of a folder that shows sealed files while they are checked."""
+
 
 @dataclass(frozen=True)
 class WorkFolder:
@@ -127,7 +130,7 @@ def view(parent: Path, files: Mapping[str, Path]) -> Iterator[Path]:
         parent: Where the folder is made.
         files: The sealed files by documented path.
     """
-    with tempfile.TemporaryDirectory(dir=parent, prefix=".view-") as name:
+    with tempfile.TemporaryDirectory(dir=parent, prefix=VIEW) as name:
         shown = WorkFolder(Path(name), files)
         shown.link_inputs()
         yield shown.files

@@ -21,6 +21,7 @@ from include.core.run_folder import (
     Run,
     RunFolder,
     StepResult,
+    damage_of,
     seconds_between,
     write_json,
 )
@@ -59,8 +60,8 @@ def build_report(
     """
     try:
         run, damage = folder.run(), None
-    except ValidationError:
-        run, damage = None, Failure(kind="error", message=f"{folder.path / 'run.json'} is damaged and cannot be read")
+    except ValidationError as error:
+        run, damage = None, Failure(kind="error", message=damage_of(folder.path / "run.json", error))
     tasks = task_statuses(folder, run, task_states)
     steps, others = tasks.steps, tasks.others
     failure = _failure_point(folder, tasks, damage, ended)

@@ -19,6 +19,7 @@ from include.core.run_folder import (
     Started,
     StepInfo,
     StepResult,
+    damage_of,
 )
 from include.reporting.model import Status, StepReport
 
@@ -119,7 +120,7 @@ def _report(
             status, error = _status_of_state(info.title, started, interrupted=interrupted, state=state)
     except ValidationError as damage:
         name = "result.json" if damage.title == StepResult.__name__ else "started.json"
-        status, error = _failed(f"{folder.step(info.id) / name} is damaged and cannot be read.", "error")
+        status, error = _failed(damage_of(folder.step(info.id) / name, damage), "error")
     record, texts = result or started, result or info
     accepted = result if result and result.status == "success" else None
     if result:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import logging
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
-from include.core.leftovers import sweep_published, sweep_runs, sweep_stores
+from pydantic import ValidationError
+
+from include.core.leftovers import sweep_published, sweep_runs, sweep_stores, sweep_work
 from include.core.retention import expired_runs, interrupted_removals, remove_run
 from include.core.run_folder import RunFolder
 from include.core.settings import get_settings
@@ -34,10 +37,23 @@ def remove_orphans(ti: Any) -> int:
         return runtime_class().remove_orphans(is_ended, LOG)
 
 
-def sweep_leftovers() -> int:
-    """Remove what killed runs and publications left behind, write the reports of such runs, and return how many."""
+def sweep_leftovers(ti: Any) -> int:
+    """Remove what killed runs and publications left behind, write the reports of such runs, and return how many.
+
+    Args:
+        ti: The task instance that runs this; it asks Airflow about runs.
+    """
     from include.reporting.archive import latest_report
     from include.reporting.report import write_report_of_lost_run
+
+    def has_ended(folder: Path) -> bool:
+        try:
+            run = RunFolder(folder).run()
+        except (OSError, ValidationError):
+            return False  # its id is not known, so Airflow cannot be asked
+        dag_id, run_id = (run.dag_id, run.run_id) if run else (folder.parent.name, folder.name)
+        states = ti.get_task_states(dag_id=dag_id, run_ids=[run_id])
+        return all(state in ENDED for tasks in states.values() for state in tasks.values())
 
     data = get_settings().data_dir
     stores = {data / store for domain in DOMAINS for store in domain.stores}
@@ -46,7 +62,12 @@ def sweep_leftovers() -> int:
         for run in killed:
             if latest_report(run) is None:
                 LOG.info("%s was killed; its report: %s", run.name, write_report_of_lost_run(RunFolder(run)))
-    swept = [*killed, *sweep_published(data / "published"), *sweep_stores(stores)]
+    swept = [
+        *killed,
+        *sweep_work(data / "runs", has_ended),
+        *sweep_published(data / "published"),
+        *sweep_stores(stores),
+    ]
     for path in swept:
         LOG.info("Removed what was left of %s", path)
     return len(swept)

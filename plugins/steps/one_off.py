@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
 
 from include.core.files import setup_errors
+from include.core.leftovers import ONE_OFF, going_on
 from include.core.run_folder import RunFolder
 from include.core.settings import get_settings
 from plugins.steps.context import run_folder
@@ -45,26 +46,28 @@ def one_off_run(dag_id: str) -> Iterator[None]:
     if get_settings().run_folder is not None:
         yield
         return
-    name = f"test__{datetime.now(UTC):%Y-%m-%dT%H%M%S.%fZ}"
+    name = f"{ONE_OFF}{datetime.now(UTC):%Y-%m-%dT%H%M%S.%fZ}"
     folder = RunFolder.of(get_settings().data_dir.resolve(), dag_id, name).path
     database = folder / ".airflow.db"
     with setup_errors(folder, "written"):
         folder.mkdir(parents=True)
-        database.touch(0o600)
     variables = {
         "GROUNDTRUTH_RUN_FOLDER": str(folder),
         "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{database}",
         "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN_ASYNC": f"sqlite+aiosqlite:///{database}",
     }
-    try:
-        content = _deployment_content()
-        with patch.dict("os.environ", variables):
+    with going_on(folder):
+        try:
+            with setup_errors(folder, "written"):
+                database.touch(0o600)
+            content = _deployment_content()
+            with patch.dict("os.environ", variables):
+                _reconnect()
+                _create_database(content)
+                yield
+        finally:
             _reconnect()
-            _create_database(content)
-            yield
-    finally:
-        _reconnect()
-        _remove_database(folder)
+            _remove_database(folder)
 
 
 def fail_without_report(run: DagRun) -> None:

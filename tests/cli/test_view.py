@@ -12,8 +12,9 @@ from rich.console import Console
 from include.cli.view import Progress, find_report, pipelines_table, read_report, show_report
 from include.core.definitions.load import load_definition
 from include.core.errors import BadInputError
+from include.core.leftovers import going_on
 from include.core.pipeline import Pipeline
-from include.core.run_folder import Failure, Started, StepResult, write_json
+from include.core.run_folder import Failure, RunFolder, Started, StepResult, write_json
 from include.energy.steps import ENERGY_STEPS
 from include.reporting.report import build_report
 from tests.core.small_pipeline import ANALYZE, MEASURE, pipeline, plan, spec
@@ -202,3 +203,12 @@ def test_a_run_that_died_without_a_report_gets_one_when_it_is_asked_for(data_dir
     path = find_report(run.path.name)
     assert json.loads(path.read_bytes())["overall_status"] == "failed"
     assert find_report(str(run.path)) == path
+
+
+def test_a_one_off_run_gets_one_too_unless_it_goes_on(data_dir):
+    run = good_run(data_dir)
+    one_off = RunFolder(run.path.rename(run.path.with_name("test__1")))
+    (one_off.step("describe") / "result.json").unlink()
+    with going_on(one_off.path), pytest.raises(BadInputError, match="there is no report of a run named test__1"):
+        find_report("test__1")
+    assert json.loads(find_report("test__1").read_bytes())["failure_point"]["kind"] == "lost"

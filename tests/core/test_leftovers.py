@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from include.core.files import replace_folder
-from include.core.leftovers import goes_on, sweep_published, sweep_runs, sweep_stores
+from include.core.leftovers import goes_on, going_on, sweep_published, sweep_runs, sweep_stores, sweep_work
 
 HOLDER = """
 import fcntl, os, sys, time
@@ -68,6 +68,18 @@ def test_airflow_that_outlives_the_command_line_holds_the_lock_that_it_inherited
     airflow.kill()
     airflow.wait()
     assert not goes_on(run)
+
+
+def test_a_killed_one_off_run_is_swept_and_one_that_goes_on_is_not(tmp_path):
+    run = begun(tmp_path, "test__1")
+    with held(run):
+        assert goes_on(run)
+        assert sweep_runs(tmp_path / "runs") == []
+    assert not goes_on(run)
+    with going_on(run):
+        assert goes_on(run)
+    assert sweep_runs(tmp_path / "runs") == [run]
+    assert sorted(path.name for path in run.iterdir()) == ["airflow.log"]
 
 
 def test_other_runs_and_links_are_not_touched(tmp_path):
@@ -152,3 +164,84 @@ def test_stores_lose_temporary_files_that_nobody_has_touched_for_a_day(tmp_path)
     assert sorted(sweep_stores([store, tmp_path / "none"])) == sorted([old, scratch])
     assert young.exists()
     assert kept.exists()
+
+
+LEFT = [
+    "work/analyze.0-1", "work/.hidden", "scratch/train_cnn.0", ".view-a1b2c3d4", "artifacts/.sealing-a1b2c3d4",
+    ".run.json.a1b2c3d4", "steps/analyze/.result.json.a1b2c3d4",
+]  # fmt: skip
+RECORDS = [
+    "run.json", "files/energy_data.csv", "artifacts/" + "0" * 64, "steps/analyze/result.json", "airflow.log",
+    "pipeline_report_20260101_000000.json", "interrupted",
+]  # fmt: skip
+DAY = 90_000
+
+
+def attempted(data_dir: Path, name: str = "scheduled__1", age: float = DAY) -> Path:
+    """A run whose steps left all that a kill can leave, and its records."""
+    run = data_dir / "runs" / "energy_pipeline" / name
+    for path in RECORDS:
+        (run / path).parent.mkdir(parents=True, exist_ok=True)
+        (run / path).write_text("{}")
+        aged(run / path, age)
+    for path in LEFT:
+        (run / path).mkdir(parents=True)
+        (run / path / "half.csv").touch()
+        aged(run / path, age)
+    return run
+
+
+def names(run: Path) -> list[str]:
+    return sorted(name for name in (*LEFT, *RECORDS) if os.path.lexists(run / name))
+
+
+@pytest.mark.parametrize(
+    ("name", "age", "ended", "swept"),
+    [
+        pytest.param("scheduled__1", DAY, True, True, id="a run that has ended"),
+        pytest.param("scheduled__1", DAY, False, False, id="one whose container works for days"),
+        pytest.param("scheduled__1", 3600, True, False, id="one that a user may want to look into"),
+        pytest.param("cli__1", DAY, False, True, id="a killed run of the command line, which no Airflow knows"),
+        pytest.param("test__1", DAY, False, True, id="a killed one-off run"),
+    ],
+)
+def test_the_work_of_runs_that_have_ended_is_removed_and_their_records_stay(tmp_path, name, age, ended, swept):
+    run = attempted(tmp_path, name, age)
+    asked = []
+    removed = sweep_work(tmp_path / "runs", lambda folder: asked.append(folder) or ended)
+    assert sorted(removed) == (sorted(run / path for path in LEFT) if swept else [])
+    assert names(run) == sorted(RECORDS if swept else [*LEFT, *RECORDS])
+    assert asked == ([run] if name == "scheduled__1" and age == DAY else []), "Airflow is asked as rarely as possible"
+
+
+@pytest.mark.parametrize(("name", "lock"), [("cli__1", "airflow.log"), ("test__1", ".")])
+def test_the_work_of_a_run_that_goes_on_without_this_airflow_stays(tmp_path, name, lock):
+    run = attempted(tmp_path, name)
+    with held(run / lock):
+        assert sweep_work(tmp_path / "runs", lambda _: True) == []
+    assert names(run) == sorted([*LEFT, *RECORDS])
+
+
+def test_the_sweep_of_work_follows_no_link(tmp_path):
+    kept = tmp_path / "elsewhere" / "work" / "analyze.0-1"
+    kept.mkdir(parents=True)
+    aged(kept, DAY)
+    run = tmp_path / "runs" / "energy_pipeline" / "scheduled__1"
+    (run / "scratch").mkdir(parents=True)
+    (run / "work").symlink_to(kept.parent)
+    link = run / "scratch" / "train_cnn.0"
+    link.symlink_to(kept)
+    aged(link, DAY)
+    (run.parent / "scheduled__2").symlink_to(kept.parents[1])
+    assert sweep_work(tmp_path / "runs", lambda _: True) == [link]
+    assert kept.is_dir()
+
+
+def test_a_folder_that_a_step_closed_is_removed_with_what_is_in_it(tmp_path):
+    run = tmp_path / "runs" / "energy_pipeline" / "scheduled__1"
+    closed = run / "work" / "analyze.0-1" / "closed"
+    closed.mkdir(parents=True)
+    (closed / "file").touch()
+    closed.chmod(0)
+    aged(closed.parent, DAY)
+    assert sweep_work(tmp_path / "runs", lambda _: True) == [closed.parent]

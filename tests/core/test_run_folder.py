@@ -2,6 +2,7 @@
 
 import json
 import os
+import resource
 import threading
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -17,6 +18,7 @@ from include.core.run_folder import (
     Started,
     StepInfo,
     StepResult,
+    damage_of,
     read_model,
     safe_name,
     seconds_between,
@@ -161,6 +163,18 @@ def test_a_record_that_is_no_record_is_an_error_and_not_none(tmp_path):
     path.write_text('{"step": "x", "started_at": "2026-01-01T00:00:00"}')
     with pytest.raises(ValidationError, match="timezone"):
         read_model(path, Started)
+
+
+def test_a_record_that_would_fill_memory_is_not_read(tmp_path):
+    path = tmp_path / "started.json"
+    with path.open("wb") as file:
+        file.truncate(2 * 10**9)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(ValidationError, match="has 2,000 MB, more than the 67 MB allowed") as error:
+        read_model(path, Started)
+    assert damage_of(path, error.value) == f"{path} has 2,000 MB, more than the 67 MB allowed, and was not read."
+    assert error.value.title == "Started", "reports name the record by it"
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 32_000  # kB
 
 
 def test_documents_are_readable_json_that_ends_with_a_line_break(tmp_path):

@@ -1,6 +1,7 @@
 """A step gets the verdict "success" only when its work is proven; a lie is named with the rule that it broke."""
 
 import errno
+import hashlib
 import json
 import os
 import re
@@ -13,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from include.core.contracts import Artifact, StepParams
+from include.core.contracts import Artifact, StepParams, StoredFile
 from include.core.errors import (
     BadInputError,
     ContractError,
@@ -447,7 +448,7 @@ def test_scratch_folders_survive_an_attempt_but_not_a_success_or_a_clear(run):
     refused(run, called(train), step)
     run_step(step, run, cleared(run), after(train, out_csv=READINGS))
     assert seen == [[], ["epoch"], []]
-    assert not run.scratch("analyze").exists()
+    assert run.scratches("analyze") == []
 
 
 # ── failures and their verdicts ──────────────────────────────────────────────────────────────────────────────────────
@@ -662,3 +663,97 @@ def test_a_missing_prerequisite_skips_here_and_fails_in_ci(monkeypatch):
     monkeypatch.setenv("CI", "true")
     with pytest.raises(pytest.fail.Exception, match="an engine is missing: start it"):
         need(False, "an engine", "start it")
+
+
+# files of stores
+
+SCENE, SPARE = "imagery/a/scene.tif", "imagery/a/spare.tif"
+SHA256 = hashlib.sha256(b"scene").hexdigest()
+READS_SCENE = replace(ANALYZE, stored=f"{__name__}:scenes")
+
+
+def scenes(files: Path, params: StepParams) -> list[StoredFile]:
+    """A scene that an input states, and one that the step judges, if it is there."""
+    assert (files / "in.csv").exists(), "the inputs say which files"
+    return [StoredFile(SCENE, SHA256, "the validation"), StoredFile(SPARE)]
+
+
+def store(data_dir: Path, name: str = SCENE, content: str = "scene") -> Path:
+    path = data_dir / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(content)
+    return path
+
+
+@pytest.mark.parametrize("spare", [False, True])
+def test_a_step_gets_the_files_of_stores_that_its_inputs_name_and_the_result_lists_them(run, data_dir, spare):
+    expected = {SCENE: store(data_dir)}
+    if spare:
+        expected[SPARE] = store(data_dir, SPARE, "whatever it is")
+    seen = []
+
+    def look(params: StepParams, work: WorkFolder) -> Ran | None:
+        seen.append(dict(work.stored))
+        return writing(out_csv=READINGS)(params, work)
+
+    result = run_step(READS_SCENE, run, ATTEMPT, look)
+    assert seen == [expected]
+    assert [(file.path, file.sha256) for file in result.stored] == [
+        (name, hashlib.sha256(path.read_bytes()).hexdigest()) for name, path in expected.items()
+    ]
+
+
+def link(path: Path) -> None:
+    path.rename(path.with_name("other"))
+    path.symlink_to("other")
+
+
+@pytest.mark.parametrize(
+    ("harm", "rule"),
+    [
+        (Path.unlink, "must still be there, as the validation left it"),
+        (lambda path: path.write_text("another"), r"must be as the validation left it \(its checksum was recorded\)"),
+        (link, "must be as the validation left it: a regular file"),
+    ],
+)
+def test_a_file_of_a_store_that_is_not_what_the_inputs_state_stops_the_step_before_it_begins(run, data_dir, harm, rule):
+    harm(store(data_dir))
+    error = refused(run, lambda *_: pytest.fail("it began"), READS_SCENE)
+    assert error.artifact == SCENE
+    assert re.match(rule, error.rule)
+
+
+def test_a_result_is_used_again_only_with_the_same_files_of_stores(run, data_dir):
+    store(data_dir)
+    run_step(READS_SCENE, run, ATTEMPT, writing(out_csv=READINGS))
+    assert run_step(READS_SCENE, run, ATTEMPT, lambda *_: pytest.fail("it began again")).reused
+    store(data_dir, SPARE, "new")
+    assert not run_step(READS_SCENE, run, ATTEMPT, writing(out_csv=READINGS)).reused
+
+
+KEPT: list[str] = []
+KEEPS = replace(ANALYZE, keep=f"{__name__}:keep_output")
+
+
+def keep_output(files: Path, params: StepParams) -> None:
+    """Add the sealed output to a store, unless one lies there."""
+    if KEPT and [(files / "out.csv").read_text()] != KEPT:
+        raise TransientError("it is not the stored one")
+    KEPT[:] = [(files / "out.csv").read_text()]
+
+
+def test_the_orchestrator_keeps_the_outputs_of_an_accepted_step_alone(run):
+    KEPT.clear()
+    refused(run, writing(out_csv=table({"power": "-1"})), KEEPS)
+    assert KEPT == []
+    run_step(KEEPS, run, ATTEMPT, writing(out_csv=READINGS))
+    assert KEPT == [READINGS]
+
+
+def test_a_step_whose_output_differs_from_the_one_that_is_kept_is_tried_again(run):
+    KEPT[:] = ["another"]
+    with pytest.raises(TransientError, match="not the stored one"):
+        run_step(KEEPS, run, ATTEMPT, writing(out_csv=READINGS))
+    assert run.result("analyze").error.kind == "transient"
+    KEPT[:] = [READINGS]
+    assert run_step(KEEPS, run, replace(ATTEMPT, number=2), writing(out_csv=READINGS)).status == "success"

@@ -16,7 +16,9 @@ def work(tmp_path: Path) -> WorkFolder:
     sealed = tmp_path / "artifacts" / "0123"
     sealed.parent.mkdir()
     sealed.write_text("in")
-    folder = WorkFolder(tmp_path / "work" / "step.1", {"sub/in.csv": sealed}, {"checkpoints/a": tmp_path / "kept"})
+    folder = WorkFolder(
+        tmp_path / "work" / "step.1", {"sub/in.csv": sealed}, scratch={"checkpoints/a": tmp_path / "kept"}
+    )
     folder.create()
     return folder
 
@@ -68,7 +70,7 @@ def test_a_folder_is_given_to_the_user_that_containers_run_as(work, monkeypatch,
     given = []
     monkeypatch.setattr(work_folder.os, "chown", lambda *arguments: given.append(arguments))
     owner = os.getuid() + 1
-    other = WorkFolder(tmp_path / "work" / "step.2", work.inputs, work.scratch, owner)
+    other = WorkFolder(tmp_path / "work" / "step.2", work.inputs, scratch=work.scratch, owner=owner)
     other.create()
     other.mount_points()
     assert [path for path, _, _ in given] == [
@@ -83,8 +85,10 @@ def test_a_process_that_may_not_give_a_folder_away_says_what_to_set(work, monkey
         raise PermissionError(1, "Operation not permitted")
 
     monkeypatch.setattr(work_folder.os, "chown", refuse)
+    other = WorkFolder(tmp_path / "work" / "step.2", owner=12345)
+    other.create()
     with pytest.raises(SetupError, match=r"cannot be given to user 12345 .* set GROUNDTRUTH_STEP_UID to yours"):
-        WorkFolder(tmp_path / "work" / "step.2", owner=12345).create()
+        other.check_owner()
 
 
 def test_a_view_shows_some_sealed_files_for_a_while(work, tmp_path):

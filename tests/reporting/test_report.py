@@ -389,3 +389,14 @@ def test_a_damaged_record_is_named(tmp_path, name):
     path.write_text("{")
     report = build_report(folder, now=NOW)
     assert report.failure_point.message == f"{path} is damaged and cannot be read."
+
+
+@pytest.mark.parametrize("name", ["run.json", "steps/analyze/started.json", "steps/analyze/result.json"])
+def test_a_record_that_would_fill_memory_is_named(tmp_path, name):
+    folder = RunFolder(tmp_path / "runs" / "energy_pipeline" / "cli__1")
+    lost_runs.all_steps_done(folder)
+    path = folder.path / name
+    with path.open("wb") as file:
+        file.truncate(2 * 10**9)
+    report = build_report(folder, now=NOW)
+    assert report.failure_point.message == f"{path} has 2,000 MB, more than the 67 MB allowed, and was not read."

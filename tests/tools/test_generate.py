@@ -8,7 +8,7 @@ import yaml
 
 from tools.generate import BLOCKS, ROOT, main, regenerate
 
-STORES = (SimpleNamespace(name="orchards", writable=True), SimpleNamespace(name="library/public", writable=False))
+STORES = ("orchards", "library/public")
 STAND_IN = SimpleNamespace(
     service="weather", module="include.standins.weather", port=8123, url_variable="GROUNDTRUTH_WEATHER_URL"
 )
@@ -44,7 +44,7 @@ def composition(generated):
 def test_the_docker_proxy_learns_the_images_and_stores_of_a_new_domain(composition):
     settings = composition["docker-policy"]["environment"]
     assert settings["DOCKER_PROXY_IMAGES"] == "${GROUNDTRUTH_STEP_IMAGES:-groundtruth-toy:latest}"
-    assert settings["DOCKER_PROXY_STORES"] == "orchards:rw library/public:ro"
+    assert settings["DOCKER_PROXY_STORES"] == "orchards library/public"
 
 
 def test_a_stand_in_of_a_new_domain_is_a_service_that_all_parts_of_airflow_find(composition):

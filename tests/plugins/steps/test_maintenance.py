@@ -109,13 +109,46 @@ def test_what_killed_runs_left_is_swept_and_their_reports_are_written(data_dir):
     partial.touch()
     for path in (half, partial):
         os.utime(path, (1, 1))
-    assert sweep_leftovers() == 3
+    assert sweep_leftovers(instance({})) == 3
     [report] = killed.path.glob("pipeline_report_*.json")
     assert json.loads(report.read_bytes())["failure_point"]["kind"] == "lost"
     assert not half.exists()
     assert not partial.exists()
-    assert sweep_leftovers() == 0
+    assert sweep_leftovers(instance({})) == 0
     assert len(list(killed.path.glob("pipeline_report_*.json"))) == 1
+
+
+@pytest.mark.parametrize(
+    ("states", "swept"),
+    [
+        ({"analyze": "failed", "publish": "upstream_failed"}, 1),
+        ({"analyze": "failed", "publish": "up_for_retry"}, 0),
+        ({"analyze": "success", "download_2": "running"}, 0),
+        ({"analyze": None}, 0),
+        (None, 1),
+    ],
+)
+def test_work_folders_are_removed_once_all_tasks_of_their_run_have_ended(data_dir, states, swept):
+    run = RunFolder.of(data_dir, "energy_pipeline", "scheduled__2026-01-01T00:00:00+00:00")
+    first_step_done(run)
+    plan = run.run()
+    work = run.path / "work" / "analyze.0-1"
+    work.mkdir(parents=True)
+    os.utime(work, (1, 1))
+    ti = instance(states)
+    assert sweep_leftovers(ti) == swept
+    assert work.exists() == (not swept)
+    assert ti.asked == [{"dag_id": plan.dag_id, "run_ids": [plan.run_id]}], "by its id, not the name of its folder"
+
+
+def test_the_work_of_a_run_whose_id_is_not_known_stays(data_dir):
+    run = RunFolder.of(data_dir, "energy_pipeline", "scheduled__1")
+    work = run.path / "work" / "analyze.0-1"
+    work.mkdir(parents=True)
+    os.utime(work, (1, 1))
+    (run.path / "run.json").write_text("{")
+    assert sweep_leftovers(instance(None)) == 0
+    assert work.exists()
 
 
 def test_a_removal_that_was_interrupted_is_ended_though_all_runs_stay(data_dir):

@@ -16,6 +16,7 @@ from airflow.models.variable import Variable
 from airflow.utils.session import create_session
 from sqlalchemy import delete, select
 
+from include.core.leftovers import goes_on
 from include.core.settings import get_settings
 from include.reporting.archive import read_entry
 from plugins.steps.one_off import fail_without_report, one_off_run
@@ -69,7 +70,9 @@ def test_the_database_is_the_runs_alone_and_is_gone_afterwards(data_dir):
         assert {name for name in os.environ if os.environ[name] != environment.get(name)} == CONNECTION | {
             "GROUNDTRUTH_RUN_FOLDER"
         }
+        assert goes_on(folder), "the maintenance of a deployment sees that"
         (folder / "run.json").write_text("{}")
+    assert not goes_on(folder)
     assert (database(), dict(os.environ), get_settings().run_folder) == (before, environment, None)
     assert [path.name for path in folder.iterdir()] == ["run.json"]
 

@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import resource
 from contextlib import nullcontext
 from types import SimpleNamespace
 
@@ -140,6 +141,22 @@ def huge(path, secret):
 def pipe(path, secret):
     path.unlink()
     os.mkfifo(path)
+
+
+@pytest.mark.parametrize("name", ["steps/analyze/result.json", "run.json", "airflow.log"])
+def test_pages_of_a_run_without_a_report_read_no_record_that_would_fill_memory(admin, energy_run, name):
+    for report in energy_run.path.glob("pipeline_report_*"):
+        report.unlink()
+    path = energy_run.path / name
+    with path.open("wb") as file:
+        file.truncate(2 * 10**9)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    for page in (ENERGY, f"{ENERGY}/report", "/groundtruth/runs"):
+        answer = admin.get(page)
+        assert answer.status_code == 200
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 200_000  # kB
+    if name != "airflow.log":
+        assert "has 2,000 MB, more than the 67 MB allowed, and was not read." in admin.get(f"{ENERGY}/report").text
 
 
 @pytest.mark.parametrize(("lie", "status"), [(secret_link, 404), (huge, 413), (pipe, 404)])
