@@ -13,7 +13,7 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
-from include.core.contracts import Artifact, RunParams, Step, Window, imported
+from include.core.contracts import Artifact, RunParams, Step, StepParams, Window, imported
 from include.core.definitions.model import Definition, RecordFiles, StepSpec
 from include.core.errors import BadInputError, sentences
 from include.core.exchange import Producer
@@ -144,7 +144,8 @@ class Pipeline:
             faults.append(f"{INPUT_FILES}: must be a list of files (got {files!r})")
             files = []
         values: dict[str, Any] = {INPUT_FILES: list(files)} if INPUT_FILES in self.params else {}
-        for model in dict.fromkeys([*(item.step.params for item in self.steps), RunParams]):
+        models: list[type[StepParams]] = [*(item.step.params for item in self.steps), RunParams]
+        for model in dict.fromkeys(models):
             try:
                 checked = model.model_validate({k: v for k, v in params.items() if k in model.model_fields})
                 values.update(checked.model_dump(mode="json"))

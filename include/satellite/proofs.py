@@ -36,11 +36,13 @@ def _proof(
     def prove(files: Path, params: Any, *, audit: bool = False) -> tuple[Proof, ...]:
         options = {"audit": audit} if sampled else {}
         drawn = imported(f"include.satellite.{function}")(files, params, **options)
-        if audit and audited:
-            proof = {"recomputed": audited}
-        else:
-            proof = {"recomputed": recomputed, "sampled": sampled, "draw": drawn if isinstance(drawn, tuple) else ()}
-        return tuple(Proof(artifact=artifact.path, **proof) for artifact in outputs)
+        draw = drawn if isinstance(drawn, tuple) else ()
+        return tuple(
+            Proof(artifact=artifact.path, recomputed=audited)
+            if audit and audited
+            else Proof(artifact=artifact.path, recomputed=recomputed, sampled=sampled, draw=draw)
+            for artifact in outputs
+        )
 
     return prove
 
