@@ -98,6 +98,10 @@ def run(  # noqa: PLR0913, PLR0917 - one argument for each option of the command
     approve: Annotated[
         bool, typer.Option("--approve", help="Answer yes where the run asks for approval; nobody else can here.")
     ] = False,
+    audit: Annotated[
+        bool,
+        typer.Option("--audit", help="Recompute everything that the steps state, not a sample of it; takes longer."),
+    ] = False,
     set_: Annotated[
         list[str] | None,
         typer.Option(
@@ -122,7 +126,7 @@ def run(  # noqa: PLR0913, PLR0917 - one argument for each option of the command
     if runtime is not None and runtime not in RUNTIMES:
         raise fail(f"--runtime: {runtime} is not one of {', '.join(RUNTIMES)}", USAGE)
     try:
-        params = read_params(target, domain_options, set_ or [], profile, date=date, start=start, end=end)
+        params = read_params(target, domain_options, set_ or [], profile, date=date, start=start, end=end, audit=audit)
         options = {**domain_options, "profile": profile}
         environment = run_environment(target, params, options, runtime=runtime, approve=approve)
         code = run_pipeline(target, params, environment, as_json=json_, console=err)

@@ -88,6 +88,11 @@ def show_report(report: dict[str, Any], console: Console) -> None:
         console.print()
     for finding in report.get("findings", []):
         console.print(f"{FINDINGS[finding['severity']]} {shown(finding['message'])}", soft_wrap=True)
+    unchecked = [artifact["path"] for artifact in report.get("artifacts", []) if "opaque" in artifact.get("proof", [])]
+    if unchecked:
+        console.print(f"[yellow]![/] not checked: {shown(', '.join(unchecked))}", soft_wrap=True)
+    if report.get("audited"):
+        console.print("· audited: nothing was left to a sample where all can be recomputed", soft_wrap=True)
     failure = report.get("failure_point")
     if failure:
         where = f"{failure['task']}: " if failure["task"] else ""

@@ -33,6 +33,14 @@ class StepParams(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+class RunParams(StepParams):
+    """Parameters of every run, whatever its steps are; the orchestrator reads them from the plan."""
+
+    audit: bool = Field(
+        False, description="Recompute everything when results are checked, also what is otherwise checked on a sample."
+    )
+
+
 class Window(StepParams):
     """The data interval [start, end) of a run; both may be open for input files."""
 

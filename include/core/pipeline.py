@@ -13,7 +13,7 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
-from include.core.contracts import Artifact, Step, Window, imported
+from include.core.contracts import Artifact, RunParams, Step, StepParams, Window, imported
 from include.core.definitions.model import Definition, RecordFiles, StepSpec
 from include.core.errors import BadInputError, sentences
 from include.core.exchange import Producer
@@ -91,7 +91,7 @@ class Pipeline:
 
     @cached_property
     def params(self) -> dict[str, FieldInfo]:
-        """The run's parameters: the union of what its steps take, in their order, and the definition's input files."""
+        """The run's parameters: what its steps take, in their order, input files, and what every run takes."""
         fields: dict[str, FieldInfo] = {}
         for item in self.steps:
             for name, info in item.step.params.model_fields.items():
@@ -99,6 +99,8 @@ class Pipeline:
         if self.definition.sources:
             files = FieldInfo(annotation=tuple[str, ...], default=(), description="Files for this run.")
             fields.setdefault(INPUT_FILES, files)
+        for name, info in RunParams.model_fields.items():
+            fields.setdefault(name, info)
         return fields
 
     @cached_property
@@ -142,7 +144,8 @@ class Pipeline:
             faults.append(f"{INPUT_FILES}: must be a list of files (got {files!r})")
             files = []
         values: dict[str, Any] = {INPUT_FILES: list(files)} if INPUT_FILES in self.params else {}
-        for model in dict.fromkeys(item.step.params for item in self.steps):
+        models: list[type[StepParams]] = [*(item.step.params for item in self.steps), RunParams]
+        for model in dict.fromkeys(models):
             try:
                 checked = model.model_validate({k: v for k, v in params.items() if k in model.model_fields})
                 values.update(checked.model_dump(mode="json"))

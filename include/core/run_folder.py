@@ -169,6 +169,11 @@ class Run(_Record):
     sources: list[FileRecord] = Field([], description="The input files, as staged under files/source/.")
     definition: FileRecord | None = None
 
+    @property
+    def audited(self) -> bool:
+        """Whether nothing is left to a sample when results are checked; runs of v0.1.0 do not state it."""
+        return self.params.get("audit") is True
+
 
 class RunFolder:
     """Paths and records of one run.
@@ -293,10 +298,13 @@ class RunFolder:
 
 
 def _combined(info: StepInfo, results: Sequence[StepResult], failed: Sequence[StepResult]) -> StepResult:
-    """Combine the results of a step's tasks: first start to last end, outputs of all, outcome of the last task."""
+    """Combine the results of a step's tasks: first start to last end, files and proofs of all, outcome of the last."""
     last = min(failed, key=lambda result: result.ended_at) if failed else results[-1]
     start, end = min(result.started_at for result in results), max(result.ended_at for result in results)
     outputs = {record.path: record for result in results for record in result.outputs}
+    stored = {record.path: record for result in results for record in result.stored}
+    proofs = tuple(proof for result in results for proof in result.outcome.proofs)
+    isolation = dict.fromkeys(result.isolation for result in results if result.isolation)
     return last.model_copy(
         update={
             "step": info.id,
@@ -307,6 +315,9 @@ def _combined(info: StepInfo, results: Sequence[StepResult], failed: Sequence[St
             "duration_seconds": seconds_between(start, end),
             "reused": all(result.reused for result in results),
             "outputs": list(outputs.values()),
+            "stored": list(stored.values()),
+            "isolation": "; ".join(isolation) or None,
+            "outcome": last.outcome.model_copy(update={"proofs": proofs}),
             "params": {name: value for result in results for name, value in result.params.items()},
         }
     )

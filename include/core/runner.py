@@ -176,7 +176,7 @@ def run_step(step: Step, folder: RunFolder, attempt: Attempt, execute: Execute) 
             if step.records is not None:
                 draft.records = step.records(files)
                 _check_accounting(step.id, draft.records)
-            proofs = step.prove(files, params)  # first: what an outcome shows is proven
+            proofs = step.prove(files, params, audit=run.audited)  # first: what an outcome shows is proven
             draft.outcome = step.read_outcome(files).proven(proofs)
             if step.keep:
                 imported(step.keep)(files, params)

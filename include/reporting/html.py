@@ -22,6 +22,7 @@ from urllib.parse import quote
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from include.core.outcome import Table
+from include.core.proof import MEANINGS, WORDS
 from include.core.settings import get_settings
 from include.domains import DOMAINS
 from include.reporting.model import ArtifactReport, PipelineReport
@@ -72,6 +73,8 @@ def render_html(report: PipelineReport, files: Path) -> str:
         plots=plots(report, files),
         longest=max((step.duration_seconds or 0 for step in report.steps), default=0) or 1,
         titles={step.id: step.name for step in report.steps},
+        proofs=WORDS,
+        meanings=MEANINGS,
         advice=runbook(failure.kind) if failure and has_runbook else None,
     )
 

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, JsonValue
 
-from include.core.outcome import Finding, Plot, Table
+from include.core.outcome import Finding, Plot, Proof, Table
 from include.core.run_folder import Failure, FileRecord, Records
 
 Status = Literal["pending", "running", "success", "failed", "skipped"]
@@ -96,10 +96,27 @@ class StepPlot(Plot):
     step: str
 
 
-class ArtifactReport(FileRecord):
-    """A checked file and the step that wrote it."""
+class StepProof(Proof):
+    """What was recomputed of an artifact, and the step whose check did it."""
 
     step: str
+
+
+class ArtifactReport(FileRecord):
+    """A checked file, the step that wrote it, and how far it is proven."""
+
+    step: str
+    proofs: list[StepProof] = Field([], description="What was recomputed of it, for all of it or a sample.")
+
+    @property
+    def opaque(self) -> bool:
+        """Whether nobody checked its content."""
+        return "opaque" in self.proof
+
+    @property
+    def doubts(self) -> list[str]:
+        """What could not be recomputed of it, and why."""
+        return [proof.not_checked for proof in self.proofs if proof.not_checked]
 
 
 class Published(_Part):
@@ -126,6 +143,7 @@ class Provenance(_Part):
     images: dict[str, str] = Field(description="Image by step id.")
     definition: FileRecord | None
     sources: list[FileRecord] = Field(description="Input files, as staged.")
+    stored: list[FileRecord] = Field([], description="Files of stores that steps read; their paths lie below data/.")
     data: list[DataProvenance] = Field([], description="Statements of the steps about their data.")
 
 
@@ -144,12 +162,13 @@ class PipelineReport(_Part):
     runtime: str | None
     interval: Interval | None = Field(description="Of the plan, or else the extent of the data; None if not known.")
     params: dict[str, JsonValue]
+    audited: bool = Field(False, description="Nothing was left to a sample when results were checked.")
     failure_point: FailurePoint | None
     record_accounting: list[StepRecords]
     findings: list[StepFinding]
     tables: list[StepTable]
     plots: list[StepPlot] = Field([], description="Plots that have a title of their own.")
-    artifacts: list[ArtifactReport]
+    artifacts: list[ArtifactReport] = Field(description="Accepted files; those that are not checked come first.")
     published: Published | None
     provenance: Provenance
     generated_at: AwareDatetime

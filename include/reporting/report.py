@@ -14,6 +14,7 @@ from pydantic import ValidationError
 
 from include.core.files import write_atomically
 from include.core.leftovers import LOG_NAME
+from include.core.proof import proof_in_run, unchecked_first
 from include.core.publish import PublishMetrics
 from include.core.run_folder import (
     INTERRUPTED_MARK,
@@ -89,6 +90,7 @@ def build_report(
         runtime=run.runtime if run else None,
         interval=_interval(run, results),
         params=run.params if run else {},
+        audited=run.audited if run else False,
         failure_point=failure,
         record_accounting=[model.StepRecords(step=item.step, **dict(item.records)) for item in results if item.records],
         findings=[
@@ -97,9 +99,7 @@ def build_report(
         ],
         tables=[model.StepTable(step=step, **dict(part)) for step, outcome in outcomes for part in outcome.tables],
         plots=[model.StepPlot(step=step, **dict(part)) for step, outcome in outcomes for part in outcome.plots],
-        artifacts=[
-            model.ArtifactReport(step=result.step, **dict(part)) for result in results for part in result.outputs
-        ],
+        artifacts=_artifacts(results),
         published=_published(tasks),
         provenance=_provenance(run, results),
         generated_at=now,
@@ -213,6 +213,22 @@ def _interval(run: Run | None, results: list[StepResult]) -> model.Interval | No
     return next((model.Interval(start=start, end=end) for start, end in extents if start and end), None)
 
 
+def _artifacts(results: list[StepResult]) -> list[model.ArtifactReport]:
+    """Return the accepted files with all that was proven of each; first those that are not checked, or not fully."""
+    proofs: dict[str, list[model.StepProof]] = {}
+    for result in results:
+        for proof in result.outcome.proofs:
+            proofs.setdefault(proof.artifact, []).append(model.StepProof(step=result.step, **dict(proof)))
+    artifacts = []
+    for result in results:
+        for record in result.outputs:
+            own = proofs.get(record.path, [])
+            levels = proof_in_run(record, own, result.records)
+            fields = dict(record) | {"step": result.step, "proof": levels, "proofs": own}
+            artifacts.append(model.ArtifactReport(**fields))
+    return unchecked_first(sorted(artifacts, key=lambda artifact: not artifact.doubts))
+
+
 def _published(tasks: TaskStatuses) -> model.Published | None:
     succeeded = any(task.id == "publish" and task.status == "success" for task in tasks.others)
     result = tasks.results["publish"] if succeeded else None
@@ -247,11 +263,13 @@ def _provenance(run: Run | None, results: list[StepResult]) -> model.Provenance:
         )
         for result in results
     ]
+    stored = {record.path: record for result in results for record in result.stored}
     return model.Provenance(
         versions={library: ", ".join(distinct) for library, distinct in versions.items()},
         isolation={result.step: result.isolation for result in results if result.isolation},
         images={result.step: result.image for result in results if result.image},
         definition=run.definition if run else None,
         sources=run.sources if run else [],
+        stored=list(stored.values()),
         data=[part for part in statements if part.terms or part.synthetic is not None or part.stand_in is not None],
     )

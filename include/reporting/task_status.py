@@ -29,7 +29,7 @@ ACTIVE = 1
 """Rank of every other state: the task waits or runs."""
 OTHER_TASKS = {"prepare": "Prepare the run", "publish": "Publish the results"}
 """Titles of the tasks around the steps, by task id."""
-SHOWN_ELSEWHERE = {"findings", "tables", "statistics", "plots", "provenance"}
+SHOWN_ELSEWHERE = {"findings", "tables", "statistics", "plots", "provenance", "proofs"}
 """Parts of an outcome that have their own place in a report."""
 
 AS_RECORDED = {"attempt", "runtime", "duration_seconds", "reused", "image", "log_url"}

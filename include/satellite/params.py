@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import AwareDatetime, Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from include.core.contracts import StepParams
+from include.core.contracts import RunParams, StepParams
 from include.core.errors import BadInputError
 from include.core.settings import read_settings
 from include.satellite.sensors.sensor import REFERENCE, Sensor
@@ -233,6 +233,10 @@ class CompareParams(CnnTrainParams, LstmTrainParams):
 
     resolution: int = _area(10, "Pixel size in metres.", ge=10, le=60)
     allow_synthetic: bool = _promotion(False, "Models trained on simulated imagery may reach the .env file.")
+
+
+class VerifyParams(CompareParams, RunParams):
+    """Running the weights again: on drawn held-out samples, in an audit on all."""
 
 
 class ConfigureParams(CompareParams):

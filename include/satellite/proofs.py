@@ -14,18 +14,35 @@ from include.satellite.artifacts import CNN, LSTM
 Prove = Callable[..., tuple[Proof, ...]]
 
 
-def _proof(function: str, outputs: Sequence[Artifact[Any]], **proven: str) -> Prove:
+def _proof(
+    function: str,
+    outputs: Sequence[Artifact[Any]],
+    *,
+    recomputed: str | None = None,
+    sampled: str | None = None,
+    audited: str | None = None,
+) -> Prove:
     """Return a step's proof: a function that raises where outputs state something else than their inputs give.
 
     Args:
-        function: `module:name` of `(files, params)`, imported when the step has run.
+        function: `module:name` of `(files, params)`, imported when the step has run. One that samples takes `audit`
+            too, and returns the tuple of what it drew, or nothing.
         outputs: What it proves.
-        proven: How far, as fields of `Proof`.
+        recomputed: What it recomputes of everything.
+        sampled: What it recomputes of a sample.
+        audited: What it recomputes in an audit; where it samples nothing, the same as ever.
     """
 
     def prove(files: Path, params: Any, *, audit: bool = False) -> tuple[Proof, ...]:
-        imported(f"include.satellite.{function}")(files, params)
-        return tuple(Proof(artifact=artifact.path, **proven) for artifact in outputs)
+        options = {"audit": audit} if sampled else {}
+        drawn = imported(f"include.satellite.{function}")(files, params, **options)
+        draw = drawn if isinstance(drawn, tuple) else ()
+        return tuple(
+            Proof(artifact=artifact.path, recomputed=audited)
+            if audit and audited
+            else Proof(artifact=artifact.path, recomputed=recomputed, sampled=sampled, draw=draw)
+            for artifact in outputs
+        )
 
     return prove
 
@@ -37,15 +54,17 @@ prove_manifest = _proof(
 )
 prove_patches = _proof(
     "datasets.recomputation:recompute_patches",
-    (artifacts.PATCH_INDEX, artifacts.CUBE),
+    (artifacts.PATCH_INFO, artifacts.PATCH_INDEX, artifacts.CUBE, artifacts.CUBE_CLASSES),
     recomputed="every split; truth and pixels of the held-out dates",
     sampled="truth and pixels of other dates",
+    audited="every split; truth and pixels of all dates",
 )
 prove_sequences = _proof(
     "datasets.recomputation:recompute_sequences",
-    (artifacts.SEQUENCE_INDEX, artifacts.SERIES),
+    (artifacts.SEQUENCE_INFO, artifacts.SEQUENCE_INDEX, artifacts.SERIES),
     recomputed="every split; NDVI of the held-out dates",
     sampled="NDVI of other dates",
+    audited="every split; NDVI of all dates",
 )
 prove_cnn = _proof(
     "training.recomputation:recompute_cnn",
@@ -65,7 +84,9 @@ prove_comparison = _proof(
 prove_verification = _proof(
     "evaluation.decision:recompute_verification",
     (artifacts.COMPARISON,),
-    sampled="predictions, by running the sealed weights on drawn held-out samples",
+    sampled=f"predictions, by running the sealed weights on the held-out samples in {CNN.verified.path} and "
+    f"{LSTM.verified.path}",
+    audited="predictions, by running the sealed weights on all held-out samples",
 )
 prove_map = _proof(
     "health_map:recompute_map",

@@ -175,7 +175,7 @@ _ALL = (
         "Verify the predictions",
         "Runs the weights of all compared models again, on held-out samples that are drawn then.",
         "evaluation.verification",
-        params.CompareParams,
+        params.VerifyParams,
         group=CONFIGURE,
         recompute="include.satellite.proofs:prove_verification",
         reads=(

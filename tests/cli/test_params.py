@@ -75,7 +75,11 @@ def test_generated_data_with_every_setting_for_it(call, data_dir):
     window = ("--start", "2026-03-01T06:00", "--end", "2026-03-01T12:00+01:00", "--timezone", "Europe/Berlin")
     settings = ("households=7", "interval_minutes=30", "seed=5", "faulty_share=0", "high_usage_kw=0.1")
     sets = [argument for setting in settings for argument in ("--set", setting)]
-    report, figures = run(call, *window, *sets, "--set", "outlier_threshold=0.5")
+    report, figures = run(call, *window, *sets, "--set", "outlier_threshold=0.5", "--audit")
+    assert report["params"]["audit"] is report["audited"] is True
+    proofs = [proof for artifact in report["artifacts"] for proof in artifact["proofs"]]
+    assert any(proof["recomputed"] for proof in proofs)
+    assert not [proof for proof in proofs if proof["sampled"] or proof["draw"] or proof["not_checked"]]
     assert report["interval"] == {"start": "2026-03-01T05:00:00Z", "end": "2026-03-01T11:00:00Z"}
     assert figures["energy-generator"]["households"] == 7
     analyzer = figures["energy-analyzer"]
@@ -129,10 +133,10 @@ def test_the_demo_profile_holds_parameters_of_the_pipeline():
     assert SATELLITE.check_params(read_profile("demo"))["allow_synthetic"] is True
 
 
-def parameters(*assignments, options=None, profile=None, date=None, start=None, end=None):
+def parameters(*assignments, options=None, profile=None, date=None, start=None, end=None, audit=False):
     pipelines, _ = load_pipelines(ROOT / "include/config")
     [energy] = [pipeline for pipeline in pipelines if pipeline.definition.pipeline == "energy"]
-    return read_params(energy, options or {}, assignments, profile, date=date, start=start, end=end)
+    return read_params(energy, options or {}, assignments, profile, date=date, start=start, end=end, audit=audit)
 
 
 def test_assignments_are_json_where_they_are_json_and_a_day_is_a_window():
@@ -147,6 +151,13 @@ def test_an_option_counts_before_the_profile_and_only_once(tmp_path):
     assert (params["households"], params["seed"]) == (4, 7)
     with pytest.raises(BadInputError, match="timezone: given more than once"):
         parameters("timezone=UTC", options={"timezone": "Z"})
+
+
+def test_an_audit_is_a_parameter_of_the_run():
+    assert parameters()["audit"] is False
+    assert parameters(audit=True)["audit"] is parameters("audit=true")["audit"] is True
+    with pytest.raises(BadInputError, match="audit: given more than once"):
+        parameters("audit=false", audit=True)
 
 
 def test_input_files_get_absolute_paths(tmp_path, monkeypatch):

@@ -19,7 +19,7 @@ from include.energy.steps import ENERGY_STEPS
 from include.reporting.report import build_report
 from tests.core.small_pipeline import ANALYZE, MEASURE, pipeline, plan, spec
 from tests.reporting.runs import NOW as RUN_END
-from tests.reporting.runs import broke, good_run
+from tests.reporting.runs import broke, good_run, proven_run
 
 ENERGY = Path(__file__).resolve().parents[2] / "include/config/energy-pipeline.json"
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -118,6 +118,14 @@ def test_a_report_has_a_row_for_each_step_then_metrics_and_findings(tmp_path):
     assert "run ✓ success 246.0" in lines
     assert "Energy (kWh) 203.456" in lines
     assert lines[-1] == "! One household has no data at night."
+
+
+def test_what_is_not_checked_and_an_audit_are_printed(tmp_path):
+    lines = shown(proven_run(tmp_path, audit=True))
+    assert lines[-2:] == [
+        "! not checked: model.bin",
+        "· audited: nothing was left to a sample where all can be recomputed",
+    ]
 
 
 def test_a_failed_run_ends_with_its_reason_and_a_hint(tmp_path):

@@ -62,11 +62,18 @@ def faults(of, given) -> list[str]:
 
 
 def test_a_run_s_parameters_are_the_union_of_what_its_steps_take():
-    assert list(OURS.params) == ["start", "end", "households", "files", "high_usage_kw"]
+    assert list(OURS.params) == ["start", "end", "households", "files", "high_usage_kw", "audit"]
 
 
 def test_parameters_that_are_left_out_take_their_defaults():
-    assert OURS.check_params({}) == {"start": None, "end": None, "households": 20, "files": [], "high_usage_kw": 5.0}
+    assert OURS.check_params({}) == {
+        "start": None,
+        "end": None,
+        "households": 20,
+        "files": [],
+        "high_usage_kw": 5.0,
+        "audit": False,
+    }
 
 
 def test_values_are_json_whatever_they_were_given_as():
@@ -77,6 +84,7 @@ def test_values_are_json_whatever_they_were_given_as():
         "households": 3,
         "files": ["a.csv"],
         "high_usage_kw": 5.0,
+        "audit": False,
     }
 
 
@@ -90,7 +98,7 @@ def test_an_unknown_parameter_is_refused_with_the_one_that_was_meant():
     assert faults(OURS, {"housholds": 3}) == ["housholds: no such parameter", "did you mean households?"]
     assert faults(OURS, {"zzz": 3}) == [
         "zzz: no such parameter",
-        "the parameters are end, files, high_usage_kw, households, start",
+        "the parameters are audit, end, files, high_usage_kw, households, start",
     ]
 
 
@@ -152,9 +160,19 @@ def test_a_former_name_of_a_parameter_is_accepted_but_not_beside_its_present_one
 
 
 def test_files_are_a_parameter_of_a_pipeline_that_reads_some():
-    assert set(OURS.params) == {"start", "end", "households", "files", "high_usage_kw"}
-    assert set(THEIRS.params) == {"start", "end", "files"}
-    assert set(pipeline(replace(FOREIGN, inputs=())).params) == {"start", "end"}
+    assert set(OURS.params) == {"start", "end", "households", "files", "high_usage_kw", "audit"}
+    assert set(THEIRS.params) == {"start", "end", "files", "audit"}
+    assert set(pipeline(replace(FOREIGN, inputs=())).params) == {"start", "end", "audit"}
+
+
+@pytest.mark.parametrize("of", [OURS, THEIRS], ids=["registered steps", "foreign steps"])
+def test_every_pipeline_can_be_audited(of):
+    given = {"files": ["readings.csv"]}
+    assert of.check_params(given)["audit"] is False
+    assert of.check_params(given | {"audit": True})["audit"] is True
+    assert faults(of, given | {"audit": "perhaps"}) == [
+        "audit: Input should be a valid boolean, unable to interpret input (got 'perhaps')"
+    ]
 
 
 def test_parameters_that_each_name_one_file_are_marked_in_their_model():
@@ -180,7 +198,7 @@ def test_a_pipeline_that_names_its_files_needs_each_of_them():
 def test_a_pipeline_that_reads_no_files_takes_none():
     neither = pipeline(replace(FOREIGN, inputs=()))
     assert "files" not in neither.params
-    assert faults(neither, {"files": ["a.csv"]}) == ["files: no such parameter", "the parameters are end, start"]
+    assert faults(neither, {"files": ["a.csv"]}) == ["files: no such parameter", "the parameters are audit, end, start"]
 
 
 # ── steps ────────────────────────────────────────────────────────────────────────────────────────────────────────────

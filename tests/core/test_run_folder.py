@@ -12,7 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
 
+from include.core.outcome import Proof, StepMetrics, StepOutcome
 from include.core.run_folder import (
+    FileRecord,
     Records,
     RunFolder,
     Started,
@@ -146,6 +148,27 @@ def test_the_result_of_a_step_of_several_tasks_combines_theirs(folder):
     assert folder.step_result(info).status == "failed"
     write_json(folder.step("fetch.000") / "started.json", Started(step="fetch.000", started_at=NOW, attempt=2))
     assert folder.step_result(info) is None, "the failed task is tried again"
+
+
+def test_the_result_of_a_step_of_several_tasks_keeps_what_each_proved_and_read(folder):
+    info = StepInfo(id="decide", title="Decide", description="All of it.", parts=["verify", "configure"])
+    for number, (task, isolation) in enumerate({"verify": "container", "configure": "worker"}.items(), 1):
+        result = ended(folder, task, "success", number)
+        read = [FileRecord(path=f"models/{name}", sha256="0", bytes=1) for name in ("champion", task)]
+        proofs = (Proof(artifact=f"{task}.json", recomputed="all"),)
+        outcome = StepOutcome(metrics=StepMetrics(), published_as=task, proofs=proofs)
+        update = {"stored": read, "isolation": isolation, "outcome": outcome}
+        write_json(folder.step(task) / "result.json", result.model_copy(update=update))
+    whole = folder.step_result(info)
+    assert [record.path for record in whole.stored] == ["models/champion", "models/verify", "models/configure"]
+    assert whole.isolation == "container; worker"
+    assert [proof.artifact for proof in whole.outcome.proofs] == ["verify.json", "configure.json"]
+    assert whole.outcome.published_as == "configure", "otherwise the outcome is that of the last task"
+
+
+@pytest.mark.parametrize(("params", "audited"), [({}, False), ({"audit": False}, False), ({"audit": True}, True)])
+def test_a_run_is_audited_where_its_parameters_say_so(folder, params, audited):
+    assert plan(folder, **params).audited is audited
 
 
 def test_the_result_of_a_step_of_one_task_is_that_task_s(folder):

@@ -131,6 +131,30 @@ def test_what_a_step_states_is_recomputed_from_its_files(folder):
     )
 
 
+def recompute_some(files: Path, params: Params, *, audit: bool) -> tuple[Proof, ...]:
+    """Look at the first record alone, and in an audit at all."""
+    return (Proof(artifact="out.csv", recomputed="all" if audit else None, sampled=None if audit else "1 record"),)
+
+
+@pytest.mark.parametrize(
+    ("params", "proof"),
+    [
+        ({}, Proof(artifact="out.csv", sampled="1 record")),
+        ({"audit": False}, Proof(artifact="out.csv", sampled="1 record")),
+        ({"audit": True}, Proof(artifact="out.csv", recomputed="all")),
+    ],
+    ids=["run of v0.1.0", "sample", "audit"],
+)
+def test_an_audited_run_leaves_nothing_to_a_sample(folder, params, proof):
+    measured(folder)
+    plan(folder, **params)
+    result = run_step(
+        replace(ANALYZE, recompute=f"{__name__}:recompute_some"), folder, ATTEMPT, writing(out_csv=READINGS)
+    )
+    assert result.outcome.proofs == (proof,)
+    assert "audit" not in result.params, "the step cannot know whether it will be audited"
+
+
 def test_a_step_that_states_something_else_than_is_recomputed_fails(run):
     error = refused(run, writing(out_csv=READINGS), replace(ANALYZE, recompute=f"{__name__}:recompute"))
     assert (error.artifact, error.rule, error.value) == ("out.csv", "must hold 2 records", 3)

@@ -6,8 +6,10 @@ from datetime import datetime, timedelta
 import pytest
 
 from include.core.errors import ContractError
+from include.energy import analyzer
 from include.energy.audit import samples
 from include.energy.steps import ENERGY_STEPS
+from include.energy.validation import BITS
 from tests.energy.analysis import DAY
 from tests.energy.lies import both, each, forged, patched, rewritten, selected
 
@@ -230,6 +232,44 @@ def test_a_lie_of_the_analyzer_is_red(proving, faulty_day, lie):
     with pytest.raises(ContractError, match=message):
         proving.run("energy-analyzer", WINDOW, tell)
     assert proving.folder.result("energy-analyzer").status == "failed"
+
+
+def an_outlier_too_many(files, params):
+    """Call a reading of H0010 an outlier, in all artifacts alike."""
+    honest = analyzer.judge
+
+    def judge(db, threshold):
+        honest(db, threshold)
+        db.execute(
+            f"UPDATE judged SET flags = flags | {BITS['outlier']} WHERE line = "
+            "(SELECT min(line) FROM judged WHERE household = 'H0010' AND flags = 0)"
+        )
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(analyzer, "judge", judge)
+        analyzer.analyze(files, params)
+
+
+@pytest.fixture
+def five_are_drawn(monkeypatch, everything_is_drawn):
+    """Let the draw take H0001 to H0005."""
+    monkeypatch.setattr(samples, "LEAST", 5)
+    monkeypatch.setattr(samples, "take", lambda population, size: list(population)[:size])
+
+
+def test_a_sample_misses_a_consistent_lie_about_a_household_outside_it(proving, faulty_day, five_are_drawn):
+    """What the audit is for: the sample is drawn anew each time, so such a lie is found by chance alone."""
+    given(proving, faulty_day, "energy-analyzer")
+    proofs = proving.run("energy-analyzer", WINDOW, an_outlier_too_many).outcome.proofs
+    assert [proof.draw for proof in proofs if proof.artifact == "energy_records.parquet"] == [
+        ("H0001", "H0002", "H0003", "H0004", "H0005")
+    ]
+
+
+def test_an_audit_finds_a_consistent_lie_about_a_household_outside_the_sample(proving, faulty_day, five_are_drawn):
+    given(proving, faulty_day, "energy-analyzer")
+    with pytest.raises(ContractError, match="must be none for H0010"):
+        proving.run("energy-analyzer", WINDOW | {"audit": True}, an_outlier_too_many)
 
 
 def twice(rows):

@@ -102,6 +102,37 @@ def good_run(path: Path) -> RunFolder:
     return folder
 
 
+def proven_run(path: Path, **params: Any) -> RunFolder:
+    """A run like `good_run`, whose records state how far each file is proven; one file is opaque, one doubtful."""
+    folder = good_run(path)
+    plan(folder, params=params)
+    checked: dict[str, Any] = {"proof": ["sealed", "format"]}
+    data = artifact(folder, "energy_data.csv", b"a,b\n1,2\n", 1).model_copy(update=checked)
+    ended(folder, "collect", (0.5, 1), outputs=[data], isolation="our own function in the worker")
+    ended(
+        folder,
+        "analyze",
+        (1, 3),
+        records=Records(read=1, accepted=1),
+        stored=[FileRecord(path="imagery/scene.tif", sha256="ef" * 32, bytes=7)],
+        outputs=[
+            artifact(folder, "energy_records.parquet", b"records", 1).model_copy(update=checked),
+            artifact(folder, "output1.json", b"{}").model_copy(update=checked),
+        ],
+        summary={
+            "records_in": 1,
+            "proofs": [
+                {"artifact": "energy_records.parquet", "sampled": "anomalies of 2 households", "draw": ["H2", "H7"]},
+                {"artifact": "energy_records.parquet", "recomputed": "1 records"},
+                {"artifact": "energy_data.csv", "not_checked": "it states no seed"},
+            ],
+        },
+    )
+    model = artifact(folder, "model.bin", b"x").model_copy(update={"proof": ["opaque", "sealed"]})
+    ended(folder, "describe", (3, 4), outputs=[model])
+    return folder
+
+
 def tiny_png() -> bytes:
     import io
 

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from include.core.outcome import Table
+from include.core.proof import MEANINGS, WORDS
 from include.core.run_folder import Records, RunFolder
 from include.core.settings import get_settings
 from include.reporting.html import (
@@ -29,7 +30,7 @@ from include.reporting.html import (
 )
 from include.reporting.model import PipelineReport
 from include.reporting.report import build_report, write_report
-from tests.reporting.runs import NOW, artifact, broke, ended, good_run, plan, started, tiny_png
+from tests.reporting.runs import NOW, artifact, broke, ended, good_run, plan, proven_run, started, tiny_png
 
 HOSTILE = """</p><script>alert(1)</script><img src=x onerror="alert(1)">' " onload=alert(1) {{ 7 * 7 }} &amp;"""
 
@@ -74,6 +75,51 @@ def test_a_green_run_shows_all_its_parts(tmp_path: Path):
     ):
         assert part in text
     assert "Failed at" not in text
+
+
+def section(folder: RunFolder) -> str:
+    """The text of the section that says what is proven."""
+    return page_of(folder).text.partition("What is proven ")[2].partition(" Artifacts Every file")[0]
+
+
+def test_what_is_proven_is_a_table_headed_by_what_is_not(tmp_path: Path):
+    text = section(proven_run(tmp_path))
+    assert text.startswith(
+        "The content of model.bin was not checked: no check knows the format. "
+        "Not all of energy_data.csv could be recomputed. Samples were drawn after each step had ended;"
+    )
+    table = text.partition("values sampled ")[2].partition(" What the columns mean")[0]
+    assert table == (
+        "model.bin not checked ✓ – – – – – – "
+        "energy_data.csv partly ✓ ✓ – – – – – Not checked: it states no seed. "
+        "energy_records.parquet ✓ ✓ – – ✓ ✓ ✓ Sampled: anomalies of 2 households. Drawn: 2 H2, H7 "
+        "Recomputed: 1 records. "
+        "output1.json ✓ ✓ – – – – –"
+    )
+    for word, meaning in zip(WORDS.values(), MEANINGS.values(), strict=True):
+        assert f"{word} {meaning}" in text.partition("What the columns mean")[2]
+
+
+def test_an_audited_run_says_so(tmp_path: Path):
+    assert "audited" not in page_of(proven_run(tmp_path)).text
+    page = page_of(proven_run(tmp_path, audit=True)).text
+    assert "Audit all recomputed" in page
+    assert "This run was audited: nothing was left to a sample" in page
+    assert "Samples were drawn" not in page
+
+
+def test_a_run_of_version_0_1_0_says_that_proofs_were_not_recorded(tmp_path: Path):
+    text = section(good_run(tmp_path))
+    assert text.startswith(
+        "How far energy_data.csv , output1.json , plot_load_curve.png , energy_report.csv are proven was not recorded"
+    )
+    assert "✓" not in text
+
+
+def test_isolation_and_files_of_stores_are_provenance(tmp_path: Path):
+    text = page_of(proven_run(tmp_path)).text
+    assert "Isolation our own function in the worker Collect meter data duckdb" in text.replace("python 3.11.9 ", "")
+    assert f"imagery/scene.tif 7 B {'ef' * 32}" in text
 
 
 def test_a_table_with_short_rows_and_gaps_stays_a_table(tmp_path: Path):
@@ -174,6 +220,15 @@ def hostile_run(path: Path, text: str) -> RunFolder:
         "nested": {text: [text, {text: text}]},
         "findings": [{"severity": "error", "message": text}],
         "tables": [{"title": text, "columns": [text, text], "rows": [[text, text]]}],
+        "proofs": [
+            {
+                "artifact": "x.png" if "\0" in text else text + ".png",
+                "recomputed": text,
+                "sampled": text,
+                "draw": [text],
+                "not_checked": text,
+            }
+        ],
     }
     ended(
         folder,
@@ -188,6 +243,8 @@ def hostile_run(path: Path, text: str) -> RunFolder:
         versions={text: text},
         params={text: text},
         records=Records(read=1, accepted=0, rejected=1, rejected_by_reason={text: 1}),
+        isolation=text,
+        stored=[{"path": text, "sha256": text, "bytes": 1}],
         outputs=[
             artifact(folder, "plot_a.png", tiny_png()).model_copy(
                 update={"path": "x.png" if "\0" in text else text + ".png"}
@@ -228,7 +285,7 @@ KNOWN_TAGS = {
         "h3",
     ),
     *("p", "span", "b", "code", "a", "time", "dl", "dt", "dd", "div", "ol", "ul", "li", "figure", "figcaption", "img"),
-    *("table", "thead", "tbody", "tr", "th", "td"),
+    *("table", "thead", "tbody", "tr", "th", "td", "details", "summary"),
 }
 
 
@@ -369,9 +426,10 @@ def browser():
 
 @pytest.mark.browser
 @pytest.mark.parametrize("width", [360, 1280])
-@pytest.mark.parametrize("kind", ["good", "failed", "hostile"])
+@pytest.mark.parametrize("kind", ["good", "proven", "failed", "hostile"])
 def test_a_browser_loads_nothing_else_and_has_no_complaint(browser, tmp_path: Path, kind: str, width: int):
-    folder = hostile_run(tmp_path, HOSTILE) if kind == "hostile" else good_run(tmp_path)
+    make = {"hostile": lambda path: hostile_run(path, HOSTILE), "proven": proven_run}.get(kind, good_run)
+    folder = make(tmp_path)
     if kind == "failed":
         started(folder, "describe", 5, attempt=2)
     _, path = write_report(folder, build_report(folder, now=NOW))

@@ -13,7 +13,7 @@ from include.core.run_folder import FileRecord, RunFolder
 from include.reporting.model import PipelineReport
 from include.reporting.report import build_report, write_report, write_report_of_lost_run
 from tests.reporting import lost_runs
-from tests.reporting.runs import NOW, at, broke, ended, good_run, plan, started
+from tests.reporting.runs import NOW, at, broke, ended, good_run, plan, proven_run, started
 
 
 @pytest.fixture
@@ -111,6 +111,33 @@ def test_provenance_names_sources_versions_and_images(tmp_path: Path):
     assert report.provenance.definition == definition
     assert report.provenance.images == {"describe": "sha256:1234"}
     assert report.provenance.versions == {"python": "3.11.9, 3.12.1", "duckdb": "1.4.0"}, "both are listed"
+
+
+def test_artifacts_state_how_far_they_are_proven_those_that_are_not_checked_first(tmp_path: Path):
+    report = build_report(proven_run(tmp_path), now=NOW)
+    assert {artifact.path: artifact.proof for artifact in report.artifacts} == {
+        "model.bin": ["opaque", "sealed"],
+        "energy_data.csv": ["sealed", "format"],
+        "energy_records.parquet": ["sealed", "format", "records", "recomputed", "sampled"],
+        "output1.json": ["sealed", "format"],
+    }
+    paths = [artifact.path for artifact in report.artifacts]
+    assert paths == ["model.bin", "energy_data.csv", "energy_records.parquet", "output1.json"]
+    opaque, doubtful, records, _ = report.artifacts
+    assert (opaque.opaque, doubtful.opaque, doubtful.doubts) == (True, False, ["it states no seed"])
+    assert [(proof.step, proof.draw) for proof in records.proofs] == [("analyze", ("H2", "H7")), ("analyze", ())]
+    assert report.provenance.isolation == {"collect": "our own function in the worker"}
+    assert [file.path for file in report.provenance.stored] == ["imagery/scene.tif"]
+    assert report.steps[1].output_summary == {"records_in": 1}, "proofs stand with their artifacts"
+
+
+@pytest.mark.parametrize(("params", "audited"), [({}, False), ({"audit": False}, False), ({"audit": True}, True)])
+def test_an_audit_is_stated(tmp_path: Path, params: dict, audited: bool):
+    assert build_report(proven_run(tmp_path, **params), now=NOW).audited is audited
+
+
+def test_a_report_without_a_plan_states_no_audit(tmp_path: Path):
+    assert build_report(RunFolder(tmp_path), now=NOW).audited is False
 
 
 def test_provenance_states_what_steps_report_of_their_data(tmp_path: Path):

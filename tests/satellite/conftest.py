@@ -62,7 +62,7 @@ def baseline(trained: Path, monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
 def compared(trained_run: Path, baseline: SimpleNamespace) -> Callable[..., Path]:
     """A function that compares and verifies the models of the run, with some parameters; plotted only on request."""
     from include.satellite.evaluation import comparison, verification
-    from tests.satellite.trained_run import PARAMS, write_plan
+    from tests.satellite.trained_run import PARAMS, VERIFY, write_plan
 
     def compare(*, plotted: bool = False, **params: object) -> Path:
         values = PARAMS.model_copy(update=params)
@@ -71,7 +71,7 @@ def compared(trained_run: Path, baseline: SimpleNamespace) -> Callable[..., Path
             if not plotted:
                 patch.setattr(comparison, "plot_comparison", lambda *_: None)
             comparison.compare(trained_run, values)
-            verification.verify(trained_run, values)
+            verification.verify(trained_run, VERIFY.model_copy(update=params))
         return trained_run
 
     return compare

@@ -15,13 +15,35 @@ PROVEN = {step.id: step for step in SATELLITE_STEPS.values() if step.recompute}
 @pytest.mark.parametrize("step", PROVEN.values(), ids=PROVEN)
 def test_a_proof_names_artifacts_that_the_step_reads_or_writes(step, monkeypatch, tmp_path):
     called = []
-    monkeypatch.setattr(proofs, "imported", lambda name: lambda files, params: called.append((name, files, params)))
+    monkeypatch.setattr(proofs, "imported", lambda name: lambda *given, **options: called.append((name, *given)))
     proven = step.prove(tmp_path, "params")
     [(name, files, params)] = called
     assert (files, params) == (tmp_path, "params")
     assert callable(imported(name))
     assert {proof.artifact for proof in proven} <= {artifact.path for artifact in (*step.reads, *step.writes)}
     assert all(proof.recomputed or proof.sampled for proof in proven)
+
+
+SAMPLED = {"prepare_cnn": ("2026-05-01",), "prepare_lstm": ("2026-05-01",), "verify": ()}
+
+
+@pytest.mark.parametrize("step", PROVEN.values(), ids=PROVEN)
+def test_an_audit_leaves_nothing_to_a_sample_and_else_the_draw_is_recorded(step, monkeypatch, tmp_path):
+    audits = []
+
+    def recompute(files, params, **options):
+        audits.extend(options.values())
+        return SAMPLED.get(step.id)
+
+    monkeypatch.setattr(proofs, "imported", lambda name: recompute)
+    for proof in step.prove(tmp_path, "params"):
+        assert bool(proof.sampled) is (step.id in SAMPLED)
+        assert proof.draw == SAMPLED.get(step.id, ())
+    for proof in step.prove(tmp_path, "params", audit=True):
+        assert proof.recomputed
+        assert not proof.sampled
+        assert not proof.draw
+    assert audits == ([False, True] if step.id in SAMPLED else [])
 
 
 def test_what_the_recomputation_finds_fails_the_step(monkeypatch):

@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 from include.core.artifacts import sha256
 from include.core.run_folder import Run, write_json
 from include.satellite.artifacts import BASELINE_FOLDER, BASELINE_INFO, CNN, LSTM
-from include.satellite.params import CnnTrainParams, CompareParams, ConfigureParams, LstmTrainParams
+from include.satellite.params import CnnTrainParams, CompareParams, ConfigureParams, LstmTrainParams, VerifyParams
 from include.satellite.schemas import BaselineInfo
 from include.satellite.training import train as training
 from include.satellite.training.networks import ModelBundle, load_bundle
@@ -22,6 +22,7 @@ from tests.satellite.small_data import write_patches, write_sequences
 
 SIZES = {"patch_size": 8, "stride": 8, "sequence_length": 4}
 PARAMS = CompareParams(**SIZES, label_source="reference", min_cnn_accuracy=0.5, allow_synthetic=True)
+VERIFY = VerifyParams(**PARAMS.model_dump())
 CONFIGURE = ConfigureParams(**PARAMS.model_dump())
 PLOTS = ("plot_training", "plot_confusion", "plot_forecast")
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from include.energy.schemas import ANALYSIS, DATA, RECORDS, REJECTED, SOURCE
 from include.energy.validation import BITS, FLAG_ZERO_RUN
 
 RECORDS_JUDGED_TWICE = 200
+RECORDS_AT_ONCE = 10_000
 SERIES_BITS = {"outlier": BITS["outlier"], "flat_line": BITS["flat_line"], "zero_run": FLAG_ZERO_RUN}
 
 
@@ -33,7 +35,7 @@ def prove_analyzer(files: Path, params: AnalyzerParams, *, audit: bool = False) 
     Args:
         files: A folder that shows the analyzer's inputs and outputs, and the input files in `source/`.
         params: Limits, window and clock.
-        audit: Recompute the anomalies of all households, not of a sample.
+        audit: Recompute the anomalies of all households, and judge all records by the plain rules too, not a sample.
 
     Returns:
         What was recomputed, with the households and lines that were drawn.
@@ -44,53 +46,67 @@ def prove_analyzer(files: Path, params: AnalyzerParams, *, audit: bool = False) 
     data, source, analysis = inspect(DATA.at(files)), SOURCE.find(files), ANALYSIS.read(files)
     with connect(files) as db:
         counts = judge_again(db, data, files, params, source)
-        lines = _judge_twice(db, data, params, params.required(source.measured if source else None))
+        required = params.required(source.measured if source else None)
+        judged = _judge_twice(db, data, params, required, audit=audit)
+        lines, plain = ((), sum(1 for _ in judged)) if audit else (tuple(judged), 0)
         numbering = number_intervals(db, params, source)
         homes = [name for (name,) in db.execute("SELECT DISTINCT household::VARCHAR FROM stated ORDER BY 1").fetchall()]
         drawn = draw(homes, audit=audit)
         compare_anomalies(db, params, drawn)
-        _judge_household_twice(db, params, drawn, numbering)
+        for household in drawn if audit else take(drawn, 1):
+            _judge_household_twice(db, params, household, numbering)
         compare_totals(db, params, source, counts, numbering, analysis)
-    outlined = f"of {len(drawn)} of {len(homes)} households: outlier, flat_line and zero_run of all their records"
-    return (
-        Proof(artifact=ANALYSIS.path, recomputed=f"every value, from {analysis.records_out:,} accepted records"),
-        Proof(
+    if audit:
+        values = "line, household, time, power, efficiency and all anomalies"
+        records = Proof(artifact=RECORDS.path, recomputed=f"{values} of {analysis.records_out:,} records")
+        rules = Proof(artifact=DATA.path, recomputed=f"{plain:,} records judged by plain rules")
+    else:
+        outlined = f"outlier, flat_line and zero_run of all records of {len(drawn)} of {len(homes)} households"
+        records = Proof(
             artifact=RECORDS.path,
             recomputed=f"line, household, time, power and efficiency of {analysis.records_out:,} records",
             sampled=outlined,
             draw=tuple(drawn),
-        ),
+        )
+        rules = Proof(artifact=DATA.path, sampled=f"{len(lines)} records judged by plain rules", draw=lines)
+    return (
+        Proof(artifact=ANALYSIS.path, recomputed=f"every value, from {analysis.records_out:,} accepted records"),
+        records,
         Proof(
             artifact=REJECTED.path,
             recomputed=f"place, text and reason of {analysis.records_rejected:,} records",
         ),
-        Proof(artifact=DATA.path, sampled=f"{len(lines)} records judged by plain rules", draw=tuple(lines)),
+        rules,
     )
 
 
 def _judge_twice(
-    db: duckdb.DuckDBPyConnection, data: LineFile, params: AnalyzerParams, required: Sequence[str]
-) -> list[int]:
-    """Judge some records by the plain rules too; returns the lines of those that they decided."""
+    db: duckdb.DuckDBPyConnection, data: LineFile, params: AnalyzerParams, required: Sequence[str], *, audit: bool
+) -> Iterator[int]:
+    """Judge some records, or all, by the plain rules too; yields the lines of those that they decided."""
     ((first, last),) = db.execute("SELECT min(line), max(line) FROM parsed").fetchall()
-    numbers = take(range(first, last + 1), RECORDS_JUDGED_TWICE)
-    query = f"""
-        SELECT line, CASE WHEN line IN (SELECT line FROM repeated) THEN NULL ELSE reason::VARCHAR END AS reason,
-            household, ts, power, efficiency, flags & {OWN_FLAGS} AS flags
-        FROM parsed WHERE line IN ({", ".join(map(str, numbers))})
-    """
-    parsed = {line: values for line, *values in db.execute(query).fetchall()}
-    decided = []
-    for line, text in data.texts_at(sorted(parsed)):
-        try:
-            plain = judge_record(text, data, params, required)
-        except UndecidedError:
-            continue
-        decided.append(line)
-        if not _agree(plain, parsed[line]):
-            rule = f"line {line} must be judged as the rules say: {_words(plain)}"
-            raise ContractError(DATA.path, rule, parsed[line])
-    return decided
+    lines = range(first, last + 1)
+    numbers = lines if audit else take(lines, RECORDS_JUDGED_TWICE)
+    texts = data.texts_at(numbers)
+    for start in range(0, len(numbers), RECORDS_AT_ONCE):
+        some = numbers[start : start + RECORDS_AT_ONCE]
+        query = f"""
+            SELECT line, CASE WHEN line IN (SELECT line FROM repeated) THEN NULL ELSE reason::VARCHAR END AS reason,
+                household, ts, power, efficiency, flags & {OWN_FLAGS} AS flags
+            FROM parsed WHERE line IN ({", ".join(map(str, some))})
+        """
+        parsed = {line: values for line, *values in db.execute(query).fetchall()}
+        for line, text in islice(texts, len(some)):
+            if line not in parsed:
+                continue  # an empty line
+            try:
+                plain = judge_record(text, data, params, required)
+            except UndecidedError:
+                continue
+            if not _agree(plain, parsed[line]):
+                rule = f"line {line} must be judged as the rules say: {_words(plain)}"
+                raise ContractError(DATA.path, rule, parsed[line])
+            yield line
 
 
 def _agree(plain: Judgement, parsed: Sequence[Any]) -> bool:
@@ -120,11 +136,10 @@ def _words(plain: Judgement) -> str:
 def _judge_household_twice(
     db: duckdb.DuckDBPyConnection,
     params: AnalyzerParams,
-    drawn: Sequence[str],
+    household: str,
     numbering: tuple[dict[str, int], dict[str, int]],
 ) -> None:
-    """Judge the series of one of the drawn households by the plain rules too."""
-    (household,) = take(drawn, 1)
+    """Judge the series of a household by the plain rules too."""
     rows = db.execute(
         f"SELECT epoch(ts)::BIGINT, power, flags, line FROM stated WHERE household = {literal(household)} ORDER BY ts"
     ).fetchall()

@@ -99,13 +99,21 @@ def _prove_generated(files: Path, params: GeneratorParams, source: EnergySource,
         injected = Counter(source.injected)
     require_equal(SOURCE.path, source.model_dump(), account(params, records, injected).model_dump())
     if complete:
-        return (Proof(artifact=DATA.path, recomputed=f"{records:,} records, generated again"),)
+        return (
+            Proof(artifact=DATA.path, recomputed=f"{records:,} records, generated again"),
+            Proof(artifact=SOURCE.path, recomputed="every value, from the parameters and the records"),
+        )
     return (
         Proof(
             artifact=DATA.path,
             recomputed=f"number, times and households of {records:,} records",
             sampled=f"all records of {len(drawn)} of {len(days)} days, generated again",
             draw=tuple(day.isoformat() for day in drawn),
+        ),
+        Proof(
+            artifact=SOURCE.path,
+            recomputed="every value but injected, from the parameters and the records",
+            sampled=f"injected is at least what {len(drawn)} days hold",
         ),
     )
 

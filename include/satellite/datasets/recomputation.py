@@ -2,7 +2,7 @@
 
 The split of every sample follows from the grid, the dates and the parameters; all are checked. The truth and the pixels
 are read again from the scenes: of all held-out dates, and of `DRAWN_DATES` others that are drawn now, after the step
-has ended, so that it cannot have known them.
+has ended, so that it cannot have known them. An audit reads all dates.
 """
 
 from __future__ import annotations
@@ -51,12 +51,16 @@ DRAWN_DATES = 3
 """Dates outside the held-out part whose pixels and labels are read again."""
 
 
-def recompute_patches(files: Path, params: CnnDataParams) -> None:
+def recompute_patches(files: Path, params: CnnDataParams, *, audit: bool = False) -> tuple[str, ...]:
     """Check the CNN's dataset: every split, and truth and pixels of the held-out dates and of some drawn ones.
 
     Args:
         files: Inputs and outputs of the step `prepare_cnn`.
         params: Of the run.
+        audit: Read the scenes of all dates again.
+
+    Returns:
+        The dates outside the held-out part whose scenes were read again.
 
     Raises:
         ContractError: A file states something else than the imagery shows; names the file, the sample and both values.
@@ -88,16 +92,23 @@ def recompute_patches(files: Path, params: CnnDataParams) -> None:
     )
     _check_total(PATCH_INFO.path, samples.info, len(samples), len(tiles) * count)
     tile = _check_places(samples, tiles, places, dates)
-    for date in _dates(np.flatnonzero(dates == VALIDATION), count - (params.label_source == "next_ndvi")):
+    held_out, labelled = np.flatnonzero(dates == VALIDATION), count - (params.label_source == "next_ndvi")
+    drawn_dates = _draw(held_out, labelled, audit=audit)
+    for date in sorted({*held_out.tolist(), *drawn_dates}):
         _check_date(files, params, imagery, samples, tiles, tile, date, _expected(places, int(dates[date])))
+    return tuple(str(days[date]) for date in drawn_dates)
 
 
-def recompute_sequences(files: Path, params: LstmDataParams) -> None:
+def recompute_sequences(files: Path, params: LstmDataParams, *, audit: bool = False) -> tuple[str, ...]:
     """Check the LSTM's dataset: every split, and the NDVI of the held-out dates and of some drawn ones.
 
     Args:
         files: Inputs and outputs of the step `prepare_lstm`.
         params: Of the run.
+        audit: Read the scenes of all dates again.
+
+    Returns:
+        The dates outside the held-out part whose scenes were read again.
 
     Raises:
         ContractError: A file states something else than the imagery shows; names the file, the sample and both values.
@@ -132,7 +143,8 @@ def recompute_sequences(files: Path, params: LstmDataParams) -> None:
             rule = f"must hold the sequences that follow from {SERIES.path}, blocks and dates (column {name})"
             raise ContractError(SEQUENCE_INDEX.path, rule, "others")
     crop = crop_mask(files, params.crop_mask, grid) if params.crop_mask else None
-    for date in _dates(np.arange(first, count), count):
+    drawn_dates = _draw(np.arange(first, count), count, audit=audit)
+    for date in [*drawn_dates, *range(first, count)]:
         [scene] = scenes(_only(imagery, date, 1))
         ndvi = assess(scene, tiles, crop).ndvi.astype(np.float32)
         stated = dataset.series[:, date]
@@ -140,6 +152,7 @@ def recompute_sequences(files: Path, params: LstmDataParams) -> None:
         if wrong.size:
             rule = f"must hold the NDVI of the scene of {days[date]}: {ndvi[wrong[0]]:g} at location {wrong[0]}"
             raise ContractError(SERIES.path, rule, f"{stated[wrong[0]]:g}")
+    return tuple(str(days[date]) for date in drawn_dates)
 
 
 def _check_total(name: str, info: PatchInfo | SequenceInfo, samples: int, total: int) -> None:
@@ -229,12 +242,12 @@ def _compared(files: Path, imagery: Imagery, date: int) -> Iterator[CubeScene]:
         yield scene
 
 
-def _dates(held_out: Ints, count: int) -> list[int]:
-    """Return the held-out dates and some of the others, drawn by the operating system's random numbers."""
+def _draw(held_out: Ints, count: int, *, audit: bool) -> list[int]:
+    """Return some of the other dates, drawn by the operating system's random numbers, or all of them for an audit."""
     random = np.random.default_rng(int.from_bytes(os.urandom(16)))
     others = np.setdiff1d(np.arange(count), held_out)
-    drawn = random.choice(others, size=min(DRAWN_DATES, len(others)), replace=False)
-    return sorted({*held_out.tolist(), *drawn.tolist()})
+    size = len(others) if audit else min(DRAWN_DATES, len(others))
+    return sorted(random.choice(others, size=size, replace=False).tolist())
 
 
 def _only(imagery: Imagery, first: int, count: int) -> Imagery:

@@ -13,7 +13,7 @@ from include.core.outcome import Finding, StepMetrics, StepOutcome
 from include.satellite.artifacts import CNN, COMPARISON, LSTM, VERIFICATION
 from include.satellite.evaluation.predictions import TOLERANCE, Predictions, check_same, draw, read_predictions
 from include.satellite.evaluation.schemas import Verification
-from include.satellite.params import CompareParams
+from include.satellite.params import VerifyParams
 from include.satellite.registry import store
 from include.satellite.schemas import CHAMPION, REAL, SYNTHETIC
 
@@ -29,12 +29,12 @@ class VerifyMetrics(StepMetrics, extra="forbid"):
     largest_difference: float
 
 
-def verify(files: Path, params: CompareParams) -> None:
+def verify(files: Path, params: VerifyParams) -> None:
     """Write `verification.json`, and the predictions of all trained models on the drawn samples.
 
     Args:
         files: The run's `files/` folder, with both datasets, both models, and the comparison.
-        params: Of the comparison.
+        params: Of the run; in an audit all held-out samples are drawn.
 
     Raises:
         ContractError: A stored model is missing or damaged, or a stated prediction is not what the weights predict.
@@ -51,11 +51,13 @@ def verify(files: Path, params: CompareParams) -> None:
     models = _models(files)
     cnn = {name: pair[0] for name, pair in models.items()}
     lstm = {name: pair[1] for name, pair in models.items()}
-    rows = draw(gate_rows(patches))
+    rows = gate_rows(patches)
+    rows = rows if params.audit else draw(rows)
     values = {name: predict_patches(bundle, patches, rows) for name, bundle in cnn.items()}
     naive = {"logistic_regression": patch_baselines(patches, rows)["logistic_regression"]}
     classes = Predictions(rows, patches.label[rows], {**values, **naive})
-    rows = draw(sequences.rows("validation"))
+    rows = sequences.rows("validation")
+    rows = rows if params.audit else draw(rows)
     values = {name: predict_sequences(bundle, sequences, rows) for name, bundle in lstm.items()}
     forecasts = Predictions(rows, sequences.y[rows], values)
     write_predictions(CNN.verified.at(files), classes)

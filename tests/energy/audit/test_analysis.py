@@ -28,9 +28,33 @@ def test_the_draw_is_recorded(done):
     assert not any(proof.finding for proof in proofs.values())
 
 
-def test_an_audit_leaves_no_household_out(done):
-    proofs = prove_analyzer(done, AnalyzerParams(**DAY), audit=True)
-    assert len(proofs[1].draw) == 20
+def test_an_audit_leaves_no_household_and_no_record_out(done, monkeypatch):
+    households = []
+    judge = analysis._judge_household_twice
+    monkeypatch.setattr(analysis, "RECORDS_AT_ONCE", 1000)
+    monkeypatch.setattr(
+        analysis,
+        "_judge_household_twice",
+        lambda db, params, name, rest: households.append(judge(db, params, name, rest) or name),
+    )
+    proofs = {proof.artifact: proof for proof in prove_analyzer(done, AnalyzerParams(**DAY), audit=True)}
+    assert households == [f"H{number:04}" for number in range(1, 21)]
+    assert "all anomalies of 1,9" in proofs["energy_records.parquet"].recomputed
+    assert "records judged by plain rules" in proofs["energy_data.csv"].recomputed
+    assert not any(proof.sampled or proof.draw for proof in proofs.values())
+
+
+def test_an_audit_judges_every_record_by_the_plain_rules(done, monkeypatch):
+    """A fault of the analyzer's own rules in a single record, which a sample of 200 would hardly ever hold."""
+    honest = analysis.judge_record
+    (_, *records) = (done / "energy_data.csv").read_text().splitlines()
+    monkeypatch.setattr(
+        analysis,
+        "judge_record",
+        lambda text, *rest: analysis.Judgement("odd") if text == records[1234] else honest(text, *rest),
+    )
+    with pytest.raises(ContractError, match="line 1236 must be judged as the rules say: odd"):
+        prove_analyzer(done, AnalyzerParams(**DAY), audit=True)
 
 
 @pytest.mark.parametrize("case", CASES)

@@ -130,8 +130,14 @@ def test_the_trigger_form_takes_types_bounds_and_sections_from_the_model():
     assert forms["area"].schema["type"] == ["array", "null"]
     assert (forms["start"].schema["type"], forms["start"].schema["maxLength"]) == (["string", "null"], 40)
     sections = {name: form.schema["section"] for name, form in forms.items()}
-    assert sections == {"factor": "Run", "area": "Area", "corner": "Run", "start": "Interval"}
+    assert sections == {"factor": "Run", "area": "Area", "corner": "Run", "start": "Interval", "audit": "Run"}
     assert forms["corner"].schema["title"] == "corner"
+
+
+def test_every_trigger_form_offers_an_audit():
+    audit = new_dag(pipeline(spec("foreign", image="debian", command=("true",))), doc_md="").params.get_param("audit")
+    assert (audit.value, audit.schema["type"]) == (False, "boolean")
+    assert audit.description.startswith("Recompute everything")
 
 
 def test_a_pipeline_that_takes_files_has_a_field_for_them():

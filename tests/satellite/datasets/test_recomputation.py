@@ -177,16 +177,34 @@ def test_pixels_of_a_held_out_date_that_are_not_the_scenes_are_refused(patches, 
 
 def test_other_dates_are_drawn_each_time(patches):
     held_out = np.array([2, 3])
-    draws = {tuple(recomputation._dates(held_out, 12)) for _ in range(20)}
+    draws = {tuple(recomputation._draw(held_out, 12, audit=False)) for _ in range(20)}
     assert len(draws) > 1
-    assert all({2, 3} <= set(drawn) and len(drawn) == 2 + recomputation.DRAWN_DATES for drawn in draws)
+    assert all(not {2, 3} & set(drawn) and len(drawn) == recomputation.DRAWN_DATES for drawn in draws)
+
+
+def test_an_audit_draws_all_other_dates():
+    assert recomputation._draw(np.array([2, 3]), 6, audit=True) == [0, 1, 4, 5]
+
+
+def test_an_audit_finds_pixels_of_a_training_date_that_are_not_the_scenes(patches, monkeypatch):
+    monkeypatch.setattr(recomputation, "DRAWN_DATES", 0)
+    info = PATCH_INFO.read(patches)
+    day = info.dates.index(info.training_dates[0])
+    pixels = np.load(CUBE.at(patches))
+    pixels[day, 3, 3] += 1
+    np.save(CUBE.at(patches), pixels)
+    assert recompute_patches(patches, PATCHES) == (), "the sample does not hold that date"
+    with pytest.raises(ContractError, match=f"must hold the pixels of the scene of {info.dates[day]}"):
+        recompute_patches(patches, PATCHES, audit=True)
 
 
 # the LSTM's dataset
 
 
 def test_an_honest_dataset_of_sequences_is_confirmed(sequences, all_dates):
-    recompute_sequences(sequences, SEQUENCES)
+    drawn = recompute_sequences(sequences, SEQUENCES)
+    assert drawn == recompute_sequences(sequences, SEQUENCES, audit=True)
+    assert drawn[0] == str(SEQUENCE_INFO.read(sequences).dates[0])
 
 
 @pytest.mark.parametrize(

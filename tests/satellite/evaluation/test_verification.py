@@ -9,10 +9,12 @@ from include.core.errors import ContractError
 from include.satellite.artifacts import CNN, COMPARISON, LSTM, VERIFICATION
 from include.satellite.datasets.patches import load_patch_samples
 from include.satellite.evaluation import predictions as tables
+from include.satellite.evaluation.decision import recompute_verification
+from include.satellite.evaluation.metrics import gate_rows
 from include.satellite.evaluation.predictions import read_predictions, write_predictions
 from include.satellite.evaluation.verification import verified, verify, verify_outcome
 from include.satellite.training.networks import load_bundle
-from tests.satellite.trained_run import PARAMS, randomised, write_baseline
+from tests.satellite.trained_run import VERIFY, randomised, write_baseline
 
 
 @pytest.fixture
@@ -23,14 +25,26 @@ def files(compared):
 def test_all_trained_models_are_run_again_on_drawn_held_out_samples(files, monkeypatch):
     monkeypatch.setattr(tables, "DRAWN_SAMPLES", 20)
     monkeypatch.setattr(tables.draw, "__defaults__", (20,))
-    verify(files, PARAMS)
+    verify(files, VERIFY)
     again, rows = read_predictions(CNN.verified, files), load_patch_samples(files).rows("validation")
     assert list(again.values) == ["real", "synthetic", "logistic_regression"]
     assert len(again.sample) == VERIFICATION.read(files).patches == 20 < len(rows)
     assert np.isin(again.sample, rows).all()
     assert list(read_predictions(LSTM.verified, files).values) == ["real", "synthetic"]
-    verify(files, PARAMS)
+    verify(files, VERIFY)
     assert not np.array_equal(read_predictions(CNN.verified, files).sample, again.sample), "another draw"
+
+
+def test_an_audit_runs_the_weights_on_all_held_out_samples(files, monkeypatch):
+    monkeypatch.setattr(tables.draw, "__defaults__", (20,))
+    verify(files, VERIFY)
+    with pytest.raises(ContractError, match=r"must hold all \d+ of the held-out samples"):
+        recompute_verification(files, VERIFY, audit=True)
+    verify(files, VERIFY.model_copy(update={"audit": True}))
+    recompute_verification(files, VERIFY, audit=True)
+    recompute_verification(files, VERIFY)
+    held_out = gate_rows(load_patch_samples(files))
+    assert np.array_equal(read_predictions(CNN.verified, files).sample, held_out)
 
 
 def test_the_weights_that_ran_are_named_and_honest_ones_differ_by_rounding_alone(files):
@@ -46,7 +60,7 @@ def test_predictions_better_than_the_weights_give_end_the_step(files, model):
     perfect = np.eye(4)[stated.truth] if model is CNN else stated.truth
     write_predictions(model.compared.at(files), replace(stated, values={**stated.values, "real": perfect}))
     with pytest.raises(ContractError, match=rf"{model.compared.path}: must hold what the model real predicts"):
-        verify(files, PARAMS)
+        verify(files, VERIFY)
 
 
 @pytest.mark.parametrize("model", [CNN, LSTM], ids=["cnn", "lstm"])
@@ -58,16 +72,16 @@ def test_weights_of_another_run_end_the_step(files, model):
     other = randomised(load_bundle(files, model), seed=5)
     save_file({name: value.contiguous() for name, value in other.weights.items()}, model.weights.at(files))
     with pytest.raises(ContractError, match=r"must be the weights that .* was written for"):
-        verify(files, PARAMS)
+        verify(files, VERIFY)
     model.card.write(files, other.card.model_copy(update={"weights_sha256": sha256(model.weights.at(files))}))
     with pytest.raises(ContractError, match="must hold what the model real predicts"):
-        verify(files, PARAMS)
+        verify(files, VERIFY)
 
 
 def test_a_baseline_of_other_weights_ends_the_step(files, trained):
     write_baseline(trained, files, lambda bundle: randomised(bundle, seed=5))
     with pytest.raises(ContractError, match=r"cnn_comparison.parquet: must hold what the model synthetic predicts"):
-        verify(files, PARAMS)
+        verify(files, VERIFY)
 
 
 def test_a_champion_is_run_again_too(files, compared, env_file):
