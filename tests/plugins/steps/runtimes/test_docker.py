@@ -5,6 +5,7 @@ import tests.airflow_env  # noqa: F401 - before Airflow is imported
 # isort: split
 import logging
 import time
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -16,6 +17,7 @@ from include.core.errors import GroundtruthError, SetupError, StepTimeoutError, 
 from include.core.run_folder import Started, write_json
 from include.core.runner import Attempt
 from include.core.settings import get_settings
+from include.core.work_folder import WorkFolder
 from plugins.steps.runtimes import docker as module
 from plugins.steps.runtimes.base import Work
 from plugins.steps.runtimes.docker import DockerStep, deployment
@@ -34,8 +36,8 @@ def refused(status):
 class Engine:
     """An engine with some containers by id, each with its state."""
 
-    def __init__(self, states=None, log=(b"one\ntwo",), answers=None):
-        self.states, self.log, self.answers = states or {}, log, answers or {}
+    def __init__(self, states=None, log=(b"one\ntwo",), answers=None, source=""):
+        self.states, self.log, self.answers, self.source = states or {}, log, answers or {}, source
         self.calls, self.closed = [], False
 
     def _call(self, name, *arguments):
@@ -50,6 +52,7 @@ class Engine:
     def create_container(self, **request):
         self._call("create", request["image"])
         self.labels = request["labels"]
+        self.source = self.source or request["host_config"]["mounts"][0]["Source"]
         self.states["new"] = ENDED | {"Status": "created"}
         return {"Id": "new"}
 
@@ -63,7 +66,8 @@ class Engine:
     def inspect_container(self, name):
         if name not in self.states:
             raise NotFound("gone")
-        return {"State": self.states[name]}
+        mount = {"Destination": "/data", "Source": self.source}
+        return {"State": self.states[name], "Image": "sha256:ran", "Mounts": [{"Destination": "/data/in.csv"}, mount]}
 
     def start(self, name):
         self._call("start", name)
@@ -169,6 +173,25 @@ def test_a_container_that_was_found_is_kept(started):
     task.find()
     task.start(work)
     assert (engine.did("remove"), engine.did("create")) == ([], [])
+
+
+def test_a_work_folder_that_the_step_may_not_write_is_refused_and_its_container_removed(started, tmp_path):
+    engine = Engine()
+    task, work = started(engine)
+    with pytest.raises(SetupError, match=r"cannot be given to user 12345 .* set GROUNDTRUTH_STEP_UID to yours"):
+        task.start(replace(work, work_folder=WorkFolder(tmp_path, owner=12345)))
+    assert engine.did("remove") == ["new"]
+
+
+def test_behind_the_proxy_the_step_has_the_folder_that_the_engine_names(started, data_dir, monkeypatch, tmp_path):
+    monkeypatch.setenv("GROUNDTRUTH_HOST_DATA_DIR", "/srv/data")
+    get_settings.cache_clear()
+    asked = data_dir / "runs/d/r/work/measure.2-1"
+    asked.mkdir(parents=True)
+    task, work = started(Engine(source="/srv/data/mounts/0a/work"))
+    task.start(replace(work, work_folder=WorkFolder(asked, owner=12345)))
+    ran = task.collect(work)
+    assert (ran.image, ran.files) == ("sha256:ran", data_dir / "mounts/0a/work")
 
 
 @pytest.mark.parametrize("status", [404, 409])
