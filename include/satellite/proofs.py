@@ -69,6 +69,6 @@ prove_verification = _proof(
 )
 prove_map = _proof(
     "health_map:recompute_map",
-    (artifacts.HEALTH_MAP,),
-    recomputed="place, date and areas; every class of a map drawn by the NDVI rule",
+    (artifacts.HEALTH_MAP, artifacts.HEALTH_MAP_RASTER),
+    recomputed="place, date, author, areas and georeference; every class of the NDVI rule; of a model where it has one",
 )
