@@ -11,8 +11,8 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from include.core.run_folder import Run, write_json
 from include.core.artifacts import sha256
+from include.core.run_folder import Run, write_json
 from include.satellite.artifacts import BASELINE_FOLDER, BASELINE_INFO, CNN, LSTM
 from include.satellite.params import CnnTrainParams, CompareParams, ConfigureParams, LstmTrainParams
 from include.satellite.schemas import BaselineInfo

@@ -2,9 +2,9 @@
 
 The Docker proxy (include/docker_proxy/create.py) enforces the same policy. A step sees its work folder at `/data`, in
 it each input as a read-only mount of the sealed file, and below `/stores`, read-only, the files of stores that it
-reads. It has no network, a user that is not root, a read-only root file system with a small tmpfs at `/tmp`, no capabilities,
-no new privileges, an init process, and hard limits on memory, CPU and processes. Containers have labels instead of
-names.
+reads. It has no network, a user that is not root, a read-only root file system with a small tmpfs at `/tmp`, no
+capabilities, no new privileges, an init process, and hard limits on memory, CPU and processes. Containers have labels
+instead of names.
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ import shutil
 import pytest
 
 from include.env_file import EnvFile, Reason
-from include.satellite.artifacts import CNN, COMPARISON, LSTM
+from include.satellite.artifacts import COMPARISON, LSTM
 from include.satellite.evaluation.comparison import compare, compare_outcome, plot_comparison
 from include.satellite.registry import store
 from include.satellite.schemas import Comparison
