@@ -33,7 +33,8 @@ def _proof(function: str, outputs: Sequence[Artifact[Any]], **proven: str) -> Pr
 prove_manifest = _proof(
     "imagery.validation:recompute_manifest",
     (artifacts.VALIDATED, artifacts.VALIDATION_REPORT),
-    recomputed="every acquisition is a collected one, and the report's counts",
+    recomputed="every acquisition is a collected one; scenes of excluded dates; the report's counts",
+    sampled="scenes of accepted dates",
 )
 prove_patches = _proof(
     "datasets.recomputation:recompute_patches",

@@ -46,7 +46,7 @@ def require_equal_rows(
         raise ContractError(artifact, f"must hold {right:,} records", f"{wrong:,}")
 
 
-def require_no_more_columns(artifact: Artifact, columns: Sequence[str]) -> None:
+def require_no_more_columns(artifact: Artifact[Any], columns: Sequence[str]) -> None:
     """Check that a table has the columns of its schema alone: of others nothing could be recomputed.
 
     Args:
