@@ -6,13 +6,16 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from include.core.contracts import Step
-from include.core.definitions.document import DefinitionError
+from include.core.definitions.document import DefinitionError, Fault
 from include.core.definitions.load import load_definitions
 from include.core.domain import Domain
 from include.core.pipeline import Pipeline
 from include.core.settings import get_settings
 from include.core.windows import IntervalWindow
 from include.domains import DOMAINS
+
+MAINTENANCE = "maintenance"
+"""The DAG that removes old runs and leftovers."""
 
 
 def registered_steps() -> Mapping[str, Step]:
@@ -37,6 +40,12 @@ def param_aliases() -> dict[str, str]:
     return {former: name for domain in DOMAINS for former, name in domain.param_aliases.items()}
 
 
+def reserved_names() -> set[str]:
+    """Return the names of DAGs and pipelines that no definition may take: those that are wired in `dags/`."""
+    wired = [pipeline.definition for domain in DOMAINS for pipeline in domain.pipelines]
+    return {MAINTENANCE, *(name for definition in wired for name in (definition.pipeline, definition.dag_id))}
+
+
 def load_pipelines(folder: Path | None = None) -> tuple[list[Pipeline], list[DefinitionError]]:
     """Return every pipeline whose definition is valid, and the faults of the others.
 
@@ -47,6 +56,11 @@ def load_pipelines(folder: Path | None = None) -> tuple[list[Pipeline], list[Def
     definitions, errors = load_definitions(folder or get_settings().definitions_dir, steps)
     pipelines = []
     for definition in definitions:
+        if taken := sorted({definition.pipeline, definition.dag_id} & reserved_names()):
+            message = f"{definition.workflow_name!r} is called as a pipeline of this project ({taken[0]})"
+            fault = Fault("$.workflow_name", f"{message}, so it would publish in its place; choose another name")
+            errors.append(DefinitionError(definition.file, [fault]))
+            continue
         own = [steps[spec.id] for spec in definition.steps if spec.id in steps]
         window = domain_of(own[0]).window if own else IntervalWindow()
         pipelines.append(Pipeline(definition, steps, window=window, aliases=param_aliases()))

@@ -2,6 +2,8 @@
 
 import json
 
+import pytest
+
 from include.core.pipeline import Pipeline
 from include.core.settings import ROOT
 from include.domains import DOMAINS
@@ -57,3 +59,22 @@ def test_a_pipeline_of_foreign_steps_belongs_to_no_domain_and_its_definition_is_
     assert manual_of(pipeline) == "### foreign-pipeline\n\nCounts.\n\n1. **Count**: Writes n.json\n"
     (tmp_path / "foreign.md").write_text("# The manual\n")
     assert manual_of(pipeline) == "# The manual\n"
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "satellite",
+        "satellite-pipeline",
+        "Satellite Pipeline",
+        "crop_health_map",
+        "crop health map pipeline",
+        "maintenance",
+    ],
+)
+def test_a_definition_that_takes_the_name_of_a_wired_pipeline_is_refused(tmp_path, name):
+    (tmp_path / "taken.json").write_text(json.dumps(FOREIGN | {"workflow_name": name}))
+    (tmp_path / "good.json").write_text(json.dumps(FOREIGN))
+    (good,), (error,) = load_pipelines(tmp_path)
+    assert good.definition.pipeline == "foreign"
+    assert f"$.workflow_name: {name!r} is called as a pipeline of this project" in str(error)

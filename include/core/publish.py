@@ -15,9 +15,7 @@ from include.core.errors import ContractError
 from include.core.files import locked, path_inside, replace_folder
 from include.core.outcome import Scalar, StepMetrics, StepOutcome
 from include.core.pipeline import Pipeline
-from include.core.run_folder import FileRecord, Run, RunFolder, StepResult, read_model
-
-PUBLICATION = "publication.json"
+from include.core.run_folder import PUBLICATION, FileRecord, Run, RunFolder, StepResult, read_model
 
 PUBLISHED_KEY = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._+-]*(/[A-Za-z0-9_-][A-Za-z0-9._+-]*)?")
 """A key below `published/<pipeline>/`: one or two names that are not hidden."""
@@ -126,18 +124,27 @@ def verify(folder: RunFolder) -> list[FileRecord]:
     """Check that every accepted artifact of a run is still as it was accepted, and that all belong together.
 
     Raises:
-        ContractError: One is missing or differs, or was made from another file than the one that is there now.
+        ContractError: One is missing or differs, or was made from another file, or with another parameter, than the run
+            has now: an input file or a parameter changes when `prepare` is cleared without the steps after it.
     """
     verified: dict[str, FileRecord] = {}
-    results = folder.accepted_results()
+    results, run = folder.accepted_results(), folder.run()
+    sources, params = (run.sources, run.params) if run else ([], {})
     for result in results:
         for record in result.outputs:
             check_unchanged(folder.locate(record), record, result.step)
             verified[record.path] = record
+    current = {record.path: record for record in sources} | verified
     for result in results:
         for record in result.inputs:
-            if verified.get(record.path, record) != record:
-                raise ContractError(record.path, f"must be the file that {result.step} worked with", "a newer one")
+            if current.get(record.path) != record:
+                found = "a newer one" if record.path in current else "none"
+                raise ContractError(record.path, f"must be the file that {result.step} worked with", found)
+        for name, value in result.params.items():
+            if params.get(name, value) != value:
+                raise ContractError(
+                    "run.json", f"must hold the {name} that {result.step} ran with: {value}", params[name]
+                )
     return list(verified.values())
 
 

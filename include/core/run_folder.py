@@ -39,6 +39,8 @@ M = TypeVar("M", bound=BaseModel)
 LOG = logging.getLogger(__name__)
 SCHEMA_VERSION = 1
 """Of `run.json`: raised when its keys change meaning. Runs of v0.1.0 have none and are read as version 0."""
+PUBLICATION = "publication.json"
+"""States in a published folder whose results it holds."""
 SOURCE_FOLDER = "source"
 """Below `files/`: the input files that users provided, as staged."""
 INTERRUPTED_MARK = "interrupted"

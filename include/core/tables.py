@@ -236,8 +236,8 @@ def _header(path: Path, name: str) -> list[str]:
         raise ContractError(name, "must begin with a CSV header", str(error)) from error
     if not any(columns):
         raise ContractError(name, "must begin with a CSV header", "an empty line")
-    if len(set(columns)) < len(columns):
-        raise ContractError(name, "must name each column once", ", ".join(columns))
+    if len({column.casefold() for column in columns}) < len(columns):
+        raise ContractError(name, "must name each column once, also without regard to letter case", ", ".join(columns))
     return columns
 
 

@@ -32,7 +32,7 @@ from include.satellite.datasets.splits import Tiles
 from include.satellite.datasets.storage import Floats, Ints
 from include.satellite.evaluation.statements import check_stated
 from include.satellite.imagery.area import inside_mask
-from include.satellite.imagery.scenes import cloud_optimised
+from include.satellite.imagery.scenes import cloud_optimised, form_faults
 from include.satellite.imagery.schemas import Acquisition, Grid, Imagery
 from include.satellite.params import HealthMapParams
 from include.satellite.registry import store
@@ -52,7 +52,9 @@ OVERLAP = 4
 NOT_ASSESSED, WHITE = "#C9C9C9", "#FFFFFF"
 COLORS = (GREEN, YELLOW, ORANGE, VERMILLION)
 """Of the classes, healthy to critical (Okabe and Ito 2008)."""
-OUTSIDE = 255
+OUTSIDE, FULL_PERCENT = 255, 100
+BANDS = {"class": 1.0, "confidence": 0.01}
+"""Bands of the raster, with their scales."""
 HALF_A_PERCENT = 0.005
 """The raster holds whole percents."""
 NOTES = {
@@ -123,7 +125,7 @@ def draw_map(files: Path, params: HealthMapParams) -> None:
             ) from error
     else:
         layers = Layers(classify_by_rule(scene), None, inside)
-    document = _document(imagery, acquisition, layers, env_file)
+    document = _document(imagery, acquisition, layers, env_file.path)
     write_raster(HEALTH_MAP_RASTER.at(files), layers, imagery.grid, document)
     plot_map(HEALTH_MAP_PLOT.at(files), layers, document)
     HEALTH_MAP.write(files, document)
@@ -150,30 +152,81 @@ def recompute_map(files: Path, params: HealthMapParams) -> None:
     Raises:
         ContractError: A class of the rule's map, an area, the place or the date is another one; names the field.
     """
-    import rasterio
-
     document, imagery = HEALTH_MAP.read(files), _imagery(files, params)
     acquisition, inside = _latest(imagery), inside_mask(imagery.geometry, imagery.grid)
+    version = _enabled_version(document)
+    classes, percent, tags = _read_raster(files, imagery.grid, inside)
+    scene = read_scene(acquisition, imagery, inside)
+    layers = Layers(classes, None, inside)
+    if version is not None:
+        card = CNN.card.read(store.find(version).folder)
+        _, _, covered = _usable_patches(card, scene)
+        if not np.array_equal(classes >= 0, scene.land & covered):
+            rule = f"must hold a class for each pixel that the patches of model {version} cover, and for no other"
+            raise ContractError(HEALTH_MAP_RASTER.path, rule, f"{int((classes >= 0).sum()):,} pixels with a class")
+        layers = Layers(classes, np.where(classes >= 0, percent / 100, np.nan), inside, version, card)
+    elif not np.array_equal(classify_by_rule(scene), classes):
+        raise ContractError(HEALTH_MAP_RASTER.path, f"must hold the class of the NDVI of {acquisition.date}", "others")
+    _check_confidence(percent, layers)
+    env_file = get_settings().env_file
+    if document.env_file != str(env_file):  # in a container a link is not followed
+        env_file = EnvFile(env_file).path
+    expected = _document(imagery, acquisition, layers, env_file)
+    stated, own = document.mean_confidence, expected.mean_confidence
+    if stated is not None and own is not None and abs(stated - own) <= HALF_A_PERCENT:
+        expected = expected.model_copy(update={"mean_confidence": stated})
+    check_stated(HEALTH_MAP.path, document, expected)
+    for name, value in _tags(document).items():
+        if tags.get(name) != value:
+            rule = f"must state {name}={value} in its tags, as {HEALTH_MAP.path} gives it"
+            raise ContractError(HEALTH_MAP_RASTER.path, rule, tags.get(name))
+
+
+def _check_confidence(percent: NDArray[np.uint8], layers: Layers) -> None:
+    """Check that a model's classes have a confidence, and that nothing else has one."""
+    confident = percent <= FULL_PERCENT
+    expected = layers.classes >= 0 if layers.version is not None else np.zeros_like(layers.inside)
+    if not np.array_equal(confident, expected) or (percent[~confident] != OUTSIDE).any():
+        rule = f"must hold a confidence of 0 to {FULL_PERCENT} % where a model gave a class, and {OUTSIDE} elsewhere"
+        raise ContractError(HEALTH_MAP_RASTER.path, rule, f"{int(confident.sum()):,} pixels with a confidence")
+
+
+def _enabled_version(document: HealthMap) -> str | None:
+    """Return the model that the env file enables, None for the rule, after checking that it drew the map."""
+    env_file = get_settings().env_file
+    keys = read_keys(env_file, store.ENV_KEYS)
+    version = keys.get(store.VERSION, "") if store.enabled(keys) else None
+    if document.model_version != version:
+        author = "the NDVI rule" if version is None else f"model {version}"
+        raise ContractError(
+            HEALTH_MAP.path,
+            f"must be drawn by {author}, as {env_file} states",
+            document.model_version or document.drawn_by,
+            hint="If the env file changed while the map was drawn, clear this step.",
+        )
+    return version
+
+
+def _read_raster(
+    files: Path, grid: Grid, inside: NDArray[np.bool_]
+) -> tuple[Classes, NDArray[np.uint8], dict[str, str]]:
+    """Return classes (−1 where there is none), confidence in percent, and tags, after checking form and area."""
+    import rasterio
+
+    path = HEALTH_MAP_RASTER.path
     with rasterio.open(HEALTH_MAP_RASTER.at(files)) as raster:
-        values, percent = raster.read()
-    if values.shape != inside.shape or not np.array_equal(values == OUTSIDE, ~inside):
-        raise ContractError(HEALTH_MAP_RASTER.path, f"must cover the area, and hold {OUTSIDE} outside it", values.shape)
+        faults = form_faults(raster, tuple(BANDS), grid, "uint8", OUTSIDE)
+        if raster.scales != tuple(BANDS.values()) or any(raster.offsets):
+            faults.append(f"scales {raster.scales} and offsets {raster.offsets}, not {tuple(BANDS.values())} and none")
+        if faults:
+            raise ContractError(path, "must have the bands, size and georeference of the imagery", "; ".join(faults))
+        tags, (values, percent) = raster.tags(), raster.read()
+    if not np.array_equal(values == OUTSIDE, ~inside):
+        raise ContractError(path, f"must cover the area, and hold {OUTSIDE} outside it", "another area")
     classes = np.where(inside, values.astype(np.int16) - 1, -1)
     if not np.isin(classes, range(-1, len(CLASSES))).all():
-        raise ContractError(HEALTH_MAP_RASTER.path, f"must hold the classes 0 to {len(CLASSES)}", classes.max() + 1)
-    layers = Layers(classes.astype(np.int8), None, inside)
-    if document.drawn_by == "model":
-        version = document.model_version or ""
-        confidence = np.where(classes >= 0, percent / 100, np.nan)
-        layers = Layers(layers.classes, confidence, inside, version, CNN.card.read(store.find(version).folder))
-    elif not np.array_equal(classify_by_rule(read_scene(acquisition, imagery, inside)), layers.classes):
-        raise ContractError(HEALTH_MAP_RASTER.path, f"must hold the class of the NDVI of {acquisition.date}", "others")
-    expected = _document(imagery, acquisition, layers, EnvFile(get_settings().env_file))
-    stated, own = document.mean_confidence, expected.mean_confidence
-    kept = {"why": document.why, "env_file": document.env_file}
-    if stated is not None and own is not None and abs(stated - own) <= HALF_A_PERCENT:
-        kept["mean_confidence"] = stated  # type: ignore[assignment]
-    check_stated(HEALTH_MAP.path, document, expected.model_copy(update=kept))
+        raise ContractError(path, f"must hold the classes 0 to {len(CLASSES)}", classes.max() + 1)
+    return classes.astype(np.int8), percent, tags
 
 
 def latest_acquisition(files: Path, params: HealthMapParams) -> Acquisition:
@@ -223,22 +276,32 @@ def classify_by_model(bundle: ModelBundle, scene: CubeScene, imagery: Imagery) -
 
     card, (height, width) = bundle.card, scene.scl.shape
     dn = scene.dn[..., _band_positions(card, imagery)]
-    tiles = Tiles.on(height, width, card.size, max(1, card.size // OVERLAP))
-    tiles = Tiles(card.size, _to_the_edge(tiles.tops, height, card.size), _to_the_edge(tiles.lefts, width, card.size))
-    usable = np.flatnonzero(assess(scene, tiles, None).reason == 0)
-    tops, lefts = tiles.rows[usable], tiles.columns[usable]
+    tops, lefts, covered = _usable_patches(card, scene)
     total, count = np.zeros((height, width, len(card.classes)), np.float32), np.zeros((height, width), np.float32)
-    if len(usable):
+    if len(tops):
         patches = _patches(card, dn, scene.scl, tops, lefts)
-        predicted = predict_patches(bundle, patches, np.arange(len(usable)))
+        predicted = predict_patches(bundle, patches, np.arange(len(tops)))
         for top, left, probabilities in zip(tops, lefts, predicted, strict=True):
             window = slice(top, top + card.size), slice(left, left + card.size)
             total[window] += probabilities
             count[window] += 1
-    assessed = scene.land & (count > 0)
+    assessed = scene.land & covered
     mean = total / np.maximum(count, 1)[..., None]
     classes = np.where(assessed, mean.argmax(axis=-1), -1).astype(np.int8)
     return classes, np.where(assessed, mean.max(axis=-1), np.nan).astype(np.float32)
+
+
+def _usable_patches(card: ModelCard, scene: CubeScene) -> tuple[Ints, Ints, NDArray[np.bool_]]:
+    """Return (N,) rows and columns of the patches that a model may classify, and the (H, W) pixels that they cover."""
+    height, width = scene.scl.shape
+    tiles = Tiles.on(height, width, card.size, max(1, card.size // OVERLAP))
+    tiles = Tiles(card.size, _to_the_edge(tiles.tops, height, card.size), _to_the_edge(tiles.lefts, width, card.size))
+    usable = np.flatnonzero(assess(scene, tiles, None).reason == 0)
+    tops, lefts = tiles.rows[usable], tiles.columns[usable]
+    covered = np.zeros((height, width), np.bool_)
+    for top, left in zip(tops, lefts, strict=True):
+        covered[top : top + card.size, left : left + card.size] = True
+    return tops, lefts, covered
 
 
 def _band_positions(card: ModelCard, imagery: Imagery) -> list[int]:
@@ -265,16 +328,16 @@ def _patches(card: ModelCard, dn: NDArray[np.uint16], scl: NDArray[np.uint8], to
     return PatchDataset(cube=dn[None], scl=scl[None], date=zeros, row=tops, col=lefts, info=info, **unused)
 
 
-def _document(imagery: Imagery, acquisition: Acquisition, layers: Layers, env_file: EnvFile) -> HealthMap:
+def _document(imagery: Imagery, acquisition: Acquisition, layers: Layers, env_file: Path) -> HealthMap:
     card = layers.card
     hectares = imagery.grid.resolution**2 / SQUARE_METRES_PER_HECTARE
     pixels = [int((layers.classes == position).sum()) for position in range(len(CLASSES))]
     not_assessed = int((layers.inside & (layers.classes < 0)).sum())
     confidence = None if layers.confidence is None else layers.confidence[layers.classes >= 0]
     notes = ["The imagery is simulated."] if acquisition.synthetic else []
-    why = f"Drawn by the NDVI rule: {env_file.path} does not enable AI models."
+    why = f"Drawn by the NDVI rule: {env_file} does not enable AI models."
     if card is not None:
-        why = f"Drawn by model {layers.version}, which {env_file.path} enables (labels: {card.label_source})."
+        why = f"Drawn by model {layers.version}, which {env_file} enables (labels: {card.label_source})."
         if card.data.synthetic and not acquisition.synthetic:
             notes.append("The model learnt from simulated imagery: the map says nothing about real fields.")
         if card.label_source in NOTES:
@@ -288,7 +351,7 @@ def _document(imagery: Imagery, acquisition: Acquisition, layers: Layers, env_fi
         label_source=None if card is None else card.label_source,
         synthetic=acquisition.synthetic or (card is not None and card.data.synthetic),
         notes=notes,
-        env_file=str(env_file.path),
+        env_file=str(env_file),
         **imagery.grid.fields_of(HealthMap),
         hectares={name: round(count * hectares, 2) for name, count in zip(CLASSES, pixels, strict=True)},
         not_assessed=round(not_assessed * hectares, 2),
@@ -310,14 +373,18 @@ def write_raster(target: Path, layers: Layers, grid: Grid, document: HealthMap) 
     classes = np.where(layers.inside, layers.classes + 1, OUTSIDE)
     confidence = np.full(classes.shape, np.nan) if layers.confidence is None else layers.confidence
     percent = np.nan_to_num(np.round(confidence * 100), nan=OUTSIDE)
-    tags = {
+    bands = np.stack([classes, percent]).astype(np.uint8)
+    write_atomically(target, cloud_optimised(bands, grid, BANDS, _tags(document), nodata=OUTSIDE))
+
+
+def _tags(document: HealthMap) -> dict[str, str]:
+    """Return what the raster states of itself."""
+    return {
         "DATE": document.date.isoformat(),
         "DRAWN_BY": document.model_version or document.drawn_by,
         "SYNTHETIC": "YES" if document.synthetic else "NO",
         "CLASSES": ",".join(f"{number}={name}" for number, name in enumerate(("not assessed", *CLASSES))),
     }
-    bands, scales = np.stack([classes, percent]).astype(np.uint8), {"class": 1.0, "confidence": 0.01}
-    write_atomically(target, cloud_optimised(bands, grid, scales, tags, nodata=OUTSIDE))
 
 
 def plot_map(target: Path, layers: Layers, document: HealthMap) -> None:

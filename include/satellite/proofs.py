@@ -50,7 +50,8 @@ def _proof(
 prove_manifest = _proof(
     "imagery.validation:recompute_manifest",
     (artifacts.VALIDATED, artifacts.VALIDATION_REPORT),
-    recomputed="every acquisition is a collected one, and the report's counts",
+    recomputed="every acquisition is a collected one; scenes of excluded dates; the report's counts",
+    sampled="scenes of accepted dates",
 )
 prove_patches = _proof(
     "datasets.recomputation:recompute_patches",
@@ -90,6 +91,6 @@ prove_verification = _proof(
 )
 prove_map = _proof(
     "health_map:recompute_map",
-    (artifacts.HEALTH_MAP,),
-    recomputed="place, date and areas; every class of a map drawn by the NDVI rule",
+    (artifacts.HEALTH_MAP, artifacts.HEALTH_MAP_RASTER),
+    recomputed="place, date, author, areas and georeference; every class of the NDVI rule; of a model where it has one",
 )

@@ -51,6 +51,8 @@ def place(tmp_path):
         "echo x > input",
         "echo x >> ../sealed/artifact",
         "truncate -s 0 input",
+        "chmod 666 input && echo x > input",
+        "chmod 666 ../sealed/artifact && truncate -s 0 ../sealed/artifact",
         "rm ../sealed/artifact",
         "mv ../sealed/artifact mine",
         "ln ../sealed/artifact mine && echo x > mine",

@@ -319,6 +319,11 @@ LIES: dict[str, tuple[str, Callable[[], bytes], str]] = {
     ),
     "PDF start and end alone": ("a.pdf", lambda: b"%PDF-1.7\nnothing\nstartxref\n9\n%%EOF\n", "must be a complete PDF"),
     "PDF with a damaged page": ("a.pdf", lambda: damaged_page(good("a.pdf")), "must be a complete PDF document"),
+    "CSV columns that differ in letter case alone": (
+        "a.csv",
+        lambda: b"meter,KWH,kwh\na,1,-99\n",
+        "must name each column once, also without regard to letter case; found meter, KWH, kwh",
+    ),
     "text with a NUL": ("a.txt", lambda: b"all is well\0\n", "a NUL character"),
     "text that is Latin-1": ("a.txt", lambda: "Zähler".encode("latin-1"), "codec can't decode"),
     "text that ends within a character": ("a.md", lambda: "Zähler ü".encode()[:-1], "unexpected end of data"),

@@ -10,10 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from include.core.contracts import Artifact
+from include.core.contracts import SOURCES, Artifact
 from include.core.errors import ContractError
 from include.core.outcome import StepOutcome
 from include.core.pipeline import Pipeline
+from include.core.preparation import stage
 from include.core.publish import Published, publish_run, publishing_key, verify
 from include.core.run_folder import FileRecord, Run, RunFolder, write_json
 from include.core.runner import run_step
@@ -230,3 +231,47 @@ def test_a_result_made_from_an_input_that_was_made_anew_is_caught_by_verify(fold
     run_step(MEASURE, folder, replace(ATTEMPT, generation=1), writing(in_csv=table({}, {}, {})))
     with pytest.raises(ContractError, match=r"in\.csv: must be the file that analyze worked with; found a newer one"):
         verify(folder)
+
+
+# ── honest mistakes with a cleared `prepare` ─────────────────────────────────────────────────────────────────────────
+
+
+def staged(folder: RunFolder, content: str, name: str = "meter.csv", **params: object) -> None:
+    """Prepare a run with an input file, or prepare it again with another one."""
+    source = folder.path.parent / name
+    source.write_text(content)
+    plan(folder, sources=stage([str(source)], folder, [folder.path.parent]), **params)
+
+
+FROM_FILE = replace(MEASURE, reads=(SOURCES,))
+PREPARED_AGAIN = {
+    "another input file of the same name": (
+        lambda folder: staged(folder, table({}), factor=2),
+        r"source/meter\.csv: must be the file that measure worked with; found a newer one",
+    ),
+    "an input file of another name": (
+        lambda folder: staged(folder, READINGS, "other.csv", factor=2),
+        r"source/meter\.csv: must be the file that measure worked with; found none",
+    ),
+    "no input file": (
+        lambda folder: plan(folder, factor=2),
+        r"source/meter\.csv: must be the file that measure worked with; found none",
+    ),
+    "another parameter": (
+        lambda folder: staged(folder, READINGS, factor=3),
+        r"run\.json: must hold the factor that measure ran with: 2\.0; found 3",
+    ),
+}
+
+
+@pytest.mark.parametrize("mistake", PREPARED_AGAIN)
+def test_a_run_that_was_prepared_again_publishes_nothing_of_before(folder, tmp_path, mistake):
+    again, message = PREPARED_AGAIN[mistake]
+    one = pipeline(spec("measure"), known=(replace(FROM_FILE, outcome=extent),), publish=("in.csv",))
+    staged(folder, READINGS, factor=2)
+    run_step(FROM_FILE, folder, ATTEMPT, writing(in_csv=READINGS))
+    verify(folder)
+    again(folder)
+    with pytest.raises(ContractError, match=message):
+        publish_run(folder, one, tmp_path)
+    assert not (tmp_path / "published").exists()

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shutil
+import unicodedata
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -267,8 +268,11 @@ def test_a_folder_in_an_outputs_place_does_not_stand_in_the_way_of_the_next_atte
         (lambda files: (files / "more").symlink_to("/etc"), "more"),
         (lambda files: (files / "new\nline.csv").touch(), "new\\nline.csv"),
         (lambda files: (files / "OUT.CSV").write_text(READINGS), "OUT.CSV"),
+        (lambda files: (files / unicodedata.normalize("NFD", "ü.csv")).touch(), unicodedata.normalize("NFD", "ü.csv")),
+        (lambda files: (files / os.fsdecode(b"\xff.csv")).touch(), "\\udcff.csv"),
+        (lambda files: os.mkfifo(files / "pipe"), "pipe"),
     ],
-    ids=["file", "link to a folder", "line break", "letter case"],
+    ids=["file", "link to a folder", "line break", "letter case", "decomposed name", "not UTF-8", "fifo"],
 )
 def test_a_step_may_not_write_what_it_did_not_declare(run, litter, name):
     error = refused(run, after(lambda files, _: litter(files), out_csv=READINGS))
@@ -293,6 +297,31 @@ def test_a_work_folder_shows_the_declared_inputs_and_nothing_else(run):
         assert (files / "in.csv").stat().st_mode & 0o222 == 0
 
     run_step(ANALYZE, run, ATTEMPT, after(look, out_csv=READINGS))
+
+
+def test_a_step_cannot_reach_the_output_of_one_that_runs_beside_it(run):
+    beside = replace(writes(ANALYZE, Artifact("beside.csv", Reading)), id="beside")
+
+    def overwrite(files: Path, params: StepParams) -> None:
+        run_step(beside, run, ATTEMPT, writing(beside_csv=READINGS))
+        assert not (files / "beside.csv").exists()
+        (files / "beside.csv").write_text(table({"power": "999"}))
+
+    error = refused(run, after(overwrite, out_csv=READINGS))
+    assert (error.artifact, error.rule) == ("beside.csv", "must not be written: the step did not declare it")
+    assert (run.files / "beside.csv").read_text() == READINGS
+
+
+def test_file_times_and_empty_folders_prove_and_change_nothing(run):
+    def harmless(files: Path, params: StepParams) -> None:
+        (files / "empty/folder").mkdir(parents=True)
+        os.utime(files / "in.csv", (4_000_000_000, 4_000_000_000))
+
+    for generation in range(2):
+        attempt = replace(ATTEMPT, generation=generation)
+        assert run_step(ANALYZE, run, attempt, after(harmless, out_csv=READINGS)).status == "success"
+    assert sorted(path.name for path in run.files.iterdir()) == ["in.csv", "out.csv"]
+    assert (run.files / "in.csv").read_text() == READINGS
 
 
 def test_what_a_step_changes_after_it_was_sealed_changes_nothing(run, monkeypatch):

@@ -104,6 +104,17 @@ def late_peak(document):
     document["peak_at"] = peak.isoformat()
 
 
+def widened(name, column, value):
+    """Add a column to a CSV file."""
+
+    def lie(files, params):
+        head, *rows = (files / name).read_text().splitlines()
+        lines = [f"{head},{column}", *(f"{row},{value}" for row in rows)]
+        (files / name).write_text("\n".join(lines) + "\n")
+
+    return lie
+
+
 def flag(where, reason):
     return selected(
         "SELECT * REPLACE (CASE WHEN line = (SELECT min(line) FROM records WHERE anomaly_reasons IS NULL AND "
@@ -219,6 +230,26 @@ ANALYZER_LIES = {
     ),
 }
 
+ANALYZER_LIES |= {
+    "a column of values that nobody can recompute": (
+        selected("SELECT *, power * 2 AS corrected_power FROM records"),
+        "energy_records.parquet: must have no other columns .*; found corrected_power",
+    ),
+    "a column beside the rejected records": (
+        widened("rejected.csv", "accepted_later", "true"),
+        "rejected.csv: must have no other columns .*; found accepted_later",
+    ),
+    "a key beside the figures": (
+        patched("output1.json", set_values(certified_energy_kwh=999_999)),
+        "output1.json: must keep to its schema.*certified_energy_kwh",
+    ),
+    "an interval twice as long": (
+        patched("output1.json", lambda d: [home.update(interval_seconds=1800) for home in d["households"]]),
+        "output1.json: (must keep to its schema|households)",
+    ),
+    "a zone that was not asked for": (patched("output1.json", set_values(timezone="Asia/Tokyo")), "timezone must be"),
+}
+
 
 @pytest.fixture(autouse=True)
 def everything_is_drawn(monkeypatch):
@@ -309,6 +340,14 @@ REPORT_LIES = {
         patched("output2.json", lambda d: d["tables"][0]["rows"].reverse()),
         r"tables\[0\].rows\[0\]",
     ),
+    "a finding more": (
+        patched("output2.json", lambda d: d["findings"].append({"severity": "info", "message": "Certified."})),
+        "findings must be",
+    ),
+    "a column of other values": (
+        widened("energy_report.csv", "corrected_power", "1"),
+        "energy_report.csv: must have no other columns .*; found corrected_power",
+    ),
     "a plot that is not there": (
         patched("output2.json", lambda d: d["plots"].append("plot_prices.png")),
         "plots must be",
@@ -375,6 +414,16 @@ GENERATOR_LIES = {
     "another interval": (
         patched("energy_source.json", set_values(interval_seconds=60)),
         "interval_seconds must be 1800",
+    ),
+    "a finding of its own": (
+        patched(
+            "energy_source.json", lambda d: d["findings"].append({"severity": "info", "message": "Calibrated meters."})
+        ),
+        "energy_source.json: findings",
+    ),
+    "another file name": (
+        patched("energy_source.json", lambda d: d["files"][0].update(name="certified.csv")),
+        r"energy_source.json: files\[0\].name",
     ),
     "generated, not measured": (patched("energy_source.json", set_values(source="generated")), "source must be files"),
 }

@@ -361,14 +361,46 @@ def state(run, **changes):
     (run / "health_map.json").write_text(json.dumps(document | changes))
 
 
+def altered(run, change):
+    """Write the map again with other pixels or another form: what `change` makes of its layers, profile and tags."""
+    with rasterio.open(run / "health_map.tif") as raster:
+        kept = ("dtype", "count", "height", "width", "crs", "transform", "nodata")
+        form = {name: raster.profile[name] for name in kept}
+        layers, tags, scales, names = raster.read(), raster.tags(), list(raster.scales), raster.descriptions
+    layers = change(layers, form, tags, scales)
+    form["count"] = len(layers)
+    with rasterio.open(run / "health_map.tif", "w", driver="GTiff", **form) as raster:
+        raster.write(layers)
+        raster.descriptions = names + ("more",) * (len(layers) - len(names))
+        raster.scales = (*scales, *[1.0] * (len(layers) - len(scales)))
+        raster.update_tags(**tags)
+
+
+def changed(**changes):
+    """A change of the form, the tags or the scale of the classes that leaves the pixels as they are."""
+
+    def change(layers, form, tags, scales):
+        for place in (form, tags):
+            place.update({name: value for name, value in changes.items() if name in place})
+        scales[0] = changes.get("scale", scales[0])
+        return layers
+
+    return change
+
+
+def painted(band, rows, value):
+    """A change of pixels."""
+
+    def change(layers, *_):
+        layers[band, rows, 20:30] = value
+        return layers
+
+    return change
+
+
 def paint(run, band, value):
     """Change one pixel of the map."""
-    with rasterio.open(run / "health_map.tif") as raster:
-        profile, layers = raster.profile, raster.read()
-    layers[band, 20, 20] = value
-    profile = {name: profile[name] for name in ("dtype", "count", "height", "width", "crs", "transform", "nodata")}
-    with rasterio.open(run / "health_map.tif", "w", driver="GTiff", **profile) as raster:
-        raster.write(layers)
+    altered(run, painted(band, 20, value))
 
 
 def test_a_map_by_the_rule_is_confirmed(run):
@@ -433,4 +465,76 @@ def test_a_pixel_of_another_class_is_found(run, band, value, rule):
     draw_map(run, HealthMapParams())
     paint(run, band, value)
     with pytest.raises(ContractError, match=rf"health_map\.tif: {rule}"):
+        recompute_map(run, HealthMapParams())
+
+
+UTM_44, NORTH = "EPSG:32644", rasterio.Affine(10, 0, 600_000, 0, -10, 3_600_000)
+MAP_LIES = {
+    "a map of another UTM zone": (changed(crs=UTM_44), "georeference of the imagery; found CRS EPSG:32644"),
+    "a map of another place": (changed(transform=NORTH), "georeference of the imagery; found bounds"),
+    "a map without nodata": (changed(nodata=None), "found nodata None, not 255"),
+    "classes that readers scale": (changed(scale=2.0), "found scales"),
+    "a third band": (lambda layers, *_: np.concatenate([layers, layers[:1]]), "found bands"),
+    "simulated imagery, marked so in the document alone": (
+        changed(SYNTHETIC="YES"),
+        "must state SYNTHETIC=NO in its tags",
+    ),
+    "another date in its tags": (changed(DATE="2026-05-01"), "must state DATE=2026-06-01 in its tags"),
+    "a confidence that the rule does not have": (painted(1, 20, 99), "must hold a confidence"),
+}
+
+
+@pytest.mark.parametrize("lie", MAP_LIES)
+def test_a_lie_in_the_raster_of_a_map_is_red(run, lie):
+    change, message = MAP_LIES[lie]
+    draw_map(run, HealthMapParams())
+    altered(run, lambda layers, *_: layers)
+    recompute_map(run, HealthMapParams())  # writing it again is no lie
+    altered(run, change)
+    with pytest.raises(ContractError, match=rf"health_map\.tif: .*{message}"):
+        recompute_map(run, HealthMapParams())
+
+
+MODEL_MAP_LIES = {
+    "a class where the model has none": (painted(0, slice(None), 1), "must hold a class for each pixel"),
+    "no class where the model has one": (painted(0, 20, 0), "must hold a class for each pixel"),
+    "a class without confidence": (painted(1, 20, 255), "must hold a confidence"),
+    "more than certain": (painted(1, 20, 101), "must hold a confidence"),
+}
+
+
+@pytest.mark.parametrize("lie", MODEL_MAP_LIES)
+def test_a_lie_in_the_raster_of_a_models_map_is_red(run, data_dir, enabled, lie):
+    change, message = MODEL_MAP_LIES[lie]
+    layers = texture(np.kron([[0, 3], [3, 0]], np.ones((32, 32), int)))
+    layers[-1, :8] = 9  # clouds
+    make(data_dir, run, synthetic=True, layers=layers)
+    draw_map(run, HealthMapParams())
+    altered(run, change)
+    with pytest.raises(ContractError, match=rf"health_map\.tif: {message}"):
+        recompute_map(run, HealthMapParams())
+
+
+@pytest.mark.parametrize(
+    ("changes", "field"),
+    [({"why": "Drawn by the ministry."}, "why"), ({"env_file": "/etc/approved"}, "env_file")],
+)
+def test_a_document_that_states_another_reason_for_its_author_is_refused(run, changes, field):
+    draw_map(run, HealthMapParams())
+    state(run, **changes)
+    with pytest.raises(ContractError, match=rf"health_map\.json: must state what follows .*\$\.{field}"):
+        recompute_map(run, HealthMapParams())
+
+
+def test_a_map_by_the_rule_that_is_called_the_models_is_refused(run):
+    draw_map(run, HealthMapParams())
+    state(run, drawn_by="model", model_version="20260101T000000Z-12345678", label_source="ndvi_rule")
+    with pytest.raises(ContractError, match=r"health_map\.json: must be drawn by the NDVI rule, as .* states"):
+        recompute_map(run, HealthMapParams())
+
+
+def test_a_map_by_the_rule_where_a_model_is_enabled_is_refused(run, request):
+    draw_map(run, HealthMapParams())
+    model = request.getfixturevalue("enabled")
+    with pytest.raises(ContractError, match=rf"health_map\.json: must be drawn by model {model.version}, as .* states"):
         recompute_map(run, HealthMapParams())

@@ -15,6 +15,7 @@ from include.core.definitions.document import NAME_RULE, Fault, ParsedFile, sugg
 from include.core.definitions.graph import Node, Registry, check_paths, dependencies, writers
 from include.core.definitions.model import ID, LinkedDocument, OutputChecks
 from include.core.formats import FORMATS, format_of
+from include.core.run_folder import PUBLICATION
 from include.core.tables import table_format
 
 SOURCE = "source/"
@@ -39,6 +40,9 @@ def graph_faults(parsed: ParsedFile, nodes: list[Node]) -> Iterator[Fault]:
         for index, file in enumerate(document.publish):
             if file not in by_file:
                 yield Fault(parsed.path("publish", index), f"no container writes {file}; publish an output file")
+            elif file.casefold() == PUBLICATION:
+                message = f"{file}: the name is reserved for what states whose results are published; rename the file"
+                yield Fault(parsed.path("publish", index), message)
     if isinstance(document, LinkedDocument):
         yield from _linked_faults(parsed, document, nodes)
 

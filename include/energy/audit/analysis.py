@@ -12,11 +12,12 @@ import duckdb
 
 from include.core.errors import ContractError
 from include.core.outcome import Proof
-from include.core.tables import literal
+from include.core.tables import file_literal, literal
 from include.core.windows import parse_zone
 from include.energy.audit.judgements import OWN_FLAGS, judge_again
 from include.energy.audit.plain_rules import Judgement, UndecidedError, judge_record, judge_series
 from include.energy.audit.samples import draw, take
+from include.energy.audit.tables import header, require_no_more_columns
 from include.energy.audit.totals import compare_anomalies, compare_totals, number_intervals
 from include.energy.db import connect
 from include.energy.lines import LineFile, inspect
@@ -45,6 +46,9 @@ def prove_analyzer(files: Path, params: AnalyzerParams, *, audit: bool = False) 
     """
     data, source, analysis = inspect(DATA.at(files)), SOURCE.find(files), ANALYSIS.read(files)
     with connect(files) as db:
+        described = db.execute(f"DESCRIBE FROM read_parquet({file_literal(RECORDS.at(files))})").fetchall()
+        require_no_more_columns(RECORDS, [name for name, *_ in described])
+        require_no_more_columns(REJECTED, header(REJECTED.at(files)))
         counts = judge_again(db, data, files, params, source)
         required = params.required(source.measured if source else None)
         judged = _judge_twice(db, data, params, required, audit=audit)

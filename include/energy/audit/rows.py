@@ -7,7 +7,7 @@ import tempfile
 from pathlib import Path
 
 from include.core.outcome import Proof
-from include.energy.audit.tables import require_equal_rows
+from include.energy.audit.tables import header, require_equal_rows, require_no_more_columns
 from include.energy.audit.totals import require_equal
 from include.energy.db import connect, write_table
 from include.energy.params import ReportParams
@@ -34,6 +34,7 @@ def prove_report(files: Path, params: ReportParams, *, audit: bool = False) -> t
     require_equal(REPORT.path, REPORT.read(files).model_dump(), describe(analysis, plots).model_dump())
     with connect(files) as db, tempfile.TemporaryDirectory(prefix=".scratch-", dir=files) as folder:
         expected, stated = Path(folder) / REPORT_ROWS.path, REPORT_ROWS.at(files)
+        require_no_more_columns(REPORT_ROWS, header(stated))
         write_table(db, rows_sql(files, params), expected)
         if not filecmp.cmp(expected, stated, shallow=False):
             require_equal_rows(db, REPORT_ROWS.path, stated, expected, _VALUES)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import duckdb
 
+from include.core.contracts import Artifact
 from include.core.errors import ContractError
 from include.core.tables import file_literal, identifier, literal
 from include.energy.db import count
@@ -43,6 +44,21 @@ def require_equal_rows(
         raise ContractError(artifact, rule, words(difference[2]))
     if right != wrong:
         raise ContractError(artifact, f"must hold {right:,} records", f"{wrong:,}")
+
+
+def require_no_more_columns(artifact: Artifact[Any], columns: Sequence[str]) -> None:
+    """Check that a table has the columns of its schema alone: of others nothing could be recomputed.
+
+    Args:
+        artifact: A table with a schema, which its leading columns keep to.
+        columns: Of the file.
+
+    Raises:
+        ContractError: It has more; names them.
+    """
+    fields = list(artifact.schema.model_fields) if artifact.schema else []
+    if more := columns[len(fields) :]:
+        raise ContractError(artifact.path, f"must have no other columns than {', '.join(fields)}", ", ".join(more))
 
 
 def csv_sql(path: Path) -> str:

@@ -27,9 +27,10 @@ from include.satellite.artifacts import (
     SERIES,
     VALIDATED,
 )
+from include.satellite.datasets import patches, sequences
 from include.satellite.datasets.cube import CubeScene, cube_bands, load_cube, scenes
 from include.satellite.datasets.labels import assess, crop_mask, label_patches
-from include.satellite.datasets.patches import PatchSamples, load_patch_samples
+from include.satellite.datasets.patches import PatchSamples, load_patch_samples, load_patches
 from include.satellite.datasets.sampling import LEAST_GATED, count_samples
 from include.satellite.datasets.schemas import CLASSES, SPLITS, TRAIN, TUNE, VALIDATION, PatchInfo, SequenceInfo
 from include.satellite.datasets.sequences import FEATURES, load_sequences, select_sequences
@@ -43,7 +44,7 @@ from include.satellite.datasets.splits import (
     plan_blocks,
     spread_dates,
 )
-from include.satellite.datasets.storage import Ints
+from include.satellite.datasets.storage import Ints, check_export
 from include.satellite.imagery.schemas import Imagery
 from include.satellite.params import CnnDataParams, LstmDataParams
 
@@ -96,6 +97,11 @@ def recompute_patches(files: Path, params: CnnDataParams, *, audit: bool = False
     drawn_dates = _draw(held_out, labelled, audit=audit)
     for date in sorted({*held_out.tolist(), *drawn_dates}):
         _check_date(files, params, imagery, samples, tiles, tile, date, _expected(places, int(dates[date])))
+    if params.export_npy:
+        data = load_patches(files)
+        check_export(files, patches.EXPORT_FOLDER, data, data.batch, data.label)
+    else:
+        _check_no_export(files / patches.EXPORT_FOLDER)
     return tuple(str(days[date]) for date in drawn_dates)
 
 
@@ -152,7 +158,16 @@ def recompute_sequences(files: Path, params: LstmDataParams, *, audit: bool = Fa
         if wrong.size:
             rule = f"must hold the NDVI of the scene of {days[date]}: {ndvi[wrong[0]]:g} at location {wrong[0]}"
             raise ContractError(SERIES.path, rule, f"{stated[wrong[0]]:g}")
+    if params.export_npy:
+        check_export(files, sequences.EXPORT_FOLDER, dataset, dataset.x.__getitem__, dataset.y)
+    else:
+        _check_no_export(files / sequences.EXPORT_FOLDER)
     return tuple(str(days[date]) for date in drawn_dates)
+
+
+def _check_no_export(folder: Path) -> None:
+    if folder.exists():
+        raise ContractError(f"{folder.name}/", "must not be written unless export_npy is set", "exported arrays")
 
 
 def _check_total(name: str, info: PatchInfo | SequenceInfo, samples: int, total: int) -> None:

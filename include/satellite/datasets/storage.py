@@ -10,7 +10,7 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from include.core.errors import SetupError
+from include.core.errors import ContractError, SetupError
 from include.core.files import atomic_file
 from include.core.tables import file_literal, literal
 from include.satellite.datasets.schemas import CLASSES, SPLITS
@@ -103,6 +103,44 @@ def export_splits(
         rows, name = samples.rows(split), EXPORT_NAMES[split]
         _write(folder / f"X_{name}.npy", rows, inputs)
         _write(folder / f"y_{name}.npy", rows, targets.__getitem__)
+
+
+def check_export(
+    files: Path, folder: str, samples: SplitSamples, inputs: Callable[[Ints], NDArray[Any]], targets: NDArray[Any]
+) -> None:
+    """Check that exported arrays hold the values of a dataset (arguments as of `export_splits`).
+
+    Args:
+        files: A folder with the files of the step.
+        folder: The exported files' folder below it.
+        samples: The dataset.
+        inputs: From samples to their inputs.
+        targets: Targets of all samples.
+
+    Raises:
+        ContractError: A file is missing, or holds other values; names the file and the first sample that differs.
+    """
+    for split in SPLITS:
+        rows, name = samples.rows(split), EXPORT_NAMES[split]
+        _compare(files, f"{folder}/X_{name}.npy", rows, inputs)
+        _compare(files, f"{folder}/y_{name}.npy", rows, targets.__getitem__)
+
+
+def _compare(files: Path, name: str, rows: Ints, values_of: Callable[[Ints], NDArray[Any]]) -> None:
+    """Compare the values of the rows with those of a file, a chunk at a time."""
+    if not (files / name).exists():
+        raise ContractError(name, "must exist, as export_npy requests", "no such file")
+    stored, form = np.load(files / name, mmap_mode="r"), values_of(rows[:0])
+    shape = (len(rows), *form.shape[1:])
+    if (stored.shape, stored.dtype) != (shape, form.dtype):
+        rule = f"must hold {form.dtype} of the shape {shape}, one entry a sample of the split"
+        raise ContractError(name, rule, f"{stored.dtype} of the shape {stored.shape}")
+    for start in range(0, len(rows), CHUNK):
+        own, expected = stored[start : start + CHUNK], values_of(rows[start : start + CHUNK])
+        same = (own == expected) | (np.isnan(own) & np.isnan(expected))
+        if not same.all():
+            first = start + int(np.flatnonzero(~same.reshape(len(own), -1).all(axis=1))[0])
+            raise ContractError(name, f"must hold the values of sample {rows[first]}", f"others at position {first}")
 
 
 def _write(path: Path, rows: Ints, values_of: Callable[[Ints], NDArray[Any]]) -> None:

@@ -32,10 +32,7 @@ from include.satellite.schemas import (
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from include.satellite.training.networks import ModelBundle
 
-FEW = 3
-"""Fewer blocks or dates than these cannot show how much blocks or dates differ."""
 COLORS = {REAL: BLUE, SYNTHETIC: SKY, CHAMPION: ORANGE}
 CNN_COLUMNS = {"accuracy": "accuracy", "balanced_accuracy": "balanced accuracy"}
 LSTM_COLUMNS = {"mae": "MAE", "rmse": "RMSE", "accuracy": "1 − MAE/2"}
@@ -65,7 +62,7 @@ def compare(files: Path, params: CompareParams) -> None:
     from include.satellite.datasets.sequences import load_sequences
     from include.satellite.evaluation.baselines import patch_baselines, sequence_baselines
     from include.satellite.evaluation.bootstrap import RESAMPLES
-    from include.satellite.evaluation.decision import is_synthetic, judge
+    from include.satellite.evaluation.decision import champion_of, is_synthetic, judge, notes_on
     from include.satellite.evaluation.metrics import gate_rows
     from include.satellite.evaluation.predictions import Predictions, write_predictions
     from include.satellite.evaluation.synthetic_baseline import provide_baseline
@@ -76,9 +73,9 @@ def compare(files: Path, params: CompareParams) -> None:
     cnn = {REAL: load_bundle(files, CNN), SYNTHETIC: baseline.cnn}
     lstm = {REAL: load_bundle(files, LSTM), SYNTHETIC: baseline.lstm}
     keys = read_keys(get_settings().env_file, store.ENV_KEYS)
-    champion, note = store.champion(keys, synthetic=synthetic, label_source=params.label_source)
+    champion, note = champion_of(files, keys, synthetic=synthetic, label_source=params.label_source)
     if champion is not None:
-        note = _add_champion(champion, files, cnn, lstm)
+        cnn[CHAMPION], lstm[CHAMPION] = load_bundle(champion.folder, CNN), load_bundle(champion.folder, LSTM)
     rows = gate_rows(patches)
     predicted = {name: predict_patches(model, patches, rows) for name, model in cnn.items()}
     classes = Predictions(rows, patches.label[rows], {**predicted, **patch_baselines(patches, rows)})
@@ -92,9 +89,9 @@ def compare(files: Path, params: CompareParams) -> None:
         decided_at=datetime.now(UTC).replace(microsecond=0),
         synthetic=synthetic,
         env_file={key: keys.get(key) for key in store.ENV_KEYS},
-        champion=champion.version if champion and CHAMPION in cnn else None,
+        champion=champion.version if champion else None,
         baseline=baseline.info.model_dump(mode="json"),
-        notes=[*([note] if note else []), *_notes("CNN", judgement.cnn), *_notes("LSTM", judgement.lstm)],
+        notes=notes_on(judgement, note),
         resamples=RESAMPLES,
         cnn_comparison=judgement.cnn,
         lstm_comparison=judgement.lstm,
@@ -131,39 +128,6 @@ def compare_outcome(files: Path) -> StepOutcome:
             _gate_table(comparison),
         ),
     )
-
-
-def _notes(model: str, comparison: CnnComparison | LstmComparison) -> list[str]:
-    """Say what an interval over very few blocks or dates cannot tell."""
-    counts = {"block": comparison.blocks, "date": len(comparison.dates)}
-    return [
-        f"{model}: {_counted(count, f'held-out {unit}')}: the intervals tell little of how {unit}s differ."
-        for unit, count in counts.items()
-        if count < FEW
-    ]
-
-
-def _add_champion(
-    champion: store.StoredModel, files: Path, cnn: dict[str, ModelBundle], lstm: dict[str, ModelBundle]
-) -> str | None:
-    """Add the champion's models if they take this run's data.
-
-    Returns:
-        A note on the champion, if there is anything that a reader should know.
-    """
-    from include.satellite.training.networks import load_bundle
-
-    note = store.unlike(champion, files)
-    if note is not None:
-        return note
-    cnn[CHAMPION], lstm[CHAMPION] = load_bundle(champion.folder, CNN), load_bundle(champion.folder, LSTM)
-    rival, card = cnn[CHAMPION].card, cnn[REAL].card
-    if (rival.seed, rival.data.grid) != (card.seed, card.data.grid):
-        return (
-            f"The champion {champion.version} was trained with another seed or area: it may have been trained on what "
-            "is held out here, which favours it."
-        )
-    return None
 
 
 def _score_table(title: str, comparison: CnnComparison | LstmComparison, columns: Mapping[str, str]) -> Table:

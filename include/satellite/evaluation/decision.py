@@ -6,6 +6,7 @@ changes anything. `comparison.json` decides nothing: it must state what is decid
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,16 @@ from include.core.artifacts import sha256
 from include.core.errors import ContractError
 from include.core.settings import get_settings
 from include.env_file import read_keys
-from include.satellite.artifacts import BASELINE_FOLDER, CNN, COMPARISON, LSTM, VALIDATED, VERIFICATION, ModelArtifacts
+from include.satellite.artifacts import (
+    BASELINE_FOLDER,
+    BASELINE_INFO,
+    CNN,
+    COMPARISON,
+    LSTM,
+    VALIDATED,
+    VERIFICATION,
+    ModelArtifacts,
+)
 from include.satellite.datasets.patches import PatchSamples, load_patch_samples
 from include.satellite.datasets.sequences import SequenceDataset, load_sequences
 from include.satellite.evaluation.baselines import patch_rules, sequence_baselines
@@ -36,9 +46,12 @@ from include.satellite.evaluation.predictions import (
 from include.satellite.evaluation.schemas import Verification
 from include.satellite.evaluation.statements import check_stated
 from include.satellite.imagery.schemas import Imagery
-from include.satellite.params import CompareParams
+from include.satellite.params import CompareParams, LabelSource
 from include.satellite.registry import store
 from include.satellite.schemas import CHAMPION, REAL, SYNTHETIC, CnnComparison, Comparison, Decision, LstmComparison
+
+FEW = 3
+"""Fewer blocks or dates than these cannot show how much blocks or dates differ."""
 
 
 @dataclass(frozen=True)
@@ -99,7 +112,8 @@ def recompute_comparison(files: Path, params: CompareParams) -> Comparison:
     held_out = sequences.rows("validation")
     _check_predictions(CNN, files, classes, gate_rows(patches), patches.rows("validation"), patches.label)
     _check_predictions(LSTM, files, forecasts, held_out, held_out, sequences.y)
-    rivals = [REAL, SYNTHETIC, *([CHAMPION] if _expects_champion(files, comparison, synthetic, params) else [])]
+    compared, note = _champion(files, comparison, synthetic, params)
+    rivals = [REAL, SYNTHETIC, *([CHAMPION] if compared else [])]
     _check_models(CNN, classes, [*rivals, "logistic_regression", *patch_rules(patches, classes.sample)])
     _check_models(LSTM, forecasts, [*rivals, *sequence_baselines(sequences, forecasts.sample)])
     judgement = judge(patches, classes, sequences, forecasts, params, synthetic=synthetic)
@@ -107,6 +121,8 @@ def recompute_comparison(files: Path, params: CompareParams) -> Comparison:
         update={
             "synthetic": synthetic,
             "champion": comparison.champion if CHAMPION in rivals else None,
+            "baseline": BASELINE_INFO.read(files).model_dump(mode="json"),
+            "notes": notes_on(judgement, note),
             "resamples": RESAMPLES,
             "cnn_comparison": judgement.cnn,
             "lstm_comparison": judgement.lstm,
@@ -184,19 +200,62 @@ def _check_models(
         raise ContractError(name or model.compared.path, f"must hold the models {', '.join(expected)}", found)
 
 
-def _expects_champion(files: Path, comparison: Comparison, synthetic: bool, params: CompareParams) -> bool:
-    """Return whether there must be a champion among the models.
+def _champion(files: Path, comparison: Comparison, synthetic: bool, params: CompareParams) -> tuple[bool, str | None]:
+    """Return whether there must be a champion among the models, and the note on it.
 
     The env file may have changed since the comparison; then its replacement is refused anyway, and what the comparison
     states of a champion cannot be judged any more.
     """
     keys = read_keys(get_settings().env_file, store.ENV_KEYS)
     if {key: keys.get(key) for key in store.ENV_KEYS} != comparison.env_file:
-        return comparison.champion is not None
-    found, _ = store.champion(keys, synthetic=synthetic, label_source=params.label_source)
-    model = found if found is not None and store.unlike(found, files) is None else None
+        about = [note for note in comparison.notes if note.startswith(f"The {CHAMPION} ")]
+        return comparison.champion is not None, next(iter(about), None)
+    model, note = champion_of(files, keys, synthetic=synthetic, label_source=params.label_source)
     version = model.version if model else None
     if comparison.champion != version:
         rule = f"must state the champion that the env file names: {version}"
         raise ContractError(COMPARISON.path, rule, comparison.champion or "none")
-    return model is not None
+    return model is not None, note
+
+
+def champion_of(
+    files: Path, keys: Mapping[str, str], *, synthetic: bool, label_source: LabelSource
+) -> tuple[store.StoredModel | None, str | None]:
+    """Return the champion that the models of a run are compared with, and a note on it; None where there is none.
+
+    Args:
+        files: A folder with the cards of the run's models.
+        keys: The env file's keys.
+        synthetic: Whether the run's models were trained on simulated imagery.
+        label_source: Labels that they were trained on.
+    """
+    model, note = store.champion(keys, synthetic=synthetic, label_source=label_source)
+    if model is None:
+        return None, note
+    if (note := store.unlike(model, files)) is not None:
+        return None, note
+    rival, card = CNN.card.read(model.folder), CNN.card.read(files)
+    if (rival.seed, rival.data.grid) != (card.seed, card.data.grid):
+        note = (
+            f"The champion {model.version} was trained with another seed or area: it may have been trained on what is "
+            "held out here, which favours it."
+        )
+    return model, note
+
+
+def notes_on(judgement: Judgement, champion: str | None) -> list[str]:
+    """Return what a reader should know of a comparison: the note on the champion, and what its intervals cannot tell.
+
+    Args:
+        judgement: Its scores.
+        champion: The note on the champion, if there is one.
+    """
+    notes = [champion] if champion else []
+    for model, comparison in (("CNN", judgement.cnn), ("LSTM", judgement.lstm)):
+        counts = {"block": comparison.blocks, "date": len(comparison.dates)}
+        notes += [
+            f"{model}: {count} held-out {unit}{'s' * (count != 1)}: the intervals tell little of how {unit}s differ."
+            for unit, count in counts.items()
+            if count < FEW
+        ]
+    return notes

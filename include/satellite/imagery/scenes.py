@@ -195,16 +195,18 @@ def cloud_optimised(
         return bytes(file.getbuffer())
 
 
-def form_faults(dataset: DatasetReader, bands: Sequence[str], grid: Grid) -> list[str]:
-    """Return what of a stored file is not as requested: bands, size, type, georeference, nodata."""
+def form_faults(
+    dataset: DatasetReader, bands: Sequence[str], grid: Grid, dtype: str = "uint16", nodata: int = NODATA
+) -> list[str]:
+    """Return what of a raster is not as requested: bands, size, type, georeference, nodata."""
     xmin, ymin, xmax, ymax = (round(value, 3) for value in dataset.bounds)
     properties = {
         "bands": (list(dataset.descriptions), list(bands)),
         "size": ((dataset.width, dataset.height), (grid.width, grid.height)),
-        "type": (set(dataset.dtypes), {"uint16"}),
+        "type": (set(dataset.dtypes), {dtype}),
         "CRS": (None if dataset.crs is None else dataset.crs.to_string(), grid.crs),
         "bounds": ((xmin, ymin, xmax, ymax), grid.bounds),
-        "nodata": (dataset.nodata, NODATA),
+        "nodata": (dataset.nodata, nodata),
     }
     return [f"{name} {actual}, not {expected}" for name, (actual, expected) in properties.items() if actual != expected]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import logging
+import os
 from collections import Counter
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
@@ -28,6 +29,8 @@ from include.satellite.sensors.indices import NDVI
 LOGGER = logging.getLogger(__name__)
 
 REASONS_NAMED = 5
+DRAWN_DATES = 3
+"""Accepted dates whose scenes are checked again."""
 
 
 class ValidateMetrics(StepMetrics, extra="forbid"):
@@ -84,7 +87,9 @@ def validate(files: Path, params: ValidateParams, *, plots: bool = True) -> None
 
 
 def recompute_manifest(files: Path, params: ValidateParams) -> None:
-    """Check that the accepted manifest holds collected acquisitions alone, and that the report agrees with it.
+    """Check that the accepted manifest holds collected acquisitions alone, and that report and scenes agree with it.
+
+    The scenes of every excluded date and of `DRAWN_DATES` accepted ones are checked again.
 
     Args:
         files: Inputs and outputs of the step `validate`.
@@ -111,6 +116,39 @@ def recompute_manifest(files: Path, params: ValidateParams) -> None:
         raise ContractError(VALIDATED.path, f"must hold the dates that {VALIDATION_REPORT.path} accepts", accepted)
     expected = _report(collected, params, report.dates, validated.acquisitions)
     check_stated(VALIDATION_REPORT.path, report, expected.model_copy(update={"passed": True}))
+    _check_every_date(collected, validated, report)
+    _check_again(collected, validated, report, params)
+
+
+def _check_every_date(collected: Imagery, validated: Imagery, report: ValidationReport) -> None:
+    """Check that the report assesses each collected date, and that the manifest keeps those that are not usable."""
+    dates = [acquisition.date for acquisition in collected.acquisitions]
+    if (stated := [day.date for day in report.dates]) != dates:
+        listed = ", ".join(map(str, sorted({*dates} ^ {*stated}))) or "another order"
+        raise ContractError(VALIDATION_REPORT.path, "must assess each collected date once, in their order", listed)
+    excluded = {day.date for day in report.dates if not day.accepted}
+    kept = [acquisition for acquisition in validated.unusable if acquisition.date not in excluded]
+    if kept != collected.unusable or len(validated.unusable) != len(kept) + len(excluded):
+        rule = f"must list as unusable what was not usable, and each date that {VALIDATION_REPORT.path} excludes"
+        raise ContractError(VALIDATED.path, rule, f"{len(validated.unusable)} dates")
+
+
+def _check_again(collected: Imagery, validated: Imagery, report: ValidationReport, params: ValidateParams) -> None:
+    """Check the scenes of all excluded dates again, and those of some accepted ones that are drawn now."""
+    random = np.random.default_rng(int.from_bytes(os.urandom(16)))
+    own = {day.date: day for day in report.dates}
+    accepted = [acquisition.date for acquisition in validated.acquisitions]
+    excluded = [day.date for day in report.dates if not day.accepted]
+    drawn = [accepted[number] for number in random.permutation(len(accepted))[:DRAWN_DATES]]
+    twins = [day for day in accepted if any(str(day) in str(own[other].reason) for other in excluded)]
+    chosen = {*excluded, *drawn, *twins}
+    some = [acquisition for acquisition in collected.acquisitions if acquisition.date in chosen]
+    examinations, _ = _examine_all(collected.model_copy(update={"acquisitions": some}), params, plots=False)
+    measured = {acquisition.date: acquisition for acquisition in (*validated.unusable, *validated.acquisitions)}
+    for examination in examinations:
+        day = examination.acquisition.date
+        check_stated(VALIDATION_REPORT.path, own[day], examination.report())
+        check_stated(VALIDATED.path, measured[day], examination.measured())
 
 
 def validate_outcome(files: Path) -> StepOutcome:

@@ -60,6 +60,7 @@ FAULTS = {
     },
     "unknown-start": {"$.start_node": "did you mean 'measure'?"},
     "publish-of-nothing": {"$.publish[1]": "no container writes b.csv"},
+    "reserved-name": {"$.publish[1]": "the name is reserved for what states whose results are published"},
     "nothing-to-run": {
         "$.containers[0]": "needs a command",
         "$.containers[1]": "declares no output_file",

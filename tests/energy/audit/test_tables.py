@@ -1,8 +1,10 @@
 import duckdb
 import pytest
+from pydantic import create_model
 
+from include.core.contracts import Artifact
 from include.core.errors import ContractError
-from include.energy.audit.tables import header, require_equal_rows
+from include.energy.audit.tables import header, require_equal_rows, require_no_more_columns
 
 VALUES = {"name": "name", "kw": "kw::DOUBLE"}
 
@@ -40,3 +42,10 @@ def test_the_first_difference_is_named(compare, stated, message):
 def test_a_header_may_be_quoted(tmp_path):
     (tmp_path / "table.csv").write_text('"main, left",kw\n')
     assert header(tmp_path / "table.csv") == ["main, left", "kw"]
+
+
+def test_columns_that_no_schema_names_are_refused():
+    table = Artifact("t.csv", create_model("Row", a=(str, ...)))
+    require_no_more_columns(table, ["a"])
+    with pytest.raises(ContractError, match=r"t\.csv: must have no other columns than a; found b, c"):
+        require_no_more_columns(table, ["a", "b", "c"])

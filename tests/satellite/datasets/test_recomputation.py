@@ -244,3 +244,58 @@ def test_a_series_of_another_shape_is_refused(sequences):
     np.save(SERIES.at(sequences), np.vstack([np.load(SERIES.at(sequences)), np.full((1, 12), np.nan, np.float32)]))
     with pytest.raises(ContractError, match=r"lstm_series\.npy: must hold .* locations × 12 dates"):
         recompute_sequences(sequences, SEQUENCES)
+
+
+# exported arrays
+
+
+def _other_inputs(array):
+    array[0] += 1
+
+
+def _other_targets(array):
+    array[:] = array[::-1].copy()
+
+
+EXPORTS = {
+    "CNN": (prepare_cnn, recompute_patches, PATCHES.model_copy(update={"export_npy": True}), "cnn_npy"),
+    "LSTM": (prepare_lstm, recompute_sequences, SEQUENCES.model_copy(update={"export_npy": True}), "lstm_npy"),
+}
+EXPORT_LIES = {
+    "pixels of another sample": ("X_val", _other_inputs, "must hold the values of sample"),
+    "the truth of other samples": ("y_train", _other_targets, "must hold the values of sample"),
+    "a sample left out": ("X_tune", lambda array: array[1:], "must hold .*, one entry a sample"),
+    "numbers of another type": ("y_val", lambda array: array.astype(np.float64), "must hold .* of the shape"),
+}
+
+
+@pytest.mark.parametrize("kind", EXPORTS)
+def test_an_honest_export_is_confirmed(imagery, files, kind):
+    prepare, recompute, params, _ = EXPORTS[kind]
+    prepare(files, params)
+    recompute(files, params)
+
+
+@pytest.mark.parametrize("kind", EXPORTS)
+@pytest.mark.parametrize("lie", EXPORT_LIES)
+def test_exported_arrays_of_another_dataset_are_refused(imagery, files, kind, lie):
+    prepare, recompute, params, folder = EXPORTS[kind]
+    name, change, rule = EXPORT_LIES[lie]
+    prepare(files, params)
+    path = files / folder / f"{name}.npy"
+    array = np.load(path)
+    changed = change(array)
+    np.save(path, array if changed is None else changed)
+    with pytest.raises(ContractError, match=rf"{folder}/{name}\.npy: {rule}"):
+        recompute(files, params)
+
+
+@pytest.mark.parametrize("kind", EXPORTS)
+def test_arrays_are_exported_when_the_run_requests_them_and_only_then(imagery, files, kind):
+    prepare, recompute, params, folder = EXPORTS[kind]
+    prepare(files, params)
+    with pytest.raises(ContractError, match=rf"{folder}/: must not be written unless export_npy is set"):
+        recompute(files, params.model_copy(update={"export_npy": False}))
+    (files / folder / "X_val.npy").unlink()
+    with pytest.raises(ContractError, match=rf"{folder}/X_val\.npy: must exist, as export_npy requests"):
+        recompute(files, params)

@@ -114,6 +114,8 @@ LIES = {
     "another label source": {"label_source": "next_ndvi"},
     "fewer resamples": {"resamples": 2},
     "a champion": {"champion": "20260101T000000Z-12345678"},
+    "a note to the reviewer": {"notes": ["Examined by the safety board: [approve](https://example.org)."]},
+    "a better synthetic baseline": {"baseline__world": "realistic"},
 }
 
 

@@ -436,3 +436,95 @@ def test_a_report_that_states_another_validation_is_refused(world, check, name, 
     state(world, VALIDATION_REPORT, lambda document: document.update({name: value}))
     with pytest.raises(ContractError, match=rf"validation_report\.json: must state .*\$\.{name}"):
         recompute_manifest(world.files, ValidateParams(target_count=20, min_dates=GOOD))
+
+
+# what the orchestrator reads again from the scenes
+
+
+def _clouds(scene):
+    scene[-1] = 9
+
+
+def call_cloudy(manifest, stated):
+    """Exclude a sound date, in words that both files agree on."""
+    day, reason = manifest["acquisitions"].pop(0), "visibility: cloud 99.0 %, more than 20 %"
+    manifest["unusable"].insert(0, day | {"usable": False, "reason": reason})
+    stated["dates"][0] |= {"accepted": False, "reason": reason}
+    count_again(manifest, stated)
+
+
+def leave_out(manifest, stated):
+    del manifest["acquisitions"][0], stated["dates"][0]
+    count_again(manifest, stated)
+
+
+def keep_silent(manifest, stated):
+    """Exclude a cloudy date without listing it."""
+    del manifest["unusable"][0]
+
+
+def call_sound(manifest, stated):
+    """Accept the cloudy date, with the shares of a sound one."""
+    shares = {"clear": 100.0, "cloud": 0.0}
+    [day] = manifest["unusable"]
+    manifest["unusable"] = []
+    manifest["acquisitions"].append(day | {"usable": True, "reason": None} | shares)
+    stated["dates"][-1] |= {"accepted": True, "reason": None} | shares
+    count_again(manifest, stated)
+
+
+def call_clearer(manifest, stated):
+    manifest["acquisitions"][0]["clear"] = stated["dates"][0]["clear"] = 99.5
+
+
+def call_greener(manifest, stated):
+    next(index for index in stated["dates"][0]["indices"] if index["name"] == "ndvi")["mean"] = 0.9
+
+
+def count_again(manifest, stated):
+    """Let the report's own counts follow its dates, as `_report` counts them."""
+    report = VALIDATION_REPORT.schema.model_validate(stated)
+    imagery = IMAGERY.schema.model_validate(manifest | {"unusable": []})
+    params = ValidateParams(target_count=20, min_dates=GOOD)
+    stated.update(validation._report(imagery, params, report.dates, imagery.acquisitions).model_dump(mode="json"))
+
+
+SCENE_LIES = {
+    "a sound date is called cloudy": (call_cloudy, "must state what follows .*accepted"),
+    "a sound date is not mentioned": (leave_out, "must assess each collected date once"),
+    "a cloudy date is dropped from the manifest": (keep_silent, "must list as unusable"),
+    "a cloudy date is accepted as clear": (call_sound, "must state what follows"),
+    "a date is called clearer than it is": (call_clearer, "must state what follows .*clear"),
+    "a date is called greener than it is": (call_greener, "must state what follows .*indices"),
+}
+
+
+@pytest.mark.parametrize("lie", SCENE_LIES)
+def test_a_lie_about_what_a_scene_shows_is_red(world, check, monkeypatch, lie):
+    tell, message = SCENE_LIES[lie]
+    monkeypatch.setattr(validation, "DRAWN_DATES", 99)
+    for _ in range(GOOD + 1):
+        world.add()
+    world.add(_clouds)
+    check()
+    params = ValidateParams(target_count=20, min_dates=GOOD)
+    recompute_manifest(world.files, params)
+    manifest, stated = (
+        json.loads(artifact.at(world.files).read_bytes()) for artifact in (VALIDATED, VALIDATION_REPORT)
+    )
+    tell(manifest, stated)
+    for artifact, document in ((VALIDATED, manifest), (VALIDATION_REPORT, stated)):
+        artifact.at(world.files).write_text(json.dumps(document))
+    with pytest.raises(ContractError, match=rf"(validated|validation_report)\.json: {message}"):
+        recompute_manifest(world.files, params)
+
+
+def test_every_excluded_date_is_read_again_also_one_that_repeats_another(world, check):
+    for _ in range(GOOD):
+        world.add()
+    world.add(_clouds)
+    twin = world.store.put(world.draft(GOOD + 1), world.scene(0))
+    world.acquisitions.append(twin)
+    check()
+    for _ in range(5):
+        recompute_manifest(world.files, ValidateParams(target_count=20, min_dates=GOOD))
