@@ -5,12 +5,14 @@ import tests.airflow_env  # noqa: F401 - before Airflow is imported
 # isort: split
 import threading
 import time
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from airflow.providers.standard.operators import hitl
 from airflow.sdk.exceptions import TaskAwaitingInput
 from sqlalchemy import select
+from sqlalchemy.exc import OperationalError
 
 from include.core.approvals import Question, text_evidence
 from include.core.settings import get_settings
@@ -221,7 +223,7 @@ def respond(found, *, timedout, code=None, before=lambda: None):
 
     while True:
         time.sleep(0.2)
-        with create_session() as session:
+        with suppress(OperationalError), create_session() as session:  # SQLite is locked now and then
             task = session.scalar(select(TaskInstance).where(TaskInstance.state == "awaiting_input"))
             detail = task and session.get(HITLDetail, task.id)
             if not detail:
