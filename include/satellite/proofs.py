@@ -52,6 +52,7 @@ prove_manifest = _proof(
     (artifacts.VALIDATED, artifacts.VALIDATION_REPORT),
     recomputed="every acquisition is a collected one; scenes of excluded dates; the report's counts",
     sampled="scenes of accepted dates",
+    audited="every acquisition is a collected one; scenes of all dates; the report's counts",
 )
 prove_patches = _proof(
     "datasets.recomputation:recompute_patches",

@@ -53,7 +53,7 @@ def test_an_attempt_finds_the_checkpoint_of_the_one_before(run):
 def test_a_checkpoint_goes_with_the_step_s_success(run):
     execute, _ = epoch(dies=False)
     run_step(TRAIN, run, attempt(), execute)
-    assert not run.scratch("train").exists()
+    assert not run.scratches("train")
 
 
 def test_a_step_that_somebody_clears_starts_afresh(run):

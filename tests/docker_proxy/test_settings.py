@@ -84,7 +84,7 @@ def test_an_unusable_store_is_refused_with_a_sentence(entry, rule):
 
 
 def test_each_unusable_store_has_a_sentence():
-    with pytest.raises(ValueError, match=r"a: must be .*; b: must be .*") as refused:
+    with pytest.raises(ValueError, match=r"a:: must be .*; b:: must be .*") as refused:
         parse_stores("a: kept b:")
     assert "kept" not in str(refused.value)
 

@@ -24,7 +24,7 @@ def test_a_proof_names_artifacts_that_the_step_reads_or_writes(step, monkeypatch
     assert all(proof.recomputed or proof.sampled for proof in proven)
 
 
-SAMPLED = {"prepare_cnn": ("2026-05-01",), "prepare_lstm": ("2026-05-01",), "verify": ()}
+SAMPLED = {"validate": ("2026-05-01",), "prepare_cnn": ("2026-05-01",), "prepare_lstm": ("2026-05-01",), "verify": ()}
 
 
 @pytest.mark.parametrize("step", PROVEN.values(), ids=PROVEN)

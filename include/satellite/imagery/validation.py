@@ -86,7 +86,7 @@ def validate(files: Path, params: ValidateParams, *, plots: bool = True) -> None
     VALIDATED.write(files, validated)
 
 
-def recompute_manifest(files: Path, params: ValidateParams) -> None:
+def recompute_manifest(files: Path, params: ValidateParams, *, audit: bool = False) -> tuple[str, ...]:
     """Check that the accepted manifest holds collected acquisitions alone, and that report and scenes agree with it.
 
     The scenes of every excluded date and of `DRAWN_DATES` accepted ones are checked again.
@@ -94,6 +94,10 @@ def recompute_manifest(files: Path, params: ValidateParams) -> None:
     Args:
         files: Inputs and outputs of the step `validate`.
         params: The limits.
+        audit: Check the scenes of all dates.
+
+    Returns:
+        The accepted dates that were drawn.
 
     Raises:
         ContractError: An acquisition was not collected or breaks a limit, or a field states something else.
@@ -117,7 +121,14 @@ def recompute_manifest(files: Path, params: ValidateParams) -> None:
     expected = _report(collected, params, report.dates, validated.acquisitions)
     check_stated(VALIDATION_REPORT.path, report, expected.model_copy(update={"passed": True}))
     _check_every_date(collected, validated, report)
-    _check_again(collected, validated, report, params)
+    drawn = accepted if audit else _draw(accepted)
+    _check_again(collected, validated, report, params, drawn)
+    return tuple(map(str, sorted(drawn)))
+
+
+def _draw(dates: Sequence[date]) -> list[date]:
+    random = np.random.default_rng(int.from_bytes(os.urandom(16)))
+    return [dates[number] for number in random.permutation(len(dates))[:DRAWN_DATES]]
 
 
 def _check_every_date(collected: Imagery, validated: Imagery, report: ValidationReport) -> None:
@@ -133,13 +144,13 @@ def _check_every_date(collected: Imagery, validated: Imagery, report: Validation
         raise ContractError(VALIDATED.path, rule, f"{len(validated.unusable)} dates")
 
 
-def _check_again(collected: Imagery, validated: Imagery, report: ValidationReport, params: ValidateParams) -> None:
-    """Check the scenes of all excluded dates again, and those of some accepted ones that are drawn now."""
-    random = np.random.default_rng(int.from_bytes(os.urandom(16)))
+def _check_again(
+    collected: Imagery, validated: Imagery, report: ValidationReport, params: ValidateParams, drawn: Sequence[date]
+) -> None:
+    """Check the scenes of all excluded dates again, and those of some accepted ones."""
     own = {day.date: day for day in report.dates}
     accepted = [acquisition.date for acquisition in validated.acquisitions]
     excluded = [day.date for day in report.dates if not day.accepted]
-    drawn = [accepted[number] for number in random.permutation(len(accepted))[:DRAWN_DATES]]
     twins = [day for day in accepted if any(str(day) in str(own[other].reason) for other in excluded)]
     chosen = {*excluded, *drawn, *twins}
     some = [acquisition for acquisition in collected.acquisitions if acquisition.date in chosen]
