@@ -19,7 +19,7 @@ from tests.e2e.running_airflow import until
 from tests.prerequisites import need
 from tests.satellite.agreeing import let_the_gates_agree
 from tests.satellite.tiny import END, TINY
-from tools.stack import UID
+from tools.stack import AIRFLOW_UID, GROUP
 
 pytestmark = [
     pytest.mark.airflow,
@@ -195,7 +195,7 @@ def satellite_run(stack, person):
     """A small run with its own area, triggered in the form, which asks before it promotes."""
     need(os.geteuid() == 0, "the right to prepare what Airflow's user has written", "run the tests as root")
     stack.env_file.write_text(OURS)
-    shutil.chown(stack.env_file, UID, UID)
+    shutil.chown(stack.env_file, AIRFLOW_UID, GROUP)
     end_scheduled_run(stack)
     run = "small-area"
     form = person.form(SATELLITE)
