@@ -29,6 +29,9 @@ LOG = logging.getLogger(__name__)
 SHARED_TABLES = ("team", "connection", "variable", "slot_pool", "log_template")
 """What a one-off run needs of the deployment's database; it receives a copy."""
 
+NO_USERS = "airflow.api_fastapi.auth.managers.simple.simple_auth_manager.SimpleAuthManager"
+"""Nobody logs in to a one-off run. Another manager may want tables of its own when DAGs are written to the database."""
+
 
 @contextmanager
 def one_off_run(dag_id: str) -> Iterator[None]:
@@ -55,6 +58,7 @@ def one_off_run(dag_id: str) -> Iterator[None]:
         "GROUNDTRUTH_RUN_FOLDER": str(folder),
         "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{database}",
         "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN_ASYNC": f"sqlite+aiosqlite:///{database}",
+        "AIRFLOW__CORE__AUTH_MANAGER": NO_USERS,
     }
     with going_on(folder):
         try:

@@ -68,7 +68,8 @@ def test_the_database_is_the_runs_alone_and_is_gone_afterwards(data_dir):
         assert database() == str(folder / ".airflow.db")
         assert stat.S_IMODE((folder / ".airflow.db").stat().st_mode) == 0o600, "it holds connections"
         assert {name for name in os.environ if os.environ[name] != environment.get(name)} == CONNECTION | {
-            "GROUNDTRUTH_RUN_FOLDER"
+            "AIRFLOW__CORE__AUTH_MANAGER",
+            "GROUNDTRUTH_RUN_FOLDER",
         }
         assert goes_on(folder), "the maintenance of a deployment sees that"
         (folder / "run.json").write_text("{}")
@@ -170,7 +171,10 @@ def test_a_run_of_a_date_leaves_the_deployments_run_of_that_date(data_dir, quick
             session.execute(delete(DagRun).where(DagRun.run_id == "scheduled__2026-02-03"))
 
 
-def test_tasks_that_are_marked_and_not_run_end_red(data_dir):
+def test_tasks_that_are_marked_and_not_run_end_red(data_dir, monkeypatch):
+    """Also in a deployment whose users have tables of their own, as in the full stack."""
+    manager = "airflow.providers.fab.auth_manager.fab_auth_manager.FabAuthManager"
+    monkeypatch.setenv("AIRFLOW__CORE__AUTH_MANAGER", manager)
     run = dags_test(mark_success_pattern=re.compile(".*"))
     assert run.state == "failed"
     assert not (data_dir / "published").exists()
