@@ -207,13 +207,13 @@ def open_below(root: Path, path: Path, *, most_bytes: int) -> BinaryIO:
 
 
 @contextmanager
-def locked(path: Path, *, timeout_s: float | None, mode: int = 0o644) -> Iterator[None]:
+def locked(path: Path, *, timeout_s: float | None, mode: int | None = None) -> Iterator[None]:
     """Hold the lock of a file against other processes; the system releases it when its holder dies.
 
     Args:
         path: The lock file, which is created if necessary and stays.
         timeout_s: How long to wait for another holder; None waits without limit, 0 tries once.
-        mode: Permissions of a lock file that is created.
+        mode: Permissions of a lock file that is created. Default: whoever may write its folder may hold it.
 
     Raises:
         SetupError: The lock file cannot be opened for writing.
@@ -221,9 +221,10 @@ def locked(path: Path, *, timeout_s: float | None, mode: int = 0o644) -> Iterato
     """
     from filelock import FileLock, Timeout  # not part of the energy image, whose steps lock nothing
 
-    lock = FileLock(path, timeout=-1 if timeout_s is None else timeout_s, mode=mode, poll_interval=_LOCK_POLL_S)
     with setup_errors(path, "locked"):
         path.parent.mkdir(parents=True, exist_ok=True)
+        mode = 0o644 | path.parent.stat().st_mode & 0o022 if mode is None else mode
+        lock = FileLock(path, timeout=-1 if timeout_s is None else timeout_s, mode=mode, poll_interval=_LOCK_POLL_S)
         try:
             lock.acquire()
         except Timeout:
