@@ -6,7 +6,6 @@ that was shown, and counts only while the run's evidence has this code.
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 
 from include.core.contracts import Step, imported
@@ -62,8 +61,3 @@ def question_of(step: Step, folder: RunFolder) -> Question | None:
     values = {name: value for name, value in run.params.items() if name in step.params.model_fields}
     text = imported(approval.question)(folder.files, step.params.model_validate(values))
     return None if text is None else Question(text, imported(approval.evidence)(folder.files))
-
-
-def text_evidence(text: str) -> str:
-    """Return the SHA-256 of a question that rests on nothing but its text."""
-    return hashlib.sha256(text.encode()).hexdigest()

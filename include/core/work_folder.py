@@ -117,10 +117,6 @@ class WorkFolder:
             if not any(f"{name}/".startswith(f"{folder}/") for folder in self.scratch):
                 raise ContractError(name, "must not be written: the step did not declare it", "an undeclared file")
 
-    def remove(self) -> None:
-        """Remove the folder with all that is in it; scratch folders stay."""
-        remove_tree(self.files)
-
 
 @contextmanager
 def view(parent: Path, files: Mapping[str, Path]) -> Iterator[Path]:

@@ -5,12 +5,13 @@ from datetime import UTC, datetime
 
 import pytest
 
-from include.core.approvals import CODE_LENGTH, Question, question_of, text_evidence
+from include.core.approvals import CODE_LENGTH, Question, question_of
 from include.core.artifacts import sha256
 from include.core.contracts import Approval
 from include.core.errors import ContractError
 from include.core.run_folder import Run, write_json
 from tests.core.small_pipeline import ANALYZE, MEASURE
+from tests.evidence import text_evidence
 
 HERE = "tests.core.test_approvals"
 ASKS = replace(

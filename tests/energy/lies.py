@@ -9,11 +9,11 @@ from pathlib import Path
 import duckdb
 
 from include.core.artifacts import sha256
-from include.core.run_folder import FileRecord, Run, RunFolder, StepInfo, write_json
+from include.core.run_folder import FileRecord, RunFolder
 from include.core.runner import Attempt, run_step
 from include.energy.analyzer import analyze
 from include.energy.steps import ENERGY_STEPS
-from tests.energy.analysis import MONDAY
+from tests.core.small_pipeline import plan
 
 
 class Proving:
@@ -28,20 +28,11 @@ class Proving:
         """Run a step over what lies in `files`, then tell a lie; returns the accepted result."""
         step = ENERGY_STEPS[step_id]
         inputs = [path for path in self.files.rglob("*") if path.is_file()]
-        plan = Run(
-            pipeline="energy",
-            dag_id="energy",
-            run_id="one",
-            runtime="local",
-            created_at=MONDAY,
-            params=params,
-            steps=[StepInfo(id=step.id, title=step.title, description=step.description)],
-            sources=[
-                FileRecord(path=path.relative_to(self.files).as_posix(), sha256=sha256(path), bytes=path.stat().st_size)
-                for path in inputs
-            ],
-        )
-        write_json(self.folder.path / "run.json", plan)
+        sources = [
+            FileRecord(path=path.relative_to(self.files).as_posix(), sha256=sha256(path), bytes=path.stat().st_size)
+            for path in inputs
+        ]
+        plan(self.folder, step, sources=sources, **params)
 
         def execute(params, work):
             work.link_inputs()

@@ -84,9 +84,10 @@ def test_a_step_that_may_not_take_enough_memory_ends_soon(done, tmp_path, megaby
     command = [sys.executable, "-c", limited + "runpy.run_module('include.energy', run_name='__main__')"]
     command += ["energy-analyzer"]
     ended = subprocess.run(command, cwd=ROOT, env=environment, check=False, capture_output=True, text=True, timeout=60)
-    assert (ended.returncode == 0) == (tmp_path / "output1.json").exists()
+    written = (tmp_path / "output1.json").exists()
+    assert written or ended.returncode != 0
     if megabytes == 300:
-        assert ended.returncode != 0
+        assert not written
         assert "do not suffice" in ended.stderr or "emory" in ended.stderr
 
 

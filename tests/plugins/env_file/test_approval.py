@@ -14,16 +14,18 @@ from airflow.sdk.exceptions import TaskAwaitingInput
 from sqlalchemy import select
 from sqlalchemy.exc import OperationalError
 
-from include.core.approvals import Question, text_evidence
+from include.core.approvals import Question
 from include.core.settings import get_settings
 from plugins.env_file.approval import PATIENCE, Answer, ApprovalOperator, live_page
+from tests.evidence import text_evidence
 from tests.plugins.env_file.runs import RUN_ID, context, dag_of
 
 pytestmark = pytest.mark.airflow
 
 
 QUESTION = """
-from include.core.approvals import Question, text_evidence
+from include.core.approvals import Question
+from tests.evidence import text_evidence
 def asked(folder):
     return Question("**diff**", text_evidence(Path("FOLDER/evidence").read_text()))
 def keep(context, answer):

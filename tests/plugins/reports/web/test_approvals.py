@@ -5,11 +5,12 @@ import re
 import pytest
 
 from include.core import approvals
-from include.core.approvals import Question, text_evidence
+from include.core.approvals import Question
 from include.core.errors import ContractError
 from include.core.run_folder import RunFolder
 from plugins.reports.web import approvals as page
 from plugins.reports.web.approvals import approval_steps
+from tests.evidence import text_evidence
 from tests.reporting.runs import plan
 
 pytestmark = pytest.mark.airflow
