@@ -190,10 +190,10 @@ def _count_sound(db: DuckDBPyConnection, table: Table, rules: list[Rule]) -> int
     """Return the number of records if none breaks a rule, else None; in one parallel scan of all columns."""
     import duckdb
 
-    broken = " OR ".join(f"NOT coalesce({rule.sql}, false)" for rule in rules) or "false"
+    sound = " AND ".join(f"({rule.sql})" for rule in rules) or "true"
     unread = [] if table.is_text else set(table.columns) - {rule.column for rule in rules}  # text is read by lines
     read = "".join(f", bit_xor(hash({identifier(column)}))" for column in unread)
-    query = f"SELECT count(*), count(*) FILTER ({broken}){read} FROM {table.relation}"
+    query = f"SELECT count(*), count(*) FILTER (NOT coalesce({sound}, false)){read} FROM {table.relation}"
     try:
         records, faulty, *_ = db.execute(query).fetchall()[0]
     except duckdb.ConversionException:  # where DuckDB lets its CSV reader cast, a cast that fails is an error

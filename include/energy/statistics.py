@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from heapq import nsmallest
 from typing import Any
 
 import duckdb
@@ -140,7 +141,7 @@ def _gaps(
     origins: dict[str, int],
     window: tuple[datetime, datetime] | None,
 ) -> dict[str, tuple[int, int, list[Gap]]]:
-    """Expected and received intervals of each household, and its gaps, longest first."""
+    """Expected and received intervals of each household, and its longest gaps, as many as are shown in all."""
     slots = {
         name: rest
         for name, *rest in db.execute("""
@@ -169,9 +170,9 @@ def _gaps(
                 end=moment(origins[name] + after * seconds),
                 intervals=after - first,
             )
-            for first, after in holes
+            for first, after in nsmallest(GAPS_IN_ALL, holes, key=lambda hole: (hole[0] - hole[1], hole[0]))
         ]
-        result[name] = (expected, received, longest(gaps))
+        result[name] = (expected, received, gaps)
     return result
 
 
