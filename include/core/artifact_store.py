@@ -13,6 +13,7 @@ import os
 import stat
 import tempfile
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO, NamedTuple, Protocol
@@ -20,7 +21,7 @@ from typing import BinaryIO, NamedTuple, Protocol
 from include.core.errors import ContractError
 from include.core.files import setup_errors
 
-CHUNK_BYTES = 1 << 20
+CHUNK_BYTES, FLUSH_BYTES = 1 << 20, 64 << 20
 SEALING = ".sealing-"
 """Begins the name of a file that is being sealed."""
 _FICLONE = 0x40049409
@@ -182,13 +183,19 @@ def _copy(source: BinaryIO, copy: BinaryIO, name: str, max_bytes: int | None) ->
     cloned = _clone(source, copy)
     digest, size = hashlib.sha256(), 0
     reader = copy if cloned else source
-    while chunk := reader.read(CHUNK_BYTES):
-        size += len(chunk)
-        _check_length(size, name, max_bytes)
-        digest.update(chunk)
-        if not cloned:
-            copy.write(chunk)
-    copy.flush()
+    with ThreadPoolExecutor(1) as disk:  # writes what was copied while the rest is read
+        flushes = []
+        while chunk := reader.read(CHUNK_BYTES):
+            if size and size % FLUSH_BYTES == 0 and not cloned:
+                flushes.append(disk.submit(os.fsync, copy.fileno()))
+            size += len(chunk)
+            _check_length(size, name, max_bytes)
+            digest.update(chunk)
+            if not cloned:
+                copy.write(chunk)
+        copy.flush()
+        for flush in flushes:
+            flush.result()
     if not size == length == os.fstat(source.fileno()).st_size:
         raise ContractError(name, "must not change after its step has ended", "a file that changes")
     return Sealed(digest.hexdigest(), size)

@@ -23,7 +23,7 @@ def sha256(path: Path) -> str:
 
 
 def seal(store: ArtifactStore, work: Path, artifact: Artifact) -> FileRecord | None:
-    """Seal one output of a step, and check the sealed copy against what was declared of it.
+    """Seal one output of a step, and check the sealed copy against what was declared of it, unless it is rewritten.
 
     Args:
         store: The run's sealed artifacts.
@@ -44,7 +44,7 @@ def seal(store: ArtifactStore, work: Path, artifact: Artifact) -> FileRecord | N
             raise ContractError(artifact.path, "must exist", "no such file")
         check_size(os.fstat(source.fileno()), artifact)
         sealed = store.put(source, artifact.path, artifact.max_bytes)
-    records = check_format(store.materialise(sealed.sha256), artifact)
+    records = None if artifact.rewritten else check_format(store.materialise(sealed.sha256), artifact)
     proof = proof_of(artifact, "sealed")
     return FileRecord(path=artifact.path, sha256=sealed.sha256, bytes=sealed.bytes, records=records, proof=proof)
 

@@ -71,6 +71,8 @@ class Artifact(Generic[D]):
         may_be_empty: A CSV may hold its header alone (a list of rejected records, for one).
         max_bytes: How large it may be, both in apparent and in allocated size.
         opaque: Its content is not checked, because no check knows the format that its suffix names; reports say so.
+        rewritten: Its step's `recompute` writes it again from the inputs and compares all bytes, which proves more than
+            a check of its format; it checks the format of a file of other bytes, and counts the records.
         rules: What its records or its document must fulfil beyond format and schema.
     """
 
@@ -80,6 +82,7 @@ class Artifact(Generic[D]):
     may_be_empty: bool = False
     max_bytes: int = DEFAULT_MAX_BYTES
     opaque: bool = False
+    rewritten: bool = False
     rules: OutputRules | None = None
 
     @property

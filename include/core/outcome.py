@@ -61,6 +61,7 @@ class Proof(_Part):
         sampled: What was recomputed for a sample that was drawn after the step had ended.
         draw: What the sample consists of: names, or line numbers.
         not_checked: What could not be recomputed, and why.
+        records: How many records it holds, where it is declared `rewritten`.
     """
 
     artifact: str
@@ -68,6 +69,7 @@ class Proof(_Part):
     sampled: str | None = None
     draw: tuple[str | int, ...] = ()
     not_checked: str | None = None
+    records: int | None = None
 
     @property
     def finding(self) -> Finding | None:

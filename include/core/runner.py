@@ -22,6 +22,7 @@ from pydantic import BaseModel, ValidationError
 from include.core.artifacts import check_unchanged, remove, seal, sha256
 from include.core.contracts import Step, StepParams, imported
 from include.core.errors import BadInputError, ContractError, InterruptedStepError, explain
+from include.core.outcome import Proof
 from include.core.recording import failure_recorded, write_result
 from include.core.rules import check_declared
 from include.core.run_folder import (
@@ -177,6 +178,7 @@ def run_step(step: Step, folder: RunFolder, attempt: Attempt, execute: Execute) 
                 draft.records = step.records(files)
                 _check_accounting(step.id, draft.records)
             proofs = step.prove(files, params, audit=run.audited)  # first: what an outcome shows is proven
+            _count_rewritten(step, draft.outputs, proofs)
             draft.outcome = step.read_outcome(files).proven(proofs)
             if step.keep:
                 imported(step.keep)(files, params)
@@ -320,6 +322,17 @@ def _accepted_before(folder: RunFolder, draft: StepResult) -> StepResult | None:
     previous.reused = True
     write_json(folder.step(draft.step) / "result.json", previous)
     return previous
+
+
+def _count_rewritten(step: Step, outputs: Iterable[FileRecord], proofs: Iterable[Proof]) -> None:
+    """Record how many records the files hold whose bytes were compared, in the place of a check of their format."""
+    rewritten = {artifact.path for artifact in step.writes if artifact.rewritten}
+    counted = {proof.artifact: proof.records for proof in proofs}
+    for record in outputs:
+        if record.path in rewritten:
+            record.records = counted.get(record.path)
+            if record.records is None:
+                raise ContractError(record.path, "must be written again by its step's `recompute`", "no such proof")
 
 
 def _check_accounting(step: str, records: Records) -> None:

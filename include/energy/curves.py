@@ -133,11 +133,12 @@ def voltage_compliance(
     if weeks < 1:
         return None, "EN 50160 judges whole weeks; the data holds less than seven days."
     low, high = (round(nominal * (1 + sign * VOLTAGE_TOLERANCE), 6) for sign in (-1, 1))
+    chosen = "true" if len(fine) == len(intervals) else f"enum_code(household) IN ({', '.join(map(str, fine))})"
     query = f"""
         WITH ten_minutes AS (
             SELECT household, (epoch(ts)::BIGINT - {start}) // 600 AS ten,
-                sum(round(voltage * 1000)::BIGINT) / count(*) / 1000 AS volts
-            FROM accepted WHERE voltage IS NOT NULL AND enum_code(household) IN ({", ".join(map(str, fine))})
+                avg(round(voltage * 1000)) / 1000 AS volts  -- whole millivolts: their sum is exact
+            FROM accepted WHERE voltage IS NOT NULL AND {chosen}
             GROUP BY ALL
         ),
         weeks AS (

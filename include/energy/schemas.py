@@ -294,7 +294,7 @@ ANALYSIS = Artifact("output1.json", Analysis)
 RECORDS = Artifact("energy_records.parquet", EnergyRecord)
 REJECTED = Artifact("rejected.csv", RejectedRecord, may_be_empty=True)
 REPORT = Artifact("output2.json", EnergyReport)
-REPORT_ROWS = Artifact("energy_report.csv", ReportRow)
+REPORT_ROWS = Artifact("energy_report.csv", ReportRow, rewritten=True)
 PLOTS = {
     name: Artifact(f"plot_{name}.png") for name in ("load_curve", "heat_map", "households", "anomalies", "records")
 }

@@ -6,7 +6,7 @@ import csv
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TypeVar
+from typing import IO, TypeVar
 
 from include.core.contracts import SOURCES, Step
 from include.core.errors import ContractError
@@ -130,9 +130,19 @@ def _count_lines(path: Path) -> int:
             begins = text[:-1] == ord("\n")
             if (begins & (text[1:] <= ord(" "))).any():  # There may be a blank line; only then is every line examined.
                 file.seek(0)
-                return sum(1 for line in file if not line.isspace()) - 1
+                return _count_filled(file) - 1
             lines, last = lines + int(np.count_nonzero(begins)), block[-1:]
     return max(lines - 1, 0)
+
+
+def _count_filled(file: IO[bytes]) -> int:
+    """Return the number of lines that are not blank, however long a line is."""
+    lines, filled = 0, False
+    while piece := file.readline(BLOCK_BYTES):
+        filled |= not piece.isspace()
+        if piece.endswith(b"\n"):
+            lines, filled = lines + filled, False
+    return lines + filled
 
 
 def _count_rows(path: Path) -> int:

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from include.core.contracts import Artifact, StepParams, StoredFile
+from include.core.contracts import Artifact, Step, StepParams, StoredFile
 from include.core.errors import (
     BadInputError,
     ContractError,
@@ -159,6 +159,33 @@ def test_an_audited_run_leaves_nothing_to_a_sample(folder, params, proof):
 def test_a_step_that_states_something_else_than_is_recomputed_fails(run):
     error = refused(run, writing(out_csv=READINGS), replace(ANALYZE, recompute=f"{__name__}:recompute"))
     assert (error.artifact, error.rule, error.value) == ("out.csv", "must hold 2 records", 3)
+
+
+def rewrite(files: Path, params: Params, *, audit: bool) -> tuple[Proof, ...]:
+    """Compare the table with the one that the parameters give."""
+    if (files / "out.csv").read_text() != READINGS:
+        raise ContractError("out.csv", "must be the table that is written again")
+    return (Proof(artifact="out.csv", recomputed="3 records", records=3),)
+
+
+def rewriting(recompute: Callable[..., object] = rewrite) -> Step:
+    first, *others = ANALYZE.writes
+    rewritten = replace(first, rewritten=True)
+    return replace(ANALYZE, writes=(rewritten, *others), recompute=f"{__name__}:{recompute.__name__}")
+
+
+def test_the_records_of_a_file_that_is_written_again_are_those_of_its_proof(run):
+    assert run_step(rewriting(), run, ATTEMPT, writing(out_csv=READINGS)).outputs[0].records == 3
+
+
+def test_a_file_that_differs_from_what_is_written_again_fails(run):
+    error = refused(run, writing(out_csv=READINGS.replace("1.", "7.", 1)), rewriting())
+    assert error.rule == "must be the table that is written again"
+
+
+def test_a_file_that_nothing_writes_again_is_not_taken_unchecked(run):
+    error = refused(run, writing(out_csv=READINGS), rewriting(recompute_some))
+    assert (error.artifact, error.value) == ("out.csv", "no such proof")
 
 
 def test_a_step_sees_only_the_parameters_that_its_model_declares(folder):

@@ -108,6 +108,7 @@ def test_the_generators_records_are_all_passed_on(done):
         ("a\n1\n2\n", 2),
         ("\na\n\n1\n \t\n2\n\n", 2),
         ("a\n" + "1\n" * 1_500_000, 1_500_000),
+        ("a\n\n" + "1" * 1_500_000 + "\n" + " " * 1_500_000 + "\n2", 2),
     ],
 )
 def test_blank_lines_are_no_records(files, text, records):

@@ -30,12 +30,12 @@ def test_the_draw_is_recorded(done):
 
 def test_an_audit_leaves_no_household_and_no_record_out(done, monkeypatch):
     households = []
-    judge = analysis._judge_household_twice
+    judge = analysis._judge_series_twice
     monkeypatch.setattr(analysis, "RECORDS_AT_ONCE", 1000)
     monkeypatch.setattr(
         analysis,
-        "_judge_household_twice",
-        lambda db, params, name, rest: households.append(judge(db, params, name, rest) or name),
+        "_judge_series_twice",
+        lambda series, params, name, rest: households.append(judge(series, params, name, rest) or name),
     )
     proofs = {proof.artifact: proof for proof in prove_analyzer(done, AnalyzerParams(**DAY), audit=True)}
     assert households == [f"H{number:04}" for number in range(1, 21)]
