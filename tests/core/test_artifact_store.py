@@ -90,6 +90,23 @@ def test_a_clone_is_hashed_like_a_copy(store, work, monkeypatch):
     assert put(store, work).sha256 == hashlib.sha256(b"a\n1\n").hexdigest()
 
 
+def test_a_long_file_is_written_to_the_disk_while_it_is_read_and_a_fault_of_the_disk_counts(store, work, monkeypatch):
+    content = os.urandom(5 * artifact_store.CHUNK_BYTES + 7)
+    (work / "below" / "out.csv").write_bytes(content)
+    monkeypatch.setattr(artifact_store, "FLUSH_BYTES", 2 * artifact_store.CHUNK_BYTES)
+    assert store.materialise(put(store, work).sha256).read_bytes() == content
+
+    faults = [OSError(5, "Input/output error")]
+
+    def fail_once(handle):
+        if faults:
+            raise faults.pop()  # the kernel tells one caller alone
+
+    monkeypatch.setattr(artifact_store.os, "fsync", fail_once)
+    with pytest.raises(SetupError, match="Input/output error"):
+        put(store, work)
+
+
 def test_a_store_that_cannot_be_written_is_named(store, work, monkeypatch):
     def full(handle):
         raise OSError(28, "No space left on device")
