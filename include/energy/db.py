@@ -40,7 +40,7 @@ def connect(files: Path, memory_limit: str = "900MB") -> Iterator[duckdb.DuckDBP
             connection.execute("SET TimeZone = 'UTC'")
             # DuckDB 2.0.0 fails on ORDER BY … LIMIT over a view that shows a table's rowid.
             connection.execute("SET disabled_optimizers = 'late_materialization'")
-            connection.execute("PRAGMA disable_checkpoint_on_shutdown")  # nobody opens it again
+            connection.execute("PRAGMA disable_checkpoint_on_shutdown")  # the file is temporary
             yield connection
     except duckdb.IOException as error:
         raise SetupError(f"{files}: cannot be written or read: {_first_line(error)}") from error
