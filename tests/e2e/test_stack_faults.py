@@ -85,6 +85,11 @@ def states(stack):
     return [each["state"] for each in found if each["dag_run_id"].startswith("talk-")]  # not a scheduled one
 
 
+def steps_at_work(stack, *options):
+    """Return the ids of the containers of this stack's steps, one a line."""
+    return docker("ps", "-q", *options, "--filter", f"{LABEL}.data={stack.data}")
+
+
 def kill_a_worker(stack, chance):
     """Kill one of the workers with all that runs in it; a kill from outside, so that it is started again."""
     worker = chance.choice(stack.containers("worker"))
@@ -99,6 +104,8 @@ def test_workers_killed_at_twenty_random_moments_each_step_runs_once_and_its_res
     talking.dag("PATCH", "", {"is_paused": False}, dag="talk_pipeline")
     while killed < KILLS and set(states(talking)) & {"queued", "running"}:
         time.sleep(chance.uniform(3, 20))
+        while killed % 2 and not steps_at_work(talking) and "running" in states(talking):
+            time.sleep(0.2)  # every second kill waits for a step at work: on a slow machine most moments have none
         killed += kill_a_worker(talking, chance)
     while set(states(talking)) & {"queued", "running"}:
         time.sleep(1)
@@ -106,13 +113,12 @@ def test_workers_killed_at_twenty_random_moments_each_step_runs_once_and_its_res
     assert states(talking) == ["success"] * RUNS
     began = sorted(run for run in created() if run.startswith("talk-"))
     assert began == sorted(f"talk-{number}" for number in range(RUNS)), "each step runs once"
-    left = docker("ps", "-aq", "--filter", f"{LABEL}.data={talking.data}")
-    assert left == "", "orphans"
+    assert not steps_at_work(talking, "-a"), "orphans"
     runs = talking.data / "runs" / "talk_pipeline"
     assert [json.loads((runs / f"talk-{n}/files/said.json").read_text()) for n in range(RUNS)] == [[LINES]] * RUNS
     verdicts = [json.loads((runs / f"talk-{n}/steps/talk/result.json").read_bytes()) for n in range(RUNS)]
     again = sum(verdict["attempt"] > 1 for verdict in verdicts)
-    assert again >= RUNS // 4, "many of the kills must have hit a step at work"
+    assert again >= KILLS // 4, "many of the kills must have hit a step at work"
     with capsys.disabled():
         print(  # noqa: T201
             f"\n{killed} kills of a Celery worker, {RUNS} runs, {again} taken up: steps run twice 0, orphans 0, "
