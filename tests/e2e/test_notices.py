@@ -141,7 +141,8 @@ def test_every_line_of_a_task_s_log_is_json_with_its_dag_run_step_and_try(airflo
 def test_a_program_s_line_keeps_its_level_and_keys_and_a_plain_one_is_as_it_was(airflow, runs):
     lines = {line["event"]: line for line in map(json.loads, log_lines(airflow, "manual__1", "work"))}
     cloudy, plain = lines["one scene is cloudy"], lines["a plain line"]
-    assert (cloudy["level"], cloudy["scenes"], cloudy["timestamp"]) == ("warning", 3, "2026-01-01T00:00:00Z")
+    assert (cloudy["level"], cloudy["task_id"]) == ("warning", "work")
+    assert cloudy["step"] == {"timestamp": "2026-01-01T00:00:00+00:00", "scenes": 3}, "it replaces no key of ours"
     assert plain["level"] == "info"
 
 
