@@ -100,8 +100,8 @@ def kill_the_validation(airflow, run):
 def kill_the_training(airflow, run):
     """After some epochs, and before the last."""
     task = until(lambda: running_task(airflow, run, "train_cnn"))
-    checkpoints = airflow.folder(run) / "files" / "checkpoints" / "cnn"
-    until(lambda: any(checkpoints.glob("[!.]*")), every=0.01)
+    scratch = airflow.folder(run) / "scratch"
+    until(lambda: any(scratch.glob("train_cnn.*/checkpoints/cnn/[!.]*")), every=0.01)
     kill(task)
 
 

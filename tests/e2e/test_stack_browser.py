@@ -110,7 +110,7 @@ def failed_run(stack, person):
     (stack.data / "inbox" / "no-times.csv").write_text(NO_TIMES)
     run = "no-times"
     form = person.form("energy_pipeline")
-    form.fill("Your own files", csv=["no-times.csv"])
+    form.fill("Your own files", files=["no-times.csv"])
     form.trigger(run)
     person.sees_in_grid("red", run, "energy-generator")
     person.sees_state("Failed")
