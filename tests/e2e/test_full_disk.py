@@ -32,7 +32,7 @@ with open("/data/big.csv", "wb", buffering=0) as file:
 print("written")
 """
 FILL = f"""
-with open("/data/fill.bin", "wb", buffering=0) as file:
+with open("/data/fill.txt", "wb", buffering=0) as file:
     try:
         for _ in range({BIG_MB} * 256):
             file.write(b"x" * 4096)
@@ -64,7 +64,7 @@ def airflow(disk):
     with docker_engine(IMAGE):
         definitions = disk.parent / "definitions"
         definitions.mkdir()
-        for name, command, output in (("write", WRITE, "big.csv"), ("fill", FILL, "fill.bin")):
+        for name, command, output in (("write", WRITE, "big.csv"), ("fill", FILL, "fill.txt")):
             document = definition(f"{name}-pipeline", command, output)
             (definitions / f"{name}.json").write_text(json.dumps(document))
         settings = {"GROUNDTRUTH_RUNTIME": "docker", "GROUNDTRUTH_DEFINITIONS_DIR": str(definitions)}
@@ -107,7 +107,7 @@ def test_a_step_that_fills_the_disk_says_so_and_is_green_once_there_is_room(airf
     assert error["kind"] == "setup"
     assert error["message"].startswith("the disk is full: free some space and run again (")
     assert "No space left on device" in error["message"]
-    assert f"MB free at {airflow.folder('full') / 'files'})" in error["message"]
+    assert f"MB free at {airflow.folder('full')})" in error["message"]
     assert airflow.result("full", "write")["outputs"] == [], "half a file is no result"
     ballast.unlink()
     assert cleared(airflow, "full") == "success"
@@ -116,15 +116,16 @@ def test_a_step_that_fills_the_disk_says_so_and_is_green_once_there_is_room(airf
     assert airflow.report("full")["overall_status"] == "success"
 
 
-def test_a_verdict_that_cannot_be_written_is_no_success(airflow, ballast):
-    """The step itself succeeds here, and leaves no room for a word about it."""
+def test_an_output_that_leaves_no_room_to_be_sealed_is_no_success_and_makes_room_for_the_result(airflow, ballast):
+    """The step itself succeeds here, and leaves no room for its copy, nor for a word about it."""
     fill = airflow.of("fill_pipeline")
     fill.trigger("untold")
     assert fill.wait("untold") == "failed"
     told = fill.result("untold", "write")
     assert (told["status"], told["error"]["kind"]) == ("failed", "setup")
-    assert told["error"]["message"].endswith("steps/write/result.json: cannot be written: No space left on device")
-    assert not (fill.folder("untold") / "files" / "fill.bin").exists(), "what it wrote has made room for the verdict"
+    assert told["error"]["message"].endswith("fill.txt: cannot be sealed: No space left on device")
+    left = [path.name for path in fill.folder("untold").rglob("fill.txt")]
+    assert left == [], "what it wrote has made room for the verdict"
     assert fill.report("untold")["failure_point"]["task"] == "write"
     ballast.unlink()
     assert cleared(fill, "untold") == "success"
