@@ -105,11 +105,12 @@ def test_a_failed_run_resumes_where_it_broke_and_a_cleared_green_step_runs_again
 
 def test_a_task_whose_process_is_killed_gets_another_attempt(airflow):
     airflow.trigger("killed", households=800, start="2026-01-01T00:00:00Z", end="2026-02-01T00:00:00Z")
-    files = airflow.folder("killed") / "files"
-    until(lambda: list(files.glob("*")), 90)  # something is being written
+    folder = airflow.folder("killed")
+    until(lambda: list(folder.glob("work/*/*")), 90)  # something is being written
     [victim] = [task["pid"] for task in airflow.tasks("killed") if task["state"] == "running"]
     os.kill(victim, signal.SIGKILL)
     assert airflow.wait("killed") == "success"
     assert max(airflow.tries("killed").values()) == 2
     assert airflow.report("killed")["overall_status"] == "success"
-    assert [path.name for path in files.iterdir() if path.name.startswith(".")] == []
+    assert [path.name for path in (folder / "files").iterdir() if path.name.startswith(".")] == []
+    assert list(folder.glob("work/*")) == []
