@@ -208,8 +208,9 @@ def test_an_interrupt_in_each_step_ends_130_with_a_report_and_no_retry(start, da
     assert all(each["attempt"] in (None, 1) for each in report["steps"])
     assert not (data_dir / "published").exists()
     assert airflow_processes(data_dir) == []
-    [files] = data_dir.glob("runs/*/*/files")
-    assert [path.name for path in files.rglob(".*")] == [], "nothing half-written stays behind"
+    [run] = data_dir.glob("runs/*/*")
+    left = [path.name for folder in ("files", "work", "artifacts") for path in (run / folder).rglob(".*")]
+    assert left == [], "nothing half-written stays behind"
 
 
 @pytest.mark.e2e

@@ -67,7 +67,7 @@ class Run:
 
     def under_way(self, step):
         if step == "train_cnn":
-            return any((self.folder / "files" / "checkpoints" / "cnn").glob("[!.]*"))
+            return any(self.folder.glob("scratch/train_cnn.*/checkpoints/cnn/[!.]*"))
         return (self.folder / "steps" / step / "started.json").exists()
 
     def kill_in(self, step, after):

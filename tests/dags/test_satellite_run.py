@@ -3,6 +3,8 @@
 import json
 import shutil
 import socket
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,7 +13,7 @@ from types import SimpleNamespace
 import pytest
 import requests
 
-from include.core.settings import get_settings
+from include.core.settings import ROOT, get_settings
 from include.satellite.imagery.demo import URL_VARIABLE, stand_in
 from tests.airflow_runs import run_dag
 from tests.plots import empty_plots
@@ -75,6 +77,41 @@ def run(tmp_path, kept, api, finished):
     with place(tmp_path, kept, api) as data:
         shutil.copy(kept / "mlflow.db", data / "models")
         yield lambda **changes: run_dag("satellite_pipeline", SMALL | changes)
+
+
+PROVE_AGAIN = """
+import sys
+sys.modules["torch"] = None  # the import fails
+from pathlib import Path
+from include.core.contracts import imported
+from include.core.run_folder import RunFolder
+from include.core.work_folder import view
+from include.satellite.steps import SATELLITE_STEPS
+folder = RunFolder(Path(sys.argv[1]))
+for task in folder.all_tasks():
+    step, result = SATELLITE_STEPS.get(task), folder.result(task)
+    if step is None or result is None or not step.function:
+        continue
+    params = step.params.model_validate(result.params)
+    located = {record.path: folder.locate(record).resolve() for record in (*result.inputs, *result.outputs)}
+    with view(folder.path, located) as files:
+        if step.stored:
+            list(imported(step.stored)(files, params))
+        step.prove(files, params)
+        step.read_outcome(files)
+        if step.keep:
+            imported(step.keep)(files, params)
+    print(task)
+"""
+
+
+def test_what_the_worker_does_for_steps_in_containers_needs_no_pytorch(finished):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GROUNDTRUTH_DATA_DIR", str(finished.data))
+        command = [sys.executable, "-c", PROVE_AGAIN, finished.pipeline.folder.path]
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert {"train_cnn", "train_lstm", "compare", "verify"} <= set(done.stdout.split())
 
 
 def document(outcome, name):

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from include.core.artifacts import sha256
 from include.core.contracts import Step
@@ -31,7 +31,9 @@ from include.satellite.params import CompareParams
 from include.satellite.schemas import BaselineInfo
 from include.satellite.sensors.sentinel2 import SENTINEL2
 from include.satellite.steps import SATELLITE_STEPS
-from include.satellite.training.networks import ModelBundle, load_bundle
+
+if TYPE_CHECKING:
+    from include.satellite.training.networks import ModelBundle  # PyTorch, which a worker of containers does not have
 
 LOG = logging.getLogger(__name__)
 VERSION, WORLD, SEED = 1, "simple", 7919
@@ -84,6 +86,8 @@ def read_baseline(files: Path) -> Baseline:
     Raises:
         ContractError: A file is missing or damaged.
     """
+    from include.satellite.training.networks import load_bundle
+
     info, folder = BASELINE_INFO.read(files), files / BASELINE_FOLDER
     return Baseline(load_bundle(folder, CNN), load_bundle(folder, LSTM), info)
 
@@ -135,11 +139,14 @@ def _stored(recipe: dict[str, Any]) -> Path | None:
     if read_model(folder / INFO, BaselineInfo) is None:
         return None
     try:
-        load_bundle(folder, CNN), load_bundle(folder, LSTM)
-    except ContractError as error:
-        LOG.warning("The synthetic baseline %s is damaged: %s", folder.name, error)
-        return None
-    return folder
+        intact = all(
+            sha256(model.weights.at(folder)) == model.card.read(folder).weights_sha256 for model in (CNN, LSTM)
+        )
+    except (ContractError, OSError):
+        intact = False
+    if not intact:
+        LOG.warning("The synthetic baseline %s is damaged: its weights are not those that its cards name", folder.name)
+    return folder if intact else None
 
 
 def _recipe(params: CompareParams, dataset: PatchInfo) -> dict[str, Any]:
