@@ -98,7 +98,7 @@ def test_killed_once_in_each_step_a_run_ends_with_the_bits_of_an_undisturbed_one
     for name in SAME:
         assert sha256(run.folder / "files" / name) == sha256(calm.folder.files / name), name
     log = (run.folder / "output.txt").read_text()
-    assert log.count("Going on after epoch") == 1
+    assert log.count("Resuming after epoch") == 1
     served = scenes_served(api)
     assert len(served) == 10
     assert sum(served.values()) <= 11, "only the scene whose download was killed may be fetched twice"

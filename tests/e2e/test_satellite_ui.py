@@ -132,7 +132,7 @@ def test_killed_tasks_get_another_attempt_and_the_end_is_that_of_an_undisturbed_
     weights = [document(runs, run, "cnn_model.json")["weights_sha256"] for run in ("disturbed", "calm")]
     assert weights[0] == weights[1]
     log = runs.dag("GET", "/dagRuns/disturbed/taskInstances/train_cnn/logs/2")
-    assert "Going on after epoch" in json.dumps(log), "the second attempt used the checkpoint of the first"
+    assert "Resuming after epoch" in json.dumps(log), "the second attempt used the checkpoint of the first"
 
 
 def test_two_runs_at_once_leave_the_imagery_store_whole(runs):
