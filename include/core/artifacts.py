@@ -23,7 +23,9 @@ def sha256(path: Path) -> str:
 
 
 def seal(store: ArtifactStore, work: Path, artifact: Artifact) -> FileRecord | None:
-    """Seal one output of a step, and check the sealed copy against what was declared of it, unless it is rewritten.
+    """Seal one output of a step, and check the sealed copy against what was declared of it.
+
+    The format of a `rewritten` one is left to its step's `recompute`.
 
     Args:
         store: The run's sealed artifacts.

@@ -213,7 +213,7 @@ def locked(path: Path, *, timeout_s: float | None, mode: int | None = None) -> I
     Args:
         path: The lock file, which is created if necessary and stays.
         timeout_s: How long to wait for another holder; None waits without limit, 0 tries once.
-        mode: Permissions of a lock file that is created. Default: whoever may write its folder may hold it.
+        mode: Permissions of a lock file that is created. Default: users who can write its folder can hold it.
 
     Raises:
         SetupError: The lock file cannot be opened for writing.

@@ -40,7 +40,7 @@ def connect(files: Path, memory_limit: str = "900MB") -> Iterator[duckdb.DuckDBP
             connection.execute("SET TimeZone = 'UTC'")
             # DuckDB 2.0.0 fails on ORDER BY … LIMIT over a view that shows a table's rowid.
             connection.execute("SET disabled_optimizers = 'late_materialization'")
-            connection.execute("PRAGMA disable_checkpoint_on_shutdown")  # the file is temporary
+            connection.execute("PRAGMA disable_checkpoint_on_shutdown")
             yield connection
     except duckdb.IOException as error:
         raise SetupError(f"{files}: cannot be written or read: {_first_line(error)}") from error
@@ -86,7 +86,7 @@ def _config(scratch: Path, memory_limit: str) -> dict[str, str | bool | int | fl
         "autoinstall_known_extensions": False,
         "autoload_known_extensions": False,
         "preserve_insertion_order": True,
-        "checkpoint_threshold": "1TB",
+        "checkpoint_threshold": "1TB",  # never: nothing reads the file once the step has ended
     }
 
 

@@ -106,7 +106,7 @@ class LineFile:
             if number is None:
                 return
             block = rest + chunk
-            ends = np.flatnonzero(np.frombuffer(block, np.uint8) == ord(separator))  # several times as fast as a split
+            ends = np.flatnonzero(np.frombuffer(block, np.uint8) == ord(separator))
             while number is not None and number <= before + len(ends):
                 place = number - before - 1
                 start = ends[place - 1] + 1 if place else 0

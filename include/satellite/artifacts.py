@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from pydantic import BaseModel
 
+from include.core.artifacts import sha256
 from include.core.contracts import Artifact
+from include.core.errors import ContractError
 from include.satellite.datasets.schemas import PatchInfo, PatchRow, SequenceInfo, SequenceRow
 from include.satellite.evaluation.schemas import PatchPrediction, SequencePrediction, Verification
 from include.satellite.imagery.schemas import Acquisition, Imagery, SearchResult, ValidationReport
@@ -16,7 +19,6 @@ from include.satellite.training.schemas import CnnMetrics, LstmMetrics, ModelCar
 
 M = TypeVar("M", CnnMetrics, LstmMetrics)
 
-"""The input files of a run: class rasters, crop masks, manifests."""
 SEARCH = Artifact("search.json", SearchResult)
 ACQUISITION = Artifact("acquisitions/{index}.json", Acquisition)
 ACQUISITIONS = Artifact("acquisitions/*")
@@ -62,6 +64,23 @@ class ModelArtifacts(Generic[M]):
         self.evaluation_plot = Artifact(f"plot_{kind}_{plot}.png")
         self.checkpoints = f"checkpoints/{kind}"
         """Folder of the training's checkpoints, below `files/`."""
+
+    def check_weights(self, folder: Path) -> ModelCard:
+        """Return the card of a trained model, whose weights are those that it was written for.
+
+        Args:
+            folder: Holds both: a run's `files/` folder, or a folder of a store.
+
+        Raises:
+            ContractError: A file is missing or damaged, or the weights are others.
+        """
+        card, weights = self.card.read(folder), self.weights.at(folder)
+        if not weights.is_file():
+            raise ContractError(self.weights.path, "must exist", "no such file")
+        if sha256(weights) != card.weights_sha256:
+            rule = f"must be the weights that {self.card.path} was written for"
+            raise ContractError(self.weights.path, rule, "other content")
+        return card
 
     @property
     def stored(self) -> tuple[Artifact[Any], ...]:

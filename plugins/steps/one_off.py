@@ -30,7 +30,7 @@ SHARED_TABLES = ("team", "connection", "variable", "slot_pool", "log_template")
 """What a one-off run needs of the deployment's database; it receives a copy."""
 
 NO_USERS = "airflow.api_fastapi.auth.managers.simple.simple_auth_manager.SimpleAuthManager"
-"""Nobody logs in to a one-off run. Another manager may want tables of its own when DAGs are written to the database."""
+"""No user logs in to a one-off run. Another manager may need its own tables when DAGs are written to the database."""
 
 
 @contextmanager

@@ -449,7 +449,7 @@ def test_a_lock_file_is_created_with_its_mode_and_an_existing_one_keeps_its_own(
 
 
 @pytest.mark.parametrize(("folder", "lock"), [(0o755, 0o644), (0o700, 0o644), (0o2775, 0o664), (0o777, 0o666)])
-def test_whoever_may_write_a_folder_may_hold_its_locks(tmp_path, folder, lock):
+def test_users_who_can_write_a_folder_can_hold_its_locks(tmp_path, folder, lock):
     tmp_path.chmod(folder)
     with locked(tmp_path / ".lock", timeout_s=0):
         assert stat.S_IMODE((tmp_path / ".lock").stat().st_mode) == lock

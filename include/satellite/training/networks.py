@@ -14,7 +14,6 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from include.core.artifacts import sha256
 from include.core.errors import BadInputError, ContractError
 from include.satellite.artifacts import ModelArtifacts
 from include.satellite.training.machine import Batch, Machine, Rows, prefetched, split
@@ -140,16 +139,12 @@ def load_bundle(folder: Path, model: ModelArtifacts[Any]) -> ModelBundle:
     Raises:
         ContractError: A file is missing or broken, or the weights are not those that the card was written for.
     """
-    card, weights = model.card.read(folder), model.weights.at(folder)
+    weights = model.weights.at(folder)
     try:
         tensors = load_file(weights)
     except (OSError, SafetensorError) as error:
         raise ContractError(weights.name, "must be a complete safetensors file", str(error).splitlines()[0]) from error
-    if sha256(weights) != card.weights_sha256:
-        raise ContractError(
-            weights.name, f"must be the weights that {model.card.path} was written for", "other content"
-        )
-    return ModelBundle(card, tensors)
+    return ModelBundle(model.check_weights(folder), tensors)
 
 
 def predict_patches(bundle: ModelBundle, dataset: PatchDataset, rows: Rows) -> Floats:
