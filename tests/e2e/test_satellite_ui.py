@@ -17,12 +17,12 @@ import requests
 from include.core.artifacts import sha256
 from include.core.run_folder import safe_name
 from tests.e2e.running_airflow import ROOT, running_airflow, until
-from tests.satellite.agreeing import let_the_gates_agree
+from tests.satellite.agreeing import AREA, let_the_gates_agree
 from tests.satellite.tiny import END, TINY
 
 pytestmark = [pytest.mark.airflow, pytest.mark.e2e, pytest.mark.timeout(900)]
 
-PARAMS = TINY | {"allow_synthetic": True}
+PARAMS = TINY | AREA | {"allow_synthetic": True}
 OURS = "# the team's\nUSE_AI_MODELS=false  # until one is good enough\nOTHER=1\n"
 KILLED = {"download", "validate", "train_cnn"}
 

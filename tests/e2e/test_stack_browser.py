@@ -17,7 +17,7 @@ from include.satellite.pipeline import SATELLITE as SATELLITE_PIPELINE
 from tests.e2e.person import Person, chromium
 from tests.e2e.running_airflow import until
 from tests.prerequisites import need
-from tests.satellite.agreeing import let_the_gates_agree
+from tests.satellite.agreeing import AREA, let_the_gates_agree
 from tests.satellite.tiny import END, TINY
 from tools.stack import AIRFLOW_UID, GROUP
 
@@ -33,7 +33,7 @@ DAY = {"start": "2026-02-01T00:00", "end": "2026-02-02T00:00"}
 BROKEN = '{"workflow_name": "broken-pipeline", "containers": [{"id": "a b", "comand": "x"}]}'
 NO_TIMES = "home,power_kw\nA,1.5\nA,1.7\n"
 SATELLITE = "satellite_pipeline"
-SMALL = TINY | {
+SMALL = TINY | AREA | {
     "end": END[:16],
     "cnn_epochs": 2,
     "allow_synthetic": True,
