@@ -33,7 +33,9 @@ DAY = {"start": "2026-02-01T00:00", "end": "2026-02-02T00:00"}
 BROKEN = '{"workflow_name": "broken-pipeline", "containers": [{"id": "a b", "comand": "x"}]}'
 NO_TIMES = "home,power_kw\nA,1.5\nA,1.7\n"
 SATELLITE = "satellite_pipeline"
-SMALL = TINY | AREA | {
+SMALL = {
+    **TINY,
+    **AREA,
     "end": END[:16],
     "cnn_epochs": 2,
     "allow_synthetic": True,
