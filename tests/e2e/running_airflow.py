@@ -13,7 +13,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -133,8 +133,16 @@ class Airflow:
         found: dict[str, Any] = json.loads(max(self.folder(run).glob("pipeline_report_*.json")).read_bytes())
         return found
 
-    def children(self) -> list[psutil.Process]:
-        return psutil.Process(self.process.pid).children(recursive=True)
+    def listening(self) -> dict[tuple[str, int], list[str]]:
+        """The addresses on which its processes listen, each with the command of its process."""
+        found = {}
+        for process in psutil.Process(self.process.pid).children(recursive=True):
+            with suppress(psutil.NoSuchProcess):  # tasks come and go
+                command = process.cmdline()
+                for connection in process.net_connections(kind="inet"):
+                    if connection.status == psutil.CONN_LISTEN:
+                        found[connection.laddr.ip, connection.laddr.port] = command
+        return found
 
 
 @contextmanager

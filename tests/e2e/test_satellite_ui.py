@@ -50,8 +50,7 @@ def airflow(tmp_path_factory, env_file):
 @pytest.fixture(scope="module")
 def api(airflow):
     """The stand-in that `make ui` started."""
-    [process] = [each for each in airflow.children() if "include.standins.sentinel_hub" in each.cmdline()]
-    [port] = {each.laddr.port for each in process.net_connections(kind="inet") if each.status == "LISTEN"}
+    [port] = [port for (_, port), command in airflow.listening().items() if "include.standins.sentinel_hub" in command]
     return f"http://127.0.0.1:{port}"
 
 
