@@ -147,7 +147,7 @@ def _check_json_lines(path: Path, artifact: Artifact[Any]) -> int:
 
 def _validate(model: type[BaseModel], content: bytes, name: str, where: str = "") -> None:
     try:
-        model.model_validate_json(content)
+        model.model_validate_json(content, strict=True)  # a number written as a text is none for most readers
     except ValidationError as error:
         first = error.errors(include_url=False, include_context=False)[0]
         field = "$" + "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in first["loc"])

@@ -62,7 +62,8 @@ def parse(db: duckdb.DuckDBPyConnection, file: LineFile, params: AnalyzerParams,
             SELECT {file.filled_sql()} AS filled, malformed, {texts} FROM ({file.fields_sql(file.lines_sql())})
         ),
         numbers AS (
-            SELECT *, {_TIMESTAMP} AS stamp, {", ".join(f"{number_sql(f'{c}_text')} AS {c}_read" for c in COLUMNS[2:])}
+            SELECT *, {stamp_sql("timestamp_text")} AS stamp,
+                {", ".join(f"{number_sql(f'{column}_text')} AS {column}_read" for column in COLUMNS[2:])}
             FROM texts
         ),
         readings AS (
@@ -98,10 +99,12 @@ def count_reasons(db: duckdb.DuckDBPyConnection) -> dict[str, int]:
     return dict(db.execute("SELECT coalesce(reason::VARCHAR, ''), count(*) FROM parsed GROUP BY ALL").fetchall())
 
 
-_TIMESTAMP = f"""CASE
-    WHEN ends_with(timestamp_text, 'Z') THEN try_cast(timestamp_text AS TIMESTAMP)
-    WHEN regexp_matches(timestamp_text, '{_ZONED}') THEN try_cast(timestamp_text AS TIMESTAMPTZ) AT TIME ZONE 'UTC'
-    END"""
+def stamp_sql(text: str) -> str:
+    """Return SQL of a text as a time (TIMESTAMP, UTC), NULL where it is none or names no zone."""
+    return f"""CASE
+        WHEN ends_with({text}, 'Z') THEN try_cast({text} AS TIMESTAMP)
+        WHEN regexp_matches({text}, '{_ZONED}') THEN try_cast({text} AS TIMESTAMPTZ) AT TIME ZONE 'UTC'
+        END"""
 
 
 _WITHOUT_ZONE = plausible("try_cast(timestamp_text AS TIMESTAMP)")

@@ -191,6 +191,10 @@ ANALYZER_LIES = {
         "status must be high_usage above 5.0 kW",
     ),
     "another power factor": (selected("SELECT * REPLACE (efficiency * 0.9 AS efficiency) FROM records"), "efficiency"),
+    "a power factor of records that have none": (
+        selected("SELECT * REPLACE (coalesce(efficiency, -0.0001) AS efficiency) FROM records"),
+        "efficiency",
+    ),
     "records in another order": (selected("SELECT * FROM records ORDER BY timestamp"), "sorted by household and time"),
     "the peak an interval later": (patched("output1.json", late_peak), "peak_at must be"),
     "coverage overstated": (
@@ -348,6 +352,18 @@ REPORT_LIES = {
         widened("energy_report.csv", "corrected_power", "1"),
         "energy_report.csv: must have no other columns .*; found corrected_power",
     ),
+    "numbers that only some readers take for numbers": (
+        rewritten("energy_report.csv", lambda rows: [row | {"power": "0_" + row["power"]} for row in rows]),
+        "energy_report.csv: record 1 must be",
+    ),
+    "times without their zone": (
+        rewritten("energy_report.csv", lambda rows: [row | {"timestamp": row["timestamp"][:19]} for row in rows]),
+        "energy_report.csv: column timestamp must hold a time with zone",
+    ),
+    "numbers as texts": (
+        patched("output2.json", lambda d: d["key_figures"].update(energy_kwh=str(d["key_figures"]["energy_kwh"]))),
+        "output2.json: must keep to its schema",
+    ),
     "a plot that is not there": (
         patched("output2.json", lambda d: d["plots"].append("plot_prices.png")),
         "plots must be",
@@ -373,9 +389,33 @@ def without_account(files, params):
     (files / "energy_source.json").unlink()
 
 
+def two_tables(files, params):
+    """Hide a second table in the first: commas show the user's records, semicolons others."""
+    head, *lines = (files / "energy_data.csv").read_text().splitlines()
+    records = [line.split(",") for line in lines]
+    lies = [";".join([*record[:2], f"{float(record[2]) * 3}", *record[3:]]) for record in records]
+    rows = [f"{line},;{lie};" for line, lie in zip(lines, lies, strict=True)]
+    (files / "energy_data.csv").write_text("\n".join([f"{head},;{head.replace(',', ';')};", *rows]) + "\n")
+
+
+def microseconds(rows):
+    """Spell every other time as a number that stands for the same instant, and that no meter reader takes for one."""
+    for row in rows[1::2]:
+        row["timestamp"] = str(int(datetime.fromisoformat(row["timestamp"]).timestamp()) * 1_000_000)
+
+
 GENERATOR_LIES = {
     "ten invented records": (ten, "energy_data.csv: "),
-    "ten invented records, and no account": (both(ten, without_account), "energy_data.csv: "),
+    "ten invented records, and no account": (both(ten, without_account), "energy_source.json: must be there"),
+    "no account": (without_account, "energy_source.json: must be there"),
+    "two tables in one file": (two_tables, "energy_data.csv: must have no other columns"),
+    "times that cannot be read": (rewritten("energy_data.csv", microseconds), "energy_data.csv: record 2 must be"),
+    "a number that only some readers take for one": (
+        rewritten(
+            "energy_data.csv", lambda rows: rows[0].update(power_consumption="0_0" + rows[0]["power_consumption"])
+        ),
+        "energy_data.csv: record 1 must be",
+    ),
     "a reading in W": (
         rewritten("energy_data.csv", lambda rows: rows[0].update(power_consumption="500")),
         "energy_data.csv: record 1 must be",
@@ -455,6 +495,7 @@ SYNTHETIC_LIES = {
     ),
     "one record left out": (rewritten("energy_data.csv", lambda rows: rows[:-1]), "seed 0 gives"),
     "a record more": (rewritten("energy_data.csv", lambda rows: [*rows, rows[-1]]), "must end with the last record"),
+    "records before the first": (rewritten("energy_data.csv", lambda rows: [rows[5], *rows]), "seed 0 gives"),
     "fewer faults": (patched("energy_source.json", lambda d: d["injected"].update(duplicate=0)), "injected.duplicate"),
     "read from files": (patched("energy_source.json", set_values(source="files")), "source must be generated"),
 }

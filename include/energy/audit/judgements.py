@@ -123,6 +123,7 @@ def _compare_values(db: duckdb.DuckDBPyConnection, data: LineFile) -> None:
         "epoch_us(ts)",
         "try_cast(round(power * 1e6) AS BIGINT)",
         "coalesce(try_cast(round(efficiency * 1e4) AS BIGINT), -1)",
+        "(efficiency IS NULL)::BIGINT",
         f"(flags & {OWN_FLAGS})::BIGINT",
     )
     salted = ", ".join(f"{value} + {salt}" for value, salt in zip(values, salts(len(values)), strict=True))
@@ -163,9 +164,8 @@ def _raise_first_difference(db: duckdb.DuckDBPyConnection, data: LineFile, diffe
 def _compare_rejected(db: duckdb.DuckDBPyConnection, data: LineFile, files: Path) -> None:
     """Compare `rejected.csv` with the records that a rule rejects, each shown as it stands in the input."""
     columns, path = "file, line, raw, reason", REJECTED.at(files)
-    db.execute(
-        f"CREATE TABLE listed AS SELECT * REPLACE (line::BIGINT AS line) FROM (SELECT {columns} FROM {csv_sql(path)})"
-    )
+    line = "CASE WHEN regexp_full_match(line, '\\d{1,18}') THEN line::BIGINT END"
+    db.execute(f"CREATE TABLE listed AS SELECT {columns} FROM (SELECT * REPLACE ({line} AS line) FROM {csv_sql(path)})")
     located = validation.locate_rejected(db, data, files)
     db.execute(f"CREATE TABLE expected AS SELECT file, line, raw, reason::VARCHAR AS reason FROM ({located})")
     pair = "(SELECT {columns} FROM {a} EXCEPT ALL SELECT {columns} FROM {b}) ORDER BY line LIMIT 1"

@@ -6,7 +6,7 @@ import filecmp
 import mmap
 import tempfile
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date
 from pathlib import Path
 
@@ -15,19 +15,22 @@ from include.core.outcome import Proof
 from include.core.run_folder import SOURCE_FOLDER
 from include.core.tables import literal
 from include.energy.audit.samples import draw
-from include.energy.audit.tables import header, require_equal_rows
+from include.energy.audit.tables import AsRead, require_equal_rows
 from include.energy.audit.totals import require_equal
-from include.energy.db import connect
+from include.energy.db import connect, number_sql
 from include.energy.generator import FAULTS, account, day_lines, days_of, interval_of
 from include.energy.households import make_households
 from include.energy.lines import inspect
 from include.energy.params import GeneratorParams
 from include.energy.schemas import COLUMNS, DATA, PROVENANCE, SOURCE, EnergySource
+from include.energy.validation import stamp_sql
 
-_TIME = "coalesce(epoch_us(try_cast(timestamp AS TIMESTAMPTZ))::VARCHAR, timestamp)"
-_NUMBERS = {column: f"coalesce(try_cast({column} AS DOUBLE)::VARCHAR, {column})" for column in COLUMNS[2:]}
-_VALUES = {"timestamp": _TIME, "household_id": "household_id", **_NUMBERS}
+_AS_READ: dict[str, AsRead] = {"timestamp": stamp_sql, **dict.fromkeys(COLUMNS[2:], number_sql)}
+"""How the analyzer reads a column's text; of the others, the text itself counts."""
 _UNLIKELY_DEVIATIONS = 6
+_EPOCH = date(1970, 1, 1).toordinal()
+READINGS_GENERATED_AGAIN = 250_000
+"""All readings of a run that has no more of them; of a larger one, some days."""
 
 
 def prove_generator(files: Path, params: GeneratorParams, *, audit: bool = False) -> tuple[Proof, ...]:
@@ -55,7 +58,8 @@ def _prove_converted(files: Path, params: GeneratorParams, source: EnergySource 
     """Convert the input files again, and compare every record."""
     from include.energy.conversion import convert
 
-    stated = DATA.at(files)
+    if source is None:
+        raise ContractError(SOURCE.path, "must be there: it states unit, intervals and zone of the input files", "none")
     for name in params.files:
         if not (files / SOURCE_FOLDER / name).is_file():
             raise ContractError(f"{SOURCE_FOLDER}/{name}", "must be there to be compared with", "no such file")
@@ -65,32 +69,51 @@ def _prove_converted(files: Path, params: GeneratorParams, source: EnergySource 
         try:
             converted = convert(folder, params)
         except BadInputError as error:
-            reason = f"the generator read input files that this version cannot read ({error})"
-            return (Proof(artifact=DATA.path, not_checked=reason),)
-        located = header(stated)[len(COLUMNS) :][: len(PROVENANCE)] == list(PROVENANCE)
-        if not filecmp.cmp(DATA.at(folder), stated, shallow=False):
-            values = _VALUES | {column: column for column in (PROVENANCE if located else ())}
-            with connect(folder) as db:
-                require_equal_rows(db, DATA.path, stated, DATA.at(folder), values)
-    if source is not None:
-        require_equal(SOURCE.path, source.model_dump(), converted.model_dump())
+            rule = "must hold what the input files hold, and no reader of this version can read them"
+            raise ContractError(DATA.path, rule, f"records, though {error}") from error
+        located = _require_equal_records(files, folder)
+    require_equal(SOURCE.path, source.model_dump(), converted.model_dump())
     return (
         Proof(
             artifact=DATA.path,
             recomputed=f"{converted.records_written:,} readings of {len(params.files)} input files, in their order",
             not_checked=None if located else f"it has no columns {', '.join(PROVENANCE)}: no record names its line",
         ),
-        *([Proof(artifact=SOURCE.path, recomputed="every value, from the input files")] if source else []),
+        Proof(artifact=SOURCE.path, recomputed="every value, from the input files"),
     )
+
+
+def _require_equal_records(files: Path, folder: Path) -> bool:
+    """Compare `energy_data.csv` with what it should be, both as the analyzer reads them.
+
+    Returns:
+        Whether records name their lines in the input files.
+    """
+    stated = inspect(DATA.at(files))
+    located = stated.columns[len(COLUMNS) :] == PROVENANCE
+    if not located and stated.columns[len(COLUMNS) :]:
+        rule = f"must have no other columns than {', '.join((*COLUMNS, *PROVENANCE))}"
+        raise ContractError(DATA.path, rule, ", ".join(stated.columns))
+    if not filecmp.cmp(DATA.at(folder), DATA.at(files), shallow=False):
+        columns = (*COLUMNS, *(PROVENANCE if located else ()))
+        stated_sql, expected_sql = (
+            f"(SELECT {', '.join(f'{file.field_sql(c)} AS {c}' for c in columns)} FROM ({file.records_sql()}))"
+            for file in (stated, inspect(DATA.at(folder)))
+        )
+        with connect(folder) as db:
+            as_read = {column: _AS_READ.get(column) for column in columns}
+            require_equal_rows(db, DATA.path, stated_sql, expected_sql, as_read)
+    return located
 
 
 def _prove_generated(files: Path, params: GeneratorParams, source: EnergySource, *, audit: bool) -> tuple[Proof, ...]:
     """Generate days again; what is not generated again must lie within the interval, and be about as much."""
     days = days_of(params)
-    drawn = draw(days, audit=audit)
+    few = len(days) * params.households * 1440 // params.interval_minutes <= READINGS_GENERATED_AGAIN
+    drawn = draw(days, audit=audit or few)
     complete = len(drawn) == len(days)
-    injected = _compare_days(files, params, drawn, complete=complete)
-    records = _count_plausible(files, params)
+    injected, of_day = _compare_days(files, params, drawn, complete=complete)
+    records = _count_plausible(files, params, of_day)
     if not complete:
         for kind, least in injected.items():
             if source.injected.get(kind, 0) < least:
@@ -118,9 +141,16 @@ def _prove_generated(files: Path, params: GeneratorParams, source: EnergySource,
     )
 
 
-def _compare_days(files: Path, params: GeneratorParams, days: Sequence[date], *, complete: bool) -> Counter[str]:
-    """Compare the records of some days, or of all; returns how many of them were made faulty or odd, by kind."""
+def _compare_days(
+    files: Path, params: GeneratorParams, days: Sequence[date], *, complete: bool
+) -> tuple[Counter[str], dict[date, int]]:
+    """Compare the records of some days, or of all.
+
+    Returns:
+        How many of them were made faulty or odd, by kind, and how many bear a time of their day, by day.
+    """
     households, injected = make_households(params.households, params.seed), Counter[str]()
+    of_day: dict[date, int] = {}
     start = f"{','.join(COLUMNS)}\n".encode()
     with DATA.at(files).open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
         if content[: len(start)] != start:
@@ -130,6 +160,7 @@ def _compare_days(files: Path, params: GeneratorParams, days: Sequence[date], *,
         end = len(start)
         for day in days:
             block = "".join(day_lines(households, day, params, injected)).encode()
+            of_day[day] = block.count(f"\n{day}T".encode()) + block.startswith(f"{day}T".encode())
             place = end if complete else content.find(b"\n" + block, end - 1) + 1
             if place == 0 or content[place : place + len(block)] != block:
                 rule = f"must hold the records that seed {params.seed} gives for {day}"
@@ -141,7 +172,7 @@ def _compare_days(files: Path, params: GeneratorParams, days: Sequence[date], *,
             raise ContractError(
                 DATA.path, "must end with the last record that the seed gives", _shown(content[end : end + 80])
             )
-    return injected
+    return injected, of_day
 
 
 def _difference(stated: bytes, expected: bytes, *, complete: bool) -> str:
@@ -155,23 +186,36 @@ def _shown(text: bytes) -> str:
     return text[:80].decode("utf-8", "replace").strip()
 
 
-def _count_plausible(files: Path, params: GeneratorParams) -> int:
-    """Count the records; each must lie in the interval, on its grid, and belong to a household that was asked for."""
+def _count_plausible(files: Path, params: GeneratorParams, of_day: Mapping[date, int]) -> int:
+    """Count the records; each must lie in the interval, on its grid, and belong to a household that was asked for.
+
+    Args:
+        files: A folder that shows `energy_data.csv`.
+        params: What was generated.
+        of_day: How many records some days have: there must be no others of these days, wherever they stand.
+    """
     seconds, data = params.interval_minutes * 60, inspect(DATA.at(files))
     names = ", ".join(map(literal, make_households(params.households, params.seed).names))
     first, after = (moment.timestamp() for moment in interval_of(params))
     time, household = data.field_sql("timestamp"), data.field_sql("household_id")
     with connect(files) as db:
-        (records, strange) = db.execute(f"""
-            SELECT count(*), arg_min(line, line_number) FILTER (malformed OR home NOT IN ({names})
-                OR (stamp IS NOT NULL AND coalesce(start < {first} OR start >= {after}
+        counted = db.execute(f"""
+            SELECT floor(start / 86400)::BIGINT AS day, count(*), min(line_number) FILTER (malformed
+                OR home NOT IN ({names}) OR (stamp IS NOT NULL AND coalesce(start < {first} OR start >= {after}
                     OR start % {seconds} <> 0, true)))
-            FROM (SELECT *, {time} AS stamp, {household} AS home, epoch(try_cast({time} AS TIMESTAMPTZ)) AS start
+            FROM (SELECT *, {household} AS home, {time} AS stamp, epoch({stamp_sql(time)}) AS start
                 FROM ({data.records_sql()}))
-        """).fetchall()[0]
+            GROUP BY day
+        """).fetchall()
+    found, records = {day: count for day, count, _ in counted}, sum(count for _, count, _ in counted)
+    strange = min((line for _, _, line in counted if line is not None), default=None)
     if strange is not None:
         rule = "must hold readings of the interval and the households that were asked for"
-        raise ContractError(DATA.path, rule, strange)
+        raise ContractError(DATA.path, rule, next(text for _, text in data.texts_at([strange])))
+    for day, count in of_day.items():
+        if (held := found.get(day.toordinal() - _EPOCH, 0)) != count:
+            rule = f"must hold {count:,} records of {day}, those that seed {params.seed} gives"
+            raise ContractError(DATA.path, rule, f"{held:,}")
     readings = (-(-after // seconds) - -(-first // seconds)) * params.households
     varying = (FAULTS["duplicate"] + FAULTS["dropped"]) * params.faulty_share * readings
     if abs(records - readings) > _UNLIKELY_DEVIATIONS * varying**0.5 + 1:

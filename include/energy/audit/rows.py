@@ -8,15 +8,20 @@ from pathlib import Path
 
 from include.core.formats import check_format
 from include.core.outcome import Proof
-from include.energy.audit.tables import header, require_equal_rows, require_no_more_columns
+from include.energy.audit.tables import AsRead, csv_sql, header, require_equal_rows, require_no_more_columns
 from include.energy.audit.totals import require_equal
-from include.energy.db import connect, write_table
+from include.energy.db import connect, number_sql, write_table
 from include.energy.params import ReportParams
 from include.energy.report import describe, rows_sql
 from include.energy.schemas import ANALYSIS, PLOTS, REPORT, REPORT_ROWS, ReportRow
+from include.energy.validation import stamp_sql
 
-_TYPES = {"timestamp": "TIMESTAMPTZ", "power": "DOUBLE", "efficiency": "DOUBLE", "anomaly_detected": "BOOLEAN"}
-_VALUES = {column: f"{column}::{_TYPES.get(column, 'VARCHAR')}" for column in ReportRow.model_fields}
+_AS_READ: dict[str, AsRead] = {
+    "timestamp": stamp_sql,
+    "power": number_sql,
+    "efficiency": number_sql,
+    "anomaly_detected": "lower({})".format,
+}
 
 
 def prove_report(files: Path, params: ReportParams, *, audit: bool = False) -> tuple[Proof, ...]:
@@ -39,7 +44,8 @@ def prove_report(files: Path, params: ReportParams, *, audit: bool = False) -> t
         if not filecmp.cmp(expected, stated, shallow=False):
             check_format(stated, REPORT_ROWS)
             require_no_more_columns(REPORT_ROWS, header(stated))
-            require_equal_rows(db, REPORT_ROWS.path, stated, expected, _VALUES)
+            columns = {column: _AS_READ.get(column) for column in ReportRow.model_fields}
+            require_equal_rows(db, REPORT_ROWS.path, csv_sql(stated), csv_sql(expected), columns)
     records = analysis.records_out
     return (
         Proof(artifact=REPORT_ROWS.path, recomputed=f"{records:,} records, in their order", records=records),

@@ -1,8 +1,8 @@
-"""Two tables compared value for value, in their order, however their files spell the values."""
+"""Two tables compared value for value, in their order, however they spell the values."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,37 +13,50 @@ from include.core.errors import ContractError
 from include.core.tables import file_literal, identifier, literal
 from include.energy.db import count
 
+AsRead = Callable[[str], str]
+"""From SQL of a text to SQL of what it is read as, NULL where it cannot be read."""
+
 
 def require_equal_rows(
-    db: duckdb.DuckDBPyConnection, artifact: str, stated: Path, expected: Path, values: Mapping[str, str]
+    db: duckdb.DuckDBPyConnection, artifact: str, stated: str, expected: str, columns: Mapping[str, AsRead | None]
 ) -> None:
-    """Compare the rows of two CSV files.
+    """Compare the rows of two tables of texts.
 
     Args:
         db: Where two tables can be created.
-        artifact: What messages call the file.
-        stated: The file.
-        expected: The file as it should be.
-        values: SQL of the value of each column that is compared, from its text.
+        artifact: What messages call the table.
+        stated: SQL of the table, as those read it who use it.
+        expected: SQL of the table as it should be.
+        columns: The columns that are compared, each with what its texts are read as. A text that cannot be read so, or
+            of a column with None, is compared as it stands.
 
     Raises:
         ContractError: They differ; names the first row that does.
     """
-    for name, path in (("expected_rows", expected), ("stated_rows", stated)):
-        selected = ", ".join(f"{value} AS {identifier(column)}" for column, value in values.items())
-        db.execute(f"CREATE TABLE {name} AS SELECT {selected} FROM {csv_sql(path)}")
+    for name, table in (("expected_rows", expected), ("stated_rows", stated)):
+        db.execute(f"CREATE TABLE {name} AS SELECT {', '.join(map(identifier, columns))} FROM {table}")
     right, wrong = (count(db, f"SELECT count(*) FROM {name}") for name in ("expected_rows", "stated_rows"))
-    differing = " OR ".join(f"e.{identifier(c)} IS DISTINCT FROM s.{identifier(c)}" for c in values)
+    differing = " OR ".join(_differ(identifier(column), as_read) for column, as_read in columns.items())
     difference = db.execute(f"""
         SELECT number, e, s
         FROM (SELECT *, rowid + 1 AS number FROM expected_rows) AS e POSITIONAL JOIN stated_rows AS s
         WHERE number IS NOT NULL AND ({differing}) ORDER BY number LIMIT 1
     """).fetchone()
     if difference and not (difference[0] > wrong):
-        rule = f"record {difference[0]} must be {words({name: difference[1][name] for name in values})}"
+        rule = f"record {difference[0]} must be {words({name: difference[1][name] for name in columns})}"
         raise ContractError(artifact, rule, words(difference[2]))
     if right != wrong:
         raise ContractError(artifact, f"must hold {right:,} records", f"{wrong:,}")
+
+
+def _differ(column: str, as_read: AsRead | None) -> str:
+    """Return SQL of whether a column of `e` and `s` holds different values."""
+    texts = [f"{table}.{column}" for table in "es"]
+    if as_read is None:
+        return " IS DISTINCT FROM ".join(texts)
+    values = [as_read(text) for text in texts]
+    unread = [f"CASE WHEN ({value}) IS NULL THEN {text} END" for value, text in zip(values, texts, strict=True)]
+    return f"(({values[0]}) IS DISTINCT FROM ({values[1]}) OR {' IS DISTINCT FROM '.join(unread)})"
 
 
 def require_no_more_columns(artifact: Artifact[Any], columns: Sequence[str]) -> None:
