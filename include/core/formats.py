@@ -10,8 +10,10 @@ from __future__ import annotations
 import codecs
 import gzip
 import io
+import mmap
 import os
 import re
+import stat
 import warnings
 import zlib
 from collections.abc import Callable, Iterator
@@ -48,6 +50,7 @@ MAX_PIXELS = 64_000_000
 MAX_BLOCKS, MAX_BLOCK_BYTES = 200_000, 256 * MIB
 """Of a raster, which is read block by block; a scene of 10,980 × 10,980 pixels has 10,980 strips at most."""
 PNG_START, PNG_END = b"\x89PNG\r\n\x1a\n", b"\0\0\0\0IEND\xaeB`\x82"
+JPEG_SCAN, JPEG_END, _JPEG_MARKER = b"\xff\xda", b"\xff\xd9", re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
 
 
 def format_of(name: str) -> str | None:
@@ -221,6 +224,8 @@ def _check_zip(path: Path, artifact: Artifact[Any]) -> None:
             place = PurePosixPath(member.filename)
             if place.is_absolute() or ".." in place.parts or "\\" in member.filename or member.filename in names:
                 raise ValueError(f"the member {member.filename!r}, which leaves the archive or appears twice")
+            if stat.S_IFMT(member.external_attr >> 16) not in (0, stat.S_IFREG, stat.S_IFDIR):
+                raise ValueError(f"the member {member.filename!r}, which is a link or no regular file")
             if member.compress_type not in (ZIP_STORED, ZIP_DEFLATED):
                 raise ValueError(f"the member {member.filename!r}, which is not packed with deflate")
             names.add(member.filename)
@@ -252,15 +257,34 @@ class _BoundedFile(io.FileIO):
 
 
 def _check_png(path: Path, artifact: Artifact[Any]) -> None:
+    """Read the image; its first end is the file's, so that nothing else and no second image stands behind it."""
     with path.open("rb") as file:
-        start = file.read(len(PNG_START))
-        file.seek(max(0, path.stat().st_size - len(PNG_END)))
-        if start != PNG_START or file.read() != PNG_END:
-            raise ValueError("other bytes at its start or at its end")
+        if file.read(len(PNG_START)) != PNG_START:
+            raise ValueError("other bytes at its start")
+        chunk = b""
+        while chunk != PNG_END[:8]:
+            chunk = file.read(8)
+            if len(chunk) < 8:
+                raise ValueError("no end of the image")
+            file.seek(int.from_bytes(chunk[:4]) + 4, os.SEEK_CUR)
+        if file.tell() != path.stat().st_size:
+            raise ValueError("other bytes behind the end of the image")
     _read_raster(path, artifact, "PNG")
 
 
 def _check_jpeg(path: Path, artifact: Artifact[Any]) -> None:
+    """Read the image; its first end is the file's."""
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        place = 2
+        while (marker := content[place : place + 2]) not in (JPEG_END, b""):
+            if marker[0] != 0xFF:
+                raise ValueError(f"no marker at byte {place}")
+            place += 2 + int.from_bytes(content[place + 2 : place + 4])
+            if marker == JPEG_SCAN:  # compressed data follow, in which 0xFF is escaped, up to the next marker
+                match = _JPEG_MARKER.search(content, place)
+                place = match.start() if match else len(content)
+        if place + 2 != len(content):
+            raise ValueError("other bytes behind the end of the image" if marker else "no end of the image")
     _read_raster(path, artifact, "JPEG")
 
 

@@ -24,6 +24,7 @@ from include.core.tables import (
     file_literal,
     identifier,
     literal,
+    number_sql,
     open_table,
     readable,
     table_format,
@@ -131,7 +132,7 @@ def _check_columns(db: DuckDBPyConnection, keys: Path, files: Path, name: str, r
         table = _table_with(db, files, name, rules.columns)
         needed = rules.keys if table_format(name) == "jsonl" else ()  # of records that need not all have the same keys
         filled = dict.fromkeys((*needed, *rules.unique))
-        check_rules(db, table, name, [*map(_filled, filled), *map(_in_range, rules.ranges)])
+        check_rules(db, table, name, [*map(_filled, filled), *(_in_range(table, bounds) for bounds in rules.ranges)])
         if rules.unique:
             _check_unique(db, keys, table, name, rules.unique)
     if rules.rows is not None:
@@ -156,9 +157,10 @@ def _filled(column: str) -> Rule:
     return Rule(column, f"coalesce({identifier(column)}::VARCHAR, '') <> ''", "a value, for the definition requires it")
 
 
-def _in_range(bounds: Range) -> Rule:
+def _in_range(table: Table, bounds: Range) -> Rule:
     """Return the rule that a cell holds a finite number within bounds."""
-    value = f"try_cast({identifier(bounds.column)} AS DOUBLE)"
+    cell = identifier(bounds.column)
+    value = number_sql(cell) if table.columns[bounds.column] == "VARCHAR" else f"try_cast({cell} AS DOUBLE)"
     limits = {">=": bounds.min, "<=": bounds.max}
     compared = "".join(f" AND {value} {sign} {limit!r}" for sign, limit in limits.items() if limit is not None)
     words = "".join(f" {sign} {limit:g}" for sign, limit in limits.items() if limit is not None)
@@ -209,12 +211,32 @@ def _first_group(db: DuckDBPyConnection, keys: Path, records: str, width: int, b
 
 
 def _keys(table: Table, other: Table, key: tuple[str, ...]) -> str:
-    """Return the key of a table's records as `k0, k1, …`; text is read as the type that the other table has."""
+    """Return the key of a table's records as `k0, k1, …`, as text where one of the tables is text.
+
+    A text stands for a value of the other table's type only where it is that value: 1.4 is no whole number, and a day
+    with a time is no date.
+    """
     cells = []
     for position, column in enumerate(key):
-        cast = f"::{other.columns[column]}" if table.is_text and not other.is_text else ""
-        cells.append(f"{identifier(column)}{cast} AS k{position}")
+        cell = identifier(column)
+        if table.is_text and not other.is_text:
+            kind = other.columns[column]
+            cell = f"coalesce(CASE WHEN {_is_exact(cell, kind)} THEN try_cast({cell} AS {kind})::VARCHAR END, {cell})"
+        elif other.is_text and not table.is_text:
+            cell = f"{cell}::VARCHAR"
+        cells.append(f"{cell} AS k{position}")
     return ", ".join(cells)
+
+
+def _is_exact(text: str, kind: str) -> str:
+    """Return SQL of whether nothing is lost where a text is read as an SQL type."""
+    if kind == "BOOLEAN":
+        return f"lower({text}) IN ('true', 'false')"
+    if kind.startswith(("DATE", "TIMESTAMP")):
+        return f"try_cast({text} AS {kind})::TIMESTAMP = try_cast({text} AS TIMESTAMP)"
+    if kind.endswith("INT") or kind.startswith(("INTEGER", "UINTEGER", "FLOAT", "DOUBLE", "DECIMAL")):
+        return f"try_cast({text} AS {kind})::DOUBLE = {number_sql(text)}"
+    return "false"
 
 
 def _joined(key: tuple[str, ...]) -> str:

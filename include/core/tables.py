@@ -186,6 +186,11 @@ def file_literal(path: Path) -> str:
     return literal(re.sub(r"([*?[])", r"[\1]", str(path)))
 
 
+def number_sql(text: str) -> str:
+    """Return SQL of a text as a number (also infinity, NaN), NULL for what only DuckDB calls one: `1_000`, `+-5`."""
+    return f"CASE WHEN NOT contains({text}, '_') AND NOT starts_with({text}, '+-') THEN try_cast({text} AS DOUBLE) END"
+
+
 def _count_sound(db: DuckDBPyConnection, table: Table, rules: list[Rule]) -> int | None:
     """Return the number of records if none breaks a rule, else None; in one parallel scan of all columns."""
     import duckdb
@@ -278,6 +283,8 @@ def _rule(column: str, field: FieldInfo, *, as_text: bool) -> Rule | None:
     elif kind in _SQL_TYPES:
         value = f"try_cast({cell} AS {_SQL_TYPES[kind]})"
         sql, words = f"{value} IS NOT NULL", _WORDS[kind]
+        if as_text and kind in (float, int):
+            sql = f"{number_sql(cell)} IS NOT NULL AND {sql}"
         if kind is float:
             sql += f" AND isfinite({value})"
         if kind is int:

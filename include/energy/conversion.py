@@ -23,8 +23,8 @@ import duckdb
 
 from include.core.errors import BadInputError
 from include.core.run_folder import SOURCE_FOLDER
-from include.core.tables import literal
-from include.energy.db import connect, count, number_sql, write_table
+from include.core.tables import literal, number_sql
+from include.energy.db import connect, count, write_table
 from include.energy.intervals import infer_intervals
 from include.energy.params import GeneratorParams
 from include.energy.readers.base import MeterData, Reading, choose, find_readers, take_sample

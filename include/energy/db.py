@@ -73,11 +73,6 @@ def rows(connection: duckdb.DuckDBPyConnection, query: str) -> list[dict[str, An
     return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
 
 
-def number_sql(text: str) -> str:
-    """Return SQL of a text as a number (also infinity, NaN), NULL for what only DuckDB calls one: `1_000`, `+-5`."""
-    return f"CASE WHEN NOT contains({text}, '_') AND NOT starts_with({text}, '+-') THEN try_cast({text} AS DOUBLE) END"
-
-
 def _config(scratch: Path, memory_limit: str) -> dict[str, str | bool | int | float | list[str]]:
     return {
         "memory_limit": memory_limit,

@@ -18,9 +18,9 @@ import pandas as pd
 
 from include.core.errors import BadInputError
 from include.core.run_folder import SOURCE_FOLDER
-from include.core.tables import literal
+from include.core.tables import literal, number_sql
 from include.core.windows import parse_zone
-from include.energy.db import number_sql, write_table
+from include.energy.db import write_table
 from include.energy.intervals import WHOLE_SECONDS, choose_intervals
 from include.energy.lines import LineFile, inspect
 from include.energy.params import AnalyzerParams

@@ -135,6 +135,24 @@ def test_a_statistic_has_one_record_for_each_key(tmp_path, meters, message):
     assert found == message or message in found
 
 
+@pytest.mark.parametrize(
+    ("meter", "day", "same"),
+    [
+        ("1", "2026-11-20", True),
+        ("1.0", "2026-11-20", True),
+        ("1.4", "2026-11-20", False),
+        ("0x1", "2026-11-20", False),
+        ("1", "2026-11-20 23:59:59", False),
+        ("1", "20.11.2026", False),
+    ],
+)
+def test_a_text_is_the_key_of_a_typed_record_only_where_nothing_is_lost(tmp_path, meter, day, same):
+    duckdb.execute(f"COPY (SELECT 1::BIGINT AS meter, DATE '2026-11-20' AS day) TO '{tmp_path}/in.parquet'")
+    write(tmp_path, "out.csv", [{"meter": meter, "day": day}])
+    rows = RowRelation("in.parquet", "same", ("meter", "day"))
+    assert (broken(tmp_path, "out.csv", OutputRules(rows=rows)) is None) == same
+
+
 @given(read=st.lists(st.sampled_from("abc"), min_size=1), written=st.lists(st.sampled_from("abcd"), min_size=1))
 @settings(max_examples=40, deadline=None)
 def test_relations_are_those_of_multisets(tmp_path_factory, read, written):

@@ -20,6 +20,7 @@ from include.core.tables import (
     file_literal,
     identifier,
     literal,
+    number_sql,
     open_table,
     readable,
     table_format,
@@ -312,3 +313,10 @@ def test_a_file_is_read_by_its_own_name_alone(tmp_path, name):
     assert duckdb.execute(f"SELECT a FROM read_csv({file_literal(tmp_path / name)}, header = true)").fetchall() == [
         ("mine",)
     ]
+
+
+@pytest.mark.parametrize(
+    ("text", "number"), [("1.5", 1.5), ("-2e3", -2000.0), ("1_000", None), ("+-5", None), ("x", None), ("", None)]
+)
+def test_only_plain_numbers_are_numbers(text, number):
+    assert duckdb.execute(f"SELECT {number_sql('t')} FROM (SELECT ? AS t)", [text]).fetchone() == (number,)

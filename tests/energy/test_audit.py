@@ -354,7 +354,7 @@ REPORT_LIES = {
     ),
     "numbers that only some readers take for numbers": (
         rewritten("energy_report.csv", lambda rows: [row | {"power": "0_" + row["power"]} for row in rows]),
-        "energy_report.csv: record 1 must be",
+        "energy_report.csv: column power must hold a number",
     ),
     "times without their zone": (
         rewritten("energy_report.csv", lambda rows: [row | {"timestamp": row["timestamp"][:19]} for row in rows]),

@@ -4,7 +4,7 @@ import duckdb
 import pytest
 
 from include.core.errors import SetupError
-from include.energy.db import connect, count, number_sql, rows, write_table
+from include.energy.db import connect, count, rows, write_table
 
 
 def test_files_appear_whole_and_the_scratch_folder_goes(tmp_path):
@@ -45,10 +45,3 @@ def test_a_count_is_the_number_of_the_query():
 
 def test_rows_are_dicts_by_column():
     assert rows(duckdb, "SELECT 1 AS a, 'x' AS b") == [{"a": 1, "b": "x"}]
-
-
-@pytest.mark.parametrize(
-    ("text", "number"), [("1.5", 1.5), ("-2e3", -2000.0), ("1_000", None), ("+-5", None), ("x", None), ("", None)]
-)
-def test_only_plain_numbers_are_numbers(text, number):
-    assert duckdb.execute(f"SELECT {number_sql('t')} FROM (SELECT ? AS t)", [text]).fetchone() == (number,)

@@ -13,11 +13,11 @@ from pathlib import Path
 from include.core.errors import BadInputError, ContractError
 from include.core.outcome import Proof
 from include.core.run_folder import SOURCE_FOLDER
-from include.core.tables import literal
+from include.core.tables import literal, number_sql
 from include.energy.audit.samples import draw
 from include.energy.audit.tables import AsRead, require_equal_rows
 from include.energy.audit.totals import require_equal
-from include.energy.db import connect, number_sql
+from include.energy.db import connect
 from include.energy.generator import FAULTS, account, day_lines, days_of, interval_of
 from include.energy.households import make_households
 from include.energy.lines import inspect

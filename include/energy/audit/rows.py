@@ -8,9 +8,10 @@ from pathlib import Path
 
 from include.core.formats import check_format
 from include.core.outcome import Proof
+from include.core.tables import number_sql
 from include.energy.audit.tables import AsRead, csv_sql, header, require_equal_rows, require_no_more_columns
 from include.energy.audit.totals import require_equal
-from include.energy.db import connect, number_sql, write_table
+from include.energy.db import connect, write_table
 from include.energy.params import ReportParams
 from include.energy.report import describe, rows_sql
 from include.energy.schemas import ANALYSIS, PLOTS, REPORT, REPORT_ROWS, ReportRow
