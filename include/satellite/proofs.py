@@ -79,7 +79,7 @@ prove_lstm = _proof(
     recomputed="truth, naive predictions, and every metric from the predictions",
 )
 prove_comparison = _proof(
-    "evaluation.decision:recompute_comparison",
+    "evaluation.decision:recompute_new_comparison",
     (artifacts.COMPARISON,),
     recomputed="every score, interval and gate from the predictions",
 )

@@ -31,7 +31,7 @@ from include.satellite.datasets import patches, sequences
 from include.satellite.datasets.cube import CubeScene, cube_bands, load_cube, scenes
 from include.satellite.datasets.labels import assess, crop_mask, label_patches
 from include.satellite.datasets.patches import PatchSamples, load_patch_samples, load_patches
-from include.satellite.datasets.sampling import LEAST_GATED, count_samples
+from include.satellite.datasets.sampling import LEAST_GATED, OVER_CAP, count_samples
 from include.satellite.datasets.schemas import CLASSES, SPLITS, TRAIN, TUNE, VALIDATION, PatchInfo, SequenceInfo
 from include.satellite.datasets.sequences import FEATURES, load_sequences, select_sequences
 from include.satellite.datasets.splits import (
@@ -93,6 +93,10 @@ def recompute_patches(files: Path, params: CnnDataParams, *, audit: bool = False
     )
     _check_total(PATCH_INFO.path, samples.info, len(samples), len(tiles) * count)
     tile = _check_places(samples, tiles, places, dates)
+    most = max(counts["train"].values())
+    if most > params.samples_per_class or (most < params.samples_per_class and samples.info.dropped.get(OVER_CAP)):
+        rule = f"must hold {params.samples_per_class} training patches of a class, and drop others only then"
+        raise ContractError(PATCH_INFO.path, rule, f"{most}, and {samples.info.dropped.get(OVER_CAP, 0)} dropped")
     held_out, labelled = np.flatnonzero(dates == VALIDATION), count - (params.label_source == "next_ndvi")
     drawn_dates = _draw(held_out, labelled, audit=audit)
     for date in sorted({*held_out.tolist(), *drawn_dates}):
@@ -227,7 +231,7 @@ def _check_date(
     date: int,
     part: NDArray[np.int8],
 ) -> None:
-    """Check cube and labels of one date; the held-out and tuning samples must be all, of the training ones some."""
+    """Check cube and labels of one date; its samples must be all, of a training class up to `samples_per_class`."""
     few = _only(imagery, date, 2 if params.label_source == "next_ndvi" else 1)
     labels = label_patches(files, params, few, _compared(files, few, date), tiles)
     label, ndvi = labels.label[0], labels.ndvi[0].astype(np.float32)
@@ -239,11 +243,15 @@ def _check_date(
         true = f"{CLASSES[label[tile[number]]] if label[tile[number]] >= 0 else 'none'}, NDVI {ndvi[tile[number]]:g}"
         found = f"{CLASSES[samples.label[number]]}, NDVI {samples.ndvi[number]:g} in row {number}"
         raise ContractError(PATCH_INDEX.path, f"must state the label that the imagery of {day} gives: {true}", found)
-    for split in (TUNE, VALIDATION):
-        wanted = np.flatnonzero((label >= 0) & (part == split))
-        if not np.array_equal(np.sort(tile[own][samples.split[own] == split]), wanted):
-            rule = f"must hold all {len(wanted)} labelled patches of {day} outside the training part"
-            raise ContractError(PATCH_INDEX.path, rule, "others")
+    capped = [name for name, count in samples.info.counts["train"].items() if count == params.samples_per_class]
+    for split in (TRAIN, TUNE, VALIDATION):
+        classes = [n for n, name in enumerate(CLASSES) if split != TRAIN or name not in capped]
+        wanted = np.flatnonzero(np.isin(label, classes) & (part == split))
+        held = own[(samples.split[own] == split) & np.isin(samples.label[own], classes)]
+        if not np.array_equal(np.sort(tile[held]), wanted):
+            of = f"of {', '.join(CLASSES[n] for n in classes)} in the {SPLITS[split]} part on {day}"
+            rule = f"must hold all {len(wanted)} patches {of}"
+            raise ContractError(PATCH_INDEX.path, rule, f"{len(held)}")
 
 
 def _compared(files: Path, imagery: Imagery, date: int) -> Iterator[CubeScene]:

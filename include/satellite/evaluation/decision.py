@@ -36,9 +36,13 @@ from include.satellite.evaluation.gates import cnn_gates, decide, lstm_gates, sy
 from include.satellite.evaluation.metrics import gate_rows, score_classes, score_forecasts
 from include.satellite.evaluation.predictions import (
     DRAWN_SAMPLES,
+    REGRESSION,
+    RULE_TOLERANCE,
     TOLERANCE,
+    TRAINING_TOLERANCE,
     Predictions,
     Rows,
+    check_no_closer,
     check_same,
     check_samples,
     read_predictions,
@@ -114,8 +118,12 @@ def recompute_comparison(files: Path, params: CompareParams) -> Comparison:
     _check_predictions(LSTM, files, forecasts, held_out, held_out, sequences.y)
     compared, note = _champion(files, comparison, synthetic, params)
     rivals = [REAL, SYNTHETIC, *([CHAMPION] if compared else [])]
-    _check_models(CNN, classes, [*rivals, "logistic_regression", *patch_rules(patches, classes.sample)])
-    _check_models(LSTM, forecasts, [*rivals, *sequence_baselines(sequences, forecasts.sample)])
+    rules, naive = patch_rules(patches, classes.sample), sequence_baselines(sequences, forecasts.sample)
+    _check_models(CNN, classes, [*rivals, REGRESSION, *rules])
+    _check_models(LSTM, forecasts, [*rivals, *naive])
+    for model, stated, values in ((CNN, classes, rules), (LSTM, forecasts, naive)):
+        again = Predictions(stated.sample, stated.truth, values)
+        check_same(model.compared.path, stated, again, RULE_TOLERANCE)
     judgement = judge(patches, classes, sequences, forecasts, params, synthetic=synthetic)
     expected = comparison.model_copy(
         update={
@@ -132,6 +140,24 @@ def recompute_comparison(files: Path, params: CompareParams) -> Comparison:
     )
     check_stated(COMPARISON.path, comparison, expected)
     return expected
+
+
+def recompute_new_comparison(files: Path, params: CompareParams) -> Comparison:
+    """Decide again on a comparison that was made just now: it must be one with the champion of today's env file.
+
+    Args:
+        files: As of `recompute_comparison`.
+        params: Of the run.
+
+    Raises:
+        ContractError: As there, or it states other keys than the env file has.
+    """
+    keys = read_keys(get_settings().env_file, store.ENV_KEYS)
+    stated, now = COMPARISON.read(files).env_file, {key: keys.get(key) for key in store.ENV_KEYS}
+    if stated != now:
+        rule = "must state the keys of the env file; run the step again if somebody has just changed them"
+        raise ContractError(COMPARISON.path, rule, ", ".join(key for key in now if stated.get(key) != now[key]))
+    return recompute_comparison(files, params)
 
 
 def recompute_verification(files: Path, params: CompareParams, *, audit: bool = False) -> Verification:
@@ -158,7 +184,7 @@ def recompute_verification(files: Path, params: CompareParams, *, audit: bool = 
             rule = f"must hold {'all' if audit else 'at least'} {wanted} of the held-out samples, drawn at random"
             raise ContractError(model.verified.path, rule, f"{len(again.sample)} samples")
         trained = [name for name in stated.values if name in (REAL, SYNTHETIC, CHAMPION)]
-        _check_models(model, again, [*trained, *(["logistic_regression"] if model is CNN else [])], model.verified.path)
+        _check_models(model, again, [*trained, *([REGRESSION] if model is CNN else [])], model.verified.path)
         found = check_same(model.compared.path, stated, again)
         differences |= {f"{model.kind} {name}": value for name, value in found.items()}
         own = sha256(model.weights.at(files))
@@ -189,7 +215,9 @@ def _check_predictions(
     trained = read_predictions(model.predictions, files)
     check_samples(model.predictions.path, trained, held_out, truth)
     check_samples(model.compared.path, compared, rows, truth)
-    check_same(model.compared.path, compared, trained.of(rows))
+    trained = trained.of(rows)
+    check_same(model.compared.path, compared, trained, TRAINING_TOLERANCE)
+    check_no_closer(model.predictions.path, trained, compared)
 
 
 def _check_models(

@@ -11,7 +11,14 @@ from typing import TYPE_CHECKING
 
 from include.core.outcome import Finding, StepMetrics, StepOutcome
 from include.satellite.artifacts import CNN, COMPARISON, LSTM, VERIFICATION
-from include.satellite.evaluation.predictions import TOLERANCE, Predictions, check_same, draw, read_predictions
+from include.satellite.evaluation.predictions import (
+    REGRESSION,
+    TOLERANCE,
+    Predictions,
+    check_same,
+    draw,
+    read_predictions,
+)
 from include.satellite.evaluation.schemas import Verification
 from include.satellite.params import VerifyParams
 from include.satellite.registry import store
@@ -54,7 +61,7 @@ def verify(files: Path, params: VerifyParams) -> None:
     rows = gate_rows(patches)
     rows = rows if params.audit else draw(rows)
     values = {name: predict_patches(bundle, patches, rows) for name, bundle in cnn.items()}
-    naive = {"logistic_regression": patch_baselines(patches, rows)["logistic_regression"]}
+    naive = {REGRESSION: patch_baselines(patches, rows)[REGRESSION]}
     classes = Predictions(rows, patches.label[rows], {**values, **naive})
     rows = sequences.rows("validation")
     rows = rows if params.audit else draw(rows)

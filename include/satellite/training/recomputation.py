@@ -18,7 +18,13 @@ from include.satellite.datasets.patches import load_patch_samples
 from include.satellite.datasets.sequences import load_sequences, sequence_scaling
 from include.satellite.evaluation.baselines import patch_rules, sequence_baselines
 from include.satellite.evaluation.metrics import evaluate_cnn, evaluate_lstm
-from include.satellite.evaluation.predictions import Predictions, check_same, check_samples, read_predictions
+from include.satellite.evaluation.predictions import (
+    RULE_TOLERANCE,
+    Predictions,
+    check_same,
+    check_samples,
+    read_predictions,
+)
 from include.satellite.evaluation.statements import check_stated
 from include.satellite.params import CnnTrainParams, LstmTrainParams
 from include.satellite.training.cards import TRAINED, cnn_card, lstm_card
@@ -39,7 +45,7 @@ def recompute_cnn(files: Path, params: CnnTrainParams) -> None:
     rows, stated = samples.rows("validation"), CNN.metrics.read(files)
     check_samples(CNN.predictions.path, predictions, rows, samples.label)
     rules = patch_rules(samples, rows)
-    check_same(CNN.predictions.path, predictions, Predictions(rows, samples.label[rows], rules))
+    check_same(CNN.predictions.path, predictions, Predictions(rows, samples.label[rows], rules), RULE_TOLERANCE)
     _check_models(CNN, predictions, {"real", "logistic_regression", *rules})
     metrics = evaluate_cnn(samples, predictions, stated.training, params.min_cnn_accuracy)
     check_stated(CNN.metrics.path, stated, metrics)
@@ -64,7 +70,7 @@ def recompute_lstm(files: Path, params: LstmTrainParams) -> None:
     rows, stated = dataset.rows("validation"), LSTM.metrics.read(files)
     check_samples(LSTM.predictions.path, predictions, rows, dataset.y)
     naive = sequence_baselines(dataset, rows)
-    check_same(LSTM.predictions.path, predictions, Predictions(rows, dataset.y[rows], naive))
+    check_same(LSTM.predictions.path, predictions, Predictions(rows, dataset.y[rows], naive), RULE_TOLERANCE)
     _check_models(LSTM, predictions, {"real", *naive})
     metrics = evaluate_lstm(dataset, predictions, stated.training, params.min_lstm_accuracy)
     check_stated(LSTM.metrics.path, stated, metrics)

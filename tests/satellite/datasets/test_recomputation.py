@@ -99,6 +99,16 @@ def without_first(split):
     return change
 
 
+def without_class(label):
+    """Leave out the training samples of a class."""
+
+    def change(columns):
+        kept = (columns["split"] != 0) | (columns["label"] != label)
+        return {name: values[kept] for name, values in columns.items()}
+
+    return change
+
+
 # the CNN's dataset
 
 
@@ -137,8 +147,22 @@ def test_a_held_out_sample_that_is_dropped_with_its_count_is_missed(patches):
     restate(patches)
     info = PATCH_INFO.read(patches)
     PATCH_INFO.write(patches, info.model_copy(update={"dropped": info.dropped | {"lost": 1}}))
-    with pytest.raises(ContractError, match=r"must hold all .* labelled patches of .* outside the training part"):
+    with pytest.raises(ContractError, match=r"must hold all .* patches of .* in the validation part"):
         recompute_patches(patches, PATCHES)
+
+
+def test_a_class_that_is_left_out_of_the_training_is_missed(imagery, files):
+    """Unless their number is samples_per_class, all patches of a class count."""
+    params = PATCHES.model_copy(update={"samples_per_class": 10_000})
+    prepare_cnn(files, params)
+    edit(PATCH_INDEX, files, without_class(1))
+    lost = PATCH_INFO.read(files).counts["train"]["Moderate"]
+    restate(files)
+    info = PATCH_INFO.read(files)
+    classes = [name for name in info.gate_classes if name != "Moderate"]
+    PATCH_INFO.write(files, info.model_copy(update={"dropped": info.dropped | {"lost": lost}, "gate_classes": classes}))
+    with pytest.raises(ContractError, match=r"must hold all \d+ patches of .* in the train part"):
+        recompute_patches(files, params, audit=True)
 
 
 @pytest.mark.parametrize(

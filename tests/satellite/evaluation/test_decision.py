@@ -15,6 +15,7 @@ from include.satellite.evaluation.decision import (
     is_synthetic,
     judge,
     recompute_comparison,
+    recompute_new_comparison,
     recompute_verification,
 )
 from include.satellite.evaluation.predictions import read_predictions, write_predictions
@@ -237,6 +238,15 @@ def test_a_champion_that_the_env_file_names_cannot_be_left_out(compared, env_fil
     state(COMPARISON, folder, champion=None)
     with pytest.raises(ContractError, match=r"must state the champion that the env file names: 2.*found none"):
         recompute_comparison(folder, PARAMS)
+
+
+def test_a_comparison_as_if_the_env_file_named_no_champion_is_refused_when_it_is_made(compared, env_file):
+    folder = compared()
+    EnvFile(env_file).update(store.env_changes(store.put(folder, COMPARISON.read(folder), "dag/run")), WHY)
+    with pytest.raises(ContractError, match=r"must state the keys of the env file; .* found .*AI_MODEL_VERSION"):
+        recompute_new_comparison(folder, PARAMS)
+    folder = compared()
+    assert recompute_new_comparison(folder, PARAMS).champion
 
 
 def test_after_a_change_of_the_env_file_the_comparison_is_judged_as_it_was_made(files, env_file):

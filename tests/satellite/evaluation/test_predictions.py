@@ -11,8 +11,10 @@ from include.satellite.artifacts import CNN, LSTM
 from include.satellite.evaluation import predictions as module
 from include.satellite.evaluation.predictions import (
     DRAWN_SAMPLES,
+    RULE_TOLERANCE,
     TOLERANCE,
     Predictions,
+    check_no_closer,
     check_same,
     check_samples,
     draw,
@@ -122,7 +124,26 @@ def test_other_samples_and_another_truth_are_refused(predictions, rows, rule):
 
 def test_predictions_within_the_tolerance_are_the_same_and_their_largest_difference_is_returned():
     again = patches(real=patches().values["real"] + 0.5 * TOLERANCE)
-    assert check_same("p.parquet", patches(), again) == {"real": pytest.approx(0.5 * TOLERANCE), "majority": 0}
+    assert check_same("p.parquet", patches(), again) == {
+        "real": pytest.approx(0.5 * TOLERANCE, rel=1e-3),
+        "majority": 0,
+    }
+
+
+def test_a_regression_may_differ_by_its_iterations():
+    stated, again = (patches(logistic_regression=np.eye(4)[[0, 1, 2]] + more) for more in (0, 0.009))
+    assert check_same("p.parquet", stated, again, RULE_TOLERANCE)["logistic_regression"] == pytest.approx(0.009)
+
+
+def forecasts(error):
+    return Predictions(np.arange(40), np.full(40, 0.5), {"real": 0.5 + error * np.resize([1.0, -1.0, 1.0], 40)})
+
+
+def test_forecasts_may_be_farther_from_the_truth_but_no_closer():
+    check_no_closer("p.parquet", forecasts(0.105), forecasts(0.1))
+    check_no_closer("p.parquet", forecasts(0.0995), forecasts(0.1))
+    with pytest.raises(ContractError, match=r"no closer to the truth than what real predicts: .* 0.1000; found 0.0950"):
+        check_no_closer("p.parquet", forecasts(0.095), forecasts(0.1))
 
 
 @pytest.mark.parametrize(
@@ -130,7 +151,7 @@ def test_predictions_within_the_tolerance_are_the_same_and_their_largest_differe
     [
         (
             patches(real=patches().values["real"] + 1.5 * TOLERANCE),
-            "must hold what the model real predicts, within 0.01",
+            "must hold what the model real predicts, within 0.0001",
         ),
         (patches(real=np.full((3, 4), np.nan)), "must hold what the model real predicts"),
         (patches(champion=np.eye(4)[[0, 0, 0]]), "must hold predictions of the model champion; found real, majority"),
