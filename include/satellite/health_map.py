@@ -32,7 +32,7 @@ from include.satellite.datasets.splits import Tiles
 from include.satellite.datasets.storage import Floats, Ints
 from include.satellite.evaluation.statements import check_stated
 from include.satellite.imagery.area import inside_mask
-from include.satellite.imagery.scenes import cloud_optimised, form_faults
+from include.satellite.imagery.scenes import cloud_optimised, differences, form_faults
 from include.satellite.imagery.schemas import Acquisition, Grid, Imagery
 from include.satellite.params import HealthMapParams
 from include.satellite.registry import store
@@ -126,7 +126,7 @@ def draw_map(files: Path, params: HealthMapParams) -> None:
     else:
         layers = Layers(classify_by_rule(scene), None, inside)
     document = _document(imagery, acquisition, layers, env_file.path)
-    write_raster(HEALTH_MAP_RASTER.at(files), layers, imagery.grid, document)
+    write_atomically(HEALTH_MAP_RASTER.at(files), raster_of(layers, imagery.grid, document))
     plot_map(HEALTH_MAP_PLOT.at(files), layers, document)
     HEALTH_MAP.write(files, document)
 
@@ -155,7 +155,7 @@ def recompute_map(files: Path, params: HealthMapParams) -> None:
     document, imagery = HEALTH_MAP.read(files), _imagery(files, params)
     acquisition, inside = _latest(imagery), inside_mask(imagery.geometry, imagery.grid)
     version = _enabled_version(document)
-    classes, percent, tags = _read_raster(files, imagery.grid, inside)
+    classes, percent = _read_raster(files, imagery.grid, inside)
     scene = read_scene(acquisition, imagery, inside)
     layers = Layers(classes, None, inside)
     if version is not None:
@@ -176,10 +176,10 @@ def recompute_map(files: Path, params: HealthMapParams) -> None:
     if stated is not None and own is not None and abs(stated - own) <= HALF_A_PERCENT:
         expected = expected.model_copy(update={"mean_confidence": stated})
     check_stated(HEALTH_MAP.path, document, expected)
-    for name, value in _tags(document).items():
-        if tags.get(name) != value:
-            rule = f"must state {name}={value} in its tags, as {HEALTH_MAP.path} gives it"
-            raise ContractError(HEALTH_MAP_RASTER.path, rule, tags.get(name))
+    differing = differences(HEALTH_MAP_RASTER.at(files), raster_of(layers, imagery.grid, document))
+    if differing:
+        rule = f"must have the tags and masks of {HEALTH_MAP.path}, and overviews of its own pixels"
+        raise ContractError(HEALTH_MAP_RASTER.path, rule, f"other {', '.join(differing)}")
 
 
 def _check_confidence(percent: NDArray[np.uint8], layers: Layers) -> None:
@@ -207,10 +207,8 @@ def _enabled_version(document: HealthMap) -> str | None:
     return version
 
 
-def _read_raster(
-    files: Path, grid: Grid, inside: NDArray[np.bool_]
-) -> tuple[Classes, NDArray[np.uint8], dict[str, str]]:
-    """Return classes (−1 where there is none), confidence in percent, and tags, after checking form and area."""
+def _read_raster(files: Path, grid: Grid, inside: NDArray[np.bool_]) -> tuple[Classes, NDArray[np.uint8]]:
+    """Return classes (−1 where there is none) and confidence in percent, after checking form and area."""
     import rasterio
 
     path = HEALTH_MAP_RASTER.path
@@ -220,13 +218,13 @@ def _read_raster(
             faults.append(f"scales {raster.scales} and offsets {raster.offsets}, not {tuple(BANDS.values())} and none")
         if faults:
             raise ContractError(path, "must have the bands, size and georeference of the imagery", "; ".join(faults))
-        tags, (values, percent) = raster.tags(), raster.read()
+        values, percent = raster.read()
     if not np.array_equal(values == OUTSIDE, ~inside):
         raise ContractError(path, f"must cover the area, and hold {OUTSIDE} outside it", "another area")
     classes = np.where(inside, values.astype(np.int16) - 1, -1)
     if not np.isin(classes, range(-1, len(CLASSES))).all():
         raise ContractError(path, f"must hold the classes 0 to {len(CLASSES)}", classes.max() + 1)
-    return classes.astype(np.int8), percent, tags
+    return classes.astype(np.int8), percent
 
 
 def latest_acquisition(files: Path, params: HealthMapParams) -> Acquisition:
@@ -365,16 +363,17 @@ def _areas(document: HealthMap) -> list[tuple[str, float]]:
     return [*document.hectares.items(), ("not assessed", document.not_assessed)]
 
 
-def write_raster(target: Path, layers: Layers, grid: Grid, document: HealthMap) -> None:
-    """Write two bands of bytes: `class` (1 Healthy to 4 Critical, 0 not assessed), `confidence` (percent); 255 nodata.
+def raster_of(layers: Layers, grid: Grid, document: HealthMap) -> bytes:
+    """Return a GeoTIFF with two bands of bytes, 255 being nodata.
 
-    The confidence of the rule, which has none, is nodata throughout.
+    `class` is 1 Healthy to 4 Critical, or 0 where nothing is assessed; `confidence` is in percent, and nodata throughout
+    where the rule draws, which has none.
     """
     classes = np.where(layers.inside, layers.classes + 1, OUTSIDE)
     confidence = np.full(classes.shape, np.nan) if layers.confidence is None else layers.confidence
     percent = np.nan_to_num(np.round(confidence * 100), nan=OUTSIDE)
     bands = np.stack([classes, percent]).astype(np.uint8)
-    write_atomically(target, cloud_optimised(bands, grid, BANDS, _tags(document), nodata=OUTSIDE))
+    return cloud_optimised(bands, grid, BANDS, _tags(document), nodata=OUTSIDE)
 
 
 def _tags(document: HealthMap) -> dict[str, str]:

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import rasterio
+from rasterio.enums import Resampling
 
 from include.core.errors import BadInputError, ContractError
 from include.env_file import EnvFile, Reason
@@ -18,8 +19,8 @@ from include.satellite.health_map import (
     draw_map,
     draw_map_outcome,
     plot_map,
+    raster_of,
     recompute_map,
-    write_raster,
 )
 from include.satellite.imagery.schemas import Grid
 from include.satellite.params import HealthMapParams
@@ -254,7 +255,7 @@ def test_the_rule_classifies_vegetation_and_soil_alone():
 
 
 def test_the_raster_holds_classes_and_confidence_in_percent(tmp_path):
-    write_raster(tmp_path / "map.tif", Layers(CLASSES, CONFIDENCE, INSIDE), GRID, DOCUMENT)
+    (tmp_path / "map.tif").write_bytes(raster_of(Layers(CLASSES, CONFIDENCE, INSIDE), GRID, DOCUMENT))
     with rasterio.open(tmp_path / "map.tif") as raster:
         classes, confidence = raster.read()
         assert (raster.nodata, raster.crs.to_epsg(), raster.scales) == (255, 32643, (1.0, 0.01))
@@ -388,6 +389,14 @@ def changed(**changes):
     return change
 
 
+def tagged(**more):
+    def change(layers, form, tags, scales):
+        tags |= more
+        return layers
+
+    return change
+
+
 def painted(band, rows, value):
     """A change of pixels."""
 
@@ -477,9 +486,10 @@ MAP_LIES = {
     "a third band": (lambda layers, *_: np.concatenate([layers, layers[:1]]), "found bands"),
     "simulated imagery, marked so in the document alone": (
         changed(SYNTHETIC="YES"),
-        "must state SYNTHETIC=NO in its tags",
+        "must have the tags .* found other tags",
     ),
-    "another date in its tags": (changed(DATE="2026-05-01"), "must state DATE=2026-06-01 in its tags"),
+    "another date in its tags": (changed(DATE="2026-05-01"), "must have the tags .* found other tags"),
+    "a tag more": (tagged(CERTIFIED_BY="ESA"), "must have the tags .* found other tags"),
     "a confidence that the rule does not have": (painted(1, 20, 99), "must hold a confidence"),
 }
 
@@ -492,6 +502,35 @@ def test_a_lie_in_the_raster_of_a_map_is_red(run, lie):
     recompute_map(run, HealthMapParams())  # writing it again is no lie
     altered(run, change)
     with pytest.raises(ContractError, match=rf"health_map\.tif: .*{message}"):
+        recompute_map(run, HealthMapParams())
+
+
+def with_overview(path):
+    """Add an overview that is healthy everywhere, and leave the pixels as they are."""
+    with rasterio.open(path) as raster:
+        layers, profile = raster.read(), raster.profile | {"driver": "GTiff", "tiled": True}
+        tags, bands, scales = raster.tags(), raster.descriptions, raster.scales
+    profile.update(blockxsize=16, blockysize=16)
+    with rasterio.open(path, "w", **profile) as raster:
+        raster.write(np.where(layers < 255, 1, layers).astype(np.uint8))
+        raster.descriptions, raster.scales = bands, scales
+        raster.update_tags(**tags)
+    for change in (lambda raster: raster.build_overviews([2], Resampling.nearest), lambda raster: raster.write(layers)):
+        with rasterio.open(path, "r+") as raster:
+            change(raster)
+
+
+def with_mask(path):
+    """Hide what is stressed or critical."""
+    with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True), rasterio.open(path, "r+", IGNORE_COG_LAYOUT_BREAK="YES") as raster:
+        raster.write_mask(raster.read(1) < 3)
+
+
+@pytest.mark.parametrize(("lie", "found"), [(with_overview, "overviews"), (with_mask, "masks")])
+def test_a_map_that_a_viewer_would_show_otherwise_is_refused(run, lie, found):
+    draw_map(run, HealthMapParams())
+    lie(run / "health_map.tif")
+    with pytest.raises(ContractError, match=rf"health_map\.tif: must have the tags .* found other .*{found}"):
         recompute_map(run, HealthMapParams())
 
 

@@ -195,6 +195,42 @@ def cloud_optimised(
         return bytes(file.getbuffer())
 
 
+def differences(stated: Path, expected: bytes) -> list[str]:
+    """Return in what a raster differs from another one: whatever a reader of it could show or state.
+
+    Args:
+        stated: A GeoTIFF.
+        expected: What it should be, a GeoTIFF too, however its bytes are packed.
+    """
+    with rasterio.open(stated) as one, MemoryFile(expected) as file, file.open() as other:
+        parts = {name: [_facts(dataset)[name] for dataset in (one, other)] for name in _facts(other)}
+        differing = [name for name, (own, right) in parts.items() if own != right]
+        levels = range(len(other.overviews(1)))
+    if differing:
+        return differing
+    for level in (None, *levels):
+        options = {} if level is None else {"overview_level": level}
+        with rasterio.open(stated, **options) as one, MemoryFile(expected) as file, file.open(**options) as other:
+            for name, read in {"pixels": "read", "masks": "read_masks"}.items():
+                if not np.array_equal(getattr(one, read)(), getattr(other, read)()):
+                    return [name if level is None else f"{name} of overview {level + 1}"]
+    return []
+
+
+def _facts(dataset: DatasetReader) -> dict[str, Any]:
+    bands = dataset.indexes
+    return {
+        "size": (dataset.width, dataset.height, dataset.dtypes),
+        "place": (dataset.crs, dataset.transform, dataset.gcps[0], dataset.rpcs),
+        "bands": (dataset.descriptions, dataset.scales, dataset.offsets, dataset.units, dataset.colorinterp),
+        "tags": [dataset.tags(), *(dataset.tags(band) for band in bands)],
+        "nodata": dataset.nodatavals,
+        "masks": dataset.mask_flag_enums,
+        "overviews": [dataset.overviews(band) for band in bands],
+        "images": dataset.subdatasets,
+    }
+
+
 def form_faults(
     dataset: DatasetReader, bands: Sequence[str], grid: Grid, dtype: str = "uint16", nodata: int = NODATA
 ) -> list[str]:
