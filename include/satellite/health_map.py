@@ -366,8 +366,8 @@ def _areas(document: HealthMap) -> list[tuple[str, float]]:
 def raster_of(layers: Layers, grid: Grid, document: HealthMap) -> bytes:
     """Return a GeoTIFF with two bands of bytes, 255 being nodata.
 
-    `class` is 1 Healthy to 4 Critical, or 0 where nothing is assessed; `confidence` is in percent, and nodata throughout
-    where the rule draws, which has none.
+    `class` is 1 Healthy to 4 Critical, or 0 where nothing is assessed; `confidence` is in percent, and nodata where the
+    rule draws, which has none.
     """
     classes = np.where(layers.inside, layers.classes + 1, OUTSIDE)
     confidence = np.full(classes.shape, np.nan) if layers.confidence is None else layers.confidence

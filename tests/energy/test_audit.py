@@ -191,6 +191,14 @@ ANALYZER_LIES = {
         "status must be high_usage above 5.0 kW",
     ),
     "another power factor": (selected("SELECT * REPLACE (efficiency * 0.9 AS efficiency) FROM records"), "efficiency"),
+    "a power factor beyond all numbers": (
+        selected("SELECT * REPLACE (coalesce(efficiency, 1e16) AS efficiency) FROM records"),
+        "efficiency must be a number below 1e",
+    ),
+    "a power that is none": (
+        selected("SELECT * REPLACE (CASE WHEN line = 5 THEN 'nan'::DOUBLE ELSE power END AS power) FROM records"),
+        "energy_records.parquet",
+    ),
     "a power factor of records that have none": (
         selected("SELECT * REPLACE (coalesce(efficiency, -0.0001) AS efficiency) FROM records"),
         "efficiency",

@@ -11,7 +11,7 @@ from include.core.tables import file_literal, literal
 from include.energy.audit.tables import first_row, words
 from include.energy.params import AnalyzerParams
 from include.energy.schemas import RECORDS
-from include.energy.validation import BITS, FLAG_ZERO_RUN
+from include.energy.validation import BITS, FLAG_ZERO_RUN, LARGEST
 
 _REASONS = [";".join(reason for reason in BITS if flags & BITS[reason]) for flags in range(1, sum(BITS.values()) + 1)]
 
@@ -39,6 +39,10 @@ def read_stated(db: duckdb.DuckDBPyConnection, files: Path, params: AnalyzerPara
     """)
     rules = {
         "household_id must be a household of energy_data.csv": ("try_cast(home AS household) IS NULL"),
+        f"power must be a number below {LARGEST:g}": f"NOT abs(power) < {LARGEST}",
+        f"efficiency must be a number below {LARGEST:g}, or nothing": (
+            f"efficiency IS NOT NULL AND NOT abs(efficiency) < {LARGEST}"
+        ),
         "anomaly_reasons must hold known reasons, in their order": "reasons IS NULL",
         "anomaly_detected must be true where there is a reason": "anomaly_detected <> (reasons <> 0)",
         f"status must be high_usage above {high} kW": (
@@ -55,7 +59,7 @@ def read_stated(db: duckdb.DuckDBPyConnection, files: Path, params: AnalyzerPara
         FROM records
     """)
     if first_row(db, "SELECT line FROM stated WHERE flags IS NULL LIMIT 1"):
-        columns = "home, ts, line, power, status, anomaly_detected, anomaly_reasons"
+        columns = "home, ts, line, power, efficiency, status, anomaly_detected, anomaly_reasons"
         for rule, condition in rules.items():
             if record := first_row(db, f"SELECT {columns} FROM records WHERE coalesce({condition}, true) LIMIT 1"):
                 raise ContractError(RECORDS.path, rule, words(record))
