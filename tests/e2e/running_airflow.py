@@ -106,8 +106,8 @@ class Airflow:
         while any(run["state"] in ("queued", "running") for run in self.runs()):
             time.sleep(POLL_SECONDS)
 
-    def clear(self, run: str, task: str) -> None:
-        body = {"dry_run": False, "dag_run_id": run, "task_ids": [task], "include_downstream": True}
+    def clear(self, run: str, *tasks: str) -> None:
+        body = {"dry_run": False, "dag_run_id": run, "task_ids": tasks, "include_downstream": True}
         self.dag("POST", "/clearTaskInstances", body | {"only_failed": False, "reset_dag_runs": True})
 
     def tasks(self, run: str) -> list[dict[str, Any]]:

@@ -198,8 +198,15 @@ def test_killed_past_its_deadline_the_step_is_stopped_by_the_next_attempt(airflo
 
 def test_two_runs_at_once_under_random_kills_are_as_those_that_nobody_hurt(airflow, engine, created, tell):
     energy = airflow.of("energy_pipeline")
-    day = {"start": "2026-03-01T00:00:00Z", "end": "2026-03-08T00:00:00Z", "households": HOUSEHOLDS}
-    runs = {f"{kind}-{seed}": day | {"seed": seed} for kind in ("hurt", "calm") for seed in (1, 2)}
+    weeks = {  # of their own: of two runs that publish the same, the one whose results are older is refused
+        1: {"start": "2026-03-01T00:00:00Z", "end": "2026-03-08T00:00:00Z"},
+        2: {"start": "2026-03-08T00:00:00Z", "end": "2026-03-15T00:00:00Z"},
+    }
+    runs = {
+        f"{kind}-{seed}": week | {"households": HOUSEHOLDS, "seed": seed}
+        for kind in ("hurt", "calm")
+        for seed, week in weeks.items()
+    }
     for run in ("hurt-1", "hurt-2"):
         energy.trigger(run, **runs[run])
     killed = kill_at_random(energy, ("hurt-1", "hurt-2"))

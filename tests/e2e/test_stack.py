@@ -23,6 +23,8 @@ pytestmark = [
     pytest.mark.timeout(900),
     pytest.mark.e2e,
 ]
+OTHER_DAY = {"start": "2026-03-01T00:00", "end": "2026-03-02T00:00"}
+"""Than that of the scheduled run, which publishes too: older results never replace newer ones."""
 
 
 def refused(stack, path, token):
@@ -39,7 +41,7 @@ def test_every_dag_is_there_without_an_import_error(stack):
 
 
 def test_a_run_goes_through_worker_proxy_and_containers_to_its_report(stack):
-    stack.dag("POST", "/dagRuns", {"dag_run_id": "first", "logical_date": None, "conf": {"households": 3}})
+    stack.dag("POST", "/dagRuns", {"dag_run_id": "first", "logical_date": None, "conf": {"households": 3} | OTHER_DAY})
     assert stack.wait("first") == "success"
     run = stack.run_folder("first")
     [report] = run.glob("pipeline_report_*.json")
@@ -86,7 +88,9 @@ def test_a_worker_killed_amid_a_step_changes_nothing_but_the_number_of_the_try(s
     [worker] = stack.containers("worker")
     process = int(docker("inspect", "-f", "{{.State.Pid}}", worker))
     own = ("--filter", f"label=io.groundtruth.data={stack.data}", "--filter", "label=io.groundtruth.run=killed")
-    stack.dag("POST", "/dagRuns", {"dag_run_id": "killed", "logical_date": None, "conf": {"households": 400}})
+    stack.dag(
+        "POST", "/dagRuns", {"dag_run_id": "killed", "logical_date": None, "conf": {"households": 400} | OTHER_DAY}
+    )
     deadline = time.monotonic() + 120
     while not (step := docker("ps", "-q", *own)) and time.monotonic() < deadline:
         time.sleep(0.05)
