@@ -8,6 +8,9 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,6 +52,8 @@ _WORDS: dict[Relation, str] = {
 }
 _THREADS = 2
 """Each needs its share of the memory limit."""
+PATTERN_SECONDS = 60
+"""How long documents may be checked against a schema with patterns."""
 GROUPED_RECORDS = 2_000_000
 """How many records are grouped at once; of more, the keys are written to the disk and grouped part by part."""
 
@@ -295,24 +300,51 @@ def _references(schema: Any) -> Iterator[str]:
 
 
 def _check_schema(path: Path, name: str, schema: str) -> None:
+    fault = _limited_fault(path, name, schema) if '"pattern' in schema else _first_fault(path, name, schema)
+    if fault is not None:
+        raise ContractError(name, *fault)
+
+
+def _limited_fault(path: Path, name: str, schema: str) -> list[str] | None:
+    """Return the first fault as a process of its own finds it, for some texts keep a pattern busy for ever."""
+    command = [sys.executable, "-m", __name__, str(path), name]
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
+    try:
+        done = subprocess.run(  # noqa: S603 - our own module
+            command, input=schema.encode(), stdout=subprocess.PIPE, env=environment, timeout=PATTERN_SECONDS, check=True
+        )
+    except subprocess.TimeoutExpired:
+        hint = "A pattern such as (a+)+ may take for ever: write a simpler one, or check the text in the step."
+        rule = f"must be checked against the patterns of its declared schema in {PATTERN_SECONDS} s"
+        raise ContractError(name, rule, "no end", hint=hint) from None
+    fault: list[str] | None = json.loads(done.stdout)
+    return fault
+
+
+def _first_fault(path: Path, name: str, schema: str) -> list[str] | None:
+    """Return rule and value of the first fault of a document, None where there is none."""
     validator = schema_validator(schema)
     with _opened(path, name) as file:
         if table_format(name) == "jsonl":
-            for number, line in enumerate(strict_json.lines(file), 1):
-                _check_document(validator, name, line, f" in record {number}")
-        else:
-            _check_document(validator, name, file.read(strict_json.MAX_BYTES + 1), "")
+            documents = ((line, f" in record {number}") for number, line in enumerate(strict_json.lines(file), 1))
+            return next(filter(None, (_fault(validator, line, where) for line, where in documents)), None)
+        return _fault(validator, file.read(strict_json.MAX_BYTES + 1), "")
 
 
-def _check_document(validator: Validator, name: str, content: bytes, where: str) -> None:
+def _fault(validator: Validator, content: bytes, where: str) -> list[str] | None:
     try:
         error = next(validator.iter_errors(strict_json.parse(content)), None)
     except RecursionError:
-        raise ContractError(name, "must have a declared schema that does not refer to itself without end") from None
-    if error is not None:
-        rule = f"must keep to its declared schema: {error.json_path}: {error.message[:200]}"
-        raise ContractError(name, rule, f"{json.dumps(error.instance)[:80]}{where}")
+        return ["must have a declared schema that does not refer to itself without end"]
+    if error is None:
+        return None
+    rule = f"must keep to its declared schema: {error.json_path}: {error.message[:200]}"
+    return [rule, f"{json.dumps(error.instance)[:80]}{where}"]
 
 
 def _opened(path: Path, name: str) -> IO[bytes]:
     return gzip.open(path) if name.lower().endswith(".gz") else path.open("rb")  # type: ignore[return-value]
+
+
+if __name__ == "__main__":
+    sys.stdout.write(json.dumps(_first_fault(Path(sys.argv[1]), sys.argv[2], sys.stdin.read())))

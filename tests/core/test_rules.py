@@ -301,3 +301,20 @@ def test_a_schema_that_refers_to_itself_without_end_fails_in_words(tmp_path):
     (tmp_path / "out.json").write_text('{"a": 1}')
     schema = '{"properties": {"a": {"$ref": "#/properties/a"}}}'
     assert "does not refer to itself without end" in broken(tmp_path, "out.json", OutputRules(schema=schema))
+
+
+PATTERNS = {"type": "object", "properties": {"id": {"type": "string", "pattern": "^(a+)+$"}}}
+
+
+@pytest.mark.parametrize(("text", "message"), [("aaa", None), ("b", "'b' does not match")])
+def test_a_pattern_is_checked(tmp_path, text, message):
+    (tmp_path / "out.json").write_text(json.dumps({"id": text}))
+    found = broken(tmp_path, "out.json", OutputRules(schema=json.dumps(PATTERNS)))
+    assert found == message or message in found
+
+
+def test_a_pattern_that_never_ends_is_no_check_without_end(tmp_path, monkeypatch):
+    monkeypatch.setattr(rules, "PATTERN_SECONDS", 3)
+    (tmp_path / "out.json").write_text(json.dumps({"id": "a" * 40 + "!"}))
+    found = broken(tmp_path, "out.json", OutputRules(schema=json.dumps(PATTERNS)))
+    assert found == "out.json: must be checked against the patterns of its declared schema in 3 s; found no end"
