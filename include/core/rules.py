@@ -24,7 +24,7 @@ from include.core.tables import (
     Table,
     check_rules,
     connect,
-    file_literal,
+    file_argument,
     identifier,
     literal,
     number_sql,
@@ -207,7 +207,7 @@ def _first_group(db: DuckDBPyConnection, keys: Path, records: str, width: int, b
     for part in range(parts):
         groups = (
             f"SELECT sum(read)::BIGINT AS read, sum(written)::BIGINT AS written, {columns} "
-            f"FROM read_parquet({file_literal(keys)}) WHERE hash({columns}) % {parts} = {part} GROUP BY {columns}"
+            f"FROM read_parquet({file_argument(keys)}) WHERE hash({columns}) % {parts} = {part} GROUP BY {columns}"
         )
         query = f"SELECT * FROM ({groups}) WHERE {broken} LIMIT 1"
         for group in db.execute(query).fetchall():

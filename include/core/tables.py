@@ -139,7 +139,7 @@ def open_table(db: DuckDBPyConnection, path: Path, name: str, fields: Iterable[s
         case "jsonl":
             columns = dict.fromkeys(fields, "VARCHAR")
             return Table(_read_json_lines(path, columns, compression), columns, is_text=True)
-    relation = f"read_parquet({file_literal(path)})"
+    relation = f"read_parquet({file_argument(path)})"
     described = db.execute(f"DESCRIBE SELECT * FROM {relation}").fetchall()
     return Table(relation, {str(row[0]): str(row[1]) for row in described}, is_text=False)
 
@@ -177,12 +177,19 @@ def identifier(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
-def file_literal(path: Path) -> str:
-    """Return a path as an SQL literal that DuckDB does not take for a pattern: `*`, `?` and `[` are escaped.
+def file_argument(path: Path) -> str:
+    """Return the first arguments of a DuckDB reader for one file, which is read by its content alone.
 
-    >>> file_literal(Path("meters[1].csv"))
-    "'meters[[]1].csv'"
+    `*`, `?` and `[` in its path are no pattern, and a folder named `day=2026-11-20` fills no column `day`.
+
+    >>> file_argument(Path("meters[1].csv"))
+    "'meters[[]1].csv', hive_partitioning = false"
     """
+    return f"{file_literal(path)}, hive_partitioning = false"
+
+
+def file_literal(path: Path) -> str:
+    """Return a path as an SQL literal that DuckDB does not take for a pattern."""
     return literal(re.sub(r"([*?[])", r"[\1]", str(path)))
 
 
@@ -249,7 +256,7 @@ def _header(path: Path, name: str) -> list[str]:
 def _read_csv(path: Path, columns: Iterable[str], compression: str) -> str:
     types_of = ", ".join(f"{literal(column)}: 'VARCHAR'" for column in columns)
     return (
-        f"read_csv({file_literal(path)}, header=true, auto_detect=false, delim=',', quote='\"', escape='\"', "
+        f"read_csv({file_argument(path)}, header=true, auto_detect=false, delim=',', quote='\"', escape='\"', "
         f"strict_mode=true, null_padding=false, compression={literal(compression)}, columns={{{types_of}}})"
     )
 
@@ -258,7 +265,7 @@ def _read_json_lines(path: Path, fields: Iterable[str], compression: str) -> str
     pointers = {field: "/" + field.replace("~", "~0").replace("/", "~1") for field in fields}
     columns = ", ".join(f"json ->> {literal(pointer)} AS {identifier(field)}" for field, pointer in pointers.items())
     return (
-        f"(SELECT {columns or 'json'} FROM read_json_objects({file_literal(path)}, format='newline_delimited', "
+        f"(SELECT {columns or 'json'} FROM read_json_objects({file_argument(path)}, format='newline_delimited', "
         f"maximum_object_size={strict_json.MAX_LINE_BYTES}, compression={literal(compression)}))"
     )
 

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Literal
 
 from include.core.errors import BadInputError
-from include.core.tables import file_literal, literal
+from include.core.tables import file_argument, literal
 
 EMPTY = "is empty; a header line and at least one record are needed"
 DELIMITERS = (",", ";", "\t", "|")
@@ -66,7 +66,7 @@ class LineFile:
         """Return SQL of all physical lines, in order: `line` (NULL where empty)."""
         compression = "gzip" if self.gzipped else "none"
         return (
-            f"SELECT line FROM read_csv({file_literal(self.path)}, header = false, auto_detect = false, "
+            f"SELECT line FROM read_csv({file_argument(self.path)}, header = false, auto_detect = false, "
             f"strict_mode = false, delim = {literal(_NO_DELIMITER)}, quote = '', escape = '', "
             f"compression = '{compression}', {_NEWLINES[self.newline]}, columns = {{'line': 'VARCHAR'}})"
         )

@@ -15,7 +15,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from include.core.outcome import Scalar, Table
-from include.core.tables import file_literal
+from include.core.tables import file_argument
 from include.energy.db import connect, write_table
 from include.energy.params import ReportParams
 from include.energy.plots import draw_plots
@@ -70,7 +70,7 @@ def rows_sql(files: Path, params: ReportParams) -> str:
         SELECT {iso("make_timestamp(epoch_us(timestamp))")} AS timestamp, {household_cell(params)} AS household_id,
             power::VARCHAR AS power, efficiency::VARCHAR AS efficiency, status,
             anomaly_detected::VARCHAR AS anomaly_detected, anomaly_reasons
-        FROM read_parquet({file_literal(RECORDS.at(files))})
+        FROM read_parquet({file_argument(RECORDS.at(files))})
     """
 
 

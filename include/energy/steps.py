@@ -12,7 +12,7 @@ from include.core.contracts import SOURCES, Step
 from include.core.errors import ContractError
 from include.core.outcome import Finding, StepMetrics, StepOutcome
 from include.core.run_folder import Records
-from include.core.tables import file_literal
+from include.core.tables import file_argument
 from include.energy.params import AnalyzerParams, GeneratorParams, ReportParams
 from include.energy.schemas import (
     ANALYSIS,
@@ -149,7 +149,7 @@ def _count_rows(path: Path) -> int:
     import duckdb
 
     with duckdb.connect() as db:
-        return int(db.execute(f"SELECT count(*) FROM read_parquet({file_literal(path)})").fetchall()[0][0])
+        return int(db.execute(f"SELECT count(*) FROM read_parquet({file_argument(path)})").fetchall()[0][0])
 
 
 def _count_reasons(path: Path) -> dict[str, int]:

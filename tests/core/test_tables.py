@@ -17,7 +17,7 @@ from include.core.tables import (
     check_rules,
     check_table,
     connect,
-    file_literal,
+    file_argument,
     identifier,
     literal,
     number_sql,
@@ -310,9 +310,26 @@ def test_a_file_is_read_by_its_own_name_alone(tmp_path, name):
     for other in ("m1.csv", "mm.csv", "a.csv", "b.csv"):
         (tmp_path / other).write_text("a\nother\n")
     (tmp_path / name).write_text("a\nmine\n")
-    assert duckdb.execute(f"SELECT a FROM read_csv({file_literal(tmp_path / name)}, header = true)").fetchall() == [
+    assert duckdb.execute(f"SELECT a FROM read_csv({file_argument(tmp_path / name)}, header = true)").fetchall() == [
         ("mine",)
     ]
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.parquet", "a.jsonl"])
+def test_the_names_of_folders_fill_no_column(tmp_path, name):
+    path = tmp_path / "day=2026-11-20" / "meter=Z" / name
+    path.parent.mkdir(parents=True)
+    match name:
+        case "a.csv":
+            path.write_text("meter,day\nA,1999-01-01\n")
+        case "a.jsonl":
+            path.write_text('{"meter": "A", "day": "1999-01-01"}\n')
+        case _:
+            duckdb.execute(f"COPY (SELECT 'A' AS meter, '1999-01-01' AS day) TO '{path}'")
+    with connect() as db:
+        table = open_table(db, path, name, ("meter", "day"))
+        assert list(table.columns) == ["meter", "day"]
+        assert db.execute(f"SELECT meter, day FROM {table.relation}").fetchall() == [("A", "1999-01-01")]
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ import duckdb
 
 from include.core.errors import ContractError
 from include.core.outcome import Proof
-from include.core.tables import file_literal, literal
+from include.core.tables import file_argument, literal
 from include.core.windows import parse_zone
 from include.energy.audit.judgements import OWN_FLAGS, judge_again
 from include.energy.audit.plain_rules import Judgement, UndecidedError, judge_record, judge_series
@@ -47,7 +47,7 @@ def prove_analyzer(files: Path, params: AnalyzerParams, *, audit: bool = False) 
     """
     data, source, analysis = inspect(DATA.at(files)), SOURCE.find(files), ANALYSIS.read(files)
     with connect(files) as db:
-        described = db.execute(f"DESCRIBE FROM read_parquet({file_literal(RECORDS.at(files))})").fetchall()
+        described = db.execute(f"DESCRIBE FROM read_parquet({file_argument(RECORDS.at(files))})").fetchall()
         require_no_more_columns(RECORDS, [name for name, *_ in described])
         require_no_more_columns(REJECTED, header(REJECTED.at(files)))
         counts = judge_again(db, data, files, params, source)

@@ -7,7 +7,7 @@ from pathlib import Path
 import duckdb
 
 from include.core.errors import ContractError
-from include.core.tables import file_literal, literal
+from include.core.tables import file_argument, literal
 from include.energy.audit.tables import first_row, words
 from include.energy.params import AnalyzerParams
 from include.energy.schemas import RECORDS
@@ -35,7 +35,7 @@ def read_stated(db: duckdb.DuckDBPyConnection, files: Path, params: AnalyzerPara
             efficiency::DOUBLE AS efficiency, line::BIGINT AS line, zero_run::BOOLEAN AS zero_run,
             status::VARCHAR AS status, anomaly_detected::BOOLEAN AS anomaly_detected, anomaly_reasons,
             CASE WHEN anomaly_reasons IS NULL THEN 0 ELSE list_position([{reasons}], anomaly_reasons) END AS reasons
-        FROM read_parquet({file_literal(RECORDS.at(files))})
+        FROM read_parquet({file_argument(RECORDS.at(files))})
     """)
     rules = {
         "household_id must be a household of energy_data.csv": ("try_cast(home AS household) IS NULL"),

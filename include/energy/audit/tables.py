@@ -10,7 +10,7 @@ import duckdb
 
 from include.core.contracts import Artifact
 from include.core.errors import ContractError
-from include.core.tables import file_literal, identifier, literal
+from include.core.tables import file_argument, identifier, literal
 from include.energy.db import count
 
 AsRead = Callable[[str], str]
@@ -78,8 +78,8 @@ def csv_sql(path: Path) -> str:
     """Return SQL of a CSV file that was checked already; all values are texts, NULL where empty."""
     texts = ", ".join(f"{literal(column)}: 'VARCHAR'" for column in header(path))
     return (
-        f"read_csv({file_literal(path)}, header = true, auto_detect = false, delim = ',', quote = '\"', escape = '\"', "
-        f"columns = {{{texts}}})"
+        f"read_csv({file_argument(path)}, header = true, auto_detect = false, delim = ',', quote = '\"', "
+        f"escape = '\"', columns = {{{texts}}})"
     )
 
 

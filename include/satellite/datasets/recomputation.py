@@ -27,11 +27,11 @@ from include.satellite.artifacts import (
     SERIES,
     VALIDATED,
 )
-from include.satellite.datasets import patches, sequences
+from include.satellite.datasets import patches, sampling, sequences
 from include.satellite.datasets.cube import CubeScene, cube_bands, load_cube, scenes
-from include.satellite.datasets.labels import assess, crop_mask, label_patches
+from include.satellite.datasets.labels import NO_NEXT, NO_REFERENCE, REASONS, assess, crop_mask, label_patches
 from include.satellite.datasets.patches import PatchSamples, load_patch_samples, load_patches
-from include.satellite.datasets.sampling import LEAST_GATED, OVER_CAP, count_samples
+from include.satellite.datasets.sampling import LEAST_GATED, count_samples
 from include.satellite.datasets.schemas import CLASSES, SPLITS, TRAIN, TUNE, VALIDATION, PatchInfo, SequenceInfo
 from include.satellite.datasets.sequences import FEATURES, load_sequences, select_sequences
 from include.satellite.datasets.splits import (
@@ -48,6 +48,12 @@ from include.satellite.datasets.storage import Ints, check_export
 from include.satellite.imagery.schemas import Imagery
 from include.satellite.params import CnnDataParams, LstmDataParams
 
+KNOWN_REASONS = frozenset(
+    {*REASONS[1:], *(f"next date: {reason}" for reason in REASONS[1:]), NO_REFERENCE, NO_NEXT}
+    | {sampling.ACROSS, sampling.HELD_BLOCK, sampling.HELD_DATE, sampling.BETWEEN, sampling.OVER_CAP}
+    | {sequences.TOO_FEW, sequences.HELD_PLACE, sequences.HELD_TARGET, sequences.OVER_CAP}
+)
+"""Why a tile is no sample."""
 DRAWN_DATES = 3
 """Dates outside the held-out part whose pixels and labels are read again."""
 
@@ -94,9 +100,13 @@ def recompute_patches(files: Path, params: CnnDataParams, *, audit: bool = False
     _check_total(PATCH_INFO.path, samples.info, len(samples), len(tiles) * count)
     tile = _check_places(samples, tiles, places, dates)
     most = max(counts["train"].values())
-    if most > params.samples_per_class or (most < params.samples_per_class and samples.info.dropped.get(OVER_CAP)):
+    if most > params.samples_per_class or (
+        most < params.samples_per_class and samples.info.dropped.get(sampling.OVER_CAP)
+    ):
         rule = f"must hold {params.samples_per_class} training patches of a class, and drop others only then"
-        raise ContractError(PATCH_INFO.path, rule, f"{most}, and {samples.info.dropped.get(OVER_CAP, 0)} dropped")
+        raise ContractError(
+            PATCH_INFO.path, rule, f"{most}, and {samples.info.dropped.get(sampling.OVER_CAP, 0)} dropped"
+        )
     held_out, labelled = np.flatnonzero(dates == VALIDATION), count - (params.label_source == "next_ndvi")
     drawn_dates = _draw(held_out, labelled, audit=audit)
     for date in sorted({*held_out.tolist(), *drawn_dates}):
@@ -175,6 +185,8 @@ def _check_no_export(folder: Path) -> None:
 
 
 def _check_total(name: str, info: PatchInfo | SequenceInfo, samples: int, total: int) -> None:
+    if unknown := {*info.left_out, *info.dropped} - KNOWN_REASONS:
+        raise ContractError(name, "must leave tiles out for reasons that there are", ", ".join(sorted(unknown)))
     stated = samples + sum(info.left_out.values()) + sum(info.dropped.values())
     if stated != total:
         raise ContractError(name, f"must account for {total:,} tiles: samples + left_out + dropped", f"{stated:,}")

@@ -12,7 +12,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from include.core.errors import ContractError, SetupError
 from include.core.files import atomic_file
-from include.core.tables import file_literal, literal
+from include.core.tables import file_argument, literal
 from include.satellite.datasets.schemas import CLASSES, SPLITS
 
 Columns = Mapping[str, NDArray[Any]]
@@ -69,7 +69,7 @@ def read_index(path: Path) -> dict[str, NDArray[Any]]:
     import duckdb
 
     with duckdb.connect() as db:
-        columns = db.execute(f"SELECT * FROM read_parquet({file_literal(path)})").fetchnumpy()
+        columns = db.execute(f"SELECT * FROM read_parquet({file_argument(path)})").fetchnumpy()
     return {name: _numbers(name, np.asarray(values)) for name, values in columns.items()}
 
 

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from include.core.contracts import Artifact
 from include.core.errors import ContractError, SetupError
 from include.core.files import atomic_file
-from include.core.tables import file_literal, literal
+from include.core.tables import file_argument, literal
 from include.satellite.datasets.schemas import CLASSES
 from include.satellite.evaluation.schemas import PatchPrediction
 
@@ -112,7 +112,7 @@ def read_predictions(artifact: Artifact[Any], files: Path) -> Predictions:
 
     with duckdb.connect() as db:
         try:
-            columns = db.execute(f"SELECT * FROM read_parquet({file_literal(artifact.at(files))})").fetchnumpy()
+            columns = db.execute(f"SELECT * FROM read_parquet({file_argument(artifact.at(files))})").fetchnumpy()
         except duckdb.Error as error:
             raise ContractError(artifact.path, "must open as Parquet", str(error).splitlines()[0]) from error
     model, sample = np.asarray(columns["model"]), np.asarray(columns["sample"], np.int64)

@@ -19,7 +19,7 @@ from include.satellite.artifacts import (
 from include.satellite.datasets import recomputation
 from include.satellite.datasets.patches import prepare_cnn
 from include.satellite.datasets.recomputation import recompute_patches, recompute_sequences
-from include.satellite.datasets.sampling import count_samples
+from include.satellite.datasets.sampling import ACROSS, count_samples
 from include.satellite.datasets.sequences import prepare_lstm
 from include.satellite.datasets.storage import read_index, write_index
 from include.satellite.params import CnnDataParams, LstmDataParams
@@ -146,7 +146,7 @@ def test_a_held_out_sample_that_is_dropped_with_its_count_is_missed(patches):
     edit(PATCH_INDEX, patches, without_first(2))
     restate(patches)
     info = PATCH_INFO.read(patches)
-    PATCH_INFO.write(patches, info.model_copy(update={"dropped": info.dropped | {"lost": 1}}))
+    PATCH_INFO.write(patches, info.model_copy(update={"dropped": info.dropped | {ACROSS: info.dropped[ACROSS] + 1}}))
     with pytest.raises(ContractError, match=r"must hold all .* patches of .* in the validation part"):
         recompute_patches(patches, PATCHES)
 
@@ -160,7 +160,12 @@ def test_a_class_that_is_left_out_of_the_training_is_missed(imagery, files):
     restate(files)
     info = PATCH_INFO.read(files)
     classes = [name for name in info.gate_classes if name != "Moderate"]
-    PATCH_INFO.write(files, info.model_copy(update={"dropped": info.dropped | {"lost": lost}, "gate_classes": classes}))
+    PATCH_INFO.write(
+        files,
+        info.model_copy(
+            update={"dropped": info.dropped | {ACROSS: info.dropped[ACROSS] + lost}, "gate_classes": classes}
+        ),
+    )
     with pytest.raises(ContractError, match=r"must hold all \d+ patches of .* in the train part"):
         recompute_patches(files, params, audit=True)
 
@@ -176,13 +181,14 @@ def test_a_class_that_is_left_out_of_the_training_is_missed(imagery, files):
         {"seed": 5},
         {"drawn": {"Healthy": 1, "Moderate": 1, "Stressed": 1, "Critical": 1}},
         {"left_out": {}},
+        {"left_out": {"a person agreed": 9}},
         {"patch_size": 16},
     ],
     ids=lambda changes: next(iter(changes)),
 )
 def test_a_description_that_does_not_follow_from_imagery_and_parameters_is_refused(patches, changes):
     state(PATCH_INFO, patches, **changes)
-    with pytest.raises(ContractError, match=r"cnn_dataset\.json: must (state|account for)"):
+    with pytest.raises(ContractError, match=r"cnn_dataset\.json: must (state|account for|leave tiles out)"):
         recompute_patches(patches, PATCHES)
 
 
@@ -260,7 +266,7 @@ def test_a_held_out_value_that_is_not_the_scenes_is_refused(sequences):
 )
 def test_a_description_of_sequences_that_does_not_follow_is_refused(sequences, changes):
     state(SEQUENCE_INFO, sequences, **changes)
-    with pytest.raises(ContractError, match=r"lstm_dataset\.json: must (state|account for)"):
+    with pytest.raises(ContractError, match=r"lstm_dataset\.json: must (state|account for|leave tiles out)"):
         recompute_sequences(sequences, SEQUENCES)
 
 
