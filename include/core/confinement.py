@@ -23,7 +23,12 @@ END_ALL = signal.SIGUSR1
 """The signal on which the reaper ends the command with all that it started."""
 
 _CREATE_RULESET, _ADD_RULE, _RESTRICT_SELF = 444, 445, 446
-_VERSION, _PATH_BENEATH, _SCOPE_SIGNAL = 1, 1, 2
+_VERSION, _PATH_BENEATH, _SCOPE_ABSTRACT_SOCKET, _SCOPE_SIGNAL = 1, 1, 1, 2
+_DEVICES = (
+    *(f"/dev/{name}" for name in ("null", "zero", "full", "random", "urandom", "tty", "ptmx")),
+    "/dev/pts",
+    "/dev/shm",  # noqa: S108 - semaphores of multiprocessing
+)
 _WRITE_FILE, _TRUNCATE = 1 << 1, 1 << 14
 _ALL_WRITES = _WRITE_FILE | sum(1 << bit for bit in range(4, 15))  # remove, make, refer, truncate
 _SET_PDEATHSIG, _SET_CHILD_SUBREAPER, _SET_NO_NEW_PRIVS = 1, 36, 38
@@ -70,18 +75,19 @@ def restrict_writes(writable: Sequence[str]) -> None:
     """Forbid this process, for ever, to write outside some folders.
 
     Args:
-        writable: The folders; files below `/dev` may be written too.
+        writable: The folders; of `/dev`, terminals, shared memory and devices without content may be written too.
 
     Raises:
         OSError: The kernel does not do that.
     """
     abi = landlock_abi()
-    ruleset = _Ruleset(_ALL_WRITES, 0, _SCOPE_SIGNAL if abi >= SIGNAL_ABI else 0)
+    ruleset = _Ruleset(_ALL_WRITES, 0, _SCOPE_SIGNAL | _SCOPE_ABSTRACT_SOCKET if abi >= SIGNAL_ABI else 0)
     size = ctypes.sizeof(_Ruleset) if abi >= SIGNAL_ABI else 8
     rules = _call(_CREATE_RULESET, ctypes.byref(ruleset), size, 0)
-    for folder in (*writable, "/dev"):
-        handle = os.open(folder, os.O_PATH | os.O_CLOEXEC)
-        _call(_ADD_RULE, rules, _PATH_BENEATH, ctypes.byref(_PathBeneath(_ALL_WRITES, handle)), 0)
+    for place in (*writable, *filter(os.path.exists, _DEVICES)):
+        access = _ALL_WRITES if Path(place).is_dir() else _WRITE_FILE | _TRUNCATE
+        handle = os.open(place, os.O_PATH | os.O_CLOEXEC)
+        _call(_ADD_RULE, rules, _PATH_BENEATH, ctypes.byref(_PathBeneath(access, handle)), 0)
         os.close(handle)
     ctypes.CDLL(None).prctl(_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
     _call(_RESTRICT_SELF, rules, 0)

@@ -50,6 +50,7 @@ MAX_PIXELS = 64_000_000
 MAX_BLOCKS, MAX_BLOCK_BYTES = 200_000, 256 * MIB
 """Of a raster, which is read block by block; a scene of 10,980 × 10,980 pixels has 10,980 strips at most."""
 PNG_START, PNG_END = b"\x89PNG\r\n\x1a\n", b"\0\0\0\0IEND\xaeB`\x82"
+_ZIP_NAME_LENGTH, _DESCRIPTOR_BYTES = 26, (12, 16, 20, 24)
 JPEG_SCAN, JPEG_END, _JPEG_MARKER = b"\xff\xda", b"\xff\xd9", re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
 
 
@@ -220,20 +221,35 @@ def _check_zip(path: Path, artifact: Artifact[Any]) -> None:
     with _BoundedFile(path) as file, ZipFile(file) as archive:
         if len(archive.filelist) > MAX_MEMBERS:
             raise ValueError(f"{len(archive.filelist):,} members; at most {MAX_MEMBERS:,} are checked")
+        _check_zip_layout(file, archive)
         for member in archive.filelist:
-            place = PurePosixPath(member.filename)
-            if place.is_absolute() or ".." in place.parts or "\\" in member.filename or member.filename in names:
+            place, name = PurePosixPath(member.filename), member.filename.casefold()
+            if place.is_absolute() or ".." in place.parts or {"\\", ":"} & set(name) or name in names:
                 raise ValueError(f"the member {member.filename!r}, which leaves the archive or appears twice")
             if stat.S_IFMT(member.external_attr >> 16) not in (0, stat.S_IFREG, stat.S_IFDIR):
                 raise ValueError(f"the member {member.filename!r}, which is a link or no regular file")
             if member.compress_type not in (ZIP_STORED, ZIP_DEFLATED):
                 raise ValueError(f"the member {member.filename!r}, which is not packed with deflate")
-            names.add(member.filename)
+            names.add(name)
             for chunk in _member(archive, member.filename):
                 unpacked += len(chunk)
                 _check_unpacked(unpacked, path, artifact)
     if unpacked == 0:
         raise ContractError(artifact.path, "must hold something", f"{len(names)} empty members")
+
+
+def _check_zip_layout(file: io.FileIO, archive: ZipFile) -> None:
+    """Check that the members that the directory names fill the file up to it: nothing is before, between or hidden."""
+    end = 0
+    for member in sorted(archive.filelist, key=lambda member: member.header_offset):
+        if member.header_offset - end not in (0, *_DESCRIPTOR_BYTES) or (end == 0 and member.header_offset):
+            raise ValueError(f"{member.header_offset - end} bytes before the member {member.filename!r}")
+        file.seek(member.header_offset + _ZIP_NAME_LENGTH)
+        lengths = file.read(4)
+        names = int.from_bytes(lengths[:2], "little") + int.from_bytes(lengths[2:], "little")
+        end = member.header_offset + _ZIP_NAME_LENGTH + 4 + names + member.compress_size
+    if archive.start_dir - end not in (0, *_DESCRIPTOR_BYTES):
+        raise ValueError(f"{archive.start_dir - end} bytes that no member of its directory holds")
 
 
 def _member(archive: ZipFile, name: str) -> Iterator[bytes]:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from hashlib import sha256
 from pathlib import Path
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
@@ -151,6 +152,8 @@ def verify(folder: RunFolder) -> list[FileRecord]:
 def publishing_key(run: Run, outcomes: Sequence[StepOutcome]) -> str:
     """Return `<date>` for one day, `<start>_<end>` for another interval, below `<source>/` for input files.
 
+    `<source>` is the first file's name; a checksum of all names follows where it alone does not tell the files.
+
     Args:
         run: Its plan.
         outcomes: Of its steps; where the plan has no interval, that of the data itself counts.
@@ -166,11 +169,14 @@ def publishing_key(run: Run, outcomes: Sequence[StepOutcome]) -> str:
     whole_day = end - start == timedelta(days=1) and start.time() == datetime.min.time()
     if not run.sources:
         return f"{start:%Y-%m-%d}" if whole_day else f"{_stamp(start)}_{_stamp(end)}"
-    first = Path(run.sources[0].path).name.removesuffix(".gz").removesuffix(".csv")
-    more = f"+{len(run.sources) - 1}" if len(run.sources) > 1 else ""
+    names = [Path(record.path).name for record in run.sources]
+    first = names[0].removesuffix(".gz").removesuffix(".csv")
+    more = f"+{len(names) - 1}" if len(names) > 1 else ""
     source = re.sub(r"[^A-Za-z0-9._-]", "-", first).lstrip(".")[:200] or "source"
     if re.match(r"\d{4}-\d{2}-\d{2}", source):  # a key of its own would be that of a day, and replace it
         source = f"file-{source}"
+    if more or source != first:  # other files would have the same key
+        more += f"-{sha256('/'.join(names).encode()).hexdigest()[:8]}"
     return f"{source}{more}/{_stamp(start)}_{_stamp(end)}"
 
 

@@ -132,6 +132,7 @@ class StepResult(Started):
     stored: list[FileRecord] = Field([], description="Files of stores that it read; their paths lie below data/.")
     outputs: list[FileRecord] = []
     records: Records | None = None
+    audited: bool = Field(False, description="Nothing was left to a sample when it was checked.")
     outcome: StepOutcome = Field(StepOutcome(), alias="summary", description="Metrics by name, findings, tables.")
     error: Failure | None = None
     log_url: str | None = None

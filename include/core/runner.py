@@ -21,7 +21,7 @@ from pydantic import BaseModel, ValidationError
 
 from include.core.artifacts import check_unchanged, remove, seal, sha256
 from include.core.contracts import Step, StepParams, imported
-from include.core.errors import BadInputError, ContractError, InterruptedStepError, explain
+from include.core.errors import BadInputError, ContractError, GroundtruthError, InterruptedStepError, explain
 from include.core.outcome import Proof
 from include.core.recording import failure_recorded, write_result
 from include.core.rules import check_declared
@@ -177,7 +177,8 @@ def run_step(step: Step, folder: RunFolder, attempt: Attempt, execute: Execute) 
             if step.records is not None:
                 draft.records = step.records(files)
                 _check_accounting(step.id, draft.records)
-            proofs = step.prove(files, params, audit=run.audited)  # first: what an outcome shows is proven
+            proofs = _prove(step, files, params, audit=run.audited)  # first: what an outcome shows is proven
+            draft.audited = run.audited
             _count_rewritten(step, draft.outputs, proofs)
             draft.outcome = step.read_outcome(files).proven(proofs)
             if step.keep:
@@ -322,6 +323,21 @@ def _accepted_before(folder: RunFolder, draft: StepResult) -> StepResult | None:
     previous.reused = True
     write_json(folder.step(draft.step) / "result.json", previous)
     return previous
+
+
+def _prove(step: Step, files: Path, params: StepParams, *, audit: bool) -> tuple[Proof, ...]:
+    """Recompute a step's outputs; values that the database cannot compute with are a fault of the outputs."""
+    try:
+        return step.prove(files, params, audit=audit)
+    except GroundtruthError:
+        raise
+    except Exception as error:
+        import duckdb
+
+        if isinstance(error, duckdb.Error):
+            rule = "must write values that can be recomputed"
+            raise ContractError(step.id, rule, str(error).splitlines()[0]) from error
+        raise
 
 
 def _count_rewritten(step: Step, outputs: Iterable[FileRecord], proofs: Iterable[Proof]) -> None:

@@ -39,11 +39,12 @@ _OFFSET = r":\d\d(\.\d+)?[+-]\d\d(:?\d\d)?$"
 
 
 class Rule(NamedTuple):
-    """What every value of a column must be, in SQL and in words."""
+    """What every value of a column must be, in SQL and in words; `typed` where a typed table holds no text there."""
 
     column: str
     sql: str
     words: str
+    typed: bool = False
 
 
 class Table(NamedTuple):
@@ -85,7 +86,7 @@ def check_table(path: Path, name: str, model: type[BaseModel] | None) -> int:
     """
     with connect() as db, readable(path, name):
         table = open_table(db, path, name)
-        rules = _rules(model, list(table.columns), name, as_text=table.is_text) if model else []
+        rules = _rules(model, table, name) if model else []
         return check_rules(db, table, name, rules)
 
 
@@ -270,11 +271,14 @@ def _read_json_lines(path: Path, fields: Iterable[str], compression: str) -> str
     )
 
 
-def _rules(model: type[BaseModel], columns: list[str], name: str, *, as_text: bool) -> list[Rule]:
-    expected = list(model.model_fields)
+def _rules(model: type[BaseModel], table: Table, name: str) -> list[Rule]:
+    expected, columns = list(model.model_fields), list(table.columns)
     if columns[: len(expected)] != expected:
         raise ContractError(name, f"must begin with the columns {', '.join(expected)}", ", ".join(columns))
-    rules = (_rule(column, field, as_text=as_text) for column, field in model.model_fields.items())
+    rules = [_rule(column, field, as_text=table.is_text) for column, field in model.model_fields.items()]
+    for rule in rules:
+        if rule and rule.typed and not table.is_text and table.columns[rule.column] in ("VARCHAR", "BLOB"):
+            raise ContractError(name, f"column {rule.column} must hold {rule.words}, by its type", "texts")
     return [rule for rule in rules if rule is not None]
 
 
@@ -310,4 +314,4 @@ def _rule(column: str, field: FieldInfo, *, as_text: bool) -> Rule | None:
         sql, words = f"coalesce({cell}, '') <> ''", "a text that is not empty"
     if optional:
         sql, words = f"({cell} IS NULL OR {sql})", f"{words}, or nothing"
-    return Rule(column, sql, words)
+    return Rule(column, sql, words, typed=kind in _SQL_TYPES)

@@ -103,7 +103,7 @@ def latest_report(folder: Path, run: str = "") -> Path | None:
         run: Pattern of the runs' folders below it (`*/manual__1`); default: the folder is that of the run.
     """
     reports = folder.glob(f"{run}/pipeline_report_*.json" if run else "pipeline_report_*.json")
-    return max(reports, key=lambda path: (path.lstat().st_mtime_ns, path.name), default=None)
+    return max(reports, key=lambda path: path.name, default=None)  # which states when; a file's time can be set
 
 
 def read_entry(run: Path) -> RunEntry:

@@ -90,7 +90,7 @@ def build_report(
         runtime=run.runtime if run else None,
         interval=_interval(run, results),
         params=run.params if run else {},
-        audited=run.audited if run else False,
+        audited=bool(run and run.audited and all(result.audited for result in results if result.outcome.proofs)),
         failure_point=failure,
         record_accounting=[model.StepRecords(step=item.step, **dict(item.records)) for item in results if item.records],
         findings=[

@@ -66,7 +66,7 @@ def test_own_files_with_every_setting_for_them(call, data_dir, tmp_path):
     assert [row["power"] for row in rows if row["power"].startswith("-")] == ["-0.2"], "an export, accepted"
     assert {row["efficiency"] for row in rows} == {""}
     published = [path.relative_to(data_dir).as_posix() for path in data_dir.glob("published/*/*/*")]
-    assert published == ["published/energy/file-2026-01-05+1/2026-01-04T1400_2026-01-05T1400"]
+    assert published == ["published/energy/file-2026-01-05+1-2cf98afc/2026-01-04T1400_2026-01-05T1400"]
     with (files / "rejected.csv").open(newline="") as file:
         assert {row["file"] for row in csv.DictReader(file)} == {"2026-01-05.csv", "-two 'b'.csv.gz"}
 

@@ -69,6 +69,16 @@ def archive(**members: bytes) -> bytes:
     return content.getvalue()
 
 
+def hiding_archive() -> bytes:
+    """An archive whose directory leaves out a member."""
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w") as file:
+        for name in ("a", "hidden", "b"):
+            file.writestr(name, name)
+        del file.filelist[1]
+    return content.getvalue()
+
+
 def linked_archive() -> bytes:
     content, link = io.BytesIO(), zipfile.ZipInfo("reports")
     link.create_system, link.external_attr = 3, (stat.S_IFLNK | 0o777) << 16
@@ -241,6 +251,13 @@ LIES: dict[str, tuple[str, Callable[[], bytes], str]] = {
     "zip of empty files": ("a.zip", lambda: archive(a=b"", b=b""), "must hold something; found 2 empty members"),
     "zip without members": ("a.zip", archive, "must hold something; found 0 empty members"),
     "zip that leaves its folder": ("a.zip", lambda: archive(**{"../a": b"1"}), "leaves the archive or appears twice"),
+    "zip with names that differ in case": (
+        "a.zip",
+        lambda: archive(a=b"1", A=b"2"),
+        "leaves the archive or appears twice",
+    ),
+    "zip with something before it": ("a.zip", lambda: b"more" + good("a.zip"), "4 bytes before the member 'a'"),
+    "zip with a hidden member": ("a.zip", hiding_archive, "bytes"),
     "zip with a link": ("a.zip", linked_archive, "which is a link or no regular file"),
     "zip with an absolute name": ("a.zip", lambda: archive(**{"/a": b"1"}), "leaves the archive or appears twice"),
     "zip that unpacks to far more": ("a.zip", lambda: archive(a=bytes(257 * MIB)), "must unpack to at most"),

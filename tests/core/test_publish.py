@@ -65,17 +65,31 @@ HOUR = timedelta(hours=1)
         (DAY, DAY + timedelta(seconds=90), (), "2026-01-01_2026-01-01T000130"),
         (DAY, DAY + 24 * HOUR, ("home.csv",), "home/2026-01-01_2026-01-02"),
         (DAY, DAY + 24 * HOUR, ("home.csv.gz",), "home/2026-01-01_2026-01-02"),
-        (DAY, DAY + 24 * HOUR, ("home.csv", "b.csv", "c.csv"), "home+2/2026-01-01_2026-01-02"),
-        (DAY, DAY + 24 * HOUR, ("my home (1).csv",), "my-home--1-/2026-01-01_2026-01-02"),
+        (DAY, DAY + 24 * HOUR, ("home.csv", "b.csv", "c.csv"), "home+2-e3b7134d/2026-01-01_2026-01-02"),
+        (DAY, DAY + 24 * HOUR, ("my home (1).csv",), "my-home--1--bcdba24d/2026-01-01_2026-01-02"),
         (DAY, DAY + 24 * HOUR, ("v1.2.csv",), "v1.2/2026-01-01_2026-01-02"),
-        (DAY, DAY + 24 * HOUR, ("...csv",), "source/2026-01-01_2026-01-02"),
-        (DAY, DAY + 24 * HOUR, ("2026-01-01.csv",), "file-2026-01-01/2026-01-01_2026-01-02"),
-        (DAY, DAY + 24 * HOUR, ("x" * 251 + ".csv", "b.csv"), "x" * 200 + "+1/2026-01-01_2026-01-02"),
-        (DAY, DAY + 24 * HOUR, (".csv",), "source/2026-01-01_2026-01-02"),
+        (DAY, DAY + 24 * HOUR, ("...csv",), "source-95375650/2026-01-01_2026-01-02"),
+        (DAY, DAY + 24 * HOUR, ("2026-01-01.csv",), "file-2026-01-01-afbd2ad5/2026-01-01_2026-01-02"),
+        (DAY, DAY + 24 * HOUR, ("x" * 251 + ".csv", "b.csv"), "x" * 200 + "+1-8611cf1c/2026-01-01_2026-01-02"),
+        (DAY, DAY + 24 * HOUR, (".csv",), "source-b9ce43c2/2026-01-01_2026-01-02"),
     ],
 )
 def test_the_key_names_the_interval_and_the_source(start, end, sources, key):
     assert publishing_key(run_of(start, end, *sources), []) == key
+
+
+@pytest.mark.parametrize(
+    "inputs",
+    [
+        (("home.csv", "east.csv"), ("home.csv", "west.csv")),
+        (("a b.csv",), ("a-b.csv",)),
+        (("2026-01-01.csv",), ("file-2026-01-01.csv",)),
+        (("x" * 201 + ".csv",), ("x" * 202 + ".csv",)),
+    ],
+)
+def test_other_files_have_another_key(inputs):
+    first, second = (publishing_key(run_of(DAY, DAY + 24 * HOUR, *names), []) for names in inputs)
+    assert first != second
 
 
 def test_a_local_day_is_that_day():

@@ -216,6 +216,11 @@ def test_parquet_is_checked_by_the_same_model(tmp_path):
     assert (error.rule, error.value) == ("column power must hold a number >= 0 < 1000", "'nan' in record 1")
 
 
+def test_a_typed_table_holds_no_numbers_as_texts(tmp_path):
+    error = refusal(to_parquet(tmp_path / "t.parquet", GOOD_PARQUET.replace("1.5 AS", "'1.5' AS")))
+    assert (error.rule, error.value) == ("column power must hold a number >= 0 < 1000, by its type", "texts")
+
+
 @pytest.mark.parametrize("content", [b"", b"PAR1", None], ids=["empty", "start alone", "cut"])
 def test_a_parquet_file_that_is_not_whole_is_refused(tmp_path, content):
     path = to_parquet(tmp_path / "t.parquet", GOOD_PARQUET)

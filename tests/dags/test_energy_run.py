@@ -127,7 +127,7 @@ def test_peoples_files_are_staged_counted_and_published_under_their_source(inbox
     assert set(sources) == {"source/meters.csv", "source/more.csv.gz"}
     assert all(len(record["sha256"]) == 64 for record in sources.values())
     published = [str(p.relative_to(data_dir)) for p in data_dir.glob("published/energy/*/*/energy_report.csv")]
-    assert published == ["published/energy/meters+1/2026-03-01_2026-03-02/energy_report.csv"]
+    assert published == ["published/energy/meters+1-432e23ce/2026-03-01_2026-03-02/energy_report.csv"]
 
 
 def test_rows_outside_the_window_are_a_third_count(inbox):

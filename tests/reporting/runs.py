@@ -102,7 +102,7 @@ def good_run(path: Path) -> RunFolder:
     return folder
 
 
-def proven_run(path: Path, **params: Any) -> RunFolder:
+def proven_run(path: Path, *, audited: bool | None = None, **params: Any) -> RunFolder:
     """A run like `good_run`, whose records state how far each file is proven; one file is opaque, one doubtful."""
     folder = good_run(path)
     plan(folder, params=params)
@@ -114,6 +114,7 @@ def proven_run(path: Path, **params: Any) -> RunFolder:
         "analyze",
         (1, 3),
         records=Records(read=1, accepted=1),
+        audited=params.get("audit", False) if audited is None else audited,
         stored=[FileRecord(path="imagery/scene.tif", sha256="ef" * 32, bytes=7)],
         outputs=[
             artifact(folder, "energy_records.parquet", b"records", 1).model_copy(update=checked),

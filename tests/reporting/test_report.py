@@ -136,6 +136,10 @@ def test_an_audit_is_stated(tmp_path: Path, params: dict, audited: bool):
     assert build_report(proven_run(tmp_path, **params), now=NOW).audited is audited
 
 
+def test_a_run_that_asks_for_an_audit_after_its_steps_ran_on_samples_was_not_audited(tmp_path: Path):
+    assert build_report(proven_run(tmp_path, audit=True, audited=False), now=NOW).audited is False
+
+
 def test_a_report_without_a_plan_states_no_audit(tmp_path: Path):
     assert build_report(RunFolder(tmp_path), now=NOW).audited is False
 

@@ -49,6 +49,8 @@ def load_definition(path: Path, registered: Registry) -> Definition:
 def load_definitions(folder: Path, registered: Registry) -> tuple[list[Definition], list[DefinitionError]]:
     """Load every `*.json` of a folder, by name; a faulty file never affects a valid one.
 
+    Of two that make the same pipeline, the one whose file is named as the pipeline counts.
+
     Args:
         folder: The folder with the definition files.
         registered: The contracts of the registered steps, by id.
@@ -58,21 +60,23 @@ def load_definitions(folder: Path, registered: Registry) -> tuple[list[Definitio
     """
     if not folder.is_dir():
         return [], [DefinitionError(folder, [Fault("$", "there is no such folder")])]
-    loaded: dict[str, Definition] = {}
+    valid: list[Definition] = []
     errors: list[DefinitionError] = []
     for path in sorted(folder.glob("*.json")):
         try:
-            definition = load_definition(path, registered)
+            valid.append(load_definition(path, registered))
         except DefinitionError as error:
             errors.append(error)
-            continue
+    loaded: dict[str, Definition] = {}
+    for definition in sorted(valid, key=lambda one: one.file.stem.replace("-", "_") != one.dag_id):
         other = loaded.setdefault(definition.pipeline, definition)
         if other is not definition:
             message = (
                 f"{definition.workflow_name!r} makes the same pipeline ({definition.pipeline}) as {other.file.name}"
             )
-            errors.append(DefinitionError(path, [Fault("$.workflow_name", f"{message}; choose another name")]))
-    return list(loaded.values()), errors
+            fault = Fault("$.workflow_name", f"{message}; choose another name")
+            errors.append(DefinitionError(definition.file, [fault]))
+    return sorted(loaded.values(), key=lambda one: one.file), errors
 
 
 def json_schema() -> dict[str, Any]:

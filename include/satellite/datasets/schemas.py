@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import date
 from typing import Any, Literal, Self, get_args
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, NonNegativeInt
 
 from include.satellite.imagery.schemas import Document, Grid, Imagery
 from include.satellite.params import LabelParams, LabelSource
@@ -45,8 +45,12 @@ class _DatasetInfo(Document):
     synthetic: bool = Field(description="Whether any of the imagery is simulated.")
     seed: int
     blocks: BlockPlan
-    left_out: dict[str, int] = Field(description="Patches, or locations × target dates, without a label, by reason.")
-    dropped: dict[str, int] = Field(description="Labelled patches, or sequences, that no split takes, by reason.")
+    left_out: dict[str, NonNegativeInt] = Field(
+        description="Patches, or locations × target dates, without a label, by reason."
+    )
+    dropped: dict[str, NonNegativeInt] = Field(
+        description="Labelled patches, or sequences, that no split takes, by reason."
+    )
     masked_pixels: int = Field(description="Clear pixels masked because an index is out of range or undefined.")
 
     @classmethod

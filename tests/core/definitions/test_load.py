@@ -135,6 +135,14 @@ def test_two_files_cannot_make_the_same_pipeline(tmp_path: Path):
     assert "as a.json" in str(bad[1])
 
 
+def test_a_file_that_is_named_as_its_pipeline_keeps_it_whatever_sorts_before(tmp_path: Path):
+    for name, workflow in {"a": "Energy", "energy-pipeline": "energy-pipeline"}.items():
+        (tmp_path / f"{name}.json").write_text(json.dumps(document(container("a"), workflow_name=workflow)))
+    good, bad = load_definitions(tmp_path, REGISTERED)
+    assert [d.file.name for d in good] == ["energy-pipeline.json"]
+    assert [error.file.name for error in bad] == ["a.json"]
+
+
 def test_a_missing_folder_is_an_error_not_an_empty_list(tmp_path: Path):
     good, bad = load_definitions(tmp_path / "nowhere", REGISTERED)
     assert not good
