@@ -417,6 +417,12 @@ GENERATOR_LIES = {
     "ten invented records, and no account": (both(ten, without_account), "energy_source.json: must be there"),
     "no account": (without_account, "energy_source.json: must be there"),
     "two tables in one file": (two_tables, "energy_data.csv: must have no other columns"),
+    "a field more than the header names": (
+        lambda files, params: (files / "energy_data.csv").write_text(
+            (files / "energy_data.csv").read_text().replace("\n", ",\n").replace(",\n", "\n", 1)
+        ),
+        "energy_data.csv: record 1 must be .*malformed False",
+    ),
     "times that cannot be read": (rewritten("energy_data.csv", microseconds), "energy_data.csv: record 2 must be"),
     "a number that only some readers take for one": (
         rewritten(

@@ -89,20 +89,21 @@ def _require_equal_records(files: Path, folder: Path) -> bool:
     Returns:
         Whether records name their lines in the input files.
     """
+    if filecmp.cmp(DATA.at(folder), DATA.at(files), shallow=False):
+        return True
     stated = inspect(DATA.at(files))
     located = stated.columns[len(COLUMNS) :] == PROVENANCE
     if not located and stated.columns[len(COLUMNS) :]:
         rule = f"must have no other columns than {', '.join((*COLUMNS, *PROVENANCE))}"
         raise ContractError(DATA.path, rule, ", ".join(stated.columns))
-    if not filecmp.cmp(DATA.at(folder), DATA.at(files), shallow=False):
-        columns = (*COLUMNS, *(PROVENANCE if located else ()))
-        stated_sql, expected_sql = (
-            f"(SELECT {', '.join(f'{file.field_sql(c)} AS {c}' for c in columns)} FROM ({file.records_sql()}))"
-            for file in (stated, inspect(DATA.at(folder)))
-        )
-        with connect(folder) as db:
-            as_read = {column: _AS_READ.get(column) for column in columns}
-            require_equal_rows(db, DATA.path, stated_sql, expected_sql, as_read)
+    columns = (*COLUMNS, *(PROVENANCE if located else ()))
+    stated_sql, expected_sql = (
+        f"(SELECT {', '.join(f'{file.field_sql(c)} AS {c}' for c in columns)}, malformed FROM ({file.records_sql()}))"
+        for file in (stated, inspect(DATA.at(folder)))
+    )
+    with connect(folder) as db:
+        as_read = {column: _AS_READ.get(column) for column in (*columns, "malformed")}
+        require_equal_rows(db, DATA.path, stated_sql, expected_sql, as_read)
     return located
 
 
