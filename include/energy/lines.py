@@ -193,6 +193,8 @@ def inspect(path: Path, name: str | None = None) -> LineFile:
         )
     if not header:
         raise BadInputError(f"{name}: {EMPTY}")
+    if _is_gzip(path) and _ends_in_zeros(path):
+        raise BadInputError(f"{name}: has zeros behind its compressed content; unpack it: zcat {name} > unpacked.csv")
     if not has_records:
         raise BadInputError(f"{name}: holds a header line and no record")
     delimiter = max(DELIMITERS, key=re.sub(r'"[^"]*"', "", header).count)
@@ -264,6 +266,13 @@ def _container(head: bytes, name: str) -> str | None:
 def _is_gzip(path: Path) -> bool:
     with path.open("rb") as file:
         return file.read(2) == b"\x1f\x8b"
+
+
+def _ends_in_zeros(path: Path) -> bool:
+    """Return whether the last eight bytes are zero, which in gzip hold checksum and size."""
+    with path.open("rb") as file:
+        file.seek(-8, io.SEEK_END)
+        return not any(file.read())
 
 
 def _line_at(chunks: Iterable[bytes], offset: int) -> int:

@@ -193,3 +193,10 @@ def test_records_are_found_by_line_number(tmp_path, end):
     data = inspect(tmp_path / "energy_data.csv")
     numbers = [1, 2, 1500, 2999]
     assert dict(data.texts_at(numbers)) == {number: lines[number - 1] for number in numbers}
+
+
+def test_a_gzip_file_with_zeros_behind_its_content_is_refused_in_words(tmp_path):
+    path = tmp_path / "padded.csv.gz"
+    path.write_bytes(gzip.compress(b"a,b\n1,2\n") + bytes(512))
+    with pytest.raises(BadInputError, match=r"padded.csv.gz: has zeros behind its compressed content; unpack it: zcat"):
+        inspect(path)

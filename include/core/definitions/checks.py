@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import unicodedata
 from collections.abc import Iterator, Mapping
 from fnmatch import fnmatchcase
 from graphlib import CycleError, TopologicalSorter
@@ -71,8 +72,13 @@ def _id_faults(nodes: list[Node]) -> Iterator[Fault]:
 
 def _writer_faults(nodes: list[Node], by_file: Mapping[str, Node]) -> Iterator[Fault]:
     """Each file has one writer, which does not read it, and is not also a folder of another file."""
+    alike: dict[str, str] = {}
     for node in nodes:
         for file, path in node.writes.items():
+            twin = alike.setdefault(unicodedata.normalize("NFC", file).casefold(), file)
+            if twin != file:
+                why = "some file systems ignore upper and lower case, and how letters are composed"
+                yield Fault(path, f"{file} may be the same file as {twin} ({why}); rename one of them")
             if by_file[file] is not node:
                 yield Fault(path, f"{file} is already written by {by_file[file].id!r}; rename one of the two files")
             if file in node.reads:

@@ -1,13 +1,15 @@
 """The checks of a definition's graph, and of what each step declares."""
 
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from include.core.definitions.checks import graph_faults, step_faults
-from include.core.definitions.document import ParsedFile, read_file
+from include.core.definitions.document import DefinitionError, ParsedFile, read_file
 from include.core.definitions.graph import build_nodes
+from include.core.definitions.load import load_definition
 from include.core.definitions.model import ListDocument
 from tests.core.definitions.documents import FILES, REGISTERED, assert_messages, container, document
 
@@ -147,3 +149,12 @@ def test_a_container_that_is_not_registered_needs_an_image_and_a_command():
 def test_a_registered_step_needs_neither_image_nor_files():
     bare = parsed(document({"id": "energy-generator"}))
     assert not list(step_faults(bare, build_nodes(bare, REGISTERED), REGISTERED))
+
+
+@pytest.mark.parametrize("names", [("a.csv", "A.csv"), ("caf\u00e9.csv", "cafe\u0301.csv")])
+def test_two_outputs_that_some_file_systems_take_for_one_are_refused(tmp_path, names):
+    path = tmp_path / "twins.json"
+    containers = [{"id": name, "image": "a:1", "output_file": file} for name, file in zip("xy", names, strict=True)]
+    path.write_text(json.dumps({"workflow_name": "twins", "containers": containers}))
+    with pytest.raises(DefinitionError, match="may be the same file as"):
+        load_definition(path, {})
