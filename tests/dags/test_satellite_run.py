@@ -108,6 +108,7 @@ for task in folder.all_tasks():
 def test_what_the_worker_does_for_steps_in_containers_needs_no_pytorch(finished):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("GROUNDTRUTH_DATA_DIR", str(finished.data))
+        patch.setenv("GROUNDTRUTH_ENV_FILE", str(finished.data.parent / "app.env"))
         command = [sys.executable, "-c", PROVE_AGAIN, finished.pipeline.folder.path]
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
