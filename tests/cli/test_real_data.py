@@ -1,6 +1,7 @@
 """Measured data through the command line, as published. What the figures are checked against: tests/energy."""
 
 import json
+import re
 
 import pytest
 
@@ -26,7 +27,8 @@ def test_homes_in_kwh_with_a_fixed_offset(call, real_data, data_dir):
     assert figures["records_in"] == figures["records_out"] == lines
     assert figures["records_rejected"] == figures["records_outside_window"] == 0
     assert report["overall_status"] == "success"
-    assert [path.name for path in (data_dir / "published/energy").iterdir()] == ["household_au_10006414+1"]
+    [published] = (data_dir / "published/energy").iterdir()
+    assert re.fullmatch(r"household_au_10006414\+1-[0-9a-f]{8}", published.name), "with a checksum of both names"
 
 
 def test_one_day_of_a_home_counts_the_rest_as_outside(call, real_data):
