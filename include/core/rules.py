@@ -300,7 +300,9 @@ def _references(schema: Any) -> Iterator[str]:
 
 
 def _check_schema(path: Path, name: str, schema: str) -> None:
-    fault = _limited_fault(path, name, schema) if '"pattern' in schema else _first_fault(path, name, schema)
+    written_plainly = json.dumps(strict_json.parse(schema.encode()))  # a key may be escaped
+    find = _limited_fault if '"pattern' in written_plainly else _first_fault
+    fault = find(path, name, schema)
     if fault is not None:
         raise ContractError(name, *fault)
 

@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -73,6 +74,24 @@ def test_a_confined_command_writes_nowhere_else(place, harm):
 def test_a_confined_command_reads_its_inputs_and_writes_its_outputs(place):
     script = "cat input > out && mkdir sub && mv out sub/ && ln -s x link && echo >/dev/null && cat sub/out"
     assert run(script, place / "own", [place / "own"]) == (0, "sealed")
+
+
+def test_of_the_devices_a_confined_command_writes_those_without_content_and_shared_memory(place):
+    allowed = "echo x > /dev/null && touch /dev/shm/$$ && rm /dev/shm/$$"
+    assert run(allowed, place / "own", [place / "own"])[0] == 0
+    assert run(f"touch /dev/groundtruth-{os.getpid()}", place / "own", [place / "own"])[0] != 0
+
+
+def test_a_confined_command_reaches_no_abstract_socket_of_others(place):
+    need(landlock_abi() >= confinement.SIGNAL_ABI, "Landlock of version 6", "use a kernel from 6.12 on")
+    name = f"groundtruth-{os.getpid()}"
+    connect = f"import socket; socket.socket(socket.AF_UNIX).connect('\\0{name}')"
+    command = f'{sys.executable} -c "{connect}"'
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(f"\0{name}")
+        server.listen()
+        assert run(command, place / "own")[0] == 0, "without Landlock it does"
+        assert run(command, place / "own", [place / "own"])[0] != 0
 
 
 def test_a_confined_command_cannot_signal_the_orchestrator(place):

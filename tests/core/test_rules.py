@@ -306,6 +306,13 @@ def test_a_schema_that_refers_to_itself_without_end_fails_in_words(tmp_path):
 PATTERNS = {"type": "object", "properties": {"id": {"type": "string", "pattern": "^(a+)+$"}}}
 
 
+def test_a_pattern_is_one_however_its_key_is_written(tmp_path, monkeypatch):
+    monkeypatch.setattr(rules, "PATTERN_SECONDS", 3)
+    (tmp_path / "out.json").write_text(json.dumps({"id": "a" * 40 + "!"}))
+    escaped = json.dumps(PATTERNS).replace('"pattern"', '"p\\u0061ttern"')
+    assert "in 3 s; found no end" in broken(tmp_path, "out.json", OutputRules(schema=escaped))
+
+
 @pytest.mark.parametrize(("text", "message"), [("aaa", None), ("b", "'b' does not match")])
 def test_a_pattern_is_checked(tmp_path, text, message):
     (tmp_path / "out.json").write_text(json.dumps({"id": text}))

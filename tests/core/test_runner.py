@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pytest
 
 from include.core.contracts import Artifact, Step, StepParams, StoredFile
@@ -153,7 +154,19 @@ def test_an_audited_run_leaves_nothing_to_a_sample(folder, params, proof):
         replace(ANALYZE, recompute=f"{__name__}:recompute_some"), folder, ATTEMPT, writing(out_csv=READINGS)
     )
     assert result.outcome.proofs == (proof,)
+    assert result.audited is params.get("audit", False)
     assert "audit" not in result.params, "the step cannot know whether it will be audited"
+
+
+def recompute_beyond_all_numbers(files, params, *, audit):
+    duckdb.execute("SELECT 1e300::BIGINT")
+
+
+def test_values_that_the_database_cannot_compute_with_are_a_fault_of_the_step(run):
+    step = replace(ANALYZE, recompute=f"{__name__}:recompute_beyond_all_numbers")
+    error = refused(run, writing(out_csv=READINGS), step)
+    assert (error.kind, error.rule) == ("contract", "must write values that can be recomputed")
+    assert "out of range" in error.value
 
 
 def test_a_step_that_states_something_else_than_is_recomputed_fails(run):

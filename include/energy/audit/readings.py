@@ -69,8 +69,8 @@ def _prove_converted(files: Path, params: GeneratorParams, source: EnergySource 
         try:
             converted = convert(folder, params)
         except BadInputError as error:
-            rule = "must hold what the input files hold, and no reader of this version can read them"
-            raise ContractError(DATA.path, rule, f"records, though {error}") from error
+            rule = f"must hold what the input files hold, and no reader of this version can read them ({error})"
+            raise ContractError(DATA.path, rule) from error
         located = _require_equal_records(files, folder)
     require_equal(SOURCE.path, source.model_dump(), converted.model_dump())
     return (

@@ -203,8 +203,8 @@ def differences(stated: Path, expected: bytes) -> list[str]:
         expected: What it should be, a GeoTIFF too, however its bytes are packed.
     """
     with rasterio.open(stated) as one, MemoryFile(expected) as file, file.open() as other:
-        parts = {name: [_facts(dataset)[name] for dataset in (one, other)] for name in _facts(other)}
-        differing = [name for name, (own, right) in parts.items() if own != right]
+        stated_facts, facts = _facts(one), _facts(other)
+        differing = [name for name, fact in facts.items() if stated_facts[name] != fact]
         levels = range(len(other.overviews(1)))
     if differing:
         return differing
