@@ -26,7 +26,7 @@ Rows = NDArray[np.int64]
 Values = NDArray[np.floating]
 PROBABILITIES = tuple(name.lower() for name in CLASSES)
 TOLERANCE = 1e-4
-"""Of a probability or of NDVI that is predicted again from the same weights: another processor moves it by less."""
+"""Of a probability or of NDVI that is predicted again from the same weights, in float32 on another device."""
 TRAINING_TOLERANCE = 0.01
 """Of what the training itself predicts, perhaps in a GPU's shorter number format, and of a regression's iterations."""
 RULE_TOLERANCE = 1e-6

@@ -186,10 +186,10 @@ def scale(x: Floats, mean: list[float], std: list[float]) -> Tensor:
 
 
 def outputs(network: nn.Module, batch: Callable[[Rows], Batch], rows: Rows) -> Tensor:
-    """Compute a network's outputs for some samples, in float32, on the processor."""
+    """Return a network's outputs for some samples, computed in float32 on every device, TF32 of GPUs left out."""
     machine = Machine.best()
     placed = machine.place(network).eval()
-    with torch.inference_mode():
+    with torch.inference_mode(), torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
         batches = prefetched(batch, split(rows, PREDICTION_BATCH), machine)
         return torch.cat([placed(machine.put(inputs)).cpu() for inputs, _ in batches])
 

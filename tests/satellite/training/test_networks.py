@@ -165,3 +165,15 @@ def test_outputs_keep_the_order_of_the_rows() -> None:
 def test_sequences_are_scaled_by_feature() -> None:
     sequences = np.array([[[1.0, 10.0], [3.0, 30.0]]], np.float32)
     assert scale(sequences, [1, 10], [2, 10]).tolist() == [[[0, 0], [1, 2]]]
+
+
+class StatesTf32(nn.Module):
+    """Returns for each sample whether convolutions may be computed in TF32."""
+
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        return torch.full((len(inputs),), float(torch.backends.cudnn.allow_tf32))
+
+
+def test_outputs_are_computed_in_the_same_precision_on_every_device() -> None:
+    inputs, rows = torch.zeros((3, 1)), np.arange(3)
+    assert not outputs(StatesTf32(), lambda selected: (inputs[selected], torch.empty(0)), rows).any()
