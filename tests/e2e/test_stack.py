@@ -23,7 +23,7 @@ pytestmark = [
     pytest.mark.timeout(900),
     pytest.mark.e2e,
 ]
-OTHER_DAY = {"start": "2026-03-01T00:00", "end": "2026-03-02T00:00"}
+OTHER_DAY = {"start": "2026-03-01T00:00:00Z", "end": "2026-03-02T00:00:00Z"}
 """Than that of the scheduled run, which publishes too: older results never replace newer ones."""
 
 
