@@ -36,7 +36,8 @@ from tools.mount_race import Race, Result, make_bait
 from tools.own_stack import ENDED, Stack, own_stack
 from tools.stack import docker, say
 
-FIRST_DAY = date(2026, 1, 1)
+FIRST_DAY, QUEUED_FIRST, RESTARTED_FIRST = date(2026, 1, 1), date(2024, 1, 1), date(2025, 1, 1)
+"""Of the backfill, of the runs that are queued at once, and of those amid which services restart."""
 RESTARTED = ("postgres", "redis", "scheduler", "worker", "docker-proxy", "docker-policy")
 STEPS = ("energy-generator", "energy-analyzer", "report-generator")
 PARAMS = {"households": 3}
@@ -88,7 +89,7 @@ def load(stack: Stack, seen: Containers, runs: int, days: int) -> list[str]:
     dates = [str(FIRST_DAY + timedelta(days=number)) for number in range(days)]
     began = time.monotonic()
     with Memory(stack) as memory:
-        queue(stack, "load", runs)
+        queue(stack, "load", runs, QUEUED_FIRST)
         period = {"from_date": f"{dates[0]}T00:00:00Z", "to_date": f"{dates[-1]}T00:00:00Z"}
         limits = {"dag_run_conf": PARAMS, "max_active_runs": BACKFILLED_AT_ONCE}
         stack.api("POST", "/backfills", {"dag_id": "energy_pipeline", **limits, **period})
@@ -106,7 +107,7 @@ def restarts(stack: Stack, seen: Containers, runs: int) -> list[str]:
     """The second part."""
     before = set(states(stack))
     began = time.monotonic()
-    queue(stack, "restart", runs)
+    queue(stack, "restart", runs, RESTARTED_FIRST)
     rows = []
     for service in RESTARTED:
         time.sleep(PAUSE_SECONDS)
@@ -153,10 +154,12 @@ def race(stack: Stack, minutes: float) -> list[str]:
     return [*result.won, *few]
 
 
-def queue(stack: Stack, name: str, runs: int) -> None:
-    """Trigger runs, each of which is a manual one."""
+def queue(stack: Stack, name: str, runs: int, first: date) -> None:
+    """Trigger runs, each of which is a manual one of a day of its own: two that publish one day refuse each other."""
     for number in range(runs):
-        body = {"dag_run_id": f"{name}-{number:03}", "logical_date": None, "conf": PARAMS}
+        start, end = (f"{first + timedelta(days=number + more)}T00:00:00Z" for more in (0, 1))
+        conf = PARAMS | {"start": start, "end": end}
+        body = {"dag_run_id": f"{name}-{number:03}", "logical_date": None, "conf": conf}
         stack.dag("POST", "/dagRuns", body)
 
 
