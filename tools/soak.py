@@ -138,7 +138,7 @@ def race(stack: Stack, minutes: float) -> list[str]:
         marker=make_bait(bait),
         image=environment["DOCKER_PROXY_IMAGES"].split()[0],
         uid=int(environment["DOCKER_PROXY_STEP_UID"]),
-        store=environment["DOCKER_PROXY_STORES"].split(":")[0],
+        store=environment["DOCKER_PROXY_STORES"].split()[0],
         seconds=60 * minutes,
     )
     stack.folder.chmod(0o755)  # a step must be able to see the bait, if the engine mounts it
