@@ -69,7 +69,7 @@ services:
     environment:
       DOCKER_PROXY_IMAGES: energy:1 other:2
       DOCKER_PROXY_STEP_UID: "50003"
-      DOCKER_PROXY_STORES: a:ro b:ro
+      DOCKER_PROXY_STORES: a b/c
 """
 
 
