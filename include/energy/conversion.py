@@ -129,11 +129,14 @@ FROM located ORDER BY file, line
 _NUMBER = f"({number_sql('power')})"
 _POWER: dict[Unit, str] = {
     "kW": "power",
+    "W": f"CASE WHEN isfinite({_NUMBER}) THEN CAST(round({_NUMBER} / 1000, 6) AS VARCHAR) ELSE power END",
     "MW": f"CASE WHEN isfinite({_NUMBER}) THEN CAST(round({_NUMBER} * 1000, 6) AS VARCHAR) ELSE power END",
-    "kWh": (
+} | {
+    unit: (
         f"CASE WHEN isfinite({_NUMBER}) AND seconds IS NOT NULL "
-        f"THEN CAST(round({_NUMBER} * 3600 / seconds, 6) AS VARCHAR) ELSE power END"
-    ),
+        f"THEN CAST(round({_NUMBER} * {kilowatt_seconds} / seconds, 6) AS VARCHAR) ELSE power END"
+    )
+    for unit, kilowatt_seconds in (("Wh", "3.6"), ("kWh", "3600"), ("MWh", "3600000"))
 }
 
 

@@ -13,7 +13,14 @@ from include.core.contracts import StepParams, Window
 from include.core.windows import parse_zone
 from include.energy.schemas import COLUMNS, MEASURED, Measured, Unit
 
-POWER_UNITS: dict[str, Unit] = {"power_kw": "kW", "power_mw": "MW", "energy_kwh": "kWh"}
+POWER_UNITS: dict[str, Unit] = {
+    "power_kw": "kW",
+    "power_w": "W",
+    "power_mw": "MW",
+    "energy_kwh": "kWh",
+    "energy_wh": "Wh",
+    "energy_mwh": "MWh",
+}
 ALWAYS_REQUIRED = COLUMNS[:3]
 _MAPPED = ("timestamp", "household_id", *POWER_UNITS, "voltage", "current")
 _EXAMPLE = "timestamp=Time,household_id=@VIC,power_mw=Demand"
@@ -133,8 +140,9 @@ class GeneratorParams(Window):
     columns: ColumnsText | None = _files(
         None,
         description=(
-            "Which columns of your files hold what: timestamp=…,household_id=…|@NAME,power_kw=…|power_mw=…|energy_kwh=…"
-            "[,voltage=…][,current=…]. @NAME is a constant for files that have no such column."
+            "Which columns of your files hold what: timestamp=…,household_id=…|@NAME and one of power_kw, power_w, "
+            "power_mw, energy_kwh, energy_wh, energy_mwh; voltage=…, current=… where measured. @NAME is a constant for "
+            "files that have no such column."
         ),
     )
     timezone: ZoneName | None = _files(

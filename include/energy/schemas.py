@@ -16,7 +16,7 @@ from include.core.outcome import Finding, StepMetrics, Table
 COLUMNS = ("timestamp", "household_id", "power_consumption", "voltage", "current")
 PROVENANCE = ("source_file", "source_line", "source_fault")
 OUTSIDE = "outside_window"
-Unit = Literal["kW", "MW", "kWh"]
+Unit = Literal["kW", "W", "MW", "kWh", "Wh", "MWh"]
 Measured = Literal["voltage", "current"]
 MEASURED: tuple[Measured, ...] = ("voltage", "current")
 Origin = Literal["generated", "files"]

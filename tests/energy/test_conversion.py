@@ -61,6 +61,16 @@ def test_kwh_become_kw_by_each_households_interval_and_megawatts_by_a_thousand(c
     assert set(grid.column("household_id")) == {"VIC"}
 
 
+@pytest.mark.parametrize(
+    ("field", "kilowatts"),
+    [("power_w", "0.5"), ("power_kw", "500"), ("power_mw", "500000.0"), ("energy_wh", "2.0"), ("energy_mwh", "2e6")],
+)
+def test_the_field_of_a_mapping_states_the_unit(convert, field, kilowatts):
+    rows = [f"2026-01-01T00:{minutes}Z,a,500" for minutes in ("00", "15", "30")]
+    done = convert(table(*rows), columns=f"timestamp=time,household_id=meter,{field}=kwh")
+    assert {float(value) for value in done.column("power_consumption")} == {float(kilowatts)}
+
+
 def test_only_plain_numbers_are_converted(convert):
     texts = ["1_000", "+-5", "1e1_0", "nan", "0x10"]
     rows = [f"2026-01-01 {hour:02}:00,a,{text}" for hour, text in enumerate([*texts, "1e2"])]

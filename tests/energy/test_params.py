@@ -24,14 +24,20 @@ def test_a_constant_household_needs_no_column():
         ("", "'' is not FIELD=COLUMN"),
         ("timestamp", "'timestamp' is not FIELD=COLUMN"),
         ("timestamp=", "'timestamp=' is not FIELD=COLUMN"),
-        ("time=a", "'time' is no field; the fields are timestamp, household_id, power_kw, power_mw, energy_kwh"),
+        (
+            "time=a",
+            "'time' is no field; the fields are timestamp, household_id, power_kw, power_w, power_mw, energy_kwh, energy_wh, energy_mwh",
+        ),
         ("timestamp=a,timestamp=b", "timestamp is given twice"),
         ("timestamp=a,household_id=@b\nc,power_kw=d", "a household's name is one line of text"),
         ("timestamp=@now", "only household_id takes a constant"),
         ("household_id=@", "only household_id takes a constant"),
         ("power_kw=p", "timestamp and household_id must be given"),
         ("timestamp=a,power_kw=p", "household_id must be given"),
-        ("timestamp=a,household_id=h", "give exactly one of power_kw, power_mw, energy_kwh"),
+        (
+            "timestamp=a,household_id=h",
+            "give exactly one of power_kw, power_w, power_mw, energy_kwh, energy_wh, energy_mwh",
+        ),
         ("timestamp=a,household_id=h,power_kw=p,energy_kwh=e", "give exactly one of"),
     ],
 )
