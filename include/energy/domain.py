@@ -38,4 +38,6 @@ ENERGY = Domain(
         ),
     ),
     units={"kwh": "kWh", "kw": "kW"},
+    overview="include.energy.overview:overview",
+    charts="include.energy.charts:charts",
 )
