@@ -48,6 +48,22 @@ class _Document(BaseModel, extra="forbid"):
     """A JSON object without unknown keys."""
 
 
+class Understood(_Document):
+    """Something that was understood of an input file."""
+
+    topic: str
+    value: str
+    evidence: str
+    assumed: bool = Field(description="Nothing in the file shows it.")
+
+
+class Span(_Document):
+    """The stretch that a household's stamps cover."""
+
+    first: AwareDatetime = Field(description="Start of the first interval.")
+    last: AwareDatetime = Field(description="Start of the last interval.")
+
+
 class SourceFile(_Document):
     """One of the input files."""
 
@@ -58,6 +74,9 @@ class SourceFile(_Document):
     last: AwareDatetime | None = Field(description="Start of the last interval.")
     delimiter: str | None = Field(None, description="None where the format has none.")
     columns: list[str]
+    empty: int = Field(0, description="Cells in which nothing was measured; they are no records.")
+    stamp: Literal["start", "end"] = Field("start", description="Which end of its interval a stamp marks.")
+    understood: list[Understood] = Field([], description="What was recognised of the file, and what showed it.")
 
 
 class EnergySource(_Document):
@@ -90,6 +109,10 @@ class EnergySource(_Document):
         0, description="Local times that the zone's clocks skip; passed on with that fault."
     )
     malformed_records: int = Field(0, description="Lines with more or fewer fields than their header.")
+    left_out: int = Field(0, description="Register readings that begin no interval: the last of each meter.")
+    spans: dict[str, Span] = Field(
+        {}, description="By household, where its stamps cover more than its records, for cells are empty."
+    )
     findings: list[Finding] = []
 
     def interval_of(self, household: str) -> int | None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -33,6 +33,7 @@ class Layout:
         has_header: Whether a line names the columns.
         rows: Rows from the head of the file, in order.
         more: Rows from all over the rest of the file.
+        last: The last row.
         complete: Whether `rows` are all rows of the file.
     """
 
@@ -42,6 +43,7 @@ class Layout:
     has_header: bool
     rows: tuple[Row, ...]
     more: tuple[Row, ...]
+    last: Row | None
     complete: bool
 
     def texts(self, position: int, *, everywhere: bool = False) -> list[str]:
@@ -90,7 +92,9 @@ def find_table(path: Path, name: str) -> Layout:
     last = scanned.lines - len(footer)
     if footer:
         file = replace(file, last_line=last)
-    sample = [row for number, row in numbered if number <= last and least <= len(row) <= len(columns) and row != columns]
+    sample = [
+        row for number, row in numbered if number <= last and least <= len(row) <= len(columns) and row != columns
+    ]
     return Layout(
         file=file,
         preamble=preamble,
@@ -98,6 +102,7 @@ def find_table(path: Path, name: str) -> Layout:
         has_header=header is not None,
         rows=tuple(sample),
         more=tuple(row for row in more if least <= len(row) <= len(columns))[:ROWS_AT_MOST],
+        last=_last_row(scanned, delimiter, len(footer)),
         complete=_is_complete(scanned, table),
     )
 
@@ -218,6 +223,8 @@ def _find_footer(scanned: Scan, delimiter: str, rows: Sequence[Row], fields: int
     return []
 
 
-def cells(rows: Iterable[Row], position: int) -> list[str]:
-    """Return the cells of a column, empty ones too."""
-    return [row[position] if position < len(row) else "" for row in rows]
+def _last_row(scanned: Scan, delimiter: str, footer: int) -> Row | None:
+    lines = _lines(scanned.tail)
+    lines = lines[:-1] if lines and not lines[-1] else lines
+    rows = (split_fields(line, delimiter) for line in reversed(lines[: len(lines) - footer]))
+    return next((row for row in rows if any(row)), None)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Literal, get_args
 
 from include.core.tables import literal
@@ -29,7 +29,10 @@ _TIME_ALONE = re.compile(_TIME)
 _RANGE = re.compile(r"(.+\d.*?)(?: +(?:to|until|bis|tot|a|à|–|—|-) +|\s*[–—]\s*|/)(.*\d.*)")
 _UNIX = {"unix": re.compile(r"[1-4]\d{9}(?:\.\d+)?"), "unix_ms": re.compile(r"[1-4]\d{12}")}
 MONTHS = {
-    month: number for number, month in enumerate("jan feb mar apr may jun jul aug sep oct nov dec".split(), start=1)
+    month: number
+    for number, month in enumerate(
+        ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"], start=1
+    )
 }
 
 
@@ -162,6 +165,38 @@ def _order_of_neighbours(matches: Sequence[re.Match[str]]) -> tuple[DateOrder | 
     if second_moves == steps and first_moves * 8 <= steps:
         return "mdy", f"the second part of the dates changes from record to record ({matches[0][0]!r}, …), as days do"
     return None, ""
+
+
+def parse_stamp(text: str, order: DateOrder) -> datetime | None:
+    """Return a stamp as a time (aware where it names its zone), None where it cannot be read.
+
+    >>> parse_stamp("01.07.2024 24:00:00", "dmy")
+    datetime.datetime(2024, 7, 2, 0, 0)
+    """
+    for shape, pattern in _UNIX.items():
+        if pattern.fullmatch(text):
+            return datetime.fromtimestamp(float(text) / (1000 if shape == "unix_ms" else 1), UTC).replace(tzinfo=None)
+    match = _STAMP.fullmatch(text)
+    if match is None:
+        return None
+    numbers = [int(part) for part in re.findall(r"\d+", match[0])]
+    if match["compact"]:
+        numbers = [int(text[:4]), int(text[4:6]), int(text[6:8]), *numbers[1:]]
+    word = match["m1"] or match["m2"]
+    if word:
+        month = MONTHS.get(word[:3].lower(), 0)
+        day, year = numbers[:2]
+    else:
+        year, month, day = (numbers[i] for i in {"ymd": (0, 1, 2), "dmy": (2, 1, 0), "mdy": (2, 0, 1)}[order])
+    rest = numbers[2 if word else 3 :]
+    hour, minute = int(match["hour"] or 0), int((match["minute"] or ":0")[1:])
+    if match["half"]:
+        hour = hour % 12 + (12 if "p" in match["half"].lower() else 0)
+    try:
+        moment = datetime(year + 2000 * (year < 100), month, day) + timedelta(hours=hour, minutes=minute)
+    except ValueError:
+        return None
+    return moment + timedelta(seconds=int((match["second"] or ":0")[1:3])) if rest else moment
 
 
 def clock_sql(spelling: StampSpelling, order: DateOrder, text: str = "stamp") -> str | None:
@@ -298,7 +333,7 @@ def number_text_sql(text: str, decimal: Decimal, thousands: str) -> str:
     """
     if decimal == "." and not thousands:
         return text
-    group = {".": "[.]", ",": ",", "": ""}.get(thousands, f"[ '\u00a0\u202f]")
+    group = {".": "[.]", ",": ",", "": ""}.get(thousands, "[ '\u00a0\u202f]")
     mark = "[.]" if decimal == "." else ","
     whole = rf"(\d{{1,3}}({group}\d{{3}})+|\d+)" if group else r"\d+"
     pattern = literal(rf"[+-]?({whole}({mark}\d*)?|{mark}\d+)([eE][+-]?\d+)?")
@@ -360,9 +395,3 @@ def foreign_unit_in(text: str) -> str | None:
     """
     match = _NOT_ENERGY_IN_NAME.search(text.replace("_", " "))
     return match[1] if match else None
-
-
-def unix_example(text: str) -> str:
-    """Return what a Unix time means, for messages."""
-    seconds = float(text) / (1000 if len(text) == 13 else 1)
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")

@@ -33,7 +33,9 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from include.core.errors import BadInputError
 from include.energy import readers
+from include.energy.inspection.plan import Statement
 from include.energy.lines import read_chunks
+from include.energy.unpack import Text
 
 if TYPE_CHECKING:
     import duckdb
@@ -87,6 +89,7 @@ class Reading(NamedTuple):
         voltage: Number, V.
         current: Number, A.
         malformed: Its record cannot be taken apart; all texts are None then.
+        estimated: The file says that it was estimated, not measured.
     """
 
     line: int
@@ -96,6 +99,22 @@ class Reading(NamedTuple):
     voltage: str | None = None
     current: str | None = None
     malformed: bool = False
+    estimated: bool = False
+
+
+@dataclass(frozen=True)
+class Clock:
+    """How the stamps of a file are read.
+
+    Args:
+        time: SQL of `stamp` as a TIMESTAMP: UTC where `zoned`, else wall-clock time; None for the general spelling.
+        zoned: SQL of whether a stamp says its zone; None for the general rule.
+        day: SQL of the midnight of `stamp`, where `time` counts the hours since then, whatever clocks show.
+    """
+
+    time: str | None
+    zoned: str | None = None
+    day: str | None = None
 
 
 @dataclass(frozen=True)
@@ -110,6 +129,11 @@ class MeterData:
         measured: Which of voltage and current the readings state; a reading without one of these is rejected.
         columns: The columns that the file names, where it names any.
         delimiter: Of delimited text.
+        clock: How stamps are read; None for the general spelling.
+        ends: Stamps mark the ends of their intervals.
+        cumulative: `power` is the reading of a register, of which differences are taken.
+        drops_empty: A reading without `power` is not a record: nothing was measured there.
+        statements: What was understood of the file, with its evidence.
         all_malformed: The rest of a sentence about a file all of whose records are malformed, with its remedy.
     """
 
@@ -118,6 +142,11 @@ class MeterData:
     measured: tuple[Measured, ...] = ()
     columns: tuple[str, ...] = ()
     delimiter: str | None = None
+    clock: Clock | None = None
+    ends: bool | None = None
+    cumulative: bool = False
+    drops_empty: bool = False
+    statements: tuple[Statement, ...] = ()
     all_malformed: str = "none of its records can be read"
 
 
@@ -151,13 +180,13 @@ def find_readers() -> list[Reader]:
     return sorted((module.READER for module in modules if hasattr(module, "READER")), key=lambda reader: reader.name)
 
 
-def take_sample(path: Path, name: str) -> Sample:
-    """Return the first bytes of a file.
+def take_sample(text: Text) -> Sample:
+    """Return the first bytes of a text.
 
     Raises:
         BadInputError: It is missing, unreadable, or a damaged gzip file.
     """
-    return Sample(path, name, next(read_chunks(path, name), b"")[:SAMPLE_BYTES])
+    return Sample(text.path, text.name, next(read_chunks(text.path, text.name), b"")[:SAMPLE_BYTES])
 
 
 def choose(sample: Sample, params: GeneratorParams, candidates: Sequence[Reader]) -> Reader:
@@ -190,5 +219,6 @@ def batch(db: duckdb.DuckDBPyConnection, readings: Iterable[Reading]) -> duckdb.
     import pandas as pd
 
     frame = pd.DataFrame(readings, columns=list(Reading._fields), dtype=object)
-    texts = ", ".join(f"{column}::VARCHAR AS {column}" for column in Reading._fields[1:-1])
-    return db.from_df(frame).project(f"line::BIGINT AS line, {texts}, malformed::BOOLEAN AS malformed")
+    texts = ", ".join(f"{column}::VARCHAR AS {column}" for column in Reading._fields[1:-2])
+    flags = ", ".join(f"{column}::BOOLEAN AS {column}" for column in Reading._fields[-2:])
+    return db.from_df(frame).project(f"line::BIGINT AS line, {texts}, {flags}")
