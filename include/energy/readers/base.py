@@ -26,8 +26,8 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
@@ -135,6 +135,8 @@ class MeterData:
         drops_empty: A reading without `power` is not a record: nothing was measured there.
         statements: What was understood of the file, with its evidence.
         all_malformed: The rest of a sentence about a file all of whose records are malformed, with its remedy.
+        not_selected: How many values of a file are no readings, by what they are ("B1 (KWH)"); complete when all
+            batches have been consumed.
     """
 
     batches: Iterable[duckdb.DuckDBPyRelation]
@@ -148,6 +150,7 @@ class MeterData:
     drops_empty: bool = False
     statements: tuple[Statement, ...] = ()
     all_malformed: str = "none of its records can be read"
+    not_selected: Mapping[str, int] = field(default_factory=dict)
 
 
 class Reader(Protocol):
