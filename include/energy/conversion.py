@@ -73,8 +73,13 @@ def convert(files: Path, params: GeneratorParams) -> EnergySource:
         unit = _common_unit(sources, names)
         _store_records(connection, sources, params)
         _require_stamps(connection, sources, names, params)
-        energy = unit.endswith("Wh") and not params.as_mapped
-        intervals = infer_intervals(connection, where, registers=_numbers(sources, "cumulative"), energy=energy)
+        intervals = infer_intervals(
+            connection,
+            where,
+            registers=_numbers(sources, "cumulative"),
+            energy=unit.endswith("Wh"),
+            insist=params.as_mapped,
+        )
         ends = frozenset(n for n, source in enumerate(sources) if source.ends)
         marks = locate(connection, intervals, params, ends, _assumed(sources, params))
         left_out = _revise(connection, sources, where)

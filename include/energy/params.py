@@ -115,6 +115,7 @@ def answers_of(params: GeneratorParams) -> Answers:
         decimal=params.decimal,
         where=params.where,
         as_mapped=params.as_mapped,
+        several_files=len(params.files) > 1,
     )
 
 
@@ -134,6 +135,18 @@ class AnalyzerParams(Window):
         5.0, gt=0, allow_inf_nan=False, description="A reading is an outlier this many scales above what is usual."
     )
     allow_export: bool = _analysis(False, description="Accept negative power: a home that feeds into the grid.")
+    max_rejected: float | None = _analysis(
+        0.1,
+        ge=0,
+        le=1,
+        description="Share of the records of input files that may be rejected; a run with more fails. Empty (null): any.",
+    )
+    limit_kw: float | None = _analysis(
+        None,
+        gt=0,
+        allow_inf_nan=False,
+        description="What a connection can carry (kW): a reading above it is rejected. Empty (null): any.",
+    )
     required_columns: tuple[str, ...] | None = _analysis(
         None,
         description=(

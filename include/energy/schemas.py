@@ -64,6 +64,13 @@ class Span(_Document):
     last: AwareDatetime = Field(description="Start of the last interval.")
 
 
+class Interval(_Document):
+    """A stretch of time in which a household's interval stays the same."""
+
+    start: AwareDatetime
+    interval_seconds: PositiveInt
+
+
 class SourceFile(_Document):
     """One of the input files."""
 
@@ -103,6 +110,10 @@ class EnergySource(_Document):
         None, description="Interval of all households; None where they differ."
     )
     intervals_by_household: dict[str, PositiveInt] = Field({}, description="Seconds, where the households differ.")
+    stretches: dict[str, list[Interval]] = Field(
+        {},
+        description="By household, where the interval changes: hours until March, then quarters; local days of 23 h.",
+    )
     ambiguous_times: int = Field(0, description="Local times that occur twice (end of DST), resolved by order.")
     ambiguous_pairs: int = Field(0, description="Ambiguous times that one household gives twice.")
     non_existent_times: int = Field(
@@ -161,7 +172,7 @@ class HouseholdFigures(_Document):
     """What one household used, and how complete its readings are."""
 
     household_id: str
-    interval_seconds: int
+    interval_seconds: int | None = Field(description="None where it changes.")
     expected: int = Field(description="Intervals of the window; without one, of the household's own extent.")
     received: int = Field(description="Of these, how many have an accepted record.")
     missing: int

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from include.energy.schemas import MEASURED, Measured, Unit
 
 EVERY = "*"
+FILE = "{file}"
+"""As a household's name: the name of its file."""
 VALUE_FIELDS: dict[str, Unit] = {
     "power_kw": "kW",
     "power_w": "W",

@@ -56,6 +56,7 @@ class Answers:
     decimal: Decimal | None = None
     where: tuple[str, ...] = ()
     as_mapped: bool = False
+    several_files: bool = False
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from typing import Literal, get_args
 
 from include.core.tables import literal
@@ -153,17 +154,19 @@ def _date_order(matches: Sequence[re.Match[str]]) -> tuple[DateOrder | None, str
 
 
 def _order_of_neighbours(matches: Sequence[re.Match[str]]) -> tuple[DateOrder | None, str]:
-    """Decide by neighbouring dates: under the right order they are days in a row, under the other months apart."""
-    dates = list(dict.fromkeys((int(m["x1"]), int(m["x2"]), int(m["year"])) for m in matches))
-    if len(dates) < 3:
+    """Decide by neighbours, where days have several stamps: under the wrong order days lie months apart."""
+    days = len({(m["x1"], m["x2"]) for m in matches})
+    if days < 2 or len(matches) < 2 * days:
         return None, ""
-    first_moves = sum(a[0] != b[0] for a, b in zip(dates, dates[1:], strict=False))
-    second_moves = sum(a[1] != b[1] for a, b in zip(dates, dates[1:], strict=False))
-    steps = len(dates) - 1
-    if first_moves == steps and second_moves * 8 <= steps:
-        return "dmy", f"the first part of the dates changes from record to record ({matches[0][0]!r}, …), as days do"
-    if second_moves == steps and first_moves * 8 <= steps:
-        return "mdy", f"the second part of the dates changes from record to record ({matches[0][0]!r}, …), as days do"
+    far: dict[DateOrder, int] = {}
+    for order in ("dmy", "mdy"):
+        moments = [parse_stamp(match[0], order) for match in matches]  # type: ignore[arg-type]
+        steps = [abs(b - a) for a, b in pairwise(moments) if a and b]
+        far[order] = sum(step > timedelta(days=20) for step in steps)  # type: ignore[index]
+    if not far["dmy"] and far["mdy"]:
+        return "dmy", f"so the days follow each other ({matches[0][0]!r}, …); month first, they would lie months apart"
+    if not far["mdy"] and far["dmy"]:
+        return "mdy", f"so the days follow each other ({matches[0][0]!r}, …); day first, they would lie months apart"
     return None, ""
 
 

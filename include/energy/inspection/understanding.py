@@ -32,7 +32,7 @@ from include.energy.inspection.columns import (
     profile,
 )
 from include.energy.inspection.layout import Layout
-from include.energy.inspection.mapping import EVERY, ColumnMapping
+from include.energy.inspection.mapping import EVERY, FILE, ColumnMapping
 from include.energy.inspection.plan import STAMPS_MARK, Answers, Question, ReadingPlan, Statement, Understanding
 from include.energy.inspection.spelling import (
     DateOrder,
@@ -168,7 +168,9 @@ class _Reader:
         if not positions:
             close = difflib.get_close_matches(name, columns, 1, 0.6)
             meant = f"; did you mean {close[0]!r}?" if close else ""
-            raise self._refuse(f"has no column {name!r}; its columns are {', '.join(map(repr, columns))}{meant}")
+            headless = "" if self.layout.has_header else "; it has no header: name columns by their place"
+            shown = ", ".join(map(repr, columns[:30]))
+            raise self._refuse(f"has no column {name!r}; its columns are {shown}{headless}{meant}")
         first = self.columns[positions[0]].texts
         if any(self.columns[position].texts != first for position in positions[1:]):
             shown = "; ".join(f"{role}=#{p + 1} holds {', '.join(self.columns[p].distinct[:3])}" for p in positions)
@@ -374,7 +376,8 @@ class _Reader:
         if cumulative:
             return False
         if stated:
-            certain = shown is not None and not evidence.startswith("only")
+            # A file may be cut at midnight whatever its stamps mark, but not after the first interval of a day.
+            certain = shown is not None and not evidence.startswith("only as starts")
             if certain and shown != (stated == "end"):
                 self._contradict(f"--stamp {stated} contradicts the file: {evidence}", "leave it out")
             self._state(STAMPS_MARK, f"the {stated} of the interval", "stated by the user")
@@ -468,9 +471,11 @@ class _Reader:
     def _find_meter(self, taken: set[int]) -> tuple[int | None, str | None]:
         """Return the column of the households' names, or the name of the one household."""
         mapping = self.mapping
+        called = re.sub(r"[^\w.-]+", "_", PurePath(self.file.name).stem)
         if mapping.household is not None:
-            self._state("household", mapping.household, "stated by the user")
-            return None, mapping.household
+            household = called if mapping.household == FILE else mapping.household
+            self._state("household", household, "stated by the user")
+            return None, household
         if mapping.household_id == EVERY:
             return None, None
         if mapping.household_id is not None:
@@ -495,11 +500,15 @@ class _Reader:
             shown = ", ".join(column.distinct[:3])
             self._state("households", f"{len(column.distinct)} in {column.name!r}", f"for example {shown}")
             return column.position, None
-        if self.answers.mapping is None or len(mapping.values) <= 1:
-            name = re.sub(r"[^\w.-]+", "_", PurePath(self.file.name).stem)
-            self._state("household", name, "no column names a meter; it is called after the file", assumed=True)
-            return None, name
-        return None, PurePath(self.file.name).stem
+        if self.answers.several_files:
+            self._ask(
+                "household",
+                "no column names a meter, and there are several files: they may be of one household or of one each",
+                '--columns "household_id=@HOME"',
+                f'--columns "household_id=@{FILE}"',
+            )
+        self._state("household", called, "no column names a meter; it is called after the file", assumed=True)
+        return None, called
 
     def _require_households(self, column: Column) -> None:
         """Refuse a column whose texts are registers or kinds of data, not households."""
@@ -570,6 +579,7 @@ class _Reader:
         if mapping.values:
             chosen = tuple(self._position(name, mapping.field or "") for name in mapping.values)
             self._require_numbers(chosen)
+            self._require_all_parts(chosen)
             return chosen
         free = self._drop_identifiers(free)
         if any(unit_in(column.name) for column in free):
@@ -627,6 +637,35 @@ class _Reader:
                 numbers = [text for text in column.texts if shape_of(text) == "other" and spell_numbers([text]).decimal]
                 if not numbers or column.is_time:
                     raise self._refuse(f"{column.name!r} holds no numbers, but texts such as {column.distinct[0]!r}")
+
+    def _require_all_parts(self, chosen: Sequence[int]) -> None:
+        """Refuse a sum of meters, and one tariff or phase without the others."""
+        columns = [self.columns[position] for position in chosen]
+        parts = [bool(TARIFF.search(column.name) or PHASE.search(column.name)) for column in columns]
+        if len(chosen) > 1 and self.mapping.household_id != EVERY and not all(parts) and self._are_meters(columns):
+            names = ", ".join(repr(column.name) for column in columns)
+            self._contradict(
+                f"{names} look like meters, and would be added up as one household",
+                "name each after its column with household_id=*",
+            )
+        others = [
+            column
+            for column in self.columns
+            if all(parts)
+            and column.position not in chosen
+            and column.shape == "number"
+            and (TARIFF.search(column.name) or PHASE.search(column.name))
+            and unit_in(column.name) == unit_in(columns[0].name)
+            and bool(EXPORT.search(column.name)) == bool(EXPORT.search(columns[0].name))
+            and len(column.distinct) > 1
+        ]
+        if others:
+            names = " and ".join(repr(column.name) for column in others)
+            added = ",".join(f"{self.mapping.field}={self._name(p)}" for p in (*chosen, *(c.position for c in others)))
+            self._contradict(
+                f"{names} {'is' if len(others) == 1 else 'are'} not mapped, and may belong to the same total",
+                f'write --columns "{added}"',
+            )
 
     def _drop_identifiers(self, free: Sequence[Column]) -> list[Column]:
         """Leave out columns of whole numbers that name meters."""

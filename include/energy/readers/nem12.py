@@ -128,9 +128,11 @@ def days(sample: Sample) -> Iterator[Day | int]:
             register = _register(fields)
         elif fields[0] == "300":
             day = _day(line, fields, register)
-        if (fields[0] == "200" and register is None) or (fields[0] == "300" and day is None):
-            yield line
-        elif fields[0] not in ("100", "200", "300", "500", "900"):
+        if (
+            (fields[0] == "200" and register is None)
+            or (fields[0] == "300" and day is None)
+            or fields[0] not in ("100", "200", "300", "500", "900")
+        ):
             yield line
     if day is not None:
         yield day
