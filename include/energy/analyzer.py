@@ -18,10 +18,10 @@ from include.core.tables import literal
 from include.energy import curves, statistics, validation
 from include.energy.anomalies import judge
 from include.energy.db import connect, write_table
-from include.energy.intervals import Timeline, draw_timeline
 from include.energy.lines import inspect
 from include.energy.params import AnalyzerParams
 from include.energy.schemas import ANALYSIS, DATA, OUTSIDE, RECORDS, SOURCE, Analysis, EnergySource
+from include.energy.timeline import Timeline, draw_timeline
 
 REPEATED = ("duplicate_timestamp", "superseded")
 """Reasons that lose no reading: another one of the same household and time is accepted."""
@@ -124,7 +124,7 @@ def require_plausible(
     """Refuse figures of input files that no meter can have meant.
 
     Args:
-        db: Holds `judged` and the macros of `include.energy.intervals.draw_timeline()`.
+        db: Holds `judged` and the macros of `include.energy.timeline.draw_timeline()`.
         analysis: The figures.
         source: Where the records came from; only input files are judged.
         params: The limits.

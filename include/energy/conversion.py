@@ -15,7 +15,7 @@ before it. In a file that runs mostly backwards in time, it is the other way rou
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC
 from pathlib import Path
@@ -26,9 +26,10 @@ from include.core.errors import BadInputError
 from include.core.outcome import Finding
 from include.core.run_folder import SOURCE_FOLDER
 from include.core.tables import literal, number_sql
+from include.energy.calendar_days import find_stretches
 from include.energy.db import connect, count, temporary_folder, write_table
 from include.energy.inspection.plan import STAMPS_MARK
-from include.energy.intervals import infer_intervals
+from include.energy.intervals import Piece, infer_intervals
 from include.energy.params import GeneratorParams
 from include.energy.readers.base import Clock, MeterData, Reading, choose, find_readers, take_sample
 from include.energy.registers import take_differences
@@ -79,12 +80,17 @@ def convert(files: Path, params: GeneratorParams) -> EnergySource:
             registers=_numbers(sources, "cumulative"),
             energy=unit.endswith("Wh"),
             insist=params.as_mapped,
+            ends=all(source.ends for source in sources),
         )
-        ends = frozenset(n for n, source in enumerate(sources) if source.ends)
+        ends = _numbers(sources, "ends")
         marks = locate(connection, intervals, params, ends, _assumed(sources, params))
+        stretches = find_stretches(connection, intervals, params.timezone, where)
         left_out = _revise(connection, sources, where)
         write_table(connection, _output_sql(unit, names), DATA.at(files))
-        return _account(connection, sources, names, params, intervals, marks, left_out)
+        account = _account(connection, sources, names, params, intervals, marks)
+        account.stretches, account.left_out = stretches, left_out
+        account.findings += _findings(connection, sources, names, marks, left_out)
+        return account
 
 
 def _common_name(names: Sequence[str]) -> str:
@@ -167,12 +173,12 @@ def _require_stamps(
 
 
 def _revise(connection: duckdb.DuckDBPyConnection, sources: Sequence[MeterData], where: str) -> int:
-    """Create the view `final`: `located` with `fault`, registers as energy, and revised readings marked.
+    """Create the view `final`: `timed` with `fault`, registers as energy, and revised readings marked.
 
     Returns:
         How many register readings begin no interval, and were left out.
     """
-    left_out, readings, columns, fault, joined = 0, "located", "*", "CAST(NULL AS VARCHAR)", ""
+    left_out, readings, columns, fault, joined = 0, "timed", "*", "CAST(NULL AS VARCHAR)", ""
     if registers := _numbers(sources, "cumulative"):
         left_out = take_differences(connection, registers, where)
         readings, columns, fault = "readings", "* EXCLUDE (fault)", "fault"
@@ -216,9 +222,8 @@ def _account(
     sources: Sequence[MeterData],
     names: Sequence[str],
     params: GeneratorParams,
-    intervals: dict[str, int],
+    intervals: Mapping[str, Sequence[Piece]],
     marks: Marks,
-    left_out: int,
 ) -> EnergySource:
     rows = connection.execute(_COUNTS).fetchall()
     files = [
@@ -239,7 +244,8 @@ def _account(
         )
     ]
     ambiguous, non_existent, malformed = (sum(row[position] for row in rows) for position in (4, 5, 6))
-    same = len(set(intervals.values())) == 1
+    constant = {household: pieces[0].seconds for household, pieces in intervals.items() if len(pieces) == 1}
+    same = len(constant) == len(intervals) and len(set(constant.values())) == 1
     account = EnergySource(
         source="files",
         records_written=sum(file.records for file in files),
@@ -251,19 +257,15 @@ def _account(
         measured=tuple(column for column in MEASURED if all(column in source.measured for source in sources)),
         timezone=params.timezone,
         stamp="end" if marks.ends else "start",
-        interval_seconds=next(iter(intervals.values())) if same else None,
-        intervals_by_household={} if same else intervals,
+        interval_seconds=next(iter(constant.values())) if same else None,
+        intervals_by_household={} if same else constant,
         ambiguous_times=ambiguous,
         ambiguous_pairs=count(connection, "SELECT count(*) FROM later_of_two WHERE position = 2"),
         non_existent_times=non_existent,
         malformed_records=malformed,
-        left_out=left_out,
         spans=_spans(connection),
     )
-    account.findings = [
-        *zone_findings(connection, params, account, marks),
-        *_findings(connection, sources, names, marks, left_out),
-    ]
+    account.findings = zone_findings(connection, params, account, marks)
     return account
 
 

@@ -1,4 +1,4 @@
-"""Intervals of meters: inferred from their readings, and numbered from a household's first."""
+"""Intervals of meters, inferred from their readings."""
 
 from __future__ import annotations
 
@@ -6,21 +6,33 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING, NamedTuple
+from itertools import groupby, pairwise
+from typing import NamedTuple
 
 import duckdb
 
 from include.core.errors import BadInputError
 from include.core.tables import number_sql
 
-if TYPE_CHECKING:
-    from include.energy.schemas import EnergySource
-
 SHARE_NEEDED = 0.9
 LEAST_SHARE = 0.3
+PIECES_AT_MOST = 100
+DAY = 86400
 CONFLICTS_AT_MOST = 0.1
 RISES_OF_A_REGISTER = 24
 WHOLE_SECONDS = "CASE WHEN seconds > 0.75 THEN round(seconds)::BIGINT END"
+
+
+class Piece(NamedTuple):
+    """A stretch of a household's records with one interval.
+
+    Args:
+        begin: The first stamp that belongs to it, as its clock shows it; None for the first piece.
+        seconds: The interval.
+    """
+
+    begin: datetime | None
+    seconds: int
 
 
 @dataclass
@@ -39,13 +51,16 @@ def infer_intervals(
     where: str,
     *,
     registers: frozenset[int] = frozenset(),
-    insist: bool = False,
     energy: bool = False,
-) -> dict[str, int]:
-    """Return the interval of each household: the difference of neighbouring stamps that comes in runs.
+    insist: bool = False,
+    ends: bool = False,
+) -> dict[str, list[Piece]]:
+    """Return the intervals of each household: the differences of neighbouring stamps that come in runs.
 
-    Readings may be missing here and there: at least 90 % of the differences must be multiples of the interval. A
-    household with fewer than two differences takes the most frequent one of all households.
+    Nearly all households have one interval. Where it changes (hours until March, then quarters), there is a piece for
+    each stretch; months are pieces of 28 to 31 days. Readings may be missing here and there: at least 90 % of the
+    differences must be multiples of the interval. A household with fewer than two differences takes the most frequent
+    one of all households.
 
     Args:
         connection: Holds `records`: `file`, `household_id`, `clock` (TIMESTAMP) and `power`; rows with a NULL among
@@ -54,13 +69,14 @@ def infer_intervals(
         registers: Numbers of the files whose values are register readings.
         energy: The other values are energy an interval: a series that never falls is refused.
         insist: Neither refuse such a series nor values that contradict each other.
+        ends: Stamps mark the ends of their intervals.
 
     Returns:
-        Seconds by household, in the order of the households' names.
+        The pieces by household, in the order of the households' names.
 
     Raises:
-        BadInputError: No two readings of one household differ in time, the readings of one have no common interval, or
-            their interval changes, or energy never falls.
+        BadInputError: No two readings of one household differ in time, the readings of one have no common interval,
+            energy never falls, or a household has different values for many times.
     """
     households = _measure_steps(connection)
     overall = Counter[int]()
@@ -75,7 +91,9 @@ def infer_intervals(
         _require_agreement(households, where)
     fallback = _by_frequency(overall)[0]
     return {
-        household: _interval_in_runs(household, steps, where) if steps.counts.total() >= 2 else fallback
+        household: _find_pieces(connection, household, steps, where, ends=ends)
+        if steps.counts.total() >= 2
+        else [Piece(None, fallback)]
         for household, steps in households.items()
     }
 
@@ -151,24 +169,72 @@ def _require_agreement(households: Mapping[str, _Steps], where: str) -> None:
             )
 
 
-def _interval_in_runs(household: str, steps: _Steps, where: str) -> int:
+def _find_pieces(
+    connection: duckdb.DuckDBPyConnection, household: str, steps: _Steps, where: str, *, ends: bool
+) -> list[Piece]:
     counts, total = steps.counts, steps.counts.total()
-    if len(steps.runs) > 1:
-        found = " and ".join(f"{seconds} s ({counts[seconds]} times)" for seconds in sorted(steps.runs, reverse=True))
-        raise BadInputError(
-            f"{where}: household {household}: the interval between readings changes: {found}; run the stretches apart, "
-            "each in a file of its own"
-        )
+    if len(steps.runs) > 1 and (pieces := _cut(_clocks(connection, household), set(steps.runs), ends=ends)):
+        return pieces
     common = next(iter(steps.runs), _by_frequency(counts)[0])
     multiples = sum(times for seconds, times in counts.items() if seconds % common == 0)
-    if multiples >= SHARE_NEEDED * total and counts[common] >= LEAST_SHARE * total:
-        return common
+    if len(steps.runs) < 2 and multiples >= SHARE_NEEDED * total and counts[common] >= LEAST_SHARE * total:
+        return [Piece(None, common)]
+    if min(counts) >= 28 * DAY and (pieces := _months(_clocks(connection, household), ends=ends)):
+        return pieces
     candidates = ", ".join(f"{seconds} s ({counts[seconds] / total:.0%})" for seconds in _by_frequency(counts)[:3])
     raise BadInputError(
         f"{where}: household {household}: the readings have no common interval: the most frequent difference, "
         f"{common} s, and its multiples are {multiples / total:.1%} of the differences, at least 90 % are needed; "
         f"candidates: {candidates}. Readings that are written on change have to be resampled first"
     )
+
+
+def _clocks(connection: duckdb.DuckDBPyConnection, household: str) -> list[datetime]:
+    query = "SELECT DISTINCT clock FROM records WHERE household_id = ? AND clock IS NOT NULL ORDER BY clock"
+    return [clock for (clock,) in connection.execute(query, [household]).fetchall()]
+
+
+def _cut(clocks: Sequence[datetime], candidates: set[int], *, ends: bool) -> list[Piece] | None:
+    """Cut a series where its interval changes for at least a run of readings; None where too many do not fit.
+
+    A difference belongs to the reading at its beginning, or at its end where stamps mark ends.
+    """
+    steps = [round((b - a).total_seconds()) for a, b in pairwise(clocks)]
+    runs = [(seconds, len(list(group))) for seconds, group in groupby(steps)]
+    labels = [
+        label
+        for seconds, length in runs
+        for label in [seconds if seconds in candidates and length >= RUN else 0] * length
+    ]
+    current = next(label for label in labels if label)
+    pieces, fitting = [Piece(None, current)], 0
+    for number, (label, step) in enumerate(zip(labels, steps, strict=True)):
+        if label and label != current:
+            current = label
+            pieces.append(Piece(clocks[number + ends], current))
+        fitting += step % current == 0
+    return pieces if fitting >= SHARE_NEEDED * len(steps) and len(pieces) <= PIECES_AT_MOST else None
+
+
+def _months(clocks: Sequence[datetime], *, ends: bool) -> list[Piece] | None:
+    """Return a piece for each month where all stamps are of the same day and time of their months; None where not."""
+    if len({(clock.day, clock.time()) for clock in clocks}) > 1 or clocks[0].day > 28:
+        return None
+    pieces = []
+    for clock in clocks:
+        other = add_months(clock, -1 if ends else 1)
+        pieces.append(Piece(clock, round(abs((other - clock).total_seconds()))))
+    return [Piece(None, pieces[0].seconds), *pieces[1:]]
+
+
+def add_months(moment: datetime, months: int) -> datetime:
+    """Return the same day and time of another month.
+
+    >>> add_months(datetime(2026, 12, 1), 1)
+    datetime.datetime(2027, 1, 1, 0, 0)
+    """
+    years, month = divmod(moment.month - 1 + months, 12)
+    return moment.replace(year=moment.year + years, month=month + 1)
 
 
 def choose_intervals(differences: list[tuple[str, int | None, int]], where: str) -> dict[str, int]:
@@ -215,151 +281,3 @@ def _shared_interval(household: str, counts: Counter[int], where: str) -> int:
         f"{common[0]} s, is shared by {counts[common[0]] / total:.1%} of the differences, at least 90 % are needed; "
         f"candidates: {candidates}"
     )
-
-
-class Stretch(NamedTuple):
-    """A stretch of time in which a household's interval stays the same.
-
-    Args:
-        start: Where it begins, seconds since 1970.
-        seconds: Its interval.
-        slots: How many intervals of the household lie before it.
-    """
-
-    start: int
-    seconds: int
-    slots: int = 0
-
-
-@dataclass(frozen=True)
-class Timeline:
-    """The intervals of the households, numbered from 0.
-
-    Args:
-        stretches: By household, in the order of the type `household`; the first begins where slot 0 does.
-        lasts: Where a household's last interval begins, seconds since 1970, where its stamps reach further than its
-            accepted records.
-        end: Where the window ends, None without one.
-    """
-
-    stretches: dict[str, tuple[Stretch, ...]]
-    lasts: dict[str, int]
-    end: int | None = None
-
-    @property
-    def shortest(self) -> list[int]:
-        """The shortest interval of each household, in seconds."""
-        return [min(stretch.seconds for stretch in stretches) for stretches in self.stretches.values()]
-
-    @property
-    def longest(self) -> int:
-        """The longest interval of all, in seconds."""
-        return max(stretch.seconds for stretches in self.stretches.values() for stretch in stretches)
-
-    @property
-    def constant(self) -> bool:
-        """Whether no household's interval changes."""
-        return all(len(stretches) == 1 for stretches in self.stretches.values())
-
-    def seconds(self, household: str) -> int | None:
-        """Return the interval of a household, None where it changes."""
-        seconds = {stretch.seconds for stretch in self.stretches[household]}
-        return seconds.pop() if len(seconds) == 1 else None
-
-    def moment(self, household: str, slot: int) -> int:
-        """Return where an interval begins, in seconds since 1970."""
-        stretch = [s for s in self.stretches[household] if s.slots <= slot][-1]
-        return stretch.start + (slot - stretch.slots) * stretch.seconds
-
-    def slot(self, household: str, moment: int) -> int:
-        """Return the number of the interval that a time lies in, seconds since 1970."""
-        stretch = [s for s in self.stretches[household] if s.start <= moment or s.slots == 0][-1]
-        return stretch.slots + (moment - stretch.start) // stretch.seconds
-
-    def expected(self, household: str, received: int) -> int:
-        """Return how many intervals there should be, if the last accepted record is in interval `received` - 1."""
-        if self.end is not None:
-            stretch = [s for s in self.stretches[household] if s.start < self.end or s.slots == 0][-1]
-            return stretch.slots - (stretch.start - self.end) // stretch.seconds
-        last = self.lasts.get(household)
-        return received if last is None else max(received, self.slot(household, last) + 1)
-
-
-def draw_timeline(
-    db: duckdb.DuckDBPyConnection,
-    intervals: dict[str, int],
-    source: EnergySource | None,
-    window: tuple[datetime, datetime] | None,
-) -> Timeline:
-    """Number the intervals of the households, and create the SQL macros that find them.
-
-    `interval_of(household, ts)` is the length of the interval in seconds, and `slot(household, ts)` its number, 0 for
-    the household's first.
-
-    Args:
-        db: Holds `accepted`.
-        intervals: Seconds by household, in the order of the type `household`.
-        source: What the generator states: stretches of households whose interval changes, and how far stamps reach.
-        window: Where given, the first interval of each household begins at its start, else at the first record.
-    """
-    begin = int(window[0].timestamp()) if window else 0
-    origins = dict.fromkeys(intervals, begin)
-    lasts: dict[str, int] = {}
-    if not window:
-        query = "SELECT household::VARCHAR, epoch(min(ts))::BIGINT FROM accepted GROUP BY ALL"
-        origins.update(db.execute(query).fetchall())
-        spans = source.spans if source else {}
-        for name in intervals.keys() & spans.keys():
-            origins[name] = min(origins[name] or 2**62, int(spans[name].first.timestamp()))
-            lasts[name] = int(spans[name].last.timestamp())
-    stated = source.stretches if source else {}
-    stretches = {
-        name: _number(origins[name], [(int(s.start.timestamp()), s.interval_seconds) for s in stated[name]])
-        if name in stated
-        else (Stretch(origins[name], seconds),)
-        for name, seconds in intervals.items()
-    }
-    timeline = Timeline(stretches, lasts, int(window[1].timestamp()) if window else None)
-    _create_macros(db, timeline)
-    return timeline
-
-
-def _number(origin: int, stretches: Sequence[tuple[int, int]]) -> tuple[Stretch, ...]:
-    """Return stretches that begin with the origin, each with the number of intervals before it."""
-    numbered: list[Stretch] = []
-    for (start, seconds), following in zip(stretches, [*stretches[1:], None], strict=True):
-        if following and following[0] <= origin:
-            continue
-        begin = start if numbered else origin
-        before = numbered[-1] if numbered else None
-        slots = before.slots - (before.start - begin) // before.seconds if before else 0
-        numbered.append(Stretch(begin, seconds, slots))
-    return tuple(numbered)
-
-
-def _create_macros(db: duckdb.DuckDBPyConnection, timeline: Timeline) -> None:
-    if timeline.constant:
-        first = [stretches[0] for stretches in timeline.stretches.values()]
-        lists = {"seconds": [s.seconds for s in first], "start": [s.start for s in first]}
-        of = {name: f"({values}::BIGINT[])[enum_code(household) + 1]" for name, values in lists.items()}
-        db.execute(f"CREATE MACRO interval_of(household household, ts) AS {of['seconds']}")
-        db.execute(
-            f"CREATE MACRO slot(household household, ts) AS (epoch(ts)::BIGINT - {of['start']}) // {of['seconds']}"
-        )
-        return
-
-    def cases(value: str) -> str:
-        homes = []
-        for number, stretches in enumerate(timeline.stretches.values()):
-            later = [f"WHEN epoch(ts) >= {s.start} THEN {value.format(**s._asdict())}" for s in stretches[:0:-1]]
-            first = value.format(**stretches[0]._asdict())
-            homes.append(
-                f"WHEN {number} THEN CASE {' '.join(later)} ELSE {first} END"
-                if later
-                else f"WHEN {number} THEN {first}"
-            )
-        return f"CASE enum_code(household) {' '.join(homes)} END"
-
-    db.execute(f"CREATE MACRO interval_of(household household, ts) AS ({cases('{seconds}')})::BIGINT")
-    slot = cases("{slots} + (epoch(ts)::BIGINT - {start}) // {seconds}")
-    db.execute(f"CREATE MACRO slot(household household, ts) AS ({slot})::BIGINT")

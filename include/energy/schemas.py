@@ -127,7 +127,12 @@ class EnergySource(_Document):
     findings: list[Finding] = []
 
     def interval_of(self, household: str) -> int | None:
-        """Return the seconds between the readings of a household, None where they are not stated."""
+        """Return the seconds between the readings of a household, None where they are not stated.
+
+        Where its interval changes, it is the first.
+        """
+        if household in self.stretches:
+            return self.stretches[household][0].interval_seconds
         return self.intervals_by_household.get(household, self.interval_seconds)
 
 

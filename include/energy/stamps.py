@@ -7,7 +7,7 @@ zoned, else wall-clock time).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from itertools import groupby
 from typing import Literal, NamedTuple
@@ -21,6 +21,7 @@ from include.core.outcome import Finding
 from include.core.tables import literal
 from include.core.windows import parse_zone
 from include.energy.db import count
+from include.energy.intervals import Piece as Interval
 from include.energy.params import GeneratorParams
 from include.energy.schemas import EnergySource
 
@@ -109,7 +110,7 @@ class Marks(NamedTuple):
 
 def locate(
     connection: duckdb.DuckDBPyConnection,
-    intervals: dict[str, int],
+    intervals: Mapping[str, Sequence[Interval]],
     params: GeneratorParams,
     ends: frozenset[int],
     assumed: frozenset[int],
@@ -125,7 +126,7 @@ def locate(
 
     Args:
         connection: Holds `records`.
-        intervals: Seconds by household.
+        intervals: By household; `piece` is the number of a record's interval among them.
         params: `timezone` counts.
         ends: Numbers of the files whose stamps mark the ends of their intervals.
         assumed: Numbers of the files of which nothing shows what their stamps mark.
@@ -133,10 +134,24 @@ def locate(
     Returns:
         What the stamps mark.
     """
+    rows = [
+        (household, piece.begin or datetime(1, 1, 1), number, piece.seconds)
+        for household, pieces in intervals.items()
+        for number, piece in enumerate(pieces)
+    ]
     connection.execute(
-        "CREATE TABLE intervals AS SELECT unnest(?::VARCHAR[]) AS household_id, unnest(?::BIGINT[]) AS seconds",
-        [list(intervals), list(intervals.values())],
+        "CREATE TABLE intervals AS SELECT unnest(?::VARCHAR[]) AS household_id, unnest(?::TIMESTAMP[]) AS begin, "
+        "unnest(?::INTEGER[]) AS piece, unnest(?::BIGINT[]) AS seconds",
+        [list(column) for column in zip(*rows, strict=True)],
     )
+    changing = any(len(pieces) > 1 for pieces in intervals.values())
+    joined = (
+        "ASOF LEFT JOIN intervals ON records.household_id = intervals.household_id "
+        "AND coalesce(clock, TIMESTAMP '9999-01-01') >= begin"
+        if changing
+        else "LEFT JOIN intervals USING (household_id)"
+    )
+    connection.execute(f"CREATE VIEW intervalled AS SELECT records.*, piece, seconds FROM records {joined}")
     _store_pieces(connection, params)
     candidates = [Marks(ends), *([Marks(ends, after_zone=True)] if ends else [])]
     if assumed:
@@ -270,7 +285,7 @@ def _remedy(connection: duckdb.DuckDBPyConnection, account: EnergySource, marks:
 def _store_pieces(connection: duckdb.DuckDBPyConnection, params: GeneratorParams) -> None:
     days = connection.execute(
         "SELECT DISTINCT CAST(unnest([clock, clock - to_seconds(coalesce(seconds, 0))]) AS DATE) AS day "
-        "FROM records LEFT JOIN intervals USING (household_id) WHERE clock IS NOT NULL AND NOT zoned ORDER BY day"
+        "FROM intervalled WHERE clock IS NOT NULL AND NOT zoned ORDER BY day"
     ).fetchall()
     connection.execute(
         "CREATE TABLE pieces (day DATE, from_time TIMESTAMP, until_time TIMESTAMP, kind VARCHAR, first_offset BIGINT, "
@@ -289,8 +304,7 @@ def _shown_sql(marks: Marks) -> str:
     back = f"CASE WHEN {before} THEN 0 ELSE {step} END" if marks.ends else "0"
     return (
         "SELECT moved.*, kind, from_time, first_offset, second_offset "
-        f"FROM (SELECT records.*, seconds, {start} AS start, {back} AS back "
-        "FROM records LEFT JOIN intervals USING (household_id)) AS moved LEFT JOIN pieces "
+        f"FROM (SELECT *, {start} AS start, {back} AS back FROM intervalled) AS moved LEFT JOIN pieces "
         "ON day = CAST(start AS DATE) AND start >= from_time AND start < until_time AND NOT zoned"
     )
 

@@ -15,8 +15,8 @@ import duckdb
 from include.energy import curves
 from include.energy.curves import MILLIWATTS
 from include.energy.db import rows
-from include.energy.intervals import Timeline
 from include.energy.schemas import ANOMALY_LABELS, Gap, HouseholdFigures
+from include.energy.timeline import Timeline
 from include.energy.validation import BITS, FLAG_NOT_ASSESSED
 
 COVERAGE_NEEDED = 0.8
@@ -33,7 +33,7 @@ def figures(
     """Return the figures of the households, in the order of their names, and of all together.
 
     Args:
-        db: Holds the tables, and the macros of `include.energy.intervals.draw_timeline()`.
+        db: Holds the tables, and the macros of `include.energy.timeline.draw_timeline()`.
         timeline: The intervals of the households.
         window: What the records should cover; None: what they do cover.
         high_usage_kw: A record above it is high usage.

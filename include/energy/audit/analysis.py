@@ -21,10 +21,10 @@ from include.energy.audit.samples import draw, take
 from include.energy.audit.tables import header, require_no_more_columns
 from include.energy.audit.totals import compare_anomalies, compare_totals, number_intervals
 from include.energy.db import connect
-from include.energy.intervals import Timeline
 from include.energy.lines import LineFile, inspect
 from include.energy.params import AnalyzerParams
 from include.energy.schemas import ANALYSIS, DATA, RECORDS, REJECTED, SOURCE
+from include.energy.timeline import Timeline
 from include.energy.validation import BITS, FLAG_ZERO_RUN
 
 RECORDS_JUDGED_TWICE = 200

@@ -16,10 +16,10 @@ from statistics import median
 from typing import NamedTuple
 
 from include.energy.anomalies import FLAT_RECORDS, FLAT_SECONDS, SAMPLES_OF_HOUR, SAMPLES_OF_HOUSEHOLD, ZERO_SECONDS
-from include.energy.intervals import Stretch
 from include.energy.lines import LineFile
 from include.energy.params import AnalyzerParams
 from include.energy.schemas import COLUMNS, OUTSIDE, AnomalyReason
+from include.energy.timeline import Stretch
 from include.energy.validation import FAULTS_OF_READINGS, LARGEST, PF_LEAST_VA, PF_LIMIT, PF_SURE_VA, VOLTAGE_TOLERANCE
 
 _TIME = re.compile(r"(\d{4}-\d\d-\d\d)[T ](\d\d:\d\d(?::\d\d)?)(Z|[+-](?:0\d|1[0-4]):[0-5]\d)?")

@@ -20,9 +20,10 @@ from include.energy import statistics
 from include.energy.analyzer import summarise
 from include.energy.anomalies import SAMPLES_OF_HOUR, SAMPLES_OF_HOUSEHOLD, find_runs, judge
 from include.energy.audit.judgements import OWN_FLAGS
-from include.energy.intervals import SHARE_NEEDED, WHOLE_SECONDS, Timeline, choose_intervals, draw_timeline
+from include.energy.intervals import SHARE_NEEDED, WHOLE_SECONDS, choose_intervals
 from include.energy.params import AnalyzerParams
 from include.energy.schemas import ANALYSIS, DATA, RECORDS, Analysis, EnergySource
+from include.energy.timeline import Timeline, draw_timeline
 from include.energy.validation import BITS, FLAG_NOT_ASSESSED, FLAG_ZERO_RUN
 
 Difference = tuple[str, int | None, int]
@@ -32,7 +33,7 @@ STATED_FLAGS = sum(BITS.values()) | FLAG_ZERO_RUN
 def number_intervals(db: duckdb.DuckDBPyConnection, params: AnalyzerParams, source: EnergySource | None) -> Timeline:
     """Return the intervals of each household.
 
-    Creates the macros of `include.energy.intervals.draw_timeline()`.
+    Creates the macros of `include.energy.timeline.draw_timeline()`.
 
     Args:
         db: Holds the tables of `include.energy.audit.judgements.judge_again()`.
