@@ -186,7 +186,7 @@ class _Parser:
             self.entry.links.setdefault(attributes.get("rel", ""), []).append(attributes.get("href", ""))
         elif local in _RESOURCES:
             self.resource = Resource(local, self.entry)
-        elif local == "IntervalReading":
+        elif self.path[-2:] == ["IntervalBlock", "IntervalReading"]:
             self.reading, self.line = {}, self.expat.CurrentLineNumber
 
     def _end(self, _: str) -> None:
