@@ -76,8 +76,8 @@ def test_several_lists_of_readings_are_named_and_none_is_taken(table):
     with pytest.raises(BadInputError) as refused:
         table({"import": day, "export total": day[:1], "note": "x"})
     assert str(refused.value) == (
-        'd.json: holds 2 lists of records, and nothing says which one is meant: .import (2), .["export total"] (1); write '
-        "each one into its own file, for example: jq '.import' d.json > one.json"
+        'd.json: holds 2 lists of records, and nothing says which one is meant: .import (2), .["export total"] (1); '
+        "write each one into its own file, for example: jq '.import' d.json > one.json"
     )
 
 

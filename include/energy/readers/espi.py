@@ -66,8 +66,8 @@ class Entry:
     links: dict[str, list[str]] = field(default_factory=dict)
 
     def linked(self, relation: str) -> list[str]:
-        """Return the links of a relation, without a slash at their ends."""
-        return [link.rstrip("/") for link in self.links.get(relation, [])]
+        """Return the paths of the links of a relation; feeds mix links with and without a host."""
+        return [urlsplit(link).path.strip("/") for link in self.links.get(relation, [])]
 
 
 @dataclass
@@ -284,7 +284,7 @@ def _series(block: Resource, feed: Feed, name: str, unit: str | None) -> Series:
     fields = types[0].fields if types else {}
     label = _other(fields, point.fields.get("kind", "0") if point else "0")
     link = next(iter(point.entry.linked("self")), "") if point else ""
-    household = urlsplit(link).path.strip("/") or (point.entry.title if point else "") or PurePosixPath(name).stem
+    household = link or (point.entry.title if point else "") or PurePosixPath(name).stem
     return Series(household, id(meter_reading), None if label else _exponent(fields, name, unit), label)
 
 
