@@ -63,7 +63,7 @@ def _is_json_lines(path: Path, name: str) -> bool:
     first, _, rest = next(read_chunks(path, name)).removeprefix(b"\xef\xbb\xbf").lstrip().partition(b"\n")
     try:
         return isinstance(json.loads(first), dict) and rest.lstrip().startswith(b"{")
-    except ValueError:
+    except (ValueError, RecursionError):
         return False
 
 
@@ -127,7 +127,7 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 def _only_table(document: Any, name: str) -> list[Any]:
     """Return the one list of records of a document."""
     tables = list(_tables(document, ""))
-    likely = [(place, table) for place, table in tables if _may_hold_readings(table)] or tables
+    likely = [(place, table) for place, table in tables if _may_hold_readings(table, name)] or tables
     if not likely:
         raise BadInputError(
             f"{name}: holds no list of records: a list of objects, or of values such as [time, value]; write one "
@@ -150,9 +150,9 @@ def _tables(node: Any, place: str) -> Iterator[tuple[str, list[Any]]]:
     """
     if isinstance(node, dict):
         for key, value in node.items():
-            yield from _tables(value, f"{place}.{key}" if key.isidentifier() else f"{place}[{json.dumps(key)}]")
+            yield from _tables(value, f"{place}.{key}" if key.isidentifier() else f"{place or '.'}[{json.dumps(key)}]")
     elif isinstance(node, list) and node:
-        inner = [table for number, item in enumerate(node) for table in _tables(item, f"{place}[{number}]")]
+        inner = [table for number, item in enumerate(node) for table in _tables(item, f"{place or '.'}[{number}]")]
         yield from inner
         is_records = all(isinstance(item, dict) for item in node) or _is_rows(node)
         if is_records and not (inner and len(node) == 1):
@@ -169,9 +169,9 @@ def _is_rows(node: list[Any]) -> bool:
     )
 
 
-def _may_hold_readings(table: list[Any]) -> bool:
+def _may_hold_readings(table: list[Any], name: str) -> bool:
     """Return whether some of the first records state a number and something else."""
-    probed = [_flat_record(_members(item), "") for item in table[:_PROBED]]
+    probed = list(_flat(table[:_PROBED], name))
     return any(len(record) >= 2 and any(map(_NUMBER.fullmatch, record.values())) for record in probed)
 
 

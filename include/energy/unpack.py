@@ -202,15 +202,19 @@ def _check_member(member: zipfile.ZipInfo, whole: str) -> None:
         raise BadInputError(f"{whole}: is encrypted; unpack it with its password, and provide what it holds")
     if stat.S_ISLNK(member.external_attr >> 16):
         raise BadInputError(f"{whole}: is a link, not a file; pack the file that it leads to")
-    parts = PurePosixPath(member.filename.replace("\\", "/")).parts
+    parts = _parts(member)
     if ".." in parts or parts[0] == "/" or parts[0].endswith(":"):
         raise BadInputError(f"{whole}: its name leads out of the archive; pack it anew with names inside one folder")
 
 
 def _is_shown(member: zipfile.ZipInfo) -> bool:
-    parts = PurePosixPath(member.filename).parts
+    parts = _parts(member)
     is_hidden = any(part.startswith(".") and part != ".." for part in parts)
     return not (is_hidden or "__MACOSX" in parts or parts[-1] in ("Thumbs.db", "desktop.ini"))
+
+
+def _parts(member: zipfile.ZipInfo) -> tuple[str, ...]:
+    return PurePosixPath(member.filename.replace("\\", "/")).parts
 
 
 def _plain(path: Path, name: str, folder: Path) -> Path:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 import resource
 import subprocess
 import sys
@@ -26,6 +27,8 @@ from include.core.errors import BadInputError
 MAX_MEMORY = 4 * 1024**3
 _TOLERANCE = timedelta(milliseconds=50)
 _DAY_ONE = date(1900, 1, 1)  # what 1.0 is as a date: as the time of a reading, it is 24:00
+_ISO_DURATION = re.compile(r"PT(\d+)H(\d+)M(\d+(?:[.,]\d+)?)S")  # how OpenDocument writes times
+_ENCRYPTED = "EncryptedPackage".encode("utf-16-le")  # the stream of a workbook with a password
 _EXPORT = "export the sheet as CSV"
 
 
@@ -81,6 +84,9 @@ def cell_text(value: object) -> str:
         return format(Decimal(repr(value)), "f").removesuffix(".0")
     if isinstance(value, date | time | timedelta):
         return _time_text(value)
+    if duration := _ISO_DURATION.fullmatch(str(value)):
+        hours, minutes, seconds = duration.groups()
+        return _clock(timedelta(hours=int(hours), minutes=int(minutes), seconds=float(seconds.replace(",", "."))))
     return " ".join(str(value).splitlines())
 
 
@@ -143,12 +149,13 @@ def main(workbook: str, folder: str) -> dict[str, Any]:
     Returns:
         `sheets`, a list of titles and files, or `fault`, the rest of a sentence about the workbook.
     """
-    from python_calamine import CalamineError, CalamineWorkbook, PasswordError, SheetTypeEnum
+    from python_calamine import CalamineError, CalamineWorkbook, SheetTypeEnum
 
     tables: list[tuple[str, str]] = []
     notes: list[tuple[str, str]] = []
     try:
-        book = CalamineWorkbook.from_path(workbook)
+        with Path(workbook).open("rb") as file:  # not from_path(), which believes the suffix
+            book = CalamineWorkbook.from_filelike(file)
         for number, described in enumerate(book.sheets_metadata):
             if described.typ is not SheetTypeEnum.WorkSheet:
                 continue
@@ -159,10 +166,10 @@ def main(workbook: str, folder: str) -> dict[str, Any]:
             _write_sheet(sheet.iter_rows, target)
             kept = tables if sheet.height >= 2 and sheet.width >= 2 else notes
             kept.append((described.name, str(target)))
-    except PasswordError:
-        return {"fault": "the workbook has a password; save it without one"}
     except CalamineError as error:
-        return {"fault": f"the workbook is damaged ({error}); save it again, or {_EXPORT}"}
+        if _ENCRYPTED in Path(workbook).read_bytes():
+            return {"fault": "the workbook has a password; save it without one"}
+        return {"fault": f"the workbook is damaged, or has a password ({error}); save it again, or {_EXPORT}"}
     return {"sheets": tables or notes[:1]}
 
 

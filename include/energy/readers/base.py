@@ -77,6 +77,15 @@ class Sample:
         """Yield all bytes of the file, decompressed where it is gzip."""
         return read_chunks(self.path, self.name)
 
+    def lines(self) -> Iterator[bytes]:
+        """Yield all lines, without the line feeds that end them."""
+        rest = b""
+        for chunk in self.chunks():
+            *lines, rest = (rest + chunk).split(b"\n")
+            yield from lines
+        if rest:
+            yield rest
+
 
 class Reading(NamedTuple):
     """A reading as its file states it; what cannot be read is passed on as text, and the analyzer judges it.

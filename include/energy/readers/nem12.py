@@ -22,7 +22,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -38,7 +38,8 @@ BATCH = 50_000
 NULL_VALUES = "null values (quality N)"
 _OFFSET = "+10:00"
 _KWH = {"WH": -3, "KWH": 0, "MWH": 3}  # powers of ten
-_QUALITY = re.compile(r"[AEFNSV](\d\d)?")
+_NUMBER = re.compile(r"(-?\d+(\.\d*)?)?")
+_QUALITY = re.compile(r"[AEFNS](\d\d)?|V")
 _TRAILING = 5  # QualityMethod, ReasonCode, ReasonDescription, UpdateDateTime, MSATSLoadDateTime
 _BEGINNING = re.compile(rb"(?:\xef\xbb\xbf)?\s*(?:100,NEM1([23])\b|(200),[^,\r\n]+,)")
 
@@ -106,8 +107,7 @@ class Nem12Reader:
         return MeterData(
             unit="kWh",
             batches=(batch(db, block) for block in blocks),
-            all_malformed="none of its 300 records has a date, one value for each interval of the 200 record before it, "
-            "and a quality flag",
+            all_malformed="none of its 300 records has a date, a value for each interval, and a quality flag",
             not_selected=not_selected,
         )
 
@@ -123,16 +123,11 @@ def days(sample: Sample) -> Iterator[Day | int]:
             continue
         if day is not None:
             yield day
-        day = None
-        if fields[0] == "200":
-            register = _register(fields)
-        elif fields[0] == "300":
-            day = _day(line, fields, register)
-        if (
-            (fields[0] == "200" and register is None)
-            or (fields[0] == "300" and day is None)
-            or fields[0] not in ("100", "200", "300", "500", "900")
-        ):
+        day = _day(line, fields, register) if fields[0] == "300" else None
+        if fields[0] in ("100", "200", "900"):
+            register = _register(fields) if fields[0] == "200" else None
+        is_read = {"100": True, "200": register, "300": day, "500": True, "900": True}.get(fields[0])
+        if not is_read:
             yield line
     if day is not None:
         yield day
@@ -140,20 +135,9 @@ def days(sample: Sample) -> Iterator[Day | int]:
 
 def _records(sample: Sample) -> Iterator[tuple[int, list[str]]]:
     """Yield the fields of each line that is not blank, with its number."""
-    rest = b""
-    number = 0
-    for chunk in sample.chunks():
-        *lines, rest = (rest + chunk).split(b"\n")
-        for number, line in enumerate(lines, number + 1):
-            if fields := _fields(line):
-                yield number, fields
-    if fields := _fields(rest):
-        yield number + 1, fields
-
-
-def _fields(line: bytes) -> list[str]:
-    text = line.decode("utf-8", "replace").removeprefix("\ufeff").strip()
-    return [field.strip() for field in next(csv.reader([text]))] if text else []
+    for number, line in enumerate(sample.lines(), 1):
+        if text := line.decode("utf-8", "replace").removeprefix("\ufeff").strip():
+            yield number, [field.strip() for field in next(csv.reader([text]))]
 
 
 def _register(fields: list[str]) -> Register | None:
@@ -178,9 +162,9 @@ def _day(line: int, fields: list[str], register: Register | None) -> Day | None:
         start = datetime.strptime(fields[1], "%Y%m%d")  # noqa: DTZ007 -- the offset follows when it is written
     except ValueError:
         return None
-    if any(value and not _is_number(value) for value in values):
+    if not all(_NUMBER.fullmatch(value) for value in values):
         return None
-    quality = None if trailing[0].startswith("V") else trailing[0]
+    quality = None if trailing[0] == "V" else trailing[0]
     return Day(line, register, start, values, [quality] * count)
 
 
@@ -189,7 +173,7 @@ def _apply_event(fields: list[str], day: Day) -> bool:
     if len(fields) < 4 or not (fields[1].isdecimal() and fields[2].isdecimal()):
         return False
     first, last = int(fields[1]), int(fields[2])
-    if not 1 <= first <= last <= len(day.values) or not _QUALITY.fullmatch(fields[3]):
+    if not 1 <= first <= last <= len(day.values) or fields[3] == "V" or not _QUALITY.fullmatch(fields[3]):
         return False
     day.qualities[first - 1 : last] = [fields[3]] * (last - first + 1)
     return True
@@ -206,16 +190,16 @@ def _registers(sample: Sample) -> set[Register]:
         last = fields[0]
         if last == "100" and fields[1:2] != ["NEM12"]:
             raise BadInputError(
-                f"{sample.name}: line {line}: is {' '.join(fields[1:2])}, not NEM12: NEM13 holds register readings weeks "
-                "apart, from which no load curve follows; ask for interval data (NEM12)"
+                f"{sample.name}: line {line}: is {' '.join(fields[1:2])}, not NEM12; NEM13 holds register readings "
+                "that are weeks apart, from which no load curve follows: ask for interval data (NEM12)"
             )
         is_headed = is_headed or last == "100"
         if last == "200" and (register := _register(fields)):
             registers.add(register)
     if is_headed and last != "900":
         raise BadInputError(
-            f"{sample.name}: does not end with its end record, so a part of the file is missing; fetch it again, or, if "
-            "you know it to be complete, add a last line: 900"
+            f"{sample.name}: does not end with its end record, so a part of the file is missing; fetch it again, or, "
+            "if you know it to be complete, add a last line: 900"
         )
     return registers
 
@@ -229,7 +213,7 @@ def _households(registers: set[Register], name: str) -> dict[tuple[str, str], st
     if not suffixes:
         others = ", ".join(sorted({register.label for register in registers})) or "none"
         raise BadInputError(
-            f"{name}: has no register of energy from the grid: suffix E…, in Wh, kWh or MWh; its registers are: {others}"
+            f"{name}: has no register of energy from the grid (suffix E…, in Wh, kWh or MWh); its registers: {others}"
         )
     return {
         (nmi, suffix): nmi if len(several) == 1 else f"{nmi} {suffix}"
@@ -256,13 +240,6 @@ def _readings(sample: Sample, households: dict[tuple[str, str], str], not_select
             else:
                 stamp = (day.start + timedelta(minutes=number * register.minutes)).isoformat() + _OFFSET
                 yield Reading(day.line, household, stamp, _kwh(value, register.unit))
-
-
-def _is_number(text: str) -> bool:
-    try:
-        return Decimal(text).is_finite()
-    except InvalidOperation:
-        return False
 
 
 def _kwh(value: str, unit: str) -> str | None:
