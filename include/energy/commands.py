@@ -144,7 +144,7 @@ def examine(files: Sequence[Path], params: GeneratorParams) -> tuple[list[Inspec
         try:
             for path in files:
                 for text in unpack(folder / SOURCE_FOLDER / path.name, path.name, folder):
-                    sample = take_sample(text)
+                    sample = take_sample(text.path, text.name)
                     reader = choose(sample, params, readers)
                     statements = tuple(_container(text.containers, text.encoding))
                     if isinstance(reader, DelimitedReader):

@@ -67,7 +67,9 @@ def convert(files: Path, params: GeneratorParams) -> EnergySource:
     where = _common_name(params.files)
     with connect(files) as connection, temporary_folder(files) as scratch:
         samples = [
-            take_sample(text) for name in params.files for text in unpack(files / SOURCE_FOLDER / name, name, scratch)
+            take_sample(text.path, text.name)
+            for name in params.files
+            for text in unpack(files / SOURCE_FOLDER / name, name, scratch)
         ]
         sources = [choose(sample, params, candidates).read(sample, params, connection) for sample in samples]
         names = [sample.name for sample in samples]
@@ -78,7 +80,7 @@ def convert(files: Path, params: GeneratorParams) -> EnergySource:
             connection,
             where,
             registers=_numbers(sources, "cumulative"),
-            energy=unit.endswith("Wh"),
+            energy=unit.endswith("Wh") and any(source.delimiter for source in sources),
             insist=params.as_mapped,
             ends=all(source.ends for source in sources),
         )
@@ -89,7 +91,7 @@ def convert(files: Path, params: GeneratorParams) -> EnergySource:
         write_table(connection, _output_sql(unit, names), DATA.at(files))
         account = _account(connection, sources, names, params, intervals, marks)
         account.stretches, account.left_out = stretches, left_out
-        account.findings += _findings(connection, sources, names, marks, left_out)
+        account.findings += _findings(connection, sources, names, params, marks, left_out)
         return account
 
 
@@ -286,6 +288,7 @@ def _findings(
     connection: duckdb.DuckDBPyConnection,
     sources: Sequence[MeterData],
     names: Sequence[str],
+    params: GeneratorParams,
     marks: Marks,
     left_out: int,
 ) -> Iterator[Finding]:
@@ -300,6 +303,10 @@ def _findings(
             elif statement.topic == "not selected":
                 message = f"{name}: {statement.value} was not read: {statement.evidence}."
                 yield Finding(severity="info", message=message)
+        for label, readings in source.not_selected.items():
+            yield Finding(severity="info", message=f"{name}: {label}: {readings:,} readings were not read.")
+        if params.columns and not source.delimiter:
+            yield Finding(severity="info", message=f"{name}: the format states what it holds; columns were not used.")
     for statement_text, files in assumed.items():
         yield Finding(severity="info", message=f"Assumed of {_common_name(files)}: {statement_text}.")
     if marks.ends and marks.after_zone and connection.execute("SELECT 1 FROM pieces WHERE kind <> 'normal'").fetchone():
@@ -309,7 +316,7 @@ def _findings(
         )
         yield Finding(severity="info", message=message)
     if left_out:
-        message = f"{left_out:,} register readings begin no interval, for they are the last of their meter."
+        message = f"Register readings that begin no interval, being the last of their meter: {left_out:,}."
         yield Finding(severity="info", message=message)
 
 

@@ -18,7 +18,7 @@ SHARE_NEEDED = 0.9
 LEAST_SHARE = 0.3
 PIECES_AT_MOST = 100
 DAY = 86400
-CONFLICTS_AT_MOST = 0.1
+CONFLICTS_AT_MOST, CONFLICTS_OF_A_DATE = 0.1, 0.9
 RISES_OF_A_REGISTER = 24
 WHOLE_SECONDS = "CASE WHEN seconds > 0.75 THEN round(seconds)::BIGINT END"
 
@@ -44,6 +44,7 @@ class _Steps:
     falls: int = 0
     rises: int = 0
     conflicts: int = 0
+    conflict_dates: int = 0
 
 
 def infer_intervals(
@@ -103,21 +104,22 @@ def _measure_steps(connection: duckdb.DuckDBPyConnection) -> dict[str, _Steps]:
     number = number_sql("power")
     rows = connection.execute(f"""
         WITH steps AS (
-            SELECT household_id, epoch(clock - lag(clock) OVER earlier) AS seconds,
+            SELECT household_id, clock, epoch(clock - lag(clock) OVER earlier) AS seconds,
                 try_cast({number} AS DOUBLE) AS value, lag(try_cast({number} AS DOUBLE)) OVER earlier AS before,
                 file = lag(file) OVER earlier AS same_file
             FROM records WHERE household_id IS NOT NULL AND clock IS NOT NULL
             WINDOW earlier AS (PARTITION BY household_id ORDER BY clock)
         )
         SELECT household_id, {WHOLE_SECONDS} AS difference, count(*), count(*) FILTER (value < before),
-            count(*) FILTER (value > before), count(*) FILTER (seconds = 0 AND same_file AND value <> before)
+            count(*) FILTER (value > before), count(*) FILTER (seconds = 0 AND same_file AND value <> before),
+            count(DISTINCT CAST(clock AS DATE)) FILTER (seconds = 0 AND same_file AND value <> before)
         FROM steps GROUP BY ALL ORDER BY household_id, difference
     """).fetchall()
     households: dict[str, _Steps] = {}
-    for household, seconds, times, falls, rises, conflicts in rows:
+    for household, seconds, times, falls, rises, conflicts, dates in rows:
         steps = households.setdefault(household, _Steps())
         steps.falls, steps.rises = steps.falls + falls, steps.rises + rises
-        steps.conflicts += conflicts
+        steps.conflicts, steps.conflict_dates = steps.conflicts + conflicts, steps.conflict_dates + dates
         if seconds is not None:
             steps.counts[seconds] = times
     mixed = [
@@ -161,7 +163,9 @@ def _require_falls(households: Mapping[str, _Steps], where: str) -> None:
 def _require_agreement(households: Mapping[str, _Steps], where: str) -> None:
     """Refuse a file that has several values for most times of a household: its rows are of different types."""
     for household, steps in households.items():
-        if steps.conflicts > CONFLICTS_AT_MOST * steps.counts.total():
+        # On one date they may be the hour that clocks show twice.
+        most = CONFLICTS_AT_MOST if steps.conflict_dates > 1 else CONFLICTS_OF_A_DATE
+        if steps.conflicts > most * steps.counts.total():
             raise BadInputError(
                 f"{where}: household {household}: {steps.conflicts:,} records give another value for a time that the "
                 'household has already; choose the rows that count with --where "COLUMN=TEXT", map the column that '

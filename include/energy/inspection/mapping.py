@@ -88,6 +88,10 @@ def parse_columns(text: str) -> ColumnMapping:
             raise ValueError(f"columns: {part.strip()!r} is not FIELD=COLUMN; for example: {EXAMPLE}")
         if field not in FIELDS:
             raise ValueError(f"columns: {field!r} is not a field; the fields are {', '.join(FIELDS)}")
+        if column == "@" or (column.startswith("@") and field != "household_id"):
+            raise ValueError(f"columns: {part.strip()!r}: only household_id takes a constant, @NAME")
+        if not column.isprintable():
+            raise ValueError(f"columns: {part.strip()!r}: a name is one line of text")
         columns.setdefault(field, []).append(column)
     repeatable = ("timestamp", *VALUE_FIELDS)
     if twice := [field for field, names in columns.items() if len(names) > 1 and field not in repeatable]:

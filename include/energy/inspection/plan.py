@@ -9,7 +9,7 @@ from include.energy.inspection.spelling import DateOrder, Decimal, StampSpelling
 from include.energy.lines import LineFile
 from include.energy.schemas import Unit
 
-STAMPS_MARK = "stamps mark"
+STAMPS_MARK, ZONE = "stamps mark", "zone"
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,10 @@ class Question:
 
 @dataclass(frozen=True)
 class Answers:
-    """What the user states of the input files; None and empty where nothing is stated."""
+    """What the user states of the input files; None and empty where nothing is stated.
+
+    `own` says that a file has the columns of `energy_data.csv`, whose stamps mark starts.
+    """
 
     mapping: ColumnMapping | None = None
     timezone: str | None = None
@@ -57,6 +60,7 @@ class Answers:
     where: tuple[str, ...] = ()
     as_mapped: bool = False
     several_files: bool = False
+    own: bool = False
 
 
 @dataclass(frozen=True)
@@ -110,7 +114,7 @@ class ReadingPlan:
 
 @dataclass(frozen=True)
 class Understanding:
-    """What is understood of a file. `plan` is None as long as a question is open."""
+    """What is understood of a file. `plan` is None as long as a question is open, that of the zone aside."""
 
     statements: tuple[Statement, ...]
     questions: tuple[Question, ...]

@@ -33,7 +33,7 @@ from include.energy.inspection.columns import (
 )
 from include.energy.inspection.layout import Layout
 from include.energy.inspection.mapping import EVERY, FILE, ColumnMapping
-from include.energy.inspection.plan import STAMPS_MARK, Answers, Question, ReadingPlan, Statement, Understanding
+from include.energy.inspection.plan import STAMPS_MARK, ZONE, Answers, Question, ReadingPlan, Statement, Understanding
 from include.energy.inspection.spelling import (
     DateOrder,
     Decimal,
@@ -51,6 +51,8 @@ from include.energy.schemas import Unit
 
 Search = Callable[[int, str], str | None]
 """From a column and a regular expression to a cell of the complete file that matches it, None where there is none."""
+UNNAMED = ("", "Unnamed: 0")
+"""How users and pandas name a first column without a name."""
 REPEATED_SHARE = 0.3
 RISES_NEEDED = 24
 
@@ -82,6 +84,7 @@ class _Reader:
 
     def understand(self) -> Understanding:
         self._describe_table()
+        self._require_columns()
         mapped = [self._position(name, self._role(name)) for name in self.mapping.names]
         spread = self._times_in_header()
         stamps, ranges, period = self._find_stamps(spread)
@@ -100,7 +103,8 @@ class _Reader:
         if len(values) > 1 and household is None and meter is None:
             self._state("households", f"{len(values)}, one for each column", ", ".join(self._names(values[:4])))
         plan = None
-        if not self.questions and order and unit and values and decimal:
+        open_questions = [question for question in self.questions if question.topic != ZONE]
+        if not open_questions and order and unit and values and decimal:
             plan = ReadingPlan(
                 file=self.file,
                 stamps=stamps,
@@ -155,6 +159,23 @@ class _Reader:
     def _role(self, name: str) -> str:
         return "timestamp" if name in self.mapping.timestamps else self.mapping.field or "household_id"
 
+    def _require_columns(self) -> None:
+        """Refuse a mapping with columns that the file does not have; names all of them."""
+        columns = self.file.columns
+        missing = [name for name in self.mapping.names if not re.fullmatch(r"#\d+", name) and name not in columns]
+        if columns[0] == "#1":
+            missing = [name for name in missing if name not in UNNAMED]
+        if not missing:
+            return
+        close = {name: difflib.get_close_matches(name, columns, 1, 0.6) for name in missing}
+        meant = [f"{match[0]!r} instead of {name!r}" for name, match in close.items() if match]
+        raise self._refuse(
+            f"has no column {' and no column '.join(map(repr, missing))}; its columns are "
+            f"{', '.join(map(repr, columns[:30]))}"
+            + ("" if self.layout.has_header else "; it has no header: name columns by their place")
+            + (f"; did you mean {' and '.join(meant)}?" if meant else "")
+        )
+
     def _position(self, name: str, role: str) -> int:
         columns = self.file.columns
         if match := re.fullmatch(r"#(\d+)", name):
@@ -162,15 +183,11 @@ class _Reader:
             if 0 <= position < len(columns):
                 return position
             raise self._refuse(f"has no column {name}; it has {len(columns)}")
-        if name in ("", "Unnamed: 0") and columns[0] == "#1":
+        if name in UNNAMED and columns[0] == "#1":
             return 0
         positions = [position for position, column in enumerate(columns) if column == name]
         if not positions:
-            close = difflib.get_close_matches(name, columns, 1, 0.6)
-            meant = f"; did you mean {close[0]!r}?" if close else ""
-            headless = "" if self.layout.has_header else "; it has no header: name columns by their place"
-            shown = ", ".join(map(repr, columns[:30]))
-            raise self._refuse(f"has no column {name!r}; its columns are {shown}{headless}{meant}")
+            raise self._refuse(f"has no column {name!r}; its columns are {', '.join(map(repr, columns[:30]))}")
         first = self.columns[positions[0]].texts
         if any(self.columns[position].texts != first for position in positions[1:]):
             shown = "; ".join(f"{role}=#{p + 1} holds {', '.join(self.columns[p].distinct[:3])}" for p in positions)
@@ -338,20 +355,20 @@ class _Reader:
     def _find_zone(self, stamps: Sequence[int], spelling: StampSpelling, spread: dict[int, str]) -> bool:
         """Return whether stamps without a zone are UTC."""
         if spelling.zoned:
-            self._state("zone", "each stamp names its own" if spelling.shape == "stamp" else "UTC")
+            self._state(ZONE, "each stamp names its own" if spelling.shape == "stamp" else "UTC")
             return False
         named = next(
             (self.columns[p].name for p in stamps if UTC_NAME.search(self.columns[p].name.replace("_", " "))), ""
         )
         if named and not self.answers.as_mapped:
-            self._state("zone", "UTC", f"the column's name is {named!r}")
+            self._state(ZONE, "UTC", f"the column's name is {named!r}")
             return True
         if self.answers.timezone:
-            self._state("zone", self.answers.timezone, "stated by the user")
+            self._state(ZONE, self.answers.timezone, "stated by the user")
         else:
             example = self._stamp_texts(stamps, spread)[0]
             self._ask(
-                "zone",
+                ZONE,
                 f"the stamp {example!r} names no zone; say which one is meant: a zone for local clocks, a fixed offset "
                 "for clocks that never change",
                 "--timezone Europe/Berlin",
@@ -375,6 +392,9 @@ class _Reader:
         shown, evidence = self._shown_ends(stamps, spelling, order, spread, ranges=ranges, period=period)
         if cumulative:
             return False
+        if self.answers.own:
+            self._state(STAMPS_MARK, f"the {stated or 'start'} of the interval", "as in energy_data.csv")
+            return stated == "end"
         if stated:
             # A file may be cut at midnight whatever its stamps mark, but not after the first interval of a day.
             certain = shown is not None and not evidence.startswith("only as starts")
@@ -412,8 +432,10 @@ class _Reader:
             return True, f"the column's name is {chosen[-1].name!r}"
         if chosen and chosen[-1].is_start:
             return False, f"the column's name is {chosen[-1].name!r}"
-        if spelling.midnight_24 or any(text.startswith("24:00") for text in spread.values()):
-            return True, "a day ends with 24:00"
+        texts = [*spread.values(), *(chosen[-1].distinct if chosen else ())]
+        midnights = {mark for mark in ("24:00", "00:00") if any(re.search(rf"(^|[T ]){mark}", t) for t in texts)}
+        if midnights == {"24:00"}:
+            return True, "days end with 24:00, and none begins with 00:00"
         if spread and all(shape_of(text) == "time" for text in spread.values()):
             return not min(spread.values()).startswith(("00:00", "0:00")), "only its times can be complete days"
         if spread and all(text.isdigit() for text in spread.values()):

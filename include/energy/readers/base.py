@@ -35,7 +35,6 @@ from include.core.errors import BadInputError
 from include.energy import readers
 from include.energy.inspection.plan import Statement
 from include.energy.lines import read_chunks
-from include.energy.unpack import Text
 
 if TYPE_CHECKING:
     import duckdb
@@ -192,13 +191,13 @@ def find_readers() -> list[Reader]:
     return sorted((module.READER for module in modules if hasattr(module, "READER")), key=lambda reader: reader.name)
 
 
-def take_sample(text: Text) -> Sample:
-    """Return the first bytes of a text.
+def take_sample(path: Path, name: str) -> Sample:
+    """Return the first bytes of a file.
 
     Raises:
         BadInputError: It is missing, unreadable, or a damaged gzip file.
     """
-    return Sample(text.path, text.name, next(read_chunks(text.path, text.name), b"")[:SAMPLE_BYTES])
+    return Sample(path, name, next(read_chunks(path, name), b"")[:SAMPLE_BYTES])
 
 
 def choose(sample: Sample, params: GeneratorParams, candidates: Sequence[Reader]) -> Reader:

@@ -12,7 +12,7 @@ from include.core.errors import BadInputError
 from include.core.tables import literal
 from include.energy.inspection.layout import find_table
 from include.energy.inspection.mapping import OWN_COLUMNS
-from include.energy.inspection.plan import Answers, ReadingPlan, Understanding
+from include.energy.inspection.plan import ZONE, Answers, ReadingPlan, Understanding
 from include.energy.inspection.spelling import clock_sql, number_text_sql
 from include.energy.inspection.understanding import understand
 from include.energy.lines import EMPTY, not_text, split_header
@@ -46,8 +46,8 @@ class DelimitedReader:
         """
         understanding, own = inspect_text(sample, answers_of(params), db)
         # Whether stamps need a zone is told from all of them, not from a sample.
-        questions = [question for question in understanding.questions if question.topic != "zone"]
-        if questions or understanding.plan is None:
+        questions = [question for question in understanding.questions if question.topic != ZONE]
+        if understanding.plan is None:
             asked = "; ".join(f"{q.text}: say which with {' or '.join(q.options)}" for q in questions)
             raise BadInputError(
                 f"{sample.name}: {asked}; ./pipeline inspect {sample.name} shows all that is understood"
@@ -77,7 +77,7 @@ def inspect_text(sample: Sample, answers: Answers, db: duckdb.DuckDBPyConnection
     own = answers.mapping is None and set(COLUMNS[:3]) <= set(layout.file.columns)
     if own:
         measured = {column: column for column in MEASURED if column in layout.file.columns}
-        answers = replace(answers, mapping=replace(OWN_COLUMNS, **measured))
+        answers = replace(answers, mapping=replace(OWN_COLUMNS, **measured), own=True)
 
     def search(position: int, pattern: str) -> str | None:
         if layout.complete:
