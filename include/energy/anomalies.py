@@ -61,7 +61,7 @@ def find_runs(db: duckdb.DuckDBPyConnection) -> None:
         ),
         lengths AS (
             SELECT household, first_row, coalesce(next_row, total + 1) - first_row AS records, ts AS start,
-                coalesce(last_ts, final_ts) + to_seconds(interval_of(household, coalesce(last_ts, final_ts))) AS "end", power
+                coalesce(last_ts, final_ts) AS last, last + to_seconds(interval_of(household, last)) AS "end", power
             FROM beginnings, (
                 SELECT count(*) AS total, max(ts) FILTER (household = (SELECT max(household) FROM accepted)) AS final_ts
                 FROM accepted

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta, tzinfo
-from itertools import groupby
+from itertools import groupby, pairwise
 
 import duckdb
 import pandas as pd
@@ -107,7 +107,7 @@ def _as_located(connection: duckdb.DuckDBPyConnection, household: str) -> list[I
 
 
 def _require_equal_days(starts: Sequence[datetime], household: str, where: str) -> None:
-    steps = {round((b - a).total_seconds()) for a, b in zip(starts, starts[1:], strict=False)}
+    steps = {round((b - a).total_seconds()) for a, b in pairwise(starts)}
     if steps & {DAY - 3600, DAY + 3600}:
         raise BadInputError(
             f"{where}: household {household}: its days have 23, 24 and 25 hours; name the zone of its clock, for "

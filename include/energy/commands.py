@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from pydantic import ValidationError
 
 from include.core.errors import BadInputError, GroundtruthError
 from include.core.run_folder import SOURCE_FOLDER
@@ -100,8 +101,9 @@ def inspect(  # noqa: PLR0913, PLR0917 - one argument for each option of the com
 
 
 def _first_error(error: ValueError) -> str:
-    errors = getattr(error, "errors", list)()
-    return "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}".removeprefix(": ") for e in errors) or str(error)
+    if not isinstance(error, ValidationError):
+        return str(error)
+    return "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}".removeprefix(": ") for e in error.errors())
 
 
 def _failed(message: str, *, as_json: bool) -> typer.Exit:

@@ -206,16 +206,21 @@ FROM final WHERE NOT empty ORDER BY file, line
 
 
 _NUMBER = f"({number_sql('power')})"
+
+
+def _scaled(factor: str, condition: str = "") -> str:
+    """Return SQL of `power` times a factor as text; what is not a number stays as it is."""
+    scaled = f"CAST(round({_NUMBER} * {factor}, 6) AS VARCHAR)"
+    return f"CASE WHEN isfinite({_NUMBER}){condition} THEN {scaled} ELSE power END"
+
+
 _POWER: dict[Unit, str] = {
     "kW": "power",
-    "W": f"CASE WHEN isfinite({_NUMBER}) THEN CAST(round({_NUMBER} / 1000, 6) AS VARCHAR) ELSE power END",
-    "MW": f"CASE WHEN isfinite({_NUMBER}) THEN CAST(round({_NUMBER} * 1000, 6) AS VARCHAR) ELSE power END",
-} | {
-    unit: (
-        f"CASE WHEN isfinite({_NUMBER}) AND seconds IS NOT NULL "
-        f"THEN CAST(round({_NUMBER} * {kilowatt_seconds} / seconds, 6) AS VARCHAR) ELSE power END"
-    )
-    for unit, kilowatt_seconds in (("Wh", "3.6"), ("kWh", "3600"), ("MWh", "3600000"))
+    "W": _scaled("1 / 1000"),
+    "MW": _scaled("1000"),
+    "Wh": _scaled("3.6 / seconds", " AND seconds IS NOT NULL"),
+    "kWh": _scaled("3600 / seconds", " AND seconds IS NOT NULL"),
+    "MWh": _scaled("3600000 / seconds", " AND seconds IS NOT NULL"),
 }
 
 

@@ -12,15 +12,16 @@ ENERGY = Domain(
     options=(
         Option(
             ("--files", "--csv"),
-            "Your own meter file: delimited text, NEM12, Green Button XML, workbook, JSON, also in ZIP or gzip; give it again for more files.",
+            "Your own meter file: delimited text, NEM12, Green Button XML, workbook, JSON, also in ZIP or gzip; give "
+            "it again for more files.",
             param="files",
             metavar="FILE",
             repeated=True,
         ),
         Option(
             ("--columns",),
-            "What your columns hold: timestamp, household_id (or @NAME for one household, * for one a column) and one of "
-            "power_kw, power_w, power_mw, energy_kwh, energy_wh, energy_mwh, register_kwh, register_wh, register_mwh. "
+            "What your columns hold: timestamp, household_id (or @NAME for one household, * for one a column) and "
+            "one of power_kw, power_w, power_mw, energy_kwh, energy_wh, energy_mwh, register_kwh, register_wh, register_mwh. "
             "`./pipeline inspect FILE` proposes it.",
             param="columns",
             metavar="FIELD=COLUMN,…",

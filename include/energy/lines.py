@@ -195,8 +195,8 @@ def scan(path: Path, name: str) -> Scan:
     """Read all bytes of a text file once.
 
     Raises:
-        BadInputError: It is missing or unreadable, is not UTF-8 text, mixes CR with other line ends, or holds a NUL byte
-            or a line of more than half a megabyte; the message names the line and the remedy.
+        BadInputError: It is missing or unreadable, is not UTF-8 text, mixes CR with other line ends, or holds a NUL
+            byte or a line of more than half a megabyte; the message names the line and the remedy.
     """
 
     def fault(offset: int, reason: str) -> BadInputError:

@@ -139,7 +139,7 @@ class AnalyzerParams(Window):
         0.1,
         ge=0,
         le=1,
-        description="Share of the records of input files that may be rejected; a run with more fails. Empty (null): any.",
+        description="Share of the records of input files that may be rejected; a run with more fails.",
     )
     limit_kw: float | None = _analysis(
         None,

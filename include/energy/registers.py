@@ -40,8 +40,8 @@ def take_differences(connection: duckdb.DuckDBPyConnection, files: frozenset[int
     if conflict:
         household, time, low, high = conflict
         raise BadInputError(
-            f"{where}: household {household}: its register reads {low:g} and {high:g} at {time} UTC; keep one reading of "
-            "each time, or choose rows with --where"
+            f"{where}: household {household}: its register reads {low:g} and {high:g} at {time} UTC; keep one "
+            "reading of each time, or choose rows with --where"
         )
     connection.execute(f"""
         CREATE TABLE readings AS

@@ -25,6 +25,7 @@ from include.energy.intervals import Piece as Interval
 from include.energy.params import GeneratorParams
 from include.energy.schemas import EnergySource
 
+_EVER = datetime(1, 1, 1)  # noqa: DTZ001 -- a wall clock
 Kind = Literal["normal", "ambiguous", "non_existent"]
 
 _TIME = r"[T ]\d{1,2}:\d{2}(?::\d{2}(?:\.\d+)?)?"
@@ -135,7 +136,7 @@ def locate(
         What the stamps mark.
     """
     rows = [
-        (household, piece.begin or datetime(1, 1, 1), number, piece.seconds)
+        (household, piece.begin or _EVER, number, piece.seconds)
         for household, pieces in intervals.items()
         for number, piece in enumerate(pieces)
     ]

@@ -73,12 +73,11 @@ def judge_record(text: str, data: LineFile, params: AnalyzerParams, required: Se
 
 
 def _judge_values(row: Mapping[str, str], time: datetime, params: AnalyzerParams, required: Sequence[str]) -> Judgement:
-    if (fault := row.get("source_fault")) in FAULTS_OF_READINGS:
-        return Judgement(fault)
-    if not row["household_id"]:
-        return Judgement("missing_household_id")
     values = {column: _number(row.get(column, "")) for column in COLUMNS[2:]}
-    if fault := _number_fault(row, values, [column for column in COLUMNS[2:] if column in required]):
+    fault = row.get("source_fault") if row.get("source_fault") in FAULTS_OF_READINGS else None
+    fault = fault or ("" if row["household_id"] else "missing_household_id")
+    fault = fault or _number_fault(row, values, [column for column in COLUMNS[2:] if column in required])
+    if fault:
         return Judgement(fault)
     power, volts, amperes = values["power_consumption"], values["voltage"], values["current"]
     if power is None or any(value is not None and not abs(value) < LARGEST for value in values.values()):

@@ -45,8 +45,8 @@ TARIFF = re.compile(
 )
 PHASE = re.compile(r"(?i)\b(L[123]|phase ?[123abc])\b|\([ABC]\)")
 NOT_A_VALUE = re.compile(
-    r"(?i)price|rrp|cost|preis|prix|precio|temp|\bgas\b|water|heat|humid|volt|amp(?:ere)?s?\b|current|frequency|\bhz\b|power ?factor|"
-    r"\bpf\b|interval$|resolution|minutes|flag|version|line|row|index$|^#$|co2|carbon|degree|latitude|longitude"
+    r"(?i)price|rrp|cost|preis|prix|precio|temp|\bgas\b|water|heat|humid|volt|amp(?:ere)?s?\b|current|frequency|"
+    r"\bhz\b|power ?factor|\bpf\b|interval$|resolution|minutes|flag|version|line|row|index$|^#$|co2|carbon|degree|latitude|longitude"
 )
 METER = re.compile(
     r"(?i)meter|household|home|mpan|mprn|\bnmi\b|cups|\bean\b|\bprm\b|\bpdl\b|lclid|dataid|contador|entity|sensor|"
@@ -132,10 +132,11 @@ def _shape(texts: list[str], distinct: tuple[str, ...]) -> Shape:
         return "unit"
     shapes: Counter[Shape] = Counter()
     for text in telling:
-        shape: Shape = shape_of(text)  # type: ignore[assignment]
-        if shape == "other":
-            shape = "range" if split_range(text) else "number" if is_number(text) else "text"
-        shapes[shape] += 1
+        time = shape_of(text)
+        if time != "other":
+            shapes[time] += 1
+        else:
+            shapes["range" if split_range(text) else "number" if is_number(text) else "text"] += 1
     if shapes["stamp"] and shapes["date"]:  # midnight written as a date alone
         shapes["stamp"] += shapes.pop("date")
     if {"unix", "number"} <= shapes.keys():

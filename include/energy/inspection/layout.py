@@ -125,11 +125,11 @@ def _find_delimiter(lines: Sequence[str]) -> str:
         counts = Counter(len(row) for row in rows)
         if not counts:
             return 0.0, 0
-        fields, alike = max(counts.items(), key=lambda item: (item[1], item[0]))
-        cells = [cell for row in rows if len(row) == fields for cell in row]
+        width, alike = max(counts.items(), key=lambda item: (item[1], item[0]))
+        cells = [cell for row in rows if len(row) == width for cell in row]
         recognised = sum(not cell or _is_time(cell) or is_number(cell) for cell in cells)
         filled = sum(bool(cell) and (_is_time(cell) or is_number(cell)) for cell in cells)
-        return (alike / len(lines) * recognised / len(cells) if filled >= alike else 0.0), fields
+        return (alike / len(lines) * recognised / len(cells) if filled >= alike else 0.0), width
 
     best = max(DELIMITERS, key=score)
     if score(best)[0] == 0.0 and score(" ")[0] > 0.5:

@@ -1,10 +1,10 @@
-"""How stamps, numbers and units are spelled in meter files: recognised in texts, and turned into SQL that reads them."""
+"""How stamps, numbers and units are spelled in meter files: recognised in texts, and read by SQL."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from typing import Literal, get_args
@@ -28,7 +28,10 @@ _ZONE = r"(?P<zone> ?(?:[Zz]|UTC|GMT|[+-](?:0\d|1[0-4])(?::?[0-5]\d)?))"
 _STAMP = re.compile(rf"(?:{_DATE})(?:(?P<gap>T|,? +)(?:{_TIME}){_ZONE}?)?")
 _TIME_ALONE = re.compile(_TIME)
 _RANGE = re.compile(r"(.+\d.*?)(?: +(?:to|until|bis|tot|a|à|–|—|-) +|\s*[–—]\s*|/)(.*\d.*)")
-_UNIX = {"unix": re.compile(r"[1-4]\d{9}(?:\.\d+)?"), "unix_ms": re.compile(r"[1-4]\d{12}")}
+_UNIX: dict[Shape, re.Pattern[str]] = {
+    "unix": re.compile(r"[1-4]\d{9}(?:\.\d+)?"),
+    "unix_ms": re.compile(r"[1-4]\d{12}"),
+}
 MONTHS = {
     month: number
     for number, month in enumerate(
@@ -92,7 +95,7 @@ def shape_of(text: str) -> Shape:
         return "stamp" if match["hour"] else "date"
     if _TIME_ALONE.fullmatch(text):
         return "time"
-    return next((shape for shape, pattern in _UNIX.items() if pattern.fullmatch(text)), "other")  # type: ignore[return-value]
+    return next((shape for shape, pattern in _UNIX.items() if pattern.fullmatch(text)), "other")
 
 
 def spell_stamps(texts: Sequence[str], shape: Shape) -> StampSpelling:
@@ -160,9 +163,9 @@ def _order_of_neighbours(matches: Sequence[re.Match[str]]) -> tuple[DateOrder | 
         return None, ""
     far: dict[DateOrder, int] = {}
     for order in ("dmy", "mdy"):
-        moments = [parse_stamp(match[0], order) for match in matches]  # type: ignore[arg-type]
+        moments = [parse_stamp(match[0], order) for match in matches]
         steps = [abs(b - a) for a, b in pairwise(moments) if a and b]
-        far[order] = sum(step > timedelta(days=20) for step in steps)  # type: ignore[index]
+        far[order] = sum(step > timedelta(days=20) for step in steps)
     if not far["dmy"] and far["mdy"]:
         return "dmy", f"so the days follow each other ({matches[0][0]!r}, …); month first, they would lie months apart"
     if not far["mdy"] and far["dmy"]:
@@ -196,7 +199,7 @@ def parse_stamp(text: str, order: DateOrder) -> datetime | None:
     if match["half"]:
         hour = hour % 12 + (12 if "p" in match["half"].lower() else 0)
     try:
-        moment = datetime(year + 2000 * (year < 100), month, day) + timedelta(hours=hour, minutes=minute)
+        moment = datetime(year + 2000 * (year < 100), month, day) + timedelta(hours=hour, minutes=minute)  # noqa: DTZ001 -- a wall clock
     except ValueError:
         return None
     return moment + timedelta(seconds=int((match["second"] or ":0")[1:3])) if rest else moment
@@ -249,6 +252,8 @@ def _formats(spelling: StampSpelling, order: DateOrder) -> list[str]:
 
 # Numbers
 
+_NAMES: dict[Decimal, str] = {".": "a point", ",": "a comma"}
+
 _PLAIN = re.compile(r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?")
 _MARKED = re.compile(r"[+-]?(?=.*\d)[\d.,' \u00a0\u202f]+")
 _UNIT_AFTER = re.compile(r"(.*\d)\s*([A-Za-z]+)")
@@ -284,48 +289,57 @@ def spell_numbers(texts: Iterable[str]) -> NumberSpelling:
     A mark that is followed by exactly three digits wherever it stands may be either. A number such as 0.123 shows that
     it is decimal, one such as 1.234.567 that it is not.
     """
-    ambiguous: dict[str, str] = {}
-    decimal: dict[str, str] = {}
-    thousands: dict[str, str] = {}
+    shown = _Marks()
     for text in texts:
-        digits = text.strip("+- ")
-        if _PLAIN.fullmatch(digits) and ("e" in digits or "E" in digits):
-            decimal.setdefault(".", text)
-            continue
-        marks = [mark for mark in digits if mark in ".,"]
-        for blank in " '\u00a0\u202f":
-            if blank in digits:
-                thousands.setdefault(blank, text)
-        if not marks:
-            continue
-        last = marks[-1]
-        head, _, tail = digits.rpartition(last)
-        if len(set(marks)) == 2:
-            decimal.setdefault(last, text)
-            thousands.setdefault(marks[0], text)
-        elif len(marks) > 1:
-            thousands.setdefault(last, text)
-        elif len(tail) == 3 and re.fullmatch(r"[1-9]\d{0,2}", head):
-            ambiguous.setdefault(last, text)
-        else:
-            decimal.setdefault(last, text)
-    blank = next((mark for mark in thousands if mark not in ".,"), "")
-    if decimal:
-        mark, example = next(iter(decimal.items()))
-        group = next((m for m in thousands if m != mark), "") or next((m for m in ambiguous if m != mark), "")
-        if set(decimal) == {".", ","} or mark in thousands:
-            return NumberSpelling(None, "", f"{list(decimal.values())} and {list(thousands.values())} contradict")
-        return NumberSpelling(mark, group, f"{example!r} can only have {_NAMES[mark]} as decimal mark")  # type: ignore[arg-type]
-    if marks := [mark for mark in thousands if mark in ".,"]:
+        shown.add(text)
+    blank = next((mark for mark in shown.thousands if mark not in _NAMES), "")
+    if shown.decimal:
+        mark, example = next(iter(shown.decimal.items()))
+        others = [other for other in (*shown.thousands, *shown.ambiguous) if other != mark]
+        if len(shown.decimal) > 1 or mark in shown.thousands:
+            contradicting = ", ".join(map(repr, (*shown.decimal.values(), *shown.thousands.values())))
+            return NumberSpelling(None, "", f"{contradicting} contradict each other")
+        return NumberSpelling(
+            mark, others[0] if others else "", f"{example!r} can only have {_NAMES[mark]} as decimal mark"
+        )
+    if marks := [mark for mark in shown.thousands if mark in _NAMES]:
         other: Decimal = "," if marks[0] == "." else "."
-        return NumberSpelling(other, marks[0], f"{thousands[marks[0]]!r} can only be thousands")
-    if ambiguous:
-        mark, example = next(iter(ambiguous.items()))
-        return NumberSpelling(None, mark, example)
+        return NumberSpelling(other, marks[0], f"{shown.thousands[marks[0]]!r} can only be thousands")
+    if shown.ambiguous:
+        either, example = next(iter(shown.ambiguous.items()))
+        return NumberSpelling(None, either, example)
     return NumberSpelling(".", blank, "no number has a mark")
 
 
-_NAMES = {".": "a point", ",": "a comma"}
+@dataclass
+class _Marks:
+    """Marks of numbers, each with an example: certainly decimal, certainly thousands, or either."""
+
+    decimal: dict[Decimal, str] = field(default_factory=dict)
+    thousands: dict[str, str] = field(default_factory=dict)
+    ambiguous: dict[str, str] = field(default_factory=dict)
+
+    def add(self, text: str) -> None:
+        digits = text.strip("+- ")
+        if re.search("[eE]", digits):
+            self.decimal.setdefault(".", text)
+            return
+        for blank in set(" '\u00a0\u202f") & set(digits):
+            self.thousands.setdefault(blank, text)
+        marks: list[Decimal] = ["." if mark == "." else "," for mark in digits if mark in _NAMES]
+        if not marks:
+            return
+        last = marks[-1]
+        head, _, tail = digits.rpartition(last)
+        if len(set(marks)) == 2:
+            self.decimal.setdefault(last, text)
+            self.thousands.setdefault(marks[0], text)
+        elif len(marks) > 1:
+            self.thousands.setdefault(last, text)
+        elif len(tail) == 3 and re.fullmatch(r"[1-9]\d{0,2}", head):
+            self.ambiguous.setdefault(last, text)
+        else:
+            self.decimal.setdefault(last, text)
 
 
 def number_text_sql(text: str, decimal: Decimal, thousands: str) -> str:
@@ -377,7 +391,7 @@ def unit_of(text: str) -> Unit | None:
     >>> [unit_of(text) for text in ("kwh", "MW", "Watts", "m3", "")]
     ['kWh', 'MW', 'W', None, None]
     """
-    return _UNIT_WORDS.get(text.strip().lower())  # type: ignore[return-value]
+    return _UNIT_WORDS.get(text.strip().lower())
 
 
 def unit_in(name: str) -> Unit | None:
@@ -387,7 +401,7 @@ def unit_in(name: str) -> Unit | None:
     ['kWh', 'MW', 'kW', 'Wh', None]
     """
     found = {_UNIT_WORDS[match[1].lower()] for match in _UNIT_IN_NAME.finditer(name.replace("_", " "))}
-    return found.pop() if len(found) == 1 else None  # type: ignore[return-value]
+    return found.pop() if len(found) == 1 else None
 
 
 def foreign_unit_in(text: str) -> str | None:

@@ -76,8 +76,8 @@ def inspect_text(sample: Sample, answers: Answers, db: duckdb.DuckDBPyConnection
     layout = find_table(sample.path, sample.name)
     own = answers.mapping is None and set(COLUMNS[:3]) <= set(layout.file.columns)
     if own:
-        measured = {column: column for column in MEASURED if column in layout.file.columns}
-        answers = replace(answers, mapping=replace(OWN_COLUMNS, **measured), own=True)
+        voltage, current = (column if column in layout.file.columns else None for column in MEASURED)
+        answers = replace(answers, mapping=replace(OWN_COLUMNS, voltage=voltage, current=current), own=True)
 
     def search(position: int, pattern: str) -> str | None:
         if layout.complete:
@@ -87,7 +87,7 @@ def inspect_text(sample: Sample, answers: Answers, db: duckdb.DuckDBPyConnection
             f"SELECT field FROM (SELECT {field} AS field FROM ({layout.file.records_sql()})) "
             f"WHERE regexp_matches(field, {literal(pattern)}) LIMIT 1"
         ).fetchone()
-        return row and str(row[0])
+        return str(row[0]) if row else None
 
     return understand(layout, answers, search), own
 
