@@ -193,16 +193,17 @@ class _Parser:
         local, text = self.path.pop(), "".join(self.text).strip()
         parent = self.path[-1]
         self.text.clear()
-        if local in _RESOURCES and self.resource:
+        if self.reading is not None:
+            if local == "IntervalReading":
+                texts = (self.reading.get(key, "") for key in ("start", "duration", "value"))
+                self.items.append(IntervalReading(self.blocks, self.line, *texts))
+                self.reading = None
+            elif parent in ("timePeriod", "IntervalReading"):
+                self.reading[local] = text
+        elif local in _RESOURCES and self.resource:
             self.items.append(self.resource)
             self.blocks += local == "IntervalBlock"
             self.resource = None
-        elif local == "IntervalReading" and self.reading is not None:
-            texts = (self.reading.get(key, "") for key in ("start", "duration", "value"))
-            self.items.append(IntervalReading(self.blocks, self.line, *texts))
-            self.reading = None
-        elif self.reading is not None and parent in ("timePeriod", "IntervalReading"):
-            self.reading[local] = text
         elif self.resource and parent in (self.resource.kind, "ServiceCategory"):
             self.resource.fields[local] = text
         elif (parent, local) == ("entry", "title"):

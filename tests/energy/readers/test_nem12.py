@@ -1,6 +1,7 @@
 """NEM12: a day in a line, market time, and no value moved to a time or a unit that is not its own."""
 
 import gzip
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 
 import duckdb
@@ -9,7 +10,7 @@ import pytest
 from include.core.errors import BadInputError
 from include.energy.params import GeneratorParams
 from include.energy.readers.base import Reading, choose, find_readers, take_sample
-from include.energy.readers.nem12 import READER, Day, Register, days
+from include.energy.readers.nem12 import BATCH_DAYS, READER, Day, Register, days
 
 PARAMS = GeneratorParams(files=("n.csv",))
 HALF_HOURS = [f"0.{number:03}" for number in range(100, 148)]
@@ -157,6 +158,14 @@ def test_a_record_that_cannot_be_trusted_is_malformed_and_shifts_nothing(read, r
 def test_days_after_a_register_that_cannot_be_read_are_malformed(read, record):
     _, readings = read(nem12(register(), day(), record, day()))
     assert [(reading.line, reading.malformed) for reading in readings[48:]] == [(4, True), (5, True)]
+
+
+def test_more_days_than_a_batch_holds_are_read_in_their_order(read):
+    count = BATCH_DAYS + 20
+    dates = [f"{datetime(2022, 1, 1, tzinfo=UTC) + timedelta(days=number):%Y%m%d}" for number in range(count)]
+    _, readings = read(nem12(register(minutes=720), *(day(["1", "2"], text) for text in dates), "x"))
+    assert [reading.line for reading in readings] == [3 + number // 2 for number in range(2 * count)] + [count + 3]
+    assert readings[-2].stamp == f"{date.fromisoformat(dates[-1])}T12:00:00+10:00"
 
 
 def test_days_before_any_register_are_malformed(read):
