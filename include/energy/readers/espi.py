@@ -140,7 +140,7 @@ class EspiReader:
             raise BadInputError(f"{sample.name}: ESPI states the start of each interval; leave out --stamp end")
         feed = _feed(sample)
         blocks = feed["IntervalBlock"]
-        series = [_series(block, feed, sample.name, getattr(params, "unit", None)) for block in blocks]
+        series = [_series(block, feed, sample.name, params.unit) for block in blocks]
         _check_series(series, blocks, sample.name)
         not_selected: Counter[str] = Counter()
         for stated, block in zip(series, blocks, strict=True):
@@ -152,6 +152,7 @@ class EspiReader:
             batches=(batch(db, part) for part in parts),
             all_malformed="none of its IntervalReadings has a timePeriod with a start, and a value",
             not_selected=+not_selected,
+            ends=False,
         )
 
 

@@ -40,6 +40,7 @@ _OFFSET = "+10:00"
 _KWH = {"WH": -3, "KWH": 0, "MWH": 3}  # powers of ten
 _VALUES = re.compile(r"(?:-?\d+(?:\.\d*)?)?(?:,(?:-?\d+(?:\.\d*)?)?)*")
 _QUALITY = re.compile(r"[AEFNS](\d\d)?|V")
+_STATES = {"A": "r", "E": "e", "F": "e", "S": "e", "N": "n"}
 _TRAILING = 5  # QualityMethod, ReasonCode, ReasonDescription, UpdateDateTime, MSATSLoadDateTime
 _BEGINNING = re.compile(rb"(?:\xef\xbb\xbf)?\s*(?:100,NEM1([23])\b|(200),[^,\r\n]+,)")
 
@@ -109,6 +110,7 @@ class Nem12Reader:
             batches=(_batch(db, block) for block in blocks),
             all_malformed="none of its 300 records has a date, a value for each interval, and a quality flag",
             not_selected=not_selected,
+            ends=False,
         )
 
 
@@ -241,7 +243,8 @@ class Row(NamedTuple):
         day: Its date, 00:00; None where the record is malformed.
         minutes: The interval.
         power: The values in kWh, separated by commas.
-        states: A letter for each value: `r` for a reading, `n` for a null value, `m` for one without a quality.
+        states: A letter for each value: `r` for a reading, `e` for one that is estimated or substituted (qualities E, S
+            and F), `n` for a null value, `m` for one without a quality.
     """
 
     line: int
@@ -262,7 +265,7 @@ def _rows(sample: Sample, households: dict[tuple[str, str], str], not_selected: 
         if not register.is_selected:
             not_selected[register.label] += len(day.values)
             continue
-        states = "".join("m" if quality is None else "n" if quality[0] == "N" else "r" for quality in day.qualities)
+        states = "".join(_STATES[quality[0]] if quality else "m" for quality in day.qualities)
         if nulls := states.count("n"):
             not_selected[NULL_VALUES] += nulls
         power = ",".join(_kwh(value, register.unit) for value in day.values)
@@ -284,8 +287,9 @@ def _batch(db: duckdb.DuckDBPyConnection, rows: list[Row]) -> duckdb.DuckDBPyRel
         "voltage": "NULL::VARCHAR",
         "current": "NULL::VARCHAR",
     }
-    texts = ", ".join(f"CASE WHEN state = 'r' THEN {value} END AS {column}" for column, value in stated.items())
-    return values.filter("state <> 'n'").project(f"line::BIGINT AS line, {texts}, state = 'm' AS malformed")
+    texts = ", ".join(f"CASE WHEN state IN ('r', 'e') THEN {value} END AS {column}" for column, value in stated.items())
+    flags = "state = 'm' AS malformed, state = 'e' AS estimated"
+    return values.filter("state <> 'n'").project(f"line::BIGINT AS line, {texts}, {flags}")
 
 
 def _kwh(value: str, unit: str) -> str:

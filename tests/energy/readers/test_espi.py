@@ -9,6 +9,7 @@ from include.core.errors import BadInputError
 from include.energy.params import GeneratorParams
 from include.energy.readers.base import Reading, choose, find_readers, take_sample
 from include.energy.readers.espi import READER, IntervalReading, Resource, items
+from include.energy.unpack import Text
 
 PARAMS = GeneratorParams(files=("g.xml",))
 START = 1704067200  # 2024-01-01T00:00:00Z
@@ -64,7 +65,7 @@ def feed(*entries):
 def sample(tmp_path):
     def sample(content):
         (tmp_path / "g.xml").write_bytes(content if isinstance(content, bytes) else content.encode())
-        return take_sample(tmp_path / "g.xml", "g.xml")
+        return take_sample(Text(tmp_path / "g.xml", "g.xml"))
 
     return sample
 
@@ -294,7 +295,7 @@ def test_readings_stand_before_the_block_that_they_are_in(sample):
 
 
 def test_a_feed_is_converted_to_power_in_utc(convert):
-    values = [100 + number for number in range(48)]
+    values = [100 + number % 7 for number in range(48)]
     done = convert({"g.xml": feed(usage_point(), reading_type(own="ReadingType/7"), series(values=values))})
     assert (done.source.unit, done.source.interval_seconds, done.source.households) == ("Wh", 1800, 1)
     assert done.records[0]["timestamp"] == "2024-01-01T00:00:00Z"

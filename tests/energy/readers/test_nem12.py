@@ -11,6 +11,7 @@ from include.core.errors import BadInputError
 from include.energy.params import GeneratorParams
 from include.energy.readers.base import Reading, choose, find_readers, take_sample
 from include.energy.readers.nem12 import BATCH_DAYS, READER, Day, Register, days
+from include.energy.unpack import Text
 
 PARAMS = GeneratorParams(files=("n.csv",))
 HALF_HOURS = [f"0.{number:03}" for number in range(100, 148)]
@@ -32,7 +33,7 @@ def nem12(*records):
 def sample(tmp_path):
     def sample(content):
         (tmp_path / "n.csv").write_bytes(content if isinstance(content, bytes) else content.encode())
-        return take_sample(tmp_path / "n.csv", "n.csv")
+        return take_sample(Text(tmp_path / "n.csv", "n.csv"))
 
     return sample
 
@@ -188,6 +189,14 @@ def test_null_values_are_no_readings_and_unstated_qualities_are_malformed(read):
     assert data.not_selected == {"null values (quality N)": 4}
 
 
+def test_estimated_and_substituted_values_are_marked(read):
+    _, readings = read(
+        nem12(register(), day(quality="V"), "400,1,2,E52,,", "400,3,3,S14,,", "400,4,4,F14,,", "400,5,48,A,,")
+    )
+    assert [reading.estimated for reading in readings] == [True] * 4 + [False] * 44
+    assert readings[3].power == "0.103"
+
+
 def test_an_event_that_fits_no_day_is_malformed_and_changes_nothing(read):
     for event in ("400,0,4,N,,", "400,40,49,N,,", "400,4,1,N,,", "400,1,4,V,,", "400,a,4,N,,", "400,1"):
         _, readings = read(nem12(register(), day(), event))
@@ -224,7 +233,7 @@ def test_the_end_of_intervals_cannot_be_asked_for(read):
 
 
 def test_a_file_is_converted_to_power_in_utc(convert):
-    values = [f"{0.1 + number / 100:.3f}" for number in range(48)]
+    values = [f"{0.1 + number % 7 / 100:.3f}" for number in range(48)]
     done = convert({"n.csv": nem12(register(), day(values), register("B1"), day(["9"] * 48))})
     assert (done.source.unit, done.source.interval_seconds, done.source.households) == ("kWh", 1800, 1)
     assert done.records[0]["timestamp"] == "2024-01-31T14:00:00Z"
