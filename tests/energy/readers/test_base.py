@@ -12,7 +12,6 @@ from include.energy import readers
 from include.energy.analyzer import analyze
 from include.energy.params import AnalyzerParams, GeneratorParams
 from include.energy.readers.base import Confidence, Reading, Sample, batch, choose, find_readers, take_sample
-from include.energy.unpack import Text
 
 TOY = """
     from include.energy.readers.base import Confidence, MeterData, Reading, batch
@@ -116,11 +115,11 @@ def test_the_readers_of_the_package_are_found_by_name():
 
 def test_a_sample_is_the_beginning_of_the_file_decompressed(tmp_path):
     (tmp_path / "a").write_bytes(gzip.compress(b"abc" * 50_000))
-    sample = take_sample(Text(tmp_path / "a", "a"))
+    sample = take_sample(tmp_path / "a", "a")
     assert (len(sample.head), sample.head[:3]) == (65536, b"abc")
     assert b"".join(sample.chunks()) == b"abc" * 50_000
     (tmp_path / "b").write_bytes(b"one\n\ntwo\r\n" + b"x" * 600_000 + b"\nlast")
-    assert [line[:5] for line in take_sample(Text(tmp_path / "b", "b")).lines()] == [
+    assert [line[:5] for line in take_sample(tmp_path / "b", "b").lines()] == [
         b"one",
         b"",
         b"two\r",
@@ -128,7 +127,7 @@ def test_a_sample_is_the_beginning_of_the_file_decompressed(tmp_path):
         b"last",
     ]
     with pytest.raises(BadInputError, match="gone: there is no such file"):
-        take_sample(Text(tmp_path / "gone", "gone"))
+        take_sample(tmp_path / "gone", "gone")
 
 
 def test_a_batch_has_the_columns_of_a_reading():

@@ -9,7 +9,6 @@ from include.core.errors import BadInputError
 from include.energy.params import GeneratorParams
 from include.energy.readers.base import Reading, choose, find_readers, take_sample
 from include.energy.readers.espi import READER, IntervalReading, Resource, items
-from include.energy.unpack import Text
 
 PARAMS = GeneratorParams(files=("g.xml",))
 START = 1704067200  # 2024-01-01T00:00:00Z
@@ -65,7 +64,7 @@ def feed(*entries):
 def sample(tmp_path):
     def sample(content):
         (tmp_path / "g.xml").write_bytes(content if isinstance(content, bytes) else content.encode())
-        return take_sample(Text(tmp_path / "g.xml", "g.xml"))
+        return take_sample(tmp_path / "g.xml", "g.xml")
 
     return sample
 

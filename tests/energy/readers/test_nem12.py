@@ -11,7 +11,6 @@ from include.core.errors import BadInputError
 from include.energy.params import GeneratorParams
 from include.energy.readers.base import Reading, choose, find_readers, take_sample
 from include.energy.readers.nem12 import BATCH_DAYS, READER, Day, Register, days
-from include.energy.unpack import Text
 
 PARAMS = GeneratorParams(files=("n.csv",))
 HALF_HOURS = [f"0.{number:03}" for number in range(100, 148)]
@@ -33,7 +32,7 @@ def nem12(*records):
 def sample(tmp_path):
     def sample(content):
         (tmp_path / "n.csv").write_bytes(content if isinstance(content, bytes) else content.encode())
-        return take_sample(Text(tmp_path / "n.csv", "n.csv"))
+        return take_sample(tmp_path / "n.csv", "n.csv")
 
     return sample
 
