@@ -140,7 +140,7 @@ class EspiReader:
             raise BadInputError(f"{sample.name}: ESPI states the start of each interval; leave out --stamp end")
         feed = _feed(sample)
         blocks = feed["IntervalBlock"]
-        series = [_series(block, feed, sample.name, getattr(params, "unit", None)) for block in blocks]
+        series = [_series(block, feed, sample.name, params.unit) for block in blocks]
         _check_series(series, blocks, sample.name)
         not_selected: Counter[str] = Counter()
         for stated, block in zip(series, blocks, strict=True):
@@ -152,6 +152,7 @@ class EspiReader:
             batches=(batch(db, part) for part in parts),
             all_malformed="none of its IntervalReadings has a timePeriod with a start, and a value",
             not_selected=+not_selected,
+            ends=False,
         )
 
 
@@ -193,16 +194,17 @@ class _Parser:
         local, text = self.path.pop(), "".join(self.text).strip()
         parent = self.path[-1]
         self.text.clear()
-        if local in _RESOURCES and self.resource:
+        if self.reading is not None:
+            if local == "IntervalReading":
+                texts = (self.reading.get(key, "") for key in ("start", "duration", "value"))
+                self.items.append(IntervalReading(self.blocks, self.line, *texts))
+                self.reading = None
+            elif parent in ("timePeriod", "IntervalReading"):
+                self.reading[local] = text
+        elif local in _RESOURCES and self.resource:
             self.items.append(self.resource)
             self.blocks += local == "IntervalBlock"
             self.resource = None
-        elif local == "IntervalReading" and self.reading is not None:
-            texts = (self.reading.get(key, "") for key in ("start", "duration", "value"))
-            self.items.append(IntervalReading(self.blocks, self.line, *texts))
-            self.reading = None
-        elif self.reading is not None and parent in ("timePeriod", "IntervalReading"):
-            self.reading[local] = text
         elif self.resource and parent in (self.resource.kind, "ServiceCategory"):
             self.resource.fields[local] = text
         elif (parent, local) == ("entry", "title"):

@@ -21,25 +21,26 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from decimal import Decimal
 from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
 
 from include.core.errors import BadInputError
-from include.energy.readers.base import Confidence, MeterData, Reading, Sample, batch
+from include.energy.readers.base import Confidence, MeterData, Sample
 
 if TYPE_CHECKING:
     import duckdb
 
     from include.energy.params import GeneratorParams
 
-BATCH = 50_000
+BATCH_DAYS = 500
 NULL_VALUES = "null values (quality N)"
 _OFFSET = "+10:00"
 _KWH = {"WH": -3, "KWH": 0, "MWH": 3}  # powers of ten
-_NUMBER = re.compile(r"(-?\d+(\.\d*)?)?")
+_VALUES = re.compile(r"(?:-?\d+(?:\.\d*)?)?(?:,(?:-?\d+(?:\.\d*)?)?)*")
 _QUALITY = re.compile(r"[AEFNS](\d\d)?|V")
+_STATES = {"A": "r", "E": "e", "F": "e", "S": "e", "N": "n"}
 _TRAILING = 5  # QualityMethod, ReasonCode, ReasonDescription, UpdateDateTime, MSATSLoadDateTime
 _BEGINNING = re.compile(rb"(?:\xef\xbb\xbf)?\s*(?:100,NEM1([23])\b|(200),[^,\r\n]+,)")
 
@@ -92,7 +93,7 @@ class Nem12Reader:
         return Confidence(1, "its first record is " + ("200" if beginning[2] else f"100,NEM1{beginning[1].decode()}"))
 
     def read(self, sample: Sample, params: GeneratorParams, db: duckdb.DuckDBPyConnection) -> MeterData:
-        """Take the file apart, some ten thousand readings at a time.
+        """Take the file apart, some hundred days at a time.
 
         Raises:
             BadInputError: The file is NEM13, is incomplete, or has no register of energy from the grid; or the end of
@@ -102,13 +103,14 @@ class Nem12Reader:
             raise BadInputError(f"{sample.name}: NEM12 states the start of each interval; leave out --stamp end")
         households = _households(_registers(sample), sample.name)
         not_selected: Counter[str] = Counter()
-        readings = _readings(sample, households, not_selected)
-        blocks = iter(lambda: list(islice(readings, BATCH)), [])
+        rows = _rows(sample, households, not_selected)
+        blocks = iter(lambda: list(islice(rows, BATCH_DAYS)), [])
         return MeterData(
             unit="kWh",
-            batches=(batch(db, block) for block in blocks),
+            batches=(_batch(db, block) for block in blocks),
             all_malformed="none of its 300 records has a date, a value for each interval, and a quality flag",
             not_selected=not_selected,
+            ends=False,
         )
 
 
@@ -116,7 +118,8 @@ def days(sample: Sample) -> Iterator[Day | int]:
     """Yield each 300 record with the 400 records that belong to it, and the line number of each malformed record."""
     register: Register | None = None
     day: Day | None = None
-    for line, fields in _records(sample):
+    for line, text in _records(sample):
+        fields = _fields(text)
         if fields[0] == "400":
             if day is None or not _apply_event(fields, day):
                 yield line
@@ -133,11 +136,17 @@ def days(sample: Sample) -> Iterator[Day | int]:
         yield day
 
 
-def _records(sample: Sample) -> Iterator[tuple[int, list[str]]]:
-    """Yield the fields of each line that is not blank, with its number."""
+def _records(sample: Sample) -> Iterator[tuple[int, str]]:
+    """Yield each line that is not blank, with its number."""
     for number, line in enumerate(sample.lines(), 1):
         if text := line.decode("utf-8", "replace").removeprefix("\ufeff").strip():
-            yield number, [field.strip() for field in next(csv.reader([text]))]
+            yield number, text
+
+
+def _fields(text: str) -> list[str]:
+    if '"' in text:
+        return [field.strip() for field in next(csv.reader([text]))]
+    return text.replace(" ", "").split(",")
 
 
 def _register(fields: list[str]) -> Register | None:
@@ -162,7 +171,7 @@ def _day(line: int, fields: list[str], register: Register | None) -> Day | None:
         start = datetime.strptime(fields[1], "%Y%m%d")  # noqa: DTZ007 -- the offset follows when it is written
     except ValueError:
         return None
-    if not all(_NUMBER.fullmatch(value) for value in values):
+    if not _VALUES.fullmatch(",".join(values)):
         return None
     quality = None if trailing[0] == "V" else trailing[0]
     return Day(line, register, start, values, [quality] * count)
@@ -186,8 +195,11 @@ def _registers(sample: Sample) -> set[Register]:
         BadInputError: It is NEM13, or incomplete.
     """
     registers, is_headed, last = set(), False, ""
-    for line, fields in _records(sample):
-        last = fields[0]
+    for line, text in _records(sample):
+        last = text.partition(",")[0].strip(' "')
+        if last not in ("100", "200"):
+            continue
+        fields = _fields(text)
         if last == "100" and fields[1:2] != ["NEM12"]:
             raise BadInputError(
                 f"{sample.name}: line {line}: is {' '.join(fields[1:2])}, not NEM12; NEM13 holds register readings "
@@ -222,31 +234,67 @@ def _households(registers: set[Register], name: str) -> dict[tuple[str, str], st
     }
 
 
-def _readings(sample: Sample, households: dict[tuple[str, str], str], not_selected: Counter[str]) -> Iterator[Reading]:
+class Row(NamedTuple):
+    """A day as a batch takes it, or a malformed record.
+
+    Args:
+        line: Its line.
+        household_id: The household.
+        day: Its date, 00:00; None where the record is malformed.
+        minutes: The interval.
+        power: The values in kWh, separated by commas.
+        states: A letter for each value: `r` for a reading, `e` for one that is estimated or substituted (qualities E, S
+            and F), `n` for a null value, `m` for one without a quality.
+    """
+
+    line: int
+    household_id: str
+    day: datetime | None
+    minutes: int
+    power: str
+    states: str
+
+
+def _rows(sample: Sample, households: dict[tuple[str, str], str], not_selected: Counter[str]) -> Iterator[Row]:
+    """Yield the days of the selected registers and the malformed records, and count what is not selected."""
     for day in days(sample):
         if isinstance(day, int):
-            yield Reading(day, None, None, None, malformed=True)
+            yield Row(day, "", None, 0, "", "m")
             continue
         register = day.register
         if not register.is_selected:
             not_selected[register.label] += len(day.values)
             continue
-        household = households[register.nmi, register.suffix]
-        for number, (value, quality) in enumerate(zip(day.values, day.qualities, strict=True)):
-            if quality is None:
-                yield Reading(day.line, None, None, None, malformed=True)
-            elif quality.startswith("N"):
-                not_selected[NULL_VALUES] += 1
-            else:
-                stamp = (day.start + timedelta(minutes=number * register.minutes)).isoformat() + _OFFSET
-                yield Reading(day.line, household, stamp, _kwh(value, register.unit))
+        states = "".join(_STATES[quality[0]] if quality else "m" for quality in day.qualities)
+        if nulls := states.count("n"):
+            not_selected[NULL_VALUES] += nulls
+        power = ",".join(_kwh(value, register.unit) for value in day.values)
+        yield Row(day.line, households[register.nmi, register.suffix], day.start, register.minutes, power, states)
 
 
-def _kwh(value: str, unit: str) -> str | None:
+def _batch(db: duckdb.DuckDBPyConnection, rows: list[Row]) -> duckdb.DuckDBPyRelation:
+    """Return days as readings with the columns of `Reading`; DuckDB takes them apart, ten times as fast as Python."""
+    import pandas as pd
+
+    values = db.from_df(pd.DataFrame(rows, columns=list(Row._fields))).project(
+        "line, household_id, day, minutes, unnest(string_split(power, ',')) AS power, "
+        "unnest(string_split(states, '')) AS state, unnest(range(length(states))) AS place"
+    )
+    stated = {
+        "household_id": "household_id",
+        "stamp": f"strftime(day::TIMESTAMP + to_minutes(place * minutes), '%Y-%m-%dT%H:%M:%S{_OFFSET}')",
+        "power": "nullif(power, '')",
+        "voltage": "NULL::VARCHAR",
+        "current": "NULL::VARCHAR",
+    }
+    texts = ", ".join(f"CASE WHEN state IN ('r', 'e') THEN {value} END AS {column}" for column, value in stated.items())
+    flags = "state = 'm' AS malformed, state = 'e' AS estimated"
+    return values.filter("state <> 'n'").project(f"line::BIGINT AS line, {texts}, {flags}")
+
+
+def _kwh(value: str, unit: str) -> str:
     """Return an energy in kWh, to the last digit."""
-    if not value:
-        return None
-    return value if unit == "KWH" else format(Decimal(value).scaleb(_KWH[unit]), "f")
+    return value if unit == "KWH" or not value else format(Decimal(value).scaleb(_KWH[unit]), "f")
 
 
 READER = Nem12Reader()

@@ -1,6 +1,7 @@
 """NEM12: a day in a line, market time, and no value moved to a time or a unit that is not its own."""
 
 import gzip
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 
 import duckdb
@@ -9,7 +10,7 @@ import pytest
 from include.core.errors import BadInputError
 from include.energy.params import GeneratorParams
 from include.energy.readers.base import Reading, choose, find_readers, take_sample
-from include.energy.readers.nem12 import READER, Day, Register, days
+from include.energy.readers.nem12 import BATCH_DAYS, READER, Day, Register, days
 
 PARAMS = GeneratorParams(files=("n.csv",))
 HALF_HOURS = [f"0.{number:03}" for number in range(100, 148)]
@@ -159,6 +160,14 @@ def test_days_after_a_register_that_cannot_be_read_are_malformed(read, record):
     assert [(reading.line, reading.malformed) for reading in readings[48:]] == [(4, True), (5, True)]
 
 
+def test_more_days_than_a_batch_holds_are_read_in_their_order(read):
+    count = BATCH_DAYS + 20
+    dates = [f"{datetime(2022, 1, 1, tzinfo=UTC) + timedelta(days=number):%Y%m%d}" for number in range(count)]
+    _, readings = read(nem12(register(minutes=720), *(day(["1", "2"], text) for text in dates), "x"))
+    assert [reading.line for reading in readings] == [3 + number // 2 for number in range(2 * count)] + [count + 3]
+    assert readings[-2].stamp == f"{date.fromisoformat(dates[-1])}T12:00:00+10:00"
+
+
 def test_days_before_any_register_are_malformed(read):
     _, readings = read(nem12(day(), register(), day()))
     assert [reading.line for reading in readings if reading.malformed] == [2]
@@ -177,6 +186,14 @@ def test_null_values_are_no_readings_and_unstated_qualities_are_malformed(read):
     assert readings[0].stamp == "2024-02-01T02:00:00+10:00"
     assert [reading.malformed for reading in readings] == [False] * 36 + [True] * 8
     assert data.not_selected == {"null values (quality N)": 4}
+
+
+def test_estimated_and_substituted_values_are_marked(read):
+    _, readings = read(
+        nem12(register(), day(quality="V"), "400,1,2,E52,,", "400,3,3,S14,,", "400,4,4,F14,,", "400,5,48,A,,")
+    )
+    assert [reading.estimated for reading in readings] == [True] * 4 + [False] * 44
+    assert readings[3].power == "0.103"
 
 
 def test_an_event_that_fits_no_day_is_malformed_and_changes_nothing(read):
@@ -215,7 +232,7 @@ def test_the_end_of_intervals_cannot_be_asked_for(read):
 
 
 def test_a_file_is_converted_to_power_in_utc(convert):
-    values = [f"{0.1 + number / 100:.3f}" for number in range(48)]
+    values = [f"{0.1 + number % 7 / 100:.3f}" for number in range(48)]
     done = convert({"n.csv": nem12(register(), day(values), register("B1"), day(["9"] * 48))})
     assert (done.source.unit, done.source.interval_seconds, done.source.households) == ("kWh", 1800, 1)
     assert done.records[0]["timestamp"] == "2024-01-31T14:00:00Z"
