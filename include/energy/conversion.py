@@ -186,7 +186,7 @@ def _revise(connection: duckdb.DuckDBPyConnection, sources: Sequence[MeterData],
         readings, columns, fault = "readings", "* EXCLUDE (fault)", "fault"
     if len(sources) > 1 or count(connection, "SELECT count(*) FROM records WHERE estimated"):
         mark_superseded(connection, readings)
-        joined = "LEFT JOIN (SELECT DISTINCT *, true AS revised FROM superseded) USING (file, line, household_id)"
+        joined = "LEFT JOIN (SELECT id, true AS revised FROM superseded) USING (id)"
         fault = f"CASE WHEN revised THEN '{SUPERSEDED}' ELSE {fault} END"
         columns = f"* EXCLUDE ({'fault, ' if registers else ''}revised)"
     connection.execute(f"CREATE VIEW final AS SELECT {columns}, {fault} AS fault FROM {readings} {joined}")
@@ -201,7 +201,7 @@ SELECT CASE WHEN utc IS NULL THEN stamp ELSE {iso("utc")} END AS timestamp,
     [{", ".join(map(literal, names))}][file + 1] AS source_file, line AS source_line,
     CASE WHEN malformed THEN 'malformed_record' WHEN kind = 'non_existent' THEN 'non_existent_time' ELSE fault END
         AS source_fault
-FROM final WHERE NOT empty ORDER BY file, line
+FROM final WHERE NOT empty ORDER BY id
 """
 
 
