@@ -34,10 +34,14 @@ app = typer.Typer(
 
 
 def add_domain_commands(target: typer.Typer, domains: Iterable[Domain]) -> None:
-    """Add the command groups of domains to an application."""
+    """Add the commands and command groups of domains to an application."""
     for domain in domains:
-        for name, group in domain.commands.items():
-            target.add_typer(imported(group), name=name)
+        for name, place in domain.commands.items():
+            command = imported(place)
+            if isinstance(command, typer.Typer):
+                target.add_typer(command, name=name)
+            else:
+                target.command(name=name)(command)
 
 
 app.add_typer(env_app, name="env")

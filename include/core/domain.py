@@ -154,7 +154,8 @@ class Domain:
         window: How its pipelines' windows follow from parameters.
         param_aliases: Former names of parameters, and what they are called now.
         options: Options that it adds to `./pipeline run`.
-        commands: Typer applications by the name of their command group, as `module:app`.
+        commands: Functions by the name of their command, or Typer applications by that of their command group, as
+            `module:name`.
         profiles: Folder of parameter profiles (`--profile NAME`).
         run_environment: `module:function`, a context manager `(params, options, data folder)` that yields environment
             variables for a run of the command line and may start a stand-in for as long as the run lasts.

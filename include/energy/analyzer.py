@@ -6,20 +6,27 @@ Reads `energy_data.csv` (and `energy_source.json` and `source/*` where there are
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
 import duckdb
 
+from include.core.errors import BadInputError
 from include.core.files import write_atomically
 from include.core.tables import literal
 from include.energy import curves, statistics, validation
 from include.energy.anomalies import judge
 from include.energy.db import connect, write_table
-from include.energy.intervals import define_slots
 from include.energy.lines import inspect
 from include.energy.params import AnalyzerParams
 from include.energy.schemas import ANALYSIS, DATA, OUTSIDE, RECORDS, SOURCE, Analysis, EnergySource
+from include.energy.timeline import Timeline, draw_timeline
+
+REPEATED = ("duplicate_timestamp", "superseded")
+"""Reasons that lose no reading: another one of the same household and time is accepted."""
+IMPLAUSIBLE = 10
+READINGS_OF_A_SPIKE = 24
 
 
 def analyze(files: Path, params: AnalyzerParams) -> None:
@@ -30,7 +37,8 @@ def analyze(files: Path, params: AnalyzerParams) -> None:
         params: Limits, window and clock.
 
     Raises:
-        BadInputError: The file cannot be read, lacks a required column, or holds no record that can be accepted.
+        BadInputError: The file cannot be read, lacks a required column, holds no record that can be accepted, or gives
+            figures that are not plausible.
         SetupError: The folder cannot be written.
     """
     data, source = inspect(DATA.at(files)), SOURCE.find(files)
@@ -43,10 +51,11 @@ def analyze(files: Path, params: AnalyzerParams) -> None:
         intervals = validation.accept(db, source)
         validation.forget_parsed(db)
         window = (params.start, params.end) if params.start and params.end else None
-        origins = define_slots(db, intervals, window)
+        timeline = draw_timeline(db, intervals, source, window)
         judge(db, params.outlier_threshold)
-        figures = statistics.figures(db, intervals, origins, window, params.high_usage_kw)
-        analysis = summarise(db, params, figures, list(intervals.values()), source, counts)
+        figures = statistics.figures(db, timeline, window, params.high_usage_kw)
+        analysis = summarise(db, params, figures, timeline, source, counts)
+        require_plausible(db, analysis, source, params)
         validation.write_rejected(db, data, files)
         write_table(db, _records_sql(params), RECORDS.at(files))
     write_atomically(ANALYSIS.at(files), analysis.model_dump_json().encode() + b"\n")
@@ -70,7 +79,7 @@ def summarise(
     db: duckdb.DuckDBPyConnection,
     params: AnalyzerParams,
     figures: dict[str, Any],
-    seconds: list[int],
+    timeline: Timeline,
     source: EnergySource | None,
     counts: dict[str, int],
 ) -> Analysis:
@@ -80,19 +89,20 @@ def summarise(
         db: Holds `accepted`, `judged`, `rejected` and `clock`.
         params: Limits, window and clock.
         figures: From `include.energy.statistics.figures()`.
-        seconds: Intervals of the households, in the order of the type `household`.
+        timeline: The intervals of the households.
         source: What the generator states of the data.
         counts: From `include.energy.validation.count_reasons()`.
     """
     reasons = dict(db.execute("SELECT reason::VARCHAR, count(*) FROM rejected GROUP BY ALL ORDER BY 1").fetchall())
     records_in, outside, rejected = sum(counts.values()), counts.get(OUTSIDE, 0), sum(reasons.values())
     start, end = (int(figures[name].timestamp()) for name in ("start", "end"))
+    seconds = timeline.shortest
     compliance, note = curves.voltage_compliance(db, seconds, start, end, params.nominal_voltage)
     curves.summarise_quarters(db)
     return Analysis(
         source=source.source if source else None,
         timezone=params.timezone or "UTC",
-        interval_seconds=seconds[0] if len(set(seconds)) == 1 else None,
+        interval_seconds=seconds[0] if timeline.constant and len(set(seconds)) == 1 else None,
         high_usage_kw=params.high_usage_kw,
         nominal_voltage=params.nominal_voltage,
         records_in=records_in,
@@ -102,7 +112,64 @@ def summarise(
         rejected_by_reason=reasons,
         en_50160=compliance,
         en_50160_note=note,
-        load_curve=curves.load_curve(db, min(seconds)),
+        load_curve=curves.load_curve(db, min(seconds) if timeline.constant else timeline.longest),
         heat_map=curves.heat_map(db),
         **figures,
     )
+
+
+def require_plausible(
+    db: duckdb.DuckDBPyConnection, analysis: Analysis, source: EnergySource | None, params: AnalyzerParams
+) -> None:
+    """Refuse figures of input files that no meter can have meant.
+
+    Args:
+        db: Holds `judged` and the macros of `include.energy.timeline.draw_timeline()`.
+        analysis: The figures.
+        source: Where the records came from; only input files are judged.
+        params: The limits.
+
+    Raises:
+        BadInputError: Too many records were rejected, one reading holds more than half of the energy, or a household's
+            mean power is ten times what counts as high usage.
+    """
+    if source is None or source.source != "files":
+        return
+    judged = analysis.records_in - analysis.records_outside_window
+    reasons = {reason: n for reason, n in analysis.rejected_by_reason.items() if reason not in REPEATED}
+    rejected = sum(reasons.values())
+    share = rejected / judged
+    if params.max_rejected is not None and share > params.max_rejected:
+        shown = ", ".join(f"{count:,} {reason}" for reason, count in reasons.items())
+        raise BadInputError(
+            f"{rejected:,} of {judged:,} records ({share:.0%}) would be rejected: {shown}; at most "
+            f"{params.max_rejected:.0%} may be; correct the files or how they are read, or allow more with "
+            "--set max_rejected=1"
+        )
+    spike = db.execute(f"""
+        WITH energy AS (SELECT household, ts, power * interval_of(household, ts) / 3600 AS kwh, power FROM judged
+            WHERE power > 0)
+        SELECT max_by(household::VARCHAR, kwh), max_by(ts, kwh), max(kwh), sum(kwh), max_by(power, kwh) FROM energy
+        HAVING count(*) >= {READINGS_OF_A_SPIKE} AND max(kwh) > sum(kwh) / 2
+    """).fetchone()
+    if spike and params.limit_kw is None:
+        household, time, kwh, total, power = spike
+        raise BadInputError(
+            f"household {household}: the reading at {time} UTC, {power:,.6g} kW, holds {kwh:,.6g} of {total:,.6g} kWh, "
+            "more than half of the energy; reject what the connection cannot carry, for example with --limit-kw 50, or "
+            f"accept it with --limit-kw {math.ceil(power * 1.01)}"
+        )
+    high = next(
+        (
+            home
+            for home in analysis.households
+            if params.high_usage_kw and home.mean_kw and home.mean_kw > IMPLAUSIBLE * params.high_usage_kw
+        ),
+        None,
+    )
+    if high and source.unit not in ("MW", "MWh"):
+        raise BadInputError(
+            f"household {high.household_id}: its mean power, {high.mean_kw:,.6g} kW, is more than {IMPLAUSIBLE} times "
+            f"what counts as high usage ({params.high_usage_kw:g} kW); if the values are in W or Wh, map them as "
+            "power_w or energy_wh; if this is no home, say so with --set high_usage_kw=null"
+        )

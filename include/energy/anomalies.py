@@ -17,7 +17,7 @@ def judge(db: duckdb.DuckDBPyConnection, threshold: float) -> None:
     """Create `judged` (household, ts, power, efficiency, flags, hour, line) and `runs` from `accepted`.
 
     Args:
-        db: Holds `accepted` and the macros of `include.energy.intervals.define_slots()`.
+        db: Holds `accepted` and the macros of `include.energy.intervals.draw_timeline()`.
         threshold: How many scales above the median a reading is an outlier.
     """
     find_runs(db)
@@ -61,7 +61,7 @@ def find_runs(db: duckdb.DuckDBPyConnection) -> None:
         ),
         lengths AS (
             SELECT household, first_row, coalesce(next_row, total + 1) - first_row AS records, ts AS start,
-                coalesce(last_ts, final_ts) + to_seconds(interval_of(household)) AS "end", power
+                coalesce(last_ts, final_ts) AS last, last + to_seconds(interval_of(household, last)) AS "end", power
             FROM beginnings, (
                 SELECT count(*) AS total, max(ts) FILTER (household = (SELECT max(household) FROM accepted)) AS final_ts
                 FROM accepted

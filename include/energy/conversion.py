@@ -15,21 +15,37 @@ before it. In a file that runs mostly backwards in time, it is the other way rou
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
 from datetime import UTC
 from pathlib import Path
 
 import duckdb
 
 from include.core.errors import BadInputError
+from include.core.outcome import Finding
 from include.core.run_folder import SOURCE_FOLDER
 from include.core.tables import literal, number_sql
-from include.energy.db import connect, count, write_table
-from include.energy.intervals import infer_intervals
+from include.energy.calendar_days import find_stretches
+from include.energy.db import connect, count, temporary_folder, write_table
+from include.energy.inspection.plan import STAMPS_MARK
+from include.energy.intervals import Piece, infer_intervals
 from include.energy.params import GeneratorParams
-from include.energy.readers.base import MeterData, Reading, choose, find_readers, take_sample
-from include.energy.schemas import DATA, MEASURED, EnergySource, SourceFile, Unit
-from include.energy.stamps import CLOCK_SQL, ZONED_SQL, iso, locate, plausible, zone_findings
+from include.energy.readers.base import Clock, MeterData, Reading, choose, find_readers, take_sample
+from include.energy.registers import take_differences
+from include.energy.revisions import SUPERSEDED, mark_superseded
+from include.energy.schemas import DATA, MEASURED, EnergySource, SourceFile, Span, Understood, Unit
+from include.energy.stamps import (
+    CLOCK_SQL,
+    ZONED_SQL,
+    Marks,
+    iso,
+    locate,
+    plausible,
+    put_elapsed_into_utc,
+    zone_findings,
+)
+from include.energy.unpack import unpack
 
 
 def convert(files: Path, params: GeneratorParams) -> EnergySource:
@@ -37,29 +53,65 @@ def convert(files: Path, params: GeneratorParams) -> EnergySource:
 
     Args:
         files: The run's folder.
-        params: `files` (at least one), `columns`, `timezone` and `stamp` count.
+        params: `files` (at least one) and what is stated of them.
 
     Returns:
         Where the records came from, and what was done to them.
 
     Raises:
-        BadInputError: A file cannot be read, no reader or more than one is sure of it, it has no readable stamp, needs
-            a zone, its readings have no common interval, or its unit is not that of the others.
+        BadInputError: A file cannot be read, no reader or more than one is sure of it, a question about it is open, it
+            has no readable stamp, needs a zone, its readings have no common interval, or its unit is not that of the
+            others.
     """
     candidates = find_readers()
-    with connect(files) as connection:
-        sources = []
-        for name in params.files:
-            sample = take_sample(files / SOURCE_FOLDER / name, name)
-            sources.append(choose(sample, params, candidates).read(sample, params, connection))
-        unit = _common_unit(sources, params.files)
-        _store_records(connection, sources)
-        _require_stamps(connection, sources, params)
-        where = ", ".join(params.files) if len(params.files) <= 3 else f"{len(params.files)} files"
-        intervals = infer_intervals(connection, "(SELECT household_id, clock AS timestamp FROM records)", where)
-        locate(connection, intervals, params)
-        write_table(connection, _output_sql(unit, params.files), DATA.at(files))
-        return _account(connection, sources, params, intervals)
+    where = _common_name(params.files)
+    with connect(files) as connection, temporary_folder(files) as scratch:
+        samples = [
+            take_sample(text.path, text.name)
+            for name in params.files
+            for text in unpack(files / SOURCE_FOLDER / name, name, scratch)
+        ]
+        sources = [choose(sample, params, candidates).read(sample, params, connection) for sample in samples]
+        names = [sample.name for sample in samples]
+        unit = _common_unit(sources, names)
+        _store_records(connection, sources, params)
+        _require_stamps(connection, sources, names, params)
+        intervals = infer_intervals(
+            connection,
+            where,
+            registers=_numbers(sources, "cumulative"),
+            energy=unit.endswith("Wh") and any(source.delimiter for source in sources),
+            insist=params.as_mapped,
+            ends=all(source.ends for source in sources),
+        )
+        ends = _numbers(sources, "ends")
+        marks = locate(connection, intervals, params, ends, _assumed(sources, params))
+        stretches = find_stretches(connection, intervals, params.timezone, where)
+        left_out = _revise(connection, sources, where)
+        write_table(connection, _output_sql(unit, names), DATA.at(files))
+        account = _account(connection, sources, names, params, intervals, marks)
+        account.stretches, account.left_out = stretches, left_out
+        account.findings += _findings(connection, sources, names, params, marks, left_out)
+        return account
+
+
+def _common_name(names: Sequence[str]) -> str:
+    return ", ".join(names) if len(names) <= 3 else f"{len(names)} files"
+
+
+def _numbers(sources: Sequence[MeterData], attribute: str) -> frozenset[int]:
+    return frozenset(number for number, source in enumerate(sources) if getattr(source, attribute))
+
+
+def _assumed(sources: Sequence[MeterData], params: GeneratorParams) -> frozenset[int]:
+    """Return the files of which nothing shows whether stamps mark starts or ends."""
+    if params.stamp:
+        return frozenset()
+    return frozenset(
+        number
+        for number, source in enumerate(sources)
+        if any(statement.assumed and statement.topic == STAMPS_MARK for statement in source.statements)
+    )
 
 
 def _common_unit(sources: Sequence[MeterData], names: Sequence[str]) -> Unit:
@@ -71,27 +123,35 @@ def _common_unit(sources: Sequence[MeterData], names: Sequence[str]) -> Unit:
     return sources[0].unit
 
 
-def _store_records(connection: duckdb.DuckDBPyConnection, sources: Sequence[MeterData]) -> None:
+def _store_records(
+    connection: duckdb.DuckDBPyConnection, sources: Sequence[MeterData], params: GeneratorParams
+) -> None:
     """Create the table `records`: all readings of all files, in their order, with `clock`, the stamp as a TIMESTAMP.
 
-    `clock` is UTC where `zoned`, else wall-clock time.
+    `clock` is UTC where `zoned`, else wall-clock time. `empty` readings hold nothing, and are no records.
     """
     connection.execute(
         "CREATE TABLE records (file INTEGER, line BIGINT, household_id VARCHAR, stamp VARCHAR, power VARCHAR, "
-        "voltage VARCHAR, current VARCHAR, malformed BOOLEAN, zoned BOOLEAN, clock TIMESTAMP)"
+        "voltage VARCHAR, current VARCHAR, malformed BOOLEAN, estimated BOOLEAN, empty BOOLEAN, zoned BOOLEAN, "
+        "clock TIMESTAMP)"
     )
     for number, source in enumerate(sources):
+        clock = source.clock or Clock(None)
+        empty = "power IS NULL AND NOT malformed" if source.drops_empty else "false"
         for readings in source.batches:
-            numbered = readings.project(f"{number} AS file, {', '.join(Reading._fields)}")
-            clocked = numbered.project(f"*, {ZONED_SQL} AS zoned").project(f"*, {CLOCK_SQL} AS clock")
+            numbered = readings.project(f"{number} AS file, {', '.join(Reading._fields)}, {empty} AS empty")
+            zoned = numbered.project(f"*, {clock.zoned or ZONED_SQL} AS zoned")
+            clocked = zoned.project(f"*, {clock.time or CLOCK_SQL} AS clock")
             clocked.project(f"* REPLACE ({plausible('clock')} AS clock)").insert_into("records")
+        if clock.day and params.timezone:
+            put_elapsed_into_utc(connection, number, clock.day, params.timezone)
 
 
 def _require_stamps(
-    connection: duckdb.DuckDBPyConnection, sources: Sequence[MeterData], params: GeneratorParams
+    connection: duckdb.DuckDBPyConnection, sources: Sequence[MeterData], names: Sequence[str], params: GeneratorParams
 ) -> None:
     """Refuse files without any stamp that can be read, and stamps without a zone where none is given."""
-    for number, (name, source) in enumerate(zip(params.files, sources, strict=True)):
+    for number, (name, source) in enumerate(zip(names, sources, strict=True)):
         if count(connection, f"SELECT count(*) FROM records WHERE file = {number} AND NOT malformed") == 0:
             raise BadInputError(f"{name}: {source.all_malformed}")
         if count(connection, f"SELECT count(clock) FROM records WHERE file = {number}") == 0:
@@ -101,18 +161,36 @@ def _require_stamps(
             example = f"; the first is {first[1]!r} (line {first[0]})" if first else ""
             raise BadInputError(
                 f"{name}: none of its stamps can be read{example}; write them year first, for example "
-                "2026-03-29T14:30:00+02:00 or 2026-03-29 14:30 (29.03.2026 14:30 is read too), for in 03/04/2026 day "
-                "and month cannot be told apart"
+                "2026-03-29T14:30:00+02:00 or 2026-03-29 14:30 (29.03.2026 14:30 is read too)"
             )
     bare = connection.execute(
         "SELECT file, line, stamp FROM records WHERE clock IS NOT NULL AND NOT zoned ORDER BY file, line LIMIT 1"
     ).fetchone()
     if bare and params.timezone is None:
         raise BadInputError(
-            f"{params.files[bare[0]]}: line {bare[1]}: the stamp {bare[2]!r} names no zone; say which one is meant: "
+            f"{names[bare[0]]}: line {bare[1]}: the stamp {bare[2]!r} names no zone; say which one is meant: "
             "--timezone Europe/Berlin for local clocks, or a fixed offset such as --timezone +10:00 for clocks that "
             "never change"
         )
+
+
+def _revise(connection: duckdb.DuckDBPyConnection, sources: Sequence[MeterData], where: str) -> int:
+    """Create the view `final`: `timed` with `fault`, registers as energy, and revised readings marked.
+
+    Returns:
+        How many register readings begin no interval, and were left out.
+    """
+    left_out, readings, columns, fault, joined = 0, "timed", "*", "CAST(NULL AS VARCHAR)", ""
+    if registers := _numbers(sources, "cumulative"):
+        left_out = take_differences(connection, registers, where)
+        readings, columns, fault = "readings", "* EXCLUDE (fault)", "fault"
+    if len(sources) > 1 or count(connection, "SELECT count(*) FROM records WHERE estimated"):
+        mark_superseded(connection, readings)
+        joined = "LEFT JOIN (SELECT id, true AS revised FROM superseded) USING (id)"
+        fault = f"CASE WHEN revised THEN '{SUPERSEDED}' ELSE {fault} END"
+        columns = f"* EXCLUDE ({'fault, ' if registers else ''}revised)"
+    connection.execute(f"CREATE VIEW final AS SELECT {columns}, {fault} AS fault FROM {readings} {joined}")
+    return left_out
 
 
 def _output_sql(unit: Unit, names: Sequence[str]) -> str:
@@ -121,30 +199,38 @@ def _output_sql(unit: Unit, names: Sequence[str]) -> str:
 SELECT CASE WHEN utc IS NULL THEN stamp ELSE {iso("utc")} END AS timestamp,
     household_id, {_POWER[unit]} AS power_consumption, voltage, current,
     [{", ".join(map(literal, names))}][file + 1] AS source_file, line AS source_line,
-    CASE WHEN malformed THEN 'malformed_record' WHEN kind = 'non_existent' THEN 'non_existent_time' END AS source_fault
-FROM located ORDER BY file, line
+    CASE WHEN malformed THEN 'malformed_record' WHEN kind = 'non_existent' THEN 'non_existent_time' ELSE fault END
+        AS source_fault
+FROM final WHERE NOT empty ORDER BY id
 """
 
 
 _NUMBER = f"({number_sql('power')})"
+
+
+def _scaled(factor: str, condition: str = "") -> str:
+    """Return SQL of `power` times a factor as text; what is not a number stays as it is."""
+    scaled = f"CAST(round({_NUMBER} * {factor}, 6) AS VARCHAR)"
+    return f"CASE WHEN isfinite({_NUMBER}){condition} THEN {scaled} ELSE power END"
+
+
 _POWER: dict[Unit, str] = {
     "kW": "power",
-    "W": f"CASE WHEN isfinite({_NUMBER}) THEN CAST(round({_NUMBER} / 1000, 6) AS VARCHAR) ELSE power END",
-    "MW": f"CASE WHEN isfinite({_NUMBER}) THEN CAST(round({_NUMBER} * 1000, 6) AS VARCHAR) ELSE power END",
-} | {
-    unit: (
-        f"CASE WHEN isfinite({_NUMBER}) AND seconds IS NOT NULL "
-        f"THEN CAST(round({_NUMBER} * {kilowatt_seconds} / seconds, 6) AS VARCHAR) ELSE power END"
-    )
-    for unit, kilowatt_seconds in (("Wh", "3.6"), ("kWh", "3600"), ("MWh", "3600000"))
+    "W": _scaled("1 / 1000"),
+    "MW": _scaled("1000"),
+    "Wh": _scaled("3.6 / seconds", " AND seconds IS NOT NULL"),
+    "kWh": _scaled("3600 / seconds", " AND seconds IS NOT NULL"),
+    "MWh": _scaled("3600000 / seconds", " AND seconds IS NOT NULL"),
 }
 
 
 def _account(
     connection: duckdb.DuckDBPyConnection,
     sources: Sequence[MeterData],
+    names: Sequence[str],
     params: GeneratorParams,
-    intervals: dict[str, int],
+    intervals: Mapping[str, Sequence[Piece]],
+    marks: Marks,
 ) -> EnergySource:
     rows = connection.execute(_COUNTS).fetchall()
     files = [
@@ -156,35 +242,92 @@ def _account(
             last=last and last.replace(tzinfo=UTC),
             delimiter=source.delimiter,
             columns=list(source.columns),
+            empty=empty,
+            stamp="end" if number in marks.ends else "start",
+            understood=[Understood(**asdict(statement)) for statement in source.statements],
         )
-        for name, source, (records, households, first, last, *_) in zip(params.files, sources, rows, strict=True)
+        for number, (name, source, (records, households, first, last, *_, empty)) in enumerate(
+            zip(names, sources, rows, strict=True)
+        )
     ]
     ambiguous, non_existent, malformed = (sum(row[position] for row in rows) for position in (4, 5, 6))
-    same = len(set(intervals.values())) == 1
+    constant = {household: pieces[0].seconds for household, pieces in intervals.items() if len(pieces) == 1}
+    same = len(constant) == len(intervals) and len(set(constant.values())) == 1
     account = EnergySource(
         source="files",
         records_written=sum(file.records for file in files),
         start=params.start,
         end=params.end,
-        households=count(connection, "SELECT count(DISTINCT household_id) FROM records"),
+        households=count(connection, "SELECT count(DISTINCT household_id) FROM final WHERE NOT empty"),
         files=files,
         unit=sources[0].unit,
         measured=tuple(column for column in MEASURED if all(column in source.measured for source in sources)),
         timezone=params.timezone,
-        stamp=params.stamp,
-        interval_seconds=next(iter(intervals.values())) if same else None,
-        intervals_by_household={} if same else intervals,
+        stamp="end" if marks.ends else "start",
+        interval_seconds=next(iter(constant.values())) if same else None,
+        intervals_by_household={} if same else constant,
         ambiguous_times=ambiguous,
         ambiguous_pairs=count(connection, "SELECT count(*) FROM later_of_two WHERE position = 2"),
         non_existent_times=non_existent,
         malformed_records=malformed,
+        spans=_spans(connection),
     )
-    account.findings = zone_findings(connection, params, account)
+    account.findings = zone_findings(connection, params, account, marks)
     return account
 
 
+def _spans(connection: duckdb.DuckDBPyConnection) -> dict[str, Span]:
+    """Return the stretch that each household's stamps cover, where it is longer than that of its records."""
+    query = """
+        SELECT household_id, min(utc), max(utc) FROM final WHERE household_id IS NOT NULL AND utc IS NOT NULL
+        GROUP BY household_id HAVING count(*) FILTER (empty) > 0 AND count(*) FILTER (NOT empty) > 0
+        ORDER BY household_id
+    """
+    return {
+        household: Span(first=first.replace(tzinfo=UTC), last=last.replace(tzinfo=UTC))
+        for household, first, last in connection.execute(query).fetchall()
+    }
+
+
+def _findings(
+    connection: duckdb.DuckDBPyConnection,
+    sources: Sequence[MeterData],
+    names: Sequence[str],
+    params: GeneratorParams,
+    marks: Marks,
+    left_out: int,
+) -> Iterator[Finding]:
+    """Yield what was assumed of the files, and what was done to their readings."""
+    assumed: dict[str, list[str]] = {}
+    for number, (name, source) in enumerate(zip(names, sources, strict=True)):
+        for statement in source.statements:
+            moved = statement.topic == STAMPS_MARK and number in marks.ends
+            value = "the end of the interval, for days on which clocks change have no other explanation"
+            if statement.assumed:
+                assumed.setdefault(f"{statement.topic}: {value if moved else statement.value}", []).append(name)
+            elif statement.topic == "not selected":
+                message = f"{name}: {statement.value} was not read: {statement.evidence}."
+                yield Finding(severity="info", message=message)
+        for label, readings in source.not_selected.items():
+            yield Finding(severity="info", message=f"{name}: {label}: {readings:,} readings were not read.")
+        if params.columns and not source.delimiter:
+            yield Finding(severity="info", message=f"{name}: the format states what it holds; columns were not used.")
+    for statement_text, files in assumed.items():
+        yield Finding(severity="info", message=f"Assumed of {_common_name(files)}: {statement_text}.")
+    if marks.ends and marks.after_zone and connection.execute("SELECT 1 FROM pieces WHERE kind <> 'normal'").fetchone():
+        message = (
+            "Stamps of interval ends show the clock of the end: on days on which clocks change, the interval was taken "
+            "off after the stamp was put into UTC, which leaves fewer gaps and duplicates."
+        )
+        yield Finding(severity="info", message=message)
+    if left_out:
+        message = f"Register readings that begin no interval, being the last of their meter: {left_out:,}."
+        yield Finding(severity="info", message=message)
+
+
 _COUNTS = """
-SELECT count(*), count(DISTINCT household_id), min(utc), max(utc), count(*) FILTER (kind = 'ambiguous'),
-    count(*) FILTER (kind = 'non_existent'), count(*) FILTER (malformed)
-FROM located GROUP BY file ORDER BY file
+SELECT count(*) FILTER (NOT empty), count(DISTINCT household_id) FILTER (NOT empty), min(utc) FILTER (NOT empty),
+    max(utc) FILTER (NOT empty), count(*) FILTER (kind = 'ambiguous'), count(*) FILTER (kind = 'non_existent'),
+    count(*) FILTER (malformed), count(*) FILTER (empty)
+FROM final GROUP BY file ORDER BY file
 """

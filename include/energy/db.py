@@ -51,6 +51,13 @@ def connect(files: Path, memory_limit: str = "900MB") -> Iterator[duckdb.DuckDBP
         shutil.rmtree(scratch, ignore_errors=True)
 
 
+@contextmanager
+def temporary_folder(files: Path) -> Iterator[Path]:
+    """Yield a dot-folder below `files` that is removed at the end."""
+    with setup_errors(files, "written"), tempfile.TemporaryDirectory(prefix=".scratch-", dir=files) as folder:
+        yield Path(folder)
+
+
 def write_table(connection: duckdb.DuckDBPyConnection, query: str, target: Path) -> None:
     """Write a query's rows as CSV or Parquet, as the suffix says, renamed into place when complete.
 

@@ -12,15 +12,17 @@ ENERGY = Domain(
     options=(
         Option(
             ("--files", "--csv"),
-            "Your own meter file (CSV, also gzip); give it again for more files.",
+            "Your own meter file: delimited text, NEM12, Green Button XML, workbook, JSON, also in ZIP or gzip; give "
+            "it again for more files.",
             param="files",
             metavar="FILE",
             repeated=True,
         ),
         Option(
             ("--columns",),
-            "What your columns hold: timestamp, household_id (or @NAME for one household) and one of power_kw, "
-            "power_mw, energy_kwh; voltage and current if measured.",
+            "What your columns hold: timestamp, household_id (or @NAME for one household, * for one a column) and "
+            "one of power_kw, power_w, power_mw, energy_kwh, energy_wh, energy_mwh, register_kwh, register_wh, "
+            "register_mwh. `./pipeline inspect FILE` proposes it.",
             param="columns",
             metavar="FIELD=COLUMN,…",
         ),
@@ -32,11 +34,34 @@ ENERGY = Domain(
         ),
         Option(
             ("--stamp",),
-            "Which end of its interval a stamp marks. Default: start.",
+            "Which end of its interval a stamp marks. Default: as the file shows, else start.",
             param="stamp",
             metavar="start|end",
         ),
+        Option(("--unit",), "Unit of the values, where the file states none.", param="unit", metavar="UNIT"),
+        Option(
+            ("--date-order",),
+            "Order of day and month in dates such as 03/04/2026.",
+            param="date_order",
+            metavar="dmy|mdy",
+        ),
+        Option(("--decimal",), "Decimal mark, where 1.234 may also be thousands.", param="decimal", metavar=".|,"),
+        Option(
+            ("--where",),
+            'Rows to read: "Type=Actual", or "Type=Actual|Revised"; give it again for more conditions.',
+            param="where",
+            metavar="COLUMN=TEXT",
+            repeated=True,
+        ),
+        Option(("--as-mapped",), "Read files as stated also where they contradict it.", param="as_mapped"),
+        Option(
+            ("--limit-kw",),
+            "What a connection can carry: a reading above it is rejected.",
+            param="limit_kw",
+            metavar="KW",
+        ),
     ),
+    commands={"inspect": "include.energy.commands:inspect"},
     units={"kwh": "kWh", "kw": "kW"},
     overview="include.energy.overview:overview",
     charts="include.energy.charts:charts",

@@ -1,50 +1,250 @@
-"""Intervals of meters: inferred from their readings, and numbered from a household's first."""
+"""Intervals of meters, inferred from their readings."""
 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import groupby, pairwise
+from typing import NamedTuple
 
 import duckdb
 
 from include.core.errors import BadInputError
+from include.core.tables import number_sql
 
 SHARE_NEEDED = 0.9
+LEAST_SHARE = 0.3
+PIECES_AT_MOST = 100
+DAY = 86400
+CONFLICTS_AT_MOST, CONFLICTS_OF_A_DATE = 0.1, 0.9
+RISES_OF_A_REGISTER = 24
 WHOLE_SECONDS = "CASE WHEN seconds > 0.75 THEN round(seconds)::BIGINT END"
 
 
-def infer_intervals(connection: duckdb.DuckDBPyConnection, stamps: str, where: str) -> dict[str, int]:
-    """Return the interval of each household: the modal difference of its sorted, distinct stamps.
-
-    A household with fewer than two differences takes the modal difference of all households.
+class Piece(NamedTuple):
+    """A stretch of a household's records with one interval.
 
     Args:
-        connection: Where `stamps` can be read.
-        stamps: SQL of a relation (`FROM {stamps}`) with `household_id` (text) and `timestamp` (TIMESTAMP, UTC); rows
-            with a NULL are ignored, duplicates and order do not matter.
-        where: What the error calls the data: a file's name.
+        begin: The first stamp that belongs to it, as its clock shows it; None for the first piece.
+        seconds: The interval.
+    """
+
+    begin: datetime | None
+    seconds: int
+
+
+@dataclass
+class _Steps:
+    """The differences between the neighbouring stamps of a household, and how its values move."""
+
+    counts: Counter[int] = field(default_factory=Counter)
+    runs: Counter[int] = field(default_factory=Counter)
+    falls: int = 0
+    rises: int = 0
+    conflicts: int = 0
+    conflict_dates: int = 0
+
+
+def infer_intervals(
+    connection: duckdb.DuckDBPyConnection,
+    where: str,
+    *,
+    registers: frozenset[int] = frozenset(),
+    energy: bool = False,
+    insist: bool = False,
+    ends: bool = False,
+) -> dict[str, list[Piece]]:
+    """Return the intervals of each household: the differences of neighbouring stamps that come in runs.
+
+    Nearly all households have one interval. Where it changes (hours until March, then quarters), there is a piece for
+    each stretch; months are pieces of 28 to 31 days. Readings may be missing here and there: at least 90 % of the
+    differences must be multiples of the interval. A household with fewer than two differences takes the most frequent
+    one of all households.
+
+    Args:
+        connection: Holds `records`: `file`, `household_id`, `clock` (TIMESTAMP) and `power`; rows with a NULL among
+            household and clock are ignored, duplicates and order do not matter.
+        where: What errors call the data: a file's name.
+        registers: Numbers of the files whose values are register readings.
+        energy: The other values are energy an interval: a series that never falls is refused.
+        insist: Neither refuse such a series nor values that contradict each other.
+        ends: Stamps mark the ends of their intervals.
 
     Returns:
-        Seconds by household, in the order of the households' names.
+        The pieces by household, in the order of the households' names.
 
     Raises:
-        BadInputError: No two readings of one household differ in time, or a household's modal difference is shared
-            by less than 90 % of its differences.
+        BadInputError: No two readings of one household differ in time, the readings of one have no common interval,
+            energy never falls, or a household has different values for many times.
     """
-    differences = connection.execute(f"""
+    households = _measure_steps(connection)
+    overall = Counter[int]()
+    for steps in households.values():
+        overall.update(steps.counts)
+    if not overall:
+        why = "no household has two readings a second or more apart" if households else "no record names a household"
+        raise BadInputError(f"{where}: the interval between readings cannot be told: {why}")
+    if energy and not registers and not insist:
+        _require_falls(households, where)
+    if not insist:
+        _require_agreement(households, where)
+    fallback = _by_frequency(overall)[0]
+    return {
+        household: _find_pieces(connection, household, steps, where, ends=ends)
+        if steps.counts.total() >= 2
+        else [Piece(None, fallback)]
+        for household, steps in households.items()
+    }
+
+
+def _measure_steps(connection: duckdb.DuckDBPyConnection) -> dict[str, _Steps]:
+    """Return what lies between the neighbouring, distinct stamps of each household."""
+    number = number_sql("power")
+    rows = connection.execute(f"""
         WITH steps AS (
-            SELECT household_id, epoch(timestamp - lag(timestamp) OVER (
-                PARTITION BY household_id ORDER BY timestamp)) AS seconds
-            FROM {stamps} WHERE household_id IS NOT NULL AND timestamp IS NOT NULL
+            SELECT household_id, clock, epoch(clock - lag(clock) OVER earlier) AS seconds,
+                try_cast({number} AS DOUBLE) AS value, lag(try_cast({number} AS DOUBLE)) OVER earlier AS before,
+                file = lag(file) OVER earlier AS same_file
+            FROM records WHERE household_id IS NOT NULL AND clock IS NOT NULL
+            WINDOW earlier AS (PARTITION BY household_id ORDER BY clock)
         )
-        SELECT household_id, {WHOLE_SECONDS} AS difference, count(*)
+        SELECT household_id, {WHOLE_SECONDS} AS difference, count(*), count(*) FILTER (value < before),
+            count(*) FILTER (value > before), count(*) FILTER (seconds = 0 AND same_file AND value <> before),
+            count(DISTINCT CAST(clock AS DATE)) FILTER (seconds = 0 AND same_file AND value <> before)
         FROM steps GROUP BY ALL ORDER BY household_id, difference
     """).fetchall()
-    return choose_intervals(differences, where)
+    households: dict[str, _Steps] = {}
+    for household, seconds, times, falls, rises, conflicts, dates in rows:
+        steps = households.setdefault(household, _Steps())
+        steps.falls, steps.rises = steps.falls + falls, steps.rises + rises
+        steps.conflicts, steps.conflict_dates = steps.conflicts + conflicts, steps.conflict_dates + dates
+        if seconds is not None:
+            steps.counts[seconds] = times
+    mixed = [
+        household for household, steps in households.items() if sum(times >= RUN for times in steps.counts.values()) > 1
+    ]
+    for household, seconds, length in connection.execute(_RUNS, [mixed]).fetchall() if mixed else ():
+        households[household].runs[seconds] = length
+    return households
+
+
+RUN = 8
+_RUNS = f"""
+WITH stamps AS (
+    SELECT DISTINCT household_id, clock FROM records WHERE clock IS NOT NULL AND household_id IN (SELECT unnest(?))
+), steps AS (
+    SELECT household_id, clock, epoch(clock - lag(clock) OVER earlier) AS seconds FROM stamps
+    WINDOW earlier AS (PARTITION BY household_id ORDER BY clock)
+), numbered AS (
+    SELECT household_id, {WHOLE_SECONDS} AS difference, row_number() OVER (PARTITION BY household_id ORDER BY clock)
+        - row_number() OVER (PARTITION BY household_id, {WHOLE_SECONDS} ORDER BY clock) AS run
+    FROM steps WHERE seconds IS NOT NULL
+)
+SELECT household_id, difference, max(length) FROM (
+    SELECT household_id, difference, count(*) AS length FROM numbered WHERE difference IS NOT NULL
+    GROUP BY household_id, difference, run
+) GROUP BY ALL HAVING max(length) >= {RUN} ORDER BY ALL
+"""
+
+
+def _require_falls(households: Mapping[str, _Steps], where: str) -> None:
+    """Refuse energy that never falls: it is the reading of a register."""
+    for household, steps in households.items():
+        if steps.falls == 0 and steps.rises >= RISES_OF_A_REGISTER:
+            raise BadInputError(
+                f"{where}: household {household}: the values rise {steps.rises} times and never fall: they look like "
+                'readings of a register, not energy an interval; map them as --columns "register_kwh=…" (or '
+                "register_wh, register_mwh), or insist with --as-mapped"
+            )
+
+
+def _require_agreement(households: Mapping[str, _Steps], where: str) -> None:
+    """Refuse a file that has several values for most times of a household: its rows are of different types."""
+    for household, steps in households.items():
+        # On one date they may be the hour that clocks show twice.
+        most = CONFLICTS_AT_MOST if steps.conflict_dates > 1 else CONFLICTS_OF_A_DATE
+        if steps.conflicts > most * steps.counts.total():
+            raise BadInputError(
+                f"{where}: household {household}: {steps.conflicts:,} records give another value for a time that the "
+                'household has already; choose the rows that count with --where "COLUMN=TEXT", map the column that '
+                "tells the households apart, or insist with --as-mapped: then the first value counts"
+            )
+
+
+def _find_pieces(
+    connection: duckdb.DuckDBPyConnection, household: str, steps: _Steps, where: str, *, ends: bool
+) -> list[Piece]:
+    counts, total = steps.counts, steps.counts.total()
+    if len(steps.runs) > 1 and (pieces := _cut(_clocks(connection, household), set(steps.runs), ends=ends)):
+        return pieces
+    common = next(iter(steps.runs), _by_frequency(counts)[0])
+    multiples = sum(times for seconds, times in counts.items() if seconds % common == 0)
+    if len(steps.runs) < 2 and multiples >= SHARE_NEEDED * total and counts[common] >= LEAST_SHARE * total:
+        return [Piece(None, common)]
+    if min(counts) >= 28 * DAY and (pieces := _months(_clocks(connection, household), ends=ends)):
+        return pieces
+    candidates = ", ".join(f"{seconds} s ({counts[seconds] / total:.0%})" for seconds in _by_frequency(counts)[:3])
+    raise BadInputError(
+        f"{where}: household {household}: the readings have no common interval: the most frequent difference, "
+        f"{common} s, and its multiples are {multiples / total:.1%} of the differences, at least 90 % are needed; "
+        f"candidates: {candidates}. Readings that are written on change have to be resampled first"
+    )
+
+
+def _clocks(connection: duckdb.DuckDBPyConnection, household: str) -> list[datetime]:
+    query = "SELECT DISTINCT clock FROM records WHERE household_id = ? AND clock IS NOT NULL ORDER BY clock"
+    return [clock for (clock,) in connection.execute(query, [household]).fetchall()]
+
+
+def _cut(clocks: Sequence[datetime], candidates: set[int], *, ends: bool) -> list[Piece] | None:
+    """Cut a series where its interval changes for at least a run of readings; None where too many do not fit.
+
+    A difference belongs to the reading at its beginning, or at its end where stamps mark ends.
+    """
+    steps = [round((b - a).total_seconds()) for a, b in pairwise(clocks)]
+    runs = [(seconds, len(list(group))) for seconds, group in groupby(steps)]
+    labels = [
+        label
+        for seconds, length in runs
+        for label in [seconds if seconds in candidates and length >= RUN else 0] * length
+    ]
+    current = next(label for label in labels if label)
+    pieces, fitting = [Piece(None, current)], 0
+    for number, (label, step) in enumerate(zip(labels, steps, strict=True)):
+        if label and label != current:
+            current = label
+            pieces.append(Piece(clocks[number + ends], current))
+        fitting += step % current == 0
+    return pieces if fitting >= SHARE_NEEDED * len(steps) and len(pieces) <= PIECES_AT_MOST else None
+
+
+def _months(clocks: Sequence[datetime], *, ends: bool) -> list[Piece] | None:
+    """Return a piece for each month where all stamps are of the same day and time of their months; None where not."""
+    if len({(clock.day, clock.time()) for clock in clocks}) > 1 or clocks[0].day > 28:
+        return None
+    pieces = []
+    for clock in clocks:
+        other = add_months(clock, -1 if ends else 1)
+        pieces.append(Piece(clock, round(abs((other - clock).total_seconds()))))
+    return [Piece(None, pieces[0].seconds), *pieces[1:]]
+
+
+def add_months(moment: datetime, months: int) -> datetime:
+    """Return the same day and time of another month.
+
+    >>> add_months(datetime(2026, 12, 1), 1)
+    datetime.datetime(2027, 1, 1, 0, 0)
+    """
+    years, month = divmod(moment.month - 1 + months, 12)
+    return moment.replace(year=moment.year + years, month=month + 1)
 
 
 def choose_intervals(differences: list[tuple[str, int | None, int]], where: str) -> dict[str, int]:
-    """Apply the rule of `infer_intervals()` to differences that are counted already.
+    """Return the interval of each household: the modal difference of its sorted, distinct stamps.
+
+    A household with fewer than two differences takes the modal difference of all households.
 
     Args:
         differences: Household, seconds between neighbouring stamps (None for the first, and for less than one), how
@@ -52,7 +252,8 @@ def choose_intervals(differences: list[tuple[str, int | None, int]], where: str)
         where: What the error calls the data.
 
     Raises:
-        BadInputError: As there.
+        BadInputError: No two readings of one household differ in time, or a household's modal difference is shared
+            by less than 90 % of its differences.
     """
     by_household: dict[str, Counter[int]] = {}
     overall: Counter[int] = Counter()
@@ -84,32 +285,3 @@ def _shared_interval(household: str, counts: Counter[int], where: str) -> int:
         f"{common[0]} s, is shared by {counts[common[0]] / total:.1%} of the differences, at least 90 % are needed; "
         f"candidates: {candidates}"
     )
-
-
-def define_slots(
-    db: duckdb.DuckDBPyConnection, intervals: dict[str, int], window: tuple[datetime, datetime] | None
-) -> dict[str, int]:
-    """Create the SQL macros `interval_of(household)`, in seconds, and `slot(household, ts)`.
-
-    A slot is the number of the household's interval that a time lies in, 0 for the household's first.
-
-    Args:
-        db: Holds `accepted`.
-        intervals: Seconds by household, in the order of the type `household`.
-        window: Where given, the first interval of each household begins at its start, else at the first record.
-
-    Returns:
-        Where each household's first interval begins, in seconds since 1970.
-    """
-    origins = dict.fromkeys(intervals, int(window[0].timestamp()) if window else 0)
-    if not window:
-        query = "SELECT household::VARCHAR, epoch(min(ts))::BIGINT FROM accepted GROUP BY ALL"
-        origins.update(db.execute(query).fetchall())
-    for name, numbers in (("interval_of", intervals), ("origin_of", origins)):
-        values = list(numbers.values())
-        db.execute(f"CREATE MACRO {name}(household household) AS ({values}::BIGINT[])[enum_code(household) + 1]")
-    db.execute("""
-        CREATE MACRO slot(household, ts) AS
-        (epoch(ts)::BIGINT - origin_of(household)) // interval_of(household)
-    """)
-    return origins

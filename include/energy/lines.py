@@ -50,6 +50,10 @@ class LineFile:
         blanks: Which of space and tab occur, delimiters aside; fields are trimmed only where they can need it.
         newline: `lf` or `cr` where all lines end so, `crlf` where some end with CRLF, others perhaps with LF.
         gzipped: Compressed with gzip, whatever its suffix says.
+        least_fields: Of a record, where its last fields may be left out; None: as many as the header names.
+        last_line: Line number of the last record, where a footer follows it.
+        blank_records: Lines that hold delimiters alone are no records either.
+        repeated_header: The header's line, where it stands again between records.
     """
 
     path: Path
@@ -61,6 +65,10 @@ class LineFile:
     blanks: str
     newline: Literal["lf", "crlf", "cr"]
     gzipped: bool
+    least_fields: int | None = None
+    last_line: int | None = None
+    blank_records: bool = False
+    repeated_header: str | None = None
 
     def lines_sql(self) -> str:
         """Return SQL of all physical lines, in order: `line` (NULL where empty)."""
@@ -77,19 +85,24 @@ class LineFile:
         A record is malformed when it has more or fewer fields than the header.
         """
         numbered = f"SELECT row_number() OVER () AS line_number, line FROM ({self.lines_sql()})"
-        return self.fields_sql(
-            f"SELECT * FROM ({numbered}) WHERE line_number > {self.header_line} AND {self.filled_sql()}"
-        )
+        conditions = [f"line_number > {self.header_line}", self.filled_sql()]
+        if self.last_line is not None:
+            conditions.append(f"line_number <= {self.last_line}")
+        if self.repeated_header is not None:
+            conditions.append(f"trim(line) <> {literal(self.repeated_header)}")
+        return self.fields_sql(f"SELECT * FROM ({numbered}) WHERE {' AND '.join(conditions)}")
 
     def fields_sql(self, lines: str) -> str:
         """Return SQL of a relation with `line`, with the `fields` of that line and whether it is `malformed`."""
         split = f"SELECT *, {self._split_sql()} AS fields FROM ({lines})"
-        return f"SELECT *, len(fields) <> {len(self.columns)} AS malformed FROM ({split})"
+        most = len(self.columns)
+        wrong = "<> {most}" if self.least_fields is None else "NOT BETWEEN {least} AND {most}"
+        malformed = wrong.format(least=self.least_fields, most=most)
+        return f"SELECT *, len(fields) {malformed} AS malformed FROM ({split})"
 
-    @staticmethod
-    def filled_sql() -> str:
+    def filled_sql(self) -> str:
         """Return SQL of whether a `line` is not blank."""
-        return "regexp_matches(line, '[^ \t]')"
+        return f"regexp_matches(line, '[^ \t{self.delimiter if self.blank_records else ''}]')"
 
     def texts_at(self, numbers: Iterable[int]) -> Iterator[tuple[int, str]]:
         """Yield lines with their numbers, in one pass over the bytes.
@@ -124,14 +137,19 @@ class LineFile:
             raise BadInputError(f"{self.name}: the header names the column {column!r} more than once")
         if column not in self.columns:
             raise BadInputError(f"{self.name}: has no column {column!r}; its columns are {', '.join(self.columns)}")
-        field = f"fields[{self.columns.index(column) + 1}]"
-        return f"nullif({self._trim_sql(field)}, '')"
+        return self.field_at_sql(self.columns.index(column))
+
+    def field_at_sql(self, position: int) -> str:
+        """Return SQL of the field at a position from 0, as `field_sql()` does."""
+        return f"nullif({self._trim_sql(f'fields[{position + 1}]')}, '')"
 
     def _trim_sql(self, field: str) -> str:
         by_blanks = {"": field, " ": f"trim({field})"}  # trim of spaces alone is several times as fast
         return by_blanks.get(self.blanks, f"trim({field}, {literal(self.blanks)})")
 
     def _split_sql(self) -> str:
+        if self.delimiter == " ":
+            return "string_split_regex(trim(line, ' \t'), '[ \t]+')"
         delimiter = literal(self.delimiter)
         plain = f"string_split(line, {delimiter})"
         if not self.quoted:
@@ -145,32 +163,54 @@ class LineFile:
         return f"CASE WHEN contains(line, '\"') THEN {quoted} ELSE {plain} END"
 
 
-def inspect(path: Path, name: str | None = None) -> LineFile:
-    """Scan a file once and return how to read it.
+@dataclass(frozen=True)
+class Scan:
+    """What one pass over the bytes of a text file shows.
 
     Args:
-        path: The file, plain or gzip.
-        name: What messages call it; its file name if None.
+        head: Its first bytes, a megabyte at most.
+        pieces: Some bytes from each stretch of the rest, in order; each may begin and end within a line.
+        tail: Its last bytes, half a megabyte at most.
+        lines: How many lines it has.
+        quoted: It holds a quotation mark.
+        blanks: Which of space and tab it holds.
+        newline: As in `LineFile`.
+        gzipped: As in `LineFile`.
+    """
+
+    head: bytes
+    pieces: tuple[bytes, ...]
+    tail: bytes
+    lines: int
+    quoted: bool
+    blanks: frozenset[str]
+    newline: Literal["lf", "crlf", "cr"]
+    gzipped: bool
+
+
+_HEAD, _PIECE, _PIECES = 1024 * 1024, 8 * 1024, 64
+
+
+def scan(path: Path, name: str) -> Scan:
+    """Read all bytes of a text file once.
 
     Raises:
-        BadInputError: It is missing or unreadable, is empty, has no record after its header, is not UTF-8 text, mixes
-            CR with other line ends, or holds a NUL byte or a line of more than half a megabyte; the message names the
-            line and the remedy.
+        BadInputError: It is missing or unreadable, is not UTF-8 text, mixes CR with other line ends, or holds a NUL
+            byte or a line of more than half a megabyte; the message names the line and the remedy.
     """
-    name = name or path.name
 
     def fault(offset: int, reason: str) -> BadInputError:
         return BadInputError(f"{name}: line {_line_at(read_chunks(path, name), offset)}: {reason}")
 
-    header_line, header, has_records, quoted, offset = 0, "", False, False, 0
+    quoted, offset, lines = False, 0, 0
     blanks: set[str] = set()
+    head, tail = bytearray(), b""
+    pieces: list[bytes] = []
+    stride, number = 1, 0
     decoder = io.IncrementalNewlineDecoder(codecs.getincrementaldecoder("utf-8")(), translate=False)
     for chunk in chain(read_chunks(path, name), [b""]):
-        rest = chunk
-        if offset == 0:
-            if reason := _container(chunk, name):
-                raise BadInputError(f"{name}: {reason}")
-            header_line, header, rest = split_header(chunk)
+        if offset == 0 and (reason := _container(chunk, name)):
+            raise BadInputError(f"{name}: {reason}")
         if (nul := chunk.find(b"\0")) >= 0:
             raise fault(offset + nul, _nul(name, offset + nul))
         if len(chunk) == _CHUNK and b"\n" not in chunk and b"\r" not in chunk:
@@ -181,9 +221,18 @@ def inspect(path: Path, name: str | None = None) -> LineFile:
             at = offset + len(chunk) - len(error.object) + error.start
             remedy = f"convert the file, for example: iconv -f WINDOWS-1252 -t UTF-8 {name} > utf8.csv"
             raise fault(at, f"is not UTF-8 (offset {at}); {remedy}") from error
-        has_records = has_records or bool(rest.strip(b" \t\r\n"))
         quoted = quoted or b'"' in chunk
         blanks.update(blank for blank in BLANK if blank.encode() in chunk)
+        if len(head) < _HEAD:
+            head += chunk[: _HEAD - len(head)]
+        elif chunk:
+            if number % stride == 0:
+                pieces.append(chunk[:_PIECE])
+            if len(pieces) > _PIECES:
+                pieces, stride = pieces[::2], stride * 2
+            number += 1
+        tail = (tail + chunk)[-_CHUNK:]
+        lines += chunk.count(b"\n")
         offset += len(chunk)
     newlines = {decoder.newlines} if isinstance(decoder.newlines, str) else {*(decoder.newlines or ())}
     if "\r" in newlines and len(newlines) > 1:
@@ -191,23 +240,57 @@ def inspect(path: Path, name: str | None = None) -> LineFile:
             f"{name}: line {_line_of_lone_return(read_chunks(path, name))}: ends with a carriage return alone, other "
             f"lines with a line feed; make all ends alike: sed 's/\\r$//' {name} | tr '\\r' '\\n' > fixed.csv"
         )
-    if not header:
-        raise BadInputError(f"{name}: {EMPTY}")
+    if "\r" in newlines:
+        lines = sum(chunk.count(b"\r") for chunk in read_chunks(path, name))
     if _is_gzip(path) and _ends_in_zeros(path):
         raise BadInputError(f"{name}: has zeros behind its compressed content; unpack it: zcat {name} > unpacked.csv")
-    if not has_records:
+    return Scan(
+        head=bytes(head),
+        pieces=tuple(pieces),
+        tail=tail,
+        lines=lines + (not tail.endswith((b"\n", b"\r")) and bool(tail)),
+        quoted=quoted,
+        blanks=frozenset(blanks),
+        newline="cr" if "\r" in newlines else "crlf" if "\r\n" in newlines else "lf",
+        gzipped=_is_gzip(path),
+    )
+
+
+def inspect(path: Path, name: str | None = None) -> LineFile:
+    """Scan a file once and return how to read it, where its first line that is not blank is its header.
+
+    Args:
+        path: The file, plain or gzip.
+        name: What messages call it; its file name if None.
+
+    Raises:
+        BadInputError: As `scan()`; or it is empty, or has no record after its header.
+    """
+    name = name or path.name
+    scanned = scan(path, name)
+    header_line, header, rest = split_header(scanned.head)
+    if not header:
+        raise BadInputError(f"{name}: {EMPTY}")
+    if not rest.strip(b" \t\r\n") and len(scanned.head) < _HEAD:
         raise BadInputError(f"{name}: holds a header line and no record")
     delimiter = max(DELIMITERS, key=re.sub(r'"[^"]*"', "", header).count)
+    return line_file(scanned, path, name, delimiter, split_fields(header, delimiter), header_line)
+
+
+def line_file(
+    scanned: Scan, path: Path, name: str, delimiter: str, columns: tuple[str, ...], header_line: int
+) -> LineFile:
+    """Return how to read a file that was scanned."""
     return LineFile(
         path=path,
         name=name,
         delimiter=delimiter,
-        columns=_split_names(header, delimiter),
+        columns=columns,
         header_line=header_line,
-        quoted=quoted,
-        blanks="".join(sorted(blanks - {delimiter})),
-        newline="cr" if "\r" in newlines else "crlf" if "\r\n" in newlines else "lf",
-        gzipped=_is_gzip(path),
+        quoted=scanned.quoted,
+        blanks="".join(sorted(scanned.blanks - {delimiter})),
+        newline=scanned.newline,
+        gzipped=scanned.gzipped,
     )
 
 
@@ -311,7 +394,16 @@ def _field_pattern(delimiter: str) -> str:
     return f'{mark}([{blank}]*"(?:[^"]|"")*"[^{delimiter}]*|[^{delimiter}]*)'
 
 
-def _split_names(header: str, delimiter: str) -> tuple[str, ...]:
-    fields = re.findall(_field_pattern(delimiter), delimiter + header)
+def split_fields(line: str, delimiter: str) -> tuple[str, ...]:
+    """Return the fields of a line, trimmed and unquoted, as SQL splits them.
+
+    >>> split_fields(' a;"b;c"; ', ";")
+    ('a', 'b;c', '')
+    """
+    if delimiter == " ":
+        return tuple(line.split())
+    if '"' not in line:
+        return tuple(field.strip(BLANK) for field in line.split(delimiter))
+    fields = re.findall(_field_pattern(delimiter), delimiter + line)
     names = (field.strip(BLANK) for field in fields)
     return tuple(n[1:-1].replace('""', '"') if len(n) > 1 and n[0] == n[-1] == '"' else n for n in names)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import Annotated, Literal
 
@@ -11,98 +10,11 @@ from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from include.core.contracts import StepParams, Window
 from include.core.windows import parse_zone
-from include.energy.schemas import COLUMNS, MEASURED, Measured, Unit
+from include.energy.inspection.mapping import parse_columns
+from include.energy.inspection.plan import Answers
+from include.energy.schemas import COLUMNS, Unit
 
-POWER_UNITS: dict[str, Unit] = {
-    "power_kw": "kW",
-    "power_w": "W",
-    "power_mw": "MW",
-    "energy_kwh": "kWh",
-    "energy_wh": "Wh",
-    "energy_mwh": "MWh",
-}
 ALWAYS_REQUIRED = COLUMNS[:3]
-_MAPPED = ("timestamp", "household_id", *POWER_UNITS, "voltage", "current")
-_EXAMPLE = "timestamp=Time,household_id=@VIC,power_mw=Demand"
-
-
-@dataclass(frozen=True)
-class ColumnMapping:
-    """Columns of an input file by what they hold.
-
-    Args:
-        timestamp: Column of the stamps.
-        household_id: Column of the households' names, or None with `household`.
-        household: The name of the one household of a file without such a column, or None.
-        unit: Unit of the power column: kW, MW, or kWh an interval.
-        power: Column of power or energy.
-        voltage: Column of volts, or None.
-        current: Column of amperes, or None.
-    """
-
-    timestamp: str
-    household_id: str | None
-    household: str | None
-    unit: Unit
-    power: str
-    voltage: str | None = None
-    current: str | None = None
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """The columns that a file must have."""
-        columns = (self.timestamp, self.household_id, self.power, self.voltage, self.current)
-        return tuple(column for column in columns if column is not None)
-
-    @property
-    def measured(self) -> tuple[Measured, ...]:
-        """Which of voltage and current a file states."""
-        return tuple(column for column in MEASURED if getattr(self, column) is not None)
-
-
-OWN_COLUMNS = ColumnMapping("timestamp", "household_id", None, "kW", "power_consumption", "voltage", "current")
-
-
-def parse_columns(text: str) -> ColumnMapping:
-    """Return the mapping that a text such as `timestamp=Time,household_id=@VIC,power_mw=Demand` stands for.
-
-    Column names may hold spaces and equals signs, but no comma.
-
-    Raises:
-        ValueError: A part is not `field=column`, a field is unknown, given twice or missing, or not exactly one of
-            `power_kw`, `power_mw` and `energy_kwh` is given.
-    """
-    columns: dict[str, str] = {}
-    for part in text.split(","):
-        field, equals, column = (piece.strip() for piece in part.partition("="))
-        if not equals or not column:
-            raise ValueError(f"columns: {part.strip()!r} is not FIELD=COLUMN; for example: {_EXAMPLE}")
-        if field not in _MAPPED:
-            raise ValueError(f"columns: {field!r} is no field; the fields are {', '.join(_MAPPED)}")
-        if field in columns:
-            raise ValueError(f"columns: {field} is given twice")
-        if column.startswith("@") and (field != "household_id" or column == "@"):
-            raise ValueError(f"columns: {part.strip()!r}: only household_id takes a constant, written @NAME")
-        if column.startswith("@") and not column.isprintable():
-            raise ValueError(f"columns: {part.strip()!r}: a household's name is one line of text")
-        columns[field] = column
-    missing = [field for field in ("timestamp", "household_id") if field not in columns]
-    if missing:
-        raise ValueError(f"columns: {' and '.join(missing)} must be given; for example: {_EXAMPLE}")
-    powers = [field for field in POWER_UNITS if field in columns]
-    if len(powers) != 1:
-        raise ValueError(f"columns: give exactly one of {', '.join(POWER_UNITS)}; for example: {_EXAMPLE}")
-    household = columns["household_id"]
-    constant = household.startswith("@")
-    return ColumnMapping(
-        timestamp=columns["timestamp"],
-        household_id=None if constant else household,
-        household=household[1:] if constant else None,
-        unit=POWER_UNITS[powers[0]],
-        power=columns[powers[0]],
-        voltage=columns.get("voltage"),
-        current=columns.get("current"),
-    )
 
 
 def _readable(parse: Callable[[str], object]) -> AfterValidator:
@@ -152,13 +64,32 @@ class GeneratorParams(Window):
             "offset such as +10:00. Default: UTC, where every stamp names its own."
         ),
     )
-    stamp: Literal["start", "end"] = _files(
-        "start", description="Whether a stamp marks the start or the end of its interval."
+    stamp: Literal["start", "end"] | None = _files(
+        None,
+        description=(
+            "Whether a stamp marks the start or the end of its interval. Default: as the file shows, else the start."
+        ),
+    )
+    unit: Unit | None = _files(
+        None, description="Unit of the values, where neither the file nor `columns` states it: kWh, kW, Wh, W, MWh, MW."
+    )
+    date_order: Literal["ymd", "dmy", "mdy"] | None = _files(
+        None, description="Order of day and month in dates such as 03/04/2026, where the file does not decide."
+    )
+    decimal: Literal[".", ","] | None = _files(
+        None, description="Decimal mark, where numbers such as 1.234 may also be thousands."
+    )
+    where: tuple[str, ...] = _files(
+        (), description='Rows to read, as COLUMN=TEXT or COLUMN=TEXT|TEXT: "Type=Actual"; all conditions must hold.'
+    )
+    as_mapped: bool = _files(
+        False, description="Read the files as stated also where they contradict it, for example as to the unit."
     )
 
     @model_validator(mode="after")
     def _files_for_their_settings(self) -> GeneratorParams:
-        settings = ["columns"] * (self.columns is not None) + ["stamp"] * (self.stamp == "end")
+        names = ("columns", "stamp", "unit", "date_order", "decimal", "where", "as_mapped")
+        settings = [name for name in names if getattr(self, name)]
         if settings and not self.files:
             raise ValueError(
                 f"{', '.join(settings)}: would do nothing without files, for it says how to read your own files"
@@ -171,6 +102,21 @@ class GeneratorParams(Window):
         if 1440 % value:
             raise ValueError(f"interval_minutes must divide a day of 1440 minutes, and {value} does not")
         return value
+
+
+def answers_of(params: GeneratorParams) -> Answers:
+    """Return what the user states of the input files."""
+    return Answers(
+        mapping=parse_columns(params.columns) if params.columns else None,
+        timezone=params.timezone,
+        stamp=params.stamp,
+        unit=params.unit,
+        date_order=params.date_order,
+        decimal=params.decimal,
+        where=params.where,
+        as_mapped=params.as_mapped,
+        several_files=len(params.files) > 1,
+    )
 
 
 class AnalyzerParams(Window):
@@ -189,6 +135,18 @@ class AnalyzerParams(Window):
         5.0, gt=0, allow_inf_nan=False, description="A reading is an outlier this many scales above what is usual."
     )
     allow_export: bool = _analysis(False, description="Accept negative power: a home that feeds into the grid.")
+    max_rejected: float | None = _analysis(
+        0.1,
+        ge=0,
+        le=1,
+        description="Share of the records of input files that may be rejected; a run with more fails.",
+    )
+    limit_kw: float | None = _analysis(
+        None,
+        gt=0,
+        allow_inf_nan=False,
+        description="What a connection can carry (kW): a reading above it is rejected. Empty (null): any.",
+    )
     required_columns: tuple[str, ...] | None = _analysis(
         None,
         description=(

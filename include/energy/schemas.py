@@ -48,6 +48,29 @@ class _Document(BaseModel, extra="forbid"):
     """A JSON object without unknown keys."""
 
 
+class Understood(_Document):
+    """Something that was understood of an input file."""
+
+    topic: str
+    value: str
+    evidence: str
+    assumed: bool = Field(description="Nothing in the file shows it.")
+
+
+class Span(_Document):
+    """The stretch that a household's stamps cover."""
+
+    first: AwareDatetime = Field(description="Start of the first interval.")
+    last: AwareDatetime = Field(description="Start of the last interval.")
+
+
+class Interval(_Document):
+    """A stretch of time in which a household's interval stays the same."""
+
+    start: AwareDatetime
+    interval_seconds: PositiveInt
+
+
 class SourceFile(_Document):
     """One of the input files."""
 
@@ -58,6 +81,9 @@ class SourceFile(_Document):
     last: AwareDatetime | None = Field(description="Start of the last interval.")
     delimiter: str | None = Field(None, description="None where the format has none.")
     columns: list[str]
+    empty: int = Field(0, description="Cells in which nothing was measured; they are no records.")
+    stamp: Literal["start", "end"] = Field("start", description="Which end of its interval a stamp marks.")
+    understood: list[Understood] = Field([], description="What was recognised of the file, and what showed it.")
 
 
 class EnergySource(_Document):
@@ -84,16 +110,29 @@ class EnergySource(_Document):
         None, description="Interval of all households; None where they differ."
     )
     intervals_by_household: dict[str, PositiveInt] = Field({}, description="Seconds, where the households differ.")
+    stretches: dict[str, list[Interval]] = Field(
+        {},
+        description="By household, where the interval changes: hours until March, then quarters; local days of 23 h.",
+    )
     ambiguous_times: int = Field(0, description="Local times that occur twice (end of DST), resolved by order.")
     ambiguous_pairs: int = Field(0, description="Ambiguous times that one household gives twice.")
     non_existent_times: int = Field(
         0, description="Local times that the zone's clocks skip; passed on with that fault."
     )
     malformed_records: int = Field(0, description="Lines with more or fewer fields than their header.")
+    left_out: int = Field(0, description="Register readings that begin no interval: the last of each meter.")
+    spans: dict[str, Span] = Field(
+        {}, description="By household, where its stamps cover more than its records, for cells are empty."
+    )
     findings: list[Finding] = []
 
     def interval_of(self, household: str) -> int | None:
-        """Return the seconds between the readings of a household, None where they are not stated."""
+        """Return the seconds between the readings of a household, None where they are not stated.
+
+        Where its interval changes, it is the first.
+        """
+        if household in self.stretches:
+            return self.stretches[household][0].interval_seconds
         return self.intervals_by_household.get(household, self.interval_seconds)
 
 
@@ -138,7 +177,7 @@ class HouseholdFigures(_Document):
     """What one household used, and how complete its readings are."""
 
     household_id: str
-    interval_seconds: int
+    interval_seconds: int | None = Field(description="None where it changes.")
     expected: int = Field(description="Intervals of the window; without one, of the household's own extent.")
     received: int = Field(description="Of these, how many have an accepted record.")
     missing: int

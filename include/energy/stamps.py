@@ -7,8 +7,8 @@ zoned, else wall-clock time).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from datetime import date, datetime, time, timedelta, tzinfo
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from itertools import groupby
 from typing import Literal, NamedTuple
 
@@ -16,26 +16,28 @@ import duckdb
 import pandas as pd
 
 from include.core.contracts import FIRST_YEAR, LAST_YEAR
+from include.core.errors import BadInputError
 from include.core.outcome import Finding
 from include.core.tables import literal
 from include.core.windows import parse_zone
 from include.energy.db import count
+from include.energy.intervals import Piece as Interval
 from include.energy.params import GeneratorParams
 from include.energy.schemas import EnergySource
 
-Stamp = Literal["start", "end"]
+_EVER = datetime(1, 1, 1)  # noqa: DTZ001 -- a wall clock
 Kind = Literal["normal", "ambiguous", "non_existent"]
 
 _TIME = r"[T ]\d{1,2}:\d{2}(?::\d{2}(?:\.\d+)?)?"
 _WALL = rf"\d{{4}}[-/]\d{{1,2}}[-/]\d{{1,2}}(?:{_TIME})?"
-_ZONED = rf"\d{{4}}-\d{{1,2}}-\d{{1,2}}{_TIME} ?(?:[Zz]|UTC|[+-](?:0\d|1[0-4])(?::?[0-5]\d)?)"
+_ZONED = rf"\d{{4}}-\d{{1,2}}-\d{{1,2}}{_TIME} ?(?:[Zz]|UTC|GMT|[+-](?:0\d|1[0-4])(?::?[0-5]\d)?)"
 _DOTTED = r"\d{1,2}\.\d{1,2}\.\d{4}(?: .*)?"
 _DOTTED_FORMATS = [f"%d.%m.%Y{time}" for time in ("", " %H:%M", " %H:%M:%S")]
 
 ZONED_SQL = f"coalesce(regexp_full_match(stamp, {literal(_ZONED)}), false)"
 CLOCK_SQL = f"""CASE
     WHEN zoned THEN timezone('UTC', TRY_CAST(
-        regexp_replace(regexp_replace(stamp, ' ?(z|UTC)$', 'Z'), ' ([+-])', '\\1') AS TIMESTAMPTZ))
+        regexp_replace(regexp_replace(stamp, ' ?(z|UTC|GMT)$', 'Z'), ' ([+-])', '\\1') AS TIMESTAMPTZ))
     WHEN regexp_full_match(stamp, {literal(_WALL)}) THEN TRY_CAST(stamp AS TIMESTAMP)
     WHEN regexp_full_match(stamp, {literal(_DOTTED)}) THEN try_strptime(stamp, {_DOTTED_FORMATS})
 END"""
@@ -95,30 +97,145 @@ def iso(utc: str) -> str:
     )
 
 
-def locate(connection: duckdb.DuckDBPyConnection, intervals: dict[str, int], params: GeneratorParams) -> None:
+class Marks(NamedTuple):
+    """Which files' stamps mark the ends of their intervals, and how an end becomes a start.
+
+    Args:
+        ends: Numbers of the files.
+        after_zone: An end is put into UTC before the interval is taken off; else its start is.
+    """
+
+    ends: frozenset[int]
+    after_zone: bool = False
+
+
+def locate(
+    connection: duckdb.DuckDBPyConnection,
+    intervals: Mapping[str, Sequence[Interval]],
+    params: GeneratorParams,
+    ends: frozenset[int],
+    assumed: frozenset[int],
+) -> Marks:
     """Create the view `located`: `records` and `utc`, the start of the interval (NULL if unknown), and `kind`.
 
-    `kind` says how the zone's clocks show that time: normal, ambiguous, non_existent; NULL where the stamp names its
+    `id` numbers the records in the order of the files. `kind` says how the zone's clocks show that time: normal, ambiguous, non_existent; NULL where the stamp names its
     zone. A table `later_of_two` holds the records that mean the second occurrence of an ambiguous time.
+
+    Days on which clocks change decide what else is open: whether an end is moved back before or after it is put into
+    UTC, and whether stamps of which nothing else is known are ends. The reading with the fewest faults is taken: times
+    that do not exist, and times that a household has twice.
+
+    Args:
+        connection: Holds `records`.
+        intervals: By household; `piece` is the number of a record's interval among them.
+        params: `timezone` counts.
+        ends: Numbers of the files whose stamps mark the ends of their intervals.
+        assumed: Numbers of the files of which nothing shows what their stamps mark.
+
+    Returns:
+        What the stamps mark.
     """
+    rows = [
+        (household, piece.begin or _EVER, number, piece.seconds)
+        for household, pieces in intervals.items()
+        for number, piece in enumerate(pieces)
+    ]
     connection.execute(
-        "CREATE TABLE intervals AS SELECT unnest(?::VARCHAR[]) AS household_id, unnest(?::BIGINT[]) AS seconds",
-        [list(intervals), list(intervals.values())],
+        "CREATE TABLE intervals AS SELECT unnest(?::VARCHAR[]) AS household_id, unnest(?::TIMESTAMP[]) AS begin, "
+        "unnest(?::INTEGER[]) AS piece, unnest(?::BIGINT[]) AS seconds",
+        [list(column) for column in zip(*rows, strict=True)],
+    )
+    changing = any(len(pieces) > 1 for pieces in intervals.values())
+    joined = (
+        "ASOF LEFT JOIN intervals ON records.household_id = intervals.household_id "
+        "AND coalesce(clock, TIMESTAMP '9999-01-01') >= begin"
+        if changing
+        else "LEFT JOIN intervals USING (household_id)"
+    )
+    connection.execute(
+        f"CREATE VIEW intervalled AS SELECT records.rowid AS id, records.*, piece, seconds FROM records {joined}"
     )
     _store_pieces(connection, params)
-    connection.execute(f"CREATE TABLE later_of_two AS {_LATER_OF_TWO.format(shown=_shown_sql(params.stamp))}")
+    candidates = [Marks(ends), *([Marks(ends, after_zone=True)] if ends else [])]
+    if assumed:
+        candidates += [Marks(ends | assumed), Marks(ends | assumed, after_zone=True)]
+    changes = count(connection, "SELECT count(*) FROM pieces WHERE kind <> 'normal'")
+    marks = candidates[0]
+    if changes and len(candidates) > 1:
+        faults = []
+        for candidate in candidates:
+            _create_located(connection, candidate)
+            faults.append(_count_faults(connection))
+        marks = candidates[faults.index(min(faults))]
+    _create_located(connection, marks)
+    return marks
+
+
+def _create_located(connection: duckdb.DuckDBPyConnection, marks: Marks) -> None:
+    connection.execute("DROP VIEW IF EXISTS located")
+    shown = _shown_sql(marks)
+    connection.execute(f"CREATE OR REPLACE TABLE later_of_two AS {_LATER_OF_TWO.format(shown=shown)}")
     connection.execute(
         "CREATE VIEW located AS SELECT shown.*, CASE WHEN zoned THEN start WHEN kind = 'non_existent' THEN NULL "
-        "WHEN late.line IS NOT NULL THEN start - to_seconds(second_offset) ELSE start - to_seconds(first_offset) END "
-        f"AS utc, late.position AS position FROM ({_shown_sql(params.stamp)}) AS shown "
-        "LEFT JOIN later_of_two AS late USING (file, line)"
+        "WHEN late.id IS NOT NULL THEN start - to_seconds(second_offset) ELSE start - to_seconds(first_offset) END "
+        f"- to_seconds(back) AS utc, late.position AS position FROM ({shown}) AS shown "
+        "LEFT JOIN later_of_two AS late USING (id)"
     )
+
+
+def _count_faults(connection: duckdb.DuckDBPyConnection) -> int:
+    """Count the times of changing days that do not exist, and those that a household has twice."""
+    return count(
+        connection,
+        """
+        SELECT count(*) FILTER (kind = 'non_existent')
+            + count(*) FILTER (utc IS NOT NULL) - count(DISTINCT (household_id, utc)) FILTER (utc IS NOT NULL)
+        FROM located WHERE NOT zoned AND CAST(clock AS DATE) IN (
+            SELECT unnest([day - 1, day, day + 1]) FROM pieces WHERE kind <> 'normal')
+        """,
+    )
+
+
+def put_elapsed_into_utc(connection: duckdb.DuckDBPyConnection, file: int, midnight: str, timezone: str) -> None:
+    """Put the times of a file that numbers the hours of each day into UTC.
+
+    On days on which clocks change, the numbers run to 23 or 25: they count hours since midnight, not what clocks show.
+    Where a day on which clocks skip an hour has its last number all the same, they are wall-clock times, and stay so.
+
+    Args:
+        connection: Holds `records`, with `clock` as midnight plus the hours that the number counts.
+        file: Number of the file.
+        midnight: SQL of the midnight of a record's day, on the wall clock.
+        timezone: The file's zone.
+    """
+    zone = parse_zone(timezone)
+    numbered = f"(SELECT clock, {midnight} AS midnight FROM records WHERE file = {file} AND clock IS NOT NULL)"
+    midnights = []
+    for day, last in connection.execute(
+        f"SELECT midnight, max(clock - midnight) FROM {numbered} GROUP BY 1"
+    ).fetchall():
+        utc, following = (
+            (day + timedelta(days=more)).replace(tzinfo=zone).astimezone(UTC).replace(tzinfo=None) for more in (0, 1)
+        )
+        if last >= following - utc and following - utc < timedelta(days=1):
+            return
+        midnights.append((day, utc))
+    connection.from_df(pd.DataFrame(midnights, columns=["day", "utc"])).create("midnights")
+    connection.execute(
+        f"UPDATE records SET zoned = true, clock = utc + (clock - day) FROM midnights "
+        f"WHERE file = {file} AND clock IS NOT NULL AND day = {midnight}"
+    )
+    connection.execute("DROP TABLE midnights")
 
 
 def zone_findings(
-    connection: duckdb.DuckDBPyConnection, params: GeneratorParams, account: EnergySource
+    connection: duckdb.DuckDBPyConnection, params: GeneratorParams, account: EnergySource, marks: Marks
 ) -> list[Finding]:
-    """Return findings about the zone: times that its clocks skip, with a hint; a zone that nothing needed."""
+    """Return findings about the zone: times that its clocks skip; a zone that nothing needed.
+
+    Raises:
+        BadInputError: Clocks skip times that another zone, or the other end of the intervals, would explain.
+    """
     if params.timezone is None:
         return []
     if not count(connection, "SELECT count(*) FROM records WHERE clock IS NOT NULL AND NOT zoned"):
@@ -135,35 +252,43 @@ def zone_findings(
         )
         findings.append(Finding(severity="info", message=message))
     if skipped := account.non_existent_times:
-        query = "SELECT stamp FROM located WHERE kind = 'non_existent' ORDER BY file, line LIMIT 1"
+        query = "SELECT stamp FROM located WHERE kind = 'non_existent' ORDER BY id LIMIT 1"
         ((example,),) = connection.execute(query).fetchall()
         message = (
             f"{skipped} {'record bears' if skipped == 1 else 'records bear'} a time that does not exist in "
-            f"{params.timezone}, whose clocks skip it (the first: {example}); {_hint(connection, params, account)}"
+            f"{params.timezone}, whose clocks skip it (the first: {example})"
         )
-        findings.append(Finding(severity="warning", message=message))
+        remedy = _remedy(connection, account, marks)
+        if remedy and not params.as_mapped:
+            raise BadInputError(f"{_common_name(params)}: {message}; {remedy}, or insist with --as-mapped")
+        findings.append(Finding(severity="warning", message=f"{message}; {remedy or 'check the zone'}."))
     return findings
 
 
-def _hint(connection: duckdb.DuckDBPyConnection, params: GeneratorParams, account: EnergySource) -> str:
-    """Return what would explain stamps that do not exist, found by trying it."""
-    other: Stamp = "end" if params.stamp == "start" else "start"
-    if not count(connection, f"SELECT count(*) FROM ({_shown_sql(other)}) WHERE kind = 'non_existent'"):
-        return f"--stamp {other} would explain that."
+def _common_name(params: GeneratorParams) -> str:
+    return ", ".join(params.files) if len(params.files) <= 3 else f"{len(params.files)} files"
+
+
+def _remedy(connection: duckdb.DuckDBPyConnection, account: EnergySource, marks: Marks) -> str | None:
+    """Return what would explain stamps that do not exist, found by trying it; None where nothing does."""
+    every = frozenset(range(len(account.files)))
+    for other in (Marks(every), Marks(every, after_zone=True)) if not marks.ends else (Marks(frozenset()),):
+        if not count(connection, f"SELECT count(*) FROM ({_shown_sql(other)}) WHERE kind = 'non_existent'"):
+            return f"--stamp {'end' if other.ends else 'start'} would explain that"
     if not account.ambiguous_pairs:
         seconds = count(connection, "SELECT min(first_offset) FROM pieces WHERE kind = 'non_existent'")
         sign, minutes = ("-" if seconds < 0 else "+"), abs(seconds) // 60
         return (
             "no hour occurs twice either, so these clocks seem never to change: the fixed offset "
-            f"--timezone {sign}{minutes // 60:02}:{minutes % 60:02} would explain that."
+            f"--timezone {sign}{minutes // 60:02}:{minutes % 60:02} would explain that"
         )
-    return "check the zone."
+    return None
 
 
 def _store_pieces(connection: duckdb.DuckDBPyConnection, params: GeneratorParams) -> None:
     days = connection.execute(
         "SELECT DISTINCT CAST(unnest([clock, clock - to_seconds(coalesce(seconds, 0))]) AS DATE) AS day "
-        "FROM records LEFT JOIN intervals USING (household_id) WHERE clock IS NOT NULL AND NOT zoned ORDER BY day"
+        "FROM intervalled WHERE clock IS NOT NULL AND NOT zoned ORDER BY day"
     ).fetchall()
     connection.execute(
         "CREATE TABLE pieces (day DATE, from_time TIMESTAMP, until_time TIMESTAMP, kind VARCHAR, first_offset BIGINT, "
@@ -173,30 +298,34 @@ def _store_pieces(connection: duckdb.DuckDBPyConnection, params: GeneratorParams
     connection.from_df(pd.DataFrame(cut, columns=list(Piece._fields))).insert_into("pieces")
 
 
-def _shown_sql(stamp: Stamp) -> str:
-    start = "clock" if stamp == "start" else "clock - to_seconds(coalesce(seconds, 0))"
+def _shown_sql(marks: Marks) -> str:
+    """Return SQL of the records with `start`, the wall-clock time to be put into UTC, and `back`, seconds off it."""
+    is_end = f"file IN ({', '.join(map(str, sorted(marks.ends)))})" if marks.ends else "false"
+    step = f"CASE WHEN {is_end} THEN coalesce(seconds, 0) ELSE 0 END"
+    before = "zoned" if marks.after_zone else "true"
+    start = f"clock - to_seconds(CASE WHEN {before} THEN {step} ELSE 0 END)" if marks.ends else "clock"
+    back = f"CASE WHEN {before} THEN 0 ELSE {step} END" if marks.ends else "0"
     return (
         "SELECT moved.*, kind, from_time, first_offset, second_offset "
-        f"FROM (SELECT records.*, seconds, {start} AS start "
-        "FROM records LEFT JOIN intervals USING (household_id)) AS moved LEFT JOIN pieces "
+        f"FROM (SELECT *, {start} AS start, {back} AS back FROM intervalled) AS moved LEFT JOIN pieces "
         "ON day = CAST(start AS DATE) AND start >= from_time AND start < until_time AND NOT zoned"
     )
 
 
 _LATER_OF_TWO = """
 WITH steps AS (
-    SELECT file, household_id, clock - lag(clock) OVER (PARTITION BY file, household_id ORDER BY line) AS step
+    SELECT file, household_id, clock - lag(clock) OVER (PARTITION BY file, household_id ORDER BY rowid) AS step
     FROM records WHERE NOT zoned AND clock IS NOT NULL
 ), directions AS (
     SELECT file, household_id,
         count(*) FILTER (step < to_seconds(0)) > count(*) FILTER (step > to_seconds(0)) AS reversed
     FROM steps GROUP BY ALL
 ), ambiguous AS (
-    SELECT shown.*, CASE WHEN reversed THEN -line ELSE line END AS place
+    SELECT shown.*, CASE WHEN reversed THEN -id ELSE id END AS place
     FROM ({shown}) AS shown JOIN directions USING (file, household_id) WHERE kind = 'ambiguous'
 )
-SELECT file, line, position FROM (
-    SELECT file, line, start,
+SELECT id, position FROM (
+    SELECT id, start,
         count(*) OVER (PARTITION BY household_id, start) AS times,
         row_number() OVER (PARTITION BY household_id, start ORDER BY file, place) AS position,
         max(start) OVER (PARTITION BY household_id, from_time ORDER BY file, place

@@ -16,6 +16,7 @@ from include.energy import curves
 from include.energy.curves import MILLIWATTS
 from include.energy.db import rows
 from include.energy.schemas import ANOMALY_LABELS, Gap, HouseholdFigures
+from include.energy.timeline import Timeline
 from include.energy.validation import BITS, FLAG_NOT_ASSESSED
 
 COVERAGE_NEEDED = 0.8
@@ -25,17 +26,15 @@ POWER_FACTOR = "sum(round(efficiency * 1e4)::BIGINT) / count(efficiency) / 1e4"
 
 def figures(
     db: duckdb.DuckDBPyConnection,
-    intervals: dict[str, int],
-    origins: dict[str, int],
+    timeline: Timeline,
     window: tuple[datetime, datetime] | None,
     high_usage_kw: float | None,
 ) -> dict[str, Any]:
     """Return the figures of the households, in the order of their names, and of all together.
 
     Args:
-        db: Holds the tables, and the macros of `include.energy.intervals.define_slots()`.
-        intervals: Seconds by household.
-        origins: Where a household's first interval begins, in seconds since 1970.
+        db: Holds the tables, and the macros of `include.energy.timeline.draw_timeline()`.
+        timeline: The intervals of the households.
         window: What the records should cover; None: what they do cover.
         high_usage_kw: A record above it is high usage.
 
@@ -43,12 +42,13 @@ def figures(
         Values by the names of `Analysis`.
     """
     profiles = curves.hourly_profiles(db)
-    gaps = _gaps(db, intervals, origins, window)
-    sums = _sums(db, high_usage_kw)
+    gaps = _gaps(db, timeline)
+    sums = _sums(db, timeline, high_usage_kw)
     households = [
-        _household(name, seconds, sums[name], gaps[name], profiles.get(name)) for name, seconds in intervals.items()
+        _household(name, timeline.seconds(name), sums[name], gaps[name], profiles.get(name))
+        for name in timeline.stretches
     ]
-    start, end = window or _extent(db)
+    start, end = window or _extent(db, timeline)
     return {
         "start": start,
         "end": end,
@@ -59,16 +59,25 @@ def figures(
     }
 
 
-def _sums(db: duckdb.DuckDBPyConnection, high_usage_kw: float | None) -> dict[str, dict[str, Any]]:
+def _sums(db: duckdb.DuckDBPyConnection, timeline: Timeline, high_usage_kw: float | None) -> dict[str, dict[str, Any]]:
     """Return what SQL can add up, by household; those without an accepted record have zeros, and no peak."""
+    # Where no interval changes, whole sums are multiplied once, which is faster and gives the same.
+    seconds = "any_value(interval_of(household, ts))" if timeline.constant else "sum(interval_of(household, ts))"
+    work = (
+        f"{MILLIWATTS} * {seconds}"
+        if timeline.constant
+        else ("sum(round(power * 1e6)::BIGINT * interval_of(household, ts))")
+    )
+    hours = f"count(power) * {seconds}" if timeline.constant else seconds
     reasons = ", ".join(f"count(*) FILTER (flags & {bit} <> 0) AS {reason}" for reason, bit in BITS.items())
     query = f"""
         WITH records AS (
-            SELECT household, power, efficiency, flags FROM judged
+            SELECT household, ts, power, efficiency, flags FROM judged
             UNION ALL BY NAME SELECT unnest(enum_range(NULL::household))::household AS household
         ),
         sums AS MATERIALIZED (
-            SELECT household, count(power) AS records, {MILLIWATTS} AS milliwatts, max(power) AS peak_kw,
+            SELECT household, count(power) AS records, ({work})::HUGEINT AS milliwatt_seconds,
+                ({hours})::BIGINT AS seconds, max(power) AS peak_kw,
                 count(*) FILTER (power > {"NULL" if high_usage_kw is None else high_usage_kw}) AS high_usage,
                 {POWER_FACTOR} AS mean_power_factor,
                 count(*) FILTER (flags & {sum(BITS.values())} <> 0) AS anomalies, {reasons},
@@ -92,13 +101,14 @@ def _sums(db: duckdb.DuckDBPyConnection, high_usage_kw: float | None) -> dict[st
 
 def _household(
     name: str,
-    seconds: int,
+    seconds: int | None,
     sums: dict[str, Any],
     coverage: tuple[int, int, list[Gap]],
     profile: list[float | None] | None,
 ) -> HouseholdFigures:
     expected, received, gaps = coverage
-    mean, peak_kw = sums["milliwatts"] / sums["records"] / 1e6 if sums["records"] else None, sums["peak_kw"]
+    mean = int(sums["milliwatt_seconds"]) / int(sums["seconds"]) / 1e6 if sums["records"] else None
+    peak_kw = sums["peak_kw"]
     covered = expected > 0 and received >= COVERAGE_NEEDED * expected
     return HouseholdFigures(
         household_id=name,
@@ -106,7 +116,7 @@ def _household(
         expected=expected,
         received=received,
         missing=expected - received,
-        energy_kwh=energy(sums["milliwatts"] or 0, seconds),
+        energy_kwh=energy(int(sums["milliwatt_seconds"] or 0)),
         mean_kw=_rounded(mean, 6),
         peak_kw=peak_kw,
         peak_at=None if peak_kw is None else moment(sums["peak_at"]),
@@ -120,9 +130,9 @@ def _household(
     )
 
 
-def energy(milliwatts: int, seconds: int) -> float:
-    """Return the energy in kWh (to the watt-hour) of a sum of interval powers."""
-    return round(milliwatts * seconds / 3.6e9, 3)
+def energy(milliwatt_seconds: int) -> float:
+    """Return energy in kWh, to the watt-hour."""
+    return round(milliwatt_seconds / 3.6e9, 3)
 
 
 def moment(seconds: int) -> datetime:
@@ -135,12 +145,7 @@ def longest(gaps: Sequence[Gap]) -> list[Gap]:
     return sorted(gaps, key=lambda gap: (gap.start - gap.end, gap.start, gap.household_id))
 
 
-def _gaps(
-    db: duckdb.DuckDBPyConnection,
-    intervals: dict[str, int],
-    origins: dict[str, int],
-    window: tuple[datetime, datetime] | None,
-) -> dict[str, tuple[int, int, list[Gap]]]:
+def _gaps(db: duckdb.DuckDBPyConnection, timeline: Timeline) -> dict[str, tuple[int, int, list[Gap]]]:
     """Expected and received intervals of each household, and its longest gaps, as many as are shown in all."""
     slots = {
         name: rest
@@ -157,17 +162,15 @@ def _gaps(
         """).fetchall()
     }
     result = {}
-    for name, seconds in intervals.items():
-        received, expected, holes = slots.get(name, (0, 0, None))
-        holes = holes or []
-        if window:
-            end, expected = expected, -(-int((window[1] - window[0]).total_seconds()) // seconds)
-            holes += [[end, expected]] if end < expected else []
+    for name in timeline.stretches:
+        received, end, holes = slots.get(name, (0, 0, None))
+        expected = timeline.expected(name, end)
+        holes = (holes or []) + ([[end, expected]] if end < expected else [])
         gaps = [
             Gap(
                 household_id=name,
-                start=moment(origins[name] + first * seconds),
-                end=moment(origins[name] + after * seconds),
+                start=moment(timeline.moment(name, first)),
+                end=moment(timeline.moment(name, after)),
                 intervals=after - first,
             )
             for first, after in nsmallest(GAPS_IN_ALL, holes, key=lambda hole: (hole[0] - hole[1], hole[0]))
@@ -176,12 +179,15 @@ def _gaps(
     return result
 
 
-def _extent(db: duckdb.DuckDBPyConnection) -> tuple[datetime, datetime]:
-    """From the first accepted record to the end of the last one's interval."""
+def _extent(db: duckdb.DuckDBPyConnection, timeline: Timeline) -> tuple[datetime, datetime]:
+    """From the first interval to the end of the last one: of accepted records, or of stamps that reach further."""
     ((start, end),) = db.execute("""
-        SELECT epoch(min(first))::BIGINT, max(epoch(last)::BIGINT + interval_of(household))
+        SELECT epoch(min(first))::BIGINT, max(epoch(last)::BIGINT + interval_of(household, last))
         FROM (SELECT household, min(ts) AS first, max(ts) AS last FROM accepted GROUP BY ALL)
     """).fetchall()
+    for name, last in timeline.lasts.items():
+        start = min(start, timeline.stretches[name][0].start)
+        end = max(end, timeline.moment(name, timeline.slot(name, last) + 1))
     return moment(start), moment(end)
 
 
@@ -192,7 +198,7 @@ def _totals(db: duckdb.DuckDBPyConnection, households: list[HouseholdFigures]) -
     counted = ("expected", "received", "missing", "high_usage", "anomalies", "outlier_not_assessed", "zero_runs")
     sums = {name: sum(getattr(home, name) for home in households) for name in counted}
     covered = sums["received"] >= COVERAGE_NEEDED * sums["expected"]
-    alike = len({home.interval_seconds for home in households}) == 1
+    alike = len({home.interval_seconds for home in households} | {None}) == 2
     return sums | {
         "energy_kwh": round(sum(home.energy_kwh for home in households), 3),
         "peak_kw": peak_kw,

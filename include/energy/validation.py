@@ -34,6 +34,8 @@ VOLTAGE_TOLERANCE = 0.10
 LARGEST = 1e10
 LINES_A_BATCH = 50_000
 
+FAULTS_OF_READINGS = ("register_gap", "register_reset", "superseded")
+"""Why a reading does not count although it can be read: see `include.energy.registers` and `revisions`."""
 FLAG_ZERO_RUN, FLAG_NOT_ASSESSED = 16, 32
 BITS = {reason: 1 << position for position, reason in enumerate(ANOMALY_LABELS)}
 
@@ -152,12 +154,16 @@ def _rules(file: LineFile, params: AnalyzerParams, required: Sequence[str]) -> d
     rules["unparsable_timestamp"] = "ts IS NULL"
     if params.start and params.end:
         rules[OUTSIDE] = f"ts < {timestamp(params.start)} OR ts >= {timestamp(params.end)}"
+    if PROVENANCE[2] in file.columns:
+        rules |= {fault: f"source_fault_text = '{fault}'" for fault in FAULTS_OF_READINGS}
     rules["missing_household_id"] = "household_id_text IS NULL"
     rules |= {f"missing_{column}": f"{column}_text IS NULL" for column in numbers}
     rules |= {f"unparsable_{column}": f"{column}_read IS NULL" for column in numbers}
     rules |= {f"not_finite_{column}": f"NOT abs({column}_read) < {LARGEST:.0f}" for column in numbers}
     if not params.allow_export:
         rules["negative_power"] = "power_consumption_read < 0"
+    if params.limit_kw is not None:
+        rules["above_limit"] = f"abs(power_consumption_read) > {params.limit_kw}"
     return rules
 
 
@@ -170,6 +176,8 @@ def _sound(params: AnalyzerParams, required: Sequence[str]) -> str:
         conditions += [f"ts >= {timestamp(params.start)}", f"ts < {timestamp(params.end)}"]
     if not params.allow_export:
         conditions.append("power_consumption_read >= 0")
+    if params.limit_kw is not None:
+        conditions.append(f"abs(power_consumption_read) <= {params.limit_kw}")
     return " AND ".join(conditions)
 
 

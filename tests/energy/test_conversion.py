@@ -56,7 +56,7 @@ def test_kwh_become_kw_by_each_households_interval_and_megawatts_by_a_thousand(c
     assert done.column("power_consumption") == ["0.4", "0.8", "1.2", "1.0", "2.0", "x"]
     assert done.source.intervals_by_household == {"a": 900, "b": 3600}
     assert done.source.interval_seconds is None
-    grid = convert(table(*rows[:3]), columns="timestamp=time,household_id=@VIC,power_mw=kwh")
+    grid = convert(table(*rows[:3], header="time,meter,load"), columns="timestamp=time,household_id=@VIC,power_mw=load")
     assert grid.column("power_consumption") == ["100.0", "200.0", "300.0"]
     assert set(grid.column("household_id")) == {"VIC"}
 
@@ -67,7 +67,8 @@ def test_kwh_become_kw_by_each_households_interval_and_megawatts_by_a_thousand(c
 )
 def test_the_field_of_a_mapping_states_the_unit(convert, field, kilowatts):
     rows = [f"2026-01-01T00:{minutes}Z,a,500" for minutes in ("00", "15", "30")]
-    done = convert(table(*rows), columns=f"timestamp=time,household_id=meter,{field}=kwh")
+    content = table(*rows, header="time,meter,value")
+    done = convert(content, columns=f"timestamp=time,household_id=meter,{field}=value")
     assert {float(value) for value in done.column("power_consumption")} == {float(kilowatts)}
 
 
@@ -150,13 +151,17 @@ REFUSED = {
     "empty": ("", {}, "is empty"),
     "header_only": ("time,meter,kwh\n", {}, "holds a header line and no record"),
     "nul": ("time,meter,kwh\n\0,a,1\n", {}, "line 2: holds a NUL byte"),
-    "latin_1": ("time,meter,kwh\nMärz,a,1\n".encode("latin-1"), {}, "line 2: is not UTF-8"),
+    "latin_1": (
+        "time,meter,kwh\nMärz,a,1\n".encode("latin-1"),
+        {},
+        "none of its stamps can be read; the first is 'März'",
+    ),
     "no_column": (
         table("2026-01-01T00:00Z,a,1", header="Time,meter,kwh"),
         {},
         "has no column 'time'; its columns are 'Time', 'meter', 'kwh'; did you mean 'Time' instead of 'time'?",
     ),
-    "not_our_columns": (table("1,2,3"), {"columns": None}, "name yours with --columns timestamp="),
+    "not_our_columns": (table("1,2,3"), {"columns": None}, "no column holds times; name it with --columns timestamp="),
     "no_zone": (
         table("2026-01-01T00:00Z,a,1", "2026-01-01 01:00,a,1"),
         {},
@@ -166,12 +171,13 @@ REFUSED = {
     "day_or_month": (
         table("03/04/2026 10:00,a,1", "03/04/2026 11:00,a,1"),
         {},
-        "none of its stamps can be read; the first is '03/04/2026 10:00' (line 2); write them year first",
+        "day and month of '03/04/2026 10:00' cannot be told apart: nothing in the file decides: say which with "
+        "--date-order dmy or --date-order mdy; ./pipeline inspect meter.csv shows all that is understood",
     ),
     "all_malformed": (
-        table("2026-01-01T00:00Z,a,1,", "2026-01-01T01:00Z,a,1,"),
+        table("2026-01-01T00:00Z,a,1,5", "2026-01-01T01:00Z,a,1,5"),
         {},
-        "none of its records has as many fields as its header, which names 3; is there a delimiter too many",
+        "its records have 4 fields and its header names 3; is a decimal comma or a name that holds the delimiter not",
     ),
     "no_stamp": (table(",a,1", ",a,2"), {}, "none of its stamps can be read; write them year first"),
     "no_household": (table("2026-01-01T00:00Z,,1", "2026-01-01T01:00Z,,1"), {}, "no record names a household"),

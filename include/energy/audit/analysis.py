@@ -24,6 +24,7 @@ from include.energy.db import connect
 from include.energy.lines import LineFile, inspect
 from include.energy.params import AnalyzerParams
 from include.energy.schemas import ANALYSIS, DATA, RECORDS, REJECTED, SOURCE
+from include.energy.timeline import Timeline
 from include.energy.validation import BITS, FLAG_ZERO_RUN
 
 RECORDS_JUDGED_TWICE = 200
@@ -54,7 +55,7 @@ def prove_analyzer(files: Path, params: AnalyzerParams, *, audit: bool = False) 
         required = params.required(source.measured if source else None)
         judged = _judge_twice(db, data, params, required, audit=audit)
         lines, plain = ((), sum(1 for _ in judged)) if audit else (tuple(judged), 0)
-        numbering = number_intervals(db, params, source)
+        timeline = number_intervals(db, params, source)
         homes = [name for (name,) in db.execute("SELECT DISTINCT household::VARCHAR FROM stated ORDER BY 1").fetchall()]
         drawn = draw(homes, audit=audit)
         compare_anomalies(db, params, drawn)
@@ -64,8 +65,8 @@ def prove_analyzer(files: Path, params: AnalyzerParams, *, audit: bool = False) 
                 series = _series(db, household)
                 if judged_twice:
                     judged_twice.result()
-                judged_twice = pool.submit(_judge_series_twice, series, params, household, numbering)
-            compare_totals(db, params, source, counts, numbering, analysis)
+                judged_twice = pool.submit(_judge_series_twice, series, params, household, timeline)
+            compare_totals(db, params, source, counts, timeline, analysis)
             if judged_twice:
                 judged_twice.result()
     if audit:
@@ -152,13 +153,11 @@ def _series(db: duckdb.DuckDBPyConnection, household: str) -> list[Any]:
     ).fetchall()
 
 
-def _judge_series_twice(
-    rows: Sequence[Any], params: AnalyzerParams, household: str, numbering: tuple[dict[str, int], dict[str, int]]
-) -> None:
+def _judge_series_twice(rows: Sequence[Any], params: AnalyzerParams, household: str, timeline: Timeline) -> None:
     """Judge the series of a household by the plain rules too."""
     series = [(start, power) for start, power, _, _ in rows]
-    zone, (intervals, origins) = parse_zone(params.timezone or "UTC"), numbering
-    plain = dict(judge_series(series, zone, params.outlier_threshold, origins[household], intervals[household]))
+    zone = parse_zone(params.timezone or "UTC")
+    plain = dict(judge_series(series, zone, params.outlier_threshold, timeline.stretches[household]))
     for start, _, flags, line in rows:
         marks = {name for name, bit in SERIES_BITS.items() if flags & bit}
         if start in plain and plain[start] != marks:

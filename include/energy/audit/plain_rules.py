@@ -19,7 +19,8 @@ from include.energy.anomalies import FLAT_RECORDS, FLAT_SECONDS, SAMPLES_OF_HOUR
 from include.energy.lines import LineFile
 from include.energy.params import AnalyzerParams
 from include.energy.schemas import COLUMNS, OUTSIDE, AnomalyReason
-from include.energy.validation import LARGEST, PF_LEAST_VA, PF_LIMIT, PF_SURE_VA, VOLTAGE_TOLERANCE
+from include.energy.timeline import Stretch
+from include.energy.validation import FAULTS_OF_READINGS, LARGEST, PF_LEAST_VA, PF_LIMIT, PF_SURE_VA, VOLTAGE_TOLERANCE
 
 _TIME = re.compile(r"(\d{4}-\d\d-\d\d)[T ](\d\d:\d\d(?::\d\d)?)(Z|[+-](?:0\d|1[0-4]):[0-5]\d)?")
 _NUMBER = re.compile(r"[+-]?(?:\d+(?:\.\d+)?|\.\d+)")
@@ -72,16 +73,19 @@ def judge_record(text: str, data: LineFile, params: AnalyzerParams, required: Se
 
 
 def _judge_values(row: Mapping[str, str], time: datetime, params: AnalyzerParams, required: Sequence[str]) -> Judgement:
-    if not row["household_id"]:
-        return Judgement("missing_household_id")
     values = {column: _number(row.get(column, "")) for column in COLUMNS[2:]}
-    if fault := _number_fault(row, values, [column for column in COLUMNS[2:] if column in required]):
+    fault = row.get("source_fault") if row.get("source_fault") in FAULTS_OF_READINGS else None
+    fault = fault or ("" if row["household_id"] else "missing_household_id")
+    fault = fault or _number_fault(row, values, [column for column in COLUMNS[2:] if column in required])
+    if fault:
         return Judgement(fault)
     power, volts, amperes = values["power_consumption"], values["voltage"], values["current"]
     if power is None or any(value is not None and not abs(value) < LARGEST for value in values.values()):
         raise UndecidedError
     if power < 0 and not params.allow_export:
         return Judgement("negative_power")
+    if params.limit_kw is not None and abs(power) > params.limit_kw:
+        return Judgement("above_limit")
     anomalies: set[AnomalyReason] = set()
     if volts is not None and _exceeds(abs(volts / params.nominal_voltage - 1), VOLTAGE_TOLERANCE):
         anomalies.add("voltage_outside_band")
@@ -114,7 +118,7 @@ def _exceeds(value: float, limit: float) -> bool:
 
 
 def judge_series(
-    series: Sequence[tuple[int, float]], zone: tzinfo, threshold: float, origin: int, interval: int
+    series: Sequence[tuple[int, float]], zone: tzinfo, threshold: float, stretches: Sequence[Stretch]
 ) -> Iterator[tuple[int, set[str]]]:
     """Yield for each reading of a household which of `outlier`, `flat_line` and `zero_run` it is.
 
@@ -124,8 +128,7 @@ def judge_series(
         series: Start (seconds since 1970) and power (kW) of each accepted reading, in order.
         zone: The clock of hours and weekdays.
         threshold: How many scales above the median a reading is an outlier.
-        origin: Where the household's first interval begins, in seconds since 1970.
-        interval: Seconds between readings.
+        stretches: The household's intervals.
     """
     moments = [datetime.fromtimestamp(start, UTC).astimezone(zone) for start, _ in series]
     weekly, daily = defaultdict(list), defaultdict(list)
@@ -138,7 +141,7 @@ def judge_series(
         candidates = (weekly[weekday, hour], SAMPLES_OF_HOUR), (daily[hour], SAMPLES_OF_HOUR)
         samples = next((samples for samples, least in (*candidates, everything) if len(samples) >= least), None)
         limits[weekday, hour] = _usual(samples) if samples else None
-    for (start, power), moment, marks in zip(series, moments, _runs(series, origin, interval), strict=True):
+    for (start, power), moment, marks in zip(series, moments, _runs(series, stretches), strict=True):
         usual = limits[moment.weekday(), moment.hour]
         distance = (power - usual[0]) / usual[1] if usual else 0.0
         if abs(distance - threshold) > _NEAR:
@@ -155,21 +158,32 @@ def _usual(samples: Sequence[float]) -> tuple[float, float]:
     return middle, max(1.4826 * deviation, spread, 0.25 * abs(middle), 0.05)
 
 
-def _runs(series: Sequence[tuple[int, float]], origin: int, interval: int) -> Iterator[set[str]]:
+def _runs(series: Sequence[tuple[int, float]], stretches: Sequence[Stretch]) -> Iterator[set[str]]:
     """Yield for each reading whether it is part of a flat line or a run of zeros."""
     runs: list[list[int]] = []
-    for number, (start, power) in enumerate(series):
+    slots = [_slot(start, stretches) for start, _ in series]
+    for number, (_, power) in enumerate(series):
         before = series[number - 1] if number else None
-        follows = before and (start - origin) // interval - (before[0] - origin) // interval <= 1
+        follows = before and slots[number] - slots[number - 1] <= 1
         if follows and before and before[1] == power:
             runs[-1].append(number)
         else:
             runs.append([number])
     for run in runs:
-        seconds, zero = series[run[-1]][0] + interval - series[run[0]][0], series[run[0]][1] == 0
+        last = series[run[-1]][0]
+        seconds, zero = last + _stretch(last, stretches).seconds - series[run[0]][0], series[run[0]][1] == 0
         flat = not zero and len(run) >= FLAT_RECORDS and seconds >= FLAT_SECONDS
         marks = {"zero_run"} if zero and seconds >= ZERO_SECONDS else {"flat_line"} if flat else set[str]()
         yield from (set(marks) for _ in run)
+
+
+def _stretch(moment: int, stretches: Sequence[Stretch]) -> Stretch:
+    return next((stretch for stretch in reversed(stretches) if stretch.start <= moment), stretches[0])
+
+
+def _slot(moment: int, stretches: Sequence[Stretch]) -> int:
+    stretch = _stretch(moment, stretches)
+    return stretch.slots + (moment - stretch.start) // stretch.seconds
 
 
 def _fields(text: str, data: LineFile) -> list[str]:

@@ -20,21 +20,20 @@ from include.energy import statistics
 from include.energy.analyzer import summarise
 from include.energy.anomalies import SAMPLES_OF_HOUR, SAMPLES_OF_HOUSEHOLD, find_runs, judge
 from include.energy.audit.judgements import OWN_FLAGS
-from include.energy.intervals import SHARE_NEEDED, WHOLE_SECONDS, choose_intervals, define_slots
+from include.energy.intervals import SHARE_NEEDED, WHOLE_SECONDS, choose_intervals
 from include.energy.params import AnalyzerParams
 from include.energy.schemas import ANALYSIS, DATA, RECORDS, Analysis, EnergySource
+from include.energy.timeline import Timeline, draw_timeline
 from include.energy.validation import BITS, FLAG_NOT_ASSESSED, FLAG_ZERO_RUN
 
 Difference = tuple[str, int | None, int]
 STATED_FLAGS = sum(BITS.values()) | FLAG_ZERO_RUN
 
 
-def number_intervals(
-    db: duckdb.DuckDBPyConnection, params: AnalyzerParams, source: EnergySource | None
-) -> tuple[dict[str, int], dict[str, int]]:
-    """Return the interval of each household in seconds, and where its first one begins (seconds since 1970).
+def number_intervals(db: duckdb.DuckDBPyConnection, params: AnalyzerParams, source: EnergySource | None) -> Timeline:
+    """Return the intervals of each household.
 
-    Creates the macros of `include.energy.intervals.define_slots()`.
+    Creates the macros of `include.energy.timeline.draw_timeline()`.
 
     Args:
         db: Holds the tables of `include.energy.audit.judgements.judge_again()`.
@@ -47,9 +46,9 @@ def number_intervals(
     intervals = {name: seconds or inferred[name] for name, seconds in stated.items()}
     window = (params.start, params.end) if params.start and params.end else None
     db.execute("CREATE VIEW accepted AS SELECT * FROM stated")
-    origins = define_slots(db, intervals, window)
+    timeline = draw_timeline(db, intervals, source, window)
     db.execute("DROP VIEW accepted")
-    return intervals, origins
+    return timeline
 
 
 def _infer(db: duckdb.DuckDBPyConnection, names: Sequence[str]) -> dict[str, int]:
@@ -132,7 +131,7 @@ def compare_totals(
     params: AnalyzerParams,
     source: EnergySource | None,
     counts: dict[str, int],
-    numbering: tuple[dict[str, int], dict[str, int]],
+    timeline: Timeline,
     stated: Analysis,
 ) -> None:
     """Recompute `output1.json` from the records of `stated`, which becomes `judged`.
@@ -140,7 +139,6 @@ def compare_totals(
     Raises:
         ContractError: The document states something else.
     """
-    intervals, origins = numbering
     window = (params.start, params.end) if params.start and params.end else None
     db.execute("ALTER TABLE stated RENAME TO judged")
     zeros = db.execute("SELECT DISTINCT household::VARCHAR FROM judged WHERE power = 0").fetchall()
@@ -149,9 +147,9 @@ def compare_totals(
     find_runs(db)  # only runs of zeros are counted
     db.execute("CREATE OR REPLACE VIEW accepted AS SELECT * FROM judged")
     _mark_not_assessed(db)
-    figures = statistics.figures(db, intervals, origins, window, params.high_usage_kw)
+    figures = statistics.figures(db, timeline, window, params.high_usage_kw)
     db.execute("CREATE OR REPLACE VIEW accepted AS SELECT * FROM acceptable")  # voltage is in energy_data.csv alone
-    computed = summarise(db, params, figures, list(intervals.values()), source, counts)
+    computed = summarise(db, params, figures, timeline, source, counts)
     require_equal(ANALYSIS.path, stated.model_dump(), computed.model_dump())
 
 

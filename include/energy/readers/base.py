@@ -26,13 +26,14 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from include.core.errors import BadInputError
 from include.energy import readers
+from include.energy.inspection.plan import Statement
 from include.energy.lines import read_chunks
 
 if TYPE_CHECKING:
@@ -75,6 +76,15 @@ class Sample:
         """Yield all bytes of the file, decompressed where it is gzip."""
         return read_chunks(self.path, self.name)
 
+    def lines(self) -> Iterator[bytes]:
+        """Yield all lines, without the line feeds that end them."""
+        rest = b""
+        for chunk in self.chunks():
+            *lines, rest = (rest + chunk).split(b"\n")
+            yield from lines
+        if rest:
+            yield rest
+
 
 class Reading(NamedTuple):
     """A reading as its file states it; what cannot be read is passed on as text, and the analyzer judges it.
@@ -87,6 +97,7 @@ class Reading(NamedTuple):
         voltage: Number, V.
         current: Number, A.
         malformed: Its record cannot be taken apart; all texts are None then.
+        estimated: The file says that it was estimated, not measured.
     """
 
     line: int
@@ -96,6 +107,22 @@ class Reading(NamedTuple):
     voltage: str | None = None
     current: str | None = None
     malformed: bool = False
+    estimated: bool = False
+
+
+@dataclass(frozen=True)
+class Clock:
+    """How the stamps of a file are read.
+
+    Args:
+        time: SQL of `stamp` as a TIMESTAMP: UTC where `zoned`, else wall-clock time; None for the general spelling.
+        zoned: SQL of whether a stamp says its zone; None for the general rule.
+        day: SQL of the midnight of `stamp`, where `time` counts the hours since then, whatever clocks show.
+    """
+
+    time: str | None
+    zoned: str | None = None
+    day: str | None = None
 
 
 @dataclass(frozen=True)
@@ -110,7 +137,14 @@ class MeterData:
         measured: Which of voltage and current the readings state; a reading without one of these is rejected.
         columns: The columns that the file names, where it names any.
         delimiter: Of delimited text.
+        clock: How stamps are read; None for the general spelling.
+        ends: Stamps mark the ends of their intervals.
+        cumulative: `power` is the reading of a register, of which differences are taken.
+        drops_empty: A reading without `power` is not a record: nothing was measured there.
+        statements: What was understood of the file, with its evidence.
         all_malformed: The rest of a sentence about a file all of whose records are malformed, with its remedy.
+        not_selected: How many values of a file are no readings, by what they are ("B1 (KWH)"); complete when all
+            batches have been consumed.
     """
 
     batches: Iterable[duckdb.DuckDBPyRelation]
@@ -118,7 +152,13 @@ class MeterData:
     measured: tuple[Measured, ...] = ()
     columns: tuple[str, ...] = ()
     delimiter: str | None = None
+    clock: Clock | None = None
+    ends: bool | None = None
+    cumulative: bool = False
+    drops_empty: bool = False
+    statements: tuple[Statement, ...] = ()
     all_malformed: str = "none of its records can be read"
+    not_selected: Mapping[str, int] = field(default_factory=dict)
 
 
 class Reader(Protocol):
@@ -190,5 +230,6 @@ def batch(db: duckdb.DuckDBPyConnection, readings: Iterable[Reading]) -> duckdb.
     import pandas as pd
 
     frame = pd.DataFrame(readings, columns=list(Reading._fields), dtype=object)
-    texts = ", ".join(f"{column}::VARCHAR AS {column}" for column in Reading._fields[1:-1])
-    return db.from_df(frame).project(f"line::BIGINT AS line, {texts}, malformed::BOOLEAN AS malformed")
+    texts = ", ".join(f"{column}::VARCHAR AS {column}" for column in Reading._fields[1:-2])
+    flags = ", ".join(f"{column}::BOOLEAN AS {column}" for column in Reading._fields[-2:])
+    return db.from_df(frame).project(f"line::BIGINT AS line, {texts}, {flags}")

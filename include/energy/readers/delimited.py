@@ -1,19 +1,24 @@
-"""Delimited text: one line a reading, with a header that names the columns.
+"""Delimited text: understood first (see `include.energy.inspection`), then read by DuckDB as the plan says.
 
-The columns are those of `energy_data.csv`, or those that `--columns` names. In files with `;` as delimiter, a number
-may have a decimal comma. It is the fallback for text: a reader that recognises a format of its own is surer.
+It is the fallback for text: a reader that recognises a format of its own is surer.
 """
 
 from __future__ import annotations
 
-import difflib
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from include.core.errors import BadInputError
 from include.core.tables import literal
-from include.energy.lines import EMPTY, LineFile, inspect, not_text, split_header
-from include.energy.params import OWN_COLUMNS, ColumnMapping, GeneratorParams, parse_columns
-from include.energy.readers.base import SURE, Confidence, MeterData, Sample
+from include.energy.inspection.layout import find_table
+from include.energy.inspection.mapping import OWN_COLUMNS
+from include.energy.inspection.plan import ZONE, Answers, ReadingPlan, Understanding
+from include.energy.inspection.spelling import clock_sql, number_text_sql
+from include.energy.inspection.understanding import understand
+from include.energy.lines import EMPTY, not_text, split_header
+from include.energy.params import GeneratorParams, answers_of
+from include.energy.readers.base import SURE, Clock, Confidence, MeterData, Sample
+from include.energy.schemas import COLUMNS, MEASURED
 
 if TYPE_CHECKING:
     import duckdb
@@ -36,63 +41,153 @@ class DelimitedReader:
         """Take the lines apart, in one relation that DuckDB streams.
 
         Raises:
-            BadInputError: The file is not readable text (see `lines.inspect`), or lacks a column.
+            BadInputError: The file is not readable text, a question about it is open, or the user states what it
+                contradicts.
         """
-        mapping = parse_columns(params.columns) if params.columns else OWN_COLUMNS
-        file = inspect(sample.path, sample.name)
-        _require_columns(file, mapping, own=params.columns is None)
+        understanding, own = inspect_text(sample, answers_of(params), db)
+        # Whether stamps need a zone is told from all of them, not from a sample.
+        questions = [question for question in understanding.questions if question.topic != ZONE]
+        if understanding.plan is None:
+            asked = "; ".join(f"{q.text}: say which with {' or '.join(q.options)}" for q in questions)
+            raise BadInputError(
+                f"{sample.name}: {asked}; ./pipeline inspect {sample.name} shows all that is understood"
+            )
+        plan = understanding.plan
         return MeterData(
-            batches=[db.sql(_readings_sql(file, mapping))],
-            unit=mapping.unit,
-            measured=mapping.measured,
-            columns=file.columns,
-            delimiter=file.delimiter,
+            batches=[db.sql(readings_sql(plan))],
+            unit=plan.unit,
+            measured=tuple(column for column in MEASURED if getattr(plan, column) is not None),
+            columns=plan.file.columns,
+            delimiter=plan.file.delimiter,
+            clock=clock_of(plan),
+            ends=plan.ends,
+            cumulative=plan.cumulative,
+            drops_empty=not own,
+            statements=understanding.statements,
             all_malformed=(
-                f"none of its records has as many fields as its header, which names {len(file.columns)}; is there a "
-                "delimiter too many at the ends of its lines?"
+                f"none of its records has as many fields as its header, which names {len(plan.file.columns)}; is there "
+                "a delimiter too many at the ends of its lines?"
             ),
         )
 
 
-def _require_columns(file: LineFile, mapping: ColumnMapping, *, own: bool) -> None:
-    missing = [name for name in mapping.names if name not in file.columns]
-    if missing:
-        close = {name: difflib.get_close_matches(name, file.columns, 1, 0.6) for name in missing}
-        meant = [f"{match[0]!r} instead of {name!r}" for name, match in close.items() if match]
-        raise BadInputError(
-            f"{file.name}: has no column {' and no column '.join(map(repr, missing))}; "
-            f"its columns are {', '.join(map(repr, file.columns))}"
-            + (f"; did you mean {' and '.join(meant)}?" if meant else "")
-            + ("; name yours with --columns timestamp=…,household_id=…|@NAME,power_kw=…|energy_kwh=…" if own else "")
-        )
+def inspect_text(sample: Sample, answers: Answers, db: duckdb.DuckDBPyConnection) -> tuple[Understanding, bool]:
+    """Return what is understood of a text file, and whether its columns are those of `energy_data.csv`."""
+    layout = find_table(sample.path, sample.name)
+    own = answers.mapping is None and set(COLUMNS[:3]) <= set(layout.file.columns)
+    if own:
+        voltage, current = (column if column in layout.file.columns else None for column in MEASURED)
+        answers = replace(answers, mapping=replace(OWN_COLUMNS, voltage=voltage, current=current), own=True)
+
+    def search(position: int, pattern: str) -> str | None:
+        if layout.complete:
+            return None
+        field = layout.file.field_at_sql(position)
+        row = db.execute(
+            f"SELECT field FROM (SELECT {field} AS field FROM ({layout.file.records_sql()})) "
+            f"WHERE regexp_matches(field, {literal(pattern)}) LIMIT 1"
+        ).fetchone()
+        return str(row[0]) if row else None
+
+    return understand(layout, answers, search), own
 
 
-def _readings_sql(file: LineFile, mapping: ColumnMapping) -> str:
-    """Return SQL of the file's readings, with the columns of `Reading`.
+def clock_of(plan: ReadingPlan) -> Clock | None:
+    """Return how stamps are read, None where the general spelling of `include.energy.stamps` covers it."""
+    if plan.period_minutes:
+        date = clock_sql(replace(plan.spelling, shape="date"), plan.order, "split_part(stamp, ' ', 1)")
+        day = date or "try_cast(split_part(stamp, ' ', 1) AS TIMESTAMP)"
+        number = "try_cast(split_part(stamp, ' ', 2) AS INTEGER)"
+        return Clock(f"{day} + to_minutes(({number} - 1) * {plan.period_minutes})", zoned="false", day=day)
+    clock = clock_sql(plan.spelling, plan.order)
+    if clock is None and not plan.utc:
+        return None
+    if plan.spelling.shape in ("unix", "unix_ms"):
+        return Clock(clock or "NULL", zoned="true")
+    return Clock(clock, zoned="true" if plan.utc else "false" if clock else None)
 
-    Raises:
-        BadInputError: The header names a column twice.
-    """
+
+def readings_sql(plan: ReadingPlan) -> str:
+    """Return SQL of the file's readings, with the columns of `Reading`."""
+    file = plan.file
     values = {
-        "household_id": (
-            file.field_sql(mapping.household_id) if mapping.household_id else literal(mapping.household or "")
-        ),
-        "stamp": file.field_sql(mapping.timestamp),
-        "power": _number_sql(file, mapping.power),
-        "voltage": _number_sql(file, mapping.voltage),
-        "current": _number_sql(file, mapping.current),
+        "household_id": _household_sql(plan),
+        "stamp": _stamp_sql(plan),
+        "power": _value_sql(plan),
+        "voltage": "NULL" if plan.voltage is None else _number_sql(plan, plan.voltage),
+        "current": "NULL" if plan.current is None else _number_sql(plan, plan.current),
     }
     texts = ", ".join(f"CASE WHEN NOT malformed THEN {value} END AS {name}" for name, value in values.items())
-    return f"SELECT line_number AS line, {texts}, malformed FROM ({file.records_sql()})"
+    estimated = "false"
+    if plan.quality and plan.quality[1]:
+        estimated = (
+            f"coalesce({file.field_at_sql(plan.quality[0])} IN ({', '.join(map(literal, plan.quality[1]))}), false)"
+        )
+    records = file.records_sql()
+    if plan.where:
+        conditions = (f"{file.field_at_sql(p)} IN ({', '.join(map(literal, wanted))})" for p, wanted in plan.where)
+        records = f"SELECT * FROM ({records}) WHERE malformed OR ({' AND '.join(conditions)})"
+    if _is_unfolded(plan):
+        records = f"SELECT *, unnest({_cells_sql(plan)}) AS cell FROM ({records})"
+    return f"SELECT line_number AS line, {texts}, malformed, {estimated} AS estimated FROM ({records})"
 
 
-def _number_sql(file: LineFile, column: str | None) -> str:
-    if column is None:
-        return "NULL"
-    field = file.field_sql(column)
-    if file.delimiter != ";":
-        return field
-    return f"CASE WHEN regexp_full_match({field}, '[+-]?\\d*,\\d+') THEN replace({field}, ',', '.') ELSE {field} END"
+def _is_unfolded(plan: ReadingPlan) -> bool:
+    """Return whether a row holds several readings."""
+    return bool(plan.spread) or (plan.household is None and plan.meter is None)
+
+
+def _cells_sql(plan: ReadingPlan) -> str:
+    """Return SQL of a row's readings as a list; a malformed row has one."""
+    cells = ", ".join(
+        f"{{name: {literal(plan.spread.get(position) or plan.file.columns[position])}, "
+        f"value: {plan.file.field_at_sql(position)}}}"
+        for position in plan.values
+    )
+    return f"CASE WHEN malformed THEN [{{name: '', value: NULL}}] ELSE [{cells}] END"
+
+
+def _household_sql(plan: ReadingPlan) -> str:
+    if plan.household is not None:
+        return literal(plan.household)
+    if plan.meter is None:
+        return "cell.name"
+    field = plan.file.field_at_sql(plan.meter)
+    return f"regexp_replace({field}, '^=\"(.*)\"$', '\\1')" if plan.file.quoted else field
+
+
+def _stamp_sql(plan: ReadingPlan) -> str:
+    fields = [plan.file.field_at_sql(position) for position in plan.stamps]
+    if plan.spread:
+        fields.append("cell.name")
+    if len(fields) > 1 and plan.spelling.shape == "stamp" and not plan.period_minutes:
+        fields[0] = f"regexp_replace({fields[0]}, '[T ]0?0:00(:00)?(\\.0+)?$', '')"
+    stamp = " || ' ' || ".join(fields)
+    if plan.ranges:
+        return f"trim(regexp_replace({stamp}, ' (to|until|bis|tot|a|à|-|–|—) .*$|\\s*[–—/]\\s*\\d.*$', ''))"
+    return stamp
+
+
+def _value_sql(plan: ReadingPlan) -> str:
+    if _is_unfolded(plan):
+        return number_text_sql("cell.value", plan.decimal, plan.thousands)
+    fields = [_number_sql(plan, position) for position in plan.values]
+    if len(fields) == 1:
+        return fields[0]
+    numbers = ", ".join(f"try_cast({field} AS DECIMAL(24, 9))" for field in fields)
+    total = " + ".join(f"try_cast({field} AS DECIMAL(24, 9))" for field in fields)
+    unread = ", ".join(f"CASE WHEN try_cast({field} AS DOUBLE) IS NULL THEN {field} END" for field in fields)
+    empty = " AND ".join(f"{field} IS NULL" for field in fields)
+    missing = " OR ".join(f"{field} IS NULL" for field in fields)
+    return (
+        f"CASE WHEN {empty} THEN NULL WHEN {missing} THEN 'incomplete sum' "
+        f"WHEN len(list_filter([{numbers}], lambda n: n IS NULL)) > 0 THEN coalesce({unread}) "
+        f"ELSE CAST(({total}) AS VARCHAR) END"
+    )
+
+
+def _number_sql(plan: ReadingPlan, position: int) -> str:
+    return number_text_sql(plan.file.field_at_sql(position), plan.decimal, plan.thousands)
 
 
 READER = DelimitedReader()

@@ -110,7 +110,7 @@ def test_a_reader_that_is_not_sure_is_not_chosen():
 
 
 def test_the_readers_of_the_package_are_found_by_name():
-    assert [reader.name for reader in find_readers()] == ["delimited text"]
+    assert [reader.name for reader in find_readers()] == ["Green Button (ESPI)", "NEM12", "delimited text"]
 
 
 def test_a_sample_is_the_beginning_of_the_file_decompressed(tmp_path):
@@ -118,6 +118,14 @@ def test_a_sample_is_the_beginning_of_the_file_decompressed(tmp_path):
     sample = take_sample(tmp_path / "a", "a")
     assert (len(sample.head), sample.head[:3]) == (65536, b"abc")
     assert b"".join(sample.chunks()) == b"abc" * 50_000
+    (tmp_path / "b").write_bytes(b"one\n\ntwo\r\n" + b"x" * 600_000 + b"\nlast")
+    assert [line[:5] for line in take_sample(tmp_path / "b", "b").lines()] == [
+        b"one",
+        b"",
+        b"two\r",
+        b"xxxxx",
+        b"last",
+    ]
     with pytest.raises(BadInputError, match="gone: there is no such file"):
         take_sample(tmp_path / "gone", "gone")
 
@@ -127,7 +135,7 @@ def test_a_batch_has_the_columns_of_a_reading():
         relation = batch(db, [Reading(2, "a", "2026", "1"), Reading(3, None, None, None, malformed=True)])
         assert tuple(relation.columns) == Reading._fields
         assert relation.fetchall() == [
-            (2, "a", "2026", "1", None, None, False),
-            (3, None, None, None, None, None, True),
+            (2, "a", "2026", "1", None, None, False, False),
+            (3, None, None, None, None, None, True, False),
         ]
-        assert [str(kind) for kind in batch(db, []).types] == ["BIGINT", *["VARCHAR"] * 5, "BOOLEAN"]
+        assert [str(kind) for kind in batch(db, []).types] == ["BIGINT", *["VARCHAR"] * 5, "BOOLEAN", "BOOLEAN"]

@@ -1,0 +1,262 @@
+"""`./pipeline inspect`: what meter files are, what shows it, what is open, and the command that runs them."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from pydantic import ValidationError
+
+from include.core.errors import BadInputError, GroundtruthError
+from include.core.run_folder import SOURCE_FOLDER
+from include.core.text import printable, printable_json
+from include.energy.params import GeneratorParams
+
+if TYPE_CHECKING:
+    from include.energy.inspection.plan import Question, Statement
+    from include.energy.schemas import EnergySource
+
+FAILED, OPEN = 1, 3
+
+
+@dataclass(frozen=True)
+class Inspected:
+    """What is understood of an input file, or of a member of an archive.
+
+    Args:
+        name: What messages call it.
+        format: The reader's name.
+        statements: What holds, with the evidence.
+        questions: What is open.
+        mapping: The `--columns` that states what was understood, "" where the format states it.
+    """
+
+    name: str
+    format: str
+    statements: tuple[Statement, ...]
+    questions: tuple[Question, ...]
+    mapping: str = ""
+
+
+def inspect(  # noqa: PLR0913, PLR0917 - one argument for each option of the command
+    files: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="FILE…", help="Meter files: delimited text, NEM12, Green Button XML, workbooks, JSON, ZIP."
+        ),
+    ],
+    columns: Annotated[
+        str | None, typer.Option(metavar="FIELD=COLUMN,…", help="As of `run`: what columns hold.")
+    ] = None,
+    timezone: Annotated[str | None, typer.Option(metavar="ZONE", help="Zone of stamps without one.")] = None,
+    stamp: Annotated[
+        str | None, typer.Option(metavar="start|end", help="Which end of its interval a stamp marks.")
+    ] = None,
+    unit: Annotated[
+        str | None, typer.Option(metavar="UNIT", help="Unit of the values: kWh, Wh, MWh, kW, W, MW.")
+    ] = None,
+    date_order: Annotated[str | None, typer.Option(metavar="dmy|mdy", help="Order of day and month in dates.")] = None,
+    decimal: Annotated[str | None, typer.Option(metavar=".|,", help="Decimal mark.")] = None,
+    where: Annotated[list[str] | None, typer.Option(metavar="COLUMN=TEXT", help="Rows to read.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print a JSON document.")] = False,
+) -> None:
+    """Show what meter files are, what shows it, what is open, and the command that runs them.
+
+    Exit codes: 0 the files can be run with the command that is shown, 1 they cannot be read, 3 a question is open.
+    """
+    stated = {
+        "columns": columns, "timezone": timezone, "stamp": stamp, "unit": unit, "date_order": date_order,
+        "decimal": decimal, "where": tuple(where or ()),
+    }  # fmt: skip
+    try:
+        params = GeneratorParams(files=tuple(path.name for path in files), **{k: v for k, v in stated.items() if v})
+    except ValueError as error:
+        raise _failed(_first_error(error), as_json=as_json) from None
+    try:
+        inspected, source, refused = examine(files, params)
+    except GroundtruthError as error:
+        raise _failed(str(error), as_json=as_json) from None
+    command = None if source is None else _command(files, params, inspected, source)
+    document = {
+        "files": [asdict(file) for file in inspected],
+        "records": None if source is None else json.loads(source.model_dump_json(exclude={"files", "findings"})),
+        "findings": [] if source is None else [finding.model_dump() for finding in source.findings],
+        "refused": refused,
+        "command": command,
+    }
+    if as_json:
+        typer.echo(printable_json(json.dumps(document, indent=2, ensure_ascii=False, default=str)))
+    else:
+        _print(inspected, source, refused, command)
+    if any(file.questions for file in inspected):
+        raise typer.Exit(OPEN)
+    if refused:
+        raise typer.Exit(FAILED)
+
+
+def _first_error(error: ValueError) -> str:
+    if not isinstance(error, ValidationError):
+        return str(error)
+    return "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}".removeprefix(": ") for e in error.errors())
+
+
+def _failed(message: str, *, as_json: bool) -> typer.Exit:
+    if as_json:
+        typer.echo(printable_json(json.dumps({"refused": message}, ensure_ascii=False)))
+    else:
+        typer.secho(f"error: {printable(message)}", fg="red", err=True)
+    return typer.Exit(FAILED)
+
+
+def examine(files: Sequence[Path], params: GeneratorParams) -> tuple[list[Inspected], EnergySource | None, str | None]:
+    """Understand files, and convert them in a temporary folder where nothing is open.
+
+    Args:
+        files: The files.
+        params: What the user states of them; `files` holds their names.
+
+    Returns:
+        What each file is; the account of their readings; why they cannot be run, which is what `run` would say.
+
+    Raises:
+        BadInputError: A file cannot be read at all.
+        SetupError: The temporary folder cannot be written.
+    """
+    from include.energy.conversion import convert
+    from include.energy.db import connect
+    from include.energy.params import answers_of
+    from include.energy.readers.base import choose, find_readers, take_sample
+    from include.energy.readers.delimited import DelimitedReader, inspect_text
+    from include.energy.unpack import unpack
+
+    readers, inspected = find_readers(), []
+    with tempfile.TemporaryDirectory(prefix="groundtruth-inspect-") as scratch:
+        folder = Path(scratch)
+        (folder / SOURCE_FOLDER).mkdir()
+        for path in files:
+            if not path.is_file():
+                raise BadInputError(f"{path}: there is no such file")
+            (folder / SOURCE_FOLDER / path.name).symlink_to(path.resolve())
+        try:
+            for path in files:
+                for text in unpack(folder / SOURCE_FOLDER / path.name, path.name, folder):
+                    sample = take_sample(text.path, text.name)
+                    reader = choose(sample, params, readers)
+                    statements = tuple(_container(text.containers, text.encoding))
+                    if isinstance(reader, DelimitedReader):
+                        with connect(folder) as db:
+                            found, _ = inspect_text(sample, answers_of(params), db)
+                        file = Inspected(
+                            sample.name, reader.name, (*statements, *found.statements), found.questions, found.mapping
+                        )
+                    else:
+                        file = Inspected(sample.name, reader.name, statements, ())
+                    inspected.append(file)
+            if any(file.questions for file in inspected):
+                return inspected, None, None
+            return inspected, convert(folder, params), None
+        except BadInputError as error:
+            return inspected, None, str(error)
+
+
+def _container(containers: Sequence[str], encoding: str) -> Iterator[Statement]:
+    from include.energy.inspection.plan import Statement
+
+    if containers:
+        yield Statement("container", ", ".join(containers))
+    yield Statement("encoding", encoding)
+
+
+def _command(
+    files: Sequence[Path], params: GeneratorParams, inspected: Sequence[Inspected], source: EnergySource
+) -> str:
+    """Return the command that runs the files as they were understood."""
+    words = ["./pipeline", "run", "energy"]
+    for path in files:
+        words += ["--files", str(path)]
+    mappings = {file.mapping for file in inspected}
+    columns = mappings.pop() if len(mappings) == 1 else params.columns
+    options: dict[str, Any] = {"columns": columns, "timezone": params.timezone}
+    ends = {file.stamp for file in source.files}
+    if len(ends) == 1 and mappings == set() and columns:
+        options["stamp"] = ends.pop()
+    elif params.stamp:
+        options["stamp"] = params.stamp
+    options |= {"date-order": params.date_order, "decimal": params.decimal}
+    options["unit"] = None if columns else params.unit
+    for name, value in options.items():
+        words += [f"--{name}", str(value)] if value else []
+    for condition in params.where:
+        words += ["--where", condition]
+    return shlex.join(words)
+
+
+def _print(
+    inspected: Sequence[Inspected], source: EnergySource | None, refused: str | None, command: str | None
+) -> None:
+    from rich import box
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    console = Console(highlight=False)
+
+    def shown(text: str) -> str:
+        return escape(printable(text))
+
+    for file in inspected:
+        table = Table(box=box.SIMPLE, title=f"[bold]{shown(file.name)}[/]: {file.format}", title_justify="left")
+        table.add_column("", style="bold", no_wrap=True)
+        table.add_column("what it is", overflow="fold")
+        table.add_column("what shows it", overflow="fold", style="dim")
+        for statement in file.statements:
+            value = shown(statement.value) + (" [yellow](assumed)[/]" if statement.assumed else "")
+            table.add_row(statement.topic, value, shown(statement.evidence))
+        console.print(table)
+        for question in file.questions:
+            console.print(f"[bold yellow]?[/] {shown(question.text)}. Say which:", soft_wrap=True)
+            for option in question.options:
+                console.print(f"    {shown(option)}", soft_wrap=True)
+    if source is not None:
+        console.print(_summary(source), soft_wrap=True)
+        for finding in source.findings:
+            console.print(f"  {shown(finding.message)}", soft_wrap=True)
+    if refused:
+        console.print(f"[bold red]This cannot be run:[/] {shown(refused)}", soft_wrap=True)
+    if command:
+        console.print("\n[bold]Run it:[/]")
+        console.print(f"  {shown(command)}", soft_wrap=True)
+
+
+def _summary(source: EnergySource) -> str:
+    """Return how many readings there are, of which interval and span."""
+    seconds = {source.interval_seconds} if source.interval_seconds else set(source.intervals_by_household.values())
+    intervals = [_duration(value) for value in sorted(filter(None, seconds))]
+    changing = [
+        f"{name}: {', then '.join(_duration(stretch.interval_seconds) for stretch in stretches[:4])}"
+        for name, stretches in list(source.stretches.items())[:3]
+    ]
+    first = min((file.first for file in source.files if file.first), default=None)
+    last = max((file.last for file in source.files if file.last), default=None)
+    span = f", {first:%Y-%m-%d %H:%M} to {last:%Y-%m-%d %H:%M} UTC" if first and last else ""
+    homes = f"{source.households:,} household{'s' * (source.households != 1)}"
+    return f"{source.records_written:,} readings of {homes}, every {' or '.join([*intervals, *changing])}{span}."
+
+
+def _duration(seconds: int) -> str:
+    """Return an interval in the unit that people use for it.
+
+    >>> [_duration(seconds) for seconds in (30, 900, 3600, 86400, 82800)]
+    ['30 s', '15 min', '1 h', '1 day', '23 h']
+    """
+    if seconds % 86400 == 0:
+        return f"{seconds // 86400} day{'s' * (seconds != 86400)}"
+    if seconds % 3600 == 0:
+        return f"{seconds // 3600} h"
+    return f"{seconds // 60} min" if seconds % 60 == 0 else f"{seconds} s"

@@ -1,0 +1,108 @@
+"""What is being understood of a file: statements and questions so far, and what the user states."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Callable, Sequence
+
+from include.core.errors import BadInputError
+from include.energy.inspection.columns import profile
+from include.energy.inspection.layout import Layout
+from include.energy.inspection.mapping import EVERY, ColumnMapping
+from include.energy.inspection.plan import Answers, Question, Statement
+
+Search = Callable[[int, str], str | None]
+"""From a column and a regular expression to a cell of the complete file that matches it, None where there is none."""
+UNNAMED = ("", "Unnamed: 0")
+"""How users and pandas name a first column without a name."""
+
+
+class Draft:
+    """Statements and questions about a file, in the order of a reader's questions.
+
+    Args:
+        layout: Where its table stands, with a sample of its rows.
+        answers: What the user states.
+        search: Looks for a text in the complete file, where the sample does not decide.
+    """
+
+    def __init__(self, layout: Layout, answers: Answers, search: Search) -> None:
+        self.layout, self.answers, self.search = layout, answers, search
+        self.mapping = answers.mapping or ColumnMapping()
+        self.file = layout.file
+        self.columns = profile(layout)
+        self.statements: list[Statement] = []
+        self.questions: list[Question] = []
+
+    def state(self, topic: str, value: str, evidence: str = "", *, assumed: bool = False) -> None:
+        """Note something that holds."""
+        self.statements.append(Statement(topic, value, evidence, assumed))
+
+    def ask(self, topic: str, text: str, *options: str) -> None:
+        """Note a question, with the options that answer it."""
+        self.questions.append(Question(topic, text, options))
+
+    def refuse(self, reason: str) -> BadInputError:
+        """Return the error that names the file and the reason."""
+        return BadInputError(f"{self.file.name}: {reason}")
+
+    def contradict(self, reason: str, remedy: str) -> None:
+        """Refuse what the user states and the file contradicts, unless the user insists."""
+        if not self.answers.as_mapped:
+            raise self.refuse(f"{reason}; {remedy}, or insist with --as-mapped")
+        self.state("as mapped", "the user insists", reason)
+
+    def name(self, position: int) -> str:
+        """Return how the mapping names a column: by its name, or as `#3` where that is not unique or not there."""
+        name = self.file.columns[position]
+        unique = self.file.columns.count(name) == 1 and name not in ("", EVERY) and not name.startswith("@")
+        return name if unique else f"#{position + 1}"
+
+    def names(self, positions: Sequence[int]) -> list[str]:
+        """Return how the mapping names columns."""
+        return [self.name(position) for position in positions]
+
+    def role(self, name: str) -> str:
+        """Return the field that a mapped column stands for."""
+        return "timestamp" if name in self.mapping.timestamps else self.mapping.field or "household_id"
+
+    def require_columns(self) -> None:
+        """Refuse a mapping with columns that the file does not have; names all of them."""
+        columns = self.file.columns
+        missing = [name for name in self.mapping.names if not re.fullmatch(r"#\d+", name) and name not in columns]
+        if columns[0] == "#1":
+            missing = [name for name in missing if name not in UNNAMED]
+        if not missing:
+            return
+        close = {name: difflib.get_close_matches(name, columns, 1, 0.6) for name in missing}
+        meant = [f"{match[0]!r} instead of {name!r}" for name, match in close.items() if match]
+        raise self.refuse(
+            f"has no column {' and no column '.join(map(repr, missing))}; its columns are "
+            f"{', '.join(map(repr, columns[:30]))}"
+            + ("" if self.layout.has_header else "; it has no header: name columns by their place")
+            + (f"; did you mean {' and '.join(meant)}?" if meant else "")
+        )
+
+    def position(self, name: str, role: str) -> int:
+        """Return the position of a column that the user names; columns of one name must hold the same."""
+        columns = self.file.columns
+        if match := re.fullmatch(r"#(\d+)", name):
+            position = int(match[1]) - 1
+            if 0 <= position < len(columns):
+                return position
+            raise self.refuse(f"has no column {name}; it has {len(columns)}")
+        if name in UNNAMED and columns[0] == "#1":
+            return 0
+        positions = [position for position, column in enumerate(columns) if column == name]
+        if not positions:
+            raise self.refuse(f"has no column {name!r}; its columns are {', '.join(map(repr, columns[:30]))}")
+        first = self.columns[positions[0]].texts
+        if any(self.columns[position].texts != first for position in positions[1:]):
+            shown = "; ".join(f"{role}=#{p + 1} holds {', '.join(self.columns[p].distinct[:3])}" for p in positions)
+            raise self.refuse(f"names {name!r} {len(positions)} times, and they differ; name one by its place: {shown}")
+        return positions[0]
+
+    def optional(self, name: str | None) -> int | None:
+        """Return the position of a column that need not be mapped."""
+        return None if name is None else self.position(name, "voltage")

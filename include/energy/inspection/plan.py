@@ -1,0 +1,122 @@
+"""What is understood of an input file: statements with their evidence, open questions, and the plan to read it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from include.energy.inspection.mapping import ColumnMapping
+from include.energy.inspection.spelling import DateOrder, Decimal, StampSpelling
+from include.energy.lines import LineFile
+from include.energy.schemas import Unit
+
+STAMPS_MARK, ZONE = "stamps mark", "zone"
+
+
+@dataclass(frozen=True)
+class Statement:
+    """Something that holds for a file.
+
+    Args:
+        topic: What it is about, such as "unit".
+        value: What holds.
+        evidence: What shows it.
+        assumed: Nothing shows it; it is what usually holds, and no total depends on it.
+    """
+
+    topic: str
+    value: str
+    evidence: str = ""
+    assumed: bool = False
+
+
+@dataclass(frozen=True)
+class Question:
+    """Something that nothing decides, and that a figure depends on.
+
+    Args:
+        topic: What it is about.
+        text: The question, with the readings that are possible.
+        options: The options of the command that answer it, one for each reading.
+    """
+
+    topic: str
+    text: str
+    options: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What the user states of the input files; None and empty where nothing is stated.
+
+    `own` says that a file has the columns of `energy_data.csv`, whose stamps mark starts.
+    """
+
+    mapping: ColumnMapping | None = None
+    timezone: str | None = None
+    stamp: str | None = None
+    unit: Unit | None = None
+    date_order: DateOrder | None = None
+    decimal: Decimal | None = None
+    where: tuple[str, ...] = ()
+    as_mapped: bool = False
+    several_files: bool = False
+    own: bool = False
+
+
+@dataclass(frozen=True)
+class ReadingPlan:
+    """How the readings of a delimited file are taken from its fields. Columns are positions from 0.
+
+    Args:
+        file: How lines are split.
+        stamps: Columns that, joined by a blank, give the stamp.
+        spelling: How stamps are written.
+        order: Of the parts of a date.
+        period_minutes: The last of `stamps` holds the number of the day's period, from 1, of so many minutes.
+        ranges: A stamp is the first of two times in one field.
+        ends: Stamps mark the ends of their intervals.
+        utc: Stamps without a zone are UTC.
+        meter: Column of the households' names.
+        household: The name of the one household; None where `meter` is given or each value column is one.
+        values: Columns of the values. Several are added up where `household` or `meter` names whose they are.
+        spread: Text of the time, by value column, where the header gives the times.
+        unit: Of the values.
+        cumulative: The values are readings of a register.
+        decimal: The decimal mark.
+        thousands: What separates thousands.
+        where: Columns with the texts that select a row.
+        quality: Column that says how a reading was obtained, and its texts that mean "estimated".
+        voltage: Column of volts.
+        current: Column of amperes.
+    """
+
+    file: LineFile
+    stamps: tuple[int, ...]
+    spelling: StampSpelling
+    order: DateOrder
+    unit: Unit
+    values: tuple[int, ...]
+    period_minutes: int | None = None
+    ranges: bool = False
+    ends: bool = False
+    utc: bool = False
+    meter: int | None = None
+    household: str | None = None
+    spread: dict[int, str] = field(default_factory=dict)
+    cumulative: bool = False
+    decimal: Decimal = "."
+    thousands: str = ""
+    where: tuple[tuple[int, tuple[str, ...]], ...] = ()
+    quality: tuple[int, tuple[str, ...]] | None = None
+    voltage: int | None = None
+    current: int | None = None
+
+
+@dataclass(frozen=True)
+class Understanding:
+    """What is understood of a file. `plan` is None as long as a question is open, that of the zone aside."""
+
+    statements: tuple[Statement, ...]
+    questions: tuple[Question, ...]
+    plan: ReadingPlan | None
+    mapping: str = ""

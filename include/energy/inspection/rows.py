@@ -1,0 +1,132 @@
+"""Whose readings a file holds, and which of its rows count."""
+
+from __future__ import annotations
+
+import re
+from pathlib import PurePath
+
+from include.energy.inspection.columns import CHOICE, EXPORT, IMPORT, METER, QUALITY, REGISTER_NAME, TARIFF, Column
+from include.energy.inspection.draft import Draft
+from include.energy.inspection.mapping import EVERY, FILE
+from include.energy.inspection.spelling import unit_in
+
+REPEATED_SHARE = 0.3
+
+
+def where(draft: Draft) -> tuple[tuple[int, tuple[str, ...]], ...]:
+    """Return the rows that the user selects: columns with the texts that they may hold."""
+    selected: dict[int, list[str]] = {}
+    for part in draft.answers.where:
+        name, equals, texts = part.partition("=")
+        if not equals:
+            raise draft.refuse(f'--where {part!r} is not COLUMN=TEXT; for example: --where "Type=Actual"')
+        position = draft.position(name.strip(), "--where")
+        column = draft.columns[position]
+        wanted = [text.strip() for text in texts.split("|")]
+        for text in wanted:
+            if text not in column.distinct and draft.layout.complete:
+                held = ", ".join(map(repr, column.distinct[:8]))
+                raise draft.refuse(f"--where {name}={text}: no record holds {text!r}; {name!r} holds {held}")
+        selected.setdefault(position, []).extend(wanted)
+    for position, wanted in selected.items():
+        draft.state("rows", f"only those with {draft.name(position)!r} = {' or '.join(wanted)}", "stated by the user")
+    return tuple((position, tuple(wanted)) for position, wanted in selected.items())
+
+
+def find_meter(draft: Draft, taken: set[int]) -> tuple[int | None, str | None]:
+    """Return the column of the households' names, or the name of the one household."""
+    mapping = draft.mapping
+    called = re.sub(r"[^\w.-]+", "_", PurePath(draft.file.name).stem)
+    if mapping.household is not None:
+        household = called if mapping.household == FILE else mapping.household
+        draft.state("household", household, "stated by the user")
+        return None, household
+    if mapping.household_id == EVERY:
+        return None, None
+    if mapping.household_id is not None:
+        column = draft.columns[draft.position(mapping.household_id, "household_id")]
+        _require_households(draft, column)
+        draft.state("households", f"{len(column.distinct)} in {column.name!r}", "stated by the user")
+        return column.position, None
+    candidates = [
+        column
+        for column in draft.columns
+        if column.position not in taken
+        and column.shape in ("text", "number")
+        and METER.search(column.name)
+        and not QUALITY.search(column.name)
+        and unit_in(column.name) is None
+        and not REGISTER_NAME.search(column.name.replace("_", " "))
+        and (column.shape == "text" or len(column.distinct) <= max(1, len(column.texts) // 20))
+        and not any(CHOICE.match(text) for text in column.distinct)
+    ]
+    if candidates:
+        column = max(candidates, key=lambda column: len(column.distinct))
+        shown = ", ".join(column.distinct[:3])
+        draft.state("households", f"{len(column.distinct)} in {column.name!r}", f"for example {shown}")
+        return column.position, None
+    if draft.answers.several_files:
+        draft.ask(
+            "household",
+            "no column names a meter, and there are several files: they may be of one household or of one each",
+            '--columns "household_id=@HOME"',
+            f'--columns "household_id=@{FILE}"',
+        )
+    draft.state("household", called, "no column names a meter; it is called after the file", assumed=True)
+    return None, called
+
+
+def _require_households(draft: Draft, column: Column) -> None:
+    """Refuse a column whose texts are registers or kinds of data, not households."""
+    directions = {bool(EXPORT.search(text)) for text in column.distinct[:50]}
+    registers = directions == {True, False} and REGISTER_NAME.search(column.name.replace("_", " "))
+    if registers or (directions == {True, False} and any(IMPORT.search(text) for text in column.distinct[:50])):
+        imports = "|".join(text for text in column.distinct if not EXPORT.search(text))
+        draft.contradict(
+            f"the column {column.name!r} holds registers, not households: {', '.join(column.distinct[:6])}",
+            f'choose rows, for example --where "{column.name}={imports}" with household_id=@NAME',
+        )
+    elif any(CHOICE.match(text) for text in column.distinct[:50]) and len(column.distinct) > 1:
+        draft.contradict(
+            f"the column {column.name!r} holds kinds of data, not households: {', '.join(column.distinct[:6])}",
+            f'choose one, for example --where "{column.name}={column.distinct[0]}"',
+        )
+
+
+def choose_rows(
+    draft: Draft,
+    stamps: tuple[int, ...],
+    meter: int | None,
+    values: tuple[int, ...],
+) -> tuple[tuple[int, tuple[str, ...]], ...]:
+    """Return which rows to read where several share one household and time, told apart by another column."""
+    if not stamps or not values:
+        return ()
+    rows = draft.layout.rows
+
+    def repeated(*more: int) -> float:
+        key = (*stamps, *([] if meter is None else [meter]), *more)
+        keys = [tuple(row[p] if p < len(row) else "" for p in key) for row in rows]
+        return 1 - len(set(keys)) / len(keys)
+
+    if repeated() < REPEATED_SHARE:
+        return ()
+    for column in draft.columns:
+        if column.position in (*stamps, *values, meter) or column.shape != "text":
+            continue
+        if not 2 <= len(column.distinct) <= 20 or repeated(column.position) > repeated() / 10:
+            continue
+        exports = [text for text in column.distinct if EXPORT.search(text)]
+        imports = tuple(text for text in column.distinct if not EXPORT.search(text))
+        if exports and imports and all(IMPORT.search(text) or TARIFF.search(text) for text in imports):
+            draft.state("registers", f"import: {', '.join(imports)}", f"in the column {column.name!r}")
+            draft.state("not selected", ", ".join(exports), "what is fed into the grid is left out")
+            return ((column.position, imports),)
+        draft.ask(
+            "rows",
+            f"several rows share one household and time; {column.name!r} tells them apart: "
+            + ", ".join(column.distinct[:8]),
+            *(f'--where "{draft.name(column.position)}={text}"' for text in column.distinct[:8]),
+        )
+        return ()
+    return ()

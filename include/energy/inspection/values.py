@@ -1,0 +1,310 @@
+"""Which columns hold power or energy, in which unit and spelling, and whether they are registers."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+
+from include.energy.inspection.columns import EXPORT, HOUR_NUMBER, METER, PHASE, REGISTER_NAME, TARIFF, Column
+from include.energy.inspection.draft import Draft
+from include.energy.inspection.mapping import EVERY
+from include.energy.inspection.spelling import Decimal, foreign_unit_in, shape_of, unit_in, unit_of
+from include.energy.inspection.spelling import spell_numbers as spell
+from include.energy.inspection.times import are_periods
+from include.energy.schemas import Unit
+
+RISES_NEEDED = 24
+
+
+def find_values(draft: Draft, taken: set[int], spread: dict[int, str], household: str | None) -> tuple[int, ...]:
+    """Return the columns of the values."""
+    if spread:
+        return tuple(spread)
+    mapping = draft.mapping
+    free = [c for c in draft.columns if c.position not in taken and c.may_be_value and not _are_hours(c)]
+    if EVERY in mapping.values:
+        return tuple(column.position for column in free)
+    if mapping.values:
+        chosen = tuple(draft.position(name, mapping.field or "") for name in mapping.values)
+        _require_numbers(draft, chosen)
+        _require_all_parts(draft, chosen)
+        return chosen
+    free = _drop_identifiers(draft, free)
+    if any(unit_in(column.name) for column in free):
+        free = [column for column in free if unit_in(column.name)]
+    exports = [column for column in free if EXPORT.search(column.name)]
+    imports = [column for column in free if column not in exports]
+    if exports and imports:
+        names = ", ".join(repr(column.name) for column in exports)
+        draft.state("not selected", names, "what is fed into the grid is left out")
+        free = imports
+    free = _drop_totals(draft, free)
+    if len(free) > 1:
+        return _choose_values(draft, free)
+    if not free:
+        foreign = [column.name for column in draft.columns if foreign_unit_in(column.name.replace("_", " "))]
+        why = f"; {', '.join(map(repr, foreign))} is not active energy" if foreign else ""
+        raise draft.refuse(f"no column holds power or energy{why}; name it with --columns energy_kwh=…")
+    draft.state("values", repr(draft.name(free[0].position)), f"for example {', '.join(free[0].texts[:3])}")
+    return (free[0].position,)
+
+
+def _choose_values(draft: Draft, free: Sequence[Column]) -> tuple[int, ...]:
+    positions = tuple(column.position for column in free)
+    names = [column.name for column in free]
+    parts = [bool(TARIFF.search(name) or PHASE.search(name)) for name in names]
+    if all(parts):
+        draft.state("values", f"the sum of {' and '.join(map(repr, names))}", "tariffs or phases of one meter")
+        return positions
+    stated = draft.mapping.household_id == EVERY
+    alike = len({unit_in(name) for name in names}) == 1 and len(set(names)) == len(names)
+    if stated or (alike and draft.mapping.household is None and _are_meters(free)):
+        draft.state("layout", f"one column a meter: {len(free)} columns", ", ".join(names[:4]))
+        return positions
+    fields = "energy_kwh" if any("wh" in (unit_in(name) or "kWh").lower() for name in names) else "power_kw"
+    draft.ask(
+        "values",
+        f"several columns may hold the values: {', '.join(map(repr, names[:8]))}",
+        *(f'--columns "{fields}={draft.name(position)}"' for position in positions[:8]),
+        f'--columns "household_id=*,{fields}=*"',
+    )
+    return positions
+
+
+def _are_meters(free: Sequence[Column]) -> bool:
+    """Return whether names are those of meters: numbered or built alike, not words for different quantities."""
+    stems = {re.sub(r"\d+", "0", column.name) for column in free}
+    if len(stems) == 1:
+        return True
+    parts = [column.name.split("_") for column in free]
+    return min(map(len, parts)) >= 2 and len({tuple(p[:1]) for p in parts}) <= max(1, len(free) // 2)
+
+
+def _require_numbers(draft: Draft, chosen: Sequence[int]) -> None:
+    for position in chosen:
+        column = draft.columns[position]
+        if column.shape not in ("number", "unix", "empty") and not (column.shape == "text" and not column.texts):
+            numbers = [text for text in column.texts if shape_of(text) == "other" and spell([text]).decimal]
+            if not numbers or column.is_time:
+                raise draft.refuse(f"{column.name!r} holds no numbers, but texts such as {column.distinct[0]!r}")
+
+
+def _require_all_parts(draft: Draft, chosen: Sequence[int]) -> None:
+    """Refuse a sum of meters, and one tariff or phase without the others."""
+    columns = [draft.columns[position] for position in chosen]
+    parts = [bool(TARIFF.search(column.name) or PHASE.search(column.name)) for column in columns]
+    if len(chosen) > 1 and draft.mapping.household_id != EVERY and not all(parts) and _are_meters(columns):
+        names = ", ".join(repr(column.name) for column in columns)
+        draft.contradict(
+            f"{names} look like meters, and would be added up as one household",
+            "name each after its column with household_id=*",
+        )
+    others = [
+        column
+        for column in draft.columns
+        if all(parts)
+        and column.position not in chosen
+        and column.shape == "number"
+        and (TARIFF.search(column.name) or PHASE.search(column.name))
+        and unit_in(column.name) == unit_in(columns[0].name)
+        and bool(EXPORT.search(column.name)) == bool(EXPORT.search(columns[0].name))
+        and len(column.distinct) > 1
+    ]
+    if others:
+        names = " and ".join(repr(column.name) for column in others)
+        added = ",".join(f"{draft.mapping.field}={draft.name(p)}" for p in (*chosen, *(c.position for c in others)))
+        draft.contradict(
+            f"{names} {'is' if len(others) == 1 else 'are'} not mapped, and may belong to the same total",
+            f'write --columns "{added}"',
+        )
+
+
+def _drop_identifiers(draft: Draft, free: Sequence[Column]) -> list[Column]:
+    """Leave out columns of whole numbers that name meters."""
+    return [c for c in free if not (METER.search(c.name) and unit_in(c.name) is None and len(c.distinct) == 1)]
+
+
+def _drop_totals(draft: Draft, free: Sequence[Column]) -> list[Column]:
+    """Leave out a column that is the sum of the others."""
+    for total in free:
+        others = [column for column in free if column is not total]
+        if len(others) < 2 or not re.search(r"(?i)total|sum|gesamt|all", total.name):
+            continue
+        rows = [row for row in draft.layout.rows[:200] if all(row[c.position] for c in free)]
+        sums = [sum(_number(row[c.position]) for c in others) - _number(row[total.position]) for row in rows]
+        if rows and all(abs(difference) < 1e-6 + 1e-6 * len(others) for difference in sums):
+            draft.state("not selected", repr(total.name), "it is the sum of the other columns")
+            return others
+    return list(free)
+
+
+def find_unit(draft: Draft, values: Sequence[int]) -> Unit | None:
+    """Return the unit of the values."""
+    stated = draft.mapping.unit or draft.answers.unit
+    shown, evidence = _shown_unit(draft, values)
+    if stated and shown and stated != shown:
+        field = next(f for f in _fields(draft) if f.endswith(f"_{shown.lower()}"))
+        draft.contradict(
+            f"--columns or --unit states {stated}, and the file says {shown}: {evidence}",
+            f'write --columns "{field}={draft.name(values[0])}"',
+        )
+    foreign = next((f for p in values if (f := foreign_unit_in(draft.columns[p].name.replace("_", " ")))), None)
+    if foreign and stated:
+        draft.contradict(
+            f"{draft.columns[values[0]].name!r} is in {foreign}, which is not energy in {stated}",
+            "map another column",
+        )
+    if stated:
+        draft.state("unit", stated, "stated by the user")
+        return stated
+    if shown:
+        draft.state("unit", shown, evidence)
+        return shown
+    names = ", ".join(repr(name) for name in draft.names(values[:3]))
+    draft.ask(
+        "unit",
+        f"nothing says what unit {names} {'is' if len(values) == 1 else 'are'} in",
+        *(f"--unit {unit}" for unit in ("kWh", "Wh", "MWh", "kW", "W", "MW")),
+    )
+    return None
+
+
+def _fields(draft: Draft) -> Iterator[str]:
+    prefix = "register" if draft.mapping.cumulative else None
+    for unit in ("kwh", "wh", "mwh"):
+        yield f"{prefix or 'energy'}_{unit}"
+    for unit in ("kw", "w", "mw"):
+        yield f"power_{unit}"
+
+
+def _shown_unit(draft: Draft, values: Sequence[int]) -> tuple[Unit | None, str]:
+    """Return the unit that the file states, and where."""
+    units = {unit for position in values if (unit := unit_in(draft.columns[position].name))}
+    if len(units) == 1 and len(values) >= 1:
+        (unit,) = units
+        return unit, f"the column's name is {draft.columns[values[0]].name!r}"
+    if len(units) > 1:
+        raise draft.refuse(f"its columns are in different units: {', '.join(sorted(units))}; map those of one unit")
+    columns = [column for column in draft.columns if column.shape == "unit"]
+    if columns and values:
+        column = min(columns, key=lambda c: (c.position < values[0], abs(c.position - values[0])))
+        held = {unit_of(text) or text for text in column.distinct if unit_of(text) or foreign_unit_in(text)}
+        if len(held) > 1:
+            raise draft.refuse(
+                f"{column.name!r} holds different units: {', '.join(sorted(held))}; choose rows with --where"
+            )
+        if held and (unit_of(text := next(iter(held))) is None):
+            raise draft.refuse(f"its values are in {text}, which is not active energy or power")
+        if held:
+            return unit_of(next(iter(held))), f"the column {column.name!r}"
+    cells = [cell for row in draft.layout.preamble for cell in row if unit_of(cell) and len(cell) < 12]
+    if len({unit_of(cell) for cell in cells}) == 1:
+        return unit_of(cells[0]), f"{cells[0]!r} stands above the header"
+    return None, ""
+
+
+def is_cumulative(
+    draft: Draft, values: Sequence[int], meter: int | None, unit: Unit | None, stamps: Sequence[int]
+) -> bool:
+    """Return whether the values are readings of a register, which never fall."""
+    if draft.mapping.cumulative:
+        draft.state("values are", "register readings, of which differences are taken", "stated by the user")
+        return True
+    if unit is not None and not unit.endswith("Wh"):
+        return False
+    position, rises = next(((p, r) for p in values if (r := _rises(draft, p, meter)) is not None), (None, 0))
+    if position is None:
+        return False
+    name = draft.columns[position].name
+    evidence = f"{name!r} never falls, and rises {rises} times"
+    if draft.mapping.field and not draft.answers.as_mapped:
+        register = f"register_{draft.mapping.field.removeprefix('energy_')}"
+        raise draft.refuse(
+            f"{evidence}: it looks like a register, not energy an interval; map it as --columns "
+            f'"{register}={draft.name(position)}", or insist with --as-mapped'
+        )
+    if draft.mapping.field:
+        return False
+    draft.state("values are", "register readings, of which differences are taken", evidence)
+    return True
+
+
+def _rises(draft: Draft, position: int, meter: int | None) -> int | None:
+    """Return how often a column rises where it never falls, household by household; None where it falls."""
+    series: dict[str, list[float]] = {}
+    for row in draft.layout.rows:
+        text = row[position] if position < len(row) else ""
+        if _is_plain(text):
+            series.setdefault(row[meter] if meter is not None else "", []).append(_number(text))
+    named = bool(REGISTER_NAME.search(draft.columns[position].name.replace("_", " ")))
+    for numbers in series.values():
+        backwards = numbers[::-1] if numbers and numbers[0] > numbers[-1] else numbers
+        steps = [b - a for a, b in pairwise(backwards)]
+        if any(step < 0 for step in steps):
+            return None
+        rises = sum(step > 0 for step in steps)
+        if rises >= (8 if named else RISES_NEEDED):
+            return rises
+    return None
+
+
+def spell_numbers(draft: Draft, values: Sequence[int]) -> tuple[Decimal | None, str]:
+    """Return the decimal mark, and what separates thousands."""
+    texts = [text for p in values for text in draft.layout.texts(p, everywhere=True)]
+    spelling = spell(text for text in texts if shape_of(text) in ("other", "unix") and _has_digit(text))
+    decimal, thousands, evidence = spelling.decimal, spelling.thousands, spelling.evidence
+    if decimal is None and thousands and not draft.layout.complete:
+        mark = re.escape(thousands)
+        pattern = rf"^[+-]?(0{mark}\d+|\d*{mark}\d{{1,2}}|\d*{mark}\d{{4,}})$"
+        for position in values[:20]:
+            if text := draft.search(position, pattern):
+                decimal, evidence, thousands = thousands, f"{text!r} can only be decimal", ""  # type: ignore[assignment]
+                break
+    stated = draft.answers.decimal
+    if stated:
+        if decimal and decimal != stated and any(mark in text for text in texts for mark in ".,"):
+            draft.contradict(f"--decimal {stated} contradicts the file: {evidence}", "leave it out")
+        decimal, thousands = stated, (thousands if thousands != stated else "") or ("," if stated == "." else ".")
+        evidence = "stated by the user"
+    if decimal is None and not thousands:
+        raise draft.refuse(f"its numbers cannot be read alike: {evidence}")
+    if decimal is None:
+        draft.ask(
+            "decimal mark",
+            f"{evidence!r} may be {_as_decimal(evidence, thousands)} or {evidence.replace(thousands, '')}: the mark "
+            "may be decimal or separate thousands, and nothing in the file decides",
+            f"--decimal {thousands}",
+            f"--decimal {'.' if thousands == ',' else ','}",
+        )
+    elif decimal == "," or thousands:
+        marks = f", {thousands!r} separates thousands" if thousands else ""
+        draft.state("numbers", f"decimal {'comma' if decimal == ',' else 'point'}{marks}", evidence)
+    return decimal, thousands
+
+
+def _are_hours(column: Column) -> bool:
+    return (
+        bool(HOUR_NUMBER.search(column.name.replace("_", " "))) and unit_in(column.name) is None and are_periods(column)
+    )
+
+
+def _has_digit(text: str) -> bool:
+    return any(character.isdigit() for character in text)
+
+
+def _is_plain(text: str) -> bool:
+    return bool(re.fullmatch(r"[+-]?[\d.,]*\d", text))
+
+
+def _number(text: str) -> float:
+    """Return the value of a number of a sample, its marks read as decimal: enough to compare neighbours."""
+    head, _, tail = text.replace(",", ".").rpartition(".")
+    try:
+        return float(f"{head.replace('.', '')}.{tail}" if head else text)
+    except ValueError:
+        return 0.0
+
+
+def _as_decimal(text: str, mark: str) -> str:
+    return text.replace(mark, ".")

@@ -1,0 +1,37 @@
+"""Readings that a better one replaces: measured instead of estimated, then the later export."""
+
+from __future__ import annotations
+
+import duckdb
+
+from include.core.tables import number_sql
+
+SUPERSEDED = "superseded"
+
+
+def mark_superseded(connection: duckdb.DuckDBPyConnection, readings: str) -> None:
+    """Create the table `superseded` (id): readings that another one of their time replaces.
+
+    Of several readings of a household and time that differ, a measured one counts before an estimated one, then the
+    one of the file that reaches furthest, then of the file given last. Equal ones are no revision, and neither are
+    different ones of one file and quality: they are duplicates, as the analyzer judges them.
+
+    Args:
+        connection: Holds `readings`.
+        readings: A table or view with the columns of `located`.
+    """
+    value = f"({number_sql('power')})"
+    connection.execute(f"""
+        CREATE TABLE superseded AS
+        WITH reach AS (
+            SELECT file, row_number() OVER (ORDER BY max(utc), file) AS rank FROM {readings} GROUP BY file
+        ), ranked AS (
+            SELECT id, file, estimated, {value} AS number,
+                first_value({value}) OVER best AS best_number, first_value(file) OVER best AS best_file,
+                first_value(estimated) OVER best AS best_estimated
+            FROM {readings} JOIN reach USING (file) WHERE utc IS NOT NULL AND isfinite({value})
+            WINDOW best AS (PARTITION BY household_id, utc ORDER BY estimated, rank DESC, id)
+        )
+        SELECT id FROM ranked
+        WHERE number <> best_number AND (file <> best_file OR estimated <> best_estimated)
+    """)
