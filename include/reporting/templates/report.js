@@ -124,7 +124,7 @@
       const { idx } = u.cursor;
       const values = columns.map((column, i) => [column, data[i + 1][idx]]).filter(([column, value]) => column.kind !== "mark" || value != null);
       readout.textContent = idx == null
-        ? `${panel.note}. Drag to zoom, double-click to see all; with the keyboard: arrow keys, + and −.`
+        ? `Shown: ${panel.note}. Drag to zoom, double-click to see all; with the keyboard: arrow keys, + and −.`
         : `${time ? "" : `${chart.axis}: `}${place(data[0][idx])}: ` + values.map(([column, value]) => `${column.label} ${shown(value)}`).join(", ") + ` ${chart.unit}`;
     };
 
@@ -145,7 +145,7 @@
         width: holder.clientWidth, height: Math.min(340, Math.max(220, holder.clientWidth * 0.4)),
         tzDate: time ? clock : undefined, legend: { show: false }, series: [{}, ...series], bands,
         scales: { x: { time }, y: { range: (_, low, high) => uPlot.rangeNum(Math.min(0, low ?? 0), high ?? 1, 0.05, true) } },
-        axes: [time ? { ...axis, values: TIMES } : { ...axis, label: chart.axis, labelSize: 20, size: 36 }, { ...axis, size: 58, values: (_, ticks) => ticks.map(shown) }],
+        axes: [time ? { ...axis, values: TIMES, size: 60 } : { ...axis, label: chart.axis, labelSize: 20, size: 36 }, { ...axis, size: 58, values: (_, ticks) => ticks.map(shown) }],
         cursor: { y: false, drag: { x: true, y: false } }, hooks: { setCursor: [describe] },
       }, data, holder);
       if (range && range[0] < data[0].at(-1) && range[1] > data[0][0]) plot.setScale("x", { min: range[0], max: range[1] });
