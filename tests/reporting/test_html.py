@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from include.core.charts import BarChart, Charts, Line, LineChart, Panel
 from include.core.outcome import Table
 from include.core.proof import MEANINGS, WORDS
 from include.core.run_folder import Records, RunFolder
@@ -554,6 +555,91 @@ def test_a_browser_loads_nothing_else_and_has_no_complaint(browser, tmp_path: Pa
     assert complaints == []
     assert page.evaluate("document.documentElement.scrollWidth") <= width, "nothing sticks out of the page"
     assert page.evaluate("[...document.images].every(image => image.complete && image.naturalWidth > 0)")
+    page.close()
+
+
+@pytest.fixture
+def charted(tmp_path: Path) -> Path:
+    """The page of a run with two charts, bars, and a table of eight rows."""
+    folder = good_run(tmp_path)
+    rows = [[f"H{number}", number * 1.5] for number in (3, 1, 20, 4, 5, 6, 7, 8)]
+    ended(folder, "describe", (3, 4), summary={"tables": [{"title": "Homes", "columns": ["id", "kwh"], "rows": rows}]})
+    start = NOW.replace(hour=0, minute=0).timestamp()
+    panels = tuple(
+        Panel(f"H{number} <b>", start, 900, (Line("power", [float(number + place % 9) for place in range(960)]),))
+        for number in (1, 100)
+    )
+    power = LineChart("power", "Power over time", "kW", "time", panels)
+    bars = BarChart("energy", "Energy by day", "kWh", ("2026-03-01", "2026-03-02"), (5.0, 7.0), "Day")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("include.reporting.html.charts_of", lambda *_: Charts((power, power, bars)))
+        _, path = write_report(folder, build_report(folder, now=NOW))
+    return path
+
+
+@pytest.mark.browser
+def test_charts_answer_to_meters_periods_keys_and_downloads(browser, charted: Path):
+    page = browser.new_page(viewport={"width": 1000, "height": 900}, accept_downloads=True)
+    complaints = []
+    page.on("console", lambda message: complaints.append(message.text))
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.goto(charted.as_uri())
+    figure = page.locator("figure.chart").first
+    assert figure.locator("svg.still").is_hidden()
+    assert figure.locator("canvas").is_visible()
+
+    def rows() -> int:
+        with page.expect_download() as download:
+            figure.get_by_role("button", name="Download CSV").click()
+        return len(download.value.path().read_text().splitlines()) - 1
+
+    assert rows() == 960
+    figure.get_by_role("button", name="Show a day").click()
+    assert rows() == 97
+    figure.locator(".live").press("+")
+    assert rows() == 49
+    figure.locator("select").select_option("1")
+    assert rows() == 49, "the period stays"
+    assert "H100 <b>, in kW" in (figure.locator(".live").get_attribute("aria-label") or "")
+    figure.locator(".values summary").click()
+    assert figure.locator(".values tbody tr").count() == 49
+    figure.locator(".live").press("Home")
+    assert rows() == 960
+    box = figure.locator(".u-over").bounding_box()
+    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + 20)
+    assert " kW" in figure.locator(".readout").inner_text()
+    assert complaints == []
+    page.close()
+
+
+@pytest.mark.browser
+def test_tables_sort_and_filter(browser, charted: Path):
+    page = browser.new_page()
+    page.goto(charted.as_uri())
+    table = page.locator("table.data", has_text="H20")
+    first = table.locator("tbody tr:not([hidden]) th").first
+    table.get_by_role("button", name="Kwh").click()
+    assert first.inner_text() == "H1"
+    table.get_by_role("button", name="Kwh").click()
+    assert first.inner_text() == "H20"
+    page.get_by_role("searchbox", name="Filter rows of Homes").fill("h4")
+    assert table.locator("tbody tr:visible").count() == 1
+    page.close()
+
+
+@pytest.mark.browser
+def test_without_a_script_and_on_paper_the_drawings_show(browser, charted: Path):
+    context = browser.new_context(java_script_enabled=False)
+    page = context.new_page()
+    page.goto(charted.as_uri())
+    assert page.locator("figure.chart svg.still:visible").count() == 3
+    assert page.locator("canvas").count() == 0
+    context.close()
+    page = browser.new_page()
+    page.goto(charted.as_uri())
+    page.emulate_media(media="print")
+    assert page.locator("figure.chart svg.still:visible").count() == 3
+    assert page.locator("canvas:visible").count() == 0
     page.close()
 
 
