@@ -38,15 +38,27 @@ DIGITS = 6
 
 
 def charts(accepted: AcceptedFiles) -> Charts:
-    """Return the charts of a run whose records were accepted; none of any other run."""
+    """Return the charts of a run whose records were accepted; none of any other run.
+
+    The records do not state their intervals, so there are none where the interval of a household changes.
+    """
     analysis = accepted.read(ANALYSIS)
-    if analysis is None or not accepted.holds(RECORDS):
+    if analysis is None or not _steady(analysis) or not accepted.holds(RECORDS):
         return Charts()
     try:
         with tempfile.TemporaryDirectory() as scratch, connect(Path(scratch), MEMORY) as db:
             return _charts(db, accepted.folder, analysis)
     except duckdb.Error:  # a file of another version, with other columns
         return Charts()
+
+
+def _steady(analysis: Analysis) -> bool:
+    return all(home.interval_seconds for home in analysis.households)
+
+
+def _coarsest(analysis: Analysis) -> int:
+    """Return the longest interval of the households, seconds."""
+    return max(home.interval_seconds or 0 for home in analysis.households)
 
 
 @dataclass(frozen=True)
@@ -77,7 +89,7 @@ def _charts(db: duckdb.DuckDBPyConnection, files: Path, analysis: Analysis) -> C
         SELECT household_id, epoch(timestamp)::BIGINT AS ts, power::DOUBLE AS power, anomaly_detected AS odd, seconds
         FROM read_parquet({file_argument(RECORDS.at(files))}) JOIN homes USING (household_id)
     """)
-    coarsest = max(home.interval_seconds for home in analysis.households)
+    coarsest = _coarsest(analysis)
     db.execute(f"""
         CREATE TABLE totals AS
         SELECT ts, sum(kw) AS kw FROM (
@@ -126,10 +138,10 @@ def _shown_households(analysis: Analysis) -> tuple[list[HouseholdFigures], bool]
     return by_need[:HOUSEHOLDS_OF_MANY], True
 
 
-def _panel(readings: _Readings, label: str, query: str, budget: int, interval: int = 0) -> Panel:
+def _panel(readings: _Readings, label: str, query: str, budget: int, interval: int | None = None) -> Panel:
     """Return the panel of a query of ts, kw and odd: each reading, or periods with their lowest and highest one."""
     db = readings.db
-    seconds = interval or max(home.interval_seconds for home in readings.analysis.households)
+    seconds = interval or _coarsest(readings.analysis)
     first, last = db.execute(f"SELECT min(ts), max(ts) FROM ({query})").fetchall()[0]
     step = seconds
     if (last - first) // seconds >= budget:
@@ -158,7 +170,7 @@ def _range(readings: _Readings, budget: int) -> Panel:
     """Return the median of the households' mean powers by period, and the range of the middle 80 %."""
     db = readings.db
     first, last = db.execute("SELECT min(ts), max(ts) FROM totals").fetchall()[0]
-    coarsest = max(home.interval_seconds for home in readings.analysis.households)
+    coarsest = _coarsest(readings.analysis)
     step = next((p for p in PERIODS if p >= coarsest and (last - first) // p < budget // 3), PERIODS[-1])
     first = first // step * step
     rows = db.execute(f"""
@@ -176,20 +188,23 @@ def _range(readings: _Readings, budget: int) -> Panel:
 
 
 def _energy(readings: _Readings) -> BarChart | None:
-    """Return the energy by local day or month; None within one day."""
+    """Return the energy by local day or month, 0 where no reading was accepted; None within one day."""
+    import pandas as pd
+
     local, kwh = _by_local_time(readings)
     days = (local.max().normalize() - local.min().normalize()).days + 1
     if days < 2:
         return None
     by_month = days > DAYS_IN_MONTHS
-    sums = kwh.groupby(local.dt.strftime("%Y-%m" if by_month else "%Y-%m-%d")).sum()
+    sums = kwh.groupby(local.dt.to_period("M" if by_month else "D")).sum()
+    sums = sums.reindex(pd.period_range(sums.index.min(), sums.index.max()), fill_value=0.0)
     factor, unit = power_unit([sums.max()])
     what = "month" if by_month else "day"
     return BarChart(
         name="energy",
         title=f"Energy by {what}",
         unit=f"{unit}h",
-        labels=tuple(sums.index),
+        labels=tuple(map(str, sums.index)),
         values=tuple(_digits(value * factor) for value in sums),
         heading=what.capitalize(),
         note=f"Accepted records alone; the first and the last {what} may be incomplete.",
@@ -221,7 +236,7 @@ def _mean_day(readings: _Readings) -> LineChart | None:
 
 
 def _sub_daily(analysis: Analysis) -> bool:
-    return max(home.interval_seconds for home in analysis.households) <= 3600
+    return _coarsest(analysis) <= 3600
 
 
 def _duration(readings: _Readings) -> LineChart | None:

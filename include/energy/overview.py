@@ -63,8 +63,8 @@ def _headlines(analysis: Analysis) -> list[Headline]:
     homes, zone = len(analysis.households), parse_zone(analysis.timezone)
     together = f", {homes:,} households together" if homes > 1 else ""
     load_factor = "unknown" if analysis.load_factor is None else percent(analysis.load_factor)
-    seconds = sum(home.received * home.interval_seconds for home in analysis.households)
-    mean = quantity(analysis.energy_kwh * 3600 / seconds, "kW") if seconds else "unknown"
+    seconds = [home.received * (home.interval_seconds or 0) for home in analysis.households]
+    mean = quantity(analysis.energy_kwh * 3600 / sum(seconds), "kW") if all(seconds) else "unknown"
     days = (analysis.end - analysis.start).total_seconds() / 86400
     return [
         Headline(

@@ -238,7 +238,7 @@ def percent(share: float) -> str:
     ('0.12 %', '99.98 %', '100 %')
     """
     value = share * 100
-    if 99 < value < 100:
+    if 95 < value < 100:
         return f"{math.floor(value * 100) / 100:.2f} %"
     return f"{value:.0f} %" if value >= 10 or value == 0 else f"{value:.2g} %"
 

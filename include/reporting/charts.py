@@ -200,10 +200,11 @@ def _round_step(rough: float) -> float:
 
 
 def _number_ticks(panel: Panel, scale: float) -> Iterator[Tick]:
-    count = len(panel.lines[0].values)
-    step = max(1, round((count - 1) / TICKS_X))
-    for place in range(0, count, step):
-        yield Tick(LEFT + place * scale, f"{panel.start + place * panel.step:g}")
+    """Yield ticks at round values."""
+    span = (len(panel.lines[0].values) - 1) * panel.step or panel.step
+    step = _round_step(span / TICKS_X)
+    for number in range(math.ceil(panel.start / step), math.floor((panel.start + span) / step) + 1):
+        yield Tick(LEFT + (number * step - panel.start) / panel.step * scale, f"{number * step:g}")
 
 
 def _time_ticks(panel: Panel, zone: tzinfo, scale: float) -> Iterator[Tick]:

@@ -4,6 +4,7 @@ import duckdb
 import pytest
 
 from include.core.charts import BarChart, LineChart
+from include.core.run_folder import write_json
 from include.energy import charts as module
 from include.energy.charts import charts
 from tests.accepted import accepted
@@ -75,6 +76,11 @@ def test_energy_by_day_adds_up_to_the_total_and_follows_local_days(files):
     assert energy.title == "Energy by day"
 
 
+def test_a_day_without_readings_keeps_its_place(files):
+    analyzed(files, series([*[1.0] * 48, *[None] * 48, *[1.0] * 48]), start=MONDAY, end=MONDAY.replace(day=8))
+    assert named(files)["energy"].values == (24.0, 0.0, 24.0)
+
+
 def test_long_data_are_added_up_by_month(files):
     analyzed(files, series(varied(4 * 24 * 100), minutes=60)[: 24 * 100], start=MONDAY, end=MONDAY.replace(month=5))
     energy = named(files)["energy"]
@@ -116,6 +122,13 @@ def test_records_that_changed_or_are_of_another_version_give_no_charts(files):
     held = accepted(files)
     duckdb.execute(f"COPY (SELECT 1 AS other) TO '{files}/energy_records.parquet' (FORMAT parquet)")
     assert charts(held).charts == ()
+    assert charts(accepted(files)).charts == ()
+
+
+def test_readings_whose_interval_changes_give_no_charts(files):
+    document = analyzed(files, series(varied(48)), **DAY).document
+    homes = [home.model_copy(update={"interval_seconds": None}) for home in document.households]
+    write_json(files / "output1.json", document.model_copy(update={"households": homes}))
     assert charts(accepted(files)).charts == ()
 
 

@@ -55,6 +55,12 @@ def test_times_are_those_of_local_clocks(count, step, first):
     assert [tick.place for tick in drawing.x_ticks] == sorted(tick.place for tick in drawing.x_ticks)
 
 
+def test_ticks_of_numbers_are_round():
+    panel = Panel("A", 0, 0.5, (Line("power", [1.0] * 201),))
+    drawing = shown_chart(LineChart("a", "A", "kW", "Share (%)", (panel,)), UTC).drawing
+    assert [tick.text for tick in drawing.x_ticks] == ["0", "20", "40", "60", "80", "100"]
+
+
 def test_a_local_day_of_23_hours_has_its_ticks_on_the_clock():
     start = datetime(2026, 3, 28, 23, tzinfo=UTC).timestamp()  # midnight in Berlin, before the clocks go forward
     panel = Panel("A", start, 3600, (Line("power", [1.0] * 24),))
