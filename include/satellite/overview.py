@@ -77,7 +77,7 @@ def place_in_words(place: str) -> str:
 
 
 def _class_headline(name: str, area: float, total: float) -> Headline:
-    return Headline(label=name, value=_hectares(area), note=f"{area / total:.0%} of the area")
+    return Headline(label=name, value=_hectares(area), note=f"{100 * area / total:.0f} % of the area")
 
 
 def _hectares(area: float) -> str:
@@ -86,12 +86,12 @@ def _hectares(area: float) -> str:
 
 def _map_checks(document: HealthMap, total: float) -> list[DataCheck]:
     share = document.not_assessed / total
-    statement = f"{share:.0%} of the area has no class: cloud, shadow, water or no data."
+    statement = f"{100 * share:.0f} % of the area has no class: cloud, shadow, water or no data."
     level: Level = "warn" if share > UNASSESSED_SHARE_TO_WARN else "pass"
     checks = [DataCheck(subject="Coverage", level=level, statement=statement)]
     if document.mean_confidence is not None:
         level = "warn" if document.mean_confidence < CONFIDENCE_TO_WARN else "pass"
-        statement = f"The model gives its classes a probability of {document.mean_confidence:.0%} on average."
+        statement = f"The model gives its classes a probability of {100 * document.mean_confidence:.0f} % on average."
         checks.append(DataCheck(subject="Confidence", level=level, statement=statement))
     return checks
 
@@ -158,10 +158,10 @@ def _model_headlines(cnn: CnnMetrics | None, lstm: LstmMetrics | None) -> list[H
     headlines = []
     if cnn is not None:
         note = f"of the classifier, on {len(cnn.evaluation_dates)} held-out dates"
-        headlines.append(Headline(label="Balanced accuracy", value=f"{cnn.balanced_accuracy:.0%}", note=note))
+        headlines.append(Headline(label="Balanced accuracy", value=f"{100 * cnn.balanced_accuracy:.0f} %", note=note))
     if lstm is not None and lstm.baselines:
         name, best = _closest(lstm.baselines)
-        skill = "unknown" if best.skill is None else f"{best.skill:+.0%}"
+        skill = "unknown" if best.skill is None else f"{100 * best.skill:+.0f} %".replace("-", "−")
         note = f"over the best naive rule, {name.replace('_', ' ')}; 0 is no better"
         headlines.append(Headline(label="Skill of the forecast", value=skill, note=note))
     return headlines

@@ -104,7 +104,7 @@ def test_imagery_is_judged_by_its_dates(tmp_path, change, level):
     assert states(tmp_path, REPORT.model_copy(update=change)).checks[0].level == level
 
 
-@pytest.mark.parametrize(("mae", "level", "skill"), [(0.04, "pass", "+20%"), (0.06, "warn", "-20%")])
+@pytest.mark.parametrize(("mae", "level", "skill"), [(0.04, "pass", "+20 %"), (0.06, "warn", "−20 %")])
 def test_a_forecast_counts_against_the_best_naive_one(tmp_path, mae, level, skill):
     made = states(tmp_path, lstm=forecast(mae))
     assert made.checks[1].level == level
@@ -122,7 +122,7 @@ def test_a_map_leads_with_its_date_and_areas(tmp_path):
         ("Area", "1,000 ha"),
     ]
     assert made.lead_plots == ("plot_health_map.png",)
-    assert made.checks[0].statement.startswith("2% of the area has no class")
+    assert made.checks[0].statement.startswith("2 % of the area has no class")
 
 
 def test_a_map_of_little_or_with_low_confidence_warns():
