@@ -206,8 +206,9 @@ def test_a_damaged_report_is_listed_and_hides_no_other_run(admin, energy_run, br
 # artifacts
 
 
-def test_an_artifact_comes_as_it_was_accepted_and_is_never_shown(admin, energy_run):
-    answer = admin.get(f"{ENERGY}/artifacts/energy_data.csv")
+@pytest.mark.parametrize("folder", ["artifacts", "files"], ids=["of the run's page", "as a report links to it"])
+def test_an_artifact_comes_as_it_was_accepted_and_is_never_shown(admin, energy_run, folder):
+    answer = admin.get(f"{ENERGY}/{folder}/energy_data.csv")
     assert answer.content == b"a,b\n1,2\n"
     assert answer.headers["content-disposition"].startswith("attachment")
     assert answer.headers["content-type"] == "application/octet-stream"
