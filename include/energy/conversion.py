@@ -270,7 +270,7 @@ def _account(
         ambiguous_pairs=count(connection, "SELECT count(*) FROM later_of_two WHERE position = 2"),
         non_existent_times=non_existent,
         malformed_records=malformed,
-        spans=_spans(connection),
+        spans=_spans(connection) if any(file.empty for file in files) else {},
     )
     account.findings = zone_findings(connection, params, account, marks)
     return account

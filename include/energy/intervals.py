@@ -79,7 +79,7 @@ def infer_intervals(
         BadInputError: No two readings of one household differ in time, the readings of one have no common interval,
             energy never falls, or a household has different values for many times.
     """
-    households = _measure_steps(connection)
+    households = _measure_steps(connection, energy=energy)
     overall = Counter[int]()
     for steps in households.values():
         overall.update(steps.counts)
@@ -99,13 +99,16 @@ def infer_intervals(
     }
 
 
-def _measure_steps(connection: duckdb.DuckDBPyConnection) -> dict[str, _Steps]:
-    """Return what lies between the neighbouring, distinct stamps of each household."""
-    number = number_sql("power")
+def _measure_steps(connection: duckdb.DuckDBPyConnection, *, energy: bool) -> dict[str, _Steps]:
+    """Return what lies between the neighbouring, distinct stamps of each household.
+
+    Only energy is compared as numbers, for only it may be the reading of a register.
+    """
+    value = f"try_cast({number_sql('power')} AS DOUBLE)" if energy else "power"
     rows = connection.execute(f"""
         WITH steps AS (
             SELECT household_id, clock, epoch(clock - lag(clock) OVER earlier) AS seconds,
-                try_cast({number} AS DOUBLE) AS value, lag(try_cast({number} AS DOUBLE)) OVER earlier AS before,
+                {value} AS value, lag({value}) OVER earlier AS before,
                 file = lag(file) OVER earlier AS same_file
             FROM records WHERE household_id IS NOT NULL AND clock IS NOT NULL
             WINDOW earlier AS (PARTITION BY household_id ORDER BY clock)
