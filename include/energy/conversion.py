@@ -79,8 +79,7 @@ def convert(files: Path, params: GeneratorParams) -> EnergySource:
         intervals = infer_intervals(
             connection,
             where,
-            registers=_numbers(sources, "cumulative"),
-            energy=unit.endswith("Wh") and any(source.delimiter for source in sources),
+            energy=frozenset(n for n, source in enumerate(sources) if _may_be_register(source)),
             insist=params.as_mapped,
             ends=all(source.ends for source in sources),
         )
@@ -97,6 +96,11 @@ def convert(files: Path, params: GeneratorParams) -> EnergySource:
 
 def _common_name(names: Sequence[str]) -> str:
     return ", ".join(names) if len(names) <= 3 else f"{len(names)} files"
+
+
+def _may_be_register(source: MeterData) -> bool:
+    """Return whether readings of energy may be those of a register, for the format does not say so."""
+    return source.unit.endswith("Wh") and source.delimiter is not None and not source.cumulative
 
 
 def _numbers(sources: Sequence[MeterData], attribute: str) -> frozenset[int]:
