@@ -79,8 +79,7 @@ def convert(files: Path, params: GeneratorParams) -> EnergySource:
         intervals = infer_intervals(
             connection,
             where,
-            registers=_numbers(sources, "cumulative"),
-            energy=unit.endswith("Wh") and any(source.delimiter for source in sources),
+            energy=frozenset(n for n, source in enumerate(sources) if _may_be_register(source)),
             insist=params.as_mapped,
             ends=all(source.ends for source in sources),
         )
@@ -97,6 +96,11 @@ def convert(files: Path, params: GeneratorParams) -> EnergySource:
 
 def _common_name(names: Sequence[str]) -> str:
     return ", ".join(names) if len(names) <= 3 else f"{len(names)} files"
+
+
+def _may_be_register(source: MeterData) -> bool:
+    """Return whether readings of energy may be those of a register, for the format does not say so."""
+    return source.unit.endswith("Wh") and source.delimiter is not None and not source.cumulative
 
 
 def _numbers(sources: Sequence[MeterData], attribute: str) -> frozenset[int]:
@@ -270,7 +274,7 @@ def _account(
         ambiguous_pairs=count(connection, "SELECT count(*) FROM later_of_two WHERE position = 2"),
         non_existent_times=non_existent,
         malformed_records=malformed,
-        spans=_spans(connection),
+        spans=_spans(connection) if any(file.empty for file in files) else {},
     )
     account.findings = zone_findings(connection, params, account, marks)
     return account

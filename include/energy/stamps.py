@@ -118,8 +118,9 @@ def locate(
 ) -> Marks:
     """Create the view `located`: `records` and `utc`, the start of the interval (NULL if unknown), and `kind`.
 
-    `id` numbers the records in the order of the files. `kind` says how the zone's clocks show that time: normal, ambiguous, non_existent; NULL where the stamp names its
-    zone. A table `later_of_two` holds the records that mean the second occurrence of an ambiguous time.
+    `id` numbers the records in the order of the files. `kind` says how the zone's clocks show that time: normal,
+    ambiguous, non_existent; NULL where the stamp names its zone. A table `later_of_two` holds the records that mean the
+    second occurrence of an ambiguous time.
 
     Days on which clocks change decide what else is open: whether an end is moved back before or after it is put into
     UTC, and whether stamps of which nothing else is known are ends. The reading with the fewest faults is taken: times

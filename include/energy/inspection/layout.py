@@ -18,7 +18,7 @@ from include.energy.lines import DELIMITERS, EMPTY, LineFile, Scan, line_file, s
 
 Row = tuple[str, ...]
 LINES_COMPARED = 400
-ROWS_AT_MOST = 6000
+ROWS_AT_MOST = 2500
 FOOTER_AT_MOST = 40
 
 
