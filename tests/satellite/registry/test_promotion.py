@@ -435,9 +435,9 @@ def test_an_env_file_that_cannot_be_replaced_fails_the_step_and_the_model_is_har
     monkeypatch.undo()
 
 
-def test_a_missing_env_file_is_made(compared_once, env_file):
+def test_a_missing_env_file_is_made(compared, env_file):
     env_file.unlink()
-    folder = compared_once()
+    folder = compared()
     configure(folder, CONFIGURE)
     assert dotenv_values(env_file)["USE_AI_MODELS"] == "true"
     assert configuration(folder).backup is None
