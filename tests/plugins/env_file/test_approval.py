@@ -4,7 +4,6 @@ import tests.airflow_env  # noqa: F401 - before Airflow is imported
 
 # isort: split
 import threading
-import time
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
