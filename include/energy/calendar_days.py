@@ -80,13 +80,14 @@ def _calendar(starts: Sequence[datetime], pieces: Sequence[Piece], zone: tzinfo)
     local = [start.astimezone(zone).replace(tzinfo=None) for start in starts]
     if len({moment.time() for moment in local}) > 1:
         return None
-    monthly = len(pieces) > 1
-    if monthly and len({moment.day for moment in local}) > 1:
+    months = round(pieces[0].seconds / (365.25 / 12 * DAY)) if len(pieces) > 1 else 0
+    changing = len(pieces) > 1 and not months
+    if changing or (months and len({moment.day for moment in local}) > 1):
         return None
     days = pieces[0].seconds // DAY
     current, lengths = local[0], []
     while current <= local[-1]:
-        following = add_months(current, 1) if monthly else current + timedelta(days=days)
+        following = add_months(current, months) if months else current + timedelta(days=days)
         begin, end = (moment.replace(tzinfo=zone).astimezone(UTC) for moment in (current, following))
         lengths.append((begin, round((end - begin).total_seconds())))
         current = following

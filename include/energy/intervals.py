@@ -224,14 +224,19 @@ def _cut(clocks: Sequence[datetime], candidates: set[int], *, ends: bool) -> lis
 
 
 def _months(clocks: Sequence[datetime], *, ends: bool) -> list[Piece] | None:
-    """Return a piece for each month where all stamps are of the same day and time of their months; None where not."""
+    """Return a piece for each month, or number of months, where all stamps are of the same day and time of theirs.
+
+    None where they are not, or where the months between two stamps are no multiple of the shortest such step.
+    """
     if len({(clock.day, clock.time()) for clock in clocks}) > 1 or clocks[0].day > 28:
         return None
-    pieces = []
-    for clock in clocks:
-        other = add_months(clock, -1 if ends else 1)
-        pieces.append(Piece(clock, round(abs((other - clock).total_seconds()))))
-    return [Piece(None, pieces[0].seconds), *pieces[1:]]
+    steps = [(b.year - a.year) * 12 + b.month - a.month for a, b in pairwise(clocks)]
+    months = min(steps)
+    if any(step % months for step in steps):
+        return None
+    others = [add_months(clock, -months if ends else months) for clock in clocks]
+    lengths = [round(abs((other - clock).total_seconds())) for other, clock in zip(others, clocks, strict=True)]
+    return [Piece(clock if number else None, lengths[number]) for number, clock in enumerate(clocks)]
 
 
 def add_months(moment: datetime, months: int) -> datetime:

@@ -102,11 +102,10 @@ class Column:
     @property
     def may_be_value(self) -> bool:
         """Whether it may hold power or energy."""
-        name = _spaced(self.name)
         return (
             self.shape == "number"
-            and foreign_unit_in(name) is None
-            and (unit_in(name) is not None or not NOT_A_VALUE.search(name))
+            and foreign_unit_in(self.name) is None
+            and (unit_in(self.name) is not None or not NOT_A_VALUE.search(_spaced(self.name)))
         )
 
 

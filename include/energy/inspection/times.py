@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from itertools import pairwise
 
+from include.core.windows import parse_zone
 from include.energy.inspection.columns import HOUR_NUMBER, UTC_NAME, Column
 from include.energy.inspection.draft import Draft
 from include.energy.inspection.plan import STAMPS_MARK, ZONE
@@ -28,9 +29,7 @@ def times_in_header(draft: Draft) -> dict[int, str]:
         for column in draft.columns
         if column.shape in ("number", "empty") and shape_of(hour_name(column.name)) in ("stamp", "time")
     }
-    numbered = [
-        column for column in draft.columns if re.fullmatch(r"(?i)(h|hour|he|std|v)?[ _]?0?\d{1,2}", column.name)
-    ]
+    numbered = [column for column in draft.columns if _PERIOD_NAME.fullmatch(column.name)]
     if len(found) < 3 and len(numbered) >= 23 and any(column.shape == "date" for column in draft.columns):
         numbers = {column.position: int(re.sub(r"\D", "", column.name)) for column in numbered}
         from_zero = min(numbers.values()) == 0
@@ -38,7 +37,11 @@ def times_in_header(draft: Draft) -> dict[int, str]:
     if len(found) < 3:
         return {}
     draft.state("layout", f"{len(found)} readings a row, their times in the header", ", ".join([*found.values()][:3]))
-    return {position: hour_name(name) for position, name in found.items()}
+    times = {position: hour_name(name) for position, name in found.items()}
+    last = max(times)
+    if re.match(r"0?0:00", times[last]) and not re.match(r"0?0:00", times[min(times)]):
+        times[last] = re.sub(r"^0?0", "24", times[last])  # the end of the day, not its beginning
+    return times
 
 
 def find_stamps(draft: Draft, spread: dict[int, str]) -> tuple[tuple[int, ...], bool, int | None]:
@@ -249,7 +252,8 @@ def _shown_ends(
     if midnights == {"24:00"}:
         return True, "days end with 24:00, and none begins with 00:00"
     if spread and all(shape_of(text) == "time" for text in spread.values()):
-        return not min(spread.values()).startswith(("00:00", "0:00")), "only so are its times complete days"
+        first = parse_stamp(f"2000-01-01 {spread[min(spread)]}", "ymd")
+        return first is not None and _time_of_day(first) > timedelta(), "only so are its times complete days"
     return _complete_days(draft, stamps, order) if order and stamps and spelling.shape == "stamp" else (None, "")
 
 
@@ -279,11 +283,19 @@ def _complete_days(draft: Draft, stamps: Sequence[int], order: DateOrder) -> tup
     since_midnight, until_midnight = (_time_of_day(early), (day - _time_of_day(late)) % day)
     if step >= day:
         return None, ""
-    if since_midnight == step and not until_midnight:
+    if since_midnight == step and not until_midnight and step != _offset(draft, first, stamps, early):
         return True, f"only as ends do the stamps, {early:%H:%M} to {late:%H:%M}, give complete days"
     if not since_midnight and until_midnight == step:
         return False, f"only as starts do the stamps, {early:%H:%M} to {late:%H:%M}, give complete days"
     return None, ""
+
+
+def _offset(draft: Draft, row: Sequence[str], stamps: Sequence[int], moment: datetime) -> timedelta | None:
+    """Return what the clock of a stamp is ahead of UTC: days of UTC begin there on a local clock."""
+    if zone := re.search(r"([+-])(\d\d):?(\d\d)?$", _stamp_of(draft, row, stamps)[10:]):
+        ahead = timedelta(hours=int(zone[2]), minutes=int(zone[3] or 0))
+        return ahead if zone[1] == "+" else -ahead
+    return moment.replace(tzinfo=parse_zone(draft.answers.timezone or "UTC")).utcoffset()
 
 
 def _time_of_day(moment: datetime) -> timedelta:
@@ -296,6 +308,7 @@ def _moments(draft: Draft, stamps: Sequence[int], order: DateOrder) -> list[date
     return [moment.replace(tzinfo=None) for moment in moments if moment]
 
 
+_PERIOD_NAME = re.compile(r"(?i)(h|hh|hr|hour|he|std|p|q|qh|period|interval|v)?[ _-]?0?\d{1,3}")
 _DECIDING_DATES = (
     (r"^(1[3-9]|2\d|3[01])[-/.]", "dmy"),
     (r"^\d{1,2}[-/.](1[3-9]|2\d|3[01])[-/.]", "mdy"),

@@ -64,7 +64,8 @@ def _choose_values(draft: Draft, free: Sequence[Column]) -> tuple[tuple[int, ...
     if stated or (alike and draft.mapping.household is None and _are_meters(free)):
         draft.state("layout", f"one column a meter: {len(free)} columns", ", ".join(names[:4]))
         return positions, True
-    fields = "energy_kwh" if any("wh" in (unit_in(name) or "kWh").lower() for name in names) else "power_kw"
+    unit = unit_in(names[0]) or draft.answers.unit or "kWh"
+    fields = f"{'energy' if unit.endswith('Wh') else 'power'}_{unit.lower()}"
     draft.ask(
         "values",
         f"several columns may hold the values: {', '.join(map(repr, names[:8]))}",

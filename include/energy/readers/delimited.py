@@ -144,7 +144,11 @@ def _cells_sql(plan: ReadingPlan) -> str:
         f"value: {plan.file.field_at_sql(position)}}}"
         for position in plan.values
     )
-    return f"CASE WHEN malformed THEN [{{name: '', value: NULL}}] ELSE [{cells}] END"
+    listed = f"[{cells}]"
+    if plan.period_minutes:  # the 25th hour of a day is empty on all days but one, and is missing on none
+        regular = 1440 // plan.period_minutes
+        listed = f"list_filter({listed}, lambda c: c.value IS NOT NULL OR CAST(c.name AS INTEGER) <= {regular})"
+    return f"CASE WHEN malformed THEN [{{name: '', value: NULL}}] ELSE {listed} END"
 
 
 def _household_sql(plan: ReadingPlan) -> str:
