@@ -12,7 +12,7 @@ from include.domains import DOMAINS
 from tests.layers import ROOT, is_word_in, modules, subclasses, words_of
 
 LAYERS = ("include/core", "include/cli", "include/reporting", "plugins")
-ORDINARY = {"reference", "resolution", "seed", "source", "stamp", "stride", "timezone"}
+ORDINARY = {"reference", "resolution", "seed", "source", "stamp", "stride", "timezone", "unit", "where"}
 """Parameters whose names are also words of every domain: a file's source, a coordinate reference system, a clock's
 timezone. Only a reader can tell which is meant."""
 

@@ -167,7 +167,10 @@ class Domain:
         pages: Its pages in Airflow's UI.
         env_keys: Keys of the env file that it sets.
         units: Suffixes of metric names and the unit that each stands for (`kwh` → kWh).
-        labels: Words of metric names that are not written as they stand (`ndvi` → NDVI).
+        labels: Words of metric names, or complete names, that are not written as they stand (`ndvi` → NDVI).
+        overview: `module:function` of `(AcceptedFiles) -> Overview | None`: what the report of a run with steps of the
+            domain states first; None where the run has not come far enough.
+        charts: `module:function` of `(AcceptedFiles) -> Charts`: the charts of that report; none without their files.
     """
 
     name: str
@@ -190,6 +193,8 @@ class Domain:
     env_keys: EnvKeys | None = None
     units: Mapping[str, str] = field(default_factory=dict)
     labels: Mapping[str, str] = field(default_factory=dict)
+    overview: str | None = None
+    charts: str | None = None
 
     @property
     def connections(self) -> tuple[Credentials, ...]:

@@ -12,10 +12,10 @@ from include.core.files import atomic_file
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-BLUE, SKY, ORANGE, GREEN, VERMILLION, PURPLE, YELLOW, GREY = (
-    "#0072B2", "#56B4E9", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#F0E442", "#8A8A8A",
+BLUE, SKY, ORANGE, GREEN, VERMILLION, PURPLE, GREY = (
+    "#0072B2", "#56B4E9", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#8A8A8A",
 )  # fmt: skip
-"""Those of Okabe and Ito (2008), and a grey."""
+"""Of Okabe and Ito (2008), and a grey."""
 STYLE: dict[Any, Any] = {
     "font.size": 10,
     "text.parse_math": False,  # a `$` in a name is text: as a formula it may stop the plot

@@ -85,3 +85,36 @@ def _is_unseen(sign: str) -> bool:
 
 def _escaped(sign: str) -> str:
     return sign.encode("unicode_escape").decode("ascii")
+
+
+def quantity(value: float, unit: str) -> str:
+    """Return a quantity with three or more digits, and the prefix under which it reads well.
+
+    Args:
+        value: In `unit`.
+        unit: Scaled where it begins with `k` (kWh, kW), and left as it is otherwise.
+
+    >>> quantity(1_879_672_527_000, "kWh"), quantity(28.377, "kW"), quantity(0.0421, "kW")
+    ('1,880 TWh', '28.4 kW', '42.1 W')
+    """
+    prefixes, place = ("", "k", "M", "G", "T", "P"), 1
+    if unit[:1] == "k" and unit[1:2].isupper():
+        while abs(value) >= 10_000 and place < len(prefixes) - 1:
+            value, place = value / 1000, place + 1
+        if 0 < abs(value) < 0.1:
+            value, place = value * 1000, place - 1
+        unit = prefixes[place] + unit[1:]
+    text = f"{value:,.0f}" if abs(value) >= 100 or value == int(value) else f"{value:.3g}"
+    return f"{text} {unit}"
+
+
+def period(seconds: int) -> str:
+    """Return a length of time in words.
+
+    >>> period(900), period(3600), period(4 * 3600), period(86400), period(90)
+    ('15 minutes', '1 hour', '4 hours', '1 day', '90 seconds')
+    """
+    sizes = ((86400, "day"), (3600, "hour"), (60, "minute"), (1, "second"))
+    size, unit = next((size, unit) for size, unit in sizes if seconds % size == 0)
+    count = seconds // size
+    return f"{count:,} {unit}{'' if count == 1 else 's'}"

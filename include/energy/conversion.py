@@ -79,8 +79,7 @@ def convert(files: Path, params: GeneratorParams) -> EnergySource:
         intervals = infer_intervals(
             connection,
             where,
-            registers=_numbers(sources, "cumulative"),
-            energy=unit.endswith("Wh") and any(source.delimiter for source in sources),
+            energy=frozenset(n for n, source in enumerate(sources) if _may_be_register(source)),
             insist=params.as_mapped,
             ends=all(source.ends for source in sources),
         )
@@ -97,6 +96,11 @@ def convert(files: Path, params: GeneratorParams) -> EnergySource:
 
 def _common_name(names: Sequence[str]) -> str:
     return ", ".join(names) if len(names) <= 3 else f"{len(names)} files"
+
+
+def _may_be_register(source: MeterData) -> bool:
+    """Return whether readings of energy may be those of a register, for the format does not say so."""
+    return source.unit.endswith("Wh") and source.delimiter is not None and not source.cumulative
 
 
 def _numbers(sources: Sequence[MeterData], attribute: str) -> frozenset[int]:
@@ -186,7 +190,7 @@ def _revise(connection: duckdb.DuckDBPyConnection, sources: Sequence[MeterData],
         readings, columns, fault = "readings", "* EXCLUDE (fault)", "fault"
     if len(sources) > 1 or count(connection, "SELECT count(*) FROM records WHERE estimated"):
         mark_superseded(connection, readings)
-        joined = "LEFT JOIN (SELECT DISTINCT *, true AS revised FROM superseded) USING (file, line, household_id)"
+        joined = "LEFT JOIN (SELECT id, true AS revised FROM superseded) USING (id)"
         fault = f"CASE WHEN revised THEN '{SUPERSEDED}' ELSE {fault} END"
         columns = f"* EXCLUDE ({'fault, ' if registers else ''}revised)"
     connection.execute(f"CREATE VIEW final AS SELECT {columns}, {fault} AS fault FROM {readings} {joined}")
@@ -201,7 +205,7 @@ SELECT CASE WHEN utc IS NULL THEN stamp ELSE {iso("utc")} END AS timestamp,
     [{", ".join(map(literal, names))}][file + 1] AS source_file, line AS source_line,
     CASE WHEN malformed THEN 'malformed_record' WHEN kind = 'non_existent' THEN 'non_existent_time' ELSE fault END
         AS source_fault
-FROM final WHERE NOT empty ORDER BY file, line
+FROM final WHERE NOT empty ORDER BY id
 """
 
 
@@ -270,7 +274,7 @@ def _account(
         ambiguous_pairs=count(connection, "SELECT count(*) FROM later_of_two WHERE position = 2"),
         non_existent_times=non_existent,
         malformed_records=malformed,
-        spans=_spans(connection),
+        spans=_spans(connection) if any(file.empty for file in files) else {},
     )
     account.findings = zone_findings(connection, params, account, marks)
     return account

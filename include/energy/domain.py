@@ -21,8 +21,8 @@ ENERGY = Domain(
         Option(
             ("--columns",),
             "What your columns hold: timestamp, household_id (or @NAME for one household, * for one a column) and "
-            "one of power_kw, power_w, power_mw, energy_kwh, energy_wh, energy_mwh, register_kwh, register_wh, register_mwh. "
-            "`./pipeline inspect FILE` proposes it.",
+            "one of power_kw, power_w, power_mw, energy_kwh, energy_wh, energy_mwh, register_kwh, register_wh, "
+            "register_mwh. `./pipeline inspect FILE` proposes it.",
             param="columns",
             metavar="FIELD=COLUMN,…",
         ),
@@ -63,4 +63,6 @@ ENERGY = Domain(
     ),
     commands={"inspect": "include.energy.commands:inspect"},
     units={"kwh": "kWh", "kw": "kW"},
+    overview="include.energy.overview:overview",
+    charts="include.energy.charts:charts",
 )

@@ -51,8 +51,7 @@ def infer_intervals(
     connection: duckdb.DuckDBPyConnection,
     where: str,
     *,
-    registers: frozenset[int] = frozenset(),
-    energy: bool = False,
+    energy: frozenset[int] = frozenset(),
     insist: bool = False,
     ends: bool = False,
 ) -> dict[str, list[Piece]]:
@@ -67,8 +66,8 @@ def infer_intervals(
         connection: Holds `records`: `file`, `household_id`, `clock` (TIMESTAMP) and `power`; rows with a NULL among
             household and clock are ignored, duplicates and order do not matter.
         where: What errors call the data: a file's name.
-        registers: Numbers of the files whose values are register readings.
-        energy: The other values are energy an interval: a series that never falls is refused.
+        energy: Numbers of the files whose values are read as energy an interval, though their format does not say so:
+            a series that never falls is refused.
         insist: Neither refuse such a series nor values that contradict each other.
         ends: Stamps mark the ends of their intervals.
 
@@ -79,16 +78,15 @@ def infer_intervals(
         BadInputError: No two readings of one household differ in time, the readings of one have no common interval,
             energy never falls, or a household has different values for many times.
     """
-    households = _measure_steps(connection)
+    households = _measure_steps(connection, energy=energy)
     overall = Counter[int]()
     for steps in households.values():
         overall.update(steps.counts)
     if not overall:
         why = "no household has two readings a second or more apart" if households else "no record names a household"
         raise BadInputError(f"{where}: the interval between readings cannot be told: {why}")
-    if energy and not registers and not insist:
-        _require_falls(households, where)
     if not insist:
+        _require_falls(households, where)
         _require_agreement(households, where)
     fallback = _by_frequency(overall)[0]
     return {
@@ -99,20 +97,25 @@ def infer_intervals(
     }
 
 
-def _measure_steps(connection: duckdb.DuckDBPyConnection) -> dict[str, _Steps]:
-    """Return what lies between the neighbouring, distinct stamps of each household."""
-    number = number_sql("power")
+def _measure_steps(connection: duckdb.DuckDBPyConnection, *, energy: frozenset[int]) -> dict[str, _Steps]:
+    """Return what lies between the neighbouring, distinct stamps of each household.
+
+    Only energy is compared as numbers, for only it may be the reading of a register.
+    """
+    value = f"try_cast({number_sql('power')} AS DOUBLE)" if energy else "power"
+    conflict = "seconds = 0 AND same_file AND value <> before"
+    is_energy = f"file IN ({', '.join(map(str, sorted(energy)))})" if energy else "false"
     rows = connection.execute(f"""
         WITH steps AS (
-            SELECT household_id, clock, epoch(clock - lag(clock) OVER earlier) AS seconds,
-                try_cast({number} AS DOUBLE) AS value, lag(try_cast({number} AS DOUBLE)) OVER earlier AS before,
+            SELECT household_id, file, clock, epoch(clock - lag(clock) OVER earlier) AS seconds,
+                {value} AS value, lag({value}) OVER earlier AS before,
                 file = lag(file) OVER earlier AS same_file
             FROM records WHERE household_id IS NOT NULL AND clock IS NOT NULL
             WINDOW earlier AS (PARTITION BY household_id ORDER BY clock)
         )
-        SELECT household_id, {WHOLE_SECONDS} AS difference, count(*), count(*) FILTER (value < before),
-            count(*) FILTER (value > before), count(*) FILTER (seconds = 0 AND same_file AND value <> before),
-            count(DISTINCT CAST(clock AS DATE)) FILTER (seconds = 0 AND same_file AND value <> before)
+        SELECT household_id, {WHOLE_SECONDS} AS difference, count(*), count(*) FILTER (value < before AND {is_energy}),
+            count(*) FILTER (value > before AND {is_energy}), count(*) FILTER ({conflict}),
+            count(DISTINCT CAST(clock AS DATE)) FILTER ({conflict})
         FROM steps GROUP BY ALL ORDER BY household_id, difference
     """).fetchall()
     households: dict[str, _Steps] = {}

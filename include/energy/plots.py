@@ -227,7 +227,7 @@ def _time_axis(axes: Axes, analysis: Analysis) -> None:
     axes.xaxis.set_major_locator(locator)
     axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))  # type: ignore[no-untyped-call]
     axes.margins(x=0.005)
-    axes.set_xlabel(f"Local time ({analysis.timezone})")
+    axes.set_xlabel(f"{'Time' if analysis.timezone == 'UTC' else 'Local time'} ({analysis.timezone})")
 
 
 def _per_household(analysis: Analysis) -> str:

@@ -47,7 +47,7 @@ def take_differences(connection: duckdb.DuckDBPyConnection, files: frozenset[int
         CREATE TABLE readings AS
         WITH registers AS (
             SELECT *, {value} AS reading FROM timed WHERE {usable}
-            QUALIFY row_number() OVER (PARTITION BY household_id, utc ORDER BY file, line) = 1
+            QUALIFY row_number() OVER (PARTITION BY household_id, utc ORDER BY id) = 1
         ), differences AS (
             SELECT *, lead(reading) OVER following - reading AS advance,
                 epoch(lead(utc) OVER following - utc) AS step

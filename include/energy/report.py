@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from datetime import datetime
+from datetime import datetime, tzinfo
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from pydantic import BaseModel
 
 from include.core.outcome import Scalar, Table
 from include.core.tables import file_argument
+from include.core.windows import parse_zone
 from include.energy.db import connect, write_table
 from include.energy.params import ReportParams
 from include.energy.plots import draw_plots
@@ -28,14 +29,14 @@ HOUSEHOLD_COLUMNS = {
     "Household": "household_id",
     "Energy (kWh)": "energy_kwh",
     "Peak (kW)": "peak_kw",
-    "Peak at (UTC)": "peak_at",
+    "Peak at": "peak_at",
     "Load factor": "load_factor",
     "Power factor": "mean_power_factor",
     "Missing intervals": "missing",
     "High usage": "high_usage",
     "Anomalies": "anomalies",
 }
-GAP_COLUMNS = {"Household": "household_id", "From (UTC)": "start", "To (UTC)": "end", "Intervals": "intervals"}
+GAP_COLUMNS = {"Household": "household_id", "From": "start", "To": "end", "Intervals": "intervals"}
 
 
 def write_report(files: Path, params: ReportParams) -> None:
@@ -105,23 +106,33 @@ def describe(analysis: Analysis, plots: list[str]) -> EnergyReport:
 
 
 def _tables(analysis: Analysis) -> list[Table]:
+    zone = parse_zone(analysis.timezone)
     by_energy = sorted(analysis.households, key=lambda home: (-home.energy_kwh, home.household_id))
     shown = by_energy[:HOUSEHOLDS_SHOWN]
     title = "Households" if len(shown) == len(by_energy) else f"The {len(shown)} largest of {len(by_energy)} households"
     reasons = sorted(analysis.rejected_by_reason.items(), key=lambda item: -item[1])
     tables = [
-        _table(title, HOUSEHOLD_COLUMNS, shown),
+        _table(title, HOUSEHOLD_COLUMNS, shown, zone),
         Table(title="Rejected records", columns=("Reason", "Records"), rows=tuple(reasons)),
-        _table("Longest gaps", GAP_COLUMNS, analysis.longest_gaps),
+        _table("Longest gaps", GAP_COLUMNS, analysis.longest_gaps, zone),
     ]
     return [table for table in tables if table.rows]
 
 
-def _table(title: str, columns: Mapping[str, str], records: Sequence[BaseModel]) -> Table:
-    """Return a table of records; each column has the name of the field that it shows."""
-    rows = tuple(tuple(_cell(getattr(record, name)) for name in columns.values()) for record in records)
-    return Table(title=title, columns=tuple(columns), rows=rows)
+def _table(title: str, columns: Mapping[str, str], records: Sequence[BaseModel], zone: tzinfo) -> Table:
+    """Return a table of records; each column has the name of the field that it shows, times are those of a zone.
+
+    A column that no record fills is left out; a heading of times names the zone.
+    """
+    values = {heading: [getattr(record, name) for record in records] for heading, name in columns.items()}
+    filled = {heading: cells for heading, cells in values.items() if any(cell is not None for cell in cells)}
+    headings = [
+        f"{heading} ({zone})" if any(isinstance(cell, datetime) for cell in cells) else heading
+        for heading, cells in filled.items()
+    ]
+    rows = tuple(tuple(_cell(cell, zone) for cell in row) for row in zip(*filled.values(), strict=True))
+    return Table(title=title, columns=tuple(headings), rows=rows)
 
 
-def _cell(value: Any) -> Scalar:
-    return f"{value:%Y-%m-%d %H:%M}" if isinstance(value, datetime) else value
+def _cell(value: Any, zone: tzinfo) -> Scalar:
+    return f"{value.astimezone(zone):%Y-%m-%d %H:%M}" if isinstance(value, datetime) else value

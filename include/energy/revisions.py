@@ -10,7 +10,7 @@ SUPERSEDED = "superseded"
 
 
 def mark_superseded(connection: duckdb.DuckDBPyConnection, readings: str) -> None:
-    """Create the table `superseded` (file, line, household_id): readings that another one of their time replaces.
+    """Create the table `superseded` (id): readings that another one of their time replaces.
 
     Of several readings of a household and time that differ, a measured one counts before an estimated one, then the
     one of the file that reaches furthest, then of the file given last. Equal ones are no revision, and neither are
@@ -26,12 +26,12 @@ def mark_superseded(connection: duckdb.DuckDBPyConnection, readings: str) -> Non
         WITH reach AS (
             SELECT file, row_number() OVER (ORDER BY max(utc), file) AS rank FROM {readings} GROUP BY file
         ), ranked AS (
-            SELECT file, line, household_id, estimated, {value} AS number,
+            SELECT id, file, estimated, {value} AS number,
                 first_value({value}) OVER best AS best_number, first_value(file) OVER best AS best_file,
                 first_value(estimated) OVER best AS best_estimated
             FROM {readings} JOIN reach USING (file) WHERE utc IS NOT NULL AND isfinite({value})
-            WINDOW best AS (PARTITION BY household_id, utc ORDER BY estimated, rank DESC, line)
+            WINDOW best AS (PARTITION BY household_id, utc ORDER BY estimated, rank DESC, id)
         )
-        SELECT file, line, household_id FROM ranked
+        SELECT id FROM ranked
         WHERE number <> best_number AND (file <> best_file OR estimated <> best_estimated)
     """)

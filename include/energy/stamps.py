@@ -118,8 +118,9 @@ def locate(
 ) -> Marks:
     """Create the view `located`: `records` and `utc`, the start of the interval (NULL if unknown), and `kind`.
 
-    `kind` says how the zone's clocks show that time: normal, ambiguous, non_existent; NULL where the stamp names its
-    zone. A table `later_of_two` holds the records that mean the second occurrence of an ambiguous time.
+    `id` numbers the records in the order of the files. `kind` says how the zone's clocks show that time: normal,
+    ambiguous, non_existent; NULL where the stamp names its zone. A table `later_of_two` holds the records that mean the
+    second occurrence of an ambiguous time.
 
     Days on which clocks change decide what else is open: whether an end is moved back before or after it is put into
     UTC, and whether stamps of which nothing else is known are ends. The reading with the fewest faults is taken: times
@@ -152,7 +153,9 @@ def locate(
         if changing
         else "LEFT JOIN intervals USING (household_id)"
     )
-    connection.execute(f"CREATE VIEW intervalled AS SELECT records.*, piece, seconds FROM records {joined}")
+    connection.execute(
+        f"CREATE VIEW intervalled AS SELECT records.rowid AS id, records.*, piece, seconds FROM records {joined}"
+    )
     _store_pieces(connection, params)
     candidates = [Marks(ends), *([Marks(ends, after_zone=True)] if ends else [])]
     if assumed:
@@ -175,9 +178,9 @@ def _create_located(connection: duckdb.DuckDBPyConnection, marks: Marks) -> None
     connection.execute(f"CREATE OR REPLACE TABLE later_of_two AS {_LATER_OF_TWO.format(shown=shown)}")
     connection.execute(
         "CREATE VIEW located AS SELECT shown.*, CASE WHEN zoned THEN start WHEN kind = 'non_existent' THEN NULL "
-        "WHEN late.line IS NOT NULL THEN start - to_seconds(second_offset) ELSE start - to_seconds(first_offset) END "
+        "WHEN late.id IS NOT NULL THEN start - to_seconds(second_offset) ELSE start - to_seconds(first_offset) END "
         f"- to_seconds(back) AS utc, late.position AS position FROM ({shown}) AS shown "
-        "LEFT JOIN later_of_two AS late USING (file, line)"
+        "LEFT JOIN later_of_two AS late USING (id)"
     )
 
 
@@ -250,7 +253,7 @@ def zone_findings(
         )
         findings.append(Finding(severity="info", message=message))
     if skipped := account.non_existent_times:
-        query = "SELECT stamp FROM located WHERE kind = 'non_existent' ORDER BY file, line LIMIT 1"
+        query = "SELECT stamp FROM located WHERE kind = 'non_existent' ORDER BY id LIMIT 1"
         ((example,),) = connection.execute(query).fetchall()
         message = (
             f"{skipped} {'record bears' if skipped == 1 else 'records bear'} a time that does not exist in "
@@ -312,18 +315,18 @@ def _shown_sql(marks: Marks) -> str:
 
 _LATER_OF_TWO = """
 WITH steps AS (
-    SELECT file, household_id, clock - lag(clock) OVER (PARTITION BY file, household_id ORDER BY line) AS step
+    SELECT file, household_id, clock - lag(clock) OVER (PARTITION BY file, household_id ORDER BY rowid) AS step
     FROM records WHERE NOT zoned AND clock IS NOT NULL
 ), directions AS (
     SELECT file, household_id,
         count(*) FILTER (step < to_seconds(0)) > count(*) FILTER (step > to_seconds(0)) AS reversed
     FROM steps GROUP BY ALL
 ), ambiguous AS (
-    SELECT shown.*, CASE WHEN reversed THEN -line ELSE line END AS place
+    SELECT shown.*, CASE WHEN reversed THEN -id ELSE id END AS place
     FROM ({shown}) AS shown JOIN directions USING (file, household_id) WHERE kind = 'ambiguous'
 )
-SELECT file, line, position FROM (
-    SELECT file, line, start,
+SELECT id, position FROM (
+    SELECT id, start,
         count(*) OVER (PARTITION BY household_id, start) AS times,
         row_number() OVER (PARTITION BY household_id, start ORDER BY file, place) AS position,
         max(start) OVER (PARTITION BY household_id, from_time ORDER BY file, place

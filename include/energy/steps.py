@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import math
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -13,6 +14,7 @@ from include.core.errors import ContractError
 from include.core.outcome import Finding, StepMetrics, StepOutcome
 from include.core.run_folder import Records
 from include.core.tables import file_argument
+from include.core.windows import parse_zone
 from include.energy.params import AnalyzerParams, GeneratorParams, ReportParams
 from include.energy.schemas import (
     ANALYSIS,
@@ -174,7 +176,7 @@ def _record_findings(analysis: Analysis) -> Iterator[Finding]:
         share = analysis.records_rejected / analysis.records_in
         reasons = ", ".join(f"{count:,} {reason}" for reason, count in _by_count(analysis.rejected_by_reason))
         message = (
-            f"{analysis.records_rejected:,} of {analysis.records_in:,} records ({_percent(share)}) were rejected: "
+            f"{analysis.records_rejected:,} of {analysis.records_in:,} records ({percent(share)}) were rejected: "
             f"{reasons}; rejected.csv shows each one."
         )
         yield Finding(severity="warning" if share >= REJECTED_SHARE_TO_WARN else "info", message=message)
@@ -186,11 +188,11 @@ def _record_findings(analysis: Analysis) -> Iterator[Finding]:
 def _coverage_findings(analysis: Analysis) -> Iterator[Finding]:
     if analysis.missing:
         coverage = analysis.received / analysis.expected
-        gap = analysis.longest_gaps[0]
+        gap, zone = analysis.longest_gaps[0], parse_zone(analysis.timezone)
         message = (
-            f"{analysis.missing:,} of {analysis.expected:,} intervals ({_percent(1 - coverage)}) have no record; the "
+            f"{analysis.missing:,} of {analysis.expected:,} intervals ({percent(1 - coverage)}) have no record; the "
             f"longest gap: {gap.household_id}, {gap.intervals:,} {'interval' if gap.intervals == 1 else 'intervals'} "
-            f"from {gap.start:%Y-%m-%d %H:%M} to {gap.end:%Y-%m-%d %H:%M} UTC."
+            f"from {gap.start.astimezone(zone):%Y-%m-%d %H:%M} to {gap.end.astimezone(zone):%Y-%m-%d %H:%M} {zone}."
         )
         yield Finding(severity="warning" if coverage < COVERAGE_TO_WARN else "info", message=message)
     if analysis.zero_runs:
@@ -204,7 +206,7 @@ def _coverage_findings(analysis: Analysis) -> Iterator[Finding]:
 def _anomaly_findings(analysis: Analysis) -> Iterator[Finding]:
     for reason, count in _by_count(analysis.anomalies_by_reason):
         if count:
-            share = _percent(count / analysis.records_out)
+            share = percent(count / analysis.records_out)
             message = f"{count:,} record{'s' * (count != 1)} ({share}): {ANOMALY_LABELS[reason]} ({reason})."
             yield Finding(severity="warning", message=message)
     if analysis.outlier_not_assessed:
@@ -219,7 +221,7 @@ def _voltage_finding(analysis: Analysis) -> Finding:
     message = (
         f"EN 50160: {compliance.compliant_households} of {compliance.households} households keep 95 % of each week's "
         f"10-minute means within ± 10 % of {analysis.nominal_voltage:g} V (lowest week: "
-        f"{_percent(compliance.lowest_share)})."
+        f"{percent(compliance.lowest_share)})."
     )
     compliant = compliance.compliant_households == compliance.households
     return Finding(severity="info" if compliant else "warning", message=message)
@@ -229,14 +231,16 @@ def _by_count(counts: Mapping[K, int]) -> list[tuple[K, int]]:
     return sorted(counts.items(), key=lambda item: (-item[1], item[0]))
 
 
-def _percent(share: float) -> str:
-    """Return a share as a percentage of two significant digits.
+def percent(share: float) -> str:
+    """Return a share as a percentage of two significant digits; only a whole is 100 %.
 
-    >>> _percent(0.00123)
-    '0.12 %'
+    >>> percent(0.00123), percent(0.99985), percent(1.0)
+    ('0.12 %', '99.98 %', '100 %')
     """
-    percent = share * 100
-    return f"{percent:.0f} %" if percent >= 10 or percent == 0 else f"{percent:.2g} %"
+    value = share * 100
+    if 95 < value < 100:
+        return f"{math.floor(value * 100) / 100:.2f} %"
+    return f"{value:.0f} %" if value >= 10 or value == 0 else f"{value:.2g} %"
 
 
 ENERGY_STEPS: dict[str, Step] = {

@@ -24,6 +24,7 @@ from pydantic_core import from_json
 
 from include.core.errors import BadInputError, ContractError, explain
 from include.core.files import open_below
+from include.core.overview import Headline, Level
 from include.core.run_folder import FileRecord, RunFolder
 from include.reporting.model import SummaryStatistics
 
@@ -59,6 +60,8 @@ class RunEntry(BaseModel):
     failure: str | None = Field(None, validation_alias=AliasPath("failure_point", "message"))
     records: int | None = Field(None, description="Records that its first counting step read.")
     rejected: int | None = Field(None, description="Records that its steps rejected.")
+    assessment: Level | None = Field(None, description="Of its data; None where its report states none.")
+    headlines: tuple[Headline, ...] = Field((), validation_alias=AliasPath("overview", "headlines"))
     metrics: dict[str, float] = Field({}, description="Those of the run, then the first ones of the last step.")
 
 

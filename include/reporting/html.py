@@ -1,7 +1,7 @@
-"""Render the run report as one self-contained page: no network, no scripts, plots inside.
+"""Render the run report as one self-contained page: no network, plots inside, complete without its script.
 
-The template escapes everything that comes from data, and the content security policy of the page lets a browser load
-nothing.
+The template escapes everything that comes from data. The content security policy of the page lets a browser load
+nothing, and run the page's own script alone, by its hash.
 """
 
 from __future__ import annotations
@@ -11,8 +11,10 @@ import hashlib
 import math
 import re
 from collections import ChainMap
+from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, tzinfo
 from functools import cache
 from itertools import zip_longest
 from pathlib import Path
@@ -20,11 +22,16 @@ from typing import TypeGuard
 from urllib.parse import quote
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
 
 from include.core.outcome import Table
 from include.core.proof import MEANINGS, WORDS
 from include.core.settings import get_settings
+from include.core.text import quantity
+from include.core.windows import parse_zone
 from include.domains import DOMAINS
+from include.reporting.assets import script, script_source, styles
+from include.reporting.charts import charts_of, shown_chart
 from include.reporting.model import ArtifactReport, PipelineReport
 from include.reporting.notices import runbook
 
@@ -65,18 +72,117 @@ def render_html(report: PipelineReport, files: Path) -> str:
         report: What it shows.
         files: The run's `files/` folder, which holds the plots.
     """
-    failure, has_runbook = report.failure_point, get_settings().runbook_url
+    failure, has_runbook, overview = report.failure_point, get_settings().runbook_url, report.overview
     template = template_environment(Path(__file__).parent / "templates").get_template("report.html.j2")
+    charts = charts_of(report, files)
+    shown = [plot for plot in ordered_plots(report, files) if plot.artifact.path not in charts.replaces]
+    leads = not charts.charts and bool(shown) and shown[0].artifact.path in overview.lead_plots
+    lead = shown.pop(0) if leads else None
+    tables = shown_tables(report)
+    drawn = [shown_chart(chart, zone_of(report)) for chart in charts.charts]
     return template.render(
         report=report,
+        zone=zone_of(report),
+        zone_name=overview.timezone if zone_of(report) is not UTC else None,
+        contents=_contents(report, plots=bool(shown or drawn[1:]), tables=bool(tables)),
         most=MOST_ROWS,
-        plots=plots(report, files),
+        lead=lead,
+        charts=drawn,
+        script=script(),
+        script_source=Markup(script_source()),  # noqa: S704 - a hash of our own script
+        styles=styles(),
+        plots=shown,
+        tables=tables,
+        metrics=list(metrics_by_step(report)),
+        params={name: item for name, item in report.params.items() if _matters(name, item, report)},
         longest=max((step.duration_seconds or 0 for step in report.steps), default=0) or 1,
         titles={step.id: step.name for step in report.steps},
         proofs=WORDS,
         meanings=MEANINGS,
         advice=runbook(failure.kind) if failure and has_runbook else None,
     )
+
+
+def zone_of(report: PipelineReport) -> tzinfo:
+    """Return the zone of all times of a page."""
+    return parse_zone(report.overview.timezone) if report.overview.timezone else UTC
+
+
+def _contents(report: PipelineReport, *, plots: bool, tables: bool) -> list[tuple[str, str]]:
+    """Return id and title of the sections, in order."""
+    sections = {
+        "summary": ("Summary", bool(report.overview.headlines or report.overview.checks)),
+        "findings": ("Needs attention", True),
+        "plots": ("Charts", plots),
+        "tables": ("Tables", tables),
+        "records": ("Records", bool(report.record_accounting or report.overall_status != "success")),
+        "steps": ("Steps", True),
+        "metrics": ("Metrics", True),
+        "proof": ("Proof", True),
+        "artifacts": ("Artifacts", True),
+        "parameters": ("Parameters", True),
+        "provenance": ("Provenance", True),
+    }
+    return [(name, title) for name, (title, is_shown) in sections.items() if is_shown]
+
+
+def _matters(name: str, item: object, report: PipelineReport) -> bool:
+    return item not in (None, [], {}, "") and name not in report.overview.unused_params
+
+
+def shown_tables(report: PipelineReport) -> list[tuple[Table, bool]]:
+    """Return the tables of a report, and whether each is unfolded: those of the last step that has some are."""
+    last = report.tables[-1].step if report.tables else None
+    return [(table, table.step == last) for table in report.tables] + [
+        (table, True) for table in report.overview.tables
+    ]
+
+
+def metrics_by_step(report: PipelineReport) -> Iterator[tuple[str, list[tuple[str, str]], list[tuple[str, object]]]]:
+    """Yield each step's name, its single metrics as label and text, and its groups by name; nothing is named twice."""
+    shown: list[tuple[str, object]] = [
+        ("rejected_by_reason", records.rejected_by_reason) for records in report.record_accounting
+    ]
+    zone = zone_of(report)
+    for step in report.steps:
+        single: list[tuple[str, str]] = []
+        grouped: list[tuple[str, object]] = []
+        for name, item in (step.output_summary or {}).items():
+            if (name, item) in shown or item in (None, [], {}) or name in ("data_start", "data_end"):
+                continue
+            shown.append((name, item))
+            if isinstance(item, list | dict):
+                grouped.append((name, item))
+            else:
+                single.append(measure(name, item, zone))
+        if single or grouped:
+            yield step.name, single, grouped
+
+
+def measure(name: str, item: object, zone: tzinfo = UTC) -> tuple[str, str]:
+    """Return the label and the text of a metric, in a unit that reads well.
+
+    >>> measure("energy_kwh", 1879672527.0), measure("interval_seconds", 3600)
+    (('Energy', '1,880 GWh'), ('Interval', '60 min'))
+    """
+    label = words(name)
+    unit = UNITS.get(name.rpartition("_")[2].lower()) if "_" in name else None
+    if unit is None or not _is_number(item):
+        return label, value(item, zone)
+    bare = label.removesuffix(f" ({unit})")
+    if unit[:1] == "k":
+        return bare, quantity(item, unit)
+    if unit == "s" and item >= 60 and item % 60 == 0:
+        return bare, f"{item / 60:,.0f} min"
+    return label, value(item)
+
+
+def ordered_plots(report: PipelineReport, files: Path) -> list[Plot]:
+    """Return the plots of the page: first those that the overview puts first, without those that it leaves out."""
+    overview = report.overview
+    by_path = {plot.artifact.path: plot for plot in plots(report, files)}
+    order = dict.fromkeys(path for path in (*overview.lead_plots, *by_path) if path in by_path)
+    return [by_path[path] for path in order if path not in overview.left_out_plots]
 
 
 def plots(report: PipelineReport, files: Path) -> list[Plot]:
@@ -115,7 +221,7 @@ def template_environment(*folders: Path) -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    filters = (value, words, seconds, size, instant, column, grid, segment, safe_link)
+    filters = (value, words, seconds, size, instant, column, grid, segment, safe_link, file_link, short)
     environment.filters |= {function.__name__: function for function in filters}
     return environment
 
@@ -140,12 +246,35 @@ def safe_link(url: str | None) -> str | None:
     return url if re.match(r"https?://[^/]|/(?!/)|[A-Za-z0-9_.-]+(?:[/?#]|$)", url) else None
 
 
+def file_link(path: str) -> str | None:
+    """Return the address of an artifact beside the page, in the run's folder and where the page is served.
+
+    >>> file_link("acquisitions/0 1.json"), file_link("../secret") is None
+    ('files/acquisitions/0%201.json', True)
+    """
+    parts = path.split("/")
+    if any(part in ("", ".", "..") for part in parts):
+        return None
+    return "files/" + "/".join(map(segment, parts))
+
+
+def short(text: str, length: int = 12) -> str:
+    """Return a long text without its end.
+
+    >>> short("0123456789abcdef")
+    '0123456789ab…'
+    """
+    return text if len(text) <= length + 1 else f"{text[:length]}…"
+
+
 def words(name: str) -> str:
     """Return the name of a metric as words, with the units and labels of the domains.
 
     >>> words("duration_seconds")
     'Duration (s)'
     """
+    if name in LABELS:
+        return LABELS[name][:1].upper() + LABELS[name][1:]
     parts = name.replace("-", "_").split("_")
     unit = UNITS.get(parts[-1].lower()) if len(parts) > 1 else None
     text = " ".join(LABELS.get(part, part) for part in (parts[:-1] if unit else parts)).strip()
@@ -153,8 +282,8 @@ def words(name: str) -> str:
     return f"{text} ({unit})" if unit else text
 
 
-def value(item: object) -> str:  # noqa: PLR0911
-    """Return a value as text; thousands are separated.
+def value(item: object, zone: tzinfo = UTC) -> str:  # noqa: PLR0911
+    """Return a value as text; thousands are separated, and times are those of a zone.
 
     >>> value(1234567.891)
     '1,234,567.89'
@@ -171,11 +300,13 @@ def value(item: object) -> str:  # noqa: PLR0911
         case int():
             return f"{item:,}"
         case str() if ISO_UTC.fullmatch(item):
-            return ISO_UTC.sub(r"\1 \2", item).removesuffix(":00") + " UTC"
+            with suppress(ValueError, OverflowError):
+                return instant(datetime.fromisoformat(item), zone)
+            return item
         case list():
-            return ", ".join(map(value, item))
+            return ", ".join(value(inner, zone) for inner in item)
         case dict():
-            return ", ".join(f"{words(str(key)).lower()} {value(inner)}" for key, inner in item.items())
+            return ", ".join(f"{words(str(key)).lower()} {value(inner, zone)}" for key, inner in item.items())
         case _:
             return str(item)
 
@@ -237,8 +368,8 @@ def size(count: int) -> str:
     return f"{amount:.1f} GiB"
 
 
-def instant(moment: datetime | None) -> str:
-    """Return an instant as text, with its zone.
+def instant(moment: datetime | None, zone: tzinfo = UTC) -> str:
+    """Return an instant as text, as the clocks of a zone show it; UTC is named, for it is nobody's clock.
 
     >>> from datetime import UTC, datetime
     >>> instant(datetime(2026, 1, 1, tzinfo=UTC))
@@ -246,5 +377,6 @@ def instant(moment: datetime | None) -> str:
     """
     if moment is None:
         return "–"
+    moment = moment.astimezone(zone)
     time = f"{moment:%H:%M:%S}" if moment.second else f"{moment:%H:%M}"
-    return f"{moment:%Y-%m-%d} {time} {moment.tzname()}"
+    return f"{moment:%Y-%m-%d} {time}" + (" UTC" if zone is UTC else "")

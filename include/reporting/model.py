@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, JsonValue
 
 from include.core.outcome import Finding, Plot, Proof, Table
+from include.core.overview import Level, Overview
 from include.core.run_folder import Failure, FileRecord, Records
 
 Status = Literal["pending", "running", "success", "failed", "skipped"]
@@ -164,6 +165,10 @@ class PipelineReport(_Part):
     params: dict[str, JsonValue]
     audited: bool = Field(False, description="Nothing was left to a sample when results were checked.")
     failure_point: FailurePoint | None
+    assessment: Level | None = Field(
+        None, description="Of the data, whatever the run's status: the worst level of the checks; None without any."
+    )
+    overview: Overview = Field(Overview(), description="What the page states first.")
     record_accounting: list[StepRecords]
     findings: list[StepFinding]
     tables: list[StepTable]

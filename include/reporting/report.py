@@ -28,6 +28,7 @@ from include.core.run_folder import (
 )
 from include.reporting import model
 from include.reporting.html import render_html
+from include.reporting.overview import with_overview
 from include.reporting.task_status import TaskStatuses, task_statuses
 
 RESUME = "A task that is cleared in Airflow resumes here: accepted steps are not repeated."
@@ -77,7 +78,7 @@ def build_report(
     start = min((start for start, _ in times), default=run.created_at if run else now)
     end = max((end for _, end in times), default=now)
     seconds = seconds_between(start, end)
-    return model.PipelineReport(
+    report = model.PipelineReport(
         pipeline_name=run.pipeline if run else folder.path.parent.name,
         start_time=start,
         end_time=end,
@@ -104,6 +105,7 @@ def build_report(
         provenance=_provenance(run, results),
         generated_at=now,
     )
+    return with_overview(report, folder.files)
 
 
 def write_report(folder: RunFolder, report: model.PipelineReport) -> tuple[Path, Path]:

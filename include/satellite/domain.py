@@ -74,5 +74,14 @@ SATELLITE_DOMAIN = Domain(
         pending="include.satellite.registry.promotion:pending_change",
         after_rollback="include.satellite.registry.promotion:follow_env_file",
     ),
-    labels={"cnn": "CNN", "lstm": "LSTM", "ndvi": "NDVI", "mae": "MAE", "rmse": "RMSE", "r2": "R²"},
+    labels={
+        "cnn": "CNN",
+        "lstm": "LSTM",
+        "ndvi": "NDVI",
+        "mae": "MAE",
+        "rmse": "RMSE",
+        "r2": "R²",
+        "not_assessed": "not assessed (ha)",
+    },
+    overview="include.satellite.overview:overview",
 )

@@ -19,7 +19,7 @@ from pydantic import ValidationError
 from include.core.errors import BadInputError, ContractError, GroundtruthError
 from include.core.files import write_atomically
 from include.core.outcome import Finding, StepMetrics, StepOutcome, Table
-from include.core.plots import GREEN, ORANGE, VERMILLION, YELLOW, figure_file
+from include.core.plots import figure_file
 from include.core.run_folder import SOURCE_FOLDER, read_model
 from include.core.settings import get_settings
 from include.env_file import EnvFile, read_keys
@@ -49,14 +49,18 @@ Classes = NDArray[np.int8]
 SQUARE_METRES_PER_HECTARE = 10_000
 OVERLAP = 4
 """A patch is slid by a quarter of its side, so that up to 16 patches hold a pixel."""
-NOT_ASSESSED, WHITE = "#C9C9C9", "#FFFFFF"
-COLORS = (GREEN, YELLOW, ORANGE, VERMILLION)
-"""Of the classes, healthy to critical (Okabe and Ito 2008)."""
+NOT_ASSESSED, WHITE = "#A0A0A0", "#FFFFFF"
+COLORS = ("#CDE8B5", "#F2B544", "#D0622B", "#6B1526")
+"""Of the classes, healthy to critical: each darker than the one before, so that their order shows in grey."""
 OUTSIDE, FULL_PERCENT = 255, 100
 BANDS = {"class": 1.0, "confidence": 0.01}
 """Bands of the raster, with their scales."""
 HALF_A_PERCENT = 0.005
 """The raster holds whole percents."""
+BARE_SOIL = (
+    "Bare soil is Critical by the NDVI rule, as after harvest or before sowing: an NDVI of 0.3 or less says that "
+    "little is green, not that a crop is ill."
+)
 NOTES = {
     "ndvi_rule": "The model learnt to imitate the NDVI rule.",
     "next_ndvi": "The classes are a forecast for the next usable date.",
@@ -127,7 +131,7 @@ def draw_map(files: Path, params: HealthMapParams) -> None:
         layers = Layers(classify_by_rule(scene), None, inside)
     document = _document(imagery, acquisition, layers, env_file.path)
     write_atomically(HEALTH_MAP_RASTER.at(files), raster_of(layers, imagery.grid, document))
-    plot_map(HEALTH_MAP_PLOT.at(files), layers, document)
+    plot_map(HEALTH_MAP_PLOT.at(files), layers, document, imagery.grid)
     HEALTH_MAP.write(files, document)
 
 
@@ -340,6 +344,8 @@ def _document(imagery: Imagery, acquisition: Acquisition, layers: Layers, env_fi
             notes.append("The model learnt from simulated imagery: the map says nothing about real fields.")
         if card.label_source in NOTES:
             notes.append(NOTES[card.label_source])
+    if card is None or card.label_source != "reference":
+        notes.append(BARE_SOIL)
     return HealthMap(
         place=imagery.place,
         date=acquisition.date,
@@ -386,12 +392,16 @@ def _tags(document: HealthMap) -> dict[str, str]:
     }
 
 
-def plot_map(target: Path, layers: Layers, document: HealthMap) -> None:
-    """Plot the classes with a legend in hectares and, if a model drew them, its confidence beside it."""
+def plot_map(target: Path, layers: Layers, document: HealthMap, grid: Grid) -> None:
+    """Plot the classes with a legend in hectares and, if a model drew them, its confidence beside it.
+
+    The axes are the coordinates of the grid, in kilometres.
+    """
     from matplotlib.colors import ListedColormap
 
-    (height, width), scale = layers.classes.shape, document.resolution / 1000
-    extent = (0, width * scale, 0, height * scale)
+    height, width = layers.classes.shape
+    west, south, east, north = (metres / 1000 for metres in grid.bounds)
+    extent = (west, east, south, north)
     panels = 1 if layers.confidence is None else 2
     side = 11 / panels * min(height / width, 1.4)
     with figure_file(target, height=float(np.clip(side, 3.2, 9)) + 1.1) as figure:
@@ -408,7 +418,9 @@ def plot_map(target: Path, layers: Layers, document: HealthMap) -> None:
             axes[1].set_title("Probability of the class")
         for panel in axes:
             panel.grid(visible=False)
-            panel.set_xlabel("km")
+            panel.set_xlabel(f"Easting (km), {grid.crs}")
+            panel.ticklabel_format(style="plain", useOffset=False)
+        axes[0].set_ylabel("Northing (km)")
         figure.legend(handles=_legend(document), loc="outside lower center", ncols=3, fontsize=9)
         author = "the NDVI rule" if document.model_version is None else f"model {document.model_version}"
         mark = ", SIMULATED" if document.synthetic else ""

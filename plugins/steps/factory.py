@@ -171,6 +171,8 @@ def _param(name: str, field: FieldInfo) -> Param:
         options = schema.pop("anyOf")
         schema |= {key: value for option in options for key, value in option.items() if key != "type"}
         schema["type"] = [option["type"] for option in options]
+        if "enum" in schema and "null" in schema["type"]:
+            schema["enum"] = [*schema["enum"], None]  # else Airflow refuses the default, and with it the DAG
     if "prefixItems" in schema:
         schema["items"] = schema["prefixItems"][0]  # the form reads `items` alone: without it, it sends numbers as text
     extra = field.json_schema_extra if isinstance(field.json_schema_extra, dict) else {}

@@ -33,7 +33,7 @@ from tools.generate import main as generate
 PAGE = (ROOT / "docs" / "contributing" / "extending.md").read_text()
 MODULES = dict(re.findall(r"```python\n# ((?:include|plugins)/\S+)\n(.*?)```", PAGE, re.DOTALL))
 DEFINITION = re.search(r"```json\n(.*?)```", PAGE, re.DOTALL)[1]
-LATER = [f'{{"meter": "home", "start": "2026-01-01T0{hour}:00:00+01:00", "kwh": 0.5}}' for hour in (1, 2, 3)]
+LATER = [f"home@2026-01-01T0{hour}:00:00+01:00=0.5 kWh" for hour in (1, 2, 3)]
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
 
 pytestmark = pytest.mark.airflow
@@ -122,19 +122,19 @@ def test_a_runtime_is_one_module_and_one_line(pipeline, folder, tmp_path, monkey
 
 
 def test_a_meter_format_is_one_file(tmp_path, monkeypatch, folder):
-    (tmp_path / "json_lines.py").write_text(MODULES["include/energy/readers/json_lines.py"])
+    (tmp_path / "logger.py").write_text(MODULES["include/energy/readers/logger.py"])
     monkeypatch.setattr(readers, "__path__", [*readers.__path__, str(tmp_path)])
-    hours = ('{"meter": "home", "start": "2026-01-01T00:00:00+01:00", "kwh": 0.25}', "{", *LATER)
+    hours = ("home@2026-01-01T00:00:00+01:00=0.25 kWh", "?", *LATER)
     (folder.files / "source").mkdir()
-    (folder.files / "source" / "home.jsonl").write_text("\n".join(hours))
-    generate_readings(folder.files, GeneratorParams(files=("home.jsonl",)))
+    (folder.files / "source" / "home.log").write_text("\n".join(hours))
+    generate_readings(folder.files, GeneratorParams(files=("home.log",)))
     source = SOURCE.read(folder.files)
-    monkeypatch.delitem(sys.modules, "include.energy.readers.json_lines")
+    monkeypatch.delitem(sys.modules, "include.energy.readers.logger")
     assert (source.unit, source.interval_seconds, source.records_written) == ("kWh", 3600, 5)
     first, malformed = (folder.files / "energy_data.csv").read_text().splitlines()[1:3]
     assert first.startswith("2025-12-31T23:00:00Z,home,0.25,")
-    assert malformed.endswith("home.jsonl,2,malformed_record")
-    analyze(folder.files, AnalyzerParams())
+    assert malformed.endswith("home.log,2,malformed_record")
+    analyze(folder.files, AnalyzerParams(max_rejected=0.2))
     assert analyzer_records(folder.files).accepted == 4
 
 

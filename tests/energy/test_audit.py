@@ -380,7 +380,7 @@ REPORT_LIES = {
 
 
 @pytest.mark.parametrize("lie", REPORT_LIES)
-def test_a_lie_of_the_report_is_red(proving, faulty_day, lie):
+def test_a_lie_of_the_report_is_red(proving, faulty_day, quick_plots, lie):
     tell, message = REPORT_LIES[lie]
     given(proving, faulty_day, "report-generator")
     with pytest.raises(ContractError, match=message):

@@ -75,7 +75,11 @@ def test_the_field_of_a_mapping_states_the_unit(convert, field, kilowatts):
 def test_only_plain_numbers_are_converted(convert):
     texts = ["1_000", "+-5", "1e1_0", "nan", "0x10"]
     rows = [f"2026-01-01 {hour:02}:00,a,{text}" for hour, text in enumerate([*texts, "1e2"])]
-    done = convert(table(*rows), columns=KWH.replace("energy_kwh", "power_mw"), timezone="+00:00")
+    done = convert(
+        table(*rows, header="time,meter,load"),
+        columns="timestamp=time,household_id=meter,power_mw=load",
+        timezone="+00:00",
+    )
     assert done.column("power_consumption") == [*texts, "100000.0"]
 
 

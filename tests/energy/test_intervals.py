@@ -1,60 +1,128 @@
-"""The interval of a meter: the modal difference of its stamps, if nine in ten share it."""
+"""The intervals of a meter: the differences of its stamps that come in runs, and where they change."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 import duckdb
 import pytest
 
 from include.core.errors import BadInputError
-from include.energy.intervals import choose_intervals, define_slots, infer_intervals
+from include.energy.intervals import Piece, add_months, choose_intervals, infer_intervals
 
 START = datetime(2026, 1, 1)  # noqa: DTZ001 (DuckDB's TIMESTAMP has no zone)
 
 
-def infer(**minutes):
-    rows = [(home, START + timedelta(minutes=m)) for home, moments in minutes.items() for m in moments]
-    with duckdb.connect() as connection:
-        connection.execute("CREATE TABLE stamps (household_id VARCHAR, timestamp TIMESTAMP)")
-        connection.executemany("INSERT INTO stamps VALUES (?, ?)", rows)
-        return infer_intervals(connection, "stamps", "meter.csv")
+def records(rows):
+    """Return a database with `records` of household, minutes from the start (or a time) and value."""
+    db = duckdb.connect()
+    db.execute("CREATE TABLE records (file INTEGER, household_id VARCHAR, clock TIMESTAMP, power VARCHAR)")
+    times = [(home, moment if isinstance(moment, datetime) else START + timedelta(minutes=moment), value)
+             for home, moment, value in rows]  # fmt: skip
+    db.executemany("INSERT INTO records VALUES (0, ?, ?, ?)", times)
+    return db
+
+
+def infer(ends=False, **minutes):
+    rows = [(home, m, "1") for home, moments in minutes.items() for m in moments]
+    with records(rows) as db:
+        return infer_intervals(db, "meter.csv", ends=ends)
+
+
+def constant(**minutes):
+    return {home: piece.seconds for home, (piece,) in infer(**minutes).items()}
 
 
 def test_each_household_has_its_own():
-    assert infer(a=range(0, 300, 15), b=range(0, 300, 30)) == {"a": 900, "b": 1800}
+    assert constant(a=range(0, 300, 15), b=range(0, 300, 30)) == {"a": 900, "b": 1800}
 
 
 def test_order_and_duplicates_do_not_matter():
-    assert infer(a=[45, 0, 15, 15, 30, 0, 60]) == {"a": 900}
+    assert constant(a=[45, 0, 15, 15, 30, 0, 60]) == {"a": 900}
 
 
-def test_one_gap_in_ten_is_allowed():
-    assert infer(a=[*range(0, 46, 5), 95]) == {"a": 300}
+def test_readings_may_be_missing_here_and_there():
+    assert constant(a=[*range(0, 46, 5), 95]) == {"a": 300}
+    assert constant(a=[m for m in range(0, 3000, 30) if m % 210 not in (60, 180)]) == {"a": 1800}
 
 
-def test_more_gaps_are_not():
+def test_differences_that_are_no_multiples_are_no_gaps():
     with pytest.raises(BadInputError) as refused:
-        infer(ok=range(0, 300, 5), home7=[0, 5, 10, 15, 20, 25, 30, 35, 40, 95])
+        infer(ok=range(0, 300, 5), home7=[0, 5, 10, 15, 17, 20, 25, 30, 35, 40])
     assert str(refused.value) == (
-        "meter.csv: household home7: the readings have no common interval: the most frequent difference, 300 s, is "
-        "shared by 88.9% of the differences, at least 90 % are needed; candidates: 300 s (89%), 3300 s (11%)"
+        "meter.csv: household home7: the readings have no common interval: the most frequent difference, 300 s, and "
+        "its multiples are 77.8% of the differences, at least 90 % are needed; candidates: 300 s (78%), 120 s (11%), "
+        "180 s (11%). Readings that are written on change have to be resampled first"
     )
+
+
+@pytest.mark.parametrize(("ends", "change"), [(False, 24 * 60), (True, 24 * 60 + 15)])
+def test_an_interval_may_change_and_the_first_stamp_of_the_new_one_is_named(ends, change):
+    minutes = [*range(0, 24 * 60, 60), *range(24 * 60, 48 * 60, 15)]
+    assert infer(ends=ends, a=minutes)["a"] == [Piece(None, 3600), Piece(START + timedelta(minutes=change), 900)]
+
+
+def test_a_gap_of_one_reading_is_no_change():
+    assert len(infer(a=[m for m in range(0, 3000, 15) if m not in (600, 1500)])["a"]) == 1
+
+
+@pytest.mark.parametrize(("ends", "days"), [(False, [31, 28, 31]), (True, [31, 31, 28])])
+def test_months_are_pieces(ends, days):
+    rows = [("a", datetime(2026, month, 1), "1") for month in (1, 2, 3)]  # noqa: DTZ001
+    with records(rows) as db:
+        pieces = infer_intervals(db, "meter.csv", ends=ends)["a"]
+    assert [piece.seconds // 86400 for piece in pieces] == days
+
+
+def test_the_same_day_of_another_month():
+    assert add_months(datetime(2026, 1, 5, 6), -1) == datetime(2025, 12, 5, 6)  # noqa: DTZ001
 
 
 @pytest.mark.parametrize("few", [[7], [7, 500]])
 def test_a_household_with_less_than_two_differences_takes_that_of_the_file(few):
-    assert infer(a=range(0, 300, 15), b=few) == {"a": 900, "b": 900}
+    assert constant(a=range(0, 300, 15), b=few) == {"a": 900, "b": 900}
 
 
 def test_two_readings_are_enough_and_one_is_not():
-    assert infer(a=[0, 30]) == {"a": 1800}
+    assert constant(a=[0, 30]) == {"a": 1800}
     with pytest.raises(BadInputError, match="cannot be told: no household has two readings a second or more apart"):
         infer(a=[0, 0], b=[30])
 
 
 def test_seconds_may_waver_and_nothing_is_finer():
-    assert infer(a=[0, 0.9999 / 60, 2.0001 / 60]) == {"a": 1}
+    assert constant(a=[0, 0.9999 / 60, 2.0001 / 60]) == {"a": 1}
     with pytest.raises(BadInputError, match="a second or more apart"):
         infer(a=[number / 120 for number in range(20)])
+
+
+RISING = [("a", minute, str(1000 + minute)) for minute in range(0, 26 * 15, 15)]
+
+
+def test_energy_that_never_falls_is_a_register_unless_the_user_insists():
+    with records(RISING) as db:
+        with pytest.raises(
+            BadInputError, match=r"household a: the values rise 25 times and never fall.*register_kwh=…"
+        ):
+            infer_intervals(db, "m.csv", energy=frozenset({0}))
+        assert infer_intervals(db, "m.csv", energy=frozenset({0}), insist=True) == infer_intervals(db, "m.csv")
+    with records([*RISING, ("a", 26 * 15, "0.5")]) as db:
+        assert infer_intervals(db, "m.csv", energy=frozenset({0})) == {"a": [Piece(None, 900)]}
+
+
+def test_different_values_of_the_same_times_are_refused():
+    twice = [("a", minute, value) for minute in range(0, 3 * 1440, 60) for value in ("1", "2")]
+    with records(twice) as db:
+        with pytest.raises(
+            BadInputError, match="72 records give another value for a time that the household has already"
+        ):
+            infer_intervals(db, "m.csv")
+        assert infer_intervals(db, "m.csv", insist=True) == {"a": [Piece(None, 3600)]}
+    with records([(home, minute, "1") for home, minute, _ in twice]) as db:
+        assert infer_intervals(db, "m.csv") == {"a": [Piece(None, 3600)]}, "equal values are duplicates"
+
+
+def test_the_hour_that_clocks_show_twice_is_no_contradiction():
+    minutes = [*range(0, 180, 15), *range(120, 300, 15)]
+    with records([("a", minute, str(number)) for number, minute in enumerate(minutes)]) as db:
+        assert infer_intervals(db, "m.csv") == {"a": [Piece(None, 900)]}
 
 
 def test_counted_differences_give_the_same_interval():
@@ -64,25 +132,6 @@ def test_counted_differences_give_the_same_interval():
     }
 
 
-@pytest.fixture
-def accepted():
-    """Two households; b's first record is at 01:30."""
-    with duckdb.connect() as db:
-        db.execute("CREATE TYPE household AS ENUM ('a', 'b')")
-        db.execute("CREATE TABLE accepted (household household, ts TIMESTAMP)")
-        rows = [(home, START + timedelta(minutes=m)) for home, m in (("a", 0), ("a", 44), ("a", 45), ("b", 90))]
-        db.executemany("INSERT INTO accepted VALUES (?, ?)", rows)
-        yield db
-
-
-def test_intervals_begin_with_the_window_or_the_first_record(accepted):
-    start = int(START.replace(tzinfo=UTC).timestamp())
-    assert define_slots(accepted, {"a": 900, "b": 1800}, None) == {"a": start, "b": start + 5400}
-
-
-def test_a_slot_is_the_number_of_the_households_interval(accepted):
-    window = (START.replace(hour=0, tzinfo=UTC), datetime(2026, 1, 2, tzinfo=UTC))
-    origins = define_slots(accepted, {"a": 900, "b": 1800}, window)
-    assert set(origins.values()) == {int(window[0].timestamp())}
-    query = "SELECT slot(household, ts), interval_of(household) FROM accepted"
-    assert accepted.execute(query).fetchall() == [(0, 900), (2, 900), (3, 900), (3, 1800)]
+def test_counted_differences_must_be_alike():
+    with pytest.raises(BadInputError, match=r"shared by 80.0% of the differences, at least 90 % are needed"):
+        choose_intervals([("a", 900, 8), ("a", 1800, 2)], "x")

@@ -1,51 +1,21 @@
-"""Parameters of the energy steps, and `--columns`: which column of an input file holds what."""
+"""Parameters of the energy steps."""
 
 import pytest
 from pydantic import ValidationError
 
-from include.energy.params import AnalyzerParams, ColumnMapping, GeneratorParams, parse_columns
+from include.energy.params import AnalyzerParams, GeneratorParams, answers_of, parse_columns
 
 
-def test_all_fields_and_names_with_spaces():
-    assert parse_columns("timestamp=Reading time, household_id=Meter = id,energy_kwh=kWh,voltage=U,current=I") == (
-        ColumnMapping("Reading time", "Meter = id", None, "kWh", "kWh", "U", "I")
-    )
+def test_a_mapping_that_cannot_be_read_is_refused():
+    with pytest.raises(ValidationError, match="'a' is not FIELD=COLUMN"):
+        GeneratorParams(files=("a.csv",), columns="a")
 
 
-def test_a_constant_household_needs_no_column():
-    mapping = parse_columns("timestamp=Time,household_id=@VIC,power_mw=Demand")
-    assert (mapping.household, mapping.household_id, mapping.unit) == ("VIC", None, "MW")
-    assert mapping.names == ("Time", "Demand")
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("", "'' is not FIELD=COLUMN"),
-        ("timestamp", "'timestamp' is not FIELD=COLUMN"),
-        ("timestamp=", "'timestamp=' is not FIELD=COLUMN"),
-        (
-            "time=a",
-            "'time' is no field; the fields are timestamp, household_id, power_kw, power_w, power_mw, energy_kwh, energy_wh, energy_mwh",
-        ),
-        ("timestamp=a,timestamp=b", "timestamp is given twice"),
-        ("timestamp=a,household_id=@b\nc,power_kw=d", "a household's name is one line of text"),
-        ("timestamp=@now", "only household_id takes a constant"),
-        ("household_id=@", "only household_id takes a constant"),
-        ("power_kw=p", "timestamp and household_id must be given"),
-        ("timestamp=a,power_kw=p", "household_id must be given"),
-        (
-            "timestamp=a,household_id=h",
-            "give exactly one of power_kw, power_w, power_mw, energy_kwh, energy_wh, energy_mwh",
-        ),
-        ("timestamp=a,household_id=h,power_kw=p,energy_kwh=e", "give exactly one of"),
-    ],
-)
-def test_faults_are_sentences_and_refused_with_the_params(text, message):
-    with pytest.raises(ValueError, match=message):
-        parse_columns(text)
-    with pytest.raises(ValidationError, match=message):
-        GeneratorParams(files=("a.csv",), columns=text)
+def test_what_users_state_of_files_becomes_answers():
+    params = GeneratorParams(files=("a.csv", "b.csv"), columns="energy_wh=E", unit=None, where=("A=b",), decimal=",")
+    answers = answers_of(params)
+    assert (answers.mapping.values, answers.where, answers.decimal) == (("E",), ("A=b",), ",")
+    assert answers.several_files
 
 
 def test_settings_for_files_are_refused_without_files():

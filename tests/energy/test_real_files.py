@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 
 import pytest
 
+from include.core.errors import BadInputError
 from include.energy.generator import generate
 from include.energy.params import GeneratorParams
 
@@ -33,7 +34,7 @@ def test_homes_are_kwh_in_half_hours_on_a_clock_that_never_changes(read, real_da
     name = f"household_au_{home}.csv"
     done = read(name, columns=HOME_COLUMNS, timezone="+10:00")
     assert (done.source.records_written, done.source.interval_seconds, done.source.unit) == (HOMES[home], 1800, "kWh")
-    assert done.messages == ""
+    assert "Assumed of" in done.messages
     expected = [
         (f"{datetime.fromisoformat(stamp) - timedelta(hours=10):%Y-%m-%dT%H:%M:%SZ}", float(kwh) * 2)
         for _, stamp, kwh in raw(real_data, name)
@@ -45,10 +46,12 @@ def test_homes_are_kwh_in_half_hours_on_a_clock_that_never_changes(read, real_da
 
 @pytest.mark.parametrize("home", HOMES)
 def test_read_as_sydney_time_the_skipped_hours_are_found_and_the_offset_is_named(read, home):
-    done = read(f"household_au_{home}.csv", columns=HOME_COLUMNS, timezone="Australia/Sydney")
+    sydney = {"columns": HOME_COLUMNS, "timezone": "Australia/Sydney"}
+    with pytest.raises(BadInputError, match=r"the fixed offset --timezone \+10:00 would explain that"):
+        read(f"household_au_{home}.csv", **sydney)
+    done = read(f"household_au_{home}.csv", **sydney, as_mapped=True)
     skipped = [record["timestamp"] for record in done.records if record["source_fault"] == "non_existent_time"]
     assert skipped == [f"{day} 02:{minute}:00" for day in ("2012-10-07", "2013-10-06") for minute in ("00", "30")]
-    assert "the fixed offset --timezone +10:00 would explain that" in done.messages
 
 
 def test_the_five_homes_together(real_data, files):
@@ -76,6 +79,8 @@ def test_pjm_stamps_are_ends_of_hours(read, zone, records):
     assert (done.source.records_written, done.source.interval_seconds) == (records, 3600)
     assert (done.source.ambiguous_pairs, done.source.ambiguous_times, done.source.non_existent_times) == (4, 8, 0)
     assert len(set(done.column("timestamp"))) == records
-    wrong = read(f"grid_pjm_{zone}_hourly.csv", **options)
-    assert (wrong.source.ambiguous_pairs, wrong.source.non_existent_times) == (0, 14)
-    assert "--stamp end would explain that" in wrong.messages
+    assert read(f"grid_pjm_{zone}_hourly.csv", **options).column("timestamp") == done.column("timestamp")
+    with pytest.raises(
+        BadInputError, match=r"14 records bear a time that does not exist.*--stamp end would explain that"
+    ):
+        read(f"grid_pjm_{zone}_hourly.csv", **options, stamp="start")

@@ -46,7 +46,7 @@ def test_the_extent_ends_with_the_last_interval(files):
 
 
 def test_energy_is_power_times_time_to_the_watt_hour():
-    assert statistics.energy(1_500_000, 1800) == 0.75
+    assert statistics.energy(1_500_000 * 1800) == 0.75
     assert statistics.moment(MONDAY.timestamp()) == MONDAY
 
 

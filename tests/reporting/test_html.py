@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from datetime import timedelta, timezone
 from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -10,23 +11,32 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from include.core.charts import BarChart, Charts, Line, LineChart, Panel
 from include.core.outcome import Table
 from include.core.proof import MEANINGS, WORDS
 from include.core.run_folder import Records, RunFolder
 from include.core.settings import get_settings
+from include.reporting.assets import script, script_source
 from include.reporting.html import (
     column,
+    file_link,
     grid,
     instant,
+    measure,
+    metrics_by_step,
+    ordered_plots,
     plots,
     render_html,
     safe_link,
     seconds,
     segment,
+    short,
+    shown_tables,
     size,
     template_environment,
     value,
     words,
+    zone_of,
 )
 from include.reporting.model import PipelineReport
 from include.reporting.report import build_report, write_report
@@ -42,6 +52,7 @@ class Page(HTMLParser):
         super().__init__()
         self.tags: list[tuple[str, dict[str, str | None]]] = []
         self.words: list[str] = []
+        self.scripts: list[str] = []
         self.feed(html)
         self.text = " ".join(" ".join(self.words).split())
 
@@ -49,7 +60,7 @@ class Page(HTMLParser):
         self.tags.append((tag, dict(attrs)))
 
     def handle_data(self, data):
-        self.words.append(data)
+        (self.scripts if self.cdata_elem == "script" else self.words).append(data)
 
     def all(self, tag: str) -> list[dict[str, str | None]]:
         return [attributes for name, attributes in self.tags if name == tag]
@@ -66,7 +77,7 @@ def test_a_green_run_shows_all_its_parts(tmp_path: Path):
         "2026-02-28 00:00 UTC to 2026-03-01 00:00 UTC",
         "4 min 06 s",
         "3 of 3 succeeded",
-        "Energy (kWh) 203.46",
+        "Energy 203 kWh",
         "1,920 1,900 15 5 missing 10 late 5",
         "One household has no data at night.",
         "data/published/energy/2026-02-28",
@@ -80,6 +91,102 @@ def test_a_green_run_shows_all_its_parts(tmp_path: Path):
 def section(folder: RunFolder) -> str:
     """The text of the section that says what is proven."""
     return page_of(folder).text.partition("What is proven ")[2].partition(" Artifacts Every file")[0]
+
+
+def test_the_page_answers_first_and_ends_with_how_it_was_made(tmp_path: Path):
+    text = page_of(good_run(tmp_path)).text
+    order = (
+        "Can the data be trusted?",
+        "Needs attention warning One household",
+        "Plots Load curve",
+        "Tables Households",
+    )
+    order += ("Record accounting Counted", "Steps 3 of 3", "All metrics", "What is proven How", "Artifacts 4")
+    places = [text.index(part) for part in (*order, "Provenance Sources", "beside this page as JSON")]
+    assert places == sorted(places)
+
+
+def test_the_data_are_assessed_apart_from_the_run(tmp_path: Path):
+    folder = good_run(tmp_path)
+    assert "energy-pipeline success data: warn" in page_of(folder).text
+    ended(folder, "collect", (0.5, 1), records=Records(read=100, accepted=1, rejected=99))
+    text = page_of(folder).text
+    assert "energy-pipeline success data: fail" in text
+    assert "✗ Records Collect meter data: 1 of 100 accepted, 99 rejected." in text
+
+
+def test_no_metric_is_shown_twice_and_units_read_well(tmp_path: Path):
+    folder = good_run(tmp_path)
+    summary = {"energy_kwh": 203.456, "interval_seconds": 3600, "mean_kw": 1_879_672.5, "rejected_by_reason": {"a": 1}}
+    ended(folder, "describe", (3, 4), summary=summary)
+    text = page_of(folder).text
+    assert text.count("203 kWh") == 1
+    assert "Interval 60 min Mean 1,880 MW" in text
+    assert list(metrics_by_step(build_report(folder, now=NOW)))[1][1] == [("Interval", "60 min"), ("Mean", "1,880 MW")]
+
+
+@pytest.mark.parametrize(
+    ("metric", "shown"),
+    [
+        (("peak_kw", 28.377), ("Peak", "28.4 kW")),
+        (("interval_seconds", 90), ("Interval (s)", "90")),
+        (("step_seconds", 1.25), ("Step (s)", "1.25")),
+        (("not_assessed", 104.58), ("Not assessed (ha)", "104.58")),
+        (("peak_at", "2026-01-02T17:45:00Z"), ("Peak at", "2026-01-02 18:45")),
+    ],
+)
+def test_a_metric_has_the_unit_that_reads_well(metric, shown):
+    assert measure(*metric, timezone(timedelta(hours=1))) == shown
+
+
+def test_times_of_a_page_are_of_one_zone_that_is_named_once(tmp_path: Path):
+    report = build_report(good_run(tmp_path), now=NOW)
+    overview = report.overview.model_copy(update={"timezone": "Europe/Berlin"})
+    local = report.model_copy(update={"overview": overview})
+    text = Page(render_html(local, tmp_path)).text
+    assert zone_of(local).utcoffset(NOW.replace(tzinfo=None)) == timedelta(hours=1)
+    assert "Data from 2026-02-28 01:00 to 2026-03-01 01:00 . Times are local (Europe/Berlin)." in text
+    assert "UTC" not in text
+
+
+def test_artifacts_are_links_beside_the_page(tmp_path: Path):
+    links = [link["href"] for link in page_of(good_run(tmp_path)).all("a")]
+    assert {"files/energy_data.csv", "files/plot_load_curve.png"} <= set(links)
+
+
+@pytest.mark.parametrize("path", ["../x", "a/../b", "/etc/passwd", "", "a//b"])
+def test_a_path_that_leaves_the_folder_is_no_link(path):
+    assert file_link(path) is None
+
+
+def test_parameters_without_effect_are_only_named(tmp_path: Path):
+    report = build_report(good_run(tmp_path), now=NOW)
+    overview = report.overview.model_copy(update={"unused_params": ("households",)})
+    text = Page(render_html(report.model_copy(update={"overview": overview}), tmp_path)).text
+    assert "high_usage_kw 5" in text
+    assert "Not set, or without effect on this run: households , files ." in text
+
+
+def test_plots_stand_in_the_order_of_the_overview_without_those_it_leaves_out(tmp_path: Path):
+    folder = good_run(tmp_path)
+    names = ("plot_a.png", "plot_b.png", "plot_c.png")
+    ended(folder, "analyze", (1, 3), outputs=[artifact(folder, name, tiny_png()) for name in names])
+    report = build_report(folder, now=NOW)
+    overview = report.overview.model_copy(update={"lead_plots": names[2:], "left_out_plots": names[:1]})
+    report = report.model_copy(update={"overview": overview})
+    assert [plot.artifact.path for plot in ordered_plots(report, folder.files)] == ["plot_c.png", "plot_b.png"]
+
+
+def test_tables_of_earlier_steps_are_folded(tmp_path: Path):
+    folder = good_run(tmp_path)
+    table = {"title": "Late", "columns": ["a"], "rows": [["b"]]}
+    ended(folder, "describe", (3, 4), summary={"tables": [table]})
+    tables = shown_tables(build_report(folder, now=NOW))
+    assert [(shown.title, is_open) for shown, is_open in tables] == [("Households", False), ("Late", True)]
+
+
+def test_a_long_identifier_is_shortened():
+    assert (short("a" * 13), short("a" * 14)) == ("a" * 13, "a" * 12 + "…")
 
 
 def test_what_is_proven_is_a_table_headed_by_what_is_not(tmp_path: Path):
@@ -103,7 +210,7 @@ def test_what_is_proven_is_a_table_headed_by_what_is_not(tmp_path: Path):
 def test_an_audited_run_says_so(tmp_path: Path):
     assert "audited" not in page_of(proven_run(tmp_path)).text
     page = page_of(proven_run(tmp_path, audit=True)).text
-    assert "Audit all recomputed" in page
+    assert "audited: all recomputed." in page
     assert "This run was audited: nothing was left to a sample" in page
     assert "Samples were drawn" not in page
 
@@ -119,7 +226,7 @@ def test_a_run_of_version_0_1_0_says_that_proofs_were_not_recorded(tmp_path: Pat
 def test_isolation_and_files_of_stores_are_provenance(tmp_path: Path):
     text = page_of(proven_run(tmp_path)).text
     assert "Isolation our own function in the worker Collect meter data duckdb" in text.replace("python 3.11.9 ", "")
-    assert f"imagery/scene.tif 7 B {'ef' * 32}" in text
+    assert "imagery/scene.tif 7 B efefefefefef…" in text
 
 
 def test_a_table_with_short_rows_and_gaps_stays_a_table(tmp_path: Path):
@@ -145,8 +252,8 @@ def test_a_failure_stands_before_the_steps(tmp_path: Path):
 def test_a_run_without_anything_says_so_in_words(tmp_path: Path):
     text = page_of(RunFolder.of(tmp_path, "energy_pipeline", "manual__1")).text
     for part in (
-        *("no step is known", "No step has produced key figures.", "No accepted step has counted records."),
-        *("No accepted step has drawn a plot.", "No artifact has been accepted.", "The run has no parameters."),
+        *("no step is known", "No step has produced metrics.", "No accepted step has counted records."),
+        *("No artifact has been accepted.", "The run has no parameters."),
         "The run had no input files.",
     ):
         assert part in text
@@ -258,7 +365,7 @@ def hostile_run(path: Path, text: str) -> RunFolder:
 
 def assert_harmless(html: str) -> None:
     page = Page(html)
-    assert not page.all("script")
+    assert page.scripts == [str(script())], "the page's own, and nothing else"
     assert {tag for tag, _ in page.tags} <= KNOWN_TAGS
     for tag, attributes in page.tags:
         assert not any(name.startswith("on") for name in attributes), tag
@@ -283,6 +390,9 @@ KNOWN_TAGS = {
         "h1",
         "h2",
         "h3",
+        "nav",
+        "caption",
+        "script",
     ),
     *("p", "span", "b", "code", "a", "time", "dl", "dt", "dd", "div", "ol", "ul", "li", "figure", "figcaption", "img"),
     *("table", "thead", "tbody", "tr", "th", "td", "details", "summary"),
@@ -305,9 +415,10 @@ def test_no_text_breaks_the_page(tmp_path_factory, text: str):
     assert PipelineReport.model_validate_json(report.model_dump_json()) == report
 
 
-def test_the_page_forbids_itself_to_load_anything(tmp_path: Path):
+def test_the_page_forbids_itself_to_load_anything_and_to_run_any_other_script(tmp_path: Path):
     policy = next(meta for meta in page_of(good_run(tmp_path)).all("meta") if meta.get("http-equiv"))
     assert "default-src 'none'" in (policy["content"] or "")
+    assert f"script-src {script_source()};" in (policy["content"] or "")
 
 
 @pytest.mark.parametrize(
@@ -447,6 +558,91 @@ def test_a_browser_loads_nothing_else_and_has_no_complaint(browser, tmp_path: Pa
     page.close()
 
 
+@pytest.fixture
+def charted(tmp_path: Path) -> Path:
+    """The page of a run with two charts, bars, and a table of eight rows."""
+    folder = good_run(tmp_path)
+    rows = [[f"H{number}", number * 1.5] for number in (3, 1, 20, 4, 5, 6, 7, 8)]
+    ended(folder, "describe", (3, 4), summary={"tables": [{"title": "Homes", "columns": ["id", "kwh"], "rows": rows}]})
+    start = NOW.replace(hour=0, minute=0).timestamp()
+    panels = tuple(
+        Panel(f"H{number} <b>", start, 900, (Line("power", [float(number + place % 9) for place in range(960)]),))
+        for number in (1, 100)
+    )
+    power = LineChart("power", "Power over time", "kW", "time", panels)
+    bars = BarChart("energy", "Energy by day", "kWh", ("2026-03-01", "2026-03-02"), (5.0, 7.0), "Day")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("include.reporting.html.charts_of", lambda *_: Charts((power, power, bars)))
+        _, path = write_report(folder, build_report(folder, now=NOW))
+    return path
+
+
+@pytest.mark.browser
+def test_charts_answer_to_meters_periods_keys_and_downloads(browser, charted: Path):
+    page = browser.new_page(viewport={"width": 1000, "height": 900}, accept_downloads=True)
+    complaints = []
+    page.on("console", lambda message: complaints.append(message.text))
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.goto(charted.as_uri())
+    figure = page.locator("figure.chart").first
+    assert figure.locator("svg.still").is_hidden()
+    assert figure.locator("canvas").is_visible()
+
+    def rows() -> int:
+        with page.expect_download() as download:
+            figure.get_by_role("button", name="Download CSV").click()
+        return len(download.value.path().read_text().splitlines()) - 1
+
+    assert rows() == 960
+    figure.get_by_role("button", name="Show a day").click()
+    assert rows() == 97
+    figure.locator(".live").press("+")
+    assert rows() == 49
+    figure.locator("select").select_option("1")
+    assert rows() == 49, "the period stays"
+    assert "H100 <b>, in kW" in (figure.locator(".live").get_attribute("aria-label") or "")
+    figure.locator(".values summary").click()
+    assert figure.locator(".values tbody tr").count() == 49
+    figure.locator(".live").press("Home")
+    assert rows() == 960
+    box = figure.locator(".u-over").bounding_box()
+    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + 20)
+    assert " kW" in figure.locator(".readout").inner_text()
+    assert complaints == []
+    page.close()
+
+
+@pytest.mark.browser
+def test_tables_sort_and_filter(browser, charted: Path):
+    page = browser.new_page()
+    page.goto(charted.as_uri())
+    table = page.locator("table.data", has_text="H20")
+    first = table.locator("tbody tr:not([hidden]) th").first
+    table.get_by_role("button", name="Kwh").click()
+    assert first.inner_text() == "H1"
+    table.get_by_role("button", name="Kwh").click()
+    assert first.inner_text() == "H20"
+    page.get_by_role("searchbox", name="Filter rows of Homes").fill("h4")
+    assert table.locator("tbody tr:visible").count() == 1
+    page.close()
+
+
+@pytest.mark.browser
+def test_without_a_script_and_on_paper_the_drawings_show(browser, charted: Path):
+    context = browser.new_context(java_script_enabled=False)
+    page = context.new_page()
+    page.goto(charted.as_uri())
+    assert page.locator("figure.chart svg.still:visible").count() == 3
+    assert page.locator("canvas").count() == 0
+    context.close()
+    page = browser.new_page()
+    page.goto(charted.as_uri())
+    page.emulate_media(media="print")
+    assert page.locator("figure.chart svg.still:visible").count() == 3
+    assert page.locator("canvas:visible").count() == 0
+    page.close()
+
+
 def test_a_segment_of_a_path_cannot_leave_its_place():
     assert segment("../a b?c=1&d#é") == "..%2Fa%20b%3Fc%3D1%26d%23%C3%A9"
 
@@ -459,10 +655,10 @@ def test_a_page_shows_the_first_rows_of_what_is_very_long(tmp_path: Path) -> Non
     ended(folder, "describe", (3, 4), summary=summary)
     html = render_html(build_report(folder, now=NOW), folder.files)
     assert "The first 1,000 of 5,000 are shown" in html
-    assert "The first 1,000 of 5,001 are shown" in html, "with the finding of another step"
+    assert html.count("The first 1,000 of 5,000 are shown") == 2, "of the table and of the remarks"
     assert html.count(">cell<") == 1000
-    assert "finding 998 " in html
-    assert "finding 999 " not in html
+    assert "finding 999 " in html
+    assert "finding 1000 " not in html
 
 
 def test_a_plot_that_grew_since_is_not_read_to_its_end(tmp_path: Path) -> None:

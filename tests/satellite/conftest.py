@@ -75,3 +75,30 @@ def compared(trained_run: Path, baseline: SimpleNamespace) -> Callable[..., Path
         return trained_run
 
     return compare
+
+
+@pytest.fixture(scope="session")
+def comparisons() -> dict[str, Path]:
+    """Runs whose models were compared and verified in this process, by their parameters."""
+    return {}
+
+
+@pytest.fixture
+def compared_once(
+    compared: Callable[..., Path],
+    trained_run: Path,
+    comparisons: dict[str, Path],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Callable[..., Path]:
+    """Like `compared`, for runs without a champion: made once for each test process, then copied."""
+
+    def provide(**params: object) -> Path:
+        key = repr(sorted(params.items()))
+        if key in comparisons:
+            shutil.copytree(comparisons[key], trained_run.parent, dirs_exist_ok=True)
+        else:
+            run = compared(**params).parent
+            comparisons[key] = shutil.copytree(run, tmp_path_factory.mktemp("compared") / "run")
+        return trained_run
+
+    return provide

@@ -271,12 +271,14 @@ def test_the_plot_has_a_panel_for_the_confidence_of_a_model(tmp_path, monkeypatc
     panels, save = [], Figure.savefig
 
     def capture(figure, *arguments, **options):
-        panels.append([axes.get_title(loc="left") for axes in figure.axes if axes.get_xlabel() == "km"])
+        panels.append([axes.get_title(loc="left") for axes in figure.axes if "km" in axes.get_xlabel()])
         save(figure, *arguments, **options)
 
     monkeypatch.setattr(Figure, "savefig", capture)
-    plot_map(tmp_path / "map.png", Layers(CLASSES, CONFIDENCE, INSIDE), DOCUMENT)
-    plot_map(tmp_path / "rule.png", Layers(CLASSES, None, INSIDE), DOCUMENT.model_copy(update={"model_version": None}))
+    plot_map(tmp_path / "map.png", Layers(CLASSES, CONFIDENCE, INSIDE), DOCUMENT, GRID)
+    plot_map(
+        tmp_path / "rule.png", Layers(CLASSES, None, INSIDE), DOCUMENT.model_copy(update={"model_version": None}), GRID
+    )
     assert panels == [["Class", "Probability of the class"], [""]]
 
 

@@ -46,7 +46,8 @@ TARIFF = re.compile(
 PHASE = re.compile(r"(?i)\b(L[123]|phase ?[123abc])\b|\([ABC]\)")
 NOT_A_VALUE = re.compile(
     r"(?i)price|rrp|cost|preis|prix|precio|temp|\bgas\b|water|heat|humid|volt|amp(?:ere)?s?\b|current|frequency|"
-    r"\bhz\b|power ?factor|\bpf\b|interval$|resolution|minutes|flag|version|line|row|index$|^#$|co2|carbon|degree|latitude|longitude"
+    r"\bhz\b|power ?factor|\bpf\b|interval$|resolution|minutes|flag|version|line|row|index$|^#$|"
+    r"co2|carbon|degree|latitude|longitude"
 )
 METER = re.compile(
     r"(?i)meter|household|home|mpan|mprn|\bnmi\b|cups|\bean\b|\bprm\b|\bpdl\b|lclid|dataid|contador|entity|sensor|"

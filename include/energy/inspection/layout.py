@@ -18,7 +18,7 @@ from include.energy.lines import DELIMITERS, EMPTY, LineFile, Scan, line_file, s
 
 Row = tuple[str, ...]
 LINES_COMPARED = 400
-ROWS_AT_MOST = 6000
+ROWS_AT_MOST = 2500
 FOOTER_AT_MOST = 40
 
 
@@ -171,7 +171,7 @@ def _find_header(table: Sequence[tuple[int, Row]], first: int) -> int | None:
         return None
     row, record = table[first - 1][1], table[first][1]
     named = [cell for cell in row if cell]
-    if len(named) < 2 and len(record) > 2:
+    if len(named) < 2 and len(row) < len(record):
         return None
     same = sum(shape_of(a) == shape_of(b) != "other" for a, b in zip(row, record, strict=False))
     return None if same and _holds_reading(row) else first - 1

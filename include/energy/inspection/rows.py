@@ -34,11 +34,10 @@ def where(draft: Draft) -> tuple[tuple[int, tuple[str, ...]], ...]:
 
 
 def find_meter(draft: Draft, taken: set[int]) -> tuple[int | None, str | None]:
-    """Return the column of the households' names, or the name of the one household."""
+    """Return the column of the households' names, or the name that the user gives the one household."""
     mapping = draft.mapping
-    called = re.sub(r"[^\w.-]+", "_", PurePath(draft.file.name).stem)
     if mapping.household is not None:
-        household = called if mapping.household == FILE else mapping.household
+        household = _called(draft) if mapping.household == FILE else mapping.household
         draft.state("household", household, "stated by the user")
         return None, household
     if mapping.household_id == EVERY:
@@ -65,6 +64,16 @@ def find_meter(draft: Draft, taken: set[int]) -> tuple[int | None, str | None]:
         shown = ", ".join(column.distinct[:3])
         draft.state("households", f"{len(column.distinct)} in {column.name!r}", f"for example {shown}")
         return column.position, None
+    return None, None
+
+
+def _called(draft: Draft) -> str:
+    """Return what a household is called after its file."""
+    return re.sub(r"[^\w.-]+", "_", PurePath(draft.file.name).stem)
+
+
+def name_household(draft: Draft) -> str:
+    """Return the name of the one household of a file that names none."""
     if draft.answers.several_files:
         draft.ask(
             "household",
@@ -72,8 +81,9 @@ def find_meter(draft: Draft, taken: set[int]) -> tuple[int | None, str | None]:
             '--columns "household_id=@HOME"',
             f'--columns "household_id=@{FILE}"',
         )
+    called = _called(draft)
     draft.state("household", called, "no column names a meter; it is called after the file", assumed=True)
-    return None, called
+    return called
 
 
 def _require_households(draft: Draft, column: Column) -> None:

@@ -397,10 +397,12 @@ def unit_of(text: str) -> Unit | None:
 def unit_in(name: str) -> Unit | None:
     """Return the unit that a column's name states, None where it states none or several.
 
-    >>> [unit_in(name) for name in ("USAGE (kWh)", "AEP_MW", "Profil +A [kW]", "Active energy Wh (A)", "Swh")]
-    ['kWh', 'MW', 'kW', 'Wh', None]
+    >>> names = ("USAGE (kWh)", "AEP_MW", "Profil +A [kW]", "Active energy Wh (A)", "Wh/1000", "Swh")
+    >>> [unit_in(name) for name in names]
+    ['kWh', 'MW', 'kW', 'Wh', 'kWh', None]
     """
-    found = {_UNIT_WORDS[match[1].lower()] for match in _UNIT_IN_NAME.finditer(name.replace("_", " "))}
+    spaced = re.sub(r"(?i)(?<![A-Za-z])w(h?) ?/ ?1000\b", r"kW\1", name.replace("_", " "))
+    found = {_UNIT_WORDS[match[1].lower()] for match in _UNIT_IN_NAME.finditer(spaced)}
     return found.pop() if len(found) == 1 else None
 
 

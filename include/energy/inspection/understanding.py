@@ -15,7 +15,7 @@ from include.energy.inspection.draft import Draft, Search
 from include.energy.inspection.layout import Layout
 from include.energy.inspection.mapping import EVERY
 from include.energy.inspection.plan import ZONE, Answers, ReadingPlan, Understanding
-from include.energy.inspection.rows import choose_rows, find_meter, where
+from include.energy.inspection.rows import choose_rows, find_meter, name_household, where
 from include.energy.inspection.spelling import shape_of
 from include.energy.inspection.times import find_ends, find_stamps, find_zone, hour_name, spell, times_in_header
 from include.energy.inspection.values import find_unit, find_values, is_cumulative, spell_numbers
@@ -43,7 +43,9 @@ def understand(layout: Layout, answers: Answers, search: Search) -> Understandin
     taken = {*stamps, *mapped}
     selected = where(draft)
     meter, household = find_meter(draft, {*stamps, *(position for position, _ in selected)})
-    values = find_values(draft, taken | ({meter} if meter is not None else set()), spread, household)
+    values, wide = find_values(draft, taken | ({meter} if meter is not None else set()), spread)
+    if meter is None and household is None and not wide:
+        household = name_household(draft)
     selected = selected or choose_rows(draft, stamps, meter, values)
     unit = find_unit(draft, values)
     cumulative = is_cumulative(draft, values, meter, unit, stamps)
@@ -51,7 +53,7 @@ def understand(layout: Layout, answers: Answers, search: Search) -> Understandin
     utc = find_zone(draft, stamps, spelling, spread)
     ends = find_ends(draft, stamps, spelling, order, spread, ranges=ranges, period=period, cumulative=cumulative)
     quality = _find_quality(draft)
-    if len(values) > 1 and household is None and meter is None:
+    if wide:
         draft.state("households", f"{len(values)}, one for each column", ", ".join(draft.names(values[:4])))
     plan = None
     open_questions = [question for question in draft.questions if question.topic != ZONE]

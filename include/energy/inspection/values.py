@@ -17,19 +17,20 @@ from include.energy.schemas import Unit
 RISES_NEEDED = 24
 
 
-def find_values(draft: Draft, taken: set[int], spread: dict[int, str], household: str | None) -> tuple[int, ...]:
-    """Return the columns of the values."""
+def find_values(draft: Draft, taken: set[int], spread: dict[int, str]) -> tuple[tuple[int, ...], bool]:
+    """Return the columns of the values, and whether each one is a household."""
     if spread:
-        return tuple(spread)
+        return tuple(spread), False
+    wide = draft.mapping.household_id == EVERY
     mapping = draft.mapping
     free = [c for c in draft.columns if c.position not in taken and c.may_be_value and not _are_hours(c)]
-    if EVERY in mapping.values:
-        return tuple(column.position for column in free)
     if mapping.values:
-        chosen = tuple(draft.position(name, mapping.field or "") for name in mapping.values)
+        chosen = tuple(column.position for column in _drop_totals(draft, _drop_identifiers(draft, free)))
+        if EVERY not in mapping.values:
+            chosen = tuple(draft.position(name, mapping.field or "") for name in mapping.values)
         _require_numbers(draft, chosen)
         _require_all_parts(draft, chosen)
-        return chosen
+        return chosen, wide
     free = _drop_identifiers(draft, free)
     if any(unit_in(column.name) for column in free):
         free = [column for column in free if unit_in(column.name)]
@@ -47,21 +48,22 @@ def find_values(draft: Draft, taken: set[int], spread: dict[int, str], household
         why = f"; {', '.join(map(repr, foreign))} is not active energy" if foreign else ""
         raise draft.refuse(f"no column holds power or energy{why}; name it with --columns energy_kwh=…")
     draft.state("values", repr(draft.name(free[0].position)), f"for example {', '.join(free[0].texts[:3])}")
-    return (free[0].position,)
+    return (free[0].position,), wide
 
 
-def _choose_values(draft: Draft, free: Sequence[Column]) -> tuple[int, ...]:
+def _choose_values(draft: Draft, free: Sequence[Column]) -> tuple[tuple[int, ...], bool]:
+    """Return several columns of values, and whether each one is a household."""
     positions = tuple(column.position for column in free)
     names = [column.name for column in free]
     parts = [bool(TARIFF.search(name) or PHASE.search(name)) for name in names]
     if all(parts):
         draft.state("values", f"the sum of {' and '.join(map(repr, names))}", "tariffs or phases of one meter")
-        return positions
+        return positions, False
     stated = draft.mapping.household_id == EVERY
     alike = len({unit_in(name) for name in names}) == 1 and len(set(names)) == len(names)
     if stated or (alike and draft.mapping.household is None and _are_meters(free)):
         draft.state("layout", f"one column a meter: {len(free)} columns", ", ".join(names[:4]))
-        return positions
+        return positions, True
     fields = "energy_kwh" if any("wh" in (unit_in(name) or "kWh").lower() for name in names) else "power_kw"
     draft.ask(
         "values",
@@ -69,7 +71,7 @@ def _choose_values(draft: Draft, free: Sequence[Column]) -> tuple[int, ...]:
         *(f'--columns "{fields}={draft.name(position)}"' for position in positions[:8]),
         f'--columns "household_id=*,{fields}=*"',
     )
-    return positions
+    return positions, False
 
 
 def _are_meters(free: Sequence[Column]) -> bool:

@@ -121,7 +121,7 @@ def draw_ndvi(path: Path, reports: Sequence[DateReport], imagery: Imagery) -> No
 
 
 def _draw_cell(axes: Axes, assessed: DateReport | Acquisition, picture: Thumbnail | None, shape: float) -> None:
-    title, label, colour = f"{assessed.date}  ", "✓ accepted", GREEN
+    title, label, colour = f"{assessed.date}  ", "", GREEN  # the title says how many are accepted
     if isinstance(assessed, DateReport) and assessed.cloud is not None:
         title += f"cloud {assessed.cloud:.1f} %"
     if isinstance(assessed, Acquisition) or not assessed.accepted:

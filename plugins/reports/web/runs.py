@@ -102,8 +102,9 @@ def report(dag_id: str, run_id: str) -> Response:
 
 
 @router.get("/dags/{dag_id}/runs/{run_id}/artifacts/{path:path}", dependencies=[reads_runs()])
+@router.get("/dags/{dag_id}/runs/{run_id}/files/{path:path}", dependencies=[reads_runs()])
 def artifact(dag_id: str, run_id: str, path: str) -> Response:
-    """Return a file that a step of the run wrote, as it was accepted."""
+    """Return a file that a step of the run wrote, as it was accepted; `files/` is how a report links to it."""
     try:
         record, file = open_artifact(folder_of(dag_id, run_id), path)
     except BadInputError as error:

@@ -15,6 +15,8 @@ from fastapi import Depends, HTTPException, Request, status
 from itsdangerous import BadSignature, URLSafeTimedSerializer
 from starlette.datastructures import MutableHeaders
 
+from include.reporting.assets import script_source
+
 if TYPE_CHECKING:
     from airflow.api_fastapi.auth.managers.models.base_user import BaseUser
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -24,9 +26,10 @@ PAGE_POLICY = (
     "form-action 'self'; base-uri 'none'; frame-ancestors 'self'"
 )
 REPORT_POLICY = (
-    "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; "
-    "frame-ancestors 'self'; sandbox allow-same-origin"
+    f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src {script_source()}; base-uri 'none'; "
+    "form-action 'none'; frame-ancestors 'self'; sandbox allow-same-origin allow-scripts allow-downloads"
 )
+"""A report runs the script of this version alone, by its hash; one of another version shows its plots without."""
 DOWNLOAD_POLICY = "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; sandbox"
 HEADERS = {
     "Content-Security-Policy": PAGE_POLICY,

@@ -7,6 +7,7 @@ import pytest
 from include.energy.audit.plain_rules import UndecidedError, judge_record, judge_series
 from include.energy.lines import inspect
 from include.energy.params import AnalyzerParams
+from include.energy.timeline import Stretch
 from tests.energy.analysis import HEADER
 
 REQUIRED = ("timestamp", "household_id", "power_consumption", "voltage", "current")
@@ -78,7 +79,7 @@ def test_what_the_plain_rules_do_not_decide(judge, text):
 
 def marks(powers, seconds=1800, threshold=5.0):
     series = [(number * seconds, power) for number, power in enumerate(powers) if power is not None]
-    return [found for _, found in judge_series(series, UTC, threshold, 0, seconds)]
+    return [found for _, found in judge_series(series, UTC, threshold, [Stretch(0, seconds)])]
 
 
 def test_runs_of_one_value_are_flat_from_six_hours_on():

@@ -116,7 +116,7 @@ def test_input_files_are_converted_again(files, convert):
     "wrong", [{"timezone": "UTC"}, {"stamp": "end"}, {"columns": MAPPING["columns"].replace("energy_kwh", "power_kw")}]
 )
 def test_another_conversion_than_the_users_is_refused(files, convert, wrong):
-    convert({"meter.csv": LOCAL}, **MAPPING | wrong)
+    convert({"meter.csv": LOCAL}, **MAPPING | wrong, as_mapped=True)
     with pytest.raises(ContractError, match=r"energy_data.csv: record \d+ must be"):
         prove_generator(files, GeneratorParams(files=("meter.csv",), **MAPPING))
 

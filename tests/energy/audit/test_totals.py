@@ -25,10 +25,9 @@ def test_intervals_are_those_of_the_analyzer(files, lines):
     analyze(files, AnalyzerParams())
     with connect(files) as db:
         judge_again(db, inspect(files / "energy_data.csv"), files, AnalyzerParams(), None)
-        intervals, origins = number_intervals(db, AnalyzerParams(), None)
+        timeline = number_intervals(db, AnalyzerParams(), None)
     stated = {home.household_id: home.interval_seconds for home in ANALYSIS.read(files).households}
-    assert intervals == stated
-    assert origins.keys() == stated.keys()
+    assert {household: timeline.seconds(household) for household in timeline.stretches} == stated
 
 
 @pytest.mark.parametrize(

@@ -67,7 +67,10 @@ def test_files_of_different_formats_are_read_together_if_their_unit_is_the_same(
     done = convert({"a.toy": toy, "b.csv": text}, columns="timestamp=t,household_id=@toy,energy_kwh=kwh")
     assert (len(done.records), done.source.households, done.column("power_consumption")[-1]) == (26, 1, "0.6")
     with pytest.raises(BadInputError, match=r"b\.csv: holds kW, a\.toy holds kWh; run files of different units apart"):
-        convert({"a.toy": toy, "b.csv": text}, columns="timestamp=t,household_id=@toy,power_kw=kwh")
+        convert(
+            {"a.toy": toy, "b.csv": text.replace("kwh", "load")},
+            columns="timestamp=t,household_id=@toy,power_kw=load",
+        )
 
 
 @pytest.mark.usefixtures("toy")

@@ -47,9 +47,9 @@ def read(sample, params):
 
 
 def test_the_mapped_columns_become_readings_with_their_line(sample):
-    data, readings = read(sample("\nkwh,u,time\n1.5,230,2026\n\n2,2026\n"), MAPPED)
+    data, readings = read(sample("\nkwh,u,time\n1.5,230,2026-01-01T00:00Z\n\n2,2026\n"), MAPPED)
     assert readings == [
-        Reading(3, "A", "2026", "1.5", "230", None, malformed=False),
+        Reading(3, "A", "2026-01-01T00:00Z", "1.5", "230", None, malformed=False),
         Reading(5, None, None, None, malformed=True),
     ]
     assert (data.unit, data.columns, data.delimiter) == ("kWh", ("kwh", "u", "time"), ",")
@@ -59,24 +59,78 @@ def test_the_mapped_columns_become_readings_with_their_line(sample):
 def test_without_a_mapping_the_columns_are_those_of_the_pipeline(sample, own_header):
     data, readings = read(sample(own_header + "2026-01-01T00:00Z,a,0.5,230.1,2.2\n"), OWN)
     assert readings == [Reading(2, "a", "2026-01-01T00:00Z", "0.5", "230.1", "2.2", malformed=False)]
-    assert data.unit == "kW"
+    assert (data.unit, data.drops_empty, data.measured) == ("kW", False, ("voltage", "current"))
+    data, _ = read(sample("timestamp,household_id,power_consumption\n2026-01-01T00:00Z,a,0.5\n"), OWN)
+    assert data.measured == ()
 
 
-def test_a_decimal_comma_is_read_where_the_delimiter_is_a_semicolon(sample):
-    _, readings = read(sample("time;kwh;u\n2026;1,5;-230,0\n2026;1.5;1,234,5\n"), MAPPED)
-    assert [(reading.power, reading.voltage) for reading in readings] == [("1.5", "-230.0"), ("1.5", "1,234,5")]
-    _, readings = read(sample('time,kwh,u\n2026,"1,5",2\n'), MAPPED)
-    assert readings[0].power == "1,5"
+def test_a_decimal_comma_shows_in_the_numbers(sample):
+    _, readings = read(sample("time;kwh;u\n2026-01-01T00:00Z;1,5;-230,0\n2026-01-01T01:00Z;1.500;1\n"), MAPPED)
+    assert [(reading.power, reading.voltage) for reading in readings] == [("1.5", "-230.0"), ("1500", "1")]
+    _, readings = read(sample('time,kwh,u\n2026-01-01T00:00Z,"1,5",2\n'), MAPPED)
+    assert readings[0].power == "1.5"
+
+
+def test_a_number_of_another_spelling_is_never_read(sample):
+    rows = [f"2026-01-{day:02}T{hour:02}:00Z;1,5;2" for day in range(1, 30) for hour in range(24) for _ in range(4)]
+    content = "time;kwh;u\n" + "\n".join([*rows, "2026-02-01T00:00Z;1.5;2", rows[0]]) + "\n"
+    _, readings = read(sample(content), MAPPED)
+    assert readings[-2].power == "1.5 (no decimal comma)"
+    with pytest.raises(BadInputError, match=r"its numbers cannot be read alike: '1,5', '1\.5' contradict"):
+        read(sample("time;kwh;u\n2026-01-01T00:00Z;1,5;2\n2026-01-01T01:00Z;1.5;2\n"), MAPPED)
 
 
 def test_missing_columns_are_named_with_what_may_be_meant(sample):
     with pytest.raises(BadInputError) as refused:
-        read(sample("Time,kilowatthours,u\n1,2,3\n"), MAPPED)
+        read(sample("Time,kilowatthours,u\n2026-01-01,2,3\n"), MAPPED)
     assert str(refused.value) == (
         "m.csv: has no column 'time' and no column 'kwh'; its columns are 'Time', 'kilowatthours', 'u'; "
         "did you mean 'Time' instead of 'time'?"
     )
-    with pytest.raises(BadInputError, match=r"name yours with --columns timestamp=…,household_id=…\|@NAME,"):
-        read(sample("time,kwh\n1,2\n"), OWN)
-    with pytest.raises(BadInputError, match="the header names the column 'u' more than once"):
-        read(sample("time,kwh,u,u\n1,2,3,4\n"), MAPPED)
+
+
+WIDE = "time,Main_A,Main_B\n2026-01-01T00:00Z,1,2\n2026-01-01T01:00Z,,4\n"
+
+
+def test_each_column_may_be_a_household(sample):
+    params = GeneratorParams(files=("m.csv",), columns="household_id=*", unit="kWh")
+    data, readings = read(sample(WIDE), params)
+    assert [(r.line, r.household_id, r.power) for r in readings] == [
+        (2, "Main_A", "1"), (2, "Main_B", "2"), (3, "Main_A", None), (3, "Main_B", "4"),
+    ]  # fmt: skip
+    assert data.drops_empty
+
+
+def test_several_columns_of_one_household_are_added_up_exactly(sample):
+    params = GeneratorParams(files=("m.csv",), columns="household_id=@H,energy_kwh=T1,energy_kwh=T2")
+    content = "time,T1,T2\n" + "".join(
+        f"2026-01-01T0{hour}:00Z,{pair}\n" for hour, pair in enumerate(("0.1,0.2", "x,1", ",", "3,"))
+    )
+    _, readings = read(sample(content), params)
+    assert [reading.power for reading in readings] == ["0.300000000", "x", None, "incomplete sum"]
+
+
+def test_times_may_be_the_header(sample):
+    content = "sensor,unit,2026-01-01T00:00Z,2026-01-01T01:00Z,2026-01-01T02:00Z\nS1,kWh,1,2,3\n"
+    _, readings = read(sample(content), GeneratorParams(files=("m.csv",)))
+    assert [(r.household_id, r.stamp, r.power) for r in readings] == [
+        ("S1", f"2026-01-01T0{hour}:00Z", str(hour + 1)) for hour in range(3)
+    ]
+
+
+def test_rows_are_chosen_and_estimates_are_marked(sample):
+    content = "time,kWh,Type,Status\n" + "".join(
+        f"2026-01-01T0{hour}:00Z,{hour},{kind},{status}\n"
+        for hour in range(3)
+        for kind, status in (("Actual", "E" if hour == 1 else "A"), ("Forecast", "A"))
+    )
+    params = GeneratorParams(files=("m.csv",), where=("Type=Actual",))
+    _, readings = read(sample(content), params)
+    assert [(r.line, r.estimated) for r in readings] == [(2, False), (4, True), (6, False)]
+
+
+def test_an_open_question_is_refused_with_its_options(sample):
+    with pytest.raises(
+        BadInputError, match=r"m\.csv: nothing says what unit 'value' is in: say which with --unit kWh or"
+    ):
+        read(sample("time,value\n2026-01-01T00:00Z,1\n2026-01-01T01:00Z,2\n"), GeneratorParams(files=("m.csv",)))

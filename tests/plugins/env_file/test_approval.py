@@ -4,7 +4,6 @@ import tests.airflow_env  # noqa: F401 - before Airflow is imported
 
 # isort: split
 import threading
-import time
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
@@ -208,11 +207,14 @@ def test_a_dag_test_ends_by_itself_and_what_follows_runs(dags, monkeypatch, give
     assert (dags / "answers").read_text() == f"{given.title()}\n"
 
 
-def respond(found, *, timedout, code=None, before=lambda: None):
+def respond(found, over, *, timedout, code=None, before=lambda: None):
     """What the API does with a person's answer, and the scheduler when the time is over.
+
+    `dag.test()` may write the state that it read before over an answer; then it is given once more.
 
     Args:
         found: Filled with the question as Airflow keeps it.
+        over: Set when the run has ended.
         timedout: Whether the time is over.
         code: The evidence code of the answer; None leaves that of the form.
         before: Called before the answer.
@@ -223,8 +225,7 @@ def respond(found, *, timedout, code=None, before=lambda: None):
     from airflow.triggers.base import TriggerEvent
     from airflow.utils.session import create_session
 
-    while True:
-        time.sleep(0.2)
+    while not over.wait(0.2):
         with suppress(OperationalError), create_session() as session:  # SQLite is locked now and then
             task = session.scalar(select(TaskInstance).where(TaskInstance.state == "awaiting_input"))
             detail = task and session.get(HITLDetail, task.id)
@@ -239,7 +240,6 @@ def respond(found, *, timedout, code=None, before=lambda: None):
             detail.responded_at = datetime.now(UTC)
             payload = detail.as_resume_event_payload(timedout=timedout)
             handle_event_submit(TriggerEvent(payload), task_instance=task, session=session)
-            return
 
 
 @pytest.fixture
@@ -252,10 +252,11 @@ def waiting(dags):
 
 def answered(dag, dags, **options):
     """Run the DAG until it was answered; returns the question, the recorded answer and the run."""
-    found = {}
-    person = threading.Thread(target=respond, args=(found,), kwargs={"timedout": False} | options, daemon=True)
+    found, over = {}, threading.Event()
+    person = threading.Thread(target=respond, args=(found, over), kwargs={"timedout": False} | options, daemon=True)
     person.start()
     run = dag.test()
+    over.set()
     person.join(10)
     states = {ti.task_id: str(ti.state) for ti in run.get_task_instances()}
     assert states == {"approve": "success", "after": "success"}

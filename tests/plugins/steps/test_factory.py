@@ -6,6 +6,7 @@ import tests.airflow_env  # noqa: F401 - before Airflow is imported
 from dataclasses import replace
 from datetime import timedelta
 from types import SimpleNamespace
+from typing import Literal
 
 import pytest
 from airflow.sdk import DAG, Asset, CronDataIntervalTimetable
@@ -118,6 +119,7 @@ class FormParams(StepParams):
     area: tuple[float, float] | None = Field(None, description="Where.", json_schema_extra={"section": "Area"})
     corner: tuple[float, float] = Field((1.0, 2.0), description="Where it begins.")
     start: str | None = Field(None, max_length=40, description="From when.")
+    order: Literal["up", "down"] | None = Field(None, description="Which first.")
 
 
 def test_the_trigger_form_takes_types_bounds_and_sections_from_the_model():
@@ -129,8 +131,11 @@ def test_the_trigger_form_takes_types_bounds_and_sections_from_the_model():
     assert forms["corner"].schema["items"] == {"type": "number"}
     assert forms["area"].schema["type"] == ["array", "null"]
     assert (forms["start"].schema["type"], forms["start"].schema["maxLength"]) == (["string", "null"], 40)
+    assert (forms["order"].value, forms["order"].schema["enum"]) == (None, ["up", "down", None])
     sections = {name: form.schema["section"] for name, form in forms.items()}
-    assert sections == {"factor": "Run", "area": "Area", "corner": "Run", "start": "Interval", "audit": "Run"}
+    assert sections == {
+        "factor": "Run", "area": "Area", "corner": "Run", "start": "Interval", "order": "Run", "audit": "Run"
+    }  # fmt: skip
     assert forms["corner"].schema["title"] == "corner"
 
 

@@ -26,9 +26,9 @@ WHY = Reason(by="tester", why="a test")
 
 
 @pytest.fixture
-def files(compared):
+def files(compared_once):
     """A run whose models were compared and verified honestly."""
-    return compared()
+    return compared_once()
 
 
 def state(artifact, files, **changes):
@@ -127,8 +127,8 @@ def test_a_comparison_that_states_something_else_is_refused(files, lie):
         recompute_comparison(files, PARAMS)
 
 
-def test_promote_true_with_failed_gates_is_refused(compared):
-    files, params = compared(allow_synthetic=False), PARAMS.model_copy(update={"allow_synthetic": False})
+def test_promote_true_with_failed_gates_is_refused(compared_once):
+    files, params = compared_once(allow_synthetic=False), PARAMS.model_copy(update={"allow_synthetic": False})
     assert not recompute_comparison(files, params).decision.promote
     state(COMPARISON, files, decision__promote=True)
     with pytest.raises(ContractError, match=r"\$\.decision\.promote is False; found True"):

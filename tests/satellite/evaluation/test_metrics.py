@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from include.satellite.artifacts import CNN, LSTM
@@ -37,6 +37,7 @@ NAMES = ("Healthy", "Moderate", "Stressed", "Critical")
 PAIRS = st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), min_size=1, max_size=60)
 
 
+@settings(deadline=None)
 @given(PAIRS)
 def test_scores_of_classes_are_the_counted_shares(pairs: list[tuple[int, int]]) -> None:
     true, predicted = np.array(pairs).T
@@ -63,6 +64,7 @@ def test_the_confusion_counts_samples_by_true_and_predicted_class() -> None:
     assert counts.tolist() == [[1, 1, 0], [0, 1, 0], [1, 0, 0]]
 
 
+@settings(deadline=None)
 @given(PAIRS)
 def test_scores_of_classes_are_those_of_scikit_learn(pairs: list[tuple[int, int]]) -> None:
     from sklearn.metrics import accuracy_score, precision_recall_fscore_support, recall_score

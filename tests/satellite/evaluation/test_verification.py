@@ -18,8 +18,8 @@ from tests.satellite.trained_run import VERIFY, randomised, write_baseline
 
 
 @pytest.fixture
-def files(compared):
-    return compared()
+def files(compared_once):
+    return compared_once()
 
 
 def test_all_trained_models_are_run_again_on_drawn_held_out_samples(files, monkeypatch):

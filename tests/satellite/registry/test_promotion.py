@@ -60,8 +60,8 @@ def stored():
     return sorted(path.name for path in folder.iterdir() if path.name[0].isdigit()) if folder.exists() else []
 
 
-def test_a_promotion_stores_the_model_and_switches_the_env_file(compared, env_file, aliases):
-    folder = compared()
+def test_a_promotion_stores_the_model_and_switches_the_env_file(compared_once, env_file, aliases):
+    folder = compared_once()
     configure(folder, CONFIGURE)
     result = configuration(folder)
     model = store.find(result.version)
@@ -92,9 +92,9 @@ def test_a_promotion_stores_the_model_and_switches_the_env_file(compared, env_fi
         ({"min_cnn_accuracy": 0.999}, "is below the minimum of 0.999"),
     ],
 )
-def test_a_refusal_is_an_answer_and_changes_nothing(compared, env_file, aliases, params, reason):
+def test_a_refusal_is_an_answer_and_changes_nothing(compared_once, env_file, aliases, params, reason):
     before = env_file.read_bytes()
-    folder = compared(**params)
+    folder = compared_once(**params)
     configure(folder, CONFIGURE.model_copy(update=params))
     result = configuration(folder)
     assert not result.promoted
@@ -173,10 +173,10 @@ LIES = (
 
 
 @pytest.mark.parametrize("lie", LIES, ids=lambda lie: lie.__name__)
-def test_a_lie_never_reaches_the_env_file(compared, env_file, lie):
+def test_a_lie_never_reaches_the_env_file(compared_once, env_file, lie):
     """`configure` believes no artifact that the others contradict, whichever step wrote it."""
     before = env_file.read_bytes()
-    folder = compared(allow_synthetic=False)
+    folder = compared_once(allow_synthetic=False)
     lie(folder)
     with pytest.raises(ContractError):
         configure(folder, CONFIGURE.model_copy(update={"allow_synthetic": False}))
@@ -186,8 +186,8 @@ def test_a_lie_never_reaches_the_env_file(compared, env_file, lie):
 
 
 @pytest.mark.parametrize("lie", LIES, ids=lambda lie: lie.__name__)
-def test_a_lie_is_not_put_before_a_reviewer(compared, lie):
-    folder = compared(allow_synthetic=False)
+def test_a_lie_is_not_put_before_a_reviewer(compared_once, lie):
+    folder = compared_once(allow_synthetic=False)
     lie(folder)
     with pytest.raises(ContractError):
         approval_form(folder, CONFIGURE.model_copy(update={"allow_synthetic": False}))
@@ -206,8 +206,8 @@ def test_a_lie_is_not_put_before_a_reviewer(compared, lie):
         ),
     ],
 )
-def test_without_a_yes_nothing_changes(compared, env_file, answer, reason):
-    folder = compared()
+def test_without_a_yes_nothing_changes(compared_once, env_file, answer, reason):
+    folder = compared_once()
     if answer:
         write_approval(folder, evidence=evidence(folder), **answer)
     configure(folder, ASKED)
@@ -215,8 +215,8 @@ def test_without_a_yes_nothing_changes(compared, env_file, answer, reason):
     assert dotenv_values(env_file)["USE_AI_MODELS"] == "false"
 
 
-def test_a_yes_lets_the_gates_decide(compared, env_file):
-    folder = compared()
+def test_a_yes_lets_the_gates_decide(compared_once, env_file):
+    folder = compared_once()
     write_approval(folder, approved=True, by="Ada", why="fine", evidence=evidence(folder))
     configure(folder, ASKED)
     assert configuration(folder).promoted
@@ -232,8 +232,8 @@ def test_a_yes_lets_the_gates_decide(compared, env_file):
     ],
     ids=["without evidence", "of other evidence", "of the code alone"],
 )
-def test_an_approval_of_other_evidence_does_not_count(compared, env_file, of, reason):
-    folder = compared()
+def test_an_approval_of_other_evidence_does_not_count(compared_once, env_file, of, reason):
+    folder = compared_once()
     write_approval(folder, approved=True, by="Ada", why="fine", evidence=of(folder))
     configure(folder, ASKED)
     [refused] = configuration(folder).reasons
@@ -254,8 +254,8 @@ def test_an_approval_before_a_retraining_does_not_count_after_it(compared, env_f
 
 
 @pytest.mark.parametrize("artifact", DECIDES, ids=lambda artifact: artifact.path)
-def test_the_evidence_is_every_file_that_the_decision_rests_on(compared, artifact):
-    folder = compared()
+def test_the_evidence_is_every_file_that_the_decision_rests_on(compared_once, artifact):
+    folder = compared_once()
     before = evidence(folder)
     assert evidence(folder) == before
     with artifact.at(folder).open("ab") as file:
@@ -266,23 +266,23 @@ def test_the_evidence_is_every_file_that_the_decision_rests_on(compared, artifac
         evidence(folder)
 
 
-def test_a_yes_does_not_overrule_a_gate(compared, env_file):
-    folder = compared(allow_synthetic=False)
+def test_a_yes_does_not_overrule_a_gate(compared_once, env_file):
+    folder = compared_once(allow_synthetic=False)
     write_approval(folder, approved=True, by="Ada", why="fine", evidence=evidence(folder))
     configure(folder, ASKED.model_copy(update={"allow_synthetic": False}))
     assert not configuration(folder).promoted
     assert "allow_synthetic" in configuration(folder).reasons[0]
 
 
-def test_an_answer_that_nobody_asked_for_does_not_decide(compared):
-    folder = compared()
+def test_an_answer_that_nobody_asked_for_does_not_decide(compared_once):
+    folder = compared_once()
     write_approval(folder, approved=False, by="Ada", why="no")
     configure(folder, CONFIGURE)
     assert configuration(folder).promoted
 
 
-def test_the_form_shows_the_diff_that_is_then_made_and_the_measures(compared, env_file):
-    folder = compared()
+def test_the_form_shows_the_diff_that_is_then_made_and_the_measures(compared_once, env_file):
+    folder = compared_once()
     form = approval_form(folder, CONFIGURE)
     diff = EnvFile(env_file).diff(planned_changes(folder))
     assert diff in form
@@ -295,9 +295,9 @@ def test_the_form_shows_the_diff_that_is_then_made_and_the_measures(compared, en
     assert configuration(folder).diff == diff
 
 
-def test_nothing_is_asked_where_the_gates_refuse(compared):
+def test_nothing_is_asked_where_the_gates_refuse(compared_once):
     refused = CONFIGURE.model_copy(update={"allow_synthetic": False})
-    assert approval_form(compared(allow_synthetic=False), refused) is None
+    assert approval_form(compared_once(allow_synthetic=False), refused) is None
 
 
 def test_the_answer_is_kept_as_configure_reads_it(tmp_path):
@@ -310,8 +310,8 @@ def test_the_answer_is_kept_as_configure_reads_it(tmp_path):
 # once more
 
 
-def test_a_second_time_ends_the_same(compared, env_file):
-    folder = compared()
+def test_a_second_time_ends_the_same(compared_once, env_file):
+    folder = compared_once()
     configure(folder, CONFIGURE)
     first, text = (folder / "configuration.json").read_bytes(), env_file.read_bytes()
     configure(folder, CONFIGURE)
@@ -348,8 +348,8 @@ promotion.configure(Path({files!r}), ConfigureParams.model_validate_json({params
         ("contracts.write_json = dies", True),
     ],
 )
-def test_killed_anywhere_and_tried_again_the_end_is_the_same(compared, env_file, data_dir, patch, switched):
-    folder = compared()
+def test_killed_anywhere_and_tried_again_the_end_is_the_same(compared_once, env_file, data_dir, patch, switched):
+    folder = compared_once()
     environment = {
         "GROUNDTRUTH_DATA_DIR": str(data_dir),
         "GROUNDTRUTH_ENV_FILE": str(env_file),
@@ -373,8 +373,8 @@ def test_killed_anywhere_and_tried_again_the_end_is_the_same(compared, env_file,
     assert not [name for name in leftovers if name.startswith("..") or "pending" in name]
 
 
-def test_a_champion_that_changed_since_the_comparison_is_not_replaced(compared, env_file):
-    folder = compared()
+def test_a_champion_that_changed_since_the_comparison_is_not_replaced(compared_once, env_file):
+    folder = compared_once()
     EnvFile(env_file).update({"USE_AI_MODELS": "true", "AI_MODEL_VERSION": "20260101T000000Z-12345678"}, WHY)
     configure(folder, CONFIGURE)
     result = configuration(folder)
@@ -384,8 +384,8 @@ def test_a_champion_that_changed_since_the_comparison_is_not_replaced(compared, 
     assert dotenv_values(env_file)["AI_MODEL_VERSION"] == "20260101T000000Z-12345678"
 
 
-def test_of_two_runs_at_once_one_is_promoted_and_the_other_told_why(compared, env_file, data_dir):
-    first = compared()
+def test_of_two_runs_at_once_one_is_promoted_and_the_other_told_why(compared_once, env_file, data_dir):
+    first = compared_once()
     second = data_dir / "runs" / "satellite_pipeline" / "manual__2" / "files"
     shutil.copytree(first.parent, second.parent)
     document = json.loads((second / "comparison.json").read_bytes())
@@ -407,8 +407,8 @@ def test_of_two_runs_at_once_one_is_promoted_and_the_other_told_why(compared, en
     assert len(stored()) == 2
 
 
-def test_other_keys_may_change_since_the_comparison(compared, env_file):
-    folder = compared()
+def test_other_keys_may_change_since_the_comparison(compared_once, env_file):
+    folder = compared_once()
     env_file.write_text(env_file.read_text().replace("secret", "changed") + "NEW=1\n")
     configure(folder, CONFIGURE)
     assert configuration(folder).promoted
@@ -418,13 +418,15 @@ def test_other_keys_may_change_since_the_comparison(compared, env_file):
 # faults
 
 
-def test_an_env_file_that_cannot_be_replaced_fails_the_step_and_the_model_is_harmless(compared, env_file, monkeypatch):
+def test_an_env_file_that_cannot_be_replaced_fails_the_step_and_the_model_is_harmless(
+    compared_once, env_file, monkeypatch
+):
     from include.env_file import replacement
 
     def busy(*_):
         raise OSError(16, "Device or resource busy")
 
-    folder = compared()
+    folder = compared_once()
     monkeypatch.setattr(replacement, "_exchange", busy)
     with pytest.raises(SetupError, match="is mounted as a single file"):
         configure(folder, CONFIGURE)
@@ -441,12 +443,12 @@ def test_a_missing_env_file_is_made(compared, env_file):
     assert configuration(folder).backup is None
 
 
-def test_mlflow_out_of_reach_is_a_note_and_no_failure(compared, monkeypatch):
+def test_mlflow_out_of_reach_is_a_note_and_no_failure(compared_once, monkeypatch):
     def gone(*_):
         raise SetupError("MLflow (http://x): no answer")
 
     monkeypatch.setattr(tracking, "register", gone)
-    folder = compared()
+    folder = compared_once()
     configure(folder, CONFIGURE)
     result = configuration(folder)
     assert result.promoted
@@ -461,13 +463,13 @@ def test_mlflow_out_of_reach_is_a_note_and_no_failure(compared, monkeypatch):
     assert warnings == result.notes
 
 
-def test_real_and_simulated_models_have_aliases_of_their_own(compared, aliases):
-    promotion._set_aliases(compared(), "champion", synthetic=False)
+def test_real_and_simulated_models_have_aliases_of_their_own(compared_once, aliases):
+    promotion._set_aliases(compared_once(), "champion", synthetic=False)
     assert set(aliases) == {("crop-health-cnn", "champion"), ("ndvi-forecast-lstm", "champion")}
 
 
-def test_after_a_rollback_the_alias_follows_the_env_file(compared, env_file, aliases):
-    first = compared()
+def test_after_a_rollback_the_alias_follows_the_env_file(compared_once, env_file, aliases):
+    first = compared_once()
     configure(first, CONFIGURE)
     version = configuration(first).version
     aliases.clear()
@@ -482,8 +484,8 @@ def test_after_a_rollback_the_alias_follows_the_env_file(compared, env_file, ali
     assert "no model version 'gone'" in follow_env_file(EnvFile(env_file))
 
 
-def test_the_summary_of_a_promotion_says_what_is_used_now(compared, env_file):
-    folder = compared()
+def test_the_summary_of_a_promotion_says_what_is_used_now(compared_once, env_file):
+    folder = compared_once()
     configure(folder, CONFIGURE)
     summary = configure_outcome(folder).model_dump(mode="json")
     assert summary["promoted"] is True
@@ -497,22 +499,22 @@ def test_without_a_comparison_nothing_is_pending(data_dir):
     assert pending_change(data_dir) is None
 
 
-def test_what_is_pending_is_what_a_promotion_would_change(compared, data_dir):
-    folder = compared()
+def test_what_is_pending_is_what_a_promotion_would_change(compared_once, data_dir):
+    folder = compared_once()
     pending = pending_change(data_dir)
     assert (pending.run, pending.changes) == ("manual__1", planned_changes(folder))
     configure(folder, CONFIGURE)
     assert configuration(folder).changes == pending.changes
 
 
-def test_a_refused_comparison_is_pending_with_its_reasons_and_no_changes(compared, data_dir):
-    decision = COMPARISON.read(compared(allow_synthetic=False)).decision
+def test_a_refused_comparison_is_pending_with_its_reasons_and_no_changes(compared_once, data_dir):
+    decision = COMPARISON.read(compared_once(allow_synthetic=False)).decision
     pending = pending_change(data_dir)
     assert (list(pending.reasons), pending.changes) == (decision.reasons, {})
 
 
-def test_a_promotion_is_announced_with_its_version_and_the_way_to_undo_it(compared, env_file):
-    folder = compared()
+def test_a_promotion_is_announced_with_its_version_and_the_way_to_undo_it(compared_once, env_file):
+    folder = compared_once()
     configure(folder, CONFIGURE)
     outcome = configure_outcome(folder)
     for read_back in (outcome, StepOutcome.model_validate_json(outcome.model_dump_json())):
@@ -522,7 +524,7 @@ def test_a_promotion_is_announced_with_its_version_and_the_way_to_undo_it(compar
         assert "./pipeline env rollback" in notice.facts["To undo"]
 
 
-def test_a_refusal_is_not_announced(compared):
-    folder = compared(allow_synthetic=False)
+def test_a_refusal_is_not_announced(compared_once):
+    folder = compared_once(allow_synthetic=False)
     configure(folder, CONFIGURE.model_copy(update={"allow_synthetic": False}))
     assert promotion_notice(configure_outcome(folder)) is None

@@ -33,6 +33,7 @@ def test_only_the_routes_of_the_pages_are_open():
         "/dags/{dag_id}/runs/{run_id}/approval",
         "/dags/{dag_id}/runs/{run_id}/report",
         "/dags/{dag_id}/runs/{run_id}/artifacts/{path:path}",
+        "/dags/{dag_id}/runs/{run_id}/files/{path:path}",
         "/models",
         "/models/rollback",
         "/static/{name}",

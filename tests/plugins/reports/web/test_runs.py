@@ -9,6 +9,7 @@ from types import SimpleNamespace
 import pytest
 
 from include.core.run_folder import RunFolder, write_json
+from include.reporting.assets import script_source
 from include.reporting.model import PipelineReport
 from tests.plugins.reports.conftest import ENERGY, RUN
 from tests.reporting.runs import artifact, at, ended, plan
@@ -70,7 +71,7 @@ def test_sorting_and_paging_keep_the_filter(admin, energy_run):
 def test_a_runs_page_frames_its_report_and_lists_its_artifacts(admin, energy_run):
     text = admin.get(ENERGY).text
     assert f'src="{ENERGY}/report"' in text
-    assert 'sandbox="allow-same-origin"' in text
+    assert 'sandbox="allow-same-origin allow-scripts allow-downloads"' in text
     assert f'href="{ENERGY}/artifacts/output1.json"' in text
 
 
@@ -83,13 +84,14 @@ def test_a_runs_page_is_found_by_the_run_id_that_airflow_puts_into_the_tab(admin
     assert run_id.replace("+", "&#43;") in answer.text or run_id in answer.text
 
 
-def test_the_report_is_the_file_that_the_run_left_and_can_run_no_script(admin, energy_run):
+def test_the_report_is_the_file_that_the_run_left_and_runs_its_own_script_alone(admin, energy_run):
     answer = admin.get(f"{ENERGY}/report")
     assert answer.text == next(energy_run.path.glob("*.html")).read_text()
     policy = answer.headers["content-security-policy"]
     assert "default-src 'none'" in policy
-    assert "sandbox allow-same-origin" in policy
-    assert "allow-scripts" not in policy
+    assert "sandbox allow-same-origin allow-scripts allow-downloads" in policy
+    assert f"script-src {script_source()};" in policy
+    assert "'unsafe-inline'; script-src" in policy, "inline styles alone"
 
 
 def test_a_running_run_shows_its_current_state_and_reloads(admin, running):
@@ -204,8 +206,9 @@ def test_a_damaged_report_is_listed_and_hides_no_other_run(admin, energy_run, br
 # artifacts
 
 
-def test_an_artifact_comes_as_it_was_accepted_and_is_never_shown(admin, energy_run):
-    answer = admin.get(f"{ENERGY}/artifacts/energy_data.csv")
+@pytest.mark.parametrize("folder", ["artifacts", "files"], ids=["of the run's page", "as a report links to it"])
+def test_an_artifact_comes_as_it_was_accepted_and_is_never_shown(admin, energy_run, folder):
+    answer = admin.get(f"{ENERGY}/{folder}/energy_data.csv")
     assert answer.content == b"a,b\n1,2\n"
     assert answer.headers["content-disposition"].startswith("attachment")
     assert answer.headers["content-type"] == "application/octet-stream"

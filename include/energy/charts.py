@@ -1,0 +1,282 @@
+"""The charts of an energy report, computed from the accepted records (`energy_records.parquet`) when it is written.
+
+A chart holds at most `MOST_VALUES` values. Where the readings are more, each point is the mean of a longer period, with
+its lowest and its highest reading, so that no peak is lost.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import duckdb
+
+from include.core.charts import BarChart, Chart, Charts, Line, LineChart, Panel, Value
+from include.core.overview import AcceptedFiles
+from include.core.tables import file_argument, literal
+from include.core.text import period
+from include.core.windows import parse_zone
+from include.energy.db import connect
+from include.energy.plots import power_unit, shorten
+from include.energy.schemas import ANALYSIS, PLOTS, RECORDS, Analysis, HouseholdFigures
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+MOST_VALUES = 300_000
+MOST_HOUSEHOLDS, HOUSEHOLDS_OF_MANY = 50, 20
+"""Above so many households, the totals, their range and these few are shown."""
+MEMORY = "400MB"
+PERIODS = (60, 300, 600, 900, 1800, 3600, 7200, 4 * 3600, 8 * 3600, 86400, 7 * 86400, 28 * 86400)
+DAYS_IN_MONTHS = 92
+"""Longer data are added up by month, shorter ones by day."""
+BASE_LOAD_PERCENT = 95
+PERCENTILES = 200
+DIGITS = 6
+
+
+def charts(accepted: AcceptedFiles) -> Charts:
+    """Return the charts of a run whose records were accepted; none of any other run.
+
+    The records do not state their intervals, so there are none where the interval of a household changes.
+    """
+    analysis = accepted.read(ANALYSIS)
+    if analysis is None or not _steady(analysis) or not accepted.holds(RECORDS):
+        return Charts()
+    try:
+        with tempfile.TemporaryDirectory() as scratch, connect(Path(scratch), MEMORY) as db:
+            return _charts(db, accepted.folder, analysis)
+    except duckdb.Error:  # a file of another version, with other columns
+        return Charts()
+
+
+def _steady(analysis: Analysis) -> bool:
+    return all(home.interval_seconds for home in analysis.households)
+
+
+def _coarsest(analysis: Analysis) -> int:
+    """Return the longest interval of the households, seconds."""
+    return max(home.interval_seconds or 0 for home in analysis.households)
+
+
+@dataclass(frozen=True)
+class _Readings:
+    """What the charts are computed from.
+
+    Args:
+        db: Holds `readings` (household_id, ts in seconds since 1970, power in kW, odd, seconds of its interval) and
+            `totals` (ts, kw, seconds).
+        analysis: Of the same records.
+        factor: From kW to `unit`.
+        unit: In which the charts read well.
+    """
+
+    db: duckdb.DuckDBPyConnection
+    analysis: Analysis
+    factor: float
+    unit: str
+
+
+def _charts(db: duckdb.DuckDBPyConnection, files: Path, analysis: Analysis) -> Charts:
+    db.execute(
+        "CREATE TABLE homes AS SELECT unnest(?::VARCHAR[]) AS household_id, unnest(?::BIGINT[]) AS seconds",
+        [[home.household_id for home in analysis.households], [home.interval_seconds for home in analysis.households]],
+    )
+    db.execute(f"""
+        CREATE VIEW readings AS
+        SELECT household_id, epoch(timestamp)::BIGINT AS ts, power::DOUBLE AS power, anomaly_detected AS odd, seconds
+        FROM read_parquet({file_argument(RECORDS.at(files))}) JOIN homes USING (household_id)
+    """)
+    coarsest = _coarsest(analysis)
+    db.execute(f"""
+        CREATE TABLE totals AS
+        SELECT ts, sum(kw) AS kw FROM (
+            SELECT household_id, ts // {coarsest} * {coarsest} + min(ts % {coarsest}) AS ts, avg(power) AS kw
+            FROM readings GROUP BY household_id, ts // {coarsest}
+        ) GROUP BY ts
+    """)
+    factor, unit = power_unit([analysis.peak_kw])
+    readings = _Readings(db, analysis, factor, unit)
+    found: list[Chart | None] = [_load(readings), _energy(readings), _mean_day(readings), _duration(readings)]
+    return Charts(
+        charts=tuple(chart for chart in found if chart),
+        replaces=(PLOTS["load_curve"].path, PLOTS["anomalies"].path),
+    )
+
+
+def _load(readings: _Readings) -> LineChart:
+    """Return power over time: of all households together, of their range where they are many, and of each."""
+    analysis, panels = readings.analysis, []
+    homes, many = _shown_households(analysis)
+    budget = MOST_VALUES // (len(homes) + 2 + many)
+    if len(analysis.households) > 1:
+        panels.append(_panel(readings, "All households together", "SELECT ts, kw, false AS odd FROM totals", budget))
+    if many:
+        panels.append(_range(readings, budget))
+    for home in homes:
+        query = f"SELECT ts, power AS kw, odd FROM readings WHERE household_id = {literal(home.household_id)}"
+        panels.append(_panel(readings, shorten(home.household_id), query, budget, home.interval_seconds))
+    note = f"The {len(homes)} households with most anomalies and gaps are shown one by one." if many else ""
+    return LineChart(
+        name="power",
+        title="Power over time",
+        unit=readings.unit,
+        axis="time",
+        panels=tuple(panels),
+        marked="anomaly",
+        note=note,
+    )
+
+
+def _shown_households(analysis: Analysis) -> tuple[list[HouseholdFigures], bool]:
+    """Return the households with a panel, the largest first, and whether there are others."""
+    if len(analysis.households) <= MOST_HOUSEHOLDS:
+        return sorted(analysis.households, key=lambda home: (-home.energy_kwh, home.household_id)), False
+    by_need = sorted(analysis.households, key=lambda home: (-home.anomalies - home.missing, home.household_id))
+    return by_need[:HOUSEHOLDS_OF_MANY], True
+
+
+def _panel(readings: _Readings, label: str, query: str, budget: int, interval: int | None = None) -> Panel:
+    """Return the panel of a query of ts, kw and odd: each reading, or periods with their lowest and highest one."""
+    db = readings.db
+    seconds = interval or _coarsest(readings.analysis)
+    first, last = db.execute(f"SELECT min(ts), max(ts) FROM ({query})").fetchall()[0]
+    step = seconds
+    if (last - first) // seconds >= budget:
+        step = next((p for p in PERIODS if p >= seconds and (last - first) // p < budget // 3), PERIODS[-1])
+        first = first // step * step
+    rows = db.execute(f"""
+        SELECT (ts - {first}) // {step} AS place, avg(kw), min(kw), max(kw), bool_or(odd), count(*)
+        FROM ({query}) GROUP BY place ORDER BY place
+    """).fetchall()
+    length = int(rows[-1][0]) + 1
+    mean: list[Value] = [None] * length
+    low, high = mean.copy(), mean.copy()
+    marks = []
+    for place, average, least, most, odd, _ in rows:
+        mean[place], low[place], high[place] = (_scaled(value, readings) for value in (average, least, most))
+        if odd:
+            marks.append((int(place), _scaled(most, readings)))
+    if all(count == 1 for *_, count in rows):
+        line, note = Line(label, mean), f"each reading, {period(seconds)}"
+    else:
+        line, note = Line("mean", mean, low, high), f"mean, lowest and highest reading of {period(step)}"
+    return Panel(label, first, step, (line,), tuple(marks), note)
+
+
+def _range(readings: _Readings, budget: int) -> Panel:
+    """Return the median of the households' mean powers by period, and the range of the middle 80 %."""
+    db = readings.db
+    first, last = db.execute("SELECT min(ts), max(ts) FROM totals").fetchall()[0]
+    coarsest = _coarsest(readings.analysis)
+    step = next((p for p in PERIODS if p >= coarsest and (last - first) // p < budget // 3), PERIODS[-1])
+    first = first // step * step
+    rows = db.execute(f"""
+        SELECT place, quantile_cont(kw, [0.5, 0.1, 0.9]) FROM (
+            SELECT household_id, (ts - {first}) // {step} AS place, avg(power) AS kw FROM readings GROUP BY ALL
+        ) GROUP BY place ORDER BY place
+    """).fetchall()
+    length = int(rows[-1][0]) + 1
+    lines: list[list[Value]] = [[None] * length for _ in range(3)]
+    for place, quantiles in rows:
+        for line, value in zip(lines, quantiles, strict=True):
+            line[place] = _scaled(value, readings)
+    note = f"median of the households' means of {period(step)}, and the range of the middle 80 %"
+    return Panel("Range of the households", first, step, (Line("median", *lines),), note=note)
+
+
+def _energy(readings: _Readings) -> BarChart | None:
+    """Return the energy by local day or month, 0 where no reading was accepted; None within one day."""
+    import pandas as pd
+
+    local, kwh = _by_local_time(readings)
+    days = (local.max().normalize() - local.min().normalize()).days + 1
+    if days < 2:
+        return None
+    by_month = days > DAYS_IN_MONTHS
+    sums = kwh.groupby(local.dt.to_period("M" if by_month else "D")).sum()
+    sums = sums.reindex(pd.period_range(sums.index.min(), sums.index.max()), fill_value=0.0)
+    factor, unit = power_unit([sums.max()])
+    what = "month" if by_month else "day"
+    return BarChart(
+        name="energy",
+        title=f"Energy by {what}",
+        unit=f"{unit}h",
+        labels=tuple(map(str, sums.index)),
+        values=tuple(_digits(value * factor) for value in sums),
+        heading=what.capitalize(),
+        note=f"Accepted records alone; the first and the last {what} may be incomplete.",
+    )
+
+
+def _mean_day(readings: _Readings) -> LineChart | None:
+    """Return the mean power by local hour, on weekdays and weekends; None where a day of either is missing."""
+    import pandas as pd
+
+    totals = readings.db.execute("SELECT ts, kw FROM totals").df()
+    local = _local(totals["ts"], readings.analysis)
+    weekend = local.dt.day_of_week >= 5
+    if weekend.all() or not weekend.any() or not _sub_daily(readings.analysis):
+        return None
+    means = totals["kw"].groupby([weekend, local.dt.hour]).mean()
+    lines = []
+    for label, is_weekend in (("Monday to Friday", False), ("Saturday and Sunday", True)):
+        hours: pd.Series[float] = means[is_weekend].reindex(range(24))
+        lines.append(Line(label, [None if pd.isna(kw) else _scaled(kw, readings) for kw in hours]))
+    together = ", all households together" if len(readings.analysis.households) > 1 else ""
+    return LineChart(
+        name="day",
+        title=f"Mean day{together}",
+        unit=readings.unit,
+        axis="Hour of the local day",
+        panels=(Panel("Mean day", 0, 1, tuple(lines), note="mean power by hour"),),
+    )
+
+
+def _sub_daily(analysis: Analysis) -> bool:
+    return _coarsest(analysis) <= 3600
+
+
+def _duration(readings: _Readings) -> LineChart | None:
+    """Return the load duration curve: the power that is exceeded in a share of the intervals."""
+    shares = [number / PERCENTILES for number in range(PERCENTILES + 1)]
+    query = f"SELECT quantile_disc(kw, {shares}), count(*) FROM totals"
+    ((ascending, intervals),) = readings.db.execute(query).fetchall()
+    if intervals <= PERCENTILES:
+        return None
+    falling = [_scaled(kw, readings) for kw in reversed(ascending)]
+    base = falling[BASE_LOAD_PERCENT * PERCENTILES // 100]
+    note = f"Base load, exceeded {BASE_LOAD_PERCENT} % of the time: {base:.4g} {readings.unit}."
+    together = ", all households together" if len(readings.analysis.households) > 1 else ""
+    return LineChart(
+        name="duration",
+        title=f"Load duration curve{together}",
+        unit=readings.unit,
+        axis="Share of the intervals (%)",
+        panels=(Panel("Duration", 0, 100 / PERCENTILES, (Line("power", falling),), note="power that is exceeded"),),
+        note=note,
+    )
+
+
+def _by_local_time(readings: _Readings) -> tuple[pd.Series[pd.Timestamp], pd.Series[float]]:
+    """Return local times, in steps of a quarter of an hour, and the energy (kWh) that begins within each."""
+    query = "SELECT ts // 900 * 900 AS ts, sum(power * seconds) / 3600 AS kwh FROM readings GROUP BY 1 ORDER BY 1"
+    sums = readings.db.execute(query).df()
+    return _local(sums["ts"], readings.analysis), sums["kwh"]
+
+
+def _local(seconds: pd.Series[int], analysis: Analysis) -> pd.Series[pd.Timestamp]:
+    import pandas as pd
+
+    return pd.to_datetime(seconds, unit="s", utc=True).dt.tz_convert(parse_zone(analysis.timezone)).dt.tz_localize(None)
+
+
+def _scaled(value: float, readings: _Readings) -> float:
+    return _digits(value * readings.factor)
+
+
+def _digits(value: float) -> float:
+    """Return a value with six significant digits: more than meters have."""
+    return float(f"{value:.{DIGITS}g}")

@@ -1,0 +1,100 @@
+"""Which columns hold power or energy, in which unit and spelling, and whether they are registers."""
+
+import pytest
+
+from include.core.errors import BadInputError
+
+HOURS = [f"2026-01-0{day}T{hour:02}:00Z" for day in (5, 6) for hour in range(24)]
+
+
+def rows(*values):
+    return [f"{t};{';'.join(str(value(number)) for value in values)}" for number, t in enumerate(HOURS)]
+
+
+def varying(number):
+    return f"{number * 7 % 5},25"
+
+
+def rising(number):
+    return f"{1000 + number},5"
+
+
+def test_import_is_read_and_export_is_left_out(understood):
+    found = understood("t;Import kWh;Export kWh", *rows(varying, varying))
+    assert found.plan.values == (1,)
+    assert {s.topic: s.value for s in found.statements}["not selected"] == "'Export kWh'"
+
+
+def test_tariffs_are_added_up_and_meters_are_not(understood):
+    tariffs = understood("t;Import T1 kWh;Import T2 kWh", *rows(varying, varying)).plan
+    assert (tariffs.values, tariffs.household) == ((1, 2), "m")
+    meters = understood("t;MT_001;MT_002", *rows(varying, varying), unit="kWh").plan
+    assert (meters.values, meters.household, meters.meter) == ((1, 2), None, None)
+
+
+def test_a_total_beside_its_parts_is_left_out(understood):
+    found = understood("t;A_1;A_2;Total", *rows(lambda n: n % 5, lambda n: 1, lambda n: n % 5 + 1), unit="kW")
+    assert found.plan.values == (1, 2)
+
+
+def test_columns_that_nothing_tells_apart_are_asked_about(understood):
+    (question, *_) = understood("t;Grid load;Car", *rows(varying, varying), unit="kWh").questions
+    assert question.topic == "values"
+    assert question.options[0] == '--columns "energy_kwh=Grid load"'
+
+
+@pytest.mark.parametrize(
+    ("header", "columns", "message"),
+    [
+        (
+            "t;Import T1 kWh;Import T2 kWh",
+            "energy_kwh=Import T1 kWh",
+            "'Import T2 kWh' is not mapped, and may belong to",
+        ),
+        (
+            "t;Hog_A;Hog_B",
+            "household_id=@X,energy_kwh=Hog_A,energy_kwh=Hog_B",
+            "look like meters, and would be added up",
+        ),
+        ("t;Load kWh;x", "power_kw=Load kWh", r'the file says kWh: .*write --columns "energy_kwh=Load kWh"'),
+        ("t;Gas m³;x", "energy_kwh=Gas m³", "'Gas m³' is in m³, which is not energy in kWh"),
+    ],
+)
+def test_a_mapping_that_the_file_contradicts_is_refused(understood, header, columns, message):
+    content = rows(varying, varying)
+    with pytest.raises(BadInputError, match=message):
+        understood(header, *content, columns=columns)
+    assert understood(header, *content, columns=columns, as_mapped=True).plan is not None
+
+
+def test_a_unit_stands_in_a_name_a_column_or_the_preamble_or_is_asked(understood):
+    assert understood("t;Load MW", *rows(varying)).plan.unit == "MW"
+    assert understood("t;Load;Unit", *rows(varying, lambda _: "Wh")).plan.unit == "Wh"
+    assert understood("Unite;W", "t;Load", *rows(varying)).plan.unit == "W"
+    (question,) = understood("t;Load", *rows(varying)).questions
+    assert question.options == tuple(f"--unit {unit}" for unit in ("kWh", "Wh", "MWh", "kW", "W", "MW"))
+    with pytest.raises(BadInputError, match="holds different units: MWh, kWh"):
+        understood("t;Load;Unit", *rows(varying, lambda n: ("kWh", "MWh")[n % 2]))
+
+
+def test_a_series_that_never_falls_is_a_register(understood):
+    assert understood("t;Meter kWh", *rows(rising)).plan.cumulative
+    assert not understood("t;Meter kWh", *rows(varying)).plan.cumulative
+    assert not understood("t;Load kW", *rows(rising)).plan.cumulative
+    with pytest.raises(BadInputError, match=r'never falls, and rises 47 times: .*--columns "register_kwh=Meter kWh"'):
+        understood("t;Meter kWh", *rows(rising), columns="energy_kwh=Meter kWh")
+    assert understood("t;Meter kWh", *rows(varying), columns="register_kwh=Meter kWh").plan.cumulative
+
+
+def test_an_open_decimal_mark_is_asked_and_an_answer_is_checked(understood):
+    thousands = rows(lambda n: ("500", "1.410")[n % 2])
+    (question,) = understood("t;kWh", *thousands).questions
+    assert question.options == ("--decimal .", "--decimal ,")
+    assert (understood("t;kWh", *thousands, decimal=",").plan.thousands) == "."
+    with pytest.raises(BadInputError, match=r"--decimal \. contradicts the file: '0,25' can only have a comma"):
+        understood("t;kWh", *rows(varying), decimal=".")
+
+
+def test_a_file_without_energy_is_refused(understood):
+    with pytest.raises(BadInputError, match="no column holds power or energy; 'Gas m³' is not active energy"):
+        understood("t;Gas m³", *rows(varying))

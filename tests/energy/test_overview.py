@@ -1,0 +1,131 @@
+"""The first screen of an energy report: what it states follows from the analysis."""
+
+import pytest
+
+from include.core.run_folder import write_json
+from include.core.windows import parse_zone
+from include.energy.overview import local, overview, unused_params
+from include.energy.schemas import EnergySource
+from tests.accepted import accepted
+from tests.energy.analysis import DAY, MONDAY, analyzed, series, varied
+
+
+def read_from_files(files, **fields):
+    source = {"source": "files", "records_written": 1, "households": 1, "interval_seconds": 1800}
+    write_json(files / "energy_source.json", EnergySource.model_validate(source | fields))
+
+
+def checks(files):
+    return {check.subject: (check.level, check.statement) for check in overview(accepted(files)).checks}
+
+
+def test_a_complete_day_passes_and_its_metrics_are_in_units_that_read_well(files):
+    analyzed(files, series([2.0] * 40 + [20000.0] * 8, home="A"), high_usage_kw=None, **DAY)
+    made = overview(accepted(files))
+    assert [(headline.label, headline.value) for headline in made.headlines] == [
+        ("Energy", "80 MWh"),
+        ("Peak", "20 MW"),
+        ("Mean power", "3,335 kW"),
+        ("Load factor", "17 %"),
+    ]
+    assert checks(files)["Records"] == ("pass", "48 of 48 accepted.")
+    assert checks(files)["Coverage"] == ("pass", "48 of 48 intervals have a reading (100 %).")
+
+
+def test_times_are_local_and_the_zone_is_named(files):
+    analyzed(files, series([*varied(46), 9.5, 0.3]), timezone="Europe/Berlin", **DAY)
+    made = overview(accepted(files))
+    assert made.timezone == "Europe/Berlin"
+    assert made.headlines[1].note == "Tue 2026-01-06 00:00"
+
+
+@pytest.mark.parametrize(
+    ("bad", "level"), [(0, "pass"), (1, "warn"), (6, "fail")], ids=["none rejected", "some rejected", "many rejected"]
+)
+def test_rejected_records_lower_the_level_and_are_shown(files, bad, level):
+    lines = [
+        *series(varied(48 - bad)),
+        *(line.replace("0.3", "ERR", 1) for line in series([0.3] * bad, start=48 - bad)),
+    ]
+    analyzed(files, lines, **DAY)
+    assert checks(files)["Records"][0] == level
+    tables = overview(accepted(files)).tables
+    assert len(tables) == (bad > 0)
+    if bad:
+        assert tables[0].title == f"The first {bad} rejected records"
+        assert tables[0].rows[0][:3] == ("energy_data.csv", 50 - bad, "unparsable power consumption")
+        assert ",ERR," in tables[0].rows[0][3]
+
+
+def test_at_most_twenty_rejected_records_are_shown_and_long_ones_are_cut(files):
+    lines = [*series(varied(10)), *(f"{MONDAY:%Y-%m-%d},A,{'x' * 500},230,1" for _ in range(30))]
+    analyzed(files, lines, **DAY)
+    (table,) = overview(accepted(files)).tables
+    assert len(table.rows) == 20
+    assert len(table.rows[0][3]) == 121
+
+
+@pytest.mark.parametrize(("kept", "level"), [(47, "pass"), (40, "warn"), (20, "fail")])
+def test_missing_intervals_lower_the_level_and_the_longest_gap_is_named(files, kept, level):
+    analyzed(files, series(varied(kept)), **DAY)
+    found, statement = checks(files)["Coverage"]
+    assert found == level
+    assert statement.startswith(f"{kept} of 48 intervals have a reading")
+    assert statement.endswith("to Tue 2026-01-06 00:00.")
+
+
+@pytest.mark.parametrize(
+    ("unit", "peak", "level"), [("kW", 50000.0, "warn"), ("kW", 900.0, "pass"), ("MW", 50000.0, "pass")]
+)
+def test_a_reading_above_every_connection_warns_unless_the_input_is_of_a_grid(files, unit, peak, level):
+    analyzed(files, series([peak] * 48), high_usage_kw=None, **DAY)
+    read_from_files(files, unit=unit)
+    found, statement = checks(files)["Plausibility"]
+    assert found == level
+    assert unit in statement
+
+
+def test_many_anomalies_warn(files):
+    analyzed(files, [line.replace("230.0", "150.0") for line in series(varied(48))], **DAY)
+    assert checks(files)["Anomalies"] == ("warn", "48 of 48 accepted records are unusual (100 %).")
+    analyzed(files, series(varied(48)), **DAY)
+    assert checks(files)["Anomalies"] == ("pass", "None.")
+
+
+def test_how_input_files_were_read_is_stated(files):
+    analyzed(files, series(varied(48)), **DAY)
+    assert overview(accepted(files)).assumptions == {}
+    read_from_files(files, unit="Wh", stamp="end", timezone="+10:00")
+    analyzed(files, series(varied(48)), **DAY)
+    assert overview(accepted(files)).assumptions == {
+        "Unit": "Wh",
+        "Stamps": "mark the end of the interval",
+        "Zone of stamps": "+10:00",
+        "Interval": "30 min",
+    }
+
+
+def test_settings_of_the_generator_have_no_effect_on_input_files_nor_the_other_way_round(files):
+    read_from_files(files)
+    from_files = analyzed(files, series(varied(48)), **DAY).document
+    assert set(unused_params(from_files)) == {"households", "interval_minutes", "seed", "faulty_share"}
+    generated = from_files.model_copy(update={"source": "generated"})
+    assert not {"households", "seed", "timezone"} & set(unused_params(generated))
+    assert "files" in unused_params(generated)
+
+
+def test_plots_that_would_be_empty_are_left_out(files):
+    analyzed(files, series(varied(48)), **DAY)
+    left_out = overview(accepted(files)).left_out_plots
+    assert {"plot_heat_map.png", "plot_households.png", "plot_anomalies.png"} <= set(left_out)
+    week = {"start": MONDAY, "end": MONDAY.replace(day=9)}
+    analyzed(files, [*series([*varied(180), 9.9]), *series(varied(181), home="B")], **week)
+    assert overview(accepted(files)).left_out_plots == ("plot_records.png",)
+
+
+def test_a_run_without_an_analysis_has_no_overview(files):
+    assert overview(accepted(files)) is None
+
+
+def test_a_moment_is_said_on_local_clocks():
+    assert local(MONDAY, parse_zone("+10:00")) == "Mon 2026-01-05 10:00"
