@@ -363,13 +363,15 @@ SHAPES = {
         "Time,Phase,kWh", "{t:%Y-%m-%d %H:%M},A,{v}\n{t:%Y-%m-%d %H:%M},B,{on}", refused="'Phase' tells them apart"
     ),
     "estimates and actual reads": one(
-        "Time,kWh,Quality", "{t:%Y-%m-%d %H:%M},{more},E\n{t:%Y-%m-%d %H:%M},{v},A", refused="'Quality' tells them apart"
+        "Time,kWh,Quality", "{t:%Y-%m-%d %H:%M},{more},E\n{t:%Y-%m-%d %H:%M},{v},A",
+        refused="'Quality' tells them apart",
     ),
     # Households
     "two meters with their own intervals": Shape(
         {
             "a.csv": text(
-                "time,meter_id,kwh", lines("{u:%Y-%m-%dT%H:%MZ},A,{v}", QUARTERS), lines("{u:%Y-%m-%dT%H:%MZ},B,{v}", HOURS)
+                "time,meter_id,kwh",
+                lines("{u:%Y-%m-%dT%H:%MZ},A,{v}", QUARTERS), lines("{u:%Y-%m-%dT%H:%MZ},B,{v}", HOURS),
             )
         },
         {"A": QUARTERS, "B": HOURS},
