@@ -210,7 +210,9 @@ def put_elapsed_into_utc(connection: duckdb.DuckDBPyConnection, file: int, midni
         timezone: The file's zone.
     """
     zone = parse_zone(timezone)
-    numbered = f"(SELECT clock, {midnight} AS midnight FROM records WHERE file = {file} AND clock IS NOT NULL)"
+    numbered = (
+        f"(SELECT clock, {midnight} AS midnight FROM records WHERE file = {file} AND clock IS NOT NULL AND NOT empty)"
+    )
     midnights = []
     for day, last in connection.execute(
         f"SELECT midnight, max(clock - midnight) FROM {numbered} GROUP BY 1"

@@ -276,13 +276,13 @@ SHAPES = {
     "hours across, ends": across([*clock(60, range(1, 24)), "24:00"]),
     "hours across, ends with 00:00": across(clock(60, range(1, 25))),
     "half-hours across, ends": across([*clock(30, range(1, 48)), "24:00"], HALVES),
-    "half-hours across, numbered": across([f"HH{n}" for n in range(1, 49)], HALVES, refused="HH1"),
+    "half-hours across, numbered": across([f"HH{n}" for n in range(1, 49)], HALVES),
     "quarters across, ranges": across(
         [f"{a}-{b}" for a, b in zip(clock(15, range(96)), clock(15, range(1, 97)), strict=True)], QUARTERS
     ),
     "twelve hours across": across(clock(60, range(24), "%I:%M %p")),
     "25 hours across": across([f"H{n}" for n in range(1, 26)], readings(BERLIN, AUTUMN), BERLIN),
-    "23 hours across": across([f"H{n}" for n in range(1, 26)], readings(BERLIN, SPRING), BERLIN, refused="not exist"),
+    "23 hours across": across([f"H{n}" for n in range(1, 26)], readings(BERLIN, SPRING), BERLIN),
     # Numbers
     "thousands with commas": one("Time,kWh", '{t:%Y-%m-%d %H:%M},"{grouped}"', THOUSANDS, high_usage_kw=None),
     "thousands with blanks": one("Time;kWh", "{t:%Y-%m-%d %H:%M};{blank}", THOUSANDS, high_usage_kw=None),

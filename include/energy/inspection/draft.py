@@ -13,7 +13,10 @@ from include.energy.inspection.mapping import EVERY, ColumnMapping
 from include.energy.inspection.plan import Answers, Question, Statement
 
 Search = Callable[[int, str], str | None]
-"""From a column and a regular expression to a cell of the complete file that matches it, None where there is none."""
+"""From a column and a regular expression to a cell of the complete file that matches it, None where there is none.
+
+An expression that begins with `!` is to be matched by none of what is found.
+"""
 UNNAMED = ("", "Unnamed: 0")
 """How users and pandas name a first column without a name."""
 

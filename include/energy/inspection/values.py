@@ -191,20 +191,33 @@ def _shown_unit(draft: Draft, values: Sequence[int]) -> tuple[Unit | None, str]:
         raise draft.refuse(f"its columns are in different units: {', '.join(sorted(units))}; map those of one unit")
     columns = [column for column in draft.columns if column.shape == "unit"]
     if columns and values:
-        column = min(columns, key=lambda c: (c.position < values[0], abs(c.position - values[0])))
-        held = {unit_of(text) or text for text in column.distinct if unit_of(text) or foreign_unit_in(text)}
-        if len(held) > 1:
-            raise draft.refuse(
-                f"{column.name!r} holds different units: {', '.join(sorted(held))}; choose rows with --where"
-            )
-        if held and (unit_of(text := next(iter(held))) is None):
-            raise draft.refuse(f"its values are in {text}, which is not active energy or power")
-        if held:
-            return unit_of(next(iter(held))), f"the column {column.name!r}"
+        if shown := _unit_of_column(draft, columns, values[0]):
+            return shown
     cells = [cell for row in draft.layout.preamble for cell in row if unit_of(cell) and len(cell) < 12]
     if len({unit_of(cell) for cell in cells}) == 1:
         return unit_of(cells[0]), f"{cells[0]!r} stands above the header"
     return None, ""
+
+
+def _unit_of_column(draft: Draft, columns: Sequence[Column], value: int) -> tuple[Unit | None, str] | None:
+    """Return the unit that the column of units nearest to the values holds in all rows of the file."""
+    column = min(columns, key=lambda c: (c.position < value, abs(c.position - value)))
+    texts = [text for text in column.distinct if unit_of(text) or foreign_unit_in(text)]
+    if not texts:
+        return None
+    held = {unit_of(text) or text for text in texts}
+    if len(held) == 1:
+        listed = "|".join(re.escape(text) for text in column.distinct[:20])
+        further = draft.search(column.position, f"!^({listed})$")
+        held |= {f"{further} further down"} if further else set()
+    if len(held) > 1:
+        raise draft.refuse(
+            f"{column.name!r} holds different units: {', '.join(sorted(held))}; choose rows with --where"
+        )
+    unit = unit_of(texts[0])
+    if unit is None:
+        raise draft.refuse(f"its values are in {texts[0]}, which is not active energy or power")
+    return unit, f"the column {column.name!r}"
 
 
 def is_cumulative(
@@ -256,6 +269,9 @@ def spell_numbers(draft: Draft, values: Sequence[int]) -> tuple[Decimal | None, 
     """Return the decimal mark, and what separates thousands."""
     texts = [text for p in values for text in draft.layout.texts(p, everywhere=True)]
     spelling = spell(text for text in texts if shape_of(text) in ("other", "unix") and _has_digit(text))
+    if not any(mark in text for text in texts for mark in ".,") and not draft.answers.own:
+        late = [text for position in values[:20] if (text := draft.search(position, r"^[+-]?\d*[.,]\d"))]
+        spelling = spell([*texts, *late])
     decimal, thousands, evidence = spelling.decimal, spelling.thousands, spelling.evidence
     if decimal is None and thousands and not draft.layout.complete:
         mark = re.escape(thousands)

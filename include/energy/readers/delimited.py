@@ -85,7 +85,7 @@ def inspect_text(sample: Sample, answers: Answers, db: duckdb.DuckDBPyConnection
         field = layout.file.field_at_sql(position)
         row = db.execute(
             f"SELECT field FROM (SELECT {field} AS field FROM ({layout.file.records_sql()})) "
-            f"WHERE regexp_matches(field, {literal(pattern)}) LIMIT 1"
+            f"WHERE {'NOT ' * pattern.startswith('!')}regexp_matches(field, {literal(pattern.lstrip('!'))}) LIMIT 1"
         ).fetchone()
         return str(row[0]) if row else None
 
