@@ -190,9 +190,8 @@ def _shown_unit(draft: Draft, values: Sequence[int]) -> tuple[Unit | None, str]:
     if len(units) > 1:
         raise draft.refuse(f"its columns are in different units: {', '.join(sorted(units))}; map those of one unit")
     columns = [column for column in draft.columns if column.shape == "unit"]
-    if columns and values:
-        if shown := _unit_of_column(draft, columns, values[0]):
-            return shown
+    if columns and values and (shown := _unit_of_column(draft, columns, values[0])):
+        return shown
     cells = [cell for row in draft.layout.preamble for cell in row if unit_of(cell) and len(cell) < 12]
     if len({unit_of(cell) for cell in cells}) == 1:
         return unit_of(cells[0]), f"{cells[0]!r} stands above the header"
