@@ -90,10 +90,29 @@ def test_generated_data_with_every_setting_for_it(call, data_dir):
     assert json.loads((files / "output1.json").read_text())["timezone"] == "Europe/Berlin"
 
 
+def test_own_files_that_leave_something_open(call, tmp_path):
+    """Day or month, decimal mark, unit and the rows that count are stated; a reading is above the limit."""
+    path = tmp_path / "works.csv"
+    rows = [
+        f"03/04/2026 {hour:02}:{minute:02};{kind};{watts}"
+        for hour in range(24)
+        for minute in (0, 30)
+        for kind, watts in (("Actual", "99.000" if (hour, minute) == (12, 0) else "1.500"), ("Plan", "2.500"))
+    ]
+    path.write_text("\n".join(["Time;Type;Load", *rows]) + "\n")
+    stated = ("--date-order", "dmy", "--decimal", ",", "--unit", "W", "--where", "Type=Actual", "--timezone", "UTC")
+    report, figures = run(
+        call, "--files", path, *stated, "--limit-kw", "50", "--as-mapped", "--set", "max_rejected=0.05"
+    )
+    assert report["interval"] == {"start": "2026-04-03T00:00:00Z", "end": "2026-04-04T00:00:00Z"}
+    assert figures["energy-analyzer"]["rejected_by_reason"] == {"above_limit": 1}
+    assert figures["energy-analyzer"]["energy_kwh"] == 47 * 0.75
+
+
 def test_these_runs_use_every_param_there_is():
     here = (ROOT / "tests/cli/test_params.py").read_text()
     for name in {*GeneratorParams.model_fields, *AnalyzerParams.model_fields}:
-        assert f"--{name}" in here or f'"{name}=' in here or f"'{name}=" in here, name
+        assert f"--{name.replace('_', '-')}" in here or f'"{name}=' in here or f"'{name}=" in here, name
 
 
 def test_a_second_pipeline_is_a_file_and_takes_files(call, data_dir, tmp_path, monkeypatch):
