@@ -19,11 +19,17 @@ BAD = {
     "empty": (b"", {}, "prepare", "meters.csv: is empty (0 bytes)"),
     "blank": (b"\n \n", {}, "energy-generator", "meters.csv: is empty; a header line and at least one record"),
     "header_only": (HEADER.encode(), {}, "energy-generator", "meters.csv: holds a header line and no record"),
-    "missing_column": (
-        GOOD.replace("voltage", "volts").encode(),
+    "unknown_unit": (
+        GOOD.replace("power_consumption", "load").encode(),
         {},
         "energy-generator",
-        "meters.csv: has no column 'voltage'; its columns are",
+        "meters.csv: nothing says what unit 'load' is in: say which with --unit kWh or",
+    ),
+    "missing_column": (
+        GOOD.encode(),
+        {"columns": "power_kw=watts"},
+        "energy-generator",
+        "meters.csv: has no column 'watts'; its columns are",
     ),
     "unparsable_numbers": (
         GOOD.replace("0.5", "ERR").encode(),
@@ -36,15 +42,14 @@ BAD = {
         GOOD.replace("2026-03-01T", "03/01/2026 ").encode(),
         {},
         "energy-generator",
-        "meters.csv: none of its stamps can be read; the first is '03/01/2026 00:00:00Z' (line 2); write them year",
+        "meters.csv: day and month of '03/01/2026 00:00:00Z' cannot be told apart: nothing in the file decides",
     ),
-    "nul_bytes": (GOOD.encode() + b"\0\0", {}, "energy-generator", "meters.csv: line 26: holds a NUL byte"),
-    "utf_16": (GOOD.encode("utf-16"), {}, "energy-generator", "meters.csv: is UTF-16 text; convert it: iconv"),
-    "latin_1": (
-        GOOD.replace(",A,", ",Süd,").encode("latin-1"),
-        {},
+    "nul_bytes": (GOOD.encode() + b"\0\0", {}, "energy-generator", "delimited text: line 26: holds a NUL byte"),
+    "skipped_times": (
+        WITHOUT_ZONE.replace("2026-03-01", "2026-03-29").encode(),
+        IN_BERLIN,
         "energy-generator",
-        "meters.csv: line 2: is not UTF-8 (offset 79); convert the file",
+        "--timezone +01:00 would explain that, or insist with --as-mapped",
     ),
     "all_negative": (
         GOOD.replace("0.5", "-0.5").encode(),
@@ -71,8 +76,13 @@ BAD = {
         "meters.csv: the interval between readings cannot be told",
     ),
     "damaged_gzip": (gzip.compress(GOOD.encode())[:-9], {}, "energy-generator", "meters.csv: is a damaged gzip file"),
-    "an_archive": (b"PK\x03\x04" + b"x" * 40, {}, "energy-generator", "meters.csv: is a ZIP archive or an Excel"),
-    "a_web_page": (b"<html>\n<body>Log in</body>\n", {}, "energy-generator", "its columns are '<html>'"),
+    "an_archive": (b"PK\x03\x04" + b"x" * 40, {}, "energy-generator", "meters.csv: the ZIP archive is damaged"),
+    "a_web_page": (
+        b"<html>\n<body>Log in</body>\n",
+        {},
+        "energy-generator",
+        "meters.csv: is a web page (HTML); export the data",
+    ),
 }
 
 
@@ -130,10 +140,17 @@ def test_faulty_records_among_good_ones_are_rejected_each_with_its_reason(hand_i
     assert [line.split(",")[1] for line in rejected] == ["4", "8", "26"]
 
 
-def test_times_that_the_zones_clocks_skip_are_rejected_with_a_hint(hand_in):
+def test_times_that_the_zones_clocks_skip_are_rejected_where_the_user_insists(hand_in):
     day = WITHOUT_ZONE.replace("2026-03-01", "2026-03-29")
-    outcome = hand_in(day.encode(), **IN_BERLIN)
+    outcome = hand_in(day.encode(), **IN_BERLIN, as_mapped=True)
     assert outcome.state == "success"
     [finding] = [each for each in outcome.report["findings"] if "does not exist" in each["message"]]
     assert "--timezone +01:00 would explain that" in finding["message"]
     assert outcome.report["steps"][1]["output_summary"]["rejected_by_reason"] == {"non_existent_time": 1}
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "cp1252"])
+def test_other_encodings_are_read(hand_in, encoding):
+    outcome = hand_in(GOOD.replace(",A,", ",Süd,").encode(encoding))
+    assert outcome.state == "success"
+    assert outcome.report["steps"][1]["output_summary"]["records_out"] == 24

@@ -43,7 +43,7 @@ def test_a_failed_run_is_mailed_with_its_step_its_sentence_its_kind_and_where_to
     assert mail["subject"] == "energy_pipeline failed: energy-generator"
     text = mail.get_body(["plain"]).get_content()
     [run] = [path.name for path in (data_dir / "runs" / "energy_pipeline").iterdir()]
-    assert text.startswith("bad.csv: has no column 'timestamp'")
+    assert text.startswith("bad.csv: no column holds times; name it with --columns timestamp=…")
     assert "Step: Collect meter data (energy-generator)" in text
     assert "Kind of fault: bad_input" in text
     assert "Runbook: https://git.example.org/docs/runbook/bad-input.md" in text

@@ -34,7 +34,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 from include.core.errors import BadInputError
 from include.energy import readers
 from include.energy.inspection.plan import Statement
-from include.energy.lines import read_chunks
+from include.energy.lines import EMPTY, read_chunks
 
 if TYPE_CHECKING:
     import duckdb
@@ -211,6 +211,8 @@ def choose(sample: Sample, params: GeneratorParams, candidates: Sequence[Reader]
     Raises:
         BadInputError: No reader is sure, or two are equally sure.
     """
+    if not sample.head.strip():
+        raise BadInputError(f"{sample.name}: {EMPTY}")
     ranked = sorted(
         ((reader.sniff(sample, params), reader) for reader in candidates), key=lambda claim: -claim[0].score
     )
