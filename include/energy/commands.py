@@ -21,6 +21,7 @@ from include.energy.params import GeneratorParams
 if TYPE_CHECKING:
     from include.energy.inspection.plan import Question, Statement
     from include.energy.schemas import EnergySource
+    from include.energy.unpack import Text
 
 FAILED, OPEN = 1, 3
 
@@ -148,7 +149,7 @@ def examine(files: Sequence[Path], params: GeneratorParams) -> tuple[list[Inspec
                 for text in unpack(folder / SOURCE_FOLDER / path.name, path.name, folder):
                     sample = take_sample(text.path, text.name)
                     reader = choose(sample, params, readers)
-                    statements = tuple(_container(text.containers, text.encoding))
+                    statements = tuple(_container(text))
                     if isinstance(reader, DelimitedReader):
                         with connect(folder) as db:
                             found, _ = inspect_text(sample, answers_of(params), db)
@@ -165,12 +166,14 @@ def examine(files: Sequence[Path], params: GeneratorParams) -> tuple[list[Inspec
             return inspected, None, str(error)
 
 
-def _container(containers: Sequence[str], encoding: str) -> Iterator[Statement]:
+def _container(text: Text) -> Iterator[Statement]:
     from include.energy.inspection.plan import Statement
 
-    if containers:
-        yield Statement("container", ", ".join(containers))
-    yield Statement("encoding", encoding)
+    if text.containers:
+        yield Statement("container", ", ".join(text.containers))
+    yield Statement("encoding", text.encoding)
+    if text.locator != "line":
+        yield Statement("line numbers", f"count {text.locator}s")
 
 
 def _command(

@@ -256,7 +256,6 @@ _NAMES: dict[Decimal, str] = {".": "a point", ",": "a comma"}
 
 _PLAIN = re.compile(r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?")
 _MARKED = re.compile(r"[+-]?(?=.*\d)[\d.,' \u00a0\u202f]+")
-_UNIT_AFTER = re.compile(r"(.*\d)\s*([A-Za-z]+)")
 
 
 @dataclass(frozen=True)
