@@ -16,13 +16,17 @@ import io
 import re
 import zlib
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from include.core.errors import BadInputError
 from include.core.tables import file_argument, literal
+
+if TYPE_CHECKING:
+    import duckdb
 
 EMPTY = "is empty; a header line and at least one record are needed"
 DELIMITERS = (",", ";", "\t", "|")
@@ -79,12 +83,27 @@ class LineFile:
             f"compression = '{compression}', {_NEWLINES[self.newline]}, columns = {{'line': 'VARCHAR'}})"
         )
 
-    def records_sql(self) -> str:
+    @contextmanager
+    def stored_lines(self, db: duckdb.DuckDBPyConnection) -> Iterator[str]:
+        """Keep all lines in a table of the database for a while; yields SQL of it for `records_sql()`.
+
+        DuckDB numbers lines as it reads them on one core only, and takes apart those of a table on all.
+        """
+        db.execute(f"CREATE OR REPLACE TEMP TABLE stored_lines AS {self.lines_sql()}")
+        try:
+            yield "SELECT rowid + 1 AS line_number, line FROM stored_lines"
+        finally:
+            db.execute("DROP TABLE stored_lines")
+
+    def records_sql(self, numbered: str | None = None) -> str:
         """Return SQL of the records: `line_number` (from 1), `line` (raw text), `fields` (list), `malformed`.
 
         A record is malformed when it has more or fewer fields than the header.
+
+        Args:
+            numbered: SQL of all lines with their numbers, where `stored_lines()` keeps them.
         """
-        numbered = f"SELECT row_number() OVER () AS line_number, line FROM ({self.lines_sql()})"
+        numbered = numbered or f"SELECT row_number() OVER () AS line_number, line FROM ({self.lines_sql()})"
         conditions = [f"line_number > {self.header_line}", self.filled_sql()]
         if self.last_line is not None:
             conditions.append(f"line_number <= {self.last_line}")

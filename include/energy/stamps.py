@@ -161,20 +161,30 @@ def locate(
     if assumed:
         candidates += [Marks(ends | assumed), Marks(ends | assumed, after_zone=True)]
     changes = count(connection, "SELECT count(*) FROM pieces WHERE kind <> 'normal'")
+    connection.execute(f"CREATE TABLE directions AS {_DIRECTIONS if changes else f'{_DIRECTIONS} LIMIT 0'}")
     marks = candidates[0]
     if changes and len(candidates) > 1:
+        connection.execute(f"CREATE TABLE changing AS {_CHANGING}")
         faults = []
         for candidate in candidates:
-            _create_located(connection, candidate)
+            _create_located(connection, candidate, "changing")
             faults.append(_count_faults(connection))
         marks = candidates[faults.index(min(faults))]
+        connection.execute("DROP VIEW located")
+        connection.execute("DROP TABLE changing")
     _create_located(connection, marks)
     return marks
 
 
-def _create_located(connection: duckdb.DuckDBPyConnection, marks: Marks) -> None:
+_CHANGING = """
+SELECT * FROM intervalled WHERE CAST(clock AS DATE) IN (
+    SELECT unnest([day - 2, day - 1, day, day + 1, day + 2]) FROM pieces WHERE kind <> 'normal')
+"""
+
+
+def _create_located(connection: duckdb.DuckDBPyConnection, marks: Marks, records: str = "intervalled") -> None:
     connection.execute("DROP VIEW IF EXISTS located")
-    shown = _shown_sql(marks)
+    shown = _shown_sql(marks, records)
     connection.execute(f"CREATE OR REPLACE TABLE later_of_two AS {_LATER_OF_TWO.format(shown=shown)}")
     connection.execute(
         "CREATE VIEW located AS SELECT shown.*, CASE WHEN zoned THEN start WHEN kind = 'non_existent' THEN NULL "
@@ -301,8 +311,8 @@ def _store_pieces(connection: duckdb.DuckDBPyConnection, params: GeneratorParams
     connection.from_df(pd.DataFrame(cut, columns=list(Piece._fields))).insert_into("pieces")
 
 
-def _shown_sql(marks: Marks) -> str:
-    """Return SQL of the records with `start`, the wall-clock time to be put into UTC, and `back`, seconds off it."""
+def _shown_sql(marks: Marks, records: str = "intervalled") -> str:
+    """Return SQL of records with `start`, the wall-clock time to be put into UTC, and `back`, seconds off it."""
     is_end = f"file IN ({', '.join(map(str, sorted(marks.ends)))})" if marks.ends else "false"
     step = f"CASE WHEN {is_end} THEN coalesce(seconds, 0) ELSE 0 END"
     before = "zoned" if marks.after_zone else "true"
@@ -310,20 +320,20 @@ def _shown_sql(marks: Marks) -> str:
     back = f"CASE WHEN {before} THEN 0 ELSE {step} END" if marks.ends else "0"
     return (
         "SELECT moved.*, kind, from_time, first_offset, second_offset "
-        f"FROM (SELECT *, {start} AS start, {back} AS back FROM intervalled) AS moved LEFT JOIN pieces "
+        f"FROM (SELECT *, {start} AS start, {back} AS back FROM {records}) AS moved LEFT JOIN pieces "
         "ON day = CAST(start AS DATE) AND start >= from_time AND start < until_time AND NOT zoned"
     )
 
 
-_LATER_OF_TWO = """
-WITH steps AS (
+_DIRECTIONS = """
+SELECT file, household_id, count(*) FILTER (step < to_seconds(0)) > count(*) FILTER (step > to_seconds(0)) AS reversed
+FROM (
     SELECT file, household_id, clock - lag(clock) OVER (PARTITION BY file, household_id ORDER BY rowid) AS step
     FROM records WHERE NOT zoned AND clock IS NOT NULL
-), directions AS (
-    SELECT file, household_id,
-        count(*) FILTER (step < to_seconds(0)) > count(*) FILTER (step > to_seconds(0)) AS reversed
-    FROM steps GROUP BY ALL
-), ambiguous AS (
+) GROUP BY ALL
+"""
+_LATER_OF_TWO = """
+WITH ambiguous AS (
     SELECT shown.*, CASE WHEN reversed THEN -id ELSE id END AS place
     FROM ({shown}) AS shown JOIN directions USING (file, household_id) WHERE kind = 'ambiguous'
 )

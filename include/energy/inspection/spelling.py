@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from itertools import pairwise
 from typing import Literal, get_args
 
@@ -32,6 +33,8 @@ _UNIX: dict[Shape, re.Pattern[str]] = {
     "unix": re.compile(r"[1-4]\d{9}(?:\.\d+)?"),
     "unix_ms": re.compile(r"[1-4]\d{12}"),
 }
+_REMEMBERED = 65_536
+"""Texts whose spelling is kept: those of a file repeat."""
 MONTHS = {
     month: number
     for number, month in enumerate(
@@ -85,6 +88,7 @@ def split_range(text: str) -> tuple[str, str] | None:
     return (match[1].strip(), end) if _STAMP.fullmatch(end) or _TIME_ALONE.fullmatch(end) else None
 
 
+@lru_cache(maxsize=_REMEMBERED)
 def shape_of(text: str) -> Shape:
     """Return what a text may be as a time.
 
@@ -273,6 +277,7 @@ class NumberSpelling:
     evidence: str = ""
 
 
+@lru_cache(maxsize=_REMEMBERED)
 def is_number(text: str) -> bool:
     """Return whether a text may be a number, whatever its marks.
 
@@ -289,7 +294,7 @@ def spell_numbers(texts: Iterable[str]) -> NumberSpelling:
     it is decimal, one such as 1.234.567 that it is not.
     """
     shown = _Marks()
-    for text in texts:
+    for text in dict.fromkeys(texts):
         shown.add(text)
     blank = next((mark for mark in shown.thousands if mark not in _NAMES), "")
     if shown.decimal:

@@ -5,6 +5,7 @@ It is the fallback for text: a reader that recognises a format of its own is sur
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -54,7 +55,7 @@ class DelimitedReader:
             )
         plan = understanding.plan
         return MeterData(
-            batches=[db.sql(readings_sql(plan))],
+            batches=_batches(plan, db),
             unit=plan.unit,
             measured=tuple(column for column in MEASURED if getattr(plan, column) is not None),
             columns=plan.file.columns,
@@ -107,29 +108,49 @@ def clock_of(plan: ReadingPlan) -> Clock | None:
     return Clock(clock, zoned="true" if plan.utc else "false" if clock else None)
 
 
-def readings_sql(plan: ReadingPlan) -> str:
-    """Return SQL of the file's readings, with the columns of `Reading`."""
+def _batches(plan: ReadingPlan, db: duckdb.DuckDBPyConnection) -> Iterator[duckdb.DuckDBPyRelation]:
+    with plan.file.stored_lines(db) as numbered:
+        yield db.sql(readings_sql(plan, numbered))
+
+
+def readings_sql(plan: ReadingPlan, numbered: str | None = None) -> str:
+    """Return SQL of the file's readings, with the columns of `Reading`.
+
+    Args:
+        plan: How they are taken from the fields.
+        numbered: As of `LineFile.records_sql()`.
+    """
     file = plan.file
-    values = {
-        "household_id": _household_sql(plan),
-        "stamp": _stamp_sql(plan),
-        "power": _value_sql(plan),
-        "voltage": "NULL" if plan.voltage is None else _number_sql(plan, plan.voltage),
-        "current": "NULL" if plan.current is None else _number_sql(plan, plan.current),
-    }
-    texts = ", ".join(f"CASE WHEN NOT malformed THEN {value} END AS {name}" for name, value in values.items())
     estimated = "false"
     if plan.quality and plan.quality[1]:
         estimated = (
             f"coalesce({file.field_at_sql(plan.quality[0])} IN ({', '.join(map(literal, plan.quality[1]))}), false)"
         )
-    records = file.records_sql()
+    records = file.records_sql(numbered)
     if plan.where:
         conditions = (f"{file.field_at_sql(p)} IN ({', '.join(map(literal, wanted))})" for p, wanted in plan.where)
         records = f"SELECT * FROM ({records}) WHERE malformed OR ({' AND '.join(conditions)})"
-    if _is_unfolded(plan):
-        records = f"SELECT *, unnest({_cells_sql(plan)}) AS cell FROM ({records})"
+    row = {
+        "household_id": _household_sql(plan),
+        "stamp": _stamp_sql(plan),
+        "voltage": "NULL" if plan.voltage is None else _number_sql(plan, plan.voltage),
+        "current": "NULL" if plan.current is None else _number_sql(plan, plan.current),
+    }
+    if _is_unfolded(plan):  # what the readings of a row share is taken from its fields once
+        shared = ", ".join(f"{text} AS {name}" for name, text in row.items())
+        rows = f"SELECT line_number, malformed, {shared}, {estimated} AS estimated, {_cells_sql(plan)} AS cells"
+        records = f"SELECT * EXCLUDE (cells), unnest(cells) AS cell FROM ({rows} FROM ({records}))"
+        row, estimated = {name: name for name in row}, "estimated"
+        if plan.household is None and plan.meter is None:
+            row["household_id"] = "cell.name"
+        if plan.spread:
+            row["stamp"] = "stamp || ' ' || cell.name" if plan.stamps else "cell.name"
+    values = {**row, "stamp": _first_of_range(row["stamp"]) if plan.ranges else row["stamp"], "power": _value_sql(plan)}
+    texts = ", ".join(f"CASE WHEN NOT malformed THEN {values[name]} END AS {name}" for name in _TEXTS)
     return f"SELECT line_number AS line, {texts}, malformed, {estimated} AS estimated FROM ({records})"
+
+
+_TEXTS = ("household_id", "stamp", "power", "voltage", "current")
 
 
 def _is_unfolded(plan: ReadingPlan) -> bool:
@@ -152,24 +173,22 @@ def _cells_sql(plan: ReadingPlan) -> str:
 
 
 def _household_sql(plan: ReadingPlan) -> str:
-    if plan.household is not None:
-        return literal(plan.household)
-    if plan.meter is None:
-        return "cell.name"
+    if plan.household is not None or plan.meter is None:
+        return literal(plan.household or "")
     field = plan.file.field_at_sql(plan.meter)
     return f"regexp_replace({field}, '^=\"(.*)\"$', '\\1')" if plan.file.quoted else field
 
 
 def _stamp_sql(plan: ReadingPlan) -> str:
+    """Return SQL of the part of a stamp that a row's fields hold."""
     fields = [plan.file.field_at_sql(position) for position in plan.stamps]
-    if plan.spread:
-        fields.append("cell.name")
-    if len(fields) > 1 and plan.spelling.shape == "stamp" and not plan.period_minutes:
+    if len(fields) + bool(plan.spread) > 1 and plan.spelling.shape == "stamp" and not plan.period_minutes:
         fields[0] = f"regexp_replace({fields[0]}, '[T ]0?0:00(:00)?(\\.0+)?$', '')"
-    stamp = " || ' ' || ".join(fields)
-    if plan.ranges:
-        return f"trim(regexp_replace({stamp}, ' (to|until|bis|tot|a|à|-|–|—) .*$|\\s*[–—/]\\s*\\d.*$', ''))"
-    return stamp
+    return " || ' ' || ".join(fields) or "NULL"
+
+
+def _first_of_range(stamp: str) -> str:
+    return f"trim(regexp_replace({stamp}, ' (to|until|bis|tot|a|à|-|–|—) .*$|\\s*[–—/]\\s*\\d.*$', ''))"
 
 
 def _value_sql(plan: ReadingPlan) -> str:
