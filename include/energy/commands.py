@@ -65,6 +65,12 @@ def inspect(  # noqa: PLR0913, PLR0917 - one argument for each option of the com
     date_order: Annotated[str | None, typer.Option(metavar="dmy|mdy", help="Order of day and month in dates.")] = None,
     decimal: Annotated[str | None, typer.Option(metavar=".|,", help="Decimal mark.")] = None,
     where: Annotated[list[str] | None, typer.Option(metavar="COLUMN=TEXT", help="Rows to read.")] = None,
+    resample: Annotated[
+        str | None, typer.Option(metavar="INTERVAL", help="Interval to which registers are interpolated: 1h.")
+    ] = None,
+    register_digits: Annotated[
+        int | None, typer.Option(metavar="N", help="Digits of a register before the decimal mark.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print a JSON document.")] = False,
 ) -> None:
     """Show what meter files are, what shows it, what is open, and the command that runs them.
@@ -73,7 +79,7 @@ def inspect(  # noqa: PLR0913, PLR0917 - one argument for each option of the com
     """
     stated = {
         "columns": columns, "timezone": timezone, "stamp": stamp, "unit": unit, "date_order": date_order,
-        "decimal": decimal, "where": tuple(where or ()),
+        "decimal": decimal, "where": tuple(where or ()), "resample": resample, "register_digits": register_digits,
     }  # fmt: skip
     try:
         params = GeneratorParams(files=tuple(path.name for path in files), **{k: v for k, v in stated.items() if v})
@@ -192,6 +198,7 @@ def _command(
     elif params.stamp:
         options["stamp"] = params.stamp
     options |= {"date-order": params.date_order, "decimal": params.decimal}
+    options |= {"resample": params.resample, "register-digits": params.register_digits}
     options["unit"] = None if columns else params.unit
     for name, value in options.items():
         words += [f"--{name}", str(value)] if value else []

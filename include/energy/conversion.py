@@ -30,9 +30,9 @@ from include.energy.calendar_days import find_stretches
 from include.energy.db import connect, count, temporary_folder, write_table
 from include.energy.inspection.plan import STAMPS_MARK
 from include.energy.intervals import Piece, infer_intervals
-from include.energy.params import GeneratorParams
+from include.energy.params import GeneratorParams, seconds_of
 from include.energy.readers.base import Clock, MeterData, Reading, choose, find_readers, take_sample
-from include.energy.registers import take_differences
+from include.energy.registers import Advances, Registers, register_findings, take_differences
 from include.energy.revisions import SUPERSEDED, mark_superseded
 from include.energy.schemas import DATA, MEASURED, EnergySource, SourceFile, Span, Understood, Unit
 from include.energy.stamps import (
@@ -76,26 +76,49 @@ def convert(files: Path, params: GeneratorParams) -> EnergySource:
         unit = _common_unit(sources, names)
         _store_records(connection, sources, params)
         _require_stamps(connection, sources, names, params)
-        intervals = infer_intervals(
-            connection,
-            where,
-            energy=frozenset(n for n, source in enumerate(sources) if _may_be_register(source)),
-            insist=params.as_mapped,
-            ends=all(source.ends for source in sources),
-        )
+        intervals = _intervals(connection, sources, names, params, where)
         ends = _numbers(sources, "ends")
         marks = locate(connection, intervals, params, ends, _assumed(sources, params))
         stretches = find_stretches(connection, intervals, params.timezone, where)
-        left_out = _revise(connection, sources, where)
+        advances = _revise(connection, sources, params, where)
         write_table(connection, _output_sql(unit, names), DATA.at(files))
         account = _account(connection, sources, names, params, intervals, marks)
-        account.stretches, account.left_out = stretches, left_out
-        account.findings += _findings(connection, sources, names, params, marks, left_out)
+        account.stretches, account.left_out, account.rolled_over = stretches, advances.left_out, advances.rolled_over
+        account.findings += _findings(connection, sources, names, params, marks, advances)
         return account
 
 
 def _common_name(names: Sequence[str]) -> str:
     return ", ".join(names) if len(names) <= 3 else f"{len(names)} files"
+
+
+def _intervals(
+    connection: duckdb.DuckDBPyConnection,
+    sources: Sequence[MeterData],
+    names: Sequence[str],
+    params: GeneratorParams,
+    where: str,
+) -> dict[str, list[Piece]]:
+    """Return the intervals of the households: as stated where registers are resampled, else as their stamps show."""
+    if params.resample:
+        for name, source in zip(names, sources, strict=True):
+            if not source.cumulative:
+                raise BadInputError(
+                    f"{name}: holds energy or power of intervals, and --resample interpolates readings of registers; "
+                    "leave it out, or map the register, for example --columns register_kwh=…"
+                )
+        query = (
+            "SELECT DISTINCT household_id FROM records WHERE household_id IS NOT NULL AND clock IS NOT NULL ORDER BY 1"
+        )
+        seconds = seconds_of(params.resample)
+        return {household: [Piece(None, seconds)] for (household,) in connection.execute(query).fetchall()}
+    return infer_intervals(
+        connection,
+        where,
+        energy=frozenset(n for n, source in enumerate(sources) if _may_be_register(source)),
+        insist=params.as_mapped,
+        ends=all(source.ends for source in sources),
+    )
 
 
 def _may_be_register(source: MeterData) -> bool:
@@ -178,23 +201,22 @@ def _require_stamps(
         )
 
 
-def _revise(connection: duckdb.DuckDBPyConnection, sources: Sequence[MeterData], where: str) -> int:
-    """Create the view `final`: `timed` with `fault`, registers as energy, and revised readings marked.
-
-    Returns:
-        How many register readings begin no interval, and were left out.
-    """
-    left_out, readings, columns, fault, joined = 0, "timed", "*", "CAST(NULL AS VARCHAR)", ""
-    if registers := _numbers(sources, "cumulative"):
-        left_out = take_differences(connection, registers, where)
+def _revise(
+    connection: duckdb.DuckDBPyConnection, sources: Sequence[MeterData], params: GeneratorParams, where: str
+) -> Advances:
+    """Create the view `final`: `timed` with `fault`, registers as energy, and revised readings marked."""
+    advances, readings, columns, fault, joined = Advances(), "timed", "*", "CAST(NULL AS VARCHAR)", ""
+    if files := _numbers(sources, "cumulative"):
+        registers = Registers(files, max(source.summed for source in sources), sources[0].unit)
+        advances = take_differences(connection, registers, params, where)
         readings, columns, fault = "readings", "* EXCLUDE (fault)", "fault"
     if len(sources) > 1 or count(connection, "SELECT count(*) FROM records WHERE estimated"):
         mark_superseded(connection, readings)
         joined = "LEFT JOIN (SELECT id, true AS revised FROM superseded) USING (id)"
         fault = f"CASE WHEN revised THEN '{SUPERSEDED}' ELSE {fault} END"
-        columns = f"* EXCLUDE ({'fault, ' if registers else ''}revised)"
+        columns = f"* EXCLUDE ({'fault, ' if files else ''}revised)"
     connection.execute(f"CREATE VIEW final AS SELECT {columns}, {fault} AS fault FROM {readings} {joined}")
-    return left_out
+    return advances
 
 
 def _output_sql(unit: Unit, names: Sequence[str]) -> str:
@@ -274,6 +296,7 @@ def _account(
         ambiguous_pairs=count(connection, "SELECT count(*) FROM later_of_two WHERE position = 2"),
         non_existent_times=non_existent,
         malformed_records=malformed,
+        resampled=params.resample,
         spans=_spans(connection) if any(file.empty for file in files) else {},
     )
     account.findings = zone_findings(connection, params, account, marks)
@@ -299,7 +322,7 @@ def _findings(
     names: Sequence[str],
     params: GeneratorParams,
     marks: Marks,
-    left_out: int,
+    advances: Advances,
 ) -> Iterator[Finding]:
     """Yield what was assumed of the files, and what was done to their readings."""
     assumed: dict[str, list[str]] = {}
@@ -324,14 +347,12 @@ def _findings(
             "off after the stamp was put into UTC, which leaves fewer gaps and duplicates."
         )
         yield Finding(severity="info", message=message)
-    if left_out:
-        message = f"Register readings that begin no interval, being the last of their meter: {left_out:,}."
-        yield Finding(severity="info", message=message)
+    yield from register_findings(advances, params)
 
 
 _COUNTS = """
 SELECT count(*) FILTER (NOT empty), count(DISTINCT household_id) FILTER (NOT empty), min(utc) FILTER (NOT empty),
     max(utc) FILTER (NOT empty), count(*) FILTER (kind = 'ambiguous'), count(*) FILTER (kind = 'non_existent'),
     count(*) FILTER (malformed), count(*) FILTER (empty)
-FROM final GROUP BY file ORDER BY file
+FROM final RIGHT JOIN (SELECT DISTINCT file FROM records) USING (file) GROUP BY file ORDER BY file
 """

@@ -53,6 +53,18 @@ ENERGY = Domain(
             metavar="COLUMN=TEXT",
             repeated=True,
         ),
+        Option(
+            ("--resample",),
+            "Interpolate registers that are written on change to this interval: 1h, 15min.",
+            param="resample",
+            metavar="INTERVAL",
+        ),
+        Option(
+            ("--register-digits",),
+            "Digits of a register before the decimal mark, after which it rolls over to zero.",
+            param="register_digits",
+            metavar="N",
+        ),
         Option(("--as-mapped",), "Read files as stated also where they contradict it.", param="as_mapped"),
         Option(
             ("--limit-kw",),

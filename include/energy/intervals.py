@@ -192,7 +192,8 @@ def _find_pieces(
     raise BadInputError(
         f"{where}: household {household}: the readings have no common interval: the most frequent difference, "
         f"{common} s, and its multiples are {multiples / total:.1%} of the differences, at least 90 % are needed; "
-        f"candidates: {candidates}. Readings that are written on change have to be resampled first"
+        f"candidates: {candidates}. Readings of a register that is written on change need --resample 1h (or another "
+        "interval) and --columns register_kwh=…"
     )
 
 

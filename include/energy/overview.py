@@ -152,7 +152,7 @@ def _assumptions(analysis: Analysis, source: EnergySource | None) -> dict[str, s
         "Stamps": f"mark the {stamp} of the interval",
         "Zone of stamps": source.timezone or "each stamp states its own",
         "Interval": f"{interval / 60:,g} min" if interval else "differs between households",
-    }
+    } | ({"Registers": f"interpolated to every {source.resampled}"} if source.resampled else {})
 
 
 def _rejected(accepted: AcceptedFiles) -> tuple[Table, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Annotated, Literal
@@ -27,8 +28,25 @@ def _readable(parse: Callable[[str], object]) -> AfterValidator:
     return AfterValidator(check)
 
 
+def seconds_of(text: str) -> int:
+    """Return the seconds of an interval such as `1h` or `15min`, which divides a day.
+
+    Raises:
+        ValueError: It is written otherwise, or does not divide a day into equal parts.
+
+    >>> seconds_of("15min"), seconds_of("1h")
+    (900, 3600)
+    """
+    match = re.fullmatch(r"([1-9]\d{0,3})\s*(min|h)", text.strip())
+    seconds = int(match[1]) * {"min": 60, "h": 3600}[match[2]] if match else 0
+    if not seconds or 43200 % seconds:
+        raise ValueError(f"{text!r} is not an interval such as 15min or 1h that divides half a day")
+    return seconds
+
+
 ZoneName = Annotated[str, _readable(parse_zone)]
 ColumnsText = Annotated[str, _readable(parse_columns)]
+IntervalText = Annotated[str, _readable(seconds_of)]
 # The sections of the form that starts a run.
 _generated = partial(Field, json_schema_extra={"section": "Generated data"})
 _files = partial(Field, json_schema_extra={"section": "Your own files"})
@@ -82,13 +100,47 @@ class GeneratorParams(Window):
     where: tuple[str, ...] = _files(
         (), description='Rows to read, as COLUMN=TEXT or COLUMN=TEXT|TEXT: "Type=Actual"; all conditions must hold.'
     )
+    resample: IntervalText | None = _files(
+        None,
+        description=(
+            "Interval to which registers are interpolated that are written on change or at irregular times: 1h, 15min."
+        ),
+    )
+    resample_limit_hours: float = _files(
+        2.0,
+        gt=0,
+        allow_inf_nan=False,
+        description="Readings of a register that differ and are further apart (hours) are not interpolated.",
+    )
+    register_digits: int | None = _files(
+        None,
+        ge=1,
+        le=12,
+        description="Digits of a register before the decimal mark: after the highest number it rolls over to zero.",
+    )
+    limit_kw: float | None = _files(
+        None,
+        gt=0,
+        allow_inf_nan=False,
+        description="What a connection can carry (kW): a roll-over of a register that means more is not plausible.",
+    )
     as_mapped: bool = _files(
         False, description="Read the files as stated also where they contradict it, for example as to the unit."
     )
 
     @model_validator(mode="after")
     def _files_for_their_settings(self) -> GeneratorParams:
-        names = ("columns", "stamp", "unit", "date_order", "decimal", "where", "as_mapped")
+        names = (
+            "columns",
+            "stamp",
+            "unit",
+            "date_order",
+            "decimal",
+            "where",
+            "resample",
+            "register_digits",
+            "as_mapped",
+        )
         settings = [name for name in names if getattr(self, name)]
         if settings and not self.files:
             raise ValueError(

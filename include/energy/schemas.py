@@ -121,6 +121,8 @@ class EnergySource(_Document):
     )
     malformed_records: int = Field(0, description="Lines with more or fewer fields than their header.")
     left_out: int = Field(0, description="Register readings that begin no interval: the last of each meter.")
+    rolled_over: int = Field(0, description="Advances of registers over their highest number.")
+    resampled: str | None = Field(None, description="Interval to which registers were interpolated: `1h`, for one.")
     spans: dict[str, Span] = Field(
         {}, description="By household, where its stamps cover more than its records, for cells are empty."
     )

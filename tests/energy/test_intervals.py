@@ -50,7 +50,8 @@ def test_differences_that_are_no_multiples_are_no_gaps():
     assert str(refused.value) == (
         "meter.csv: household home7: the readings have no common interval: the most frequent difference, 300 s, and "
         "its multiples are 77.8% of the differences, at least 90 % are needed; candidates: 300 s (78%), 120 s (11%), "
-        "180 s (11%). Readings that are written on change have to be resampled first"
+        "180 s (11%). Readings of a register that is written on change need --resample 1h (or another interval) and "
+        "--columns register_kwh=…"
     )
 
 

@@ -37,6 +37,12 @@ def test_impossible_parameters_are_refused():
             AnalyzerParams(**wrong)
 
 
+@pytest.mark.parametrize("text", ["7min", "1d", "24h", "0h", "h", "1.5h", "60"])
+def test_an_interval_that_does_not_divide_half_a_day_is_refused(text):
+    with pytest.raises(ValidationError, match="is not an interval such as 15min or 1h that divides half a day"):
+        GeneratorParams(files=("a.csv",), resample=text)
+
+
 def test_required_columns_are_those_that_are_measured_or_named_and_always_time_household_and_power():
     always = ("timestamp", "household_id", "power_consumption")
     assert AnalyzerParams().required(None) == (*always, "voltage", "current")

@@ -140,6 +140,7 @@ class MeterData:
         clock: How stamps are read; None for the general spelling.
         ends: Stamps mark the ends of their intervals.
         cumulative: `power` is the reading of a register, of which differences are taken.
+        summed: How many columns were added up to one reading.
         drops_empty: A reading without `power` is not a record: nothing was measured there.
         statements: What was understood of the file, with its evidence.
         all_malformed: The rest of a sentence about a file all of whose records are malformed, with its remedy.
@@ -155,6 +156,7 @@ class MeterData:
     clock: Clock | None = None
     ends: bool | None = None
     cumulative: bool = False
+    summed: int = 1
     drops_empty: bool = False
     statements: tuple[Statement, ...] = ()
     all_malformed: str = "none of its records can be read"

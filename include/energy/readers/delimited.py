@@ -63,6 +63,7 @@ class DelimitedReader:
             clock=clock_of(plan),
             ends=plan.ends,
             cumulative=plan.cumulative,
+            summed=1 if _is_unfolded(plan) else len(plan.values),
             drops_empty=not own,
             statements=understanding.statements,
             all_malformed=(

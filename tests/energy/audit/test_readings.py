@@ -180,3 +180,31 @@ def test_an_input_file_that_is_not_there_is_not_taken_for_another_format(files, 
     (files / "source" / "meter.csv").unlink()
     with pytest.raises(ContractError, match=r"source/meter.csv: must be there"):
         prove_generator(files, GeneratorParams(files=("meter.csv",), **MAPPING))
+
+
+REGISTER = "t,v\n" + "".join(
+    f"2026-01-05T{number // 3:02}:{number * 20 % 60:02}Z,{(99990 + number) % 100000}\n" for number in range(30)
+)
+STATED = {"columns": "timestamp=t,household_id=@A,register_kwh=v", "resample": "1h", "register_digits": 5}
+
+
+def test_registers_are_resampled_again(files, convert):
+    convert(REGISTER, **STATED)
+    proofs = prove_generator(files, GeneratorParams(files=("meter.csv",), **STATED))
+    assert proofs[0].recomputed == "9 readings of 1 input files, in their order"
+
+
+@pytest.mark.parametrize("wrong", [{"resample": "20min"}, {"register_digits": 6}])
+def test_registers_resampled_otherwise_are_refused(files, convert, wrong):
+    convert(REGISTER, **STATED | wrong)
+    with pytest.raises(ContractError, match=r"energy_data.csv: "):
+        prove_generator(files, GeneratorParams(files=("meter.csv",), **STATED))
+
+
+def test_an_account_that_hides_a_roll_over_is_refused(files, convert):
+    convert(REGISTER, **STATED)
+    document = json.loads((files / "energy_source.json").read_text())
+    document["rolled_over"] = 0
+    (files / "energy_source.json").write_text(json.dumps(document))
+    with pytest.raises(ContractError, match=r"energy_source.json: rolled_over must be 1"):
+        prove_generator(files, GeneratorParams(files=("meter.csv",), **STATED))
