@@ -138,7 +138,7 @@ def _find_delimiter(lines: Sequence[str]) -> str:
 
 
 def _is_time(cell: str) -> bool:
-    return shape_of(cell) != "other" or split_range(cell) is not None
+    return shape_of(cell) != "other" or (not is_number(cell) and split_range(cell) is not None)
 
 
 def _holds_reading(row: Row) -> bool:
