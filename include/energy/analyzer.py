@@ -17,7 +17,7 @@ from include.core.files import write_atomically
 from include.core.tables import literal
 from include.energy import curves, statistics, validation
 from include.energy.anomalies import judge
-from include.energy.db import connect, write_table
+from include.energy.db import connect, count, write_table
 from include.energy.lines import inspect
 from include.energy.params import AnalyzerParams
 from include.energy.schemas import ANALYSIS, DATA, OUTSIDE, RECORDS, SOURCE, Analysis, EnergySource
@@ -52,27 +52,32 @@ def analyze(files: Path, params: AnalyzerParams) -> None:
         validation.forget_parsed(db)
         window = (params.start, params.end) if params.start and params.end else None
         timeline = draw_timeline(db, intervals, source, window)
+        validation.set_suspects_apart(db)
         judge(db, params.outlier_threshold)
         figures = statistics.figures(db, timeline, window, params.high_usage_kw)
         analysis = summarise(db, params, figures, timeline, source, counts)
         require_plausible(db, analysis, source, params)
         validation.write_rejected(db, data, files)
-        write_table(db, _records_sql(params), RECORDS.at(files))
+        write_table(db, _records_sql(db, params), RECORDS.at(files))
     write_atomically(ANALYSIS.at(files), analysis.model_dump_json().encode() + b"\n")
 
 
-def _records_sql(params: AnalyzerParams) -> str:
-    """Return SQL of `energy_records.parquet`, from `judged`."""
+def _records_sql(db: duckdb.DuckDBPyConnection, params: AnalyzerParams) -> str:
+    """Return SQL of `energy_records.parquet`, from `judged` and `suspects`."""
     bits = validation.BITS
     texts = [";".join(reason for reason in bits if flags & bits[reason]) for flags in range(sum(bits.values()) + 1)]
     reasons = f"([NULL, {', '.join(map(literal, texts[1:]))}])[(flags & {len(texts) - 1}) + 1]"
     high = "NULL" if params.high_usage_kw is None else params.high_usage_kw
+    published, state = "judged", "'valid'"
+    if count(db, "SELECT count(*) FROM suspects"):
+        published = "(FROM judged UNION ALL BY NAME SELECT * EXCLUDE (voltage) FROM suspects ORDER BY household, ts)"
+        state = f"CASE WHEN flags & {validation.FLAG_SUSPECT} <> 0 THEN 'suspect' ELSE 'valid' END"
     return f"""
         SELECT make_timestamptz(epoch_us(ts)) AS timestamp, household::VARCHAR AS household_id, power, efficiency,
             CASE WHEN power > {high} THEN 'high_usage' ELSE 'normal' END AS status,
             flags & {len(texts) - 1} <> 0 AS anomaly_detected, {reasons} AS anomaly_reasons,
-            flags & {validation.FLAG_ZERO_RUN} <> 0 AS zero_run, line
-        FROM judged"""
+            {state} AS state, quality::VARCHAR AS quality, flags & {validation.FLAG_ZERO_RUN} <> 0 AS zero_run, line
+        FROM {published}"""
 
 
 def summarise(
@@ -86,7 +91,7 @@ def summarise(
     """Return the document of an analysis.
 
     Args:
-        db: Holds `accepted`, `judged`, `rejected` and `clock`.
+        db: Holds `accepted`, `judged`, `suspects`, `rejected` and `clock`.
         params: Limits, window and clock.
         figures: From `include.energy.statistics.figures()`.
         timeline: The intervals of the households.
@@ -110,11 +115,22 @@ def summarise(
         records_rejected=rejected,
         records_outside_window=outside,
         rejected_by_reason=reasons,
+        qualities=_count_qualities(db),
         en_50160=compliance,
         en_50160_note=note,
         load_curve=curves.load_curve(db, min(seconds) if timeline.constant else timeline.longest),
         heat_map=curves.heat_map(db),
         **figures,
+    )
+
+
+def _count_qualities(db: duckdb.DuckDBPyConnection) -> dict[str, int]:
+    """Return how many accepted records are of which quality, in its order, where the input states one."""
+    return dict(
+        db.execute("""
+            SELECT quality::VARCHAR, count(*) FROM (SELECT quality FROM judged UNION ALL SELECT quality FROM suspects)
+            WHERE quality IS NOT NULL GROUP BY quality ORDER BY quality
+        """).fetchall()
     )
 
 
@@ -124,7 +140,7 @@ def require_plausible(
     """Refuse figures of input files that no meter can have meant.
 
     Args:
-        db: Holds `judged` and the macros of `include.energy.timeline.draw_timeline()`.
+        db: Holds `judged`, of valid records, and the macros of `include.energy.timeline.draw_timeline()`.
         analysis: The figures.
         source: Where the records came from; only input files are judged.
         params: The limits.
@@ -156,8 +172,8 @@ def require_plausible(
         household, time, kwh, total, power = spike
         raise BadInputError(
             f"household {household}: the reading at {time} UTC, {power:,.6g} kW, holds {kwh:,.6g} of {total:,.6g} kWh, "
-            "more than half of the energy; reject what the connection cannot carry, for example with --limit-kw 50, or "
-            f"accept it with --limit-kw {math.ceil(power * 1.01)}"
+            "more than half of the energy; state what the connection can carry, for example --limit-kw 50: the reading "
+            f"is suspect then, and in no total; or accept it with --limit-kw {math.ceil(power * 1.01)}"
         )
     high = next(
         (

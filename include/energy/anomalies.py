@@ -14,7 +14,7 @@ FLAT_SECONDS, FLAT_RECORDS, ZERO_SECONDS = 6 * 3600, 12, 24 * 3600
 
 
 def judge(db: duckdb.DuckDBPyConnection, threshold: float) -> None:
-    """Create `judged` (household, ts, power, efficiency, flags, hour, line) and `runs` from `accepted`.
+    """Create `judged` (household, ts, power, efficiency, quality, flags, hour, line) and `runs` from `accepted`.
 
     Args:
         db: Holds `accepted` and the macros of `include.energy.intervals.draw_timeline()`.
@@ -29,7 +29,7 @@ def judge(db: duckdb.DuckDBPyConnection, threshold: float) -> None:
                 CASE WHEN power = 0 THEN {FLAG_ZERO_RUN} ELSE {BITS["flat_line"]} END AS run_flag
             FROM runs
         )
-        SELECT household, ts, power, efficiency, hour, line,
+        SELECT household, ts, power, efficiency, quality, hour, line,
             (flags + coalesce(run_flag, 0) + CASE
                 WHEN median IS NULL THEN {FLAG_NOT_ASSESSED}
                 WHEN (power - median) / scale > {threshold} THEN {BITS["outlier"]} ELSE 0 END)::UTINYINT AS flags

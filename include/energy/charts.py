@@ -88,6 +88,7 @@ def _charts(db: duckdb.DuckDBPyConnection, files: Path, analysis: Analysis) -> C
         CREATE VIEW readings AS
         SELECT household_id, epoch(timestamp)::BIGINT AS ts, power::DOUBLE AS power, anomaly_detected AS odd, seconds
         FROM read_parquet({file_argument(RECORDS.at(files))}) JOIN homes USING (household_id)
+        WHERE state <> 'suspect'
     """)
     coarsest = _coarsest(analysis)
     db.execute(f"""
@@ -118,7 +119,8 @@ def _load(readings: _Readings) -> LineChart:
     for home in homes:
         query = f"SELECT ts, power AS kw, odd FROM readings WHERE household_id = {literal(home.household_id)}"
         panels.append(_panel(readings, shorten(home.household_id), query, budget, home.interval_seconds))
-    note = f"The {len(homes)} households with most anomalies and gaps are shown one by one." if many else ""
+    notes = [f"The {len(homes)} households with most anomalies and gaps are shown one by one."] * many
+    notes += ["Suspect readings are left out; a table lists them."] * bool(analysis.suspect)
     return LineChart(
         name="power",
         title="Power over time",
@@ -126,7 +128,7 @@ def _load(readings: _Readings) -> LineChart:
         axis="time",
         panels=tuple(panels),
         marked="anomaly",
-        note=note,
+        note=" ".join(notes),
     )
 
 
@@ -207,7 +209,7 @@ def _energy(readings: _Readings) -> BarChart | None:
         labels=tuple(map(str, sums.index)),
         values=tuple(_digits(value * factor) for value in sums),
         heading=what.capitalize(),
-        note=f"Accepted records alone; the first and the last {what} may be incomplete.",
+        note=f"Valid readings alone; the first and the last {what} may be incomplete.",
     )
 
 

@@ -68,7 +68,7 @@ ENERGY = Domain(
         Option(("--as-mapped",), "Read files as stated also where they contradict it.", param="as_mapped"),
         Option(
             ("--limit-kw",),
-            "What a connection can carry: a reading above it is rejected.",
+            "What a connection can carry: a reading above it is suspect, and in no total.",
             param="limit_kw",
             metavar="KW",
         ),

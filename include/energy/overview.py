@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import csv
-from datetime import datetime, tzinfo
+from collections.abc import Iterator
+from datetime import UTC, datetime, tzinfo
 from itertools import islice
 
 from include.core.outcome import Table
 from include.core.overview import AcceptedFiles, DataCheck, Headline, Level, Overview
+from include.core.tables import file_argument
 from include.core.text import printable, quantity
 from include.core.windows import parse_zone
 from include.energy.params import GeneratorParams
-from include.energy.schemas import ANALYSIS, PLOTS, REJECTED, SOURCE, Analysis, EnergySource
+from include.energy.schemas import ANALYSIS, DATA, PLOTS, RECORDS, REJECTED, SOURCE, Analysis, EnergySource
 from include.energy.steps import COVERAGE_TO_WARN, REJECTED_SHARE_TO_WARN, percent
 
 REJECTED_SHARE_TO_FAIL = 0.1
@@ -22,7 +24,7 @@ LARGEST_CONNECTION_KW = 1000.0
 GRID_UNITS = ("MW", "MWh")
 """Units in which regions of a grid are measured, not connections."""
 DAYS_OF_A_HEAT_MAP = 3
-REJECTED_SHOWN, RAW_SHOWN = 20, 120
+SUSPECT_SHOWN, REJECTED_SHOWN, RAW_SHOWN = 20, 20, 120
 
 
 def overview(accepted: AcceptedFiles) -> Overview | None:
@@ -41,7 +43,7 @@ def overview(accepted: AcceptedFiles) -> Overview | None:
         headlines=tuple(_headlines(analysis)),
         notices=("Synthetic data: the readings were generated, not measured.",) * (analysis.source == "generated"),
         assumptions=_assumptions(analysis, source),
-        tables=_rejected(accepted),
+        tables=(*_suspects(accepted, analysis), *_rejected(accepted)),
         timezone=analysis.timezone,
         lead_plots=(PLOTS["load_curve"].path,),
         left_out_plots=tuple(PLOTS[name].path for name in _plots_without_content(analysis)),
@@ -65,12 +67,11 @@ def _headlines(analysis: Analysis) -> list[Headline]:
     load_factor = "unknown" if analysis.load_factor is None else percent(analysis.load_factor)
     seconds = [home.received * (home.interval_seconds or 0) for home in analysis.households]
     mean = quantity(analysis.energy_kwh * 3600 / sum(seconds), "kW") if all(seconds) else "unknown"
-    days = (analysis.end - analysis.start).total_seconds() / 86400
     return [
         Headline(
             label="Energy",
             value=quantity(analysis.energy_kwh, "kWh"),
-            note=f"of accepted records, in {days:,.0f} days" if days >= 2 else "of accepted records",
+            note=_energy_note(analysis),
         ),
         Headline(
             label="Peak",
@@ -84,6 +85,14 @@ def _headlines(analysis: Analysis) -> list[Headline]:
         ),
         Headline(label="Load factor", value=load_factor, note="mean ÷ peak"),
     ]
+
+
+def _energy_note(analysis: Analysis) -> str:
+    days = (analysis.end - analysis.start).total_seconds() / 86400
+    note = f"of valid readings, in {days:,.0f} days" if days >= 2 else "of valid readings"
+    if analysis.suspect:
+        note += f"; {quantity(analysis.energy_with_suspect_kwh, 'kWh')} with {analysis.suspect:,} suspect"
+    return note
 
 
 def local(moment: datetime, zone: tzinfo) -> str:
@@ -103,13 +112,16 @@ def _records(analysis: Analysis) -> DataCheck:
     statement = f"{analysis.records_out:,} of {analysis.records_in:,} accepted"
     if analysis.records_rejected:
         statement += f", {analysis.records_rejected:,} rejected ({percent(share)})"
+    if analysis.suspect:
+        statement += f", {analysis.suspect:,} of the accepted suspect (above the limit of the connection)"
+        level = "warn" if level == "pass" else level
     return DataCheck(subject="Records", level=level, statement=f"{statement}{outside}.")
 
 
 def _coverage(analysis: Analysis) -> DataCheck:
     share = analysis.received / analysis.expected
     level: Level = "fail" if share < COVERAGE_TO_FAIL else "warn" if share < COVERAGE_TO_WARN else "pass"
-    statement = f"{analysis.received:,} of {analysis.expected:,} intervals have a reading ({percent(share)})."
+    statement = f"{analysis.received:,} of {analysis.expected:,} intervals have a valid reading ({percent(share)})."
     if analysis.longest_gaps:
         gap, zone = analysis.longest_gaps[0], parse_zone(analysis.timezone)
         statement += f" Longest gap: {local(gap.start, zone)} to {local(gap.end, zone)}"
@@ -153,6 +165,28 @@ def _assumptions(analysis: Analysis, source: EnergySource | None) -> dict[str, s
         "Zone of stamps": source.timezone or "each stamp states its own",
         "Interval": f"{interval / 60:,g} min" if interval else "differs between households",
     } | ({"Registers": f"interpolated to every {source.resampled}"} if source.resampled else {})
+
+
+def _suspects(accepted: AcceptedFiles, analysis: Analysis) -> Iterator[Table]:
+    """Yield a table of the first suspect readings, if there are any."""
+    if not analysis.suspect or not accepted.holds(RECORDS):
+        return
+    import duckdb
+
+    with duckdb.connect() as db:
+        rows = db.execute(f"""
+            SELECT household_id, epoch(timestamp)::BIGINT, power, quality, line
+            FROM read_parquet({file_argument(RECORDS.at(accepted.folder))}) WHERE state = 'suspect'
+            ORDER BY household_id, timestamp LIMIT {SUSPECT_SHOWN}
+        """).fetchall()
+    zone = parse_zone(analysis.timezone)
+    shown = tuple(
+        (household, local(datetime.fromtimestamp(start, UTC), zone), power, quality or "", line)
+        for household, start, power, quality, line in rows
+    )
+    columns = ("Household", f"Time ({zone})", "Power (kW)", "Quality", f"Line of {DATA.path}")
+    title = f"The first {len(shown)} suspect readings" if len(shown) < analysis.suspect else "Suspect readings"
+    yield Table(title=title, columns=columns, rows=shown)
 
 
 def _rejected(accepted: AcceptedFiles) -> tuple[Table, ...]:

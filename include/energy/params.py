@@ -197,7 +197,9 @@ class AnalyzerParams(Window):
         None,
         gt=0,
         allow_inf_nan=False,
-        description="What a connection can carry (kW): a reading above it is rejected. Empty (null): any.",
+        description=(
+            "What a connection can carry (kW): a reading above it is suspect, and in no total. Empty (null): any."
+        ),
     )
     required_columns: tuple[str, ...] | None = _analysis(
         None,

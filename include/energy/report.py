@@ -24,7 +24,7 @@ from include.energy.schemas import ANALYSIS, RECORDS, REPORT, REPORT_ROWS, Analy
 from include.energy.stamps import iso
 from include.energy.steps import analysis_findings
 
-HOUSEHOLDS_SHOWN = 25
+HOUSEHOLDS_SHOWN, QUALITIES_SHOWN = 25, 25
 HOUSEHOLD_COLUMNS = {
     "Household": "household_id",
     "Energy (kWh)": "energy_kwh",
@@ -33,9 +33,12 @@ HOUSEHOLD_COLUMNS = {
     "Load factor": "load_factor",
     "Power factor": "mean_power_factor",
     "Missing intervals": "missing",
+    "Suspect": "suspect",
+    "With suspect (kWh)": "energy_with_suspect_kwh",
     "High usage": "high_usage",
     "Anomalies": "anomalies",
 }
+SUSPECT_COLUMNS = ("Suspect", "With suspect (kWh)")
 GAP_COLUMNS = {"Household": "household_id", "From": "start", "To": "end", "Intervals": "intervals"}
 
 
@@ -68,22 +71,24 @@ def rows_sql(files: Path, params: ReportParams) -> str:
     Numbers become text here, so that DuckDB converts each value of a column's dictionary once, not each record's.
     """
     return f"""
-        SELECT {iso("make_timestamp(epoch_us(timestamp))")} AS timestamp, {household_cell(params)} AS household_id,
+        SELECT {iso("make_timestamp(epoch_us(timestamp))")} AS timestamp,
+            {text_cell(params, "household_id")} AS household_id,
             power::VARCHAR AS power, efficiency::VARCHAR AS efficiency, status,
-            anomaly_detected::VARCHAR AS anomaly_detected, anomaly_reasons
+            anomaly_detected::VARCHAR AS anomaly_detected, anomaly_reasons, state,
+            {text_cell(params, "quality")} AS quality
         FROM read_parquet({file_argument(RECORDS.at(files))})
     """
 
 
-def household_cell(params: ReportParams) -> str:
-    """Return the SQL expression of a household's name in `energy_report.csv`, over the accepted records.
+def text_cell(params: ReportParams, column: str) -> str:
+    """Return the SQL expression of a text of the input in `energy_report.csv`, over the accepted records.
 
     A spreadsheet runs a cell that begins with `=`, `+`, `-`, `@`, a tab or a carriage return as a formula (OWASP, CSV
     injection); an apostrophe before it makes it text.
     """
     if not params.escape_formulas:
-        return "household_id"
-    return r"CASE WHEN regexp_matches(household_id, '^[=+@\t\r-]') THEN chr(39) || household_id ELSE household_id END"
+        return column
+    return rf"CASE WHEN regexp_matches({column}, '^[=+@\t\r-]') THEN chr(39) || {column} ELSE {column} END"
 
 
 def describe(analysis: Analysis, plots: list[str]) -> EnergyReport:
@@ -111,9 +116,16 @@ def _tables(analysis: Analysis) -> list[Table]:
     shown = by_energy[:HOUSEHOLDS_SHOWN]
     title = "Households" if len(shown) == len(by_energy) else f"The {len(shown)} largest of {len(by_energy)} households"
     reasons = sorted(analysis.rejected_by_reason.items(), key=lambda item: -item[1])
+    qualities = sorted(analysis.qualities.items(), key=lambda item: -item[1])[:QUALITIES_SHOWN]
+    columns = {
+        heading: name
+        for heading, name in HOUSEHOLD_COLUMNS.items()
+        if analysis.suspect or heading not in SUSPECT_COLUMNS
+    }
     tables = [
-        _table(title, HOUSEHOLD_COLUMNS, shown, zone),
+        _table(title, columns, shown, zone),
         Table(title="Rejected records", columns=("Reason", "Records"), rows=tuple(reasons)),
+        Table(title="Quality as the input states it", columns=("Quality", "Records"), rows=tuple(qualities)),
         _table("Longest gaps", GAP_COLUMNS, analysis.longest_gaps, zone),
     ]
     return [table for table in tables if table.rows]

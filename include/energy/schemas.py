@@ -15,6 +15,7 @@ from include.core.outcome import Finding, StepMetrics, Table
 
 COLUMNS = ("timestamp", "household_id", "power_consumption", "voltage", "current")
 PROVENANCE = ("source_file", "source_line", "source_fault")
+QUALITY = "quality"
 OUTSIDE = "outside_window"
 Unit = Literal["kW", "W", "MW", "kWh", "Wh", "MWh"]
 Measured = Literal["voltage", "current"]
@@ -22,6 +23,7 @@ MEASURED: tuple[Measured, ...] = ("voltage", "current")
 Origin = Literal["generated", "files"]
 AnomalyReason = Literal["voltage_outside_band", "power_factor", "outlier", "flat_line"]
 Status = Literal["normal", "high_usage"]
+State = Literal["valid", "suspect"]
 ANOMALY_LABELS: dict[AnomalyReason, str] = {
     "voltage_outside_band": "voltage outside the band of ± 10 %",
     "power_factor": "more real than apparent power",
@@ -34,7 +36,7 @@ class RawReading(BaseModel):
     """A record of `energy_data.csv`.
 
     Everything is text or missing, for faulty records are passed on as they were found. Where input files were read,
-    `source_file`, `source_line` and `source_fault` follow.
+    `source_file`, `source_line` and `source_fault` follow, and `quality` where they state how readings were obtained.
     """
 
     timestamp: str | None = Field(description="Start of the interval, ISO 8601, UTC.")
@@ -148,6 +150,8 @@ class ReportRow(BaseModel):
     status: Status = Field(description="`high_usage` above `high_usage_kw`.")
     anomaly_detected: bool
     anomaly_reasons: str | None = Field(description="Reasons separated by semicolons.")
+    state: State = Field(description="`suspect` above the limit of the connection: left out of all totals.")
+    quality: str | None = Field(description="How the input file says that the reading was obtained, in its own words.")
 
 
 class EnergyRecord(ReportRow):
@@ -167,7 +171,7 @@ class RejectedRecord(BaseModel):
 
 
 class Gap(_Document):
-    """Intervals in a row without an accepted record."""
+    """Intervals in a row without a valid record."""
 
     household_id: str
     start: AwareDatetime
@@ -181,9 +185,11 @@ class HouseholdFigures(_Document):
     household_id: str
     interval_seconds: int | None = Field(description="None where it changes.")
     expected: int = Field(description="Intervals of the window; without one, of the household's own extent.")
-    received: int = Field(description="Of these, how many have an accepted record.")
-    missing: int
-    energy_kwh: float
+    received: int = Field(description="Of these, how many have a valid record.")
+    missing: int = Field(description="The others; some of them have a suspect record.")
+    suspect: int = Field(description="Records above the limit of the connection, in no figure but these two.")
+    energy_kwh: float = Field(description="Of valid records.")
+    energy_with_suspect_kwh: float
     mean_kw: float | None
     peak_kw: float | None
     peak_at: AwareDatetime | None = Field(description="Start of the first interval with the peak.")
@@ -251,14 +257,17 @@ class Analysis(_Document):
     records_rejected: int
     records_outside_window: int
     rejected_by_reason: dict[str, int]
-    energy_kwh: float = Field(description="Of all accepted records.")
+    suspect: int = Field(description="Accepted records above the limit of their connection: in no other figure.")
+    qualities: dict[str, int] = Field(description="Accepted records by what the input says of how they were obtained.")
+    energy_kwh: float = Field(description="Of all valid records.")
+    energy_with_suspect_kwh: float = Field(description="The same with the suspect records.")
     peak_kw: float = Field(description="Highest power of all households together in one interval.")
     peak_at: AwareDatetime
     load_factor: float | None = Field(description="Mean ÷ maximum of that sum; None below 80 % coverage.")
     mean_power_factor: float | None = Field(description="None where V and I are not measured.")
     expected: int = Field(description="Intervals of all households.")
-    received: int = Field(description="Of these, how many have an accepted record.")
-    missing: int
+    received: int = Field(description="Of these, how many have a valid record.")
+    missing: int = Field(description="The others; some of them have a suspect record.")
     high_usage: int = Field(description="Records above high_usage_kw.")
     anomalies: int = Field(description="Records with at least one reason.")
     anomalies_by_reason: dict[AnomalyReason, int] = Field(description="A record may have several.")
@@ -292,7 +301,9 @@ class AnalyzerMetrics(StepMetrics, extra="forbid"):
     records_rejected: int
     records_outside_window: int
     rejected_by_reason: dict[str, int]
+    suspect: int
     energy_kwh: float
+    energy_with_suspect_kwh: float
     peak_kw: float
     high_usage: int
     anomalies: int
@@ -306,6 +317,7 @@ class ReportMetrics(StepMetrics, extra="forbid"):
 
     households: int
     energy_kwh: float
+    energy_with_suspect_kwh: float
     peak_kw: float
     peak_at: str
     load_factor: float | None
@@ -313,6 +325,7 @@ class ReportMetrics(StepMetrics, extra="forbid"):
     coverage: float
     high_usage: int
     anomalies: int
+    suspect: int
     records_rejected: int
 
 

@@ -1,4 +1,6 @@
-"""The figures of `output1.json`, from the tables `accepted`, `judged`, `runs` and `clock`.
+"""The figures of `output1.json`, from the tables `accepted`, `judged`, `suspects`, `runs` and `clock`.
+
+Suspect records are in no figure but the second total of energy.
 
 Power is summed as whole milliwatts, so that no figure depends on the order in which threads add up.
 """
@@ -60,7 +62,7 @@ def figures(
 
 
 def _sums(db: duckdb.DuckDBPyConnection, timeline: Timeline, high_usage_kw: float | None) -> dict[str, dict[str, Any]]:
-    """Return what SQL can add up, by household; those without an accepted record have zeros, and no peak."""
+    """Return what SQL can add up, by household; those without a valid record have zeros, and no peak."""
     # Where no interval changes, whole sums are multiplied once, which is faster and gives the same.
     seconds = "any_value(interval_of(household, ts))" if timeline.constant else "sum(interval_of(household, ts))"
     work = (
@@ -96,7 +98,21 @@ def _sums(db: duckdb.DuckDBPyConnection, timeline: Timeline, high_usage_kw: floa
             coalesce(zero_run_hours, 0) AS zero_run_hours)
         FROM sums LEFT JOIN peaks USING (household) LEFT JOIN zeros USING (household)
     """
-    return {row["household"]: row for row in rows(db, query)}
+    suspect = _add_up(db, "suspects")
+    return {
+        row["household"]: row
+        | dict(zip(("suspect", "suspect_work"), suspect.get(row["household"], (0, 0)), strict=True))
+        for row in rows(db, query)
+    }
+
+
+def _add_up(db: duckdb.DuckDBPyConnection, records: str) -> dict[str, tuple[int, int]]:
+    """Return the number of some records, and their sum of milliwatts times seconds, by household."""
+    query = f"""
+        SELECT household::VARCHAR, count(*), sum(round(power * 1e6)::BIGINT * interval_of(household, ts))::HUGEINT
+        FROM {records} GROUP BY household
+    """
+    return {household: (number, int(work)) for household, number, work in db.execute(query).fetchall()}
 
 
 def _household(
@@ -107,7 +123,8 @@ def _household(
     profile: list[float | None] | None,
 ) -> HouseholdFigures:
     expected, received, gaps = coverage
-    mean = int(sums["milliwatt_seconds"]) / int(sums["seconds"]) / 1e6 if sums["records"] else None
+    work = int(sums["milliwatt_seconds"] or 0)
+    mean = work / int(sums["seconds"]) / 1e6 if sums["records"] else None
     peak_kw = sums["peak_kw"]
     covered = expected > 0 and received >= COVERAGE_NEEDED * expected
     return HouseholdFigures(
@@ -116,7 +133,9 @@ def _household(
         expected=expected,
         received=received,
         missing=expected - received,
-        energy_kwh=energy(int(sums["milliwatt_seconds"] or 0)),
+        suspect=sums["suspect"],
+        energy_kwh=energy(work),
+        energy_with_suspect_kwh=energy(work + sums["suspect_work"]),
         mean_kw=_rounded(mean, 6),
         peak_kw=peak_kw,
         peak_at=None if peak_kw is None else moment(sums["peak_at"]),
@@ -195,12 +214,24 @@ def _totals(db: duckdb.DuckDBPyConnection, households: list[HouseholdFigures]) -
     """Figures of all households together, by the names of `Analysis`."""
     peak_kw, peak_at, mean_kw = curves.coincident_peak(db)
     ((power_factor,),) = db.execute(f"SELECT {POWER_FACTOR} FROM judged").fetchall()
-    counted = ("expected", "received", "missing", "high_usage", "anomalies", "outlier_not_assessed", "zero_runs")
+    counted = (
+        "expected",
+        "received",
+        "missing",
+        "suspect",
+        "high_usage",
+        "anomalies",
+        "outlier_not_assessed",
+        "zero_runs",
+    )
     sums = {name: sum(getattr(home, name) for home in households) for name in counted}
     covered = sums["received"] >= COVERAGE_NEEDED * sums["expected"]
     alike = len({home.interval_seconds for home in households} | {None}) == 2
     return sums | {
-        "energy_kwh": round(sum(home.energy_kwh for home in households), 3),
+        **{
+            name: round(sum(getattr(home, name) for home in households), 3)
+            for name in ("energy_kwh", "energy_with_suspect_kwh")
+        },
         "peak_kw": peak_kw,
         "peak_at": moment(peak_at),
         "load_factor": round(mean_kw / peak_kw, 4) if covered and alike and peak_kw > 0 else None,

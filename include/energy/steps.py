@@ -180,6 +180,13 @@ def _record_findings(analysis: Analysis) -> Iterator[Finding]:
             f"{reasons}; rejected.csv shows each one."
         )
         yield Finding(severity="warning" if share >= REJECTED_SHARE_TO_WARN else "info", message=message)
+    if analysis.suspect:
+        message = (
+            f"{_some(analysis.suspect, 'reading')} above the limit of the connection, and suspect: kept in "
+            f"{REPORT_ROWS.path}, and left out of all totals. Energy without suspect readings: "
+            f"{analysis.energy_kwh:,.2f} kWh, with them: {analysis.energy_with_suspect_kwh:,.2f} kWh."
+        )
+        yield Finding(severity="warning", message=message)
     if analysis.records_outside_window:
         message = f"{analysis.records_outside_window:,} records lie outside the window and were left out."
         yield Finding(severity="info", message=message)
@@ -190,8 +197,8 @@ def _coverage_findings(analysis: Analysis) -> Iterator[Finding]:
         coverage = analysis.received / analysis.expected
         gap, zone = analysis.longest_gaps[0], parse_zone(analysis.timezone)
         message = (
-            f"{analysis.missing:,} of {analysis.expected:,} intervals ({percent(1 - coverage)}) have no record; the "
-            f"longest gap: {gap.household_id}, {gap.intervals:,} {'interval' if gap.intervals == 1 else 'intervals'} "
+            f"{analysis.missing:,} of {analysis.expected:,} intervals ({percent(1 - coverage)}) have no valid record; "
+            f"the longest gap: {gap.household_id}, {gap.intervals:,} interval{'s' * (gap.intervals != 1)} "
             f"from {gap.start.astimezone(zone):%Y-%m-%d %H:%M} to {gap.end.astimezone(zone):%Y-%m-%d %H:%M} {zone}."
         )
         yield Finding(severity="warning" if coverage < COVERAGE_TO_WARN else "info", message=message)
@@ -225,6 +232,15 @@ def _voltage_finding(analysis: Analysis) -> Finding:
     )
     compliant = compliance.compliant_households == compliance.households
     return Finding(severity="info" if compliant else "warning", message=message)
+
+
+def _some(count: int, noun: str) -> str:
+    """Return a number of things with the verb.
+
+    >>> _some(1, "reading"), _some(1200, "reading")
+    ('1 reading is', '1,200 readings are')
+    """
+    return f"{count:,} {noun} is" if count == 1 else f"{count:,} {noun}s are"
 
 
 def _by_count(counts: Mapping[K, int]) -> list[tuple[K, int]]:

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import duckdb
 
 from include.energy.schemas import EnergySource
+from include.energy.validation import FLAG_SUSPECT
 
 
 class Stretch(NamedTuple):
@@ -33,7 +34,7 @@ class Timeline:
     Args:
         stretches: By household, in the order of the type `household`; the first begins where slot 0 does.
         lasts: Where a household's last interval begins, seconds since 1970, where its stamps reach further than its
-            accepted records.
+            valid records.
         end: Where the window ends, None without one.
     """
 
@@ -92,7 +93,7 @@ def draw_timeline(
     the household's first.
 
     Args:
-        db: Holds `accepted`.
+        db: Holds `accepted`, suspect records among them.
         intervals: Seconds by household, in the order of the type `household`.
         source: What the generator states: stretches of households whose interval changes, and how far stamps reach.
         window: Where given, the first interval of each household begins at its start, else at the first record.
@@ -101,12 +102,19 @@ def draw_timeline(
     origins = dict.fromkeys(intervals, begin)
     lasts: dict[str, int] = {}
     if not window:
-        query = "SELECT household::VARCHAR, epoch(min(ts))::BIGINT FROM accepted GROUP BY ALL"
-        origins.update(db.execute(query).fetchall())
+        query = f"""
+            SELECT household::VARCHAR, epoch(min(ts))::BIGINT, epoch(max(ts))::BIGINT,
+                bool_or(flags & {FLAG_SUSPECT} <> 0)
+            FROM accepted GROUP BY ALL
+        """
+        for name, first, last, has_suspects in db.execute(query).fetchall():
+            origins[name] = first
+            if has_suspects:
+                lasts[name] = last
         spans = source.spans if source else {}
         for name in intervals.keys() & spans.keys():
             origins[name] = min(origins[name] or 2**62, int(spans[name].first.timestamp()))
-            lasts[name] = int(spans[name].last.timestamp())
+            lasts[name] = max(lasts.get(name, 0), int(spans[name].last.timestamp()))
     stated = source.stretches if source else {}
     stretches = {
         name: _number(origins[name], [(int(s.start.timestamp()), s.interval_seconds) for s in stated[name]])

@@ -20,11 +20,11 @@ from include.core.errors import BadInputError
 from include.core.run_folder import SOURCE_FOLDER
 from include.core.tables import literal, number_sql
 from include.core.windows import parse_zone
-from include.energy.db import write_table
+from include.energy.db import count, write_table
 from include.energy.intervals import WHOLE_SECONDS, choose_intervals
 from include.energy.lines import LineFile, inspect
 from include.energy.params import AnalyzerParams
-from include.energy.schemas import ANOMALY_LABELS, COLUMNS, DATA, OUTSIDE, PROVENANCE, REJECTED, EnergySource
+from include.energy.schemas import ANOMALY_LABELS, COLUMNS, DATA, OUTSIDE, PROVENANCE, QUALITY, REJECTED, EnergySource
 from include.energy.stamps import plausible
 
 PF_LIMIT = 1.02
@@ -36,7 +36,7 @@ LINES_A_BATCH = 50_000
 
 FAULTS_OF_READINGS = ("register_gap", "register_reset", "superseded")
 """Why a reading does not count although it can be read: see `include.energy.registers` and `revisions`."""
-FLAG_ZERO_RUN, FLAG_NOT_ASSESSED = 16, 32
+FLAG_ZERO_RUN, FLAG_NOT_ASSESSED, FLAG_SUSPECT, FLAG_ESTIMATED = 16, 32, 64, 128
 BITS = {reason: 1 << position for position, reason in enumerate(ANOMALY_LABELS)}
 
 _ISO = "'%Y-%m-%dT%H:%M:%SZ'"
@@ -49,13 +49,14 @@ def parse(db: duckdb.DuckDBPyConnection, file: LineFile, params: AnalyzerParams,
     `parsed` is a view of the table `parsed_lines`, which holds all lines of the file. The number of a line is that of
     its row there: a table keeps the order of the file, though it is read in parallel.
 
-    Columns: line, household, ts (TIMESTAMP, UTC), power (kW), voltage (V), efficiency, flags (bits of the anomalies
-    that a record shows by itself), reason (`outside_window`, why it is rejected, or NULL where it is accepted).
+    Columns: line, household, ts (TIMESTAMP, UTC), power (kW), voltage (V), efficiency, quality, flags (bits of the
+    anomalies that a record shows by itself, and whether it is suspect), reason (`outside_window`, why it is rejected,
+    or NULL where it is accepted).
     """
     rules = _rules(file, params, params.required(source.measured if source else None))
     db.execute(f"CREATE TYPE reason AS ENUM ({', '.join(map(literal, rules))}, 'duplicate_timestamp')")
     cases = " ".join(f"WHEN {condition} THEN '{reason}'::reason" for reason, condition in rules.items())
-    texts = ", ".join(f"{_field(file, column)} AS {column}_text" for column in (*COLUMNS, PROVENANCE[2]))
+    texts = ", ".join(f"{_field(file, column)} AS {column}_text" for column in (*COLUMNS, PROVENANCE[2], QUALITY))
     low, high = (round(params.nominal_voltage * (1 + sign * VOLTAGE_TOLERANCE), 6) for sign in (-1, 1))
     sound = _sound(params, params.required(source.measured if source else None))
     db.execute(f"""
@@ -80,8 +81,10 @@ def parse(db: duckdb.DuckDBPyConnection, file: LineFile, params: AnalyzerParams,
             CASE WHEN NOT malformed THEN ts END AS ts,
             round(power, 6) + 0 AS power, voltage,
             CASE WHEN va >= {PF_LEAST_VA} THEN round(power * 1000 / va, 4) + 0 END AS efficiency,
+            quality_text AS quality,
             (CASE WHEN voltage < {low} OR voltage > {high} THEN {BITS["voltage_outside_band"]} ELSE 0 END
-             + CASE WHEN {_IMPOSSIBLE_POWER_FACTOR} THEN {BITS["power_factor"]} ELSE 0 END)::UTINYINT AS flags
+             + CASE WHEN {_IMPOSSIBLE_POWER_FACTOR} THEN {BITS["power_factor"]} ELSE 0 END
+             + {_suspect_flag(params)})::UTINYINT AS flags
         FROM readings
     """)
     db.execute(f"""
@@ -162,9 +165,14 @@ def _rules(file: LineFile, params: AnalyzerParams, required: Sequence[str]) -> d
     rules |= {f"not_finite_{column}": f"NOT abs({column}_read) < {LARGEST:.0f}" for column in numbers}
     if not params.allow_export:
         rules["negative_power"] = "power_consumption_read < 0"
-    if params.limit_kw is not None:
-        rules["above_limit"] = f"abs(power_consumption_read) > {params.limit_kw}"
     return rules
+
+
+def _suspect_flag(params: AnalyzerParams) -> str:
+    """Return SQL of the flag of a reading above the limit of its connection."""
+    if params.limit_kw is None:
+        return "0"
+    return f"CASE WHEN abs(power) > {params.limit_kw} THEN {FLAG_SUSPECT} ELSE 0 END"
 
 
 def _sound(params: AnalyzerParams, required: Sequence[str]) -> str:
@@ -176,8 +184,6 @@ def _sound(params: AnalyzerParams, required: Sequence[str]) -> str:
         conditions += [f"ts >= {timestamp(params.start)}", f"ts < {timestamp(params.end)}"]
     if not params.allow_export:
         conditions.append("power_consumption_read >= 0")
-    if params.limit_kw is not None:
-        conditions.append(f"abs(power_consumption_read) <= {params.limit_kw}")
     return " AND ".join(conditions)
 
 
@@ -189,22 +195,25 @@ def timestamp(moment: datetime) -> str:
 def order(db: duckdb.DuckDBPyConnection, timezone: str | None) -> None:
     """Create `ordered` from `parsed`: the records whose household and time are known, and the hour of their week.
 
-    The hour of the week counts from Monday 00:00 of the local clock. Rejected records follow accepted ones of the same
-    stamp.
+    The hour of the week counts from Monday 00:00 of the local clock. Of one stamp, valid records come before suspect
+    ones, and these before rejected ones.
     """
     place(db, timezone)
+    has_suspects = db.execute(f"SELECT 1 FROM placed WHERE flags & {FLAG_SUSPECT} <> 0 LIMIT 1").fetchone()
     db.execute(f"""
         CREATE TABLE ordered AS
-        SELECT household::household AS household, ts, power, voltage, efficiency, flags, hour, line, reason
+        SELECT household::household AS household, ts, power, voltage, efficiency, quality::quality AS quality, flags,
+            hour, line, reason
         FROM placed JOIN clock ON {QUARTER} = quarter
-        ORDER BY household, ts, reason IS NOT NULL, line
+        ORDER BY household, ts, reason IS NOT NULL, {f"flags & {FLAG_SUSPECT}," if has_suspects else ""} line
     """)
 
 
 def place(db: duckdb.DuckDBPyConnection, timezone: str | None) -> None:
-    """Create from `parsed` the view `placed`, the table `clock` and the type `household`.
+    """Create from `parsed` the view `placed`, the table `clock` and the types `household` and `quality`.
 
-    `placed` holds the records whose household and time are known; the values of `household` are theirs, in order.
+    `placed` holds the records whose household and time are known; the values of `household` and `quality` are theirs,
+    in order.
     `clock` holds local time and the hour of the week by quarter of an hour since 1970 (no zone's offset is
     finer today).
     """
@@ -215,6 +224,8 @@ def place(db: duckdb.DuckDBPyConnection, timezone: str | None) -> None:
     hours = (local.dt.day_of_week * 24 + local.dt.hour).astype("uint8")
     db.from_df(clock.assign(hour=hours, local_time=local)).create("clock")
     db.execute("CREATE TYPE household AS ENUM (SELECT DISTINCT household FROM placed ORDER BY household)")
+    qualities = "SELECT DISTINCT quality FROM placed WHERE quality IS NOT NULL"
+    db.execute(f"CREATE TYPE quality AS ENUM (SELECT '' UNION ({qualities}) ORDER BY 1)")
 
 
 QUARTER = "floor(epoch(ts) / 900)::INTEGER"
@@ -224,7 +235,8 @@ _PLACED = f"ts IS NOT NULL AND household IS NOT NULL AND (reason IS NULL OR reas
 def accept(db: duckdb.DuckDBPyConnection, source: EnergySource | None) -> dict[str, int]:
     """Create `accepted` (as `ordered`, one record a household and stamp) and `rejected` (line, reason).
 
-    Of several acceptable records of a household and instant, the first in the file stays; the others are rejected.
+    Of several acceptable records of a household and instant, the first in the file stays, a valid one before a suspect
+    one; the others are rejected.
 
     Args:
         db: Holds `parsed` and `ordered`.
@@ -265,6 +277,24 @@ def _reject_duplicates(db: duckdb.DuckDBPyConnection) -> None:
     """)
     duplicates = f"SELECT rowid FROM ordered QUALIFY {repeated}"
     db.execute(f"DELETE FROM ordered WHERE reason IS NOT NULL OR rowid IN ({duplicates})")
+
+
+def set_suspects_apart(db: duckdb.DuckDBPyConnection, table: str = "accepted") -> None:
+    """Move the suspect records of a table to the table `suspects`, which has the same columns.
+
+    Raises:
+        BadInputError: No record is left.
+    """
+    is_suspect = f"flags & {FLAG_SUSPECT} <> 0"
+    db.execute(f"CREATE TABLE suspects AS SELECT * FROM {table} WHERE {is_suspect}")
+    suspects = count(db, "SELECT count(*) FROM suspects")
+    if suspects:
+        db.execute(f"DELETE FROM {table} WHERE {is_suspect}")
+    if not count(db, f"SELECT count(*) FROM {table}"):
+        raise BadInputError(
+            f"{DATA.path}: all {suspects:,} records that could be accepted are above the limit of their connection; "
+            "check the unit of the values, or raise --limit-kw"
+        )
 
 
 def write_rejected(db: duckdb.DuckDBPyConnection, data: LineFile, files: Path) -> None:

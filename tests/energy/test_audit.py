@@ -277,6 +277,70 @@ def test_a_lie_of_the_analyzer_is_red(proving, faulty_day, lie):
     assert proving.folder.result("energy-analyzer").status == "failed"
 
 
+LIES_ABOUT_STATES = {
+    "suspect readings are called valid": (
+        selected("SELECT * REPLACE ('valid' AS state) FROM records"),
+        "state must be",
+    ),
+    "valid readings are called suspect": (
+        selected("SELECT * REPLACE (CASE WHEN power > 2 THEN 'suspect' ELSE state END AS state) FROM records"),
+        "state must be valid|must have no anomaly_reasons",
+    ),
+    "a state that nobody knows": (
+        selected("SELECT * REPLACE ('certified' AS state) FROM records"),
+        "column state must hold one of",
+    ),
+    "a suspect reading is an outlier": (
+        selected(
+            "SELECT * REPLACE ('outlier' AS anomaly_reasons, true AS anomaly_detected) FROM records "
+            "WHERE state = 'suspect' UNION ALL SELECT * FROM records WHERE state <> 'suspect' "
+            "ORDER BY household_id, timestamp"
+        ),
+        "a suspect record must have no anomaly_reasons",
+    ),
+    "a suspect reading is left out": (
+        both(
+            selected("SELECT * FROM records WHERE state <> 'suspect'"),
+            patched(
+                "output1.json",
+                lambda d: d.update(
+                    records_out=d["records_out"] - d["suspect"], records_outside_window=d["suspect"], suspect=0
+                ),
+            ),
+        ),
+        "must hold every record of energy_data.csv that no rule rejects",
+    ),
+    "suspect energy in the total": (
+        patched("output1.json", lambda d: d.update(energy_kwh=d["energy_with_suspect_kwh"])),
+        "energy_kwh must be",
+    ),
+    "no suspect energy": (
+        patched("output1.json", lambda d: d.update(energy_with_suspect_kwh=d["energy_kwh"])),
+        "energy_with_suspect_kwh must be",
+    ),
+    "fewer suspect readings": (patched("output1.json", lambda d: d.update(suspect=1)), "suspect must be"),
+    "a quality that the input does not state": (
+        selected("SELECT * REPLACE ('actual' AS quality) FROM records"),
+        "quality must be one of energy_data.csv, or nothing",
+    ),
+    "qualities of no record": (patched("output1.json", lambda d: d.update(qualities={"A": 1920})), "qualities must be"),
+}
+
+
+@pytest.mark.parametrize("lie", LIES_ABOUT_STATES)
+def test_a_lie_about_states_is_red(proving, faulty_day, lie):
+    tell, message = LIES_ABOUT_STATES[lie]
+    given(proving, faulty_day, "energy-analyzer")
+    with pytest.raises(ContractError, match=message):
+        proving.run("energy-analyzer", WINDOW | {"limit_kw": 4.0}, tell)
+
+
+def test_honest_states_are_proven(proving, faulty_day):
+    given(proving, faulty_day, "energy-analyzer")
+    result = proving.run("energy-analyzer", WINDOW | {"limit_kw": 4.0})
+    assert result.outcome.metrics.suspect > 5
+
+
 def an_outlier_too_many(files, params):
     """Call a reading of H0010 an outlier, in all artifacts alike."""
     honest = analyzer.judge

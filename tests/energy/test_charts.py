@@ -41,6 +41,13 @@ def test_anomalies_are_marked_on_their_meter(files):
     assert named(files)["power"].panels[0].marks == ((46, 9.5),)
 
 
+def test_suspect_readings_are_left_out_and_a_note_says_so(files):
+    analyzed(files, series([*varied(40), 99.0, *varied(7)]), limit_kw=50.0, **DAY)
+    power = named(files)["power"]
+    assert power.panels[0].lines[0].values[39:42] == [varied(40)[39], None, varied(7)[0]]
+    assert power.note == "Suspect readings are left out; a table lists them."
+
+
 def test_long_data_keep_mean_and_extremes_of_each_period(files, monkeypatch):
     monkeypatch.setattr(module, "MOST_VALUES", 600)
     powers = varied(7 * 48)

@@ -29,7 +29,7 @@ def test_a_complete_day_passes_and_its_metrics_are_in_units_that_read_well(files
         ("Load factor", "17 %"),
     ]
     assert checks(files)["Records"] == ("pass", "48 of 48 accepted.")
-    assert checks(files)["Coverage"] == ("pass", "48 of 48 intervals have a reading (100 %).")
+    assert checks(files)["Coverage"] == ("pass", "48 of 48 intervals have a valid reading (100 %).")
 
 
 def test_times_are_local_and_the_zone_is_named(files):
@@ -57,6 +57,25 @@ def test_rejected_records_lower_the_level_and_are_shown(files, bad, level):
         assert ",ERR," in tables[0].rows[0][3]
 
 
+def test_suspect_readings_are_on_the_first_screen_with_both_totals(files):
+    analyzed(files, series([*varied(40), 99.5, *varied(7)]), limit_kw=50.0, timezone="Europe/Berlin", **DAY)
+    made = overview(accepted(files))
+    level, statement = checks(files)["Records"]
+    assert (level, "1 of the accepted suspect" in statement) == ("warn", True)
+    assert made.headlines[0].value == "7.73 kWh"
+    assert made.headlines[0].note == "of valid readings; 57.48 kWh with 1 suspect"
+    assert checks(files)["Coverage"][1].startswith("47 of 48 intervals have a valid reading")
+    (table,) = made.tables
+    assert (table.title, table.columns[1]) == ("Suspect readings", "Time (Europe/Berlin)")
+    assert table.rows == (("A", "Mon 2026-01-05 21:00", 99.5, "", 42),)
+
+
+def test_at_most_twenty_suspect_readings_are_shown(files):
+    analyzed(files, series([*varied(10), *[99.5] * 30]), limit_kw=50.0, **DAY)
+    (table,) = overview(accepted(files)).tables
+    assert (table.title, len(table.rows)) == ("The first 20 suspect readings", 20)
+
+
 def test_at_most_twenty_rejected_records_are_shown_and_long_ones_are_cut(files):
     lines = [*series(varied(10)), *(f"{MONDAY:%Y-%m-%d},A,{'x' * 500},230,1" for _ in range(30))]
     analyzed(files, lines, **DAY)
@@ -70,7 +89,7 @@ def test_missing_intervals_lower_the_level_and_the_longest_gap_is_named(files, k
     analyzed(files, series(varied(kept)), **DAY)
     found, statement = checks(files)["Coverage"]
     assert found == level
-    assert statement.startswith(f"{kept} of 48 intervals have a reading")
+    assert statement.startswith(f"{kept} of 48 intervals have a valid reading")
     assert statement.endswith("to Tue 2026-01-06 00:00.")
 
 

@@ -7,7 +7,10 @@ from include.energy.report import describe, write_report
 from include.energy.schemas import EnergyReport, ReportRow
 from tests.energy.analysis import analyzed, series, stamp, varied
 
-COLUMNS = ["timestamp", "household_id", "power", "efficiency", "status", "anomaly_detected", "anomaly_reasons"]
+COLUMNS = [
+    *("timestamp", "household_id", "power", "efficiency", "status"),
+    *("anomaly_detected", "anomaly_reasons", "state", "quality"),
+]
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +52,7 @@ def test_fractions_of_a_second_and_awkward_names_come_through(files, quick_plots
 
 def test_a_row_says_what_was_found(report):
     _, rows, _ = report
-    assert list(rows[46].values()) == [stamp(46), "A", "9.5", "0.95", "high_usage", "true", "outlier"]
+    assert list(rows[46].values()) == [stamp(46), "A", "9.5", "0.95", "high_usage", "true", "outlier", "valid", ""]
     assert list(rows[48].values()) == [
         stamp(48),
         "A",

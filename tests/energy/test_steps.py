@@ -133,7 +133,7 @@ def test_a_foreign_generator_that_gives_no_account_has_a_count(done):
 def test_the_analyzers_outcome_has_the_keys_that_others_read(done):
     outcome = steps.analyzer_outcome(done)
     flat = outcome.model_dump(mode="json")
-    assert list(flat)[:12] == list(AnalyzerMetrics.model_fields)
+    assert list(flat)[:14] == list(AnalyzerMetrics.model_fields)
     assert (outcome.data_start, outcome.data_end) == (DAY["start"], DAY["end"])
     assert (flat["data_start"], flat["data_end"]) == ("2026-01-05T00:00:00Z", "2026-01-06T00:00:00Z")
     assert outcome.findings[0].message == "The readings are synthetic: produced by the generator, not measured."
@@ -187,7 +187,7 @@ def test_findings_weigh_rejections_gaps_and_anomalies(files):
     )
     assert any(
         message.startswith(
-            "10 of 118 intervals (8.5 %) have no record; the longest gap: A, 10 intervals from "
+            "10 of 118 intervals (8.5 %) have no valid record; the longest gap: A, 10 intervals from "
             "2026-01-05 05:00 to 2026-01-05 10:00 UTC."
         )
         for _, message in findings
@@ -195,6 +195,15 @@ def test_findings_weigh_rejections_gaps_and_anomalies(files):
     assert any("1 runs of zeros of a day or more, 30 h in all" in message for _, message in findings)
     assert ("warning", "1 record (0.93 %): far above what is usual at that hour (outlier).") in findings
     assert findings[-1] == ("info", "No EN 50160 figure. EN 50160 judges 10-minute means; the readings are coarser.")
+
+
+def test_suspect_readings_are_a_warning_with_both_totals(files):
+    found = messages(analyzed(files, series([*varied(4), 99.0]), limit_kw=50.0).document)
+    assert found[0] == (
+        "warning",
+        "1 reading is above the limit of the connection, and suspect: kept in energy_report.csv, and left out of all "
+        "totals. Energy without suspect readings: 0.63 kWh, with them: 50.13 kWh.",
+    )
 
 
 def test_a_complete_analysis_of_measured_data_has_little_to_report(files):

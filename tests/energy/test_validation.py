@@ -233,3 +233,81 @@ def test_line_numbers_are_right_where_a_file_is_read_in_parallel(files):
             "SELECT count(*), count(*) FILTER ((line % 997 = 0) <> (reason IS NOT NULL)) FROM parsed"
         ).fetchall()
     assert (records, wrong) == (599_997 - 600, 0)
+
+
+def suspects(analysis):
+    return [record["timestamp"] for record in analysis.records if record["state"] == "suspect"]
+
+
+def test_a_reading_above_the_limit_of_its_connection_is_suspect_and_in_no_total(files):
+    powers = [*varied(40), 99.0, *varied(7)]
+    limited = analyzed(files, series(powers), limit_kw=50.0, **DAY)
+    assert suspects(limited) == [stamp(40)]
+    assert [record["power"] for record in limited.records if record["state"] == "suspect"] == [99.0]
+    document = limited.document
+    assert (document.records_out, document.records_rejected, document.suspect) == (48, 0, 1)
+    assert document.energy_kwh == pytest.approx(sum(varied(40) + varied(7)) / 2)
+    assert document.energy_with_suspect_kwh == pytest.approx(document.energy_kwh + 49.5)
+    assert document.peak_kw == max(varied(40))
+    assert (document.expected, document.received, document.missing) == (48, 47, 1)
+    assert document.hourly_profile_kw[20] == varied(7)[0]
+
+
+@pytest.mark.parametrize("place", [0, 23, 47], ids=["the first", "in the middle", "the last"])
+def test_a_suspect_reading_leaves_the_figures_of_the_others_as_if_it_were_missing(files, place):
+    powers = varied(48)
+    powers[place] = 99.0
+    limited = analyzed(files, series(powers), limit_kw=50.0, **DAY).plain
+    powers[place] = None
+    missing = analyzed(files, series(powers), **DAY).plain
+    different = {"records_in", "records_out", "suspect", "energy_with_suspect_kwh", "households"}
+    assert {key for key in missing if missing[key] != limited[key]} == different
+    assert missing["households"][0] == limited["households"][0] | {
+        "suspect": 0,
+        "energy_with_suspect_kwh": missing["energy_kwh"],
+    }
+
+
+def test_without_a_window_suspect_readings_at_the_ends_count_as_expected(files):
+    document = analyzed(files, series([99.0, *varied(10), 99.0, 99.0]), limit_kw=50.0).document
+    assert (document.expected, document.received, document.suspect) == (13, 10, 3)
+    assert (document.end - document.start).total_seconds() == 13 * 1800
+
+
+def test_a_valid_reading_counts_before_a_suspect_one_of_its_time(files):
+    lines = [*series([99.0], start=3), *series(varied(6))]
+    limited = analyzed(files, lines, limit_kw=50.0)
+    assert suspects(limited) == []
+    assert [(row["line"], row["reason"]) for row in limited.rejected] == [("2", "duplicate_timestamp")]
+    without = analyzed(files, lines)
+    assert [(row["line"], row["reason"]) for row in without.rejected] == [("6", "duplicate_timestamp")]
+
+
+def test_of_suspect_readings_of_one_time_the_first_stays(files):
+    limited = analyzed(files, [*series(varied(3)), *series([99.0], start=3), *series([88.0], start=3)], limit_kw=50.0)
+    assert [record["power"] for record in limited.records if record["state"] == "suspect"] == [99.0]
+    assert [row["reason"] for row in limited.rejected] == ["duplicate_timestamp"]
+
+
+def test_records_that_are_all_suspect_are_refused_and_the_limit_is_named(files):
+    with pytest.raises(BadInputError, match=r"all 4 records .* raise --limit-kw"):
+        analyzed(files, series([99.0] * 4), limit_kw=50.0)
+
+
+def test_a_household_with_suspect_readings_alone_has_no_peak(files):
+    lines = [*series(varied(4)), *series([99.0] * 4, home="B")]
+    home = analyzed(files, lines, limit_kw=50.0).document.households[1]
+    assert (home.suspect, home.received, home.expected, home.peak_kw, home.energy_kwh) == (4, 0, 4, None, 0.0)
+    assert home.energy_with_suspect_kwh == 198.0
+
+
+def test_export_below_the_negative_limit_is_suspect_too(files):
+    limited = analyzed(files, series([*varied(4), -99.0]), limit_kw=50.0, allow_export=True)
+    assert suspects(limited) == [stamp(4)]
+
+
+def test_the_quality_of_the_input_is_carried_to_each_record(files):
+    lines = [f"{line},{quality}" for line, quality in zip(series(varied(4)), ["A", "E", "", "A"], strict=True)]
+    carried = analyzed(files, lines, header=f"{HEADER},quality")
+    assert [record["quality"] for record in carried.records] == ["A", "E", None, "A"]
+    assert carried.document.qualities == {"A": 2, "E": 1}

@@ -25,7 +25,7 @@ from include.energy.lines import LineFile, inspect
 from include.energy.params import AnalyzerParams
 from include.energy.schemas import ANALYSIS, DATA, RECORDS, REJECTED, SOURCE
 from include.energy.timeline import Timeline
-from include.energy.validation import BITS, FLAG_ZERO_RUN
+from include.energy.validation import BITS, FLAG_SUSPECT, FLAG_ZERO_RUN, set_suspects_apart
 
 RECORDS_JUDGED_TWICE = 200
 RECORDS_AT_ONCE = 10_000
@@ -56,6 +56,7 @@ def prove_analyzer(files: Path, params: AnalyzerParams, *, audit: bool = False) 
         judged = _judge_twice(db, data, params, required, audit=audit)
         lines, plain = ((), sum(1 for _ in judged)) if audit else (tuple(judged), 0)
         timeline = number_intervals(db, params, source)
+        set_suspects_apart(db, "stated")
         homes = [name for (name,) in db.execute("SELECT DISTINCT household::VARCHAR FROM stated ORDER BY 1").fetchall()]
         drawn = draw(homes, audit=audit)
         compare_anomalies(db, params, drawn)
@@ -105,7 +106,7 @@ def _judge_twice(
         some = numbers[start : start + RECORDS_AT_ONCE]
         query = f"""
             SELECT line, CASE WHEN line IN (SELECT line FROM repeated) THEN NULL ELSE reason::VARCHAR END AS reason,
-                household, ts, power, efficiency, flags & {OWN_FLAGS} AS flags
+                household, ts, power, efficiency, flags & {OWN_FLAGS} AS flags, quality
             FROM parsed WHERE line IN ({", ".join(map(str, some))})
         """
         parsed = {line: values for line, *values in db.execute(query).fetchall()}
@@ -123,7 +124,7 @@ def _judge_twice(
 
 
 def _agree(plain: Judgement, parsed: Sequence[Any]) -> bool:
-    reason, household, ts, power, efficiency, flags = parsed
+    reason, household, ts, power, efficiency, flags, quality = parsed
     if plain.reason is not None or reason is not None:
         return bool(plain.reason == reason)
     anomalies = {name for name, bit in BITS.items() if flags & bit}
@@ -133,6 +134,8 @@ def _agree(plain: Judgement, parsed: Sequence[Any]) -> bool:
         and _near(plain.power, power, 1e-6)
         and _near(plain.efficiency, efficiency, 1e-4)
         and plain.anomalies == anomalies
+        and plain.suspect == bool(flags & FLAG_SUSPECT)
+        and plain.quality == quality
     )
 
 
@@ -143,7 +146,8 @@ def _near(a: float | None, b: float | None, tolerance: float) -> bool:
 
 
 def _words(plain: Judgement) -> str:
-    return plain.reason or f"{plain.household}, {plain.time}, {plain.power} kW, {sorted(plain.anomalies)}"
+    marks = [*sorted(plain.anomalies), *["suspect"] * plain.suspect]
+    return plain.reason or f"{plain.household}, {plain.time}, {plain.power} kW, {marks}, quality {plain.quality}"
 
 
 def _series(db: duckdb.DuckDBPyConnection, household: str) -> list[Any]:

@@ -27,8 +27,8 @@ from include.energy.params import AnalyzerParams
 from include.energy.schemas import OUTSIDE, RECORDS, REJECTED, EnergySource
 from include.energy.validation import BITS
 
-OWN_FLAGS = BITS["voltage_outside_band"] | BITS["power_factor"]
-"""Anomalies that a record shows by itself."""
+OWN_FLAGS = BITS["voltage_outside_band"] | BITS["power_factor"] | validation.FLAG_SUSPECT
+"""What a record shows by itself."""
 _ACCEPTABLE = "reason IS NULL AND line NOT IN (SELECT line FROM repeated)"
 
 
@@ -38,7 +38,7 @@ def judge_again(
     """Compare `energy_records.parquet` and `rejected.csv` with the records of `energy_data.csv`, judged again.
 
     Creates `parsed`, `clock` and the type `household` (see `include.energy.validation`), `rejected` (line, reason), the
-    view `acceptable` (household, ts, voltage) and `stated`: the records of the Parquet file with their flags.
+    view `acceptable` (household, ts, voltage, …) and `stated`: the records of the Parquet file with their flags.
 
     Args:
         db: An empty database.
@@ -95,20 +95,28 @@ def _find_repeated(db: duckdb.DuckDBPyConnection, data: LineFile) -> None:
     """)
     db.execute(f"""
         CREATE VIEW acceptable AS
-        SELECT household::household AS household, ts, power, voltage, efficiency, flags, line
+        SELECT household::household AS household, ts, power, voltage, efficiency, quality::quality AS quality, flags,
+            line
         FROM parsed WHERE {_ACCEPTABLE}
     """)
 
 
 def _require_repetitions(db: duckdb.DuckDBPyConnection, data: LineFile) -> None:
-    """Check that each acceptable record that is not stated has one of its household and time before it that is."""
-    db.execute("CREATE TABLE repetitions AS SELECT line, household, ts FROM parsed SEMI JOIN repeated USING (line)")
+    """Check that each acceptable record that is not stated has one of its household and time that comes first and is.
+
+    A valid record comes before a suspect one, then the order of the file counts.
+    """
+    db.execute(f"""
+        CREATE TABLE repetitions AS
+        SELECT line, household, ts, flags & {validation.FLAG_SUSPECT} AS suspect
+        FROM parsed SEMI JOIN repeated USING (line)
+    """)
     lost = first_row(
         db,
-        """SELECT line FROM repetitions ANTI JOIN (
+        f"""SELECT line FROM repetitions ANTI JOIN (
             SELECT repetitions.line FROM stated JOIN repetitions
                 ON stated.household::VARCHAR = repetitions.household AND stated.ts = repetitions.ts
-            WHERE stated.line < repetitions.line
+            WHERE (stated.flags & {validation.FLAG_SUSPECT}, stated.line) < (suspect, repetitions.line)
         ) USING (line) ORDER BY line LIMIT 1""",
     )
     if lost:
@@ -125,6 +133,7 @@ def _compare_values(db: duckdb.DuckDBPyConnection, data: LineFile) -> None:
         "coalesce(try_cast(round(efficiency * 1e4) AS BIGINT), -1)",
         "(efficiency IS NULL)::BIGINT",
         f"(flags & {OWN_FLAGS})::BIGINT",
+        "coalesce(enum_code(quality), -1)::BIGINT",
     )
     salted = ", ".join(f"{value} + {salt}" for value, salt in zip(values, salts(len(values)), strict=True))
     acceptable, stated = (
@@ -142,8 +151,17 @@ def _compare_values(db: duckdb.DuckDBPyConnection, data: LineFile) -> None:
 
 
 def _raise_first_difference(db: duckdb.DuckDBPyConnection, data: LineFile, differing: list[str]) -> None:
-    names = ("household_id", "timestamp", "power", "efficiency", "voltage_outside_band or power_factor")
-    columns = ("household::VARCHAR", "ts", "power", "efficiency", f"flags & {OWN_FLAGS}")
+    suspect = f"CASE WHEN flags & {validation.FLAG_SUSPECT} <> 0 THEN 'suspect' ELSE 'valid' END"
+    compared = {
+        "household_id": "household::VARCHAR",
+        "timestamp": "ts",
+        "power": "power",
+        "efficiency": "efficiency",
+        "state": suspect,
+        "quality": "quality::VARCHAR",
+        "voltage_outside_band or power_factor": f"flags & {OWN_FLAGS}",
+    }
+    names, columns = tuple(compared), tuple(compared.values())
     listed = ", ".join(f"{column} AS c{number}" for number, column in enumerate(columns))
     households = ", ".join(map(literal, differing))
     first = first_row(

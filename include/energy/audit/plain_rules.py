@@ -18,7 +18,7 @@ from typing import NamedTuple
 from include.energy.anomalies import FLAT_RECORDS, FLAT_SECONDS, SAMPLES_OF_HOUR, SAMPLES_OF_HOUSEHOLD, ZERO_SECONDS
 from include.energy.lines import LineFile
 from include.energy.params import AnalyzerParams
-from include.energy.schemas import COLUMNS, OUTSIDE, AnomalyReason
+from include.energy.schemas import COLUMNS, OUTSIDE, QUALITY, AnomalyReason
 from include.energy.timeline import Stretch
 from include.energy.validation import FAULTS_OF_READINGS, LARGEST, PF_LEAST_VA, PF_LIMIT, PF_SURE_VA, VOLTAGE_TOLERANCE
 
@@ -38,6 +38,8 @@ class Judgement(NamedTuple):
     power: float | None = None
     efficiency: float | None = None
     anomalies: frozenset[AnomalyReason] = frozenset()
+    suspect: bool = False
+    quality: str | None = None
 
 
 class UndecidedError(Exception):
@@ -84,13 +86,13 @@ def _judge_values(row: Mapping[str, str], time: datetime, params: AnalyzerParams
         raise UndecidedError
     if power < 0 and not params.allow_export:
         return Judgement("negative_power")
-    if params.limit_kw is not None and abs(power) > params.limit_kw:
-        return Judgement("above_limit")
+    suspect = params.limit_kw is not None and abs(power) > params.limit_kw
     anomalies: set[AnomalyReason] = set()
     if volts is not None and _exceeds(abs(volts / params.nominal_voltage - 1), VOLTAGE_TOLERANCE):
         anomalies.add("voltage_outside_band")
+    quality = row.get(QUALITY) or None
     if volts is None or amperes is None:
-        return Judgement(None, row["household_id"], time, power, None, frozenset(anomalies))
+        return Judgement(None, row["household_id"], time, power, None, frozenset(anomalies), suspect, quality)
     apparent = abs(volts * amperes)
     most = PF_LIMIT * apparent
     if apparent < PF_SURE_VA and abs(power) * 1000 > most:
@@ -100,7 +102,7 @@ def _judge_values(row: Mapping[str, str], time: datetime, params: AnalyzerParams
     if _exceeds(abs(power) * 1000, most):
         anomalies.add("power_factor")
     efficiency = power * 1000 / apparent if apparent >= PF_LEAST_VA else None
-    return Judgement(None, row["household_id"], time, power, efficiency, frozenset(anomalies))
+    return Judgement(None, row["household_id"], time, power, efficiency, frozenset(anomalies), suspect, quality)
 
 
 def _number_fault(row: Mapping[str, str], values: Mapping[str, float | None], required: Sequence[str]) -> str | None:

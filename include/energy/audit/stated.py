@@ -11,16 +11,16 @@ from include.core.tables import file_argument, literal
 from include.energy.audit.tables import first_row, words
 from include.energy.params import AnalyzerParams
 from include.energy.schemas import RECORDS
-from include.energy.validation import BITS, FLAG_ZERO_RUN, LARGEST
+from include.energy.validation import BITS, FLAG_SUSPECT, FLAG_ZERO_RUN, LARGEST
 
 _REASONS = [";".join(reason for reason in BITS if flags & BITS[reason]) for flags in range(1, sum(BITS.values()) + 1)]
 
 
 def read_stated(db: duckdb.DuckDBPyConnection, files: Path, params: AnalyzerParams) -> None:
-    """Create `stated` (household, ts, power, efficiency, flags, hour, line) in the order of the Parquet file.
+    """Create `stated` (household, ts, power, efficiency, quality, flags, hour, line) in the order of the Parquet file.
 
     Args:
-        db: Holds `clock` and the type `household` (see `include.energy.validation.place()`).
+        db: Holds `clock` and the types `household` and `quality` (see `include.energy.validation.place()`).
         files: A folder that shows the file.
         params: The limit of high usage.
 
@@ -34,6 +34,7 @@ def read_stated(db: duckdb.DuckDBPyConnection, files: Path, params: AnalyzerPara
         SELECT make_timestamp(epoch_us(timestamp::TIMESTAMPTZ)) AS ts, household_id AS home, power::DOUBLE AS power,
             efficiency::DOUBLE AS efficiency, line::BIGINT AS line, zero_run::BOOLEAN AS zero_run,
             status::VARCHAR AS status, anomaly_detected::BOOLEAN AS anomaly_detected, anomaly_reasons,
+            state::VARCHAR AS state, quality::VARCHAR AS quality,
             CASE WHEN anomaly_reasons IS NULL THEN 0 ELSE list_position([{reasons}], anomaly_reasons) END AS reasons
         FROM read_parquet({file_argument(RECORDS.at(files))})
     """)
@@ -44,6 +45,13 @@ def read_stated(db: duckdb.DuckDBPyConnection, files: Path, params: AnalyzerPara
             f"efficiency IS NOT NULL AND NOT abs(efficiency) < {LARGEST}"
         ),
         "anomaly_reasons must hold known reasons, in their order": "reasons IS NULL",
+        "state must be valid or suspect": "state NOT IN ('valid', 'suspect')",
+        "a suspect record must have no anomaly_reasons that depend on other records, and no zero_run": (
+            f"state = 'suspect' AND (zero_run OR reasons & {BITS['outlier'] | BITS['flat_line']} <> 0)"
+        ),
+        "quality must be one of energy_data.csv, or nothing": (
+            "quality IS NOT NULL AND try_cast(quality AS quality) IS NULL"
+        ),
         "anomaly_detected must be true where there is a reason": "anomaly_detected <> (reasons <> 0)",
         f"status must be high_usage above {high} kW": (
             f"status <> CASE WHEN power > {high} THEN 'high_usage' ELSE 'normal' END"
@@ -53,13 +61,14 @@ def read_stated(db: duckdb.DuckDBPyConnection, files: Path, params: AnalyzerPara
     db.execute(f"""
         CREATE TABLE stated AS
         SELECT try_cast(home AS household) AS household, ts, power, efficiency,
-            CASE WHEN NOT ({broken}) THEN (reasons + CASE WHEN zero_run THEN {FLAG_ZERO_RUN} ELSE 0 END)::UTINYINT END
-                AS flags,
+            try_cast(quality AS quality) AS quality,
+            CASE WHEN NOT ({broken}) THEN (reasons + CASE WHEN zero_run THEN {FLAG_ZERO_RUN} ELSE 0 END
+                + CASE WHEN state = 'suspect' THEN {FLAG_SUSPECT} ELSE 0 END)::UTINYINT END AS flags,
             {_hour_sql(db)}::UTINYINT AS hour, line
         FROM records
     """)
     if first_row(db, "SELECT line FROM stated WHERE flags IS NULL LIMIT 1"):
-        columns = "home, ts, line, power, efficiency, status, anomaly_detected, anomaly_reasons"
+        columns = "home, ts, line, power, efficiency, status, anomaly_detected, anomaly_reasons, state, quality"
         for rule, condition in rules.items():
             if record := first_row(db, f"SELECT {columns} FROM records WHERE coalesce({condition}, true) LIMIT 1"):
                 raise ContractError(RECORDS.path, rule, words(record))

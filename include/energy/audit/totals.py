@@ -24,7 +24,7 @@ from include.energy.intervals import SHARE_NEEDED, WHOLE_SECONDS, choose_interva
 from include.energy.params import AnalyzerParams
 from include.energy.schemas import ANALYSIS, DATA, RECORDS, Analysis, EnergySource
 from include.energy.timeline import Timeline, draw_timeline
-from include.energy.validation import BITS, FLAG_NOT_ASSESSED, FLAG_ZERO_RUN
+from include.energy.validation import BITS, FLAG_NOT_ASSESSED, FLAG_SUSPECT, FLAG_ZERO_RUN
 
 Difference = tuple[str, int | None, int]
 STATED_FLAGS = sum(BITS.values()) | FLAG_ZERO_RUN
@@ -134,7 +134,7 @@ def compare_totals(
     timeline: Timeline,
     stated: Analysis,
 ) -> None:
-    """Recompute `output1.json` from the records of `stated`, which becomes `judged`.
+    """Recompute `output1.json` from `suspects` and the records of `stated`, which becomes `judged`.
 
     Raises:
         ContractError: The document states something else.
@@ -148,7 +148,9 @@ def compare_totals(
     db.execute("CREATE OR REPLACE VIEW accepted AS SELECT * FROM judged")
     _mark_not_assessed(db)
     figures = statistics.figures(db, timeline, window, params.high_usage_kw)
-    db.execute("CREATE OR REPLACE VIEW accepted AS SELECT * FROM acceptable")  # voltage is in energy_data.csv alone
+    db.execute(
+        f"CREATE OR REPLACE VIEW accepted AS SELECT * FROM acceptable WHERE flags & {FLAG_SUSPECT} = 0"
+    )  # voltage is in energy_data.csv alone
     computed = summarise(db, params, figures, timeline, source, counts)
     require_equal(ANALYSIS.path, stated.model_dump(), computed.model_dump())
 

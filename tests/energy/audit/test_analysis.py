@@ -65,6 +65,15 @@ def test_honest_analyses_of_random_data_are_proven(files, case):
     prove_analyzer(files, AnalyzerParams(**params), audit=True)
 
 
+@pytest.mark.parametrize("case", ["spring forward", "half-hour zone"])
+def test_honest_analyses_with_suspect_readings_are_proven(files, case):
+    data = Data(*CASES[case])
+    params = {"limit_kw": 5.0, **dict(zip(("start", "end"), data.window or (), strict=False))}
+    document = analyzed(files, data.lines, **params).document
+    assert document.suspect >= 3
+    prove_analyzer(files, AnalyzerParams(**params), audit=True)
+
+
 def test_a_household_without_an_accepted_record_is_accounted_for(files):
     analyzed(files, [*series(varied(60)), *series([-1, -2], home="B")])
     prove_analyzer(files, AnalyzerParams(), audit=True)

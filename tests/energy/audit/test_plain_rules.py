@@ -56,6 +56,12 @@ def test_the_values_of_an_accepted_record(judge):
     assert judged.anomalies == {"voltage_outside_band", "power_factor"}
 
 
+@pytest.mark.parametrize(("limit", "suspect"), [(None, False), (1.1, False), (1.0, True)])
+def test_a_reading_above_the_limit_is_suspect(judge, limit, suspect):
+    assert judge(f"{NOON},A,1.1,230,5", limit_kw=limit).suspect is suspect
+    assert judge(f"{NOON},A,-1.1,230,5", limit_kw=limit, allow_export=True).suspect is suspect
+
+
 @pytest.mark.parametrize(
     ("text", "anomalies"),
     [
