@@ -5,7 +5,7 @@ interval in UTC; energy or megawatts, to kW; household, voltage and current are 
 converted is passed on as the text of the file, and the analyzer judges it. Three more columns follow the five:
 `source_file`, `source_line` (line number in that file) and `source_fault`: `malformed_record` (more or fewer fields
 than the header; the five columns are empty), `non_existent_time` (the zone's clocks skip that time; the stamp stays as
-it is), or empty.
+it is), or empty. Where a file states how readings were obtained, `quality` follows, in its words.
 
 Stamps may read `2026-03-29T14:30:00+02:00` (or `Z`), or without a zone `2026-03-29 14:30[:00]`, `29.03.2026 14:30`,
 or a date alone. Where a household gives a local time twice at the end of daylight saving, the one that stands first in
@@ -81,7 +81,8 @@ def convert(files: Path, params: GeneratorParams) -> EnergySource:
         marks = locate(connection, intervals, params, ends, _assumed(sources, params))
         stretches = find_stretches(connection, intervals, params.timezone, where)
         advances = _revise(connection, sources, params, where)
-        write_table(connection, _output_sql(unit, names), DATA.at(files))
+        states_quality = any(source.states_quality for source in sources)
+        write_table(connection, _output_sql(unit, names, states_quality=states_quality), DATA.at(files))
         account = _account(connection, sources, names, params, intervals, marks)
         account.stretches, account.left_out, account.rolled_over = stretches, advances.left_out, advances.rolled_over
         account.findings += _findings(connection, sources, names, params, marks, advances)
@@ -159,8 +160,8 @@ def _store_records(
     """
     connection.execute(
         "CREATE TABLE records (file INTEGER, line BIGINT, household_id VARCHAR, stamp VARCHAR, power VARCHAR, "
-        "voltage VARCHAR, current VARCHAR, malformed BOOLEAN, estimated BOOLEAN, empty BOOLEAN, zoned BOOLEAN, "
-        "clock TIMESTAMP)"
+        "voltage VARCHAR, current VARCHAR, quality VARCHAR, malformed BOOLEAN, estimated BOOLEAN, empty BOOLEAN, "
+        "zoned BOOLEAN, clock TIMESTAMP)"
     )
     for number, source in enumerate(sources):
         clock = source.clock or Clock(None)
@@ -219,14 +220,14 @@ def _revise(
     return advances
 
 
-def _output_sql(unit: Unit, names: Sequence[str]) -> str:
+def _output_sql(unit: Unit, names: Sequence[str], *, states_quality: bool) -> str:
     """Return SQL of the records as `energy_data.csv` holds them, in the order of the files."""
     return f"""
 SELECT CASE WHEN utc IS NULL THEN stamp ELSE {iso("utc")} END AS timestamp,
     household_id, {_POWER[unit]} AS power_consumption, voltage, current,
     [{", ".join(map(literal, names))}][file + 1] AS source_file, line AS source_line,
     CASE WHEN malformed THEN 'malformed_record' WHEN kind = 'non_existent' THEN 'non_existent_time' ELSE fault END
-        AS source_fault
+        AS source_fault{", quality" if states_quality else ""}
 FROM final WHERE NOT empty ORDER BY id
 """
 

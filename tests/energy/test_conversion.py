@@ -23,6 +23,13 @@ def series(*times, meter="a", day="2026-10-25"):
     return [f"{day} {time},{meter},{number}" for number, time in enumerate(times)]
 
 
+def test_a_quality_that_a_file_states_follows_each_record_and_files_without_one_have_no_such_column(convert):
+    stated = "t,kWh,Status\n" + "".join(f"2026-01-05T0{hour}:00Z,{hour},{'EA'[hour % 2]}\n" for hour in range(4))
+    done = convert(stated, columns="timestamp=t,household_id=@A,energy_kwh=kWh")
+    assert done.column("quality") == ["E", "A", "E", "A"]
+    assert "quality" not in convert(table(*series("00:00", "01:00", "03:00")), **BERLIN).records[0]
+
+
 def test_the_pipelines_own_columns_pass_through_with_their_origin(convert, own_header):
     done = convert(
         own_header

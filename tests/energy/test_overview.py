@@ -63,7 +63,7 @@ def test_suspect_readings_are_on_the_first_screen_with_both_totals(files):
     level, statement = checks(files)["Records"]
     assert (level, "1 of the accepted suspect" in statement) == ("warn", True)
     assert made.headlines[0].value == "7.73 kWh"
-    assert made.headlines[0].note == "of valid readings; 57.48 kWh with 1 suspect"
+    assert made.headlines[0].note == "of valid readings; 57.5 kWh with 1 suspect"
     assert checks(files)["Coverage"][1].startswith("47 of 48 intervals have a valid reading")
     (table,) = made.tables
     assert (table.title, table.columns[1]) == ("Suspect readings", "Time (Europe/Berlin)")

@@ -92,14 +92,15 @@ def _require_equal_records(files: Path, folder: Path) -> bool:
     if filecmp.cmp(DATA.at(folder), DATA.at(files), shallow=False):
         return True
     stated = inspect(DATA.at(files))
-    located = stated.columns[len(COLUMNS) :] == PROVENANCE
+    expected = inspect(DATA.at(folder))
+    located = stated.columns[len(COLUMNS) :] == expected.columns[len(COLUMNS) :]
     if not located and stated.columns[len(COLUMNS) :]:
-        rule = f"must have no other columns than {', '.join((*COLUMNS, *PROVENANCE))}"
+        rule = f"must have no other columns than {', '.join(expected.columns)}"
         raise ContractError(DATA.path, rule, ", ".join(stated.columns))
-    columns = (*COLUMNS, *(PROVENANCE if located else ()))
+    columns = expected.columns if located else COLUMNS
     stated_sql, expected_sql = (
         f"(SELECT {', '.join(f'{file.field_sql(c)} AS {c}' for c in columns)}, malformed FROM ({file.records_sql()}))"
-        for file in (stated, inspect(DATA.at(folder)))
+        for file in (stated, expected)
     )
     with connect(folder) as db:
         as_read = {column: _AS_READ.get(column) for column in (*columns, "malformed")}

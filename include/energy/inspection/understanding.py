@@ -52,7 +52,7 @@ def understand(layout: Layout, answers: Answers, search: Search) -> Understandin
     decimal, thousands = spell_numbers(draft, values)
     utc = find_zone(draft, stamps, spelling, spread)
     ends = find_ends(draft, stamps, spelling, order, spread, ranges=ranges, period=period, cumulative=cumulative)
-    quality = _find_quality(draft)
+    quality = _find_quality(draft, wide=wide)
     if wide:
         draft.state("households", f"{len(values)}, one for each column", ", ".join(draft.names(values[:4])))
     plan = None
@@ -100,14 +100,22 @@ def _describe_table(draft: Draft) -> None:
         draft.state("footer", f"{len(layout.footer)} lines after line {file.last_line}", layout.footer[0][:60])
 
 
-def _find_quality(draft: Draft) -> tuple[int, tuple[str, ...]] | None:
-    """Return the column that says how readings were obtained, where some were estimated."""
-    for column in draft.columns:
-        if column.shape == "text" and QUALITY.search(column.name) and len(column.distinct) <= 12:
-            estimated = tuple(text for text in column.distinct if ESTIMATED.match(text))
-            draft.state("quality", f"{column.name!r}: {', '.join(column.distinct[:6])}", "")
-            return column.position, estimated
-    return None
+def _find_quality(draft: Draft, *, wide: bool) -> tuple[int, tuple[str, ...]] | None:
+    """Return the column that says how readings were obtained, with its texts that mean "estimated".
+
+    None where several columns may, and each value column is a household: it is open whose quality each one states.
+    """
+    found = [
+        column
+        for column in draft.columns
+        if column.shape == "text" and QUALITY.search(column.name) and len(column.distinct) <= 12
+    ]
+    if not found or (wide and len(found) > 1):
+        return None
+    column = found[0]
+    estimated = tuple(text for text in column.distinct if ESTIMATED.match(text))
+    draft.state("quality", f"{column.name!r}: {', '.join(column.distinct[:6])}", "")
+    return column.position, estimated
 
 
 def _command(

@@ -96,6 +96,7 @@ class Reading(NamedTuple):
         power: Number in the unit of its `MeterData`.
         voltage: Number, V.
         current: Number, A.
+        quality: How it was obtained, in the words of the file.
         malformed: Its record cannot be taken apart; all texts are None then.
         estimated: The file says that it was estimated, not measured.
     """
@@ -106,6 +107,7 @@ class Reading(NamedTuple):
     power: str | None
     voltage: str | None = None
     current: str | None = None
+    quality: str | None = None
     malformed: bool = False
     estimated: bool = False
 
@@ -134,6 +136,7 @@ class MeterData:
             asked for. A format that DuckDB reads is one lazy relation, which streams by itself; see `batch()` for
             formats that Python reads.
         unit: Unit of the readings' `power`.
+        states_quality: The file states how readings were obtained.
         measured: Which of voltage and current the readings state; a reading without one of these is rejected.
         columns: The columns that the file names, where it names any.
         delimiter: Of delimited text.
@@ -150,6 +153,7 @@ class MeterData:
 
     batches: Iterable[duckdb.DuckDBPyRelation]
     unit: Unit
+    states_quality: bool = False
     measured: tuple[Measured, ...] = ()
     columns: tuple[str, ...] = ()
     delimiter: str | None = None

@@ -58,6 +58,7 @@ class DelimitedReader:
             batches=_batches(plan, db),
             unit=plan.unit,
             measured=tuple(column for column in MEASURED if getattr(plan, column) is not None),
+            states_quality=plan.quality is not None,
             columns=plan.file.columns,
             delimiter=plan.file.delimiter,
             clock=clock_of(plan),
@@ -136,6 +137,7 @@ def readings_sql(plan: ReadingPlan, numbered: str | None = None) -> str:
         "stamp": _stamp_sql(plan),
         "voltage": "NULL" if plan.voltage is None else _number_sql(plan, plan.voltage),
         "current": "NULL" if plan.current is None else _number_sql(plan, plan.current),
+        "quality": "NULL" if plan.quality is None else file.field_at_sql(plan.quality[0]),
     }
     if _is_unfolded(plan):  # what the readings of a row share is taken from its fields once
         shared = ", ".join(f"{text} AS {name}" for name, text in row.items())
@@ -151,7 +153,7 @@ def readings_sql(plan: ReadingPlan, numbered: str | None = None) -> str:
     return f"SELECT line_number AS line, {texts}, malformed, {estimated} AS estimated FROM ({records})"
 
 
-_TEXTS = ("household_id", "stamp", "power", "voltage", "current")
+_TEXTS = ("household_id", "stamp", "power", "voltage", "current", "quality")
 
 
 def _is_unfolded(plan: ReadingPlan) -> bool:

@@ -68,7 +68,8 @@ class Register(NamedTuple):
 class Day:
     """A 300 record: values of one register and day, and the quality of each (such as `A` or `S14`).
 
-    `qualities` holds None where neither the record nor a 400 record states one.
+    A reason code follows its quality: `S14 23`. `qualities` holds None where neither the record nor a 400 record states
+    one.
     """
 
     line: int
@@ -107,6 +108,7 @@ class Nem12Reader:
         blocks = iter(lambda: list(islice(rows, BATCH_DAYS)), [])
         return MeterData(
             unit="kWh",
+            states_quality=True,
             batches=(_batch(db, block) for block in blocks),
             all_malformed="none of its 300 records has a date, a value for each interval, and a quality flag",
             not_selected=not_selected,
@@ -173,7 +175,7 @@ def _day(line: int, fields: list[str], register: Register | None) -> Day | None:
         return None
     if not _VALUES.fullmatch(",".join(values)):
         return None
-    quality = None if trailing[0] == "V" else trailing[0]
+    quality = None if trailing[0] == "V" else " ".join(filter(None, trailing[:2]))
     return Day(line, register, start, values, [quality] * count)
 
 
@@ -184,7 +186,7 @@ def _apply_event(fields: list[str], day: Day) -> bool:
     first, last = int(fields[1]), int(fields[2])
     if not 1 <= first <= last <= len(day.values) or fields[3] == "V" or not _QUALITY.fullmatch(fields[3]):
         return False
-    day.qualities[first - 1 : last] = [fields[3]] * (last - first + 1)
+    day.qualities[first - 1 : last] = [" ".join(filter(None, fields[3:5]))] * (last - first + 1)
     return True
 
 
@@ -245,6 +247,7 @@ class Row(NamedTuple):
         power: The values in kWh, separated by commas.
         states: A letter for each value: `r` for a reading, `e` for one that is estimated or substituted (qualities E, S
             and F), `n` for a null value, `m` for one without a quality.
+        qualities: The qualities, separated by commas.
     """
 
     line: int
@@ -253,13 +256,14 @@ class Row(NamedTuple):
     minutes: int
     power: str
     states: str
+    qualities: str
 
 
 def _rows(sample: Sample, households: dict[tuple[str, str], str], not_selected: Counter[str]) -> Iterator[Row]:
     """Yield the days of the selected registers and the malformed records, and count what is not selected."""
     for day in days(sample):
         if isinstance(day, int):
-            yield Row(day, "", None, 0, "", "m")
+            yield Row(day, "", None, 0, "", "m", "")
             continue
         register = day.register
         if not register.is_selected:
@@ -269,7 +273,9 @@ def _rows(sample: Sample, households: dict[tuple[str, str], str], not_selected: 
         if nulls := states.count("n"):
             not_selected[NULL_VALUES] += nulls
         power = ",".join(_kwh(value, register.unit) for value in day.values)
-        yield Row(day.line, households[register.nmi, register.suffix], day.start, register.minutes, power, states)
+        household = households[register.nmi, register.suffix]
+        qualities = ",".join(quality or "" for quality in day.qualities)
+        yield Row(day.line, household, day.start, register.minutes, power, states, qualities)
 
 
 def _batch(db: duckdb.DuckDBPyConnection, rows: list[Row]) -> duckdb.DuckDBPyRelation:
@@ -278,7 +284,8 @@ def _batch(db: duckdb.DuckDBPyConnection, rows: list[Row]) -> duckdb.DuckDBPyRel
 
     values = db.from_df(pd.DataFrame(rows, columns=list(Row._fields))).project(
         "line, household_id, day, minutes, unnest(string_split(power, ',')) AS power, "
-        "unnest(string_split(states, '')) AS state, unnest(range(length(states))) AS place"
+        "unnest(string_split(states, '')) AS state, unnest(range(length(states))) AS place, "
+        "unnest(string_split(qualities, ',')) AS quality"
     )
     stated = {
         "household_id": "household_id",
@@ -286,6 +293,7 @@ def _batch(db: duckdb.DuckDBPyConnection, rows: list[Row]) -> duckdb.DuckDBPyRel
         "power": "nullif(power, '')",
         "voltage": "NULL::VARCHAR",
         "current": "NULL::VARCHAR",
+        "quality": "nullif(quality, '')",
     }
     texts = ", ".join(f"CASE WHEN state IN ('r', 'e') THEN {value} END AS {column}" for column, value in stated.items())
     flags = "state = 'm' AS malformed, state = 'e' AS estimated"

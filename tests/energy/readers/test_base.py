@@ -138,7 +138,7 @@ def test_a_batch_has_the_columns_of_a_reading():
         relation = batch(db, [Reading(2, "a", "2026", "1"), Reading(3, None, None, None, malformed=True)])
         assert tuple(relation.columns) == Reading._fields
         assert relation.fetchall() == [
-            (2, "a", "2026", "1", None, None, False, False),
-            (3, None, None, None, None, None, True, False),
+            (2, "a", "2026", "1", None, None, None, False, False),
+            (3, None, None, None, None, None, None, True, False),
         ]
-        assert [str(kind) for kind in batch(db, []).types] == ["BIGINT", *["VARCHAR"] * 5, "BOOLEAN", "BOOLEAN"]
+        assert [str(kind) for kind in batch(db, []).types] == ["BIGINT", *["VARCHAR"] * 6, "BOOLEAN", "BOOLEAN"]

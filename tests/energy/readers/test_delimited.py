@@ -129,6 +129,21 @@ def test_rows_are_chosen_and_estimates_are_marked(sample):
     assert [(r.line, r.estimated) for r in readings] == [(2, False), (4, True), (6, False)]
 
 
+def test_the_text_of_a_column_of_qualities_is_the_quality_of_each_reading(sample):
+    rows = "".join(f"2026-01-01T0{hour}:00Z,{hour},{status}\n" for hour, status in enumerate(["A", "E", "", "A"]))
+    data, readings = read(sample("time,kWh,Status\n" + rows), GeneratorParams(files=("m.csv",)))
+    assert data.states_quality
+    assert [r.quality for r in readings] == ["A", "E", None, "A"]
+
+
+def test_qualities_of_several_meters_in_one_row_are_not_attributed(sample):
+    rows = "".join(f"2026-01-01T0{hour}:00Z,{hour},A,{hour + 1},E\n" for hour in range(4))
+    data, readings = read(sample("time,m1 kWh,m1 status,m2 kWh,m2 status\n" + rows), GeneratorParams(files=("m.csv",)))
+    assert not data.states_quality
+    assert {r.quality for r in readings} == {None}
+    assert len({r.household_id for r in readings}) == 2
+
+
 def test_an_open_question_is_refused_with_its_options(sample):
     with pytest.raises(
         BadInputError, match=r"m\.csv: nothing says what unit 'value' is in: say which with --unit kWh or"

@@ -70,9 +70,9 @@ def test_it_is_surer_of_its_files_than_any_other_reader(sample):
 def test_a_day_starts_at_midnight_of_market_time_and_keeps_its_line(read):
     data, readings = read(nem12(register(), day(), day(date="20240202")))
     assert (data.unit, data.measured, len(readings)) == ("kWh", (), 96)
-    assert readings[0] == Reading(3, "NMI0000001", "2024-02-01T00:00:00+10:00", "0.100")
-    assert readings[47] == Reading(3, "NMI0000001", "2024-02-01T23:30:00+10:00", "0.147")
-    assert readings[48] == Reading(4, "NMI0000001", "2024-02-02T00:00:00+10:00", "0.100")
+    assert readings[0] == Reading(3, "NMI0000001", "2024-02-01T00:00:00+10:00", "0.100", quality="A")
+    assert readings[47] == Reading(3, "NMI0000001", "2024-02-01T23:30:00+10:00", "0.147", quality="A")
+    assert readings[48] == Reading(4, "NMI0000001", "2024-02-02T00:00:00+10:00", "0.100", quality="A")
 
 
 def test_gzip_and_line_ends_of_windows_and_files_behind_each_other_are_read(read):
@@ -176,7 +176,7 @@ def test_days_before_any_register_are_malformed(read):
 def test_qualities_of_a_varying_day_are_those_of_its_events(sample):
     content = nem12(register(), day(quality="V"), "400,1,20,F14,76,", "400,21,24,A,,", "400,25,47,S14,1,")
     (stated,) = days(sample(content))
-    assert stated.qualities == ["F14"] * 20 + ["A"] * 4 + ["S14"] * 23 + [None]
+    assert stated.qualities == ["F14 76"] * 20 + ["A"] * 4 + ["S14 1"] * 23 + [None]
     assert (stated.line, stated.register) == (3, Register("NMI0000001", "E1", "KWH", 30))
     assert isinstance(stated, Day)
 
@@ -194,6 +194,7 @@ def test_estimated_and_substituted_values_are_marked(read):
     )
     assert [reading.estimated for reading in readings] == [True] * 4 + [False] * 44
     assert readings[3].power == "0.103"
+    assert [reading.quality for reading in readings[:5]] == ["E52", "E52", "S14", "F14", "A"]
 
 
 def test_an_event_that_fits_no_day_is_malformed_and_changes_nothing(read):
