@@ -61,8 +61,10 @@ def test_a_row_says_what_was_found(report):
         "normal",
         "true",
         "voltage_outside_band;power_factor",
+        "valid",
+        "",
     ]
-    assert list(rows[0].values()) == [stamp(0), "A", "0.3", rows[0]["efficiency"], "normal", "false", ""]
+    assert list(rows[0].values()) == [stamp(0), "A", "0.3", rows[0]["efficiency"], "normal", "false", "", "valid", ""]
 
 
 def test_the_document_says_it_in_plain_words(report):
