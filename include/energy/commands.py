@@ -71,6 +71,7 @@ def inspect(  # noqa: PLR0913, PLR0917 - one argument for each option of the com
     register_digits: Annotated[
         int | None, typer.Option(metavar="N", help="Digits of a register before the decimal mark.")
     ] = None,
+    meters: Annotated[Path | None, typer.Option(metavar="FILE", help="Describes the connection points (TOML).")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print a JSON document.")] = False,
 ) -> None:
     """Show what meter files are, what shows it, what is open, and the command that runs them.
@@ -80,16 +81,17 @@ def inspect(  # noqa: PLR0913, PLR0917 - one argument for each option of the com
     stated = {
         "columns": columns, "timezone": timezone, "stamp": stamp, "unit": unit, "date_order": date_order,
         "decimal": decimal, "where": tuple(where or ()), "resample": resample, "register_digits": register_digits,
+        "meters": meters and meters.name,
     }  # fmt: skip
     try:
         params = GeneratorParams(files=tuple(path.name for path in files), **{k: v for k, v in stated.items() if v})
     except ValueError as error:
         raise _failed(_first_error(error), as_json=as_json) from None
     try:
-        inspected, source, refused = examine(files, params)
+        inspected, source, refused = examine(files, params, meters)
     except GroundtruthError as error:
         raise _failed(str(error), as_json=as_json) from None
-    command = None if source is None else _command(files, params, inspected, source)
+    command = None if source is None else _command(files, params, inspected, source, meters)
     document = {
         "files": [asdict(file) for file in inspected],
         "records": None if source is None else json.loads(source.model_dump_json(exclude={"files", "findings"})),
@@ -121,12 +123,15 @@ def _failed(message: str, *, as_json: bool) -> typer.Exit:
     return typer.Exit(FAILED)
 
 
-def examine(files: Sequence[Path], params: GeneratorParams) -> tuple[list[Inspected], EnergySource | None, str | None]:
+def examine(
+    files: Sequence[Path], params: GeneratorParams, meters: Path | None = None
+) -> tuple[list[Inspected], EnergySource | None, str | None]:
     """Understand files, and convert them in a temporary folder where nothing is open.
 
     Args:
         files: The files.
         params: What the user states of them; `files` holds their names.
+        meters: The file that describes the connection points.
 
     Returns:
         What each file is; the account of their readings; why they cannot be run, which is what `run` would say.
@@ -146,7 +151,7 @@ def examine(files: Sequence[Path], params: GeneratorParams) -> tuple[list[Inspec
     with tempfile.TemporaryDirectory(prefix="groundtruth-inspect-") as scratch:
         folder = Path(scratch)
         (folder / SOURCE_FOLDER).mkdir()
-        for path in files:
+        for path in (*files, *([meters] if meters else ())):
             if not path.is_file():
                 raise BadInputError(f"{path}: there is no such file")
             (folder / SOURCE_FOLDER / path.name).symlink_to(path.resolve())
@@ -183,7 +188,11 @@ def _container(text: Text) -> Iterator[Statement]:
 
 
 def _command(
-    files: Sequence[Path], params: GeneratorParams, inspected: Sequence[Inspected], source: EnergySource
+    files: Sequence[Path],
+    params: GeneratorParams,
+    inspected: Sequence[Inspected],
+    source: EnergySource,
+    meters: Path | None = None,
 ) -> str:
     """Return the command that runs the files as they were understood."""
     words = ["./pipeline", "run", "energy"]
@@ -198,7 +207,7 @@ def _command(
     elif params.stamp:
         options["stamp"] = params.stamp
     options |= {"date-order": params.date_order, "decimal": params.decimal}
-    options |= {"resample": params.resample, "register-digits": params.register_digits}
+    options |= {"resample": params.resample, "register-digits": params.register_digits, "meters": meters}
     options["unit"] = None if columns else params.unit
     for name, value in options.items():
         words += [f"--{name}", str(value)] if value else []

@@ -30,6 +30,15 @@ from include.energy.calendar_days import find_stretches
 from include.energy.db import connect, count, temporary_folder, write_table
 from include.energy.inspection.plan import STAMPS_MARK
 from include.energy.intervals import Piece, infer_intervals
+from include.energy.meters import (
+    NOT_INSTALLED,
+    Meters,
+    apply_meters,
+    compare_meters,
+    limits_of,
+    name_households,
+    read_meters,
+)
 from include.energy.params import GeneratorParams, seconds_of
 from include.energy.readers.base import Clock, MeterData, Reading, choose, find_readers, take_sample
 from include.energy.registers import Advances, Registers, register_findings, take_differences
@@ -65,6 +74,7 @@ def convert(files: Path, params: GeneratorParams) -> EnergySource:
     """
     candidates = find_readers()
     where = _common_name(params.files)
+    meters = read_meters(files / SOURCE_FOLDER / params.meters, params.meters) if params.meters else None
     with connect(files) as connection, temporary_folder(files) as scratch:
         samples = [
             take_sample(text.path, text.name)
@@ -76,16 +86,23 @@ def convert(files: Path, params: GeneratorParams) -> EnergySource:
         unit = _common_unit(sources, names)
         _store_records(connection, sources, params)
         _require_stamps(connection, sources, names, params)
+        if meters:
+            name_households(connection, meters)
         intervals = _intervals(connection, sources, names, params, where)
         ends = _numbers(sources, "ends")
         marks = locate(connection, intervals, params, ends, _assumed(sources, params))
         stretches = find_stretches(connection, intervals, params.timezone, where)
-        advances = _revise(connection, sources, params, where)
+        advances = _revise(connection, sources, params, meters, where)
         states_quality = any(source.states_quality for source in sources)
         write_table(connection, _output_sql(unit, names, states_quality=states_quality), DATA.at(files))
         account = _account(connection, sources, names, params, intervals, marks)
         account.stretches, account.left_out, account.rolled_over = stretches, advances.left_out, advances.rolled_over
+        account.limits_kw = limits_of(meters)
         account.findings += _findings(connection, sources, names, params, marks, advances)
+        if meters and params.meters:
+            homes = connection.execute("SELECT DISTINCT household_id FROM records WHERE household_id <> '' ORDER BY 1")
+            households = [name for (name,) in homes.fetchall()]
+            account.findings += compare_meters(meters, params.meters, households, unit, params.timezone)
         return account
 
 
@@ -203,19 +220,28 @@ def _require_stamps(
 
 
 def _revise(
-    connection: duckdb.DuckDBPyConnection, sources: Sequence[MeterData], params: GeneratorParams, where: str
+    connection: duckdb.DuckDBPyConnection,
+    sources: Sequence[MeterData],
+    params: GeneratorParams,
+    meters: Meters | None,
+    where: str,
 ) -> Advances:
     """Create the view `final`: `timed` with `fault`, registers as energy, and revised readings marked."""
     advances, readings, columns, fault, joined = Advances(), "timed", "*", "CAST(NULL AS VARCHAR)", ""
+    if meters:
+        apply_meters(connection, meters, params.register_digits)
+        readings = "metered"
     if files := _numbers(sources, "cumulative"):
         registers = Registers(files, max(source.summed for source in sources), sources[0].unit)
-        advances = take_differences(connection, registers, params, where)
+        advances = take_differences(connection, registers, params, where, described=meters is not None)
         readings, columns, fault = "readings", "* EXCLUDE (fault)", "fault"
     if len(sources) > 1 or count(connection, "SELECT count(*) FROM records WHERE estimated"):
         mark_superseded(connection, readings)
         joined = "LEFT JOIN (SELECT id, true AS revised FROM superseded) USING (id)"
         fault = f"CASE WHEN revised THEN '{SUPERSEDED}' ELSE {fault} END"
         columns = f"* EXCLUDE ({'fault, ' if files else ''}revised)"
+    if meters:
+        fault = f"CASE WHEN NOT installed THEN '{NOT_INSTALLED}' ELSE {fault} END"
     connection.execute(f"CREATE VIEW final AS SELECT {columns}, {fault} AS fault FROM {readings} {joined}")
     return advances
 

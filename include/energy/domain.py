@@ -65,6 +65,12 @@ ENERGY = Domain(
             param="register_digits",
             metavar="N",
         ),
+        Option(
+            ("--meters",),
+            "Describes the connection points: devices with dates, multipliers, limits, digits of registers (TOML).",
+            param="meters",
+            metavar="FILE",
+        ),
         Option(("--as-mapped",), "Read files as stated also where they contradict it.", param="as_mapped"),
         Option(
             ("--limit-kw",),

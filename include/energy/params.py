@@ -124,6 +124,14 @@ class GeneratorParams(Window):
         allow_inf_nan=False,
         description="What a connection can carry (kW): a roll-over of a register that means more is not plausible.",
     )
+    meters: str | None = Field(
+        None,
+        description=(
+            "TOML file that describes the connection points: devices with their dates, multipliers of transformers, "
+            "limits, digits of registers."
+        ),
+        json_schema_extra={"section": "Your own files", "file": True},
+    )
     as_mapped: bool = _files(
         False, description="Read the files as stated also where they contradict it, for example as to the unit."
     )
@@ -139,6 +147,7 @@ class GeneratorParams(Window):
             "where",
             "resample",
             "register_digits",
+            "meters",
             "as_mapped",
         )
         settings = [name for name in names if getattr(self, name)]

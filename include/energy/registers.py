@@ -62,13 +62,19 @@ class Advances:
 
 
 def take_differences(
-    connection: duckdb.DuckDBPyConnection, registers: Registers, params: GeneratorParams, where: str
+    connection: duckdb.DuckDBPyConnection,
+    registers: Registers,
+    params: GeneratorParams,
+    where: str,
+    *,
+    described: bool = False,
 ) -> Advances:
     """Replace the readings of registers by the energy until the next reading.
 
-    Creates the table `readings` from the view `timed`, with its columns and `fault`. The energy between two readings
-    belongs to the interval that begins with the first. Where more than one interval lies between them, it is not known
-    when the energy was used (`register_gap`). The last reading of a household begins no interval, and is left out.
+    Creates the table `readings` from the view `timed`, or the table `metered`, with its columns and `fault`. The energy
+    between two readings belongs to the interval that begins with the first. Where more than one interval lies between
+    them, it is not known when the energy was used (`register_gap`). The last reading of a register begins no interval,
+    and is left out.
 
     A second reading that is lower is a roll-over where the number of digits is stated (`register_digits`), and the
     advance over the highest number is one that the connection can carry (`limit_kw`), or else at most ten times the
@@ -78,11 +84,14 @@ def take_differences(
     these are the energy of its intervals. An interval has none where it lies, even in part, between two readings that
     are further apart than `resample_limit_hours` and differ, or of which the second is lower.
 
+    The registers of a connection point's devices are taken one by one: there is no difference across a change.
+
     Args:
         connection: Holds the view `timed`.
         registers: Which files hold readings of registers.
         params: What is stated of the registers.
         where: What errors call the files.
+        described: It holds `metered` too (see `include.energy.meters`), which counts then.
 
     Returns:
         What was made of the readings.
@@ -91,36 +100,46 @@ def take_differences(
         BadInputError: A household has two different readings at one time, or a reading with more digits than stated.
     """
     value = f"({number_sql('power')})"
-    is_register = f"file IN ({', '.join(map(str, sorted(registers.files)))})"
+    readings, series = ("metered", "household_id, device") if described else ("timed", "household_id")
+    is_register = f"file IN ({', '.join(map(str, sorted(registers.files)))})" + " AND installed" * described
     usable = f"coalesce({is_register} AND utc IS NOT NULL AND isfinite({value}) AND NOT malformed, false)"
-    _require_one_reading(connection, value, usable, where)
-    _require_digits(connection, value, usable, registers, params, where)
-    rolled = "false"
-    if params.register_digits is not None:
-        usual = f"{TIMES_USUAL} * max(CASE WHEN raw >= 0 THEN raw / step END) OVER (PARTITION BY household_id)"
-        if params.limit_kw is not None:
-            usual = f"{params.limit_kw} / 3600 / {_KWH[registers.unit]}"
-        rolled = f"raw < 0 AND (raw + 1e{params.register_digits}) / step <= {usual}"
+    rollover = "NULL::DOUBLE" if params.register_digits is None else f"1e{params.register_digits}"
+    limit = "NULL::DOUBLE" if params.limit_kw is None else f"{params.limit_kw}"
+    if described:
+        rollover, limit = f"coalesce(rollover, {rollover})", f"coalesce(own_limit_kw, {limit})"
+    connection.execute(f"""
+        CREATE TABLE usable AS
+        SELECT *, {value} AS reading, {rollover} AS begins_again, {limit} / 3600 / {_KWH[registers.unit]} AS most
+        FROM {readings} WHERE {usable}
+    """)
+    _require_one_reading(connection, series, where)
+    _require_digits(connection, registers, where)
     connection.execute(f"""
         CREATE TABLE advances AS
         WITH registers AS (
-            SELECT *, {value} AS reading FROM timed WHERE {usable}
-            QUALIFY row_number() OVER (PARTITION BY household_id, utc ORDER BY id) = 1
+            SELECT * FROM usable QUALIFY row_number() OVER (PARTITION BY {series}, utc ORDER BY id) = 1
         ), steps AS (
             SELECT *, lead(utc) OVER following AS until, lead(reading) OVER following - reading AS raw,
                 epoch(lead(utc) OVER following - utc) AS step
-            FROM registers WINDOW following AS (PARTITION BY household_id ORDER BY utc)
-        ), judged AS (SELECT *, coalesce({rolled}, false) AS rolled FROM steps)
-        SELECT *, round(CASE WHEN rolled THEN raw + 1e{params.register_digits or 0} ELSE raw END, 9) AS advance
+            FROM registers WINDOW following AS (PARTITION BY {series} ORDER BY utc)
+        ), usual AS (
+            SELECT *, {TIMES_USUAL} * max(CASE WHEN raw >= 0 THEN raw / step END) OVER (PARTITION BY {series}) AS usual
+            FROM steps
+        ), judged AS (
+            SELECT *, coalesce(raw < 0 AND (raw + begins_again) / step <= coalesce(most, usual), false) AS rolled
+            FROM usual
+        )
+        SELECT *, round(CASE WHEN rolled THEN raw + begins_again ELSE raw END, 9) AS advance,
+            lead(utc) OVER (PARTITION BY household_id ORDER BY utc, raw IS NOT NULL) AS next_utc
         FROM judged
     """)
-    own = "reading, until, raw, step, rolled, advance"
+    own = "reading, begins_again, most, until, raw, step, usual, rolled, advance, next_utc"
     unread = f"lower(power) IN ({', '.join(map(literal, NOTHING_READ))})"
-    others = f"SELECT *, NULL AS fault FROM timed WHERE NOT {usable}"
+    others = f"SELECT *, NULL AS fault FROM {readings} WHERE NOT {usable}"
     if params.resample:
         connection.execute(f"""
             CREATE TABLE readings AS {_grid_sql(seconds_of(params.resample), params.resample_limit_hours, own)}
-            UNION ALL BY NAME {others.replace("*", f"* REPLACE ({_unread_sql(f'{is_register} AND {unread}', params)})")}
+            UNION ALL BY NAME SELECT * REPLACE ({_unread_sql(f"{is_register} AND {unread}", params)}) FROM ({others})
         """)
     else:
         connection.execute(f"""
@@ -130,7 +149,8 @@ def take_differences(
             FROM advances WHERE advance IS NOT NULL
             UNION ALL BY NAME {others}
         """)
-    return _count(connection, registers, params, is_register, unread)
+    nothing = f"SELECT count(*) FROM {readings} WHERE {is_register} AND {unread}"
+    return _count(connection, registers, params, nothing)
 
 
 def _unread_sql(unread: str, params: GeneratorParams) -> str:
@@ -144,10 +164,10 @@ def _bucket_sql(seconds: int, utc: str) -> str:
     return f"time_bucket(INTERVAL {seconds} SECONDS, {utc}, TIMESTAMP '1970-01-01')"
 
 
-def _require_one_reading(connection: duckdb.DuckDBPyConnection, value: str, usable: str, where: str) -> None:
+def _require_one_reading(connection: duckdb.DuckDBPyConnection, series: str, where: str) -> None:
     conflict = connection.execute(f"""
-        SELECT household_id, utc, min({value}), max({value}) FROM timed WHERE {usable}
-        GROUP BY ALL HAVING max({value}) <> min({value}) LIMIT 1
+        SELECT household_id, utc, min(reading), max(reading) FROM usable
+        GROUP BY {series}, utc HAVING max(reading) <> min(reading) LIMIT 1
     """).fetchone()
     if conflict:
         household, time, low, high = conflict
@@ -157,25 +177,17 @@ def _require_one_reading(connection: duckdb.DuckDBPyConnection, value: str, usab
         )
 
 
-def _require_digits(
-    connection: duckdb.DuckDBPyConnection,
-    value: str,
-    usable: str,
-    registers: Registers,
-    params: GeneratorParams,
-    where: str,
-) -> None:
-    if params.register_digits is None:
-        return
-    longest = connection.execute(f"""
-        SELECT household_id, utc, {value} FROM timed
-        WHERE {usable} AND {value} >= {registers.summed} * 1e{params.register_digits} ORDER BY id LIMIT 1
-    """).fetchone()
+def _require_digits(connection: duckdb.DuckDBPyConnection, registers: Registers, where: str) -> None:
+    longest = connection.execute(
+        "SELECT household_id, utc, reading, begins_again FROM usable "
+        f"WHERE reading >= {registers.summed} * begins_again ORDER BY id LIMIT 1"
+    ).fetchone()
     if longest:
-        household, time, reading = longest
+        household, time, reading, begins_again = longest
         raise BadInputError(
-            f"{where}: household {household}: its register reads {reading:.10g} at {time} UTC, which has more than "
-            f"{params.register_digits} digits before the decimal mark; correct --register-digits"
+            f"{where}: household {household}: its register reads {reading:.10g} at {time} UTC, and with the stated "
+            f"number of digits it ends before {begins_again:.10g}; correct --register-digits, or register_digits of "
+            "--meters"
         )
 
 
@@ -186,7 +198,7 @@ def _grid_sql(seconds: int, limit_hours: float, own: str) -> str:
     be spread over time are counted: an interval has energy where as many ended before its start as began before its
     end.
     """
-    known = f"coalesce(advance >= 0 AND (advance = 0 OR step <= {limit_hours * 3600}), true)"
+    known = f"coalesce(advance >= 0 AND (advance = 0 OR step <= {limit_hours * 3600}), next_utc IS NULL)"
     return f"""
         SELECT * EXCLUDE ({own}, moment, total, begun, ended, following, next_total, next_begun)
             REPLACE (moment AS utc, CAST(round(next_total - total, 9) AS VARCHAR) AS power, {seconds} AS seconds),
@@ -208,7 +220,8 @@ def _grid_sql(seconds: int, limit_hours: float, own: str) -> str:
                     SELECT *, {known} AS known,
                         coalesce(sum(CASE WHEN {known} THEN advance ELSE 0 END) OVER earlier, 0) AS before,
                         coalesce(sum((NOT {known})::INTEGER) OVER earlier, 0) AS lost
-                    FROM advances WINDOW earlier AS (PARTITION BY household_id ORDER BY utc
+                    FROM advances WHERE next_utc IS DISTINCT FROM utc
+                    WINDOW earlier AS (PARTITION BY household_id ORDER BY utc
                         ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)
                 ) AS segments ON grid.household_id = segments.household_id AND grid.moment >= segments.utc
             )
@@ -218,7 +231,7 @@ def _grid_sql(seconds: int, limit_hours: float, own: str) -> str:
 
 
 def _count(
-    connection: duckdb.DuckDBPyConnection, registers: Registers, params: GeneratorParams, is_register: str, unread: str
+    connection: duckdb.DuckDBPyConnection, registers: Registers, params: GeneratorParams, unread: str
 ) -> Advances:
     long = f"advance > 0 AND step > {params.resample_limit_hours * 3600}"
     columns = "readings", "left_out", "rolled_over", "resets", "first_reset", "holes", "energy_in_holes"
@@ -231,8 +244,7 @@ def _count(
     counts = dict(zip(columns, connection.execute(query).fetchall()[0], strict=True))
     if not params.resample:
         return Advances(**counts | {"holes": 0, "energy_in_holes": 0.0})
-    nothing = count(connection, f"SELECT count(*) FROM timed WHERE {is_register} AND {unread}")
-    return Advances(**counts | {"left_out": 0, "unread": nothing})
+    return Advances(**counts | {"left_out": 0, "unread": count(connection, unread)})
 
 
 def register_findings(advances: Advances, params: GeneratorParams) -> Iterator[Finding]:
@@ -255,14 +267,17 @@ def register_findings(advances: Advances, params: GeneratorParams) -> Iterator[F
         message = f"Readings that say that nothing was read, such as unavailable, were left out: {advances.unread:,}."
         yield Finding(severity="info", message=message)
     if advances.rolled_over:
-        message = f"Registers of {params.register_digits} digits rolled over: {advances.rolled_over:,} times."
+        message = (
+            f"Roll-overs of registers, which begin again at zero after their last number: {advances.rolled_over:,}."
+        )
         yield Finding(severity="info", message=message)
     if advances.first_reset:
         household, time, before, after = advances.first_reset
         remedy = (
-            "a register that rolled over needs its number of digits: --register-digits 5"
-            if params.register_digits is None
-            else f"a roll-over of {params.register_digits} digits would be more than is plausible"
+            "a register that rolled over needs its number of digits: --register-digits 5; a meter that was replaced "
+            "needs its dates: --meters FILE"
+            if params.register_digits is None and not params.meters
+            else "a roll-over of the stated digits would be more than is plausible"
         )
         message = (
             f"Registers fell {advances.resets:,} times (the first: {household}, from {before:.10g} to {after:.10g} at "

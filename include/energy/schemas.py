@@ -125,6 +125,9 @@ class EnergySource(_Document):
     left_out: int = Field(0, description="Register readings that begin no interval: the last of each meter.")
     rolled_over: int = Field(0, description="Advances of registers over their highest number.")
     resampled: str | None = Field(None, description="Interval to which registers were interpolated: `1h`, for one.")
+    limits_kw: dict[str, float] = Field(
+        {}, description="By household, what its connection can carry, as the description of meters states it."
+    )
     spans: dict[str, Span] = Field(
         {}, description="By household, where its stamps cover more than its records, for cells are empty."
     )

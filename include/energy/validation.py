@@ -34,8 +34,8 @@ VOLTAGE_TOLERANCE = 0.10
 LARGEST = 1e10
 LINES_A_BATCH = 50_000
 
-FAULTS_OF_READINGS = ("register_gap", "register_reset", "superseded")
-"""Why a reading does not count although it can be read: see `include.energy.registers` and `revisions`."""
+FAULTS_OF_READINGS = ("register_gap", "register_reset", "superseded", "not_installed")
+"""Why a reading does not count although it can be read: see `include.energy.registers`, `revisions` and `meters`."""
 FLAG_ZERO_RUN, FLAG_NOT_ASSESSED, FLAG_SUSPECT, FLAG_ESTIMATED = 16, 32, 64, 128
 BITS = {reason: 1 << position for position, reason in enumerate(ANOMALY_LABELS)}
 

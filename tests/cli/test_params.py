@@ -116,17 +116,17 @@ def test_a_register_that_is_written_on_change_and_rolls_over(call, data_dir, tmp
         f"{datetime(2026, 1, 5) + timedelta(minutes=minute)},{(990 + number / 2) % 1000}"  # noqa: DTZ001
         for number, minute in enumerate(minutes)
     ]
-    path = tmp_path / "history.csv"
+    path, meters = tmp_path / "history.csv", tmp_path / "meters.toml"
+    meters.write_text("[meters.A]\nmultiplier = 2\n")
     path.write_text("\n".join(["t,v", *readings]) + "\n")
     stated = ("--columns", "timestamp=t,household_id=@A,register_kwh=v", "--timezone", "UTC", "--register-digits", "3")
-    _, figures = run(
-        call, "--files", path, *stated, "--resample", "1h", "--limit-kw", "9", "--set", "resample_limit_hours=2.5"
-    )
+    resampled = ("--resample", "1h", "--set", "resample_limit_hours=2.5")
+    _, figures = run(call, "--files", path, *stated, *resampled, "--limit-kw", "9", "--meters", meters)
     source = json.loads(next(data_dir.glob("runs/*/*/files/energy_source.json")).read_text())
     assert (source["rolled_over"], source["resampled"]) == (1, "1h")
-    assert "the 0.500 kWh between them belong to no interval" in " ".join(f["message"] for f in source["findings"])
+    assert "the 1.000 kWh between them belong to no interval" in " ".join(f["message"] for f in source["findings"])
     assert figures["energy-analyzer"]["missing"] == 4, "from 19:00 to 23:00, which the hole from 19:20 to 22:20 touches"
-    assert figures["energy-analyzer"]["peak_kw"] == 0.75
+    assert figures["energy-analyzer"]["peak_kw"] == 1.5
 
 
 def test_these_runs_use_every_param_there_is():

@@ -71,7 +71,8 @@ def convert(files):
         for name, content in sources.items():
             path = files / "source" / name
             path.write_bytes(content if isinstance(content, bytes) else content.encode())
-        generate(files, GeneratorParams(files=tuple(sources), **params))
+        names = tuple(name for name in sources if name != params.get("meters"))
+        generate(files, GeneratorParams(files=names, **params))
         return Converted(files)
 
     return convert

@@ -101,7 +101,7 @@ def test_a_register_rolls_over_where_its_digits_are_stated(convert):
     assert [power for _, power, _ in converted(done)] == ["1.0", "1.0", "2.0", "1.0"]
     assert not any(fault for _, _, fault in converted(done))
     assert done.source.rolled_over == 1
-    assert "Registers of 5 digits rolled over: 1 times" in done.messages
+    assert "Roll-overs of registers, which begin again at zero after their last number: 1." in done.messages
 
 
 def test_a_register_that_falls_is_rejected_and_the_option_is_named(convert):
@@ -114,7 +114,7 @@ def test_a_register_that_falls_is_rejected_and_the_option_is_named(convert):
 def test_an_advance_that_is_not_plausible_is_no_roll_over(convert, stated):
     done = convert(table("50000", "50001", "50002", "3", "4"), columns=COLUMNS, register_digits=5, **stated)
     assert [fault for _, _, fault in converted(done)] == ["", "", "register_reset", ""]
-    assert "a roll-over of 5 digits would be more than is plausible" in done.messages
+    assert "a roll-over of the stated digits would be more than is plausible" in done.messages
 
 
 def test_a_limit_says_what_is_plausible(convert):
@@ -123,8 +123,42 @@ def test_a_limit_says_what_is_plausible(convert):
 
 
 def test_readings_with_more_digits_than_stated_are_refused(convert):
-    with pytest.raises(BadInputError, match="reads 100000 at 2026-01-05 02:00:00 UTC, which has more than 5 digits"):
+    with pytest.raises(BadInputError, match="reads 100000 at 2026-01-05 02:00:00 UTC, and with the stated number of"):
         convert(table("99998", "99999", "100000", "100001"), columns=COLUMNS, register_digits=5)
+
+
+REPLACED = """
+[meters.A]
+devices = [
+    { id = "SN-1", until = 2026-01-05T03:00:00Z },
+    { id = "SN-2", from = 2026-01-05T03:00:00Z },
+]
+"""
+
+
+def test_each_device_of_a_connection_point_has_its_own_register(convert):
+    rows = ["00:00Z,SN-1,50", "01:00Z,SN-1,51", "02:00Z,SN-1,53", "03:00Z,SN-1,54"]
+    rows += ["03:00Z,SN-2,0", "04:00Z,SN-2,2", "05:00Z,SN-2,5", "06:00Z,SN-2,6"]
+    content = "\n".join(["t,m,v", *(f"2026-01-05T{row}" for row in rows)]) + "\n"
+    columns = "timestamp=t,household_id=m,register_kwh=v"
+    done = convert({"meter.csv": content, "meters.toml": REPLACED}, columns=columns, meters="meters.toml")
+    assert {row["household_id"] for row in done.records} == {"A"}
+    assert hourly(done) == {"00": "1.0", "01": "2.0", "02": "1.0", "03": "2.0", "04": "3.0", "05": "1.0"}
+    assert done.source.left_out == 2, "the last reading of each device"
+    resampled = convert(
+        {"meter.csv": content, "meters.toml": REPLACED}, columns=columns, meters="meters.toml", resample="1h"
+    )
+    assert hourly(resampled) == hourly(done), "the change is no hole, for both were read at its time"
+
+
+@pytest.mark.parametrize("resample", [None, "1h"])
+def test_a_change_of_device_between_two_readings_has_no_energy(convert, resample):
+    content = table("50", "51", "52", "0", "1", "3", hours=[0, 1, 2, 4, 5, 6])
+    done = convert(
+        {"meter.csv": content, "meters.toml": REPLACED}, columns=COLUMNS, meters="meters.toml", resample=resample
+    )
+    assert hourly(done) == {"00": "1.0", "01": "1.0", "04": "1.0", "05": "2.0"}
+    assert not any(fault for _, _, fault in converted(done))
 
 
 def test_a_file_whose_only_reading_begins_no_interval_is_counted_with_none(convert):

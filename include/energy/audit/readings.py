@@ -60,7 +60,7 @@ def _prove_converted(files: Path, params: GeneratorParams, source: EnergySource 
 
     if source is None:
         raise ContractError(SOURCE.path, "must be there: it states unit, intervals and zone of the input files", "none")
-    for name in params.files:
+    for name in (*params.files, *([params.meters] if params.meters else ())):
         if not (files / SOURCE_FOLDER / name).is_file():
             raise ContractError(f"{SOURCE_FOLDER}/{name}", "must be there to be compared with", "no such file")
     with tempfile.TemporaryDirectory(prefix=".scratch-", dir=files) as scratch:

@@ -208,3 +208,19 @@ def test_an_account_that_hides_a_roll_over_is_refused(files, convert):
     (files / "energy_source.json").write_text(json.dumps(document))
     with pytest.raises(ContractError, match=r"energy_source.json: rolled_over must be 1"):
         prove_generator(files, GeneratorParams(files=("meter.csv",), **STATED))
+
+
+def test_meters_that_are_described_otherwise_are_refused(files, convert):
+    described = "[meters.Nord]\nmultiplier = 40\nlimit_kw = 30\n"
+    convert({"meter.csv": LOCAL, "meters.toml": described}, **MAPPING, meters="meters.toml")
+    params = GeneratorParams(files=("meter.csv",), **MAPPING, meters="meters.toml")
+    prove_generator(files, params)
+    (files / "source" / "meters.toml").write_text(described.replace("40", "20"))
+    with pytest.raises(ContractError, match=r"energy_data.csv: record 1 must be"):
+        prove_generator(files, params)
+    (files / "source" / "meters.toml").write_text(described.replace("30", "31"))
+    with pytest.raises(ContractError, match=r"energy_source.json: limits_kw.Nord must be 31"):
+        prove_generator(files, params)
+    (files / "source" / "meters.toml").unlink()
+    with pytest.raises(ContractError, match=r"source/meters.toml: must be there"):
+        prove_generator(files, params)
