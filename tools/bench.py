@@ -44,16 +44,19 @@ def main() -> None:
     """Generate, run each variant, print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--repeat", type=int, default=1, help="take the fastest of so many runs")
-    repeat = parser.parse_args().repeat
+    parser.add_argument("--years", type=int, default=1, help="of the larger data; ten are 105 million records")
+    parser.add_argument("--variants", nargs="+", default=list(VARIANTS), choices=VARIANTS)
+    arguments = parser.parse_args()
+    steps_of = {"small": arguments.years * YEAR_STEPS // 10, "large": arguments.years * YEAR_STEPS}
     with tempfile.TemporaryDirectory(dir=ROOT / "data" if (ROOT / "data").is_dir() else None) as folder:
         measures = {}
-        for size, steps in (("small", YEAR_STEPS // 10), ("large", YEAR_STEPS)):
+        for size, steps in steps_of.items():
             data = Path(folder) / f"{size}.csv"
             measure(generate, data, steps)  # in a child: the peak memory of the next ones begins with this process's
-            for variant in VARIANTS:
-                measures[variant, size] = min(measure_variant(variant, data) for _ in range(repeat))
+            for variant in arguments.variants:
+                measures[variant, size] = min(measure_variant(variant, data) for _ in range(arguments.repeat))
             data.unlink()
-    show(measures)
+    show(measures, arguments.variants, [HOUSEHOLDS * steps / 1e6 for steps in steps_of.values()])
 
 
 def generate(target: Path, steps: int) -> None:
@@ -161,18 +164,19 @@ def bare(folder: Path) -> None:
 VARIANTS = {"proven": proven, "steps alone": product, "bare DuckDB": bare}
 
 
-def show(measures: dict[tuple[str, str], Measure]) -> None:
+def show(measures: dict[tuple[str, str], Measure], variants: Sequence[str], millions: Sequence[float]) -> None:
     """Print the table, and the machine it was measured on."""
-    rows = []
-    for variant in VARIANTS:
+    rows: list[tuple[str, ...]] = []
+    for variant in variants:
         small, large = measures[variant, "small"], measures[variant, "large"]
         seconds = f"{small.seconds:.1f} s", f"{large.seconds:.1f} s", f"{large.seconds / small.seconds:.1f}×"
         rows.append((variant, *seconds, f"{large.processor:.1f} s", f"{large.mebibytes:,.0f} MiB"))
-    for variant in ("proven", "steps alone"):
+    for variant in variants[:-1] if variants[-1] == "bare DuckDB" else ():
         pairs = [(measures[variant, size], measures["bare DuckDB", size]) for size in ("small", "large")]
         ratios = [ours.seconds / bare.seconds for ours, bare in pairs]
         rows.append((f"{variant} ÷ bare", *(f"{ratio:.2f}×" for ratio in ratios), "", "", ""))
-    columns = ("", "1.05 M records", "10.5 M records", "growth", "processor, 10.5 M", "peak memory")
+    few, many = (f"{million:.3g} M" for million in millions)
+    columns = ("", f"{few} records", f"{many} records", "growth", f"processor, {many}", "peak memory")
     print_table("Energy analysis and report", columns, rows, width=110)
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     packages = ", ".join(f"{name} {version(name)}" for name in ("duckdb", "pandas", "matplotlib"))
