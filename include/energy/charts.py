@@ -7,6 +7,7 @@ its lowest and its highest reading, so that no peak is lost.
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,7 +21,7 @@ from include.core.text import period
 from include.core.windows import parse_zone
 from include.energy.db import connect
 from include.energy.plots import power_unit, shorten
-from include.energy.schemas import ANALYSIS, PLOTS, RECORDS, Analysis, HouseholdFigures
+from include.energy.schemas import ANALYSIS, PLOTS, RECORDS, SOURCE, Analysis, EnergySource, HouseholdFigures
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -40,25 +41,38 @@ DIGITS = 6
 def charts(accepted: AcceptedFiles) -> Charts:
     """Return the charts of a run whose records were accepted; none of any other run.
 
-    The records do not state their intervals, so there are none where the interval of a household changes.
+    There are none where intervals are no parts of each other, as local days of 23 hours or months are.
     """
     analysis = accepted.read(ANALYSIS)
-    if analysis is None or not _steady(analysis) or not accepted.holds(RECORDS):
+    if analysis is None or not accepted.holds(RECORDS):
+        return Charts()
+    intervals = _intervals(analysis, accepted.read(SOURCE))
+    coarsest = max((seconds for *_, seconds in intervals), default=0)
+    if not intervals or any(coarsest % seconds for *_, seconds in intervals):
         return Charts()
     try:
         with tempfile.TemporaryDirectory() as scratch, connect(Path(scratch), MEMORY) as db:
-            return _charts(db, accepted.folder, analysis)
+            return _charts(db, accepted.folder, analysis, intervals)
     except duckdb.Error:  # a file of another version, with other columns
         return Charts()
 
 
-def _steady(analysis: Analysis) -> bool:
-    return all(home.interval_seconds for home in analysis.households)
-
-
-def _coarsest(analysis: Analysis) -> int:
-    """Return the longest interval of the households, seconds."""
-    return max(home.interval_seconds or 0 for home in analysis.households)
+def _intervals(analysis: Analysis, source: EnergySource | None) -> list[tuple[str, int, int]]:
+    """Return the intervals of each household: its name, since when (s since 1970), seconds; none if one is unknown."""
+    stretches = source.stretches if source else {}
+    intervals: list[tuple[str, int, int]] = []
+    for home in analysis.households:
+        if home.interval_seconds:
+            intervals.append((home.household_id, 0, home.interval_seconds))
+        elif found := stretches.get(home.household_id):
+            starts = [0, *(round(stretch.start.timestamp()) for stretch in found[1:])]
+            intervals += [
+                (home.household_id, start, stretch.interval_seconds)
+                for start, stretch in zip(starts, found, strict=True)
+            ]
+        else:
+            return []
+    return intervals
 
 
 @dataclass(frozen=True)
@@ -67,30 +81,40 @@ class _Readings:
 
     Args:
         db: Holds `readings` (household_id, ts in seconds since 1970, power in kW, odd, seconds of its interval) and
-            `totals` (ts, kw, seconds).
+            `totals` (ts, kw).
         analysis: Of the same records.
+        coarsest: The longest interval, seconds; the others are parts of it.
         factor: From kW to `unit`.
         unit: In which the charts read well.
     """
 
     db: duckdb.DuckDBPyConnection
     analysis: Analysis
+    coarsest: int
     factor: float
     unit: str
 
 
-def _charts(db: duckdb.DuckDBPyConnection, files: Path, analysis: Analysis) -> Charts:
+def _charts(
+    db: duckdb.DuckDBPyConnection, files: Path, analysis: Analysis, intervals: Sequence[tuple[str, int, int]]
+) -> Charts:
     db.execute(
-        "CREATE TABLE homes AS SELECT unnest(?::VARCHAR[]) AS household_id, unnest(?::BIGINT[]) AS seconds",
-        [[home.household_id for home in analysis.households], [home.interval_seconds for home in analysis.households]],
+        "CREATE TABLE intervals AS SELECT unnest(?::VARCHAR[]) AS household_id, unnest(?::BIGINT[]) AS begin, "
+        "unnest(?::BIGINT[]) AS seconds",
+        [list(column) for column in zip(*intervals, strict=True)],
     )
+    constant = len(intervals) == len(analysis.households)
+    joined = "JOIN intervals USING (household_id)"
+    if not constant:
+        joined = "ASOF JOIN intervals ON household_id = home AND epoch(timestamp)::BIGINT >= begin"
+        db.execute("ALTER TABLE intervals RENAME household_id TO home")
     db.execute(f"""
         CREATE VIEW readings AS
         SELECT household_id, epoch(timestamp)::BIGINT AS ts, power::DOUBLE AS power, anomaly_detected AS odd, seconds
-        FROM read_parquet({file_argument(RECORDS.at(files))}) JOIN homes USING (household_id)
+        FROM read_parquet({file_argument(RECORDS.at(files))}) {joined}
         WHERE state <> 'suspect'
     """)
-    coarsest = _coarsest(analysis)
+    coarsest = max(seconds for *_, seconds in intervals)
     db.execute(f"""
         CREATE TABLE totals AS
         SELECT ts, sum(kw) AS kw FROM (
@@ -99,7 +123,7 @@ def _charts(db: duckdb.DuckDBPyConnection, files: Path, analysis: Analysis) -> C
         ) GROUP BY ts
     """)
     factor, unit = power_unit([analysis.peak_kw])
-    readings = _Readings(db, analysis, factor, unit)
+    readings = _Readings(db, analysis, coarsest, factor, unit)
     found: list[Chart | None] = [_load(readings), _energy(readings), _mean_day(readings), _duration(readings)]
     return Charts(
         charts=tuple(chart for chart in found if chart),
@@ -143,7 +167,7 @@ def _shown_households(analysis: Analysis) -> tuple[list[HouseholdFigures], bool]
 def _panel(readings: _Readings, label: str, query: str, budget: int, interval: int | None = None) -> Panel:
     """Return the panel of a query of ts, kw and odd: each reading, or periods with their lowest and highest one."""
     db = readings.db
-    seconds = interval or _coarsest(readings.analysis)
+    seconds = interval or readings.coarsest
     first, last = db.execute(f"SELECT min(ts), max(ts) FROM ({query})").fetchall()[0]
     step = seconds
     if (last - first) // seconds >= budget:
@@ -172,7 +196,7 @@ def _range(readings: _Readings, budget: int) -> Panel:
     """Return the median of the households' mean powers by period, and the range of the middle 80 %."""
     db = readings.db
     first, last = db.execute("SELECT min(ts), max(ts) FROM totals").fetchall()[0]
-    coarsest = _coarsest(readings.analysis)
+    coarsest = readings.coarsest
     step = next((p for p in PERIODS if p >= coarsest and (last - first) // p < budget // 3), PERIODS[-1])
     first = first // step * step
     rows = db.execute(f"""
@@ -220,7 +244,7 @@ def _mean_day(readings: _Readings) -> LineChart | None:
     totals = readings.db.execute("SELECT ts, kw FROM totals").df()
     local = _local(totals["ts"], readings.analysis)
     weekend = local.dt.day_of_week >= 5
-    if weekend.all() or not weekend.any() or not _sub_daily(readings.analysis):
+    if weekend.all() or not weekend.any() or readings.coarsest > 3600:
         return None
     means = totals["kw"].groupby([weekend, local.dt.hour]).mean()
     lines = []
@@ -235,10 +259,6 @@ def _mean_day(readings: _Readings) -> LineChart | None:
         axis="Hour of the local day",
         panels=(Panel("Mean day", 0, 1, tuple(lines), note="mean power by hour"),),
     )
-
-
-def _sub_daily(analysis: Analysis) -> bool:
-    return _coarsest(analysis) <= 3600
 
 
 def _duration(readings: _Readings) -> LineChart | None:

@@ -4,9 +4,10 @@ import duckdb
 import pytest
 
 from include.core.charts import BarChart, LineChart
-from include.core.run_folder import write_json
 from include.energy import charts as module
+from include.energy.analyzer import analyze
 from include.energy.charts import charts
+from include.energy.params import AnalyzerParams
 from tests.accepted import accepted
 from tests.energy.analysis import DAY, MONDAY, analyzed, series, varied
 
@@ -132,10 +133,24 @@ def test_records_that_changed_or_are_of_another_version_give_no_charts(files):
     assert charts(accepted(files)).charts == ()
 
 
-def test_readings_whose_interval_changes_give_no_charts(files):
-    document = analyzed(files, series(varied(48)), **DAY).document
-    homes = [home.model_copy(update={"interval_seconds": None}) for home in document.households]
-    write_json(files / "output1.json", document.model_copy(update={"households": homes}))
+def test_hours_and_quarters_of_a_meter_are_shown_by_the_hour(files, convert):
+    hours = [f"2026-01-05T{hour:02}:00:00Z,A,0.{hour + 1:02}" for hour in range(24)]
+    quarters = [f"2026-01-06T{n // 4:02}:{n % 4 * 15:02}:00Z,A,0.{n % 4 + 1}" for n in range(96)]
+    convert("\n".join(["time,meter,kwh", *hours, *quarters]))
+    analyze(files, AnalyzerParams())
+    found = named(files)
+    (panel,) = found["power"].panels
+    (line,) = panel.lines
+    assert (panel.step, len(line.values)) == (3600, 48)
+    assert (line.values[0], line.values[24]) == (0.01, 1.0)
+    assert (line.low[24], line.high[24]) == (0.4, 1.6)
+    assert found["energy"].values == (3.0, 24.0)
+
+
+def test_local_days_of_23_hours_give_no_charts(files, convert):
+    days = [f"{day}.03.2026;{day % 7}.5" for day in range(20, 32)]
+    convert("\n".join(["Datum;Verbrauch kWh", *days]), timezone="Europe/Berlin")
+    analyze(files, AnalyzerParams(timezone="Europe/Berlin"))
     assert charts(accepted(files)).charts == ()
 
 
