@@ -15,7 +15,7 @@ import re
 import types
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Union, get_args, get_origin
 
@@ -28,8 +28,14 @@ from include.core.errors import ContractError
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
-_SQL_TYPES: dict[Any, str] = {float: "DOUBLE", int: "BIGINT", bool: "BOOLEAN", datetime: "TIMESTAMPTZ"}
-_WORDS: dict[Any, str] = {float: "a number", int: "a whole number", bool: "true or false", datetime: "a time with zone"}
+_SQL_TYPES: dict[Any, str] = {float: "DOUBLE", int: "BIGINT", bool: "BOOLEAN", date: "DATE", datetime: "TIMESTAMPTZ"}
+_WORDS: dict[Any, str] = {
+    float: "a number",
+    int: "a whole number",
+    bool: "true or false",
+    date: "a date",
+    datetime: "a time with zone",
+}
 _BOUNDS = {"ge": ">=", "gt": ">", "le": "<=", "lt": "<"}
 _JSON_LINES = (".jsonl", ".ndjson", ".jsonl.gz", ".ndjson.gz")
 _TABLES = {".csv": "csv", ".csv.gz": "csv", ".parquet": "parquet", **dict.fromkeys(_JSON_LINES, "jsonl")}

@@ -244,6 +244,9 @@ class AnalyzerParams(Window):
 class ReportParams(StepParams):
     """Parameters of the energy report."""
 
+    peak_minutes: Literal[5, 10, 15, 20, 30, 60] = _analysis(
+        15, description="Peaks of months are means over so many minutes of the local clock, as capacity tariffs count."
+    )
     escape_formulas: bool = _analysis(
         False,
         description=(

@@ -1,7 +1,7 @@
 """Step 3, report-generator: every accepted record with its result, the findings in plain words, and the plots.
 
-Reads `output1.json`, `energy_records.parquet` and `rejected.csv`; writes `energy_report.csv`, `output2.json` and the
-plots.
+Reads `output1.json`, `energy_source.json`, `energy_records.parquet` and `rejected.csv`; writes `energy_report.csv`,
+`energy_totals.parquet`, `output2.json` and the plots.
 """
 
 from __future__ import annotations
@@ -18,9 +18,21 @@ from include.core.outcome import Scalar, Table
 from include.core.tables import file_argument
 from include.core.windows import parse_zone
 from include.energy.db import connect, write_table
+from include.energy.figure_schemas import Usage
+from include.energy.figures import TOTALS_SQL, usage
 from include.energy.params import ReportParams
 from include.energy.plots import draw_plots
-from include.energy.schemas import ANALYSIS, RECORDS, REPORT, REPORT_ROWS, Analysis, EnergyReport, ReportMetrics
+from include.energy.schemas import (
+    ANALYSIS,
+    RECORDS,
+    REPORT,
+    REPORT_ROWS,
+    SOURCE,
+    TOTALS,
+    Analysis,
+    EnergyReport,
+    ReportMetrics,
+)
 from include.energy.stamps import iso
 from include.energy.steps import analysis_findings
 
@@ -47,22 +59,24 @@ def write_report(files: Path, params: ReportParams) -> None:
 
     Args:
         files: The run's `files/` folder.
-        params: Whether names that a spreadsheet takes for formulas are escaped.
+        params: How peaks are taken, and whether names that a spreadsheet takes for formulas are escaped.
 
     Raises:
         SetupError: The folder cannot be written.
     """
     analysis = ANALYSIS.read(files)
     with ThreadPoolExecutor(1) as pool:  # the rows are DuckDB's work, the plots are Python's
-        rows = pool.submit(_write_rows, files, params)
+        figures = pool.submit(_write_tables, files, analysis, params)
         plots = draw_plots(analysis, files)
-        rows.result()
-    REPORT.write(files, describe(analysis, plots))
+    REPORT.write(files, describe(analysis, figures.result(), plots))
 
 
-def _write_rows(files: Path, params: ReportParams) -> None:
+def _write_tables(files: Path, analysis: Analysis, params: ReportParams) -> Usage:
     with connect(files, memory_limit="400MB") as db:
         write_table(db, rows_sql(files, params), REPORT_ROWS.at(files))
+        figures = usage(db, files, analysis, SOURCE.find(files), params.peak_minutes)
+        write_table(db, TOTALS_SQL, TOTALS.at(files))
+    return figures
 
 
 def rows_sql(files: Path, params: ReportParams) -> str:
@@ -91,8 +105,8 @@ def text_cell(params: ReportParams, column: str) -> str:
     return rf"CASE WHEN regexp_matches({column}, '^[=+@\t\r-]') THEN chr(39) || {column} ELSE {column} END"
 
 
-def describe(analysis: Analysis, plots: list[str]) -> EnergyReport:
-    """Return the report's document: key figures, findings and tables."""
+def describe(analysis: Analysis, figures: Usage, plots: list[str]) -> EnergyReport:
+    """Return the report's document: key figures, findings, tables, and what users want to know."""
     values = vars(analysis) | {
         "households": len(analysis.households),
         "peak_at": f"{analysis.peak_at:%Y-%m-%dT%H:%M:%SZ}",
@@ -107,6 +121,7 @@ def describe(analysis: Analysis, plots: list[str]) -> EnergyReport:
         findings=analysis_findings(analysis),
         tables=_tables(analysis),
         plots=plots,
+        usage=figures,
     )
 
 

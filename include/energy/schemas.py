@@ -12,6 +12,7 @@ from pydantic import AwareDatetime, BaseModel, Field, NaiveDatetime, PositiveInt
 
 from include.core.contracts import Artifact
 from include.core.outcome import Finding, StepMetrics, Table
+from include.energy.figure_schemas import TotalRow, Usage
 
 COLUMNS = ("timestamp", "household_id", "power_consumption", "voltage", "current")
 PROVENANCE = ("source_file", "source_line", "source_fault")
@@ -343,6 +344,7 @@ class EnergyReport(_Document):
     findings: list[Finding]
     tables: list[Table]
     plots: list[str]
+    usage: Usage
 
 
 DATA = Artifact("energy_data.csv", RawReading)
@@ -352,6 +354,7 @@ RECORDS = Artifact("energy_records.parquet", EnergyRecord)
 REJECTED = Artifact("rejected.csv", RejectedRecord, may_be_empty=True)
 REPORT = Artifact("output2.json", EnergyReport)
 REPORT_ROWS = Artifact("energy_report.csv", ReportRow, rewritten=True)
+TOTALS = Artifact("energy_totals.parquet", TotalRow, rewritten=True)
 PLOTS = {
     name: Artifact(f"plot_{name}.png") for name in ("load_curve", "heat_map", "households", "anomalies", "records")
 }

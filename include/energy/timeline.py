@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple
@@ -115,16 +115,37 @@ def draw_timeline(
         for name in intervals.keys() & spans.keys():
             origins[name] = min(origins[name] or 2**62, int(spans[name].first.timestamp()))
             lasts[name] = max(lasts.get(name, 0), int(spans[name].last.timestamp()))
-    stated = source.stretches if source else {}
-    stretches = {
-        name: _number(origins[name], [(int(s.start.timestamp()), s.interval_seconds) for s in stated[name]])
-        if name in stated
-        else (Stretch(origins[name], seconds),)
-        for name, seconds in intervals.items()
-    }
-    timeline = Timeline(stretches, lasts, int(window[1].timestamp()) if window else None)
+    timeline = Timeline(_stretches(intervals, source, origins), lasts, int(window[1].timestamp()) if window else None)
     _create_macros(db, timeline)
     return timeline
+
+
+def restore_timeline(
+    db: duckdb.DuckDBPyConnection, intervals: Mapping[str, int | None], source: EnergySource | None, start: int
+) -> Timeline:
+    """Return the intervals of an analysis, and create the SQL macro `interval_of()`, as the analyzer had it.
+
+    Args:
+        db: Holds the type `household`.
+        intervals: What the analysis states: seconds by household, in the order of that type; None where they change.
+        source: What the generator states: the stretches of households whose interval changes.
+        start: Where the data begin, seconds since 1970; slots count from there.
+    """
+    timeline = Timeline(_stretches(intervals, source, dict.fromkeys(intervals, start)), {})
+    _create_macros(db, timeline)
+    return timeline
+
+
+def _stretches(
+    intervals: Mapping[str, int | None], source: EnergySource | None, origins: Mapping[str, int]
+) -> dict[str, tuple[Stretch, ...]]:
+    stated = source.stretches if source else {}
+    return {
+        name: (Stretch(origins[name], seconds),)
+        if seconds and name not in stated
+        else _number(origins[name], [(int(s.start.timestamp()), s.interval_seconds) for s in stated[name]])
+        for name, seconds in intervals.items()
+    }
 
 
 def _number(origin: int, stretches: Sequence[tuple[int, int]]) -> tuple[Stretch, ...]:

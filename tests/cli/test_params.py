@@ -11,7 +11,7 @@ from tests.airflow_runs import ROOT  # isort: skip - sets Airflow's home first
 
 from include.cli.params import read_params, read_profile
 from include.core.errors import BadInputError
-from include.energy.params import AnalyzerParams, GeneratorParams
+from include.energy.params import AnalyzerParams, GeneratorParams, ReportParams
 from include.pipelines import load_pipelines
 from include.satellite.pipeline import CROP_HEALTH_MAP, SATELLITE
 
@@ -73,7 +73,15 @@ def test_own_files_with_every_setting_for_them(call, data_dir, tmp_path):
 
 def test_generated_data_with_every_setting_for_it(call, data_dir):
     window = ("--start", "2026-03-01T06:00", "--end", "2026-03-01T12:00+01:00", "--timezone", "Europe/Berlin")
-    settings = ("households=7", "interval_minutes=30", "seed=5", "faulty_share=0", "high_usage_kw=0.1")
+    settings = (
+        "households=7",
+        "interval_minutes=30",
+        "seed=5",
+        "faulty_share=0",
+        "high_usage_kw=0.1",
+        "peak_minutes=60",
+        "escape_formulas=true",
+    )
     sets = [argument for setting in settings for argument in ("--set", setting)]
     report, figures = run(call, *window, *sets, "--set", "outlier_threshold=0.5", "--audit")
     assert report["params"]["audit"] is report["audited"] is True
@@ -88,6 +96,8 @@ def test_generated_data_with_every_setting_for_it(call, data_dir):
     files = next(data_dir.glob("runs/*/*/files"))
     assert json.loads((files / "energy_source.json").read_text())["seed"] == 5
     assert json.loads((files / "output1.json").read_text())["timezone"] == "Europe/Berlin"
+    usage = json.loads((files / "output2.json").read_text())["usage"]
+    assert (usage["timezone"], usage["peaks"][0]["window_seconds"]) == ("Europe/Berlin", 3600)
 
 
 def test_own_files_that_leave_something_open(call, tmp_path):
@@ -131,7 +141,7 @@ def test_a_register_that_is_written_on_change_and_rolls_over(call, data_dir, tmp
 
 def test_these_runs_use_every_param_there_is():
     here = (ROOT / "tests/cli/test_params.py").read_text()
-    for name in {*GeneratorParams.model_fields, *AnalyzerParams.model_fields}:
+    for name in {*GeneratorParams.model_fields, *AnalyzerParams.model_fields, *ReportParams.model_fields}:
         assert f"--{name.replace('_', '-')}" in here or f'"{name}=' in here or f"'{name}=" in here, name
 
 

@@ -81,9 +81,14 @@ def patched(name, change):
 
 def selected(query):
     """A lie in `energy_records.parquet`: what a query makes of its `records`."""
+    return queried("energy_records.parquet", query)
+
+
+def queried(name, query):
+    """A lie in a Parquet file: what a query makes of its `records`."""
 
     def lie(files, params):
-        path, other = files / "energy_records.parquet", files / "other.parquet"
+        path, other = files / name, files / "other.parquet"
         with duckdb.connect() as db:
             db.execute("SET TimeZone = 'UTC'")
             db.execute(f"CREATE TABLE records AS SELECT * FROM '{path}'")

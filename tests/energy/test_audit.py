@@ -11,7 +11,7 @@ from include.energy.audit import samples
 from include.energy.steps import ENERGY_STEPS
 from include.energy.validation import BITS
 from tests.energy.analysis import DAY
-from tests.energy.lies import both, each, forged, patched, rewritten, selected
+from tests.energy.lies import both, each, forged, patched, queried, rewritten, selected
 
 WINDOW = {name: moment.isoformat() for name, moment in DAY.items()}
 OWN = "timestamp,household_id,power_consumption,voltage,current\n"
@@ -435,6 +435,34 @@ REPORT_LIES = {
     "numbers as texts": (
         patched("output2.json", lambda d: d["key_figures"].update(energy_kwh=str(d["key_figures"]["energy_kwh"]))),
         "output2.json: must keep to its schema",
+    ),
+    "a month with more energy": (
+        patched("output2.json", lambda d: d["usage"]["months"][0].update(energy_kwh=1.0)),
+        r"usage.months\[0\].energy_kwh must be",
+    ),
+    "a month that is complete": (
+        patched("output2.json", lambda d: d["usage"]["households"][0]["months"][0].update(coverage=1.0)),
+        r"usage.households\[0\].months\[0\].coverage must be",
+    ),
+    "a lower peak": (
+        patched("output2.json", lambda d: d["usage"]["peaks"][0].update(peak_kw=0.1)),
+        r"usage.peaks\[0\].peak_kw must be",
+    ),
+    "another base load": (
+        patched("output2.json", lambda d: d["usage"].update(base_load_kw=0.0)),
+        "usage.base_load_kw must be",
+    ),
+    "a flatter load duration curve": (
+        patched("output2.json", lambda d: d["usage"]["load_duration"]["kw"].sort()),
+        "usage.load_duration.kw",
+    ),
+    "totals of another household": (
+        queried("energy_totals.parquet", "SELECT * REPLACE (energy_kwh + 1 AS energy_kwh) FROM records"),
+        "energy_totals.parquet: record 1 must be",
+    ),
+    "a total less": (
+        queried("energy_totals.parquet", "SELECT * FROM records LIMIT 2"),
+        "energy_totals.parquet: must hold .* records",
     ),
     "a plot that is not there": (
         patched("output2.json", lambda d: d["plots"].append("plot_prices.png")),

@@ -34,7 +34,7 @@ def require_equal_rows(
         ContractError: They differ; names the first row that does.
     """
     for name, table in (("expected_rows", expected), ("stated_rows", stated)):
-        db.execute(f"CREATE TABLE {name} AS SELECT {', '.join(map(identifier, columns))} FROM {table}")
+        db.execute(f"CREATE OR REPLACE TABLE {name} AS SELECT {', '.join(map(identifier, columns))} FROM {table}")
     right, wrong = (count(db, f"SELECT count(*) FROM {name}") for name in ("expected_rows", "stated_rows"))
     differing = " OR ".join(_differ(identifier(column), as_read) for column, as_read in columns.items())
     difference = db.execute(f"""
