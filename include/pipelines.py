@@ -62,8 +62,10 @@ def load_pipelines(folder: Path | None = None) -> tuple[list[Pipeline], list[Def
             errors.append(DefinitionError(definition.file, [fault]))
             continue
         own = [steps[spec.id] for spec in definition.steps if spec.id in steps]
-        window = domain_of(own[0]).window if own else IntervalWindow()
-        pipelines.append(Pipeline(definition, steps, window=window, aliases=param_aliases()))
+        domain = domain_of(own[0]) if own else None
+        window, complete = (domain.window, domain.complete) if domain else (IntervalWindow(), None)
+        aliases = param_aliases()
+        pipelines.append(Pipeline(definition, steps, window=window, aliases=aliases, complete=complete))
     return pipelines, errors
 
 

@@ -51,6 +51,12 @@ def test_a_definition_s_window_and_aliases_come_from_the_domains():
         assert pipeline.aliases == param_aliases()
 
 
+def test_a_domain_completes_the_parameters_of_its_definitions():
+    pipelines = by_name(all_pipelines()[0])
+    assert pipelines["energy"].complete_params({"format": "aemo"}) == {"format": "aemo", "timezone": "+10:00"}
+    assert {pipeline.complete for name, pipeline in pipelines.items() if name != "energy"} == {None}
+
+
 def test_a_pipeline_of_foreign_steps_belongs_to_no_domain_and_its_definition_is_its_manual(tmp_path):
     (tmp_path / "foreign.json").write_text(json.dumps(FOREIGN))
     (pipeline,), errors = load_pipelines(tmp_path)

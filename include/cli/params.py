@@ -51,7 +51,7 @@ def read_params(
     repeated = sorted(name for name, count in Counter(name for name, _ in assigned).items() if count > 1)
     if repeated:
         raise BadInputError(f"{', '.join(repeated)}: given more than once")
-    params = pipeline.rename_params((read_profile(profile) if profile else {}) | dict(assigned))
+    params = pipeline.complete_params((read_profile(profile) if profile else {}) | dict(assigned))
     interval = date, params.pop("start", None), params.pop("end", None)
     if "end" in pipeline.params or any(interval):
         zone = params.get("timezone")

@@ -153,6 +153,8 @@ class Domain:
         image: Image of its steps; the environment variable `GROUNDTRUTH_<NAME>_IMAGE` names another one.
         window: How its pipelines' windows follow from parameters.
         param_aliases: Former names of parameters, and what they are called now.
+        complete: `module:function` of a run's parameters as stated that returns them with those that follow from them;
+            called again with what it returned.
         options: Options that it adds to `./pipeline run`.
         commands: Functions by the name of their command, or Typer applications by that of their command group, as
             `module:name`.
@@ -180,6 +182,7 @@ class Domain:
     pipelines: tuple[Pipeline, ...] = ()
     window: IntervalWindow = field(default_factory=IntervalWindow)
     param_aliases: Mapping[str, str] = field(default_factory=dict)
+    complete: str | None = None
     options: tuple[Option, ...] = ()
     commands: Mapping[str, str] = field(default_factory=dict)
     profiles: Path | None = None

@@ -45,6 +45,7 @@ class Pipeline:
         triggers: Names of the assets whose updates start a run.
         producers: Which parameter, where it names a run or nothing, stands for which artifact of another pipeline.
         check: `module:function` that refuses parameters which no step would refuse alone; called with all of them.
+        complete: `module:function` of parameters as stated that returns them with those that follow from them.
     """
 
     definition: Definition
@@ -54,6 +55,7 @@ class Pipeline:
     triggers: tuple[str, ...] = ()
     producers: Mapping[str, Producer] = field(default_factory=dict)
     check: str | None = None
+    complete: str | None = None
 
     @property
     def starts(self) -> str:
@@ -125,6 +127,15 @@ class Pipeline:
                 renamed[current] = value
         return renamed
 
+    def complete_params(self, params: Mapping[str, Any]) -> dict[str, Any]:
+        """Return parameters under their present names, with those that follow from others (a zone from a format).
+
+        Raises:
+            BadInputError: One is given under both its names, or nothing can follow from one.
+        """
+        renamed = self.rename_params(params)
+        return dict(imported(self.complete)(renamed)) if self.complete else renamed
+
     def check_params(self, params: Mapping[str, Any]) -> dict[str, Any]:
         """Check a run's parameters before anything runs.
 
@@ -137,7 +148,7 @@ class Pipeline:
         Raises:
             BadInputError: Names every unknown parameter and every impossible value at once.
         """
-        params = self.rename_params(params)
+        params = self.complete_params(params)
         faults = [_unknown(name, self.params) for name in params if name not in self.params]
         files = params.get(INPUT_FILES) or []
         if not isinstance(files, (list, tuple)) or not all(isinstance(file, str) for file in files):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -17,9 +17,11 @@ from include.core.errors import BadInputError, GroundtruthError
 from include.core.run_folder import SOURCE_FOLDER
 from include.core.text import printable, printable_json
 from include.energy.params import GeneratorParams
+from include.energy.presets import Preset, complete_params, find_presets, own_folder, preset_of
 
 if TYPE_CHECKING:
     from include.energy.inspection.plan import Question, Statement
+    from include.energy.readers.base import Sample
     from include.energy.schemas import EnergySource
     from include.energy.unpack import Text
 
@@ -36,6 +38,7 @@ class Inspected:
         statements: What holds, with the evidence.
         questions: What is open.
         mapping: The `--columns` that states what was understood, "" where the format states it.
+        where: The `--where` options that state which rows were chosen.
     """
 
     name: str
@@ -43,6 +46,7 @@ class Inspected:
     statements: tuple[Statement, ...]
     questions: tuple[Question, ...]
     mapping: str = ""
+    where: tuple[str, ...] = ()
 
 
 def inspect(  # noqa: PLR0913, PLR0917 - one argument for each option of the command
@@ -72,6 +76,9 @@ def inspect(  # noqa: PLR0913, PLR0917 - one argument for each option of the com
         int | None, typer.Option(metavar="N", help="Digits of a register before the decimal mark.")
     ] = None,
     meters: Annotated[Path | None, typer.Option(metavar="FILE", help="Describes the connection points (TOML).")] = None,
+    preset: Annotated[
+        str | None, typer.Option("--format", metavar="NAME", help="Preset that states what the files hold.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print a JSON document.")] = False,
 ) -> None:
     """Show what meter files are, what shows it, what is open, and the command that runs them.
@@ -82,16 +89,20 @@ def inspect(  # noqa: PLR0913, PLR0917 - one argument for each option of the com
         "columns": columns, "timezone": timezone, "stamp": stamp, "unit": unit, "date_order": date_order,
         "decimal": decimal, "where": tuple(where or ()), "resample": resample, "register_digits": register_digits,
         "meters": meters and meters.name,
+        "format": preset,
     }  # fmt: skip
     try:
-        params = GeneratorParams(files=tuple(path.name for path in files), **{k: v for k, v in stated.items() if v})
+        completed = complete_params({k: v for k, v in stated.items() if v} | {"accept_untried": True})
+        params = GeneratorParams(files=tuple(path.name for path in files), **completed)
     except ValueError as error:
         raise _failed(_first_error(error), as_json=as_json) from None
+    except GroundtruthError as error:
+        raise _failed(str(error), as_json=as_json) from None
     try:
         inspected, source, refused = examine(files, params, meters)
     except GroundtruthError as error:
         raise _failed(str(error), as_json=as_json) from None
-    command = None if source is None else _command(files, params, inspected, source, meters)
+    command = None if source is None else _command(files, params, inspected, source, stated | {"meters": meters})
     document = {
         "files": [asdict(file) for file in inspected],
         "records": None if source is None else json.loads(source.model_dump_json(exclude={"files", "findings"})),
@@ -143,11 +154,11 @@ def examine(
     from include.energy.conversion import convert
     from include.energy.db import connect
     from include.energy.params import answers_of
-    from include.energy.readers.base import choose, find_readers, take_sample
+    from include.energy.readers.base import candidates, choose, take_sample
     from include.energy.readers.delimited import DelimitedReader, inspect_text
     from include.energy.unpack import unpack
 
-    readers, inspected = find_readers(), []
+    readers, inspected = candidates(params), []
     with tempfile.TemporaryDirectory(prefix="groundtruth-inspect-") as scratch:
         folder = Path(scratch)
         (folder / SOURCE_FOLDER).mkdir()
@@ -164,8 +175,14 @@ def examine(
                     if isinstance(reader, DelimitedReader):
                         with connect(folder) as db:
                             found, _ = inspect_text(sample, answers_of(params), db)
+                            alike = _fitting(sample, params)
                         file = Inspected(
-                            sample.name, reader.name, (*statements, *found.statements), found.questions, found.mapping
+                            sample.name,
+                            reader.name,
+                            (*statements, *alike, *found.statements),
+                            found.questions,
+                            found.mapping,
+                            found.where,
                         )
                     else:
                         file = Inspected(sample.name, reader.name, statements, ())
@@ -187,17 +204,37 @@ def _container(text: Text) -> Iterator[Statement]:
         yield Statement("line numbers", f"count {text.locator}s")
 
 
+def _fitting(sample: Sample, params: GeneratorParams) -> Iterator[Statement]:
+    """Yield which presets have the columns that a file has, where none is stated."""
+    from include.energy.inspection.layout import find_table
+    from include.energy.inspection.plan import Statement
+
+    header = find_table(sample.path, sample.name).file.columns
+    names = [preset.name for preset, _ in find_presets() if params.format is None and preset.fits(header)]
+    if names:
+        yield Statement("format", f"perhaps {' or '.join(names)}", "it has these columns; --format states the rest")
+
+
 def _command(
     files: Sequence[Path],
     params: GeneratorParams,
     inspected: Sequence[Inspected],
     source: EnergySource,
-    meters: Path | None = None,
+    stated: Mapping[str, Any],
 ) -> str:
     """Return the command that runs the files as they were understood."""
     words = ["./pipeline", "run", "energy"]
     for path in files:
         words += ["--files", str(path)]
+    if params.format:
+        words += [
+            word
+            for name, value in stated.items()
+            for text in (value if isinstance(value, tuple) else (value,))
+            if text
+            for word in (f"--{name.replace('_', '-')}", str(text))
+        ]
+        return shlex.join([*words, *(() if preset_of(params.format).is_tried else ("--accept-untried",))])
     mappings = {file.mapping for file in inspected}
     columns = mappings.pop() if len(mappings) == 1 else params.columns
     options: dict[str, Any] = {"columns": columns, "timezone": params.timezone}
@@ -207,11 +244,12 @@ def _command(
     elif params.stamp:
         options["stamp"] = params.stamp
     options |= {"date-order": params.date_order, "decimal": params.decimal}
-    options |= {"resample": params.resample, "register-digits": params.register_digits, "meters": meters}
+    options |= {"resample": params.resample, "register-digits": params.register_digits, "meters": stated["meters"]}
     options["unit"] = None if columns else params.unit
     for name, value in options.items():
         words += [f"--{name}", str(value)] if value else []
-    for condition in params.where:
+    chosen = {file.where for file in inspected}
+    for condition in chosen.pop() if len(chosen) == 1 else params.where:
         words += ["--where", condition]
     return shlex.join(words)
 
@@ -279,3 +317,55 @@ def _duration(seconds: int) -> str:
     if seconds % 3600 == 0:
         return f"{seconds // 3600} h"
     return f"{seconds // 60} min" if seconds % 60 == 0 else f"{seconds} s"
+
+
+def formats(
+    name: Annotated[str | None, typer.Argument(metavar="NAME", help="Show all that this preset states.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print a JSON document.")] = False,
+) -> None:
+    """List the presets that state what the files of a supplier or grid operator hold, for `--format NAME`.
+
+    Exit codes: 0 listed, 1 there is no such preset, or one of your own cannot be read.
+    """
+    try:
+        presets = {preset.name: (preset, path) for preset, path in find_presets()}
+        if name is not None and name not in presets:
+            preset_of(name)
+    except GroundtruthError as error:
+        raise _failed(str(error), as_json=as_json) from None
+    shown = [presets[name]] if name else list(presets.values())
+    if as_json:
+        documents = [preset.model_dump(mode="json") | {"is_tried": preset.is_tried, "file": str(path)}
+                     for preset, path in shown]  # fmt: skip
+        typer.echo(printable_json(json.dumps(documents[0] if name else documents, indent=2, ensure_ascii=False)))
+    elif name:
+        _print_preset(*shown[0])
+    else:
+        _print_presets([preset for preset, _ in shown])
+
+
+def _print_presets(presets: Sequence[Preset]) -> None:
+    from rich import box
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE)
+    for column in ("name", "what it is", "region", ""):
+        table.add_column(column, overflow="fold", no_wrap=column == "name")
+    for preset in presets:
+        texts = (preset.name, preset.title, preset.region, "tried" if preset.is_tried else "untried")
+        table.add_row(*(escape(printable(text)) for text in texts))
+    console = Console(highlight=False)
+    console.print(table)
+    console.print(f"  Your own presets lie in {escape(str(own_folder()))}; ./pipeline formats NAME shows one.")
+
+
+def _print_preset(preset: Preset, path: Path) -> None:
+    typer.echo(printable(f"{preset.name}: {preset.title} ({preset.region})\n\n{preset.about.strip()}\n", keep="\n"))
+    for source in preset.sources:
+        typer.echo(f"  described at   {printable(source)}")
+    if not preset.is_tried:
+        typer.echo("  untried: no public description is named; a run asks for --accept-untried")
+    typer.echo(f"  file to copy   {printable(str(path))}\n")
+    typer.echo("\n".join(printable(line) for line in path.read_text(encoding="utf-8").splitlines()))

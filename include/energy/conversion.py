@@ -40,7 +40,8 @@ from include.energy.meters import (
     read_meters,
 )
 from include.energy.params import GeneratorParams, seconds_of
-from include.energy.readers.base import Clock, MeterData, Reading, choose, find_readers, take_sample
+from include.energy.presets import preset_of
+from include.energy.readers.base import Clock, MeterData, Reading, candidates, choose, take_sample
 from include.energy.registers import Advances, Registers, register_findings, take_differences
 from include.energy.revisions import SUPERSEDED, mark_superseded
 from include.energy.schemas import DATA, MEASURED, EnergySource, SourceFile, Span, Understood, Unit
@@ -72,7 +73,6 @@ def convert(files: Path, params: GeneratorParams) -> EnergySource:
             has no readable stamp, needs a zone, its readings have no common interval, or its unit is not that of the
             others.
     """
-    candidates = find_readers()
     where = _common_name(params.files)
     meters = read_meters(files / SOURCE_FOLDER / params.meters, params.meters) if params.meters else None
     with connect(files) as connection, temporary_folder(files) as scratch:
@@ -81,7 +81,8 @@ def convert(files: Path, params: GeneratorParams) -> EnergySource:
             for name in params.files
             for text in unpack(files / SOURCE_FOLDER / name, name, scratch)
         ]
-        sources = [choose(sample, params, candidates).read(sample, params, connection) for sample in samples]
+        readers = candidates(params)
+        sources = [choose(sample, params, readers).read(sample, params, connection) for sample in samples]
         names = [sample.name for sample in samples]
         unit = _common_unit(sources, names)
         _store_records(connection, sources, params)
@@ -352,6 +353,10 @@ def _findings(
     advances: Advances,
 ) -> Iterator[Finding]:
     """Yield what was assumed of the files, and what was done to their readings."""
+    if params.format:
+        preset = preset_of(params.format)
+        confirmed = f"described at {preset.sources[0]}" if preset.is_tried else "untried, used as the user insists"
+        yield Finding(severity="info", message=f"Read as the format {preset.name}: {preset.title}; {confirmed}.")
     assumed: dict[str, list[str]] = {}
     for number, (name, source) in enumerate(zip(names, sources, strict=True)):
         for statement in source.statements:

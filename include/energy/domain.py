@@ -71,6 +71,13 @@ ENERGY = Domain(
             param="meters",
             metavar="FILE",
         ),
+        Option(
+            ("--format",),
+            "Preset that states what the files hold: `./pipeline formats` lists them.",
+            param="format",
+            metavar="NAME",
+        ),
+        Option(("--accept-untried",), "Use a preset that no public description confirms.", param="accept_untried"),
         Option(("--as-mapped",), "Read files as stated also where they contradict it.", param="as_mapped"),
         Option(
             ("--limit-kw",),
@@ -79,7 +86,11 @@ ENERGY = Domain(
             metavar="KW",
         ),
     ),
-    commands={"inspect": "include.energy.commands:inspect"},
+    complete="include.energy.presets:complete_params",
+    commands={
+        "inspect": "include.energy.commands:inspect",
+        "formats": "include.energy.commands:formats",
+    },
     units={"kwh": "kWh", "kw": "kW"},
     overview="include.energy.overview:overview",
     charts="include.energy.charts:charts",

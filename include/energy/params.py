@@ -10,9 +10,11 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from include.core.contracts import StepParams, Window
+from include.core.errors import BadInputError
 from include.core.windows import parse_zone
 from include.energy.inspection.mapping import parse_columns
 from include.energy.inspection.plan import Answers
+from include.energy.presets import preset_of
 from include.energy.schemas import COLUMNS, Unit
 
 ALWAYS_REQUIRED = COLUMNS[:3]
@@ -22,7 +24,10 @@ def _readable(parse: Callable[[str], object]) -> AfterValidator:
     """Return a validator that refuses a text that cannot be parsed, and keeps it as it is."""
 
     def check(text: str) -> str:
-        parse(text)
+        try:
+            parse(text)
+        except BadInputError as error:
+            raise ValueError(str(error)) from None
         return text
 
     return AfterValidator(check)
@@ -45,6 +50,7 @@ def seconds_of(text: str) -> int:
 
 
 ZoneName = Annotated[str, _readable(parse_zone)]
+FormatText = Annotated[str, _readable(preset_of)]
 ColumnsText = Annotated[str, _readable(parse_columns)]
 IntervalText = Annotated[str, _readable(seconds_of)]
 # The sections of the form that starts a run.
@@ -132,6 +138,14 @@ class GeneratorParams(Window):
         ),
         json_schema_extra={"section": "Your own files", "file": True},
     )
+    format: FormatText | None = _files(
+        None,
+        description=(
+            "Preset that states what the files hold, such as fluvius; `./pipeline formats` lists them. What is stated "
+            "beside it comes first."
+        ),
+    )
+    accept_untried: bool = _files(False, description="Use a preset for which no public description of files is known.")
     as_mapped: bool = _files(
         False, description="Read the files as stated also where they contradict it, for example as to the unit."
     )
@@ -148,6 +162,8 @@ class GeneratorParams(Window):
             "resample",
             "register_digits",
             "meters",
+            "format",
+            "accept_untried",
             "as_mapped",
         )
         settings = [name for name in names if getattr(self, name)]
@@ -177,6 +193,7 @@ def answers_of(params: GeneratorParams) -> Answers:
         where=params.where,
         as_mapped=params.as_mapped,
         several_files=len(params.files) > 1,
+        preset=preset_of(params.format) if params.format else None,
     )
 
 

@@ -45,7 +45,7 @@ class PrepareOperator(BaseOperator):
         title, description = "Prepare the run", "Checks parameters, stages files."
         with plain_errors(self.log), recorded(folder, started, title, description, attempt.log_url):
             _check_text(params)
-            params = self.pipeline.rename_params(params)
+            params = self.pipeline.complete_params(params)
             handed = handed_over(self.pipeline.producers, params, _triggering_runs(context), settings.data_dir)
             refuse_runs(self._files(params), settings.allowed_inputs, settings.data_dir / "runs")
             for name, file in handed.items():

@@ -139,6 +139,38 @@ def test_a_register_that_is_written_on_change_and_rolls_over(call, data_dir, tmp
     assert figures["energy-analyzer"]["peak_kw"] == 1.5
 
 
+OWN_PRESET = """\
+name = "works"
+title = "Our works"
+region = "here"
+about = "What the works' logger writes."
+timezone = "+02:00"
+stamp = "end"
+
+[columns]
+timestamp = "Time"
+household_id = "@WORKS"
+energy_wh = "Value"
+"""
+
+
+def test_own_files_of_a_preset(call, data_dir, tmp_path):
+    """A preset of the user's own, which no public description confirms; its zone is that of --date, too."""
+    path = tmp_path / "works.csv"
+    path.write_text("Time;Value\n" + "".join(f"2026-01-05 {h:02}:{m};500\n" for h in range(24) for m in (15, 45)))
+    (data_dir / "formats").mkdir(parents=True)
+    (data_dir / "formats" / "works.toml").write_text(OWN_PRESET)
+    arguments = ("run", "energy", "--json", "--files", path, "--format", "works", "--date", "2026-01-05")
+    assert "works is untried" in call(*arguments).stderr
+    report, figures = run(call, *arguments[3:], "--accept-untried")
+    assert report["interval"] == {"start": "2026-01-04T22:00:00Z", "end": "2026-01-05T22:00:00Z"}
+    assert (report["params"]["format"], report["params"]["timezone"]) == (OWN_PRESET, "+02:00")
+    assert figures["energy-analyzer"]["energy_kwh"] == 47 * 0.5, "the first interval begins on the day before"
+    assert json.loads(next(data_dir.glob("runs/*/*/files/output1.json")).read_text())["timezone"] == "+02:00"
+    findings = json.loads(next(data_dir.glob("runs/*/*/files/energy_source.json")).read_text())["findings"]
+    assert findings[0]["message"] == "Read as the format works: Our works; untried, used as the user insists."
+
+
 def test_these_runs_use_every_param_there_is():
     here = (ROOT / "tests/cli/test_params.py").read_text()
     for name in {*GeneratorParams.model_fields, *AnalyzerParams.model_fields, *ReportParams.model_fields}:

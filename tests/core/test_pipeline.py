@@ -159,6 +159,17 @@ def test_a_former_name_of_a_parameter_is_accepted_but_not_beside_its_present_one
         aliased.rename_params({"homes": 3, "households": 4})
 
 
+def test_parameters_are_completed_by_those_that_follow_from_them():
+    completing = replace(OURS, complete=f"{__name__}:completed", aliases={"homes": "households"})
+    assert completing.complete_params({"homes": 3}) == {"households": 3, "high_usage_kw": 6}
+    assert completing.check_params({"households": 3})["high_usage_kw"] == 6
+    assert OURS.complete_params({"households": 3}) == {"households": 3}
+
+
+def completed(params):
+    return {**params, "high_usage_kw": 2 * params["households"]}
+
+
 def test_files_are_a_parameter_of_a_pipeline_that_reads_some():
     assert set(OURS.params) == {"start", "end", "households", "files", "high_usage_kw", "audit"}
     assert set(THEIRS.params) == {"start", "end", "files", "audit"}

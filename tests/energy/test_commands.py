@@ -7,7 +7,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from include.energy.commands import FAILED, OPEN, examine, inspect
+from include.energy.commands import FAILED, OPEN, examine, formats, inspect
 from include.energy.generator import generate
 from include.energy.params import GeneratorParams
 from include.energy.schemas import SOURCE
@@ -15,6 +15,8 @@ from include.energy.schemas import SOURCE
 HOURS = [f"2026-01-05 {hour:02}:00" for hour in range(24)]
 APP = typer.Typer()
 APP.command()(inspect)
+FORMATS = typer.Typer()
+FORMATS.command()(formats)
 
 
 @pytest.fixture
@@ -79,3 +81,56 @@ def test_names_cannot_steer_the_terminal(file):
     ended = call(file(*ROWS, header="Time;T1 [red]kWh;T2 \x1b[2JkWh"), "--timezone", "UTC")
     assert "\x1b[2J" not in ended.stdout
     assert "[red]" in ended.stdout
+
+
+LONG = [f"{t},{kind},1" for t in HOURS for kind in ("Offtake", "Injection")]
+
+
+def options_of(command):
+    words = shlex.split(command)
+    return [(words[i], words[i + 1]) for i in range(3, len(words) - 1, 2)]
+
+
+def test_the_command_states_the_rows_that_were_chosen(file):
+    path = file(*LONG, header="t,Register,kWh")
+    document = json.loads(call(path, "--timezone", "UTC", "--json").stdout)
+    assert ("--where", "Register=Offtake") in options_of(document["command"])
+    assert document["records"]["records_written"] == len(HOURS)
+
+
+def test_a_file_with_the_columns_of_a_preset_is_told_so(file):
+    rows = [f"SA1,2025/01/01 {hour:02}:00:00,{1000 + hour},1,TRADE" for hour in range(1, 24)]
+    path = file(*rows, header="REGION,SETTLEMENTDATE,TOTALDEMAND,RRP,PERIODTYPE")
+    ended = call(path, "--json")
+    assert ended.exit_code == OPEN
+    assert {"topic": "format", "value": "perhaps aemo", "assumed": False}.items() <= next(
+        statement for statement in json.loads(ended.stdout)["files"][0]["statements"] if statement["topic"] == "format"
+    ).items()
+    document = json.loads(call(path, "--format", "aemo", "--json").stdout)
+    assert document["command"] == f"./pipeline run energy --files {path} --format aemo"
+    assert document["records"]["unit"] == "MW"
+    assert call(path, "--format", "aemu").exit_code == FAILED
+
+
+def test_presets_are_listed_and_shown():
+    listed = CliRunner().invoke(FORMATS, [], env={"COLUMNS": "160"})
+    assert listed.exit_code == 0
+    lines = listed.stdout.splitlines()
+    assert any("fluvius" in line and "Flanders" in line and line.rstrip().endswith(" tried") for line in lines)
+    assert any("e-distribucion" in line and line.rstrip().endswith("untried") for line in lines)
+    shown = CliRunner().invoke(FORMATS, ["fluvius"]).stdout
+    assert "leave_out = [" in shown
+    assert "formats/fluvius.toml" in shown
+    assert "untried: no public description is named" in CliRunner().invoke(FORMATS, ["e-distribucion"]).stdout
+    documents = json.loads(CliRunner().invoke(FORMATS, ["--json"]).stdout)
+    assert {document["name"]: document["is_tried"] for document in documents}["e-distribucion"] is False
+    assert json.loads(CliRunner().invoke(FORMATS, ["smard", "--json"]).stdout)["timezone"] == "Europe/Berlin"
+    refused = CliRunner().invoke(FORMATS, ["smart"])
+    assert (refused.exit_code, "there is no preset named 'smart'" in refused.stderr) == (FAILED, True)
+
+
+def test_an_untried_preset_is_confirmed_in_the_command(file):
+    header = "CUPS;Fecha;Hora;AE_kWh;AS_KWh;AE_AUTOCONS_kWh;REAL/ESTIMADO"
+    path = file(*(f"ES1;01/05/2026;{hour};0,{hour};0,1;0,0;R" for hour in range(1, 25)), header=header)
+    document = json.loads(call(path, "--format", "e-distribucion", "--json").stdout)
+    assert document["command"].endswith(" --format e-distribucion --accept-untried")

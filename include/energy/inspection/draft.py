@@ -5,15 +5,16 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from include.core.errors import BadInputError
 from include.energy.inspection.columns import profile
 from include.energy.inspection.layout import Layout
 from include.energy.inspection.mapping import EVERY, ColumnMapping
-from include.energy.inspection.plan import Answers, Question, Statement
+from include.energy.inspection.plan import Answers, Choice, Question, Statement
 
-Search = Callable[[int, str], str | None]
-"""From a column and a regular expression to a cell of the complete file that matches it, None where there is none.
+Search = Callable[[int, str, Sequence[Choice]], str | None]
+"""From a column, a regular expression and which rows count to a cell of the complete file that matches it, else None.
 
 An expression that begins with `!` is to be matched by none of what is found.
 """
@@ -31,7 +32,8 @@ class Draft:
     """
 
     def __init__(self, layout: Layout, answers: Answers, search: Search) -> None:
-        self.layout, self.answers, self.search = layout, answers, search
+        self.layout, self.answers, self._search = layout, answers, search
+        self.choices: tuple[Choice, ...] = ()
         self.mapping = answers.mapping or ColumnMapping()
         self.file = layout.file
         self.columns = profile(layout)
@@ -45,6 +47,34 @@ class Draft:
     def ask(self, topic: str, text: str, *options: str) -> None:
         """Note a question, with the options that answer it."""
         self.questions.append(Question(topic, text, options))
+
+    def search(self, position: int, pattern: str) -> str | None:
+        """Return a cell of the rows that count, in the complete file, that matches an expression (see `Search`)."""
+        return self._search(position, pattern, self.choices)
+
+    def select(self, choices: Sequence[Choice]) -> None:
+        """Leave only the rows that count in the sample, if it has any: what other rows hold decides nothing."""
+        self.choices = (*self.choices, *choices)
+
+        def counts(row: Sequence[str]) -> bool:
+            return all((row[p] in texts) is is_read for p, texts, is_read in choices if p < len(row))
+
+        rows, more = (tuple(filter(counts, part)) for part in (self.layout.rows, self.layout.more))
+        if choices and rows:
+            self.layout = replace(self.layout, rows=rows, more=more)
+            self.columns = profile(self.layout)
+
+    def stated_by(self, attribute: str) -> str:
+        """Return who states an attribute of the answers."""
+        if attribute in self.answers.by_preset and self.answers.preset:
+            return f"the format {self.answers.preset.name} states it"
+        return "stated by the user"
+
+    def option(self, attribute: str, text: str) -> str:
+        """Return what states an attribute: an option, or the preset."""
+        if attribute in self.answers.by_preset and self.answers.preset:
+            return f"the format {self.answers.preset.name}"
+        return text
 
     def refuse(self, reason: str) -> BadInputError:
         """Return the error that names the file and the reason."""

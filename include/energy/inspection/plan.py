@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, NamedTuple
 
 from include.energy.inspection.mapping import ColumnMapping
 from include.energy.inspection.spelling import DateOrder, Decimal, StampSpelling
 from include.energy.lines import LineFile
 from include.energy.schemas import Unit
+
+if TYPE_CHECKING:
+    from include.energy.presets import Preset, Rows
 
 STAMPS_MARK, ZONE = "stamps mark", "zone"
 
@@ -44,11 +49,20 @@ class Question:
     options: tuple[str, ...]
 
 
+class Choice(NamedTuple):
+    """Rows chosen by a column: those with one of some texts, or all but those."""
+
+    position: int
+    texts: tuple[str, ...]
+    is_read: bool = True
+
+
 @dataclass(frozen=True)
 class Answers:
     """What the user states of the input files; None and empty where nothing is stated.
 
-    `own` says that a file has the columns of `energy_data.csv`, whose stamps mark starts.
+    `own` says that a file has the columns of `energy_data.csv`, whose stamps mark starts. `rows` and `by_preset` follow
+    from `preset` (see `with_preset`): which rows count by column, and which of these attributes it states.
     """
 
     mapping: ColumnMapping | None = None
@@ -61,6 +75,9 @@ class Answers:
     as_mapped: bool = False
     several_files: bool = False
     own: bool = False
+    preset: Preset | None = None
+    rows: Mapping[str, Rows] = field(default_factory=dict)
+    by_preset: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -84,7 +101,7 @@ class ReadingPlan:
         cumulative: The values are readings of a register.
         decimal: The decimal mark.
         thousands: What separates thousands.
-        where: Columns with the texts that select a row.
+        where: Which rows count; all choices must hold.
         quality: Column that says how a reading was obtained, and its texts that mean "estimated".
         voltage: Column of volts.
         current: Column of amperes.
@@ -106,7 +123,7 @@ class ReadingPlan:
     cumulative: bool = False
     decimal: Decimal = "."
     thousands: str = ""
-    where: tuple[tuple[int, tuple[str, ...]], ...] = ()
+    where: tuple[Choice, ...] = ()
     quality: tuple[int, tuple[str, ...]] | None = None
     voltage: int | None = None
     current: int | None = None
@@ -114,9 +131,13 @@ class ReadingPlan:
 
 @dataclass(frozen=True)
 class Understanding:
-    """What is understood of a file. `plan` is None as long as a question is open, that of the zone aside."""
+    """What is understood of a file. `plan` is None as long as a question is open, that of the zone aside.
+
+    `mapping` and `where` are the options that state it.
+    """
 
     statements: tuple[Statement, ...]
     questions: tuple[Question, ...]
     plan: ReadingPlan | None
     mapping: str = ""
+    where: tuple[str, ...] = ()

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from pathlib import PurePath
+from typing import TYPE_CHECKING
 
 from include.energy.inspection.columns import CHOICE, EXPORT, IMPORT, METER, QUALITY, REGISTER_NAME, TARIFF, Column
 from include.energy.inspection.draft import Draft
 from include.energy.inspection.mapping import EVERY, FILE
+from include.energy.inspection.plan import Choice
 from include.energy.inspection.spelling import unit_in
+
+if TYPE_CHECKING:
+    from include.energy.presets import Rows
 
 REPEATED_SHARE = 0.3
 
 
-def where(draft: Draft) -> tuple[tuple[int, tuple[str, ...]], ...]:
-    """Return the rows that the user selects: columns with the texts that they may hold."""
+def where(draft: Draft) -> tuple[Choice, ...]:
+    """Return which rows count, as the user or the preset states it."""
     selected: dict[int, list[str]] = {}
     for part in draft.answers.where:
         name, equals, texts = part.partition("=")
@@ -30,7 +36,42 @@ def where(draft: Draft) -> tuple[tuple[int, tuple[str, ...]], ...]:
         selected.setdefault(position, []).extend(wanted)
     for position, wanted in selected.items():
         draft.state("rows", f"only those with {draft.name(position)!r} = {' or '.join(wanted)}", "stated by the user")
-    return tuple((position, tuple(wanted)) for position, wanted in selected.items())
+    return (
+        *(Choice(position, tuple(wanted)) for position, wanted in selected.items()),
+        *(
+            choice
+            for name, rows in draft.answers.rows.items()
+            if (position := draft.position(name, "rows")) not in selected
+            for choice in _preset_rows(draft, draft.columns[position], rows)
+        ),
+    )
+
+
+def _preset_rows(draft: Draft, column: Column, rows: Rows) -> Iterator[Choice]:
+    """Yield which rows a preset reads by a column; a text that it does not know is refused."""
+    known = {*rows.read, *rows.leave_out}
+    unknown = [text for text in column.distinct if text not in known]
+    if "*" not in known and not unknown:
+        listed = "|".join(map(re.escape, known))
+        unknown = [text] if (text := draft.search(column.position, f"!^({listed})$")) else []
+    if "*" not in known and unknown:
+        raise draft.refuse(
+            f"{column.name!r} holds {unknown[0]!r}, which the format neither reads ({', '.join(rows.read)}) nor leaves "
+            f'out; say which rows count, for example --where "{column.name}={"|".join(rows.read)}"'
+        )
+    read = [text for text in column.distinct if text in rows.read or ("*" in rows.read and text not in rows.leave_out)]
+    if not read and draft.layout.complete:
+        raise draft.refuse(
+            f"{column.name!r} holds {', '.join(map(repr, column.distinct[:8]))}, and the format reads only rows with "
+            f"{' or '.join(rows.read)}; say which rows count with --where"
+        )
+    evidence = draft.stated_by("rows")
+    if "*" not in rows.read:
+        draft.state("rows", f"only those with {column.name!r} = {' or '.join(read or rows.read)}", evidence)
+    if left := [text for text in column.distinct if text not in read]:
+        shown = f"{', '.join(left[:8])}{' and others' * (len(left) > 8)}"
+        draft.state("not selected", f"{column.name!r} = {shown}", evidence)
+    yield Choice(column.position, rows.leave_out, False) if "*" in rows.read else Choice(column.position, rows.read)
 
 
 def find_meter(draft: Draft, taken: set[int]) -> tuple[int | None, str | None]:
@@ -38,14 +79,14 @@ def find_meter(draft: Draft, taken: set[int]) -> tuple[int | None, str | None]:
     mapping = draft.mapping
     if mapping.household is not None:
         household = _called(draft) if mapping.household == FILE else mapping.household
-        draft.state("household", household, "stated by the user")
+        draft.state("household", household, draft.stated_by("household_id"))
         return None, household
     if mapping.household_id == EVERY:
         return None, None
     if mapping.household_id is not None:
         column = draft.columns[draft.position(mapping.household_id, "household_id")]
         _require_households(draft, column)
-        draft.state("households", f"{len(column.distinct)} in {column.name!r}", "stated by the user")
+        draft.state("households", f"{len(column.distinct)} in {column.name!r}", draft.stated_by("household_id"))
         return column.position, None
     candidates = [
         column
@@ -108,7 +149,7 @@ def choose_rows(
     stamps: tuple[int, ...],
     meter: int | None,
     values: tuple[int, ...],
-) -> tuple[tuple[int, tuple[str, ...]], ...]:
+) -> tuple[Choice, ...]:
     """Return which rows to read where several share one household and time, told apart by another column."""
     if not stamps or not values:
         return ()
@@ -131,7 +172,7 @@ def choose_rows(
         if exports and imports and all(IMPORT.search(text) or TARIFF.search(text) for text in imports):
             draft.state("registers", f"import: {', '.join(imports)}", f"in the column {column.name!r}")
             draft.state("not selected", ", ".join(exports), "what is fed into the grid is left out")
-            return ((column.position, imports),)
+            return (Choice(column.position, imports),)
         draft.ask(
             "rows",
             f"several rows share one household and time; {column.name!r} tells them apart: "

@@ -28,7 +28,7 @@ _TIME = r"(?P<hour>\d{1,2})(?P<minute>:\d{2})(?P<second>:\d{2}(?P<fraction>[.,]\
 _ZONE = r"(?P<zone> ?(?:[Zz]|UTC|GMT|[+-](?:0\d|1[0-4])(?::?[0-5]\d)?))"
 _STAMP = re.compile(rf"(?:{_DATE})(?:(?P<gap>T|,? +)(?:{_TIME}){_ZONE}?)?")
 _TIME_ALONE = re.compile(_TIME)
-_RANGE = re.compile(r"(.+\d.*?)(?: +(?:to|until|bis|tot|a|à|–|—|-) +|\s*[–—]\s*|/)(.*\d.*)")
+_BETWEEN = re.compile(r" +(?:to|until|bis|tot|a|à|–|—|-) +|\s*[–—]\s*|/")
 _UNIX: dict[Shape, re.Pattern[str]] = {
     "unix": re.compile(r"[1-4]\d{9}(?:\.\d+)?"),
     "unix_ms": re.compile(r"[1-4]\d{12}"),
@@ -78,14 +78,16 @@ def split_range(text: str) -> tuple[str, str] | None:
 
     >>> split_range("2025-10-19 00:00 to 2025-10-19 01:00")
     ('2025-10-19 00:00', '2025-10-19 01:00')
+    >>> split_range("01/02/2026 00:00 - 01/02/2026 01:00")
+    ('01/02/2026 00:00', '01/02/2026 01:00')
     >>> split_range("2025-10-19 00:00") is None
     True
     """
-    match = _RANGE.fullmatch(text)
-    if match is None or _STAMP.fullmatch(match[1].strip()) is None:
-        return None
-    end = match[2].strip()
-    return (match[1].strip(), end) if _STAMP.fullmatch(end) or _TIME_ALONE.fullmatch(end) else None
+    for mark in _BETWEEN.finditer(text):
+        start, end = text[: mark.start()].strip(), text[mark.end() :].strip()
+        if _STAMP.fullmatch(start) and (_STAMP.fullmatch(end) or _TIME_ALONE.fullmatch(end)):
+            return start, end
+    return None
 
 
 @lru_cache(maxsize=_REMEMBERED)

@@ -132,10 +132,9 @@ def spell(
                 order, evidence = candidate, f"{text!r} can only be so"  # type: ignore[assignment]
     if draft.answers.date_order:
         if order and order != draft.answers.date_order:
-            draft.contradict(
-                f"--date-order {draft.answers.date_order} contradicts the file: {evidence}", "leave it out"
-            )
-        order, evidence = draft.answers.date_order, "stated by the user"
+            stated = f"{draft.option('date_order', '--date-order')} {draft.answers.date_order}"
+            draft.contradict(f"{stated} contradicts the file: {evidence}", "leave it out")
+        order, evidence = draft.answers.date_order, draft.stated_by("date_order")
     if order is None:
         draft.ask(
             "date order",
@@ -143,7 +142,7 @@ def spell(
             "--date-order dmy",
             "--date-order mdy",
         )
-    elif order != "ymd" or evidence.startswith("stated"):
+    elif order != "ymd" or draft.answers.date_order:
         draft.state("date order", {"ymd": "year first", "dmy": "day first", "mdy": "month first"}[order], evidence)
     if spelling.half:
         draft.state("clock", "12 hours", "AM and PM")
@@ -185,7 +184,7 @@ def find_zone(draft: Draft, stamps: Sequence[int], spelling: StampSpelling, spre
         draft.state(ZONE, "UTC", f"the column's name is {named!r}")
         return True
     if draft.answers.timezone:
-        draft.state(ZONE, draft.answers.timezone, "stated by the user")
+        draft.state(ZONE, draft.answers.timezone, draft.stated_by("timezone"))
     else:
         example = _stamp_texts(draft, stamps, spread)[0]
         draft.ask(
@@ -221,8 +220,10 @@ def find_ends(
         # A file may be cut at midnight whatever its stamps mark, but not after the first interval of a day.
         certain = shown is not None and not evidence.startswith("only as starts")
         if certain and shown != (stated == "end"):
-            draft.contradict(f"--stamp {stated} contradicts the file: {evidence}", "leave it out")
-        draft.state(STAMPS_MARK, f"the {stated} of the interval", "stated by the user")
+            draft.contradict(
+                f"{draft.option('stamp', '--stamp')} {stated} contradicts the file: {evidence}", "leave it out"
+            )
+        draft.state(STAMPS_MARK, f"the {stated} of the interval", draft.stated_by("stamp"))
         return stated == "end"
     if shown is None:
         draft.state(STAMPS_MARK, "the start of the interval", "nothing shows whether it is start or end", assumed=True)

@@ -34,19 +34,25 @@ def understand(layout: Layout, answers: Answers, search: Search) -> Understandin
         BadInputError: The user names a column that the file does not have, or states what the file contradicts.
     """
     draft = Draft(layout, answers, search)
+    if preset := answers.preset:
+        shown = preset.sources[0] if preset.is_tried else "untried: it names no public description"
+        draft.state("format", f"{preset.name}: {preset.title}", shown)
     _describe_table(draft)
     draft.require_columns()
+    selected = where(draft)
+    draft.select(selected)
     mapped = [draft.position(name, draft.role(name)) for name in draft.mapping.names]
     spread = times_in_header(draft)
     stamps, ranges, period = find_stamps(draft, spread)
     spelling, order = spell(draft, stamps, spread, ranges=ranges)
     taken = {*stamps, *mapped}
-    selected = where(draft)
-    meter, household = find_meter(draft, {*stamps, *(position for position, _ in selected)})
+    meter, household = find_meter(draft, {*stamps, *(choice.position for choice in selected)})
     values, wide = find_values(draft, taken | ({meter} if meter is not None else set()), spread)
     if meter is None and household is None and not wide:
         household = name_household(draft)
-    selected = selected or choose_rows(draft, stamps, meter, values)
+    if not selected:
+        selected = choose_rows(draft, stamps, meter, values)
+        draft.select(selected)
     unit = find_unit(draft, values)
     cumulative = is_cumulative(draft, values, meter, unit, stamps)
     decimal, thousands = spell_numbers(draft, values)
@@ -81,7 +87,8 @@ def understand(layout: Layout, answers: Answers, search: Search) -> Understandin
             current=draft.optional(draft.mapping.current),
         )
     mapping = _command(draft, stamps, meter, household, values, unit, cumulative=cumulative)
-    return Understanding(tuple(draft.statements), tuple(draft.questions), plan, mapping)
+    options = tuple(f"{draft.name(c.position)}={'|'.join(c.texts)}" for c in selected if c.is_read)
+    return Understanding(tuple(draft.statements), tuple(draft.questions), plan, mapping, options)
 
 
 def _describe_table(draft: Draft) -> None:

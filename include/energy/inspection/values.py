@@ -149,7 +149,7 @@ def find_unit(draft: Draft, values: Sequence[int]) -> Unit | None:
     if stated and shown and stated != shown:
         field = next(f for f in _fields(draft) if f.endswith(f"_{shown.lower()}"))
         draft.contradict(
-            f"--columns or --unit states {stated}, and the file says {shown}: {evidence}",
+            f"{draft.option('values', '--columns or --unit')} states {stated}, and the file says {shown}: {evidence}",
             f'write --columns "{field}={draft.name(values[0])}"',
         )
     foreign = next((f for p in values if (f := foreign_unit_in(draft.columns[p].name.replace("_", " ")))), None)
@@ -159,7 +159,7 @@ def find_unit(draft: Draft, values: Sequence[int]) -> Unit | None:
             "map another column",
         )
     if stated:
-        draft.state("unit", stated, "stated by the user")
+        draft.state("unit", stated, draft.stated_by("values" if draft.mapping.unit else "unit"))
         return stated
     if shown:
         draft.state("unit", shown, evidence)
@@ -224,7 +224,7 @@ def is_cumulative(
 ) -> bool:
     """Return whether the values are readings of a register, which never fall."""
     if draft.mapping.cumulative:
-        draft.state("values are", "register readings, of which differences are taken", "stated by the user")
+        draft.state("values are", "register readings, of which differences are taken", draft.stated_by("values"))
         return True
     if unit is not None and not unit.endswith("Wh"):
         return False
@@ -282,9 +282,11 @@ def spell_numbers(draft: Draft, values: Sequence[int]) -> tuple[Decimal | None, 
     stated = draft.answers.decimal
     if stated:
         if decimal and decimal != stated and any(mark in text for text in texts for mark in ".,"):
-            draft.contradict(f"--decimal {stated} contradicts the file: {evidence}", "leave it out")
+            draft.contradict(
+                f"{draft.option('decimal', '--decimal')} {stated} contradicts the file: {evidence}", "leave it out"
+            )
         decimal, thousands = stated, (thousands if thousands != stated else "") or ("," if stated == "." else ".")
-        evidence = "stated by the user"
+        evidence = draft.stated_by("decimal")
     if decimal is None and not thousands:
         raise draft.refuse(f"its numbers cannot be read alike: {evidence}")
     if decimal is None:

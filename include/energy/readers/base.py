@@ -18,8 +18,7 @@ importing the package's modules, and nothing else names it:
     READER = Nem12()
 
 A reader converts nothing: it takes a file apart. Stamps become UTC, and energy becomes power, in
-`include.energy.conversion`, alike for all formats. An option that names the format has to pass the reader of that name
-to `choose()` as the only candidate.
+`include.energy.conversion`, alike for all formats.
 """
 
 from __future__ import annotations
@@ -35,6 +34,7 @@ from include.core.errors import BadInputError
 from include.energy import readers
 from include.energy.inspection.plan import Statement
 from include.energy.lines import EMPTY, read_chunks
+from include.energy.presets import preset_of
 
 if TYPE_CHECKING:
     import duckdb
@@ -195,6 +195,22 @@ def find_readers() -> list[Reader]:
     names = (module.name for module in pkgutil.iter_modules(readers.__path__))
     modules = [importlib.import_module(f"{readers.__name__}.{name}") for name in names]
     return sorted((module.READER for module in modules if hasattr(module, "READER")), key=lambda reader: reader.name)
+
+
+def candidates(params: GeneratorParams) -> list[Reader]:
+    """Return the readers that may read the files: that of the preset, else all.
+
+    Raises:
+        BadInputError: The preset names a format that no reader reads.
+    """
+    readers = find_readers()
+    if params.format is None:
+        return readers
+    preset = preset_of(params.format)
+    if not (named := [reader for reader in readers if reader.name == preset.reader]):
+        known = ", ".join(reader.name for reader in readers)
+        raise BadInputError(f"format: {preset.name}: no reader is called {preset.reader!r}; the readers are {known}")
+    return named
 
 
 def take_sample(path: Path, name: str) -> Sample:

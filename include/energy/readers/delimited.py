@@ -5,7 +5,7 @@ It is the fallback for text: a reader that recognises a format of its own is sur
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -13,11 +13,12 @@ from include.core.errors import BadInputError
 from include.core.tables import literal
 from include.energy.inspection.layout import find_table
 from include.energy.inspection.mapping import OWN_COLUMNS
-from include.energy.inspection.plan import ZONE, Answers, ReadingPlan, Understanding
+from include.energy.inspection.plan import ZONE, Answers, Choice, ReadingPlan, Understanding
 from include.energy.inspection.spelling import clock_sql, number_text_sql
 from include.energy.inspection.understanding import understand
-from include.energy.lines import EMPTY, not_text, split_header
+from include.energy.lines import EMPTY, LineFile, not_text, split_header
 from include.energy.params import GeneratorParams, answers_of
+from include.energy.presets import with_preset
 from include.energy.readers.base import SURE, Clock, Confidence, MeterData, Sample
 from include.energy.schemas import COLUMNS, MEASURED
 
@@ -77,22 +78,41 @@ class DelimitedReader:
 def inspect_text(sample: Sample, answers: Answers, db: duckdb.DuckDBPyConnection) -> tuple[Understanding, bool]:
     """Return what is understood of a text file, and whether its columns are those of `energy_data.csv`."""
     layout = find_table(sample.path, sample.name)
+    if answers.preset:
+        answers = with_preset(answers, answers.preset, layout.file.columns)
     own = answers.mapping is None and set(COLUMNS[:3]) <= set(layout.file.columns)
     if own:
         voltage, current = (column if column in layout.file.columns else None for column in MEASURED)
         answers = replace(answers, mapping=replace(OWN_COLUMNS, voltage=voltage, current=current), own=True)
 
-    def search(position: int, pattern: str) -> str | None:
+    def search(position: int, pattern: str, choices: Sequence[Choice]) -> str | None:
         if layout.complete:
             return None
         field = layout.file.field_at_sql(position)
+        records = f"{layout.file.records_sql()}) WHERE ({chosen_sql(layout.file, choices)}"
         row = db.execute(
-            f"SELECT field FROM (SELECT {field} AS field FROM ({layout.file.records_sql()})) "
+            f"SELECT field FROM (SELECT {field} AS field FROM ({records})) "
             f"WHERE {'NOT ' * pattern.startswith('!')}regexp_matches(field, {literal(pattern.lstrip('!'))}) LIMIT 1"
         ).fetchone()
         return str(row[0]) if row else None
 
-    return understand(layout, answers, search), own
+    try:
+        return understand(layout, answers, search), own
+    except BadInputError as error:
+        if answers.preset is None:
+            raise
+        name = answers.preset.name
+        remedy = f"./pipeline formats {name} shows what the format {name} states, ./pipeline inspect what the file is"
+        raise BadInputError(f"{error}; {remedy}") from None
+
+
+def chosen_sql(file: LineFile, choices: Sequence[Choice]) -> str:
+    """Return SQL of whether a record counts."""
+    conditions = [
+        f"coalesce({file.field_at_sql(position)}, '') {'' if is_read else 'NOT '}IN ({', '.join(map(literal, texts))})"
+        for position, texts, is_read in choices
+    ]
+    return " AND ".join(conditions) or "true"
 
 
 def clock_of(plan: ReadingPlan) -> Clock | None:
@@ -130,8 +150,7 @@ def readings_sql(plan: ReadingPlan, numbered: str | None = None) -> str:
         )
     records = file.records_sql(numbered)
     if plan.where:
-        conditions = (f"{file.field_at_sql(p)} IN ({', '.join(map(literal, wanted))})" for p, wanted in plan.where)
-        records = f"SELECT * FROM ({records}) WHERE malformed OR ({' AND '.join(conditions)})"
+        records = f"SELECT * FROM ({records}) WHERE malformed OR ({chosen_sql(file, plan.where)})"
     row = {
         "household_id": _household_sql(plan),
         "stamp": _stamp_sql(plan),
@@ -148,7 +167,11 @@ def readings_sql(plan: ReadingPlan, numbered: str | None = None) -> str:
             row["household_id"] = "cell.name"
         if plan.spread:
             row["stamp"] = "stamp || ' ' || cell.name" if plan.stamps else "cell.name"
-    values = {**row, "stamp": _first_of_range(row["stamp"]) if plan.ranges else row["stamp"], "power": _value_sql(plan)}
+    values = {
+        **row,
+        "stamp": _first_of_range(row["stamp"], plan) if plan.ranges else row["stamp"],
+        "power": _value_sql(plan),
+    }
     texts = ", ".join(f"CASE WHEN NOT malformed THEN {values[name]} END AS {name}" for name in _TEXTS)
     return f"SELECT line_number AS line, {texts}, malformed, {estimated} AS estimated FROM ({records})"
 
@@ -190,8 +213,9 @@ def _stamp_sql(plan: ReadingPlan) -> str:
     return " || ' ' || ".join(fields) or "NULL"
 
 
-def _first_of_range(stamp: str) -> str:
-    return f"trim(regexp_replace({stamp}, ' (to|until|bis|tot|a|à|-|–|—) .*$|\\s*[–—/]\\s*\\d.*$', ''))"
+def _first_of_range(stamp: str, plan: ReadingPlan) -> str:
+    slash = "" if plan.spelling.separator == "/" else "/"
+    return f"trim(regexp_replace({stamp}, ' (to|until|bis|tot|a|à|-|–|—) .*$|\\s*[–—{slash}]\\s*\\d.*$', ''))"
 
 
 def _value_sql(plan: ReadingPlan) -> str:

@@ -26,7 +26,7 @@ def test_rows_are_chosen_by_their_text(understood):
     rows = [f"{t},{kind},1" for t in HOURS for kind in ("Actual", "Forecast")]
     (question,) = understood("t,Type,kWh", *rows).questions
     assert question.options == ('--where "Type=Actual"', '--where "Type=Forecast"')
-    assert understood("t,Type,kWh", *rows, where=("Type=Actual",)).plan.where == ((1, ("Actual",)),)
+    assert understood("t,Type,kWh", *rows, where=("Type=Actual",)).plan.where == ((1, ("Actual",), True),)
     with pytest.raises(
         BadInputError, match="--where Type=Real: no record holds 'Real'; 'Type' holds 'Actual', 'Forecast'"
     ):
@@ -40,7 +40,7 @@ REGISTERS = [f"{t},{register},1" for t in HOURS for register in ("Afname Dag", "
 
 def test_registers_of_import_are_read_and_those_of_export_are_left_out(understood):
     found = understood("t,Register,kWh", *REGISTERS)
-    assert found.plan.where == ((1, ("Afname Dag",)),)
+    assert found.plan.where == ((1, ("Afname Dag",), True),)
     assert {s.topic: s.value for s in found.statements}["not selected"] == "Injectie Dag"
 
 
