@@ -28,7 +28,7 @@ from typing import Any, NamedTuple
 
 from include.core.settings import ROOT
 
-YEAR_STEPS = 365 * 288
+FIRST_YEAR, YEAR_STEPS = 2025, 365 * 288
 HOUSEHOLDS = 100
 
 
@@ -60,9 +60,10 @@ def main() -> None:
 
 
 def generate(target: Path, steps: int) -> None:
-    """Write synthetic readings: evening peaks, some high ones, half a percent faulty."""
+    """Write synthetic readings: evening peaks, some high ones, half a percent faulty; each year is like the first."""
     import duckdb
 
+    years, steps = max(steps // YEAR_STEPS, 1), min(steps, YEAR_STEPS)
     duckdb.execute(f"""
         COPY (
             WITH raw AS (
@@ -74,7 +75,7 @@ def generate(target: Path, steps: int) -> None:
                     + CASE WHEN seed % 997 = 0 THEN 5 * c ELSE 0 END AS p, 226 + 8 * b AS v, 0.9 + 0.1 * c AS pf
                 FROM raw
             )
-            SELECT strftime(TIMESTAMP '2025-01-01' + to_minutes(5 * t), '%Y-%m-%dT%H:%M:%SZ') AS timestamp,
+            SELECT strftime(TIMESTAMP '{FIRST_YEAR}-01-01' + to_minutes(5 * t), '%Y-%m-%dT%H:%M:%SZ') AS timestamp,
                 printf('household_%03d', h) AS household_id,
                 CASE WHEN seed % 401 = 1 THEN 'ERR' WHEN seed % 809 = 2 THEN '-1.0' ELSE printf('%.3f', p) END
                     AS power_consumption,
@@ -83,6 +84,14 @@ def generate(target: Path, steps: int) -> None:
             FROM readings, range(CASE WHEN seed % 809 = 4 THEN 2 ELSE 1 END) ORDER BY t, h
         ) TO '{target}' (HEADER)
     """)
+    with target.open("rb") as first, target.open("ab") as file:
+        first_year = target.stat().st_size
+        for year in range(FIRST_YEAR + 1, FIRST_YEAR + years):
+            first.seek(0)
+            first.readline()  # the header
+            while rest := first_year - first.tell():
+                lines = first.readlines(min(rest, 2**24) - 1)  # it stops after the line that exceeds that
+                file.writelines(line.replace(b"%d-" % FIRST_YEAR, b"%d-" % year, 1) for line in lines)
 
 
 def measure_variant(variant: str, data: Path) -> Measure:
