@@ -9,6 +9,7 @@ from include.core.contracts import Step
 from include.core.definitions.document import DefinitionError, Fault
 from include.core.definitions.load import load_definitions
 from include.core.domain import Domain
+from include.core.inbox import INBOX
 from include.core.pipeline import Pipeline
 from include.core.settings import get_settings
 from include.core.windows import IntervalWindow
@@ -43,7 +44,7 @@ def param_aliases() -> dict[str, str]:
 def reserved_names() -> set[str]:
     """Return the names of DAGs and pipelines that no definition may take: those that are wired in `dags/`."""
     wired = [pipeline.definition for domain in DOMAINS for pipeline in domain.pipelines]
-    return {MAINTENANCE, *(name for definition in wired for name in (definition.pipeline, definition.dag_id))}
+    return {MAINTENANCE, INBOX, *(name for definition in wired for name in (definition.pipeline, definition.dag_id))}
 
 
 def load_pipelines(folder: Path | None = None) -> tuple[list[Pipeline], list[DefinitionError]]:
@@ -63,9 +64,16 @@ def load_pipelines(folder: Path | None = None) -> tuple[list[Pipeline], list[Def
             continue
         own = [steps[spec.id] for spec in definition.steps if spec.id in steps]
         domain = domain_of(own[0]) if own else None
-        window, complete = (domain.window, domain.complete) if domain else (IntervalWindow(), None)
-        aliases = param_aliases()
-        pipelines.append(Pipeline(definition, steps, window=window, aliases=aliases, complete=complete))
+        pipelines.append(
+            Pipeline(
+                definition,
+                steps,
+                window=domain.window if domain else IntervalWindow(),
+                aliases=param_aliases(),
+                complete=domain.complete if domain else None,
+                feed_reader=domain.feed_reader if domain else None,
+            )
+        )
     return pipelines, errors
 
 

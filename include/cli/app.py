@@ -194,6 +194,35 @@ def report(
 
 
 @app.command()
+def inbox(
+    feed: Annotated[str | None, typer.Argument(metavar="FEED", help="Name of a feed. Default: all.")] = None,
+    once: Annotated[
+        bool,
+        typer.Option("--once", help="Take the files that are complete and run their days now, without a scheduler."),
+    ] = False,
+    retry: Annotated[
+        bool, typer.Option("--retry", help="With --once: run days again whose run failed with the same files.")
+    ] = False,
+    json_: Annotated[bool, typer.Option("--json", help="Print a JSON document.")] = False,
+) -> None:
+    """Show the feeds of data/inbox: files that wait, were taken or rejected, published days, silence.
+
+    Exit codes: 0, or 1 if a feed is silent, cannot be read, or has a rejected file or a day that failed.
+    """
+    from include.cli.inbox import run_inbox
+
+    if retry and not once:
+        raise fail("--retry goes with --once", USAGE)
+    try:
+        code = run_inbox(feed, once=once, retry=retry, as_json=json_, console=err)
+    except BadInputError as error:
+        raise fail(error, USAGE) from None
+    except GroundtruthError as error:
+        raise fail(error, FAILED) from None
+    raise typer.Exit(code)
+
+
+@app.command()
 def doctor() -> None:
     """Check what this machine lacks, and how to fix it."""
     from include.cli.doctor import examine, table

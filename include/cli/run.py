@@ -27,7 +27,7 @@ from include.core.contracts import imported
 from include.core.databases import check_database
 from include.core.errors import GroundtruthError, SetupError
 from include.core.files import setup_errors
-from include.core.leftovers import DATABASE_NAME, LOG_NAME, sweep_published, sweep_runs
+from include.core.leftovers import COMMAND_LINE, DATABASE_NAME, LOG_NAME, sweep_published, sweep_runs
 from include.core.pipeline import Pipeline
 from include.core.run_folder import INTERRUPTED_MARK, RunFolder
 from include.core.settings import ROOT, get_settings
@@ -78,6 +78,7 @@ def run_pipeline(
     *,
     as_json: bool,
     console: Console,
+    name: str | None = None,
 ) -> int:
     """Run a pipeline under Airflow to its report.
 
@@ -87,6 +88,7 @@ def run_pipeline(
         environment: The run's environment variables, for as long as it runs.
         as_json: Print the report's JSON on stdout and nothing else; otherwise its path is the last line.
         console: Where progress goes.
+        name: What the run is called, after the prefix of the command line's runs; default: the present.
 
     Returns:
         The exit code: 0 success, 1 a step failed, 130 interrupted.
@@ -95,7 +97,7 @@ def run_pipeline(
         BadInputError: An option cannot be used; nothing has run.
     """
     dag_id = pipeline.definition.dag_id
-    name = f"cli__{datetime.now(UTC):%Y-%m-%dT%H%M%S.%fZ}"
+    name = f"{COMMAND_LINE}{name or f'{datetime.now(UTC):%Y-%m-%dT%H%M%S.%fZ}'}"
     folder = RunFolder.of(get_settings().data_dir.resolve(), dag_id, name)
     progress = Progress(pipeline, folder, console)
     sweep(get_settings().data_dir.resolve(), console)

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Literal
 
 from include.core.contracts import Credentials, Step
+from include.core.feeds import FeedReader
 from include.core.pipeline import Pipeline
 from include.core.settings import ROOT
 from include.core.windows import IntervalWindow
@@ -173,6 +174,7 @@ class Domain:
         overview: `module:function` of `(AcceptedFiles) -> Overview | None`: what the report of a run with steps of the
             domain states first; None where the run has not come far enough.
         charts: `module:function` of `(AcceptedFiles) -> Charts`: the charts of that report; none without their files.
+        feed_reader: How files of feeds are read, where its pipelines may run days of a feed.
     """
 
     name: str
@@ -198,6 +200,7 @@ class Domain:
     labels: Mapping[str, str] = field(default_factory=dict)
     overview: str | None = None
     charts: str | None = None
+    feed_reader: FeedReader | None = None
 
     @property
     def connections(self) -> tuple[Credentials, ...]:

@@ -17,6 +17,7 @@ from include.core.contracts import Artifact, RunParams, Step, StepParams, Window
 from include.core.definitions.model import Definition, RecordFiles, StepSpec
 from include.core.errors import BadInputError, sentences
 from include.core.exchange import Producer
+from include.core.feeds import FeedReader
 from include.core.run_folder import Records, StepInfo
 from include.core.tables import check_table
 from include.core.windows import IntervalWindow
@@ -46,6 +47,7 @@ class Pipeline:
         producers: Which parameter, where it names a run or nothing, stands for which artifact of another pipeline.
         check: `module:function` that refuses parameters which no step would refuse alone; called with all of them.
         complete: `module:function` of parameters as stated that returns them with those that follow from them.
+        feed_reader: How files of feeds are read, where its runs may be days of a feed.
     """
 
     definition: Definition
@@ -56,6 +58,7 @@ class Pipeline:
     producers: Mapping[str, Producer] = field(default_factory=dict)
     check: str | None = None
     complete: str | None = None
+    feed_reader: FeedReader | None = None
 
     @property
     def starts(self) -> str:

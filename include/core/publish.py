@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
 
@@ -13,9 +13,11 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationErro
 
 from include.core.artifacts import check_unchanged
 from include.core.errors import ContractError
+from include.core.feeds import FEED
 from include.core.files import locked, path_inside, replace_folder
-from include.core.outcome import Scalar, StepMetrics, StepOutcome
+from include.core.outcome import Finding, Scalar, StepMetrics, StepOutcome
 from include.core.pipeline import Pipeline
+from include.core.revisions import revising
 from include.core.run_folder import PUBLICATION, FileRecord, Run, RunFolder, StepResult, read_model
 
 PUBLISHED_KEY = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._+-]*(/[A-Za-z0-9_-][A-Za-z0-9._+-]*)?")
@@ -24,11 +26,21 @@ PUBLISHED_KEY = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._+-]*(/[A-Za-z0-9_-][A-Za-z
 
 @dataclass(frozen=True)
 class Published:
-    """What was published, where, and the metrics of the run."""
+    """What was published, where, and the metrics of the run.
+
+    Args:
+        path: The folder.
+        key: Its name below `published/<pipeline>/`.
+        metrics: Of the run.
+        is_new: Whether the folder was replaced; a day of a feed whose readings are the same is left as it is.
+        finding: What is to be said of a day of a feed: its revision and the reason.
+    """
 
     path: Path
     key: str
     metrics: dict[str, Scalar]
+    is_new: bool = True
+    finding: Finding | None = None
 
 
 class PublishMetrics(StepMetrics):
@@ -81,27 +93,37 @@ def publish_run(folder: RunFolder, pipeline: Pipeline, data_dir: Path) -> Publis
         return None
     if missing := [name for name in names if name not in records]:
         raise ContractError(missing[0], "must exist to be published", "no such file")
-    key = next((outcome.published_as for outcome in outcomes if outcome.published_as), None)
-    key = key or publishing_key(run, outcomes)
-    published, name = data_dir / "published", pipeline.definition.pipeline
-    target = path_inside(published / name, key, PUBLISHED_KEY, stated_by="the key of the published results")
-    publication = Publication(
-        dag_id=run.dag_id,
-        run_id=run.run_id,
-        results_ended_at=max(result.ended_at for result in results),
-        files=[records[name] for name in names],
-    )
-
-    def check_still_newest() -> None:
-        if folder.accepted_results() != results or any(_runs_again(folder, result) for result in results):
-            raise ContractError(run.run_id, "must not change while it is published", "a step that was run again")
-        _check_newest(target, publication)
-
     files = {name: folder.locate(records[name]) for name in names}
-    document = publication.model_dump_json(indent=2).encode() + b"\n"
-    with locked(published / f".{name}.lock", timeout_s=None):
-        replace_folder(target, {**files, PUBLICATION: document}, check_still_newest)
-    return Published(target, key, {name: value for outcome in outcomes for name, value in outcome.scalars().items()})
+    metrics = {name: value for outcome in outcomes for name, value in outcome.scalars().items()}
+    published = data_dir / "published" / pipeline.definition.pipeline
+
+    def publish(key: str, more: Mapping[str, Path | bytes]) -> Path:
+        target = path_inside(published, key, PUBLISHED_KEY, stated_by="the key of the published results")
+        publication = Publication(
+            dag_id=run.dag_id,
+            run_id=run.run_id,
+            results_ended_at=max(result.ended_at for result in results),
+            files=[records[name] for name in names],
+        )
+
+        def check_still_newest() -> None:
+            if folder.accepted_results() != results or any(_runs_again(folder, result) for result in results):
+                raise ContractError(run.run_id, "must not change while it is published", "a step that was run again")
+            _check_newest(target, publication)
+
+        document = publication.model_dump_json(indent=2).encode() + b"\n"
+        with locked(published.with_name(f".{published.name}.lock"), timeout_s=None):
+            replace_folder(target, {**files, **more, PUBLICATION: document}, check_still_newest)
+        return target
+
+    if run.params.get(FEED) is None:
+        key = next((outcome.published_as for outcome in outcomes if outcome.published_as), None)
+        key = key or publishing_key(run, outcomes)
+        return Published(publish(key, {}), key, metrics)
+    with revising(run, pipeline, files, data_dir, datetime.now(UTC)) as revision:
+        is_new = revision.result == "published"
+        target = publish(revision.key, revision.files) if is_new else published / revision.key
+    return Published(target, revision.key, metrics, is_new=is_new, finding=revision.finding)
 
 
 def _runs_again(folder: RunFolder, result: StepResult) -> bool:

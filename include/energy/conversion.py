@@ -237,7 +237,7 @@ def _revise(
         advances = take_differences(connection, registers, params, where, described=meters is not None)
         readings, columns, fault = "readings", "* EXCLUDE (fault)", "fault"
     if len(sources) > 1 or count(connection, "SELECT count(*) FROM records WHERE estimated"):
-        mark_superseded(connection, readings)
+        mark_superseded(connection, readings, by_arrival=params.feed is not None)
         joined = "LEFT JOIN (SELECT id, true AS revised FROM superseded) USING (id)"
         fault = f"CASE WHEN revised THEN '{SUPERSEDED}' ELSE {fault} END"
         columns = f"* EXCLUDE ({'fault, ' if files else ''}revised)"

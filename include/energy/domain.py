@@ -1,6 +1,7 @@
 """The energy domain."""
 
 from include.core.domain import Domain, Option
+from include.core.feeds import FeedReader
 from include.energy.steps import ENERGY_STEPS
 
 ENERGY = Domain(
@@ -94,4 +95,5 @@ ENERGY = Domain(
     units={"kwh": "kWh", "kw": "kW"},
     overview="include.energy.overview:overview",
     charts="include.energy.charts:charts",
+    feed_reader=FeedReader(examine="include.energy.feeds:examine", compare="include.energy.feeds:compare"),
 )

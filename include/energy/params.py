@@ -149,6 +149,13 @@ class GeneratorParams(Window):
     as_mapped: bool = _files(
         False, description="Read the files as stated also where they contradict it, for example as to the unit."
     )
+    feed: str | None = _files(
+        None,
+        description=(
+            "Set by the inbox: the feed and the day that the run publishes a revision of (home/2026-03-01). The files "
+            "stand in the order in which they arrived, and a later one replaces readings of an earlier one."
+        ),
+    )
 
     @model_validator(mode="after")
     def _files_for_their_settings(self) -> GeneratorParams:
@@ -165,6 +172,7 @@ class GeneratorParams(Window):
             "format",
             "accept_untried",
             "as_mapped",
+            "feed",
         )
         settings = [name for name in names if getattr(self, name)]
         if settings and not self.files:
@@ -192,7 +200,7 @@ def answers_of(params: GeneratorParams) -> Answers:
         decimal=params.decimal,
         where=params.where,
         as_mapped=params.as_mapped,
-        several_files=len(params.files) > 1,
+        several_files=len(params.files) > 1 or params.feed is not None,
         preset=preset_of(params.format) if params.format else None,
     )
 

@@ -9,22 +9,25 @@ from include.core.tables import number_sql
 SUPERSEDED = "superseded"
 
 
-def mark_superseded(connection: duckdb.DuckDBPyConnection, readings: str) -> None:
+def mark_superseded(connection: duckdb.DuckDBPyConnection, readings: str, *, by_arrival: bool = False) -> None:
     """Create the table `superseded` (id): readings that another one of their time replaces.
 
     Of several readings of a household and time that differ, a measured one counts before an estimated one, then the
     one of the file that reaches furthest, then of the file given last. Equal ones are no revision, and neither are
-    different ones of one file and quality: they are duplicates, as the analyzer judges them.
+    different ones of one file and quality: they are duplicates, as the analyzer judges them. The files of a feed stand
+    in the order in which they arrived, which says more of what is later than how far they reach.
 
     Args:
         connection: Holds `readings`.
         readings: A table or view with the columns of `located`.
+        by_arrival: The file given last counts, however far the others reach.
     """
+    later = "file" if by_arrival else "max(utc), file"
     value = f"({number_sql('power')})"
     connection.execute(f"""
         CREATE TABLE superseded AS
         WITH reach AS (
-            SELECT file, row_number() OVER (ORDER BY max(utc), file) AS rank FROM {readings} GROUP BY file
+            SELECT file, row_number() OVER (ORDER BY {later}) AS rank FROM {readings} GROUP BY file
         ), ranked AS (
             SELECT id, file, estimated, {value} AS number,
                 first_value({value}) OVER best AS best_number, first_value(file) OVER best AS best_file,

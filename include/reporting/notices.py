@@ -6,6 +6,7 @@ from html import escape
 from pathlib import Path
 
 from include.core.contracts import Notice
+from include.core.inbox import FeedFinding
 from include.core.settings import get_settings
 from include.env_file import Entry
 from include.reporting.model import FailurePoint, PipelineReport
@@ -52,6 +53,15 @@ def _run_notice(
     own = {"Pipeline": report.pipeline_name, "Run": report.run_id}
     places = {"Runbook": runbook(kind), "In Airflow": run_url or ""}
     return Notice(subject=f"{report.dag_id} {subject}", sentence=sentence, facts=own | facts | places)
+
+
+def feed_notice(finding: FeedFinding) -> Notice:
+    """Return the notice of a feed that is silent, cannot be read, or has a rejected file."""
+    return Notice(
+        subject=f"feed {finding.feed} {finding.subject}",
+        sentence=finding.message,
+        facts={"Feed": finding.feed, "More": f"./pipeline inbox {finding.feed}"},
+    )
 
 
 def rollback_notice(entry: Entry, env_file: Path) -> Notice:

@@ -74,6 +74,8 @@ def build_report(
     latest = [tasks.results[step.id] for step in steps if step.id in tasks.results]
     results = [result for result in latest if result.status == "success"]
     outcomes = [(result.step, result.outcome) for result in results]
+    publishing = tasks.results.get("publish")
+    published = publishing.outcome.findings if publishing else ()
     times = [(task.start_time, task.end_time or now) for task in (*steps, *others) if task.start_time]
     start = min((start for start, _ in times), default=run.created_at if run else now)
     end = max((end for _, end in times), default=now)
@@ -96,6 +98,7 @@ def build_report(
         record_accounting=[model.StepRecords(step=item.step, **dict(item.records)) for item in results if item.records],
         findings=[
             *_mixed_versions(results),
+            *(model.StepFinding(step="publish", **dict(part)) for part in published),
             *(model.StepFinding(step=step, **dict(part)) for step, outcome in outcomes for part in outcome.findings),
         ],
         tables=[model.StepTable(step=step, **dict(part)) for step, outcome in outcomes for part in outcome.tables],

@@ -20,9 +20,14 @@ if TYPE_CHECKING:
 LOG = logging.getLogger(__name__)
 
 
-def send(notice: Notice) -> bool:
-    """Send a notice, and return whether anyone received it; what went wrong is a warning in the log."""
-    connection = get_settings().notify_connection
+def send(notice: Notice, connection: str | None = None) -> bool:
+    """Send a notice, and return whether anyone received it; what went wrong is a warning in the log.
+
+    Args:
+        notice: What to send.
+        connection: Id of the Airflow connection that holds the addresses; default that of the deployment.
+    """
+    connection = connection or get_settings().notify_connection
     with _warning(notice):
         return bool(connection) and _deliver(notice, Connection.get(str(connection)).password)
     return False
@@ -72,12 +77,16 @@ def _deliver(notice: Notice, urls: str | None) -> bool:
     return reached > 0
 
 
-def claim(mark: Path) -> bool:
+def claim(mark: Path, connection: str | None = None) -> bool:
     """Return whether the caller should send a notice: once for each mark, and only if a connection is configured.
 
     Where the mark cannot be written the answer is yes: users should learn of a full disk.
+
+    Args:
+        mark: The file that says that the notice was sent.
+        connection: Id of the connection, where it is not that of the deployment.
     """
-    if not get_settings().notify_connection:
+    if not (connection or get_settings().notify_connection):
         return False
     try:
         mark.parent.mkdir(parents=True, exist_ok=True)

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
+from airflow.sdk.exceptions import AirflowSkipException
 
 from include.core.errors import BadInputError
 from include.core.exchange import check_handed, handed_over, refuse_runs
@@ -91,7 +92,10 @@ class PublishOperator(BaseOperator):
             published = publish_run(folder, self.pipeline, get_settings().data_dir)
             if published is None:
                 return None
-            draft.outcome = StepOutcome(metrics=PublishMetrics(published=str(published.path), key=published.key))
+            metrics = PublishMetrics(published=str(published.path), key=published.key)
+            draft.outcome = StepOutcome(metrics=metrics, findings=(published.finding,) if published.finding else ())
+        if not published.is_new:
+            raise AirflowSkipException("The published readings are the same: nothing was published, no asset updated.")
         if self.asset is not None:
             context["outlet_events"][self.asset].extra = {"path": str(published.path), **published.metrics}
         return str(published.path)

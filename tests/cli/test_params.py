@@ -171,6 +171,16 @@ def test_own_files_of_a_preset(call, data_dir, tmp_path):
     assert findings[0]["message"] == "Read as the format works: Our works; untried, used as the user insists."
 
 
+def test_only_a_feed_of_the_inbox_can_be_published_as_one(call, data_dir, tmp_path):
+    path = tmp_path / "home.csv"
+    path.write_text(meter_file("a"))
+    stated = ("--timezone", "Australia/Brisbane", "--date", "2026-01-05")
+    ended = call("run", "energy", "--files", path, *stated, "--set", "feed=home/2026-01-05")
+    assert ended.code == 1
+    assert "feed must name a feed and a day, such as home/2026-03-01; found home/2026-01-05" in ended.stderr
+    assert not (data_dir / "published").exists()
+
+
 def test_these_runs_use_every_param_there_is():
     here = (ROOT / "tests/cli/test_params.py").read_text()
     for name in {*GeneratorParams.model_fields, *AnalyzerParams.model_fields, *ReportParams.model_fields}:

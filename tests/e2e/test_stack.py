@@ -37,7 +37,7 @@ def refused(stack, path, token):
 def test_every_dag_is_there_without_an_import_error(stack):
     assert stack.call("GET", "/api/v2/importErrors")["import_errors"] == []
     dags = {each["dag_id"] for each in stack.call("GET", "/api/v2/dags")["dags"]}
-    assert dags == {"energy_pipeline", "satellite_pipeline", "crop_health_map", "maintenance"}
+    assert dags == {"energy_pipeline", "satellite_pipeline", "crop_health_map", "inbox", "maintenance"}
 
 
 def test_a_run_goes_through_worker_proxy_and_containers_to_its_report(stack):

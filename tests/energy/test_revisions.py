@@ -33,3 +33,15 @@ def test_equal_readings_and_those_of_one_file_are_no_revisions(convert):
     assert faults(convert(same, columns=COLUMNS)) == set()
     twice = export(range(12), 1) + "2026-01-05T03:00Z,2,A\n"
     assert faults(convert(twice, columns=COLUMNS)) == set()
+
+
+def test_in_a_feed_the_file_that_arrived_later_replaces_one_that_reaches_further(convert):
+    month, revised = export(range(10), 1), export(range(4), 2)
+    expected = {("month.csv", f"{hour:02}") for hour in range(4)}
+    files = {"month.csv": month, "revised.csv": revised}
+    assert faults(convert(files, columns=COLUMNS, feed="home/2026-01-05")) == expected
+    assert faults(convert(files, columns=COLUMNS)) == {("revised.csv", hour) for _, hour in expected}
+    measured = {"month.csv": month, "revised.csv": export(range(4), 2, "E")}
+    assert faults(convert(measured, columns=COLUMNS, feed="home/2026-01-05")) == {
+        ("revised.csv", h) for _, h in expected
+    }

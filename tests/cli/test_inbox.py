@@ -1,0 +1,116 @@
+"""`./pipeline inbox --once`: what arrives day by day, and what is published of it, compared with independent sums."""
+
+import csv
+import json
+
+import pytest
+
+from tests.airflow_runs import ROOT  # noqa: F401  # isort: skip - sets Airflow's home first
+
+from tests.feed_files import day_file, energy, make_feed
+
+pytestmark = [pytest.mark.airflow, pytest.mark.timeout(900)]
+
+
+@pytest.fixture
+def feed(data_dir):
+    return make_feed(data_dir)
+
+
+@pytest.fixture
+def inbox(call):
+    """Take and run what has arrived; returns the exit code and how the feed stands."""
+
+    def once(*options):
+        ended = call("inbox", "home", "--once", "--json", *options)
+        return ended.code, json.loads(ended.stdout)[0]
+
+    return once
+
+
+def published(data_dir, day):
+    """The energy of a published day, added up from its readings (kW over an hour are kWh), and its revision."""
+    folder = data_dir / "published" / "energy" / "home" / day
+    with (folder / "energy_report.csv").open() as file:
+        total = sum(float(row["power"]) for row in csv.DictReader(file))
+    return round(total, 6), json.loads((folder / "revision.json").read_text())
+
+
+def total(hours=range(24)):
+    return round(sum(energy(meter, hour) for meter in "AB" for hour in hours), 6)
+
+
+def test_days_are_published_and_again_exactly_when_their_readings_change(feed, inbox, data_dir):
+    # Day 1 arrives incomplete, day 2 complete.
+    (feed / "day1.csv").write_text(day_file("2026-03-01", range(20)))
+    (feed / "day2.csv").write_text(day_file("2026-03-02"))
+    code, state = inbox()
+    assert (code, state["due"], state["findings"]) == (0, [], [])
+    energy_1, revision = published(data_dir, "2026-03-01")
+    assert energy_1 == revision["totals"]["energy_kwh"] == total(range(20))
+    assert (revision["revision"], revision["reason"], revision["totals_before"]) == (1, "40 new readings", None)
+    assert published(data_dir, "2026-03-02")[0] == total()
+
+    # The rest of day 1 is late; day 2 is revised, in a file that also holds day 1 as it is; one file comes twice.
+    (feed / "late.csv").write_text(day_file("2026-03-01", range(18, 24)))
+    _, state = inbox()
+    energy_1, revision = published(data_dir, "2026-03-01")
+    assert energy_1 == revision["totals"]["energy_kwh"] == total()
+    assert (revision["revision"], revision["reason"]) == (2, "8 late readings")
+    assert revision["totals_before"]["energy_kwh"] == total(range(20))
+    assert state["days"]["2026-03-02"]["revision"] == 1
+
+    (feed / "revised.csv").write_text(day_file("2026-03-02", revised={("A", 3): 5.0}))
+    (feed / "copy.csv").write_text(day_file("2026-03-02"))
+    _, state = inbox()
+    energy_2, revision = published(data_dir, "2026-03-02")
+    assert energy_2 == revision["totals"]["energy_kwh"] == round(total() - energy("A", 3) + 5, 6)
+    assert (revision["revision"], revision["reason"], revision["changed"]) == (2, "1 revised reading", 1)
+    assert [file["name"] for file in state["repeated"]] == ["copy.csv"]
+    assert published(data_dir, "2026-03-01")[1]["revision"] == 2
+
+    # A part of the same readings again: the day runs, and nothing is published.
+    (feed / "part.csv").write_text(day_file("2026-03-01", range(12)))
+    (feed / "broken.csv").write_text("time,meter\n")
+    code, state = inbox()
+    assert (code, state["due"]) == (1, [])
+    assert state["days"]["2026-03-01"]["sources"][-1] == state["taken"][-1]["sha256"]
+    assert published(data_dir, "2026-03-01")[1]["revision"] == 2
+    [finding] = state["findings"]
+    assert finding["subject"] == "rejected a file"
+    reports = [json.loads(path.read_text()) for path in data_dir.glob("runs/energy_pipeline/*/pipeline_report_*.json")]
+    assert {report["overall_status"] for report in reports} == {"success"}
+    messages = {found["message"] for report in reports for found in report["findings"]}
+    assert "home/2026-03-01 was not published again: its readings are those of revision 2." in messages
+    assert len(reports) == 5
+
+
+def test_a_day_that_fails_is_run_again_only_when_that_is_asked_for(feed, inbox, data_dir):
+    spike = {("A", 3): 5000.0}
+    (feed / "day1.csv").write_text(day_file("2026-03-01", revised=spike))
+    code, state = inbox()
+    assert (code, state["due"][0]["standing"]) == (1, "failed")
+    assert "holds 5,000 of" in state["due"][0]["problem"]
+    runs = list((data_dir / "runs" / "energy_pipeline").iterdir())
+    inbox()
+    assert list((data_dir / "runs" / "energy_pipeline").iterdir()) == runs
+    inbox("--retry")
+    assert len(list((data_dir / "runs" / "energy_pipeline").iterdir())) == 2
+    (feed / "feed.toml").write_text((feed / "feed.toml").read_text() + "limit_kw = 20\n")
+    code, state = inbox()
+    assert (code, state["due"]) == (0, [])
+    assert published(data_dir, "2026-03-01")[0] == round(total() - energy("A", 3), 6)
+
+
+def test_the_table_says_what_waits_and_why(feed, call):
+    (feed / "feed.toml").write_text('settle = "1h"\n')
+    (feed / "day1.csv").write_text(day_file("2026-03-01"))
+    ended = call("inbox")
+    assert ended.code == 0
+    assert "home: day1.csv waits: it changed less than 3600 s ago" in ended.stdout
+    assert call("inbox", "away").code == 2
+    assert call("inbox", "--retry").code == 2
+
+
+def test_without_a_feed_it_says_how_to_make_one(call, data_dir):
+    assert f"make a folder in {data_dir.resolve()}/inbox" in call("inbox").stdout
