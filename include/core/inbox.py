@@ -159,9 +159,9 @@ class Inbox:
         try:
             status.ledger = feed.ledger()
             status.declaration = feed.declaration()
-            waiting = self._waiting(feed, status.declaration, now)
-            status.waiting = {path.name: why or "it is complete, and will be taken" for path, why in waiting}
             pipeline, options = self._reading(feed, status.declaration)
+            waiting = _waiting(feed, status.declaration, pipeline, now)
+            status.waiting = {path.name: why or "it is complete, and will be taken" for path, why in waiting}
             status.due = [self._day(feed, status.ledger, pipeline, options, day) for day in status.ledger.due]
         except BadInputError as error:
             mark = f"unreadable-{_short(str(error))}"
@@ -181,7 +181,7 @@ class Inbox:
         with feed.lock():
             declaration = feed.declaration()
             pipeline, options = self._reading(feed, declaration)
-            ready = [path for path, why in self._waiting(feed, declaration, now) if not why]
+            ready = [path for path, why in _waiting(feed, declaration, pipeline, now) if not why]
             for path in sorted(ready, key=lambda path: (path.stat().st_ctime_ns, path.name)):
                 sentence = _take(feed, path, pipeline, options, declaration, now)
                 if sentence:
@@ -213,26 +213,13 @@ class Inbox:
             raise BadInputError(
                 f"{path}: pipeline: must be one that reads feeds: {', '.join(names) or 'there is none'}"
             )
-        return chosen[0], checked_options(chosen[0], declaration, path)
-
-    def _waiting(self, feed: Feed, declaration: Declaration, now: datetime) -> Iterator[tuple[Path, str]]:
-        """Yield the files in a feed's folder, each with why it cannot be taken yet, or ""."""
-        for path in sorted(feed.folder.iterdir()):
-            if path.name in (DECLARATION, LEDGER) or path.name.startswith(".") or path.is_dir():
-                continue
-            if UNFINISHED.fullmatch(path.name):
-                yield path, "its name says that it is not complete"
-            elif path.is_symlink() or not path.is_file():
-                yield path, "it is not a regular file"
-            elif now.timestamp() - path.stat().st_ctime < declaration.settle.total_seconds():
-                yield path, f"it changed less than {declaration.settle.total_seconds():.0f} s ago"
-            else:
-                yield path, ""
+        return chosen[0], checked_options(chosen[0], feed, declaration)
 
     def _day(self, feed: Feed, ledger: Ledger, pipeline: Pipeline, options: Mapping[str, Any], day: date) -> DueDay:
         sources = ledger.of_day(day)
         start, end = window_of(day, options.get("timezone"))
-        name = f"{FEED}__{feed.name}__{day}__{day_key(day, [file.sha256 for file in sources], options)}"
+        key = day_key(day, [file.sha256 for file in sources], content_of(pipeline, options))
+        name = f"{FEED}__{feed.name}__{day}__{key}"
         earlier = sorted(
             (folder for folder in (self.runs / pipeline.definition.dag_id).glob(f"*{name}*") if folder.is_dir()),
             key=lambda folder: int(folder.name.partition(".")[2] or 1),
@@ -270,6 +257,22 @@ class Inbox:
         return ("due", None) if own_airflow else ("failed", "the run ended without a result; its log says why")
 
 
+def _waiting(feed: Feed, declaration: Declaration, pipeline: Pipeline, now: datetime) -> Iterator[tuple[Path, str]]:
+    """Yield the files in a feed's folder, each with why it cannot be taken yet, or ""."""
+    own = {DECLARATION, LEDGER, *(declaration.options.get(name) for name in pipeline.file_params)}
+    for path in sorted(feed.folder.iterdir()):
+        if path.name in own or path.name.startswith(".") or path.is_dir():
+            continue
+        if UNFINISHED.fullmatch(path.name):
+            yield path, "its name says that it is not complete"
+        elif path.is_symlink() or not path.is_file():
+            yield path, "it is not a regular file"
+        elif now.timestamp() - path.stat().st_ctime < declaration.settle.total_seconds():
+            yield path, f"it changed less than {declaration.settle.total_seconds():.0f} s ago"
+        else:
+            yield path, ""
+
+
 def _result(path: Path) -> StepResult | None:
     try:
         return read_model(path, StepResult)
@@ -277,23 +280,40 @@ def _result(path: Path) -> StepResult | None:
         return None
 
 
-def checked_options(pipeline: Pipeline, declaration: Declaration, path: Path) -> dict[str, Any]:
+def checked_options(pipeline: Pipeline, feed: Feed, declaration: Declaration) -> dict[str, Any]:
     """Return the parameters that a declaration states, checked as those of a run.
 
     Args:
         pipeline: What runs the feed's days.
+        feed: The feed; files that parameters name lie in its folder.
         declaration: The feed's.
-        path: Its file, for the message.
 
     Raises:
-        BadInputError: A parameter is unknown or impossible.
+        BadInputError: A parameter is unknown or impossible, or a file is missing.
     """
-    options = pipeline.rename_params(declaration.options)
+    path = feed.folder / DECLARATION
     try:
+        options = pipeline.complete_params(declaration.options)
+        for name in pipeline.file_params:
+            if options.get(name):
+                options[name] = _named_file(feed, name, str(options[name]))
         checked = pipeline.check_params({INPUT_FILES: ["any"], **options})
     except BadInputError as error:
         raise BadInputError(f"{path}: options: {error}") from error
     return {name: checked[name] for name in options}
+
+
+def _named_file(feed: Feed, name: str, value: str) -> str:
+    file = (feed.folder / value).resolve()
+    if file.parent != feed.folder.resolve() or not file.is_file():
+        raise BadInputError(f"{name}: there is no file {value!r} beside {DECLARATION}")
+    return str(file)
+
+
+def content_of(pipeline: Pipeline, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return parameters with the checksum of each file that one names, instead of its place."""
+    named = {name: sha256(Path(options[name])) for name in pipeline.file_params if options.get(name)}
+    return {**options, **named}
 
 
 def _take(

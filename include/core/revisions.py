@@ -14,10 +14,10 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, JsonValue, Val
 from include.core.contracts import imported
 from include.core.errors import BadInputError, ContractError
 from include.core.feeds import FEED, Changes, DayState, Declaration, Feed, TakenFile, find_feeds, window_of
-from include.core.inbox import INBOX, checked_options
+from include.core.inbox import INBOX, checked_options, content_of
 from include.core.outcome import Finding
-from include.core.pipeline import Pipeline
-from include.core.run_folder import Run, read_model
+from include.core.pipeline import INPUT_FILES, Pipeline
+from include.core.run_folder import SOURCE_FOLDER, Run, read_model
 
 REVISION = "revision.json"
 """In the published folder of a day of a feed: its revision, and those before."""
@@ -115,7 +115,7 @@ def revising(
         ledger, options = feed.ledger(), _options(feed, pipeline)
         files = ledger.of_day(day)
         decided = Revising(f"{feed.name}/{day}", "overtaken")
-        if _is_current(run, day, files, options):
+        if _is_current(run, pipeline, files, options):
             folder = data_dir / "published" / pipeline.definition.pipeline / feed.name / str(day)
             decided = _decide(run, pipeline, feed, day, files, results, folder, now)
         yield decided
@@ -148,16 +148,20 @@ def _options(feed: Feed, pipeline: Pipeline) -> dict[str, JsonValue] | None:
     """Return how files are read now; None where that cannot be said, and no run can be what it should be."""
     try:
         declaration: Declaration = feed.declaration()
-        return checked_options(pipeline, declaration, feed.folder)
+        return checked_options(pipeline, feed, declaration)
     except BadInputError:
         return None
 
 
-def _is_current(run: Run, day: date, files: list[TakenFile], options: Mapping[str, JsonValue] | None) -> bool:
+def _is_current(run: Run, pipeline: Pipeline, files: list[TakenFile], options: Mapping[str, JsonValue] | None) -> bool:
     """Return whether a run read all files of its day, in their order, as the feed is declared."""
-    if options is None or [record.sha256 for record in run.sources] != [file.sha256 for file in files]:
+    sources = {record.path: record.sha256 for record in run.sources}
+    read = [sources.get(f"{SOURCE_FOLDER}/{name}") for name in run.params.get(INPUT_FILES, [])]
+    if options is None or read != [file.sha256 for file in files]:
         return False
-    return all(run.params.get(name) == value for name, value in options.items())
+    named = {name: sources.get(f"{SOURCE_FOLDER}/{run.params.get(name)}") for name in pipeline.file_params}
+    params = run.params | {name: checksum for name, checksum in named.items() if checksum}
+    return all(params.get(name) == value for name, value in content_of(pipeline, options).items())
 
 
 def _decide(

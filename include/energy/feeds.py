@@ -23,6 +23,8 @@ from include.energy.schemas import DATA, REPORT, REPORT_ROWS, EnergySource
 
 QUARTER = 900
 """Zones are apart by multiples of it (s), so the quarters of an hour that hold a reading tell its day."""
+METERS = "meters.toml"
+"""What the file is called that describes meters, while a file is examined."""
 LOCATORS = frozenset({"source_file", "source_line"})
 NO_TOTALS = frozenset({"peak_at", "high_usage", "anomalies", "records_rejected"})
 """Key figures that say nothing of what a day's readings amount to, or count again what several files hold."""
@@ -58,6 +60,9 @@ def examine(file: Path, name: str, params: Mapping[str, Any]) -> Examined:
         folder = Path(scratch)
         (folder / SOURCE_FOLDER).mkdir()
         (folder / SOURCE_FOLDER / name).symlink_to(file.resolve())
+        if meters := known.get("meters"):
+            known["meters"] = METERS
+            (folder / SOURCE_FOLDER / METERS).symlink_to(meters)
         source = convert(folder, GeneratorParams.model_validate(known | {"files": (name,), FEED: "examined"}))
         zone = read_zone(source.timezone)
         days = _days(DATA.at(folder), zone)

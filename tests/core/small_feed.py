@@ -22,6 +22,7 @@ class FeedParams(Window):
     timezone: str | None = None
     factor: float = Field(2.0, gt=0)
     feed: str | None = None
+    limits: str | None = Field(None, json_schema_extra={"file": True})
 
 
 READER = FeedReader("tests.core.small_feed:examine", "tests.core.small_feed:compare")

@@ -299,4 +299,19 @@ def test_an_unknown_feed_is_refused_with_those_there_are(inbox):
 
 def test_options_are_checked_as_parameters_and_only_those_that_are_stated_count(inbox, feed):
     put(feed, "feed.toml", "[options]\nfactor = 3\n")
-    assert checked_options(FEED_PIPELINE, feed.declaration(), feed.folder) == {"factor": 3.0}
+    assert checked_options(FEED_PIPELINE, feed, feed.declaration()) == {"factor": 3.0}
+
+
+def test_a_file_that_an_option_names_lies_beside_the_declaration_and_is_not_taken(inbox, feed, due_day):
+    put(feed, "feed.toml", '[options]\nlimits = "limits.txt"\n')
+    [finding] = inbox.look(feed, later()).findings
+    assert "options: limits: there is no file 'limits.txt' beside feed.toml" in finding.message
+    put(feed, "limits.txt", "1")
+    assert inbox.take(feed, later()) == []
+    [day] = inbox.due(feed)
+    assert day.params["limits"] == str(feed.folder / "limits.txt")
+    put(feed, "limits.txt", "2")
+    [other] = inbox.due(feed)
+    assert day.run_name != other.run_name, "a day that failed is run again with another content of it"
+    put(feed, "feed.toml", '[options]\nlimits = "../../secret"\n')
+    assert "there is no file '../../secret'" in inbox.look(feed, later()).findings[0].message

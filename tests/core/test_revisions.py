@@ -132,6 +132,20 @@ def test_a_run_with_other_options_than_the_feed_declares_publishes_nothing(deliv
     assert not folder.exists()
 
 
+def test_a_run_reads_the_file_that_an_option_names_as_it_is_now(deliver, run_day, inbox, feed, folder):
+    (feed.folder / "feed.toml").write_text('[options]\nlimits = "limits.txt"\n')
+    (feed.folder / "limits.txt").write_text("1")
+    deliver("a.csv")
+    [day] = inbox.due(feed)
+    assert run_day(ONE, day).is_new
+    deliver("b.csv", "2026-01-01,2\n")
+    [day] = inbox.due(feed)
+    (feed.folder / "limits.txt").write_text("2")
+    with patch("include.core.revisions.content_of", lambda *_: {"limits": "the checksum of 3"}):
+        assert not run_day(TWO, day).is_new
+    assert run_day(TWO, day).is_new
+
+
 def test_a_run_of_another_interval_than_the_day_is_refused(deliver, run_day, inbox, feed):
     deliver("a.csv")
     [day] = inbox.due(feed)
