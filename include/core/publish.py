@@ -16,7 +16,7 @@ from include.core.errors import ContractError
 from include.core.feeds import FEED
 from include.core.files import locked, path_inside, replace_folder
 from include.core.outcome import Finding, Scalar, StepMetrics, StepOutcome
-from include.core.pipeline import Pipeline
+from include.core.pipeline import INPUT_FILES, Pipeline
 from include.core.revisions import revising
 from include.core.run_folder import PUBLICATION, FileRecord, Run, RunFolder, StepResult, read_model
 
@@ -189,9 +189,9 @@ def publishing_key(run: Run, outcomes: Sequence[StepOutcome]) -> str:
     if start is None or end is None:
         raise ContractError("run.json", "must state the interval that the results are published under", "none")
     whole_day = end - start == timedelta(days=1) and start.time() == datetime.min.time()
-    if not run.sources:
+    names = run.params.get(INPUT_FILES, [Path(record.path).name for record in run.sources])  # not those that explain
+    if not names:
         return f"{start:%Y-%m-%d}" if whole_day else f"{_stamp(start)}_{_stamp(end)}"
-    names = [Path(record.path).name for record in run.sources]
     first = names[0].removesuffix(".gz").removesuffix(".csv")
     more = f"+{len(names) - 1}" if len(names) > 1 else ""
     source = re.sub(r"[^A-Za-z0-9._-]", "-", first).lstrip(".")[:200] or "source"

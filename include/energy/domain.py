@@ -86,6 +86,8 @@ ENERGY = Domain(
             param="limit_kw",
             metavar="KW",
         ),
+        Option(("--tariff",), "Time-of-use tariff (TOML): what the readings cost.", param="tariff", metavar="FILE"),
+        Option(("--emissions",), "Hourly factors (CSV: time,gCO2/kWh): the CO2.", param="emissions", metavar="FILE"),
     ),
     complete="include.energy.presets:complete_params",
     commands={

@@ -73,3 +73,80 @@ class TotalRow(BaseModel):
     start: date = Field(description="First day of the period, on the local clock.")
     energy_kwh: float
     coverage: float = Field(ge=0, le=1)
+
+
+class _Bill(_Figures):
+    """The lines of a bill."""
+
+    energy_cost: float
+    standing_charge: float
+    capacity_charge: float = Field(description="For the peak of each month.")
+    export_credit: float = Field(description="For energy fed into the grid.")
+    total: float = Field(description="Energy, standing charge and capacity charge, less the credit.")
+
+
+class BandCost(_Figures):
+    """The energy of a month in one band, of all households."""
+
+    month: date
+    band: str
+    energy_kwh: float = Field(description="From the grid.")
+    cost: float
+
+
+class MonthCost(_Bill):
+    """The bills of all households for a month."""
+
+    month: date
+    days: int = Field(description="Days of the standing charge.")
+
+
+class HouseholdCost(_Bill):
+    """The bills of one household."""
+
+    household_id: str
+
+
+class Cost(_Figures):
+    """What the readings cost by a tariff file; money is in its currency, each line of a bill rounded to 0.01."""
+
+    file: str
+    tariff: str
+    currency: str
+    valid_from: date
+    valid_to: date | None = Field(description="The last day.")
+    bands: list[BandCost]
+    months: list[MonthCost]
+    total: float = Field(description="Of all households.")
+    energy_outside_kwh: float = Field(description="Energy of days on which the tariff is not valid: it has no cost.")
+    households: list[HouseholdCost]
+
+
+class _Carbon(_Figures):
+    """Energy from the grid and its CO2."""
+
+    energy_kwh: float = Field(description="Energy of hours with a factor.")
+    energy_without_factor_kwh: float = Field(description="Energy of other hours; it is in no CO2.")
+    co2_kg: float
+
+
+class MonthEmissions(_Carbon):
+    """Of all households, in a month."""
+
+    month: date
+
+
+class HouseholdEmissions(_Carbon):
+    """Of one household."""
+
+    household_id: str
+
+
+class Emissions(_Carbon):
+    """The CO2 of the energy from the grid by a file of hourly factors, of all households."""
+
+    file: str
+    first: AwareDatetime = Field(description="The first hour of the file.")
+    last: AwareDatetime = Field(description="The last hour of the file.")
+    months: list[MonthEmissions]
+    households: list[HouseholdEmissions]

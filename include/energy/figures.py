@@ -11,7 +11,7 @@ negative number; days are counted from there, too.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import UTC, date, datetime, timedelta, tzinfo
+from datetime import date, datetime, timedelta, tzinfo
 from pathlib import Path
 
 import duckdb
@@ -20,9 +20,8 @@ from include.core.tables import file_argument, literal
 from include.core.windows import parse_zone
 from include.energy.figure_schemas import HouseholdUsage, LoadDuration, Peak, Total, Usage
 from include.energy.schemas import RECORDS, Analysis, EnergySource
-from include.energy.timeline import Timeline, restore_timeline
+from include.energy.timeline import EPOCH, Timeline, restore_timeline
 
-EPOCH = datetime(1800, 1, 1, tzinfo=UTC)
 DAY = 86400
 BASE_LOAD_SHARE = 0.025
 """Of the time: the near-base load of Price, Methods for Analyzing Electric Load Shape and its Variability, 2010."""

@@ -272,6 +272,16 @@ class ReportParams(StepParams):
     peak_minutes: Literal[5, 10, 15, 20, 30, 60] = _analysis(
         15, description="Peaks of months are means over so many minutes of the local clock, as capacity tariffs count."
     )
+    tariff: str | None = Field(
+        None,
+        description="TOML file of a time-of-use tariff; the report states what the readings cost.",
+        json_schema_extra={"section": "Cost and CO2", "file": True},
+    )
+    emissions: str | None = Field(
+        None,
+        description="CSV file of hourly factors (time,gCO2/kWh); the report states the CO2 of the energy.",
+        json_schema_extra={"section": "Cost and CO2", "file": True},
+    )
     escape_formulas: bool = _analysis(
         False,
         description=(

@@ -1,24 +1,30 @@
 """Step 3, report-generator: every accepted record with its result, the findings in plain words, and the plots.
 
 Reads `output1.json`, `energy_source.json`, `energy_records.parquet` and `rejected.csv`; writes `energy_report.csv`,
-`energy_totals.parquet`, `output2.json` and the plots.
+`energy_report.parquet`, `energy_totals.parquet`, `output2.json` and the plots. Tariff and factors are input files.
 """
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from datetime import datetime, tzinfo
 from pathlib import Path
 from typing import Any
 
+import duckdb
 from pydantic import BaseModel
 
+from include.core.files import atomic_file
 from include.core.outcome import Scalar, Table
+from include.core.run_folder import SOURCE_FOLDER
 from include.core.tables import file_argument
 from include.core.windows import parse_zone
 from include.energy.db import connect, write_table
-from include.energy.figure_schemas import Usage
+from include.energy.emissions import emissions, read_factors
+from include.energy.figure_schemas import Cost, Emissions, Usage
 from include.energy.figures import TOTALS_SQL, usage
 from include.energy.params import ReportParams
 from include.energy.plots import draw_plots
@@ -27,6 +33,7 @@ from include.energy.schemas import (
     RECORDS,
     REPORT,
     REPORT_ROWS,
+    REPORT_TABLE,
     SOURCE,
     TOTALS,
     Analysis,
@@ -35,6 +42,7 @@ from include.energy.schemas import (
 )
 from include.energy.stamps import iso
 from include.energy.steps import analysis_findings
+from include.energy.tariffs import cost, read_tariff
 
 HOUSEHOLDS_SHOWN, QUALITIES_SHOWN = 25, 25
 HOUSEHOLD_COLUMNS = {
@@ -62,21 +70,56 @@ def write_report(files: Path, params: ReportParams) -> None:
         params: How peaks are taken, and whether names that a spreadsheet takes for formulas are escaped.
 
     Raises:
+        BadInputError: The tariff or the factors cannot be used.
         SetupError: The folder cannot be written.
     """
     analysis = ANALYSIS.read(files)
     with ThreadPoolExecutor(1) as pool:  # the rows are DuckDB's work, the plots are Python's
-        figures = pool.submit(_write_tables, files, analysis, params)
+        found = pool.submit(_write_tables, files, analysis, params)
         plots = draw_plots(analysis, files)
-    REPORT.write(files, describe(analysis, figures.result(), plots))
+    REPORT.write(files, describe(analysis, found.result(), plots))
 
 
-def _write_tables(files: Path, analysis: Analysis, params: ReportParams) -> Usage:
+@dataclass(frozen=True)
+class Figures:
+    """What users want to know, computed from the records."""
+
+    usage: Usage
+    cost: Cost | None = None
+    emissions: Emissions | None = None
+
+
+def _write_tables(files: Path, analysis: Analysis, params: ReportParams) -> Figures:
     with connect(files, memory_limit="400MB") as db:
-        write_table(db, rows_sql(files, params), REPORT_ROWS.at(files))
-        figures = usage(db, files, analysis, SOURCE.find(files), params.peak_minutes)
+        found = figures(db, files, analysis, params)
         write_table(db, TOTALS_SQL, TOTALS.at(files))
-    return figures
+        write_table(db, rows_sql(files, params), REPORT_ROWS.at(files))
+    with atomic_file(REPORT_TABLE.at(files)) as partial:
+        shutil.copyfile(RECORDS.at(files), partial)
+    return found
+
+
+def figures(db: duckdb.DuckDBPyConnection, files: Path, analysis: Analysis, params: ReportParams) -> Figures:
+    """Return what users want to know; creates the table `totals` (see `include.energy.figures.usage()`).
+
+    Args:
+        db: A new database.
+        files: A folder that shows the step's inputs.
+        analysis: Of the same records.
+        params: How peaks are taken; the tariff and the factors, if there are any.
+
+    Raises:
+        BadInputError: The tariff or the factors cannot be used.
+    """
+    sources = files / SOURCE_FOLDER
+    tariff = params.tariff and read_tariff(sources / params.tariff, params.tariff, analysis.timezone)
+    factors = params.emissions and read_factors(sources / params.emissions, params.emissions)
+    found = usage(db, files, analysis, SOURCE.find(files), params.peak_minutes)
+    return Figures(
+        found,
+        cost(db, tariff, params.tariff or "", found) if tariff else None,
+        emissions(db, factors, params.emissions or "", found) if factors else None,
+    )
 
 
 def rows_sql(files: Path, params: ReportParams) -> str:
@@ -105,7 +148,7 @@ def text_cell(params: ReportParams, column: str) -> str:
     return rf"CASE WHEN regexp_matches({column}, '^[=+@\t\r-]') THEN chr(39) || {column} ELSE {column} END"
 
 
-def describe(analysis: Analysis, figures: Usage, plots: list[str]) -> EnergyReport:
+def describe(analysis: Analysis, found: Figures, plots: list[str]) -> EnergyReport:
     """Return the report's document: key figures, findings, tables, and what users want to know."""
     values = vars(analysis) | {
         "households": len(analysis.households),
@@ -121,7 +164,9 @@ def describe(analysis: Analysis, figures: Usage, plots: list[str]) -> EnergyRepo
         findings=analysis_findings(analysis),
         tables=_tables(analysis),
         plots=plots,
-        usage=figures,
+        usage=found.usage,
+        cost=found.cost,
+        emissions=found.emissions,
     )
 
 

@@ -12,7 +12,7 @@ from pydantic import AwareDatetime, BaseModel, Field, NaiveDatetime, PositiveInt
 
 from include.core.contracts import Artifact
 from include.core.outcome import Finding, StepMetrics, Table
-from include.energy.figure_schemas import TotalRow, Usage
+from include.energy.figure_schemas import Cost, Emissions, TotalRow, Usage
 
 COLUMNS = ("timestamp", "household_id", "power_consumption", "voltage", "current")
 PROVENANCE = ("source_file", "source_line", "source_fault")
@@ -345,6 +345,8 @@ class EnergyReport(_Document):
     tables: list[Table]
     plots: list[str]
     usage: Usage
+    cost: Cost | None = Field(description="None without a tariff file.")
+    emissions: Emissions | None = Field(description="None without a file of factors.")
 
 
 DATA = Artifact("energy_data.csv", RawReading)
@@ -354,6 +356,7 @@ RECORDS = Artifact("energy_records.parquet", EnergyRecord)
 REJECTED = Artifact("rejected.csv", RejectedRecord, may_be_empty=True)
 REPORT = Artifact("output2.json", EnergyReport)
 REPORT_ROWS = Artifact("energy_report.csv", ReportRow, rewritten=True)
+REPORT_TABLE = Artifact("energy_report.parquet", EnergyRecord, rewritten=True)
 TOTALS = Artifact("energy_totals.parquet", TotalRow, rewritten=True)
 PLOTS = {
     name: Artifact(f"plot_{name}.png") for name in ("load_curve", "heat_map", "households", "anomalies", "records")

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import NamedTuple
 
 import duckdb
 
 from include.energy.schemas import EnergySource
 from include.energy.validation import FLAG_SUSPECT
+
+EPOCH = datetime(1800, 1, 1, tzinfo=UTC)
+"""From which figures count whole seconds and days: before any data, so that divisions never see a negative number."""
 
 
 class Stretch(NamedTuple):

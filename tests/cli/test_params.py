@@ -181,6 +181,27 @@ def test_only_a_feed_of_the_inbox_can_be_published_as_one(call, data_dir, tmp_pa
     assert not (data_dir / "published").exists()
 
 
+def test_a_tariff_and_factors_of_emissions(call, data_dir, tmp_path):
+    (tmp_path / "flat.toml").write_text(
+        'name = "Flat"\ncurrency = "EUR"\ntimezone = "UTC"\nvalid_from = 2026-01-01\n'
+        '[[bands]]\nname = "always"\nprice_per_kwh = 0.5\n'
+    )
+    hours = "".join(f"2026-01-05T{hour:02}:00Z,200\n" for hour in range(24))
+    (tmp_path / "co2.csv").write_text(f"time,gCO2/kWh\n{hours}")
+    inputs = ("--tariff", tmp_path / "flat.toml", "--emissions", tmp_path / "co2.csv")
+    report, _ = run(call, "--date", "2026-01-05", "--set", "households=2", "--set", "faulty_share=0", *inputs)
+    published = data_dir / "published/energy/2026-01-05"
+    document = json.loads((published / "output2.json").read_text())
+    energy = document["key_figures"]["energy_kwh"]
+    assert document["cost"]["total"] == pytest.approx(energy / 2, abs=0.01)
+    assert document["emissions"]["co2_kg"] == pytest.approx(energy / 5, abs=0.001)
+    assert (published / "energy_report.parquet").stat().st_size > 0
+    assert {file["path"] for file in report["provenance"]["sources"]} == {"source/flat.toml", "source/co2.csv"}
+    (tmp_path / "flat.toml").write_text((tmp_path / "flat.toml").read_text() + 'hours = ["00:00-12:00"]\n')
+    refused = call("run", "energy", "--date", "2026-01-05", "--set", "households=2", *inputs)
+    assert "tariff flat.toml: each time must be in one band, and mon 12:00 in month 1 is in no band" in refused.stderr
+
+
 def test_these_runs_use_every_param_there_is():
     here = (ROOT / "tests/cli/test_params.py").read_text()
     for name in {*GeneratorParams.model_fields, *AnalyzerParams.model_fields, *ReportParams.model_fields}:

@@ -92,6 +92,14 @@ def test_other_files_have_another_key(inputs):
     assert first != second
 
 
+def test_files_that_explain_the_data_are_not_in_the_key():
+    day = (DAY, DAY + 24 * HOUR)
+    run = run_of(*day, "home.csv", "tariff.toml").model_copy(update={"params": {"files": ["home.csv"]}})
+    assert publishing_key(run, []) == "home/2026-01-01_2026-01-02"
+    generated = run_of(*day, "tariff.toml").model_copy(update={"params": {"files": []}})
+    assert publishing_key(generated, []) == "2026-01-01"
+
+
 def test_a_local_day_is_that_day():
     start = datetime(2026, 1, 1, tzinfo=timezone(10 * HOUR))
     assert publishing_key(run_of(start, start + 24 * HOUR), []) == "2026-01-01"

@@ -479,6 +479,53 @@ def test_a_lie_of_the_report_is_red(proving, faulty_day, quick_plots, lie):
         proving.run("report-generator", {}, tell)
 
 
+PRICED_LIES = {
+    "a cheaper band": (
+        patched("output2.json", lambda d: d["cost"]["bands"][0].update(cost=0.0)),
+        r"cost.bands\[0\].cost must be",
+    ),
+    "a lower bill": (
+        patched("output2.json", lambda d: d["cost"].update(total=1.0)),
+        "cost.total must be",
+    ),
+    "no costs": (patched("output2.json", lambda d: d.update(cost=None)), "cost must be"),
+    "less CO2": (
+        patched("output2.json", lambda d: d["emissions"]["households"][0].update(co2_kg=0.0)),
+        r"emissions.households\[0\].co2_kg must be",
+    ),
+    "a factor for every hour": (
+        patched("output2.json", lambda d: d["emissions"].update(energy_without_factor_kwh=0.0)),
+        "emissions.energy_without_factor_kwh must be",
+    ),
+    "records of another table": (
+        queried("energy_report.parquet", "SELECT * REPLACE (power * 2 AS power) FROM records"),
+        "energy_report.parquet: record 1 must be",
+    ),
+    "a table without a record": (
+        queried("energy_report.parquet", "SELECT * FROM records LIMIT 10"),
+        "energy_report.parquet: must hold .* records",
+    ),
+}
+
+
+@pytest.mark.parametrize("lie", [None, *PRICED_LIES])
+def test_a_lie_about_cost_or_co2_is_red(proving, faulty_day, quick_plots, lie):
+    given(proving, faulty_day, "report-generator")
+    (proving.files / "source").mkdir(exist_ok=True)
+    (proving.files / "source/flat.toml").write_text(
+        'name = "Flat"\ncurrency = "EUR"\ntimezone = "UTC"\nvalid_from = 2020-01-01\n'
+        '[[bands]]\nname = "always"\nprice_per_kwh = 0.5\n'
+    )
+    (proving.files / "source/co2.csv").write_text("time,gCO2/kWh\n2026-01-05T03:00Z,300\n")
+    params = {"tariff": "flat.toml", "emissions": "co2.csv"}
+    if lie is None:
+        assert proving.run("report-generator", params).status == "success"
+        return
+    tell, message = PRICED_LIES[lie]
+    with pytest.raises(ContractError, match=message):
+        proving.run("report-generator", params, tell)
+
+
 def ten(files, params):
     """Replace the user's file by ten invented records."""
     rows = "".join(f"2026-01-05T0{hour}:00:00Z,A,0.5,230,2.2\n" for hour in range(10))

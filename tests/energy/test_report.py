@@ -3,7 +3,7 @@ import csv
 import pytest
 
 from include.energy.params import ReportParams
-from include.energy.report import describe, write_report
+from include.energy.report import Figures, describe, write_report
 from include.energy.schemas import REPORT, EnergyReport, ReportRow
 from tests.energy.analysis import analyzed, series, stamp, varied
 
@@ -70,7 +70,7 @@ def test_a_row_says_what_was_found(report):
 def test_the_document_says_it_in_plain_words(report):
     document, rows, files = report
     written = EnergyReport.model_validate_json((files / "output2.json").read_bytes())
-    assert written == describe(document, written.usage, written.plots)
+    assert written == describe(document, Figures(written.usage), written.plots)
     assert written.records == len(rows) == 97
     messages = " ".join(finding.message for finding in written.findings)
     assert "1 of 98 records (1 %) were rejected: 1 unparsable_power_consumption" in messages
@@ -83,21 +83,25 @@ def test_the_document_says_it_in_plain_words(report):
 
 def test_made_up_readings_are_called_so(report):
     document, _, files = report
-    usage = REPORT.read(files).usage
+    found = Figures(REPORT.read(files).usage)
     generated = document.model_copy(update={"source": "generated"})
     assert (
-        describe(generated, usage, []).findings[0].message
+        describe(generated, found, []).findings[0].message
         == "The readings are synthetic: produced by the generator, not measured."
     )
-    assert all("synthetic" not in finding.message for finding in describe(document, usage, []).findings)
+    assert all("synthetic" not in finding.message for finding in describe(document, found, []).findings)
 
 
 def test_the_report_is_the_same_to_the_byte(report, quick_plots):
     _, _, files = report
-    before = [(files / name).read_bytes() for name in ("energy_report.csv", "energy_totals.parquet", "output2.json")]
+    before = [
+        (files / name).read_bytes()
+        for name in ("energy_report.csv", "energy_report.parquet", "energy_totals.parquet", "output2.json")
+    ]
     write_report(files, ReportParams())
     assert [
-        (files / name).read_bytes() for name in ("energy_report.csv", "energy_totals.parquet", "output2.json")
+        (files / name).read_bytes()
+        for name in ("energy_report.csv", "energy_report.parquet", "energy_totals.parquet", "output2.json")
     ] == before
 
 
@@ -106,7 +110,7 @@ def test_many_households_are_cut_to_the_largest(report):
     home = document.households[0]
     homes = [home.model_copy(update={"household_id": f"H{n:03d}", "energy_kwh": float(n)}) for n in range(100)]
     many = document.model_copy(update={"households": homes})
-    table = describe(many, REPORT.read(files).usage, []).tables[0]
+    table = describe(many, Figures(REPORT.read(files).usage), []).tables[0]
     assert (table.title, len(table.rows), table.rows[0][0]) == ("The 25 largest of 100 households", 25, "H099")
 
 

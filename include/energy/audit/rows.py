@@ -1,10 +1,9 @@
-"""The report's artifacts recomputed from the records: `energy_report.csv`, `energy_totals.parquet`, `output2.json`."""
+"""The report's artifacts recomputed from the records: its tables and `output2.json`."""
 
 from __future__ import annotations
 
 import filecmp
 import tempfile
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +16,10 @@ from include.core.tables import file_argument, number_sql
 from include.energy.audit.tables import AsRead, csv_sql, require_equal_rows, require_no_more_columns
 from include.energy.audit.totals import require_equal
 from include.energy.db import connect, count, write_table
-from include.energy.figures import TOTALS_SQL, usage
+from include.energy.figures import TOTALS_SQL
 from include.energy.params import ReportParams
-from include.energy.report import describe, rows_sql
-from include.energy.schemas import ANALYSIS, PLOTS, REPORT, REPORT_ROWS, SOURCE, TOTALS
+from include.energy.report import describe, figures, rows_sql
+from include.energy.schemas import ANALYSIS, PLOTS, RECORDS, REPORT, REPORT_ROWS, REPORT_TABLE, TOTALS
 from include.energy.validation import stamp_sql
 
 _AS_READ: dict[str, AsRead] = {
@@ -32,7 +31,7 @@ _AS_READ: dict[str, AsRead] = {
 
 
 def prove_report(files: Path, params: ReportParams, *, audit: bool = False) -> tuple[Proof, ...]:
-    """Recompute `energy_report.csv`, `energy_totals.parquet` and `output2.json` from the analyzer's artifacts.
+    """Recompute `energy_report.csv` and `.parquet`, `energy_totals.parquet` and `output2.json` from the records.
 
     Args:
         files: A folder that shows the report's inputs and outputs.
@@ -45,35 +44,31 @@ def prove_report(files: Path, params: ReportParams, *, audit: bool = False) -> t
     analysis = ANALYSIS.read(files)
     plots = [artifact.path for artifact in PLOTS.values()]
     with connect(files) as db, tempfile.TemporaryDirectory(prefix=".scratch-", dir=files) as folder:
-        figures = usage(db, files, analysis, SOURCE.find(files), params.peak_minutes)
-        require_equal(REPORT.path, REPORT.read(files).model_dump(), describe(analysis, figures, plots).model_dump())
-        _prove_rows(db, files, REPORT_ROWS, rows_sql(files, params), Path(folder), _AS_READ)
-        _prove_rows(db, files, TOTALS, TOTALS_SQL, Path(folder), {})
+        found = figures(db, files, analysis, params)
+        require_equal(REPORT.path, REPORT.read(files).model_dump(), describe(analysis, found, plots).model_dump())
+        for artifact, query in ((REPORT_ROWS, rows_sql(files, params)), (TOTALS, TOTALS_SQL)):
+            expected = Path(folder) / artifact.path
+            write_table(db, query, expected)
+            _require_same(db, artifact, artifact.at(files), expected)
+        _require_same(db, REPORT_TABLE, REPORT_TABLE.at(files), RECORDS.at(files))
         totals = count(db, "SELECT count(*) FROM totals")
     records = analysis.records_out
     return (
         Proof(artifact=REPORT_ROWS.path, recomputed=f"{records:,} records, in their order", records=records),
+        Proof(artifact=REPORT_TABLE.path, recomputed=f"{records:,} records, in their order", records=records),
         Proof(artifact=TOTALS.path, recomputed=f"{totals:,} totals, from the records", records=totals),
         Proof(artifact=REPORT.path, recomputed="every value, from output1.json and the records"),
     )
 
 
-def _prove_rows(
-    db: duckdb.DuckDBPyConnection,
-    files: Path,
-    artifact: Artifact[Any],
-    query: str,
-    folder: Path,
-    as_read: Mapping[str, AsRead],
-) -> None:
-    """Compare a table with the rows of a query, byte for byte where it is written as ours is, else value for value."""
-    expected, stated = folder / artifact.path, artifact.at(files)
-    write_table(db, query, expected)
+def _require_same(db: duckdb.DuckDBPyConnection, artifact: Artifact[Any], stated: Path, expected: Path) -> None:
+    """Compare two tables: byte for byte where the step wrote it as we do, else value for value."""
     if filecmp.cmp(expected, stated, shallow=False):
         return
     check_format(stated, artifact)
     stated_sql, expected_sql = _relation(stated), _relation(expected)
     require_no_more_columns(artifact, [name for name, *_ in db.execute(f"DESCRIBE FROM {stated_sql}").fetchall()])
+    as_read = _AS_READ if stated.suffix == ".csv" else {}
     columns = {column: as_read.get(column) for column in artifact.schema.model_fields} if artifact.schema else {}
     require_equal_rows(db, artifact.path, stated_sql, expected_sql, columns)
 

@@ -6,7 +6,7 @@ from include.energy.params import ReportParams
 
 def test_an_honest_report_is_proven_row_for_row(done):
     proofs = {proof.artifact: proof for proof in prove_report(done, ReportParams())}
-    assert list(proofs) == ["energy_report.csv", "energy_totals.parquet", "output2.json"]
+    assert list(proofs) == ["energy_report.csv", "energy_report.parquet", "energy_totals.parquet", "output2.json"]
     rows = len((done / "energy_report.csv").read_text().splitlines()) - 1
     assert proofs["energy_report.csv"].recomputed == f"{rows:,} records, in their order"
 
