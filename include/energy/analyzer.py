@@ -49,6 +49,7 @@ def analyze(files: Path, params: AnalyzerParams) -> None:
             raise validation.nothing_accepted(db, data, counts, files, params)
         validation.order(db, params.timezone)
         intervals = validation.accept(db, source)
+        validation.keep_flows(db, data)
         validation.forget_parsed(db)
         window = (params.start, params.end) if params.start and params.end else None
         timeline = draw_timeline(db, intervals, source, window)
@@ -72,11 +73,16 @@ def _records_sql(db: duckdb.DuckDBPyConnection, params: AnalyzerParams) -> str:
     if count(db, "SELECT count(*) FROM suspects"):
         published = "(FROM judged UNION ALL BY NAME SELECT * EXCLUDE (voltage) FROM suspects ORDER BY household, ts)"
         state = f"CASE WHEN flags & {validation.FLAG_SUSPECT} <> 0 THEN 'suspect' ELSE 'valid' END"
+    flows = "NULL::DOUBLE AS export, NULL::DOUBLE AS generation"
+    if count(db, "SELECT count(*) FROM flows"):
+        flows = "export, generation"
+        published = f"(FROM {published} LEFT JOIN flows USING (line) ORDER BY household, ts)"
     return f"""
         SELECT make_timestamptz(epoch_us(ts)) AS timestamp, household::VARCHAR AS household_id, power, efficiency,
             CASE WHEN power > {high} THEN 'high_usage' ELSE 'normal' END AS status,
             flags & {len(texts) - 1} <> 0 AS anomaly_detected, {reasons} AS anomaly_reasons,
-            {state} AS state, quality::VARCHAR AS quality, flags & {validation.FLAG_ZERO_RUN} <> 0 AS zero_run, line
+            {state} AS state, quality::VARCHAR AS quality, {flows},
+            flags & {validation.FLAG_ZERO_RUN} <> 0 AS zero_run, line
         FROM {published}"""
 
 

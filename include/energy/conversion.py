@@ -44,7 +44,7 @@ from include.energy.presets import preset_of
 from include.energy.readers.base import Clock, MeterData, Reading, candidates, choose, take_sample
 from include.energy.registers import Advances, Registers, register_findings, take_differences
 from include.energy.revisions import SUPERSEDED, mark_superseded
-from include.energy.schemas import DATA, MEASURED, EnergySource, SourceFile, Span, Understood, Unit
+from include.energy.schemas import DATA, FLOWS, MEASURED, EnergySource, SourceFile, Span, Understood, Unit
 from include.energy.stamps import (
     CLOCK_SQL,
     ZONED_SQL,
@@ -95,7 +95,8 @@ def convert(files: Path, params: GeneratorParams) -> EnergySource:
         stretches = find_stretches(connection, intervals, params.timezone, where)
         advances = _revise(connection, sources, params, meters, where)
         states_quality = any(source.states_quality for source in sources)
-        write_table(connection, _output_sql(unit, names, states_quality=states_quality), DATA.at(files))
+        output = _output_sql(unit, names, _flows(sources), states_quality=states_quality)
+        write_table(connection, output, DATA.at(files))
         account = _account(connection, sources, names, params, intervals, marks)
         account.stretches, account.left_out, account.rolled_over = stretches, advances.left_out, advances.rolled_over
         account.limits_kw = limits_of(meters)
@@ -174,23 +175,33 @@ def _store_records(
 ) -> None:
     """Create the table `records`: all readings of all files, in their order, with `clock`, the stamp as a TIMESTAMP.
 
-    `clock` is UTC where `zoned`, else wall-clock time. `empty` readings hold nothing, and are no records.
+    `clock` is UTC where `zoned`, else wall-clock time. `empty` readings hold nothing, and are no records. `export` and
+    `generation` are there where a file states them.
     """
+    flows = _flows(sources)
+    fields = [field for field in Reading._fields if field not in FLOWS]
     connection.execute(
         "CREATE TABLE records (file INTEGER, line BIGINT, household_id VARCHAR, stamp VARCHAR, power VARCHAR, "
-        "voltage VARCHAR, current VARCHAR, quality VARCHAR, malformed BOOLEAN, estimated BOOLEAN, empty BOOLEAN, "
-        "zoned BOOLEAN, clock TIMESTAMP)"
+        "voltage VARCHAR, current VARCHAR, quality VARCHAR, malformed BOOLEAN, estimated BOOLEAN, "
+        f"{''.join(f'{flow} VARCHAR, ' for flow in flows)}empty BOOLEAN, zoned BOOLEAN, clock TIMESTAMP)"
     )
     for number, source in enumerate(sources):
         clock = source.clock or Clock(None)
-        empty = "power IS NULL AND NOT malformed" if source.drops_empty else "false"
+        own = [flow if flow in source.flows else f"NULL::VARCHAR AS {flow}" for flow in flows]
+        nothing = " AND ".join(f"{value} IS NULL" for value in ("power", *source.flows))
+        empty = f"{nothing} AND NOT malformed" if source.drops_empty else "false"
         for readings in source.batches:
-            numbered = readings.project(f"{number} AS file, {', '.join(Reading._fields)}, {empty} AS empty")
+            numbered = readings.project(f"{number} AS file, {', '.join([*fields, *own])}, {empty} AS empty")
             zoned = numbered.project(f"*, {clock.zoned or ZONED_SQL} AS zoned")
             clocked = zoned.project(f"*, {clock.time or CLOCK_SQL} AS clock")
             clocked.project(f"* REPLACE ({plausible('clock')} AS clock)").insert_into("records")
         if clock.day and params.timezone:
             put_elapsed_into_utc(connection, number, clock.day, params.timezone)
+
+
+def _flows(sources: Sequence[MeterData]) -> tuple[str, ...]:
+    """Return which of export and generation the files state."""
+    return tuple(flow for flow in FLOWS if any(flow in source.flows for source in sources))
 
 
 def _require_stamps(
@@ -229,53 +240,58 @@ def _revise(
 ) -> Advances:
     """Create the view `final`: `timed` with `fault`, registers as energy, and revised readings marked."""
     advances, readings, columns, fault, joined = Advances(), "timed", "*", "CAST(NULL AS VARCHAR)", ""
+    flows = _flows(sources)
     if meters:
-        apply_meters(connection, meters, params.register_digits)
+        apply_meters(connection, meters, params.register_digits, ("power", *flows))
         readings = "metered"
     if files := _numbers(sources, "cumulative"):
-        registers = Registers(files, max(source.summed for source in sources), sources[0].unit)
+        registers = Registers(files, max(source.summed for source in sources), sources[0].unit, flows)
         advances = take_differences(connection, registers, params, where, described=meters is not None)
         readings, columns, fault = "readings", "* EXCLUDE (fault)", "fault"
     if len(sources) > 1 or count(connection, "SELECT count(*) FROM records WHERE estimated"):
-        mark_superseded(connection, readings, by_arrival=params.feed is not None)
+        mark_superseded(connection, readings, flows, by_arrival=params.feed is not None)
         joined = "LEFT JOIN (SELECT id, true AS revised FROM superseded) USING (id)"
         fault = f"CASE WHEN revised THEN '{SUPERSEDED}' ELSE {fault} END"
         columns = f"* EXCLUDE ({'fault, ' if files else ''}revised)"
     if meters:
         fault = f"CASE WHEN NOT installed THEN '{NOT_INSTALLED}' ELSE {fault} END"
+    for flow in flows:
+        stating = f"SELECT household_id FROM records WHERE {flow} IS NOT NULL AND household_id IS NOT NULL"
+        missing = f"power IS NOT NULL AND {flow} IS NULL AND household_id IN ({stating})"
+        fault = f"coalesce({fault}, CASE WHEN {missing} THEN 'missing_{flow}' END)"
     connection.execute(f"CREATE VIEW final AS SELECT {columns}, {fault} AS fault FROM {readings} {joined}")
     return advances
 
 
-def _output_sql(unit: Unit, names: Sequence[str], *, states_quality: bool) -> str:
+def _output_sql(unit: Unit, names: Sequence[str], flows: Sequence[str], *, states_quality: bool) -> str:
     """Return SQL of the records as `energy_data.csv` holds them, in the order of the files."""
     return f"""
 SELECT CASE WHEN utc IS NULL THEN stamp ELSE {iso("utc")} END AS timestamp,
-    household_id, {_POWER[unit]} AS power_consumption, voltage, current,
+    household_id, {_kw_sql("power", unit)} AS power_consumption, voltage, current,
     [{", ".join(map(literal, names))}][file + 1] AS source_file, line AS source_line,
     CASE WHEN malformed THEN 'malformed_record' WHEN kind = 'non_existent' THEN 'non_existent_time' ELSE fault END
         AS source_fault{", quality" if states_quality else ""}
+    {"".join(f", {_kw_sql(flow, unit)} AS {flow}" for flow in flows)}
 FROM final WHERE NOT empty ORDER BY id
 """
 
 
-_NUMBER = f"({number_sql('power')})"
-
-
-def _scaled(factor: str, condition: str = "") -> str:
-    """Return SQL of `power` times a factor as text; what is not a number stays as it is."""
-    scaled = f"CAST(round({_NUMBER} * {factor}, 6) AS VARCHAR)"
-    return f"CASE WHEN isfinite({_NUMBER}){condition} THEN {scaled} ELSE power END"
-
-
-_POWER: dict[Unit, str] = {
-    "kW": "power",
-    "W": _scaled("1 / 1000"),
-    "MW": _scaled("1000"),
-    "Wh": _scaled("3.6 / seconds", " AND seconds IS NOT NULL"),
-    "kWh": _scaled("3600 / seconds", " AND seconds IS NOT NULL"),
-    "MWh": _scaled("3600000 / seconds", " AND seconds IS NOT NULL"),
+_KW: dict[Unit, str] = {
+    "W": "1 / 1000",
+    "MW": "1000",
+    "Wh": "3.6 / seconds",
+    "kWh": "3600 / seconds",
+    "MWh": "3600000 / seconds",
 }
+
+
+def _kw_sql(value: str, unit: Unit) -> str:
+    """Return SQL of a column as kW, a text; what is not a number stays as it is."""
+    if unit == "kW":
+        return value
+    number, energy = f"({number_sql(value)})", " AND seconds IS NOT NULL" * unit.endswith("Wh")
+    scaled = f"CAST(round({number} * {_KW[unit]}, 6) AS VARCHAR)"
+    return f"CASE WHEN isfinite({number}){energy} THEN {scaled} ELSE {value} END"
 
 
 def _account(

@@ -19,7 +19,7 @@ from include.core.run_folder import SOURCE_FOLDER, read_model
 from include.core.tables import file_argument, literal
 from include.core.windows import read_zone
 from include.energy.params import GeneratorParams
-from include.energy.schemas import DATA, REPORT, REPORT_ROWS, EnergySource
+from include.energy.schemas import DATA, FLOWS, REPORT, REPORT_ROWS, EnergySource
 
 QUARTER = 900
 """Zones are apart by multiples of it (s), so the quarters of an hour that hold a reading tell its day."""
@@ -28,7 +28,7 @@ METERS = "meters.toml"
 LOCATORS = frozenset({"source_file", "source_line"})
 NO_TOTALS = frozenset({"peak_at", "high_usage", "anomalies", "records_rejected"})
 """Key figures that say nothing of what a day's readings amount to, or count again what several files hold."""
-COMPARED = ("power", "efficiency", "state", "quality")
+COMPARED = ("power", "efficiency", "state", "quality", *FLOWS)
 """What makes a reading another one; `status` and anomalies follow from it and from its neighbours."""
 
 

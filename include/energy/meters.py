@@ -144,7 +144,9 @@ def name_households(connection: duckdb.DuckDBPyConnection, meters: Meters) -> No
     connection.execute("UPDATE records SET household_id = household FROM device_names WHERE device = id")
 
 
-def apply_meters(connection: duckdb.DuckDBPyConnection, meters: Meters, register_digits: int | None) -> None:
+def apply_meters(
+    connection: duckdb.DuckDBPyConnection, meters: Meters, register_digits: int | None, columns: Sequence[str]
+) -> None:
     """Create the table `metered`: `timed` with values times their multiplier, and what is stated of their registers.
 
     `device` becomes the device that was installed, `rollover` the number at which its register begins again at zero,
@@ -155,6 +157,7 @@ def apply_meters(connection: duckdb.DuckDBPyConnection, meters: Meters, register
         connection: Holds `timed`, and `records` as `name_households()` leaves it.
         meters: The description.
         register_digits: Of the registers of which it states none.
+        columns: Those of values.
     """
     rows = [
         (
@@ -174,14 +177,16 @@ def apply_meters(connection: duckdb.DuckDBPyConnection, meters: Meters, register
         "digits INTEGER, own_limit_kw DOUBLE)"
     )
     connection.executemany("INSERT INTO devices VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
-    number, moment = f"({number_sql('power')})", "timezone('UTC', utc)"
+    moment = "timezone('UTC', utc)"
+    scaled = ", ".join(
+        f"CASE WHEN multiplier <> 1 AND isfinite({number}) THEN CAST(round({number} * multiplier, 9) AS VARCHAR) "
+        f"ELSE {column} END AS {column}"
+        for column in columns
+        for number in [f"({number_sql(column)})"]
+    )
     connection.execute(f"""
         CREATE TABLE metered AS
-        SELECT timed.* REPLACE (
-                CASE WHEN multiplier <> 1 AND isfinite({number})
-                    THEN CAST(round({number} * multiplier, 9) AS VARCHAR) ELSE power END AS power,
-                coalesce(devices.id, timed.device) AS device
-            ),
+        SELECT timed.* REPLACE ({scaled}, coalesce(devices.id, timed.device) AS device),
             pow(10, digits) * multiplier AS rollover, own_limit_kw,
             CASE WHEN utc IS NULL THEN true
                 WHEN household IS NULL THEN household_id NOT IN (SELECT household FROM devices)

@@ -24,6 +24,7 @@ LARGEST_CONNECTION_KW = 1000.0
 GRID_UNITS = ("MW", "MWh")
 """Units in which regions of a grid are measured, not connections."""
 DAYS_OF_A_HEAT_MAP = 3
+HEADLINES_SHOWN = 4
 SUSPECT_SHOWN, REJECTED_SHOWN, RAW_SHOWN = 20, 20, 120
 
 
@@ -40,7 +41,7 @@ def overview(accepted: AcceptedFiles) -> Overview | None:
             _plausibility(analysis, source),
             _anomalies(analysis),
         ),
-        headlines=tuple(_headlines(analysis)),
+        headlines=tuple(_headlines(analysis)[:HEADLINES_SHOWN]),
         notices=("Synthetic data: the readings were generated, not measured.",) * (analysis.source == "generated"),
         assumptions=_assumptions(analysis, source),
         tables=(*_suspects(accepted, analysis), *_rejected(accepted)),
@@ -73,6 +74,7 @@ def _headlines(analysis: Analysis) -> list[Headline]:
             value=quantity(analysis.energy_kwh, "kWh"),
             note=_energy_note(analysis),
         ),
+        *_flows(analysis),
         Headline(
             label="Peak",
             value=quantity(analysis.peak_kw, "kW"),
@@ -85,6 +87,15 @@ def _headlines(analysis: Analysis) -> list[Headline]:
         ),
         Headline(label="Load factor", value=load_factor, note="mean ÷ peak"),
     ]
+
+
+def _flows(analysis: Analysis) -> Iterator[Headline]:
+    if analysis.export_kwh is not None and analysis.net_kwh is not None:
+        note = f"fed into the grid; net {quantity(analysis.net_kwh, 'kWh')} from the grid"
+        yield Headline(label="Export", value=quantity(analysis.export_kwh, "kWh"), note=note)
+    if analysis.self_consumption_kwh is not None and analysis.generation_kwh:
+        note = f"generation less export; generated: {quantity(analysis.generation_kwh, 'kWh')}"
+        yield Headline(label="Self-consumption", value=quantity(analysis.self_consumption_kwh, "kWh"), note=note)
 
 
 def _energy_note(analysis: Analysis) -> str:

@@ -77,8 +77,8 @@ class GeneratorParams(Window):
         None,
         description=(
             "Which columns of your files hold what: timestamp=…,household_id=…|@NAME and one of power_kw, power_w, "
-            "power_mw, energy_kwh, energy_wh, energy_mwh; voltage=…, current=… where measured. @NAME is a constant for "
-            "files that have no such column."
+            "power_mw, energy_kwh, energy_wh, energy_mwh; export_kwh=…, generation_kwh=… (or another unit), voltage=…, "
+            "current=… where measured. @NAME is a constant for files that have no such column."
         ),
     )
     timezone: ZoneName | None = _files(

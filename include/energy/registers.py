@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -31,11 +31,13 @@ class Registers:
         files: Numbers of the files that hold their readings.
         summed: How many registers were added up to one reading, at most.
         unit: Of the readings.
+        flows: Columns of registers of export and generation, read at the same times.
     """
 
     files: frozenset[int]
     summed: int
     unit: Unit
+    flows: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -112,8 +114,14 @@ def take_differences(
         SELECT *, {value} AS reading, {rollover} AS begins_again, {limit} / 3600 / {_KWH[registers.unit]} AS most
         FROM {readings} WHERE {usable}
     """)
-    _require_one_reading(connection, series, where)
+    if registers.flows and params.resample:
+        raise BadInputError(
+            f"{where}: registers of {' and '.join(registers.flows)} are not resampled; run them one by one, each "
+            "mapped as register_kwh"
+        )
+    _require_one_reading(connection, series, registers.flows, where)
     _require_digits(connection, registers, where)
+    flows = ", ".join(f"CAST(round({_advance_sql(flow)}, 9) AS VARCHAR) AS {flow}" for flow in registers.flows)
     connection.execute(f"""
         CREATE TABLE advances AS
         WITH registers AS (
@@ -129,9 +137,10 @@ def take_differences(
             SELECT *, coalesce(raw < 0 AND (raw + begins_again) / step <= coalesce(most, usual), false) AS rolled
             FROM usual
         )
-        SELECT *, round(CASE WHEN rolled THEN raw + begins_again ELSE raw END, 9) AS advance,
+        SELECT * {f"REPLACE ({flows})" if flows else ""},
+            round(CASE WHEN rolled THEN raw + begins_again ELSE raw END, 9) AS advance,
             lead(utc) OVER (PARTITION BY household_id ORDER BY utc, raw IS NOT NULL) AS next_utc
-        FROM judged
+        FROM judged WINDOW following AS (PARTITION BY {series} ORDER BY utc)
     """)
     own = "reading, begins_again, most, until, raw, step, usual, rolled, advance, next_utc"
     unread = f"lower(power) IN ({', '.join(map(literal, NOTHING_READ))})"
@@ -153,6 +162,14 @@ def take_differences(
     return _count(connection, registers, params, nothing)
 
 
+def _advance_sql(flow: str) -> str:
+    """Return SQL of the advance of a register beside the one of `judged`, also over its last number."""
+    reading = f"({number_sql(flow)})"
+    raw = f"lead({reading}) OVER following - {reading}"
+    plausible = f"({raw} + begins_again) / step <= coalesce(most, usual)"
+    return f"{raw} + CASE WHEN {raw} < 0 AND {plausible} THEN begins_again ELSE 0 END"
+
+
 def _unread_sql(unread: str, params: GeneratorParams) -> str:
     """Return SQL of the columns of readings that say that nothing was read: they are empty, and lie on the grid."""
     bucket = _bucket_sql(seconds_of(params.resample or "1h"), "utc")
@@ -164,10 +181,11 @@ def _bucket_sql(seconds: int, utc: str) -> str:
     return f"time_bucket(INTERVAL {seconds} SECONDS, {utc}, TIMESTAMP '1970-01-01')"
 
 
-def _require_one_reading(connection: duckdb.DuckDBPyConnection, series: str, where: str) -> None:
+def _require_one_reading(connection: duckdb.DuckDBPyConnection, series: str, flows: Sequence[str], where: str) -> None:
+    others = "".join(f" OR count(DISTINCT {flow}) > 1" for flow in flows)
     conflict = connection.execute(f"""
         SELECT household_id, utc, min(reading), max(reading) FROM usable
-        GROUP BY {series}, utc HAVING max(reading) <> min(reading) LIMIT 1
+        GROUP BY {series}, utc HAVING max(reading) <> min(reading){others} LIMIT 1
     """).fetchone()
     if conflict:
         household, time, low, high = conflict

@@ -48,6 +48,8 @@ HOUSEHOLDS_SHOWN, QUALITIES_SHOWN = 25, 25
 HOUSEHOLD_COLUMNS = {
     "Household": "household_id",
     "Energy (kWh)": "energy_kwh",
+    "Export (kWh)": "export_kwh",
+    "Generation (kWh)": "generation_kwh",
     "Peak (kW)": "peak_kw",
     "Peak at": "peak_at",
     "Load factor": "load_factor",
@@ -132,7 +134,7 @@ def rows_sql(files: Path, params: ReportParams) -> str:
             {text_cell(params, "household_id")} AS household_id,
             power::VARCHAR AS power, efficiency::VARCHAR AS efficiency, status,
             anomaly_detected::VARCHAR AS anomaly_detected, anomaly_reasons, state,
-            {text_cell(params, "quality")} AS quality
+            {text_cell(params, "quality")} AS quality, export::VARCHAR AS export, generation::VARCHAR AS generation
         FROM read_parquet({file_argument(RECORDS.at(files))})
     """
 

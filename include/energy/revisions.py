@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import duckdb
 
 from include.core.tables import number_sql
@@ -9,7 +11,9 @@ from include.core.tables import number_sql
 SUPERSEDED = "superseded"
 
 
-def mark_superseded(connection: duckdb.DuckDBPyConnection, readings: str, *, by_arrival: bool = False) -> None:
+def mark_superseded(
+    connection: duckdb.DuckDBPyConnection, readings: str, flows: Sequence[str] = (), *, by_arrival: bool = False
+) -> None:
     """Create the table `superseded` (id): readings that another one of their time replaces.
 
     Of several readings of a household and time that differ, a measured one counts before an estimated one, then the
@@ -20,17 +24,19 @@ def mark_superseded(connection: duckdb.DuckDBPyConnection, readings: str, *, by_
     Args:
         connection: Holds `readings`.
         readings: A table or view with the columns of `located`.
+        flows: Its columns of export and generation.
         by_arrival: The file given last counts, however far the others reach.
     """
     later = "file" if by_arrival else "max(utc), file"
     value = f"({number_sql('power')})"
+    values = f"[{', '.join(f'({number_sql(column)})' for column in ('power', *flows))}]" if flows else value
     connection.execute(f"""
         CREATE TABLE superseded AS
         WITH reach AS (
             SELECT file, row_number() OVER (ORDER BY {later}) AS rank FROM {readings} GROUP BY file
         ), ranked AS (
-            SELECT id, file, estimated, {value} AS number,
-                first_value({value}) OVER best AS best_number, first_value(file) OVER best AS best_file,
+            SELECT id, file, estimated, {values} AS number,
+                first_value({values}) OVER best AS best_number, first_value(file) OVER best AS best_file,
                 first_value(estimated) OVER best AS best_estimated
             FROM {readings} JOIN reach USING (file) WHERE utc IS NOT NULL AND isfinite({value})
             WINDOW best AS (PARTITION BY household_id, utc ORDER BY estimated, rank DESC, id)

@@ -17,6 +17,8 @@ from include.energy.figure_schemas import Cost, Emissions, TotalRow, Usage
 COLUMNS = ("timestamp", "household_id", "power_consumption", "voltage", "current")
 PROVENANCE = ("source_file", "source_line", "source_fault")
 QUALITY = "quality"
+FLOWS = ("export", "generation")
+"""Columns of what is fed into the grid, and of what is generated at home, where input files state them."""
 OUTSIDE = "outside_window"
 Unit = Literal["kW", "W", "MW", "kWh", "Wh", "MWh"]
 Measured = Literal["voltage", "current"]
@@ -37,7 +39,8 @@ class RawReading(BaseModel):
     """A record of `energy_data.csv`.
 
     Everything is text or missing, for faulty records are passed on as they were found. Where input files were read,
-    `source_file`, `source_line` and `source_fault` follow, and `quality` where they state how readings were obtained.
+    `source_file`, `source_line` and `source_fault` follow, and where they state them `quality`
+    (how readings were obtained), `export` and `generation` (mean power of the interval, kW).
     """
 
     timestamp: str | None = Field(description="Start of the interval, ISO 8601, UTC.")
@@ -156,6 +159,8 @@ class ReportRow(BaseModel):
     anomaly_reasons: str | None = Field(description="Reasons separated by semicolons.")
     state: State = Field(description="`suspect` above the limit of the connection: left out of all totals.")
     quality: str | None = Field(description="How the input file says that the reading was obtained, in its own words.")
+    export: float | None = Field(description="What was fed into the grid, kW; empty where no column of it is read.")
+    generation: float | None = Field(description="What was generated at home, kW; empty where no column of it is read.")
 
 
 class EnergyRecord(ReportRow):
@@ -194,6 +199,10 @@ class HouseholdFigures(_Document):
     suspect: int = Field(description="Records above the limit of the connection, in no figure but these two.")
     energy_kwh: float = Field(description="Of valid records.")
     energy_with_suspect_kwh: float
+    export_kwh: float | None = Field(
+        None, description="Fed into the grid, of valid records; None where it is not read."
+    )
+    generation_kwh: float | None = Field(None, description="Generated at home; None where it is not read.")
     mean_kw: float | None
     peak_kw: float | None
     peak_at: AwareDatetime | None = Field(description="Start of the first interval with the peak.")
@@ -265,6 +274,14 @@ class Analysis(_Document):
     qualities: dict[str, int] = Field(description="Accepted records by what the input says of how they were obtained.")
     energy_kwh: float = Field(description="Of all valid records.")
     energy_with_suspect_kwh: float = Field(description="The same with the suspect records.")
+    export_kwh: float | None = Field(
+        None, description="Fed into the grid, of valid records; None where it is not read."
+    )
+    generation_kwh: float | None = Field(None, description="Generated at home; None where it is not read.")
+    net_kwh: float | None = Field(None, description="energy_kwh less export_kwh.")
+    self_consumption_kwh: float | None = Field(
+        None, description="Generation less export, of the records that state both."
+    )
     peak_kw: float = Field(description="Highest power of all households together in one interval.")
     peak_at: AwareDatetime
     load_factor: float | None = Field(description="Mean ÷ maximum of that sum; None below 80 % coverage.")
@@ -322,6 +339,10 @@ class ReportMetrics(StepMetrics, extra="forbid"):
     households: int
     energy_kwh: float
     energy_with_suspect_kwh: float
+    export_kwh: float | None
+    generation_kwh: float | None
+    net_kwh: float | None
+    self_consumption_kwh: float | None
     peak_kw: float
     peak_at: str
     load_factor: float | None

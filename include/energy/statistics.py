@@ -22,6 +22,7 @@ from include.energy.timeline import Timeline
 from include.energy.validation import BITS, FLAG_NOT_ASSESSED
 
 COVERAGE_NEEDED = 0.8
+FLOW_SUMS = ("export", "generation", "generation_beside_export", "export_beside_generation")
 GAPS_A_HOUSEHOLD, GAPS_IN_ALL = 3, 10
 POWER_FACTOR = "sum(round(efficiency * 1e4)::BIGINT) / count(efficiency) / 1e4"
 
@@ -55,6 +56,7 @@ def figures(
         "start": start,
         "end": end,
         **_totals(db, households),
+        **_flow_totals(households, sums),
         "longest_gaps": longest([gap for _, _, own in gaps.values() for gap in own])[:GAPS_IN_ALL],
         "hourly_profile_kw": profiles[None],
         "households": households,
@@ -98,10 +100,11 @@ def _sums(db: duckdb.DuckDBPyConnection, timeline: Timeline, high_usage_kw: floa
             coalesce(zero_run_hours, 0) AS zero_run_hours)
         FROM sums LEFT JOIN peaks USING (household) LEFT JOIN zeros USING (household)
     """
-    suspect = _add_up(db, "suspects")
+    suspect, flows = _add_up(db, "suspects"), _add_flows(db)
     return {
         row["household"]: row
         | dict(zip(("suspect", "suspect_work"), suspect.get(row["household"], (0, 0)), strict=True))
+        | dict(zip(FLOW_SUMS, flows.get(row["household"], (None,) * 4), strict=True))
         for row in rows(db, query)
     }
 
@@ -113,6 +116,21 @@ def _add_up(db: duckdb.DuckDBPyConnection, records: str) -> dict[str, tuple[int,
         FROM {records} GROUP BY household
     """
     return {household: (number, int(work)) for household, number, work in db.execute(query).fetchall()}
+
+
+def _add_flows(db: duckdb.DuckDBPyConnection) -> dict[str, tuple[float | None, ...]]:
+    """Return the energy of `FLOW_SUMS` (kWh) of valid records, by household; None where no record states it."""
+    work = "sum(round({} * 1e6)::BIGINT * interval_of(household, ts))"
+    query = f"""
+        SELECT household::VARCHAR, {work.format("export")}, {work.format("generation")},
+            {work.format("generation")} FILTER (export IS NOT NULL),
+            {work.format("export")} FILTER (generation IS NOT NULL)
+        FROM judged JOIN flows USING (line) GROUP BY household
+    """
+    return {
+        household: tuple(None if work is None else energy(int(work)) for work in sums)
+        for household, *sums in db.execute(query).fetchall()
+    }
 
 
 def _household(
@@ -136,6 +154,8 @@ def _household(
         suspect=sums["suspect"],
         energy_kwh=energy(work),
         energy_with_suspect_kwh=energy(work + sums["suspect_work"]),
+        export_kwh=sums["export"],
+        generation_kwh=sums["generation"],
         mean_kw=_rounded(mean, 6),
         peak_kw=peak_kw,
         peak_at=None if peak_kw is None else moment(sums["peak_at"]),
@@ -240,6 +260,25 @@ def _totals(db: duckdb.DuckDBPyConnection, households: list[HouseholdFigures]) -
         "anomalies_by_reason": {
             reason: sum(home.anomalies_by_reason[reason] for home in households) for reason in ANOMALY_LABELS
         },
+    }
+
+
+def _flow_totals(households: Sequence[HouseholdFigures], sums: dict[str, dict[str, Any]]) -> dict[str, float | None]:
+    """Return export, generation, net and self-consumption of all households; None where no record states them."""
+
+    def total(name: str) -> float | None:
+        stated = [own[name] for own in sums.values() if own[name] is not None]
+        return round(sum(stated), 3) if stated else None
+
+    export, generation, beside_export, beside_generation = map(total, FLOW_SUMS)
+    imported = sum(home.energy_kwh for home in households)
+    return {
+        "export_kwh": export,
+        "generation_kwh": generation,
+        "net_kwh": None if export is None else round(imported - export, 3),
+        "self_consumption_kwh": None
+        if beside_export is None or beside_generation is None
+        else round(beside_export - beside_generation, 3),
     }
 
 

@@ -24,7 +24,17 @@ from include.energy.db import count, write_table
 from include.energy.intervals import WHOLE_SECONDS, choose_intervals
 from include.energy.lines import LineFile, inspect
 from include.energy.params import AnalyzerParams
-from include.energy.schemas import ANOMALY_LABELS, COLUMNS, DATA, OUTSIDE, PROVENANCE, QUALITY, REJECTED, EnergySource
+from include.energy.schemas import (
+    ANOMALY_LABELS,
+    COLUMNS,
+    DATA,
+    FLOWS,
+    OUTSIDE,
+    PROVENANCE,
+    QUALITY,
+    REJECTED,
+    EnergySource,
+)
 from include.energy.stamps import plausible
 
 PF_LIMIT = 1.02
@@ -34,8 +44,15 @@ VOLTAGE_TOLERANCE = 0.10
 LARGEST = 1e10
 LINES_A_BATCH = 50_000
 
-FAULTS_OF_READINGS = ("register_gap", "register_reset", "superseded", "not_installed")
-"""Why a reading does not count although it can be read: see `include.energy.registers`, `revisions` and `meters`."""
+FAULTS_OF_READINGS = (
+    "register_gap",
+    "register_reset",
+    "superseded",
+    "not_installed",
+    "missing_export",
+    "missing_generation",
+)
+"""Why a reading does not count although it can be read: see `registers`, `revisions`, `meters` and `conversion`."""
 FLAG_ZERO_RUN, FLAG_NOT_ASSESSED, FLAG_SUSPECT, FLAG_ESTIMATED = 16, 32, 64, 128
 BITS = {reason: 1 << position for position, reason in enumerate(ANOMALY_LABELS)}
 
@@ -51,14 +68,17 @@ def parse(db: duckdb.DuckDBPyConnection, file: LineFile, params: AnalyzerParams,
 
     Columns: line, household, ts (TIMESTAMP, UTC), power (kW), voltage (V), efficiency, quality, flags (bits of the
     anomalies that a record shows by itself, and whether it is suspect), reason (`outside_window`, why it is rejected,
-    or NULL where it is accepted).
+    or NULL where it is accepted); `export` and `generation` (kW) where the file has these columns.
     """
     rules = _rules(file, params, params.required(source.measured if source else None))
     db.execute(f"CREATE TYPE reason AS ENUM ({', '.join(map(literal, rules))}, 'duplicate_timestamp')")
     cases = " ".join(f"WHEN {condition} THEN '{reason}'::reason" for reason, condition in rules.items())
-    texts = ", ".join(f"{_field(file, column)} AS {column}_text" for column in (*COLUMNS, PROVENANCE[2], QUALITY))
+    flows = flows_of(file)
+    texts = ", ".join(
+        f"{_field(file, column)} AS {column}_text" for column in (*COLUMNS, PROVENANCE[2], QUALITY, *flows)
+    )
     low, high = (round(params.nominal_voltage * (1 + sign * VOLTAGE_TOLERANCE), 6) for sign in (-1, 1))
-    sound = _sound(params, params.required(source.measured if source else None))
+    sound = _sound(params, params.required(source.measured if source else None), flows)
     db.execute(f"""
         CREATE TABLE parsed_lines AS
         WITH texts AS (
@@ -66,7 +86,7 @@ def parse(db: duckdb.DuckDBPyConnection, file: LineFile, params: AnalyzerParams,
         ),
         numbers AS (
             SELECT *, {stamp_sql("timestamp_text")} AS stamp,
-                {", ".join(f"{number_sql(f'{column}_text')} AS {column}_read" for column in COLUMNS[2:])}
+                {", ".join(f"{number_sql(f'{column}_text')} AS {column}_read" for column in (*COLUMNS[2:], *flows))}
             FROM texts
         ),
         readings AS (
@@ -82,6 +102,7 @@ def parse(db: duckdb.DuckDBPyConnection, file: LineFile, params: AnalyzerParams,
             round(power, 6) + 0 AS power, voltage,
             CASE WHEN va >= {PF_LEAST_VA} THEN round(power * 1000 / va, 4) + 0 END AS efficiency,
             quality_text AS quality,
+            {"".join(f"round({flow}_read, 6) + 0 AS {flow}, " for flow in flows)}
             (CASE WHEN voltage < {low} OR voltage > {high} THEN {BITS["voltage_outside_band"]} ELSE 0 END
              + CASE WHEN {_IMPOSSIBLE_POWER_FACTOR} THEN {BITS["power_factor"]} ELSE 0 END
              + {_suspect_flag(params)})::UTINYINT AS flags
@@ -165,7 +186,24 @@ def _rules(file: LineFile, params: AnalyzerParams, required: Sequence[str]) -> d
     rules |= {f"not_finite_{column}": f"NOT abs({column}_read) < {LARGEST:.0f}" for column in numbers}
     if not params.allow_export:
         rules["negative_power"] = "power_consumption_read < 0"
+    for flow in flows_of(file):
+        stated = f"{flow}_text IS NOT NULL"
+        rules[f"unparsable_{flow}"] = f"{stated} AND {flow}_read IS NULL"
+        rules[f"not_finite_{flow}"] = f"{stated} AND NOT abs({flow}_read) < {LARGEST:.0f}"
+        rules[f"negative_{flow}"] = f"{flow}_read < 0"
     return rules
+
+
+def flows_of(file: LineFile) -> tuple[str, ...]:
+    """Return which of export and generation the records state."""
+    return tuple(flow for flow in FLOWS if flow in file.columns)
+
+
+def keep_flows(db: duckdb.DuckDBPyConnection, file: LineFile) -> None:
+    """Create `flows` (line, export, generation) from the acceptable records of `parsed` that state one of the two."""
+    columns = ", ".join(flow if flow in flows_of(file) else f"NULL::DOUBLE AS {flow}" for flow in FLOWS)
+    stated = f"coalesce({', '.join([*flows_of(file), 'NULL::DOUBLE'])}) IS NOT NULL"
+    db.execute(f"CREATE TABLE flows AS SELECT line, {columns} FROM parsed WHERE reason IS NULL AND {stated}")
 
 
 def _suspect_flag(params: AnalyzerParams) -> str:
@@ -175,7 +213,7 @@ def _suspect_flag(params: AnalyzerParams) -> str:
     return f"CASE WHEN abs(power) > {params.limit_kw} THEN {FLAG_SUSPECT} ELSE 0 END"
 
 
-def _sound(params: AnalyzerParams, required: Sequence[str]) -> str:
+def _sound(params: AnalyzerParams, required: Sequence[str], flows: Sequence[str]) -> str:
     """Return SQL of whether a record breaks none of the rules: what nearly all are is decided first, and fast."""
     numbers = [column for column in COLUMNS[2:] if column in required]
     conditions = ["NOT malformed", "source_fault_text IS NULL", "ts IS NOT NULL", "household_id_text IS NOT NULL"]
@@ -184,6 +222,7 @@ def _sound(params: AnalyzerParams, required: Sequence[str]) -> str:
         conditions += [f"ts >= {timestamp(params.start)}", f"ts < {timestamp(params.end)}"]
     if not params.allow_export:
         conditions.append("power_consumption_read >= 0")
+    conditions += [f"({flow}_text IS NULL OR {flow}_read BETWEEN 0 AND {LARGEST - 1:.0f})" for flow in flows]
     return " AND ".join(conditions)
 
 

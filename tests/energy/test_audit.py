@@ -1,5 +1,6 @@
 """Lies of energy steps: each must end red, in the step that tells it, and name the artifact and the rule."""
 
+import json
 import shutil
 from datetime import datetime, timedelta
 
@@ -10,7 +11,7 @@ from include.energy import analyzer
 from include.energy.audit import samples
 from include.energy.steps import ENERGY_STEPS
 from include.energy.validation import BITS
-from tests.energy.analysis import DAY
+from tests.energy.analysis import DAY, HEADER, series, varied
 from tests.energy.lies import both, each, forged, patched, queried, rewritten, selected
 
 WINDOW = {name: moment.isoformat() for name, moment in DAY.items()}
@@ -339,6 +340,60 @@ def test_honest_states_are_proven(proving, faulty_day):
     given(proving, faulty_day, "energy-analyzer")
     result = proving.run("energy-analyzer", WINDOW | {"limit_kw": 4.0})
     assert result.outcome.metrics.suspect > 5
+
+
+def exporting_day(files):
+    """A day of two homes; one feeds 0.4 kW into the grid and generates 1 kW, the other states neither."""
+    flows = {"A": "0.4,1.0", "B": ","}
+    rows = [f"{line},{flows[home]}" for home in "AB" for line in series(varied(48), home=home)]
+    (files / "energy_data.csv").write_text("\n".join([f"{HEADER},export,generation", *rows]) + "\n")
+
+
+LIES_ABOUT_FLOWS = {
+    "more was fed in": (
+        selected("SELECT * REPLACE (export + 0.001 AS export) FROM records"),
+        "export and generation must be those of energy_data.csv",
+    ),
+    "nothing was generated": (
+        selected("SELECT * REPLACE (NULL::DOUBLE AS generation) FROM records"),
+        "export and generation must be those of energy_data.csv",
+    ),
+    "less export in all": (patched("output1.json", lambda d: d.update(export_kwh=9.0)), "export_kwh must be 9.6"),
+    "net of nothing": (patched("output1.json", lambda d: d.update(net_kwh=None)), "net_kwh must be"),
+    "more self-consumption": (
+        patched("output1.json", lambda d: d.update(self_consumption_kwh=24.0)),
+        "self_consumption_kwh must be 14.4",
+    ),
+    "generation of the other home": (
+        patched("output1.json", lambda d: d["households"][1].update(generation_kwh=1.0)),
+        r"households\[1\].generation_kwh must be None",
+    ),
+}
+
+
+@pytest.mark.parametrize("lie", LIES_ABOUT_FLOWS)
+def test_a_lie_about_what_was_fed_in_or_generated_is_red(proving, lie):
+    tell, message = LIES_ABOUT_FLOWS[lie]
+    exporting_day(proving.files)
+    with pytest.raises(ContractError, match=message):
+        proving.run("energy-analyzer", WINDOW, tell)
+
+
+def test_what_was_fed_in_where_no_input_states_it_is_a_lie(proving, faulty_day):
+    given(proving, faulty_day, "energy-analyzer")
+    with pytest.raises(ContractError, match="export and generation must be empty, for energy_data"):
+        proving.run("energy-analyzer", WINDOW, selected("SELECT * REPLACE (0.0::DOUBLE AS export) FROM records"))
+
+
+def test_honest_flows_are_proven_and_reported(proving):
+    exporting_day(proving.files)
+    proving.run("energy-analyzer", WINDOW | {"audit": False})
+    document = json.loads((proving.files / "output1.json").read_text())
+    imported = document["energy_kwh"]
+    assert {name: document[f"{name}_kwh"] for name in ("export", "generation", "net", "self_consumption")} == {
+        "export": 9.6, "generation": 24.0, "net": round(imported - 9.6, 3), "self_consumption": 14.4,
+    }  # fmt: skip
+    assert [home["export_kwh"] for home in document["households"]] == [9.6, None]
 
 
 def an_outlier_too_many(files, params):

@@ -234,3 +234,60 @@ def test_any_text_is_refused_in_words_or_every_line_is_accounted_for(tmp_path_fa
     written = (files / "energy_data.csv").read_text(encoding="utf-8").split("\n")[1:-1]
     assert len(written) == len(numbers)
     assert [int(record.rsplit(",", 2)[1]) for record in written] == numbers
+
+
+FLOWS = {
+    "columns": "timestamp=t,household_id=m,energy_kwh=import,export_kwh=out,generation_kwh=pv",
+    "timezone": "UTC",
+}
+
+
+def flows(*rows):
+    return "\n".join(["t,m,import,out,pv", *rows]) + "\n"
+
+
+def half_hours(*values, home="A"):
+    return [f"2026-01-05 {number // 2:02}:{number % 2 * 30:02},{home},{value}" for number, value in enumerate(values)]
+
+
+def test_what_is_fed_in_and_generated_becomes_mean_power_beside_what_is_drawn(convert):
+    done = convert(flows(*half_hours("0.5,0,0", "0.25,1.5,2", "0,0.5,1")), **FLOWS)
+    assert [(r["power_consumption"], r["export"], r["generation"]) for r in done.records] == [
+        ("1.0", "0.0", "0.0"),
+        ("0.5", "3.0", "4.0"),
+        ("0.0", "1.0", "2.0"),
+    ]
+
+
+def test_a_record_without_its_export_is_rejected_unless_its_household_states_none(convert):
+    rows = half_hours("1,2,3", "1,,3", "1,x,3") + half_hours("1,,", "1,,", "1,,", home="B")
+    done = convert(flows(*rows), **FLOWS)
+    assert done.column("source_fault") == ["", "missing_export", "", "", "", ""]
+    assert done.column("export") == ["4.0", "", "x", "", "", ""]
+
+
+def test_exports_of_several_columns_are_added_up_and_revised_ones_replace_others(convert):
+    columns = "timestamp=t,household_id=@A,energy_wh=i,export_wh=t1,export_wh=t2"
+    head = "t,i,t1,t2\n"
+    early = head + "".join(f"2026-01-05T{hour:02}:00Z,100,10,20\n" for hour in range(4))
+    late = head + "".join(f"2026-01-05T{hour:02}:00Z,100,10,{30 if hour == 3 else 20}\n" for hour in range(3, 8))
+    done = convert({"a.csv": early, "b.csv": late}, columns=columns)
+    kept = [r["export"] for r in done.records if not r["source_fault"]]
+    assert kept == ["0.03"] * 3 + ["0.04"] + ["0.03"] * 4
+
+
+def test_registers_of_both_directions_are_differenced_alike(convert):
+    columns = "timestamp=t,household_id=@A,register_kwh=i,export_register_kwh=o"
+    rows = ["10,99.5", "11,99.9", "12,0.3", "14,0.3"]
+    content = "t,i,o\n" + "".join(f"2026-01-05T{hour:02}:00Z,{row}\n" for hour, row in enumerate(rows))
+    done = convert(content, columns=columns, register_digits=2)
+    assert done.column("export") == ["0.4", "0.4", "0.0"]
+    assert convert(content, columns=columns).column("export") == ["0.4", "-99.6", "0.0"], "which the analyzer rejects"
+    with pytest.raises(BadInputError, match="registers of export are not resampled"):
+        convert(content, columns=columns, resample="1h")
+
+
+def test_multipliers_of_transformers_count_for_both_directions(convert):
+    described = {"meter.csv": flows(*half_hours("1,2,3", "1,2,3", "1,2,3")), "m.toml": "[meters.A]\nmultiplier = 10\n"}
+    done = convert(described, **FLOWS, meters="m.toml")
+    assert {(r["power_consumption"], r["export"], r["generation"]) for r in done.records} == {("20.0", "40.0", "60.0")}

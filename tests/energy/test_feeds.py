@@ -97,3 +97,12 @@ def test_another_quality_of_the_same_value_is_a_revision_where_both_state_one(tm
     table = tmp_path / "before" / "energy_report.csv"
     table.write_text(table.read_text().replace(",valid,E", "").replace(",state,quality", ""))
     assert compare(now, tmp_path / "before").same, "published by a version that stated none"
+
+
+def test_another_export_at_the_same_power_is_a_revision(tmp_path):
+    for name, export in (("before", "0.5"), ("after", "0.7")):
+        table = results(tmp_path / name, 1, 2)["energy_report.csv"]
+        head, *rows = table.read_text().splitlines()
+        table.write_text("\n".join([f"{head},export,generation", *(f"{row},{export}," for row in rows)]) + "\n")
+    now = {name: tmp_path / "after" / name for name in ("energy_report.csv", "output2.json")}
+    assert compare(now, tmp_path / "before").changed == 2

@@ -7,7 +7,7 @@ from include.core.windows import parse_zone
 from include.energy.overview import local, overview, unused_params
 from include.energy.schemas import EnergySource
 from tests.accepted import accepted
-from tests.energy.analysis import DAY, MONDAY, analyzed, series, varied
+from tests.energy.analysis import DAY, HEADER, MONDAY, analyzed, series, varied
 
 
 def read_from_files(files, **fields):
@@ -148,3 +148,14 @@ def test_a_run_without_an_analysis_has_no_overview(files):
 
 def test_a_moment_is_said_on_local_clocks():
     assert local(MONDAY, parse_zone("+10:00")) == "Mon 2026-01-05 10:00"
+
+
+def test_what_is_fed_in_and_used_at_home_stand_on_the_first_screen(files):
+    rows = [f"{line},0.5,2.0" for line in series([1.0] * 48)]
+    analyzed(files, rows, header=f"{HEADER},export,generation", **DAY)
+    shown = [(headline.label, headline.value, headline.note) for headline in overview(accepted(files)).headlines]
+    assert shown[1:3] == [
+        ("Export", "12 kWh", "fed into the grid; net 12 kWh from the grid"),
+        ("Self-consumption", "36 kWh", "generation less export; generated: 48 kWh"),
+    ]
+    assert [label for label, *_ in shown] == ["Energy", "Export", "Self-consumption", "Peak"]

@@ -311,3 +311,16 @@ def test_the_quality_of_the_input_is_carried_to_each_record(files):
     carried = analyzed(files, lines, header=f"{HEADER},quality")
     assert [record["quality"] for record in carried.records] == ["A", "E", None, "A"]
     assert carried.document.qualities == {"A": 2, "E": 1}
+
+
+@pytest.mark.parametrize(
+    ("export", "reason"),
+    [("ERR", "unparsable_export"), ("inf", "not_finite_export"), ("-0.1", "negative_export")],
+)
+def test_an_export_that_is_no_sound_number_is_rejected_with_its_reason(files, export, reason):
+    rows = [f"{line},0.4" for line in series(varied(48))]
+    rows[7] = rows[7][:-3] + export
+    done = analyzed(files, rows, header=f"{HEADER},export", **DAY)
+    assert [row["reason"] for row in done.rejected] == [reason]
+    assert done.document.export_kwh == pytest.approx(47 * 0.2)
+    assert done.records[0]["export"] == 0.4

@@ -17,14 +17,14 @@ import numpy as np
 import pandas as pd
 
 from include.core.errors import ContractError
-from include.core.tables import literal
+from include.core.tables import file_argument, literal
 from include.energy import validation
 from include.energy.audit.samples import salts
 from include.energy.audit.stated import read_stated
 from include.energy.audit.tables import csv_sql, first_row, words
 from include.energy.lines import LineFile
 from include.energy.params import AnalyzerParams
-from include.energy.schemas import OUTSIDE, RECORDS, REJECTED, EnergySource
+from include.energy.schemas import FLOWS, OUTSIDE, RECORDS, REJECTED, EnergySource
 from include.energy.validation import BITS
 
 OWN_FLAGS = BITS["voltage_outside_band"] | BITS["power_factor"] | validation.FLAG_SUSPECT
@@ -37,8 +37,9 @@ def judge_again(
 ) -> dict[str, int]:
     """Compare `energy_records.parquet` and `rejected.csv` with the records of `energy_data.csv`, judged again.
 
-    Creates `parsed`, `clock` and the type `household` (see `include.energy.validation`), `rejected` (line, reason), the
-    view `acceptable` (household, ts, voltage, …) and `stated`: the records of the Parquet file with their flags.
+    Creates `parsed`, `flows`, `clock` and the type `household` (see `include.energy.validation`), `rejected` (line,
+    reason), the view `acceptable` (household, ts, voltage, …) and `stated`: the records of the Parquet file with their
+    flags.
 
     Args:
         db: An empty database.
@@ -61,6 +62,8 @@ def judge_again(
     read_stated(db, files, params)
     _find_repeated(db, data)
     _compare_values(db, data)
+    validation.keep_flows(db, data)
+    _compare_flows(db, data, files)
     _require_repetitions(db, data)
     _compare_rejected(db, data, files)
     return counts
@@ -177,6 +180,29 @@ def _raise_first_difference(db: duckdb.DuckDBPyConnection, data: LineFile, diffe
             rule = f"{name} must be {first[f'a{number}']}, as line {first['line']} of {data.name} gives"
             raise ContractError(RECORDS.path, rule, first[f"s{number}"])
     raise ContractError(RECORDS.path, f"must hold the values of {data.name}", f"others for {households[:80]}")
+
+
+def _compare_flows(db: duckdb.DuckDBPyConnection, data: LineFile, files: Path) -> None:
+    """Compare export and generation of every record, to the milliwatt."""
+    records = f"read_parquet({file_argument(RECORDS.at(files))})"
+    if not validation.flows_of(data):
+        rule = f"export and generation must be empty, for {data.name} states neither"
+        record = first_row(
+            db,
+            f"SELECT line, export, generation FROM {records} WHERE coalesce(export, generation) IS NOT NULL LIMIT 1",
+        )
+    else:
+        rule = f"export and generation must be those of {data.name}"
+        whole = "try_cast(round({}.{} * 1e6) AS BIGINT)"
+        differing = " OR ".join(f"{whole.format('r', f)} IS DISTINCT FROM {whole.format('f', f)}" for f in FLOWS)
+        record = first_row(
+            db,
+            f"SELECT line, r.export, r.generation FROM {records} AS r LEFT JOIN flows AS f USING (line) "
+            f"WHERE {differing} OR (r.export IS NULL) <> (f.export IS NULL) "
+            "OR (r.generation IS NULL) <> (f.generation IS NULL) ORDER BY line LIMIT 1",
+        )
+    if record:
+        raise ContractError(RECORDS.path, rule, words(record))
 
 
 def _compare_rejected(db: duckdb.DuckDBPyConnection, data: LineFile, files: Path) -> None:

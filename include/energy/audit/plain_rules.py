@@ -18,7 +18,7 @@ from typing import NamedTuple
 from include.energy.anomalies import FLAT_RECORDS, FLAT_SECONDS, SAMPLES_OF_HOUR, SAMPLES_OF_HOUSEHOLD, ZERO_SECONDS
 from include.energy.lines import LineFile
 from include.energy.params import AnalyzerParams
-from include.energy.schemas import COLUMNS, OUTSIDE, QUALITY, AnomalyReason
+from include.energy.schemas import COLUMNS, FLOWS, OUTSIDE, QUALITY, AnomalyReason
 from include.energy.timeline import Stretch
 from include.energy.validation import FAULTS_OF_READINGS, LARGEST, PF_LEAST_VA, PF_LIMIT, PF_SURE_VA, VOLTAGE_TOLERANCE
 
@@ -86,6 +86,9 @@ def _judge_values(row: Mapping[str, str], time: datetime, params: AnalyzerParams
         raise UndecidedError
     if power < 0 and not params.allow_export:
         return Judgement("negative_power")
+    flow_fault = _flow_fault(row)
+    if flow_fault:
+        return Judgement(flow_fault)
     suspect = params.limit_kw is not None and abs(power) > params.limit_kw
     anomalies: set[AnomalyReason] = set()
     if volts is not None and _exceeds(abs(volts / params.nominal_voltage - 1), VOLTAGE_TOLERANCE):
@@ -103,6 +106,23 @@ def _judge_values(row: Mapping[str, str], time: datetime, params: AnalyzerParams
         anomalies.add("power_factor")
     efficiency = power * 1000 / apparent if apparent >= PF_LEAST_VA else None
     return Judgement(None, row["household_id"], time, power, efficiency, frozenset(anomalies), suspect, quality)
+
+
+def _flow_fault(row: Mapping[str, str]) -> str | None:
+    """Return why export or generation is not sound; None where it is, or where the record states neither.
+
+    Raises:
+        UndecidedError: A number is too great for these rules.
+    """
+    for flow in FLOWS:
+        value = _number(row.get(flow) or "0")
+        if value is None:
+            return f"unparsable_{flow}"
+        if not abs(value) < LARGEST:
+            raise UndecidedError
+        if value < 0:
+            return f"negative_{flow}"
+    return None
 
 
 def _number_fault(row: Mapping[str, str], values: Mapping[str, float | None], required: Sequence[str]) -> str | None:

@@ -22,10 +22,10 @@ from include.energy.generator import FAULTS, account, day_lines, days_of, interv
 from include.energy.households import make_households
 from include.energy.lines import inspect
 from include.energy.params import GeneratorParams
-from include.energy.schemas import COLUMNS, DATA, PROVENANCE, SOURCE, EnergySource
+from include.energy.schemas import COLUMNS, DATA, FLOWS, PROVENANCE, SOURCE, EnergySource
 from include.energy.validation import stamp_sql
 
-_AS_READ: dict[str, AsRead] = {"timestamp": stamp_sql, **dict.fromkeys(COLUMNS[2:], number_sql)}
+_AS_READ: dict[str, AsRead] = {"timestamp": stamp_sql, **dict.fromkeys((*COLUMNS[2:], *FLOWS), number_sql)}
 """How the analyzer reads a column's text; of the others, the text itself counts."""
 _UNLIKELY_DEVIATIONS = 6
 _EPOCH = date(1970, 1, 1).toordinal()

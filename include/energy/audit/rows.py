@@ -26,6 +26,8 @@ _AS_READ: dict[str, AsRead] = {
     "timestamp": stamp_sql,
     "power": number_sql,
     "efficiency": number_sql,
+    "export": number_sql,
+    "generation": number_sql,
     "anomaly_detected": "lower({})".format,
 }
 

@@ -31,6 +31,8 @@ EXPORT = re.compile(
     r"(?i)export|return|teruglever|injec|einspeis|feed|fed.?in|vertido|excedent|generat|solar|production|producci|"
     r"\bpv\b|surplus|levering|(?<!\w)-\s?A(?!\w)|(?<!\w)A-(?!\w)|2\.8\.\d"
 )
+GENERATION = re.compile(r"(?i)generat|solar|production|producci|\bpv\b|levering")
+"""Of `EXPORT`: words that also name what is generated at home, be it used there or fed into the grid."""
 IMPORT = re.compile(
     r"(?i)import|consum|usage|verbrauch|afname|offtake|bezug|forbrug|deliver|withdraw|(?<!\w)\+\s?A(?!\w)|"
     r"(?<!\w)A\+(?!\w)|1\.8\.\d|load|last|demand|mængde|volume|active energy|electricity"

@@ -39,6 +39,7 @@ class Draft:
         self.columns = profile(layout)
         self.statements: list[Statement] = []
         self.questions: list[Question] = []
+        self.flows: dict[str, tuple[int, ...]] = {}
 
     def state(self, topic: str, value: str, evidence: str = "", *, assumed: bool = False) -> None:
         """Note something that holds."""
@@ -98,7 +99,8 @@ class Draft:
 
     def role(self, name: str) -> str:
         """Return the field that a mapped column stands for."""
-        return "timestamp" if name in self.mapping.timestamps else self.mapping.field or "household_id"
+        flow = next((field for field, names in self.mapping.flows.items() if name in names), None)
+        return "timestamp" if name in self.mapping.timestamps else flow or self.mapping.field or "household_id"
 
     def require_columns(self) -> None:
         """Refuse a mapping with columns that the file does not have; names all of them."""

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from dataclasses import dataclass
 
-from include.energy.schemas import MEASURED, Measured, Unit
+from include.energy.schemas import FLOWS, MEASURED, Measured, Unit
 
 EVERY = "*"
 FILE = "{file}"
@@ -21,7 +22,11 @@ VALUE_FIELDS: dict[str, Unit] = {
     "register_wh": "Wh",
     "register_mwh": "MWh",
 }
-FIELDS = ("timestamp", "household_id", *VALUE_FIELDS, "voltage", "current")
+FLOW_FIELDS = {
+    f"{flow}_{field.removeprefix('energy_').removeprefix('power_')}": flow for flow in FLOWS for field in VALUE_FIELDS
+}
+"""What is fed into the grid, and what is generated: `export_kwh`, `export_register_kwh`, `generation_kw`, …"""
+FIELDS = ("timestamp", "household_id", *VALUE_FIELDS, *FLOW_FIELDS, "voltage", "current")
 EXAMPLE = "timestamp=Time,household_id=@VIC,power_mw=Demand"
 _NEXT = re.compile(rf",(?=\s*(?:{'|'.join(FIELDS)})\s*=)")
 
@@ -38,6 +43,8 @@ class ColumnMapping:
         values: Columns of power, energy or register readings; several are added up, unless `household_id` is `*`.
         voltage: Column of volts, or None.
         current: Column of amperes, or None.
+        flows: Columns of what is fed into the grid and of what is generated, by field (`export_kwh`); several are added
+            up.
     """
 
     timestamps: tuple[str, ...] = ()
@@ -47,6 +54,7 @@ class ColumnMapping:
     values: tuple[str, ...] = ()
     voltage: str | None = None
     current: str | None = None
+    flows: dict[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
 
     @property
     def unit(self) -> Unit | None:
@@ -61,7 +69,8 @@ class ColumnMapping:
     @property
     def names(self) -> tuple[str, ...]:
         """The columns that a file must have."""
-        columns = (*self.timestamps, self.household_id, *self.values, self.voltage, self.current)
+        flows = (name for names in self.flows.values() for name in names)
+        columns = (*self.timestamps, self.household_id, *self.values, *flows, self.voltage, self.current)
         return tuple(column for column in columns if column is not None and column != EVERY)
 
     @property
@@ -93,13 +102,19 @@ def parse_columns(text: str) -> ColumnMapping:
         if not column.isprintable():
             raise ValueError(f"columns: {part.strip()!r}: a name is one line of text")
         columns.setdefault(field, []).append(column)
-    repeatable = ("timestamp", *VALUE_FIELDS)
+    repeatable = ("timestamp", *VALUE_FIELDS, *FLOW_FIELDS)
     if twice := [field for field, names in columns.items() if len(names) > 1 and field not in repeatable]:
         raise ValueError(f"columns: {twice[0]} is given twice")
     fields = [field for field in columns if field in VALUE_FIELDS]
     if len(fields) > 1:
         raise ValueError(f"columns: {' and '.join(fields)} cannot be given together; for example: {EXAMPLE}")
+    flows = [field for field in columns if field in FLOW_FIELDS]
+    for flow in FLOWS:
+        if len(same := [field for field in flows if FLOW_FIELDS[field] == flow]) > 1:
+            raise ValueError(f"columns: {' and '.join(same)} cannot be given together; for example: {EXAMPLE}")
     household = columns.get("household_id", [None])[0]
+    if flows and household == EVERY:
+        raise ValueError(f"columns: {flows[0]}: which of several households it belongs to is open; map one household")
     constant = household is not None and household.startswith("@")
     return ColumnMapping(
         timestamps=tuple(columns.get("timestamp", ())),
@@ -109,4 +124,5 @@ def parse_columns(text: str) -> ColumnMapping:
         values=tuple(columns[fields[0]]) if fields else (),
         voltage=columns.get("voltage", [None])[0],
         current=columns.get("current", [None])[0],
+        flows={field: tuple(columns[field]) for field in flows},
     )

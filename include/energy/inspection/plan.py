@@ -105,6 +105,7 @@ class ReadingPlan:
         quality: Column that says how a reading was obtained, and its texts that mean "estimated".
         voltage: Column of volts.
         current: Column of amperes.
+        flows: Columns of `export` and `generation`, which are added up.
     """
 
     file: LineFile
@@ -127,6 +128,7 @@ class ReadingPlan:
     quality: tuple[int, tuple[str, ...]] | None = None
     voltage: int | None = None
     current: int | None = None
+    flows: dict[str, tuple[int, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,14 @@ from include.energy.inspection.plan import ZONE, Answers, ReadingPlan, Understan
 from include.energy.inspection.rows import choose_rows, find_meter, name_household, where
 from include.energy.inspection.spelling import shape_of
 from include.energy.inspection.times import find_ends, find_stamps, find_zone, hour_name, spell, times_in_header
-from include.energy.inspection.values import find_unit, find_values, is_cumulative, spell_numbers
+from include.energy.inspection.values import (
+    find_flows,
+    find_unit,
+    find_values,
+    flow_field,
+    is_cumulative,
+    spell_numbers,
+)
 from include.energy.schemas import Unit
 
 
@@ -55,6 +62,8 @@ def understand(layout: Layout, answers: Answers, search: Search) -> Understandin
         draft.select(selected)
     unit = find_unit(draft, values)
     cumulative = is_cumulative(draft, values, meter, unit, stamps)
+    unfolded = bool(spread) or wide
+    flows = find_flows(draft, values, unit, meter=meter, cumulative=cumulative, unfolded=unfolded)
     decimal, thousands = spell_numbers(draft, values)
     utc = find_zone(draft, stamps, spelling, spread)
     ends = find_ends(draft, stamps, spelling, order, spread, ranges=ranges, period=period, cumulative=cumulative)
@@ -85,6 +94,7 @@ def understand(layout: Layout, answers: Answers, search: Search) -> Understandin
             quality=quality,
             voltage=draft.optional(draft.mapping.voltage),
             current=draft.optional(draft.mapping.current),
+            flows=flows,
         )
     mapping = _command(draft, stamps, meter, household, values, unit, cumulative=cumulative)
     options = tuple(f"{draft.name(c.position)}={'|'.join(c.texts)}" for c in selected if c.is_read)
@@ -142,6 +152,11 @@ def _command(
     kind = "register" if cumulative else "energy" if (unit or "kWh").endswith("Wh") else "power"
     field = draft.mapping.field or f"{kind}_{(unit or 'kWh').lower()}"
     parts += [f"{field}={draft.name(position)}" for position in values if not _is_spread(draft, position)]
+    for flow, names in draft.mapping.flows.items():
+        parts += [f"{flow}={name}" for name in names]
+    if not draft.mapping.flows and unit and not wide:
+        for flow, positions in draft.flows.items():
+            parts += [f"{flow_field(flow, unit, cumulative=cumulative)}={draft.name(p)}" for p in positions]
     return ",".join(parts)
 
 

@@ -6,9 +6,18 @@ import re
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
-from include.energy.inspection.columns import EXPORT, HOUR_NUMBER, METER, PHASE, REGISTER_NAME, TARIFF, Column
+from include.energy.inspection.columns import (
+    EXPORT,
+    GENERATION,
+    HOUR_NUMBER,
+    METER,
+    PHASE,
+    REGISTER_NAME,
+    TARIFF,
+    Column,
+)
 from include.energy.inspection.draft import Draft
-from include.energy.inspection.mapping import EVERY
+from include.energy.inspection.mapping import EVERY, FLOW_FIELDS
 from include.energy.inspection.spelling import Decimal, foreign_unit_in, shape_of, unit_in, unit_of
 from include.energy.inspection.spelling import spell_numbers as spell
 from include.energy.inspection.times import are_periods
@@ -39,6 +48,12 @@ def find_values(draft: Draft, taken: set[int], spread: dict[int, str]) -> tuple[
     if exports and imports:
         names = ", ".join(repr(column.name) for column in exports)
         draft.state("not selected", names, "what is fed into the grid is left out")
+        generated = [column for column in exports if GENERATION.search(column.name)]
+        if len(generated) < len(exports):
+            draft.flows = {
+                "export": tuple(column.position for column in exports if column not in generated),
+                "generation": tuple(column.position for column in generated),
+            }
         free = imports
     free = _drop_totals(draft, free)
     if len(free) > 1:
@@ -262,6 +277,49 @@ def _rises(draft: Draft, position: int, meter: int | None) -> int | None:
         if rises >= (8 if named else RISES_NEEDED):
             return rises
     return None
+
+
+def find_flows(
+    draft: Draft, values: Sequence[int], unit: Unit | None, *, meter: int | None, cumulative: bool, unfolded: bool
+) -> dict[str, tuple[int, ...]]:
+    """Return the columns of what is fed into the grid and of what is generated, where the user maps them."""
+    flows: dict[str, tuple[int, ...]] = {}
+    for field, names in draft.mapping.flows.items():
+        positions = tuple(draft.position(name, field) for name in names)
+        flow, right = FLOW_FIELDS[field], flow_field(FLOW_FIELDS[field], unit, cumulative=cumulative)
+        if unfolded:
+            raise draft.refuse(f"{field}: a row holds several readings, so it is open to which one it belongs")
+        if unit and field != right:
+            raise draft.refuse(
+                f"{field}: must be of the unit and kind of what is drawn from the grid; write --columns "
+                f'"{right}={draft.name(positions[0])}"'
+            )
+        _require_numbers(draft, positions)
+        for position in positions:
+            column = draft.columns[position]
+            shown = unit_in(column.name) or foreign_unit_in(column.name.replace("_", " "))
+            if shown and shown != unit:
+                draft.contradict(f"{field}: {column.name!r} is in {shown}, not {unit}", "map another column")
+            if position in values:
+                raise draft.refuse(f"{field}: {column.name!r} is mapped as what is drawn from the grid, too")
+            rises = None if cumulative or not (unit or "").endswith("Wh") else _rises(draft, position, meter)
+            if rises is not None:
+                draft.contradict(
+                    f"{field}: {column.name!r} never falls, and rises {rises} times: it looks like a register",
+                    "map registers of both directions, or energy of both",
+                )
+        draft.state(flow, f"{' + '.join(map(repr, draft.names(positions)))}", "stated by the user")
+        flows[flow] = positions
+    return flows
+
+
+def flow_field(flow: str, unit: Unit | None, *, cumulative: bool) -> str:
+    """Return the field of a flow that is in the unit of the values, and a register where they are.
+
+    >>> flow_field("export", "Wh", cumulative=True)
+    'export_register_wh'
+    """
+    return f"{flow}_{'register_' if cumulative else ''}{(unit or 'kWh').lower()}"
 
 
 def spell_numbers(draft: Draft, values: Sequence[int]) -> tuple[Decimal | None, str]:

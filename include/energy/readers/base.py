@@ -97,6 +97,8 @@ class Reading(NamedTuple):
         voltage: Number, V.
         current: Number, A.
         quality: How it was obtained, in the words of the file.
+        export: Fed into the grid, in the unit and kind of `power`.
+        generation: Generated at home, likewise.
         malformed: Its record cannot be taken apart; all texts are None then.
         estimated: The file says that it was estimated, not measured.
     """
@@ -108,6 +110,8 @@ class Reading(NamedTuple):
     voltage: str | None = None
     current: str | None = None
     quality: str | None = None
+    export: str | None = None
+    generation: str | None = None
     malformed: bool = False
     estimated: bool = False
 
@@ -143,6 +147,7 @@ class MeterData:
         clock: How stamps are read; None for the general spelling.
         ends: Stamps mark the ends of their intervals.
         cumulative: `power` is the reading of a register, of which differences are taken.
+        flows: Which of export and generation the readings state.
         summed: How many columns were added up to one reading.
         drops_empty: A reading without `power` is not a record: nothing was measured there.
         statements: What was understood of the file, with its evidence.
@@ -160,6 +165,7 @@ class MeterData:
     clock: Clock | None = None
     ends: bool | None = None
     cumulative: bool = False
+    flows: tuple[str, ...] = ()
     summed: int = 1
     drops_empty: bool = False
     statements: tuple[Statement, ...] = ()

@@ -20,7 +20,7 @@ from include.energy.lines import EMPTY, LineFile, not_text, split_header
 from include.energy.params import GeneratorParams, answers_of
 from include.energy.presets import with_preset
 from include.energy.readers.base import SURE, Clock, Confidence, MeterData, Sample
-from include.energy.schemas import COLUMNS, MEASURED
+from include.energy.schemas import COLUMNS, FLOWS, MEASURED
 
 if TYPE_CHECKING:
     import duckdb
@@ -65,6 +65,7 @@ class DelimitedReader:
             clock=clock_of(plan),
             ends=plan.ends,
             cumulative=plan.cumulative,
+            flows=tuple(plan.flows),
             summed=1 if _is_unfolded(plan) else len(plan.values),
             drops_empty=not own,
             statements=understanding.statements,
@@ -156,6 +157,7 @@ def readings_sql(plan: ReadingPlan, numbered: str | None = None) -> str:
         "stamp": _stamp_sql(plan),
         "voltage": "NULL" if plan.voltage is None else _number_sql(plan, plan.voltage),
         "current": "NULL" if plan.current is None else _number_sql(plan, plan.current),
+        **{flow: _sum_sql(plan, plan.flows[flow]) if flow in plan.flows else "NULL" for flow in FLOWS},
         "quality": "NULL" if plan.quality is None else file.field_at_sql(plan.quality[0]),
     }
     if _is_unfolded(plan):  # what the readings of a row share is taken from its fields once
@@ -176,7 +178,7 @@ def readings_sql(plan: ReadingPlan, numbered: str | None = None) -> str:
     return f"SELECT line_number AS line, {texts}, malformed, {estimated} AS estimated FROM ({records})"
 
 
-_TEXTS = ("household_id", "stamp", "power", "voltage", "current", "quality")
+_TEXTS = ("household_id", "stamp", "power", "voltage", "current", "quality", *FLOWS)
 
 
 def _is_unfolded(plan: ReadingPlan) -> bool:
@@ -221,7 +223,12 @@ def _first_of_range(stamp: str, plan: ReadingPlan) -> str:
 def _value_sql(plan: ReadingPlan) -> str:
     if _is_unfolded(plan):
         return number_text_sql("cell.value", plan.decimal, plan.thousands)
-    fields = [_number_sql(plan, position) for position in plan.values]
+    return _sum_sql(plan, plan.values)
+
+
+def _sum_sql(plan: ReadingPlan, positions: Sequence[int]) -> str:
+    """Return SQL of the sum of columns; NULL where all are empty."""
+    fields = [_number_sql(plan, position) for position in positions]
     if len(fields) == 1:
         return fields[0]
     numbers = ", ".join(f"try_cast({field} AS DECIMAL(24, 9))" for field in fields)

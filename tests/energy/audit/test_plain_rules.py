@@ -106,3 +106,19 @@ def test_an_outlier_lies_far_above_the_median_of_its_hour():
     assert found[480] == {"outlier"}
     assert sum(map(bool, found)) == 1
     assert not any(marks(powers[478:490]))  # too few to tell
+
+
+@pytest.mark.parametrize(
+    ("flows", "reason"),
+    [
+        ("0.4,", None),
+        (",", None),
+        ("x,", "unparsable_export"),
+        ("1,-2", "negative_generation"),
+        ("-1,x", "negative_export"),
+    ],
+)
+def test_export_and_generation_are_judged_by_the_plain_rules_too(tmp_path, flows, reason):
+    (tmp_path / "energy_data.csv").write_text(f"{HEADER},export,generation\n{NOON},A,1,230,5,1,1\n")
+    data = inspect(tmp_path / "energy_data.csv")
+    assert judge_record(f"{NOON},A,1,230,5,{flows}", data, AnalyzerParams(), REQUIRED).reason == reason

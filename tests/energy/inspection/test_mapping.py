@@ -57,3 +57,21 @@ def test_measured_are_the_columns_that_are_mapped():
 def test_faults_are_sentences(text, message):
     with pytest.raises(ValueError, match=message):
         parse_columns(text)
+
+
+def test_what_is_fed_in_and_generated_is_mapped_beside_what_is_drawn():
+    mapping = parse_columns("energy_kwh=A,export_kwh=B,export_kwh=C,generation_kwh=D")
+    assert mapping.flows == {"export_kwh": ("B", "C"), "generation_kwh": ("D",)}
+    assert mapping.names == ("A", "B", "C", "D")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("energy_kwh=A,export_kwh=B,export_wh=C", "export_kwh and export_wh cannot be given together"),
+        ("household_id=*,energy_kwh=A,export_kwh=B", "which of several households it belongs to is open"),
+    ],
+)
+def test_exports_that_cannot_be_assigned_are_refused(text, message):
+    with pytest.raises(ValueError, match=message):
+        parse_columns(text)

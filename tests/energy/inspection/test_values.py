@@ -98,3 +98,51 @@ def test_an_open_decimal_mark_is_asked_and_an_answer_is_checked(understood):
 def test_a_file_without_energy_is_refused(understood):
     with pytest.raises(BadInputError, match="no column holds power or energy; 'Gas m³' is not active energy"):
         understood("t;Gas m³", *rows(varying))
+
+
+ROWS = [f"2026-01-05 {hour:02}:00,{0.3 + hour % 5 / 10},{hour % 3},{1000 + hour}" for hour in range(24)] * 2
+ROWS = [row.replace("-05 ", f"-0{5 + number // 24} ") for number, row in enumerate(ROWS)]
+
+
+def both(understood, field, header="t,import kWh,export,count"):
+    return understood(header, *ROWS, columns=f"timestamp=t,household_id=@A,energy_kwh=import kWh,{field}")
+
+
+def test_mapped_exports_are_stated(understood):
+    done = both(understood, "export_kwh=export")
+    assert done.plan.flows == {"export": (2,)}
+    assert done.mapping.endswith("energy_kwh=import kWh,export_kwh=export")
+
+
+@pytest.mark.parametrize(
+    ("field", "header", "message"),
+    [
+        ("export_wh=export", "t,import kWh,export,count", 'write --columns "export_kwh=export"'),
+        ("export_register_kwh=export", "t,import kWh,export,count", 'write --columns "export_kwh=export"'),
+        ("export_kwh=export Wh", "t,import kWh,export Wh,count", "'export Wh' is in Wh, not kWh"),
+        ("export_kwh=gas m³", "t,import kWh,gas m³,count", "'gas m³' is in m³, not kWh"),
+        ("export_kwh=import kWh", "t,import kWh,export,count", "is mapped as what is drawn from the grid, too"),
+    ],
+)
+def test_exports_in_another_unit_or_column_are_refused(understood, field, header, message):
+    with pytest.raises(BadInputError, match=message):
+        both(understood, field, header)
+
+
+def test_an_export_that_never_falls_is_no_energy_of_intervals(understood):
+    rows = [
+        f"2026-01-0{5 + number // 24} {number % 24:02}:00,{0.3 + number % 5 / 10},{1000 + number}"
+        for number in range(48)
+    ]
+    with pytest.raises(BadInputError, match="'out' never falls, and rises 47 times: it looks like a register"):
+        understood(
+            "t,import kWh,out", *rows, columns="timestamp=t,household_id=@A,energy_kwh=import kWh,export_kwh=out"
+        )
+
+
+def test_exports_that_are_not_read_are_proposed_with_what_is_generated(understood):
+    rows = [row.rsplit(",", 1)[0] + ",0.7" for row in ROWS]
+    done = understood("t,import kWh,export kWh,PV kWh", *rows)
+    assert done.mapping.endswith("energy_kwh=import kWh,export_kwh=export kWh,generation_kwh=PV kWh")
+    alone = understood("t,import kWh,generation kWh", *[row.rsplit(",", 1)[0] for row in rows])
+    assert "generation_kwh" not in alone.mapping, "it may be generation or export"
