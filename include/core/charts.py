@@ -21,12 +21,14 @@ class Line:
         values: In the unit of the chart.
         low: Lowest value at each place, for a band around the line; empty without one.
         high: Highest value at each place.
+        estimated: The values are estimates: points on a dashed line.
     """
 
     label: str
     values: Sequence[Value]
     low: Sequence[Value] = ()
     high: Sequence[Value] = ()
+    estimated: bool = False
 
 
 @dataclass(frozen=True)
@@ -85,6 +87,7 @@ class BarChart:
         values: In the unit.
         heading: What the labels are.
         note: A sentence below the title.
+        estimated: The part of each value that is estimated, which is hatched; empty without estimates.
     """
 
     name: str
@@ -94,6 +97,7 @@ class BarChart:
     values: Sequence[float]
     heading: str
     note: str = ""
+    estimated: Sequence[float] = ()
 
 
 Chart = LineChart | BarChart

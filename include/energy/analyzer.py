@@ -18,9 +18,11 @@ from include.core.tables import literal
 from include.energy import curves, statistics, validation
 from include.energy.anomalies import judge
 from include.energy.db import connect, count, write_table
+from include.energy.estimation import estimate, find_advances
 from include.energy.lines import inspect
 from include.energy.params import AnalyzerParams
 from include.energy.schemas import ANALYSIS, DATA, OUTSIDE, RECORDS, SOURCE, Analysis, EnergySource
+from include.energy.sufficiency import require, require_sufficient
 from include.energy.timeline import Timeline, draw_timeline
 
 REPEATED = ("duplicate_timestamp", "superseded")
@@ -48,6 +50,8 @@ def analyze(files: Path, params: AnalyzerParams) -> None:
         if not counts.get(""):
             raise validation.nothing_accepted(db, data, counts, files, params)
         validation.order(db, params.timezone)
+        if params.estimate:
+            find_advances(db)
         intervals = validation.accept(db, source)
         validation.keep_flows(db, data)
         validation.forget_parsed(db)
@@ -55,33 +59,43 @@ def analyze(files: Path, params: AnalyzerParams) -> None:
         timeline = draw_timeline(db, intervals, source, window)
         validation.set_suspects_apart(db)
         judge(db, params.outlier_threshold)
+        if params.estimate:
+            estimate(db, timeline, params.timezone, params.limit_kw)
+            db.execute("INSERT INTO judged BY NAME SELECT * EXCLUDE (method) FROM estimates")
         figures = statistics.figures(db, timeline, window, params.high_usage_kw)
         analysis = summarise(db, params, figures, timeline, source, counts)
         require_plausible(db, analysis, source, params)
+        require_sufficient(analysis)
         validation.write_rejected(db, data, files)
         write_table(db, _records_sql(db, params), RECORDS.at(files))
     write_atomically(ANALYSIS.at(files), analysis.model_dump_json().encode() + b"\n")
 
 
 def _records_sql(db: duckdb.DuckDBPyConnection, params: AnalyzerParams) -> str:
-    """Return SQL of `energy_records.parquet`, from `judged` and `suspects`."""
+    """Return SQL of `energy_records.parquet`, from `judged`, `suspects` and `estimates`."""
     bits = validation.BITS
     texts = [";".join(reason for reason in bits if flags & bits[reason]) for flags in range(sum(bits.values()) + 1)]
     reasons = f"([NULL, {', '.join(map(literal, texts[1:]))}])[(flags & {len(texts) - 1}) + 1]"
     high = "NULL" if params.high_usage_kw is None else params.high_usage_kw
-    published, state = "judged", "'valid'"
-    if count(db, "SELECT count(*) FROM suspects"):
-        published = "(FROM judged UNION ALL BY NAME SELECT * EXCLUDE (voltage) FROM suspects ORDER BY household, ts)"
-        state = f"CASE WHEN flags & {validation.FLAG_SUSPECT} <> 0 THEN 'suspect' ELSE 'valid' END"
+    published, state, method = "judged", "'valid'", "NULL::VARCHAR"
+    if params.estimate or count(db, "SELECT count(*) FROM suspects"):
+        tables = ["SELECT * FROM judged WHERE line IS NOT NULL", "SELECT * EXCLUDE (voltage) FROM suspects"]
+        tables += ["SELECT * FROM estimates"] * params.estimate
+        published = f"({' UNION ALL BY NAME '.join(tables)} ORDER BY household, ts, line NULLS LAST)"
+        states = {"estimated": validation.FLAG_ESTIMATED, "suspect": validation.FLAG_SUSPECT}
+        cases = " ".join(f"WHEN flags & {bit} <> 0 THEN '{name}'" for name, bit in states.items())
+        state = f"CASE {cases} ELSE 'valid' END"
+        method = "method" if params.estimate else method
     flows = "NULL::DOUBLE AS export, NULL::DOUBLE AS generation"
     if count(db, "SELECT count(*) FROM flows"):
         flows = "export, generation"
-        published = f"(FROM {published} LEFT JOIN flows USING (line) ORDER BY household, ts)"
+        published = f"(FROM {published} LEFT JOIN flows USING (line) ORDER BY household, ts, line NULLS LAST)"
     return f"""
         SELECT make_timestamptz(epoch_us(ts)) AS timestamp, household::VARCHAR AS household_id, power, efficiency,
             CASE WHEN power > {high} THEN 'high_usage' ELSE 'normal' END AS status,
             flags & {len(texts) - 1} <> 0 AS anomaly_detected, {reasons} AS anomaly_reasons,
-            {state} AS state, quality::VARCHAR AS quality, {flows},
+            {state} AS state, quality::VARCHAR AS quality, {method} AS method,
+            {flows},
             flags & {validation.FLAG_ZERO_RUN} <> 0 AS zero_run, line
         FROM {published}"""
 
@@ -97,7 +111,7 @@ def summarise(
     """Return the document of an analysis.
 
     Args:
-        db: Holds `accepted`, `judged`, `suspects`, `rejected` and `clock`.
+        db: Holds `accepted`, `judged`, `suspects`, `rejected`, `clock` and, where asked for, `estimates`.
         params: Limits, window and clock.
         figures: From `include.energy.statistics.figures()`.
         timeline: The intervals of the households.
@@ -110,6 +124,7 @@ def summarise(
     seconds = timeline.shortest
     compliance, note = curves.voltage_compliance(db, seconds, start, end, params.nominal_voltage)
     curves.summarise_quarters(db)
+    requirements = require(params, *(figures[n] for n in ("expected", "received", "estimated", "longest_gaps")))
     return Analysis(
         source=source.source if source else None,
         timezone=params.timezone or "UTC",
@@ -122,6 +137,9 @@ def summarise(
         records_outside_window=outside,
         rejected_by_reason=reasons,
         qualities=_count_qualities(db),
+        estimated_by_method=_count_methods(db) if params.estimate else {},
+        sufficient=all(requirement.met for requirement in requirements),
+        requirements=requirements,
         en_50160=compliance,
         en_50160_note=note,
         load_curve=curves.load_curve(db, min(seconds) if timeline.constant else timeline.longest),
@@ -140,13 +158,18 @@ def _count_qualities(db: duckdb.DuckDBPyConnection) -> dict[str, int]:
     )
 
 
+def _count_methods(db: duckdb.DuckDBPyConnection) -> dict[str, int]:
+    """Return how many estimates were made by which method, in the order of their names."""
+    return dict(db.execute("SELECT method, count(*) FROM estimates GROUP BY method ORDER BY method").fetchall())
+
+
 def require_plausible(
     db: duckdb.DuckDBPyConnection, analysis: Analysis, source: EnergySource | None, params: AnalyzerParams
 ) -> None:
     """Refuse figures of input files that no meter can have meant.
 
     Args:
-        db: Holds `judged`, of valid records, and the macros of `include.energy.timeline.draw_timeline()`.
+        db: Holds `judged`, of valid records and estimates, and the macros of `include.energy.timeline.draw_timeline()`.
         analysis: The figures.
         source: Where the records came from; only input files are judged.
         params: The limits.

@@ -80,8 +80,8 @@ class _Readings:
     """What the charts are computed from.
 
     Args:
-        db: Holds `readings` (household_id, ts in seconds since 1970, power in kW, odd, seconds of its interval) and
-            `totals` (ts, kw).
+        db: Holds `readings` (household_id, ts in seconds since 1970, power in kW, odd, guessed: an estimate, seconds
+            of its interval) and `totals` (ts, kw, guessed).
         analysis: Of the same records.
         coarsest: The longest interval, seconds; the others are parts of it.
         factor: From kW to `unit`.
@@ -110,15 +110,17 @@ def _charts(
         db.execute("ALTER TABLE intervals RENAME household_id TO home")
     db.execute(f"""
         CREATE VIEW readings AS
-        SELECT household_id, epoch(timestamp)::BIGINT AS ts, power::DOUBLE AS power, anomaly_detected AS odd, seconds
+        SELECT household_id, epoch(timestamp)::BIGINT AS ts, power::DOUBLE AS power, anomaly_detected AS odd,
+            state = 'estimated' AS guessed, seconds
         FROM read_parquet({file_argument(RECORDS.at(files))}) {joined}
         WHERE state <> 'suspect'
     """)
     coarsest = max(seconds for *_, seconds in intervals)
     db.execute(f"""
         CREATE TABLE totals AS
-        SELECT ts, sum(kw) AS kw FROM (
-            SELECT household_id, ts // {coarsest} * {coarsest} + min(ts % {coarsest}) AS ts, avg(power) AS kw
+        SELECT ts, sum(kw) AS kw, bool_or(guessed) AS guessed FROM (
+            SELECT household_id, ts // {coarsest} * {coarsest} + min(ts % {coarsest}) AS ts, avg(power) AS kw,
+                bool_or(guessed) AS guessed
             FROM readings GROUP BY household_id, ts // {coarsest}
         ) GROUP BY ts
     """)
@@ -137,11 +139,13 @@ def _load(readings: _Readings) -> LineChart:
     homes, many = _shown_households(analysis)
     budget = MOST_VALUES // (len(homes) + 2 + many)
     if len(analysis.households) > 1:
-        panels.append(_panel(readings, "All households together", "SELECT ts, kw, false AS odd FROM totals", budget))
+        panels.append(
+            _panel(readings, "All households together", "SELECT ts, kw, false AS odd, guessed FROM totals", budget)
+        )
     if many:
         panels.append(_range(readings, budget))
     for home in homes:
-        query = f"SELECT ts, power AS kw, odd FROM readings WHERE household_id = {literal(home.household_id)}"
+        query = f"SELECT ts, power AS kw, odd, guessed FROM readings WHERE household_id = {literal(home.household_id)}"
         panels.append(_panel(readings, shorten(home.household_id), query, budget, home.interval_seconds))
     notes = [f"The {len(homes)} households with most anomalies and gaps are shown one by one."] * many
     notes += ["Suspect readings are left out; a table lists them."] * bool(analysis.suspect)
@@ -165,7 +169,10 @@ def _shown_households(analysis: Analysis) -> tuple[list[HouseholdFigures], bool]
 
 
 def _panel(readings: _Readings, label: str, query: str, budget: int, interval: int | None = None) -> Panel:
-    """Return the panel of a query of ts, kw and odd: each reading, or periods with their lowest and highest one."""
+    """Return the panel of a query of ts, kw, odd and guessed: each reading, or periods with their extremes.
+
+    Estimates are a line of their own; of periods, it shows the means of those that hold estimates.
+    """
     db = readings.db
     seconds = interval or readings.coarsest
     first, last = db.execute(f"SELECT min(ts), max(ts) FROM ({query})").fetchall()[0]
@@ -174,22 +181,28 @@ def _panel(readings: _Readings, label: str, query: str, budget: int, interval: i
         step = next((p for p in PERIODS if p >= seconds and (last - first) // p < budget // 3), PERIODS[-1])
         first = first // step * step
     rows = db.execute(f"""
-        SELECT (ts - {first}) // {step} AS place, avg(kw), min(kw), max(kw), bool_or(odd), count(*)
+        SELECT (ts - {first}) // {step} AS place, avg(kw), min(kw), max(kw), bool_or(odd), bool_or(guessed),
+            count(*)
         FROM ({query}) GROUP BY place ORDER BY place
     """).fetchall()
     length = int(rows[-1][0]) + 1
     mean: list[Value] = [None] * length
-    low, high = mean.copy(), mean.copy()
+    low, high, guesses = mean.copy(), mean.copy(), mean.copy()
     marks = []
-    for place, average, least, most, odd, _ in rows:
+    single = all(count == 1 for *_, count in rows)
+    for place, average, least, most, odd, guessed, _ in rows:
         mean[place], low[place], high[place] = (_scaled(value, readings) for value in (average, least, most))
+        if guessed:
+            guesses[place] = mean[place]
+            mean[place] = None if single else mean[place]
         if odd:
             marks.append((int(place), _scaled(most, readings)))
-    if all(count == 1 for *_, count in rows):
+    if single:
         line, note = Line(label, mean), f"each reading, {period(seconds)}"
     else:
         line, note = Line("mean", mean, low, high), f"mean, lowest and highest reading of {period(step)}"
-    return Panel(label, first, step, (line,), tuple(marks), note)
+    estimates = (Line("estimated" if single else "holds estimates", guesses, estimated=True),)
+    return Panel(label, first, step, (line, *estimates * any(row[5] for row in rows)), tuple(marks), note)
 
 
 def _range(readings: _Readings, budget: int) -> Panel:
@@ -210,20 +223,23 @@ def _range(readings: _Readings, budget: int) -> Panel:
         for line, value in zip(lines, quantiles, strict=True):
             line[place] = _scaled(value, readings)
     note = f"median of the households' means of {period(step)}, and the range of the middle 80 %"
-    return Panel("Range of the households", first, step, (Line("median", *lines),), note=note)
+    return Panel("Range of the households", first, step, (Line("median", lines[0], lines[1], lines[2]),), note=note)
 
 
 def _energy(readings: _Readings) -> BarChart | None:
     """Return the energy by local day or month, 0 where no reading was accepted; None within one day."""
     import pandas as pd
 
-    local, kwh = _by_local_time(readings)
+    local, kwh, guessed = _by_local_time(readings)
     days = (local.max().normalize() - local.min().normalize()).days + 1
     if days < 2:
         return None
     by_month = days > DAYS_IN_MONTHS
-    sums = kwh.groupby(local.dt.to_period("M" if by_month else "D")).sum()
-    sums = sums.reindex(pd.period_range(sums.index.min(), sums.index.max()), fill_value=0.0)
+    periods = local.dt.to_period("M" if by_month else "D")
+    sums, estimates = (
+        part.groupby(periods).sum().reindex(pd.period_range(periods.min(), periods.max()), fill_value=0.0)
+        for part in (kwh, guessed)
+    )
     factor, unit = power_unit([sums.max()])
     what = "month" if by_month else "day"
     return BarChart(
@@ -232,8 +248,10 @@ def _energy(readings: _Readings) -> BarChart | None:
         unit=f"{unit}h",
         labels=tuple(map(str, sums.index)),
         values=tuple(_digits(value * factor) for value in sums),
+        estimated=tuple(_digits(value * factor) for value in estimates) if estimates.any() else (),
         heading=what.capitalize(),
-        note=f"Valid readings alone; the first and the last {what} may be incomplete.",
+        note=f"Valid readings{' and estimates' * bool(readings.analysis.estimated)}; "
+        f"the first and the last {what} may be incomplete.",
     )
 
 
@@ -282,11 +300,15 @@ def _duration(readings: _Readings) -> LineChart | None:
     )
 
 
-def _by_local_time(readings: _Readings) -> tuple[pd.Series[pd.Timestamp], pd.Series[float]]:
-    """Return local times, in steps of a quarter of an hour, and the energy (kWh) that begins within each."""
-    query = "SELECT ts // 900 * 900 AS ts, sum(power * seconds) / 3600 AS kwh FROM readings GROUP BY 1 ORDER BY 1"
+def _by_local_time(readings: _Readings) -> tuple[pd.Series[pd.Timestamp], pd.Series[float], pd.Series[float]]:
+    """Return local times in steps of 15 minutes, the energy (kWh) that begins within each, and its estimated part."""
+    query = """
+        SELECT ts // 900 * 900 AS ts, sum(power * seconds) / 3600 AS kwh,
+            coalesce(sum(power * seconds) FILTER (guessed), 0) / 3600 AS guessed
+        FROM readings GROUP BY 1 ORDER BY 1
+    """
     sums = readings.db.execute(query).df()
-    return _local(sums["ts"], readings.analysis), sums["kwh"]
+    return _local(sums["ts"], readings.analysis), sums["kwh"], sums["guessed"]
 
 
 def _local(seconds: pd.Series[int], analysis: Analysis) -> pd.Series[pd.Timestamp]:

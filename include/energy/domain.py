@@ -88,6 +88,11 @@ ENERGY = Domain(
         ),
         Option(("--tariff",), "Time-of-use tariff (TOML): what the readings cost.", param="tariff", metavar="FILE"),
         Option(("--emissions",), "Hourly factors (CSV: time,gCO2/kWh): the CO2.", param="emissions", metavar="FILE"),
+        Option(
+            ("--estimate",),
+            "Estimate missing intervals: up to 2 h linear, up to 7 days by like days.",
+            param="estimate",
+        ),
     ),
     complete="include.energy.presets:complete_params",
     commands={

@@ -15,6 +15,7 @@ from include.core.windows import parse_zone
 from include.energy.params import GeneratorParams
 from include.energy.schemas import ANALYSIS, DATA, PLOTS, RECORDS, REJECTED, SOURCE, Analysis, EnergySource
 from include.energy.steps import COVERAGE_TO_WARN, REJECTED_SHARE_TO_WARN, percent
+from include.energy.sufficiency import in_words
 
 REJECTED_SHARE_TO_FAIL = 0.1
 COVERAGE_TO_FAIL = 0.5
@@ -38,6 +39,7 @@ def overview(accepted: AcceptedFiles) -> Overview | None:
         checks=(
             _records(analysis),
             _coverage(analysis),
+            _sufficiency(analysis),
             _plausibility(analysis, source),
             _anomalies(analysis),
         ),
@@ -66,7 +68,7 @@ def _headlines(analysis: Analysis) -> list[Headline]:
     homes, zone = len(analysis.households), parse_zone(analysis.timezone)
     together = f", {homes:,} households together" if homes > 1 else ""
     load_factor = "unknown" if analysis.load_factor is None else percent(analysis.load_factor)
-    seconds = [home.received * (home.interval_seconds or 0) for home in analysis.households]
+    seconds = [(home.received + home.estimated) * (home.interval_seconds or 0) for home in analysis.households]
     mean = quantity(analysis.energy_kwh * 3600 / sum(seconds), "kW") if all(seconds) else "unknown"
     return [
         Headline(
@@ -100,7 +102,11 @@ def _flows(analysis: Analysis) -> Iterator[Headline]:
 
 def _energy_note(analysis: Analysis) -> str:
     days = (analysis.end - analysis.start).total_seconds() / 86400
-    note = f"of valid readings, in {days:,.0f} days" if days >= 2 else "of valid readings"
+    note = "of valid readings and estimates" if analysis.estimated else "of valid readings"
+    if days >= 2:
+        note += f", in {days:,.0f} days"
+    if analysis.estimated:
+        note += f"; {quantity(analysis.energy_without_estimates_kwh, 'kWh')} without {analysis.estimated:,} estimated"
     if analysis.suspect:
         note += f"; {quantity(analysis.energy_with_suspect_kwh, 'kWh')} with {analysis.suspect:,} suspect"
     return note
@@ -133,11 +139,23 @@ def _coverage(analysis: Analysis) -> DataCheck:
     share = analysis.received / analysis.expected
     level: Level = "fail" if share < COVERAGE_TO_FAIL else "warn" if share < COVERAGE_TO_WARN else "pass"
     statement = f"{analysis.received:,} of {analysis.expected:,} intervals have a valid reading ({percent(share)})."
+    if analysis.estimated:
+        statement += f" {analysis.estimated:,} of the other {analysis.missing:,} were estimated."
     if analysis.longest_gaps:
         gap, zone = analysis.longest_gaps[0], parse_zone(analysis.timezone)
         statement += f" Longest gap: {local(gap.start, zone)} to {local(gap.end, zone)}"
         statement += f", {gap.household_id}." if len(analysis.households) > 1 else "."
     return DataCheck(subject="Coverage", level=level, statement=statement)
+
+
+def _sufficiency(analysis: Analysis) -> DataCheck:
+    met = [requirement for requirement in analysis.requirements if requirement.met is analysis.sufficient]
+    reasons = "; ".join(in_words(requirement) for requirement in met)
+    word = "Sufficient" if analysis.sufficient else "Not sufficient"
+    limits = "" if any(requirement.stated for requirement in met) else " These limits are the defaults."
+    return DataCheck(
+        subject="Sufficiency", level="pass" if analysis.sufficient else "warn", statement=f"{word}: {reasons}.{limits}"
+    )
 
 
 def _plausibility(analysis: Analysis, source: EnergySource | None) -> DataCheck:

@@ -227,12 +227,46 @@ class AnalyzerParams(Window):
         le=1,
         description="Share of the records of input files that may be rejected; a run with more fails.",
     )
+    min_coverage: float | None = _analysis(
+        None,
+        ge=0,
+        le=1,
+        description=(
+            "Share of the expected intervals that must have a valid reading; a run with less fails. Empty (null): "
+            "0.95, and the report states whether the data are sufficient."
+        ),
+    )
+    max_gap_hours: float | None = _analysis(
+        None,
+        ge=0,
+        allow_inf_nan=False,
+        description=(
+            "Hours that the longest gap may last; a run with a longer one fails. Empty (null): 168, and the report "
+            "states whether the data are sufficient."
+        ),
+    )
+    max_estimated: float | None = _analysis(
+        None,
+        ge=0,
+        le=1,
+        description=(
+            "Share of the expected intervals that may be estimated; a run with more fails. Empty (null): 0.1, and the "
+            "report states whether the data are sufficient."
+        ),
+    )
     limit_kw: float | None = _analysis(
         None,
         gt=0,
         allow_inf_nan=False,
         description=(
             "What a connection can carry (kW): a reading above it is suspect, and in no total. Empty (null): any."
+        ),
+    )
+    estimate: bool = _analysis(
+        False,
+        description=(
+            "Estimate missing intervals: gaps of up to 2 h on the line between their neighbours, of up to 7 days by "
+            "the average of like days. Default: nothing is filled in."
         ),
     )
     required_columns: tuple[str, ...] | None = _analysis(

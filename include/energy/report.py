@@ -30,6 +30,7 @@ from include.energy.params import ReportParams
 from include.energy.plots import draw_plots
 from include.energy.schemas import (
     ANALYSIS,
+    METHOD_LABELS,
     RECORDS,
     REPORT,
     REPORT_ROWS,
@@ -55,12 +56,15 @@ HOUSEHOLD_COLUMNS = {
     "Load factor": "load_factor",
     "Power factor": "mean_power_factor",
     "Missing intervals": "missing",
+    "Estimated": "estimated",
+    "Without estimates (kWh)": "energy_without_estimates_kwh",
     "Suspect": "suspect",
     "With suspect (kWh)": "energy_with_suspect_kwh",
     "High usage": "high_usage",
     "Anomalies": "anomalies",
 }
 SUSPECT_COLUMNS = ("Suspect", "With suspect (kWh)")
+ESTIMATE_COLUMNS = ("Estimated", "Without estimates (kWh)")
 GAP_COLUMNS = {"Household": "household_id", "From": "start", "To": "end", "Intervals": "intervals"}
 
 
@@ -134,7 +138,8 @@ def rows_sql(files: Path, params: ReportParams) -> str:
             {text_cell(params, "household_id")} AS household_id,
             power::VARCHAR AS power, efficiency::VARCHAR AS efficiency, status,
             anomaly_detected::VARCHAR AS anomaly_detected, anomaly_reasons, state,
-            {text_cell(params, "quality")} AS quality, export::VARCHAR AS export, generation::VARCHAR AS generation
+            {text_cell(params, "quality")} AS quality, method, export::VARCHAR AS export,
+            generation::VARCHAR AS generation
         FROM read_parquet({file_argument(RECORDS.at(files))})
     """
 
@@ -161,7 +166,7 @@ def describe(analysis: Analysis, found: Figures, plots: list[str]) -> EnergyRepo
         title=f"Energy report, {analysis.start:%Y-%m-%d %H:%M} to {analysis.end:%Y-%m-%d %H:%M} UTC",
         start=analysis.start,
         end=analysis.end,
-        records=analysis.records_out,
+        records=analysis.records_out + analysis.estimated,
         key_figures=ReportMetrics(**{name: values[name] for name in ReportMetrics.model_fields}),
         findings=analysis_findings(analysis),
         tables=_tables(analysis),
@@ -178,15 +183,18 @@ def _tables(analysis: Analysis) -> list[Table]:
     shown = by_energy[:HOUSEHOLDS_SHOWN]
     title = "Households" if len(shown) == len(by_energy) else f"The {len(shown)} largest of {len(by_energy)} households"
     reasons = sorted(analysis.rejected_by_reason.items(), key=lambda item: -item[1])
+    methods = [(METHOD_LABELS[method], count) for method, count in analysis.estimated_by_method.items()]
     qualities = sorted(analysis.qualities.items(), key=lambda item: -item[1])[:QUALITIES_SHOWN]
     columns = {
         heading: name
         for heading, name in HOUSEHOLD_COLUMNS.items()
-        if analysis.suspect or heading not in SUSPECT_COLUMNS
+        if (analysis.suspect or heading not in SUSPECT_COLUMNS)
+        and (analysis.estimated or heading not in ESTIMATE_COLUMNS)
     }
     tables = [
         _table(title, columns, shown, zone),
         Table(title="Rejected records", columns=("Reason", "Records"), rows=tuple(reasons)),
+        Table(title="Estimates", columns=("Method", "Intervals"), rows=tuple(methods)),
         Table(title="Quality as the input states it", columns=("Quality", "Records"), rows=tuple(qualities)),
         _table("Longest gaps", GAP_COLUMNS, analysis.longest_gaps, zone),
     ]

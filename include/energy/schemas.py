@@ -26,7 +26,16 @@ MEASURED: tuple[Measured, ...] = ("voltage", "current")
 Origin = Literal["generated", "files"]
 AnomalyReason = Literal["voltage_outside_band", "power_factor", "outlier", "flat_line"]
 Status = Literal["normal", "high_usage"]
-State = Literal["valid", "suspect"]
+State = Literal["valid", "suspect", "estimated"]
+RequirementName = Literal["min_coverage", "max_gap_hours", "max_estimated"]
+Method = Literal["linear", "like_day", "linear_to_register", "like_day_to_register"]
+TO_REGISTER = "_to_register"
+METHOD_LABELS: dict[Method, str] = {
+    "linear": "on the line between the readings beside a gap of up to 2 h",
+    "like_day": "average of the same time of day on days of the same kind within 4 weeks, for gaps of up to 7 days",
+    "linear_to_register": "on the line, scaled to what the register counted over the gap",
+    "like_day_to_register": "average of like days, scaled to what the register counted over the gap",
+}
 ANOMALY_LABELS: dict[AnomalyReason, str] = {
     "voltage_outside_band": "voltage outside the band of ± 10 %",
     "power_factor": "more real than apparent power",
@@ -157,17 +166,20 @@ class ReportRow(BaseModel):
     status: Status = Field(description="`high_usage` above `high_usage_kw`.")
     anomaly_detected: bool
     anomaly_reasons: str | None = Field(description="Reasons separated by semicolons.")
-    state: State = Field(description="`suspect` above the limit of the connection: left out of all totals.")
+    state: State = Field(
+        description="`suspect`: above the limit of the connection, in no total; `estimated`: an estimate, no reading."
+    )
     quality: str | None = Field(description="How the input file says that the reading was obtained, in its own words.")
+    method: Method | None = Field(description="How an estimate was made.")
     export: float | None = Field(description="What was fed into the grid, kW; empty where no column of it is read.")
     generation: float | None = Field(description="What was generated at home, kW; empty where no column of it is read.")
 
 
 class EnergyRecord(ReportRow):
-    """A record of `energy_records.parquet`: what the analysis says of each accepted record."""
+    """A record of `energy_records.parquet`: what the analysis says of each accepted record, and the estimates."""
 
     zero_run: bool = Field(description="Part of 24 h or more of zeros; no anomaly.")
-    line: int = Field(ge=1, description="Where it stands in energy_data.csv.")
+    line: int | None = Field(ge=1, description="Where it stands in energy_data.csv; nothing for an estimate.")
 
 
 class RejectedRecord(BaseModel):
@@ -196,9 +208,11 @@ class HouseholdFigures(_Document):
     expected: int = Field(description="Intervals of the window; without one, of the household's own extent.")
     received: int = Field(description="Of these, how many have a valid record.")
     missing: int = Field(description="The others; some of them have a suspect record.")
-    suspect: int = Field(description="Records above the limit of the connection, in no figure but these two.")
-    energy_kwh: float = Field(description="Of valid records.")
-    energy_with_suspect_kwh: float
+    suspect: int = Field(description="Records above the limit of the connection, in no total but the last one.")
+    estimated: int = Field(description="Of the missing intervals, how many have an estimate.")
+    energy_kwh: float = Field(description="Of valid records and estimates.")
+    energy_without_estimates_kwh: float
+    energy_with_suspect_kwh: float = Field(description="With suspect records instead of the estimates in their place.")
     export_kwh: float | None = Field(
         None, description="Fed into the grid, of valid records; None where it is not read."
     )
@@ -225,6 +239,16 @@ class CurveAnomalies(_Document):
     reason: AnomalyReason
     records: int
     peak_kw: float
+
+
+class Requirement(_Document):
+    """A limit that data keep to where they are sufficient."""
+
+    name: RequirementName
+    value: float = Field(description="What the data have: a share of the expected intervals, or hours.")
+    limit: float
+    stated: bool = Field(description="Users set the limit: a run that exceeds it fails.")
+    met: bool
 
 
 class LoadCurve(_Document):
@@ -272,13 +296,20 @@ class Analysis(_Document):
     rejected_by_reason: dict[str, int]
     suspect: int = Field(description="Accepted records above the limit of their connection: in no other figure.")
     qualities: dict[str, int] = Field(description="Accepted records by what the input says of how they were obtained.")
-    energy_kwh: float = Field(description="Of all valid records.")
-    energy_with_suspect_kwh: float = Field(description="The same with the suspect records.")
+    estimated: int = Field(description="Of the missing intervals, how many have an estimate.")
+    estimated_by_method: dict[Method, int]
+    sufficient: bool = Field(description="All requirements are met.")
+    requirements: list[Requirement] = Field(description="What was decided on: coverage, longest gap, estimates.")
+    energy_kwh: float = Field(description="Of all valid records and estimates.")
+    energy_without_estimates_kwh: float = Field(description="Of all valid records.")
+    energy_with_suspect_kwh: float = Field(
+        description="The first total with suspect records instead of the estimates in their place."
+    )
     export_kwh: float | None = Field(
         None, description="Fed into the grid, of valid records; None where it is not read."
     )
     generation_kwh: float | None = Field(None, description="Generated at home; None where it is not read.")
-    net_kwh: float | None = Field(None, description="energy_kwh less export_kwh.")
+    net_kwh: float | None = Field(None, description="energy_without_estimates_kwh less export_kwh.")
     self_consumption_kwh: float | None = Field(
         None, description="Generation less export, of the records that state both."
     )
@@ -323,7 +354,10 @@ class AnalyzerMetrics(StepMetrics, extra="forbid"):
     records_outside_window: int
     rejected_by_reason: dict[str, int]
     suspect: int
+    estimated: int
+    sufficient: bool
     energy_kwh: float
+    energy_without_estimates_kwh: float
     energy_with_suspect_kwh: float
     peak_kw: float
     high_usage: int
@@ -338,6 +372,7 @@ class ReportMetrics(StepMetrics, extra="forbid"):
 
     households: int
     energy_kwh: float
+    energy_without_estimates_kwh: float
     energy_with_suspect_kwh: float
     export_kwh: float | None
     generation_kwh: float | None
@@ -351,6 +386,8 @@ class ReportMetrics(StepMetrics, extra="forbid"):
     high_usage: int
     anomalies: int
     suspect: int
+    estimated: int
+    sufficient: bool
     records_rejected: int
 
 

@@ -1,6 +1,6 @@
 """The figures of `output1.json`, from the tables `accepted`, `judged`, `suspects`, `runs` and `clock`.
 
-Suspect records are in no figure but the second total of energy.
+`judged` holds valid records and, where users ask for them, estimates. Suspect records are in one total of energy alone.
 
 Power is summed as whole milliwatts, so that no figure depends on the order in which threads add up.
 """
@@ -19,7 +19,7 @@ from include.energy.curves import MILLIWATTS
 from include.energy.db import rows
 from include.energy.schemas import ANOMALY_LABELS, Gap, HouseholdFigures
 from include.energy.timeline import Timeline
-from include.energy.validation import BITS, FLAG_NOT_ASSESSED
+from include.energy.validation import BITS, FLAG_ESTIMATED, FLAG_NOT_ASSESSED
 
 COVERAGE_NEEDED = 0.8
 FLOW_SUMS = ("export", "generation", "generation_beside_export", "export_beside_generation")
@@ -100,10 +100,16 @@ def _sums(db: duckdb.DuckDBPyConnection, timeline: Timeline, high_usage_kw: floa
             coalesce(zero_run_hours, 0) AS zero_run_hours)
         FROM sums LEFT JOIN peaks USING (household) LEFT JOIN zeros USING (household)
     """
-    suspect, flows = _add_up(db, "suspects"), _add_flows(db)
+    flows = _add_flows(db)
+    estimates = f"judged WHERE flags & {FLAG_ESTIMATED} <> 0"
+    parts = {
+        "suspect": _add_up(db, "suspects"),
+        "estimated": _add_up(db, estimates),
+        "replaced": _add_up(db, f"{estimates} AND (household, ts) IN (SELECT (household, ts) FROM suspects)"),
+    }
     return {
         row["household"]: row
-        | dict(zip(("suspect", "suspect_work"), suspect.get(row["household"], (0, 0)), strict=True))
+        | {name: sums.get(row["household"], (0, 0)) for name, sums in parts.items()}
         | dict(zip(FLOW_SUMS, flows.get(row["household"], (None,) * 4), strict=True))
         for row in rows(db, query)
     }
@@ -151,9 +157,11 @@ def _household(
         expected=expected,
         received=received,
         missing=expected - received,
-        suspect=sums["suspect"],
+        suspect=sums["suspect"][0],
+        estimated=sums["estimated"][0],
         energy_kwh=energy(work),
-        energy_with_suspect_kwh=energy(work + sums["suspect_work"]),
+        energy_without_estimates_kwh=energy(work - sums["estimated"][1]),
+        energy_with_suspect_kwh=energy(work + sums["suspect"][1] - sums["replaced"][1]),
         export_kwh=sums["export"],
         generation_kwh=sums["generation"],
         mean_kw=_rounded(mean, 6),
@@ -239,6 +247,7 @@ def _totals(db: duckdb.DuckDBPyConnection, households: list[HouseholdFigures]) -
         "received",
         "missing",
         "suspect",
+        "estimated",
         "high_usage",
         "anomalies",
         "outlier_not_assessed",
@@ -250,7 +259,7 @@ def _totals(db: duckdb.DuckDBPyConnection, households: list[HouseholdFigures]) -
     return sums | {
         **{
             name: round(sum(getattr(home, name) for home in households), 3)
-            for name in ("energy_kwh", "energy_with_suspect_kwh")
+            for name in ("energy_kwh", "energy_without_estimates_kwh", "energy_with_suspect_kwh")
         },
         "peak_kw": peak_kw,
         "peak_at": moment(peak_at),
@@ -271,7 +280,7 @@ def _flow_totals(households: Sequence[HouseholdFigures], sums: dict[str, dict[st
         return round(sum(stated), 3) if stated else None
 
     export, generation, beside_export, beside_generation = map(total, FLOW_SUMS)
-    imported = sum(home.energy_kwh for home in households)
+    imported = sum(home.energy_without_estimates_kwh for home in households)  # no estimate says what was fed in
     return {
         "export_kwh": export,
         "generation_kwh": generation,

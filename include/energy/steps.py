@@ -70,7 +70,8 @@ def analyzer_records(files: Path) -> Records:
     """
     analysis = ANALYSIS.read(files)
     reasons = _count_reasons(REJECTED.at(files))
-    read, accepted, rejected = _count_lines(DATA.at(files)), _count_rows(RECORDS.at(files)), sum(reasons.values())
+    read, rejected = _count_lines(DATA.at(files)), sum(reasons.values())
+    accepted, estimated = _count_rows(RECORDS.at(files))
     records = Records(
         read=read,
         accepted=accepted,
@@ -84,6 +85,7 @@ def analyzer_records(files: Path) -> Records:
         records_out=(analysis.records_out, records.accepted),
         records_rejected=(analysis.records_rejected, records.rejected),
         records_outside_window=(analysis.records_outside_window, records.outside),
+        estimated=(analysis.estimated, estimated),
         rejected_by_reason=(analysis.rejected_by_reason, reasons),
     )
     return records
@@ -101,12 +103,12 @@ def analyzer_outcome(files: Path) -> StepOutcome:
 
 
 def report_records(files: Path) -> Records:
-    """Count the rows of the report: one for every accepted record.
+    """Count the rows of the report: one for every accepted record and every estimate.
 
     Raises:
         ContractError: `output2.json` states another number.
     """
-    records = Records(read=_count_rows(RECORDS.at(files)), accepted=_count_lines(REPORT_ROWS.at(files)))
+    records = Records(read=sum(_count_rows(RECORDS.at(files))), accepted=_count_lines(REPORT_ROWS.at(files)))
     _agree(REPORT.path, records=(REPORT.read(files).records, records.accepted))
     return records
 
@@ -149,11 +151,14 @@ def _count_filled(file: IO[bytes]) -> int:
     return lines + filled
 
 
-def _count_rows(path: Path) -> int:
+def _count_rows(path: Path) -> tuple[int, int]:
+    """Return the number of accepted records and of estimates; an estimate stands in no line."""
     import duckdb
 
     with duckdb.connect() as db:
-        return int(db.execute(f"SELECT count(*) FROM read_parquet({file_argument(path)})").fetchall()[0][0])
+        query = f"SELECT count(line), count(*) - count(line) FROM read_parquet({file_argument(path)})"
+        ((accepted, estimated),) = db.execute(query).fetchall()
+        return int(accepted), int(estimated)
 
 
 def _count_reasons(path: Path) -> dict[str, int]:
@@ -189,6 +194,13 @@ def _record_findings(analysis: Analysis) -> Iterator[Finding]:
             f"{analysis.energy_kwh:,.2f} kWh, with them: {analysis.energy_with_suspect_kwh:,.2f} kWh."
         )
         yield Finding(severity="warning", message=message)
+    if analysis.estimated:
+        methods = ", ".join(f"{count:,} {method}" for method, count in _by_count(analysis.estimated_by_method))
+        message = (
+            f"{analysis.estimated:,} of {analysis.missing:,} missing intervals were estimated ({methods}). Energy with "
+            f"estimates: {analysis.energy_kwh:,.2f} kWh, without: {analysis.energy_without_estimates_kwh:,.2f} kWh."
+        )
+        yield Finding(severity="info", message=message)
     if analysis.records_outside_window:
         message = f"{analysis.records_outside_window:,} records lie outside the window and were left out."
         yield Finding(severity="info", message=message)

@@ -92,8 +92,8 @@ def draw_timeline(
 ) -> Timeline:
     """Number the intervals of the households, and create the SQL macros that find them.
 
-    `interval_of(household, ts)` is the length of the interval in seconds, and `slot(household, ts)` its number, 0 for
-    the household's first.
+    `interval_of(household, ts)` is the length of the interval in seconds, `slot(household, ts)` its number, 0 for the
+    household's first, and `start_of(household, number)` where the interval of a number begins.
 
     Args:
         db: Holds `accepted`, suspect records among them.
@@ -173,12 +173,19 @@ def _create_macros(db: duckdb.DuckDBPyConnection, timeline: Timeline) -> None:
         db.execute(
             f"CREATE MACRO slot(household household, ts) AS (epoch(ts)::BIGINT - {of['start']}) // {of['seconds']}"
         )
+        db.execute(
+            "CREATE MACRO start_of(household household, number) AS "
+            f"make_timestamp(({of['start']} + number * {of['seconds']}) * 1000000)"
+        )
         return
 
-    def cases(value: str) -> str:
+    def cases(value: str, place: str = "epoch(ts)", begin: str = "{start}") -> str:
         homes = []
         for number, stretches in enumerate(timeline.stretches.values()):
-            later = [f"WHEN epoch(ts) >= {s.start} THEN {value.format(**s._asdict())}" for s in stretches[:0:-1]]
+            later = [
+                f"WHEN {place} >= {begin.format(**s._asdict())} THEN {value.format(**s._asdict())}"
+                for s in stretches[:0:-1]
+            ]
             first = value.format(**stretches[0]._asdict())
             homes.append(
                 f"WHEN {number} THEN CASE {' '.join(later)} ELSE {first} END"
@@ -190,3 +197,5 @@ def _create_macros(db: duckdb.DuckDBPyConnection, timeline: Timeline) -> None:
     db.execute(f"CREATE MACRO interval_of(household household, ts) AS ({cases('{seconds}')})::BIGINT")
     slot = cases("{slots} + (epoch(ts)::BIGINT - {start}) // {seconds}")
     db.execute(f"CREATE MACRO slot(household household, ts) AS ({slot})::BIGINT")
+    start = cases("{start} + (number - {slots}) * {seconds}", "number", "{slots}")
+    db.execute(f"CREATE MACRO start_of(household household, number) AS make_timestamp(({start})::BIGINT * 1000000)")

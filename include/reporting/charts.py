@@ -44,6 +44,7 @@ class Drawing:
         bands: Paths of areas, each with the number of its colour.
         lines: Paths of lines, each with the number of its colour.
         bars: x, y, width, height and text of each bar.
+        hatched: x, y, width and height of the parts of bars that are estimated.
         x_ticks: Of the horizontal axis.
         y_ticks: Of the vertical axis.
         legend: Labels of the lines, where there are several.
@@ -54,6 +55,7 @@ class Drawing:
     bands: tuple[tuple[int, str], ...] = ()
     lines: tuple[tuple[int, str], ...] = ()
     bars: tuple[tuple[float, float, float, float, str], ...] = ()
+    hatched: tuple[tuple[float, float, float, float], ...] = ()
     legend: tuple[str, ...] = ()
 
 
@@ -250,15 +252,25 @@ def _bars(chart: BarChart) -> Drawing:
             min(to_y(value), to_y(0)),
             0.8 * slot,
             abs(to_y(value) - to_y(0)),
-            f"{label}: {value:,.4g} {chart.unit}",
+            f"{label}: {value:,.4g} {chart.unit}{_of_which_estimated(chart, number)}",
         )
         for number, (label, value) in enumerate(zip(chart.labels, chart.values, strict=True))
+    )
+    hatched = tuple(
+        (x, to_y(value), width, to_y(value - part) - to_y(value))
+        for (x, _, width, _, _), value, part in zip(bars, chart.values, chart.estimated or [0.0] * count, strict=True)
+        if part > 0
     )
     every = -(-count // MOST_LABELS)
     ticks = tuple(
         Tick(LEFT + (number + 0.5) * slot, label) for number, label in enumerate(chart.labels) if number % every == 0
     )
-    return Drawing(x_ticks=ticks, y_ticks=y_ticks, bars=bars)
+    return Drawing(x_ticks=ticks, y_ticks=y_ticks, bars=bars, hatched=hatched)
+
+
+def _of_which_estimated(chart: BarChart, number: int) -> str:
+    part = chart.estimated[number] if chart.estimated else 0
+    return f", of which {part:,.4g} {chart.unit} are estimated" if part else ""
 
 
 def _json(chart: LineChart, zone: tzinfo) -> Markup:
@@ -280,6 +292,7 @@ def _json(chart: LineChart, zone: tzinfo) -> Markup:
                 "lines": [
                     {"label": line.label, "values": line.values}
                     | ({"low": line.low, "high": line.high} if line.low else {})
+                    | ({"estimated": True} if line.estimated else {})
                     for line in panel.lines
                 ],
             }

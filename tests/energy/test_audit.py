@@ -396,6 +396,96 @@ def test_honest_flows_are_proven_and_reported(proving):
     assert [home["export_kwh"] for home in document["households"]] == [9.6, None]
 
 
+def estimates_changed(change):
+    return selected(f"SELECT * REPLACE ({change}) FROM records ORDER BY household_id, timestamp, line NULLS LAST")
+
+
+LIES_ABOUT_ESTIMATES = {
+    "estimates are called valid": (
+        estimates_changed("'valid' AS state"),
+        "an estimate, and nothing else, must have a method, and no line",
+    ),
+    "an estimate is higher": (
+        estimates_changed("CASE WHEN state = 'estimated' THEN power + 0.001 ELSE power END AS power"),
+        "must hold each estimate that the valid records give",
+    ),
+    "another method": (
+        estimates_changed("CASE WHEN state = 'estimated' THEN 'like_day' END AS method"),
+        "must hold each estimate that the valid records give",
+    ),
+    "an estimate is left out": (
+        both(
+            selected(
+                "SELECT * FROM records WHERE state <> 'estimated' OR (household_id, timestamp) <> (SELECT "
+                "min((household_id, timestamp)) FROM records WHERE state = 'estimated')"
+            ),
+            patched("output1.json", lambda d: d.update(estimated=d["estimated"] - 1)),
+        ),
+        "must hold each estimate that the valid records give",
+    ),
+    "an estimate where a reading was": (
+        both(
+            selected(
+                "SELECT * FROM records UNION ALL BY NAME SELECT * REPLACE ('estimated' AS state, 'linear' AS method, "
+                "NULL AS line, NULL AS efficiency, NULL AS quality, NULL AS anomaly_reasons, "
+                "false AS anomaly_detected, "
+                "timestamp + INTERVAL 7 MINUTE AS timestamp) FROM records WHERE line = 100 "
+                "ORDER BY household_id, timestamp, line NULLS LAST"
+            ),
+            patched("output1.json", lambda d: d.update(estimated=d["estimated"] + 1)),
+        ),
+        "must hold only estimates that the valid records give",
+    ),
+    "estimated energy is called measured": (
+        patched("output1.json", lambda d: d.update(energy_without_estimates_kwh=d["energy_kwh"])),
+        "energy_without_estimates_kwh must be",
+    ),
+    "fewer estimates": (patched("output1.json", lambda d: d.update(estimated=1)), "estimated must be"),
+    "estimates by another method": (
+        patched("output1.json", lambda d: d.update(estimated_by_method={"like_day": d["estimated"]})),
+        "estimated_by_method must be",
+    ),
+    "sufficient data": (patched("output1.json", lambda d: d.update(sufficient=False)), "sufficient must be True"),
+    "another limit": (
+        patched("output1.json", lambda d: d["requirements"][0].update(limit=0.5)),
+        r"requirements\[0\].limit must be 0.8",
+    ),
+}
+
+
+@pytest.mark.parametrize("lie", LIES_ABOUT_ESTIMATES)
+def test_a_lie_about_estimates_is_red(proving, faulty_day, lie):
+    tell, message = LIES_ABOUT_ESTIMATES[lie]
+    given(proving, faulty_day, "energy-analyzer")
+    with pytest.raises(ContractError, match=message):
+        proving.run("energy-analyzer", WINDOW | {"limit_kw": 4.0, "estimate": True, "min_coverage": 0.8}, tell)
+
+
+def test_estimates_that_nobody_asked_for_are_red(proving, faulty_day):
+    def unasked(files, params):
+        analyzer.analyze(files, params.model_copy(update={"estimate": True}))
+
+    given(proving, faulty_day, "energy-analyzer")
+    with pytest.raises(ContractError, match="must hold no estimates, for none were asked for"):
+        proving.run("energy-analyzer", WINDOW, unasked)
+
+
+def test_a_fault_in_the_estimates_own_rules_is_found_by_the_plain_ones(proving, faulty_day, monkeypatch):
+    from include.energy.audit import estimates
+
+    monkeypatch.setattr(estimates, "estimate_plainly", lambda *_: {})
+    given(proving, faulty_day, "energy-analyzer")
+    with pytest.raises(ContractError, match=r"the estimate of H.* must be None, as the rules say"):
+        proving.run("energy-analyzer", WINDOW | {"estimate": True})
+
+
+def test_honest_estimates_are_proven(proving, faulty_day):
+    given(proving, faulty_day, "energy-analyzer")
+    result = proving.run("energy-analyzer", WINDOW | {"limit_kw": 4.0, "estimate": True, "audit": True})
+    assert result.outcome.metrics.estimated > 50
+    assert any("households by plain rules too" in (proof.recomputed or "") for proof in result.outcome.proofs)
+
+
 def an_outlier_too_many(files, params):
     """Call a reading of H0010 an outlier, in all artifacts alike."""
     honest = analyzer.judge

@@ -49,6 +49,28 @@ def test_suspect_readings_are_left_out_and_a_note_says_so(files):
     assert power.note == "Suspect readings are left out; a table lists them."
 
 
+def test_estimates_are_a_line_of_their_own_and_a_part_of_the_bars(files):
+    powers = [*varied(20), None, None, *varied(100)]
+    document = analyzed(files, [*series(powers), *series(varied(122), home="B")], estimate=True).document
+    made = named(files)
+    total, home, other = sorted(made["power"].panels, key=lambda panel: ("AB".find(panel.label), panel.label))
+    assert [line.estimated for line in home.lines] == [False, True]
+    assert home.lines[0].values[19:23] == [varied(20)[19], None, None, 0.3]
+    assert home.lines[1].values[19:23] == [None, *(pytest.approx(kw, abs=1e-3) for kw in (0.3333, 0.3167)), None]
+    assert total.lines[1].values[20] == pytest.approx(home.lines[1].values[20] + varied(122)[20])
+    assert len(other.lines) == 1
+    estimated = document.energy_kwh - document.energy_without_estimates_kwh
+    assert sum(made["energy"].estimated) == pytest.approx(estimated, rel=1e-2)
+    assert sum(made["energy"].values) == pytest.approx(document.energy_kwh, rel=1e-3)
+
+
+def test_without_estimates_there_is_one_line_and_nothing_hatched(files):
+    analyzed(files, [*series(varied(122)), *series(varied(122), home="B")])
+    made = named(files)
+    assert {len(panel.lines) for panel in made["power"].panels} == {1}
+    assert made["energy"].estimated == ()
+
+
 def test_long_data_keep_mean_and_extremes_of_each_period(files, monkeypatch):
     monkeypatch.setattr(module, "MOST_VALUES", 600)
     powers = varied(7 * 48)

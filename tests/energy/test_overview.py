@@ -76,6 +76,36 @@ def test_at_most_twenty_suspect_readings_are_shown(files):
     assert (table.title, len(table.rows)) == ("The first 20 suspect readings", 20)
 
 
+def test_estimates_are_on_the_first_screen_with_both_totals(files):
+    analyzed(files, series([*varied(40), None, None, *varied(6)]), estimate=True, **DAY)
+    assert overview(accepted(files)).headlines[0].note == (
+        "of valid readings and estimates; 7.55 kWh without 2 estimated"
+    )
+    assert "2 of the other 2 were estimated." in checks(files)["Coverage"][1]
+
+
+@pytest.mark.parametrize(
+    ("params", "level", "statement"),
+    [
+        ({}, "pass", "Sufficient: coverage is 95.83 %, at least 95 %; the longest gap is 1 h, at most 168 h; the "),
+        ({"min_coverage": 0.9}, "pass", "Sufficient: coverage is 95.83 %, at least 90 %; "),
+    ],
+)
+def test_whether_the_data_are_sufficient_is_stated_with_the_limits(files, params, level, statement):
+    analyzed(files, series([*varied(40), None, None, *varied(6)]), **params, **DAY)
+    found = checks(files)["Sufficiency"]
+    assert (found[0], found[1].startswith(statement)) == (level, True)
+    assert found[1].endswith("These limits are the defaults.") is not bool(params)
+
+
+def test_data_that_are_not_sufficient_warn_and_the_broken_limit_alone_is_named(files):
+    analyzed(files, series([*varied(20), *[None] * 20, *varied(8)]), **DAY)
+    assert checks(files)["Sufficiency"] == (
+        "warn",
+        "Not sufficient: coverage is 58.33 %, at least 95 %. These limits are the defaults.",
+    )
+
+
 def test_at_most_twenty_rejected_records_are_shown_and_long_ones_are_cut(files):
     lines = [*series(varied(10)), *(f"{MONDAY:%Y-%m-%d},A,{'x' * 500},230,1" for _ in range(30))]
     analyzed(files, lines, **DAY)

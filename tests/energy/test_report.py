@@ -9,7 +9,7 @@ from tests.energy.analysis import analyzed, series, stamp, varied
 
 COLUMNS = [
     *("timestamp", "household_id", "power", "efficiency", "status"),
-    *("anomaly_detected", "anomaly_reasons", "state", "quality", "export", "generation"),
+    *("anomaly_detected", "anomaly_reasons", "state", "quality", "method", "export", "generation"),
 ]
 
 
@@ -53,7 +53,7 @@ def test_fractions_of_a_second_and_awkward_names_come_through(files, quick_plots
 def test_a_row_says_what_was_found(report):
     _, rows, _ = report
     assert (
-        list(rows[46].values()) == [stamp(46), "A", "9.5", "0.95", "high_usage", "true", "outlier", "valid"] + [""] * 3
+        list(rows[46].values()) == [stamp(46), "A", "9.5", "0.95", "high_usage", "true", "outlier", "valid"] + [""] * 4
     )
     assert list(rows[48].values()) == [
         stamp(48),
@@ -64,10 +64,10 @@ def test_a_row_says_what_was_found(report):
         "true",
         "voltage_outside_band;power_factor",
         "valid",
-        *[""] * 3,
+        *[""] * 4,
     ]
     sound = [stamp(0), "A", "0.3", rows[0]["efficiency"], "normal", "false", "", "valid"]
-    assert list(rows[0].values()) == sound + [""] * 3
+    assert list(rows[0].values()) == sound + [""] * 4
 
 
 def test_the_document_says_it_in_plain_words(report):

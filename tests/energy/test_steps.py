@@ -133,7 +133,7 @@ def test_a_foreign_generator_that_gives_no_account_has_a_count(done):
 def test_the_analyzers_outcome_has_the_keys_that_others_read(done):
     outcome = steps.analyzer_outcome(done)
     flat = outcome.model_dump(mode="json")
-    assert list(flat)[:14] == list(AnalyzerMetrics.model_fields)
+    assert list(flat)[:17] == list(AnalyzerMetrics.model_fields)
     assert (outcome.data_start, outcome.data_end) == (DAY["start"], DAY["end"])
     assert (flat["data_start"], flat["data_end"]) == ("2026-01-05T00:00:00Z", "2026-01-06T00:00:00Z")
     assert outcome.findings[0].message == "The readings are synthetic: produced by the generator, not measured."
@@ -204,6 +204,24 @@ def test_suspect_readings_are_a_warning_with_both_totals(files):
         "1 reading is above the limit of the connection, and suspect: kept in energy_report.csv, and left out of all "
         "totals. Energy without suspect readings: 0.63 kWh, with them: 50.13 kWh.",
     )
+
+
+def test_estimates_are_a_remark_with_both_totals_and_rows_of_the_report(files):
+    made = analyzed(files, series([1.0] * 11 + [None, None] + [1.0] * 11), estimate=True)
+    assert messages(made.document)[0] == (
+        "info",
+        "2 of 2 missing intervals were estimated (2 linear). Energy with estimates: 12.00 kWh, without: 11.00 kWh.",
+    )
+    records = steps.analyzer_records(files)
+    assert (records.read, records.accepted, records.rejected) == (22, 22, 0)
+
+
+def test_estimates_that_the_records_do_not_hold_are_refused(files):
+    analyzed(files, series([*varied(20), None, None, *varied(20)]), estimate=True)
+    path = files / "output1.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"estimated": 3}))
+    with pytest.raises(ContractError, match=r"output1.json: estimated must be 2"):
+        steps.analyzer_records(files)
 
 
 def test_a_complete_analysis_of_measured_data_has_little_to_report(files):

@@ -18,9 +18,9 @@ def accepted():
     """Two households; b's first record is at 01:30."""
     with duckdb.connect() as db:
         db.execute("CREATE TYPE household AS ENUM ('a', 'b')")
-        db.execute("CREATE TABLE accepted (household household, ts TIMESTAMP)")
+        db.execute("CREATE TABLE accepted (household household, ts TIMESTAMP, flags UTINYINT)")
         rows = [(home, START + timedelta(minutes=m)) for home, m in (("a", 0), ("a", 44), ("a", 45), ("b", 90))]
-        db.executemany("INSERT INTO accepted VALUES (?, ?)", rows)
+        db.executemany("INSERT INTO accepted VALUES (?, ?, 0)", rows)
         yield db
 
 

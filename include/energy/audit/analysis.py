@@ -15,6 +15,7 @@ from include.core.errors import ContractError
 from include.core.outcome import Proof
 from include.core.tables import file_argument, literal
 from include.core.windows import parse_zone
+from include.energy.audit.estimates import prove_estimates
 from include.energy.audit.judgements import OWN_FLAGS, judge_again
 from include.energy.audit.plain_rules import Judgement, UndecidedError, judge_record, judge_series
 from include.energy.audit.samples import draw, take
@@ -57,6 +58,7 @@ def prove_analyzer(files: Path, params: AnalyzerParams, *, audit: bool = False) 
         lines, plain = ((), sum(1 for _ in judged)) if audit else (tuple(judged), 0)
         timeline = number_intervals(db, params, source)
         set_suspects_apart(db, "stated")
+        estimates = prove_estimates(db, params, timeline, audit=audit)
         homes = [name for (name,) in db.execute("SELECT DISTINCT household::VARCHAR FROM stated ORDER BY 1").fetchall()]
         drawn = draw(homes, audit=audit)
         compare_anomalies(db, params, drawn)
@@ -72,13 +74,13 @@ def prove_analyzer(files: Path, params: AnalyzerParams, *, audit: bool = False) 
                 judged_twice.result()
     if audit:
         values = "line, household, time, power, efficiency and all anomalies"
-        records = Proof(artifact=RECORDS.path, recomputed=f"{values} of {analysis.records_out:,} records")
+        records = Proof(artifact=RECORDS.path, recomputed=f"{values} of {analysis.records_out:,} records{estimates}")
         rules = Proof(artifact=DATA.path, recomputed=f"{plain:,} records judged by plain rules")
     else:
         outlined = f"outlier, flat_line and zero_run of all records of {len(drawn)} of {len(homes)} households"
         records = Proof(
             artifact=RECORDS.path,
-            recomputed=f"line, household, time, power and efficiency of {analysis.records_out:,} records",
+            recomputed=f"line, household, time, power and efficiency of {analysis.records_out:,} records{estimates}",
             sampled=outlined,
             draw=tuple(drawn),
         )

@@ -54,7 +54,7 @@ def prove_report(files: Path, params: ReportParams, *, audit: bool = False) -> t
             _require_same(db, artifact, artifact.at(files), expected)
         _require_same(db, REPORT_TABLE, REPORT_TABLE.at(files), RECORDS.at(files))
         totals = count(db, "SELECT count(*) FROM totals")
-    records = analysis.records_out
+    records = analysis.records_out + analysis.estimated
     return (
         Proof(artifact=REPORT_ROWS.path, recomputed=f"{records:,} records, in their order", records=records),
         Proof(artifact=REPORT_TABLE.path, recomputed=f"{records:,} records, in their order", records=records),

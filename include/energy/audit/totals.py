@@ -23,8 +23,9 @@ from include.energy.audit.judgements import OWN_FLAGS
 from include.energy.intervals import SHARE_NEEDED, WHOLE_SECONDS, choose_intervals
 from include.energy.params import AnalyzerParams
 from include.energy.schemas import ANALYSIS, DATA, RECORDS, Analysis, EnergySource
+from include.energy.sufficiency import require_sufficient
 from include.energy.timeline import Timeline, draw_timeline
-from include.energy.validation import BITS, FLAG_NOT_ASSESSED, FLAG_SUSPECT, FLAG_ZERO_RUN
+from include.energy.validation import BITS, FLAG_ESTIMATED, FLAG_NOT_ASSESSED, FLAG_SUSPECT, FLAG_ZERO_RUN
 
 Difference = tuple[str, int | None, int]
 STATED_FLAGS = sum(BITS.values()) | FLAG_ZERO_RUN
@@ -134,10 +135,11 @@ def compare_totals(
     timeline: Timeline,
     stated: Analysis,
 ) -> None:
-    """Recompute `output1.json` from `suspects` and the records of `stated`, which becomes `judged`.
+    """Recompute `output1.json` from `suspects`, `estimates` and the records of `stated`, which becomes `judged`.
 
     Raises:
         ContractError: The document states something else.
+        BadInputError: The data exceed a limit that users set.
     """
     window = (params.start, params.end) if params.start and params.end else None
     db.execute("ALTER TABLE stated RENAME TO judged")
@@ -147,12 +149,16 @@ def compare_totals(
     find_runs(db)  # only runs of zeros are counted
     db.execute("CREATE OR REPLACE VIEW accepted AS SELECT * FROM judged")
     _mark_not_assessed(db)
+    if params.estimate:
+        db.execute("INSERT INTO judged BY NAME SELECT * EXCLUDE (method) FROM estimates")
+        db.execute(f"CREATE OR REPLACE VIEW accepted AS SELECT * FROM judged WHERE flags & {FLAG_ESTIMATED} = 0")
     figures = statistics.figures(db, timeline, window, params.high_usage_kw)
     db.execute(
         f"CREATE OR REPLACE VIEW accepted AS SELECT * FROM acceptable WHERE flags & {FLAG_SUSPECT} = 0"
     )  # voltage is in energy_data.csv alone
     computed = summarise(db, params, figures, timeline, source, counts)
     require_equal(ANALYSIS.path, stated.model_dump(), computed.model_dump())
+    require_sufficient(computed)
 
 
 def _mark_not_assessed(db: duckdb.DuckDBPyConnection) -> None:

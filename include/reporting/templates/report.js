@@ -105,7 +105,7 @@
       data = [xs];
       columns = [];
       panel.lines.forEach((line, i) => {
-        columns.push({ label: line.label, colour: i, kind: "line" });
+        columns.push({ label: line.label, colour: i, kind: "line", estimated: line.estimated });
         data.push(line.values);
         if (!line.low) return;
         columns.push({ label: "highest", colour: i, kind: "edge" }, { label: "lowest", colour: i, kind: "edge" });
@@ -122,7 +122,7 @@
 
     const describe = (u) => {
       const { idx } = u.cursor;
-      const values = columns.map((column, i) => [column, data[i + 1][idx]]).filter(([column, value]) => column.kind !== "mark" || value != null);
+      const values = columns.map((column, i) => [column, data[i + 1][idx]]).filter(([column, value]) => !(column.kind === "mark" || column.estimated || panel.lines[1]?.estimated) || value != null);
       readout.textContent = idx == null
         ? `Shown: ${panel.note}. Drag to zoom, double-click to see all; with the keyboard: arrow keys, + and −.`
         : `${time ? "" : `${chart.axis}: `}${place(data[0][idx])}: ` + values.map(([column, value]) => `${column.label} ${shown(value)}`).join(", ") + ` ${chart.unit}`;
@@ -131,11 +131,11 @@
     const draw = () => {
       const range = plot ? [plot.scales.x.min, plot.scales.x.max] : null;
       const [ink, line] = [colour("quiet"), colour("line")];
-      const series = columns.map(({ label, colour: index, kind }) => {
+      const series = columns.map(({ label, colour: index, kind, estimated }) => {
         const stroke = colour(`chart-${index}`);
         if (kind === "mark") return { label, stroke, paths: () => null, points: { show: true, size: 7, fill: stroke, width: 0 } };
         if (kind === "edge") return { label, stroke: "transparent", points: { show: false } };
-        return { label, stroke, width: 1.6, dash: index === 1 ? [6, 4] : undefined, points: { show: data[0].length < 60, size: 5 } };
+        return { label, stroke, width: 1.6, dash: index === 1 ? [6, 4] : undefined, points: { show: estimated || data[0].length < 60, size: estimated ? 4 : 5 } };
       });
       const bands = columns.flatMap(({ kind, colour: index }, i) => kind === "edge" && columns[i + 1]?.kind === "edge"
         ? [{ series: [i + 1, i + 2], fill: colour(`chart-${index}`).replace(/rgba?\(([^)]*)\)/, "rgba($1, .22)") }] : []);
