@@ -6,7 +6,7 @@ import json
 import shlex
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -22,7 +22,7 @@ from include.energy.presets import Preset, complete_params, find_presets, own_fo
 if TYPE_CHECKING:
     from include.energy.inspection.plan import Question, Statement
     from include.energy.readers.base import Sample
-    from include.energy.schemas import EnergySource
+    from include.energy.schemas import EnergySource, SourceFile
     from include.energy.unpack import Text
 
 FAILED, OPEN = 1, 3
@@ -189,9 +189,19 @@ def examine(
                     inspected.append(file)
             if any(file.questions for file in inspected):
                 return inspected, None, None
-            return inspected, convert(folder, params), None
+            source = convert(folder, params)
+            return [_with_stated(file, read) for file, read in zip(inspected, source.files, strict=True)], source, None
         except BadInputError as error:
             return inspected, None, str(error)
+
+
+def _with_stated(file: Inspected, read: SourceFile) -> Inspected:
+    """Return a file with what its reader states of it, where the format states it."""
+    from include.energy.inspection.plan import Statement
+
+    if file.mapping:
+        return file
+    return replace(file, statements=(*file.statements, *(Statement(**item.model_dump()) for item in read.understood)))
 
 
 def _container(text: Text) -> Iterator[Statement]:

@@ -53,6 +53,7 @@ from include.energy.stamps import (
     locate,
     plausible,
     put_elapsed_into_utc,
+    read_marked,
     zone_findings,
 )
 from include.energy.unpack import unpack
@@ -85,7 +86,7 @@ def convert(files: Path, params: GeneratorParams) -> EnergySource:
         sources = [choose(sample, params, readers).read(sample, params, connection) for sample in samples]
         names = [sample.name for sample in samples]
         unit = _common_unit(sources, names)
-        _store_records(connection, sources, params)
+        marked = _store_records(connection, sources, params)
         _require_stamps(connection, sources, names, params)
         if meters:
             name_households(connection, meters)
@@ -105,6 +106,9 @@ def convert(files: Path, params: GeneratorParams) -> EnergySource:
             homes = connection.execute("SELECT DISTINCT household_id FROM records WHERE household_id <> '' ORDER BY 1")
             households = [name for (name,) in homes.fetchall()]
             account.findings += compare_meters(meters, params.meters, households, unit, params.timezone)
+        for number, text in marked.items():
+            message = f"{names[number]}: stamps say which occurrence of a repeated hour they mean: {text}."
+            account.findings.append(Finding(severity="info", message=message))
         return account
 
 
@@ -172,13 +176,16 @@ def _common_unit(sources: Sequence[MeterData], names: Sequence[str]) -> Unit:
 
 def _store_records(
     connection: duckdb.DuckDBPyConnection, sources: Sequence[MeterData], params: GeneratorParams
-) -> None:
+) -> dict[int, str]:
     """Create the table `records`: all readings of all files, in their order, with `clock`, the stamp as a TIMESTAMP.
 
     `clock` is UTC where `zoned`, else wall-clock time. `empty` readings hold nothing, and are no records. `export` and
     `generation` are there where a file states them.
+
+    Returns:
+        By file, how stamps say which occurrence of a repeated hour they mean, where they do.
     """
-    flows = _flows(sources)
+    flows, marked = _flows(sources), {}
     fields = [field for field in Reading._fields if field not in FLOWS]
     connection.execute(
         "CREATE TABLE records (file INTEGER, line BIGINT, household_id VARCHAR, stamp VARCHAR, power VARCHAR, "
@@ -197,6 +204,9 @@ def _store_records(
             clocked.project(f"* REPLACE ({plausible('clock')} AS clock)").insert_into("records")
         if clock.day and params.timezone:
             put_elapsed_into_utc(connection, number, clock.day, params.timezone)
+        if marks := read_marked(connection, number, clock.time or CLOCK_SQL, params.timezone):
+            marked[number] = marks
+    return marked
 
 
 def _flows(sources: Sequence[MeterData]) -> tuple[str, ...]:

@@ -152,7 +152,8 @@ def with_preset(answers: Answers, preset: Preset, header: tuple[str, ...]) -> An
         field = own.field if unit == own.unit else f"{kind}_{unit}".lower()
         mapping = replace(mapping, field=field, values=own.values)
         taken |= {"values"} if unit == own.unit else set()
-    mapping = replace(mapping, voltage=mapping.voltage or own.voltage, current=mapping.current or own.current)
+    others = {name: getattr(mapping, name) or getattr(own, name) for name in ("voltage", "current", "flows")}
+    mapping = replace(mapping, **others)
     rows = {find_column(name, header): rows for name, rows in preset.rows.items()}
     return replace(answers, mapping=mapping, rows=rows, by_preset=frozenset({*taken, "rows"}), **changes)
 

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from itertools import groupby
 from typing import Literal, NamedTuple
+from zoneinfo import ZoneInfo
 
 import duckdb
 import pandas as pd
@@ -41,6 +42,11 @@ CLOCK_SQL = f"""CASE
     WHEN regexp_full_match(stamp, {literal(_WALL)}) THEN TRY_CAST(stamp AS TIMESTAMP)
     WHEN regexp_full_match(stamp, {literal(_DOTTED)}) THEN try_strptime(stamp, {_DOTTED_FORMATS})
 END"""
+
+
+_NAMED = r" ?\(?(CES?T|MES?Z)\)?$"
+_OCCURRENCE = r"\d([AB]):|\d ?([AB])$"
+_MARKED = f"{_NAMED}|{_OCCURRENCE}"
 
 
 class Piece(NamedTuple):
@@ -239,6 +245,75 @@ def put_elapsed_into_utc(connection: duckdb.DuckDBPyConnection, file: int, midni
         f"WHERE file = {file} AND clock IS NOT NULL AND day = {midnight}"
     )
     connection.execute("DROP TABLE midnights")
+
+
+def read_marked(connection: duckdb.DuckDBPyConnection, file: int, wall: str, timezone: str | None) -> str | None:
+    """Read the stamps of a file that say how the clock was set: `02:00 (CEST)`, or `02:00A` and `02:00B`.
+
+    A and B are the first and the second occurrence of a time of the hour that is repeated at the end of daylight
+    saving; on other days, A stands for the only one.
+    In a file with such stamps, all times that clocks show once are put into UTC, too: they are the clock's own.
+
+    Args:
+        connection: Holds `records`, where such stamps have no `clock` yet.
+        file: Number of the file.
+        wall: SQL of `stamp`, without what marks it, as a wall-clock TIMESTAMP.
+        timezone: The file's zone; without one, A and B stay unread.
+
+    Returns:
+        What the marks are, with the number of stamps that bear them; None where there are none.
+    """
+    unread = f"file = {file} AND clock IS NULL AND stamp IS NOT NULL"
+    marks = connection.execute(
+        f"SELECT regexp_matches(stamp, {literal(_NAMED)}) AS named, count(*) FROM records WHERE {unread} "
+        f"AND regexp_matches(stamp, {literal(_MARKED)}) GROUP BY 1 ORDER BY 1"
+    ).fetchall()
+    if not marks:
+        return None
+    bare = rf"regexp_replace(regexp_replace(stamp, {literal(_NAMED)}, ''), '(\d)[AB]:|(\d) ?[AB]$', '\1\2:')"
+    bare = f"regexp_replace({bare}, ':$', '')"
+    mark = (
+        "coalesce("
+        + ", ".join(
+            f"nullif(regexp_extract(stamp, {literal(pattern)}, {group}), '')"
+            for pattern, group in ((_NAMED, 1), (_OCCURRENCE, 1), (_OCCURRENCE, 2))
+        )
+        + ", '')"
+    )
+    connection.execute(
+        f"CREATE TEMP TABLE marked AS SELECT id, mark, {wall} AS wall FROM (SELECT rowid AS id, false AS zoned, "
+        f"{mark} AS mark, {bare} AS stamp FROM records WHERE file = {file} AND stamp IS NOT NULL AND NOT zoned)"
+    )
+    offset = "CASE WHEN mark IN ('CEST', 'MESZ') THEN 2 ELSE 1 END"
+    utc = f"CASE WHEN mark IN ('CET', 'CEST', 'MEZ', 'MESZ') THEN wall - to_hours({offset}) END"
+    if timezone and isinstance(parse_zone(timezone), ZoneInfo):  # a fixed offset never repeats an hour
+        zone, hour = literal(timezone), "INTERVAL 1 HOUR"
+        once = f"timezone('UTC', timezone({zone}, wall))"
+
+        def shows(moment: str) -> str:
+            return f"timezone({zone}, timezone('UTC', {moment})) = wall"
+
+        midnight, next_midnight = (
+            f"timezone('UTC', timezone({zone}, date_trunc('day', wall) + INTERVAL {days} DAY))" for days in (0, 1)
+        )
+        repeats = f"{next_midnight} - {midnight} > INTERVAL 24 HOUR"  # an A there marks a time that is not repeated
+        utc = (
+            f"CASE WHEN mark NOT IN ('', 'A', 'B') THEN {utc} "
+            f"WHEN NOT {shows(once)} THEN NULL "
+            f"WHEN {shows(f'{once} - {hour}')} THEN CASE mark WHEN 'A' THEN {once} - {hour} WHEN 'B' THEN {once} END "
+            f"WHEN {shows(f'{once} + {hour}')} THEN CASE mark WHEN 'A' THEN {once} WHEN 'B' THEN {once} + {hour} END "
+            f"WHEN mark = '' OR (mark = 'A' AND NOT {repeats}) THEN {once} END"
+        )
+    connection.execute(
+        f"UPDATE records SET zoned = true, clock = {plausible('utc')} "
+        f"FROM (SELECT id, {utc} AS utc FROM marked) AS read "
+        f"WHERE records.rowid = read.id AND utc IS NOT NULL"
+    )
+    connection.execute("DROP TABLE marked")
+    return " and ".join(
+        f"{stamps:,} by the name of their zone (CET, CEST)" if named else f"{stamps:,} by A (first) or B (second)"
+        for named, stamps in marks
+    )
 
 
 def zone_findings(

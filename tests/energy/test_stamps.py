@@ -1,6 +1,6 @@
 """Stamps in UTC: which local times a zone skips, which it shows twice, and what a file's order says of them."""
 
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from itertools import pairwise
 from zoneinfo import ZoneInfo
 
@@ -167,3 +167,52 @@ def test_a_fraction_of_a_second_is_written_only_where_there_is_one(clock, text):
 def test_only_years_that_a_meter_can_have_are_plausible(year, kept):
     query = f"SELECT {plausible('clock')} FROM (SELECT ?::TIMESTAMP AS clock)"
     assert (duckdb.execute(query, [f"{year}-06-01"]).fetchone()[0] is not None) is kept
+
+
+def marked_stamps(spelling, *, ends, reverse):
+    """Quarter-hours of a day of 25 hours, of which those of the repeated hour are marked."""
+    zone, lines = ZoneInfo("Europe/Zurich"), []
+    for number in range(100):
+        local = (datetime(2024, 10, 26, 22, tzinfo=UTC) + timedelta(minutes=15 * (number + ends))).astimezone(zone)
+        repeated = local.utcoffset() != local.replace(fold=1 - local.fold).utcoffset()
+        lines.append(f"{spelling(local, 'AB'[local.fold] if repeated else '', repeated)},a,{number % 7}")
+    return table(*(lines[::-1] if reverse else lines))
+
+
+SPELLINGS = {
+    "02:15A": lambda local, mark, _: f"{local:%d.%m.%Y %H:%M}{mark}",
+    "02A:15": lambda local, mark, _: f"{local:%Y-%m-%d %H}{mark}:{local:%M}",
+    "02:15 (CEST)": lambda local, _, repeated: f"{local:%d/%m/%Y %H:%M}" + f" ({local.tzname()})" * repeated,
+    "all CET or CEST": lambda local, *_: f"{local:%Y-%m-%d %H:%M} {local.tzname()}",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("ends", [False, True])
+@pytest.mark.parametrize("reverse", [False, True])
+@pytest.mark.parametrize("spelling", SPELLINGS)
+def test_stamps_that_name_the_occurrence_of_a_repeated_hour(convert, spelling, reverse, ends):
+    lines = marked_stamps(SPELLINGS[spelling], ends=ends, reverse=reverse)
+    done = convert(lines, columns=KWH, timezone="Europe/Zurich", stamp="end" if ends else "start")
+    first = datetime(2024, 10, 26, 22, tzinfo=UTC)
+    expected = [f"{first + timedelta(minutes=15 * number):%Y-%m-%dT%H:%M:%SZ}" for number in range(100)]
+    assert done.column("timestamp") == (expected[::-1] if reverse else expected)
+    assert "meter.csv: stamps say which occurrence of a repeated hour they mean: " in done.messages
+
+
+def test_a_lone_occurrence_needs_no_order(convert):
+    done = convert(table("2024-10-27 01:00,a,1", "2024-10-27 02:00B,a,2", "2024-10-27 03:00,a,3",
+                         *(f"2024-10-27 {hour:02}:00,a,{hour % 3}" for hour in range(4, 24))),
+                   columns=KWH, timezone="Europe/Zurich")  # fmt: skip
+    assert done.column("timestamp")[1] == "2024-10-27T01:00:00Z"
+
+
+def test_an_occurrence_of_a_time_that_is_not_repeated_stays_unread(convert):
+    rows = [f"2024-10-27 {hour:02}:00,a,{hour % 3}" for hour in range(4, 24)]
+    done = convert(table("2024-10-27 03:00A,a,1", *rows), columns=KWH, timezone="Europe/Zurich")
+    assert done.column("timestamp")[0] == "2024-10-27 03:00A"
+    plain = convert(
+        table("2024-10-26 03:00A,a,1", "2024-10-26 04:00B,a,1", *rows), columns=KWH, timezone="Europe/Zurich"
+    )
+    assert plain.column("timestamp")[:2] == ["2024-10-26T01:00:00Z", "2024-10-26 04:00B"]
+    fixed = convert(table("2024-10-27 02:00A,a,1", *rows), columns=KWH, timezone="+01:00")
+    assert fixed.column("timestamp")[0] == "2024-10-27 02:00A"

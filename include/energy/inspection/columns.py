@@ -37,6 +37,7 @@ IMPORT = re.compile(
     r"(?i)import|consum|usage|verbrauch|afname|offtake|bezug|forbrug|deliver|withdraw|(?<!\w)\+\s?A(?!\w)|"
     r"(?<!\w)A\+(?!\w)|1\.8\.\d|load|last|demand|mængde|volume|active energy|electricity"
 )
+DIRECTION = re.compile(r"(?i)direction|richtung|flow|register|sentido|sens\b")
 REGISTER_NAME = _words(
     "register", "meterstand", "stand", "zählerstand", "zaehlerstand", "index", "cumulative", "total_increasing",
     "lifetime", "reading", "readings", "lectura", "avlesning", "counter",
@@ -56,6 +57,7 @@ METER = re.compile(
     r"målepunkt|z[äa]e?hlpunkt|metering|point|site|building|customer|account|serial|device|region|zone|area|mapcode|"
     r"\bpod\b|\bid\b|_id$|\bplant\b|\bname\b"
 )
+KIND = _words("type", "typ", "type ?code", "kind", "class", "category", "art", "tipo")
 QUALITY = re.compile(
     r"(?i)quality|qualit|status|estado|kvalitet|flag|metodo|method|validat|kvalitet|état|stav|reading ?type"
 )
@@ -94,12 +96,12 @@ class Column:
     @property
     def is_end(self) -> bool:
         """Whether its name says that it is the end of an interval."""
-        return bool(END.search(_spaced(self.name)) or END_JOINED.search(self.name)) and not self.is_start
+        return bool(END.search(spaced(self.name)) or END_JOINED.search(self.name)) and not self.is_start
 
     @property
     def is_start(self) -> bool:
         """Whether its name says that it is the start of an interval."""
-        return bool(START.search(_spaced(self.name)) or START_JOINED.search(self.name))
+        return bool(START.search(spaced(self.name)) or START_JOINED.search(self.name))
 
     @property
     def may_be_value(self) -> bool:
@@ -107,11 +109,12 @@ class Column:
         return (
             self.shape == "number"
             and foreign_unit_in(self.name) is None
-            and (unit_in(self.name) is not None or not NOT_A_VALUE.search(_spaced(self.name)))
+            and (unit_in(self.name) is not None or not NOT_A_VALUE.search(spaced(self.name)))
         )
 
 
-def _spaced(name: str) -> str:
+def spaced(name: str) -> str:
+    """Return a name with a blank between its words, for `areaTypeCode` and `area_type_code` alike."""
     return re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name.replace("_", " "))
 
 

@@ -3,20 +3,36 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from pathlib import PurePath
 from typing import TYPE_CHECKING
 
-from include.energy.inspection.columns import CHOICE, EXPORT, IMPORT, METER, QUALITY, REGISTER_NAME, TARIFF, Column
+from include.energy.inspection.columns import (
+    CHOICE,
+    DIRECTION,
+    EXPORT,
+    IMPORT,
+    KIND,
+    METER,
+    QUALITY,
+    REGISTER_NAME,
+    TARIFF,
+    Column,
+    spaced,
+)
 from include.energy.inspection.draft import Draft
 from include.energy.inspection.mapping import EVERY, FILE
 from include.energy.inspection.plan import Choice
 from include.energy.inspection.spelling import unit_in
+from include.energy.inspection.values import as_number
 
 if TYPE_CHECKING:
     from include.energy.presets import Rows
 
 REPEATED_SHARE = 0.3
+TIMES_COMPARED = 5
+SUM_TOLERANCE = 1e-3
 
 
 def where(draft: Draft) -> tuple[Choice, ...]:
@@ -74,8 +90,14 @@ def _preset_rows(draft: Draft, column: Column, rows: Rows) -> Iterator[Choice]:
     yield Choice(column.position, rows.leave_out, False) if "*" in rows.read else Choice(column.position, rows.read)
 
 
-def find_meter(draft: Draft, taken: set[int]) -> tuple[int | None, str | None]:
-    """Return the column of the households' names, or the name that the user gives the one household."""
+def find_meter(draft: Draft, stamps: Sequence[int], taken: set[int]) -> tuple[int | None, str | None]:
+    """Return the column of the households' names, or the name that the user gives the one household.
+
+    Args:
+        draft: What is understood so far.
+        stamps: Columns of the stamp.
+        taken: Columns that hold something else.
+    """
     mapping = draft.mapping
     if mapping.household is not None:
         household = _called(draft) if mapping.household == FILE else mapping.household
@@ -85,7 +107,7 @@ def find_meter(draft: Draft, taken: set[int]) -> tuple[int | None, str | None]:
         return None, None
     if mapping.household_id is not None:
         column = draft.columns[draft.position(mapping.household_id, "household_id")]
-        _require_households(draft, column)
+        require_households(draft, column)
         draft.state("households", f"{len(column.distinct)} in {column.name!r}", draft.stated_by("household_id"))
         return column.position, None
     candidates = [
@@ -95,9 +117,14 @@ def find_meter(draft: Draft, taken: set[int]) -> tuple[int | None, str | None]:
         and column.shape in ("text", "number")
         and METER.search(column.name)
         and not QUALITY.search(column.name)
+        and not KIND.search(spaced(column.name))
         and unit_in(column.name) is None
         and not REGISTER_NAME.search(column.name.replace("_", " "))
-        and (column.shape == "text" or len(column.distinct) <= max(1, len(column.texts) // 20))
+        and (
+            column.shape == "text"
+            or len(column.distinct) <= max(1, len(column.texts) // 20)
+            or _are_numbers_of_meters(draft, column, stamps)
+        )
         and not any(CHOICE.match(text) for text in column.distinct)
     ]
     if candidates:
@@ -106,6 +133,48 @@ def find_meter(draft: Draft, taken: set[int]) -> tuple[int | None, str | None]:
         draft.state("households", f"{len(column.distinct)} in {column.name!r}", f"for example {shown}")
         return column.position, None
     return None, None
+
+
+def _are_numbers_of_meters(draft: Draft, column: Column, stamps: Sequence[int]) -> bool:
+    """Return whether whole numbers name meters: each occurs once at a time, and about as often as the others."""
+    rows = [row for row in draft.layout.rows if column.position < len(row) and row[column.position]]
+    times = Counter((*(row[p] for p in stamps if p < len(row)), row[column.position]) for row in rows)
+    readings = Counter(row[column.position] for row in rows)
+    if not stamps or not all(text.isdigit() for text in readings) or len(readings) < 2:
+        return False
+    shared = len({time[:-1] for time in times}) <= len(rows) * (1 - REPEATED_SHARE)
+    return shared and max(times.values()) == 1 and min(readings.values()) > 1 and (
+        max(readings.values()) <= 2 * min(readings.values())
+    )  # fmt: skip
+
+
+def require_no_total(draft: Draft, stamps: Sequence[int], meter: int | None, values: Sequence[int]) -> None:
+    """Refuse a household, or a column, that is the sum of all others, for a total would count it twice."""
+    by_time: dict[tuple[str, ...], dict[str, float]] = {}
+    for row in draft.layout.rows if stamps and (meter is None) != (len(values) == 1) else ():
+        numbers = by_time.setdefault(tuple(row[p] for p in stamps if p < len(row)), {})
+        for position in values:
+            if position < len(row) and (number := as_number(row[position])) is not None:
+                numbers[draft.name(position) if meter is None else row[meter]] = number
+    names = set().union(*by_time.values()) if by_time else set()
+    complete = [numbers for numbers in by_time.values() if len(numbers) == len(names)]
+    if len(names) < 3 or len(complete) < TIMES_COMPARED:
+        return
+    for name in names:
+        if all(
+            numbers[name] and abs(sum(numbers.values()) - 2 * numbers[name]) <= SUM_TOLERANCE * abs(numbers[name])
+            for numbers in complete
+        ):
+            others = sorted(names - {name})
+            shown = f"{', '.join(others[:4])}{' and others' * (len(others) > 4)}"
+            remedy = "map the columns that count with --columns"
+            if meter is not None:
+                column = draft.name(meter)
+                remedy = (
+                    f'choose rows: --where "{column}={name}" reads the total, --where "{column}={"|".join(others)}" '
+                    "its parts"
+                )
+            draft.contradict(f"{name!r} is at every time the sum of {shown}, and would be counted beside them", remedy)
 
 
 def _called(draft: Draft) -> str:
@@ -127,7 +196,7 @@ def name_household(draft: Draft) -> str:
     return called
 
 
-def _require_households(draft: Draft, column: Column) -> None:
+def require_households(draft: Draft, column: Column) -> None:
     """Refuse a column whose texts are registers or kinds of data, not households."""
     directions = {bool(EXPORT.search(text)) for text in column.distinct[:50]}
     registers = directions == {True, False} and REGISTER_NAME.search(column.name.replace("_", " "))
@@ -144,6 +213,28 @@ def _require_households(draft: Draft, column: Column) -> None:
         )
 
 
+def _choose_directions(draft: Draft, taken: set[int]) -> tuple[Choice, ...]:
+    """Return the rows of import where a column says the direction of each row, whatever meter it belongs to."""
+    for column in draft.columns:
+        if column.position in taken or column.shape != "text" or not 2 <= len(column.distinct) <= 20:
+            continue
+        exports = [text for text in column.distinct if EXPORT.search(text)]
+        imports = tuple(text for text in column.distinct if text not in exports and IMPORT.search(text))
+        others = [text for text in column.distinct if text not in exports and text not in imports]
+        if not exports or not imports or not (KIND.search(spaced(column.name)) or DIRECTION.search(column.name)):
+            continue
+        if not others or all(TARIFF.search(text) for text in others):
+            draft.state("registers", f"import: {', '.join((*imports, *others))}", f"in the column {column.name!r}")
+            draft.state("not selected", ", ".join(exports), "what is fed into the grid is left out")
+            return (Choice(column.position, (*imports, *others)),)
+        draft.ask(
+            "rows",
+            f"{column.name!r} tells import from export and more: {', '.join(column.distinct[:8])}",
+            f'--where "{draft.name(column.position)}={"|".join(imports)}"',
+        )
+    return ()
+
+
 def choose_rows(
     draft: Draft,
     stamps: tuple[int, ...],
@@ -151,6 +242,8 @@ def choose_rows(
     values: tuple[int, ...],
 ) -> tuple[Choice, ...]:
     """Return which rows to read where several share one household and time, told apart by another column."""
+    if chosen := _choose_directions(draft, {*stamps, *values, *(() if meter is None else (meter,))}):
+        return chosen
     if not stamps or not values:
         return ()
     rows = draft.layout.rows

@@ -24,8 +24,11 @@ _DATE = (
     r"|(?P<named>\d{1,2}[- ](?P<m1>[A-Za-z]{3,9})[- ](?P<y1>\d{4}|\d{2}))"
     r"|(?P<american>(?P<m2>[A-Za-z]{3,9}) \d{1,2},? (?P<y2>\d{4}))"
 )
-_TIME = r"(?P<hour>\d{1,2})(?P<minute>:\d{2})(?P<second>:\d{2}(?P<fraction>[.,]\d+)?)?(?P<half> ?[AaPp]\.?[Mm]\.?)?"
-_ZONE = r"(?P<zone> ?(?:[Zz]|UTC|GMT|[+-](?:0\d|1[0-4])(?::?[0-5]\d)?))"
+_TIME = (
+    r"(?P<hour>\d{1,2})[AB]?(?P<minute>:\d{2})(?P<second>:\d{2}(?P<fraction>[.,]\d+)?)?"
+    r"(?P<half> ?[AaPp]\.?[Mm]\.?)?(?: ?[AB])?"
+)
+_ZONE = r"(?P<zone> ?(?:[Zz]|UTC|GMT|[+-](?:0\d|1[0-4])(?::?[0-5]\d)?|(?P<zone_name>\(?(?:CES?T|MES?Z)\)?)))"
 _STAMP = re.compile(rf"(?:{_DATE})(?:(?P<gap>T|,? +)(?:{_TIME}){_ZONE}?)?")
 _TIME_ALONE = re.compile(_TIME)
 _BETWEEN = re.compile(r" +(?:to|until|bis|tot|a|à|–|—|-) +|\s*[–—]\s*|/")
@@ -55,6 +58,7 @@ class StampSpelling:
         fraction: Some have a fraction of a second.
         half: Written with AM and PM.
         zoned: Each names its zone.
+        named_zone: Some do so by a name that is no part of ISO 8601: CET, CEST.
         midnight_24: Some read 24:00.
         short_year: Years have two digits.
         evidence: What `order` rests on.
@@ -67,6 +71,7 @@ class StampSpelling:
     fraction: bool = False
     half: bool = False
     zoned: bool = False
+    named_zone: bool = False
     midnight_24: bool = False
     short_year: bool = False
     gap: str = " "
@@ -129,6 +134,7 @@ def spell_stamps(texts: Sequence[str], shape: Shape) -> StampSpelling:
         separator,
         short_year=any(len(m["year"] or m["y1"] or "    ") == 2 for m in matches),
         zoned=bool(matches) and all(m["zone"] for m in matches),
+        named_zone=any(m["zone_name"] for m in matches),
         gap=next((m["gap"] for m in matches if m["gap"]), " "),
         evidence=evidence,
     )
@@ -223,7 +229,7 @@ def clock_sql(spelling: StampSpelling, order: DateOrder, text: str = "stamp") ->
     if spelling.shape not in ("stamp", "date"):
         return None
     general = order == "ymd" and spelling.separator in ("-", "/") and not spelling.half
-    if (general or spelling.zoned) and not spelling.midnight_24:
+    if (general or (spelling.zoned and not spelling.named_zone)) and not spelling.midnight_24:
         return None
     clean = f"replace({text}, ',', '.')" if spelling.fraction else text
     formats = literal_list(_formats(spelling, order))
@@ -388,35 +394,49 @@ _NOT_ENERGY = (
 _UNIT_IN_NAME = re.compile(
     rf"(?<![A-Za-z])({'|'.join(sorted(_UNIT_WORDS, key=len, reverse=True))})(?![A-Za-z])", re.IGNORECASE
 )
+_MILLI = re.compile(r"(?<![A-Za-z])mWh?(?![A-Za-z])")
+_PER_INTERVAL = r"(?:hh\b|half.?hour|quarter|interval|period|reading|\d+ ?(?:min|m\b))"
+_SCALED = re.compile(
+    rf"(?i)((?:(?<=[(\[])\s*[x×*]?\s*\d+(?:[.,]\d+)?\s*|[x×*]\s*\d+\s*|\b\d+[.,]\d+\s*|\b(?:thousand|million|hundred)s?\s+)"
+    rf"[kmg]?wh?\b|(?<![a-z])[kmg]?wh? ?(?:/|per ) ?(?!{_PER_INTERVAL})[a-z0-9²³]+)"
+)
+"""A multiple of a unit (`0.1 kWh`, `kWh/1000`), or energy per something else than the interval (`kWh/day`)."""
 _NOT_ENERGY_IN_NAME = re.compile(rf"(?<![A-Za-z0-9])({_NOT_ENERGY})(?![A-Za-z0-9])", re.IGNORECASE)
 
 
 def unit_of(text: str) -> Unit | None:
     """Return the unit that a text names by itself, such as a cell of a column of units.
 
-    >>> [unit_of(text) for text in ("kwh", "MW", "Watts", "m3", "")]
-    ['kWh', 'MW', 'W', None, None]
+    A small m before a capital W is milli, not mega; `mw` is read as `MW`.
+
+    >>> [unit_of(text) for text in ("kwh", "MW", "Watts", "m3", "", "mw", "mW")]
+    ['kWh', 'MW', 'W', None, None, 'MW', None]
     """
-    return _UNIT_WORDS.get(text.strip().lower())
+    return None if _MILLI.search(text) else _UNIT_WORDS.get(text.strip().lower())
 
 
 def unit_in(name: str) -> Unit | None:
-    """Return the unit that a column's name states, None where it states none or several.
+    """Return the unit that a column's name states, None where it states none, several, or a multiple of one.
 
     >>> names = ("USAGE (kWh)", "AEP_MW", "Profil +A [kW]", "Active energy Wh (A)", "Wh/1000", "Swh")
     >>> [unit_in(name) for name in names]
     ['kWh', 'MW', 'kW', 'Wh', 'kWh', None]
+    >>> [unit_in(name) for name in ("KWH/hh (per half hour)", "kWh/day", "Energy (0.1 kWh)", "Power (mW)")]
+    ['kWh', None, None, None]
     """
     spaced = re.sub(r"(?i)(?<![A-Za-z])w(h?) ?/ ?1000\b", r"kW\1", name.replace("_", " "))
+    if _MILLI.search(spaced) or _SCALED.search(spaced):
+        return None
     found = {_UNIT_WORDS[match[1].lower()] for match in _UNIT_IN_NAME.finditer(spaced)}
     return found.pop() if len(found) == 1 else None
 
 
 def foreign_unit_in(text: str) -> str | None:
-    """Return what a text names that is not active energy or power, such as gas, reactive energy or money.
+    """Return what a text names that is not active energy or power, such as gas, money or a multiple of a unit.
 
     >>> [foreign_unit_in(name) for name in ("Gas m³", "kvarh", "Cost (EUR)", "kWh", "MAC000001")]
     ['m³', 'kvarh', 'EUR', None, None]
     """
-    match = _NOT_ENERGY_IN_NAME.search(text.replace("_", " "))
+    spaced = re.sub(r"(?i)(?<![A-Za-z])w(h?) ?/ ?1000\b", r"kW\1", text.replace("_", " "))
+    match = _NOT_ENERGY_IN_NAME.search(spaced) or _SCALED.search(spaced)
     return match[1] if match else None

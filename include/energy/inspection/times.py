@@ -32,6 +32,9 @@ def times_in_header(draft: Draft) -> dict[int, str]:
     numbered = [column for column in draft.columns if _PERIOD_NAME.fullmatch(column.name)]
     if len(found) < 3 and len(numbered) >= 23 and any(column.shape == "date" for column in draft.columns):
         numbers = {column.position: int(re.sub(r"\D", "", column.name)) for column in numbered}
+        repeated = [column for column in draft.columns if _REPEATED_HOUR.fullmatch(column.name)]
+        if repeated:
+            return _clock_hours(draft, numbers, repeated)
         from_zero = min(numbers.values()) == 0
         found = {position: f"{number:02}:00" if from_zero else str(number) for position, number in numbers.items()}
     if len(found) < 3:
@@ -42,6 +45,21 @@ def times_in_header(draft: Draft) -> dict[int, str]:
     if re.match(r"0?0:00", times[last]) and not re.match(r"0?0:00", times[min(times)]):
         times[last] = re.sub(r"^0?0", "24", times[last])  # the end of the day, not its beginning
     return times
+
+
+def _clock_hours(draft: Draft, numbers: dict[int, int], repeated: Sequence[Column]) -> dict[int, str]:
+    """Return the times of hours that are numbered as clocks show them, where 3A and 3B are the repeated one."""
+    for column in repeated:
+        numbers[column.position] = int(re.sub(r"\D", "", column.name))
+    if set(numbers.values()) != set(range(1, 25)):
+        raise draft.refuse(
+            f"its columns {', '.join(repr(column.name) for column in repeated)} name the repeated hour, and the others "
+            "are not the hours 1 to 24; write times, 00:00 to 23:00, with A and B: 02:00A, 02:00B"
+        )
+    marks = {column.position: column.name[-1].upper() for column in repeated}
+    shown = ", ".join(repr(column.name) for column in repeated)
+    draft.state("layout", f"{len(numbers)} readings a row, hours as clocks show them", f"{shown} are the repeated hour")
+    return {position: f"{numbers[position] - 1:02}:00{marks.get(position, '')}" for position in sorted(numbers)}
 
 
 def find_stamps(draft: Draft, spread: dict[int, str]) -> tuple[tuple[int, ...], bool, int | None]:
@@ -310,6 +328,7 @@ def _moments(draft: Draft, stamps: Sequence[int], order: DateOrder) -> list[date
 
 
 _PERIOD_NAME = re.compile(r"(?i)(h|hh|hr|hour|he|std|p|q|qh|period|interval|v)?[ _-]?0?\d{1,3}")
+_REPEATED_HOUR = re.compile(rf"{_PERIOD_NAME.pattern}[ABab]")
 _DECIDING_DATES = (
     (r"^(1[3-9]|2\d|3[01])[-/.]", "dmy"),
     (r"^\d{1,2}[-/.](1[3-9]|2\d|3[01])[-/.]", "mdy"),

@@ -15,7 +15,14 @@ from include.energy.inspection.draft import Draft, Search
 from include.energy.inspection.layout import Layout
 from include.energy.inspection.mapping import EVERY
 from include.energy.inspection.plan import ZONE, Answers, ReadingPlan, Understanding
-from include.energy.inspection.rows import choose_rows, find_meter, name_household, where
+from include.energy.inspection.rows import (
+    choose_rows,
+    find_meter,
+    name_household,
+    require_households,
+    require_no_total,
+    where,
+)
 from include.energy.inspection.spelling import shape_of
 from include.energy.inspection.times import find_ends, find_stamps, find_zone, hour_name, spell, times_in_header
 from include.energy.inspection.values import (
@@ -53,13 +60,18 @@ def understand(layout: Layout, answers: Answers, search: Search) -> Understandin
     stamps, ranges, period = find_stamps(draft, spread)
     spelling, order = spell(draft, stamps, spread, ranges=ranges)
     taken = {*stamps, *mapped}
-    meter, household = find_meter(draft, {*stamps, *(choice.position for choice in selected)})
+    constant = {choice.position for choice in selected if choice.is_read and len(choice.texts) == 1}
+    meter, household = find_meter(draft, stamps, {*stamps, *constant})
     values, wide = find_values(draft, taken | ({meter} if meter is not None else set()), spread)
     if meter is None and household is None and not wide:
         household = name_household(draft)
     if not selected:
         selected = choose_rows(draft, stamps, meter, values)
         draft.select(selected)
+    asked = any(question.topic == "rows" for question in draft.questions)
+    if meter is not None and draft.mapping.household_id is None and not asked:
+        require_households(draft, draft.columns[meter])
+    require_no_total(draft, stamps, meter, values)
     unit = find_unit(draft, values)
     cumulative = is_cumulative(draft, values, meter, unit, stamps)
     unfolded = bool(spread) or wide

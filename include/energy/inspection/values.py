@@ -24,6 +24,7 @@ from include.energy.inspection.times import are_periods
 from include.energy.schemas import Unit
 
 RISES_NEEDED = 24
+RISES_OF_A_DAY = 12
 
 
 def find_values(draft: Draft, taken: set[int], spread: dict[int, str]) -> tuple[tuple[int, ...], bool]:
@@ -207,10 +208,28 @@ def _shown_unit(draft: Draft, values: Sequence[int]) -> tuple[Unit | None, str]:
     columns = [column for column in draft.columns if column.shape == "unit"]
     if columns and values and (shown := _unit_of_column(draft, columns, values[0])):
         return shown
+    if shown := _unit_in_texts(draft, values):
+        return shown
     cells = [cell for row in draft.layout.preamble for cell in row if unit_of(cell) and len(cell) < 12]
     if len({unit_of(cell) for cell in cells}) == 1:
         return unit_of(cells[0]), f"{cells[0]!r} stands above the header"
     return None, ""
+
+
+def _unit_in_texts(draft: Draft, values: Sequence[int]) -> tuple[Unit | None, str] | None:
+    """Return the unit that texts of the rows state, such as `Active Import Interval (kW)`."""
+    for column in draft.columns:
+        units = {unit_in(text) for text in column.distinct}
+        if column.position in values or column.shape != "text" or len(column.distinct) > 20 or units <= {None}:
+            continue
+        listed = "|".join(re.escape(text) for text in column.distinct)
+        further = draft.search(column.position, f"!^({listed})$")
+        if None in units or len(units) > 1 or (further and unit_in(further) not in units):
+            shown = ", ".join(map(repr, (*column.distinct[:4], *([further] if further else []))))
+            raise draft.refuse(f"{column.name!r} states different units: {shown}; choose rows with --where")
+        (unit,) = units
+        return unit, f"{column.name!r} says {column.distinct[0]!r}"
+    return None
 
 
 def _unit_of_column(draft: Draft, columns: Sequence[Column], value: int) -> tuple[Unit | None, str] | None:
@@ -242,6 +261,13 @@ def is_cumulative(
         draft.state("values are", "register readings, of which differences are taken", draft.stated_by("values"))
         return True
     if unit is not None and not unit.endswith("Wh"):
+        return False
+    if daily := next((p for p in values if _begins_anew_daily(draft, p, meter, stamps)), None):
+        draft.contradict(
+            f"{draft.columns[daily].name!r} rises all day and begins anew each day: it counts the day so far",
+            f'map it as a register, --columns "register_{(unit or "kWh").lower()}={draft.name(daily)}", of which '
+            "differences are taken",
+        )
         return False
     position, rises = next(((p, r) for p in values if (r := _rises(draft, p, meter)) is not None), (None, 0))
     if position is None:
@@ -322,6 +348,22 @@ def flow_field(flow: str, unit: Unit | None, *, cumulative: bool) -> str:
     return f"{flow}_{'register_' if cumulative else ''}{(unit or 'kWh').lower()}"
 
 
+def _begins_anew_daily(draft: Draft, position: int, meter: int | None, stamps: Sequence[int]) -> bool:
+    """Return whether a column never falls within a day, but from each day to the next."""
+    days: dict[tuple[str, str], list[float]] = {}
+    for row in draft.layout.rows if stamps else ():
+        if (number := as_number(row[position] if position < len(row) else "")) is not None:
+            day = re.split("[T ]", row[stamps[0]])[0]
+            days.setdefault((row[meter] if meter is not None else "", day), []).append(number)
+    complete = [numbers for numbers in days.values() if len(numbers) >= RISES_OF_A_DAY]
+    if len(complete) < 2 or any(a[-1] <= b[0] for a, b in pairwise(complete)):
+        return False
+    return all(
+        all(a <= b for a, b in pairwise(numbers)) and sum(a < b for a, b in pairwise(numbers)) >= RISES_OF_A_DAY // 2
+        for numbers in complete
+    )
+
+
 def spell_numbers(draft: Draft, values: Sequence[int]) -> tuple[Decimal | None, str]:
     """Return the decimal mark, and what separates thousands."""
     texts = [text for p in values for text in draft.layout.texts(p, everywhere=True)]
@@ -382,6 +424,11 @@ def _number(text: str) -> float:
         return float(f"{head.replace('.', '')}.{tail}" if head else text)
     except ValueError:
         return 0.0
+
+
+def as_number(text: str) -> float | None:
+    """Return the value of a text of a sample, None where it is no number."""
+    return _number(text) if _is_plain(text) else None
 
 
 def _as_decimal(text: str, mark: str) -> str:

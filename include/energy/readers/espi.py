@@ -6,7 +6,8 @@ its duration, and a value: energy of that interval in Wh, times a power of ten.
 
 Readings are those of electricity (commodity 1), delivered (flowDirection 1), as energy of each interval (uom 72,
 accumulationBehaviour 4). Those of other series are counted in `MeterData.not_selected`. What a feed leaves open is not
-guessed: `--unit` has to state it. Household is the link of the UsagePoint, which is the same in all downloads.
+guessed: `--unit` has to state it. A series whose commodity or flowDirection nothing states is read as delivered
+electricity, which the report lists as assumed. Household is the link of the UsagePoint, the same in all downloads.
 
 The file is read twice, as a stream: its resources, then its readings. Expat is used as it is, for only it knows the
 line of an element; entities, which could multiply or fetch content, are refused as `defusedxml` does.
@@ -28,6 +29,7 @@ from urllib.parse import urlsplit
 from xml.parsers import expat
 
 from include.core.errors import BadInputError
+from include.energy.inspection.plan import Statement
 from include.energy.readers.base import Confidence, MeterData, Reading, Sample, batch
 
 if TYPE_CHECKING:
@@ -55,6 +57,24 @@ _UNITS = {
     "169": "therm",
 }
 _BEHAVIOURS = {"1": "register readings", "3": "register readings", "6": "indications", "9": "sums", "12": "moments"}
+_QUALITIES = {
+    "0": "valid",
+    "7": "manually edited",
+    "8": "estimated using reference day",
+    "9": "estimated using linear interpolation",
+    "10": "questionable",
+    "11": "derived",
+    "12": "projected (forecast)",
+    "13": "mixed",
+    "14": "raw",
+    "15": "normalized for weather",
+    "16": "other",
+    "17": "validated",
+    "18": "verified",
+    "19": "revenue-quality",
+}
+"""QualityOfReading of the ESPI schema."""
+_ESTIMATED = {"8", "9", "12"}
 _DIRECTIONS = {"4": "net energy", "19": "energy fed into the grid", "20": "total energy"}
 
 
@@ -82,6 +102,7 @@ class Resource:
         first: Of a block: the earliest start of a reading (Unix time).
         last: Of a block: the latest end.
         fault: Of a block: how durations of its readings contradict their starts, as a sentence; or empty.
+        states_quality: Of a block: a reading states its quality.
     """
 
     kind: str
@@ -91,6 +112,7 @@ class Resource:
     first: float = inf
     last: float = -inf
     fault: str = ""
+    states_quality: bool = False
 
 
 class IntervalReading(NamedTuple):
@@ -101,6 +123,7 @@ class IntervalReading(NamedTuple):
     start: str
     duration: str
     value: str
+    quality: str = ""
 
 
 class Series(NamedTuple):
@@ -111,12 +134,14 @@ class Series(NamedTuple):
         meter_reading: Identity of the MeterReading, the same for all of its blocks.
         exponent: A value times ten to this power is in Wh; None where the readings are not selected.
         label: Why they are not.
+        assumed: What nothing states of them: commodity, flowDirection.
     """
 
     household: str
     meter_reading: int
     exponent: int | None
     label: str = ""
+    assumed: tuple[str, ...] = ()
 
 
 class EspiReader:
@@ -150,10 +175,26 @@ class EspiReader:
         return MeterData(
             unit="Wh",
             batches=(batch(db, part) for part in parts),
+            states_quality=any(
+                block.states_quality
+                for stated, block in zip(series, blocks, strict=True)
+                if stated.exponent is not None
+            ),
+            statements=tuple(_assumed(series)),
             all_malformed="none of its IntervalReadings has a timePeriod with a start, and a value",
             not_selected=+not_selected,
             ends=False,
         )
+
+
+def _assumed(series: list[Series]) -> Iterator[Statement]:
+    """Yield what is assumed of the selected series, for nothing states it."""
+    missing = {element for stated in series if stated.exponent is not None for element in stated.assumed}
+    if "commodity" in missing:
+        evidence = "neither a ReadingType's commodity nor a ServiceCategory states what was measured"
+        yield Statement("commodity", "electricity", evidence, assumed=True)
+    if "flowDirection" in missing:
+        yield Statement("direction", "delivered from the grid", "no flowDirection states it", assumed=True)
 
 
 class _Parser:
@@ -196,9 +237,13 @@ class _Parser:
         self.text.clear()
         if self.reading is not None:
             if local == "IntervalReading":
-                texts = (self.reading.get(key, "") for key in ("start", "duration", "value"))
+                texts = (self.reading.get(key, "") for key in ("start", "duration", "value", "quality"))
                 self.items.append(IntervalReading(self.blocks, self.line, *texts))
+                if self.resource and "quality" in self.reading:
+                    self.resource.states_quality = True
                 self.reading = None
+            elif (parent, local) == ("ReadingQuality", "quality"):
+                self.reading[local] = f"{self.reading.get(local, '')} {text}".strip()
             elif parent in ("timePeriod", "IntervalReading"):
                 self.reading[local] = text
         elif local in _RESOURCES and self.resource:
@@ -287,7 +332,10 @@ def _series(block: Resource, feed: Feed, name: str, unit: str | None) -> Series:
     label = _other(fields, point.fields.get("kind", "0") if point else "0")
     link = next(iter(point.entry.linked("self")), "") if point else ""
     household = link or (point.entry.title if point else "") or PurePosixPath(name).stem
-    return Series(household, id(meter_reading), None if label else _exponent(fields, name, unit), label)
+    open_commodity = fields.get("commodity", "0") == "0" and not (point and "kind" in point.fields)
+    open_direction = fields.get("flowDirection", "0") == "0"
+    assumed = ("commodity",) * open_commodity + ("flowDirection",) * open_direction
+    return Series(household, id(meter_reading), None if label else _exponent(fields, name, unit), label, assumed)
 
 
 def _parent(child: Resource, candidates: list[Resource]) -> Resource | None:
@@ -363,11 +411,15 @@ def _check_series(series: list[Series], blocks: list[Resource], name: str) -> No
 def _readings(sample: Sample, series: list[Series]) -> Iterator[Reading]:
     for item in items(sample):
         if isinstance(item, IntervalReading):
-            household, _, exponent, _ = series[item.block]
+            household, _, exponent, *_ = series[item.block]
             if exponent is None:
                 continue
             if item.start and item.value:
-                yield Reading(item.line, household, _stamp(item.start), _wh(item.value, exponent))
+                codes = item.quality.split()
+                quality = ", ".join(_QUALITIES.get(code, f"quality {code}") for code in codes) or None
+                stamp, power = _stamp(item.start), _wh(item.value, exponent)
+                estimated = not _ESTIMATED.isdisjoint(codes)
+                yield Reading(item.line, household, stamp, power, quality=quality, estimated=estimated)
             else:
                 yield Reading(item.line, None, None, None, malformed=True)
 

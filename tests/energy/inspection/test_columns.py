@@ -2,7 +2,7 @@
 
 import pytest
 
-from include.energy.inspection.columns import CHOICE, ESTIMATED, EXPORT, IMPORT, METER, TARIFF, profile
+from include.energy.inspection.columns import CHOICE, ESTIMATED, EXPORT, IMPORT, METER, TARIFF, profile, spaced
 from include.energy.inspection.layout import find_table
 
 
@@ -52,3 +52,7 @@ def test_prices_gas_and_reactive_energy_are_no_values(columns):
 def test_words_of_many_languages(pattern, matching, others):
     assert all(pattern.search(text) for text in matching)
     assert not any(pattern.search(text) for text in others)
+
+
+def test_words_of_a_name_are_told_apart():
+    assert (spaced("areaTypeCode"), spaced("area_type")) == ("area Type Code", "area type")

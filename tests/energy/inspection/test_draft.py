@@ -1,12 +1,15 @@
 """What is being understood of a file: names of columns, statements, questions, contradictions."""
 
+from dataclasses import replace
+
 import pytest
 
 from include.core.errors import BadInputError
 from include.energy.inspection.draft import Draft
 from include.energy.inspection.layout import find_table
 from include.energy.inspection.mapping import parse_columns
-from include.energy.inspection.plan import Answers
+from include.energy.inspection.plan import Answers, Choice
+from include.energy.presets import packaged
 
 
 @pytest.fixture
@@ -62,3 +65,21 @@ def test_a_contradiction_is_refused_unless_the_user_insists(draft):
     found.contradict("it is kW", "write power_kw")
     assert found.statements[0].evidence == "it is kW"
     assert str(found.refuse("is wrong")) == "m.csv: is wrong"
+
+
+def test_rows_that_do_not_count_decide_nothing(draft):
+    found = draft(header="time,Usage,Kind", row="2026-01-01 00:00,1,In")
+    found.select([Choice(2, ("In",), is_read=False)])
+    assert found.columns[1].texts == ("1", "1"), "an empty sample would decide nothing"
+    found.layout = replace(found.layout, rows=(*found.layout.rows, ("2026-01-01 01:00", "2", "Out")))
+    found.select([Choice(2, ("Out",))])
+    assert (found.columns[1].texts, found.choices[-1]) == (("2",), (2, ("Out",), True))
+
+
+def test_a_statement_says_whether_the_user_or_a_preset_states_it(draft):
+    preset = packaged()["aemo"]
+    found = draft(preset=preset, by_preset=frozenset({"stamp"}))
+    assert (found.stated_by("stamp"), found.stated_by("unit")) == (
+        "the format aemo states it", "stated by the user",
+    )  # fmt: skip
+    assert (found.option("stamp", "--stamp"), found.option("unit", "--unit")) == ("the format aemo", "--unit")

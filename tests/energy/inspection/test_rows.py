@@ -58,3 +58,56 @@ def test_a_column_of_something_else_is_no_household(understood, rows, message):
     with pytest.raises(BadInputError, match=message):
         understood("t,Register,kWh", *rows, columns="household_id=Register")
     assert understood("t,Register,kWh", *rows, columns="household_id=Register", as_mapped=True).plan.meter == 1
+
+
+def test_numbers_of_meters_name_households(understood):
+    rows = [f"{1000 + m},{t},{(m + n) % 5}" for m in range(10) for n, t in enumerate(HOURS[:10])]
+    assert understood("meter_id,t,kWh", *rows).plan.meter == 0
+    loads = [f"{200 + n * 7 % 13},{t},{n % 3}" for n, t in enumerate(HOURS)]
+    assert understood("site load,t,kWh", *loads).plan.household == "m", "each number at a time of its own"
+
+
+def test_a_column_that_says_a_type_names_no_households(understood):
+    rows = [f"{t},{kind},FR,{n % 7}" for n, t in enumerate(HOURS) for kind in ("BZN", "CTY", "CTA")]
+    (question,) = understood("t,AreaTypeCode,MapCode,MW", *rows).questions
+    assert question.options[0] == '--where "AreaTypeCode=BZN"'
+
+
+def test_import_is_read_whatever_meter_it_belongs_to(understood):
+    header = f"entity,type,unit,{','.join(HOURS)}"
+    rows = [f"sensor.{kind},{kind},kWh,{','.join('1' for _ in HOURS)}" for kind in ("grid_consumption", "grid_return")]
+    found = understood(header, *rows)
+    assert found.plan.where == ((1, ("grid_consumption",), True),)
+    assert {s.topic: s.value for s in found.statements}["not selected"] == "grid_return"
+    (question,) = understood(header, *rows, rows[0].replace("grid_consumption", "battery")).questions
+    assert question.options == ('--where "type=grid_consumption"',)
+
+
+AREAS = [f"{t},{area},{mw}" for n, t in enumerate(HOURS) for area, mw in (("All", 300 + n), ("A", 100 + n), ("B", 200))]
+
+
+def test_a_household_that_is_the_sum_of_the_others_is_refused(understood):
+    with pytest.raises(BadInputError, match=r'sum of A, B, .* --where "area=All" reads the total, --where "area=A\|B"'):
+        understood("t,area,MW", *AREAS)
+    assert understood("t,area,MW", *AREAS, where=("area=A|B",)).plan.meter == 1
+    assert understood("t,area,MW", *AREAS, as_mapped=True).plan.meter == 1
+    others = [row.replace("B,200", "B,250") for row in AREAS]
+    assert understood("t,area,MW", *others).plan.meter == 1
+
+
+def test_meters_of_import_and_export_are_no_households(understood):
+    rows = [f"{t},sensor.grid_{kind},{n % 5}" for n, t in enumerate(HOURS) for kind in ("import", "export")]
+    with pytest.raises(BadInputError, match=r"'entity_id' holds registers, not households: .*; choose rows"):
+        understood("t,entity_id,kWh", *rows)
+    assert understood("t,entity_id,kWh", *rows, where=("entity_id=sensor.grid_import",)).plan.meter is None
+    assert understood("t,entity_id,kWh", *rows, as_mapped=True).plan.meter == 1
+
+
+def test_a_column_that_is_the_sum_of_the_others_is_refused(understood):
+    rows = [f"{t},{n % 5},2,{n % 5 + 2}" for n, t in enumerate(HOURS)]
+    columns = "household_id=*,energy_kwh=*"
+    with pytest.raises(
+        BadInputError, match=r"'C kWh' is at every time the sum of A kWh, B kWh, .*; map the columns that"
+    ):
+        understood("t,A kWh,B kWh,C kWh", *rows, columns=columns)
+    assert understood("t,A kWh,B kWh,D kWh", *(f"{row}0" for row in rows), columns=columns).plan.values == (1, 2, 3)

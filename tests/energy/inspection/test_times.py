@@ -93,3 +93,12 @@ def test_periods_are_small_whole_numbers(understood, tmp_path):
     assert are_periods(column("1", "2", "3", "4"))
     assert not are_periods(column("1", "2.5", "3", "4"))
     assert not are_periods(column("100", "2000", "3", "4"))
+
+
+def test_hours_of_a_header_may_name_the_repeated_one(understood):
+    names = [*(f"Hour {n}" for n in (1, 2)), "Hour 3A", "Hour 3B", *(f"Hour {n}" for n in range(4, 25))]
+    rows = [f"{day}/10/2024;" + ";".join("1" for _ in names) for day in (26, 27)]
+    plan = understood(f"Date;{';'.join(names)}", *rows, unit="kWh").plan
+    assert [plan.spread[position] for position in (1, 3, 4, 5, 25)] == ["00:00", "02:00A", "02:00B", "03:00", "23:00"]
+    with pytest.raises(BadInputError, match=r"'Hour 3A', 'Hour 3B' name the repeated hour, and the others are not the"):
+        understood(f"Date;{';'.join(names)};Hour 25", *(f"{row};1" for row in rows), unit="kWh")

@@ -3,6 +3,7 @@
 import pytest
 
 from include.core.errors import BadInputError
+from include.energy.inspection.values import as_number
 
 HOURS = [f"2026-01-0{day}T{hour:02}:00Z" for day in (5, 6) for hour in range(24)]
 
@@ -146,3 +147,39 @@ def test_exports_that_are_not_read_are_proposed_with_what_is_generated(understoo
     assert done.mapping.endswith("energy_kwh=import kWh,export_kwh=export kWh,generation_kwh=PV kWh")
     alone = understood("t,import kWh,generation kWh", *[row.rsplit(",", 1)[0] for row in rows])
     assert "generation_kwh" not in alone.mapping, "it may be generation or export"
+
+
+def test_texts_of_the_rows_may_state_the_unit(understood, statements):
+    rows = [f"{t};0.{n % 7};Active Import Interval (kW)" for n, t in enumerate(HOURS)]
+    assert understood("t;Value;Read Type", *rows).plan.unit == "kW"
+    assert statements("t;Value;Read Type", *rows)["unit"].evidence == "'Read Type' says 'Active Import Interval (kW)'"
+    with pytest.raises(BadInputError, match="states kWh, and the file says kW"):
+        understood("t;Value;Read Type", *rows, unit="kWh")
+    with pytest.raises(BadInputError, match=r"'Read Type' states different units: .*; choose rows with --where"):
+        understood("t;Value;Read Type", *rows, f"{HOURS[0]};1;Active Import Interval (kWh)")
+
+
+def test_numbers_of_a_sample_are_compared_as_numbers():
+    assert (as_number("1.234,5"), as_number("0,5"), as_number("n/a")) == (1234.5, 0.5, None)
+
+
+def test_a_counter_of_the_day_so_far_is_no_energy_of_intervals(understood):
+    days = [f"{t};{n % 24 * 0.5 + (n % 24) ** 2 * 0.01:.2f}" for n, t in enumerate(HOURS)]
+    with pytest.raises(BadInputError, match=r"rises all day and begins anew each day.* \"register_kwh=Energy kWh\""):
+        understood("t;Energy kWh", *days)
+    assert understood("t;Energy kWh", *days, columns="register_kwh=Energy kWh").plan.cumulative
+    assert not understood("t;Energy kWh", *days, as_mapped=True).plan.cumulative
+    assert understood("t;Energy kWh", *(f"{t};{n % 23 / 4}" for n, t in enumerate(HOURS))).plan.unit == "kWh"
+
+
+@pytest.mark.parametrize("name", ["Energy (0.1 kWh)", "Energy kWh/1000", "Use kWh/day", "Thousand kWh", "kWh per m²"])
+def test_multiples_of_a_unit_are_not_read_as_the_unit(understood, name):
+    with pytest.raises(BadInputError, match="is not active energy"):
+        understood(f"t;{name}", *rows(varying))
+    with pytest.raises(BadInputError, match="which is not energy in kWh; map another column"):
+        understood(f"t;{name}", *rows(varying), columns=f"energy_kwh={name}")
+
+
+def test_milliwatts_are_not_megawatts(understood):
+    assert [q.topic for q in understood("t;Power mW", *rows(varying)).questions] == ["unit"]
+    assert understood("t;mw", *rows(varying)).plan.unit == "MW"

@@ -11,7 +11,16 @@ from include.core.errors import BadInputError
 from include.energy import readers
 from include.energy.analyzer import analyze
 from include.energy.params import AnalyzerParams, GeneratorParams
-from include.energy.readers.base import Confidence, Reading, Sample, batch, choose, find_readers, take_sample
+from include.energy.readers.base import (
+    Confidence,
+    Reading,
+    Sample,
+    batch,
+    candidates,
+    choose,
+    find_readers,
+    take_sample,
+)
 
 TOY = """
     from include.energy.readers.base import Confidence, MeterData, Reading, batch
@@ -138,7 +147,13 @@ def test_a_batch_has_the_columns_of_a_reading():
         relation = batch(db, [Reading(2, "a", "2026", "1"), Reading(3, None, None, None, malformed=True)])
         assert tuple(relation.columns) == Reading._fields
         assert relation.fetchall() == [
-            (2, "a", "2026", "1", None, None, None, False, False),
-            (3, None, None, None, None, None, None, True, False),
+            (2, "a", "2026", "1", *[None] * 5, False, False),
+            (3, *[None] * 8, True, False),
         ]
-        assert [str(kind) for kind in batch(db, []).types] == ["BIGINT", *["VARCHAR"] * 6, "BOOLEAN", "BOOLEAN"]
+        assert [str(kind) for kind in batch(db, []).types] == ["BIGINT", *["VARCHAR"] * 8, "BOOLEAN", "BOOLEAN"]
+
+
+def test_a_preset_names_the_reader():
+    assert [reader.name for reader in candidates(GeneratorParams(files=("a",), format="nem12"))] == ["NEM12"]
+    assert [reader.name for reader in candidates(GeneratorParams(files=("a",), format="aemo"))] == ["delimited text"]
+    assert len(candidates(GeneratorParams(files=("a",)))) == 3

@@ -299,3 +299,36 @@ def test_a_feed_is_converted_to_power_in_utc(convert):
     assert (done.source.unit, done.source.interval_seconds, done.source.households) == ("Wh", 1800, 1)
     assert done.records[0]["timestamp"] == "2024-01-01T00:00:00Z"
     assert sum(map(float, done.column("power_consumption"))) / 2 == pytest.approx(sum(values) / 1000)
+
+
+def test_what_nothing_states_of_a_series_is_assumed(read):
+    bare = {key: value for key, value in WH.items() if key not in ("commodity", "flowDirection")}
+    point = resource("UsagePoint", own="https://example.org/Customer/9/UsagePoint/1")
+
+    def assumed(fields, point):
+        data, _ = read(feed(point, reading_type(fields, own="ReadingType/7"), series()))
+        return [(statement.topic, statement.value, statement.assumed) for statement in data.statements]
+
+    direction = ("direction", "delivered from the grid", True)
+    assert assumed(WH, point) == []
+    assert assumed(bare, usage_point()) == [direction]
+    assert assumed(bare, point) == [("commodity", "electricity", True), direction]
+    assert assumed(WH | {"flowDirection": 0}, usage_point()) == [direction]
+
+
+def test_the_quality_of_readings_is_carried(read):
+    def stated(*codes):
+        return "".join(f"<ReadingQuality><quality>{code}</quality></ReadingQuality>" for code in codes)
+
+    content = feed(usage_point(), reading_type(own="ReadingType/7"), series(values=(1, 2, 3, 4)))
+    assert read(content)[0].states_quality is False
+    for value, codes in ((1, (17,)), (2, (8,)), (3, (9, 19)), (4, (99,))):
+        content = content.replace(f"<value>{value}</value>", f"<value>{value}</value>{stated(*codes)}")
+    data, readings = read(content)
+    assert data.states_quality is True
+    assert [(reading.quality, reading.estimated) for reading in readings] == [
+        ("validated", False),
+        ("estimated using reference day", True),
+        ("estimated using linear interpolation, revenue-quality", True),
+        ("quality 99", False),
+    ]
