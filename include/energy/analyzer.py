@@ -60,7 +60,7 @@ def analyze(files: Path, params: AnalyzerParams) -> None:
         validation.set_suspects_apart(db)
         judge(db, params.outlier_threshold)
         if params.estimate:
-            estimate(db, timeline, params.timezone, params.limit_kw)
+            estimate(db, timeline, params, source)
             db.execute("INSERT INTO judged BY NAME SELECT * EXCLUDE (method) FROM estimates")
         figures = statistics.figures(db, timeline, window, params.high_usage_kw)
         analysis = summarise(db, params, figures, timeline, source, counts)
@@ -197,7 +197,7 @@ def require_plausible(
         SELECT max_by(household::VARCHAR, kwh), max_by(ts, kwh), max(kwh), sum(kwh), max_by(power, kwh) FROM energy
         HAVING count(*) >= {READINGS_OF_A_SPIKE} AND max(kwh) > sum(kwh) / 2
     """).fetchone()
-    if spike and params.limit_kw is None:
+    if spike and validation.limit_of(spike[0], params, source) is None:
         household, time, kwh, total, power = spike
         raise BadInputError(
             f"household {household}: the reading at {time} UTC, {power:,.6g} kW, holds {kwh:,.6g} of {total:,.6g} kWh, "

@@ -17,16 +17,18 @@ second reading is not known, or for the connection cannot carry so much, they st
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import duckdb
 import pandas as pd
 
 from include.core.windows import parse_zone
+from include.energy.params import AnalyzerParams
 from include.energy.registers import GAP
-from include.energy.schemas import TO_REGISTER
+from include.energy.schemas import TO_REGISTER, EnergySource
 from include.energy.timeline import Timeline
-from include.energy.validation import FLAG_ESTIMATED, QUARTER
+from include.energy.validation import FLAG_ESTIMATED, QUARTER, limit_of
 
 LINEAR_SECONDS = 2 * 3600
 LIKE_DAY_SECONDS = 7 * 86400
@@ -53,7 +55,7 @@ def find_advances(db: duckdb.DuckDBPyConnection) -> None:
 
 
 def estimate(
-    db: duckdb.DuckDBPyConnection, timeline: Timeline, timezone: str | None, limit_kw: float | None = None
+    db: duckdb.DuckDBPyConnection, timeline: Timeline, params: AnalyzerParams, source: EnergySource | None
 ) -> None:
     """Create `estimates` (household, ts, power, method, hour, flags) for the intervals without a valid record.
 
@@ -63,8 +65,8 @@ def estimate(
         db: Holds `accepted` (valid records), `advances`, `clock` and the macros of
             `include.energy.timeline.draw_timeline()`.
         timeline: The intervals of the households.
-        timezone: The local clock of days and hours; None: UTC.
-        limit_kw: What a connection can carry.
+        params: The local clock of days and hours, and what a connection can carry.
+        source: What single connections can carry.
     """
     _find_gaps(db, timeline)
     db.execute(f"""
@@ -76,7 +78,7 @@ def estimate(
             FROM gaps
         ) WHERE gap_seconds <= {LIKE_DAY_SECONDS}
     """)
-    _extend_clock(db, timezone)
+    _extend_clock(db, params.timezone)
     db.execute(f"""
         CREATE TABLE plain_estimates AS
         WITH local AS ({_local_sql("targets")}),
@@ -99,13 +101,13 @@ def estimate(
                 ELSE like_day END)::BIGINT AS milliwatts
         FROM methods WHERE is_linear OR like_day IS NOT NULL
     """)
-    _scale_to_registers(db, limit_kw)
+    _scale_to_registers(db, {home: limit_of(home, params, source) for home in timeline.stretches})
     db.execute(f"""
         CREATE TABLE estimates AS
         SELECT household, ts, milliwatts / 1e6 AS power, method, hour, {FLAG_ESTIMATED}::UTINYINT AS flags
         FROM scaled JOIN clock USING (quarter) ORDER BY household, ts
     """)
-    for table in ("gaps", "targets", "plain_estimates", "scaled"):
+    for table in ("gaps", "targets", "plain_estimates", "scaled", "carried"):
         db.execute(f"DROP TABLE {table}")
 
 
@@ -159,18 +161,22 @@ def _local_sql(table: str) -> str:
     """
 
 
-def _scale_to_registers(db: duckdb.DuckDBPyConnection, limit_kw: float | None) -> None:
+def _scale_to_registers(db: duckdb.DuckDBPyConnection, limits: Mapping[str, float | None]) -> None:
     """Create `scaled` from `plain_estimates`: with what registers counted, exactly, where `advances` know it.
 
     Each value is a difference of rounded running sums, so that the values add up.
     """
-    fits = "true" if limit_kw is None else f"milliwatts <= {limit_kw} * 1e6 * (after - first)"
+    db.execute(
+        "CREATE TABLE carried AS SELECT unnest(?::VARCHAR[])::household AS household, unnest(?::DOUBLE[]) AS kw",
+        [list(limits), list(limits.values())],
+    )
     part = "round(({})::DOUBLE * total / weights)::HUGEINT"
     db.execute(f"""
         CREATE TABLE scaled AS
         WITH brackets AS (
-            SELECT household, slot(household, ts) AS first, slot(household, "end") AS after, milliwatts, {fits} AS fits
-            FROM advances
+            SELECT household, slot(household, ts) AS first, slot(household, "end") AS after, milliwatts,
+                coalesce(milliwatts <= kw * 1e6 * (after - first), true) AS fits
+            FROM advances JOIN carried USING (household)
         ),
         bracketed AS (
             SELECT plain_estimates.*, brackets.first AS bracket, after, brackets.milliwatts AS total, fits

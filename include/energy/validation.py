@@ -70,6 +70,8 @@ def parse(db: duckdb.DuckDBPyConnection, file: LineFile, params: AnalyzerParams,
     anomalies that a record shows by itself, and whether it is suspect), reason (`outside_window`, why it is rejected,
     or NULL where it is accepted); `export` and `generation` (kW) where the file has these columns.
     """
+    stated = source.limits_kw if source else {}
+    limits = [list(stated), list(stated.values())] if stated else []
     rules = _rules(file, params, params.required(source.measured if source else None))
     db.execute(f"CREATE TYPE reason AS ENUM ({', '.join(map(literal, rules))}, 'duplicate_timestamp')")
     cases = " ".join(f"WHEN {condition} THEN '{reason}'::reason" for reason, condition in rules.items())
@@ -105,12 +107,18 @@ def parse(db: duckdb.DuckDBPyConnection, file: LineFile, params: AnalyzerParams,
             {"".join(f"round({flow}_read, 6) + 0 AS {flow}, " for flow in flows)}
             (CASE WHEN voltage < {low} OR voltage > {high} THEN {BITS["voltage_outside_band"]} ELSE 0 END
              + CASE WHEN {_IMPOSSIBLE_POWER_FACTOR} THEN {BITS["power_factor"]} ELSE 0 END
-             + {_suspect_flag(params)})::UTINYINT AS flags
+             + {"0" if limits or params.limit_kw is None else _suspect_flag(params)})::UTINYINT AS flags
         FROM readings
     """)
+    columns, limited = "* EXCLUDE filled", ""
+    if limits:
+        db.execute("CREATE TABLE limits AS SELECT unnest(?::VARCHAR[]) AS name, unnest(?::DOUBLE[]) AS kw", limits)
+        flags = f"(flags + {_suspect_flag(params, 'kw')})::UTINYINT AS flags"
+        columns, limited = f"* EXCLUDE (filled, name, kw) REPLACE ({flags})", "LEFT JOIN limits ON household = name"
     db.execute(f"""
         CREATE VIEW parsed AS
-        SELECT rowid + 1 AS line, * EXCLUDE filled FROM parsed_lines WHERE filled AND rowid >= {file.header_line}
+        SELECT parsed_lines.rowid + 1 AS line, {columns} FROM parsed_lines {limited}
+        WHERE filled AND parsed_lines.rowid >= {file.header_line}
     """)
 
 
@@ -206,11 +214,16 @@ def keep_flows(db: duckdb.DuckDBPyConnection, file: LineFile) -> None:
     db.execute(f"CREATE TABLE flows AS SELECT line, {columns} FROM parsed WHERE reason IS NULL AND {stated}")
 
 
-def _suspect_flag(params: AnalyzerParams) -> str:
-    """Return SQL of the flag of a reading above the limit of its connection."""
-    if params.limit_kw is None:
-        return "0"
-    return f"CASE WHEN abs(power) > {params.limit_kw} THEN {FLAG_SUSPECT} ELSE 0 END"
+def _suspect_flag(params: AnalyzerParams, own: str = "NULL") -> str:
+    """Return SQL of the flag of a reading above the limit of its connection, or above that of all."""
+    limit = "NULL" if params.limit_kw is None else params.limit_kw
+    return f"CASE WHEN abs(power) > coalesce({own}, {limit}) THEN {FLAG_SUSPECT} ELSE 0 END"
+
+
+def limit_of(household: str | None, params: AnalyzerParams, source: EnergySource | None) -> float | None:
+    """Return what the connection of a household can carry (kW): its own limit, else that of all, else None."""
+    own = source.limits_kw.get(household) if source and household else None
+    return params.limit_kw if own is None else own
 
 
 def _sound(params: AnalyzerParams, required: Sequence[str], flows: Sequence[str]) -> str:

@@ -112,11 +112,14 @@ def test_own_files_that_leave_something_open(call, tmp_path):
     path.write_text("\n".join(["Time;Type;Load", *rows]) + "\n")
     stated = ("--date-order", "dmy", "--decimal", ",", "--unit", "W", "--where", "Type=Actual", "--timezone", "UTC")
     report, figures = run(
-        call, "--files", path, *stated, "--limit-kw", "50", "--as-mapped", "--set", "max_rejected=0.05"
-    )
+        call, "--files", path, *stated, "--limit-kw", "50", "--as-mapped", "--set", "max_rejected=0.05",
+        "--estimate", "--set", "min_coverage=0.9", "--set", "max_gap_hours=1", "--set", "max_estimated=0.05",
+    )  # fmt: skip
     assert report["interval"] == {"start": "2026-04-03T00:00:00Z", "end": "2026-04-04T00:00:00Z"}
     assert (figures["energy-analyzer"]["suspect"], figures["energy-analyzer"]["records_rejected"]) == (1, 0)
-    assert figures["energy-analyzer"]["energy_kwh"] == 47 * 0.75
+    assert figures["energy-analyzer"]["energy_without_estimates_kwh"] == 47 * 0.75
+    assert figures["energy-analyzer"]["energy_kwh"] == 48 * 0.75, "the suspect reading is estimated"
+    assert figures["energy-analyzer"]["sufficient"] is True
 
 
 def test_a_register_that_is_written_on_change_and_rolls_over(call, data_dir, tmp_path):

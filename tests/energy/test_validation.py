@@ -6,11 +6,12 @@ import pytest
 
 from include.core.errors import BadInputError
 from include.energy import validation
+from include.energy.audit.analysis import prove_analyzer
 from include.energy.db import connect
 from include.energy.lines import inspect
 from include.energy.params import AnalyzerParams
 from include.energy.schemas import SOURCE, EnergySource
-from include.energy.validation import timestamp
+from include.energy.validation import limit_of, timestamp
 from tests.energy.analysis import DAY, HEADER, analyzed, series, stamp, varied
 
 NOT_MEASURED = {"required_columns": ()}
@@ -299,6 +300,21 @@ def test_a_household_with_suspect_readings_alone_has_no_peak(files):
     home = analyzed(files, lines, limit_kw=50.0).document.households[1]
     assert (home.suspect, home.received, home.expected, home.peak_kw, home.energy_kwh) == (4, 0, 4, None, 0.0)
     assert home.energy_with_suspect_kwh == 198.0
+
+
+def test_the_limit_of_a_connection_counts_before_that_of_all(files):
+    source = EnergySource(source="files", records_written=15, households=3, limits_kw={"A": 10.0, "B": 100.0})
+    SOURCE.write(files, source)
+    powers = [*varied(4), 60.0]
+    lines = [line for home in "ABC" for line in series(powers, home=home)]
+    limited = analyzed(files, lines, limit_kw=50.0, estimate=True)
+    assert [home.suspect for home in limited.document.households] == [1, 0, 1]
+    prove_analyzer(files, AnalyzerParams(limit_kw=50.0, estimate=True), audit=True)
+    limited = analyzed(files, lines)
+    assert [home.suspect for home in limited.document.households] == [1, 0, 0]
+    prove_analyzer(files, AnalyzerParams(), audit=True)
+    assert [limit_of(home, AnalyzerParams(limit_kw=50.0), source) for home in ("A", "B", "C")] == [10, 100, 50]
+    assert limit_of("C", AnalyzerParams(), source) is limit_of("A", AnalyzerParams(), None) is None
 
 
 def test_export_below_the_negative_limit_is_suspect_too(files):

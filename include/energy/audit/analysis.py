@@ -24,7 +24,7 @@ from include.energy.audit.totals import compare_anomalies, compare_totals, numbe
 from include.energy.db import connect
 from include.energy.lines import LineFile, inspect
 from include.energy.params import AnalyzerParams
-from include.energy.schemas import ANALYSIS, DATA, RECORDS, REJECTED, SOURCE
+from include.energy.schemas import ANALYSIS, DATA, RECORDS, REJECTED, SOURCE, EnergySource
 from include.energy.timeline import Timeline
 from include.energy.validation import BITS, FLAG_SUSPECT, FLAG_ZERO_RUN, set_suspects_apart
 
@@ -53,12 +53,11 @@ def prove_analyzer(files: Path, params: AnalyzerParams, *, audit: bool = False) 
         require_no_more_columns(RECORDS, [name for name, *_ in described])
         require_no_more_columns(REJECTED, header(REJECTED.at(files)))
         counts = judge_again(db, data, files, params, source)
-        required = params.required(source.measured if source else None)
-        judged = _judge_twice(db, data, params, required, audit=audit)
+        judged = _judge_twice(db, data, params, source, audit=audit)
         lines, plain = ((), sum(1 for _ in judged)) if audit else (tuple(judged), 0)
         timeline = number_intervals(db, params, source)
         set_suspects_apart(db, "stated")
-        estimates = prove_estimates(db, params, timeline, audit=audit)
+        estimates = prove_estimates(db, params, source, timeline, audit=audit)
         homes = [name for (name,) in db.execute("SELECT DISTINCT household::VARCHAR FROM stated ORDER BY 1").fetchall()]
         drawn = draw(homes, audit=audit)
         compare_anomalies(db, params, drawn)
@@ -97,7 +96,7 @@ def prove_analyzer(files: Path, params: AnalyzerParams, *, audit: bool = False) 
 
 
 def _judge_twice(
-    db: duckdb.DuckDBPyConnection, data: LineFile, params: AnalyzerParams, required: Sequence[str], *, audit: bool
+    db: duckdb.DuckDBPyConnection, data: LineFile, params: AnalyzerParams, source: EnergySource | None, *, audit: bool
 ) -> Iterator[int]:
     """Judge some records, or all, by the plain rules too; yields the lines of those that they decided."""
     ((first, last),) = db.execute("SELECT min(line), max(line) FROM parsed").fetchall()
@@ -116,7 +115,7 @@ def _judge_twice(
             if line not in parsed:
                 continue  # an empty line
             try:
-                plain = judge_record(text, data, params, required)
+                plain = judge_record(text, data, params, source)
             except UndecidedError:
                 continue
             if not _agree(plain, parsed[line]):

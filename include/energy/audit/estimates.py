@@ -14,8 +14,9 @@ from include.energy.audit.samples import draw
 from include.energy.audit.tables import first_row, words
 from include.energy.estimation import estimate, find_advances
 from include.energy.params import AnalyzerParams
-from include.energy.schemas import RECORDS
+from include.energy.schemas import RECORDS, EnergySource
 from include.energy.timeline import Timeline
+from include.energy.validation import limit_of
 
 MILLIWATT = 1e-6 * (1 + 1e-6)
 _PAIRS = """
@@ -24,7 +25,14 @@ _PAIRS = """
 """
 
 
-def prove_estimates(db: duckdb.DuckDBPyConnection, params: AnalyzerParams, timeline: Timeline, *, audit: bool) -> str:
+def prove_estimates(
+    db: duckdb.DuckDBPyConnection,
+    params: AnalyzerParams,
+    source: EnergySource | None,
+    timeline: Timeline,
+    *,
+    audit: bool,
+) -> str:
     """Compare `stated_estimates` with the estimates that the valid records give.
 
     Creates `estimates` where they are asked for (see `include.energy.estimation`).
@@ -33,6 +41,7 @@ def prove_estimates(db: duckdb.DuckDBPyConnection, params: AnalyzerParams, timel
         db: Holds `stated` (valid records), `stated_estimates`, `placed`, `clock` and the macros of
             `include.energy.timeline.draw_timeline()`.
         params: Whether estimates are asked for, the limit and the clock.
+        source: What the generator states of the data, the limits of connections for one.
         timeline: The intervals of the households.
         audit: Compute the estimates of all households a second time by the plain rules.
 
@@ -48,7 +57,7 @@ def prove_estimates(db: duckdb.DuckDBPyConnection, params: AnalyzerParams, timel
         return ""
     find_advances(db)
     db.execute("CREATE VIEW accepted AS SELECT * FROM stated")
-    estimate(db, timeline, params.timezone, params.limit_kw)
+    estimate(db, timeline, params, source)
     db.execute("DROP VIEW accepted")
     right, stated = (_PAIRS.format(table) for table in ("estimates", "stated_estimates"))
     for first, second, rule in (
@@ -61,11 +70,17 @@ def prove_estimates(db: duckdb.DuckDBPyConnection, params: AnalyzerParams, timel
     query = "SELECT DISTINCT household::VARCHAR FROM stated_estimates ORDER BY 1"
     households = draw([name for (name,) in db.execute(query).fetchall()], audit=audit)
     for household in households:
-        _estimate_twice(db, household, params, timeline)
+        _estimate_twice(db, household, limit_of(household, params, source), params, timeline)
     return f", and {count:,} estimates, those of {len(households)} households by plain rules too"
 
 
-def _estimate_twice(db: duckdb.DuckDBPyConnection, household: str, params: AnalyzerParams, timeline: Timeline) -> None:
+def _estimate_twice(
+    db: duckdb.DuckDBPyConnection,
+    household: str,
+    limit_kw: float | None,
+    params: AnalyzerParams,
+    timeline: Timeline,
+) -> None:
     """Compare the estimates of a household with those of the plain rules."""
     where = f"WHERE household = {literal(household)} ORDER BY ts"
     series = db.execute(f"SELECT epoch(ts)::BIGINT, power FROM stated {where}").fetchall()
@@ -73,7 +88,7 @@ def _estimate_twice(db: duckdb.DuckDBPyConnection, household: str, params: Analy
         f'SELECT epoch(ts)::BIGINT, epoch("end")::BIGINT, milliwatts::BIGINT FROM advances {where}'
     ).fetchall()
     zone = parse_zone(params.timezone or "UTC")
-    plain = estimate_plainly(household, series, timeline, zone, [Advance(*row) for row in advances], params.limit_kw)
+    plain = estimate_plainly(household, series, timeline, zone, [Advance(*row) for row in advances], limit_kw)
     stated = {
         start: (power, method)
         for start, power, method in db.execute(

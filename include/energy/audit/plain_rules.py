@@ -18,7 +18,7 @@ from typing import NamedTuple
 from include.energy.anomalies import FLAT_RECORDS, FLAT_SECONDS, SAMPLES_OF_HOUR, SAMPLES_OF_HOUSEHOLD, ZERO_SECONDS
 from include.energy.lines import LineFile
 from include.energy.params import AnalyzerParams
-from include.energy.schemas import COLUMNS, FLOWS, OUTSIDE, QUALITY, AnomalyReason
+from include.energy.schemas import COLUMNS, FLOWS, OUTSIDE, QUALITY, AnomalyReason, EnergySource
 from include.energy.timeline import Stretch
 from include.energy.validation import FAULTS_OF_READINGS, LARGEST, PF_LEAST_VA, PF_LIMIT, PF_SURE_VA, VOLTAGE_TOLERANCE
 
@@ -46,14 +46,14 @@ class UndecidedError(Exception):
     """The plain rules do not know how to read a text."""
 
 
-def judge_record(text: str, data: LineFile, params: AnalyzerParams, required: Sequence[str]) -> Judgement:
+def judge_record(text: str, data: LineFile, params: AnalyzerParams, source: EnergySource | None) -> Judgement:
     """Judge one record of `energy_data.csv`, neighbours aside.
 
     Args:
         text: The record's line.
         data: Names the columns of the file.
         params: Limits and window.
-        required: The columns that a record must fill.
+        source: What is measured, and what single connections can carry.
 
     Raises:
         UndecidedError: The plain rules do not know how to read it.
@@ -71,10 +71,13 @@ def judge_record(text: str, data: LineFile, params: AnalyzerParams, required: Se
         return Judgement(time)
     if params.start and params.end and not params.start <= time < params.end:
         return Judgement(OUTSIDE)
-    return _judge_values(row, time, params, required)
+    return _judge_values(row, time, params, source)
 
 
-def _judge_values(row: Mapping[str, str], time: datetime, params: AnalyzerParams, required: Sequence[str]) -> Judgement:
+def _judge_values(
+    row: Mapping[str, str], time: datetime, params: AnalyzerParams, source: EnergySource | None
+) -> Judgement:
+    required = params.required(source.measured if source else None)
     values = {column: _number(row.get(column, "")) for column in COLUMNS[2:]}
     fault = row.get("source_fault") if row.get("source_fault") in FAULTS_OF_READINGS else None
     fault = fault or ("" if row["household_id"] else "missing_household_id")
@@ -89,7 +92,9 @@ def _judge_values(row: Mapping[str, str], time: datetime, params: AnalyzerParams
     flow_fault = _flow_fault(row)
     if flow_fault:
         return Judgement(flow_fault)
-    suspect = params.limit_kw is not None and abs(power) > params.limit_kw
+    own = source.limits_kw.get(row["household_id"]) if source else None
+    limit = params.limit_kw if own is None else own
+    suspect = limit is not None and abs(power) > limit
     anomalies: set[AnomalyReason] = set()
     if volts is not None and _exceeds(abs(volts / params.nominal_voltage - 1), VOLTAGE_TOLERANCE):
         anomalies.add("voltage_outside_band")
