@@ -67,9 +67,8 @@ def unused_params(analysis: Analysis) -> tuple[str, ...]:
 def _headlines(analysis: Analysis) -> list[Headline]:
     homes, zone = len(analysis.households), parse_zone(analysis.timezone)
     together = f", {homes:,} households together" if homes > 1 else ""
-    load_factor = "unknown" if analysis.load_factor is None else percent(analysis.load_factor)
-    seconds = [(home.received + home.estimated) * (home.interval_seconds or 0) for home in analysis.households]
-    mean = quantity(analysis.energy_kwh * 3600 / sum(seconds), "kW") if all(seconds) else "unknown"
+    load_factor = analysis.households[0].load_factor if homes == 1 else analysis.load_factor
+    mean = _mean_kw(analysis)
     return [
         Headline(
             label="Energy",
@@ -84,10 +83,12 @@ def _headlines(analysis: Analysis) -> list[Headline]:
         ),
         Headline(
             label="Mean power",
-            value=mean,
+            value="unknown" if mean is None else quantity(mean, "kW"),
             note="of a household while it was read" if homes > 1 else "while it was read",
         ),
-        Headline(label="Load factor", value=load_factor, note="mean ÷ peak"),
+        Headline(
+            label="Load factor", value="unknown" if load_factor is None else percent(load_factor), note="mean ÷ peak"
+        ),
     ]
 
 
@@ -98,6 +99,19 @@ def _flows(analysis: Analysis) -> Iterator[Headline]:
     if analysis.self_consumption_kwh is not None and analysis.generation_kwh:
         note = f"generation less export; generated: {quantity(analysis.generation_kwh, 'kWh')}"
         yield Headline(label="Self-consumption", value=quantity(analysis.self_consumption_kwh, "kWh"), note=note)
+
+
+def _mean_kw(analysis: Analysis) -> float | None:
+    """Return the mean power of a household while it was read, kW; None where that cannot be told."""
+    hours = 0.0
+    for home in analysis.households:
+        if home.mean_kw:
+            hours += home.energy_kwh / home.mean_kw
+        elif home.mean_kw == 0 and home.interval_seconds:
+            hours += (home.received + home.estimated) * home.interval_seconds / 3600
+        elif home.mean_kw is not None:
+            return None
+    return analysis.energy_kwh / hours if hours else None
 
 
 def _energy_note(analysis: Analysis) -> str:
@@ -192,8 +206,15 @@ def _assumptions(analysis: Analysis, source: EnergySource | None) -> dict[str, s
         "Unit": source.unit,
         "Stamps": f"mark the {stamp} of the interval",
         "Zone of stamps": source.timezone or "each stamp states its own",
-        "Interval": f"{interval / 60:,g} min" if interval else "differs between households",
+        "Interval": f"{interval / 60:,g} min" if interval else _intervals(analysis),
     } | ({"Registers": f"interpolated to every {source.resampled}"} if source.resampled else {})
+
+
+def _intervals(analysis: Analysis) -> str:
+    if len(analysis.households) == 1:
+        return "changes"
+    changes = any(home.interval_seconds is None for home in analysis.households)
+    return "differs between households and changes" if changes else "differs between households"
 
 
 def _suspects(accepted: AcceptedFiles, analysis: Analysis) -> Iterator[Table]:

@@ -4,7 +4,9 @@ import pytest
 
 from include.core.run_folder import write_json
 from include.core.windows import parse_zone
+from include.energy.analyzer import analyze
 from include.energy.overview import local, overview, unused_params
+from include.energy.params import AnalyzerParams
 from include.energy.schemas import EnergySource
 from tests.accepted import accepted
 from tests.energy.analysis import DAY, HEADER, MONDAY, analyzed, series, varied
@@ -30,6 +32,16 @@ def test_a_complete_day_passes_and_its_metrics_are_in_units_that_read_well(files
     ]
     assert checks(files)["Records"] == ("pass", "48 of 48 accepted.")
     assert checks(files)["Coverage"] == ("pass", "48 of 48 intervals have a valid reading (100 %).")
+
+
+def test_hours_that_become_quarters_have_a_mean_and_a_load_factor(files, convert):
+    hours = [f"2026-01-05T{hour:02}:00:00Z,{1 + hour % 2}" for hour in range(24)]
+    quarters = [f"2026-01-06T{n // 4:02}:{n % 4 * 15:02}:00Z,{0.5 + n % 2}" for n in range(96)]
+    convert("\n".join(["time,kwh", *hours, *quarters]))
+    analyze(files, AnalyzerParams())
+    made = overview(accepted(files))
+    assert [headline.value for headline in made.headlines] == ["132 kWh", "6 kW", "2.75 kW", "46 %"]
+    assert made.assumptions["Interval"] == "changes"
 
 
 def test_times_are_local_and_the_zone_is_named(files):
