@@ -123,7 +123,7 @@ def summarise(
     start, end = (int(figures[name].timestamp()) for name in ("start", "end"))
     seconds = timeline.shortest
     compliance, note = curves.voltage_compliance(db, seconds, start, end, params.nominal_voltage)
-    curves.summarise_quarters(db)
+    curves.summarise_quarters(db, timeline)
     requirements = require(params, *(figures[n] for n in ("expected", "received", "estimated", "longest_gaps")))
     return Analysis(
         source=source.source if source else None,
@@ -142,7 +142,7 @@ def summarise(
         requirements=requirements,
         en_50160=compliance,
         en_50160_note=note,
-        load_curve=curves.load_curve(db, min(seconds) if timeline.constant else timeline.longest),
+        load_curve=curves.load_curve(db, timeline.longest),
         heat_map=curves.heat_map(db),
         **figures,
     )

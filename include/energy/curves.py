@@ -12,6 +12,7 @@ import duckdb
 
 from include.energy.db import rows
 from include.energy.schemas import CurveAnomalies, HeatMap, LoadCurve, VoltageCompliance
+from include.energy.timeline import Timeline
 from include.energy.validation import BITS, QUARTER, VOLTAGE_TOLERANCE
 
 MILLIWATTS = "sum(round(power * 1e6)::BIGINT)"
@@ -20,39 +21,57 @@ MOST_ROWS = 400
 WEEK_SHARE, WEEK_COVERAGE = 0.95, 0.8
 MEANS_A_WEEK = 7 * 24 * 6
 
-_DAY = 86400
+_HOUR, _DAY = 3600, 86400
 _PERIODS = (900, 1800, 3600, 7200, 4 * 3600, 8 * 3600, _DAY, 7 * _DAY, 28 * _DAY, 364 * _DAY)
 
 
-def hourly_profiles(db: duckdb.DuckDBPyConnection) -> dict[str | None, list[float | None]]:
-    """Return the mean power (kW) by hour of the local day: of each household, and a household's on average as None."""
+def hourly_profiles(db: duckdb.DuckDBPyConnection, timeline: Timeline) -> dict[str | None, list[float | None]]:
+    """Return the mean power (kW) by hour of the local day: of each household, and a household's on average as None.
+
+    Where intervals differ, each reading counts for its own, an hour at most: what a longer one says of other hours is
+    not known.
+    """
     profiles: dict[str | None, list[float | None]] = {}
-    for household, hour, milliwatts, records in db.execute(f"""
-        SELECT household::VARCHAR AS home, hour % 24 AS hour_of_day, {MILLIWATTS}, count(*)
-        FROM judged GROUP BY GROUPING SETS ((home, hour_of_day), (hour_of_day))
+    seconds = f"least({_seconds(timeline)}, {_HOUR})"
+    for household, hour, work, seconds_in_all in db.execute(f"""
+        SELECT home, hour_of_day, sum(milliwatts * seconds)::HUGEINT, sum(records * seconds)::BIGINT FROM (
+            SELECT household::VARCHAR AS home, hour % 24 AS hour_of_day, {seconds} AS seconds,
+                {MILLIWATTS} AS milliwatts, count(*) AS records
+            FROM judged GROUP BY ALL
+        ) GROUP BY GROUPING SETS ((home, hour_of_day), (hour_of_day))
     """).fetchall():
-        profiles.setdefault(household, [None] * 24)[hour] = round(milliwatts / records / 1e6, 4)
+        profiles.setdefault(household, [None] * 24)[hour] = round(int(work) / seconds_in_all / 1e6, 4)
     return profiles
 
 
-def summarise_quarters(db: duckdb.DuckDBPyConnection) -> None:
-    """Create `quarters`: local time, sum and peak of power by quarter of an hour and anomaly flags."""
+def _seconds(timeline: Timeline) -> str:
+    """Return SQL of a reading's interval, 1 where all are the same."""
+    return "1" if timeline.uniform else "interval_of(household, ts)"
+
+
+def summarise_quarters(db: duckdb.DuckDBPyConnection, timeline: Timeline) -> None:
+    """Create `quarters`: local time, sum and peak of power by quarter of an hour, interval and anomaly flags."""
     db.execute(f"""
         CREATE TABLE quarters AS
         WITH sums AS (
-            SELECT {QUARTER} AS quarter, flags & {sum(BITS.values())} AS flags, {MILLIWATTS} AS milliwatts,
-                count(*) AS records, max(power) AS peak
+            SELECT {QUARTER} AS quarter, flags & {sum(BITS.values())} AS flags, {_seconds(timeline)} AS seconds,
+                {MILLIWATTS} AS milliwatts, count(*) AS records, max(power) AS peak
             FROM judged GROUP BY ALL
         )
-        SELECT local_time, flags, milliwatts, records, peak FROM sums JOIN clock USING (quarter)
+        SELECT local_time, flags, seconds, milliwatts, records, peak FROM sums JOIN clock USING (quarter)
     """)
+
+
+def _mean_kw(seconds: str) -> str:
+    """Return SQL of the mean power of some `quarters`, kW."""
+    return f"sum(milliwatts * {seconds})::HUGEINT / sum(records * {seconds}) / 1e6"
 
 
 def load_curve(db: duckdb.DuckDBPyConnection, interval_seconds: int) -> LoadCurve:
     """Return the curve over the whole time, in as many periods as a plot can show."""
     period, start = _periods(db, interval_seconds, MOST_PERIODS)
     points = db.execute(f"""
-        SELECT {start} AS start, sum(milliwatts) / sum(records) / 1e6, max(peak) FROM quarters
+        SELECT {start} AS start, {_mean_kw("seconds")}, max(peak) FROM quarters
         GROUP BY ALL ORDER BY start
     """).fetchall()
     numbers = {start: number for number, (start, _, _) in enumerate(points)}
@@ -79,7 +98,7 @@ def heat_map(db: duckdb.DuckDBPyConnection) -> HeatMap:
     period, start = _periods(db, _DAY, MOST_ROWS)
     cells: dict[datetime, list[float | None]] = {}
     for row_start, hour, kw in db.execute(f"""
-        SELECT {start} AS start, hour(local_time) AS hour, sum(milliwatts) / sum(records) / 1e6
+        SELECT {start} AS start, hour(local_time) AS hour, {_mean_kw(f"least(seconds, {_HOUR})")}
         FROM quarters GROUP BY ALL ORDER BY start, hour
     """).fetchall():
         cells.setdefault(row_start, [None] * 24)[hour] = round(kw, 4)
@@ -100,15 +119,49 @@ def _periods(db: duckdb.DuckDBPyConnection, least: int, most: int) -> tuple[int,
     return period, f"time_bucket(to_seconds({period}), local_time::TIMESTAMP, TIMESTAMP '1970-01-05')"
 
 
-def coincident_peak(db: duckdb.DuckDBPyConnection) -> tuple[float, int, float]:
-    """Return the highest and mean power of all households together (kW), and when the peak was (seconds since 1970)."""
-    peak, at, mean = db.execute(f"""
-        WITH totals AS (SELECT ts, {MILLIWATTS} AS milliwatts FROM judged GROUP BY ALL)
-        SELECT max(milliwatts), epoch(min(ts) FILTER (milliwatts = (SELECT max(milliwatts) FROM totals)))::BIGINT,
-            sum(milliwatts) / count(*)
-        FROM totals
-    """).fetchall()[0]
+def coincident_peak(db: duckdb.DuckDBPyConnection, timeline: Timeline) -> tuple[float, int, float]:
+    """Return the highest and mean power of all households together (kW), and when the peak was (seconds since 1970).
+
+    The mean is that of the time in which any of them was read.
+    """
+    peak, at, mean = db.execute(_TOTALS_OF_STAMPS if _stamps_agree(db, timeline) else _TOTALS_OF_CHANGES).fetchall()[0]
     return peak / 1e6, at, mean / 1e6
+
+
+def _stamps_agree(db: duckdb.DuckDBPyConnection, timeline: Timeline) -> bool:
+    """Return whether the intervals of all households begin together."""
+    if not timeline.uniform:
+        return False
+    phase = f"epoch_us(ts) % {timeline.longest * 1_000_000}"
+    ((first, last),) = db.execute(f"SELECT min({phase}), max({phase}) FROM judged").fetchall()
+    return bool(first == last)
+
+
+_TOTALS_OF_STAMPS = f"""
+    WITH totals AS (SELECT ts, {MILLIWATTS} AS milliwatts FROM judged GROUP BY ALL)
+    SELECT max(milliwatts), epoch(min(ts) FILTER (milliwatts = (SELECT max(milliwatts) FROM totals)))::BIGINT,
+        sum(milliwatts) / count(*)
+    FROM totals
+"""
+_TOTALS_OF_CHANGES = """
+    WITH readings AS (
+        SELECT epoch_us(ts) AS start, epoch_us(ts) + 1000000 * interval_of(household, ts) AS finish,
+            round(power * 1e6)::BIGINT AS milliwatts
+        FROM judged
+    ), changes AS (
+        SELECT instant, sum(milliwatts) AS milliwatts, sum(readings) AS readings FROM (
+            SELECT start AS instant, milliwatts, 1 AS readings FROM readings
+            UNION ALL SELECT finish, -milliwatts, -1 FROM readings
+        ) GROUP BY instant
+    ), totals AS (
+        SELECT instant, sum(milliwatts) OVER earlier AS milliwatts, sum(readings) OVER earlier AS readings,
+            lead(instant) OVER (ORDER BY instant) - instant AS microseconds
+        FROM changes WINDOW earlier AS (ORDER BY instant ROWS UNBOUNDED PRECEDING)
+    ), read AS (SELECT * FROM totals WHERE readings > 0)
+    SELECT max(milliwatts), min(instant) FILTER (milliwatts = (SELECT max(milliwatts) FROM read)) // 1000000,
+        sum(milliwatts * microseconds) / sum(microseconds)
+    FROM read
+"""
 
 
 def voltage_compliance(

@@ -313,7 +313,7 @@ class Analysis(_Document):
     self_consumption_kwh: float | None = Field(
         None, description="Generation less export, of the records that state both."
     )
-    peak_kw: float = Field(description="Highest power of all households together in one interval.")
+    peak_kw: float = Field(description="Highest power of all households together at any time.")
     peak_at: AwareDatetime
     load_factor: float | None = Field(description="Mean ÷ maximum of that sum; None below 80 % coverage.")
     mean_power_factor: float | None = Field(description="None where V and I are not measured.")

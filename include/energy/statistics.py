@@ -44,7 +44,7 @@ def figures(
     Returns:
         Values by the names of `Analysis`.
     """
-    profiles = curves.hourly_profiles(db)
+    profiles = curves.hourly_profiles(db, timeline)
     gaps = _gaps(db, timeline)
     sums = _sums(db, timeline, high_usage_kw)
     households = [
@@ -55,7 +55,7 @@ def figures(
     return {
         "start": start,
         "end": end,
-        **_totals(db, households),
+        **_totals(db, timeline, households),
         **_flow_totals(households, sums),
         "longest_gaps": longest([gap for _, _, own in gaps.values() for gap in own])[:GAPS_IN_ALL],
         "hourly_profile_kw": profiles[None],
@@ -66,7 +66,8 @@ def figures(
 def _sums(db: duckdb.DuckDBPyConnection, timeline: Timeline, high_usage_kw: float | None) -> dict[str, dict[str, Any]]:
     """Return what SQL can add up, by household; those without a valid record have zeros, and no peak."""
     # Where no interval changes, whole sums are multiplied once, which is faster and gives the same.
-    seconds = "any_value(interval_of(household, ts))" if timeline.constant else "sum(interval_of(household, ts))"
+    of_records = "sum(interval_of(household, ts)) FILTER (power IS NOT NULL)"
+    seconds = "any_value(interval_of(household, ts))" if timeline.constant else of_records
     work = (
         f"{MILLIWATTS} * {seconds}"
         if timeline.constant
@@ -238,9 +239,9 @@ def _extent(db: duckdb.DuckDBPyConnection, timeline: Timeline) -> tuple[datetime
     return moment(start), moment(end)
 
 
-def _totals(db: duckdb.DuckDBPyConnection, households: list[HouseholdFigures]) -> dict[str, Any]:
+def _totals(db: duckdb.DuckDBPyConnection, timeline: Timeline, households: list[HouseholdFigures]) -> dict[str, Any]:
     """Figures of all households together, by the names of `Analysis`."""
-    peak_kw, peak_at, mean_kw = curves.coincident_peak(db)
+    peak_kw, peak_at, mean_kw = curves.coincident_peak(db, timeline)
     ((power_factor,),) = db.execute(f"SELECT {POWER_FACTOR} FROM judged").fetchall()
     counted = (
         "expected",
@@ -255,7 +256,6 @@ def _totals(db: duckdb.DuckDBPyConnection, households: list[HouseholdFigures]) -
     )
     sums = {name: sum(getattr(home, name) for home in households) for name in counted}
     covered = sums["received"] >= COVERAGE_NEEDED * sums["expected"]
-    alike = len({home.interval_seconds for home in households} | {None}) == 2
     return sums | {
         **{
             name: round(sum(getattr(home, name) for home in households), 3)
@@ -263,7 +263,7 @@ def _totals(db: duckdb.DuckDBPyConnection, households: list[HouseholdFigures]) -
         },
         "peak_kw": peak_kw,
         "peak_at": moment(peak_at),
-        "load_factor": round(mean_kw / peak_kw, 4) if covered and alike and peak_kw > 0 else None,
+        "load_factor": round(mean_kw / peak_kw, 4) if covered and timeline.uniform and peak_kw > 0 else None,
         "mean_power_factor": _rounded(power_factor, 4),
         "zero_run_hours": round(sum(home.zero_run_hours for home in households), 2),
         "anomalies_by_reason": {

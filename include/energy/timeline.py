@@ -60,6 +60,11 @@ class Timeline:
         """Whether no household's interval changes."""
         return all(len(stretches) == 1 for stretches in self.stretches.values())
 
+    @property
+    def uniform(self) -> bool:
+        """Whether all readings of all households have the same interval."""
+        return len({stretch.seconds for stretches in self.stretches.values() for stretch in stretches}) == 1
+
     def seconds(self, household: str) -> int | None:
         """Return the interval of a household, None where it changes."""
         seconds = {stretch.seconds for stretch in self.stretches[household]}

@@ -1,6 +1,6 @@
 """Profiles, curves and EN 50160, on the local clock."""
 
-from tests.energy.analysis import MONDAY, analyzed, series, varied
+from tests.energy.analysis import DAY, MONDAY, analyzed, series, varied
 
 
 def test_the_local_clock_decides_the_hour(files):
@@ -15,6 +15,27 @@ def test_the_local_clock_decides_the_hour(files):
 def test_all_together_peak_in_the_same_interval(files):
     document = analyzed(files, [*series([1, 2, 1, 1] * 12), *series([4, 1, 1, 1] * 12, home="B")]).document
     assert (document.peak_kw, document.peak_at, document.energy_kwh) == (5.0, MONDAY, 72.0)
+
+
+def test_intervals_that_begin_apart_add_up_while_they_overlap(files):
+    late = [line.replace(":00:00Z", ":10:00Z").replace(":30:00Z", ":40:00Z") for line in series([2.0] * 10, home="B")]
+    document = analyzed(files, [*series([1.0] * 10), *late], **DAY).document
+    assert (document.peak_kw, f"{document.peak_at:%H:%M}") == (3.0, "00:10")
+
+
+def test_intervals_of_different_lengths_add_up_while_they_overlap(files):
+    halves = series([0.5] * 9 + [2.0], home="B")
+    document = analyzed(files, [*series([1.0] * 5, minutes=60), *halves], **DAY).document
+    assert (document.peak_kw, f"{document.peak_at:%H:%M}") == (3.0, "04:30")
+
+
+def test_a_reading_counts_for_its_interval_in_profile_and_heat_map(files):
+    hours = series([3.0] * 24, home="A", minutes=60)
+    quarters = series([1.0] * 96, home="B", minutes=15)
+    document = analyzed(files, [*hours, *quarters], **DAY).document
+    assert document.hourly_profile_kw == [2.0] * 24
+    assert document.heat_map.kw == [[2.0] * 24]
+    assert set(document.load_curve.mean_kw) == {2.0}
 
 
 def test_en_50160_needs_a_week_of_fine_readings(files):

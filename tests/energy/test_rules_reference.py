@@ -3,6 +3,7 @@
 import random
 from collections import Counter, defaultdict
 from datetime import UTC, datetime, timedelta
+from itertools import accumulate
 from statistics import median
 from zoneinfo import ZoneInfo
 
@@ -256,10 +257,12 @@ def test_the_analysis_agrees_with_the_rules_as_written(files, case):
         }
         assert figures.zero_run_hours == pytest.approx(len(zeros) * minutes / 60, abs=0.01)
 
-    totals = Counter()
-    for readings in data.accepted.values():
-        totals.update({when: power for when, (power, _, _) in readings.items()})
-    assert document.peak_kw == pytest.approx(max(totals.values()))
+    changes = Counter()
+    for number, minutes in enumerate(data.minutes):
+        for when, (power, _, _) in data.accepted[f"H{number}"].items():
+            changes.update({when: power})
+            changes.subtract({when + timedelta(minutes=minutes): power})
+    assert document.peak_kw == pytest.approx(max(accumulate(changes[when] for when in sorted(changes))))
     assert document.energy_kwh == pytest.approx(sum(home.energy_kwh for home in document.households), abs=1e-2)
 
 
