@@ -75,6 +75,9 @@ def inspect(  # noqa: PLR0913, PLR0917 - one argument for each option of the com
     register_digits: Annotated[
         int | None, typer.Option(metavar="N", help="Digits of a register before the decimal mark.")
     ] = None,
+    zeros_omitted: Annotated[
+        bool, typer.Option("--zeros-omitted", help="Intervals that files leave out used nothing.")
+    ] = False,
     meters: Annotated[Path | None, typer.Option(metavar="FILE", help="Describes the connection points (TOML).")] = None,
     preset: Annotated[
         str | None, typer.Option("--format", metavar="NAME", help="Preset that states what the files hold.")
@@ -89,6 +92,7 @@ def inspect(  # noqa: PLR0913, PLR0917 - one argument for each option of the com
         "columns": columns, "timezone": timezone, "stamp": stamp, "unit": unit, "date_order": date_order,
         "decimal": decimal, "where": tuple(where or ()), "resample": resample, "register_digits": register_digits,
         "meters": meters and meters.name,
+        "zeros_omitted": zeros_omitted,
         "format": preset,
     }  # fmt: skip
     try:
@@ -259,6 +263,7 @@ def _command(
     for name, value in options.items():
         words += [f"--{name}", str(value)] if value else []
     chosen = {file.where for file in inspected}
+    words += ["--zeros-omitted"] * params.zeros_omitted
     for condition in chosen.pop() if len(chosen) == 1 else params.where:
         words += ["--where", condition]
     return shlex.join(words)

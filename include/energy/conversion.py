@@ -39,6 +39,7 @@ from include.energy.meters import (
     name_households,
     read_meters,
 )
+from include.energy.omissions import omission_finding, zeros_sql
 from include.energy.params import GeneratorParams, seconds_of
 from include.energy.presets import preset_of
 from include.energy.readers.base import Clock, MeterData, Reading, candidates, choose, take_sample
@@ -95,12 +96,16 @@ def convert(files: Path, params: GeneratorParams) -> EnergySource:
         marks = locate(connection, intervals, params, ends, _assumed(sources, params))
         stretches = find_stretches(connection, intervals, params.timezone, where)
         advances = _revise(connection, sources, params, meters, where)
-        states_quality = any(source.states_quality for source in sources)
+        states_quality = params.zeros_omitted or any(source.states_quality for source in sources)
         output = _output_sql(unit, names, _flows(sources), states_quality=states_quality)
         write_table(connection, output, DATA.at(files))
         account = _account(connection, sources, names, params, intervals, marks)
         account.stretches, account.left_out, account.rolled_over = stretches, advances.left_out, advances.rolled_over
         account.limits_kw = limits_of(meters)
+        if params.zeros_omitted:
+            account.zeros_omitted = count(connection, "SELECT count(*) FROM zeros")
+            account.records_written += account.zeros_omitted
+            account.findings.append(omission_finding(account.zeros_omitted))
         account.findings += _findings(connection, sources, names, params, marks, advances)
         if meters and params.meters:
             homes = connection.execute("SELECT DISTINCT household_id FROM records WHERE household_id <> '' ORDER BY 1")
@@ -269,7 +274,16 @@ def _revise(
         stating = f"SELECT household_id FROM records WHERE {flow} IS NOT NULL AND household_id IS NOT NULL"
         missing = f"power IS NOT NULL AND {flow} IS NULL AND household_id IN ({stating})"
         fault = f"coalesce({fault}, CASE WHEN {missing} THEN 'missing_{flow}' END)"
-    connection.execute(f"CREATE VIEW final AS SELECT {columns}, {fault} AS fault FROM {readings} {joined}")
+    final = f"SELECT {columns}, {fault} AS fault FROM {readings} {joined}"
+    if params.zeros_omitted:
+        if files or flows:
+            raise BadInputError(
+                f"{where}: holds {'readings of registers' if files else 'export or generation'}, of which an interval "
+                "that is left out is not known to be zero; leave out --zeros-omitted"
+            )
+        connection.execute(f"CREATE TABLE zeros AS {zeros_sql(connection, where)}")
+        final = f"{final} UNION ALL BY NAME SELECT * FROM zeros"
+    connection.execute(f"CREATE VIEW final AS {final}")
     return advances
 
 

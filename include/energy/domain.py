@@ -67,6 +67,11 @@ ENERGY = Domain(
             metavar="N",
         ),
         Option(
+            ("--zeros-omitted",),
+            "Intervals that files leave out used nothing: read them as zero.",
+            param="zeros_omitted",
+        ),
+        Option(
             ("--meters",),
             "Describes the connection points: devices with dates, multipliers, limits, digits of registers (TOML).",
             param="meters",

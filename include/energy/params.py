@@ -130,6 +130,9 @@ class GeneratorParams(Window):
         allow_inf_nan=False,
         description="What a connection can carry (kW): a roll-over of a register that means more is not plausible.",
     )
+    zeros_omitted: bool = _files(
+        False, description="Intervals that files leave out between two readings used nothing: read them as zero."
+    )
     meters: str | None = Field(
         None,
         description=(
@@ -168,6 +171,7 @@ class GeneratorParams(Window):
             "where",
             "resample",
             "register_digits",
+            "zeros_omitted",
             "meters",
             "format",
             "accept_untried",

@@ -136,6 +136,7 @@ class EnergySource(_Document):
     )
     malformed_records: int = Field(0, description="Lines with more or fewer fields than their header.")
     left_out: int = Field(0, description="Register readings that begin no interval: the last of each meter.")
+    zeros_omitted: int = Field(0, description="Intervals that files left out, read as zero because the user says so.")
     rolled_over: int = Field(0, description="Advances of registers over their highest number.")
     resampled: str | None = Field(None, description="Interval to which registers were interpolated: `1h`, for one.")
     limits_kw: dict[str, float] = Field(

@@ -101,24 +101,26 @@ def test_generated_data_with_every_setting_for_it(call, data_dir):
 
 
 def test_own_files_that_leave_something_open(call, tmp_path):
-    """Day or month, decimal mark, unit and the rows that count are stated; a reading is above the limit."""
+    """Day or month, decimal mark, unit, the rows that count and omitted zeros are stated; one is above the limit."""
     path = tmp_path / "works.csv"
     rows = [
         f"03/04/2026 {hour:02}:{minute:02};{kind};{watts}"
         for hour in range(24)
         for minute in (0, 30)
         for kind, watts in (("Actual", "99.000" if (hour, minute) == (12, 0) else "1.500"), ("Plan", "2.500"))
+        if (hour, kind) != (3, "Actual")
     ]
     path.write_text("\n".join(["Time;Type;Load", *rows]) + "\n")
     stated = ("--date-order", "dmy", "--decimal", ",", "--unit", "W", "--where", "Type=Actual", "--timezone", "UTC")
     report, figures = run(
-        call, "--files", path, *stated, "--limit-kw", "50", "--as-mapped", "--set", "max_rejected=0.05",
+        call, "--files", path, *stated, "--limit-kw", "50", "--as-mapped", "--zeros-omitted",
+        "--set", "max_rejected=0.05",
         "--estimate", "--set", "min_coverage=0.9", "--set", "max_gap_hours=1", "--set", "max_estimated=0.05",
     )  # fmt: skip
     assert report["interval"] == {"start": "2026-04-03T00:00:00Z", "end": "2026-04-04T00:00:00Z"}
     assert (figures["energy-analyzer"]["suspect"], figures["energy-analyzer"]["records_rejected"]) == (1, 0)
-    assert figures["energy-analyzer"]["energy_without_estimates_kwh"] == 47 * 0.75
-    assert figures["energy-analyzer"]["energy_kwh"] == 48 * 0.75, "the suspect reading is estimated"
+    assert figures["energy-analyzer"]["energy_without_estimates_kwh"] == 45 * 0.75, "two are left out"
+    assert figures["energy-analyzer"]["energy_kwh"] == 46 * 0.75, "the suspect reading is estimated"
     assert figures["energy-analyzer"]["sufficient"] is True
 
 

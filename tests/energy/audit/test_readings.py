@@ -224,3 +224,12 @@ def test_meters_that_are_described_otherwise_are_refused(files, convert):
     (files / "source" / "meters.toml").unlink()
     with pytest.raises(ContractError, match=r"source/meters.toml: must be there"):
         prove_generator(files, params)
+
+
+def test_zeros_that_nobody_asked_for_are_refused(files, convert):
+    rows = LOCAL.splitlines()
+    content = "\n".join(rows[:9] + rows[11:]) + "\n"
+    convert(content, **MAPPING, zeros_omitted=True)
+    prove_generator(files, GeneratorParams(files=("meter.csv",), **MAPPING, zeros_omitted=True))
+    with pytest.raises(ContractError, match=r"energy_data.csv: must have no other columns"):
+        prove_generator(files, GeneratorParams(files=("meter.csv",), **MAPPING))
