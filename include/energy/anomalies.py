@@ -5,11 +5,16 @@ Creates `judged` from `accepted`: the same records with all their flags, by hous
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import duckdb
 
+from include.core.tables import literal
 from include.energy.validation import BITS, FLAG_NOT_ASSESSED, FLAG_ZERO_RUN
 
 SAMPLES_OF_HOUR, SAMPLES_OF_HOUSEHOLD = 12, 48
+MOST_AT_ONCE = 4_000_000
+"""Records whose medians are taken at once: about 32 bytes each."""
 FLAT_SECONDS, FLAT_RECORDS, ZERO_SECONDS = 6 * 3600, 12, 24 * 3600
 
 
@@ -79,28 +84,46 @@ def _find_typical(db: duckdb.DuckDBPyConnection) -> None:
     The scale is robust, and wide enough that a home's ordinary evening is no outlier: the greatest of 1.4826·MAD and
     (q90 − q50)/1.2816 (both estimate σ of a normal distribution), a quarter of the median, and 0.05 kW. Where an hour
     of the week has fewer than 12 samples its hour of the day stands in, then the household from 48 samples on.
+
+    Medians hold all their values in memory, so that some households come at a time.
     """
     summary = "count(*) AS n, quantile_cont(power, [0.5, 0.9]) AS q, mad(power) AS mad"
-    db.execute(f"""
-        CREATE TABLE typical AS
-        WITH hours AS MATERIALIZED (SELECT household, hour, {summary} FROM accepted GROUP BY ALL),
-        sparse AS MATERIALIZED (
-            SELECT household, hour, power FROM accepted
-            WHERE household IN (SELECT household FROM hours WHERE n < {SAMPLES_OF_HOUR})
-        ),
-        days AS (SELECT household, hour % 24 AS hour, {summary} FROM sparse GROUP BY ALL),
-        wholes AS (SELECT household, {summary} FROM sparse GROUP BY ALL),
-        chosen AS (
-            SELECT hours.household, hours.hour, CASE
-                WHEN hours.n >= {SAMPLES_OF_HOUR} THEN struct_pack(q := hours.q, mad := hours.mad)
-                WHEN days.n >= {SAMPLES_OF_HOUR} THEN struct_pack(q := days.q, mad := days.mad)
-                WHEN wholes.n >= {SAMPLES_OF_HOUSEHOLD} THEN struct_pack(q := wholes.q, mad := wholes.mad)
-                END AS c
-            FROM hours
-            LEFT JOIN days ON hours.household = days.household AND hours.hour % 24 = days.hour
-            LEFT JOIN wholes ON hours.household = wholes.household
-        )
-        SELECT household, hour, c.q[1] AS median,
-            greatest(1.4826 * c.mad, (c.q[2] - c.q[1]) / 1.2816, 0.25 * abs(c.q[1]), 0.05) AS scale
-        FROM chosen
-    """)
+    db.execute("CREATE TABLE typical (household household, hour UTINYINT, median DOUBLE, scale DOUBLE)")
+    for first, last in _some_households(db):
+        some = f"household BETWEEN {literal(first)} AND {literal(last)}"
+        db.execute(f"""
+            INSERT INTO typical
+            WITH hours AS MATERIALIZED (SELECT household, hour, {summary} FROM accepted WHERE {some} GROUP BY ALL),
+            sparse AS MATERIALIZED (
+                SELECT household, hour, power FROM accepted
+                WHERE {some} AND household IN (SELECT household FROM hours WHERE n < {SAMPLES_OF_HOUR})
+            ),
+            days AS (SELECT household, hour % 24 AS hour, {summary} FROM sparse GROUP BY ALL),
+            wholes AS (SELECT household, {summary} FROM sparse GROUP BY ALL),
+            chosen AS (
+                SELECT hours.household, hours.hour, CASE
+                    WHEN hours.n >= {SAMPLES_OF_HOUR} THEN struct_pack(q := hours.q, mad := hours.mad)
+                    WHEN days.n >= {SAMPLES_OF_HOUR} THEN struct_pack(q := days.q, mad := days.mad)
+                    WHEN wholes.n >= {SAMPLES_OF_HOUSEHOLD} THEN struct_pack(q := wholes.q, mad := wholes.mad)
+                    END AS c
+                FROM hours
+                LEFT JOIN days ON hours.household = days.household AND hours.hour % 24 = days.hour
+                LEFT JOIN wholes ON hours.household = wholes.household
+            )
+            SELECT household, hour, c.q[1] AS median,
+                greatest(1.4826 * c.mad, (c.q[2] - c.q[1]) / 1.2816, 0.25 * abs(c.q[1]), 0.05) AS scale
+            FROM chosen
+        """)
+
+
+def _some_households(db: duckdb.DuckDBPyConnection) -> Iterator[tuple[str, str]]:
+    """Yield the first and the last of some households, in the order of the type, with not too many records together."""
+    counts = db.execute("SELECT household::VARCHAR, count(*) FROM accepted GROUP BY household ORDER BY household")
+    first, last, together = "", "", 0
+    for household, records in counts.fetchall():
+        if first and together + records > MOST_AT_ONCE:
+            yield first, last
+            first, together = "", 0
+        first, last, together = first or household, household, together + records
+    if first:
+        yield first, last

@@ -312,14 +312,14 @@ def accept(db: duckdb.DuckDBPyConnection, source: EnergySource | None) -> dict[s
     inferred = choose_intervals(unstated, DATA.path) if unstated else {}
     _reject_duplicates(db)
     db.execute("DROP VIEW placed")
-    db.execute("ALTER TABLE ordered RENAME TO accepted")
     return {name: seconds or inferred[name] for name, seconds in stated.items()}
 
 
 def _reject_duplicates(db: duckdb.DuckDBPyConnection) -> None:
     """Reject each record that repeats the household and instant of another; the first acceptable one in the file stays.
 
-    Creates `rejected` (line, reason), duplicates among them, and leaves in `ordered` what is accepted.
+    Creates `rejected` (line, reason), duplicates among them, and `accepted` from `ordered`, which it removes: deleting
+    rows takes memory by their number.
     """
     repeated = "reason IS NULL AND household = lag(household) OVER () AND ts = lag(ts) OVER ()"
     db.execute(f"""
@@ -327,8 +327,8 @@ def _reject_duplicates(db: duckdb.DuckDBPyConnection) -> None:
         SELECT line, reason FROM parsed WHERE reason <> '{OUTSIDE}'
         UNION ALL SELECT line, 'duplicate_timestamp' FROM ordered QUALIFY {repeated}
     """)
-    duplicates = f"SELECT rowid FROM ordered QUALIFY {repeated}"
-    db.execute(f"DELETE FROM ordered WHERE reason IS NOT NULL OR rowid IN ({duplicates})")
+    db.execute(f"CREATE TABLE accepted AS SELECT * FROM ordered QUALIFY reason IS NULL AND NOT ({repeated})")
+    db.execute("DROP TABLE ordered")
 
 
 def set_suspects_apart(db: duckdb.DuckDBPyConnection, table: str = "accepted") -> None:
