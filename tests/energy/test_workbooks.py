@@ -6,6 +6,7 @@ import pytest
 
 from include.core.errors import BadInputError
 from include.energy import workbooks
+from include.energy.unpack import unpack
 from include.energy.workbooks import cell_text, main, write_sheets
 from tests.energy.workbook_files import (
     CLOCK,
@@ -14,6 +15,7 @@ from tests.energy.workbook_files import (
     write_ods,
     write_protected,
     write_xls,
+    write_xlsb,
     write_xlsx,
 )
 
@@ -95,6 +97,14 @@ def test_excel_97_and_open_document_are_read_too(tmp_path):
     ]
     (tmp_path / "sheets").rename(tmp_path / "before")
     assert texts(write_ods(tmp_path / "c", [cells, cells])) == {"Data": "2024-01-01 00:15:00,00:15:00,0.25\n" * 2}
+
+
+def test_excel_s_binary_workbooks_are_read_too(tmp_path):
+    rows = [["t", "kwh"], *[[f"2024-01-01 00:{minute:02}", minute / 60] for minute in (0, 15, 30)]]
+    path = write_xlsb(tmp_path / "b", rows)
+    assert texts(path) == {"Data": "t,kwh\n2024-01-01 00:00,0\n2024-01-01 00:15,0.25\n2024-01-01 00:30,0.5\n"}
+    (text,) = unpack(path, "b", tmp_path)
+    assert (text.containers, text.locator) == (("Excel workbook, sheet Data",), "row")
 
 
 def test_a_workbook_with_a_password_is_refused(tmp_path):

@@ -116,3 +116,45 @@ _XLS = (
     "{YD4|1_lNO1_lNO2CD|859oYU=OesNe+KyVf1L`Ys`*Xw-{LT)=$fX_$^FPtp2tj6^JgP`%6*nvp^y8&ka3J^&m)6LX-B5%`AeU1s{Vae>=^lX"
     "A=GUB)n?kc%Ju&OO5V-T"
 )
+
+
+def write_xlsb(path, rows):
+    """Write a workbook of one sheet "Data" in Excel's binary format ([MS-XLSB]): rows of texts and numbers."""
+    cells = bytearray()
+    for number, row in enumerate(rows):
+        cells += _record(0, struct.pack("<IIHHBI", number, 0, 300, 0, 0, 1) + struct.pack("<II", 0, len(row) - 1))
+        for column, value in enumerate(row):
+            place = struct.pack("<II", column, 0)
+            is_text = isinstance(value, str)
+            cells += _record(6 if is_text else 5, place + (_wide(value) if is_text else struct.pack("<d", value)))
+    size = struct.pack("<IIII", 0, len(rows) - 1, 0, max(map(len, rows)) - 1)
+    sheet = b"".join(
+        [_record(129), _record(148, size), _record(145), bytes(cells), _record(146), _record(130)]
+    )  # BrtBeginSheet, BrtWsDim, BrtBeginSheetData, …
+    listed = _record(156, struct.pack("<II", 0, 1) + _wide("rId1") + _wide("Data"))
+    book = b"".join([_record(131), _record(143), listed, _record(144), _record(132)])
+    links = f'<Relationship Id="rId1" Type="{_RELATIONS}/worksheet" Target="worksheets/sheet1.bin"/>'
+    root = f'<Relationship Id="r" Type="{_RELATIONS}/officeDocument" Target="xl/workbook.bin"/>'
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("[Content_Types].xml", "<Types/>")
+        archive.writestr("_rels/.rels", f'<Relationships xmlns="{_PACKAGE}">{root}</Relationships>')
+        archive.writestr("xl/_rels/workbook.bin.rels", f'<Relationships xmlns="{_PACKAGE}">{links}</Relationships>')
+        archive.writestr("xl/workbook.bin", book)
+        archive.writestr("xl/worksheets/sheet1.bin", sheet)
+    return path
+
+
+def _wide(text):
+    """A text of BIFF12: its length, and its letters in two bytes each."""
+    return struct.pack("<I", len(text)) + text.encode("utf-16-le")
+
+
+def _record(kind, content=b""):
+    """A record of BIFF12: its kind in one or two bytes, its size in seven bits a byte, and its content."""
+    header = bytes([kind]) if kind < 128 else bytes([kind & 127 | 128, kind >> 7])
+    size, count = bytearray(), len(content)
+    while True:
+        size.append(count & 127 | (128 if count > 127 else 0))
+        count >>= 7
+        if not count:
+            return header + bytes(size) + content

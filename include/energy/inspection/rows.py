@@ -196,6 +196,14 @@ def name_household(draft: Draft) -> str:
     return called
 
 
+def are_directions(column: Column) -> bool:
+    """Return whether names differ by words of import and export alone: `grid_import`, `grid_export`."""
+    texts = column.distinct[:50]
+    stems = ({word.sub("", text) for text in texts if word.search(text)} for word in (EXPORT, IMPORT))
+    exports, imports = stems
+    return bool(exports & imports)
+
+
 def require_households(draft: Draft, column: Column) -> None:
     """Refuse a column whose texts are registers or kinds of data, not households."""
     directions = {bool(EXPORT.search(text)) for text in column.distinct[:50]}

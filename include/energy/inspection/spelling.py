@@ -397,7 +397,7 @@ _UNIT_IN_NAME = re.compile(
 _MILLI = re.compile(r"(?<![A-Za-z])mWh?(?![A-Za-z])")
 _PER_INTERVAL = r"(?:hh\b|half.?hour|quarter|interval|period|reading|\d+ ?(?:min|m\b))"
 _SCALED = re.compile(
-    rf"(?i)((?:(?<=[(\[])\s*[x×*]?\s*\d+(?:[.,]\d+)?\s*|[x×*]\s*\d+\s*|\b\d+[.,]\d+\s*|\b(?:thousand|million|hundred)s?\s+)"
+    rf"(?i)((?:(?<=[(\[])\s*[x×*]?\s*\d+(?:[.,]\d+)?\s*|[x×*]\s*\d+\s*|(?<![\d.,:])\d+[.,]\d+\s*|\b(?:thousand|million|hundred)s?\s+)"
     rf"[kmg]?wh?\b|(?<![a-z])[kmg]?wh? ?(?:/|per ) ?(?!{_PER_INTERVAL})[a-z0-9²³]+)"
 )
 """A multiple of a unit (`0.1 kWh`, `kWh/1000`), or energy per something else than the interval (`kWh/day`)."""
@@ -421,8 +421,8 @@ def unit_in(name: str) -> Unit | None:
     >>> names = ("USAGE (kWh)", "AEP_MW", "Profil +A [kW]", "Active energy Wh (A)", "Wh/1000", "Swh")
     >>> [unit_in(name) for name in names]
     ['kWh', 'MW', 'kW', 'Wh', 'kWh', None]
-    >>> [unit_in(name) for name in ("KWH/hh (per half hour)", "kWh/day", "Energy (0.1 kWh)", "Power (mW)")]
-    ['kWh', None, None, None]
+    >>> [unit_in(name) for name in ("KWH/hh (per half hour)", "1.8.0 kWh", "kWh/day", "Energy (0.1 kWh)", "Power (mW)")]
+    ['kWh', 'kWh', None, None, None]
     """
     spaced = re.sub(r"(?i)(?<![A-Za-z])w(h?) ?/ ?1000\b", r"kW\1", name.replace("_", " "))
     if _MILLI.search(spaced) or _SCALED.search(spaced):

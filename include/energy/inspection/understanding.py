@@ -16,6 +16,7 @@ from include.energy.inspection.layout import Layout
 from include.energy.inspection.mapping import EVERY
 from include.energy.inspection.plan import ZONE, Answers, ReadingPlan, Understanding
 from include.energy.inspection.rows import (
+    are_directions,
     choose_rows,
     find_meter,
     name_household,
@@ -69,7 +70,7 @@ def understand(layout: Layout, answers: Answers, search: Search) -> Understandin
         selected = choose_rows(draft, stamps, meter, values)
         draft.select(selected)
     asked = any(question.topic == "rows" for question in draft.questions)
-    if meter is not None and draft.mapping.household_id is None and not asked:
+    if meter is not None and draft.mapping.household_id is None and not asked and are_directions(draft.columns[meter]):
         require_households(draft, draft.columns[meter])
     require_no_total(draft, stamps, meter, values)
     unit = find_unit(draft, values)

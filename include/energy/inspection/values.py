@@ -219,17 +219,22 @@ def _shown_unit(draft: Draft, values: Sequence[int]) -> tuple[Unit | None, str]:
 def _unit_in_texts(draft: Draft, values: Sequence[int]) -> tuple[Unit | None, str] | None:
     """Return the unit that texts of the rows state, such as `Active Import Interval (kW)`."""
     for column in draft.columns:
-        units = {unit_in(text) for text in column.distinct}
+        units = {_unit_in_brackets(text) for text in column.distinct}
         if column.position in values or column.shape != "text" or len(column.distinct) > 20 or units <= {None}:
             continue
         listed = "|".join(re.escape(text) for text in column.distinct)
         further = draft.search(column.position, f"!^({listed})$")
-        if None in units or len(units) > 1 or (further and unit_in(further) not in units):
+        if None in units or len(units) > 1 or (further and _unit_in_brackets(further) not in units):
             shown = ", ".join(map(repr, (*column.distinct[:4], *([further] if further else []))))
             raise draft.refuse(f"{column.name!r} states different units: {shown}; choose rows with --where")
         (unit,) = units
         return unit, f"{column.name!r} says {column.distinct[0]!r}"
     return None
+
+
+def _unit_in_brackets(text: str) -> Unit | None:
+    match = re.search(r"[(\[]\s*([A-Za-z]+)\s*[)\]]", text)
+    return unit_of(match[1]) if match else None
 
 
 def _unit_of_column(draft: Draft, columns: Sequence[Column], value: int) -> tuple[Unit | None, str] | None:

@@ -101,6 +101,8 @@ def test_meters_of_import_and_export_are_no_households(understood):
         understood("t,entity_id,kWh", *rows)
     assert understood("t,entity_id,kWh", *rows, where=("entity_id=sensor.grid_import",)).plan.meter is None
     assert understood("t,entity_id,kWh", *rows, as_mapped=True).plan.meter == 1
+    streets = [f"{t},{home},{n % 5}" for n, t in enumerate(HOURS) for home in ("Solar Street", "Loadstone Road")]
+    assert understood("t,home,kWh", *streets).plan.meter == 1
 
 
 def test_a_column_that_is_the_sum_of_the_others_is_refused(understood):

@@ -157,6 +157,8 @@ def test_texts_of_the_rows_may_state_the_unit(understood, statements):
         understood("t;Value;Read Type", *rows, unit="kWh")
     with pytest.raises(BadInputError, match=r"'Read Type' states different units: .*; choose rows with --where"):
         understood("t;Value;Read Type", *rows, f"{HOURS[0]};1;Active Import Interval (kWh)")
+    contract = [f"{t};0.{n % 7};10 kW" for n, t in enumerate(HOURS)]
+    assert [q.topic for q in understood("t;Value;Contract", *contract).questions] == ["unit"]
 
 
 def test_numbers_of_a_sample_are_compared_as_numbers():
