@@ -97,6 +97,7 @@ class TakenFile(_Entry):
         description="Days of the feed's clock that it touches, each with a checksum of its readings; not those whose "
         "readings are those of the file before it."
     )
+    borders: list[date] = Field([], description="Days that it completes where another file holds readings of them.")
     timezone: str | None = Field(None, description="That clock; None is UTC.")
 
 
@@ -141,8 +142,8 @@ class Ledger(_Entry):
     days: dict[date, DayState] = {}
 
     def of_day(self, day: date) -> list[TakenFile]:
-        """Return the files that hold readings of a day, in the order of arrival."""
-        return [file for file in self.files if day in file.days]
+        """Return the files that hold readings of a day, or complete it, in the order of arrival."""
+        return [file for file in self.files if day in file.days or day in file.borders]
 
     def touched(self, days: Mapping[date, str]) -> dict[date, str]:
         """Return the days that a file touches, without those of which the latest file holds the same readings."""
@@ -152,10 +153,10 @@ class Ledger(_Entry):
     @property
     def due(self) -> list[date]:
         """The days whose published revision was not made from all their files, oldest first."""
-        touched: dict[date, list[str]] = {}
+        touched: dict[date, list[str]] = {day: [] for file in self.files for day in file.days}
         for file in self.files:
-            for day in file.days:
-                touched.setdefault(day, []).append(file.sha256)
+            for day in {*file.days, *file.borders} & touched.keys():
+                touched[day].append(file.sha256)
         states = {day: state.sources for day, state in self.days.items()}
         return sorted(day for day, sources in touched.items() if states.get(day) != sources)
 
@@ -167,10 +168,13 @@ class Examined:
     Args:
         records: How many.
         days: The days of the feed's clock that its readings touch, in order, each with a checksum of its readings.
+        borders: Days that it completes where another file holds readings of them, as that before the first reading of a
+            register.
     """
 
     records: int
     days: Mapping[date, str]
+    borders: Sequence[date] = ()
 
 
 @dataclass(frozen=True)

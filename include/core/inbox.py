@@ -300,6 +300,12 @@ def checked_options(pipeline: Pipeline, feed: Feed, declaration: Declaration) ->
         checked = pipeline.check_params({INPUT_FILES: ["any"], **options})
     except BadInputError as error:
         raise BadInputError(f"{path}: options: {error}") from error
+    zones = {file.timezone for file in feed.ledger().files} - {checked.get("timezone")}
+    if zones:
+        raise BadInputError(
+            f"{path}: options: timezone: was {zones.pop() or 'not stated (UTC)'} when files were taken, and the days "
+            "of the feed are those of that clock; set it back, or begin another feed with the files of the archive"
+        )
     return {name: checked[name] for name in options}
 
 
@@ -351,6 +357,7 @@ def _take(
             archived=archived,
             records=examined.records,
             days=touched,
+            borders=list(examined.borders),
             timezone=options.get("timezone"),
         )
     )

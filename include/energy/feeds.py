@@ -68,9 +68,9 @@ def examine(file: Path, name: str, params: Mapping[str, Any]) -> Examined:
         days = _days(DATA.at(folder), zone)
     if not days:
         raise BadInputError(f"{name}: holds no reading whose time can be read")
-    if source.left_out and (before := _day_before(source, zone)):
-        days[before] = sha256(f"{name} {days}".encode()).hexdigest()[:16]
-    return Examined(records=source.records_written, days=dict(sorted(days.items())))
+    before = _day_before(source, zone) if source.left_out else None
+    borders = () if before is None or before in days else (before,)
+    return Examined(records=source.records_written, days=dict(sorted(days.items())), borders=borders)
 
 
 def _days(data: Path, zone: tzinfo) -> dict[date, str]:

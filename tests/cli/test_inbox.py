@@ -32,7 +32,7 @@ def published(data_dir, day):
     """The energy of a published day, added up from its readings (kW over an hour are kWh), and its revision."""
     folder = data_dir / "published" / "energy" / "home" / day
     with (folder / "energy_report.csv").open() as file:
-        total = sum(float(row["power"]) for row in csv.DictReader(file))
+        total = sum(float(row["power"]) for row in csv.DictReader(file) if row["state"] != "suspect")
     return round(total, 6), json.loads((folder / "revision.json").read_text())
 
 
@@ -83,6 +83,24 @@ def test_days_are_published_and_again_exactly_when_their_readings_change(feed, i
     messages = {found["message"] for report in reports for found in report["findings"]}
     assert "home/2026-03-01 was not published again: its readings are those of revision 2." in messages
     assert len(reports) == 5
+
+
+def test_the_first_reading_of_a_register_completes_the_day_before(feed, inbox, data_dir):
+    columns = "timestamp=time,household_id=meter,register_kwh=Stand"
+    (feed / "feed.toml").write_text((feed / "feed.toml").read_text() + f'columns = "{columns}"\n')
+    rises = [energy("A", hour) for _ in range(2) for hour in range(24)]
+    total_at = [round(100 + sum(rises[:hour]), 2) for hour in range(48)]
+    readings = {1: total_at[:24], 2: total_at[24:]}
+    for day, values in readings.items():
+        rows = [f"2026-03-0{day} {hour:02}:00,A,{value:.2f}" for hour, value in enumerate(values)]
+        (feed / f"{day}.csv").write_text("\n".join(["time,meter,Stand", *rows]) + "\n")
+        assert inbox()[0] == 0
+        energy_1, revision = published(data_dir, "2026-03-01")
+        end = readings[1][-1] if day == 1 else readings[2][0]
+        assert energy_1 == round(end - readings[1][0], 6)
+        assert (revision["revision"], revision["totals"]["records"]) == (day, 22 + day)
+        assert not (data_dir / "published" / "energy" / "home" / "2026-02-28").exists()
+    assert published(data_dir, "2026-03-02")[0] == round(readings[2][-1] - readings[2][0], 6)
 
 
 def test_a_day_that_fails_is_run_again_only_when_that_is_asked_for(feed, inbox, data_dir):

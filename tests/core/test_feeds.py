@@ -84,6 +84,14 @@ def test_only_days_that_were_not_made_from_all_their_files_are_due():
     assert [file.name for file in ledger.of_day(FIRST)] == ["a", "b"]
 
 
+def test_a_file_that_completes_a_day_makes_it_due_only_where_another_holds_readings_of_it():
+    second = taken("b", second="1").model_copy(update={"borders": [FIRST]})
+    assert Ledger(opened_at=NOW, files=[second]).due == [SECOND]
+    ledger = Ledger(opened_at=NOW, files=[second, taken("a", first="1")], days={FIRST: state("a"), SECOND: state("b")})
+    assert ledger.due == [FIRST]
+    assert [file.name for file in ledger.of_day(FIRST)] == ["b", "a"]
+
+
 def test_a_day_whose_readings_are_those_of_the_latest_file_is_not_touched():
     ledger = Ledger(opened_at=NOW, files=[taken("a", first="1", second="1"), taken("b", first="2")])
     assert ledger.touched({FIRST: "1", SECOND: "1"}) == {FIRST: "1"}, "readings that were revised and now are back"

@@ -315,3 +315,9 @@ def test_a_file_that_an_option_names_lies_beside_the_declaration_and_is_not_take
     assert day.run_name != other.run_name, "a day that failed is run again with another content of it"
     put(feed, "feed.toml", '[options]\nlimits = "../../secret"\n')
     assert "there is no file '../../secret'" in inbox.look(feed, later()).findings[0].message
+
+
+def test_the_clock_of_a_feed_stays_once_files_were_taken_for_its_days_are_those_of_that_clock(inbox, feed, due_day):
+    put(feed, "feed.toml", '[options]\ntimezone = "Europe/Amsterdam"\n')
+    with pytest.raises(BadInputError, match=r"timezone: was not stated \(UTC\) when files were taken"):
+        inbox.due(feed)

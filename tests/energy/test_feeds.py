@@ -42,7 +42,8 @@ def test_the_first_reading_of_a_register_ends_an_interval_of_the_day_before(tmp_
     rows = [f"2026-03-02 {hour:02}:00,A,{1000 + hour * 3}" for hour in range(24)]
     file = write(tmp_path / "r.csv", *rows, header="time,meter,Meter reading kWh")
     options = {**AMSTERDAM, "columns": "timestamp=time,household_id=meter,register_kwh=Meter reading kWh"}
-    assert list(examine(file, "r.csv", options).days) == [date(2026, 3, 1), date(2026, 3, 2)]
+    examined = examine(file, "r.csv", options)
+    assert (list(examined.days), examined.borders) == ([date(2026, 3, 2)], (date(2026, 3, 1),))
 
 
 def test_a_file_that_names_no_household_is_refused_for_each_file_would_be_one_of_its_own(tmp_path):
