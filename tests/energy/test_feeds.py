@@ -14,6 +14,10 @@ from include.energy.feeds import compare, examine
 AMSTERDAM = {"timezone": "Europe/Amsterdam"}
 
 
+DAY = [hour * 7 % 24 for hour in range(24)]
+"""A reading for each hour, up and down: what rises all day is a register."""
+
+
 def write(path: Path, *rows: str, header: str = "time,meter,Import kWh") -> Path:
     path.write_text("\n".join([header, *rows]) + "\n")
     return path
@@ -31,9 +35,9 @@ def test_the_days_are_those_of_the_local_clock(tmp_path):
 
 
 def test_equal_readings_of_a_day_have_one_checksum_whatever_file_they_stand_in(tmp_path):
-    day1, day2 = hours("2026-03-01", *range(24)), hours("2026-03-02", *range(24))
+    day1, day2 = hours("2026-03-01", *DAY), hours("2026-03-02", *DAY)
     one = examine(write(tmp_path / "a.csv", *day1, *day2), "a.csv", AMSTERDAM)
-    other = examine(write(tmp_path / "b.csv", *day1, *hours("2026-03-02", *range(23), 99)), "b.csv", AMSTERDAM)
+    other = examine(write(tmp_path / "b.csv", *day1, *hours("2026-03-02", *DAY[:-1], 99)), "b.csv", AMSTERDAM)
     assert one.days[date(2026, 3, 1)] == other.days[date(2026, 3, 1)]
     assert one.days[date(2026, 3, 2)] != other.days[date(2026, 3, 2)]
 
@@ -55,7 +59,7 @@ def test_a_file_that_names_no_household_is_refused_for_each_file_would_be_one_of
 
 def test_what_is_open_is_refused_with_the_option(tmp_path):
     with pytest.raises(BadInputError, match=r"names no zone.*--timezone"):
-        examine(write(tmp_path / "a.csv", *hours("2026-03-01", *range(24))), "a.csv", {})
+        examine(write(tmp_path / "a.csv", *hours("2026-03-01", *DAY)), "a.csv", {})
 
 
 KEYS = {"households": 1, "energy_kwh": 6.0, "peak_kw": 3.0, "peak_at": "", "load_factor": None, "anomalies": 2}
