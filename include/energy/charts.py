@@ -20,8 +20,10 @@ from include.core.tables import file_argument, literal
 from include.core.text import period
 from include.core.windows import parse_zone
 from include.energy.db import connect
+from include.energy.figure_schemas import Usage
+from include.energy.figures import BASE_LOAD_SHARE
 from include.energy.plots import power_unit, shorten
-from include.energy.schemas import ANALYSIS, PLOTS, RECORDS, SOURCE, Analysis, EnergySource, HouseholdFigures
+from include.energy.schemas import ANALYSIS, PLOTS, RECORDS, REPORT, SOURCE, Analysis, EnergySource, HouseholdFigures
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -33,9 +35,8 @@ MEMORY = "400MB"
 PERIODS = (60, 300, 600, 900, 1800, 3600, 7200, 4 * 3600, 8 * 3600, 86400, 7 * 86400, 28 * 86400)
 DAYS_IN_MONTHS = 92
 """Longer data are added up by month, shorter ones by day."""
-BASE_LOAD_PERCENT = 95
-PERCENTILES = 200
 DIGITS = 6
+HOURS_OF_A_DURATION = 48
 
 
 def charts(accepted: AcceptedFiles) -> Charts:
@@ -46,13 +47,13 @@ def charts(accepted: AcceptedFiles) -> Charts:
     analysis = accepted.read(ANALYSIS)
     if analysis is None or not accepted.holds(RECORDS):
         return Charts()
-    intervals = _intervals(analysis, accepted.read(SOURCE))
+    intervals, report = _intervals(analysis, accepted.read(SOURCE)), accepted.read(REPORT)
     coarsest = max((seconds for *_, seconds in intervals), default=0)
     if not intervals or any(coarsest % seconds for *_, seconds in intervals):
         return Charts()
     try:
         with tempfile.TemporaryDirectory() as scratch, connect(Path(scratch), MEMORY) as db:
-            return _charts(db, accepted.folder, analysis, intervals)
+            return _charts(db, accepted.folder, analysis, intervals, report.usage if report else None)
     except duckdb.Error:  # a file of another version, with other columns
         return Charts()
 
@@ -96,7 +97,11 @@ class _Readings:
 
 
 def _charts(
-    db: duckdb.DuckDBPyConnection, files: Path, analysis: Analysis, intervals: Sequence[tuple[str, int, int]]
+    db: duckdb.DuckDBPyConnection,
+    files: Path,
+    analysis: Analysis,
+    intervals: Sequence[tuple[str, int, int]],
+    usage: Usage | None,
 ) -> Charts:
     db.execute(
         "CREATE TABLE intervals AS SELECT unnest(?::VARCHAR[]) AS household_id, unnest(?::BIGINT[]) AS begin, "
@@ -126,7 +131,7 @@ def _charts(
     """)
     factor, unit = power_unit([analysis.peak_kw])
     readings = _Readings(db, analysis, coarsest, factor, unit)
-    found: list[Chart | None] = [_load(readings), _energy(readings), _mean_day(readings), _duration(readings)]
+    found: list[Chart | None] = [_load(readings), _energy(readings), _mean_day(readings), _duration(readings, usage)]
     return Charts(
         charts=tuple(chart for chart in found if chart),
         replaces=(PLOTS["load_curve"].path, PLOTS["anomalies"].path),
@@ -279,24 +284,24 @@ def _mean_day(readings: _Readings) -> LineChart | None:
     )
 
 
-def _duration(readings: _Readings) -> LineChart | None:
-    """Return the load duration curve: the power that is exceeded in a share of the intervals."""
-    shares = [number / PERCENTILES for number in range(PERCENTILES + 1)]
-    query = f"SELECT quantile_disc(kw, {shares}), count(*) FROM totals"
-    ((ascending, intervals),) = readings.db.execute(query).fetchall()
-    if intervals <= PERCENTILES:
+def _duration(readings: _Readings, usage: Usage | None) -> LineChart | None:
+    """Return the load duration curve of the report; None where it states none, or where it rests on a few hours."""
+    curve = usage.load_duration if usage else None
+    if usage is None or curve is None or curve.hours < HOURS_OF_A_DURATION:
         return None
-    falling = [_scaled(kw, readings) for kw in reversed(ascending)]
-    base = falling[BASE_LOAD_PERCENT * PERCENTILES // 100]
-    note = f"Base load, exceeded {BASE_LOAD_PERCENT} % of the time: {base:.4g} {readings.unit}."
+    note = f"Time with readings: {curve.hours:,.0f} h."
+    if usage.base_load_kw is not None:
+        base = _scaled(usage.base_load_kw, readings)
+        note += f" Base load, exceeded {1 - BASE_LOAD_SHARE:.1%} of the time: {base:.4g} {readings.unit}."
     together = ", all households together" if len(readings.analysis.households) > 1 else ""
+    values = [_scaled(kw, readings) for kw in curve.kw]
     return LineChart(
         name="duration",
         title=f"Load duration curve{together}",
         unit=readings.unit,
-        axis="Share of the intervals (%)",
-        panels=(Panel("Duration", 0, 100 / PERCENTILES, (Line("power", falling),), note="power that is exceeded"),),
-        note=note,
+        axis="Share of the time (%)",
+        panels=(Panel("Duration", 0, 1, (Line("power", values),), note="power that is reached"),),
+        note=note.replace("%", " %"),
     )
 
 

@@ -40,6 +40,21 @@ class LoadDuration(_Figures):
     kw: list[float] = Field(description="101 values: the power that is reached in 0 %, 1 %, … 100 % of these hours.")
 
 
+class Comparison(_Figures):
+    """The last days compared with earlier ones of the same weekdays, of all households together."""
+
+    with_the: Literal["period before", "year before"]
+    first: date = Field(description="The first of the days.")
+    last: date = Field(description="The last of the days: the last with a reading.")
+    days_back: int = Field(description="How many days before each day the one is that it is compared with.")
+    days: int = Field(description="Length of the period.")
+    days_compared: int = Field(description="Days that have, like those compared with, a coverage of 95 % or more.")
+    energy_kwh: float | None = Field(description="Of the days compared.")
+    energy_before_kwh: float | None = Field(description="Of the days that they are compared with.")
+    change: float | None = Field(description="energy ÷ energy before − 1; None where that is not positive.")
+    note: str | None = Field(description="Why they cannot be compared.")
+
+
 class HouseholdUsage(_Figures):
     """The figures of one household."""
 
@@ -62,6 +77,7 @@ class Usage(_Figures):
     base_load_kw: float | None = Field(description="Of all households together.")
     load_duration: LoadDuration | None
     note: str | None = Field(description="Why there are no peaks, base load and load duration of all together.")
+    comparisons: list[Comparison]
     households: list[HouseholdUsage]
 
 

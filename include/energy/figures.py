@@ -18,6 +18,7 @@ import duckdb
 
 from include.core.tables import file_argument, literal
 from include.core.windows import parse_zone
+from include.energy.comparison import compare
 from include.energy.figure_schemas import HouseholdUsage, LoadDuration, Peak, Total, Usage
 from include.energy.schemas import RECORDS, Analysis, EnergySource
 from include.energy.timeline import EPOCH, Timeline, restore_timeline
@@ -252,6 +253,7 @@ def _describe(db: duckdb.DuckDBPyConnection, analysis: Analysis, peak_minutes: i
         base_load_kw=base.get(None),
         load_duration=_load_duration(db),
         note=note,
+        comparisons=list(compare(totals.get((None, "day"), []))),
         households=[
             HouseholdUsage(
                 household_id=name,

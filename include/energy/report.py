@@ -25,6 +25,7 @@ from include.core.windows import parse_zone
 from include.energy.db import connect, write_table
 from include.energy.emissions import emissions, read_factors
 from include.energy.figure_schemas import Cost, Emissions, Usage
+from include.energy.figure_tables import cost_tables, emissions_tables, usage_tables
 from include.energy.figures import TOTALS_SQL, usage
 from include.energy.params import ReportParams
 from include.energy.plots import draw_plots
@@ -169,7 +170,12 @@ def describe(analysis: Analysis, found: Figures, plots: list[str]) -> EnergyRepo
         records=analysis.records_out + analysis.estimated,
         key_figures=ReportMetrics(**{name: values[name] for name in ReportMetrics.model_fields}),
         findings=analysis_findings(analysis),
-        tables=_tables(analysis),
+        tables=[
+            *_tables(analysis),
+            *usage_tables(found.usage),
+            *cost_tables(found.cost),
+            *emissions_tables(found.emissions),
+        ],
         plots=plots,
         usage=found.usage,
         cost=found.cost,

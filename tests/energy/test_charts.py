@@ -7,7 +7,8 @@ from include.core.charts import BarChart, LineChart
 from include.energy import charts as module
 from include.energy.analyzer import analyze
 from include.energy.charts import charts
-from include.energy.params import AnalyzerParams
+from include.energy.params import AnalyzerParams, ReportParams
+from include.energy.report import write_report
 from tests.accepted import accepted
 from tests.energy.analysis import DAY, MONDAY, analyzed, series, varied
 
@@ -132,14 +133,16 @@ def test_a_mean_day_needs_both_and_readings_of_an_hour_or_less(files):
     assert "energy" not in named(files), "one day is one bar"
 
 
-def test_the_load_duration_curve_falls_from_the_peak_to_the_least(files):
+def test_the_load_duration_curve_falls_from_the_peak_to_the_least(files, quick_plots):
     powers = [round(0.1 + 0.01 * (number % 100), 2) for number in range(7 * 48)]
     analyzed(files, series(powers), **WEEK)
+    assert "duration" not in named(files), "without a report there is none"
+    write_report(files, ReportParams())
     curve = named(files)["duration"]
     values = list(curve.panels[0].lines[0].values)
     assert values == sorted(values, reverse=True)
     assert (values[0], values[-1]) == (max(powers), min(powers))
-    assert "Base load, exceeded 95 % of the time: 0.1" in curve.note
+    assert curve.note == "Time with readings: 168 h. Base load, exceeded 97.5 % of the time: 0.12 kW."
 
 
 def test_charts_replace_the_plots_that_show_less(files):

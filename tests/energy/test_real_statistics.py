@@ -6,7 +6,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from include.energy.schemas import Analysis
+from include.energy.audit.rows import prove_report
+from include.energy.params import ReportParams
+from include.energy.report import write_report
+from include.energy.schemas import REPORT, Analysis
 from include.energy.steps import ENERGY_STEPS
 
 pytestmark = pytest.mark.real_data
@@ -121,3 +124,63 @@ def test_pjm_zones(files, real_data, zone):
     assert result.anomalies_by_reason["outlier"] == outliers(mw * 1000, hour_of_week(local, mw.index))
     by_hour = (mw * 1000).groupby(local.hour).mean()
     assert result.hourly_profile_kw == pytest.approx(by_hour.tolist(), abs=1e-3)
+
+
+@pytest.mark.parametrize("home", HOMES)
+def test_what_users_want_to_know_of_homes(files, real_data, home, quick_plots):
+    """Totals, peaks, base load, load duration, cost and CO2 by pandas alone, on the clock of the file."""
+    name = f"household_au_{home}.csv"
+    raw = pd.read_csv(real_data / name, parse_dates=["reading_datetime"]).set_index("reading_datetime").sort_index()
+    kwh = raw["general_supply_kwh"]
+    run(files, real_data, name, **OF_HOMES)
+    factors = pd.Series(range(24), range(24)) * 10.0 + 500
+    hours = pd.date_range(kwh.index[0].floor("D"), kwh.index[-1].ceil("D"), freq="h", tz="Etc/GMT-10")
+    known = hours[hours.day != 5]
+    lines = "".join(f"{hour.isoformat()},{factors[hour.hour]}\n" for hour in known)
+    (files / "source/co2.csv").write_text(f"time,gCO2/kWh\n{lines}")
+    workdays = '["mon", "tue", "wed", "thu", "fri"]'
+    (files / "source/tariff.toml").write_text(
+        'name = "T"\ncurrency = "AUD"\ntimezone = "+10:00"\nvalid_from = 2000-01-01\nstanding_charge_per_day = 1\n'
+        f'[[bands]]\nname = "peak"\nprice_per_kwh = 0.5\nhours = ["15:00-21:00"]\ndays = {workdays}\n'
+        f'[[bands]]\nname = "off"\nprice_per_kwh = 0.2\nhours = ["21:00-15:00"]\ndays = {workdays}\n'
+        '[[bands]]\nname = "weekend"\nprice_per_kwh = 0.3\ndays = ["sat","sun"]\n'
+    )
+    params = ReportParams(tariff="tariff.toml", emissions="co2.csv")
+    write_report(files, params)
+    prove_report(files, params)
+    report = REPORT.read(files)
+
+    for totals, alias in ((report.usage.days, "D"), (report.usage.months, "M"), (report.usage.years, "Y")):
+        expected = kwh.groupby(kwh.index.to_period(alias)).agg(["sum", "count"])
+        assert [str(total.start) for total in totals] == [f"{period.start_time:%Y-%m-%d}" for period in expected.index]
+        assert [total.energy_kwh for total in totals] == pytest.approx(expected["sum"].tolist(), abs=0.0006)
+        lengths = [
+            (period.end_time - period.start_time).round("s") / pd.Timedelta(minutes=30) for period in expected.index
+        ]
+        assert [total.coverage for total in totals] == pytest.approx(
+            (expected["count"] / lengths).tolist(), abs=1.01e-4
+        )
+    kw = kwh * 2
+    by_month = kw.groupby(kw.index.to_period("M"))
+    assert [peak.peak_kw for peak in report.usage.peaks] == pytest.approx(by_month.max().tolist())
+    at = [pd.Timestamp(peak.at).tz_convert("Etc/GMT-10").tz_localize(None) for peak in report.usage.peaks]
+    assert at == by_month.idxmax().tolist()
+    assert report.usage.base_load_kw == pytest.approx(kw.quantile(0.025, "higher"), abs=0.0006)
+    falling = kw.sort_values(ascending=False).to_numpy()
+    points = [falling[max(int(np.ceil(len(kw) * percent / 100)) - 1, 0)] for percent in range(101)]
+    assert report.usage.load_duration.kw == pytest.approx(points, abs=0.0006)
+    assert report.usage.load_duration.hours == len(kw) / 2
+
+    weekend, evening = kwh.index.day_of_week >= 5, (kwh.index.hour >= 15) & (kwh.index.hour < 21)
+    band = np.where(weekend, "weekend", np.where(evening, "peak", "off"))
+    costs = kwh.groupby([kwh.index.to_period("M"), band]).sum() * pd.Series(
+        {"off": 0.2, "peak": 0.5, "weekend": 0.3}
+    ).reindex(kwh.groupby([kwh.index.to_period("M"), band]).sum().index, level=1)
+    stated = {(str(line.month)[:7], line.band): line.cost for line in report.cost.bands}
+    assert stated == {(str(month), name): pytest.approx(cost, abs=0.0051) for (month, name), cost in costs.items()}
+    days = (kwh.index[-1].normalize() - kwh.index[0].normalize()).days + 1
+    assert report.cost.total == pytest.approx(sum(stated.values()) + days, abs=0.01)
+    fifth = kwh.index.day == 5
+    grams = (kwh * factors.reindex(kwh.index.hour).to_numpy())[~fifth].sum()
+    assert report.emissions.co2_kg == pytest.approx(grams / 1000, abs=0.001)
+    assert report.emissions.energy_without_factor_kwh == pytest.approx(kwh[fifth].sum(), abs=0.001)
