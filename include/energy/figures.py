@@ -2,7 +2,8 @@
 
 Days, months and years are those of the run's zone. The mean power of an interval counts for all of it: where an
 interval crosses midnight, its energy is split in proportion to time. Power is summed as whole milliwatts, so that no
-figure depends on the order in which threads add up. Nothing is filled in: each total states its coverage.
+figure depends on the order in which threads add up. Each total states its coverage with valid readings; estimates count
+in the total alone.
 
 In SQL, instants are whole seconds since `EPOCH`, before which there are no data, so that divisions never see a
 negative number; days are counted from there, too.
@@ -104,6 +105,7 @@ def _create_windows(
 ) -> None:
     """Create `windows`: household, start, work (sum of mW), readings, seconds (of a reading), length (of the window).
 
+    `valid` is how many of the readings are no estimates.
     Readings of an interval that divides the peak's minutes are added up by the quarters of an hour (or what they are)
     of the local clock; any other reading is a window.
     """
@@ -113,9 +115,9 @@ def _create_windows(
     db.execute(f"""
         CREATE VIEW readings AS
         SELECT household, (epoch_us(ts) + {-int(EPOCH.timestamp())}000000) // 1000000 AS start,
-            round(power * 1e6)::BIGINT AS work, {interval}::BIGINT AS seconds
+            round(power * 1e6)::BIGINT AS work, {interval}::BIGINT AS seconds, valid
         FROM (
-            SELECT household_id::household AS household, timestamp AS ts, power
+            SELECT household_id::household AS household, timestamp AS ts, power, (state = 'valid')::INTEGER AS valid
             FROM read_parquet({file_argument(RECORDS.at(files))}) WHERE state <> 'suspect'
         )
     """)
@@ -132,7 +134,8 @@ def _create_windows(
         )
     db.execute(f"""
         CREATE TABLE windows AS
-        SELECT household, {aligned} AS start, sum(work)::HUGEINT AS work, count(*) AS readings, seconds,
+        SELECT household, {aligned} AS start, sum(work)::HUGEINT AS work, count(*) AS readings,
+            sum(valid) AS valid, seconds,
             {length} AS length
         FROM readings GROUP BY ALL
     """)
@@ -175,18 +178,19 @@ def _create_days(db: duckdb.DuckDBPyConnection, offset: str) -> None:
     db.execute("""
         CREATE TABLE starts AS
         SELECT household, day, seconds, sum(work) FILTER (NOT crosses)::HUGEINT AS work,
-            sum(readings) FILTER (NOT crosses) AS readings, max(work / readings) FILTER (complete) AS peak
+            sum(readings) FILTER (NOT crosses) AS readings, sum(valid) FILTER (NOT crosses) AS valid,
+            max(work / readings) FILTER (complete) AS peak
         FROM placed GROUP BY household, day, seconds
     """)
     db.execute("""
         CREATE TABLE days AS
         SELECT household, day, sum(work)::HUGEINT AS work, least(sum(covered), any_value(finish - begin)) AS covered
         FROM (
-            SELECT household, day, work * seconds AS work, readings * seconds AS covered FROM starts
+            SELECT household, day, work * seconds AS work, valid * seconds AS covered FROM starts
             WHERE readings > 0
             UNION ALL
             SELECT household, calendar.day, work::HUGEINT * seconds * overlap // length,
-                readings * seconds * overlap // length
+                valid * seconds * overlap // length
             FROM placed JOIN calendar ON crosses AND begin < start + length AND finish > start,
                 (SELECT least(finish, start + length) - greatest(begin, start) AS overlap)
         ) JOIN calendar USING (day)

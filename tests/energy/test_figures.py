@@ -123,6 +123,18 @@ def test_a_month_with_a_part_of_its_readings_says_so(files):
     assert found.households[0].months == found.months
 
 
+def test_estimates_count_in_totals_and_not_in_coverage(files):
+    powers = [1.0] * 24 * 21
+    powers[24 * 9 : 24 * 10 + 2] = [None] * 26
+    lines = readings("A", "2026-01-10T00:00", 60, powers)
+    analyzed(files, lines, timezone=BERLIN, estimate=True)
+    estimated, _ = figures(files)
+    assert [day.energy_kwh for day in estimated.days] == [24.0] * 21 + [0.0] * (len(estimated.days) - 21)
+    without, _ = figures(files, lines)
+    assert [day.coverage for day in estimated.days if day.energy_kwh][8:12] == [1.0, 0.0, 0.9166, 1.0]
+    assert [month.coverage for month in estimated.months] == [month.coverage for month in without.months]
+
+
 def test_totals_add_up_to_the_energy_of_the_analysis(files):
     found, _ = figures(
         files, [*readings("A", "2026-01-30T22:10", 5, varied(700)), *readings("B", "2026-01-31", 15, varied(90))]
