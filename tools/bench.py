@@ -157,6 +157,22 @@ def proven(folder: Path) -> None:
         run_step(step, run, Attempt(), called(step.load()))
 
 
+BARE_TABLES = [
+    "households",
+    "profile",
+    "days",
+    "heat",
+    "odd",
+    "weeks",
+    "fleet",
+    "holes",
+    "totals",
+    "peaks",
+    "base",
+    "duration",
+]
+
+
 def bare(folder: Path) -> None:
     """The rules by hand, for data of this one kind (5 minutes, UTC, all columns)."""
     import duckdb
@@ -164,7 +180,7 @@ def bare(folder: Path) -> None:
     db = duckdb.connect()
     db.execute((ROOT / "tools" / "bench_bare.sql").read_text().replace("$folder", str(folder)))
     figures = {}
-    for table in ("households", "profile", "days", "heat", "odd", "weeks", "fleet", "holes"):
+    for table in BARE_TABLES:
         rows = db.execute(f"SELECT * FROM {table}").fetchall()
         figures[table] = [[str(value) for value in row] for row in rows]
     (folder / "output1.json").write_text(json.dumps(figures))

@@ -86,3 +86,34 @@ SELECT household_id, week, avg((volts BETWEEN 207 AND 253)::INTEGER) FROM (
 
 CREATE TABLE fleet AS
 SELECT max(power), avg(power) FROM (SELECT ts, sum(power) AS power FROM judged GROUP BY ts);
+
+COPY (FROM read_csv('$folder/energy_report.csv', header = true)) TO '$folder/energy_report.parquet' (COMPRESSION zstd);
+
+CREATE TABLE by_day AS
+SELECT household_id, ts::DATE AS day, sum(power) / 12 AS kwh, count(*) / 288 AS coverage FROM judged
+GROUP BY GROUPING SETS ((household_id, ts::DATE), (ts::DATE));
+
+CREATE TABLE totals AS
+SELECT household_id, 'month' AS period, date_trunc('month', day) AS start, sum(kwh), avg(coverage) FROM by_day GROUP BY ALL
+UNION ALL
+SELECT household_id, 'year', date_trunc('year', day), sum(kwh), avg(coverage) FROM by_day GROUP BY ALL;
+
+COPY by_day TO '$folder/energy_totals.parquet' (COMPRESSION zstd);
+
+CREATE TABLE quarters AS
+SELECT household_id, time_bucket(INTERVAL 15 MINUTE, ts) AS start, avg(power) AS kw, count(*) AS readings FROM judged
+GROUP BY ALL;
+
+CREATE TABLE together AS
+SELECT start, sum(kw) AS kw FROM quarters GROUP BY start;
+
+CREATE TABLE peaks AS
+SELECT household_id, date_trunc('month', start) AS month, max(kw), arg_max(start, kw) FROM quarters
+WHERE readings = 3 GROUP BY ALL
+UNION ALL SELECT NULL, date_trunc('month', start), max(kw), arg_max(start, kw) FROM together GROUP BY ALL;
+
+CREATE TABLE base AS
+SELECT household_id, quantile_disc(kw, 0.025) FROM quarters WHERE readings = 3 GROUP BY household_id;
+
+CREATE TABLE duration AS
+SELECT quantile_disc(kw, [x / 100 FOR x IN range(101)]) FROM together;
