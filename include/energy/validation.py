@@ -327,7 +327,9 @@ def _reject_duplicates(db: duckdb.DuckDBPyConnection) -> None:
         SELECT line, reason FROM parsed WHERE reason <> '{OUTSIDE}'
         UNION ALL SELECT line, 'duplicate_timestamp' FROM ordered QUALIFY {repeated}
     """)
-    db.execute(f"CREATE TABLE accepted AS SELECT * FROM ordered QUALIFY reason IS NULL AND NOT coalesce({repeated}, false)")
+    db.execute(
+        f"CREATE TABLE accepted AS SELECT * FROM ordered QUALIFY reason IS NULL AND NOT coalesce({repeated}, false)"
+    )
     db.execute("DROP TABLE ordered")
 
 
