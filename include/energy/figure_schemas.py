@@ -14,14 +14,30 @@ class _Figures(BaseModel, extra="forbid"):
     """A JSON object without unknown keys."""
 
 
+class Flows(_Figures):
+    """What was taken from the grid, fed into it and generated at home."""
+
+    import_kwh: float = Field(description="Taken from the grid, estimates included.")
+    export_kwh: float | None = Field(
+        description="Fed into the grid: as the input states it, else the negative power; None where neither is there."
+    )
+    net_kwh: float | None = Field(description="Import less export, without estimates of what was taken.")
+    generation_kwh: float | None = Field(description="Generated at home; None where the input does not state it.")
+    self_consumption_kwh: float | None = Field(description="Generation less export, of the readings that state both.")
+    self_sufficiency: float | None = Field(
+        description="Self-consumption ÷ (self-consumption + import), of the readings that state export and generation."
+    )
+
+
 class Total(_Figures):
     """The energy of a day, month or year of the local clock."""
 
     start: date = Field(description="First day of the period.")
-    energy_kwh: float
+    energy_kwh: float = Field(description="Of the power: the import, or the net energy where power is negative.")
     coverage: float = Field(
         ge=0, le=1, description="Share of the period's time that has readings, of all households together."
     )
+    flows: Flows | None = Field(None, description="None where nothing is known of export and generation.")
 
 
 class Peak(_Figures):
@@ -89,6 +105,12 @@ class TotalRow(BaseModel):
     start: date = Field(description="First day of the period, on the local clock.")
     energy_kwh: float
     coverage: float = Field(ge=0, le=1)
+    import_kwh: float | None = Field(description="This and the others: as in `Flows`.")
+    export_kwh: float | None
+    net_kwh: float | None
+    generation_kwh: float | None
+    self_consumption_kwh: float | None
+    self_sufficiency: float | None
 
 
 class _Bill(_Figures):

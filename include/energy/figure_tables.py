@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
-from include.core.outcome import Table
+from include.core.outcome import Scalar, Table
 from include.core.windows import parse_zone
-from include.energy.figure_schemas import Cost, Emissions, Usage
+from include.energy.figure_schemas import Cost, Emissions, Total, Usage
+
+FLOW_COLUMNS = {
+    "Import (kWh)": "import_kwh",
+    "Export (kWh)": "export_kwh",
+    "Net (kWh)": "net_kwh",
+    "Generation (kWh)": "generation_kwh",
+    "Self-consumption (kWh)": "self_consumption_kwh",
+}
 
 LINES = {
     "Energy": "energy_cost",
@@ -18,26 +26,24 @@ LINES = {
 
 
 def usage_tables(usage: Usage) -> Iterator[Table]:
-    """Yield a table of the months, where the data reach over several, and one of comparisons, if there are any."""
+    """Yield a table of the months, where they are several or export is known, and one of comparisons, if there are any.
+
+    A column that no month fills is left out.
+    """
     zone = parse_zone(usage.timezone)
-    peaks = {
-        peak.month: (peak.peak_kw, f"{peak.at.astimezone(zone):%Y-%m-%d %H:%M}", peak.window_seconds // 60)
-        for peak in usage.peaks
-    }
-    if len(usage.months) > 1:
-        yield Table(
-            title="Months",
-            columns=("Month", "Energy (kWh)", "Coverage (%)", "Peak (kW)", f"Peak at ({zone})", "Mean over (min)"),
-            rows=tuple(
-                (
-                    f"{total.start:%Y-%m}",
-                    total.energy_kwh,
-                    round(total.coverage * 100, 2),
-                    *peaks.get(total.start, (None, None, None)),
-                )
-                for total in usage.months
-            ),
-        )
+    peaks = {peak.month: peak for peak in usage.peaks}
+    if len(usage.months) > 1 or any(total.flows for total in usage.months):
+        columns: dict[str, list[Scalar]] = {"Month": [f"{total.start:%Y-%m}" for total in usage.months]}
+        columns |= _energy_columns(usage.months)
+        columns["Coverage (%)"] = [round(total.coverage * 100, 2) for total in usage.months]
+        of_months = [peaks.get(total.start) for total in usage.months]
+        columns["Peak (kW)"] = [peak.peak_kw if peak else None for peak in of_months]
+        columns[f"Peak at ({zone})"] = [
+            f"{peak.at.astimezone(zone):%Y-%m-%d %H:%M}" if peak else None for peak in of_months
+        ]
+        columns["Mean over (min)"] = [peak.window_seconds // 60 if peak else None for peak in of_months]
+        filled = {heading: cells for heading, cells in columns.items() if any(cell is not None for cell in cells)}
+        yield Table(title="Months", columns=tuple(filled), rows=tuple(zip(*filled.values(), strict=True)))
     rows = tuple(
         (
             f"{comparison.first} to {comparison.last}",
@@ -51,8 +57,24 @@ def usage_tables(usage: Usage) -> Iterator[Table]:
         if comparison.energy_kwh is not None
     )
     if rows:
-        columns = ("Days", "Compared with", "Days compared", "Energy (kWh)", "Before (kWh)", "Change (%)")
-        yield Table(title="Compared with earlier days of the same weekdays", columns=columns, rows=rows)
+        headings = ("Days", "Compared with", "Days compared", "Energy (kWh)", "Before (kWh)", "Change (%)")
+        yield Table(title="Compared with earlier days of the same weekdays", columns=headings, rows=rows)
+
+
+def _energy_columns(totals: Sequence[Total]) -> dict[str, list[Scalar]]:
+    """Return the energy of periods by heading; import, export and generation where they are known."""
+    if not any(total.flows for total in totals):
+        return {"Energy (kWh)": [total.energy_kwh for total in totals]}
+    columns: dict[str, list[Scalar]] = {
+        heading: [getattr(total.flows, name, None) for total in totals] for heading, name in FLOW_COLUMNS.items()
+    }
+    columns["Self-sufficiency (%)"] = [
+        None
+        if total.flows is None or total.flows.self_sufficiency is None
+        else round(total.flows.self_sufficiency * 100, 2)
+        for total in totals
+    ]
+    return columns
 
 
 def cost_tables(cost: Cost | None) -> Iterator[Table]:

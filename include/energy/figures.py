@@ -3,7 +3,8 @@
 Days, months and years are those of the run's zone. The mean power of an interval counts for all of it: where an
 interval crosses midnight, its energy is split in proportion to time. Power is summed as whole milliwatts, so that no
 figure depends on the order in which threads add up. Each total states its coverage with valid readings; estimates count
-in the total alone.
+in the total alone. What was fed into the grid is what the input states as such; where it does not, it is the negative
+power.
 
 In SQL, instants are whole seconds since `EPOCH`, before which there are no data, so that divisions never see a
 negative number; days are counted from there, too.
@@ -11,7 +12,7 @@ negative number; days are counted from there, too.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import date, datetime, timedelta, tzinfo
 from pathlib import Path
 
@@ -20,7 +21,7 @@ import duckdb
 from include.core.tables import file_argument, literal
 from include.core.windows import parse_zone
 from include.energy.comparison import compare
-from include.energy.figure_schemas import HouseholdUsage, LoadDuration, Peak, Total, Usage
+from include.energy.figure_schemas import Flows, HouseholdUsage, LoadDuration, Peak, Total, Usage
 from include.energy.schemas import RECORDS, Analysis, EnergySource
 from include.energy.timeline import EPOCH, Timeline, restore_timeline
 
@@ -33,8 +34,17 @@ TOGETHER_NEEDED = 0.95
 LONGEST_SHIFT = 7200
 """Seconds by which clocks are changed at most (Troll, Antarctica)."""
 
-TOTALS_SQL = """
-    SELECT household_id, period, start, energy_kwh, coverage FROM totals
+FLOW_WORK = {
+    "import_kwh": "imported",
+    "export_kwh": "exported",
+    "net_kwh": "net",
+    "generation_kwh": "generated",
+    "self_consumption_kwh": "self_consumed",
+}
+"""Energy of `Flows` by what it is the sum of (mW·s)."""
+
+TOTALS_SQL = f"""
+    SELECT household_id, period, start, energy_kwh, coverage, {", ".join(FLOW_WORK)}, self_sufficiency FROM totals
     ORDER BY household_id NULLS FIRST, list_position(['day', 'month', 'year'], period), start
 """
 """SQL of the rows of `energy_totals.parquet`, after `usage()`."""
@@ -60,9 +70,11 @@ def usage(
     offset = (
         f"CASE {' '.join(f'WHEN start >= {at} THEN {shift}' for at, shift in offsets[:0:-1])} ELSE {offsets[0][1]} END"
     )
-    _create_windows(db, files, timeline, peak_minutes * 60, offsets[0][1])
+    signed = _create_readings(db, files, timeline, analysis)
+    _create_windows(db, timeline, peak_minutes * 60, offsets[0][1])
     _create_calendar(db, zone, analysis)
     _create_days(db, offset if offsets[1:] else str(offsets[0][1]))
+    _create_day_flows(db, signed, known=bool(signed) or (analysis.export_kwh, analysis.generation_kwh) != (None, None))
     _create_totals(db)
     lengths = _window_lengths(timeline, peak_minutes * 60)
     note = _create_together(db, timeline, lengths, offsets[0][1])
@@ -100,9 +112,47 @@ def _window_lengths(timeline: Timeline, peak: int) -> set[int]:
     return {peak if seconds < peak and peak % seconds == 0 else seconds for seconds in intervals}
 
 
-def _create_windows(
-    db: duckdb.DuckDBPyConnection, files: Path, timeline: Timeline, peak: int, first_offset: int
-) -> None:
+def _create_readings(
+    db: duckdb.DuckDBPyConnection, files: Path, timeline: Timeline, analysis: Analysis
+) -> Sequence[str]:
+    """Create `readings`: household, start, work, exported, generated (mW), stated, seconds, valid.
+
+    `stated` is what the input states as export, `exported` that, or the negative power of a household that feeds in
+    without such a column. All three are NULL where nothing is known.
+
+    Returns:
+        The households with negative power.
+    """
+    records = f"read_parquet({file_argument(RECORDS.at(files))})"
+    found = db.execute(
+        f"SELECT DISTINCT household_id FROM {records} WHERE power < 0 AND state <> 'suspect' ORDER BY 1"
+    ).fetchall()
+    signed = [name for (name,) in found]
+    intervals = {stretch.seconds for stretches in timeline.stretches.values() for stretch in stretches}
+    interval = str(intervals.pop()) if len(intervals) == 1 else "interval_of(household, ts)"
+    stated, generated = (
+        "NULL::BIGINT" if total is None else f"round({flow} * 1e6)::BIGINT"
+        for flow, total in (("export", analysis.export_kwh), ("generation", analysis.generation_kwh))
+    )
+    fed_in = f"CASE WHEN {_among(signed)} THEN greatest(-work, 0) END" if signed else "NULL::BIGINT"
+    db.execute(f"""
+        CREATE VIEW readings AS
+        SELECT household, (epoch_us(ts) + {-int(EPOCH.timestamp())}000000) // 1000000 AS start, work,
+            coalesce(stated, {fed_in}) AS exported, stated, generated, {interval}::BIGINT AS seconds, valid
+        FROM (
+            SELECT household_id::household AS household, timestamp AS ts, round(power * 1e6)::BIGINT AS work,
+                {stated} AS stated, {generated} AS generated, (state = 'valid')::INTEGER AS valid
+            FROM {records} WHERE state <> 'suspect'
+        )
+    """)
+    return signed
+
+
+def _among(households: Sequence[str]) -> str:
+    return f"household IN ({', '.join(map(literal, households))})" if households else "false"
+
+
+def _create_windows(db: duckdb.DuckDBPyConnection, timeline: Timeline, peak: int, first_offset: int) -> None:
     """Create `windows`: household, start, work (sum of mW), readings, seconds (of a reading), length (of the window).
 
     `valid` is how many of the readings are no estimates.
@@ -111,16 +161,6 @@ def _create_windows(
     """
     intervals = {stretch.seconds for stretches in timeline.stretches.values() for stretch in stretches}
     fine = [seconds for seconds in intervals if seconds < peak and peak % seconds == 0]
-    interval = str(intervals.copy().pop()) if len(intervals) == 1 else "interval_of(household, ts)"
-    db.execute(f"""
-        CREATE VIEW readings AS
-        SELECT household, (epoch_us(ts) + {-int(EPOCH.timestamp())}000000) // 1000000 AS start,
-            round(power * 1e6)::BIGINT AS work, {interval}::BIGINT AS seconds, valid
-        FROM (
-            SELECT household_id::household AS household, timestamp AS ts, power, (state = 'valid')::INTEGER AS valid
-            FROM read_parquet({file_argument(RECORDS.at(files))}) WHERE state <> 'suspect'
-        )
-    """)
     if not fine:
         db.execute("CREATE VIEW windows AS SELECT *, 1 AS readings, seconds AS length FROM readings")
         return
@@ -198,12 +238,45 @@ def _create_days(db: duckdb.DuckDBPyConnection, offset: str) -> None:
     """)
 
 
+def _create_day_flows(db: duckdb.DuckDBPyConnection, signed: Sequence[str], *, known: bool) -> None:
+    """Create `day_flows`: household, day, and mW·s by the names of `FLOW_WORK`; empty where no flow is known.
+
+    `used` is what was taken from the grid in readings that state export and generation. An estimate of what was taken
+    says nothing of what was fed in, so it is in no net energy; one of negative power does.
+    """
+    db.execute(f"""
+        CREATE TABLE day_flows AS
+        SELECT household, day, sum(greatest(work, 0) * overlap)::HUGEINT AS imported,
+            sum(exported * overlap)::HUGEINT AS exported,
+            sum((greatest(work, 0) - coalesce(exported, 0)) * overlap)
+                FILTER (valid = 1 OR {_among(signed)})::HUGEINT AS net,
+            sum(generated * overlap)::HUGEINT AS generated,
+            sum((generated - stated) * overlap)::HUGEINT AS self_consumed,
+            sum(greatest(work, 0) * overlap) FILTER (generated - stated IS NOT NULL)::HUGEINT AS used
+        FROM readings JOIN (
+            SELECT start, seconds, day, (least(finish, start + seconds) - greatest(begin, start))::HUGEINT AS overlap
+            FROM (SELECT DISTINCT start, seconds FROM readings WHERE {known})
+                JOIN calendar ON begin < start + seconds AND finish > start
+        ) USING (start, seconds)
+        WHERE {known} GROUP BY household, day
+    """)
+
+
 def _create_totals(db: duckdb.DuckDBPyConnection) -> None:
-    """Create `totals`: household_id (NULL: all together), period, start, energy (kWh), coverage."""
+    """Create `totals`: household_id (NULL: all together), period, start, energy (kWh), coverage, and those of `Flows`.
+
+    Net energy is NULL where nothing is known of what was fed in.
+    """
     periods = {"day": "date", "month": "month", "year": "year"}
     sums = " UNION ALL ".join(
-        f"SELECT household, '{name}' AS period, {column} AS start, work, covered FROM days JOIN calendar USING (day)"
+        f"SELECT *, '{name}' AS period, {column} AS start"
+        " FROM days JOIN calendar USING (day) LEFT JOIN day_flows USING (household, day)"
         for name, column in periods.items()
+    )
+    flows = ", ".join(
+        f"CASE WHEN {'count(exported)' if name == 'net_kwh' else 1} > 0 THEN round(sum({work}) / 3.6e9, 3) + 0 END"
+        f" AS {name}"
+        for name, work in FLOW_WORK.items()
     )
     lengths = " UNION ALL ".join(
         f"SELECT '{name}' AS period, {column} AS start, sum(finish - begin) AS seconds FROM calendar GROUP BY ALL"
@@ -214,7 +287,10 @@ def _create_totals(db: duckdb.DuckDBPyConnection) -> None:
         SELECT household::VARCHAR AS household_id, period, start, round(sum(work) / 3.6e9, 3) + 0 AS energy_kwh,
             sum(covered) * 10000 // (
                 any_value(seconds) * CASE WHEN household IS NULL THEN len(enum_range(NULL::household)) ELSE 1 END
-            ) / 1e4 AS coverage
+            ) / 1e4 AS coverage,
+            {flows},
+            CASE WHEN sum(self_consumed) >= 0 AND sum(self_consumed) + sum(used) > 0
+                THEN round(sum(self_consumed) / (sum(self_consumed) + sum(used)), 4) END AS self_sufficiency
         FROM ({sums}) JOIN ({lengths}) USING (period, start)
         GROUP BY GROUPING SETS ((household, period, start), (period, start))
     """)
@@ -241,10 +317,12 @@ def _create_together(
 
 def _describe(db: duckdb.DuckDBPyConnection, analysis: Analysis, peak_minutes: int, note: str | None) -> Usage:
     totals: dict[tuple[str | None, str], list[Total]] = {}
-    for home, period, *values in db.execute(
+    for home, period, start, kwh, coverage, *values in db.execute(
         f"SELECT * FROM ({TOTALS_SQL}) WHERE household_id IS NULL OR period <> 'day'"
     ).fetchall():
-        total = Total(**dict(zip(("start", "energy_kwh", "coverage"), values, strict=True)))
+        stated = dict(zip(Flows.model_fields, values, strict=True))
+        known = (stated["export_kwh"], stated["generation_kwh"]) != (None, None)
+        total = Total(start=start, energy_kwh=kwh, coverage=coverage, flows=Flows(**stated) if known else None)
         totals.setdefault((home, period), []).append(total)
     peaks, base = _peaks(db), _base_loads(db)
     return Usage(

@@ -58,7 +58,7 @@ def attribute(db: duckdb.DuckDBPyConnection, segments: Iterable[Segment]) -> dic
         ) GROUP BY ALL
     """)
     sums = db.execute("""
-        SELECT household::VARCHAR, key, sum(greatest(work, 0) * overlap), sum(greatest(-work, 0) * overlap),
+        SELECT household::VARCHAR, key, sum(greatest(work, 0) * overlap), sum(coalesce(exported, 0) * overlap),
             sum(greatest(work, 0) * weighted)
         FROM readings JOIN parts USING (start, seconds) GROUP BY ALL ORDER BY ALL
     """).fetchall()

@@ -9,6 +9,7 @@ import pytest
 from include.core.errors import ContractError
 from include.energy import analyzer
 from include.energy.audit import samples
+from include.energy.params import AnalyzerParams
 from include.energy.steps import ENERGY_STEPS
 from include.energy.validation import BITS
 from tests.energy.analysis import DAY, HEADER, series, varied
@@ -597,6 +598,14 @@ REPORT_LIES = {
         patched("output2.json", lambda d: d["usage"].update(base_load_kw=0.0)),
         "usage.base_load_kw must be",
     ),
+    "a comparison that is better": (
+        patched("output2.json", lambda d: d["usage"]["comparisons"][0].update(days_compared=7)),
+        r"usage.comparisons\[0\].days_compared must be",
+    ),
+    "a comparison less": (
+        patched("output2.json", lambda d: d["usage"]["comparisons"].pop()),
+        "usage.comparisons must be",
+    ),
     "a flatter load duration curve": (
         patched("output2.json", lambda d: d["usage"]["load_duration"]["kw"].sort()),
         "usage.load_duration.kw",
@@ -622,6 +631,51 @@ def test_a_lie_of_the_report_is_red(proving, faulty_day, quick_plots, lie):
     given(proving, faulty_day, "report-generator")
     with pytest.raises(ContractError, match=message):
         proving.run("report-generator", {}, tell)
+
+
+LIES_ABOUT_TOTALS_OF_FLOWS = {
+    "less export": (
+        patched("output2.json", lambda d: d["usage"]["days"][0]["flows"].update(export_kwh=9.0)),
+        r"usage.days\[0\].flows.export_kwh must be 9.6",
+    ),
+    "more generation": (
+        patched("output2.json", lambda d: d["usage"]["households"][0]["years"][0]["flows"].update(generation_kwh=25.0)),
+        r"usage.households\[0\].years\[0\].flows.generation_kwh must be 24.0",
+    ),
+    "a higher self-sufficiency": (
+        patched("output2.json", lambda d: d["usage"]["months"][0]["flows"].update(self_sufficiency=1.0)),
+        r"usage.months\[0\].flows.self_sufficiency must be",
+    ),
+    "no flows": (
+        patched("output2.json", lambda d: d["usage"]["months"][0].update(flows=None)),
+        r"usage.months\[0\].flows must be",
+    ),
+    "net energy in the table": (
+        queried("energy_totals.parquet", "SELECT * REPLACE (import_kwh AS net_kwh) FROM records"),
+        "energy_totals.parquet: record 1 must be",
+    ),
+    "no credit": (
+        patched("output2.json", lambda d: d["cost"]["months"][0].update(export_credit=0.0)),
+        r"cost.months\[0\].export_credit must be 0.96",
+    ),
+}
+
+
+@pytest.mark.parametrize("lie", [None, *LIES_ABOUT_TOTALS_OF_FLOWS])
+def test_a_lie_about_totals_of_export_and_generation_is_red(proving, quick_plots, lie):
+    exporting_day(proving.files)
+    (proving.files / "source").mkdir(exist_ok=True)
+    (proving.files / "source/flat.toml").write_text(
+        'name = "Flat"\ncurrency = "EUR"\ntimezone = "UTC"\nvalid_from = 2020-01-01\nexport_credit_per_kwh = 0.1\n'
+        '[[bands]]\nname = "always"\nprice_per_kwh = 0.5\n'
+    )
+    analyzer.analyze(proving.files, AnalyzerParams(**WINDOW))
+    if lie is None:
+        assert proving.run("report-generator", {"tariff": "flat.toml"}).status == "success"
+        return
+    tell, message = LIES_ABOUT_TOTALS_OF_FLOWS[lie]
+    with pytest.raises(ContractError, match=message):
+        proving.run("report-generator", {"tariff": "flat.toml"}, tell)
 
 
 PRICED_LIES = {

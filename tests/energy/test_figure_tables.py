@@ -5,6 +5,7 @@ from include.energy.figure_schemas import (
     Comparison,
     Cost,
     Emissions,
+    Flows,
     MonthCost,
     MonthEmissions,
     Peak,
@@ -41,6 +42,23 @@ def test_months_show_energy_coverage_and_the_peak_on_the_local_clock():
         ("2026-01", 10.5, 60.0, 3.5, "2026-01-06 00:00", 15),
         ("2026-02", 10.5, 60.0, None, None, None),
     )
+
+
+def test_months_show_import_export_and_generation_where_they_are_known():
+    found = usage(MONTHS[:1])
+    flows = {"import_kwh": 10.5, "export_kwh": 4.0, "net_kwh": 6.5, "generation_kwh": 9.0, "self_consumption_kwh": 5.0}
+    found.months[0].flows = Flows(**flows, self_sufficiency=0.3226)
+    (table,) = usage_tables(found)
+    assert table.columns[1:8] == (
+        "Import (kWh)", "Export (kWh)", "Net (kWh)", "Generation (kWh)", "Self-consumption (kWh)",
+        "Self-sufficiency (%)", "Coverage (%)",
+    )  # fmt: skip
+    assert table.rows[0][:8] == ("2026-01", 10.5, 4.0, 6.5, 9.0, 5.0, 32.26, 60.0)
+    found.months[0].flows = Flows(
+        **flows | {"generation_kwh": None, "self_consumption_kwh": None}, self_sufficiency=None
+    )
+    (table,) = usage_tables(found)
+    assert table.columns[1:5] == ("Import (kWh)", "Export (kWh)", "Net (kWh)", "Coverage (%)")
 
 
 def test_one_month_needs_no_table():

@@ -78,7 +78,7 @@ def expected_totals(files, zone, minutes_of=None):
 
 def assert_totals(rows, expected):
     assert {tuple(row[:3]) for row in rows} == set(expected)
-    for *key, energy, coverage in rows:
+    for *key, energy, coverage in (row[:5] for row in rows):
         kwh, share = expected[tuple(key)]
         assert energy == pytest.approx(kwh, abs=0.00051)
         assert coverage == pytest.approx(share, abs=1e-4)
@@ -218,6 +218,83 @@ def test_power_fed_into_the_grid_is_negative_in_totals(files):
     assert_totals(rows, expected_totals(files, BERLIN))
     assert found.days[0].energy_kwh == -6
     assert found.base_load_kw == -1
+
+
+FLOW_NAMES = ("import_kwh", "export_kwh", "net_kwh", "generation_kwh", "self_consumption_kwh", "self_sufficiency")
+
+
+def flow_lines(home, flows, minutes=60, first="2026-01-30T00:00"):
+    """Records of (power, export, generation); None leaves a cell empty."""
+    lines = readings(home, first, minutes, [power for power, _, _ in flows])
+    cells = [",".join("" if value is None else str(value) for value in own) for _, *own in flows]
+    return [f"{line},{own}" for line, own in zip(lines, cells, strict=True)]
+
+
+def with_flows(files, lines, **params):
+    analyzed(files, lines, f"{HEADER},export,generation", timezone=BERLIN, **params)
+    return figures(files)
+
+
+def test_export_and_generation_are_stated_by_day_month_and_year(files):
+    sunny = [(round(1 + n % 3, 1), round(n % 5 * 0.1, 1), round(n % 7 * 0.3 + 0.5, 1)) for n in range(24 * 6)]
+    dark = [(2.0, None, None)] * 24 * 6
+    found, rows = with_flows(files, [*flow_lines("A", sunny), *flow_lines("B", dark)])
+    table = pd.DataFrame(sunny, columns=["power", "export", "generation"])
+    table["local"] = pd.Timestamp("2026-01-30") + pd.to_timedelta(table.index, unit="h")
+    stated = {tuple(row[:3]): dict(zip(FLOW_NAMES, row[5:], strict=True)) for row in rows}
+    for period, alias in (("day", "D"), ("month", "M"), ("year", "Y")):
+        for start, own in table.groupby(table["local"].dt.to_period(alias)):
+            hours, sums = len(own), own[["power", "export", "generation"]].sum()
+            used = sums["generation"] - sums["export"]
+            key = (period, start.start_time.date())
+            expected = (sums["power"], sums["export"], sums["power"] - sums["export"], sums["generation"], used)
+            share = used / (used + sums["power"])
+            assert list(stated["A", *key].values()) == pytest.approx([*expected, share], abs=0.00051)
+            both = (expected[0] + 2 * hours, expected[1], expected[2] + 2 * hours, *expected[3:], share)
+            assert list(stated[None, *key].values()) == pytest.approx(both, abs=0.00051)
+            assert list(stated["B", *key].values()) == [2 * hours, None, None, None, None, None]
+    assert [total.flows.export_kwh for total in found.months] == [
+        stated[None, "month", date(2026, month, 1)]["export_kwh"] for month in (1, 2)
+    ]
+    assert found.households[1].months[0].flows is None
+    analysis = ANALYSIS.read(files)
+    assert found.years[0].flows.net_kwh == pytest.approx(analysis.net_kwh)
+    assert found.years[0].flows.self_consumption_kwh == pytest.approx(analysis.self_consumption_kwh)
+
+
+def test_export_of_an_interval_across_midnight_is_split_in_proportion_to_time(files):
+    found, _ = with_flows(files, flow_lines("A", [(1.0, 2.0, 4.0)] * 3, minutes=360, first="2026-01-30T21:00"))
+    assert [total.flows.export_kwh for total in found.days] == [6.0, 30.0]
+
+
+def test_negative_power_is_export_where_no_column_states_it(files):
+    found, _ = figures(files, readings("A", "2026-01-05T00:00", 15, [-1.0] * 48 + [0.5] * 144))
+    assert [tuple(vars(day.flows).values()) for day in found.days] == [
+        (6.0, 12.0, -6.0, None, None, None),
+        (12.0, 0.0, 12.0, None, None, None),
+    ]
+    assert [day.energy_kwh for day in found.days] == [-6.0, 12.0]
+
+
+def test_estimates_count_as_import_and_in_no_net_energy(files):
+    flows = [(1.0, 0.5, 1.0)] * 24 * 2
+    lines = flow_lines("A", flows)
+    found, _ = with_flows(files, lines[:20] + lines[21:], estimate=True)
+    assert (found.days[0].flows.import_kwh, found.days[0].flows.net_kwh) == (24.0, 11.5)
+    assert found.days[0].flows.export_kwh == 11.5
+
+
+def test_self_sufficiency_rests_on_readings_that_state_export_and_generation(files):
+    (day,) = with_flows(files, flow_lines("A", [(1.0, 0.5, 1.5)] * 12 + [(9.0, None, None)] * 12))[0].days
+    assert day.flows.self_sufficiency == 0.5
+    (day,) = with_flows(files, flow_lines("A", [(1.0, 0.5, 0.25)] * 24))[0].days
+    assert (day.flows.self_consumption_kwh, day.flows.self_sufficiency) == (-6.0, None)
+
+
+def test_without_export_and_generation_no_flows_are_stated(files):
+    found, rows = figures(files, readings("A", "2026-01-05T00:00", 15, varied(96)))
+    assert found.days[0].flows is None
+    assert rows[0][5:] == (None,) * 6
 
 
 def test_readings_before_1970_have_their_days(files):

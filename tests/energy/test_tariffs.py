@@ -11,7 +11,7 @@ from include.energy.figures import usage
 from include.energy.schemas import ANALYSIS
 from include.energy.tariffs import cost, read_tariff, segments
 from include.energy.timeline import EPOCH
-from tests.energy.analysis import analyzed
+from tests.energy.analysis import HEADER, analyzed
 from tests.energy.test_figures import BERLIN, by_minute, readings, varied
 
 TARIFF = """
@@ -111,6 +111,17 @@ def test_a_day_is_cut_where_its_bands_change(files):
     parts = segments(tariff(files), [(date(2026, 3, 26), begin, begin + 86400)])
     cut = [((part.begin - begin) / 3600, part.key[1]) for part in parts if part.end > part.begin]
     assert cut == [(0, 1), (6.5, 0), (22, 1)]
+
+
+def test_what_a_column_states_as_export_is_credited(files):
+    lines = [f"{line},0.25" for line in readings("A", "2026-01-05T00:00", 60, [1.0] * 24)]
+    lines += [f"{line}," for line in readings("B", "2026-01-05T00:00", 60, [-2.0, 1.0] * 12)]
+    analyzed(files, lines, f"{HEADER},export", timezone=BERLIN, allow_export=True)
+    with connect(files) as db:
+        figures = usage(db, files, ANALYSIS.read(files), None, 15)
+        bill = cost(db, tariff(files), "tariff.toml", figures)
+    assert [home.export_credit for home in bill.households] == [0.48, 1.92], "6 and 24 kWh at 0.08"
+    assert sum(band.energy_kwh for band in bill.bands) == 24 + 12, "the energy that is paid for is the import"
 
 
 FAULTS = {
