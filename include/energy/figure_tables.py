@@ -37,11 +37,14 @@ def usage_tables(usage: Usage) -> Iterator[Table]:
         columns |= _energy_columns(usage.months)
         columns["Coverage (%)"] = [round(total.coverage * 100, 2) for total in usage.months]
         of_months = [peaks.get(total.start) for total in usage.months]
-        columns["Peak (kW)"] = [peak.peak_kw if peak else None for peak in of_months]
+        minutes = {peak.window_seconds // 60 for peak in peaks.values()}
+        over = f" over {min(minutes)} min" if len(minutes) == 1 else ""
+        columns[f"Peak{over} (kW)"] = [peak.peak_kw if peak else None for peak in of_months]
         columns[f"Peak at ({zone})"] = [
             f"{peak.at.astimezone(zone):%Y-%m-%d %H:%M}" if peak else None for peak in of_months
         ]
-        columns["Mean over (min)"] = [peak.window_seconds // 60 if peak else None for peak in of_months]
+        if len(minutes) > 1:
+            columns["Mean over (min)"] = [peak.window_seconds // 60 if peak else None for peak in of_months]
         filled = {heading: cells for heading, cells in columns.items() if any(cell is not None for cell in cells)}
         yield Table(title="Months", columns=tuple(filled), rows=tuple(zip(*filled.values(), strict=True)))
     rows = tuple(
@@ -78,13 +81,18 @@ def _energy_columns(totals: Sequence[Total]) -> dict[str, list[Scalar]]:
 
 
 def cost_tables(cost: Cost | None) -> Iterator[Table]:
-    """Yield tables of the cost by month and by band; none without a tariff."""
+    """Yield tables of the cost by month and by band, without lines that are never charged; none without a tariff."""
     if cost is None:
         return
+    lines = {
+        heading: name
+        for heading, name in LINES.items()
+        if heading in ("Energy", "Total") or any(getattr(bill, name) for bill in cost.months)
+    }
     yield Table(
         title=f"Cost by month: {cost.tariff}",
-        columns=("Month", *(f"{heading} ({cost.currency})" for heading in LINES)),
-        rows=tuple((f"{bill.month:%Y-%m}", *(getattr(bill, name) for name in LINES.values())) for bill in cost.months),
+        columns=("Month", *(f"{heading} ({cost.currency})" for heading in lines)),
+        rows=tuple((f"{bill.month:%Y-%m}", *(getattr(bill, name) for name in lines.values())) for bill in cost.months),
     )
     yield Table(
         title=f"Cost by band: {cost.tariff}",
@@ -97,11 +105,13 @@ def emissions_tables(emissions: Emissions | None) -> Iterator[Table]:
     """Yield a table of the CO2 by month; none without factors."""
     if emissions is None:
         return
+    columns = {"CO2 (kg)": "co2_kg", "Energy (kWh)": "energy_kwh"}
+    if emissions.energy_without_factor_kwh:
+        columns["Energy without a factor (kWh)"] = "energy_without_factor_kwh"
     yield Table(
         title=f"CO2 by month: {emissions.file}",
-        columns=("Month", "CO2 (kg)", "Energy (kWh)", "Energy without a factor (kWh)"),
+        columns=("Month", *columns),
         rows=tuple(
-            (f"{line.month:%Y-%m}", line.co2_kg, line.energy_kwh, line.energy_without_factor_kwh)
-            for line in emissions.months
+            (f"{line.month:%Y-%m}", *(getattr(line, name) for name in columns.values())) for line in emissions.months
         ),
     )

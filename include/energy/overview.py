@@ -71,7 +71,7 @@ def _headlines(analysis: Analysis) -> list[Headline]:
     mean = _mean_kw(analysis)
     return [
         Headline(
-            label="Energy",
+            label="Energy" if analysis.export_kwh is None else "Import",
             value=quantity(analysis.energy_kwh, "kWh"),
             note=_energy_note(analysis),
         ),
@@ -94,7 +94,8 @@ def _headlines(analysis: Analysis) -> list[Headline]:
 
 def _flows(analysis: Analysis) -> Iterator[Headline]:
     if analysis.export_kwh is not None and analysis.net_kwh is not None:
-        note = f"fed into the grid; net {quantity(analysis.net_kwh, 'kWh')} from the grid"
+        direction = "from" if analysis.net_kwh >= 0 else "into"
+        note = f"fed into the grid; net {quantity(abs(analysis.net_kwh), 'kWh')} {direction} the grid"
         yield Headline(label="Export", value=quantity(analysis.export_kwh, "kWh"), note=note)
     if analysis.self_consumption_kwh is not None and analysis.generation_kwh:
         note = f"generation less export; generated: {quantity(analysis.generation_kwh, 'kWh')}"

@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime, tzinfo
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import duckdb
@@ -40,13 +41,14 @@ from include.energy.schemas import (
     TOTALS,
     Analysis,
     EnergyReport,
+    HouseholdFigures,
     ReportMetrics,
 )
 from include.energy.stamps import iso
 from include.energy.steps import analysis_findings
 from include.energy.tariffs import cost, read_tariff
 
-HOUSEHOLDS_SHOWN, QUALITIES_SHOWN = 25, 25
+HOUSEHOLDS_SHOWN, QUALITIES_SHOWN, YEARS_SHOWN = 25, 25, 4
 HOUSEHOLD_COLUMNS = {
     "Household": "household_id",
     "Energy (kWh)": "energy_kwh",
@@ -54,6 +56,7 @@ HOUSEHOLD_COLUMNS = {
     "Generation (kWh)": "generation_kwh",
     "Peak (kW)": "peak_kw",
     "Peak at": "peak_at",
+    "Base load (kW)": "base_load_kw",
     "Load factor": "load_factor",
     "Power factor": "mean_power_factor",
     "Missing intervals": "missing",
@@ -171,7 +174,7 @@ def describe(analysis: Analysis, found: Figures, plots: list[str]) -> EnergyRepo
         key_figures=ReportMetrics(**{name: values[name] for name in ReportMetrics.model_fields}),
         findings=analysis_findings(analysis),
         tables=[
-            *_tables(analysis),
+            *_tables(analysis, found.usage),
             *usage_tables(found.usage),
             *cost_tables(found.cost),
             *emissions_tables(found.emissions),
@@ -183,7 +186,7 @@ def describe(analysis: Analysis, found: Figures, plots: list[str]) -> EnergyRepo
     )
 
 
-def _tables(analysis: Analysis) -> list[Table]:
+def _tables(analysis: Analysis, found: Usage) -> list[Table]:
     zone = parse_zone(analysis.timezone)
     by_energy = sorted(analysis.households, key=lambda home: (-home.energy_kwh, home.household_id))
     shown = by_energy[:HOUSEHOLDS_SHOWN]
@@ -197,8 +200,10 @@ def _tables(analysis: Analysis) -> list[Table]:
         if (analysis.suspect or heading not in SUSPECT_COLUMNS)
         and (analysis.estimated or heading not in ESTIMATE_COLUMNS)
     }
+    if 2 <= len(found.years) <= YEARS_SHOWN:
+        columns |= {f"Energy {total.start.year} (kWh)": f"year_{total.start.year}" for total in found.years}
     tables = [
-        _table(title, columns, shown, zone),
+        _table(title, columns, _with_usage(shown, found), zone),
         Table(title="Rejected records", columns=("Reason", "Records"), rows=tuple(reasons)),
         Table(title="Estimates", columns=("Method", "Intervals"), rows=tuple(methods)),
         Table(title="Quality as the input states it", columns=("Quality", "Records"), rows=tuple(qualities)),
@@ -207,12 +212,27 @@ def _tables(analysis: Analysis) -> list[Table]:
     return [table for table in tables if table.rows]
 
 
-def _table(title: str, columns: Mapping[str, str], records: Sequence[BaseModel], zone: tzinfo) -> Table:
+def _with_usage(homes: Sequence[HouseholdFigures], found: Usage) -> list[SimpleNamespace]:
+    """Return households with their base load, and their energy by year (`year_2026`)."""
+    usage_of = {home.household_id: home for home in found.households}
+    return [
+        SimpleNamespace(
+            **vars(home),
+            base_load_kw=usage_of[home.household_id].base_load_kw,
+            **{f"year_{total.start.year}": total.energy_kwh for total in usage_of[home.household_id].years},
+        )
+        for home in homes
+    ]
+
+
+def _table(
+    title: str, columns: Mapping[str, str], records: Sequence[BaseModel | SimpleNamespace], zone: tzinfo
+) -> Table:
     """Return a table of records; each column has the name of the field that it shows, times are those of a zone.
 
     A column that no record fills is left out; a heading of times names the zone.
     """
-    values = {heading: [getattr(record, name) for record in records] for heading, name in columns.items()}
+    values = {heading: [getattr(record, name, None) for record in records] for heading, name in columns.items()}
     filled = {heading: cells for heading, cells in values.items() if any(cell is not None for cell in cells)}
     headings = [
         f"{heading} ({zone})" if any(isinstance(cell, datetime) for cell in cells) else heading

@@ -36,6 +36,7 @@ from include.reporting.model import ArtifactReport, PipelineReport
 from include.reporting.notices import runbook
 
 ISO_UTC = re.compile(r"(\d{4}-\d{2}-\d{2})T(\d{2}:\d{2}:\d{2})Z", re.ASCII)
+CURRENCY = re.compile(r"\([A-Z]{3}\)$")
 LARGEST_PLOT = 8 * 1024 * 1024
 MOST_ROWS = 1000
 """Findings, artifacts and rows of each table that the page shows; a browser is no reader of long tables."""
@@ -275,6 +276,8 @@ def words(name: str) -> str:
     """
     if name in LABELS:
         return LABELS[name][:1].upper() + LABELS[name][1:]
+    if " " in name:
+        return name[:1].upper() + name[1:]
     parts = name.replace("-", "_").split("_")
     unit = UNITS.get(parts[-1].lower()) if len(parts) > 1 else None
     text = " ".join(LABELS.get(part, part) for part in (parts[:-1] if unit else parts)).strip()
@@ -311,16 +314,17 @@ def value(item: object, zone: tzinfo = UTC) -> str:  # noqa: PLR0911
             return str(item)
 
 
-def column(cells: list[object]) -> list[str]:
-    """Return the cells of a table's column as text, all numbers with the same decimals.
+def column(cells: list[object], decimals: int | None = None) -> list[str]:
+    """Return the cells of a table's column as text, all numbers with the same decimals: as many as they need, or given.
 
     >>> column([1.0, 23.4567, None])
     ['1.00', '23.46', '–']
     """
     numbers = [abs(cell) for cell in cells if _is_number(cell) and math.isfinite(cell)]
-    if all(number == int(number) for number in numbers):
-        return [value(cell) for cell in cells]
-    decimals = max(1, 4 - len(str(int(max(numbers)))))
+    if decimals is None:
+        if all(number == int(number) for number in numbers):
+            return [value(cell) for cell in cells]
+        decimals = max(1, 4 - len(str(int(max(numbers)))))
     return [f"{cell:,.{decimals}f}" if _is_number(cell) else value(cell) for cell in cells]
 
 
@@ -329,9 +333,12 @@ def _is_number(cell: object) -> TypeGuard[int | float]:
 
 
 def grid(table: Table) -> tuple[list[str], list[list[str]]]:
-    """Return a table as text: the class of each column (`n` numbers, `s` short text), and the cells row by row."""
+    """Return a table as text: the class of each column (`n` numbers, `s` short text), and the cells row by row.
+
+    Money, which a heading such as `Total (EUR)` names, has two decimals.
+    """
     columns = [list(cells) for cells in zip_longest(table.columns, *table.rows)]
-    texts = [column(cells[1:]) for cells in columns]
+    texts = [column(cells[1:], 2 if CURRENCY.search(str(cells[0])) else None) for cells in columns]
     kinds = [
         "n" if any(map(_is_number, cells)) else "s" if all(len(text) <= 24 for text in shown) else ""
         for cells, shown in zip(columns, texts, strict=True)

@@ -37,10 +37,10 @@ def usage(months, comparisons=()):
 
 def test_months_show_energy_coverage_and_the_peak_on_the_local_clock():
     (table,) = usage_tables(usage(MONTHS))
-    assert table.columns[4] == "Peak at (Europe/Berlin)"
+    assert table.columns[3:] == ("Peak over 15 min (kW)", "Peak at (Europe/Berlin)")
     assert table.rows == (
-        ("2026-01", 10.5, 60.0, 3.5, "2026-01-06 00:00", 15),
-        ("2026-02", 10.5, 60.0, None, None, None),
+        ("2026-01", 10.5, 60.0, 3.5, "2026-01-06 00:00"),
+        ("2026-02", 10.5, 60.0, None, None),
     )
 
 
@@ -87,6 +87,15 @@ def test_only_what_can_be_compared_is_shown():
     )
     (table,) = usage_tables(usage(MONTHS[:1], [alike, unlike]))
     assert table.rows == (("2026-01-01 to 2026-01-07", "7 days before", 6, 12.0, 10.0, 20.0),)
+
+
+def test_lines_that_are_never_charged_are_left_out():
+    bill = BILL | {"capacity_charge": 0.0, "export_credit": 0.0}
+    cost = Cost(
+        file="t.toml", tariff="Flat", currency="EUR", valid_from=MONTHS[0], valid_to=None, bands=[],
+        months=[MonthCost(month=MONTHS[0], days=31, **bill)], total=5.5, energy_outside_kwh=0.0, households=[],
+    )  # fmt: skip
+    assert next(cost_tables(cost)).columns == ("Month", "Energy (EUR)", "Standing charge (EUR)", "Total (EUR)")
 
 
 def test_costs_name_tariff_and_currency():

@@ -200,4 +200,9 @@ def test_what_is_fed_in_and_used_at_home_stand_on_the_first_screen(files):
         ("Export", "12 kWh", "fed into the grid; net 12 kWh from the grid"),
         ("Self-consumption", "36 kWh", "generation less export; generated: 48 kWh"),
     ]
-    assert [label for label, *_ in shown] == ["Energy", "Export", "Self-consumption", "Peak"]
+    assert [label for label, *_ in shown] == ["Import", "Export", "Self-consumption", "Peak"]
+
+
+def test_net_energy_names_its_direction(files):
+    analyzed(files, [f"{line},1.5" for line in series([1.0] * 48)], header=f"{HEADER},export", **DAY)
+    assert overview(accepted(files)).headlines[1].note == "fed into the grid; net 12 kWh into the grid"

@@ -1,4 +1,5 @@
 import csv
+from datetime import date
 
 import pytest
 
@@ -113,8 +114,21 @@ def test_many_households_are_cut_to_the_largest(report):
     home = document.households[0]
     homes = [home.model_copy(update={"household_id": f"H{n:03d}", "energy_kwh": float(n)}) for n in range(100)]
     many = document.model_copy(update={"households": homes})
-    table = describe(many, Figures(REPORT.read(files).usage), []).tables[0]
+    usage = REPORT.read(files).usage
+    usage.households = [usage.households[0].model_copy(update={"household_id": own.household_id}) for own in homes]
+    table = describe(many, Figures(usage), []).tables[0]
     assert (table.title, len(table.rows), table.rows[0][0]) == ("The 25 largest of 100 households", 25, "H099")
+
+
+def test_households_show_their_base_load_and_the_energy_of_each_year(report):
+    document, _, files = report
+    usage = REPORT.read(files).usage
+    years = [usage.years[0].model_copy(update={"start": date(year, 1, 1), "energy_kwh": 5.0}) for year in (2025, 2026)]
+    usage.years, usage.households[0].years, usage.households[0].base_load_kw = years, years[1:], 0.125
+    table = describe(document, Figures(usage), []).tables[0]
+    row = dict(zip(table.columns, table.rows[0], strict=True))
+    assert (row["Base load (kW)"], row["Energy 2026 (kWh)"]) == (0.125, 5.0)
+    assert "Energy 2025 (kWh)" not in row, "no household has energy of that year"
 
 
 FORMULAS = ['=HYPERLINK("http://x";"y")', "+1+2", "-3", "@SUM(A1)"]

@@ -462,6 +462,8 @@ def test_links_that_could_do_something_else_are_dropped(url: str):
         (", ".join(column([1, 23.4567, None, True, "x"])), "1.00, 23.46, –, yes, x"),
         (", ".join(column([float("nan"), 1.5])), "nan, 1.500"),
         (", ".join(column([1, 2000])), "1, 2,000"),
+        (", ".join(column([0, 119.8], 2)), "0.00, 119.80"),
+        (words("Self-consumption (kWh)"), "Self-consumption (kWh)"),
         (words("records_outside_window"), "Records outside window"),
         (words("peak_kw"), "Peak (kW)"),
         (words("kwh"), "Kwh"),
@@ -477,6 +479,11 @@ def test_values_are_formatted(shown: str, as_text: str):
 
 def test_units_and_labels_come_from_the_domains():
     assert (words("energy_kwh"), words("cnn_accuracy"), words("ndvi")) == ("Energy (kWh)", "CNN accuracy", "NDVI")
+
+
+def test_money_has_two_decimals():
+    table = Table(title="Cost", columns=("Month", "Total (EUR)"), rows=(("2026-01", 119.8), ("2026-02", 3)))
+    assert grid(table)[1] == [["2026-01", "119.80"], ["2026-02", "3.00"]]
 
 
 def test_an_instant_has_its_zone():
