@@ -22,7 +22,6 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from include.core.errors import BadInputError
-from include.core.settings import get_settings
 from include.core.windows import parse_zone
 from include.energy.inspection.mapping import FIELDS, VALUE_FIELDS, ColumnMapping, parse_columns
 from include.energy.inspection.plan import Answers
@@ -223,6 +222,10 @@ def packaged() -> Mapping[str, Preset]:
 
 def own_folder() -> Path:
     """Return the folder of users' own presets."""
+    from include.core.settings import (
+        get_settings,  # the image of the steps, which see no own presets, lacks its library
+    )
+
     return get_settings().data_dir / OWN_FOLDER
 
 
