@@ -28,10 +28,10 @@ HOUR_NUMBER = _words(
 )
 UTC_NAME = _words("utc", "gmt", "zulu")
 EXPORT = re.compile(
-    r"(?i)export|return|teruglever|injec|einspeis|feed|fed.?in|vertido|excedent|generat|solar|production|producci|"
-    r"\bpv\b|surplus|levering|(?<!\w)-\s?A(?!\w)|(?<!\w)A-(?!\w)|2\.8\.\d"
+    r"(?i)export|return|teruglever|injec|einspeis|feed(?!er)|fed.?in|vertido|excedent|generat|solar|production|"
+    r"producci|erzeug|opwek|photovolt|\bpv\b|surplus|levering|(?<!\w)-\s?A(?!\w)|(?<!\w)A-(?!\w)|2\.8\.\d"
 )
-GENERATION = re.compile(r"(?i)generat|solar|production|producci|\bpv\b|levering")
+GENERATION = re.compile(r"(?i)generat|solar|production|producci|erzeug|opwek|photovolt|\bpv\b|levering")
 """Of `EXPORT`: words that also name what is generated at home, be it used there or fed into the grid."""
 IMPORT = re.compile(
     r"(?i)import|consum|usage|verbrauch|afname|offtake|bezug|forbrug|deliver|withdraw|(?<!\w)\+\s?A(?!\w)|"
@@ -104,10 +104,19 @@ class Column:
         return bool(START.search(spaced(self.name)) or START_JOINED.search(self.name))
 
     @property
+    def holds_numbers(self) -> bool:
+        """Whether it holds numbers, be it beside other texts: those are rejected, and the column is not lost."""
+        if self.shape != "text":
+            return self.shape == "number"
+        numbers = sum(map(is_number, self.texts))
+        named = QUALITY.search(self.name) or KIND.search(spaced(self.name)) or METER.search(self.name)
+        return numbers > 0 and (unit_in(self.name) is not None or (not named and 2 * numbers >= len(self.texts)))
+
+    @property
     def may_be_value(self) -> bool:
         """Whether it may hold power or energy."""
         return (
-            self.shape == "number"
+            self.holds_numbers
             and foreign_unit_in(self.name) is None
             and (unit_in(self.name) is not None or not NOT_A_VALUE.search(spaced(self.name)))
         )
@@ -123,6 +132,8 @@ def profile(layout: Layout) -> list[Column]:
     columns = []
     for position, name in enumerate(layout.file.columns):
         texts = layout.texts(position)
+        if all(text.lower() in FILLERS for text in texts):  # a meter that begins further down
+            texts = layout.texts(position, everywhere=True)
         counts = Counter(texts)
         distinct = tuple(text for text, _ in counts.most_common())
         columns.append(Column(position, name, _shape(texts, distinct), tuple(texts), distinct))

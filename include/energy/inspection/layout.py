@@ -87,11 +87,13 @@ def find_table(path: Path, name: str) -> Layout:
         blank_records=True,
         repeated_header=filled[header][1].strip() if repeated and header is not None else None,
     )
-    more = [split_fields(line, delimiter) for piece in scanned.pieces for line in _lines(piece)[1:-1]]
     footer = _find_footer(scanned, delimiter, rows, len(columns))
     last = scanned.lines - len(footer)
     if footer:
         file = replace(file, last_line=last)
+    further = [line for number, line in filled[ROWS_AT_MOST:] if number <= last]
+    further += [line for piece in scanned.pieces for line in _lines(piece)[1:-1]]
+    more = [split_fields(line, delimiter) for line in further[:: 1 + len(further) // ROWS_AT_MOST]]
     sample = [
         row for number, row in numbered if number <= last and least <= len(row) <= len(columns) and row != columns
     ]
@@ -101,7 +103,7 @@ def find_table(path: Path, name: str) -> Layout:
         footer=tuple(line for line in footer if line.strip(f" \t{delimiter}")),
         has_header=header is not None,
         rows=tuple(sample),
-        more=tuple(row for row in more if least <= len(row) <= len(columns))[:ROWS_AT_MOST],
+        more=tuple(row for row in more if least <= len(row) <= len(columns) and row != columns),
         last=_last_row(scanned, delimiter, len(footer)),
         complete=_is_complete(scanned, table),
     )
@@ -157,7 +159,7 @@ def _first_record(table: Sequence[tuple[int, Row]]) -> int:
     fields = Counter(len(table[index][1]) for index in holding).most_common(1)[0][0]
     first = next(index for index in holding if len(table[index][1]) == fields)
     times = [position for position, cell in enumerate(table[first][1]) if _is_time(cell)]
-    while first > 1 and times:  # rows above it may lack a number: a meter that had not begun
+    while first > 0 and times:  # rows above it may lack a number: a meter that had not begun
         _, row = table[first - 1]
         if len(row) != fields or not _is_time(row[times[0]]):
             break

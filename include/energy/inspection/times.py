@@ -27,7 +27,7 @@ def times_in_header(draft: Draft) -> dict[int, str]:
     found = {
         column.position: column.name
         for column in draft.columns
-        if column.shape in ("number", "empty") and shape_of(hour_name(column.name)) in ("stamp", "time")
+        if column.shape in ("number", "text", "empty") and shape_of(hour_name(column.name)) in ("stamp", "time")
     }
     numbered = [column for column in draft.columns if _PERIOD_NAME.fullmatch(column.name)]
     if len(found) < 3 and len(numbered) >= 23 and any(column.shape == "date" for column in draft.columns):

@@ -33,6 +33,7 @@ from include.energy.inspection.values import (
     flow_field,
     is_cumulative,
     spell_numbers,
+    state_direction,
 )
 from include.energy.schemas import Unit
 
@@ -64,6 +65,7 @@ def understand(layout: Layout, answers: Answers, search: Search) -> Understandin
     constant = {choice.position for choice in selected if choice.is_read and len(choice.texts) == 1}
     meter, household = find_meter(draft, stamps, {*stamps, *constant})
     values, wide = find_values(draft, taken | ({meter} if meter is not None else set()), spread)
+    state_direction(draft, values)
     if meter is None and household is None and not wide:
         household = name_household(draft)
     if not selected:

@@ -67,6 +67,18 @@ def find_values(draft: Draft, taken: set[int], spread: dict[int, str]) -> tuple[
     return (free[0].position,), wide
 
 
+def state_direction(draft: Draft, values: Sequence[int]) -> None:
+    """State that columns which name what is generated or fed into the grid count as drawn from it."""
+    if named := [name for name in draft.names(values) if EXPORT.search(name)]:
+        shown = f"{', '.join(map(repr, named[:4]))}{' and others' * (len(named) > 4)}"
+        draft.state(
+            "direction",
+            f"{shown} count{'s' * (len(named) == 1)} as drawn from the grid, and the name says generated or fed into "
+            "it: what is reported as consumption is that",
+            assumed=True,
+        )
+
+
 def _choose_values(draft: Draft, free: Sequence[Column]) -> tuple[tuple[int, ...], bool]:
     """Return several columns of values, and whether each one is a household."""
     positions = tuple(column.position for column in free)
@@ -124,7 +136,7 @@ def _require_all_parts(draft: Draft, chosen: Sequence[int]) -> None:
         for column in draft.columns
         if all(parts)
         and column.position not in chosen
-        and column.shape == "number"
+        and column.holds_numbers
         and (TARIFF.search(column.name) or PHASE.search(column.name))
         and unit_in(column.name) == unit_in(columns[0].name)
         and bool(EXPORT.search(column.name)) == bool(EXPORT.search(columns[0].name))

@@ -32,6 +32,20 @@ def test_fillers_do_not_hide_numbers(columns):
     assert found["kWh"].shape == "number"
 
 
+@pytest.mark.parametrize("text", ["(1.5)", "#N/A", "1.5*", "~1.5"])
+def test_texts_among_numbers_do_not_hide_a_column(columns, text):
+    cells = [text, "1.5", text, "2.5"]
+    found = columns("time,A kWh,Load,Status", *(f"2026-01-0{n}T00:00Z,{c},{c},{c}" for n, c in enumerate(cells, 1)))
+    assert [column.may_be_value for column in found.values()] == [False, True, True, False]
+    found = columns("time,A kWh,Load", *(f"2026-01-0{n}T00:00Z,{text},{text}" for n in range(1, 5)), "x,1,x")
+    assert [column.may_be_value for column in found.values()] == [False, True, False]
+
+
+def test_a_meter_that_begins_further_down_is_seen(columns):
+    rows = (f"2026-01-01T00:00Z,1.5,{1.5 if n > 4000 else '-' * (n % 2)}" for n in range(5000))
+    assert columns("time,A kWh,B kWh", *rows)["B kWh"].may_be_value
+
+
 def test_prices_gas_and_reactive_energy_are_no_values(columns):
     row = ",".join(["1.5"] * 5)
     found = columns("t,Price,Gas m³,kvarh,Load", *(f"2026-01-01 0{hour}:00{row[3:]}" for hour in range(5)))

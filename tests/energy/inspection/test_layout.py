@@ -53,6 +53,11 @@ def test_records_before_the_meter_began_belong_to_the_table(table):
     assert (found.file.header_line, len(found.rows)) == (1, 24)
 
 
+def test_a_first_record_that_cannot_be_read_is_no_header(table):
+    found = table(f"{HOURS[0]},(1.5)", *(f"{hour},1.5" for hour in HOURS[1:]))
+    assert (found.has_header, found.rows[0]) == (False, (HOURS[0], "(1.5)"))
+
+
 def test_a_header_that_stands_again_is_named(table):
     found = table("time,kWh", *(f"{hour},1" for hour in HOURS), "time,kWh", "2026-01-02 00:00,1")
     assert (found.file.repeated_header, len(found.rows)) == ("time,kWh", 25)

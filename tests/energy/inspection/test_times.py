@@ -102,3 +102,10 @@ def test_hours_of_a_header_may_name_the_repeated_one(understood):
     assert [plan.spread[position] for position in (1, 3, 4, 5, 25)] == ["00:00", "02:00A", "02:00B", "03:00", "23:00"]
     with pytest.raises(BadInputError, match=r"'Hour 3A', 'Hour 3B' name the repeated hour, and the others are not the"):
         understood(f"Date;{';'.join(names)};Hour 25", *(f"{row};1" for row in rows), unit="kWh")
+
+
+@pytest.mark.parametrize("text", ["(1.5)", "#N/A", "-"])
+def test_an_hour_of_a_header_that_holds_no_numbers_is_not_left_out(understood, text):
+    header = "Date," + ",".join(f"kWh {h:02}:00" for h in range(24))
+    rows = (f"2026-01-0{d}," + ",".join(text if h == 3 else "1" for h in range(24)) for d in (5, 6))
+    assert understood(header, *rows).plan.spread[4] == "03:00"

@@ -26,6 +26,18 @@ def test_import_is_read_and_export_is_left_out(understood):
     assert {s.topic: s.value for s in found.statements}["not selected"] == "'Export kWh'"
 
 
+@pytest.mark.parametrize("name", ["PV generation (kWh)", "Erzeugung kWh", "Opwek kWh", "Export kWh"])
+@pytest.mark.parametrize("mapped", [True, False])
+def test_generation_alone_is_said_to_count_as_consumption(statements, name, mapped):
+    stated = statements(f"t;{name}", *rows(varying), columns=f"energy_kwh={name}" if mapped else None)["direction"]
+    assert stated.assumed
+    assert stated.value.startswith(f"{name!r} counts as drawn from the grid")
+
+
+def test_consumption_and_feeders_are_read_without_a_word(statements):
+    assert "direction" not in statements("t;Feeder load kWh", *rows(varying))
+
+
 def test_tariffs_are_added_up_and_meters_are_not(understood):
     tariffs = understood("t;Import T1 kWh;Import T2 kWh", *rows(varying, varying)).plan
     assert (tariffs.values, tariffs.household) == ((1, 2), "m")
@@ -36,6 +48,15 @@ def test_tariffs_are_added_up_and_meters_are_not(understood):
 def test_a_total_beside_its_parts_is_left_out(understood):
     found = understood("t;A_1;A_2;Total", *rows(lambda n: n % 5, lambda n: 1, lambda n: n % 5 + 1), unit="kW")
     assert found.plan.values == (1, 2)
+
+
+@pytest.mark.parametrize("text", ["(1,5)", "#N/A", "1,5 E"])
+def test_texts_among_its_numbers_take_no_column_out_of_a_sum_or_a_table(understood, text):
+    def faulty(number):
+        return text if number % 4 == 1 else varying(number)
+
+    assert understood("t;Import T1 kWh;Import T2 kWh", *rows(varying, faulty)).plan.values == (1, 2)
+    assert understood("t;MT_001;MT_002;MT_003", *rows(varying, varying, faulty), unit="kWh").plan.values == (1, 2, 3)
 
 
 def test_columns_that_nothing_tells_apart_are_asked_about(understood):
