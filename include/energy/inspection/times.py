@@ -77,7 +77,7 @@ def find_stamps(draft: Draft, spread: dict[int, str]) -> tuple[tuple[int, ...], 
         chosen += _find_companion(draft, chosen[0], times)
     period = None
     if len(chosen) == 2 and chosen[1].shape == "number":
-        period = _period_minutes(draft, chosen[1].name, [int(text) for text in chosen[1].texts])
+        period = _period_minutes(draft, chosen[1].name, _period_numbers(draft, chosen[1]))
     elif spread and all(name.isdigit() for name in spread.values()):
         period = _period_minutes(draft, "the header", [int(name) for name in spread.values()])
     names = " and ".join(repr(draft.name(column.position)) for column in chosen)
@@ -106,9 +106,23 @@ def _find_companion(draft: Draft, date: Column, times: Sequence[Column]) -> list
     numbers = [
         column
         for column in draft.columns
-        if column.shape == "number" and HOUR_NUMBER.search(column.name.replace("_", " ")) and are_periods(column)
+        if column.shape == "number"
+        and HOUR_NUMBER.search(column.name.replace("_", " "))
+        and (are_periods(column) or any(map(_REPEATED_NUMBER.fullmatch, column.texts)))
     ]
     return numbers[:1]
+
+
+def _period_numbers(draft: Draft, column: Column) -> list[int]:
+    """Return the numbers of periods that a column holds; hours as clocks show them (3A, 3B) are refused."""
+    other = next((text for text in column.texts if not text.isdigit()), None) or draft.search(column.position, r"\D")
+    if other:
+        raise draft.refuse(
+            f"numbers the periods of the day in {column.name!r}, and one is {other!r}: whether numbers count from "
+            "midnight or as clocks show them is open on days on which clocks change; write times, 00:00 to 23:00, the "
+            "repeated hour with A and B: 02:00A, 02:00B"
+        )
+    return [int(text) for text in column.texts]
 
 
 def _period_minutes(draft: Draft, name: str, numbers: Sequence[int]) -> int:
@@ -328,6 +342,7 @@ def _moments(draft: Draft, stamps: Sequence[int], order: DateOrder) -> list[date
 
 
 _PERIOD_NAME = re.compile(r"(?i)(h|hh|hr|hour|he|std|p|q|qh|period|interval|v)?[ _-]?0?\d{1,3}")
+_REPEATED_NUMBER = re.compile(r"\d{1,2}[ABab]")
 _REPEATED_HOUR = re.compile(rf"{_PERIOD_NAME.pattern}[ABab]")
 _DECIDING_DATES = (
     (r"^(1[3-9]|2\d|3[01])[-/.]", "dmy"),

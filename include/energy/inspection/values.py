@@ -18,7 +18,7 @@ from include.energy.inspection.columns import (
 )
 from include.energy.inspection.draft import Draft
 from include.energy.inspection.mapping import EVERY, FLOW_FIELDS
-from include.energy.inspection.spelling import Decimal, foreign_unit_in, shape_of, unit_in, unit_of
+from include.energy.inspection.spelling import Decimal, foreign_unit_in, is_number, shape_of, unit_in, unit_of
 from include.energy.inspection.spelling import spell_numbers as spell
 from include.energy.inspection.times import are_periods
 from include.energy.schemas import Unit
@@ -384,7 +384,7 @@ def _begins_anew_daily(draft: Draft, position: int, meter: int | None, stamps: S
 def spell_numbers(draft: Draft, values: Sequence[int]) -> tuple[Decimal | None, str]:
     """Return the decimal mark, and what separates thousands."""
     texts = [text for p in values for text in draft.layout.texts(p, everywhere=True)]
-    spelling = spell(text for text in texts if shape_of(text) in ("other", "unix") and _has_digit(text))
+    spelling = spell(text for text in texts if shape_of(text) in ("other", "unix") and is_number(text))
     if not any(mark in text for text in texts for mark in ".,") and not draft.answers.own:
         late = [text for position in values[:20] if (text := draft.search(position, r"^[+-]?\d*[.,]\d"))]
         spelling = spell([*texts, *late])
@@ -424,10 +424,6 @@ def _are_hours(column: Column) -> bool:
     return (
         bool(HOUR_NUMBER.search(column.name.replace("_", " "))) and unit_in(column.name) is None and are_periods(column)
     )
-
-
-def _has_digit(text: str) -> bool:
-    return any(character.isdigit() for character in text)
 
 
 def _is_plain(text: str) -> bool:

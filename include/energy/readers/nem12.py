@@ -5,9 +5,10 @@ register: its NMI (connection point), suffix, unit and interval; the 300 records
 400 records after these state the quality of single intervals. Times are market time, +10:00 in all seasons, and a
 day's first value covers the interval that starts at 00:00.
 
-Readings are those of registers of energy from the grid (suffix E…) in Wh, kWh or MWh. Those of other registers (B…
-feed-in, Q… reactive energy), and null values (quality N), are counted in `MeterData.not_selected`. The household is the
-NMI; where an NMI has several such registers (E1, E2: controlled load), each is a household: `NMI E1`. A 300 record that
+Readings are those of registers of energy from the grid (suffix E…) in Wh, kWh or MWh. A register of what is fed into
+the grid (B1 beside E1) is their export if it has the same days and interval. Values of other registers (Q… reactive
+energy, other B…), and null values (quality N), are counted in `MeterData.not_selected`. The household is the NMI;
+where an NMI has several such registers (E1, E2: controlled load), each is a household: `NMI E1`. A 300 record that
 does not hold one value an interval is malformed: its values could belong to other times.
 
 `nemreader` (MIT, kept) is not used: it reads files as a whole, forgets line numbers, takes values that are not numbers
@@ -19,7 +20,7 @@ from __future__ import annotations
 import csv
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -27,6 +28,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
 
 from include.core.errors import BadInputError
+from include.energy.inspection.plan import Statement
 from include.energy.readers.base import Confidence, MeterData, Sample
 
 if TYPE_CHECKING:
@@ -57,6 +59,12 @@ class Register(NamedTuple):
     def is_selected(self) -> bool:
         """Whether it counts energy from the grid."""
         return self.suffix.startswith("E") and self.unit in _KWH
+
+    @property
+    def beside(self) -> tuple[str, str] | None:
+        """NMI and suffix of the register of energy from the grid that it stands beside, E1 of B1; None for others."""
+        is_export = self.suffix.startswith("B") and self.unit in _KWH
+        return (self.nmi, f"E{self.suffix[1:]}") if is_export else None
 
     @property
     def label(self) -> str:
@@ -102,9 +110,11 @@ class Nem12Reader:
         """
         if params.stamp == "end":
             raise BadInputError(f"{sample.name}: NEM12 states the start of each interval; leave out --stamp end")
-        households = _households(_registers(sample), sample.name)
+        registers = _registers(sample)
+        households = _households(registers, sample.name)
+        exports = _exports(sample, {r.beside for r in registers if r.beside in households})
         not_selected: Counter[str] = Counter()
-        rows = _rows(sample, households, not_selected)
+        rows = _rows(sample, households, exports, not_selected)
         blocks = iter(lambda: list(islice(rows, BATCH_DAYS)), [])
         return MeterData(
             unit="kWh",
@@ -113,6 +123,8 @@ class Nem12Reader:
             all_malformed="none of its 300 records has a date, a value for each interval, and a quality flag",
             not_selected=not_selected,
             ends=False,
+            flows=("export",) if exports else (),
+            statements=_statements(registers, exports),
         )
 
 
@@ -236,6 +248,52 @@ def _households(registers: set[Register], name: str) -> dict[tuple[str, str], st
     }
 
 
+class Export(NamedTuple):
+    """What was fed into the grid on a day: values in kWh, and the state and quality of each, as those of `Row`."""
+
+    values: list[str]
+    states: str
+    qualities: list[str]
+
+
+Place = tuple[str, str, datetime, int, int]
+"""NMI and suffix of a register, a day, its number of values, and how many 300 records of all these stand before."""
+
+
+def _exports(sample: Sample, wanted: Collection[tuple[str, str] | None]) -> dict[Place, Export]:
+    """Return the days of registers of what is fed into the grid, by the day of the register that they stand beside.
+
+    A register that has other days than that one, or has one more often, is left out: what it states is no export of all
+    readings.
+
+    Args:
+        sample: The file.
+        wanted: NMI and suffix of the registers of energy from the grid that have one beside them.
+    """
+    exports: dict[Place, Export] = {}
+    shapes: defaultdict[tuple[str, str], Counter[tuple[datetime, int]]] = defaultdict(Counter)
+    for day in days(sample) if wanted else ():
+        if isinstance(day, int):
+            continue
+        register, shape = day.register, (day.start, len(day.values))
+        if register.beside in wanted and register.beside is not None:
+            place = (*register.beside, *shape, shapes[register.nmi, register.suffix][shape])
+            values = [_kwh(value, register.unit) for value in day.values]
+            exports[place] = Export(values, _states(day), [quality or "" for quality in day.qualities])
+        elif not (register.is_selected and (register.nmi, register.suffix) in wanted):
+            continue
+        shapes[register.nmi, register.suffix][shape] += 1
+    complete = {key for key in wanted if key and shapes[key] == shapes[key[0], f"B{key[1][1:]}"]}
+    return {place: export for place, export in exports.items() if place[:2] in complete}
+
+
+def _statements(registers: set[Register], exports: Mapping[Place, Export]) -> tuple[Statement, ...]:
+    """Return which registers are read as export, and which are not."""
+    read = {place[:2] for place in exports}
+    suffixes = {r.suffix for r in registers if r.beside in read}
+    return (Statement("export", ", ".join(sorted(suffixes)), "has the days of the register beside it"),) if read else ()
+
+
 class Row(NamedTuple):
     """A day as a batch takes it, or a malformed record.
 
@@ -248,6 +306,7 @@ class Row(NamedTuple):
         states: A letter for each value: `r` for a reading, `e` for one that is estimated or substituted (qualities E, S
             and F), `n` for a null value, `m` for one without a quality.
         qualities: The qualities, separated by commas.
+        export: What was fed into the grid, as `power`; empty where no register states it.
     """
 
     line: int
@@ -257,25 +316,50 @@ class Row(NamedTuple):
     power: str
     states: str
     qualities: str
+    export: str = ""
 
 
-def _rows(sample: Sample, households: dict[tuple[str, str], str], not_selected: Counter[str]) -> Iterator[Row]:
+def _rows(
+    sample: Sample, households: dict[tuple[str, str], str], exports: Mapping[Place, Export], not_selected: Counter[str]
+) -> Iterator[Row]:
     """Yield the days of the selected registers and the malformed records, and count what is not selected."""
+    read, before = {place[:2] for place in exports}, Counter[tuple[str, str, datetime, int]]()
     for day in days(sample):
         if isinstance(day, int):
             yield Row(day, "", None, 0, "", "m", "")
             continue
         register = day.register
         if not register.is_selected:
-            not_selected[register.label] += len(day.values)
+            if register.beside not in read:
+                not_selected[register.label] += len(day.values)
             continue
-        states = "".join(_STATES[quality[0]] if quality else "m" for quality in day.qualities)
+        states, qualities, export = _states(day), [quality or "" for quality in day.qualities], ""
+        if (key := (register.nmi, register.suffix)) in read:
+            shape = (*key, day.start, len(day.values))
+            beside = exports[*shape, before[shape]]
+            before[shape] += 1
+            if nulls := beside.states.count("n"):
+                not_selected[NULL_VALUES] += nulls
+            if lost := sum(own == "n" != other for own, other in zip(states, beside.states, strict=True)):
+                not_selected[f"B{register.suffix[1:]} beside {NULL_VALUES}"] += lost
+            export = ",".join(
+                value if state in "re" else "" for value, state in zip(beside.values, beside.states, strict=True)
+            )
+            states = "".join("e" if a + b == "re" else a for a, b in zip(states, beside.states, strict=True))
+            qualities = [
+                own if own == other else f"{own}; export {other or 'without quality'}"
+                for own, other in zip(qualities, beside.qualities, strict=True)
+            ]
         if nulls := states.count("n"):
             not_selected[NULL_VALUES] += nulls
         power = ",".join(_kwh(value, register.unit) for value in day.values)
-        household = households[register.nmi, register.suffix]
-        qualities = ",".join(quality or "" for quality in day.qualities)
-        yield Row(day.line, household, day.start, register.minutes, power, states, qualities)
+        household = households[key]
+        yield Row(day.line, household, day.start, register.minutes, power, states, ",".join(qualities), export)
+
+
+def _states(day: Day) -> str:
+    """Return the letter of each value's quality (see `Row`)."""
+    return "".join(_STATES[quality[0]] if quality else "m" for quality in day.qualities)
 
 
 def _batch(db: duckdb.DuckDBPyConnection, rows: list[Row]) -> duckdb.DuckDBPyRelation:
@@ -285,7 +369,7 @@ def _batch(db: duckdb.DuckDBPyConnection, rows: list[Row]) -> duckdb.DuckDBPyRel
     values = db.from_df(pd.DataFrame(rows, columns=list(Row._fields))).project(
         "line, household_id, day, minutes, unnest(string_split(power, ',')) AS power, "
         "unnest(string_split(states, '')) AS state, unnest(range(length(states))) AS place, "
-        "unnest(string_split(qualities, ',')) AS quality"
+        "unnest(string_split(qualities, ',')) AS quality, unnest(string_split(export, ',')) AS export"
     )
     stated = {
         "household_id": "household_id",
@@ -294,6 +378,8 @@ def _batch(db: duckdb.DuckDBPyConnection, rows: list[Row]) -> duckdb.DuckDBPyRel
         "voltage": "NULL::VARCHAR",
         "current": "NULL::VARCHAR",
         "quality": "nullif(quality, '')",
+        "export": "nullif(export, '')",
+        "generation": "NULL::VARCHAR",
     }
     texts = ", ".join(f"CASE WHEN state IN ('r', 'e') THEN {value} END AS {column}" for column, value in stated.items())
     flags = "state = 'm' AS malformed, state = 'e' AS estimated"

@@ -1,10 +1,14 @@
 """Which columns hold the time, and which end of its interval it is."""
 
+from datetime import datetime, timedelta
+
 import pytest
 
 from include.core.errors import BadInputError
-from include.energy.inspection.plan import ZONE
+from include.energy.inspection.layout import find_table
+from include.energy.inspection.plan import ZONE, Answers
 from include.energy.inspection.times import are_periods, hour_name
+from include.energy.inspection.understanding import understand
 
 HOURS = [f"2026-01-0{day} {hour:02}:00" for day in (5, 6) for hour in range(24)]
 
@@ -20,6 +24,21 @@ def test_hours_may_be_numbered(understood):
     assert (plan.stamps, plan.period_minutes, plan.ends, plan.order) == ((0, 1), 60, False, "mdy")
     with pytest.raises(BadInputError, match="numbers the periods of the day from 0 to 23 in 'Hora'"):
         understood("Fecha;Hora;kWh", *(f"05/13/2026;{h};0,5" for h in range(24)))
+
+
+@pytest.mark.parametrize("columns", [None, "timestamp=Datum,timestamp=Stunde"])
+def test_numbered_hours_that_clocks_show_twice_are_refused_with_the_times_to_write(understood, tmp_path, columns):
+    rows = [
+        f"{d}.10.2025;{h};0,5" for d in (25, 26) for h in [1, 2, *(["3A", "3B"] if d == 26 else [3]), *range(4, 25)]
+    ]
+    with pytest.raises(BadInputError, match=r"'Stunde', and one is '3A': .* with A and B: 02:00A, 02:00B$"):
+        understood("Datum;Stunde;kWh", *rows, columns=columns, timezone="Europe/Berlin")
+    days = [f"{datetime(2025, 1, 1) + timedelta(days=d):%d.%m.%Y};{h};0,5" for d in range(200) for h in range(1, 25)]  # noqa: DTZ001
+    (tmp_path / "late.csv").write_text("\n".join(["Datum;Stunde;kWh", *days]))
+    layout = find_table(tmp_path / "late.csv", "late.csv")
+    searched = lambda position, pattern, _: "3A" if (position, pattern) == (1, r"\D") else None  # noqa: E731
+    with pytest.raises(BadInputError, match="and one is '3A'"):
+        understand(layout, Answers(timezone="Europe/Berlin"), searched)
 
 
 def test_times_may_stand_in_the_header(understood):

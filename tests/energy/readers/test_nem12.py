@@ -243,3 +243,65 @@ def test_a_file_is_converted_to_power_in_utc(convert):
 def test_a_file_of_malformed_days_is_refused_with_what_a_day_needs(convert):
     with pytest.raises(BadInputError, match=r"^n\.csv: none of its 300 records has a date, a value for each interval"):
         convert({"n.csv": nem12(register(), day(HALF_HOURS[1:]))})
+
+
+FED_IN = [f"1.{number:03}" for number in range(48)]
+
+
+def test_what_is_fed_into_the_grid_is_the_export_of_the_register_beside_it(read):
+    other = (register("E2"), day(), register("E1", nmi="NMI0000002"), day())
+    data, readings = read(nem12(register("B1", "WH"), day(FED_IN), register("E1"), day(), *other))
+    assert (data.flows, data.not_selected, len(readings)) == (("export",), {}, 144)
+    assert [(r.household_id, r.power, r.export) for r in (readings[1], readings[49], readings[97])] == [
+        ("NMI0000001 E1", "0.101", "0.001001"), ("NMI0000001 E2", "0.101", None), ("NMI0000002", "0.101", None),
+    ]  # fmt: skip
+
+
+def test_a_revised_day_takes_the_export_that_is_revised_with_it(read):
+    later = [f"2.{number:03}" for number in range(48)]
+    _, readings = read(nem12(register(), day(), day(), register("B1"), day(FED_IN), day(later)))
+    assert (readings[1].export, readings[49].export) == ("1.001", "2.001")
+
+
+@pytest.mark.parametrize(
+    "records",
+    [
+        (register("B1"), day()),
+        (register("B1"), day(), day(date="20240202"), day(date="20240202")),
+        (register("B1"), day(), day(date="20240203")),
+        (register("B1"), day(), day(HALF_HOURS[1:], date="20240202")),
+        (register("B1", minutes=15), day(["1"] * 96), day(["1"] * 96, date="20240202")),
+        (register("B2"), day(), day(date="20240202")),
+    ],
+)
+def test_an_export_of_other_days_is_counted_and_takes_no_reading_away(read, records):
+    data, readings = read(nem12(register(), day(), day(date="20240202"), *records))
+    assert (data.flows, [reading.export for reading in readings]) == ((), [None] * len(readings))
+    assert sum(not reading.malformed for reading in readings) == 96
+    assert set(data.not_selected) <= {"B1 (KWH)", "B2 (KWH)"}
+
+
+def test_the_quality_of_an_export_is_that_of_its_reading_too(read):
+    states = ("400,1,1,N,,", "400,2,2,S14,,", "400,4,48,A,,")
+    data, readings = read(nem12(register(), day(), register("B1"), day(FED_IN, quality="V"), *states))
+    assert [(r.export, r.quality, r.estimated) for r in readings[:4]] == [
+        (None, "A; export N", False),
+        ("1.001", "A; export S14", True),
+        (None, "A; export without quality", False),
+        ("1.003", "A", False),
+    ]
+    assert data.not_selected == {"null values (quality N)": 1}
+
+
+def test_an_export_beside_a_null_value_is_counted(read):
+    data, readings = read(nem12(register(), day(quality="V"), "400,1,2,N,,", "400,3,48,A,,", register("B1"), day()))
+    assert (len(readings), readings[0].export) == (46, HALF_HOURS[2])
+    assert data.not_selected == {"null values (quality N)": 2, "B1 beside null values (quality N)": 2}
+
+
+def test_export_becomes_power_and_one_that_is_missing_is_rejected_by_name(convert):
+    content = nem12(register(), day(), register("B1"), day(["", *FED_IN[1:]]))
+    done = convert({"n.csv": content})
+    assert (done.records[0]["source_fault"], done.records[1]["source_fault"]) == ("missing_export", "")
+    assert float(done.records[1]["export"]) == pytest.approx(2 * 1.001)
+    assert ("export", "B1") in {(stated.topic, stated.value) for stated in done.source.files[0].understood}
