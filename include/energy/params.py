@@ -224,7 +224,10 @@ class AnalyzerParams(Window):
     outlier_threshold: float = _analysis(
         5.0, gt=0, allow_inf_nan=False, description="A reading is an outlier this many scales above what is usual."
     )
-    allow_export: bool = _analysis(False, description="Accept negative power: a home that feeds into the grid.")
+    allow_export: bool = _analysis(
+        False,
+        description="Accept negative power: a home that feeds into the grid, where no other column states the export.",
+    )
     max_rejected: float | None = _analysis(
         0.1,
         ge=0,

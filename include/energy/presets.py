@@ -222,9 +222,7 @@ def packaged() -> Mapping[str, Preset]:
 
 def own_folder() -> Path:
     """Return the folder of users' own presets."""
-    from include.core.settings import (
-        get_settings,  # the image of the steps, which see no own presets, lacks its library
-    )
+    from include.core.settings import get_settings  # its library is not in the image of the steps
 
     return get_settings().data_dir / OWN_FOLDER
 

@@ -194,6 +194,8 @@ def _rules(file: LineFile, params: AnalyzerParams, required: Sequence[str]) -> d
     rules |= {f"not_finite_{column}": f"NOT abs({column}_read) < {LARGEST:.0f}" for column in numbers}
     if not params.allow_export:
         rules["negative_power"] = "power_consumption_read < 0"
+    elif "export" in flows_of(file):  # stated twice, it would count twice
+        rules["negative_power"] = "power_consumption_read < 0 AND export_text IS NOT NULL"
     for flow in flows_of(file):
         stated = f"{flow}_text IS NOT NULL"
         rules[f"unparsable_{flow}"] = f"{stated} AND {flow}_read IS NULL"
@@ -235,6 +237,8 @@ def _sound(params: AnalyzerParams, required: Sequence[str], flows: Sequence[str]
         conditions += [f"ts >= {timestamp(params.start)}", f"ts < {timestamp(params.end)}"]
     if not params.allow_export:
         conditions.append("power_consumption_read >= 0")
+    elif "export" in flows:
+        conditions.append("(power_consumption_read >= 0 OR export_text IS NULL)")
     conditions += [f"({flow}_text IS NULL OR {flow}_read BETWEEN 0 AND {LARGEST - 1:.0f})" for flow in flows]
     return " AND ".join(conditions)
 

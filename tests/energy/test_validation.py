@@ -340,3 +340,9 @@ def test_an_export_that_is_no_sound_number_is_rejected_with_its_reason(files, ex
     assert [row["reason"] for row in done.rejected] == [reason]
     assert done.document.export_kwh == pytest.approx(47 * 0.2)
     assert done.records[0]["export"] == 0.4
+
+
+def test_negative_power_beside_a_stated_export_would_count_it_twice(files):
+    rows = [f"{line},{export}" for line, export in zip(series([0.5, -1.0, -2.0]), ("0.0", "1.0", ""), strict=True)]
+    result = analyzed(files, rows, f"{HEADER},export", allow_export=True)
+    assert [(row["line"], row["reason"]) for row in result.rejected] == [("3", "negative_power")]

@@ -87,7 +87,7 @@ def _judge_values(
     power, volts, amperes = values["power_consumption"], values["voltage"], values["current"]
     if power is None or any(value is not None and not abs(value) < LARGEST for value in values.values()):
         raise UndecidedError
-    if power < 0 and not params.allow_export:
+    if power < 0 and (not params.allow_export or row.get("export")):
         return Judgement("negative_power")
     flow_fault = _flow_fault(row)
     if flow_fault:
