@@ -65,7 +65,7 @@ def converted(files):
 @pytest.fixture
 def own(monkeypatch, tmp_path):
     """Write a preset of the user's own."""
-    monkeypatch.setattr("include.energy.presets.get_settings", lambda: type("Settings", (), {"data_dir": tmp_path}))
+    monkeypatch.setattr("include.core.settings.get_settings", lambda: type("Settings", (), {"data_dir": tmp_path}))
     (tmp_path / "formats").mkdir()
 
     def own(text=OWN, name="works"):

@@ -405,7 +405,9 @@ def spell_numbers(draft: Draft, values: Sequence[int]) -> tuple[Decimal | None, 
         decimal, thousands = stated, (thousands if thousands != stated else "") or ("," if stated == "." else ".")
         evidence = draft.stated_by("decimal")
     if decimal is None and not thousands:
-        raise draft.refuse(f"its numbers cannot be read alike: {evidence}")
+        raise draft.refuse(
+            f"its numbers cannot be read alike: {evidence}; with --decimal . or --decimal , the others are rejected"
+        )
     if decimal is None:
         draft.ask(
             "decimal mark",
