@@ -34,7 +34,11 @@ REGISTERED = {
             [Artifact("energy_data.csv", Anything), Artifact("energy_source.json", optional=True)],
             ["output1.json", "energy_records.parquet", "rejected.csv"],
         ),
-        step("report-generator", [Artifact("output1.json")], ["output2.json", "energy_report.csv"]),
+        step(
+            "report-generator",
+            [Artifact("output1.json")],
+            ["output2.json", "energy_report.csv", "energy_report.parquet", "energy_totals.parquet"],
+        ),
     )
 }
 
