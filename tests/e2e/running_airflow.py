@@ -49,7 +49,7 @@ class Airflow:
         request = urllib.request.Request(self.address + path, content, headers, method=method)  # noqa: S310 - loopback
         for last in (False, False, True):
             try:
-                with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310
+                with urllib.request.urlopen(request, timeout=120) as answer:  # noqa: S310
                     return json.loads(answer.read() or "{}")
             except urllib.error.HTTPError as error:  # SQLite is locked while the scheduler writes: nothing was done
                 if last or error.code != 500 or not (method == "GET" or path.endswith("/dagRuns")):
