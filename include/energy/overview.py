@@ -96,6 +96,7 @@ def _flows(analysis: Analysis) -> Iterator[Headline]:
     if analysis.export_kwh is not None and analysis.net_kwh is not None:
         direction = "from" if analysis.net_kwh >= 0 else "into"
         note = f"fed into the grid; net {quantity(abs(analysis.net_kwh), 'kWh')} {direction} the grid"
+        note += " without estimates" * bool(analysis.estimated)
         yield Headline(label="Export", value=quantity(analysis.export_kwh, "kWh"), note=note)
     if analysis.self_consumption_kwh is not None and analysis.generation_kwh:
         note = f"generation less export; generated: {quantity(analysis.generation_kwh, 'kWh')}"

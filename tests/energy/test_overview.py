@@ -206,3 +206,9 @@ def test_what_is_fed_in_and_used_at_home_stand_on_the_first_screen(files):
 def test_net_energy_names_its_direction(files):
     analyzed(files, [f"{line},1.5" for line in series([1.0] * 48)], header=f"{HEADER},export", **DAY)
     assert overview(accepted(files)).headlines[1].note == "fed into the grid; net 12 kWh into the grid"
+
+
+def test_net_energy_rests_on_no_estimates_and_says_so(files):
+    rows = [f"{line},1.5" for line in series([*varied(40), None, None, *varied(6)])]
+    analyzed(files, rows, header=f"{HEADER},export", estimate=True, **DAY)
+    assert overview(accepted(files)).headlines[1].note.endswith("into the grid without estimates")

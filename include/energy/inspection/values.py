@@ -48,7 +48,11 @@ def find_values(draft: Draft, taken: set[int], spread: dict[int, str]) -> tuple[
     imports = [column for column in free if column not in exports]
     if exports and imports:
         names = ", ".join(repr(column.name) for column in exports)
-        draft.state("not selected", names, "what is fed into the grid is left out")
+        draft.state(
+            "not selected",
+            names,
+            "what is fed in or generated is read where --columns names it: export_kwh=…, generation_kwh=…",
+        )
         generated = [column for column in exports if GENERATION.search(column.name)]
         if len(generated) < len(exports):
             draft.flows = {
