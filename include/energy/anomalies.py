@@ -14,7 +14,7 @@ from include.energy.validation import BITS, FLAG_NOT_ASSESSED, FLAG_ZERO_RUN
 
 SAMPLES_OF_HOUR, SAMPLES_OF_HOUSEHOLD = 12, 48
 MOST_AT_ONCE = 4_000_000
-"""Records whose medians are taken at once: about 32 bytes each."""
+"""Records whose medians are taken at once, unless one household has more: they are held in memory."""
 FLAT_SECONDS, FLAT_RECORDS, ZERO_SECONDS = 6 * 3600, 12, 24 * 3600
 
 
