@@ -43,8 +43,8 @@ def param_aliases() -> dict[str, str]:
 
 def reserved_names() -> set[str]:
     """Return the names of DAGs and pipelines that no definition may take: those that are wired in `dags/`."""
-    wired = [pipeline.definition for domain in DOMAINS for pipeline in domain.pipelines]
-    return {MAINTENANCE, INBOX, *(name for definition in wired for name in (definition.pipeline, definition.dag_id))}
+    wired = [pipeline for domain in DOMAINS for pipeline in domain.pipelines]
+    return {MAINTENANCE, INBOX, *(name for pipeline in wired for name in pipeline.names)}
 
 
 def load_pipelines(folder: Path | None = None) -> tuple[list[Pipeline], list[DefinitionError]]:

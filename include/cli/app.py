@@ -237,9 +237,9 @@ def _find(name: str) -> Pipeline:
 
     pipelines, errors = all_pipelines()
     for pipeline in pipelines:
-        if name in (pipeline.definition.pipeline, pipeline.definition.dag_id, pipeline.definition.workflow_name):
+        if name in pipeline.names:
             return pipeline
     for error in errors:
         err.print(f"[yellow]![/] {shown_message(error)}", soft_wrap=True)
-    names = ", ".join(pipeline.definition.pipeline for pipeline in pipelines)
+    names = ", ".join(pipeline.short_name or pipeline.definition.pipeline for pipeline in pipelines)
     raise fail(f"no pipeline named {name}; there are: {names}", USAGE)

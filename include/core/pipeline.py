@@ -48,6 +48,7 @@ class Pipeline:
         check: `module:function` that refuses parameters which no step would refuse alone; called with all of them.
         complete: `module:function` of parameters as stated that returns them with those that follow from them.
         feed_reader: How files of feeds are read, where its runs may be days of a feed.
+        short_name: A further name for the command line.
     """
 
     definition: Definition
@@ -59,6 +60,14 @@ class Pipeline:
     check: str | None = None
     complete: str | None = None
     feed_reader: FeedReader | None = None
+    short_name: str | None = None
+
+    @property
+    def names(self) -> set[str]:
+        """The names by which the command line knows it."""
+        definition = self.definition
+        names = {definition.pipeline, definition.dag_id, definition.workflow_name}
+        return names | {self.short_name} if self.short_name else names
 
     @property
     def starts(self) -> str:

@@ -136,8 +136,8 @@ class LabelSourceParams(StepParams):
     )
 
 
-class ImageryParams(SelectionParams, WindowParams, AreaParams):
-    """Searching and fetching imagery."""
+class SourceParams(StepParams):
+    """Where imagery comes from, and what it may cost."""
 
     source: Source = Field(
         default_factory=lambda: read_settings(SatelliteSettings).imagery_source,
@@ -145,11 +145,16 @@ class ImageryParams(SelectionParams, WindowParams, AreaParams):
         "(Copernicus Data Space). Default: GROUNDTRUTH_IMAGERY_SOURCE, else demo.",
         json_schema_extra={"section": "Imagery"},
     )
-    extra_bands: tuple[ExtraBand, ...] = _imagery((), f"Bands beside {', '.join(SENTINEL2.base_bands)}.")
     max_processing_units: float = _imagery(
         500, "The run stops before it would spend more processing units than this.", gt=0
     )
     skip_download: bool = _run(False, "Take the usable dates of the imagery store; no network.")
+
+
+class ImageryParams(SourceParams, SelectionParams, WindowParams, AreaParams):
+    """Searching and fetching imagery."""
+
+    extra_bands: tuple[ExtraBand, ...] = _imagery((), f"Bands beside {', '.join(SENTINEL2.base_bands)}.")
 
 
 class ImageryStepParams(LabelSourceParams, ImageryParams):

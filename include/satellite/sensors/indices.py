@@ -1,7 +1,8 @@
 """Vegetation and water indices from reflectance, undefined (NaN) where their denominator vanishes.
 
 NDVI: Rouse et al. 1974. SAVI with L = 0.5: Huete 1988. EVI with the coefficients of MODIS: Huete et al. 2002. NDWI of
-open water: McFeeters 1996.
+open water: McFeeters 1996. NDRE: Barnes et al. 2000. NDMI: Gao 1996, who calls it NDWI. Both take the narrow near
+infrared (B8A), whose pixels are as large as those of the red edge and the short-wave infrared.
 """
 
 from __future__ import annotations
@@ -85,6 +86,8 @@ INDICES = {
             1.0,
         ),
         Index("ndwi", ("green", "nir"), normalised_difference, 1.0),
+        Index("ndre", ("nir08", "rededge071"), normalised_difference, 1.0),
+        Index("ndmi", ("nir08", "swir16"), normalised_difference, 1.0),
     )
 }
 """Every index by its name; an entry here adds one to validation and masks, where its bands are among the imagery's."""

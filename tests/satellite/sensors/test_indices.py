@@ -21,12 +21,14 @@ EVI, NDWI, SAVI = INDICES["evi"], INDICES["ndwi"], INDICES["savi"]
 
 
 def test_the_formulas_on_a_healthy_field():
-    field = {"blue": 0.03, "green": 0.06, "red": 0.04, "nir": 0.44}
+    field = {"blue": 0.03, "green": 0.06, "red": 0.04, "nir": 0.44, "nir08": 0.45, "rededge071": 0.09, "swir16": 0.18}
     expected = {
         "ndvi": 0.40 / 0.48,
         "ndwi": -0.38 / 0.50,
         "savi": 1.5 * 0.40 / 0.98,
         "evi": 2.5 * 0.40 / (0.44 + 0.24 - 0.225 + 1),
+        "ndre": 0.36 / 0.54,
+        "ndmi": 0.27 / 0.63,
     }
     assert {name: float(INDICES[name].of(field.__getitem__)) for name in expected} == pytest.approx(expected)
 
@@ -65,7 +67,12 @@ def test_ranges_end_at_the_limit_and_its_tolerance(index):
 
 
 def test_one_entry_adds_an_index(monkeypatch):
-    """The normalised difference red edge index, where its bands were fetched."""
-    monkeypatch.setitem(INDICES, "ndre", Index("ndre", ("nir", "rededge071"), normalised_difference, 1.0))
-    assert [index.name for index in SENTINEL2.indices_of(["B04", "B05", "B08"])] == ["ndvi", "savi", "ndre"]
-    assert "ndre" not in {index.name for index in SENTINEL2.indices_of(SENTINEL2.base_bands)}
+    """The green NDVI, where its bands were fetched."""
+    monkeypatch.setitem(INDICES, "gndvi", Index("gndvi", ("nir", "green"), normalised_difference, 1.0))
+    assert [index.name for index in SENTINEL2.indices_of(["B03", "B04", "B08"])] == ["ndvi", "savi", "ndwi", "gndvi"]
+    assert "gndvi" not in {index.name for index in SENTINEL2.indices_of(["B02", "B04", "B08"])}
+
+
+def test_red_edge_and_moisture_are_computed_where_their_bands_were_fetched():
+    assert [index.name for index in SENTINEL2.indices_of(["B05", "B8A", "B11"])] == ["ndre", "ndmi"]
+    assert not {"ndre", "ndmi"} & {index.name for index in SENTINEL2.indices_of(SENTINEL2.base_bands)}
