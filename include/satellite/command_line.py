@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.metadata
-import json
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -32,21 +31,21 @@ def read_box(text: str) -> list[float]:
     return [west, south, east, north]
 
 
-def read_area(path: str) -> dict[str, Any]:
-    """Return the GeoJSON document of a file.
+def read_area(text: str) -> dict[str, Any]:
+    """Return the outlines of a vector file as a GeoJSON document.
+
+    Args:
+        text: Its path, and where it has several layers `:LAYER` after it.
 
     Raises:
-        BadInputError: It cannot be read, or is not a JSON object.
+        BadInputError: It cannot be read, or its outlines cannot be taken without guessing.
     """
-    try:
-        document = json.loads(Path(path).read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise BadInputError(f"--geojson: no such file: {path}") from error
-    except (OSError, ValueError) as error:
-        raise BadInputError(f"{path}: cannot be read as JSON: {error}") from error
-    if not isinstance(document, dict):
-        raise BadInputError(f"{path}: must hold a JSON object")
-    return document
+    from include.satellite.outlines import read_document
+
+    path, _, layer = text.rpartition(":")
+    if not path or Path(text).exists():
+        return read_document(Path(text))
+    return read_document(Path(path), layer=layer)
 
 
 @contextmanager

@@ -46,10 +46,10 @@ SATELLITE_DOMAIN = Domain(
             parse="include.satellite.command_line:read_box",
         ),
         Option(
-            ("--geojson",),
-            "GeoJSON file whose polygon is the area; replaces --bbox.",
+            ("--area", "--geojson"),
+            "File whose polygons are the area: GeoJSON, GeoPackage, zipped shapefile or KML; replaces --bbox.",
             param="geojson",
-            metavar="FILE",
+            metavar="FILE[:LAYER]",
             parse="include.satellite.command_line:read_area",
         ),
     ),

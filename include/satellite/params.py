@@ -56,7 +56,8 @@ class AreaParams(StepParams):
         LUDHIANA, "West, south, east, north in degrees (WGS 84). Default: Ludhiana, Punjab."
     )
     geojson: dict[str, Any] | None = _area(
-        None, "A GeoJSON Polygon, MultiPolygon, Feature or FeatureCollection (WGS 84); replaces bbox."
+        None,
+        "GeoJSON: a Polygon, MultiPolygon, Feature or FeatureCollection (WGS 84, unless `crs` says so); replaces bbox.",
     )
     resolution: int = _area(10, "Pixel size in metres.", ge=10, le=60)
 

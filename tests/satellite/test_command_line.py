@@ -1,5 +1,8 @@
 """Options and checks that the satellite domain adds to the command line."""
 
+import json
+import zipfile
+
 import pytest
 
 from include.core.errors import BadInputError
@@ -13,14 +16,19 @@ def test_a_box_is_four_numbers():
             read_box(text)
 
 
-def test_an_area_is_read_from_its_file(tmp_path):
-    (tmp_path / "field.geojson").write_text('{"type": "Polygon", "coordinates": []}')
-    assert read_area(str(tmp_path / "field.geojson"))["type"] == "Polygon"
-    with pytest.raises(BadInputError, match="no such file"):
-        read_area(str(tmp_path / "none.geojson"))
-    (tmp_path / "field.geojson").write_text("no json")
-    with pytest.raises(BadInputError, match="cannot be read as JSON"):
-        read_area(str(tmp_path / "field.geojson"))
+def test_an_area_is_read_from_its_file_and_layer(tmp_path):
+    ring = [[75.8, 30.9], [75.9, 30.9], [75.9, 31.0], [75.8, 30.9]]
+    polygon = json.dumps({"type": "Polygon", "coordinates": [ring]})
+    (tmp_path / "field.geojson").write_text(polygon)
+    (feature,) = read_area(str(tmp_path / "field.geojson"))["features"]
+    assert feature["geometry"]["coordinates"] == [ring]
+    with zipfile.ZipFile(tmp_path / "farm.zip", "w") as archive:
+        archive.writestr("north.geojson", polygon)
+        archive.writestr("south.geojson", polygon)
+    assert read_area(f"{tmp_path / 'farm.zip'}:south")["features"] == [feature]
+    for name in ("farm.zip:east", "none.geojson"):
+        with pytest.raises(BadInputError, match=r"no layer 'east'|no such file"):
+            read_area(str(tmp_path / name))
 
 
 def test_scenes_are_only_for_the_demo_and_must_be_a_folder(tmp_path):

@@ -12,16 +12,16 @@ from affine import Affine
 from numpy.typing import NDArray
 from pyproj import Transformer
 from rasterio.features import geometry_mask
-from shapely import MultiPolygon, Polygon, make_valid, segmentize, transform, union_all
-from shapely.errors import ShapelyError
+from shapely import segmentize, transform, union_all
 from shapely.geometry import box, mapping, shape
 
 from include.core.errors import BadInputError
+from include.core.outcome import Finding
 from include.satellite.imagery.schemas import Grid
+from include.satellite.outlines import outlines_of
 from include.satellite.params import LARGEST_AREA_DEGREES, AreaParams
 
 WGS84 = "EPSG:4326"
-COLLECTION = "FeatureCollection"
 LARGEST_SIDE = 2500
 """Pixels a side that the Process API renders at most."""
 _EDGE_POINTS = 64
@@ -33,23 +33,23 @@ def area_geometry(params: AreaParams) -> dict[str, Any]:
     """Return the area as a GeoJSON geometry in WGS 84.
 
     Raises:
-        BadInputError: `geojson` is not a valid polygon on earth, or is too large.
+        BadInputError: `geojson` holds no polygons that can be read without guessing, or they span too much.
     """
     if params.geojson is None:
         return dict(mapping(box(*params.bbox)))
-    document = params.geojson
-    try:
-        parts = [shape(part) for part in (document["features"] if document.get("type") == COLLECTION else [document])]
-    except (ShapelyError, KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
-        raise BadInputError(f"geojson: cannot be read as GeoJSON: {error}") from error
-    polygons = [part for part in parts if isinstance(part, (Polygon, MultiPolygon)) and not part.is_empty]
-    if not polygons or len(polygons) < len(parts):
-        raise BadInputError("geojson: must be a Polygon or MultiPolygon, or features of these, and not empty")
-    joined = union_all([make_valid(polygon) for polygon in polygons])
-    if not isinstance(joined, (Polygon, MultiPolygon)):
-        raise BadInputError("geojson: the polygon crosses or touches itself so that it encloses no plain area")
+    outlines = outlines_of(params.geojson)
+    joined = union_all([outline.geometry for outline in outlines.outlines])
     _check_extent(joined.bounds)
     return dict(mapping(joined))
+
+
+def area_findings(params: AreaParams) -> tuple[Finding, ...]:
+    """Return what was skipped, repaired or transformed of `geojson`.
+
+    Raises:
+        BadInputError: As `area_geometry`.
+    """
+    return () if params.geojson is None else outlines_of(params.geojson).findings
 
 
 def make_grid(geometry: dict[str, Any], resolution: int) -> Grid:

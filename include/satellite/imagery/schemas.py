@@ -83,6 +83,9 @@ class SearchResult(Scope):
     reserves: list[date] = Field(description="The next best, in order.")
     units_estimated: float = Field(description="Processing units that the download will take.")
     units_spent: float = Field(description="Processing units that the previews took.")
+    area_findings: list[Finding] = Field(
+        [], description="What was skipped, repaired or transformed of the area's file."
+    )
     from_store: bool = Field(False, description="The download was skipped: planned from the imagery store alone.")
 
     def candidate(self, day: date) -> Candidate:

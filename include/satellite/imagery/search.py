@@ -18,7 +18,7 @@ from shapely.geometry import shape
 from include.core.errors import BadInputError
 from include.core.outcome import Finding, StepMetrics, StepOutcome, Table
 from include.satellite.artifacts import SEARCH
-from include.satellite.imagery.area import area_geometry, inside_mask, make_grid
+from include.satellite.imagery.area import area_findings, area_geometry, inside_mask, make_grid
 from include.satellite.imagery.candidates import candidate_of, choose, days
 from include.satellite.imagery.client import Hub
 from include.satellite.imagery.fetch import Meter, Order, day_interval, fetch, two_at_once
@@ -70,7 +70,8 @@ def search(files: Path, params: ImageryStepParams) -> None:
         start=start,
         end=end,
     )
-    SEARCH.write(files, _from_store(params, scope) if params.skip_download else _from_catalog(params, scope))
+    plan = _from_store(params, scope) if params.skip_download else _from_catalog(params, scope)
+    SEARCH.write(files, plan.model_copy(update={"area_findings": list(area_findings(params))}))
 
 
 def chosen_dates(files: Path) -> list[str]:
@@ -121,7 +122,7 @@ def _findings(plan: SearchResult) -> tuple[Finding, ...]:
     if plan.from_store:
         skipped = "download skipped: planned from the imagery store, no network"
         findings.append(Finding(severity="info", message=skipped))
-    return tuple(findings)
+    return (*plan.area_findings, *findings)
 
 
 def _from_catalog(params: ImageryStepParams, scope: Scope) -> SearchResult:

@@ -9,7 +9,15 @@ from hypothesis import strategies as st
 from pyproj import Transformer
 
 from include.core.errors import BadInputError
-from include.satellite.imagery.area import affine_of, area_geometry, inside_mask, make_grid, request_grids, utm_zone
+from include.satellite.imagery.area import (
+    affine_of,
+    area_findings,
+    area_geometry,
+    inside_mask,
+    make_grid,
+    request_grids,
+    utm_zone,
+)
 from include.satellite.imagery.schemas import Grid
 from include.satellite.params import AreaParams
 
@@ -87,6 +95,14 @@ def test_features_and_multipolygons_are_one_area():
     assert joined["type"] == "MultiPolygon"
     assert make_grid(joined, 10) == make_grid(geometry_of(bbox=(75.80, 30.90, 75.84, 30.91)), 10)
     assert inside_mask(joined, make_grid(joined, 10)).mean() == pytest.approx(0.5, abs=0.02)
+
+
+def test_what_was_done_to_the_area_is_a_finding():
+    field = {"type": "Feature", "properties": {}, "geometry": polygon((75.8, 30.9), (75.9, 30.9), (75.85, 31.0))}
+    nothing = {"type": "Feature", "id": "n", "properties": {}, "geometry": None}
+    params = AreaParams(geojson={"type": "FeatureCollection", "features": [field, nothing]})
+    assert [finding.message for finding in area_findings(params)] == ["geojson: feature 2 skipped: without a geometry"]
+    assert area_findings(AreaParams()) == ()
 
 
 @pytest.mark.parametrize(
