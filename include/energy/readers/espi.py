@@ -5,9 +5,10 @@ ReadingType, which states unit and meaning, and with IntervalBlocks of readings.
 its duration, and a value: energy of that interval in Wh, times a power of ten.
 
 Readings are those of electricity (commodity 1), delivered (flowDirection 1), as energy of each interval (uom 72,
-accumulationBehaviour 4). Those of other series are counted in `MeterData.not_selected`. What a feed leaves open is not
-guessed: `--unit` has to state it. A series whose commodity or flowDirection nothing states is read as delivered
-electricity, which the report lists as assumed. Household is the link of the UsagePoint, the same in all downloads.
+accumulationBehaviour 4). What is fed into the grid (flowDirection 19) is their export where it has the same starts and
+durations. Those of other series are counted in `MeterData.not_selected`. What a feed leaves open is not guessed:
+`--unit` has to state it. A series whose commodity or flowDirection nothing states is read as delivered electricity,
+which the report lists as assumed. Household is the link of the UsagePoint, the same in all downloads.
 
 The file is read twice, as a stream: its resources, then its readings. Expat is used as it is, for only it knows the
 line of an element; entities, which could multiply or fetch content, are refused as `defusedxml` does.
@@ -17,7 +18,8 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
@@ -132,9 +134,10 @@ class Series(NamedTuple):
     Args:
         household: The household.
         meter_reading: Identity of the MeterReading, the same for all of its blocks.
-        exponent: A value times ten to this power is in Wh; None where the readings are not selected.
-        label: Why they are not.
+        exponent: A value times ten to this power is in Wh; None where the readings are not delivered electricity.
+        label: What they are instead.
         assumed: What nothing states of them: commodity, flowDirection.
+        export: As `exponent`, of energy that is fed into the grid; None where they are something else.
     """
 
     household: str
@@ -142,6 +145,18 @@ class Series(NamedTuple):
     exponent: int | None
     label: str = ""
     assumed: tuple[str, ...] = ()
+    export: int | None = None
+
+
+Interval = tuple[str, str]
+"""Start and duration of a reading, as the feed writes them."""
+
+
+class Export(NamedTuple):
+    """What was fed into the grid in an interval: Wh, and the codes of its quality."""
+
+    wh: str
+    quality: str
 
 
 class EspiReader:
@@ -167,10 +182,12 @@ class EspiReader:
         blocks = feed["IntervalBlock"]
         series = [_series(block, feed, sample.name, params.unit) for block in blocks]
         _check_series(series, blocks, sample.name)
+        exports = _exports(sample, series)
         not_selected: Counter[str] = Counter()
         for stated, block in zip(series, blocks, strict=True):
-            not_selected[stated.label] += block.readings if stated.exponent is None else 0
-        readings = _readings(sample, series)
+            is_read = stated.exponent is not None or (stated.export is not None and stated.household in exports)
+            not_selected[stated.label] += 0 if is_read else block.readings
+        readings = _readings(sample, series, exports)
         parts = iter(lambda: list(islice(readings, BATCH)), [])
         return MeterData(
             unit="Wh",
@@ -178,9 +195,10 @@ class EspiReader:
             states_quality=any(
                 block.states_quality
                 for stated, block in zip(series, blocks, strict=True)
-                if stated.exponent is not None
+                if stated.exponent is not None or stated.household in exports
             ),
-            statements=tuple(_assumed(series)),
+            flows=("export",) if exports else (),
+            statements=(*_assumed(series), *_export_read(exports)),
             all_malformed="none of its IntervalReadings has a timePeriod with a start, and a value",
             not_selected=+not_selected,
             ends=False,
@@ -195,6 +213,13 @@ def _assumed(series: list[Series]) -> Iterator[Statement]:
         yield Statement("commodity", "electricity", evidence, assumed=True)
     if "flowDirection" in missing:
         yield Statement("direction", "delivered from the grid", "no flowDirection states it", assumed=True)
+
+
+def _export_read(exports: Mapping[str, object]) -> Iterator[Statement]:
+    """Yield that export is read, where it is."""
+    if exports:
+        evidence = "flowDirection 19, with the starts and durations of what is delivered"
+        yield Statement("export", _DIRECTIONS["19"], evidence)
 
 
 class _Parser:
@@ -335,7 +360,14 @@ def _series(block: Resource, feed: Feed, name: str, unit: str | None) -> Series:
     open_commodity = fields.get("commodity", "0") == "0" and not (point and "kind" in point.fields)
     open_direction = fields.get("flowDirection", "0") == "0"
     assumed = ("commodity",) * open_commodity + ("flowDirection",) * open_direction
-    return Series(household, id(meter_reading), None if label else _exponent(fields, name, unit), label, assumed)
+    exponent = None if label else _exponent(fields, name, unit)
+    export = None
+    if (
+        label == _DIRECTIONS["19"] and "uom" in fields
+    ):  # what else is open of it is not asked: it is left out, and counted
+        with suppress(BadInputError):
+            export = _exponent(fields, name, None)
+    return Series(household, id(meter_reading), exponent, label, assumed, export)
 
 
 def _parent(child: Resource, candidates: list[Resource]) -> Resource | None:
@@ -408,20 +440,61 @@ def _check_series(series: list[Series], blocks: list[Resource], name: str) -> No
             )
 
 
-def _readings(sample: Sample, series: list[Series]) -> Iterator[Reading]:
+def _exports(sample: Sample, series: list[Series]) -> dict[str, dict[Interval, list[Export]]]:
+    """Return what was fed into the grid, by household and interval, in the order of the feed.
+
+    A household is left out whose readings of the two directions are not of the same intervals: what the feed states is
+    no export of all readings.
+    """
+    households = {stated.household for stated in series if stated.export is not None}
+    exports: dict[str, dict[Interval, list[Export]]] = {household: {} for household in households}
+    delivered: dict[str, Counter[Interval]] = {household: Counter() for household in households}
+    for item in items(sample) if households else ():
+        if isinstance(item, Resource):
+            continue
+        stated, interval = series[item.block], (item.start, item.duration)
+        if stated.household not in households or not (item.start and item.value):
+            continue
+        if stated.exponent is not None:
+            delivered[stated.household][interval] += 1
+        elif stated.export is not None:
+            of_interval = exports[stated.household].setdefault(interval, [])
+            of_interval.append(Export(_wh(item.value, stated.export), item.quality))
+    shapes = {household: Counter({k: len(v) for k, v in found.items()}) for household, found in exports.items()}
+    return {household: found for household, found in exports.items() if shapes[household] == delivered[household]}
+
+
+def _readings(
+    sample: Sample, series: list[Series], exports: Mapping[str, Mapping[Interval, list[Export]]]
+) -> Iterator[Reading]:
+    read: Counter[tuple[str, Interval]] = Counter()
     for item in items(sample):
         if isinstance(item, IntervalReading):
             household, _, exponent, *_ = series[item.block]
             if exponent is None:
                 continue
-            if item.start and item.value:
-                codes = item.quality.split()
-                quality = ", ".join(_QUALITIES.get(code, f"quality {code}") for code in codes) or None
-                stamp, power = _stamp(item.start), _wh(item.value, exponent)
-                estimated = not _ESTIMATED.isdisjoint(codes)
-                yield Reading(item.line, household, stamp, power, quality=quality, estimated=estimated)
-            else:
+            if not (item.start and item.value):
                 yield Reading(item.line, None, None, None, malformed=True)
+                continue
+            quality, is_estimated, export = _quality(item.quality), _is_estimated(item.quality), None
+            if household in exports:
+                interval = (item.start, item.duration)
+                export, other = exports[household][interval][read[household, interval]]
+                read[household, interval] += 1
+                is_estimated |= _is_estimated(other)
+                if _quality(other) != quality:
+                    quality = f"{quality or 'without quality'}; export {_quality(other) or 'without quality'}"
+            stamp, power = _stamp(item.start), _wh(item.value, exponent)
+            yield Reading(item.line, household, stamp, power, quality=quality, export=export, estimated=is_estimated)
+
+
+def _quality(codes: str) -> str | None:
+    """Return the words for codes of quality, None where there is none."""
+    return ", ".join(_QUALITIES.get(code, f"quality {code}") for code in codes.split()) or None
+
+
+def _is_estimated(codes: str) -> bool:
+    return not _ESTIMATED.isdisjoint(codes.split())
 
 
 def _stamp(start: str) -> str:

@@ -332,3 +332,60 @@ def test_the_quality_of_readings_is_carried(read):
         ("estimated using linear interpolation, revenue-quality", True),
         ("quality 99", False),
     ]
+
+
+def both_ways(fed_in=(7, 0), **changes):
+    """A connection point with a series of delivered electricity and one of what is fed in."""
+    return feed(
+        usage_point(),
+        reading_type(own="ReadingType/7"),
+        reading_type(WH | {"flowDirection": 19, "powerOfTenMultiplier": 3}, own="ReadingType/8"),
+        series(),
+        series(name="2", kind="8", values=fed_in, **changes),
+    )
+
+
+def test_what_is_fed_in_at_the_same_times_is_the_export_of_what_is_delivered(read):
+    data, readings = read(both_ways())
+    assert data.flows == ("export",)
+    assert data.not_selected == {}
+    assert [(reading.power, reading.export) for reading in readings] == [("100", "7000"), ("200", "0")]
+    assert [statement.topic for statement in data.statements] == ["export"]
+
+
+@pytest.mark.parametrize("changes", [{"fed_in": (7,)}, {"seconds": 900}, {"start": START + 1800}])
+def test_what_is_fed_in_at_other_times_is_left_out_and_counted(read, changes):
+    data, readings = read(both_ways(**changes))
+    assert data.flows == ()
+    assert data.not_selected == {"energy fed into the grid": len(changes.get("fed_in", (7, 0)))}
+    assert [(reading.power, reading.export) for reading in readings] == [("100", None), ("200", None)]
+
+
+def test_a_repeated_reading_has_its_own_export(read):
+    content = both_ways(fed_in=(7, 8))
+    for value in (100, 7):
+        content = content.replace(readings_xml([value]), f"{readings_xml([value])}{readings_xml([value + 1])}")
+    assert [(reading.power, reading.export) for reading in read(content)[1]] == [
+        ("100", "7000"),
+        ("101", "8000"),
+        ("200", "8000"),
+    ]
+
+
+def test_the_quality_of_an_export_is_carried_where_it_is_another_one(read):
+    estimated = "<ReadingQuality><quality>8</quality></ReadingQuality>"
+    data, readings = read(both_ways().replace("<value>7</value>", f"<value>7</value>{estimated}"))
+    assert data.states_quality is True
+    assert [(reading.quality, reading.estimated) for reading in readings] == [
+        ("without quality; export estimated using reference day", True),
+        (None, False),
+    ]
+
+
+def test_export_becomes_power_beside_what_is_delivered(convert):
+    values = [100 + number % 7 for number in range(48)]
+    content = both_ways(fed_in=[number % 5 for number in range(48)])
+    content = content.replace(series(), series(values=values))
+    done = convert({"g.xml": content})
+    assert sum(map(float, done.column("export"))) / 2 == pytest.approx(sum(number % 5 for number in range(48)))
+    assert sum(map(float, done.column("power_consumption"))) / 2 == pytest.approx(sum(values) / 1000)
