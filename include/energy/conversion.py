@@ -43,6 +43,7 @@ from include.energy.omissions import omission_finding, zeros_sql
 from include.energy.params import GeneratorParams, seconds_of
 from include.energy.presets import preset_of
 from include.energy.readers.base import Clock, MeterData, Reading, candidates, choose, take_sample
+from include.energy.register_rows import Joined, join_registers, state_flows
 from include.energy.registers import Advances, Registers, register_findings, take_differences
 from include.energy.revisions import SUPERSEDED, mark_superseded
 from include.energy.schemas import DATA, FLOWS, MEASURED, EnergySource, SourceFile, Span, Understood, Unit
@@ -87,10 +88,12 @@ def convert(files: Path, params: GeneratorParams) -> EnergySource:
         sources = [choose(sample, params, readers).read(sample, params, connection) for sample in samples]
         names = [sample.name for sample in samples]
         unit = _common_unit(sources, names)
+        sources = state_flows(sources, names, meters)
         marked = _store_records(connection, sources, params)
         _require_stamps(connection, sources, names, params)
         if meters:
             name_households(connection, meters)
+        sources, joined = join_registers(connection, sources, names, meters)
         intervals = _intervals(connection, sources, names, params, where)
         ends = _numbers(sources, "ends")
         marks = locate(connection, intervals, params, ends, _assumed(sources, params))
@@ -100,6 +103,8 @@ def convert(files: Path, params: GeneratorParams) -> EnergySource:
         output = _output_sql(unit, names, _flows(sources), states_quality=states_quality)
         write_table(connection, output, DATA.at(files))
         account = _account(connection, sources, names, params, intervals, marks)
+        for number, rows in joined.rows.items():
+            account.files[number].joined = rows
         account.stretches, account.left_out, account.rolled_over = stretches, advances.left_out, advances.rolled_over
         account.limits_kw = limits_of(meters)
         if params.zeros_omitted:
@@ -107,6 +112,7 @@ def convert(files: Path, params: GeneratorParams) -> EnergySource:
             account.records_written += account.zeros_omitted
             account.findings.append(omission_finding(account.zeros_omitted))
         account.findings += _findings(connection, sources, names, params, marks, advances)
+        account.findings += _joined_findings(joined, names)
         if meters and params.meters:
             homes = connection.execute("SELECT DISTINCT household_id FROM records WHERE household_id <> '' ORDER BY 1")
             households = [name for (name,) in homes.fetchall()]
@@ -191,15 +197,18 @@ def _store_records(
         By file, how stamps say which occurrence of a repeated hour they mean, where they do.
     """
     flows, marked = _flows(sources), {}
-    fields = [field for field in Reading._fields if field not in FLOWS]
+    in_rows = any(source.roles is not None for source in sources)
+    more = (*flows, *(["register"] * in_rows))
+    fields = [field for field in Reading._fields if field not in (*FLOWS, "register")]
     connection.execute(
         "CREATE TABLE records (file INTEGER, line BIGINT, household_id VARCHAR, stamp VARCHAR, power VARCHAR, "
         "voltage VARCHAR, current VARCHAR, quality VARCHAR, malformed BOOLEAN, estimated BOOLEAN, "
-        f"{''.join(f'{flow} VARCHAR, ' for flow in flows)}empty BOOLEAN, zoned BOOLEAN, clock TIMESTAMP)"
+        f"{''.join(f'{column} VARCHAR, ' for column in more)}empty BOOLEAN, zoned BOOLEAN, clock TIMESTAMP)"
     )
     for number, source in enumerate(sources):
         clock = source.clock or Clock(None)
         own = [flow if flow in source.flows else f"NULL::VARCHAR AS {flow}" for flow in flows]
+        own += ["NULL::VARCHAR AS register" if source.roles is None else "register"] * in_rows
         nothing = " AND ".join(f"{value} IS NULL" for value in ("power", *source.flows))
         empty = f"{nothing} AND NOT malformed" if source.drops_empty else "false"
         for readings in source.batches:
@@ -316,6 +325,17 @@ def _kw_sql(value: str, unit: Unit) -> str:
     number, energy = f"({number_sql(value)})", " AND seconds IS NOT NULL" * unit.endswith("Wh")
     scaled = f"CAST(round({number} * {_KW[unit]}, 6) AS VARCHAR)"
     return f"CASE WHEN isfinite({number}){energy} THEN {scaled} ELSE {value} END"
+
+
+def _joined_findings(joined: Joined, names: Sequence[str]) -> Iterator[Finding]:
+    """Yield what was made of registers in rows."""
+    for number, rows in joined.rows.items():
+        message = f"{names[number]}: {rows:,} lines of further registers were joined to the reading of their time."
+        yield Finding(severity="info", message=message)
+    for number, left_out in joined.left_out.items():
+        for label, lines in left_out.items():
+            yield Finding(severity="info", message=f"{names[number]}: {label}: {lines:,} readings were not read.")
+    yield from joined.findings
 
 
 def _account(

@@ -6,6 +6,7 @@ A TOML file with a table for each connection point, named as the run calls the h
     limit_kw = 14.5
     multiplier = 40
     register_digits = 6
+    registers = { "1.8.0" = "import", "1.8.1" = "import_tariff", "2.8.0" = "export" }
     devices = [
         { id = "SN-1", until = 2026-03-01T10:00:00+01:00 },
         { id = "SN-2", from = 2026-03-01T10:00:00+01:00 },
@@ -17,7 +18,7 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import AwareDatetime, BaseModel, Field, ValidationError, model_validator
 
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     import duckdb
 
 NOT_INSTALLED = "not_installed"
+RegisterRole = Literal["import", "import_tariff", "export", "export_tariff", "generation", "ignore"]
 _SHOWN = 10
 
 
@@ -63,6 +65,13 @@ class Meter(_Table):
     )
     limit_kw: float | None = Field(None, gt=0, allow_inf_nan=False, description="What the connection can carry (kW).")
     register_digits: int | None = Field(None, ge=1, le=12, description="Digits before the decimal mark.")
+    registers: dict[str, RegisterRole] = Field(
+        {},
+        description=(
+            "What its registers count, by the names in the input files, such as OBIS codes; a tariff counts where no "
+            "register of its role stands beside it."
+        ),
+    )
     timezone: str | None = Field(None, description="Zone of its stamps; it must be that of the run.")
     unit: Unit | None = Field(None, description="Unit of its values; it must be that of the file.")
 

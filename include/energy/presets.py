@@ -151,7 +151,10 @@ def with_preset(answers: Answers, preset: Preset, header: tuple[str, ...]) -> An
         field = own.field if unit == own.unit else f"{kind}_{unit}".lower()
         mapping = replace(mapping, field=field, values=own.values)
         taken |= {"values"} if unit == own.unit else set()
-    others = {name: getattr(mapping, name) or getattr(own, name) for name in ("voltage", "current", "flows")}
+    others = {
+        name: getattr(mapping, name) or getattr(own, name)
+        for name in ("voltage", "current", "flows", "register", "roles")
+    }
     mapping = replace(mapping, **others)
     rows = {find_column(name, header): rows for name, rows in preset.rows.items()}
     return replace(answers, mapping=mapping, rows=rows, by_preset=frozenset({*taken, "rows"}), **changes)

@@ -97,6 +97,7 @@ class SourceFile(_Document):
     delimiter: str | None = Field(None, description="None where the format has none.")
     columns: list[str]
     empty: int = Field(0, description="Cells in which nothing was measured; they are no records.")
+    joined: int = Field(0, description="Lines of further registers of a reading; they are no records of their own.")
     stamp: Literal["start", "end"] = Field("start", description="Which end of its interval a stamp marks.")
     understood: list[Understood] = Field([], description="What was recognised of the file, and what showed it.")
 

@@ -40,6 +40,7 @@ class Draft:
         self.statements: list[Statement] = []
         self.questions: list[Question] = []
         self.flows: dict[str, tuple[int, ...]] = {}
+        self.directions: tuple[int, dict[str, tuple[str, ...]]] | None = None
 
     def state(self, topic: str, value: str, evidence: str = "", *, assumed: bool = False) -> None:
         """Note something that holds."""

@@ -26,7 +26,9 @@ FLOW_FIELDS = {
     f"{flow}_{field.removeprefix('energy_').removeprefix('power_')}": flow for flow in FLOWS for field in VALUE_FIELDS
 }
 """What is fed into the grid, and what is generated: `export_kwh`, `export_register_kwh`, `generation_kw`, …"""
-FIELDS = ("timestamp", "household_id", *VALUE_FIELDS, *FLOW_FIELDS, "voltage", "current")
+ROLES = ("import", *FLOWS)
+"""What a register counts, where rows of several registers share one time: fields that take texts, not columns."""
+FIELDS = ("timestamp", "household_id", *VALUE_FIELDS, *FLOW_FIELDS, "voltage", "current", "register", *ROLES)
 EXAMPLE = "timestamp=Time,household_id=@VIC,power_mw=Demand"
 _NEXT = re.compile(rf",(?=\s*(?:{'|'.join(FIELDS)})\s*=)")
 
@@ -45,6 +47,9 @@ class ColumnMapping:
         current: Column of amperes, or None.
         flows: Columns of what is fed into the grid and of what is generated, by field (`export_kwh`); several are added
             up.
+        register: Column that says which register a row is a reading of, or None.
+        roles: Texts of that column by what they count: `import`, `export` or `generation`; several are added up. Empty
+            where the description of meters states the roles.
     """
 
     timestamps: tuple[str, ...] = ()
@@ -55,6 +60,8 @@ class ColumnMapping:
     voltage: str | None = None
     current: str | None = None
     flows: dict[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
+    register: str | None = None
+    roles: dict[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
 
     @property
     def unit(self) -> Unit | None:
@@ -70,7 +77,7 @@ class ColumnMapping:
     def names(self) -> tuple[str, ...]:
         """The columns that a file must have."""
         flows = (name for names in self.flows.values() for name in names)
-        columns = (*self.timestamps, self.household_id, *self.values, *flows, self.voltage, self.current)
+        columns = (*self.timestamps, self.household_id, *self.values, *flows, self.voltage, self.current, self.register)
         return tuple(column for column in columns if column is not None and column != EVERY)
 
     @property
@@ -115,6 +122,8 @@ def parse_columns(text: str) -> ColumnMapping:
     household = columns.get("household_id", [None])[0]
     if flows and household == EVERY:
         raise ValueError(f"columns: {flows[0]}: which of several households it belongs to is open; map one household")
+    roles = {role: _texts(columns[role]) for role in ROLES if role in columns}
+    _require_roles(columns, roles, household)
     constant = household is not None and household.startswith("@")
     return ColumnMapping(
         timestamps=tuple(columns.get("timestamp", ())),
@@ -125,4 +134,25 @@ def parse_columns(text: str) -> ColumnMapping:
         voltage=columns.get("voltage", [None])[0],
         current=columns.get("current", [None])[0],
         flows={field: tuple(columns[field]) for field in flows},
+        register=columns.get("register", [None])[0],
+        roles=roles,
     )
+
+
+def _texts(parts: list[str]) -> tuple[str, ...]:
+    return tuple(text.strip() for part in parts for text in part.split("|"))
+
+
+def _require_roles(columns: dict[str, list[str]], roles: dict[str, tuple[str, ...]], household: str | None) -> None:
+    """Refuse roles that no column tells, that leave out the import, or that state a flow twice."""
+    example = "register=Direction,import=Consumption,export=Feed-in"
+    if roles and ("register" not in columns or "import" not in roles):
+        missing = "register" if "register" not in columns else "import"
+        raise ValueError(f"columns: {next(iter(roles))}: needs {missing} beside it; for example: {example}")
+    if "register" in columns and household == EVERY:
+        raise ValueError("columns: register: rows of several registers name their household; map that column")
+    if "register" in columns and (same := [field for field in columns if field in FLOW_FIELDS]):
+        raise ValueError(f"columns: {same[0]}: a register stands in rows or in a column; state its role: {example}")
+    texts = [text for role in roles.values() for text in role]
+    if twice := sorted({text for text in texts if texts.count(text) > 1 or not text}):
+        raise ValueError(f"columns: the register {twice[0]!r} has two roles, or no name; for example: {example}")

@@ -106,6 +106,8 @@ class ReadingPlan:
         voltage: Column of volts.
         current: Column of amperes.
         flows: Columns of `export` and `generation`, which are added up.
+        register: Column that says which register a row is a reading of.
+        roles: What registers count, by their texts in that column.
     """
 
     file: LineFile
@@ -129,6 +131,8 @@ class ReadingPlan:
     voltage: int | None = None
     current: int | None = None
     flows: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    register: int | None = None
+    roles: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

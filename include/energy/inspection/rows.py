@@ -12,6 +12,7 @@ from include.energy.inspection.columns import (
     CHOICE,
     DIRECTION,
     EXPORT,
+    GENERATION,
     IMPORT,
     KIND,
     METER,
@@ -177,6 +178,31 @@ def require_no_total(draft: Draft, stamps: Sequence[int], meter: int | None, val
             draft.contradict(f"{name!r} is at every time the sum of {shown}, and would be counted beside them", remedy)
 
 
+def find_registers(draft: Draft) -> int | None:
+    """Return the column that says which register a row is a reading of, where the user maps it.
+
+    Only one register stays in the sample: what its values are, those of the others are too.
+    """
+    if draft.mapping.register is None:
+        return None
+    column = draft.columns[draft.position(draft.mapping.register, "register")]
+    roles = {text: role for role, texts in draft.mapping.roles.items() for text in texts}
+    held = column.distinct
+    if missing := [text for text in roles if draft.layout.complete and text not in held]:
+        shown = ", ".join(map(repr, held[:8]))
+        raise draft.refuse(f"register {missing[0]!r}: no record holds it; {column.name!r} holds {shown}")
+    for role, texts in draft.mapping.roles.items():
+        draft.state(role, f"{column.name!r} = {' + '.join(texts)}", "stated by the user")
+    if not roles:
+        draft.state(
+            "registers", ", ".join(held[:8]), f"in {column.name!r}; the description of meters states their roles"
+        )
+    counted = Counter(text for text in column.texts if text in draft.mapping.roles.get("import", held))
+    if counted:
+        draft.select((Choice(column.position, (counted.most_common(1)[0][0],)),))
+    return column.position
+
+
 def _called(draft: Draft) -> str:
     """Return what a household is called after its file."""
     return re.sub(r"[^\w.-]+", "_", PurePath(draft.file.name).stem)
@@ -232,15 +258,23 @@ def _choose_directions(draft: Draft, taken: set[int]) -> tuple[Choice, ...]:
         if not exports or not imports or not (KIND.search(spaced(column.name)) or DIRECTION.search(column.name)):
             continue
         if not others or all(TARIFF.search(text) for text in others):
-            draft.state("registers", f"import: {', '.join((*imports, *others))}", f"in the column {column.name!r}")
-            draft.state("not selected", ", ".join(exports), "what is fed into the grid is left out")
-            return (Choice(column.position, (*imports, *others)),)
+            return (_leave_out(draft, column, (*imports, *others), exports),)
         draft.ask(
             "rows",
             f"{column.name!r} tells import from export and more: {', '.join(column.distinct[:8])}",
             f'--where "{draft.name(column.position)}={"|".join(imports)}"',
         )
     return ()
+
+
+def _leave_out(draft: Draft, column: Column, imports: tuple[str, ...], exports: Sequence[str]) -> Choice:
+    """Return the rows of import; what is fed in is read where the user maps it, which `inspect` proposes."""
+    draft.state("registers", f"import: {', '.join(imports)}", f"in the column {column.name!r}")
+    remedy = "what is fed into the grid is read where --columns states it: register=…,import=…,export=…"
+    draft.state("not selected", ", ".join(exports), remedy)
+    if not any(GENERATION.search(text) for text in exports):
+        draft.directions = column.position, {"import": imports, "export": tuple(exports)}
+    return Choice(column.position, imports)
 
 
 def choose_rows(
@@ -271,9 +305,7 @@ def choose_rows(
         exports = [text for text in column.distinct if EXPORT.search(text)]
         imports = tuple(text for text in column.distinct if not EXPORT.search(text))
         if exports and imports and all(IMPORT.search(text) or TARIFF.search(text) for text in imports):
-            draft.state("registers", f"import: {', '.join(imports)}", f"in the column {column.name!r}")
-            draft.state("not selected", ", ".join(exports), "what is fed into the grid is left out")
-            return (Choice(column.position, imports),)
+            return (_leave_out(draft, column, imports, exports),)
         draft.ask(
             "rows",
             f"several rows share one household and time; {column.name!r} tells them apart: "

@@ -19,6 +19,7 @@ from include.energy.inspection.rows import (
     are_directions,
     choose_rows,
     find_meter,
+    find_registers,
     name_household,
     require_households,
     require_no_total,
@@ -64,6 +65,7 @@ def understand(layout: Layout, answers: Answers, search: Search) -> Understandin
     taken = {*stamps, *mapped}
     constant = {choice.position for choice in selected if choice.is_read and len(choice.texts) == 1}
     meter, household = find_meter(draft, stamps, {*stamps, *constant})
+    register = find_registers(draft)
     values, wide = find_values(draft, taken | ({meter} if meter is not None else set()), spread)
     state_direction(draft, values)
     if meter is None and household is None and not wide:
@@ -110,9 +112,14 @@ def understand(layout: Layout, answers: Answers, search: Search) -> Understandin
             voltage=draft.optional(draft.mapping.voltage),
             current=draft.optional(draft.mapping.current),
             flows=flows,
+            register=register,
+            roles={text: role for role, texts in draft.mapping.roles.items() for text in texts},
         )
     mapping = _command(draft, stamps, meter, household, values, unit, cumulative=cumulative)
-    options = tuple(f"{draft.name(c.position)}={'|'.join(c.texts)}" for c in selected if c.is_read)
+    proposed = draft.directions[0] if draft.directions else None
+    options = tuple(
+        f"{draft.name(c.position)}={'|'.join(c.texts)}" for c in selected if c.is_read and c.position != proposed
+    )
     return Understanding(tuple(draft.statements), tuple(draft.questions), plan, mapping, options)
 
 
@@ -172,6 +179,11 @@ def _command(
     if not draft.mapping.flows and unit and not wide:
         for flow, positions in draft.flows.items():
             parts += [f"{flow_field(flow, unit, cumulative=cumulative)}={draft.name(p)}" for p in positions]
+    column, roles = draft.directions or (None, {})
+    if draft.mapping.register:
+        column, roles = draft.position(draft.mapping.register, "register"), draft.mapping.roles
+    if column is not None:
+        parts += [f"register={draft.name(column)}", *(f"{role}={'|'.join(texts)}" for role, texts in roles.items())]
     return ",".join(parts)
 
 

@@ -99,6 +99,7 @@ class Reading(NamedTuple):
         quality: How it was obtained, in the words of the file.
         export: Fed into the grid, in the unit and kind of `power`.
         generation: Generated at home, likewise.
+        register: Which register it is a reading of, where several share one time (see `MeterData.roles`).
         malformed: Its record cannot be taken apart; all texts are None then.
         estimated: The file says that it was estimated, not measured.
     """
@@ -112,6 +113,7 @@ class Reading(NamedTuple):
     quality: str | None = None
     export: str | None = None
     generation: str | None = None
+    register: str | None = None
     malformed: bool = False
     estimated: bool = False
 
@@ -148,6 +150,9 @@ class MeterData:
         ends: Stamps mark the ends of their intervals.
         cumulative: `power` is the reading of a register, of which differences are taken.
         flows: Which of export and generation the readings state.
+        roles: What registers count, by their names (`import`, `export` or `generation`), where a reading stands in
+            several records, one a register. Empty where the description of meters states it; None where a record is
+            a reading.
         summed: How many columns were added up to one reading.
         drops_empty: A reading without `power` is not a record: nothing was measured there.
         statements: What was understood of the file, with its evidence.
@@ -166,6 +171,7 @@ class MeterData:
     ends: bool | None = None
     cumulative: bool = False
     flows: tuple[str, ...] = ()
+    roles: Mapping[str, str] | None = None
     summed: int = 1
     drops_empty: bool = False
     statements: tuple[Statement, ...] = ()

@@ -66,6 +66,7 @@ class DelimitedReader:
             ends=plan.ends,
             cumulative=plan.cumulative,
             flows=tuple(plan.flows),
+            roles=None if plan.register is None else plan.roles,
             summed=1 if _is_unfolded(plan) else len(plan.values),
             drops_empty=not own,
             statements=understanding.statements,
@@ -159,6 +160,7 @@ def readings_sql(plan: ReadingPlan, numbered: str | None = None) -> str:
         "current": "NULL" if plan.current is None else _number_sql(plan, plan.current),
         **{flow: _sum_sql(plan, plan.flows[flow]) if flow in plan.flows else "NULL" for flow in FLOWS},
         "quality": "NULL" if plan.quality is None else file.field_at_sql(plan.quality[0]),
+        "register": "NULL" if plan.register is None else file.field_at_sql(plan.register),
     }
     if _is_unfolded(plan):  # what the readings of a row share is taken from its fields once
         shared = ", ".join(f"{text} AS {name}" for name, text in row.items())
@@ -178,7 +180,7 @@ def readings_sql(plan: ReadingPlan, numbered: str | None = None) -> str:
     return f"SELECT line_number AS line, {texts}, malformed, {estimated} AS estimated FROM ({records})"
 
 
-_TEXTS = ("household_id", "stamp", "power", "voltage", "current", "quality", *FLOWS)
+_TEXTS = ("household_id", "stamp", "power", "voltage", "current", "quality", *FLOWS, "register")
 
 
 def _is_unfolded(plan: ReadingPlan) -> bool:

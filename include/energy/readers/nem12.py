@@ -380,6 +380,7 @@ def _batch(db: duckdb.DuckDBPyConnection, rows: list[Row]) -> duckdb.DuckDBPyRel
         "quality": "nullif(quality, '')",
         "export": "nullif(export, '')",
         "generation": "NULL::VARCHAR",
+        "register": "NULL::VARCHAR",
     }
     texts = ", ".join(f"CASE WHEN state IN ('r', 'e') THEN {value} END AS {column}" for column, value in stated.items())
     flags = "state = 'm' AS malformed, state = 'e' AS estimated"

@@ -75,3 +75,24 @@ def test_what_is_fed_in_and_generated_is_mapped_beside_what_is_drawn():
 def test_exports_that_cannot_be_assigned_are_refused(text, message):
     with pytest.raises(ValueError, match=message):
         parse_columns(text)
+
+
+def test_registers_in_rows_are_mapped_by_their_column_and_texts():
+    mapping = parse_columns("register=Kind,import=T1|T2,export=Out,energy_kwh=kWh")
+    assert (mapping.register, mapping.roles) == ("Kind", {"import": ("T1", "T2"), "export": ("Out",)})
+    assert mapping.names == ("kWh", "Kind")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("import=T1", "columns: import: needs register beside it"),
+        ("register=Kind,export=Out", "columns: export: needs import beside it"),
+        ("register=Kind,import=A|A", "columns: the register 'A' has two roles"),
+        ("register=Kind,import=A,energy_kwh=a,export_kwh=b", "columns: export_kwh: a register stands in rows"),
+        ("register=Kind,import=A,household_id=*", "columns: register: rows of several registers name their household"),
+    ],
+)
+def test_roles_that_cannot_hold_are_refused(text, message):
+    with pytest.raises(ValueError, match=message.replace("(", r"\(").replace("*", r"\*")):
+        parse_columns(text)

@@ -113,3 +113,19 @@ def test_a_column_that_is_the_sum_of_the_others_is_refused(understood):
     ):
         understood("t,A kWh,B kWh,C kWh", *rows, columns=columns)
     assert understood("t,A kWh,B kWh,D kWh", *(f"{row}0" for row in rows), columns=columns).plan.values == (1, 2, 3)
+
+
+def test_the_rows_of_a_register_decide_what_its_values_are(understood):
+    rows = [f"2026-01-01 {h:02}:00,{name},{value}" for h in range(24) for name, value in (("in", h % 5), ("out", 1))]
+    shown = understood("time,kind,kWh", *rows, columns="register=kind,import=in,export=out")
+    assert (shown.plan.register, shown.plan.roles) == (1, {"in": "import", "out": "export"})
+    assert shown.mapping.endswith("register=kind,import=in,export=out")
+    with pytest.raises(BadInputError, match=r"register 'off': no record holds it; 'kind' holds 'in', 'out'"):
+        understood("time,kind,kWh", *rows, columns="register=kind,import=in,export=off")
+
+
+def test_what_is_left_out_as_export_is_proposed_as_a_register(understood):
+    rows = [f"2026-01-01 {h:02}:00,{n},{h % 3}" for h in range(24) for n in ("Import T1", "Export T1")]
+    shown = understood("time,direction,kWh", *rows)
+    assert shown.mapping.endswith("register=direction,import=Import T1,export=Export T1")
+    assert shown.where == ()
