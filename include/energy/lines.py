@@ -123,6 +123,11 @@ class LineFile:
         """Return SQL of whether a `line` is not blank."""
         return f"regexp_matches(line, '[^ \t{self.delimiter if self.blank_records else ''}]')"
 
+    @property
+    def blank_is_malformed(self) -> bool:
+        """Whether no blank line has as many fields as a record."""
+        return (self.least_fields or len(self.columns)) > 1 and self.delimiter not in BLANK and not self.blank_records
+
     def texts_at(self, numbers: Iterable[int]) -> Iterator[tuple[int, str]]:
         """Yield lines with their numbers, in one pass over the bytes.
 

@@ -84,9 +84,11 @@ def write_report(files: Path, params: ReportParams) -> None:
         SetupError: The folder cannot be written.
     """
     analysis = ANALYSIS.read(files)
-    with ThreadPoolExecutor(1) as pool:  # the rows are DuckDB's work, the plots are Python's
-        found = pool.submit(_write_tables, files, analysis, params)
+    with ThreadPoolExecutor(2) as pool:  # the plots are Python's work; neither of the others keeps all cores busy
+        rows = pool.submit(_write_rows, files, params)
+        found = pool.submit(_write_totals, files, analysis, params)
         plots = draw_plots(analysis, files)
+    rows.result()
     REPORT.write(files, describe(analysis, found.result(), plots))
 
 
@@ -99,13 +101,17 @@ class Figures:
     emissions: Emissions | None = None
 
 
-def _write_tables(files: Path, analysis: Analysis, params: ReportParams) -> Figures:
-    with connect(files, memory_limit="400MB") as db:
-        found = figures(db, files, analysis, params)
-        write_table(db, TOTALS_SQL, TOTALS.at(files))
+def _write_rows(files: Path, params: ReportParams) -> None:
+    with connect(files, memory_limit="200MB") as db:
         write_table(db, rows_sql(files, params), REPORT_ROWS.at(files))
     with atomic_file(REPORT_TABLE.at(files)) as partial:
         shutil.copyfile(RECORDS.at(files), partial)
+
+
+def _write_totals(files: Path, analysis: Analysis, params: ReportParams) -> Figures:
+    with connect(files, memory_limit="400MB") as db:
+        found = figures(db, files, analysis, params)
+        write_table(db, TOTALS_SQL, TOTALS.at(files))
     return found
 
 

@@ -79,12 +79,15 @@ def parse(db: duckdb.DuckDBPyConnection, file: LineFile, params: AnalyzerParams,
     texts = ", ".join(
         f"{_field(file, column)} AS {column}_text" for column in (*COLUMNS, PROVENANCE[2], QUALITY, *flows)
     )
+    filled = file.filled_sql()
+    if file.blank_is_malformed:  # then few lines need the slow test
+        filled = f"CASE WHEN malformed THEN {filled} ELSE true END"
     low, high = (round(params.nominal_voltage * (1 + sign * VOLTAGE_TOLERANCE), 6) for sign in (-1, 1))
     sound = _sound(params, params.required(source.measured if source else None), flows)
     db.execute(f"""
         CREATE TABLE parsed_lines AS
         WITH texts AS (
-            SELECT {file.filled_sql()} AS filled, malformed, {texts} FROM ({file.fields_sql(file.lines_sql())})
+            SELECT {filled} AS filled, malformed, {texts} FROM ({file.fields_sql(file.lines_sql())})
         ),
         numbers AS (
             SELECT *, {stamp_sql("timestamp_text")} AS stamp,
