@@ -81,7 +81,7 @@ def parse(db: duckdb.DuckDBPyConnection, file: LineFile, params: AnalyzerParams,
     )
     filled = file.filled_sql()
     if file.blank_is_malformed:  # then few lines need the slow test
-        filled = f"CASE WHEN malformed THEN {filled} ELSE true END"
+        filled = f"CASE WHEN NOT malformed THEN true ELSE {filled} END"
     low, high = (round(params.nominal_voltage * (1 + sign * VOLTAGE_TOLERANCE), 6) for sign in (-1, 1))
     sound = _sound(params, params.required(source.measured if source else None), flows)
     db.execute(f"""
