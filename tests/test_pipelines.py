@@ -77,6 +77,8 @@ def test_a_pipeline_of_foreign_steps_belongs_to_no_domain_and_its_definition_is_
         "crop health map pipeline",
         "maintenance",
         "inbox",
+        "fields",
+        "field monitoring",
     ],
 )
 def test_a_definition_that_takes_the_name_of_a_wired_pipeline_is_refused(tmp_path, name):

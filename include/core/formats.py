@@ -17,6 +17,7 @@ import stat
 import warnings
 import zlib
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path, PurePosixPath
 from typing import IO, TYPE_CHECKING, Any, NamedTuple
 from zipfile import ZIP_DEFLATED, ZIP_STORED, BadZipFile, ZipFile
@@ -49,6 +50,7 @@ MAX_PIXELS = 64_000_000
 """Of a PNG or JPEG image, which its reader may hold in memory (interlaced, progressive)."""
 MAX_BLOCKS, MAX_BLOCK_BYTES = 200_000, 256 * MIB
 """Of a raster, which is read block by block; a scene of 10,980 × 10,980 pixels has 10,980 strips at most."""
+SQLITE_START = b"SQLite format 3\0"
 PNG_START, PNG_END = b"\x89PNG\r\n\x1a\n", b"\0\0\0\0IEND\xaeB`\x82"
 _ZIP_NAME_LENGTH, _DESCRIPTOR_BYTES = 26, (12, 16, 20, 24)
 JPEG_SCAN, JPEG_END, _JPEG_MARKER = b"\xff\xda", b"\xff\xd9", re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
@@ -304,6 +306,27 @@ def _check_jpeg(path: Path, artifact: Artifact[Any]) -> None:
     _read_raster(path, artifact, "JPEG")
 
 
+def _check_geopackage(path: Path, artifact: Artifact[Any]) -> int:
+    """Count the features of a GeoPackage; SQLite checks every page of it, and takes missing ones for empty."""
+    import sqlite3
+
+    with path.open("rb") as file:
+        head = file.read(100)
+    page, pages = int.from_bytes(head[16:18]), int.from_bytes(head[28:32])
+    page = 65_536 if page == 1 else page  # as the header states it
+    if not head.startswith(SQLITE_START) or page * pages != path.stat().st_size:
+        raise ValueError(f"{path.stat().st_size:,} bytes, not {pages:,} pages of {page:,}")
+    try:
+        with closing(sqlite3.connect(f"{path.resolve().as_uri()}?immutable=1", uri=True)) as db:
+            if (fault := db.execute("PRAGMA integrity_check(1)").fetchone()[0]) != "ok":
+                raise ValueError(fault)
+            layers = db.execute("SELECT table_name FROM gpkg_contents WHERE data_type = 'features'").fetchall()
+            quoted = (name.replace('"', '""') for (name,) in layers)
+            return sum(db.execute(f'SELECT count(*) FROM "{name}"').fetchone()[0] for name in quoted)
+    except sqlite3.Error as error:
+        raise ValueError(str(error)) from error
+
+
 def _check_tiff(path: Path, artifact: Artifact[Any]) -> None:
     if not _read_raster(path, artifact, "GTiff"):
         raise ContractError(artifact.path, "must be georeferenced", "no coordinate reference system")
@@ -469,6 +492,7 @@ _TEXT = Format("UTF-8 text", _check_text)
 FORMATS: dict[str, Format] = {
     "csv": _CSV,
     "csv.gz": _CSV,
+    "gpkg": Format("a complete GeoPackage", _check_geopackage),
     "gz": Format("a complete gzip file", _check_gzip),
     "jpeg": _JPEG,
     "jpg": _JPEG,

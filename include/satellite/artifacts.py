@@ -13,6 +13,7 @@ from include.core.contracts import Artifact
 from include.core.errors import ContractError
 from include.satellite.datasets.schemas import PatchInfo, PatchRow, SequenceInfo, SequenceRow
 from include.satellite.evaluation.schemas import PatchPrediction, SequencePrediction, Verification
+from include.satellite.fields.schemas import FieldSet, ObservationRow
 from include.satellite.imagery.schemas import Acquisition, Imagery, SearchResult, ValidationReport
 from include.satellite.schemas import Approval, BaselineInfo, Comparison, Configuration, HealthMap
 from include.satellite.training.schemas import CnnMetrics, LstmMetrics, ModelCard, ModelKind
@@ -107,6 +108,13 @@ COMPARISON_PLOT = Artifact("plot_comparison.png")
 VERIFICATION = Artifact("verification.json", Verification)
 APPROVAL = Artifact("approval.json", Approval)
 CONFIGURATION = Artifact("configuration.json", Configuration)
+FIELDS = Artifact("fields.json", FieldSet)
+OBSERVATIONS = Artifact("observations.parquet", ObservationRow)
+FIELDS_TABLE = Artifact("fields.parquet")
+FIELDS_PACKAGE = Artifact("fields.gpkg")
+INDEX_RASTER = Artifact("indices.tif")
+FIELDS_ITEM = Artifact("item.json")
+FIELD_PRODUCTS = (FIELDS_TABLE, FIELDS_PACKAGE, INDEX_RASTER, FIELDS_ITEM)
 HEALTH_MAP = Artifact("health_map.json", HealthMap)
 HEALTH_MAP_RASTER = Artifact("health_map.tif")
 HEALTH_MAP_PLOT = Artifact("plot_health_map.png")

@@ -5,7 +5,7 @@ from pathlib import Path
 from include.core.contracts import StepParams
 from include.core.domain import Domain, EnvKeys, Option, Page, Pool, StandIn
 from include.satellite.params import ImageryParams, ValidateParams
-from include.satellite.pipeline import CROP_HEALTH_MAP, SATELLITE, LookbackWindow
+from include.satellite.pipeline import CROP_HEALTH_MAP, FIELD_MONITORING, SATELLITE, LookbackWindow
 from include.satellite.registry import store
 from include.satellite.steps import SATELLITE_STEPS
 
@@ -22,7 +22,7 @@ SATELLITE_DOMAIN = Domain(
     title="Satellite",
     steps=SATELLITE_STEPS,
     image="groundtruth-satellite:latest",
-    pipelines=(SATELLITE, CROP_HEALTH_MAP),
+    pipelines=(SATELLITE, CROP_HEALTH_MAP, FIELD_MONITORING),
     window=LookbackWindow(),
     options=(
         _switch(ImageryParams, "skip_download"),
@@ -52,12 +52,18 @@ SATELLITE_DOMAIN = Domain(
             metavar="FILE[:LAYER]",
             parse="include.satellite.command_line:read_area",
         ),
+        Option(
+            ("--fields",),
+            "File with the outlines of the fields to monitor. Default: GROUNDTRUTH_FIELDS; of the demo, an example.",
+            param="fields",
+            metavar="FILE",
+        ),
     ),
     profiles=HERE / "profiles",
     run_environment="include.satellite.command_line:run_environment",
     checks="include.satellite.command_line:checks",
     settings="include.satellite.params:SatelliteSettings",
-    stores=("imagery", "models/baselines", "models/store"),
+    stores=("imagery", "fields", "models/baselines", "models/store"),
     pools=(Pool("sentinel_hub", 2, "Requests to Sentinel Hub: two at once is its limit"),),
     stand_ins=(StandIn("imagery", "include.standins.sentinel_hub", 8070, "GROUNDTRUTH_SENTINEL_HUB_URL"),),
     pages=(
@@ -81,6 +87,11 @@ SATELLITE_DOMAIN = Domain(
         "mae": "MAE",
         "rmse": "RMSE",
         "r2": "R²",
+        "ndre": "NDRE",
+        "ndmi": "NDMI",
+        "savi": "SAVI",
+        "evi": "EVI",
+        "area_ha": "area (ha)",
         "not_assessed": "not assessed (ha)",
     },
     overview="include.satellite.overview:overview",

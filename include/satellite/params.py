@@ -36,17 +36,20 @@ class SatelliteSettings(BaseSettings):
     imagery_source: Source = Field(
         "demo", description="Where the satellite pipeline's imagery comes from, unless a run's `source` says otherwise."
     )
+    fields: str | None = Field(
+        None, description="File with the outlines of the fields that are monitored, unless a run names another one."
+    )
 
 
-def _field(section: str, default: Any, description: str, *, file: bool = False, **limits: Any) -> Any:
+def form_field(section: str, default: Any, description: str, *, file: bool = False, **limits: Any) -> Any:
     """Return a field of a section of the run's form; with `file`, its value names an input file."""
     extra: dict[str, Any] = {"section": section} | ({"file": True} if file else {})
     return Field(default, description=description, json_schema_extra=extra, **limits)
 
 
-_area, _window, _imagery = partial(_field, "Area"), partial(_field, "Window"), partial(_field, "Imagery")
-_data, _training = partial(_field, "Training data"), partial(_field, "Training")
-_promotion, _run = partial(_field, "Promotion"), partial(_field, "Run")
+_area, _window, _imagery = partial(form_field, "Area"), partial(form_field, "Window"), partial(form_field, "Imagery")
+_data, _training = partial(form_field, "Training data"), partial(form_field, "Training")
+_promotion, _run = partial(form_field, "Promotion"), partial(form_field, "Run")
 
 
 class AreaParams(StepParams):
@@ -137,8 +140,8 @@ class LabelSourceParams(StepParams):
     )
 
 
-class SourceParams(StepParams):
-    """Where imagery comes from, and what it may cost."""
+class SourceParam(StepParams):
+    """Where imagery comes from."""
 
     source: Source = Field(
         default_factory=lambda: read_settings(SatelliteSettings).imagery_source,
@@ -146,6 +149,11 @@ class SourceParams(StepParams):
         "(Copernicus Data Space). Default: GROUNDTRUTH_IMAGERY_SOURCE, else demo.",
         json_schema_extra={"section": "Imagery"},
     )
+
+
+class SourceParams(SourceParam):
+    """Where imagery comes from, and what it may cost."""
+
     max_processing_units: float = _imagery(
         500, "The run stops before it would spend more processing units than this.", gt=0
     )

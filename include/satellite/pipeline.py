@@ -15,13 +15,20 @@ from include.core.exchange import Producer
 from include.core.pipeline import Pipeline
 from include.core.windows import Interval, IntervalWindow, read_instant, read_zone
 from include.satellite.artifacts import VALIDATED
-from include.satellite.steps import SATELLITE_STEPS
+from include.satellite.steps import FIELD_STEPS, MODEL_STEPS
 
 HOUR_S = 3600
-IMAGERY_ASSET, MODEL_ASSET = "satellite_imagery", "crop_health_model"
-TIMEOUTS_S = {"collect": 2 * HOUR_S, "train_cnn": 6 * HOUR_S, "train_lstm": 6 * HOUR_S, "compare": 3 * HOUR_S}
-DRAW_MAP = SATELLITE_STEPS["draw_map"]
+IMAGERY_ASSET, MODEL_ASSET, FIELD_ASSET = "satellite_imagery", "crop_health_model", "fields"
+TIMEOUTS_S = {
+    "collect": 2 * HOUR_S,
+    "fetch_passes": 6 * HOUR_S,
+    "train_cnn": 6 * HOUR_S,
+    "train_lstm": 6 * HOUR_S,
+    "compare": 3 * HOUR_S,
+}
+DRAW_MAP = MODEL_STEPS["draw_map"]
 PUBLISHED = ("validated.json", "validation_report.json", "comparison.json", "configuration.json")
+FIELDS_PUBLISHED = ("fields.json", "observations.parquet", "fields.parquet", "fields.gpkg", "indices.tif", "item.json")
 MAP_PUBLISHED = ("health_map.tif", "plot_health_map.png", "health_map.json")
 
 
@@ -60,13 +67,13 @@ SATELLITE = Pipeline(
     Definition(
         workflow_name="satellite-pipeline",
         description="Sentinel-2 imagery to crop-health models that earn their promotion, or show why they do not.",
-        steps=specs_of((step for step in SATELLITE_STEPS.values() if step is not DRAW_MAP), timeouts_s=TIMEOUTS_S),
+        steps=specs_of((step for step in MODEL_STEPS.values() if step is not DRAW_MAP), timeouts_s=TIMEOUTS_S),
         file=Path(__file__),
         schedule="@monthly",
         publish=PUBLISHED,
         deadline_minutes=6 * 60,
     ),
-    SATELLITE_STEPS,
+    MODEL_STEPS,
     window=LookbackWindow(),
     check="include.satellite.datasets.splits:check_capacity",
 )
@@ -80,7 +87,22 @@ CROP_HEALTH_MAP = Pipeline(
         publish=MAP_PUBLISHED,
         deadline_minutes=60,
     ),
-    SATELLITE_STEPS,
+    MODEL_STEPS,
     producers={"imagery": Producer(SATELLITE.definition.dag_id, "validate", VALIDATED.path)},
     triggers=(IMAGERY_ASSET, MODEL_ASSET),
+)
+
+FIELD_MONITORING = Pipeline(
+    Definition(
+        workflow_name="field-monitoring",
+        description="Every new pass of Sentinel-2 over your fields: indices of each field, without training anything.",
+        steps=specs_of(FIELD_STEPS.values(), timeouts_s=TIMEOUTS_S),
+        file=Path(__file__),
+        schedule="@daily",
+        publish=FIELDS_PUBLISHED,
+        deadline_minutes=6 * 60,
+    ),
+    FIELD_STEPS,
+    window=LookbackWindow(),
+    short_name="fields",
 )

@@ -95,3 +95,34 @@ prove_map = _proof(
     (artifacts.HEALTH_MAP, artifacts.HEALTH_MAP_RASTER),
     recomputed="place, date, author, areas and georeference; every class of the NDVI rule; of a model where it has one",
 )
+prove_fields = _proof(
+    "fields.reading:recompute_fields",
+    (artifacts.FIELDS,),
+    recomputed="every field, from the file again",
+)
+prove_plan = _proof(
+    "fields.passes:recompute_plan",
+    (artifacts.SEARCH,),
+    recomputed="the area of the fields; every usable date is chosen",
+)
+prove_passes = _proof(
+    "fields.passes:recompute_passes",
+    (artifacts.VALIDATED, artifacts.VALIDATION_REPORT),
+    recomputed="every acquisition is a collected one; scenes of excluded dates; the report's counts",
+    sampled="scenes of accepted dates",
+    audited="every acquisition is a collected one; scenes of all dates; the report's counts",
+)
+prove_observations = _proof(
+    "fields.recomputation:recompute_observations",
+    (artifacts.OBSERVATIONS,),
+    recomputed="which fields are observed on which pass; what earlier runs measured, from the store",
+    sampled="values of fields on passes, measured again one by one",
+    audited="every field on every pass of the window, measured again one by one",
+)
+prove_products = _proof(
+    "fields.products:recompute_products",
+    artifacts.FIELD_PRODUCTS,
+    recomputed="the latest values from the observations, and what the item states",
+    sampled="windows of the index raster, from the scene",
+    audited="the latest values from the observations, what the item states, and the complete index raster",
+)

@@ -8,6 +8,7 @@ from typing import Any
 from include.core.contracts import SOURCES, Approval, Artifact, Credentials, Group, Step, StepParams
 from include.satellite import artifacts, params
 from include.satellite.artifacts import CNN, LSTM
+from include.satellite.fields.params import FieldsParams, MeasureParams, PassParams
 from include.satellite.registry.store import ENV_KEYS
 
 DOWNLOAD = Group(
@@ -19,6 +20,11 @@ CONFIGURE = Group(
     "configure",
     "Update configuration",
     "Verifies the predictions, stores the models and, if every gate agrees, enables them in the .env file.",
+)
+PASSES = Group(
+    "passes",
+    "Take every pass",
+    "Searches the catalog for passes over the fields, fetches the new ones and checks all.",
 )
 STORED = "include.satellite.stored"
 ACCOUNT = Credentials("sentinel_hub", "SH_CLIENT_ID", "SH_CLIENT_SECRET", ("sentinelhub", "cdse"))
@@ -232,4 +238,85 @@ _ALL = (
     ),
 )
 
-SATELLITE_STEPS = {step.id: step for step in _ALL}
+_fields_step = partial(
+    _step,
+    model=PassParams,
+    group=PASSES,
+    credentials=ACCOUNT,
+    libraries=("sentinelhub", "rasterio", "pyproj"),
+    in_worker=True,
+)
+_FIELDS = (
+    _step(
+        "read_fields",
+        "Read the fields",
+        "Reads the outlines, ids, crops and days of the fields; refuses ids that are missing or occur twice.",
+        "fields.reading",
+        FieldsParams,
+        recompute="include.satellite.proofs:prove_fields",
+        reads=(SOURCES,),
+        writes=(artifacts.FIELDS,),
+        libraries=("shapely", "pyproj"),
+    ),
+    _fields_step(
+        "find_passes",
+        "Search for passes",
+        "Searches the catalog for every pass over the fields, and previews each at 60 m.",
+        "fields.passes",
+        outcome="include.satellite.imagery.search:search_outcome",
+        recompute="include.satellite.proofs:prove_plan",
+        reads=(artifacts.FIELDS,),
+        writes=(artifacts.SEARCH,),
+    ),
+    _fields_step(
+        "fetch_passes",
+        "Fetch the new passes",
+        "Fetches the passes that the imagery store does not hold intact.",
+        "fields.passes",
+        outcome="include.satellite.imagery.download:collect_outcome",
+        reads=(artifacts.SEARCH,),
+        writes=(artifacts.IMAGERY,),
+    ),
+    _step(
+        "check_passes",
+        "Check the passes",
+        "Checks every pass, as the training of models does; needs no number of them.",
+        "fields.passes",
+        PassParams,
+        group=PASSES,
+        recompute="include.satellite.proofs:prove_passes",
+        reads=(artifacts.IMAGERY,),
+        writes=(artifacts.VALIDATED, artifacts.VALIDATION_REPORT),
+        libraries=("rasterio", "numpy"),
+        stored=f"{STORED}:collected_scenes",
+    ),
+    _step(
+        "measure_fields",
+        "Measure the fields",
+        "Measures each field on each pass; what was measured before on the same scene and outline is not again.",
+        "fields.observations",
+        MeasureParams,
+        recompute="include.satellite.proofs:prove_observations",
+        reads=(artifacts.FIELDS, artifacts.VALIDATED),
+        writes=(artifacts.OBSERVATIONS,),
+        libraries=("rasterio", "numpy", "shapely", "duckdb"),
+        stored=f"{STORED}:measured_scenes",
+        keep="include.satellite.fields.observations:keep_observations",
+    ),
+    _step(
+        "map_fields",
+        "Write maps and tables",
+        "Writes the fields with their latest values as GeoParquet and GeoPackage, the latest pass as a COG.",
+        "fields.products",
+        MeasureParams,
+        recompute="include.satellite.proofs:prove_products",
+        reads=(artifacts.FIELDS, artifacts.VALIDATED, artifacts.OBSERVATIONS),
+        writes=artifacts.FIELD_PRODUCTS,
+        libraries=("rasterio", "numpy", "shapely", "duckdb"),
+        stored=f"{STORED}:mapped_scenes",
+    ),
+)
+
+MODEL_STEPS = {step.id: step for step in _ALL}
+FIELD_STEPS = {step.id: step for step in _FIELDS}
+SATELLITE_STEPS = MODEL_STEPS | FIELD_STEPS

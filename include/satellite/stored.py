@@ -9,7 +9,7 @@ from include.core.contracts import StepParams, StoredFile
 from include.core.errors import GroundtruthError
 from include.core.settings import get_settings
 from include.env_file import read_keys
-from include.satellite.artifacts import COMPARISON, IMAGERY, PATCH_INFO, VALIDATED
+from include.satellite.artifacts import COMPARISON, FIELDS, IMAGERY, PATCH_INFO, VALIDATED
 from include.satellite.imagery.schemas import Acquisition
 from include.satellite.imagery.store import scene_path
 from include.satellite.params import CompareParams, HealthMapParams
@@ -25,6 +25,23 @@ def collected_scenes(files: Path, params: StepParams) -> Iterator[StoredFile]:
 def validated_scenes(files: Path, params: StepParams) -> Iterator[StoredFile]:
     """Yield the scenes of `validated.json`, which must be intact."""
     return map(_scene, VALIDATED.read(files).acquisitions)
+
+
+def measured_scenes(files: Path, params: StepParams) -> Iterator[StoredFile]:
+    """Yield the measurements of earlier runs, and the accepted scenes that hold something they lack."""
+    from include.satellite.fields.observations import unmeasured
+    from include.satellite.fields.store import store_file
+
+    imagery = VALIDATED.read(files)
+    yield StoredFile(store_file(imagery))
+    yield from map(_scene, unmeasured(FIELDS.read(files).fields, imagery))
+
+
+def mapped_scenes(files: Path, params: StepParams) -> Iterator[StoredFile]:
+    """Yield the scene that the index raster shows."""
+    from include.satellite.fields.products import latest_pass
+
+    yield _scene(latest_pass(files))
 
 
 def champion(files: Path, params: CompareParams) -> Iterator[StoredFile]:

@@ -13,7 +13,7 @@ from include.cli.params import read_params, read_profile
 from include.core.errors import BadInputError
 from include.energy.params import AnalyzerParams, GeneratorParams, ReportParams
 from include.pipelines import load_pipelines
-from include.satellite.pipeline import CROP_HEALTH_MAP, SATELLITE
+from include.satellite.pipeline import CROP_HEALTH_MAP, FIELD_MONITORING, SATELLITE
 
 pytestmark = pytest.mark.airflow
 
@@ -312,3 +312,36 @@ def test_a_parameter_that_another_pipeline_fills_names_a_run_or_a_file(tmp_path)
     assert read(CROP_HEALTH_MAP)["imagery"] is None
     with pytest.raises(BadInputError, match="reference: no such file: run:manual__1"):
         read(SATELLITE, "reference=run:manual__1")
+
+
+def test_every_parameter_of_field_monitoring_from_the_command_line(tmp_path):
+    (tmp_path / "farm.gpkg").write_text("read by the step alone")
+    stated = {
+        "source": "cdse",
+        "id_column": "FELD",
+        "crop_column": "KULTUR",
+        "valid_from_column": "VON",
+        "valid_to_column": "BIS",
+        "days_back": 40,
+        "max_processing_units": 7.0,
+        "skip_download": True,
+        "resolution": 20,
+        "indices": ["ndvi", "ndmi"],
+        "max_cloud_cover": 80.0,
+    }
+    params = read_params(
+        FIELD_MONITORING,
+        {"fields": str(tmp_path / "farm.gpkg")},
+        [f"{name}={json.dumps(value)}" for name, value in stated.items()],
+        None,
+        date=None,
+        start=None,
+        end="2026-10-01",
+        audit=True,
+    )
+    assert params == stated | {"fields": f"{tmp_path}/farm.gpkg", "end": "2026-10-01T00:00:00Z", "audit": True}
+    assert params.keys() == FIELD_MONITORING.params.keys()
+    with pytest.raises(BadInputError, match="max_cloud_cover"):
+        read(FIELD_MONITORING, "max_cloud_cover=101")
+    with pytest.raises(BadInputError, match="indices"):
+        read(FIELD_MONITORING, 'indices=["ndwi"]')

@@ -4,6 +4,7 @@ import gzip
 import io
 import json
 import os
+import sqlite3
 import stat
 import struct
 import subprocess
@@ -11,6 +12,7 @@ import sys
 import zipfile
 import zlib
 from collections.abc import Callable
+from contextlib import closing
 from functools import cache
 from pathlib import Path
 
@@ -165,10 +167,25 @@ def _folder(tmp_path_factory: pytest.TempPathFactory):
     del os.environ["PYTEST_TMP"]
 
 
+def package() -> bytes:
+    """A GeoPackage of three features, as far as a check looks: its layers and their rows."""
+    path = Path(os.environ["PYTEST_TMP"], "made.gpkg")
+    path.unlink(missing_ok=True)
+    with closing(sqlite3.connect(path)) as db:
+        db.executescript(
+            "CREATE TABLE gpkg_contents (table_name TEXT, data_type TEXT);"
+            "INSERT INTO gpkg_contents VALUES ('plots', 'features'), ('notes', 'attributes');"
+            "CREATE TABLE plots (fid INTEGER PRIMARY KEY, geom BLOB);"
+            "INSERT INTO plots VALUES (1, x'00'), (2, x'00'), (3, x'00');"
+        )
+    return path.read_bytes()
+
+
 RECORDS = b'{"n": 1}\n{"n": 2}\n'
 GOOD: dict[str, tuple[Callable[[], bytes], int | None]] = {
     "a.csv": (READINGS.encode, 3),
     "a.csv.gz": (lambda: gzip.compress(READINGS.encode()), 3),
+    "a.gpkg": (package, 3),
     "a.gz": (lambda: gzip.compress(b"anything") + gzip.compress(b"else"), None),
     "a.jpeg": (lambda: image("JPEG"), None),
     "a.jpg": (lambda: image("JPEG", 500), None),
@@ -242,6 +259,13 @@ LIES: dict[str, tuple[str, Callable[[], bytes], str]] = {
     ),
     "JSON with NaN, packed": ("a.json.gz", lambda: gzip.compress(b'{"a": NaN}'), "NaN is not a JSON number"),
     # zip
+    # GeoPackage
+    "GeoPackage with a page that is zeros": (
+        "a.gpkg",
+        lambda: emptied(good("a.gpkg"), 4096, 8192),
+        "must be a complete",
+    ),
+    "GeoPackage with something behind it": ("a.gpkg", lambda: good("a.gpkg") + b"more", "must be a complete"),
     "zip of which only head and tail are right": (
         "a.zip",
         lambda: emptied(good("a.zip"), 10, 60),

@@ -23,7 +23,14 @@ def dag():
 def test_every_dag_of_the_folder_is_listed_here():
     bag = parse_dags()
     assert bag.import_errors == {}
-    assert set(bag.dags) == {"energy_pipeline", "satellite_pipeline", "crop_health_map", "inbox", "maintenance"}
+    assert set(bag.dags) == {
+        "energy_pipeline",
+        "satellite_pipeline",
+        "crop_health_map",
+        "field_monitoring",
+        "inbox",
+        "maintenance",
+    }
 
 
 def test_steps_run_between_preparing_and_publishing(dag):
@@ -98,7 +105,14 @@ def test_a_broken_definition_shows_every_fault_while_good_ones_live(definitions)
     good = json.loads((ROOT / "include/config/energy-pipeline.json").read_text())
     definitions(good=good, broken={"workflow_name": "", "containers": [{"id": "a b", "comand": "x"}]}, torn="{")
     bag = parse_dags()
-    assert set(bag.dags) == {"energy_pipeline", "satellite_pipeline", "crop_health_map", "inbox", "maintenance"}
+    assert set(bag.dags) == {
+        "energy_pipeline",
+        "satellite_pipeline",
+        "crop_health_map",
+        "field_monitoring",
+        "inbox",
+        "maintenance",
+    }
     [(file, error)] = bag.import_errors.items()
     assert Path(file).name == "faulty_definitions.py"
     assert "broken.json" in error

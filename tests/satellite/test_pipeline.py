@@ -6,7 +6,7 @@ import pytest
 
 from include.core.errors import BadInputError
 from include.core.exchange import Producer
-from include.satellite.pipeline import CROP_HEALTH_MAP, SATELLITE, LookbackWindow
+from include.satellite.pipeline import CROP_HEALTH_MAP, FIELD_MONITORING, SATELLITE, LookbackWindow
 
 HOUR_S = 3600
 
@@ -44,6 +44,14 @@ def test_steps_that_train_have_more_time():
 def test_the_map_is_one_step_that_starts_on_new_imagery_or_a_new_model():
     assert [(spec.id, spec.depends_on) for spec in CROP_HEALTH_MAP.definition.steps] == [("draw_map", ())]
     assert CROP_HEALTH_MAP.starts == "after satellite_imagery or crop_health_model"
+
+
+def test_monitoring_takes_one_step_after_the_other_every_day():
+    ids = [spec.id for spec in FIELD_MONITORING.definition.steps]
+    assert ids == ["read_fields", "find_passes", "fetch_passes", "check_passes", "measure_fields", "map_fields"]
+    assert [spec.depends_on for spec in FIELD_MONITORING.definition.steps] == [(), *((name,) for name in ids[:-1])]
+    assert FIELD_MONITORING.starts == "@daily"
+    assert "fields" in FIELD_MONITORING.names
 
 
 JULY = datetime(2026, 7, 1)  # noqa: DTZ001 - as the command line reads a date

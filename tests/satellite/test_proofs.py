@@ -24,7 +24,8 @@ def test_a_proof_names_artifacts_that_the_step_reads_or_writes(step, monkeypatch
     assert all(proof.recomputed or proof.sampled for proof in proven)
 
 
-SAMPLED = {"validate": ("2026-05-01",), "prepare_cnn": ("2026-05-01",), "prepare_lstm": ("2026-05-01",), "verify": ()}
+DRAWN = ("validate", "prepare_cnn", "prepare_lstm", "check_passes", "measure_fields", "map_fields")
+SAMPLED = dict.fromkeys(DRAWN, ("2026-05-01",)) | {"verify": ()}
 
 
 @pytest.mark.parametrize("step", PROVEN.values(), ids=PROVEN)
@@ -56,4 +57,5 @@ def test_what_the_recomputation_finds_fails_the_step(monkeypatch):
 
 
 def test_steps_without_a_proof_are_those_that_only_search_fetch_ask_or_configure():
-    assert SATELLITE_STEPS.keys() - PROVEN.keys() == {"search", "download", "collect", "approve", "configure"}
+    others = {"search", "download", "collect", "approve", "configure", "fetch_passes"}
+    assert SATELLITE_STEPS.keys() - PROVEN.keys() == others

@@ -22,12 +22,14 @@ def test_a_step_is_its_function_or_an_approval():
 
 
 def test_only_the_steps_that_fetch_imagery_need_the_account():
-    assert [step.id for step in STEPS if step.credentials] == ["search", "download", "collect"]
+    fetching = ["search", "download", "collect", "find_passes", "fetch_passes"]
+    assert [step.id for step in STEPS if step.credentials] == fetching
     assert {step.credentials for step in STEPS} == {ACCOUNT, None}
 
 
 def test_steps_that_talk_to_services_or_change_the_deployment_run_in_the_worker():
-    assert [step.id for step in STEPS if step.in_worker] == ["search", "download", "collect", "approve", "configure"]
+    models, fields = ["search", "download", "collect", "approve", "configure"], ["find_passes", "fetch_passes"]
+    assert [step.id for step in STEPS if step.in_worker] == [*models, *fields]
 
 
 def test_exported_arrays_are_optional():

@@ -11,12 +11,16 @@ from include.core.contracts import StepParams, StoredFile
 from include.core.errors import BadInputError, ContractError
 from include.env_file import EnvFile, Reason
 from include.satellite import stored
-from include.satellite.artifacts import COMPARISON, IMAGERY, PATCH_INFO, VALIDATED
+from include.satellite.artifacts import COMPARISON, FIELDS, IMAGERY, PATCH_INFO, VALIDATED
 from include.satellite.evaluation.synthetic_baseline import stored_baseline
+from include.satellite.fields.observations import observe
+from include.satellite.fields.schemas import FieldSet
+from include.satellite.fields.store import keep_measurements, store_file
 from include.satellite.params import CompareParams, HealthMapParams
 from include.satellite.registry import store
 from include.satellite.registry.store import FILES
 from include.satellite.steps import SATELLITE_STEPS
+from tests.satellite.fields.squares import make_imagery, three_fields
 from tests.satellite.imagery_store import ImageryMaker, grid_of
 from tests.satellite.registry.test_store import comparison
 from tests.satellite.small_data import write_patches
@@ -124,3 +128,16 @@ def test_a_link_in_the_store_leads_a_step_nowhere(data_dir, files, scenes):
     place.symlink_to("/etc/passwd")
     with pytest.raises(ContractError):
         list(stored.validated_scenes(files, StepParams()))
+
+
+def test_fields_are_measured_on_scenes_of_which_the_store_of_measurements_lacks_one(data_dir, files):
+    imagery = make_imagery(data_dir, files)
+    fields = three_fields(imagery.grid)
+    FIELDS.write(files, FieldSet(file="farm.gpkg", fields=fields, findings=[]))
+    measurements = StoredFile(store_file(imagery))
+    scenes = [StoredFile(f"imagery/{item.file}", item.sha256, "the validation") for item in imagery.acquisitions]
+    assert list(stored.measured_scenes(files, StepParams())) == [measurements, *scenes]
+    assert list(stored.mapped_scenes(files, StepParams())) == scenes[-1:]
+    some = imagery.model_copy(update={"acquisitions": imagery.acquisitions[:2]})
+    keep_measurements(imagery, observe(fields, some, None))
+    assert list(stored.measured_scenes(files, StepParams())) == [measurements, scenes[-1]]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from functools import cached_property
 from operator import attrgetter
 from pathlib import Path
@@ -57,7 +58,7 @@ def download(files: Path, params: ImageryStepParams, index: int) -> None:
     """
     plan = SEARCH.read(files)
     store = ImageryStore(plan)
-    downloader = _Downloader(plan, params, store, _committed_units(files, plan, store, index))
+    downloader = Downloader(plan, params, store, _committed_units(files, plan, store, index))
     ACQUISITION.instance(index).write(files, downloader.obtain(plan.candidate(plan.chosen[index])))
 
 
@@ -70,7 +71,7 @@ def collect(files: Path, params: ImageryStepParams) -> None:
     plan = SEARCH.read(files)
     done = [_downloaded(files, plan, index) for index in range(len(plan.chosen))]
     spent = plan.units_spent + sum(acquisition.units_spent for acquisition in done)
-    downloader = _Downloader(plan, params, ImageryStore(plan), spent)
+    downloader = Downloader(plan, params, ImageryStore(plan), spent)
     reserves = list(plan.reserves)
     while (wanted := len(plan.chosen) - sum(acquisition.usable for acquisition in done)) and reserves:
         batch, reserves = reserves[:wanted], reserves[wanted:]
@@ -78,8 +79,18 @@ def collect(files: Path, params: ImageryStepParams) -> None:
         done += two_at_once(downloader.obtain, map(plan.candidate, batch))
     done.sort(key=attrgetter("date"))
     downloader.store.sweep()
+    IMAGERY.write(files, manifest_of(plan, done))
+
+
+def manifest_of(plan: SearchResult, done: Sequence[Acquisition]) -> Imagery:
+    """Return the manifest of the acquisitions that a plan led to.
+
+    Args:
+        plan: The search's result.
+        done: Its acquisitions, usable or not, ascending by date.
+    """
     usable = [acquisition for acquisition in done if acquisition.usable]
-    imagery = Imagery(
+    return Imagery(
         **plan.fields_of(Scope),
         synthetic=any(acquisition.synthetic for acquisition in usable),
         acquisitions=usable,
@@ -87,7 +98,6 @@ def collect(files: Path, params: ImageryStepParams) -> None:
         units_spent=plan.units_spent + sum(acquisition.units_spent for acquisition in done),
         units_estimated=plan.units_estimated,
     )
-    IMAGERY.write(files, imagery)
 
 
 def collect_outcome(files: Path) -> StepOutcome:
@@ -118,7 +128,7 @@ def collect_outcome(files: Path) -> StepOutcome:
     )
 
 
-class _Downloader:
+class Downloader:
     """Fetches dates of one plan; asks the service only when something is missing.
 
     Args:

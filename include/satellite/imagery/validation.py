@@ -28,6 +28,8 @@ from include.satellite.sensors.indices import NDVI
 
 LOGGER = logging.getLogger(__name__)
 
+SIMULATED = "simulated imagery"
+"""Begins the finding that says what simulated imagery means for models."""
 REASONS_NAMED = 5
 DRAWN_DATES = 3
 """Accepted dates whose scenes are checked again."""
@@ -245,7 +247,7 @@ def _findings(params: ValidateParams, reports: Sequence[DateReport], accepted: S
             else "models trained on it will not be promoted (allow_synthetic is off)"
         )
         severity: Severity = "info" if params.allow_synthetic else "warning"
-        messages.append((severity, f"simulated imagery on {simulated} of {len(accepted)} dates; {consequence}"))
+        messages.append((severity, f"{SIMULATED} on {simulated} of {len(accepted)} dates; {consequence}"))
     unknown = sum(acquisition.tile_cloud is None for acquisition in accepted)
     if unknown:
         messages.append(("warning", f"the source does not know the cloud of {unknown} of {len(accepted)} dates"))

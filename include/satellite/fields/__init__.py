@@ -1,0 +1,1 @@
+"""Fields: what imagery says of each, pass by pass."""

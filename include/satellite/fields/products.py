@@ -1,0 +1,440 @@
+"""The step `map_fields`: the fields with their latest values, and the latest pass as an index raster with a STAC item.
+
+`fields.parquet` is GeoParquet and `fields.gpkg` a GeoPackage (OGC 12-128r19) of the same rows. `indices.tif` is a
+cloud-optimised GeoTIFF with one band an index; pixels that are not clear are nodata. `item.json` is a STAC item (1.1.0)
+whose assets are all of these.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from datetime import UTC, date
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from include.core.contracts import StepParams
+from include.core.errors import BadInputError, ContractError
+from include.core.files import atomic_file, write_atomically
+from include.core.outcome import StepMetrics, StepOutcome, Table
+from include.core.tables import file_argument, literal
+from include.satellite.artifacts import (
+    FIELDS,
+    FIELDS_ITEM,
+    FIELDS_PACKAGE,
+    FIELDS_TABLE,
+    INDEX_RASTER,
+    OBSERVATIONS,
+    VALIDATED,
+)
+from include.satellite.fields.measurement import (
+    DEFECTIVE,
+    DILATION_M,
+    MASKED,
+    STRIP_ROWS,
+    dilated,
+    indices_of,
+)
+from include.satellite.fields.recomputation import clear_pixels, np_random
+from include.satellite.fields.schemas import KEY, CropField
+from include.satellite.fields.store import read_table
+from include.satellite.imagery.store import scene_path
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+    from numpy.typing import NDArray
+
+    from include.satellite.imagery.schemas import Acquisition, Imagery
+
+SCALE, NODATA = 1e-4, -32768
+"""Of the index raster: an index of 1 is 10,000."""
+COLUMNS = ("field_id", "crop", "valid_from", "valid_to", "area_ha", "status", "pixels", "clear_share", "latest")
+DATES = ("valid_from", "valid_to", "latest")
+NOT_SEEN: dict[str, Any] = {"status": "not valid", "pixels": 0, "clear_share": math.nan}
+"""Of a field that is not valid on the day of the pass."""
+ROWS_SHOWN = 50
+DRAWN_WINDOWS, WINDOW = 4, 64
+MEDIA_TYPES = {
+    INDEX_RASTER.path: "image/tiff; application=geotiff; profile=cloud-optimized",
+    FIELDS_TABLE.path: "application/vnd.apache.parquet",
+    FIELDS_PACKAGE.path: "application/geopackage+sqlite3",
+    OBSERVATIONS.path: "application/vnd.apache.parquet",
+}
+TITLES = {
+    INDEX_RASTER.path: "Indices of the latest pass",
+    FIELDS_TABLE.path: "Fields with their latest values (GeoParquet)",
+    FIELDS_PACKAGE.path: "Fields with their latest values (GeoPackage)",
+    OBSERVATIONS.path: "Observations of every field on every pass",
+}
+
+
+class MapMetrics(StepMetrics, extra="forbid"):
+    """Metrics of the step `map_fields`."""
+
+    latest_pass: date
+    fields_with_value: int
+    ndvi_median: float | None
+
+
+def map_fields(files: Path, params: StepParams) -> None:
+    """Write the products (`fields.parquet`, `fields.gpkg`, `indices.tif`, `item.json`).
+
+    Args:
+        files: The run's `files/` folder.
+        params: None that matter.
+
+    Raises:
+        BadInputError: No pass was accepted.
+        SetupError: The folder cannot be written.
+    """
+    fields, imagery = FIELDS.read(files), VALIDATED.read(files)
+    acquisition = latest_pass(files)
+    table = latest_values(fields.fields, read_table(OBSERVATIONS.at(files)), acquisition)
+    write_geoparquet(FIELDS_TABLE.at(files), table)
+    write_geopackage(FIELDS_PACKAGE.at(files), table)
+    write_atomically(INDEX_RASTER.at(files), index_raster(acquisition, imagery))
+    content = json.dumps(item_of(acquisition, imagery), indent=2).encode() + b"\n"
+    write_atomically(FIELDS_ITEM.at(files), content)
+
+
+def latest_pass(files: Path) -> Acquisition:
+    """Return the latest accepted pass.
+
+    Raises:
+        BadInputError: There is none.
+    """
+    imagery = VALIDATED.read(files)
+    if not imagery.acquisitions:
+        raise BadInputError(
+            f"no pass between {imagery.start:%Y-%m-%d} and {imagery.end:%Y-%m-%d} was accepted; "
+            "validation_report.json says why; a longer window (days_back) may hold one"
+        )
+    return max(imagery.acquisitions, key=lambda acquisition: acquisition.datetime)
+
+
+def latest_values(fields: Sequence[CropField], observations: pd.DataFrame, acquisition: Acquisition) -> pd.DataFrame:
+    """Return one row a field: its crop on the day of a pass, the state on it, and the values of its latest clear one.
+
+    Args:
+        fields: The fields; of several rows of one field that of the day counts, else the last one before it.
+        observations: Of all passes.
+        acquisition: The latest pass.
+
+    Returns:
+        `COLUMNS`, the statistics of each index, and `geometry` as WKB; by field.
+    """
+    import pandas as pd
+    from shapely import normalize, to_wkb
+    from shapely.geometry import shape
+
+    day = acquisition.date
+    current: dict[str, CropField] = {}
+    for field in sorted(fields, key=lambda field: field.valid_from or date.min):
+        if field.field_id not in current or (field.valid_from or date.min) <= day:
+            current[field.field_id] = field
+    statistics = [name for name in observations.columns if name not in KEY]
+    past = observations[observations["date"] <= day].sort_values("date", kind="stable")
+    of_pass = _by_field(past[past["date"] == day])
+    clear = _by_field(past[past["status"] == "ok"])
+    rows = []
+    for name, field in sorted(current.items()):
+        seen, latest = of_pass.get(name, NOT_SEEN), clear.get(name, {})
+        rows.append(
+            {
+                "field_id": name,
+                "crop": field.crop,
+                "valid_from": field.valid_from,
+                "valid_to": field.valid_to,
+                "area_ha": field.area_ha,
+                **{column: seen[column] for column in NOT_SEEN},
+                "latest": latest.get("date"),
+                **{column: latest.get(column, math.nan) for column in statistics},
+                "geometry": to_wkb(normalize(multi(shape(field.geometry)))),
+            }
+        )
+    return pd.DataFrame(rows, columns=[*COLUMNS, *statistics, "geometry"])
+
+
+def _by_field(observations: pd.DataFrame) -> dict[str, dict[str, Any]]:
+    """Return the last observation of each field."""
+    rows: list[Any] = observations.drop_duplicates("field_id", keep="last").to_dict("records")
+    return {row["field_id"]: row for row in rows}
+
+
+def write_geoparquet(path: Path, table: pd.DataFrame) -> None:
+    """Write rows with a WKB geometry in WGS 84 as GeoParquet, complete or not at all."""
+    import duckdb
+
+    with atomic_file(path) as partial, duckdb.connect() as db:
+        db.register("rows", table)
+        columns = ", ".join(f"{_sql(name, str(kind))} AS {_quoted(name)}" for name, kind in table.dtypes.items())
+        db.execute(f"COPY (SELECT {columns} FROM rows) TO {literal(partial)} (FORMAT parquet, COMPRESSION zstd)")
+
+
+def _sql(name: object, kind: str) -> str:
+    if name == "geometry":
+        return "ST_GeomFromWKB(geometry::BLOB)"
+    if name in DATES:
+        return f"CAST({_quoted(name)} AS DATE)"
+    if kind.startswith("float"):
+        return f"CASE WHEN isnan({_quoted(name)}) THEN NULL ELSE {_quoted(name)} END"
+    return _quoted(name)
+
+
+def _quoted(name: object) -> str:
+    return '"' + str(name).replace('"', '""') + '"'
+
+
+def write_geopackage(path: Path, table: pd.DataFrame) -> None:
+    """Write rows with a WKB geometry in WGS 84 as the layer `fields` of a GeoPackage."""
+    import numpy as np
+    import pyogrio.raw
+    from shapely import from_wkb, to_wkb
+
+    values = {str(name): column for name, column in table.items() if name != "geometry"}
+    data = [
+        np.array(column, "datetime64[D]") if name in DATES else column.to_numpy(object if _is_text(column) else None)
+        for name, column in values.items()
+    ]
+    shapes = [multi(shape) for shape in from_wkb(table["geometry"].to_numpy())]
+    path.unlink(missing_ok=True)
+    pyogrio.raw.write(
+        path,
+        to_wkb(np.array(shapes, object)),
+        data,
+        list(values),
+        layer="fields",
+        driver="GPKG",
+        geometry_type="MultiPolygon",
+        crs="EPSG:4326",
+    )
+
+
+def _is_text(column: pd.Series[Any]) -> bool:
+    return column.dtype.kind not in "if"
+
+
+def _plain(value: Any) -> Any:
+    """Return a value as JSON has it, None for one that is missing."""
+    import pandas as pd
+
+    if value is None or (not isinstance(value, bytes) and pd.isna(value)):
+        return None
+    if isinstance(value, date):
+        return value.isoformat()[:10]
+    return value.item() if hasattr(value, "item") else value
+
+
+def index_raster(acquisition: Acquisition, imagery: Imagery) -> bytes:
+    """Return a cloud-optimised GeoTIFF with one band an index, in ten-thousandths; not clear pixels are nodata."""
+    import numpy as np
+    from rasterio.windows import Window
+
+    from include.satellite.imagery.scenes import cloud_optimised, open_scene
+
+    grid, sensor = imagery.grid, imagery.sensor
+    indices = indices_of(sensor, imagery.bands)
+    layers = np.full((len(indices), grid.height, grid.width), NODATA, np.int16)
+    halo = int(DILATION_M // grid.resolution)
+    with open_scene(scene_path(acquisition)) as dataset:
+        for top in range(0, grid.height, STRIP_ROWS):
+            bottom = min(top + STRIP_ROWS, grid.height)
+            first, last = max(0, top - halo), min(grid.height, bottom + halo)
+            strip = dataset.read(window=Window(0, first, grid.width, last - first))
+            bands = dict(zip(imagery.bands, strip, strict=True))
+            seen = bands[sensor.classes.band]
+            hidden = dilated(sensor.classes.mask(seen, MASKED), DILATION_M / grid.resolution)
+            hidden |= sensor.classes.mask(seen, DEFECTIVE)
+            own = slice(top - first, bottom - first)
+            for layer, index in zip(layers, indices, strict=True):
+                numbers = [bands[sensor.name_of(band)][own] for band in index.bands]
+                clear = ~hidden[own] & np.all([band > 0 for band in numbers], axis=0)
+                values = index(*(band[clear] * sensor.scale for band in numbers))
+                right = index.in_range(values)
+                scaled = np.full(values.shape, NODATA, np.int16)
+                scaled[right] = np.round(values[right] / SCALE).astype(np.int16)
+                layer[top:bottom][clear] = scaled
+    tags = {"DATETIME": acquisition.datetime.isoformat(), "SYNTHETIC": "YES" if acquisition.synthetic else "NO"}
+    return cloud_optimised(layers, grid, {index.name: SCALE for index in indices}, tags, nodata=NODATA, predictor="YES")
+
+
+def item_of(acquisition: Acquisition, imagery: Imagery) -> dict[str, Any]:
+    """Return the STAC item of the latest pass; its assets lie beside it."""
+    from shapely.geometry import shape
+
+    grid = imagery.grid
+    assets: dict[str, dict[str, Any]] = {
+        Path(name).stem if name != FIELDS_PACKAGE.path else "fields_gpkg": {
+            "href": f"./{name}",
+            "title": TITLES[name],
+            "type": media_type,
+            "roles": ["data"],
+        }
+        for name, media_type in MEDIA_TYPES.items()
+    }
+    assets["indices"] |= {
+        "gsd": grid.resolution,
+        "bands": [
+            {"name": index.name, "data_type": "int16", "nodata": NODATA, "raster:scale": SCALE}
+            for index in indices_of(imagery.sensor, imagery.bands)
+        ],
+    }
+    return {
+        "type": "Feature",
+        "stac_version": "1.1.0",
+        "stac_extensions": [
+            "https://stac-extensions.github.io/projection/v2.0.0/schema.json",
+            "https://stac-extensions.github.io/raster/v2.0.0/schema.json",
+        ],
+        "id": f"fields_{acquisition.date}_{str(acquisition.sha256)[:8]}",
+        "geometry": imagery.geometry,
+        "bbox": [round(value, 6) for value in shape(imagery.geometry).bounds],
+        "properties": {
+            "datetime": acquisition.datetime.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+            "title": f"Fields on {acquisition.date}",
+            "constellation": "sentinel-2",
+            "proj:code": grid.crs,
+            "proj:shape": [grid.height, grid.width],
+            "proj:bbox": list(grid.bounds),
+            "groundtruth:products": acquisition.product_ids,
+            "groundtruth:synthetic": acquisition.synthetic,
+        },
+        "links": [],
+        "assets": assets,
+    }
+
+
+def map_fields_outcome(files: Path) -> StepOutcome:
+    """Return the latest values of the fields, the lowest NDVI first."""
+    import numpy as np
+
+    imagery = VALIDATED.read(files)
+    table = read_products(files)[0]
+    names = [f"{index.name}_mean" for index in indices_of(imagery.sensor, imagery.bands)]
+    shown = table.sort_values(names[0], na_position="last").head(ROWS_SHOWN)
+    rows = tuple(
+        (
+            row["field_id"],
+            row["crop"],
+            row["area_ha"],
+            _plain(row["latest"]),
+            *(None if np.isnan(row[name]) else round(row[name], 3) for name in names),
+        )
+        for row in shown.to_dict("records")
+    )
+    columns = ("field", "crop", "ha", "latest clear pass", *(name.removesuffix("_mean").upper() for name in names))
+    with_value = table["latest"].notna()
+    ndvi = table.loc[with_value, "ndvi_mean"].median() if "ndvi_mean" in table else math.nan
+    title = "Fields" if len(table) <= ROWS_SHOWN else f"Fields ({ROWS_SHOWN} of {len(table)}, the lowest first)"
+    return StepOutcome(
+        metrics=MapMetrics(
+            latest_pass=latest_pass(files).date,
+            fields_with_value=int(with_value.sum()),
+            ndvi_median=None if math.isnan(ndvi) else round(float(ndvi), 3),
+        ),
+        tables=(Table(title=title, columns=columns, rows=rows),),
+        published_as=f"{_key_of(FIELDS.read(files).file)}/{imagery.end:%Y-%m-%d}",
+        synthetic=imagery.synthetic,
+        stand_in=imagery.source == "demo",
+    )
+
+
+def _key_of(file: str) -> str:
+    """Return the name of the fields' file as a folder's name."""
+    stem = file.partition(".")[0]
+    return "".join(sign if sign.isascii() and (sign.isalnum() or sign in "_-") else "-" for sign in stem) or "fields"
+
+
+def read_products(files: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return the rows of `fields.parquet` and of `fields.gpkg`, both with normalised MultiPolygons as WKB."""
+    import duckdb
+    import pandas as pd
+    import pyogrio.raw
+    from shapely import from_wkb, normalize, to_wkb
+
+    with duckdb.connect() as db:
+        path = file_argument(FIELDS_TABLE.at(files))
+        parquet = db.execute(f"SELECT * REPLACE (ST_AsWKB(geometry) AS geometry) FROM read_parquet({path})").df()
+    meta, _, shapes, columns = pyogrio.raw.read(FIELDS_PACKAGE.at(files))
+    package = pd.DataFrame(dict(zip(meta["fields"], columns, strict=True)))
+    package["geometry"] = shapes
+    for table in (parquet, package):
+        table["geometry"] = [to_wkb(normalize(multi(from_wkb(bytes(value))))) for value in table["geometry"]]
+    return parquet, package
+
+
+def multi(polygon: Any) -> Any:
+    """Return a polygon as the MultiPolygon that it is the only part of."""
+    from shapely import MultiPolygon
+
+    return polygon if polygon.geom_type == "MultiPolygon" else MultiPolygon([polygon])
+
+
+def recompute_products(files: Path, params: StepParams, *, audit: bool = False) -> tuple[str, ...]:
+    """Check the latest values, the item, and the index raster in drawn windows.
+
+    Raises:
+        ContractError: A product states something else than the observations and the latest pass give.
+    """
+    import numpy as np
+    import rasterio
+    from rasterio.windows import Window
+
+    from include.satellite.imagery.scenes import form_faults
+
+    fields, imagery, acquisition = FIELDS.read(files), VALIDATED.read(files), latest_pass(files)
+    expected = latest_values(fields.fields, read_table(OBSERVATIONS.at(files)), acquisition)
+    for artifact, stated in zip((FIELDS_TABLE, FIELDS_PACKAGE), read_products(files), strict=True):
+        if (difference := _difference(stated, expected)) is not None:
+            rule = "must hold the latest values of the observations"
+            raise ContractError(artifact.path, rule, difference)
+    if json.loads(FIELDS_ITEM.at(files).read_bytes()) != json.loads(json.dumps(item_of(acquisition, imagery))):
+        raise ContractError(FIELDS_ITEM.path, "must describe the products of the latest pass", "another item")
+    indices, grid, random = indices_of(imagery.sensor, imagery.bands), imagery.grid, np_random()
+    with rasterio.open(INDEX_RASTER.at(files)) as raster, rasterio.open(scene_path(acquisition)) as scene:
+        faults = form_faults(raster, [index.name for index in indices], grid, "int16", NODATA)
+        if faults or set(raster.scales) != {SCALE}:
+            raise ContractError(INDEX_RASTER.path, "must have the grid of the imagery", "; ".join(faults) or "scales")
+        corners = [
+            (int(random.integers(max(1, grid.height - WINDOW))), int(random.integers(max(1, grid.width - WINDOW))))
+            for _ in range(DRAWN_WINDOWS)
+        ]
+        if audit:
+            corners = [(row, 0) for row in range(0, grid.height, WINDOW)]
+        for row, column in corners:
+            side = grid.width if audit else WINDOW
+            window = Window(column, row, min(side, grid.width - column), min(WINDOW, grid.height - row))
+            stated_values, own = raster.read(window=window), _window_of(scene, imagery, window)
+            if not np.array_equal(stated_values, own):
+                rule = f"must hold the indices of {acquisition.date} in rows {row} and columns {column} onward"
+                raise ContractError(INDEX_RASTER.path, rule, f"{int((stated_values != own).sum())} other values")
+    return tuple(f"rows {row}, columns {column}" for row, column in corners)
+
+
+def _difference(stated: pd.DataFrame, expected: pd.DataFrame) -> str | None:
+    if set(stated.columns) != set(expected.columns):
+        return "other columns"
+    if len(stated) != len(expected):
+        return f"{len(stated)} rows, not {len(expected)}"
+    for one, other in zip(stated.to_dict("records"), expected.to_dict("records"), strict=True):
+        for name, value in other.items():
+            if _plain(one[name]) != _plain(value):
+                return f"{name} {_plain(one[name])!r} of field {other['field_id']}, not {_plain(value)!r}"
+    return None
+
+
+def _window_of(scene: Any, imagery: Imagery, window: Any) -> NDArray[np.int16]:
+    """Return the scaled indices of a window, NODATA where a pixel is not clear, without the step's code."""
+    import numpy as np
+
+    bands, clear = clear_pixels(scene, imagery, window)
+    layers = []
+    for index in indices_of(imagery.sensor, imagery.bands):
+        numbers = [bands[imagery.sensor.name_of(band)] for band in index.bands]
+        values = index(*(band * imagery.sensor.scale for band in numbers))
+        has_data = np.min(numbers, axis=0) > 0
+        right = clear & has_data & np.isfinite(values) & (np.abs(values) <= index.limit + 0.01)
+        layers.append(np.where(right, np.round(np.nan_to_num(values) / SCALE), NODATA).astype(np.int16))
+    return np.stack(layers)

@@ -1,0 +1,93 @@
+"""The store of measurements: what a scene showed of an outline, so that no later run measures it again.
+
+```
+data/fields/<collection>/<source>-<hash of grid, bands and version>.parquet
+```
+
+A row is one observation without the field's id and crop, which may change: its key is the outline and the checksum of
+the scene. A corrected scene has another checksum and replaces what was measured on that date before.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from include.core.files import atomic_file, locked
+from include.core.settings import get_settings
+from include.core.tables import file_argument, literal
+from include.satellite.fields.measurement import VERSION
+from include.satellite.fields.schemas import KEY
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from include.satellite.imagery.schemas import Scope
+
+STORE = "fields"
+OF_THE_RUN = ("field_id", "crop", "is_new")
+"""Columns of an observation that are not kept."""
+MEASURED = [name for name in KEY if name not in OF_THE_RUN]
+
+
+def store_file(scope: Scope) -> str:
+    """Return the path of an area's measurements, below the data folder."""
+    recipe = {"grid": scope.grid.model_dump(mode="json"), "bands": scope.bands, "version": VERSION}
+    key = hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()[:12]
+    return f"{STORE}/{scope.collection}/{scope.source}-{key}.parquet"
+
+
+def read_measurements(scope: Scope) -> pd.DataFrame | None:
+    """Return the stored measurements of an area, None where there are none."""
+    path = get_settings().data_dir / store_file(scope)
+    return read_table(path) if path.is_file() else None
+
+
+def keep_measurements(scope: Scope, observations: pd.DataFrame) -> None:
+    """Add new observations to the store; they replace those of the same outline and date.
+
+    Raises:
+        SetupError: The store cannot be written.
+    """
+    import pandas as pd
+
+    new = observations[observations["is_new"]].drop(columns=list(OF_THE_RUN))
+    if new.empty:
+        return
+    path = get_settings().data_dir / store_file(scope)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with locked(path.with_name(f".{path.name}.lock"), timeout_s=None):
+        stored = read_measurements(scope)
+        rows = new if stored is None else pd.concat([stored, new], ignore_index=True)
+        rows = rows.drop_duplicates(["outline", "date"], keep="last").sort_values(["date", "outline"])
+        write_table(path, rows)
+
+
+def read_table(path: Path) -> pd.DataFrame:
+    """Return a Parquet file; dates are those of Python, missing texts None."""
+    import duckdb
+
+    with duckdb.connect() as db:
+        table: pd.DataFrame = db.execute(f"SELECT * FROM read_parquet({file_argument(path)})").df()
+    if "date" in table:
+        table["date"] = table["date"].dt.date
+    return table
+
+
+def write_table(path: Path, table: pd.DataFrame) -> None:
+    """Write a table as Parquet, complete or not at all; NaN becomes null, dates stay dates."""
+    import duckdb
+
+    with atomic_file(path) as partial, duckdb.connect() as db:
+        db.register("rows", table)
+        columns = ", ".join(_column(name, str(kind)) for name, kind in table.dtypes.items())
+        db.execute(f"COPY (SELECT {columns} FROM rows) TO {literal(partial)} (FORMAT parquet, COMPRESSION zstd)")
+
+
+def _column(name: object, kind: str) -> str:
+    quoted = '"' + str(name).replace('"', '""') + '"'
+    if kind.startswith("float"):
+        return f"CASE WHEN isnan({quoted}) THEN NULL ELSE {quoted} END AS {quoted}"
+    return f"CAST({quoted} AS DATE) AS {quoted}" if name == "date" else quoted

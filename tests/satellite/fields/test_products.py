@@ -1,0 +1,173 @@
+"""The products of a run: the fields with their latest values, and the latest pass with its STAC item."""
+
+import json
+from datetime import date
+
+import duckdb
+import numpy as np
+import pyogrio.raw
+import pytest
+import rasterio
+from shapely import from_wkb
+from shapely.geometry import shape
+
+from include.core.errors import BadInputError, ContractError
+from include.satellite.artifacts import (
+    FIELDS,
+    FIELDS_ITEM,
+    FIELDS_PACKAGE,
+    FIELDS_TABLE,
+    INDEX_RASTER,
+    OBSERVATIONS,
+    VALIDATED,
+)
+from include.satellite.fields.observations import measure_fields
+from include.satellite.fields.params import MeasureParams
+from include.satellite.fields.products import (
+    latest_pass,
+    latest_values,
+    map_fields,
+    map_fields_outcome,
+    read_products,
+    recompute_products,
+    write_geoparquet,
+)
+from include.satellite.fields.schemas import FieldSet
+from include.satellite.fields.store import read_table
+from include.satellite.imagery.store import scene_path
+from tests.satellite.fields.squares import field, make_imagery, outline, three_fields
+
+PARAMS = MeasureParams()
+
+
+@pytest.fixture
+def files(data_dir, tmp_path):
+    imagery = make_imagery(data_dir, tmp_path)
+    geometry = outline(imagery.grid, 5, 25, 12, 14)
+    crops = [
+        field("C", geometry, crop="wheat", valid_to=date(2026, 4, 12)),
+        field("C", geometry, crop="maize", valid_from=date(2026, 4, 13)),
+    ]
+    fields = [*three_fields(imagery.grid), *crops]
+    FIELDS.write(tmp_path, FieldSet(file="my farm.gpkg", fields=fields, findings=[]))
+    measure_fields(tmp_path, PARAMS)
+    map_fields(tmp_path, PARAMS)
+    return tmp_path
+
+
+def test_both_tables_hold_the_latest_clear_values_of_each_field_with_its_crop_of_the_day(files):
+    observations = read_table(OBSERVATIONS.at(files))
+    for table in read_products(files):
+        assert table["field_id"].tolist() == ["A", "B", "C", "tiny"]
+        assert table["crop"].tolist() == ["wheat", "wheat", "maize", "wheat"]
+        for row in table.to_dict("records"):
+            own = observations[(observations["field_id"] == row["field_id"]) & (observations["status"] == "ok")]
+            if own.empty:
+                assert np.isnan(row["ndvi_mean"])
+                continue
+            last = own.sort_values("date").iloc[-1]
+            assert str(row["latest"])[:10] == str(last["date"])
+            assert row["ndvi_mean"] == last["ndvi_mean"]
+            assert row["evi_p90"] == last["evi_p90"]
+    outlines = {item.field_id: shape(item.geometry) for item in FIELDS.read(files).fields}
+    for row in read_products(files)[0].to_dict("records"):
+        assert from_wkb(row["geometry"]).equals(outlines[row["field_id"]])
+
+
+def test_the_parquet_file_is_geoparquet_in_wgs_84(files):
+    query = f"SELECT value FROM parquet_kv_metadata('{FIELDS_TABLE.at(files)}') WHERE key = 'geo'"
+    geo = json.loads(duckdb.execute(query).fetchone()[0])
+    assert geo["primary_column"] == "geometry"
+    column = geo["columns"]["geometry"]
+    assert column["encoding"] == "WKB"
+    assert "crs" not in column or column["crs"]["id"] == {"authority": "OGC", "code": "CRS84"}
+    bounds = np.array([shape(item.geometry).bounds for item in FIELDS.read(files).fields])
+    expected = [*bounds[:, :2].min(axis=0), *bounds[:, 2:].max(axis=0)]
+    assert column["bbox"] == pytest.approx(expected)
+
+
+def test_gdal_reads_the_package_with_its_types(files):
+    info = pyogrio.read_info(FIELDS_PACKAGE.at(files), layer="fields")
+    assert (info["crs"], info["features"], info["geometry_type"]) == ("EPSG:4326", 4, "MultiPolygon")
+    types = dict(zip(info["fields"], info["dtypes"], strict=True))
+    assert types["latest"] == types["valid_from"] == "datetime64[D]"
+    assert (types["ndvi_mean"], types["pixels"], types["field_id"]) == ("float64", "int64", "object")
+
+
+def test_the_raster_holds_every_index_of_the_latest_pass_and_nothing_where_it_is_not_clear(files):
+    with rasterio.open(INDEX_RASTER.at(files)) as raster, rasterio.open(scene_path(latest_pass(files))) as scene:
+        assert raster.descriptions == ("ndvi", "ndre", "ndmi", "savi", "evi")
+        assert raster.tags(ns="IMAGE_STRUCTURE")["LAYOUT"] == "COG"
+        assert raster.transform == scene.transform
+        ndvi, bands = raster.read(1, masked=True) * raster.scales[0], scene.read().astype(float)
+    red, nir, classes = bands[2], bands[3], bands[-1]
+    with np.errstate(invalid="ignore"):
+        expected = (nir - red) / (nir + red)
+    assert ndvi.count() > 1000
+    assert np.abs(ndvi - expected)[~ndvi.mask].max() <= 0.5e-4 + 1e-9
+    assert ndvi.mask[np.isin(classes, (0, 1, 3, 8, 9, 10, 11))].all()
+
+
+def test_the_item_describes_files_that_lie_beside_it(files):
+    item = json.loads(FIELDS_ITEM.at(files).read_text())
+    assert (item["type"], item["stac_version"]) == ("Feature", "1.1.0")
+    assert item["properties"]["datetime"] == "2026-04-21T05:30:00Z"
+    assert item["properties"]["proj:code"] == VALIDATED.read(files).grid.crs
+    assert shape(item["geometry"]).bounds == pytest.approx(item["bbox"], abs=1e-6)
+    assert {asset["href"].removeprefix("./") for asset in item["assets"].values()} == {
+        "indices.tif", "fields.parquet", "fields.gpkg", "observations.parquet",
+    }  # fmt: skip
+    assert all((files / asset["href"]).is_file() for asset in item["assets"].values())
+
+
+def test_products_hold_and_are_published_below_the_name_of_the_file(files):
+    assert len(recompute_products(files, PARAMS)) == 4
+    recompute_products(files, PARAMS, audit=True)
+    outcome = map_fields_outcome(files)
+    assert outcome.published_as == "my-farm/2026-04-22"
+    assert outcome.metrics.latest_pass == date(2026, 4, 21)
+    assert [row[0] for row in outcome.tables[0].rows][-1] == "tiny"
+
+
+def spoil_table(files):
+    table, _ = read_products(files)
+    table.loc[0, "ndvi_mean"] = 0.123
+    write_geoparquet(FIELDS_TABLE.at(files), table)
+
+
+def spoil_raster(files):
+    with rasterio.open(INDEX_RASTER.at(files)) as raster:
+        values, profile, names = raster.read(), raster.profile, raster.descriptions
+    values[2, 30, 30] += 1
+    with rasterio.open(INDEX_RASTER.at(files), "w", **profile | {"driver": "GTiff"}) as file:
+        file.write(values)
+        file.descriptions, file.scales = names, [1e-4] * len(names)
+
+
+def spoil_item(files):
+    item = json.loads(FIELDS_ITEM.at(files).read_text())
+    item["properties"]["datetime"] = "2026-04-20T05:30:00Z"
+    FIELDS_ITEM.at(files).write_text(json.dumps(item))
+
+
+@pytest.mark.parametrize(
+    ("spoil", "name"), [(spoil_table, "fields.parquet"), (spoil_raster, "indices.tif"), (spoil_item, "item.json")]
+)
+def test_a_product_that_states_something_else_is_refused(files, spoil, name):
+    spoil(files)
+    with pytest.raises(ContractError) as error:
+        recompute_products(files, PARAMS, audit=True)
+    assert error.value.artifact == name
+
+
+def test_values_later_than_the_pass_are_not_the_latest(files):
+    acquisition = VALIDATED.read(files).acquisitions[0]
+    table = latest_values(FIELDS.read(files).fields, read_table(OBSERVATIONS.at(files)), acquisition)
+    assert set(table["latest"].dropna()) == {date(2026, 4, 1)}
+    assert table["crop"].tolist() == ["wheat"] * 4
+
+
+def test_without_an_accepted_pass_there_is_nothing_to_map(files):
+    VALIDATED.write(files, VALIDATED.read(files).model_copy(update={"acquisitions": []}))
+    with pytest.raises(BadInputError, match="was accepted"):
+        latest_pass(files)
