@@ -99,6 +99,7 @@ class TakenFile(_Entry):
     )
     borders: list[date] = Field([], description="Days that it completes where another file holds readings of them.")
     timezone: str | None = Field(None, description="That clock; None is UTC.")
+    until: AwareDatetime | None = Field(None, description="End of its last reading; None where it was not recorded.")
 
 
 class Repeated(_Entry):
@@ -170,11 +171,13 @@ class Examined:
         days: The days of the feed's clock that its readings touch, in order, each with a checksum of its readings.
         borders: Days that it completes where another file holds readings of them, as that before the first reading of a
             register.
+        until: End of its last reading, UTC.
     """
 
     records: int
     days: Mapping[date, str]
     borders: Sequence[date] = ()
+    until: datetime | None = None
 
 
 @dataclass(frozen=True)

@@ -107,6 +107,7 @@ class FeedStatus:
     Args:
         feed: The feed.
         declaration: What is declared of it; None where that cannot be read.
+        pipeline: What runs its days.
         ledger: What was taken.
         waiting: Files that were not taken yet, with the reason.
         due: Days that are not published from all their files.
@@ -115,10 +116,39 @@ class FeedStatus:
 
     feed: Feed
     declaration: Declaration | None = None
+    pipeline: Pipeline | None = None
     ledger: Ledger | None = None
     waiting: dict[str, str] = field(default_factory=dict)
     due: list[DueDay] = field(default_factory=list)
     findings: list[FeedFinding] = field(default_factory=list)
+
+    @property
+    def last_file(self) -> TakenFile | None:
+        """The file that was taken last."""
+        return max(self.ledger.files, key=lambda file: file.taken_at, default=None) if self.ledger else None
+
+    @property
+    def last_reading(self) -> datetime | None:
+        """The end of the latest reading of all files, UTC."""
+        return max((file.until for file in self.ledger.files if file.until), default=None) if self.ledger else None
+
+    @property
+    def last_arrival(self) -> datetime | None:
+        """When the last file was taken; before the first, when the feed was made."""
+        if self.ledger is None:
+            return None
+        return self.last_file.taken_at if self.last_file else self.ledger.opened_at
+
+    @property
+    def expected_by(self) -> datetime | None:
+        """When the next file has to be there; None where none is expected."""
+        if self.last_arrival is None or self.declaration is None or self.declaration.expected_every is None:
+            return None
+        return self.last_arrival + self.declaration.expected_every + self.declaration.tolerance
+
+    def silent_since(self, now: datetime) -> datetime | None:
+        """Return since when nothing has arrived; None while the next file is not late."""
+        return self.last_arrival if self.expected_by and now > self.expected_by else None
 
 
 class Inbox:
@@ -160,6 +190,7 @@ class Inbox:
             status.ledger = feed.ledger()
             status.declaration = feed.declaration()
             pipeline, options = self._reading(feed, status.declaration)
+            status.pipeline = pipeline
             waiting = _waiting(feed, status.declaration, pipeline, now)
             status.waiting = {path.name: why or "it is complete, and will be taken" for path, why in waiting}
             status.due = [self._day(feed, status.ledger, pipeline, options, day) for day in status.ledger.due]
@@ -359,6 +390,7 @@ def _take(
             days=touched,
             borders=list(examined.borders),
             timezone=options.get("timezone"),
+            until=examined.until,
         )
     )
     feed.write(ledger)
@@ -430,15 +462,15 @@ def _findings(status: FeedStatus, now: datetime) -> Iterator[FeedFinding]:
             remedy = f"clear the run in Airflow, or ./pipeline inbox {name} --once --retry"
             message = f"{day.day} is not published, for its run failed: {day.problem} ({day.run}; then {remedy})"
             yield FeedFinding(name, f"failed-{day.run}", "has a day that failed", message, notify=False)
-    if declaration is not None and declaration.expected_every is not None:
-        last = max((file.taken_at for file in ledger.files), default=ledger.opened_at)
-        if now > last + declaration.expected_every + declaration.tolerance:
-            message = (
-                f"the last file arrived on {last.astimezone(UTC):%Y-%m-%d %H:%M} UTC; one is expected every "
-                f"{_shown(declaration.expected_every.total_seconds())}: ask whoever sends them, or correct "
-                f"expected_every in {DECLARATION}"
-            )
-            yield FeedFinding(name, f"silent-{last:%Y%m%dT%H%M%S}", "is silent", message)
+    silent = status.silent_since(now)
+    if silent and declaration and declaration.expected_every:
+        arrived = "the last file arrived" if status.last_file else "no file has arrived since the feed was made"
+        message = (
+            f"{arrived} on {silent.astimezone(UTC):%Y-%m-%d %H:%M} UTC; one is expected every "
+            f"{_shown(declaration.expected_every.total_seconds())}: ask the sender, or correct "
+            f"expected_every in {DECLARATION}"
+        )
+        yield FeedFinding(name, f"silent-{silent:%Y%m%dT%H%M%S}", "is silent", message)
 
 
 def _short(text: str) -> str:

@@ -66,11 +66,12 @@ def examine(file: Path, name: str, params: Mapping[str, Any]) -> Examined:
         source = convert(folder, GeneratorParams.model_validate(known | {"files": (name,), FEED: "examined"}))
         zone = read_zone(source.timezone)
         days = _days(DATA.at(folder), zone)
+        until = _until(DATA.at(folder), source)
     if not days:
         raise BadInputError(f"{name}: holds no reading whose time can be read")
     before = _day_before(source, zone) if source.left_out else None
     borders = () if before is None or before in days else (before,)
-    return Examined(records=source.records_written, days=dict(sorted(days.items())), borders=borders)
+    return Examined(records=source.records_written, days=dict(sorted(days.items())), borders=borders, until=until)
 
 
 def _days(data: Path, zone: tzinfo) -> dict[date, str]:
@@ -89,6 +90,23 @@ def _days(data: Path, zone: tzinfo) -> dict[date, str]:
         day = datetime.fromtimestamp(quarter[0] * QUARTER, UTC).astimezone(zone).date()
         content[day].update(repr(quarter).encode())
     return {day: checksum.hexdigest()[:16] for day, checksum in content.items()}
+
+
+def _until(data: Path, source: EnergySource) -> datetime | None:
+    """Return when the last reading ends; where no interval is known, when it begins."""
+    with duckdb.connect() as db:
+        latest = db.execute(f"""
+            SELECT household_id, max(try_cast(rtrim(timestamp, 'Z') AS TIMESTAMP))
+            FROM read_csv({file_argument(data)}, header = true, all_varchar = true, delim = ',')
+            WHERE timestamp LIKE '%Z' GROUP BY household_id
+        """).fetchall()
+    ends = []
+    for household, start in latest:
+        stretches = source.stretches.get(household)
+        seconds = stretches[-1].interval_seconds if stretches else source.interval_of(household)
+        if start is not None:
+            ends.append(start.replace(tzinfo=UTC) + timedelta(seconds=seconds or 0))
+    return max(ends, default=None)
 
 
 def _day_before(source: EnergySource, zone: tzinfo) -> date | None:

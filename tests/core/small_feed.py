@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +42,8 @@ def examine(file: Path, name: str, params: Mapping[str, Any]) -> Examined:
             days[date.fromisoformat(day)] = days.get(date.fromisoformat(day), "") + value
         except ValueError as error:
             raise BadInputError(f"{name}: {day!r} is no day; say --factor 1") from error
-    return Examined(records=len(days), days=days)
+    until = max((datetime(d.year, d.month, d.day, tzinfo=UTC) + timedelta(days=1) for d in days), default=None)
+    return Examined(records=len(days), days=days, until=until)
 
 
 def compare(results: Mapping[str, Path], published: Path | None) -> Changes:

@@ -261,6 +261,18 @@ def test_a_feed_is_silent_when_no_file_was_taken_for_longer_than_expected(inbox,
     assert "one is expected every 1d" in silent.message
     assert inbox.look(feed, later(hours=90)).findings[0].mark == silent.mark, "one silence is one finding"
     assert never.mark != silent.mark
+    last = feed.ledger().files[-1].taken_at
+    assert inbox.look(feed, later(hours=62)).silent_since(later(hours=62)) == last
+    assert inbox.look(feed, later(hours=62)).silent_since(last + timedelta(hours=1)) is None
+
+
+def test_the_last_reading_is_that_of_all_files_not_of_the_last_one(inbox, feed):
+    for name, day in (("new.csv", SECOND), ("old.csv", FIRST)):
+        put(feed, name, f"{day},1\n")
+        inbox.take(feed, later())
+    status = inbox.look(feed, later())
+    assert status.last_file.name == "old.csv"
+    assert f"{status.last_reading:%Y-%m-%d %H:%M}" == "2026-03-03 00:00"
 
 
 def test_a_rejected_file_is_no_sign_of_life_and_is_a_finding_until_it_is_removed(inbox, feed):

@@ -31,6 +31,7 @@ PAGES = {
     "run": f"/groundtruth/dags/energy_pipeline/runs/{RUN}",
     "no run": "/groundtruth/dags/energy_pipeline/runs/never",
     "report": f"/groundtruth/dags/energy_pipeline/runs/{RUN}/report",
+    "no feeds": "/groundtruth/feeds",
     "models": "/groundtruth/models",
 }
 
@@ -280,12 +281,13 @@ def test_a_user_finds_the_pages_in_the_navigation_and_the_report_as_a_tab(with_r
     frame = inner(page, "/groundtruth/runs")
     pipelines = set(frame.locator("td[data-label=Pipeline]").all_inner_texts())
     assert pipelines == ({"energy_pipeline"} if name == "energy" else {"energy_pipeline", "satellite_pipeline"})
-    models = page.get_by_role("link", name="Models")
-    if name == "energy":
-        assert models.count() == 0
-    else:
-        models.click()
-        inner(page, "/groundtruth/models")
+    for title in ("Feeds", "Models"):
+        link = page.get_by_role("link", name=title, exact=True)
+        if name == "energy":
+            assert link.count() == 0
+        else:
+            link.click()
+            inner(page, f"/groundtruth/{title.lower()}")
     person.open(f"/dags/energy_pipeline/runs/{RUN}")
     page.get_by_role("link", name="Report", exact=True).click()
     inner(page, f"/groundtruth/dags/energy_pipeline/runs/{RUN}/report")

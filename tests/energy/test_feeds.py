@@ -50,6 +50,18 @@ def test_the_first_reading_of_a_register_ends_an_interval_of_the_day_before(tmp_
     assert (list(examined.days), examined.borders) == ([date(2026, 3, 2)], (date(2026, 3, 1),))
 
 
+@pytest.mark.parametrize(
+    ("rows", "end"),
+    [
+        (hours("2026-03-01", *DAY), "2026-03-01T23:00"),
+        ([*hours("2026-03-01", *DAY), *hours("2026-03-02", *DAY[:5], meter="B")], "2026-03-02T04:00"),
+    ],
+)
+def test_the_last_reading_ends_after_its_interval(tmp_path, rows, end):
+    examined = examine(write(tmp_path / "a.csv", *rows), "a.csv", AMSTERDAM)
+    assert f"{examined.until:%Y-%m-%dT%H:%M}" == end
+
+
 def test_a_file_that_names_no_household_is_refused_for_each_file_would_be_one_of_its_own(tmp_path):
     rows = [f"2026-03-02 {hour:02}:00,{hour}" for hour in range(24)]
     file = write(tmp_path / "a.csv", *rows, header="time,Import kWh")

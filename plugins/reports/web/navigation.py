@@ -14,7 +14,9 @@ from fastapi import HTTPException, Request, status
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import JSONResponse
 
+from include.core.inbox import INBOX
 from plugins.reports.web.app import domain_pages
+from plugins.reports.web.feeds import FEEDS
 from plugins.reports.web.security import readable_dags
 
 if TYPE_CHECKING:
@@ -76,13 +78,14 @@ class Navigation:
 
 
 def visible_views(views: Sequence[dict[str, Any]], user: BaseUser) -> list[dict[str, Any]]:
-    """Return the entries of the pages that a user may see: of a domain's page, if the user may read its DAG's runs.
+    """Return the entries of the pages that a user may see: of feeds or a domain, if the user may read its DAG's runs.
 
     Raises:
         HTTPException: 403 where the user may read no DAG's runs.
     """
     readable = readable_dags(user)
-    hidden = {page.name for page in domain_pages() if page.dag_id not in readable}
+    dags = {page.name: page.dag_id for page in domain_pages()} | {FEEDS: INBOX}
+    hidden = {name for name, dag_id in dags.items() if dag_id not in readable}
     return [view for view in views if view["url_route"] not in hidden]
 
 

@@ -13,10 +13,11 @@ from include.core.settings import get_settings
 from tests.reporting.runs import NOW, artifact, broke, ended, good_run, plan, started
 
 FAB = "airflow.providers.fab.auth_manager.fab_auth_manager.FabAuthManager"
-DAGS = ("energy_pipeline", "satellite_pipeline", "crop_health_map")
+DAGS = ("energy_pipeline", "satellite_pipeline", "crop_health_map", "inbox")
 ROLES = {
     "nobody": [],
     "energy": [("can_read", "DAG:energy_pipeline"), ("can_read", "DAG Runs")],
+    "inbox": [("can_read", "DAG:inbox"), ("can_read", "DAG Runs")],
     "no_runs": [("can_read", "DAG:energy_pipeline")],
     "models": [("can_read", "DAG:satellite_pipeline"), ("can_read", "DAG Runs")],
     "editor": [

@@ -29,6 +29,7 @@ def test_only_the_routes_of_the_pages_are_open():
     paths = {route.path for route in app.routes}
     assert paths == {
         "/runs",
+        "/feeds",
         "/dags/{dag_id}/runs/{run_id}",
         "/dags/{dag_id}/runs/{run_id}/approval",
         "/dags/{dag_id}/runs/{run_id}/report",
@@ -63,6 +64,7 @@ def test_the_pages_of_every_domain_are_listed():
         ("pages.css", "text/css"),
         ("pages.js", "text/javascript"),
         ("reports.svg", "image/svg+xml"),
+        ("feeds.svg", "image/svg+xml"),
         ("models.svg", "image/svg+xml"),
     ],
 )
@@ -90,7 +92,9 @@ def test_links_work_below_a_path(client, energy_run):
     assert [link for link in links if not link.startswith("/airflow/groundtruth/")] == []
 
 
-@pytest.mark.parametrize("path", ["/groundtruth/runs", "/groundtruth/models", "/groundtruth/nothing", ENERGY])
+@pytest.mark.parametrize(
+    "path", ["/groundtruth/runs", "/groundtruth/feeds", "/groundtruth/models", "/groundtruth/nothing", ENERGY]
+)
 def test_every_answer_has_its_security_headers(admin, energy_run, path):
     headers = admin.get(path).headers
     assert "default-src 'none'" in headers["content-security-policy"]
@@ -121,7 +125,7 @@ def test_an_unexpected_error_reveals_nothing_of_the_machine(client, energy_run, 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE"])
 def test_reading_pages_change_nothing(admin, energy_run, method):
-    for path in ("/groundtruth/runs", "/groundtruth/models", ENERGY):
+    for path in ("/groundtruth/runs", "/groundtruth/feeds", "/groundtruth/models", ENERGY):
         assert admin.request(method, path).status_code == 405
 
 

@@ -16,8 +16,10 @@ from plugins.groundtruth import Groundtruth
 from plugins.reports.web.navigation import PATH, Navigation, plugin_list, visible_views
 
 pytestmark = pytest.mark.airflow
-ALL = ["Pipeline reports", "Models", "Report"]
-WITHOUT_MODELS = ["Pipeline reports", "Report"]
+ALL = ["Pipeline reports", "Feeds", "Models", "Report"]
+OF_ENERGY = ["Pipeline reports", "Report"]
+OF_INBOX = ["Pipeline reports", "Feeds", "Report"]
+OF_MODELS = ["Pipeline reports", "Models", "Report"]
 
 
 def entries(answer):
@@ -34,9 +36,10 @@ def entries(answer):
         ("user", ALL),
         ("op", ALL),
         ("admin", ALL),
-        ("energy", WITHOUT_MODELS),  # roles of one DAG
-        ("models", ALL),
-        ("editor", ALL),
+        ("energy", OF_ENERGY),  # roles of one DAG
+        ("inbox", OF_INBOX),
+        ("models", OF_MODELS),
+        ("editor", OF_MODELS),
     ],
 )
 def test_the_navigation_has_the_pages_that_a_user_may_see(client, user, names):
@@ -75,7 +78,7 @@ def test_who_is_not_logged_in_or_has_an_invalid_token_gets_airflows_refusal(clie
 def test_a_token_in_the_header_counts_as_the_cookie_does(client):
     cookie = client("energy").cookies["_token"]
     answer = client().get(PATH, headers={"Authorization": f"Bearer {cookie}"})
-    assert [view["name"] for view in entries(answer)] == WITHOUT_MODELS
+    assert [view["name"] for view in entries(answer)] == OF_ENERGY
 
 
 def test_what_else_airflow_refuses_stays_refused(client):
@@ -99,10 +102,11 @@ def user(client):
     return lambda name: get_auth_manager().security_manager.find_user(username=name)
 
 
-def test_the_page_of_a_domain_is_visible_to_readers_of_its_dag(user):
+def test_the_pages_of_feeds_and_of_a_domain_are_visible_to_readers_of_their_dags(user):
     views = Groundtruth.external_views
-    assert [view["name"] for view in visible_views(views, user("energy"))] == WITHOUT_MODELS
-    assert visible_views(views, user("models")) == views
+    assert [view["name"] for view in visible_views(views, user("energy"))] == OF_ENERGY
+    assert [view["name"] for view in visible_views(views, user("models"))] == OF_MODELS
+    assert visible_views(views, user("viewer")) == views
     with pytest.raises(HTTPException):
         visible_views(views, user("nobody"))
 
