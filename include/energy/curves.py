@@ -13,9 +13,10 @@ import duckdb
 from include.energy.db import rows
 from include.energy.schemas import CurveAnomalies, HeatMap, LoadCurve, VoltageCompliance
 from include.energy.timeline import Timeline
-from include.energy.validation import BITS, QUARTER, VOLTAGE_TOLERANCE
+from include.energy.validation import BITS, FLAG_ESTIMATED, QUARTER, VOLTAGE_TOLERANCE
 
 MILLIWATTS = "sum(round(power * 1e6)::BIGINT)"
+HOLDS_ESTIMATES = f"bool_or(flags & {FLAG_ESTIMATED} <> 0)"
 MOST_PERIODS = 800
 MOST_ROWS = 400
 WEEK_SHARE, WEEK_COVERAGE = 0.95, 0.8
@@ -50,12 +51,12 @@ def _seconds(timeline: Timeline) -> str:
 
 
 def summarise_quarters(db: duckdb.DuckDBPyConnection, timeline: Timeline) -> None:
-    """Create `quarters`: local time, sum and peak of power by quarter of an hour, interval and anomaly flags."""
+    """Create `quarters`: local time, sum and peak of power by quarter of an hour, interval, anomalies, estimates."""
     db.execute(f"""
         CREATE TABLE quarters AS
         WITH sums AS (
-            SELECT {QUARTER} AS quarter, flags & {sum(BITS.values())} AS flags, {_seconds(timeline)} AS seconds,
-                {MILLIWATTS} AS milliwatts, count(*) AS records, max(power) AS peak
+            SELECT {QUARTER} AS quarter, flags & {sum(BITS.values()) | FLAG_ESTIMATED} AS flags,
+                {_seconds(timeline)} AS seconds, {MILLIWATTS} AS milliwatts, count(*) AS records, max(power) AS peak
             FROM judged GROUP BY ALL
         )
         SELECT local_time, flags, seconds, milliwatts, records, peak FROM sums JOIN clock USING (quarter)
@@ -71,10 +72,10 @@ def load_curve(db: duckdb.DuckDBPyConnection, interval_seconds: int) -> LoadCurv
     """Return the curve over the whole time, in as many periods as a plot can show."""
     period, start = _periods(db, interval_seconds, MOST_PERIODS)
     points = db.execute(f"""
-        SELECT {start} AS start, {_mean_kw("seconds")}, max(peak) FROM quarters
+        SELECT {start} AS start, {_mean_kw("seconds")}, max(peak), {HOLDS_ESTIMATES} FROM quarters
         GROUP BY ALL ORDER BY start
     """).fetchall()
-    numbers = {start: number for number, (start, _, _) in enumerate(points)}
+    numbers = {point[0]: number for number, point in enumerate(points)}
     marks = ", ".join(f"('{reason}', {bit})" for reason, bit in BITS.items())
     anomalies = db.execute(f"""
         SELECT {start} AS start, reason, sum(records)::BIGINT, max(peak)
@@ -83,13 +84,14 @@ def load_curve(db: duckdb.DuckDBPyConnection, interval_seconds: int) -> LoadCurv
     """).fetchall()
     return LoadCurve(
         period_seconds=period,
-        start=[start for start, _, _ in points],
-        mean_kw=[round(mean, 4) for _, mean, _ in points],
-        peak_kw=[round(peak, 4) for _, _, peak in points],
+        start=[start for start, *_ in points],
+        mean_kw=[round(mean, 4) for _, mean, _, _ in points],
+        peak_kw=[round(peak, 4) for _, _, peak, _ in points],
         anomalies=[
             CurveAnomalies(period=numbers[start], reason=reason, records=records, peak_kw=round(peak, 4))
             for start, reason, records, peak in anomalies
         ],
+        estimated=[number for number, (*_, estimated) in enumerate(points) if estimated],
     )
 
 
@@ -97,12 +99,16 @@ def heat_map(db: duckdb.DuckDBPyConnection) -> HeatMap:
     """Return the mean power by day and hour; by longer periods where days are too many."""
     period, start = _periods(db, _DAY, MOST_ROWS)
     cells: dict[datetime, list[float | None]] = {}
-    for row_start, hour, kw in db.execute(f"""
-        SELECT {start} AS start, hour(local_time) AS hour, {_mean_kw(f"least(seconds, {_HOUR})")}
+    guessed = []
+    for row_start, hour, kw, estimated in db.execute(f"""
+        SELECT {start} AS start, hour(local_time) AS hour, {_mean_kw(f"least(seconds, {_HOUR})")}, {HOLDS_ESTIMATES}
         FROM quarters GROUP BY ALL ORDER BY start, hour
     """).fetchall():
         cells.setdefault(row_start, [None] * 24)[hour] = round(kw, 4)
-    return HeatMap(period_days=period // _DAY, start=[start.date() for start in cells], kw=list(cells.values()))
+        if estimated:
+            guessed.append((len(cells) - 1, hour))
+    starts = [start.date() for start in cells]
+    return HeatMap(period_days=period // _DAY, start=starts, kw=list(cells.values()), estimated=guessed)
 
 
 def _periods(db: duckdb.DuckDBPyConnection, least: int, most: int) -> tuple[int, str]:

@@ -1,12 +1,13 @@
 """The report's plots, drawn from the aggregates of `output1.json`: their cost does not grow with the records.
 
-Colours are those of Okabe and Ito (2008), distinct also for colour-blind readers; the heat map's is cividis.
+Colours are those of Okabe and Ito (2008), distinct also for colour-blind readers; the heat map's is cividis. What is
+estimated is hatched, so that it can be told in black and white too.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from datetime import timedelta
+from datetime import date, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,6 +27,7 @@ MARKS: dict[AnomalyReason, tuple[str, str]] = {
     "power_factor": (PURPLE, "^"),
     "flat_line": (GREEN, "D"),
 }
+HATCH = "////"
 NAMED_HOUSEHOLDS = 25
 LEAST_ROWS = 4
 
@@ -52,7 +54,8 @@ def load_curve(figure: Figure, analysis: Analysis) -> None:
     axes.set_title(f"Load curve, {_period(curve.period_seconds)}")
     axes.set_ylabel(f"Power ({unit}{_per_household(analysis)})")
     axes.set_ylim(bottom=min(0, float(np.nanmin(mean))))
-    axes.legend(loc="upper right", ncols=2)
+    _hatch_estimates(axes, analysis)
+    axes.legend(loc="upper right", ncols=3)
     _time_axis(axes, analysis)
 
 
@@ -68,12 +71,14 @@ def heat_map(figure: Figure, analysis: Analysis) -> None:
     mesh = axes.pcolormesh(
         np.array(edges, "datetime64[D]"), np.arange(25), cells * factor, cmap="cividis", rasterized=True
     )
+    _hatch_cells(axes, [(days[row], hour) for row, hour in data.estimated], edges)
     axes.grid(visible=False)
     axes.set_yticks(range(0, 25, 3), [f"{hour:02d}:00" for hour in range(0, 25, 3)])
     axes.invert_yaxis()
     axes.set_ylabel(f"Hour of day ({analysis.timezone})")
     rows = "day" if data.period_days == 1 else f"{data.period_days} days"
-    axes.set_title(f"Mean power by {rows} and hour" + ("; grey: no data" if np.isnan(cells).any() else ""))
+    marks = "; grey: no data" * bool(np.isnan(cells).any()) + "; hatched: holds estimates" * bool(data.estimated)
+    axes.set_title(f"Mean power by {rows} and hour{marks}")
     figure.colorbar(mesh, ax=axes, label=f"Power ({unit}{_per_household(analysis)})", pad=0.01)
     _time_axis(axes, analysis)
 
@@ -82,7 +87,8 @@ def households(figure: Figure, analysis: Analysis) -> None:
     """Draw energy and peak of each household, largest first."""
     homes = sorted(analysis.households, key=lambda home: (-home.energy_kwh, home.household_id))
     left, right = figure.subplots(1, 2)
-    _ranked(left, [home.energy_kwh for home in homes], BLUE, "Energy ({}h)")
+    estimates = [home.energy_kwh - home.energy_without_estimates_kwh for home in homes]
+    _ranked(left, [home.energy_kwh for home in homes], BLUE, "Energy ({}h)", estimates)
     _ranked(right, [home.peak_kw or 0.0 for home in homes], ORANGE, "Highest reading ({})")
     left.set_title(f"Households compared ({len(homes)})" if len(homes) > 1 else "The household")
     if len(homes) <= NAMED_HOUSEHOLDS:
@@ -93,11 +99,26 @@ def households(figure: Figure, analysis: Analysis) -> None:
         left.set_ylabel("Rank by energy")
 
 
-def _ranked(axes: Axes, values_kw: Sequence[float], color: str, label: str) -> None:
+def _ranked(axes: Axes, values_kw: Sequence[float], color: str, label: str, estimates: Sequence[float] = ()) -> None:
     few = len(values_kw) <= NAMED_HOUSEHOLDS
     factor, unit = power_unit(values_kw)
     values = [value * factor for value in values_kw]
-    bars = axes.barh(range(len(values)), values, color=color, height=0.7 if few else 1.0)
+    height = 0.7 if few else 1.0
+    bars = axes.barh(range(len(values)), values, color=color, height=height)
+    if any(estimates):
+        parts = [estimate * factor for estimate in estimates]
+        left = [value - part for value, part in zip(values, parts, strict=True)]
+        axes.barh(
+            range(len(values)),
+            parts,
+            height=height,
+            left=left,
+            color="none",
+            edgecolor="white",
+            hatch=HATCH,
+            linewidth=0,
+        )
+        label += ", hatched: estimated"
     axes.set_ylim(max(len(values), LEAST_ROWS) - 0.4, -0.6)
     axes.set_xlabel(label.format(unit))
     axes.grid(visible=False, axis="y")
@@ -136,6 +157,7 @@ def anomalies(figure: Figure, analysis: Analysis) -> None:
         )
         bottom.bar(starts + width // 2, counts, width=width, bottom=stacked, color=color, linewidth=0)
         stacked += counts
+    _hatch_estimates(top, analysis)
     top.set_title(f"Anomalies on the load curve: {analysis.anomalies:,} of {analysis.records_out:,} records")
     top.set_ylabel(f"Power ({unit})")
     figure.legend(*top.get_legend_handles_labels(), loc="outside lower center", ncols=3, fontsize=9)
@@ -218,6 +240,34 @@ def _with_gaps(analysis: Analysis, factor: float) -> tuple[np.ndarray, np.ndarra
     times = np.insert(starts, gaps + 1, starts[gaps] + period)
     mean, peak = (np.insert(np.multiply(kw, factor), gaps + 1, np.nan) for kw in (curve.mean_kw, curve.peak_kw))
     return times, mean, peak
+
+
+def _hatch_estimates(axes: Axes, analysis: Analysis) -> None:
+    """Hatch the periods of the load curve that hold estimates, over the whole height."""
+    curve = analysis.load_curve
+    if not curve.estimated:
+        return
+    periods = np.array(curve.estimated)
+    starts, width = np.array(curve.start, "datetime64[s]"), np.timedelta64(curve.period_seconds, "s")
+    ends = starts[periods] + width
+    runs = np.split(np.arange(len(periods)), np.flatnonzero(starts[periods][1:] > ends[:-1]) + 1)
+    for number, run in enumerate(runs):
+        label = "holds estimates" if number == 0 else None
+        left, right = starts[periods[run[0]]], ends[run[-1]]
+        axes.axvspan(left, right, label=label, zorder=0.5, facecolor="none", edgecolor=GREY, hatch=HATCH, linewidth=0)
+
+
+def _hatch_cells(axes: Axes, cells: Sequence[tuple[int, int]], edges: Sequence[date]) -> None:
+    """Hatch cells of the heat map, given as column and hour."""
+    from matplotlib.collections import PatchCollection
+    from matplotlib.dates import date2num
+    from matplotlib.patches import Rectangle
+
+    if not cells:
+        return
+    lefts = date2num(edges)  # type: ignore[no-untyped-call]
+    patches = [Rectangle((lefts[column], hour), lefts[column + 1] - lefts[column], 1) for column, hour in cells]
+    axes.add_collection(PatchCollection(patches, facecolor="none", edgecolor="white", hatch=HATCH, linewidth=0))
 
 
 def _time_axis(axes: Axes, analysis: Analysis) -> None:

@@ -261,6 +261,7 @@ class LoadCurve(_Document):
     mean_kw: list[float]
     peak_kw: list[float] = Field(description="Highest record of the period.")
     anomalies: list[CurveAnomalies]
+    estimated: list[int] = Field([], description="Periods that hold estimates, as indices.")
 
 
 class HeatMap(_Document):
@@ -269,6 +270,7 @@ class HeatMap(_Document):
     period_days: int
     start: list[date]
     kw: list[list[float | None]] = Field(description="24 hours for each period.")
+    estimated: list[tuple[int, int]] = Field([], description="Index of the period and hour of cells with estimates.")
 
 
 class VoltageCompliance(_Document):

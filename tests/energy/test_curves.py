@@ -76,6 +76,15 @@ def test_the_heat_map_has_a_row_for_each_day_and_its_hours(files):
     assert [row[0] for row in heat.kw] == [2.0, 2.0]
 
 
+def test_curve_and_heat_map_say_which_periods_hold_estimates(files):
+    powers = varied(7 * 24)
+    powers[51] = powers[52] = None
+    document = analyzed(files, series(powers, minutes=60), estimate=True).document
+    assert (document.load_curve.estimated, document.heat_map.estimated) == ([51, 52], [(2, 3), (2, 4)])
+    plain = analyzed(files, series(powers, minutes=60)).document
+    assert (plain.load_curve.estimated, plain.heat_map.estimated) == ([], [])
+
+
 def test_a_profile_is_the_mean_of_each_hour_of_the_day(files):
     document = analyzed(files, [*series([1, 3] * 24), *series([2, 2] * 24, home="B")]).document
     assert document.hourly_profile_kw == [2.0] * 24

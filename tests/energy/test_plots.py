@@ -88,6 +88,47 @@ def test_marks_stand_where_the_anomalies_are(files, figure):
     assert sum(bar.get_height() for bar in bottom.patches) == document.anomalies == 1
 
 
+def with_estimates(files):
+    """A week of one home, in which the hours 3 and 4 of Wednesday are estimated."""
+    powers = varied(7 * 24)
+    powers[51] = powers[52] = None
+    return analyzed(files, series(powers, minutes=60), estimate=True).document
+
+
+@pytest.mark.parametrize("name", ["load_curve", "anomalies"])
+def test_periods_that_hold_estimates_are_hatched_on_the_curves(files, figure, name):
+    document = with_estimates(files)
+    axes = drawn(name, figure, document)[0]
+    [span] = [patch for patch in axes.patches if patch.get_hatch()]
+    (left, _), (right, _) = span.get_xy(), (span.get_x() + span.get_width(), 0)
+    from matplotlib.dates import num2date
+
+    assert [f"{num2date(x):%d %H:%M}" for x in (left, right)] == ["07 03:00", "07 05:00"]
+    assert "holds estimates" in axes.get_legend_handles_labels()[1]
+
+
+def test_cells_that_hold_estimates_are_hatched_in_the_heat_map(files, figure):
+    axes = drawn("heat_map", figure, with_estimates(files))[0]
+    [hatched] = [collection for collection in axes.collections if collection.get_hatch()]
+    assert [path.get_extents().y0 for path in hatched.get_paths()] == [3, 4]
+    assert axes.get_title(loc="left").endswith("; hatched: holds estimates")
+
+
+def test_the_estimated_part_of_a_household_is_hatched(files, figure):
+    document = with_estimates(files)
+    axes = drawn("households", figure, document)[0]
+    [part] = [bar for bar in axes.patches if bar.get_hatch()]
+    assert part.get_width() == pytest.approx(document.energy_kwh - document.energy_without_estimates_kwh)
+    assert part.get_x() + part.get_width() == pytest.approx(document.energy_kwh)
+    assert axes.get_xlabel().endswith("hatched: estimated")
+
+
+@pytest.mark.parametrize("name", ["load_curve", "heat_map", "households", "anomalies"])
+def test_nothing_is_hatched_without_estimates(files, figure, name):
+    axes = drawn(name, figure, one_day(files))[0]
+    assert [mark for mark in [*axes.patches, *axes.collections] if mark.get_hatch()] == []
+
+
 def test_units_fit_the_size():
     assert [plots.power_unit([value])[1] for value in (0.05, 3, 25_000, 8e6, 1.2e7, 1.9e12)] == [
         "W", "kW", "MW", "MW", "GW", "TW",
