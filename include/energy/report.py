@@ -56,16 +56,16 @@ HOUSEHOLD_COLUMNS = {
     "Generation (kWh)": "generation_kwh",
     "Peak (kW)": "peak_kw",
     "Peak at": "peak_at",
-    "Base load (kW)": "base_load_kw",
-    "Load factor": "load_factor",
-    "Power factor": "mean_power_factor",
     "Missing intervals": "missing",
     "Estimated": "estimated",
     "Without estimates (kWh)": "energy_without_estimates_kwh",
     "Suspect": "suspect",
     "With suspect (kWh)": "energy_with_suspect_kwh",
-    "High usage": "high_usage",
+    "Base load (kW)": "base_load_kw",
+    "Load factor": "load_factor",
     "Anomalies": "anomalies",
+    "High usage": "high_usage",
+    "Power factor": "mean_power_factor",
 }
 SUSPECT_COLUMNS = ("Suspect", "With suspect (kWh)")
 ESTIMATE_COLUMNS = ("Estimated", "Without estimates (kWh)")

@@ -40,6 +40,8 @@ CURRENCY = re.compile(r"\([A-Z]{3}\)$")
 LARGEST_PLOT = 8 * 1024 * 1024
 MOST_ROWS = 1000
 """Findings, artifacts and rows of each table that the page shows; a browser is no reader of long tables."""
+MOST_OPEN_ROWS = 26
+"""Longer tables are folded."""
 UNITS = ChainMap(
     {"seconds": "s", "minutes": "min", "mb": "MB", "percent": "%", "share": "share", "days": "days"},
     *(dict(domain.units) for domain in DOMAINS),
@@ -132,9 +134,9 @@ def _matters(name: str, item: object, report: PipelineReport) -> bool:
 
 
 def shown_tables(report: PipelineReport) -> list[tuple[Table, bool]]:
-    """Return the tables of a report, and whether each is unfolded: those of the last step that has some are."""
+    """Return the tables of a report, and whether each is unfolded: short ones of the last step with tables are."""
     last = report.tables[-1].step if report.tables else None
-    return [(table, table.step == last) for table in report.tables] + [
+    return [(table, table.step == last and len(table.rows) <= MOST_OPEN_ROWS) for table in report.tables] + [
         (table, True) for table in report.overview.tables
     ]
 
@@ -324,7 +326,8 @@ def column(cells: list[object], decimals: int | None = None) -> list[str]:
     if decimals is None:
         if all(number == int(number) for number in numbers):
             return [value(cell) for cell in cells]
-        decimals = max(1, 4 - len(str(int(max(numbers)))))
+        needed = max(len(f"{number:.4f}".rstrip("0").partition(".")[2]) for number in numbers)
+        decimals = max(1, min(needed, 4 - len(str(int(max(numbers))))))
     return [f"{cell:,.{decimals}f}" if _is_number(cell) else value(cell) for cell in cells]
 
 

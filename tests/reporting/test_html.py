@@ -1,6 +1,7 @@
 """The report as a page: everything that a reader needs, nothing that a browser would have to load."""
 
 import os
+import re
 import shutil
 from datetime import timedelta, timezone
 from html.parser import HTMLParser
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 from include.core.charts import BarChart, Charts, Line, LineChart, Panel
 from include.core.outcome import Table
 from include.core.proof import MEANINGS, WORDS
-from include.core.run_folder import Records, RunFolder
+from include.core.run_folder import FileRecord, Records, RunFolder
 from include.core.settings import get_settings
 from include.reporting.assets import script, script_source
 from include.reporting.html import (
@@ -185,6 +186,24 @@ def test_tables_of_earlier_steps_are_folded(tmp_path: Path):
     assert [(shown.title, is_open) for shown, is_open in tables] == [("Households", False), ("Late", True)]
 
 
+def test_a_long_table_is_folded(tmp_path: Path):
+    folder = good_run(tmp_path)
+    tables = [{"title": f"{count} rows", "columns": ["id"], "rows": [[1]] * count} for count in (26, 27)]
+    ended(folder, "describe", (3, 4), summary={"tables": tables})
+    shown = shown_tables(build_report(folder, now=NOW))
+    assert [(table.title, is_open) for table, is_open in shown[-2:]] == [("26 rows", True), ("27 rows", False)]
+
+
+def test_the_input_files_are_named_at_the_top(tmp_path: Path):
+    folder = good_run(tmp_path)
+    report = build_report(folder, now=NOW)
+    sources = [FileRecord(path=f"source/{name}.csv", sha256="0" * 64, bytes=1) for name in "abcde"]
+    provenance = report.provenance.model_copy(update={"sources": sources})
+    page = render_html(report.model_copy(update={"provenance": provenance}), folder.files)
+    top = re.sub(r"<[^>]+>", "", page[page.index('class="facts"') : page.index("<nav")])
+    assert "Input: a.csv, b.csv, c.csv and 2 more files." in top
+
+
 def test_a_long_identifier_is_shortened():
     assert (short("a" * 13), short("a" * 14)) == ("a" * 13, "a" * 12 + "…")
 
@@ -234,7 +253,7 @@ def test_a_table_with_short_rows_and_gaps_stays_a_table(tmp_path: Path):
     table = {"title": "Uneven", "columns": ["name", "peak_kw", "note"], "rows": [["a", 1.25], ["b", None, "x" * 40]]}
     ended(folder, "describe", (3, 4), summary={"tables": [table, table | {"title": "Empty", "rows": []}]})
     text = page_of(folder).text
-    assert f"Name Peak (kW) Note a 1.250 – b – {'x' * 40}" in text
+    assert f"Name Peak (kW) Note a 1.25 – b – {'x' * 40}" in text
     assert "Empty No rows." in text
 
 
@@ -460,7 +479,7 @@ def test_links_that_could_do_something_else_are_dropped(url: str):
         (value(float("nan")), "nan"),
         (value({"late_records": 3, "all": [1, 2]}), "late records 3, all 1, 2"),
         (", ".join(column([1, 23.4567, None, True, "x"])), "1.00, 23.46, –, yes, x"),
-        (", ".join(column([float("nan"), 1.5])), "nan, 1.500"),
+        (", ".join(column([float("nan"), 1.5])), "nan, 1.5"),
         (", ".join(column([1, 2000])), "1, 2,000"),
         (", ".join(column([0, 119.8], 2)), "0.00, 119.80"),
         (words("Self-consumption (kWh)"), "Self-consumption (kWh)"),
@@ -492,7 +511,7 @@ def test_an_instant_has_its_zone():
 
 def test_the_columns_of_a_table_are_classified_and_its_cells_are_text():
     table = Table(title="T", columns=("name", "kwh", "note"), rows=(("a", 1.5, "x" * 30), ("b", None, "y")))
-    assert grid(table) == (["s", "n", ""], [["a", "1.500", "x" * 30], ["b", "–", "y"]])
+    assert grid(table) == (["s", "n", ""], [["a", "1.5", "x" * 30], ["b", "–", "y"]])
 
 
 def test_the_first_folder_that_has_a_template_wins_and_values_are_escaped(tmp_path: Path):
@@ -631,6 +650,50 @@ def test_tables_sort_and_filter(browser, charted: Path):
     assert first.inner_text() == "H20"
     page.get_by_role("searchbox", name="Filter rows of Homes").fill("h4")
     assert table.locator("tbody tr:visible").count() == 1
+    page.close()
+
+
+@pytest.fixture
+def wide(tmp_path: Path) -> Path:
+    """The page of a run with a table of sixteen columns."""
+    folder = good_run(tmp_path)
+    columns = ["id", *(f"Energy of month {number} (kWh)" for number in range(1, 16))]
+    rows = [[f"87169000000000{number}", *(1234.567 * number for _ in range(15))] for number in range(1, 4)]
+    ended(folder, "describe", (3, 4), summary={"tables": [{"title": "Homes", "columns": columns, "rows": rows}]})
+    _, path = write_report(folder, build_report(folder, now=NOW))
+    return path
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("width", [390, 1280])
+def test_columns_of_a_wide_table_that_do_not_fit_wait_in_a_chooser(browser, wide: Path, width: int):
+    page = browser.new_page(viewport={"width": width, "height": 800}, accept_downloads=True)
+    page.goto(wide.as_uri())
+    table = page.locator("table.data", has_text="871690000000001")
+    shown = table.locator("thead th:visible").count()
+    assert 3 <= shown < 16
+    if width > 1000:
+        assert table.evaluate("table => table.parentElement.scrollWidth <= table.parentElement.clientWidth")
+    chooser = page.locator("details.chooser")
+    assert chooser.locator("summary").inner_text() == f"Columns: {shown} of 16"
+    chooser.locator("summary").click()
+    chooser.get_by_label("Energy of month 15 (kWh)").check()
+    assert table.locator("thead th:visible").count() == shown + 1
+    assert table.locator("tbody tr").first.locator("td:visible").count() == shown
+    with page.expect_download() as download:
+        page.locator(".tools", has=chooser).get_by_role("button", name="Download CSV").click()
+    assert download.value.path().read_text().splitlines()[0].count(",") == 15, "the file holds all columns"
+    page.close()
+
+
+@pytest.mark.browser
+def test_paper_shows_all_columns_of_a_wide_table(browser, wide: Path):
+    page = browser.new_page(viewport={"width": 700, "height": 990})
+    page.goto(wide.as_uri())
+    page.emulate_media(media="print")
+    table = page.locator("table.data", has_text="871690000000001")
+    assert table.locator("thead th:visible").count() == 16
+    assert table.evaluate("table => table.getBoundingClientRect().right <= innerWidth")
     page.close()
 
 

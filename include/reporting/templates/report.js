@@ -25,6 +25,36 @@
   const amount = (text) => (/^[-−+]?[\d,]*\.?\d+/.test(text) ? parseFloat(text.replace("−", "-").replaceAll(",", "")) : NaN);
   const cellsOf = (row) => [...row.cells].map((cell) => cell.textContent.trim());
 
+  const LEAST_COLUMNS = 2;
+  // The columns at the end that do not fit are hidden until the reader chooses them; paper shows all.
+  const chooseColumns = (table, heads) => {
+    const frame = table.parentElement;
+    const rows = [...table.rows];
+    const boxes = heads.map((head, column) => make("input", { type: "checkbox", change: () => { chosen = true; show(column, boxes[column].checked); count(); } }));
+    const summary = make("summary");
+    let chosen = false;
+    const show = (column, shown) => {
+      boxes[column].checked = shown;
+      for (const row of rows) row.cells[column].classList.toggle("off", !shown);
+    };
+    const count = () => {
+      const shown = boxes.filter(({ checked }) => checked).length;
+      summary.textContent = `Columns: ${shown} of ${heads.length}`;
+      chooser.hidden = !chosen && shown === heads.length;
+    };
+    const fit = () => {
+      if (chosen || !frame.clientWidth) return;
+      heads.forEach((_, column) => show(column, true));
+      for (let column = heads.length - 1; column >= LEAST_COLUMNS && frame.scrollWidth > frame.clientWidth; column -= 1) show(column, false);
+      count();
+    };
+    const names = heads.map((head, column) => make("label", {}, boxes[column], ` ${head.textContent}`));
+    const chooser = make("details", { class: "chooser" }, summary, ...names.slice(1));
+    new ResizeObserver(fit).observe(frame);
+    fit();
+    return chooser;
+  };
+
   const enhanceTable = (table) => {
     const body = table.tBodies[0];
     const heads = [...table.tHead.rows[0].cells];
@@ -60,6 +90,7 @@
       download(table.caption.textContent, [heads.map((head) => head.textContent), ...rows]);
     };
     tools.append(make("button", { type: "button", click: save }, "Download CSV"));
+    if (heads.length > LEAST_COLUMNS) tools.append(chooseColumns(table, heads));
     table.parentElement.before(tools);
   };
 
