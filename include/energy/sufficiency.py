@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from include.core.errors import BadInputError
+from include.core.windows import parse_zone
 from include.energy.params import AnalyzerParams
 from include.energy.schemas import Analysis, Gap, Requirement, RequirementName
 
@@ -67,8 +68,10 @@ def require_sufficient(analysis: Analysis) -> None:
     broken = [requirement for requirement in analysis.requirements if requirement.stated and not requirement.met]
     if broken:
         reasons = "; ".join(f"{in_words(requirement)} ({requirement.name})" for requirement in broken)
-        gap = f"; the longest gap: {analysis.longest_gaps[0].household_id} from {analysis.longest_gaps[0].start}"
+        zone, longest = parse_zone(analysis.timezone), ""
+        for gap in analysis.longest_gaps[:1]:
+            longest = f"; the longest gap: {gap.household_id}, from {gap.start.astimezone(zone):%Y-%m-%d %H:%M} {zone}"
         raise BadInputError(
-            f"the data are not sufficient: {reasons} is asked for{gap * bool(analysis.longest_gaps)}; provide the "
-            "missing readings, or change the limits"
+            f"the data are not sufficient: {reasons} is asked for{longest}; "
+            "provide the missing readings, or change the limits"
         )

@@ -26,7 +26,7 @@ GAPPED = series([*varied(20), *[None] * 4, *varied(24)])
 def test_a_limit_that_users_set_fails_the_run_and_names_what_the_data_have(files, limits, reason):
     with pytest.raises(BadInputError, match=reason) as error:
         analyzed(files, GAPPED, **limits, **DAY)
-    assert "the longest gap: A from 2026-01-05 10:00:00+00:00" in str(error.value)
+    assert "the longest gap: A, from 2026-01-05 10:00 UTC" in str(error.value)
     assert not (files / "output1.json").exists()
 
 
