@@ -37,6 +37,8 @@ _UNIX: dict[Shape, re.Pattern[str]] = {
     "unix_ms": re.compile(r"[1-4]\d{12}"),
 }
 _REMEMBERED = 65_536
+LEAST_YEAR = 300
+"""Days between two dates of different years of which only the year differs, at least."""
 """Texts whose spelling is kept: those of a file repeat."""
 MONTHS = {
     month: number
@@ -183,6 +185,24 @@ def _order_of_neighbours(matches: Sequence[re.Match[str]]) -> tuple[DateOrder | 
     if not far["mdy"] and far["dmy"]:
         return "mdy", f"so the days follow each other ({matches[0][0]!r}, …); day first, they would lie months apart"
     return None, ""
+
+
+def begins_with_short_year(texts: Sequence[str], order: DateOrder) -> bool:
+    """Return whether dates such as `26/01/05` follow each other only if their first part is the year.
+
+    Read by `order` they would lie years apart.
+
+    >>> begins_with_short_year(["26/01/05 00:00", "26/01/06 00:00", "26/01/07 00:00"], "dmy")
+    True
+    >>> begins_with_short_year(["05/01/26 00:00", "06/01/26 00:00", "07/01/26 00:00"], "dmy")
+    False
+    """
+    days = [moment.date() for moment in (parse_stamp(text, order) for text in texts) if moment]
+    steps = [abs((b - a).days) for a, b in pairwise(days) if a != b]
+    years_first = [moment for moment in (parse_stamp(text, "ymd") for text in texts) if moment]
+    if not steps or min(steps) < LEAST_YEAR or len(years_first) < len(days):
+        return False
+    return (max(years_first) - min(years_first)).days * 10 < (max(days) - min(days)).days
 
 
 def parse_stamp(text: str, order: DateOrder) -> datetime | None:

@@ -15,6 +15,7 @@ from include.energy.inspection.plan import STAMPS_MARK, ZONE
 from include.energy.inspection.spelling import (
     DateOrder,
     StampSpelling,
+    begins_with_short_year,
     parse_stamp,
     shape_of,
     spell_stamps,
@@ -167,6 +168,11 @@ def spell(
             stated = f"{draft.option('date_order', '--date-order')} {draft.answers.date_order}"
             draft.contradict(f"{stated} contradicts the file: {evidence}", "leave it out")
         order, evidence = draft.answers.date_order, draft.stated_by("date_order")
+    if spelling.short_year and order and begins_with_short_year(texts, order):
+        raise draft.refuse(
+            f"dates such as {texts[0]!r} follow each other only if the year stands first, in two digits, which is not "
+            "read; write years with four digits"
+        )
     if order is None:
         draft.ask(
             "date order",

@@ -94,6 +94,19 @@ def test_an_open_date_order_is_asked_and_an_answer_that_contradicts_is_refused(u
         understood("t,kWh", "13/04/2026 10:00,1", "13/04/2026 11:00,1", date_order="mdy")
 
 
+def test_dates_that_begin_with_a_year_of_two_digits_are_refused(understood):
+    days = [f"26/01/{day:02} {hour:02}:00,{hour % 5}" for day in range(5, 9) for hour in range(24)]
+    with pytest.raises(BadInputError, match="'26/01/05 00:00' follow each other only if the year stands first"):
+        understood("t,kWh", *days)
+
+
+@pytest.mark.parametrize("form", ["%d/%m/%y %H:%M", "%m/%d/%y %H:%M"])
+def test_dates_that_end_with_a_year_of_two_digits_are_read(understood, form):
+    hours = [datetime(2025, 12, 25) + timedelta(hours=hour) for hour in range(14 * 24)]  # noqa: DTZ001 - a wall clock
+    plan = understood("t,kWh", *(f"{moment:{form}},{moment.hour % 5}" for moment in hours)).plan
+    assert plan.order == ("dmy" if form.startswith("%d") else "mdy")
+
+
 def test_a_file_without_times_is_refused(understood):
     with pytest.raises(BadInputError, match="no column holds times"):
         understood("a,kWh,c", "x,1,2", "y,1,2", "z,3,4")
