@@ -21,6 +21,9 @@ from include.core.settings import get_settings
 from include.core.text import printable_json
 from include.pipelines import all_pipelines
 
+COLUMNS = ("feed", "last file", "waiting", "taken", "rejected", "published", "latest day", "to run")
+TEXTS = frozenset({"feed", "last file", "latest day"})
+
 
 def run_inbox(name: str | None, *, once: bool, retry: bool, as_json: bool, console: Console) -> int:
     """Show how feeds stand, and take and run what has arrived where that is asked for.
@@ -104,12 +107,14 @@ def show_feeds(inbox: Inbox, states: list[FeedStatus], console: Console) -> None
     if not states:
         console.print(f"There is no feed yet: make a folder in {shown(inbox.folder)} (docs/guides/inbox.md).")
         return
-    table = Table(box=box.SIMPLE)
-    for column in ("feed", "last file", "waiting", "taken", "rejected", "published", "latest day", "to run"):
-        table.add_column(column, justify="left" if column in {"feed", "last file", "latest day"} else "right")
-    for status in states:
-        table.add_row(*_row(status))
-    console.print(table)
+    rows = [_row(status) for status in states]
+    widths = [max(map(len, cells)) for cells in zip(COLUMNS, *rows, strict=True)]
+    table = Table(box=box.SIMPLE, width=sum(widths) + 3 * len(widths) + 1)  # a narrow terminal wraps, and cuts no date
+    for column in COLUMNS:
+        table.add_column(column, justify="left" if column in TEXTS else "right", no_wrap=True)
+    for row in rows:
+        table.add_row(*row)
+    console.print(table, crop=False)
     for status in states:
         for name, why in status.waiting.items():
             console.print(f"  {status.feed.name}: {shown(name)} waits: {shown(why)}", soft_wrap=True)

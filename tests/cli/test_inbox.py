@@ -1,12 +1,20 @@
 """`./pipeline inbox --once`: what arrives day by day, and what is published of it, compared with independent sums."""
 
 import csv
+import io
 import json
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from tests.airflow_runs import ROOT  # noqa: F401  # isort: skip - sets Airflow's home first
 
+from rich.console import Console
+
+from include.cli.inbox import show_feeds
+from include.core.feeds import Feed
+from include.core.inbox import Inbox
+from include.pipelines import all_pipelines
 from tests.feed_files import day_file, energy, make_feed
 
 pytestmark = [pytest.mark.airflow, pytest.mark.timeout(900)]
@@ -128,6 +136,15 @@ def test_the_table_says_what_waits_and_why(feed, call):
     assert "home: day1.csv waits: it changed less than 3600 s ago" in ended.stdout
     assert call("inbox", "away").code == 2
     assert call("inbox", "--retry").code == 2
+
+
+def test_a_narrow_terminal_cuts_no_date(feed, data_dir):
+    (feed / "day1.csv").write_text(day_file("2026-03-01"))
+    inbox, output = Inbox(data_dir, all_pipelines()[0]), io.StringIO()
+    inbox.take(Feed(feed), datetime(2026, 3, 2, 6, 30, tzinfo=UTC) + timedelta(days=3650))
+    show_feeds(inbox, [inbox.look(Feed(feed), datetime.now(UTC))], Console(file=output, width=40))
+    assert "2036-02-28 06:30 UTC" in output.getvalue()
+    assert "home" in output.getvalue()
 
 
 def test_without_a_feed_it_says_how_to_make_one(call, data_dir):
