@@ -31,7 +31,19 @@ SATELLITE_DOMAIN = Domain(
             ("--source",),
             "Where imagery comes from. Default: demo, a local stand-in that needs no credentials.",
             param="source",
-            metavar="demo|sentinelhub|cdse",
+            metavar="demo|sentinelhub|cdse|stac",
+        ),
+        Option(
+            ("--stac-url",),
+            "STAC API that --source stac reads; earth-search (default) and planetary-computer are known by name.",
+            param="stac_url",
+            metavar="URL",
+        ),
+        Option(
+            ("--stac-collection",),
+            "Its collection of Sentinel-2 L2A. Default: that of the known API.",
+            param="stac_collection",
+            metavar="ID",
         ),
         Option(
             ("--scenes",),

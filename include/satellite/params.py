@@ -20,7 +20,7 @@ from include.satellite.sensors.sentinel2 import SENTINEL2
 
 LUDHIANA = (75.8, 30.9, 75.9, 31.0)
 LARGEST_AREA_DEGREES = 5.0
-Source = Literal["demo", "sentinelhub", "cdse"]
+Source = Literal["demo", "sentinelhub", "cdse", "stac"]
 LabelSource = Literal["ndvi_rule", "next_ndvi", "reference"]
 if TYPE_CHECKING:
     ExtraBand = str
@@ -145,8 +145,8 @@ class SourceParam(StepParams):
 
     source: Source = Field(
         default_factory=lambda: read_settings(SatelliteSettings).imagery_source,
-        description="Where imagery comes from: demo (the local stand-in, no credentials), sentinelhub, or cdse "
-        "(Copernicus Data Space). Default: GROUNDTRUTH_IMAGERY_SOURCE, else demo.",
+        description="Where imagery comes from: demo (the local stand-in, no credentials), sentinelhub, cdse "
+        "(Copernicus Data Space), or stac (a STAC API, no account). Default: GROUNDTRUTH_IMAGERY_SOURCE, else demo.",
         json_schema_extra={"section": "Imagery"},
     )
 
@@ -154,6 +154,13 @@ class SourceParam(StepParams):
 class SourceParams(SourceParam):
     """Where imagery comes from, and what it may cost."""
 
+    stac_url: str | None = _imagery(
+        None, "STAC API of source stac: its URL, or earth-search or planetary-computer. Default: earth-search."
+    )
+    stac_collection: str | None = _imagery(
+        None,
+        "Its collection. Default: sentinel-2-c1-l2a of earth-search, sentinel-2-l2a of planetary-computer.",
+    )
     max_processing_units: float = _imagery(
         500, "The run stops before it would spend more processing units than this.", gt=0
     )

@@ -34,8 +34,7 @@ MEASURED = [name for name in KEY if name not in OF_THE_RUN]
 
 def store_file(scope: Scope) -> str:
     """Return the path of an area's measurements, below the data folder."""
-    recipe = {"grid": scope.grid.model_dump(mode="json"), "bands": scope.bands, "version": VERSION}
-    key = hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()[:12]
+    key = hashlib.sha256(json.dumps(scope.recipe | {"version": VERSION}, sort_keys=True).encode()).hexdigest()[:12]
     return f"{STORE}/{scope.collection}/{scope.source}-{key}.parquet"
 
 

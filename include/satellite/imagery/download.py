@@ -14,10 +14,11 @@ from include.core.errors import ContractError
 from include.core.outcome import Finding, StepMetrics, StepOutcome
 from include.satellite.artifacts import ACQUISITION, IMAGERY, SEARCH
 from include.satellite.imagery.client import Hub
-from include.satellite.imagery.fetch import Meter, day_interval, fetch, two_at_once
+from include.satellite.imagery.fetch import Meter, connect, fetch, two_at_once
 from include.satellite.imagery.scenes import Mask, Scene
 from include.satellite.imagery.schemas import Acquisition, Candidate, Day, Imagery, Scope, SearchResult
 from include.satellite.imagery.search import download_order
+from include.satellite.imagery.stac import StacApi
 from include.satellite.imagery.store import ImageryStore
 from include.satellite.params import ImageryStepParams
 
@@ -122,10 +123,21 @@ def collect_outcome(files: Path) -> StepOutcome:
             processing_units_spent=round(imagery.units_spent, 2),
         ),
         findings=tuple(Finding(severity="warning", message=message) for message in messages),
-        provenance={"imagery source": imagery.source, "collection": imagery.collection},
+        provenance=_provenance(imagery),
         synthetic=imagery.synthetic,
         stand_in=imagery.source == "demo",
     )
+
+
+def _provenance(imagery: Imagery) -> dict[str, str]:
+    if imagery.catalog is None:
+        return {"imagery source": imagery.source, "collection": imagery.collection}
+    baselines = sorted({item.baseline or "unknown" for day in imagery.acquisitions for item in day.items})
+    return {
+        "imagery source": imagery.catalog.url,
+        "collection": imagery.catalog.collection,
+        "processing baselines": ", ".join(baselines),
+    }
 
 
 class Downloader:
@@ -144,9 +156,9 @@ class Downloader:
         self.order = download_order(plan)
 
     @cached_property
-    def hub(self) -> Hub:
+    def service(self) -> Hub | StacApi:
         """The service's client, which takes a token when it is made."""
-        return Hub(self.params.source, self.store.sensor)
+        return connect(self.plan)
 
     def obtain(self, candidate: Candidate) -> Acquisition:
         """Return a date's acquisition, from the store or from the service."""
@@ -156,15 +168,16 @@ class Downloader:
             return self._judged(stored)
         if self.plan.from_store:
             return self._drafted(candidate, 0.0, "the store no longer holds it intact, and the download is skipped")
-        interval = day_interval(candidate.date, self.plan.start, self.plan.end)
-        fetched = fetch(self.hub, self.meter, self.order, interval, f"downloading {candidate.date}")
+        window = self.plan.start, self.plan.end
+        fetched = fetch(self.service, self.meter, self.order, candidate, window, f"downloading {candidate.date}")
         if fetched.array is None:
             return self._drafted(candidate, fetched.units, f"never data: {fetched.reason}")
         scene = self.store.scene(fetched.array.astype(np.uint16, copy=False))
         reason = no_data_reason(scene, self.store.inside)
         if reason is not None:
             return self._drafted(candidate, fetched.units, f"never data: {reason}")
-        kept = self.store.put(self._drafted(candidate, fetched.units), scene.layers)
+        draft = self._drafted(candidate, fetched.units).model_copy(update={"items": list(fetched.items)})
+        kept = self.store.put(draft, scene.layers)
         LOGGER.info("%s: fetched, %.2f processing units", candidate.date, fetched.units)
         return self._judged(kept)
 

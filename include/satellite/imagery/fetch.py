@@ -12,7 +12,7 @@ from concurrent.futures import FIRST_EXCEPTION, CancelledError, ThreadPoolExecut
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from threading import Event, Lock
-from typing import TypeVar
+from typing import TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,11 +21,15 @@ from include.core.errors import BadInputError
 from include.satellite.imagery.area import request_grids
 from include.satellite.imagery.client import AT_ONCE, Hub
 from include.satellite.imagery.scenes import NotDataError, decode
-from include.satellite.imagery.schemas import Grid
+from include.satellite.imagery.schemas import Day, Grid, ItemSource, Scope
+from include.satellite.imagery.stac import StacApi
+from include.satellite.params import Source
 from include.satellite.sensors.evalscript import DATA_MASK
 
 T = TypeVar("T")
 R = TypeVar("R")
+Window = tuple[datetime, datetime]
+"""First instant, inclusive, and end, exclusive."""
 
 UNIT_PIXELS = 512 * 512
 UNIT_BANDS = 3
@@ -85,13 +89,13 @@ class Order:
     """A request for scenes, the same for each date.
 
     Args:
-        script: The evalscript.
+        script: The evalscript; None for a STAC API, which takes none and charges nothing.
         bands: Its output bands.
         dtype: Their type.
         grid: The pixels.
     """
 
-    script: str
+    script: str | None
     bands: tuple[str, ...]
     dtype: str
     grid: Grid
@@ -104,6 +108,8 @@ class Order:
     @property
     def units(self) -> float:
         """Processing units that one date takes."""
+        if self.script is None:
+            return 0.0
         return estimate((part for part, _ in request_grids(self.grid)), self.charged_bands)
 
 
@@ -114,18 +120,44 @@ class Fetched:
     array: NDArray[np.uint16] | NDArray[np.uint8] | None
     reason: str | None
     units: float
+    items: tuple[ItemSource, ...] = ()
 
 
-def fetch(hub: Hub, meter: Meter, order: Order, interval: tuple[datetime, datetime], purpose: str) -> Fetched:
-    """Fetch one scene, its parts two at once.
+def connect(scope: Scope) -> Hub | StacApi:
+    """Return a client of the service that imagery comes from.
+
+    Raises:
+        SetupError: The credentials are missing or wrong.
+        TransientError: The service does not answer.
+    """
+    if scope.catalog is not None:
+        return StacApi(scope.catalog, scope.sensor)
+    return Hub(cast(Source, scope.source), scope.sensor)
+
+
+def fetch(service: Hub | StacApi, meter: Meter, order: Order, day: Day, window: Window, purpose: str) -> Fetched:
+    """Fetch one scene, the parts of a rendered one two at once.
 
     Args:
-        hub: The service.
+        service: The service.
         meter: Stops before the limit is crossed.
         order: The request.
-        interval: First and last instant.
+        day: The products of the day.
+        window: First instant and end of the run's window.
         purpose: For messages: "downloading 2025-01-03".
     """
+    if isinstance(service, StacApi):
+        try:
+            layers, items = service.read(day.product_ids, order.bands, order.grid)
+        except NotDataError as error:
+            return Fetched(None, str(error), 0.0)
+        return Fetched(layers.astype(order.dtype), None, 0.0, items)
+    return _rendered(service, meter, order, day_interval(day.date, *window), purpose)
+
+
+def _rendered(hub: Hub, meter: Meter, order: Order, interval: tuple[datetime, datetime], purpose: str) -> Fetched:
+    assert order.script is not None  # noqa: S101 - only orders to a STAC API have none
+    script = order.script
     parts = list(request_grids(order.grid))
     array = np.zeros((len(order.bands), order.grid.height, order.grid.width), dtype=order.dtype)
 
@@ -134,7 +166,7 @@ def fetch(hub: Hub, meter: Meter, order: Order, interval: tuple[datetime, dateti
         expected, spent = estimate([grid], order.charged_bands), 0.0
         meter.reserve(expected, purpose)
         try:
-            answer = hub.render(order.script, grid, *interval)
+            answer = hub.render(script, grid, *interval)
             spent = expected if answer.units is None else answer.units
         finally:
             meter.settle(expected, spent)

@@ -57,11 +57,30 @@ class Candidate(Day):
     reason: str | None = Field(None, description="Why it is not usable.")
 
 
+class Catalog(Document):
+    """A collection of a STAC API."""
+
+    url: str
+    collection: str
+
+
+class ItemSource(Document):
+    """A STAC item that pixels of an acquisition were taken from."""
+
+    id: str
+    collection: str
+    baseline: str | None = Field(description="Processing baseline.")
+    scale: float = Field(description="Reflectance is scale × DN + offset.")
+    offset: float
+    urls: dict[str, str] = Field(description="File of each band, without signature.")
+
+
 class Scope(Document):
     """The area, the window and the bands of a run's imagery, and the service that it comes from."""
 
     collection: str
     source: str
+    catalog: Catalog | None = Field(None, description="The STAC API, where the source is one.")
     grid: Grid
     geometry: dict[str, Any] = Field(description="The area, a GeoJSON geometry in WGS 84.")
     bands: list[str] = Field(description="Bands of each file, in order; SCL after the reflectances.")
@@ -72,6 +91,12 @@ class Scope(Document):
     def sensor(self) -> Sensor:
         """The sensor that took the imagery."""
         return sensor_of(self.collection)
+
+    @property
+    def recipe(self) -> dict[str, Any]:
+        """What the pixels of a date depend on beside source and collection; stores are keyed by it."""
+        api = {} if self.catalog is None else {"catalog": self.catalog.model_dump(mode="json")}
+        return {"grid": self.grid.model_dump(mode="json"), "bands": self.bands} | api
 
 
 class SearchResult(Scope):
@@ -121,6 +146,7 @@ class Acquisition(Shares, Day):
     sha256: str | None = None
     bytes: int | None = None
     bands: list[str]
+    items: list[ItemSource] = Field([], description="Items of a STAC API, those first whose pixels were taken first.")
     fetched: bool = Field(False, description="Fetched by this run; otherwise it was in the store, intact.")
     units_spent: float = 0
 

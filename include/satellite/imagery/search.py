@@ -21,9 +21,10 @@ from include.satellite.artifacts import SEARCH
 from include.satellite.imagery.area import area_findings, area_geometry, inside_mask, make_grid
 from include.satellite.imagery.candidates import candidate_of, choose, days
 from include.satellite.imagery.client import Hub
-from include.satellite.imagery.fetch import Meter, Order, day_interval, fetch, two_at_once
+from include.satellite.imagery.fetch import Meter, Order, connect, fetch, two_at_once
 from include.satellite.imagery.scenes import Mask, shares
 from include.satellite.imagery.schemas import Candidate, Day, Grid, Preview, Scope, SearchResult
+from include.satellite.imagery.stac import StacApi, catalog_of
 from include.satellite.imagery.store import ImageryStore
 from include.satellite.params import ImageryStepParams
 from include.satellite.sensors.evalscript import DATA_MASK, download_script, preview_script
@@ -64,6 +65,7 @@ def search(files: Path, params: ImageryStepParams) -> None:
     scope = Scope(
         collection=params.sensor.collections[params.source],
         source=params.source,
+        catalog=catalog_of(params),
         grid=make_grid(geometry, params.resolution),
         geometry=geometry,
         bands=list(params.bands),
@@ -132,14 +134,14 @@ def _from_catalog(params: ImageryStepParams, scope: Scope) -> SearchResult:
             "`reference`, or take ndvi_rule or next_ndvi"
         )
     store = ImageryStore(scope)
-    hub, meter = Hub(params.source, scope.sensor), Meter(params.max_processing_units)
+    service, meter = connect(scope), Meter(params.max_processing_units)
     window = (shape(scope.geometry).bounds, scope.start.astimezone(UTC), scope.end.astimezone(UTC))
-    features = hub.search(*window, LOOSE_CLOUD)
+    features = service.search(*window, LOOSE_CLOUD)
     listed = days(features, scope.geometry, scope.start, scope.end)
     LOGGER.info("%d products on %d days", len(features), len(listed))
-    candidates = preview_days(listed, hub, meter, store, params)
+    candidates = preview_days(listed, service, meter, store, params)
     if not any(candidate.usable for candidate in candidates):
-        raise BadInputError(_nothing_left(params, len(hub.search(*window, None)), len(features), candidates))
+        raise BadInputError(_nothing_left(params, len(service.search(*window, None)), len(features), candidates))
     plan = _plan(params, scope, candidates, found=len(features), units_spent=meter.spent)
     missing = sum(store.find(plan.candidate(day)) is None for day in plan.chosen)
     units = missing * download_order(plan).units
@@ -174,17 +176,18 @@ def _plan(params: ImageryStepParams, scope: Scope, candidates: list[Candidate], 
 
 def download_order(plan: SearchResult) -> Order:
     """Return the request for the scene of each date."""
-    return Order(download_script(plan.sensor, plan.bands), tuple(plan.bands), "uint16", plan.grid)
+    script = download_script(plan.sensor, plan.bands) if plan.catalog is None else None
+    return Order(script, tuple(plan.bands), "uint16", plan.grid)
 
 
 def preview_days(
-    days: Sequence[Day], hub: Hub, meter: Meter, store: ImageryStore, params: ImageryStepParams
+    days: Sequence[Day], service: Hub | StacApi, meter: Meter, store: ImageryStore, params: ImageryStepParams
 ) -> list[Candidate]:
     """Assess each day by a preview over the area, two requests at once; previews that the store holds are reused.
 
     Args:
         days: The catalog's days.
-        hub: The service.
+        service: The service.
         meter: Stops before the limit is crossed.
         store: Where previews are kept.
         params: The limits, and the window.
@@ -194,12 +197,13 @@ def preview_days(
     """
     grid, inside = _preview_grid(store)
     bands = (store.sensor.classes.band, DATA_MASK)
-    order = Order(preview_script(store.sensor), bands, "uint8", grid)
+    script = None if isinstance(service, StacApi) else preview_script(store.sensor)
+    order = Order(script, bands, "uint8", grid)
     previews = [store.find_preview(day) for day in days]
 
     def assess(day: Day, preview: Preview | None) -> Candidate:
         if preview is None:
-            fetched = fetch(hub, meter, order, day_interval(day.date, *params.window), f"previewing {day.date}")
+            fetched = fetch(service, meter, order, day, params.window, f"previewing {day.date}")
             if fetched.array is None:
                 return _without_data(day, f"the preview is no data: {fetched.reason}")
             classes, mask = fetched.array

@@ -55,7 +55,7 @@ class ImageryStore:
         self.grid, self.bands, self.geometry, self.sensor = scope.grid, scope.bands, scope.geometry, scope.sensor
         self.inside = inside_mask(self.geometry, self.grid)
         self.root = store_root()
-        key = _hash({"grid": self.grid.model_dump(mode="json"), "bands": self.bands}, 12)
+        key = _hash(scope.recipe, 12)
         name = f"{scope.collection}/{scope.source}-{key}"
         self.folder = path_inside(self.root, name, FOLDER_NAME, stated_by="search.json: collection and source")
         self._previews = self.folder / "looks" / _hash(self.geometry, 8)

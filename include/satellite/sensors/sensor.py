@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+_PRODUCT = re.compile(r"^(fre|sre|sr|boa)[_ -]|[_ -](10|20|60) ?m$|,.*$")
+"""What names of bands have around them: MAJA's corrections, pixel sizes, and wavelengths after a comma."""
 NODATA = 0
 """Digital number of a pixel without data, in every file of the imagery store."""
 REFERENCE = "REFERENCE"
@@ -28,6 +31,7 @@ class Band:
         wavelength_nm: Central wavelength.
         resolution_m: Native pixel size.
         optional: Fetched only where a run requests it (`extra_bands`).
+        aliases: Other names that catalogs and files give it, in lower case.
     """
 
     name: str
@@ -35,6 +39,7 @@ class Band:
     wavelength_nm: float
     resolution_m: int
     optional: bool = False
+    aliases: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -132,6 +137,18 @@ class Sensor:
             raise KeyError(f"{self.title} has no band {band}")
         return names[band]
 
+    def band_spelt(self, text: str) -> str | None:
+        """Return the name of the band that a file or a catalog means, or None: `b04`, `B4`, `red`, `FRE_B4`, `B04_10m`.
+
+        >>> from include.satellite.sensors.sentinel2 import SENTINEL2
+        >>> [SENTINEL2.band_spelt(text) for text in ("b04", "SRE_B8A", "rededge1", "scl_20m", "B4, 665 nm", "quality")]
+        ['B04', 'B8A', 'B05', 'SCL', 'B04', None]
+        """
+        names: dict[str, tuple[str, ...]] = {self.classes.band: (self.classes.band,), REFERENCE: (REFERENCE,)}
+        names |= {band.name: (band.name, band.common_name, *band.aliases) for band in self.bands}
+        by_spelling = {_spelling(alias): name for name, aliases in names.items() for alias in aliases}
+        return by_spelling.get(_spelling(text))
+
     def is_class_band(self, band: str) -> bool:
         """Whether a band holds classes, which are neither scaled nor averaged, rather than reflectances."""
         return band in {self.classes.band, REFERENCE}
@@ -145,3 +162,8 @@ class Sensor:
         names = set(bands)
         common = {band.common_name for band in self.bands if band.name in names}
         return [index for index in INDICES.values() if common.issuperset(index.bands)]
+
+
+def _spelling(text: str) -> str:
+    """Return a name of a band without what does not tell bands apart: case, leading zeros, product and pixel size."""
+    return re.sub(r"^b0+(?=\d)", "b", _PRODUCT.sub("", text.strip().casefold()))

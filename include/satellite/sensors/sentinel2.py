@@ -15,9 +15,9 @@ SENTINEL2 = Sensor(
         Band("B03", "green", 559.8, 10),
         Band("B04", "red", 664.6, 10),
         Band("B08", "nir", 832.8, 10),
-        Band("B05", "rededge071", 704.1, 20, optional=True),
-        Band("B8A", "nir08", 864.7, 20, optional=True),
-        Band("B11", "swir16", 1613.7, 20, optional=True),
+        Band("B05", "rededge071", 704.1, 20, optional=True, aliases=("rededge1",)),
+        Band("B8A", "nir08", 864.7, 20, optional=True, aliases=("nir_narrow", "nnir")),
+        Band("B11", "swir16", 1613.7, 20, optional=True, aliases=("swir1",)),
     ),
     classes=SceneClasses(
         band="SCL",
@@ -42,5 +42,5 @@ SENTINEL2 = Sensor(
         water=("water",),
     ),
     scale=1e-4,
-    collections={"demo": "sentinel-2-l2a", "sentinelhub": "sentinel-2-l2a", "cdse": "sentinel-2-l2a"},
+    collections=dict.fromkeys(("demo", "sentinelhub", "cdse", "stac"), "sentinel-2-l2a"),
 )

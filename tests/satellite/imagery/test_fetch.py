@@ -9,10 +9,11 @@ import pytest
 
 from include.core.errors import BadInputError
 from include.satellite.imagery.area import area_geometry, make_grid, request_grids
-from include.satellite.imagery.client import Rendered
-from include.satellite.imagery.fetch import Meter, Order, day_interval, estimate, fetch, two_at_once
+from include.satellite.imagery.client import Hub, Rendered
+from include.satellite.imagery.fetch import Meter, Order, connect, day_interval, estimate, fetch, two_at_once
 from include.satellite.imagery.scenes import Scene, encode
-from include.satellite.imagery.schemas import Grid
+from include.satellite.imagery.schemas import Catalog, Day, Grid, Scope
+from include.satellite.imagery.stac import StacApi
 from include.satellite.params import AreaParams
 from include.satellite.sensors.sentinel2 import SENTINEL2
 
@@ -132,11 +133,25 @@ class Service:
 
 
 ORDER = Order("script", ("B04",), "uint16", grid(4, 3))
+DAY = Day(date=START.date(), datetime=START, product_ids=["a"], synthetic=True)
+
+
+def test_an_order_to_a_service_that_charges_nothing_takes_no_units():
+    assert Order(None, ("B04",), "uint16", grid(512, 512)).units == 0
+
+
+def test_the_service_is_that_of_the_scope(api):
+    scope = Scope(
+        collection="sentinel-2-l2a", source="demo", grid=grid(4, 3), geometry={}, bands=["B04"], start=START, end=END
+    )
+    assert isinstance(connect(scope), Hub)
+    catalog = Catalog(url="https://a.example", collection="c")
+    assert isinstance(connect(scope.model_copy(update={"source": "stac", "catalog": catalog})), StacApi)
 
 
 def test_an_answer_that_is_not_a_scene_is_a_reason_and_is_paid_for():
     meter = Meter(10)
-    fetched = fetch(Service(b"", 0.5), meter, ORDER, (START, END), "downloading")
+    fetched = fetch(Service(b"", 0.5), meter, ORDER, DAY, (START, END), "downloading")
     assert (fetched.array, fetched.units, meter.spent) == (None, 0.5, 0.5)
     assert "empty" in fetched.reason
 
@@ -145,6 +160,6 @@ def test_a_service_that_does_not_state_its_charge_is_metered_by_the_estimate():
     layers = np.full((1, 3, 4), 7, np.uint16)
     content = encode(Scene(SENTINEL2, ["B04"], layers), ORDER.grid, {})
     meter = Meter(10)
-    fetched = fetch(Service(content), meter, ORDER, (START, END), "downloading")
+    fetched = fetch(Service(content), meter, ORDER, DAY, (START, END), "downloading")
     assert (fetched.array == layers).all()
     assert fetched.units == meter.spent == ORDER.units

@@ -32,6 +32,21 @@ def test_a_mask_keeps_the_shape_of_the_scene():
     assert CLASSES.mask(VALUES.reshape(3, 4), CLASSES.clear).shape == (3, 4)
 
 
+@pytest.mark.parametrize(
+    ("spellings", "band"),
+    [
+        (("b02", "B2", "blue", "Blue", "FRE_B2", "SRE_B2", "B02_10m", "B02 ", "B2, central wavelength 490 nm"), "B02"),
+        (("b8a", "FRE_B8A", "nir08", "B8A_20m"), "B8A"),
+        (("B8", "nir", "SRE_B08"), "B08"),
+        (("B5", "rededge1", "rededge071"), "B05"),
+        (("scl", "SCL_20m"), "SCL"),
+        (("quality", "", "1", "band 1", "blue-jp2", "B1", "TCI_10m"), None),
+    ],
+)
+def test_a_band_is_found_by_the_usual_spellings(spellings, band):
+    assert {SENTINEL2.band_spelt(text) for text in spellings} == {band}
+
+
 def test_a_band_is_found_by_its_name_and_by_its_common_name():
     assert SENTINEL2.name_of("red") == SENTINEL2.name_of("B04") == "B04"
     with pytest.raises(KeyError, match="Sentinel-2 L2A has no band B99"):

@@ -10,7 +10,7 @@ from include.satellite import sensors
 from include.satellite.imagery.client import Rendered
 from include.satellite.imagery.fetch import Meter, Order, fetch
 from include.satellite.imagery.scenes import Scene, encode, read_layers
-from include.satellite.imagery.schemas import Acquisition, Scope
+from include.satellite.imagery.schemas import Acquisition, Day, Scope
 from include.satellite.imagery.store import ImageryStore, scene_path
 from include.satellite.sensors.evalscript import download_script, preview_script
 from include.satellite.sensors.sentinel2 import SENTINEL2
@@ -79,7 +79,8 @@ def test_a_scene_of_a_new_sensor_is_fetched_stored_and_measured_by_the_names_of_
     layers = np.array([red, nir, [[1, 1, 2], [1, 1, 1]]], np.uint16)
     service = ToyService(Scene(toy, bands, layers))
     order = Order(download_script(toy, bands), tuple(bands), "uint16", grid)
-    fetched = fetch(service, Meter(10), order, (moment, moment), "downloading 2025-01-01")
+    day = Day(date=moment.date(), datetime=moment, product_ids=["T1"], synthetic=True)
+    fetched = fetch(service, Meter(10), order, day, (moment, moment), "downloading 2025-01-01")
     assert service.script == order.script
 
     scope = Scope(

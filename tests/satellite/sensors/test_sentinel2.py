@@ -16,4 +16,4 @@ def test_classes_are_the_twelve_of_the_scene_classification():
 
 
 def test_every_service_holds_the_collection():
-    assert set(SENTINEL2.collections) == {"demo", "sentinelhub", "cdse"}
+    assert set(SENTINEL2.collections) == {"demo", "sentinelhub", "cdse", "stac"}
