@@ -1,0 +1,86 @@
+"""Falls by field and pass: what confirms one, what explains it, and the rates on simulated seasons."""
+
+import numpy as np
+import pytest
+
+from include.satellite.fields.comparison import Reference, by_crop, with_neighbours
+from include.satellite.fields.falls import falls
+from include.satellite.fields.panel import Panel, Season
+
+PASSES = np.arange(0, 300, 5)
+
+
+def panel(values, last=299, *, annual=True):
+    values = np.asarray(values, dtype=float)
+    count = len(values)
+    return Panel(
+        ids=[f"f{i}" for i in range(count)],
+        crops=["wheat"],
+        days=PASSES,
+        values=values,
+        weights=np.ones_like(values),
+        covered=np.isfinite(values),
+        crop=np.zeros(values.shape, dtype=int),
+        places=np.column_stack([5 + np.arange(count) / 1000, np.full(count, 50.0)]),
+        seasons=[Season(i, 0, 0, last, annual) for i in range(count)],
+    )
+
+
+def found(fields):
+    groups = by_crop(fields)
+    nothing = np.full(fields.values.shape, np.nan)
+    own = Reference(np.zeros(fields.values.shape, dtype=int), nothing, nothing)
+    return falls(fields, with_neighbours(fields, fields.values, groups), own, groups)
+
+
+def flat(count=8, level=0.7):
+    return np.full((count, len(PASSES)), level)
+
+
+def test_the_second_pass_confirms_a_fall_and_one_alert_states_it():
+    values = flat()
+    values[3, 20:] -= 0.1
+    [fall] = found(panel(values))
+    assert (fall.field, fall.since, fall.day, fall.cut, fall.compared) == (3, PASSES[20], PASSES[21], False, 7)
+    assert (fall.change, fall.expected) == (pytest.approx(-0.1), pytest.approx(0.7))
+
+
+def test_passes_that_were_not_clear_delay_a_fall_and_do_not_hide_it():
+    values = flat()
+    values[3, 20:] -= 0.1
+    values[3, 21:24] = np.nan
+    assert [fall.day for fall in found(panel(values))] == [PASSES[24]]
+
+
+@pytest.mark.parametrize(
+    ("passes", "level", "fields"),
+    [(slice(20, 21), 0.7, [3]), (slice(20, None), 0.7, range(8)), (slice(20, None), 0.3, [3])],
+    ids=["one pass", "all neighbours", "bare soil"],
+)
+def test_what_is_no_alert(passes, level, fields):
+    values = flat(level=level)
+    values[list(fields), passes] -= 0.1
+    assert found(panel(values)) == []
+
+
+def test_a_large_sudden_fall_is_a_harvest_late_in_the_season_and_an_alert_early_in_it():
+    values = flat()
+    values[3, 45:] = 0.2
+    values[5, 20:] = 0.2
+    assert [(fall.field, fall.cut) for fall in found(panel(values))] == [(5, False), (3, True)]
+
+
+def test_a_cut_while_neighbours_are_cut_is_a_harvest():
+    values = flat(12)
+    for field in range(4):
+        values[field, 35 + field :] = 0.2
+    alone = flat(12)
+    alone[3, 30:] = 0.2
+    assert [fall.cut for fall in found(panel(alone, last=499)) if fall.field == 3] == [False]
+    assert [fall.cut for fall in found(panel(values, last=499)) if fall.field == 3] == [True]
+
+
+def test_a_permanent_crop_may_be_cut_at_any_time():
+    values = flat()
+    values[3, 20:] = 0.4
+    assert [fall.cut for fall in found(panel(values, annual=False))] == [True]
