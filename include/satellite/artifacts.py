@@ -13,7 +13,15 @@ from include.core.contracts import Artifact
 from include.core.errors import ContractError
 from include.satellite.datasets.schemas import PatchInfo, PatchRow, SequenceInfo, SequenceRow
 from include.satellite.evaluation.schemas import PatchPrediction, SequencePrediction, Verification
-from include.satellite.fields.schemas import FieldSet, ObservationRow
+from include.satellite.fields.schemas import (
+    AlertRow,
+    AnomalyRow,
+    EventRow,
+    FieldSet,
+    ObservationRow,
+    SeasonRow,
+    SeriesRow,
+)
 from include.satellite.imagery.schemas import Acquisition, Imagery, SearchResult, ValidationReport
 from include.satellite.schemas import Approval, BaselineInfo, Comparison, Configuration, HealthMap
 from include.satellite.training.schemas import CnnMetrics, LstmMetrics, ModelCard, ModelKind
@@ -110,6 +118,12 @@ APPROVAL = Artifact("approval.json", Approval)
 CONFIGURATION = Artifact("configuration.json", Configuration)
 FIELDS = Artifact("fields.json", FieldSet)
 OBSERVATIONS = Artifact("observations.parquet", ObservationRow)
+FIELD_SERIES = Artifact("series.parquet", SeriesRow, may_be_empty=True)
+FIELD_SEASONS = Artifact("seasons.parquet", SeasonRow, may_be_empty=True)
+ANOMALIES = Artifact("anomalies.parquet", AnomalyRow, may_be_empty=True)
+EVENTS = Artifact("events.parquet", EventRow, may_be_empty=True)
+ALERTS = Artifact("alerts.parquet", AlertRow, may_be_empty=True)
+ANALYSIS = (FIELD_SERIES, FIELD_SEASONS, ANOMALIES, EVENTS, ALERTS)
 FIELDS_TABLE = Artifact("fields.parquet")
 FIELDS_PACKAGE = Artifact("fields.gpkg")
 INDEX_RASTER = Artifact("indices.tif")

@@ -18,7 +18,8 @@ from include.satellite.artifacts import VALIDATED
 from include.satellite.steps import FIELD_STEPS, MODEL_STEPS
 
 HOUR_S = 3600
-IMAGERY_ASSET, MODEL_ASSET, FIELD_ASSET = "satellite_imagery", "crop_health_model", "fields"
+IMAGERY_ASSET, MODEL_ASSET = "satellite_imagery", "crop_health_model"
+FIELD_ASSET, ALERT_ASSET = "fields", "field_alerts"
 TIMEOUTS_S = {
     "collect": 2 * HOUR_S,
     "fetch_passes": 6 * HOUR_S,
@@ -28,7 +29,17 @@ TIMEOUTS_S = {
 }
 DRAW_MAP = MODEL_STEPS["draw_map"]
 PUBLISHED = ("validated.json", "validation_report.json", "comparison.json", "configuration.json")
-FIELDS_PUBLISHED = ("fields.json", "observations.parquet", "fields.parquet", "fields.gpkg", "indices.tif", "item.json")
+FIELDS_PUBLISHED = (
+    *(
+        "fields.json",
+        "observations.parquet",
+        "series.parquet",
+        "seasons.parquet",
+        "anomalies.parquet",
+        "events.parquet",
+    ),
+    *("alerts.parquet", "fields.parquet", "fields.gpkg", "indices.tif", "item.json"),
+)
 MAP_PUBLISHED = ("health_map.tif", "plot_health_map.png", "health_map.json")
 
 

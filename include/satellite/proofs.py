@@ -119,6 +119,11 @@ prove_observations = _proof(
     sampled="values of fields on passes, measured again one by one",
     audited="every field on every pass of the window, measured again one by one",
 )
+prove_analysis = _proof(
+    "fields.monitoring:recompute_analysis",
+    artifacts.ANALYSIS,
+    recomputed="every series, season, comparison, event and alert, from the observations again",
+)
 prove_products = _proof(
     "fields.products:recompute_products",
     artifacts.FIELD_PRODUCTS,

@@ -8,7 +8,7 @@ from typing import Any
 from include.core.contracts import SOURCES, Approval, Artifact, Credentials, Group, Step, StepParams
 from include.satellite import artifacts, params
 from include.satellite.artifacts import CNN, LSTM
-from include.satellite.fields.params import FieldsParams, MeasureParams, PassParams
+from include.satellite.fields.params import AnalyseParams, FieldsParams, MeasureParams, PassParams
 from include.satellite.registry.store import ENV_KEYS
 
 DOWNLOAD = Group(
@@ -304,13 +304,27 @@ _FIELDS = (
         keep="include.satellite.fields.observations:keep_observations",
     ),
     _step(
+        "analyse_fields",
+        "Analyse the fields",
+        "Smooths the series of each field, compares it with its own seasons and its neighbours, and states alerts.",
+        "fields.monitoring",
+        AnalyseParams,
+        recompute="include.satellite.proofs:prove_analysis",
+        reads=(artifacts.FIELDS, artifacts.VALIDATED, artifacts.OBSERVATIONS),
+        writes=artifacts.ANALYSIS,
+        libraries=("numpy", "pandas", "duckdb"),
+        stored=f"{STORED}:stated_alerts",
+        keep="include.satellite.fields.monitoring:keep_alerts",
+        notice="include.satellite.fields.monitoring:alert_notice",
+    ),
+    _step(
         "map_fields",
         "Write maps and tables",
         "Writes the fields with their latest values as GeoParquet and GeoPackage, the latest pass as a COG.",
         "fields.products",
         MeasureParams,
         recompute="include.satellite.proofs:prove_products",
-        reads=(artifacts.FIELDS, artifacts.VALIDATED, artifacts.OBSERVATIONS),
+        reads=(artifacts.FIELDS, artifacts.VALIDATED, artifacts.OBSERVATIONS, artifacts.ALERTS),
         writes=artifacts.FIELD_PRODUCTS,
         libraries=("rasterio", "numpy", "shapely", "duckdb"),
         stored=f"{STORED}:mapped_scenes",

@@ -37,6 +37,13 @@ def measured_scenes(files: Path, params: StepParams) -> Iterator[StoredFile]:
     yield from map(_scene, unmeasured(FIELDS.read(files).fields, imagery))
 
 
+def stated_alerts(files: Path, params: StepParams) -> Iterator[StoredFile]:
+    """Yield the alerts that earlier runs stated."""
+    from include.satellite.fields.monitoring import alerts_path
+
+    yield StoredFile(alerts_path(VALIDATED.read(files)))
+
+
 def mapped_scenes(files: Path, params: StepParams) -> Iterator[StoredFile]:
     """Yield the scene that the index raster shows."""
     from include.satellite.fields.products import latest_pass

@@ -328,6 +328,7 @@ def test_every_parameter_of_field_monitoring_from_the_command_line(tmp_path):
         "resolution": 20,
         "indices": ["ndvi", "ndmi"],
         "max_cloud_cover": 80.0,
+        "no_data_days": 20,
     }
     params = read_params(
         FIELD_MONITORING,

@@ -48,7 +48,15 @@ def test_the_map_is_one_step_that_starts_on_new_imagery_or_a_new_model():
 
 def test_monitoring_takes_one_step_after_the_other_every_day():
     ids = [spec.id for spec in FIELD_MONITORING.definition.steps]
-    assert ids == ["read_fields", "find_passes", "fetch_passes", "check_passes", "measure_fields", "map_fields"]
+    assert ids == [
+        "read_fields",
+        "find_passes",
+        "fetch_passes",
+        "check_passes",
+        "measure_fields",
+        "analyse_fields",
+        "map_fields",
+    ]
     assert [spec.depends_on for spec in FIELD_MONITORING.definition.steps] == [(), *((name,) for name in ids[:-1])]
     assert FIELD_MONITORING.starts == "@daily"
     assert "fields" in FIELD_MONITORING.names

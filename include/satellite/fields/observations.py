@@ -19,7 +19,7 @@ from include.core.outcome import Finding, StepMetrics, StepOutcome, Table
 from include.satellite.artifacts import FIELDS, OBSERVATIONS, VALIDATED
 from include.satellite.fields.measurement import indices_of, measure_scene
 from include.satellite.fields.pixels import FEWEST_PIXELS, FieldPixels, field_pixels
-from include.satellite.fields.schemas import KEY, STATISTICS, CropField
+from include.satellite.fields.schemas import KEY, STATISTICS, CropField, ObservationRow
 from include.satellite.fields.store import keep_measurements, read_measurements, read_table, write_table
 from include.satellite.imagery.store import scene_path
 
@@ -69,7 +69,7 @@ def measure_fields(files: Path, params: StepParams) -> None:
             f"{imagery.start:%Y-%m-%d} and {imagery.end:%Y-%m-%d}; a longer window (days_back) or other days "
             "(valid_from, valid_to) find some"
         )
-    write_table(OBSERVATIONS.at(files), observations)
+    write_table(OBSERVATIONS.at(files), observations, ObservationRow)
 
 
 def observe(fields: Sequence[CropField], imagery: Imagery, stored: pd.DataFrame | None) -> pd.DataFrame:

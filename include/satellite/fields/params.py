@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
-from include.core.contracts import RunParams
+from include.core.contracts import RunParams, StepParams
 from include.core.settings import read_settings
 from include.satellite.fields.schemas import INDICES
 from include.satellite.params import (
@@ -86,3 +86,11 @@ class PassParams(SourceParams, WindowParams):
 
 class MeasureParams(RunParams):
     """Measuring the fields; an audit measures all again."""
+
+
+class AnalyseParams(StepParams):
+    """Analysing the observations."""
+
+    no_data_days: int = _fields(
+        30, "Days without a clear pass over a field after which there is an alert.", ge=5, le=366
+    )

@@ -20,6 +20,12 @@ from include.core.files import atomic_file, write_atomically
 from include.core.outcome import StepMetrics, StepOutcome, Table
 from include.core.tables import file_argument, literal
 from include.satellite.artifacts import (
+    ALERTS,
+    ANALYSIS,
+    ANOMALIES,
+    EVENTS,
+    FIELD_SEASONS,
+    FIELD_SERIES,
     FIELDS,
     FIELDS_ITEM,
     FIELDS_PACKAGE,
@@ -36,6 +42,7 @@ from include.satellite.fields.measurement import (
     dilated,
     indices_of,
 )
+from include.satellite.fields.monitoring import still_count
 from include.satellite.fields.recomputation import clear_pixels, np_random
 from include.satellite.fields.schemas import KEY, CropField
 from include.satellite.fields.store import read_table
@@ -50,8 +57,11 @@ if TYPE_CHECKING:
 
 SCALE, NODATA = 1e-4, -32768
 """Of the index raster: an index of 1 is 10,000."""
-COLUMNS = ("field_id", "crop", "valid_from", "valid_to", "area_ha", "status", "pixels", "clear_share", "latest")
-DATES = ("valid_from", "valid_to", "latest")
+COLUMNS = (
+    "field_id", "crop", "valid_from", "valid_to", "area_ha", "status", "pixels", "clear_share", "latest", "alert",
+    "alert_date",
+)  # fmt: skip
+DATES = ("valid_from", "valid_to", "latest", "alert_date")
 NOT_SEEN: dict[str, Any] = {"status": "not valid", "pixels": 0, "clear_share": math.nan}
 """Of a field that is not valid on the day of the pass."""
 ROWS_SHOWN = 50
@@ -61,12 +71,18 @@ MEDIA_TYPES = {
     FIELDS_TABLE.path: "application/vnd.apache.parquet",
     FIELDS_PACKAGE.path: "application/geopackage+sqlite3",
     OBSERVATIONS.path: "application/vnd.apache.parquet",
+    **{artifact.path: "application/vnd.apache.parquet" for artifact in ANALYSIS},
 }
 TITLES = {
     INDEX_RASTER.path: "Indices of the latest pass",
     FIELDS_TABLE.path: "Fields with their latest values (GeoParquet)",
     FIELDS_PACKAGE.path: "Fields with their latest values (GeoPackage)",
     OBSERVATIONS.path: "Observations of every field on every pass",
+    FIELD_SERIES.path: "Smoothed NDVI of every field",
+    FIELD_SEASONS.path: "Seasons of every field: start, peak, end, amplitude",
+    ANOMALIES.path: "Every field against its own seasons and its neighbours",
+    EVENTS.path: "Harvests and mowings",
+    ALERTS.path: "Alerts with their evidence",
 }
 
 
@@ -91,7 +107,7 @@ def map_fields(files: Path, params: StepParams) -> None:
     """
     fields, imagery = FIELDS.read(files), VALIDATED.read(files)
     acquisition = latest_pass(files)
-    table = latest_values(fields.fields, read_table(OBSERVATIONS.at(files)), acquisition)
+    table = latest_values(fields.fields, read_table(OBSERVATIONS.at(files)), read_table(ALERTS.at(files)), acquisition)
     write_geoparquet(FIELDS_TABLE.at(files), table)
     write_geopackage(FIELDS_PACKAGE.at(files), table)
     write_atomically(INDEX_RASTER.at(files), index_raster(acquisition, imagery))
@@ -114,12 +130,15 @@ def latest_pass(files: Path) -> Acquisition:
     return max(imagery.acquisitions, key=lambda acquisition: acquisition.datetime)
 
 
-def latest_values(fields: Sequence[CropField], observations: pd.DataFrame, acquisition: Acquisition) -> pd.DataFrame:
+def latest_values(
+    fields: Sequence[CropField], observations: pd.DataFrame, alerts: pd.DataFrame, acquisition: Acquisition
+) -> pd.DataFrame:
     """Return one row a field: its crop on the day of a pass, the state on it, and the values of its latest clear one.
 
     Args:
         fields: The fields; of several rows of one field that of the day counts, else the last one before it.
         observations: Of all passes.
+        alerts: Of all fields; the latest of each that still counts is stated with its date.
         acquisition: The latest pass.
 
     Returns:
@@ -138,6 +157,8 @@ def latest_values(fields: Sequence[CropField], observations: pd.DataFrame, acqui
     past = observations[observations["date"] <= day].sort_values("date", kind="stable")
     of_pass = _by_field(past[past["date"] == day])
     clear = _by_field(past[past["status"] == "ok"])
+    current_alerts = alerts[still_count(alerts, day) & (alerts["date"] <= day)] if len(alerts) else alerts
+    alert_of = _by_field(current_alerts.sort_values("date", kind="stable"))
     rows = []
     for name, field in sorted(current.items()):
         seen, latest = of_pass.get(name, NOT_SEEN), clear.get(name, {})
@@ -150,6 +171,8 @@ def latest_values(fields: Sequence[CropField], observations: pd.DataFrame, acqui
                 "area_ha": field.area_ha,
                 **{column: seen[column] for column in NOT_SEEN},
                 "latest": latest.get("date"),
+                "alert": alert_of.get(name, {}).get("kind"),
+                "alert_date": alert_of.get(name, {}).get("date"),
                 **{column: latest.get(column, math.nan) for column in statistics},
                 "geometry": to_wkb(normalize(multi(shape(field.geometry)))),
             }
@@ -166,9 +189,12 @@ def _by_field(observations: pd.DataFrame) -> dict[str, dict[str, Any]]:
 def write_geoparquet(path: Path, table: pd.DataFrame) -> None:
     """Write rows with a WKB geometry in WGS 84 as GeoParquet, complete or not at all."""
     import duckdb
+    import pandas as pd
 
     with atomic_file(path) as partial, duckdb.connect() as db:
-        db.register("rows", table)
+        typed: dict[str, Any] = {name: pd.to_datetime(table[name]) for name in DATES}
+        typed |= {name: table[name].astype("str") for name in ("field_id", "crop", "status", "alert")}
+        db.register("rows", table.assign(**typed))
         columns = ", ".join(f"{_sql(name, str(kind))} AS {_quoted(name)}" for name, kind in table.dtypes.items())
         db.execute(f"COPY (SELECT {columns} FROM rows) TO {literal(partial)} (FORMAT parquet, COMPRESSION zstd)")
 
@@ -385,7 +411,8 @@ def recompute_products(files: Path, params: StepParams, *, audit: bool = False) 
     from include.satellite.imagery.scenes import form_faults
 
     fields, imagery, acquisition = FIELDS.read(files), VALIDATED.read(files), latest_pass(files)
-    expected = latest_values(fields.fields, read_table(OBSERVATIONS.at(files)), acquisition)
+    alerts = read_table(ALERTS.at(files))
+    expected = latest_values(fields.fields, read_table(OBSERVATIONS.at(files)), alerts, acquisition)
     for artifact, stated in zip((FIELDS_TABLE, FIELDS_PACKAGE), read_products(files), strict=True):
         if (difference := _difference(stated, expected)) is not None:
             rule = "must hold the latest values of the observations"

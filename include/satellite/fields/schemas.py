@@ -10,6 +10,8 @@ from pydantic import BaseModel, Field
 from include.core.outcome import Finding
 from include.satellite.imagery.schemas import Document
 
+Day = date
+"""For rows whose own column is called `date`."""
 Status = Literal["ok", "cloudy", "no data", "too small"]
 INDICES = ("ndvi", "ndre", "ndmi", "savi", "evi")
 """Indices that are measured where the imagery has their bands."""
@@ -61,3 +63,70 @@ class ObservationRow(BaseModel):
 
 KEY = tuple(ObservationRow.model_fields)
 """Columns of an observation before those of the indices."""
+
+
+class SeriesRow(BaseModel):
+    """NDVI of a field on a day (`series.parquet`): as observed, and the smoothed series."""
+
+    field_id: str
+    date: date
+    observed: float | None = Field(description="Mean of the field on a clear pass; null on other days.")
+    smoothed: float | None
+    filled: bool = Field(description="Whether the field was not observed on the day.")
+
+
+class SeasonRow(BaseModel):
+    """The phenology of a season of a field (`seasons.parquet`)."""
+
+    field_id: str
+    crop: str | None
+    season_from: date
+    season_to: date
+    passes: int
+    start: date | None
+    peak: date | None
+    end: date | None
+    peak_value: float | None
+    amplitude: float | None
+    reason: str | None = Field(description="Why one of these is missing.")
+
+
+class AnomalyRow(BaseModel):
+    """How a field stands on a clear pass (`anomalies.parquet`), against its own seasons and its neighbours."""
+
+    field_id: str
+    crop: str | None
+    date: date
+    value: float
+    own_seasons: int
+    own_median: float | None
+    own_z: float | None
+    neighbours: int
+    neighbour_median: float | None
+    neighbour_z: float | None
+    reason: str | None = Field(description="Why it is compared with neither.")
+
+
+class EventRow(BaseModel):
+    """A harvest or mowing (`events.parquet`), with its evidence."""
+
+    field_id: str
+    crop: str | None
+    kind: str
+    date: Day
+    since: Day
+    value: float
+    expected: float
+    change: float
+    unit: str
+    z: float | None
+    threshold: float
+    compared: int
+    compared_with: str | None
+    text: str
+
+
+class AlertRow(EventRow):
+    """An alert (`alerts.parquet`), with its evidence."""
+
+    is_new: bool = Field(description="Whether no earlier run stated it.")

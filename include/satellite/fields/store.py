@@ -12,17 +12,19 @@ from __future__ import annotations
 
 import hashlib
 import json
+from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, get_args
 
 from include.core.files import atomic_file, locked
 from include.core.settings import get_settings
 from include.core.tables import file_argument, literal
 from include.satellite.fields.measurement import VERSION
-from include.satellite.fields.schemas import KEY
+from include.satellite.fields.schemas import KEY, ObservationRow
 
 if TYPE_CHECKING:
     import pandas as pd
+    from pydantic import BaseModel
 
     from include.satellite.imagery.schemas import Scope
 
@@ -61,32 +63,65 @@ def keep_measurements(scope: Scope, observations: pd.DataFrame) -> None:
         stored = read_measurements(scope)
         rows = new if stored is None else pd.concat([stored, new], ignore_index=True)
         rows = rows.drop_duplicates(["outline", "date"], keep="last").sort_values(["date", "outline"])
-        write_table(path, rows)
+        write_table(path, rows, ObservationRow)
 
 
 def read_table(path: Path) -> pd.DataFrame:
-    """Return a Parquet file; dates are those of Python, missing texts None."""
+    """Return a Parquet file; dates are those of Python, missing ones NaT."""
     import duckdb
 
     with duckdb.connect() as db:
-        table: pd.DataFrame = db.execute(f"SELECT * FROM read_parquet({file_argument(path)})").df()
-    if "date" in table:
-        table["date"] = table["date"].dt.date
+        found = db.execute(f"SELECT * FROM read_parquet({file_argument(path)})")
+        dates = [name for name, kind, *_ in found.description or () if str(kind) == "DATE"]
+        table: pd.DataFrame = found.df()
+    for name in dates:
+        table[name] = table[name].dt.date
     return table
 
 
-def write_table(path: Path, table: pd.DataFrame) -> None:
-    """Write a table as Parquet, complete or not at all; NaN becomes null, dates stay dates."""
-    import duckdb
+def write_table(path: Path, table: pd.DataFrame, model: type[BaseModel]) -> None:
+    """Write a table as Parquet, complete or not at all; what is missing, or an empty text, becomes null.
 
+    Args:
+        path: The file.
+        table: Its rows.
+        model: One row; columns that it has not are numbers.
+
+    Raises:
+        SetupError: The folder cannot be written.
+    """
+    import duckdb
+    import pandas as pd
+
+    kinds = {name: kind_of(model, name) for name in table.columns}
+    typed = table.assign(
+        **{name: pd.to_datetime(table[name]) for name, kind in kinds.items() if kind == "DATE"},
+        **{name: table[name].astype("str") for name, kind in kinds.items() if kind == "VARCHAR"},
+        **{name: table[name].astype(float) for name, kind in kinds.items() if kind == "DOUBLE"},
+    )
+    columns = ", ".join(_column(name, kind) for name, kind in kinds.items())
     with atomic_file(path) as partial, duckdb.connect() as db:
-        db.register("rows", table)
-        columns = ", ".join(_column(name, str(kind)) for name, kind in table.dtypes.items())
+        db.register("rows", typed)
         db.execute(f"COPY (SELECT {columns} FROM rows) TO {literal(partial)} (FORMAT parquet, COMPRESSION zstd)")
+
+
+def kind_of(model: type[BaseModel], name: str) -> str:
+    """Return the SQL type of a column of a model; DOUBLE for one that it has not.
+
+    >>> from include.satellite.fields.schemas import ObservationRow
+    >>> [kind_of(ObservationRow, name) for name in ("date", "crop", "pixels", "is_new", "ndvi_mean")]
+    ['DATE', 'VARCHAR', 'BIGINT', 'BOOLEAN', 'DOUBLE']
+    """
+    if name not in model.model_fields:
+        return "DOUBLE"
+    annotation: Any = model.model_fields[name].annotation
+    kinds = {annotation, *get_args(annotation)}
+    types = {date: "DATE", float: "DOUBLE", bool: "BOOLEAN", int: "BIGINT"}
+    return next((sql for kind, sql in types.items() if kind in kinds), "VARCHAR")
 
 
 def _column(name: object, kind: str) -> str:
     quoted = '"' + str(name).replace('"', '""') + '"'
-    if kind.startswith("float"):
-        return f"CASE WHEN isnan({quoted}) THEN NULL ELSE {quoted} END AS {quoted}"
-    return f"CAST({quoted} AS DATE) AS {quoted}" if name == "date" else quoted
+    missing = {"DOUBLE": "'nan'::DOUBLE", "VARCHAR": "''"}
+    value = f"nullif({quoted}, {missing[kind]})" if kind in missing else quoted
+    return f"CAST({value} AS {kind}) AS {quoted}"

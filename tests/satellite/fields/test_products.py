@@ -5,6 +5,7 @@ from datetime import date
 
 import duckdb
 import numpy as np
+import pandas as pd
 import pyogrio.raw
 import pytest
 import rasterio
@@ -13,6 +14,11 @@ from shapely.geometry import shape
 
 from include.core.errors import BadInputError, ContractError
 from include.satellite.artifacts import (
+    ALERTS,
+    ANOMALIES,
+    EVENTS,
+    FIELD_SEASONS,
+    FIELD_SERIES,
     FIELDS,
     FIELDS_ITEM,
     FIELDS_PACKAGE,
@@ -32,8 +38,8 @@ from include.satellite.fields.products import (
     recompute_products,
     write_geoparquet,
 )
-from include.satellite.fields.schemas import FieldSet
-from include.satellite.fields.store import read_table
+from include.satellite.fields.schemas import AlertRow, FieldSet
+from include.satellite.fields.store import read_table, write_table
 from include.satellite.imagery.store import scene_path
 from tests.satellite.fields.squares import field, make_imagery, outline, three_fields
 
@@ -51,8 +57,20 @@ def files(data_dir, tmp_path):
     fields = [*three_fields(imagery.grid), *crops]
     FIELDS.write(tmp_path, FieldSet(file="my farm.gpkg", fields=fields, findings=[]))
     measure_fields(tmp_path, PARAMS)
+    write_table(ALERTS.at(tmp_path), alerts(), AlertRow)
+    for artifact in (FIELD_SERIES, FIELD_SEASONS, ANOMALIES, EVENTS):
+        artifact.at(tmp_path).touch()
     map_fields(tmp_path, PARAMS)
     return tmp_path
+
+
+def alerts():
+    """Two alerts of one field."""
+    days = [date(2026, 4, 11), date(2026, 4, 21)]
+    texts = {name: ["A"] * 2 for name in ("field_id", "crop", "unit", "compared_with", "text")}
+    numbers = {name: [0.5] * 2 for name in ("value", "expected", "change", "z", "threshold")}
+    own = {"kind": ["no data", "fall"], "date": days, "since": days, "compared": [5, 5], "is_new": [False, True]}
+    return pd.DataFrame(texts | numbers | own)[list(AlertRow.model_fields)]
 
 
 def test_both_tables_hold_the_latest_clear_values_of_each_field_with_its_crop_of_the_day(files):
@@ -60,6 +78,8 @@ def test_both_tables_hold_the_latest_clear_values_of_each_field_with_its_crop_of
     for table in read_products(files):
         assert table["field_id"].tolist() == ["A", "B", "C", "tiny"]
         assert table["crop"].tolist() == ["wheat", "wheat", "maize", "wheat"]
+        assert table["alert"].notna().tolist() == [True, False, False, False]
+        assert (table["alert"][0], str(table["alert_date"][0])[:10]) == ("fall", "2026-04-21")
         for row in table.to_dict("records"):
             own = observations[(observations["field_id"] == row["field_id"]) & (observations["status"] == "ok")]
             if own.empty:
@@ -115,7 +135,8 @@ def test_the_item_describes_files_that_lie_beside_it(files):
     assert item["properties"]["proj:code"] == VALIDATED.read(files).grid.crs
     assert shape(item["geometry"]).bounds == pytest.approx(item["bbox"], abs=1e-6)
     assert {asset["href"].removeprefix("./") for asset in item["assets"].values()} == {
-        "indices.tif", "fields.parquet", "fields.gpkg", "observations.parquet",
+        "indices.tif", "fields.parquet", "fields.gpkg", "observations.parquet", "series.parquet", "seasons.parquet",
+        "anomalies.parquet", "events.parquet", "alerts.parquet",
     }  # fmt: skip
     assert all((files / asset["href"]).is_file() for asset in item["assets"].values())
 
@@ -162,7 +183,8 @@ def test_a_product_that_states_something_else_is_refused(files, spoil, name):
 
 def test_values_later_than_the_pass_are_not_the_latest(files):
     acquisition = VALIDATED.read(files).acquisitions[0]
-    table = latest_values(FIELDS.read(files).fields, read_table(OBSERVATIONS.at(files)), acquisition)
+    observations = read_table(OBSERVATIONS.at(files))
+    table = latest_values(FIELDS.read(files).fields, observations, alerts().head(0), acquisition)
     assert set(table["latest"].dropna()) == {date(2026, 4, 1)}
     assert table["crop"].tolist() == ["wheat"] * 4
 

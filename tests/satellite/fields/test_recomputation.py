@@ -7,7 +7,7 @@ from include.satellite.artifacts import FIELDS, OBSERVATIONS, VALIDATED
 from include.satellite.fields.observations import keep_observations, measure_fields
 from include.satellite.fields.params import MeasureParams
 from include.satellite.fields.recomputation import recompute_observations
-from include.satellite.fields.schemas import FieldSet
+from include.satellite.fields.schemas import FieldSet, ObservationRow
 from include.satellite.fields.store import read_table, write_table
 from tests.satellite.fields.squares import make_imagery, three_fields
 
@@ -24,7 +24,7 @@ def files(data_dir, tmp_path):
 
 def spoil(files, change):
     table = read_table(OBSERVATIONS.at(files))
-    write_table(OBSERVATIONS.at(files), change(table))
+    write_table(OBSERVATIONS.at(files), change(table), ObservationRow)
 
 
 def set_value(name, value):

@@ -7,8 +7,17 @@ import pandas as pd
 import pytest
 
 from include.core.settings import get_settings
+from include.core.tables import check_table
 from include.satellite.fields.observations import observe
-from include.satellite.fields.store import keep_measurements, read_measurements, read_table, store_file, write_table
+from include.satellite.fields.schemas import SeasonRow
+from include.satellite.fields.store import (
+    keep_measurements,
+    kind_of,
+    read_measurements,
+    read_table,
+    store_file,
+    write_table,
+)
 from tests.satellite.fields.squares import make_imagery, three_fields
 
 
@@ -52,13 +61,17 @@ def test_another_grid_or_other_bands_have_measurements_of_their_own(imagery):
     assert len({store_file(scope) for scope in scopes}) == 3
 
 
-def test_tables_keep_dates_texts_and_missing_values(tmp_path):
-    table = pd.DataFrame(
-        {"date": [date(2026, 4, 1), date(2026, 4, 2)], "crop": ["wheat", None], "ndvi_mean": [0.25, np.nan]}
-    )
-    write_table(tmp_path / "table.parquet", table)
-    assert read_table(tmp_path / "table.parquet").astype(object).where(table.notna(), None).to_dict("list") == {
-        "date": [date(2026, 4, 1), date(2026, 4, 2)],
-        "crop": ["wheat", None],
-        "ndvi_mean": [0.25, None],
+def test_tables_keep_their_types_also_where_everything_is_missing(tmp_path):
+    row = {"field_id": "A", "crop": None, "season_from": date(2026, 1, 1), "season_to": date(2026, 7, 1), "passes": 4}
+    row |= {"start": None, "peak": date(2026, 5, 1), "end": None, "peak_value": 0.75, "amplitude": np.nan, "reason": ""}
+    for rows in ([row] * 1500, []):
+        write_table(tmp_path / "table.parquet", pd.DataFrame(rows, columns=list(row)), SeasonRow)
+        table = read_table(tmp_path / "table.parquet")
+        assert check_table(tmp_path / "table.parquet", "table.parquet", SeasonRow) == len(table) == len(rows)
+    write_table(tmp_path / "table.parquet", pd.DataFrame([row]), SeasonRow)
+    [back] = read_table(tmp_path / "table.parquet").astype(object).to_dict("records")
+    assert {name: None if pd.isna(value) else value for name, value in back.items()} == row | {
+        "amplitude": None,
+        "reason": None,
     }
+    assert kind_of(SeasonRow, "start") == "DATE"

@@ -1,0 +1,229 @@
+"""The step `analyse_fields`: series, seasons, anomalies, events and alerts of the fields, from their observations.
+
+An alert is new in the first run that states it: the store of alerts keeps what earlier runs stated, so users are
+notified of each once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import date, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from include.core.contracts import Notice, StepParams
+from include.core.errors import ContractError
+from include.core.files import locked
+from include.core.outcome import Finding, StepMetrics, StepOutcome, Table
+from include.core.settings import get_settings
+from include.satellite.artifacts import (
+    ALERTS,
+    ANOMALIES,
+    EVENTS,
+    FIELD_SEASONS,
+    FIELD_SERIES,
+    FIELDS,
+    OBSERVATIONS,
+    VALIDATED,
+)
+from include.satellite.fields.params import AnalyseParams
+from include.satellite.fields.schemas import AlertRow
+from include.satellite.fields.store import read_table, store_file, write_table
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from include.satellite.fields.schemas import CropField
+    from include.satellite.imagery.schemas import Imagery
+
+KEY = ["field_id", "kind", "date"]
+"""What makes an alert the same one in a later run."""
+RECENT_D = 30
+"""An older alert is history: nobody is notified of it, and it is not the state of its field."""
+NAMED = 10
+"""Alerts and events that are stated as findings; the tables hold all."""
+ROWS_SHOWN = 100
+
+
+class AnalyseMetrics(StepMetrics, extra="forbid"):
+    """Metrics of the step `analyse_fields`."""
+
+    alerts: int
+    alerts_new: int
+    has_new_alerts: bool
+    falls: int
+    late_starts: int
+    fields_without_data: int
+    harvests_and_mowings: int
+
+
+def analyse_fields(files: Path, params: AnalyseParams) -> None:
+    """Write `series.parquet`, `seasons.parquet`, `anomalies.parquet`, `events.parquet` and `alerts.parquet`.
+
+    Args:
+        files: The run's `files/` folder.
+        params: The limit of days without data.
+
+    Raises:
+        SetupError: The folder cannot be written.
+    """
+    for artifact, table in _tables(files, params):
+        write_table(artifact.at(files), table, artifact.schema)
+
+
+def _tables(files: Path, params: AnalyseParams) -> Iterator[tuple[Any, pd.DataFrame]]:
+    from include.satellite.fields.analysis import analyse
+
+    imagery, observations = VALIDATED.read(files), read_table(OBSERVATIONS.at(files))
+    observations = observations[observations["status"] != "too small"]  # they never have data, which is no alert
+    measured = set(observations["field_id"])
+    analysis = analyse(
+        observations,
+        fields_table([field for field in FIELDS.read(files).fields if field.field_id in measured]),
+        as_of=last_day(imagery),
+        no_data_days=params.no_data_days,
+    )
+    yield FIELD_SERIES, analysis.series
+    yield FIELD_SEASONS, analysis.seasons
+    yield ANOMALIES, analysis.anomalies
+    yield EVENTS, analysis.findings
+    yield ALERTS, mark_new(analysis.alerts, _stated_before(imagery), last_day(imagery))
+
+
+def last_day(imagery: Imagery) -> date:
+    """Return the last day of a window, whose end is exclusive."""
+    return (imagery.end - timedelta(microseconds=1)).date()
+
+
+def fields_table(fields: Sequence[CropField]) -> pd.DataFrame:
+    """Return the fields as the analysis takes them: id, crop, days, and the centroid in degrees."""
+    import pandas as pd
+    from shapely.geometry import shape
+
+    centroids = [shape(field.geometry).centroid for field in fields]
+    return pd.DataFrame(
+        {
+            "field_id": [field.field_id for field in fields],
+            "crop": pd.Series([field.crop for field in fields], dtype=object),
+            "valid_from": pd.Series([field.valid_from for field in fields], dtype=object),
+            "valid_to": pd.Series([field.valid_to for field in fields], dtype=object),
+            "lon": [point.x for point in centroids],
+            "lat": [point.y for point in centroids],
+        }
+    )
+
+
+def mark_new(alerts: pd.DataFrame, before: pd.DataFrame | None, as_of: date) -> pd.DataFrame:
+    """Return alerts with `is_new`: those that still count and that no earlier run stated."""
+    known = set() if before is None else set(before[KEY].itertuples(index=False, name=None))
+    keys, count = alerts[KEY].itertuples(index=False, name=None), still_count(alerts, as_of)
+    return alerts.assign(is_new=[key not in known and counts for key, counts in zip(keys, count, strict=True)])
+
+
+def still_count(alerts: pd.DataFrame, day: date) -> pd.Series[bool]:
+    """Return which alerts describe the present: those of the last `RECENT_D` days, and fields still without data."""
+    return (alerts["kind"] == "no data") | (alerts["date"] >= day - timedelta(days=RECENT_D))
+
+
+def alerts_path(imagery: Imagery) -> str:
+    """Return the path of the alerts that runs over an area stated, below the data folder."""
+    return store_file(imagery).removesuffix(".parquet") + "-alerts.parquet"
+
+
+def _stated_before(imagery: Imagery) -> pd.DataFrame | None:
+    path = get_settings().data_dir / alerts_path(imagery)
+    return read_table(path) if path.is_file() else None
+
+
+def keep_alerts(files: Path, params: StepParams) -> None:
+    """Add the new alerts of a run to the store of alerts."""
+    import pandas as pd
+
+    alerts = read_table(ALERTS.at(files))
+    new = alerts.loc[alerts["is_new"], KEY]
+    if new.empty:
+        return
+    path = get_settings().data_dir / alerts_path(VALIDATED.read(files))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with locked(path.with_name(f".{path.name}.lock"), timeout_s=None):
+        before = read_table(path) if path.is_file() else None
+        rows = new if before is None else pd.concat([before, new], ignore_index=True)
+        write_table(path, rows.drop_duplicates(KEY).sort_values(KEY), AlertRow)
+
+
+def recompute_analysis(files: Path, params: AnalyseParams) -> None:
+    """Check that the tables are those of the observations, analysed again.
+
+    Raises:
+        ContractError: A table holds other rows.
+    """
+    for artifact, expected in _tables(files, params):
+        stated = read_table(artifact.at(files))
+        if len(stated) != len(expected) or list(stated.columns) != list(expected.columns):
+            rule = "must follow from the observations"
+            raise ContractError(artifact.path, rule, f"{len(stated)} rows of {len(stated.columns)} columns")
+        for name in stated.columns:
+            if not _equal(stated[name], expected[name]):
+                raise ContractError(
+                    artifact.path, f"must state the {name} that follows from the observations", "another"
+                )
+
+
+def _equal(stated: pd.Series[Any], expected: pd.Series[Any]) -> bool:
+    """Return whether columns are equal; what is missing equals what is missing, and numbers differ by rounding."""
+    import numpy as np
+
+    missing = stated.isna().to_numpy()
+    if not np.array_equal(missing, (expected.isna() | (expected == "")).to_numpy()):
+        return False
+    one, other = stated[~missing].to_numpy(), expected[~missing].to_numpy()
+    if stated.dtype.kind == "f":
+        return bool(np.allclose(one, other.astype(float), rtol=0, atol=1e-9))
+    return one.tolist() == other.tolist()
+
+
+def analyse_fields_outcome(files: Path) -> StepOutcome:
+    """Return the numbers of alerts and events, and each alert with its evidence."""
+    alerts, events = read_table(ALERTS.at(files)), read_table(EVENTS.at(files))
+    kinds = alerts["kind"].value_counts()
+    messages = [Finding(severity="warning", message=text) for text in _texts(alerts)]
+    messages += [Finding(severity="info", message=text) for text in _texts(events)]
+    columns = ("field", "crop", "kind", "date", "new", "evidence")
+    shown = alerts.sort_values("date", ascending=False, kind="stable").head(ROWS_SHOWN)
+    rows = tuple(
+        (row["field_id"], row["crop"], row["kind"], str(row["date"]), "yes" if row["is_new"] else "", row["text"])
+        for row in shown.astype(object).where(shown.notna(), None).to_dict("records")
+    )
+    return StepOutcome(
+        metrics=AnalyseMetrics(
+            alerts=len(alerts),
+            alerts_new=int(alerts["is_new"].sum()),
+            has_new_alerts=bool(alerts["is_new"].any()),
+            falls=int(kinds.get("fall", 0)),
+            late_starts=int(kinds.get("late start", 0)),
+            fields_without_data=int(kinds.get("no data", 0)),
+            harvests_and_mowings=len(events),
+        ),
+        findings=tuple(messages),
+        tables=(Table(title="Alerts", columns=columns, rows=rows),),
+    )
+
+
+def _texts(events: pd.DataFrame) -> list[str]:
+    latest = events.sort_values("date", ascending=False, kind="stable")
+    texts = [
+        f"field {row['field_id']}, {row['date']}: {row['text']}" for row in latest[[*KEY, "text"]].to_dict("records")
+    ]
+    more = len(texts) - NAMED
+    return [*texts[:NAMED], f"and {more} more, in the table"] if more > 0 else texts
+
+
+def alert_notice(outcome: StepOutcome) -> Notice | None:
+    """Return the message about new alerts; None if there are none."""
+    metrics = outcome.metrics_as(AnalyseMetrics)
+    if not metrics.alerts_new:
+        return None
+    rows = [row for table in outcome.tables if table.title == "Alerts" for row in table.rows if row[4]]
+    facts = {f"{row[0]}, {row[2]}": str(row[5]) for row in rows[:NAMED]}
+    subject = f"{metrics.alerts_new} new field {'alert' if metrics.alerts_new == 1 else 'alerts'}"
+    return Notice(subject=subject, sentence=f"Field monitoring has {subject}.", facts=facts)
