@@ -317,7 +317,9 @@ def test_a_parameter_that_another_pipeline_fills_names_a_run_or_a_file(tmp_path)
 def test_every_parameter_of_field_monitoring_from_the_command_line(tmp_path):
     (tmp_path / "farm.gpkg").write_text("read by the step alone")
     stated = {
-        "source": "cdse",
+        "source": "stac",
+        "stac_url": "planetary-computer",
+        "stac_collection": "sentinel-2-l2a",
         "id_column": "FELD",
         "crop_column": "KULTUR",
         "valid_from_column": "VON",
