@@ -30,6 +30,9 @@ TILES_A_SIDE = 4
 VALIDATION_SHARE, TUNE_SHARE = 0.2, 0.15
 WANTED_BLOCKS, LEAST_BLOCKS = 5, 3
 NOWHERE = -1
+_WITHOUT_TRAINING = (
+    "for the NDVI of fields of any size, without training: ./pipeline run fields --fields FILE (field monitoring)"
+)
 Parts = NDArray[np.int8]
 
 
@@ -232,9 +235,12 @@ def check_capacity(params: Mapping[str, Any]) -> None:
 
     values = CapacityParams.model_validate({name: params[name] for name in CapacityParams.model_fields})
     grid = make_grid(area_geometry(values), values.resolution)
-    for size, stride in ((values.patch_size, values.stride), (values.location_size, values.location_size)):
-        Tiles.on(grid.height, grid.width, size, stride)
-        plan_blocks(grid.height, grid.width, size, stride, values.seed)
+    try:
+        for size, stride in ((values.patch_size, values.stride), (values.location_size, values.location_size)):
+            Tiles.on(grid.height, grid.width, size, stride)
+            plan_blocks(grid.height, grid.width, size, stride, values.seed)
+    except BadInputError as error:
+        raise BadInputError(f"too small to train models on: {error}; {_WITHOUT_TRAINING}") from error
 
 
 def block_findings(plan: BlockPlan, size: int, tiles: str) -> list[Finding]:

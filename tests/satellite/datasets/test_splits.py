@@ -201,6 +201,11 @@ def test_the_capacity_is_that_of_the_area_in_the_runs_resolution() -> None:
     check_capacity(params)
     with pytest.raises(BadInputError, match="tiles of 64 pixels, 32 apart"):
         check_capacity(params | {"resolution": 60})
+    field = params | {"bbox": (75.8, 30.9, 75.802, 30.901)}
+    with pytest.raises(
+        BadInputError, match=r"too small to train models on: .*without training: \./pipeline run fields"
+    ):
+        check_capacity(field)
 
 
 def test_small_and_few_blocks_are_findings() -> None:
