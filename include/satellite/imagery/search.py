@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Sequence
-from datetime import UTC
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ from include.satellite.imagery.scenes import Mask, shares
 from include.satellite.imagery.schemas import Candidate, Day, Grid, Preview, Scope, SearchResult
 from include.satellite.imagery.stac import StacApi, catalog_of
 from include.satellite.imagery.store import ImageryStore
+from include.satellite.outlines import SWAP, Box
 from include.satellite.params import ImageryStepParams
 from include.satellite.sensors.evalscript import DATA_MASK, download_script, preview_script
 
@@ -34,6 +35,9 @@ LOGGER = logging.getLogger(__name__)
 LOOSE_CLOUD = 90.0
 """The catalog's cloud is that of a tile (110 km), so its filter is loose; the preview decides."""
 PREVIEW_RESOLUTION_M = 60
+NORTHERNMOST = 84.0
+NEARBY_DEGREES, NEARBY_DEGREES_DEMO = 1.0, 5.0
+"""How far from an area without imagery the catalog is asked for some, to say where it is: real catalogs are full."""
 FEWEST_PIXELS = 100
 """An area of fewer pixels of 60 m is previewed at full resolution; a small request costs as little."""
 
@@ -141,7 +145,10 @@ def _from_catalog(params: ImageryStepParams, scope: Scope) -> SearchResult:
     LOGGER.info("%d products on %d days", len(features), len(listed))
     candidates = preview_days(listed, service, meter, store, params)
     if not any(candidate.usable for candidate in candidates):
-        raise BadInputError(_nothing_left(params, len(service.search(*window, None)), len(features), candidates))
+        everything = len(service.search(*window, None))
+        within = NEARBY_DEGREES_DEMO if params.source == "demo" else NEARBY_DEGREES
+        elsewhere = "" if everything else _elsewhere(service, within, *window)
+        raise BadInputError(_nothing_left(params, everything, len(features), candidates) + elsewhere)
     plan = _plan(params, scope, candidates, found=len(features), units_spent=meter.spent)
     missing = sum(store.find(plan.candidate(day)) is None for day in plan.chosen)
     units = missing * download_order(plan).units
@@ -248,6 +255,25 @@ def _nothing_left(params: ImageryStepParams, everything: int, loosely: int, cand
         f"filter of at most {LOOSE_CLOUD:g} % cloud; the others show {len(candidates)} days, which were all removed: "
         f"by {removed}"
     )
+
+
+def _elsewhere(service: Hub | StacApi, within: float, bounds: Box, start: datetime, end: datetime) -> str:
+    """Return where the catalog has imagery, where it has none of the area: behind swapped axes, else nearby."""
+    west, south, east, north = bounds
+    if max(abs(west), abs(east)) <= NORTHERNMOST and service.search((south, west, north, east), start, end, None):
+        return f"; it lists some with latitude and longitude swapped: if the area states latitude first, {SWAP}"
+    nearby = (
+        max(west - within, -180.0),
+        max(south - within, -NORTHERNMOST),
+        min(east + within, 180.0),
+        min(north + within, NORTHERNMOST),
+    )
+    places = [shape(feature["geometry"]).bounds for feature in service.search(nearby, start, end, None)]
+    if not places:
+        return ""
+    west, south = (min(place[side] for place in places) for side in (0, 1))
+    east, north = (max(place[side] for place in places) for side in (2, 3))
+    return f"; the nearest lie between ({west:.4f}, {south:.4f}) and ({east:.4f}, {north:.4f}) (longitude, latitude)"
 
 
 def _window(params: ImageryStepParams) -> str:

@@ -82,6 +82,18 @@ def test_a_run_takes_its_imagery_from_a_stac_api(local, world, make_run):
     assert IMAGERY.read(again.files).acquisitions[0].items == [item]
 
 
+def test_an_area_without_imagery_is_told_where_there_is_some(local, world, make_run):
+    local.add("a", "2025-05-10T05:40:00Z", world.grid, {"SCL": numbers(world, 0)["SCL"]})
+    source = {"source": "stac", "stac_url": local.url, "stac_collection": COLLECTION}
+    west, south, east, north = SMALL
+    with pytest.raises(BadInputError, match=r"lists no product .* with latitude and longitude swapped.*ogr2ogr"):
+        make_run(**source, bbox=(south, west, north, east)).search()
+    with pytest.raises(
+        BadInputError, match=r"the nearest lie between \(75\.79.., 30\.\d+\) and \(75\.80.., 30\.90..\)"
+    ):
+        make_run(**source, bbox=(west - 0.5, south - 0.5, east - 0.5, north - 0.5)).search()
+
+
 def test_all_pages_are_read_and_clouds_filtered(api, local, world):
     for number in range(5):
         layers = {"SCL": numbers(world, 0)["SCL"]}
