@@ -5,7 +5,8 @@ interval in UTC; energy or megawatts, to kW; household, voltage and current are 
 converted is passed on as the text of the file, and the analyzer judges it. Three more columns follow the five:
 `source_file`, `source_line` (line number in that file) and `source_fault`: `malformed_record` (more or fewer fields
 than the header; the five columns are empty), `non_existent_time` (the zone's clocks skip that time; the stamp stays as
-it is), or empty. Where a file states how readings were obtained, `quality` follows, in its words.
+it is), or empty. Where lines hold several readings, `source_column` names the column of each one's value; where a file
+states how readings were obtained, `quality` follows, in its words.
 
 Stamps may read `2026-03-29T14:30:00+02:00` (or `Z`), or without a zone `2026-03-29 14:30[:00]`, `29.03.2026 14:30`,
 or a date alone. Where a household gives a local time twice at the end of daylight saving, the one that stands first in
@@ -46,7 +47,18 @@ from include.energy.readers.base import Clock, MeterData, Reading, candidates, c
 from include.energy.register_rows import Joined, join_registers, state_flows
 from include.energy.registers import Advances, Registers, register_findings, take_differences
 from include.energy.revisions import SUPERSEDED, mark_superseded
-from include.energy.schemas import DATA, FLOWS, MEASURED, EnergySource, SourceFile, Span, Understood, Unit
+from include.energy.schemas import (
+    COLUMN,
+    DATA,
+    FLOWS,
+    MEASURED,
+    QUALITY,
+    EnergySource,
+    SourceFile,
+    Span,
+    Understood,
+    Unit,
+)
 from include.energy.stamps import (
     CLOCK_SQL,
     ZONED_SQL,
@@ -100,7 +112,8 @@ def convert(files: Path, params: GeneratorParams) -> EnergySource:
         stretches = find_stretches(connection, intervals, params.timezone, where)
         advances = _revise(connection, sources, params, meters, where)
         states_quality = params.zeros_omitted or any(source.states_quality for source in sources)
-        output = _output_sql(unit, names, _flows(sources), states_quality=states_quality)
+        columns = [COLUMN] * any(source.unfolded for source in sources) + [QUALITY] * states_quality
+        output = _output_sql(unit, names, _flows(sources), columns)
         write_table(connection, output, DATA.at(files))
         account = _account(connection, sources, names, params, intervals, marks)
         for number, rows in joined.rows.items():
@@ -185,21 +198,25 @@ def _common_unit(sources: Sequence[MeterData], names: Sequence[str]) -> Unit:
     return sources[0].unit
 
 
+_OPTIONAL = (*FLOWS, "register", "field")
+
+
 def _store_records(
     connection: duckdb.DuckDBPyConnection, sources: Sequence[MeterData], params: GeneratorParams
 ) -> dict[int, str]:
     """Create the table `records`: all readings of all files, in their order, with `clock`, the stamp as a TIMESTAMP.
 
-    `clock` is UTC where `zoned`, else wall-clock time. `empty` readings hold nothing, and are no records. `export` and
-    `generation` are there where a file states them.
+    `clock` is UTC where `zoned`, else wall-clock time. `empty` readings hold nothing, and are no records. `export`,
+    `generation`, `register` and `field` are there where a file states them.
 
     Returns:
         By file, how stamps say which occurrence of a repeated hour they mean, where they do.
     """
-    flows, marked = _flows(sources), {}
-    in_rows = any(source.roles is not None for source in sources)
-    more = (*flows, *(["register"] * in_rows))
-    fields = [field for field in Reading._fields if field not in (*FLOWS, "register")]
+    stated = [
+        {*source.flows, *["register"] * (source.roles is not None), *["field"] * source.unfolded} for source in sources
+    ]
+    marked, more = {}, [column for column in _OPTIONAL if any(column in columns for columns in stated)]
+    fields = [field for field in Reading._fields if field not in _OPTIONAL]
     connection.execute(
         "CREATE TABLE records (file INTEGER, line BIGINT, household_id VARCHAR, stamp VARCHAR, power VARCHAR, "
         "voltage VARCHAR, current VARCHAR, quality VARCHAR, malformed BOOLEAN, estimated BOOLEAN, "
@@ -207,8 +224,7 @@ def _store_records(
     )
     for number, source in enumerate(sources):
         clock = source.clock or Clock(None)
-        own = [flow if flow in source.flows else f"NULL::VARCHAR AS {flow}" for flow in flows]
-        own += ["NULL::VARCHAR AS register" if source.roles is None else "register"] * in_rows
+        own = [column if column in stated[number] else f"NULL::VARCHAR AS {column}" for column in more]
         nothing = " AND ".join(f"{value} IS NULL" for value in ("power", *source.flows))
         empty = f"{nothing} AND NOT malformed" if source.drops_empty else "false"
         for readings in source.batches:
@@ -296,14 +312,14 @@ def _revise(
     return advances
 
 
-def _output_sql(unit: Unit, names: Sequence[str], flows: Sequence[str], *, states_quality: bool) -> str:
+def _output_sql(unit: Unit, names: Sequence[str], flows: Sequence[str], columns: Sequence[str]) -> str:
     """Return SQL of the records as `energy_data.csv` holds them, in the order of the files."""
     return f"""
 SELECT CASE WHEN utc IS NULL THEN stamp ELSE {iso("utc")} END AS timestamp,
     household_id, {_kw_sql("power", unit)} AS power_consumption, voltage, current,
     [{", ".join(map(literal, names))}][file + 1] AS source_file, line AS source_line,
     CASE WHEN malformed THEN 'malformed_record' WHEN kind = 'non_existent' THEN 'non_existent_time' ELSE fault END
-        AS source_fault{", quality" if states_quality else ""}
+        AS source_fault{", field AS source_column" if COLUMN in columns else ""}{", quality" * (QUALITY in columns)}
     {"".join(f", {_kw_sql(flow, unit)} AS {flow}" for flow in flows)}
 FROM final WHERE NOT empty ORDER BY id
 """
@@ -429,6 +445,7 @@ def _findings(
                 yield Finding(severity="info", message=message)
         for label, readings in source.not_selected.items():
             yield Finding(severity="info", message=f"{name}: {label}: {readings:,} readings were not read.")
+        yield from source.findings
         if params.columns and not source.delimiter:
             yield Finding(severity="info", message=f"{name}: the format states what it holds; columns were not used.")
     for statement_text, files in assumed.items():

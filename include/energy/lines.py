@@ -74,6 +74,11 @@ class LineFile:
     blank_records: bool = False
     repeated_header: str | None = None
 
+    def name_of(self, position: int) -> str:
+        """Return what tells a column from the others: its name, or its place as `#3`."""
+        name = self.columns[position]
+        return name if name and self.columns.count(name) == 1 else f"#{position + 1}"
+
     def lines_sql(self) -> str:
         """Return SQL of all physical lines, in order: `line` (NULL where empty)."""
         compression = "gzip" if self.gzipped else "none"

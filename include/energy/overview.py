@@ -249,11 +249,18 @@ def _rejected(accepted: AcceptedFiles) -> tuple[Table, ...]:
         records = list(islice(csv.DictReader(file), REJECTED_SHOWN))
     if not records:
         return ()
+    named = any(record.get("column") for record in records)  # lines hold several readings
     rows = tuple(
-        (record["file"], int(record["line"]), record["reason"].replace("_", " "), _shortened(record["raw"]))
+        (
+            record["file"],
+            int(record["line"]),
+            *[printable(record["column"])] * named,
+            record["reason"].replace("_", " "),
+            _shortened(record["raw"]),
+        )
         for record in records
     )
-    columns = ("File", "Line", "Reason", "Record as it was read")
+    columns = ("File", "Line", *["Column"] * named, "Reason", "Record as it was read")
     return (Table(title=f"The first {len(rows)} rejected records", columns=columns, rows=rows),)
 
 

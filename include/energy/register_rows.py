@@ -111,7 +111,8 @@ def join_registers(
     """)
     roles = ("import", *(flow for flow in FLOWS if any(flow in source.flows for source in sources)))
     sums = {"power" if role == "import" else role: _sum_sql(role) for role in roles}
-    texts = {name: f"arg_min({name}, place)" for name in ("stamp", "voltage", "current")}
+    columns = [name for name, *_ in connection.execute("DESCRIBE records").fetchall() if name != "register"]
+    texts = {name: f"arg_min({name}, place)" for name in ("stamp", "voltage", "current", "field") if name in columns}
     unread = f"min(line) FILTER (role IN {(*roles, '')} AND {_UNREAD})"
     connection.execute(f"""
         CREATE TABLE joined AS
@@ -125,7 +126,6 @@ def join_registers(
     joined = Joined(
         _count_rows(connection), _left_out(connection, sources), tuple(_compared(connection, names, sources))
     )
-    columns = [name for name, *_ in connection.execute("DESCRIBE records").fetchall() if name != "register"]
     listed = ", ".join(columns)
     connection.execute(f"""
         CREATE TABLE readings_of_registers AS

@@ -17,6 +17,8 @@ from include.energy.figure_schemas import Cost, Emissions, TotalRow, Usage
 COLUMNS = ("timestamp", "household_id", "power_consumption", "voltage", "current")
 PROVENANCE = ("source_file", "source_line", "source_fault")
 QUALITY = "quality"
+COLUMN = "source_column"
+"""Of input files whose lines hold several readings: the column of each one's value."""
 FLOWS = ("export", "generation")
 """Columns of what is fed into the grid, and of what is generated at home, where input files state them."""
 OUTSIDE = "outside_window"
@@ -48,8 +50,9 @@ class RawReading(BaseModel):
     """A record of `energy_data.csv`.
 
     Everything is text or missing, for faulty records are passed on as they were found. Where input files were read,
-    `source_file`, `source_line` and `source_fault` follow, and where they state them `quality`
-    (how readings were obtained), `export` and `generation` (mean power of the interval, kW).
+    `source_file`, `source_line` and `source_fault` follow, where a line holds several readings `source_column`, and
+    where they state them `quality` (how readings were obtained), `export` and `generation` (mean power of the interval,
+    kW).
     """
 
     timestamp: str | None = Field(description="Start of the interval, ISO 8601, UTC.")
@@ -187,8 +190,15 @@ class EnergyRecord(ReportRow):
 class RejectedRecord(BaseModel):
     """A record of `rejected.csv`."""
 
-    file: str = Field(description="The input file, or energy_data.csv.")
-    line: int = Field(ge=1, description="Its line number in that file, from 1.")
+    file: str = Field(
+        description="The input file, with the member of an archive (`a.zip/b.csv`) or sheet; or energy_data.csv."
+    )
+    line: int = Field(
+        ge=1, description="Its line in that file, from 1; row of a sheet; of JSON, record n is line n + 1."
+    )
+    column: str | None = Field(
+        description="Where the line holds several readings: the column of its value, by name, or place as `#3`."
+    )
     raw: str | None = Field(description="The line as it was read.")
     reason: str = Field(description="Why it was rejected: `missing_voltage`, `duplicate_timestamp`, …")
 

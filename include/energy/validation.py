@@ -20,12 +20,13 @@ from include.core.errors import BadInputError
 from include.core.run_folder import SOURCE_FOLDER
 from include.core.tables import literal, number_sql
 from include.core.windows import parse_zone
-from include.energy.db import count, write_table
+from include.energy.db import count, temporary_folder, write_table
 from include.energy.intervals import WHOLE_SECONDS, choose_intervals
 from include.energy.lines import LineFile, inspect
 from include.energy.params import AnalyzerParams
 from include.energy.schemas import (
     ANOMALY_LABELS,
+    COLUMN,
     COLUMNS,
     DATA,
     FLOWS,
@@ -36,6 +37,7 @@ from include.energy.schemas import (
     EnergySource,
 )
 from include.energy.stamps import plausible
+from include.energy.unpack import unpack
 
 PF_LIMIT = 1.02
 PF_SURE_VA = 500
@@ -364,32 +366,43 @@ def write_rejected(db: duckdb.DuckDBPyConnection, data: LineFile, files: Path) -
     A record that came from a line of an input file is shown as it stands there.
     """
     located = locate_rejected(db, data, files)
-    write_table(db, f"SELECT file, line, raw, reason FROM ({located}) ORDER BY position", REJECTED.at(files))
+    write_table(db, f'SELECT file, line, "column", raw, reason FROM ({located}) ORDER BY position', REJECTED.at(files))
 
 
 def locate_rejected(db: duckdb.DuckDBPyConnection, data: LineFile, files: Path) -> str:
-    """Return SQL of the rejected records: position (line of `energy_data.csv`), file, line, raw, reason."""
-    source, source_line = (_field(data, column) for column in PROVENANCE[:2])
+    """Return SQL of the rejected records: position (line of `energy_data.csv`), file, line, column, raw, reason."""
+    source, source_line, column = (_field(data, column) for column in (*PROVENANCE[:2], COLUMN))
     db.execute("CREATE TABLE raw_lines (line_number BIGINT, line VARCHAR)")
     _insert_lines(db, "raw_lines", data, "SELECT line FROM rejected ORDER BY line")
     db.execute(f"""
         CREATE TABLE located AS
         SELECT line_number AS position, raw.line AS raw, reason, {source} AS source,
-            try_cast({source_line} AS BIGINT) AS source_line
+            try_cast({source_line} AS BIGINT) AS source_line, {column} AS source_column
         FROM ({data.fields_sql("SELECT * FROM raw_lines")}) AS raw JOIN rejected ON line_number = rejected.line
     """)
     db.execute("CREATE TABLE originals (source_line BIGINT, original VARCHAR, source VARCHAR)")
-    for (name,) in db.execute("SELECT DISTINCT source FROM located WHERE source IS NOT NULL").fetchall():
-        path = files / SOURCE_FOLDER / name
-        if path.name == name and path.is_file():
+    names = [name for (name,) in db.execute("SELECT DISTINCT source FROM located WHERE source IS NOT NULL").fetchall()]
+    with temporary_folder(files) as scratch:
+        for name, text in _find_texts(names, files, scratch).items():
             with suppress(BadInputError):  # of another format: the record is shown as energy_data.csv holds it
                 numbers = f"SELECT DISTINCT source_line FROM located WHERE source = {literal(name)} AND source_line > 0"
-                _insert_lines(db, "originals", inspect(path, name), f"{numbers} ORDER BY 1", name)
+                _insert_lines(db, "originals", inspect(text, name), f"{numbers} ORDER BY 1", name)
     return f"""
         SELECT position, CASE WHEN original IS NULL THEN {literal(data.name)} ELSE source END AS file,
             CASE WHEN original IS NULL THEN position ELSE source_line END AS line,
-            coalesce(original, raw) AS raw, reason
+            CASE WHEN original IS NOT NULL THEN source_column END AS "column", coalesce(original, raw) AS raw, reason
         FROM located LEFT JOIN originals USING (source, source_line)"""
+
+
+def _find_texts(names: Sequence[str], files: Path, scratch: Path) -> dict[str, Path]:
+    """Return the texts of input files by the names that records state: of files, members of archives, sheets."""
+    texts: dict[str, Path] = {}
+    for name in sorted({name.partition("/")[0] for name in names}):
+        path = files / SOURCE_FOLDER / name
+        if path.name == name and path.is_file():
+            with suppress(BadInputError):
+                texts |= {text.name: text.path for text in unpack(path, name, scratch)}
+    return {name: texts[name] for name in names if name in texts}
 
 
 def _insert_lines(db: duckdb.DuckDBPyConnection, table: str, file: LineFile, numbers: str, *more: str) -> None:
@@ -436,6 +449,6 @@ def nothing_accepted(
     if reasons:
         first = f"SELECT line, reason FROM parsed WHERE reason <> '{OUTSIDE}' ORDER BY line LIMIT 1"
         db.execute(f"CREATE TABLE rejected AS {first}")
-        ((_, file, line, raw, reason),) = db.execute(locate_rejected(db, data, files)).fetchall()
+        ((_, file, line, _, raw, reason),) = db.execute(locate_rejected(db, data, files)).fetchall()
         message += f"; for example {file} line {line}: {raw!r} ({reason})"
     return BadInputError(message)

@@ -1,18 +1,23 @@
 """Validation: each record is accepted, rejected with a reason, or outside the window."""
 
+import io
+import json
+import zipfile
 from datetime import datetime
 
 import pytest
 
-from include.core.errors import BadInputError
+from include.core.errors import BadInputError, ContractError
 from include.energy import validation
+from include.energy.analyzer import analyze
 from include.energy.audit.analysis import prove_analyzer
 from include.energy.db import connect
 from include.energy.lines import inspect
 from include.energy.params import AnalyzerParams
 from include.energy.schemas import SOURCE, EnergySource
 from include.energy.validation import limit_of, timestamp
-from tests.energy.analysis import DAY, HEADER, analyzed, series, stamp, varied
+from tests.energy.analysis import DAY, HEADER, Analyzed, analyzed, series, stamp, varied
+from tests.energy.workbook_files import write_xlsx
 
 NOT_MEASURED = {"required_columns": ()}
 
@@ -56,7 +61,7 @@ NOT_MEASURED = {"required_columns": ()}
 def test_a_faulty_record_is_rejected_with_its_reason_and_raw_text(files, record, reason):
     faulty = record.format(t="2026-01-05T10:15:00Z")
     result = analyzed(files, [*series(varied(48)), faulty])
-    assert result.rejected == [{"file": "energy_data.csv", "line": "50", "raw": faulty, "reason": reason}]
+    assert result.rejected == [{"file": "energy_data.csv", "line": "50", "column": "", "raw": faulty, "reason": reason}]
     assert result.document.rejected_by_reason == {reason: 1}
     assert (result.document.records_in, result.document.records_out) == (49, 48)
 
@@ -104,8 +109,8 @@ def test_raw_text_of_peoples_files_comes_from_them(files):
     lines += ["broken,A,0.4,230,5,meter.csv,3,", f"{stamp(99)},A,0.4,230,5,meter.csv,2,non_existent_time"]
     result = analyzed(files, lines, header=header)
     assert result.rejected == [
-        {"file": "meter.csv", "line": "3", "raw": "broken;0,4", "reason": "unparsable_timestamp"},
-        {"file": "meter.csv", "line": "2", "raw": "2026-01-05 00:00;0,3", "reason": "non_existent_time"},
+        {"file": "meter.csv", "line": "3", "column": "", "raw": "broken;0,4", "reason": "unparsable_timestamp"},
+        {"file": "meter.csv", "line": "2", "column": "", "raw": "2026-01-05 00:00;0,3", "reason": "non_existent_time"},
     ]
 
 
@@ -346,3 +351,71 @@ def test_negative_power_beside_a_stated_export_would_count_it_twice(files):
     rows = [f"{line},{export}" for line, export in zip(series([0.5, -1.0, -2.0]), ("0.0", "1.0", ""), strict=True)]
     result = analyzed(files, rows, f"{HEADER},export", allow_export=True)
     assert [(row["line"], row["reason"]) for row in result.rejected] == [("3", "negative_power")]
+
+
+WIDE = "time,M1 kWh,M2 kWh\n" + "".join(
+    f"2026-01-05 {hour:02}:00,0.{hour % 5},{'ERR' if hour == 7 else f'0.{hour % 3}'}\n" for hour in range(24)
+)
+BY_HOUR = ",".join(["date", *(f"{hour:02}:00" for hour in range(24))]) + "".join(
+    ",".join([f"\n2026-01-0{day}", *("x" if (day, hour) == (3, 5) else f"0.{hour % 4 + 1}" for hour in range(24))])
+    for day in range(1, 6)
+)
+
+
+def rejected_of(convert, files, sources, **params):
+    """The rejected records of converted files, which the proof agrees to."""
+    convert(sources, timezone="UTC", **params)
+    analyze(files, AnalyzerParams(max_rejected=1))
+    prove_analyzer(files, AnalyzerParams(max_rejected=1))
+    return Analyzed(files).rejected
+
+
+def zipped(name, text):
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w") as file:
+        file.writestr(name, text)
+    return archive.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("sources", "params", "place"),
+    [
+        ({"w.csv": WIDE}, {"columns": "household_id=*,energy_kwh=*"}, ("w.csv", "9", "M2 kWh")),
+        (
+            {"w.zip": zipped("in/w.csv", WIDE)},
+            {"columns": "household_id=*,energy_kwh=*"},
+            ("w.zip/in/w.csv", "9", "M2 kWh"),
+        ),
+        ({"d.csv": BY_HOUR}, {"columns": "household_id=@A", "unit": "kWh"}, ("d.csv", "4", "05:00")),
+    ],
+)
+def test_a_rejected_reading_of_a_wide_table_names_file_member_row_and_column(convert, files, sources, params, place):
+    (rejected,) = rejected_of(convert, files, sources, **params)
+    assert (rejected["file"], rejected["line"], rejected["column"]) == place
+    text = next(text for text in (WIDE, BY_HOUR) if text.splitlines()[int(place[1]) - 1] == rejected["raw"])
+    position = text.splitlines()[0].split(",").index(rejected["column"])
+    assert rejected["raw"].split(",")[position] in ("ERR", "x")
+
+
+def test_a_rejected_reading_of_a_sheet_names_its_row_and_column(convert, files, tmp_path):
+    rows = [line.split(",") for line in WIDE.splitlines()]
+    cells = {f"{'ABC'[place]}{number}": cell for number, row in enumerate(rows, 1) for place, cell in enumerate(row)}
+    write_xlsx(tmp_path / "book.xlsx", {"Notes": {"A1": "none"}, "Data": cells})
+    content = (tmp_path / "book.xlsx").read_bytes()
+    (rejected,) = rejected_of(convert, files, {"book.xlsx": content}, columns="household_id=*,energy_kwh=*")
+    assert rejected["file"].startswith("book.xlsx")
+    assert (rejected["line"], rejected["column"], rejected["raw"]) == ("9", "M2 kWh", "2026-01-05 07:00,0.2,ERR")
+
+
+def test_a_rejected_record_of_json_is_the_record_and_not_a_line_of_the_file(convert, files):
+    records = [{"time": f"2026-01-05 {hour:02}:00", "kWh": "ERR" if hour == 3 else hour / 10} for hour in range(24)]
+    (rejected,) = rejected_of(convert, files, {"j.json": json.dumps(records, indent=1)}, columns="household_id=@A")
+    assert (rejected["file"], rejected["line"], rejected["raw"]) == ("j.json", "5", "2026-01-05 03:00,ERR")
+
+
+def test_a_rejected_reading_must_name_the_column_that_holds_it(convert, files):
+    rejected_of(convert, files, {"w.csv": WIDE}, columns="household_id=*,energy_kwh=*")
+    stated = (files / "rejected.csv").read_text()
+    (files / "rejected.csv").write_text(stated.replace(",M2 kWh,", ",M1 kWh,"))
+    with pytest.raises(ContractError, match=r"must list only records that stand in the input"):
+        prove_analyzer(files, AnalyzerParams(max_rejected=1))

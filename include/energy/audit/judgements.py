@@ -207,17 +207,17 @@ def _compare_flows(db: duckdb.DuckDBPyConnection, data: LineFile, files: Path) -
 
 def _compare_rejected(db: duckdb.DuckDBPyConnection, data: LineFile, files: Path) -> None:
     """Compare `rejected.csv` with the records that a rule rejects, each shown as it stands in the input."""
-    columns, path = "file, line, raw, reason", REJECTED.at(files)
+    columns, path = 'file, line, "column", raw, reason', REJECTED.at(files)
     line = "CASE WHEN regexp_full_match(line, '\\d{1,18}') THEN line::BIGINT END"
     db.execute(f"CREATE TABLE listed AS SELECT {columns} FROM (SELECT * REPLACE ({line} AS line) FROM {csv_sql(path)})")
     located = validation.locate_rejected(db, data, files)
-    db.execute(f"CREATE TABLE expected AS SELECT file, line, raw, reason::VARCHAR AS reason FROM ({located})")
+    db.execute(f'CREATE TABLE expected AS SELECT file, line, "column", raw, reason::VARCHAR AS reason FROM ({located})')
     pair = "(SELECT {columns} FROM {a} EXCEPT ALL SELECT {columns} FROM {b}) ORDER BY line LIMIT 1"
     extra = first_row(db, pair.format(columns=columns, a="listed", b="expected"))
     missing = first_row(db, pair.format(columns=columns, a="expected", b="listed"))
     if extra:
-        same = "file = ? AND line = ? AND raw IS NOT DISTINCT FROM ?"
-        place = [extra["file"], extra["line"], extra["raw"]]
+        same = 'file = ? AND line = ? AND "column" IS NOT DISTINCT FROM ? AND raw IS NOT DISTINCT FROM ?'
+        place = [extra[name] for name in ("file", "line", "column", "raw")]
         right = [reason for (reason,) in db.execute(f"SELECT reason FROM expected WHERE {same}", place).fetchall()]
         if extra["reason"] in right:
             rule = "must list each rejected record once"

@@ -52,6 +52,9 @@ NOT_A_VALUE = re.compile(
     r"\bhz\b|power ?factor|\bpf\b|interval$|resolution|minutes|flag|version|line|row|index$|^#$|"
     r"co2|carbon|degree|latitude|longitude"
 )
+DAY_TOTAL = re.compile(
+    r"(?i)total|totaal|totale?s?\b|\bsum(me|a)?\b|gesamt|tagessumme|tagesverbrauch|suma\b|\bdaily\b|day ?sum|Σ"
+)
 METER = re.compile(
     r"(?i)meter|household|home|mpan|mprn|\bnmi\b|cups|\bean\b|\bprm\b|\bpdl\b|lclid|dataid|contador|entity|sensor|"
     r"målepunkt|z[äa]e?hlpunkt|metering|point|site|building|customer|account|serial|device|region|zone|area|mapcode|"

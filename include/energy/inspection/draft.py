@@ -90,9 +90,8 @@ class Draft:
 
     def name(self, position: int) -> str:
         """Return how the mapping names a column: by its name, or as `#3` where that is not unique or not there."""
-        name = self.file.columns[position]
-        unique = self.file.columns.count(name) == 1 and name not in ("", EVERY) and not name.startswith("@")
-        return name if unique else f"#{position + 1}"
+        name = self.file.name_of(position)
+        return f"#{position + 1}" if name == EVERY or name.startswith("@") else name
 
     def names(self, positions: Sequence[int]) -> list[str]:
         """Return how the mapping names columns."""

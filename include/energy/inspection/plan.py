@@ -107,6 +107,8 @@ class ReadingPlan:
         current: Column of amperes.
         flows: Columns of `export` and `generation`, which are added up.
         register: Column that says which register a row is a reading of.
+        day_total: Column of the sum of a row's values, where a row is a day, and what a value has to be multiplied by
+            to be part of it.
         roles: What registers count, by their texts in that column.
     """
 
@@ -131,6 +133,7 @@ class ReadingPlan:
     voltage: int | None = None
     current: int | None = None
     flows: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    day_total: tuple[int, float] | None = None
     register: int | None = None
     roles: dict[str, str] = field(default_factory=dict)
 

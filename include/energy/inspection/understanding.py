@@ -28,6 +28,7 @@ from include.energy.inspection.rows import (
 from include.energy.inspection.spelling import shape_of
 from include.energy.inspection.times import find_ends, find_stamps, find_zone, hour_name, spell, times_in_header
 from include.energy.inspection.values import (
+    find_day_total,
     find_flows,
     find_unit,
     find_values,
@@ -112,6 +113,7 @@ def understand(layout: Layout, answers: Answers, search: Search) -> Understandin
             voltage=draft.optional(draft.mapping.voltage),
             current=draft.optional(draft.mapping.current),
             flows=flows,
+            day_total=find_day_total(draft, spread, unit, taken) if unit and not cumulative else None,
             register=register,
             roles={text: role for role, texts in draft.mapping.roles.items() for text in texts},
         )

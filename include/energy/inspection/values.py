@@ -7,10 +7,12 @@ from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
 from include.energy.inspection.columns import (
+    DAY_TOTAL,
     EXPORT,
     GENERATION,
     HOUR_NUMBER,
     METER,
+    NOT_A_VALUE,
     PHASE,
     REGISTER_NAME,
     TARIFF,
@@ -172,6 +174,39 @@ def _drop_totals(draft: Draft, free: Sequence[Column]) -> list[Column]:
             draft.state("not selected", repr(total.name), "it is the sum of the other columns")
             return others
     return list(free)
+
+
+def find_day_total(draft: Draft, spread: dict[int, str], unit: Unit, taken: set[int]) -> tuple[int, float] | None:
+    """Return the column of the day's energy beside the values of its hours, and the factor from a value to its part.
+
+    None where there is no such column, or it is open what its unit is.
+    """
+    if not spread or any(shape_of(text) == "stamp" for text in spread.values()):
+        return None
+    found = [
+        column
+        for column in draft.columns
+        if column.position not in spread
+        and column.position not in taken
+        and column.shape in ("number", "unix")
+        and DAY_TOTAL.search(column.name.replace("_", " "))
+        and not NOT_A_VALUE.search(column.name)
+        and not REGISTER_NAME.search(column.name.replace("_", " "))
+        and foreign_unit_in(column.name.replace("_", " ")) is None
+    ]
+    if len(found) != 1:
+        return None
+    total, shown = found[0], unit_in(found[0].name)
+    if (shown or unit).endswith("Wh"):
+        count = max((count for count in (24, 48, 96, 144, 288, 1440) if count <= len(spread)), default=0)
+        hours = 1.0 if unit.endswith("Wh") else 24 / count if count else 0.0
+        if hours:
+            draft.state("day total", repr(total.name), "it is compared with the sum of the row's values")
+            return total.position, hours * _IN_KWH[unit.removesuffix("h")] / _IN_KWH[(shown or unit).removesuffix("h")]
+    return None
+
+
+_IN_KWH = {"W": 0.001, "kW": 1.0, "MW": 1000.0}
 
 
 def find_unit(draft: Draft, values: Sequence[int]) -> Unit | None:

@@ -31,6 +31,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from include.core.errors import BadInputError
+from include.core.outcome import Finding
 from include.energy import readers
 from include.energy.inspection.plan import Statement
 from include.energy.lines import EMPTY, read_chunks
@@ -99,6 +100,7 @@ class Reading(NamedTuple):
         quality: How it was obtained, in the words of the file.
         export: Fed into the grid, in the unit and kind of `power`.
         generation: Generated at home, likewise.
+        field: The column of its value, by name or as `#3`, where a record holds several readings.
         register: Which register it is a reading of, where several share one time (see `MeterData.roles`).
         malformed: Its record cannot be taken apart; all texts are None then.
         estimated: The file says that it was estimated, not measured.
@@ -113,6 +115,7 @@ class Reading(NamedTuple):
     quality: str | None = None
     export: str | None = None
     generation: str | None = None
+    field: str | None = None
     register: str | None = None
     malformed: bool = False
     estimated: bool = False
@@ -153,10 +156,12 @@ class MeterData:
         roles: What registers count, by their names (`import`, `export` or `generation`), where a reading stands in
             several records, one a register. Empty where the description of meters states it; None where a record is
             a reading.
+        unfolded: A record holds several readings, each of which states its `field`.
         summed: How many columns were added up to one reading.
         drops_empty: A reading without `power` is not a record: nothing was measured there.
         statements: What was understood of the file, with its evidence.
         all_malformed: The rest of a sentence about a file all of whose records are malformed, with its remedy.
+        findings: How its values agree with sums that it states; complete when all batches have been consumed.
         not_selected: How many values of a file are no readings, by what they are ("B1 (KWH)"); complete when all
             batches have been consumed.
     """
@@ -172,10 +177,12 @@ class MeterData:
     cumulative: bool = False
     flows: tuple[str, ...] = ()
     roles: Mapping[str, str] | None = None
+    unfolded: bool = False
     summed: int = 1
     drops_empty: bool = False
     statements: tuple[Statement, ...] = ()
     all_malformed: str = "none of its records can be read"
+    findings: Sequence[Finding] = ()
     not_selected: Mapping[str, int] = field(default_factory=dict)
 
 

@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from include.core.errors import BadInputError
+from include.core.outcome import Finding
 from include.core.tables import literal
 from include.energy.inspection.layout import find_table
 from include.energy.inspection.mapping import OWN_COLUMNS
@@ -55,8 +56,10 @@ class DelimitedReader:
                 f"{sample.name}: {asked}; ./pipeline inspect {sample.name} shows all that is understood"
             )
         plan = understanding.plan
+        findings: list[Finding] = []
         return MeterData(
-            batches=_batches(plan, db),
+            batches=_batches(plan, db, findings),
+            findings=findings,
             unit=plan.unit,
             measured=tuple(column for column in MEASURED if getattr(plan, column) is not None),
             states_quality=plan.quality is not None,
@@ -67,6 +70,7 @@ class DelimitedReader:
             cumulative=plan.cumulative,
             flows=tuple(plan.flows),
             roles=None if plan.register is None else plan.roles,
+            unfolded=_is_unfolded(plan),
             summed=1 if _is_unfolded(plan) else len(plan.values),
             drops_empty=not own,
             statements=understanding.statements,
@@ -132,9 +136,72 @@ def clock_of(plan: ReadingPlan) -> Clock | None:
     return Clock(clock, zoned="true" if plan.utc else "false" if clock else None)
 
 
-def _batches(plan: ReadingPlan, db: duckdb.DuckDBPyConnection) -> Iterator[duckdb.DuckDBPyRelation]:
+def _batches(
+    plan: ReadingPlan, db: duckdb.DuckDBPyConnection, findings: list[Finding]
+) -> Iterator[duckdb.DuckDBPyRelation]:
     with plan.file.stored_lines(db) as numbered:
         yield db.sql(readings_sql(plan, numbered))
+        findings += compare_day_totals(plan, numbered, db)
+
+
+def compare_day_totals(plan: ReadingPlan, numbered: str | None, db: duckdb.DuckDBPyConnection) -> Iterator[Finding]:
+    """Yield whether the totals of days that a file states are the sums of the values beside them.
+
+    Compared are the rows that have a total and a value for each hour. Each number is rounded to its last digit, so a
+    sum may differ from its total by half a unit of the last digit for each of them.
+
+    Args:
+        plan: How readings are taken from the fields.
+        numbered: As of `LineFile.records_sql()`.
+        db: Where it is computed.
+    """
+    if plan.day_total is None:
+        return
+    position, factor = plan.day_total
+    name = plan.file.name_of(position)
+    cells = [number_text_sql(plan.file.field_at_sql(p), plan.decimal, plan.thousands) for p in plan.values]
+    regular = max(count for count in (1, 24, 48, 96, 144, 288, 1440) if count <= len(cells))
+    places = "CASE WHEN contains(t, '.') THEN len(t) - strpos(t, '.') ELSE 0 END"
+    summed = f"list_sum(list_transform(cells, lambda t: coalesce({_EXACT.format('t')}, 0)))"
+    rows = db.execute(f"""
+        WITH texts AS (
+            SELECT line_number, {_number_sql(plan, position)} AS total, [{", ".join(cells)}] AS cells
+            FROM ({_counted_records(plan, numbered)}) WHERE NOT malformed
+        ), compared AS (
+            SELECT line_number, {_EXACT.format("total")}::DOUBLE AS total, {summed}::DOUBLE * {factor!r} AS sum,
+                list_max(list_transform(list_filter([total], lambda t: t IS NOT NULL), lambda t: {places})) AS of_total,
+                list_max(list_transform(list_filter(cells, lambda t: t IS NOT NULL), lambda t: {places})) AS of_cells
+            FROM texts WHERE len(list_filter(cells, lambda t: {_EXACT.format("t")} IS NOT NULL)) >= {regular}
+        ), judged AS (
+            SELECT *, 0.5 * (pow(10, -of_total) + {len(cells)} * {factor!r} * pow(10, -of_cells)) AS tolerance
+            FROM compared WHERE total IS NOT NULL
+        )
+        SELECT count(*), count(*) FILTER ({_DIFFERS}), max(tolerance),
+            arg_min((line_number, total, sum), line_number) FILTER ({_DIFFERS}) FROM judged
+    """).fetchall()
+    ((days, wrong, tolerance, first),) = rows
+    where = f"{plan.file.name}: the day totals in {name!r}"
+    if wrong:
+        line, total, counted = first
+        message = (
+            f"{where} differ in {wrong:,} of {days:,} days from the sum of the values, by more than rounding explains "
+            f"({tolerance:.3g}); the first: line {line}, {total:,.6g} for {counted:,.6g}. The values count."
+        )
+        yield Finding(severity="warning", message=message)
+    elif days:
+        yield Finding(severity="info", message=f"{where} are the sums of the values, on {days:,} days.")
+
+
+_DIFFERS = "abs(total - sum) > tolerance + 1e-9"
+_EXACT = "try_cast({} AS DECIMAL(24, 9))"
+
+
+def _counted_records(plan: ReadingPlan, numbered: str | None) -> str:
+    """Return SQL of the records that count; malformed ones do."""
+    records = plan.file.records_sql(numbered)
+    if plan.where:
+        records = f"SELECT * FROM ({records}) WHERE malformed OR ({chosen_sql(plan.file, plan.where)})"
+    return records
 
 
 def readings_sql(plan: ReadingPlan, numbered: str | None = None) -> str:
@@ -150,9 +217,7 @@ def readings_sql(plan: ReadingPlan, numbered: str | None = None) -> str:
         estimated = (
             f"coalesce({file.field_at_sql(plan.quality[0])} IN ({', '.join(map(literal, plan.quality[1]))}), false)"
         )
-    records = file.records_sql(numbered)
-    if plan.where:
-        records = f"SELECT * FROM ({records}) WHERE malformed OR ({chosen_sql(file, plan.where)})"
+    records = _counted_records(plan, numbered)
     row = {
         "household_id": _household_sql(plan),
         "stamp": _stamp_sql(plan),
@@ -161,12 +226,13 @@ def readings_sql(plan: ReadingPlan, numbered: str | None = None) -> str:
         **{flow: _sum_sql(plan, plan.flows[flow]) if flow in plan.flows else "NULL" for flow in FLOWS},
         "quality": "NULL" if plan.quality is None else file.field_at_sql(plan.quality[0]),
         "register": "NULL" if plan.register is None else file.field_at_sql(plan.register),
+        "field": "NULL",
     }
     if _is_unfolded(plan):  # what the readings of a row share is taken from its fields once
         shared = ", ".join(f"{text} AS {name}" for name, text in row.items())
         rows = f"SELECT line_number, malformed, {shared}, {estimated} AS estimated, {_cells_sql(plan)} AS cells"
         records = f"SELECT * EXCLUDE (cells), unnest(cells) AS cell FROM ({rows} FROM ({records}))"
-        row, estimated = {name: name for name in row}, "estimated"
+        row, estimated = {name: name for name in row} | {"field": "cell.field"}, "estimated"
         if plan.household is None and plan.meter is None:
             row["household_id"] = "cell.name"
         if plan.spread:
@@ -180,7 +246,7 @@ def readings_sql(plan: ReadingPlan, numbered: str | None = None) -> str:
     return f"SELECT line_number AS line, {texts}, malformed, {estimated} AS estimated FROM ({records})"
 
 
-_TEXTS = ("household_id", "stamp", "power", "voltage", "current", "quality", *FLOWS, "register")
+_TEXTS = ("household_id", "stamp", "power", "voltage", "current", "quality", *FLOWS, "field", "register")
 
 
 def _is_unfolded(plan: ReadingPlan) -> bool:
@@ -192,14 +258,14 @@ def _cells_sql(plan: ReadingPlan) -> str:
     """Return SQL of a row's readings as a list; a malformed row has one."""
     cells = ", ".join(
         f"{{name: {literal(plan.spread.get(position) or plan.file.columns[position])}, "
-        f"value: {plan.file.field_at_sql(position)}}}"
+        f"field: {literal(plan.file.name_of(position))}, value: {plan.file.field_at_sql(position)}}}"
         for position in plan.values
     )
     listed = f"[{cells}]"
     if plan.period_minutes:  # the 25th hour of a day is empty on all days but one, and is missing on none
         regular = 1440 // plan.period_minutes
         listed = f"list_filter({listed}, lambda c: c.value IS NOT NULL OR CAST(c.name AS INTEGER) <= {regular})"
-    return f"CASE WHEN malformed THEN [{{name: '', value: NULL}}] ELSE {listed} END"
+    return f"CASE WHEN malformed THEN [{{name: '', field: NULL, value: NULL}}] ELSE {listed} END"
 
 
 def _household_sql(plan: ReadingPlan) -> str:

@@ -44,6 +44,8 @@ _VALUES = re.compile(r"(?:-?\d+(?:\.\d*)?)?(?:,(?:-?\d+(?:\.\d*)?)?)*")
 _QUALITY = re.compile(r"[AEFNS](\d\d)?|V")
 _STATES = {"A": "r", "E": "e", "F": "e", "S": "e", "N": "n"}
 _TRAILING = 5  # QualityMethod, ReasonCode, ReasonDescription, UpdateDateTime, MSATSLoadDateTime
+_FIRST_VALUE = 3
+"""Field of a 300 record that holds its first value, from 1."""
 _BEGINNING = re.compile(rb"(?:\xef\xbb\xbf)?\s*(?:100,NEM1([23])\b|(200),[^,\r\n]+,)")
 
 
@@ -123,6 +125,7 @@ class Nem12Reader:
             all_malformed="none of its 300 records has a date, a value for each interval, and a quality flag",
             not_selected=not_selected,
             ends=False,
+            unfolded=True,
             flows=("export",) if exports else (),
             statements=_statements(registers, exports),
         )
@@ -380,6 +383,7 @@ def _batch(db: duckdb.DuckDBPyConnection, rows: list[Row]) -> duckdb.DuckDBPyRel
         "quality": "nullif(quality, '')",
         "export": "nullif(export, '')",
         "generation": "NULL::VARCHAR",
+        "field": f"'#' || (place + {_FIRST_VALUE})",
         "register": "NULL::VARCHAR",
     }
     texts = ", ".join(f"CASE WHEN state IN ('r', 'e') THEN {value} END AS {column}" for column, value in stated.items())

@@ -67,7 +67,7 @@ def test_a_format_that_is_one_file_is_found_and_read(convert):
 def test_its_faulty_records_are_rejected_with_their_place_in_the_file(convert, files):
     convert({"a.toy": "\n".join(["TOY", *HOURS, "soon 1"])})
     analyze(files, AnalyzerParams())
-    assert (files / "rejected.csv").read_text().splitlines()[1:] == ["a.toy,26,soon 1,unparsable_timestamp"]
+    assert (files / "rejected.csv").read_text().splitlines()[1:] == ["a.toy,26,,soon 1,unparsable_timestamp"]
 
 
 @pytest.mark.usefixtures("toy")
@@ -147,10 +147,10 @@ def test_a_batch_has_the_columns_of_a_reading():
         relation = batch(db, [Reading(2, "a", "2026", "1"), Reading(3, None, None, None, malformed=True)])
         assert tuple(relation.columns) == Reading._fields
         assert relation.fetchall() == [
-            (2, "a", "2026", "1", *[None] * 5, False, False),
-            (3, *[None] * 8, True, False),
+            (2, "a", "2026", "1", *[None] * 7, False, False),
+            (3, *[None] * 10, True, False),
         ]
-        assert [str(kind) for kind in batch(db, []).types] == ["BIGINT", *["VARCHAR"] * 8, "BOOLEAN", "BOOLEAN"]
+        assert [str(kind) for kind in batch(db, []).types] == ["BIGINT", *["VARCHAR"] * 10, "BOOLEAN", "BOOLEAN"]
 
 
 def test_a_preset_names_the_reader():

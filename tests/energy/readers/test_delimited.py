@@ -149,3 +149,43 @@ def test_an_open_question_is_refused_with_its_options(sample):
         BadInputError, match=r"m\.csv: nothing says what unit 'value' is in: say which with --unit kWh or"
     ):
         read(sample("time,value\n2026-01-01T00:00Z,1\n2026-01-01T01:00Z,2\n"), GeneratorParams(files=("m.csv",)))
+
+
+def days_with_totals(total, off=0.0, missing=False):
+    """Fourteen days of hours, 3.00 kWh each, with the total of each day; the fourth's is off."""
+    header = ["date", *(f"{hour:02}:00" for hour in range(24)), total]
+    hours = ["0.12" if hour % 2 else "0.13" for hour in range(24)]
+    lines = [
+        [f"2026-01-{day:02}", *hours[:-1], "" if missing and day == 4 else "0.12", f"{3 + off * (day == 4):.2f}"]
+        for day in range(1, 15)
+    ]
+    return "\n".join(",".join(line) for line in [header, *lines]) + "\n"
+
+
+@pytest.mark.parametrize(
+    ("content", "unit", "message"),
+    [
+        (days_with_totals("Total"), "kWh", "the day totals in 'Total' are the sums of the values, on 14 days."),
+        (days_with_totals("Daily kWh"), "kW", "the day totals in 'Daily kWh' are the sums of the values, on 14 days."),
+        (days_with_totals("Total", off=0.12), "kWh", "are the sums of the values, on 14 days."),
+        (days_with_totals("Total", off=0.5, missing=True), "kWh", "are the sums of the values, on 13 days."),
+        (
+            days_with_totals("Total", off=0.13),
+            "kWh",
+            "differ in 1 of 14 days from the sum of the values, by more than rounding explains (0.125); the first: "
+            "line 5, 3.13 for 3. The values count.",
+        ),
+        (days_with_totals("Total Wh"), "kWh", "differ in 14 of 14 days"),
+    ],
+)
+def test_totals_of_days_are_compared_with_the_sums_of_their_values(convert, content, unit, message):
+    done = convert(content, columns="household_id=@A", unit=unit, timezone="UTC")
+    assert message in done.messages
+    assert sum(float(power or 0) for power in done.column("power_consumption")) == pytest.approx(
+        14 * 3, abs=0.12 * content.count(",,")
+    )
+
+
+def test_totals_in_an_open_unit_are_not_compared(convert):
+    done = convert(days_with_totals("Total"), columns="household_id=@A", unit="kW", timezone="UTC")
+    assert "day totals" not in done.messages

@@ -70,9 +70,9 @@ def test_it_is_surer_of_its_files_than_any_other_reader(sample):
 def test_a_day_starts_at_midnight_of_market_time_and_keeps_its_line(read):
     data, readings = read(nem12(register(), day(), day(date="20240202")))
     assert (data.unit, data.measured, len(readings)) == ("kWh", (), 96)
-    assert readings[0] == Reading(3, "NMI0000001", "2024-02-01T00:00:00+10:00", "0.100", quality="A")
-    assert readings[47] == Reading(3, "NMI0000001", "2024-02-01T23:30:00+10:00", "0.147", quality="A")
-    assert readings[48] == Reading(4, "NMI0000001", "2024-02-02T00:00:00+10:00", "0.100", quality="A")
+    assert readings[0] == Reading(3, "NMI0000001", "2024-02-01T00:00:00+10:00", "0.100", quality="A", field="#3")
+    assert readings[47] == Reading(3, "NMI0000001", "2024-02-01T23:30:00+10:00", "0.147", quality="A", field="#50")
+    assert readings[48] == Reading(4, "NMI0000001", "2024-02-02T00:00:00+10:00", "0.100", quality="A", field="#3")
 
 
 def test_gzip_and_line_ends_of_windows_and_files_behind_each_other_are_read(read):
