@@ -28,6 +28,7 @@ from include.core.outcome import Finding
 from include.core.run_folder import SOURCE_FOLDER
 from include.core.tables import literal, number_sql
 from include.energy.calendar_days import find_stretches
+from include.energy.clock_drift import correct_clocks
 from include.energy.db import connect, count, temporary_folder, write_table
 from include.energy.inspection.plan import STAMPS_MARK
 from include.energy.intervals import Piece, infer_intervals
@@ -106,6 +107,7 @@ def convert(files: Path, params: GeneratorParams) -> EnergySource:
         if meters:
             name_households(connection, meters)
         sources, joined = join_registers(connection, sources, names, meters)
+        drifts = [] if params.resample else list(correct_clocks(connection, where))
         intervals = _intervals(connection, sources, names, params, where)
         ends = _numbers(sources, "ends")
         marks = locate(connection, intervals, params, ends, _assumed(sources, params))
@@ -125,7 +127,7 @@ def convert(files: Path, params: GeneratorParams) -> EnergySource:
             account.records_written += account.zeros_omitted
             account.findings.append(omission_finding(account.zeros_omitted))
         account.findings += _findings(connection, sources, names, params, marks, advances)
-        account.findings += _joined_findings(joined, names)
+        account.findings += [*_joined_findings(joined, names), *drifts]
         if meters and params.meters:
             homes = connection.execute("SELECT DISTINCT household_id FROM records WHERE household_id <> '' ORDER BY 1")
             households = [name for (name,) in homes.fetchall()]
