@@ -17,7 +17,7 @@ before it. In a file that runs mostly backwards in time, it is the other way rou
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC
 from pathlib import Path
 
@@ -100,9 +100,10 @@ def convert(files: Path, params: GeneratorParams) -> EnergySource:
         readers = candidates(params)
         sources = [choose(sample, params, readers).read(sample, params, connection) for sample in samples]
         names = [sample.name for sample in samples]
-        unit = _common_unit(sources, names)
+        own_units, unit = [source.unit for source in sources], _common_unit(sources, names)
         sources = state_flows(sources, names, meters)
-        marked = _store_records(connection, sources, params)
+        marked = _store_records(connection, sources, params, unit)
+        sources = [replace(source, unit=unit) for source in sources]
         _require_stamps(connection, sources, names, params)
         if meters:
             name_households(connection, meters)
@@ -120,6 +121,8 @@ def convert(files: Path, params: GeneratorParams) -> EnergySource:
         account = _account(connection, sources, names, params, intervals, marks)
         for number, rows in joined.rows.items():
             account.files[number].joined = rows
+        for file, own_unit in zip(account.files, own_units, strict=True):
+            file.unit = own_unit
         account.stretches, account.left_out, account.rolled_over = stretches, advances.left_out, advances.rolled_over
         account.limits_kw = limits_of(meters)
         if params.zeros_omitted:
@@ -127,6 +130,7 @@ def convert(files: Path, params: GeneratorParams) -> EnergySource:
             account.records_written += account.zeros_omitted
             account.findings.append(omission_finding(account.zeros_omitted))
         account.findings += _findings(connection, sources, names, params, marks, advances)
+        account.findings += _unit_findings(names, own_units, unit)
         account.findings += [*_joined_findings(joined, names), *drifts]
         if meters and params.meters:
             homes = connection.execute("SELECT DISTINCT household_id FROM records WHERE household_id <> '' ORDER BY 1")
@@ -192,19 +196,53 @@ def _assumed(sources: Sequence[MeterData], params: GeneratorParams) -> frozenset
 
 
 def _common_unit(sources: Sequence[MeterData], names: Sequence[str]) -> Unit:
+    """Return the unit that the values of all files are put into: theirs, or where they differ kWh or kW.
+
+    Raises:
+        BadInputError: Some hold energy, and others power.
+    """
+    first = sources[0].unit
     for source, name in zip(sources, names, strict=True):
-        if source.unit != sources[0].unit:
+        if source.unit.endswith("Wh") != first.endswith("Wh"):
             raise BadInputError(
-                f"{name}: holds {source.unit}, {names[0]} holds {sources[0].unit}; run files of different units apart"
+                f"{name}: holds {source.unit}, {names[0]} holds {first}; run files of energy and of power apart: one "
+                f"run with --files {names[0].partition('/')[0]}, one with --files {name.partition('/')[0]}"
             )
-    return sources[0].unit
+    if all(source.unit == first for source in sources):
+        return first
+    return "kWh" if first.endswith("Wh") else "kW"
+
+
+def _unit_findings(names: Sequence[str], own_units: Sequence[Unit], unit: Unit) -> Iterator[Finding]:
+    """Yield which files are in which unit, where they differ."""
+    if len(set(own_units)) > 1:
+        listed = "; ".join(
+            f"{own}: {_common_name([n for n, of_file in zip(names, own_units, strict=True) if of_file == own])}"
+            for own in sorted(set(own_units))
+        )
+        yield Finding(
+            severity="info", message=f"The files are in different units ({listed}); all were put into {unit}."
+        )
+
+
+def _scaled_sql(column: str, unit: Unit, common: Unit) -> str:
+    """Return SQL of a value in the common unit of the files, to the last digit; what is no number stays as it is."""
+    power = _PREFIXES[unit.removesuffix("h")] - _PREFIXES[common.removesuffix("h")]
+    if not power:
+        return column
+    factor = str(10**power) if power > 0 else f"0.{'0' * (-power - 1)}1"
+    scaled = rf"regexp_replace(CAST(try_cast({column} AS DECIMAL(24, 9)) * {factor} AS VARCHAR), '\.?0+$', '')"
+    return f"coalesce({scaled}, {column}) AS {column}"
+
+
+_PREFIXES = {"W": 0, "kW": 3, "MW": 6}  # powers of ten
 
 
 _OPTIONAL = (*FLOWS, "register", "field")
 
 
 def _store_records(
-    connection: duckdb.DuckDBPyConnection, sources: Sequence[MeterData], params: GeneratorParams
+    connection: duckdb.DuckDBPyConnection, sources: Sequence[MeterData], params: GeneratorParams, unit: Unit
 ) -> dict[int, str]:
     """Create the table `records`: all readings of all files, in their order, with `clock`, the stamp as a TIMESTAMP.
 
@@ -229,8 +267,9 @@ def _store_records(
         own = [column if column in stated[number] else f"NULL::VARCHAR AS {column}" for column in more]
         nothing = " AND ".join(f"{value} IS NULL" for value in ("power", *source.flows))
         empty = f"{nothing} AND NOT malformed" if source.drops_empty else "false"
+        columns = [_scaled_sql(c, source.unit, unit) if c in ("power", *FLOWS) else c for c in [*fields, *own]]
         for readings in source.batches:
-            numbered = readings.project(f"{number} AS file, {', '.join([*fields, *own])}, {empty} AS empty")
+            numbered = readings.project(f"{number} AS file, {', '.join(columns)}, {empty} AS empty")
             zoned = numbered.project(f"*, {clock.zoned or ZONED_SQL} AS zoned")
             clocked = zoned.project(f"*, {clock.time or CLOCK_SQL} AS clock")
             clocked.project(f"* REPLACE ({plausible('clock')} AS clock)").insert_into("records")

@@ -102,6 +102,7 @@ class SourceFile(_Document):
     empty: int = Field(0, description="Cells in which nothing was measured; they are no records.")
     joined: int = Field(0, description="Lines of further registers of a reading; they are no records of their own.")
     stamp: Literal["start", "end"] = Field("start", description="Which end of its interval a stamp marks.")
+    unit: Unit | None = Field(None, description="Of its values; None: that of all files (before version 0.2).")
     understood: list[Understood] = Field([], description="What was recognised of the file, and what showed it.")
 
 

@@ -328,8 +328,8 @@ def zone_findings(
         return []
     if not count(connection, "SELECT count(*) FROM records WHERE clock IS NOT NULL AND NOT zoned"):
         message = f"--timezone {params.timezone} moved no stamp: each names its own zone. Profiles and plots follow it."
-        return [Finding(severity="info", message=message)]
-    findings = []
+        return [Finding(severity="info", message=message), *_zones_of_files(connection, params, account)]
+    findings = [*_zones_of_files(connection, params, account)]
     if account.ambiguous_times:
         alone = account.ambiguous_times - 2 * account.ambiguous_pairs
         pairs = f"{account.ambiguous_pairs} pairs, told apart by their order in the files"
@@ -339,31 +339,70 @@ def zone_findings(
             f"daylight saving: {' and '.join(kinds)}."
         )
         findings.append(Finding(severity="info", message=message))
-    if skipped := account.non_existent_times:
-        query = "SELECT stamp FROM located WHERE kind = 'non_existent' ORDER BY id LIMIT 1"
-        ((example,),) = connection.execute(query).fetchall()
+    query = """
+        SELECT file, count(*), arg_min(stamp, id) FROM located WHERE kind = 'non_existent' GROUP BY file ORDER BY file
+    """
+    for file, skipped, example in connection.execute(query).fetchall() if account.non_existent_times else ():
         message = (
             f"{skipped} {'record bears' if skipped == 1 else 'records bear'} a time that does not exist in "
             f"{params.timezone}, whose clocks skip it (the first: {example})"
         )
-        remedy = _remedy(connection, account, marks)
+        remedy, name = _remedy(connection, file, marks), account.files[file].name
+        apart = f"; run {name} apart from the other files" if len(account.files) > 1 else ""
         if remedy and not params.as_mapped:
-            raise BadInputError(f"{_common_name(params)}: {message}; {remedy}, or insist with --as-mapped")
-        findings.append(Finding(severity="warning", message=f"{message}; {remedy or 'check the zone'}."))
+            raise BadInputError(f"{name}: {message}; {remedy}{apart}, or insist with --as-mapped")
+        where = f"{name}: " if len(account.files) > 1 else ""
+        findings.append(Finding(severity="warning", message=f"{where}{message}; {remedy or 'check the zone'}."))
     return findings
 
 
-def _common_name(params: GeneratorParams) -> str:
-    return ", ".join(params.files) if len(params.files) <= 3 else f"{len(params.files)} files"
+def _zones_of_files(
+    connection: duckdb.DuckDBPyConnection, params: GeneratorParams, account: EnergySource
+) -> Iterator[Finding]:
+    """Yield which of several files were read in the zone of the run, and which state offsets that it does not have."""
+    if len(account.files) == 1:
+        return
+    bare = connection.execute(
+        "SELECT DISTINCT file FROM records WHERE clock IS NOT NULL AND NOT zoned ORDER BY file"
+    ).fetchall()
+    if len(bare) > 1:
+        names = [account.files[file].name for (file,) in bare]
+        listed = ", ".join(names) if len(names) <= 3 else f"{len(names)} files"
+        message = (
+            f"The stamps of {listed} name no zone, and all were read in {params.timezone}; run files of another zone "
+            "apart, with a --timezone of their own."
+        )
+        yield Finding(severity="info", message=message)
+    zone = parse_zone(params.timezone or "UTC")
+    rows = connection.execute(r"""
+        SELECT file, shown, min(clock), max(clock), arg_min(stamp, clock) FROM (
+            SELECT file, clock, stamp, regexp_extract(stamp, ':\d\d(?:[.]\d+)? ?([+-]\d\d:?\d\d)$', 1) AS shown
+            FROM records WHERE zoned AND clock IS NOT NULL
+        ) WHERE shown NOT IN ('', '+00:00', '-00:00', '+0000') GROUP BY file, shown ORDER BY ALL
+    """).fetchall()
+    others: dict[int, str] = {}
+    for file, shown, first, last, stamp in rows:
+        offset = timedelta(hours=int(shown[1:3]), minutes=int(shown[-2:])) * (-1 if shown[0] == "-" else 1)
+        held = {moment.replace(tzinfo=UTC).astimezone(zone).utcoffset() for moment in (first, last)}
+        if offset not in held:
+            others.setdefault(file, stamp)
+    for file, stamp in others.items():
+        message = (
+            f"{account.files[file].name}: its stamps have another offset than {params.timezone} (the first: {stamp}), "
+            "whose clock gives days, hours and tariffs of all files; run it apart for those of its own zone."
+        )
+        yield Finding(severity="warning", message=message)
 
 
-def _remedy(connection: duckdb.DuckDBPyConnection, account: EnergySource, marks: Marks) -> str | None:
-    """Return what would explain stamps that do not exist, found by trying it; None where nothing does."""
-    every = frozenset(range(len(account.files)))
-    for other in (Marks(every), Marks(every, after_zone=True)) if not marks.ends else (Marks(frozenset()),):
-        if not count(connection, f"SELECT count(*) FROM ({_shown_sql(other)}) WHERE kind = 'non_existent'"):
+def _remedy(connection: duckdb.DuckDBPyConnection, file: int, marks: Marks) -> str | None:
+    """Return what would explain stamps of a file that do not exist, found by trying it; None where nothing does."""
+    own = frozenset({file})
+    for other in (Marks(own), Marks(own, after_zone=True)) if file not in marks.ends else (Marks(frozenset()),):
+        skipped = f"SELECT count(*) FROM ({_shown_sql(other)}) WHERE kind = 'non_existent' AND file = {file}"
+        if not count(connection, skipped):
             return f"--stamp {'end' if other.ends else 'start'} would explain that"
-    if not account.ambiguous_pairs:
+    pairs = "SELECT count(*) FROM later_of_two JOIN intervalled USING (id) WHERE position = 2"
+    if not count(connection, f"{pairs} AND file = {file}"):
         seconds = count(connection, "SELECT min(first_offset) FROM pieces WHERE kind = 'non_existent'")
         sign, minutes = ("-" if seconds < 0 else "+"), abs(seconds) // 60
         return (

@@ -291,3 +291,61 @@ def test_multipliers_of_transformers_count_for_both_directions(convert):
     described = {"meter.csv": flows(*half_hours("1,2,3", "1,2,3", "1,2,3")), "m.toml": "[meters.A]\nmultiplier = 10\n"}
     done = convert(described, **FLOWS, meters="m.toml")
     assert {(r["power_consumption"], r["export"], r["generation"]) for r in done.records} == {("20.0", "40.0", "60.0")}
+
+
+def hours(unit, value, meter="a", day="2026-01-05", offset=""):
+    """A file of 24 hours; `value` gives the text of each one's value."""
+    rows = [f"{day} {hour:02}:00:00{offset},{meter},{value(hour)}" for hour in range(24)]
+    return table(*rows, header=f"time,meter,{unit}")
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "unit"),
+    [
+        (("kWh", lambda hour: f"0.{hour % 5}"), ("Wh", lambda hour: hour % 5 * 100), "kWh"),
+        (("Wh", lambda hour: hour % 5 * 100), ("MWh", lambda hour: f"0.000{hour % 5}"), "kWh"),
+        (("W", lambda hour: hour % 5 * 100), ("kW", lambda hour: f"0.{hour % 5}"), "kW"),
+        (("MW", lambda hour: f"0.000{hour % 5}"), ("W", lambda hour: hour % 5 * 100), "kW"),
+    ],
+)
+def test_files_of_different_units_are_put_into_one_and_the_account_says_so(convert, first, second, unit):
+    done = convert({"one.csv": hours(*first), "two.csv": hours(*second, meter="b")}, timezone="UTC")
+    powers = [float(power) for power in done.column("power_consumption")]
+    assert powers[:24] == powers[24:] == pytest.approx([hour % 5 / 10 for hour in range(24)])
+    assert [file.unit for file in done.source.files] == [first[0], second[0]]
+    assert done.source.unit == unit
+    assert f"all were put into {unit}" in done.messages
+
+
+def test_a_revision_in_another_unit_is_compared_by_its_value(convert):
+    changed = hours("Wh", lambda hour: 50 if hour == 3 else hour % 5 * 100)
+    done = convert({"one.csv": hours("kWh", lambda hour: f"0.{hour % 5}"), "two.csv": changed}, timezone="UTC")
+    assert [record["source_line"] for record in done.records if record["source_fault"] == "superseded"] == ["5"]
+
+
+def test_energy_and_power_are_run_apart(convert):
+    with pytest.raises(BadInputError, match=r"run files of energy and of power apart: one run with --files one\.csv"):
+        convert({"one.csv": hours("kWh", str), "two.csv": hours("kW", str, meter="b")}, timezone="UTC")
+
+
+def test_the_zone_of_several_files_is_stated(convert):
+    files = {"one.csv": hours("kWh", str), "two.csv": hours("kWh", str, meter="b")}
+    done = convert(files, timezone="Europe/Berlin")
+    assert "The stamps of one.csv, two.csv name no zone, and all were read in Europe/Berlin" in done.messages
+
+
+def test_a_file_of_another_zone_is_named_where_its_stamps_show_it(convert):
+    berlin, york = hours("kWh", str, offset="+01:00"), hours("kWh", str, meter="b", offset="-05:00")
+    done = convert({"berlin.csv": berlin, "york.csv": york}, timezone="Europe/Berlin")
+    assert "york.csv: its stamps have another offset than Europe/Berlin" in done.messages
+    assert "berlin.csv: its stamps" not in done.messages
+
+
+def test_a_file_whose_clock_never_changes_is_not_read_in_the_zone_of_the_others(convert):
+    """Another file of the run shows a repeated hour, which says nothing of this one."""
+    autumn = table(*series(*(f"{hour:02}:00" for hour in (0, 1, 2, 2, 3, 4, 5)), meter="b"))
+    files = {"spring.csv": hours("kwh", str, day="2026-03-29"), "autumn.csv": autumn}
+    with pytest.raises(BadInputError) as refused:
+        convert(files, **BERLIN)
+    assert str(refused.value).startswith("spring.csv: 1 record bears a time that does not exist")
+    assert "--timezone +01:00 would explain that; run spring.csv apart from the other files" in str(refused.value)

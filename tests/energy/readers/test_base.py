@@ -75,7 +75,9 @@ def test_files_of_different_formats_are_read_together_if_their_unit_is_the_same(
     toy, text = "\n".join(["TOY", *HOURS]), "t,kwh\n2026-01-06T00:00Z,0.5\n2026-01-06T01:00Z,0.6\n"
     done = convert({"a.toy": toy, "b.csv": text}, columns="timestamp=t,household_id=@toy,energy_kwh=kwh")
     assert (len(done.records), done.source.households, done.column("power_consumption")[-1]) == (26, 1, "0.6")
-    with pytest.raises(BadInputError, match=r"b\.csv: holds kW, a\.toy holds kWh; run files of different units apart"):
+    with pytest.raises(
+        BadInputError, match=r"b\.csv: holds kW, a\.toy holds kWh; run files of energy and of power apart: one"
+    ):
         convert(
             {"a.toy": toy, "b.csv": text.replace("kwh", "load")},
             columns="timestamp=t,household_id=@toy,power_kw=load",
