@@ -71,6 +71,7 @@ def load_pipelines(folder: Path | None = None) -> tuple[list[Pipeline], list[Def
                 window=domain.window if domain else IntervalWindow(),
                 aliases=param_aliases(),
                 complete=domain.complete if domain else None,
+                check_files=domain.check_files if domain else None,
                 feed_reader=domain.feed_reader if domain else None,
             )
         )

@@ -156,6 +156,8 @@ class Domain:
         param_aliases: Former names of parameters, and what they are called now.
         complete: `module:function` of a run's parameters as stated that returns them with those that follow from them;
             called again with what it returned.
+        check_files: `module:function` of the folder of a run's input files and its parameters: before the first step,
+            refuses files that a later one would refuse.
         options: Options that it adds to `./pipeline run`.
         commands: Functions by the name of their command, or Typer applications by that of their command group, as
             `module:name`.
@@ -185,6 +187,7 @@ class Domain:
     window: IntervalWindow = field(default_factory=IntervalWindow)
     param_aliases: Mapping[str, str] = field(default_factory=dict)
     complete: str | None = None
+    check_files: str | None = None
     options: tuple[Option, ...] = ()
     commands: Mapping[str, str] = field(default_factory=dict)
     profiles: Path | None = None

@@ -47,6 +47,8 @@ class Pipeline:
         producers: Which parameter, where it names a run or nothing, stands for which artifact of another pipeline.
         check: `module:function` that refuses parameters which no step would refuse alone; called with all of them.
         complete: `module:function` of parameters as stated that returns them with those that follow from them.
+        check_files: `module:function` of the folder of a run's input files and its parameters, which refuses files that
+            a later step would refuse.
         feed_reader: How files of feeds are read, where its runs may be days of a feed.
         short_name: A further name for the command line.
     """
@@ -59,6 +61,7 @@ class Pipeline:
     producers: Mapping[str, Producer] = field(default_factory=dict)
     check: str | None = None
     complete: str | None = None
+    check_files: str | None = None
     feed_reader: FeedReader | None = None
     short_name: str | None = None
 

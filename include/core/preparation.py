@@ -8,6 +8,7 @@ from pathlib import Path, PurePath
 from typing import Any
 
 from include.core.artifacts import remove, sha256
+from include.core.contracts import imported
 from include.core.errors import BadInputError
 from include.core.files import setup_errors
 from include.core.pipeline import INPUT_FILES, Pipeline
@@ -75,6 +76,8 @@ def prepare_run(
     plan = {"params": params, "sources": sources, "interval_start": window.start, "interval_end": window.end}
     run = run.model_copy(update=plan)
     write_json(folder.path / "run.json", run)
+    if pipeline.check_files:
+        imported(pipeline.check_files)(folder.files / SOURCE_FOLDER, params)
     return run
 
 

@@ -9,6 +9,7 @@ import re
 from collections.abc import Mapping
 from contextlib import suppress
 from datetime import UTC, datetime, time, timedelta, timezone, tzinfo
+from functools import cache
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -92,6 +93,37 @@ def parse_zone(text: str) -> tzinfo:
     raise ValueError(
         f"timezone {text!r} is neither an IANA zone such as Europe/Berlin nor a fixed offset such as +10:00"
     )
+
+
+@cache
+def same_zone(one: str, other: str) -> bool:
+    """Return whether two names stand for one clock: that showed the same time throughout 1970 to 2037.
+
+    Raises:
+        ValueError: One is no zone.
+
+    >>> same_zone("Europe/Berlin", "Arctic/Longyearbyen"), same_zone("Europe/Berlin", "Europe/London")
+    (True, False)
+    """
+    zones, hour = (parse_zone(one), parse_zone(other)), timedelta(hours=1)
+
+    def offsets(moment: datetime) -> list[timedelta | None]:
+        return [moment.astimezone(zone).utcoffset() for zone in zones]
+
+    before = None
+    for day in range((datetime(2038, 1, 1, tzinfo=UTC) - _EPOCH).days):
+        first, second = now = offsets(_EPOCH + timedelta(days=day))
+        if first != second:
+            return False
+        if now != before and day:  # within the day before, both changed: at one hour?
+            hours = (offsets(_EPOCH + timedelta(days=day - 1) + number * hour) for number in range(24))
+            if any(first != second for first, second in hours):
+                return False
+        before = now
+    return True
+
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def read_zone(zone: object) -> tzinfo:

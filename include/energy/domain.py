@@ -100,6 +100,7 @@ ENERGY = Domain(
         ),
     ),
     complete="include.energy.presets:complete_params",
+    check_files="include.energy.run_files:check_files",
     commands={
         "inspect": "include.energy.commands:inspect",
         "formats": "include.energy.commands:formats",

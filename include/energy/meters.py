@@ -18,19 +18,21 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
-from pydantic import AwareDatetime, BaseModel, Field, ValidationError, model_validator
+from pydantic import AfterValidator, AwareDatetime, BaseModel, Field, ValidationError, model_validator
 
 from include.core.errors import BadInputError
 from include.core.outcome import Finding
 from include.core.tables import number_sql
+from include.core.windows import parse_zone, same_zone
 from include.energy.schemas import Unit
 
 if TYPE_CHECKING:
     import duckdb
 
 NOT_INSTALLED = "not_installed"
+Zone = Annotated[str, AfterValidator(lambda text: (parse_zone(text), text)[1])]
 RegisterRole = Literal["import", "import_tariff", "export", "export_tariff", "generation", "ignore"]
 _SHOWN = 10
 
@@ -72,7 +74,7 @@ class Meter(_Table):
             "register of its role stands beside it."
         ),
     )
-    timezone: str | None = Field(None, description="Zone of its stamps; it must be that of the run.")
+    timezone: Zone | None = Field(None, description="Zone of its stamps; it must be that of the run.")
     unit: Unit | None = Field(None, description="Unit of its values; it must be that of the file.")
 
     @model_validator(mode="after")
@@ -241,7 +243,7 @@ def compare_meters(
                 f"{name}: meter {household}: unit: is {meter.unit}, and the input files were read as {unit}; run "
                 "meters of different units apart, or correct one of the two"
             )
-        if meter and meter.timezone not in (None, timezone):
+        if meter and meter.timezone and not same_zone(meter.timezone, timezone or "UTC"):
             raise BadInputError(
                 f"{name}: meter {household}: timezone: is {meter.timezone}, and the run's is {timezone}; say "
                 f"--timezone {meter.timezone}, and run meters of different zones apart"

@@ -14,7 +14,7 @@ import duckdb
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, FiniteFloat, ValidationError, model_validator
 
 from include.core.errors import BadInputError, sentences
-from include.core.windows import parse_zone
+from include.core.windows import parse_zone, same_zone
 from include.energy.figure_schemas import BandCost, Cost, HouseholdCost, MonthCost, Peak, Usage
 from include.energy.figures import local_offsets
 from include.energy.segments import KWH, Key, Segment, attribute
@@ -121,7 +121,7 @@ def read_tariff(path: Path, name: str, timezone: str) -> Tariff:
     Args:
         path: The file.
         name: What messages call it.
-        timezone: The clock of the run's days and months, which has to be that of the tariff.
+        timezone: The clock of the run's days and months, which has to be that of the tariff, by whatever name.
 
     Raises:
         BadInputError: It cannot be read, or describes no tariff that is complete; names the field, the rule and, where
@@ -134,7 +134,7 @@ def read_tariff(path: Path, name: str, timezone: str) -> Tariff:
         raise BadInputError(f"tariff {name}: {faults.replace('parameters: ', '')}") from error
     except (OSError, ValueError) as error:
         raise BadInputError(f"tariff {name}: cannot be read as TOML (UTF-8): {error}") from error
-    if tariff.timezone != timezone:
+    if not same_zone(tariff.timezone, timezone):
         raise BadInputError(
             f"tariff {name}: its clock is {tariff.timezone}, that of the run's days is {timezone}; run with --timezone "
             f"{tariff.timezone}, or correct the tariff"

@@ -320,3 +320,15 @@ def test_a_copy_that_cannot_be_written_is_the_machines_fault_and_leaves_nothing_
     with pytest.raises(SetupError, match=r"source/day\.csv: cannot be sealed: No space left on device"):
         stage(["day.csv"], folder, [input_folder])
     assert not any((folder.path / "artifacts").iterdir())
+
+
+def refuse_files(folder: Path, params: dict[str, Any]) -> None:
+    """Refuse the input files, naming them."""
+    raise BadInputError(f"{', '.join(sorted(path.name for path in folder.iterdir()))} for {params['households']}")
+
+
+def test_files_are_checked_before_the_first_step_and_the_plan_stays_for_the_report(prepare, folder):
+    checking = replace(OURS, check_files=f"{__name__}:refuse_files")
+    with pytest.raises(BadInputError, match=r"home\.csv for 3"):
+        prepare(of=checking, households=3, files=["home.csv"])
+    assert folder.run().params["households"] == 3

@@ -6,7 +6,7 @@ import pytest
 
 from include.core.contracts import Window
 from include.core.errors import BadInputError
-from include.core.windows import IntervalWindow, parse_zone, read_instant, read_zone
+from include.core.windows import IntervalWindow, parse_zone, read_instant, read_zone, same_zone
 
 WINDOW = IntervalWindow()
 DAY = (datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 1, 2, tzinfo=UTC))
@@ -90,3 +90,17 @@ def test_fixed_offsets(text, hours):
 def test_what_is_no_zone(text):
     with pytest.raises(ValueError, match="is neither an IANA zone such as Europe/Berlin nor a fixed offset"):
         parse_zone(text)
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ("Europe/Berlin", "Arctic/Longyearbyen", True),
+        ("UTC", "Etc/UTC", True),
+        ("+01:00", "Etc/GMT-1", True),
+        ("Europe/Berlin", "+01:00", False),
+        ("Europe/Berlin", "Europe/Paris", False),  # they had other clocks in the seventies
+    ],
+)
+def test_zones_are_the_same_where_their_clocks_are(one, other, same):
+    assert same_zone(one, other) is same
