@@ -61,7 +61,7 @@ def analyze(files: Path, params: AnalyzerParams) -> None:
         judge(db, params.outlier_threshold)
         if params.estimate:
             estimate(db, timeline, params, source)
-            db.execute("INSERT INTO judged BY NAME SELECT * EXCLUDE (method) FROM estimates")
+            db.execute("INSERT INTO judged BY NAME SELECT * EXCLUDE (method, like_days) FROM estimates")
         figures = statistics.figures(db, timeline, window, params.high_usage_kw)
         analysis = summarise(db, params, figures, timeline, source, counts)
         require_plausible(db, analysis, source, params)
@@ -138,6 +138,7 @@ def summarise(
         rejected_by_reason=reasons,
         qualities=_count_qualities(db),
         estimated_by_method=_count_methods(db) if params.estimate else {},
+        estimated_by_like_days=_count_like_days(db) if params.estimate else {},
         sufficient=all(requirement.met for requirement in requirements),
         requirements=requirements,
         en_50160=compliance,
@@ -161,6 +162,14 @@ def _count_qualities(db: duckdb.DuckDBPyConnection) -> dict[str, int]:
 def _count_methods(db: duckdb.DuckDBPyConnection) -> dict[str, int]:
     """Return how many estimates were made by which method, in the order of their names."""
     return dict(db.execute("SELECT method, count(*) FROM estimates GROUP BY method ORDER BY method").fetchall())
+
+
+def _count_like_days(db: duckdb.DuckDBPyConnection) -> dict[int, int]:
+    """Return how many estimates average how many readings of like days, fewest first."""
+    query = (
+        "SELECT like_days, count(*) FROM estimates WHERE like_days IS NOT NULL GROUP BY like_days ORDER BY like_days"
+    )
+    return dict(db.execute(query).fetchall())
 
 
 def require_plausible(

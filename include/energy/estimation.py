@@ -8,6 +8,7 @@ project's. A gap is a run of intervals without a valid reading.
 - Up to 2 hours, with a valid reading on each side: on the line between the two (`linear`).
 - Up to 7 days: the mean of the valid readings of the same time of day, within 28 days, on days of the same kind (Monday
   to Friday, Saturday, Sunday) of the local clock (`like_day`). Public holidays count as the days of the week they are.
+  How many readings each of these estimates averages is counted (`estimated_by_like_days`): one is enough, and is said.
 - Longer gaps, and intervals without such a reading, stay missing.
 
 Where a register was read before and after some missing intervals, their energy is known. Their estimates are scaled to
@@ -57,7 +58,9 @@ def find_advances(db: duckdb.DuckDBPyConnection) -> None:
 def estimate(
     db: duckdb.DuckDBPyConnection, timeline: Timeline, params: AnalyzerParams, source: EnergySource | None
 ) -> None:
-    """Create `estimates` (household, ts, power, method, hour, flags) for the intervals without a valid record.
+    """Create `estimates` (household, ts, power, method, like_days, hour, flags) for intervals without a valid record.
+
+    `like_days` is how many readings of like days an estimate averages; NULL for those on a line.
 
     `clock` gains the local times of these intervals.
 
@@ -84,7 +87,8 @@ def estimate(
         WITH local AS ({_local_sql("targets")}),
         days AS ({_local_sql("(SELECT * FROM accepted WHERE household IN (SELECT household FROM targets))")}),
         averages AS (
-            SELECT local.household, local.slot, sum(round(days.power * 1e6)::BIGINT) / count(*) AS milliwatts
+            SELECT local.household, local.slot, sum(round(days.power * 1e6)::BIGINT) / count(*) AS milliwatts,
+                count(*) AS like_days
             FROM local JOIN days ON local.household = days.household AND local.kind = days.kind
                 AND local.second = days.second AND local.seconds = days.seconds
                 AND abs(local.day - days.day) <= {LIKE_DAYS_WITHIN}
@@ -92,11 +96,12 @@ def estimate(
         ),
         methods AS (
             SELECT targets.*, gap_seconds <= {LINEAR_SECONDS} AND low IS NOT NULL AND high IS NOT NULL AS is_linear,
-                milliwatts AS like_day
+                milliwatts AS like_day, like_days
             FROM targets LEFT JOIN averages ON targets.household = averages.household AND targets.slot = averages.slot
         )
         SELECT household, ts, slot, first, seconds, quarter,
             CASE WHEN is_linear THEN 'linear' ELSE 'like_day' END AS method,
+            CASE WHEN NOT is_linear THEN like_days END AS like_days,
             round(CASE WHEN is_linear THEN low + (high - low) * (slot - first + 1) / (after - first + 1)
                 ELSE like_day END)::BIGINT AS milliwatts
         FROM methods WHERE is_linear OR like_day IS NOT NULL
@@ -104,7 +109,7 @@ def estimate(
     _scale_to_registers(db, {home: limit_of(home, params, source) for home in timeline.stretches})
     db.execute(f"""
         CREATE TABLE estimates AS
-        SELECT household, ts, milliwatts / 1e6 AS power, method, hour, {FLAG_ESTIMATED}::UTINYINT AS flags
+        SELECT household, ts, milliwatts / 1e6 AS power, method, like_days, hour, {FLAG_ESTIMATED}::UTINYINT AS flags
         FROM scaled JOIN clock USING (quarter) ORDER BY household, ts
     """)
     for table in ("gaps", "targets", "plain_estimates", "scaled", "carried"):
@@ -194,9 +199,9 @@ def _scale_to_registers(db: duckdb.DuckDBPyConnection, limits: Mapping[str, floa
                 sum(weight) OVER (PARTITION BY household, bracket ORDER BY slot) AS running
             FROM weighted WHERE is_known WINDOW whole AS (PARTITION BY household, bracket)
         )
-        SELECT household, ts, quarter, method, milliwatts FROM bracketed WHERE bracket IS NULL
+        SELECT household, ts, quarter, method, like_days, milliwatts FROM bracketed WHERE bracket IS NULL
         UNION ALL
-        SELECT household, ts, quarter, method || '{TO_REGISTER}',
+        SELECT household, ts, quarter, method || '{TO_REGISTER}', like_days,
             ({part.format("running")} - {part.format("running - weight")})::BIGINT
         FROM summed
     """)

@@ -313,6 +313,9 @@ class Analysis(_Document):
     qualities: dict[str, int] = Field(description="Accepted records by what the input says of how they were obtained.")
     estimated: int = Field(description="Of the missing intervals, how many have an estimate.")
     estimated_by_method: dict[Method, int]
+    estimated_by_like_days: dict[int, int] = Field(
+        {}, description="Estimates by like days: how many average so many readings."
+    )
     sufficient: bool = Field(description="All requirements are met.")
     requirements: list[Requirement] = Field(description="What was decided on: coverage, longest gap, estimates.")
     energy_kwh: float = Field(description="Of all valid records and estimates.")

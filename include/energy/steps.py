@@ -201,6 +201,12 @@ def _record_findings(analysis: Analysis) -> Iterator[Finding]:
             f"estimates: {analysis.energy_kwh:,.2f} kWh, without: {analysis.energy_without_estimates_kwh:,.2f} kWh."
         )
         yield Finding(severity="info", message=message)
+    if days := analysis.estimated_by_like_days:
+        single = days.get(1, 0)
+        span = f"{min(days)} to {max(days)} readings" if len(days) > 1 else _count(max(days), "reading")
+        message = f"{_count(sum(days.values()), 'estimate')} by like days average {span} of like days each"
+        message += f"; {single:,} of them rest on a single day." if single else "."
+        yield Finding(severity="warning" if single else "info", message=message)
     if analysis.records_outside_window:
         message = f"{analysis.records_outside_window:,} records lie outside the window and were left out."
         yield Finding(severity="info", message=message)
@@ -255,6 +261,15 @@ def _some(count: int, noun: str) -> str:
     ('1 reading is', '1,200 readings are')
     """
     return f"{count:,} {noun} is" if count == 1 else f"{count:,} {noun}s are"
+
+
+def _count(number: int, noun: str) -> str:
+    """Return a number of things.
+
+    >>> _count(1, "reading"), _count(1200, "reading")
+    ('1 reading', '1,200 readings')
+    """
+    return f"{number:,} {noun}{'s' * (number != 1)}"
 
 
 def _by_count(counts: Mapping[K, int]) -> list[tuple[K, int]]:

@@ -446,6 +446,10 @@ LIES_ABOUT_ESTIMATES = {
         patched("output1.json", lambda d: d.update(estimated_by_method={"like_day": d["estimated"]})),
         "estimated_by_method must be",
     ),
+    "estimates of more days": (
+        patched("output1.json", lambda d: d.update(estimated_by_like_days={"9": d["estimated"]})),
+        "estimated_by_like_days must be",
+    ),
     "sufficient data": (patched("output1.json", lambda d: d.update(sufficient=False)), "sufficient must be True"),
     "another limit": (
         patched("output1.json", lambda d: d["requirements"][0].update(limit=0.5)),

@@ -8,6 +8,7 @@ import pytest
 
 from include.energy.audit.analysis import prove_analyzer
 from include.energy.params import AnalyzerParams
+from include.energy.steps import analysis_findings
 from tests.energy.analysis import HEADER, MONDAY, analyzed, series, stamp, varied
 
 WEEK = 7 * 48
@@ -190,3 +191,32 @@ def test_a_gap_of_a_register_whose_end_is_not_known_stays_missing(files):
     lines = register([*varied(WEEK), 1.0, 2.0], {WEEK + 1})
     _, values = estimated(files, lines, max_rejected=None, **window)
     assert values == {}
+
+
+def test_how_many_like_days_an_estimate_averages_is_counted_and_a_single_one_is_a_warning(files):
+    """A gap of three hours, on a Monday to Thursday: the days before it are like days, all of them."""
+    days = 4
+    made, values = estimated(files, series(without(varied(days * 48), 3 * 48 + 20, 3 * 48 + 26)))
+    assert made.document.estimated_by_like_days == {3: len(values)} == {3: 6}
+    (finding,) = [f for f in analysis_findings(made.document) if "like days average" in f.message]
+    assert (finding.severity, finding.message) == (
+        "info",
+        "6 estimates by like days average 3 readings of like days each.",
+    )
+
+
+def test_an_estimate_of_a_single_like_day_is_made_and_said(files):
+    made, values = estimated(files, series(without(varied(3 * 48), 48 + 20, 2 * 48 + 22)))
+    assert made.document.estimated_by_like_days == {1: 4, 2: 46}
+    assert len(values) == 50
+    (finding,) = [f for f in analysis_findings(made.document) if "like days average" in f.message]
+    assert finding.severity == "warning"
+    assert "50 estimates by like days average 1 to 2 readings of like days each; 4 of them rest on a single day." in (
+        finding.message
+    )
+
+
+def test_an_estimate_on_a_line_averages_no_days(files):
+    made, _ = estimated(files, series(without(varied(48), 10, 12)))
+    assert made.document.estimated_by_like_days == {}
+    assert not [f for f in analysis_findings(made.document) if "like days" in f.message]

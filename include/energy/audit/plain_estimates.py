@@ -30,10 +30,11 @@ class Advance(NamedTuple):
 
 
 class Estimate(NamedTuple):
-    """An estimated reading: power in kW, and how it was estimated."""
+    """An estimated reading: power in kW, how it was estimated, and how many readings of like days it averages."""
 
     power: float
     method: str
+    like_days: int | None = None
 
 
 def estimate_plainly(
@@ -58,19 +59,19 @@ def estimate_plainly(
     for start, power in series:
         day, *key = _place(start, household, timeline, zone)
         like_days[tuple(key)].append((day, _milliwatts(power)))
-    plain: dict[int, tuple[Fraction, str]] = {}
+    plain: dict[int, tuple[Fraction, str, int | None]] = {}
     for first, after, low, high in _gaps(household, series, timeline):
         seconds = timeline.moment(household, after) - timeline.moment(household, first)
         for slot in range(first, after) if seconds <= LIKE_DAY_SECONDS else ():
             if seconds <= LINEAR_SECONDS and low is not None and high is not None:
                 share = Fraction(slot - first + 1, after - first + 1)
-                plain[slot] = low + (high - low) * share, "linear"
+                plain[slot] = low + (high - low) * share, "linear", None
                 continue
             day, *key = _place(timeline.moment(household, slot), household, timeline, zone)
             samples = [power for other, power in like_days[tuple(key)] if abs(other - day) <= LIKE_DAYS_WITHIN]
             if samples:
-                plain[slot] = Fraction(sum(samples), len(samples)), "like_day"
-    estimates = {slot: Estimate(_rounded(power) / 1e6, method) for slot, (power, method) in plain.items()}
+                plain[slot] = Fraction(sum(samples), len(samples)), "like_day", len(samples)
+    estimates = {slot: Estimate(_rounded(power) / 1e6, *how) for slot, (power, *how) in plain.items()}
     for advance in advances:
         _scale(household, estimates, timeline, advance, limit_kw)
     return {timeline.moment(household, slot): estimate for slot, estimate in estimates.items()}
@@ -119,7 +120,8 @@ def _scale(
         weights = dict.fromkeys(inside, 1.0)
     factor = advance.milliwatts / 1e6 / sum(weights.values())
     for slot in inside:
-        estimates[slot] = Estimate(weights[slot] * factor, f"{estimates[slot].method}_to_register")
+        method = f"{estimates[slot].method}_to_register"
+        estimates[slot] = Estimate(weights[slot] * factor, method, estimates[slot].like_days)
 
 
 def _milliwatts(power: float) -> int:

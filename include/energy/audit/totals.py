@@ -150,7 +150,7 @@ def compare_totals(
     db.execute("CREATE OR REPLACE VIEW accepted AS SELECT * FROM judged")
     _mark_not_assessed(db)
     if params.estimate:
-        db.execute("INSERT INTO judged BY NAME SELECT * EXCLUDE (method) FROM estimates")
+        db.execute("INSERT INTO judged BY NAME SELECT * EXCLUDE (method, like_days) FROM estimates")
         db.execute(f"CREATE OR REPLACE VIEW accepted AS SELECT * FROM judged WHERE flags & {FLAG_ESTIMATED} = 0")
     figures = statistics.figures(db, timeline, window, params.high_usage_kw)
     db.execute(

@@ -27,7 +27,7 @@ def test_the_average_of_like_days_takes_the_same_hour_of_the_same_kind_of_day():
     gap = {2 * 86400 + hour * HOUR for hour in range(24)}
     made = estimates([reading for reading in series if reading[0] not in gap])
     assert set(made) == gap
-    assert made[2 * 86400 + 5 * HOUR] == Estimate(9.0 + 5.0, "like_day")
+    assert made[2 * 86400 + 5 * HOUR] == Estimate(9.0 + 5.0, "like_day", 1)
 
 
 def test_values_are_rounded_to_the_milliwatt_and_halves_away_from_zero():
