@@ -24,8 +24,8 @@ DAY, MINUTE, ZONES = 86400, 60, 900
 NEAR = 0.01
 """Part of the interval by which a step may differ from it."""
 SHARE = 0.9
-READINGS, RUN = 24, 8
-"""Least readings of a series that is judged, and of a stretch with an offset of its own after a jump."""
+READINGS, RUN, MOVES = 24, 8, 3
+"""Least readings of a series that is judged, and of a stretch with an offset of its own; least moves of a drift."""
 
 
 class Drift(NamedTuple):
@@ -96,7 +96,7 @@ def find_drift(clocks: np.ndarray) -> Drift | None:
     grid = np.round((clocks - phase) / seconds) * seconds + phase
     moving = off[near & (off != 0)]
     steady = max((moving > 0).sum(), (moving < 0).sum()) >= SHARE * len(moving)
-    if near.mean() >= SHARE and len(moving) > (1 - SHARE) * len(steps) and steady:
+    if near.mean() >= SHARE and len(moving) >= MOVES and steady:
         return Drift(seconds, grid, drifts=True, jumps=np.flatnonzero(~near) + 1)
     offsets = clocks - grid
     begins = np.flatnonzero(np.diff(offsets)) + 1

@@ -86,7 +86,12 @@ def join_registers(
         BadInputError: A register has no role; names file, household and register, and says how to state it.
     """
     if all(source.roles is None for source in sources):
-        return list(sources), Joined()
+        unused = [name for name, meter in meters.meters.items() if meter.registers] if meters else []
+        message = (
+            f"The registers that are described of {', '.join(unused[:10])} were not used, for nothing says which "
+            'column names them: --columns "register=…".'
+        )
+        return list(sources), Joined(findings=(Finding(severity="warning", message=message),) if unused else ())
     _store_roles(connection, sources, names, meters)
     device = ", device" if meters else ""
     connection.execute(f"""

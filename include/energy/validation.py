@@ -449,6 +449,7 @@ def nothing_accepted(
     if reasons:
         first = f"SELECT line, reason FROM parsed WHERE reason <> '{OUTSIDE}' ORDER BY line LIMIT 1"
         db.execute(f"CREATE TABLE rejected AS {first}")
-        ((_, file, line, _, raw, reason),) = db.execute(locate_rejected(db, data, files)).fetchall()
-        message += f"; for example {file} line {line}: {raw!r} ({reason})"
+        ((_, file, line, column, raw, reason),) = db.execute(locate_rejected(db, data, files)).fetchall()
+        place = f"{file} line {line}" + (f", column {column!r}" if column else "")
+        message += f"; for example {place}: {raw!r} ({reason})"
     return BadInputError(message)

@@ -166,3 +166,13 @@ def test_what_has_to_be_changed_first_is_refused(cases, files, name, field):
 
 def test_every_case_is_tested(cases):
     assert {path.name for path in cases.iterdir() if path.is_dir()} == {*ANSWERS}
+
+
+def test_what_fluvius_calls_injection_is_the_export(cases, files):
+    """Energy and export as the case states them, from rows of four registers."""
+    shutil.copy(cases / "F14_fluvius/fluvius.csv", files / "source/fluvius.csv")
+    columns = "register=Register,import=Afname Dag|Afname Nacht,export=Injectie Dag|Injectie Nacht"
+    generate(files, GeneratorParams(files=("fluvius.csv",), columns=columns, timezone="Europe/Brussels"))
+    analyze(files, AnalyzerParams(timezone="Europe/Brussels"))
+    document = json.loads((files / "output1.json").read_text())
+    assert (document["energy_kwh"], document["export_kwh"]) == (pytest.approx(47.448), pytest.approx(4.0))

@@ -48,6 +48,12 @@ def test_a_reading_counts_for_the_interval_that_is_nearest(convert, times, messa
     assert done.source.interval_seconds == 900
 
 
+def test_a_second_a_day_is_a_drift_and_no_jump(convert):
+    done = convert(file(stamps(900 + 1 / 96, count=960)), columns=COLUMNS, timezone="UTC")
+    assert "drifts by +0.9" in done.messages
+    assert "jumped" not in done.messages
+
+
 def test_gaps_stay_gaps(convert):
     times = [time for number, time in enumerate(stamps(901)) if number not in (5, 6, 7)]
     done = convert(file(times), columns=COLUMNS, timezone="UTC")

@@ -3,6 +3,7 @@
 import pytest
 
 from include.core.errors import BadInputError
+from include.energy.presets import preset_of
 from include.energy.readers.base import MeterData
 from include.energy.register_rows import join_registers, plain_obis, state_flows
 
@@ -144,3 +145,19 @@ def test_files_without_registers_stay_as_they_are():
 
 def test_obis_codes_are_compared_without_medium_and_billing_period():
     assert [plain_obis(name) for name in ("1-0:1.8.1*255", "2.8.0", "T1")] == ["1.8.1", "2.8.0", "T1"]
+
+
+def test_described_registers_that_no_column_names_are_said(convert):
+    content = "time,kWh\n" + "".join(f"2026-01-01 {hour:02}:00,0.{hour % 3}\n" for hour in range(24))
+    sources = {"meter.csv": content, "meters.toml": f"[meters.M1]\n{ROLES}\n"}
+    done = convert(sources, columns="household_id=@M1", meters="meters.toml", timezone="UTC")
+    assert "The registers that are described of M1 were not used" in done.messages
+
+
+def test_registers_that_the_user_states_come_before_the_rows_that_a_preset_chooses(convert):
+    preset = preset_of("fluvius")
+    roles = "register=Register,import=Afname Dag|Afname Nacht,export=Injectie Dag|Injectie Nacht"
+    done = convert(preset.specimen.text.lstrip(), format="fluvius", timezone=preset.timezone, columns=roles)
+    assert len(done.records) == preset.specimen.readings
+    assert sum(map(float, done.column("power_consumption"))) / 4 == pytest.approx(preset.specimen.energy_kwh)
+    assert sum(map(float, done.column("export"))) / 4 == pytest.approx(0.7)

@@ -51,6 +51,7 @@ def where(draft: Draft) -> tuple[Choice, ...]:
                 held = ", ".join(map(repr, column.distinct[:8]))
                 raise draft.refuse(f"--where {name}={text}: no record holds {text!r}; {name!r} holds {held}")
         selected.setdefault(position, []).extend(wanted)
+    by_register = draft.mapping.register and draft.position(draft.mapping.register, "register")
     for position, wanted in selected.items():
         draft.state("rows", f"only those with {draft.name(position)!r} = {' or '.join(wanted)}", "stated by the user")
     return (
@@ -58,7 +59,7 @@ def where(draft: Draft) -> tuple[Choice, ...]:
         *(
             choice
             for name, rows in draft.answers.rows.items()
-            if (position := draft.position(name, "rows")) not in selected
+            if (position := draft.position(name, "rows")) not in selected and position != by_register
             for choice in _preset_rows(draft, draft.columns[position], rows)
         ),
     )
@@ -267,6 +268,12 @@ def _choose_directions(draft: Draft, taken: set[int]) -> tuple[Choice, ...]:
     return ()
 
 
+def _as_registers(draft: Draft, column: Column) -> Iterator[str]:
+    """Yield how the rows of a time are joined where they are registers of one meter."""
+    if not any(CHOICE.match(text) for text in column.distinct):
+        yield f'--columns "register={draft.name(column.position)},import={column.distinct[0]}"'
+
+
 def _leave_out(draft: Draft, column: Column, imports: tuple[str, ...], exports: Sequence[str]) -> Choice:
     """Return the rows of import; what is fed in is read where the user maps it, which `inspect` proposes."""
     draft.state("registers", f"import: {', '.join(imports)}", f"in the column {column.name!r}")
@@ -311,6 +318,7 @@ def choose_rows(
             f"several rows share one household and time; {column.name!r} tells them apart: "
             + ", ".join(column.distinct[:8]),
             *(f'--where "{draft.name(column.position)}={text}"' for text in column.distinct[:8]),
+            *_as_registers(draft, column),
         )
         return ()
     return ()

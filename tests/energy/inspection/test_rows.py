@@ -129,3 +129,9 @@ def test_what_is_left_out_as_export_is_proposed_as_a_register(understood):
     shown = understood("time,direction,kWh", *rows)
     assert shown.mapping.endswith("register=direction,import=Import T1,export=Export T1")
     assert shown.where == ()
+
+
+def test_registers_in_rows_are_among_what_is_proposed(understood):
+    rows = [f"{t},{register},{number % 3}" for number, t in enumerate(HOURS) for register in ("1A", "2B")]
+    (question,) = [q for q in understood("t,code,kWh", *rows).questions if q.topic == "rows"]
+    assert question.options[-1] == '--columns "register=code,import=1A"'
