@@ -386,7 +386,7 @@ def _kw_sql(value: str, unit: Unit) -> str:
 
 def _joined_findings(joined: Joined, names: Sequence[str]) -> Iterator[Finding]:
     """Yield what was made of registers in rows."""
-    for number, rows in joined.rows.items():
+    for number, rows in joined.rows.items() if any(joined.rows.values()) else ():
         message = f"{names[number]}: {rows:,} lines of further registers were joined to the reading of their time."
         yield Finding(severity="info", message=message)
     for number, left_out in joined.left_out.items():

@@ -172,7 +172,8 @@ def _require_agreement(households: Mapping[str, _Steps], where: str) -> None:
             raise BadInputError(
                 f"{where}: household {household}: {steps.conflicts:,} records give another value for a time that the "
                 'household has already; choose the rows that count with --where "COLUMN=TEXT", map the column that '
-                "tells the households apart, or insist with --as-mapped: then the first value counts"
+                "tells households (household_id) or registers of one (register) apart, or insist with --as-mapped: "
+                "then the first value counts"
             )
 
 

@@ -256,7 +256,8 @@ def _choose_directions(draft: Draft, taken: set[int]) -> tuple[Choice, ...]:
         exports = [text for text in column.distinct if EXPORT.search(text)]
         imports = tuple(text for text in column.distinct if text not in exports and IMPORT.search(text))
         others = [text for text in column.distinct if text not in exports and text not in imports]
-        if not exports or not imports or not (KIND.search(spaced(column.name)) or DIRECTION.search(column.name)):
+        named = KIND.search(spaced(column.name)) or DIRECTION.search(column.name)
+        if not exports or not imports or not (named or all(TARIFF.search(text) for text in others)):
             continue
         if not others or all(TARIFF.search(text) for text in others):
             return (_leave_out(draft, column, (*imports, *others), exports),)

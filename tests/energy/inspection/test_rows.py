@@ -135,3 +135,10 @@ def test_registers_in_rows_are_among_what_is_proposed(understood):
     rows = [f"{t},{register},{number % 3}" for number, t in enumerate(HOURS) for register in ("1A", "2B")]
     (question,) = [q for q in understood("t,code,kWh", *rows).questions if q.topic == "rows"]
     assert question.options[-1] == '--columns "register=code,import=1A"'
+
+
+def test_a_column_of_import_and_export_is_known_by_its_words_whatever_it_is_called(understood):
+    """Export begins on the second day: few times have two rows."""
+    rows = [f"2026-01-01T{h:02}:00Z,Import,{h % 3}" for h in range(24)]
+    rows += [f"2026-01-02T{h:02}:00Z,{kind},{h % 3}" for h in range(6) for kind in ("Export", "Import")]
+    assert understood("t,dir,kWh", *rows).plan.where == ((1, ("Import",), True),)
