@@ -377,7 +377,7 @@ def _zones_of_files(
     rows = connection.execute(r"""
         SELECT file, shown, min(clock), max(clock), arg_min(stamp, clock) FROM (
             SELECT file, clock, stamp, regexp_extract(stamp, ':\d\d(?:[.]\d+)? ?([+-]\d\d:?\d\d)$', 1) AS shown
-            FROM records WHERE zoned AND clock IS NOT NULL
+            FROM records WHERE zoned AND clock IS NOT NULL AND NOT ends_with(stamp, 'Z')
         ) WHERE shown NOT IN ('', '+00:00', '-00:00', '+0000') GROUP BY file, shown ORDER BY ALL
     """).fetchall()
     others: dict[int, str] = {}
