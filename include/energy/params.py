@@ -78,7 +78,8 @@ class GeneratorParams(Window):
         description=(
             "Which columns of your files hold what: timestamp=…,household_id=…|@NAME and one of power_kw, power_w, "
             "power_mw, energy_kwh, energy_wh, energy_mwh; export_kwh=…, generation_kwh=… (or another unit), voltage=…, "
-            "current=… where measured. @NAME is a constant for files that have no such column."
+            "current=… where measured; register=…,import=TEXT|TEXT,export=TEXT where rows are of several registers. "
+            "@NAME is a constant for files that have no such column."
         ),
     )
     timezone: ZoneName | None = _files(
@@ -137,7 +138,7 @@ class GeneratorParams(Window):
         None,
         description=(
             "TOML file that describes the connection points: devices with their dates, multipliers of transformers, "
-            "limits, digits of registers."
+            "limits, digits and roles of registers."
         ),
         json_schema_extra={"section": "Your own files", "file": True},
     )
