@@ -54,12 +54,14 @@ def correct_clocks(connection: duckdb.DuckDBPyConnection, where: str) -> Iterato
     Raises:
         BadInputError: A clock is off by half an interval or more.
     """
+    import numpy as np
+
     known = "household_id IS NOT NULL AND clock IS NOT NULL"
     odd = f"SELECT DISTINCT household_id FROM records WHERE {known} AND epoch(clock) % {MINUTE} <> 0"
     households = [household for (household,) in connection.execute(f"{odd} ORDER BY 1").fetchall()]
     for household in households:
         query = f"SELECT DISTINCT epoch(clock) AS shown FROM records WHERE {known} AND household_id = ? ORDER BY shown"
-        clocks = connection.execute(query, [household]).fetchnumpy()["shown"]
+        clocks = np.asarray(connection.execute(query, [household]).fetchnumpy()["shown"])
         drift = find_drift(clocks)
         if drift is None:
             continue

@@ -99,9 +99,8 @@ def _estimate_twice(
     for start in sorted({*plain, *stated}):
         power, method = stated.get(start, (None, None))
         right = plain.get(start)
-        is_right = right is not None and power is not None and method == right.method
-        is_right = is_right and counted.get(start) == right.like_days and abs(power - right.power) <= MILLIWATT
-        if not is_right:
+        made = method, counted.get(start)
+        if right is None or power is None or made != right[1:] or abs(power - right.power) > MILLIWATT:
             moment = datetime.fromtimestamp(start, UTC)
             rule = f"the estimate of {household} at {moment:%Y-%m-%d %H:%M} UTC must be {right}, as the rules say"
             raise ContractError(RECORDS.path, rule, f"{power} kW, {method}")

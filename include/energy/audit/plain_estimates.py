@@ -71,7 +71,7 @@ def estimate_plainly(
             samples = [power for other, power in like_days[tuple(key)] if abs(other - day) <= LIKE_DAYS_WITHIN]
             if samples:
                 plain[slot] = Fraction(sum(samples), len(samples)), "like_day", len(samples)
-    estimates = {slot: Estimate(_rounded(power) / 1e6, *how) for slot, (power, *how) in plain.items()}
+    estimates = {slot: Estimate(_rounded(power) / 1e6, how, days) for slot, (power, how, days) in plain.items()}
     for advance in advances:
         _scale(household, estimates, timeline, advance, limit_kw)
     return {timeline.moment(household, slot): estimate for slot, estimate in estimates.items()}
