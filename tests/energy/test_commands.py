@@ -93,9 +93,19 @@ def options_of(command):
 
 def test_the_command_states_the_rows_that_were_chosen(file):
     path = file(*LONG, header="t,Register,kWh")
-    document = json.loads(call(path, "--timezone", "UTC", "--json").stdout)
+    document = json.loads(call(path, "--timezone", "UTC", "--where", "Register=Offtake", "--json").stdout)
     assert ("--where", "Register=Offtake") in options_of(document["command"])
     assert document["records"]["records_written"] == len(HOURS)
+
+
+def test_the_command_reads_the_registers_that_rows_name(file):
+    path = file(*LONG, header="t,Register,kWh")
+    document = json.loads(call(path, "--timezone", "UTC", "--json").stdout)
+    options = dict(options_of(document["command"]))
+    assert options["--columns"].endswith("register=Register,import=Offtake,export=Injection")
+    assert "--where" not in options
+    again = json.loads(call(path, "--timezone", "UTC", "--columns", options["--columns"], "--json").stdout)
+    assert again["records"]["records_written"] == document["records"]["records_written"] == len(HOURS)
 
 
 def test_a_file_with_the_columns_of_a_preset_is_told_so(file):
