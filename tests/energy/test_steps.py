@@ -33,7 +33,7 @@ def test_nothing_undeclared_is_left_behind(done):
 
 def test_a_file_without_rejected_records_is_right(files):
     analyzed(files, series(varied(48)))
-    assert (files / "rejected.csv").read_text() == "file,line,raw,reason\n"
+    assert (files / "rejected.csv").read_text() == "file,line,column,raw,reason\n"
     for artifact in ENERGY_STEPS["energy-analyzer"].writes:
         sealed(files, artifact)
 
