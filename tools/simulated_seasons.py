@@ -30,6 +30,8 @@ CROPS = {
 VALIDITY = {"wheat": (-60, 220), "rape": (-90, 210), "maize": (100, 300), "beet": (85, 320)}
 """Days of the year of harvest between which the fields state the crop."""
 MEADOW = "meadow"
+SCENE_NOISE = 0.03
+"""Standard deviation of what all fields of a scene share, NDVI."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,7 @@ class Simulation:
     clear: dict[str, np.ndarray]
 
 
-def simulate(
+def simulate(  # noqa: PLR0913 - what a world is made of
     seed: int,
     *,
     fields: int = 200,
@@ -59,8 +61,9 @@ def simulate(
     falls: float = 0.0,
     depth: float = 0.10,
     drought: float = 0.3,
-    noise: float = 0.02,
+    noise: float = 0.017,
     haze: float = 0.04,
+    spread_d: float = 4.0,
 ) -> Simulation:
     """Return simulated seasons.
 
@@ -69,10 +72,12 @@ def simulate(
         fields: How many fields, within 15 × 15 km; a fifth are meadows.
         years: How many calendar years from 2020 on.
         falls: Share of the field-seasons on which a fall is imposed, at a random day between the start of the season
-            and 20 days before its harvest (meadows: April to September). It is sudden and grows back within 60 days.
+            and 20 days before its harvest (meadows: April to September). It is sudden, stays for 30 days and grows
+            back within 60 more.
         depth: Of the falls, NDVI.
         drought: Share of years in which drought takes up to 0.25 of all fields' NDVI above the base from June on.
         noise: Standard deviation of a field on a pass, NDVI; a scene has as much that all fields share.
+        spread_d: Standard deviation of the dates of fields of one crop, days.
         haze: Share of the clear observations with haze, which takes 0.05 to 0.30.
     """
     import pandas as pd
@@ -101,7 +106,7 @@ def simulate(
             if not meadow:
                 if year < 0:
                     continue
-                days, curve, window = _crop(rng, crop, begin, shift[year], level)
+                days, curve, window = _crop(rng, crop, begin, shift[year], level, spread_d)
                 inside = (days >= first) & (days < first + len(every))
                 truth[i, days[inside] - first] = curve[inside]
                 valid = [begin + day for day in VALIDITY[crop]]
@@ -112,12 +117,18 @@ def simulate(
                 truth[i] -= dry[year] * thirst * after * np.clip((truth[i] - 0.2) / 0.5, 0, 1)
                 if rng.random() < falls:
                     day = int(rng.integers(*(int(bound) for bound in window)))
-                    back = np.where(every >= day, np.clip(1 - (every - day) / 60, 0, 1), 0)
-                    truth[i] -= depth * np.where(every >= day, np.maximum(back, 0), 0)
+                    last = day + 365 if meadow else int(rows[-1][3].toordinal() - EPOCH.toordinal())
+                    truth[i] -= (
+                        depth
+                        * ((every >= day) & (every <= last))
+                        * (np.exp(-np.abs(every - day) / 60) if meadow else 1)
+                    )
                     imposed.append((name, day, depth))
-    seen = truth[:, passes - first] + rng.normal(0, noise, len(passes)) + rng.normal(0, noise, (fields, len(passes)))
-    cloudy = _spells(rng, len(passes))
-    clear = ~cloudy & (rng.random((fields, len(passes))) > 0.15)
+    seen = (
+        truth[:, passes - first] + rng.normal(0, SCENE_NOISE, len(passes)) + rng.normal(0, noise, (fields, len(passes)))
+    )
+    cloudy = _spells(rng, (passes - first) % 365)
+    clear = ~cloudy & (rng.random((fields, len(passes))) > 0.10)
     patch = rng.random(len(passes)) < haze
     hazy = (rng.random(seen.shape) < haze / 2) | (patch & (rng.random(seen.shape) < 0.5))
     seen -= hazy * rng.uniform(0.05, 0.30, seen.shape) * np.clip(seen, 0, 1) / 0.8
@@ -145,12 +156,12 @@ def _bare(every: np.ndarray, level: float) -> np.ndarray:
 
 
 def _crop(
-    rng: np.random.Generator, crop: str, begin: int, shift: float, level: float
+    rng: np.random.Generator, crop: str, begin: int, shift: float, level: float, spread_d: float
 ) -> tuple[np.ndarray, np.ndarray, tuple[float, float]]:
     """Return days and values of a season, and the days between which a fall may be imposed."""
     base, amplitude, rise, fall, up, down, harvest = CROPS[crop]
-    rise, fall = rise + shift + rng.normal(0, 6), fall + shift + rng.normal(0, 5)
-    up, down = up * rng.uniform(0.85, 1.15), down * rng.uniform(0.85, 1.15)
+    rise, fall = rise + shift + rng.normal(0, spread_d), fall + shift + rng.normal(0, spread_d)
+    up, down = up * rng.uniform(0.9, 1.1), down * rng.uniform(0.9, 1.1)
     amplitude = amplitude * rng.normal(1, 0.07)
     begin_day, end_day = VALIDITY[crop]
     day = np.arange(begin_day, end_day + 1)
@@ -161,7 +172,7 @@ def _crop(
     stubble = rng.uniform(0.16, 0.26)
     weeds = rng.uniform(0, 0.25) * np.clip((day - cut) / 50, 0, 1)
     curve = np.where(day >= cut, np.minimum(stubble + weeds, 0.6), curve)
-    return begin + day, curve, (begin + rise - up, begin + min(cut, fall - 2 * down) - 20)
+    return begin + day, curve, (begin + rise + up, begin + min(cut, fall - 2 * down))
 
 
 def _meadow(rng: np.random.Generator, every: np.ndarray, level: float) -> np.ndarray:
@@ -178,9 +189,10 @@ def _meadow(rng: np.random.Generator, every: np.ndarray, level: float) -> np.nda
     return values
 
 
-def _spells(rng: np.random.Generator, passes: int) -> np.ndarray:
-    """Return which passes are cloudy: half of them, in spells."""
-    cloudy = np.zeros(passes, dtype=bool)
-    for i in range(passes):
-        cloudy[i] = rng.random() < (0.6 if i and cloudy[i - 1] else 0.4)
+def _spells(rng: np.random.Generator, day_of_year: np.ndarray) -> np.ndarray:
+    """Return which passes are cloudy, in spells: two fifths from April to September, two thirds in winter."""
+    cloudy = np.zeros(len(day_of_year), dtype=bool)
+    for i, day in enumerate(day_of_year):
+        stays, begins = (0.5, 0.35) if 90 <= day < 273 else (0.75, 0.5)
+        cloudy[i] = rng.random() < (stays if i and cloudy[i - 1] else begins)
     return cloudy

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from include.satellite.fields.comparison import MIN_NEIGHBOURS, MIN_SEASONS, SPREAD_FLOOR, picked, robust
+from include.satellite.fields.comparison import MIN_NEIGHBOURS, MIN_SEASONS, picked, robust
 
 if TYPE_CHECKING:
     import numpy as np
@@ -19,24 +19,48 @@ if TYPE_CHECKING:
     from include.satellite.fields.panel import Panel
     from include.satellite.fields.smoothing import Values
 
-FALL = 0.06
-"""Smallest fall against the expected value, on two clear passes in a row."""
-FALL_Z = 3.0
-"""Smallest fall in robust standard deviations of the neighbours' own changes."""
+FALL, FALL_PERMANENT = 0.06, 0.10
+"""Smallest fall against the expected value, mean of two clear passes in a row: of an annual and a permanent crop."""
+FALL_Z, FALL_PERMANENT_Z = 2.0, 4.0
+"""Smallest fall in robust standard deviations of the neighbours' own falls. Mown meadows differ more than crops."""
+EACH = 0.045
+"""Smallest fall on each of the two passes."""
+ALIKE = 0.10
+"""The two passes differ by at most this: haze on one of them differs more."""
+AHEAD_D = 8.0
+"""While the comparison falls, a field may be this many days ahead of it."""
+SPREADS = (0.6, 1.3)
+"""Bounds of the neighbours' spread, in the standard deviations that the filter expects; without the upper one for
+permanent crops."""
 CUT = 0.20
-"""A sudden fall of this size is a cut (harvest or mowing), where the season allows one."""
+MOWN = 0.15
+"""A sudden fall of this size is a cut, where the season allows one: of an annual crop, and of a permanent one."""
+STAYS_LOW = 0.5
+"""Share of a sudden fall that the next pass still shows."""
 CUT_D = 25
 """The passes before and after a cut are at most this many days apart."""
-BEFORE = 5
-"""Passes that the expected value rests on; at least `MIN_BEFORE`, each at most `BEFORE_D` days old."""
 MIN_BEFORE = 2
-BEFORE_D = 75
+"""Passes of the season that are known before a fall can be."""
+LEVEL_SD = 0.05
+SCALE_SD = 0.10
+LEAD_SD_D = 6.0
+RESTART_SD = 0.3
+NOISE = 0.025
+"""Standard deviations: how fields of one crop differ in level, scale and time (d); level after a cut; a pass."""
+WANDER = 0.003
+"""How far the level of a field wanders against its neighbours, NDVI per √day."""
+SHAPE = 0.10
+"""How much less is known of the level, as a share of how far the comparison moved."""
+SLOPE_D = 20
+"""Days over which the slope of the comparison is taken."""
 VEGETATED = 0.35
 """Below this value before the fall, soil is most of what is seen."""
 QUIET_D = 30
 """Days for which a further fall of the same field belongs to the same alert."""
-HARVEST_SHARE = 0.6
-"""Share of an annual season after which a cut is a harvest."""
+HARVEST_SHARE, NEIGHBOURS_CUT = 0.6, 0.2
+"""A cut is a harvest after this share of an annual season, or if this share of the neighbours was cut lately."""
+RIPE = 0.6
+"""In the second half of an annual season, below this share of its highest value, a fall is ripening."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +74,7 @@ class Fall:
         cut: It was sudden and large, at a time when the crop may be cut.
         value: Index on the confirming pass.
         expected: What the comparison let expect there.
-        change: Fall against the expected value, negative; of the two passes the smaller one.
+        change: Fall against the expected value, negative, mean of the two passes; of a cut, between two passes.
         z: The change in robust standard deviations; NaN for a cut.
         compared: How many neighbours, or own seasons, it was compared with.
         neighbours: It was compared with neighbours, not with own seasons.
@@ -68,31 +92,85 @@ class Fall:
     neighbours: bool
 
 
-class _History:
-    """The last passes of each field, newest first."""
+class _Course:
+    """How each field follows what it is compared with: at a level, a scale and a lead or lag of its own.
+
+    The difference to the comparison is a + b (m − ½) + c m′, with m the comparison and m′ its slope. A Kalman filter
+    (Kalman 1960) estimates the three; the level wanders, and the more the comparison moves the less is known of it.
+    """
 
     def __init__(self, fields: int) -> None:
         import numpy as np
 
-        self.difference = np.full((fields, BEFORE + 1), np.nan)
-        self.value = np.full((fields, BEFORE + 1), np.nan)
-        self.day = np.full((fields, BEFORE + 1), -(10**6))
+        self.start = np.diag([LEVEL_SD**2, SCALE_SD**2, LEAD_SD_D**2])
+        self.state, self.covariance = np.zeros((fields, 3)), np.tile(self.start, (fields, 1, 1))
+        self.count = np.zeros(fields, dtype=np.int64)
+        self.day, self.reference = np.full(fields, np.nan), np.full(fields, np.nan)
 
-    def add(self, rows: NDArray[np.bool_], difference: Values, value: Values, day: int) -> None:
-        for held, new in ((self.difference, difference), (self.value, value)):
-            held[rows] = _shifted(held[rows], new[rows])
-        self.day[rows] = _shifted(self.day[rows], day)
+    def expected(self, design: Values, day: Values | float) -> tuple[Values, Values, Values]:
+        """Return mean and variance of the difference, and the covariance of the state, on a day of each field."""
+        import numpy as np
+
+        moved = np.nan_to_num(design[:, 1] - self.reference)
+        covariance = self.covariance.copy()
+        covariance[:, 0, 0] += WANDER**2 * np.nan_to_num(day - self.day) + (SHAPE * moved) ** 2
+        mean = (design * self.state).sum(axis=1)
+        variance = NOISE**2 + np.einsum("fi,fij,fj->f", design, covariance, design)
+        return mean, variance, covariance
+
+    def add(self, rows: NDArray[np.bool_], design: Values, difference: Values, day: Values) -> None:
+        """Add a pass of fields; one that does not fit counts less, as Huber's weights have it."""
+        import numpy as np
+
+        mean, variance, covariance = self.expected(design, day)
+        innovation = difference - mean
+        excess = np.maximum(abs(innovation) / np.sqrt(variance) / 1.5, 1.0)
+        along = np.einsum("fij,fj->fi", covariance, design)
+        gain = along / (variance + NOISE**2 * (excess - 1) + variance * (excess - 1))[:, None]
+        self.state[rows] += (gain * innovation[:, None])[rows]
+        self.covariance[rows] = (covariance - gain[:, :, None] * along[:, None, :])[rows]
+        self.count[rows] += 1
+        self.day[rows], self.reference[rows] = day[rows], design[rows, 1]
 
     def forget(self, rows: NDArray[np.bool_]) -> None:
-        self.difference[rows] = float("nan")
+        self.state[rows], self.covariance[rows], self.count[rows] = 0, self.start, 0
+        self.day[rows], self.reference[rows] = float("nan"), float("nan")
 
 
-def _shifted(held: Values, new: Values | int) -> Values:
-    import numpy as np
+@dataclass(frozen=True)
+class _Evidence:
+    """What the last two passes of each field show against what was expected, (fields,) each."""
 
-    result = np.roll(held, 1, axis=1)
-    result[:, 0] = new
-    return result
+    change: Values
+    smaller: Values
+    apart: Values
+    z: Values
+    compared: Rows
+
+
+class _Passes:
+    """The last passes of each field, newest first: index and day, and what the comparison showed on the newest."""
+
+    def __init__(self, fields: int) -> None:
+        import numpy as np
+
+        self.value, self.day = np.full((2, fields), np.nan), np.full((2, fields), -(10.0**6))
+        self.difference, self.design = np.full(fields, np.nan), np.zeros((fields, 3))
+        self.level, self.top = np.full(fields, np.nan), np.full(fields, -np.inf)
+
+    def add(self, rows: NDArray[np.bool_], value: Values, day: int, difference: Values, design: Values) -> None:
+        import numpy as np
+
+        last = self.value[0]
+        known = rows & np.isfinite(last)
+        self.top[known] = np.maximum(self.top, np.minimum(value, last))[known]
+        self.level[known] = np.where(np.isfinite(self.level), 0.7 * self.level + 0.3 * last, last)[known]
+        self.value[1, rows], self.day[1, rows] = last[rows], self.day[0, rows]
+        self.value[0, rows], self.day[0, rows] = value[rows], day
+        self.difference[rows], self.design[rows] = difference[rows], design[rows]
+
+    def forget(self, rows: NDArray[np.bool_]) -> None:
+        self.difference[rows], self.level[rows] = float("nan"), float("nan")
 
 
 def falls(panel: Panel, near: Reference, own: Reference, groups: list[tuple[int, Rows, Rows]]) -> list[Fall]:
@@ -107,76 +185,120 @@ def falls(panel: Panel, near: Reference, own: Reference, groups: list[tuple[int,
     import numpy as np
 
     count = len(panel.ids)
-    history, season, top = _History(count), np.full(count, -1), np.full(count, -np.inf)
-    by_field = _seasons_by_pass(panel)
-    share, annual, first = _progress(panel)
+    with_near = near.count >= MIN_NEIGHBOURS
+    reference = np.where(with_near, near.median, np.where(own.count >= MIN_SEASONS, own.median, np.nan))
+    slope = _slopes(panel, reference)
+    number, share, annual, first = _seasons_by_pass(panel)
+    course, passes, season = _Course(count), _Passes(count), np.full(count, -1)
     quiet_until, cut_day, sudden_day = (np.full(count, -(10**6)) for _ in range(3))
     result: list[Fall] = []
     for at, day in enumerate(panel.days.tolist()):
-        value = panel.values[:, at]
-        seen = np.isfinite(value) & (by_field[:, at] >= 0)
-        fresh = seen & (by_field[:, at] != season)
-        season[fresh], top[fresh] = by_field[fresh, at], -np.inf
-        history.forget(fresh & annual[:, at])
-        with_near = near.count[:, at] >= MIN_NEIGHBOURS
-        reference = np.where(
-            with_near, near.median[:, at], np.where(own.count[:, at] >= MIN_SEASONS, own.median[:, at], np.nan)
-        )
-        difference = value - reference
-        level, change = _change(history, difference, value, day)
-        compared, middle, spread = _of_neighbours(panel, groups, change, at)
-        enough = compared >= MIN_NEIGHBOURS
-        unexplained = np.where(enough, change - middle, change)
-        scale = np.maximum(np.where(enough, spread, own.spread[:, at]), SPREAD_FLOOR)
-        z = unexplained / scale
-        known = enough | (own.count[:, at] >= MIN_SEASONS)
-        last = history.value[:, 0]
-        # A cut: two passes in a row far below the one before them.
-        drop = np.minimum(history.value[:, 1] - last, history.value[:, 1] - value)
-        sudden = seen & (drop >= CUT) & (history.day[:, 0] - history.day[:, 1] <= CUT_D)
+        value, is_annual = panel.values[:, at], annual[:, at]
+        seen = np.isfinite(value) & (number[:, at] >= 0)
+        fresh = seen & (number[:, at] != season)
+        season[fresh], passes.top[fresh] = number[fresh, at], -np.inf
+        for held in (course, passes):
+            held.forget(fresh & is_annual)
+        difference = value - reference[:, at]
+        design = np.column_stack([np.ones(count), np.nan_to_num(reference[:, at]) - 0.5, slope[:, at]])
+        evidence = _evidence(panel, groups, at, course, passes, difference, design, is_annual)
+        drop = passes.value[1] - passes.value[0]
+        sudden = seen & (drop >= np.where(is_annual, CUT, MOWN)) & (passes.day[0] - passes.day[1] <= CUT_D)
+        sudden &= passes.value[1] - value >= STAYS_LOW * drop
         neighbours_cut = _share_of_neighbours(panel, groups, day - sudden_day <= QUIET_D, at)
-        may_be_cut = ~annual[:, at] | (share[:, at] >= HARVEST_SHARE) | (neighbours_cut >= 0.2)
+        may_be_cut = ~is_annual | (share[:, at] >= HARVEST_SHARE) | (neighbours_cut >= NEIGHBOURS_CUT)
         cut = sudden & may_be_cut & (day - cut_day > CUT_D)
-        done = annual[:, at] & ((cut_day >= first[:, at]) | ((share[:, at] >= 0.5) & (level < 0.6 * top)))
-        fall = (
-            seen & known & ~cut & ~done
-            & (unexplained <= -FALL) & (z <= -FALL_Z) & (level >= VEGETATED) & (day > quiet_until)
-        )  # fmt: skip
-        result.extend(
-            Fall(
-                field=i,
-                day=day,
-                since=int(history.day[i, 0]),
-                cut=bool(cut[i]),
-                value=float(value[i]),
-                expected=float(history.value[i, 1] if cut[i] else value[i] - unexplained[i]),
-                change=float(-drop[i] if cut[i] else unexplained[i]),
-                z=float("nan") if cut[i] else float(z[i]),
-                compared=0 if cut[i] else int(compared[i] if enough[i] else own.count[i, at]),
-                neighbours=bool(enough[i]),
+        ripe = is_annual & (share[:, at] >= 0.5) & (passes.level < RIPE * passes.top)
+        over = ripe | (is_annual & (cut_day >= first[:, at]))
+        fall = seen & ~cut & ~over & (day > quiet_until) & (passes.level >= VEGETATED)
+        fall &= _is_fall(evidence, slope[:, at], is_annual)
+        for i in np.flatnonzero(cut | fall).tolist():
+            is_cut, change = bool(cut[i]), float(-drop[i] if cut[i] else evidence.change[i])
+            result.append(
+                Fall(
+                    field=i,
+                    day=day,
+                    since=int(passes.day[0, i]),
+                    cut=is_cut,
+                    value=float(value[i]),
+                    expected=float(passes.value[1, i] if is_cut else value[i] - change),
+                    change=change,
+                    z=float("nan") if is_cut else float(evidence.z[i]),
+                    compared=0 if is_cut else int(evidence.compared[i] or own.count[i, at]),
+                    neighbours=bool(evidence.compared[i]),
+                )
             )
-            for i in np.flatnonzero(cut | fall).tolist()
-        )
         quiet_until[fall], cut_day[cut], sudden_day[sudden] = day + QUIET_D, day, day
-        history.forget(cut)
-        pair = np.where(seen, np.fmin(value, last), -np.inf)
-        top = np.where(seen & np.isfinite(pair), np.maximum(top, pair), top)
-        history.add(seen, difference, value, day)
+        course.add(
+            seen & np.isfinite(passes.difference), passes.design, np.nan_to_num(passes.difference), passes.day[0]
+        )
+        course.forget(cut | fall)
+        course.covariance[cut | fall, 0, 0] = RESTART_SD**2
+        passes.add(seen, value, day, difference, design)
+        passes.level[cut] = value[cut]
     return result
 
 
-def _change(history: _History, difference: Values, value: Values, day: int) -> tuple[Values, Values]:
-    """Return the value before the last two passes, and the smaller change of their differences against earlier ones."""
+def _evidence(
+    panel: Panel,
+    groups: list[tuple[int, Rows, Rows]],
+    at: int,
+    course: _Course,
+    passes: _Passes,
+    difference: Values,
+    design: Values,
+    annual: NDArray[np.bool_],
+) -> _Evidence:
+    """Return what a pass and the one before it show; NaN where too little was seen before."""
     import numpy as np
 
-    from include.satellite.fields.comparison import median_of
+    mean, variance, _ = course.expected(design, float(panel.days[at]))
+    last_mean, last_variance, _ = course.expected(passes.design, passes.day[0])
+    now, before = difference - mean, passes.difference - last_mean
+    known = course.count >= MIN_BEFORE
+    change = np.where(known, (now + before) / 2, np.nan)
+    score = change / np.sqrt((variance + last_variance) / 2)
+    compared, middle, _ = _of_neighbours(panel, groups, change, at)
+    _, middle_score, spread = _of_neighbours(panel, groups, score, at)
+    enough = compared >= MIN_NEIGHBOURS
+    least, most = SPREADS
+    scale = np.clip(spread, least, np.where(annual, most, np.inf))
+    return _Evidence(
+        change=np.where(enough, change - middle, change),
+        smaller=np.maximum(now, before),
+        apart=np.abs(now - before),
+        z=np.where(enough, (score - middle_score) / scale, score),
+        compared=np.where(enough, compared, 0),
+    )
 
-    recent = day - history.day[:, 1:] <= BEFORE_D
-    earlier = np.where(recent, history.difference[:, 1:], np.nan)
-    enough = np.isfinite(earlier).sum(axis=1) >= MIN_BEFORE
-    before = np.where(enough, median_of(earlier), np.nan)
-    level = median_of(np.where(recent, history.value[:, 1:], np.nan))
-    return level, np.maximum(difference, history.difference[:, 0]) - before
+
+def _is_fall(evidence: _Evidence, slope: Values, annual: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Return where the last two passes show a fall that the comparison does not explain."""
+    import numpy as np
+
+    limit = np.where(annual, FALL, FALL_PERMANENT) + AHEAD_D * np.maximum(-slope, 0.0)
+    return np.asarray(
+        (evidence.change <= -limit)
+        & (evidence.smaller <= -EACH)
+        & (evidence.apart <= ALIKE)
+        & (evidence.z <= -np.where(annual, FALL_Z, FALL_PERMANENT_Z))
+    )
+
+
+def _slopes(panel: Panel, reference: Values) -> Values:
+    """Return the slope of the comparison over the `SLOPE_D` days up to each pass, 1/d; 0 where it is not known."""
+    import numpy as np
+
+    slopes = np.zeros(reference.shape)
+    for at, day in enumerate(panel.days.tolist()):
+        begin = int(np.searchsorted(panel.days, day - SLOPE_D))
+        held = np.isfinite(reference[:, begin : at + 1])
+        count = np.maximum(held.sum(axis=1), 1)[:, None]
+        days = np.where(held, panel.days[begin : at + 1].astype(float), 0.0)
+        days = np.where(held, days - days.sum(axis=1)[:, None] / count, 0.0)
+        values = np.where(held, reference[:, begin : at + 1], 0.0)
+        slopes[:, at] = (days * values).sum(axis=1) / np.maximum((days**2).sum(axis=1), 50.0)
+    return slopes
 
 
 def _of_neighbours(
@@ -212,24 +334,16 @@ def _share_of_neighbours(
     return share
 
 
-def _seasons_by_pass(panel: Panel) -> Rows:
-    """Return the number of the season of each field on each pass, −1 outside seasons."""
-    import numpy as np
-
-    number = np.full(panel.values.shape, -1)
-    for i, season in enumerate(panel.seasons):
-        number[season.field, (panel.days >= season.first) & (panel.days <= season.last)] = i
-    return number
-
-
-def _progress(panel: Panel) -> tuple[Values, NDArray[np.bool_], Rows]:
-    """Return of each field and pass the elapsed share of its season, whether it is annual, and its first day."""
+def _seasons_by_pass(panel: Panel) -> tuple[Rows, Values, NDArray[np.bool_], Rows]:
+    """Return of each field and pass its season (−1: none), the elapsed share, if it is annual, and its first day."""
     import numpy as np
 
     shape = panel.values.shape
-    share, annual, first = np.zeros(shape), np.zeros(shape, dtype=bool), np.full(shape, 10**6)
-    for season in panel.seasons:
-        at = np.flatnonzero((panel.days >= season.first) & (panel.days <= season.last))
-        share[season.field, at] = (panel.days[at] - season.first) / max(season.last - season.first, 1)
-        annual[season.field, at], first[season.field, at] = season.annual, season.first
-    return share, annual, first
+    number, share = np.full(shape, -1), np.zeros(shape)
+    annual, first = np.zeros(shape, dtype=bool), np.full(shape, 10**6)
+    for i, season in enumerate(panel.seasons):
+        begin, end = np.searchsorted(panel.days, [season.first, season.last + 1])
+        at = (season.field, slice(begin, end))
+        share[at] = (panel.days[begin:end] - season.first) / max(season.last - season.first, 1)
+        number[at], annual[at], first[at] = i, season.annual, season.first
+    return number, share, annual, first

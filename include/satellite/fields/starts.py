@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 RISE = 0.15
 """The season has started where two clear passes in a row lie this far above the lowest value of the season so far."""
+FROM = 0.45
+"""A season starts from soil or dormant plants: the lowest value before the rise is at most this."""
 LATE_D = 15
 """Smallest lateness against the median, in days; and three robust standard deviations."""
 STARTED_SHARE = 0.75
@@ -103,7 +105,10 @@ NEVER_SEEN = -1.0
 
 
 def _risen(panel: Panel, season: Season) -> float:
-    """Return the day on which a season started; infinite if it has not, `NEVER_SEEN` without three clear passes."""
+    """Return the day on which a season started; infinite if it has not.
+
+    `NEVER_SEEN` without three clear passes, or where the index was not low before.
+    """
     import numpy as np
 
     within = np.flatnonzero(
@@ -113,6 +118,8 @@ def _risen(panel: Panel, season: Season) -> float:
         return NEVER_SEEN
     values: Values = panel.values[season.field, within]
     lowest = np.minimum.accumulate(np.maximum(values[1:], values[:-1]))
+    if lowest[0] > FROM and lowest[-1] > FROM:
+        return NEVER_SEEN
     up = np.flatnonzero(np.minimum(values[1:], values[:-1])[1:] >= lowest[:-1] + RISE)
     return float(panel.days[within[up[0] + 2]]) if len(up) else np.inf
 

@@ -6,6 +6,8 @@ import pytest
 from include.satellite.fields.comparison import Reference, by_crop, with_neighbours
 from include.satellite.fields.falls import falls
 from include.satellite.fields.panel import Panel, Season
+from tools.bench_alerts import Score, add_score
+from tools.simulated_seasons import simulate
 
 PASSES = np.arange(0, 300, 5)
 
@@ -84,3 +86,11 @@ def test_a_permanent_crop_may_be_cut_at_any_time():
     values = flat()
     values[3, 20:] = 0.4
     assert [fall.cut for fall in found(panel(values, annual=False))] == [True]
+
+
+def test_false_alarms_and_found_falls_on_simulated_seasons():
+    total = Score()
+    add_score(simulate(10, fields=250, years=1, falls=0.1, depth=0.15), total)
+    assert total.wrong.total() <= 0.10 * total.field_seasons
+    assert total.imposed["crop"] >= 15
+    assert total.found["crop"] >= 0.6 * total.imposed["crop"]
