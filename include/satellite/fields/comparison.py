@@ -20,7 +20,7 @@ MAX_NEIGHBOURS = 30
 """The nearest ones within the radius: more add cost, and are further away."""
 MIN_SEASONS = 3
 SPREAD_FLOOR = 0.02
-"""Smallest spread of NDVI that a z divides by: the noise of the mean of a field (docs/decisions/0039)."""
+"""Smallest spread of NDVI that a z divides by: the noise of the mean of a field (docs/decisions/0040)."""
 KM_PER_DEGREE = 111.195
 BLOCK = 512
 

@@ -22,16 +22,18 @@ if TYPE_CHECKING:
 FALL, FALL_PERMANENT = 0.06, 0.10
 """Smallest fall against the expected value, mean of two clear passes in a row: of an annual and a permanent crop."""
 FALL_Z, FALL_PERMANENT_Z = 2.0, 4.0
-"""Smallest fall in robust standard deviations of the neighbours' own falls. Mown meadows differ more than crops."""
+"""Smallest fall in the standard deviations that the filter expects; of permanent crops, in those of the neighbours, for
+meadows differ as they are mown."""
 EACH = 0.045
 """Smallest fall on each of the two passes."""
 ALIKE = 0.10
 """The two passes differ by at most this: haze on one of them differs more."""
+CEILING = 0.95
+"""More is never expected: NDVI of dense leaves saturates."""
 AHEAD_D = 8.0
 """While the comparison falls, a field may be this many days ahead of it."""
-SPREADS = (0.6, 1.3)
-"""Bounds of the neighbours' spread, in the standard deviations that the filter expects; without the upper one for
-permanent crops."""
+PERMANENT_SPREAD = 0.6
+"""Least spread of the neighbours of a permanent crop, in the standard deviations that the filter expects."""
 CUT = 0.20
 MOWN = 0.15
 """A sudden fall of this size is a cut, where the season allows one: of an annual crop, and of a permanent one."""
@@ -57,7 +59,7 @@ VEGETATED = 0.35
 """Below this value before the fall, soil is most of what is seen."""
 QUIET_D = 30
 """Days for which a further fall of the same field belongs to the same alert."""
-HARVEST_SHARE, NEIGHBOURS_CUT = 0.6, 0.2
+HARVEST_SHARE, NEIGHBOURS_CUT = 0.75, 0.2
 """A cut is a harvest after this share of an annual season, or if this share of the neighbours was cut lately."""
 RIPE = 0.6
 """In the second half of an annual season, below this share of its highest value, a fall is ripening."""
@@ -73,9 +75,9 @@ class Fall:
         since: The first pass that showed it.
         cut: It was sudden and large, at a time when the crop may be cut.
         value: Index on the confirming pass.
-        expected: What the comparison let expect there.
+        expected: What the comparison let expect there; of a cut, the value before it.
         change: Fall against the expected value, negative, mean of the two passes; of a cut, between two passes.
-        z: The change in robust standard deviations; NaN for a cut.
+        z: The change against that of the neighbours, in standard deviations; NaN for a cut.
         compared: How many neighbours, or own seasons, it was compared with.
         neighbours: It was compared with neighbours, not with own seasons.
     """
@@ -141,6 +143,7 @@ class _Course:
 class _Evidence:
     """What the last two passes of each field show against what was expected, (fields,) each."""
 
+    latest: Values
     change: Values
     smaller: Values
     apart: Values
@@ -155,7 +158,8 @@ class _Passes:
         import numpy as np
 
         self.value, self.day = np.full((2, fields), np.nan), np.full((2, fields), -(10.0**6))
-        self.difference, self.design = np.full(fields, np.nan), np.zeros((fields, 3))
+        self.difference, self.before = np.full(fields, np.nan), np.full(fields, np.nan)
+        self.design = np.zeros((fields, 3))
         self.level, self.top = np.full(fields, np.nan), np.full(fields, -np.inf)
 
     def add(self, rows: NDArray[np.bool_], value: Values, day: int, difference: Values, design: Values) -> None:
@@ -167,10 +171,11 @@ class _Passes:
         self.level[known] = np.where(np.isfinite(self.level), 0.7 * self.level + 0.3 * last, last)[known]
         self.value[1, rows], self.day[1, rows] = last[rows], self.day[0, rows]
         self.value[0, rows], self.day[0, rows] = value[rows], day
-        self.difference[rows], self.design[rows] = difference[rows], design[rows]
+        self.before[rows], self.difference[rows] = self.difference[rows], difference[rows]
+        self.design[rows] = design[rows]
 
     def forget(self, rows: NDArray[np.bool_]) -> None:
-        self.difference[rows], self.level[rows] = float("nan"), float("nan")
+        self.difference[rows], self.before[rows], self.level[rows] = (float("nan"),) * 3
 
 
 def falls(panel: Panel, near: Reference, own: Reference, groups: list[tuple[int, Rows, Rows]]) -> list[Fall]:
@@ -201,10 +206,9 @@ def falls(panel: Panel, near: Reference, own: Reference, groups: list[tuple[int,
             held.forget(fresh & is_annual)
         difference = value - reference[:, at]
         design = np.column_stack([np.ones(count), np.nan_to_num(reference[:, at]) - 0.5, slope[:, at]])
-        evidence = _evidence(panel, groups, at, course, passes, difference, design, is_annual)
+        evidence = _evidence(panel, groups, at, course, passes, reference[:, at], design, is_annual)
         drop = passes.value[1] - passes.value[0]
-        sudden = seen & (drop >= np.where(is_annual, CUT, MOWN)) & (passes.day[0] - passes.day[1] <= CUT_D)
-        sudden &= passes.value[1] - value >= STAYS_LOW * drop
+        sudden = seen & (passes.day[0] - passes.day[1] <= CUT_D) & _is_cut(passes, value, difference, is_annual)
         neighbours_cut = _share_of_neighbours(panel, groups, day - sudden_day <= QUIET_D, at)
         may_be_cut = ~is_annual | (share[:, at] >= HARVEST_SHARE) | (neighbours_cut >= NEIGHBOURS_CUT)
         cut = sudden & may_be_cut & (day - cut_day > CUT_D)
@@ -221,7 +225,7 @@ def falls(panel: Panel, near: Reference, own: Reference, groups: list[tuple[int,
                     since=int(passes.day[0, i]),
                     cut=is_cut,
                     value=float(value[i]),
-                    expected=float(passes.value[1, i] if is_cut else value[i] - change),
+                    expected=float(passes.value[1, i] if is_cut else value[i] - evidence.latest[i]),
                     change=change,
                     z=float("nan") if is_cut else float(evidence.z[i]),
                     compared=0 if is_cut else int(evidence.compared[i] or own.count[i, at]),
@@ -245,31 +249,52 @@ def _evidence(
     at: int,
     course: _Course,
     passes: _Passes,
-    difference: Values,
+    reference: Values,
     design: Values,
     annual: NDArray[np.bool_],
 ) -> _Evidence:
     """Return what a pass and the one before it show; NaN where too little was seen before."""
     import numpy as np
 
+    value = panel.values[:, at]
     mean, variance, _ = course.expected(design, float(panel.days[at]))
     last_mean, last_variance, _ = course.expected(passes.design, passes.day[0])
-    now, before = difference - mean, passes.difference - last_mean
+    now = _beyond(value, value - reference - mean)
+    before = _beyond(passes.value[0], passes.difference - last_mean)
     known = course.count >= MIN_BEFORE
     change = np.where(known, (now + before) / 2, np.nan)
     score = change / np.sqrt((variance + last_variance) / 2)
     compared, middle, _ = _of_neighbours(panel, groups, change, at)
     _, middle_score, spread = _of_neighbours(panel, groups, score, at)
     enough = compared >= MIN_NEIGHBOURS
-    least, most = SPREADS
-    scale = np.clip(spread, least, np.where(annual, most, np.inf))
+    scale = np.where(annual, 1.0, np.maximum(spread, PERMANENT_SPREAD))
     return _Evidence(
+        latest=np.where(enough, now - middle, now),
         change=np.where(enough, change - middle, change),
         smaller=np.maximum(now, before),
         apart=np.abs(now - before),
         z=np.where(enough, (score - middle_score) / scale, score),
         compared=np.where(enough, compared, 0),
     )
+
+
+def _beyond(value: Values, difference: Values) -> Values:
+    """Return differences against what was expected, where at most `CEILING` is expected."""
+    import numpy as np
+
+    return np.where(value - difference > CEILING, value - CEILING, difference)
+
+
+def _is_cut(passes: _Passes, value: Values, difference: Values, annual: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Return where the last two passes lie far below the one before; of permanent crops, the neighbours' not as far."""
+    import numpy as np
+
+    drop, stays = passes.value[1] - passes.value[0], passes.value[1] - value
+    own_drop, own_stays = passes.before - passes.difference, passes.before - difference
+    shared = ~annual & np.isfinite(own_drop)
+    limit = np.where(annual, CUT, MOWN)
+    own = (np.minimum(drop, own_drop) >= limit) & (np.minimum(stays, own_stays) >= STAYS_LOW * limit)
+    return np.asarray(np.where(shared, own, (drop >= limit) & (stays >= STAYS_LOW * drop)), dtype=bool)
 
 
 def _is_fall(evidence: _Evidence, slope: Values, annual: NDArray[np.bool_]) -> NDArray[np.bool_]:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     Days = NDArray[np.int64]
 
 SMOOTHING = 100.0
-"""Penalty λ on a daily grid; docs/decisions/0039 has the measurement that it comes from."""
+"""Penalty λ on a daily grid; docs/decisions/0040 has the measurement that it comes from."""
 MAX_GAP_D = 60
 """A longer interval without a clear pass is not filled."""
 DIP = 0.08

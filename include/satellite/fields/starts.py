@@ -75,7 +75,7 @@ def late_starts(panel: Panel, groups: list[tuple[int, Rows, Rows]]) -> list[Late
             others = [
                 risen[other] + _years_later(panel.seasons[other], season)
                 for other in by_field[season.field, season.crop]
-                if panel.seasons[other].first < season.first and np.isfinite(risen[other])
+                if panel.seasons[other].first < season.first and NEVER_SEEN < risen[other] < np.inf
             ]
             if len(others) < MIN_SEASONS:
                 continue
@@ -86,14 +86,18 @@ def late_starts(panel: Panel, groups: list[tuple[int, Rows, Rows]]) -> list[Late
         at = np.flatnonzero(
             (panel.days > limit) & (panel.days <= season.last) & np.isfinite(panel.values[season.field])
         )
-        if len(at) and risen[number] > panel.days[at[0]]:
+        if not len(at) or risen[number] <= panel.days[at[0]]:
+            continue
+        before = panel.values[season.field, (panel.days >= season.first) & (panel.days < middle)]
+        value = float(panel.values[season.field, at[0]])
+        if value < min(FROM, float(np.fmin.reduce(before, initial=np.inf))) + RISE and np.isfinite(before).any():
             result.append(
                 LateStart(
                     field=season.field,
                     day=int(panel.days[at[0]]),
                     expected=int(middle),
                     limit=int(limit),
-                    value=float(panel.values[season.field, at[0]]),
+                    value=value,
                     compared=len(others),
                     neighbours=with_neighbours,
                 )
@@ -118,7 +122,7 @@ def _risen(panel: Panel, season: Season) -> float:
         return NEVER_SEEN
     values: Values = panel.values[season.field, within]
     lowest = np.minimum.accumulate(np.maximum(values[1:], values[:-1]))
-    if lowest[0] > FROM and lowest[-1] > FROM:
+    if lowest[-1] > FROM:
         return NEVER_SEEN
     up = np.flatnonzero(np.minimum(values[1:], values[:-1])[1:] >= lowest[:-1] + RISE)
     return float(panel.days[within[up[0] + 2]]) if len(up) else np.inf
