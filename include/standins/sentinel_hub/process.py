@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import re
 import tarfile
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -275,7 +276,11 @@ def _samples(request: ProcessRequest, scenes: Scenes) -> dict[str, NDArray[Any]]
                 message = (
                     f"Requested band '{band}' is not present in Sentinel 2 tile '{product.id}' returned by criteria "
                 )
-                raise ApiError(400, f"{message}specified in `dataFilter` parameter.", "RENDERER_S2_MISSING_BAND")
+                raise ApiError(
+                    400,
+                    f"{message}specified in `dataFilter` parameter. {_present(available)}",
+                    "RENDERER_S2_MISSING_BAND",
+                )
         layers = scenes.read(product, grid, bands, processing.resampling)
         new = layers.mask & wanted & ~mask
         offset = 0 if processing.harmonize_values or product.datetime < OFFSET_SINCE else OFFSET
@@ -303,6 +308,14 @@ def _ordered(request: ProcessRequest, scenes: Scenes) -> list[Product]:
     if limits.mosaicking_order == "leastCC":
         products.sort(key=lambda product: 100.0 if product.cloud is None else product.cloud)
     return products
+
+
+def _present(bands: Collection[str]) -> str:
+    """Return which bands a product has; beyond what the service says, for files of a folder may lack their names."""
+    spectral = [band for band in bands if band not in CLASS_BANDS]
+    if spectral:
+        return f"It has {', '.join(spectral)}."
+    return "Its file has no band with a name: set the descriptions of its bands, in their order (B02, B03, B04, B08)."
 
 
 def _wanted(request: ProcessRequest) -> NDArray[np.bool_]:

@@ -102,6 +102,7 @@ def test_digital_numbers_are_harmonised_unless_asked_otherwise(api):
         ({"output": {"resx": 0.1, "resy": 10}}, "`width = 10000`, calculated from resx, is larger than allowed 2500."),
         ({"evalscript": "//VERSION=3\nfunction"}, "Failed to evaluate script!"),
         ({"evalscript": BANDS.replace("B03", "B13")}, "Requested band 'B13' is not present in Sentinel 2 tile"),
+        ({"evalscript": BANDS.replace("B03", "B13")}, "It has B01, B02, B03, B04, B05"),
         ({"input": {}}, "`input.bounds` is missing."),
         ({"output": {"width": 5, "height": 5, "responses": [{"format": {"type": "image/png"}}]}}, "image/png"),
     ],
