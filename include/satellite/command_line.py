@@ -80,7 +80,10 @@ def run_environment(
     if params.get("source") != DEMO or params.get("skip_download") or running:
         yield environment
         return
-    with stand_in(*(["--scenes", str(Path(scenes).resolve())] if scenes else [])) as url:
+    arguments = ["--scenes", str(Path(scenes).resolve())] if scenes else []
+    if params.get("mask_type") and scenes:
+        arguments += ["--mask-type", str(params["mask_type"])]
+    with stand_in(*arguments) as url:
         yield environment | {URL_VARIABLE: url}
 
 

@@ -51,6 +51,12 @@ SATELLITE_DOMAIN = Domain(
             metavar="DIR",
         ),
         Option(
+            ("--mask-type",),
+            "What the masks of that folder are. Default: scene classifications (SCL) whose names say so.",
+            param="mask_type",
+            metavar="scl|clm|clp|cloud_probability|s2cloudless|fmask",
+        ),
+        Option(
             ("--bbox",),
             "Bounding box of the area, degrees. Default: Ludhiana.",
             param="bbox",

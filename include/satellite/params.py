@@ -21,6 +21,7 @@ from include.satellite.sensors.sentinel2 import SENTINEL2
 LUDHIANA = (75.8, 30.9, 75.9, 31.0)
 LARGEST_AREA_DEGREES = 5.0
 Source = Literal["demo", "sentinelhub", "cdse", "stac"]
+MaskType = Literal["scl", "clm", "clp", "cloud_probability", "s2cloudless", "fmask"]
 LabelSource = Literal["ndvi_rule", "next_ndvi", "reference"]
 if TYPE_CHECKING:
     ExtraBand = str
@@ -161,6 +162,11 @@ class SourceParams(SourceParam):
         None,
         "Its collection. Default: sentinel-2-c1-l2a of earth-search, sentinel-2-l2a of planetary-computer.",
     )
+    mask_type: MaskType | None = _imagery(
+        None,
+        "Type of the masks in a folder of scenes: scl, clm (1 is cloud), clp (0 to 255), cloud_probability (percent), "
+        "s2cloudless (0 to 1) or fmask. Default: a scene classification (SCL) whose name says so.",
+    )
     max_processing_units: float = _imagery(
         500, "The run stops before it would spend more processing units than this.", gt=0
     )
@@ -204,7 +210,12 @@ class LabelParams(LabelSourceParams):
     """What a model learns, and with which random numbers."""
 
     crop_mask: str | None = _data(
-        None, "GeoTIFF that is not 0 where there is cropland; other pixels get no label.", file=True
+        None,
+        "GeoTIFF that is 1 on cropland, or a land-cover map with crop_mask_codes; other pixels get no label.",
+        file=True,
+    )
+    crop_mask_codes: tuple[int, ...] = _data(
+        (), "Codes that are cropland where crop_mask is a land-cover map: 40 in ESA WorldCover."
     )
     seed: int = _data(0, "Seed of splits, sampling and training.", ge=0, le=2**31 - 1)
 

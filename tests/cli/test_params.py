@@ -325,6 +325,7 @@ def test_every_parameter_of_field_monitoring_from_the_command_line(tmp_path):
         "valid_from_column": "VON",
         "valid_to_column": "BIS",
         "days_back": 40,
+        "mask_type": "fmask",
         "max_processing_units": 7.0,
         "skip_download": True,
         "resolution": 20,
@@ -348,3 +349,12 @@ def test_every_parameter_of_field_monitoring_from_the_command_line(tmp_path):
         read(FIELD_MONITORING, "max_cloud_cover=101")
     with pytest.raises(BadInputError, match="indices"):
         read(FIELD_MONITORING, 'indices=["ndwi"]')
+
+
+def test_masks_of_scenes_and_codes_of_crops_are_parameters_of_the_satellite_pipeline():
+    params = read(SATELLITE, "mask_type=clm", "crop_mask_codes=[40]")
+    assert (params["mask_type"], params["crop_mask_codes"]) == ("clm", [40])
+    with pytest.raises(BadInputError, match="mask_type"):
+        read(SATELLITE, "mask_type=qa60")
+    with pytest.raises(BadInputError, match="crop_mask_codes"):
+        read(SATELLITE, 'crop_mask_codes=["wheat"]')

@@ -194,7 +194,7 @@ def test_belgium_gives_its_ten_months_with_data_and_the_report_says_what_is_not_
     report = belgium.document("validation_report.json")
     assert [month for month, dates in report["coverage_by_month"].items() if not dates] == ["2020-12", "2021-01"]
     said = [each["message"] for each in belgium.outcome.report["findings"]]
-    assert any("does not know the cloud of 10 of 10 dates" in each for each in said)
+    assert any("cloud unknown on 10 of 10 dates" in each for each in said)
 
 
 @pytest.mark.parametrize(("site", "greenest", "barest"), [("romania", {5, 6, 7, 8}, {4}), ("belgium", {5, 6}, {2, 10})])

@@ -19,7 +19,7 @@ from include.satellite.artifacts import IMAGERY, SEARCH, VALIDATION_REPORT
 from include.satellite.imagery.area import inside_mask
 from include.satellite.imagery.demo import URL_VARIABLE
 from include.satellite.imagery.download import collect, collect_outcome, download
-from include.satellite.imagery.schemas import DateReport, Imagery, ValidationReport
+from include.satellite.imagery.schemas import DateReport, Imagery, SearchResult, ValidationReport
 from include.satellite.imagery.search import search, search_outcome
 from include.satellite.imagery.validation import validate
 from include.satellite.params import ImageryStepParams, ValidateParams
@@ -109,13 +109,14 @@ def write_scenes(
 def write_classes(path: Path, value: int | NDArray[Any], **profile: Any) -> Path:
     """Write a mask of one value, or of values (60, 60)."""
     values = np.broadcast_to(np.asarray(value, np.uint8), (SIDE, SIDE))
-    return write_raster(path, values[None], names=("SCL",), **profile)
+    return write_raster(path, values[None], **({"names": ("SCL",)} | profile))
 
 
 @dataclass(frozen=True)
 class Read:
     """What the steps made of a folder."""
 
+    plan: SearchResult
     imagery: Imagery
     report: ValidationReport
     messages: str
@@ -135,7 +136,8 @@ class Read:
     def unusable(self) -> dict[date, str | None]:
         """Why the other dates were left out, in any step."""
         excluded = {day.date: day.reason for day in self.report.dates if not day.accepted}
-        return excluded | {day.date: day.reason for day in self.imagery.unusable}
+        others = [*self.plan.candidates, *self.imagery.unusable]
+        return excluded | {day.date: day.reason for day in others if not day.usable}
 
     @property
     def ndvi(self) -> dict[date, float | None]:
@@ -170,4 +172,4 @@ def read_folder(files: Path, scenes: Path, **params: Any) -> Read:
     validate(files, checked, plots=False)
     report = VALIDATION_REPORT.read(files)
     findings = [finding for outcome in outcomes for finding in outcome.findings] + report.findings
-    return Read(IMAGERY.read(files), report, "\n".join(finding.message for finding in findings))
+    return Read(SEARCH.read(files), IMAGERY.read(files), report, "\n".join(finding.message for finding in findings))

@@ -8,21 +8,27 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from include.core.errors import BadInputError
+from include.core.outcome import Finding
 from include.core.run_folder import SOURCE_FOLDER
 from include.satellite.datasets.cube import CubeScene
-from include.satellite.datasets.schemas import CLASSES
+from include.satellite.datasets.schemas import CLASSES, PatchInfo, SequenceInfo
 from include.satellite.datasets.splits import Tiles
-from include.satellite.imagery.area import affine_of
+from include.satellite.imagery.area import affine_of, inside_mask
+from include.satellite.imagery.scenes import percent
 from include.satellite.imagery.schemas import Grid, Imagery
-from include.satellite.params import CnnDataParams, LabelSource
+from include.satellite.params import CnnDataParams, LabelParams, LabelSource
 from include.satellite.sensors.sensor import REFERENCE
 
 THRESHOLDS = (0.7, 0.5, 0.3)
+CROP_VALUES = {1.0, 100.0, 255.0}
+"""What masks hold for cropland; 100 is WorldCereal's."""
+LARGEST_SAMPLE = 1024
 LEAST_CLEAR, LEAST_SHARE = 0.8, 0.5
 NOT_CLEAR = "less than 80 % clear"
 NOT_LAND = "not assessed: mainly water"
@@ -146,7 +152,7 @@ def label_patches(
     Raises:
         BadInputError: An input raster is not usable, or reference labels have no class raster.
     """
-    crop = crop_mask(files, params.crop_mask, imagery.grid) if params.crop_mask else None
+    crop = crop_mask(files, params, imagery.grid)
     wanted = params.label_source == "reference"
     raster = class_raster(files, params.reference, imagery.grid) if wanted and params.reference else None
     fixed = None if raster is None else reference_classes(raster, tiles, crop)
@@ -199,16 +205,80 @@ def class_raster(files: Path, name: str, grid: Grid) -> NDArray[np.uint8]:
     return values.astype(np.uint8)
 
 
-def crop_mask(files: Path, name: str, grid: Grid) -> NDArray[np.bool_]:
-    """Return a crop mask on the grid, (H, W): true where the raster is not 0; nearest neighbour.
+def crop_mask(files: Path, params: LabelParams, grid: Grid) -> NDArray[np.bool_] | None:
+    """Return a run's crop mask on the grid, (H, W), nearest neighbour; None where it names none.
+
+    A raster of 0 and one of 1, 100 and 255 is a mask. Any other is a land-cover map, whose codes of cropland have to be
+    named (`crop_mask_codes`).
 
     Raises:
-        BadInputError: It cannot be read, or holds no cropland in the area.
+        BadInputError: It cannot be read, holds no cropland in the area, or codes of which nobody said what they are.
     """
-    mask: NDArray[np.bool_] = _on_grid(files, name, grid) != 0
+    if params.crop_mask is None:
+        return None
+    name, values = params.crop_mask, _on_grid(files, params.crop_mask, grid)
+    held = np.union1d(np.unique(values), _codes(files / SOURCE_FOLDER / name))
+    held = held[held != 0]
+    shares = ", ".join(f"{code:g} ({100 * (values == code).mean():.1f} %)" for code in held)
+    if not params.crop_mask_codes:
+        if held.size > 1 or not {*held} <= CROP_VALUES:
+            raise BadInputError(
+                f"{name}: is a land-cover map, not a mask of 0 and 1: it holds {shares} of the area's box; name the "
+                "codes that are cropland, as in crop_mask_codes=[40] for ESA WorldCover"
+            )
+        mask: NDArray[np.bool_] = values != 0
+    else:
+        mask = np.isin(values, params.crop_mask_codes)
     if not mask.any():
-        raise BadInputError(f"{name}: no pixel of the area is cropland; does the raster cover it?")
+        codes = (
+            f" with one of the codes {', '.join(map(str, params.crop_mask_codes))}" if params.crop_mask_codes else ""
+        )
+        raise BadInputError(
+            f"{name}: no pixel of the area is cropland{codes}; it holds {shares or 'no code'}: does it cover the area?"
+        )
     return mask
+
+
+def crop_shares(files: Path, params: LabelParams, imagery: Imagery) -> dict[str, Any]:
+    """Return the share of cropland in the area, percent, and those of all codes, as fields of a dataset's description.
+
+    Raises:
+        BadInputError: As `crop_mask`.
+    """
+    mask = crop_mask(files, params, imagery.grid)
+    if mask is None or params.crop_mask is None:
+        return {}
+    inside = inside_mask(imagery.geometry, imagery.grid)
+    codes, counts = np.unique(_on_grid(files, params.crop_mask, imagery.grid)[inside], return_counts=True)
+    return {
+        "crop_share": percent(mask[inside]),
+        "crop_codes": {
+            f"{code:g}": round(100 * count / inside.sum(), 4) for code, count in zip(codes, counts, strict=True)
+        },
+    }
+
+
+def crop_finding(info: PatchInfo | SequenceInfo) -> list[Finding]:
+    """Return what a run's crop mask leaves of the area."""
+    if info.crop_share is None:
+        return []
+    codes = ", ".join(f"{code} ({share:.1f} %)" for code, share in info.crop_codes.items())
+    return [
+        Finding(severity="info", message=f"cropland on {info.crop_share:.1f} % of the area; its mask holds {codes}")
+    ]
+
+
+def _codes(path: Path) -> NDArray[np.float64]:
+    """Return values of a raster, sampled over all of it: what a map holds elsewhere tells that it is one."""
+    import rasterio
+    from rasterio.errors import RasterioError
+
+    try:
+        with rasterio.open(path) as raster:
+            shape = (min(raster.height, LARGEST_SAMPLE), min(raster.width, LARGEST_SAMPLE))
+            return np.unique(raster.read(1, out_shape=shape, masked=True).compressed()).astype(np.float64)
+    except RasterioError as error:
+        raise BadInputError(f"{path.name}: cannot be read as a GeoTIFF: {error}") from error
 
 
 def _on_grid(files: Path, name: str, grid: Grid) -> NDArray[np.float64]:
@@ -223,7 +293,7 @@ def _on_grid(files: Path, name: str, grid: Grid) -> NDArray[np.float64]:
         with rasterio.open(path) as raster:
             if raster.crs is None:
                 raise BadInputError(f"{name}: has no coordinate reference system, so its position is unknown")
-            values = raster.read(1, masked=True).filled(0).astype(np.float64)
+            values = np.nan_to_num(raster.read(1, masked=True).filled(0).astype(np.float64))
             reproject(
                 values,
                 target,

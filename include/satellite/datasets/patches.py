@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from include.core.outcome import Finding, Severity, StepMetrics, StepOutcome, Table
 from include.satellite.artifacts import PATCH_INDEX, PATCH_INFO, VALIDATED
 from include.satellite.datasets.cube import load_cube, training_normalisation, write_cube
-from include.satellite.datasets.labels import label_patches
+from include.satellite.datasets.labels import crop_finding, crop_shares, label_patches
 from include.satellite.datasets.sampling import LEAST_GATED, check_enough, count_samples, select
 from include.satellite.datasets.schemas import CLASSES, TRAIN, VALIDATION, PatchInfo
 from include.satellite.datasets.splits import Tiles, block_findings, latest_dates, place, plan_blocks, spread_dates
@@ -222,6 +222,7 @@ def prepare_cnn(files: Path, params: CnnDataParams) -> None:
         gate_classes=[name for name in CLASSES if counts["train"][name] >= LEAST_GATED],
         masked_pixels=labels.masked,
         sensor=imagery.sensor.id,
+        **crop_shares(files, params, imagery),
     )
     PATCH_INFO.write(files, info)
     if params.export_npy:
@@ -267,7 +268,7 @@ def _findings(info: PatchInfo) -> list[Finding]:
     if unseen:
         messages.append(("warning", f"no validation patch is {' or '.join(unseen)}: nothing judges these"))
     findings = [Finding(severity=severity, message=message) for severity, message in messages]
-    return block_findings(info.blocks, info.patch_size, "patches") + findings
+    return block_findings(info.blocks, info.patch_size, "patches") + crop_finding(info) + findings
 
 
 def _days_apart(dates: Sequence[datetime.date]) -> str:

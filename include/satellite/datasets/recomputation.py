@@ -29,7 +29,15 @@ from include.satellite.artifacts import (
 )
 from include.satellite.datasets import patches, sampling, sequences
 from include.satellite.datasets.cube import CubeScene, cube_bands, load_cube, scenes
-from include.satellite.datasets.labels import NO_NEXT, NO_REFERENCE, REASONS, assess, crop_mask, label_patches
+from include.satellite.datasets.labels import (
+    NO_NEXT,
+    NO_REFERENCE,
+    REASONS,
+    assess,
+    crop_mask,
+    crop_shares,
+    label_patches,
+)
 from include.satellite.datasets.patches import PatchSamples, load_patch_samples, load_patches
 from include.satellite.datasets.sampling import LEAST_GATED, count_samples
 from include.satellite.datasets.schemas import CLASSES, SPLITS, TRAIN, TUNE, VALIDATION, PatchInfo, SequenceInfo
@@ -96,6 +104,7 @@ def recompute_patches(files: Path, params: CnnDataParams, *, audit: bool = False
         drawn=dict(zip(CLASSES, drawn.tolist(), strict=True)),
         gate_classes=[name for name in CLASSES if counts["train"][name] >= LEAST_GATED],
         sensor=imagery.sensor.id,
+        **crop_shares(files, params, imagery),
     )
     _check_total(PATCH_INFO.path, samples.info, len(samples), len(tiles) * count)
     tile = _check_places(samples, tiles, places, dates)
@@ -151,6 +160,7 @@ def recompute_sequences(files: Path, params: LstmDataParams, *, audit: bool = Fa
         locations_across=len(tiles.lefts),
         training_targets=days[params.sequence_length : first],
         validation_targets=days[first:],
+        **crop_shares(files, params, imagery),
     )
     _check_total(SEQUENCE_INFO.path, dataset.info, len(dataset), len(tiles) * (count - params.sequence_length))
     if dataset.series.shape != (len(tiles), count):
@@ -162,7 +172,7 @@ def recompute_sequences(files: Path, params: LstmDataParams, *, audit: bool = Fa
         if not np.array_equal(stated, values):
             rule = f"must hold the sequences that follow from {SERIES.path}, blocks and dates (column {name})"
             raise ContractError(SEQUENCE_INDEX.path, rule, "others")
-    crop = crop_mask(files, params.crop_mask, grid) if params.crop_mask else None
+    crop = crop_mask(files, params, grid)
     drawn_dates = _draw(np.arange(first, count), count, audit=audit)
     for date in [*drawn_dates, *range(first, count)]:
         [scene] = scenes(_only(imagery, date, 1))

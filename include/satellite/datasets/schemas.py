@@ -52,6 +52,8 @@ class _DatasetInfo(Document):
         description="Labelled patches, or sequences, that no split takes, by reason."
     )
     masked_pixels: int = Field(description="Clear pixels masked because an index is out of range or undefined.")
+    crop_share: float | None = Field(None, description="Cropland in the area by the crop mask, percent; None: no mask.")
+    crop_codes: dict[str, float] = Field({}, description="Share of each code of the crop mask in the area, percent.")
 
     @classmethod
     def of(cls, imagery: Imagery, params: LabelParams, **values: Any) -> Self:

@@ -21,7 +21,7 @@ from include.core.files import atomic_file
 from include.core.outcome import StepMetrics, StepOutcome, Table
 from include.satellite.artifacts import SEQUENCE_INDEX, SEQUENCE_INFO, SERIES, VALIDATED
 from include.satellite.datasets.cube import scenes
-from include.satellite.datasets.labels import assess, count_reasons, crop_mask, stack
+from include.satellite.datasets.labels import assess, count_reasons, crop_finding, crop_mask, crop_shares, stack
 from include.satellite.datasets.sampling import LEAST_VALIDATION, cap, tally
 from include.satellite.datasets.schemas import SPLITS, VALIDATION, SequenceInfo
 from include.satellite.datasets.splits import NOWHERE, Places, Tiles, block_findings, latest_targets, place, plan_blocks
@@ -149,7 +149,7 @@ def prepare_lstm(files: Path, params: LstmDataParams) -> None:
     _check_length(params, dates)
     tiles = Tiles.on(grid.height, grid.width, size, size)
     plan = plan_blocks(grid.height, grid.width, size, size, params.seed)
-    crop = crop_mask(files, params.crop_mask, grid) if params.crop_mask else None
+    crop = crop_mask(files, params, grid)
     assessed = stack(assess(scene, tiles, crop) for scene in scenes(imagery))
     series = np.ascontiguousarray(assessed.ndvi.T, np.float32)
     places, first = place(tiles, plan), latest_targets(dates, params.sequence_length)
@@ -173,6 +173,7 @@ def prepare_lstm(files: Path, params: LstmDataParams) -> None:
         left_out=left_out,
         dropped=dropped,
         masked_pixels=assessed.masked,
+        **crop_shares(files, params, imagery),
     )
     SEQUENCE_INFO.write(files, info)
     if params.export_npy:
@@ -247,7 +248,7 @@ def prepare_lstm_outcome(files: Path) -> StepOutcome:
             locations=info.locations,
             blocks=info.blocks.count,
         ),
-        findings=tuple(block_findings(info.blocks, info.location_size, "locations")),
+        findings=(*block_findings(info.blocks, info.location_size, "locations"), *crop_finding(info)),
         tables=(Table(title=title, columns=("reason", "count"), rows=reasons),),
         synthetic=info.synthetic,
     )

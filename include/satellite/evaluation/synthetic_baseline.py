@@ -44,7 +44,7 @@ END, DATES = "2025-11-01T00:00:00Z", 20
 SPARE_DATES = 10
 PATCHES_PER_SIDE = 16
 NO_MINIMUM = {"min_cnn_accuracy": 0, "min_lstm_accuracy": 0}
-IGNORED = {*NO_MINIMUM, "allow_synthetic", "export_npy", "crop_mask", "reference"}
+IGNORED = {*NO_MINIMUM, "allow_synthetic", "export_npy", "crop_mask", "crop_mask_codes", "reference"}
 
 
 @dataclass(frozen=True)

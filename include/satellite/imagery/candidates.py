@@ -10,9 +10,11 @@ from shapely.errors import ShapelyError
 from shapely.geometry import shape
 
 from include.core.errors import TransientError
-from include.satellite.imagery.schemas import Candidate, Day
+from include.satellite.imagery.schemas import CERTAINTY, Candidate, Day, Shares
 from include.satellite.params import SelectionParams
 
+VERSION_PROPERTIES = ("version", "processing:version", "s2:processing_baseline", "s2:product_uri")
+"""STAC properties that change when a product is processed again under the same id."""
 CLOSENESS = 40.0
 """A date that touches a chosen one counts as this many percentage points cloudier, falling to none at the distance that
 even spreading would leave. Twice the default cloud limit: a usable date in a lonely season goes before another clear
@@ -57,6 +59,10 @@ def _product(feature: dict[str, Any]) -> Day:
         product_ids=[str(feature["id"])],
         tile_cloud=None if cloud is None else float(cloud),
         synthetic=bool(properties.get("synthetic", False)),
+        versions=[str(properties[name]) for name in VERSION_PROPERTIES if properties.get(name)],
+        classes=properties.get("scene_classes", "scl"),
+        mask=properties.get("mask"),
+        unreadable=properties.get("unreadable"),
     )
 
 
@@ -67,20 +73,28 @@ def _merged(products: Sequence[Day]) -> Day:
         product_ids=sorted({name for product in products for name in product.product_ids}),
         tile_cloud=min((product.tile_cloud for product in products if product.tile_cloud is not None), default=None),
         synthetic=any(product.synthetic for product in products),
+        versions=sorted({version for product in products for version in product.versions}),
+        classes=max((product.classes for product in products), key=CERTAINTY.index),
+        mask=_joined(product.mask for product in products),
+        unreadable=_joined(product.unreadable for product in products),
     )
 
 
-def candidate_of(day: Day, clear: float, cloud: float, params: SelectionParams) -> Candidate:
+def _joined(texts: Iterable[str | None]) -> str | None:
+    return "; ".join(dict.fromkeys(filter(None, texts))) or None
+
+
+def candidate_of(day: Day, shares: Shares, params: SelectionParams) -> Candidate:
     """Return a day as a candidate, usable unless the limits rule it out.
 
     Args:
         day: Of the catalog, or an acquisition of the store.
-        clear: Clear share of the area, percent.
-        cloud: Cloud share of the area, percent.
+        shares: Of the area, as its classification shows them.
         params: The limits.
     """
-    reason = params.rejection(clear, cloud)
-    return Candidate(**day.fields_of(Day), clear=clear, cloud=cloud, usable=reason is None, reason=reason)
+    known = day.over_area(shares)
+    reason = params.rejection(known.clear, known.cloud)
+    return Candidate(**day.fields_of(Day), clear=known.clear, cloud=known.cloud, usable=reason is None, reason=reason)
 
 
 def choose(candidates: Iterable[Candidate], target: int, window: timedelta) -> tuple[list[date], list[date]]:
@@ -106,3 +120,24 @@ def choose(candidates: Iterable[Candidate], target: int, window: timedelta) -> t
             gap = abs((candidate.date - best.date).days)
             penalty[candidate.date] = max(penalty[candidate.date], CLOSENESS * (1 - gap / even))
     return sorted(order[:target]), order[target:]
+
+
+def classification_messages(days: Sequence[Day]) -> list[str]:
+    """Return what is derived of the scene classifications of some days, and on how many the cloud is unknown."""
+    derived, masked = ([day for day in days if day.classes == source] for source in ("derived", "mask"))
+    unknown = sum(day.cloud_unknown for day in days)
+    messages = []
+    if derived:
+        messages.append(
+            f"no scene classification on {len(derived)} of {len(days)} dates: their classes are derived from NDVI and "
+            f"NDWI, which know no cloud; its share is that of the index on {len(derived) - unknown}"
+        )
+    if masked:
+        messages.append(
+            f"cloud from masks on {len(masked)} of {len(days)} dates; clear pixels are classified by NDVI and NDWI"
+        )
+    if unknown:
+        messages.append(
+            f"cloud unknown on {unknown} of {len(days)} dates: neither a classification nor an index has it"
+        )
+    return messages

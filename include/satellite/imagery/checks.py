@@ -59,7 +59,7 @@ class Examination:
             masked=self.masked,
             indices=self.indices,
             synthetic=self.acquisition.synthetic,
-            **self.shares,
+            **(self.shares | ({"cloud": None} if self.acquisition.cloud_unknown else {})),
         )
 
 
@@ -77,7 +77,7 @@ def examine(acquisition: Acquisition, imagery: Imagery, params: SelectionParams,
     if scene is None:
         return examination
     examination.scene = scene
-    examination.shares = shares = scene.shares(inside).model_dump()
+    examination.shares = shares = acquisition.over_area(scene.shares(inside)).model_dump()
     finding = ", ".join(f"{name} {share:.1f} %" for name, share in shares.items())
     examination.add("visibility", params.rejection(shares["clear"], shares["cloud"]), finding)
     _check_variation(examination, scene, inside)

@@ -29,8 +29,16 @@ from sentinelhub.geometry import BBox
 from include.core.errors import TransientError
 from include.core.files import locked
 from include.core.settings import get_settings
+from include.satellite.imagery.scenes import NotDataError
 from include.satellite.imagery.schemas import Grid
-from include.satellite.imagery.service import CLIENT_ERRORS, response_of, service_config, translate
+from include.satellite.imagery.service import (
+    CLIENT_ERRORS,
+    response_of,
+    retry_after_s,
+    service_config,
+    translate,
+    unreadable_scene,
+)
 from include.satellite.params import Source
 from include.satellite.sensors.sensor import Sensor
 
@@ -52,6 +60,7 @@ class Bounds:
         first_wait_s: Seconds before the second attempt; three times as long before each further one.
         silence_s: Seconds of silence after which an attempt has failed.
         rate_limit_attempts: After 429, each as long after as the service asks.
+        least_wait_s: Seconds to wait after 429 at least.
         wall_time_s: Seconds that a request may wait for its rate limit in all, and that a new token may take.
     """
 
@@ -59,6 +68,7 @@ class Bounds:
     first_wait_s: float = 1.0
     silence_s: float = 120.0
     rate_limit_attempts: int = 50
+    least_wait_s: float = 1.0
     wall_time_s: float = 600.0
 
 
@@ -141,6 +151,9 @@ class Hub:
             grid: At most 2500 pixels a side.
             start: First instant.
             end: Last instant.
+
+        Raises:
+            NotDataError: The source cannot read the scene.
         """
 
         def download(session: SentinelHubSession) -> Rendered:
@@ -160,8 +173,13 @@ class Hub:
                 size=(grid.width, grid.height),
                 config=self._config,
             )
-            with request_slot(self._slots):
-                answer = self._client(session).download(request.download_list, max_threads=1, decode_data=False)[0]
+            try:
+                with request_slot(self._slots):
+                    answer = self._client(session).download(request.download_list, max_threads=1, decode_data=False)[0]
+            except CLIENT_ERRORS as error:
+                if reason := unreadable_scene(error):
+                    raise NotDataError(reason) from error
+                raise
             headers = {name.lower(): value for name, value in answer.headers.items()}
             return Rendered(answer.content, _number(headers.get(UNITS_HEADER)))
 
@@ -220,8 +238,8 @@ class _BoundedRateLimit(SentinelHubRateLimit):
         self._name, self._until = name, time.monotonic() + BOUNDS.wall_time_s
 
     def update(self, headers: dict[str, Any], *, default: float) -> None:
-        retry_after_ms = _number(headers.get(self.RETRY_HEADER))
-        wait = (default if retry_after_ms is None else max(retry_after_ms, 0.0)) / 1000
+        stated = retry_after_s(headers.get(self.RETRY_HEADER), milliseconds=True)
+        wait = max(default / 1000 if stated is None else stated, BOUNDS.least_wait_s)
         if time.monotonic() + wait > self._until:
             raise TransientError(
                 f"{self._name}: the rate limit is used up (429): it asks to wait {wait:.0f} s, longer than the "

@@ -22,6 +22,7 @@ from include.satellite.imagery.area import request_grids
 from include.satellite.imagery.client import AT_ONCE, Hub
 from include.satellite.imagery.scenes import NotDataError, decode
 from include.satellite.imagery.schemas import Day, Grid, ItemSource, Scope
+from include.satellite.imagery.service import prepare_network
 from include.satellite.imagery.stac import StacApi
 from include.satellite.params import Source
 from include.satellite.sensors.evalscript import DATA_MASK
@@ -131,6 +132,7 @@ def connect(scope: Scope) -> Hub | StacApi:
         TransientError: The service does not answer.
     """
     if scope.catalog is not None:
+        prepare_network()
         return StacApi(scope.catalog, scope.sensor)
     return Hub(cast(Source, scope.source), scope.sensor)
 
@@ -168,6 +170,8 @@ def _rendered(hub: Hub, meter: Meter, order: Order, interval: tuple[datetime, da
         try:
             answer = hub.render(script, grid, *interval)
             spent = expected if answer.units is None else answer.units
+        except NotDataError as error:
+            return spent, str(error)
         finally:
             meter.settle(expected, spent)
         try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import date
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
@@ -35,14 +35,50 @@ class Grid(Document):
     height: int
 
 
-class Day(Document):
+SceneClassSource = Literal["scl", "mask", "derived"]
+"""A scene classification; a cloud mask, its clear pixels classified by their reflectances; reflectances alone."""
+CERTAINTY = ("scl", "mask", "derived")
+"""From the one that knows most."""
+
+
+class Shares(Document):
+    """Shares of the area, percent."""
+
+    clear: float = Field(0, description="Clear share of the area, percent.")
+    cloud: float = Field(0, description="Cloud share of the area, percent.")
+    shadow: float = Field(0, description="Cloud-shadow share of the area, percent.")
+    nodata: float = Field(0, description="Nodata share of the area, percent.")
+
+
+class CloudSource(Document):
+    """What a source knows of the cloud of a day."""
+
+    tile_cloud: float | None = Field(None, description="Least cloud cover of its tiles, percent; None: not stated.")
+    classes: SceneClassSource = Field("scl", description="What the source makes the scene classification from.")
+    mask: str | None = Field(None, description="The mask that it is made from, where the source names one.")
+
+    @property
+    def cloud_unknown(self) -> bool:
+        """Whether neither a classification nor the source states how much cloud there is."""
+        return self.classes == "derived" and self.tile_cloud is None
+
+    def over_area(self, shares: Shares) -> Shares:
+        """Return the shares of the area, with the cloud of the tile where the classification knows no cloud."""
+        if self.classes != "derived" or self.tile_cloud is None:
+            return shares
+        clear = max(0.0, min(shares.clear, 100 - shares.nodata - self.tile_cloud))
+        return shares.model_copy(update={"cloud": self.tile_cloud, "clear": clear})
+
+
+class Day(CloudSource):
     """The products of one day (UTC) that show the area."""
 
     date: date
     datetime: AwareDatetime = Field(description="Sensing time of its first product.")
     product_ids: list[str]
-    tile_cloud: float | None = Field(None, description="Least cloud cover of its tiles, percent; None: cloud unknown.")
     synthetic: bool = Field(description="Whether it is simulated.")
+    versions: list[str] = Field([], description="Versions of its products, where their ids do not change with them.")
+    unreadable: str | None = Field(None, description="Why the source cannot read it.")
 
 
 class Candidate(Day):
@@ -118,22 +154,15 @@ class SearchResult(Scope):
         return next(candidate for candidate in self.candidates if candidate.date == day)
 
 
-class Shares(Document):
-    """Shares of the area, percent."""
-
-    clear: float = Field(0, description="Clear share of the area, percent.")
-    cloud: float = Field(0, description="Cloud share of the area, percent.")
-    shadow: float = Field(0, description="Cloud-shadow share of the area, percent.")
-    nodata: float = Field(0, description="Nodata share of the area, percent.")
-
-
 class Preview(Document):
     """The shares of a day over the area, by its preview at 60 m, as the imagery store keeps it."""
 
     date: date
     product_ids: list[str]
+    versions: list[str] = []
     clear: float
     cloud: float
+    nodata: float = 0
 
 
 class Acquisition(Shares, Day):

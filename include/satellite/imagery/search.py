@@ -19,11 +19,11 @@ from include.core.errors import BadInputError
 from include.core.outcome import Finding, StepMetrics, StepOutcome, Table
 from include.satellite.artifacts import SEARCH
 from include.satellite.imagery.area import area_findings, area_geometry, inside_mask, make_grid
-from include.satellite.imagery.candidates import candidate_of, choose, days
+from include.satellite.imagery.candidates import candidate_of, choose, classification_messages, days
 from include.satellite.imagery.client import Hub
 from include.satellite.imagery.fetch import Meter, Order, connect, fetch, two_at_once
 from include.satellite.imagery.scenes import Mask, shares
-from include.satellite.imagery.schemas import Candidate, Day, Grid, Preview, Scope, SearchResult
+from include.satellite.imagery.schemas import Candidate, Day, Grid, Preview, Scope, SearchResult, Shares
 from include.satellite.imagery.stac import StacApi, catalog_of
 from include.satellite.imagery.store import ImageryStore
 from include.satellite.outlines import SWAP, Box
@@ -91,7 +91,7 @@ def search_outcome(files: Path) -> StepOutcome:
     rows = [
         (
             candidate.date.isoformat(),
-            candidate.cloud,
+            "unknown" if candidate.cloud_unknown else candidate.cloud,
             candidate.clear,
             "unknown" if candidate.tile_cloud is None else candidate.tile_cloud,
             len(candidate.product_ids),
@@ -121,9 +121,7 @@ def search_outcome(files: Path) -> StepOutcome:
 def _findings(plan: SearchResult) -> tuple[Finding, ...]:
     removed = Counter(candidate.reason or "" for candidate in plan.candidates if not candidate.seen)
     messages = [f"{count} dates left out: {reason}" for reason, count in removed.items()]
-    unknown = sum(candidate.tile_cloud is None for candidate in plan.candidates)
-    if unknown:
-        messages.append(f"the source does not know the cloud of {unknown} dates")
+    messages += classification_messages(plan.candidates)
     findings = [Finding(severity="warning", message=message) for message in messages]
     if plan.from_store:
         skipped = "download skipped: planned from the imagery store, no network"
@@ -141,6 +139,7 @@ def _from_catalog(params: ImageryStepParams, scope: Scope) -> SearchResult:
     service, meter = connect(scope), Meter(params.max_processing_units)
     window = (shape(scope.geometry).bounds, scope.start.astimezone(UTC), scope.end.astimezone(UTC))
     features = service.search(*window, LOOSE_CLOUD)
+    _check_mask_type(features, params)
     listed = days(features, scope.geometry, scope.start, scope.end)
     LOGGER.info("%d products on %d days", len(features), len(listed))
     candidates = preview_days(listed, service, meter, store, params)
@@ -156,9 +155,17 @@ def _from_catalog(params: ImageryStepParams, scope: Scope) -> SearchResult:
     return plan.model_copy(update={"units_estimated": units})
 
 
+def _check_mask_type(features: Sequence[dict[str, Any]], params: ImageryStepParams) -> None:
+    if params.mask_type and any(feature["properties"].get("mask_type") != params.mask_type for feature in features):
+        raise BadInputError(
+            f"mask_type: {params.mask_type} is the type of masks in a folder of scenes (--scenes), and the service "
+            "reads no folder in that way; leave mask_type out, or start its stand-in with --mask-type"
+        )
+
+
 def _from_store(params: ImageryStepParams, scope: Scope) -> SearchResult:
     candidates = [
-        candidate_of(stored, stored.clear, stored.cloud, params)
+        candidate_of(stored, Shares(**stored.fields_of(Shares)), params)
         for stored in ImageryStore(scope).between(scope.start, scope.end)
     ]
     if not any(candidate.usable for candidate in candidates):
@@ -209,6 +216,8 @@ def preview_days(
     previews = [store.find_preview(day) for day in days]
 
     def assess(day: Day, preview: Preview | None) -> Candidate:
+        if day.unreadable:
+            return _without_data(day, day.unreadable)
         if preview is None:
             fetched = fetch(service, meter, order, day, params.window, f"previewing {day.date}")
             if fetched.array is None:
@@ -217,9 +226,9 @@ def preview_days(
             over_area = shares(store.sensor, classes.astype(np.uint8, copy=False), mask == 1, inside)
             if over_area.nodata == 100:
                 return _without_data(day, "no data over the area")
-            preview = Preview(date=day.date, product_ids=day.product_ids, clear=over_area.clear, cloud=over_area.cloud)
+            preview = Preview(**day.fields_of(Preview), **over_area.fields_of(Preview))
             store.keep_preview(preview)
-        return candidate_of(day, preview.clear, preview.cloud, params)
+        return candidate_of(day, Shares(**preview.fields_of(Shares)), params)
 
     missing = previews.count(None)
     if missing * order.units > meter.limit:

@@ -2,7 +2,7 @@
 
 ```
 data/imagery/<collection>/<source>-<hash of grid and bands>/
-  2025-01-03_1a2b3c4d.json           the acquisition: product ids, times, shares, units, checksum, and its file
+  2025-01-03_1a2b3c4d.json           the acquisition: product ids and versions, times, shares, checksum, its file
   2025-01-03_1a2b3c4d_5e6f7a8b.tif   its scene, named by what it holds
   looks/<hash of the area>/…         the previews
 ```
@@ -18,8 +18,10 @@ import hashlib
 import json
 import re
 import time
+from collections.abc import Mapping
 from contextlib import suppress
 from datetime import date, datetime
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +34,7 @@ from include.core.run_folder import read_model, write_json
 from include.core.settings import get_settings
 from include.satellite.imagery.area import inside_mask
 from include.satellite.imagery.scenes import Layers, NotDataError, Scene, encode, read_layers
-from include.satellite.imagery.schemas import Acquisition, Candidate, Day, Preview, Scope
+from include.satellite.imagery.schemas import Acquisition, Candidate, CloudSource, Day, Preview, Scope
 
 STALE_SECONDS = 3600
 _NAME = r"[A-Za-z0-9][A-Za-z0-9._-]*"
@@ -61,8 +63,8 @@ class ImageryStore:
         self._previews = self.folder / "looks" / _hash(self.geometry, 8)
 
     def find(self, candidate: Candidate) -> Acquisition | None:
-        """Return a date's acquisition if it is there and intact."""
-        return self._intact(self.folder / f"{_stem(candidate)}.json")
+        """Return a date's acquisition if it is there and intact, with what the catalog now states of its cloud."""
+        return self._intact(self.folder / f"{_stem(candidate)}.json", candidate.fields_of(CloudSource))
 
     def put(self, acquisition: Acquisition, layers: Layers) -> Acquisition:
         """Keep a scene.
@@ -94,7 +96,7 @@ class ImageryStore:
                 "file": path.relative_to(self.root).as_posix(),
                 "sha256": checksum,
                 "bytes": len(content),
-                **scene.shares(self.inside).model_dump(),
+                **acquisition.over_area(scene.shares(self.inside)).model_dump(),
             }
         )
         write_json(self.folder / f"{stem}.json", kept)
@@ -105,15 +107,14 @@ class ImageryStore:
         return Scene(self.sensor, self.bands, layers)
 
     def between(self, start: datetime, end: datetime) -> list[Acquisition]:
-        """Return every intact acquisition of a window, the clearest of each date, ascending."""
-        best: dict[date, Acquisition] = {}
-        for path in sorted(self.folder.glob("*.json")):
+        """Return the intact acquisitions of a window, ascending: products in their last version, clearest of a day."""
+        last: dict[tuple[date, tuple[str, ...]], Acquisition] = {}
+        for path in sorted(self.folder.glob("*.json"), key=lambda path: path.stat().st_mtime_ns):
             acquisition = self._intact(path)
-            if acquisition is None or not start <= acquisition.datetime < end:
-                continue
-            if acquisition.date not in best or acquisition.clear > best[acquisition.date].clear:
-                best[acquisition.date] = acquisition
-        return [best[day] for day in sorted(best)]
+            if acquisition is not None and start <= acquisition.datetime < end:
+                last[acquisition.date, tuple(sorted(acquisition.product_ids))] = acquisition
+        clearest = {acquisition.date: acquisition for acquisition in sorted(last.values(), key=attrgetter("clear"))}
+        return [clearest[day] for day in sorted(clearest)]
 
     def find_preview(self, day: Day) -> Preview | None:
         """Return an earlier preview of a day."""
@@ -136,16 +137,17 @@ class ImageryStore:
                 if time.time() - path.stat().st_mtime > STALE_SECONDS:
                     path.unlink()
 
-    def _intact(self, path: Path) -> Acquisition | None:
+    def _intact(self, path: Path, cloud: Mapping[str, Any] | None = None) -> Acquisition | None:
         """Return an acquisition whose file is intact, its shares taken over this area: another may share the grid."""
         try:
             acquisition = read_model(path, Acquisition)
             if acquisition is None or acquisition.file is None or acquisition.bands != self.bands:
                 return None
+            acquisition = acquisition.model_copy(update=cloud or {})
             file = scene_path(acquisition)
             if sha256(file) != acquisition.sha256:
                 return None
-            shares = self.scene(read_layers(file)).shares(self.inside)
+            shares = acquisition.over_area(self.scene(read_layers(file)).shares(self.inside))
         except (OSError, ValidationError, NotDataError, ContractError):
             return None
         return acquisition.model_copy(update={"fetched": False, "units_spent": 0.0, **shares.model_dump()})
@@ -170,7 +172,7 @@ def scene_path(acquisition: Acquisition) -> Path:
 
 
 def _stem(day: Day | Preview) -> str:
-    return f"{day.date.isoformat()}_{_hash(sorted(day.product_ids), 8)}"
+    return f"{day.date.isoformat()}_{_hash([*sorted(day.product_ids), *day.versions], 8)}"
 
 
 def _hash(document: Any, length: int) -> str:

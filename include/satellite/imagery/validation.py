@@ -18,6 +18,7 @@ from include.core.outcome import Finding, Scalar, Severity, StepMetrics, StepOut
 from include.satellite.artifacts import CONTACT_SHEET, IMAGERY, NDVI_PLOT, VALIDATED, VALIDATION_REPORT
 from include.satellite.evaluation.statements import check_stated
 from include.satellite.imagery.area import inside_mask
+from include.satellite.imagery.candidates import classification_messages
 from include.satellite.imagery.checks import Examination, examine, mark_duplicates
 from include.satellite.imagery.plots import Thumbnail, draw_contact_sheet, draw_ndvi, thumbnail
 from include.satellite.imagery.scenes import NotDataError, Scene, read_layers
@@ -248,9 +249,7 @@ def _findings(params: ValidateParams, reports: Sequence[DateReport], accepted: S
         )
         severity: Severity = "info" if params.allow_synthetic else "warning"
         messages.append((severity, f"{SIMULATED} on {simulated} of {len(accepted)} dates; {consequence}"))
-    unknown = sum(acquisition.tile_cloud is None for acquisition in accepted)
-    if unknown:
-        messages.append(("warning", f"the source does not know the cloud of {unknown} of {len(accepted)} dates"))
+    messages += [("warning", message) for message in classification_messages(accepted)]
     if params.skip_validation:
         messages.append(("warning", "validation skipped: the dates were only counted"))
     return [Finding(severity=severity, message=message) for severity, message in messages]
@@ -280,10 +279,10 @@ def _reasons(reports: Sequence[DateReport], imagery: Imagery) -> str:
 
 def _row(report: DateReport) -> tuple[Scalar, ...]:
     ndvi = report.index(NDVI.name)
-    shares = (report.clear, report.cloud, report.shadow, report.nodata, report.masked)
+    cloud = "unknown" if report.cloud is None and report.clear is not None else report.cloud
     return (
         report.date.isoformat(),
-        *shares,
+        *(report.clear, cloud, report.shadow, report.nodata, report.masked),
         ndvi.mean if ndvi else None,
         "accepted" if report.accepted else f"excluded: {report.reason}",
     )

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from include.standins.sentinel_hub.folder import SceneFolder
+from include.standins.sentinel_hub.masks import MASK_TYPES
 from include.standins.sentinel_hub.server import HOST, ServerSettings, serve
 from include.standins.sentinel_hub.simulator import WORLDS, Simulator
 
@@ -15,6 +16,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Serve until interrupted."""
     parser = argparse.ArgumentParser(prog="python -m include.standins.sentinel_hub", description=__doc__)
     parser.add_argument("--scenes", type=Path, metavar="DIR", help="a folder of GeoTIFFs instead of the simulator")
+    parser.add_argument("--mask-type", choices=MASK_TYPES, help="what the masks of the folder are (default: scl)")
     parser.add_argument("--world", choices=WORLDS, default="standard", help="of the simulator (default: standard)")
     parser.add_argument("--seed", type=int, default=0, help="of the simulator (default: 0)")
     parser.add_argument("--port", type=int, default=0, help="where it listens (default: a free one)")
@@ -23,7 +25,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--latency-ms", type=int, default=0, metavar="N", help="that each answer takes longer")
     options = parser.parse_args(arguments)
     try:
-        scenes = SceneFolder(options.scenes) if options.scenes else Simulator(options.world, options.seed)
+        scenes = (
+            SceneFolder(options.scenes, options.mask_type) if options.scenes else Simulator(options.world, options.seed)
+        )
         settings = ServerSettings(rate_limit=options.rate_limit, latency=options.latency_ms / 1000)
         serve(scenes, settings, options.port, options.host)
     except (OSError, ValueError) as error:

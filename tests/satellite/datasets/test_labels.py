@@ -3,6 +3,7 @@
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -20,16 +21,28 @@ from include.satellite.datasets.labels import (
     class_raster,
     classes_of,
     count_reasons,
+    crop_finding,
     crop_mask,
+    crop_shares,
     label_patches,
     reference_classes,
     stack,
 )
 from include.satellite.datasets.splits import Tiles
-from include.satellite.params import CnnDataParams
+from include.satellite.params import CnnDataParams, LabelParams
 from include.satellite.sensors.sensor import REFERENCE
 from include.satellite.sensors.sentinel2 import SENTINEL2
-from tests.satellite.imagery_store import BANDS, CRS, SOUTH, WEST, ImageryMaker, days_from, grid_of, layers_of
+from tests.satellite.imagery_store import (
+    BANDS,
+    CRS,
+    SOUTH,
+    WEST,
+    ImageryMaker,
+    days_from,
+    geometry_of,
+    grid_of,
+    layers_of,
+)
 
 SIZE = 10
 GRID = grid_of(20, 30)
@@ -197,9 +210,9 @@ def test_a_raster_in_degrees_is_reprojected(files: Path) -> None:
     """East of a meridian through the middle of the area there is crop."""
     (middle,), (north,) = transform(CRS, "EPSG:4326", [WEST + 150], [SOUTH + 100])
     values = np.zeros((200, 200), np.int16)
-    values[:, 100:] = 7
+    values[:, 100:] = 1
     write(files, "crop.tif", values, crs="EPSG:4326", step=1e-4, origin=(middle - 0.01, north + 0.01))
-    mask = crop_mask(files, "crop.tif", GRID)
+    mask = crop_mask(files, LabelParams(crop_mask="crop.tif"), GRID)
     assert not mask[:, :14].any()
     assert mask[:, 16:].all()
 
@@ -209,7 +222,8 @@ def test_nodata_is_no_class_and_no_crop(files: Path) -> None:
     values[:5] = 2
     write(files, "classes.tif", values, nodata=255)
     assert np.array_equal(class_raster(files, "classes.tif", GRID) > 0, values == 2)
-    assert np.array_equal(crop_mask(files, "classes.tif", GRID), values == 2)
+    params = LabelParams(crop_mask="classes.tif", crop_mask_codes=(2,))
+    assert np.array_equal(crop_mask(files, params, GRID), values == 2)
 
 
 def test_what_the_raster_does_not_cover_has_no_class(files: Path) -> None:
@@ -241,10 +255,51 @@ def test_a_file_that_is_no_raster_is_refused_by_name(files: Path) -> None:
     (files / "source").mkdir()
     (files / "source" / "crop.tif").write_text("not a raster")
     with pytest.raises(BadInputError, match=r"crop.tif: cannot be read as a GeoTIFF"):
-        crop_mask(files, "crop.tif", GRID)
+        crop_mask(files, LabelParams(crop_mask="crop.tif"), GRID)
     write(files, "none.tif", np.zeros((20, 30), np.uint8))
     with pytest.raises(BadInputError, match=r"none.tif: no pixel of the area is cropland"):
-        crop_mask(files, "none.tif", GRID)
+        crop_mask(files, LabelParams(crop_mask="none.tif"), GRID)
+
+
+@pytest.mark.parametrize("values", [[[0, 10], [40, 50]], [[0, 0], [40, 40]], [[0, 1], [1, 2]]])
+def test_a_land_cover_map_needs_the_codes_that_are_cropland(files: Path, values: list[list[int]]) -> None:
+    raster = np.kron(values, np.ones((10, 15))).astype(np.uint8)
+    write(files, "map.tif", raster)
+    code = int(raster.max())
+    with pytest.raises(BadInputError, match=rf"map\.tif: is a land-cover map.*{code} \(\d+\.0 %\).*crop_mask_codes"):
+        crop_mask(files, LabelParams(crop_mask="map.tif"), GRID)
+    mask = crop_mask(files, LabelParams(crop_mask="map.tif", crop_mask_codes=(code,)), GRID)
+    assert np.array_equal(mask, raster == code)
+    with pytest.raises(BadInputError, match=rf"no pixel .* codes 41; it holds .*{code} \("):
+        crop_mask(files, LabelParams(crop_mask="map.tif", crop_mask_codes=(41,)), GRID)
+
+
+def test_codes_outside_of_the_area_tell_a_land_cover_map_too(files: Path) -> None:
+    wide = np.full((20, 60), 1, np.uint8)
+    wide[:, 40:] = 4
+    write(files, "map.tif", wide)
+    with pytest.raises(BadInputError, match=r"is a land-cover map.*1 \(100\.0 %\), 4 \(0\.0 %\)"):
+        crop_mask(files, LabelParams(crop_mask="map.tif"), GRID)
+
+
+@pytest.mark.parametrize("crop", [1, 100, 255])
+def test_a_mask_is_0_and_one_value_of_cropland(files: Path, crop: int) -> None:
+    values = np.full((20, 30), crop, np.uint8)
+    values[:5] = 0
+    write(files, "mask.tif", values)
+    assert np.array_equal(crop_mask(files, LabelParams(crop_mask="mask.tif"), GRID), values == crop)
+
+
+def test_the_share_of_cropland_is_reported_with_those_of_all_codes(files: Path) -> None:
+    values = np.full((20, 30), 10, np.uint8)
+    values[:15] = 40
+    write(files, "map.tif", values)
+    imagery = SimpleNamespace(grid=GRID, geometry=geometry_of(GRID))
+    shares = crop_shares(files, LabelParams(crop_mask="map.tif", crop_mask_codes=(40,)), imagery)
+    assert shares == {"crop_share": 75.0, "crop_codes": {"10": 25.0, "40": 75.0}}
+    assert crop_shares(files, LabelParams(), imagery) == {}
+    [finding] = crop_finding(SimpleNamespace(**shares))
+    assert finding.message == "cropland on 75.0 % of the area; its mask holds 10 (25.0 %), 40 (75.0 %)"
 
 
 def test_finer_classes_are_sampled_never_averaged(files: Path) -> None:

@@ -153,7 +153,8 @@ def simulator() -> Iterator[StandIn]:
 def api(simulator: StandIn, monkeypatch: pytest.MonkeyPatch) -> Iterator[StandIn]:
     """The stand-in without faults, named by the environment; what fails fails soon."""
     monkeypatch.setenv(URL_VARIABLE, simulator.url)
-    monkeypatch.setattr(client, "BOUNDS", client.Bounds(attempts=3, first_wait_s=0.02, silence_s=20, wall_time_s=1.5))
+    bounds = client.Bounds(attempts=3, first_wait_s=0.02, silence_s=20, least_wait_s=0.01, wall_time_s=1.5)
+    monkeypatch.setattr(client, "BOUNDS", bounds)
     simulator.heal()
     simulator.forget()
     yield simulator

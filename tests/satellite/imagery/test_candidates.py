@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from include.core.errors import TransientError
-from include.satellite.imagery.candidates import candidate_of, choose, days
-from include.satellite.imagery.schemas import Candidate
+from include.satellite.imagery.candidates import candidate_of, choose, classification_messages, days
+from include.satellite.imagery.schemas import Candidate, Shares
 from include.satellite.params import SelectionParams
 
 YEAR = timedelta(days=365)
@@ -120,8 +120,31 @@ def test_a_product_without_a_time_is_a_fault_of_the_catalog():
 def test_a_day_is_a_usable_candidate_unless_the_limits_rule_it_out():
     [day] = days([product("a", "2025-01-05T05:40:00Z", 7, properties={"datetime": "2025-01-05", "synthetic": True})],
                  AREA, *WINDOW)  # fmt: skip
-    usable = candidate_of(day, 90, 5, SelectionParams())
+    usable = candidate_of(day, Shares(clear=90, cloud=5), SelectionParams())
     assert (usable.usable, usable.clear, usable.cloud, usable.tile_cloud, usable.synthetic) == (True, 90, 5, None, True)
-    cloudy = candidate_of(day, 10, 90, SelectionParams())
+    cloudy = candidate_of(day, Shares(clear=10, cloud=90), SelectionParams())
     assert not cloudy.usable
     assert cloudy.reason == SelectionParams().rejection(10, 90)
+
+
+def test_a_day_is_as_certain_as_the_least_certain_of_its_products():
+    sources = ({"scene_classes": "scl"}, {"scene_classes": "derived", "version": "b", "mask": "m.tif"})
+    products = [
+        product(name, "2025-01-05T05:40:00Z", properties={"datetime": "2025-01-05", **source})
+        for name, source in zip("ab", sources, strict=True)
+    ]
+    [day] = days(products, AREA, *WINDOW)
+    assert (day.classes, day.versions, day.mask, day.cloud_unknown) == ("derived", ["b"], "m.tif", True)
+    assert classification_messages([day]) == [
+        "no scene classification on 1 of 1 dates: their classes are derived from NDVI and NDWI, which know no cloud; "
+        "its share is that of the index on 0",
+        "cloud unknown on 1 of 1 dates: neither a classification nor an index has it",
+    ]
+
+
+def test_the_cloud_of_the_tile_counts_only_where_the_classes_know_none():
+    [day] = days([product("a", "2025-01-05T05:40:00Z", 60)], AREA, *WINDOW)
+    shares = Shares(clear=90, nodata=10)
+    assert day.over_area(shares) == shares
+    derived = day.model_copy(update={"classes": "derived"})
+    assert derived.over_area(shares) == Shares(clear=30, cloud=60, nodata=10)

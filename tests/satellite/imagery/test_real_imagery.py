@@ -162,4 +162,4 @@ def test_belgium_gives_its_ten_months_with_data_and_says_that_cloud_is_unknown(s
     validated(run, target_count=12)
     outcome = validate_outcome(run.files)
     assert outcome.metrics_as(ValidateMetrics).months_without_date == 2
-    assert any("does not know the cloud of 10 of 10" in finding.message for finding in outcome.findings)
+    assert any("cloud unknown on 10 of 10 dates" in finding.message for finding in outcome.findings)

@@ -1,0 +1,159 @@
+"""Folders of our own with known NDVI: kinds of clouds, masks, damage and corrections, through all steps."""
+
+import json
+import os
+from datetime import date
+
+import numpy as np
+import pytest
+
+from include.core.errors import BadInputError
+from include.standins.sentinel_hub.folder import SceneFolder
+from tests.satellite.scene_folders import (
+    BANDS,
+    DATES,
+    NDVI,
+    SIDE,
+    read_folder,
+    reflectances,
+    write_classes,
+    write_raster,
+    write_scenes,
+)
+
+FIRST, SECOND, THIRD = DATES
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return tmp_path / "scenes"
+
+
+@pytest.fixture
+def read(data_dir, tmp_path, folder):
+    """Read the folder as the next run would."""
+
+    def read(scenes=folder, **params):
+        runs = len(list(tmp_path.glob("run*")))
+        return read_folder(tmp_path / f"run{runs}", scenes, **params)
+
+    return read
+
+
+def approximately(ndvi):
+    return {day: pytest.approx(mean, abs=1e-3) for day, mean in ndvi.items()}
+
+
+def test_a_control_gives_its_ndvi(folder, read):
+    assert read(write_scenes(folder)).ndvi == approximately(NDVI)
+
+
+def test_a_corrected_file_is_fetched_again_and_the_others_are_not(folder, read):
+    write_scenes(folder, dict(NDVI) | {SECOND: 0.3})
+    assert read().ndvi[SECOND] == pytest.approx(0.3, abs=1e-3)
+    one = folder / "scenes" / f"S2_{SECOND:%Y%m%d}.tif"
+    before = one.stat()
+    write_raster(one, reflectances(NDVI[SECOND], 1).round().astype("uint16"), names=BANDS)
+    os.utime(one, ns=(before.st_atime_ns, before.st_mtime_ns))
+    again = read()
+    assert again.ndvi == approximately(NDVI)
+    assert [day.date for day in again.imagery.acquisitions if day.fetched] == [SECOND]
+
+
+def test_another_folder_of_the_same_name_is_fetched_again(tmp_path, read):
+    first = write_scenes(tmp_path / "a" / "in", dict.fromkeys(DATES, 0.3))
+    assert read(first).ndvi == approximately(dict.fromkeys(DATES, 0.3))
+    assert read(write_scenes(tmp_path / "b" / "in")).ndvi == approximately(NDVI)
+
+
+def test_without_a_download_the_last_version_counts(folder, read):
+    read(write_scenes(folder, dict.fromkeys(DATES, 0.4)))
+    read(write_scenes(folder))
+    assert read(skip_download=True).ndvi == approximately(NDVI)
+
+
+@pytest.mark.parametrize("name", ["masks/Fmask_{:%Y-%m-%d}.tif", "clouds/{:%Y%m%d}.tif"])
+def test_a_declared_mask_is_found_by_date_whatever_its_name(folder, read, name):
+    write_scenes(folder, classes=None)
+    for day in DATES:
+        write_classes(folder / name.format(day), 4 if day == SECOND else 0, names=())
+    with pytest.raises(ValueError, match="--mask-type"):
+        read()
+    result = read(mask_type="fmask", min_dates=2)
+    assert result.ndvi == approximately({FIRST: NDVI[FIRST], THIRD: NDVI[THIRD]})
+    assert "cloud over 100.0 %" in result.unusable[SECOND]
+    assert "cloud from masks on 3 of 3 dates" in result.messages
+
+
+def test_a_cloud_mask_under_the_name_of_scl_is_refused(folder, read):
+    write_scenes(folder, classes=0)
+    with pytest.raises(BadInputError, match=r"scl/SCL_\d+\.tif: is 0 on 100 % .*--mask-type"):
+        read()
+
+
+def test_scl_beyond_eleven_is_refused(folder, read):
+    write_scenes(folder, classes=98)
+    with pytest.raises(BadInputError, match=r"scl/SCL_\d+\.tif: holds 98, .*--mask-type"):
+        read()
+
+
+def test_a_mask_that_fits_no_scene_is_refused(folder, read):
+    write_scenes(folder)
+    write_classes(folder / "scl" / "SCL_20240601.tif", 4)
+    with pytest.raises(ValueError, match=r"scl/SCL_20240601\.tif \(2024-06-01\): no scene of that date lies there"):
+        read()
+
+
+def test_a_mask_type_that_the_source_does_not_read_is_refused(folder, read, monkeypatch):
+    write_scenes(folder)
+    make = SceneFolder.__init__
+    monkeypatch.setattr(SceneFolder, "__init__", lambda self, path, mask_type: make(self, path))
+    with pytest.raises(BadInputError, match="mask_type: clm is the type of masks in a folder of scenes"):
+        read(mask_type="clm")
+
+
+def test_cloud_that_nothing_states_is_said_to_be_unknown(folder, read):
+    write_scenes(folder, classes=None)
+    write_classes(folder / "scl" / f"SCL_{FIRST:%Y%m%d}.tif", 4)
+    result = read()
+    assert "cloud unknown on 2 of 3 dates" in result.messages
+    assert {day: report.cloud for day, report in result.accepted.items()} == {FIRST: 0, SECOND: None, THIRD: None}
+
+
+def test_the_cloud_of_an_index_counts_where_no_classification_does(folder, read):
+    write_scenes(folder, classes=None)
+    rows = [f"{day},{cloud}" for day, cloud in zip(DATES, (5, 60, 12.5), strict=True)]
+    (folder / "index.csv").write_text("\n".join(["date,cloud_pct", *rows]), encoding="utf-8")
+    result = read(min_dates=2)
+    assert {day: report.cloud for day, report in result.accepted.items()} == {FIRST: 5, THIRD: 12.5}
+    assert "cloud over 60.0 %" in result.unusable[SECOND]
+    assert "cloud unknown" not in result.messages
+
+
+def test_a_changed_index_changes_the_cloud_of_stored_scenes(folder, read):
+    write_scenes(folder, classes=None)
+    items = [{"date": str(day), "file": f"scenes/S2_{day:%Y%m%d}.tif", "cloud_pct": 0} for day in DATES]
+    (folder / "index.json").write_text(json.dumps({"items": items}))
+    assert len(read().accepted) == 3
+    items[1]["cloud_pct"] = 70
+    (folder / "index.json").write_text(json.dumps({"items": items}))
+    assert "cloud over 70.0 %" in read(min_dates=2).unusable[SECOND]
+
+
+@pytest.mark.parametrize("name", ["scenes/S2_{:%Y%m%d}.tif", "scl/SCL_{:%Y%m%d}.tif"])
+@pytest.mark.parametrize("keep", [200, -300])
+def test_a_damaged_file_excludes_its_date_alone(folder, read, name, keep):
+    write_scenes(folder)
+    path = folder / name.format(SECOND)
+    path.write_bytes(path.read_bytes()[:keep])
+    result = read(min_dates=2)
+    assert result.ndvi == approximately({FIRST: NDVI[FIRST], THIRD: NDVI[THIRD]})
+    assert path.name in result.unusable[SECOND]
+
+
+def test_an_scl_band_counts_before_files_beside_it(folder, read):
+    for number, day in enumerate(DATES):
+        classes = np.full((1, SIDE, SIDE), 9 if day == SECOND else 4)
+        layers = np.concatenate([reflectances(NDVI[day], number).round(), classes]).astype("uint16")
+        write_raster(folder / "scenes" / f"S2_{day:%Y%m%d}.tif", layers, names=(*BANDS, "scl"))
+    assert set(read(min_dates=2).unusable) == {date(2024, 6, 9)}
