@@ -158,7 +158,7 @@ def examine(
     from include.energy.conversion import convert
     from include.energy.db import connect
     from include.energy.params import answers_of
-    from include.energy.readers.base import candidates, choose, take_sample
+    from include.energy.readers.base import candidates, choose, take_samples
     from include.energy.readers.delimited import DelimitedReader, inspect_text
     from include.energy.unpack import unpack
 
@@ -172,8 +172,8 @@ def examine(
             (folder / SOURCE_FOLDER / path.name).symlink_to(path.resolve())
         try:
             for path in files:
-                for text in unpack(folder / SOURCE_FOLDER / path.name, path.name, folder):
-                    sample = take_sample(text.path, text.name)
+                texts = unpack(folder / SOURCE_FOLDER / path.name, path.name, folder)
+                for text, sample in zip(texts, take_samples(texts), strict=True):
                     reader = choose(sample, params, readers)
                     statements = tuple(_container(text))
                     if isinstance(reader, DelimitedReader):

@@ -16,9 +16,11 @@ before it. In a file that runs mostly backwards in time, it is the other way rou
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from datetime import UTC
+from itertools import islice
 from pathlib import Path
 
 import duckdb
@@ -44,7 +46,7 @@ from include.energy.meters import (
 from include.energy.omissions import omission_finding, zeros_sql
 from include.energy.params import GeneratorParams, seconds_of
 from include.energy.presets import preset_of
-from include.energy.readers.base import Clock, MeterData, Reading, candidates, choose, take_sample
+from include.energy.readers.base import Clock, MeterData, Reading, Sample, candidates, choose, take_samples
 from include.energy.register_rows import Joined, join_registers, state_flows
 from include.energy.registers import Advances, Registers, register_findings, take_differences
 from include.energy.revisions import SUPERSEDED, mark_superseded
@@ -93,9 +95,9 @@ def convert(files: Path, params: GeneratorParams) -> EnergySource:
     meters = read_meters(files / SOURCE_FOLDER / params.meters, params.meters) if params.meters else None
     with connect(files) as connection, temporary_folder(files) as scratch:
         samples = [
-            take_sample(text.path, text.name)
+            sample
             for name in params.files
-            for text in unpack(files / SOURCE_FOLDER / name, name, scratch)
+            for sample in take_samples(unpack(files / SOURCE_FOLDER / name, name, scratch))
         ]
         readers = candidates(params)
         sources = [choose(sample, params, readers).read(sample, params, connection) for sample in samples]
@@ -105,6 +107,7 @@ def convert(files: Path, params: GeneratorParams) -> EnergySource:
         marked = _store_records(connection, sources, params, unit)
         sources = [replace(source, unit=unit) for source in sources]
         _require_stamps(connection, sources, names, params)
+        _require_one_header(connection, sources, samples)
         if meters:
             name_households(connection, meters)
         sources, joined = join_registers(connection, sources, names, meters)
@@ -114,10 +117,6 @@ def convert(files: Path, params: GeneratorParams) -> EnergySource:
         marks = locate(connection, intervals, params, ends, _assumed(sources, params))
         stretches = find_stretches(connection, intervals, params.timezone, where)
         advances = _revise(connection, sources, params, meters, where)
-        states_quality = params.zeros_omitted or any(source.states_quality for source in sources)
-        columns = [COLUMN] * any(source.unfolded for source in sources) + [QUALITY] * states_quality
-        output = _output_sql(unit, names, _flows(sources), columns)
-        write_table(connection, output, DATA.at(files))
         account = _account(connection, sources, names, params, intervals, marks)
         for number, rows in joined.rows.items():
             account.files[number].joined = rows
@@ -139,6 +138,10 @@ def convert(files: Path, params: GeneratorParams) -> EnergySource:
         for number, text in marked.items():
             message = f"{names[number]}: stamps say which occurrence of a repeated hour they mean: {text}."
             account.findings.append(Finding(severity="info", message=message))
+        states_quality = params.zeros_omitted or any(source.states_quality for source in sources)
+        columns = [COLUMN] * any(source.unfolded for source in sources) + [QUALITY] * states_quality
+        output = _output_sql(unit, names, _flows(sources), columns)
+        write_table(connection, output, DATA.at(files))
         return account
 
 
@@ -288,7 +291,7 @@ def _flows(sources: Sequence[MeterData]) -> tuple[str, ...]:
 def _require_stamps(
     connection: duckdb.DuckDBPyConnection, sources: Sequence[MeterData], names: Sequence[str], params: GeneratorParams
 ) -> None:
-    """Refuse files without any stamp that can be read, and stamps without a zone where none is given."""
+    """Refuse files without a value or any stamp that can be read, and stamps without a zone where none is given."""
     for number, (name, source) in enumerate(zip(names, sources, strict=True)):
         if count(connection, f"SELECT count(*) FROM records WHERE file = {number} AND NOT malformed") == 0:
             raise BadInputError(f"{name}: {source.all_malformed}")
@@ -301,6 +304,8 @@ def _require_stamps(
                 f"{name}: none of its stamps can be read{example}; write them year first, for example "
                 "2026-03-29T14:30:00+02:00 or 2026-03-29 14:30 (29.03.2026 14:30 is read too)"
             )
+    if not connection.execute("SELECT 1 FROM records WHERE NOT empty LIMIT 1").fetchone():
+        raise BadInputError(f"{_common_name(names)}: no record holds a value")
     bare = connection.execute(
         "SELECT file, line, stamp FROM records WHERE clock IS NOT NULL AND NOT zoned ORDER BY file, line LIMIT 1"
     ).fetchone()
@@ -310,6 +315,28 @@ def _require_stamps(
             "--timezone Europe/Berlin for local clocks, or a fixed offset such as --timezone +10:00 for clocks that "
             "never change"
         )
+
+
+def _require_one_header(
+    connection: duckdb.DuckDBPyConnection, sources: Sequence[MeterData], samples: Sequence[Sample]
+) -> None:
+    """Refuse a file in which another header stands between records: after it, columns mean something else."""
+    for number, (source, sample) in enumerate(zip(sources, samples, strict=True)):
+        header = [name.strip() for name in source.columns if name.strip()]
+        lines = connection.execute(
+            "SELECT line FROM records WHERE file = ? AND clock IS NULL AND list_contains(?::VARCHAR[], trim(stamp)) "
+            "ORDER BY line LIMIT 100",
+            [number, header],
+        ).fetchall()
+        for (line,) in lines:
+            text = next(islice(sample.lines(), line - 1, None), b"").decode("utf-8", "replace").strip()
+            fields = next(csv.reader([text], delimiter=source.delimiter or ","), [])
+            names = [field.strip() for field in fields if field.strip()]
+            if names and names != header:
+                raise BadInputError(
+                    f"{sample.name}: line {line} is another header, {text[:80]!r}, after which columns may mean "
+                    "something else; split the file there, and give both parts"
+                )
 
 
 def _revise(

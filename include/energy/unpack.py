@@ -31,7 +31,7 @@ from include.core.files import setup_errors
 from include.energy.encodings import UTF_8, find_encoding, write_utf8
 from include.energy.json_documents import is_json, write_records
 from include.energy.lines import read_chunks
-from include.energy.workbooks import write_sheets
+from include.energy.workbooks import Sheet, write_sheets
 
 MAX_MEMBERS = 1000
 MAX_UNPACKED = 20 * 10**9
@@ -115,6 +115,10 @@ def _texts(path: Path, name: str, containers: tuple[str, ...], scratch: Path) ->
     return [Text(path, name, containers, encoding.label)]
 
 
+def _hidden(sheet: Sheet) -> str:
+    return f" (hidden, and not read: {', '.join(sheet.hidden)})" if sheet.hidden else ""
+
+
 def _packed(path: Path, name: str, containers: tuple[str, ...], folder: Path) -> list[Text]:
     """Return the texts of a ZIP archive or workbook."""
     book = "Excel"
@@ -131,7 +135,7 @@ def _packed(path: Path, name: str, containers: tuple[str, ...], folder: Path) ->
         Text(
             sheet.path,
             name if len(sheets) == 1 else f"{name}/{sheet.title}",
-            (*containers, f"{book} workbook, sheet {sheet.title}"),
+            (*containers, f"{book} workbook, sheet {sheet.title}{_hidden(sheet)}"),
             locator="row",
         )
         for sheet in sheets

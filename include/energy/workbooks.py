@@ -33,10 +33,11 @@ _EXPORT = "export the sheet as CSV"
 
 
 class Sheet(NamedTuple):
-    """A sheet of a workbook: its title, and its cells as delimited text."""
+    """A sheet of a workbook: its title, its cells as delimited text, and the hidden sheets beside it."""
 
     title: str
     path: Path
+    hidden: tuple[str, ...] = ()
 
 
 def write_sheets(path: Path, name: str, folder: Path) -> list[Sheet]:
@@ -48,7 +49,8 @@ def write_sheets(path: Path, name: str, folder: Path) -> list[Sheet]:
         folder: Where the texts go; each sheet gets a file of its number.
 
     Returns:
-        The sheets with at least 2 rows and 2 columns, in their order; where there is none, the first with cells.
+        The visible sheets with at least 2 rows and 2 columns, in their order; where there is none, the first with
+        cells.
 
     Raises:
         BadInputError: The workbook has a password, is damaged, needs more than 4 GiB, or has no cells.
@@ -68,8 +70,8 @@ def write_sheets(path: Path, name: str, folder: Path) -> list[Sheet]:
     if "fault" in answer:
         raise BadInputError(f"{name}: {answer['fault']}")
     if not answer["sheets"]:
-        raise BadInputError(f"{name}: has no sheet with cells")
-    return [Sheet(title, Path(written)) for title, written in answer["sheets"]]
+        raise BadInputError(f"{name}: has no visible sheet with cells")
+    return [Sheet(title, Path(written), tuple(answer["hidden"])) for title, written in answer["sheets"]]
 
 
 def cell_text(value: object) -> str:
@@ -147,12 +149,14 @@ def main(workbook: str, folder: str) -> dict[str, Any]:
     """Write the sheets of a workbook; what the separate process does.
 
     Returns:
-        `sheets`, a list of titles and files, or `fault`, the rest of a sentence about the workbook.
+        `sheets`, a list of titles and files, and `hidden`, titles of sheets that a reader of the workbook does not see;
+        or `fault`, the rest of a sentence about the workbook.
     """
-    from python_calamine import CalamineError, CalamineWorkbook, SheetTypeEnum
+    from python_calamine import CalamineError, CalamineWorkbook, SheetTypeEnum, SheetVisibleEnum
 
     tables: list[tuple[str, str]] = []
     notes: list[tuple[str, str]] = []
+    hidden: list[str] = []
     try:
         with Path(workbook).open("rb") as file:  # not from_path(), which believes the suffix
             book = CalamineWorkbook.from_filelike(file)
@@ -162,6 +166,9 @@ def main(workbook: str, folder: str) -> dict[str, Any]:
             sheet = book.get_sheet_by_index(number)
             if sheet.start is None:
                 continue
+            if described.visible is not SheetVisibleEnum.Visible:
+                hidden.append(described.name)
+                continue
             target = Path(folder) / f"{number + 1}.csv"
             _write_sheet(sheet.iter_rows, target)
             kept = tables if sheet.height >= 2 and sheet.width >= 2 else notes
@@ -170,7 +177,7 @@ def main(workbook: str, folder: str) -> dict[str, Any]:
         if _ENCRYPTED in Path(workbook).read_bytes():
             return {"fault": "the workbook has a password; save it without one"}
         return {"fault": f"the workbook is damaged, or has a password ({error}); save it again, or {_EXPORT}"}
-    return {"sheets": tables or notes[:1]}
+    return {"sheets": tables or notes[:1], "hidden": hidden}
 
 
 if __name__ == "__main__":

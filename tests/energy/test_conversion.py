@@ -2,6 +2,7 @@
 
 import contextlib
 import gzip
+import zipfile
 
 import pytest
 from hypothesis import given, settings
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 from include.core.errors import BadInputError
 from include.energy.generator import generate
 from include.energy.params import GeneratorParams
+from tests.energy.workbook_files import write_xlsx
 
 KWH = "timestamp=time,household_id=meter,energy_kwh=kwh"
 BERLIN = {"columns": KWH, "timezone": "Europe/Berlin"}
@@ -104,6 +106,37 @@ def test_several_files_gzip_quotes_and_order(convert):
     assert done.source.files[0].first.isoformat() == "2026-01-01T12:00:00+00:00"
 
 
+@pytest.mark.parametrize("header", ["time,Temperature,kWh", "time,Wh,Temperature"])
+def test_another_header_between_records_is_refused(convert, header):
+    records = [f"2026-01-05 {hour:02}:00,{hour % 5}.5,{10 + hour % 3}" for hour in range(24)]
+    text = table(*records, header, *records, header="time,kWh,Temperature")
+    with pytest.raises(BadInputError, match=f"line 26 is another header, '{header}'"):
+        convert(text, timezone="+00:00")
+
+
+@pytest.mark.parametrize("header", ["time,kWh,Temperature", "time,kWh ,Temperature,"])
+def test_the_same_header_again_is_no_other_table(convert, header):
+    records = [f"2026-01-{day} {hour:02}:00,{hour % 5}.5,{10 + hour % 3}" for day in ("05", "06") for hour in range(24)]
+    done = convert(table(*records[:24], header, *records[24:], header="time,kWh,Temperature"), timezone="+00:00")
+    assert done.source.records_written >= 48
+
+
+@pytest.mark.parametrize("container", ["archive.zip", "book.xlsx"])
+def test_several_files_of_one_archive_or_workbook_without_a_meter_are_asked_about(convert, tmp_path, container):
+    rows = [["time", "kWh"], *([f"2026-01-05 {hour:02}:00", str(hour % 5)] for hour in range(24))]
+    if container.endswith("zip"):
+        with zipfile.ZipFile(tmp_path / container, "w") as archive:
+            for name in ("a.csv", "b.csv"):
+                archive.writestr(name, "\n".join(map(",".join, rows)))
+    else:
+        cells = {f"{'AB'[c]}{r}": cell for r, row in enumerate(rows, 1) for c, cell in enumerate(row)}
+        write_xlsx(tmp_path / container, {"May": cells, "June": cells})
+    content = {container: (tmp_path / container).read_bytes()}
+    with pytest.raises(BadInputError, match="several files or sheets: of one household, or of one each"):
+        convert(content, timezone="+00:00")
+    assert convert(content, timezone="+00:00", columns="household_id=@HOME").source.records_written == 48
+
+
 @pytest.mark.parametrize(
     ("stamp", "utc"),
     [
@@ -191,6 +224,7 @@ REFUSED = {
         "its records have 4 fields and its header names 3; is a decimal comma or a name that holds the delimiter not",
     ),
     "no_stamp": (table(",a,1", ",a,2"), {}, "none of its stamps can be read; write them year first"),
+    "no_value": (table("2026-01-01T00:00Z,a", "2026-01-01T01:00Z,a"), {}, "no record holds a value"),
     "no_household": (table("2026-01-01T00:00Z,,1", "2026-01-01T01:00Z,,1"), {}, "no record names a household"),
     "no_interval": (table("2026-01-01T00:00Z,a,1"), {}, "the interval between readings cannot be told"),
     "many_intervals": (

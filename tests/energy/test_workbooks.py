@@ -33,6 +33,15 @@ def test_the_number_of_a_line_is_the_number_of_its_row(tmp_path):
     }
 
 
+def test_a_hidden_sheet_is_not_read_and_the_text_beside_it_says_so(tmp_path):
+    cells = {"A1": "time", "B1": "kWh", "A2": "2026-01-05 00:00", "B2": 1}
+    path = write_xlsx(tmp_path / "b", {"Data": cells, "old": cells}, hidden=("old",))
+    assert list(texts(path)) == ["Data"]
+    (tmp_path / "scratch").mkdir()
+    [text] = unpack(path, "book.xlsx", tmp_path / "scratch")
+    assert text.containers == ("Excel workbook, sheet Data (hidden, and not read: old)",)
+
+
 def test_times_lose_the_error_of_their_serials_and_midnights_keep_their_time(tmp_path):
     cells = {
         "A1": Serial(45000.0104166),
@@ -119,7 +128,7 @@ def test_what_a_workbook_is_its_content_says_and_not_its_suffix(tmp_path):
 
 
 def test_a_damaged_workbook_and_one_without_cells_are_refused(tmp_path):
-    with pytest.raises(BadInputError, match=r"^m\.xlsx: has no sheet with cells$"):
+    with pytest.raises(BadInputError, match=r"^m\.xlsx: has no visible sheet with cells$"):
         texts(write_xlsx(tmp_path / "b", {"S": {}}), "m.xlsx")
     (tmp_path / "b").write_bytes((tmp_path / "b").read_bytes()[:400])
     (tmp_path / "sheets").rmdir()
@@ -135,7 +144,7 @@ def test_a_workbook_that_asks_for_all_memory_is_refused_and_this_process_lives_o
 
 def test_the_separate_process_answers_with_titles_and_files(tmp_path):
     path = write_xlsx(tmp_path / "b", {"S": {"A1": "t"}})
-    assert main(str(path), str(tmp_path)) == {"sheets": [("S", str(tmp_path / "1.csv"))]}
+    assert main(str(path), str(tmp_path)) == {"sheets": [("S", str(tmp_path / "1.csv"))], "hidden": []}
     assert main(str(write_protected(tmp_path / "c")), str(tmp_path)) == {
         "fault": "the workbook has a password; save it without one"
     }

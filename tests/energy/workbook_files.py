@@ -25,7 +25,7 @@ class Serial:
         self.days, self.style = days, style
 
 
-def write_xlsx(path, sheets):
+def write_xlsx(path, sheets, hidden=()):
     """Write sheets, dicts of cells by reference ("B3"): texts, numbers, booleans or `Serial`."""
     numbered = list(enumerate(sheets.items(), 1))
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as book:
@@ -33,7 +33,10 @@ def write_xlsx(path, sheets):
         root = f'<Relationship Id="r" Type="{_RELATIONS}/officeDocument" Target="xl/workbook.xml"/>'
         book.writestr("_rels/.rels", f'<Relationships xmlns="{_PACKAGE}">{root}</Relationships>')
         book.writestr("xl/styles.xml", _STYLES)
-        listed = "".join(f'<sheet name={quoteattr(title)} sheetId="{n}" r:id="r{n}"/>' for n, (title, _) in numbered)
+        state = {title: ' state="hidden"' * (title in hidden) for title in sheets}
+        listed = "".join(
+            f'<sheet name={quoteattr(title)} sheetId="{n}"{state[title]} r:id="r{n}"/>' for n, (title, _) in numbered
+        )
         book.writestr(
             "xl/workbook.xml", f'<workbook xmlns="{_MAIN}" xmlns:r="{_RELATIONS}"><sheets>{listed}</sheets></workbook>'
         )

@@ -214,7 +214,7 @@ def name_household(draft: Draft) -> str:
     if draft.answers.several_files:
         draft.ask(
             "household",
-            "no column names a meter, and there are several files: they may be of one household or of one each",
+            "no column names a meter, and there are several files or sheets: of one household, or of one each",
             '--columns "household_id=@HOME"',
             f'--columns "household_id=@{FILE}"',
         )
@@ -285,6 +285,20 @@ def _leave_out(draft: Draft, column: Column, imports: tuple[str, ...], exports: 
     return Choice(column.position, imports)
 
 
+def _require_no_signs(draft: Draft, taken: set[int]) -> None:
+    """Refuse a column that holds the sign of each value: without it, what was fed in would count as drawn."""
+    for column in draft.columns:
+        texts = {text.strip() for text in column.distinct}
+        if column.position not in taken and "+" in texts and texts & {"-", "−"} and texts <= {"+", "-", "−"}:
+            name = draft.name(column.position)
+            draft.ask(
+                "rows",
+                f"{column.name!r} holds the sign of each value, + or −, without which its direction is not known",
+                f'--where "{name}=+"',
+                f'--where "{name}={(texts - {"+"}).pop()}"',
+            )
+
+
 def choose_rows(
     draft: Draft,
     stamps: tuple[int, ...],
@@ -292,7 +306,9 @@ def choose_rows(
     values: tuple[int, ...],
 ) -> tuple[Choice, ...]:
     """Return which rows to read where several share one household and time, told apart by another column."""
-    if chosen := _choose_directions(draft, {*stamps, *values, *(() if meter is None else (meter,))}):
+    taken = {*stamps, *values, *(() if meter is None else (meter,))}
+    _require_no_signs(draft, taken)
+    if chosen := _choose_directions(draft, taken):
         return chosen
     if not stamps or not values:
         return ()

@@ -25,6 +25,7 @@ from include.energy.inspection.spelling import spell_numbers as spell
 from include.energy.inspection.times import are_periods
 from include.energy.schemas import Unit
 
+_YEAR = re.compile(r"(?<!\d)(?:19|20)\d\d(?!\d)")
 RISES_NEEDED = 24
 RISES_OF_A_DAY = 12
 
@@ -110,7 +111,9 @@ def _choose_values(draft: Draft, free: Sequence[Column]) -> tuple[tuple[int, ...
 
 
 def _are_meters(free: Sequence[Column]) -> bool:
-    """Return whether names are those of meters: numbered or built alike, not words for different quantities."""
+    """Return whether names are those of meters: numbered or built alike, not years or words for other quantities."""
+    if all(_YEAR.search(column.name) for column in free):
+        return False
     stems = {re.sub(r"\d+", "0", column.name) for column in free}
     if len(stems) == 1:
         return True

@@ -26,7 +26,7 @@ from __future__ import annotations
 import importlib
 import pkgutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 
     from include.energy.params import GeneratorParams
     from include.energy.schemas import Measured, Unit
+    from include.energy.unpack import Text
 
 SURE = 0.5
 SAMPLE_BYTES = 64 * 1024
@@ -67,11 +68,13 @@ class Sample:
         path: Where it lies.
         name: What messages call it.
         head: Its first 64 KiB, or all of it where it is shorter; decompressed where it is gzip.
+        alone: Nothing else was taken out of the same archive or workbook.
     """
 
     path: Path
     name: str
     head: bytes
+    alone: bool = True
 
     def chunks(self) -> Iterator[bytes]:
         """Yield all bytes of the file, decompressed where it is gzip."""
@@ -230,6 +233,15 @@ def candidates(params: GeneratorParams) -> list[Reader]:
         known = ", ".join(reader.name for reader in readers)
         raise BadInputError(f"format: {preset.name}: no reader is called {preset.reader!r}; the readers are {known}")
     return named
+
+
+def take_samples(texts: Sequence[Text]) -> list[Sample]:
+    """Return the first bytes of each text of an input file.
+
+    Raises:
+        BadInputError: One is missing, unreadable, or a damaged gzip file.
+    """
+    return [replace(take_sample(text.path, text.name), alone=len(texts) == 1) for text in texts]
 
 
 def take_sample(path: Path, name: str) -> Sample:

@@ -86,6 +86,8 @@ def inspect_text(sample: Sample, answers: Answers, db: duckdb.DuckDBPyConnection
     layout = find_table(sample.path, sample.name)
     if answers.preset:
         answers = with_preset(answers, answers.preset, layout.file.columns)
+    if not sample.alone:
+        answers = replace(answers, several_files=True)
     own = answers.mapping is None and set(COLUMNS[:3]) <= set(layout.file.columns)
     if own:
         voltage, current = (column if column in layout.file.columns else None for column in MEASURED)

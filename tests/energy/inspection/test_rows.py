@@ -22,6 +22,13 @@ def test_several_files_without_a_meter_are_asked_about(understood):
     assert plan.household == "m"
 
 
+def test_a_column_of_signs_is_asked_about(understood):
+    rows = [f"{t},{'-' if number > 12 else '+'},{number % 5}" for number, t in enumerate(HOURS)]
+    (question,) = understood("t,Sign,kWh", *rows).questions
+    assert question.options == ('--where "Sign=+"', '--where "Sign=-"')
+    assert understood("t,Sign,kWh", *rows, where=("Sign=+",)).questions == ()
+
+
 def test_rows_are_chosen_by_their_text(understood):
     rows = [f"{t},{kind},1" for t in HOURS for kind in ("Actual", "Forecast")]
     (question,) = understood("t,Type,kWh", *rows).questions

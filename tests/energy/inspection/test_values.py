@@ -45,6 +45,13 @@ def test_tariffs_are_added_up_and_meters_are_not(understood):
     assert (meters.values, meters.household, meters.meter) == ((1, 2), None, None)
 
 
+def test_columns_of_years_are_no_meters(understood):
+    rows = [f"2026-01-05 {hour:02}:00,{hour % 5},{hour % 3}" for hour in range(24)]
+    (question,) = understood("t,2025 kWh,2026 kWh", *rows).questions
+    assert question.topic == "values"
+    assert understood("t,A1 kWh,A2 kWh", *rows).questions == ()
+
+
 def test_a_total_beside_its_parts_is_left_out(understood):
     found = understood("t;A_1;A_2;Total", *rows(lambda n: n % 5, lambda n: 1, lambda n: n % 5 + 1), unit="kW")
     assert found.plan.values == (1, 2)
