@@ -311,8 +311,8 @@ def _summary(source: EnergySource) -> str:
     seconds = {source.interval_seconds} if source.interval_seconds else set(source.intervals_by_household.values())
     intervals = [_duration(value) for value in sorted(filter(None, seconds))]
     changing = [
-        f"{name}: {', then '.join(_duration(stretch.interval_seconds) for stretch in stretches[:4])}"
-        for name, stretches in list(source.stretches.items())[:3]
+        f"{name}: " * (source.households > 1) + ", then ".join(_duration(part.interval_seconds) for part in parts[:4])
+        for name, parts in list(source.stretches.items())[:3]
     ]
     first = min((file.first for file in source.files if file.first), default=None)
     last = max((file.last for file in source.files if file.last), default=None)

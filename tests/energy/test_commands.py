@@ -44,6 +44,13 @@ def test_it_shows_what_a_file_is_and_the_command(file):
     assert "./pipeline run energy --files" in ended.stdout
 
 
+def test_an_interval_that_changes_is_shown_without_the_name_of_the_only_household(file):
+    rows = [f"2026-01-{day:02} {hour:02}:00,{hour % 5}" for day in range(5, 12) for hour in range(24)]
+    rows += [f"2026-01-{day} {q // 4:02}:{q % 4 * 15:02},{q % 5}" for day in range(12, 19) for q in range(96)]
+    ended = call(file(*rows, header="t,kWh"), "--timezone", "UTC")
+    assert "840 readings of 1 household, every 1 h, then 15 min, 2026-01-05 00:00 to" in ended.stdout
+
+
 def test_the_command_gives_the_same_readings(file, files):
     path = file(*ROWS)
     document = json.loads(call(path, "--timezone", "Europe/Berlin", "--json").stdout)

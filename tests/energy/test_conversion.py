@@ -132,7 +132,7 @@ def test_several_files_of_one_archive_or_workbook_without_a_meter_are_asked_abou
         cells = {f"{'AB'[c]}{r}": cell for r, row in enumerate(rows, 1) for c, cell in enumerate(row)}
         write_xlsx(tmp_path / container, {"May": cells, "June": cells})
     content = {container: (tmp_path / container).read_bytes()}
-    with pytest.raises(BadInputError, match="several files or sheets: of one household, or of one each"):
+    with pytest.raises(BadInputError, match="several files or sheets: they may be of one household or of one each"):
         convert(content, timezone="+00:00")
     assert convert(content, timezone="+00:00", columns="household_id=@HOME").source.records_written == 48
 

@@ -214,7 +214,8 @@ def name_household(draft: Draft) -> str:
     if draft.answers.several_files:
         draft.ask(
             "household",
-            "no column names a meter, and there are several files or sheets: of one household, or of one each",
+            "no column names a meter, and there are several files or sheets: they may be of one household or of one "
+            "each",
             '--columns "household_id=@HOME"',
             f'--columns "household_id=@{FILE}"',
         )
