@@ -687,6 +687,20 @@ def test_columns_of_a_wide_table_that_do_not_fit_wait_in_a_chooser(browser, wide
 
 
 @pytest.mark.browser
+def test_a_table_of_few_columns_shows_them_all_on_a_phone(browser, tmp_path: Path):
+    folder = good_run(tmp_path)
+    columns = ["Month", *(f"Column {number} (kWh)" for number in range(5))]
+    table = {"title": "Cost", "columns": columns, "rows": [["2026-01", *(1234.5 for _ in range(5))]]}
+    ended(folder, "describe", (3, 4), summary={"tables": [table]})
+    _, path = write_report(folder, build_report(folder, now=NOW))
+    page = browser.new_page(viewport={"width": 390, "height": 800})
+    page.goto(path.as_uri())
+    assert page.locator("table.data", has_text="2026-01").locator("thead th:visible").count() == 6
+    assert page.locator("details.chooser").count() == 0
+    page.close()
+
+
+@pytest.mark.browser
 def test_paper_shows_all_columns_of_a_wide_table(browser, wide: Path):
     page = browser.new_page(viewport={"width": 700, "height": 990})
     page.goto(wide.as_uri())

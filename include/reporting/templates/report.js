@@ -26,6 +26,7 @@
   const cellsOf = (row) => [...row.cells].map((cell) => cell.textContent.trim());
 
   const LEAST_COLUMNS = 2;
+  const FEW_COLUMNS = 6; // of so few none waits: the last ones are often what a table is about
   // The columns at the end that do not fit are hidden until the reader chooses them; paper shows all.
   const chooseColumns = (table, heads) => {
     const frame = table.parentElement;
@@ -90,7 +91,7 @@
       download(table.caption.textContent, [heads.map((head) => head.textContent), ...rows]);
     };
     tools.append(make("button", { type: "button", click: save }, "Download CSV"));
-    if (heads.length > LEAST_COLUMNS) tools.append(chooseColumns(table, heads));
+    if (heads.length > FEW_COLUMNS) tools.append(chooseColumns(table, heads));
     table.parentElement.before(tools);
   };
 
