@@ -25,6 +25,7 @@ from include.satellite.imagery.area import affine_of
 from include.satellite.imagery.client import BOUNDS
 from include.satellite.imagery.scenes import NotDataError
 from include.satellite.imagery.schemas import Catalog, Grid, ItemSource
+from include.satellite.imagery.service import network_remedy, prepare_network, retry_after_s
 from include.satellite.imagery.stac_items import (
     asset_of,
     baseline_of,
@@ -117,9 +118,13 @@ class StacApi:
     Args:
         catalog: The API and the collection.
         sensor: Names the bands.
+
+    Raises:
+        SetupError: A variable names a bundle of certificates that is not there.
     """
 
     def __init__(self, catalog: Catalog, sensor: Sensor) -> None:
+        prepare_network()
         self._catalog, self._sensor = catalog, sensor
         self._items: dict[str, dict[str, Any]] = {}
         self._lock = Lock()
@@ -317,14 +322,14 @@ def _send(request: Mapping[str, Any], name: str) -> requests.Response:
         try:
             answer = requests.request(**request, timeout=BOUNDS.silence_s)
         except requests.RequestException as error:
-            fault = f"cannot be reached: {error}"
+            fault = f"cannot be reached: {error}{network_remedy(error, str(request['url']))}"
         else:
             if answer.ok:
                 return answer
             if answer.status_code != 429 and answer.status_code < 500:
                 raise _refusal(name, answer)
-            fault, stated = f"answers {answer.status_code}", _retry_after_s(answer.headers.get("Retry-After"))
-        pause = max(wait if stated is None else stated, BOUNDS.first_wait_s)
+            fault, stated = f"answers {answer.status_code}", retry_after_s(answer.headers.get("Retry-After"))
+        pause = max(wait if stated is None else stated, BOUNDS.least_wait_s)
         if attempt == BOUNDS.attempts or time.monotonic() + pause > until:
             break
         time.sleep(pause)
@@ -353,10 +358,3 @@ def _next_request(link: Mapping[str, Any], body: Mapping[str, Any]) -> dict[str,
         "json": {**body, **own} if link.get("merge", False) else own,
         "headers": headers,
     }
-
-
-def _retry_after_s(text: str | None) -> float | None:
-    try:
-        return max(float(text or ""), 0.0)
-    except ValueError:
-        return None

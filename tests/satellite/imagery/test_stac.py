@@ -32,7 +32,9 @@ def running(tmp_path_factory):
 @pytest.fixture
 def local(running, data_dir, monkeypatch):
     """The API without items; what fails fails soon."""
-    monkeypatch.setattr(stac, "BOUNDS", Bounds(attempts=3, first_wait_s=0.02, silence_s=20, wall_time_s=1.5))
+    monkeypatch.setattr(
+        stac, "BOUNDS", Bounds(attempts=3, first_wait_s=0.02, least_wait_s=0.02, silence_s=20, wall_time_s=1.5)
+    )
     running.page = 100
     for kept in (running.items, running.requests, running.faults):
         kept.clear()
@@ -187,6 +189,17 @@ def test_the_api_is_asked_again_after_as_long_as_it_wants(api, local, status):
     local.faults += [("/search", status, {"Retry-After": "3600"})]
     with pytest.raises(TransientError, match=f"answers {status} after 1 attempts"):
         api.search(SMALL, *WINDOW, None)
+
+
+def test_loopback_is_reached_without_the_proxy(local, world, monkeypatch):
+    for variable in ("HTTP_PROXY", "http_proxy"):
+        monkeypatch.setenv(variable, "http://127.0.0.1:9")
+    for variable in ("NO_PROXY", "no_proxy"):
+        monkeypatch.setenv(variable, "")
+    local.add("a", "2025-05-10T05:40:00Z", world.grid, numbers(world, 1))
+    api = StacApi(Catalog(url=local.url, collection=COLLECTION), SENTINEL2)
+    assert len(api.search(SMALL, *WINDOW, None)) == 1
+    assert (api.read(["a"], ["SCL"], world.grid)[0] == 4).all()
 
 
 def test_refusals_name_what_to_change(local, monkeypatch):
