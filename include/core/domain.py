@@ -59,6 +59,7 @@ class Page:
         templates: Folder with `<name>.html.j2` and the icon `<name>.svg`.
         view: `module:function` of `(EnvFile, run folders, latest first)`, which returns variables of the template by
             name. The plugin adds the env file's name and history, trends of the runs, and what rollback forms need.
+        rolls_back: The page offers to roll back the keys that the domain sets in the env file.
     """
 
     name: str
@@ -66,6 +67,7 @@ class Page:
     dag_id: str
     templates: Path
     view: str
+    rolls_back: bool = False
 
 
 @dataclass(frozen=True)

@@ -91,6 +91,14 @@ SATELLITE_DOMAIN = Domain(
             dag_id=SATELLITE.definition.dag_id,
             templates=HERE / "pages",
             view="include.satellite.registry.overview:models_page",
+            rolls_back=True,
+        ),
+        Page(
+            name="fields",
+            title="Fields",
+            dag_id=FIELD_MONITORING.definition.dag_id,
+            templates=HERE / "pages",
+            view="include.satellite.fields.overview:fields_page",
         ),
     ),
     env_keys=EnvKeys(

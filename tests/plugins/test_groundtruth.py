@@ -11,7 +11,7 @@ def test_the_navigation_names_the_list_and_every_domains_page():
     from plugins.groundtruth import Groundtruth
 
     views = {view["name"]: view for view in Groundtruth.external_views}
-    assert list(views) == ["Pipeline reports", "Feeds", "Models", "Report"]
+    assert list(views) == ["Pipeline reports", "Feeds", "Models", "Fields", "Report"]
     assert views["Models"] == {
         "name": "Models",
         "href": "groundtruth/models",

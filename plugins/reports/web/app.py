@@ -24,6 +24,7 @@ HERE = Path(__file__).parent
 STATIC = {
     "pages.css": "text/css",
     "pages.js": "text/javascript",
+    "tables.js": "text/javascript",
     "feeds.svg": "image/svg+xml",
     "reports.svg": "image/svg+xml",
 }

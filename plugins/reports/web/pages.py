@@ -34,11 +34,11 @@ NOT_A_TARGET = (
 
 
 def page_router(domain: Domain, page: Page) -> APIRouter:
-    """Return the routes of a page: the page itself and, if its domain sets keys of the env file, their rollback.
+    """Return the routes of a page: the page itself and, if it offers that, the rollback of its domain's keys.
 
     Users who may read the runs of the page's DAG see it; users who may edit the DAG may roll back.
     """
-    router, keys = APIRouter(prefix=f"/{page.name}"), domain.env_keys
+    router, keys = APIRouter(prefix=f"/{page.name}"), domain.env_keys if page.rolls_back else None
 
     @router.get("", dependencies=[reads_runs(page.dag_id)])
     def show(request: Request, user: GetUserDep, done: str = "") -> Response:

@@ -37,6 +37,7 @@ def test_only_the_routes_of_the_pages_are_open():
         "/dags/{dag_id}/runs/{run_id}/files/{path:path}",
         "/models",
         "/models/rollback",
+        "/fields",
         "/static/{name}",
     }
 
@@ -55,7 +56,10 @@ def test_a_template_is_rendered_below_the_apps_path_with_its_status():
 def test_the_pages_of_every_domain_are_listed():
     from plugins.reports.web.app import domain_pages
 
-    assert [(page.name, page.dag_id) for page in domain_pages()] == [("models", "satellite_pipeline")]
+    assert [(page.name, page.dag_id) for page in domain_pages()] == [
+        ("models", "satellite_pipeline"),
+        ("fields", "field_monitoring"),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -63,9 +67,11 @@ def test_the_pages_of_every_domain_are_listed():
     [
         ("pages.css", "text/css"),
         ("pages.js", "text/javascript"),
+        ("tables.js", "text/javascript"),
         ("reports.svg", "image/svg+xml"),
         ("feeds.svg", "image/svg+xml"),
         ("models.svg", "image/svg+xml"),
+        ("fields.svg", "image/svg+xml"),
     ],
 )
 def test_static_files_and_the_icons_of_domains_need_no_login(client, name, media_type):

@@ -16,7 +16,7 @@ from plugins.groundtruth import Groundtruth
 from plugins.reports.web.navigation import PATH, Navigation, plugin_list, visible_views
 
 pytestmark = pytest.mark.airflow
-ALL = ["Pipeline reports", "Feeds", "Models", "Report"]
+ALL = ["Pipeline reports", "Feeds", "Models", "Fields", "Report"]
 OF_ENERGY = ["Pipeline reports", "Report"]
 OF_INBOX = ["Pipeline reports", "Feeds", "Report"]
 OF_MODELS = ["Pipeline reports", "Models", "Report"]
