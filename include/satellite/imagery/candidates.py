@@ -128,9 +128,10 @@ def classification_messages(days: Sequence[Day]) -> list[str]:
     unknown = sum(day.cloud_unknown for day in days)
     messages = []
     if derived:
+        indexed = f"; it is that of the index on {len(derived) - unknown} dates" if unknown < len(derived) else ""
         messages.append(
             f"no scene classification on {len(derived)} of {len(days)} dates: their classes are derived from NDVI and "
-            f"NDWI, which know no cloud; its share is that of the index on {len(derived) - unknown}"
+            f"NDWI, which know no cloud{indexed}"
         )
     if masked:
         messages.append(

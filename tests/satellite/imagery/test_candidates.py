@@ -136,8 +136,7 @@ def test_a_day_is_as_certain_as_the_least_certain_of_its_products():
     [day] = days(products, AREA, *WINDOW)
     assert (day.classes, day.versions, day.mask, day.cloud_unknown) == ("derived", ["b"], "m.tif", True)
     assert classification_messages([day]) == [
-        "no scene classification on 1 of 1 dates: their classes are derived from NDVI and NDWI, which know no cloud; "
-        "its share is that of the index on 0",
+        "no scene classification on 1 of 1 dates: their classes are derived from NDVI and NDWI, which know no cloud",
         "cloud unknown on 1 of 1 dates: neither a classification nor an index has it",
     ]
 
