@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import math
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -13,6 +14,8 @@ from include.core.domain import Check
 from include.core.errors import BadInputError
 
 DEMO = "demo"
+RADIOMETRY = {"scale": (0.0, 1.0), "offset": (-1.0, 1.0)}
+"""What a user may state of a folder's scenes, and between which limits it gives reflectances."""
 
 
 def read_box(text: str) -> list[float]:
@@ -56,7 +59,7 @@ def run_environment(
 
     Args:
         params: The run's parameters.
-        options: `scenes`, a folder of GeoTIFFs that the stand-in serves, and `profile`.
+        options: `scenes`, a folder of GeoTIFFs that the stand-in serves, their `scale` and `offset`, and `profile`.
         data_dir: The deployment's data folder.
 
     Yields:
@@ -73,6 +76,9 @@ def run_environment(
         raise BadInputError("--scenes: only a pipeline with --source demo takes scenes from a folder")
     if scenes is not None and not Path(scenes).is_dir():
         raise BadInputError(f"--scenes: no such folder: {scenes}")
+    stated = [f"--{name}={_number(name, options[name])}" for name in RADIOMETRY if options.get(name) is not None]
+    if stated and scenes is None:
+        raise BadInputError(f"{' '.join(stated)}: only scenes from a folder (--scenes) take a scale and an offset")
     environment: dict[str, str] = {}
     if options.get("profile") == DEMO:
         environment["GROUNDTRUTH_ENV_FILE"] = str(data_dir / DEMO / ".env")
@@ -83,8 +89,23 @@ def run_environment(
     arguments = ["--scenes", str(Path(scenes).resolve())] if scenes else []
     if params.get("mask_type") and scenes:
         arguments += ["--mask-type", str(params["mask_type"])]
+    arguments += stated
     with stand_in(*arguments) as url:
         yield environment | {URL_VARIABLE: url}
+
+
+def _number(name: str, text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    low, high = RADIOMETRY[name]
+    if not low <= number <= high or number == low:
+        raise BadInputError(
+            f"--{name}: {text!r} must be a number above {low:g}, at most {high:g}: reflectance = number × scale + "
+            "offset (numbers of 10000 for reflectance 1 have scale 0.0001; with 1000 added, offset -0.1)"
+        )
+    return number
 
 
 def checks() -> list[Check]:

@@ -57,6 +57,16 @@ SATELLITE_DOMAIN = Domain(
             metavar="scl|clm|clp|cloud_probability|s2cloudless|fmask",
         ),
         Option(
+            ("--scale",),
+            "Of the files of --scenes: reflectance = number × scale + offset. Default: their tags, else their type.",
+            metavar="NUMBER",
+        ),
+        Option(
+            ("--offset",),
+            "Of the files of --scenes, reflectance: -0.1 where 1000 was added to numbers of scale 0.0001.",
+            metavar="NUMBER",
+        ),
+        Option(
             ("--bbox",),
             "Bounding box of the area, degrees. Default: Ludhiana.",
             param="bbox",

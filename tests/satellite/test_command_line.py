@@ -44,6 +44,20 @@ def test_scenes_are_only_for_the_demo_and_must_be_a_folder(tmp_path):
         pass
 
 
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"offset": "-0.1"}, "only scenes from a folder"),
+        ({"offset": "-1000", "scenes": "."}, r"--offset: '-1000' must be a number above -1, at most 1"),
+        ({"scale": "0", "scenes": "."}, "--scale: '0' must be a number above 0"),
+        ({"scale": "x", "scenes": "."}, "--scale: 'x' must be a number"),
+    ],
+)
+def test_scale_and_offset_are_of_scenes_and_must_give_reflectances(tmp_path, options, words):
+    with pytest.raises(BadInputError, match=words), run_environment({"source": "demo"}, options, tmp_path):
+        pass
+
+
 def test_the_demo_profile_has_an_env_file_of_its_own(tmp_path):
     with run_environment({"source": "cdse"}, {"profile": "demo"}, tmp_path) as environment:
         assert environment == {"GROUNDTRUTH_ENV_FILE": str(tmp_path / "demo" / ".env")}

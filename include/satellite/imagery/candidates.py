@@ -63,6 +63,7 @@ def _product(feature: dict[str, Any]) -> Day:
         classes=properties.get("scene_classes", "scl"),
         mask=properties.get("mask"),
         unreadable=properties.get("unreadable"),
+        radiometry=properties.get("radiometry"),
     )
 
 
@@ -77,6 +78,7 @@ def _merged(products: Sequence[Day]) -> Day:
         classes=max((product.classes for product in products), key=CERTAINTY.index),
         mask=_joined(product.mask for product in products),
         unreadable=_joined(product.unreadable for product in products),
+        radiometry="; ".join(sorted({product.radiometry for product in products if product.radiometry})) or None,
     )
 
 

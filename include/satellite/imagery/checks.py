@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import date
 from operator import attrgetter
 
 import numpy as np
 
 from include.core.artifacts import sha256
+from include.satellite.imagery.radiometry import measure, reflectance_fault, series_faults
 from include.satellite.imagery.scenes import Mask, NotDataError, Scene, Values, form_faults, open_scene, percent
-from include.satellite.imagery.schemas import Acquisition, Check, DateReport, Imagery, IndexRange
+from include.satellite.imagery.schemas import Acquisition, Check, DateReport, Imagery, IndexRange, Radiometry
 from include.satellite.imagery.store import scene_path
 from include.satellite.params import SelectionParams
 
-MOST_OUT_OF_RANGE = 5.0
-"""Percent of the clear pixels; above it the date fails, below it they are masked."""
 REAL_SOURCES = ("sentinelhub", "cdse")
 
 
@@ -31,6 +31,7 @@ class Examination:
     """Shares of the area by name; none where the scene could not be read."""
     indices: list[IndexRange] = field(default_factory=list)
     masked: float | None = None
+    radiometry: Radiometry | None = None
     fingerprint: str | None = None
 
     @property
@@ -58,6 +59,7 @@ class Examination:
             checks=self.checks,
             masked=self.masked,
             indices=self.indices,
+            radiometry=self.radiometry,
             synthetic=self.acquisition.synthetic,
             **(self.shares | ({"cloud": None} if self.acquisition.cloud_unknown else {})),
         )
@@ -80,6 +82,8 @@ def examine(acquisition: Acquisition, imagery: Imagery, params: SelectionParams,
     examination.shares = shares = acquisition.over_area(scene.shares(inside)).model_dump()
     finding = ", ".join(f"{name} {share:.1f} %" for name, share in shares.items())
     examination.add("visibility", params.rejection(shares["clear"], shares["cloud"]), finding)
+    examination.radiometry = measure(scene, inside)
+    examination.add("reflectance", reflectance_fault(examination.radiometry), "as bright as land can be")
     _check_variation(examination, scene, inside)
     _check_indices(examination, scene, inside)
     reflectances = np.stack([scene.band(name) for name in scene.sensor.base_bands])
@@ -96,6 +100,21 @@ def mark_duplicates(examinations: Iterable[Examination]) -> None:
         twin = first.setdefault(examination.fingerprint, examination)
         fault = None if twin is examination else f"its reflectances are those of {twin.acquisition.date}"
         examination.add("unique", fault, "no other date is the same")
+
+
+def mark_series(examinations: Iterable[Examination], others: Mapping[date, Radiometry]) -> None:
+    """Exclude the dates that the series contradicts: haze that counts as clear, and a wrong offset.
+
+    Args:
+        examinations: Each with its radiometry, where its scene could be read.
+        others: What further dates of the series show.
+    """
+    measured = [examination for examination in examinations if examination.radiometry is not None]
+    shown = {examination.acquisition.date: examination.radiometry for examination in measured if examination.radiometry}
+    faults = series_faults({**others, **shown})
+    for examination in measured:
+        test, fault = faults.get(examination.acquisition.date, ("series", None))
+        examination.add(test, fault, "neither haze nor an offset that the series shows")
 
 
 def _read(examination: Examination, imagery: Imagery) -> Scene | None:
@@ -151,12 +170,8 @@ def _check_indices(examination: Examination, scene: Scene, inside: Mask) -> None
         examination.indices.append(_range(index.name, values, outside, missing))
         wrong |= outside
         undefined |= missing
-    share = percent(wrong)
     examination.masked = percent(wrong | undefined)
-    limit = f"at most {MOST_OUT_OF_RANGE:g} % may be"
-    fault = f"{share:.2f} % of the clear pixels have an index out of range, {limit}"
-    right = f"{share:.2f} % of the clear pixels out of range and masked, {limit}"
-    examination.add("indices", fault if share > MOST_OUT_OF_RANGE else None, right)
+    examination.add("indices", None, f"{percent(wrong):.2f} % of the clear pixels out of range and masked")
 
 
 def _range(name: str, values: Values, outside: Mask, missing: Mask) -> IndexRange:

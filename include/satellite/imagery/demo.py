@@ -7,6 +7,7 @@ import os
 import select
 import subprocess
 import sys
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from threading import Lock, Thread
@@ -64,22 +65,35 @@ def _start(*options: str) -> tuple[subprocess.Popen[str], str]:
         [sys.executable, "-m", "include.standins.sentinel_hub", "--port", "0", *options],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         text=True,
         cwd=ROOT,
         start_new_session=True,
     )
-    assert process.stdout is not None  # noqa: S101 - a pipe, as opened above
+    assert process.stdout is not None and process.stderr is not None  # noqa: S101, PT018 - pipes, as opened above
+    errors: deque[str] = deque(maxlen=1)
+    forwarding = Thread(target=_forward, args=(process.stderr, errors), daemon=True)
+    forwarding.start()
     ready, _, _ = select.select([process.stdout], [], [], START_SECONDS)
     line = process.stdout.readline() if ready else ""
     Thread(target=_drain, args=(process.stdout,), daemon=True).start()
     if not line.startswith(READY):
         _stop(process)
-        output = line.strip() or "it printed nothing"
+        forwarding.join(timeout=5)
+        output = line.strip() or "".join(errors).strip().removeprefix("error: ") or "it printed nothing"
         raise SetupError(
             f"the stand-in of the Sentinel Hub API did not start (python -m include.standins.sentinel_hub): {output}"
         )
     atexit.register(_stop, process)
     return process, line.removeprefix(READY).strip()
+
+
+def _forward(stream: IO[str], last: deque[str]) -> None:
+    """Pass the child's messages on, and keep the last one."""
+    with stream:
+        for line in stream:
+            last.append(line)
+            sys.stderr.write(line)
 
 
 def _drain(stream: IO[str]) -> None:

@@ -58,14 +58,14 @@ class Scene:
 
     @property
     def data(self) -> Mask:
-        """Pixels with data: the first reflectance is 0 only where there is none."""
-        return np.asarray(self.band(self.sensor.base_bands[0]) != NODATA)
+        """Pixels with data: each reflectance has it there; at the edge of a swath, the bands end apart."""
+        names = self.sensor.reflectances(self.bands)
+        return np.asarray(np.logical_and.reduce([self.band(name) != NODATA for name in names]))
 
     @property
     def clear(self) -> Mask:
-        """Pixels that the scene classification calls clear and whose base bands all hold data."""
-        data = np.logical_and.reduce([self.band(name) != NODATA for name in self.sensor.base_bands])
-        return np.asarray(self.sensor.classes.mask(self.classes, self.sensor.classes.clear) & data)
+        """Pixels with data that the scene classification calls clear."""
+        return np.asarray(self.sensor.classes.mask(self.classes, self.sensor.classes.clear) & self.data)
 
     @property
     def valid(self) -> Mask:

@@ -79,6 +79,9 @@ class Day(CloudSource):
     synthetic: bool = Field(description="Whether it is simulated.")
     versions: list[str] = Field([], description="Versions of its products, where their ids do not change with them.")
     unreadable: str | None = Field(None, description="Why the source cannot read it.")
+    radiometry: str | None = Field(
+        None, description="How the source makes reflectance of its files' numbers; None: it serves reflectance."
+    )
 
 
 class Candidate(Day):
@@ -219,6 +222,20 @@ class IndexRange(Document):
     undefined: float = Field(description="Share of the clear pixels where its denominator vanishes, percent.")
 
 
+class Radiometry(Document):
+    """What a scene's reflectances show by themselves, over the area; see decision 39."""
+
+    land: int = Field(description="Pixels of clear land: vegetation and soil.")
+    blue: float | None = Field(None, description="Median reflectance in blue over clear land; None: too little of it.")
+    red: float | None = Field(None, description="Median reflectance in red over clear land.")
+    bright: float | None = Field(None, description="95th percentile of the near infrared over clear land.")
+    dark: float | None = Field(
+        None, description="5th percentile of red over dense vegetation; None: too little of it to tell an offset."
+    )
+    zero: float | None = Field(None, description="Share of clear land whose green is 0, percent.")
+    saturated: float = Field(0, description="Share of pixels at the largest value of a band, of the worst, percent.")
+
+
 class DateReport(Document):
     """The validation of one acquisition."""
 
@@ -233,6 +250,7 @@ class DateReport(Document):
     nodata: float | None = Field(None, description="Nodata share of the area, percent.")
     masked: float | None = Field(None, description="Clear pixels masked for an impossible or undefined index, percent.")
     indices: list[IndexRange] = []
+    radiometry: Radiometry | None = None
     synthetic: bool
 
     def index(self, name: str) -> IndexRange | None:

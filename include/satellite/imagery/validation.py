@@ -6,7 +6,7 @@ import itertools
 import logging
 import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from operator import attrgetter
 from pathlib import Path
@@ -19,10 +19,18 @@ from include.satellite.artifacts import CONTACT_SHEET, IMAGERY, NDVI_PLOT, VALID
 from include.satellite.evaluation.statements import check_stated
 from include.satellite.imagery.area import inside_mask
 from include.satellite.imagery.candidates import classification_messages
-from include.satellite.imagery.checks import Examination, examine, mark_duplicates
+from include.satellite.imagery.checks import Examination, examine, mark_duplicates, mark_series
 from include.satellite.imagery.plots import Thumbnail, draw_contact_sheet, draw_ndvi, thumbnail
 from include.satellite.imagery.scenes import NotDataError, Scene, read_layers
-from include.satellite.imagery.schemas import Acquisition, DateReport, Gap, Imagery, Shares, ValidationReport
+from include.satellite.imagery.schemas import (
+    Acquisition,
+    DateReport,
+    Gap,
+    Imagery,
+    Radiometry,
+    Shares,
+    ValidationReport,
+)
 from include.satellite.imagery.store import scene_path
 from include.satellite.params import ValidateParams
 from include.satellite.sensors.indices import NDVI
@@ -32,6 +40,10 @@ LOGGER = logging.getLogger(__name__)
 SIMULATED = "simulated imagery"
 """Begins the finding that says what simulated imagery means for models."""
 REASONS_NAMED = 5
+MOST_OUT_OF_RANGE = 5.0
+"""Percent of the clear pixels whose index is out of range; above it, a finding names the date."""
+MOST_SATURATED = 1.0
+"""Percent of the area's pixels at the top of a band's range; above it, a finding names the date."""
 DRAWN_DATES = 3
 """Accepted dates whose scenes are checked again."""
 
@@ -157,7 +169,8 @@ def _check_again(
     twins = [day for day in accepted if any(str(day) in str(own[other].reason) for other in excluded)]
     chosen = {*excluded, *drawn, *twins}
     some = [acquisition for acquisition in collected.acquisitions if acquisition.date in chosen]
-    examinations, _ = _examine_all(collected.model_copy(update={"acquisitions": some}), params, plots=False)
+    others = {day.date: day.radiometry for day in report.dates if day.radiometry and day.date not in chosen}
+    examinations, _ = _examine_all(collected.model_copy(update={"acquisitions": some}), params, False, others)
     measured = {acquisition.date: acquisition for acquisition in (*validated.unusable, *validated.acquisitions)}
     for examination in examinations:
         day = examination.acquisition.date
@@ -184,9 +197,16 @@ def validate_outcome(files: Path) -> StepOutcome:
 
 
 def _examine_all(
-    imagery: Imagery, params: ValidateParams, plots: bool
+    imagery: Imagery, params: ValidateParams, plots: bool, others: Mapping[date, Radiometry] | None = None
 ) -> tuple[list[Examination], list[Thumbnail | None]]:
-    """Examine the acquisitions with one scene in memory at a time; draw their thumbnails if there are plots."""
+    """Examine the acquisitions with one scene in memory at a time; draw their thumbnails if there are plots.
+
+    Args:
+        imagery: The acquisitions.
+        params: The limits.
+        plots: Whether there are plots.
+        others: What dates of the series show that are not among the acquisitions.
+    """
     inside = inside_mask(imagery.geometry, imagery.grid)
     examinations, thumbnails = [], []
     for acquisition in imagery.acquisitions:
@@ -198,6 +218,7 @@ def _examine_all(
         examination.scene = None
         examinations.append(examination)
     mark_duplicates(examinations)
+    mark_series(examinations, others or {})
     return examinations, thumbnails
 
 
@@ -250,9 +271,34 @@ def _findings(params: ValidateParams, reports: Sequence[DateReport], accepted: S
         severity: Severity = "info" if params.allow_synthetic else "warning"
         messages.append((severity, f"{SIMULATED} on {simulated} of {len(accepted)} dates; {consequence}"))
     messages += [("warning", message) for message in classification_messages(accepted)]
+    messages += _on_reflectance(reports, accepted)
     if params.skip_validation:
         messages.append(("warning", "validation skipped: the dates were only counted"))
     return [Finding(severity=severity, message=message) for severity, message in messages]
+
+
+def _on_reflectance(reports: Sequence[DateReport], accepted: Sequence[Acquisition]) -> Iterator[tuple[Severity, str]]:
+    """Yield what is known of the reflectances of the accepted dates, and what is not."""
+    for words, count in Counter(acquisition.radiometry for acquisition in accepted if acquisition.radiometry).items():
+        yield "info", f"reflectance on {count} of {len(accepted)} dates: {words}"
+    shown = {report.date: report.radiometry for report in reports if report.accepted and report.radiometry}
+    if shown and all(radiometry.dark is None for radiometry in shown.values()):
+        darkest = min((radiometry.blue for radiometry in shown.values() if radiometry.blue is not None), default=None)
+        seen = "no clear land" if darkest is None else f"at least {darkest:.3f} in blue (median of the clear land)"
+        yield "warning", f"an offset that was left in cannot be told: no date shows dense vegetation, but {seen}"
+    for report in reports:
+        if not report.accepted:
+            continue
+        for index in report.indices:
+            if index.out_of_range > MOST_OUT_OF_RANGE:
+                yield (
+                    "warning",
+                    f"{report.date}: {index.name.upper()} is out of range on {index.out_of_range:.1f} % of the clear "
+                    "pixels; the date is kept, and models learn nothing from them",
+                )
+        if report.radiometry and report.radiometry.saturated > MOST_SATURATED:
+            share = report.radiometry.saturated
+            yield "warning", f"{report.date}: {share:.1f} % of the pixels are at the top of a band's range (saturated)"
 
 
 def _longest_gap(days: Sequence[date], start: datetime, end: datetime) -> Gap:

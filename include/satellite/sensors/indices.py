@@ -83,7 +83,7 @@ INDICES = {
             "evi",
             ("blue", "red", "nir"),
             lambda blue, red, nir: ratio(2.5 * (nir - red), nir + 6 * red - 7.5 * blue + 1),
-            1.0,
+            1.5,  # lush canopy exceeds 1: https://github.com/davidfrantz/force/issues/22
         ),
         Index("ndwi", ("green", "nir"), normalised_difference, 1.0),
         Index("ndre", ("nir08", "rededge071"), normalised_difference, 1.0),

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from include.standins.sentinel_hub.folder import SceneFolder
 from include.standins.sentinel_hub.masks import MASK_TYPES
+from include.standins.sentinel_hub.scenes import Scenes
 from include.standins.sentinel_hub.server import HOST, ServerSettings, serve
 from include.standins.sentinel_hub.simulator import WORLDS, Simulator
 
@@ -17,6 +18,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m include.standins.sentinel_hub", description=__doc__)
     parser.add_argument("--scenes", type=Path, metavar="DIR", help="a folder of GeoTIFFs instead of the simulator")
     parser.add_argument("--mask-type", choices=MASK_TYPES, help="what the masks of the folder are (default: scl)")
+    parser.add_argument("--scale", type=float, metavar="S", help="of the scenes: reflectance = number × S + O")
+    parser.add_argument("--offset", type=float, metavar="O", help="of the scenes, reflectance (1000 added: -0.1)")
     parser.add_argument("--world", choices=WORLDS, default="standard", help="of the simulator (default: standard)")
     parser.add_argument("--seed", type=int, default=0, help="of the simulator (default: 0)")
     parser.add_argument("--port", type=int, default=0, help="where it listens (default: a free one)")
@@ -25,9 +28,10 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--latency-ms", type=int, default=0, metavar="N", help="that each answer takes longer")
     options = parser.parse_args(arguments)
     try:
-        scenes = (
-            SceneFolder(options.scenes, options.mask_type) if options.scenes else Simulator(options.world, options.seed)
-        )
+        if options.scenes:
+            scenes: Scenes = SceneFolder(options.scenes, options.mask_type, options.scale, options.offset)
+        else:
+            scenes = Simulator(options.world, options.seed)
         settings = ServerSettings(rate_limit=options.rate_limit, latency=options.latency_ms / 1000)
         serve(scenes, settings, options.port, options.host)
     except (OSError, ValueError) as error:

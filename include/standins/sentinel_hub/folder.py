@@ -1,6 +1,6 @@
 """Scenes from a folder of GeoTIFFs.
 
-`scenes/*.tif` holds one multi-band uint16 file a date (reflectance × 10000) with CRS, nodata and band names. Beside it
+`scenes/*.tif` holds one multi-band file a date with CRS and band names (`radiometry`: what its numbers are). Beside it
 may stand `index.json` (items with `date` or `datetime`, `file`, and optionally `scl` and `cloud_pct`) or `index.csv`
 (the same as columns), cloud masks (see `masks`) and `labels/reference.tif` (classes 1 to 4, served as band REFERENCE).
 Without an index, the date is that of the file name.
@@ -23,6 +23,8 @@ from numpy.typing import NDArray
 
 from include.standins.sentinel_hub.errors import ApiError
 from include.standins.sentinel_hub.masks import CLEAR, Mask, MaskError, is_mask, masks_of, read_masks, scl_of
+from include.standins.sentinel_hub.radiometry import Radiometry, Stated, radiometry_of, served
+from include.standins.sentinel_hub.rendering import BANDS
 from include.standins.sentinel_hub.scenes import REFERENCE, SCL, WGS84, Box, Grid, Layers, Product
 
 VEGETATION_NDVI = 0.3
@@ -40,6 +42,7 @@ class _Files(NamedTuple):
     scene: Path
     bands: tuple[str, ...]
     masks: tuple[Mask, ...]
+    radiometry: Radiometry
 
 
 class _Raster(NamedTuple):
@@ -49,6 +52,7 @@ class _Raster(NamedTuple):
     bounds: Box
     degrees: Box
     bands: tuple[str | None, ...]
+    radiometry: Radiometry
 
 
 class SceneFolder:
@@ -59,15 +63,20 @@ class SceneFolder:
     Args:
         folder: See the module.
         mask_type: Type of the masks, a key of `MASK_TYPES`; None: a scene classification that its name shows to be one.
+        scale: Of its scenes, where the user states it: reflectance = number × scale + offset.
+        offset: See `scale`.
 
     Raises:
-        ValueError: It holds no scene that can be read, or a mask that cannot be used.
+        ValueError: It holds no scene that can be read, one whose numbers may mean anything, or a mask that cannot be
+            used.
     """
 
     collections = ("sentinel-2-l2a", "sentinel-2-l1c")
 
-    def __init__(self, folder: Path, mask_type: str | None = None) -> None:
-        self.folder, self.mask_type = folder, mask_type
+    def __init__(
+        self, folder: Path, mask_type: str | None = None, scale: float | None = None, offset: float | None = None
+    ) -> None:
+        self.folder, self.mask_type, self._stated = folder, mask_type, Stated(scale, offset)
         self._reference = folder / "labels" / "reference.tif"
         self._checksums: dict[tuple[Any, ...], str] = {}
         self._state = self._signatures()
@@ -92,7 +101,7 @@ class SceneFolder:
         return [*spectral, *[SCL] * has_scl, *[REFERENCE] * self._reference.is_file()]
 
     def read(self, product: Product, grid: Grid, bands: Sequence[str], resampling: str) -> Layers:
-        """See `Scenes`. Nodata is the file's own: pixels where all bands that were asked for hold it."""
+        """See `Scenes`. There is data where each band that was asked for has it."""
         from rasterio.errors import RasterioError
 
         if "unreadable" in product.properties:
@@ -108,9 +117,8 @@ class SceneFolder:
 
     def _layers(self, files: _Files, grid: Grid, bands: Sequence[str], resampling: str) -> Layers:
         spectral = [band for band in bands if band not in (SCL, REFERENCE)]
-        scene, nodata = _warped(files.scene, grid, spectral, resampling)
+        scene, data = _reflectances(files, grid, spectral or [*files.radiometry.bands][:1], resampling)
         values: dict[str, NDArray[Any]] = dict(zip(spectral, scene, strict=False))
-        data = ~(scene == nodata).all(axis=0)
         if SCL in bands:
             values[SCL] = self._scl(files, grid, data)
         if REFERENCE in bands:
@@ -122,7 +130,7 @@ class SceneFolder:
         classes = scl_of(files.masks, grid, data) if files.masks else np.full(grid.shape, CLEAR, np.uint8)
         clear = classes == CLEAR
         if clear.any():
-            classes[clear] = _derived_scl(files.scene, grid)[clear]
+            classes[clear] = _derived_scl(files, grid)[clear]
         return classes
 
     def _signatures(self) -> list[tuple[Any, ...]]:
@@ -137,7 +145,7 @@ class SceneFolder:
             checksums = [self._checksum(path) for path in parts]
         except OSError as error:
             return replace(product, properties=product.properties | {"unreadable": f"{error}"})
-        state = json.dumps([str(self.folder.resolve()), self.mask_type, checksums])
+        state = json.dumps([str(self.folder.resolve()), self.mask_type, self._stated, checksums])
         version = hashlib.sha256(state.encode()).hexdigest()[:16]
         return replace(product, properties=product.properties | {"version": version})
 
@@ -159,7 +167,7 @@ class SceneFolder:
         """
         document, clouds = _document(self.folder)
         items = [(item, _moment(item, self.folder)) for item in document["items"] if item.get("file")]
-        rasters = [_raster(self.folder / str(item["file"])) for item, _ in items]
+        rasters = [_raster(self.folder / str(item["file"]), self._stated) for item, _ in items]
         if any(isinstance(raster, _Raster) and any(raster.bands) for raster in rasters):
             rasters = [
                 _named(raster, self.folder / str(item["file"]))
@@ -171,7 +179,7 @@ class SceneFolder:
             raise ValueError("; ".join(faults[:3]) or nothing)
         boxes = np.array([raster.degrees for raster in rasters if isinstance(raster, _Raster)])
         hull = (*boxes.min(axis=0).tolist()[:2], *boxes.max(axis=0).tolist()[2:])
-        unknown = _Raster(WGS84, hull, hull, ())
+        unknown = _Raster(WGS84, hull, hull, (), Radiometry({}, "unknown"))
         indexed = {self.folder / str(item["scl"]): moment.date() for item, moment in items if item.get("scl")}
         paths = {path for path in _rasters(self.folder) if is_mask(path, self.folder)} | indexed.keys()
         masks, damaged = read_masks(sorted(paths), self.folder, self.mask_type, indexed)
@@ -206,7 +214,8 @@ class SceneFolder:
             source = " and ".join(mask.name for mask in chosen)
         classes = "derived" if not chosen else "scl" if chosen[0].type == "scl" else "mask"
         properties: dict[str, Any] = {"level": str(document.get("level", "unknown")), "scene_classes": classes}
-        stated = {"mask": source, "mask_type": self.mask_type, "unreadable": fault}
+        radiometry = str(raster.radiometry) if raster.radiometry.bands else None
+        stated = {"mask": source, "mask_type": self.mask_type, "radiometry": radiometry, "unreadable": fault}
         return Product(
             id=f"{self.folder.name}_{path.stem}",
             datetime=moment,
@@ -214,7 +223,7 @@ class SceneFolder:
             epsg=raster.epsg,
             bounds=raster.bounds,
             cloud=None if cloud is None or cloud == "" else float(cloud),
-            source=_Files(path, tuple(filter(None, raster.bands)), chosen),
+            source=_Files(path, tuple(filter(None, raster.bands)), chosen, raster.radiometry),
             properties=properties | {key: value for key, value in stated.items() if value},
         )
 
@@ -247,11 +256,11 @@ def _signature(path: Path) -> tuple[Any, ...]:
     return str(path), status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino
 
 
-def _raster(path: Path) -> _Raster | ValueError:
+def _raster(path: Path, stated: Stated) -> _Raster | ValueError:
     """Return what the header of a scene states, or why it cannot be read.
 
     Raises:
-        ValueError: The scene has no CRS.
+        ValueError: The scene has no CRS, or its numbers may mean anything.
     """
     import rasterio
     from rasterio.errors import RasterioIOError
@@ -264,7 +273,8 @@ def _raster(path: Path) -> _Raster | ValueError:
             left, bottom, right, top = file.bounds
             west, south, east, north = transform_bounds(file.crs, WGS84, left, bottom, right, top)
             bounds, degrees = (left, bottom, right, top), (west, south, east, north)
-            return _Raster(file.crs.to_epsg() or 0, bounds, degrees, file.descriptions)
+            radiometry = radiometry_of(file, [band for band in file.descriptions if band in BANDS], stated)
+            return _Raster(file.crs.to_epsg() or 0, bounds, degrees, file.descriptions, radiometry)
     except RasterioIOError as error:
         return ValueError(f"{path}: cannot be read as a raster: {error}")
 
@@ -331,16 +341,25 @@ def _moment(item: dict[str, Any], folder: Path) -> datetime:
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
-def _derived_scl(path: Path, grid: Grid) -> NDArray[np.uint8]:
+def _derived_scl(files: _Files, grid: Grid) -> NDArray[np.uint8]:
     """Water by NDWI and a dark near infrared; vegetation from NDVI 0.3; else bare soil; 0 without data. No cloud."""
-    scene, nodata = _warped(path, grid, _SCL_INPUTS)
+    scene, data = _reflectances(files, grid, _SCL_INPUTS)
     green, red, near_infrared = scene.astype(np.float32)
     with np.errstate(all="ignore"):
         ndvi = (near_infrared - red) / (near_infrared + red)
     classes = np.where(ndvi >= VEGETATION_NDVI, _VEGETATION, _BARE).astype(np.uint8)
     classes[(green > near_infrared) & (near_infrared < WATER_NIR)] = _WATER
-    classes[(scene == nodata).all(axis=0)] = 0
+    classes[~data] = 0
     return classes
+
+
+def _reflectances(
+    files: _Files, grid: Grid, bands: Sequence[str], resampling: str = "NEAREST"
+) -> tuple[NDArray[np.uint16], NDArray[np.bool_]]:
+    """Reflectance × 10000 of a scene's bands, shape (bands, height, width), and where all of them have data."""
+    raw, nodata = _warped(files.scene, grid, bands, resampling)
+    values, data = served(raw, nodata, [files.radiometry.bands[band] for band in bands])
+    return values, np.logical_and.reduce(data)
 
 
 def _classes(path: Path, grid: Grid, *bands: str) -> NDArray[np.uint8]:

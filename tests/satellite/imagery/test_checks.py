@@ -18,7 +18,7 @@ def test_a_sound_acquisition_passes_and_keeps_its_scene(world):
     [examination] = examined(world)
     assert examination.reason is None
     assert [check.name for check in examination.checks] == [
-        "file", "readable", "mark", "form", "visibility", "bands", "indices",
+        "file", "readable", "mark", "form", "visibility", "reflectance", "bands", "indices",
     ]  # fmt: skip
     assert (examination.scene.layers == world.scene(0)).all()
     assert examination.shares["clear"] == 100

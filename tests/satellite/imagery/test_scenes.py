@@ -181,10 +181,10 @@ def test_a_pixel_is_masked_for_its_class_its_nodata_or_an_impossible_index():
     layers = np.full((6, 3, 5), 3000, np.uint16)
     layers[3], layers[5] = 4000, 4
     layers[1, 0, 0] = 0  # nodata
-    layers[4, 0, 1] = 0  # no index needs an extra band
+    layers[4, 0, 1] = 0  # nodata in an extra band
     layers[5, 2, 4] = 9
     layers[:4, 1, 1] = (9000, 9000, 100, 3000)  # EVI 2.5·0.29/(0.3+0.06−6.75+1): −0.13, in range
     layers[:4, 1, 2] = (1500, 1000, 100, 1000)  # EVI 2.5·0.09/(0.1+0.06−1.125+1) = 6.4: cannot be
     expected = np.ones((3, 5), bool)
-    expected[0, 0] = expected[2, 4] = expected[1, 2] = False
+    expected[0, 0] = expected[0, 1] = expected[2, 4] = expected[1, 2] = False
     assert (Scene(SENTINEL2, bands, layers).valid == expected).all()

@@ -52,7 +52,7 @@ def test_sound_imagery_passes_every_rule(world, check):
     found = check()
     assert found.passed
     assert not found.skipped
-    names = {"file", "readable", "mark", "form", "visibility", "bands", "indices", "unique"}
+    names = {"file", "readable", "mark", "form", "visibility", "reflectance", "bands", "indices", "unique", "series"}
     for each in found.dates:
         assert {rule.name for rule in each.checks} == names
         assert all(rule.passed for rule in each.checks)
@@ -140,6 +140,23 @@ def impossible(share):
     return change
 
 
+def changed(change):
+    def rewritten(world, each):
+        scene = world.scene(9)
+        scene[:4] = np.clip(change(scene[:4].astype(float)), 1, 65535)
+        rewrite(world, each, scene)
+
+    return rewritten
+
+
+def multiplied(factor):
+    return changed(lambda numbers: numbers * factor)
+
+
+def added(number):
+    return changed(lambda numbers: numbers + number)
+
+
 @pytest.mark.parametrize(
     ("break_it", "rule", "words"),
     [
@@ -156,9 +173,12 @@ def impossible(share):
         (half("SCL", 3), "visibility", "of the area is clear"),
         (no_data_in_the_west, "visibility", "of the area is clear"),
         (spoil(B02=0, B03=0, B04=0, B08=0, SCL=0), "visibility", "only 0.0 %"),
-        (spoil(B03=1), "bands", "B03 is 1 everywhere"),
+        (spoil(B03=700), "bands", "B03 is 700 everywhere"),
         (spoil(B08=4321), "bands", "B08 is 4321 everywhere"),
-        (impossible(0.10), "indices", "% of the clear pixels have an index out of range, at most 5 %"),
+        (multiplied(0.1), "reflectance", "0.035 in the near infrared, where 0.06 to 1.2 can be: the scale is wrong"),
+        (multiplied(6.5535), "reflectance", "the scale is wrong"),
+        (added(1000), "haze", "in blue (median), more than 0.08 and"),
+        (added(-1000), "reflectance", "green is 0 on 100.0 % of the clear land"),
     ],
 )
 def test_one_broken_scene_is_excluded_and_reported(world, check, break_it, rule, words):
@@ -202,6 +222,16 @@ def test_few_impossible_pixels_are_masked_and_counted(world, check):
     evi = next(index for index in found.dates[0].indices if index.name == "evi")
     assert evi.out_of_range == found.dates[0].masked
     assert evi.high < 1.01
+
+
+def test_a_date_with_evi_out_of_range_is_kept_with_a_warning(world, check):
+    for _ in range(GOOD):
+        world.add()
+    impossible(0.10)(world, world.acquisitions[0])
+    found = check()
+    assert found.dates[0].accepted
+    [message] = [finding.message for finding in found.findings if "EVI" in finding.message]
+    assert message.startswith(f"{found.dates[0].date}: EVI is out of range on 9.0 % of the clear")
 
 
 def test_undefined_pixels_are_masked_and_are_no_fault(world, check):

@@ -92,7 +92,7 @@ def test_a_scene_of_a_new_sensor_is_fetched_stored_and_measured_by_the_names_of_
         bands=bands,
     )  # fmt: skip
     kept = ImageryStore(scope).put(acquisition, fetched.array)
-    assert (kept.clear, kept.cloud, kept.nodata) == pytest.approx((83.333, 16.667, 0))
+    assert (kept.clear, kept.cloud, kept.nodata) == pytest.approx((66.667, 16.667, 16.667))
     scene = Scene(scope.sensor, kept.bands, read_layers(scene_path(kept)))
     assert scene.band("nir").tolist() == nir
     assert scene.clear.tolist() == [[True, True, False], [True, False, True]]

@@ -115,6 +115,27 @@ def test_the_folders_own_nodata_becomes_the_mask(tmp_path):
     assert read(tmp_path).values["SCL"][0].tolist()[:5] == [4, 0, 0, 0, 0]
 
 
+def test_there_is_data_only_where_every_requested_band_has_it(tmp_path):
+    write(
+        tmp_path / "scenes" / "S2_20240103.tif", scene(GREEN, (300, 600, 400, 0), (300, 600, 65535, 4000), *[GREEN] * 3)
+    )
+    layers = read(tmp_path, NAMES)
+    assert layers.mask[0].tolist() == [True, False, False, True, True, True]
+    assert read(tmp_path).values["SCL"][0].tolist() == [4, 0, 0, 4, 4, 4]
+
+
+@pytest.mark.parametrize(
+    ("dtype", "factor", "add", "stated"), [("float32", 1e-4, 0, {}), ("uint16", 1, 1000, {"offset": -0.1})]
+)
+def test_reflectance_is_the_same_however_it_is_written(tmp_path, dtype, factor, add, stated):
+    write(tmp_path / "scenes" / "S2_20240103.tif", (scene(*[GREEN, BARE] * 3) + add) * factor, dtype=dtype)
+    scenes = SceneFolder(tmp_path, **stated)
+    [product] = scenes.products(datetime(2024, 1, 1, tzinfo=UTC), datetime(2024, 2, 1, tzinfo=UTC), AREA)
+    layers = scenes.read(product, GRID, NAMES, "NEAREST")
+    assert np.stack([*layers.values.values()])[:, 0, :2].T.tolist() == [[*GREEN], [*BARE]]
+    assert product.properties["radiometry"].startswith("scale ")
+
+
 def test_the_index_names_files_cloud_and_times(folder):
     write(folder / "elsewhere.tif", COLUMNS)
     items = [

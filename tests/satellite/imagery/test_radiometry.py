@@ -1,0 +1,171 @@
+"""What scenes show of scale, offset and haze; the measured sites bear out the limits of decision 39."""
+
+import csv
+from datetime import date, timedelta
+
+import numpy as np
+import pytest
+import rasterio
+
+from include.satellite.imagery.radiometry import (
+    haze,
+    measure,
+    offset_fault,
+    reflectance_fault,
+    saturated,
+    series_faults,
+)
+from include.satellite.imagery.scenes import Scene
+from include.satellite.imagery.schemas import Radiometry
+from include.satellite.sensors.sentinel2 import SENTINEL2
+
+BANDS = ("B02", "B03", "B04", "B08", "SCL")
+MEADOW, FIELD = (250, 600, 300, 4000), (900, 1200, 1550, 2450)
+"""B02, B03, B04, B08 of dense vegetation and of bare soil, reflectance × 10000."""
+
+
+def scene(*surfaces, classes=4, add=0.0, factor=1.0):
+    """Stripes of 20 × 10 pixels, with noise."""
+    random = np.random.default_rng(0)
+    layers = np.repeat(np.array(surfaces, float).T[:, None, :], 20, axis=1).repeat(10, axis=2)
+    layers = np.clip((layers + random.normal(0, 20, layers.shape)) * factor + add, 1, 65535)
+    return Scene(SENTINEL2, BANDS, np.concatenate([layers, np.full((1, *layers.shape[1:]), classes)]).astype(np.uint16))
+
+
+def shown(*surfaces, **changes):
+    one = scene(*surfaces, **changes)
+    return measure(one, np.ones(one.layers.shape[1:], bool))
+
+
+def days(count, first=date(2020, 1, 1)):
+    return [first + timedelta(days=10 * number) for number in range(count)]
+
+
+def test_what_is_measured_is_that_of_clear_land():
+    found = shown(MEADOW, FIELD)
+    assert found.land == 400
+    assert found.dark == pytest.approx(0.027, abs=0.002)
+    assert found.blue == pytest.approx((0.025 + 0.09) / 2, abs=0.03)
+    assert found.bright == pytest.approx(0.4, abs=0.01)
+    assert (found.zero, found.saturated) == (0, 0)
+    assert shown(MEADOW, classes=9) == Radiometry(land=0, saturated=0)
+    assert shown(FIELD).dark is None
+
+
+@pytest.mark.parametrize(("factor", "wrong"), [(0.01, True), (0.1, True), (1, False), (6.5535, True)])
+def test_numbers_of_another_scale_are_no_reflectance(factor, wrong):
+    fault = reflectance_fault(shown(MEADOW, factor=factor))
+    assert (fault is not None) == wrong
+    assert fault is None or ("scale is wrong" in fault and "--scale" in fault)
+
+
+def test_an_offset_that_was_left_in_shows_in_dense_vegetation_and_bright_soil_is_none():
+    fault = offset_fault(shown(MEADOW, FIELD, add=1000))
+    assert "reflects 0.127 in red" in fault
+    assert "--offset" in fault
+    assert offset_fault(shown(MEADOW, FIELD)) is None
+    desert = tuple(2 * level for level in FIELD)
+    assert offset_fault(shown(desert)) is None
+    assert reflectance_fault(shown(desert)) is None
+
+
+def test_an_offset_that_was_taken_off_twice_shows_in_zeros():
+    assert "green is 0 on 100.0 % of the clear land" in reflectance_fault(shown(MEADOW, add=-1000))
+
+
+def test_where_most_dates_show_an_offset_those_that_cannot_tell_are_not_used_either():
+    summer, winter = shown(MEADOW, add=1000), shown(FIELD, add=1000)
+    new = date(2022, 2, 1)
+    old = dict.fromkeys(days(5), shown(MEADOW, FIELD))
+    faults = series_faults(old | dict.fromkeys(days(3, new), summer) | {new + timedelta(days=200): winter})
+    assert {day: test for day, (test, _) in faults.items() if day < new} == {}
+    assert len(faults) == 4
+    assert "left in on 3 of 3 dates" in faults[new + timedelta(days=200)][1]
+    dark = radiometry(0.06, 0.09)
+    assert [*series_faults({new: summer, new + timedelta(days=200): dark})] == [new]
+    assert series_faults(old | {new: shown(FIELD)}) == {}
+
+
+def radiometry(blue, red):
+    return Radiometry(land=1000, blue=blue, red=red, bright=0.3, zero=0)
+
+
+CLEAR = [radiometry(0.025 + 0.002 * (number % 3), 0.03) for number in range(10)]
+
+
+def test_haze_stands_out_of_its_series_with_its_evidence():
+    series = dict(zip(days(11), [*CLEAR, radiometry(0.13, 0.125)], strict=True))
+    [(day, words)] = haze(series).items()
+    assert day == days(11)[-1]
+    assert "reflects 0.130 in blue (median), more than 0.08 and 20.6 robust deviations above 0.027" in words
+    assert series_faults(series)[day] == ("haze", words)
+
+
+@pytest.mark.parametrize(
+    "last",
+    [radiometry(0.079, 0.08), radiometry(0.10, 0.17)],
+    ids=["below the limit", "bare soil brightens more in red"],
+)
+def test_what_is_less_bright_or_bare_soil_is_no_haze(last):
+    assert haze(dict(zip(days(11), [*CLEAR, last], strict=True))) == {}
+
+
+def test_a_series_of_hazy_or_bright_dates_has_no_outlier():
+    assert haze(dict(zip(days(4), [radiometry(blue, blue) for blue in (0.09, 0.1, 0.11, 0.13)], strict=True))) == {}
+    assert haze(dict(zip(days(2), [CLEAR[0], radiometry(0.13, 0.12)], strict=True))) == {}
+
+
+def test_saturation_is_a_pile_at_the_top_of_a_range():
+    one = scene(MEADOW, FIELD)
+    inside = np.ones(one.layers.shape[1:], bool)
+    assert saturated(one, inside) == 0
+    one.layers[3, :, :3] = 5100
+    assert saturated(one, inside) == pytest.approx(15)
+
+
+def measured_scenes(folder):
+    """Date and scene of each of a site's dates that its index calls usable, or of which it knows no cloud."""
+    with (folder / "index.csv").open(newline="") as file:
+        rows = [row for row in csv.DictReader(file) if row["file"]]
+    for row in rows:
+        if float(row.get("cloud_pct") or 0) > 20 or float(row.get("clear_pct") or 100) < 70:
+            continue
+        with rasterio.open(folder / row["file"]) as file:
+            layers = file.read([file.descriptions.index(band) + 1 for band in BANDS[:4]])
+            data = (layers != file.nodata).all(axis=0)
+        layers = np.where(data, np.maximum(layers, 1), 0)
+        red, nir = layers[2:].astype(float)
+        classes = np.where(nir - red >= 0.3 * (nir + red), 4, 5)
+        if row.get("scl"):
+            with rasterio.open(folder / row["scl"]) as file:
+                classes = file.read(1)
+        yield (
+            date.fromisoformat(row["date"]),
+            Scene(SENTINEL2, BANDS, np.concatenate([layers, classes[None]]).astype("uint16")),
+        )
+
+
+def moved(one, number):
+    layers = one.layers.astype(np.int32)
+    layers[:4] = np.where(layers[:4] == 0, 0, np.clip(layers[:4] + number, 1, 65535))
+    return Scene(SENTINEL2, BANDS, layers.astype(np.uint16))
+
+
+@pytest.mark.real_data
+@pytest.mark.parametrize(
+    ("site", "hazy"),
+    [("romania_s2l2a_west", {date(2020, 9, 3)}), ("belgium_hesbaye_monthly", set()), ("slovenia_s2l1c", set())],
+)
+def test_of_measured_dates_haze_alone_is_refused_and_every_wrong_offset(real_data, site, hazy):
+    scenes = dict(measured_scenes(real_data / "satellite" / site))
+    inside = np.ones(next(iter(scenes.values())).layers.shape[1:], bool)
+
+    def refused(number):
+        shows = {day: measure(moved(one, number), inside) for day, one in scenes.items()}
+        wrong = {day: ("reflectance", fault) for day, one in shows.items() if (fault := reflectance_fault(one))}
+        return wrong | series_faults(shows)
+
+    assert {day: test for day, (test, _) in refused(0).items()} == dict.fromkeys(hazy, "haze")
+    tell = {day for day, one in scenes.items() if measure(one, inside).land}
+    assert refused(1000).keys() == tell
+    assert refused(-1000).keys() >= tell - hazy
