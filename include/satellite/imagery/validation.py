@@ -21,6 +21,7 @@ from include.satellite.imagery.area import inside_mask
 from include.satellite.imagery.candidates import classification_messages
 from include.satellite.imagery.checks import Examination, examine, mark_duplicates, mark_series
 from include.satellite.imagery.plots import Thumbnail, draw_contact_sheet, draw_ndvi, thumbnail
+from include.satellite.imagery.radiometry import series_faults
 from include.satellite.imagery.scenes import NotDataError, Scene, read_layers
 from include.satellite.imagery.schemas import (
     Acquisition,
@@ -152,7 +153,11 @@ def _check_every_date(collected: Imagery, validated: Imagery, report: Validation
     if (stated := [day.date for day in report.dates]) != dates:
         listed = ", ".join(map(str, sorted({*dates} ^ {*stated}))) or "another order"
         raise ContractError(VALIDATION_REPORT.path, "must assess each collected date once, in their order", listed)
+    shown = {day.date: day.radiometry for day in report.dates if day.radiometry}
     excluded = {day.date for day in report.dates if not day.accepted}
+    for day, (test, fault) in series_faults(shown).items():
+        if day not in excluded:
+            raise ContractError(VALIDATION_REPORT.path, f"must exclude {day} for {test}", fault)
     kept = [acquisition for acquisition in validated.unusable if acquisition.date not in excluded]
     if kept != collected.unusable or len(validated.unusable) != len(kept) + len(excluded):
         rule = f"must list as unusable what was not usable, and each date that {VALIDATION_REPORT.path} excludes"

@@ -519,7 +519,12 @@ def count_again(manifest, stated):
     stated.update(validation._report(imagery, params, report.dates, imagery.acquisitions).model_dump(mode="json"))
 
 
+def call_less_blue(manifest, stated):
+    stated["dates"][0]["radiometry"]["blue"] = 0.01
+
+
 SCENE_LIES = {
+    "a date is called less blue than it is": (call_less_blue, "must state what follows .*radiometry"),
     "a sound date is called cloudy": (call_cloudy, "must state what follows .*accepted"),
     "a sound date is not mentioned": (leave_out, "must assess each collected date once"),
     "a cloudy date is dropped from the manifest": (keep_silent, "must list as unusable"),
@@ -546,6 +551,19 @@ def test_a_lie_about_what_a_scene_shows_is_red(world, check, monkeypatch, lie):
     for artifact, document in ((VALIDATED, manifest), (VALIDATION_REPORT, stated)):
         artifact.at(world.files).write_text(json.dumps(document))
     with pytest.raises(ContractError, match=rf"(validated|validation_report)\.json: {message}"):
+        recompute_manifest(world.files, params)
+
+
+def test_a_hazy_date_is_not_accepted_though_its_scene_is_not_drawn(world, check, monkeypatch):
+    monkeypatch.setattr(validation, "DRAWN_DATES", 0)
+    for _ in range(GOOD):
+        world.add()
+    check()
+    params = ValidateParams(target_count=20, min_dates=GOOD)
+    recompute_manifest(world.files, params)
+    hazy = {"land": 3000, "blue": 0.13, "red": 0.12}
+    state(world, VALIDATION_REPORT, lambda document: document["dates"][0].update(radiometry=hazy))
+    with pytest.raises(ContractError, match=r"must exclude 2025-01-01 for haze; found clear land reflects 0\.130"):
         recompute_manifest(world.files, params)
 
 
