@@ -132,7 +132,8 @@ def folder_of(cases, data_dir, monkeypatch):
 def test_what_a_user_tries_is_right_or_refused(cases, folder_of, data_dir, name):
     case, scenes = CASES[name], folder_of(name)
     if name.startswith("G01"):
-        measured(cases / name, data_dir, _replaced(scenes, cases / name / "in_wrong"), **tried(cases / name))
+        with pytest.raises(GroundtruthError, match=r"offset of \+1000"):
+            measured(cases / name, data_dir, _replaced(scenes, cases / name / "in_wrong"), **tried(cases / name))
         _replaced(scenes, cases / name / "in_right")
     try:
         read = measured(cases / name, data_dir, scenes, **tried(cases / name))

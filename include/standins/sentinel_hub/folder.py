@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from include.standins.sentinel_hub.errors import ApiError
 from include.standins.sentinel_hub.masks import CLEAR, Mask, MaskError, is_mask, masks_of, read_masks, scl_of
-from include.standins.sentinel_hub.radiometry import Radiometry, Stated, radiometry_of, served
+from include.standins.sentinel_hub.radiometry import UNTAGGED, Radiometry, Stated, radiometry_of, served
 from include.standins.sentinel_hub.rendering import BANDS
 from include.standins.sentinel_hub.scenes import REFERENCE, SCL, WGS84, Box, Grid, Layers, Product
 
@@ -358,7 +358,8 @@ def _reflectances(
 ) -> tuple[NDArray[np.uint16], NDArray[np.bool_]]:
     """Reflectance × 10000 of a scene's bands, shape (bands, height, width), and where all of them have data."""
     raw, nodata = _warped(files.scene, grid, bands, resampling)
-    values, data = served(raw, nodata, [files.radiometry.bands[band] for band in bands])
+    pairs = [files.radiometry.bands[band] for band in bands] or [UNTAGGED]  # a file without a band still has data
+    values, data = served(raw, nodata, pairs)
     return values, np.logical_and.reduce(data)
 
 

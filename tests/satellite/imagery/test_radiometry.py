@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import rasterio
 
+from include.core.errors import ContractError
 from include.satellite.imagery.radiometry import (
     haze,
     measure,
@@ -18,6 +19,7 @@ from include.satellite.imagery.radiometry import (
 from include.satellite.imagery.scenes import Scene
 from include.satellite.imagery.schemas import Radiometry
 from include.satellite.sensors.sentinel2 import SENTINEL2
+from tests.satellite.scene_folders import DATES, NDVI, read_folder, write_scenes
 
 BANDS = ("B02", "B03", "B04", "B08", "SCL")
 MEADOW, FIELD = (250, 600, 300, 4000), (900, 1200, 1550, 2450)
@@ -121,6 +123,49 @@ def test_saturation_is_a_pile_at_the_top_of_a_range():
     assert saturated(one, inside) == 0
     one.layers[3, :, :3] = 5100
     assert saturated(one, inside) == pytest.approx(15)
+
+
+@pytest.mark.parametrize("tagged", [True, False])
+@pytest.mark.parametrize("offset_in", [True, False])
+def test_an_offset_and_its_tag_are_right_together_and_refused_apart(tmp_path, data_dir, tagged, offset_in):
+    folder = write_scenes(tmp_path / "in", offset=-0.1 if offset_in else 0)
+    for path in (folder / "scenes").glob("*.tif") if tagged else ():
+        with rasterio.open(path, "r+") as file:
+            file.scales, file.offsets = (1e-4,) * file.count, (-0.1,) * file.count
+    if tagged == offset_in:
+        read = read_folder(tmp_path / "files", folder)
+        assert read.ndvi == {day: pytest.approx(mean, abs=1e-3) for day, mean in NDVI.items()}
+        assert ("offset -0.1: the file's tags" in read.messages) == tagged
+        return
+    words = "green is 0 on 100.0 %.*--offset 0" if tagged else r"offset of \+1000.* was left in.*--offset -0.1"
+    with pytest.raises(ContractError, match=words):
+        read_folder(tmp_path / "files", folder)
+    stated = read_folder(tmp_path / "again", folder, offset=0 if tagged else -0.1)
+    assert stated.ndvi == {day: pytest.approx(mean, abs=1e-3) for day, mean in NDVI.items()}
+
+
+@pytest.mark.parametrize(("dtype", "value"), [("uint16", 65_535), ("int16", -9999), ("float32", np.inf)])
+def test_what_is_no_reflectance_is_nodata_in_every_band_without_a_tag(tmp_path, data_dir, dtype, value):
+    folder = write_scenes(tmp_path / "in", dtype=dtype, nodata=None)
+    for path in (folder / "scenes").glob("*.tif"):
+        with rasterio.open(path, "r+") as file:
+            red = file.read(3)
+            red[:, :15] = value
+            file.write(red, 3)
+    read = read_folder(tmp_path / "files", folder, min_clear=50)
+    assert {day.nodata for day in read.accepted.values()} == {25}
+    assert {day.saturated for day in (report.radiometry for report in read.accepted.values()) if day} == {0}
+
+
+def test_a_hazy_date_of_a_folder_is_excluded_with_its_evidence(tmp_path, data_dir):
+    folder = write_scenes(tmp_path / "in")
+    path = folder / "scenes" / f"S2_{DATES[1]:%Y%m%d}.tif"
+    with rasterio.open(path, "r+") as file:
+        file.write((0.75 * file.read() + 0.25 * 4500).astype("uint16"))
+    read = read_folder(tmp_path / "files", folder, min_dates=2)
+    assert [*read.accepted] == [DATES[0], DATES[2]]
+    assert read.unusable[DATES[1]].startswith("haze: clear land reflects 0.142 in blue (median), more than 0.08 and ")
+    assert f"{DATES[1]} is excluded: haze" in read.messages
 
 
 def measured_scenes(folder):
