@@ -131,4 +131,5 @@ SATELLITE_DOMAIN = Domain(
         "not_assessed": "not assessed (ha)",
     },
     overview="include.satellite.overview:overview",
+    charts="include.satellite.fields.charts:charts",
 )
