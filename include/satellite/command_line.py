@@ -59,7 +59,8 @@ def run_environment(
 
     Args:
         params: The run's parameters.
-        options: `scenes`, a folder of GeoTIFFs that the stand-in serves, their `scale` and `offset`, and `profile`.
+        options: `scenes`, a folder of GeoTIFFs that the stand-in serves, their `scale`, `offset` and
+            `band_names`, and `profile`.
         data_dir: The deployment's data folder.
 
     Yields:
@@ -77,8 +78,10 @@ def run_environment(
     if scenes is not None and not Path(scenes).is_dir():
         raise BadInputError(f"--scenes: no such folder: {scenes}")
     stated = [f"--{name}={_number(name, options[name])}" for name in RADIOMETRY if options.get(name) is not None]
+    if options.get("band_names"):
+        stated.append(f"--band-names={options['band_names']}")
     if stated and scenes is None:
-        raise BadInputError(f"{' '.join(stated)}: only scenes from a folder (--scenes) take a scale and an offset")
+        raise BadInputError(f"{' '.join(stated)}: only for scenes from a folder (--scenes)")
     environment: dict[str, str] = {}
     if options.get("profile") == DEMO:
         environment["GROUNDTRUTH_ENV_FILE"] = str(data_dir / DEMO / ".env")

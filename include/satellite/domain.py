@@ -67,6 +67,11 @@ SATELLITE_DOMAIN = Domain(
             metavar="NUMBER",
         ),
         Option(
+            ("--band-names",),
+            "Of the files of --scenes, in their order; - for a band that is not used. Default: their descriptions.",
+            metavar="B02,B03,…",
+        ),
+        Option(
             ("--bbox",),
             "Bounding box of the area, degrees. Default: Ludhiana.",
             param="bbox",

@@ -57,7 +57,10 @@ CASES = {
     "A18-smaller-than-patch-defaults": Case(FIELD_NDVI, 200),
     "A20-bom": Case(FIELD_NDVI, 400),
     "F01-control": Case(),
-    "F03-no-descriptions": Case(refused=r"S2_20240510.*no band with a name.*descriptions.*B02"),
+    "F03-no-descriptions": Case(
+        refused=r"S2_20240510\.tif: no band has a known name \(the descriptions are: none, .*--band-names B02,B03",
+        answer={"band_names": ("B02", "B03", "B04", "B08")},
+    ),
     "F05-float-0-1": Case(),
     "F22-pb0400-offset-left-in": Case(refused=r"offset.*\+?1000", answer={"offset": -0.1}),
     "G01-corrected-folder-same-names": Case(),

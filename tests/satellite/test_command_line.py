@@ -47,7 +47,8 @@ def test_scenes_are_only_for_the_demo_and_must_be_a_folder(tmp_path):
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"offset": "-0.1"}, "only scenes from a folder"),
+        ({"offset": "-0.1"}, "--offset=-0.1: only for scenes from a folder"),
+        ({"band_names": "B02,B04"}, "--band-names=B02,B04: only for scenes from a folder"),
         ({"offset": "-1000", "scenes": "."}, r"--offset: '-1000' must be a number above -1, at most 1"),
         ({"scale": "0", "scenes": "."}, "--scale: '0' must be a number above 0"),
         ({"scale": "x", "scenes": "."}, "--scale: 'x' must be a number"),

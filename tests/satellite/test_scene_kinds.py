@@ -157,3 +157,46 @@ def test_an_scl_band_counts_before_files_beside_it(folder, read):
         layers = np.concatenate([reflectances(NDVI[day], number).round(), classes]).astype("uint16")
         write_raster(folder / "scenes" / f"S2_{day:%Y%m%d}.tif", layers, names=(*BANDS, "scl"))
     assert set(read(min_dates=2).unusable) == {date(2024, 6, 9)}
+
+
+@pytest.mark.parametrize("names", [("blue", "FRE_B3", "b04", "B8"), ("SRE_B2", "Green", "B4, 665 nm", "nir")])
+def test_the_usual_spellings_of_band_names_are_known(folder, read, names):
+    result = read(write_scenes(folder, names=names))
+    assert result.ndvi == approximately(NDVI)
+    assert f"bands B02, B03, B04, B08 from the descriptions {', '.join(names)}" in result.messages
+
+
+def test_bands_that_the_user_names_are_fetched_again_when_the_names_change(folder, read):
+    write_scenes(folder, names=())
+    read(band_names=("B03", "B02", "B04", "B08"))
+    result = read(band_names=("B02", "green", "B4", "B08"))
+    assert [day.date for day in result.imagery.acquisitions if day.fetched] == [*DATES]
+    assert result.ndvi == approximately(NDVI)
+    assert "bands B02, B03, B04, B08, as the user names them" in result.messages
+
+
+@pytest.mark.parametrize("pattern", ["T31UES_{:%Y%m%d}T105619_{}_10m.jp2", "S2_{:%Y%m%d}_FRE_{}.tif"])
+def test_one_band_a_file_is_a_scene_and_a_damaged_file_excludes_its_date_alone(folder, read, pattern):
+    lossless = {"driver": "JP2OpenJPEG", "QUALITY": "100", "REVERSIBLE": "YES"} if pattern.endswith("jp2") else {}
+    for number, day in enumerate(DATES):
+        for name, layer in zip(BANDS, reflectances(NDVI[day], number).round().astype("uint16"), strict=True):
+            write_raster(folder / "scenes" / pattern.format(day, name), layer[None], **lossless)
+        write_raster(folder / "scenes" / pattern.format(day, "TCI"), np.ones((3, SIDE, SIDE), "uint8"), **lossless)
+        write_classes(folder / "scl" / f"SCL_{day:%Y%m%d}.tif", 4)
+    result = read()
+    assert result.ndvi == approximately(NDVI)
+    assert "a file each for B02, B03, B04, B08" in result.messages
+    path = folder / "scenes" / pattern.format(SECOND, "B08")
+    path.write_bytes(path.read_bytes()[:200])
+    result = read(min_dates=2)
+    assert result.ndvi == approximately({FIRST: NDVI[FIRST], THIRD: NDVI[THIRD]})
+    assert path.name in result.unusable[SECOND]
+
+
+def test_two_files_of_one_band_are_refused(folder, read):
+    for size in (10, 20):
+        write_raster(folder / "scenes" / f"S2_20240510_B04_{size}m.tif", np.full((1, SIDE, SIDE), 600, "uint16"))
+    with pytest.raises(
+        ValueError, match=r"B04_20m\.tif: holds B04, as S2_20240510_B04_10m\.tif does; keep one of them"
+    ):
+        read()

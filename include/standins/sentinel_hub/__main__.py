@@ -20,6 +20,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--mask-type", choices=MASK_TYPES, help="what the masks of the folder are (default: scl)")
     parser.add_argument("--scale", type=float, metavar="S", help="of the scenes: reflectance = number × S + O")
     parser.add_argument("--offset", type=float, metavar="O", help="of the scenes, reflectance (1000 added: -0.1)")
+    parser.add_argument("--band-names", default="", metavar="NAMES", help="of the scenes, in order: B02,B03,B04,B08")
     parser.add_argument("--world", choices=WORLDS, default="standard", help="of the simulator (default: standard)")
     parser.add_argument("--seed", type=int, default=0, help="of the simulator (default: 0)")
     parser.add_argument("--port", type=int, default=0, help="where it listens (default: a free one)")
@@ -29,7 +30,8 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         if options.scenes:
-            scenes: Scenes = SceneFolder(options.scenes, options.mask_type, options.scale, options.offset)
+            names = options.band_names.split(",") if options.band_names else ()
+            scenes: Scenes = SceneFolder(options.scenes, options.mask_type, options.scale, options.offset, names)
         else:
             scenes = Simulator(options.world, options.seed)
         settings = ServerSettings(rate_limit=options.rate_limit, latency=options.latency_ms / 1000)

@@ -1,9 +1,9 @@
 """Scenes from a folder of GeoTIFFs.
 
-`scenes/*.tif` holds one multi-band file a date with CRS and band names (`radiometry`: what its numbers are). Beside it
-may stand `index.json` (items with `date` or `datetime`, `file`, and optionally `scl` and `cloud_pct`) or `index.csv`
-(the same as columns), cloud masks (see `masks`) and `labels/reference.tif` (classes 1 to 4, served as band REFERENCE).
-Without an index, the date is that of the file name.
+`scenes/` holds GeoTIFF or JPEG 2000 with CRS and band names (`band_names`; `radiometry`: what the numbers are): one
+file with all bands a date, or one a band. Beside it may stand `index.json` (items with `date` or `datetime`, `file`,
+and optionally `scl` and `cloud_pct`) or `index.csv` (the same as columns), cloud masks (see `masks`) and
+`labels/reference.tif` (classes 1 to 4, served as band REFERENCE). Without an index, the date is that of the file name.
 """
 
 from __future__ import annotations
@@ -21,9 +21,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from include.standins.sentinel_hub.band_names import NOT_SERVED, evidence, names_of, scene_and_band
 from include.standins.sentinel_hub.errors import ApiError
 from include.standins.sentinel_hub.masks import CLEAR, Mask, MaskError, is_mask, masks_of, read_masks, scl_of
-from include.standins.sentinel_hub.radiometry import UNTAGGED, Radiometry, Stated, radiometry_of, served
+from include.standins.sentinel_hub.radiometry import Radiometry, Stated, radiometry_of, served
 from include.standins.sentinel_hub.rendering import BANDS
 from include.standins.sentinel_hub.scenes import REFERENCE, SCL, WGS84, Box, Grid, Layers, Product
 
@@ -38,21 +39,36 @@ _VEGETATION, _BARE, _WATER = 4, 5, 6
 _CHUNK = 1 << 20
 
 
+_Places = dict[str, tuple[Path, int]]
+"""File and number of each band that has a name."""
+
+
 class _Files(NamedTuple):
-    scene: Path
-    bands: tuple[str, ...]
+    name: str
+    paths: tuple[Path, ...]
+    places: _Places
     masks: tuple[Mask, ...]
     radiometry: Radiometry
 
 
 class _Raster(NamedTuple):
-    """What the header of a scene states."""
+    """What the headers of a scene's files state."""
 
     epsg: int
     bounds: Box
     degrees: Box
-    bands: tuple[str | None, ...]
+    places: _Places
     radiometry: Radiometry
+    evidence: str = ""
+
+
+class _Scene(NamedTuple):
+    """A scene as the index lists it: one file, or one a band."""
+
+    name: str
+    item: dict[str, Any]
+    moment: datetime
+    files: tuple[str, ...]
 
 
 class SceneFolder:
@@ -65,6 +81,7 @@ class SceneFolder:
         mask_type: Type of the masks, a key of `MASK_TYPES`; None: a scene classification that its name shows to be one.
         scale: Of its scenes, where the user states it: reflectance = number × scale + offset.
         offset: See `scale`.
+        band_names: Of its scenes, in their order, where the user states them; `-` for a band that is not used.
 
     Raises:
         ValueError: It holds no scene that can be read, one whose numbers may mean anything, or a mask that cannot be
@@ -74,9 +91,15 @@ class SceneFolder:
     collections = ("sentinel-2-l2a", "sentinel-2-l1c")
 
     def __init__(
-        self, folder: Path, mask_type: str | None = None, scale: float | None = None, offset: float | None = None
+        self,
+        folder: Path,
+        mask_type: str | None = None,
+        scale: float | None = None,
+        offset: float | None = None,
+        band_names: Sequence[str] = (),
     ) -> None:
         self.folder, self.mask_type, self._stated = folder, mask_type, Stated(scale, offset)
+        self._band_names = tuple(band_names)
         self._reference = folder / "labels" / "reference.tif"
         self._checksums: dict[tuple[Any, ...], str] = {}
         self._state = self._signatures()
@@ -96,7 +119,7 @@ class SceneFolder:
     def bands(self, product: Product) -> list[str]:
         """See `Scenes`."""
         files: _Files = product.source
-        spectral = [band for band in files.bands if band.upper() != SCL]
+        spectral = [band for band in files.places if band in BANDS]
         has_scl = any(mask.type == "scl" for mask in files.masks) or {*_SCL_INPUTS} <= {*spectral}
         return [*spectral, *[SCL] * has_scl, *[REFERENCE] * self._reference.is_file()]
 
@@ -111,8 +134,7 @@ class SceneFolder:
         except MaskError as error:
             raise ApiError(400, str(error), "COMMON_BAD_PAYLOAD") from error
         except RasterioError as error:
-            name = product.source.scene.relative_to(self.folder).as_posix()
-            message = f"{name}, or a mask of it, cannot be read: {error.__cause__ or error}"
+            message = f"{product.source.name}, or a mask of it, cannot be read: {error.__cause__ or error}"
             raise ApiError(400, message, UNREADABLE) from error
 
     def _layers(self, files: _Files, grid: Grid, bands: Sequence[str], resampling: str) -> Layers:
@@ -140,12 +162,12 @@ class SceneFolder:
     def _versioned(self, product: Product) -> Product:
         """Return a product with its version: the folder, how it is read, and the content of the product's files."""
         files: _Files = product.source
-        parts = [files.scene, *(mask.path for mask in files.masks), *[self._reference] * self._reference.is_file()]
+        parts = [*files.paths, *(mask.path for mask in files.masks), *[self._reference] * self._reference.is_file()]
         try:
             checksums = [self._checksum(path) for path in parts]
         except OSError as error:
             return replace(product, properties=product.properties | {"unreadable": f"{error}"})
-        state = json.dumps([str(self.folder.resolve()), self.mask_type, self._stated, checksums])
+        state = json.dumps([str(self.folder.resolve()), self.mask_type, self._stated, self._band_names, checksums])
         version = hashlib.sha256(state.encode()).hexdigest()[:16]
         return replace(product, properties=product.properties | {"version": version})
 
@@ -167,35 +189,64 @@ class SceneFolder:
         """
         document, clouds = _document(self.folder)
         items = [(item, _moment(item, self.folder)) for item in document["items"] if item.get("file")]
-        rasters = [_raster(self.folder / str(item["file"]), self._stated) for item, _ in items]
-        if any(isinstance(raster, _Raster) and any(raster.bands) for raster in rasters):
-            rasters = [
-                _named(raster, self.folder / str(item["file"]))
-                for raster, (item, _) in zip(rasters, items, strict=True)
-            ]
+        scenes = _scenes(items)
+        rasters = [_joined([self._raster(name) for name in scene.files]) for scene in scenes]
         faults = [str(raster) for raster in rasters if isinstance(raster, ValueError)]
-        if len(faults) == len(items):
+        if len(faults) == len(scenes):
             nothing = f"{self.folder}: there are no scenes (scenes/*.tif, named in an index where there is one)"
-            raise ValueError("; ".join(faults[:3]) or nothing)
+            more = f" (the other scenes cannot be read either: {len(faults) - 1})" if len(faults) > 1 else ""
+            raise ValueError(faults[0] + more if faults else nothing)
         boxes = np.array([raster.degrees for raster in rasters if isinstance(raster, _Raster)])
         hull = (*boxes.min(axis=0).tolist()[:2], *boxes.max(axis=0).tolist()[2:])
-        unknown = _Raster(WGS84, hull, hull, (), Radiometry({}, "unknown"))
+        unknown = _Raster(WGS84, hull, hull, {}, Radiometry({}, "unknown"))
         indexed = {self.folder / str(item["scl"]): moment.date() for item, moment in items if item.get("scl")}
         paths = {path for path in _rasters(self.folder) if is_mask(path, self.folder)} | indexed.keys()
         masks, damaged = read_masks(sorted(paths), self.folder, self.mask_type, indexed)
         products = []
-        for (item, moment), raster in zip(items, rasters, strict=True):
-            cloud = item.get("cloud_pct", clouds.get(moment.date()))
+        for scene, raster in zip(scenes, rasters, strict=True):
+            cloud = scene.item.get("cloud_pct", clouds.get(scene.moment.date()))
             known = raster if isinstance(raster, _Raster) else unknown
-            fault = str(raster) if isinstance(raster, ValueError) else damaged.get(moment.date())
-            products.append(self._product(str(item["file"]), moment, known, masks, cloud, fault, document))
+            fault = str(raster) if isinstance(raster, ValueError) else damaged.get(scene.moment.date())
+            products.append(self._product(scene, known, masks, cloud, fault, document))
         _check_fit(masks, products)
         return products
 
+    def _raster(self, name: str) -> _Raster | ValueError:
+        """Return what the header of a file states, or why it cannot be read.
+
+        Raises:
+            ValueError: The file has no CRS, or its numbers may mean anything.
+        """
+        import rasterio
+        from rasterio.errors import RasterioIOError
+        from rasterio.warp import transform_bounds
+
+        path = self.folder / name
+        try:
+            with rasterio.open(path) as file:
+                if file.crs is None:
+                    raise ValueError(f"{path}: has no CRS")
+                try:
+                    names = names_of(file.descriptions, path, self._band_names)
+                except ValueError as error:
+                    return error
+                places: _Places = {}
+                for number, band in enumerate(names, 1):
+                    places.setdefault((band or "").upper(), (path, number))
+                places.pop("", None)
+                west, south, east, north = transform_bounds(file.crs, WGS84, *file.bounds)
+                radiometry = radiometry_of(
+                    file, {band: number for band, (_, number) in places.items() if band in BANDS}, self._stated
+                )
+                told = evidence(file.descriptions, names, self._band_names)
+                degrees = west, south, east, north
+                return _Raster(file.crs.to_epsg() or 0, tuple(file.bounds), degrees, places, radiometry, told)
+        except RasterioIOError as error:
+            return ValueError(f"{path}: cannot be read as a raster: {error}")
+
     def _product(
         self,
-        name: str,
-        moment: datetime,
+        scene: _Scene,
         raster: _Raster,
         masks: Sequence[Mask],
         cloud: Any,
@@ -203,10 +254,10 @@ class SceneFolder:
         document: dict[str, Any],
     ) -> Product:
         west, south, east, north = raster.degrees
-        path, own = self.folder / name, (self.mask_type or "scl").upper()
-        names = [(band or "").upper() for band in raster.bands]
-        if own in names:
-            band = names.index(own) + 1
+        own, moment = (self.mask_type or "scl").upper(), scene.moment
+        name = scene.files[0] if len(scene.files) == 1 else f"{scene.name} ({len(scene.files)} files)"
+        if own in raster.places:
+            path, band = raster.places[own]
             chosen: tuple[Mask, ...] = (Mask(path, name, band, own.lower(), moment.date(), None, raster.degrees),)
             source = f"band {own} of {name}"
         else:
@@ -214,16 +265,18 @@ class SceneFolder:
             source = " and ".join(mask.name for mask in chosen)
         classes = "derived" if not chosen else "scl" if chosen[0].type == "scl" else "mask"
         properties: dict[str, Any] = {"level": str(document.get("level", "unknown")), "scene_classes": classes}
-        radiometry = str(raster.radiometry) if raster.radiometry.bands else None
+        radiometry = f"{raster.radiometry}{raster.evidence}" if raster.radiometry.bands else None
         stated = {"mask": source, "mask_type": self.mask_type, "radiometry": radiometry, "unreadable": fault}
         return Product(
-            id=f"{self.folder.name}_{path.stem}",
+            id=f"{self.folder.name}_{Path(scene.name).name}",
             datetime=moment,
             ring=[(west, north), (west, south), (east, south), (east, north), (west, north)],
             epsg=raster.epsg,
             bounds=raster.bounds,
             cloud=None if cloud is None or cloud == "" else float(cloud),
-            source=_Files(path, tuple(filter(None, raster.bands)), chosen, raster.radiometry),
+            source=_Files(
+                name, tuple(self.folder / file for file in scene.files), raster.places, chosen, raster.radiometry
+            ),
             properties=properties | {key: value for key, value in stated.items() if value},
         )
 
@@ -231,7 +284,7 @@ class SceneFolder:
 def _check_fit(masks: Iterable[Mask], products: Sequence[Product]) -> None:
     """Check that each mask file belongs to a scene."""
     used = {mask.path for product in products for mask in product.source.masks}
-    own = {product.datetime.date() for product in products if product.source.scene in used}
+    own = {product.datetime.date() for product in products if used.intersection(product.source.paths)}
     unused = sorted({mask.name: mask for mask in masks if mask.path not in used}.items())
     unused = [(name, mask) for name, mask in unused if mask.day not in own]
     if unused:
@@ -256,34 +309,37 @@ def _signature(path: Path) -> tuple[Any, ...]:
     return str(path), status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino
 
 
-def _raster(path: Path, stated: Stated) -> _Raster | ValueError:
-    """Return what the header of a scene states, or why it cannot be read.
-
-    Raises:
-        ValueError: The scene has no CRS, or its numbers may mean anything.
-    """
-    import rasterio
-    from rasterio.errors import RasterioIOError
-    from rasterio.warp import transform_bounds
-
-    try:
-        with rasterio.open(path) as file:
-            if file.crs is None:
-                raise ValueError(f"{path}: has no CRS")
-            left, bottom, right, top = file.bounds
-            west, south, east, north = transform_bounds(file.crs, WGS84, left, bottom, right, top)
-            bounds, degrees = (left, bottom, right, top), (west, south, east, north)
-            radiometry = radiometry_of(file, [band for band in file.descriptions if band in BANDS], stated)
-            return _Raster(file.crs.to_epsg() or 0, bounds, degrees, file.descriptions, radiometry)
-    except RasterioIOError as error:
-        return ValueError(f"{path}: cannot be read as a raster: {error}")
+def _scenes(items: Iterable[tuple[dict[str, Any], datetime]]) -> list[_Scene]:
+    """Return the scenes of an index; files of one time whose names differ in the band alone are one."""
+    scenes: dict[tuple[datetime, str], _Scene] = {}
+    for item, moment in items:
+        file = str(item["file"])
+        name, band = scene_and_band(file)
+        if band not in NOT_SERVED:
+            before = scenes.get((moment, name), _Scene(name, item, moment, ()))
+            scenes[moment, name] = before._replace(files=(*before.files, file))
+    return [*scenes.values()]
 
 
-def _named(raster: _Raster | ValueError, path: Path) -> _Raster | ValueError:
-    """Return the raster unless its bands have no names: those of the others have, so the end of the file is missing."""
-    if isinstance(raster, _Raster) and not any(raster.bands):
-        return ValueError(f"{path}: its bands have no names, where those of other scenes have: is the file complete?")
-    return raster
+def _joined(rasters: Sequence[_Raster | ValueError]) -> _Raster | ValueError:
+    """Return what the files of a scene state together, or why it cannot be read."""
+    known = []
+    for raster in rasters:
+        if isinstance(raster, ValueError):
+            return raster
+        known.append(raster)
+    if len(known) == 1:
+        return known[0]
+    places: _Places = {}
+    for band, place in (pair for raster in known for pair in raster.places.items()):
+        if band in places:
+            return ValueError(f"{place[0]}: holds {band}, as {places[band][0].name} does; keep one of them")
+        places[band] = place
+    pairs = {band: pair for raster in known for band, pair in raster.radiometry.bands.items()}
+    basis = " and ".join(dict.fromkeys(raster.radiometry.basis for raster in known))
+    return known[0]._replace(
+        places=places, radiometry=Radiometry(pairs, basis), evidence=f"; a file each for {', '.join(places)}"
+    )
 
 
 def _document(folder: Path) -> tuple[dict[str, Any], dict[date, str]]:
@@ -322,8 +378,8 @@ def _is_percentage(text: str) -> bool:
 def _dated_scenes(folder: Path) -> list[dict[str, Any]]:
     """Items of a folder without an index: each scene with the date in its name."""
     items = []
-    for path in sorted((folder / "scenes").glob("*.tif")):
-        if is_mask(path, folder):
+    for path in sorted((folder / "scenes").glob("*")):
+        if path.suffix.lower() not in SUFFIXES or is_mask(path, folder):
             continue
         match = re.search(r"(\d{4})(\d{2})(\d{2})", path.name)
         if match is None:
@@ -357,28 +413,31 @@ def _reflectances(
     files: _Files, grid: Grid, bands: Sequence[str], resampling: str = "NEAREST"
 ) -> tuple[NDArray[np.uint16], NDArray[np.bool_]]:
     """Reflectance × 10000 of a scene's bands, shape (bands, height, width), and where all of them have data."""
-    raw, nodata = _warped(files.scene, grid, bands, resampling)
-    pairs = [files.radiometry.bands[band] for band in bands] or [UNTAGGED]  # a file without a band still has data
-    values, data = served(raw, nodata, pairs)
-    return values, np.logical_and.reduce(data)
+    values, known = np.empty((len(bands), *grid.shape), np.uint16), np.ones(grid.shape, bool)
+    for path in dict.fromkeys(files.places[band][0] for band in bands):
+        rows = [row for row, band in enumerate(bands) if files.places[band][0] == path]
+        names = [bands[row] for row in rows]
+        raw, nodata = _warped(path, grid, [files.places[band][1] for band in names], resampling)
+        values[rows], data = served(raw, nodata, [files.radiometry.bands[band] for band in names])
+        known &= data.all(axis=0)
+    return values, known
 
 
-def _classes(path: Path, grid: Grid, *bands: str) -> NDArray[np.uint8]:
-    """Classes of a file's band, the first if none is named; 0 where it has none."""
-    values, nodata = _warped(path, grid, bands)
+def _classes(path: Path, grid: Grid) -> NDArray[np.uint8]:
+    """Classes of a file's first band; 0 where it has none."""
+    values, nodata = _warped(path, grid, [1])
     return np.where(values[0] == nodata, 0, values[0]).astype(np.uint8)
 
 
-def _warped(path: Path, grid: Grid, bands: Sequence[str], resampling: str = "NEAREST") -> tuple[NDArray[Any], float]:
-    """Bands of a file over a grid (the first if none is named), shape (bands, height, width), and their nodata."""
+def _warped(path: Path, grid: Grid, numbers: Sequence[int], resampling: str = "NEAREST") -> tuple[NDArray[Any], float]:
+    """Bands of a file over a grid, by their numbers, shape (bands, height, width), and their nodata."""
     import rasterio
     from rasterio.enums import Resampling
     from rasterio.vrt import WarpedVRT
 
     methods = {"NEAREST": Resampling.nearest, "BILINEAR": Resampling.bilinear, "BICUBIC": Resampling.cubic}
     with rasterio.open(path) as file:
-        numbers = [file.descriptions.index(band) + 1 for band in bands] or [1]
         nodata = 0 if file.nodata is None else file.nodata
         options = {**grid.profile, "resampling": methods[resampling], "src_nodata": nodata, "nodata": nodata}
         with WarpedVRT(file, **options) as warped:
-            return warped.read(numbers), nodata
+            return warped.read([*numbers]), nodata

@@ -311,11 +311,8 @@ def _ordered(request: ProcessRequest, scenes: Scenes) -> list[Product]:
 
 
 def _present(bands: Collection[str]) -> str:
-    """Return which bands a product has; beyond what the service says, for files of a folder may lack their names."""
-    spectral = [band for band in bands if band not in CLASS_BANDS]
-    if spectral:
-        return f"It has {', '.join(spectral)}."
-    return "Its file has no band with a name: set the descriptions of its bands, in their order (B02, B03, B04, B08)."
+    """Return which bands a product has; beyond what the service says."""
+    return f"It has {', '.join(band for band in bands if band not in CLASS_BANDS) or 'none'}."
 
 
 def _wanted(request: ProcessRequest) -> NDArray[np.bool_]:

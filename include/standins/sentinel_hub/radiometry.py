@@ -3,12 +3,12 @@
 Scale and offset are those that the user states, else the file's tags, else those of its type: 16-bit integers are
 reflectance × 10000, floating-point numbers are recognised by their size. Everything else is refused, never guessed.
 Without data are a file's nodata value and, whether it is tagged or not, NaN, infinity and the values that programs
-write for it and that no reflectance has: −9999, 65535 and the ends of the type.
+write for it and that no reflectance has: −9999, −10000, 65535 and the ends of the type.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -59,18 +59,18 @@ class Radiometry(NamedTuple):
         return f"{' and '.join(pairs)}: {self.basis}"
 
 
-def radiometry_of(file: DatasetReader, bands: Sequence[str], stated: Stated) -> Radiometry:
+def radiometry_of(file: DatasetReader, bands: Mapping[str, int], stated: Stated) -> Radiometry:
     """Return how reflectance follows from a file's numbers.
 
     Args:
-        file: An open raster with names of its bands.
-        bands: Names of its bands of reflectances.
+        file: An open raster.
+        bands: Numbers of its bands of reflectances, by their names.
         stated: By the user; replaces what the file states.
 
     Raises:
         ValueError: The file does not tell, or what it states cannot be; names file, rule and remedy.
     """
-    numbers = [file.descriptions.index(band) + 1 for band in bands]
+    numbers = [*bands.values()]
     pairs = [(file.scales[number - 1], file.offsets[number - 1]) for number in numbers]
     basis = "the file's tags"
     if not all(pair == UNTAGGED for pair in pairs):
@@ -124,12 +124,12 @@ def has_data(raw: NDArray[Any], nodata: float) -> NDArray[np.bool_]:
     if raw.dtype.kind == "f":
         limits = np.finfo(raw.dtype)
         data &= np.isfinite(raw) & (raw != limits.min) & (raw != limits.max)
-        data &= (raw != -9999) & (raw != -32_768) & (raw != 65_535)
+        data &= (raw != -9999) & (raw != -10_000) & (raw != -32_768) & (raw != 65_535)
     elif raw.dtype.itemsize > 1:
         ends = np.iinfo(raw.dtype)
         data &= raw != ends.max
         if ends.min < 0:
-            data &= (raw != ends.min) & (raw != -9999)
+            data &= (raw != ends.min) & (raw != -9999) & (raw != -10_000)
             if ends.max > 65_535:
                 data &= (raw != -32_768) & (raw != 65_535)
     return np.asarray(data)
