@@ -1,14 +1,12 @@
 """Driving a server: as the official client does, and with bare requests."""
 
 from datetime import UTC, date, datetime, timedelta
-from functools import cache
 from typing import Any
 
 import requests
 from sentinelhub import (
     CRS,
     BBox,
-    DataCollection,
     MimeType,
     SentinelHubCatalog,
     SentinelHubDownloadClient,
@@ -17,6 +15,7 @@ from sentinelhub import (
     SHConfig,
 )
 
+from include.satellite.imagery.client import _collection
 from include.standins.sentinel_hub.scenes import Grid
 
 LUDHIANA = (75.80, 30.90, 75.82, 30.92)
@@ -55,12 +54,6 @@ def process_body(**changes):
     return {**body, **changes}
 
 
-@cache
-def collection_at(url: str) -> DataCollection:
-    """Sentinel-2 L2A at a server; the client allows one definition an address."""
-    return DataCollection.SENTINEL2_L2A.define_from(url.replace(":", "_").replace("/", "_"), service_url=url)
-
-
 class Api:
     """A running server, as the official client sees it, and as bare requests do."""
 
@@ -70,7 +63,7 @@ class Api:
         self.config.sh_base_url, self.config.sh_token_url = url, url + login
         self.config.sh_client_id, self.config.sh_client_secret = "demo", "demo"
         self.config.max_download_attempts, self.config.download_sleep_time, self.config.max_retries = 2, 0.01, 3
-        self.collection = collection_at(url)
+        self.collection = _collection("sentinel-2-l2a", url)  # the client allows one definition an address
 
     def session(self) -> SentinelHubSession:
         return SentinelHubSession(self.config)
