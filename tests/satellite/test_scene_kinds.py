@@ -85,6 +85,14 @@ def test_a_declared_mask_is_found_by_date_whatever_its_name(folder, read, name):
     assert "cloud from masks on 3 of 3 dates" in result.messages
 
 
+def test_masks_in_a_folder_that_is_a_link_count(folder, read, tmp_path):
+    write_scenes(folder, classes=None)
+    write_classes(tmp_path / "elsewhere" / f"SCL_{SECOND:%Y%m%d}.tif", 9)
+    (folder / "scl").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "elsewhere" / "again").symlink_to(folder)
+    assert "cloud over 100.0 %" in read(min_dates=2).unusable[SECOND]
+
+
 def test_a_cloud_mask_under_the_name_of_scl_is_refused(folder, read):
     write_scenes(folder, classes=0)
     with pytest.raises(BadInputError, match=r"scl/SCL_\d+\.tif: is 0 on 100 % .*--mask-type"):

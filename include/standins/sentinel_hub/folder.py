@@ -11,8 +11,9 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
+import os
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -296,8 +297,15 @@ def _check_fit(masks: Iterable[Mask], products: Sequence[Product]) -> None:
         )
 
 
-def _rasters(folder: Path) -> Iterator[Path]:
-    return (path for path in sorted(folder.rglob("*")) if path.suffix.lower() in SUFFIXES)
+def _rasters(folder: Path) -> list[Path]:
+    """Return the rasters of a folder, also in folders that are links."""
+    found: list[Path] = []
+    entered: set[Path] = set()
+    for place, folders, names in os.walk(folder, followlinks=True):
+        folders[:] = [name for name in folders if Path(place, name).resolve() not in entered]
+        entered.update(Path(place, name).resolve() for name in folders)
+        found += [Path(place, name) for name in names if Path(name).suffix.lower() in SUFFIXES]
+    return sorted(found)
 
 
 def _indices(folder: Path) -> list[Path]:
