@@ -12,6 +12,7 @@ from include.satellite.artifacts import (
     COMPARISON_PLOT,
     CONFIGURATION,
     CONTACT_SHEET,
+    FIELDS,
     HEALTH_MAP,
     HEALTH_MAP_PLOT,
     LSTM,
@@ -19,6 +20,7 @@ from include.satellite.artifacts import (
     VALIDATED,
     VALIDATION_REPORT,
 )
+from include.satellite.fields.schemas import FieldSet
 from include.satellite.imagery.schemas import Imagery, ValidationReport
 from include.satellite.schemas import Comparison, Configuration, HealthMap
 from include.satellite.sensors.indices import NDVI
@@ -41,7 +43,11 @@ def overview(accepted: AcceptedFiles) -> Overview | None:
     comparison, configuration = accepted.read(COMPARISON), accepted.read(CONFIGURATION)
     return Overview(
         checks=(_imagery_check(report), *(check for check in (_classifier_check(cnn), _forecast_check(lstm)) if check)),
-        headlines=(*_imagery_headlines(imagery, report), *_model_headlines(cnn, lstm)),
+        headlines=(
+            *_field_headlines(accepted.read(FIELDS)),
+            *_imagery_headlines(imagery, report),
+            *_model_headlines(cnn, lstm),
+        ),
         notices=tuple(_notices(imagery, comparison, configuration)),
         assumptions=_origin(imagery),
         lead_plots=(NDVI_PLOT.path, CONTACT_SHEET.path, COMPARISON_PLOT.path),
@@ -98,7 +104,8 @@ def _map_checks(document: HealthMap, total: float) -> list[DataCheck]:
 
 def _imagery_check(report: ValidationReport) -> DataCheck:
     collected = report.usable_dates + report.excluded_dates
-    statement = f"{report.usable_dates} of {collected} dates are usable; {report.min_dates} are needed."
+    needed = f"; {report.min_dates} are needed" if report.min_dates else ""
+    statement = f"{report.usable_dates} of {collected} dates are usable{needed}."
     gap = report.longest_gap
     statement += f" Longest gap: {gap.days} days, {gap.after} to {gap.before}."
     level: Level = "pass"
@@ -140,6 +147,14 @@ def _forecast_check(metrics: LstmMetrics | None) -> DataCheck | None:
         f"({name.replace('_', ' ')}, {best.mae:.3f})."
     )
     return DataCheck(subject="Forecast (LSTM)", level="pass" if ahead else "warn", statement=statement)
+
+
+def _field_headlines(fields: FieldSet | None) -> list[Headline]:
+    if fields is None:
+        return []
+    crops = {field.crop for field in fields.fields} - {None}
+    note = f"{len(crops)} crops, outlines from {fields.file}" if crops else f"outlines from {fields.file}"
+    return [Headline(label="Fields", value=f"{len({field.field_id for field in fields.fields}):,}", note=note)]
 
 
 def _imagery_headlines(imagery: Imagery, report: ValidationReport) -> list[Headline]:

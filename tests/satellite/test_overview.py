@@ -4,8 +4,10 @@ from datetime import UTC, date, datetime
 
 import pytest
 
+from include.core.overview import Headline
 from include.core.run_folder import write_json
-from include.satellite.artifacts import CONFIGURATION, HEALTH_MAP, LSTM, VALIDATED, VALIDATION_REPORT
+from include.satellite.artifacts import CONFIGURATION, FIELDS, HEALTH_MAP, LSTM, VALIDATED, VALIDATION_REPORT
+from include.satellite.fields.schemas import CropField, FieldSet
 from include.satellite.imagery.schemas import DateReport, Gap, Grid, Imagery, IndexRange, ValidationReport
 from include.satellite.overview import map_overview, overview, place_in_words
 from include.satellite.schemas import Configuration, HealthMap
@@ -88,6 +90,19 @@ def test_area_vegetation_and_dates_are_stated(tmp_path):
         "20 of 20 dates are usable; 15 are needed. Longest gap: 40 days, 2026-06-01 to 2026-07-11."
     )
     assert made.assumptions["Grid"] == "950 × 1,100 pixels of 10 m, EPSG:32643"
+
+
+def test_the_fields_that_are_monitored_are_counted(tmp_path):
+    square = {"type": "Polygon", "coordinates": [[[0, 0], [0, 1], [1, 1], [0, 0]]]}
+    rows = [("a", "wheat"), ("a", "maize"), ("b", None)]
+    fields = [
+        CropField(field_id=name, crop=crop, valid_from=None, valid_to=None, geometry=square, outline="0", area_ha=1)
+        for name, crop in rows
+    ]
+    write_json(FIELDS.at(tmp_path), FieldSet(file="own.gpkg", fields=fields, findings=[]))
+    made = states(tmp_path, REPORT.model_copy(update={"min_dates": 0}))
+    assert made.headlines[0] == Headline(label="Fields", value="2", note="2 crops, outlines from own.gpkg")
+    assert made.checks[0].statement.startswith("20 of 20 dates are usable. Longest gap")
 
 
 @pytest.mark.parametrize(
