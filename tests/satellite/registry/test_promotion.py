@@ -8,6 +8,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from time import sleep
 
 import numpy as np
 import pytest
@@ -245,7 +246,8 @@ def test_an_approval_of_other_evidence_does_not_count(compared_once, env_file, o
 def test_an_approval_before_a_retraining_does_not_count_after_it(compared, env_file):
     folder = compared()
     write_approval(folder, approved=True, by="Ada", why="fine", evidence=evidence(folder))
-    compared()  # another draw, another time: other evidence
+    sleep(1)  # the evidence states the second of the decision
+    compared()  # another time: other evidence
     configure(folder, ASKED)
     assert not configuration(folder).promoted
     write_approval(folder, approved=True, by="Ada", why="read again", evidence=evidence(folder))
@@ -324,6 +326,7 @@ def test_a_second_time_ends_the_same(compared_once, env_file):
 KILLED = """
 import os, signal
 from pathlib import Path
+from time import sleep
 from include.core import contracts
 from include.env_file import replacement
 from include.satellite.params import ConfigureParams
