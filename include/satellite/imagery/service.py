@@ -7,6 +7,7 @@ import os
 from contextlib import suppress
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from math import isfinite
 from urllib.parse import urlsplit
 
 import requests
@@ -90,8 +91,9 @@ def retry_after_s(text: str | None, *, milliseconds: bool = False) -> float | No
         milliseconds: Whether a number is milliseconds, as Sentinel Hub states them
             (https://docs.sentinel-hub.com/api/latest/api/overview/rate-limiting/).
     """
-    with suppress(ValueError, TypeError):
-        return max(float(text or ""), 0.0) / (1000 if milliseconds else 1)
+    with suppress(ValueError):
+        if isfinite(stated := float(text or "")):
+            return max(stated, 0.0) / (1000 if milliseconds else 1)
     with suppress(ValueError, TypeError):
         return max((parsedate_to_datetime(text or "") - datetime.now(UTC)).total_seconds(), 0.0)
     return None

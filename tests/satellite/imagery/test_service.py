@@ -329,7 +329,7 @@ def test_retry_after_is_seconds_milliseconds_or_a_date():
     soon = datetime.now(UTC) + timedelta(seconds=30)
     assert 25 < retry_after_s(format_datetime(soon, usegmt=True)) <= 30
     assert retry_after_s(format_datetime(soon - timedelta(hours=1), usegmt=True)) == 0
-    assert [retry_after_s(text) for text in (None, "", "soon")] == [None] * 3
+    assert [retry_after_s(text) for text in (None, "", "soon", "nan", "inf")] == [None] * 5
 
 
 def test_a_rate_limit_is_waited_for_at_least_so_long(api, make_run, monkeypatch):
