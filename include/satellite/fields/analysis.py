@@ -248,7 +248,7 @@ def _fall(panel: Panel, fall: Fall) -> dict[str, Any]:
         threshold=-FALL,
         compared=fall.compared,
         compared_with="neighbours" if fall.neighbours else "own seasons",
-        text=f"{-fall.change:.2f} lower than expected, mean of two clear passes since {to_date(fall.since)}; now"
+        text=f"{-fall.change:.2f} lower than expected, mean of two clear passes since {to_date(fall.since)}:"
         f" {fall.value:.2f} where {fall.expected:.2f} follows from {compared_with} (z {fall.z:.1f})",
     )
 

@@ -149,9 +149,11 @@ def _projection(fields: list[CropField]) -> Any:
     south, north = min(point[1] for point in points), max(point[1] for point in points)
     narrow = math.cos(math.radians((south + north) / 2))
     scale = min((WIDTH - 20) / max((east - west) * narrow, 1e-9), (HEIGHT - 20) / max(north - south, 1e-9))
+    left = (WIDTH - (east - west) * narrow * scale) / 2
+    top = (HEIGHT - (north - south) * scale) / 2
 
     def at(point: Sequence[float]) -> tuple[float, float]:
-        return round((point[0] - west) * narrow * scale + 10, 1), round((north - point[1]) * scale + 10, 1)
+        return round((point[0] - west) * narrow * scale + left, 1), round((north - point[1]) * scale + top, 1)
 
     def draw(field: CropField) -> tuple[str, tuple[float, float]]:
         rings = [[at(point) for point in ring[:-1]] for ring in _rings(field)]
