@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 from include.core.overview import AcceptedFiles, DataCheck, Headline, Level, Overview
 from include.satellite.artifacts import (
+    ALERTS,
     CNN,
     COMPARISON,
     COMPARISON_PLOT,
@@ -28,6 +29,7 @@ from include.satellite.training.schemas import Classification, CnnMetrics, LstmM
 
 SIMULATED = "Simulated imagery: no result says anything about real fields."
 LONG_GAP_DAYS = 60
+ALERTS_NAMED = 3
 CONFIDENCE_TO_WARN, UNASSESSED_SHARE_TO_WARN = 0.6, 0.3
 
 
@@ -44,6 +46,7 @@ def overview(accepted: AcceptedFiles) -> Overview | None:
     return Overview(
         checks=(_imagery_check(report), *(check for check in (_classifier_check(cnn), _forecast_check(lstm)) if check)),
         headlines=(
+            *_alert_headlines(accepted),
             *_field_headlines(accepted.read(FIELDS)),
             *_imagery_headlines(imagery, report),
             *_model_headlines(cnn, lstm),
@@ -147,6 +150,20 @@ def _forecast_check(metrics: LstmMetrics | None) -> DataCheck | None:
         f"({name.replace('_', ' ')}, {best.mae:.3f})."
     )
     return DataCheck(subject="Forecast (LSTM)", level="pass" if ahead else "warn", statement=statement)
+
+
+def _alert_headlines(accepted: AcceptedFiles) -> list[Headline]:
+    """Return how many alerts are current, and of which fields; past ones are only counted."""
+    if not accepted.holds(ALERTS):
+        return []
+    from include.satellite.fields.store import read_table
+
+    alerts = read_table(ALERTS.at(accepted.folder)).sort_values("date", ascending=False, kind="stable")
+    current = alerts[alerts["is_current"]]
+    names = [f"{kind} of {field}" for kind, field in zip(current["kind"], current["field_id"], strict=True)]
+    more = [f"{len(names) - ALERTS_NAMED} more"] if len(names) > ALERTS_NAMED else []
+    note = ", ".join([*names[:ALERTS_NAMED], *more, f"{len(alerts) - len(current)} past"])
+    return [Headline(label="Current alerts", value=f"{len(current):,}", note=note)]
 
 
 def _field_headlines(fields: FieldSet | None) -> list[Headline]:

@@ -2,11 +2,12 @@
 
 from datetime import UTC, date, datetime
 
+import duckdb
 import pytest
 
 from include.core.overview import Headline
 from include.core.run_folder import write_json
-from include.satellite.artifacts import CONFIGURATION, FIELDS, HEALTH_MAP, LSTM, VALIDATED, VALIDATION_REPORT
+from include.satellite.artifacts import ALERTS, CONFIGURATION, FIELDS, HEALTH_MAP, LSTM, VALIDATED, VALIDATION_REPORT
 from include.satellite.fields.schemas import CropField, FieldSet
 from include.satellite.imagery.schemas import DateReport, Gap, Grid, Imagery, IndexRange, ValidationReport
 from include.satellite.overview import map_overview, overview, place_in_words
@@ -90,6 +91,14 @@ def test_area_vegetation_and_dates_are_stated(tmp_path):
         "20 of 20 dates are usable; 15 are needed. Longest gap: 40 days, 2026-06-01 to 2026-07-11."
     )
     assert made.assumptions["Grid"] == "950 × 1,100 pixels of 10 m, EPSG:32643"
+
+
+def test_current_alerts_are_counted_first_and_past_ones_only_in_the_note(tmp_path):
+    rows = "('A', 'fall', 5, true), ('B', 'no data', 6, true), ('A', 'fall', 1, false)"
+    alerts = f"SELECT * FROM (VALUES {rows}) t(field_id, kind, date, is_current)"
+    duckdb.sql(alerts).write_parquet(str(ALERTS.at(tmp_path)))
+    headline = states(tmp_path).headlines[0]
+    assert headline == Headline(label="Current alerts", value="2", note="no data of B, fall of A, 1 past")
 
 
 def test_the_fields_that_are_monitored_are_counted(tmp_path):

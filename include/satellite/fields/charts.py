@@ -1,4 +1,4 @@
-"""The chart of a report on fields: the series of a field that its reader chooses, those with an alert first."""
+"""The chart of a report on fields: the series of a field that its reader chooses, those with a current alert first."""
 
 from __future__ import annotations
 
@@ -34,7 +34,8 @@ def charts(accepted: AcceptedFiles) -> Charts:
             total = db.execute(f"SELECT count(DISTINCT field_id) FROM read_parquet({series})").fetchall()[0][0]
             rows = db.execute(
                 f"WITH s AS (FROM read_parquet({series})), "
-                f"latest AS (SELECT field_id, max(date) AS day FROM read_parquet({alerts}) GROUP BY 1), "
+                f"latest AS (SELECT field_id, max(date) AS day FROM read_parquet({alerts}) "
+                "WHERE is_current GROUP BY 1), "
                 "chosen AS (SELECT DISTINCT s.field_id, latest.day FROM s LEFT JOIN latest USING (field_id) "
                 f"ORDER BY 2 DESC NULLS LAST, 1 LIMIT {MOST_FIELDS}) "
                 "SELECT field_id, date, observed, smoothed FROM s JOIN chosen USING (field_id) "
@@ -50,7 +51,7 @@ def charts(accepted: AcceptedFiles) -> Charts:
     panels = tuple(panel for panel in panels if any(value is not None for value in panel.lines[0].values))
     if not panels:
         return Charts()
-    shown = f"{len(points)} of {total:,} fields, those with the latest alerts first" if total > len(points) else ""
+    shown = f"{len(points)} of {total:,} fields, those with a current alert first" if total > len(points) else ""
     chart = LineChart(
         name="fields",
         title="Series by field",

@@ -26,6 +26,7 @@ from include.satellite.artifacts import (
     OBSERVATIONS,
     VALIDATED,
 )
+from include.satellite.fields.current import with_currency
 from include.satellite.fields.params import AnalyseParams
 from include.satellite.fields.schemas import AlertRow
 from include.satellite.fields.store import read_table, store_file, write_table
@@ -38,17 +39,17 @@ if TYPE_CHECKING:
 
 KEY = ["field_id", "kind", "date"]
 """What makes an alert the same one in a later run."""
-RECENT_D = 30
-"""An older alert is history: nobody is notified of it, and it is not the state of its field."""
 NAMED = 10
 """Alerts and events that are stated as findings; the tables hold all."""
 ROWS_SHOWN = 100
+ALERT_COLUMNS = ("field", "crop", "kind", "date", "state", "new", "evidence")
 
 
 class AnalyseMetrics(StepMetrics, extra="forbid"):
-    """Metrics of the step `analyse_fields`."""
+    """Metrics of the step `analyse_fields`; falls, late starts and fields without data are current ones."""
 
-    alerts: int
+    alerts_current: int
+    alerts_past: int
     alerts_new: int
     has_new_alerts: bool
     falls: int
@@ -87,7 +88,8 @@ def _tables(files: Path, params: AnalyseParams) -> Iterator[tuple[Any, pd.DataFr
     yield FIELD_SEASONS, analysis.seasons
     yield ANOMALIES, analysis.anomalies
     yield EVENTS, analysis.findings
-    yield ALERTS, mark_new(analysis.alerts, _stated_before(imagery), last_day(imagery))
+    alerts = with_currency(analysis.alerts, analysis.anomalies, analysis.findings, last_day(imagery))
+    yield ALERTS, mark_new(alerts, _stated_before(imagery))
 
 
 def last_day(imagery: Imagery) -> date:
@@ -113,16 +115,11 @@ def fields_table(fields: Sequence[CropField]) -> pd.DataFrame:
     )
 
 
-def mark_new(alerts: pd.DataFrame, before: pd.DataFrame | None, as_of: date) -> pd.DataFrame:
-    """Return alerts with `is_new`: those that still count and that no earlier run stated."""
+def mark_new(alerts: pd.DataFrame, before: pd.DataFrame | None) -> pd.DataFrame:
+    """Return alerts with `is_new`: those that are current and that no earlier run stated."""
     known = set() if before is None else set(before[KEY].itertuples(index=False, name=None))
-    keys, count = alerts[KEY].itertuples(index=False, name=None), still_count(alerts, as_of)
-    return alerts.assign(is_new=[key not in known and counts for key, counts in zip(keys, count, strict=True)])
-
-
-def still_count(alerts: pd.DataFrame, day: date) -> pd.Series[bool]:
-    """Return which alerts describe the present: those of the last `RECENT_D` days, and fields still without data."""
-    return (alerts["kind"] == "no data") | (alerts["date"] >= day - timedelta(days=RECENT_D))
+    keys = alerts[KEY].itertuples(index=False, name=None)
+    return alerts.assign(is_new=[now and key not in known for key, now in zip(keys, alerts["is_current"], strict=True)])
 
 
 def alerts_path(imagery: Imagery) -> str:
@@ -183,20 +180,29 @@ def _equal(stated: pd.Series[Any], expected: pd.Series[Any]) -> bool:
 
 
 def analyse_fields_outcome(files: Path) -> StepOutcome:
-    """Return the numbers of alerts and events, and each alert with its evidence."""
+    """Return the numbers of alerts and events: current alerts as warnings with their evidence, past ones as remarks."""
     alerts, events = read_table(ALERTS.at(files)), read_table(EVENTS.at(files))
-    kinds = alerts["kind"].value_counts()
-    messages = [Finding(severity="warning", message=text) for text in _texts(alerts)]
-    messages += [Finding(severity="info", message=text) for text in _texts(events)]
-    columns = ("field", "crop", "kind", "date", "new", "evidence")
-    shown = alerts.sort_values("date", ascending=False, kind="stable").head(ROWS_SHOWN)
+    current, past = alerts[alerts["is_current"]], alerts[~alerts["is_current"]]
+    kinds = current["kind"].value_counts()
+    findings = [Finding(severity="warning", message=text) for text in _texts(current)]
+    if len(past):
+        last = past.iloc[past["date"].argmax()]
+        message = f"{len(past)} past {_alerts(len(past))}, the last one of field {last['field_id']} on {last['date']}"
+        findings.append(Finding(severity="info", message=f"{message}; the table Alerts holds all"))
+    findings += [Finding(severity="info", message=text) for text in _texts(events)]
+    shown = alerts.sort_values(["is_current", "date"], ascending=False, kind="stable").head(ROWS_SHOWN)
     rows = tuple(
-        (row["field_id"], row["crop"], row["kind"], str(row["date"]), "yes" if row["is_new"] else "", row["text"])
+        (
+            *(row["field_id"], row["crop"], row["kind"], str(row["date"])),
+            "current" if row["is_current"] else f"past: {row['past_because']}",
+            *("yes" if row["is_new"] else "", row["text"]),
+        )
         for row in shown.astype(object).where(shown.notna(), None).to_dict("records")
     )
     return StepOutcome(
         metrics=AnalyseMetrics(
-            alerts=len(alerts),
+            alerts_current=len(current),
+            alerts_past=len(past),
             alerts_new=int(alerts["is_new"].sum()),
             has_new_alerts=bool(alerts["is_new"].any()),
             falls=int(kinds.get("fall", 0)),
@@ -204,9 +210,13 @@ def analyse_fields_outcome(files: Path) -> StepOutcome:
             fields_without_data=int(kinds.get("no data", 0)),
             harvests_and_mowings=len(events),
         ),
-        findings=tuple(messages),
-        tables=(Table(title="Alerts", columns=columns, rows=rows),),
+        findings=tuple(findings),
+        tables=(Table(title="Alerts", columns=ALERT_COLUMNS, rows=rows),),
     )
+
+
+def _alerts(count: int) -> str:
+    return "alert" if count == 1 else "alerts"
 
 
 def _texts(events: pd.DataFrame) -> list[str]:
@@ -223,7 +233,7 @@ def alert_notice(outcome: StepOutcome) -> Notice | None:
     metrics = outcome.metrics_as(AnalyseMetrics)
     if not metrics.alerts_new:
         return None
-    rows = [row for table in outcome.tables if table.title == "Alerts" for row in table.rows if row[4]]
-    facts = {f"{row[0]}, {row[2]}": str(row[5]) for row in rows[:NAMED]}
-    subject = f"{metrics.alerts_new} new field {'alert' if metrics.alerts_new == 1 else 'alerts'}"
-    return Notice(subject=subject, sentence=f"Field monitoring has {subject}.", facts=facts)
+    rows = [dict(zip(ALERT_COLUMNS, row, strict=True)) for table in outcome.tables for row in table.rows]
+    facts = {f"{row['field']}, {row['kind']}": str(row["evidence"]) for row in rows if row["new"]}
+    subject = f"{metrics.alerts_new} new field {_alerts(metrics.alerts_new)}"
+    return Notice(subject=subject, sentence=f"Field monitoring has {subject}.", facts=dict(list(facts.items())[:NAMED]))

@@ -23,8 +23,7 @@ WIDTH, HEIGHT = 1000.0, 620.0
 SPARK = (180.0, 36.0)
 SPARK_DAYS = 400
 """The series of a row shows the days before the latest one."""
-STATES = {"alert": "alert", "ok": "in order", "cloudy": "cloudy"}
-"""What the map tells apart; every other state is `no data`."""
+STATES = ("alert", "in order", "cloudy", "no data")
 
 
 @dataclass(frozen=True)
@@ -36,7 +35,8 @@ class ShownField:
         state: One of `alert`, `in order`, `cloudy`, `no data`.
         outline: Path data of the map.
         place: Where its sign stands on the map.
-        alert: What its alert says, if it has one.
+        alert: What its current alert says, if it has one.
+        past: Kinds and dates of its past alerts, the latest first.
         line: Points of the smoothed series.
         dots: Path data of the observations.
     """
@@ -51,6 +51,7 @@ class ShownField:
     outline: str
     place: tuple[float, float]
     alert: str
+    past: str
     line: str
     dots: str
 
@@ -69,8 +70,7 @@ def fields_page(env_file: EnvFile, runs: Iterable[Path]) -> dict[str, Any]:
                 shown = shown_fields(files)
             except ContractError:
                 continue
-            states = [*STATES.values(), "no data"]
-            counts = {state: sum(field.state == state for field in shown) for state in states}
+            counts = {state: sum(field.state == state for field in shown) for state in STATES}
             return {"fields": shown, "run": run.name, "states": counts, "width": WIDTH, "height": HEIGHT}
     return {"fields": [], "run": None, "states": {}, "width": WIDTH, "height": HEIGHT}
 
@@ -86,15 +86,19 @@ def shown_fields(files: Path) -> list[ShownField]:
     with duckdb.connect() as db:
         try:
             table = db.execute(
-                "SELECT field_id, crop, valid_from, area_ha, status, latest, ndvi_mean, alert, alert_date FROM "
+                "SELECT field_id, crop, valid_from, area_ha, state, latest, ndvi_mean FROM "
                 f"read_parquet({file_argument(FIELDS_TABLE.at(files))})"
             ).fetchall()
-            texts = {
-                (name, day): text
-                for name, day, text in db.execute(
-                    f"SELECT field_id, date, text FROM read_parquet({file_argument(ALERTS.at(files))})"
-                ).fetchall()
-            }
+            current: dict[str, str] = {}
+            past: dict[str, list[str]] = {}
+            for name, day, kind, text, is_current in db.execute(
+                "SELECT field_id, date, kind, text, is_current FROM "
+                f"read_parquet({file_argument(ALERTS.at(files))}) ORDER BY date DESC"
+            ).fetchall():
+                if is_current:
+                    current.setdefault(name, f"{_day(day)}: {text}")
+                else:
+                    past.setdefault(name, []).append(f"{kind} {_day(day)}")
             series: dict[str, list[tuple[date, float | None, float | None]]] = {}
             for name, *point in db.execute(
                 "SELECT field_id, date, observed, smoothed FROM "
@@ -107,7 +111,7 @@ def shown_fields(files: Path) -> list[ShownField]:
     draw = _projection(list(outlines.values()))
     end = max((point[0] for points in series.values() for point in points), default=date.min)
     rows = []
-    for name, crop, valid_from, area, status, latest, ndvi, alert, alert_date in table:
+    for name, crop, valid_from, area, state, latest, ndvi in table:
         field = outlines.get((name, None if valid_from is None else _day(valid_from)))
         if field is None:
             continue
@@ -115,10 +119,9 @@ def shown_fields(files: Path) -> list[ShownField]:
         line, dots = _spark(
             [point for point in series.get(name, []) if point[0] > end - timedelta(days=SPARK_DAYS)], end
         )
-        state = "alert" if alert else STATES.get(status, "no data")
-        text = texts.get((name, _day(alert_date)), alert) if alert else ""
+        texts = current.get(name, ""), ", ".join(past.get(name, []))
         rows.append(
-            (state != "alert", name, crop, area, state, latest, _number(ndvi), outline, place, text, line, dots)
+            (state != "alert", name, crop, area, state, latest, _number(ndvi), outline, place, *texts, line, dots)
         )
     rows.sort(key=lambda row: row[:2])
     return [

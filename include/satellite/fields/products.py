@@ -42,7 +42,6 @@ from include.satellite.fields.measurement import (
     dilated,
     indices_of,
 )
-from include.satellite.fields.monitoring import still_count
 from include.satellite.fields.recomputation import clear_pixels, np_random
 from include.satellite.fields.schemas import KEY, CropField
 from include.satellite.fields.store import read_table
@@ -58,12 +57,14 @@ if TYPE_CHECKING:
 SCALE, NODATA = 1e-4, -32768
 """Of the index raster: an index of 1 is 10,000."""
 COLUMNS = (
-    "field_id", "crop", "valid_from", "valid_to", "area_ha", "status", "pixels", "clear_share", "latest", "alert",
-    "alert_date",
+    "field_id", "crop", "valid_from", "valid_to", "area_ha", "state", "status", "pixels", "clear_share", "latest",
+    "alert", "alert_date",
 )  # fmt: skip
 DATES = ("valid_from", "valid_to", "latest", "alert_date")
 NOT_SEEN: dict[str, Any] = {"status": "not valid", "pixels": 0, "clear_share": math.nan}
 """Of a field that is not valid on the day of the pass."""
+STATES = {"ok": "in order", "cloudy": "cloudy"}
+"""State of a field without a current alert, by its status on the latest pass; every other one is `no data`."""
 ROWS_SHOWN = 50
 DRAWN_WINDOWS, WINDOW = 4, 64
 MEDIA_TYPES = {
@@ -138,7 +139,7 @@ def latest_values(
     Args:
         fields: The fields; of several rows of one field that of the day counts, else the last one before it.
         observations: Of all passes.
-        alerts: Of all fields; the latest of each that still counts is stated with its date.
+        alerts: Of all fields; the latest current one of each is stated with its date.
         acquisition: The latest pass.
 
     Returns:
@@ -157,11 +158,10 @@ def latest_values(
     past = observations[observations["date"] <= day].sort_values("date", kind="stable")
     of_pass = _by_field(past[past["date"] == day])
     clear = _by_field(past[past["status"] == "ok"])
-    current_alerts = alerts[still_count(alerts, day) & (alerts["date"] <= day)] if len(alerts) else alerts
-    alert_of = _by_field(current_alerts.sort_values("date", kind="stable"))
+    alert_of = _by_field(alerts[alerts["is_current"]].sort_values("date", kind="stable"))
     rows = []
     for name, field in sorted(current.items()):
-        seen, latest = of_pass.get(name, NOT_SEEN), clear.get(name, {})
+        seen, latest, alert = of_pass.get(name, NOT_SEEN), clear.get(name, {}), alert_of.get(name, {})
         rows.append(
             {
                 "field_id": name,
@@ -169,10 +169,11 @@ def latest_values(
                 "valid_from": field.valid_from,
                 "valid_to": field.valid_to,
                 "area_ha": field.area_ha,
+                "state": "alert" if alert else STATES.get(seen["status"], "no data"),
                 **{column: seen[column] for column in NOT_SEEN},
                 "latest": latest.get("date"),
-                "alert": alert_of.get(name, {}).get("kind"),
-                "alert_date": alert_of.get(name, {}).get("date"),
+                "alert": alert.get("kind"),
+                "alert_date": alert.get("date"),
                 **{column: latest.get(column, math.nan) for column in statistics},
                 "geometry": to_wkb(normalize(multi(shape(field.geometry)))),
             }
@@ -193,7 +194,7 @@ def write_geoparquet(path: Path, table: pd.DataFrame) -> None:
 
     with atomic_file(path) as partial, duckdb.connect() as db:
         typed: dict[str, Any] = {name: pd.to_datetime(table[name]) for name in DATES}
-        typed |= {name: table[name].astype("str") for name in ("field_id", "crop", "status", "alert")}
+        typed |= {name: table[name].astype("str") for name in ("field_id", "crop", "state", "status", "alert")}
         db.register("rows", table.assign(**typed))
         columns = ", ".join(f"{_sql(name, str(kind))} AS {_quoted(name)}" for name, kind in table.dtypes.items())
         db.execute(f"COPY (SELECT {columns} FROM rows) TO {literal(partial)} (FORMAT parquet, COMPRESSION zstd)")

@@ -129,4 +129,6 @@ class EventRow(BaseModel):
 class AlertRow(EventRow):
     """An alert (`alerts.parquet`), with its evidence."""
 
-    is_new: bool = Field(description="Whether no earlier run stated it.")
+    is_current: bool = Field(description="Whether it describes the field as it is now.")
+    past_because: str | None = Field(description="Why it is past; null for a current one.")
+    is_new: bool = Field(description="Whether it is current, and no earlier run stated it.")

@@ -23,7 +23,8 @@ def files(tmp_path):
     """The series of a field without an alert and of one with one."""
     tables = {
         FIELD_SERIES: f"SELECT * FROM (VALUES {SERIES}) t(field_id, date, observed, smoothed)",
-        ALERTS: "SELECT 'hurt' AS field_id, DATE '2026-06-30' AS date",
+        ALERTS: "SELECT * FROM (VALUES ('hurt', DATE '2026-06-30', true), ('calm', DATE '2026-07-01', false)) "
+        "t(field_id, date, is_current)",
     }
     with duckdb.connect() as db:
         for artifact, query in tables.items():
@@ -31,7 +32,7 @@ def files(tmp_path):
     return tmp_path
 
 
-def test_fields_with_an_alert_come_first_and_observations_are_marks(files):
+def test_fields_with_a_current_alert_come_first_and_observations_are_marks(files):
     [chart] = charts(accepted(files)).charts
     hurt, calm = chart.panels
     assert (hurt.label, calm.label) == ("hurt", "calm")

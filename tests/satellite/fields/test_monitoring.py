@@ -18,10 +18,9 @@ from include.satellite.fields.monitoring import (
     last_day,
     mark_new,
     recompute_analysis,
-    still_count,
 )
 from include.satellite.fields.params import AnalyseParams
-from include.satellite.fields.schemas import FieldSet, ObservationRow, SeriesRow
+from include.satellite.fields.schemas import AlertRow, FieldSet, ObservationRow, SeriesRow
 from include.satellite.fields.store import read_table, write_table
 from tests.satellite.fields.squares import field, make_imagery, outline
 
@@ -73,23 +72,36 @@ def test_a_field_without_data_is_an_alert_that_is_new_once(files, data_dir):
     analyse_fields(files, PARAMS)
     recompute_analysis(files, PARAMS)
     again = analyse_fields_outcome(files)
-    assert (again.metrics.alerts, again.metrics.alerts_new) == (1, 0)
+    assert (again.metrics.alerts_current, again.metrics.alerts_new) == (1, 0)
     assert alert_notice(again) is None
     before = (data_dir / alerts_path(VALIDATED.read(files))).read_bytes()
     keep_alerts(files, PARAMS)
     assert (data_dir / alerts_path(VALIDATED.read(files))).read_bytes() == before
 
 
-def test_an_alert_of_another_date_is_new_and_one_that_is_history_is_not(files):
+def test_an_alert_of_another_date_is_new_and_a_past_one_is_not(files):
     analyse_fields(files, PARAMS)
-    alerts, today = read_table(ALERTS.at(files)).drop(columns="is_new"), date(2026, 8, 31)
+    alerts = read_table(ALERTS.at(files)).drop(columns="is_new")
     known = alerts.assign(date=date(2026, 1, 1))
-    assert mark_new(alerts, None, today)["is_new"].tolist() == [True]
-    assert mark_new(alerts, known, today)["is_new"].tolist() == [True]
-    assert mark_new(alerts, alerts, today)["is_new"].tolist() == [False]
-    fall = alerts.assign(kind="fall", date=date(2026, 7, 1))
-    assert still_count(fall, date(2026, 7, 31)).tolist() == [True]
-    assert mark_new(fall, None, date(2026, 8, 1))["is_new"].tolist() == [False]
+    assert mark_new(alerts, None)["is_new"].tolist() == [True]
+    assert mark_new(alerts, known)["is_new"].tolist() == [True]
+    assert mark_new(alerts, alerts)["is_new"].tolist() == [False]
+    assert mark_new(alerts.assign(is_current=False), None)["is_new"].tolist() == [False]
+
+
+def test_current_alerts_are_warnings_and_past_ones_a_remark(files):
+    analyse_fields(files, PARAMS)
+    alerts = read_table(ALERTS.at(files))
+    past = alerts.assign(field_id="B", date=date(2026, 5, 1), is_current=False, past_because="older than 30 days")
+    write_table(ALERTS.at(files), pd.concat([past.assign(is_new=False), alerts]), AlertRow)
+    outcome = analyse_fields_outcome(files)
+    assert [finding.severity for finding in outcome.findings] == ["warning", "info"]
+    assert outcome.findings[1].message.startswith("1 past alert, the last one of field B on 2026-05-01")
+    assert (outcome.metrics.alerts_current, outcome.metrics.alerts_past) == (1, 1)
+    assert (outcome.metrics.fields_without_data, outcome.metrics.alerts_new) == (1, 1)
+    [table] = outcome.tables
+    assert [(row[0], row[4]) for row in table.rows] == [("A", "current"), ("B", "past: older than 30 days")]
+    assert list(alert_notice(outcome).facts) == ["A, no data"]
 
 
 def test_the_analysis_ends_with_the_last_day_of_the_window_and_knows_where_fields_lie(files):
@@ -105,5 +117,5 @@ def test_fields_that_are_too_small_are_no_alert(files):
     write_table(OBSERVATIONS.at(files), table, ObservationRow)
     analyse_fields(files, PARAMS)
     recompute_analysis(files, PARAMS)
-    assert analyse_fields_outcome(files).metrics.alerts == 0
+    assert analyse_fields_outcome(files).metrics.alerts_current == 0
     assert alert_notice(analyse_fields_outcome(files)) is None

@@ -34,17 +34,18 @@ def files(tmp_path):
     FIELDS.at(folder).write_text(FieldSet(file="f.geojson", fields=fields, findings=[]).model_dump_json())
     day = "DATE '2026-05-06'"
     fields_rows = (
-        "('south', 'wheat', NULL::DATE, 2.0, 'cloudy', DATE '2026-05-01', 0.5::DOUBLE, NULL, NULL::DATE), "
-        f"($name, NULL, NULL, 2.0, 'ok', {day}, 'NaN', 'fall', {day})"
+        "('south', 'wheat', NULL::DATE, 2.0, 'cloudy', DATE '2026-05-01', 0.5::DOUBLE), "
+        f"($name, NULL, NULL, 2.0, 'alert', {day}, 'NaN')"
     )
     series_rows = (
         "('south', DATE '2026-05-01', 0.5::DOUBLE, 0.5::DOUBLE), "
         f"('south', {day}, NULL, 1.0), ($name, DATE '2024-01-01', 0.1, 0.1)"
     )
-    columns = "field_id, crop, valid_from, area_ha, status, latest, ndvi_mean, alert, alert_date"
+    columns = "field_id, crop, valid_from, area_ha, state, latest, ndvi_mean"
     tables = {
         FIELDS_TABLE: f"SELECT * FROM (VALUES {fields_rows}) t({columns})",
-        ALERTS: f"SELECT $name AS field_id, {day} AS date, '0.12 lower than expected' AS text",
+        ALERTS: f"SELECT *, 'fall' AS kind FROM (VALUES ($name, {day}, '0.12 lower than expected', true), "
+        "('south', DATE '2026-02-03', '0.30 lower', false)) t(field_id, date, text, is_current)",
         FIELD_SERIES: f"SELECT * FROM (VALUES {series_rows}) t(field_id, date, observed, smoothed)",
     }
     with duckdb.connect() as db:
@@ -56,7 +57,13 @@ def files(tmp_path):
 
 def test_fields_with_an_alert_come_first_with_what_it_says(files):
     first, second = shown_fields(files)
-    assert (first.number, first.field_id, first.state, first.alert) == (1, HOSTILE, "alert", "0.12 lower than expected")
+    assert (first.number, first.field_id, first.state, first.alert) == (
+        1,
+        HOSTILE,
+        "alert",
+        "2026-05-06: 0.12 lower than expected",
+    )
+    assert (second.alert, second.past) == ("", "fall 2026-02-03")
     assert (second.field_id, second.state, second.latest, second.ndvi) == ("south", "cloudy", date(2026, 5, 1), 0.5)
     assert first.ndvi is None
 

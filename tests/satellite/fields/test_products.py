@@ -69,7 +69,8 @@ def alerts():
     days = [date(2026, 4, 11), date(2026, 4, 21)]
     texts = {name: ["A"] * 2 for name in ("field_id", "crop", "unit", "compared_with", "text")}
     numbers = {name: [0.5] * 2 for name in ("value", "expected", "change", "z", "threshold")}
-    own = {"kind": ["no data", "fall"], "date": days, "since": days, "compared": [5, 5], "is_new": [False, True]}
+    own = {"kind": ["no data", "fall"], "date": days, "since": days, "compared": [5, 5]}
+    own |= {"is_current": [True, True], "past_because": [None, None], "is_new": [False, True]}
     return pd.DataFrame(texts | numbers | own)[list(AlertRow.model_fields)]
 
 
@@ -78,6 +79,8 @@ def test_both_tables_hold_the_latest_clear_values_of_each_field_with_its_crop_of
     for table in read_products(files):
         assert table["field_id"].tolist() == ["A", "B", "C", "tiny"]
         assert table["crop"].tolist() == ["wheat", "wheat", "maize", "wheat"]
+        assert table["state"].tolist()[0] == "alert"
+        assert set(table["state"][1:]) <= {"in order", "cloudy", "no data"}
         assert table["alert"].notna().tolist() == [True, False, False, False]
         assert (table["alert"][0], str(table["alert_date"][0])[:10]) == ("fall", "2026-04-21")
         for row in table.to_dict("records"):
@@ -187,6 +190,15 @@ def test_values_later_than_the_pass_are_not_the_latest(files):
     table = latest_values(FIELDS.read(files).fields, observations, alerts().head(0), acquisition)
     assert set(table["latest"].dropna()) == {date(2026, 4, 1)}
     assert table["crop"].tolist() == ["wheat"] * 4
+
+
+def test_a_past_alert_is_not_the_state_of_a_field(files):
+    past = alerts().assign(is_current=False)
+    observations = read_table(OBSERVATIONS.at(files))
+    table = latest_values(FIELDS.read(files).fields, observations, past, latest_pass(files))
+    assert table["alert"].isna().all()
+    status = {"ok": "in order", "cloudy": "cloudy"}
+    assert table["state"].tolist() == [status.get(name, "no data") for name in table["status"]]
 
 
 def test_without_an_accepted_pass_there_is_nothing_to_map(files):
