@@ -15,7 +15,6 @@ from include.core.exchange import NAMED_RUN, refuse_runs
 from include.core.pipeline import INPUT_FILES, Pipeline
 from include.core.settings import get_settings
 from include.domains import DOMAINS
-from include.pipelines import domain_of_pipeline
 
 
 def read_params(
@@ -88,17 +87,19 @@ def read_profile(name: str) -> dict[str, Any]:
 
 
 def _option_params(pipeline: Pipeline, options: Mapping[str, Any]) -> Iterable[tuple[str, Any]]:
-    """Yield the parameters that options fill; an option without one belongs to its own domain's pipelines."""
-    own = domain_of_pipeline(pipeline)
+    """Yield the parameters that options fill.
+
+    Raises:
+        BadInputError: The pipeline has no such parameter.
+    """
     for domain in DOMAINS:
         for option in domain.options:
             value = options.get(option.name)
             if value in (None, False, []):
                 continue
-            if option.param:
-                yield option.param, imported(option.parse)(value) if option.parse else value
-            elif domain is not own:
+            if option.param not in pipeline.params:
                 raise BadInputError(f"{option.flags[0]}: {pipeline.definition.pipeline} does not take this option")
+            yield option.param, imported(option.parse)(value) if option.parse else value
 
 
 def _assignment(text: str) -> tuple[str, Any]:

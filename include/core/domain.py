@@ -29,7 +29,7 @@ class Option:
     Args:
         flags: As users type it, the first one being its name: `("--files", "--csv")`.
         help: For `--help` and the reference.
-        param: The parameter that it fills; None for an option that only the domain's `run_environment` reads.
+        param: The parameter that it fills.
         metavar: What stands for the value in the help; None for a switch.
         repeated: Whether it may be given several times; its value is a list then.
         parse: `module:function` from the text to the value; raises BadInputError.
@@ -37,7 +37,7 @@ class Option:
 
     flags: tuple[str, ...]
     help: str
-    param: str | None = None
+    param: str
     metavar: str | None = None
     repeated: bool = False
     parse: str | None = None

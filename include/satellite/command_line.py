@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.metadata
-import math
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -12,10 +11,6 @@ from typing import Any
 
 from include.core.domain import Check
 from include.core.errors import BadInputError
-
-DEMO = "demo"
-RADIOMETRY = {"scale": (0.0, 1.0), "offset": (-1.0, 1.0)}
-"""What a user may state of a folder's scenes, and between which limits it gives reflectances."""
 
 
 def read_box(text: str) -> list[float]:
@@ -51,6 +46,17 @@ def read_area(text: str) -> dict[str, Any]:
     return read_document(Path(path), layer=layer)
 
 
+def read_folder(text: str) -> str:
+    """Return the absolute path of a folder.
+
+    Raises:
+        BadInputError: It is not there.
+    """
+    if not Path(text).is_dir():
+        raise BadInputError(f"--scenes: no such folder: {text}")
+    return str(Path(text).resolve())
+
+
 @contextmanager
 def run_environment(
     params: Mapping[str, Any], options: Mapping[str, Any], data_dir: Path
@@ -59,56 +65,35 @@ def run_environment(
 
     Args:
         params: The run's parameters.
-        options: `scenes`, a folder of GeoTIFFs that the stand-in serves, their `scale`, `offset` and
-            `band_names`, and `profile`.
+        options: `profile`.
         data_dir: The deployment's data folder.
 
     Yields:
         Environment variables of the run.
 
     Raises:
-        BadInputError: `--scenes` is not a folder, or the imagery comes from elsewhere.
+        BadInputError: A folder of scenes is described and not named, or the imagery comes from elsewhere.
         SetupError: The stand-in did not start.
     """
-    from include.satellite.imagery.demo import URL_VARIABLE, stand_in
+    from include.satellite.imagery.demo import DEMO, SCENES_URL_VARIABLE, URL_VARIABLE, stand_in
+    from include.satellite.imagery.scene_folder import stated_folder
 
-    scenes = options.get("scenes")
-    if scenes is not None and params.get("source") != DEMO:
-        raise BadInputError("--scenes: only a pipeline with --source demo takes scenes from a folder")
-    if scenes is not None and not Path(scenes).is_dir():
-        raise BadInputError(f"--scenes: no such folder: {scenes}")
-    stated = [f"--{name}={_number(name, options[name])}" for name in RADIOMETRY if options.get(name) is not None]
-    if options.get("band_names"):
-        stated.append(f"--band-names={options['band_names']}")
-    if stated and scenes is None:
-        raise BadInputError(f"{' '.join(stated)}: only for scenes from a folder (--scenes)")
     environment: dict[str, str] = {}
     if options.get("profile") == DEMO:
         environment["GROUNDTRUTH_ENV_FILE"] = str(data_dir / DEMO / ".env")
-    running = os.environ.get(URL_VARIABLE) and scenes is None
-    if params.get("source") != DEMO or params.get("skip_download") or running:
+    folder = stated_folder(params)
+    if folder and not folder.path and not os.environ.get(URL_VARIABLE):
+        raise BadInputError(f"{', '.join(folder.statements)}: only for scenes from a folder (--scenes)")
+    if params.get("source") != DEMO or params.get("skip_download"):
         yield environment
-        return
-    arguments = ["--scenes", str(Path(scenes).resolve())] if scenes else []
-    if params.get("mask_type") and scenes:
-        arguments += ["--mask-type", str(params["mask_type"])]
-    arguments += stated
-    with stand_in(*arguments) as url:
-        yield environment | {URL_VARIABLE: url}
-
-
-def _number(name: str, text: str) -> float:
-    try:
-        number = float(text)
-    except ValueError:
-        number = math.nan
-    low, high = RADIOMETRY[name]
-    if not low <= number <= high or number == low:
-        raise BadInputError(
-            f"--{name}: {text!r} must be a number above {low:g}, at most {high:g}: reflectance = number × scale + "
-            "offset (numbers of 10000 for reflectance 1 have scale 0.0001; with 1000 added, offset -0.1)"
-        )
-    return number
+    elif folder and folder.path:
+        with stand_in(*folder.options) as url:
+            yield environment | {SCENES_URL_VARIABLE: url}
+    elif os.environ.get(URL_VARIABLE):
+        yield environment
+    else:
+        with stand_in() as url:
+            yield environment | {URL_VARIABLE: url}
 
 
 def checks() -> list[Check]:

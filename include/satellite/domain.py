@@ -48,7 +48,9 @@ SATELLITE_DOMAIN = Domain(
         Option(
             ("--scenes",),
             "Folder of GeoTIFF scenes that the stand-in serves instead of simulated ones.",
+            param="scenes",
             metavar="DIR",
+            parse="include.satellite.command_line:read_folder",
         ),
         Option(
             ("--mask-type",),
@@ -59,16 +61,19 @@ SATELLITE_DOMAIN = Domain(
         Option(
             ("--scale",),
             "Of the files of --scenes: reflectance = number × scale + offset. Default: their tags, else their type.",
+            param="scale",
             metavar="NUMBER",
         ),
         Option(
             ("--offset",),
             "Of the files of --scenes, reflectance: -0.1 where 1000 was added to numbers of scale 0.0001.",
+            param="offset",
             metavar="NUMBER",
         ),
         Option(
             ("--band-names",),
             "Of the files of --scenes, in their order; - for a band that is not used. Default: their descriptions.",
+            param="band_names",
             metavar="B02,B03,…",
         ),
         Option(

@@ -162,15 +162,40 @@ class SourceParams(SourceParam):
         None,
         "Its collection. Default: sentinel-2-c1-l2a of earth-search, sentinel-2-l2a of planetary-computer.",
     )
+    scenes: str | None = _imagery(
+        None,
+        "Folder of GeoTIFF scenes that source demo reads instead of simulating them; below GROUNDTRUTH_INPUT_DIRS.",
+    )
     mask_type: MaskType | None = _imagery(
         None,
-        "Type of the masks in a folder of scenes: scl, clm (1 is cloud), clp (0 to 255), cloud_probability (percent), "
+        "Type of the masks in that folder: scl, clm (1 is cloud), clp (0 to 255), cloud_probability (percent), "
         "s2cloudless (0 to 1) or fmask. Default: a scene classification (SCL) whose name says so.",
+    )
+    scale: float | None = _imagery(
+        None,
+        "Scale of that folder's numbers: reflectance = number × scale + offset. Default: the files' tags, else their "
+        "type.",
+        gt=0,
+        le=1,
+    )
+    offset: float | None = _imagery(
+        None,
+        "Offset of that folder's numbers, reflectance: -0.1 where 1000 was added to numbers of scale 0.0001.",
+        gt=-1,
+        le=1,
+    )
+    band_names: tuple[str, ...] = _imagery(
+        (), "Bands of that folder's files, in their order; - for one that is not used. Default: their descriptions."
     )
     max_processing_units: float = _imagery(
         500, "The run stops before it would spend more processing units than this.", gt=0
     )
     skip_download: bool = _run(False, "Take the usable dates of the imagery store; no network.")
+
+    @field_validator("band_names", mode="before")
+    @classmethod
+    def _separated(cls, names: Any) -> Any:
+        return [name.strip() for name in names.split(",")] if isinstance(names, str) else names
 
 
 class ImageryParams(SourceParams, SelectionParams, WindowParams, AreaParams):

@@ -325,7 +325,11 @@ def test_every_parameter_of_field_monitoring_from_the_command_line(tmp_path):
         "valid_from_column": "VON",
         "valid_to_column": "BIS",
         "days_back": 40,
+        "scenes": "/in",
         "mask_type": "fmask",
+        "scale": 0.0002,
+        "offset": -0.1,
+        "band_names": ["B02", "B03", "B04", "-", "B08"],
         "max_processing_units": 7.0,
         "skip_download": True,
         "resolution": 20,
@@ -351,10 +355,38 @@ def test_every_parameter_of_field_monitoring_from_the_command_line(tmp_path):
         read(FIELD_MONITORING, 'indices=["ndwi"]')
 
 
-def test_masks_of_scenes_and_codes_of_crops_are_parameters_of_the_satellite_pipeline():
-    params = read(SATELLITE, "mask_type=clm", "crop_mask_codes=[40]")
-    assert (params["mask_type"], params["crop_mask_codes"]) == ("clm", [40])
-    with pytest.raises(BadInputError, match="mask_type"):
-        read(SATELLITE, "mask_type=qa60")
-    with pytest.raises(BadInputError, match="crop_mask_codes"):
-        read(SATELLITE, 'crop_mask_codes=["wheat"]')
+STATED = {
+    "stac_url": "earth-search",
+    "stac_collection": "sentinel-2-c1-l2a",
+    "mask_type": "clm",
+    "scale": 0.0001,
+    "offset": -0.1,
+    "band_names": ["B02", "B08"],
+}
+
+
+@pytest.mark.parametrize("pipeline", [SATELLITE, FIELD_MONITORING])
+def test_what_is_stated_of_imagery_is_an_option_and_a_parameter(pipeline, tmp_path):
+    assert {*STATED, "scenes", "source"} <= pipeline.params.keys()
+    given = STATED | {"scale": "0.0001", "offset": "-0.1", "band_names": "B02,B08", "scenes": str(tmp_path)}
+    params = read_params(pipeline, given, [], None, date=None, start=None, end=None)
+    assert STATED | {"scenes": str(tmp_path)} == {name: params[name] for name in given}
+
+
+@pytest.mark.parametrize(
+    ("assignment", "words"),
+    [
+        ("mask_type=qa60", "mask_type"),
+        ('crop_mask_codes=["wheat"]', "crop_mask_codes"),
+        ("scale=0", "scale: .*greater than 0"),
+        ("scale=x", "scale: .*number"),
+        ("offset=-1000", "offset: .*greater than -1"),
+    ],
+)
+def test_impossible_statements_about_imagery_are_refused(assignment, words):
+    with pytest.raises(BadInputError, match=words):
+        read(SATELLITE, assignment)
+
+
+def test_the_codes_of_crops_are_a_parameter_of_the_satellite_pipeline():
+    assert read(SATELLITE, "crop_mask_codes=[40]")["crop_mask_codes"] == [40]

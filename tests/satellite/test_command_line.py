@@ -6,7 +6,9 @@ import zipfile
 import pytest
 
 from include.core.errors import BadInputError
-from include.satellite.command_line import checks, read_area, read_box, run_environment
+from include.satellite.command_line import checks, read_area, read_box, read_folder, run_environment
+from include.satellite.imagery.demo import SCENES_URL_VARIABLE, URL_VARIABLE
+from tests.satellite.scene_folders import write_scenes
 
 
 def test_a_box_is_four_numbers():
@@ -31,31 +33,33 @@ def test_an_area_is_read_from_its_file_and_layer(tmp_path):
             read_area(str(tmp_path / name))
 
 
-def test_scenes_are_only_for_the_demo_and_must_be_a_folder(tmp_path):
-    with (
-        pytest.raises(BadInputError, match="only a pipeline with --source demo"),
-        run_environment({"source": "cdse"}, {"scenes": str(tmp_path)}, tmp_path),
-    ):
-        pass
-    with (
-        pytest.raises(BadInputError, match="no such folder"),
-        run_environment({"source": "demo"}, {"scenes": str(tmp_path / "none")}, tmp_path),
-    ):
-        pass
+def test_a_folder_of_scenes_is_read_where_it_lies(tmp_path, monkeypatch):
+    (tmp_path / "in").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert read_folder("in") == str(tmp_path / "in")
+    with pytest.raises(BadInputError, match="--scenes: no such folder: none"):
+        read_folder("none")
+
+
+def test_a_run_of_a_folder_has_a_stand_in_of_its_own(tmp_path, monkeypatch):
+    monkeypatch.setenv(URL_VARIABLE, "http://127.0.0.1:4711")
+    params = {"source": "demo", "scenes": str(write_scenes(tmp_path / "in")), "offset": -0.1}
+    with run_environment(params, {}, tmp_path) as environment:
+        assert [*environment] == [SCENES_URL_VARIABLE]
+    with run_environment({"source": "demo", "offset": -0.1}, {}, tmp_path) as environment:
+        assert environment == {}, "a stand-in that runs already may serve it"
 
 
 @pytest.mark.parametrize(
-    ("options", "words"),
+    ("params", "words"),
     [
-        ({"offset": "-0.1"}, "--offset=-0.1: only for scenes from a folder"),
-        ({"band_names": "B02,B04"}, "--band-names=B02,B04: only for scenes from a folder"),
-        ({"offset": "-1000", "scenes": "."}, r"--offset: '-1000' must be a number above -1, at most 1"),
-        ({"scale": "0", "scenes": "."}, "--scale: '0' must be a number above 0"),
-        ({"scale": "x", "scenes": "."}, "--scale: 'x' must be a number"),
+        ({"source": "demo", "offset": -0.1, "band_names": ["B02"]}, r"offset, band_names: only for scenes .*--scenes"),
+        ({"source": "cdse", "scenes": "/in"}, "scenes: only the source demo reads a folder of scenes; .* is cdse"),
     ],
 )
-def test_scale_and_offset_are_of_scenes_and_must_give_reflectances(tmp_path, options, words):
-    with pytest.raises(BadInputError, match=words), run_environment({"source": "demo"}, options, tmp_path):
+def test_what_is_stated_of_scenes_needs_a_folder_of_them(tmp_path, monkeypatch, params, words):
+    monkeypatch.delenv(URL_VARIABLE, raising=False)
+    with pytest.raises(BadInputError, match=words), run_environment(params, {}, tmp_path):
         pass
 
 

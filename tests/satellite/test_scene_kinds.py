@@ -72,6 +72,15 @@ def test_without_a_download_the_last_version_counts(folder, read):
     assert read(skip_download=True).ndvi == approximately(NDVI)
 
 
+@pytest.mark.parametrize("stated", [{"mask_type": "fmask"}, {"scale": 5e-5}, {"offset": -0.01}])
+def test_without_a_download_only_what_was_read_in_the_same_way_counts(folder, read, stated):
+    write_scenes(folder, classes=0 if "mask_type" in stated else 4)
+    read(**stated)
+    assert len(read(**stated, skip_download=True).accepted) == 3
+    with pytest.raises(BadInputError, match=r"holds 0 acquisitions .*state the folder of scenes, scale, offset, bands"):
+        read(skip_download=True)
+
+
 @pytest.mark.parametrize("name", ["masks/Fmask_{:%Y-%m-%d}.tif", "clouds/{:%Y%m%d}.tif"])
 def test_a_declared_mask_is_found_by_date_whatever_its_name(folder, read, name):
     write_scenes(folder, classes=None)
@@ -116,7 +125,7 @@ def test_a_mask_type_that_the_source_does_not_read_is_refused(folder, read, monk
     write_scenes(folder)
     make = SceneFolder.__init__
     monkeypatch.setattr(SceneFolder, "__init__", lambda self, path, mask_type: make(self, path))
-    with pytest.raises(BadInputError, match="mask_type: clm is the type of masks in a folder of scenes"):
+    with pytest.raises(BadInputError, match=r"mask_type: clm is stated of a folder of scenes .*--mask-type"):
         read(mask_type="clm")
 
 

@@ -30,7 +30,7 @@ from include.core.errors import TransientError
 from include.core.files import locked
 from include.core.settings import get_settings
 from include.satellite.imagery.scenes import NotDataError
-from include.satellite.imagery.schemas import Grid
+from include.satellite.imagery.schemas import FolderSource, Grid
 from include.satellite.imagery.service import (
     CLIENT_ERRORS,
     response_of,
@@ -90,14 +90,15 @@ class Hub:
     Args:
         source: The service.
         sensor: Names the collection.
+        folder: The folder of scenes that the demo reads.
 
     Raises:
         SetupError: The credentials are missing or wrong.
         TransientError: The service does not answer.
     """
 
-    def __init__(self, source: Source, sensor: Sensor) -> None:
-        self._source, self._config = source, service_config(source)
+    def __init__(self, source: Source, sensor: Sensor, folder: FolderSource | None = None) -> None:
+        self._source, self._config = source, service_config(source, folder)
         self._config.max_download_attempts, self._config.download_sleep_time = BOUNDS.attempts, BOUNDS.first_wait_s
         self._config.download_timeout_seconds, self._config.max_retries = BOUNDS.silence_s, BOUNDS.rate_limit_attempts
         self._collection = _collection(sensor.collections[source], self._config.sh_base_url)

@@ -15,32 +15,41 @@ from typing import IO
 
 from include.core.errors import SetupError
 from include.core.settings import ROOT
+from include.satellite.imagery.schemas import FolderSource
 
+DEMO = "demo"
 URL_VARIABLE = "GROUNDTRUTH_SENTINEL_HUB_URL"
+SCENES_URL_VARIABLE = "GROUNDTRUTH_SCENES_URL"
+"""Address of the stand-in that serves the folder of scenes of this run alone; the command line sets it."""
 READY = "listening on "
 START_SECONDS = 60.0
 
 
 _lock = Lock()
-_running: dict[int, tuple[subprocess.Popen[str], str]] = {}
-"""The stand-in of each process and its address, by the id of the process that started it: a fork starts its own."""
+_running: dict[tuple[int, tuple[str, ...]], tuple[subprocess.Popen[str], str]] = {}
+"""Stand-ins and their addresses, by their options and the process that started them: a fork starts its own."""
 
 
-def demo_url() -> str:
+def demo_url(folder: FolderSource | None = None) -> str:
     """Return the address of the stand-in: the running one that the environment names, or one that this process starts.
 
     It is started once, and ends with this process: it watches its standard input, which closes then.
 
+    Args:
+        folder: The folder of scenes that it shall serve. Without its path, what is stated of it is another's to heed.
+
     Raises:
         SetupError: It did not start.
     """
-    named = os.environ.get(URL_VARIABLE)
+    options = folder.options if folder and folder.path else ()
+    named = os.environ.get(SCENES_URL_VARIABLE if options else URL_VARIABLE)
     if named:
         return named.rstrip("/")
     with _lock:
-        if os.getpid() not in _running or _running[os.getpid()][0].poll() is not None:
-            _running[os.getpid()] = _start()
-        return _running[os.getpid()][1]
+        key = os.getpid(), options
+        if key not in _running or _running[key][0].poll() is not None:
+            _running[key] = _start(*options)
+        return _running[key][1]
 
 
 @contextmanager

@@ -134,7 +134,7 @@ def connect(scope: Scope) -> Hub | StacApi:
     if scope.catalog is not None:
         prepare_network()
         return StacApi(scope.catalog, scope.sensor)
-    return Hub(cast(Source, scope.source), scope.sensor)
+    return Hub(cast(Source, scope.source), scope.sensor, scope.folder)
 
 
 def fetch(service: Hub | StacApi, meter: Meter, order: Order, day: Day, window: Window, purpose: str) -> Fetched:

@@ -103,6 +103,28 @@ class Catalog(Document):
     collection: str
 
 
+class FolderSource(Document):
+    """A folder of scenes, and what the user states of its files."""
+
+    path: str | None = Field(description="Absolute; None: the one that a running stand-in serves.")
+    mask_type: str | None = None
+    scale: float | None = None
+    offset: float | None = None
+    band_names: tuple[str, ...] = ()
+
+    @property
+    def statements(self) -> dict[str, Any]:
+        """What is stated, by the name of the parameter."""
+        return {name: value for name, value in self if name != "path" and value not in (None, ())}
+
+    @property
+    def options(self) -> tuple[str, ...]:
+        """Options of the stand-in that serves it."""
+        stated = {"scenes": self.path} | self.statements
+        texts = {name: ",".join(value) if isinstance(value, tuple) else str(value) for name, value in stated.items()}
+        return tuple(f"--{name.replace('_', '-')}={text}" for name, text in texts.items())
+
+
 class ItemSource(Document):
     """A STAC item that pixels of an acquisition were taken from."""
 
@@ -120,6 +142,9 @@ class Scope(Document):
     collection: str
     source: str
     catalog: Catalog | None = Field(None, description="The STAC API, where the source is one.")
+    folder: FolderSource | None = Field(
+        None, description="The folder of scenes, where the user names or describes one."
+    )
     grid: Grid
     geometry: dict[str, Any] = Field(description="The area, a GeoJSON geometry in WGS 84.")
     bands: list[str] = Field(description="Bands of each file, in order; SCL after the reflectances.")
@@ -134,8 +159,9 @@ class Scope(Document):
     @property
     def recipe(self) -> dict[str, Any]:
         """What the pixels of a date depend on beside source and collection; stores are keyed by it."""
-        api = {} if self.catalog is None else {"catalog": self.catalog.model_dump(mode="json")}
-        return {"grid": self.grid.model_dump(mode="json"), "bands": self.bands} | api
+        sources = {"catalog": self.catalog, "folder": self.folder}
+        stated = {name: source.model_dump(mode="json") for name, source in sources.items() if source is not None}
+        return {"grid": self.grid.model_dump(mode="json"), "bands": self.bands} | stated
 
 
 class SearchResult(Scope):

@@ -22,6 +22,7 @@ from include.satellite.imagery.area import area_findings, area_geometry, inside_
 from include.satellite.imagery.candidates import candidate_of, choose, classification_messages, days
 from include.satellite.imagery.client import Hub
 from include.satellite.imagery.fetch import Meter, Order, connect, fetch, two_at_once
+from include.satellite.imagery.scene_folder import check_heeded, folder_of
 from include.satellite.imagery.scenes import Mask, shares
 from include.satellite.imagery.schemas import Candidate, Day, Grid, Preview, Scope, SearchResult, Shares
 from include.satellite.imagery.stac import StacApi, catalog_of
@@ -70,6 +71,7 @@ def search(files: Path, params: ImageryStepParams) -> None:
         collection=params.sensor.collections[params.source],
         source=params.source,
         catalog=catalog_of(params),
+        folder=folder_of(params),
         grid=make_grid(geometry, params.resolution),
         geometry=geometry,
         bands=list(params.bands),
@@ -139,7 +141,7 @@ def _from_catalog(params: ImageryStepParams, scope: Scope) -> SearchResult:
     service, meter = connect(scope), Meter(params.max_processing_units)
     window = (shape(scope.geometry).bounds, scope.start.astimezone(UTC), scope.end.astimezone(UTC))
     features = service.search(*window, LOOSE_CLOUD)
-    _check_mask_type(features, params)
+    check_heeded(features, scope.folder)
     listed = days(features, scope.geometry, scope.start, scope.end)
     LOGGER.info("%d products on %d days", len(features), len(listed))
     candidates = preview_days(listed, service, meter, store, params)
@@ -155,14 +157,6 @@ def _from_catalog(params: ImageryStepParams, scope: Scope) -> SearchResult:
     return plan.model_copy(update={"units_estimated": units})
 
 
-def _check_mask_type(features: Sequence[dict[str, Any]], params: ImageryStepParams) -> None:
-    if params.mask_type and any(feature["properties"].get("mask_type") != params.mask_type for feature in features):
-        raise BadInputError(
-            f"mask_type: {params.mask_type} is the type of masks in a folder of scenes (--scenes), and the service "
-            "reads no folder in that way; leave mask_type out, or start its stand-in with --mask-type"
-        )
-
-
 def _from_store(params: ImageryStepParams, scope: Scope) -> SearchResult:
     candidates = [
         candidate_of(stored, Shares(**stored.fields_of(Shares)), params)
@@ -171,7 +165,8 @@ def _from_store(params: ImageryStepParams, scope: Scope) -> SearchResult:
     if not any(candidate.usable for candidate in candidates):
         raise BadInputError(
             f"skip_download: the imagery store holds {len(candidates)} acquisitions of this area, resolution and bands "
-            f"from {params.source} {_window(params)}, and none is usable; run once without skip_download"
+            f"from {params.source} {_window(params)}, read as this run states, and none is usable; state the folder of "
+            "scenes, scale, offset, bands and masks as the run that fetched them did, or run once without skip_download"
         )
     return _plan(params, scope, candidates, found=len(candidates), units_spent=0, from_store=True)
 

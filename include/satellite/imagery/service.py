@@ -16,7 +16,8 @@ from sentinelhub.config import SHConfig
 from sentinelhub.exceptions import DownloadFailedException, OutOfRequestsException
 
 from include.core.errors import BadInputError, GroundtruthError, SetupError, TransientError
-from include.satellite.imagery.demo import demo_url
+from include.satellite.imagery.demo import DEMO, demo_url
+from include.satellite.imagery.schemas import FolderSource
 from include.satellite.params import Source
 
 _TOKEN_PATH = "/auth/realms/main/protocol/openid-connect/token"  # noqa: S105 - a path
@@ -40,17 +41,21 @@ UNREADABLE = "SCENE_UNREADABLE"
 _LONGEST_QUOTE = 300
 
 
-def service_config(source: Source) -> SHConfig:
+def service_config(source: Source, folder: FolderSource | None = None) -> SHConfig:
     """Return addresses and credentials of a service for the client; the demo's is started if it is not running.
 
     A user's `config.toml` of the client is neither read nor written.
+
+    Args:
+        source: The service.
+        folder: The folder of scenes that the demo's stand-in serves.
 
     Raises:
         SetupError: There are no credentials, or the demo's stand-in did not start.
     """
     config = SHConfig(use_defaults=True)
-    if source == "demo":
-        url = demo_url()
+    if source == DEMO:
+        url = demo_url(folder)
         config.sh_base_url, config.sh_token_url = url, f"{url}{_TOKEN_PATH}"
         config.sh_client_id, config.sh_client_secret = "demo", "demo"
     else:

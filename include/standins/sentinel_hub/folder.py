@@ -267,7 +267,8 @@ class SceneFolder:
         classes = "derived" if not chosen else "scl" if chosen[0].type == "scl" else "mask"
         properties: dict[str, Any] = {"level": str(document.get("level", "unknown")), "scene_classes": classes}
         radiometry = f"{raster.radiometry}{raster.evidence}" if raster.radiometry.bands else None
-        stated = {"mask": source, "mask_type": self.mask_type, "radiometry": radiometry, "unreadable": fault}
+        stated: dict[str, Any] = {"mask": source, "radiometry": radiometry, "unreadable": fault}
+        stated |= {"mask_type": self.mask_type, **self._stated._asdict(), "band_names": [*self._band_names]}
         return Product(
             id=f"{self.folder.name}_{Path(scene.name).name}",
             datetime=moment,
@@ -278,7 +279,7 @@ class SceneFolder:
             source=_Files(
                 name, tuple(self.folder / file for file in scene.files), raster.places, chosen, raster.radiometry
             ),
-            properties=properties | {key: value for key, value in stated.items() if value},
+            properties=properties | {key: value for key, value in stated.items() if value not in (None, "", [])},
         )
 
 

@@ -19,7 +19,7 @@ def test_it_is_started_once_and_answers(monkeypatch):
     url = demo_url()
     assert demo_url() == url
     assert requests.get(f"{url}/control/requests", timeout=5).json() == []
-    demo._stop(demo._running.pop(os.getpid())[0])
+    demo._stop(demo._running.pop((os.getpid(), ()))[0])
     with pytest.raises(requests.ConnectionError):
         requests.get(url, timeout=5)
 
