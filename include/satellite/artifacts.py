@@ -29,6 +29,8 @@ from include.satellite.training.schemas import CnnMetrics, LstmMetrics, ModelCar
 M = TypeVar("M", CnnMetrics, LstmMetrics)
 
 SEARCH = Artifact("search.json", SearchResult)
+HISTORY = Artifact("history.json", Imagery, optional=True)
+"""Previews of several years with the bands of NDVI; absent where the run asks for none."""
 ACQUISITION = Artifact("acquisitions/{index}.json", Acquisition)
 ACQUISITIONS = Artifact("acquisitions/*")
 IMAGERY = Artifact("imagery.json", Imagery)

@@ -198,13 +198,24 @@ class SourceParams(SourceParam):
         return [name.strip() for name in names.split(",")] if isinstance(names, str) else names
 
 
+class HistoryParams(StepParams):
+    """How far back the series of NDVI reach."""
+
+    history_days: int = _imagery(
+        1825,
+        "Days before the end whose previews (60 m) serve the forecast's series of NDVI; 0: the dates of the run alone.",
+        ge=0,
+        le=3660,
+    )
+
+
 class ImageryParams(SourceParams, SelectionParams, WindowParams, AreaParams):
     """Searching and fetching imagery."""
 
     extra_bands: tuple[ExtraBand, ...] = _imagery((), f"Bands beside {', '.join(SENTINEL2.base_bands)}.")
 
 
-class ImageryStepParams(LabelSourceParams, ImageryParams):
+class ImageryStepParams(LabelSourceParams, HistoryParams, ImageryParams):
     """Searching, fetching and collecting imagery, with the bands that the labels need."""
 
     @property
@@ -285,7 +296,7 @@ class LstmTrainParams(LstmDataParams):
     min_lstm_accuracy: float = _promotion(0.80, "1 − MAE/2 that the LSTM must reach.", ge=0, le=1)
 
 
-class CompareParams(CnnTrainParams, LstmTrainParams):
+class CompareParams(HistoryParams, CnnTrainParams, LstmTrainParams):
     """Comparing the models, and deciding."""
 
     resolution: int = _area(10, "Pixel size in metres.", ge=10, le=60)

@@ -76,7 +76,7 @@ _ALL = (
         "Searches the catalog, previews each date at 60 m, chooses the best by cloud over the area.",
         "imagery.search",
         reads=(),
-        writes=(artifacts.SEARCH,),
+        writes=(artifacts.SEARCH, artifacts.HISTORY),
         fans_out="include.satellite.imagery.search:chosen_dates",
     ),
     _imagery_step(
@@ -126,6 +126,8 @@ _ALL = (
         "datasets.sequences",
         params.LstmDataParams,
         recompute="include.satellite.proofs:prove_sequences",
+        reads=(artifacts.VALIDATED, artifacts.HISTORY, SOURCES),
+        stored=f"{STORED}:series_scenes",
         writes=(*artifacts.LSTM_DATA, *_npy("lstm")),
     ),
     _step(

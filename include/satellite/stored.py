@@ -9,7 +9,7 @@ from include.core.contracts import StepParams, StoredFile
 from include.core.errors import GroundtruthError
 from include.core.settings import get_settings
 from include.env_file import read_keys
-from include.satellite.artifacts import COMPARISON, FIELDS, IMAGERY, PATCH_INFO, VALIDATED
+from include.satellite.artifacts import COMPARISON, FIELDS, IMAGERY, VALIDATED
 from include.satellite.imagery.schemas import Acquisition
 from include.satellite.imagery.store import scene_path
 from include.satellite.params import CompareParams, HealthMapParams
@@ -25,6 +25,13 @@ def collected_scenes(files: Path, params: StepParams) -> Iterator[StoredFile]:
 def validated_scenes(files: Path, params: StepParams) -> Iterator[StoredFile]:
     """Yield the scenes of `validated.json`, which must be intact."""
     return map(_scene, VALIDATED.read(files).acquisitions)
+
+
+def series_scenes(files: Path, params: StepParams) -> Iterator[StoredFile]:
+    """Yield the previews that the series are made from, or the scenes of `validated.json`; they must be intact."""
+    from include.satellite.datasets.series import series_imagery
+
+    return map(_scene, series_imagery(files).acquisitions)
 
 
 def measured_scenes(files: Path, params: StepParams) -> Iterator[StoredFile]:
@@ -63,7 +70,7 @@ def rivals(files: Path, params: CompareParams) -> Iterator[StoredFile]:
     from include.satellite.evaluation.synthetic_baseline import stored_baseline
 
     yield from _enabled()
-    yield from map(StoredFile, stored_baseline(params, PATCH_INFO.read(files)))
+    yield from map(StoredFile, stored_baseline(files, params))
 
 
 def map_files(files: Path, params: HealthMapParams) -> Iterator[StoredFile]:

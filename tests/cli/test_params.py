@@ -355,6 +355,13 @@ def test_every_parameter_of_field_monitoring_from_the_command_line(tmp_path):
         read(FIELD_MONITORING, 'indices=["ndwi"]')
 
 
+def test_the_history_of_the_series_is_a_parameter_of_the_satellite_pipeline():
+    assert read(SATELLITE)["history_days"] == 1825
+    assert read(SATELLITE, "history_days=0")["history_days"] == 0
+    with pytest.raises(BadInputError, match="history_days"):
+        read(SATELLITE, "history_days=4000")
+
+
 STATED = {
     "stac_url": "earth-search",
     "stac_collection": "sentinel-2-c1-l2a",

@@ -20,6 +20,7 @@ from include.satellite.sensors.sensor import NODATA, REFERENCE
 from include.satellite.sensors.sentinel2 import SENTINEL2
 
 BANDS = [*SENTINEL2.base_bands, SENTINEL2.classes.band]
+PREVIEW_BANDS = ["B02", "B04", "B08"]
 CRS = "EPSG:32643"
 WEST, SOUTH = 600_000, 3_420_000
 
@@ -169,3 +170,19 @@ def make_fields(
         truth = [np.digitize(-one, [-0.7, -0.5, -0.3]) + 1] if reference else []
         found.append(maker.scene(day, layers_of(one, classes, *truth)))
     return maker.manifest(files, found)
+
+
+def make_history(data_dir: Path, files: Path, imagery: Imagery, dates: int = 28, hazy: int | None = None) -> Imagery:
+    """The previews of a run: 28 dates of NDVI 0.5 and more on a grid of 40 m, and their manifest."""
+    grid = grid_of(imagery.grid.height // 4, imagery.grid.width // 4, 40)
+    maker = ImageryMaker(data_dir, grid, [*PREVIEW_BANDS, "SCL"])
+    found = []
+    for number, day in enumerate(days_from(date(2023, 1, 1), dates)):
+        layers = layers_of(
+            np.full((grid.height, grid.width), 0.5 + 0.01 * number), np.full((grid.height, grid.width), 4)
+        )
+        layers = layers[[0, 2, 3, 4]]
+        if number == hazy:
+            layers[0] = 1500
+        found.append(maker.scene(day, layers))
+    return maker.manifest(files, found, "history.json")

@@ -11,7 +11,7 @@ from include.core.contracts import StepParams, StoredFile
 from include.core.errors import BadInputError, ContractError
 from include.env_file import EnvFile, Reason
 from include.satellite import stored
-from include.satellite.artifacts import COMPARISON, FIELDS, IMAGERY, PATCH_INFO, VALIDATED
+from include.satellite.artifacts import COMPARISON, FIELDS, IMAGERY, VALIDATED
 from include.satellite.evaluation.synthetic_baseline import stored_baseline
 from include.satellite.fields.observations import observe
 from include.satellite.fields.schemas import FieldSet
@@ -92,7 +92,7 @@ def test_a_map_reads_the_enabled_model(files, scenes, model):
 
 def test_a_comparison_reads_the_enabled_model_and_the_baseline_whether_or_not_it_is_stored(files, model):
     write_patches(files)
-    baseline = [StoredFile(path) for path in stored_baseline(PARAMS, PATCH_INFO.read(files))]
+    baseline = [StoredFile(path) for path in stored_baseline(files, PARAMS)]
     assert {Path(file.path).parts[:2] for file in baseline} == {("models", "baselines")}
     assert list(stored.rivals(files, PARAMS)) == [*of_model(model), *baseline]
 

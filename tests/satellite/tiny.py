@@ -7,6 +7,7 @@ TINY: dict[str, Any] = {
     "bbox": [75.82, 30.92, 75.845, 30.942],
     "resolution": 20,
     "days_back": 120,
+    "history_days": 0,
     "target_count": 10,
     "min_dates": 10,
     "patch_size": 8,

@@ -33,6 +33,7 @@ from include.satellite.datasets.labels import (
     NO_NEXT,
     NO_REFERENCE,
     REASONS,
+    Assessment,
     assess,
     crop_mask,
     crop_shares,
@@ -41,13 +42,13 @@ from include.satellite.datasets.labels import (
 from include.satellite.datasets.patches import PatchSamples, load_patch_samples, load_patches
 from include.satellite.datasets.sampling import LEAST_GATED, count_samples
 from include.satellite.datasets.schemas import CLASSES, SPLITS, TRAIN, TUNE, VALIDATION, PatchInfo, SequenceInfo
-from include.satellite.datasets.sequences import FEATURES, load_sequences, select_sequences
+from include.satellite.datasets.sequences import description, load_sequences, select_sequences, target_dates
+from include.satellite.datasets.series import LocationSeries, measure_series, series_imagery
 from include.satellite.datasets.splits import (
     NOWHERE,
     Places,
     Tiles,
     latest_dates,
-    latest_targets,
     place,
     plan_blocks,
     spread_dates,
@@ -131,6 +132,8 @@ def recompute_patches(files: Path, params: CnnDataParams, *, audit: bool = False
 def recompute_sequences(files: Path, params: LstmDataParams, *, audit: bool = False) -> tuple[str, ...]:
     """Check the LSTM's dataset: every split, and the NDVI of the held-out dates and of some drawn ones.
 
+    Previews of the history are small: there the NDVI of all dates is measured again.
+
     Args:
         files: Inputs and outputs of the step `prepare_lstm`.
         params: Of the run.
@@ -142,41 +145,48 @@ def recompute_sequences(files: Path, params: LstmDataParams, *, audit: bool = Fa
     Raises:
         ContractError: A file states something else than the imagery shows; names the file, the sample and both values.
     """
-    imagery, dataset = VALIDATED.read(files), load_sequences(files)
-    grid, count, size = imagery.grid, len(imagery.acquisitions), params.location_size
+    validated, dataset = VALIDATED.read(files), load_sequences(files)
+    grid, size = validated.grid, params.location_size
     tiles = Tiles.on(grid.height, grid.width, size, size)
     plan = plan_blocks(grid.height, grid.width, size, size, params.seed)
-    first = latest_targets(count, params.sequence_length)
-    days = [acquisition.date for acquisition in imagery.acquisitions]
+    imagery = series_imagery(files)
+    own = imagery.grid == grid and imagery.bands == validated.bands
+    again = None if own else measure_series(files, params, tiles, grid)
+    measured = again or LocationSeries(
+        imagery, Assessment(dataset.series.T.astype(np.float64), np.zeros(0, np.int8), 0), {}
+    )
+    imagery = measured.imagery
+    days, count = [acquisition.date for acquisition in imagery.acquisitions], len(imagery.acquisitions)
+    targets = target_dates(days, params)
     _check_info(
         SEQUENCE_INFO.path,
         dataset.info,
         imagery,
         params,
         blocks=plan,
-        features=list(FEATURES),
         counts={split: len(dataset.rows(split)) for split in SPLITS},
-        locations=len(tiles),
-        locations_across=len(tiles.lefts),
-        training_targets=days[params.sequence_length : first],
-        validation_targets=days[first:],
-        **crop_shares(files, params, imagery),
+        **description(measured, params, tiles, validated),
+        **crop_shares(files, params, validated),
     )
-    _check_total(SEQUENCE_INFO.path, dataset.info, len(dataset), len(tiles) * (count - params.sequence_length))
+    _check_total(SEQUENCE_INFO.path, dataset.info, len(dataset), len(tiles) * (count - targets.first))
     if dataset.series.shape != (len(tiles), count):
         raise ContractError(SERIES.path, f"must hold {len(tiles)} locations × {count} dates", dataset.series.shape)
     unseen = np.isnan(dataset.series).astype(np.int8)
-    columns, _, _ = select_sequences(dataset.series, unseen, place(tiles, plan), first, params)
+    columns, _, _ = select_sequences(dataset.series, unseen, place(tiles, plan), targets, params)
     for name, values in columns.items():
         stated = getattr(dataset, name)
         if not np.array_equal(stated, values):
             rule = f"must hold the sequences that follow from {SERIES.path}, blocks and dates (column {name})"
             raise ContractError(SEQUENCE_INDEX.path, rule, "others")
-    crop = crop_mask(files, params, grid)
-    drawn_dates = _draw(np.arange(first, count), count, audit=audit)
+    first = targets.validation
+    drawn_dates = _draw(np.arange(first, count), count, audit=audit or not own)
+    crop = crop_mask(files, params, grid) if own else None
     for date in [*drawn_dates, *range(first, count)]:
-        [scene] = scenes(_only(imagery, date, 1))
-        ndvi = assess(scene, tiles, crop).ndvi.astype(np.float32)
+        if again is None:
+            [scene] = scenes(_only(imagery, date, 1))
+            ndvi = assess(scene, tiles, crop).ndvi.astype(np.float32)
+        else:
+            ndvi = again.assessed.ndvi[date].astype(np.float32)
         stated = dataset.series[:, date]
         wrong = np.flatnonzero((stated != ndvi) & ~(np.isnan(stated) & np.isnan(ndvi)))
         if wrong.size:
@@ -206,7 +216,7 @@ def _check_info(name: str, info: BaseModel, imagery: Imagery, params: BaseModel,
     """Check the fields of a dataset's description that follow from imagery and parameters, and the given ones."""
     synthetic = any(acquisition.synthetic for acquisition in imagery.acquisitions)
     expected |= {"synthetic": synthetic, "dates": [acquisition.date for acquisition in imagery.acquisitions]}
-    expected["grid"] = imagery.grid
+    expected.setdefault("grid", imagery.grid)
     expected |= {field: value for field, value in params if field in type(info).model_fields}
     for field, value in expected.items():
         stated = getattr(info, field)

@@ -118,5 +118,12 @@ class SequenceInfo(_DatasetInfo):
     locations_across: int = Field(description="Locations in a row of them.")
     locations_per_window: int
     training_targets: list[date] = Field(description="Target dates of training and tuning.")
+    calibration_targets: list[date] = Field(
+        [], description="Later target dates of the tuning blocks, which calibrate the intervals of the forecast."
+    )
     validation_targets: list[date]
     counts: dict[str, int] = Field(description="Samples by split.")
+    series_resolution: int | None = Field(
+        None, description="Pixel size of the imagery that the series are made from, metres."
+    )
+    hazy_dates: list[date] = Field([], description="Dates of the history that are left out for haze.")

@@ -3,28 +3,42 @@
 Writes `lstm_series.npy` (locations, T; float32), `lstm_index.parquet` and `lstm_dataset.json`.
 
 A location is a tile of `location_size` pixels a side. Its NDVI counts on dates when it passes the rules of patch labels
-(80 % clear, land). A sequence is the location's last `sequence_length` such dates before a target date. Validation
-targets are the latest max(3, 20 %) target dates, in the validation blocks; the targets of training and tuning lie
-before the first of them, in other blocks.
+(80 % clear, land). A sequence is the location's last `sequence_length` such dates before a target date; one with fewer
+dates is padded in front. Validation targets are the latest max(3, 20 %) target dates, in the validation blocks; the
+targets of training and tuning lie before the first of them, in other blocks. Where the series hold seasons, training
+ends a fifth of the targets earlier, and the tuning blocks on those later dates calibrate the intervals of the forecast.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from include.core.errors import BadInputError
+from include.core.errors import BadInputError, ContractError
 from include.core.files import atomic_file
-from include.core.outcome import StepMetrics, StepOutcome, Table
+from include.core.outcome import Finding, StepMetrics, StepOutcome, Table
 from include.satellite.artifacts import SEQUENCE_INDEX, SEQUENCE_INFO, SERIES, VALIDATED
-from include.satellite.datasets.cube import scenes
-from include.satellite.datasets.labels import assess, count_reasons, crop_finding, crop_mask, crop_shares, stack
+from include.satellite.datasets.labels import count_reasons, crop_finding, crop_shares
 from include.satellite.datasets.sampling import LEAST_VALIDATION, cap, tally
-from include.satellite.datasets.schemas import SPLITS, VALIDATION, SequenceInfo
-from include.satellite.datasets.splits import NOWHERE, Places, Tiles, block_findings, latest_targets, place, plan_blocks
+from include.satellite.datasets.schemas import SPLITS, TRAIN, TUNE, VALIDATION, SequenceInfo
+from include.satellite.datasets.seasons import YEAR_DAYS, Doubles, day_of_year, has_seasons, seasonal_changes
+from include.satellite.datasets.series import LocationSeries, measure_series
+from include.satellite.datasets.splits import (
+    NOWHERE,
+    Places,
+    Tiles,
+    block_findings,
+    calibration_targets,
+    latest_targets,
+    place,
+    plan_blocks,
+)
 from include.satellite.datasets.storage import (
     Columns,
     Floats,
@@ -39,11 +53,16 @@ from include.satellite.params import LstmDataParams
 
 EXPORT_FOLDER = "lstm_npy"
 LEAST_TARGETS = 8
-FEATURES = ("ndvi", "sin_day_of_year", "cos_day_of_year", "days_since_last_date")
-"""A step holds the NDVI of a date and, of the date that follows, the day of the year (on a circle) and the days since,
-in months of 30 days; so the last step says for which day the forecast is."""
-DAYS_A_YEAR, DAYS_A_MONTH = 365.25, 30
-TOO_FEW = "fewer than sequence_length earlier dates"
+LEAST_STEPS = 3
+"""Earlier dates with NDVI that a sequence needs, if `sequence_length` is not smaller."""
+FEATURES = ("ndvi", "days_since_last_date")
+SEASONAL_FEATURES = (*FEATURES, "sin_day_of_year", "cos_day_of_year", "season_change", "season_weight")
+"""A step holds the NDVI of a date and, of the date that follows, the days since, in months of 30 days, the day of the
+year (on a circle), and the season's change until then with its weight; so the last step says for which day the forecast
+is. Series of less than two years hold neither seasons nor every day of the year. A padded step is 0 throughout."""
+DAYS_A_MONTH = 30
+TOO_FEW = f"fewer than {LEAST_STEPS} earlier dates"
+CALIBRATES = "in a training block, on a date that calibrates the intervals"
 HELD_PLACE = "in a validation block, before the validation targets"
 HELD_TARGET = "a validation target's date, not in a validation block"
 OVER_CAP = "over locations_per_window"
@@ -64,9 +83,10 @@ class SequenceDataset(SplitSamples):
     """Sequences of NDVI with the value that followed; the N samples share one order.
 
     Args:
-        x: (N, L, F) float32, features in the order of `FEATURES`.
+        x: (N, L, F) float32, features in the order of the description; 0 where a step is padded.
         y: (N,) float32, NDVI at the target date.
-        times: (N, L) positions of the input dates.
+        expected: (N,) float32, NDVI by anomaly persistence: the last value and the season's weighted change.
+        times: (N, L) positions of the input dates; −1 where a step is padded.
         target: (N,) position of the target date.
         location: (N,) row of the series.
         block: (N,) block of the plan.
@@ -77,6 +97,7 @@ class SequenceDataset(SplitSamples):
 
     x: Floats
     y: Floats
+    expected: Floats
     times: Ints
     target: Ints
     location: Ints
@@ -85,21 +106,42 @@ class SequenceDataset(SplitSamples):
     days: Ints
     info: SequenceInfo
 
+    @property
+    def calibrates(self) -> NDArray[np.bool_]:
+        """(N,) which samples of the tuning part calibrate the intervals instead: those of later dates."""
+        later = [self.info.dates.index(day) for day in self.info.calibration_targets]
+        return np.asarray((self.split == TUNE) & np.isin(self.target, later))
+
+    def tuning_rows(self) -> Ints:
+        """Return the samples that choose the best epoch."""
+        return np.flatnonzero((self.split == TUNE) & ~self.calibrates)
+
+    def calibration_rows(self) -> Ints:
+        """Return the samples that calibrate the intervals; none where the series hold no seasons."""
+        return np.flatnonzero(self.calibrates)
+
 
 def load_sequences(files: Path) -> SequenceDataset:
     """Return the LSTM's dataset of a run's `files/`.
 
     Raises:
-        ContractError: There is none.
+        ContractError: There is none, or it names features that a step does not have.
     """
     info = SEQUENCE_INFO.read(files)
+    if not info.features or not set(info.features) <= set(SEASONAL_FEATURES):
+        rule = f"must name features of a step: {', '.join(SEASONAL_FEATURES)}"
+        raise ContractError(SEQUENCE_INFO.path, rule, ", ".join(info.features) or "none")
     index, series = read_index(SEQUENCE_INDEX.at(files)), np.load(SERIES.at(files))
     location, target = index["location"], index["target"]
     days = np.array(info.dates, "datetime64[D]").astype(np.int64)
     times = _input_dates(series, location, target, info.sequence_length)
+    nothing = np.zeros(series.shape)
+    change, weight = seasonal_changes(series, days) if has_seasons(info.dates) else (nothing, nothing)
+    last = series[location, times[:, -1]]
     return SequenceDataset(
-        x=_features(series, days, location, times, target),
+        x=_features(info.features, series, days, location, times, target, change, weight),
         y=series[location, target],
+        expected=(last + (weight * change)[location, target]).astype(np.float32),
         times=times,
         series=series,
         days=days,
@@ -109,25 +151,43 @@ def load_sequences(files: Path) -> SequenceDataset:
 
 
 def _input_dates(series: Floats, location: Ints, target: Ints, length: int) -> Ints:
-    """Return the positions of each sample's last `length` dates with NDVI before its target, (N, L)."""
+    """Return the positions of each sample's last `length` dates with NDVI before its target, (N, L); −1 is padding."""
     counts = ~np.isnan(series)
     in_order = np.argsort(~counts, axis=1, kind="stable")
     before = np.cumsum(counts, axis=1) - counts
     last = before[location, target][:, None] + np.arange(-length, 0)
-    return np.take_along_axis(in_order[location], last, axis=1).astype(np.int64)
+    times = np.take_along_axis(in_order[location], np.maximum(last, 0), axis=1)
+    return np.where(last < 0, -1, times).astype(np.int64)
 
 
-def _features(series: Floats, days: Ints, location: Ints, times: Ints, target: Ints) -> Floats:
-    following = np.concatenate([times[:, 1:], target[:, None]], axis=1)
-    first_days = days.astype("datetime64[D]").astype("datetime64[Y]").astype("datetime64[D]").astype(np.int64)
-    angle = 2 * np.pi * (days - first_days)[following] / DAYS_A_YEAR
-    since = (days[following] - days[times]) / DAYS_A_MONTH
-    return np.stack([series[location[:, None], times], np.sin(angle), np.cos(angle), since], axis=-1).astype(np.float32)
+def _features(
+    names: list[str],
+    series: Floats,
+    days: Ints,
+    location: Ints,
+    times: Ints,
+    target: Ints,
+    change: Doubles,
+    weight: Doubles,
+) -> Floats:
+    following, place = np.concatenate([times[:, 1:], target[:, None]], axis=1), location[:, None]
+    angle = 2 * np.pi * day_of_year(days)[following] / YEAR_DAYS
+    values: dict[str, Callable[[], Any]] = {
+        "ndvi": lambda: series[place, times],
+        "days_since_last_date": lambda: (days[following] - days[times]) / DAYS_A_MONTH,
+        "sin_day_of_year": lambda: np.sin(angle),
+        "cos_day_of_year": lambda: np.cos(angle),
+        "season_change": lambda: change[place, following],
+        "season_weight": lambda: weight[place, following],
+    }
+    steps = np.stack([values[name]() for name in names], axis=-1)
+    return np.where((times < 0)[..., None], 0, steps).astype(np.float32)
 
 
 def sequence_scaling(dataset: SequenceDataset) -> tuple[list[float], list[float]]:
-    """Return mean and standard deviation by feature over the training part; 1 for a feature that does not vary."""
-    steps = dataset.x[dataset.rows("train")].reshape(-1, dataset.x.shape[2]).astype(np.float64)
+    """Return mean and standard deviation by feature over the training part's steps; 1 for one that does not vary."""
+    train = dataset.rows("train")
+    steps = dataset.x[train][dataset.times[train] >= 0].astype(np.float64)
     std = steps.std(axis=0)
     return steps.mean(axis=0).tolist(), np.where(std > 0, std, 1.0).tolist()
 
@@ -144,41 +204,77 @@ def prepare_lstm(files: Path, params: LstmDataParams) -> None:
         ContractError: A file of the imagery store is not what was validated.
         SetupError: The folder cannot be written, or the disk is full.
     """
-    imagery = VALIDATED.read(files)
-    grid, dates, size = imagery.grid, len(imagery.acquisitions), params.location_size
-    _check_length(params, dates)
+    imagery, size = VALIDATED.read(files), params.location_size
+    grid = imagery.grid
     tiles = Tiles.on(grid.height, grid.width, size, size)
     plan = plan_blocks(grid.height, grid.width, size, size, params.seed)
-    crop = crop_mask(files, params, grid)
-    assessed = stack(assess(scene, tiles, crop) for scene in scenes(imagery))
-    series = np.ascontiguousarray(assessed.ndvi.T, np.float32)
-    places, first = place(tiles, plan), latest_targets(dates, params.sequence_length)
-    columns, left_out, dropped = select_sequences(series, assessed.reason.T, places, first, params)
+    measured = measure_series(files, params, tiles, grid)
+    days = [acquisition.date for acquisition in measured.imagery.acquisitions]
+    _check_length(params, len(days))
+    series = np.ascontiguousarray(measured.assessed.ndvi.T, np.float32)
+    columns, left_out, dropped = select_sequences(
+        series, measured.assessed.reason.T, place(tiles, plan), target_dates(days, params), params
+    )
     counts = dict(zip(SPLITS, np.bincount(columns["split"], minlength=len(SPLITS)).tolist(), strict=True))
     _check_enough(counts, params, imagery)
     with atomic_file(SERIES.at(files)) as partial, partial.open("wb") as file:
         np.save(file, series)
     write_index(SEQUENCE_INDEX.at(files), columns)
-    days = [acquisition.date for acquisition in imagery.acquisitions]
     info = SequenceInfo.of(
-        imagery,
+        measured.imagery,
         params,
-        features=list(FEATURES),
-        locations=len(tiles),
-        locations_across=len(tiles.lefts),
-        blocks=plan,
-        training_targets=days[params.sequence_length : first],
-        validation_targets=days[first:],
         counts=counts,
         left_out=left_out,
         dropped=dropped,
-        masked_pixels=assessed.masked,
+        masked_pixels=measured.assessed.masked,
+        **description(measured, params, tiles, imagery),
+        blocks=plan,
         **crop_shares(files, params, imagery),
     )
     SEQUENCE_INFO.write(files, info)
     if params.export_npy:
         data = load_sequences(files)
         export_splits(files / EXPORT_FOLDER, data, data.x.__getitem__, data.y)
+
+
+@dataclass(frozen=True)
+class TargetDates:
+    """The target dates by their part: positions of the first of each.
+
+    Args:
+        first: Of training and tuning.
+        calibration: Of those that calibrate the intervals; that of the validation where none does.
+        validation: Of validation.
+    """
+
+    first: int
+    calibration: int
+    validation: int
+
+
+def target_dates(days: list[date], params: LstmDataParams) -> TargetDates:
+    """Return the first target dates of training, calibration and validation."""
+    first = min(LEAST_STEPS, params.sequence_length)
+    validation = latest_targets(len(days), params.sequence_length)
+    calibration = calibration_targets(validation, params.sequence_length) if has_seasons(days) else validation
+    return TargetDates(first, calibration, validation)
+
+
+def description(measured: LocationSeries, params: LstmDataParams, tiles: Tiles, imagery: Imagery) -> dict[str, Any]:
+    """Return what follows from series, parameters and the run's imagery alone, as `SequenceInfo` states it."""
+    days = [acquisition.date for acquisition in measured.imagery.acquisitions]
+    targets = target_dates(days, params)
+    return {
+        "grid": imagery.grid,
+        "features": list(SEASONAL_FEATURES if has_seasons(days) else FEATURES),
+        "locations": len(tiles),
+        "locations_across": len(tiles.lefts),
+        "training_targets": days[targets.first : targets.calibration],
+        "calibration_targets": days[targets.calibration : targets.validation],
+        "validation_targets": days[targets.validation :],
+        "series_resolution": measured.imagery.grid.resolution,
+        "hazy_dates": sorted(measured.hazy),
+    }
 
 
 def _check_length(params: LstmDataParams, dates: int) -> None:
@@ -192,7 +288,7 @@ def _check_length(params: LstmDataParams, dates: int) -> None:
 
 
 def select_sequences(
-    series: Floats, reason: NDArray[np.int8], places: Places, first: int, params: LstmDataParams
+    series: Floats, reason: NDArray[np.int8], places: Places, targets: TargetDates, params: LstmDataParams
 ) -> tuple[Columns, dict[str, int], dict[str, int]]:
     """Assign each sequence to a split, or count why it has none; then cap the locations of each target date.
 
@@ -200,17 +296,18 @@ def select_sequences(
         The columns of the index; how many pairs of a location and a target date are no sequence, by reason; and how
         many sequences no split takes, by reason.
     """
-    length = params.sequence_length
-    seen = ~np.isnan(series)
-    before = (np.cumsum(seen, axis=1) - seen)[:, length:]
-    why = reason[:, length:]
-    usable = (why == 0) & (before >= length)
-    left_out = count_reasons(why) | {TOO_FEW: int(((why == 0) & (before < length)).sum())}
+    seen, first = ~np.isnan(series), targets.first
+    before = (np.cumsum(seen, axis=1) - seen)[:, first:]
+    why = reason[:, first:]
+    usable = (why == 0) & (before >= first)
+    left_out = count_reasons(why) | {TOO_FEW: int(((why == 0) & (before < first)).sum())}
     location, target = np.nonzero(usable)
-    target += length
-    space, late = places.part[location], target >= first
+    target += first
+    space, late = places.part[location], target >= targets.validation
     part = np.where((space == VALIDATION) == late, space, NOWHERE).astype(np.int8)
-    why_not = np.where(late, HELD_TARGET, HELD_PLACE)
+    why_not = np.where(late, HELD_TARGET, HELD_PLACE).astype(object)
+    calibrates = (part == TRAIN) & (target >= targets.calibration)
+    part[calibrates], why_not[calibrates] = NOWHERE, CALIBRATES
     random = np.random.default_rng([params.seed, 2])
     taken = np.flatnonzero(part != NOWHERE)
     over = taken[~cap(target[taken] * len(SPLITS) + part[taken], params.locations_per_window, random)]
@@ -220,7 +317,7 @@ def select_sequences(
     return (
         {name: values[stays] for name, values in columns.items()},
         {name: count for name, count in left_out.items() if count},
-        tally(why_not[~stays]),
+        tally(why_not[~stays].astype(str)),
     )
 
 
@@ -248,7 +345,24 @@ def prepare_lstm_outcome(files: Path) -> StepOutcome:
             locations=info.locations,
             blocks=info.blocks.count,
         ),
-        findings=(*block_findings(info.blocks, info.location_size, "locations"), *crop_finding(info)),
+        findings=(
+            *_series_findings(info),
+            *block_findings(info.blocks, info.location_size, "locations"),
+            *crop_finding(info),
+        ),
         tables=(Table(title=title, columns=("reason", "count"), rows=reasons),),
         synthetic=info.synthetic,
     )
+
+
+def _series_findings(info: SequenceInfo) -> list[Finding]:
+    """Return what the series are made from, and which dates are left out for haze."""
+    if info.series_resolution is None or info.series_resolution == info.grid.resolution:
+        return []
+    dates, hazy = info.dates, info.hazy_dates
+    messages = [
+        f"series of {len(dates)} dates from {dates[0]} to {dates[-1]}, of previews of {info.series_resolution} m"
+    ]
+    if hazy:
+        messages.append(f"{len(hazy)} dates of the history are left out for haze: {', '.join(map(str, hazy))}")
+    return [Finding(severity="info", message=message) for message in messages]

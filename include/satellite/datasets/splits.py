@@ -214,6 +214,11 @@ def latest_targets(dates: int, sequence_length: int) -> int:
     return dates - max(3, round(VALIDATION_SHARE * (dates - sequence_length)))
 
 
+def calibration_targets(first: int, sequence_length: int) -> int:
+    """Return the first target date that calibrates the intervals: the latest 20 % of those before the validation."""
+    return first - round(VALIDATION_SHARE * (first - sequence_length))
+
+
 def _window_sums(image: NDArray[np.generic], starts: Ints, size: int) -> NDArray[np.float64]:
     """Return the sums of `size` rows from each start on, shape (starts, columns)."""
     total = np.zeros((image.shape[0] + 1, image.shape[1]))

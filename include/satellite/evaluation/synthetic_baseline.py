@@ -2,7 +2,8 @@
 
 A model that is trained on real (or more realistic) imagery must be better than one trained on a cruder simulation. The
 world is the stand-in's `simple` one with a separate seed, the area lies elsewhere; bands, patch, labels and training
-are those of the run that is compared, without its minimum accuracies.
+are those of the run that is compared, without its minimum accuracies. Where the run's series hold seasons, the
+baseline's reach as far back, so that both forecasts have the same features.
 """
 
 from __future__ import annotations
@@ -25,8 +26,9 @@ from include.core.errors import BadInputError, ContractError, GroundtruthError, 
 from include.core.files import locked, replace_folder, setup_errors
 from include.core.run_folder import read_model, write_json
 from include.core.settings import get_settings
-from include.satellite.artifacts import BASELINE_FOLDER, BASELINE_INFO, CNN, LSTM, PATCH_INFO
+from include.satellite.artifacts import BASELINE_FOLDER, BASELINE_INFO, CNN, LSTM, PATCH_INFO, SEQUENCE_INFO
 from include.satellite.datasets.schemas import PatchInfo
+from include.satellite.datasets.seasons import has_seasons
 from include.satellite.params import CompareParams
 from include.satellite.schemas import BaselineInfo
 from include.satellite.sensors.sentinel2 import SENTINEL2
@@ -42,6 +44,7 @@ INFO = "baseline.json"
 NAMES = (*(artifact.path for artifact in (*CNN.stored, *LSTM.stored)), INFO)
 END, DATES = "2025-11-01T00:00:00Z", 20
 SPARE_DATES = 10
+YEAR = 365
 PATCHES_PER_SIDE = 16
 NO_MINIMUM = {"min_cnn_accuracy": 0, "min_lstm_accuracy": 0}
 IGNORED = {*NO_MINIMUM, "allow_synthetic", "export_npy", "crop_mask", "crop_mask_codes", "reference"}
@@ -70,7 +73,7 @@ def provide_baseline(files: Path, params: CompareParams, dataset: PatchInfo) -> 
         SetupError: The folder cannot be written, or the stand-in does not start.
         GroundtruthError: The baseline cannot be trained with these parameters.
     """
-    recipe = _recipe(params, dataset)
+    recipe = _recipe(files, params, dataset)
     stored = _stored(recipe)
     if stored is None:
         LOG.info("The synthetic baseline %s is made now, once for these parameters.", _key(recipe))
@@ -92,9 +95,9 @@ def read_baseline(files: Path) -> Baseline:
     return Baseline(load_bundle(folder, CNN), load_bundle(folder, LSTM), info)
 
 
-def stored_baseline(params: CompareParams, dataset: PatchInfo) -> list[str]:
+def stored_baseline(files: Path, params: CompareParams) -> list[str]:
     """Return the places of the stored baseline's files, below the data folder, whether or not they are there."""
-    folder = _folder(_recipe(params, dataset)).relative_to(get_settings().data_dir)
+    folder = _folder(_recipe(files, params, PATCH_INFO.read(files))).relative_to(get_settings().data_dir)
     return [f"{folder.as_posix()}/{name}" for name in NAMES]
 
 
@@ -110,7 +113,7 @@ def keep_baseline(files: Path, params: CompareParams) -> None:
         TransientError: Another run has stored one of the same recipe meanwhile, which differs.
         SetupError: The store cannot be written.
     """
-    recipe = _recipe(params, PATCH_INFO.read(files))
+    recipe = _recipe(files, params, PATCH_INFO.read(files))
     key, info, own = _key(recipe), BASELINE_INFO.read(files), files / BASELINE_FOLDER
     if info != _info(recipe):
         raise ContractError(BASELINE_INFO.path, f"must be of the baseline {key}, as the parameters give it", info.key)
@@ -147,8 +150,9 @@ def _stored(recipe: dict[str, Any]) -> Path | None:
     return folder
 
 
-def _recipe(params: CompareParams, dataset: PatchInfo) -> dict[str, Any]:
+def _recipe(files: Path, params: CompareParams, dataset: PatchInfo) -> dict[str, Any]:
     """Return everything that decides the baseline: another value makes another baseline."""
+    sequences = SEQUENCE_INFO.find(files)
     values = params.model_dump(mode="json", exclude=IGNORED)
     side = PATCHES_PER_SIDE * params.patch_size * params.resolution / METRES_PER_DEGREE
     bbox = (WEST, SOUTH, round(WEST + side / 0.86, 4), round(SOUTH + side, 4))  # 0.86 = cos(30.4°)
@@ -158,6 +162,7 @@ def _recipe(params: CompareParams, dataset: PatchInfo) -> dict[str, Any]:
         "world_seed": SEED,
         "bbox": bbox,
         "end": END,
+        "history_days": params.history_days if sequences and has_seasons(sequences.dates) else 0,
         "extra_bands": [band for band in dataset.bands if band in SENTINEL2.extra_bands],
         "target_count": max(DATES, params.sequence_length + SPARE_DATES),
     }
@@ -168,7 +173,7 @@ def _info(recipe: dict[str, Any]) -> BaselineInfo:
         world=WORLD,
         seed=str(SEED),
         area=", ".join(map(str, recipe["bbox"])),
-        period=f"the 365 days to {END}",
+        period=f"the {max(recipe['history_days'], YEAR)} days to {END}",
         label_source=recipe["label_source"],
         key=_key(recipe),
     )

@@ -65,7 +65,8 @@ class PassParams(SourceParams, WindowParams):
 
     def for_search(self, area: dict[str, Any]) -> ImageryStepParams:
         """Return the parameters of a search over an area that takes every pass."""
-        return ImageryStepParams.model_validate(self._of_imagery(area)).model_copy(update={"target_count": MANY_PASSES})
+        values = {"target_count": MANY_PASSES, "history_days": 0}
+        return ImageryStepParams.model_validate(self._of_imagery(area)).model_copy(update=values)
 
     def for_validation(self, area: dict[str, Any]) -> ValidateParams:
         """Return the parameters of a validation that needs no number of passes."""

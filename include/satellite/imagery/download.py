@@ -14,10 +14,9 @@ from include.core.errors import ContractError
 from include.core.outcome import Finding, StepMetrics, StepOutcome
 from include.satellite.artifacts import ACQUISITION, IMAGERY, SEARCH
 from include.satellite.imagery.client import Hub
-from include.satellite.imagery.fetch import Meter, connect, fetch, two_at_once
+from include.satellite.imagery.fetch import Meter, connect, download_order, fetch, two_at_once
 from include.satellite.imagery.scenes import Mask, Scene
-from include.satellite.imagery.schemas import Acquisition, Candidate, Day, Imagery, Scope, SearchResult
-from include.satellite.imagery.search import download_order
+from include.satellite.imagery.schemas import Acquisition, Day, Imagery, Scope, SearchResult
 from include.satellite.imagery.stac import StacApi
 from include.satellite.imagery.store import ImageryStore
 from include.satellite.params import ImageryStepParams
@@ -148,10 +147,18 @@ class Downloader:
         params: The limits.
         store: Where scenes are kept.
         before: Processing units that the run has spent, or is about to spend, elsewhere.
+        purpose: What the requests are for, in messages.
     """
 
-    def __init__(self, plan: SearchResult, params: ImageryStepParams, store: ImageryStore, before: float) -> None:
-        self.plan, self.params, self.store = plan, params, store
+    def __init__(
+        self,
+        plan: SearchResult,
+        params: ImageryStepParams,
+        store: ImageryStore,
+        before: float,
+        purpose: str = "downloading",
+    ) -> None:
+        self.plan, self.params, self.store, self.purpose = plan, params, store, purpose
         self.meter = Meter(params.max_processing_units, before)
         self.order = download_order(plan)
 
@@ -160,23 +167,23 @@ class Downloader:
         """The service's client, which takes a token when it is made."""
         return connect(self.plan)
 
-    def obtain(self, candidate: Candidate) -> Acquisition:
+    def obtain(self, candidate: Day) -> Acquisition:
         """Return a date's acquisition, from the store or from the service."""
         stored = self.store.find(candidate)
         if stored is not None:
             LOGGER.info("%s: intact in the store", candidate.date)
             return self._judged(stored)
         if self.plan.from_store:
-            return self._drafted(candidate, 0.0, "the store no longer holds it intact, and the download is skipped")
+            return self.drafted(candidate, 0.0, "the store no longer holds it intact, and the download is skipped")
         window = self.plan.start, self.plan.end
-        fetched = fetch(self.service, self.meter, self.order, candidate, window, f"downloading {candidate.date}")
+        fetched = fetch(self.service, self.meter, self.order, candidate, window, f"{self.purpose} {candidate.date}")
         if fetched.array is None:
-            return self._drafted(candidate, fetched.units, f"never data: {fetched.reason}")
+            return self.drafted(candidate, fetched.units, f"never data: {fetched.reason}")
         scene = self.store.scene(fetched.array.astype(np.uint16, copy=False))
         reason = no_data_reason(scene, self.store.inside)
         if reason is not None:
-            return self._drafted(candidate, fetched.units, f"never data: {reason}")
-        draft = self._drafted(candidate, fetched.units).model_copy(update={"items": list(fetched.items)})
+            return self.drafted(candidate, fetched.units, f"never data: {reason}")
+        draft = self.drafted(candidate, fetched.units).model_copy(update={"items": list(fetched.items)})
         kept = self.store.put(draft, scene.layers)
         LOGGER.info("%s: fetched, %.2f processing units", candidate.date, fetched.units)
         return self._judged(kept)
@@ -186,7 +193,7 @@ class Downloader:
         reason = self.params.rejection(acquisition.clear, acquisition.cloud)
         return acquisition.model_copy(update={"usable": reason is None, "reason": reason})
 
-    def _drafted(self, candidate: Candidate, units: float, reason: str | None = None) -> Acquisition:
+    def drafted(self, candidate: Day, units: float, reason: str | None = None) -> Acquisition:
         """Return an acquisition without a file: one that is about to be stored, or why there is nothing to store."""
         if reason is not None:
             LOGGER.warning("%s: not usable: %s", candidate.date, reason)

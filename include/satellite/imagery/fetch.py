@@ -25,7 +25,7 @@ from include.satellite.imagery.schemas import Day, Grid, ItemSource, Scope
 from include.satellite.imagery.service import prepare_network
 from include.satellite.imagery.stac import StacApi
 from include.satellite.params import Source
-from include.satellite.sensors.evalscript import DATA_MASK
+from include.satellite.sensors.evalscript import DATA_MASK, download_script
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -112,6 +112,12 @@ class Order:
         if self.script is None:
             return 0.0
         return estimate((part for part, _ in request_grids(self.grid)), self.charged_bands)
+
+
+def download_order(scope: Scope) -> Order:
+    """Return the request for the scene of each date."""
+    script = download_script(scope.sensor, scope.bands) if scope.catalog is None else None
+    return Order(script, tuple(scope.bands), "uint16", scope.grid)
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """The search step: which days the catalog lists, what their previews show, and which dates are therefore fetched.
 
-A preview is the scene classification and the data mask of a day over the area at 60 m, for a twentieth of a unit.
+A preview is the scene classification and the data mask of a day over the area at 60 m, for a twentieth of a unit. With
+`history_days` it holds the bands of NDVI too, and those of earlier years are kept for the series of the forecast.
 """
 
 from __future__ import annotations
@@ -17,19 +18,20 @@ from shapely.geometry import shape
 
 from include.core.errors import BadInputError
 from include.core.outcome import Finding, StepMetrics, StepOutcome, Table
-from include.satellite.artifacts import SEARCH
+from include.satellite.artifacts import HISTORY, SEARCH
 from include.satellite.imagery.area import area_findings, area_geometry, inside_mask, make_grid
 from include.satellite.imagery.candidates import candidate_of, choose, classification_messages, days
 from include.satellite.imagery.client import Hub
-from include.satellite.imagery.fetch import Meter, Order, connect, fetch, two_at_once
+from include.satellite.imagery.fetch import Meter, Order, connect, download_order, fetch, two_at_once
+from include.satellite.imagery.history import fetch_history, history_scope, stored_history
 from include.satellite.imagery.scene_folder import check_heeded, folder_of
 from include.satellite.imagery.scenes import Mask, shares
-from include.satellite.imagery.schemas import Candidate, Day, Grid, Preview, Scope, SearchResult, Shares
+from include.satellite.imagery.schemas import Candidate, Day, Grid, Imagery, Preview, Scope, SearchResult, Shares
 from include.satellite.imagery.stac import StacApi, catalog_of
 from include.satellite.imagery.store import ImageryStore
 from include.satellite.outlines import SWAP, Box
 from include.satellite.params import ImageryStepParams
-from include.satellite.sensors.evalscript import DATA_MASK, download_script, preview_script
+from include.satellite.sensors.evalscript import DATA_MASK, preview_script
 
 LOGGER = logging.getLogger(__name__)
 
@@ -60,6 +62,8 @@ class SearchMetrics(StepMetrics, extra="forbid"):
 def search(files: Path, params: ImageryStepParams) -> None:
     """Plan the download (`search.json`); under `skip_download` from the imagery store, without network.
 
+    With `history_days` the previews of the history are fetched, and listed in `history.json`.
+
     Raises:
         BadInputError: The area or the window is unusable, or no date is left: names the filter that left nothing.
         SetupError: Credentials or quota.
@@ -78,7 +82,9 @@ def search(files: Path, params: ImageryStepParams) -> None:
         start=start,
         end=end,
     )
-    plan = _from_store(params, scope) if params.skip_download else _from_catalog(params, scope)
+    plan, history = _from_store(params, scope) if params.skip_download else _from_catalog(params, scope)
+    if history is not None:
+        HISTORY.write(files, history)
     SEARCH.write(files, plan.model_copy(update={"area_findings": list(area_findings(params))}))
 
 
@@ -131,7 +137,7 @@ def _findings(plan: SearchResult) -> tuple[Finding, ...]:
     return (*plan.area_findings, *findings)
 
 
-def _from_catalog(params: ImageryStepParams, scope: Scope) -> SearchResult:
+def _from_catalog(params: ImageryStepParams, scope: Scope) -> tuple[SearchResult, Imagery | None]:
     if params.wants_reference and params.source != "demo":
         raise BadInputError(
             f"label_source: reference needs a class raster, which {params.source} does not have; name one as "
@@ -144,7 +150,15 @@ def _from_catalog(params: ImageryStepParams, scope: Scope) -> SearchResult:
     check_heeded(features, scope.folder)
     listed = days(features, scope.geometry, scope.start, scope.end)
     LOGGER.info("%d products on %d days", len(features), len(listed))
-    candidates = preview_days(listed, service, meter, store, params)
+    history = None
+    if params.history_days and listed:
+        past = history_scope(scope, _preview_grid(store)[0], params.history_days)
+        before = (shape(scope.geometry).bounds, past.start.astimezone(UTC), window[1])
+        earlier = days(service.search(*before, LOOSE_CLOUD), scope.geometry, past.start, scope.start)
+        history, meter = fetch_history(past, [*earlier, *listed], service, params)
+        candidates = _judged(listed, history, params)
+    else:
+        candidates = preview_days(listed, service, meter, store, params)
     if not any(candidate.usable for candidate in candidates):
         everything = len(service.search(*window, None))
         within = NEARBY_DEGREES_DEMO if params.source == "demo" else NEARBY_DEGREES
@@ -154,13 +168,25 @@ def _from_catalog(params: ImageryStepParams, scope: Scope) -> SearchResult:
     missing = sum(store.find(plan.candidate(day)) is None for day in plan.chosen)
     units = missing * download_order(plan).units
     meter.reserve(units, f"downloading {missing} dates")
-    return plan.model_copy(update={"units_estimated": units})
+    return plan.model_copy(update={"units_estimated": units}), history
 
 
-def _from_store(params: ImageryStepParams, scope: Scope) -> SearchResult:
+def _judged(listed: Sequence[Day], history: Imagery, params: ImageryStepParams) -> list[Candidate]:
+    """Return the days of the window as candidates, by their previews of the history."""
+    previews = {preview.date: preview for preview in (*history.acquisitions, *history.unusable)}
+    return [
+        candidate_of(day, Shares(**previews[day.date].fields_of(Shares)), params)
+        if previews[day.date].file
+        else _without_data(day, str(previews[day.date].reason))
+        for day in listed
+    ]
+
+
+def _from_store(params: ImageryStepParams, scope: Scope) -> tuple[SearchResult, Imagery | None]:
+    store = ImageryStore(scope)
     candidates = [
         candidate_of(stored, Shares(**stored.fields_of(Shares)), params)
-        for stored in ImageryStore(scope).between(scope.start, scope.end)
+        for stored in store.between(scope.start, scope.end)
     ]
     if not any(candidate.usable for candidate in candidates):
         raise BadInputError(
@@ -168,7 +194,10 @@ def _from_store(params: ImageryStepParams, scope: Scope) -> SearchResult:
             f"from {params.source} {_window(params)}, read as this run states, and none is usable; state the folder of "
             "scenes, scale, offset, bands and masks as the run that fetched them did, or run once without skip_download"
         )
-    return _plan(params, scope, candidates, found=len(candidates), units_spent=0, from_store=True)
+    plan = _plan(params, scope, candidates, found=len(candidates), units_spent=0, from_store=True)
+    if not params.history_days:
+        return plan, None
+    return plan, stored_history(history_scope(scope, _preview_grid(store)[0], params.history_days), params)
 
 
 def _plan(params: ImageryStepParams, scope: Scope, candidates: list[Candidate], **values: Any) -> SearchResult:
@@ -181,12 +210,6 @@ def _plan(params: ImageryStepParams, scope: Scope, candidates: list[Candidate], 
         units_estimated=0,
         **values,
     )
-
-
-def download_order(plan: SearchResult) -> Order:
-    """Return the request for the scene of each date."""
-    script = download_script(plan.sensor, plan.bands) if plan.catalog is None else None
-    return Order(script, tuple(plan.bands), "uint16", plan.grid)
 
 
 def preview_days(

@@ -34,7 +34,7 @@ from include.core.run_folder import read_model, write_json
 from include.core.settings import get_settings
 from include.satellite.imagery.area import inside_mask
 from include.satellite.imagery.scenes import Layers, NotDataError, Scene, encode, read_layers
-from include.satellite.imagery.schemas import Acquisition, Candidate, CloudSource, Day, Preview, Scope
+from include.satellite.imagery.schemas import Acquisition, CloudSource, Day, Preview, Scope
 
 STALE_SECONDS = 3600
 _NAME = r"[A-Za-z0-9][A-Za-z0-9._-]*"
@@ -62,7 +62,7 @@ class ImageryStore:
         self.folder = path_inside(self.root, name, FOLDER_NAME, stated_by="search.json: collection and source")
         self._previews = self.folder / "looks" / _hash(self.geometry, 8)
 
-    def find(self, candidate: Candidate) -> Acquisition | None:
+    def find(self, candidate: Day) -> Acquisition | None:
         """Return a date's acquisition if it is there and intact, with what the catalog now states of its cloud."""
         return self._intact(self.folder / f"{_stem(candidate)}.json", candidate.fields_of(CloudSource))
 

@@ -2,6 +2,7 @@
 
 import json
 from datetime import date
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -23,7 +24,7 @@ from include.satellite.datasets.sampling import ACROSS, count_samples
 from include.satellite.datasets.sequences import prepare_lstm
 from include.satellite.datasets.storage import read_index, write_index
 from include.satellite.params import CnnDataParams, LstmDataParams
-from tests.satellite.imagery_store import make_fields
+from tests.satellite.imagery_store import make_fields, make_history
 
 PATCHES = CnnDataParams(patch_size=8, stride=4, samples_per_class=60)
 SEQUENCES = LstmDataParams(location_size=8, sequence_length=3, locations_per_window=14)
@@ -188,7 +189,7 @@ def test_a_class_that_is_left_out_of_the_training_is_missed(imagery, files):
 )
 def test_a_description_that_does_not_follow_from_imagery_and_parameters_is_refused(patches, changes):
     state(PATCH_INFO, patches, **changes)
-    with pytest.raises(ContractError, match=r"cnn_dataset\.json: must (state|account for|leave tiles out)"):
+    with pytest.raises(ContractError, match=r"cnn_dataset\.json: must (state|name|account for|leave tiles out)"):
         recompute_patches(patches, PATCHES)
 
 
@@ -266,7 +267,7 @@ def test_a_held_out_value_that_is_not_the_scenes_is_refused(sequences):
 )
 def test_a_description_of_sequences_that_does_not_follow_is_refused(sequences, changes):
     state(SEQUENCE_INFO, sequences, **changes)
-    with pytest.raises(ContractError, match=r"lstm_dataset\.json: must (state|account for|leave tiles out)"):
+    with pytest.raises(ContractError, match=r"lstm_dataset\.json: must (state|name|account for|leave tiles out)"):
         recompute_sequences(sequences, SEQUENCES)
 
 
@@ -329,3 +330,16 @@ def test_arrays_are_exported_when_the_run_requests_them_and_only_then(imagery, f
     (files / folder / "X_val.npy").unlink()
     with pytest.raises(ContractError, match=rf"{folder}/X_val\.npy: must exist, as export_npy requests"):
         recompute(files, params)
+
+
+def test_series_of_previews_are_measured_again_on_every_date(data_dir: Path, files: Path) -> None:
+    make_history(data_dir, files, make_fields(data_dir, files, 80, 96, 14))
+    params = LstmDataParams(sequence_length=4, location_size=8)
+    prepare_lstm(files, params)
+    drawn = recompute_sequences(files, params)
+    assert len(drawn) == 28 - 5
+    series = np.load(files / "lstm_series.npy")
+    series[3, 1] += 0.2
+    np.save(files / "lstm_series.npy", series)
+    with pytest.raises(ContractError, match=r"lstm_series.npy: must hold the NDVI of the scene of 2023-01-13"):
+        recompute_sequences(files, params)

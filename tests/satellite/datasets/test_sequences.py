@@ -14,7 +14,9 @@ from include.core.contracts import Artifact
 from include.core.errors import BadInputError, ContractError
 from include.satellite.datasets.schemas import SPLITS, SequenceInfo, SequenceRow
 from include.satellite.datasets.sequences import (
+    LEAST_STEPS,
     OVER_CAP,
+    SEASONAL_FEATURES,
     PrepareLstmMetrics,
     SequenceDataset,
     load_sequences,
@@ -24,7 +26,7 @@ from include.satellite.datasets.sequences import (
 from include.satellite.imagery.schemas import Imagery
 from include.satellite.params import LstmDataParams
 from tests.core.test_artifacts import sealed
-from tests.satellite.imagery_store import ImageryMaker, grid_of, layers_of, make_fields
+from tests.satellite.imagery_store import ImageryMaker, grid_of, layers_of, make_fields, make_history
 
 SMALL = {"sequence_length": 4, "location_size": 8}
 
@@ -63,7 +65,7 @@ def test_nothing_of_validation_is_ever_seen_in_training(
         except BadInputError:  # too little is left: then there is no dataset that could leak
             assume(False)
         _check_no_leak(data)
-        _check_counts(data, dates - length, cap)
+        _check_counts(data, dates - min(LEAST_STEPS, length), cap)
 
 
 def _check_no_leak(data: SequenceDataset) -> None:
@@ -74,7 +76,8 @@ def _check_no_leak(data: SequenceDataset) -> None:
     learnt, held = np.concatenate([data.rows("train"), data.rows("tune")]), data.rows("validation")
     assert data.target[learnt].max() < data.target[held].min()
     assert (data.times < data.target[:, None]).all()
-    assert (np.diff(data.times, axis=1) > 0).all()
+    assert ((np.diff(data.times, axis=1) > 0) | (data.times[:, :-1] < 0)).all()
+    assert not data.x[data.times < 0].any()
     samples = list(zip(data.location, data.target, strict=True))
     assert len(set(samples)) == len(samples)
     dates = data.info.dates
@@ -107,7 +110,7 @@ def test_a_sequence_says_what_was_seen_and_for_which_day_it_forecasts(data_dir: 
         found.append(maker.scene(day, layers_of(np.kron(values[number], np.ones((8, 8))), scl)))
     maker.manifest(files, found)
     data = prepared(files, sequence_length=3)
-    assert data.info.features == ["ndvi", "sin_day_of_year", "cos_day_of_year", "days_since_last_date"]
+    assert data.info.features == ["ndvi", "days_since_last_date"]
     assert data.info.locations_across == 12
     skipping = np.flatnonzero((data.location % 12 == 0) & (data.target == 4))
     assert skipping.size
@@ -116,20 +119,58 @@ def test_a_sequence_says_what_was_seen_and_for_which_day_it_forecasts(data_dir: 
     row = data.location[sample] // 12
     assert data.x[sample, :, 0] == pytest.approx(values[[0, 1, 2], row, 0], abs=1e-3)
     assert data.y[sample] == pytest.approx(values[4, row, 0], abs=1e-3)
-    assert data.x[sample, :, 3] * 30 == pytest.approx([5, 30, 45])
+    assert data.x[sample, :, 1] * 30 == pytest.approx([5, 30, 45])
     other = int(np.flatnonzero(data.target == 7)[0])
     assert data.times[other].tolist() == [4, 5, 6]
-    angle = np.arctan2(data.x[other, :, 1], data.x[other, :, 2]) % (2 * np.pi)
-    of_year = [(day - date(day.year, 1, 1)).days for day in (days[5], days[6], days[7])]
-    assert of_year == [3, 8, 38]
-    assert angle * 365.25 / (2 * np.pi) == pytest.approx(of_year, abs=1e-3)
+    assert data.x[other, :, 1] * 30 == pytest.approx([15, 5, 30])
+
+
+def test_series_of_two_years_bring_the_day_of_the_year_the_season_and_later_dates_for_the_intervals(
+    data_dir: Path, files: Path
+) -> None:
+    maker = ImageryMaker(data_dir, grid_of(96, 96))
+    days = [date(2023, 1, 1) + timedelta(days=30 * number) for number in range(30)]
+    level = np.random.default_rng(0).uniform(0.3, 0.6, (12, 12))
+    found = []
+    for day in days:
+        season = 0.15 * np.sin(2 * np.pi * day.timetuple().tm_yday / 365.25)
+        found.append(maker.scene(day, layers_of(np.kron(level + season, np.ones((8, 8))), np.full((96, 96), 4))))
+    maker.manifest(files, found)
+    data = prepared(files)
+    assert data.info.features == list(SEASONAL_FEATURES)
+    assert data.info.calibration_targets == days[21:25]
+    assert data.info.training_targets == days[3:21]
+    assert data.target[data.rows("train")].max() == 20
+    assert set(data.target[data.calibration_rows()].tolist()) == {21, 22, 23, 24}
+    assert set(data.target[data.tuning_rows()].tolist()) == set(range(3, 21))
+    last = data.series[data.location, data.times[:, -1]]
+    held = data.rows("validation")
+    assert np.abs(data.expected - data.y)[held].mean() < 0.6 * np.abs(last - data.y)[held].mean()
+    sample = int(held[0])
+    of_year = (days[data.target[sample]] - date(days[data.target[sample]].year, 1, 1)).days
+    assert data.x[sample, -1, 2] == pytest.approx(np.sin(2 * np.pi * of_year / 365.25), abs=1e-6)
+    change, weight = data.x[sample, -1, 4:]
+    assert data.expected[sample] == pytest.approx(last[sample] + weight * change, abs=1e-6)
+
+
+def test_the_series_are_those_of_the_previews_where_there_is_a_history(
+    data_dir: Path, files: Path, imagery: Imagery
+) -> None:
+    coarse = make_history(data_dir, files, imagery)
+    data = prepared(files)
+    assert data.info.dates == [acquisition.date for acquisition in coarse.acquisitions]
+    assert (data.info.grid, data.info.series_resolution) == (imagery.grid, 40)
+    assert data.series[:, 0] == pytest.approx(np.full(data.info.locations, 0.5), abs=1e-3)
+    messages = [finding.message for finding in prepare_lstm_outcome(files).findings]
+    assert messages[0] == "series of 28 dates from 2023-01-01 to 2023-11-21, of previews of 40 m"
 
 
 def test_the_series_holds_each_location_on_each_date(imagery: Imagery, files: Path) -> None:
     data = prepared(files)
     assert data.series.shape == (data.info.locations, 14)
     assert np.array_equal(data.y, data.series[data.location, data.target])
-    assert np.array_equal(data.x[..., 0], data.series[data.location[:, None], data.times])
+    real = data.times >= 0
+    assert np.array_equal(data.x[real, 0], data.series[data.location[:, None], data.times][real])
     assert (data.info.dates[1] - data.info.dates[0]).days == data.days[1] - data.days[0]
 
 
@@ -207,7 +248,7 @@ def test_the_files_keep_to_their_schemas_and_the_outcome_adds_up(imagery: Imager
     assert record.records == len(data)
     sealed(files, Artifact("lstm_dataset.json", SequenceInfo))
     metrics = prepare_lstm_outcome(files).metrics_as(PrepareLstmMetrics)
-    assert sum(metrics.samples.values()) + metrics.left_out + metrics.dropped == data.info.locations * 10
+    assert sum(metrics.samples.values()) + metrics.left_out + metrics.dropped == data.info.locations * 11
     assert sorted(path.name for path in files.iterdir()) == sorted(
         ["validated.json", "lstm_series.npy", "lstm_index.parquet", "lstm_dataset.json"]
     )

@@ -1,14 +1,15 @@
 from collections.abc import Iterator
+from datetime import date
 from pathlib import Path
 
 import pytest
 
 from include.core.errors import ContractError, TransientError
-from include.satellite.artifacts import BASELINE, BASELINE_INFO, PATCH_INFO
+from include.satellite.artifacts import BASELINE, BASELINE_INFO, PATCH_INFO, SEQUENCE_INFO
 from include.satellite.evaluation import synthetic_baseline
 from include.satellite.evaluation.synthetic_baseline import keep_baseline, provide_baseline, stored_baseline
 from include.satellite.params import CompareParams
-from tests.satellite.small_data import write_patches
+from tests.satellite.small_data import write_patches, write_sequences
 
 PARAMS = CompareParams(
     patch_size=8, stride=8, sequence_length=4, location_size=8, cnn_epochs=1, lstm_epochs=1, label_source="reference"
@@ -46,12 +47,27 @@ def test_a_stored_one_is_taken_by_later_runs(made: Path, data_dir: Path, tmp_pat
     keep_baseline(made, PARAMS)
     write_patches(tmp_path)
     dataset = PATCH_INFO.read(tmp_path)
-    assert all((data_dir / name).is_file() for name in stored_baseline(PARAMS, dataset))
+    assert all((data_dir / name).is_file() for name in stored_baseline(tmp_path, PARAMS))
     provide_baseline(tmp_path, PARAMS, dataset)
     assert [artifact.at(tmp_path).read_bytes() for artifact in BASELINE] == [
         artifact.at(made).read_bytes() for artifact in BASELINE
     ]
     keep_baseline(tmp_path, PARAMS)
+
+
+def test_the_baseline_reaches_as_far_back_as_the_run_s_series(
+    tmp_path: Path, data_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipes: list[dict[str, object]] = []
+    monkeypatch.setattr(synthetic_baseline, "_make", lambda files, recipe: recipes.append(recipe))
+    monkeypatch.setattr(synthetic_baseline, "read_baseline", lambda files: None)
+    write_patches(tmp_path)
+    write_sequences(tmp_path)
+    provide_baseline(tmp_path, PARAMS, PATCH_INFO.read(tmp_path))
+    info = SEQUENCE_INFO.read(tmp_path)
+    SEQUENCE_INFO.write(tmp_path, info.model_copy(update={"dates": [date(2021, 1, 1), *info.dates]}))
+    provide_baseline(tmp_path, PARAMS, PATCH_INFO.read(tmp_path))
+    assert [recipe["history_days"] for recipe in recipes] == [0, 1825]
 
 
 def test_other_parameters_and_damage_make_another_one(
@@ -64,7 +80,7 @@ def test_other_parameters_and_damage_make_another_one(
     provide_baseline(made, PARAMS, dataset)
     assert not recipes
     provide_baseline(made, PARAMS.model_copy(update={"cnn_epochs": 2}), dataset)
-    [weights] = [name for name in stored_baseline(PARAMS, dataset) if name.endswith("lstm_model.safetensors")]
+    [weights] = [name for name in stored_baseline(made, PARAMS) if name.endswith("lstm_model.safetensors")]
     (data_dir / weights).write_bytes(b"damaged")
     provide_baseline(made, PARAMS, dataset)
     assert [recipe["cnn_epochs"] for recipe in recipes] == [2, 1]  # type: ignore[index]
@@ -72,7 +88,7 @@ def test_other_parameters_and_damage_make_another_one(
 
 def test_one_that_differs_from_the_stored_one_is_not_compared_with(made: Path, data_dir: Path) -> None:
     keep_baseline(made, PARAMS)
-    [metrics] = [name for name in stored_baseline(PARAMS, PATCH_INFO.read(made)) if name.endswith("cnn_metrics.json")]
+    [metrics] = [name for name in stored_baseline(made, PARAMS) if name.endswith("cnn_metrics.json")]
     (data_dir / metrics).write_text("{}")
     with pytest.raises(TransientError, match="is not the stored one"):
         keep_baseline(made, PARAMS)

@@ -170,6 +170,7 @@ class Run:
             "bbox": SMALL,
             "end": datetime(2025, 7, 1, tzinfo=UTC),
             "days_back": 60,
+            "history_days": 0,
             "target_count": 4,
             "min_dates": 3,
         }
