@@ -6,8 +6,9 @@ or None, which leaves a gap.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 Value = float | None
 
@@ -100,7 +101,53 @@ class BarChart:
     estimated: Sequence[float] = ()
 
 
-Chart = LineChart | BarChart
+Look = Literal["alert", "plain", "pale", "empty"]
+"""How areas of a state are drawn: one look attracts attention, the others differ without colour too."""
+Ring = Sequence[Sequence[float]]
+"""Points of an outline, longitude and latitude in degrees; the first one is repeated at the end."""
+
+
+@dataclass(frozen=True)
+class Area:
+    """An area of a map.
+
+    Args:
+        label: Its name.
+        state: One of the map's states.
+        rings: Its outlines and those of its holes.
+        text: What is known of it, beside its state.
+        link: Where it leads on its page (`#field-3`); empty: nowhere.
+    """
+
+    label: str
+    state: str
+    rings: Sequence[Ring]
+    text: str = ""
+    link: str = ""
+
+
+@dataclass(frozen=True)
+class MapChart:
+    """Areas by state, north up.
+
+    Args:
+        name: Identifies the chart on its page; a word.
+        title: Of the chart.
+        states: Look of each state, in the order of the legend.
+        areas: At least one.
+        chooses: Name of the line chart beside it: an area chooses the panel of its label.
+        note: A sentence below the title.
+    """
+
+    name: str
+    title: str
+    states: Mapping[str, Look]
+    areas: Sequence[Area]
+    chooses: str = ""
+    note: str = ""
+
+
+Chart = LineChart | BarChart | MapChart
 
 
 @dataclass(frozen=True)
@@ -108,9 +155,11 @@ class Charts:
     """The charts of a report.
 
     Args:
-        charts: The first one stands on the first screen.
+        charts: In their order.
+        leading: So many of them stand on the first screen.
         replaces: Plots that show less than these charts, by their files' paths.
     """
 
     charts: tuple[Chart, ...] = ()
+    leading: int = 1
     replaces: tuple[str, ...] = ()

@@ -58,7 +58,8 @@ class Page:
         dag_id: Who may read this DAG's runs sees the page; who may edit the DAG may use the page's forms.
         templates: Folder with `<name>.html.j2` and the icon `<name>.svg`.
         view: `module:function` of `(EnvFile, run folders, latest first)`, which returns variables of the template by
-            name. The plugin adds the env file's name and history, trends of the runs, and what rollback forms need.
+            name. The plugin adds the env file's name and history, trends of the runs, and what rollback forms need, and
+            draws `charts` (`include.core.charts`).
         rolls_back: The page offers to roll back the keys that the domain sets in the env file.
     """
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
 from functools import cache
 from pathlib import Path
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from include.core.errors import SetupError
@@ -19,6 +20,21 @@ RUNTIMES = {
     "docker": "plugins.steps.runtimes.docker:DockerStep",
 }
 """Where steps can run, and the operator that runs them there; imported by Airflow's side alone."""
+TILE_URL = re.compile(r"(https?://[A-Za-z0-9.-]+(?::[0-9]+)?)/[A-Za-z0-9._~/?=&%@:{}-]*", re.ASCII)
+
+
+class Basemap(NamedTuple):
+    """Tiles below the maps of pages.
+
+    Args:
+        url: Template with `{z}`, `{x}` and `{y}`.
+        attribution: Whose map it is, as its licence demands.
+        origin: Scheme, host and port of the URL: the one address beyond their own that pages may load images from.
+    """
+
+    url: str
+    attribution: str
+    origin: str
 
 
 class Settings(BaseSettings):
@@ -77,6 +93,15 @@ class Settings(BaseSettings):
         description="Address of the folder of runbook pages, for links in messages and reports "
         "(`https://git.example.org/groundtruth/blob/main/docs/runbook`). Default: messages name the page.",
     )
+    basemap_url: str | None = Field(
+        None,
+        description="Tiles below the maps of pages, Web Mercator: `https://tile.openstreetmap.org/{z}/{x}/{y}.png`. "
+        "Browsers load them, from that server alone. Default: none, and pages load nothing from elsewhere.",
+    )
+    basemap_attribution: str = Field(
+        "",
+        description="Whose map that is, as its licence demands (`© OpenStreetMap contributors`); shown below the map.",
+    )
     run_folder: Path | None = Field(
         None,
         description="Folder of the one run of this process; set by the command line and `airflow dags test`, otherwise "
@@ -89,6 +114,28 @@ class Settings(BaseSettings):
         if runtime not in RUNTIMES:
             raise ValueError(f"must be one of {', '.join(RUNTIMES)}")
         return runtime
+
+    @field_validator("basemap_url")
+    @classmethod
+    def _tiles(cls, url: str | None) -> str | None:
+        if url and (TILE_URL.fullmatch(url) is None or sorted(re.findall("{.*?}", url)) != ["{x}", "{y}", "{z}"]):
+            raise ValueError(
+                "must be an http or https address with {z}, {x} and {y}, each once, and no blanks or quotes"
+            )
+        return url or None
+
+    @field_validator("basemap_attribution")
+    @classmethod
+    def _attributed(cls, attribution: str, info: ValidationInfo) -> str:
+        if info.data.get("basemap_url") and not attribution.strip():
+            raise ValueError("must state whose map the tiles of GROUNDTRUTH_BASEMAP_URL are")
+        return attribution.strip()
+
+    @property
+    def basemap(self) -> Basemap | None:
+        """The basemap; None without one."""
+        match = TILE_URL.fullmatch(self.basemap_url or "")
+        return Basemap(match[0], self.basemap_attribution, match[1]) if match else None
 
     @property
     def allowed_inputs(self) -> tuple[Path, ...]:

@@ -14,7 +14,8 @@ from markupsafe import Markup
 
 HERE = Path(__file__).parent
 SCRIPTS = ("vendor/uPlot.iife.min.js", "templates/report.js")
-STYLES = ("vendor/uPlot.min.css", "templates/report.css")
+FIGURE_STYLES = ("vendor/uPlot.min.css", "templates/figures.css")
+STYLES = ("templates/report.css", *FIGURE_STYLES)
 
 
 @cache
@@ -27,6 +28,12 @@ def script() -> Markup:
 def styles() -> Markup:
     """Return the styles of the page."""
     return _joined(STYLES)
+
+
+@cache
+def figure_styles() -> Markup:
+    """Return the styles of charts, maps and the tools of tables alone, for pages that have styles of their own."""
+    return _joined(FIGURE_STYLES)
 
 
 @cache

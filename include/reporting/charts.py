@@ -15,9 +15,10 @@ from pathlib import Path
 
 from markupsafe import Markup
 
-from include.core.charts import BarChart, Chart, Charts, Line, LineChart, Panel, Value
+from include.core.charts import BarChart, Chart, Charts, Line, LineChart, MapChart, Panel, Value
 from include.core.contracts import imported
 from include.domains import DOMAINS
+from include.reporting.maps import MapDrawing, drawn_map
 from include.reporting.model import PipelineReport
 from include.reporting.overview import accepted_files
 
@@ -43,6 +44,7 @@ class Drawing:
     Args:
         bands: Paths of areas, each with the number of its colour.
         lines: Paths of lines, each with the number of its colour.
+        marks: Path of the points that stand out.
         bars: x, y, width, height and text of each bar.
         hatched: x, y, width and height of the parts of bars that are estimated.
         x_ticks: Of the horizontal axis.
@@ -54,6 +56,7 @@ class Drawing:
     y_ticks: tuple[Tick, ...]
     bands: tuple[tuple[int, str], ...] = ()
     lines: tuple[tuple[int, str], ...] = ()
+    marks: str = ""
     bars: tuple[tuple[float, float, float, float, str], ...] = ()
     hatched: tuple[tuple[float, float, float, float], ...] = ()
     legend: tuple[str, ...] = ()
@@ -66,12 +69,12 @@ class ShownChart:
     Args:
         chart: As the domain computed it.
         drawing: What is seen without a script.
-        values: JSON for the script; None for bars, which need none.
+        values: JSON for the script; None for bars and maps, which need none.
         summary: What the chart shows, in words.
     """
 
     chart: Chart
-    drawing: Drawing
+    drawing: Drawing | MapDrawing
     values: Markup | None
     summary: str
 
@@ -94,6 +97,10 @@ def shown_chart(chart: Chart, zone: tzinfo) -> ShownChart:
         chart: At least one value of it is known.
         zone: Of the times of the drawing.
     """
+    if isinstance(chart, MapChart):
+        drawing = drawn_map(chart)
+        counts = ", ".join(f"{count} {state}" for state, count in drawing.counts.items() if count)
+        return ShownChart(chart, drawing, None, f"{len(chart.areas)} areas, of which {counts}")
     if isinstance(chart, BarChart):
         return ShownChart(chart, _bars(chart), None, _summary(chart.values, chart.unit))
     first = chart.panels[0]
@@ -108,7 +115,7 @@ def _summary(values: Sequence[Value], unit: str) -> str:
 
 def _lines(chart: LineChart, panel: Panel, zone: tzinfo) -> Drawing:
     parts = [part for line in panel.lines for part in (line.values, line.low, line.high)]
-    known = [value for part in parts for value in part if value is not None]
+    known = [value for part in parts for value in part if value is not None] + [value for _, value in panel.marks]
     count = len(panel.lines[0].values)
     y_ticks, to_y = _vertical(min(0.0, *known), max(known))
     width = WIDTH - LEFT - RIGHT
@@ -125,6 +132,7 @@ def _lines(chart: LineChart, panel: Panel, zone: tzinfo) -> Drawing:
         y_ticks=y_ticks,
         bands=tuple(bands),
         lines=tuple(lines),
+        marks="".join(f"M{LEFT + index * scale:.1f} {to_y(value):.1f}h0" for index, value in panel.marks),
         legend=tuple(line.label for line in panel.lines) if len(panel.lines) > 1 else (),
     )
 

@@ -35,6 +35,7 @@ from include.reporting.charts import charts_of, shown_chart
 from include.reporting.model import ArtifactReport, PipelineReport
 from include.reporting.notices import runbook
 
+TEMPLATES = Path(__file__).parent / "templates"
 ISO_UTC = re.compile(r"(\d{4}-\d{2}-\d{2})T(\d{2}:\d{2}:\d{2})Z", re.ASCII)
 CURRENCY = re.compile(r"\([A-Z]{3}\)$")
 LARGEST_PLOT = 8 * 1024 * 1024
@@ -76,7 +77,7 @@ def render_html(report: PipelineReport, files: Path) -> str:
         files: The run's `files/` folder, which holds the plots.
     """
     failure, has_runbook, overview = report.failure_point, get_settings().runbook_url, report.overview
-    template = template_environment(Path(__file__).parent / "templates").get_template("report.html.j2")
+    template = template_environment(TEMPLATES).get_template("report.html.j2")
     charts = charts_of(report, files)
     shown = [plot for plot in ordered_plots(report, files) if plot.artifact.path not in charts.replaces]
     leads = not charts.charts and bool(shown) and shown[0].artifact.path in overview.lead_plots
@@ -87,10 +88,11 @@ def render_html(report: PipelineReport, files: Path) -> str:
         report=report,
         zone=zone_of(report),
         zone_name=overview.timezone if zone_of(report) is not UTC else None,
-        contents=_contents(report, plots=bool(shown or drawn[1:]), tables=bool(tables)),
+        contents=_contents(report, plots=bool(shown or drawn[charts.leading :]), tables=bool(tables)),
         most=MOST_ROWS,
         lead=lead,
         charts=drawn,
+        leading=charts.leading,
         script=script(),
         script_source=Markup(script_source()),  # noqa: S704 - a hash of our own script
         styles=styles(),

@@ -77,3 +77,31 @@ def test_impossible_settings_are_named_all_at_once(monkeypatch):
     message = r"GROUNDTRUTH_STEP_UID: .* \(got '0'\); GROUNDTRUTH_KEEP_RUNS_DAYS: .* \(got 'soon'\)"
     with pytest.raises(SetupError, match=message):
         read_settings(Settings)
+
+
+TILES = "https://tile.example.org:8443/{z}/{x}/{y}.png?style=light"
+
+
+def test_a_basemap_has_an_attribution_and_one_origin():
+    assert Settings().basemap is None
+    basemap = Settings(basemap_url=TILES, basemap_attribution=" © Example ").basemap
+    assert basemap == (TILES, "© Example", "https://tile.example.org:8443")
+    with pytest.raises(ValidationError, match="must state whose map"):
+        Settings(basemap_url=TILES)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://tile.example.org/{z}/{x}.png",
+        "https://tile.example.org/{z}/{x}/{y}/{y}.png",
+        "https://{s}.tile.example.org/{z}/{x}/{y}.png",
+        "https://*/{z}/{x}/{y}.png",
+        "https://a.example; script-src *//{z}/{x}/{y}.png",
+        "javascript:alert(1)//{z}/{x}/{y}",
+        "//tile.example.org/{z}/{x}/{y}.png",
+    ],
+)
+def test_an_address_that_is_no_template_of_tiles_is_refused(url):
+    with pytest.raises(ValidationError, match="must be an http or https address"):
+        Settings(basemap_url=url, basemap_attribution="© Example")

@@ -8,7 +8,7 @@ import re
 import numpy as np
 import pytest
 
-from include.reporting.assets import HERE, script, script_source, styles
+from include.reporting.assets import HERE, figure_styles, script, script_source, styles
 
 RELEASED = {
     "uPlot.iife.min.js": "19c8d4c6ad88929a79f4ae49d6f7161566dfd0ba3d15cc495e974f787eb78f1f",
@@ -88,3 +88,15 @@ def test_lines_of_charts_stand_out_and_differ_for_colour_blind_readers(scheme):
         for one, other in itertools.combinations((first, second), 2):
             assert np.linalg.norm(one - other) >= 20, "the two lines of a mean day"
         assert np.linalg.norm(first - fourth) >= 20, "a line and what is marked on it"
+
+
+@pytest.mark.parametrize("scheme", [0, 1], ids=["light", "dark"])
+def test_names_on_areas_of_a_map_can_be_read(scheme):
+    palette = colours(scheme)
+    ink = {"area-alert": np.zeros(3), "area-plain": palette["ink"], "area-pale": palette["ink"]}
+    assert all(contrast(colour, palette[area]) >= 4.5 for area, colour in ink.items())
+
+
+def test_the_styles_of_figures_are_part_of_the_report():
+    assert str(figure_styles()) in str(styles())
+    assert ".headlines" not in figure_styles()

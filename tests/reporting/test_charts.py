@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from include.core.charts import BarChart, Line, LineChart, Panel
+from include.core.charts import Area, BarChart, Line, LineChart, MapChart, Panel
 from include.core.windows import parse_zone
 from include.reporting.charts import COLUMNS, charts_of, shown_chart
 from include.reporting.report import build_report
@@ -123,3 +123,16 @@ def test_constant_and_single_values_are_drawn():
 def test_a_run_of_foreign_steps_has_no_charts(tmp_path: Path):
     folder = good_run(tmp_path)
     assert charts_of(build_report(folder, now=NOW), folder.files).charts == ()
+
+
+def test_marks_are_drawn_and_the_axis_holds_them():
+    panel = Panel("A", START, 86400, (Line("smoothed", [0.2, 0.3, 0.4]),), marks=((2, 0.9),))
+    drawing = shown_chart(LineChart("a", "A", "NDVI", "time", (panel,)), UTC).drawing
+    assert drawing.marks.count("M") == 1
+    assert float(drawing.marks.split()[1].removesuffix("h0")) >= min(tick.place for tick in drawing.y_ticks)
+
+
+def test_a_map_is_summarised_by_its_states():
+    area = Area("A", "good", [[[0, 0], [1, 0], [1, 1], [0, 0]]])
+    shown = shown_chart(MapChart("map", "Map", {"bad": "alert", "good": "plain"}, [area]), UTC)
+    assert (shown.summary, shown.values) == ("1 areas, of which 1 good", None)

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from include.core.charts import BarChart, Charts, Line, LineChart, Panel
+from include.core.charts import Area, BarChart, Charts, Line, LineChart, MapChart, Panel
 from include.core.outcome import Table
 from include.core.proof import MEANINGS, WORDS
 from include.core.run_folder import FileRecord, Records, RunFolder
@@ -634,6 +634,43 @@ def test_charts_answer_to_meters_periods_keys_and_downloads(browser, charted: Pa
     box = figure.locator(".u-over").bounding_box()
     page.mouse.move(box["x"] + box["width"] / 2, box["y"] + 20)
     assert " kW" in figure.locator(".readout").inner_text()
+    assert complaints == []
+    page.close()
+
+
+@pytest.mark.browser
+def test_a_map_zooms_by_keys_and_chooses_a_series(browser, tmp_path: Path):
+    folder = good_run(tmp_path)
+    lines = (Line("power", [1.0, 2.0]),)
+    panels = tuple(Panel(name, NOW.timestamp(), 900, lines) for name in ("A", "B"))
+    places = {"A": 5.0, "B": 5.1, "C": 5.2}
+    areas = [Area(name, "good", [[[x, 50], [x + 0.1, 50], [x + 0.1, 50.1], [x, 50]]]) for name, x in places.items()]
+    charts = (
+        MapChart("map", "Where", {"good": "plain"}, areas, chooses="power"),
+        LineChart("power", "Power", "kW", "time", panels),
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("include.reporting.html.charts_of", lambda *_: Charts(charts, leading=2))
+        _, path = write_report(folder, build_report(folder, now=NOW))
+    page = browser.new_page(viewport={"width": 1000, "height": 1400})
+    complaints = []
+    page.on("console", lambda message: complaints.append(message.text))
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.goto(path.as_uri())
+    figure, choice = page.locator("figure.map"), page.locator("figure[data-name=power] select")
+    figure.locator("a[data-label=B] path").click()
+    assert choice.evaluate("choice => choice.selectedOptions[0].text") == "B"
+    choice.select_option(label="A")
+    assert figure.locator(".readout").inner_text() == "A: good"
+    figure.locator("a[data-label=C] path").click()
+    assert "not among those of this page" in figure.locator(".readout").inner_text()
+    areas_drawn = figure.locator(".areas")
+    areas_drawn.press("+")
+    assert areas_drawn.get_attribute("viewBox") == "250 140 500 280"
+    areas_drawn.press("ArrowLeft")
+    assert areas_drawn.get_attribute("viewBox") == "150 140 500 280"
+    areas_drawn.press("Home")
+    assert areas_drawn.get_attribute("viewBox") == "0 0 1000 560"
     assert complaints == []
     page.close()
 

@@ -1,5 +1,5 @@
 "use strict";
-// Charts with zoom and values under the pointer, tables that sort, filter and download. Without it all pages still work.
+// Charts and maps with zoom and values under the pointer, tables that sort, filter and download. All works without it.
 (() => {
   const make = (tag, attributes = {}, ...children) => {
     const element = document.createElement(tag);
@@ -14,8 +14,9 @@
   const shown = (value) => (value == null ? "–" : number.format(value));
 
   const download = (name, rows) => {
+    const plain = (cell) => cell.replace(/^[=+@]|^-(?![\d.])/, "'$&"); // a spreadsheet takes it for no formula
     const quote = (cell) => (/[",\r\n]/.test(cell) ? `"${cell.replaceAll('"', '""')}"` : cell);
-    const text = rows.map((row) => row.map((cell) => quote(String(cell ?? ""))).join(",")).join("\r\n");
+    const text = rows.map((row) => row.map((cell) => quote(plain(String(cell ?? "")))).join(",")).join("\r\n");
     const url = URL.createObjectURL(new Blob([text, "\r\n"], { type: "text/csv" }));
     make("a", { href: url, download: `${name}.csv` }).click();
     setTimeout(() => URL.revokeObjectURL(url), 1000);
@@ -59,14 +60,16 @@
   const enhanceTable = (table) => {
     const body = table.tBodies[0];
     const heads = [...table.tHead.rows[0].cells];
+    const data = heads.map((head) => !("plain" in head.dataset)); // a column of drawings neither sorts nor downloads
     heads.forEach((head, column) => {
+      if (!data[column]) return;
       const title = head.textContent;
       const sort = () => {
         const down = head.getAttribute("aria-sort") === "ascending";
         const numeric = head.classList.contains("n");
         const key = (row) => row.cells[column].textContent.trim();
         const compare = (a, b) => {
-          if (!numeric) return key(a).localeCompare(key(b), "en", { numeric: true });
+          if (!numeric) return (key(a) === "") - (key(b) === "") || key(a).localeCompare(key(b), "en", { numeric: true });
           const [left, right] = [amount(key(a)), amount(key(b))];
           return Number.isNaN(left) - Number.isNaN(right) || left - right;
         };
@@ -88,7 +91,8 @@
     }
     const save = () => {
       const rows = [...body.rows].filter((row) => !row.hidden).map(cellsOf);
-      download(table.caption.textContent, [heads.map((head) => head.textContent), ...rows]);
+      const named = [heads.map((head) => head.textContent), ...rows];
+      download(table.caption.textContent, named.map((row) => row.filter((_, column) => data[column])));
     };
     tools.append(make("button", { type: "button", click: save }, "Download CSV"));
     if (heads.length > FEW_COLUMNS) tools.append(chooseColumns(table, heads));
@@ -115,7 +119,8 @@
     const readout = make("p", { class: "quiet small readout", "aria-live": "polite" });
     const tools = make("div", { class: "tools" });
     const colour = (name) => {
-      const probe = make("span", { style: `color: var(--${name})` });
+      const probe = make("span");
+      probe.style.color = `var(--${name})`; // an attribute would be refused where only style sheets may style
       holder.append(probe);
       const { color } = getComputedStyle(probe);
       probe.remove();
@@ -129,10 +134,12 @@
       const date = clock(x);
       return `${date.getFullYear()}-${pad(date.getMonth() + 1)}-${pad(date.getDate())} ${pad(date.getHours())}:${pad(date.getMinutes())}`;
     };
-    let panel, data, columns, plot;
+    let panel, data, columns, plot, choice;
 
     const select = (index) => {
       panel = chart.panels[index];
+      if (choice) choice.value = index;
+      figure.dispatchEvent(new CustomEvent("chosen", { detail: panel.label }));
       const xs = panel.lines[0].values.map((_, i) => panel.start + i * panel.step);
       data = [xs];
       columns = [];
@@ -214,7 +221,7 @@
 
     const button = (text, click, label = text) => tools.append(make("button", { type: "button", click, "aria-label": label, title: label }, text));
     if (chart.panels.length > 1) {
-      const choice = make("select", { "aria-label": `Series of ${figure.dataset.title}` });
+      choice = make("select", { "aria-label": `Series of ${figure.dataset.title}` });
       chart.panels.forEach(({ label }, i) => choice.append(make("option", { value: i }, label)));
       choice.addEventListener("change", () => select(Number(choice.value)));
       tools.append(choice);
@@ -254,10 +261,174 @@
     new ResizeObserver(() => {
       if (holder.clientWidth && holder.clientWidth !== width) { width = holder.clientWidth; draw(); }
     }).observe(holder);
+    // Shows the series of a label, where there is one.
+    figure.choose = (label) => {
+      const index = chart.panels.findIndex((item) => item.label === label);
+      if (index >= 0) select(index);
+      return index >= 0;
+    };
     return draw;
   };
 
+  // ── maps ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+  const FULL = { x: 0, y: 0, width: 1000, height: 560 };
+  const NEAREST = 64;
+  const TILE = 256;
+  const MOST_TILES = 60;
+  const SVG = "http://www.w3.org/2000/svg";
+
+  const enhanceMap = (figure) => {
+    const svg = figure.querySelector(".areas");
+    const frame = svg.parentElement;
+    const ground = figure.querySelector(".ground");
+    const [left, top, scale, unit] = figure.dataset.place.split(" ").map(Number);
+    const chart = [...document.querySelectorAll("figure.chart[data-name]")].find(({ dataset }) => dataset.name === figure.dataset.chooses);
+    const areas = [...svg.querySelectorAll("a")];
+    const names = [...svg.querySelectorAll(".name")];
+    const hint = "Arrow keys, + and − move and zoom the map; a press chooses an area, as the list of the series does.";
+    const readout = make("p", { class: "readout", "aria-live": "polite" }, hint);
+    let view = { ...FULL };
+    let chosen = null;
+
+    const show = (x, y, width) => {
+      const wide = Math.min(FULL.width, Math.max(FULL.width / NEAREST, width));
+      const high = (wide / FULL.width) * FULL.height;
+      view = { x: Math.max(0, Math.min(FULL.width - wide, x)), y: Math.max(0, Math.min(FULL.height - high, y)), width: wide, height: high };
+      svg.setAttribute("viewBox", `${view.x} ${view.y} ${view.width} ${view.height}`);
+      svg.style.setProperty("--zoom", FULL.width / wide);
+      figure.classList.toggle("near", wide < FULL.width);
+      for (const name of names) name.classList.toggle("off", name.dataset.fits > FULL.width / wide);
+      ground.textContent = `${(unit * wide).toPrecision(3)} × ${(unit * high).toPrecision(3)} km; north is up.`;
+      tile();
+    };
+    // Zooms about a point, given as shares of the view.
+    const zoom = (factor, x = 0.5, y = 0.5) => {
+      const wide = Math.min(FULL.width, Math.max(FULL.width / NEAREST, view.width * factor));
+      show(view.x + x * (view.width - wide), view.y + y * (view.height - (wide / FULL.width) * FULL.height), wide);
+    };
+    const move = (x, y) => show(view.x + x * view.width, view.y + y * view.height, view.width);
+    const all = () => show(0, 0, FULL.width);
+
+    const { tiles } = figure.dataset;
+    const layer = tiles ? document.createElementNS(SVG, "g") : null;
+    if (layer) {
+      layer.setAttribute("class", "tiles");
+      svg.prepend(layer);
+      figure.classList.add("over");
+    }
+    // The tiles of a basemap that the view shows, at the level whose pixels are about those of the screen.
+    const tile = () => {
+      if (!layer || !frame.clientWidth) return;
+      const world = (scale * frame.clientWidth) / view.width; // pixels of the screen for the width of the world
+      const level = Math.max(0, Math.min(19, Math.round(Math.log2(world / TILE))));
+      const count = 2 ** level;
+      const range = (from, length, origin) => {
+        const first = Math.max(0, Math.floor((origin + from / scale) * count));
+        const last = Math.min(count - 1, Math.floor((origin + (from + length) / scale) * count));
+        return Array.from({ length: last - first + 1 }, (_, i) => first + i);
+      };
+      const [columns, rows] = [range(view.x, view.width, left), range(view.y, view.height, top)];
+      if (columns.length * rows.length > MOST_TILES) return;
+      const size = scale / count;
+      layer.replaceChildren(...rows.flatMap((y) => columns.map((x) => {
+        const image = document.createElementNS(SVG, "image");
+        const place = { x: (x / count - left) * scale, y: (y / count - top) * scale, width: size, height: size };
+        for (const [name, value] of Object.entries(place)) image.setAttribute(name, value);
+        image.setAttribute("href", tiles.replace("{z}", level).replace("{x}", x).replace("{y}", y));
+        return image;
+      })));
+    };
+
+    const ring = document.createElementNS(SVG, "path"); // drawn last, so that no neighbour covers the outline
+    ring.setAttribute("class", "ring");
+    svg.append(ring);
+    const text = (area) => area.querySelector("title").textContent;
+    const mark = (label) => {
+      chosen = areas.find((area) => area.dataset.label === label) ?? null;
+      document.querySelectorAll("tr.chosen").forEach((row) => row.classList.remove("chosen"));
+      ring.setAttribute("d", chosen?.querySelector("path").getAttribute("d") ?? "");
+      if (!chosen) return;
+      const link = chosen.getAttribute("href");
+      if (link) document.querySelector(link)?.classList.add("chosen");
+      readout.textContent = text(chosen);
+    };
+    const choose = (area) => {
+      if (chart?.choose(area.dataset.label)) return;
+      mark(area.dataset.label);
+      readout.textContent += ". Its series is not among those of this page.";
+    };
+    chart?.addEventListener("chosen", ({ detail }) => mark(detail));
+
+    // Pointers that are down; two of them zoom. A press that moved chooses nothing.
+    const pointers = new Map();
+    let moved = 0;
+    const spread = () => {
+      const [one, other] = [...pointers.values()];
+      return Math.hypot(one.clientX - other.clientX, one.clientY - other.clientY);
+    };
+    svg.addEventListener("pointerdown", (event) => {
+      if (!pointers.size) moved = 0;
+      pointers.set(event.pointerId, event);
+    });
+    svg.addEventListener("pointermove", (event) => {
+      const before = pointers.get(event.pointerId);
+      if (!before) return;
+      const box = svg.getBoundingClientRect();
+      const width = pointers.size === 2 ? spread() : 0;
+      pointers.set(event.pointerId, event);
+      const step = [before.clientX - event.clientX, before.clientY - event.clientY];
+      moved += Math.hypot(...step);
+      if (moved < 4) return;
+      if (!svg.hasPointerCapture(event.pointerId)) svg.setPointerCapture(event.pointerId);
+      if (width) zoom(width / Math.max(1, spread()), (event.clientX - box.left) / box.width, (event.clientY - box.top) / box.height);
+      else move(step[0] / box.width, step[1] / box.height);
+    });
+    for (const end of ["pointerup", "pointercancel"]) svg.addEventListener(end, (event) => pointers.delete(event.pointerId));
+    svg.addEventListener("click", (event) => {
+      const area = event.target.closest("a");
+      if (!area) return;
+      event.preventDefault();
+      if (moved < 4) choose(area);
+    });
+    svg.addEventListener("pointerover", (event) => {
+      const area = event.target.closest("a");
+      if (area) readout.textContent = text(area);
+    });
+    svg.addEventListener("pointerleave", () => { readout.textContent = chosen ? text(chosen) : hint; });
+    svg.addEventListener("focusin", (event) => {
+      const area = event.target.closest("a");
+      if (area) readout.textContent = text(area);
+    });
+    // Without a key the wheel scrolls the page.
+    svg.addEventListener("wheel", (event) => {
+      if (!event.ctrlKey && !event.metaKey) return;
+      event.preventDefault();
+      const box = svg.getBoundingClientRect();
+      zoom(1.0015 ** event.deltaY, (event.clientX - box.left) / box.width, (event.clientY - box.top) / box.height);
+    }, { passive: false });
+
+    const keys = { ArrowLeft: () => move(-0.2, 0), ArrowRight: () => move(0.2, 0), ArrowUp: () => move(0, -0.2), ArrowDown: () => move(0, 0.2), "+": () => zoom(0.5), "-": () => zoom(2), Home: all };
+    svg.addEventListener("keydown", (event) => {
+      if (event.key === "Enter" && event.target.closest("a")) choose(event.target.closest("a"));
+      else if (!keys[event.key] || event.ctrlKey || event.metaKey || event.altKey) return;
+      else keys[event.key]();
+      event.preventDefault();
+    });
+    svg.setAttribute("tabindex", "0");
+    for (const area of areas) if (!area.hasAttribute("href")) area.setAttribute("role", "button");
+    for (const area of areas) if (area.querySelector(".sign")) area.setAttribute("tabindex", "0");
+    const tools = make("div", { class: "tools" });
+    for (const [name, label, click] of [["+", "Zoom in", () => zoom(0.5)], ["−", "Zoom out", () => zoom(2)], ["All", "Show all", all]]) {
+      tools.append(make("button", { type: "button", click, "aria-label": label, title: label }, name));
+    }
+    frame.before(tools);
+    ground.before(readout);
+    figure.classList.add("enhanced");
+    new ResizeObserver(tile).observe(frame);
+  };
+
   const redraw = [];
+  for (const figure of document.querySelectorAll("figure.map")) enhanceMap(figure);
   for (const figure of document.querySelectorAll("figure.chart[data-title]")) redraw.push(enhanceChart(figure));
   for (const table of document.querySelectorAll("table.data")) enhanceTable(table);
   const again = () => redraw.forEach((draw) => draw());

@@ -344,6 +344,7 @@ def map_fields_outcome(files: Path) -> StepOutcome:
     rows = tuple(
         (
             row["field_id"],
+            row["state"],
             row["crop"],
             row["area_ha"],
             _plain(row["latest"]),
@@ -351,7 +352,14 @@ def map_fields_outcome(files: Path) -> StepOutcome:
         )
         for row in shown.to_dict("records")
     )
-    columns = ("field", "crop", "ha", "latest clear pass", *(name.removesuffix("_mean").upper() for name in names))
+    columns = (
+        "field",
+        "state",
+        "crop",
+        "ha",
+        "latest clear pass",
+        *(name.removesuffix("_mean").upper() for name in names),
+    )
     with_value = table["latest"].notna()
     ndvi = table.loc[with_value, "ndvi_mean"].median() if "ndvi_mean" in table else math.nan
     title = "Fields" if len(table) <= ROWS_SHOWN else f"Fields ({ROWS_SHOWN} of {len(table)}, the lowest first)"

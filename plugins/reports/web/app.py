@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,8 @@ from include.core.domain import Page
 from include.core.errors import GroundtruthError
 from include.core.text import printable
 from include.domains import DOMAINS
-from include.reporting.html import template_environment
+from include.reporting.assets import figure_styles, script
+from include.reporting.html import TEMPLATES, template_environment
 from plugins.reports.web.security import HEADERS, SecurityHeaders
 
 LOG = logging.getLogger(__name__)
@@ -24,10 +26,11 @@ HERE = Path(__file__).parent
 STATIC = {
     "pages.css": "text/css",
     "pages.js": "text/javascript",
-    "tables.js": "text/javascript",
     "feeds.svg": "image/svg+xml",
     "reports.svg": "image/svg+xml",
 }
+SHARED: dict[str, Callable[[], str]] = {"figures.css": figure_styles, "figures.js": script}
+"""Styles and script of charts, maps and tables, which reports hold too."""
 MESSAGES = {
     400: "The request cannot be understood.",
     401: "You are not logged in, or your session is over. Log in to Airflow, then open this page again.",
@@ -58,29 +61,38 @@ def create_app() -> FastAPI:
     return app
 
 
-def render(request: Request, template: str, *, status: int = 200, **variables: Any) -> Response:
+def render(
+    request: Request, template: str, *, status: int = 200, headers: dict[str, str] | None = None, **variables: Any
+) -> Response:
     """Render a page.
 
     Args:
         request: States the path below which the app is mounted.
         template: Its file.
         status: Of the response.
+        headers: Of the response, in place of those of every page.
         variables: Of the template.
     """
     base = request.scope.get("root_path", "")
-    environment = template_environment(HERE / "templates", *(page.templates for page in domain_pages()))
+    folders = (HERE / "templates", *(page.templates for page in domain_pages()), TEMPLATES)
+    environment = template_environment(*folders)
     text = environment.get_template(template).render(base=base, **variables)
-    return Response(text, status, media_type="text/html")
+    return Response(text, status, headers, media_type="text/html")
 
 
 def static(name: str) -> Response:
     """Return a stylesheet, script or icon: without a login, as Airflow's own, for a refusal has a page too."""
+    cached = {"Cache-Control": "max-age=300"}
+    if name in SHARED:
+        return Response(
+            SHARED[name](), headers=cached, media_type=f"text/{'css' if name.endswith('css') else 'javascript'}"
+        )
     icons = {f"{page.name}.svg": page.templates for page in domain_pages()}
     folder = icons.get(name, HERE / "static")
     if name not in (*STATIC, *icons):
         raise HTTPException(HTTPStatus.NOT_FOUND)
     media_type = STATIC.get(name, "image/svg+xml")
-    return FileResponse(folder / name, media_type=media_type, headers={"Cache-Control": "max-age=300"})
+    return FileResponse(folder / name, media_type=media_type, headers=cached)
 
 
 def domain_pages() -> list[Page]:

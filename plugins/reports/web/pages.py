@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC
 from functools import partial
 from http import HTTPStatus
 from itertools import takewhile
@@ -19,11 +20,12 @@ from include.core.errors import GroundtruthError
 from include.core.settings import get_settings
 from include.env_file import Entry, EnvFile, Reason, shown_value
 from include.reporting.archive import run_entries
+from include.reporting.charts import shown_chart
 from include.reporting.listing import RunQuery, Trend, list_runs, metric_trends
 from include.reporting.notices import rollback_notice
 from plugins.notifications.sending import send
 from plugins.reports.web.app import LOG, render
-from plugins.reports.web.security import check_form, edits_dag, form_token, may_edit, reads_runs
+from plugins.reports.web.security import check_form, edits_dag, form_token, map_headers, may_edit, reads_runs
 
 LATEST_RUNS = 50
 """The view of a page gets this many of the latest runs."""
@@ -47,10 +49,16 @@ def page_router(domain: Domain, page: Page) -> APIRouter:
         runs, trends = _latest_runs(page.dag_id)
         editor = keys is not None and may_edit(user, page.dag_id)
         targets = rollback_targets(history, keys) if keys and editor else []
+        variables = imported(page.view)(env_file, runs)
+        charts = variables.pop("charts", ())
+        basemap = get_settings().basemap if charts else None
         return render(
             request,
             f"{page.name}.html.j2",
-            **imported(page.view)(env_file, runs),
+            headers=map_headers(basemap) if basemap else None,
+            **variables,
+            charts=[shown_chart(chart, UTC) for chart in charts],
+            basemap=basemap,
             dag_id=page.dag_id,
             trends=trends,
             env_file=env_file.path.name,

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from airflow.api_fastapi.auth.managers.models.base_user import BaseUser
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+    from include.core.settings import Basemap
+
 PAGE_POLICY = (
     "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; frame-src 'self'; "
     "form-action 'self'; base-uri 'none'; frame-ancestors 'self'"
@@ -41,6 +43,15 @@ HEADERS = {
     "Cache-Control": "no-store",
 }
 FORM_SECONDS = 3600
+
+
+def map_headers(basemap: Basemap) -> dict[str, str]:
+    """Return the headers of a page with a basemap: images may come from its server too, which learns ours alone."""
+    images = "img-src 'self' data:"
+    return {
+        "Content-Security-Policy": PAGE_POLICY.replace(images, f"{images} {basemap.origin}"),
+        "Referrer-Policy": "strict-origin-when-cross-origin",  # tile servers refuse browsers that name no site
+    }
 
 
 def reads_runs(dag_id: str | None = None) -> Any:

@@ -10,6 +10,7 @@ from include.satellite.artifacts import ALERTS, FIELD_SERIES
 from include.satellite.fields import charts as module
 from include.satellite.fields.charts import charts
 from tests.accepted import accepted
+from tests.satellite.fields.shown_run import write_run
 
 SERIES = (
     "('calm', DATE '2026-05-01', 0.4::DOUBLE, 0.4::DOUBLE), ('calm', DATE '2026-05-05', NULL, 0.6), "
@@ -54,6 +55,13 @@ def test_of_many_fields_the_note_says_which_are_shown(files, monkeypatch):
     [chart] = charts(accepted(files)).charts
     assert [panel.label for panel in chart.panels] == ["hurt"]
     assert chart.note.startswith("1 of 2 fields")
+
+
+def test_the_map_leads_and_chooses_the_series(tmp_path):
+    drawn = charts(accepted(write_run(tmp_path / "run")))
+    assert [chart.name for chart in drawn.charts] == ["map", "fields"]
+    assert drawn.charts[0].chooses == drawn.charts[1].name
+    assert drawn.leading == 2
 
 
 def test_a_run_without_series_has_no_chart(tmp_path):

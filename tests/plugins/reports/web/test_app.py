@@ -67,7 +67,8 @@ def test_the_pages_of_every_domain_are_listed():
     [
         ("pages.css", "text/css"),
         ("pages.js", "text/javascript"),
-        ("tables.js", "text/javascript"),
+        ("figures.css", "text/css"),
+        ("figures.js", "text/javascript"),
         ("reports.svg", "image/svg+xml"),
         ("feeds.svg", "image/svg+xml"),
         ("models.svg", "image/svg+xml"),

@@ -8,12 +8,14 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 import tests.airflow_env  # noqa: F401 - before Airflow is imported
+from include.core.settings import Basemap
 from plugins.reports.web.security import (
     HEADERS,
     SecurityHeaders,
     check_form,
     edits_dag,
     form_token,
+    map_headers,
     may_edit,
     readable_dags,
     reads_runs,
@@ -173,6 +175,13 @@ def sent_by(app):
 def test_a_response_gets_every_header():
     headers = sent_by(Response("text"))
     assert {name.lower(): value for name, value in HEADERS.items()}.items() <= headers.items()
+
+
+def test_a_page_with_a_basemap_may_load_images_of_its_server_and_nothing_else():
+    basemap = Basemap("https://tile.example.org/{z}/{x}/{y}.png", "© Example", "https://tile.example.org")
+    policy = map_headers(basemap)["Content-Security-Policy"]
+    assert "img-src 'self' data: https://tile.example.org;" in policy
+    assert policy.replace(" https://tile.example.org", "") == HEADERS["Content-Security-Policy"]
 
 
 def test_a_header_that_the_response_sets_itself_stays():
