@@ -142,6 +142,7 @@ def proven(folder: Path) -> None:
     run = RunFolder(folder / "run")
     with (folder / "energy_data.csv").open("rb") as data:
         sealed = run.artifacts.put(data, "energy_data.csv")
+    run.artifacts.flush({sealed.sha256: "energy_data.csv"})
     steps = [ENERGY_STEPS[name] for name in ("energy-analyzer", "report-generator")]
     plan = Run(
         pipeline="bench",

@@ -1,7 +1,8 @@
 """The sealed artifacts of a run: each file once, named by its content, written by the orchestrator alone.
 
-A step's output is opened once, copied while its checksum is taken, flushed to disk and made read-only. Only that copy
-is checked, given to later steps, shown and published. Whatever happens to the step's own file later changes nothing.
+A step's output is opened once, copied while its checksum is taken, and made read-only. Only that copy is checked, given
+to later steps, shown and published. Whatever happens to the step's own file later changes nothing. The copy is flushed
+to disk before a record names it.
 """
 
 from __future__ import annotations
@@ -12,8 +13,7 @@ import hashlib
 import os
 import stat
 import tempfile
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO, NamedTuple, Protocol
@@ -21,7 +21,7 @@ from typing import BinaryIO, NamedTuple, Protocol
 from include.core.errors import ContractError
 from include.core.files import setup_errors
 
-CHUNK_BYTES, FLUSH_BYTES = 1 << 20, 64 << 20
+CHUNK_BYTES = 1 << 20
 SEALING = ".sealing-"
 """Begins the name of a file that is being sealed."""
 _FICLONE = 0x40049409
@@ -41,7 +41,7 @@ class ArtifactStore(Protocol):
     """Where sealed artifacts lie. The file system is the first backend (`FolderStore`)."""
 
     def put(self, source: BinaryIO, name: str, max_bytes: int | None = None) -> Sealed:
-        """Copy an open file into the store while its checksum is taken.
+        """Copy an open file into the store while its checksum is taken; `flush()` makes the copy durable.
 
         Args:
             source: The file, at its beginning.
@@ -51,6 +51,17 @@ class ArtifactStore(Protocol):
         Raises:
             ContractError: The file is longer, or its length changed meanwhile.
             SetupError: The store cannot be written, or the disk is full.
+        """
+        ...
+
+    def flush(self, sealed: Mapping[str, str]) -> None:
+        """Make sealed files durable: a record may name them afterwards.
+
+        Args:
+            sealed: What users call each file, by its checksum.
+
+        Raises:
+            SetupError: The disk is full, or reports an error.
         """
         ...
 
@@ -94,14 +105,22 @@ class FolderStore:
                 with os.fdopen(handle, "w+b") as copy:
                     sealed = _copy(source, copy, name, max_bytes)
                     os.fchmod(copy.fileno(), 0o444)
-                    os.fsync(copy.fileno())
+                    if self.exists(sealed.sha256):  # a record may name it: what replaces it is on the disk
+                        os.fsync(copy.fileno())
                 Path(temporary).rename(self.materialise(sealed.sha256))
-                _flush_folder(self.folder)
             except BaseException:
                 with suppress(FileNotFoundError):
                     Path(temporary).unlink()
                 raise
         return sealed
+
+    def flush(self, sealed: Mapping[str, str]) -> None:
+        """As `ArtifactStore.flush`."""
+        for sha256, name in sealed.items():
+            with setup_errors(self.folder / name, "sealed"):
+                _flush(self.materialise(sha256), _FILE)
+        with setup_errors(self.folder, "sealed"):
+            _flush(self.folder, _FOLDER)
 
     def open(self, sha256: str) -> BinaryIO:
         """As `ArtifactStore.open`."""
@@ -183,19 +202,13 @@ def _copy(source: BinaryIO, copy: BinaryIO, name: str, max_bytes: int | None) ->
     cloned = _clone(source, copy)
     digest, size = hashlib.sha256(), 0
     reader = copy if cloned else source
-    with ThreadPoolExecutor(1) as disk:  # writes what was copied while the rest is read
-        flushes = []
-        while chunk := reader.read(CHUNK_BYTES):
-            if size and size % FLUSH_BYTES == 0 and not cloned:
-                flushes.append(disk.submit(os.fsync, copy.fileno()))
-            size += len(chunk)
-            _check_length(size, name, max_bytes)
-            digest.update(chunk)
-            if not cloned:
-                copy.write(chunk)
-        copy.flush()
-        for flush in flushes:
-            flush.result()
+    while chunk := reader.read(CHUNK_BYTES):
+        size += len(chunk)
+        _check_length(size, name, max_bytes)
+        digest.update(chunk)
+        if not cloned:
+            copy.write(chunk)
+    copy.flush()
     if not size == length == os.fstat(source.fileno()).st_size:
         raise ContractError(name, "must not change after its step has ended", "a file that changes")
     return Sealed(digest.hexdigest(), size)
@@ -216,8 +229,8 @@ def _clone(source: BinaryIO, copy: BinaryIO) -> bool:
     return True
 
 
-def _flush_folder(folder: Path) -> None:
-    handle = os.open(folder, _FOLDER)
+def _flush(path: Path, flags: int) -> None:
+    handle = os.open(path, flags)
     try:
         os.fsync(handle)
     finally:

@@ -6,6 +6,9 @@ import hashlib
 import os
 import shutil
 import stat
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
 from include.core.artifact_store import ArtifactStore, step_output
@@ -49,6 +52,19 @@ def seal(store: ArtifactStore, work: Path, artifact: Artifact) -> FileRecord | N
     records = None if artifact.rewritten else check_format(store.materialise(sealed.sha256), artifact)
     proof = proof_of(artifact, "sealed")
     return FileRecord(path=artifact.path, sha256=sealed.sha256, bytes=sealed.bytes, records=records, proof=proof)
+
+
+@contextmanager
+def flushing(store: ArtifactStore, records: Iterable[FileRecord]) -> Iterator[None]:
+    """Make sealed files durable while the block works with them; they are when it ends.
+
+    Raises:
+        SetupError: The disk is full, or reports an error.
+    """
+    with ThreadPoolExecutor(1) as disk:
+        flushed = disk.submit(store.flush, {record.sha256: record.path for record in records})
+        yield
+        flushed.result()
 
 
 def check_unchanged(path: Path, record: FileRecord, producer: str) -> None:

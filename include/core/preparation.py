@@ -119,7 +119,9 @@ def stage(paths: Iterable[str], folder: RunFolder, allowed: Iterable[Path]) -> l
     with setup_errors(folder.files / SOURCE_FOLDER, "written"):
         remove(folder.files, SOURCE_FOLDER)
     names = (f"{SOURCE_FOLDER}/{name}" for name in staged_names(paths))
-    return [_stage(source, folder, name) for source, name in zip(resolved, names, strict=True)]
+    records = [_stage(source, folder, name) for source, name in zip(resolved, names, strict=True)]
+    folder.artifacts.flush({record.sha256: record.path for record in records})
+    return records
 
 
 def _resolve(path: str, allowed: tuple[Path, ...]) -> Path:

@@ -19,7 +19,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from include.core.artifacts import check_unchanged, remove, seal, sha256
+from include.core.artifacts import check_unchanged, flushing, remove, seal, sha256
 from include.core.contracts import Step, StepParams, imported
 from include.core.errors import BadInputError, ContractError, GroundtruthError, InterruptedStepError, explain
 from include.core.outcome import Proof
@@ -171,7 +171,10 @@ def run_step(step: Step, folder: RunFolder, attempt: Attempt, execute: Execute) 
         work.check_nothing_else(step.outputs)
         sealed = [seal(folder.artifacts, work.files, artifact) for artifact in step.writes]
         draft.outputs = [record for record in sealed if record is not None]
-        with view(folder.path, _located(folder, [*draft.inputs, *draft.outputs])) as files:
+        with (
+            flushing(folder.artifacts, draft.outputs),
+            view(folder.path, _located(folder, [*draft.inputs, *draft.outputs])) as files,
+        ):
             for artifact in step.writes:
                 check_declared(files, artifact)
             if step.records is not None:

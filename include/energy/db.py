@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import tempfile
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -16,7 +18,8 @@ from include.core.errors import SetupError
 from include.core.files import atomic_file, setup_errors
 from include.core.tables import literal
 
-FORMATS = {".csv": "FORMAT csv, HEADER", ".parquet": "FORMAT parquet, COMPRESSION zstd"}
+PIPE_BYTES = 1 << 20
+FORMATS = {".csv": "FORMAT csv, HEADER", ".parquet": "FORMAT parquet, COMPRESSION zstd, PARQUET_VERSION v2"}
 
 
 @contextmanager
@@ -65,6 +68,40 @@ def write_table(connection: duckdb.DuckDBPyConnection, query: str, target: Path)
     """
     with atomic_file(target) as partial:
         connection.execute(f"COPY ({query}) TO {literal(partial)} ({FORMATS[target.suffix]})")
+
+
+def would_write(connection: duckdb.DuckDBPyConnection, query: str, file: Path, scratch: Path) -> bool:
+    """Return whether `write_table()` would write the very bytes of a file; they go through a pipe, not to the disk.
+
+    Args:
+        connection: The database.
+        query: The rows.
+        file: What they are compared with.
+        scratch: A folder, for the pipe.
+    """
+    pipe = scratch / f".pipe{file.suffix}"
+    os.mkfifo(pipe, 0o600)
+    try:
+        writer = os.open(pipe, os.O_RDWR)  # keeps the pipe open until all is written
+        with ThreadPoolExecutor(1) as pool:
+            try:
+                same = pool.submit(_same_content, pipe, file)
+                connection.execute(f"COPY ({query}) TO {literal(pipe)} ({FORMATS[file.suffix]}, USE_TMP_FILE false)")
+            finally:
+                os.close(writer)
+            return same.result()
+    finally:
+        pipe.unlink()
+
+
+def _same_content(pipe: Path, file: Path) -> bool:
+    """Compare, and read the pipe to its end in any case: else who writes into it waits for ever."""
+    same = True
+    with pipe.open("rb", buffering=0) as ours, file.open("rb", buffering=0) as theirs:
+        fcntl.fcntl(ours, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
+        while chunk := ours.read(PIPE_BYTES):
+            same = same and theirs.read(len(chunk)) == chunk
+        return same and not theirs.read(1)
 
 
 def count(connection: duckdb.DuckDBPyConnection, query: str) -> int:

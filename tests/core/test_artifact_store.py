@@ -90,31 +90,34 @@ def test_a_clone_is_hashed_like_a_copy(store, work, monkeypatch):
     assert put(store, work).sha256 == hashlib.sha256(b"a\n1\n").hexdigest()
 
 
-def test_a_long_file_is_written_to_the_disk_while_it_is_read_and_a_fault_of_the_disk_counts(store, work, monkeypatch):
-    content = os.urandom(5 * artifact_store.CHUNK_BYTES + 7)
-    (work / "below" / "out.csv").write_bytes(content)
-    monkeypatch.setattr(artifact_store, "FLUSH_BYTES", 2 * artifact_store.CHUNK_BYTES)
-    assert store.materialise(put(store, work).sha256).read_bytes() == content
+def test_a_sealed_file_is_flushed_with_its_folder_and_a_fault_of_the_disk_names_it(store, work, monkeypatch):
+    sealed, flushed = put(store, work), []
 
-    faults = [OSError(5, "Input/output error")]
+    def full(handle):
+        raise OSError(28, "No space left on device")
 
-    def fail_once(handle):
-        if faults:
-            raise faults.pop()  # the kernel tells one caller alone
+    with monkeypatch.context() as patched:
+        patched.setattr(artifact_store.os, "fsync", full)
+        with pytest.raises(SetupError, match=r"below/out\.csv: cannot be sealed: No space left on device"):
+            store.flush({sealed.sha256: "below/out.csv"})
+    monkeypatch.setattr(
+        artifact_store.os, "fsync", lambda handle: flushed.append(str(Path(f"/proc/self/fd/{handle}").readlink()))
+    )
+    store.flush({sealed.sha256: "below/out.csv"})
+    assert flushed == [str(store.materialise(sealed.sha256)), str(store.folder)]
 
-    monkeypatch.setattr(artifact_store.os, "fsync", fail_once)
-    with pytest.raises(SetupError, match="Input/output error"):
-        put(store, work)
 
+def test_what_replaces_a_sealed_file_is_on_the_disk_before(store, work, monkeypatch):
+    before = put(store, work)
 
-def test_a_store_that_cannot_be_written_is_named(store, work, monkeypatch):
     def full(handle):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(artifact_store.os, "fsync", full)
+    inode = store.materialise(before.sha256).stat().st_ino
     with pytest.raises(SetupError, match=r"below/out\.csv: cannot be sealed: No space left on device"):
         put(store, work)
-    assert list(store.folder.iterdir()) == []
+    assert [(path.name, path.stat().st_ino) for path in store.folder.iterdir()] == [(before.sha256, inode)]
 
 
 def test_a_missing_file_is_none(work):
