@@ -98,7 +98,7 @@ def plausible(clock: str) -> str:
 def iso(utc: str) -> str:
     """Return SQL of a TIMESTAMP (UTC) as text, with a fraction of a second only where there is one."""
     return (
-        f"CASE WHEN epoch_us({utc}) % 1000000 = 0 THEN replace({utc}::VARCHAR, ' ', 'T') || 'Z' "
+        f"CASE WHEN epoch_us({utc}) % 1000000 = 0 THEN strftime({utc}, '%Y-%m-%dT%H:%M:%SZ') "
         f"ELSE strftime({utc}, '%Y-%m-%dT%H:%M:%S.%fZ') END"
     )
 
