@@ -148,13 +148,15 @@ class LineFile:
             if number is None:
                 return
             block = rest + chunk
-            ends = np.flatnonzero(np.frombuffer(block, np.uint8) == ord(separator))
-            while number is not None and number <= before + len(ends):
+            last = before + block.count(separator)
+            if number <= last:  # only then the places of all lines are of interest
+                ends = np.flatnonzero(np.frombuffer(block, np.uint8) == ord(separator))
+            while number is not None and number <= last:
                 place = number - before - 1
                 start = ends[place - 1] + 1 if place else 0
                 yield number, block[start : ends[place]].removesuffix(b"\r").decode()
                 number = next(wanted, None)
-            before, rest = before + len(ends), block[block.rfind(separator) + 1 :]
+            before, rest = last, block[block.rfind(separator) + 1 :]
 
     def field_sql(self, column: str) -> str:
         """Return SQL of a field of `records_sql()` or `fields_sql()`: trimmed text, NULL where empty.
@@ -260,7 +262,7 @@ def scan(path: Path, name: str) -> Scan:
             if len(pieces) > _PIECES:
                 pieces, stride = pieces[::2], stride * 2
             number += 1
-        tail = (tail + chunk)[-_CHUNK:]
+        tail = chunk if len(chunk) == _CHUNK else (tail + chunk)[-_CHUNK:]
         lines += chunk.count(b"\n")
         offset += len(chunk)
     newlines = {decoder.newlines} if isinstance(decoder.newlines, str) else {*(decoder.newlines or ())}

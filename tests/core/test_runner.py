@@ -16,6 +16,7 @@ from typing import Any
 import duckdb
 import pytest
 
+from include.core.artifact_store import FolderStore
 from include.core.contracts import Artifact, Step, StepParams, StoredFile
 from include.core.errors import (
     BadInputError,
@@ -380,6 +381,17 @@ def test_what_a_step_changes_after_it_was_sealed_changes_nothing(run, monkeypatc
     step = replace(ANALYZE, records=late)
     verdict = run_step(step, run, ATTEMPT, called(keep))
     assert run.locate(verdict.outputs[0]).read_text() == READINGS == (run.files / "out.csv").read_text()
+
+
+def test_a_step_whose_files_do_not_reach_the_disk_fails(run, monkeypatch):
+    def full(store, sealed):
+        assert sealed == {hashlib.sha256(READINGS.encode()).hexdigest(): "out.csv"}
+        raise SetupError("out.csv: cannot be sealed: No space left on device")
+
+    monkeypatch.setattr(FolderStore, "flush", full)
+    with pytest.raises(SetupError, match="cannot be sealed: No space left on device"):
+        run_step(ANALYZE, run, ATTEMPT, writing(out_csv=READINGS))
+    assert run.result("analyze").status == "failed"
 
 
 def test_a_result_that_a_step_writes_for_itself_counts_for_nothing(run):

@@ -4,7 +4,7 @@ import duckdb
 import pytest
 
 from include.core.errors import SetupError
-from include.energy.db import connect, count, rows, write_table
+from include.energy.db import connect, count, rows, would_write, write_table
 
 
 def test_files_appear_whole_and_the_scratch_folder_goes(tmp_path):
@@ -15,6 +15,36 @@ def test_files_appear_whole_and_the_scratch_folder_goes(tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.csv", "a.parquet"]
     assert (tmp_path / "a.csv").read_text() == 'a,b,c\n1,,"x,y"\n'
     assert duckdb.read_parquet(str(tmp_path / "a.parquet")).fetchall() == [(1,), (1,), (1,)]
+
+
+QUERY = "SELECT range AS a, 'household_' || range % 7 AS b FROM range(300_000)"
+
+
+@pytest.mark.parametrize(
+    ("change", "same"),
+    [
+        (lambda content: content, True),
+        (lambda content: content.replace(b"150000,household_", b"150000,household-"), False),
+        (lambda content: content[:-1], False),
+        (lambda content: content + b"300000,household_0\n", False),
+        (lambda content: b"", False),
+    ],
+)
+def test_a_file_is_compared_with_what_would_be_written_to_its_last_byte(tmp_path, change, same):
+    file, scratch = tmp_path / "a.csv", tmp_path / "scratch"
+    scratch.mkdir()
+    with connect(tmp_path) as connection:
+        write_table(connection, QUERY, file)
+        file.write_bytes(change(file.read_bytes()))
+        assert would_write(connection, QUERY, file, scratch) is same
+    assert not list(scratch.iterdir())
+
+
+def test_a_query_that_fails_while_it_is_compared_fails(tmp_path):
+    (tmp_path / "a.csv").write_text("a\n")
+    with pytest.raises(duckdb.InvalidInputException), connect(tmp_path) as connection:
+        would_write(connection, "SELECT error('no') AS a", tmp_path / "a.csv", tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["a.csv"]
 
 
 def test_a_failing_query_leaves_nothing(tmp_path):
