@@ -6,6 +6,7 @@ from datetime import date
 
 import numpy as np
 import pytest
+import rasterio
 
 from include.core.errors import BadInputError
 from include.standins.sentinel_hub.folder import SceneFolder
@@ -158,14 +159,70 @@ def test_a_changed_index_changes_the_cloud_of_stored_scenes(folder, read):
 
 
 @pytest.mark.parametrize("name", ["scenes/S2_{:%Y%m%d}.tif", "scl/SCL_{:%Y%m%d}.tif"])
-@pytest.mark.parametrize("keep", [200, -300])
-def test_a_damaged_file_excludes_its_date_alone(folder, read, name, keep):
+@pytest.mark.parametrize(
+    "damage", [lambda path: path[:200], lambda path: path[:-300], lambda _: b"<html>Sign in</html>"]
+)
+def test_a_damaged_file_excludes_its_date_alone(folder, read, name, damage):
     write_scenes(folder)
     path = folder / name.format(SECOND)
-    path.write_bytes(path.read_bytes()[:keep])
-    result = read(min_dates=2)
+    path.write_bytes(damage(path.read_bytes()))
+    excludes_second(read(min_dates=2), path.name)
+
+
+@pytest.mark.parametrize(
+    ("change", "profile", "words"),
+    [
+        (lambda layers: layers, {"crs": None}, "has no CRS"),
+        (lambda layers: layers, {"transform": rasterio.Affine.identity()}, "has no geotransform"),
+        (lambda layers: layers[:3], {"names": BANDS[:3]}, "has no band B08; its bands: B02, B03, B04"),
+        (lambda layers: layers, {"names": ()}, "no band has a known name"),
+        (lambda layers: layers[:, :30], {}, "only 50.0 % of the area is clear"),
+        (lambda layers: (layers / 20).astype("uint8"), {}, "holds uint8 without a tag for its scale"),
+        (lambda layers: layers.astype("complex64"), {}, "holds complex64, which is no reflectance"),
+        (lambda layers: layers * 0, {}, "every pixel of the area is nodata"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
+def test_a_scene_of_another_form_excludes_its_date_alone(folder, read, change, profile, words):
+    write_scenes(folder)
+    path = folder / "scenes" / f"S2_{SECOND:%Y%m%d}.tif"
+    write_raster(path, change(reflectances(NDVI[SECOND], 1).round().astype("uint16")), **({"names": BANDS} | profile))
+    excludes_second(read(min_dates=2), words)
+
+
+def test_a_link_to_nowhere_excludes_its_date_alone(folder, read):
+    write_scenes(folder)
+    path = folder / "scenes" / f"S2_{SECOND:%Y%m%d}.tif"
+    path.unlink()
+    path.symlink_to("/nowhere.tif")
+    excludes_second(read(min_dates=2), path.name)
+
+
+def excludes_second(result, words):
     assert result.ndvi == approximately({FIRST: NDVI[FIRST], THIRD: NDVI[THIRD]})
-    assert path.name in result.unusable[SECOND]
+    assert words in result.unusable[SECOND]
+
+
+def test_a_folder_without_any_scene_of_the_right_form_is_refused(folder, read):
+    with pytest.raises(ValueError, match=r"S2_20240510\.tif: holds uint8 .*cannot be read either: 2"):
+        read(write_scenes(folder, scale=1 / 255, dtype="uint8"))
+
+
+def test_scenes_in_folders_of_their_own_are_read(folder, read):
+    write_scenes(folder)
+    for day in DATES:
+        (folder / "scenes" / str(day)).mkdir()
+        (folder / "scenes" / f"S2_{day:%Y%m%d}.tif").rename(folder / "scenes" / str(day) / f"S2_{day}.tif")
+    assert read().ndvi == approximately(NDVI)
+
+
+def test_255_in_an_scl_is_no_data(folder, read):
+    write_scenes(folder)
+    classes = np.full((SIDE, SIDE), 4)
+    classes[:15] = 255
+    for day in DATES:
+        write_classes(folder / "scl" / f"SCL_{day:%Y%m%d}.tif", classes, nodata=None)
+    assert {report.clear for report in read().accepted.values()} == {75}
 
 
 def test_an_scl_band_counts_before_files_beside_it(folder, read):

@@ -12,7 +12,6 @@ import csv
 import hashlib
 import json
 import os
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime
@@ -23,10 +22,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from include.standins.sentinel_hub.band_names import NOT_SERVED, evidence, names_of, scene_and_band
+from include.standins.sentinel_hub.duplicates import one_of_each_place
 from include.standins.sentinel_hub.errors import ApiError
+from include.standins.sentinel_hub.georeference import degrees_of
 from include.standins.sentinel_hub.masks import CLEAR, Mask, MaskError, is_mask, masks_of, read_masks, scl_of
 from include.standins.sentinel_hub.radiometry import Radiometry, Stated, radiometry_of, served
 from include.standins.sentinel_hub.rendering import BANDS
+from include.standins.sentinel_hub.scene_names import day_in
 from include.standins.sentinel_hub.scenes import REFERENCE, SCL, WGS84, Box, Grid, Layers, Product
 
 VEGETATION_NDVI = 0.3
@@ -118,11 +120,11 @@ class SceneFolder:
         return [self._versioned(product) for product in self._products if start <= product.datetime <= end]
 
     def bands(self, product: Product) -> list[str]:
-        """See `Scenes`."""
-        files: _Files = product.source
-        spectral = [band for band in files.places if band in BANDS]
-        has_scl = any(mask.type == "scl" for mask in files.masks) or {*_SCL_INPUTS} <= {*spectral}
-        return [*spectral, *[SCL] * has_scl, *[REFERENCE] * self._reference.is_file()]
+        """See `Scenes`. They are those of the folder: a scene that lacks one cannot be read, and the others can."""
+        sources: list[_Files] = [each.source for each in self._products]
+        places = {band for files in sources for band in files.places}
+        has_scl = any(mask.type == "scl" for files in sources for mask in files.masks) or {*_SCL_INPUTS} <= places
+        return [*filter(places.__contains__, BANDS), *[SCL] * has_scl, *[REFERENCE] * self._reference.is_file()]
 
     def read(self, product: Product, grid: Grid, bands: Sequence[str], resampling: str) -> Layers:
         """See `Scenes`. There is data where each band that was asked for has it."""
@@ -140,6 +142,11 @@ class SceneFolder:
 
     def _layers(self, files: _Files, grid: Grid, bands: Sequence[str], resampling: str) -> Layers:
         spectral = [band for band in bands if band not in (SCL, REFERENCE)]
+        derived = SCL in bands and not any(mask.type == "scl" for mask in files.masks)
+        missing = {*spectral, *_SCL_INPUTS * derived} - files.places.keys()
+        if missing:
+            message = f"{files.name}: has no band {', '.join(sorted(missing))}; its bands: {', '.join(files.places)}"
+            raise ApiError(400, f"{message}; other scenes of the folder have more", UNREADABLE)
         scene, data = _reflectances(files, grid, spectral or [*files.radiometry.bands][:1], resampling)
         values: dict[str, NDArray[Any]] = dict(zip(spectral, scene, strict=False))
         if SCL in bands:
@@ -186,7 +193,7 @@ class SceneFolder:
         """Return all products, each with its masks; one whose files cannot be read says why.
 
         Raises:
-            ValueError: None can be read, or a mask fits none.
+            ValueError: None can be read, a name has no date or several, or a mask fits none.
         """
         document, clouds = _document(self.folder)
         items = [(item, _moment(item, self.folder)) for item in document["items"] if item.get("file")]
@@ -210,40 +217,31 @@ class SceneFolder:
             fault = str(raster) if isinstance(raster, ValueError) else damaged.get(scene.moment.date())
             products.append(self._product(scene, known, masks, cloud, fault, document))
         _check_fit(masks, products)
-        return products
+        return one_of_each_place(products)
 
     def _raster(self, name: str) -> _Raster | ValueError:
-        """Return what the header of a file states, or why it cannot be read.
-
-        Raises:
-            ValueError: The file has no CRS, or its numbers may mean anything.
-        """
+        """Return what the header of a file states, or why its scene cannot be used."""
         import rasterio
         from rasterio.errors import RasterioIOError
-        from rasterio.warp import transform_bounds
 
         path = self.folder / name
         try:
             with rasterio.open(path) as file:
-                if file.crs is None:
-                    raise ValueError(f"{path}: has no CRS")
-                try:
-                    names = names_of(file.descriptions, path, self._band_names)
-                except ValueError as error:
-                    return error
+                degrees = degrees_of(file, str(path))
+                names = names_of(file.descriptions, path, self._band_names)
                 places: _Places = {}
                 for number, band in enumerate(names, 1):
                     places.setdefault((band or "").upper(), (path, number))
                 places.pop("", None)
-                west, south, east, north = transform_bounds(file.crs, WGS84, *file.bounds)
                 radiometry = radiometry_of(
                     file, {band: number for band, (_, number) in places.items() if band in BANDS}, self._stated
                 )
                 told = evidence(file.descriptions, names, self._band_names)
-                degrees = west, south, east, north
                 return _Raster(file.crs.to_epsg() or 0, tuple(file.bounds), degrees, places, radiometry, told)
         except RasterioIOError as error:
             return ValueError(f"{path}: cannot be read as a raster: {error}")
+        except ValueError as error:
+            return error
 
     def _product(
         self,
@@ -270,7 +268,7 @@ class SceneFolder:
         stated: dict[str, Any] = {"mask": source, "radiometry": radiometry, "unreadable": fault}
         stated |= {"mask_type": self.mask_type, **self._stated._asdict(), "band_names": [*self._band_names]}
         return Product(
-            id=f"{self.folder.name}_{Path(scene.name).name}",
+            id=f"{self.folder.name}_{scene.name.removeprefix('scenes/').replace('/', '_')}",
             datetime=moment,
             ring=[(west, north), (west, south), (east, south), (east, north), (west, north)],
             epsg=raster.epsg,
@@ -290,7 +288,10 @@ def _check_fit(masks: Iterable[Mask], products: Sequence[Product]) -> None:
     unused = sorted({mask.name: mask for mask in masks if mask.path not in used}.items())
     unused = [(name, mask) for name, mask in unused if mask.day not in own]
     if unused:
-        listed = ", ".join(f"{name} ({mask.day})" for name, mask in unused[:3])
+        days = {product.datetime.date() for product in products}
+        listed = ", ".join(
+            f"{name} ({mask.day}{', whose scene lies elsewhere' * (mask.day in days)})" for name, mask in unused[:3]
+        )
         more = f" and {len(unused) - 3} more" if len(unused) > 3 else ""
         raise MaskError(
             f"{listed}{more}: no scene of that date lies there; a mask is matched by the date in its name and by its "
@@ -305,7 +306,7 @@ def _rasters(folder: Path) -> list[Path]:
     for place, folders, names in os.walk(folder, followlinks=True):
         folders[:] = [name for name in folders if Path(place, name).resolve() not in entered]
         entered.update(Path(place, name).resolve() for name in folders)
-        found += [Path(place, name) for name in names if Path(name).suffix.lower() in SUFFIXES]
+        found += [Path(place, name) for name in (*names, *folders) if Path(name).suffix.lower() in SUFFIXES]
     return sorted(found)
 
 
@@ -314,7 +315,10 @@ def _indices(folder: Path) -> list[Path]:
 
 
 def _signature(path: Path) -> tuple[Any, ...]:
-    status = path.stat()
+    try:
+        status = path.stat()
+    except OSError as error:  # a link to nowhere
+        return str(path), error.errno
     return str(path), status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino
 
 
@@ -385,15 +389,18 @@ def _is_percentage(text: str) -> bool:
 
 
 def _dated_scenes(folder: Path) -> list[dict[str, Any]]:
-    """Items of a folder without an index: each scene with the date in its name."""
+    """Items of a folder without an index: each scene, also of folders in `scenes/`, with the date in its name."""
     items = []
-    for path in sorted((folder / "scenes").glob("*")):
-        if path.suffix.lower() not in SUFFIXES or is_mask(path, folder):
+    for path in _rasters(folder / "scenes"):
+        if is_mask(path, folder):
             continue
-        match = re.search(r"(\d{4})(\d{2})(\d{2})", path.name)
-        if match is None:
+        try:
+            day = day_in(path.name)
+        except ValueError as error:
+            raise ValueError(f"{path}: {error}") from error
+        if day is None:
             raise ValueError(f"{path}: the name holds no date (YYYYMMDD), and there is no index")
-        items.append({"date": "-".join(match.groups()), "file": f"scenes/{path.name}"})
+        items.append({"date": day.isoformat(), "file": path.relative_to(folder).as_posix()})
     return items
 
 
@@ -403,7 +410,7 @@ def _moment(item: dict[str, Any], folder: Path) -> datetime:
         moment = datetime.fromisoformat(str(text))
     except ValueError as error:
         raise ValueError(f"{folder}: {item.get('file')}: {text!r} is not a date") from error
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def _derived_scl(files: _Files, grid: Grid) -> NDArray[np.uint8]:

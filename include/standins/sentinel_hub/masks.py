@@ -17,7 +17,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from include.standins.sentinel_hub.scenes import WGS84, Box, Grid
+from include.standins.sentinel_hub.georeference import degrees_of
+from include.standins.sentinel_hub.scene_names import day_in, days_in
+from include.standins.sentinel_hub.scenes import Box, Grid
 
 FOLDERS = ("scl", "masks", "mask", "clouds", "cloud")
 """Folders whose rasters are masks, in any case."""
@@ -65,7 +67,7 @@ class MaskType:
 PROBABLE = 0.4
 """Probability from which s2cloudless calls a pixel cloud (its documented default)."""
 MASK_TYPES = {
-    "scl": MaskType("scene classification of Sen2Cor, 0 to 11", 11, {value: value for value in range(12)}),
+    "scl": MaskType("scene classification of Sen2Cor, 0 to 11", 11, {value: value for value in range(12)}, none=255),
     "clm": MaskType("cloud mask, 1 is cloud", 1, {1: CLOUD}, none=255),
     "clp": MaskType("cloud probability of Sentinel Hub, 0 to 255", 255, cloud_from=255 * PROBABLE),
     "cloud_probability": MaskType("cloud probability, percent", 100, cloud_from=100 * PROBABLE, none=255),
@@ -203,11 +205,10 @@ def read_masks(
         The masks, and why a file could not be read, by its date.
 
     Raises:
-        MaskError: A file states no date, has no CRS, or no type.
+        MaskError: A file states no date, or no type.
     """
     import rasterio
     from rasterio.errors import RasterioError
-    from rasterio.warp import transform_bounds
 
     masks: list[Mask] = []
     damaged: dict[date, str] = {}
@@ -215,12 +216,11 @@ def read_masks(
         name = path.relative_to(folder).as_posix()
         try:
             with rasterio.open(path) as file:
-                if file.crs is None:
-                    raise MaskError(f"{name}: has no CRS, so that its scene is unknown")
-                box = transform_bounds(file.crs, WGS84, *file.bounds)
                 bands, tags = file.descriptions, file.tags()
-        except RasterioError as error:
-            damaged[indexed.get(path) or _date(path.name, "", name)] = f"{name}: cannot be read as a raster: {error}"
+                box = degrees_of(file, name)
+        except (RasterioError, ValueError) as error:
+            fault = str(error) if isinstance(error, ValueError) else f"{name}: cannot be read as a raster: {error}"
+            damaged[indexed.get(path) or _date(path.name, "", name)] = fault
             continue
         kind = declared or ("scl" if path in indexed else _type_of(path, name, bands))
         dated = [(number, moment) for number, text in enumerate(bands, 1) if (moment := _moment(text or ""))]
@@ -251,23 +251,12 @@ def _moment(text: str) -> datetime | None:
 
 
 def _date(file_name: str, tag: str, name: str) -> date:
-    day = date_in(file_name) or date_in(tag)
+    try:
+        day = day_in(file_name) or next(iter(days_in(tag)), None)
+    except ValueError as error:
+        raise MaskError(f"{name}: {error}") from error
     if day is None:
         raise MaskError(
             f"{name}: neither its name nor a tag DATETIME states a date (YYYYMMDD), so its scene is unknown"
         )
     return day
-
-
-def date_in(text: str) -> date | None:
-    """Return the first date in a text, written as `20240510`, `2024-05-10` or `2024_05_10`.
-
-    >>> date_in("T31UFS_20240510T105619_SCL.tif"), date_in("v12345678.tif")
-    (datetime.date(2024, 5, 10), None)
-    """
-    for match in re.finditer(r"(?<!\d)(\d{4})([-_]?)(\d{2})\2(\d{2})(?!\d)", text):
-        try:
-            return date(int(match[1]), int(match[3]), int(match[4]))
-        except ValueError:
-            continue
-    return None

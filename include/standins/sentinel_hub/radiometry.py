@@ -70,6 +70,8 @@ def radiometry_of(file: DatasetReader, bands: Mapping[str, int], stated: Stated)
     Raises:
         ValueError: The file does not tell, or what it states cannot be; names file, rule and remedy.
     """
+    if file.dtypes[0].startswith("complex"):
+        raise ValueError(f"{file.name}: holds {file.dtypes[0]}, which is no reflectance; make it again as uint16")
     numbers = [*bands.values()]
     pairs = [(file.scales[number - 1], file.offsets[number - 1]) for number in numbers]
     basis = "the file's tags"

@@ -78,7 +78,7 @@ def test_scl_is_not_served_where_it_cannot_be_derived(tmp_path):
     write(tmp_path / "scenes" / "S2_20240103.tif", COLUMNS, ("B02", "B05", "B04", "B08"))
     scenes = SceneFolder(tmp_path)
     [product] = scenes.products(datetime(2024, 1, 1, tzinfo=UTC), datetime(2024, 2, 1, tzinfo=UTC), AREA)
-    assert scenes.bands(product) == ["B02", "B05", "B04", "B08"]
+    assert scenes.bands(product) == ["B02", "B04", "B05", "B08"]
 
 
 def test_the_cloud_mask_makes_cloud(folder):

@@ -4,6 +4,7 @@ from datetime import UTC, date, datetime
 
 import numpy as np
 import pytest
+import rasterio
 
 from include.standins.sentinel_hub.masks import (
     CLEAR,
@@ -11,7 +12,6 @@ from include.standins.sentinel_hub.masks import (
     Mask,
     MaskError,
     check_no_data,
-    date_in,
     is_mask,
     masks_of,
     read_masks,
@@ -60,21 +60,6 @@ def test_where_no_mask_lies_nothing_is_known(tmp_path):
     assert scl_of([only(tmp_path, path)], GRID, np.ones(GRID.shape, bool))[0].tolist() == [4, 4, 4, 0, 0, 0]
 
 
-@pytest.mark.parametrize(
-    ("name", "day"),
-    [
-        ("SCL_20240103.tif", DAY),
-        ("2024-01-03_scl.tif", DAY),
-        ("T31UFS_20240103T105619_SCL_20m.tif", DAY),
-        ("scl_of_2024_01_03_v2.tif", DAY),
-        ("SCL_20241303.tif", None),
-        ("SCL_120240103.tif", None),
-    ],
-)
-def test_the_date_is_found_in_the_name_however_it_is_written(name, day):
-    assert date_in(name) == day
-
-
 def test_a_mask_belongs_to_the_scene_of_its_day_where_it_lies(tmp_path):
     mask = only(tmp_path, mask_file(tmp_path, 4, "masks/any_scl_2024-01-03.tif"))
     _, south, east, north = mask.degrees
@@ -120,13 +105,26 @@ def test_a_mask_without_a_date_is_refused(tmp_path):
         read_masks([mask_file(tmp_path, 4, "scl/SCL.tif")], tmp_path, None, {})
 
 
-def test_a_damaged_mask_is_named_with_its_date(tmp_path):
-    path = tmp_path / "scl" / "SCL_20240103.tif"
-    path.parent.mkdir()
-    path.write_bytes(b"II*\0broken")
+@pytest.mark.parametrize("fault", ["cannot be read", "has no CRS", "has no geotransform"])
+@pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
+def test_a_damaged_mask_is_named_with_its_date(tmp_path, fault):
+    path = mask_file(tmp_path, 4, "scl/SCL_20240103.tif")
+    if fault == "cannot be read":
+        path.write_bytes(b"II*\0broken")
+    else:
+        gone = {"crs": None} if fault == "has no CRS" else {"transform": rasterio.Affine.identity()}
+        with rasterio.open(path) as file:
+            profile = file.profile | gone
+        with rasterio.open(path, "w", **profile) as file:
+            file.write(np.full((1, *file.shape), 4, "uint8"))
     masks, damaged = read_masks([path], tmp_path, None, {})
     assert masks == []
-    assert "scl/SCL_20240103.tif: cannot be read" in damaged[DAY]
+    assert f"scl/SCL_20240103.tif: {fault}" in damaged[DAY]
+
+
+def test_a_mask_whose_name_holds_several_dates_is_refused(tmp_path):
+    with pytest.raises(MaskError, match=r"several dates \(2024-01-03, 2024-02-01\)"):
+        read_masks([mask_file(tmp_path, 4, "scl/SCL_20240103_20240201.tif")], tmp_path, None, {})
 
 
 @pytest.mark.parametrize(("kind", "value"), [("scl", 12), ("scl", 98), ("clm", 4), ("fmask", 64), ("s2cloudless", 40)])
