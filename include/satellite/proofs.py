@@ -127,7 +127,7 @@ prove_analysis = _proof(
 prove_products = _proof(
     "fields.products:recompute_products",
     artifacts.FIELD_PRODUCTS,
-    recomputed="the latest values from the observations, and what the item states",
-    sampled="windows of the index raster, from the scene",
-    audited="the latest values from the observations, what the item states, and the complete index raster",
+    recomputed="the latest values from the observations, what the items state, and which passes are new",
+    sampled="windows of the index rasters of drawn passes, from their scenes",
+    audited="the latest values from the observations, what the items state, and the complete index rasters",
 )

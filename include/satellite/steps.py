@@ -8,7 +8,7 @@ from typing import Any
 from include.core.contracts import SOURCES, Approval, Artifact, Credentials, Group, Step, StepParams
 from include.satellite import artifacts, params
 from include.satellite.artifacts import CNN, LSTM
-from include.satellite.fields.params import AnalyseParams, FieldsParams, MeasureParams, PassParams
+from include.satellite.fields.params import AnalyseParams, FieldsParams, MapParams, MeasureParams, PassParams
 from include.satellite.registry.store import ENV_KEYS
 
 DOWNLOAD = Group(
@@ -323,15 +323,16 @@ _FIELDS = (
     _step(
         "map_fields",
         "Write maps and tables",
-        "Writes the fields with their latest values as GeoParquet and GeoPackage, the latest pass as a COG.",
+        "Writes the fields with their latest values as GeoParquet and GeoPackage, new passes as COGs with STAC items.",
         "fields.products",
-        MeasureParams,
-        version="2",
+        MapParams,
+        version="3",
         recompute="include.satellite.proofs:prove_products",
         reads=(artifacts.FIELDS, artifacts.VALIDATED, artifacts.OBSERVATIONS, artifacts.ALERTS),
         writes=artifacts.FIELD_PRODUCTS,
         libraries=("rasterio", "numpy", "shapely", "duckdb"),
         stored=f"{STORED}:mapped_scenes",
+        keep="include.satellite.fields.collection:keep_passes",
     ),
 )
 

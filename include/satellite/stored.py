@@ -10,6 +10,7 @@ from include.core.errors import GroundtruthError
 from include.core.settings import get_settings
 from include.env_file import read_keys
 from include.satellite.artifacts import COMPARISON, FIELDS, IMAGERY, VALIDATED
+from include.satellite.fields.params import MapParams
 from include.satellite.imagery.schemas import Acquisition
 from include.satellite.imagery.store import scene_path
 from include.satellite.params import CompareParams, HealthMapParams
@@ -51,11 +52,14 @@ def stated_alerts(files: Path, params: StepParams) -> Iterator[StoredFile]:
     yield StoredFile(alerts_path(VALIDATED.read(files)))
 
 
-def mapped_scenes(files: Path, params: StepParams) -> Iterator[StoredFile]:
-    """Yield the scene that the index raster shows."""
+def mapped_scenes(files: Path, params: MapParams) -> Iterator[StoredFile]:
+    """Yield the list of passes that were mapped before, and the scenes of the latest one and of those that are new."""
+    from include.satellite.fields.collection import mapped_path, new_passes
     from include.satellite.fields.products import latest_pass
 
-    yield _scene(latest_pass(files))
+    yield StoredFile(mapped_path(FIELDS.read(files), VALIDATED.read(files)))
+    scenes = {acquisition.date: acquisition for acquisition in (*new_passes(files, params), latest_pass(files))}
+    yield from map(_scene, scenes.values())
 
 
 def champion(files: Path, params: CompareParams) -> Iterator[StoredFile]:

@@ -336,6 +336,7 @@ def test_every_parameter_of_field_monitoring_from_the_command_line(tmp_path):
         "indices": ["ndvi", "ndmi"],
         "max_cloud_cover": 80.0,
         "no_data_days": 20,
+        "map_every_pass": False,
     }
     params = read_params(
         FIELD_MONITORING,

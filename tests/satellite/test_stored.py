@@ -13,7 +13,9 @@ from include.env_file import EnvFile, Reason
 from include.satellite import stored
 from include.satellite.artifacts import COMPARISON, FIELDS, IMAGERY, VALIDATED
 from include.satellite.evaluation.synthetic_baseline import stored_baseline
+from include.satellite.fields.collection import mapped_path
 from include.satellite.fields.observations import observe
+from include.satellite.fields.params import MapParams
 from include.satellite.fields.schemas import FieldSet
 from include.satellite.fields.store import keep_measurements, store_file
 from include.satellite.params import CompareParams, HealthMapParams
@@ -137,7 +139,9 @@ def test_fields_are_measured_on_scenes_of_which_the_store_of_measurements_lacks_
     measurements = StoredFile(store_file(imagery))
     scenes = [StoredFile(f"imagery/{item.file}", item.sha256, "the validation") for item in imagery.acquisitions]
     assert list(stored.measured_scenes(files, StepParams())) == [measurements, *scenes]
-    assert list(stored.mapped_scenes(files, StepParams())) == scenes[-1:]
+    mapped = StoredFile(mapped_path(FIELDS.read(files), imagery))
+    assert list(stored.mapped_scenes(files, MapParams())) == [mapped, *scenes]
+    assert list(stored.mapped_scenes(files, MapParams(map_every_pass=False))) == [mapped, scenes[-1]]
     some = imagery.model_copy(update={"acquisitions": imagery.acquisitions[:2]})
     keep_measurements(imagery, observe(fields, some, None))
     assert list(stored.measured_scenes(files, StepParams())) == [measurements, scenes[-1]]

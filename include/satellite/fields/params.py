@@ -89,6 +89,14 @@ class MeasureParams(RunParams):
     """Measuring the fields; an audit measures all again."""
 
 
+class MapParams(RunParams):
+    """Mapping the fields; an audit checks every raster again."""
+
+    map_every_pass: bool = _fields(
+        True, "Publish an index raster with a STAC item of every pass, not of the latest one alone."
+    )
+
+
 class AnalyseParams(StepParams):
     """Analysing the observations."""
 

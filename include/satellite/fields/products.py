@@ -1,8 +1,7 @@
 """The step `map_fields`: the fields with their latest values, and the latest pass as an index raster with a STAC item.
 
-`fields.parquet` is GeoParquet and `fields.gpkg` a GeoPackage (OGC 12-128r19) of the same rows. `indices.tif` is a
-cloud-optimised GeoTIFF with one band an index; pixels that are not clear are nodata. `item.json` is a STAC item (1.1.0)
-whose assets are all of these.
+`fields.parquet` is GeoParquet and `fields.gpkg` a GeoPackage (OGC 12-128r19) of the same rows. `indices.tif` is the
+index raster of the latest pass; `item.json` is a STAC item (1.1.0) whose assets are all of these.
 """
 
 from __future__ import annotations
@@ -10,14 +9,13 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Sequence
-from datetime import UTC, date
+from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from include.core.contracts import StepParams
 from include.core.errors import BadInputError, ContractError
 from include.core.files import atomic_file, write_atomically
-from include.core.outcome import StepMetrics, StepOutcome, Table
+from include.core.outcome import Finding, StepMetrics, StepOutcome, Table
 from include.core.tables import file_argument, literal
 from include.satellite.artifacts import (
     ALERTS,
@@ -34,28 +32,25 @@ from include.satellite.artifacts import (
     OBSERVATIONS,
     VALIDATED,
 )
-from include.satellite.fields.measurement import (
-    DEFECTIVE,
-    DILATION_M,
-    MASKED,
-    STRIP_ROWS,
-    dilated,
-    indices_of,
+from include.satellite.fields.collection import (
+    as_json,
+    key_of,
+    mapped_passes,
+    recompute_passes,
+    waiting,
+    write_passes,
 )
-from include.satellite.fields.recomputation import clear_pixels, np_random
+from include.satellite.fields.measurement import indices_of
+from include.satellite.fields.params import MapParams
+from include.satellite.fields.rasters import check_raster, index_raster, pass_item
 from include.satellite.fields.schemas import KEY, CropField
 from include.satellite.fields.store import read_table
-from include.satellite.imagery.store import scene_path
 
 if TYPE_CHECKING:
-    import numpy as np
     import pandas as pd
-    from numpy.typing import NDArray
 
     from include.satellite.imagery.schemas import Acquisition, Imagery
 
-SCALE, NODATA = 1e-4, -32768
-"""Of the index raster: an index of 1 is 10,000."""
 COLUMNS = (
     "field_id", "crop", "valid_from", "valid_to", "area_ha", "state", "status", "pixels", "clear_share", "latest",
     "alert", "alert_date",
@@ -66,16 +61,13 @@ NOT_SEEN: dict[str, Any] = {"status": "not valid", "pixels": 0, "clear_share": m
 STATES = {"ok": "in order", "cloudy": "cloudy"}
 """State of a field without a current alert, by its status on the latest pass; every other one is `no data`."""
 ROWS_SHOWN = 50
-DRAWN_WINDOWS, WINDOW = 4, 64
 MEDIA_TYPES = {
-    INDEX_RASTER.path: "image/tiff; application=geotiff; profile=cloud-optimized",
     FIELDS_TABLE.path: "application/vnd.apache.parquet",
     FIELDS_PACKAGE.path: "application/geopackage+sqlite3",
     OBSERVATIONS.path: "application/vnd.apache.parquet",
     **{artifact.path: "application/vnd.apache.parquet" for artifact in ANALYSIS},
 }
 TITLES = {
-    INDEX_RASTER.path: "Indices of the latest pass",
     FIELDS_TABLE.path: "Fields with their latest values (GeoParquet)",
     FIELDS_PACKAGE.path: "Fields with their latest values (GeoPackage)",
     OBSERVATIONS.path: "Observations of every field on every pass",
@@ -93,14 +85,15 @@ class MapMetrics(StepMetrics, extra="forbid"):
     latest_pass: date
     fields_with_value: int
     ndvi_median: float | None
+    passes_mapped: int
 
 
-def map_fields(files: Path, params: StepParams) -> None:
-    """Write the products (`fields.parquet`, `fields.gpkg`, `indices.tif`, `item.json`).
+def map_fields(files: Path, params: MapParams) -> None:
+    """Write the products (`fields.parquet`, `fields.gpkg`, `indices.tif`, `item.json`, `passes.zip`).
 
     Args:
         files: The run's `files/` folder.
-        params: None that matter.
+        params: Whether every pass has an index raster of its own.
 
     Raises:
         BadInputError: No pass was accepted.
@@ -111,9 +104,10 @@ def map_fields(files: Path, params: StepParams) -> None:
     table = latest_values(fields.fields, read_table(OBSERVATIONS.at(files)), read_table(ALERTS.at(files)), acquisition)
     write_geoparquet(FIELDS_TABLE.at(files), table)
     write_geopackage(FIELDS_PACKAGE.at(files), table)
-    write_atomically(INDEX_RASTER.at(files), index_raster(acquisition, imagery))
-    content = json.dumps(item_of(acquisition, imagery), indent=2).encode() + b"\n"
-    write_atomically(FIELDS_ITEM.at(files), content)
+    raster = index_raster(acquisition, imagery)
+    write_atomically(INDEX_RASTER.at(files), raster)
+    write_atomically(FIELDS_ITEM.at(files), as_json(item_of(acquisition, imagery)))
+    write_passes(files, params, {acquisition.date: raster})
 
 
 def latest_pass(files: Path) -> Acquisition:
@@ -254,45 +248,10 @@ def _plain(value: Any) -> Any:
     return value.item() if hasattr(value, "item") else value
 
 
-def index_raster(acquisition: Acquisition, imagery: Imagery) -> bytes:
-    """Return a cloud-optimised GeoTIFF with one band an index, in ten-thousandths; not clear pixels are nodata."""
-    import numpy as np
-    from rasterio.windows import Window
-
-    from include.satellite.imagery.scenes import cloud_optimised, open_scene
-
-    grid, sensor = imagery.grid, imagery.sensor
-    indices = indices_of(sensor, imagery.bands)
-    layers = np.full((len(indices), grid.height, grid.width), NODATA, np.int16)
-    halo = int(DILATION_M // grid.resolution)
-    with open_scene(scene_path(acquisition)) as dataset:
-        for top in range(0, grid.height, STRIP_ROWS):
-            bottom = min(top + STRIP_ROWS, grid.height)
-            first, last = max(0, top - halo), min(grid.height, bottom + halo)
-            strip = dataset.read(window=Window(0, first, grid.width, last - first))
-            bands = dict(zip(imagery.bands, strip, strict=True))
-            seen = bands[sensor.classes.band]
-            hidden = dilated(sensor.classes.mask(seen, MASKED), DILATION_M / grid.resolution)
-            hidden |= sensor.classes.mask(seen, DEFECTIVE)
-            own = slice(top - first, bottom - first)
-            for layer, index in zip(layers, indices, strict=True):
-                numbers = [bands[sensor.name_of(band)][own] for band in index.bands]
-                clear = ~hidden[own] & np.all([band > 0 for band in numbers], axis=0)
-                values = index(*(band[clear] * sensor.scale for band in numbers))
-                right = index.in_range(values)
-                scaled = np.full(values.shape, NODATA, np.int16)
-                scaled[right] = np.round(values[right] / SCALE).astype(np.int16)
-                layer[top:bottom][clear] = scaled
-    tags = {"DATETIME": acquisition.datetime.isoformat(), "SYNTHETIC": "YES" if acquisition.synthetic else "NO"}
-    return cloud_optimised(layers, grid, {index.name: SCALE for index in indices}, tags, nodata=NODATA, predictor="YES")
-
-
 def item_of(acquisition: Acquisition, imagery: Imagery) -> dict[str, Any]:
     """Return the STAC item of the latest pass; its assets lie beside it."""
-    from shapely.geometry import shape
-
-    grid = imagery.grid
-    assets: dict[str, dict[str, Any]] = {
+    item = pass_item(acquisition, imagery)
+    item["assets"] |= {
         Path(name).stem if name != FIELDS_PACKAGE.path else "fields_gpkg": {
             "href": f"./{name}",
             "title": TITLES[name],
@@ -301,36 +260,7 @@ def item_of(acquisition: Acquisition, imagery: Imagery) -> dict[str, Any]:
         }
         for name, media_type in MEDIA_TYPES.items()
     }
-    assets["indices"] |= {
-        "gsd": grid.resolution,
-        "bands": [
-            {"name": index.name, "data_type": "int16", "nodata": NODATA, "raster:scale": SCALE}
-            for index in indices_of(imagery.sensor, imagery.bands)
-        ],
-    }
-    return {
-        "type": "Feature",
-        "stac_version": "1.1.0",
-        "stac_extensions": [
-            "https://stac-extensions.github.io/projection/v2.0.0/schema.json",
-            "https://stac-extensions.github.io/raster/v2.0.0/schema.json",
-        ],
-        "id": f"fields_{acquisition.date}_{str(acquisition.sha256)[:8]}",
-        "geometry": imagery.geometry,
-        "bbox": [round(value, 6) for value in shape(imagery.geometry).bounds],
-        "properties": {
-            "datetime": acquisition.datetime.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
-            "title": f"Fields on {acquisition.date}",
-            "constellation": "sentinel-2",
-            "proj:code": grid.crs,
-            "proj:shape": [grid.height, grid.width],
-            "proj:bbox": list(grid.bounds),
-            "groundtruth:products": acquisition.product_ids,
-            "groundtruth:synthetic": acquisition.synthetic,
-        },
-        "links": [],
-        "assets": assets,
-    }
+    return item
 
 
 def map_fields_outcome(files: Path) -> StepOutcome:
@@ -363,23 +293,23 @@ def map_fields_outcome(files: Path) -> StepOutcome:
     with_value = table["latest"].notna()
     ndvi = table.loc[with_value, "ndvi_mean"].median() if "ndvi_mean" in table else math.nan
     title = "Fields" if len(table) <= ROWS_SHOWN else f"Fields ({ROWS_SHOWN} of {len(table)}, the lowest first)"
+    left = waiting(files)
+    later = (
+        f"{left} earlier passes have no index raster yet: one run makes at most 8 GiB of them, the next ones the others"
+    )
     return StepOutcome(
+        findings=(Finding(severity="info", message=later),) if left else (),
         metrics=MapMetrics(
             latest_pass=latest_pass(files).date,
             fields_with_value=int(with_value.sum()),
             ndvi_median=None if math.isnan(ndvi) else round(float(ndvi), 3),
+            passes_mapped=len(mapped_passes(files)),
         ),
         tables=(Table(title=title, columns=columns, rows=rows),),
-        published_as=f"{_key_of(FIELDS.read(files).file)}/{imagery.end:%Y-%m-%d}",
+        published_as=f"{key_of(FIELDS.read(files))}/{imagery.end:%Y-%m-%d}",
         synthetic=imagery.synthetic,
         stand_in=imagery.source == "demo",
     )
-
-
-def _key_of(file: str) -> str:
-    """Return the name of the fields' file as a folder's name."""
-    stem = file.partition(".")[0]
-    return "".join(sign if sign.isascii() and (sign.isalnum() or sign in "_-") else "-" for sign in stem) or "fields"
 
 
 def read_products(files: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -407,17 +337,13 @@ def multi(polygon: Any) -> Any:
     return polygon if polygon.geom_type == "MultiPolygon" else MultiPolygon([polygon])
 
 
-def recompute_products(files: Path, params: StepParams, *, audit: bool = False) -> tuple[str, ...]:
-    """Check the latest values, the item, and the index raster in drawn windows.
+def recompute_products(files: Path, params: MapParams, *, audit: bool = False) -> tuple[str, ...]:
+    """Check the latest values, the items, and the index rasters in drawn windows.
 
     Raises:
         ContractError: A product states something else than the observations and the latest pass give.
     """
-    import numpy as np
     import rasterio
-    from rasterio.windows import Window
-
-    from include.satellite.imagery.scenes import form_faults
 
     fields, imagery, acquisition = FIELDS.read(files), VALIDATED.read(files), latest_pass(files)
     alerts = read_table(ALERTS.at(files))
@@ -428,25 +354,10 @@ def recompute_products(files: Path, params: StepParams, *, audit: bool = False) 
             raise ContractError(artifact.path, rule, difference)
     if json.loads(FIELDS_ITEM.at(files).read_bytes()) != json.loads(json.dumps(item_of(acquisition, imagery))):
         raise ContractError(FIELDS_ITEM.path, "must describe the products of the latest pass", "another item")
-    indices, grid, random = indices_of(imagery.sensor, imagery.bands), imagery.grid, np_random()
-    with rasterio.open(INDEX_RASTER.at(files)) as raster, rasterio.open(scene_path(acquisition)) as scene:
-        faults = form_faults(raster, [index.name for index in indices], grid, "int16", NODATA)
-        if faults or set(raster.scales) != {SCALE}:
-            raise ContractError(INDEX_RASTER.path, "must have the grid of the imagery", "; ".join(faults) or "scales")
-        corners = [
-            (int(random.integers(max(1, grid.height - WINDOW))), int(random.integers(max(1, grid.width - WINDOW))))
-            for _ in range(DRAWN_WINDOWS)
-        ]
-        if audit:
-            corners = [(row, 0) for row in range(0, grid.height, WINDOW)]
-        for row, column in corners:
-            side = grid.width if audit else WINDOW
-            window = Window(column, row, min(side, grid.width - column), min(WINDOW, grid.height - row))
-            stated_values, own = raster.read(window=window), _window_of(scene, imagery, window)
-            if not np.array_equal(stated_values, own):
-                rule = f"must hold the indices of {acquisition.date} in rows {row} and columns {column} onward"
-                raise ContractError(INDEX_RASTER.path, rule, f"{int((stated_values != own).sum())} other values")
-    return tuple(f"rows {row}, columns {column}" for row, column in corners)
+    with rasterio.open(INDEX_RASTER.at(files)) as raster:
+        corners = check_raster(raster, acquisition, imagery, INDEX_RASTER.path, audit=audit)
+    made = recompute_passes(files, params, audit=audit)
+    return (*(f"rows {row}, columns {column}" for row, column in corners), *(f"the pass of {day}" for day in made))
 
 
 def _difference(stated: pd.DataFrame, expected: pd.DataFrame) -> str | None:
@@ -459,18 +370,3 @@ def _difference(stated: pd.DataFrame, expected: pd.DataFrame) -> str | None:
             if _plain(one[name]) != _plain(value):
                 return f"{name} {_plain(one[name])!r} of field {other['field_id']}, not {_plain(value)!r}"
     return None
-
-
-def _window_of(scene: Any, imagery: Imagery, window: Any) -> NDArray[np.int16]:
-    """Return the scaled indices of a window, NODATA where a pixel is not clear, without the step's code."""
-    import numpy as np
-
-    bands, clear = clear_pixels(scene, imagery, window)
-    layers = []
-    for index in indices_of(imagery.sensor, imagery.bands):
-        numbers = [bands[imagery.sensor.name_of(band)] for band in index.bands]
-        values = index(*(band * imagery.sensor.scale for band in numbers))
-        has_data = np.min(numbers, axis=0) > 0
-        right = clear & has_data & np.isfinite(values) & (np.abs(values) <= index.limit + 0.01)
-        layers.append(np.where(right, np.round(np.nan_to_num(values) / SCALE), NODATA).astype(np.int16))
-    return np.stack(layers)

@@ -132,3 +132,10 @@ class AlertRow(EventRow):
     is_current: bool = Field(description="Whether it describes the field as it is now.")
     past_because: str | None = Field(description="Why it is past; null for a current one.")
     is_new: bool = Field(description="Whether it is current, and no earlier run stated it.")
+
+
+class MappedPass(BaseModel):
+    """A pass that has an index raster of its own, in the list of the store."""
+
+    date: date
+    scene_sha256: str
