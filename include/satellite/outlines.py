@@ -313,7 +313,7 @@ def _outlines(layer: _Layer, id_field: str | None, extent: Box | None) -> Outlin
     ids = _ids(layer, id_field)
     missing = [id_ for id_, feature in zip(ids, layer.features, strict=True) if _missing(feature.geometry)]
     if missing:
-        findings.append(_warning(f"{layer.name}: {_named(missing)} skipped: without a geometry"))
+        findings.append(_warning(f"{layer.name}: {named(missing)} skipped: without a geometry"))
     kept = [(id_, feature) for id_, feature in zip(ids, layer.features, strict=True) if not _missing(feature.geometry)]
     if not kept:
         raise BadInputError(f"{layer.name}: holds no polygon: {len(layer.features)} features, none with a geometry")
@@ -339,10 +339,10 @@ def _ids(layer: _Layer, id_field: str | None) -> list[str]:
         ids = [_id_text(feature.properties.get(id_field)) for feature in layer.features]
         empty = [str(number) for number, id_ in enumerate(ids, 1) if not id_]
         if empty:
-            raise BadInputError(f"{layer.name}: {id_field!r} is empty for: {_named(empty)} (numbered from 1)")
+            raise BadInputError(f"{layer.name}: {id_field!r} is empty for: {named(empty)} (numbered from 1)")
         repeated = [id_ for id_, count in Counter(ids).items() if count > 1]
         if repeated:
-            raise BadInputError(f"{layer.name}: {id_field!r} must be unique; it is repeated for: {_named(repeated)}")
+            raise BadInputError(f"{layer.name}: {id_field!r} must be unique; it is repeated for: {named(repeated)}")
         return ids
     stated = [{key.lower(): value for key, value in feature.properties.items()}.get("id") for feature in layer.features]
     for values in (stated, [feature.id for feature in layer.features]):
@@ -359,7 +359,8 @@ def _id_text(value: Any) -> str:
     return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
 
 
-def _named(ids: Sequence[str]) -> str:
+def named(ids: Sequence[str]) -> str:
+    """Return the first ids of features in words: `features 7, 8 and 12 more`."""
     listed = ", ".join(ids[:_NAMED_AT_MOST])
     more = f" and {len(ids) - _NAMED_AT_MOST} more" if len(ids) > _NAMED_AT_MOST else ""
     return f"feature{'s' if len(ids) > 1 else ''} {listed}{more}"
@@ -379,10 +380,10 @@ def _polygons(name: str, ids: Sequence[str], geometries: Sequence[Any]) -> NDArr
     ]
     if others:
         kinds = ", ".join(sorted({kind for _, kind in others}))
-        raise BadInputError(f"{name}: must hold polygons; {_named([id_ for id_, _ in others])}: {kinds}")
+        raise BadInputError(f"{name}: must hold polygons; {named([id_ for id_, _ in others])}: {kinds}")
     unreal = [id_ for id_, bounds in zip(ids, shapely.bounds(flat), strict=True) if not np.isfinite(bounds).all()]
     if unreal:
-        raise BadInputError(f"{name}: a coordinate is not a finite number; {_named(unreal)}")
+        raise BadInputError(f"{name}: a coordinate is not a finite number; {named(unreal)}")
     return flat
 
 
@@ -411,7 +412,7 @@ def _repaired(name: str, ids: Sequence[str], geometries: NDArray[Any]) -> tuple[
         repairs.append(_warning(f"{name}: feature {ids[position]} was repaired ({reason}): check its shape"))
     void = [id_ for id_, area in zip(ids, shapely.area(geometries), strict=True) if area == 0]
     if void:
-        raise BadInputError(f"{name}: {_named(void)} encloses no area")
+        raise BadInputError(f"{name}: {named(void)} encloses no area")
     return geometries, repairs
 
 
@@ -473,8 +474,8 @@ def _check_places(name: str, ids: Sequence[str], geometries: NDArray[Any], exten
         )
     west, south, east, north = shapely.total_bounds(geometries)
     raise BadInputError(
-        f"{name}: lies between {_point(west, south)} and {_point(east, north)}, outside the imagery, which lies "
-        f"between {bounds} (longitude, latitude)"
+        f"{name}: {named(ids)} lies between {_point(west, south)} and {_point(east, north)}, outside the imagery, "
+        f"which lies between {bounds} (longitude, latitude)"
     )
 
 

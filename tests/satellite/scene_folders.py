@@ -17,7 +17,7 @@ from rasterio.warp import transform_geom
 
 from include.satellite.artifacts import IMAGERY, SEARCH, VALIDATION_REPORT
 from include.satellite.imagery.area import inside_mask
-from include.satellite.imagery.demo import URL_VARIABLE
+from include.satellite.imagery.demo import SCENES_URL_VARIABLE, URL_VARIABLE
 from include.satellite.imagery.download import collect, collect_outcome, download
 from include.satellite.imagery.schemas import DateReport, Imagery, SearchResult, ValidationReport
 from include.satellite.imagery.search import search, search_outcome
@@ -151,19 +151,19 @@ def read_folder(files: Path, scenes: Path, **params: Any) -> Read:
     Args:
         files: The run's files; the data folder is that of the settings.
         scenes: The folder.
-        params: Of the run; those that `SceneFolder` takes are given to the stand-in.
+        params: Of the run; those that `SceneFolder` takes are given to the stand-in. `stated_path` is its `scenes`.
 
     Raises:
         GroundtruthError: As the steps raise it.
         ValueError: The stand-in cannot serve the folder; as a command it says so, and ends.
     """
     files.mkdir(parents=True, exist_ok=True)
-    known = WINDOW | {"geojson": area()} | params
+    known = WINDOW | {"geojson": area(), "scenes": params.pop("stated_path", None)} | params
     served = {name: known[name] for name in inspect.signature(SceneFolder).parameters if name in known}
     step = ImageryStepParams(**{name: known[name] for name in known if name in ImageryStepParams.model_fields})
     checked = ValidateParams(**{name: known[name] for name in known if name in ValidateParams.model_fields})
     with running(SceneFolder(scenes, **served)) as url, pytest.MonkeyPatch.context() as patch:
-        patch.setenv(URL_VARIABLE, url)
+        patch.setenv(SCENES_URL_VARIABLE if known["scenes"] else URL_VARIABLE, url)
         search(files, step)
         for index in range(len(SEARCH.read(files).chosen)):
             download(files, step, index)

@@ -8,13 +8,15 @@ import numpy as np
 import pytest
 import rasterio
 
-from include.core.errors import BadInputError
+from include.core.errors import BadInputError, ContractError
+from include.core.settings import get_settings
 from include.standins.sentinel_hub.folder import SceneFolder
 from tests.satellite.scene_folders import (
     BANDS,
     DATES,
     NDVI,
     SIDE,
+    area,
     read_folder,
     reflectances,
     write_classes,
@@ -274,3 +276,63 @@ def test_two_files_of_one_band_are_refused(folder, read):
         ValueError, match=r"B04_20m\.tif: holds B04, as S2_20240510_B04_10m\.tif does; keep one of them"
     ):
         read()
+
+
+@pytest.mark.parametrize("classes", [4, None])
+def test_bands_whose_names_are_interchanged_are_refused(folder, read, classes):
+    write_scenes(folder, classes=classes, names=("B02", "B03", "B08", "B04"))
+    with pytest.raises(ContractError, match=r"reflect 0\.15 more visible light than near infrared.*--band-names"):
+        read()
+    assert read(band_names=BANDS).ndvi == approximately(NDVI)
+
+
+def test_numbers_of_a_wrong_scale_are_called_so(folder, read):
+    with pytest.raises(ContractError, match=r"dense vegetation reflects 1\.\d+ .* the scale is wrong; --scale"):
+        read(write_scenes(folder, scale=5e-5))
+    result = read(scale=5e-5)
+    assert result.ndvi == approximately(NDVI)
+    assert "the scale is tested to a factor only: clear land reflects 0." in result.messages
+
+
+@pytest.mark.parametrize(
+    "items",
+    [{"scale_factor": "0.0001", "add_offset": "-0.1"}, {"BOA_ADD_OFFSET": "-1000", "QUANTIFICATION_VALUE": "10000"}],
+)
+def test_scale_and_offset_that_metadata_state_as_text_are_applied(folder, read, items):
+    write_scenes(folder, offset=-0.1)
+    for path in (folder / "scenes").glob("*.tif"):
+        with rasterio.open(path, "r+") as file:
+            file.update_tags(**items)
+    result = read()
+    assert result.ndvi == approximately(NDVI)
+    assert "scale 0.0001, offset -0.1: the file's metadata" in result.messages
+
+
+def test_too_few_dates_for_a_test_of_haze_are_said(folder, read):
+    result = read(write_scenes(folder, {FIRST: 0.5, SECOND: 0.48}), min_dates=2)
+    assert "haze not tested: 2 of 2 dates show clear land, and a series to compare them with needs 3" in result.messages
+    assert "haze not tested" not in read(write_scenes(folder)).messages
+
+
+def test_a_date_that_cannot_tell_an_offset_that_others_have_is_said(folder, read):
+    write_scenes(folder)
+    write_scenes(folder, {SECOND: 0.48}, offset=-0.1)
+    bare = np.array([1100, 1300, 1700, 2300])[:, None, None] + np.arange(60) * np.ones((4, 60, 60))
+    write_raster(folder / "scenes" / f"S2_{THIRD:%Y%m%d}.tif", bare.astype("uint16"), names=BANDS)
+    result = read(min_dates=2)
+    assert f"{THIRD}: an offset that was left in cannot be told (no dense vegetation, 0.113 in blue)" in result.messages
+
+
+def test_an_area_beside_the_scenes_is_told_where_and_when_the_folder_has_some(folder, read, monkeypatch, tmp_path):
+    write_scenes(folder)
+    monkeypatch.setenv("GROUNDTRUTH_INPUT_DIRS", str(tmp_path))
+    get_settings.cache_clear()
+    place = area()
+    moved = [[x + 20, y] for x, y in place["coordinates"][0]]
+    feature = {"type": "Feature", "id": "F7", "geometry": {"type": "Polygon", "coordinates": [moved]}, "properties": {}}
+    with pytest.raises(
+        BadInputError,
+        match=r"the scenes of the folder lie between \(4\.4\d+, 50\.7\d+\) and .* 2024-05-10 to 2024-07-04; "
+        "the area is feature F7 of its file",
+    ):
+        read(geojson=feature, stated_path=str(folder))

@@ -28,6 +28,14 @@ LARGEST_ZERO = 10.0
 """Percent of clear land whose green is 0, above which an offset was taken off that was not there."""
 BRIGHT = (0.06, 1.2)
 """Reflectance of bright clear land (95th percentile) in the near infrared, between which a scale can be right."""
+BRIGHTEST_CANOPY = 0.8
+"""Dense vegetation (95th percentile) reflects less in the near infrared."""
+MOST_INVERTED = 10.0
+"""Percent of clear pixels that reflect more visible light than near infrared, as hardly any surface does."""
+MOST_CLIPPED = 0.5
+"""Percent of clear land at the top of every band's range: numbers were stretched for display."""
+LEAST_FLOOR = 0.08
+"""The darkest band of clear land (5th percentile) reflects more where an offset of 0.1 was left in."""
 HAZE_BLUE, HAZE_Z, HAZE_DATES = 0.08, 6.0, 3
 """Median blue over clear land, robust deviations from the series, and fewest dates of a series, for haze."""
 SOIL_SLOPE = 1.4
@@ -53,43 +61,78 @@ def measure(scene: Scene, inside: Mask) -> Radiometry:
     """
     classes = scene.sensor.classes
     land = scene.data & inside & classes.mask(scene.classes, classes.land)
-    pixels, top = int(land.sum()), saturated(scene, inside)
+    pixels, top = int(land.sum()), max(_piled(scene, scene.data & inside))
     present = {band.common_name for band in scene.sensor.bands if band.name in scene.bands}
-    if pixels < FEWEST_PIXELS or not present.issuperset(BANDS):
+    if not present.issuperset(BANDS):
         return Radiometry(land=pixels, saturated=top)
+    inverted = _inverted(scene, scene.clear & inside)
+    if pixels < FEWEST_PIXELS:
+        return Radiometry(land=pixels, saturated=top, inverted=inverted)
     scale = scene.sensor.scale
-    blue, green, red, nir = (scene.band(name)[land] for name in BANDS)
+    visible = blue, green, red, nir = [scene.band(name)[land] for name in BANDS]
     dense = (green >= red) & (nir.astype(np.int32) - red >= DENSE / scale)
+    has_canopy = dense.sum() >= FEWEST_PIXELS
     return Radiometry(
         land=pixels,
         saturated=top,
+        inverted=inverted,
+        clipped=min(_piled(scene, land)),
+        floor=min(_percentile(band, 5, scale) for band in visible),
         blue=_percentile(blue, 50, scale),
         red=_percentile(red, 50, scale),
         bright=_percentile(nir, 95, scale),
-        dark=_percentile(red[dense], 5, scale) if dense.sum() >= FEWEST_PIXELS else None,
+        dark=_percentile(red[dense], 5, scale) if has_canopy else None,
+        canopy=_percentile(nir[dense], 95, scale) if has_canopy else None,
         zero=percent(green <= 1),
     )
 
 
-def saturated(scene: Scene, inside: Mask) -> float:
-    """Return the share of the area's pixels at the top of a band's range, for the band with most, percent.
+def _piled(scene: Scene, pixels: Mask) -> list[float]:
+    """Return the share of some pixels at the top of the range of each band of reflectances, percent.
 
     Where a range ends, pixels pile up at its largest value: more than `PILE_RATIO` times as many as at a value below.
     """
-    pixels, most = scene.data & inside, 0
+    shares = []
     for name in scene.sensor.reflectances(scene.bands):
         values = scene.band(name)[pixels]
         top = int(values.max(initial=0))
         piled = int((values == top).sum())
         below = int((values >= max(top - PILE_BELOW, 0)).sum()) - piled
-        if piled >= PILE_PIXELS and piled > PILE_RATIO * below / PILE_BELOW:
-            most = max(most, piled)
-    return round(100 * most / int(pixels.sum()), 4) if most else 0.0
+        is_pile = piled >= PILE_PIXELS and piled > PILE_RATIO * below / PILE_BELOW
+        shares.append(round(100 * piled / values.size, 4) if is_pile else 0.0)
+    return shares
+
+
+def _inverted(scene: Scene, clear: Mask) -> float:
+    """Return the share of clear pixels that reflect more visible light than near infrared, by `DENSE`, percent.
+
+    Over water only red counts: shallow water may be bright in blue and green.
+    """
+    blue, green, red, nir = (scene.band(name)[clear].astype(np.int32) for name in BANDS)
+    classes = scene.sensor.classes
+    water = classes.mask(scene.classes, classes.water)[clear]
+    brightest = np.where(water, red, np.maximum(np.maximum(blue, green), red))
+    return percent(brightest - nir >= DENSE / scene.sensor.scale)
 
 
 def reflectance_fault(shown: Radiometry) -> str | None:
     """Return why these cannot be reflectances of land, or None."""
     low, high = BRIGHT
+    if shown.clipped > MOST_CLIPPED and low <= (shown.bright or 0):  # small numbers pile up everywhere
+        return (
+            f"{shown.clipped:.1f} % of the clear land are at the top of every band's range: the numbers were "
+            "stretched for display, and are no reflectance; take the scenes as they were before"
+        )
+    if shown.inverted > MOST_INVERTED:
+        return (
+            f"{shown.inverted:.1f} % of the clear pixels reflect {DENSE:g} more visible light than near infrared, as "
+            "hardly any surface does: bands are interchanged; --band-names names those of a folder of scenes"
+        )
+    if shown.canopy is not None and shown.canopy > BRIGHTEST_CANOPY:
+        return (
+            f"dense vegetation reflects {shown.canopy:.3f} in the near infrared (95th percentile), where at most "
+            f"{BRIGHTEST_CANOPY:g} can be: the scale is wrong; --scale states that of a folder of scenes"
+        )
     if shown.bright is not None and not low <= shown.bright <= high:
         return (
             f"the brightest clear land reflects {shown.bright:.3f} in the near infrared, where {low:g} to {high:g} can "
@@ -107,22 +150,26 @@ def offset_fault(shown: Radiometry) -> str | None:
     """Return why an offset was left in; None where nothing shows it."""
     if shown.dark is None or shown.dark < DARKEST_RED:
         return None
-    return (
-        f"the darkest dense vegetation reflects {shown.dark:.3f} in red, where less than {DARKEST_RED:g} is usual: the "
-        f"offset of +1000 (processing baseline 04.00) was left in, or it is haze; {REMEDY}"
-    )
+    found = f"the darkest dense vegetation reflects {shown.dark:.3f} in red, where less than {DARKEST_RED:g} is usual"
+    if shown.floor is not None and shown.floor < LEAST_FLOOR:
+        return (
+            f"{found}, and the darkest band {shown.floor:.3f}, too little for an offset of 0.1 in all: it is haze, or "
+            "the scale is wrong; --scale states that of a folder of scenes"
+        )
+    return f"{found}: the offset of +1000 (processing baseline 04.00) was left in, or it is haze; {REMEDY}"
 
 
 def series_faults(series: Mapping[date, Radiometry]) -> dict[date, tuple[str, str]]:
     """Return the dates that the series contradicts, each with the name of the test and its evidence.
 
-    Dates before and since baseline 04.00 are judged apart, as their offset is. Where most dates with dense vegetation
-    show one, dates without are not used either if they are bright enough to hold it.
+    Dates before and since baseline 04.00 are judged apart, as their offset is; a scale is that of all. Where most dates
+    with dense vegetation show an offset, dates without are not used either if they are bright enough to hold it.
 
     Args:
         series: What each date shows.
     """
     known = {day: shown for day, shown in series.items() if shown.blue is not None}
+    scaled = _scale_faults(known)
     single = {day: fault for day, shown in known.items() if (fault := offset_fault(shown))}
     common: dict[date, str] = {}
     for newer in (False, True):
@@ -136,12 +183,26 @@ def series_faults(series: Mapping[date, Radiometry]) -> dict[date, tuple[str, st
             )
             silent = [day for day in group if day not in tell and (known[day].blue or 0) >= OFFSET]
             common |= dict.fromkeys(silent, words) | {day: single[day] for day in shown}
-    hazy = haze({day: shown for day, shown in known.items() if day not in common})
+    hazy = haze({day: shown for day, shown in known.items() if day not in common | scaled})
     return (
         {day: ("offset", words) for day, words in single.items()}
         | {day: ("haze", words) for day, words in hazy.items()}
         | {day: ("offset", words) for day, words in common.items()}
+        | {day: ("scale", words) for day, words in scaled.items()}
     )
+
+
+def _scale_faults(series: Mapping[date, Radiometry]) -> dict[date, str]:
+    """Return all dates where dense vegetation is too bright on most dates that have some: one scale holds for all."""
+    canopies = [shown.canopy for shown in series.values() if shown.canopy is not None]
+    bright = sum(canopy > BRIGHTEST_CANOPY for canopy in canopies)
+    if 2 * bright <= len(canopies):
+        return {}
+    words = (
+        f"dense vegetation reflects more than {BRIGHTEST_CANOPY:g} in the near infrared on {bright} of {len(canopies)} "
+        "dates that have some: the scale is wrong; --scale states that of a folder of scenes"
+    )
+    return dict.fromkeys(series, words)
 
 
 def haze(series: Mapping[date, Radiometry]) -> dict[date, str]:

@@ -258,7 +258,13 @@ class Radiometry(Document):
     dark: float | None = Field(
         None, description="5th percentile of red over dense vegetation; None: too little of it to tell an offset."
     )
+    canopy: float | None = Field(None, description="95th percentile of the near infrared over dense vegetation.")
+    floor: float | None = Field(None, description="5th percentile of the darkest band over clear land.")
     zero: float | None = Field(None, description="Share of clear land whose green is 0, percent.")
+    inverted: float = Field(
+        0, description="Share of clear pixels that reflect far more visible light than near infrared, percent."
+    )
+    clipped: float = Field(0, description="Share of clear land at the largest value of every band, percent.")
     saturated: float = Field(0, description="Share of pixels at the largest value of a band, of the worst, percent.")
 
 

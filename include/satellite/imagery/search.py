@@ -22,6 +22,7 @@ from include.satellite.artifacts import HISTORY, SEARCH
 from include.satellite.imagery.area import area_findings, area_geometry, inside_mask, make_grid
 from include.satellite.imagery.candidates import candidate_of, choose, classification_messages, days
 from include.satellite.imagery.client import Hub
+from include.satellite.imagery.demo import DEMO
 from include.satellite.imagery.fetch import Meter, Order, connect, download_order, fetch, two_at_once
 from include.satellite.imagery.history import fetch_history, history_scope, stored_history
 from include.satellite.imagery.scene_folder import check_heeded, folder_of
@@ -29,7 +30,7 @@ from include.satellite.imagery.scenes import Mask, shares
 from include.satellite.imagery.schemas import Candidate, Day, Grid, Imagery, Preview, Scope, SearchResult, Shares
 from include.satellite.imagery.stac import StacApi, catalog_of
 from include.satellite.imagery.store import ImageryStore
-from include.satellite.outlines import SWAP, Box
+from include.satellite.outlines import SWAP, Box, named, outlines_of
 from include.satellite.params import ImageryStepParams
 from include.satellite.sensors.evalscript import DATA_MASK, preview_script
 
@@ -41,6 +42,8 @@ PREVIEW_RESOLUTION_M = 60
 NORTHERNMOST = 84.0
 NEARBY_DEGREES, NEARBY_DEGREES_DEMO = 1.0, 5.0
 """How far from an area without imagery the catalog is asked for some, to say where it is: real catalogs are full."""
+FIRST = datetime(2015, 1, 1, tzinfo=UTC)
+"""Before the first image of Sentinel-2."""
 FEWEST_PIXELS = 100
 """An area of fewer pixels of 60 m is previewed at full resolution; a small request costs as little."""
 
@@ -161,8 +164,7 @@ def _from_catalog(params: ImageryStepParams, scope: Scope) -> tuple[SearchResult
         candidates = preview_days(listed, service, meter, store, params)
     if not any(candidate.usable for candidate in candidates):
         everything = len(service.search(*window, None))
-        within = NEARBY_DEGREES_DEMO if params.source == "demo" else NEARBY_DEGREES
-        elsewhere = "" if everything else _elsewhere(service, within, *window)
+        elsewhere = "" if everything else _elsewhere(service, scope, *window) + _features(params)
         raise BadInputError(_nothing_left(params, everything, len(features), candidates) + elsewhere)
     plan = _plan(params, scope, candidates, found=len(features), units_spent=meter.spent)
     missing = sum(store.find(plan.candidate(day)) is None for day in plan.chosen)
@@ -284,23 +286,41 @@ def _nothing_left(params: ImageryStepParams, everything: int, loosely: int, cand
     )
 
 
-def _elsewhere(service: Hub | StacApi, within: float, bounds: Box, start: datetime, end: datetime) -> str:
-    """Return where the catalog has imagery, where it has none of the area: behind swapped axes, else nearby."""
+def _elsewhere(service: Hub | StacApi, scope: Scope, bounds: Box, start: datetime, end: datetime) -> str:
+    """Return where the catalog has imagery, where it has none of the area: behind swapped axes, else nearby.
+
+    Of a folder it is where and when all of its scenes are.
+    """
     west, south, east, north = bounds
     if max(abs(west), abs(east)) <= NORTHERNMOST and service.search((south, west, north, east), start, end, None):
         return f"; it lists some with latitude and longitude swapped: if the area states latitude first, {SWAP}"
+    is_folder = scope.folder is not None and scope.folder.path is not None
+    within = 360.0 if is_folder else NEARBY_DEGREES_DEMO if scope.source == DEMO else NEARBY_DEGREES
     nearby = (
         max(west - within, -180.0),
         max(south - within, -NORTHERNMOST),
         min(east + within, 180.0),
         min(north + within, NORTHERNMOST),
     )
-    places = [shape(feature["geometry"]).bounds for feature in service.search(nearby, start, end, None)]
+    window = (FIRST, datetime.now(UTC)) if is_folder else (start, end)
+    features = service.search(nearby, *window, None)
+    places = [shape(feature["geometry"]).bounds for feature in features]
     if not places:
         return ""
     west, south = (min(place[side] for place in places) for side in (0, 1))
     east, north = (max(place[side] for place in places) for side in (2, 3))
-    return f"; the nearest lie between ({west:.4f}, {south:.4f}) and ({east:.4f}, {north:.4f}) (longitude, latitude)"
+    where = f"between ({west:.4f}, {south:.4f}) and ({east:.4f}, {north:.4f}) (longitude, latitude)"
+    if not is_folder:
+        return f"; the nearest lie {where}"
+    days = sorted(str(feature["properties"]["datetime"])[:10] for feature in features)
+    return f"; the scenes of the folder lie {where}, and are of {days[0]} to {days[-1]}"
+
+
+def _features(params: ImageryStepParams) -> str:
+    """Return in words which features of a file are the area; nothing for a bounding box."""
+    if params.geojson is None:
+        return ""
+    return f"; the area is {named([outline.id for outline in outlines_of(params.geojson).outlines])} of its file"
 
 
 def _window(params: ImageryStepParams) -> str:

@@ -21,7 +21,14 @@ from include.satellite.imagery.area import inside_mask
 from include.satellite.imagery.candidates import classification_messages
 from include.satellite.imagery.checks import Examination, examine, mark_duplicates, mark_series
 from include.satellite.imagery.plots import Thumbnail, draw_contact_sheet, draw_ndvi, thumbnail
-from include.satellite.imagery.radiometry import series_faults
+from include.satellite.imagery.radiometry import (
+    BASELINE_0400,
+    BRIGHT,
+    BRIGHTEST_CANOPY,
+    HAZE_DATES,
+    OFFSET,
+    series_faults,
+)
 from include.satellite.imagery.scenes import NotDataError, Scene, read_layers
 from include.satellite.imagery.schemas import (
     Acquisition,
@@ -287,6 +294,7 @@ def _on_reflectance(reports: Sequence[DateReport], accepted: Sequence[Acquisitio
     for words, count in Counter(acquisition.radiometry for acquisition in accepted if acquisition.radiometry).items():
         yield "info", f"reflectance on {count} of {len(accepted)} dates: {words}"
     shown = {report.date: report.radiometry for report in reports if report.accepted and report.radiometry}
+    yield from _on_scale_and_haze(reports, accepted)
     if shown and all(radiometry.dark is None for radiometry in shown.values()):
         darkest = min((radiometry.blue for radiometry in shown.values() if radiometry.blue is not None), default=None)
         seen = "no clear land" if darkest is None else f"at least {darkest:.3f} in blue (median of the clear land)"
@@ -304,6 +312,42 @@ def _on_reflectance(reports: Sequence[DateReport], accepted: Sequence[Acquisitio
         if report.radiometry and report.radiometry.saturated > MOST_SATURATED:
             share = report.radiometry.saturated
             yield "warning", f"{report.date}: {share:.1f} % of the pixels are at the top of a band's range (saturated)"
+
+
+def _on_scale_and_haze(
+    reports: Sequence[DateReport], accepted: Sequence[Acquisition]
+) -> Iterator[tuple[Severity, str]]:
+    """Yield how far the scale is tested, dates on which an offset cannot be told, and whether haze was tested."""
+    shown = {report.date: report.radiometry for report in reports if report.radiometry}
+    measured = {day: radiometry for day, radiometry in shown.items() if radiometry.blue is not None}
+    bright = [measured[acquisition.date].bright or 0 for acquisition in accepted if acquisition.date in measured]
+    if bright and any(acquisition.radiometry for acquisition in accepted):
+        low, high = BRIGHT
+        yield (
+            "info",
+            f"the scale is tested to a factor only: clear land reflects {min(bright):.2f} to {max(bright):.2f} in the "
+            f"near infrared, and {low:g} to {high:g} passes (dense vegetation: at most {BRIGHTEST_CANOPY:g}); NDVI "
+            "does not depend on it, SAVI and EVI do",
+        )
+    if shown and len(measured) < HAZE_DATES:
+        yield (
+            "warning",
+            f"haze not tested: {len(measured)} of {len(shown)} dates show clear land, and a series to compare them "
+            f"with needs {HAZE_DATES}",
+        )
+    left_in = {
+        report.date >= BASELINE_0400
+        for report in reports
+        if any(check.name == "offset" and not check.passed for check in report.checks)
+    }
+    for day in sorted({acquisition.date for acquisition in accepted} & measured.keys()):
+        blue, dark = measured[day].blue, measured[day].dark
+        if dark is None and blue is not None and blue >= OFFSET and (day >= BASELINE_0400) in left_in:
+            yield (
+                "warning",
+                f"{day}: an offset that was left in cannot be told (no dense vegetation, {blue:.3f} in blue), and "
+                "other dates have it",
+            )
 
 
 def _longest_gap(days: Sequence[date], start: datetime, end: datetime) -> Gap:

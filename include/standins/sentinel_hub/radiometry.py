@@ -9,6 +9,7 @@ write for it and that no reflectance has: −9999, −10000, 65535 and the ends 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -23,6 +24,9 @@ LARGEST_REFLECTANCE = 2.0
 """Floating-point numbers that are reflectances are at most this, bright cloud included."""
 SMALLEST_NUMBER = 150.0
 """Floating-point numbers that are reflectance × 10000 exceed this somewhere, being land; percent do not."""
+_QUANTIFICATION = ("quantification_value", "boa_quantification_value")
+_ADDED = ("boa_add_offset", "radio_add_offset")
+"""Items of ESA's products: reflectance = (number + added) / quantification."""
 UNTAGGED = (1.0, 0.0)
 """Scale and offset of a band without tags, as GDAL states them."""
 LARGEST_TAG = 1.0
@@ -75,6 +79,9 @@ def radiometry_of(file: DatasetReader, bands: Mapping[str, int], stated: Stated)
     numbers = [*bands.values()]
     pairs = [(file.scales[number - 1], file.offsets[number - 1]) for number in numbers]
     basis = "the file's tags"
+    if all(pair == UNTAGGED for pair in pairs):
+        pairs = [_pair_in(file.tags() | file.tags(number)) for number in numbers]
+        basis = "the file's metadata"
     if not all(pair == UNTAGGED for pair in pairs):
         if stated == Stated():
             _check_tags(file, pairs)
@@ -135,6 +142,25 @@ def has_data(raw: NDArray[Any], nodata: float) -> NDArray[np.bool_]:
             if ends.max > 65_535:
                 data &= (raw != -32_768) & (raw != 65_535)
     return np.asarray(data)
+
+
+def _pair_in(items: Mapping[str, str]) -> tuple[float, float]:
+    """Return the scale and the offset that a file's metadata items state as text, `UNTAGGED` where they state none.
+
+    >>> _pair_in({"scale_factor": "0.0001", "add_offset": "-0.1"}), _pair_in({"SCALE": "reflectance = DN/10000"})
+    ((0.0001, -0.1), (1.0, 0.0))
+    >>> _pair_in({"QUANTIFICATION_VALUE": "10000", "BOA_ADD_OFFSET": "-1000"})
+    (0.0001, -0.1)
+    """
+    numbers = {}
+    for name, text in items.items():
+        with suppress(ValueError):
+            numbers[name.lower()] = float(text)
+    scales = [numbers[name] for name in ("scale_factor", "scale") if name in numbers]
+    scales += [1 / numbers[name] for name in _QUANTIFICATION if numbers.get(name)]
+    offset = next((numbers[name] for name in ("add_offset", "offset", *_ADDED) if name in numbers), 0.0)
+    scale = scales[0] if scales else UNTAGGED[0] if offset == 0 else 1 / NUMBERS
+    return scale, offset * scale if abs(offset) > LARGEST_TAG else offset
 
 
 def _check_tags(file: DatasetReader, pairs: Sequence[tuple[float, float]]) -> None:

@@ -13,7 +13,6 @@ from include.satellite.imagery.radiometry import (
     measure,
     offset_fault,
     reflectance_fault,
-    saturated,
     series_faults,
 )
 from include.satellite.imagery.scenes import Scene
@@ -120,9 +119,51 @@ def test_a_series_of_hazy_or_bright_dates_has_no_outlier():
 def test_saturation_is_a_pile_at_the_top_of_a_range():
     one = scene(MEADOW, FIELD)
     inside = np.ones(one.layers.shape[1:], bool)
-    assert saturated(one, inside) == 0
+    assert measure(one, inside).saturated == 0
     one.layers[3, :, :3] = 5100
-    assert saturated(one, inside) == pytest.approx(15)
+    found = measure(one, inside)
+    assert (found.saturated, found.clipped) == (pytest.approx(15), 0)
+
+
+def test_numbers_that_were_stretched_for_display_are_clipped_in_every_band():
+    one = scene(MEADOW, FIELD)
+    layers = one.layers[:4].astype(float)
+    low, high = np.percentile(layers, [5, 95], axis=(1, 2), keepdims=True)
+    one.layers[:4] = np.clip((layers - low) / (high - low), 0, 1) * 9999 + 1
+    found = measure(one, np.ones(one.layers.shape[1:], bool))
+    assert found.clipped == pytest.approx(5, abs=0.5)
+    assert "stretched for display" in reflectance_fault(found)
+
+
+@pytest.mark.parametrize("classes", [4, 6], ids=["vegetation", "water, as red instead of near infrared looks"])
+def test_red_in_the_place_of_near_infrared_is_refused(classes):
+    blue, green, red, nir = MEADOW
+    found = shown((blue, green, nir, red), classes=classes)
+    assert found.inverted == 100
+    assert "bands are interchanged; --band-names" in reflectance_fault(found)
+    assert shown(MEADOW, FIELD, classes=classes).inverted == 0
+    lagoon = (1500, 2400, 900, 200)
+    assert shown(lagoon, classes=6).inverted == 0, "bright water reflects no near infrared"
+
+
+def test_numbers_of_twice_the_scale_are_called_so_and_not_an_offset():
+    crop = (300, 700, 600, 4800)
+    found = shown(crop, factor=2)
+    assert (found.canopy, found.floor) == (pytest.approx(0.966, abs=0.01), pytest.approx(0.053, abs=0.01))
+    assert "dense vegetation reflects 0.96" in reflectance_fault(found)
+    assert "it is haze, or the scale is wrong; --scale" in offset_fault(found)
+    assert reflectance_fault(shown(crop)) is None
+
+
+def test_a_scale_that_is_wrong_on_most_dates_is_wrong_on_all():
+    crop, meadow = shown((300, 700, 600, 4800), factor=2), shown(FIELD, factor=2)
+    faults = series_faults(dict(zip(days(4), [crop, crop, meadow, meadow], strict=True)))
+    assert {test for test, _ in faults.values()} == {"scale"}
+    assert "on 2 of 2 dates that have some: the scale is wrong" in faults[days(4)[3]][1]
+    calm = shown((300, 700, 600, 4800))
+    assert "scale" not in {
+        test for test, _ in series_faults(dict(zip(days(3), [crop, calm, calm], strict=True))).values()
+    }
 
 
 @pytest.mark.parametrize("tagged", [True, False])
@@ -214,3 +255,15 @@ def test_of_measured_dates_haze_alone_is_refused_and_every_wrong_offset(real_dat
     tell = {day for day, one in scenes.items() if measure(one, inside).land}
     assert refused(1000).keys() == tell
     assert refused(-1000).keys() >= tell - hazy
+
+
+@pytest.mark.real_data
+@pytest.mark.parametrize("site", ["romania_s2l2a_west", "belgium_hesbaye_monthly"])
+def test_of_measured_dates_twice_the_scale_is_refused_on_all(real_data, site):
+    shows = {}
+    for day, one in measured_scenes(real_data / "satellite" / site):
+        one.layers[:4] = np.minimum(one.layers[:4], 32767) * 2
+        shows[day] = measure(one, np.ones(one.layers.shape[1:], bool))
+    assert {day: test for day, (test, _) in series_faults(shows).items()} == {
+        day: "scale" for day, shown in shows.items() if shown.blue is not None
+    }
