@@ -21,8 +21,9 @@ setup-dev:
 	@tools/setup dev
 
 .PHONY: run
-run: setup ## Set up, then run each domain's pipeline down to its report, with the profile `demo` if it has one
+run: ## Set up and run each domain's pipeline in turn, down to its report, with the profile `demo` if it has one
 	@for domain in $(notdir $(DOMAINS)); do \
+	  tools/setup $$domain || exit 1; \
 	  [ -e include/config/$$domain-pipeline.json ] || [ -e dags/$${domain}_pipeline.py ] || continue; \
 	  [ ! -e include/$$domain/profiles/demo.json ] && profile= || profile="--profile demo"; \
 	  ./pipeline run $$domain $$profile || exit 1; done
@@ -63,11 +64,14 @@ ui: setup ## Airflow's own UI on 127.0.0.1, with a password
 
 PIP = $(if $(wildcard .venv/bin/pip),.venv/bin/pip,python3 -m pip)
 
+WHEEL = $(PIP) download -q --no-deps --only-binary=:all: --python-version 3.11 -d .wheels
+
 .PHONY: images
 images: ## Build the images of the steps (for the docker runtime)
 	@for folder in $(DOMAIN_IMAGES); do \
 	  if [ -e $$folder/torch.txt ]; then \
-	    $(PIP) download -q --no-deps --only-binary=:all: --python-version 3.11 -d .wheels -r $$folder/torch.txt || exit 1; \
+	    $(WHEEL) --retries 0 --timeout 10 --index-url https://download.pytorch.org/whl/cpu -r $$folder/torch.txt 2>/dev/null || \
+	      $(WHEEL) -r $$folder/torch.txt || exit 1; \
 	  fi; \
 	  docker build -q -t groundtruth-$${folder#include/}:latest -f $$folder/Dockerfile . || exit 1; done
 

@@ -12,6 +12,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
+from include.cli.before_setup import version
 from include.cli.env import env_app
 from include.cli.terminal import shown, shown_message
 from include.core.contracts import imported
@@ -42,6 +43,27 @@ def add_domain_commands(target: typer.Typer, domains: Iterable[Domain]) -> None:
                 target.add_typer(command, name=name)
             else:
                 target.command(name=name)(command)
+
+
+def _show_version(*, asked: bool) -> None:
+    if asked:
+        sys.stdout.write(f"{version()}\n")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version_: Annotated[
+        bool,
+        typer.Option(
+            "--version",
+            callback=lambda asked: _show_version(asked=asked),
+            is_eager=True,
+            help="Show the version and exit.",
+        ),
+    ] = False,
+) -> None:
+    """Run and inspect pipelines whose green runs are proven."""
 
 
 app.add_typer(env_app, name="env")
@@ -124,9 +146,13 @@ def run(  # noqa: PLR0913, PLR0917 - one argument for each option of the command
     Progress goes to stderr. The last line on stdout is `report: PATH`.
     """
     from include.cli.params import read_params
-    from include.cli.run import run_environment, run_pipeline
+    from include.cli.run import missing_set_up, run_environment, run_pipeline
+    from include.pipelines import domain_of_pipeline
 
     target = _find(pipeline)
+    domain = domain_of_pipeline(target)
+    if domain and missing_set_up(domain):
+        raise fail(f"the {domain.name} pipelines are not set up yet; run: tools/setup {domain.name}", USAGE)
     if runtime is not None and runtime not in RUNTIMES:
         raise fail(f"--runtime: {runtime} is not one of {', '.join(RUNTIMES)}", USAGE)
     try:

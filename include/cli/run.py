@@ -25,6 +25,7 @@ from include.cli.terminal import shown, shown_message
 from include.cli.view import Progress, read_report, show_report
 from include.core.contracts import imported
 from include.core.databases import check_database
+from include.core.domain import Domain
 from include.core.errors import GroundtruthError, SetupError
 from include.core.files import setup_errors
 from include.core.leftovers import COMMAND_LINE, DATABASE_NAME, LOG_NAME, sweep_published, sweep_runs
@@ -45,6 +46,12 @@ NEARLY_FULL_BYTES = 16 * 1024 * 1024
 POLL_SECONDS = 0.1
 PATIENCE_SECONDS = 60
 AIRFLOW_HOME = ROOT / ".airflow"
+
+
+def missing_set_up(domain: Domain) -> bool:
+    """Return whether this process runs in the checkout's own environment, and that lacks what a domain needs."""
+    environment = ROOT / ".venv"
+    return Path(sys.prefix) == environment and not (environment / f".installed-{domain.name}").exists()
 
 
 @contextmanager

@@ -10,7 +10,9 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
+from include.cli import run
 from include.cli.app import add_domain_commands, app
+from include.cli.before_setup import version
 from include.core.domain import Domain
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -130,6 +132,17 @@ def test_list_shows_the_faults_of_broken_definitions_too(definitions):
     result = call("list")
     assert result.exit_code == 1
     assert "broken.json" in result.stderr
+
+
+def test_the_version_is_that_of_the_project():
+    assert call("--version").stdout == f"{version()}\n"
+
+
+def test_a_domain_that_is_not_set_up_names_the_command_that_does_it(monkeypatch):
+    monkeypatch.setattr(run, "missing_set_up", lambda domain: domain.name == "satellite")
+    refused = call("run", "satellite", "--profile", "demo")
+    assert refused.exit_code == 2
+    assert refused.stderr == "error: the satellite pipelines are not set up yet; run: tools/setup satellite\n"
 
 
 def test_report_says_what_to_do_while_there_is_none():

@@ -1,5 +1,6 @@
 """What the set-up keeps secret: keys, passwords and connections are for their owner, also in an older set-up."""
 
+import fcntl
 import os
 import shutil
 import stat
@@ -63,7 +64,7 @@ def setting(home, name):
 
 def test_a_new_set_up_is_for_its_owner_alone(checkout):
     home = set_up(checkout)
-    files = ("airflow.cfg", "airflow.db", "fernet.key", "passwords.json", "setup.log", "template.db")
+    files = ("airflow.cfg", "airflow.db", "fernet.key", "passwords.json", "setup.lock", "setup.log", "template.db")
     assert modes(home) == {".airflow": "0o700"} | {f".airflow/{name}": "0o600" for name in files}
     Fernet(setting(home, "fernet_key").encode())
     assert setting(home, "file_task_handler_new_file_permissions") == "0o600"
@@ -116,3 +117,103 @@ def test_a_shell_that_uses_airflow_closes_its_home(checkout):
     )  # fmt: skip
     assert done.stdout.strip() == str(home)
     assert modes(home)[".airflow"] == "0o700"
+
+
+PIP = """#!/bin/sh
+echo "$*" >>"$CALLS"
+case "$*" in *"$BROKEN"*) exit 1 ;; esac
+"""
+VENV = """#!/bin/sh
+case "$*" in "-m venv"*) exit 0 ;; *) exec {python} "$@" ;; esac
+"""
+
+
+@pytest.fixture
+def installing(checkout, tmp_path):
+    """Call the set-up of a checkout with two domains, of which nothing is installed yet; returns how it ended.
+
+    `calls` lists what pip was asked for, which fails where it names `broken`.
+    """
+    (checkout / ".venv" / ".installed").unlink()
+    for domain, locks in (("meters", ["requirements.txt"]), ("images", ["requirements.txt", "torch.txt"])):
+        (checkout / "include" / domain).mkdir()
+        for name in ("domain.py", *locks):
+            (checkout / "include" / domain / name).touch()
+    python, calls = tmp_path / "python", tmp_path / "calls"
+    for program, content in ((python, VENV.format(python=sys.executable)), (checkout / ".venv/bin/pip", PIP)):
+        program.write_text(content)
+        program.chmod(0o755)
+
+    def call(*arguments, broken="nothing", **variables):
+        calls.write_text("")
+        environment = os.environ | {"CALLS": str(calls), "BROKEN": broken, "PYTHON": str(python)} | variables
+        return subprocess.run(
+            [checkout / "tools/setup", *arguments], env=environment, capture_output=True, text=True, check=False
+        )
+
+    call.asked = lambda: [line.rpartition(" -r ")[2] for line in calls.read_text().splitlines()]
+    call.calls = calls
+    return call
+
+
+def test_a_domain_is_set_up_without_what_others_need(installing):
+    assert installing("meters").returncode == 0
+    assert installing.asked() == ["requirements.txt", "include/meters/requirements.txt"]
+    assert installing("meters").returncode == 0
+    assert installing.asked() == []
+    assert installing().returncode == 0
+    assert set(installing.asked()) == {"include/images/requirements.txt", "include/images/torch.txt"}
+
+
+def test_a_domain_that_does_not_exist_is_refused_with_those_that_do(installing):
+    done = installing("metres")
+    assert (done.returncode, done.stderr) == (2, "setup: there is no domain metres; there are: images meters\n")
+
+
+CPU_INDEX = "--index-url https://download.pytorch.org/whl/cpu"
+
+
+def test_the_cpu_build_of_pytorch_comes_from_its_own_index(installing):
+    done = installing("images", TORCH="cpu")
+    assert "with PyTorch for the CPU (1 GB, a minute; 5 GB where its index cannot be reached)" in done.stderr
+    assert installing.asked().count("include/images/torch.txt") == 1
+    assert CPU_INDEX in installing.calls.read_text()
+
+
+def test_where_that_index_cannot_be_reached_pip_chooses(installing):
+    assert installing("images", TORCH="cpu", broken=CPU_INDEX).returncode == 0
+    first, second = [line for line in installing.calls.read_text().splitlines() if "torch.txt" in line]
+    assert (CPU_INDEX in first, CPU_INDEX in second) == (True, False)
+
+
+def test_a_build_for_cuda_is_what_pip_chooses(installing):
+    done = installing("images", TORCH="cuda")
+    assert "with PyTorch for CUDA (5 GB, several minutes)" in done.stderr
+    assert CPU_INDEX not in installing.calls.read_text()
+    assert installing("images", TORCH="gpu").stderr == "setup: TORCH=gpu: must be cpu or cuda\n"
+
+
+def test_a_set_up_that_failed_goes_on_where_it_stopped(installing, checkout):
+    done = installing("meters", broken="include/meters")
+    assert done.returncode == 1
+    assert "check the connection to the package index" in done.stderr
+    assert not (checkout / ".airflow" / "airflow.db").exists()
+    assert installing("meters").returncode == 0
+    assert installing.asked() == ["include/meters/requirements.txt"]
+    assert (checkout / ".airflow" / "airflow.db").exists()
+
+
+def test_two_set_ups_of_one_checkout_do_not_meet(installing, checkout):
+    (checkout / ".airflow").mkdir(mode=0o700)
+    with (checkout / ".airflow" / "setup.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        done = installing("meters")
+        assert (done.returncode, installing.asked()) == (1, [])
+        assert done.stderr == "setup: another set-up is at work in this checkout; wait until it has ended\n"
+    assert installing("meters").returncode == 0
+
+
+def test_a_python_that_was_named_is_used_or_refused(installing):
+    done = installing("meters", PYTHON="/bin/false")
+    assert (done.returncode, installing.asked()) == (1, [])
+    assert done.stderr == "setup: PYTHON=/bin/false: is no Python 3.11 or 3.12 that starts\n"
