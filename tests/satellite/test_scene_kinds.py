@@ -332,7 +332,8 @@ def test_an_area_beside_the_scenes_is_told_where_and_when_the_folder_has_some(fo
     feature = {"type": "Feature", "id": "F7", "geometry": {"type": "Polygon", "coordinates": [moved]}, "properties": {}}
     with pytest.raises(
         BadInputError,
-        match=r"the scenes of the folder lie between \(4\.4\d+, 50\.7\d+\) and .* 2024-05-10 to 2024-07-04; "
+        match=r"the scenes of the folder lie between \(4\.4\d+, 50\.7\d+\) and .* 2024-05-10 to 2024-07-04, and "
+        "hold B02, B03, B04, B08; "
         "the area is feature F7 of its file",
     ):
         read(geojson=feature, stated_path=str(folder))

@@ -19,6 +19,7 @@ from include.core.outcome import Finding, StepMetrics, StepOutcome, Table
 from include.satellite.artifacts import FIELDS, OBSERVATIONS, VALIDATED
 from include.satellite.fields.measurement import indices_of, measure_scene
 from include.satellite.fields.pixels import FEWEST_PIXELS, FieldPixels, field_pixels
+from include.satellite.fields.reading import placed
 from include.satellite.fields.schemas import KEY, STATISTICS, CropField, ObservationRow
 from include.satellite.fields.store import keep_measurements, read_measurements, read_table, write_table
 from include.satellite.imagery.store import scene_path
@@ -201,6 +202,14 @@ def measure_fields_outcome(files: Path) -> StepOutcome:
     findings = []
     if small:
         message = f"{_named(small)} too small: fewer than {FEWEST_PIXELS} pixels lie 10 m or more inside the outline"
+        findings.append(Finding(severity="warning", message=message))
+    seen = set(observations.loc[observations["status"] != "no data", "field_id"])
+    outside = [name for name in silent if name not in seen]
+    silent = [name for name in silent if name in seen]
+    if outside:
+        fields = FIELDS.read(files)
+        where = placed(fields.file, [field for field in fields.fields if field.field_id in outside])
+        message = f"{where}: no scene of the window holds data there, so no pass has a value"
         findings.append(Finding(severity="warning", message=message))
     if silent:
         message = f"{_named(silent)} without a clear pass in the window"

@@ -9,12 +9,12 @@ from __future__ import annotations
 from operator import attrgetter
 from pathlib import Path
 
-from include.core.errors import ContractError
+from include.core.errors import BadInputError, ContractError
 from include.core.outcome import StepMetrics, StepOutcome
 from include.satellite.artifacts import FIELDS, IMAGERY, SEARCH, VALIDATION_REPORT
 from include.satellite.evaluation.statements import check_stated
 from include.satellite.fields.params import PassParams
-from include.satellite.fields.reading import area_of
+from include.satellite.fields.reading import area_of, placed
 from include.satellite.imagery.download import Downloader, manifest_of
 from include.satellite.imagery.fetch import two_at_once
 from include.satellite.imagery.search import search
@@ -32,7 +32,11 @@ class PassMetrics(StepMetrics, extra="forbid"):
 
 def find_passes(files: Path, params: PassParams) -> None:
     """Plan the download of every pass over the fields (`search.json`); arguments and errors as of `search`."""
-    search(files, params.for_search(area_of(FIELDS.read(files))))
+    fields = FIELDS.read(files)
+    try:
+        search(files, params.for_search(area_of(fields)))
+    except BadInputError as error:
+        raise BadInputError(f"{placed(fields.file, fields.fields)}: {error}") from error
 
 
 def fetch_passes(files: Path, params: PassParams) -> None:

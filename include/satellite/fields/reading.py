@@ -101,6 +101,20 @@ def area_of(fields: FieldSet) -> dict[str, Any]:
     return dict(mapping(box(*low, *high)))
 
 
+def placed(file: str, fields: Sequence[CropField]) -> str:
+    """Return the ids of some fields, and where they lie."""
+    from shapely import total_bounds
+    from shapely.geometry import shape
+
+    names = list(dict.fromkeys(field.field_id for field in fields))
+    more = f" and {len(names) - FAULTS_NAMED} more" if len(names) > FAULTS_NAMED else ""
+    west, south, east, north = total_bounds([shape(field.geometry) for field in fields])
+    return (
+        f"{file}: {'field' if len(names) == 1 else 'fields'} {', '.join(names[:FAULTS_NAMED])}{more}, between "
+        f"({west:.4f}, {south:.4f}) and ({east:.4f}, {north:.4f})"
+    )
+
+
 def _down(degrees: float) -> float:
     return round(math.floor((degrees - MARGIN_DEGREES) / STEP_DEGREES) * STEP_DEGREES, 6)
 

@@ -313,12 +313,14 @@ def _elsewhere(service: Hub | StacApi, scope: Scope, bounds: Box, start: datetim
     if not is_folder:
         return f"; the nearest lie {where}"
     days = sorted(str(feature["properties"]["datetime"])[:10] for feature in features)
-    return f"; the scenes of the folder lie {where}, and are of {days[0]} to {days[-1]}"
+    bands = dict.fromkeys(band for feature in features for band in feature["properties"].get("scene_bands", ()))
+    held = ", ".join(bands) or "no band"
+    return f"; the scenes of the folder lie {where}, are of {days[0]} to {days[-1]}, and hold {held}"
 
 
 def _features(params: ImageryStepParams) -> str:
-    """Return in words which features of a file are the area; nothing for a bounding box."""
-    if params.geojson is None:
+    """Return in words which features of a file are the area; nothing for a bounding box or a bare geometry."""
+    if params.geojson is None or "coordinates" in params.geojson:
         return ""
     return f"; the area is {named([outline.id for outline in outlines_of(params.geojson).outlines])} of its file"
 

@@ -266,6 +266,7 @@ class SceneFolder:
         properties: dict[str, Any] = {"level": str(document.get("level", "unknown")), "scene_classes": classes}
         radiometry = f"{raster.radiometry}{raster.evidence}" if raster.radiometry.bands else None
         stated: dict[str, Any] = {"mask": source, "radiometry": radiometry, "unreadable": fault}
+        stated["scene_bands"] = [*raster.places]
         stated |= {"mask_type": self.mask_type, **self._stated._asdict(), "band_names": [*self._band_names]}
         return Product(
             id=f"{self.folder.name}_{scene.name.removeprefix('scenes/').replace('/', '_')}",

@@ -17,8 +17,8 @@ from include.satellite.fields.observations import (
     unmeasured,
 )
 from include.satellite.fields.params import MeasureParams
-from include.satellite.fields.schemas import FieldSet
-from include.satellite.fields.store import read_table, store_file
+from include.satellite.fields.schemas import FieldSet, ObservationRow
+from include.satellite.fields.store import read_table, store_file, write_table
 from tests.satellite.fields.squares import field, layers, make_imagery, outline, three_fields
 from tests.satellite.imagery_store import ImageryMaker
 
@@ -142,6 +142,19 @@ def test_fields_that_are_too_small_or_never_clear_are_named(monitoring):
     _, table = monitoring.run()
     assert set(table.loc[table["field_id"] == "tiny", "status"]) == {"too small"}
     assert table.loc[table["field_id"] == "tiny", "ndvi_mean"].isna().all()
+
+
+def test_a_field_where_no_scene_holds_data_is_named_with_its_place(monitoring):
+    monitoring.run()
+    table = read_table(OBSERVATIONS.at(monitoring.files))
+    hidden = table["field_id"] == "A"
+    write_table(
+        OBSERVATIONS.at(monitoring.files), table.assign(status=table["status"].mask(hidden, "no data")), ObservationRow
+    )
+    messages = [finding.message for finding in measure_fields_outcome(monitoring.files).findings]
+    [message] = [message for message in messages if "holds data" in message]
+    assert message.startswith("fields.gpkg: field A, between (")
+    assert not any("without a clear pass" in message for message in messages)
 
 
 def test_fields_with_the_same_outline_are_measured_once(data_dir, tmp_path):

@@ -1,11 +1,12 @@
 """Every pass over the fields, from the stand-in: fetched once, checked each time."""
 
 import json
+import re
 
 import pytest
 from shapely.geometry import shape
 
-from include.core.errors import ContractError
+from include.core.errors import BadInputError, ContractError
 from include.satellite.artifacts import FIELDS, IMAGERY, SEARCH, VALIDATED
 from include.satellite.fields.params import FieldsParams, PassParams
 from include.satellite.fields.passes import (
@@ -18,6 +19,7 @@ from include.satellite.fields.passes import (
 )
 from include.satellite.fields.reading import EXAMPLE, area_of, read_fields
 from include.satellite.imagery.demo import URL_VARIABLE, stand_in
+from tests.satellite.scene_folders import area, write_scenes
 
 PARAMS = PassParams(source="demo", end="2026-10-01T00:00:00Z", days_back=20, indices=("ndvi",), resolution=20)
 
@@ -65,3 +67,26 @@ def test_passes_are_fetched_once_and_cover_the_fields(take):
     SEARCH.write(first, other)
     with pytest.raises(ContractError, match="geometry"):
         recompute_plan(first, PARAMS)
+
+
+def test_fields_outside_a_folder_of_scenes_are_named_with_what_the_folder_holds(data_dir, tmp_path):
+    write_scenes(data_dir / "inbox" / "farm")
+    square = area(slice(0, 20), slice(0, 20))
+    far = [[[lon + 9, lat] for lon, lat in ring] for ring in square["coordinates"]]
+    feature = {"type": "Feature", "properties": {"id": "far-1"}, "geometry": {"type": "Polygon", "coordinates": far}}
+    (tmp_path / "source").mkdir()
+    (tmp_path / "source" / "own.geojson").write_text(json.dumps({"type": "FeatureCollection", "features": [feature]}))
+    read_fields(tmp_path, FieldsParams(fields="own.geojson"))
+    params = PassParams(source="demo", scenes="farm", end="2024-08-01T00:00:00Z", days_back=120, resolution=20)
+    with pytest.raises(BadInputError) as error:
+        find_passes(tmp_path, params)
+    corner = r"\((\d+\.\d{4}), (\d+\.\d{4})\)"
+    match = re.fullmatch(
+        rf"own\.geojson: field far-1, between {corner} and {corner}: no imagery: .*; the scenes of the folder lie "
+        rf"between {corner} and {corner} \(longitude, latitude\), are of 2024-05-10 to 2024-07-04, and hold "
+        "B02, B03, B04, B08",
+        str(error.value),
+    )
+    assert match
+    west, south, east, north = map(float, match.groups()[4:])
+    assert (west, south, east, north) == pytest.approx(shape(area()).bounds, abs=2e-4)
