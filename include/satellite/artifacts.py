@@ -11,6 +11,16 @@ from pydantic import BaseModel
 from include.core.artifacts import sha256
 from include.core.contracts import Artifact
 from include.core.errors import ContractError
+from include.satellite.crops.schemas import (
+    ClassRow,
+    CropCard,
+    CropClasses,
+    CropComparison,
+    CropData,
+    CropPrediction,
+    CropVerification,
+    SampleRow,
+)
 from include.satellite.datasets.schemas import PatchInfo, PatchRow, SequenceInfo, SequenceRow
 from include.satellite.evaluation.schemas import PatchPrediction, SequencePrediction, Verification
 from include.satellite.fields.schemas import (
@@ -132,6 +142,17 @@ INDEX_RASTER = Artifact("indices.tif")
 FIELDS_ITEM = Artifact("item.json")
 PASSES = Artifact("passes.zip", optional=True)
 FIELD_PRODUCTS = (FIELDS_TABLE, FIELDS_PACKAGE, INDEX_RASTER, FIELDS_ITEM, PASSES)
+CROP_SAMPLES = Artifact("crop_samples.parquet", SampleRow)
+CROP_DATA = Artifact("crop_data.json", CropData)
+CROP_PREDICTIONS = Artifact("crop_predictions.parquet", CropPrediction)
+CROP_WEIGHTS = Artifact("crop_model.safetensors")
+CROP_CARD = Artifact("crop_model.json", CropCard)
+CROP_COMPARISON = Artifact("crop_comparison.json", CropComparison)
+CROP_PLOT = Artifact("plot_crops.png")
+CROP_VERIFIED = Artifact("crop_verification.parquet", CropPrediction)
+CROP_VERIFICATION = Artifact("crop_verification.json", CropVerification)
+CROP_CLASSES = Artifact("crop_classes.parquet", ClassRow)
+CROP_CLASSIFICATION = Artifact("crop_classes.json", CropClasses)
 HEALTH_MAP = Artifact("health_map.json", HealthMap)
 HEALTH_MAP_RASTER = Artifact("health_map.tif")
 HEALTH_MAP_PLOT = Artifact("plot_health_map.png")

@@ -5,7 +5,13 @@ from pathlib import Path
 from include.core.contracts import StepParams
 from include.core.domain import Domain, EnvKeys, Option, Page, Pool, StandIn
 from include.satellite.params import ImageryParams, ValidateParams
-from include.satellite.pipeline import CROP_HEALTH_MAP, FIELD_MONITORING, SATELLITE, LookbackWindow
+from include.satellite.pipeline import (
+    CROP_CLASSIFICATION,
+    CROP_HEALTH_MAP,
+    FIELD_MONITORING,
+    SATELLITE,
+    LookbackWindow,
+)
 from include.satellite.registry import store
 from include.satellite.steps import SATELLITE_STEPS
 
@@ -22,7 +28,7 @@ SATELLITE_DOMAIN = Domain(
     title="Satellite",
     steps=SATELLITE_STEPS,
     image="groundtruth-satellite:latest",
-    pipelines=(SATELLITE, CROP_HEALTH_MAP, FIELD_MONITORING),
+    pipelines=(SATELLITE, CROP_HEALTH_MAP, FIELD_MONITORING, CROP_CLASSIFICATION),
     window=LookbackWindow(),
     options=(
         _switch(ImageryParams, "skip_download"),
@@ -92,8 +98,14 @@ SATELLITE_DOMAIN = Domain(
         ),
         Option(
             ("--fields",),
-            "File with the outlines of the fields to monitor. Default: GROUNDTRUTH_FIELDS; of the demo, an example.",
+            "File with the outlines of the fields. Default for fields to monitor: GROUNDTRUTH_FIELDS, else an example.",
             param="fields",
+            metavar="FILE",
+        ),
+        Option(
+            ("--series",),
+            "Table of field, date, bands or indices, and crop, from which crops are learnt: CSV or Parquet.",
+            param="series",
             metavar="FILE",
         ),
     ),

@@ -15,7 +15,7 @@ from include.core.exchange import Producer
 from include.core.pipeline import Pipeline
 from include.core.windows import Interval, IntervalWindow, read_instant, read_zone
 from include.satellite.artifacts import VALIDATED
-from include.satellite.steps import FIELD_STEPS, MODEL_STEPS
+from include.satellite.steps import CROP_STEPS, FIELD_STEPS, MODEL_STEPS
 
 HOUR_S = 3600
 IMAGERY_ASSET, MODEL_ASSET = "satellite_imagery", "crop_health_model"
@@ -26,6 +26,8 @@ TIMEOUTS_S = {
     "train_cnn": 6 * HOUR_S,
     "train_lstm": 6 * HOUR_S,
     "compare": 3 * HOUR_S,
+    "train_crops": 3 * HOUR_S,
+    "verify_crops": 3 * HOUR_S,
 }
 DRAW_MAP = MODEL_STEPS["draw_map"]
 PUBLISHED = ("validated.json", "validation_report.json", "comparison.json", "configuration.json")
@@ -40,6 +42,7 @@ FIELDS_PUBLISHED = (
     ),
     *("alerts.parquet", "fields.parquet", "fields.gpkg", "indices.tif", "item.json"),
 )
+CROPS_PUBLISHED = ("crop_comparison.json", "crop_model.json", "crop_predictions.parquet")
 MAP_PUBLISHED = ("health_map.tif", "plot_health_map.png", "health_map.json")
 
 
@@ -116,4 +119,17 @@ FIELD_MONITORING = Pipeline(
     FIELD_STEPS,
     window=LookbackWindow(),
     short_name="fields",
+)
+
+CROP_CLASSIFICATION = Pipeline(
+    Definition(
+        workflow_name="crop-classification",
+        description="The crop of each field from its series of a season, learnt from your own labels.",
+        steps=specs_of(CROP_STEPS.values(), timeouts_s=TIMEOUTS_S),
+        file=Path(__file__),
+        publish=CROPS_PUBLISHED,
+        deadline_minutes=6 * 60,
+    ),
+    CROP_STEPS,
+    short_name="crops",
 )

@@ -131,3 +131,24 @@ prove_products = _proof(
     sampled="windows of the index rasters of drawn passes, from their scenes",
     audited="the latest values from the observations, what the items state, and the complete index rasters",
 )
+prove_series = _proof(
+    "crops.training:recompute_series",
+    (artifacts.CROP_SAMPLES, artifacts.CROP_DATA),
+    recomputed="every field, crop, month, block and fold, from the table again",
+)
+prove_crops = _proof(
+    "crops.training:recompute_training",
+    (artifacts.CROP_CARD,),
+    recomputed="what the card states of data and weights; crops of the predicted fields",
+)
+prove_crop_comparison = _proof(
+    "crops.comparison:recompute_crop_comparison",
+    (artifacts.CROP_COMPARISON,),
+    recomputed="every score, interval and gate, from the predictions on held-out fields",
+)
+prove_crop_verification = _proof(
+    "crops.verification:recompute_crop_verification",
+    (artifacts.CROP_PREDICTIONS,),
+    sampled=f"predictions, by training again without the fields in {artifacts.CROP_VERIFIED.path}",
+    audited="predictions, by training again without each fold",
+)

@@ -8,6 +8,7 @@ from typing import Any
 from include.core.contracts import SOURCES, Approval, Artifact, Credentials, Group, Step, StepParams
 from include.satellite import artifacts, params
 from include.satellite.artifacts import CNN, LSTM
+from include.satellite.crops.params import CropCompareParams, CropDataParams, CropTrainParams, CropVerifyParams
 from include.satellite.fields.params import AnalyseParams, FieldsParams, MapParams, MeasureParams, PassParams
 from include.satellite.registry.store import ENV_KEYS
 
@@ -336,6 +337,59 @@ _FIELDS = (
     ),
 )
 
+_CROP_DATA = (artifacts.CROP_SAMPLES, artifacts.CROP_DATA)
+_CROP_MODEL = (artifacts.CROP_PREDICTIONS, artifacts.CROP_WEIGHTS, artifacts.CROP_CARD)
+_TREES = ("scikit-learn", "numpy", "pandas", "duckdb")
+_CROPS = (
+    _step(
+        "read_series",
+        "Read the series",
+        "Reads the table of the fields' series, makes months of it, and divides the fields into blocks and folds.",
+        "crops.training",
+        CropDataParams,
+        recompute="include.satellite.proofs:prove_series",
+        reads=(SOURCES,),
+        writes=_CROP_DATA,
+        libraries=("numpy", "pandas", "duckdb", "pyproj", "shapely"),
+    ),
+    _step(
+        "train_crops",
+        "Train the crop classifier",
+        "Predicts each field by models that saw neither its block nor its neighbours; trains the model on all.",
+        "crops.training",
+        CropTrainParams,
+        recompute="include.satellite.proofs:prove_crops",
+        reads=_CROP_DATA,
+        writes=_CROP_MODEL,
+        libraries=_TREES,
+    ),
+    _step(
+        "compare_crops",
+        "Compare crop classifiers",
+        "Compares the classifier with single months, other models and the champion, and decides.",
+        "crops.comparison",
+        CropCompareParams,
+        recompute="include.satellite.proofs:prove_crop_comparison",
+        reads=(*_CROP_DATA, *_CROP_MODEL),
+        writes=(artifacts.CROP_COMPARISON, artifacts.CROP_PLOT),
+        libraries=("numpy", "pandas", "matplotlib"),
+        env_keys=ENV_KEYS,
+    ),
+    _step(
+        "verify_crops",
+        "Verify the predictions",
+        "Trains all models again without a fold that is drawn then, and predicts its fields.",
+        "crops.verification",
+        CropVerifyParams,
+        group=CONFIGURE,
+        recompute="include.satellite.proofs:prove_crop_verification",
+        reads=(*_CROP_DATA, *_CROP_MODEL, artifacts.CROP_COMPARISON),
+        writes=(artifacts.CROP_VERIFIED, artifacts.CROP_VERIFICATION),
+        libraries=_TREES,
+    ),
+)
+
 MODEL_STEPS = {step.id: step for step in _ALL}
 FIELD_STEPS = {step.id: step for step in _FIELDS}
-SATELLITE_STEPS = MODEL_STEPS | FIELD_STEPS
+CROP_STEPS = {step.id: step for step in _CROPS}
+SATELLITE_STEPS = MODEL_STEPS | FIELD_STEPS | CROP_STEPS

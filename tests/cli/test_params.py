@@ -13,7 +13,7 @@ from include.cli.params import read_params, read_profile
 from include.core.errors import BadInputError
 from include.energy.params import AnalyzerParams, GeneratorParams, ReportParams
 from include.pipelines import load_pipelines
-from include.satellite.pipeline import CROP_HEALTH_MAP, FIELD_MONITORING, SATELLITE
+from include.satellite.pipeline import CROP_CLASSIFICATION, CROP_HEALTH_MAP, FIELD_MONITORING, SATELLITE
 
 pytestmark = pytest.mark.airflow
 
@@ -398,3 +398,41 @@ def test_impossible_statements_about_imagery_are_refused(assignment, words):
 
 def test_the_codes_of_crops_are_a_parameter_of_the_satellite_pipeline():
     assert read(SATELLITE, "crop_mask_codes=[40]")["crop_mask_codes"] == [40]
+
+
+def test_every_parameter_of_crop_classification_from_the_command_line(tmp_path):
+    for name in ("series.csv", "farm.gpkg"):
+        (tmp_path / name).write_text("read by the step alone")
+    stated = {
+        "id_column": "plot",
+        "date_column": "day",
+        "crop_column": "KULTUR",
+        "longitude_column": "x",
+        "latitude_column": "y",
+        "reflectance_scale": 0.0001,
+        "nodata": 65535.0,
+        "season_start": "2021-09-01",
+        "season_end": "2022-08-31",
+        "min_fields": 30,
+        "block_km": 5.0,
+        "crop_model": "gradient_boosting",
+        "seed": 3,
+        "allow_synthetic": True,
+    }
+    params = read_params(
+        CROP_CLASSIFICATION,
+        {"series": str(tmp_path / "series.csv"), "fields": str(tmp_path / "farm.gpkg")},
+        [f"{name}={json.dumps(value)}" for name, value in stated.items()],
+        None,
+        date=None,
+        start=None,
+        end=None,
+        audit=True,
+    )
+    files = {"series": f"{tmp_path}/series.csv", "fields": f"{tmp_path}/farm.gpkg"}
+    assert params == stated | files | {"audit": True}
+    assert params.keys() == CROP_CLASSIFICATION.params.keys()
+    with pytest.raises(BadInputError, match="season_start 2022-09-01 must not be after season_end 2022-08-31"):
+        read(CROP_CLASSIFICATION, "season_start=2022-09-01", "season_end=2022-08-31")
+    with pytest.raises(BadInputError, match="crop_model"):
+        read(CROP_CLASSIFICATION, "crop_model=lstm")

@@ -28,6 +28,7 @@ def test_every_dag_of_the_folder_is_listed_here():
         "satellite_pipeline",
         "crop_health_map",
         "field_monitoring",
+        "crop_classification",
         "inbox",
         "maintenance",
     }
@@ -110,6 +111,7 @@ def test_a_broken_definition_shows_every_fault_while_good_ones_live(definitions)
         "satellite_pipeline",
         "crop_health_map",
         "field_monitoring",
+        "crop_classification",
         "inbox",
         "maintenance",
     }

@@ -6,7 +6,7 @@ import pytest
 
 from include.core.errors import BadInputError
 from include.core.exchange import Producer
-from include.satellite.pipeline import CROP_HEALTH_MAP, FIELD_MONITORING, SATELLITE, LookbackWindow
+from include.satellite.pipeline import CROP_CLASSIFICATION, CROP_HEALTH_MAP, FIELD_MONITORING, SATELLITE, LookbackWindow
 
 HOUR_S = 3600
 
@@ -115,3 +115,10 @@ def test_the_window_is_described_in_words():
 def test_a_map_takes_validated_imagery_of_the_satellite_pipeline_alone():
     assert CROP_HEALTH_MAP.producers == {"imagery": Producer("satellite_pipeline", "validate", "validated.json")}
     assert "validate" in {spec.id for spec in SATELLITE.definition.steps}
+
+
+def test_crops_are_learnt_step_by_step_on_request():
+    ids = [spec.id for spec in CROP_CLASSIFICATION.definition.steps]
+    assert ids[:4] == ["read_series", "train_crops", "compare_crops", "verify_crops"]
+    assert CROP_CLASSIFICATION.starts == "on request"
+    assert "crops" in CROP_CLASSIFICATION.names

@@ -18,7 +18,7 @@ from include.satellite.fields.pixels import outline_key
 from include.satellite.fields.schemas import CropField, FieldSet
 
 if TYPE_CHECKING:
-    from include.satellite.outlines import Outline
+    from include.satellite.outlines import Outline, Outlines
 
 EXAMPLE = Path(__file__).with_name("example.geojson")
 """Fields of the simulator's land, for the source `demo`."""
@@ -69,10 +69,22 @@ def _read(files: Path, params: FieldsParams) -> FieldSet:
             "fields: name the file that holds the outlines of the fields (--fields FILE, or GROUNDTRUTH_FIELDS)"
         )
     path = files / SOURCE_FOLDER / params.fields if params.fields else EXAMPLE
-    read = read_outlines(path)
-    columns, findings = _columns(path.name, read.outlines, params)
-    fields = _fields(path.name, read.outlines, columns)
-    return FieldSet(file=path.name, fields=fields, findings=[*read.findings, *findings])
+    return field_set(path.name, read_outlines(path), params)
+
+
+def field_set(name: str, read: Outlines, params: FieldsParams) -> FieldSet:
+    """Return the fields of outlines.
+
+    Args:
+        name: Of their file.
+        read: The outlines.
+        params: Names of their columns.
+
+    Raises:
+        BadInputError: As `read_fields`.
+    """
+    columns, findings = _columns(name, read.outlines, params)
+    return FieldSet(file=name, fields=_fields(name, read.outlines, columns), findings=[*read.findings, *findings])
 
 
 def read_fields_outcome(files: Path) -> StepOutcome:
