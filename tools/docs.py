@@ -8,18 +8,15 @@ from __future__ import annotations
 import inspect
 import json
 import sys
-import types
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import date, datetime
-from pathlib import Path
-from typing import Annotated, Any, Literal, Union, get_args, get_origin
+from typing import Any, get_args, get_origin
 
 import typer
-from pydantic import AwareDatetime, BaseModel, NaiveDatetime
+from pydantic import BaseModel
 from pydantic.fields import FieldInfo
-from pydantic_core import PydanticUndefined
 
 from include.cli.app import app
+from include.cli.fields import bare_type, field_default, field_value
 from include.core.contracts import Artifact, imported
 from include.core.definitions.load import json_schema
 from include.core.definitions.model import LinkedDocument, ListDocument
@@ -30,19 +27,8 @@ from include.pipelines import all_pipelines
 from include.reporting.model import PipelineReport
 
 REFERENCE = ROOT / "docs" / "reference"
-TYPES: dict[Any, str] = {
-    str: "text",
-    int: "whole number",
-    float: "number",
-    bool: "true or false",
-    AwareDatetime: "time with zone",
-    datetime: "time with zone",
-    NaiveDatetime: "local time",
-    date: "date",
-}
 KEYS = {"checks": "file", "ranges": "column"}
 """What the keys of an object stand for, by its name; those of others are ids."""
-BOUNDS = {"ge": "≥", "gt": ">", "le": "≤"}
 EXIT_CODES = (
     ("0", "success"),
     ("1", "a step failed, a definition is faulty, a report is missing, or `doctor` found a fault"),
@@ -69,7 +55,7 @@ def settings_page() -> str:
     """The deployment's settings."""
     domain_settings = [imported(domain.settings) for domain in DOMAINS if domain.settings]
     rows = [
-        (f"`GROUNDTRUTH_{name.upper()}`", _cell(field.description or ""), _default(field))
+        (f"`GROUNDTRUTH_{name.upper()}`", _cell(field.description or ""), field_default(field))
         for model in (Settings, *domain_settings)
         for name, field in model.model_fields.items()
     ]
@@ -142,7 +128,7 @@ def pipeline_page(pipeline: Pipeline) -> str:
             task = f"- `{step.id}`: {step.description} " if info.parts else ""
             reads = f"Reads {_artifacts(step.reads)}. " if step.reads else ""
             lines.append(f"   {task}{reads}Writes {_artifacts(step.writes)}.")
-    rows = [(*_row(name, field), _default(field)) for name, field in pipeline.params.items()]
+    rows = [(*_row(name, field), field_default(field)) for name, field in pipeline.params.items()]
     lines += ["", "## Parameters", "", *_table(("parameter", "value", "meaning", "default"), rows), "## Files", ""]
     for artifact in {artifact.path: artifact for bound in pipeline.steps for artifact in bound.step.writes}.values():
         if artifact.schema is not None:
@@ -160,7 +146,7 @@ def _fields_table(model: type[BaseModel], head: str) -> list[str]:
 
 
 def _row(name: str, field: FieldInfo) -> tuple[str, str, str]:
-    return f"`{_cell(name)}`", _value(field), _cell(field.description or "")
+    return f"`{_cell(name)}`", field_value(field), _cell(field.description or "")
 
 
 def _table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
@@ -173,61 +159,12 @@ def _fields(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, Fie
     for key, field in sorted(model.model_fields.items(), key=lambda item: item[0] != "id"):
         name = prefix + (field.alias or key)
         yield name, field
-        inner, marks = _bare(field.annotation), ""
+        inner, marks = bare_type(field.annotation), ""
         while get_origin(inner) in (list, tuple, dict):
             marks += f".<{KEYS.get(key, 'id')}>" if get_origin(inner) is dict else "[]"
-            inner = _bare(get_args(inner)[1 if get_origin(inner) is dict else 0])
+            inner = bare_type(get_args(inner)[1 if get_origin(inner) is dict else 0])
         if isinstance(inner, type) and issubclass(inner, BaseModel):
             yield from _fields(inner, f"{name}{marks}.")
-
-
-def _bare(annotation: Any) -> Any:
-    """A type without what validates it, and without None."""
-    while get_origin(annotation) is Annotated:
-        annotation = get_args(annotation)[0]
-    if get_origin(annotation) in (Union, types.UnionType):
-        return _bare(next(option for option in get_args(annotation) if option is not type(None)))
-    return annotation
-
-
-def _value(field: FieldInfo) -> str:
-    """What a field holds, in words."""
-    limits = [
-        f"{sign} {_number(getattr(limit, name))}"
-        for limit in field.metadata
-        for name, sign in BOUNDS.items()
-        if hasattr(limit, name)
-    ]
-    nothing = type(None) in get_args(field.annotation)
-    return _kind(field.annotation) + (f" {', '.join(limits)}" if limits else "") + (", or null" if nothing else "")
-
-
-def _kind(annotation: Any) -> str:
-    bare = _bare(annotation)
-    match get_origin(bare):
-        case _ if bare in TYPES:
-            return TYPES[bare]
-        case origin if origin is Literal:
-            return " or ".join(f"`{value}`" for value in get_args(bare))
-        case origin if origin in (list, tuple):
-            return f"list ({_kind(get_args(bare)[0])})"
-        case _:
-            return "any" if bare is Any else "object"
-
-
-def _default(field: FieldInfo) -> str:
-    value: Any = field.default
-    if value is PydanticUndefined:
-        return "see its meaning" if field.default_factory else "none"
-    if isinstance(value, Path):
-        return f"`{value.relative_to(ROOT).as_posix() if value.is_relative_to(ROOT) else value}`"
-    if value in (None, "", ()):
-        return "none"
-    return f"`{json.dumps(value).strip(chr(34))}`"
-
-
-def _number(value: float) -> str:
-    return f"{value:,.0f}" if value >= 1000 else f"{value:g}"
 
 
 def _cell(text: str) -> str:

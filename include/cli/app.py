@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import inspect
+import json
 import sys
+import webbrowser
 from collections.abc import Callable, Iterable
 from datetime import datetime
 from pathlib import Path
@@ -80,19 +82,32 @@ def _with_domain_options(command: Callable[..., None]) -> Callable[..., None]:
     """Add the options of all domains to a command that takes them as keyword arguments."""
     signature = inspect.signature(command, eval_str=True)
     parameters = {name: item for name, item in signature.parameters.items() if item.kind is not item.VAR_KEYWORD}
-    for option in (option for domain in DOMAINS for option in domain.options):
+    for owner, option in ((each, option) for each in DOMAINS for option in each.options):
         kind: Any = list[str] | None if option.repeated else str | None if option.metavar else bool
         parameters[option.name] = inspect.Parameter(
             option.name,
             inspect.Parameter.KEYWORD_ONLY,
             default=None if option.metavar else False,
-            annotation=Annotated[kind, typer.Option(*option.flags, metavar=option.metavar, help=option.help)],
+            annotation=Annotated[
+                kind,
+                typer.Option(
+                    *option.flags,
+                    metavar=option.metavar,
+                    help=option.help,
+                    rich_help_panel=f"Options of {owner.name} pipelines",
+                ),
+            ],
         )
     command.__signature__ = signature.replace(parameters=list(parameters.values()))  # type: ignore[attr-defined]
     return command
 
 
-@app.command()
+EXAMPLES = "Examples:\n\n" + "\n\n".join(
+    f"./pipeline run {example}" for domain in DOMAINS for example in domain.examples
+)
+
+
+@app.command(epilog=EXAMPLES)
 @_with_domain_options
 def run(  # noqa: PLR0913, PLR0917 - one argument for each option of the command
     pipeline: Annotated[
@@ -200,7 +215,10 @@ def list_() -> None:
 @app.command()
 def report(
     run_name: Annotated[
-        str | None, typer.Argument(metavar="RUN", help="Name of a run, or its folder. Default: the latest.")
+        str | None,
+        typer.Argument(
+            metavar="RUN", help="A run, its folder, a pipeline or a day (YYYY-MM-DD). Default: the latest run."
+        ),
     ] = None,
     json_: Annotated[bool, typer.Option("--json", help="Print the report's JSON on stdout.")] = False,
 ) -> None:
@@ -217,6 +235,81 @@ def report(
         return
     show_report(document, Console())
     sys.stdout.write(f"report: {printable(str(path))}\n")
+
+
+@app.command("open")
+def open_(
+    run_name: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="RUN", help="A run, its folder, a pipeline or a day (YYYY-MM-DD). Default: the latest run."
+        ),
+    ] = None,
+) -> None:
+    """Open the report of a run in the browser; prints its path, too."""
+    from include.cli.view import find_report
+
+    try:
+        page = find_report(run_name).with_suffix(".html").resolve()
+    except GroundtruthError as error:
+        raise fail(error, FAILED) from None
+    sys.stdout.write(f"report: {printable(str(page))}\n")
+    if not webbrowser.open(page.as_uri()):
+        err.print("[yellow]![/] no browser could be started here", soft_wrap=True)
+
+
+@app.command()
+def runs(
+    pipeline: Annotated[
+        str | None, typer.Argument(metavar="PIPELINE", help="Only runs of this pipeline. Default: of all.")
+    ] = None,
+    latest: Annotated[
+        int | None,
+        typer.Option("--latest", "-n", min=1, metavar="N", help="So many. Default: 20 on a terminal, else all."),
+    ] = None,
+    json_: Annotated[bool, typer.Option("--json", help="Print a JSON document.")] = False,
+) -> None:
+    """List the runs, the latest first: pipeline, interval (UTC), status, report.
+
+    Into a pipe or a file it writes one line a run, its fields separated by tabs, the path of the report last.
+    """
+    from include.cli.runs import ListedRun, find_runs, listed, runs_table
+
+    is_terminal = sys.stdout.isatty()
+    try:
+        entries = find_runs(pipeline)
+    except BadInputError as error:
+        raise fail(error, USAGE) from None
+    shown_runs = listed(entries[: latest or (20 if is_terminal and not json_ else None)])
+    if json_:
+        documents = [run._asdict() for run in shown_runs]
+        sys.stdout.write(printable_json(json.dumps(documents, indent=2, ensure_ascii=False)) + "\n")
+    elif not is_terminal:
+        for row in (ListedRun._fields, *shown_runs):
+            sys.stdout.write("\t".join(row) + "\n")
+    elif entries:
+        Console().print(runs_table(shown_runs))
+    else:
+        of = "" if pipeline is None else f" of {shown(pipeline)}"
+        err.print(f"there are no runs{of} yet; begin with ./pipeline run", soft_wrap=True)
+
+
+@app.command()
+def params(
+    pipeline: Annotated[str, typer.Argument(metavar="PIPELINE", help="Name of the pipeline.")],
+) -> None:
+    """List the parameters of a pipeline: what each holds with its bounds, its default and its meaning.
+
+    `./pipeline run PIPELINE --set NAME=VALUE` sets one.
+    """
+    from include.cli.runs import params_rows, params_table
+
+    target = _find(pipeline)
+    if sys.stdout.isatty():
+        Console().print(params_table(target))
+    else:
+        for row in params_rows(target):
+            sys.stdout.write("\t".join(row) + "\n")
 
 
 @app.command()
@@ -259,13 +352,12 @@ def doctor() -> None:
 
 
 def _find(name: str) -> Pipeline:
+    from include.cli.runs import find_pipeline
     from include.pipelines import all_pipelines
 
-    pipelines, errors = all_pipelines()
-    for pipeline in pipelines:
-        if name in pipeline.names:
-            return pipeline
-    for error in errors:
-        err.print(f"[yellow]![/] {shown_message(error)}", soft_wrap=True)
-    names = ", ".join(pipeline.short_name or pipeline.definition.pipeline for pipeline in pipelines)
-    raise fail(f"no pipeline named {name}; there are: {names}", USAGE)
+    try:
+        return find_pipeline(name)
+    except BadInputError as missing:
+        for error in all_pipelines()[1]:
+            err.print(f"[yellow]![/] {shown_message(error)}", soft_wrap=True)
+        raise fail(missing, USAGE) from None

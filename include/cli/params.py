@@ -15,6 +15,7 @@ from include.core.exchange import NAMED_RUN, refuse_runs
 from include.core.pipeline import INPUT_FILES, Pipeline
 from include.core.settings import get_settings
 from include.domains import DOMAINS
+from include.pipelines import all_pipelines
 
 
 def read_params(
@@ -98,7 +99,10 @@ def _option_params(pipeline: Pipeline, options: Mapping[str, Any]) -> Iterable[t
             if value in (None, False, []):
                 continue
             if option.param not in pipeline.params:
-                raise BadInputError(f"{option.flags[0]}: {pipeline.definition.pipeline} does not take this option")
+                takers = [other for other in all_pipelines()[0] if option.param in other.params]
+                names = ", ".join(other.short_name or other.definition.pipeline for other in takers)
+                name = pipeline.definition.pipeline
+                raise BadInputError(f"{option.flags[0]}: {name} does not take this option; it is one of: {names}")
             yield option.param, imported(option.parse)(value) if option.parse else value
 
 

@@ -11,6 +11,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from include.cli.runs import run_of
 from include.cli.terminal import shown, shown_message
 from include.core.errors import BadInputError
 from include.core.leftovers import LOG_NAME, ONE_OFF, goes_on
@@ -31,7 +32,8 @@ def find_report(run_name: str | None) -> Path:
     """Return the newest report of a run, or of all runs.
 
     Args:
-        run_name: A run's name, or its folder; None for the latest.
+        run_name: A run's name, or its folder; a pipeline or a day (YYYY-MM-DD) stands for its latest run, None for the
+            latest of all.
 
     Raises:
         BadInputError: There is none.
@@ -39,6 +41,8 @@ def find_report(run_name: str | None) -> Path:
     runs = get_settings().data_dir / "runs"
     is_folder = run_name and Path(run_name).is_dir()
     newest = latest_report(Path(str(run_name))) if is_folder else latest_report(runs, f"*/{run_name or '*'}")
+    if newest is None and run_name and not is_folder and (found := run_of(run_name)):
+        newest = latest_report(runs / found)
     if newest is None and run_name:
         folders = [Path(run_name)] if is_folder else [path for path in runs.glob(f"*/{run_name}") if path.is_dir()]
         own_airflow = [path for path in folders if path.name.startswith(ONE_OFF) or (path / LOG_NAME).exists()]

@@ -162,6 +162,7 @@ class Domain:
         check_files: `module:function` of the folder of a run's input files and its parameters: before the first step,
             refuses files that a later one would refuse.
         options: Options that it adds to `./pipeline run`.
+        examples: Calls of `./pipeline run` that its help shows: the pipeline and its options.
         commands: Functions by the name of their command, or Typer applications by that of their command group, as
             `module:name`.
         profiles: Folder of parameter profiles (`--profile NAME`).
@@ -192,6 +193,7 @@ class Domain:
     complete: str | None = None
     check_files: str | None = None
     options: tuple[Option, ...] = ()
+    examples: tuple[str, ...] = ()
     commands: Mapping[str, str] = field(default_factory=dict)
     profiles: Path | None = None
     run_environment: str | None = None

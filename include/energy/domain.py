@@ -10,6 +10,10 @@ ENERGY = Domain(
     steps=ENERGY_STEPS,
     image="groundtruth-energy:latest",
     param_aliases={"csv": "files"},
+    examples=(
+        "energy --date 2026-11-20",
+        "energy --files day.csv --columns timestamp=Time,household_id=Meter,energy_kwh=Value --timezone Europe/Berlin",
+    ),
     options=(
         Option(
             ("--files", "--csv"),

@@ -30,6 +30,7 @@ SATELLITE_DOMAIN = Domain(
     image="groundtruth-satellite:latest",
     pipelines=(SATELLITE, CROP_HEALTH_MAP, FIELD_MONITORING, CROP_CLASSIFICATION),
     window=LookbackWindow(),
+    examples=("fields --fields fields.gpkg --source demo", "satellite --profile demo --approve"),
     options=(
         _switch(ImageryParams, "skip_download"),
         _switch(ValidateParams, "skip_validation"),

@@ -286,7 +286,7 @@ def test_input_files_get_absolute_paths(tmp_path, monkeypatch):
 
 
 def test_an_option_of_another_domain_is_refused():
-    with pytest.raises(BadInputError, match="--scenes: energy does not take this option"):
+    with pytest.raises(BadInputError, match="--scenes: energy does not take this option; it is one of: satellite"):
         parameters(options={"scenes": "folder"})
 
 
