@@ -81,6 +81,8 @@ class ModelArtifacts(Generic[M]):
         """By all models that are compared, on the held-out samples that count in the gates."""
         self.verified = Artifact(f"{kind}_verification.parquet", row)
         """By the trained models, run again on drawn held-out samples."""
+        self.calibration: Artifact[Any] = Artifact(f"{kind}_calibration.parquet", row, optional=True)
+        """By this model, on the later samples that calibrate its intervals; absent where there are none."""
         self.training_plot = Artifact(f"plot_{kind}_training.png")
         self.evaluation_plot = Artifact(f"plot_{kind}_{plot}.png")
         self.checkpoints = f"checkpoints/{kind}"
@@ -109,9 +111,14 @@ class ModelArtifacts(Generic[M]):
         return self.weights, self.card, self.metrics
 
     @property
+    def forecasts(self) -> tuple[Artifact[Any], ...]:
+        """The predictions that the training writes."""
+        return (self.predictions, self.calibration) if self.kind == "lstm" else (self.predictions,)
+
+    @property
     def all(self) -> tuple[Artifact[Any], ...]:
         """Every artifact that the training writes."""
-        return *self.stored, self.predictions, self.training_plot, self.evaluation_plot
+        return *self.stored, *self.forecasts, self.training_plot, self.evaluation_plot
 
 
 CNN = ModelArtifacts("cnn", CnnMetrics, PatchPrediction, "confusion")
@@ -166,6 +173,7 @@ DECIDES: tuple[Artifact[Any], ...] = (
     *LSTM.stored,
     *(artifact for model in (CNN, LSTM) for artifact in (model.predictions, model.compared, model.verified)),
     *BASELINE,
+    LSTM.calibration,
     COMPARISON,
     VERIFICATION,
 )

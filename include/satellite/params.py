@@ -22,6 +22,7 @@ LUDHIANA = (75.8, 30.9, 75.9, 31.0)
 LARGEST_AREA_DEGREES = 5.0
 Source = Literal["demo", "sentinelhub", "cdse", "stac"]
 MaskType = Literal["scl", "clm", "clp", "cloud_probability", "s2cloudless", "fmask"]
+ForecastTarget = Literal["residual", "absolute"]
 LabelSource = Literal["ndvi_rule", "next_ndvi", "reference"]
 if TYPE_CHECKING:
     ExtraBand = str
@@ -293,6 +294,11 @@ class LstmTrainParams(LstmDataParams):
     lstm_patience: int = _training(15, "Epochs without improvement before the LSTM's training stops.", ge=1, le=1000)
     lstm_learning_rate: float = _training(1e-3, "Adam's learning rate for the LSTM.", gt=0, le=1)
     lstm_batch_size: int = _training(32, "Sequences in a batch.", ge=1, le=4096)
+    lstm_target: ForecastTarget = _training(
+        "residual",
+        "What the LSTM learns: residual (what is left of anomaly persistence: the last NDVI and the season's change), "
+        "absolute (NDVI itself).",
+    )
     min_lstm_accuracy: float = _promotion(0.80, "1 − MAE/2 that the LSTM must reach.", ge=0, le=1)
 
 

@@ -152,7 +152,7 @@ _ALL = (
         params.LstmTrainParams,
         outcome="include.satellite.training.report:train_lstm_outcome",
         recompute="include.satellite.proofs:prove_lstm",
-        reads=(artifacts.VALIDATED, *artifacts.LSTM_DATA),
+        reads=(artifacts.VALIDATED, artifacts.HISTORY, *artifacts.LSTM_DATA),
         writes=LSTM.all,
         scratch=(LSTM.checkpoints,),
         libraries=MODEL_LIBRARIES,

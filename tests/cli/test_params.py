@@ -356,6 +356,13 @@ def test_every_parameter_of_field_monitoring_from_the_command_line(tmp_path):
         read(FIELD_MONITORING, 'indices=["ndwi"]')
 
 
+def test_what_the_forecast_learns_is_a_parameter_of_the_satellite_pipeline():
+    assert read(SATELLITE)["lstm_target"] == "residual"
+    assert read(SATELLITE, "lstm_target=absolute")["lstm_target"] == "absolute"
+    with pytest.raises(BadInputError, match="lstm_target"):
+        read(SATELLITE, "lstm_target=change")
+
+
 def test_the_history_of_the_series_is_a_parameter_of_the_satellite_pipeline():
     assert read(SATELLITE)["history_days"] == 1825
     assert read(SATELLITE, "history_days=0")["history_days"] == 0

@@ -9,7 +9,7 @@ import numpy as np
 
 from include.core.run_folder import write_json
 from include.satellite.datasets.schemas import CLASSES, SPLITS, BlockPlan, Normalisation, PatchInfo, SequenceInfo
-from include.satellite.datasets.sequences import FEATURES
+from include.satellite.datasets.sequences import FEATURES, SEASONAL_FEATURES
 from include.satellite.datasets.storage import write_index
 from include.satellite.imagery.schemas import Acquisition, Grid, Imagery
 
@@ -64,10 +64,15 @@ def write_patches(files: Path, *, label_source: str = "reference", seed: int = 0
     write_manifest(files)
 
 
-def write_sequences(files: Path, *, seed: int = 0, length: int = 4) -> None:
-    """Files of `prepare_lstm`: 40 locations that rise and fall around the year, each with its own phase."""
+def write_sequences(files: Path, *, seed: int = 0, length: int = 4, seasonal: bool = False) -> None:
+    """Files of `prepare_lstm`: 40 locations that rise and fall around the year, each with its own phase.
+
+    Seasonal ones span more than two years, and the tuning part of their later dates calibrates intervals.
+    """
     random = np.random.default_rng(seed)
-    days = np.array(DAYS, "datetime64[D]").astype(int)
+    dates = [date(2026, 1, 1) + timedelta(days=60 * number) for number in range(14)] if seasonal else DAYS
+    calibration = 9 if seasonal else 11
+    days = np.array(dates, "datetime64[D]").astype(int)
     phase = random.uniform(0, 2 * np.pi, (40, 1))
     series = 0.5 + 0.3 * np.sin(2 * np.pi * days / 120 + phase) + random.normal(0, 0.01, (40, len(days)))
     series[0, 2] = np.nan
@@ -76,7 +81,7 @@ def write_sequences(files: Path, *, seed: int = 0, length: int = 4) -> None:
     enough = np.cumsum(~np.isnan(series), axis=1)[location, target - 1] >= length
     split = np.select([location >= 30, location >= 24], [2, 1], 0)
     late = target >= 11
-    kept = enough & np.where(split == 2, late, ~late)
+    kept = enough & np.where(split == 2, late, ~late) & ((split != 0) | (target < calibration))
     write_index(
         files / "lstm_index.parquet",
         {
@@ -88,23 +93,24 @@ def write_sequences(files: Path, *, seed: int = 0, length: int = 4) -> None:
     )
     counts = {name: int((split[kept] == part).sum()) for part, name in enumerate(SPLITS)}
     info = SequenceInfo(
-        grid=GRID, dates=DAYS, synthetic=True, seed=seed, sequence_length=length, features=list(FEATURES),
+        grid=GRID, dates=dates, synthetic=True, seed=seed, sequence_length=length,
+        features=list(SEASONAL_FEATURES if seasonal else FEATURES), calibration_targets=dates[calibration:11],
         location_size=8, locations=64, locations_across=8, locations_per_window=100, blocks=PLAN,
-        training_targets=DAYS[length:11], validation_targets=DAYS[11:], counts=counts, left_out={}, dropped={},
-        masked_pixels=0,
+        training_targets=dates[length:calibration], validation_targets=dates[11:], counts=counts, left_out={},
+        dropped={}, masked_pixels=0,
     )  # fmt: skip
     write_json(files / "lstm_dataset.json", info)
-    write_manifest(files)
+    write_manifest(files, dates)
 
 
-def write_manifest(files: Path) -> None:
+def write_manifest(files: Path, dates: list[date] = DAYS) -> None:
     """`validated.json`."""
     acquisitions = [
         Acquisition(
             date=day, datetime=datetime(day.year, day.month, day.day, 5, tzinfo=UTC), product_ids=[f"S2_{day}"],
             source="demo", synthetic=True, usable=True, file=f"{day}.tif", bands=[*BANDS, "SCL"], clear=100,
         )
-        for day in DAYS
+        for day in dates
     ]  # fmt: skip
     imagery = Imagery(
         collection="sentinel-2-l2a", source="demo", synthetic=True, grid=GRID,

@@ -28,7 +28,7 @@ from include.satellite.datasets.labels import count_reasons, crop_finding, crop_
 from include.satellite.datasets.sampling import LEAST_VALIDATION, cap, tally
 from include.satellite.datasets.schemas import SPLITS, TRAIN, TUNE, VALIDATION, SequenceInfo
 from include.satellite.datasets.seasons import YEAR_DAYS, Doubles, day_of_year, has_seasons, seasonal_changes
-from include.satellite.datasets.series import LocationSeries, measure_series
+from include.satellite.datasets.series import LocationSeries, measure_series, series_imagery
 from include.satellite.datasets.splits import (
     NOWHERE,
     Places,
@@ -182,6 +182,12 @@ def _features(
     }
     steps = np.stack([values[name]() for name in names], axis=-1)
     return np.where((times < 0)[..., None], 0, steps).astype(np.float32)
+
+
+def imagery_of(files: Path, dataset: SequenceDataset) -> Imagery:
+    """Return the manifest of the imagery that a dataset's series are made from: its dates alone."""
+    imagery, days = series_imagery(files), set(dataset.info.dates)
+    return imagery.model_copy(update={"acquisitions": [day for day in imagery.acquisitions if day.date in days]})
 
 
 def sequence_scaling(dataset: SequenceDataset) -> tuple[list[float], list[float]]:

@@ -8,12 +8,13 @@ from numpy.typing import NDArray
 from include.satellite.datasets.labels import classes_of
 from include.satellite.datasets.patches import PatchDataset, PatchSamples
 from include.satellite.datasets.schemas import CLASSES
+from include.satellite.datasets.seasons import YEAR_DAYS, has_seasons
 from include.satellite.datasets.sequences import SequenceDataset
 
 Rows = NDArray[np.int64]
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
-SEASON_DAYS, YEAR_DAYS = 30, 365.25
+SEASON_DAYS = 30
 
 
 def patch_baselines(dataset: PatchDataset, rows: Rows) -> dict[str, Floats]:
@@ -59,15 +60,19 @@ def patch_rules(samples: PatchSamples, rows: Rows) -> dict[str, Floats]:
 def sequence_baselines(dataset: SequenceDataset, rows: Rows) -> dict[str, Floats]:
     """Forecast the NDVI of some sequences by naive rules.
 
-    `persistence` is the location's NDVI at the last date of the sequence, `climatology` that of `climatology`, and
-    `training_mean` the mean of the training part's targets.
+    `persistence` is the location's NDVI at the last date of the sequence, `anomaly_persistence` that and the season's
+    change since (where the series hold seasons), `climatology` that of `climatology`, and `training_mean` the mean of
+    the training part's targets.
 
     Returns:
         (N,) NDVI by name.
     """
-    train = dataset.rows("train")
+    train, seasonal = dataset.rows("train"), {}
+    if has_seasons(dataset.info.dates):
+        seasonal["anomaly_persistence"] = dataset.expected[rows].astype(np.float64)
     return {
         "persistence": dataset.series[dataset.location[rows], dataset.times[rows, -1]].astype(np.float64),
+        **seasonal,
         "climatology": climatology(dataset, rows)[0],
         "training_mean": np.full(len(rows), dataset.y[train].mean(dtype=np.float64)),
     }

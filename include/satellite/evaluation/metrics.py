@@ -31,6 +31,7 @@ from include.satellite.training.schemas import (
     Classification,
     ClassScore,
     CnnMetrics,
+    Interval,
     LstmMetrics,
     Skill,
     TrainingRecord,
@@ -40,6 +41,7 @@ Rows = NDArray[np.int64]
 Classes = NDArray[np.integer]
 Forecast = NDArray[np.floating]
 CALIBRATION_BINS = 15
+INTERVAL_LEVEL = 0.9
 
 
 def evaluate_cnn(
@@ -76,7 +78,11 @@ def evaluate_cnn(
 
 
 def evaluate_lstm(
-    dataset: SequenceDataset, predictions: Predictions, training: TrainingRecord, minimum: float
+    dataset: SequenceDataset,
+    predictions: Predictions,
+    training: TrainingRecord,
+    minimum: float,
+    calibration: Predictions | None = None,
 ) -> LstmMetrics:
     """Evaluate the LSTM's forecasts of NDVI on held-out sequences.
 
@@ -85,6 +91,7 @@ def evaluate_lstm(
         predictions: Of the model (`real`) and of the naive rules.
         training: How it was trained.
         minimum: `min_lstm_accuracy`.
+        calibration: Of the model, on the samples that calibrate its interval.
     """
     rows, true = predictions.sample, predictions.truth
     naive = {name: forecast for name, forecast in predictions.values.items() if name != REAL}
@@ -98,8 +105,36 @@ def evaluate_lstm(
         baselines=skills(true, score.mae, naive),
         climatology_fallback=float(climatology(dataset, rows)[1].mean()),
         evaluation_dates=dates_of(dataset.info.dates, dataset.target[rows]),
+        interval=None if calibration is None else interval_of(dataset, calibration, true, forecast),
         training=training,
     )
+
+
+def interval_of(dataset: SequenceDataset, calibration: Predictions, true: Forecast, forecast: Forecast) -> Interval:
+    """Return the interval that covers 90 % of the calibrating truths, and how much of the held-out ones it covers.
+
+    Split conformal prediction (Lei et al. 2018): the half width is the error whose rank is (n + 1) × 90 %, rounded up.
+
+    Args:
+        dataset: The sequences.
+        calibration: Forecasts of the model (`real`) on later dates.
+        true: (N,) NDVI of the held-out samples.
+        forecast: (N,) what the model forecasts of them.
+    """
+    errors = np.sort(_errors(calibration.truth, calibration.values[REAL]))
+    rank = min(int(np.ceil((len(errors) + 1) * INTERVAL_LEVEL)), len(errors))
+    half_width = float(errors[rank - 1])
+    return Interval(
+        level=INTERVAL_LEVEL,
+        half_width=half_width,
+        samples=len(errors),
+        dates=len(np.unique(dataset.target[calibration.sample])),
+        coverage=float((_errors(true, forecast) <= half_width).mean()),
+    )
+
+
+def _errors(true: Forecast, forecast: Forecast) -> Floats:
+    return np.abs(np.asarray(forecast, np.float64) - np.asarray(true, np.float64))
 
 
 def in_gate(samples: PatchSamples, rows: Rows) -> Bools:

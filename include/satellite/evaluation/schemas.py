@@ -10,7 +10,9 @@ from include.satellite.datasets.schemas import ClassName
 from include.satellite.imagery.schemas import Document
 
 ClassifierName = Literal["real", "synthetic", "champion", "majority", "logistic_regression", "ndvi_rule"]
-ForecasterName = Literal["real", "synthetic", "champion", "persistence", "climatology", "training_mean"]
+ForecasterName = Literal[
+    "real", "synthetic", "champion", "persistence", "anomaly_persistence", "climatology", "training_mean"
+]
 
 
 class PatchPrediction(BaseModel):

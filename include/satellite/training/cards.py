@@ -9,7 +9,7 @@ from include.satellite.datasets.schemas import PatchInfo, SequenceInfo
 from include.satellite.imagery.schemas import Imagery
 from include.satellite.training.schemas import CardData, CnnMetrics, LstmMetrics, ModelCard
 
-TRAINED = ("architecture", "parameters", "params", "versions", "weights_sha256")
+TRAINED = ("architecture", "parameters", "params", "target", "versions", "weights_sha256")
 """Fields of a card that only the training knows."""
 LABELS = {
     "ndvi_rule": "The class of the patch's own mean NDVI (> 0.7 Healthy, > 0.5 Moderate, > 0.3 Stressed, else "
@@ -70,6 +70,7 @@ def lstm_card(imagery: Imagery, info: SequenceInfo, metrics: LstmMetrics, traine
         labels=NDVI_TARGET,
         gate_classes=[],
         metrics=metrics.model_dump(include={"mae", "rmse", "accuracy"}),
+        interval=metrics.interval,
         **_shared(imagery, info, metrics, limits),
         **trained,
     )

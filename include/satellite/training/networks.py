@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from include.core.errors import BadInputError, ContractError
 from include.satellite.artifacts import ModelArtifacts
+from include.satellite.params import ForecastTarget
 from include.satellite.training.machine import Batch, Machine, Rows, prefetched, split
 from include.satellite.training.schemas import ModelCard
 
@@ -73,7 +74,7 @@ class SequenceLstm(nn.Module):
     At the last step the forward half has seen the whole sequence, the backward half the last step alone.
 
     Args:
-        features: Values a step.
+        features: Values a step; there are 544,897 + 1,024 × features weights.
     """
 
     architecture = "bidirectional LSTM, 2 layers of 128, dropout 0.2, its last step through dense 64 to one value"
@@ -88,6 +89,11 @@ class SequenceLstm(nn.Module):
         steps, _ = self.lstm(sequences)
         forecast: Tensor = self.head(steps[:, -1])
         return forecast.squeeze(1)
+
+    def start_at_zero(self) -> None:
+        """Let the network forecast 0 until it has learnt something: residuals begin at the forecast they refine."""
+        for weights in self.head[-1].parameters():
+            nn.init.zeros_(weights)
 
 
 def parameter_count(network: nn.Module) -> int:
@@ -177,7 +183,13 @@ def predict_sequences(bundle: ModelBundle, dataset: SequenceDataset, rows: Rows)
     _check_same("features", list(dataset.info.features), bundle.card.inputs)
     _check_same("sequence length", dataset.info.sequence_length, bundle.card.size)
     inputs = scale(dataset.x, bundle.card.mean, bundle.card.std)
-    return outputs(bundle.network(), lambda selected: (inputs[selected], torch.empty(0)), rows).numpy()
+    output = outputs(bundle.network(), lambda selected: (inputs[selected], torch.empty(0)), rows).numpy()
+    return forecast_of(output, dataset, rows, bundle.card.target)
+
+
+def forecast_of(output: Floats, dataset: SequenceDataset, rows: Rows, target: ForecastTarget) -> Floats:
+    """Return the NDVI that outputs of the LSTM (N,) mean: that itself, or added to anomaly persistence."""
+    return output + dataset.expected[rows] if target == "residual" else output
 
 
 def scale(x: Floats, mean: list[float], std: list[float]) -> Tensor:

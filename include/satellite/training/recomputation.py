@@ -15,7 +15,7 @@ from include.core.artifacts import sha256
 from include.core.errors import ContractError
 from include.satellite.artifacts import CNN, LSTM, VALIDATED, ModelArtifacts
 from include.satellite.datasets.patches import load_patch_samples
-from include.satellite.datasets.sequences import load_sequences, sequence_scaling
+from include.satellite.datasets.sequences import SequenceDataset, imagery_of, load_sequences, sequence_scaling
 from include.satellite.evaluation.baselines import patch_rules, sequence_baselines
 from include.satellite.evaluation.metrics import evaluate_cnn, evaluate_lstm
 from include.satellite.evaluation.predictions import (
@@ -72,13 +72,31 @@ def recompute_lstm(files: Path, params: LstmTrainParams) -> None:
     naive = sequence_baselines(dataset, rows)
     check_same(LSTM.predictions.path, predictions, Predictions(rows, dataset.y[rows], naive), RULE_TOLERANCE)
     _check_models(LSTM, predictions, {"real", *naive})
-    metrics = evaluate_lstm(dataset, predictions, stated.training, params.min_lstm_accuracy)
+    metrics = evaluate_lstm(
+        dataset, predictions, stated.training, params.min_lstm_accuracy, _calibration(files, dataset)
+    )
     check_stated(LSTM.metrics.path, stated, metrics)
     card = LSTM.card.read(files)
     mean, std = sequence_scaling(dataset)
     trained = _trained(files, LSTM, card) | {"mean": mean, "std": std}
-    check_stated(LSTM.card.path, card, lstm_card(VALIDATED.read(files), dataset.info, metrics, trained))
+    check_stated(LSTM.card.path, card, lstm_card(imagery_of(files, dataset), dataset.info, metrics, trained))
+    if card.target != params.lstm_target:
+        raise ContractError(LSTM.card.path, f"must state the run's lstm_target: {params.lstm_target}", card.target)
     _check_run(LSTM, card, params, stated)
+
+
+def _calibration(files: Path, dataset: SequenceDataset) -> Predictions | None:
+    """Return the forecasts that calibrate the interval, which must be those of all later samples."""
+    rows, path = dataset.calibration_rows(), LSTM.calibration.path
+    if not len(rows):
+        if LSTM.calibration.at(files).exists():
+            raise ContractError(path, "must not be written where no date calibrates the intervals", "forecasts")
+        return None
+    calibration = read_predictions(LSTM.calibration, files)
+    check_samples(path, calibration, rows, dataset.y)
+    if set(calibration.values) != {"real"}:
+        raise ContractError(path, "must hold the model real alone", ", ".join(calibration.values))
+    return calibration
 
 
 def _trained(files: Path, model: ModelArtifacts[Any], card: ModelCard) -> dict[str, Any]:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from include.satellite.datasets.sequences import SequenceDataset
 
-LOSSES: dict[ModelKind, str] = {"cnn": "Cross-entropy", "lstm": "Mean squared error"}
+LOSSES: dict[ModelKind, str] = {"cnn": "Cross-entropy", "lstm": "Mean absolute error"}
 SCORES: dict[ModelKind, str] = {"cnn": "Accuracy", "lstm": "Mean absolute error (NDVI)"}
 DATE_COLORS = (BLUE, ORANGE, GREEN, VERMILLION, PURPLE, SKY)
 Rounded = Annotated[float, AfterValidator(partial(round, ndigits=4))]
@@ -134,6 +134,13 @@ def _lstm_statements(metrics: LstmMetrics) -> Iterator[Statement]:
     ]
     if ahead:
         yield "warning", f"its error of {metrics.mae:.3f} does not beat {', '.join(ahead)}."
+    if metrics.interval:
+        yield (
+            "info",
+            f"its {metrics.interval.level:.0%} interval is the forecast ± {metrics.interval.half_width:.3f} NDVI, "
+            f"calibrated on {metrics.interval.dates} later dates; it covers {metrics.interval.coverage:.1%} of the "
+            "held-out truths.",
+        )
     if metrics.climatology_fallback:
         yield (
             "info",

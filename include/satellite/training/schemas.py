@@ -8,6 +8,7 @@ from typing import Any, Literal
 from pydantic import AwareDatetime, Field
 
 from include.satellite.imagery.schemas import Document, Grid
+from include.satellite.params import ForecastTarget
 
 ModelKind = Literal["cnn", "lstm"]
 CONSTANT_NOTE = (
@@ -89,6 +90,16 @@ class Skill(Document):
     skill: float | None = Field(description=f"{SKILL_NOTE} None where the naive forecast makes no error.")
 
 
+class Interval(Document):
+    """The interval of a forecast, calibrated on later dates of places that the training did not see."""
+
+    level: float = Field(description="Share of the truths that it is to cover.")
+    half_width: float = Field(description="NDVI: the interval is the forecast ± this.")
+    samples: int = Field(description="Sequences that calibrated it.")
+    dates: int = Field(description="Their target dates.")
+    coverage: float = Field(description="Share of the held-out truths that it covers.")
+
+
 class LstmMetrics(Document):
     """Metrics of the LSTM on the validation part, which is used once (`lstm_metrics.json`)."""
 
@@ -105,6 +116,7 @@ class LstmMetrics(Document):
         "climatology is the mean over its earlier dates."
     )
     evaluation_dates: list[date]
+    interval: Interval | None = Field(None, description="None where the series hold no seasons: nothing calibrates it.")
     training: TrainingRecord
 
 
@@ -130,6 +142,10 @@ class ModelCard(Document):
     classes: list[str] = Field(description="Names by output; empty for a forecast.")
     inputs: list[str] = Field(description="Bands (CNN) or features of a step (LSTM), in order.")
     size: int = Field(description="Side of a patch, pixels (CNN); dates in a sequence (LSTM).")
+    target: ForecastTarget = Field(
+        "absolute", description="What the forecast's output is: NDVI, or what is added to anomaly persistence."
+    )
+    interval: Interval | None = Field(None, description="The interval of the forecast, where it has one.")
     location_size: int | None = Field(None, description="Side of the tile whose mean NDVI it forecasts, pixels (LSTM).")
     mean: list[float] = Field(description="By input: subtracted before the model; of the training part alone.")
     std: list[float] = Field(description="By input: what it is divided by after that.")

@@ -17,7 +17,7 @@ from include.core.errors import ContractError
 from include.core.files import write_atomically
 from include.satellite.artifacts import CNN, CNN_DATA, LSTM, LSTM_DATA, VALIDATED, ModelArtifacts
 from include.satellite.datasets.patches import load_patches
-from include.satellite.datasets.sequences import load_sequences, sequence_scaling
+from include.satellite.datasets.sequences import imagery_of, load_sequences, sequence_scaling
 from include.satellite.evaluation.baselines import patch_baselines, sequence_baselines
 from include.satellite.evaluation.metrics import evaluate_cnn, evaluate_lstm
 from include.satellite.evaluation.predictions import Predictions, write_predictions
@@ -26,11 +26,19 @@ from include.satellite.schemas import REAL
 from include.satellite.training.cards import cnn_card, lstm_card
 from include.satellite.training.loop import SETTINGS, Training, copy_weights, fingerprint, fit
 from include.satellite.training.machine import Batch, Machine, Rows
-from include.satellite.training.networks import PatchCnn, SequenceLstm, outputs, parameter_count, scale, seeded
+from include.satellite.training.networks import (
+    PatchCnn,
+    SequenceLstm,
+    forecast_of,
+    outputs,
+    parameter_count,
+    scale,
+    seeded,
+)
 from include.satellite.training.report import plot_confusion, plot_forecast, plot_training
 from include.satellite.training.schemas import CnnMetrics, LstmMetrics, ModelKind
 
-VERSION = 1
+VERSION = 2
 """Raised when the same data and parameters would give other weights: older checkpoints are then not used."""
 DATA: dict[ModelKind, tuple[Artifact[Any], ...]] = {"cnn": CNN_DATA, "lstm": LSTM_DATA}
 LIBRARIES = ("torch", "numpy", "scikit-learn", "safetensors")
@@ -102,7 +110,12 @@ def train_lstm(files: Path, params: LstmTrainParams, *, plots: bool = True) -> N
     dataset = load_sequences(files)
     info, train, held_out = dataset.info, dataset.rows("train"), dataset.rows("validation")
     mean, std = sequence_scaling(dataset)
-    inputs, targets = scale(dataset.x, mean, std), torch.from_numpy(dataset.y)
+    residual = params.lstm_target == "residual"
+    inputs = scale(dataset.x, mean, std)
+    targets = torch.from_numpy(dataset.y - dataset.expected if residual else dataset.y)
+    network = seeded(params.seed, SequenceLstm, len(info.features))
+    if residual and isinstance(network, SequenceLstm):
+        network.start_at_zero()
 
     def batch(rows: Rows) -> Batch:
         return inputs[rows], targets[rows]
@@ -112,23 +125,34 @@ def train_lstm(files: Path, params: LstmTrainParams, *, plots: bool = True) -> N
         LSTM,
         params,
         info.sequence_length,
-        network=seeded(params.seed, SequenceLstm, len(info.features)),
+        network=network,
         batch=batch,
-        loss=functional.mse_loss,
+        loss=functional.l1_loss,
         score=lambda forecasts, truth: (forecasts - truth).abs().sum(),
         drawn=train,
-        tune=dataset.rows("tune"),
+        tune=dataset.tuning_rows(),
         symmetric=False,
+        target=params.lstm_target,
     )
     record = fit(training)
-    forecast = outputs(training.network, batch, held_out).numpy()
-    values = {REAL: forecast, **sequence_baselines(dataset, held_out)}
+
+    def predicted(rows: Rows) -> Any:
+        return forecast_of(outputs(training.network, batch, rows).numpy(), dataset, rows, params.lstm_target)
+
+    forecast, later = predicted(held_out), dataset.calibration_rows()
+    values: dict[str, Any] = {REAL: forecast, **sequence_baselines(dataset, held_out)}
     predictions = Predictions(held_out, dataset.y[held_out], values)
-    metrics = evaluate_lstm(dataset, predictions, record, params.min_lstm_accuracy)
+    calibration = None
+    if len(later):
+        calibration = Predictions(later, dataset.y[later], {REAL: predicted(later)})
+    metrics = evaluate_lstm(dataset, predictions, record, params.min_lstm_accuracy, calibration)
     trained = _write_weights(LSTM.weights.at(files), training) | {"mean": mean, "std": std}
-    LSTM.card.write(files, lstm_card(VALIDATED.read(files), info, metrics, trained))
+    trained |= {"target": params.lstm_target}
+    LSTM.card.write(files, lstm_card(imagery_of(files, dataset), info, metrics, trained))
     LSTM.metrics.write(files, metrics)
     write_predictions(LSTM.predictions.at(files), predictions)
+    if calibration is not None:
+        write_predictions(LSTM.calibration.at(files), calibration)
     if plots:
         plot_training(LSTM.training_plot.at(files), "lstm", record)
         plot_forecast(LSTM.evaluation_plot.at(files), dataset, held_out, forecast, metrics)
@@ -136,7 +160,13 @@ def train_lstm(files: Path, params: LstmTrainParams, *, plots: bool = True) -> N
 
 
 def _training(
-    files: Path, model: ModelArtifacts[Any], params: CnnTrainParams | LstmTrainParams, values: int, **parts: Any
+    files: Path,
+    model: ModelArtifacts[Any],
+    params: CnnTrainParams | LstmTrainParams,
+    values: int,
+    *,
+    target: str | None = None,
+    **parts: Any,
 ) -> Training:
     """Return a model's training on this machine, with the run's parameters.
 
@@ -145,6 +175,7 @@ def _training(
         model: Which model.
         params: Of the run; those of the model start with its kind (`cnn_epochs`).
         values: Pixels or steps of a sample.
+        target: What a forecast learns.
         parts: Other fields of `Training`.
     """
     machine = Machine.best()
@@ -152,6 +183,7 @@ def _training(
     threads = machine.threads(settings["batch_size"] * values)
     decisive = settings | {
         "version": VERSION,
+        "target": target,
         "torch": torch.__version__,
         "threads": threads,
         "device": machine.name,

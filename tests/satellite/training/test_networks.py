@@ -17,6 +17,7 @@ from include.satellite.training.networks import (
     ModelBundle,
     PatchCnn,
     SequenceLstm,
+    forecast_of,
     load_bundle,
     outputs,
     parameter_count,
@@ -25,6 +26,7 @@ from include.satellite.training.networks import (
     scale,
     seeded,
 )
+from tests.satellite.small_data import write_sequences
 
 
 def test_the_documented_cnn_has_1_143_204_parameters() -> None:
@@ -37,6 +39,25 @@ def test_the_documented_lstm_has_545_921_parameters() -> None:
     network = SequenceLstm(features=1)
     assert parameter_count(network) == 545_921
     assert network(torch.zeros(3, 10, 1)).shape == (3,)
+
+
+@pytest.mark.parametrize("features", [2, 4, 6])
+def test_the_lstm_has_544_897_parameters_and_1_024_a_feature(features: int) -> None:
+    assert parameter_count(SequenceLstm(features)) == 544_897 + 1_024 * features
+
+
+def test_a_network_that_starts_at_zero_forecasts_nothing_until_it_learns() -> None:
+    network = SequenceLstm(features=2).eval()
+    network.start_at_zero()
+    assert not network(torch.randn(5, 6, 2)).any()
+
+
+def test_residuals_are_added_to_anomaly_persistence_and_absolute_forecasts_are_not(tmp_path: Path) -> None:
+    write_sequences(tmp_path, seasonal=True)
+    dataset = load_sequences(tmp_path)
+    rows, output = dataset.rows("validation"), np.full(len(dataset.rows("validation")), 0.25, np.float32)
+    assert np.allclose(forecast_of(output, dataset, rows, "residual") - dataset.expected[rows], 0.25)
+    assert np.array_equal(forecast_of(output, dataset, rows, "absolute"), output)
 
 
 def test_other_bands_patches_and_features_fit() -> None:

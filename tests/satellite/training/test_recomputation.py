@@ -13,6 +13,8 @@ from include.satellite.artifacts import CNN, LSTM
 from include.satellite.evaluation.predictions import read_predictions, write_predictions
 from include.satellite.params import CnnTrainParams, LstmTrainParams
 from include.satellite.training.recomputation import recompute_cnn, recompute_lstm
+from include.satellite.training.train import train_lstm
+from tests.satellite.small_data import write_sequences
 
 PARAMS = {
     CNN: CnnTrainParams(cnn_epochs=10, min_cnn_accuracy=0, patch_size=8, stride=8),
@@ -168,3 +170,24 @@ def test_a_history_without_its_epochs_is_refused(files, model):
     edit(model.metrics, files, training__history=[])
     with pytest.raises(ContractError, match="epochs with finite losses"):
         RECOMPUTE[model](files, PARAMS[model])
+
+
+def test_forecasts_that_calibrate_the_interval_must_be_those_of_all_later_samples(tmp_path):
+    """A step that leaves the worst errors out would narrow its interval; one that states another width is found too."""
+    params = LstmTrainParams(lstm_epochs=1, min_lstm_accuracy=0, sequence_length=4)
+    write_sequences(tmp_path, seasonal=True)
+    train_lstm(tmp_path, params, plots=False)
+    recompute_lstm(tmp_path, params)
+    honest = read_predictions(LSTM.calibration, tmp_path)
+    write_predictions(LSTM.calibration.at(tmp_path), honest.of(honest.sample[1:]))
+    with pytest.raises(ContractError, match=r"lstm_calibration.parquet: must hold the .* held-out samples"):
+        recompute_lstm(tmp_path, params)
+    write_predictions(LSTM.calibration.at(tmp_path), honest)
+    edit(LSTM.metrics, tmp_path, interval__half_width=0.001)
+    with pytest.raises(ContractError, match=r"interval\.half_width is"):
+        recompute_lstm(tmp_path, params)
+
+
+def test_a_card_states_what_the_run_s_forecast_learns(files):
+    with pytest.raises(ContractError, match="must state the run's lstm_target: absolute"):
+        recompute_lstm(files, PARAMS[LSTM].model_copy(update={"lstm_target": "absolute"}))

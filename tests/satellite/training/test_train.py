@@ -21,6 +21,7 @@ from include.satellite.evaluation.predictions import read_predictions
 from include.satellite.params import CnnTrainParams, LstmTrainParams
 from include.satellite.training import loop
 from include.satellite.training import train as training
+from include.satellite.training.recomputation import recompute_lstm
 from include.satellite.training.report import train_cnn_outcome
 from include.satellite.training.train import train_cnn, train_lstm
 from tests.satellite.small_data import write_patches, write_sequences
@@ -76,9 +77,34 @@ def test_the_lstm_learns_the_season(files: Path) -> None:
     assert len(metrics.evaluation_dates) == 3
 
 
+@pytest.mark.parametrize("target", ["residual", "absolute"])
+def test_a_forecast_with_seasons_has_an_interval_calibrated_on_later_dates(files: Path, target: str) -> None:
+    write_sequences(files, seasonal=True)
+    params = LSTM_PARAMS.model_copy(update={"lstm_epochs": 2, "lstm_target": target})
+    train_lstm(files, params)
+    metrics, card, dataset = LSTM.metrics.read(files), LSTM.card.read(files), load_sequences(files)
+    assert (card.target, card.interval, len(card.inputs)) == (target, metrics.interval, 6)
+    assert {"persistence", "anomaly_persistence", "climatology"} < metrics.baselines.keys()
+    calibration = read_predictions(LSTM.calibration, files)
+    assert np.array_equal(calibration.sample, dataset.calibration_rows())
+    errors = np.sort(np.abs(calibration.values["real"] - calibration.truth))
+    assert metrics.interval is not None
+    assert (errors <= metrics.interval.half_width).mean() >= 0.9
+    assert (metrics.interval.samples, metrics.interval.dates) == (len(errors), 2)
+    assert 0 <= metrics.interval.coverage <= 1
+    recompute_lstm(files, params)
+
+
+def test_a_residual_forecast_begins_at_anomaly_persistence(files: Path) -> None:
+    write_sequences(files, seasonal=True)
+    train_lstm(files, LSTM_PARAMS.model_copy(update={"lstm_epochs": 1, "lstm_learning_rate": 1e-12}))
+    predictions = read_predictions(LSTM.predictions, files)
+    assert predictions.values["real"] == pytest.approx(predictions.values["anomaly_persistence"], abs=1e-6)
+
+
 def test_a_training_leaves_weights_card_metrics_and_plots(undisturbed: Path) -> None:
     for model in (CNN, LSTM):
-        assert all(artifact.at(undisturbed).is_file() for artifact in model.all)
+        assert all(artifact.at(undisturbed).is_file() for artifact in model.all if not artifact.optional)
         assert model.card.read(undisturbed).weights_sha256 == sha256(model.weights.at(undisturbed))
         for plot in (model.training_plot, model.evaluation_plot):
             assert plot.at(undisturbed).stat().st_size > 10_000
