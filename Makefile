@@ -102,9 +102,13 @@ up: secrets stack-images $(if $(findstring mlflow,$(PROFILES)),mlflow-image) ## 
 down: ## Stop the full stack (keeps its volumes and stack/)
 	@$(COMPOSE) $(PROFILES) down
 
+.PHONY: bench-models
+bench-models: setup-dev ## Measure the forecast's gates and intervals on fresh simulated worlds; takes half an hour
+	@$(PY) -m tools.bench_models
+
 .PHONY: bench
 bench: setup-dev ## Measure speed and memory; prints tables
-	@for file in $(sort $(wildcard tools/bench*.py)); do $(PY) -m tools.$$(basename $$file .py) || exit 1; done
+	@for file in $(filter-out tools/bench_models.py,$(sort $(wildcard tools/bench*.py))); do $(PY) -m tools.$$(basename $$file .py) || exit 1; done
 
 .PHONY: docs
 docs: setup-dev ## Generate the references in docs/reference (with CI=true: fail when they are stale)

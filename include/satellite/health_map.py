@@ -117,8 +117,8 @@ def draw_map(files: Path, params: HealthMapParams) -> None:
     keys = read_keys(env_file.path, store.ENV_KEYS)
     inside = inside_mask(imagery.geometry, imagery.grid)
     scene = read_scene(acquisition, imagery, inside)
-    if store.enabled(keys):
-        version = keys.get(store.VERSION, "")
+    version = store.in_use(keys, "cnn")
+    if version is not None:
         try:
             bundle = load_bundle(store.find(version).folder, CNN)
             layers = Layers(*classify_by_model(bundle, scene, imagery), inside, version, bundle.card)
@@ -199,7 +199,7 @@ def _enabled_version(document: HealthMap) -> str | None:
     """Return the model that the env file enables, None for the rule, after checking that it drew the map."""
     env_file = get_settings().env_file
     keys = read_keys(env_file, store.ENV_KEYS)
-    version = keys.get(store.VERSION, "") if store.enabled(keys) else None
+    version = store.in_use(keys, "cnn")
     if document.model_version != version:
         author = "the NDVI rule" if version is None else f"model {version}"
         raise ContractError(

@@ -10,6 +10,7 @@ from pydantic import AwareDatetime, Field
 from include.satellite.imagery.schemas import Document
 from include.satellite.params import LabelSource
 
+ModelName = Literal["cnn", "lstm"]
 Metric = Literal["accuracy", "balanced_accuracy", "mae"]
 REAL, SYNTHETIC, CHAMPION = "real", "synthetic", "champion"
 """Names of the trained models in a comparison: this run's, the synthetic baseline's, the one that is in use."""
@@ -42,8 +43,11 @@ class Difference(Document):
     against: str
     metric: Metric
     difference: float = Field(description="Gain in accuracy, or error avoided (MAE of the other − MAE of this).")
-    low: float | None = Field(description="Lower end of the 95 % interval; None: one block on one date gives none.")
+    low: float | None = Field(description="Lower end of the 95 % interval; None: too few blocks or spells to judge.")
     high: float | None
+    effective_samples: float | None = Field(
+        None, description="Independent samples that would give the same standard error; None: nothing varies."
+    )
 
 
 class CnnScore(Document):
@@ -65,6 +69,7 @@ class LstmScore(Document):
 class _SampleComparison(Document):
     samples: int
     blocks: int
+    spells: int | None = Field(None, description="Spells of 30 days that hold a date.")
     dates: list[date]
 
 
@@ -104,9 +109,15 @@ class Gate(Document):
 class Decision(Document):
     """The decision of the gates: whether the models are promoted."""
 
-    promote: bool
+    promote: bool = Field(description="Whether any model is promoted.")
     reasons: list[str] = Field(description="Why not; or, if so, what decided.")
     gates: list[Gate]
+    promoted: list[ModelName] = Field([], description="Models that passed all gates of their own.")
+
+    @property
+    def models(self) -> list[ModelName]:
+        """The models that are promoted; up to v0.1.0 both were, or neither."""
+        return self.promoted or (["cnn", "lstm"] if self.promote else [])
 
 
 class Comparison(Document):
@@ -118,9 +129,10 @@ class Comparison(Document):
     allow_synthetic: bool
     env_file: dict[str, str | None] = Field(description="The env file's keys of models when this was decided.")
     champion: str | None = Field(description="Version of the model that the env file names, if it can be compared.")
+    champions: dict[ModelName, str] = Field({}, description="That version by model: each has a key of its own.")
     baseline: dict[str, Any] = Field(description="How the synthetic baseline was made.")
     notes: list[str] = Field(description="What a reader should know of this comparison.")
-    resamples: int = Field(description="Resamples of the paired bootstrap over blocks and dates.")
+    resamples: int = Field(0, description="Of the bootstrap that gave the intervals up to v0.1.0; 0: none did.")
     seed: int
     cnn_comparison: CnnComparison
     lstm_comparison: LstmComparison
@@ -143,6 +155,7 @@ class Configuration(Document):
 
     promoted: bool
     reasons: list[str] = Field(description="Why it was refused; or, if promoted, what decided.")
+    models: list[ModelName] = Field([], description="Models that were promoted.")
     version: str | None = Field(None, description="Of the stored model; None: refused, nothing stored.")
     env_file: str
     changes: dict[str, str] = Field({}, description="What the env file sets now.")

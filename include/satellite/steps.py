@@ -176,7 +176,7 @@ _ALL = (
         writes=(CNN.compared, LSTM.compared, *artifacts.BASELINE, artifacts.COMPARISON, artifacts.COMPARISON_PLOT),
         libraries=MODEL_LIBRARIES,
         stored=f"{STORED}:rivals",
-        keep="include.satellite.evaluation.synthetic_baseline:keep_baseline",
+        keep="include.satellite.registry.tries:keep_comparison",
         env_keys=ENV_KEYS,
     ),
     _step(

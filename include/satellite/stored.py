@@ -63,9 +63,8 @@ def mapped_scenes(files: Path, params: MapParams) -> Iterator[StoredFile]:
 
 
 def champion(files: Path, params: CompareParams) -> Iterator[StoredFile]:
-    """Yield the files of the champion that `comparison.json` names."""
-    version = COMPARISON.read(files).champion
-    if version is not None:
+    """Yield the files of the champions that `comparison.json` names."""
+    for version in sorted(set(COMPARISON.read(files).champions.values())):
         yield from _version(store.find(version))
 
 
@@ -94,13 +93,13 @@ def _place(acquisition: Acquisition) -> str:
 
 
 def _enabled() -> Iterator[StoredFile]:
-    """Yield the files of the enabled model; a step that cannot find one says why."""
+    """Yield the files of the enabled models; a step that cannot find one says why."""
     keys = read_keys(get_settings().env_file, store.ENV_KEYS)
-    if store.enabled(keys):
+    for version in sorted({version for kind in store.PATHS if (version := store.in_use(keys, kind))}):
         try:
-            yield from _version(store.find(keys.get(store.VERSION, "")))
+            yield from _version(store.find(version))
         except GroundtruthError:
-            return
+            continue
 
 
 def _version(model: store.StoredModel) -> Iterator[StoredFile]:

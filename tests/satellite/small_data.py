@@ -16,8 +16,11 @@ from include.satellite.imagery.schemas import Acquisition, Grid, Imagery
 BANDS = ["B02", "B03", "B04", "B08"]
 SIDE, PATCH, DATES = 64, 8, 8
 GRID = Grid(crs="EPSG:32643", resolution=10, bounds=(0, 0, 640, 640), width=SIDE, height=SIDE)
-PLAN = BlockPlan(row_edges=[0, 32, 64], column_edges=[0, 32, 64], tune=[1], validation=[3])
-DAYS = [date(2026, 1, 1) + timedelta(days=15 * number) for number in range(14)]
+HELD, TUNED = [10, 11, 14, 15], [2, 3, 6, 7]
+PLAN = BlockPlan(row_edges=[0, 16, 32, 48, 64], column_edges=[0, 16, 32, 48, 64], tune=TUNED, validation=HELD)
+DAYS = [date(2026, 1, 1) + timedelta(days=30 * number) for number in range(20)]
+LATE = 13
+"""The first validation target of the sequences; each later date is a spell of its own."""
 
 
 def write_patches(files: Path, *, label_source: str = "reference", seed: int = 0, amplitude: int = 300) -> None:
@@ -33,8 +36,8 @@ def write_patches(files: Path, *, label_source: str = "reference", seed: int = 0
     np.save(files / "cube.npy", np.maximum(cube, 1).astype(np.uint16))
     np.save(files / "scl.npy", scl)
     time, row, column = (each.ravel() for each in np.indices(classes.shape))
-    block = (row >= across // 2) * 2 + (column >= across // 2)
-    split = np.select([block == 3, block == 1], [2, 1], 0)
+    block = row // 2 * 4 + column // 2
+    split = np.select([np.isin(block, HELD), np.isin(block, TUNED)], [2, 1], 0)
     label = classes.ravel()
     write_index(
         files / "cnn_index.parquet",
@@ -70,17 +73,19 @@ def write_sequences(files: Path, *, seed: int = 0, length: int = 4, seasonal: bo
     Seasonal ones span more than two years, and the tuning part of their later dates calibrates intervals.
     """
     random = np.random.default_rng(seed)
-    dates = [date(2026, 1, 1) + timedelta(days=60 * number) for number in range(14)] if seasonal else DAYS
-    calibration = 9 if seasonal else 11
+    dates = [date(2026, 1, 1) + timedelta(days=60 * number) for number in range(20)] if seasonal else DAYS
+    calibration = LATE - 3 if seasonal else LATE
     days = np.array(dates, "datetime64[D]").astype(int)
     phase = random.uniform(0, 2 * np.pi, (40, 1))
     series = 0.5 + 0.3 * np.sin(2 * np.pi * days / 120 + phase) + random.normal(0, 0.01, (40, len(days)))
     series[0, 2] = np.nan
     np.save(files / "lstm_series.npy", series.astype(np.float32))
-    location, target = (each.ravel() for each in np.meshgrid(np.arange(40), np.arange(length, 14), indexing="ij"))
+    location, target = (
+        each.ravel() for each in np.meshgrid(np.arange(40), np.arange(length, len(dates)), indexing="ij")
+    )
     enough = np.cumsum(~np.isnan(series), axis=1)[location, target - 1] >= length
     split = np.select([location >= 30, location >= 24], [2, 1], 0)
-    late = target >= 11
+    late = target >= LATE
     kept = enough & np.where(split == 2, late, ~late) & ((split != 0) | (target < calibration))
     write_index(
         files / "lstm_index.parquet",
@@ -88,15 +93,15 @@ def write_sequences(files: Path, *, seed: int = 0, length: int = 4, seasonal: bo
             "location": location[kept],
             "target": target[kept],
             "split": split[kept],
-            "block": split[kept],
+            "block": np.select([split == 2, split == 1], [np.array(HELD)[location % 4], TUNED[0]], 0)[kept],
         },
     )
     counts = {name: int((split[kept] == part).sum()) for part, name in enumerate(SPLITS)}
     info = SequenceInfo(
         grid=GRID, dates=dates, synthetic=True, seed=seed, sequence_length=length,
-        features=list(SEASONAL_FEATURES if seasonal else FEATURES), calibration_targets=dates[calibration:11],
+        features=list(SEASONAL_FEATURES if seasonal else FEATURES), calibration_targets=dates[calibration:LATE],
         location_size=8, locations=64, locations_across=8, locations_per_window=100, blocks=PLAN,
-        training_targets=dates[length:calibration], validation_targets=dates[11:], counts=counts, left_out={},
+        training_targets=dates[length:calibration], validation_targets=dates[LATE:], counts=counts, left_out={},
         dropped={}, masked_pixels=0,
     )  # fmt: skip
     write_json(files / "lstm_dataset.json", info)

@@ -72,7 +72,7 @@ def enabled(trained_run, env_file):
     """The small models, promoted."""
     (trained_run / "comparison.json").write_text("{}")
     model = store.put(trained_run, comparison(synthetic=True), "dag/run")
-    EnvFile(env_file).update(store.env_changes(model), WHY)
+    EnvFile(env_file).update(store.env_changes(model, ["cnn", "lstm"]), WHY)
     return model
 
 
@@ -165,7 +165,7 @@ def test_a_missing_or_damaged_model_is_an_error_that_says_the_way_back(run, enab
     elif fault == "damaged":
         (enabled.folder / "cnn_model.safetensors").write_bytes(b"nonsense")
     else:
-        EnvFile(env_file).update({"AI_MODEL_VERSION": None}, WHY)
+        EnvFile(env_file).update({"AI_CNN_MODEL_PATH": "weights"}, WHY)
     with pytest.raises(BadInputError) as error:
         draw_map(run, HealthMapParams())
     assert f"{env_file} enables model" in str(error.value)

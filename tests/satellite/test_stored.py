@@ -58,7 +58,7 @@ def model(files: Path, env_file: Path) -> store.StoredModel:
     for name in FILES:
         (files / name).write_text(f"content of {name}")
     model = store.put(files, comparison(), "dag/run")
-    EnvFile(env_file).update(store.env_changes(model), Reason(by="tester", why="a test"))
+    EnvFile(env_file).update(store.env_changes(model, ["cnn", "lstm"]), Reason(by="tester", why="a test"))
     return model
 
 
@@ -108,7 +108,7 @@ def test_of_an_enabled_model_that_is_damaged_the_step_states_what_is_wrong(files
 @pytest.mark.parametrize("version", [None, "the stored one", "20260101T000000Z-01234567"])
 def test_the_verification_reads_the_champion_that_the_comparison_names(files, model, monkeypatch, version):
     name = model.version if version == "the stored one" else version
-    monkeypatch.setattr(type(COMPARISON), "read", lambda *_: comparison(champion=name))
+    monkeypatch.setattr(type(COMPARISON), "read", lambda *_: comparison(champions={"lstm": name} if name else {}))
     if version == "20260101T000000Z-01234567":
         with pytest.raises(BadInputError, match="there is no model version"):
             list(stored.champion(files, PARAMS))

@@ -60,7 +60,7 @@ from include.satellite.params import CnnDataParams, LstmDataParams
 KNOWN_REASONS = frozenset(
     {*REASONS[1:], *(f"next date: {reason}" for reason in REASONS[1:]), NO_REFERENCE, NO_NEXT}
     | {sampling.ACROSS, sampling.HELD_BLOCK, sampling.HELD_DATE, sampling.BETWEEN, sampling.OVER_CAP}
-    | {sequences.TOO_FEW, sequences.HELD_PLACE, sequences.HELD_TARGET, sequences.OVER_CAP}
+    | {sequences.TOO_FEW, sequences.HELD_PLACE, sequences.HELD_TARGET, sequences.OVER_CAP, sequences.CALIBRATES}
 )
 """Why a tile is no sample."""
 DRAWN_DATES = 3

@@ -1,7 +1,7 @@
 """The step `compare`: this run's models against the synthetic baseline, the champion and naive baselines.
 
 All are scored on the same patches and sequences: held-out blocks on held-out dates. The difference of two models comes
-with the interval of a paired bootstrap over blocks and dates, and the gates decide.
+with its interval, clustered by block and spell of 30 days, and the gates decide for each model.
 """
 
 from __future__ import annotations
@@ -61,8 +61,7 @@ def compare(files: Path, params: CompareParams) -> None:
     from include.satellite.datasets.patches import load_patches
     from include.satellite.datasets.sequences import load_sequences
     from include.satellite.evaluation.baselines import patch_baselines, sequence_baselines
-    from include.satellite.evaluation.bootstrap import RESAMPLES
-    from include.satellite.evaluation.decision import champion_of, is_synthetic, judge, notes_on
+    from include.satellite.evaluation.decision import champions_of, is_synthetic, judge, notes_on
     from include.satellite.evaluation.metrics import gate_rows
     from include.satellite.evaluation.predictions import Predictions, write_predictions
     from include.satellite.evaluation.synthetic_baseline import provide_baseline
@@ -73,9 +72,10 @@ def compare(files: Path, params: CompareParams) -> None:
     cnn = {REAL: load_bundle(files, CNN), SYNTHETIC: baseline.cnn}
     lstm = {REAL: load_bundle(files, LSTM), SYNTHETIC: baseline.lstm}
     keys = read_keys(get_settings().env_file, store.ENV_KEYS)
-    champion, note = champion_of(files, keys, synthetic=synthetic, label_source=params.label_source)
-    if champion is not None:
-        cnn[CHAMPION], lstm[CHAMPION] = load_bundle(champion.folder, CNN), load_bundle(champion.folder, LSTM)
+    champions, notes = champions_of(files, keys, synthetic=synthetic, label_source=params.label_source)
+    for model, bundles in ((CNN, cnn), (LSTM, lstm)):
+        if model.kind in champions:
+            bundles[CHAMPION] = load_bundle(champions[model.kind].folder, model)
     rows = gate_rows(patches)
     predicted = {name: predict_patches(model, patches, rows) for name, model in cnn.items()}
     classes = Predictions(rows, patches.label[rows], {**predicted, **patch_baselines(patches, rows)})
@@ -89,10 +89,10 @@ def compare(files: Path, params: CompareParams) -> None:
         decided_at=datetime.now(UTC).replace(microsecond=0),
         synthetic=synthetic,
         env_file={key: keys.get(key) for key in store.ENV_KEYS},
-        champion=champion.version if champion else None,
+        champion=next((champion.version for champion in champions.values()), None),
+        champions={kind: champion.version for kind, champion in champions.items()},
         baseline=baseline.info.model_dump(mode="json"),
-        notes=notes_on(judgement, note),
-        resamples=RESAMPLES,
+        notes=notes_on(judgement, notes),
         cnn_comparison=judgement.cnn,
         lstm_comparison=judgement.lstm,
         decision=judgement.decision,
@@ -136,7 +136,7 @@ def _score_table(title: str, comparison: CnnComparison | LstmComparison, columns
         (title_of(name), *(round(getattr(score, column), 4) for column in columns))
         for name, score in comparison.models.items()
     ]
-    extent = f"{comparison.blocks} blocks, {len(comparison.dates)} dates"
+    extent = f"{comparison.blocks} blocks, {len(comparison.dates)} dates in {comparison.spells} spells"
     return Table(title=f"{title} ({extent})", columns=("model", *columns.values()), rows=rows)
 
 
@@ -162,7 +162,8 @@ def plot_comparison(target: Path, comparison: Comparison) -> None:
         top_right.set(title=f"LSTM on {lstm.samples:,} held-out targets", xlabel="MAE of NDVI (less is better)")
         _forest(left, cnn, "balanced_accuracy", "Gain in balanced accuracy")
         _forest(right, lstm, "mae", "MAE avoided")
-        decision = "all gates passed" if comparison.decision.promote else "not promoted"
+        promoted = " and ".join(kind.upper() for kind in comparison.decision.models)
+        decision = f"{promoted} promoted" if promoted else "not promoted"
         mark = "simulated imagery" if comparison.synthetic else "real imagery"
         figure.suptitle(f"Comparison: {decision} ({mark}, labels: {comparison.label_source})", x=0.01, ha="left")
 

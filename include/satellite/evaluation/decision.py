@@ -6,7 +6,7 @@ changes anything. `comparison.json` decides nothing: it must state what is decid
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,7 +31,7 @@ from include.satellite.artifacts import (
 from include.satellite.datasets.patches import PatchSamples, load_patch_samples
 from include.satellite.datasets.sequences import SequenceDataset, load_sequences
 from include.satellite.evaluation.baselines import patch_rules, sequence_baselines
-from include.satellite.evaluation.bootstrap import RESAMPLES
+from include.satellite.evaluation.clusters import LEAST_BLOCKS, LEAST_SPELLS, SPELL_DAYS
 from include.satellite.evaluation.gates import cnn_gates, decide, lstm_gates, synthetic_gate
 from include.satellite.evaluation.metrics import gate_rows, score_classes, score_forecasts
 from include.satellite.evaluation.predictions import (
@@ -52,10 +52,16 @@ from include.satellite.evaluation.statements import check_stated
 from include.satellite.imagery.schemas import Imagery
 from include.satellite.params import CompareParams, LabelSource
 from include.satellite.registry import store
-from include.satellite.schemas import CHAMPION, REAL, SYNTHETIC, CnnComparison, Comparison, Decision, LstmComparison
-
-FEW = 3
-"""Fewer blocks or dates than these cannot show how much blocks or dates differ."""
+from include.satellite.schemas import (
+    CHAMPION,
+    REAL,
+    SYNTHETIC,
+    CnnComparison,
+    Comparison,
+    Decision,
+    LstmComparison,
+    ModelName,
+)
 
 
 @dataclass(frozen=True)
@@ -83,11 +89,11 @@ def judge(
         classes: Of all classifiers on the patches that count in the gates.
         sequences: The LSTM's dataset.
         forecasts: Of all forecasts on the held-out sequences.
-        params: Minimum accuracies, label source, seed, and the policy on simulated imagery.
+        params: Minimum accuracies, label source, and the policy on simulated imagery.
         synthetic: Whether any of the imagery is simulated.
     """
-    cnn = score_classes(patches, classes, params.seed)
-    lstm = score_forecasts(sequences, forecasts, params.seed)
+    cnn = score_classes(patches, classes)
+    lstm = score_forecasts(sequences, forecasts)
     gates = [
         synthetic_gate(synthetic, params.allow_synthetic),
         *cnn_gates(cnn, params.min_cnn_accuracy, params.label_source),
@@ -116,11 +122,11 @@ def recompute_comparison(files: Path, params: CompareParams) -> Comparison:
     held_out = sequences.rows("validation")
     _check_predictions(CNN, files, classes, gate_rows(patches), patches.rows("validation"), patches.label)
     _check_predictions(LSTM, files, forecasts, held_out, held_out, sequences.y)
-    compared, note = _champion(files, comparison, synthetic, params)
-    rivals = [REAL, SYNTHETIC, *([CHAMPION] if compared else [])]
+    champions, notes = _champions(files, comparison, synthetic, params)
+    rivals = {kind: [REAL, SYNTHETIC, *([CHAMPION] if kind in champions else [])] for kind in ("cnn", "lstm")}
     rules, naive = patch_rules(patches, classes.sample), sequence_baselines(sequences, forecasts.sample)
-    _check_models(CNN, classes, [*rivals, REGRESSION, *rules])
-    _check_models(LSTM, forecasts, [*rivals, *naive])
+    _check_models(CNN, classes, [*rivals["cnn"], REGRESSION, *rules])
+    _check_models(LSTM, forecasts, [*rivals["lstm"], *naive])
     for model, stated, values in ((CNN, classes, rules), (LSTM, forecasts, naive)):
         again = Predictions(stated.sample, stated.truth, values)
         check_same(model.compared.path, stated, again, RULE_TOLERANCE)
@@ -128,10 +134,11 @@ def recompute_comparison(files: Path, params: CompareParams) -> Comparison:
     expected = comparison.model_copy(
         update={
             "synthetic": synthetic,
-            "champion": comparison.champion if CHAMPION in rivals else None,
+            "champion": next(iter(champions.values()), None),
+            "champions": champions,
             "baseline": BASELINE_INFO.read(files).model_dump(mode="json"),
-            "notes": notes_on(judgement, note),
-            "resamples": RESAMPLES,
+            "notes": notes_on(judgement, notes),
+            "resamples": 0,
             "cnn_comparison": judgement.cnn,
             "lstm_comparison": judgement.lstm,
             "decision": judgement.decision,
@@ -199,7 +206,7 @@ def recompute_verification(files: Path, params: CompareParams, *, audit: bool = 
 def _weights(name: str, model: ModelArtifacts[Any], files: Path) -> str:
     """Return the checksum of a trained model's weights: this run's, the baseline's among its files, the champion's."""
     if name == CHAMPION:
-        return store.find(str(COMPARISON.read(files).champion)).files[model.weights.path].sha256
+        return store.find(COMPARISON.read(files).champions[model.kind]).files[model.weights.path].sha256
     return sha256(model.weights.at(files / BASELINE_FOLDER if name == SYNTHETIC else files))
 
 
@@ -228,8 +235,10 @@ def _check_models(
         raise ContractError(name or model.compared.path, f"must hold the models {', '.join(expected)}", found)
 
 
-def _champion(files: Path, comparison: Comparison, synthetic: bool, params: CompareParams) -> tuple[bool, str | None]:
-    """Return whether there must be a champion among the models, and the note on it.
+def _champions(
+    files: Path, comparison: Comparison, synthetic: bool, params: CompareParams
+) -> tuple[dict[ModelName, str], list[str]]:
+    """Return the versions that there must be champions of among the models, by kind, and the notes on them.
 
     The env file may have changed since the comparison; then its replacement is refused anyway, and what the comparison
     states of a champion cannot be judged any more.
@@ -237,19 +246,20 @@ def _champion(files: Path, comparison: Comparison, synthetic: bool, params: Comp
     keys = read_keys(get_settings().env_file, store.ENV_KEYS)
     if {key: keys.get(key) for key in store.ENV_KEYS} != comparison.env_file:
         about = [note for note in comparison.notes if note.startswith(f"The {CHAMPION} ")]
-        return comparison.champion is not None, next(iter(about), None)
-    model, note = champion_of(files, keys, synthetic=synthetic, label_source=params.label_source)
-    version = model.version if model else None
-    if comparison.champion != version:
-        rule = f"must state the champion that the env file names: {version}"
-        raise ContractError(COMPARISON.path, rule, comparison.champion or "none")
-    return model is not None, note
+        return comparison.champions, about
+    models, notes = champions_of(files, keys, synthetic=synthetic, label_source=params.label_source)
+    versions = {kind: model.version for kind, model in models.items()}
+    if comparison.champions != versions:
+        named = ", ".join(versions.values()) or "None"
+        rule = f"must state the champion that the env file names: {named}"
+        raise ContractError(COMPARISON.path, rule, ", ".join(comparison.champions.values()) or "none")
+    return versions, notes
 
 
-def champion_of(
+def champions_of(
     files: Path, keys: Mapping[str, str], *, synthetic: bool, label_source: LabelSource
-) -> tuple[store.StoredModel | None, str | None]:
-    """Return the champion that the models of a run are compared with, and a note on it; None where there is none.
+) -> tuple[dict[ModelName, store.StoredModel], list[str]]:
+    """Return the champions that the models of a run are compared with, by kind, and the notes on them.
 
     Args:
         files: A folder with the cards of the run's models.
@@ -257,12 +267,31 @@ def champion_of(
         synthetic: Whether the run's models were trained on simulated imagery.
         label_source: Labels that they were trained on.
     """
-    model, note = store.champion(keys, synthetic=synthetic, label_source=label_source)
+    champions: dict[ModelName, store.StoredModel] = {}
+    notes: list[str] = []
+    for artifacts in (CNN, LSTM):
+        model, note = _champion_of(files, keys, artifacts, synthetic=synthetic, label_source=label_source)
+        if model is not None:
+            champions[artifacts.kind] = model
+        if note is not None and note not in notes:
+            notes.append(note)
+    return champions, notes
+
+
+def _champion_of(
+    files: Path,
+    keys: Mapping[str, str],
+    artifacts: ModelArtifacts[Any],
+    *,
+    synthetic: bool,
+    label_source: LabelSource,
+) -> tuple[store.StoredModel | None, str | None]:
+    model, note = store.champion(keys, artifacts, synthetic=synthetic, label_source=label_source)
     if model is None:
         return None, note
-    if (note := store.unlike(model, files)) is not None:
+    if (note := store.unlike(model, files, artifacts)) is not None:
         return None, note
-    rival, card = CNN.card.read(model.folder), CNN.card.read(files)
+    rival, card = artifacts.card.read(model.folder), artifacts.card.read(files)
     if (rival.seed, rival.data.grid) != (card.seed, card.data.grid):
         note = (
             f"The champion {model.version} was trained with another seed or area: it may have been trained on what is "
@@ -271,19 +300,24 @@ def champion_of(
     return model, note
 
 
-def notes_on(judgement: Judgement, champion: str | None) -> list[str]:
-    """Return what a reader should know of a comparison: the note on the champion, and what its intervals cannot tell.
+def notes_on(judgement: Judgement, champion: Sequence[str]) -> list[str]:
+    """Return what a reader should know of a comparison: the notes on the champions, and what cannot be judged.
 
     Args:
         judgement: Its scores.
-        champion: The note on the champion, if there is one.
+        champion: The notes on the champions.
     """
-    notes = [champion] if champion else []
+    notes = list(champion)
     for model, comparison in (("CNN", judgement.cnn), ("LSTM", judgement.lstm)):
-        counts = {"block": comparison.blocks, "date": len(comparison.dates)}
-        notes += [
-            f"{model}: {count} held-out {unit}{'s' * (count != 1)}: the intervals tell little of how {unit}s differ."
-            for unit, count in counts.items()
-            if count < FEW
-        ]
+        counts = f"{comparison.blocks} held-out blocks and {comparison.spells} spells of {SPELL_DAYS} days"
+        if any(difference.low is None for difference in comparison.differences):
+            notes.append(
+                f"{model}: cannot be judged on {counts}; at least {LEAST_BLOCKS} and {LEAST_SPELLS} are needed: take a "
+                "larger area, or more and later dates."
+            )
+        elif effective := [rival.effective_samples for rival in comparison.differences if rival.effective_samples]:
+            notes.append(
+                f"{model}: {comparison.samples:,} samples in {counts} count as {min(effective):.0f} to "
+                f"{max(effective):.0f} independent ones."
+            )
     return notes

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from include.satellite.evaluation.clusters import LEAST_BLOCKS, LEAST_SPELLS, SPELL_DAYS
 from include.satellite.params import LabelSource
 from include.satellite.schemas import (
     CHAMPION,
@@ -15,11 +16,16 @@ from include.satellite.schemas import (
     Difference,
     Gate,
     LstmComparison,
+    ModelName,
     title_of,
 )
 
 PROVEN_LABELS: tuple[LabelSource, ...] = ("next_ndvi", "reference")
 """Labels that are not a formula of the input: only for these can a naive classifier be beaten at all."""
+MODELS: dict[ModelName, ModelName] = {"cnn": "lstm", "lstm": "cnn"}
+"""Each model, with the one whose gates are not its own."""
+REPORTED = ("anomaly_persistence",)
+"""Rivals whose gates are reported, not required."""
 _TOLERANCE = 1e-9
 
 
@@ -38,19 +44,27 @@ def cnn_gates(comparison: CnnComparison, minimum: float, label_source: LabelSour
         metric = "accuracy" if difference.against == SYNTHETIC else "balanced_accuracy"
         counts = difference.against in (SYNTHETIC, CHAMPION) or label_source in PROVEN_LABELS
         if difference.metric == metric and counts:
-            gates.append(_comparing("cnn", f"CNN {metric.replace('_', ' ')}", difference))
+            gates.append(_comparing("cnn", f"CNN {metric.replace('_', ' ')}", difference, comparison))
     return gates
 
 
 def lstm_gates(comparison: LstmComparison, minimum: float) -> list[Gate]:
     """Return the gates of the forecast; its target is a measurement, so every naive forecast counts.
 
+    What the forecast is built on, anomaly persistence, is compared with it and reported.
+
     Args:
         comparison: What was measured.
         minimum: `min_lstm_accuracy`.
     """
     reached = _minimum("lstm_minimum", "LSTM accuracy (1 − MAE/2)", comparison.models[REAL].accuracy, minimum)
-    return [reached, *(_comparing("lstm", "LSTM MAE", difference) for difference in comparison.differences)]
+    return [
+        reached,
+        *(
+            _comparing("lstm", "LSTM MAE", difference, comparison, required=difference.against not in REPORTED)
+            for difference in comparison.differences
+        ),
+    ]
 
 
 def synthetic_gate(synthetic: bool, allowed: bool) -> Gate:
@@ -64,7 +78,9 @@ def synthetic_gate(synthetic: bool, allowed: bool) -> Gate:
 
 
 def decide(gates: Iterable[Gate]) -> Decision:
-    """Decide to promote only if every required gate is passed; the reasons are the failed gates, else all of them.
+    """Decide for each model: it is promoted if every required gate of its own, and every shared one, is passed.
+
+    The reasons are the passed gates of the promoted models; where there are none, the failed gates.
 
     Raises:
         ValueError: There is no required gate, so nothing speaks for a promotion.
@@ -72,9 +88,15 @@ def decide(gates: Iterable[Gate]) -> Decision:
     gates = list(gates)
     if not any(gate.required for gate in gates):
         raise ValueError("a promotion needs at least one required gate")
-    refused = [gate.sentence for gate in gates if gate.required and not gate.passed]
-    passed = [gate.sentence for gate in gates if gate.required]
-    return Decision(promote=not refused, reasons=refused or passed, gates=gates)
+    promoted: list[ModelName] = []
+    deciding: list[Gate] = []
+    for model, others in MODELS.items():
+        own = [gate for gate in gates if gate.required and not gate.name.startswith(f"{others}_")]
+        if all(gate.passed for gate in own) and any(gate.name.startswith(f"{model}_") for gate in own):
+            promoted.append(model)
+            deciding += [gate for gate in own if gate not in deciding]
+    reasons = deciding or [gate for gate in gates if gate.required and not gate.passed]
+    return Decision(promote=bool(promoted), promoted=promoted, reasons=[gate.sentence for gate in reasons], gates=gates)
 
 
 def _minimum(name: str, metric: str, value: float, bound: float, *, required: bool = True) -> Gate:
@@ -85,21 +107,39 @@ def _minimum(name: str, metric: str, value: float, bound: float, *, required: bo
     return Gate(name=name, passed=passed, required=required, value=value, bound=bound, sentence=sentence)
 
 
-def _comparing(model: str, metric: str, difference: Difference) -> Gate:
+def _comparing(
+    model: str,
+    metric: str,
+    difference: Difference,
+    comparison: CnnComparison | LstmComparison,
+    *,
+    required: bool = True,
+) -> Gate:
     """Return the gate against a rival: not worse than the champion, better than any other beyond chance."""
     rival, gain, low, high = difference.against, difference.difference, difference.low, difference.high
+    judged = low is not None and high is not None
     if rival == CHAMPION:
-        passed = gain >= -_TOLERANCE
-        result = "not worse" if passed else "worse"
+        passed = judged and gain >= -_TOLERANCE
+        result = "not worse" if gain >= -_TOLERANCE else "worse"
     else:
-        passed = gain > 0 and low is not None and low > 0
+        passed = low is not None and low > 0
         result = "not better" if gain <= 0 else "better"
         if gain > 0 and not passed:
             result = "better, but not by a margin that its interval supports"
     title = f"the {title_of(rival)}" if rival in TITLES else title_of(rival)
-    interval = "no interval: one block on one date"
     if low is not None and high is not None:
         interval = f"95 % interval {low:+.3f} to {high:+.3f}"
-    sentence = f"{metric} against {title} {gain:+.3f} ({interval}): {result}."
+    else:
+        interval = (
+            f"no interval: {_counted(comparison.blocks, 'block')}, {_counted(comparison.spells or 0, 'spell')} of "
+            f"{SPELL_DAYS} days"
+        )
+        result = f"cannot be judged with fewer than {LEAST_BLOCKS} blocks or {LEAST_SPELLS} spells"
+    aside = "" if required else " (reported only)"
+    sentence = f"{metric} against {title} {gain:+.3f} ({interval}): {result}{aside}."
     value = gain if rival == CHAMPION else low
-    return Gate(name=f"{model}_{rival}", passed=passed, value=value, bound=0.0, sentence=sentence)
+    return Gate(name=f"{model}_{rival}", passed=passed, required=required, value=value, bound=0.0, sentence=sentence)
+
+
+def _counted(count: int, unit: str) -> str:
+    return f"{count} {unit}{'s' * (count != 1)}"

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from include.satellite.datasets.patches import PatchSamples
 from include.satellite.datasets.sequences import SequenceDataset
 from include.satellite.evaluation.baselines import climatology
-from include.satellite.evaluation.bootstrap import Bools, Bootstrap, Floats
+from include.satellite.evaluation.clusters import Bools, Clusters, Floats, balanced_influence, mean_influence
 from include.satellite.evaluation.predictions import Predictions
 from include.satellite.schemas import (
     REAL,
@@ -240,73 +240,89 @@ def skills(true: Forecast, mae: float, naive: Mapping[str, Forecast]) -> dict[st
     }
 
 
-def score_classes(samples: PatchSamples, predictions: Predictions, seed: int) -> CnnComparison:
+def score_classes(samples: PatchSamples, predictions: Predictions) -> CnnComparison:
     """Score classifiers on the same patches.
 
     Args:
         samples: The dataset, with or without its pixels.
         predictions: On the patches that count; `real` is compared with the other models.
-        seed: Of the bootstrap.
     """
     info, rows, label = samples.info, predictions.sample, predictions.truth
     date, predicted = samples.date[rows], predictions.classes()
-    boot = Bootstrap(samples.block[rows], date, seed)
+    clusters = Clusters.of(samples.block[rows], days_of(info.dates)[date])
     hits = {name: classes == label for name, classes in predicted.items()}
     models = {}
     for name, classes in predicted.items():
         by_class = class_scores(label, classes, info.classes, info.gate_classes)
         recall = {score.name: score.recall for score in by_class if score.samples}
         models[name] = CnnScore(recall=recall, **classification(label, classes).fields_of(CnnScore))
-    accuracies = {name: boot.mean(hit) for name, hit in hits.items()}
-    balanced = {name: boot.balanced_accuracy(hit, label) for name, hit in hits.items()}
+    accuracies = {name: mean_influence(hit) for name, hit in hits.items()}
+    balanced = {name: balanced_influence(hit, label) for name, hit in hits.items()}
     return CnnComparison(
         samples=len(rows),
-        blocks=boot.shape[0],
+        blocks=clusters.blocks,
+        spells=clusters.spells,
         dates=dates_of(info.dates, date),
         classes=[info.classes[position] for position in np.unique(label)],
         left_out=[name for name in info.classes if name not in info.gate_classes],
         accuracy_improvement=_percent(models[REAL].accuracy, models.get(SYNTHETIC, models[REAL]).accuracy),
         models=models,
         differences=[
-            *_differences(boot, "accuracy", models, accuracies),
-            *_differences(boot, "balanced_accuracy", models, balanced),
+            *_differences(clusters, "accuracy", models, accuracies),
+            *_differences(clusters, "balanced_accuracy", models, balanced),
         ],
     )
 
 
-def score_forecasts(dataset: SequenceDataset, predictions: Predictions, seed: int) -> LstmComparison:
+def score_forecasts(dataset: SequenceDataset, predictions: Predictions) -> LstmComparison:
     """Score forecasts of NDVI on the same sequences.
 
     Args:
         dataset: The sequences.
         predictions: On the held-out ones; `real` is compared with the other models.
-        seed: Of the bootstrap.
     """
     rows, truth = predictions.sample, predictions.truth.astype(np.float64)
     target = dataset.target[rows]
-    boot = Bootstrap(dataset.block[rows], target, seed)
+    clusters = Clusters.of(dataset.block[rows], dataset.days[target])
     models = {name: forecast_score(truth, forecast) for name, forecast in predictions.values.items()}
-    draws = {name: boot.mean(np.abs(forecast - truth)) for name, forecast in predictions.values.items()}
+    errors = {name: mean_influence(_errors(truth, forecast)) for name, forecast in predictions.values.items()}
     return LstmComparison(
         samples=len(rows),
-        blocks=boot.shape[0],
+        blocks=clusters.blocks,
+        spells=clusters.spells,
         dates=dates_of(dataset.info.dates, target),
         mae_improvement=_percent(-models[REAL].mae, -models.get(SYNTHETIC, models[REAL]).mae),
         models=models,
-        differences=list(_differences(boot, "mae", models, draws)),
+        differences=list(_differences(clusters, "mae", models, errors)),
     )
 
 
+def days_of(dates: Sequence[date]) -> Rows:
+    """Return dates as days since 1970."""
+    return np.array(dates, "datetime64[D]").astype(np.int64)
+
+
 def _differences(
-    boot: Bootstrap, metric: Metric, models: Mapping[str, CnnScore | LstmScore], draws: Mapping[str, Floats]
+    clusters: Clusters,
+    metric: Metric,
+    models: Mapping[str, CnnScore | LstmScore],
+    influence: Mapping[str, Floats],
 ) -> Iterator[Difference]:
     """Yield how much better `real` is than each other model: gain in accuracy, or error avoided."""
     sign = -1 if metric == "mae" else 1
     for name, score in models.items():
         if name != REAL:
-            low, high = boot.interval(sign * draws[REAL] - sign * draws[name])
+            own = sign * (influence[REAL] - influence[name])
             gain = sign * getattr(models[REAL], metric) - sign * getattr(score, metric)
-            yield Difference(against=name, metric=metric, difference=gain, low=low, high=high)
+            low, high = clusters.interval(gain, own)
+            yield Difference(
+                against=name,
+                metric=metric,
+                difference=gain,
+                low=low,
+                high=high,
+                effective_samples=clusters.effective_samples(own),
+            )
 
 
 def _percent(value: float, other: float) -> float | None:

@@ -55,9 +55,7 @@ def verify(files: Path, params: VerifyParams) -> None:
     from include.satellite.training.networks import predict_patches, predict_sequences
 
     patches, sequences = load_patches(files), load_sequences(files)
-    models = _models(files)
-    cnn = {name: pair[0] for name, pair in models.items()}
-    lstm = {name: pair[1] for name, pair in models.items()}
+    cnn, lstm = _models(files)
     rows = gate_rows(patches)
     rows = rows if params.audit else draw(rows)
     values = {name: predict_patches(bundle, patches, rows) for name, bundle in cnn.items()}
@@ -108,15 +106,15 @@ def verified(document: Verification) -> Finding:
     return Finding(severity="info", message=message)
 
 
-def _models(files: Path) -> dict[str, tuple[ModelBundle, ModelBundle]]:
-    """Return the trained models of the comparison: this run's, the baseline's and, where there is one, the champion."""
+def _models(files: Path) -> tuple[dict[str, ModelBundle], dict[str, ModelBundle]]:
+    """Return the trained models of the comparison: this run's, the baseline's and, where there are some, champions."""
     from include.satellite.evaluation.synthetic_baseline import read_baseline
     from include.satellite.training.networks import load_bundle
 
-    baseline = read_baseline(files)
-    models = {REAL: (load_bundle(files, CNN), load_bundle(files, LSTM)), SYNTHETIC: (baseline.cnn, baseline.lstm)}
-    version = COMPARISON.read(files).champion
-    if version is not None:
-        folder = store.find(version).folder
-        models[CHAMPION] = load_bundle(folder, CNN), load_bundle(folder, LSTM)
-    return models
+    baseline, champions = read_baseline(files), COMPARISON.read(files).champions
+    cnn = {REAL: load_bundle(files, CNN), SYNTHETIC: baseline.cnn}
+    lstm = {REAL: load_bundle(files, LSTM), SYNTHETIC: baseline.lstm}
+    for model, bundles in ((CNN, cnn), (LSTM, lstm)):
+        if model.kind in champions:
+            bundles[CHAMPION] = load_bundle(store.find(champions[model.kind]).folder, model)
+    return cnn, lstm

@@ -91,10 +91,13 @@ def champion(env_file: EnvFile) -> Champion:
     """
     keys = env_file.read()
     on, name = store.enabled(keys), keys.get(store.VERSION) or None
+    in_use = {kind: version for kind in store.PATHS if (version := store.in_use({**keys, store.USE: "true"}, kind))}
     if name is None:
         return Champion(on, None, None, "The env file enables AI models and names no version." if on else None)
     try:
-        return Champion(on, name, _version(store.find(name)), None)
+        stored = store.find(name)
+        cards = {kind: _card(store.find(version), store.ARTIFACTS[kind]) for kind, version in in_use.items()}
+        return Champion(on, name, Version(stored, cards.get("cnn"), cards.get("lstm")), None)
     except BadInputError:
         return Champion(on, name, None, f"Version {name} is not in the model store.")
     except ContractError as error:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,8 @@ from include.satellite.evaluation.decision import recompute_comparison, recomput
 from include.satellite.evaluation.verification import verified
 from include.satellite.params import CompareParams, ConfigureParams
 from include.satellite.registry import store
-from include.satellite.schemas import REAL, Approval, Comparison, Configuration
+from include.satellite.registry.tries import run_folder, run_of, tries_note
+from include.satellite.schemas import REAL, Approval, Comparison, Configuration, ModelName
 
 REGISTERED = (("crop-health-cnn", CNN), ("ndvi-forecast-lstm", LSTM))
 """Names of the models in MLflow."""
@@ -63,10 +65,12 @@ def configure(files: Path, params: ConfigureParams) -> None:
     approval = APPROVAL.find(files) if params.require_approval else None
     reasons = refusals(comparison, approval, evidence(files) if params.require_approval else None)
     if reasons:
-        notes = _set_aliases(files, "challenger", synthetic=comparison.synthetic)
+        notes = _set_aliases(files, dict.fromkeys(store.PATHS, "challenger"), synthetic=comparison.synthetic)
         result: dict[str, Any] = {"promoted": False, "reasons": reasons, "notes": notes}
     else:
         result = _promote(files, comparison, env_file)
+    if (note := tries_note(files)) is not None:
+        result["notes"] = [*result.get("notes", []), note]
     document = Configuration(env_file=str(env_file.path), synthetic=comparison.synthetic, **result)
     CONFIGURATION.write(files, document)
 
@@ -122,6 +126,8 @@ def evidence(files: Path) -> str:
     parts = {}
     for artifact in DECIDES:
         path = artifact.at(files)
+        if artifact.optional and not path.exists():
+            continue
         if not path.is_file():
             raise ContractError(artifact.path, "must be there to be approved", "no such file")
         parts[artifact.path] = sha256(path)
@@ -134,7 +140,8 @@ def planned_changes(files: Path) -> dict[str, str]:
     Raises:
         ContractError: A file of the run is missing.
     """
-    return store.env_changes(store.plan(files, COMPARISON.read(files), _run_of(files)))
+    comparison = COMPARISON.read(files)
+    return store.env_changes(store.plan(files, comparison, run_of(files)), comparison.decision.models)
 
 
 def pending_change(data_dir: Path) -> PendingChange | None:
@@ -174,7 +181,8 @@ def approval_form(files: Path, params: CompareParams) -> str | None:
     if not comparison.decision.promote:
         return None
     cnn, lstm = comparison.cnn_comparison, comparison.lstm_comparison
-    question = f"The models of run `{_run_of(files)}` passed every gate. If you approve, `{env_file.path}` changes:"
+    names = " and the ".join(kind.upper() for kind in comparison.decision.models)
+    question = f"The {names} of run `{run_of(files)}` passed every gate. If you approve, `{env_file.path}` changes:"
     diff = env_file.diff(planned_changes(files)) or "(nothing: it has these values already)"
     table = [
         "| model | metric | value |\n|---|---|---|",
@@ -185,7 +193,7 @@ def approval_form(files: Path, params: CompareParams) -> str | None:
         f"| LSTM | error avoided against the synthetic baseline | {_signed(lstm.mae_improvement)} |",
     ]
     gates = [f"- {gate.sentence}" for gate in comparison.decision.gates]
-    notes = [f"- {note}" for note in comparison.notes]
+    notes = [f"- {note}" for note in (*comparison.notes, tries_note(files)) if note]
     parts = (question, f"```diff\n{diff}\n```", "\n".join(table), "\n".join(gates), "\n".join(notes))
     return "\n\n".join(part for part in parts if part)
 
@@ -213,6 +221,8 @@ def configure_outcome(files: Path) -> StepOutcome:
     if document.promoted and document.version:
         metrics = PromotionMetrics(**metrics.model_dump(), model_version=document.version)
         message = f"{document.env_file} now uses model {document.version}"
+        if len(document.models) == 1:
+            message += f": the {document.models[0].upper()} alone, for the other did not pass its gates"
     else:
         more = len(document.reasons) - 1
         message = f"Models not promoted: {document.reasons[0]}"
@@ -251,22 +261,34 @@ def follow_env_file(env_file: EnvFile) -> str | None:
         Why it could not be set; None if it was, or if no model is enabled.
     """
     keys = env_file.read()
-    if not store.enabled(keys):
-        return None
-    try:
-        model = store.find(keys.get(store.VERSION, ""))
-    except GroundtruthError as error:
-        return str(error)
-    return next(iter(_set_aliases(model.folder, "champion", synthetic=model.synthetic)), None)
+    for kind in store.PATHS:
+        version = store.in_use(keys, kind)
+        if version is None:
+            continue
+        try:
+            model = store.find(version)
+        except GroundtruthError as error:
+            return str(error)
+        notes = _set_aliases(model.folder, {kind: "champion"}, synthetic=model.synthetic)
+        if notes:
+            return notes[0]
+    return None
 
 
 def _promote(files: Path, comparison: Comparison, env_file: EnvFile) -> dict[str, Any]:
     """Store the models and change the env file; return the fields of the configuration that this decides."""
-    run = _run_of(files)
+    run = run_of(files)
     model = store.put(files, comparison, run)
     store.remember(env_file)
-    changes = store.env_changes(model)
-    reason = Reason(by=f"{current_user()}, step configure", why="every gate passed", run=run, version=model.version)
+    promoted = comparison.decision.models
+    changes = store.env_changes(model, promoted)
+    why = f"{' and '.join(promoted)}: every gate passed"
+    reason = Reason(
+        by=f"{current_user()}, step configure",
+        why=why,
+        run=run,
+        version=model.version,
+    )
     try:
         entry = env_file.update(changes, reason, comparison.env_file)
     except ChangedMeanwhileError as error:
@@ -274,13 +296,15 @@ def _promote(files: Path, comparison: Comparison, env_file: EnvFile) -> dict[str
         return {"promoted": False, "reasons": reasons}
     if entry is None:  # an earlier attempt changed the env file and was killed after that
         entry = next((entry for entry in reversed(env_file.history()) if entry.version == model.version), None)
-    notes = _set_aliases(files, "champion", synthetic=comparison.synthetic)
+    aliases = {kind: "champion" if kind in promoted else "challenger" for kind in store.PATHS}
+    notes = _set_aliases(files, aliases, synthetic=comparison.synthetic)
     try:
         store.prune()
     except GroundtruthError as error:
         notes.append(f"No old model was removed: {error}")
     return {
         "promoted": True,
+        "models": promoted,
         "reasons": comparison.decision.reasons,
         "version": model.version,
         "changes": changes,
@@ -291,12 +315,14 @@ def _promote(files: Path, comparison: Comparison, env_file: EnvFile) -> dict[str
     }
 
 
-def _set_aliases(folder: Path, alias: str, *, synthetic: bool) -> list[str]:
-    """Set an alias in MLflow to these models; a fault of MLflow is a note, for it is a record and not a gate."""
+def _set_aliases(folder: Path, aliases: Mapping[ModelName, str], *, synthetic: bool) -> list[str]:
+    """Set aliases in MLflow by model; a fault of MLflow is a note, for it is a record and not a gate."""
     from include.satellite.registry.tracking import register
 
     notes = []
     for name, model in REGISTERED:
+        if (alias := aliases.get(model.kind)) is None:
+            continue
         registered = f"{name}-simulated" if synthetic else name
         try:
             register(registered, folder, model, alias)
@@ -306,21 +332,9 @@ def _set_aliases(folder: Path, alias: str, *, synthetic: bool) -> list[str]:
     return notes
 
 
-def _run_folder(files: Path) -> Path:
-    """Return the folder of the run whose artifacts, or a step's inputs, a folder holds."""
-    folder = files.resolve()
-    return next((parent for parent in folder.parents if (parent / "run.json").is_file()), folder.parent)
-
-
-def _run_of(files: Path) -> str:
-    """Return `<dag>/<run>` of a run's `files/` folder."""
-    run = _run_folder(files)
-    return f"{run.parent.name}/{run.name}"
-
-
 def _params_of(files: Path) -> CompareParams:
     """Return the run's parameters of the comparison."""
-    run = RunFolder(_run_folder(files)).run()
+    run = RunFolder(run_folder(files)).run()
     params = run.params if run else {}
     return CompareParams.model_validate({name: params[name] for name in CompareParams.model_fields if name in params})
 

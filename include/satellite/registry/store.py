@@ -20,8 +20,9 @@ import re
 import shutil
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 from pydantic import AwareDatetime, Field
 
@@ -32,17 +33,20 @@ from include.core.files import path_inside, replace_folder, write_atomically
 from include.core.run_folder import write_json
 from include.core.settings import get_settings
 from include.env_file import EnvFile
-from include.satellite.artifacts import CNN, COMPARISON, LSTM
+from include.satellite.artifacts import CNN, COMPARISON, LSTM, ModelArtifacts
 from include.satellite.imagery.schemas import Document
 from include.satellite.params import LabelSource
-from include.satellite.schemas import Comparison
+from include.satellite.schemas import Comparison, ModelName
 from include.satellite.training.schemas import ModelCard
 
 USE, VERSION, CNN_PATH, LSTM_PATH = "USE_AI_MODELS", "AI_MODEL_VERSION", "AI_CNN_MODEL_PATH", "AI_LSTM_MODEL_PATH"
 KEYS = (USE, VERSION, CNN_PATH, LSTM_PATH)
 """Keys of the env file that a promotion sets."""
-ENV_KEYS = (USE, VERSION)
-"""Those that decide which models are in use."""
+ENV_KEYS = KEYS
+"""Those that decide which models are in use: a model whose path is absent is not promoted."""
+PATHS: dict[ModelName, str] = {"cnn": CNN_PATH, "lstm": LSTM_PATH}
+"""The key of each model. Its path names the version, which may be older than that of the other model."""
+ARTIFACTS: dict[ModelName, ModelArtifacts[Any]] = {"cnn": CNN, "lstm": LSTM}
 FILES = tuple(artifact.path for artifact in (*CNN.stored, *LSTM.stored, COMPARISON))
 MANIFEST = "model.json"
 KEPT_VERSIONS, KEPT_SECONDS = 5, 24 * 3600.0
@@ -149,14 +153,21 @@ def find(version: str) -> StoredModel:
     return model
 
 
-def env_changes(model: StoredModel) -> dict[str, str]:
-    """Return what an env file sets to use a version."""
-    return {
-        USE: "true",
-        VERSION: model.version,
-        CNN_PATH: str(CNN.weights.at(model.folder)),
-        LSTM_PATH: str(LSTM.weights.at(model.folder)),
-    }
+def env_changes(model: StoredModel, promoted: Iterable[ModelName]) -> dict[str, str]:
+    """Return what an env file sets to use some models of a version; the others' keys stay as they are."""
+    paths = {PATHS[kind]: str(ARTIFACTS[kind].weights.at(model.folder)) for kind in promoted}
+    return {USE: "true", VERSION: model.version, **paths}
+
+
+def in_use(keys: Mapping[str, str], kind: ModelName) -> str | None:
+    """Return the version of a model that an env file enables; None where it enables none of this kind.
+
+    Args:
+        keys: The env file's keys.
+        kind: Which model; its path names the version as its folder.
+    """
+    path = keys.get(PATHS[kind], "").strip()
+    return Path(path).parent.name if enabled(keys) and path else None
 
 
 def enabled(keys: Mapping[str, str]) -> bool:
@@ -165,18 +176,19 @@ def enabled(keys: Mapping[str, str]) -> bool:
 
 
 def champion(
-    keys: Mapping[str, str], *, synthetic: bool, label_source: LabelSource
+    keys: Mapping[str, str], artifacts: ModelArtifacts[Any], *, synthetic: bool, label_source: LabelSource
 ) -> tuple[StoredModel | None, str | None]:
     """Return the version that an env file names, if it can be compared; and a note for readers, if there is one.
 
     Args:
         keys: The env file's keys.
+        artifacts: Which model.
         synthetic: Whether the new models were trained on simulated imagery.
         label_source: Labels that they were trained on.
     """
-    if not enabled(keys):
+    version = in_use(keys, artifacts.kind)
+    if version is None:
         return None, None
-    version = keys.get(VERSION, "")
     try:
         model = find(version)
     except GroundtruthError as error:
@@ -190,24 +202,22 @@ def champion(
     return model, None
 
 
-def unlike(model: StoredModel, files: Path) -> str | None:
+def unlike(model: StoredModel, files: Path, artifacts: ModelArtifacts[Any]) -> str | None:
     """Return why a stored version cannot be compared with the models of a run: they take other data; None if it can.
 
     Args:
         model: The stored version.
         files: A folder with the cards of the run's models.
+        artifacts: Which model.
 
     Raises:
         ContractError: A card is missing or damaged.
     """
-    for artifacts in (CNN, LSTM):
-        card = artifacts.card.read(files)
-        if _shape(artifacts.card.read(model.folder)) != _shape(card):
-            return (
-                f"The champion {model.version} takes other data ({card.kind}: inputs, size or resolution), so it is "
-                "not compared."
-            )
-    return None
+    card = artifacts.card.read(files)
+    if _shape(artifacts.card.read(model.folder)) == _shape(card):
+        return None
+    differs = f"takes other data ({card.kind}: inputs, size or resolution), so it is not compared"
+    return f"The champion {model.version} {differs}."
 
 
 def remember(env_file: EnvFile) -> None:
@@ -257,10 +267,13 @@ def _named_versions() -> set[str]:
                 f"{env_file.path}: named versions of {store_dir()} and does not exist; "
                 f"if it was removed for good, delete {mark}"
             )
-        named.add(env_file.read().get(VERSION))
+        keys = [env_file.read()]
         for entry in env_file.history():
-            change = entry.changes.get(VERSION)
-            named |= {change.old, change.new} if change else set()
+            keys += [{key: change.old or "" for key, change in entry.changes.items()}]
+            keys += [{key: change.new or "" for key, change in entry.changes.items()}]
+        for values in keys:
+            named.add(values.get(VERSION, ""))
+            named |= {Path(values[key]).parent.name for key in PATHS.values() if values.get(key)}
     return {version for version in named if version}
 
 

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from datetime import date, timedelta
 
 import pytest
 
@@ -35,7 +36,8 @@ def test_the_comparison_agrees_with_what_training_measured(compared):
         assert document["lstm_comparison"]["models"][name]["mae"] == pytest.approx(naive.mae)
     real, synthetic = models["real"]["accuracy"], models["synthetic"]["accuracy"]
     assert document["cnn_comparison"]["accuracy_improvement"] == pytest.approx(100 * (real / synthetic - 1))
-    assert document["resamples"] >= 2000
+    assert document["resamples"] == 0
+    assert (document["cnn_comparison"]["blocks"], document["cnn_comparison"]["spells"]) == (4, 8)
     assert document["baseline"] == BASELINE.model_dump()
     assert (folder / "plot_comparison.png").read_bytes()[:4] == b"\x89PNG"
 
@@ -57,19 +59,22 @@ def test_models_that_pass_every_gate_are_to_be_promoted(compared):
         ({"min_lstm_accuracy": 0.9999}, "lstm_minimum"),
     ],
 )
-def test_one_gate_that_is_missed_refuses_and_is_the_reason(compared, params, gate):
+def test_one_gate_that_is_missed_refuses_its_model(compared, params, gate):
     decision = COMPARISON.read(compared(**params)).decision
-    assert not decision.promote
     (missed,) = [gate for gate in decision.gates if not gate.passed]
     assert missed.name == gate
-    assert decision.reasons == [missed.sentence]
+    models = [model for model in ("cnn", "lstm") if gate.startswith(model) or gate == "synthetic"]
+    assert decision.promoted == [model for model in ("cnn", "lstm") if model not in models]
+    assert decision.promote is bool(decision.promoted)
+    if not decision.promote:
+        assert decision.reasons == [missed.sentence]
 
 
 def test_a_baseline_as_good_as_the_model_refuses(compared, baseline, trained_run):
     baseline.change = lambda bundle: bundle if bundle.card.kind == "cnn" else randomised(bundle)
     decision = COMPARISON.read(compared()).decision
     assert [gate.name for gate in decision.gates if not gate.passed] == ["cnn_synthetic"]
-    assert "not better" in decision.reasons[0]
+    assert decision.promoted == ["lstm"]
 
 
 def test_the_same_data_gives_the_same_figures(compared):
@@ -77,10 +82,22 @@ def test_the_same_data_gives_the_same_figures(compared):
     assert COMPARISON.read(compared()).model_dump(exclude={"decided_at"}) == first
 
 
-def test_few_blocks_or_dates_are_said(compared):
+def test_how_many_independent_samples_the_held_out_ones_count_as_is_stated(compared):
     notes = COMPARISON.read(compared()).notes
-    assert "CNN: 1 held-out block: the intervals tell little of how blocks differ." in notes
-    assert not [note for note in notes if "date" in note]
+    assert [note.partition(" samples in 4 held-out blocks and ")[0] for note in notes] == ["CNN: 128", "LSTM: 70"]
+    assert all(note.endswith(" independent ones.") for note in notes)
+
+
+def test_too_few_spells_cannot_be_judged_and_nothing_is_promoted(compared, trained_run):
+    for name in ("cnn_dataset.json", "lstm_dataset.json"):
+        info = json.loads((trained_run / name).read_bytes())
+        info["dates"] = [str(date(2026, 1, 1) + timedelta(days=7 * number)) for number in range(len(info["dates"]))]
+        (trained_run / name).write_text(json.dumps(info))
+    comparison = COMPARISON.read(compared())
+    assert comparison.decision.promoted == []
+    assert comparison.notes[0].startswith("CNN: cannot be judged on 4 held-out blocks and 2 spells of 30 days")
+    gates = [gate for gate in comparison.decision.gates if gate.name == "lstm_persistence"]
+    assert "cannot be judged" in gates[0].sentence
 
 
 def test_the_summary_is_what_reports_read(compared):
@@ -105,7 +122,7 @@ def promoted(compared, env_file):
     """The run's own models as champion."""
     folder = compared()
     model = store.put(folder, COMPARISON.read(folder), "dag/run")
-    EnvFile(env_file).update(store.env_changes(model), WHY)
+    EnvFile(env_file).update(store.env_changes(model, ["cnn", "lstm"]), WHY)
     return model
 
 
@@ -116,7 +133,8 @@ def test_the_champion_is_the_model_that_the_env_file_names(compared, promoted):
     gates = {gate.name: gate for gate in comparison.decision.gates}
     assert gates["cnn_champion"].passed
     assert gates["lstm_champion"].passed
-    assert comparison.env_file == {"USE_AI_MODELS": "true", "AI_MODEL_VERSION": promoted.version}
+    assert comparison.champions == {"cnn": promoted.version, "lstm": promoted.version}
+    assert comparison.env_file == store.env_changes(promoted, ["cnn", "lstm"])
 
 
 def test_a_model_worse_than_the_champion_is_refused(compared, promoted, trained_run):
@@ -131,8 +149,10 @@ def test_a_model_worse_than_the_champion_is_refused(compared, promoted, trained_
     card = worse.card.model_copy(update={"weights_sha256": sha256(trained_run / "lstm_model.safetensors")})
     (trained_run / "lstm_model.json").write_text(card.model_dump_json())
     decision = COMPARISON.read(compared()).decision
-    assert not decision.promote
-    assert any("LSTM MAE against the champion" in reason and "worse" in reason for reason in decision.reasons)
+    assert decision.promoted == ["cnn"]
+    (gate,) = [gate for gate in decision.gates if gate.name == "lstm_champion"]
+    assert not gate.passed
+    assert "LSTM MAE against the champion" in gate.sentence
 
 
 def test_a_disabled_champion_is_not_compared(compared, promoted, env_file):
@@ -162,7 +182,8 @@ def test_a_champion_that_takes_other_data_is_not_compared_and_a_note_says_so(com
     card = ModelCard.model_validate_json((trained_run / "lstm_model.json").read_bytes())
     (trained_run / "lstm_model.json").write_text(card.model_copy(update={"location_size": 99}).model_dump_json())
     comparison = COMPARISON.read(compared())
-    assert comparison.champion is None
+    assert comparison.champions == {"cnn": promoted.version}
+    assert "champion" not in comparison.lstm_comparison.models
     assert "takes other data (lstm: inputs, size or resolution)" in comparison.notes[0]
 
 

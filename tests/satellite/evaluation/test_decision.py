@@ -86,8 +86,10 @@ def test_the_decision_is_a_function_of_predictions_truth_and_parameters(files):
     classes = read_predictions(CNN.compared, files)
     assert decided(classes) == decided(classes) == COMPARISON.read(files).decision
     assert not decided(classes, allow_synthetic=False).promote
-    assert not decided(classes, min_cnn_accuracy=0.999).promote
-    assert not decided(replace(classes, values={**classes.values, "real": useless(classes)})).promote
+    assert decided(classes).promoted == ["cnn", "lstm"]
+    assert decided(classes, min_cnn_accuracy=0.999).promoted == ["lstm"]
+    assert decided(classes, min_lstm_accuracy=0.9999).promoted == ["cnn"]
+    assert decided(replace(classes, values={**classes.values, "real": useless(classes)})).promoted == ["lstm"]
 
 
 def test_imagery_is_simulated_if_one_acquisition_is_whatever_the_manifest_states(files):
@@ -231,18 +233,22 @@ def test_a_verification_that_states_something_else_is_refused(files, changes, ru
 
 def test_a_champion_that_the_env_file_names_cannot_be_left_out(compared, env_file):
     folder = compared()
-    EnvFile(env_file).update(store.env_changes(store.put(folder, COMPARISON.read(folder), "dag/run")), WHY)
+    EnvFile(env_file).update(
+        store.env_changes(store.put(folder, COMPARISON.read(folder), "dag/run"), ["cnn", "lstm"]), WHY
+    )
     folder = compared()
     assert recompute_comparison(folder, PARAMS).champion
     recompute_verification(folder, PARAMS)
-    state(COMPARISON, folder, champion=None)
+    state(COMPARISON, folder, champion=None, champions={})
     with pytest.raises(ContractError, match=r"must state the champion that the env file names: 2.*found none"):
         recompute_comparison(folder, PARAMS)
 
 
 def test_a_comparison_as_if_the_env_file_named_no_champion_is_refused_when_it_is_made(compared, env_file):
     folder = compared()
-    EnvFile(env_file).update(store.env_changes(store.put(folder, COMPARISON.read(folder), "dag/run")), WHY)
+    EnvFile(env_file).update(
+        store.env_changes(store.put(folder, COMPARISON.read(folder), "dag/run"), ["cnn", "lstm"]), WHY
+    )
     with pytest.raises(ContractError, match=r"must state the keys of the env file; .* found .*AI_MODEL_VERSION"):
         recompute_new_comparison(folder, PARAMS)
     folder = compared()

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from include.satellite.evaluation.gates import cnn_gates, decide, lstm_gates, synthetic_gate
-from include.satellite.schemas import CnnComparison, CnnScore, Difference, Gate, LstmComparison, LstmScore
+from include.satellite.schemas import CnnComparison, CnnScore, Decision, Difference, Gate, LstmComparison, LstmScore
 
 DATES = [date(2026, 6, 1), date(2026, 7, 1)]
 
@@ -26,7 +26,7 @@ def cnn(*differences, accuracy=0.9):
 
 def lstm(*differences, accuracy=0.95):
     return LstmComparison(
-        samples=100, blocks=4, dates=DATES, mae_improvement=1.0,
+        samples=100, blocks=4, spells=2, dates=DATES, mae_improvement=1.0,
         models={"real": LstmScore(mae=2 - 2 * accuracy, rmse=0.2, accuracy=accuracy)}, differences=list(differences),
     )  # fmt: skip
 
@@ -72,7 +72,8 @@ def test_the_documented_minimum_is_only_reported_for_a_forecast(labels, required
     gate = by_name(cnn_gates(cnn(accuracy=0.8), 0.85, labels))["cnn_minimum"]
     assert (gate.passed, gate.required, gate.value, gate.bound) == (False, required, 0.8, 0.85)
     assert gate.sentence.startswith("CNN accuracy 0.800 is below the minimum of 0.85")
-    assert decide([gate, synthetic_gate(synthetic=False, allowed=False)]).promote is not required
+    beaten = by_name(cnn_gates(cnn(*ALL_CNN), 0.85, labels))["cnn_synthetic"]
+    assert decide([gate, beaten]).promote is not required
 
 
 def test_a_minimum_is_reached_by_equality():
@@ -98,10 +99,18 @@ def test_better_means_by_a_margin_that_the_interval_supports(value, low, high, p
 
 
 def test_the_forecast_is_held_against_every_naive_one():
-    rivals = ("synthetic", "persistence", "climatology", "training_mean")
+    rivals = ("synthetic", "persistence", "anomaly_persistence", "climatology", "training_mean")
     gates = by_name(lstm_gates(lstm(*(difference(rival, "mae", 0.1, 0.05, 0.2) for rival in rivals)), 0.8))
     assert set(gates) == {"lstm_minimum", *(f"lstm_{rival}" for rival in rivals)}
     assert all(gate.passed for gate in gates.values())
+    assert [name for name, gate in gates.items() if not gate.required] == ["lstm_anomaly_persistence"]
+
+
+@pytest.mark.parametrize("against", ["persistence", "champion"])
+def test_without_an_interval_nothing_is_judged(against):
+    gate = by_name(lstm_gates(lstm(difference(against, "mae", 0.1)), 0.8))[f"lstm_{against}"]
+    assert not gate.passed
+    assert "(no interval: 4 blocks, 2 spells of 30 days): cannot be judged with fewer than 3 blocks" in gate.sentence
 
 
 @pytest.mark.parametrize(("value", "passed"), [(0.1, True), (0.0, True), (-0.001, False)])
@@ -122,27 +131,52 @@ def test_simulated_imagery_needs_permission(synthetic, allowed, passed):
 
 
 GATES = st.builds(
-    Gate, name=st.text(max_size=3), passed=st.booleans(), required=st.booleans(), value=st.none(), bound=st.none(),
-    sentence=st.text(max_size=5),
+    Gate, name=st.sampled_from(["synthetic", "cnn_a", "cnn_b", "lstm_a", "lstm_b"]), passed=st.booleans(),
+    required=st.booleans(), value=st.none(), bound=st.none(), sentence=st.text(max_size=5),
 )  # fmt: skip
 
 
+def gate(name, passed=True, required=True):
+    return Gate(name=name, passed=passed, required=required, value=None, bound=None, sentence=f"{name}: {passed}.")
+
+
 def test_every_required_gate_that_passes_promotes_and_is_a_reason():
-    passed = synthetic_gate(synthetic=False, allowed=False)
-    reported = Gate(name="cnn_minimum", passed=False, required=False, value=0.8, bound=0.85, sentence="Below.")
-    assert decide([passed, reported]).promote
-    assert decide([passed, reported]).reasons == ["The imagery is real."]
+    gates = [gate("synthetic"), gate("cnn_minimum", passed=False, required=False), gate("cnn_majority")]
+    decision = decide(gates)
+    assert (decision.promote, decision.promoted) == (True, ["cnn"])
+    assert decision.reasons == ["synthetic: True.", "cnn_majority: True."]
+
+
+def test_each_model_has_gates_of_its_own():
+    gates = [gate("synthetic"), gate("cnn_majority", passed=False), gate("lstm_persistence")]
+    decision = decide(gates)
+    assert decision.promoted == decision.models == ["lstm"]
+    assert decision.reasons == ["synthetic: True.", "lstm_persistence: True."]
+    assert decide([gate("synthetic"), gate("cnn_majority"), gate("lstm_persistence")]).promoted == ["cnn", "lstm"]
+
+
+def test_a_shared_gate_that_fails_refuses_both():
+    decision = decide([gate("synthetic", passed=False), gate("cnn_majority"), gate("lstm_persistence")])
+    assert (decision.promote, decision.promoted, decision.reasons) == (False, [], ["synthetic: False."])
+
+
+def test_a_decision_of_v0_1_0_promoted_both_or_neither():
+    assert Decision(promote=True, reasons=[], gates=[]).models == ["cnn", "lstm"]
+    assert Decision(promote=False, reasons=[], gates=[]).models == []
 
 
 def test_nothing_is_promoted_without_a_required_gate():
     with pytest.raises(ValueError, match="at least one required gate"):
         decide([])
+    assert not decide([gate("synthetic")]).promote
 
 
-@given(st.lists(GATES, max_size=6).filter(lambda gates: any(gate.required for gate in gates)))
+@given(st.lists(GATES, max_size=8).filter(lambda gates: any(gate.required for gate in gates)))
 def test_one_required_gate_that_fails_is_enough_to_refuse_and_is_named(gates):
     decision = decide(gates)
-    failed = [gate.sentence for gate in gates if gate.required and not gate.passed]
-    assert decision.promote is (not failed)
-    if failed:
-        assert decision.reasons == failed
+    failed = [gate for gate in gates if gate.required and not gate.passed]
+    for model in ("cnn", "lstm"):
+        own = [gate for gate in failed if gate.name.startswith(f"{model}_") or gate.name == "synthetic"]
+        assert not (own and model in decision.promoted)
+    if not decision.promote:
+        assert decision.reasons == [gate.sentence for gate in failed]

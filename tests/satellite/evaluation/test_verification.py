@@ -89,7 +89,7 @@ def test_a_champion_is_run_again_too(files, compared, env_file):
     from include.satellite.registry import store
 
     model = store.put(files, COMPARISON.read(files), "dag/run")
-    EnvFile(env_file).update(store.env_changes(model), Reason(by="tester", why="a test"))
+    EnvFile(env_file).update(store.env_changes(model, ["cnn", "lstm"]), Reason(by="tester", why="a test"))
     again = read_predictions(CNN.verified, compared())
     assert np.array_equal(again.values["champion"], again.values["real"])
 

@@ -10,7 +10,7 @@ import pytest
 
 from include.core.errors import BadInputError, ContractError, SetupError
 from include.env_file import EnvFile, Reason
-from include.satellite.artifacts import LSTM
+from include.satellite.artifacts import CNN, LSTM
 from include.satellite.registry import overview, store
 from include.satellite.registry.store import FILES, KEPT_SECONDS, KEPT_VERSIONS, champion, env_changes, find, put
 from include.satellite.schemas import CnnComparison, Comparison, Decision, LstmComparison
@@ -137,10 +137,11 @@ def test_a_version_whose_file_is_a_link_is_damaged(files, tmp_path):
 def test_models_are_alike_where_they_take_the_same_data(trained_run):
     (trained_run / "comparison.json").write_text("{}")
     model = put(trained_run, comparison(), "dag/run")
-    assert store.unlike(model, trained_run) is None
+    assert store.unlike(model, trained_run, LSTM) is None
     card = LSTM.card.read(trained_run)
     LSTM.card.write(trained_run, card.model_copy(update={"size": 99}))
-    assert "takes other data (lstm: inputs, size or resolution)" in store.unlike(model, trained_run)
+    assert "takes other data (lstm: inputs, size or resolution)" in store.unlike(model, trained_run, LSTM)
+    assert store.unlike(model, trained_run, CNN) is None
 
 
 def test_a_missing_file_is_named_and_nothing_is_stored(files):
@@ -171,7 +172,10 @@ def test_two_runs_may_store_at_once(files):
 
 def test_the_champion_is_what_the_env_file_names(files):
     model = put(files, comparison(), "dag/run")
-    assert champion(env_changes(model), synthetic=False, label_source="reference") == (model, None)
+    assert champion(env_changes(model, ["cnn", "lstm"]), CNN, synthetic=False, label_source="reference") == (
+        model,
+        None,
+    )
 
 
 @pytest.mark.parametrize("value", ["true", "True", "1", " yes ", "ON"])
@@ -179,23 +183,35 @@ def test_enabled_is_what_people_write(value):
     assert store.enabled({"USE_AI_MODELS": value})
 
 
+def test_a_model_whose_path_is_absent_is_not_in_use(files):
+    model = put(files, comparison(), "dag/run")
+    keys = env_changes(model, ["lstm"])
+    assert set(keys) == {"USE_AI_MODELS", "AI_MODEL_VERSION", "AI_LSTM_MODEL_PATH"}
+    assert (store.in_use(keys, "lstm"), store.in_use(keys, "cnn")) == (model.version, None)
+    assert champion(keys, CNN, synthetic=False, label_source="reference") == (None, None)
+    assert champion(keys, LSTM, synthetic=False, label_source="reference") == (model, None)
+    assert store.in_use(keys | {"USE_AI_MODELS": "false"}, "lstm") is None
+
+
 @pytest.mark.parametrize("values", [{}, {"USE_AI_MODELS": "false"}, {"USE_AI_MODELS": ""}, {"USE_AI_MODELS": "0"}])
 def test_nothing_switched_on_is_no_champion(data_dir, values):
-    assert champion(values, synthetic=False, label_source="reference") == (None, None)
+    assert champion(values, CNN, synthetic=False, label_source="reference") == (None, None)
 
 
 @pytest.mark.parametrize("kind", [{"synthetic": True}, {"label_source": "ndvi_rule"}])
 def test_another_kind_is_no_champion_and_that_is_said(files, kind):
     model = put(files, comparison(), "dag/run")
-    model_in_use, note = champion(env_changes(model), **{"synthetic": False, "label_source": "reference"} | kind)
+    keys = env_changes(model, ["cnn", "lstm"])
+    model_in_use, note = champion(keys, CNN, **{"synthetic": False, "label_source": "reference"} | kind)
     assert model_in_use is None
     assert "learnt reference from real imagery: another task" in note
 
 
 def test_a_champion_that_is_gone_is_said(data_dir):
-    model_in_use, note = champion({"USE_AI_MODELS": "true"}, synthetic=False, label_source="reference")
+    keys = {"USE_AI_MODELS": "true", "AI_CNN_MODEL_PATH": "elsewhere/cnn_model.safetensors"}
+    model_in_use, note = champion(keys, CNN, synthetic=False, label_source="reference")
     assert model_in_use is None
-    assert "cannot be compared: there is no model version ''" in note
+    assert "cannot be compared: there is no model version 'elsewhere'" in note
 
 
 # pruning
@@ -228,8 +244,8 @@ def test_what_is_young_stays(files):
 def test_what_an_env_file_names_or_could_be_rolled_back_to_stays(files, env):
     made = [make(files, number) for number in range(KEPT_VERSIONS + 4)]
     store.remember(env)
-    env.update(env_changes(made[0]), WHY)
-    env.update(env_changes(made[1]), WHY)
+    env.update(env_changes(made[0], ["cnn", "lstm"]), WHY)
+    env.update(env_changes(made[1], ["cnn", "lstm"]), WHY)
     env.path.write_text(env.path.read_text().replace(made[1].version, made[2].version))  # by hand
     assert store.prune() == [made[3].version]
     env.rollback(env.history()[0].id, WHY)
@@ -241,14 +257,14 @@ def test_env_files_of_other_deployments_on_the_same_store_count_too(files, env, 
     other = EnvFile(tmp_path / "demo" / ".env")
     for env_file, model in ((env, made[0]), (other, made[1])):
         store.remember(env_file)
-        env_file.update(env_changes(model), WHY)
+        env_file.update(env_changes(model, ["cnn", "lstm"]), WHY)
     assert store.prune() == []
 
 
 def test_nothing_is_removed_while_an_env_file_is_out_of_reach(files, env):
     made = [make(files, number) for number in range(KEPT_VERSIONS + 2)]
     store.remember(env)
-    env.update(env_changes(made[0]), WHY)
+    env.update(env_changes(made[0], ["cnn", "lstm"]), WHY)
     env.path.rename(env.path.with_name("elsewhere"))
     with pytest.raises(
         SetupError, match=r"\.env: named versions of .* and does not exist; if it was removed for good, delete"

@@ -74,7 +74,7 @@ def test_the_lstm_learns_the_season(files: Path) -> None:
     metrics = LSTM.metrics.read(files)
     assert metrics.accuracy == pytest.approx(1 - metrics.mae / 2)
     assert all(naive.skill is not None and naive.skill > 0.3 for naive in metrics.baselines.values())
-    assert len(metrics.evaluation_dates) == 3
+    assert len(metrics.evaluation_dates) == 7
 
 
 @pytest.mark.parametrize("target", ["residual", "absolute"])
@@ -90,7 +90,7 @@ def test_a_forecast_with_seasons_has_an_interval_calibrated_on_later_dates(files
     errors = np.sort(np.abs(calibration.values["real"] - calibration.truth))
     assert metrics.interval is not None
     assert (errors <= metrics.interval.half_width).mean() >= 0.9
-    assert (metrics.interval.samples, metrics.interval.dates) == (len(errors), 2)
+    assert (metrics.interval.samples, metrics.interval.dates) == (len(errors), 3)
     assert 0 <= metrics.interval.coverage <= 1
     recompute_lstm(files, params)
 
