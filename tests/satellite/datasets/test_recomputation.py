@@ -21,10 +21,10 @@ from include.satellite.datasets import recomputation
 from include.satellite.datasets.patches import prepare_cnn
 from include.satellite.datasets.recomputation import recompute_patches, recompute_sequences
 from include.satellite.datasets.sampling import ACROSS, count_samples
-from include.satellite.datasets.sequences import prepare_lstm
+from include.satellite.datasets.sequences import CALIBRATES, prepare_lstm
 from include.satellite.datasets.storage import read_index, write_index
 from include.satellite.params import CnnDataParams, LstmDataParams
-from tests.satellite.imagery_store import make_fields, make_history
+from tests.satellite.imagery_store import ImageryMaker, days_from, grid_of, layers_of, make_fields, make_history
 
 PATCHES = CnnDataParams(patch_size=8, stride=4, samples_per_class=60)
 SEQUENCES = LstmDataParams(location_size=8, sequence_length=3, locations_per_window=14)
@@ -343,3 +343,13 @@ def test_series_of_previews_are_measured_again_on_every_date(data_dir: Path, fil
     np.save(files / "lstm_series.npy", series)
     with pytest.raises(ContractError, match=r"lstm_series.npy: must hold the NDVI of the scene of 2023-01-13"):
         recompute_sequences(files, params)
+
+
+def test_sequences_that_training_leaves_to_the_calibration_are_accounted_for(data_dir: Path, files: Path) -> None:
+    """In two years, no split takes the sequences of training blocks on the dates that calibrate the intervals."""
+    maker, params = ImageryMaker(data_dir, grid_of(80, 96)), LstmDataParams(sequence_length=4, location_size=8)
+    layers = layers_of(np.full((80, 96), 0.5), np.full((80, 96), 4))
+    maker.manifest(files, [maker.scene(day, layers) for day in days_from(date(2023, 1, 1), 26, 30)])
+    prepare_lstm(files, params)
+    assert SEQUENCE_INFO.read(files).dropped[CALIBRATES] > 0
+    recompute_sequences(files, params)
