@@ -72,7 +72,8 @@ def test_the_ndvi_rule_is_a_baseline_unless_it_is_the_label(tmp_path: Path, patc
 def _two_years(info: SequenceInfo, series: list[float]) -> SequenceDataset:
     dates = [date(2024, 12, 20), date(2025, 6, 1), date(2025, 12, 1), date(2026, 1, 10)]
     return SequenceDataset(
-        x=np.zeros((1, 2, 4), np.float32), y=np.array([series[-1]], np.float32), times=np.array([[1, 2]]),
+        x=np.zeros((1, 2, 4), np.float32), expected=np.zeros(1, np.float32), y=np.array([series[-1]], np.float32),
+        times=np.array([[1, 2]]),
         target=np.array([3]), location=np.array([0]), block=np.array([0]), split=np.array([2]),
         series=np.array([series], np.float32), days=np.array(dates, "datetime64[D]").astype(int),
         info=info.model_copy(update={"dates": dates}),
