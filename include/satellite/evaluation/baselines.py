@@ -10,6 +10,7 @@ from include.satellite.datasets.patches import PatchDataset, PatchSamples
 from include.satellite.datasets.schemas import CLASSES
 from include.satellite.datasets.seasons import YEAR_DAYS, has_seasons
 from include.satellite.datasets.sequences import SequenceDataset
+from include.satellite.evaluation.predictions import FORECAST_REGRESSIONS
 
 Rows = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -75,6 +76,31 @@ def sequence_baselines(dataset: SequenceDataset, rows: Rows) -> dict[str, Floats
         **seasonal,
         "climatology": climatology(dataset, rows)[0],
         "training_mean": np.full(len(rows), dataset.y[train].mean(dtype=np.float64)),
+    }
+
+
+def sequence_regressions(dataset: SequenceDataset, rows: Rows) -> dict[str, Floats]:
+    """Forecast by regressions on the steps of the LSTM, added to anomaly persistence, fitted on the training part.
+
+    `ridge` is linear, on standardised steps; `gradient_boosting` minimises the absolute error, with 200 trees.
+
+    Returns:
+        (N,) NDVI by name.
+    """
+    from sklearn.ensemble import HistGradientBoostingRegressor
+    from sklearn.linear_model import Ridge
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    train, steps = dataset.rows("train"), dataset.x.reshape(len(dataset), -1).astype(np.float64)
+    left = (dataset.y - dataset.expected).astype(np.float64)
+    models = (
+        make_pipeline(StandardScaler(), Ridge()),
+        HistGradientBoostingRegressor(loss="absolute_error", max_iter=200, early_stopping=False, random_state=0),
+    )
+    return {
+        name: dataset.expected[rows] + model.fit(steps[train], left[train]).predict(steps[rows])
+        for name, model in zip(FORECAST_REGRESSIONS, models, strict=True)
     }
 
 

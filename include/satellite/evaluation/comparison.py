@@ -60,7 +60,7 @@ def compare(files: Path, params: CompareParams) -> None:
     """
     from include.satellite.datasets.patches import load_patches
     from include.satellite.datasets.sequences import load_sequences
-    from include.satellite.evaluation.baselines import patch_baselines, sequence_baselines
+    from include.satellite.evaluation.baselines import patch_baselines, sequence_baselines, sequence_regressions
     from include.satellite.evaluation.decision import champions_of, is_synthetic, judge, notes_on
     from include.satellite.evaluation.metrics import gate_rows
     from include.satellite.evaluation.predictions import Predictions, write_predictions
@@ -81,7 +81,8 @@ def compare(files: Path, params: CompareParams) -> None:
     classes = Predictions(rows, patches.label[rows], {**predicted, **patch_baselines(patches, rows)})
     rows = sequences.rows("validation")
     forecast = {name: predict_sequences(model, sequences, rows) for name, model in lstm.items()}
-    forecasts = Predictions(rows, sequences.y[rows], {**forecast, **sequence_baselines(sequences, rows)})
+    others = {**sequence_baselines(sequences, rows), **sequence_regressions(sequences, rows)}
+    forecasts = Predictions(rows, sequences.y[rows], {**forecast, **others})
     write_predictions(CNN.compared.at(files), classes)
     write_predictions(LSTM.compared.at(files), forecasts)
     judgement = judge(patches, classes, sequences, forecasts, params, synthetic=synthetic)

@@ -36,6 +36,7 @@ from include.satellite.evaluation.gates import cnn_gates, decide, lstm_gates, sy
 from include.satellite.evaluation.metrics import gate_rows, score_classes, score_forecasts
 from include.satellite.evaluation.predictions import (
     DRAWN_SAMPLES,
+    FORECAST_REGRESSIONS,
     REGRESSION,
     RULE_TOLERANCE,
     TOLERANCE,
@@ -126,7 +127,7 @@ def recompute_comparison(files: Path, params: CompareParams) -> Comparison:
     rivals = {kind: [REAL, SYNTHETIC, *([CHAMPION] if kind in champions else [])] for kind in ("cnn", "lstm")}
     rules, naive = patch_rules(patches, classes.sample), sequence_baselines(sequences, forecasts.sample)
     _check_models(CNN, classes, [*rivals["cnn"], REGRESSION, *rules])
-    _check_models(LSTM, forecasts, [*rivals["lstm"], *naive])
+    _check_models(LSTM, forecasts, [*rivals["lstm"], *naive, *FORECAST_REGRESSIONS])
     for model, stated, values in ((CNN, classes, rules), (LSTM, forecasts, naive)):
         again = Predictions(stated.sample, stated.truth, values)
         check_same(model.compared.path, stated, again, RULE_TOLERANCE)
@@ -191,7 +192,8 @@ def recompute_verification(files: Path, params: CompareParams, *, audit: bool = 
             rule = f"must hold {'all' if audit else 'at least'} {wanted} of the held-out samples, drawn at random"
             raise ContractError(model.verified.path, rule, f"{len(again.sample)} samples")
         trained = [name for name in stated.values if name in (REAL, SYNTHETIC, CHAMPION)]
-        _check_models(model, again, [*trained, *([REGRESSION] if model is CNN else [])], model.verified.path)
+        regressions = (REGRESSION,) if model is CNN else FORECAST_REGRESSIONS
+        _check_models(model, again, [*trained, *regressions], model.verified.path)
         found = check_same(model.compared.path, stated, again)
         differences |= {f"{model.kind} {name}": value for name, value in found.items()}
         own = sha256(model.weights.at(files))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from include.satellite.evaluation.clusters import LEAST_BLOCKS, LEAST_SPELLS, SPELL_DAYS
+from include.satellite.evaluation.predictions import FORECAST_REGRESSIONS
 from include.satellite.params import LabelSource
 from include.satellite.schemas import (
     CHAMPION,
@@ -24,7 +25,7 @@ PROVEN_LABELS: tuple[LabelSource, ...] = ("next_ndvi", "reference")
 """Labels that are not a formula of the input: only for these can a naive classifier be beaten at all."""
 MODELS: dict[ModelName, ModelName] = {"cnn": "lstm", "lstm": "cnn"}
 """Each model, with the one whose gates are not its own."""
-REPORTED = ("anomaly_persistence",)
+REPORTED = ("anomaly_persistence", *FORECAST_REGRESSIONS)
 """Rivals whose gates are reported, not required."""
 _TOLERANCE = 1e-9
 
@@ -51,7 +52,7 @@ def cnn_gates(comparison: CnnComparison, minimum: float, label_source: LabelSour
 def lstm_gates(comparison: LstmComparison, minimum: float) -> list[Gate]:
     """Return the gates of the forecast; its target is a measurement, so every naive forecast counts.
 
-    What the forecast is built on, anomaly persistence, is compared with it and reported.
+    What the forecast is built on (anomaly persistence) and regressions on the same steps are reported beside it.
 
     Args:
         comparison: What was measured.

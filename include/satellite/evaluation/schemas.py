@@ -11,7 +11,15 @@ from include.satellite.imagery.schemas import Document
 
 ClassifierName = Literal["real", "synthetic", "champion", "majority", "logistic_regression", "ndvi_rule"]
 ForecasterName = Literal[
-    "real", "synthetic", "champion", "persistence", "anomaly_persistence", "climatology", "training_mean"
+    "real",
+    "synthetic",
+    "champion",
+    "persistence",
+    "anomaly_persistence",
+    "climatology",
+    "training_mean",
+    "ridge",
+    "gradient_boosting",
 ]
 
 

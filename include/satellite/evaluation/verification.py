@@ -49,7 +49,7 @@ def verify(files: Path, params: VerifyParams) -> None:
     """
     from include.satellite.datasets.patches import load_patches
     from include.satellite.datasets.sequences import load_sequences
-    from include.satellite.evaluation.baselines import patch_baselines
+    from include.satellite.evaluation.baselines import patch_baselines, sequence_regressions
     from include.satellite.evaluation.metrics import gate_rows
     from include.satellite.evaluation.predictions import write_predictions
     from include.satellite.training.networks import predict_patches, predict_sequences
@@ -64,7 +64,7 @@ def verify(files: Path, params: VerifyParams) -> None:
     rows = sequences.rows("validation")
     rows = rows if params.audit else draw(rows)
     values = {name: predict_sequences(bundle, sequences, rows) for name, bundle in lstm.items()}
-    forecasts = Predictions(rows, sequences.y[rows], values)
+    forecasts = Predictions(rows, sequences.y[rows], {**values, **sequence_regressions(sequences, rows)})
     write_predictions(CNN.verified.at(files), classes)
     write_predictions(LSTM.verified.at(files), forecasts)
     differences: dict[str, float] = {}

@@ -10,7 +10,14 @@ import pytest
 from include.satellite.datasets.patches import PatchDataset, load_patch_samples, load_patches
 from include.satellite.datasets.schemas import SequenceInfo
 from include.satellite.datasets.sequences import SequenceDataset, load_sequences
-from include.satellite.evaluation.baselines import Rows, climatology, patch_baselines, patch_rules, sequence_baselines
+from include.satellite.evaluation.baselines import (
+    Rows,
+    climatology,
+    patch_baselines,
+    patch_rules,
+    sequence_baselines,
+    sequence_regressions,
+)
 from tests.satellite.small_data import write_patches, write_sequences
 
 
@@ -111,3 +118,17 @@ def test_persistence_is_the_last_value_of_the_series(tmp_path: Path) -> None:
     assert sequence_baselines(dataset, rows)["persistence"] == pytest.approx(dataset.x[rows, -1, 0])
     train = dataset.rows("train")
     assert sequence_baselines(dataset, rows)["training_mean"] == pytest.approx(dataset.y[train].mean())
+
+
+def test_regressions_learn_what_is_left_of_anomaly_persistence_from_the_training_part_alone(tmp_path):
+    write_sequences(tmp_path)
+    dataset = load_sequences(tmp_path)
+    rows = dataset.rows("validation")
+    forecasts = sequence_regressions(dataset, rows)
+    assert list(forecasts) == ["ridge", "gradient_boosting"]
+    persistence = np.abs(dataset.expected[rows] - dataset.y[rows]).mean()
+    assert all(np.abs(forecast - dataset.y[rows]).mean() < 0.5 * persistence for forecast in forecasts.values())
+    y = dataset.y.copy()
+    y[rows] = 0.9
+    again = sequence_regressions(replace(dataset, y=y), rows)
+    assert all(np.array_equal(again[name], forecast) for name, forecast in forecasts.items())
