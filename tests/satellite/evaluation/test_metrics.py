@@ -162,7 +162,8 @@ def test_dates_are_those_at_some_positions_each_once_in_order() -> None:
 
 
 def labelled(label, date, block, gate=CLASSES):
-    info = SimpleNamespace(classes=list(CLASSES), gate_classes=list(gate), dates=[f"2026-0{n}-01" for n in range(1, 7)])
+    dates = [str(np.datetime64("2026-01-01") + 30 * number) for number in range(6)]
+    info = SimpleNamespace(classes=list(CLASSES), gate_classes=list(gate), dates=dates)
     label = np.asarray(label)
     return SimpleNamespace(
         label=label, date=np.asarray(date), block=np.asarray(block), info=info, rows=lambda split: np.arange(len(label))
@@ -183,7 +184,7 @@ def differences(comparison):
 def test_scores_are_what_a_person_would_count():
     dataset = labelled([0, 0, 0, 1], [0, 0, 1, 1], [5, 5, 6, 6])
     models = {"real": [0, 0, 1, 1], "synthetic": [0, 1, 1, 1], "majority": [0, 0, 0, 0]}
-    scored = score_classes(dataset, predicted(dataset, range(4), **models), 0)
+    scored = score_classes(dataset, predicted(dataset, range(4), **models))
     assert {name: (score.accuracy, round(score.balanced_accuracy, 4)) for name, score in scored.models.items()} == {
         "real": (0.75, 0.8333),
         "synthetic": (0.5, 0.6667),
@@ -191,7 +192,7 @@ def test_scores_are_what_a_person_would_count():
     }
     assert scored.accuracy_improvement == pytest.approx(50)
     assert scored.models["synthetic"].recall == {"Healthy": pytest.approx(1 / 3), "Moderate": 1.0}
-    assert (scored.samples, scored.blocks, len(scored.dates)) == (4, 2, 2)
+    assert (scored.samples, scored.blocks, scored.spells, len(scored.dates)) == (4, 2, 2, 2)
     by_rival = differences(scored)
     assert by_rival["synthetic", "accuracy"].difference == 0.25
     assert by_rival["majority", "balanced_accuracy"].difference == pytest.approx(1 / 3)
@@ -208,23 +209,24 @@ def test_the_interval_is_that_of_the_paired_difference():
     real = np.where(hard, 1 - label, label)
     rival = np.where(draw.random(len(label)) < 0.05, 1 - real, real)
     dataset = labelled(label, date, block)
-    by_rival = differences(score_classes(dataset, predicted(dataset, range(len(label)), real=real, x=rival), 0))
+    by_rival = differences(score_classes(dataset, predicted(dataset, range(len(label)), real=real, x=rival)))
     difference = by_rival["x", "accuracy"]
     assert difference.low <= difference.difference <= difference.high
     assert difference.high - difference.low < 0.08, "the cells that both fail on are no difference between them"
 
 
 def test_a_model_against_itself_differs_by_nothing():
-    dataset = labelled([0, 1, 0, 1], [0, 0, 1, 1], [0, 1, 0, 1])
-    predictions = predicted(dataset, range(4), real=[0, 1, 1, 1], champion=[0, 1, 1, 1])
-    by_rival = differences(score_classes(dataset, predictions, 0))
+    block, date = (index.ravel() for index in np.indices((3, 6)))
+    dataset = labelled((block + date) % 2, date, block)
+    own = np.where(date == 0, 1, dataset.label)
+    by_rival = differences(score_classes(dataset, predicted(dataset, range(18), real=own, champion=own)))
     assert {(difference.difference, difference.low, difference.high) for difference in by_rival.values()} == {(0, 0, 0)}
 
 
 def test_classes_with_too_few_training_samples_do_not_count():
     dataset = labelled([0, 1, 2, 3], [0] * 4, [0] * 4, gate=("Healthy", "Critical"))
     assert gate_rows(dataset).tolist() == [0, 3]
-    scored = score_classes(dataset, predicted(dataset, gate_rows(dataset), real=[0, 3], synthetic=[0, 0]), 0)
+    scored = score_classes(dataset, predicted(dataset, gate_rows(dataset), real=[0, 3], synthetic=[0, 0]))
     assert scored.classes == ["Healthy", "Critical"]
     assert scored.left_out == ["Moderate", "Stressed"]
     assert len(gate_rows(labelled([1, 2], [0] * 2, [0] * 2, gate=("Healthy",)))) == 2, "nothing would be left"
@@ -232,24 +234,27 @@ def test_classes_with_too_few_training_samples_do_not_count():
 
 def test_forecasts_are_compared_by_the_error_that_is_avoided():
     dataset = SimpleNamespace(
-        y=np.array([0.5, 0.5, 0.7, 0.7], np.float32), target=np.array([0, 1, 0, 1]), block=np.array([0, 0, 1, 1]),
-        info=SimpleNamespace(dates=["2026-01-01", "2026-02-01"]),
+        y=np.repeat([0.5, 0.7, 0.5, 0.7], 6).astype(np.float32), target=np.tile(np.arange(6), 4),
+        block=np.repeat(np.arange(4), 6), days=20_454 + 30 * np.arange(6),
+        info=SimpleNamespace(dates=[str(np.datetime64("2026-01-01") + 30 * number) for number in range(6)]),
     )  # fmt: skip
-    forecasts = {"real": [0.6, 0.6, 0.6, 0.6], "synthetic": [0.3, 0.3, 0.9, 0.9], "persistence": [0.5, 0.5, 0.7, 0.7]}
-    values = {name: np.array(forecast) for name, forecast in forecasts.items()}
-    scored = score_forecasts(dataset, Predictions(np.arange(4), dataset.y, values), 0)
+    truth = dataset.y.astype(np.float64)
+    away = np.where(truth > 0.6, 0.2, -0.2) + np.random.default_rng(0).normal(0, 0.01, 24)
+    values = {"real": np.full(24, 0.6), "synthetic": truth + away, "persistence": truth}
+    scored = score_forecasts(dataset, Predictions(np.arange(24), dataset.y, values))
     assert scored.models["real"].mae == pytest.approx(0.1, abs=1e-6)
     assert scored.models["real"].accuracy == pytest.approx(0.95, abs=1e-6)
-    assert scored.mae_improvement == pytest.approx(50, abs=1e-3)
+    assert scored.mae_improvement == pytest.approx(50, abs=2)
     by_rival = differences(scored)
-    assert by_rival["synthetic", "mae"].difference == pytest.approx(0.1, abs=1e-6)
+    assert by_rival["synthetic", "mae"].difference == pytest.approx(0.1, abs=0.01)
+    assert 0.05 < by_rival["synthetic", "mae"].low < by_rival["synthetic", "mae"].difference
     assert by_rival["persistence", "mae"].difference == pytest.approx(-0.1, abs=1e-6)
     assert by_rival["persistence", "mae"].high < 0
 
 
 def test_nothing_is_said_of_an_improvement_over_nothing():
     dataset = labelled([0, 0], [0, 1], [0, 1])
-    scored = score_classes(dataset, predicted(dataset, range(2), real=[0, 0], synthetic=[1, 1]), 0)
+    scored = score_classes(dataset, predicted(dataset, range(2), real=[0, 0], synthetic=[1, 1]))
     assert scored.accuracy_improvement is None
 
 
