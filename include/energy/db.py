@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 import shutil
 import tempfile
@@ -102,6 +103,18 @@ def _same_content(pipe: Path, file: Path) -> bool:
         while chunk := ours.read(PIPE_BYTES):
             same = same and theirs.read(len(chunk)) == chunk
         return same and not theirs.read(1)
+
+
+def is_scan(connection: duckdb.DuckDBPyConnection, query: str) -> bool:
+    """Return whether a query only reads, filters and computes: its rows are then in the order of the one table."""
+
+    def operators(node: dict[str, Any]) -> Iterator[str]:
+        yield str(node["name"]).strip()
+        for child in node["children"]:
+            yield from operators(child)
+
+    plan = json.loads(connection.execute(f"EXPLAIN (FORMAT json) {query}").fetchall()[0][1])
+    return {name for root in plan for name in operators(root)} <= {"PROJECTION", "FILTER", "SEQ_SCAN"}
 
 
 def count(connection: duckdb.DuckDBPyConnection, query: str) -> int:

@@ -19,6 +19,7 @@ LEAST_SHARE = 0.3
 PIECES_AT_MOST = 100
 DAY = 86400
 CONFLICTS_AT_MOST, CONFLICTS_OF_A_DATE = 0.1, 0.9
+REPEATS_AT_MOST, LEAST_REPEATS = 0.5, 8
 RISES_OF_A_REGISTER = 24
 WHOLE_SECONDS = "CASE WHEN seconds > 0.75 THEN round(seconds)::BIGINT END"
 
@@ -45,6 +46,7 @@ class _Steps:
     rises: int = 0
     conflicts: int = 0
     conflict_dates: int = 0
+    repeats: int = 0
 
 
 def infer_intervals(
@@ -68,7 +70,7 @@ def infer_intervals(
         where: What errors call the data: a file's name.
         energy: Numbers of the files whose values are read as energy an interval, though their format does not say so:
             a series that never falls is refused.
-        insist: Neither refuse such a series nor values that contradict each other.
+        insist: Neither refuse such a series nor values that contradict or repeat each other.
         ends: Stamps mark the ends of their intervals.
 
     Returns:
@@ -76,7 +78,7 @@ def infer_intervals(
 
     Raises:
         BadInputError: No two readings of one household differ in time, the readings of one have no common interval,
-            energy never falls, or a household has different values for many times.
+            energy never falls, or a household has different values for many times, or equal ones for most.
     """
     households = _measure_steps(connection, energy=energy)
     overall = Counter[int]()
@@ -115,14 +117,16 @@ def _measure_steps(connection: duckdb.DuckDBPyConnection, *, energy: frozenset[i
         )
         SELECT household_id, {WHOLE_SECONDS} AS difference, count(*), count(*) FILTER (value < before AND {is_energy}),
             count(*) FILTER (value > before AND {is_energy}), count(*) FILTER ({conflict}),
-            count(DISTINCT CAST(clock AS DATE)) FILTER ({conflict})
+            count(DISTINCT CAST(clock AS DATE)) FILTER ({conflict}),
+            count(*) FILTER (seconds = 0 AND same_file AND value = before)
         FROM steps GROUP BY ALL ORDER BY household_id, difference
     """).fetchall()
     households: dict[str, _Steps] = {}
-    for household, seconds, times, falls, rises, conflicts, dates in rows:
+    for household, seconds, times, falls, rises, conflicts, dates, repeats in rows:
         steps = households.setdefault(household, _Steps())
         steps.falls, steps.rises = steps.falls + falls, steps.rises + rises
         steps.conflicts, steps.conflict_dates = steps.conflicts + conflicts, steps.conflict_dates + dates
+        steps.repeats += repeats
         if seconds is not None:
             steps.counts[seconds] = times
     mixed = [
@@ -164,7 +168,10 @@ def _require_falls(households: Mapping[str, _Steps], where: str) -> None:
 
 
 def _require_agreement(households: Mapping[str, _Steps], where: str) -> None:
-    """Refuse a file that has several values for most times of a household: its rows are of different types."""
+    """Refuse a file that has several values for many times of a household: its rows are of different types.
+
+    Values that are equal count as several where most times have them.
+    """
     for household, steps in households.items():
         # On one date they may be the hour that clocks show twice.
         most = CONFLICTS_AT_MOST if steps.conflict_dates > 1 else CONFLICTS_OF_A_DATE
@@ -174,6 +181,13 @@ def _require_agreement(households: Mapping[str, _Steps], where: str) -> None:
                 'household has already; choose the rows that count with --where "COLUMN=TEXT", map the column that '
                 "tells households (household_id) or registers of one (register) apart, or insist with --as-mapped: "
                 "then the first value counts"
+            )
+        if steps.repeats >= max(REPEATS_AT_MOST * steps.counts.total(), LEAST_REPEATS):
+            raise BadInputError(
+                f"{where}: household {household}: {steps.repeats:,} records give the same value for a time that the "
+                "household has already: the tables of two meters stand below each other, or one stands there twice; "
+                "split them into files, or map the column that tells them apart (household_id), or, where it is one "
+                "table twice, insist with --as-mapped: then each value counts once"
             )
 
 

@@ -15,10 +15,10 @@ import gzip
 import io
 import re
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import chain
+from itertools import chain, groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -172,7 +172,17 @@ class LineFile:
 
     def field_at_sql(self, position: int) -> str:
         """Return SQL of the field at a position from 0, as `field_sql()` does."""
-        return f"nullif({self._trim_sql(f'fields[{position + 1}]')}, '')"
+        return self.filled_field_sql(f"fields[{position + 1}]")
+
+    def fields_at_sql(self, positions: Sequence[int]) -> str:
+        """Return SQL of the list of the raw fields at positions from 0, of which neighbours are taken together."""
+        runs = [(position - index, position) for index, position in enumerate(positions)]
+        ends = [[position for _, position in run] for _, run in groupby(runs, key=lambda pair: pair[0])]
+        return " || ".join(f"fields[{run[0] + 1}:{run[-1] + 1}]" for run in ends)
+
+    def filled_field_sql(self, field: str) -> str:
+        """Return SQL of a raw field: trimmed text, NULL where empty."""
+        return f"nullif({self._trim_sql(field)}, '')"
 
     def _trim_sql(self, field: str) -> str:
         by_blanks = {"": field, " ": f"trim({field})"}  # trim of spaces alone is several times as fast

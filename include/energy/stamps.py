@@ -1,6 +1,6 @@
 """Stamps of input files: read as text, moved to the start of their interval, put into UTC.
 
-Nearly all of it is SQL over the table `records` that `include.energy.conversion` fills: `file`, `line`,
+Nearly all of it is SQL over the table `records` that `include.energy.records` fills: `file`, `line`,
 `household_id`, `stamp` (text), `zoned` (the stamp names its zone) and `clock` (the stamp as a TIMESTAMP: UTC where
 zoned, else wall-clock time).
 """
@@ -152,16 +152,8 @@ def locate(
         "unnest(?::INTEGER[]) AS piece, unnest(?::BIGINT[]) AS seconds",
         [list(column) for column in zip(*rows, strict=True)],
     )
-    changing = any(len(pieces) > 1 for pieces in intervals.values())
-    joined = (
-        "ASOF LEFT JOIN intervals ON records.household_id = intervals.household_id "
-        "AND coalesce(clock, TIMESTAMP '9999-01-01') >= begin"
-        if changing
-        else "LEFT JOIN intervals USING (household_id)"
-    )
-    connection.execute(
-        f"CREATE VIEW intervalled AS SELECT records.rowid AS id, records.*, piece, seconds FROM records {joined}"
-    )
+    connection.execute("ALTER TABLE records ADD COLUMN position TINYINT")
+    connection.execute(f"CREATE VIEW intervalled AS {_intervalled_sql(connection, intervals)}")
     _store_pieces(connection, params)
     candidates = [Marks(ends), *([Marks(ends, after_zone=True)] if ends else [])]
     if assumed:
@@ -170,33 +162,63 @@ def locate(
     connection.execute(f"CREATE TABLE directions AS {_DIRECTIONS if changes else f'{_DIRECTIONS} LIMIT 0'}")
     marks = candidates[0]
     if changes and len(candidates) > 1:
-        connection.execute(f"CREATE TABLE changing AS {_CHANGING}")
+        connection.execute(f"CREATE TABLE changing AS SELECT * FROM intervalled WHERE {_NEAR_CHANGES}")
         faults = []
         for candidate in candidates:
-            _create_located(connection, candidate, "changing")
+            _create_located(connection, candidate, "changing", "id")
             faults.append(_count_faults(connection))
         marks = candidates[faults.index(min(faults))]
         connection.execute("DROP VIEW located")
         connection.execute("DROP TABLE changing")
-    _create_located(connection, marks)
+    _create_located(connection, marks, "records", "rowid")
     return marks
 
 
-_CHANGING = """
-SELECT * FROM intervalled WHERE CAST(clock AS DATE) IN (
-    SELECT unnest([day - 2, day - 1, day, day + 1, day + 2]) FROM pieces WHERE kind <> 'normal')
-"""
+def _intervalled_sql(connection: duckdb.DuckDBPyConnection, intervals: Mapping[str, Sequence[Interval]]) -> str:
+    """Return SQL of `records` with `id`, and `piece` and `seconds`, the record's interval; without a join if all agree.
+
+    Rows of one scanned table come in its order, and those of a join do not.
+    """
+    same = {tuple(pieces) for pieces in intervals.values()}
+    without = "SELECT 1 FROM records ANTI JOIN intervals USING (household_id) WHERE household_id IS NOT NULL LIMIT 1"
+    if len(same) == 1 and len(pieces := same.pop()) == 1 and not connection.execute(without).fetchone():
+        known = "CASE WHEN household_id IS NOT NULL THEN {} END"
+        interval = f"{known.format(0)} AS piece, {known.format(f'{pieces[0].seconds}::BIGINT')} AS seconds"
+        return f"SELECT rowid AS id, *, {interval} FROM records"
+    changing = any(len(pieces) > 1 for pieces in intervals.values())
+    joined = (
+        "ASOF LEFT JOIN intervals ON records.household_id = intervals.household_id "
+        "AND coalesce(clock, TIMESTAMP '9999-01-01') >= begin"
+        if changing
+        else "LEFT JOIN intervals USING (household_id)"
+    )
+    return f"SELECT records.rowid AS id, records.*, piece, seconds FROM records {joined}"
 
 
-def _create_located(connection: duckdb.DuckDBPyConnection, marks: Marks, records: str = "intervalled") -> None:
+_NEAR_CHANGES = """CAST(clock AS DATE) IN (
+    SELECT unnest([day - 2, day - 1, day, day + 1, day + 2]) FROM pieces WHERE kind <> 'normal')"""
+
+
+def _create_located(connection: duckdb.DuckDBPyConnection, marks: Marks, records: str, key: str) -> None:
+    """Create `later_of_two` and `located` of a table, and note in its `position` which of two equal times is meant.
+
+    Args:
+        connection: As `locate()`.
+        marks: What stamps mark.
+        records: `records`, or a table of some rows of `intervalled`.
+        key: The column of that table that is the `id`.
+    """
     connection.execute("DROP VIEW IF EXISTS located")
-    shown = _shown_sql(marks, records)
+    shown = _shown_sql(connection, marks, "intervalled" if records == "records" else records)
     connection.execute(f"CREATE OR REPLACE TABLE later_of_two AS {_LATER_OF_TWO.format(shown=shown)}")
+    connection.execute(f"UPDATE {records} SET position = NULL WHERE position IS NOT NULL")
     connection.execute(
-        "CREATE VIEW located AS SELECT shown.*, CASE WHEN zoned THEN start WHEN kind = 'non_existent' THEN NULL "
-        "WHEN late.id IS NOT NULL THEN start - to_seconds(second_offset) ELSE start - to_seconds(first_offset) END "
-        f"- to_seconds(back) AS utc, late.position AS position FROM ({shown}) AS shown "
-        "LEFT JOIN later_of_two AS late USING (id)"
+        f"UPDATE {records} SET position = late.position FROM later_of_two AS late WHERE {records}.{key} = late.id"
+    )
+    connection.execute(
+        "CREATE VIEW located AS SELECT *, CASE WHEN zoned THEN start WHEN kind = 'non_existent' THEN NULL "
+        "WHEN position IS NOT NULL THEN start - to_seconds(second_offset) ELSE start - to_seconds(first_offset) END "
+        f"- to_seconds(back) AS utc FROM ({shown})"
     )
 
 
@@ -398,10 +420,12 @@ def _remedy(connection: duckdb.DuckDBPyConnection, file: int, marks: Marks) -> s
     """Return what would explain stamps of a file that do not exist, found by trying it; None where nothing does."""
     own = frozenset({file})
     for other in (Marks(own), Marks(own, after_zone=True)) if file not in marks.ends else (Marks(frozenset()),):
-        skipped = f"SELECT count(*) FROM ({_shown_sql(other)}) WHERE kind = 'non_existent' AND file = {file}"
+        skipped = (
+            f"SELECT count(*) FROM ({_shown_sql(connection, other)}) WHERE kind = 'non_existent' AND file = {file}"
+        )
         if not count(connection, skipped):
             return f"--stamp {'end' if other.ends else 'start'} would explain that"
-    pairs = "SELECT count(*) FROM later_of_two JOIN intervalled USING (id) WHERE position = 2"
+    pairs = "SELECT count(*) FROM later_of_two JOIN intervalled USING (id) WHERE later_of_two.position = 2"
     if not count(connection, f"{pairs} AND file = {file}"):
         seconds = count(connection, "SELECT min(first_offset) FROM pieces WHERE kind = 'non_existent'")
         sign, minutes = ("-" if seconds < 0 else "+"), abs(seconds) // 60
@@ -425,25 +449,38 @@ def _store_pieces(connection: duckdb.DuckDBPyConnection, params: GeneratorParams
     connection.from_df(pd.DataFrame(cut, columns=list(Piece._fields))).insert_into("pieces")
 
 
-def _shown_sql(marks: Marks, records: str = "intervalled") -> str:
-    """Return SQL of records with `start`, the wall-clock time to be put into UTC, and `back`, seconds off it."""
+def _shown_sql(connection: duckdb.DuckDBPyConnection, marks: Marks, records: str = "intervalled") -> str:
+    """Return SQL of records with `start`, the wall-clock time to be put into UTC, and `back`, seconds off it.
+
+    What the zone's clocks do then is found by comparing `start` with the times at which that changes, for there are
+    few of them: neighbouring pieces that follow one rule are one stretch.
+    """
     is_end = f"file IN ({', '.join(map(str, sorted(marks.ends)))})" if marks.ends else "false"
     step = f"CASE WHEN {is_end} THEN coalesce(seconds, 0) ELSE 0 END"
     before = "zoned" if marks.after_zone else "true"
     start = f"clock - to_seconds(CASE WHEN {before} THEN {step} ELSE 0 END)" if marks.ends else "clock"
     back = f"CASE WHEN {before} THEN 0 ELSE {step} END" if marks.ends else "0"
-    return (
-        "SELECT moved.*, kind, from_time, first_offset, second_offset "
-        f"FROM (SELECT *, {start} AS start, {back} AS back FROM {records}) AS moved LEFT JOIN pieces "
-        "ON day = CAST(start AS DATE) AND start >= from_time AND start < until_time AND NOT zoned"
-    )
+    moved = f"SELECT *, {start} AS start, {back} AS back FROM {records}"
+    rows = connection.execute("SELECT from_time, kind, first_offset, second_offset FROM pieces ORDER BY 1").fetchall()
+    stretches = [next(group) for _, group in groupby(rows, key=lambda row: row[1:])] or [(_EVER, "normal", 0, 0)]
+    until = "".join(f" WHEN start < TIMESTAMP '{begin}' THEN {n}" for n, (begin, *_) in enumerate(stretches) if n)
+    number = f"CASE WHEN zoned OR start IS NULL THEN NULL{until} ELSE {len(stretches)} END"
+    begins, kinds, firsts, seconds = zip(*stretches, strict=True)
+    columns = {
+        "kind": [literal(kind) for kind in kinds],
+        "from_time": [f"TIMESTAMP '{begin}'" for begin in begins],
+        "first_offset": [f"{offset}::BIGINT" for offset in firsts],
+        "second_offset": [f"{offset}::BIGINT" for offset in seconds],
+    }
+    chosen = ", ".join(f"[{', '.join(values)}][stretch] AS {name}" for name, values in columns.items())
+    return f"SELECT * EXCLUDE (stretch), {chosen} FROM (SELECT *, {number} AS stretch FROM ({moved}))"
 
 
-_DIRECTIONS = """
+_DIRECTIONS = f"""
 SELECT file, household_id, count(*) FILTER (step < to_seconds(0)) > count(*) FILTER (step > to_seconds(0)) AS reversed
 FROM (
     SELECT file, household_id, clock - lag(clock) OVER (PARTITION BY file, household_id ORDER BY rowid) AS step
-    FROM records WHERE NOT zoned AND clock IS NOT NULL
+    FROM records WHERE NOT zoned AND clock IS NOT NULL AND {_NEAR_CHANGES}
 ) GROUP BY ALL
 """
 _LATER_OF_TWO = """

@@ -106,21 +106,6 @@ def test_several_files_gzip_quotes_and_order(convert):
     assert done.source.files[0].first.isoformat() == "2026-01-01T12:00:00+00:00"
 
 
-@pytest.mark.parametrize("header", ["time,Temperature,kWh", "time,Wh,Temperature"])
-def test_another_header_between_records_is_refused(convert, header):
-    records = [f"2026-01-05 {hour:02}:00,{hour % 5}.5,{10 + hour % 3}" for hour in range(24)]
-    text = table(*records, header, *records, header="time,kWh,Temperature")
-    with pytest.raises(BadInputError, match=f"line 26 is another header, '{header}'"):
-        convert(text, timezone="+00:00")
-
-
-@pytest.mark.parametrize("header", ["time,kWh,Temperature", "time,kWh ,Temperature,"])
-def test_the_same_header_again_is_no_other_table(convert, header):
-    records = [f"2026-01-{day} {hour:02}:00,{hour % 5}.5,{10 + hour % 3}" for day in ("05", "06") for hour in range(24)]
-    done = convert(table(*records[:24], header, *records[24:], header="time,kWh,Temperature"), timezone="+00:00")
-    assert done.source.records_written >= 48
-
-
 @pytest.mark.parametrize("container", ["archive.zip", "book.xlsx"])
 def test_several_files_of_one_archive_or_workbook_without_a_meter_are_asked_about(convert, tmp_path, container):
     rows = [["time", "kWh"], *([f"2026-01-05 {hour:02}:00", str(hour % 5)] for hour in range(24))]
@@ -331,35 +316,6 @@ def hours(unit, value, meter="a", day="2026-01-05", offset=""):
     """A file of 24 hours; `value` gives the text of each one's value."""
     rows = [f"{day} {hour:02}:00:00{offset},{meter},{value(hour)}" for hour in range(24)]
     return table(*rows, header=f"time,meter,{unit}")
-
-
-@pytest.mark.parametrize(
-    ("first", "second", "unit"),
-    [
-        (("kWh", lambda hour: f"0.{hour % 5}"), ("Wh", lambda hour: hour % 5 * 100), "kWh"),
-        (("Wh", lambda hour: hour % 5 * 100), ("MWh", lambda hour: f"0.000{hour % 5}"), "kWh"),
-        (("W", lambda hour: hour % 5 * 100), ("kW", lambda hour: f"0.{hour % 5}"), "kW"),
-        (("MW", lambda hour: f"0.000{hour % 5}"), ("W", lambda hour: hour % 5 * 100), "kW"),
-    ],
-)
-def test_files_of_different_units_are_put_into_one_and_the_account_says_so(convert, first, second, unit):
-    done = convert({"one.csv": hours(*first), "two.csv": hours(*second, meter="b")}, timezone="UTC")
-    powers = [float(power) for power in done.column("power_consumption")]
-    assert powers[:24] == powers[24:] == pytest.approx([hour % 5 / 10 for hour in range(24)])
-    assert [file.unit for file in done.source.files] == [first[0], second[0]]
-    assert done.source.unit == unit
-    assert f"all were put into {unit}" in done.messages
-
-
-def test_a_revision_in_another_unit_is_compared_by_its_value(convert):
-    changed = hours("Wh", lambda hour: 50 if hour == 3 else hour % 5 * 100)
-    done = convert({"one.csv": hours("kWh", lambda hour: f"0.{hour % 5}"), "two.csv": changed}, timezone="UTC")
-    assert [record["source_line"] for record in done.records if record["source_fault"] == "superseded"] == ["5"]
-
-
-def test_energy_and_power_are_run_apart(convert):
-    with pytest.raises(BadInputError, match=r"run files of energy and of power apart: one run with --files one\.csv"):
-        convert({"one.csv": hours("kWh", str), "two.csv": hours("kW", str, meter="b")}, timezone="UTC")
 
 
 def test_the_zone_of_several_files_is_stated(convert):

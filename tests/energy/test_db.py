@@ -4,7 +4,7 @@ import duckdb
 import pytest
 
 from include.core.errors import SetupError
-from include.energy.db import connect, count, rows, would_write, write_table
+from include.energy.db import connect, count, is_scan, rows, would_write, write_table
 
 
 def test_files_appear_whole_and_the_scratch_folder_goes(tmp_path):
@@ -75,3 +75,18 @@ def test_a_count_is_the_number_of_the_query():
 
 def test_rows_are_dicts_by_column():
     assert rows(duckdb, "SELECT 1 AS a, 'x' AS b") == [{"a": 1, "b": "x"}]
+
+
+def test_a_scan_is_told_from_what_may_change_the_order_of_rows(tmp_path):
+    with connect(tmp_path) as connection:
+        connection.execute("CREATE TABLE t AS SELECT range AS a FROM range(9)")
+        connection.execute("CREATE VIEW v AS SELECT rowid AS id, CASE WHEN a > 3 THEN a END AS b FROM t WHERE a <> 5")
+        assert is_scan(connection, "SELECT id, b + 1 FROM v WHERE b IS NOT NULL")
+        for query in (
+            "SELECT * FROM v JOIN t ON a = b",
+            "SELECT * FROM v WHERE id IN (SELECT a FROM t)",
+            "SELECT DISTINCT b FROM v",
+            "SELECT a FROM t UNION ALL SELECT a FROM t",
+            "SELECT lag(a) OVER () FROM t",
+        ):
+            assert not is_scan(connection, query)

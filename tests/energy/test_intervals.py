@@ -117,7 +117,20 @@ def test_different_values_of_the_same_times_are_refused():
             infer_intervals(db, "m.csv")
         assert infer_intervals(db, "m.csv", insist=True) == {"a": [Piece(None, 3600)]}
     with records([(home, minute, "1") for home, minute, _ in twice]) as db:
-        assert infer_intervals(db, "m.csv") == {"a": [Piece(None, 3600)]}, "equal values are duplicates"
+        assert infer_intervals(db, "m.csv", insist=True) == {"a": [Piece(None, 3600)]}
+
+
+def test_equal_values_of_most_times_are_refused_and_of_some_are_not(convert):
+    header, hours = (
+        "time,kWh\n",
+        [f"2026-01-{day:02} {hour:02}:00,{hour * 7 % 5}\n" for day in (5, 6) for hour in range(24)],
+    )
+    for second in (hours, [header, *hours], ["\n", *hours], [line.replace(",0", ",0.0") for line in hours], hours[:30]):
+        with pytest.raises(BadInputError, match="the tables of two meters stand below each other, or one stands there"):
+            convert(header + "".join([*hours, *second]), timezone="UTC")
+    insisting = convert(header + "".join(hours * 2), timezone="UTC", as_mapped=True)
+    assert len(insisting.records) == 96
+    assert len(convert(header + "".join([*hours, *hours[-20:]]), timezone="UTC").records) == 68
 
 
 def test_the_hour_that_clocks_show_twice_is_no_contradiction():

@@ -10,6 +10,7 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 
 from include.core.errors import BadInputError
@@ -139,6 +140,7 @@ def _find_delimiter(lines: Sequence[str]) -> str:
     return best if score(best)[0] else max(DELIMITERS, key=lambda mark: re.sub(r'"[^"]*"', "", lines[0]).count(mark))
 
 
+@lru_cache(maxsize=65_536)
 def _is_time(cell: str) -> bool:
     return shape_of(cell) != "other" or (not is_number(cell) and split_range(cell) is not None)
 

@@ -153,11 +153,12 @@ def _are_numbers_of_meters(draft: Draft, column: Column, stamps: Sequence[int]) 
 def require_no_total(draft: Draft, stamps: Sequence[int], meter: int | None, values: Sequence[int]) -> None:
     """Refuse a household, or a column, that is the sum of all others, for a total would count it twice."""
     by_time: dict[tuple[str, ...], dict[str, float]] = {}
+    columns = dict(zip(values, draft.names(values), strict=True))
     for row in draft.layout.rows if stamps and (meter is None) != (len(values) == 1) else ():
         numbers = by_time.setdefault(tuple(row[p] for p in stamps if p < len(row)), {})
         for position in values:
             if position < len(row) and (number := as_number(row[position])) is not None:
-                numbers[draft.name(position) if meter is None else row[meter]] = number
+                numbers[columns[position] if meter is None else row[meter]] = number
     names = set().union(*by_time.values()) if by_time else set()
     complete = [numbers for numbers in by_time.values() if len(numbers) == len(names)]
     if len(names) < 3 or len(complete) < TIMES_COMPARED:

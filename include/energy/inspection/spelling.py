@@ -80,6 +80,7 @@ class StampSpelling:
     evidence: str = ""
 
 
+@lru_cache(maxsize=_REMEMBERED)
 def split_range(text: str) -> tuple[str, str] | None:
     """Return both ends of a text such as `2025-10-19 00:00 to 2025-10-19 01:00`, None where it is not one.
 
@@ -205,6 +206,7 @@ def begins_with_short_year(texts: Sequence[str], order: DateOrder) -> bool:
     return (max(years_first) - min(years_first)).days * 10 < (max(days) - min(days)).days
 
 
+@lru_cache(maxsize=_REMEMBERED)
 def parse_stamp(text: str, order: DateOrder) -> datetime | None:
     """Return a stamp as a time (aware where it names its zone), None where it cannot be read.
 

@@ -27,10 +27,10 @@ from include.energy.inspection.rows import (
 )
 from include.energy.inspection.spelling import shape_of
 from include.energy.inspection.times import find_ends, find_stamps, find_zone, hour_name, spell, times_in_header
+from include.energy.inspection.units import find_unit
 from include.energy.inspection.values import (
     find_day_total,
     find_flows,
-    find_unit,
     find_values,
     flow_field,
     is_cumulative,

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from functools import lru_cache
 from itertools import pairwise
 
 from include.energy.inspection.columns import (
@@ -20,7 +21,7 @@ from include.energy.inspection.columns import (
 )
 from include.energy.inspection.draft import Draft
 from include.energy.inspection.mapping import EVERY, FLOW_FIELDS
-from include.energy.inspection.spelling import Decimal, foreign_unit_in, is_number, shape_of, unit_in, unit_of
+from include.energy.inspection.spelling import Decimal, foreign_unit_in, is_number, shape_of, unit_in
 from include.energy.inspection.spelling import spell_numbers as spell
 from include.energy.inspection.times import are_periods
 from include.energy.schemas import Unit
@@ -212,106 +213,6 @@ def find_day_total(draft: Draft, spread: dict[int, str], unit: Unit, taken: set[
 _IN_KWH = {"W": 0.001, "kW": 1.0, "MW": 1000.0}
 
 
-def find_unit(draft: Draft, values: Sequence[int]) -> Unit | None:
-    """Return the unit of the values."""
-    stated = draft.mapping.unit or draft.answers.unit
-    shown, evidence = _shown_unit(draft, values)
-    if stated and shown and stated != shown:
-        field = next(f for f in _fields(draft) if f.endswith(f"_{shown.lower()}"))
-        draft.contradict(
-            f"{draft.option('values', '--columns or --unit')} states {stated}, and the file says {shown}: {evidence}",
-            f'write --columns "{field}={draft.name(values[0])}"',
-        )
-    foreign = next((f for p in values if (f := foreign_unit_in(draft.columns[p].name.replace("_", " ")))), None)
-    if foreign and stated:
-        draft.contradict(
-            f"{draft.columns[values[0]].name!r} is in {foreign}, which is not energy in {stated}",
-            "map another column",
-        )
-    if stated:
-        draft.state("unit", stated, draft.stated_by("values" if draft.mapping.unit else "unit"))
-        return stated
-    if shown:
-        draft.state("unit", shown, evidence)
-        return shown
-    names = ", ".join(repr(name) for name in draft.names(values[:3]))
-    draft.ask(
-        "unit",
-        f"nothing says what unit {names} {'is' if len(values) == 1 else 'are'} in",
-        *(f"--unit {unit}" for unit in ("kWh", "Wh", "MWh", "kW", "W", "MW")),
-    )
-    return None
-
-
-def _fields(draft: Draft) -> Iterator[str]:
-    prefix = "register" if draft.mapping.cumulative else None
-    for unit in ("kwh", "wh", "mwh"):
-        yield f"{prefix or 'energy'}_{unit}"
-    for unit in ("kw", "w", "mw"):
-        yield f"power_{unit}"
-
-
-def _shown_unit(draft: Draft, values: Sequence[int]) -> tuple[Unit | None, str]:
-    """Return the unit that the file states, and where."""
-    units = {unit for position in values if (unit := unit_in(draft.columns[position].name))}
-    if len(units) == 1 and len(values) >= 1:
-        (unit,) = units
-        return unit, f"the column's name is {draft.columns[values[0]].name!r}"
-    if len(units) > 1:
-        raise draft.refuse(f"its columns are in different units: {', '.join(sorted(units))}; map those of one unit")
-    columns = [column for column in draft.columns if column.shape == "unit"]
-    if columns and values and (shown := _unit_of_column(draft, columns, values[0])):
-        return shown
-    if shown := _unit_in_texts(draft, values):
-        return shown
-    cells = [cell for row in draft.layout.preamble for cell in row if unit_of(cell) and len(cell) < 12]
-    if len({unit_of(cell) for cell in cells}) == 1:
-        return unit_of(cells[0]), f"{cells[0]!r} stands above the header"
-    return None, ""
-
-
-def _unit_in_texts(draft: Draft, values: Sequence[int]) -> tuple[Unit | None, str] | None:
-    """Return the unit that texts of the rows state, such as `Active Import Interval (kW)`."""
-    for column in draft.columns:
-        units = {_unit_in_brackets(text) for text in column.distinct}
-        if column.position in values or column.shape != "text" or len(column.distinct) > 20 or units <= {None}:
-            continue
-        listed = "|".join(re.escape(text) for text in column.distinct)
-        further = draft.search(column.position, f"!^({listed})$")
-        if None in units or len(units) > 1 or (further and _unit_in_brackets(further) not in units):
-            shown = ", ".join(map(repr, (*column.distinct[:4], *([further] if further else []))))
-            raise draft.refuse(f"{column.name!r} states different units: {shown}; choose rows with --where")
-        (unit,) = units
-        return unit, f"{column.name!r} says {column.distinct[0]!r}"
-    return None
-
-
-def _unit_in_brackets(text: str) -> Unit | None:
-    match = re.search(r"[(\[]\s*([A-Za-z]+)\s*[)\]]", text)
-    return unit_of(match[1]) if match else None
-
-
-def _unit_of_column(draft: Draft, columns: Sequence[Column], value: int) -> tuple[Unit | None, str] | None:
-    """Return the unit that the column of units nearest to the values holds in all rows of the file."""
-    column = min(columns, key=lambda c: (c.position < value, abs(c.position - value)))
-    texts = [text for text in column.distinct if unit_of(text) or foreign_unit_in(text)]
-    if not texts:
-        return None
-    held = {unit_of(text) or text for text in texts}
-    if len(held) == 1:
-        listed = "|".join(re.escape(text) for text in column.distinct[:20])
-        further = draft.search(column.position, f"!^({listed})$")
-        held |= {f"{further} further down"} if further else set()
-    if len(held) > 1:
-        raise draft.refuse(
-            f"{column.name!r} holds different units: {', '.join(sorted(held))}; choose rows with --where"
-        )
-    unit = unit_of(texts[0])
-    if unit is None:
-        raise draft.refuse(f"its values are in {texts[0]}, which is not active energy or power")
-    return unit, f"the column {column.name!r}"
-
-
 def is_cumulative(
     draft: Draft, values: Sequence[int], meter: int | None, unit: Unit | None, stamps: Sequence[int]
 ) -> bool:
@@ -412,7 +313,7 @@ def _begins_anew_daily(draft: Draft, position: int, meter: int | None, stamps: S
     days: dict[tuple[str, str], list[float]] = {}
     for row in draft.layout.rows if stamps else ():
         if (number := as_number(row[position] if position < len(row) else "")) is not None:
-            day = re.split("[T ]", row[stamps[0]])[0]
+            day = _date_of(row[stamps[0]])
             days.setdefault((row[meter] if meter is not None else "", day), []).append(number)
     complete = [numbers for numbers in days.values() if len(numbers) >= RISES_OF_A_DAY]
     if len(complete) < 2 or any(a[-1] <= b[0] for a, b in pairwise(complete)):
@@ -421,6 +322,11 @@ def _begins_anew_daily(draft: Draft, position: int, meter: int | None, stamps: S
         all(a <= b for a, b in pairwise(numbers)) and sum(a < b for a, b in pairwise(numbers)) >= RISES_OF_A_DAY // 2
         for numbers in complete
     )
+
+
+@lru_cache(maxsize=65_536)
+def _date_of(stamp: str) -> str:
+    return re.split("[T ]", stamp)[0]
 
 
 def spell_numbers(draft: Draft, values: Sequence[int]) -> tuple[Decimal | None, str]:
@@ -470,10 +376,12 @@ def _are_hours(column: Column) -> bool:
     )
 
 
+@lru_cache(maxsize=65_536)
 def _is_plain(text: str) -> bool:
     return bool(re.fullmatch(r"[+-]?[\d.,]*\d", text))
 
 
+@lru_cache(maxsize=65_536)
 def _number(text: str) -> float:
     """Return the value of a number of a sample, its marks read as decimal: enough to compare neighbours."""
     head, _, tail = text.replace(",", ".").rpartition(".")

@@ -15,7 +15,7 @@ from include.core.tables import literal
 from include.energy.inspection.layout import find_table
 from include.energy.inspection.mapping import OWN_COLUMNS
 from include.energy.inspection.plan import ZONE, Answers, Choice, ReadingPlan, Understanding
-from include.energy.inspection.spelling import clock_sql, number_text_sql
+from include.energy.inspection.spelling import clock_sql, literal_list, number_text_sql
 from include.energy.inspection.understanding import understand
 from include.energy.lines import EMPTY, LineFile, not_text, split_header
 from include.energy.params import GeneratorParams, answers_of
@@ -232,13 +232,16 @@ def readings_sql(plan: ReadingPlan, numbered: str | None = None) -> str:
     }
     if _is_unfolded(plan):  # what the readings of a row share is taken from its fields once
         shared = ", ".join(f"{text} AS {name}" for name, text in row.items())
-        rows = f"SELECT line_number, malformed, {shared}, {estimated} AS estimated, {_cells_sql(plan)} AS cells"
-        records = f"SELECT * EXCLUDE (cells), unnest(cells) AS cell FROM ({rows} FROM ({records}))"
-        row, estimated = {name: name for name in row} | {"field": "cell.field"}, "estimated"
+        rows = f"SELECT line_number, malformed, {shared}, {estimated} AS estimated, {_cells_sql(plan)}"
+        records = f"SELECT * REPLACE ({file.filled_field_sql('value')} AS value) FROM ({rows} FROM ({records}))"
+        if plan.period_minutes:  # the 25th hour of a day is empty on all days but one, and is missing on none
+            regular = f"CAST(name AS INTEGER) <= {1440 // plan.period_minutes}"
+            records = f"SELECT * FROM ({records}) WHERE malformed OR value IS NOT NULL OR {regular}"
+        row, estimated = {name: name for name in row} | {"field": "cell"}, "estimated"
         if plan.household is None and plan.meter is None:
-            row["household_id"] = "cell.name"
+            row["household_id"] = "name"
         if plan.spread:
-            row["stamp"] = "stamp || ' ' || cell.name" if plan.stamps else "cell.name"
+            row["stamp"] = "stamp || ' ' || name" if plan.stamps else "name"
     values = {
         **row,
         "stamp": _first_of_range(row["stamp"], plan) if plan.ranges else row["stamp"],
@@ -257,17 +260,13 @@ def _is_unfolded(plan: ReadingPlan) -> bool:
 
 
 def _cells_sql(plan: ReadingPlan) -> str:
-    """Return SQL of a row's readings as a list; a malformed row has one."""
-    cells = ", ".join(
-        f"{{name: {literal(plan.spread.get(position) or plan.file.columns[position])}, "
-        f"field: {literal(plan.file.name_of(position))}, value: {plan.file.field_at_sql(position)}}}"
-        for position in plan.values
-    )
-    listed = f"[{cells}]"
-    if plan.period_minutes:  # the 25th hour of a day is empty on all days but one, and is missing on none
-        regular = 1440 // plan.period_minutes
-        listed = f"list_filter({listed}, lambda c: c.value IS NOT NULL OR CAST(c.name AS INTEGER) <= {regular})"
-    return f"CASE WHEN malformed THEN [{{name: '', field: NULL, value: NULL}}] ELSE {listed} END"
+    """Return SQL that unfolds a row: `value`, `name` and `cell` (its column) of its readings; one if malformed."""
+    lists = {
+        "value": plan.file.fields_at_sql(plan.values),
+        "name": literal_list(plan.spread.get(position) or plan.file.columns[position] for position in plan.values),
+        "cell": literal_list(map(plan.file.name_of, plan.values)),
+    }
+    return ", ".join(f"unnest(CASE WHEN malformed THEN [''] ELSE {sql} END) AS {name}" for name, sql in lists.items())
 
 
 def _household_sql(plan: ReadingPlan) -> str:
@@ -292,7 +291,7 @@ def _first_of_range(stamp: str, plan: ReadingPlan) -> str:
 
 def _value_sql(plan: ReadingPlan) -> str:
     if _is_unfolded(plan):
-        return number_text_sql("cell.value", plan.decimal, plan.thousands)
+        return number_text_sql("value", plan.decimal, plan.thousands)
     return _sum_sql(plan, plan.values)
 
 

@@ -96,16 +96,6 @@ def test_a_mapping_that_the_file_contradicts_is_refused(understood, header, colu
     assert understood(header, *content, columns=columns, as_mapped=True).plan is not None
 
 
-def test_a_unit_stands_in_a_name_a_column_or_the_preamble_or_is_asked(understood):
-    assert understood("t;Load MW", *rows(varying)).plan.unit == "MW"
-    assert understood("t;Load;Unit", *rows(varying, lambda _: "Wh")).plan.unit == "Wh"
-    assert understood("Unite;W", "t;Load", *rows(varying)).plan.unit == "W"
-    (question,) = understood("t;Load", *rows(varying)).questions
-    assert question.options == tuple(f"--unit {unit}" for unit in ("kWh", "Wh", "MWh", "kW", "W", "MW"))
-    with pytest.raises(BadInputError, match="holds different units: MWh, kWh"):
-        understood("t;Load;Unit", *rows(varying, lambda n: ("kWh", "MWh")[n % 2]))
-
-
 def test_a_series_that_never_falls_is_a_register(understood):
     assert understood("t;Meter kWh", *rows(rising)).plan.cumulative
     assert not understood("t;Meter kWh", *rows(varying)).plan.cumulative
