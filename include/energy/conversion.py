@@ -130,7 +130,8 @@ def convert(files: Path, params: GeneratorParams) -> EnergySource:
         states_quality = params.zeros_omitted or any(source.states_quality for source in sources)
         columns = [COLUMN] * any(source.unfolded for source in sources) + [QUALITY] * states_quality
         output = _output_sql(unit, names, flows_of(sources), columns)
-        write_table(connection, output if is_scan(connection, output) else f"{output} ORDER BY id", DATA.at(files))
+        in_order = is_scan(connection, output, "records")
+        write_table(connection, output if in_order else f"{output} ORDER BY id", DATA.at(files))
         return account
 
 

@@ -105,16 +105,17 @@ def _same_content(pipe: Path, file: Path) -> bool:
         return same and not theirs.read(1)
 
 
-def is_scan(connection: duckdb.DuckDBPyConnection, query: str) -> bool:
-    """Return whether a query only reads, filters and computes: its rows are then in the order of the one table."""
+def is_scan(connection: duckdb.DuckDBPyConnection, query: str, table: str) -> bool:
+    """Return whether a query only reads, filters and computes: its rows are then in the order of that table."""
 
     def operators(node: dict[str, Any]) -> Iterator[str]:
-        yield str(node["name"]).strip()
+        scanned = node["extra_info"].get("Table", "").rpartition(".")[2]
+        yield f"{node['name'].strip()} {scanned}".strip()
         for child in node["children"]:
             yield from operators(child)
 
     plan = json.loads(connection.execute(f"EXPLAIN (FORMAT json) {query}").fetchall()[0][1])
-    return {name for root in plan for name in operators(root)} <= {"PROJECTION", "FILTER", "SEQ_SCAN"}
+    return {name for root in plan for name in operators(root)} <= {"PROJECTION", "FILTER", f"SEQ_SCAN {table}"}
 
 
 def count(connection: duckdb.DuckDBPyConnection, query: str) -> int:

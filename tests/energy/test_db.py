@@ -81,7 +81,8 @@ def test_a_scan_is_told_from_what_may_change_the_order_of_rows(tmp_path):
     with connect(tmp_path) as connection:
         connection.execute("CREATE TABLE t AS SELECT range AS a FROM range(9)")
         connection.execute("CREATE VIEW v AS SELECT rowid AS id, CASE WHEN a > 3 THEN a END AS b FROM t WHERE a <> 5")
-        assert is_scan(connection, "SELECT id, b + 1 FROM v WHERE b IS NOT NULL")
+        assert is_scan(connection, "SELECT id, b + 1 FROM v WHERE b IS NOT NULL", "t")
+        assert not is_scan(connection, "SELECT id, b + 1 FROM v", "other")
         for query in (
             "SELECT * FROM v JOIN t ON a = b",
             "SELECT * FROM v WHERE id IN (SELECT a FROM t)",
@@ -89,4 +90,4 @@ def test_a_scan_is_told_from_what_may_change_the_order_of_rows(tmp_path):
             "SELECT a FROM t UNION ALL SELECT a FROM t",
             "SELECT lag(a) OVER () FROM t",
         ):
-            assert not is_scan(connection, query)
+            assert not is_scan(connection, query, "t")
