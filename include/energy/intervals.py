@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import groupby, pairwise
 from typing import NamedTuple
@@ -12,7 +11,7 @@ from typing import NamedTuple
 import duckdb
 
 from include.core.errors import BadInputError
-from include.core.tables import number_sql
+from include.energy.stamp_steps import RUN, StampSteps, measure_steps
 
 SHARE_NEEDED = 0.9
 LEAST_SHARE = 0.3
@@ -21,7 +20,6 @@ DAY = 86400
 CONFLICTS_AT_MOST, CONFLICTS_OF_A_DATE = 0.1, 0.9
 REPEATS_AT_MOST, LEAST_REPEATS = 0.5, 8
 RISES_OF_A_REGISTER = 24
-WHOLE_SECONDS = "CASE WHEN seconds > 0.75 THEN round(seconds)::BIGINT END"
 
 
 class Piece(NamedTuple):
@@ -34,19 +32,6 @@ class Piece(NamedTuple):
 
     begin: datetime | None
     seconds: int
-
-
-@dataclass
-class _Steps:
-    """The differences between the neighbouring stamps of a household, and how its values move."""
-
-    counts: Counter[int] = field(default_factory=Counter)
-    runs: Counter[int] = field(default_factory=Counter)
-    falls: int = 0
-    rises: int = 0
-    conflicts: int = 0
-    conflict_dates: int = 0
-    repeats: int = 0
 
 
 def infer_intervals(
@@ -80,7 +65,7 @@ def infer_intervals(
         BadInputError: No two readings of one household differ in time, the readings of one have no common interval,
             energy never falls, or a household has different values for many times, or equal ones for most.
     """
-    households = _measure_steps(connection, energy=energy)
+    households = measure_steps(connection, energy=energy)
     overall = Counter[int]()
     for steps in households.values():
         overall.update(steps.counts)
@@ -99,64 +84,7 @@ def infer_intervals(
     }
 
 
-def _measure_steps(connection: duckdb.DuckDBPyConnection, *, energy: frozenset[int]) -> dict[str, _Steps]:
-    """Return what lies between the neighbouring, distinct stamps of each household.
-
-    Only energy is compared as numbers, for only it may be the reading of a register.
-    """
-    value = f"try_cast({number_sql('power')} AS DOUBLE)" if energy else "power"
-    conflict = "seconds = 0 AND same_file AND value <> before"
-    is_energy = f"file IN ({', '.join(map(str, sorted(energy)))})" if energy else "false"
-    rows = connection.execute(f"""
-        WITH steps AS (
-            SELECT household_id, file, clock, epoch(clock - lag(clock) OVER earlier) AS seconds,
-                {value} AS value, lag({value}) OVER earlier AS before,
-                file = lag(file) OVER earlier AS same_file
-            FROM records WHERE household_id IS NOT NULL AND clock IS NOT NULL
-            WINDOW earlier AS (PARTITION BY household_id ORDER BY clock)
-        )
-        SELECT household_id, {WHOLE_SECONDS} AS difference, count(*), count(*) FILTER (value < before AND {is_energy}),
-            count(*) FILTER (value > before AND {is_energy}), count(*) FILTER ({conflict}),
-            count(DISTINCT CAST(clock AS DATE)) FILTER ({conflict}),
-            count(*) FILTER (seconds = 0 AND same_file AND value = before)
-        FROM steps GROUP BY ALL ORDER BY household_id, difference
-    """).fetchall()
-    households: dict[str, _Steps] = {}
-    for household, seconds, times, falls, rises, conflicts, dates, repeats in rows:
-        steps = households.setdefault(household, _Steps())
-        steps.falls, steps.rises = steps.falls + falls, steps.rises + rises
-        steps.conflicts, steps.conflict_dates = steps.conflicts + conflicts, steps.conflict_dates + dates
-        steps.repeats += repeats
-        if seconds is not None:
-            steps.counts[seconds] = times
-    mixed = [
-        household for household, steps in households.items() if sum(times >= RUN for times in steps.counts.values()) > 1
-    ]
-    for household, seconds, length in connection.execute(_RUNS, [mixed]).fetchall() if mixed else ():
-        households[household].runs[seconds] = length
-    return households
-
-
-RUN = 8
-_RUNS = f"""
-WITH stamps AS (
-    SELECT DISTINCT household_id, clock FROM records WHERE clock IS NOT NULL AND household_id IN (SELECT unnest(?))
-), steps AS (
-    SELECT household_id, clock, epoch(clock - lag(clock) OVER earlier) AS seconds FROM stamps
-    WINDOW earlier AS (PARTITION BY household_id ORDER BY clock)
-), numbered AS (
-    SELECT household_id, {WHOLE_SECONDS} AS difference, row_number() OVER (PARTITION BY household_id ORDER BY clock)
-        - row_number() OVER (PARTITION BY household_id, {WHOLE_SECONDS} ORDER BY clock) AS run
-    FROM steps WHERE seconds IS NOT NULL
-)
-SELECT household_id, difference, max(length) FROM (
-    SELECT household_id, difference, count(*) AS length FROM numbered WHERE difference IS NOT NULL
-    GROUP BY household_id, difference, run
-) GROUP BY ALL HAVING max(length) >= {RUN} ORDER BY ALL
-"""
-
-
-def _require_falls(households: Mapping[str, _Steps], where: str) -> None:
+def _require_falls(households: Mapping[str, StampSteps], where: str) -> None:
     """Refuse energy that never falls: it is the reading of a register."""
     for household, steps in households.items():
         if steps.falls == 0 and steps.rises >= RISES_OF_A_REGISTER:
@@ -167,7 +95,7 @@ def _require_falls(households: Mapping[str, _Steps], where: str) -> None:
             )
 
 
-def _require_agreement(households: Mapping[str, _Steps], where: str) -> None:
+def _require_agreement(households: Mapping[str, StampSteps], where: str) -> None:
     """Refuse a file that has several values for many times of a household: its rows are of different types.
 
     Values that are equal count as several where most times have them.
@@ -192,7 +120,7 @@ def _require_agreement(households: Mapping[str, _Steps], where: str) -> None:
 
 
 def _find_pieces(
-    connection: duckdb.DuckDBPyConnection, household: str, steps: _Steps, where: str, *, ends: bool
+    connection: duckdb.DuckDBPyConnection, household: str, steps: StampSteps, where: str, *, ends: bool
 ) -> list[Piece]:
     counts, total = steps.counts, steps.counts.total()
     if len(steps.runs) > 1 and (pieces := _cut(_clocks(connection, household), set(steps.runs), ends=ends)):

@@ -21,7 +21,7 @@ from include.core.run_folder import SOURCE_FOLDER
 from include.core.tables import literal, number_sql
 from include.core.windows import parse_zone
 from include.energy.db import count, temporary_folder, write_table
-from include.energy.intervals import WHOLE_SECONDS, choose_intervals
+from include.energy.intervals import choose_intervals
 from include.energy.lines import LineFile, inspect
 from include.energy.params import AnalyzerParams
 from include.energy.schemas import (
@@ -36,6 +36,7 @@ from include.energy.schemas import (
     REJECTED,
     EnergySource,
 )
+from include.energy.stamp_steps import WHOLE_SECONDS
 from include.energy.stamps import plausible
 from include.energy.unpack import unpack
 

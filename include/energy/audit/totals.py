@@ -20,9 +20,10 @@ from include.energy import statistics
 from include.energy.analyzer import summarise
 from include.energy.anomalies import SAMPLES_OF_HOUR, SAMPLES_OF_HOUSEHOLD, find_runs, judge
 from include.energy.audit.judgements import OWN_FLAGS
-from include.energy.intervals import SHARE_NEEDED, WHOLE_SECONDS, choose_intervals
+from include.energy.intervals import SHARE_NEEDED, choose_intervals
 from include.energy.params import AnalyzerParams
 from include.energy.schemas import ANALYSIS, DATA, RECORDS, Analysis, EnergySource
+from include.energy.stamp_steps import WHOLE_SECONDS
 from include.energy.sufficiency import require_sufficient
 from include.energy.timeline import Timeline, draw_timeline
 from include.energy.validation import BITS, FLAG_ESTIMATED, FLAG_NOT_ASSESSED, FLAG_SUSPECT, FLAG_ZERO_RUN
