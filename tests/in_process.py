@@ -36,7 +36,12 @@ def call_pipeline(*arguments: object) -> Ended:
 
 
 def run_airflow_here(
-    dag_id: str, params: dict[str, Any], folder: Path, environment: Mapping[str, str], watch: Callable[[], None]
+    dag_id: str,
+    params: dict[str, Any],
+    folder: Path,
+    environment: Mapping[str, str],
+    watch: Callable[[], None],
+    stopping: Callable[[], None],
 ) -> tuple[int, bool]:
     """Do what `include.cli.run.run_airflow` does, without a process; Airflow's log is that of the test."""
     folder.mkdir(parents=True)

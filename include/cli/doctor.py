@@ -13,6 +13,7 @@ from contextlib import closing
 from rich import box
 from rich.table import Table
 
+from include.cli.surroundings import check_surroundings
 from include.cli.terminal import shown
 from include.core.contracts import imported
 from include.core.domain import Check, Status
@@ -27,7 +28,7 @@ MARKS = {"ok": "[green]✓[/]", "missing": "[yellow]–[/]", "fault": "[red]✗[
 
 def examine() -> list[Check]:
     """Return the checks of everything that runs need, the essentials first."""
-    general = [_python(), _airflow(), *_data_folder(), _definitions(), *_docker()]
+    general = [_python(), _airflow(), *check_surroundings(), *_data_folder(), _definitions(), *_docker()]
     return [*general, *(check for domain in DOMAINS if domain.checks for check in imported(domain.checks)())]
 
 

@@ -21,6 +21,7 @@ from typing import Any
 
 from rich.console import Console
 
+from include.cli.surroundings import own_environment
 from include.cli.terminal import shown, shown_message
 from include.cli.view import Progress, read_report, show_report
 from include.core.contracts import imported
@@ -111,7 +112,7 @@ def run_pipeline(
     try:
         with environment as variables:
             progress.begin(params)
-            code, interrupted = run_airflow(dag_id, params, folder.path, variables, progress.update)
+            code, interrupted = run_airflow(dag_id, params, folder.path, variables, progress.update, progress.stop)
         progress.update()
         path = _report_of(folder, code, interrupted=interrupted)
     except SetupError as error:
@@ -133,7 +134,12 @@ def run_pipeline(
 
 
 def run_airflow(
-    dag_id: str, params: dict[str, Any], folder: Path, environment: Mapping[str, str], watch: Callable[[], None]
+    dag_id: str,
+    params: dict[str, Any],
+    folder: Path,
+    environment: Mapping[str, str],
+    watch: Callable[[], None],
+    stopping: Callable[[], None],
 ) -> tuple[int, bool]:
     """Run one DAG to its end with `airflow dags test`, on a separate database.
 
@@ -143,6 +149,7 @@ def run_airflow(
         folder: The run folder; Airflow's log goes to `airflow.log` in it.
         environment: More settings of the run.
         watch: Called ten times a second while it runs.
+        stopping: Called at once when somebody interrupts it.
 
     Returns:
         Its exit code, and whether it was interrupted.
@@ -173,10 +180,10 @@ def run_airflow(
                     start_new_session=True,
                 )
                 try:
-                    code = _wait(process, folder, signals, watch)
+                    code = _wait(process, folder, signals, watch, stopping)
                 except BaseException:  # the progress can no longer be shown: a closed terminal, a full disk
                     signals.append(signal.SIGINT)
-                    _wait(process, folder, signals, lambda: None)
+                    _wait(process, folder, signals, lambda: None, lambda: None)
                     raise
             return code, bool(signals)
         finally:
@@ -253,7 +260,7 @@ def _report_of(folder: RunFolder, code: int, *, interrupted: bool) -> Path:
 
 
 def _environment(database: Path, folder: Path) -> dict[str, str]:
-    return os.environ | {
+    return own_environment() | {
         "AIRFLOW_HOME": str(AIRFLOW_HOME),
         "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{database}",
         "AIRFLOW__LOGGING__BASE_LOG_FOLDER": str(folder / "logs"),
@@ -283,7 +290,13 @@ def _signals_noted() -> Iterator[list[int]]:
             signal.signal(number, handler)
 
 
-def _wait(process: subprocess.Popen[bytes], folder: Path, signals: list[int], watch: Callable[[], None]) -> int:
+def _wait(
+    process: subprocess.Popen[bytes],
+    folder: Path,
+    signals: list[int],
+    watch: Callable[[], None],
+    stopping: Callable[[], None],
+) -> int:
     """Wait for Airflow; once a signal has arrived, interrupt it, and kill its session if it does not end in time."""
     kill_at: float | None = None
     while True:
@@ -292,6 +305,7 @@ def _wait(process: subprocess.Popen[bytes], folder: Path, signals: list[int], wa
         except subprocess.TimeoutExpired:
             watch()
         if signals and kill_at is None:
+            stopping()
             with suppress(OSError):  # a user removed the run's folder
                 (folder / INTERRUPTED_MARK).touch()
             process.send_signal(signal.SIGINT)

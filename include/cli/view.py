@@ -125,6 +125,10 @@ class Progress:
         name = self._pipeline.definition.workflow_name
         self._console.print(f"[bold]{shown(name)}[/] for {shown(window)}", soft_wrap=True)
 
+    def stop(self) -> None:
+        """Print that the run is being stopped, which may take a moment."""
+        self._console.print("[yellow]![/] stopping: the steps under way are ended, then the report is written …")
+
     def update(self) -> None:
         """Print what is new since the last call; a record that is damaged is left to the report."""
         for number, step in enumerate(self._pipeline.plan, 1):

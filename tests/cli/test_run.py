@@ -99,14 +99,17 @@ def airflow(tmp_path, monkeypatch):
             begun.append(os.kill(os.getpid(), signal.SIGTERM))
 
     def go(dag_id, watch=interrupt):
-        return run.run_airflow(dag_id, {"seed": 1}, folder, {"GROUNDTRUTH_RUNTIME": "local"}, watch), folder
+        variables = {"GROUNDTRUTH_RUNTIME": "local"}
+        stopping = lambda: go.said.append("stopping")  # noqa: E731
+        return run.run_airflow(dag_id, {"seed": 1}, folder, variables, watch, stopping), folder
 
+    go.said = []
     return go
 
 
 def test_airflow_runs_on_a_database_of_the_run_that_is_removed_and_logs_to_its_folder(airflow, data_dir):
     ended, folder = airflow("quick", lambda: None)
-    assert ended == (0, False)
+    assert (ended, airflow.said) == ((0, False), [])
     assert (folder / "airflow.log").read_text() == 'Airflow says dags test quick --conf {"seed": 1}\n'
     variables = json.loads((folder / "environment.json").read_text())
     assert variables["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"] == f"sqlite:///{folder}/.airflow.db"
@@ -118,6 +121,7 @@ def test_a_signal_interrupts_airflow_and_marks_the_run(airflow, data_dir):
     ended, folder = airflow("patient")
     assert ended == (3, True)
     assert (folder / INTERRUPTED_MARK).exists()
+    assert airflow.said == ["stopping"], "at once, and once"
 
 
 def test_an_airflow_that_ignores_the_signal_is_killed_in_the_end(airflow, data_dir, monkeypatch):
@@ -200,6 +204,7 @@ def test_an_interrupt_in_each_step_ends_130_with_a_report_and_no_retry(start, da
     process.send_signal(number)
     _, stderr = process.communicate(timeout=240)
     assert process.returncode == 130, stderr
+    assert "stopping: the steps under way are ended" in stderr
     [report] = reports(data_dir)
     assert report["overall_status"] == "failed"
     assert report["failure_point"]["kind"] == "interrupted"
