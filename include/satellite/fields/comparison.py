@@ -5,18 +5,20 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from include.satellite.fields.panel import to_date
+
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from include.satellite.fields.panel import Panel
+    from include.satellite.fields.panel import Panel, Season
     from include.satellite.fields.smoothing import Values
 
     Rows = NDArray[np.int64]
 
 RADIUS_KM = 20.0
 MIN_NEIGHBOURS = 5
-MAX_NEIGHBOURS = 30
+MAX_NEIGHBOURS = 60
 """The nearest ones within the radius: more add cost, and are further away."""
 MIN_SEASONS = 3
 SPREAD_FLOOR = 0.02
@@ -85,32 +87,63 @@ def median_of(values: Values) -> Values:
     return np.where(count > 0, (lower + upper) / 2, np.nan)
 
 
-def by_crop(panel: Panel) -> list[tuple[int, Rows, Rows]]:
-    """Return for each crop its code, the fields that carry it on some day, and the neighbours of each among them."""
+@dataclass(frozen=True)
+class Group:
+    """The fields that carry one crop in one season; of a permanent crop, at any time.
+
+    Args:
+        crop: Code of the crop.
+        year: Cohort of its seasons (`cohort`).
+        members: Fields, ascending.
+        near: The neighbours of each among the members, as rows of `members`, −1 for none.
+        carried: Passes on which each of them carries the crop in that season, (members, passes).
+    """
+
+    crop: int
+    year: int
+    members: Rows
+    near: Rows
+    carried: NDArray[np.bool_]
+
+
+def cohort(panel: Panel, season: Season) -> int:
+    """Return the year of the middle of an annual season, in the south from July to June; 0 for permanent crops."""
+    middle = (season.first + season.last) // 2 + (182 if panel.places[season.field, 1] < 0 else 0)
+    return to_date(middle).year if season.annual else 0
+
+
+def by_crop(panel: Panel) -> list[Group]:
+    """Return the groups of fields that are compared with each other."""
     import numpy as np
 
+    seasons: dict[tuple[int, int], list[Season]] = {}
+    for season in panel.seasons:
+        if season.crop >= 0:
+            seasons.setdefault((season.crop, cohort(panel, season)), []).append(season)
     groups = []
-    for code in range(len(panel.crops)):
-        members = np.flatnonzero((panel.crop == code).any(axis=1))
-        groups.append((code, members, neighbours(panel.places[members])))
+    for (crop, year), alike in sorted(seasons.items()):
+        members = np.unique([season.field for season in alike])
+        carried = np.zeros((len(members), len(panel.days)), dtype=bool)
+        for season in alike:
+            begin, end = np.searchsorted(panel.days, [season.first, season.last + 1])
+            carried[np.searchsorted(members, season.field), begin:end] = True
+        groups.append(Group(crop, year, members, neighbours(panel.places[members]), carried))
     return groups
 
 
-def with_neighbours(panel: Panel, values: Values, groups: list[tuple[int, Rows, Rows]]) -> Reference:
+def with_neighbours(panel: Panel, values: Values, groups: list[Group]) -> Reference:
     """Return what neighbours of the same crop show on the same day."""
     import numpy as np
 
     shape = panel.values.shape
     result = Reference(np.zeros(shape, dtype=np.int64), np.full(shape, np.nan), np.full(shape, np.nan))
-    for code, members, near in groups:
-        carried = panel.crop[members] == code
-        own = np.where(carried, values[members], np.nan)
-        for at in range(shape[1]):
-            count, median, spread = robust(picked(own[:, at], near))
-            here = carried[:, at]
-            rows = members[here]
-            result.count[rows, at], result.median[rows, at] = count[here], median[here]
-            result.spread[rows, at] = spread[here]
+    for group in groups:
+        own = np.where(group.carried, values[group.members], np.nan)
+        for at in np.flatnonzero(group.carried.any(axis=0)):
+            here = group.carried[:, at]
+            rows = group.members[here]
+            count, median, spread = robust(picked(own[:, at], group.near[here]))
+            result.count[rows, at], result.median[rows, at], result.spread[rows, at] = count, median, spread
     return result
 
 

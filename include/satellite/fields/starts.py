@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from include.satellite.fields.comparison import MIN_NEIGHBOURS, MIN_SEASONS
+from include.satellite.fields.comparison import MIN_NEIGHBOURS, MIN_SEASONS, cohort
 from include.satellite.fields.panel import to_date
 
 if TYPE_CHECKING:
-    from include.satellite.fields.comparison import Rows
+    from include.satellite.fields.comparison import Group
     from include.satellite.fields.panel import Panel, Season
     from include.satellite.fields.smoothing import Values
 
@@ -47,15 +47,15 @@ class LateStart:
     neighbours: bool
 
 
-def late_starts(panel: Panel, groups: list[tuple[int, Rows, Rows]]) -> list[LateStart]:
+def late_starts(panel: Panel, groups: list[Group]) -> list[LateStart]:
     """Return the late starts of all fields."""
     import numpy as np
 
     risen = [_risen(panel, season) for season in panel.seasons]
     near = {
-        (code, int(member)): members[rows[rows >= 0]]
-        for code, members, nearest in groups
-        for member, rows in zip(members, nearest, strict=True)
+        (group.crop, group.year, int(member)): group.members[rows[rows >= 0]]
+        for group in groups
+        for member, rows in zip(group.members, group.near, strict=True)
     }
     by_field: dict[tuple[int, int], list[int]] = {}
     for number, season in enumerate(panel.seasons):
@@ -66,7 +66,7 @@ def late_starts(panel: Panel, groups: list[tuple[int, Rows, Rows]]) -> list[Late
             continue
         others = [
             risen[other]
-            for field in near[season.crop, season.field].tolist()
+            for field in near[season.crop, cohort(panel, season), season.field].tolist()
             for other in by_field.get((field, season.crop), [])
             if _overlap(panel.seasons[other], season) and risen[other] != NEVER_SEEN
         ]
