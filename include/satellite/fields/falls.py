@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from include.satellite.fields.panel import Panel
     from include.satellite.fields.smoothing import Values
 
-RATIO, RATIO_PERMANENT = -0.3, 2.5
+RATIO, RATIO_PERMANENT = 0.0, 2.5
 """Smallest logarithm of the likelihood ratio of a fall: of an annual crop, and of a permanent one, for it may be mown.
-Below 0 because the ratio is that of falls of every depth. Chosen by the false alarms on simulated seasons."""
+Chosen so that fewer than one alert in ten field-seasons is false on simulated seasons (docs/decisions/0040)."""
 FALL = 0.04
 """Smallest fall against the expected value, mean of two clear passes in a row."""
 ALIKE = 0.15

@@ -72,6 +72,38 @@ def test_a_large_sudden_fall_is_a_harvest_late_in_the_season_and_an_alert_early_
     assert [(fall.field, fall.cut) for fall in found(panel(values))] == [(5, False), (3, True)]
 
 
+def test_a_partial_fall_late_in_the_season_is_an_alert_and_one_to_bare_soil_a_harvest():
+    values = flat()
+    values[3, 48:] -= 0.25
+    values[5, 48:] = 0.3
+    assert [(fall.field, fall.cut) for fall in found(panel(values))] == [(3, False), (5, True)]
+
+
+def test_a_field_that_has_grown_less_than_its_neighbours_has_not_fallen():
+    values = flat(level=0.5)
+    values[:, 20:] = 0.9
+    values[3, 20:] = 0.8
+    assert [fall for fall in found(panel(values)) if fall.since == PASSES[20]] == []
+    values[3, :20] = 0.8
+    values[3, 20:] = 0.7
+    assert [fall.since for fall in found(panel(values)) if fall.field == 3] == [PASSES[20]]
+
+
+def test_a_later_pass_changes_no_fall_before_it():
+    random = np.random.default_rng(0)
+    values = flat(12) + random.normal(0, 0.02, (12, len(PASSES))) + random.normal(0, 0.05, len(PASSES))
+    values[3, 20:] -= 0.15
+    values[7, 40:] -= 0.15
+    falls_of = {}
+    for last in (25, 45, 60):
+        seen = values.copy()
+        seen[:, last:] = np.nan
+        falls_of[last] = {(fall.field, fall.day): fall for fall in found(panel(seen))}
+    assert {field for field, _ in falls_of[60]} == {3, 7}
+    assert {field for field, _ in falls_of[25]} == {3}
+    assert falls_of[25].items() <= falls_of[45].items() <= falls_of[60].items()
+
+
 def test_a_cut_while_neighbours_are_cut_is_a_harvest():
     values = flat(12)
     for field in range(4):
@@ -90,7 +122,7 @@ def test_a_permanent_crop_may_be_cut_at_any_time():
 
 def test_false_alarms_and_found_falls_on_simulated_seasons():
     total = Score()
-    add_score(simulate(10, fields=250, years=1, falls=0.1, depth=0.15), total)
+    add_score(simulate(10, fields=250, years=1, falls=0.15, depth=0.10), total)
     assert total.wrong.total() <= 0.10 * total.field_seasons
     assert total.imposed["crop"] >= 15
-    assert total.found["crop"] >= 0.6 * total.imposed["crop"]
+    assert total.found["crop"] >= 0.7 * total.imposed["crop"]
