@@ -82,6 +82,24 @@ def test_a_fall_that_neighbours_do_not_show_is_an_alert_with_its_evidence():
         assert earlier["date"].tolist() == [day(145)], "a later analysis states the same"
 
 
+def test_a_fall_that_own_seasons_do_not_show_is_an_alert_where_there_are_too_few_neighbours():
+    noise = np.random.default_rng(0).normal(0, 0.015, (4, len(DAYS)))
+    rows, fields = [], []
+    for year in range(4):
+        first = date(2020 + year, 1, 1)
+        values = curve(DAYS) + noise[year] - np.where((year == 3) & (DAYS >= 140) & (DAYS <= 200), 0.15, 0.0)
+        fields.append(("f0", "wheat", first, date(first.year, 12, 31), 5.0, 50.0))
+        rows += [
+            ("f0", first + timedelta(days=int(number)), 1.0, "ok", value)
+            for number, value in zip(DAYS, values, strict=True)
+        ]
+    observations = pd.DataFrame(rows, columns=["field_id", "date", "clear_share", "status", "ndvi_mean"])
+    table = pd.DataFrame(fields, columns=["field_id", "crop", "valid_from", "valid_to", "lon", "lat"])
+    alerts = analyse(observations, table, as_of=date(2023, 12, 27)).alerts
+    assert alerts["date"].tolist() == [date(2023, 5, 26)]
+    assert alerts[["compared", "compared_with"]].to_numpy().tolist() == [[3, "own seasons"]]
+
+
 def test_a_fall_that_neighbours_share_and_haze_on_one_pass_are_none():
     shared = [(field, 140, 200, -0.15) for field in range(8)]
     assert analyse(*world(changes=shared), as_of=day(360)).alerts.empty
