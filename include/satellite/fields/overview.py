@@ -31,13 +31,13 @@ def fields_page(env_file: EnvFile, runs: Iterable[Path]) -> dict[str, Any]:
         missing = [artifact.path for artifact in NEEDED if not artifact.at(files).is_file()]
         try:
             if missing:
-                passed_over.append((run.name, f"it has no {missing[0]}: it is running, or failed"))
+                passed_over.append((run.name, f"it is running, or failed before it wrote {missing[0]}"))
                 continue
             fields = shown_fields(files)
             charts = [field_map(fields, linked=True), *series_chart(files)] if fields else []
         except ContractError as error:
             passed_over.append(
-                (run.name, f"its files are of another version, or damaged: {error.artifact} {error.rule}")
+                (run.name, f"its files are of another version, or damaged ({error.artifact} {error.rule})")
             )
             continue
         return {"fields": fields, "run": run.name, "charts": charts, "passed_over": passed_over}

@@ -46,12 +46,12 @@ def test_later_runs_that_cannot_be_shown_are_named_with_the_reason(tmp_path):
     page = fields_page(None, runs)
     assert page["run"] == "good"
     assert page["passed_over"] == [
-        ("running", "it has no fields.json: it is running, or failed"),
-        ("old", "its files are of another version, or damaged: fields.parquet must hold the fields of this version"),
+        ("running", "it is running, or failed before it wrote fields.json"),
+        ("old", "its files are of another version, or damaged (fields.parquet must hold the fields of this version)"),
     ]
     html = rendered(runs)
     assert "those of an earlier run" in html
-    assert "2 later runs have none to show" in html
+    assert "2 later runs have none that can be shown" in html
     assert str(tmp_path) not in html
 
 
