@@ -15,8 +15,10 @@ LAYERS = ("include/core", "include/cli", "include/reporting", "plugins")
 ORDINARY = {
     "fields",
     "format",
+    "offset",
     "reference",
     "resolution",
+    "scale",
     "seed",
     "source",
     "stamp",
@@ -25,8 +27,8 @@ ORDINARY = {
     "unit",
     "where",
 }
-"""Parameters whose names are also words of every domain: a record's fields, a file's source or format, a coordinate
-reference system, a clock's timezone. Only a reader can tell which is meant."""
+"""Parameters whose names are also words of every domain: a record's fields, a file's source or format, an offset in it,
+a drawing's scale, a coordinate reference system, a clock's timezone. Only a reader can tell which is meant."""
 
 ALLOWED: set[tuple[str, str]] = set()
 """Words that still stand in a module; the list only gets shorter."""
