@@ -129,11 +129,14 @@ def read_document(path: Path, *, layer: str | None = None) -> dict[str, Any]:
         BadInputError: As `read_outlines`.
     """
     source = _read(path, layer)
-    filled = iter([outline.id for outline in _outlines(source, None, None).outlines])
+    _outlines(source, None, None)
     features = [
-        {"type": _FEATURE, "properties": {}, "geometry": None}
-        if _missing(feature.geometry)
-        else {"type": _FEATURE, "id": next(filled), "properties": {}, "geometry": mapping(feature.geometry)}
+        {
+            "type": _FEATURE,
+            "id": _id_text(feature.id) or None,
+            "properties": {key: _id_text(value) for key, value in feature.properties.items() if key.lower() == "id"},
+            "geometry": None if _missing(feature.geometry) else mapping(feature.geometry),
+        }
         for feature in source.features
     ]
     crs = {"type": "name", "properties": {"name": source.crs}}
@@ -248,7 +251,8 @@ def _feature(part: Any, place: str) -> _Feature:
     if geometry is None:
         return _Feature(own_id, properties, None)
     try:
-        return _Feature(own_id, properties, shape(geometry))
+        with np.errstate(invalid="ignore"):  # NaN is found, and named, with the other coordinates
+            return _Feature(own_id, properties, shape(geometry))
     except (shapely.errors.ShapelyError, KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
         raise BadInputError(f"{named}: its geometry cannot be read as GeoJSON: {error}") from error
 
@@ -309,8 +313,7 @@ def _missing(geometry: Any) -> bool:
 
 
 def _outlines(layer: _Layer, id_field: str | None, extent: Box | None) -> Outlines:
-    findings: list[Finding] = []
-    ids = _ids(layer, id_field)
+    ids, findings = _ids(layer, id_field)
     missing = [id_ for id_, feature in zip(ids, layer.features, strict=True) if _missing(feature.geometry)]
     if missing:
         findings.append(_warning(f"{layer.name}: {named(missing)} skipped: without a geometry"))
@@ -328,8 +331,8 @@ def _outlines(layer: _Layer, id_field: str | None, extent: Box | None) -> Outlin
     return Outlines(tuple(outlines), (*findings, *repairs, *transformed))
 
 
-def _ids(layer: _Layer, id_field: str | None) -> list[str]:
-    """Return an id for each feature: unique, and the file's own where it has any."""
+def _ids(layer: _Layer, id_field: str | None) -> tuple[list[str], list[Finding]]:
+    """Return an id for each feature, unique, and the file's own where it has any; and what is wrong with its own."""
     if id_field is not None:
         fields = sorted({field for feature in layer.features for field in feature.properties})
         if id_field not in fields:
@@ -343,13 +346,19 @@ def _ids(layer: _Layer, id_field: str | None) -> list[str]:
         repeated = [id_ for id_, count in Counter(ids).items() if count > 1]
         if repeated:
             raise BadInputError(f"{layer.name}: {id_field!r} must be unique; it is repeated for: {named(repeated)}")
-        return ids
+        return ids, []
     stated = [{key.lower(): value for key, value in feature.properties.items()}.get("id") for feature in layer.features]
     for values in (stated, [feature.id for feature in layer.features]):
-        ids = [_id_text(value) for value in values]
+        ids = [
+            _id_text(value) or str(number) * _missing(feature.geometry)
+            for number, (value, feature) in enumerate(zip(values, layer.features, strict=True), 1)
+        ]
         if all(ids) and len(set(ids)) == len(ids):
-            return ids
-    return [str(number) for number in range(1, len(layer.features) + 1)]
+            return ids, []
+    has_some = any(value is not None for value in stated) or any(feature.id is not None for feature in layer.features)
+    message = f"{layer.name}: ids are missing or occur twice, so features are numbered from 1 in the order of the file"
+    numbers = [str(number) for number in range(1, len(layer.features) + 1)]
+    return numbers, [_warning(message)] if has_some else []
 
 
 def _id_text(value: Any) -> str:
@@ -381,7 +390,8 @@ def _polygons(name: str, ids: Sequence[str], geometries: Sequence[Any]) -> NDArr
     if others:
         kinds = ", ".join(sorted({kind for _, kind in others}))
         raise BadInputError(f"{name}: must hold polygons; {named([id_ for id_, _ in others])}: {kinds}")
-    unreal = [id_ for id_, bounds in zip(ids, shapely.bounds(flat), strict=True) if not np.isfinite(bounds).all()]
+    coordinates, places = shapely.get_coordinates(flat, return_index=True)
+    unreal = [ids[place] for place in np.unique(places[~np.isfinite(coordinates).all(axis=1)])]
     if unreal:
         raise BadInputError(f"{name}: a coordinate is not a finite number; {named(unreal)}")
     return flat
@@ -404,7 +414,7 @@ def _repaired(name: str, ids: Sequence[str], geometries: NDArray[Any]) -> tuple[
     repairs = []
     for position in np.flatnonzero(~shapely.is_valid(geometries)).tolist():
         reason = shapely.is_valid_reason(geometries[position])
-        parts = shapely.get_parts(shapely.get_parts(shapely.make_valid(geometries[position])))
+        parts = shapely.get_parts(shapely.get_parts(_valid(geometries[position])))
         polygons = [part for part in parts if part.geom_type == "Polygon" and part.area > 0]
         if not polygons:
             raise BadInputError(f"{name}: feature {ids[position]} encloses no area ({reason})")
@@ -416,6 +426,16 @@ def _repaired(name: str, ids: Sequence[str], geometries: NDArray[Any]) -> tuple[
     return geometries, repairs
 
 
+def _valid(geometry: Polygon | MultiPolygon) -> Any:
+    """Return a valid geometry: what its outer rings enclose without what its inner rings do."""
+    parts = shapely.get_parts(geometry)
+    outer, inner = (
+        shapely.union_all([shapely.make_valid(Polygon(ring)) for ring in rings])
+        for rings in ([part.exterior for part in parts], [ring for part in parts for ring in part.interiors])
+    )
+    return outer.difference(inner)
+
+
 def _in_wgs84(layer: _Layer, geometries: NDArray[Any]) -> tuple[NDArray[Any], list[Finding]]:
     try:
         crs = CRS.from_user_input(layer.crs)
@@ -423,6 +443,12 @@ def _in_wgs84(layer: _Layer, geometries: NDArray[Any]) -> tuple[NDArray[Any], li
         raise BadInputError(f"{layer.name}: its CRS {layer.crs!r} is not known; reproject with {_TO_WGS84}") from error
     if crs.equals(WGS84, ignore_axis_order=True):
         return geometries, []
+    bounds = shapely.total_bounds(geometries)
+    if crs.is_projected and np.abs(bounds[::2]).max() <= 180 and np.abs(bounds[1::2]).max() <= 90:
+        raise BadInputError(
+            f"{layer.name}: states {crs.name} ({_short(layer.crs)}), whose unit is no degree, and its coordinates are "
+            f"degrees ({_point(*bounds[:2])} to {_point(*bounds[2:])}); correct its CRS"
+        )
     project = Transformer.from_crs(crs, WGS84, always_xy=True)
     degrees = shapely.transform(geometries, lambda points: np.column_stack(project.transform(*points.T)))
     if not np.isfinite(shapely.bounds(degrees)).all():

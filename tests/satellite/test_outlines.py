@@ -281,3 +281,41 @@ def test_a_document_of_a_file_gives_the_same_outlines_and_findings(tmp_path):
     ]
     assert read.findings == again.findings
     assert len(read.findings) == 3
+
+
+def test_degrees_under_a_projected_crs_are_refused():
+    with pytest.raises(
+        BadInputError, match=r"states WGS 84 / UTM zone 31N .*coordinates are degrees .*correct its CRS"
+    ):
+        outlines_of(
+            {"type": "Polygon", "coordinates": [[[4.4, 50.7], [4.5, 50.7], [4.5, 50.8], [4.4, 50.7]]]}
+            | {"crs": {"type": "name", "properties": {"name": "EPSG:32631"}}}
+        )
+
+
+def test_a_vertex_that_is_no_number_is_named(tmp_path):
+    path = tmp_path / "field.geojson"
+    path.write_text('{"type": "Polygon", "coordinates": [[[0, 0], [NaN, 0], [1, 1], [0, 0]]]}')
+    with pytest.raises(BadInputError, match="a coordinate is not a finite number; feature 1"):
+        read_outlines(path)
+
+
+def test_a_hole_outside_its_polygon_adds_nothing_and_one_as_large_leaves_nothing():
+    square, beside = ([[x, 0], [x + 1, 0], [x + 1, 1], [x, 1], [x, 0]] for x in (0, 5))
+    read = outlines_of({"type": "Polygon", "coordinates": [square, beside]})
+    assert read.outlines[0].geometry.area == 1
+    assert "was repaired (Hole lies outside shell" in read.findings[0].message
+    with pytest.raises(BadInputError, match="encloses no area"):
+        outlines_of({"type": "Polygon", "coordinates": [square, square]})
+
+
+@pytest.mark.parametrize("ids", [(1, 1), (1, None)])
+def test_ids_that_occur_twice_or_are_missing_are_replaced_and_said(ids):
+    ring = [[0, 0], [1, 0], [1, 1], [0, 0]]
+    features = [
+        {"type": "Feature", "id": id_, "properties": {}, "geometry": {"type": "Polygon", "coordinates": [ring]}}
+        for id_ in ids
+    ]
+    read = outlines_of({"type": "FeatureCollection", "features": features})
+    assert [outline.id for outline in read.outlines] == ["1", "2"]
+    assert "ids are missing or occur twice, so features are numbered from 1" in read.findings[0].message

@@ -337,3 +337,19 @@ def test_an_area_beside_the_scenes_is_told_where_and_when_the_folder_has_some(fo
         "the area is feature F7 of its file",
     ):
         read(geojson=feature, stated_path=str(folder))
+
+
+def test_two_versions_of_every_scene_are_refused_with_their_names(folder, read):
+    write_scenes(folder)
+    for day in DATES:
+        layers = reflectances(0.3).round().astype("uint16")
+        write_raster(folder / "scenes" / "again" / f"S2_{day:%Y%m%d}.tif", layers, names=BANDS)
+    with pytest.raises(BadInputError, match=r"S2_20240510\.tif and scenes/.*: are two versions of one scene.*keep one"):
+        read()
+
+
+def test_times_of_an_index_may_be_of_any_zone(folder, read):
+    write_scenes(folder)
+    items = [{"datetime": f"{day}T23:30:00-08:00", "file": f"scenes/S2_{day:%Y%m%d}.tif"} for day in DATES]
+    (folder / "index.json").write_text(json.dumps({"items": items}))
+    assert [*read().ndvi] == [date(2024, 5, 11), date(2024, 6, 10), date(2024, 7, 5)]

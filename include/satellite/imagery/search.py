@@ -282,8 +282,13 @@ def _nothing_left(params: ImageryStepParams, everything: int, loosely: int, cand
     return (
         f"no usable date {window}: of {everything} products {everything - loosely} were removed by the catalog's "
         f"filter of at most {LOOSE_CLOUD:g} % cloud; the others show {len(candidates)} days, which were all removed: "
-        f"by {removed}"
+        f"by {removed}{_first_fault(candidates)}"
     )
+
+
+def _first_fault(candidates: Sequence[Candidate]) -> str:
+    """Return why the first day cannot be read at all; nothing where all can."""
+    return next((f" ({day.date}: {day.unreadable})" for day in candidates if day.unreadable), "")
 
 
 def _elsewhere(service: Hub | StacApi, scope: Scope, bounds: Box, start: datetime, end: datetime) -> str:

@@ -411,7 +411,7 @@ def _moment(item: dict[str, Any], folder: Path) -> datetime:
         moment = datetime.fromisoformat(str(text))
     except ValueError as error:
         raise ValueError(f"{folder}: {item.get('file')}: {text!r} is not a date") from error
-    return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def _derived_scl(files: _Files, grid: Grid) -> NDArray[np.uint8]:
