@@ -101,7 +101,10 @@ def test_what_was_done_to_the_area_is_a_finding():
     field = {"type": "Feature", "properties": {}, "geometry": polygon((75.8, 30.9), (75.9, 30.9), (75.85, 31.0))}
     nothing = {"type": "Feature", "id": "n", "properties": {}, "geometry": None}
     params = AreaParams(geojson={"type": "FeatureCollection", "features": [field, nothing]})
-    assert [finding.message for finding in area_findings(params)] == ["geojson: feature 2 skipped: without a geometry"]
+    assert [finding.message for finding in area_findings(params)] == [
+        "geojson: ids are missing or occur twice, so features are numbered from 1 in the order of the file",
+        "geojson: feature 2 skipped: without a geometry",
+    ]
     assert area_findings(AreaParams()) == ()
 
 
