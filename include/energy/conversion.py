@@ -11,7 +11,7 @@ states how readings were obtained, `quality` follows, in its words.
 Stamps may read `2026-03-29T14:30:00+02:00` (or `Z`), or without a zone `2026-03-29 14:30[:00]`, `29.03.2026 14:30`,
 or a date alone. Where a household gives a local time twice at the end of daylight saving, the one that stands first in
 the files is the first occurrence; a lone one is the second occurrence if the same or a later time of that hour stands
-before it. In a file that runs mostly backwards in time, it is the other way round.
+before it. In a file that runs mostly backwards in the days around it, it is the other way round.
 """
 
 from __future__ import annotations
