@@ -160,6 +160,11 @@ CROP_VERIFIED = Artifact("crop_verification.parquet", CropPrediction)
 CROP_VERIFICATION = Artifact("crop_verification.json", CropVerification)
 CROP_CLASSES = Artifact("crop_classes.parquet", ClassRow)
 CROP_CLASSIFICATION = Artifact("crop_classes.json", CropClasses)
+CROP_DECIDES: tuple[Artifact[Any], ...] = (
+    *(CROP_SAMPLES, CROP_DATA, CROP_PREDICTIONS, CROP_WEIGHTS, CROP_CARD),
+    *(CROP_COMPARISON, CROP_VERIFIED, CROP_VERIFICATION),
+)
+"""What the decision on a crop classifier is derived from."""
 HEALTH_MAP = Artifact("health_map.json", HealthMap)
 HEALTH_MAP_RASTER = Artifact("health_map.tif")
 HEALTH_MAP_PLOT = Artifact("plot_health_map.png")

@@ -8,6 +8,7 @@ from include.satellite.params import ImageryParams, ValidateParams
 from include.satellite.pipeline import (
     CROP_CLASSIFICATION,
     CROP_HEALTH_MAP,
+    CROP_MAP,
     FIELD_MONITORING,
     SATELLITE,
     LookbackWindow,
@@ -28,7 +29,7 @@ SATELLITE_DOMAIN = Domain(
     title="Satellite",
     steps=SATELLITE_STEPS,
     image="groundtruth-satellite:latest",
-    pipelines=(SATELLITE, CROP_HEALTH_MAP, FIELD_MONITORING, CROP_CLASSIFICATION),
+    pipelines=(SATELLITE, CROP_HEALTH_MAP, FIELD_MONITORING, CROP_CLASSIFICATION, CROP_MAP),
     window=LookbackWindow(),
     examples=("fields --fields fields.gpkg --source demo", "satellite --profile demo --approve"),
     options=(
@@ -105,7 +106,7 @@ SATELLITE_DOMAIN = Domain(
         ),
         Option(
             ("--series",),
-            "Table of field, date, bands or indices, and crop, from which crops are learnt: CSV or Parquet.",
+            "Table of field, date, bands or indices, and crop (CSV or Parquet), from which crops are learnt or told.",
             param="series",
             metavar="FILE",
         ),

@@ -21,6 +21,7 @@ from include.satellite.artifacts import (
     VALIDATED,
     VALIDATION_REPORT,
 )
+from include.satellite.crops.overview import overview as crop_overview
 from include.satellite.fields.schemas import FieldSet
 from include.satellite.imagery.schemas import Imagery, ValidationReport
 from include.satellite.schemas import Comparison, Configuration, HealthMap
@@ -34,7 +35,10 @@ CONFIDENCE_TO_WARN, UNASSESSED_SHARE_TO_WARN = 0.6, 0.3
 
 
 def overview(accepted: AcceptedFiles) -> Overview | None:
-    """Return the overview of a run that drew a map or validated imagery; None for any other run."""
+    """Return the overview of a run on crops, that drew a map or validated imagery; None for any other run."""
+    crops = crop_overview(accepted)
+    if crops is not None:
+        return crops
     health_map = accepted.read(HEALTH_MAP)
     if health_map is not None:
         return map_overview(health_map)

@@ -15,7 +15,7 @@ from include.core.exchange import Producer
 from include.core.pipeline import Pipeline
 from include.core.windows import Interval, IntervalWindow, read_instant, read_zone
 from include.satellite.artifacts import VALIDATED
-from include.satellite.steps import CROP_STEPS, FIELD_STEPS, MODEL_STEPS
+from include.satellite.steps import CLASSIFY_CROPS, CROP_STEPS, FIELD_STEPS, MODEL_STEPS
 
 HOUR_S = 3600
 IMAGERY_ASSET, MODEL_ASSET = "satellite_imagery", "crop_health_model"
@@ -42,7 +42,8 @@ FIELDS_PUBLISHED = (
     ),
     *("alerts.parquet", "fields.parquet", "fields.gpkg", "indices.tif", "item.json"),
 )
-CROPS_PUBLISHED = ("crop_comparison.json", "crop_model.json", "crop_predictions.parquet")
+CROPS_PUBLISHED = ("crop_comparison.json", "crop_model.json", "crop_predictions.parquet", "configuration.json")
+CROP_CLASSES_PUBLISHED = ("crop_classes.parquet", "crop_classes.json")
 MAP_PUBLISHED = ("health_map.tif", "plot_health_map.png", "health_map.json")
 
 
@@ -132,4 +133,16 @@ CROP_CLASSIFICATION = Pipeline(
     ),
     CROP_STEPS,
     short_name="crops",
+)
+
+CROP_MAP = Pipeline(
+    Definition(
+        workflow_name="crop-map",
+        description="The crop of each field of a table, by the promoted crop classifier.",
+        steps=specs_of([CLASSIFY_CROPS]),
+        file=Path(__file__),
+        publish=CROP_CLASSES_PUBLISHED,
+        deadline_minutes=60,
+    ),
+    {CLASSIFY_CROPS.id: CLASSIFY_CROPS},
 )

@@ -152,3 +152,8 @@ prove_crop_verification = _proof(
     sampled=f"predictions, by training again without the fields in {artifacts.CROP_VERIFIED.path}",
     audited="predictions, by training again without each fold",
 )
+prove_classes = _proof(
+    "crops.classification:recompute_classes",
+    (artifacts.CROP_CLASSES, artifacts.CROP_CLASSIFICATION),
+    recomputed="every crop and probability, from the table and the stored trees again",
+)

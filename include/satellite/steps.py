@@ -8,9 +8,16 @@ from typing import Any
 from include.core.contracts import SOURCES, Approval, Artifact, Credentials, Group, Step, StepParams
 from include.satellite import artifacts, params
 from include.satellite.artifacts import CNN, LSTM
-from include.satellite.crops.params import CropCompareParams, CropDataParams, CropTrainParams, CropVerifyParams
+from include.satellite.crops.params import (
+    CropCompareParams,
+    CropConfigureParams,
+    CropDataParams,
+    CropTrainParams,
+    CropVerifyParams,
+    SeriesParams,
+)
 from include.satellite.fields.params import AnalyseParams, FieldsParams, MapParams, MeasureParams, PassParams
-from include.satellite.registry.store import ENV_KEYS
+from include.satellite.registry.store import CROP_ENV_KEYS, ENV_KEYS
 
 DOWNLOAD = Group(
     "download",
@@ -366,14 +373,14 @@ _CROPS = (
     _step(
         "compare_crops",
         "Compare crop classifiers",
-        "Compares the classifier with single months, other models and the champion, and decides.",
+        "Compares the classifier with single months and other models, and decides.",
         "crops.comparison",
         CropCompareParams,
         recompute="include.satellite.proofs:prove_crop_comparison",
         reads=(*_CROP_DATA, *_CROP_MODEL),
         writes=(artifacts.CROP_COMPARISON, artifacts.CROP_PLOT),
         libraries=("numpy", "pandas", "matplotlib"),
-        env_keys=ENV_KEYS,
+        env_keys=CROP_ENV_KEYS,
     ),
     _step(
         "verify_crops",
@@ -387,9 +394,51 @@ _CROPS = (
         writes=(artifacts.CROP_VERIFIED, artifacts.CROP_VERIFICATION),
         libraries=_TREES,
     ),
+    _configure_step(
+        "approve_crops",
+        "Ask for approval",
+        "Shows a reviewer what would change, if the run requires approval.",
+        model=CropConfigureParams,
+        function="",
+        outcome=None,
+        approval=Approval(
+            question="include.satellite.crops.promotion:crop_approval_form",
+            evidence="include.satellite.crops.promotion:crop_evidence",
+            record="include.satellite.registry.promotion:write_approval",
+            param="require_approval",
+        ),
+        reads=artifacts.CROP_DECIDES,
+        writes=(artifacts.APPROVAL,),
+        libraries=(),
+    ),
+    _configure_step(
+        "configure_crops",
+        "Update the .env file",
+        "Stores the classifier; enables it if every gate and, where required, a reviewer agrees.",
+        module="crops.promotion",
+        model=CropConfigureParams,
+        outcome="include.satellite.registry.promotion:configure_crops_outcome",
+        notice="include.satellite.registry.promotion:promotion_notice",
+        reads=(*artifacts.CROP_DECIDES, artifacts.APPROVAL),
+        writes=(artifacts.CONFIGURATION,),
+        libraries=("numpy", "pandas"),
+    ),
+)
+CLASSIFY_CROPS = _step(
+    "classify_crops",
+    "Classify the fields",
+    "Gives each field its crop and probability, by the classifier that the .env file enables.",
+    "crops.classification",
+    SeriesParams,
+    recompute="include.satellite.proofs:prove_classes",
+    reads=(SOURCES,),
+    writes=(artifacts.CROP_CLASSES, artifacts.CROP_CLASSIFICATION),
+    libraries=("numpy", "pandas", "duckdb"),
+    stored=f"{STORED}:classifier",
+    env_keys=CROP_ENV_KEYS,
 )
 
 MODEL_STEPS = {step.id: step for step in _ALL}
 FIELD_STEPS = {step.id: step for step in _FIELDS}
 CROP_STEPS = {step.id: step for step in _CROPS}
-SATELLITE_STEPS = MODEL_STEPS | FIELD_STEPS | CROP_STEPS
+SATELLITE_STEPS = MODEL_STEPS | FIELD_STEPS | CROP_STEPS | {CLASSIFY_CROPS.id: CLASSIFY_CROPS}

@@ -84,6 +84,15 @@ def map_files(files: Path, params: HealthMapParams) -> Iterator[StoredFile]:
     yield from _enabled()
 
 
+def classifier(files: Path, params: StepParams) -> Iterator[StoredFile]:
+    """Yield the files of the crop classifier that the env file enables."""
+    from include.satellite.crops.classification import enabled_classifier
+
+    model = enabled_classifier()
+    if model is not None:
+        yield from _version(model)
+
+
 def _scene(acquisition: Acquisition) -> StoredFile:
     return StoredFile(_place(acquisition), acquisition.sha256, "the validation")
 

@@ -13,7 +13,8 @@ from include.cli.params import read_params, read_profile
 from include.core.errors import BadInputError
 from include.energy.params import AnalyzerParams, GeneratorParams, ReportParams
 from include.pipelines import load_pipelines
-from include.satellite.pipeline import CROP_CLASSIFICATION, CROP_HEALTH_MAP, FIELD_MONITORING, SATELLITE
+from include.satellite.crops.params import SeriesParams
+from include.satellite.pipeline import CROP_CLASSIFICATION, CROP_HEALTH_MAP, CROP_MAP, FIELD_MONITORING, SATELLITE
 
 pytestmark = pytest.mark.airflow
 
@@ -425,6 +426,7 @@ def test_every_parameter_of_crop_classification_from_the_command_line(tmp_path):
         "crop_model": "gradient_boosting",
         "seed": 3,
         "allow_synthetic": True,
+        "require_approval": True,
     }
     params = read_params(
         CROP_CLASSIFICATION,
@@ -439,6 +441,7 @@ def test_every_parameter_of_crop_classification_from_the_command_line(tmp_path):
     files = {"series": f"{tmp_path}/series.csv", "fields": f"{tmp_path}/farm.gpkg"}
     assert params == stated | files | {"audit": True}
     assert params.keys() == CROP_CLASSIFICATION.params.keys()
+    assert CROP_MAP.params.keys() == set(SeriesParams.model_fields) | {"audit"}
     with pytest.raises(BadInputError, match="season_start 2022-09-01 must not be after season_end 2022-08-31"):
         read(CROP_CLASSIFICATION, "season_start=2022-09-01", "season_end=2022-08-31")
     with pytest.raises(BadInputError, match="crop_model"):

@@ -29,6 +29,7 @@ def test_every_dag_of_the_folder_is_listed_here():
         "crop_health_map",
         "field_monitoring",
         "crop_classification",
+        "crop_map",
         "inbox",
         "maintenance",
     }
@@ -112,6 +113,7 @@ def test_a_broken_definition_shows_every_fault_while_good_ones_live(definitions)
         "crop_health_map",
         "field_monitoring",
         "crop_classification",
+        "crop_map",
         "inbox",
         "maintenance",
     }

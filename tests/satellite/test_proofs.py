@@ -57,5 +57,6 @@ def test_what_the_recomputation_finds_fails_the_step(monkeypatch):
 
 
 def test_steps_without_a_proof_are_those_that_only_search_fetch_ask_or_configure():
-    others = {"search", "download", "collect", "approve", "configure", "fetch_passes"}
+    others = {"search", "download", "collect", "fetch_passes"}
+    others |= {"approve", "configure", "approve_crops", "configure_crops"}
     assert SATELLITE_STEPS.keys() - PROVEN.keys() == others

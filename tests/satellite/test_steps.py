@@ -17,7 +17,7 @@ def test_every_function_that_a_step_names_exists(step):
 
 
 def test_a_step_is_its_function_or_an_approval():
-    assert [step.id for step in STEPS if not step.function] == ["approve"]
+    assert [step.id for step in STEPS if not step.function] == ["approve", "approve_crops"]
     assert all(step.function.endswith(f":{step.id}") for step in STEPS if step.function)
 
 
@@ -29,7 +29,8 @@ def test_only_the_steps_that_fetch_imagery_need_the_account():
 
 def test_steps_that_talk_to_services_or_change_the_deployment_run_in_the_worker():
     models, fields = ["search", "download", "collect", "approve", "configure"], ["find_passes", "fetch_passes"]
-    assert [step.id for step in STEPS if step.in_worker] == [*models, *fields]
+    crops = ["approve_crops", "configure_crops"]
+    assert [step.id for step in STEPS if step.in_worker] == [*models, *fields, *crops]
 
 
 def test_exported_arrays_are_optional():

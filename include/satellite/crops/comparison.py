@@ -10,7 +10,7 @@ import numpy as np
 
 from include.core.errors import ContractError
 from include.core.outcome import Finding, StepMetrics, StepOutcome, Table
-from include.core.plots import BLUE, GREY, VERMILLION, figure_file
+from include.core.plots import BLUE, GREY, ORANGE, VERMILLION, figure_file
 from include.core.settings import get_settings
 from include.env_file import read_keys
 from include.satellite.artifacts import CROP_COMPARISON, CROP_DATA, CROP_PLOT, CROP_PREDICTIONS
@@ -19,10 +19,12 @@ from include.satellite.crops.params import CropCompareParams
 from include.satellite.crops.schemas import CropComparison, CropData, CropDifference
 from include.satellite.crops.scores import confusion, difference, effective_blocks, score
 from include.satellite.crops.training import read_crop_predictions, read_samples
-from include.satellite.evaluation.gates import decide, synthetic_gate
+from include.satellite.evaluation.gates import synthetic_gate
 from include.satellite.evaluation.predictions import Predictions
 from include.satellite.evaluation.statements import check_stated
-from include.satellite.schemas import REAL, Gate, title_of
+from include.satellite.fields.collection import key_of
+from include.satellite.registry import store
+from include.satellite.schemas import REAL, Decision, Gate, title_of
 
 FEW_BLOCKS = 3
 """Below these nothing is judged."""
@@ -65,10 +67,8 @@ def recompute_crop_comparison(files: Path, params: CropCompareParams) -> CropCom
 
 
 def _keys() -> dict[str, str | None]:
-    from include.satellite.registry.store import ENV_KEYS
-
-    keys = read_keys(get_settings().env_file, ENV_KEYS)
-    return {key: keys.get(key) for key in ENV_KEYS}
+    keys = read_keys(get_settings().env_file, store.CROP_ENV_KEYS)
+    return {key: keys.get(key) for key in store.CROP_ENV_KEYS}
 
 
 def _compared(
@@ -102,6 +102,7 @@ def judged(
         env_file: The env file's keys then.
     """
     truth, classes = predictions.truth, predictions.classes()
+    champion = store.crops_in_use({key: value for key, value in env_file.items() if value})
     scores = {name: score(truth, predicted, samples.crops) for name, predicted in classes.items()}
     months = {name: scores[name].balanced_accuracy for name in samples.months}
     best = max(months, key=lambda name: months[name])
@@ -121,7 +122,7 @@ def judged(
         synthetic=data.synthetic,
         allow_synthetic=params.allow_synthetic,
         env_file=dict(env_file),
-        champion=None,
+        champion=champion,
         fields=len(truth),
         folds=len(samples.folds),
         blocks=blocks,
@@ -131,9 +132,15 @@ def judged(
         single_dates={name.removeprefix(SINGLE): value for name, value in months.items()},
         differences=differences,
         confusion=confusion(truth, classes[REAL], len(samples.crops)).tolist(),
-        notes=_notes(differences, data, best),
-        decision=decide(gates),
+        notes=_notes(differences, data, best, champion),
+        decision=_decide(gates),
     )
+
+
+def _decide(gates: Sequence[Gate]) -> Decision:
+    failed = [gate.sentence for gate in gates if gate.required and not gate.passed]
+    passed = [gate.sentence for gate in gates if gate.required]
+    return Decision(promote=not failed, reasons=failed or passed, gates=list(gates))
 
 
 def _block_gate(blocks: int, effective: float) -> Gate:
@@ -160,7 +167,7 @@ def _gate(own: CropDifference, best: str) -> Gate:
     return Gate(name=f"crops_{name}", passed=passed, required=required, value=own.low, bound=0.0, sentence=sentence)
 
 
-def _notes(differences: Sequence[CropDifference], data: CropData, best: str) -> list[str]:
+def _notes(differences: Sequence[CropDifference], data: CropData, best: str, champion: str | None) -> list[str]:
     notes = [
         "One season: how well the classifier does in another year is not measured.",
         f"The best single month was chosen on the same held-out fields, which favours it: {best.removeprefix(SINGLE)}.",
@@ -170,6 +177,10 @@ def _notes(differences: Sequence[CropDifference], data: CropData, best: str) -> 
         for own in differences
         if own.against not in (best, MAJORITY) and own.low <= 0
     ]
+    if champion:
+        notes.append(
+            f"The classifier in use, {champion}, is not compared: it may have learnt from the fields that are held out."
+        )
     if data.left_out:
         notes.append(
             f"{len(data.left_out)} crops are not learnt; the classifier takes their fields for one of the others."
@@ -196,6 +207,7 @@ def compare_crops_outcome(files: Path) -> StepOutcome:
         ),
         findings=tuple(findings),
         tables=tuple(_tables(comparison, data)),
+        published_as=f"{key_of(data.file)}/{data.months[-1]:%Y-%m}",
         synthetic=comparison.synthetic,
     )
 
@@ -273,18 +285,25 @@ def plot(target: Path, comparison: CropComparison) -> None:
         left.grid(visible=False)
         left.set(title="Held-out fields", xlabel="Predicted", ylabel="Stated by the user")
         months = list(comparison.single_dates.items())
-        right.bar(range(len(months)), [value for _, value in months], color=GREY, label="one month alone")
+        right.bar(
+            range(len(months)),
+            [value for _, value in months],
+            color=GREY,
+            label=f"{title_of(comparison.model)} on one month alone",
+        )
         own = comparison.models[REAL].balanced_accuracy
-        right.axhline(own, color=BLUE, linewidth=2, label=f"the series, {title_of(comparison.model)}: {own:.3f}")
+        right.axhline(own, color=BLUE, linewidth=2, label=f"{title_of(comparison.model)} on the series: {own:.3f}")
         for name, value in comparison.models.items():
-            if name not in (REAL, MAJORITY) and SINGLE not in name:
-                right.axhline(value.balanced_accuracy, color=VERMILLION if name == REGRESSION else "#E69F00",
-                              linewidth=1.2, linestyle="--",
-                              label=f"the series, {title_of(name)}: {value.balanced_accuracy:.3f}")  # fmt: skip
+            if name in (REAL, MAJORITY) or name.startswith(SINGLE):
+                continue
+            linear = name.startswith(REGRESSION)
+            color, style = VERMILLION if linear else ORANGE, ":" if SINGLE in name else "--"
+            label = f"{_rival(name)}: {value.balanced_accuracy:.3f}"
+            right.axhline(value.balanced_accuracy, color=color, linewidth=1.3, linestyle=style, label=label)
         majority = comparison.models[MAJORITY].balanced_accuracy
         right.axhline(majority, color="#333333", linewidth=1, linestyle=":", label=f"majority: {majority:.3f}")
         right.set_xticks(range(len(months)), [month for month, _ in months], rotation=60, ha="right",
                          rotation_mode="anchor")  # fmt: skip
-        right.set(title="Balanced accuracy", ylim=(0, max(own, *(value for _, value in months)) * 1.55))
+        right.set(title="Balanced accuracy", ylim=(0, max(own, *(value for _, value in months)) * 1.7))
         right.grid(visible=False, axis="x")
         right.legend(loc="upper left", fontsize=8.5)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import date
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import AwareDatetime, BaseModel, Field
 
@@ -75,7 +75,7 @@ class CropCard(Document):
     file: str
     file_sha256: str
     synthetic: bool
-    label_source: str = "fields"
+    label_source: Literal["fields"] = "fields"
     seed: int
     params: dict[str, Any] = Field(description="Parameters of the training.")
     versions: dict[str, str]
@@ -105,11 +105,12 @@ class CropComparison(Document):
     """The comparison and the decision (`crop_comparison.json`)."""
 
     decided_at: AwareDatetime
+    label_source: Literal["fields"] = "fields"
     model: CropModel
     synthetic: bool
     allow_synthetic: bool
     env_file: dict[str, str | None] = Field(description="The env file's keys of models when this was decided.")
-    champion: str | None = Field(description="Version of the classifier that the env file names, if it is compared.")
+    champion: str | None = Field(description="Version of the classifier that the env file names.")
     fields: int
     folds: int
     blocks: int
@@ -137,12 +138,11 @@ class ClassRow(BaseModel):
     """The crop of a field, as the promoted classifier sees it (`crop_classes.parquet`)."""
 
     field_id: str
-    predicted: str | None = Field(description="Null where it is not classified.")
-    probability: float | None = Field(ge=0, le=1, description="Of the predicted crop; the model's own, not calibrated.")
-    second: str | None = Field(description="The next probable crop.")
+    predicted: str
+    probability: float = Field(ge=0, le=1, description="Of the predicted crop; the model's own, not calibrated.")
+    second: str = Field(description="The next probable crop.")
     stated: str | None = Field(description="The crop that the user states, if any.")
-    months: int
-    reason: str | None = Field(description="Why it is not classified.")
+    months: int = Field(description="Months with a usable date; the others are interpolated.")
 
 
 class CropClasses(Document):
@@ -152,8 +152,7 @@ class CropClasses(Document):
     model_sha256: str
     file: str
     months: list[date]
-    fields: int
-    classified: int
+    fields: int = Field(description="Fields that were classified.")
     by_crop: dict[str, int]
     stated: int = Field(description="Fields whose crop the user states among those that the model knows.")
     agreeing: int = Field(description="Of these, those that the model gives the same crop.")

@@ -43,15 +43,15 @@ MOST_BYTES = 8 * 1024**3
 DRAWN_PASSES = 3
 
 
-def key_of(fields: FieldSet) -> str:
-    """Return the name of the fields' file as a folder's name."""
-    stem = fields.file.partition(".")[0]
+def key_of(file: str) -> str:
+    """Return the name of a file as a folder's name."""
+    stem = file.partition(".")[0]
     return "".join(sign if sign.isascii() and (sign.isalnum() or sign in "_-") else "-" for sign in stem) or "fields"
 
 
 def mapped_path(fields: FieldSet, imagery: Imagery) -> str:
     """Return the path of the list of the passes that were mapped before, below the data folder."""
-    return store_file(imagery).removesuffix(".parquet") + f"-passes-{key_of(fields)}.parquet"
+    return store_file(imagery).removesuffix(".parquet") + f"-passes-{key_of(fields.file)}.parquet"
 
 
 def new_passes(files: Path, params: MapParams) -> list[Acquisition]:
@@ -98,7 +98,7 @@ def _item(acquisition: Acquisition, imagery: Imagery, fields: FieldSet) -> dict[
     item = pass_item(acquisition, imagery)
     link = {"href": f"../{COLLECTION}", "type": "application/json"}
     return item | {
-        "collection": f"fields-{key_of(fields)}",
+        "collection": f"fields-{key_of(fields.file)}",
         "links": [{"rel": rel, **link} for rel in ("root", "parent", "collection")],
     }
 
@@ -164,7 +164,7 @@ def keep_passes(files: Path, params: MapParams) -> None:
     import pandas as pd
 
     fields, imagery, data = FIELDS.read(files), VALIDATED.read(files), get_settings().data_dir
-    folder, listed = data / PUBLISHED / key_of(fields) / "passes", data / mapped_path(fields, imagery)
+    folder, listed = data / PUBLISHED / key_of(fields.file) / "passes", data / mapped_path(fields, imagery)
     checksums = {acquisition.date: str(acquisition.sha256) for acquisition in imagery.acquisitions}
     new = mapped_passes(files)
     with locked(folder.with_name(f".{folder.name}.lock"), timeout_s=None):
@@ -191,7 +191,7 @@ def collection_of(folder: Path, fields: FieldSet) -> dict[str, Any]:
     return {
         "type": "Collection",
         "stac_version": "1.1.0",
-        "id": f"fields-{key_of(fields)}",
+        "id": f"fields-{key_of(fields.file)}",
         "title": f"Fields of {fields.file}",
         "description": f"Vegetation indices of every pass of Sentinel-2 over the fields of {fields.file}.",
         "license": "other",

@@ -306,7 +306,7 @@ def map_fields_outcome(files: Path) -> StepOutcome:
             passes_mapped=len(mapped_passes(files)),
         ),
         tables=(Table(title=title, columns=columns, rows=rows),),
-        published_as=f"{key_of(FIELDS.read(files))}/{imagery.end:%Y-%m-%d}",
+        published_as=f"{key_of(FIELDS.read(files).file)}/{imagery.end:%Y-%m-%d}",
         synthetic=imagery.synthetic,
         stand_in=imagery.source == "demo",
     )

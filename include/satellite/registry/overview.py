@@ -10,10 +10,12 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from include.core.contracts import Artifact, D
 from include.core.errors import BadInputError, ContractError, GroundtruthError
 from include.core.run_folder import RunFolder, read_model
 from include.env_file import EnvFile
-from include.satellite.artifacts import CNN, COMPARISON, CONFIGURATION, LSTM, ModelArtifacts
+from include.satellite.artifacts import CNN, COMPARISON, CONFIGURATION, CROP_CARD, LSTM
+from include.satellite.crops.schemas import CropCard
 from include.satellite.registry import store
 from include.satellite.registry.store import StoredModel
 from include.satellite.schemas import Comparison, Configuration
@@ -29,6 +31,7 @@ class Version:
     model: StoredModel
     cnn: ModelCard | None
     lstm: ModelCard | None
+    crops: CropCard | None = None
 
 
 @dataclass(frozen=True)
@@ -71,15 +74,17 @@ def models_page(env_file: EnvFile, runs: Iterable[Path]) -> dict[str, Any]:
         runs: Run folders of the pipeline, latest first.
 
     Returns:
-        `champion` (None if the env file cannot be read), `candidate`, `versions`, and `problem` (what cannot be shown).
+        `champion` and `crops` (None if the env file cannot be read), `candidate`, `versions`, and `problem` (what
+        cannot be shown).
     """
-    in_use, problem = None, None
+    in_use, crops, problem = None, None, None
     try:
-        in_use = champion(env_file)
+        in_use, crops = champion(env_file), crop_champion(env_file)
     except GroundtruthError:
         LOG.exception("the env file cannot be shown")
         problem = "The env file or its history cannot be read. The log of Airflow's API server says why."
-    return {"champion": in_use, "candidate": latest_candidate(runs), "versions": versions(), "problem": problem}
+    candidate = latest_candidate(runs)
+    return {"champion": in_use, "crops": crops, "candidate": candidate, "versions": versions(), "problem": problem}
 
 
 def champion(env_file: EnvFile) -> Champion:
@@ -93,15 +98,33 @@ def champion(env_file: EnvFile) -> Champion:
     on, name = store.enabled(keys), keys.get(store.VERSION) or None
     in_use = {kind: version for kind in store.PATHS if (version := store.in_use({**keys, store.USE: "true"}, kind))}
     if name is None:
+        on = on and not keys.get(store.CROP_PATH)  # a crop classifier alone enables no model of crop health
         return Champion(on, None, None, "The env file enables AI models and names no version." if on else None)
     try:
         stored = store.find(name)
-        cards = {kind: _card(store.find(version), store.ARTIFACTS[kind]) for kind, version in in_use.items()}
+        cards = {kind: _card(store.find(version), store.ARTIFACTS[kind].card) for kind, version in in_use.items()}
         return Champion(on, name, Version(stored, cards.get("cnn"), cards.get("lstm")), None)
     except BadInputError:
         return Champion(on, name, None, f"Version {name} is not in the model store.")
     except ContractError as error:
         return Champion(on, name, None, f"Version {name} is damaged: {error}.")
+
+
+def crop_champion(env_file: EnvFile) -> Champion:
+    """Return the crop classifier that an env file names, checked likewise.
+
+    Raises:
+        BadInputError: The env file cannot be parsed.
+        SetupError: It cannot be read.
+    """
+    keys = env_file.read()
+    on, name = store.enabled(keys), store.crops_in_use({**keys, store.USE: "true"})
+    if name is None:
+        return Champion(on, None, None, None)
+    try:
+        return Champion(on, name, _version(store.find(name, store.CROP_FILES)), None)
+    except GroundtruthError as error:
+        return Champion(on, name, None, f"Version {name} cannot be used: {error}.")
 
 
 def versions() -> list[Version]:
@@ -135,11 +158,11 @@ def latest_candidate(runs: Iterable[Path]) -> Candidate | None:
 
 
 def _version(model: StoredModel) -> Version:
-    return Version(model, *(_card(model, artifacts) for artifacts in (CNN, LSTM)))
+    return Version(model, _card(model, CNN.card), _card(model, LSTM.card), _card(model, CROP_CARD))
 
 
-def _card(model: StoredModel, artifacts: ModelArtifacts[Any]) -> ModelCard | None:
+def _card(model: StoredModel, card: Artifact[D]) -> D | None:
     try:
-        return artifacts.card.find(model.folder)
+        return card.find(model.folder) if card.path in model.files else None
     except (GroundtruthError, OSError):
         return None

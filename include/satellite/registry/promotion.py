@@ -9,19 +9,29 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from include.core.artifacts import sha256
-from include.core.contracts import Notice
+from include.core.contracts import Artifact, Notice
 from include.core.domain import PendingChange
 from include.core.errors import ContractError, GroundtruthError
 from include.core.outcome import Finding, StepMetrics, StepOutcome, Table
 from include.core.run_folder import RunFolder
 from include.core.settings import get_settings
 from include.env_file import ChangedMeanwhileError, EnvFile, Reason, current_user
-from include.satellite.artifacts import APPROVAL, CNN, COMPARISON, CONFIGURATION, DECIDES, LSTM, VERIFICATION
+from include.satellite.artifacts import (
+    APPROVAL,
+    CNN,
+    COMPARISON,
+    CONFIGURATION,
+    CROP_VERIFICATION,
+    DECIDES,
+    LSTM,
+    VERIFICATION,
+)
+from include.satellite.crops.schemas import CropComparison
 from include.satellite.evaluation.decision import recompute_comparison, recompute_verification
 from include.satellite.evaluation.verification import verified
 from include.satellite.params import CompareParams, ConfigureParams
@@ -90,7 +100,7 @@ def decided(files: Path, params: CompareParams) -> Comparison:
     return recompute_comparison(files, params)
 
 
-def refusals(comparison: Comparison, approval: Approval | None, required: str | None) -> list[str]:
+def refusals(comparison: Comparison | CropComparison, approval: Approval | None, required: str | None) -> list[str]:
     """Return why the models are not promoted; empty if they are.
 
     Args:
@@ -123,8 +133,17 @@ def evidence(files: Path) -> str:
     Raises:
         ContractError: An artifact is missing.
     """
+    return evidence_of(files, DECIDES)
+
+
+def evidence_of(files: Path, artifacts: Iterable[Artifact[Any]]) -> str:
+    """Return the SHA-256 of artifacts with their names.
+
+    Raises:
+        ContractError: One is missing.
+    """
     parts = {}
-    for artifact in DECIDES:
+    for artifact in artifacts:
         path = artifact.at(files)
         if artifact.optional and not path.exists():
             continue
@@ -216,7 +235,17 @@ def write_approval(files: Path, *, approved: bool, by: str, why: str, evidence: 
 
 def configure_outcome(files: Path) -> StepOutcome:
     """Read the outcome of the step `configure` from `configuration.json`."""
-    document = CONFIGURATION.read(files)
+    return _outcome(CONFIGURATION.read(files), verified(VERIFICATION.read(files)))
+
+
+def configure_crops_outcome(files: Path) -> StepOutcome:
+    """Read the outcome of the step `configure_crops` from `configuration.json`."""
+    from include.satellite.crops.verification import verified_crops
+
+    return _outcome(CONFIGURATION.read(files), verified_crops(CROP_VERIFICATION.read(files)))
+
+
+def _outcome(document: Configuration, verification: Finding) -> StepOutcome:
     metrics = ConfigureMetrics(**document.fields_of(ConfigureMetrics))
     if document.promoted and document.version:
         metrics = PromotionMetrics(**metrics.model_dump(), model_version=document.version)
@@ -227,7 +256,7 @@ def configure_outcome(files: Path) -> StepOutcome:
         more = len(document.reasons) - 1
         message = f"Models not promoted: {document.reasons[0]}"
         message += f" And {more} more reasons, under Compare models." if more else ""
-    findings = [Finding(severity="info", message=message), verified(VERIFICATION.read(files))]
+    findings = [Finding(severity="info", message=message), verification]
     findings += [Finding(severity="warning", message=note) for note in document.notes]
     rows = tuple(document.changes.items())
     table = Table(title=f"Set in {document.env_file}", columns=("key", "value"), rows=rows)
@@ -277,37 +306,54 @@ def follow_env_file(env_file: EnvFile) -> str | None:
 
 def _promote(files: Path, comparison: Comparison, env_file: EnvFile) -> dict[str, Any]:
     """Store the models and change the env file; return the fields of the configuration that this decides."""
-    run = run_of(files)
-    model = store.put(files, comparison, run)
-    store.remember(env_file)
-    promoted = comparison.decision.models
-    changes = store.env_changes(model, promoted)
+    model, promoted = store.put(files, comparison, run_of(files)), comparison.decision.models
     why = f"{' and '.join(promoted)}: every gate passed"
-    reason = Reason(
-        by=f"{current_user()}, step configure",
-        why=why,
-        run=run,
-        version=model.version,
-    )
+    changes = store.env_changes(model, promoted)
+    result = promote(model, env_file, changes, comparison.env_file, step="configure", why=why)
+    if not result["promoted"]:
+        return result
+    aliases = {kind: "champion" if kind in promoted else "challenger" for kind in store.PATHS}
+    notes = [*_set_aliases(files, aliases, synthetic=comparison.synthetic), *result["notes"]]
+    return result | {"models": promoted, "reasons": comparison.decision.reasons, "notes": notes}
+
+
+def promote(
+    model: store.StoredModel,
+    env_file: EnvFile,
+    changes: Mapping[str, str],
+    expected: Mapping[str, str | None],
+    *,
+    step: str,
+    why: str,
+) -> dict[str, Any]:
+    """Name a stored version in the env file; return the fields of the configuration that this decides.
+
+    Args:
+        model: Of the store.
+        env_file: The deployment's.
+        changes: What it sets.
+        expected: Keys that it must still hold as they were when the gates were passed.
+        step: Who promotes it, for the history.
+        why: For the history.
+    """
+    store.remember(env_file)
+    reason = Reason(by=f"{current_user()}, step {step}", why=why, run=model.run, version=model.version)
     try:
-        entry = env_file.update(changes, reason, comparison.env_file)
+        entry = env_file.update(changes, reason, expected)
     except ChangedMeanwhileError as error:
         reasons = [f"The gates were passed for another state of the env file: {error}."]
         return {"promoted": False, "reasons": reasons}
     if entry is None:  # an earlier attempt changed the env file and was killed after that
         entry = next((entry for entry in reversed(env_file.history()) if entry.version == model.version), None)
-    aliases = {kind: "champion" if kind in promoted else "challenger" for kind in store.PATHS}
-    notes = _set_aliases(files, aliases, synthetic=comparison.synthetic)
+    notes = []
     try:
         store.prune()
     except GroundtruthError as error:
         notes.append(f"No old model was removed: {error}")
     return {
         "promoted": True,
-        "models": promoted,
-        "reasons": comparison.decision.reasons,
         "version": model.version,
-        "changes": changes,
+        "changes": dict(changes),
         "diff": entry.diff if entry else "",
         "backup": entry.backup if entry else None,
         "entry": entry.id if entry else None,

@@ -22,7 +22,7 @@ import tempfile
 import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import AwareDatetime, Field
 
@@ -33,21 +33,34 @@ from include.core.files import path_inside, replace_folder, write_atomically
 from include.core.run_folder import write_json
 from include.core.settings import get_settings
 from include.env_file import EnvFile
-from include.satellite.artifacts import CNN, COMPARISON, LSTM, ModelArtifacts
+from include.satellite.artifacts import (
+    CNN,
+    COMPARISON,
+    CROP_CARD,
+    CROP_COMPARISON,
+    CROP_WEIGHTS,
+    LSTM,
+    ModelArtifacts,
+)
+from include.satellite.crops.schemas import CropComparison
 from include.satellite.imagery.schemas import Document
 from include.satellite.params import LabelSource
 from include.satellite.schemas import Comparison, ModelName
 from include.satellite.training.schemas import ModelCard
 
 USE, VERSION, CNN_PATH, LSTM_PATH = "USE_AI_MODELS", "AI_MODEL_VERSION", "AI_CNN_MODEL_PATH", "AI_LSTM_MODEL_PATH"
-KEYS = (USE, VERSION, CNN_PATH, LSTM_PATH)
+CROP_PATH = "AI_CROPS_MODEL_PATH"
+KEYS = (USE, VERSION, CNN_PATH, LSTM_PATH, CROP_PATH)
 """Keys of the env file that a promotion sets."""
-ENV_KEYS = KEYS
-"""Those that decide which models are in use: a model whose path is absent is not promoted."""
+ENV_KEYS = (USE, VERSION, CNN_PATH, LSTM_PATH)
+"""Those that decide which models of crop health are in use: a model whose path is absent is not promoted."""
+CROP_ENV_KEYS = (USE, CROP_PATH)
+"""Those that decide which crop classifier is in use."""
 PATHS: dict[ModelName, str] = {"cnn": CNN_PATH, "lstm": LSTM_PATH}
 """The key of each model. Its path names the version, which may be older than that of the other model."""
 ARTIFACTS: dict[ModelName, ModelArtifacts[Any]] = {"cnn": CNN, "lstm": LSTM}
 FILES = tuple(artifact.path for artifact in (*CNN.stored, *LSTM.stored, COMPARISON))
+CROP_FILES = (CROP_WEIGHTS.path, CROP_CARD.path, CROP_COMPARISON.path)
 MANIFEST = "model.json"
 KEPT_VERSIONS, KEPT_SECONDS = 5, 24 * 3600.0
 _NAME = re.compile(r"[0-9]{8}T[0-9]{6}Z-[0-9a-f]{8}")
@@ -67,7 +80,7 @@ class StoredModel(Document):
     version: str = Field(pattern=f"^{_NAME.pattern}$")
     decided_at: AwareDatetime
     run: str = Field(description="The run that trained it.")
-    label_source: LabelSource
+    label_source: LabelSource | Literal["fields"]
     synthetic: bool
     files: dict[str, StoredFile]
 
@@ -82,18 +95,22 @@ def store_dir() -> Path:
     return get_settings().data_dir.resolve() / "models" / "store"
 
 
-def plan(files: Path, comparison: Comparison, run: str) -> StoredModel:
+def _names(comparison: Comparison | CropComparison) -> tuple[str, ...]:
+    return CROP_FILES if isinstance(comparison, CropComparison) else FILES
+
+
+def plan(files: Path, comparison: Comparison | CropComparison, run: str) -> StoredModel:
     """Return the version that storing the models of a run would make.
 
     Args:
         files: The run's `files/` folder.
-        comparison: Its `comparison.json`.
+        comparison: Its `comparison.json` or `crop_comparison.json`, which says what is stored.
         run: Name of the run.
 
     Raises:
         ContractError: A file is missing.
     """
-    stored = {name: _stored(files, name) for name in FILES}
+    stored = {name: _stored(files, name) for name in _names(comparison)}
     checksums = "".join(file.sha256 for file in stored.values())
     mark = hashlib.sha256(checksums.encode()).hexdigest()[:8]
     return StoredModel(
@@ -104,12 +121,12 @@ def plan(files: Path, comparison: Comparison, run: str) -> StoredModel:
     )
 
 
-def put(files: Path, comparison: Comparison, run: str) -> StoredModel:
+def put(files: Path, comparison: Comparison | CropComparison, run: str) -> StoredModel:
     """Store the models of a run; the same models and comparison are the same version, however often they are stored.
 
     Args:
         files: The run's `files/` folder.
-        comparison: Its `comparison.json`.
+        comparison: Its `comparison.json` or `crop_comparison.json`, which says what is stored.
         run: Name of the run.
 
     Raises:
@@ -118,20 +135,24 @@ def put(files: Path, comparison: Comparison, run: str) -> StoredModel:
     """
     model = plan(files, comparison, run)
     try:
-        stored = find(model.version)
+        stored = find(model.version, _names(comparison))
     except GroundtruthError:  # not there yet, or damaged
         store_dir().mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=store_dir(), prefix=".manifest.") as folder:
             manifest = Path(folder) / MANIFEST
             write_json(manifest, model)
-            replace_folder(model.folder, {name: files / name for name in FILES} | {MANIFEST: manifest})
-        return find(model.version)
+            replace_folder(model.folder, {name: files / name for name in model.files} | {MANIFEST: manifest})
+        return find(model.version, _names(comparison))
     os.utime(model.folder)  # not to be pruned: an env file is about to name it
     return stored
 
 
-def find(version: str) -> StoredModel:
+def find(version: str, names: tuple[str, ...] = FILES) -> StoredModel:
     """Return a stored version whose files are unchanged.
+
+    Args:
+        version: Its name.
+        names: The files that it must have: `CROP_FILES` of a crop classifier.
 
     Raises:
         BadInputError: There is no such version.
@@ -142,9 +163,9 @@ def find(version: str) -> StoredModel:
     model = manifest.find(get_settings().data_dir) if _NAME.fullmatch(version) else None
     if model is None:
         raise BadInputError(f"there is no model version {version!r} in {store_dir()}")
-    if model.version != version or set(model.files) != set(FILES):
+    if model.version != version or set(model.files) != set(names):
         found = f"version {model.version} with {', '.join(model.files)}"
-        raise ContractError(manifest.path, f"must be of the version {version} and list {', '.join(FILES)}", found)
+        raise ContractError(manifest.path, f"must be of the version {version} and list {', '.join(names)}", found)
     for name, expected in model.files.items():
         file = model.folder / name
         if not file.is_file() or file.is_symlink() or sha256(file) != expected.sha256:
@@ -157,6 +178,17 @@ def env_changes(model: StoredModel, promoted: Iterable[ModelName]) -> dict[str, 
     """Return what an env file sets to use some models of a version; the others' keys stay as they are."""
     paths = {PATHS[kind]: str(ARTIFACTS[kind].weights.at(model.folder)) for kind in promoted}
     return {USE: "true", VERSION: model.version, **paths}
+
+
+def crop_env_changes(model: StoredModel) -> dict[str, str]:
+    """Return what an env file sets to use a crop classifier."""
+    return {USE: "true", CROP_PATH: str(CROP_WEIGHTS.at(model.folder))}
+
+
+def crops_in_use(keys: Mapping[str, str]) -> str | None:
+    """Return the version of the crop classifier that an env file enables; None where it enables none."""
+    path = keys.get(CROP_PATH, "").strip()
+    return Path(path).parent.name if enabled(keys) and path else None
 
 
 def in_use(keys: Mapping[str, str], kind: ModelName) -> str | None:
@@ -273,7 +305,7 @@ def _named_versions() -> set[str]:
             keys += [{key: change.new or "" for key, change in entry.changes.items()}]
         for values in keys:
             named.add(values.get(VERSION, ""))
-            named |= {Path(values[key]).parent.name for key in PATHS.values() if values.get(key)}
+            named |= {Path(values[key]).parent.name for key in (*PATHS.values(), CROP_PATH) if values.get(key)}
     return {version for version in named if version}
 
 

@@ -13,7 +13,15 @@ from include.core.settings import get_settings
 from tests.reporting.runs import NOW, artifact, broke, ended, good_run, plan, started
 
 FAB = "airflow.providers.fab.auth_manager.fab_auth_manager.FabAuthManager"
-DAGS = ("energy_pipeline", "satellite_pipeline", "crop_health_map", "field_monitoring", "crop_classification", "inbox")
+DAGS = (
+    "energy_pipeline",
+    "satellite_pipeline",
+    "crop_health_map",
+    "field_monitoring",
+    "crop_classification",
+    "crop_map",
+    "inbox",
+)
 ROLES = {
     "nobody": [],
     "energy": [("can_read", "DAG:energy_pipeline"), ("can_read", "DAG Runs")],

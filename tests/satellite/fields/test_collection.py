@@ -175,8 +175,8 @@ def test_rasters_that_were_made_already_are_not_made_again(files):
 
 
 def test_names_follow_from_the_file_of_the_fields(files, data_dir):
-    assert key_of(FIELDS.read(files)) == "my-farm"
-    assert key_of(FieldSet(file="über.gpkg", fields=[], findings=[])) == "-ber"
+    assert key_of(FIELDS.read(files).file) == "my-farm"
+    assert key_of("über.gpkg") == "-ber"
     assert f"published/{FIELD_MONITORING.definition.pipeline}" == PUBLISHED
     assert mapped_path(FIELDS.read(files), VALIDATED.read(files)).endswith("-passes-my-farm.parquet")
 
