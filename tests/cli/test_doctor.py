@@ -18,6 +18,12 @@ def call(*arguments):
     return CliRunner().invoke(app, [str(argument) for argument in arguments])
 
 
+@pytest.fixture(autouse=True)
+def bare_shell(monkeypatch):
+    """Nothing of the shell that runs the tests, or of other tests, is examined (`test_surroundings.py` does)."""
+    monkeypatch.setattr(doctor, "check_surroundings", list)
+
+
 @pytest.fixture
 def no_docker(monkeypatch):
     monkeypatch.setattr(doctor, "_docker", list)

@@ -11,7 +11,7 @@ TOY = Domain(name="toy", title="Toys", steps={"measure": MEASURE}, image="ground
 
 
 def test_an_option_is_an_identifier_by_its_first_flag():
-    assert Option(("--skip-download", "--skip"), "").name == "skip_download"
+    assert Option(("--skip-download", "--skip"), "", "skip_download").name == "skip_download"
 
 
 def test_a_domain_lies_in_its_package():
