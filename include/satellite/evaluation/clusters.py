@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from include.satellite.datasets.storage import Ints
+from include.satellite.evaluation.student_t import critical_value
 
 Bools = NDArray[np.bool_]
 Floats = NDArray[np.float64]
@@ -86,40 +87,13 @@ class Clusters:
         """Return the 95 % interval of a statistic; None below `LEAST_BLOCKS` blocks or `LEAST_SPELLS` spells."""
         if not self.can_judge:
             return None, None
-        half = student_t(LEVEL, min(self.blocks, self.spells) - 1) * self.standard_error(influence)
+        half = critical_value(min(self.blocks, self.spells) - 1, LEVEL) * self.standard_error(influence)
         return statistic - half, statistic + half
 
     def effective_samples(self, influence: Floats) -> float | None:
         """Return how many independent samples would give the same standard error; None where nothing varies."""
         error = self.standard_error(influence)
         return float(influence.var() / error**2) if error > 0 else None
-
-
-def student_t(level: float, freedom: int) -> float:
-    """Return the t between whose negative and which Student's distribution has a share; NumPy's only has draws of it.
-
-    Abramowitz and Stegun, 26.7.3 and 26.7.4, inverted by bisection.
-
-    >>> round(student_t(0.95, 2), 3), round(student_t(0.95, 10), 3)
-    (4.303, 2.228)
-    """
-    low, high = 0.0, math.pi / 2
-    for _ in range(60):
-        middle = (low + high) / 2
-        low, high = (middle, high) if _share_between(middle, freedom) < level else (low, middle)
-    return math.sqrt(freedom) * math.tan(low)
-
-
-def _share_between(angle: float, freedom: int) -> float:
-    """Return the share of Student's distribution between −t and t, where t = √freedom × tan(angle)."""
-    odd = freedom % 2
-    term = math.cos(angle) if odd else 1.0
-    total = 0.0
-    for number in range(1 + odd, freedom, 2):
-        total += term
-        term *= number / (number + 1) * math.cos(angle) ** 2
-    sine = math.sin(angle) * total
-    return 2 / math.pi * (angle + sine) if odd else sine
 
 
 def _variance(influence: Floats, clusters: Ints) -> float:

@@ -9,7 +9,6 @@ from include.satellite.evaluation.clusters import (
     balanced_influence,
     mean_influence,
     spells_of,
-    student_t,
 )
 
 
@@ -20,11 +19,6 @@ def grid(blocks, dates, samples, apart=30):
 
 def test_spells_are_of_thirty_days_from_the_first_date():
     assert spells_of(np.array([10, 39, 40, 100])).tolist() == [0, 0, 1, 3]
-
-
-@pytest.mark.parametrize("freedom", [1, 2, 3, 4, 5, 10, 33])
-def test_the_quantile_is_that_of_student(freedom):
-    assert student_t(0.95, freedom) == pytest.approx(t.ppf(0.975, freedom), rel=1e-9)
 
 
 def test_the_variance_of_one_sample_a_block_and_spell_is_that_of_both_means_less_the_cells():
