@@ -134,6 +134,8 @@ def _closest(baselines: Mapping[str, Skill]) -> tuple[str, Skill]:
 def _classifier_check(metrics: CnnMetrics | None) -> DataCheck | None:
     if metrics is None or not metrics.baselines:
         return None
+    from include.satellite.evaluation.clusters import LEAST_SPELLS, SPELL_DAYS
+
     name, best = _best(metrics.baselines)
     ahead = metrics.balanced_accuracy > best.balanced_accuracy
     statement = (
@@ -141,7 +143,14 @@ def _classifier_check(metrics: CnnMetrics | None) -> DataCheck | None:
         f"{'above' if ahead else 'not above'} the best naive rule ({name.replace('_', ' ')}, "
         f"{best.balanced_accuracy:.3f})."
     )
-    return DataCheck(subject="Classifier (CNN)", level="pass" if ahead else "warn", statement=statement)
+    dates = metrics.evaluation_dates
+    spells = len({(day - min(dates)).days // SPELL_DAYS for day in dates})
+    if spells < LEAST_SPELLS:
+        statement += (
+            f" Its held-out dates are {spells} spells of {SPELL_DAYS} days; {LEAST_SPELLS} are needed to judge it."
+        )
+    level: Level = "pass" if ahead and spells >= LEAST_SPELLS else "warn"
+    return DataCheck(subject="Classifier (CNN)", level=level, statement=statement)
 
 
 def _forecast_check(metrics: LstmMetrics | None) -> DataCheck | None:
@@ -206,7 +215,9 @@ def _model_headlines(cnn: CnnMetrics | None, lstm: LstmMetrics | None) -> list[H
 def _notices(imagery: Imagery, comparison: Comparison | None, configuration: Configuration | None) -> list[str]:
     notices = []
     if configuration is not None and configuration.promoted:
-        notices.append(f"Promoted: {configuration.env_file} now names model {configuration.version}.")
+        models = " and ".join(name.upper() for name in configuration.models)
+        what = f"the {models} of model" if models else "model"
+        notices.append(f"Promoted: {configuration.env_file} now names {what} {configuration.version}.")
     elif configuration is not None:
         notices.append(f"Not promoted: {configuration.reasons[0]}")
     elif comparison is not None and not comparison.decision.promote:

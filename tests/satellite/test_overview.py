@@ -1,6 +1,7 @@
 """The first screen of a satellite report: decision, imagery, models, map."""
 
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
+from types import SimpleNamespace
 
 import duckdb
 import pytest
@@ -10,7 +11,7 @@ from include.core.run_folder import write_json
 from include.satellite.artifacts import ALERTS, CONFIGURATION, FIELDS, HEALTH_MAP, LSTM, VALIDATED, VALIDATION_REPORT
 from include.satellite.fields.schemas import CropField, FieldSet
 from include.satellite.imagery.schemas import DateReport, Gap, Grid, Imagery, IndexRange, ValidationReport
-from include.satellite.overview import map_overview, overview, place_in_words
+from include.satellite.overview import _classifier_check, map_overview, overview, place_in_words
 from include.satellite.schemas import Configuration, HealthMap
 from include.satellite.training.schemas import LstmMetrics, Skill, TrainingRecord
 from tests.accepted import accepted
@@ -79,6 +80,8 @@ def test_a_refused_promotion_and_simulated_imagery_stand_first(tmp_path):
     )
     promoted = refused.model_copy(update={"promoted": True, "version": "v7"})
     assert states(tmp_path, configuration=promoted).notices[0] == "Promoted: .env now names model v7."
+    alone = promoted.model_copy(update={"models": ["lstm"]})
+    assert states(tmp_path, configuration=alone).notices[0] == "Promoted: .env now names the LSTM of model v7."
 
 
 def test_area_vegetation_and_dates_are_stated(tmp_path):
@@ -134,6 +137,17 @@ def test_a_forecast_counts_against_the_best_naive_one(tmp_path, mae, level, skil
     assert made.checks[1].level == level
     assert "persistence, 0.050" in made.checks[1].statement
     assert made.headlines[-1].value == skill
+
+
+@pytest.mark.parametrize(("months", "level"), [(2, "warn"), (6, "pass")])
+def test_a_classifier_that_too_few_spells_measured_is_not_passed(months, level):
+    metrics = SimpleNamespace(
+        baselines={"ndvi_rule": SimpleNamespace(balanced_accuracy=0.4)},
+        balanced_accuracy=0.9,
+        evaluation_dates=[date(2026, 1, 1) + timedelta(days=30 * month) for month in range(months)],
+    )
+    check = _classifier_check(metrics)
+    assert (check.level, "2 spells of 30 days; 6 are needed" in check.statement) == (level, months == 2)
 
 
 def test_a_map_leads_with_its_date_and_areas(tmp_path):
