@@ -6,6 +6,7 @@ import shutil
 import stat
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -211,6 +212,12 @@ def test_two_set_ups_of_one_checkout_do_not_meet(installing, checkout):
         assert (done.returncode, installing.asked()) == (1, [])
         assert done.stderr == "setup: another set-up is at work in this checkout; wait until it has ended\n"
     assert installing("meters").returncode == 0
+
+
+def test_set_ups_that_find_nothing_to_do_wait_for_each_other(installing, checkout):
+    assert installing("meters").returncode == 0
+    with ThreadPoolExecutor(4) as pool:
+        assert [done.returncode for done in pool.map(installing, ["meters"] * 8)] == [0] * 8
 
 
 def test_a_python_that_was_named_is_used_or_refused(installing):
