@@ -10,7 +10,7 @@ DOMAIN_LOCKS := $(wildcard $(addsuffix /requirements.txt,$(DOMAINS)))
 
 .PHONY: help
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: setup
 setup:
@@ -66,6 +66,15 @@ PIP = $(if $(wildcard .venv/bin/pip),.venv/bin/pip,python3 -m pip)
 
 WHEEL = $(PIP) download -q --no-deps --only-binary=:all: --python-version 3.11 -d .wheels
 
+IMAGE_LABEL = io.groundtruth=image
+BUILD = docker build -q --label $(IMAGE_LABEL)
+SUPERSEDED = --filter label=$(IMAGE_LABEL) --filter dangling=true
+PRUNE = [ -n "$(KEEP_IMAGES)" ] || docker image prune -f $(SUPERSEDED) | tail -1
+
+.PHONY: superseded
+superseded: ## List the images that newer builds took the names of; `make images` removes them, unless KEEP_IMAGES=1
+	@docker image ls $(SUPERSEDED)
+
 .PHONY: images
 images: ## Build the images of the steps (for the docker runtime)
 	@for folder in $(DOMAIN_IMAGES); do \
@@ -73,17 +82,19 @@ images: ## Build the images of the steps (for the docker runtime)
 	    $(WHEEL) --retries 0 --timeout 10 --index-url https://download.pytorch.org/whl/cpu -r $$folder/torch.txt 2>/dev/null || \
 	      $(WHEEL) -r $$folder/torch.txt || exit 1; \
 	  fi; \
-	  docker build -q -t groundtruth-$${folder#include/}:latest -f $$folder/Dockerfile . || exit 1; done
+	  $(BUILD) -t groundtruth-$${folder#include/}:latest -f $$folder/Dockerfile . || exit 1; done
+	@$(PRUNE)
 
 .PHONY: stack-images
 stack-images: images
-	@docker build -q -t groundtruth-airflow:latest .
-	@docker build -q -t groundtruth-docker-policy:latest --target policy -f include/docker_proxy/Dockerfile .
-	@docker build -q -t groundtruth-docker-proxy:latest --target front -f include/docker_proxy/Dockerfile .
+	@$(BUILD) -t groundtruth-airflow:latest .
+	@$(BUILD) -t groundtruth-docker-policy:latest --target policy -f include/docker_proxy/Dockerfile .
+	@$(BUILD) -t groundtruth-docker-proxy:latest --target front -f include/docker_proxy/Dockerfile .
+	@$(PRUNE)
 
 .PHONY: mlflow-image
 mlflow-image:
-	@docker build -q -t groundtruth-mlflow:latest -f include/mlflow/Dockerfile .
+	@$(BUILD) -t groundtruth-mlflow:latest -f include/mlflow/Dockerfile .
 
 COMPOSE ?= $(shell docker compose version >/dev/null 2>&1 && echo docker compose || echo docker-compose)
 PROFILES ?= --profile demo

@@ -33,7 +33,7 @@ def domain_of(step: Step) -> Domain:
 def domain_of_pipeline(pipeline: Pipeline) -> Domain | None:
     """Return the domain of a pipeline: that of its first own step; None for a pipeline of foreign steps alone."""
     own = [item.step for item in pipeline.steps if item.step.id in pipeline.contracts]
-    return domain_of(own[0]) if own else None
+    return next((domain for domain in DOMAINS for step in own[:1] if step.id in domain.steps), None)
 
 
 def param_aliases() -> dict[str, str]:

@@ -82,7 +82,7 @@ def test_a_service_reads_the_secrets_of_its_user_alone(name):
         assert "./stack/secrets" in secret
         return
     users = {"postgres": "postgres", "redis": "redis", "worker": "worker"}
-    airflow = ("api-server", "scheduler", "dag-processor", "triggerer")
+    airflow = ("api-server", "scheduler", "dag-processor", "triggerer", "housekeeping")
     assert secret == [f"secrets-{users.get(name, 'airflow')}"] * (name in (*users, *airflow))
 
 
@@ -90,7 +90,7 @@ def test_the_workers_are_another_user_than_the_rest_of_airflow():
     users = {name: SERVICES[name].get("user") for name in SERVICES}
     assert users["worker"] == f"{stack.WORKER_UID}:{stack.GROUP}"
     assert users["redis"] == f"{stack.REDIS_UID}:{stack.REDIS_UID}"
-    assert {users[name] for name in ("api-server", "scheduler", "dag-processor", "triggerer")} == {None}
+    assert {users[name] for name in ("api-server", "scheduler", "dag-processor", "triggerer", "housekeeping")} == {None}
     assert f"USER {stack.AIRFLOW_UID}:{stack.GROUP}" in (ROOT / "Dockerfile").read_text()
 
 
@@ -118,7 +118,10 @@ def test_no_secret_stands_in_the_composition(name):
 
 
 def test_all_parts_of_airflow_share_one_environment():
-    parts = [SERVICES[name]["environment"] for name in ("api-server", "scheduler", "dag-processor", "triggerer")]
+    parts = [
+        SERVICES[name]["environment"]
+        for name in ("api-server", "scheduler", "dag-processor", "triggerer", "housekeeping")
+    ]
     assert all(part == parts[0] for part in parts)
     assert SERVICES["worker"]["environment"] == parts[0] | {"DOCKER_HOST": "tcp://docker-proxy:2375"}
 

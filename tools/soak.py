@@ -98,7 +98,7 @@ def load(stack: Stack, seen: Containers, runs: int, days: int) -> list[str]:
     say(f"**Load**: {runs} runs queued at once and {days} days backfilled, in {minutes:.1f} minutes: ")
     say(f"{count / minutes:.1f} runs, {len(STEPS) * count / minutes:.1f} containers a minute.\n")
     say(memory.table())
-    published = {path.name for path in (stack.data / "published" / "energy").iterdir()}
+    published = {path.name for path in (stack.data / "published" / "energy" / "manual").iterdir()}
     missing = [f"{day} was not published" for day in dates if day not in published]
     return check_runs(stack, seen, ended, count) + missing
 

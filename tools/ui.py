@@ -23,7 +23,7 @@ from tools.stack import free_port, say
 
 ROOT = Path(__file__).resolve().parents[1]
 HOME = Path(os.environ.get("AIRFLOW_HOME", ROOT / ".airflow"))
-START_SECONDS, STOP_SECONDS = 120, 20
+START_SECONDS, STOP_SECONDS, CLEAN_SECONDS, DAY_SECONDS = 120, 20, 120, 86_400
 # `airflow standalone` would also serve logs on every address; here the API server reads them from the disk.
 COMPONENTS = (
     ("api-server",),
@@ -48,10 +48,25 @@ def main() -> int:
         secret.chmod(0o600)
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.default_int_handler)
+    clean_database()
     with log.open("wb") as output, contextlib.ExitStack() as stack:
         if not os.environ.get(URL_VARIABLE):
             os.environ[URL_VARIABLE] = stack.enter_context(stand_in())  # imagery for runs whose source is demo
         return serve(port, address, log, output)
+
+
+def clean_database() -> None:
+    """Remove old runs from the database once a day, before Airflow uses it; what goes wrong there stops nothing."""
+    mark = HOME / ".database-cleaned"
+    due = mark.exists() and time.time() - mark.stat().st_mtime > DAY_SECONDS
+    if due or not mark.exists():
+        mark.touch()
+    if not due:
+        return
+    environment = os.environ | {"AIRFLOW_HOME": str(HOME)}
+    command = [sys.executable, "-m", "tools.clean_database"]
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        subprocess.run(command, cwd=ROOT, env=environment, check=False, timeout=CLEAN_SECONDS)  # noqa: S603 - our own
 
 
 def serve(port: int, address: str, log: Path, output: IO[bytes]) -> int:

@@ -143,6 +143,12 @@ def run(  # noqa: PLR0913, PLR0917 - one argument for each option of the command
         bool,
         typer.Option("--audit", help="Recompute everything that the steps state, not a sample of it; takes longer."),
     ] = False,
+    publish: Annotated[
+        bool,
+        typer.Option(
+            "--publish", help="Publish in place of the schedule's results, which are kept. Default: below manual/."
+        ),
+    ] = False,
     set_: Annotated[
         list[str] | None,
         typer.Option(
@@ -171,7 +177,10 @@ def run(  # noqa: PLR0913, PLR0917 - one argument for each option of the command
     if runtime is not None and runtime not in RUNTIMES:
         raise fail(f"--runtime: {runtime} is not one of {', '.join(RUNTIMES)}", USAGE)
     try:
-        params = read_params(target, domain_options, set_ or [], profile, date=date, start=start, end=end, audit=audit)
+        switches = [name for name, given in (("audit", audit), ("publish", publish)) if given]
+        params = read_params(
+            target, domain_options, set_ or [], profile, date=date, start=start, end=end, switches=switches
+        )
         options = {**domain_options, "profile": profile}
         environment = run_environment(target, params, options, runtime=runtime, approve=approve)
         code = run_pipeline(target, params, environment, as_json=json_, console=err)
@@ -339,6 +348,25 @@ def inbox(
     except GroundtruthError as error:
         raise fail(error, FAILED) from None
     raise typer.Exit(code)
+
+
+@app.command()
+def housekeeping(
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="State what would be removed, and remove nothing.")
+    ] = False,
+    json_: Annotated[bool, typer.Option("--json", help="Print a JSON document.")] = False,
+) -> None:
+    """Remove what is older than the settings GROUNDTRUTH_KEEP_… allow: runs, logs, replaced results, unused scenes.
+
+    The DAG `maintenance` does the same every hour.
+    """
+    from include.cli.housekeeping import run_housekeeping
+
+    try:
+        run_housekeeping(dry_run=dry_run, as_json=json_)
+    except GroundtruthError as error:
+        raise fail(error, FAILED) from None
 
 
 @app.command()

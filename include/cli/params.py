@@ -27,7 +27,7 @@ def read_params(
     date: datetime | None,
     start: str | None,
     end: str | None,
-    audit: bool = False,
+    switches: Iterable[str] = (),
 ) -> dict[str, Any]:
     """Return the checked parameters of a run.
 
@@ -39,15 +39,14 @@ def read_params(
         date: Of `--date`.
         start: Of `--start`.
         end: Of `--end`.
-        audit: Of `--audit`.
+        switches: Parameters that an option of the same name sets, such as `--audit`.
 
     Raises:
         BadInputError: An option, a parameter or a file cannot be used; names it.
     """
     assigned = [*map(_assignment, assignments), *_option_params(pipeline, options)]
-    assigned += [
-        (name, value) for name, value in (("start", start), ("end", end), ("audit", audit or None)) if value is not None
-    ]
+    assigned += [(name, value) for name, value in (("start", start), ("end", end)) if value is not None]
+    assigned += [(name, True) for name in switches]
     repeated = sorted(name for name, count in Counter(name for name, _ in assigned).items() if count > 1)
     if repeated:
         raise BadInputError(f"{', '.join(repeated)}: given more than once")

@@ -39,6 +39,11 @@ class RunParams(StepParams):
     audit: bool = Field(
         False, description="Recompute everything when results are checked, also what is otherwise checked on a sample."
     )
+    publish: bool = Field(
+        False,
+        description="Publish the results of a run that you start in place of the schedule's, which are kept. Default: "
+        "below manual/, beside them.",
+    )
 
 
 class Window(StepParams):

@@ -181,6 +181,8 @@ class Domain:
             domain states first; None where the run has not come far enough.
         charts: `module:function` of `(AcceptedFiles) -> Charts`: the charts of that report; none without their files.
         feed_reader: How files of feeds are read, where its pipelines may run days of a feed.
+        housekeeping: `module:function` of `(data folder, present)` that yields what may be removed from its stores
+            (`include.core.housekeeping.Expired`).
     """
 
     name: str
@@ -209,6 +211,7 @@ class Domain:
     overview: str | None = None
     charts: str | None = None
     feed_reader: FeedReader | None = None
+    housekeeping: str | None = None
 
     @property
     def connections(self) -> tuple[Credentials, ...]:

@@ -113,20 +113,26 @@ def atomic_file(path: Path) -> Iterator[Path]:
 
 
 def replace_folder(
-    target: Path, sources: Mapping[str, Path | bytes], last_check: Callable[[], None] = lambda: None
+    target: Path,
+    sources: Mapping[str, Path | bytes],
+    last_check: Callable[[], None] = lambda: None,
+    *,
+    keep: Path | None = None,
 ) -> None:
     """Replace a folder by copies of some files, all at once.
 
     Args:
-        target: The folder; what it held before is removed.
+        target: The folder; what it held before is removed, unless it is to be kept.
         sources: The files by their path below it, or the content of one.
         last_check: Called when all is copied, just before the exchange; what it raises leaves the old folder.
+        keep: Where the old folder goes, on the same file system; no such folder exists.
 
     Raises:
         SetupError: The folder cannot be written, or the disk is full; the old folder stays.
     """
     with setup_errors(target, "replaced"):
-        target.parent.mkdir(parents=True, exist_ok=True)
+        for path in filter(None, (target, keep)):
+            path.parent.mkdir(parents=True, exist_ok=True)
         fresh = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}."))
         lock = os.open(fresh, _FOLDER)  # tells it from what a killed process left
         try:
@@ -147,6 +153,9 @@ def replace_folder(
                     raise
                 if not exchange(fresh, target):
                     _exchange_by_renames(fresh, target)
+                if keep is not None:
+                    fresh.rename(keep)
+                    os.utime(keep)  # when it was replaced
         finally:
             shutil.rmtree(fresh, ignore_errors=True)
             os.close(lock)

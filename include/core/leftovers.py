@@ -29,7 +29,7 @@ YOUNG_SECONDS = 5.0
 STORE_SECONDS = 86_400.0
 """A temporary file or folder of a store or a run is not locked; one that is older than a day belongs to nobody."""
 _TEMPORARY = re.compile(r"\.(?P<target>.+)\.(?:[a-z0-9_]{8}(?P<aside>\.old)?|partial)")
-_PUBLISHED_DEPTH = 3
+_PUBLISHED_DEPTH = 4
 
 
 def goes_on(run: Path) -> bool:

@@ -73,6 +73,11 @@ class Pipeline:
         return names | {self.short_name} if self.short_name else names
 
     @property
+    def starts_itself(self) -> bool:
+        """Whether a schedule or an asset starts it; otherwise users alone do."""
+        return bool(self.definition.schedule or self.triggers)
+
+    @property
     def starts(self) -> str:
         """When it runs, in words: its schedule, or the assets that it waits for."""
         if self.definition.schedule:

@@ -12,7 +12,16 @@ from include.core.contracts import imported
 from include.core.errors import BadInputError
 from include.core.files import setup_errors
 from include.core.pipeline import INPUT_FILES, Pipeline
-from include.core.run_folder import SCHEMA_VERSION, SOURCE_FOLDER, FileRecord, Run, RunFolder, write_json
+from include.core.publications import check_published
+from include.core.run_folder import (
+    SCHEMA_VERSION,
+    SOURCE_FOLDER,
+    FileRecord,
+    Run,
+    RunFolder,
+    StartedBy,
+    write_json,
+)
 from include.core.work_folder import show
 
 
@@ -25,6 +34,7 @@ def prepare_run(
     runtime: str,
     interval: tuple[datetime, datetime] | None,
     allowed_inputs: tuple[Path, ...],
+    started_by: StartedBy | None = None,
 ) -> Run:
     """Check the parameters, stage the input files, and write the plan that every step works to.
 
@@ -36,6 +46,7 @@ def prepare_run(
         runtime: `local` or `docker`.
         interval: The run's data interval, used where there are neither `start` and `end` nor input files.
         allowed_inputs: Folders below which input files may lie.
+        started_by: What started the run.
 
     Returns:
         The plan, also written to `run.json`.
@@ -54,6 +65,7 @@ def prepare_run(
         run_id=run_id,
         runtime=runtime,
         created_at=datetime.now(UTC),
+        started_by=started_by,
         params=dict(requested),
         steps=pipeline.plan,
         definition=FileRecord(
@@ -107,7 +119,7 @@ def stage(paths: Iterable[str], folder: RunFolder, allowed: Iterable[Path]) -> l
         allowed: Folders below which a file may lie.
 
     Raises:
-        BadInputError: A file is missing, unreadable, empty, or lies elsewhere.
+        BadInputError: A file is missing, unreadable, empty, lies elsewhere, or is not what was published.
         SetupError: The copy could not be written.
     """
     paths, allowed, resolved = list(paths), tuple(place.resolve() for place in allowed), []
@@ -149,6 +161,7 @@ def _stage(source: Path, folder: RunFolder, name: str) -> FileRecord:
         raise BadInputError(f"{source}: cannot be read: {error.strerror}") from error
     with reader:
         sealed = folder.artifacts.put(reader, name)
+    check_published(source, sealed.sha256)
     record = FileRecord(path=name, sha256=sealed.sha256, bytes=sealed.bytes)
     show(folder.files, name, folder.locate(record))
     return record

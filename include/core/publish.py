@@ -9,19 +9,30 @@ from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import ConfigDict, Field
 
 from include.core.artifacts import check_unchanged
+from include.core.artifacts import sha256 as checksum_of
 from include.core.errors import ContractError
 from include.core.feeds import FEED
 from include.core.files import locked, path_inside, replace_folder
 from include.core.outcome import Finding, Scalar, StepMetrics, StepOutcome
 from include.core.pipeline import INPUT_FILES, Pipeline
+from include.core.publications import (
+    MANUAL,
+    REPLACED,
+    SCHEMA_VERSION,
+    Publication,
+    Replaced,
+    by_hand,
+    read_publication,
+)
 from include.core.revisions import revising
-from include.core.run_folder import PUBLICATION, FileRecord, Run, RunFolder, StepResult, read_model
+from include.core.run_folder import PUBLICATION, FileRecord, Run, RunFolder, StepResult
 
-PUBLISHED_KEY = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._+-]*(/[A-Za-z0-9_-][A-Za-z0-9._+-]*)?")
-"""A key below `published/<pipeline>/`: one or two names that are not hidden."""
+_NAME = r"[A-Za-z0-9_-][A-Za-z0-9._+-]*"
+PUBLISHED_KEY = re.compile(rf"(?:{MANUAL}/)?{_NAME}(?:/{_NAME})?")
+"""A key below `published/<pipeline>/`: one or two names that are not hidden; those of runs by hand below `manual/`."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +44,7 @@ class Published:
         key: Its name below `published/<pipeline>/`.
         metrics: Of the run.
         is_new: Whether the folder was replaced; a day of a feed whose readings are the same is left as it is.
-        finding: What is to be said of a day of a feed: its revision and the reason.
+        finding: What is to be stated: what was replaced, or the revision of a day of a feed and its reason.
     """
 
     path: Path
@@ -52,22 +63,21 @@ class PublishMetrics(StepMetrics):
     key: str
 
 
-class Publication(BaseModel):
-    """Whose results a published folder holds (`publication.json` in it)."""
-
-    dag_id: str
-    run_id: str
-    results_ended_at: AwareDatetime = Field(description="When the last of the run's results was accepted.")
-    files: list[FileRecord]
-
-
-def publish_run(folder: RunFolder, pipeline: Pipeline, data_dir: Path) -> Published | None:
+def publish_run(
+    folder: RunFolder, pipeline: Pipeline, data_dir: Path, *, domain: str | None = None, report: str | None = None
+) -> Published | None:
     """Verify every artifact of a run and promote what the definition publishes.
+
+    A run that a user started replaces no result of the schedule: it publishes below `manual/`, unless its parameter
+    `publish` is set, its pipeline starts on request alone, or it runs a day of a feed. What a folder held before is
+    kept below `published/.replaced/`, unless it is the same.
 
     Args:
         folder: The run.
         pipeline: What ran.
         data_dir: Results go to `published/<pipeline>/<key>/` below it.
+        domain: Name of the pipeline's domain, for the manifest.
+        report: Address of the run's report. Default: the run's folder, below the data folder.
 
     Returns:
         What was published, or None where the definition publishes nothing.
@@ -97,13 +107,24 @@ def publish_run(folder: RunFolder, pipeline: Pipeline, data_dir: Path) -> Publis
     metrics = {name: value for outcome in outcomes for name, value in outcome.scalars().items()}
     published = data_dir / "published" / pipeline.definition.pipeline
 
-    def publish(key: str, more: Mapping[str, Path | bytes]) -> Path:
+    def publish(key: str, more: Mapping[str, Path | bytes]) -> tuple[Path, Replaced | None]:
         target = path_inside(published, key, PUBLISHED_KEY, stated_by="the key of the published results")
         publication = Publication(
+            schema_version=SCHEMA_VERSION,
+            domain=domain,
+            pipeline=pipeline.definition.pipeline,
+            key=key,
             dag_id=run.dag_id,
             run_id=run.run_id,
+            started_by=run.started_by,
+            interval_start=run.interval_start,
+            interval_end=run.interval_end,
+            params=run.params,
+            sources=run.sources,
+            report=report or f"runs/{folder.path.parent.name}/{folder.path.name}",
+            published_at=datetime.now(UTC),
             results_ended_at=max(result.ended_at for result in results),
-            files=[records[name] for name in names],
+            files=[*(records[name] for name in names), *(_record(name, content) for name, content in more.items())],
         )
 
         def check_still_newest() -> None:
@@ -111,18 +132,23 @@ def publish_run(folder: RunFolder, pipeline: Pipeline, data_dir: Path) -> Publis
                 raise ContractError(run.run_id, "must not change while it is published", "a step that was run again")
             _check_newest(target, publication)
 
-        document = publication.model_dump_json(indent=2).encode() + b"\n"
         with locked(published.with_name(f".{published.name}.lock"), timeout_s=None):
-            replace_folder(target, {**files, **more, PUBLICATION: document}, check_still_newest)
-        return target
+            publication.replaced = _replaced(target, publication, data_dir)
+            keep = data_dir / publication.replaced.kept if publication.replaced else None
+            document = publication.model_dump_json(indent=2).encode() + b"\n"
+            replace_folder(target, {**files, **more, PUBLICATION: document}, check_still_newest, keep=keep)
+        return target, publication.replaced
 
     if run.params.get(FEED) is None:
         key = next((outcome.published_as for outcome in outcomes if outcome.published_as), None)
         key = key or publishing_key(run, outcomes)
-        return Published(publish(key, {}), key, metrics)
+        if by_hand(run) and pipeline.starts_itself and not run.params.get("publish"):
+            key = f"{MANUAL}/{key}"
+        target, replaced = publish(key, {})
+        return Published(target, key, metrics, finding=_replacement(key, replaced) if replaced else None)
     with revising(run, pipeline, files, data_dir, datetime.now(UTC)) as revision:
         is_new = revision.result == "published"
-        target = publish(revision.key, revision.files) if is_new else published / revision.key
+        target = publish(revision.key, revision.files)[0] if is_new else published / revision.key
     return Published(target, revision.key, metrics, is_new=is_new, finding=revision.finding)
 
 
@@ -131,10 +157,41 @@ def _runs_again(folder: RunFolder, result: StepResult) -> bool:
     return started is not None and started.generation > result.generation
 
 
+def _replacement(key: str, replaced: Replaced) -> Finding:
+    message = f"{key} replaced the results of the run {replaced.run_id}, which are kept in {replaced.kept}."
+    return Finding(severity="info", message=message)
+
+
+def _record(name: str, content: Path | bytes) -> FileRecord:
+    if isinstance(content, Path):
+        return FileRecord(path=name, sha256=checksum_of(content), bytes=content.stat().st_size)
+    return FileRecord(path=name, sha256=sha256(content).hexdigest(), bytes=len(content))
+
+
+def _replaced(target: Path, publication: Publication, data_dir: Path) -> Replaced | None:
+    """Return what a publication replaces and where that is kept; None where there is nothing, or the same."""
+    try:
+        present = read_publication(target)
+    except ContractError:
+        return None  # nothing is known of what lies there
+    if present is None or (present.run_id, present.files) == (publication.run_id, publication.files):
+        return None
+    place = Path("published", REPLACED, *target.relative_to(data_dir / "published").parts)
+    stamp, number = f"{present.published_at or present.results_ended_at:%Y%m%dT%H%M%SZ}", 1
+    while (data_dir / place / (name := stamp if number == 1 else f"{stamp}-{number}")).exists():
+        number += 1
+    return Replaced(
+        run_id=present.run_id,
+        started_by=present.started_by,
+        results_ended_at=present.results_ended_at,
+        kept=(place / name).as_posix(),
+    )
+
+
 def _check_newest(target: Path, publication: Publication) -> None:
     try:
-        present = read_model(target / PUBLICATION, Publication)
-    except ValidationError:
+        present = read_publication(target)
+    except ContractError:
         return  # damaged, so nothing is known of what it stands beside
     if present is not None and present.results_ended_at > publication.results_ended_at:
         rule = (
@@ -195,7 +252,7 @@ def publishing_key(run: Run, outcomes: Sequence[StepOutcome]) -> str:
     first = names[0].removesuffix(".gz").removesuffix(".csv")
     more = f"+{len(names) - 1}" if len(names) > 1 else ""
     source = re.sub(r"[^A-Za-z0-9._-]", "-", first).lstrip(".")[:200] or "source"
-    if re.match(r"\d{4}-\d{2}-\d{2}", source):  # a key of its own would be that of a day, and replace it
+    if re.match(r"\d{4}-\d{2}-\d{2}", source) or source == MANUAL:  # it would be the key of a day, or of runs by hand
         source = f"file-{source}"
     if more or source != first:  # other files would have the same key
         more += f"-{sha256('/'.join(names).encode()).hexdigest()[:8]}"

@@ -57,6 +57,10 @@ Proof = Literal["opaque", "sealed", "format", "schema", "declared", "records", "
 """How far an artifact is proven (`proof.WORDS` says what each means); `opaque`: its content was not checked."""
 
 
+StartedBy = Literal["schedule", "asset", "backfill", "user"]
+"""What started a run. A backfill with parameters that the schedule does not have counts as a user's."""
+
+
 class _Record(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
@@ -165,6 +169,7 @@ class Run(_Record):
     run_id: str
     runtime: str
     created_at: AwareDatetime
+    started_by: StartedBy | None = Field(None, description="What started it; not stated by earlier releases.")
     interval_start: AwareDatetime | None = None
     interval_end: AwareDatetime | None = None
     params: dict[str, Any] = {}

@@ -77,11 +77,25 @@ class Settings(BaseSettings):
         "process, or 50000 where that is root.",
         ge=1,
     )
-    keep_runs_days: int | None = Field(
-        None,
-        description="The maintenance DAG removes runs older than so many days; the newest of each pipeline stays, and "
-        "the newest in which each step succeeded. Default: all runs stay.",
-        ge=1,
+    keep_runs_days: int = Field(
+        90,
+        description="Housekeeping removes runs older than so many days; the newest of each pipeline stays, and the "
+        "newest in which each step succeeded. 0: all stay.",
+        ge=0,
+    )
+    keep_logs_days: int = Field(
+        90, description="Housekeeping removes logs that have not changed for so many days. 0: all stay.", ge=0
+    )
+    keep_replaced_days: int = Field(
+        90,
+        description="Housekeeping removes published results so many days after others took their place. 0: all stay.",
+        ge=0,
+    )
+    keep_database_days: int = Field(
+        90,
+        description="Housekeeping removes what Airflow's database holds of runs that are older (`airflow db clean`); "
+        "the last run of each DAG stays. 0: all stays.",
+        ge=0,
     )
     notify_connection: str | None = Field(
         None,

@@ -135,6 +135,7 @@ SATELLITE_DOMAIN = Domain(
             view="include.satellite.fields.overview:fields_page",
         ),
     ),
+    housekeeping="include.satellite.imagery.retention:expired_scenes",
     env_keys=EnvKeys(
         names=store.KEYS,
         pending="include.satellite.registry.promotion:pending_change",

@@ -41,6 +41,18 @@ class SatelliteSettings(BaseSettings):
     fields: str | None = Field(
         None, description="File with the outlines of the fields that are monitored, unless a run names another one."
     )
+    keep_imagery_days: int = Field(
+        365,
+        description="Housekeeping removes scenes that no run has used for so many days; a run that "
+        "needs one fetches it again. 0: all stay.",
+        ge=0,
+    )
+    keep_imagery_gb: float = Field(
+        200,
+        description="Housekeeping removes the scenes that were used longest ago where the store is larger (GB); never "
+        "one that was used within a day. 0: no limit.",
+        ge=0,
+    )
 
 
 def form_field(section: str, default: Any, description: str, *, file: bool = False, **limits: Any) -> Any:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 from airflow.sdk import RetryPolicy
 from airflow.sdk.configuration import conf
@@ -20,6 +21,7 @@ from include.core.run_folder import RunFolder
 from include.core.runner import Attempt
 from include.core.settings import get_settings
 from include.core.text import printable
+from plugins.reports import PREFIX
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -94,6 +96,13 @@ def folder_of(context: Mapping[str, Any]) -> RunFolder:
     """Return the folder of the run that a task belongs to."""
     run = context["dag_run"]
     return run_folder(run.dag_id, run.run_id)
+
+
+def report_page(context: Mapping[str, Any]) -> str | None:
+    """Return the address of a run's report; None on the command line, or where `[api] base_url` states no address."""
+    run, base = context["dag_run"], "" if get_settings().run_folder else conf.get("api", "base_url", fallback="")
+    place = f"dags/{quote(run.dag_id, safe='')}/runs/{quote(run.run_id, safe='')}"
+    return f"{base.rstrip('/')}/{PREFIX}/{place}" if base else None
 
 
 def attempt_of(context: Mapping[str, Any], **details: Any) -> Attempt:

@@ -1,16 +1,20 @@
-"""Maintenance: removes work whose task has ended, what killed runs left, and runs that are too old."""
+"""Maintenance: removes work whose task has ended, what killed runs left, and what is older than its setting."""
 
 from __future__ import annotations
 
 import logging
-from datetime import UTC, datetime, timedelta
+from collections.abc import Mapping
+from dataclasses import asdict
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from airflow.sdk.configuration import conf
+from airflow.sdk.exceptions import AirflowSkipException
 from pydantic import ValidationError
 
+from include.core.housekeeping import expired, tidy
 from include.core.leftovers import sweep_published, sweep_runs, sweep_stores, sweep_work
-from include.core.retention import expired_runs, interrupted_removals, remove_run
 from include.core.run_folder import RunFolder
 from include.core.settings import get_settings
 from include.domains import DOMAINS
@@ -19,14 +23,17 @@ from plugins.steps.runtimes import runtime_class
 
 ENDED = {"success", "failed", "skipped", "upstream_failed", "removed"}
 LOG = logging.getLogger(__name__)
+DRY_RUN = "dry_run"
 
 
-def remove_orphans(ti: Any) -> int:
+def remove_orphans(ti: Any, params: Mapping[str, Any]) -> int:
     """Remove work, such as containers, whose task has ended or is unknown, and return how much was removed.
 
     Args:
         ti: The task instance that runs this; it asks Airflow about others.
+        params: With `dry_run`, the task is skipped.
     """
+    skip_dry_run(params)
 
     def is_ended(dag: str, run: str, task: str, map_index: int) -> bool:
         index = None if map_index < 0 else map_index
@@ -37,12 +44,14 @@ def remove_orphans(ti: Any) -> int:
         return runtime_class().remove_orphans(is_ended, LOG)
 
 
-def sweep_leftovers(ti: Any) -> int:
+def sweep_leftovers(ti: Any, params: Mapping[str, Any]) -> int:
     """Remove what killed runs and publications left behind, write the reports of such runs, and return how many.
 
     Args:
         ti: The task instance that runs this; it asks Airflow about runs.
+        params: With `dry_run`, the task is skipped.
     """
+    skip_dry_run(params)
     from include.reporting.archive import latest_report
     from include.reporting.report import write_report_of_lost_run
 
@@ -73,16 +82,27 @@ def sweep_leftovers(ti: Any) -> int:
     return len(swept)
 
 
-def prune_runs() -> int:
-    """Remove runs older than `GROUNDTRUTH_KEEP_RUNS_DAYS`, oldest first, and return how many were removed."""
-    settings = get_settings()
-    runs = settings.data_dir / "runs"
-    if settings.keep_runs_days is None:
-        LOG.info("All runs stay: GROUNDTRUTH_KEEP_RUNS_DAYS is not set")
-        old = interrupted_removals(runs)
-    else:
-        old = expired_runs(runs, datetime.now(UTC) - timedelta(days=settings.keep_runs_days))
-    for run in old:
-        size = remove_run(run)
-        LOG.info("Removed %s/%s, %.1f MB", run.parent.name, run.name, size / 1e6)
-    return len(old)
+def remove_expired(params: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Remove what the settings of housekeeping allow, and return what that was, by subject.
+
+    Args:
+        params: With `dry_run`, nothing is removed.
+    """
+    dry_run = bool(params.get(DRY_RUN))
+    logs = Path(conf.get("logging", "base_log_folder"))
+    tidied = []
+    with plain_errors(LOG):
+        for subject in tidy(expired(get_settings(), DOMAINS, datetime.now(UTC), logs=logs), dry_run=dry_run):
+            LOG.info("%s %s", "Would remove" if dry_run else "Removed", subject.sentence)
+            tidied.append(asdict(subject))
+    return tidied
+
+
+def skip_dry_run(params: Mapping[str, Any]) -> None:
+    """Skip a task in a dry run, before it removes anything.
+
+    Raises:
+        AirflowSkipException: It is one.
+    """
+    if params.get(DRY_RUN):
+        raise AirflowSkipException("A dry run removes nothing.")

@@ -15,13 +15,20 @@ from include.core.exchange import check_handed, handed_over, refuse_runs
 from include.core.outcome import StepOutcome
 from include.core.pipeline import INPUT_FILES, Pipeline
 from include.core.preparation import prepare_run
+from include.core.publications import by_hand
 from include.core.publish import PublishMetrics, publish_run
 from include.core.recording import recorded
+from include.core.run_folder import RunFolder, StartedBy
 from include.core.settings import get_settings
-from plugins.steps.context import TASK_DEFAULTS, attempt_of, folder_of, plain_errors
+from include.pipelines import domain_of_pipeline
+from plugins.steps.context import TASK_DEFAULTS, attempt_of, folder_of, plain_errors, report_page
 
 if TYPE_CHECKING:
     from airflow.sdk import Asset, Context
+
+
+STARTED_BY: dict[str, StartedBy] = {"scheduled": "schedule", "backfill": "backfill", "asset_triggered": "asset"}
+"""By Airflow's type of a run; a user starts all others."""
 
 
 class PrepareOperator(BaseOperator):
@@ -60,6 +67,7 @@ class PrepareOperator(BaseOperator):
                 runtime=self.runtime,
                 interval=_interval(context),
                 allowed_inputs=(*settings.allowed_inputs, *(file.path for file in handed.values())),
+                started_by=_started_by(context, self.pipeline),
             )
             check_handed(prepared, handed)
         return str(folder.path)
@@ -89,7 +97,14 @@ class PublishOperator(BaseOperator):
         started = attempt.start(self.task_id)
         title, description = "Publish", "Verifies every artifact, promotes the results."
         with plain_errors(self.log), recorded(folder, started, title, description, attempt.log_url) as draft:
-            published = publish_run(folder, self.pipeline, get_settings().data_dir)
+            domain = domain_of_pipeline(self.pipeline)
+            published = publish_run(
+                folder,
+                self.pipeline,
+                get_settings().data_dir,
+                domain=domain.name if domain else None,
+                report=report_page(context),
+            )
             if published is None:
                 return None
             metrics = PublishMetrics(published=str(published.path), key=published.key)
@@ -97,7 +112,11 @@ class PublishOperator(BaseOperator):
         if not published.is_new:
             raise AirflowSkipException("The published readings are the same: nothing was published, no asset updated.")
         if self.asset is not None:
-            context["outlet_events"][self.asset].extra = {"path": str(published.path), **published.metrics}
+            context["outlet_events"][self.asset].extra = {
+                "path": str(published.path),
+                "key": published.key,
+                **published.metrics,
+            }
         return str(published.path)
 
 
@@ -119,6 +138,23 @@ def _triggering_runs(context: Context) -> list[tuple[str, str]]:
     events = sorted((event for events in triggers.values() for event in events), key=lambda event: event.timestamp)
     sources = ((event.source_dag_id, event.source_run_id) for event in reversed(events))
     return [(dag_id, run_id) for dag_id, run_id in sources if dag_id and run_id]
+
+
+def _started_by(context: Context, pipeline: Pipeline) -> StartedBy:
+    """Return what started a run.
+
+    Parameters that its schedule does not have make a backfill a user's, and so does a user's run that updated an asset.
+    """
+    run = context["dag_run"]
+    defaults = {name: field.get_default(call_default_factory=True) for name, field in pipeline.params.items()}
+    usual = json.loads(json.dumps(defaults, default=str))  # as a form states them
+    if any(usual.get(name) != value for name, value in dict(run.conf or {}).items()):
+        return "user"
+    started_by = STARTED_BY.get(str(getattr(run.run_type, "value", run.run_type)), "user")
+    for dag_id, run_id in _triggering_runs(context)[:1]:
+        source = RunFolder.of(get_settings().data_dir, dag_id, run_id).run()
+        started_by = "user" if source and by_hand(source) and not source.params.get("publish") else started_by
+    return started_by
 
 
 def _interval(context: Context) -> tuple[datetime, datetime]:

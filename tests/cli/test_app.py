@@ -153,7 +153,10 @@ def test_report_says_what_to_do_while_there_is_none():
 
 def test_help_names_every_option():
     text = call("run", "--help").stdout
-    options = "--date --start --files --csv --columns --timezone --stamp --scenes --bbox --runtime --audit --set --json"
+    options = (
+        "--date --start --files --csv --columns --timezone --stamp --scenes --bbox --runtime --audit --publish --set "
+        "--json"
+    )
     for option in options.split():
         assert option in text
 

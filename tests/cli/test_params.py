@@ -66,8 +66,8 @@ def test_own_files_with_every_setting_for_them(call, data_dir, tmp_path):
         rows = list(csv.DictReader(file))
     assert [row["power"] for row in rows if row["power"].startswith("-")] == ["-0.2"], "an export, accepted"
     assert {row["efficiency"] for row in rows} == {""}
-    published = [path.relative_to(data_dir).as_posix() for path in data_dir.glob("published/*/*/*")]
-    assert published == ["published/energy/file-2026-01-05+1-2cf98afc/2026-01-04T1400_2026-01-05T1400"]
+    published = [path.relative_to(data_dir).as_posix() for path in data_dir.glob("published/*/*/*/*")]
+    assert published == ["published/energy/manual/file-2026-01-05+1-2cf98afc/2026-01-04T1400_2026-01-05T1400"]
     with (files / "rejected.csv").open(newline="") as file:
         assert {row["file"] for row in csv.DictReader(file)} == {"2026-01-05.csv", "-two 'b'.csv.gz"}
 
@@ -84,7 +84,7 @@ def test_generated_data_with_every_setting_for_it(call, data_dir):
         "escape_formulas=true",
     )
     sets = [argument for setting in settings for argument in ("--set", setting)]
-    report, figures = run(call, *window, *sets, "--set", "outlier_threshold=0.5", "--audit")
+    report, figures = run(call, *window, *sets, "--set", "outlier_threshold=0.5", "--audit", "--publish")
     assert report["params"]["audit"] is report["audited"] is True
     proofs = [proof for artifact in report["artifacts"] for proof in artifact["proofs"]]
     assert any(proof["recomputed"] for proof in proofs)
@@ -196,7 +196,7 @@ def test_a_tariff_and_factors_of_emissions(call, data_dir, tmp_path):
     (tmp_path / "co2.csv").write_text(f"time,gCO2/kWh\n{hours}")
     inputs = ("--tariff", tmp_path / "flat.toml", "--emissions", tmp_path / "co2.csv")
     report, _ = run(call, "--date", "2026-01-05", "--set", "households=2", "--set", "faulty_share=0", *inputs)
-    published = data_dir / "published/energy/2026-01-05"
+    published = data_dir / "published/energy/manual/2026-01-05"
     document = json.loads((published / "output2.json").read_text())
     energy = document["key_figures"]["energy_kwh"]
     assert document["cost"]["total"] == pytest.approx(energy / 2, abs=0.01)
@@ -251,10 +251,10 @@ def test_the_demo_profile_holds_parameters_of_the_pipeline():
     assert SATELLITE.check_params(read_profile("demo"))["allow_synthetic"] is True
 
 
-def parameters(*assignments, options=None, profile=None, date=None, start=None, end=None, audit=False):
+def parameters(*assignments, options=None, profile=None, date=None, start=None, end=None, switches=()):
     pipelines, _ = load_pipelines(ROOT / "include/config")
     [energy] = [pipeline for pipeline in pipelines if pipeline.definition.pipeline == "energy"]
-    return read_params(energy, options or {}, assignments, profile, date=date, start=start, end=end, audit=audit)
+    return read_params(energy, options or {}, assignments, profile, date=date, start=start, end=end, switches=switches)
 
 
 def test_assignments_are_json_where_they_are_json_and_a_day_is_a_window():
@@ -273,9 +273,9 @@ def test_an_option_counts_before_the_profile_and_only_once(tmp_path):
 
 def test_an_audit_is_a_parameter_of_the_run():
     assert parameters()["audit"] is False
-    assert parameters(audit=True)["audit"] is parameters("audit=true")["audit"] is True
+    assert parameters(switches=["audit"])["audit"] is parameters("audit=true")["audit"] is True
     with pytest.raises(BadInputError, match="audit: given more than once"):
-        parameters("audit=false", audit=True)
+        parameters("audit=false", switches=["audit"])
 
 
 def test_input_files_get_absolute_paths(tmp_path, monkeypatch):
@@ -347,9 +347,14 @@ def test_every_parameter_of_field_monitoring_from_the_command_line(tmp_path):
         date=None,
         start=None,
         end="2026-10-01",
-        audit=True,
+        switches=["audit", "publish"],
     )
-    assert params == stated | {"fields": f"{tmp_path}/farm.gpkg", "end": "2026-10-01T00:00:00Z", "audit": True}
+    assert params == stated | {
+        "fields": f"{tmp_path}/farm.gpkg",
+        "end": "2026-10-01T00:00:00Z",
+        "audit": True,
+        "publish": True,
+    }
     assert params.keys() == FIELD_MONITORING.params.keys()
     with pytest.raises(BadInputError, match="max_cloud_cover"):
         read(FIELD_MONITORING, "max_cloud_cover=101")
@@ -436,12 +441,12 @@ def test_every_parameter_of_crop_classification_from_the_command_line(tmp_path):
         date=None,
         start=None,
         end=None,
-        audit=True,
+        switches=["audit", "publish"],
     )
     files = {"series": f"{tmp_path}/series.csv", "fields": f"{tmp_path}/farm.gpkg"}
-    assert params == stated | files | {"audit": True}
+    assert params == stated | files | {"audit": True, "publish": True}
     assert params.keys() == CROP_CLASSIFICATION.params.keys()
-    assert CROP_MAP.params.keys() == set(SeriesParams.model_fields) | {"audit"}
+    assert CROP_MAP.params.keys() == set(SeriesParams.model_fields) | {"audit", "publish"}
     with pytest.raises(BadInputError, match="season_start 2022-09-01 must not be after season_end 2022-08-31"):
         read(CROP_CLASSIFICATION, "season_start=2022-09-01", "season_end=2022-08-31")
     with pytest.raises(BadInputError, match="crop_model"):

@@ -27,7 +27,7 @@ def test_homes_in_kwh_with_a_fixed_offset(call, real_data, data_dir):
     assert figures["records_in"] == figures["records_out"] == lines
     assert figures["records_rejected"] == figures["records_outside_window"] == 0
     assert report["overall_status"] == "success"
-    [published] = (data_dir / "published/energy").iterdir()
+    [published] = (data_dir / "published/energy/manual").iterdir()
     assert re.fullmatch(r"household_au_10006414\+1-[0-9a-f]{8}", published.name), "with a checksum of both names"
 
 

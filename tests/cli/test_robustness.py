@@ -55,7 +55,7 @@ def test_two_runs_at_the_same_moment_do_not_meet(start, data_dir):
     done = [json.loads(process.communicate(timeout=240)[0]) for process in both]
     assert [report["overall_status"] for report in done] == ["success", "success"]
     assert [report["steps"][0]["output_summary"]["households"] for report in done] == [2, 3]
-    folder = data_dir / "published/energy/2026-01-05"
+    folder = data_dir / "published/energy/manual/2026-01-05"
     households = json.loads((folder / "output2.json").read_text())["key_figures"]["households"]
     lines = (folder / "energy_report.csv").read_text().splitlines()[1:]
     assert len({line.split(",")[1] for line in lines}) == households
@@ -68,4 +68,4 @@ def test_a_relative_data_folder_is_that_of_the_caller(tmp_path):
     assert done.returncode == 0, done.stderr
     data = tmp_path / "my [own] data*"
     assert done.stdout.splitlines()[-1].startswith(f"report: {data}/runs/")
-    assert (data / "published/energy/2026-01-05/energy_report.csv").exists()
+    assert (data / "published/energy/manual/2026-01-05/energy_report.csv").exists()

@@ -157,7 +157,7 @@ def test_json_on_stdout_is_exactly_the_report(call, data_dir):
     ):
         assert line in ended.stderr
     assert "✓ Step 3 completed successfully (" in ended.stderr
-    assert (data_dir / "published/energy/2026-03-01/energy_report.csv").stat().st_size > 0
+    assert (data_dir / "published/energy/manual/2026-03-01/energy_report.csv").stat().st_size > 0
 
 
 def test_the_last_line_of_stdout_is_the_reports_path_and_a_failed_step_ends_1(call, data_dir, tmp_path):
@@ -283,7 +283,7 @@ def test_a_second_run_of_the_same_day_replaces_what_was_published_at_once(call, 
         day = ("--date", "2026-03-01", "--set", f"seed={seed}", "--set", "households=2")
         assert call("run", "energy", *day).code == 0
     assert len(list(data_dir.glob("runs/energy_pipeline/*"))) == 2
-    assert sorted(path.name for path in (data_dir / "published/energy").iterdir()) == ["2026-03-01"]
+    assert sorted(path.name for path in (data_dir / "published/energy/manual").iterdir()) == ["2026-03-01"]
 
 
 # ── a run that died ──────────────────────────────────────────────────────────────────────────────────────────────────

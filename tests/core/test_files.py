@@ -331,6 +331,15 @@ def test_two_processes_that_replace_one_folder_at_once_both_succeed(tmp_path, ge
     assert len({text[0] for text in content(target).values()}) == 1, "of one of them, not a mixture"
 
 
+def test_the_old_folder_is_kept_where_that_is_asked_for(tmp_path, generations):
+    target, keep = tmp_path / "published/key", tmp_path / "replaced/key/1"
+    replace_folder(target, generations[0])
+    before = content(target)
+    replace_folder(target, generations[1], keep=keep)
+    assert content(keep) == before != content(target)
+    assert names(target.parent) == ["key"]
+
+
 def test_when_a_copy_fails_the_old_folder_stays(tmp_path, generations):
     target = tmp_path / "published/key"
     replace_folder(target, generations[0])

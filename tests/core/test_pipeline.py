@@ -62,7 +62,7 @@ def faults(of, given) -> list[str]:
 
 
 def test_a_run_s_parameters_are_the_union_of_what_its_steps_take():
-    assert list(OURS.params) == ["start", "end", "households", "files", "high_usage_kw", "audit"]
+    assert list(OURS.params) == ["start", "end", "households", "files", "high_usage_kw", "audit", "publish"]
 
 
 def test_parameters_that_are_left_out_take_their_defaults():
@@ -73,6 +73,7 @@ def test_parameters_that_are_left_out_take_their_defaults():
         "files": [],
         "high_usage_kw": 5.0,
         "audit": False,
+        "publish": False,
     }
 
 
@@ -85,6 +86,7 @@ def test_values_are_json_whatever_they_were_given_as():
         "files": ["a.csv"],
         "high_usage_kw": 5.0,
         "audit": False,
+        "publish": False,
     }
 
 
@@ -98,7 +100,7 @@ def test_an_unknown_parameter_is_refused_with_the_one_that_was_meant():
     assert faults(OURS, {"housholds": 3}) == ["housholds: no such parameter", "did you mean households?"]
     assert faults(OURS, {"zzz": 3}) == [
         "zzz: no such parameter",
-        "the parameters are audit, end, files, high_usage_kw, households, start",
+        "the parameters are audit, end, files, high_usage_kw, households, publish, start",
     ]
 
 
@@ -171,9 +173,9 @@ def completed(params):
 
 
 def test_files_are_a_parameter_of_a_pipeline_that_reads_some():
-    assert set(OURS.params) == {"start", "end", "households", "files", "high_usage_kw", "audit"}
-    assert set(THEIRS.params) == {"start", "end", "files", "audit"}
-    assert set(pipeline(replace(FOREIGN, inputs=())).params) == {"start", "end", "audit"}
+    assert set(OURS.params) == {"start", "end", "households", "files", "high_usage_kw", "audit", "publish"}
+    assert set(THEIRS.params) == {"start", "end", "files", "audit", "publish"}
+    assert set(pipeline(replace(FOREIGN, inputs=())).params) == {"start", "end", "audit", "publish"}
 
 
 @pytest.mark.parametrize("of", [OURS, THEIRS], ids=["registered steps", "foreign steps"])
@@ -209,7 +211,10 @@ def test_a_pipeline_that_names_its_files_needs_each_of_them():
 def test_a_pipeline_that_reads_no_files_takes_none():
     neither = pipeline(replace(FOREIGN, inputs=()))
     assert "files" not in neither.params
-    assert faults(neither, {"files": ["a.csv"]}) == ["files: no such parameter", "the parameters are audit, end, start"]
+    assert faults(neither, {"files": ["a.csv"]}) == [
+        "files: no such parameter",
+        "the parameters are audit, end, publish, start",
+    ]
 
 
 # ── steps ────────────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -161,7 +161,7 @@ def test_a_run_folder_that_cannot_be_made_is_said_in_words(tmp_path, prepare, fo
 def test_a_pipeline_whose_steps_take_no_interval_is_published_under_it_all_the_same(prepare):
     known = (replace(MEASURE, params=AnalyzeParams), replace(ANALYZE, params=AnalyzeParams))
     run = prepare(of=pipeline(known=known))
-    assert run.params == {"households": 20, "high_usage_kw": 5.0, "audit": False}
+    assert run.params == {"households": 20, "high_usage_kw": 5.0, "audit": False, "publish": False}
     assert (run.interval_start, run.interval_end) == DAY
 
 

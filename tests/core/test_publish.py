@@ -4,6 +4,7 @@ import json
 import shutil
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from include.core.errors import ContractError
 from include.core.outcome import StepOutcome
 from include.core.pipeline import Pipeline
 from include.core.preparation import stage
+from include.core.publications import faults_of, find_publications, read_publication
 from include.core.publish import Published, publish_run, publishing_key, verify
 from include.core.run_folder import FileRecord, Run, RunFolder, write_json
 from include.core.runner import run_step
@@ -72,6 +74,7 @@ HOUR = timedelta(hours=1)
         (DAY, DAY + 24 * HOUR, ("2026-01-01.csv",), "file-2026-01-01-afbd2ad5/2026-01-01_2026-01-02"),
         (DAY, DAY + 24 * HOUR, ("x" * 251 + ".csv", "b.csv"), "x" * 200 + "+1-8611cf1c/2026-01-01_2026-01-02"),
         (DAY, DAY + 24 * HOUR, (".csv",), "source-b9ce43c2/2026-01-01_2026-01-02"),
+        (DAY, DAY + 24 * HOUR, ("manual.csv",), "file-manual-a4a0b54d/2026-01-01_2026-01-02"),
     ],
 )
 def test_the_key_names_the_interval_and_the_source(start, end, sources, key):
@@ -139,8 +142,8 @@ def extent(files: Path) -> StepOutcome:
 ANALYZE_EXTENT = replace(ANALYZE, outcome=extent)
 
 
-def publishing(*names: str) -> Pipeline:
-    return pipeline(known=(MEASURE, ANALYZE_EXTENT), publish=names)
+def publishing(*names: str, **fields: object) -> Pipeline:
+    return pipeline(known=(MEASURE, ANALYZE_EXTENT), publish=names, **fields)
 
 
 @pytest.fixture
@@ -159,6 +162,67 @@ def test_a_run_publishes_what_its_definition_names_with_its_key_figures(done, tm
     assert published == {"out.csv": READINGS}
     assert publication["run_id"] == done.run().run_id
     assert [file["path"] for file in publication["files"]] == ["out.csv"]
+
+
+def again(done: RunFolder, run_id: str, content: str, **changes: object) -> RunFolder:
+    """Another run of the same day, with results of its own, later than those of `done`."""
+    other = RunFolder(shutil.copytree(done.path, done.path.with_name(run_id), symlinks=True))
+    write_json(other.path / "run.json", other.run().model_copy(update={"run_id": run_id, **changes}))
+    run_step(ANALYZE_EXTENT, other, replace(ATTEMPT, generation=1), writing(out_csv=content))
+    return other
+
+
+def changed(power: int) -> str:
+    return table({}, {}, {"power": str(power)})
+
+
+DAILY = {"schedule": "@daily"}
+
+
+def test_the_manifest_states_run_parameters_interval_report_and_checksums(done, tmp_path):
+    run = done.run().model_copy(update={"started_by": "schedule", "params": {"factor": 2.0}})
+    write_json(done.path / "run.json", run)
+    of = publishing("out.csv", **DAILY)
+    target = publish_run(done, of, tmp_path, domain="energy", report="https://airflow/r").path
+    stated = read_publication(target)
+    assert (stated.domain, stated.pipeline, stated.key) == ("energy", "test", "2026-01-01")
+    assert (stated.started_by, stated.params, stated.report) == ("schedule", {"factor": 2.0}, "https://airflow/r")
+    assert (stated.interval_start, stated.interval_end) == (run.interval_start, run.interval_end)
+    assert stated.files[0].sha256 == sha256((target / "out.csv").read_bytes()).hexdigest()
+    assert stated.published_at > stated.results_ended_at
+    assert faults_of(target) == []
+
+
+def test_a_run_by_hand_leaves_the_results_of_the_schedule_unless_it_is_told_to_publish(done, tmp_path):
+    write_json(done.path / "run.json", done.run().model_copy(update={"started_by": "schedule"}))
+    of, folder = publishing("out.csv", **DAILY), tmp_path / "published/test"
+    assert publish_run(done, of, tmp_path).key == "2026-01-01"
+    trial = again(done, "trial", changed(1), started_by="user")
+    assert publish_run(trial, of, tmp_path).key == "manual/2026-01-01"
+    assert read_publication(folder / "2026-01-01").run_id == done.run().run_id
+    asked = again(done, "asked", changed(2), started_by="user", params={"publish": True})
+    published = publish_run(asked, of, tmp_path)
+    assert published.key == "2026-01-01"
+    replaced = read_publication(published.path).replaced
+    assert (replaced.run_id, replaced.started_by) == (done.run().run_id, "schedule")
+    assert content(tmp_path / replaced.kept)["out.csv"] == READINGS
+    assert replaced.kept in published.finding.message
+    assert [path.parent.name for path in find_publications(tmp_path / "published")] == ["test", "manual", "2026-01-01"]
+
+
+def test_a_pipeline_that_runs_on_request_alone_publishes_under_its_key(done, tmp_path):
+    write_json(done.path / "run.json", done.run().model_copy(update={"started_by": "user"}))
+    assert publish_run(done, publishing("out.csv"), tmp_path).key == "2026-01-01"
+
+
+def test_what_is_replaced_by_the_same_files_of_the_same_run_is_not_kept(done, tmp_path):
+    publish_run(done, publishing("out.csv"), tmp_path)
+    published = publish_run(done, publishing("out.csv"), tmp_path)
+    assert read_publication(published.path).replaced is None
+    assert not (tmp_path / "published/.replaced").exists()
+    for number in (1, 2, 3):
+        publish_run(again(done, f"r{number}", changed(number)), publishing("out.csv"), tmp_path)
+    assert len(list((tmp_path / "published/.replaced/test/2026-01-01").iterdir())) == 3
 
 
 def test_a_definition_that_publishes_nothing_is_verified_all_the_same(done, tmp_path):

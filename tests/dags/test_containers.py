@@ -144,7 +144,7 @@ def test_the_report_is_byte_equal_in_both_runtimes(monkeypatch, data_dir, no_lef
         assert (in_containers.folder.files / name).read_bytes() == (in_process.folder.files / name).read_bytes(), name
     assert [step["runtime"] for step in in_containers.report["steps"]] == ["docker"] * 3
     assert in_containers.report["steps"][1]["image"].startswith("sha256:")
-    assert (data_dir / "published/energy/2026-03-01/energy_report.csv").exists()
+    assert (data_dir / "published/energy/manual/2026-03-01/energy_report.csv").exists()
 
 
 def test_a_foreign_image_that_honours_the_file_contract_is_a_step(definitions, no_leftovers):

@@ -43,7 +43,7 @@ def dag_of(definitions):
 
 def published_files(data_dir):
     """The contents of the published files by name, without the record that names the run."""
-    files = data_dir.glob("published/energy/2026-03-01/*")
+    files = data_dir.glob("published/energy/manual/2026-03-01/*")
     return {path.name: path.read_bytes() for path in files if path.name != "publication.json"}
 
 

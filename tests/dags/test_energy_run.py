@@ -80,10 +80,10 @@ def test_a_days_run_reports_accounts_and_publishes(data_dir):
     assert len(rows(files / "energy_data.csv")) == summary["records_in"]
     output1 = json.loads((files / "output1.json").read_text())
     assert {name: output1[name] for name in KEY_FIGURES} == {name: summary[name] for name in KEY_FIGURES}
-    published = data_dir / "published/energy/2026-03-01"
+    published = data_dir / "published/energy/manual/2026-03-01"
     assert (published / "energy_report.csv").read_bytes() == (files / "energy_report.csv").read_bytes()
     assert (published / "output2.json").exists()
-    assert report["published"] == {"path": str(published), "key": "2026-03-01"}
+    assert report["published"] == {"path": str(published), "key": "manual/2026-03-01"}
 
 
 def test_the_asset_carries_the_key_figures():
@@ -96,7 +96,7 @@ def test_the_asset_carries_the_key_figures():
         event = session.scalars(select(AssetEvent).order_by(AssetEvent.id.desc())).first()
         extra = dict(event.extra)
     assert extra["energy_kwh"] == outcome.report["steps"][1]["output_summary"]["energy_kwh"]
-    assert extra["path"].endswith("published/energy/2026-03-01")
+    assert extra["path"].endswith("published/energy/manual/2026-03-01")
 
 
 def test_the_same_interval_gives_the_same_bytes_whichever_day_is_run_first(data_dir):
@@ -106,7 +106,7 @@ def test_the_same_interval_gives_the_same_bytes_whichever_day_is_run_first(data_
     again = run_dag("energy_pipeline", second | {"households": 3})
     for name in ("energy_data.csv", "energy_report.csv", "output1.json", "output2.json"):
         assert (one.folder.files / name).read_bytes() == (again.folder.files / name).read_bytes(), name
-    assert sorted(p.name for p in (data_dir / "published/energy").iterdir()) == ["2026-02-28", "2026-03-01"]
+    assert sorted(p.name for p in (data_dir / "published/energy/manual").iterdir()) == ["2026-02-28", "2026-03-01"]
 
 
 def test_a_run_without_dates_takes_the_interval_that_airflow_gives_it(data_dir):
@@ -114,7 +114,7 @@ def test_a_run_without_dates_takes_the_interval_that_airflow_gives_it(data_dir):
     interval = outcome.report["interval"]
     assert interval["start"].endswith("T00:00:00Z")
     assert interval["end"].endswith("T00:00:00Z")
-    assert [path.name for path in (data_dir / "published/energy").iterdir()] == [interval["start"][:10]]
+    assert [path.name for path in (data_dir / "published/energy/manual").iterdir()] == [interval["start"][:10]]
 
 
 def test_peoples_files_are_staged_counted_and_published_under_their_source(inbox, data_dir):
@@ -126,8 +126,8 @@ def test_peoples_files_are_staged_counted_and_published_under_their_source(inbox
     sources = {record["path"]: record for record in outcome.report["provenance"]["sources"]}
     assert set(sources) == {"source/meters.csv", "source/more.csv.gz"}
     assert all(len(record["sha256"]) == 64 for record in sources.values())
-    published = [str(p.relative_to(data_dir)) for p in data_dir.glob("published/energy/*/*/energy_report.csv")]
-    assert published == ["published/energy/meters+1-432e23ce/2026-03-01_2026-03-02/energy_report.csv"]
+    published = [str(p.relative_to(data_dir)) for p in data_dir.glob("published/energy/manual/*/*/energy_report.csv")]
+    assert published == ["published/energy/manual/meters+1-432e23ce/2026-03-01_2026-03-02/energy_report.csv"]
 
 
 def test_rows_outside_the_window_are_a_third_count(inbox):

@@ -42,7 +42,7 @@ def test_a_run_publishes_the_fields_and_a_repeated_one_adds_nothing(run, data_di
     assert figures["fields"] == 3
     assert figures["observations"] == figures["observations_new"] == 3 * figures["passes"] > 0
     published = Path(first.report["published"]["path"])
-    assert published == data_dir / "published" / "field_monitoring" / "farm" / "2026-10-01"
+    assert published == data_dir / "published" / "field_monitoring" / "manual" / "farm" / "2026-10-01"
     names = {"fields.json", "observations.parquet", "fields.parquet", "fields.gpkg", "indices.tif", "item.json"}
     assert {path.name for path in published.iterdir()} >= names
     stored = {path: path.read_bytes() for path in data_dir.glob("fields/**/*.parquet")}

@@ -18,7 +18,7 @@ def test_runs_older_than_the_setting_go(runs, monkeypatch):  # noqa: F811 - the 
     assert run_dag("maintenance").tasks == {
         "remove_orphans": "success",
         "sweep_leftovers": "success",
-        "prune_runs": "success",
+        "remove_expired": "success",
     }
     assert [path.name for path in runs.iterdir()] == ["new"]
 

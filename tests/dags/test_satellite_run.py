@@ -147,7 +147,7 @@ def test_a_run_ends_with_a_decision_and_a_report_in_the_documented_format(finish
     assert any("not promoted" in finding["message"] for finding in outcome.report["findings"])
     published = Path(outcome.report["published"]["path"])
     assert {path.name for path in published.iterdir()} >= {"validated.json", "comparison.json", "configuration.json"}
-    assert published.parent.parent == finished.data / "published" / "satellite"
+    assert published.parent.parent == finished.data / "published" / "satellite" / "manual"
 
 
 def test_the_map_of_the_latest_date_follows_a_run(finished):

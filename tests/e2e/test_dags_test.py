@@ -67,7 +67,7 @@ def test_it_runs_to_its_report_and_a_backfill_of_the_same_date_runs_too(airflow)
     assert {step["status"] for step in report["steps"]} == {"success"}
     assert report["interval"]["start"].startswith(DAY)
     assert list(folder.glob(".airflow.db*")) == []
-    assert (airflow.data / "published" / "energy" / DAY / "energy_report.csv").is_file()
+    assert (airflow.data / "published" / "energy" / "manual" / DAY / "energy_report.csv").is_file()
     assert of_the_date(airflow) == {}
     run, state = backfill(airflow)
     assert state == "success"
@@ -91,4 +91,4 @@ def test_maintenance_runs_its_tasks(airflow):
     runs = [run for run in airflow.of("maintenance").runs() if run["triggered_by"] == "test"]
     assert [run["state"] for run in runs] == ["success"]
     states = {task["task_id"]: task["state"] for task in airflow.of("maintenance").tasks(runs[0]["dag_run_id"])}
-    assert states == dict.fromkeys(("remove_orphans", "sweep_leftovers", "prune_runs"), "success")
+    assert states == dict.fromkeys(("remove_orphans", "sweep_leftovers", "remove_expired"), "success")

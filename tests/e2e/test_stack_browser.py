@@ -167,7 +167,7 @@ def test_three_days_backfilled_in_the_form(stack, person):
     assert {run["state"] for run in runs} == {"success"}
     reports = [stack.report(run["dag_run_id"]) for run in runs]
     assert {report["params"]["households"] for report in reports} == {2}
-    assert {path.name for path in (stack.data / "published" / "energy").iterdir()} >= days
+    assert {path.name for path in (stack.data / "published" / "energy" / "manual").iterdir()} >= days
     [made] = stack.api("GET", "/backfills?dag_id=energy_pipeline")["backfills"]
     until(lambda: stack.api("GET", f"/backfills/{made['id']}")["completed_at"], 120, every=1)
     person.open("/dags/energy_pipeline/backfills")

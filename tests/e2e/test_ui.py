@@ -57,7 +57,7 @@ def test_a_trigger_with_changed_params(airflow):
     assert report["params"]["households"] == 3
     assert report["steps"][1]["output_summary"]["high_usage"] > 0
     assert report["steps"][0]["log_url"].startswith(airflow.address)
-    assert (airflow.data / "published/energy/2026-02-01/energy_report.csv").exists()
+    assert (airflow.data / "published/energy/manual/2026-02-01/energy_report.csv").exists()
 
 
 def test_three_days_backfilled_in_reverse_order(airflow):
@@ -68,7 +68,7 @@ def test_three_days_backfilled_in_reverse_order(airflow):
     assert len(runs) == 3
     assert {run: airflow.wait(run) for run in runs} == dict.fromkeys(runs, "success")
     assert {airflow.report(safe_name(run))["params"]["households"] for run in runs} == {2}
-    published = airflow.data / "published/energy"
+    published = airflow.data / "published/energy/manual"
     for day in ("2026-01-05", "2026-01-06", "2026-01-07"):
         document = json.loads((published / day / "output2.json").read_text())
         assert day in json.dumps(document)

@@ -267,7 +267,9 @@ def test_the_old_champion_draws_the_map_of_the_published_imagery(deployment, qui
     assert (drawn["drawn_by"], drawn["model_version"]) == ("model", CHAMPION)
     for key in ("date", "place", "hectares", "not_assessed", "label_source", "synthetic"):
         assert drawn[key] == old[key], key
-    assert report["published"]["path"] == str(deployment / "published" / "crop_health_map" / PLACE / old["date"])
+    assert report["published"]["path"] == str(
+        deployment / "published" / "crop_health_map" / "manual" / PLACE / old["date"]
+    )
 
 
 @pytest.mark.airflow

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 import time
 from collections.abc import Mapping
@@ -159,16 +160,19 @@ def store_root() -> Path:
 
 
 def scene_path(acquisition: Acquisition) -> Path:
-    """Return the path of a usable acquisition's scene.
+    """Return the path of a usable acquisition's scene, and mark it as used now: housekeeping removes unused ones.
 
     Raises:
         ContractError: The acquisition names a file outside the store.
     """
     if acquisition.file is None:
         raise ValueError(f"{acquisition.date} has no scene: {acquisition.reason}")
-    return path_inside(
+    path = path_inside(
         store_root(), acquisition.file, SCENE_NAME, stated_by=f"file of the acquisition of {acquisition.date}"
     )
+    with suppress(OSError):  # in a container the store is read-only; the orchestrator has asked before
+        os.utime(path)
+    return path
 
 
 def _stem(day: Day | Preview) -> str:

@@ -134,7 +134,8 @@ def test_the_trigger_form_takes_types_bounds_and_sections_from_the_model():
     assert (forms["order"].value, forms["order"].schema["enum"]) == (None, ["up", "down", None])
     sections = {name: form.schema["section"] for name, form in forms.items()}
     assert sections == {
-        "factor": "Run", "area": "Area", "corner": "Run", "start": "Interval", "order": "Run", "audit": "Run"
+        "factor": "Run", "area": "Area", "corner": "Run", "start": "Interval", "order": "Run", "audit": "Run",
+        "publish": "Run",
     }  # fmt: skip
     assert forms["corner"].schema["title"] == "corner"
 

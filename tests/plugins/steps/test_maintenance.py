@@ -1,4 +1,4 @@
-"""What the maintenance DAG runs: orphans of the runtime, runs that are too old."""
+"""What the maintenance DAG runs: orphans of the runtime, leftovers, what is older than its setting."""
 
 import tests.airflow_env  # noqa: F401 - before Airflow is imported
 
@@ -9,12 +9,13 @@ import time
 from types import SimpleNamespace
 
 import pytest
+from airflow.sdk.exceptions import AirflowSkipException
 
 from include.core.errors import SetupError
 from include.core.run_folder import RunFolder
 from include.core.settings import get_settings
 from plugins.steps import maintenance
-from plugins.steps.maintenance import prune_runs, remove_orphans, sweep_leftovers
+from plugins.steps.maintenance import remove_expired, remove_orphans, sweep_leftovers
 from tests.reporting.lost_runs import first_step_done
 
 pytestmark = pytest.mark.airflow
@@ -56,13 +57,13 @@ def runtime(monkeypatch):
     ],
 )
 def test_work_is_removed_once_its_task_has_ended_or_is_unknown(runtime, states, removed):
-    assert remove_orphans(instance(states)) == removed
+    assert remove_orphans(instance(states), {}) == removed
 
 
 @pytest.mark.parametrize(("index", "map_index"), [(2, 2), (0, 0), (-1, None)])
 def test_airflow_is_asked_about_the_very_task(runtime, index, map_index):
     runtime.index, ti = index, instance({})
-    remove_orphans(ti)
+    remove_orphans(ti, {})
     assert ti.asked == [{"dag_id": "d", "task_ids": ["t"], "run_ids": ["r"], "map_index": map_index}]
 
 
@@ -72,7 +73,7 @@ def test_an_engine_that_cannot_be_used_is_one_sentence_in_the_log(runtime, caplo
 
     runtime.remove_orphans = fail
     with pytest.raises(SetupError):
-        remove_orphans(instance({}))
+        remove_orphans(instance({}), {})
     assert [record.getMessage() for record in caplog.records] == ["no permission to use the Docker engine"]
 
 
@@ -88,13 +89,40 @@ def runs(data_dir):
     return data_dir / "runs" / "energy_pipeline"
 
 
-@pytest.mark.parametrize(("days", "left"), [(None, ["new", "old"]), ("30", ["new"]), ("60", ["new", "old"])])
+@pytest.mark.parametrize(
+    ("days", "left"), [("0", ["new", "old"]), ("30", ["new"]), ("60", ["new", "old"]), (None, ["new", "old"])]
+)
 def test_runs_older_than_the_setting_are_removed_and_counted(runs, monkeypatch, days, left):
     if days:
         monkeypatch.setenv("GROUNDTRUTH_KEEP_RUNS_DAYS", days)
     get_settings.cache_clear()
-    assert prune_runs() == 2 - len(left)
+    rows = {row["subject"]: row["count"] for row in remove_expired({})}
+    assert rows["runs"] == 2 - len(left)
+    assert rows.keys() >= {"runs", "logs", "replaced publications", "scenes"}
     assert sorted(path.name for path in runs.iterdir()) == left
+
+
+def test_logs_are_those_of_airflow(data_dir, monkeypatch, tmp_path):
+    monkeypatch.setenv("AIRFLOW__LOGGING__BASE_LOG_FOLDER", str(tmp_path / "logs"))
+    old = tmp_path / "logs" / "dag_id=a" / "run_id=b" / "attempt=1.log"
+    old.parent.mkdir(parents=True)
+    old.touch()
+    os.utime(old, (1, 1))
+    assert {row["subject"]: row["count"] for row in remove_expired({})}["logs"] == 1
+    assert list((tmp_path / "logs").iterdir()) == []
+
+
+def test_a_dry_run_removes_nothing(runs, runtime, monkeypatch, caplog):
+    monkeypatch.setenv("GROUNDTRUTH_KEEP_RUNS_DAYS", "30")
+    get_settings.cache_clear()
+    dry = {"dry_run": True}
+    with caplog.at_level("INFO"):
+        assert {row["subject"]: row["count"] for row in remove_expired(dry)}["runs"] == 1
+    assert "Would remove runs: 1 (" in caplog.text
+    assert sorted(path.name for path in runs.iterdir()) == ["new", "old"]
+    for task in (remove_orphans, sweep_leftovers):
+        with pytest.raises(AirflowSkipException):
+            task(instance({"t": "success"}), dry)
 
 
 def test_what_killed_runs_left_is_swept_and_their_reports_are_written(data_dir):
@@ -109,12 +137,12 @@ def test_what_killed_runs_left_is_swept_and_their_reports_are_written(data_dir):
     partial.touch()
     for path in (half, partial):
         os.utime(path, (1, 1))
-    assert sweep_leftovers(instance({})) == 3
+    assert sweep_leftovers(instance({}), {}) == 3
     [report] = killed.path.glob("pipeline_report_*.json")
     assert json.loads(report.read_bytes())["failure_point"]["kind"] == "lost"
     assert not half.exists()
     assert not partial.exists()
-    assert sweep_leftovers(instance({})) == 0
+    assert sweep_leftovers(instance({}), {}) == 0
     assert len(list(killed.path.glob("pipeline_report_*.json"))) == 1
 
 
@@ -136,7 +164,7 @@ def test_work_folders_are_removed_once_all_tasks_of_their_run_have_ended(data_di
     work.mkdir(parents=True)
     os.utime(work, (1, 1))
     ti = instance(states)
-    assert sweep_leftovers(ti) == swept
+    assert sweep_leftovers(ti, {}) == swept
     assert work.exists() == (not swept)
     assert ti.asked == [{"dag_id": plan.dag_id, "run_ids": [plan.run_id]}], "by its id, not the name of its folder"
 
@@ -147,12 +175,12 @@ def test_the_work_of_a_run_whose_id_is_not_known_stays(data_dir):
     work.mkdir(parents=True)
     os.utime(work, (1, 1))
     (run.path / "run.json").write_text("{")
-    assert sweep_leftovers(instance(None)) == 0
+    assert sweep_leftovers(instance(None), {}) == 0
     assert work.exists()
 
 
 def test_a_removal_that_was_interrupted_is_ended_though_all_runs_stay(data_dir):
     half = data_dir / "runs" / "energy_pipeline" / ".removed-manual__1"
     half.mkdir(parents=True)
-    assert prune_runs() == 1
+    remove_expired({})
     assert not half.exists()

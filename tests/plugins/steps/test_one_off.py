@@ -162,7 +162,7 @@ def test_a_run_of_a_date_leaves_the_deployments_run_of_that_date(data_dir, quick
         assert run.state == "success"
         [folder] = runs_of(data_dir)
         assert read_entry(folder).outcome == "success"
-        assert (data_dir / "published" / "energy" / "2026-02-02").is_dir()
+        assert (data_dir / "published" / "energy" / "manual" / "2026-02-02").is_dir()
         with create_session() as session:
             of_that_day = select(DagRun.run_id, DagRun.state).where(DagRun.logical_date == day)
             assert session.execute(of_that_day).all() == [("scheduled__2026-02-03", "success")]

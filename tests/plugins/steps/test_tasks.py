@@ -15,13 +15,14 @@ from pydantic import Field
 from include.core.contracts import StepParams
 from include.core.errors import BadInputError, ContractError
 from include.core.exchange import Producer
+from include.core.publications import read_publication
 from include.core.run_folder import RunFolder
 from include.core.runner import run_step
 from include.core.settings import get_settings
 from plugins.steps.context import RETRIES
 from plugins.steps.tasks import PrepareOperator, PublishOperator
 from tests.core.handed import accepted
-from tests.core.small_pipeline import ATTEMPT, MEASURE, READINGS, pipeline, spec, tamper, writing
+from tests.core.small_pipeline import ATTEMPT, MEASURE, READINGS, pipeline, plan, spec, tamper, writing
 
 pytestmark = pytest.mark.airflow
 SMALL = pipeline(spec("measure"))
@@ -29,13 +30,13 @@ RUN_ID = "manual__2026-01-01T00:00:00+00:00"
 DAY = (datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 1, 2, tzinfo=UTC))
 
 
-def context(task_id, *, params=None, conf=None, interval=DAY, events=()):
+def context(task_id, *, params=None, conf=None, interval=DAY, events=(), run_type="manual"):
     """What Airflow passes to a task in its second try, after one clear."""
     task = SimpleNamespace(task_id=task_id, try_number=2, max_tries=RETRIES + 1, log_url="http://x/log")
     start, end = interval
     run = SimpleNamespace(
         dag_id="test_pipeline", run_id=RUN_ID, conf=conf, data_interval_start=start, data_interval_end=end,
-        run_after=datetime(2026, 1, 5, 7, 30, tzinfo=UTC),
+        run_after=datetime(2026, 1, 5, 7, 30, tzinfo=UTC), run_type=run_type,
     )  # fmt: skip
     return {
         "ti": task,
@@ -160,6 +161,31 @@ def test_a_run_of_the_command_line_is_named_after_its_folder(data_dir, monkeypat
     assert RunFolder(tmp_path / "cli__1").result("prepare").log_url == "airflow.log"
 
 
+@pytest.mark.parametrize(
+    ("run_type", "conf", "started_by"),
+    [
+        ("scheduled", None, "schedule"),
+        ("backfill", {}, "backfill"),
+        ("backfill", {"factor": 2.0}, "backfill"),
+        ("backfill", {"factor": 3.0}, "user"),
+        ("asset_triggered", None, "asset"),
+        ("manual", None, "user"),
+        ("operator_triggered", None, "user"),
+    ],
+)
+def test_a_run_states_what_started_it_and_other_parameters_make_it_a_users(run, run_type, conf, started_by):
+    prepare(pipeline(), conf=conf, run_type=run_type)
+    assert run.run().started_by == started_by
+
+
+@pytest.mark.parametrize(("params", "started_by"), [({}, "user"), ({"publish": True}, "asset")])
+def test_what_a_users_run_triggers_is_the_users_too(run, data_dir, params, started_by):
+    event = SimpleNamespace(timestamp=1, source_dag_id="test_pipeline", source_run_id="trial")
+    plan(RunFolder.of(data_dir, "test_pipeline", "trial"), **params)
+    prepare(pipeline(), run_type="asset_triggered", events=[event])
+    assert run.run().started_by == started_by
+
+
 def measure(run):
     """Prepare a run of one step, and run the step."""
     prepare(SMALL)
@@ -182,6 +208,17 @@ def test_results_are_published_recorded_and_announced(run):
     record = run.result("publish")
     assert (record.status, record.outcome.scalars()["published"]) == ("success", path)
     assert (record.title, record.description) == ("Publish", "Verifies every artifact, promotes the results.")
+
+
+def test_the_manifest_links_the_report_where_airflow_has_an_address(run, monkeypatch):
+    measure(run)
+    of = pipeline(spec("measure"), publish=("in.csv",))
+    path = Path(publish(of)[0])
+    assert read_publication(path).report == f"runs/test_pipeline/{run.path.name}"
+    monkeypatch.setenv("AIRFLOW__API__BASE_URL", "https://airflow.example.org/a/")
+    publish(of)
+    page = "https://airflow.example.org/a/groundtruth/dags/test_pipeline/runs/manual__2026-01-01T00%3A00%3A00%2B00%3A00"
+    assert read_publication(path).report == page
 
 
 def test_a_pipeline_that_publishes_nothing_still_verifies_its_artifacts(run):
