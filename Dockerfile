@@ -8,6 +8,11 @@ COPY requirements.txt requirements-stack.txt /opt/groundtruth/
 RUN pip install --no-cache-dir 'pip>=24' \
     && pip install --no-cache-dir \
         -r /opt/groundtruth/requirements.txt -r /opt/groundtruth/requirements-stack.txt
+# Packages of a deployment, such as providers and secrets backends: EXTRA_PACKAGES="name==1.0 …" make up. They change no
+# version of what is locked.
+ARG EXTRA_PACKAGES=""
+RUN [ -z "$EXTRA_PACKAGES" ] || { pip freeze > /tmp/locked.txt \
+    && pip install --no-cache-dir -c /tmp/locked.txt $EXTRA_PACKAGES && rm /tmp/locked.txt; }
 # Airflow's services are the user 50000, its workers the user 50001, both of one group: see tools/stack.py.
 RUN useradd --uid 50000 --user-group --home-dir /opt/airflow --no-create-home airflow \
     && useradd --uid 50001 --gid 50000 --home-dir /opt/airflow --no-create-home worker \
@@ -21,7 +26,7 @@ RUN printf '#!/bin/sh\nexec python -m tools.stack airflow "$@"\n' > /usr/local/b
 COPY dags /opt/groundtruth/dags
 COPY plugins /opt/groundtruth/plugins
 COPY include /opt/groundtruth/include
-COPY tools/__init__.py tools/stack.py /opt/groundtruth/tools/
+COPY tools/__init__.py tools/stack.py tools/clean_database.py /opt/groundtruth/tools/
 
 ENV AIRFLOW_HOME=/opt/airflow \
     PYTHONPATH=/opt/groundtruth \

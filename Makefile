@@ -10,7 +10,7 @@ DOMAIN_LOCKS := $(wildcard $(addsuffix /requirements.txt,$(DOMAINS)))
 
 .PHONY: help
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: setup
 setup:
@@ -87,7 +87,7 @@ images: ## Build the images of the steps (for the docker runtime)
 
 .PHONY: stack-images
 stack-images: images
-	@$(BUILD) -t groundtruth-airflow:latest .
+	@$(BUILD) --build-arg EXTRA_PACKAGES="$(EXTRA_PACKAGES)" -t groundtruth-airflow:latest .
 	@$(BUILD) -t groundtruth-docker-policy:latest --target policy -f include/docker_proxy/Dockerfile .
 	@$(BUILD) -t groundtruth-docker-proxy:latest --target front -f include/docker_proxy/Dockerfile .
 	@$(PRUNE)
@@ -96,7 +96,7 @@ stack-images: images
 mlflow-image:
 	@$(BUILD) -t groundtruth-mlflow:latest -f include/mlflow/Dockerfile .
 
-COMPOSE ?= $(shell docker compose version >/dev/null 2>&1 && echo docker compose || echo docker-compose)
+COMPOSE ?= $(shell docker compose version >/dev/null 2>&1 && echo docker compose || echo docker-compose) --env-file stack/stack.env
 PROFILES ?= --profile demo
 
 .PHONY: secrets
@@ -107,11 +107,28 @@ secrets: ## Make the full stack's secrets in stack/secrets, those that are missi
 up: secrets stack-images $(if $(findstring mlflow,$(PROFILES)),mlflow-image) ## The full stack: Postgres, Redis, Celery workers, step containers (first time: minutes)
 	@$(COMPOSE) $(PROFILES) up -d
 	@python3 -m tools.stack wait $$($(COMPOSE) $(PROFILES) ps -q)
-	@echo "http://127.0.0.1:$${GROUNDTRUTH_PORT:-8080}  (user admin, password in stack/secrets/admin_password)"
+	@python3 -m tools.stack address
 
 .PHONY: down
-down: ## Stop the full stack (keeps its volumes and stack/)
+down: secrets ## Stop the full stack (keeps its volumes and stack/)
 	@$(COMPOSE) $(PROFILES) down
+
+.PHONY: backup
+backup: ## Back up this checkout (database, key, data, env files) to backups/; also while Airflow runs
+	@python3 -m tools.backup create $(BACKUP)
+
+.PHONY: restore
+restore: ## Restore this checkout from BACKUP=backups/FILE.tar.gz; what is there is moved aside
+	@python3 -m tools.backup restore $(BACKUP)
+	@[ ! -e .venv ] || tools/setup
+
+.PHONY: stack-backup
+stack-backup: ## Back up the full stack (secrets, data, database) to backups/, while it runs; as root
+	@python3 -m tools.backup stack-create $(BACKUP)
+
+.PHONY: stack-restore
+stack-restore: ## Restore the full stack from BACKUP=backups/FILE-stack.tar.gz, as root; then run make up
+	@python3 -m tools.backup stack-restore $(BACKUP)
 
 .PHONY: bench-models
 bench-models: setup-dev ## Measure the forecast's gates and intervals on fresh simulated worlds; takes half an hour

@@ -8,6 +8,7 @@ from typing import Any
 from airflow.plugins_manager import AirflowPlugin
 
 from include.domains import DOMAINS
+from plugins.notifications import marks
 from plugins.notifications.deadline import RunQueued
 from plugins.reports import PREFIX
 
@@ -26,6 +27,7 @@ class Groundtruth(AirflowPlugin):
     """Mounts the pages, adds them to the navigation and to each run, and registers the reference of deadlines."""
 
     name = "groundtruth"
+    listeners = [marks]  # noqa: RUF012 - as Airflow declares it
     deadline_references = [RunQueued]  # noqa: RUF012 - as Airflow declares it
     external_views = [  # noqa: RUF012 - as Airflow declares it
         _view("Pipeline reports", "runs", "pipeline-reports", "reports"),

@@ -1,11 +1,14 @@
 """The stack's composition keeps its promises: nothing open, nothing shared that need not be, nothing unbounded."""
 
+import io
 import os
 import socket
 import stat
 import subprocess
 import sys
+import threading
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -236,6 +239,144 @@ def test_a_service_learns_only_what_it_was_given(tmp_path):
     given = stack.environment(tmp_path / "worker")
     assert "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN" not in given
     assert given["AIRFLOW__API_AUTH__JWT_SECRET"] == everything["AIRFLOW__API_AUTH__JWT_SECRET"]
+
+
+# ── settings, health, waiting ────────────────────────────────────────────────────────────────────────────────────────
+
+AIRFLOW_SERVICES = ("api-server", "scheduler", "dag-processor", "triggerer", "housekeeping", "worker", "init")
+
+
+def test_one_file_of_settings_reaches_every_service_of_airflow(tmp_path):
+    assert {name for name in SERVICES if SERVICES[name].get("env_file")} == {*AIRFLOW_SERVICES}
+    assert all(SERVICES[name]["env_file"] == ["./stack/stack.env"] for name in AIRFLOW_SERVICES)
+    stack.make_secrets(str(tmp_path / "stack" / "secrets"))
+    file = tmp_path / "stack" / "stack.env"
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert stack.settings_of(file) == {}, "examples alone"
+    file.write_text("# comment\nOTEL_A=b=c\n GROUNDTRUTH_X = 1\n")
+    stack.make_settings(tmp_path / "stack")
+    assert stack.settings_of(file) == {"OTEL_A": "b=c", "GROUNDTRUTH_X": "1"}
+
+
+def test_what_the_composition_sets_itself_are_the_places_of_the_containers_or_can_be_filled_in():
+    """Compose prefers `environment` to the file, so only what nobody may change may stand there without `${…}`."""
+    fixed = {name for name, value in SERVICES["scheduler"]["environment"].items() if "${GROUNDTRUTH_" not in str(value)}
+    assert {name for name in fixed if name.startswith("GROUNDTRUTH_")} == {
+        "GROUNDTRUTH_RUNTIME",
+        "GROUNDTRUTH_DATA_DIR",
+        "GROUNDTRUTH_HOST_DATA_DIR",
+        "GROUNDTRUTH_ENV_FILE",
+        "GROUNDTRUTH_STEP_UID",
+    }
+
+
+@pytest.mark.parametrize(
+    ("url", "path"), [("", ""), ("https://a.example.org", ""), ("https://a.example.org/team/", "/team")]
+)
+def test_an_address_with_a_path_is_part_of_every_address_inside(tmp_path, monkeypatch, url, path):
+    monkeypatch.setenv("AIRFLOW__API__BASE_URL", url)
+    settings = stack.environment(tmp_path)
+    assert settings["AIRFLOW__CORE__EXECUTION_API_SERVER_URL"] == f"http://api-server:8080{path}/execution/"
+    asked = []
+
+    class Answer(io.BytesIO):
+        pass
+
+    def ask(address, timeout):
+        asked.append(address)
+        return Answer(b'{"scheduler": {"status": "healthy"}}')
+
+    monkeypatch.setattr(stack.urllib.request, "urlopen", ask)
+    assert stack.healthy("scheduler") == 0
+    assert asked == [f"http://api-server:8080{path}/api/v2/monitor/health"]
+
+
+@pytest.mark.parametrize(("answer", "code"), [(b"+OK\r\n+PONG\r\n", 0), (b"-WRONGPASS\r\n-NOAUTH\r\n", 1), (b"", 1)])
+def test_a_worker_whose_queue_does_not_answer_is_not_healthy(answer, code):
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        server.listen()
+        received = []
+
+        def serve():
+            connection, _ = server.accept()
+            received.append(connection.recv(1024))
+            connection.sendall(answer)
+            connection.close()
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        broker = f"redis://:p%2Fw@127.0.0.1:{server.getsockname()[1]}/0"
+        assert stack.broker_answers({"AIRFLOW__CELERY__BROKER_URL": broker}) == code
+        thread.join()
+    assert received == [b"AUTH p/w\r\nPING\r\n"]
+    with pytest.raises(OSError, match="refused"):
+        stack.broker_answers({"AIRFLOW__CELERY__BROKER_URL": broker})
+
+
+def test_a_password_of_the_admin_that_is_written_anew_is_set_and_one_changed_in_the_ui_stays(tmp_path):
+    secret, mark = tmp_path / "admin_password", tmp_path / "mark"
+    secret.write_text("first\n")
+
+    def commands():
+        lines = [" ".join(command) for command in stack.admin_commands(secret, mark)]
+        mark.write_text(str(secret.stat().st_mtime_ns))
+        return [line.partition(" --role")[0] for line in lines]
+
+    assert commands() == [f"users {what} --username admin --password first" for what in ("create", "reset-password")]
+    assert commands() == ["users create --username admin --password first"], "create leaves a user that is there"
+    os.utime(secret, ns=(1, 1))
+    secret.write_text("second")
+    assert commands()[1] == "users reset-password --username admin --password second"
+
+
+@pytest.fixture
+def engine(monkeypatch):
+    """An engine whose containers go through these states, a second each, and print these lines."""
+
+    def play(*moments, log=lambda second: []):
+        clock = SimpleNamespace(second=0)
+        monkeypatch.setattr(stack.time, "monotonic", lambda: clock.second)
+        monkeypatch.setattr(stack.time, "sleep", lambda _: setattr(clock, "second", clock.second + 100))
+        monkeypatch.setattr(stack, "docker", lambda *_: moments[min(clock.second // 100, len(moments) - 1)])
+        monkeypatch.setattr(stack, "last_line", lambda _: log(clock.second))
+        return clock
+
+    return play
+
+
+STARTING, HEALTHY = ["/a running 0 0 starting", "/once exited 0 0 "], ["/a running 0 0 healthy", "/once exited 0 0 "]
+
+
+def test_a_stack_that_makes_progress_is_waited_for_without_limit(engine):
+    clock = engine(*[STARTING] * 20, HEALTHY, log=lambda second: [str(second)])
+    assert stack.wait("a", "once") == 0
+    assert clock.second == 2000
+
+
+def test_a_stack_that_stands_still_is_given_up_after_five_minutes(engine, capsys):
+    clock = engine(STARTING)
+    assert stack.wait("a", "once") == 1
+    assert clock.second == 400
+    assert "error: a is starting, and nothing changed for 300 s: `docker logs NAME`" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("states", "shown"),
+    [
+        (["/init exited 1 0 "], "error: init is exited: "),
+        (["/a restarting 1 9 starting"], "error: a is starting: "),
+    ],
+)
+def test_what_failed_or_restarts_again_and_again_is_not_waited_for(engine, capsys, states, shown):
+    engine(
+        ["/init running 0 0 ", "/a running 0 0 starting"],
+        [*states, "/b running 0 0 starting"],
+        log=lambda second: [str(second)],
+    )
+    monkey = states[0].split(" ")[0].lstrip("/")
+    assert stack.wait(monkey) == 1
+    assert shown in capsys.readouterr().out
 
 
 def test_a_port_that_is_taken_is_passed_over():

@@ -53,6 +53,7 @@ class Stack:
         newer = subprocess.run(["docker", "compose", "version"], check=False, capture_output=True).returncode == 0  # noqa: S607
         self.command = ["docker", "compose"] if newer else ["docker-compose"]
         self.environment = os.environ | {"GROUNDTRUTH_PORT": str(port), "PWD": str(folder)}
+        tool.make_settings(folder / "stack")
         shutil.copy(ROOT / "docker-compose.yaml", folder)
         shutil.copytree(ROOT / "include" / "config", self.definitions)
         (folder / "docker-compose.override.yaml").write_text(yaml.safe_dump(override(dead_after)))
@@ -64,7 +65,7 @@ class Stack:
 
     def compose(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         """Run Compose on this composition."""
-        command = [*self.command, "-p", self.project, "--profile", "demo", *arguments]
+        command = [*self.command, "--env-file", "stack/stack.env", "-p", self.project, "--profile", "demo", *arguments]
         done = subprocess.run(  # noqa: S603 - our own
             command, cwd=self.folder, env=self.environment, check=False, capture_output=True, text=True
         )

@@ -29,7 +29,7 @@ import time
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
-from urllib.parse import quote
+from urllib.parse import quote, unquote, urlsplit
 
 AIRFLOW_UID = GROUP = 50000
 WORKER_UID = 50001
@@ -39,6 +39,9 @@ UMASK = 0o002
 HOME = Path("/opt/airflow")
 DATA, CONFIG, LOGS = Path("/opt/groundtruth/data"), Path("/opt/groundtruth/config"), HOME / "logs"
 ENV_FILE = "pipeline.env"
+ADMIN_MARK = ".admin-password"
+"""In the folder of the configuration: when the secret that Airflow has as the admin's password was written. A secret
+that is written anew is set at the next start; a password that the admin changed in the UI stays until then."""
 INBOX, MOUNTS = "inbox", "mounts"
 """Below the data folder, and not Airflow's: what users put there, and what the policy server prepares."""
 KEPT, COPIES, REDIS_VOLUME = Path("/run/secrets"), Path("/copies"), Path("/volumes/redis")
@@ -69,6 +72,17 @@ SERVICES = {
 PORTS = {"worker": 8793}
 API = "http://api-server:8080"
 WAIT_SECONDS = 300
+"""How long `wait` waits for a sign of progress: a state that changes, or a line in the log of a service."""
+MOST_RESTARTS = 5
+SETTINGS = "stack.env"
+SETTINGS_TEXT = """\
+# Settings of this stack, one NAME=VALUE a line, without quotes: each GROUNDTRUTH_…, AIRFLOW__…, AIRFLOW_CONN_…,
+# OTEL_… and MLFLOW_… of its services. `make up` applies them. Guide: docs/guides/stack.md#settings
+#
+# AIRFLOW_BASE_URL=https://airflow.example.org/team
+# GROUNDTRUTH_NOTIFY_CONNECTION=team
+# GROUNDTRUTH_KEEP_RUNS_DAYS=30
+"""
 
 
 def make_secrets(folder: str) -> int:
@@ -82,8 +96,34 @@ def make_secrets(folder: str) -> int:
         path.write_text(MADE[name]())
     for path in (Path(folder), *Path(folder).rglob("*")):  # an earlier release left them readable
         path.chmod(0o700 if path.is_dir() else 0o600)
+    make_settings(Path(folder).parent)
     say(f"{folder}: made {', '.join(new)}" if new else f"{folder}: all secrets are there")
     return 0
+
+
+def make_settings(folder: Path) -> None:
+    """Create the file of a stack's settings, for its owner alone, where there is none."""
+    path = folder / SETTINGS
+    if not path.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        path.touch(0o600)
+        path.write_text(SETTINGS_TEXT)
+
+
+def address() -> int:
+    """Say where the UI is, and how to log in."""
+    stated = [*settings_of(Path("stack") / SETTINGS).items(), *os.environ.items()]
+    port = dict(stated).get("GROUNDTRUTH_PORT") or "8080"
+    url = dict(stated).get("AIRFLOW_BASE_URL") or f"http://127.0.0.1:{port}"
+    say(f"{url}  (port {port} of 127.0.0.1; user admin, password in stack/secrets/admin_password)")
+    return 0
+
+
+def settings_of(path: Path) -> dict[str, str]:
+    """Return the settings of a file of lines NAME=VALUE; none where there is no file."""
+    lines = path.read_text().splitlines() if path.exists() else []
+    pairs = (line.partition("=") for line in lines if "=" in line and not line.lstrip().startswith("#"))
+    return {name.strip(): value.strip() for name, _, value in pairs}
 
 
 def copy_secrets() -> int:
@@ -131,7 +171,13 @@ def environment(folder: Path) -> dict[str, str]:
         queue = f"redis://:{quote(texts['redis_password'])}@redis:6379"
         settings["AIRFLOW__CELERY__BROKER_URL"] = f"{queue}/0"
         settings["AIRFLOW__CELERY__RESULT_BACKEND"] = f"{queue}/1"
+    settings["AIRFLOW__CORE__EXECUTION_API_SERVER_URL"] = f"{API}{base_path()}/execution/"
     return settings
+
+
+def base_path() -> str:
+    """Return the path below which Airflow serves everything: that of `AIRFLOW__API__BASE_URL`, without a last slash."""
+    return urlsplit(os.environ.get("AIRFLOW__API__BASE_URL", "")).path.rstrip("/")
 
 
 def healthy(component: str) -> int:
@@ -142,25 +188,54 @@ def healthy(component: str) -> int:
     """
     if component.isdigit() or component in PORTS:
         socket.create_connection(("127.0.0.1", PORTS.get(component) or int(component)), timeout=5).close()
-        return 0
-    with urllib.request.urlopen(f"{API}/api/v2/monitor/health", timeout=5) as answer:  # noqa: S310 - our own
+        return 0 if component.isdigit() else broker_answers(environment(KEPT))
+    with urllib.request.urlopen(f"{API}{base_path()}/api/v2/monitor/health", timeout=5) as answer:  # noqa: S310 - our own
         return 0 if json.load(answer)[component]["status"] == "healthy" else 1
 
 
+def broker_answers(settings: dict[str, str]) -> int:
+    """Return 0 if the queue's Redis answers with this service's password: a worker without it takes no task."""
+    broker = urlsplit(settings["AIRFLOW__CELERY__BROKER_URL"])
+    with socket.create_connection((broker.hostname or "", broker.port or 6379), timeout=5) as connection:
+        connection.sendall(f"AUTH {unquote(broker.password or '')}\r\nPING\r\n".encode())
+        answer = b""
+        while answer.count(b"\r\n") < 2 and (part := connection.recv(1024)):
+            answer += part
+    return 0 if answer.endswith(b"+PONG\r\n") else 1
+
+
 def wait(*containers: str) -> int:
-    """Wait until every container with a health check is healthy, and none has failed; says what is not."""
-    states: dict[str, str] = {}
+    """Wait until every container with a health check is healthy, for as long as there is progress; says what is not."""
+    seen: list[str] = []
+    before: dict[str, int] = {}
     deadline = time.monotonic() + WAIT_SECONDS
-    while time.monotonic() < deadline:
-        form = "{{.Name}} {{.State.Status}} {{.State.ExitCode}} {{if .State.Health}}{{.State.Health.Status}}{{end}}"
+    state = "{{.State.Status}} {{.State.ExitCode}} {{.RestartCount}}"
+    form = f"{{{{.Name}}}} {state} {{{{if .State.Health}}}}{{{{.State.Health.Status}}}}{{{{end}}}}"
+    while True:
         rows = [line.lstrip("/").split(" ") for line in docker("inspect", "-f", form, *containers)]
-        states = {name: health or status for name, status, code, health in rows if (status, code) != ("exited", "0")}
-        if all(state in ("running", "healthy") for state in states.values()):
+        before = before or {name: int(restarts) for name, _, _, restarts, _ in rows}
+        states = {name: health or status for name, status, code, _, health in rows if (status, code) != ("exited", "0")}
+        late = [name for name, state in states.items() if state not in ("running", "healthy")]
+        if not late:
             return 0
+        failing = [name for name, _, _, restarts, _ in rows if int(restarts) - before[name] >= MOST_RESTARTS]
+        failing += [name for name in late if states[name] == "exited"]
+        progress = [*states.values(), *(line for name in late for line in last_line(name))]
+        if progress != seen:
+            seen, deadline = progress, time.monotonic() + WAIT_SECONDS
+        if failing or time.monotonic() > deadline:
+            shown = ", ".join(f"{name} is {states.get(name, 'restarting')}" for name in failing or late)
+            reason = "" if failing else f", and nothing changed for {WAIT_SECONDS} s"
+            say(f"error: {shown}{reason}: `docker logs NAME` says why")
+            return 1
         time.sleep(1)
-    late = ", ".join(f"{name} is {state}" for name, state in states.items() if state not in ("running", "healthy"))
-    say(f"error: after {WAIT_SECONDS} s {late}: `docker logs NAME` says why")
-    return 1
+
+
+def last_line(container: str) -> list[str]:
+    """Return the last line of a container's log, with its time."""
+    command = ["docker", "logs", "--timestamps", "--tail", "1", container]
+    done = subprocess.run(command, check=False, capture_output=True, text=True)  # noqa: S603
+    return (done.stdout + done.stderr).splitlines()
 
 
 def initialise() -> int:
@@ -180,18 +255,31 @@ def initialise() -> int:
         path.chmod(0o770 if path.is_dir() else 0o660)  # workers promote, the API server rolls back
     make_inbox(DATA / INBOX, KEPT.stat())
     os.environ.update(environment(KEPT))
-    password = (KEPT / "admin_password").read_text().strip()
+    secret, mark = KEPT / "admin_password", CONFIG / ADMIN_MARK
+    admin, written = admin_commands(secret, mark), str(secret.stat().st_mtime_ns)
     os.umask(UMASK)
     os.setgroups([])
     os.setgid(GROUP)
     os.setuid(AIRFLOW_UID)
-    admin = ["--username", "admin", "--role", "Admin", "--password", password]
-    person = ["--firstname", "Ad", "--lastname", "Min", "--email", "admin@localhost"]
     pools = [pool for domain in DOMAINS for pool in domain.pools]
     settings = [["pools", "set", pool.name, str(pool.slots), pool.description] for pool in pools]
-    for command in (["db", "migrate"], *settings, ["users", "create", *admin, *person]):
+    for command in (["db", "migrate"], *settings, *admin):
         subprocess.run([*AIRFLOW, *command], check=True)  # noqa: S603 - our own
+    mark.write_text(written)
     return 0
+
+
+def admin_commands(secret: Path, mark: Path) -> list[list[str]]:
+    """Return Airflow's commands that create the first user and set its password, where the secret was written anew.
+
+    Args:
+        secret: The file of the password.
+        mark: Holds when the secret that is set was written.
+    """
+    account = ["--username", "admin", "--password", secret.read_text().strip()]
+    person = ["--role", "Admin", "--firstname", "Ad", "--lastname", "Min", "--email", "admin@localhost"]
+    is_set = mark.exists() and mark.read_text() == str(secret.stat().st_mtime_ns)
+    return [["users", "create", *account, *person], *([] if is_set else [["users", "reset-password", *account]])]
 
 
 def share(folder: Path) -> None:
@@ -232,6 +320,7 @@ ACTIONS: dict[str, Callable[..., int]] = {
     "secrets": make_secrets,
     "copy-secrets": copy_secrets,
     "wait": wait,
+    "address": address,
     "healthy": healthy,
     "init": initialise,
 }

@@ -350,6 +350,45 @@ def inbox(
     raise typer.Exit(code)
 
 
+SUBJECTS = {domain.subject.name: domain for domain in DOMAINS if domain.subject}
+
+
+def _with_subjects(command: Callable[..., None]) -> Callable[..., None]:
+    """Add an option for the subject of each domain to a command that takes them as keyword arguments."""
+    signature = inspect.signature(command, eval_str=True)
+    parameters = [item for item in signature.parameters.values() if item.kind is not item.VAR_KEYWORD]
+    for name, domain in SUBJECTS.items():
+        option = typer.Option(f"--{name}", metavar="ID", help=domain.subject.help if domain.subject else "")
+        kind = inspect.Parameter.KEYWORD_ONLY
+        parameters.append(inspect.Parameter(name, kind, default=None, annotation=Annotated[str | None, option]))
+    command.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
+    return command
+
+
+@app.command()
+@_with_subjects
+def forget(
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="State what would be done, and change nothing.")] = False,
+    json_: Annotated[bool, typer.Option("--json", help="Print the record as JSON on stdout.")] = False,
+    **subjects: str | None,
+) -> None:
+    """Remove a subject of the data, such as a meter, from published results, runs, the inbox, feeds and reports.
+
+    It cannot be undone: begin with --dry-run. Exit codes: 0, or 1 if something still holds the subject.
+    """
+    from include.cli.forget import run_forget
+
+    named = {name: value for name, value in subjects.items() if value}
+    if len(named) != 1:
+        raise fail(f"name one subject: {', '.join(f'--{name} ID' for name in SUBJECTS)}", USAGE)
+    [(name, value)] = named.items()
+    try:
+        code = run_forget(SUBJECTS[name], value, dry_run=dry_run, as_json=json_, console=err)
+    except GroundtruthError as error:
+        raise fail(error, FAILED) from None
+    raise typer.Exit(code)
+
+
 @app.command()
 def housekeeping(
     dry_run: Annotated[

@@ -20,6 +20,8 @@ from include.core.settings import ROOT
 from include.core.windows import IntervalWindow
 
 Status = Literal["ok", "missing", "fault"]
+Erasure = Literal["absent", "rewritten", "removed", "kept"]
+"""What becomes of an input file: it does not hold the subject, is written again or removed, or can be neither."""
 
 
 @dataclass(frozen=True)
@@ -129,6 +131,25 @@ class PendingChange:
 
 
 @dataclass(frozen=True)
+class Subject:
+    """What a domain's data are about, and users may ask to forget, such as a meter.
+
+    Args:
+        name: The option of `./pipeline forget` (`meter`), and what messages call it.
+        help: Of the option.
+        results: `module:function` of `(results by name, subject, target folder) -> bool`: whether results of a run hold
+            the subject; if so, it writes to the folder those that remain of use without it.
+        input: `module:function` of `(file, name, subject, params, target file) -> Erasure`: what becomes of an input
+            file; where that is `rewritten`, it writes the target.
+    """
+
+    name: str
+    help: str
+    results: str
+    input: str
+
+
+@dataclass(frozen=True)
 class Check:
     """A check of `./pipeline doctor`.
 
@@ -181,6 +202,7 @@ class Domain:
             domain states first; None where the run has not come far enough.
         charts: `module:function` of `(AcceptedFiles) -> Charts`: the charts of that report; none without their files.
         feed_reader: How files of feeds are read, where its pipelines may run days of a feed.
+        subject: What its data are about, and users may ask to forget.
         housekeeping: `module:function` of `(data folder, present)` that yields what may be removed from its stores
             (`include.core.housekeeping.Expired`).
     """
@@ -211,6 +233,7 @@ class Domain:
     overview: str | None = None
     charts: str | None = None
     feed_reader: FeedReader | None = None
+    subject: Subject | None = None
     housekeeping: str | None = None
 
     @property

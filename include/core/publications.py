@@ -37,6 +37,14 @@ class Replaced(BaseModel):
     kept: str = Field(description="Where it lies now, below the data folder.")
 
 
+class Forgotten(BaseModel):
+    """A subject was forgotten: some files were written again without it, others removed."""
+
+    at: AwareDatetime
+    rewritten: list[str]
+    removed: list[str]
+
+
 class Publication(BaseModel):
     """Whose results a published folder holds, and what they are (`publication.json` in it)."""
 
@@ -59,6 +67,7 @@ class Publication(BaseModel):
     published_at: AwareDatetime | None = None
     results_ended_at: AwareDatetime = Field(description="When the last of the run's results was accepted.")
     replaced: Replaced | None = Field(None, description="What the folder held before, where that was something else.")
+    forgotten: list[Forgotten] = []
     files: list[FileRecord] = Field(description="All files beside the manifest, with their checksums.")
 
 

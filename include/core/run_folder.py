@@ -117,6 +117,14 @@ class Started(_Record):
     stopped: bool = Field(False, description="Airflow asked the attempt to end before it had a result.")
 
 
+class Mark(_Record):
+    """A user set the state of a task in Airflow (`steps/<step>/mark.json`)."""
+
+    by: str = Field(description="The user's name in Airflow.")
+    at: AwareDatetime
+    state: Literal["failed"]
+
+
 class StepResult(Started):
     """The result of an attempt (`steps/<step>/result.json`)."""
 
@@ -280,6 +288,10 @@ class RunFolder:
     def result(self, step_id: str) -> StepResult | None:
         """Return the recorded outcome of a task, or None while there is none."""
         return read_model(self.step(step_id) / "result.json", StepResult)
+
+    def mark(self, step_id: str) -> Mark | None:
+        """Return which user set the state of a task last; None where nobody did."""
+        return read_model(self.step(step_id) / "mark.json", Mark)
 
     def step_started(self, info: StepInfo) -> Started | None:
         """Return the attempt under way or, of a step of several tasks, the first of them that started."""

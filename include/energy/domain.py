@@ -1,6 +1,6 @@
 """The energy domain."""
 
-from include.core.domain import Domain, Option
+from include.core.domain import Domain, Option, Subject
 from include.core.feeds import FeedReader
 from include.energy.steps import ENERGY_STEPS
 
@@ -112,5 +112,11 @@ ENERGY = Domain(
     units={"kwh": "kWh", "kw": "kW"},
     overview="include.energy.overview:overview",
     charts="include.energy.charts:charts",
+    subject=Subject(
+        name="meter",
+        help="Id of the meter, as reports name its household.",
+        results="include.energy.forgetting:erase_results",
+        input="include.energy.forgetting:erase_input",
+    ),
     feed_reader=FeedReader(examine="include.energy.feeds:examine", compare="include.energy.feeds:compare"),
 )

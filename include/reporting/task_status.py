@@ -14,6 +14,7 @@ from include.core.run_folder import (
     INTERRUPTED_MARK,
     STOPPED,
     Failure,
+    Mark,
     Run,
     RunFolder,
     Started,
@@ -118,6 +119,11 @@ def _report(
         else:
             interrupted = (folder.path / INTERRUPTED_MARK).exists()
             status, error = _status_of_state(info.title, started, interrupted=interrupted, state=state)
+        mark = _mark(folder, info, started) if error and error.kind in ("lost", "interrupted") else None
+        if mark is not None:
+            status, error = _failed(
+                f"{info.title} was marked as failed by the user {mark.by} in Airflow.", "interrupted"
+            )
     except ValidationError as damage:
         name = "result.json" if damage.title == StepResult.__name__ else "started.json"
         status, error = _failed(damage_of(folder.step(info.id) / name, damage), "error")
@@ -141,6 +147,13 @@ def _report(
         error=error,
         **(record.model_dump(include=AS_RECORDED) if record else {}),
     )
+
+
+def _mark(folder: RunFolder, info: StepInfo, started: Started | None) -> Mark | None:
+    """Return which user marked the present attempt of a task as failed."""
+    marks = [mark for mark in map(folder.mark, folder.tasks(info)) if mark is not None]
+    current = [mark for mark in marks if started is None or mark.at >= started.started_at]
+    return max(current, key=lambda mark: mark.at, default=None)
 
 
 def _arguments(params: Mapping[str, Any]) -> list[str]:

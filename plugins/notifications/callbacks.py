@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from airflow.sdk.configuration import conf
+from pydantic import ValidationError
 
 from include.core.contracts import imported
 from include.core.settings import get_settings
@@ -44,7 +46,7 @@ def notify_of_failure(context: Context) -> None:
         report = _report(folder, continues=context.get("reason") == TIMED_OUT)
         return failure_notice(report, _failure_point(context, report), run_url=run_url(dag_id, run_id))
 
-    _notify(folder.path / "notices" / "failure", notice)
+    _notify(folder.path / "notices" / f"failure{_clears(folder) or ''}", notice)
 
 
 def notify_of_step(context: Context) -> None:
@@ -87,6 +89,14 @@ def run_url(dag_id: str, run_id: str) -> str | None:
     """Return where Airflow shows a run; None on the command line, or where `[api] base_url` states no address."""
     base = "" if get_settings().run_folder else conf.get("api", "base_url", fallback="")
     return f"{base.rstrip('/')}/dags/{quote(dag_id)}/runs/{quote(run_id, safe='')}" if base else None
+
+
+def _clears(folder: RunFolder) -> int:
+    """Return how often tasks of a run were cleared: users are notified once of each failure."""
+    with suppress(ValidationError):
+        names = [path.parent.name for path in folder.path.glob("steps/*/started.json")]
+        return sum(started.generation for started in map(folder.started, names) if started)
+    return 0
 
 
 def _notify(mark: Path, notice: Callable[[], Notice]) -> None:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from include.core.run_folder import RunFolder
+from include.core.run_folder import Mark, RunFolder, write_json
 from include.reporting.model import StepReport
 from include.reporting.task_status import begun_tasks, task_statuses, worst_state, worst_states
 from tests.reporting.runs import at, broke, ended, good_run, plan, started
@@ -45,6 +45,15 @@ def test_without_a_plan_every_step_with_a_record_counts(folder: RunFolder):
 def test_other_tasks_count_only_if_they_failed(folder: RunFolder):
     tasks = task_statuses(folder, folder.run(), {"notify": "failed", "report": "running", "collect": "failed"})
     assert [task.id for task in tasks.others] == ["prepare", "publish", "notify"]
+
+
+@pytest.mark.parametrize(("minutes", "named"), [(2, True), (0, False)])
+def test_a_task_that_a_user_marked_as_failed_names_the_user_but_not_in_a_later_attempt(folder, minutes, named):
+    started(folder, "analyze", 1)
+    write_json(folder.step("analyze") / "mark.json", Mark(by="alice", at=at(minutes), state="failed"))
+    error = status(folder, "analyze", {"analyze": "failed"}).error
+    assert ("was marked as failed by the user alice in Airflow." in error.message) is named
+    assert error.kind == ("interrupted" if named else "lost")
 
 
 def test_times_are_those_of_the_last_attempt(folder: RunFolder):

@@ -63,6 +63,14 @@ def test_a_failed_run_is_reported_once_with_its_fault_and_where_airflow_shows_it
     assert notice.facts["In Airflow"] == "https://airflow.example.org/team/dags/energy_pipeline/runs/manual__1"
 
 
+def test_a_failure_after_a_clear_is_another_one(sent, run_folder):
+    for generation in (0, 1, 1, 2):
+        started = Started(step="analyze", started_at=NOW, generation=generation)
+        write_json(run_folder.step("analyze") / "started.json", started)
+        notify_of_failure(FAILED | {"reason": "task_failure"})
+    assert len(sent.notices) == 3
+
+
 def test_a_run_that_exceeded_its_limit_names_the_limit_and_the_step_that_was_running(sent, run_folder):
     notify_of_failure(FAILED | {"reason": "timed_out"})
     [notice] = sent.notices
