@@ -33,8 +33,9 @@ def test_what_listens_for_people_listens_on_loopback(name):
 
 
 def test_only_the_api_server_is_published_and_mlflow_where_it_is_wanted():
-    assert [name for name, service in SERVICES.items() if service.get("ports")] == ["api-server", "mlflow"]
+    assert [name for name, service in SERVICES.items() if service.get("ports")] == ["api-server", "mlflow", "grafana"]
     assert SERVICES["mlflow"]["profiles"] == ["mlflow"]
+    assert SERVICES["grafana"]["profiles"] == ["monitoring"]
 
 
 @each_service

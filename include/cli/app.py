@@ -409,6 +409,27 @@ def housekeeping(
 
 
 @app.command()
+def metrics(
+    port: Annotated[
+        int | None, typer.Option(min=0, max=65535, metavar="PORT", help="Serve them at /metrics until Ctrl+C.")
+    ] = None,
+    host: Annotated[str, typer.Option(metavar="ADDRESS", help="With --port: the address to listen on.")] = "127.0.0.1",
+) -> None:
+    """Print the metrics of this deployment for Prometheus: last runs, deadlines, quotas, disk."""
+    from include.cli.metrics import metrics_server, metrics_text
+
+    if port is None:
+        sys.stdout.write(metrics_text())
+        return
+    with metrics_server(host, port) as server:
+        err.print(f"http://{host}:{server.server_address[1]}/metrics", soft_wrap=True)
+        try:
+            server.serve_forever()
+        except KeyboardInterrupt:
+            raise typer.Exit from None
+
+
+@app.command()
 def doctor() -> None:
     """Check what this machine lacks, and how to fix it."""
     from include.cli.doctor import examine, table

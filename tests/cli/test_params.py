@@ -231,7 +231,8 @@ def test_a_second_pipeline_is_a_file_and_takes_files(call, data_dir, tmp_path, m
     monkeypatch.setenv("GROUNDTRUTH_DEFINITIONS_DIR", str(definitions))
     _, figures = run(call, "--csv", tmp_path / "readings.csv", "--date", "2026-01-05", pipeline="sum")
     assert figures == {"count": {}}
-    assert (data_dir / "published/sum/readings/2026-01-05_2026-01-06/count.json").read_text().strip() == "3"
+    [published] = data_dir.glob("published/sum/**/readings/2026-01-05_2026-01-06/count.json")
+    assert published.read_text().strip() == "3"
     refused = call("run", "sum")
     assert refused.code == 2
     assert "files: the pipeline needs a file named readings.csv" in refused.stderr

@@ -96,7 +96,7 @@ def test_sources_are_handed_in_read_and_published_under_their_name(definitions, 
     (inbox / "readings.csv").write_text("n\n1\n2\n")
     done = run_dag("small_pipeline", {"csv": ["today/readings.csv"]} | DAY)
     assert done.state == "success"
-    [published] = data_dir.glob("published/small/readings/*/count.json")
+    [published] = data_dir.glob("published/small/**/readings/*/count.json")
     assert published.read_text().strip() == "3"
     [source] = done.report["provenance"]["sources"]
     assert source["path"] == "source/readings.csv"
