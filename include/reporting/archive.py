@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import hashlib
 import heapq
+import json
 import os
 import stat
 import time
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import suppress
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from io import BufferedReader
 from pathlib import Path
@@ -37,6 +38,8 @@ CACHED_RUNS = 4 * LISTED_RUNS
 LARGEST_REPORT_BYTES = 64 * 1024 * 1024
 """A larger report, or page of a report, is neither read nor served: it would fill memory."""
 LONGEST_REASON = 300
+OF_ONE_RUN = frozenset({"start", "end", "files", "feed", "audit", "publish"})
+"""Parameters that differ from run to run of one schedule, or change no result."""
 CHUNK_BYTES = 1024 * 1024
 
 
@@ -57,6 +60,12 @@ class RunEntry(BaseModel):
         validation_alias="start_time", description="Without a report or a plan, the time of its folder."
     )
     seconds: float | None = Field(validation_alias="total_duration_seconds", description="None without a report.")
+    active_seconds: float | None = Field(
+        None, description="Time in which a task was at work: without the wait between a failure and a clear."
+    )
+    interval_start: AwareDatetime | None = Field(None, validation_alias=AliasPath("interval", "start"))
+    interval_end: AwareDatetime | None = Field(None, validation_alias=AliasPath("interval", "end"))
+    settings: str = Field("", description="Checksum of its parameters, without interval and files: such runs compare.")
     failure: str | None = Field(None, validation_alias=AliasPath("failure_point", "message"))
     records: int | None = Field(None, description="Records that its first counting step read.")
     rejected: int | None = Field(None, description="Records that its steps rejected.")
@@ -128,6 +137,8 @@ def read_entry(run: Path) -> RunEntry:
             "records": counts[0].read if counts else None,
             "rejected": sum(step.rejected for step in counts) if counts else None,
             "metrics": _metrics(parts),
+            "active_seconds": _active_seconds(parts),
+            "settings": _settings(document.get("params")),
         }
         return RunEntry.model_validate(document | own)
     except (ValueError, OSError, BadInputError):
@@ -221,6 +232,8 @@ class _Records(BaseModel):
 
 class _Step(BaseModel):
     output_summary: dict[str, Any] | None = None
+    start_time: AwareDatetime | None = None
+    end_time: AwareDatetime | None = None
 
 
 class _Parts(BaseModel):
@@ -245,7 +258,26 @@ def _without_report(folder: Path, outcome: str | None = None) -> RunEntry:
         outcome=outcome,
         started_at=run.created_at if run else datetime.fromtimestamp(changed, UTC),
         seconds=None,
+        interval_start=run.interval_start if run else None,
+        interval_end=run.interval_end if run else None,
+        settings=_settings(run.params) if run else "",
     )
+
+
+def _active_seconds(document: _Parts) -> float | None:
+    """Return how long at least one step was at work; None where no step states when."""
+    spans = sorted((step.start_time, step.end_time) for step in document.steps if step.start_time and step.end_time)
+    total, until = timedelta(), None
+    for start, end in spans:
+        total += max(timedelta(), end - (start if until is None else max(start, until)))
+        until = end if until is None else max(until, end)
+    return total.total_seconds() if spans else None
+
+
+def _settings(params: object) -> str:
+    """Return a checksum of parameters by which runs of different days can be compared."""
+    own = {name: value for name, value in params.items() if name not in OF_ONE_RUN} if isinstance(params, dict) else {}
+    return hashlib.sha256(json.dumps(own, sort_keys=True, default=str).encode()).hexdigest()[:12]
 
 
 def _metrics(document: _Parts) -> dict[str, float]:

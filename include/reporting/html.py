@@ -226,7 +226,7 @@ def template_environment(*folders: Path) -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    filters = (value, words, seconds, size, instant, column, grid, segment, safe_link, file_link, short)
+    filters = (value, words, seconds, size, instant, column, grid, segment, safe_link, file_link, short, below_data)
     environment.filters |= {function.__name__: function for function in filters}
     return environment
 
@@ -349,6 +349,16 @@ def grid(table: Table) -> tuple[list[str], list[list[str]]]:
         for cells, shown in zip(columns, texts, strict=True)
     ]
     return kinds, [list(row) for row in zip(*texts, strict=True)]
+
+
+def below_data(path: str) -> str:
+    """Return the place of a published folder below the data folder, whatever that is called where the run took place.
+
+    >>> below_data("/opt/groundtruth/data/published/energy/2026-03-01")
+    'published/energy/2026-03-01'
+    """
+    before, mark, rest = path.rpartition("/published/")
+    return f"published/{rest}" if mark and before else path
 
 
 def seconds(duration: float | None) -> str:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
+from functools import partial
 from typing import Annotated, Literal
 from urllib.parse import urlencode
 
@@ -40,9 +41,9 @@ class RunQuery(BaseModel):
     pipeline: Annotated[str | None, Blank] = Field(None, max_length=250, description="Id of a pipeline's DAG.")
     status: Annotated[State | None, Blank] = None
     text: str = Field("", max_length=200, description="Part of a run's id, pipeline or failure, in any case.")
-    since: Annotated[date | None, Blank] = Field(None, description="First day on which a run may have started.")
+    since: Annotated[date | None, Blank] = Field(None, description="First day on which a run's data may begin.")
     until: Annotated[date | None, Blank] = Field(None, description="Last day.")
-    sort: Literal["started", "duration", "status", "pipeline", "run"] = "started"
+    sort: Literal["started", "interval", "duration", "status", "pipeline", "run"] = "started"
     order: Literal["up", "down"] = Field("down", description="`down`: largest, latest or last first.")
     page: int = Field(1, ge=1, le=1_000_000)
 
@@ -62,6 +63,11 @@ class Row:
 
     entry: RunEntry
     state: State
+
+    @property
+    def seconds(self) -> float | None:
+        """How long it was at work."""
+        return at_work(self.entry)
 
 
 @dataclass(frozen=True)
@@ -120,16 +126,27 @@ def state_of(entry: RunEntry, running: Collection[tuple[str, str]]) -> State:
 
 SORT_KEYS: dict[str, Callable[[Row], float | str]] = {
     "started": lambda row: row.entry.started_at.timestamp(),
-    "duration": lambda row: -1.0 if row.entry.seconds is None else row.entry.seconds,
+    "interval": lambda row: begins(row.entry).timestamp(),
+    "duration": lambda row: -1.0 if (seconds := at_work(row.entry)) is None else seconds,
     "status": lambda row: row.state,
     "pipeline": lambda row: row.entry.dag_id,
     "run": lambda row: row.entry.run_id,
 }
 
 
+def begins(entry: RunEntry) -> datetime:
+    """Return when a run's data begin; where it has no data interval, when the run began."""
+    return (entry.interval_start or entry.started_at).astimezone(UTC)
+
+
+def at_work(entry: RunEntry) -> float | None:
+    """Return the seconds in which a run was at work; where no step states them, from its start to its end."""
+    return entry.seconds if entry.active_seconds is None else entry.active_seconds
+
+
 def _matches(entry: RunEntry, query: RunQuery) -> bool:
     text = query.text.strip().lower()
-    day = entry.started_at.astimezone(UTC).date()
+    day = begins(entry).date()
     return (
         query.pipeline in (None, entry.dag_id)
         and (query.since is None or day >= query.since)
@@ -158,8 +175,9 @@ class Trend:
         low: Smallest value, as text.
         high: Largest value, as text.
         latest: Value of the latest run, as text.
-        first_day: Start of the first run.
-        last_day: Start of the last run.
+        first_day: When the data of the first run begin.
+        last_day: When the data of the last run begin.
+        others: How many runs with other parameters are left out.
     """
 
     title: str
@@ -169,6 +187,7 @@ class Trend:
     latest: str
     first_day: datetime
     last_day: datetime
+    others: int = 0
 
     @property
     def line(self) -> str:
@@ -177,10 +196,10 @@ class Trend:
 
 
 def trends(rows: Sequence[Row]) -> list[Trend]:
-    """Return the trends of the durations by pipeline; for a single pipeline also of its metrics."""
+    """Return the trends of the time at work by pipeline; for a single pipeline also of its metrics."""
     dag_ids = sorted({row.entry.dag_id for row in rows})
     durations = [
-        _trend([(row, row.entry.seconds) for row in rows if row.entry.dag_id == dag_id], f"{dag_id}: duration", seconds)
+        _trend([row for row in rows if row.entry.dag_id == dag_id], at_work, f"{dag_id}: duration", seconds)
         for dag_id in dag_ids
     ]
     return [trend for trend in durations if trend] + (metric_trends(rows) if len(dag_ids) == 1 else [])
@@ -190,13 +209,24 @@ def metric_trends(rows: Sequence[Row], most: int = 5) -> list[Trend]:
     """Return the trends of the metrics that at least two runs report, in the order of the latest run."""
     latest = max(rows, key=lambda row: (bool(row.entry.metrics), row.entry.started_at), default=None)
     names = list(latest.entry.metrics) if latest else []
-    metrics = (_trend([(row, row.entry.metrics.get(name)) for row in rows], words(name), value) for name in names)
+    metrics = (_trend(rows, partial(_metric, name), words(name), value) for name in names)
     return [trend for trend in metrics if trend][:most]
 
 
-def _trend(values: Sequence[tuple[Row, float | None]], title: str, text: Callable[[float], str]) -> Trend | None:
+def _metric(name: str, entry: RunEntry) -> float | None:
+    return entry.metrics.get(name)
+
+
+def _trend(
+    rows: Sequence[Row], of: Callable[[RunEntry], float | None], title: str, text: Callable[[float], str]
+) -> Trend | None:
+    """Return the trend of a value over the runs that have the parameters of the latest one."""
+    values = ((row, of(row.entry)) for row in rows)
     finite = [(row, number) for row, number in values if number is not None and math.isfinite(number)]
-    finite = sorted(finite, key=lambda item: item[0].entry.started_at)[-TREND_RUNS:]
+    latest = max((row for row, _ in finite), key=lambda row: row.entry.started_at, default=None)
+    alike = [item for item in finite if latest and item[0].entry.settings == latest.entry.settings]
+    others = len(finite) - len(alike)
+    finite = sorted(alike, key=lambda item: (begins(item[0].entry), item[0].entry.started_at))[-TREND_RUNS:]
     if len(finite) < 2:
         return None
     numbers = [number for _, number in finite]
@@ -208,9 +238,9 @@ def _trend(values: Sequence[tuple[Row, float | None]], title: str, text: Callabl
             x=MARGIN + place * step,
             y=HEIGHT - MARGIN - (number - low) * scale if scale else HEIGHT / 2,
             state=row.state,
-            text=f"{row.entry.started_at:%Y-%m-%d %H:%M}: {text(number)}, {row.state}",
+            text=f"{begins(row.entry):%Y-%m-%d %H:%M}: {text(number)}, {row.state}",
         )
         for place, (row, number) in enumerate(finite)
     ]
-    first, last = finite[0][0].entry.started_at, finite[-1][0].entry.started_at
-    return Trend(title, points, text(low), text(high), text(numbers[-1]), first, last)
+    first, last = begins(finite[0][0].entry), begins(finite[-1][0].entry)
+    return Trend(title, points, text(low), text(high), text(numbers[-1]), first, last, others)

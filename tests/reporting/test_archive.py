@@ -5,6 +5,7 @@ import os
 import re
 import shutil
 import time
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -53,6 +54,29 @@ def test_a_run_is_summarised(run, runs):
     assert entry.started_at == START
     assert (entry.records, entry.rejected) == (1920, 15)
     assert entry.metrics == {"records_in": 1920, "energy_kwh": 203.456}
+
+
+def test_its_data_interval_and_the_time_at_work_are_stated(run, runs):
+    (entry,) = run_entries(runs)
+    assert (entry.interval_start, entry.interval_end) == (START - timedelta(hours=30), START - timedelta(hours=6))
+    assert entry.active_seconds == 210, "0.5 to 4 minutes, all three steps one after the other"
+
+
+def test_the_wait_between_a_failure_and_a_clear_is_no_time_at_work(run, runs):
+    ended(run, "describe", (600, 601), generation=1)
+    write_report(run, build_report(run, now=NOW))
+    (entry,) = run_entries(runs)
+    assert entry.active_seconds == 210, "one minute was done again"
+
+
+def test_runs_of_other_days_and_files_have_the_same_settings_and_other_parameters_have_not(tmp_path):
+    def settings(**params):
+        folder = RunFolder(tmp_path / "runs" / "energy_pipeline" / "r")
+        plan(folder, params=params)
+        return read_entry(folder.path).settings
+
+    assert settings(households=20, start="a", files=["a"]) == settings(households=20, start="b", files=["b"])
+    assert settings(households=20) != settings(households=5)
 
 
 def test_a_failed_run_says_why(tmp_path, runs):

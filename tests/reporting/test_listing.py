@@ -171,3 +171,32 @@ def test_the_metrics_are_drawn_of_a_single_pipeline_alone():
         "energy_pipeline: duration",
         "satellite_pipeline: duration",
     ]
+
+
+def test_a_trend_compares_runs_with_the_parameters_of_the_latest_and_states_the_others():
+    own = [
+        Row(entry(number, settings="a" if number != 1 else "b", seconds=10.0 + number), "success")
+        for number in range(4)
+    ]
+    (trend,) = trends(own)
+    assert (len(trend.points), trend.others) == (3, 1)
+    assert trend.high == "13.0 s"
+
+
+def test_a_trend_goes_by_the_data_and_counts_the_time_at_work():
+    backfilled = [
+        Row(entry(number, interval_start=DAY - timedelta(days=number), active_seconds=float(number)), "success")
+        for number in (1, 2)
+    ]
+    (trend,) = trends(backfilled)
+    assert [point.text.partition(",")[0] for point in trend.points] == [
+        "2026-02-27 12:00: 2.0 s",
+        "2026-02-28 12:00: 1.0 s",
+    ]
+    assert (trend.first_day, trend.last_day) == (DAY - timedelta(days=2), DAY - timedelta(days=1))
+
+
+def test_days_and_order_are_those_of_the_data():
+    runs = [entry(5, interval_start=DAY), entry(1, interval_start=DAY + timedelta(days=9)), entry(3)]
+    assert listed(runs, since=DAY.date(), until=DAY.date()) == ["manual__5"]
+    assert listed(runs, sort="interval") == ["manual__1", "manual__3", "manual__5"]
