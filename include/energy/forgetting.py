@@ -28,6 +28,8 @@ from include.energy.schemas import DATA, RECORDS, REJECTED, REPORT_ROWS, REPORT_
 HOUSEHOLD = "household_id"
 ROWS = frozenset({DATA.path, RECORDS.path, REPORT_ROWS.path, REPORT_TABLE.path})
 CHANGES = re.compile(r"changes-\d+\.csv")
+TELLING = 3
+"""A shorter name also stands for other things, such as a quality; where it names no household, it is not the meter's."""
 GZIP, PARQUET = b"\x1f\x8b", b"PAR1"
 
 
@@ -69,7 +71,7 @@ def erase_input(file: Path, name: str, meter: str, params: Mapping[str, Any], ta
     own = {line for household, line in before if household == meter}
     others = {line for household, line in before if household and household != meter}
     if not own:
-        return "absent"
+        return "kept" if len(meter) >= TELLING and _mentions(_unpacked(file), meter) else "absent"
     if not others:
         return "removed"
     lines = _unpacked(file).splitlines(keepends=True)

@@ -94,9 +94,10 @@ def test_a_file_of_the_meter_alone_is_removed_and_one_of_others_stays(tmp_path, 
 
 def test_what_cannot_be_written_again_is_kept(tmp_path, target):
     wide = tmp_path / "wide.csv"
-    wide.write_text("timestamp,A,B\n" + "".join(f"2026-01-01T{hour:02}:00:00Z,1,2\n" for hour in range(3)))
-    params = {"columns": "timestamp=timestamp,power_kw=*"}
-    assert erase_input(wide, wide.name, "A", params, target / "out") == "kept"
+    wide.write_text("timestamp,M1A,M2B\n" + "".join(f"2026-01-01T{hour:02}:00:00Z,1,2\n" for hour in range(3)))
+    for params in ({"columns": "timestamp=timestamp,household_id=*"}, {}):
+        assert erase_input(wide, wide.name, "M1A", params, target / "out") == "kept"
+    assert erase_input(wide, wide.name, "M3C", params, target / "out") == "absent"
     unread = tmp_path / "unread.dat"
     unread.write_bytes(b"\x00\x01 meter A, and more")
     assert erase_input(unread, unread.name, "A", {}, target / "out") == "kept"
