@@ -29,7 +29,7 @@ HOUSEHOLD = "household_id"
 ROWS = frozenset({DATA.path, RECORDS.path, REPORT_ROWS.path, REPORT_TABLE.path})
 CHANGES = re.compile(r"changes-\d+\.csv")
 TELLING = 3
-"""A shorter name also stands for other things, such as a quality; where it names no household, it is not the meter's."""
+"""Signs of a name that is no other word of a file, such as a quality."""
 GZIP, PARQUET = b"\x1f\x8b", b"PAR1"
 
 
