@@ -24,6 +24,7 @@ import subprocess
 import sys
 import tarfile
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from datetime import UTC, datetime
@@ -34,6 +35,8 @@ ROOT = Path(__file__).resolve().parents[1]
 MANIFEST, DUMP = "backup.json", "postgres.dump"
 DATABASE = "airflow.db"
 AIRFLOW_FILES = ("fernet.key", "passwords.json")
+READY_SECONDS = 120
+PROFILES = ("demo", "mlflow", "monitoring")
 LEFT_OUT = ("mounts",)
 """Of the data folder: what the Docker proxy makes anew."""
 
@@ -140,7 +143,8 @@ def restore_stack(root: Path, archive: Path) -> Path:
             _move(stack, aside / "stack")
         _move(content / "stack", stack)
         _keep_forgotten(aside / "stack" / "data", stack / "data", created)
-    _run(root, "up", "-d", "--wait", "postgres")
+    _run(root, "up", "-d", "postgres")
+    _wait_for_postgres(root)
     # The volume has the password of the secrets that were there before; that of the backup takes its place.
     password = (stack / "secrets" / "database" / "postgres_password").read_text().strip()
     for sql in (
@@ -155,10 +159,21 @@ def restore_stack(root: Path, archive: Path) -> Path:
     return aside
 
 
+def _wait_for_postgres(root: Path) -> None:
+    ready = [*compose(), "exec", "-T", "postgres", "pg_isready", "-q", "-U", "airflow"]
+    for _ in range(READY_SECONDS):
+        if subprocess.run(ready, cwd=root, capture_output=True, check=False).returncode == 0:  # noqa: S603 - our own
+            return
+        time.sleep(1)
+    raise BackupError(f"postgres was not ready after {READY_SECONDS} s: docker compose logs postgres says why")
+
+
 def compose() -> list[str]:
     """Return the command of Compose that this machine has."""
     plugin = subprocess.run(["docker", "compose", "version"], capture_output=True, check=False)  # noqa: S607
-    return [*(["docker", "compose"] if plugin.returncode == 0 else ["docker-compose"]), "--env-file", "stack/stack.env"]
+    command = ["docker", "compose"] if plugin.returncode == 0 else ["docker-compose"]
+    profiles = [argument for name in PROFILES for argument in ("--profile", name)]
+    return [*command, "--env-file", "stack/stack.env", *profiles]
 
 
 def _run(root: Path, *arguments: str, stdin: Any = None) -> None:

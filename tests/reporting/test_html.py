@@ -81,7 +81,7 @@ def test_a_green_run_shows_all_its_parts(tmp_path: Path):
         "Energy 203 kWh",
         "1,920 1,900 15 5 missing 10 late 5",
         "One household has no data at night.",
-        "data/published/energy/2026-02-28",
+        "published/energy/2026-02-28",
         "duckdb 1.4.0",
         "required timestamp, household_id",
     ):
