@@ -13,8 +13,10 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from include.core.run_folder import RunFolder
 from include.core.settings import get_settings
+from include.core.tables import CHECK_MEMORY, connect
 from tests.plots import empty_plots
 from tests.prerequisites import real_data_dir
+from tests.shared_instance import Instance
 
 gc.set_threshold(100_000, 50, 100)  # a fifth of what each worker's imports took was garbage collection
 
@@ -28,6 +30,22 @@ def limit(item: pytest.Item) -> int:
     """Seconds that a test asks for; 0 if it does not."""
     mark = item.get_closest_marker("timeout")
     return mark.args[0] if mark else 0
+
+
+@pytest.fixture(scope="session")
+def instance(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Instance]:
+    """Databases that stay open for all tests of this process: to create one takes longer than most reads."""
+    with connect() as tables, connect(CHECK_MEMORY) as checked:
+        for database in (tables, checked):
+            database.execute("SET threads = 1")
+        yield Instance(tmp_path_factory.mktemp("duckdb"))
+
+
+@pytest.fixture(autouse=True)
+def one_instance(instance: Instance) -> Iterator[None]:
+    """Let steps in this process share an instance of DuckDB."""
+    with instance.used():
+        yield
 
 
 @pytest.fixture

@@ -179,10 +179,10 @@ def _check_csv(path: Path, artifact: Artifact[Any]) -> int:
 
 
 def _check_parquet(path: Path, artifact: Artifact[Any]) -> int:
-    from include.core.tables import check_table, connect, file_literal, readable
+    from include.core.tables import CHECK_MEMORY, check_table, connect, file_literal, readable
 
     file = file_literal(path)
-    with connect() as db, readable(path, artifact.path):
+    with connect(CHECK_MEMORY) as db, readable(path, artifact.path):
         [(records,)] = db.execute(f"SELECT num_rows FROM parquet_file_metadata({file})").fetchall()
         [(unpacked,)] = db.execute(f"SELECT sum(total_uncompressed_size) FROM parquet_metadata({file})").fetchall()
     if records > MAX_RECORDS:

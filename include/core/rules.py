@@ -20,10 +20,10 @@ from typing import IO, TYPE_CHECKING, Any, Literal
 from include.core import strict_json
 from include.core.errors import ContractError
 from include.core.tables import (
+    CHECK_MEMORY,
     Rule,
     Table,
     check_rules,
-    connect,
     file_argument,
     identifier,
     literal,
@@ -123,8 +123,13 @@ def check_declared(files: Path, artifact: Artifact[Any]) -> None:
     if rules.schema is not None:
         _check_schema(path, artifact.path, rules.schema)
     if rules.columns:
-        with TemporaryDirectory(prefix="groundtruth-") as spill, connect() as db:
-            db.execute(f"SET temp_directory = {literal(spill)}; SET threads = {_THREADS}")
+        import duckdb
+
+        with (
+            TemporaryDirectory(prefix="groundtruth-") as spill,
+            duckdb.connect(config={"memory_limit": CHECK_MEMORY, "temp_directory": spill, "threads": _THREADS}) as db,
+        ):
+            db.execute("SET TimeZone = 'UTC'")
             _check_columns(db, Path(spill, "keys.parquet"), files, artifact.path, rules)
 
 

@@ -11,6 +11,7 @@ import codecs
 import csv
 import gzip
 import io
+import os
 import re
 import types
 from collections.abc import Iterable, Iterator
@@ -40,6 +41,8 @@ _BOUNDS = {"ge": ">=", "gt": ">", "le": "<=", "lt": "<"}
 _JSON_LINES = (".jsonl", ".ndjson", ".jsonl.gz", ".ndjson.gz")
 _TABLES = {".csv": "csv", ".csv.gz": "csv", ".parquet": "parquet", **dict.fromkeys(_JSON_LINES, "jsonl")}
 MAX_HEADER_BYTES = 1024**2
+CHECK_MEMORY = "512MB"
+"""What a check of a file may take, however big the file is."""
 CUT_SHORT = "must end with a line break (a file that was cut short does not)"
 _OFFSET = r":\d\d(\.\d+)?[+-]\d\d(:?\d\d)?$"
 
@@ -90,18 +93,28 @@ def check_table(path: Path, name: str, model: type[BaseModel] | None) -> int:
     Raises:
         ContractError: It does not open, or breaks a rule of the model; names the column, the record and the value.
     """
-    with connect() as db, readable(path, name):
+    with connect(CHECK_MEMORY) as db, readable(path, name):
         table = open_table(db, path, name)
         rules = _rules(model, table, name) if model else []
         return check_rules(db, table, name, rules)
 
 
 @contextmanager
-def connect() -> Iterator[DuckDBPyConnection]:
-    """Yield a database in memory that reads files at bounded memory, in UTC."""
+def connect(memory_limit: str = "80%") -> Iterator[DuckDBPyConnection]:
+    """Yield a connection to a database in memory that reads and writes files, in UTC; its tables are temporary ones.
+
+    Connections that a process has open at once share a database, for to create one costs more than to read a small
+    table. It keeps nothing of a file: the next reader sees the file as it is then.
+
+    Args:
+        memory_limit: DuckDB's own limit, of all connections that share it.
+    """
     import duckdb
 
-    with duckdb.connect(config={"memory_limit": "512MB"}) as db:
+    with duckdb.connect(
+        f":memory:{memory_limit}-{os.getpid()}",
+        config={"memory_limit": memory_limit, "enable_external_file_cache": False},
+    ) as db:
         db.execute("SET TimeZone = 'UTC'")
         yield db
 

@@ -8,18 +8,20 @@ from collections.abc import Mapping
 from datetime import UTC, date, datetime, timedelta, tzinfo
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import duckdb
 from pydantic import BaseModel, JsonValue
 
 from include.core.errors import BadInputError, ContractError
 from include.core.feeds import FEED, Changes, Examined
 from include.core.run_folder import SOURCE_FOLDER, read_model
-from include.core.tables import file_argument, literal
+from include.core.tables import connect, file_argument, literal
 from include.core.windows import read_zone
 from include.energy.params import GeneratorParams
 from include.energy.schemas import DATA, FLOWS, REPORT, REPORT_ROWS, EnergySource
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
 
 QUARTER = 900
 """Zones are apart by multiples of it (s), so the quarters of an hour that hold a reading tell its day."""
@@ -76,7 +78,7 @@ def examine(file: Path, name: str, params: Mapping[str, Any]) -> Examined:
 
 def _days(data: Path, zone: tzinfo) -> dict[date, str]:
     """Return the local days of readings, each with a checksum over its readings in any order."""
-    with duckdb.connect() as db:
+    with connect() as db:
         rows = f"read_csv({file_argument(data)}, header = true, all_varchar = true, delim = ',')"
         columns = [row[0] for row in db.execute(f"DESCRIBE FROM {rows}").fetchall()]
         fields = ", ".join(f"coalesce({column}, '')" for column in columns if column not in LOCATORS)
@@ -94,7 +96,7 @@ def _days(data: Path, zone: tzinfo) -> dict[date, str]:
 
 def _until(data: Path, source: EnergySource) -> datetime | None:
     """Return when the last reading ends; where no interval is known, when it begins."""
-    with duckdb.connect() as db:
+    with connect() as db:
         latest = db.execute(f"""
             SELECT household_id, max(try_cast(rtrim(timestamp, 'Z') AS TIMESTAMP))
             FROM read_csv({file_argument(data)}, header = true, all_varchar = true, delim = ',')
@@ -128,8 +130,7 @@ def compare(results: Mapping[str, Path], published: Path | None) -> Changes:
     report = read_model(results[REPORT.path], _Report)
     if report is None:
         raise ContractError(REPORT.path, "must exist to be published", "no such file")
-    with duckdb.connect() as db:
-        db.execute("SET TimeZone = 'UTC'")
+    with connect() as db:
         rows = published / REPORT_ROWS.path if published else None
         after, columns = _table(db, results[REPORT_ROWS.path])
         before, columns_before = _table(db, rows) if rows and rows.is_file() else (f"{after} LIMIT 0", columns)
@@ -138,7 +139,7 @@ def compare(results: Mapping[str, Path], published: Path | None) -> Changes:
             ["a.power IS NULL", "b.power IS NULL", *(f"a.{c} IS DISTINCT FROM b.{c}" for c in stated)]
         )
         db.execute(f"""
-            CREATE TABLE changes AS
+            CREATE TEMP TABLE changes AS
             SELECT
                 CASE WHEN b.power IS NULL THEN 'added' WHEN a.power IS NULL THEN 'removed' ELSE 'changed' END AS change,
                 timestamp, household_id, b.power AS power_before_kw, a.power AS power_after_kw
@@ -163,7 +164,7 @@ def compare(results: Mapping[str, Path], published: Path | None) -> Changes:
     )
 
 
-def _table(db: duckdb.DuckDBPyConnection, path: Path) -> tuple[str, list[str]]:
+def _table(db: DuckDBPyConnection, path: Path) -> tuple[str, list[str]]:
     """Return the query of a table of readings, and its columns."""
     rows = f"read_csv({file_argument(path)}, header = true, all_varchar = true, delim = ',')"
     columns = [row[0] for row in db.execute(f"DESCRIBE FROM {rows}").fetchall()]

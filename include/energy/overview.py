@@ -9,7 +9,7 @@ from itertools import islice
 
 from include.core.outcome import Table
 from include.core.overview import AcceptedFiles, DataCheck, Headline, Level, Overview
-from include.core.tables import file_argument
+from include.core.tables import connect, file_argument
 from include.core.text import printable, quantity
 from include.core.windows import parse_zone
 from include.energy.params import GeneratorParams
@@ -223,9 +223,7 @@ def _suspects(accepted: AcceptedFiles, analysis: Analysis) -> Iterator[Table]:
     """Yield a table of the first suspect readings, if there are any."""
     if not analysis.suspect or not accepted.holds(RECORDS):
         return
-    import duckdb
-
-    with duckdb.connect() as db:
+    with connect() as db:
         rows = db.execute(f"""
             SELECT household_id, epoch(timestamp)::BIGINT, power, quality, line
             FROM read_parquet({file_argument(RECORDS.at(accepted.folder))}) WHERE state = 'suspect'

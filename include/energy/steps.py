@@ -13,7 +13,7 @@ from include.core.contracts import SOURCES, Step
 from include.core.errors import ContractError
 from include.core.outcome import Finding, StepMetrics, StepOutcome
 from include.core.run_folder import Records
-from include.core.tables import file_argument
+from include.core.tables import connect, file_argument
 from include.core.windows import parse_zone
 from include.energy.params import AnalyzerParams, GeneratorParams, ReportParams
 from include.energy.schemas import (
@@ -153,9 +153,7 @@ def _count_filled(file: IO[bytes]) -> int:
 
 def _count_rows(path: Path) -> tuple[int, int]:
     """Return the number of accepted records and of estimates; an estimate stands in no line."""
-    import duckdb
-
-    with duckdb.connect() as db:
+    with connect() as db:
         query = f"SELECT count(line), count(*) - count(line) FROM read_parquet({file_argument(path)})"
         ((accepted, estimated),) = db.execute(query).fetchall()
         return int(accepted), int(estimated)

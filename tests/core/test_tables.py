@@ -2,6 +2,7 @@
 
 import csv
 import gzip
+import os
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -226,6 +227,32 @@ def test_a_parquet_file_that_is_not_whole_is_refused(tmp_path, content):
     path = to_parquet(tmp_path / "t.parquet", GOOD_PARQUET)
     path.write_bytes(path.read_bytes()[:-20] if content is None else content)
     assert refusal(path, None).rule == "must open as PARQUET"
+
+
+def test_connections_share_a_database_and_neither_tables_nor_settings_nor_a_time_zone():
+    with connect() as one, connect() as other:
+        one.execute("CREATE TEMP TABLE t AS SELECT 1")
+        one.execute("SET TimeZone = 'Asia/Tokyo'")
+        zones = [db.execute("SELECT current_setting('TimeZone')").fetchall() for db in (one, other)]
+        with pytest.raises(duckdb.CatalogException, match="t does not exist"):
+            other.execute("FROM t")
+        one.execute("CREATE TABLE shared AS SELECT 1")
+        assert other.execute("FROM shared").fetchall() == [(1,)]
+        one.execute("DROP TABLE shared")
+    assert zones == [[("Asia/Tokyo",)], [("UTC",)]]
+
+
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+def test_a_reader_sees_a_file_as_it_is_now_whatever_its_size_and_time_say(tmp_path, suffix):
+    path, other, seen = tmp_path / f"t.{suffix}", tmp_path / f"other.{suffix}", []
+    with connect() as db:
+        for value in (1, 2):
+            db.execute(f"COPY (SELECT {value} AS x) TO {literal(other)}")
+            os.utime(other, (10**9, 10**9))
+            path.write_bytes(other.read_bytes())  # the same inode
+            os.utime(path, (10**9, 10**9))
+            seen += db.execute(f"SELECT x FROM {literal(path)}").fetchall()
+    assert seen == [(1,), (2,)]
 
 
 @given(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1))

@@ -15,6 +15,9 @@ from include.energy.analyzer import analyze
 from include.energy.steps import ENERGY_STEPS
 from tests.core.small_pipeline import plan
 
+HONEST = {}
+"""What an honest step writes, by the step, its parameters and its inputs: most tests change something else in it."""
+
 
 class Proving:
     """Runs one step under its contract over given inputs, with an `execute` that may lie."""
@@ -36,7 +39,13 @@ class Proving:
 
         def execute(params, work):
             work.link_inputs()
-            step.load()(work.files, params)
+            key = (step.id, params.model_dump_json(), *sorted((source.path, source.sha256) for source in sources))
+            if key not in HONEST:
+                step.load()(work.files, params)
+                written = [name for name in step.outputs if (work.files / name).is_file()]
+                HONEST[key] = {name: (work.files / name).read_bytes() for name in written}
+            for name, content in HONEST[key].items():
+                (work.files / name).write_bytes(content)
             lie(work.files, params)
 
         return run_step(step, self.folder, Attempt(), execute)

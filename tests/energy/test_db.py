@@ -7,6 +7,11 @@ from include.core.errors import SetupError
 from include.energy.db import connect, count, is_scan, rows, would_write, write_table
 
 
+@pytest.fixture
+def one_instance():
+    """Each database is one of its own, on disk, as that of a step is."""
+
+
 def test_files_appear_whole_and_the_scratch_folder_goes(tmp_path):
     with connect(tmp_path) as connection:
         assert len(list(tmp_path.glob(".scratch-*"))) == 1

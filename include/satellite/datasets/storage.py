@@ -12,7 +12,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from include.core.errors import ContractError, SetupError
 from include.core.files import atomic_file
-from include.core.tables import file_argument, literal
+from include.core.tables import connect, file_argument, literal
 from include.satellite.datasets.schemas import CLASSES, SPLITS
 
 Columns = Mapping[str, NDArray[Any]]
@@ -51,7 +51,7 @@ def write_index(path: Path, columns: Columns) -> None:
     """
     import duckdb
 
-    with atomic_file(path) as partial, duckdb.connect() as db:
+    with atomic_file(path) as partial, connect() as db:
         names = {name: np.array(NAMES[name], object)[columns[name]] for name in NAMES.keys() & columns.keys()}
         db.register("rows", {**columns, **names})
         try:
@@ -66,9 +66,7 @@ def read_index(path: Path) -> dict[str, NDArray[Any]]:
     Returns:
         Integers as int64, labels and splits as positions in `CLASSES` and `SPLITS`, other numbers as float32.
     """
-    import duckdb
-
-    with duckdb.connect() as db:
+    with connect() as db:
         columns = db.execute(f"SELECT * FROM read_parquet({file_argument(path)})").fetchnumpy()
     return {name: _numbers(name, np.asarray(values)) for name, values in columns.items()}
 

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from include.core.contracts import Artifact
 from include.core.errors import ContractError, SetupError
 from include.core.files import atomic_file
-from include.core.tables import file_argument, literal
+from include.core.tables import connect, file_argument, literal
 from include.satellite.datasets.schemas import CLASSES
 from include.satellite.evaluation.schemas import PatchPrediction
 
@@ -97,7 +97,7 @@ def write_predictions(path: Path, predictions: Predictions) -> None:
         columns |= {name: np.ascontiguousarray(stacked[:, number]) for number, name in enumerate(PROBABILITIES)}
     else:
         columns |= {"truth": np.tile(np.asarray(truth, np.float64), count), "forecast": stacked}
-    with atomic_file(path) as partial, duckdb.connect() as db:
+    with atomic_file(path) as partial, connect() as db:
         db.register("rows", columns)
         try:
             db.execute(f"COPY (SELECT * FROM rows) TO {literal(partial)} (FORMAT parquet, COMPRESSION zstd)")
@@ -113,7 +113,7 @@ def read_predictions(artifact: Artifact[Any], files: Path) -> Predictions:
     """
     import duckdb
 
-    with duckdb.connect() as db:
+    with connect() as db:
         try:
             columns = db.execute(f"SELECT * FROM read_parquet({file_argument(artifact.at(files))})").fetchnumpy()
         except duckdb.Error as error:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from include.core.charts import Charts, Line, LineChart, Panel
 from include.core.errors import ContractError
-from include.core.tables import file_argument
+from include.core.tables import connect, file_argument
 from include.satellite.artifacts import ALERTS, FIELD_SERIES
 from include.satellite.fields.analysis import GRID_D
 from include.satellite.fields.shown import NEEDED, field_map, shown_fields
@@ -47,7 +47,7 @@ def series_chart(files: Path) -> list[LineChart]:
 
     series, alerts = (file_argument(artifact.at(files)) for artifact in (FIELD_SERIES, ALERTS))
     try:
-        with duckdb.connect() as db:
+        with connect() as db:
             total = db.execute(f"SELECT count(DISTINCT field_id) FROM read_parquet({series})").fetchall()[0][0]
             rows = db.execute(
                 f"WITH s AS (FROM read_parquet({series})), "

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from include.core.errors import BadInputError, ContractError
 from include.core.files import atomic_file, write_atomically
 from include.core.outcome import Finding, StepMetrics, StepOutcome, Table
-from include.core.tables import file_argument, literal
+from include.core.tables import connect, file_argument, literal
 from include.satellite.artifacts import (
     ALERTS,
     ANALYSIS,
@@ -183,10 +183,9 @@ def _by_field(observations: pd.DataFrame) -> dict[str, dict[str, Any]]:
 
 def write_geoparquet(path: Path, table: pd.DataFrame) -> None:
     """Write rows with a WKB geometry in WGS 84 as GeoParquet, complete or not at all."""
-    import duckdb
     import pandas as pd
 
-    with atomic_file(path) as partial, duckdb.connect() as db:
+    with atomic_file(path) as partial, connect() as db:
         typed: dict[str, Any] = {name: pd.to_datetime(table[name]) for name in DATES}
         typed |= {name: table[name].astype("str") for name in ("field_id", "crop", "state", "status", "alert")}
         db.register("rows", table.assign(**typed))
@@ -314,12 +313,11 @@ def map_fields_outcome(files: Path) -> StepOutcome:
 
 def read_products(files: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return the rows of `fields.parquet` and of `fields.gpkg`, both with normalised MultiPolygons as WKB."""
-    import duckdb
     import pandas as pd
     import pyogrio.raw
     from shapely import from_wkb, normalize, to_wkb
 
-    with duckdb.connect() as db:
+    with connect() as db:
         path = file_argument(FIELDS_TABLE.at(files))
         parquet = db.execute(f"SELECT * REPLACE (ST_AsWKB(geometry) AS geometry) FROM read_parquet({path})").df()
     meta, _, shapes, columns = pyogrio.raw.read(FIELDS_PACKAGE.at(files))

@@ -12,7 +12,7 @@ from typing import Any
 from include.core.charts import Area, Look, MapChart
 from include.core.contracts import Artifact
 from include.core.errors import ContractError
-from include.core.tables import file_argument
+from include.core.tables import connect, file_argument
 from include.satellite.artifacts import ALERTS, FIELD_SERIES, FIELDS, FIELDS_TABLE
 
 NEEDED: tuple[Artifact[Any], ...] = (FIELDS, FIELDS_TABLE, FIELD_SERIES, ALERTS)
@@ -81,7 +81,7 @@ def shown_fields(files: Path) -> list[ShownField]:
     """
     import duckdb
 
-    with duckdb.connect() as db:
+    with connect() as db:
         try:
             table = db.execute(
                 "SELECT field_id, crop, valid_from, area_ha, state, latest, ndvi_mean FROM "

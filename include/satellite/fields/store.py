@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, get_args
 
 from include.core.files import atomic_file, locked
 from include.core.settings import get_settings
-from include.core.tables import file_argument, literal
+from include.core.tables import connect, file_argument, literal
 from include.satellite.fields.measurement import VERSION
 from include.satellite.fields.schemas import KEY, ObservationRow
 
@@ -68,9 +68,7 @@ def keep_measurements(scope: Scope, observations: pd.DataFrame) -> None:
 
 def read_table(path: Path) -> pd.DataFrame:
     """Return a Parquet file; dates are those of Python, missing ones NaT."""
-    import duckdb
-
-    with duckdb.connect() as db:
+    with connect() as db:
         found = db.execute(f"SELECT * FROM read_parquet({file_argument(path)})")
         dates = [name for name, kind, *_ in found.description or () if str(kind) == "DATE"]
         table: pd.DataFrame = found.df()
@@ -90,7 +88,6 @@ def write_table(path: Path, table: pd.DataFrame, model: type[BaseModel]) -> None
     Raises:
         SetupError: The folder cannot be written.
     """
-    import duckdb
     import pandas as pd
 
     kinds = {name: kind_of(model, name) for name in table.columns}
@@ -100,7 +97,7 @@ def write_table(path: Path, table: pd.DataFrame, model: type[BaseModel]) -> None
         **{name: table[name].astype(float) for name, kind in kinds.items() if kind == "DOUBLE"},
     )
     columns = ", ".join(_column(name, kind) for name, kind in kinds.items())
-    with atomic_file(path) as partial, duckdb.connect() as db:
+    with atomic_file(path) as partial, connect() as db:
         db.register("rows", typed)
         db.execute(f"COPY (SELECT {columns} FROM rows) TO {literal(partial)} (FORMAT parquet, COMPRESSION zstd)")
 
