@@ -4,6 +4,7 @@ import gc
 import io
 import os
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -42,9 +43,10 @@ def instance(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Instance]:
 
 
 @pytest.fixture(autouse=True)
-def one_instance(instance: Instance) -> Iterator[None]:
-    """Let steps in this process share an instance of DuckDB."""
-    with instance.used():
+def one_instance(request: pytest.FixtureRequest, instance: Instance) -> Iterator[None]:
+    """Let steps in this process share an instance of DuckDB; not where it matters, nor on measured data."""
+    own = any(request.node.get_closest_marker(name) for name in ("own_database", "real_data"))
+    with nullcontext() if own else instance.used():
         yield
 
 

@@ -2,7 +2,7 @@
 
 A step's database (`include.energy.db.connect`) becomes an attached one in memory, which has the same tables, settings
 and queries, and one thread, for tests run beside each other. What only a database on disk has (its files, its limits)
-is tested in `tests/energy/test_db.py`, and by steps that run as commands and in containers.
+is tested by tests with the marker `own_database`, by those on measured data, and by steps that run as commands.
 """
 
 from __future__ import annotations

@@ -19,6 +19,7 @@ def test_status_follows_the_limit(files):
     assert analyzed(files, lines, high_usage_kw=None).document.high_usage == 0
 
 
+@pytest.mark.own_database
 def test_the_same_data_gives_the_same_bytes_whatever_the_threads_and_order(files, monkeypatch):
     homes = [series([p * 1.1 + k / 7 for p in varied(2000)], home=f"H{k}", minutes=5) for k in range(12)]
     lines = [line for rows in zip(*homes, strict=True) for line in rows]

@@ -6,10 +6,7 @@ import pytest
 from include.core.errors import SetupError
 from include.energy.db import connect, count, is_scan, rows, would_write, write_table
 
-
-@pytest.fixture
-def one_instance():
-    """Each database is one of its own, on disk, as that of a step is."""
+pytestmark = pytest.mark.own_database
 
 
 def test_files_appear_whole_and_the_scratch_folder_goes(tmp_path):
