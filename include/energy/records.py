@@ -12,7 +12,7 @@ from include.core.errors import BadInputError
 from include.energy.db import count
 from include.energy.params import GeneratorParams
 from include.energy.readers.base import Clock, MeterData, Reading, Sample
-from include.energy.schemas import FLOWS, Unit
+from include.energy.schemas import FLOWS, MEASURED, Unit
 from include.energy.stamps import CLOCK_SQL, ZONED_SQL, plausible, put_elapsed_into_utc, read_marked
 
 
@@ -57,6 +57,7 @@ def _scaled_sql(column: str, unit: Unit, common: Unit) -> str:
 
 
 _OPTIONAL = (*FLOWS, "register", "field")
+_CONSTANT = {**dict.fromkeys((*MEASURED, "quality"), "VARCHAR AS (NULL::VARCHAR)"), "estimated": "BOOLEAN AS (false)"}
 
 
 def store_records(
@@ -65,37 +66,54 @@ def store_records(
     """Create the table `records`: all readings of all files, in their order, with `clock`, the stamp as a TIMESTAMP.
 
     `clock` is UTC where `zoned`, else wall-clock time. `empty` readings hold nothing, and are no records. `export`,
-    `generation`, `register` and `field` are there where a file states them.
+    `generation`, `register` and `field` are there where a file states them. Another column that no file states is a
+    constant, which costs nothing to store; so is the number of a lone file.
 
     Returns:
         By file, how stamps say which occurrence of a repeated hour they mean, where they do.
     """
-    stated = [
-        {*source.flows, *["register"] * (source.roles is not None), *["field"] * source.unfolded} for source in sources
-    ]
-    marked, more = {}, [column for column in _OPTIONAL if any(column in columns for columns in stated)]
-    fields = [field for field in Reading._fields if field not in _OPTIONAL]
-    connection.execute(
-        "CREATE TABLE records (file INTEGER, line BIGINT, household_id VARCHAR, stamp VARCHAR, power VARCHAR, "
-        "voltage VARCHAR, current VARCHAR, quality VARCHAR, malformed BOOLEAN, estimated BOOLEAN, "
-        f"{''.join(f'{column} VARCHAR, ' for column in more)}empty BOOLEAN, zoned BOOLEAN, clock TIMESTAMP)"
-    )
+    stated = [_stated(source) for source in sources]
+    some = frozenset[str]().union(*stated)
+    marked, more = {}, [column for column in _OPTIONAL if column in some]
+    texts = [name for name in Reading._fields if name not in _OPTIONAL]
+    types = {
+        "file": "INTEGER" if len(sources) > 1 else "INTEGER AS (0)",
+        **dict.fromkeys((*texts, *more), "VARCHAR"),
+        **{"line": "BIGINT", "malformed": "BOOLEAN", "estimated": "BOOLEAN"},
+        **{name: constant for name, constant in _CONSTANT.items() if name not in some},
+        "empty": "BOOLEAN" if "empty" in some else "BOOLEAN AS (false)",
+        **{"zoned": "BOOLEAN", "clock": "TIMESTAMP"},
+    }
+    connection.execute(f"CREATE TABLE records ({', '.join(f'{name} {kind}' for name, kind in types.items())})")
+    stored = [name for name, kind in types.items() if " AS " not in kind]
     for number, source in enumerate(sources):
         clock = source.clock or Clock(None)
-        own = [column if column in stated[number] else f"NULL::VARCHAR AS {column}" for column in more]
         nothing = " AND ".join(f"{value} IS NULL" for value in ("power", *source.flows))
-        empty = f"{nothing} AND NOT malformed" if source.drops_empty else "false"
-        columns = [_scaled_sql(c, source.unit, unit) if c in ("power", *FLOWS) else c for c in [*fields, *own]]
+        values = {
+            **{name: _scaled_sql(name, source.unit, unit) for name in ("power", *source.flows)},
+            **{name: f"NULL::VARCHAR AS {name}" for name in more if name not in stated[number]},
+            "file": f"{number} AS file",
+            "empty": f"{f'{nothing} AND NOT malformed' if source.drops_empty else 'false'} AS empty",
+            "clock": f"{plausible('clock')} AS clock",
+        }
         for readings in source.batches:
-            numbered = readings.project(f"{number} AS file, {', '.join(columns)}, {empty} AS empty")
-            zoned = numbered.project(f"*, {clock.zoned or ZONED_SQL} AS zoned")
-            clocked = zoned.project(f"*, {clock.time or CLOCK_SQL} AS clock")
-            clocked.project(f"* REPLACE ({plausible('clock')} AS clock)").insert_into("records")
+            clocked = readings
+            if not source.clocked:
+                zoned = readings.project(f"*, {clock.zoned or ZONED_SQL} AS zoned")
+                clocked = zoned.project(f"*, {clock.time or CLOCK_SQL} AS clock")
+            clocked.project(", ".join(values.get(name, name) for name in stored)).insert_into("records")
         if clock.day and params.timezone:
             put_elapsed_into_utc(connection, number, clock.day, params.timezone)
         if marks := read_marked(connection, number, clock.time or CLOCK_SQL, params.timezone):
             marked[number] = marks
     return marked
+
+
+def _stated(source: MeterData) -> frozenset[str]:
+    """Return which columns of `records` a file states, of those that not every file does."""
+    optional = {"register": source.roles is not None, "field": source.unfolded, "empty": source.drops_empty}
+    optional |= dict.fromkeys(("quality", "estimated"), source.states_quality)
+    return frozenset({*source.flows, *source.measured, *(name for name, is_stated in optional.items() if is_stated)})
 
 
 def flows_of(sources: Sequence[MeterData]) -> tuple[str, ...]:

@@ -148,11 +148,13 @@ class MeterData:
             asked for. A format that DuckDB reads is one lazy relation, which streams by itself; see `batch()` for
             formats that Python reads.
         unit: Unit of the readings' `power`.
-        states_quality: The file states how readings were obtained.
-        measured: Which of voltage and current the readings state; a reading without one of these is rejected.
+        states_quality: The file states how readings were obtained; else their `quality` and `estimated` do not count.
+        measured: Which of voltage and current the readings state; a reading without one of these is rejected. The
+            other does not count.
         columns: The columns that the file names, where it names any.
         delimiter: Of delimited text.
         clock: How stamps are read; None for the general spelling.
+        clocked: The batches hold `zoned` and `clock` as well, read so: readings of one row of a table share them.
         ends: Stamps mark the ends of their intervals.
         cumulative: `power` is the reading of a register, of which differences are taken.
         flows: Which of export and generation the readings state.
@@ -176,6 +178,7 @@ class MeterData:
     columns: tuple[str, ...] = ()
     delimiter: str | None = None
     clock: Clock | None = None
+    clocked: bool = False
     ends: bool | None = None
     cumulative: bool = False
     flows: tuple[str, ...] = ()

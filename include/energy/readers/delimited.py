@@ -22,6 +22,7 @@ from include.energy.params import GeneratorParams, answers_of
 from include.energy.presets import with_preset
 from include.energy.readers.base import SURE, Clock, Confidence, MeterData, Sample
 from include.energy.schemas import COLUMNS, FLOWS, MEASURED
+from include.energy.stamps import CLOCK_SQL, ZONED_SQL
 
 if TYPE_CHECKING:
     import duckdb
@@ -66,6 +67,7 @@ class DelimitedReader:
             columns=plan.file.columns,
             delimiter=plan.file.delimiter,
             clock=clock_of(plan),
+            clocked=_is_unfolded(plan) and not plan.spread,
             ends=plan.ends,
             cumulative=plan.cumulative,
             flows=tuple(plan.flows),
@@ -207,7 +209,7 @@ def _counted_records(plan: ReadingPlan, numbered: str | None) -> str:
 
 
 def readings_sql(plan: ReadingPlan, numbered: str | None = None) -> str:
-    """Return SQL of the file's readings, with the columns of `Reading`.
+    """Return SQL of the file's readings, with the columns of `Reading`, and of its `Clock` (see `MeterData.clocked`).
 
     Args:
         plan: How they are taken from the fields.
@@ -230,10 +232,19 @@ def readings_sql(plan: ReadingPlan, numbered: str | None = None) -> str:
         "register": "NULL" if plan.register is None else file.field_at_sql(plan.register),
         "field": "NULL",
     }
+    if plan.ranges and not plan.spread:
+        row["stamp"] = _first_of_range(row["stamp"], plan)
+    clocks = ""
     if _is_unfolded(plan):  # what the readings of a row share is taken from its fields once
         shared = ", ".join(f"{text} AS {name}" for name, text in row.items())
-        rows = f"SELECT line_number, malformed, {shared}, {estimated} AS estimated, {_cells_sql(plan)}"
-        records = f"SELECT * REPLACE ({file.filled_field_sql('value')} AS value) FROM ({rows} FROM ({records}))"
+        rows = f"SELECT line_number, malformed, fields, {shared}, {estimated} AS estimated FROM ({records})"
+        if not plan.spread:
+            clock, clocks = clock_of(plan) or Clock(None), ", zoned, clock"
+            rows = f"SELECT * REPLACE (CASE WHEN NOT malformed THEN stamp END AS stamp) FROM ({rows})"
+            rows = f"SELECT *, {clock.zoned or ZONED_SQL} AS zoned FROM ({rows})"
+            rows = f"SELECT *, {clock.time or CLOCK_SQL} AS clock FROM ({rows})"
+        cells = f"SELECT * EXCLUDE (fields), {_cells_sql(plan)} FROM ({rows})"
+        records = f"SELECT * REPLACE ({file.filled_field_sql('value')} AS value) FROM ({cells})"
         if plan.period_minutes:  # the 25th hour of a day is empty on all days but one, and is missing on none
             regular = f"CAST(name AS INTEGER) <= {1440 // plan.period_minutes}"
             records = f"SELECT * FROM ({records}) WHERE malformed OR value IS NOT NULL OR {regular}"
@@ -242,13 +253,10 @@ def readings_sql(plan: ReadingPlan, numbered: str | None = None) -> str:
             row["household_id"] = "name"
         if plan.spread:
             row["stamp"] = "stamp || ' ' || name" if plan.stamps else "name"
-    values = {
-        **row,
-        "stamp": _first_of_range(row["stamp"], plan) if plan.ranges else row["stamp"],
-        "power": _value_sql(plan),
-    }
+            row["stamp"] = _first_of_range(row["stamp"], plan) if plan.ranges else row["stamp"]
+    values = {**row, "power": _value_sql(plan)}
     texts = ", ".join(f"CASE WHEN NOT malformed THEN {values[name]} END AS {name}" for name in _TEXTS)
-    return f"SELECT line_number AS line, {texts}, malformed, {estimated} AS estimated FROM ({records})"
+    return f"SELECT line_number AS line, {texts}, malformed, {estimated} AS estimated{clocks} FROM ({records})"
 
 
 _TEXTS = ("household_id", "stamp", "power", "voltage", "current", "quality", *FLOWS, "field", "register")
