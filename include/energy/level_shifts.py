@@ -94,10 +94,11 @@ def find_level_shifts(connection: duckdb.DuckDBPyConnection, unit: Unit) -> list
     import numpy as np
 
     value = f"({number_sql('power')})" + " / seconds" * unit.endswith("Wh")
-    counted = f"household_id IS NOT NULL AND NOT empty AND fault IS NULL AND isfinite({value}) AND {value} > 0"
+    known, positive = "household_id IS NOT NULL AND NOT empty AND fault IS NULL", f"isfinite({value}) AND {value} > 0"
+    counted = f"{known} AND {positive}"
     daily = connection.execute(
-        f"SELECT household_id, CAST(utc AS DATE) AS day, log10(avg({value})) AS level FROM final "
-        f"WHERE utc IS NOT NULL AND {counted} GROUP BY ALL ORDER BY household_id, day"
+        f"SELECT household_id, CAST(utc AS DATE) AS day, log10(avg({value}) FILTER ({positive})) AS level FROM final "
+        f"WHERE utc IS NOT NULL AND {known} GROUP BY ALL HAVING level IS NOT NULL ORDER BY household_id, day"
     ).fetchnumpy()
     households, days, levels = (np.ma.getdata(daily[name]) for name in ("household_id", "day", "level"))
     begins = np.flatnonzero(np.concatenate([[True], households[1:] != households[:-1]]))

@@ -130,11 +130,6 @@ class LineFile:
         begins = " OR ".join(f"starts_with(line, {literal(blank)})" for blank in blanks)
         return f"CASE WHEN {begins} THEN regexp_matches(line, '[^{blanks}]') ELSE line <> '' END"
 
-    @property
-    def blank_is_malformed(self) -> bool:
-        """Whether no blank line has as many fields as a record."""
-        return (self.least_fields or len(self.columns)) > 1 and self.delimiter not in BLANK and not self.blank_records
-
     def texts_at(self, numbers: Iterable[int]) -> Iterator[tuple[int, str]]:
         """Yield lines with their numbers, in one pass over the bytes.
 

@@ -438,8 +438,9 @@ def _remedy(connection: duckdb.DuckDBPyConnection, file: int, marks: Marks) -> s
 
 def _store_pieces(connection: duckdb.DuckDBPyConnection, params: GeneratorParams) -> None:
     days = connection.execute(
-        "SELECT DISTINCT CAST(unnest([clock, clock - to_seconds(coalesce(seconds, 0))]) AS DATE) AS day "
-        "FROM intervalled WHERE clock IS NOT NULL AND NOT zoned ORDER BY day"
+        "SELECT DISTINCT unnest([day, before]) AS day FROM (SELECT DISTINCT CAST(clock AS DATE) AS day, "
+        "CAST(clock - to_seconds(coalesce(seconds, 0)) AS DATE) AS before FROM intervalled "
+        "WHERE clock IS NOT NULL AND NOT zoned) ORDER BY day"
     ).fetchall()
     connection.execute(
         "CREATE TABLE pieces (day DATE, from_time TIMESTAMP, until_time TIMESTAMP, kind VARCHAR, first_offset BIGINT, "

@@ -59,6 +59,7 @@ FAULTS_OF_READINGS = (
 FLAG_ZERO_RUN, FLAG_NOT_ASSESSED, FLAG_SUSPECT, FLAG_ESTIMATED = 16, 32, 64, 128
 BITS = {reason: 1 << position for position, reason in enumerate(ANOMALY_LABELS)}
 
+_BLANK = "blank_line"
 _ISO = "'%Y-%m-%dT%H:%M:%SZ'"
 _ZONED = r":\d\d(\.\d+)?\s*([+-](0\d|1[0-4])(:?[0-5]\d)?|UTC)$"
 
@@ -66,8 +67,9 @@ _ZONED = r":\d\d(\.\d+)?\s*([+-](0\d|1[0-4])(:?[0-5]\d)?|UTC)$"
 def parse(db: duckdb.DuckDBPyConnection, file: LineFile, params: AnalyzerParams, source: EnergySource | None) -> None:
     """Create `parsed`: each record in file order with its values, and the reason why it is not accepted.
 
-    `parsed` is a view of the table `parsed_lines`, which holds all lines of the file. The number of a line is that of
-    its row there: a table keeps the order of the file, though it is read in parallel.
+    `parsed` is a view of the table `parsed_lines`, which holds all lines of the file, also those that are no records,
+    with a reason of their own. The number of a line is that of its row there: a table keeps the order of the file,
+    though it is read in parallel.
 
     Columns: line, household, ts (TIMESTAMP, UTC), power (kW), voltage (V), efficiency, quality, flags (bits of the
     anomalies that a record shows by itself, and whether it is suspect), reason (`outside_window`, why it is rejected,
@@ -75,22 +77,20 @@ def parse(db: duckdb.DuckDBPyConnection, file: LineFile, params: AnalyzerParams,
     """
     stated = source.limits_kw if source else {}
     limits = [list(stated), list(stated.values())] if stated else []
-    rules = _rules(file, params, params.required(source.measured if source else None))
+    rules = {_BLANK: f"NOT coalesce({file.filled_sql()}, false)"}
+    rules |= _rules(file, params, params.required(source.measured if source else None))
     db.execute(f"CREATE TYPE reason AS ENUM ({', '.join(map(literal, rules))}, 'duplicate_timestamp')")
     cases = " ".join(f"WHEN {condition} THEN '{reason}'::reason" for reason, condition in rules.items())
-    flows = flows_of(file)
+    flows, quality = flows_of(file), [QUALITY] * (QUALITY in file.columns)
     texts = ", ".join(
-        f"{_field(file, column)} AS {column}_text" for column in (*COLUMNS, PROVENANCE[2], QUALITY, *flows)
+        f"{_field(file, column)} AS {column}_text" for column in (*COLUMNS, PROVENANCE[2], *quality, *flows)
     )
-    filled = file.filled_sql()
-    if file.blank_is_malformed:  # then few lines need the slow test
-        filled = f"CASE WHEN NOT malformed THEN true ELSE {filled} END"
     low, high = (round(params.nominal_voltage * (1 + sign * VOLTAGE_TOLERANCE), 6) for sign in (-1, 1))
     sound = _sound(params, params.required(source.measured if source else None), flows)
     db.execute(f"""
         CREATE TABLE parsed_lines AS
         WITH texts AS (
-            SELECT {filled} AS filled, malformed, {texts} FROM ({file.fields_sql(file.lines_sql())})
+            SELECT line, malformed, {texts} FROM ({file.fields_sql(file.lines_sql())})
         ),
         numbers AS (
             SELECT *, {stamp_sql("timestamp_text")} AS stamp,
@@ -104,27 +104,28 @@ def parse(db: duckdb.DuckDBPyConnection, file: LineFile, params: AnalyzerParams,
                 CASE WHEN {sound} THEN NULL {cases} END AS reason
             FROM numbers
         )
-        SELECT filled, reason,
+        SELECT reason,
             CASE WHEN NOT malformed THEN household_id_text END AS household,
             CASE WHEN NOT malformed THEN ts END AS ts,
             round(power, 6) + 0 AS power, voltage,
             CASE WHEN va >= {PF_LEAST_VA} THEN round(power * 1000 / va, 4) + 0 END AS efficiency,
-            quality_text AS quality,
+            {"quality_text AS quality," if quality else ""}
             {"".join(f"round({flow}_read, 6) + 0 AS {flow}, " for flow in flows)}
             (CASE WHEN voltage < {low} OR voltage > {high} THEN {BITS["voltage_outside_band"]} ELSE 0 END
              + CASE WHEN {_IMPOSSIBLE_POWER_FACTOR} THEN {BITS["power_factor"]} ELSE 0 END
              + {"0" if limits or params.limit_kw is None else _suspect_flag(params)})::UTINYINT AS flags
         FROM readings
     """)
-    columns, limited = "* EXCLUDE filled", ""
+    columns, limited = "*", ""
     if limits:
         db.execute("CREATE TABLE limits AS SELECT unnest(?::VARCHAR[]) AS name, unnest(?::DOUBLE[]) AS kw", limits)
         flags = f"(flags + {_suspect_flag(params, 'kw')})::UTINYINT AS flags"
-        columns, limited = f"* EXCLUDE (filled, name, kw) REPLACE ({flags})", "LEFT JOIN limits ON household = name"
+        columns, limited = f"* EXCLUDE (name, kw) REPLACE ({flags})", "LEFT JOIN limits ON household = name"
     db.execute(f"""
         CREATE VIEW parsed AS
-        SELECT parsed_lines.rowid + 1 AS line, {columns} FROM parsed_lines {limited}
-        WHERE filled AND parsed_lines.rowid >= {file.header_line}
+        SELECT parsed_lines.rowid + 1 AS line, {columns}{"" if quality else ", NULL::VARCHAR AS quality"}
+        FROM parsed_lines {limited}
+        WHERE reason IS DISTINCT FROM '{_BLANK}' AND parsed_lines.rowid >= {file.header_line}
     """)
 
 
