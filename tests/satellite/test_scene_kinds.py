@@ -244,7 +244,8 @@ def test_the_usual_spellings_of_band_names_are_known(folder, read, names):
 
 def test_bands_that_the_user_names_are_fetched_again_when_the_names_change(folder, read):
     write_scenes(folder, names=())
-    read(band_names=("B03", "B02", "B04", "B08"))
+    with pytest.raises(ContractError, match="are interchanged"):
+        read(band_names=("B03", "B02", "B04", "B08"))
     result = read(band_names=("B02", "green", "B4", "B08"))
     assert [day.date for day in result.imagery.acquisitions if day.fetched] == [*DATES]
     assert result.ndvi == approximately(NDVI)
@@ -282,6 +283,23 @@ def test_two_files_of_one_band_are_refused(folder, read):
 def test_bands_whose_names_are_interchanged_are_refused(folder, read, classes):
     write_scenes(folder, classes=classes, names=("B02", "B03", "B08", "B04"))
     with pytest.raises(ContractError, match=r"reflect 0\.15 more visible light than near infrared.*--band-names"):
+        read()
+    assert read(band_names=BANDS).ndvi == approximately(NDVI)
+
+
+@pytest.mark.parametrize(
+    ("names", "words"),
+    [
+        (("B04", "B03", "B02", "B08"), r"bare soil is bluer than red .*blue and red are interchanged; --band-names"),
+        (
+            ("B02", "B04", "B03", "B08"),
+            r"a lush canopy is redder than green .*green and red .or blue. are interchanged",
+        ),
+    ],
+)
+def test_visible_bands_whose_names_are_interchanged_are_refused(folder, read, names, words):
+    write_scenes(folder, names=names)
+    with pytest.raises(ContractError, match=words):
         read()
     assert read(band_names=BANDS).ndvi == approximately(NDVI)
 

@@ -1,4 +1,4 @@
-"""Whether reflectances can be right, by what the scenes show: scale, offset, haze.
+"""Whether reflectances can be right, by what the scenes show: scale, offset, haze, the order of the bands.
 
 Each test and the measurements behind its limits are in decision 39. Two differences of bands tell surfaces apart
 whatever was added to all bands: the near infrared minus red, which is large over vegetation alone, and green minus red,
@@ -49,6 +49,15 @@ BASELINE_0400 = date(2022, 1, 25)
 """From this day on ESA adds 1000 to the numbers of Level-2A products."""
 PILE_PIXELS, PILE_RATIO, PILE_BELOW = 10, 5, 10
 """Fewest pixels at the top of a range that are a pile, and how many times those of each of so many values below it."""
+LUSH = 0.3
+"""Near infrared above the brightest visible band, reflectance, from which on a pixel is a lush canopy."""
+BARE, BARE_DARKEST = 0.12, 0.06
+"""Bare soil: the near infrared is the brightest band by less than this, and the brightest visible one above that."""
+MOST_REDDER = LEAST_GREENEST = MOST_BLUER = 80.0
+"""Percent of pixels, median of the dates: a lush canopy is not redder than green, nor bare soil bluer than red beside
+a canopy that is greenest."""
+ORDER_DATES = 2
+"""Fewest dates that tell the order of the bands: leaves of one autumn day may be redder than green."""
 REMEDY = "--offset -0.1 takes it off a folder of scenes"
 
 
@@ -84,7 +93,22 @@ def measure(scene: Scene, inside: Mask) -> Radiometry:
         dark=_percentile(red[dense], 5, scale) if has_canopy else None,
         canopy=_percentile(nir[dense], 95, scale) if has_canopy else None,
         zero=percent(green <= 1),
+        **_order(*(band.astype(np.int32) for band in visible), scale=scale),
     )
+
+
+def _order(blue: Layers, green: Layers, red: Layers, nir: Layers, scale: float) -> dict[str, float | None]:
+    """Return what tells the visible bands apart. Neither set of pixels depends on which of them is which."""
+    brightest = np.maximum(np.maximum(blue, green), red)
+    above = nir - brightest
+    lush = above >= LUSH / scale
+    bare = (above > 0) & (above < BARE / scale) & (brightest > BARE_DARKEST / scale)
+    has_lush, has_bare = lush.sum() >= FEWEST_PIXELS, bare.sum() >= FEWEST_PIXELS
+    return {
+        "redder": percent((red > green)[lush]) if has_lush else None,
+        "greenest": percent((np.minimum(green - red, green - blue) > 0)[lush]) if has_lush else None,
+        "bluer": percent((blue > red)[bare]) if has_bare else None,
+    }
 
 
 def _piled(scene: Scene, pixels: Mask) -> list[float]:
@@ -183,13 +207,61 @@ def series_faults(series: Mapping[date, Radiometry]) -> dict[date, tuple[str, st
             )
             silent = [day for day in group if day not in tell and (known[day].blue or 0) >= OFFSET]
             common |= dict.fromkeys(silent, words) | {day: single[day] for day in shown}
+    ordered = dict.fromkeys(known, ("band order", words)) if (words := order_fault(known)) else {}
     hazy = haze({day: shown for day, shown in known.items() if day not in common | scaled})
     return (
         {day: ("offset", words) for day, words in single.items()}
         | {day: ("haze", words) for day, words in hazy.items()}
         | {day: ("offset", words) for day, words in common.items()}
+        | ordered
         | {day: ("scale", words) for day, words in scaled.items()}
     )
+
+
+def order_fault(series: Mapping[date, Radiometry]) -> str | None:
+    """Return why visible bands are interchanged; None where nothing shows it.
+
+    A lush canopy is greener than red, at the top of the atmosphere too. Bare soil reflects the more, the longer the
+    wave; the atmosphere turns that round, and makes a canopy bluer than green as well.
+    """
+    redder, greenest, bluer = _telling(series)
+    if len(redder) >= ORDER_DATES and (share := float(np.median(redder))) > MOST_REDDER:
+        shown, names = f"is redder than green on {share:.0f} % of the pixels", "green and red (or blue)"
+        return _INTERCHANGED.format("a lush canopy", shown, len(redder), names)
+    if min(len(greenest), len(bluer)) < ORDER_DATES or np.median(greenest) <= LEAST_GREENEST:
+        return None
+    if (share := float(np.median(bluer))) <= MOST_BLUER:
+        return None
+    shown, names = f"is bluer than red on {share:.0f} % of the pixels", "blue and red"
+    return _INTERCHANGED.format("bare soil", shown, len(bluer), names)
+
+
+_INTERCHANGED = (
+    "{} {} (median of {} dates), as it is not: the bands {} are interchanged; --band-names names those of a folder of "
+    "scenes"
+)
+
+
+def order_not_tested(series: Mapping[date, Radiometry]) -> str | None:
+    """Return which visible bands may be interchanged without being noticed, and why; None where the series tells."""
+    redder, _, bluer = _telling(series)
+    lacking = []
+    if len(redder) < ORDER_DATES:
+        lacking.append(f"green and red (a lush canopy on {len(redder)} of {len(series)} dates)")
+    if min(len(redder), len(bluer)) < ORDER_DATES:
+        lacking.append(f"blue and red (bare soil on {len(bluer)} of {len(series)} dates, beside a lush canopy)")
+    if not lacking:
+        return None
+    return f"whether bands are interchanged is not tested for {', nor for '.join(lacking)}; {ORDER_DATES} dates tell it"
+
+
+def _telling(series: Mapping[date, Radiometry]) -> tuple[list[float], list[float], list[float]]:
+    """Return `redder`, `greenest` and `bluer` of the dates that have them."""
+    redder, greenest, bluer = (
+        [share for shown in series.values() if (share := getattr(shown, name)) is not None]
+        for name in ("redder", "greenest", "bluer")
+    )
+    return redder, greenest, bluer
 
 
 def _scale_faults(series: Mapping[date, Radiometry]) -> dict[date, str]:

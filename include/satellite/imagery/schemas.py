@@ -264,6 +264,13 @@ class Radiometry(Document):
     inverted: float = Field(
         0, description="Share of clear pixels that reflect far more visible light than near infrared, percent."
     )
+    redder: float | None = Field(
+        None, description="Share of a lush canopy that is redder than green, percent; None: too little of it."
+    )
+    greenest: float | None = Field(None, description="Share of a lush canopy whose brightest visible band is green.")
+    bluer: float | None = Field(
+        None, description="Share of bare soil that is bluer than red, percent; None: too little of it."
+    )
     clipped: float = Field(0, description="Share of clear land at the largest value of every band, percent.")
     saturated: float = Field(0, description="Share of pixels at the largest value of a band, of the worst, percent.")
 

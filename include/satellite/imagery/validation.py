@@ -27,6 +27,7 @@ from include.satellite.imagery.radiometry import (
     BRIGHTEST_CANOPY,
     HAZE_DATES,
     OFFSET,
+    order_not_tested,
     series_faults,
 )
 from include.satellite.imagery.scenes import NotDataError, Scene, read_layers
@@ -329,6 +330,8 @@ def _on_scale_and_haze(
             f"near infrared, and {low:g} to {high:g} passes (dense vegetation: at most {BRIGHTEST_CANOPY:g}); NDVI "
             "does not depend on it, SAVI and EVI do",
         )
+        if untold := order_not_tested(measured):
+            yield "info", untold
     if shown and len(measured) < HAZE_DATES:
         yield (
             "warning",

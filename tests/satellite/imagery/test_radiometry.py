@@ -1,6 +1,7 @@
 """What scenes show of scale, offset and haze; the measured sites bear out the limits of decision 39."""
 
 import csv
+import re
 from datetime import date, timedelta
 
 import numpy as np
@@ -12,6 +13,8 @@ from include.satellite.imagery.radiometry import (
     haze,
     measure,
     offset_fault,
+    order_fault,
+    order_not_tested,
     reflectance_fault,
     series_faults,
 )
@@ -146,6 +149,56 @@ def test_red_in_the_place_of_near_infrared_is_refused(classes):
     assert shown(lagoon, classes=6).inverted == 0, "bright water reflects no near infrared"
 
 
+def interchanged(order, surface):
+    """A surface whose blue, green and red are read from other bands."""
+    return (*(surface[place] for place in order), surface[3])
+
+
+@pytest.mark.parametrize("add", [0, 1000], ids=["right", "with the offset left in"])
+@pytest.mark.parametrize(
+    ("order", "words"),
+    [
+        (
+            (0, 2, 1),
+            "a lush canopy is redder than green on 100 % of the pixels .* bands green and red .or blue. are interchanged",
+        ),
+        ((2, 0, 1), "the bands green and red .or blue. are interchanged"),
+        (
+            (2, 1, 0),
+            "bare soil is bluer than red on 100 % of the pixels .*bands blue and red are interchanged; --band-",
+        ),
+    ],
+)
+def test_visible_bands_that_are_interchanged_are_refused_on_all_dates(order, words, add):
+    right = dict.fromkeys(days(3), shown(MEADOW, FIELD, add=add))
+    wrong = dict.fromkeys(days(3), shown(interchanged(order, MEADOW), interchanged(order, FIELD), add=add))
+    assert order_fault(right) is None
+    assert order_not_tested(right) is None
+    assert re.search(words, order_fault(wrong))
+    assert {test for test, _ in series_faults(wrong).values()} == {"band order"}
+    assert series_faults(wrong).keys() == wrong.keys()
+
+
+def test_the_order_of_the_bands_at_the_top_of_the_atmosphere_is_right():
+    """Air scatters blue the most: a canopy is bluer than green there, and dark soil bluer than red."""
+    assert order_fault(dict.fromkeys(days(3), shown((750, 700, 400, 4000), (1200, 1100, 900, 1900)))) is None
+
+
+def test_leaves_of_one_autumn_day_are_no_other_order():
+    beeches, summer = (190, 530, 680, 4000), shown(MEADOW)
+    assert order_fault({days(1)[0]: shown(beeches), days(2)[1]: shown(FIELD)}) is None
+    assert order_fault(dict(zip(days(3), [shown(beeches), summer, summer], strict=True))) is None
+
+
+def test_bands_whose_order_no_date_tells_are_named():
+    meadows, fields = (dict.fromkeys(days(3), shown(surface)) for surface in (MEADOW, FIELD))
+    assert order_not_tested(meadows) == (
+        "whether bands are interchanged is not tested for blue and red (bare soil on 0 of 3 dates, beside a lush "
+        "canopy); 2 dates tell it"
+    )
+    assert "for green and red (a lush canopy on 0 of 3 dates), nor for blue and red" in order_not_tested(fields)
+
+
 def test_numbers_of_twice_the_scale_are_called_so_and_not_an_offset():
     crop = (300, 700, 600, 4800)
     found = shown(crop, factor=2)
@@ -267,3 +320,28 @@ def test_of_measured_dates_twice_the_scale_is_refused_on_all(real_data, site):
     assert {day: test for day, (test, _) in series_faults(shows).items()} == {
         day: "scale" for day, shown in shows.items() if shown.blue is not None
     }
+
+
+@pytest.mark.real_data
+@pytest.mark.parametrize("site", ["romania_s2l2a_west", "belgium_hesbaye_monthly", "slovenia_s2l1c"])
+def test_of_measured_series_each_wrong_order_of_blue_green_and_red_is_refused(real_data, site):
+    """Green and red in most windows of five dates; at the top of the atmosphere (Slovenia) blue is not told apart."""
+    at_top = site == "slovenia_s2l1c"
+    scenes = dict(measured_scenes(real_data / "satellite" / site))
+    inside = np.ones(next(iter(scenes.values())).layers.shape[1:], bool)
+
+    def faults(*order):
+        shows = [
+            (day, measure(Scene(SENTINEL2, BANDS, one.layers[[*order, 3, 4]]), inside)) for day, one in scenes.items()
+        ]
+        count = max(1, len(shows) - 4)
+        return [order_fault(dict(shows[first : first + 5])) for first in range(count)], order_fault(dict(shows))
+
+    windows, whole = faults(0, 1, 2)
+    assert whole is None
+    assert not any(windows)
+    for order in ((0, 2, 1), *[(2, 0, 1)] * (not at_top)):
+        windows, whole = faults(*order)
+        assert "green and red (or blue) are interchanged" in whole
+        assert sum(map(bool, windows)) >= 0.8 * len(windows)
+    assert ("blue and red are interchanged" in (faults(2, 1, 0)[1] or "")) == (not at_top)
