@@ -1,10 +1,11 @@
-"""Measures the measurement of fields: part of `make bench`; prints two tables.
+"""Measures the measurement of fields: part of `make bench`; prints three tables.
 
 Fields are squares of 310 m, 9.6 ha, spread evenly over the area; five bands and the scene classification are stored as
 the imagery store has them, cloud-optimised GeoTIFFs at 10 m. Nothing was measured before, and the page cache holds none
 of the scenes. Each line is a process of its own, whose start counts; its peak memory is the kernel's. The first table
 has an area of 20 × 20 km, the second one a full tile (10,980 × 10,980 pixels). `--dates` and `--fields` set the largest
-numbers, `--tile-dates 0` leaves the second table out.
+numbers, `--tile-dates 0` leaves the second table out. The third table is the index raster (COG) of each pass, which a
+run of `./pipeline run fields` makes once; `--rasters 0` leaves it out.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ import numpy as np
 
 from include.satellite.fields.observations import observe
 from include.satellite.fields.pixels import outline_key
+from include.satellite.fields.rasters import index_rasters
 from include.satellite.fields.schemas import CropField
 from include.satellite.imagery.scenes import Scene, encode
 from include.satellite.imagery.schemas import Acquisition, Grid, Imagery
@@ -44,6 +46,7 @@ def main() -> None:
     parser.add_argument("--dates", type=int, default=70, help="passes over 20 × 20 km")
     parser.add_argument("--tile-dates", type=int, default=3, help="passes over the full tile")
     parser.add_argument("--fields", type=int, default=1000, help="fields")
+    parser.add_argument("--rasters", type=int, default=10, help="passes over 20 × 20 km whose index rasters are made")
     arguments = parser.parse_args()
     say(f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}")
     dates, fields = arguments.dates, arguments.fields
@@ -51,6 +54,22 @@ def main() -> None:
     _table("20 × 20 km", AREA_PIXELS, dates, cases)
     if arguments.tile_dates:
         _table("full tile", TILE_PIXELS, arguments.tile_dates, [(fields, arguments.tile_dates), (fields, 1)])
+    if arguments.rasters:
+        _raster_table(arguments.rasters)
+
+
+def _raster_table(passes: int) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ["GROUNDTRUTH_DATA_DIR"] = folder
+        with ProcessPoolExecutor(1, get_context("spawn")) as process:
+            process.submit(make_scenes, Path(folder), AREA_PIXELS, passes).result()
+        say("20 × 20 km: an index raster of five indices for each pass")
+        say(f"{'passes':>7} {'seconds':>9} {'processor s':>12} {'peak MiB':>9} {'ms a pass':>10}")
+        for count in (passes, max(1, passes // 2)):
+            forget(Path(folder))
+            used = measure(map_all, Path(folder), AREA_PIXELS, count)
+            each = 1000 * used.seconds / count
+            say(f"{count:7} {used.seconds:9.1f} {used.processor:12.1f} {used.mebibytes:9.0f} {each:10.0f}")
 
 
 def _table(title: str, pixels: int, dates: int, cases: list[tuple[int, int]]) -> None:
@@ -76,6 +95,14 @@ def measure_all(folder: Path, pixels: int, fields: int, passes: int) -> None:
     observations = observe(squares(imagery.grid, fields), imagery, None)
     if len(observations) != fields * passes or (observations["status"] == "ok").mean() < 0.5:
         raise SystemExit(f"{len(observations)} observations of {fields} fields on {passes} passes")
+
+
+def map_all(folder: Path, pixels: int, passes: int) -> None:
+    """Make the index raster of each pass, and keep none."""
+    os.environ["GROUNDTRUTH_DATA_DIR"] = str(folder)
+    imagery = _imagery(pixels, passes)
+    if sum(1 for raster in index_rasters(imagery.acquisitions, imagery) if raster) != passes:
+        raise SystemExit("an index raster is missing")
 
 
 def squares(grid: Grid, count: int) -> list[CropField]:

@@ -38,7 +38,7 @@ def read_area(text: str) -> dict[str, Any]:
     Raises:
         BadInputError: It cannot be read, or its outlines cannot be taken without guessing.
     """
-    from include.satellite.outlines import read_document
+    from include.satellite.outlines.reading import read_document
 
     path, _, layer = text.rpartition(":")
     if not path or Path(text).exists():

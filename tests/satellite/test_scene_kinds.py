@@ -15,7 +15,9 @@ from tests.satellite.scene_folders import (
     BANDS,
     DATES,
     NDVI,
+    NORTH,
     SIDE,
+    WEST,
     area,
     read_folder,
     reflectances,
@@ -119,8 +121,19 @@ def test_scl_beyond_eleven_is_refused(folder, read):
 
 def test_a_mask_that_fits_no_scene_is_refused(folder, read):
     write_scenes(folder)
-    write_classes(folder / "scl" / "SCL_20240601.tif", 4)
-    with pytest.raises(ValueError, match=r"scl/SCL_20240601\.tif \(2024-06-01\): no scene of that date lies there"):
+    stray = write_classes(folder / "scl" / "SCL_20240601.tif", 4)
+    with pytest.raises(
+        ValueError, match=r"scl/SCL_20240601\.tif \(2024-06-01, between .*\): no scene of that date lies"
+    ):
+        read()
+    stray.unlink()
+    place = rasterio.Affine(10, 0, WEST + 5000, 0, -10, NORTH)
+    write_classes(folder / "scl" / f"SCL_{FIRST:%Y%m%d}.tif", 4, transform=place)
+    with pytest.raises(
+        ValueError,
+        match=r"SCL_20240510\.tif \(2024-05-10, between \(4\.48\d\d, .*; the scene of that date lies elsewhere\): .*"
+        r"the scenes lie between \(4\.41\d\d, 50\.71\d\d\) and .*or its georeference, or move it out of the folder",
+    ):
         read()
 
 

@@ -367,7 +367,7 @@ def _outlines(
 
     from include.satellite.fields.params import FieldsParams
     from include.satellite.fields.reading import field_set
-    from include.satellite.outlines import read_outlines
+    from include.satellite.outlines.reading import read_outlines
 
     outlines = read_outlines(path)
     present = {name for outline in outlines.outlines for name in outline.properties}

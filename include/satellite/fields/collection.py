@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from contextlib import closing
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,9 +26,8 @@ from include.core.errors import ContractError
 from include.core.files import atomic_file, locked, replace_folder, write_atomically
 from include.core.settings import get_settings
 from include.satellite.artifacts import FIELDS, FIELDS_ITEM, INDEX_RASTER, PASSES, VALIDATED
-from include.satellite.fields.measurement import indices_of
 from include.satellite.fields.params import MapParams
-from include.satellite.fields.rasters import check_raster, index_raster, pass_item
+from include.satellite.fields.rasters import check_raster, index_rasters, pass_item, raster_bytes
 from include.satellite.fields.recomputation import np_random
 from include.satellite.fields.schemas import FieldSet, MappedPass
 from include.satellite.fields.store import read_table, store_file, write_table
@@ -57,8 +57,7 @@ def mapped_path(fields: FieldSet, imagery: Imagery) -> str:
 def new_passes(files: Path, params: MapParams) -> list[Acquisition]:
     """Return the passes that a run maps, by date: those that were not mapped before."""
     imagery = VALIDATED.read(files)
-    size = 2 * len(indices_of(imagery.sensor, imagery.bands)) * imagery.grid.width * imagery.grid.height
-    return _unmapped(files)[-max(1, MOST_BYTES // size) :] if params.map_every_pass else []
+    return _unmapped(files)[-max(1, MOST_BYTES // raster_bytes(imagery)) :] if params.map_every_pass else []
 
 
 def _unmapped(files: Path) -> list[Acquisition]:
@@ -86,11 +85,12 @@ def write_passes(files: Path, params: MapParams, rasters: Mapping[date, bytes]) 
     imagery, new = VALIDATED.read(files), new_passes(files, params)
     if not new:
         return
-    with atomic_file(PASSES.at(files)) as partial, ZipFile(partial, "w", ZIP_STORED) as archive:
+    made = index_rasters([item for item in new if item.date not in rasters], imagery)
+    with atomic_file(PASSES.at(files)) as partial, ZipFile(partial, "w", ZIP_STORED) as archive, closing(made):
         for acquisition in new:
             item = as_json(_item(acquisition, imagery, FIELDS.read(files)))
             archive.writestr(ZipInfo(f"{acquisition.date}/{FIELDS_ITEM.path}"), item)
-            raster = rasters.get(acquisition.date) or index_raster(acquisition, imagery)
+            raster = rasters.get(acquisition.date) or next(made)
             archive.writestr(ZipInfo(f"{acquisition.date}/{INDEX_RASTER.path}"), raster)
 
 

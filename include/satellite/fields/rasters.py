@@ -5,7 +5,10 @@ Values are ten-thousandths; pixels that are not clear, or whose index is undefin
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from include.core.errors import ContractError
@@ -31,6 +34,25 @@ SCALE, NODATA = 1e-4, -32768
 """An index of 1 is 10,000."""
 COG = "image/tiff; application=geotiff; profile=cloud-optimized"
 DRAWN_WINDOWS, WINDOW = 4, 64
+AT_ONCE, AT_ONCE_BYTES = 2, 256 * 1024**2
+"""Rasters that are made at once, and the size of one, unpacked, above which each is made alone."""
+
+
+def raster_bytes(imagery: Imagery) -> int:
+    """Return the size of an index raster, unpacked."""
+    return 2 * len(indices_of(imagery.sensor, imagery.bands)) * imagery.grid.width * imagery.grid.height
+
+
+def index_rasters(acquisitions: Sequence[Acquisition], imagery: Imagery) -> Iterator[bytes]:
+    """Yield the index raster of each pass; one is written while the next one is read, unless they are large."""
+    at_once = AT_ONCE if raster_bytes(imagery) <= AT_ONCE_BYTES else 1
+    left = iter(acquisitions)
+    with ThreadPoolExecutor(at_once) as pool:
+        under_way = [pool.submit(index_raster, item, imagery) for item in islice(left, at_once)]
+        while under_way:
+            raster = under_way.pop(0).result()
+            under_way += [pool.submit(index_raster, item, imagery) for item in islice(left, 1)]
+            yield raster
 
 
 def index_raster(acquisition: Acquisition, imagery: Imagery) -> bytes:
@@ -43,27 +65,31 @@ def index_raster(acquisition: Acquisition, imagery: Imagery) -> bytes:
     grid, sensor = imagery.grid, imagery.sensor
     indices = indices_of(sensor, imagery.bands)
     layers = np.full((len(indices), grid.height, grid.width), NODATA, np.int16)
+    names = list(dict.fromkeys(sensor.name_of(band) for index in indices for band in index.bands))
+    numbers = [imagery.bands.index(name) + 1 for name in (*names, sensor.classes.band)]
     halo = int(DILATION_M // grid.resolution)
     with open_scene(scene_path(acquisition)) as dataset:
         for top in range(0, grid.height, STRIP_ROWS):
             bottom = min(top + STRIP_ROWS, grid.height)
             first, last = max(0, top - halo), min(grid.height, bottom + halo)
-            strip = dataset.read(window=Window(0, first, grid.width, last - first))
-            bands = dict(zip(imagery.bands, strip, strict=True))
-            seen = bands[sensor.classes.band]
+            *strip, seen = dataset.read(numbers, window=Window(0, first, grid.width, last - first))
             hidden = dilated(sensor.classes.mask(seen, MASKED), DILATION_M / grid.resolution)
             hidden |= sensor.classes.mask(seen, DEFECTIVE)
             own = slice(top - first, bottom - first)
+            clear = ~hidden[own]
+            bands = {name: band[own][clear] for name, band in zip(names, strip, strict=True)}
+            reflectances = {name: band * sensor.scale for name, band in bands.items()}
             for layer, index in zip(layers, indices, strict=True):
-                numbers = [bands[sensor.name_of(band)][own] for band in index.bands]
-                clear = ~hidden[own] & np.all([band > 0 for band in numbers], axis=0)
-                values = index(*(band[clear] * sensor.scale for band in numbers))
-                right = index.in_range(values)
+                used = [sensor.name_of(band) for band in index.bands]
+                values = index(*(reflectances[name] for name in used))
+                right = index.in_range(values) & np.all([bands[name] > 0 for name in used], axis=0)
                 scaled = np.full(values.shape, NODATA, np.int16)
                 scaled[right] = np.round(values[right] / SCALE).astype(np.int16)
                 layer[top:bottom][clear] = scaled
     tags = {"DATETIME": acquisition.datetime.isoformat(), "SYNTHETIC": "YES" if acquisition.synthetic else "NO"}
-    return cloud_optimised(layers, grid, {index.name: SCALE for index in indices}, tags, nodata=NODATA, predictor="YES")
+    # noise hardly shrinks further than at level 1
+    options = {"nodata": NODATA, "predictor": "YES", "level": 1}
+    return cloud_optimised(layers, grid, {index.name: SCALE for index in indices}, tags, **options)
 
 
 def pass_item(acquisition: Acquisition, imagery: Imagery) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from include.satellite.fields.pixels import outline_key
 from include.satellite.fields.schemas import CropField, FieldSet
 
 if TYPE_CHECKING:
-    from include.satellite.outlines import Outline, Outlines
+    from include.satellite.outlines.outline import Outline, Outlines
 
 EXAMPLE = Path(__file__).with_name("example.geojson")
 """Fields of the simulator's land, for the source `demo`."""
@@ -62,7 +62,7 @@ def recompute_fields(files: Path, params: FieldsParams) -> None:
 
 
 def _read(files: Path, params: FieldsParams) -> FieldSet:
-    from include.satellite.outlines import read_outlines
+    from include.satellite.outlines.reading import read_outlines
 
     if not params.fields and params.source != DEMO:
         raise BadInputError(

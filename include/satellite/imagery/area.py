@@ -18,7 +18,7 @@ from shapely.geometry import box, mapping, shape
 from include.core.errors import BadInputError
 from include.core.outcome import Finding
 from include.satellite.imagery.schemas import Grid
-from include.satellite.outlines import outlines_of
+from include.satellite.outlines.reading import outlines_of
 from include.satellite.params import LARGEST_AREA_DEGREES, AreaParams
 
 WGS84 = "EPSG:4326"

@@ -30,7 +30,9 @@ from include.satellite.imagery.scenes import Mask, shares
 from include.satellite.imagery.schemas import Candidate, Day, Grid, Imagery, Preview, Scope, SearchResult, Shares
 from include.satellite.imagery.stac import StacApi, catalog_of
 from include.satellite.imagery.store import ImageryStore
-from include.satellite.outlines import SWAP, Box, named, outlines_of
+from include.satellite.outlines.geometries import SWAP
+from include.satellite.outlines.outline import Box, named
+from include.satellite.outlines.reading import outlines_of
 from include.satellite.params import ImageryStepParams
 from include.satellite.sensors.evalscript import DATA_MASK, preview_script
 

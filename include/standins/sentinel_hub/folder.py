@@ -291,13 +291,22 @@ def _check_fit(masks: Iterable[Mask], products: Sequence[Product]) -> None:
     if unused:
         days = {product.datetime.date() for product in products}
         listed = ", ".join(
-            f"{name} ({mask.day}{', whose scene lies elsewhere' * (mask.day in days)})" for name, mask in unused[:3]
+            f"{name} ({mask.day}, {_between(mask.degrees)}"
+            f"{'; the scene of that date lies elsewhere' * (mask.day in days)})"
+            for name, mask in unused[:3]
         )
         more = f" and {len(unused) - 3} more" if len(unused) > 3 else ""
+        hull = np.array([np.reshape(product.ring, (-1, 2)) for product in products]).reshape(-1, 2)
         raise MaskError(
-            f"{listed}{more}: no scene of that date lies there; a mask is matched by the date in its name and by its "
-            "place: name it after the date of its scene, or remove it"
+            f"{listed}{more}: no scene of that date lies there, so nothing tells what it masks; the scenes lie "
+            f"{_between((*hull.min(axis=0), *hull.max(axis=0)))} (longitude, latitude). Correct the date in its name, "
+            "or its georeference, or move it out of the folder"
         )
+
+
+def _between(degrees: Sequence[float]) -> str:
+    west, south, east, north = degrees
+    return f"between ({west:.4f}, {south:.4f}) and ({east:.4f}, {north:.4f})"
 
 
 def _rasters(folder: Path) -> list[Path]:

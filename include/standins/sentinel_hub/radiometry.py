@@ -184,14 +184,14 @@ def _by_type(file: DatasetReader, numbers: Sequence[int]) -> tuple[float, str]:
         return 1 / NUMBERS, f"{dtype} without tags is taken as reflectance × {NUMBERS}"
     largest = _nearly_largest(file, numbers)
     if largest is None or largest <= LARGEST_REFLECTANCE:
-        size = "without data" if largest is None else f"up to {largest:.3g}"
+        size = "without data" if largest is None else f"up to {LARGEST_REFLECTANCE:g}"
         return 1.0, f"{dtype} {size} without tags is reflectance"
     if largest < SMALLEST_NUMBER:
         raise ValueError(
             f"{file.name}: holds {dtype} up to {largest:.3g} without a tag for its scale: too large for reflectance "
             f"(at most {LARGEST_REFLECTANCE:g}), too small for reflectance × {NUMBERS}; {REMEDY}"
         )
-    return 1 / NUMBERS, f"{dtype} up to {largest:.0f} without tags is reflectance × {NUMBERS}"
+    return 1 / NUMBERS, f"{dtype} from {SMALLEST_NUMBER:g} on without tags is reflectance × {NUMBERS}"
 
 
 def _nearly_largest(file: DatasetReader, numbers: Sequence[int]) -> float | None:

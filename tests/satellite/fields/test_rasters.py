@@ -10,7 +10,8 @@ from stac_pydantic import Item
 
 from include.core.errors import ContractError
 from include.satellite.artifacts import VALIDATED
-from include.satellite.fields.rasters import check_raster, index_raster, pass_item
+from include.satellite.fields import rasters
+from include.satellite.fields.rasters import check_raster, index_raster, index_rasters, pass_item, raster_bytes
 from include.satellite.imagery.store import scene_path
 from tests.satellite.fields.squares import make_imagery
 
@@ -38,6 +39,18 @@ def test_the_raster_holds_every_index_and_nothing_where_it_is_not_clear(imagery)
     assert ndvi.count() > 1000
     assert np.abs(ndvi - expected)[~ndvi.mask].max() <= 0.5e-4 + 1e-9
     assert ndvi.mask[np.isin(classes, (0, 1, 3, 8, 9, 10, 11))].all()
+
+
+@pytest.mark.parametrize("limit", [0, 2**40], ids=["one after the other", "two at once"])
+def test_rasters_of_several_passes_come_in_their_order(data_dir, tmp_path, monkeypatch, limit):
+    monkeypatch.setattr(rasters, "AT_ONCE_BYTES", limit)
+    make_imagery(data_dir, tmp_path, dates=3)
+    imagery = VALIDATED.read(tmp_path)
+    assert raster_bytes(imagery) == 2 * 5 * imagery.grid.width * imagery.grid.height
+    made = list(index_rasters(imagery.acquisitions, imagery))
+    assert made == [index_raster(acquisition, imagery) for acquisition in imagery.acquisitions]
+    assert len(set(made)) == 3
+    assert list(index_rasters([], imagery)) == []
 
 
 def test_a_raster_of_other_values_or_without_its_layout_is_refused(imagery):

@@ -33,8 +33,8 @@ def read(tmp_path):
     [
         (1200, "uint16", (1e-4, 0), "uint16 without tags is taken as reflectance × 10000"),
         (1200, "int16", (1e-4, 0), "int16 without tags is taken as reflectance × 10000"),
-        (0.12, "float32", (1, 0), "float32 up to 0.12 without tags is reflectance"),
-        (1200, "float32", (1e-4, 0), "float32 up to 1200 without tags is reflectance × 10000"),
+        (0.12, "float32", (1, 0), "float32 up to 2 without tags is reflectance"),
+        (1200, "float32", (1e-4, 0), "float32 from 150 on without tags is reflectance × 10000"),
         (np.nan, "float64", (1, 0), "float64 without data without tags is reflectance"),
     ],
 )

@@ -1,0 +1,1 @@
+"""Outlines of areas and fields, read from vector files."""
