@@ -5,7 +5,7 @@ Values are ten-thousandths; pixels that are not clear, or whose index is undefin
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC
 from itertools import islice
@@ -43,7 +43,7 @@ def raster_bytes(imagery: Imagery) -> int:
     return 2 * len(indices_of(imagery.sensor, imagery.bands)) * imagery.grid.width * imagery.grid.height
 
 
-def index_rasters(acquisitions: Sequence[Acquisition], imagery: Imagery) -> Iterator[bytes]:
+def index_rasters(acquisitions: Sequence[Acquisition], imagery: Imagery) -> Generator[bytes]:
     """Yield the index raster of each pass; one is written while the next one is read, unless they are large."""
     at_once = AT_ONCE if raster_bytes(imagery) <= AT_ONCE_BYTES else 1
     left = iter(acquisitions)

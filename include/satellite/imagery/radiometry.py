@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from datetime import date
 
 import numpy as np
+from numpy.typing import NDArray
 
 from include.satellite.imagery.scenes import Layers, Mask, Scene, percent
 from include.satellite.imagery.schemas import Radiometry
@@ -93,13 +94,19 @@ def measure(scene: Scene, inside: Mask) -> Radiometry:
         dark=_percentile(red[dense], 5, scale) if has_canopy else None,
         canopy=_percentile(nir[dense], 95, scale) if has_canopy else None,
         zero=percent(green <= 1),
-        **_order(*(band.astype(np.int32) for band in visible), scale=scale),
+        **_order(np.stack(visible).astype(np.int32), scale),
     )
 
 
-def _order(blue: Layers, green: Layers, red: Layers, nir: Layers, scale: float) -> dict[str, float | None]:
-    """Return what tells the visible bands apart. Neither set of pixels depends on which of them is which."""
-    brightest = np.maximum(np.maximum(blue, green), red)
+def _order(bands: NDArray[np.int32], scale: float) -> dict[str, float | None]:
+    """Return what tells visible bands apart. Which pixels are taken does not depend on which of the bands is which.
+
+    Args:
+        bands: Blue, green, red and near infrared over clear land, (4, N).
+        scale: Of the numbers.
+    """
+    blue, green, red, nir = bands
+    brightest = bands[:3].max(axis=0)
     above = nir - brightest
     lush = above >= LUSH / scale
     bare = (above > 0) & (above < BARE / scale) & (brightest > BARE_DARKEST / scale)
@@ -207,7 +214,8 @@ def series_faults(series: Mapping[date, Radiometry]) -> dict[date, tuple[str, st
             )
             silent = [day for day in group if day not in tell and (known[day].blue or 0) >= OFFSET]
             common |= dict.fromkeys(silent, words) | {day: single[day] for day in shown}
-    ordered = dict.fromkeys(known, ("band order", words)) if (words := order_fault(known)) else {}
+    interchanged = order_fault(known)
+    ordered = dict.fromkeys(known, ("band order", interchanged)) if interchanged else {}
     hazy = haze({day: shown for day, shown in known.items() if day not in common | scaled})
     return (
         {day: ("offset", words) for day, words in single.items()}

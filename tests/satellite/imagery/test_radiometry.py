@@ -160,7 +160,7 @@ def interchanged(order, surface):
     [
         (
             (0, 2, 1),
-            "a lush canopy is redder than green on 100 % of the pixels .* bands green and red .or blue. are interchanged",
+            r"a lush canopy is redder than green on 100 % .* bands green and red .or blue. are interchanged",
         ),
         ((2, 0, 1), "the bands green and red .or blue. are interchanged"),
         (
