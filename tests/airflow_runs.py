@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
@@ -51,20 +52,35 @@ def only_dag(bag: Any, dag_id: str) -> Iterator[None]:
         yield
 
 
+VALID: set[str] = set()
+"""JSON schemas of params that Airflow found valid, as JSON."""
+
+
 @contextmanager
 def each_schema_checked_once() -> Iterator[None]:
-    """Let Airflow check the JSON schema of a param once; it would for each task, and whenever it compares params."""
+    """Let Airflow check the JSON schema of a param once, and share it among copies of the param.
+
+    It would check and copy the schemas of all params for each task, and whenever it compares params.
+    """
+    from airflow.sdk import Param
     from jsonschema import Draft202012Validator
 
-    check, valid = Draft202012Validator.check_schema, set[str]()
+    check = Draft202012Validator.check_schema
 
     def check_once(schema: Any, *arguments: Any, **options: Any) -> None:
         text = json.dumps(schema, sort_keys=True)
-        if text not in valid:
+        if text not in VALID:
             check(schema, *arguments, **options)
-            valid.add(text)
+            VALID.add(text)
 
-    with patch.object(Draft202012Validator, "check_schema", check_once):
+    def copied(param: Any, memo: dict[int, Any]) -> Any:
+        value = copy.deepcopy(param.value, memo)
+        return type(param)(value, param.description, schema=param.schema, source=param.source)
+
+    with (
+        patch.object(Draft202012Validator, "check_schema", check_once),
+        patch.object(Param, "__deepcopy__", copied, create=True),
+    ):
         yield
 
 
@@ -78,9 +94,10 @@ def in_this_database() -> Iterator[None]:
 def run_dag(dag_id: str, conf: dict[str, Any] | None = None) -> Outcome:
     """Run a DAG of the project's folder under the settings of the environment."""
     get_settings.cache_clear()
-    bag = parse_dags()
-    with only_dag(bag, dag_id), each_schema_checked_once(), in_this_database():
-        run = bag.dags[dag_id].test(run_conf=conf or {})
+    with each_schema_checked_once(), in_this_database():
+        bag = parse_dags()
+        with only_dag(bag, dag_id):
+            run = bag.dags[dag_id].test(run_conf=conf or {})
     folder = RunFolder.of(get_settings().data_dir, dag_id, run.run_id)
     reports = sorted(folder.path.glob("pipeline_report_*.json"))
     return Outcome(

@@ -6,8 +6,10 @@ import os
 from collections.abc import Iterator
 from contextlib import nullcontext
 from pathlib import Path
+from typing import Any
 
 import pytest
+from xdist.scheduler import LoadFileScheduling
 
 # Tests run beside each other: a training on several threads would wait for whichever thread the others keep waiting.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -25,6 +27,22 @@ gc.set_threshold(100_000, 50, 100)  # a fifth of what each worker's imports took
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """What may take longest begins first, so that no core waits at the end for the last file."""
     items.sort(key=limit, reverse=True)
+
+
+PAGES = "tests/plugins/reports/"
+"""Its tests share an app of Airflow that takes eight seconds to build, so one worker runs them all."""
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadFileScheduling | None:
+    """Give a worker whole files, and all files of the pages."""
+    return ByFileAndPages(config, log) if config.getoption("dist") == "loadfile" else None
+
+
+class ByFileAndPages(LoadFileScheduling):
+    """Like `--dist loadfile`, with the pages as one file."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return PAGES if nodeid.startswith(PAGES) else super()._split_scope(nodeid)
 
 
 def limit(item: pytest.Item) -> int:

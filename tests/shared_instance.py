@@ -1,8 +1,8 @@
-"""One instance of DuckDB for the databases of all steps that run in this process: to create one takes 25 ms.
+"""One instance of DuckDB for the databases of all steps and checks in this process: to create one takes 25 ms.
 
-A step's database (`include.energy.db.connect`) becomes an attached one in memory, which has the same tables, settings
-and queries, and one thread, for tests run beside each other. What only a database on disk has (its files, its limits)
-is tested by tests with the marker `own_database`, by those on measured data, and by steps that run as commands.
+A database that has a folder of its own to spill to becomes an attached one in memory, which has the same tables,
+settings and queries, and one thread, for tests run beside each other. What only a database on disk has (its files, its
+limits) is tested by tests with the marker `own_database`, by those on measured data, and by steps that run as commands.
 """
 
 from __future__ import annotations
@@ -16,8 +16,6 @@ from typing import Any
 from unittest.mock import patch
 
 import duckdb
-
-STEP = "step.duckdb"
 
 
 class Attached:
@@ -59,7 +57,6 @@ class Instance:
             yield
 
     def _open(self, *arguments: Any, **options: Any) -> Any:
-        path = arguments[0] if arguments else None
-        if not (isinstance(path, Path) and path.name == STEP and os.getpid() == self._process):
+        if "temp_directory" not in options.get("config", ()) or os.getpid() != self._process:
             return self._connect(*arguments, **options)
         return Attached(self._shared.cursor(), f"step_{next(self._numbers)}", owner=True)

@@ -14,10 +14,6 @@ import numpy as np
 import pytest
 import rasterio
 from rasterio.warp import transform_geom
-from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import recall_score
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 
 from include.core.errors import ContractError
 from include.core.settings import get_settings
@@ -230,6 +226,10 @@ def test_the_labels_are_what_the_imagery_shows(ran):
 
 def recomputed_classes(ran, dataset, rows):
     """The classes that models and naive rules give, without the code of the comparison."""
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
     train = dataset.rows("train")
     drawn = np.repeat(train, dataset.repeat[train])
     regression = make_pipeline(StandardScaler(), LogisticRegression(max_iter=2000))
@@ -246,6 +246,8 @@ def recomputed_classes(ran, dataset, rows):
 
 
 def test_the_comparisons_figures_can_be_computed_again(ran):
+    from sklearn.metrics import recall_score
+
     comparison, patches, sequences = ran.document("comparison.json"), load_patches(ran.files), load_sequences(ran.files)
     gated = [patches.info.classes.index(name) for name in patches.info.gate_classes]
     rows = np.array([row for row in patches.rows("validation") if patches.label[row] in gated])

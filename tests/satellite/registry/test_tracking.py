@@ -1,3 +1,5 @@
+from __future__ import annotations
+
 import re
 import shutil
 import socket
@@ -5,16 +7,19 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
-from mlflow import MlflowClient
-from mlflow.entities import Run
 
 from include.core.artifacts import sha256
 from include.core.errors import ContractError, SetupError
 from include.satellite.artifacts import CNN, LSTM
 from include.satellite.registry.tracking import EXPERIMENT, register
 from include.satellite.training.schemas import CnnMetrics
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Run
 
 pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader:DeprecationWarning")  # SQLAlchemy, of MLflow
 
@@ -23,7 +28,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader:Deprecatio
 def database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An empty database of MLflow, whose tables take long to make."""
     path = tmp_path_factory.mktemp("mlflow") / "mlflow.db"
-    MlflowClient(f"sqlite:///{path}").search_experiments()
+    _client(path).search_experiments()
     return path
 
 
@@ -36,7 +41,13 @@ def prepared(database: Path, data_dir: Path) -> Path:
 
 
 def _local(data_dir: Path) -> MlflowClient:
-    return MlflowClient(f"sqlite:///{data_dir / 'models' / 'mlflow.db'}")
+    return _client(data_dir / "models" / "mlflow.db")
+
+
+def _client(database: Path) -> MlflowClient:
+    from mlflow import MlflowClient  # not in the workers that run none of these tests
+
+    return MlflowClient(f"sqlite:///{database}")
 
 
 def _runs(data_dir: Path) -> list[Run]:
