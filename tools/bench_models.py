@@ -7,21 +7,28 @@ forecasts, intervals and gates are the pipeline's own functions, in a folder of 
 - *worlds*: gates, skill, coverage of the 90 % interval, and how many falls of 0.10 NDVI are found. The threshold is the
   95 % quantile of (forecast − truth) on the dates that calibrate the interval.
 - *one year*: the same world with the last 365 days alone.
-- *nulls*: the differences of the first world, centred, their signs flipped by spell or by block; a gate that passes is
+- *nulls*: the differences of each world, centred, their signs flipped by spell or by block; a gate that passes is
   false. 2.5 % are to be expected.
 - *coverage*: of the two-way clustered 95 % intervals, on simulated effects of blocks and spells.
+
+Data, weights and predictions of each world are kept in `data/bench-models/<hash of the code that decides them>/`, so an
+interrupted measurement goes on where it stopped; scores and gates are computed each time.
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
+import inspect
 import logging
 import os
+import shutil
 import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -31,11 +38,12 @@ import numpy as np
 from include.core.settings import get_settings
 from include.satellite.artifacts import HISTORY, LSTM, VALIDATED
 from include.satellite.datasets.sequences import SequenceDataset, load_sequences, prepare_lstm
-from include.satellite.evaluation.baselines import sequence_baselines
-from include.satellite.evaluation.clusters import LEVEL, Clusters, mean_influence, student_t
+from include.satellite.evaluation.baselines import sequence_baselines, sequence_regressions
+from include.satellite.evaluation.clusters import LEVEL, Clusters, mean_influence
 from include.satellite.evaluation.gates import lstm_gates
-from include.satellite.evaluation.metrics import score_forecasts
+from include.satellite.evaluation.metrics import forecast_score, interval_of, score_forecasts
 from include.satellite.evaluation.predictions import Predictions, read_predictions
+from include.satellite.evaluation.student_t import critical_value
 from include.satellite.imagery.area import area_geometry, make_grid
 from include.satellite.imagery.history import history_scope
 from include.satellite.imagery.schemas import Acquisition, Imagery, Scope
@@ -50,8 +58,9 @@ from include.standins.sentinel_hub.scenes import Grid
 from include.standins.sentinel_hub.simulator import Simulator, passes
 from tools.bench import print_table
 
+Box = tuple[float, float, float, float]
 SEEDS = (11, 23, 37, 58, 91)
-BASELINE, BASELINE_AREA = ("simple", 7919), (76.80, 30.40, 76.90, 30.50)
+BASELINE: tuple[str, int, Box] = ("simple", 7919, (76.80, 30.40, 76.90, 30.50))
 END, YEARS_DAYS, ONE_YEAR_DAYS = datetime(2025, 11, 1, tzinfo=UTC), 1825, 365
 FALL, THRESHOLD = 0.10, 0.95
 NULLS, SIMULATIONS = 200, 2000
@@ -67,19 +76,56 @@ PARAMS = LstmTrainParams(
 """Those of the demo."""
 
 
+@dataclass(frozen=True)
+class World:
+    """A simulated world, its sequences, and the forecasts of all models on the held-out ones."""
+
+    seed: int
+    dataset: SequenceDataset
+    forecasts: Predictions
+    calibration: Predictions | None
+
+    @property
+    def gates(self) -> list[Gate]:
+        """The gates of the forecast."""
+        return lstm_gates(score_forecasts(self.dataset, self.forecasts), LstmTrainParams().min_lstm_accuracy)
+
+    @property
+    def clusters(self) -> Clusters:
+        """Blocks and spells of the held-out samples."""
+        rows = self.forecasts.sample
+        return Clusters.of(self.dataset.block[rows], self.dataset.days[self.dataset.target[rows]])
+
+
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, nargs="+", default=SEEDS, help="Seeds of the worlds, 10 or more.")
     parser.add_argument("--epochs", type=int, default=PARAMS.lstm_epochs)
+    parser.add_argument("--folder", type=Path, default=Path("data/bench-models"), help="Where measurements are kept.")
     options = parser.parse_args()
     logging.disable(logging.INFO)
     params = PARAMS.model_copy(update={"lstm_epochs": options.epochs})
     print_coverage()
-    with tempfile.TemporaryDirectory() as name, data_folder(Path(name)):
-        write_world(Path(name) / "baseline", *BASELINE, BASELINE_AREA, YEARS_DAYS)
-        baseline = trained(Path(name) / "baseline", params)
-        print_worlds(Path(name), options.seeds, baseline, params)
+    folder = options.folder / code_hash(params)
+    baseline = trained(folder / "baseline", BASELINE, YEARS_DAYS, params)
+    worlds = [measured(folder / f"world{seed}", seed, YEARS_DAYS, params, baseline) for seed in options.seeds]
+    print_worlds(worlds)
+    year = measured(folder / f"year{options.seeds[0]}", options.seeds[0], ONE_YEAR_DAYS, params)
+    say(f"\nOne year of world {year.seed}:")
+    for gate in year.gates:
+        say(f"  {gate.sentence}")
+    print_nulls(worlds)
+
+
+def code_hash(params: LstmTrainParams) -> str:
+    """Return what data and weights depend on: code of the pipeline and of the simulator, and parameters."""
+    root = Path(__file__).resolve().parents[1] / "include"
+    parts = ("satellite/datasets", "satellite/imagery", "satellite/sensors", "satellite/training", "standins")
+    digest = hashlib.sha256(f"{params!r}{BASELINE}{END}{LUDHIANA}{inspect.getsource(write_world)}".encode())
+    for path in (path for part in parts for path in sorted((root / part).rglob("*.py"))):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:12]
 
 
 def say(line: str) -> None:
@@ -97,9 +143,7 @@ def data_folder(folder: Path) -> Iterator[None]:
     get_settings.cache_clear()
 
 
-def write_world(
-    files: Path, world: str, seed: int, bbox: tuple[float, float, float, float], days: int, end: datetime = END
-) -> None:
+def write_world(files: Path, world: str, seed: int, bbox: Box, days: int, end: datetime = END) -> None:
     """Write the previews of a simulated world as the search leaves them, for the preparation of the sequences."""
     files.mkdir(parents=True)
     params, geometry = ImageryStepParams(), area_geometry(AreaParams(bbox=bbox))
@@ -139,105 +183,88 @@ def write_world(
     VALIDATED.write(files, Imagery(**scope.fields_of(Scope), acquisitions=[], **empty))
 
 
-def trained(files: Path, params: LstmTrainParams) -> ModelBundle:
-    """Prepare the sequences of a world and train the forecast on them."""
-    prepare_lstm(files, params)
-    train_lstm(files, params, plots=False)
+def trained(files: Path, world: tuple[str, int, Box], days: int, params: LstmTrainParams) -> ModelBundle:
+    """Return the forecast of a world (name, seed, area), trained unless its folder holds it; imagery is not kept."""
+    if not LSTM.predictions.at(files).exists():
+        began = time.monotonic()
+        with tempfile.TemporaryDirectory() as name, data_folder(Path(name)):
+            write_world(files, *world, days)
+            prepare_lstm(files, params)
+            train_lstm(files, params, plots=False)
+        shutil.rmtree(files / "checkpoints", ignore_errors=True)
+        say(f"{files.name}: {time.monotonic() - began:.0f} s")
     return load_bundle(files, LSTM)
 
 
-def compared(files: Path, baseline: ModelBundle | None) -> tuple[SequenceDataset, Predictions]:
-    """Return a world's sequences, and the forecasts of all models on the held-out ones."""
-    dataset = load_sequences(files)
-    own = read_predictions(LSTM.predictions, files)
+def measured(files: Path, seed: int, days: int, params: LstmTrainParams, baseline: ModelBundle | None = None) -> World:
+    """Return a world with the forecasts of all models."""
+    trained(files, ("standard", seed, LUDHIANA), days, params)
+    dataset, own = load_sequences(files), read_predictions(LSTM.predictions, files)
     rows = own.sample
     rival = {} if baseline is None else {SYNTHETIC: predict_sequences(baseline, dataset, rows)}
-    values = {REAL: own.values[REAL], **rival, **sequence_baselines(dataset, rows)}
-    return dataset, Predictions(rows, dataset.y[rows], values)
+    values = {
+        REAL: own.values[REAL],
+        **rival,
+        **sequence_baselines(dataset, rows),
+        **sequence_regressions(dataset, rows),
+    }
+    later = read_predictions(LSTM.calibration, files) if LSTM.calibration.at(files).exists() else None
+    return World(seed, dataset, Predictions(rows, own.truth, values), later)
 
 
-def gates_of(dataset: SequenceDataset, forecasts: Predictions) -> list[Gate]:
-    """Return the gates of the forecast."""
-    return lstm_gates(score_forecasts(dataset, forecasts), 0.8)
-
-
-def falls_found(files: Path, dataset: SequenceDataset, forecasts: Predictions) -> tuple[float, float]:
-    """Return the shares of imposed falls that are found, and of false alarms."""
-    later = read_predictions(LSTM.calibration, files)
-    threshold = np.quantile(later.values[REAL] - later.truth, THRESHOLD)
-    below = forecasts.values[REAL] - forecasts.truth
-    return float((below + FALL > threshold).mean()), float((below > threshold).mean())
-
-
-def print_worlds(folder: Path, seeds: Sequence[int], baseline: ModelBundle, params: LstmTrainParams) -> None:
-    """Print the table of the worlds, then the run of one year and the nulls of the first world."""
-    rows, passed, covered, first = [], 0, [], None
-    for seed in seeds:
-        began, files = time.monotonic(), folder / f"world{seed}"
-        write_world(files, "standard", seed, LUDHIANA, YEARS_DAYS)
-        trained(files, params)
-        dataset, forecasts = compared(files, baseline)
-        gates = [gate for gate in gates_of(dataset, forecasts) if gate.required]
-        failed = [gate.name.removeprefix("lstm_") for gate in gates if not gate.passed]
+def print_worlds(worlds: Sequence[World]) -> None:
+    """Print the table of the worlds, and the coverage of all."""
+    rows, covered, passed = [], [], 0
+    for world in worlds:
+        values, truth, later = world.forecasts.values, world.forecasts.truth, world.calibration
+        assert later is not None  # noqa: S101 - five years hold seasons
+        mae = {name: forecast_score(truth, forecast).mae for name, forecast in values.items()}
+        interval = interval_of(world.dataset, later, truth, values[REAL])
+        covered.append((interval.coverage, len(truth)))
+        threshold, below = np.quantile(later.values[REAL] - later.truth, THRESHOLD), values[REAL] - truth
+        failed = [gate.name.removeprefix("lstm_") for gate in world.gates if gate.required and not gate.passed]
         passed += not failed
-        metrics = LSTM.metrics.read(files)
-        interval = metrics.interval
-        assert interval is not None  # noqa: S101 - five years hold seasons
-        covered.append((interval.coverage, metrics.samples))
-        found, false = falls_found(files, dataset, forecasts)
-        skills = [metrics.baselines[name].skill or 0 for name in ("persistence", "climatology", "anomaly_persistence")]
-        rows.append(
-            (
-                str(seed),
-                str(len(dataset.info.dates)),
-                f"{metrics.mae:.4f}",
-                *(f"{skill:+.1%}" for skill in skills),
-                "all passed" if not failed else f"failed: {', '.join(failed)}",
-                f"{interval.coverage:.1%}",
-                f"{found:.1%} / {false:.1%}",
-                f"{time.monotonic() - began:.0f}",
-            )
+        row = (
+            str(world.seed),
+            str(len(world.dataset.info.dates)),
+            f"{mae[REAL]:.4f}",
+            *(f"{1 - mae[REAL] / mae[name]:+.1%}" for name in ("persistence", "climatology", "anomaly_persistence")),
+            f"failed: {', '.join(failed)}" if failed else "all passed",
+            f"{interval.coverage:.1%}",
+            f"{(below + FALL > threshold).mean():.1%} / {(below > threshold).mean():.1%}",
         )
-        say(" | ".join(rows[-1]))
-        first = first or (dataset, forecasts)
+        rows.append(row)
     title = f"{passed} of {len(rows)} forecasts pass all gates; five years"
     columns = ("seed", "dates", "MAE", "on persistence", "on climatology", "on anomaly persistence", "gates")
-    print_table(title, (*columns, "90 % covers", "falls found / false", "s"), rows)
+    print_table(title, (*columns, "90 % covers", "falls found / false"), rows, width=140)
     shares, samples = np.array(covered).T
     say(f"\n90 % intervals cover {np.average(shares, weights=samples):.1%} pooled, {shares.min():.1%} at least.")
-    print_one_year(folder, seeds[0], params)
-    if first is not None:
-        print_nulls(*first)
 
 
-def print_one_year(folder: Path, seed: int, params: LstmTrainParams) -> None:
-    """Print what is decided of a run of one year."""
-    files = folder / "one_year"
-    write_world(files, "standard", seed, LUDHIANA, ONE_YEAR_DAYS)
-    trained(files, params)
-    say(f"\nOne year of world {seed}:")
-    for gate in gates_of(*compared(files, None)):
-        say(f"  {gate.sentence}")
+def print_nulls(worlds: Sequence[World]) -> None:
+    """Print how many of the sign-flipped nulls pass, by gate and world."""
+    counts = [passed_nulls(world.forecasts, world.clusters) for world in worlds]
+    rows = [(name, *(str(count[name]) for count in counts)) for name in counts[0]]
+    columns = [f"world {world.seed}: {world.clusters.blocks} × {world.clusters.spells}" for world in worlds]
+    print_table(
+        f"Sign-flipped nulls that pass, of {NULLS} (blocks × spells)", ("gate against", *columns), rows, width=140
+    )
 
 
-def print_nulls(dataset: SequenceDataset, forecasts: Predictions) -> None:
-    """Print how many of the sign-flipped nulls pass, by gate."""
+def passed_nulls(forecasts: Predictions, clusters: Clusters) -> dict[str, int]:
+    """Return how many of the sign-flipped nulls pass, by the rival of the gate."""
     random, truth = np.random.default_rng(0), forecasts.truth.astype(np.float64)
-    rows = forecasts.sample
-    clusters = Clusters.of(dataset.block[rows], dataset.days[dataset.target[rows]])
     errors = {name: np.abs(values - truth) for name, values in forecasts.values.items()}
-    table = []
-    for name in errors.keys() - {REAL}:
+    passed = {}
+    for name in sorted(errors.keys() - {REAL}):
         gain = mean_influence(errors[name] - errors[REAL])
-        count = 0
+        passed[name] = 0
         for number in range(NULLS):
             cluster, size = (clusters.spell, clusters.spells) if number % 2 else (clusters.block, clusters.blocks)
             null = gain * random.choice([-1.0, 1.0], size)[cluster]
             low, _ = clusters.interval(float(null.mean()), mean_influence(null))
-            count += low is not None and low > 0
-        table.append((name, str(count)))
-    title = f"Sign-flipped nulls that pass, of {NULLS} ({clusters.blocks} blocks, {clusters.spells} spells)"
-    print_table(title, ("gate against", "passed"), sorted(table))
+            passed[name] += low is not None and low > 0
+    return passed
 
 
 def print_coverage() -> None:
@@ -247,7 +274,7 @@ def print_coverage() -> None:
         random = np.random.default_rng([blocks, spells])
         block, spell = (axis.ravel().repeat(20) for axis in np.indices((blocks, spells)))
         clusters = Clusters(block, spell)
-        quantile, hits = student_t(LEVEL, min(blocks, spells) - 1), 0
+        quantile, hits = critical_value(min(blocks, spells) - 1, LEVEL), 0
         for _ in range(SIMULATIONS):
             values = random.normal(size=blocks)[block] + random.normal(size=spells)[spell]
             values += random.normal(size=len(block))
