@@ -22,7 +22,7 @@ from include.satellite.crops.schemas import (
     SampleRow,
 )
 from include.satellite.datasets.schemas import PatchInfo, PatchRow, SequenceInfo, SequenceRow
-from include.satellite.evaluation.schemas import PatchPrediction, SequencePrediction, Verification
+from include.satellite.evaluation.schemas import NextClassPrediction, PatchPrediction, SequencePrediction, Verification
 from include.satellite.fields.schemas import (
     AlertRow,
     AnomalyRow,
@@ -83,6 +83,8 @@ class ModelArtifacts(Generic[M]):
         """By the trained models, run again on drawn held-out samples."""
         self.calibration: Artifact[Any] = Artifact(f"{kind}_calibration.parquet", row, optional=True)
         """By this model, on the later samples that calibrate its intervals; absent where there are none."""
+        self.recalibrated: Artifact[Any] = Artifact(f"{kind}_calibration_verification.parquet", row, optional=True)
+        """By this model, run again on drawn ones of these."""
         self.training_plot = Artifact(f"plot_{kind}_training.png")
         self.evaluation_plot = Artifact(f"plot_{kind}_{plot}.png")
         self.checkpoints = f"checkpoints/{kind}"
@@ -130,6 +132,10 @@ BASELINE: tuple[Artifact[Any], ...] = (
     BASELINE_INFO,
 )
 """The synthetic baseline that the run's models were compared with."""
+NEXT_COMPARED = Artifact("next_comparison.parquet", NextClassPrediction, optional=True)
+"""Classes of the next date from the series, by all models, on the held-out sequences; only for next_ndvi."""
+NEXT_VERIFIED = Artifact("next_verification.parquet", NextClassPrediction, optional=True)
+"""By gradient boosting, fitted again, on drawn ones of these."""
 COMPARISON = Artifact("comparison.json", Comparison)
 COMPARISON_PLOT = Artifact("plot_comparison.png")
 VERIFICATION = Artifact("verification.json", Verification)
@@ -178,7 +184,7 @@ DECIDES: tuple[Artifact[Any], ...] = (
     *LSTM.stored,
     *(artifact for model in (CNN, LSTM) for artifact in (model.predictions, model.compared, model.verified)),
     *BASELINE,
-    LSTM.calibration,
+    *(LSTM.calibration, LSTM.recalibrated, NEXT_COMPARED, NEXT_VERIFIED),
     COMPARISON,
     VERIFICATION,
 )

@@ -144,8 +144,8 @@ class LabelSourceParams(StepParams):
 
     label_source: LabelSource = _data(
         "ndvi_rule",
-        "Label of a patch: ndvi_rule (class of its own mean NDVI), next_ndvi (class at the next usable date), "
-        "reference (a class raster).",
+        "Label of a patch: ndvi_rule (class of its own mean NDVI), next_ndvi (class at the next usable date: predicted "
+        "from the series, the CNN's is reported only), reference (a class raster).",
     )
     reference: str | None = _data(
         None,

@@ -86,9 +86,9 @@ prove_comparison = _proof(
 prove_verification = _proof(
     "evaluation.decision:recompute_verification",
     (artifacts.COMPARISON,),
-    sampled=f"predictions, by running the sealed weights on the held-out samples in {CNN.verified.path} and "
-    f"{LSTM.verified.path}",
-    audited="predictions, by running the sealed weights on all held-out samples",
+    sampled=f"predictions, by running the sealed weights on the samples in {CNN.verified.path}, {LSTM.verified.path} "
+    f"and {LSTM.recalibrated.path}",
+    audited="predictions, by running the sealed weights on all held-out and calibrating samples",
 )
 prove_map = _proof(
     "health_map:recompute_map",

@@ -85,6 +85,15 @@ class CnnComparison(_SampleComparison):
     differences: list[Difference]
 
 
+class NextComparison(_SampleComparison):
+    """The scores of classes of the next date, from the series, on the held-out sequences."""
+
+    classes: list[str] = Field(description="Those with enough training sequences to count.")
+    left_out: list[str] = Field(description="Those with fewer; their sequences do not count.")
+    models: dict[str, CnnScore]
+    differences: list[Difference]
+
+
 class LstmComparison(_SampleComparison):
     """The scores of forecasts of the same targets: held-out blocks on the latest dates."""
 
@@ -136,6 +145,9 @@ class Comparison(Document):
     seed: int
     cnn_comparison: CnnComparison
     lstm_comparison: LstmComparison
+    next_comparison: NextComparison | None = Field(
+        None, description="Of the class of the next date, where label_source is next_ndvi."
+    )
     decision: Decision
 
 

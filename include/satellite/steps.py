@@ -170,6 +170,7 @@ _ALL = (
         "Compares the models with the synthetic baseline, the champion and naive baselines, and decides.",
         "evaluation.comparison",
         params.CompareParams,
+        version="2",
         recompute="include.satellite.proofs:prove_comparison",
         reads=(
             artifacts.VALIDATED,
@@ -180,7 +181,10 @@ _ALL = (
             CNN.predictions,
             LSTM.predictions,
         ),
-        writes=(CNN.compared, LSTM.compared, *artifacts.BASELINE, artifacts.COMPARISON, artifacts.COMPARISON_PLOT),
+        writes=(
+            *(CNN.compared, LSTM.compared, artifacts.NEXT_COMPARED, *artifacts.BASELINE),
+            *(artifacts.COMPARISON, artifacts.COMPARISON_PLOT),
+        ),
         libraries=MODEL_LIBRARIES,
         stored=f"{STORED}:rivals",
         keep="include.satellite.registry.tries:keep_comparison",
@@ -192,6 +196,7 @@ _ALL = (
         "Runs the weights of all compared models again, on held-out samples that are drawn then.",
         "evaluation.verification",
         params.VerifyParams,
+        version="2",
         group=CONFIGURE,
         recompute="include.satellite.proofs:prove_verification",
         reads=(
@@ -201,10 +206,12 @@ _ALL = (
             *LSTM.stored,
             CNN.compared,
             LSTM.compared,
+            LSTM.calibration,
+            artifacts.NEXT_COMPARED,
             *artifacts.BASELINE,
             artifacts.COMPARISON,
         ),
-        writes=(CNN.verified, LSTM.verified, artifacts.VERIFICATION),
+        writes=(CNN.verified, LSTM.verified, LSTM.recalibrated, artifacts.NEXT_VERIFIED, artifacts.VERIFICATION),
         libraries=MODEL_LIBRARIES,
         stored=f"{STORED}:champion",
     ),
@@ -380,6 +387,7 @@ _CROPS = (
         reads=(*_CROP_DATA, *_CROP_MODEL),
         writes=(artifacts.CROP_COMPARISON, artifacts.CROP_PLOT),
         libraries=("numpy", "pandas", "matplotlib"),
+        keep="include.satellite.registry.tries:keep_crop_comparison",
         env_keys=CROP_ENV_KEYS,
     ),
     _step(
@@ -421,7 +429,7 @@ _CROPS = (
         notice="include.satellite.registry.promotion:promotion_notice",
         reads=(*artifacts.CROP_DECIDES, artifacts.APPROVAL),
         writes=(artifacts.CONFIGURATION,),
-        libraries=("numpy", "pandas"),
+        libraries=("numpy", "pandas", "mlflow-skinny"),
     ),
 )
 CLASSIFY_CROPS = _step(

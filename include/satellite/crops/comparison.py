@@ -19,15 +19,13 @@ from include.satellite.crops.params import CropCompareParams
 from include.satellite.crops.schemas import CropComparison, CropData, CropDifference
 from include.satellite.crops.scores import confusion, difference, effective_blocks, score
 from include.satellite.crops.training import read_crop_predictions, read_samples
+from include.satellite.evaluation.clusters import LEAST_BLOCKS
 from include.satellite.evaluation.gates import synthetic_gate
 from include.satellite.evaluation.predictions import Predictions
 from include.satellite.evaluation.statements import check_stated
 from include.satellite.fields.collection import key_of
 from include.satellite.registry import store
 from include.satellite.schemas import REAL, Decision, Gate, title_of
-
-FEW_BLOCKS = 3
-"""Below these nothing is judged."""
 
 
 class CompareCropsMetrics(StepMetrics, extra="forbid"):
@@ -144,24 +142,23 @@ def _decide(gates: Sequence[Gate]) -> Decision:
 
 
 def _block_gate(blocks: int, effective: float) -> Gate:
-    passed = blocks >= FEW_BLOCKS
+    passed = blocks >= LEAST_BLOCKS
     sentence = f"{blocks} blocks held out in turn, as many as {effective:.1f} of equal size."
     if not passed:
-        sentence = f"Cannot be judged: {blocks} blocks, at least {FEW_BLOCKS} are needed."
-    return Gate(name="crops_blocks", passed=passed, value=float(blocks), bound=float(FEW_BLOCKS), sentence=sentence)
+        sentence = f"Cannot be judged: {blocks} blocks, at least {LEAST_BLOCKS} are needed."
+    return Gate(name="crops_blocks", passed=passed, value=float(blocks), bound=float(LEAST_BLOCKS), sentence=sentence)
 
 
 def _gate(own: CropDifference, best: str) -> Gate:
     """Return the gate against a rival: one month and the majority decide, other models on the series are reported."""
     required = own.against in (best, MAJORITY)
-    passed = own.low > 0
+    passed = own.is_shown
     result = "better" if passed else "better, but not by a margin that its interval supports"
     result = result if own.difference > 0 else "not better"
     aside = "" if required else " (reported only)"
     rival = f"the best single month, {best.removeprefix(SINGLE)}" if own.against == best else _rival(own.against)
     sentence = (
-        f"Balanced accuracy against {rival} {own.difference:+.3f} (95 % interval {own.low:+.3f} to {own.high:+.3f}): "
-        f"{result}{aside}."
+        f"Balanced accuracy against {rival} {own.difference:+.3f} (95 % interval {own.interval}): {result}{aside}."
     )
     name = "single_month" if own.against == best else own.against.replace(f" {SINGLE}", "_").replace("-", "_")
     return Gate(name=f"crops_{name}", passed=passed, required=required, value=own.low, bound=0.0, sentence=sentence)
@@ -173,9 +170,9 @@ def _notes(differences: Sequence[CropDifference], data: CropData, best: str, cha
         f"The best single month was chosen on the same held-out fields, which favours it: {best.removeprefix(SINGLE)}.",
     ]
     notes += [
-        f"Not shown to be better than {_rival(own.against)}: {own.difference:+.3f} ({own.low:+.3f} to {own.high:+.3f})."
+        f"Not shown to be better than {_rival(own.against)}: {own.difference:+.3f} ({own.interval})."
         for own in differences
-        if own.against not in (best, MAJORITY) and own.low <= 0
+        if own.against not in (best, MAJORITY) and not own.is_shown
     ]
     if champion:
         notes.append(
@@ -219,7 +216,7 @@ def _tables(comparison: CropComparison, data: CropData) -> list[Table]:
     scores = []
     for name, value in comparison.models.items():
         gain = own.get(name)
-        interval = (None, None) if gain is None else (f"{gain.difference:+.3f}", f"{gain.low:+.3f} to {gain.high:+.3f}")
+        interval = (None, None) if gain is None else (f"{gain.difference:+.3f}", gain.interval)
         scores.append(
             (_title(name, comparison), round(value.balanced_accuracy, 3), round(value.accuracy, 3), *interval)
         )

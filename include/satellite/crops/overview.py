@@ -31,14 +31,13 @@ def _of_comparison(comparison: CropComparison, data: CropData, configuration: Co
         notice = f"Not promoted: {(configuration or comparison.decision).reasons[0]}"
         if configuration is None and comparison.decision.promote:
             notice = "Every gate passed; the run has not updated the configuration."
-    level: Level = "pass" if gain.low > 0 else "warn"
+    level: Level = "pass" if gain.is_shown else "warn"
     few = comparison.effective_blocks < FEW_BLOCKS_TO_WARN
     blocks = (
         f"{comparison.fields:,} fields in {comparison.blocks} blocks, as many as {comparison.effective_blocks:.1f} of "
         "equal size. One season: other years are not measured."
     )
-    low, high = f"{gain.low:+.3f}", f"{gain.high:+.3f}"
-    statement = f"Balanced accuracy {gain.difference:+.3f} above the best single month (95 % interval {low} to {high})."
+    statement = f"Balanced accuracy {gain.difference:+.3f} above the best single month (95 % interval {gain.interval})."
     weakest = min(own.recall, key=lambda crop: own.recall[crop])
     return Overview(
         checks=(

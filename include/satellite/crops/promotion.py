@@ -21,8 +21,9 @@ from include.satellite.registry.promotion import (
     evidence_of,
     promote,
     refusals,
+    set_crop_alias,
 )
-from include.satellite.registry.tries import run_of
+from include.satellite.registry.tries import crop_tries_note, run_of
 from include.satellite.schemas import REAL, Configuration, title_of
 
 
@@ -44,12 +45,17 @@ def configure_crops(files: Path, params: CropConfigureParams) -> None:
     approval = APPROVAL.find(files) if params.require_approval else None
     reasons = refusals(comparison, approval, crop_evidence(files) if params.require_approval else None)
     result: dict[str, Any] = {"promoted": False, "reasons": reasons}
-    if not reasons:
+    if reasons:
+        result["notes"] = set_crop_alias(files, "challenger", synthetic=comparison.synthetic)
+    else:
         model = store.put(files, comparison, run_of(files))
         changes, why = store.crop_env_changes(model), "crops: every gate passed"
         result = promote(model, env_file, changes, comparison.env_file, step="configure_crops", why=why)
         if result["promoted"]:
-            result["reasons"] = comparison.decision.reasons
+            notes = set_crop_alias(files, "champion", synthetic=comparison.synthetic)
+            result |= {"reasons": comparison.decision.reasons, "notes": [*notes, *result["notes"]]}
+    if (note := crop_tries_note(files)) is not None:
+        result["notes"] = [*result.get("notes", []), note]
     CONFIGURATION.write(files, Configuration(env_file=str(env_file.path), synthetic=comparison.synthetic, **result))
 
 
@@ -83,6 +89,6 @@ def crop_approval_form(files: Path, params: CropConfigureParams) -> str | None:
         f"{title_of(comparison.model).capitalize()}, {len(comparison.crops)} crops, {comparison.fields:,} held-out "
         f"fields: balanced accuracy {own.balanced_accuracy:.3f}.",
         "\n".join(f"- {gate.sentence}" for gate in comparison.decision.gates),
-        "\n".join(f"- {note}" for note in comparison.notes),
+        "\n".join(f"- {note}" for note in (*comparison.notes, crop_tries_note(files)) if note),
     )
     return "\n\n".join(parts)

@@ -97,8 +97,20 @@ class CropDifference(Document):
 
     against: str
     difference: float
-    low: float = Field(description="Lower end of the 95 % interval, clustered by block.")
-    high: float
+    low: float | None = Field(
+        description="Lower end of the 95 % interval, clustered by block; null: too few blocks to judge."
+    )
+    high: float | None
+
+    @property
+    def interval(self) -> str:
+        """The interval in words."""
+        return "no interval" if self.low is None or self.high is None else f"{self.low:+.3f} to {self.high:+.3f}"
+
+    @property
+    def is_shown(self) -> bool:
+        """Whether the interval shows that this run's model is better."""
+        return self.low is not None and self.low > 0
 
 
 class CropComparison(Document):

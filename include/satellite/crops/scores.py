@@ -1,20 +1,16 @@
 """Scores of crop classifiers on held-out fields, and how sure their differences are.
 
-Balanced accuracy is the mean recall of the crops. Fields of a block are alike, so blocks are the units: the variance of
-a difference is that of the blocks' sums of its linear parts, and its interval has as many degrees of freedom as blocks,
-less one (cluster-robust variance with the correction B / (B − 1), Liang and Zeger 1986). NumPy alone: the orchestrator
-computes the same.
+Balanced accuracy is the mean recall of the crops. Fields of a block are alike, so intervals are clustered by block, by
+the same code as those of the other models. NumPy alone: the orchestrator computes the same.
 """
 
 from __future__ import annotations
-
-import math
 
 import numpy as np
 from numpy.typing import NDArray
 
 from include.satellite.crops.schemas import CropDifference, CropScore
-from include.satellite.evaluation.student_t import critical_value
+from include.satellite.evaluation.clusters import Clusters, balanced_influence
 
 Rows = NDArray[np.int64]
 
@@ -47,17 +43,14 @@ def difference(against: str, truth: Rows, own: Rows, other: Rows, block: Rows) -
         truth: (N,) true crops.
         own: (N,) crops that the one predicts.
         other: (N,) crops that the other predicts.
-        block: (N,) blocks; at least two.
+        block: (N,) blocks.
     """
-    gain = (own == truth).astype(float) - (other == truth)
-    crops, kind, fields = np.unique(truth, return_inverse=True, return_counts=True)
-    recall = np.bincount(kind, gain) / fields
-    parts = (gain - recall[kind]) / (fields[kind] * len(crops))
-    sums = np.bincount(np.unique(block, return_inverse=True)[1], parts)
-    blocks = len(sums)
-    deviation = math.sqrt(blocks / (blocks - 1) * float((sums**2).sum()))
-    mean, reach = float(recall.mean()), critical_value(blocks - 1) * deviation
-    return CropDifference(against=against, difference=mean, low=mean - reach, high=mean + reach)
+    hits = own == truth, other == truth
+    gain = hits[0].astype(float) - hits[1]
+    mean = float(np.mean([gain[truth == crop].mean() for crop in np.unique(truth)]))
+    influence = balanced_influence(hits[0], truth) - balanced_influence(hits[1], truth)
+    low, high = Clusters.of_blocks(block).interval(mean, influence)
+    return CropDifference(against=against, difference=mean, low=low, high=high)
 
 
 def effective_blocks(block: Rows) -> float:

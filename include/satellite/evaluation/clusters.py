@@ -1,10 +1,12 @@
-"""Intervals of means over held-out samples: Student's t with two-way clustered variance, over blocks and spells.
+"""Intervals of means over held-out samples: Student's t with clustered variance, over blocks and spells.
 
 Neighbours in space are alike, and so is what a place shows within a month. The variance of a mean therefore counts
 clusters, not samples: blocks, spells of 30 days, and less what both count twice (Cameron, Gelbach, Miller: Robust
 inference with multiway clustering, Journal of Business & Economic Statistics 29, 2011). With few clusters the normal
 distribution is too narrow; the degrees of freedom are those of the rarer cluster (Cameron, Miller: A practitioner's
-guide to cluster-robust inference, Journal of Human Resources 50, 2015).
+guide to cluster-robust inference, Journal of Human Resources 50, 2015). Samples of one season, such as the crops of
+fields, are clustered by block alone (Liang, Zeger: Longitudinal data analysis using generalized linear models,
+Biometrika 73, 1986).
 """
 
 from __future__ import annotations
@@ -41,11 +43,11 @@ class Clusters:
 
     Args:
         block: (N,) position of each sample's block among those that occur.
-        spell: (N,) position of its spell.
+        spell: (N,) position of its spell; None for samples of one season.
     """
 
     block: Ints
-    spell: Ints
+    spell: Ints | None = None
 
     @classmethod
     def of(cls, block: Ints, days: Ints) -> Clusters:
@@ -57,20 +59,30 @@ class Clusters:
         """
         return cls(*(np.unique(values, return_inverse=True)[1] for values in (block, spells_of(days))))
 
+    @classmethod
+    def of_blocks(cls, block: Ints) -> Clusters:
+        """Return the clusters of samples of one season, by the (N,) block of each."""
+        return cls(np.unique(block, return_inverse=True)[1])
+
     @property
     def blocks(self) -> int:
         """Number of blocks."""
         return int(self.block.max()) + 1
 
     @property
-    def spells(self) -> int:
-        """Number of spells."""
-        return int(self.spell.max()) + 1
+    def spells(self) -> int | None:
+        """Number of spells; None for samples of one season."""
+        return None if self.spell is None else int(self.spell.max()) + 1
+
+    @property
+    def freedom(self) -> int:
+        """Degrees of freedom: those of the rarer cluster."""
+        return min(self.blocks, self.spells or self.blocks) - 1
 
     @property
     def can_judge(self) -> bool:
         """Whether there are enough clusters to tell a difference from chance."""
-        return self.blocks >= LEAST_BLOCKS and self.spells >= LEAST_SPELLS
+        return self.blocks >= LEAST_BLOCKS and (self.spells is None or self.spells >= LEAST_SPELLS)
 
     def standard_error(self, influence: Floats) -> float:
         """Return the standard error of a statistic.
@@ -78,16 +90,18 @@ class Clusters:
         Args:
             influence: (N,) what each sample adds to the statistic's deviation, times N; its mean is 0.
         """
-        cell = self.block * self.spells + self.spell
+        if self.spell is None:
+            return math.sqrt(_variance(influence, self.block))
+        cell = self.block * (int(self.spell.max()) + 1) + self.spell
         cells = np.unique(cell, return_inverse=True)[1]
         by_block, by_spell, by_cell = (_variance(influence, own) for own in (self.block, self.spell, cells))
         return math.sqrt(max(by_block + by_spell - by_cell, by_block, by_spell))
 
     def interval(self, statistic: float, influence: Floats) -> tuple[float, float] | tuple[None, None]:
-        """Return the 95 % interval of a statistic; None below `LEAST_BLOCKS` blocks or `LEAST_SPELLS` spells."""
+        """Return the 95 % interval of a statistic; None where `can_judge` is False."""
         if not self.can_judge:
             return None, None
-        half = critical_value(min(self.blocks, self.spells) - 1, LEVEL) * self.standard_error(influence)
+        half = critical_value(self.freedom, LEVEL) * self.standard_error(influence)
         return statistic - half, statistic + half
 
     def effective_samples(self, influence: Floats) -> float | None:

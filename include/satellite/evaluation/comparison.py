@@ -15,7 +15,7 @@ from include.core.outcome import Finding, StepMetrics, StepOutcome, Table
 from include.core.plots import BLUE, GREY, ORANGE, SKY, VERMILLION, figure_file
 from include.core.settings import get_settings
 from include.env_file import read_keys
-from include.satellite.artifacts import CNN, COMPARISON, COMPARISON_PLOT, LSTM, VALIDATED
+from include.satellite.artifacts import CNN, COMPARISON, COMPARISON_PLOT, LSTM, NEXT_COMPARED, VALIDATED
 from include.satellite.params import CompareParams
 from include.satellite.registry import store
 from include.satellite.schemas import (
@@ -26,6 +26,7 @@ from include.satellite.schemas import (
     Comparison,
     LstmComparison,
     Metric,
+    NextComparison,
     title_of,
 )
 
@@ -63,6 +64,7 @@ def compare(files: Path, params: CompareParams) -> None:
     from include.satellite.evaluation.baselines import patch_baselines, sequence_baselines, sequence_regressions
     from include.satellite.evaluation.decision import champions_of, is_synthetic, judge, notes_on
     from include.satellite.evaluation.metrics import gate_rows
+    from include.satellite.evaluation.next_classes import BOOSTING, next_boosting, next_rules
     from include.satellite.evaluation.predictions import Predictions, write_predictions
     from include.satellite.evaluation.synthetic_baseline import provide_baseline
     from include.satellite.training.networks import load_bundle, predict_patches, predict_sequences
@@ -85,7 +87,13 @@ def compare(files: Path, params: CompareParams) -> None:
     forecasts = Predictions(rows, sequences.y[rows], {**forecast, **others})
     write_predictions(CNN.compared.at(files), classes)
     write_predictions(LSTM.compared.at(files), forecasts)
-    judgement = judge(patches, classes, sequences, forecasts, params, synthetic=synthetic)
+    following = None
+    if params.label_source == "next_ndvi":
+        rules = next_rules(sequences, forecasts)
+        boosting = {BOOSTING: next_boosting(sequences, rules.sample)}
+        following = Predictions(rules.sample, rules.truth, {**rules.values, **boosting})
+        write_predictions(NEXT_COMPARED.at(files), following)
+    judgement = judge(patches, classes, sequences, forecasts, params, following, synthetic=synthetic)
     comparison = Comparison(
         decided_at=datetime.now(UTC).replace(microsecond=0),
         synthetic=synthetic,
@@ -96,6 +104,7 @@ def compare(files: Path, params: CompareParams) -> None:
         notes=notes_on(judgement, notes),
         cnn_comparison=judgement.cnn,
         lstm_comparison=judgement.lstm,
+        next_comparison=judgement.next_classes,
         decision=judgement.decision,
         **params.model_dump(include={"label_source", "allow_synthetic", "seed"}),
     )
@@ -107,6 +116,11 @@ def compare_outcome(files: Path) -> StepOutcome:
     """Read the outcome of the step `compare` from `comparison.json`."""
     comparison = COMPARISON.read(files)
     cnn, lstm, decision = comparison.cnn_comparison, comparison.lstm_comparison, comparison.decision
+    following = comparison.next_comparison
+    next_tables = []
+    if following is not None:
+        title = f"Classes of the next date, of {following.samples:,} held-out sequences"
+        next_tables = [_score_table(title, following, CNN_COLUMNS)]
     findings = [Finding(severity="info", message=note) for note in comparison.notes]
     findings += [
         Finding(severity="warning", message=f"Not promoted, gate {gate.name}: {gate.sentence}")
@@ -126,12 +140,15 @@ def compare_outcome(files: Path) -> StepOutcome:
         tables=(
             _score_table(f"Classifiers on {cnn.samples:,} held-out patches", cnn, CNN_COLUMNS),
             _score_table(f"Forecasts of {lstm.samples:,} held-out targets", lstm, LSTM_COLUMNS),
+            *next_tables,
             _gate_table(comparison),
         ),
     )
 
 
-def _score_table(title: str, comparison: CnnComparison | LstmComparison, columns: Mapping[str, str]) -> Table:
+def _score_table(
+    title: str, comparison: CnnComparison | LstmComparison | NextComparison, columns: Mapping[str, str]
+) -> Table:
     """Return a table of the models' scores; the columns are headings by the name of the score."""
     rows = [
         (title_of(name), *(round(getattr(score, column), 4) for column in columns))

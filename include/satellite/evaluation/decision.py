@@ -24,6 +24,8 @@ from include.satellite.artifacts import (
     CNN,
     COMPARISON,
     LSTM,
+    NEXT_COMPARED,
+    NEXT_VERIFIED,
     VALIDATED,
     VERIFICATION,
     ModelArtifacts,
@@ -32,8 +34,9 @@ from include.satellite.datasets.patches import PatchSamples, load_patch_samples
 from include.satellite.datasets.sequences import SequenceDataset, load_sequences
 from include.satellite.evaluation.baselines import patch_rules, sequence_baselines
 from include.satellite.evaluation.clusters import LEAST_BLOCKS, LEAST_SPELLS, SPELL_DAYS
-from include.satellite.evaluation.gates import cnn_gates, decide, lstm_gates, synthetic_gate
-from include.satellite.evaluation.metrics import gate_rows, score_classes, score_forecasts
+from include.satellite.evaluation.gates import cnn_gates, decide, lstm_gates, next_gates, synthetic_gate
+from include.satellite.evaluation.metrics import gate_rows, score_classes, score_forecasts, score_next_classes
+from include.satellite.evaluation.next_classes import BOOSTING, next_rows, next_rules, next_truth
 from include.satellite.evaluation.predictions import (
     DRAWN_SAMPLES,
     FORECAST_REGRESSIONS,
@@ -62,6 +65,7 @@ from include.satellite.schemas import (
     Decision,
     LstmComparison,
     ModelName,
+    NextComparison,
 )
 
 
@@ -71,6 +75,7 @@ class Judgement:
 
     cnn: CnnComparison
     lstm: LstmComparison
+    next_classes: NextComparison | None
     decision: Decision
 
 
@@ -80,6 +85,7 @@ def judge(
     sequences: SequenceDataset,
     forecasts: Predictions,
     params: CompareParams,
+    next_classes: Predictions | None = None,
     *,
     synthetic: bool,
 ) -> Judgement:
@@ -91,16 +97,19 @@ def judge(
         sequences: The LSTM's dataset.
         forecasts: Of all forecasts on the held-out sequences.
         params: Minimum accuracies, label source, and the policy on simulated imagery.
+        next_classes: Of the class at the next date on held-out sequences; None unless the label source is next_ndvi.
         synthetic: Whether any of the imagery is simulated.
     """
     cnn = score_classes(patches, classes)
     lstm = score_forecasts(sequences, forecasts)
+    following = None if next_classes is None else score_next_classes(sequences, next_classes)
     gates = [
         synthetic_gate(synthetic, params.allow_synthetic),
         *cnn_gates(cnn, params.min_cnn_accuracy, params.label_source),
         *lstm_gates(lstm, params.min_lstm_accuracy),
+        *([] if following is None else next_gates(following)),
     ]
-    return Judgement(cnn, lstm, decide(gates))
+    return Judgement(cnn, lstm, following, decide(gates))
 
 
 def recompute_comparison(files: Path, params: CompareParams) -> Comparison:
@@ -131,7 +140,8 @@ def recompute_comparison(files: Path, params: CompareParams) -> Comparison:
     for model, stated, values in ((CNN, classes, rules), (LSTM, forecasts, naive)):
         again = Predictions(stated.sample, stated.truth, values)
         check_same(model.compared.path, stated, again, RULE_TOLERANCE)
-    judgement = judge(patches, classes, sequences, forecasts, params, synthetic=synthetic)
+    following = _recomputed_next(files, sequences, forecasts, params)
+    judgement = judge(patches, classes, sequences, forecasts, params, following, synthetic=synthetic)
     expected = comparison.model_copy(
         update={
             "synthetic": synthetic,
@@ -142,12 +152,31 @@ def recompute_comparison(files: Path, params: CompareParams) -> Comparison:
             "resamples": 0,
             "cnn_comparison": judgement.cnn,
             "lstm_comparison": judgement.lstm,
+            "next_comparison": judgement.next_classes,
             "decision": judgement.decision,
             **params.model_dump(include={"label_source", "allow_synthetic", "seed"}),
         }
     )
     check_stated(COMPARISON.path, comparison, expected)
     return expected
+
+
+def _recomputed_next(
+    files: Path, sequences: SequenceDataset, forecasts: Predictions, params: CompareParams
+) -> Predictions | None:
+    """Return the compared classes of the next date: all but those of gradient boosting follow from the forecasts."""
+    stated = NEXT_COMPARED.at(files).exists()
+    if params.label_source != "next_ndvi":
+        if stated:
+            raise ContractError(NEXT_COMPARED.path, "must be written for label_source next_ndvi alone", "predictions")
+        return None
+    predictions, rules = read_predictions(NEXT_COMPARED, files), next_rules(sequences, forecasts)
+    check_samples(NEXT_COMPARED.path, predictions, rules.sample, next_truth(sequences))
+    if list(predictions.values) != [*rules.values, BOOSTING]:
+        rule = f"must hold the models {', '.join([*rules.values, BOOSTING])}"
+        raise ContractError(NEXT_COMPARED.path, rule, ", ".join(predictions.values))
+    check_same(NEXT_COMPARED.path, predictions, rules, RULE_TOLERANCE)
+    return predictions
 
 
 def recompute_new_comparison(files: Path, params: CompareParams) -> Comparison:
@@ -187,10 +216,7 @@ def recompute_verification(files: Path, params: CompareParams, *, audit: bool = 
     weights: dict[str, str] = {}
     for model in (CNN, LSTM):
         stated, again = read_predictions(model.compared, files), read_predictions(model.verified, files)
-        wanted = len(rows[model]) if audit else min(DRAWN_SAMPLES, len(rows[model]))
-        if not len(again.sample) == drawn[model] >= wanted or not np.isin(again.sample, rows[model]).all():
-            rule = f"must hold {'all' if audit else 'at least'} {wanted} of the held-out samples, drawn at random"
-            raise ContractError(model.verified.path, rule, f"{len(again.sample)} samples")
+        _check_drawn(model.verified.path, again, rows[model], drawn[model], audit=audit)
         trained = [name for name in stated.values if name in (REAL, SYNTHETIC, CHAMPION)]
         regressions = (REGRESSION,) if model is CNN else FORECAST_REGRESSIONS
         _check_models(model, again, [*trained, *regressions], model.verified.path)
@@ -200,9 +226,48 @@ def recompute_verification(files: Path, params: CompareParams, *, audit: bool = 
         if model.card.read(files).weights_sha256 != own:
             raise ContractError(model.card.path, f"must be of the weights beside it ({own})", "others")
         weights |= {f"{model.kind} {name}": _weights(name, model, files) for name in trained}
+    differences |= check_calibration(files, sequences, verification.calibrating, audit=audit)
+    differences |= check_boosting(files, sequences, params, audit=audit)
     expected = {"largest_difference": differences, "tolerance": TOLERANCE, "weights_sha256": weights}
     check_stated(VERIFICATION.path, verification, verification.model_copy(update=expected))
     return verification
+
+
+def check_calibration(files: Path, sequences: SequenceDataset, drawn: int, *, audit: bool) -> dict[str, float]:
+    """Check that forecasts which calibrate the interval are those that the weights gave again on drawn samples.
+
+    Forecasts of the training may be in a GPU's shorter number format; closer to the truth they must not be, for that
+    would narrow the interval.
+    """
+    rows = sequences.calibration_rows()
+    if not len(rows):
+        return {}
+    again = read_predictions(LSTM.recalibrated, files)
+    _check_drawn(LSTM.recalibrated.path, again, rows, drawn, audit=audit)
+    check_samples(LSTM.recalibrated.path, again, again.sample, sequences.y)
+    stated = read_predictions(LSTM.calibration, files).of(again.sample)
+    _check_models(LSTM, again, [REAL], LSTM.recalibrated.path)
+    found = check_same(LSTM.calibration.path, stated, again, TRAINING_TOLERANCE)
+    check_no_closer(LSTM.calibration.path, stated, again)
+    return {f"{LSTM.kind} calibration": found[REAL]}
+
+
+def check_boosting(files: Path, sequences: SequenceDataset, params: CompareParams, *, audit: bool) -> dict[str, float]:
+    """Check the classes of the next date by gradient boosting, which was fitted again on drawn samples."""
+    if params.label_source != "next_ndvi":
+        return {}
+    again = read_predictions(NEXT_VERIFIED, files)
+    _check_drawn(NEXT_VERIFIED.path, again, next_rows(sequences), len(again.sample), audit=audit)
+    _check_models(LSTM, again, [BOOSTING], NEXT_VERIFIED.path)
+    found = check_same(NEXT_COMPARED.path, read_predictions(NEXT_COMPARED, files), again)
+    return {f"next {BOOSTING}": found[BOOSTING]}
+
+
+def _check_drawn(name: str, again: Predictions, rows: Rows, drawn: int, *, audit: bool) -> None:
+    wanted = len(rows) if audit else min(DRAWN_SAMPLES, len(rows))
+    if not len(again.sample) == drawn >= wanted or not np.isin(again.sample, rows).all():
+        rule = f"must hold {'all' if audit else 'at least'} {wanted} of the held-out samples, drawn at random"
+        raise ContractError(name, rule, f"{len(again.sample)} samples")
 
 
 def _weights(name: str, model: ModelArtifacts[Any], files: Path) -> str:
@@ -310,7 +375,10 @@ def notes_on(judgement: Judgement, champion: Sequence[str]) -> list[str]:
         champion: The notes on the champions.
     """
     notes = list(champion)
-    for model, comparison in (("CNN", judgement.cnn), ("LSTM", judgement.lstm)):
+    compared = (("CNN", judgement.cnn), ("LSTM", judgement.lstm), ("Class of the next date", judgement.next_classes))
+    for model, comparison in compared:
+        if comparison is None:
+            continue
         counts = f"{comparison.blocks} held-out blocks and {comparison.spells} spells of {SPELL_DAYS} days"
         if any(difference.low is None for difference in comparison.differences):
             notes.append(

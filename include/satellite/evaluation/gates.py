@@ -18,24 +18,31 @@ from include.satellite.schemas import (
     Gate,
     LstmComparison,
     ModelName,
+    NextComparison,
     title_of,
 )
 
 PROVEN_LABELS: tuple[LabelSource, ...] = ("next_ndvi", "reference")
 """Labels that are not a formula of the input: only for these can a naive classifier be beaten at all."""
-MODELS: dict[ModelName, ModelName] = {"cnn": "lstm", "lstm": "cnn"}
-"""Each model, with the one whose gates are not its own."""
+PREFIXES: dict[ModelName, tuple[str, ...]] = {"cnn": ("cnn_",), "lstm": ("lstm_", "next_")}
+"""How the names of each model's own gates begin; any other gate is shared. The class of the next date is the LSTM's."""
 REPORTED = ("anomaly_persistence", *FORECAST_REGRESSIONS)
 """Rivals whose gates are reported, not required."""
+NEXT_REQUIRED = ("persistence", "climatology", "majority")
+"""Rivals that the class of the next date must beat."""
+NOT_THE_CNN = (
+    "The class of the next date is predicted from the series: the CNN sees one image without history, so its scores "
+    "are reported, and it is not promoted for label_source next_ndvi."
+)
 _TOLERANCE = 1e-9
 
 
 def cnn_gates(comparison: CnnComparison, minimum: float, label_source: LabelSource) -> list[Gate]:
-    """Return the gates of the classifier.
+    """Return the gates of the classifier; for `next_ndvi` all are reported alone, for the series model answers that.
 
     Args:
         comparison: What was measured.
-        minimum: `min_cnn_accuracy`; for `next_ndvi` it is reported, not required.
+        minimum: `min_cnn_accuracy`.
         label_source: Labels that it was trained on.
     """
     real = comparison.models[REAL]
@@ -45,8 +52,30 @@ def cnn_gates(comparison: CnnComparison, minimum: float, label_source: LabelSour
         metric = "accuracy" if difference.against == SYNTHETIC else "balanced_accuracy"
         counts = difference.against in (SYNTHETIC, CHAMPION) or label_source in PROVEN_LABELS
         if difference.metric == metric and counts:
-            gates.append(_comparing("cnn", f"CNN {metric.replace('_', ' ')}", difference, comparison))
+            name = f"CNN {metric.replace('_', ' ')}"
+            gates.append(_comparing("cnn", name, difference, comparison, required=required))
+    if not required:
+        gates.insert(0, Gate(name="cnn_labels", passed=False, value=None, bound=None, sentence=NOT_THE_CNN))
     return gates
+
+
+def next_gates(comparison: NextComparison) -> list[Gate]:
+    """Return the gates of the class of the next date: persistence of class, climatology and majority must be beaten.
+
+    Args:
+        comparison: What was measured.
+    """
+    return [
+        _comparing(
+            "next",
+            "Class of the next date by the LSTM, balanced accuracy",
+            difference,
+            comparison,
+            required=difference.against in NEXT_REQUIRED,
+        )
+        for difference in comparison.differences
+        if difference.metric == "balanced_accuracy"
+    ]
 
 
 def lstm_gates(comparison: LstmComparison, minimum: float) -> list[Gate]:
@@ -91,9 +120,10 @@ def decide(gates: Iterable[Gate]) -> Decision:
         raise ValueError("a promotion needs at least one required gate")
     promoted: list[ModelName] = []
     deciding: list[Gate] = []
-    for model, others in MODELS.items():
-        own = [gate for gate in gates if gate.required and not gate.name.startswith(f"{others}_")]
-        if all(gate.passed for gate in own) and any(gate.name.startswith(f"{model}_") for gate in own):
+    for model, prefixes in PREFIXES.items():
+        others = tuple(prefix for other, own in PREFIXES.items() if other != model for prefix in own)
+        own = [gate for gate in gates if gate.required and not gate.name.startswith(others)]
+        if all(gate.passed for gate in own) and any(gate.name.startswith(prefixes) for gate in own):
             promoted.append(model)
             deciding += [gate for gate in own if gate not in deciding]
     reasons = deciding or [gate for gate in gates if gate.required and not gate.passed]
@@ -112,7 +142,7 @@ def _comparing(
     model: str,
     metric: str,
     difference: Difference,
-    comparison: CnnComparison | LstmComparison,
+    comparison: CnnComparison | LstmComparison | NextComparison,
     *,
     required: bool = True,
 ) -> Gate:

@@ -13,9 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from include.satellite.datasets.patches import PatchSamples
+from include.satellite.datasets.schemas import CLASSES
 from include.satellite.datasets.sequences import SequenceDataset
 from include.satellite.evaluation.baselines import climatology
 from include.satellite.evaluation.clusters import Bools, Clusters, Floats, balanced_influence, mean_influence
+from include.satellite.evaluation.next_classes import gate_classes
 from include.satellite.evaluation.predictions import Predictions
 from include.satellite.schemas import (
     REAL,
@@ -26,6 +28,7 @@ from include.satellite.schemas import (
     LstmComparison,
     LstmScore,
     Metric,
+    NextComparison,
 )
 from include.satellite.training.schemas import (
     Classification,
@@ -247,31 +250,60 @@ def score_classes(samples: PatchSamples, predictions: Predictions) -> CnnCompari
         samples: The dataset, with or without its pixels.
         predictions: On the patches that count; `real` is compared with the other models.
     """
-    info, rows, label = samples.info, predictions.sample, predictions.truth
-    date, predicted = samples.date[rows], predictions.classes()
-    clusters = Clusters.of(samples.block[rows], days_of(info.dates)[date])
+    info, date = samples.info, samples.date[predictions.sample]
+    clusters = Clusters.of(samples.block[predictions.sample], days_of(info.dates)[date])
+    models, differences = _scored_classes(predictions, clusters)
+    return CnnComparison(
+        samples=len(predictions.sample),
+        blocks=clusters.blocks,
+        spells=clusters.spells,
+        dates=dates_of(info.dates, date),
+        classes=[info.classes[position] for position in np.unique(predictions.truth)],
+        left_out=[name for name in info.classes if name not in info.gate_classes],
+        accuracy_improvement=_percent(models[REAL].accuracy, models.get(SYNTHETIC, models[REAL]).accuracy),
+        models=models,
+        differences=differences,
+    )
+
+
+def score_next_classes(dataset: SequenceDataset, predictions: Predictions) -> NextComparison:
+    """Score predictions of the class at the next date on the same sequences.
+
+    Args:
+        dataset: The sequences.
+        predictions: On the held-out ones that count; `real` is compared with the other models.
+    """
+    target = dataset.target[predictions.sample]
+    clusters = Clusters.of(dataset.block[predictions.sample], dataset.days[target])
+    models, differences = _scored_classes(predictions, clusters)
+    gated = gate_classes(dataset)
+    return NextComparison(
+        samples=len(predictions.sample),
+        blocks=clusters.blocks,
+        spells=clusters.spells,
+        dates=dates_of(dataset.info.dates, target),
+        classes=[CLASSES[position] for position in np.unique(predictions.truth)],
+        left_out=[name for name in CLASSES if name not in gated],
+        models=models,
+        differences=differences,
+    )
+
+
+def _scored_classes(predictions: Predictions, clusters: Clusters) -> tuple[dict[str, CnnScore], list[Difference]]:
+    """Return the scores of classifiers on the same samples, and how `real` differs from the others."""
+    label, predicted = predictions.truth, predictions.classes()
     hits = {name: classes == label for name, classes in predicted.items()}
     models = {}
     for name, classes in predicted.items():
-        by_class = class_scores(label, classes, info.classes, info.gate_classes)
+        by_class = class_scores(label, classes, CLASSES, CLASSES)
         recall = {score.name: score.recall for score in by_class if score.samples}
         models[name] = CnnScore(recall=recall, **classification(label, classes).fields_of(CnnScore))
     accuracies = {name: mean_influence(hit) for name, hit in hits.items()}
     balanced = {name: balanced_influence(hit, label) for name, hit in hits.items()}
-    return CnnComparison(
-        samples=len(rows),
-        blocks=clusters.blocks,
-        spells=clusters.spells,
-        dates=dates_of(info.dates, date),
-        classes=[info.classes[position] for position in np.unique(label)],
-        left_out=[name for name in info.classes if name not in info.gate_classes],
-        accuracy_improvement=_percent(models[REAL].accuracy, models.get(SYNTHETIC, models[REAL]).accuracy),
-        models=models,
-        differences=[
-            *_differences(clusters, "accuracy", models, accuracies),
-            *_differences(clusters, "balanced_accuracy", models, balanced),
-        ],
-    )
+    return models, [
+        *_differences(clusters, "accuracy", models, accuracies),
+        *_differences(clusters, "balanced_accuracy", models, balanced),
+    ]
 
 
 def score_forecasts(dataset: SequenceDataset, predictions: Predictions) -> LstmComparison:

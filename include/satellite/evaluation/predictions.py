@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import BaseModel
 
 from include.core.contracts import Artifact
 from include.core.errors import ContractError, SetupError
@@ -119,7 +120,7 @@ def read_predictions(artifact: Artifact[Any], files: Path) -> Predictions:
         except duckdb.Error as error:
             raise ContractError(artifact.path, "must open as Parquet", str(error).splitlines()[0]) from error
     model, sample = np.asarray(columns["model"]), np.asarray(columns["sample"], np.int64)
-    if artifact.schema is PatchPrediction:
+    if issubclass(artifact.schema or BaseModel, PatchPrediction):
         truth = (np.asarray(columns["truth"])[:, None] == np.array(CLASSES, object)).argmax(axis=1)
         values = np.stack([np.asarray(columns[name], np.float64) for name in PROBABILITIES], axis=1)
     else:

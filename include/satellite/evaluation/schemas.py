@@ -21,6 +21,16 @@ ForecasterName = Literal[
     "ridge",
     "gradient_boosting",
 ]
+NextClassName = Literal[
+    "real",
+    "synthetic",
+    "champion",
+    "persistence",
+    "anomaly_persistence",
+    "climatology",
+    "majority",
+    "gradient_boosting",
+]
 
 
 class PatchPrediction(BaseModel):
@@ -33,6 +43,15 @@ class PatchPrediction(BaseModel):
     moderate: float = Field(ge=0, le=1)
     stressed: float = Field(ge=0, le=1)
     critical: float = Field(ge=0, le=1)
+
+
+class NextClassPrediction(PatchPrediction):
+    """The probabilities of the class at the next date, from a held-out sequence (`next_comparison.parquet`)."""
+
+    model: NextClassName = Field(  # type: ignore[assignment]
+        description="`real`: the class of this run's forecast of NDVI; all but gradient boosting give their class 1."
+    )
+    sample: int = Field(ge=0, description="Row of `lstm_index.parquet`, from 0.")
 
 
 class SequencePrediction(BaseModel):
@@ -51,4 +70,5 @@ class Verification(Document):
     sequences: int = Field(description="Held-out sequences drawn.")
     tolerance: float = Field(description="Largest difference of a probability or of NDVI that counts as the same.")
     largest_difference: dict[str, float] = Field(description="By model: `cnn real`, `lstm champion`, …")
+    calibrating: int = Field(0, description="Later sequences drawn, whose forecasts calibrate the interval.")
     weights_sha256: dict[str, str] = Field(description="Of the weights that were run, by model.")

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from include.core.outcome import Finding, StepMetrics, StepOutcome
-from include.satellite.artifacts import CNN, COMPARISON, LSTM, VERIFICATION
+from include.satellite.artifacts import CNN, COMPARISON, LSTM, NEXT_VERIFIED, VERIFICATION
 from include.satellite.evaluation.predictions import (
     REGRESSION,
     TOLERANCE,
@@ -39,6 +39,8 @@ class VerifyMetrics(StepMetrics, extra="forbid"):
 def verify(files: Path, params: VerifyParams) -> None:
     """Write `verification.json`, and the predictions of all trained models on the drawn samples.
 
+    Forecasts that calibrate the interval are repeated too, and the fitted classes of the next date where there are any.
+
     Args:
         files: The run's `files/` folder, with both datasets, both models, and the comparison.
         params: Of the run; in an audit all held-out samples are drawn.
@@ -50,7 +52,9 @@ def verify(files: Path, params: VerifyParams) -> None:
     from include.satellite.datasets.patches import load_patches
     from include.satellite.datasets.sequences import load_sequences
     from include.satellite.evaluation.baselines import patch_baselines, sequence_regressions
+    from include.satellite.evaluation.decision import check_boosting, check_calibration
     from include.satellite.evaluation.metrics import gate_rows
+    from include.satellite.evaluation.next_classes import BOOSTING, next_boosting, next_rows, next_truth
     from include.satellite.evaluation.predictions import write_predictions
     from include.satellite.training.networks import predict_patches, predict_sequences
 
@@ -65,6 +69,16 @@ def verify(files: Path, params: VerifyParams) -> None:
     rows = rows if params.audit else draw(rows)
     values = {name: predict_sequences(bundle, sequences, rows) for name, bundle in lstm.items()}
     forecasts = Predictions(rows, sequences.y[rows], {**values, **sequence_regressions(sequences, rows)})
+    if params.label_source == "next_ndvi":
+        rows = next_rows(sequences)
+        rows = rows if params.audit else draw(rows)
+        boosting = {BOOSTING: next_boosting(sequences, rows)}
+        write_predictions(NEXT_VERIFIED.at(files), Predictions(rows, next_truth(sequences)[rows], boosting))
+    rows = sequences.calibration_rows()
+    rows = rows if params.audit or not len(rows) else draw(rows)
+    if len(rows):
+        again = {REAL: predict_sequences(lstm[REAL], sequences, rows)}
+        write_predictions(LSTM.recalibrated.at(files), Predictions(rows, sequences.y[rows], again))
     write_predictions(CNN.verified.at(files), classes)
     write_predictions(LSTM.verified.at(files), forecasts)
     differences: dict[str, float] = {}
@@ -73,9 +87,12 @@ def verify(files: Path, params: VerifyParams) -> None:
         found = check_same(model.compared.path, read_predictions(model.compared, files), own)
         differences |= {f"{model.kind} {name}": value for name, value in found.items()}
         weights |= {f"{model.kind} {name}": bundle.card.weights_sha256 for name, bundle in bundles.items()}
+    differences |= check_calibration(files, sequences, len(rows), audit=params.audit)
+    differences |= check_boosting(files, sequences, params, audit=params.audit)
     document = Verification(
         patches=len(classes.sample),
         sequences=len(forecasts.sample),
+        calibrating=len(rows),
         tolerance=TOLERANCE,
         largest_difference=differences,
         weights_sha256=weights,
@@ -99,9 +116,11 @@ def verify_outcome(files: Path) -> StepOutcome:
 def verified(document: Verification) -> Finding:
     """Return the statement of a verification for the report."""
     largest = max(document.largest_difference.values())
+    calibrating = f", and {document.calibrating:,} that calibrate the interval," if document.calibrating else ""
     message = (
         f"The weights gave the stated predictions again, on {document.patches:,} patches and {document.sequences:,} "
-        f"sequences drawn after the comparison (largest difference {largest:.2g}, at most {document.tolerance:g})."
+        f"sequences{calibrating} drawn after the comparison (largest difference {largest:.2g}, at most "
+        f"{document.tolerance:g})."
     )
     return Finding(severity="info", message=message)
 

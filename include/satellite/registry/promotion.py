@@ -9,9 +9,10 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from include.core.artifacts import sha256
 from include.core.contracts import Artifact, Notice
@@ -29,6 +30,8 @@ from include.satellite.artifacts import (
     CROP_VERIFICATION,
     DECIDES,
     LSTM,
+    NEXT_COMPARED,
+    NEXT_VERIFIED,
     VERIFICATION,
 )
 from include.satellite.crops.schemas import CropComparison
@@ -39,8 +42,12 @@ from include.satellite.registry import store
 from include.satellite.registry.tries import run_folder, run_of, tries_note
 from include.satellite.schemas import REAL, Approval, Comparison, Configuration, ModelName
 
+if TYPE_CHECKING:
+    from include.satellite.registry.tracking import Training
+
 REGISTERED = (("crop-health-cnn", CNN), ("ndvi-forecast-lstm", LSTM))
 """Names of the models in MLflow."""
+CROPS_REGISTERED = "crop-classifier"
 LOG = logging.getLogger(__name__)
 
 
@@ -166,8 +173,8 @@ def planned_changes(files: Path) -> dict[str, str]:
 def pending_change(data_dir: Path) -> PendingChange | None:
     """Return what the latest comparison of any run would change; None if no run has compared models.
 
-    This is a preview. The comparison of a run that has not verified its predictions (of v0.1.0, or still running) is
-    shown as it is reported; it decides nothing.
+    This is a preview. The comparison of a run that has not verified all its predictions (of an earlier version, or
+    still running) is shown as it is reported; it decides nothing.
 
     Args:
         data_dir: The data folder, with the runs.
@@ -180,10 +187,18 @@ def pending_change(data_dir: Path) -> PendingChange | None:
     if latest is None:
         return None
     files = latest.parent
-    verified = VERIFICATION.at(files).is_file()
+    verified = VERIFICATION.at(files).is_file() and _of_this_version(files)
     decision = (decided(files, _params_of(files)) if verified else COMPARISON.read(files)).decision
     changes = planned_changes(files) if decision.promote else {}
     return PendingChange(run=files.parent.name, changes=changes, reasons=tuple(decision.reasons))
+
+
+def _of_this_version(files: Path) -> bool:
+    """Return whether a verified run has the artifacts that its decision is derived from now."""
+    following = COMPARISON.read(files).label_source == "next_ndvi"
+    needed = {NEXT_COMPARED, NEXT_VERIFIED} if following else set()
+    needed |= {LSTM.recalibrated} if LSTM.calibration.at(files).exists() else set()
+    return all(artifact.at(files).is_file() for artifact in needed)
 
 
 def approval_form(files: Path, params: CompareParams) -> str | None:
@@ -301,6 +316,13 @@ def follow_env_file(env_file: EnvFile) -> str | None:
         notes = _set_aliases(model.folder, {kind: "champion"}, synthetic=model.synthetic)
         if notes:
             return notes[0]
+    version = store.crops_in_use(keys)
+    if version is not None:
+        try:
+            model = store.find(version, store.CROP_FILES)
+        except GroundtruthError as error:
+            return str(error)
+        return next(iter(set_crop_alias(model.folder, "champion", synthetic=model.synthetic)), None)
     return None
 
 
@@ -363,19 +385,32 @@ def promote(
 
 def _set_aliases(folder: Path, aliases: Mapping[ModelName, str], *, synthetic: bool) -> list[str]:
     """Set aliases in MLflow by model; a fault of MLflow is a note, for it is a record and not a gate."""
-    from include.satellite.registry.tracking import register
+    from include.satellite.registry.tracking import training_of
 
     notes = []
     for name, model in REGISTERED:
-        if (alias := aliases.get(model.kind)) is None:
-            continue
-        registered = f"{name}-simulated" if synthetic else name
-        try:
-            register(registered, folder, model, alias)
-        except GroundtruthError as error:
-            LOG.warning("%s", error)
-            notes.append(f"MLflow's alias {alias} of {registered} does not follow: {error}")
+        if (alias := aliases.get(model.kind)) is not None:
+            notes += _set_alias(name, partial(training_of, folder, model), alias, synthetic=synthetic)
     return notes
+
+
+def set_crop_alias(folder: Path, alias: str, *, synthetic: bool) -> list[str]:
+    """Set an alias of a crop classifier in MLflow; a fault of MLflow is a note."""
+    from include.satellite.registry.tracking import crop_training_of
+
+    return _set_alias(CROPS_REGISTERED, partial(crop_training_of, folder), alias, synthetic=synthetic)
+
+
+def _set_alias(name: str, training: Callable[[], Training], alias: str, *, synthetic: bool) -> list[str]:
+    from include.satellite.registry.tracking import register
+
+    registered = f"{name}-simulated" if synthetic else name
+    try:
+        register(registered, training(), alias)
+    except GroundtruthError as error:
+        LOG.warning("%s", error)
+        return [f"MLflow's alias {alias} of {registered} does not follow: {error}"]
+    return []
 
 
 def _params_of(files: Path) -> CompareParams:

@@ -12,15 +12,18 @@ import logging
 import os
 import time
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from include.core.errors import SetupError
 from include.core.files import locked
 from include.core.settings import get_settings
-from include.satellite.artifacts import ModelArtifacts
+from include.satellite.artifacts import CROP_CARD, CROP_COMPARISON, CROP_WEIGHTS, ModelArtifacts
+from include.satellite.crops.schemas import CropCard
+from include.satellite.schemas import REAL
 from include.satellite.training.schemas import Epoch, ModelCard
 
 if TYPE_CHECKING:
@@ -37,25 +40,109 @@ DEFAULTS = {
 METRICS_PER_CALL = 1000
 
 
-def register(name: str, folder: Path, model: ModelArtifacts[Any], alias: str) -> str:
+@dataclass(frozen=True)
+class Training:
+    """What MLflow records of a training.
+
+    Args:
+        name: Of its run.
+        weights_sha256: By which it is found again.
+        tags: Of its run, beside the checksum.
+        params: Of the training and of its data.
+        metrics: On held-out data.
+        history: Losses by epoch; empty for trees.
+        files: Weights, card and metrics.
+    """
+
+    name: str
+    weights_sha256: str
+    tags: Mapping[str, str]
+    params: Mapping[str, Any]
+    metrics: Mapping[str, float]
+    history: Sequence[Epoch]
+    files: Sequence[Path]
+
+
+def training_of(folder: Path, model: ModelArtifacts[Any]) -> Training:
+    """Return the training of a network.
+
+    Args:
+        folder: Holds the training's weights, card and metrics.
+        model: Which of the models.
+
+    Raises:
+        ContractError: A file of the training is missing, or does not keep to its schema.
+    """
+    card, history = model.card.read(folder), model.metrics.read(folder).training.history
+    data = card.data
+    return Training(
+        name=f"{card.kind} {card.weights_sha256[:8]}",
+        weights_sha256=card.weights_sha256,
+        tags=_tags(card, synthetic=data.synthetic),
+        params={
+            **card.params,
+            **card.model_dump(include={"kind", "label_source", "size", "device", "precision"}),
+            **data.model_dump(include={"synthetic", "source"}),
+            "dates": len(data.dates),
+            "start": data.start.isoformat(),
+            "end": data.end.isoformat(),
+            "inputs": ",".join(card.inputs),
+        },
+        metrics=card.metrics,
+        history=history,
+        files=[artifact.at(folder) for artifact in model.stored],
+    )
+
+
+def crop_training_of(folder: Path) -> Training:
+    """Return the training of a crop classifier.
+
+    Args:
+        folder: Holds its weights, card and comparison.
+
+    Raises:
+        ContractError: A file of the training is missing, or does not keep to its schema.
+    """
+    card, scores = CROP_CARD.read(folder), CROP_COMPARISON.read(folder).models[REAL]
+    return Training(
+        name=f"crops {card.weights_sha256[:8]}",
+        weights_sha256=card.weights_sha256,
+        tags=_tags(card, synthetic=card.synthetic),
+        params={
+            **card.params,
+            **card.model_dump(include={"kind", "label_source", "synthetic", "months"}),
+            "crops": len(card.crops),
+            "fields": sum(card.fields.values()),
+            "start": card.season[0].isoformat(),
+            "end": card.season[1].isoformat(),
+            "inputs": ",".join(card.features),
+        },
+        metrics=scores.model_dump(include={"accuracy", "balanced_accuracy"}),
+        history=[],
+        files=[artifact.at(folder) for artifact in (CROP_WEIGHTS, CROP_CARD, CROP_COMPARISON)],
+    )
+
+
+def _tags(card: ModelCard | CropCard, *, synthetic: bool) -> dict[str, str]:
+    return {"groundtruth.synthetic": str(synthetic).lower(), "groundtruth.label_source": card.label_source}
+
+
+def register(name: str, training: Training, alias: str) -> str:
     """Record a training, unless MLflow has it already, make its model a version, and set an alias to that.
 
     Args:
         name: The registered model.
-        folder: Holds the training's weights, card and metrics.
-        model: Which of the models.
+        training: What is recorded.
         alias: `champion` or `challenger`.
 
     Returns:
         The version; the same one when it was registered before.
 
     Raises:
-        ContractError: A file of the training is missing, or does not keep to its schema.
         SetupError: MLflow cannot be reached.
     """
-    card, history = model.card.read(folder), model.metrics.read(folder).training.history
     with _client() as client:
-        run = _find_run(client, card.weights_sha256) or _record(client, folder, model, card, history)
+        run = _find_run(client, training.weights_sha256) or _record(client, training)
         with _unless_there():
             client.create_registered_model(name)
         versions = client.search_model_versions(f"name = '{name}'")
@@ -131,36 +218,19 @@ def _unless_there() -> Iterator[None]:
             raise
 
 
-def _record(
-    client: MlflowClient, folder: Path, model: ModelArtifacts[Any], card: ModelCard, history: Sequence[Epoch]
-) -> str:
+def _record(client: MlflowClient, training: Training) -> str:
     from mlflow.entities import Metric, Param
 
-    tags = {
-        "mlflow.runName": f"{card.kind} {card.weights_sha256[:8]}",
-        "groundtruth.synthetic": str(card.data.synthetic).lower(),
-        "groundtruth.label_source": card.label_source,
-        WEIGHTS_TAG: card.weights_sha256,
-    }
-    data = card.data
-    params = {
-        **card.params,
-        **card.model_dump(include={"kind", "label_source", "size", "device", "precision"}),
-        **data.model_dump(include={"synthetic", "source"}),
-        "dates": len(data.dates),
-        "start": data.start.isoformat(),
-        "end": data.end.isoformat(),
-        "inputs": ",".join(card.inputs),
-    }
+    tags = {"mlflow.runName": training.name, **training.tags, WEIGHTS_TAG: training.weights_sha256}
     run = client.create_run(_experiment(client), tags=tags).info.run_id
     now = int(time.time() * 1000)
-    values = [Metric(name, value, now, 0) for name, value in card.metrics.items()]
-    for epoch in history:
+    values = [Metric(name, value, now, 0) for name, value in training.metrics.items()]
+    for epoch in training.history:
         values += [Metric(name, value, now, epoch.epoch) for name, value in epoch.model_dump(exclude={"epoch"}).items()]
-    client.log_batch(run, params=[Param(name, str(value)) for name, value in params.items()])
+    client.log_batch(run, params=[Param(name, str(value)) for name, value in training.params.items()])
     for start in range(0, len(values), METRICS_PER_CALL):
         client.log_batch(run, metrics=values[start : start + METRICS_PER_CALL])
-    for artifact in model.stored:
-        client.log_artifact(run, str(artifact.at(folder)))
+    for file in training.files:
+        client.log_artifact(run, str(file))
     client.set_terminated(run)
     return str(run)

@@ -109,6 +109,8 @@ def _findings(model: str, record: TrainingRecord, statements: Iterable[Statement
 
 
 def _cnn_statements(metrics: CnnMetrics) -> Iterator[Statement]:
+    if not metrics.required:
+        yield "info", "the class of the next date is the series model's; the CNN's is reported, and is not promoted."
     if metrics.accuracy < metrics.minimum_accuracy and not metrics.required:
         yield (
             "info",

@@ -29,6 +29,12 @@ def test_a_difference_is_that_of_the_balanced_accuracies():
     assert own.low < own.difference < own.high
 
 
+def test_fewer_than_three_blocks_give_no_interval():
+    own = difference("majority", TRUTH, PREDICTED, np.zeros(6, int), np.array([0, 0, 0, 1, 1, 1]))
+    assert (own.low, own.high, own.interval, own.is_shown) == (None, None, "no interval", False)
+    assert own.difference == pytest.approx(0.125)
+
+
 def test_copies_of_a_field_in_its_block_tell_nothing_new():
     random = np.random.default_rng(0)
     truth, own, other = random.integers(0, 2, (3, 60))

@@ -38,6 +38,18 @@ def test_the_variance_of_one_sample_a_block_and_spell_is_that_of_both_means_less
     assert (high + low) / 2 == pytest.approx(values.mean())
 
 
+def test_samples_of_one_season_are_clustered_by_block_alone():
+    """By hand: the sums of 4 blocks, t with 3 degrees of freedom."""
+    block, values = np.repeat(np.arange(4), 5), np.random.default_rng(0).normal(size=20)
+    clusters, influence = Clusters.of_blocks(block + 9), mean_influence(values)
+    expected = np.sqrt(4 / 3 * (influence.reshape(4, 5).sum(axis=1) ** 2).sum()) / 20
+    assert clusters.standard_error(influence) == pytest.approx(expected)
+    low, high = clusters.interval(values.mean(), influence)
+    assert (high - low) / 2 == pytest.approx(t.ppf(0.975, 3) * expected)
+    assert clusters.spells is None
+    assert Clusters.of_blocks(np.array([0, 1])).interval(0.0, np.zeros(2)) == (None, None)
+
+
 def test_what_differs_between_blocks_or_spells_widens_the_interval():
     block, days = grid(6, 8, 20)
     noise = np.random.default_rng(1).normal(0, 0.1, len(block))

@@ -8,12 +8,16 @@ import pytest
 from include.core.errors import ContractError
 from include.satellite.artifacts import CNN, COMPARISON, LSTM, VERIFICATION
 from include.satellite.datasets.patches import load_patch_samples
+from include.satellite.datasets.sequences import load_sequences
 from include.satellite.evaluation import predictions as tables
-from include.satellite.evaluation.decision import recompute_verification
+from include.satellite.evaluation.decision import check_calibration, recompute_verification
 from include.satellite.evaluation.metrics import gate_rows
 from include.satellite.evaluation.predictions import read_predictions, write_predictions
 from include.satellite.evaluation.verification import verified, verify, verify_outcome
-from include.satellite.training.networks import load_bundle
+from include.satellite.params import LstmTrainParams
+from include.satellite.training.networks import load_bundle, predict_sequences
+from include.satellite.training.train import train_lstm
+from tests.satellite.small_data import write_sequences
 from tests.satellite.trained_run import VERIFY, randomised, write_baseline
 
 
@@ -62,6 +66,24 @@ def test_predictions_better_than_the_weights_give_end_the_step(files, model):
     write_predictions(model.compared.at(files), replace(stated, values={**stated.values, "real": perfect}))
     with pytest.raises(ContractError, match=rf"{model.compared.path}: must hold what the model real predicts"):
         verify(files, VERIFY)
+
+
+def test_forecasts_that_calibrate_the_interval_are_run_again(tmp_path):
+    """Nearer to the truth than the weights forecast, they would narrow the interval."""
+    write_sequences(tmp_path, seasonal=True)
+    train_lstm(tmp_path, LstmTrainParams(lstm_epochs=1, sequence_length=4, min_lstm_accuracy=0), plots=False)
+    dataset, stated = load_sequences(tmp_path), read_predictions(LSTM.calibration, tmp_path)
+    rows = dataset.calibration_rows()
+    again = predict_sequences(load_bundle(tmp_path, LSTM), dataset, rows)
+    write_predictions(LSTM.recalibrated.at(tmp_path), replace(stated, values={"real": again}))
+    found = check_calibration(tmp_path, dataset, len(rows), audit=True)
+    assert found["lstm calibration"] < 1e-5
+    with pytest.raises(ContractError, match=r"lstm_calibration_verification\.parquet: must hold all"):
+        check_calibration(tmp_path, dataset, len(rows) - 1, audit=True)
+    closer = stated.values["real"] + 0.2 * (stated.truth - stated.values["real"])
+    write_predictions(LSTM.calibration.at(tmp_path), replace(stated, values={"real": closer}))
+    with pytest.raises(ContractError, match=r"lstm_calibration\.parquet: must"):
+        check_calibration(tmp_path, dataset, len(rows), audit=True)
 
 
 @pytest.mark.parametrize("model", [CNN, LSTM], ids=["cnn", "lstm"])

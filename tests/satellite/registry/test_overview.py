@@ -14,7 +14,7 @@ WHY = Reason(by="tester", why="a test")
 @pytest.fixture(autouse=True)
 def without_mlflow(monkeypatch):
     """MLflow has tests of its own."""
-    monkeypatch.setattr(tracking, "register", lambda name, folder, model, alias: "1")
+    monkeypatch.setattr(tracking, "register", lambda name, training, alias: "1")
 
 
 @pytest.fixture

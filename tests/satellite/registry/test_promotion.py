@@ -45,8 +45,8 @@ def aliases(monkeypatch):
     """The model of each registered name and alias; MLflow itself has tests of its own."""
     models = {}
 
-    def register(name, folder, model, alias):
-        models[name, alias] = f"{folder}/{model.kind}"
+    def register(name, training, alias):
+        models[name, alias] = f"{training.files[0].parent}/{training.name.split()[0]}"
 
     monkeypatch.setattr(tracking, "register", register)
     return models

@@ -14,7 +14,7 @@ import pytest
 from include.core.artifacts import sha256
 from include.core.errors import ContractError, SetupError
 from include.satellite.artifacts import CNN, LSTM
-from include.satellite.registry.tracking import EXPERIMENT, register
+from include.satellite.registry.tracking import EXPERIMENT, register, training_of
 from include.satellite.training.schemas import CnnMetrics
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def _runs(data_dir: Path) -> list[Run]:
 
 
 def test_a_training_is_tracked_with_curves_card_and_weights(prepared: Path, trained: Path) -> None:
-    register("crop-health-cnn", trained, CNN, "challenger")
+    register("crop-health-cnn", training_of(trained, CNN), "challenger")
     weights = trained / "cnn_model.safetensors"
     metrics = CnnMetrics.model_validate_json((trained / "cnn_metrics.json").read_bytes())
     (run,) = _runs(prepared)
@@ -75,29 +75,29 @@ def test_a_training_is_tracked_with_curves_card_and_weights(prepared: Path, trai
 
 
 def test_a_retried_step_tracks_its_training_once(prepared: Path, trained: Path) -> None:
-    version = register("crop-health-cnn", trained, CNN, "challenger")
-    assert register("crop-health-cnn", trained, CNN, "challenger") == version
+    version = register("crop-health-cnn", training_of(trained, CNN), "challenger")
+    assert register("crop-health-cnn", training_of(trained, CNN), "challenger") == version
     assert len(_runs(prepared)) == 1
 
 
 def test_aliases_follow_registered_versions(prepared: Path, trained: Path) -> None:
-    version = register("crop-health-cnn", trained, CNN, "challenger")
-    assert register("crop-health-cnn", trained, CNN, "champion") == version
+    version = register("crop-health-cnn", training_of(trained, CNN), "challenger")
+    assert register("crop-health-cnn", training_of(trained, CNN), "champion") == version
     for alias in ("challenger", "champion"):
         model = _local(prepared).get_model_version_by_alias("crop-health-cnn", alias)
         assert str(model.version) == version
     with pytest.raises(SetupError, match="MLflow"):
-        register("crop-health-cnn", trained, CNN, "latest")  # an alias that MLflow reserves
+        register("crop-health-cnn", training_of(trained, CNN), "latest")  # an alias that MLflow reserves
 
 
 def test_a_training_is_whole_or_not_tracked(data_dir: Path, trained: Path, tmp_path: Path) -> None:
     files = Path(shutil.copytree(trained, tmp_path / "files"))
     (files / "lstm_model.json").unlink()
     with pytest.raises(ContractError, match=r"lstm_model\.json: must exist"):
-        register("ndvi-forecast-lstm", files, LSTM, "challenger")
+        register("ndvi-forecast-lstm", training_of(files, LSTM), "challenger")
     (files / "cnn_metrics.json").write_text('{"accuracy": 1}')
     with pytest.raises(ContractError, match=r"cnn_metrics\.json: must keep to its schema"):
-        register("crop-health-cnn", files, CNN, "challenger")
+        register("crop-health-cnn", training_of(files, CNN), "challenger")
     assert not (data_dir / "models" / "mlflow.db").exists()
 
 
@@ -106,8 +106,8 @@ def test_two_processes_may_make_the_database_at_once(data_dir: Path, trained: Pa
     program = (
         "import sys; from pathlib import Path\n"
         "from include.satellite.artifacts import CNN\n"
-        "from include.satellite.registry.tracking import register\n"
-        "register(sys.argv[2], Path(sys.argv[1]), CNN, 'challenger')\n"
+        "from include.satellite.registry.tracking import register, training_of\n"
+        "register(sys.argv[2], training_of(Path(sys.argv[1]), CNN), 'challenger')\n"
     )
     both = [
         subprocess.Popen([sys.executable, "-c", program, str(trained), name], stderr=subprocess.PIPE, text=True)
@@ -130,7 +130,7 @@ def test_a_server_that_does_not_answer_is_given_up_in_words(
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
     started = time.monotonic()
     with pytest.raises(SetupError, match=re.escape(f"MLflow (http://***@127.0.0.1:{port}): ")) as error:
-        register("crop-health-cnn", trained, CNN, "challenger")
+        register("crop-health-cnn", training_of(trained, CNN), "challenger")
     assert "s3cret" not in str(error.value)
     assert time.monotonic() - started < 60
     assert not (data_dir / "models" / "mlflow.db").exists()
