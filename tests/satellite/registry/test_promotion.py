@@ -534,6 +534,17 @@ def test_a_refused_comparison_is_pending_with_its_reasons_and_no_changes(compare
     assert (list(pending.reasons), pending.changes) == (decision.reasons, {})
 
 
+def test_the_comparison_of_a_run_of_an_earlier_version_is_shown_as_it_is_reported(compared_once, data_dir):
+    """Its classes of the next date, or the forecasts that calibrate its interval, were not verified."""
+    folder = compared_once()
+    stated = COMPARISON.read(folder)
+    COMPARISON.write(folder, stated.model_copy(update={"label_source": "next_ndvi"}))
+    assert list(pending_change(data_dir).reasons) == stated.decision.reasons
+    COMPARISON.write(folder, stated)
+    LSTM.calibration.at(folder).write_bytes(b"of an earlier version")
+    assert list(pending_change(data_dir).reasons) == stated.decision.reasons
+
+
 def test_a_promotion_is_announced_with_its_version_and_the_way_to_undo_it(compared_once, env_file):
     folder = compared_once()
     configure(folder, CONFIGURE)
