@@ -6,6 +6,7 @@ forecasts, intervals and gates are the pipeline's own functions, in a folder of 
 
 - *worlds*: gates, skill, coverage of the 90 % interval, and how many falls of 0.10 NDVI are found. The threshold is the
   95 % quantile of (forecast − truth) on the dates that calibrate the interval.
+- *classes*: of the next date, by the LSTM and by gradient boosting, with their gates.
 - *one year*: the same world with the last 365 days alone.
 - *nulls*: the differences of each world, centred, their signs flipped by spell or by block; a gate that passes is
   false. 2.5 % are to be expected.
@@ -40,8 +41,9 @@ from include.satellite.artifacts import HISTORY, LSTM, VALIDATED
 from include.satellite.datasets.sequences import SequenceDataset, load_sequences, prepare_lstm
 from include.satellite.evaluation.baselines import sequence_baselines, sequence_regressions
 from include.satellite.evaluation.clusters import LEVEL, Clusters, mean_influence
-from include.satellite.evaluation.gates import lstm_gates
-from include.satellite.evaluation.metrics import forecast_score, interval_of, score_forecasts
+from include.satellite.evaluation.gates import lstm_gates, next_gates
+from include.satellite.evaluation.metrics import forecast_score, interval_of, score_forecasts, score_next_classes
+from include.satellite.evaluation.next_classes import BOOSTING, next_boosting, next_rules
 from include.satellite.evaluation.predictions import Predictions, read_predictions
 from include.satellite.evaluation.student_t import critical_value
 from include.satellite.imagery.area import area_geometry, make_grid
@@ -111,6 +113,7 @@ def main() -> None:
     baseline = trained(folder / "baseline", BASELINE, YEARS_DAYS, params)
     worlds = [measured(folder / f"world{seed}", seed, YEARS_DAYS, params, baseline) for seed in options.seeds]
     print_worlds(worlds)
+    print_classes(worlds)
     year = measured(folder / f"year{options.seeds[0]}", options.seeds[0], ONE_YEAR_DAYS, params)
     say(f"\nOne year of world {year.seed}:")
     for gate in year.gates:
@@ -121,9 +124,13 @@ def main() -> None:
 def code_hash(params: LstmTrainParams) -> str:
     """Return what data and weights depend on: code of the pipeline and of the simulator, and parameters."""
     root = Path(__file__).resolve().parents[1] / "include"
-    parts = ("satellite/datasets", "satellite/imagery", "satellite/sensors", "satellite/training", "standins")
+    parts = ("satellite/datasets", "satellite/imagery", "satellite/sensors", "standins/sentinel_hub")
+    modules = (f"satellite/training/{name}.py" for name in ("loop", "machine", "networks", "train"))
     digest = hashlib.sha256(f"{params!r}{BASELINE}{END}{LUDHIANA}{inspect.getsource(write_world)}".encode())
-    for path in (path for part in parts for path in sorted((root / part).rglob("*.py"))):
+    for path in (
+        *(path for part in parts for path in sorted((root / part).rglob("*.py"))),
+        *map(root.joinpath, modules),
+    ):
         digest.update(path.read_bytes())
     return digest.hexdigest()[:12]
 
@@ -239,6 +246,21 @@ def print_worlds(worlds: Sequence[World]) -> None:
     print_table(title, (*columns, "90 % covers", "falls found / false"), rows, width=140)
     shares, samples = np.array(covered).T
     say(f"\n90 % intervals cover {np.average(shares, weights=samples):.1%} pooled, {shares.min():.1%} at least.")
+
+
+def print_classes(worlds: Sequence[World]) -> None:
+    """Print balanced accuracy of the class of the next date, and its gates."""
+    names, rows = (REAL, BOOSTING, "persistence", "climatology", "majority"), []
+    for world in worlds:
+        rules = next_rules(world.dataset, world.forecasts)
+        values = {**rules.values, BOOSTING: next_boosting(world.dataset, rules.sample)}
+        comparison = score_next_classes(world.dataset, Predictions(rules.sample, rules.truth, values))
+        gates = next_gates(comparison)
+        failed = [gate.name.removeprefix("next_") for gate in gates if gate.required and not gate.passed]
+        scores = (f"{comparison.models[name].balanced_accuracy:.3f}" for name in names)
+        rows.append((str(world.seed), *scores, f"failed: {', '.join(failed)}" if failed else "all passed"))
+    columns = ("seed", "LSTM", *(name.replace("_", " ") for name in names[1:]), "gates")
+    print_table("Class of the next date, balanced accuracy", columns, rows)
 
 
 def print_nulls(worlds: Sequence[World]) -> None:
