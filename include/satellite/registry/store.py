@@ -216,7 +216,7 @@ def champion(
         keys: The env file's keys.
         artifacts: Which model.
         synthetic: Whether the new models were trained on simulated imagery.
-        label_source: Labels that they were trained on.
+        label_source: Labels that a classifier was trained on; the forecast learns NDVI, whatever they are.
     """
     version = in_use(keys, artifacts.kind)
     if version is None:
@@ -225,11 +225,13 @@ def champion(
         model = find(version)
     except GroundtruthError as error:
         return None, f"The champion that the env file names cannot be compared: {error}."
-    if (model.synthetic, model.label_source) != (synthetic, label_source):
-        imagery = "simulated" if model.synthetic else "real"
-        return None, (
-            f"The champion {version} learnt {model.label_source} from {imagery} imagery: another task, so it is not "
-            "compared."
+    own_labels = artifacts.kind == "lstm" or model.label_source == label_source  # the forecast's target is NDVI, always
+    if model.synthetic != synthetic or not own_labels:
+        imagery, labels = "simulated" if model.synthetic else "real", model.label_source
+        learnt = "to forecast NDVI" if artifacts.kind == "lstm" else labels
+        return (
+            None,
+            f"The champion {version} learnt {learnt} from {imagery} imagery: another task, so it is not compared.",
         )
     return model, None
 

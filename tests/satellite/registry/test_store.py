@@ -207,6 +207,15 @@ def test_another_kind_is_no_champion_and_that_is_said(files, kind):
     assert "learnt reference from real imagery: another task" in note
 
 
+def test_a_forecast_learns_ndvi_whatever_the_labels_of_the_classifier(files):
+    model = put(files, comparison(), "dag/run")
+    keys = env_changes(model, ["cnn", "lstm"])
+    assert champion(keys, LSTM, synthetic=False, label_source="next_ndvi") == (model, None)
+    model_in_use, note = champion(keys, LSTM, synthetic=True, label_source="reference")
+    assert model_in_use is None
+    assert "learnt to forecast NDVI from real imagery: another task" in note
+
+
 def test_a_champion_that_is_gone_is_said(data_dir):
     keys = {"USE_AI_MODELS": "true", "AI_CNN_MODEL_PATH": "elsewhere/cnn_model.safetensors"}
     model_in_use, note = champion(keys, CNN, synthetic=False, label_source="reference")
