@@ -19,7 +19,7 @@ from include.satellite.evaluation.decision import is_synthetic, judge
 from include.satellite.evaluation.predictions import Predictions, check_same, read_predictions, write_predictions
 from include.satellite.params import CompareParams
 
-AREA = {"bbox": [75.82, 30.92, 75.87, 30.962], "days_back": 1095, "target_count": 40, "min_dates": 40}
+AREA = {"bbox": [75.82, 30.92, 75.87, 30.962], "days_back": 1825, "target_count": 40, "min_dates": 40}
 """Holds out so many patches and dates that perfect predictions are better than the baselines beyond their intervals."""
 
 
