@@ -79,6 +79,8 @@ def test_a_pipeline_of_foreign_steps_belongs_to_no_domain_and_its_definition_is_
         "inbox",
         "fields",
         "field monitoring",
+        "ndvi forecast map",
+        "forecast",
     ],
 )
 def test_a_definition_that_takes_the_name_of_a_wired_pipeline_is_refused(tmp_path, name):

@@ -32,6 +32,7 @@ from include.satellite.fields.schemas import (
     SeasonRow,
     SeriesRow,
 )
+from include.satellite.forecast.schemas import ForecastRow, NdviForecast, NdviRow
 from include.satellite.imagery.schemas import Acquisition, Imagery, SearchResult, ValidationReport
 from include.satellite.schemas import Approval, BaselineInfo, Comparison, Configuration, HealthMap
 from include.satellite.training.schemas import CnnMetrics, LstmMetrics, ModelCard, ModelKind
@@ -171,6 +172,15 @@ CROP_DECIDES: tuple[Artifact[Any], ...] = (
     *(CROP_COMPARISON, CROP_VERIFIED, CROP_VERIFICATION),
 )
 """What the decision on a crop classifier is derived from."""
+FIELDS_HISTORY = Artifact("fields_history.json", Imagery)
+NDVI_FORECAST = Artifact("forecast.json", NdviForecast)
+FORECAST_SERIES = Artifact("forecast_series.parquet", NdviRow)
+FORECASTS = Artifact("forecasts.parquet", ForecastRow)
+FORECAST_TABLE = Artifact("forecast.parquet")
+FORECAST_PACKAGE = Artifact("forecast.gpkg")
+FORECAST_PLOT = Artifact("plot_forecast.png")
+EARLY_WARNINGS = Artifact("early_warnings.json", NdviForecast, optional=True)
+"""The latest forecast of the same fields, as field monitoring shows it."""
 HEALTH_MAP = Artifact("health_map.json", HealthMap)
 HEALTH_MAP_RASTER = Artifact("health_map.tif")
 HEALTH_MAP_PLOT = Artifact("plot_health_map.png")

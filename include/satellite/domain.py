@@ -10,6 +10,7 @@ from include.satellite.pipeline import (
     CROP_HEALTH_MAP,
     CROP_MAP,
     FIELD_MONITORING,
+    NDVI_FORECAST_MAP,
     SATELLITE,
     LookbackWindow,
 )
@@ -29,7 +30,7 @@ SATELLITE_DOMAIN = Domain(
     title="Satellite",
     steps=SATELLITE_STEPS,
     image="groundtruth-satellite:latest",
-    pipelines=(SATELLITE, CROP_HEALTH_MAP, FIELD_MONITORING, CROP_CLASSIFICATION, CROP_MAP),
+    pipelines=(SATELLITE, CROP_HEALTH_MAP, FIELD_MONITORING, NDVI_FORECAST_MAP, CROP_CLASSIFICATION, CROP_MAP),
     window=LookbackWindow(),
     examples=("fields --fields fields.gpkg --source demo", "satellite --profile demo --approve"),
     options=(
@@ -154,6 +155,8 @@ SATELLITE_DOMAIN = Domain(
         "evi": "EVI",
         "area_ha": "area (ha)",
         "not_assessed": "not assessed (ha)",
+        "half_width": "interval ± (NDVI)",
+        "coverage": "share held in the last year",
     },
     overview="include.satellite.overview:overview",
     charts="include.satellite.fields.charts:charts",

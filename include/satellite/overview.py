@@ -13,16 +13,20 @@ from include.satellite.artifacts import (
     COMPARISON_PLOT,
     CONFIGURATION,
     CONTACT_SHEET,
+    EARLY_WARNINGS,
     FIELDS,
+    FORECAST_PLOT,
     HEALTH_MAP,
     HEALTH_MAP_PLOT,
     LSTM,
+    NDVI_FORECAST,
     NDVI_PLOT,
     VALIDATED,
     VALIDATION_REPORT,
 )
 from include.satellite.crops.overview import overview as crop_overview
 from include.satellite.fields.schemas import FieldSet
+from include.satellite.forecast.schemas import NdviForecast
 from include.satellite.imagery.schemas import Imagery, ValidationReport
 from include.satellite.schemas import Comparison, Configuration, HealthMap
 from include.satellite.sensors.indices import NDVI
@@ -32,16 +36,20 @@ SIMULATED = "Simulated imagery: no result says anything about real fields."
 LONG_GAP_DAYS = 60
 ALERTS_NAMED = 3
 CONFIDENCE_TO_WARN, UNASSESSED_SHARE_TO_WARN = 0.6, 0.3
+COVERAGE_TO_WARN, FORECAST_SHARE_TO_WARN = 0.85, 0.7
 
 
 def overview(accepted: AcceptedFiles) -> Overview | None:
-    """Return the overview of a run on crops, that drew a map or validated imagery; None for any other run."""
+    """Return the overview of a run on crops, that drew a map, forecast or validated imagery; None for any other run."""
     crops = crop_overview(accepted)
     if crops is not None:
         return crops
     health_map = accepted.read(HEALTH_MAP)
     if health_map is not None:
         return map_overview(health_map)
+    forecast = accepted.read(NDVI_FORECAST)
+    if forecast is not None:
+        return forecast_overview(forecast)
     imagery, report = accepted.read(VALIDATED), accepted.read(VALIDATION_REPORT)
     if imagery is None or report is None:
         return None
@@ -51,6 +59,7 @@ def overview(accepted: AcceptedFiles) -> Overview | None:
         checks=(_imagery_check(report), *(check for check in (_classifier_check(cnn), _forecast_check(lstm)) if check)),
         headlines=(
             *_alert_headlines(accepted),
+            *_warning_headlines(accepted.read(EARLY_WARNINGS)),
             *_field_headlines(accepted.read(FIELDS)),
             *_imagery_headlines(imagery, report),
             *_model_headlines(cnn, lstm),
@@ -76,6 +85,44 @@ def map_overview(document: HealthMap) -> Overview:
         notices=(SIMULATED,) * document.synthetic,
         lead_plots=(HEALTH_MAP_PLOT.path,),
     )
+
+
+def forecast_overview(document: NdviForecast) -> Overview:
+    """Return the overview of a forecast of fields."""
+    warned = {warning.field_id: warning.kind for warning in document.warnings}
+    names = [f"{kind} of {field}" for field, kind in list(warned.items())[:ALERTS_NAMED]]
+    more = [f"{len(warned) - ALERTS_NAMED} more"] if len(warned) > ALERTS_NAMED else []
+    interval = document.interval
+    checks = []
+    if interval.coverage is not None:
+        statement = (
+            f"It held {interval.coverage:.0%} of {interval.checked:,} observations of the last year, where 90 % are "
+            "wanted: of all fields and dates together, not of each field."
+        )
+        level: Level = "pass" if interval.coverage >= COVERAGE_TO_WARN else "warn"
+        checks.append(DataCheck(subject="90 % interval", level=level, statement=statement))
+    share = document.forecasts / document.fields
+    statement = f"{document.forecasts} of {document.fields} fields have a forecast."
+    level = "pass" if share >= FORECAST_SHARE_TO_WARN else "warn"
+    return Overview(
+        checks=(*checks, DataCheck(subject="Fields", level=level, statement=statement)),
+        headlines=(
+            Headline(label="Early warnings", value=f"{len(warned):,}", note=", ".join([*names, *more])),
+            Headline(label="Forecast for", value=f"{document.date}", note=f"by forecaster {document.model_version}"),
+            Headline(label="Interval", value=f"± {interval.half_width:.2f}", note="NDVI, 90 % of observations"),
+            Headline(label="Last preview", value=f"{document.last_pass}", note=f"of {document.dates} usable ones"),
+        ),
+        notices=(SIMULATED,) * document.synthetic,
+        lead_plots=(FORECAST_PLOT.path,),
+    )
+
+
+def _warning_headlines(document: NdviForecast | None) -> list[Headline]:
+    """Return how many fields the latest forecast warns of."""
+    if document is None:
+        return []
+    fields = {warning.field_id for warning in document.warnings}
+    return [Headline(label="Early warnings", value=f"{len(fields):,}", note=f"forecast for {document.date}")]
 
 
 def place_in_words(place: str) -> str:

@@ -15,7 +15,7 @@ from include.core.exchange import Producer
 from include.core.pipeline import Pipeline
 from include.core.windows import Interval, IntervalWindow, read_instant, read_zone
 from include.satellite.artifacts import VALIDATED
-from include.satellite.steps import CLASSIFY_CROPS, CROP_STEPS, FIELD_STEPS, MODEL_STEPS
+from include.satellite.steps import CLASSIFY_CROPS, CROP_STEPS, FIELD_STEPS, FORECAST_STEPS, MODEL_STEPS
 
 HOUR_S = 3600
 IMAGERY_ASSET, MODEL_ASSET = "satellite_imagery", "crop_health_model"
@@ -23,6 +23,7 @@ FIELD_ASSET, ALERT_ASSET = "fields", "field_alerts"
 TIMEOUTS_S = {
     "collect": 2 * HOUR_S,
     "fetch_passes": 6 * HOUR_S,
+    "preview_fields": 6 * HOUR_S,
     "train_cnn": 6 * HOUR_S,
     "train_lstm": 6 * HOUR_S,
     "compare": 3 * HOUR_S,
@@ -45,6 +46,11 @@ FIELDS_PUBLISHED = (
 CROPS_PUBLISHED = ("crop_comparison.json", "crop_model.json", "crop_predictions.parquet", "configuration.json")
 CROP_CLASSES_PUBLISHED = ("crop_classes.parquet", "crop_classes.json")
 MAP_PUBLISHED = ("health_map.tif", "plot_health_map.png", "health_map.json")
+
+FORECAST_PUBLISHED = (
+    *("forecast.json", "forecasts.parquet", "forecast_series.parquet"),
+    *("forecast.parquet", "forecast.gpkg", "plot_forecast.png"),
+)
 
 
 class LookbackWindow(IntervalWindow):
@@ -145,4 +151,19 @@ CROP_MAP = Pipeline(
         deadline_minutes=60,
     ),
     {CLASSIFY_CROPS.id: CLASSIFY_CROPS},
+)
+
+NDVI_FORECAST_MAP = Pipeline(
+    Definition(
+        workflow_name="ndvi-forecast-map",
+        description="NDVI of each field in the days to come, and early warnings, by the promoted forecaster.",
+        steps=specs_of(FORECAST_STEPS.values(), timeouts_s=TIMEOUTS_S),
+        file=Path(__file__),
+        publish=FORECAST_PUBLISHED,
+        deadline_minutes=6 * 60,
+    ),
+    FORECAST_STEPS,
+    window=LookbackWindow(),
+    triggers=(FIELD_ASSET, MODEL_ASSET),
+    short_name="forecast",
 )

@@ -131,6 +131,21 @@ prove_products = _proof(
     sampled="windows of the index rasters of drawn passes, from their scenes",
     audited="the latest values from the observations, what the items state, and the complete index rasters",
 )
+prove_previews = _proof(
+    "forecast.history:recompute_previews",
+    (artifacts.FIELDS_HISTORY,),
+    recomputed="the area of the fields, the window, and that the limits allow each preview",
+)
+prove_forecast = _proof(
+    "forecast.forecasting:recompute_forecast",
+    (
+        *(artifacts.NDVI_FORECAST, artifacts.FORECASTS, artifacts.FORECAST_SERIES),
+        *(artifacts.FORECAST_TABLE, artifacts.FORECAST_PACKAGE),
+    ),
+    recomputed="forecasts to come, by running the sealed weights again; every interval, expected value and warning",
+    sampled="series of the fields, from drawn previews; of many earlier forecasts some",
+    audited="series of the fields from all previews, and every forecast, by running the sealed weights again",
+)
 prove_series = _proof(
     "crops.training:recompute_series",
     (artifacts.CROP_SAMPLES, artifacts.CROP_DATA),

@@ -17,6 +17,7 @@ from include.satellite.crops.params import (
     SeriesParams,
 )
 from include.satellite.fields.params import AnalyseParams, FieldsParams, MapParams, MeasureParams, PassParams
+from include.satellite.forecast.params import ForecastParams, PreviewParams
 from include.satellite.registry.store import CROP_ENV_KEYS, ENV_KEYS
 
 DOWNLOAD = Group(
@@ -326,10 +327,10 @@ _FIELDS = (
         "Smooths the series of each field, compares it with its own seasons and its neighbours, and states alerts.",
         "fields.monitoring",
         AnalyseParams,
-        version="2",
+        version="3",
         recompute="include.satellite.proofs:prove_analysis",
         reads=(artifacts.FIELDS, artifacts.VALIDATED, artifacts.OBSERVATIONS),
-        writes=artifacts.ANALYSIS,
+        writes=(*artifacts.ANALYSIS, artifacts.EARLY_WARNINGS),
         libraries=("numpy", "pandas", "duckdb"),
         stored=f"{STORED}:stated_alerts",
         keep="include.satellite.fields.monitoring:keep_alerts",
@@ -446,7 +447,47 @@ CLASSIFY_CROPS = _step(
     env_keys=CROP_ENV_KEYS,
 )
 
+READ_FIELDS = _FIELDS[0]
+FORECAST_STEPS = {
+    step.id: step
+    for step in (
+        READ_FIELDS,
+        _step(
+            "preview_fields",
+            "Preview the fields",
+            "Fetches the previews of several years over the fields that the imagery store lacks.",
+            "forecast.history",
+            PreviewParams,
+            recompute="include.satellite.proofs:prove_previews",
+            reads=(artifacts.FIELDS,),
+            writes=(artifacts.FIELDS_HISTORY,),
+            skip_param="skip_download",
+            credentials=ACCOUNT,
+            libraries=("sentinelhub", "rasterio", "pyproj"),
+            in_worker=True,
+            env_keys=ENV_KEYS,
+        ),
+        _step(
+            "forecast_fields",
+            "Forecast the fields",
+            "Forecasts the NDVI of each field by the promoted forecaster, and states early warnings.",
+            "forecast.forecasting",
+            ForecastParams,
+            recompute="include.satellite.proofs:prove_forecast",
+            reads=(artifacts.FIELDS, artifacts.FIELDS_HISTORY),
+            writes=(
+                *(artifacts.FORECAST_SERIES, artifacts.FORECASTS, artifacts.NDVI_FORECAST),
+                *(artifacts.FORECAST_TABLE, artifacts.FORECAST_PACKAGE, artifacts.FORECAST_PLOT),
+            ),
+            libraries=("torch", "numpy", "pandas", "rasterio", "shapely", "duckdb"),
+            stored=f"{STORED}:forecast_files",
+            keep="include.satellite.forecast.forecasting:keep_forecast",
+            env_keys=ENV_KEYS,
+        ),
+    )
+}
+
 MODEL_STEPS = {step.id: step for step in _ALL}
 FIELD_STEPS = {step.id: step for step in _FIELDS}
 CROP_STEPS = {step.id: step for step in _CROPS}
-SATELLITE_STEPS = MODEL_STEPS | FIELD_STEPS | CROP_STEPS | {CLASSIFY_CROPS.id: CLASSIFY_CROPS}
+SATELLITE_STEPS = MODEL_STEPS | FIELD_STEPS | CROP_STEPS | FORECAST_STEPS | {CLASSIFY_CROPS.id: CLASSIFY_CROPS}

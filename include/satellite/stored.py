@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from include.core.contracts import StepParams, StoredFile
 from include.core.errors import GroundtruthError
 from include.core.settings import get_settings
 from include.env_file import read_keys
-from include.satellite.artifacts import COMPARISON, FIELDS, IMAGERY, VALIDATED
+from include.satellite.artifacts import COMPARISON, FIELDS, FIELDS_HISTORY, IMAGERY, VALIDATED
 from include.satellite.fields.params import MapParams
 from include.satellite.imagery.schemas import Acquisition
 from include.satellite.imagery.store import scene_path
@@ -46,10 +47,12 @@ def measured_scenes(files: Path, params: StepParams) -> Iterator[StoredFile]:
 
 
 def stated_alerts(files: Path, params: StepParams) -> Iterator[StoredFile]:
-    """Yield the alerts that earlier runs stated."""
+    """Yield the alerts that earlier runs stated, and the latest forecast of the fields."""
     from include.satellite.fields.monitoring import alerts_path
+    from include.satellite.forecast.latest import latest_path
 
     yield StoredFile(alerts_path(VALIDATED.read(files)))
+    yield StoredFile(latest_path(FIELDS.read(files).file))
 
 
 def mapped_scenes(files: Path, params: MapParams) -> Iterator[StoredFile]:
@@ -82,6 +85,15 @@ def map_files(files: Path, params: HealthMapParams) -> Iterator[StoredFile]:
 
     yield _scene(latest_acquisition(files, params))
     yield from _enabled()
+
+
+def forecast_files(files: Path, params: StepParams) -> Iterator[StoredFile]:
+    """Yield the previews of the fields, and the files of the forecaster that the env file enables."""
+    from include.satellite.forecast.history import enabled_forecaster
+
+    yield from map(_scene, FIELDS_HISTORY.read(files).acquisitions)
+    with suppress(GroundtruthError):  # the step says why there is none
+        yield from _version(enabled_forecaster()[0])
 
 
 def classifier(files: Path, params: StepParams) -> Iterator[StoredFile]:

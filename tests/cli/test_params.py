@@ -14,7 +14,14 @@ from include.core.errors import BadInputError
 from include.energy.params import AnalyzerParams, GeneratorParams, ReportParams
 from include.pipelines import load_pipelines
 from include.satellite.crops.params import SeriesParams
-from include.satellite.pipeline import CROP_CLASSIFICATION, CROP_HEALTH_MAP, CROP_MAP, FIELD_MONITORING, SATELLITE
+from include.satellite.pipeline import (
+    CROP_CLASSIFICATION,
+    CROP_HEALTH_MAP,
+    CROP_MAP,
+    FIELD_MONITORING,
+    NDVI_FORECAST_MAP,
+    SATELLITE,
+)
 
 pytestmark = pytest.mark.airflow
 
@@ -363,6 +370,45 @@ def test_every_parameter_of_field_monitoring_from_the_command_line(tmp_path):
         read(FIELD_MONITORING, 'indices=["ndwi"]')
 
 
+def test_every_parameter_of_the_forecast_of_fields_from_the_command_line(tmp_path):
+    (tmp_path / "farm.gpkg").write_text("read by the step alone")
+    stated = STATED | {
+        "id_column": "FELD",
+        "crop_column": "KULTUR",
+        "valid_from_column": "VON",
+        "valid_to_column": "BIS",
+        "source": "stac",
+        "stac_url": "planetary-computer",
+        "stac_collection": "sentinel-2-l2a",
+        "scenes": "/in",
+        "days_back": 1100,
+        "max_processing_units": 7.0,
+        "skip_download": True,
+        "forecast_days": 10,
+    }
+    params = read_params(
+        NDVI_FORECAST_MAP,
+        {"fields": str(tmp_path / "farm.gpkg")},
+        [f"{name}={json.dumps(value)}" for name, value in stated.items()],
+        None,
+        date=None,
+        start=None,
+        end="2026-10-01",
+        switches=["audit", "publish"],
+    )
+    assert params == stated | {
+        "fields": f"{tmp_path}/farm.gpkg",
+        "end": "2026-10-01T00:00:00Z",
+        "audit": True,
+        "publish": True,
+    }
+    assert params.keys() == NDVI_FORECAST_MAP.params.keys()
+    with pytest.raises(BadInputError, match="days_back"):
+        read(NDVI_FORECAST_MAP, "days_back=365")
+    with pytest.raises(BadInputError, match="forecast_days"):
+        read(NDVI_FORECAST_MAP, "forecast_days=61")
+
+
 def test_what_the_forecast_learns_is_a_parameter_of_the_satellite_pipeline():
     assert read(SATELLITE)["lstm_target"] == "residual"
     assert read(SATELLITE, "lstm_target=absolute")["lstm_target"] == "absolute"
@@ -387,7 +433,7 @@ STATED = {
 }
 
 
-@pytest.mark.parametrize("pipeline", [SATELLITE, FIELD_MONITORING])
+@pytest.mark.parametrize("pipeline", [SATELLITE, FIELD_MONITORING, NDVI_FORECAST_MAP])
 def test_what_is_stated_of_imagery_is_an_option_and_a_parameter(pipeline, tmp_path):
     assert {*STATED, "scenes", "source"} <= pipeline.params.keys()
     given = STATED | {"scale": "0.0001", "offset": "-0.1", "band_names": "B02,B08", "scenes": str(tmp_path)}

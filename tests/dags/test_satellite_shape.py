@@ -114,6 +114,25 @@ def test_imagery_and_models_are_assets(dag):
     assert outlets == {"validate": ["satellite_imagery"], "configure": ["crop_health_model_promoted"]}
 
 
+def test_a_forecast_runs_after_new_observations_or_a_promotion_and_reads_before_it_fetches(dags):
+    dag = dags["ndvi_forecast_map"]
+    order = {task.task_id: sorted(task.downstream_task_ids) for task in dag.tasks}
+    assert order == {
+        "prepare": ["read_fields"],
+        "read_fields": ["preview_fields"],
+        "preview_fields": ["forecast_fields"],
+        "forecast_fields": ["publish"],
+        "publish": ["report"],
+        "report": [],
+    }
+    assert {asset.name for asset in dag.timetable.asset_condition.objects} == {
+        "fields",
+        "crop_health_model",
+    }
+    assert [outlet.name for outlet in dag.get_task("publish").outlets] == ["ndvi_forecast_map"]
+    assert dag.get_task("preview_fields").pool == "sentinel_hub"
+
+
 def test_every_task_keeps_an_attempt_for_a_worker_that_dies(dag):
     assert all(task.retries >= 1 for task in dag.tasks)
 
@@ -121,7 +140,7 @@ def test_every_task_keeps_an_attempt_for_a_worker_that_dies(dag):
 def test_parsing_imports_nothing_heavy():
     heavy = ("torch", "rasterio", "sentinelhub", "sklearn", "mlflow", "matplotlib", "pandas", "duckdb", "pyproj")
     code = (
-        "import sys, json; import dags.satellite_pipeline, dags.crop_health_map;"
+        "import sys, json; import dags.satellite_pipeline, dags.crop_health_map, dags.ndvi_forecast_map;"
         f"print(json.dumps([m for m in {heavy} if m in sys.modules]))"
     )
     done = subprocess.run(

@@ -8,13 +8,30 @@ import pytest
 
 from include.core.overview import Headline
 from include.core.run_folder import write_json
-from include.satellite.artifacts import ALERTS, CONFIGURATION, FIELDS, HEALTH_MAP, LSTM, VALIDATED, VALIDATION_REPORT
+from include.satellite.artifacts import (
+    ALERTS,
+    CONFIGURATION,
+    EARLY_WARNINGS,
+    FIELDS,
+    HEALTH_MAP,
+    LSTM,
+    NDVI_FORECAST,
+    VALIDATED,
+    VALIDATION_REPORT,
+)
 from include.satellite.fields.schemas import CropField, FieldSet
 from include.satellite.imagery.schemas import DateReport, Gap, Grid, Imagery, IndexRange, ValidationReport
-from include.satellite.overview import _classifier_check, map_overview, overview, place_in_words
+from include.satellite.overview import (
+    _classifier_check,
+    forecast_overview,
+    map_overview,
+    overview,
+    place_in_words,
+)
 from include.satellite.schemas import Configuration, HealthMap
 from include.satellite.training.schemas import LstmMetrics, Skill, TrainingRecord
 from tests.accepted import accepted
+from tests.satellite.forecast.test_latest import forecast as fields_forecast
 
 RING = [[75.8, 30.9], [75.9, 30.9], [75.9, 31.0], [75.8, 31.0], [75.8, 30.9]]
 IMAGERY = Imagery(
@@ -175,3 +192,29 @@ def test_a_run_that_validated_nothing_has_no_overview(tmp_path):
 
 def test_a_place_south_and_west_keeps_its_signs():
     assert place_in_words("58.400W_34.700S_58.300W_34.600S") == "34.700° S 58.400° W to 34.600° S 58.300° W"
+
+
+def test_a_forecast_leads_with_its_warnings_interval_and_what_that_held(tmp_path):
+    NDVI_FORECAST.write(tmp_path, fields_forecast())
+    made = overview(accepted(tmp_path))
+    assert [(headline.label, headline.value, headline.note) for headline in made.headlines] == [
+        ("Early warnings", "1", "fall of A0"),
+        ("Forecast for", "2026-09-06", "by forecaster 20260701T120000Z-0a1b2c3d"),
+        ("Interval", "± 0.10", "NDVI, 90 % of observations"),
+        ("Last preview", "2026-08-30", "of 90 usable ones"),
+    ]
+    assert [(check.subject, check.level) for check in made.checks] == [("90 % interval", "pass"), ("Fields", "pass")]
+    assert "not of each field" in made.checks[0].statement
+    assert made.notices == ()
+    document = fields_forecast(synthetic=True, forecasts=3, warnings=5)
+    low = document.model_copy(update={"interval": document.interval.model_copy(update={"coverage": 0.8})})
+    made = forecast_overview(low)
+    assert [check.level for check in made.checks] == ["warn", "warn"]
+    assert made.headlines[0].note == "fall of A0, fall of A1, fall of A2, 2 more"
+    assert made.notices
+
+
+def test_field_monitoring_counts_the_fields_that_the_latest_forecast_warns_of(tmp_path):
+    EARLY_WARNINGS.write(tmp_path, fields_forecast(warnings=2))
+    headlines = states(tmp_path).headlines
+    assert Headline(label="Early warnings", value="2", note="forecast for 2026-09-06") in headlines

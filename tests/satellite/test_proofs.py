@@ -25,7 +25,7 @@ def test_a_proof_names_artifacts_that_the_step_reads_or_writes(step, monkeypatch
 
 
 DRAWN = ("validate", "prepare_cnn", "prepare_lstm", "check_passes", "measure_fields", "map_fields")
-SAMPLED = dict.fromkeys(DRAWN, ("2026-05-01",)) | {"verify": (), "verify_crops": ("fold 3",)}
+SAMPLED = dict.fromkeys((*DRAWN, "forecast_fields"), ("2026-05-01",)) | {"verify": (), "verify_crops": ("fold 3",)}
 
 
 @pytest.mark.parametrize("step", PROVEN.values(), ids=PROVEN)

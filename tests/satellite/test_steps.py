@@ -22,7 +22,7 @@ def test_a_step_is_its_function_or_an_approval():
 
 
 def test_only_the_steps_that_fetch_imagery_need_the_account():
-    fetching = ["search", "download", "collect", "find_passes", "fetch_passes"]
+    fetching = ["search", "download", "collect", "find_passes", "fetch_passes", "preview_fields"]
     assert [step.id for step in STEPS if step.credentials] == fetching
     assert {step.credentials for step in STEPS} == {ACCOUNT, None}
 
@@ -30,7 +30,7 @@ def test_only_the_steps_that_fetch_imagery_need_the_account():
 def test_steps_that_talk_to_services_or_change_the_deployment_run_in_the_worker():
     models, fields = ["search", "download", "collect", "approve", "configure"], ["find_passes", "fetch_passes"]
     crops = ["approve_crops", "configure_crops"]
-    assert [step.id for step in STEPS if step.in_worker] == [*models, *fields, *crops]
+    assert [step.id for step in STEPS if step.in_worker] == [*models, *fields, *crops, "preview_fields"]
 
 
 def test_exported_arrays_are_optional():

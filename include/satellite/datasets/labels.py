@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,6 +41,17 @@ REASONS = ("", NOT_CLEAR, NOT_LAND, UNCLASSIFIED, NOT_CROP)
 
 Floats = NDArray[np.float64]
 Codes = NDArray[np.int8]
+
+
+class Regions(Protocol):
+    """P parts of the area, such as tiles or fields."""
+
+    @property
+    def pixels(self) -> NDArray[np.number[Any]]:
+        """Pixels of each, shape (P,)."""
+
+    def sums(self, image: NDArray[Any]) -> Floats:
+        """Return the sum of the image (H, W) over each, shape (P,)."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +96,7 @@ def classes_of(ndvi: NDArray[np.floating]) -> Codes:
     return np.where(np.isnan(ndvi), -1, position).astype(np.int8)
 
 
-def assess(scene: CubeScene, tiles: Tiles, crop: NDArray[np.bool_] | None) -> Assessment:
+def assess(scene: CubeScene, tiles: Regions, crop: NDArray[np.bool_] | None) -> Assessment:
     """Return the mean NDVI of each tile over its vegetation and soil (in the crop mask, where there is one).
 
     At least 80 % of a tile must be clear, at least half of what is clear must be vegetation or soil, and at least
@@ -99,7 +110,7 @@ def assess(scene: CubeScene, tiles: Tiles, crop: NDArray[np.bool_] | None) -> As
     deciding = land_pixels if crop is None else tiles.sums(decides)
     reason = np.select(
         [
-            clear < LEAST_CLEAR * tiles.size**2,
+            clear < LEAST_CLEAR * tiles.pixels,
             (land_pixels < LEAST_SHARE * clear) & (2 * water >= clear - land_pixels),
             land_pixels < LEAST_SHARE * clear,
             deciding < LEAST_SHARE * land_pixels,
@@ -140,7 +151,7 @@ def reference_classes(raster: NDArray[np.uint8], tiles: Tiles, crop: NDArray[np.
     """
     labelled = raster if crop is None else np.where(crop, raster, 0)
     votes = np.stack([tiles.sums(labelled == value) for value in range(1, len(CLASSES) + 1)])
-    enough = votes.sum(axis=0) >= LEAST_SHARE * tiles.size**2
+    enough = votes.sum(axis=0) >= LEAST_SHARE * tiles.pixels
     return np.where(enough, votes.argmax(axis=0), -1).astype(np.int8)
 
 

@@ -83,3 +83,29 @@ def seasonal_changes(series: Floats, days: Ints) -> tuple[Doubles, Doubles]:
         change[:, target] = np.where(told, season[:, -1] - season[rows, own], 0)
         weight[:, target] = np.where(told, dates / (dates + 1), 0)
     return change, weight
+
+
+def seasons_at(series: Floats, days: Ints) -> tuple[Doubles, Ints]:
+    """Return the season of each location at each date, and how many earlier years it rests on.
+
+    Args:
+        series: (locations, T) NDVI, NaN where it does not count.
+        days: (T,) dates as days since 1970, ascending.
+
+    Returns:
+        (locations, T) kernel mean of the place's own earlier years, NaN where there is none; and (locations, T) how
+        many earlier years have a date within two bandwidths of the day of the year.
+    """
+    known = (~np.isnan(series)).astype(np.float64)
+    year_day = day_of_year(days)
+    apart = np.abs(year_day[:, None] - year_day[None, :])
+    apart = np.minimum(apart, YEAR_DAYS - apart)
+    before = days[None, :] - days[:, None]  # of each date (row) before each target (column)
+    kernel = np.where(before >= APART_DAYS, np.exp(-0.5 * (apart / BANDWIDTH_DAYS) ** 2), 0)
+    mass, total = known @ kernel, np.nan_to_num(series).astype(np.float64) @ kernel
+    near = (before >= APART_DAYS) & (apart <= 2 * BANDWIDTH_DAYS)
+    ago = np.round(before / YEAR_DAYS).astype(np.int64)
+    years = np.zeros(series.shape, np.int64)
+    for number in range(1, int(ago.max(initial=0)) + 1):
+        years += known @ (near & (ago == number)).astype(np.float64) > 0
+    return np.divide(total, mass, out=np.full(series.shape, np.nan), where=mass > 0), years

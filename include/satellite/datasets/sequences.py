@@ -134,19 +134,51 @@ def load_sequences(files: Path) -> SequenceDataset:
     index, series = read_index(SEQUENCE_INDEX.at(files)), np.load(SERIES.at(files))
     location, target = index["location"], index["target"]
     days = np.array(info.dates, "datetime64[D]").astype(np.int64)
-    times = _input_dates(series, location, target, info.sequence_length)
-    nothing = np.zeros(series.shape)
-    change, weight = seasonal_changes(series, days) if has_seasons(info.dates) else (nothing, nothing)
-    last = series[location, times[:, -1]]
+    seasonal = has_seasons(info.dates)
+    steps = steps_of(series, days, location, target, info.features, info.sequence_length, seasonal=seasonal)
     return SequenceDataset(
-        x=_features(info.features, series, days, location, times, target, change, weight),
+        x=steps.x,
         y=series[location, target],
-        expected=(last + (weight * change)[location, target]).astype(np.float32),
-        times=times,
+        expected=steps.expected,
+        times=steps.times,
         series=series,
         days=days,
         info=info,
         **index,
+    )
+
+
+@dataclass(frozen=True)
+class Steps:
+    """What the LSTM sees of N samples; the arrays are those of `SequenceDataset`."""
+
+    x: Floats
+    expected: Floats
+    times: Ints
+
+
+def steps_of(
+    series: Floats, days: Ints, location: Ints, target: Ints, features: list[str], length: int, *, seasonal: bool
+) -> Steps:
+    """Return the sequences of samples; nothing of the target's own NDVI, nor of a later one, enters them.
+
+    Args:
+        series: (locations, T) NDVI, NaN where it does not count; a date that is yet to come has none.
+        days: (T,) dates as days since 1970, ascending.
+        location: (N,) row of the series.
+        target: (N,) position of the target date, before which the location has a date with NDVI.
+        features: Of a step, in order.
+        length: Steps of a sequence.
+        seasonal: Whether the series hold seasons.
+    """
+    times = _input_dates(series, location, target, length)
+    nothing = np.zeros(series.shape)
+    change, weight = seasonal_changes(series, days) if seasonal else (nothing, nothing)
+    last = series[location, times[:, -1]]
+    return Steps(
+        x=_features(features, series, days, location, times, target, change, weight),
+        expected=(last + (weight * change)[location, target]).astype(np.float32),
+        times=times,
     )
 
 

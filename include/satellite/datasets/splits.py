@@ -81,6 +81,11 @@ class Tiles:
         """Left pixel column of each tile, shape (P,)."""
         return np.tile(self.lefts, len(self.tops))
 
+    @property
+    def pixels(self) -> Ints:
+        """Pixels of each tile, shape (P,)."""
+        return np.full(len(self), self.size**2)
+
     def sums(self, image: NDArray[np.generic]) -> NDArray[np.float64]:
         """Return the sum of the image (H, W) over each tile, shape (P,)."""
         strips = _window_sums(image, self.tops, self.size)

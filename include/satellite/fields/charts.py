@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from include.core.charts import Charts, Line, LineChart, Panel
 from include.core.errors import ContractError
 from include.core.tables import connect, file_argument
-from include.satellite.artifacts import ALERTS, FIELD_SERIES
+from include.satellite.artifacts import ALERTS, FIELD_SERIES, FORECAST_TABLE, FORECASTS, NDVI_FORECAST
 from include.satellite.fields.analysis import GRID_D
 from include.satellite.fields.shown import NEEDED, field_map, shown_fields
 
@@ -26,7 +26,12 @@ Point = tuple[date, float | None, float | None]
 
 
 def charts(accepted: AcceptedFiles) -> Charts:
-    """Return the map of the fields and the chart of their series; less of a run that did not come so far."""
+    """Return the map of the fields and the chart of their series, or of their forecast; less of a run that failed."""
+    if accepted.holds(FORECAST_TABLE) and accepted.holds(FORECASTS) and accepted.holds(NDVI_FORECAST):
+        from include.satellite.forecast.charts import forecast_charts
+
+        shown = forecast_charts(accepted.folder)
+        return Charts(charts=shown, leading=len(shown))
     if not (accepted.holds(FIELD_SERIES) and accepted.holds(ALERTS)):
         return Charts()
     try:

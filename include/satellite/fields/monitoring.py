@@ -19,6 +19,7 @@ from include.core.settings import get_settings
 from include.satellite.artifacts import (
     ALERTS,
     ANOMALIES,
+    EARLY_WARNINGS,
     EVENTS,
     FIELD_SEASONS,
     FIELD_SERIES,
@@ -30,6 +31,7 @@ from include.satellite.fields.current import with_currency
 from include.satellite.fields.params import AnalyseParams
 from include.satellite.fields.schemas import AlertRow
 from include.satellite.fields.store import read_table, store_file, write_table
+from include.satellite.forecast.latest import WARNING_COLUMNS, early, latest_forecast, table_rows
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -61,6 +63,8 @@ class AnalyseMetrics(StepMetrics, extra="forbid"):
 def analyse_fields(files: Path, params: AnalyseParams) -> None:
     """Write `series.parquet`, `seasons.parquet`, `anomalies.parquet`, `events.parquet` and `alerts.parquet`.
 
+    The latest forecast of the fields is copied as it is (`early_warnings.json`), for the report to show its warnings.
+
     Args:
         files: The run's `files/` folder.
         params: The limit of days without data.
@@ -70,6 +74,9 @@ def analyse_fields(files: Path, params: AnalyseParams) -> None:
     """
     for artifact, table in _tables(files, params):
         write_table(artifact.at(files), table, artifact.schema)
+    forecast = latest_forecast(FIELDS.read(files).file)
+    if forecast is not None:
+        EARLY_WARNINGS.write(files, forecast)
 
 
 def _tables(files: Path, params: AnalyseParams) -> Iterator[tuple[Any, pd.DataFrame]]:
@@ -152,8 +159,11 @@ def recompute_analysis(files: Path, params: AnalyseParams) -> None:
     """Check that the tables are those of the observations, analysed again.
 
     Raises:
-        ContractError: A table holds other rows.
+        ContractError: A table holds other rows, or the copied forecast is none of the kept ones.
     """
+    copied, kept = EARLY_WARNINGS.find(files), latest_forecast(FIELDS.read(files).file)
+    if copied is not None and (kept is None or (copied.as_of >= kept.as_of and copied != kept)):
+        raise ContractError(EARLY_WARNINGS.path, "must be the latest forecast of the fields", f"one of {copied.as_of}")
     for artifact, expected in _tables(files, params):
         stated = read_table(artifact.at(files))
         if len(stated) != len(expected) or list(stated.columns) != list(expected.columns):
@@ -182,6 +192,8 @@ def _equal(stated: pd.Series[Any], expected: pd.Series[Any]) -> bool:
 def analyse_fields_outcome(files: Path) -> StepOutcome:
     """Return the numbers of alerts and events: current alerts as warnings with their evidence, past ones as remarks."""
     alerts, events = read_table(ALERTS.at(files)), read_table(EVENTS.at(files))
+    forecast, observations = EARLY_WARNINGS.find(files), read_table(OBSERVATIONS.at(files))
+    last_pass = observations["date"].max() if len(observations) else None
     current, past = alerts[alerts["is_current"]], alerts[~alerts["is_current"]]
     kinds = current["kind"].value_counts()
     findings = [Finding(severity="warning", message=text) for text in _texts(current)]
@@ -190,6 +202,8 @@ def analyse_fields_outcome(files: Path) -> StepOutcome:
         message = f"{len(past)} past {_alerts(len(past))}, the last one of field {last['field_id']} on {last['date']}"
         findings.append(Finding(severity="info", message=f"{message}; the table Alerts holds all"))
     findings += [Finding(severity="info", message=text) for text in _texts(events)]
+    findings += [Finding(severity=level, message=text) for level, text in early(forecast, last_pass)]
+    warned = table_rows(forecast)
     shown = alerts.sort_values(["is_current", "date"], ascending=False, kind="stable").head(ROWS_SHOWN)
     rows = tuple(
         (
@@ -211,7 +225,10 @@ def analyse_fields_outcome(files: Path) -> StepOutcome:
             harvests_and_mowings=len(events),
         ),
         findings=tuple(findings),
-        tables=(Table(title="Alerts", columns=ALERT_COLUMNS, rows=rows),),
+        tables=(
+            Table(title="Alerts", columns=ALERT_COLUMNS, rows=rows),
+            *([Table(title="Early warnings of the forecast", columns=WARNING_COLUMNS, rows=warned)] if warned else []),
+        ),
     )
 
 
@@ -233,7 +250,8 @@ def alert_notice(outcome: StepOutcome) -> Notice | None:
     metrics = outcome.metrics_as(AnalyseMetrics)
     if not metrics.alerts_new:
         return None
-    rows = [dict(zip(ALERT_COLUMNS, row, strict=True)) for table in outcome.tables for row in table.rows]
+    alerts = next(table for table in outcome.tables if table.columns == ALERT_COLUMNS)
+    rows = [dict(zip(ALERT_COLUMNS, row, strict=True)) for row in alerts.rows]
     facts = {f"{row['field']}, {row['kind']}": str(row["evidence"]) for row in rows if row["new"]}
     subject = f"{metrics.alerts_new} new field {_alerts(metrics.alerts_new)}"
     return Notice(subject=subject, sentence=f"Field monitoring has {subject}.", facts=dict(list(facts.items())[:NAMED]))

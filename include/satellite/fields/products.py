@@ -13,6 +13,7 @@ from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from include.core.contracts import Artifact
 from include.core.errors import BadInputError, ContractError
 from include.core.files import atomic_file, write_atomically
 from include.core.outcome import Finding, StepMetrics, StepOutcome, Table
@@ -56,6 +57,7 @@ COLUMNS = (
     "alert", "alert_date",
 )  # fmt: skip
 DATES = ("valid_from", "valid_to", "latest", "alert_date")
+TEXTS = ("field_id", "crop", "state", "status", "alert")
 NOT_SEEN: dict[str, Any] = {"status": "not valid", "pixels": 0, "clear_share": math.nan}
 """Of a field that is not valid on the day of the pass."""
 STATES = {"ok": "in order", "cloudy": "cloudy"}
@@ -181,22 +183,33 @@ def _by_field(observations: pd.DataFrame) -> dict[str, dict[str, Any]]:
     return {row["field_id"]: row for row in rows}
 
 
-def write_geoparquet(path: Path, table: pd.DataFrame) -> None:
-    """Write rows with a WKB geometry in WGS 84 as GeoParquet, complete or not at all."""
+def write_geoparquet(
+    path: Path, table: pd.DataFrame, dates: Sequence[str] = DATES, texts: Sequence[str] = TEXTS
+) -> None:
+    """Write rows with a WKB geometry in WGS 84 as GeoParquet, complete or not at all.
+
+    Args:
+        path: The file.
+        table: Its rows.
+        dates: Columns that hold dates.
+        texts: Columns that hold texts; an empty one becomes null.
+    """
     import pandas as pd
 
     with atomic_file(path) as partial, connect() as db:
-        typed: dict[str, Any] = {name: pd.to_datetime(table[name]) for name in DATES}
-        typed |= {name: table[name].astype("str") for name in ("field_id", "crop", "state", "status", "alert")}
+        typed: dict[str, Any] = {name: pd.to_datetime(table[name]) for name in dates}
+        typed |= {name: table[name].astype("str") for name in texts}
         db.register("rows", table.assign(**typed))
-        columns = ", ".join(f"{_sql(name, str(kind))} AS {_quoted(name)}" for name, kind in table.dtypes.items())
+        columns = ", ".join(
+            f"{_sql(name, str(kind), name in dates)} AS {_quoted(name)}" for name, kind in table.dtypes.items()
+        )
         db.execute(f"COPY (SELECT {columns} FROM rows) TO {literal(partial)} (FORMAT parquet, COMPRESSION zstd)")
 
 
-def _sql(name: object, kind: str) -> str:
+def _sql(name: object, kind: str, is_date: bool) -> str:
     if name == "geometry":
         return "ST_GeomFromWKB(geometry::BLOB)"
-    if name in DATES:
+    if is_date:
         return f"CAST({_quoted(name)} AS DATE)"
     if kind.startswith("float"):
         return f"CASE WHEN isnan({_quoted(name)}) THEN NULL ELSE {_quoted(name)} END"
@@ -207,15 +220,15 @@ def _quoted(name: object) -> str:
     return '"' + str(name).replace('"', '""') + '"'
 
 
-def write_geopackage(path: Path, table: pd.DataFrame) -> None:
-    """Write rows with a WKB geometry in WGS 84 as the layer `fields` of a GeoPackage."""
+def write_geopackage(path: Path, table: pd.DataFrame, dates: Sequence[str] = DATES) -> None:
+    """Write rows with a WKB geometry in WGS 84 as the layer `fields` of a GeoPackage; `dates` name its dates."""
     import numpy as np
     import pyogrio.raw
     from shapely import from_wkb, to_wkb
 
     values = {str(name): column for name, column in table.items() if name != "geometry"}
     data = [
-        np.array(column, "datetime64[D]") if name in DATES else column.to_numpy(object if _is_text(column) else None)
+        np.array(column, "datetime64[D]") if name in dates else column.to_numpy(object if _is_text(column) else None)
         for name, column in values.items()
     ]
     shapes = [multi(shape) for shape in from_wkb(table["geometry"].to_numpy())]
@@ -236,7 +249,7 @@ def _is_text(column: pd.Series[Any]) -> bool:
     return column.dtype.kind not in "if"
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """Return a value as JSON has it, None for one that is missing."""
     import pandas as pd
 
@@ -276,7 +289,7 @@ def map_fields_outcome(files: Path) -> StepOutcome:
             row["state"],
             row["crop"],
             row["area_ha"],
-            _plain(row["latest"]),
+            plain(row["latest"]),
             *(None if np.isnan(row[name]) else round(row[name], 3) for name in names),
         )
         for row in shown.to_dict("records")
@@ -311,21 +324,23 @@ def map_fields_outcome(files: Path) -> StepOutcome:
     )
 
 
-def read_products(files: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Return the rows of `fields.parquet` and of `fields.gpkg`, both with normalised MultiPolygons as WKB."""
+def read_products(
+    files: Path, table: Artifact[Any] = FIELDS_TABLE, package: Artifact[Any] = FIELDS_PACKAGE
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return the rows of a GeoParquet file and of a GeoPackage, both with normalised MultiPolygons as WKB."""
     import pandas as pd
     import pyogrio.raw
     from shapely import from_wkb, normalize, to_wkb
 
     with connect() as db:
-        path = file_argument(FIELDS_TABLE.at(files))
+        path = file_argument(table.at(files))
         parquet = db.execute(f"SELECT * REPLACE (ST_AsWKB(geometry) AS geometry) FROM read_parquet({path})").df()
-    meta, _, shapes, columns = pyogrio.raw.read(FIELDS_PACKAGE.at(files))
-    package = pd.DataFrame(dict(zip(meta["fields"], columns, strict=True)))
-    package["geometry"] = shapes
-    for table in (parquet, package):
-        table["geometry"] = [to_wkb(normalize(multi(from_wkb(bytes(value))))) for value in table["geometry"]]
-    return parquet, package
+    meta, _, shapes, columns = pyogrio.raw.read(package.at(files))
+    packed = pd.DataFrame(dict(zip(meta["fields"], columns, strict=True)))
+    packed["geometry"] = shapes
+    for rows in (parquet, packed):
+        rows["geometry"] = [to_wkb(normalize(multi(from_wkb(bytes(value))))) for value in rows["geometry"]]
+    return parquet, packed
 
 
 def multi(polygon: Any) -> Any:
@@ -347,7 +362,7 @@ def recompute_products(files: Path, params: MapParams, *, audit: bool = False) -
     alerts = read_table(ALERTS.at(files))
     expected = latest_values(fields.fields, read_table(OBSERVATIONS.at(files)), alerts, acquisition)
     for artifact, stated in zip((FIELDS_TABLE, FIELDS_PACKAGE), read_products(files), strict=True):
-        if (difference := _difference(stated, expected)) is not None:
+        if (difference := difference_of(stated, expected)) is not None:
             rule = "must hold the latest values of the observations"
             raise ContractError(artifact.path, rule, difference)
     if json.loads(FIELDS_ITEM.at(files).read_bytes()) != json.loads(json.dumps(item_of(acquisition, imagery))):
@@ -358,13 +373,14 @@ def recompute_products(files: Path, params: MapParams, *, audit: bool = False) -
     return (*(f"rows {row}, columns {column}" for row, column in corners), *(f"the pass of {day}" for day in made))
 
 
-def _difference(stated: pd.DataFrame, expected: pd.DataFrame) -> str | None:
+def difference_of(stated: pd.DataFrame, expected: pd.DataFrame) -> str | None:
+    """Return how the rows of a table of fields differ from what they must be; None where they do not."""
     if set(stated.columns) != set(expected.columns):
         return "other columns"
     if len(stated) != len(expected):
         return f"{len(stated)} rows, not {len(expected)}"
     for one, other in zip(stated.to_dict("records"), expected.to_dict("records"), strict=True):
         for name, value in other.items():
-            if _plain(one[name]) != _plain(value):
-                return f"{name} {_plain(one[name])!r} of field {other['field_id']}, not {_plain(value)!r}"
+            if plain(one[name]) != plain(value):
+                return f"{name} {plain(one[name])!r} of field {other['field_id']}, not {plain(value)!r}"
     return None

@@ -65,9 +65,7 @@ def field_map(fields: Sequence[ShownField], *, linked: bool = False) -> MapChart
         linked: Each leads to its row on the page.
     """
     areas = [
-        Area(
-            field.field_id, field.state, _rings(field.geometry), field.text, f"#field-{field.number}" if linked else ""
-        )
+        Area(field.field_id, field.state, rings(field.geometry), field.text, f"#field-{field.number}" if linked else "")
         for field in fields
     ]
     return MapChart("map", "Fields by state", LOOKS, areas, chooses="fields")
@@ -141,7 +139,8 @@ def _number(value: float | None) -> float | None:
     return None if value is None or not math.isfinite(value) else value
 
 
-def _rings(geometry: dict[str, Any]) -> list[Sequence[Sequence[float]]]:
+def rings(geometry: dict[str, Any]) -> list[Sequence[Sequence[float]]]:
+    """Return the rings of a GeoJSON Polygon or MultiPolygon, holes too."""
     coordinates = geometry["coordinates"]
     polygons = [coordinates] if geometry["type"] == "Polygon" else coordinates
     return [ring for polygon in polygons for ring in polygon]

@@ -74,9 +74,51 @@ def search(files: Path, params: ImageryStepParams) -> None:
         SetupError: Credentials or quota.
         TransientError: The service does not answer.
     """
+    scope = _scope(params)
+    plan, history = _from_store(params, scope) if params.skip_download else _from_catalog(params, scope)
+    if history is not None:
+        HISTORY.write(files, history)
+    SEARCH.write(files, plan.model_copy(update={"area_findings": list(area_findings(params))}))
+
+
+def search_history(params: ImageryStepParams) -> Imagery:
+    """Return the manifest of the previews of a window, fetched where the store lacks them; nothing else is fetched.
+
+    Under `skip_download` it is made from the imagery store, without network.
+
+    Raises:
+        BadInputError: The area or the window is unusable, or no date is left: names the filter that left nothing.
+        SetupError: Credentials or quota.
+        TransientError: The service does not answer.
+    """
+    scope = _scope(params)
+    past = history_scope(scope, _preview_grid(ImageryStore(scope))[0], 0)
+    if params.skip_download:
+        history = stored_history(past, params)
+        if not history.acquisitions:
+            raise BadInputError(
+                f"skip_download: the imagery store holds no usable preview of this area {_window(params)}; run once "
+                "without skip_download"
+            )
+        return history
+    service = connect(scope)
+    window = (shape(scope.geometry).bounds, scope.start.astimezone(UTC), scope.end.astimezone(UTC))
+    features = service.search(*window, LOOSE_CLOUD)
+    check_heeded(features, scope.folder)
+    listed = days(features, scope.geometry, scope.start, scope.end)
+    history = fetch_history(past, listed, service, params)[0]
+    if not history.acquisitions:
+        everything = len(service.search(*window, None))
+        elsewhere = "" if everything else _elsewhere(service, scope, *window)
+        candidates = _judged(listed, history, params)
+        raise BadInputError(_nothing_left(params, everything, len(features), candidates) + elsewhere)
+    return history
+
+
+def _scope(params: ImageryStepParams) -> Scope:
     geometry = area_geometry(params)
     start, end = params.window
-    scope = Scope(
+    return Scope(
         collection=params.sensor.collections[params.source],
         source=params.source,
         catalog=catalog_of(params),
@@ -87,10 +129,6 @@ def search(files: Path, params: ImageryStepParams) -> None:
         start=start,
         end=end,
     )
-    plan, history = _from_store(params, scope) if params.skip_download else _from_catalog(params, scope)
-    if history is not None:
-        HISTORY.write(files, history)
-    SEARCH.write(files, plan.model_copy(update={"area_findings": list(area_findings(params))}))
 
 
 def chosen_dates(files: Path) -> list[str]:

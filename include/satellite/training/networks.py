@@ -182,14 +182,29 @@ def predict_sequences(bundle: ModelBundle, dataset: SequenceDataset, rows: Rows)
     """
     _check_same("features", list(dataset.info.features), bundle.card.inputs)
     _check_same("sequence length", dataset.info.sequence_length, bundle.card.size)
-    inputs = scale(dataset.x, bundle.card.mean, bundle.card.std)
+    return forecast_steps(bundle, dataset.x, dataset.expected, rows)
+
+
+def forecast_steps(bundle: ModelBundle, x: Floats, expected: Floats, rows: Rows) -> Floats:
+    """Forecast the NDVI after some of M sequences.
+
+    Args:
+        bundle: The model.
+        x: (M, L, F) steps.
+        expected: (M,) NDVI by anomaly persistence.
+        rows: (N,) which of them.
+
+    Returns:
+        (N,) NDVI.
+    """
+    inputs = scale(x, bundle.card.mean, bundle.card.std)
     output = outputs(bundle.network(), lambda selected: (inputs[selected], torch.empty(0)), rows).numpy()
-    return forecast_of(output, dataset, rows, bundle.card.target)
+    return forecast_of(output, expected[rows], bundle.card.target)
 
 
-def forecast_of(output: Floats, dataset: SequenceDataset, rows: Rows, target: ForecastTarget) -> Floats:
-    """Return the NDVI that outputs of the LSTM (N,) mean: that itself, or added to anomaly persistence."""
-    return output + dataset.expected[rows] if target == "residual" else output
+def forecast_of(output: Floats, expected: Floats, target: ForecastTarget) -> Floats:
+    """Return the NDVI that outputs of the LSTM (N,) mean: that itself, or added to anomaly persistence (N,)."""
+    return output + expected if target == "residual" else output
 
 
 def scale(x: Floats, mean: list[float], std: list[float]) -> Tensor:

@@ -137,7 +137,7 @@ def train_lstm(files: Path, params: LstmTrainParams, *, plots: bool = True) -> N
     record = fit(training)
 
     def predicted(rows: Rows) -> Any:
-        return forecast_of(outputs(training.network, batch, rows).numpy(), dataset, rows, params.lstm_target)
+        return forecast_of(outputs(training.network, batch, rows).numpy(), dataset.expected[rows], params.lstm_target)
 
     forecast, later = predicted(held_out), dataset.calibration_rows()
     values: dict[str, Any] = {REAL: forecast, **sequence_baselines(dataset, held_out)}

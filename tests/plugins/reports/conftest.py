@@ -18,6 +18,7 @@ DAGS = (
     "satellite_pipeline",
     "crop_health_map",
     "field_monitoring",
+    "ndvi_forecast_map",
     "crop_classification",
     "crop_map",
     "inbox",

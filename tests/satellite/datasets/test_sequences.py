@@ -22,6 +22,7 @@ from include.satellite.datasets.sequences import (
     load_sequences,
     prepare_lstm,
     prepare_lstm_outcome,
+    steps_of,
 )
 from include.satellite.imagery.schemas import Imagery
 from include.satellite.params import LstmDataParams
@@ -257,3 +258,17 @@ def test_the_files_keep_to_their_schemas_and_the_outcome_adds_up(imagery: Imager
 def test_loading_before_preparing_is_an_error_in_words(files: Path) -> None:
     with pytest.raises(ContractError, match=r"lstm_dataset.json: must exist"):
         load_sequences(files)
+
+
+def test_a_date_that_is_yet_to_come_has_the_steps_of_one_that_was_observed() -> None:
+    days = np.arange(0, 1200, 12)
+    series = np.random.default_rng(0).uniform(0.2, 0.8, (2, len(days))).astype(np.float32)
+    location, target = np.array([0, 1]), np.array([len(days) - 1] * 2)
+    features = ["ndvi", "days_since_last_date", "season_change", "season_weight"]
+    known = steps_of(series, days, location, target, features, 5, seasonal=True)
+    coming = series.copy()
+    coming[:, -1] = np.nan
+    assert np.array_equal(steps_of(coming, days, location, target, features, 5, seasonal=True).x, known.x)
+    assert known.times[0].tolist() == list(range(len(days) - 6, len(days) - 1))
+    without = steps_of(coming, days, location, target, features[:2], 5, seasonal=False)
+    assert np.array_equal(without.expected, series[:, -2]), "without seasons it is the last value"

@@ -7,7 +7,15 @@ import pandas as pd
 import pytest
 
 from include.core.errors import ContractError
-from include.satellite.artifacts import ALERTS, ANALYSIS, FIELD_SERIES, FIELDS, OBSERVATIONS, VALIDATED
+from include.satellite.artifacts import (
+    ALERTS,
+    ANALYSIS,
+    EARLY_WARNINGS,
+    FIELD_SERIES,
+    FIELDS,
+    OBSERVATIONS,
+    VALIDATED,
+)
 from include.satellite.fields.monitoring import (
     alert_notice,
     alerts_path,
@@ -22,7 +30,9 @@ from include.satellite.fields.monitoring import (
 from include.satellite.fields.params import AnalyseParams
 from include.satellite.fields.schemas import AlertRow, FieldSet, ObservationRow, SeriesRow
 from include.satellite.fields.store import read_table, write_table
+from include.satellite.forecast.latest import keep_latest
 from tests.satellite.fields.squares import field, make_imagery, outline
+from tests.satellite.forecast.test_latest import forecast
 
 PARAMS = AnalyseParams(no_data_days=20)
 
@@ -95,7 +105,7 @@ def test_current_alerts_are_warnings_and_past_ones_a_remark(files):
     past = alerts.assign(field_id="B", date=date(2026, 5, 1), is_current=False, past_because="older than 30 days")
     write_table(ALERTS.at(files), pd.concat([past.assign(is_new=False), alerts]), AlertRow)
     outcome = analyse_fields_outcome(files)
-    assert [finding.severity for finding in outcome.findings] == ["warning", "info"]
+    assert [finding.severity for finding in outcome.findings] == ["warning", "info", "info"], "the last: no forecast"
     assert outcome.findings[1].message.startswith("1 past alert, the last one of field B on 2026-05-01")
     assert (outcome.metrics.alerts_current, outcome.metrics.alerts_past) == (1, 1)
     assert (outcome.metrics.fields_without_data, outcome.metrics.alerts_new) == (1, 1)
@@ -119,3 +129,36 @@ def test_fields_that_are_too_small_are_no_alert(files):
     recompute_analysis(files, PARAMS)
     assert analyse_fields_outcome(files).metrics.alerts_current == 0
     assert alert_notice(analyse_fields_outcome(files)) is None
+
+
+def test_without_a_forecast_the_report_says_how_to_get_one(files):
+    analyse_fields(files, PARAMS)
+    recompute_analysis(files, PARAMS)
+    outcome = analyse_fields_outcome(files)
+    assert any("No forecast of these fields" in finding.message for finding in outcome.findings)
+    assert [table.title for table in outcome.tables] == ["Alerts"]
+    assert not EARLY_WARNINGS.at(files).exists()
+
+
+def test_the_report_shows_the_warnings_of_the_latest_forecast_and_its_age(files):
+    keep_latest(forecast(as_of=date(2026, 6, 1)))
+    analyse_fields(files, PARAMS)
+    recompute_analysis(files, PARAMS)
+    outcome = analyse_fields_outcome(files)
+    stated = {finding.message: finding.severity for finding in outcome.findings}
+    assert stated["early warning for field A0: NDVI 0.30 on 2026-09-01"] == "warning"
+    (old,) = (text for text in stated if "older than the last pass, 2026-06-25" in text)
+    assert "by forecaster 20260701T120000Z-0a1b2c3d" in old
+    assert outcome.tables[1].rows == (("A0", "fall", "2026-09-01", "NDVI 0.30 on 2026-09-01"),)
+    assert alert_notice(outcome).subject == "1 new field alert", "a forecast's warning is no alert"
+
+
+def test_a_copied_forecast_that_is_none_of_the_kept_ones_is_found(files):
+    keep_latest(forecast(as_of=date(2026, 6, 1)))
+    analyse_fields(files, PARAMS)
+    EARLY_WARNINGS.write(files, forecast(as_of=date(2026, 6, 1), warnings=0))
+    with pytest.raises(ContractError, match="must be the latest forecast of the fields"):
+        recompute_analysis(files, PARAMS)
+    analyse_fields(files, PARAMS)
+    keep_latest(forecast(as_of=date(2026, 7, 1)))
+    recompute_analysis(files, PARAMS)  # a later forecast was kept meanwhile

@@ -1,6 +1,7 @@
 """The page Fields: the latest run that can be shown, and why later ones cannot."""
 
-from datetime import UTC
+import re
+from datetime import UTC, date
 
 import duckdb
 
@@ -12,7 +13,9 @@ from include.reporting.html import TEMPLATES, template_environment
 from include.satellite.artifacts import FIELDS_TABLE
 from include.satellite.domain import SATELLITE_DOMAIN
 from include.satellite.fields.overview import fields_page
+from include.satellite.forecast.latest import keep_latest, latest_path
 from tests.satellite.fields.shown_run import write_run
+from tests.satellite.forecast.test_latest import forecast, warning
 
 
 def rendered(runs):
@@ -65,3 +68,25 @@ def test_where_no_run_can_be_shown_the_page_says_why_and_what_to_do(tmp_path):
 def test_without_a_run_the_page_says_how_to_start_one():
     assert fields_page(None, [])["fields"] == []
     assert "No run of <code>field_monitoring</code> is there yet" in rendered([])
+
+
+def test_the_page_states_the_latest_forecast_and_leads_to_the_fields_that_it_warns_of(tmp_path, data_dir):
+    write_run(tmp_path / "run")
+    page = fields_page(None, [tmp_path / "run"])
+    assert page["forecast"].startswith("No forecast of these fields")
+    assert page["warnings"] == []
+    warnings = [warning("south"), warning("<i>gone")]
+    keep_latest(forecast(date(2026, 5, 1), file="f.geojson").model_copy(update={"warnings": warnings}))
+    html = rendered([tmp_path / "run"])
+    assert "It is older than the last pass, 2026-05-06" in html
+    assert re.search(r'<a href="#field-\d">south</a>', html)
+    assert "<i>gone" not in html
+    assert "&lt;i&gt;gone" in html
+
+
+def test_a_forecast_of_another_version_leaves_the_page_with_a_sentence(tmp_path, data_dir):
+    write_run(tmp_path / "run")
+    path = data_dir / latest_path("f.geojson")
+    path.parent.mkdir(parents=True)
+    path.write_text("{}")
+    assert "latest forecast is of another version, or damaged" in fields_page(None, [tmp_path / "run"])["forecast"]

@@ -98,7 +98,7 @@ def test_both_tables_hold_the_latest_clear_values_of_each_field_with_its_crop_of
 
 def test_the_parquet_file_is_geoparquet_in_wgs_84(files):
     query = f"SELECT value FROM parquet_kv_metadata('{FIELDS_TABLE.at(files)}') WHERE key = 'geo'"
-    geo = json.loads(duckdb.execute(query).fetchone()[0])
+    geo = json.loads(duckdb.execute(query).fetchall()[0][0])
     assert geo["primary_column"] == "geometry"
     column = geo["columns"]["geometry"]
     assert column["encoding"] == "WKB"

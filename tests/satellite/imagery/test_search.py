@@ -8,7 +8,13 @@ from include.core.errors import BadInputError
 from include.satellite.imagery.area import inside_mask
 from include.satellite.imagery.client import Hub
 from include.satellite.imagery.fetch import Meter
-from include.satellite.imagery.search import SearchMetrics, download_order, preview_days, search_outcome
+from include.satellite.imagery.search import (
+    SearchMetrics,
+    download_order,
+    preview_days,
+    search_history,
+    search_outcome,
+)
 from include.satellite.imagery.store import ImageryStore
 from include.satellite.sensors.sentinel2 import SENTINEL2
 
@@ -121,3 +127,28 @@ def test_no_day_needs_no_request(api, make_run):
     api.forget()
     assert preview_days([], Hub("demo", SENTINEL2), Meter(1), store, run.params) == []
     assert api.previews_served() == 0
+
+
+def test_a_history_alone_fetches_previews_once_and_is_listed_again_from_the_store(api, make_run):
+    run = make_run(bbox=(75.80, 30.90, 75.83, 30.93), days_back=60)
+    history = search_history(run.params)
+    assert history.grid.resolution == 60
+    assert (history.start, history.end) == run.params.window
+    assert len(history.acquisitions) > 3
+    assert history.units_spent > 0
+    again = search_history(run.params)
+    assert again.units_spent == 0
+    assert [day.file for day in again.acquisitions] == [day.file for day in history.acquisitions]
+    api.forget()
+    stored = search_history(run.params.model_copy(update={"skip_download": True}))
+    assert [day.file for day in stored.acquisitions] == [day.file for day in history.acquisitions]
+    assert api.served == []
+
+
+def test_a_history_of_nothing_says_what_removed_it(api, make_run):
+    params = make_run(bbox=(75.80, 30.90, 75.83, 30.93), days_back=60).params
+    with pytest.raises(BadInputError, match=r"max_cloud_cover|min_clear"):
+        search_history(params.model_copy(update={"min_clear": 101}))
+    elsewhere = make_run(bbox=(75.70, 30.80, 75.73, 30.83), days_back=60).params
+    with pytest.raises(BadInputError, match="the imagery store holds no usable preview"):
+        search_history(elsewhere.model_copy(update={"skip_download": True}))

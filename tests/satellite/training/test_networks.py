@@ -56,8 +56,8 @@ def test_residuals_are_added_to_anomaly_persistence_and_absolute_forecasts_are_n
     write_sequences(tmp_path, seasonal=True)
     dataset = load_sequences(tmp_path)
     rows, output = dataset.rows("validation"), np.full(len(dataset.rows("validation")), 0.25, np.float32)
-    assert np.allclose(forecast_of(output, dataset, rows, "residual") - dataset.expected[rows], 0.25)
-    assert np.array_equal(forecast_of(output, dataset, rows, "absolute"), output)
+    assert np.allclose(forecast_of(output, dataset.expected[rows], "residual") - dataset.expected[rows], 0.25)
+    assert np.array_equal(forecast_of(output, dataset.expected[rows], "absolute"), output)
 
 
 def test_other_bands_patches_and_features_fit() -> None:
