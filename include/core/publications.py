@@ -24,6 +24,8 @@ from include.core.run_folder import PUBLICATION, FileRecord, Run, StartedBy, dam
 SCHEMA_VERSION = 1
 """Of `publication.json`: raised when its keys change meaning."""
 REPLACED, MANUAL = ".replaced", "manual"
+NAMES_OF_SCHEDULES = ("scheduled__", "backfill__", "asset_triggered__")
+"""Begin the ids of runs that no user started."""
 _DEPTH = 3
 """A file of a publication lies so many folders below its manifest at most."""
 
@@ -72,8 +74,11 @@ class Publication(BaseModel):
 
 
 def by_hand(run: Run) -> bool:
-    """Return whether a user started a run, or gave it parameters that its schedule does not have."""
-    return run.started_by in (None, "user")
+    """Return whether a user started a run, or gave it parameters that its schedule does not have.
+
+    A run of an earlier release, which may be cleared after an upgrade, is known by its name alone.
+    """
+    return run.started_by == "user" or (run.started_by is None and not run.run_id.startswith(NAMES_OF_SCHEDULES))
 
 
 def read_publication(folder: Path) -> Publication | None:

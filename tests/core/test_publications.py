@@ -39,6 +39,13 @@ def test_what_a_user_started_is_by_hand_and_so_is_what_states_nothing(started_by
     assert by_hand(run) is hand
 
 
+@pytest.mark.parametrize(("run_id", "hand"), [("scheduled__2026-01-01", False), ("backfill__1", False),
+                                              ("manual__1", True), ("cli__1", True)])  # fmt: skip
+def test_a_run_of_an_earlier_release_is_known_by_its_name(run_id, hand):
+    run = Run(pipeline="p", dag_id="p", run_id=run_id, runtime="local", created_at=datetime.now(UTC), steps=[])
+    assert by_hand(run) is hand
+
+
 def test_a_publication_of_an_earlier_release_is_read(tmp_path):
     publication = read_publication(published(tmp_path / "a", day="1"))
     assert (publication.run_id, publication.schema_version, publication.params) == ("r1", 0, {})
