@@ -164,6 +164,16 @@ audit: ## Look up known vulnerabilities of what is locked; write bills of materi
 	  $(AUDIT)/cyclonedx-py requirements $$lock --sv 1.6 -o sbom/$$(echo $${lock%.txt} | tr / -).json || exit 1; done
 	@for lock in $(LOCKS); do echo "$$lock"; $(AUDIT)/pip-audit -r $$lock --no-deps --disable-pip --strict || exit 1; done
 
+BASES = $(shell sed -n 's/^ *image: *\([a-z][a-z/]*:[^ ]*\).*/\1/p' docker-compose.yaml | grep -v '^groundtruth-' | sort -u)
+BUILT = groundtruth-airflow:latest groundtruth-docker-policy:latest groundtruth-docker-proxy:latest \
+  $(patsubst include/%,groundtruth-%:latest,$(DOMAIN_IMAGES))
+
+.PHONY: audit-images
+audit-images: stack-images ## Look up known vulnerabilities that have a fix in our images and those of the stack (Trivy)
+	@for image in $(BUILT) $(BASES); do echo "$$image"; \
+	  docker run --rm -v /var/run/docker.sock:/var/run/docker.sock:ro -v trivy:/root/.cache aquasec/trivy:0.58.1 image \
+	    --quiet --ignore-unfixed --severity HIGH,CRITICAL --exit-code 1 $$image || exit 1; done
+
 .PHONY: clean
 clean: ## Remove the set-up (keeps data/)
 	rm -rf .venv .airflow .mypy_cache .ruff_cache .pytest_cache

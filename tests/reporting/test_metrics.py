@@ -19,7 +19,7 @@ from tests.reporting.runs import NOW, broke, ended, good_run, plan
 
 ROOT = Path(__file__).resolve().parents[2]
 MONITORING = ROOT / "monitoring"
-AIRFLOWS = {"airflow_executor_queued_tasks", "airflow_executor_running_tasks"}
+AIRFLOWS = {"airflow_pool_queued_slots", "airflow_pool_running_slots"}
 PROMETHEUS = {"up", "ALERTS"}
 
 
