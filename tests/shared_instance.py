@@ -1,8 +1,9 @@
 """One instance of DuckDB for the databases of all steps and checks in this process: to create one takes 25 ms.
 
-A database that has a folder of its own to spill to becomes an attached one in memory, which has the same tables,
-settings and queries, and one thread, for tests run beside each other. What only a database on disk has (its files, its
-limits) is tested by tests with the marker `own_database`, by those on measured data, and by steps that run as commands.
+A database with a folder of its own to spill to, or without any setting, becomes an attached one in memory, which has
+the same tables and queries, and one thread, for tests run beside each other. What only a database on disk has (its
+files, its limits) is tested by tests with the marker `own_database`, by those on measured data, and by steps that run
+as commands.
 """
 
 from __future__ import annotations
@@ -57,6 +58,7 @@ class Instance:
             yield
 
     def _open(self, *arguments: Any, **options: Any) -> Any:
-        if "temp_directory" not in options.get("config", ()) or os.getpid() != self._process:
+        plain, spills = not (arguments or options), "temp_directory" in options.get("config", ())
+        if os.getpid() != self._process or not (plain or spills):
             return self._connect(*arguments, **options)
         return Attached(self._shared.cursor(), f"step_{next(self._numbers)}", owner=True)

@@ -130,14 +130,15 @@ def _find_delimiter(lines: Sequence[str]) -> str:
             return 0.0, 0
         width, alike = max(counts.items(), key=lambda item: (item[1], item[0]))
         cells = [cell for row in rows if len(row) == width for cell in row]
-        recognised = sum(not cell or _is_time(cell) or is_number(cell) for cell in cells)
         filled = sum(bool(cell) and (_is_time(cell) or is_number(cell)) for cell in cells)
+        recognised = filled + cells.count("")
         return (alike / len(lines) * recognised / len(cells) if filled >= alike else 0.0), width
 
-    best = max(DELIMITERS, key=score)
-    if score(best)[0] == 0.0 and score(" ")[0] > 0.5:
+    scores = {mark: score(mark) for mark in DELIMITERS}
+    best = max(DELIMITERS, key=scores.__getitem__)
+    if scores[best][0] == 0.0 and score(" ")[0] > 0.5:
         return " "
-    return best if score(best)[0] else max(DELIMITERS, key=lambda mark: re.sub(r'"[^"]*"', "", lines[0]).count(mark))
+    return best if scores[best][0] else max(DELIMITERS, key=lambda mark: re.sub(r'"[^"]*"', "", lines[0]).count(mark))
 
 
 @lru_cache(maxsize=65_536)
