@@ -27,6 +27,8 @@ COPY dags /opt/groundtruth/dags
 COPY plugins /opt/groundtruth/plugins
 COPY include /opt/groundtruth/include
 COPY tools/__init__.py tools/stack.py tools/clean_database.py /opt/groundtruth/tools/
+# A checkout made under a umask such as 077 has files for its owner alone.
+RUN cd /opt/groundtruth && chmod -R a+rX dags plugins include tools
 
 ENV AIRFLOW_HOME=/opt/airflow \
     PYTHONPATH=/opt/groundtruth \

@@ -10,7 +10,7 @@ DOMAIN_LOCKS := $(wildcard $(addsuffix /requirements.txt,$(DOMAINS)))
 
 .PHONY: help
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: setup
 setup:
@@ -103,8 +103,12 @@ PROFILES ?= --profile demo
 secrets: ## Make the full stack's secrets in stack/secrets, those that are missing
 	@python3 -m tools.stack secrets stack/secrets
 
+.PHONY: check-project
+check-project:
+	@python3 -m tools.stack check
+
 .PHONY: up
-up: secrets stack-images $(if $(findstring mlflow,$(PROFILES)),mlflow-image) ## The full stack: Postgres, Redis, Celery workers, step containers (first time: minutes)
+up: check-project secrets stack-images $(if $(findstring mlflow,$(PROFILES)),mlflow-image) ## The full stack: Postgres, Redis, Celery workers, step containers (first time: minutes)
 	@$(COMPOSE) $(PROFILES) up -d
 	@python3 -m tools.stack wait $$($(COMPOSE) $(PROFILES) ps -q)
 	@python3 -m tools.stack address

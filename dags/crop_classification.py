@@ -14,7 +14,9 @@ Guide: docs/guides/crops.md; parameters: docs/reference/crop-classification.md.
 
 from airflow.sdk import Asset
 
+from include.pipelines import scheduled
 from include.satellite.pipeline import CROP_CLASSIFICATION
 from plugins.steps.factory import build_dag
 
-dag = build_dag(CROP_CLASSIFICATION, doc_md=__doc__, asset=Asset("crop_classifier"))
+for pipeline in scheduled(CROP_CLASSIFICATION):
+    build_dag(pipeline, doc_md=__doc__, asset=Asset("crop_classifier"))

@@ -7,12 +7,14 @@ confidence), a picture with its legend, and hectares by class. Guide: docs/guide
 
 from airflow.sdk import Asset
 
+from include.pipelines import scheduled
 from include.satellite.pipeline import CROP_HEALTH_MAP, IMAGERY_ASSET, MODEL_ASSET
 from plugins.steps.factory import build_dag
 
-dag = build_dag(
-    CROP_HEALTH_MAP,
-    doc_md=__doc__,
-    asset=Asset("crop_health_map"),
-    schedule=Asset(IMAGERY_ASSET) | Asset(MODEL_ASSET),
-)
+for pipeline in scheduled(CROP_HEALTH_MAP):
+    build_dag(
+        pipeline,
+        doc_md=__doc__,
+        asset=Asset("crop_health_map"),
+        schedule=Asset(IMAGERY_ASSET) | Asset(MODEL_ASSET) if pipeline.triggers else None,
+    )

@@ -7,7 +7,9 @@ promotes it if every gate agrees. Guide: docs/guides/crops.md; parameters: docs/
 
 from airflow.sdk import Asset
 
+from include.pipelines import scheduled
 from include.satellite.pipeline import CROP_MAP
 from plugins.steps.factory import build_dag
 
-dag = build_dag(CROP_MAP, doc_md=__doc__, asset=Asset("crop_map"))
+for pipeline in scheduled(CROP_MAP):
+    build_dag(pipeline, doc_md=__doc__, asset=Asset("crop_map"))

@@ -17,16 +17,18 @@ docs/reference/field-monitoring.md.
 
 from airflow.sdk import Asset
 
+from include.pipelines import scheduled
 from include.satellite.pipeline import ALERT_ASSET, FIELD_ASSET, FIELD_MONITORING
 from plugins.steps.factory import new_dag, outer_tasks, step_task
 
-with new_dag(FIELD_MONITORING, doc_md=__doc__) as dag:
-    prepare, publish = outer_tasks(FIELD_MONITORING, asset=Asset(FIELD_ASSET))
-    tasks = [prepare]
-    for item in FIELD_MONITORING.steps:
-        options = {"pool": "sentinel_hub"} if item.step.credentials else {}
-        if item.step.id == "analyse_fields":
-            options = {"outlet": Asset(ALERT_ASSET), "outlet_when": "has_new_alerts"}
-        tasks.append(step_task(FIELD_MONITORING, item, **options))
-        tasks[-2] >> tasks[-1]
-    tasks[-1] >> publish
+for pipeline in scheduled(FIELD_MONITORING):
+    with new_dag(pipeline, doc_md=__doc__):
+        prepare, publish = outer_tasks(pipeline, asset=Asset(FIELD_ASSET))
+        tasks = [prepare]
+        for item in pipeline.steps:
+            options = {"pool": "sentinel_hub"} if item.step.credentials else {}
+            if item.step.id == "analyse_fields":
+                options = {"outlet": Asset(ALERT_ASSET), "outlet_when": "has_new_alerts"}
+            tasks.append(step_task(pipeline, item, **options))
+            tasks[-2] >> tasks[-1]
+        tasks[-1] >> publish

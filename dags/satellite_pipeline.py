@@ -20,28 +20,37 @@ credentials; `sentinelhub` and `cdse` take them from the connection `sentinel_hu
 
 from airflow.sdk import Asset, BaseOperator
 
+from include.core.pipeline import Pipeline
+from include.pipelines import scheduled
 from include.satellite.pipeline import IMAGERY_ASSET, MODEL_ASSET, SATELLITE
 from plugins.steps.factory import new_dag, outer_tasks, step_task
 
 IMAGERY, MODEL = Asset(IMAGERY_ASSET), Asset(MODEL_ASSET)
 
-with new_dag(SATELLITE, doc_md=__doc__) as dag:
 
-    def step(name: str, **options: object) -> BaseOperator:
-        """Return the task of one step."""
-        return step_task(SATELLITE, SATELLITE[name], **options)
+def build(pipeline: Pipeline) -> None:
+    """Wire the DAG of a pipeline."""
+    with new_dag(pipeline, doc_md=__doc__):
 
-    prepare, publish = outer_tasks(SATELLITE)
-    search = step("search", pool="sentinel_hub")
-    download = step("download", names=search.output, pool="sentinel_hub")
-    collect = step("collect", pool="sentinel_hub")
-    validate = step("validate", outlet=IMAGERY)
-    compare = step("compare")
-    verify = step("verify")
-    approve = step("approve")
-    configure = step("configure", outlet=MODEL, outlet_when="promoted")
+        def step(name: str, **options: object) -> BaseOperator:
+            """Return the task of one step."""
+            return step_task(pipeline, pipeline[name], **options)
 
-    prepare >> search >> download >> collect >> validate
-    validate >> step("prepare_cnn") >> step("train_cnn") >> compare
-    validate >> step("prepare_lstm") >> step("train_lstm") >> compare
-    compare >> verify >> approve >> configure >> publish
+        prepare, publish = outer_tasks(pipeline)
+        search = step("search", pool="sentinel_hub")
+        download = step("download", names=search.output, pool="sentinel_hub")
+        collect = step("collect", pool="sentinel_hub")
+        validate = step("validate", outlet=IMAGERY)
+        compare = step("compare")
+        verify = step("verify")
+        approve = step("approve")
+        configure = step("configure", outlet=MODEL, outlet_when="promoted")
+
+        prepare >> search >> download >> collect >> validate
+        validate >> step("prepare_cnn") >> step("train_cnn") >> compare
+        validate >> step("prepare_lstm") >> step("train_lstm") >> compare
+        compare >> verify >> approve >> configure >> publish
+
+
+for pipeline in scheduled(SATELLITE):
+    build(pipeline)

@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
 CODE_PATH = re.compile(r"(?<!/groundtruth/)\b(?:include|plugins|tests|tools|dags)/[\w./-]*\w")
 """A file of the repository; `/groundtruth/dags/…` is a page of the UI."""
-EXAMPLES = ("weather", "inline", "readers/logger", "test_logger", "example", "FILE")
+EXAMPLES = ("weather", "inline", "readers/logger", "test_logger", "example", "FILE", "config/schedules.json")
 LINK = re.compile(r'\]\(([^)\s]+)\)|src="([^"]+)"')
 
 

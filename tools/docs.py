@@ -23,11 +23,11 @@ from include.core.definitions.model import LinkedDocument, ListDocument
 from include.core.pipeline import Pipeline
 from include.core.settings import ROOT, Settings
 from include.domains import DOMAINS
-from include.pipelines import all_pipelines
+from include.pipelines import stated_pipelines
 from include.reporting.model import PipelineReport
 
 REFERENCE = ROOT / "docs" / "reference"
-KEYS = {"checks": "file", "ranges": "column"}
+KEYS = {"checks": "file", "ranges": "column", "params": "name"}
 """What the keys of an object stand for, by its name; those of others are ids."""
 EXIT_CODES = (
     ("0", "success"),
@@ -47,8 +47,8 @@ def pages() -> dict[str, str]:
         "pipeline-definition.md": definition_page(),
         "pipeline-definition.schema.json": f"{schema}\n",
     }
-    pipelines, _ = all_pipelines()
-    return texts | {f"{pipeline.definition.workflow_name}.md": pipeline_page(pipeline) for pipeline in pipelines}
+    stated = stated_pipelines()
+    return texts | {f"{pipeline.definition.workflow_name}.md": pipeline_page(pipeline) for pipeline in stated}
 
 
 def settings_page() -> str:

@@ -56,6 +56,7 @@ class Stack:
         tool.make_settings(folder / "stack")
         shutil.copy(ROOT / "docker-compose.yaml", folder)
         shutil.copytree(ROOT / "include" / "config", self.definitions)
+        ask_for_invented_data(self.definitions)
         (folder / "docker-compose.override.yaml").write_text(yaml.safe_dump(override(dead_after)))
 
     @property
@@ -149,6 +150,14 @@ def override(dead_after: int | None) -> dict[str, Any]:
     prefix = "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT"
     quick = {} if dead_after is None else {prefix: str(dead_after), f"{prefix}_DETECTION_INTERVAL": "2"}
     return {"services": {"scheduler": {"environment": quick}}}
+
+
+def ask_for_invented_data(definitions: Path) -> None:
+    """Write schedules that ask for generated meter data and simulated imagery, for scheduled runs take none unasked."""
+    asked: dict[str, Any] = {name: [{"params": {"source": "demo"}}] for name in ("satellite", "fields")}
+    if (definitions / "energy-pipeline.json").exists():
+        asked["energy"] = [{"params": {"households": 20}}]
+    (definitions / "schedules.json").write_text(json.dumps(asked))
 
 
 @contextmanager

@@ -316,7 +316,18 @@ def main(arguments: list[str]) -> int:
     return os.execvp(command[0], command)  # noqa: S606 - this process becomes the command, which then gets the signals
 
 
+def check_project() -> int:
+    """Return 1, and say why, where a stack of this name is another checkout's, or services could not read files."""
+    from include.cli.deployments import stack_conflict, unreadable_configuration
+
+    faults = list(filter(None, (stack_conflict(), unreadable_configuration())))
+    for fault in faults:
+        say(f"error: {fault}")
+    return 1 if faults else 0
+
+
 ACTIONS: dict[str, Callable[..., int]] = {
+    "check": check_project,
     "secrets": make_secrets,
     "copy-secrets": copy_secrets,
     "wait": wait,

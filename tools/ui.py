@@ -16,13 +16,15 @@ import urllib.request
 from pathlib import Path
 from typing import IO
 
+from include.cli.deployments import own_home, state_address, take_ui
+from include.cli.surroundings import foreign_settings, own_environment
 from include.core.databases import check_database
 from include.core.errors import SetupError
 from include.satellite.imagery.demo import URL_VARIABLE, stand_in
 from tools.stack import free_port, say
 
 ROOT = Path(__file__).resolve().parents[1]
-HOME = Path(os.environ.get("AIRFLOW_HOME", ROOT / ".airflow"))
+HOME = own_home()
 START_SECONDS, STOP_SECONDS, CLEAN_SECONDS, DAY_SECONDS = 120, 20, 120, 86_400
 # `airflow standalone` would also serve logs on every address; here the API server reads them from the disk.
 COMPONENTS = (
@@ -35,8 +37,18 @@ COMPONENTS = (
 
 def main() -> int:
     """Start Airflow, say where it is and how to log in, and stop it with Ctrl+C."""
+    try:
+        lock = take_ui(HOME)
+    except BlockingIOError as error:
+        say(f"error: {error}; stop it there with Ctrl+C first")
+        return 1
+    if (other := os.environ.get("AIRFLOW_HOME")) and Path(other).resolve() != HOME.resolve():
+        say(f"AIRFLOW_HOME={other} is of another Airflow; this checkout's is used: {HOME}")
+    if foreign := foreign_settings(os.environ, HOME):
+        say(f"of another Airflow, and not used: {', '.join(foreign)}")
     port = free_port(int(os.environ.get("PORT", "8080")))
     address = f"http://127.0.0.1:{port}"
+    state_address(lock, address)
     log = HOME / "ui.log"
     try:
         check_database(HOME / "airflow.db", "remove .airflow, connections included, and run make setup")
@@ -52,7 +64,7 @@ def main() -> int:
     with log.open("wb") as output, contextlib.ExitStack() as stack:
         if not os.environ.get(URL_VARIABLE):
             os.environ[URL_VARIABLE] = stack.enter_context(stand_in())  # imagery for runs whose source is demo
-        return serve(port, address, log, output)
+        return serve(port, address, log, output, lock)
 
 
 def clean_database() -> None:
@@ -63,15 +75,15 @@ def clean_database() -> None:
         mark.touch()
     if not due:
         return
-    environment = os.environ | {"AIRFLOW_HOME": str(HOME)}
+    environment = own_environment(os.environ, HOME) | {"AIRFLOW_HOME": str(HOME)}
     command = [sys.executable, "-m", "tools.clean_database"]
     with contextlib.suppress(subprocess.TimeoutExpired):
         subprocess.run(command, cwd=ROOT, env=environment, check=False, timeout=CLEAN_SECONDS)  # noqa: S603 - our own
 
 
-def serve(port: int, address: str, log: Path, output: IO[bytes]) -> int:
+def serve(port: int, address: str, log: Path, output: IO[bytes], lock: int) -> int:
     """Run Airflow's components until somebody stops them, or one ends."""
-    airflow = [start(component, port, address, output) for component in COMPONENTS]
+    airflow = [start(component, port, address, output, lock) for component in COMPONENTS]
     try:
         if not wait_until_healthy(address, airflow):
             say(f"Airflow did not start within {START_SECONDS} s; its log: {log}")
@@ -90,12 +102,12 @@ def serve(port: int, address: str, log: Path, output: IO[bytes]) -> int:
     return 1
 
 
-def start(component: tuple[str, ...], port: int, address: str, output: IO[bytes]) -> subprocess.Popen[bytes]:
-    """Start one of Airflow's components in a session of its own."""
+def start(component: tuple[str, ...], port: int, address: str, output: IO[bytes], lock: int) -> subprocess.Popen[bytes]:
+    """Start one of Airflow's components in a session of its own; the lock lasts as long as any of them."""
     return subprocess.Popen(  # noqa: S603 - our own interpreter's airflow
         [str(Path(sys.executable).with_name("airflow")), *component],
         cwd=ROOT,
-        env=os.environ
+        env=own_environment(os.environ, HOME)
         | {
             "AIRFLOW_HOME": str(HOME),
             "AIRFLOW__API__PORT": str(port),
@@ -106,6 +118,7 @@ def start(component: tuple[str, ...], port: int, address: str, output: IO[bytes]
         stdout=output,
         stderr=subprocess.STDOUT,
         start_new_session=True,
+        pass_fds=(lock,),
     )
 
 

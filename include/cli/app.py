@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import os
 import sys
 import webbrowser
 from collections.abc import Callable, Iterable
@@ -166,8 +167,10 @@ def run(  # noqa: PLR0913, PLR0917 - one argument for each option of the command
 
     Progress goes to stderr. The last line on stdout is `report: PATH`.
     """
+    from include.cli.early import check_early
     from include.cli.params import read_params
     from include.cli.run import missing_set_up, run_environment, run_pipeline
+    from include.core.settings import get_settings
     from include.pipelines import domain_of_pipeline
 
     target = _find(pipeline)
@@ -181,6 +184,7 @@ def run(  # noqa: PLR0913, PLR0917 - one argument for each option of the command
         params = read_params(
             target, domain_options, set_ or [], profile, date=date, start=start, end=end, switches=switches
         )
+        check_early(target, params, runtime or get_settings().runtime)
         options = {**domain_options, "profile": profile}
         environment = run_environment(target, params, options, runtime=runtime, approve=approve)
         code = run_pipeline(target, params, environment, as_json=json_, console=err)
@@ -189,17 +193,50 @@ def run(  # noqa: PLR0913, PLR0917 - one argument for each option of the command
     raise typer.Exit(code)
 
 
+@app.command(
+    epilog="Examples:\n\n./pipeline new meter-totals\n\n./pipeline new meter-totals --image my/tool:1\n\n"
+    "GROUNDTRUTH_DEFINITIONS_DIR=~/pipelines ./pipeline new meter-totals"
+)
+def new(
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", help="Of the pipeline: meter-totals becomes the DAG meter_totals.")
+    ],
+    image: Annotated[
+        str | None,
+        typer.Option("--image", metavar="IMAGE", help="The step is a command in this image, not a Python function."),
+    ] = None,
+) -> None:
+    """Write a new pipeline that runs at once: its definition, a step with its contract, a test, a page for the UI."""
+    from include.cli.new import scaffold
+    from include.core.settings import get_settings
+
+    try:
+        files = scaffold(name, get_settings().definitions_dir, image)
+    except BadInputError as error:
+        raise fail(error, USAGE) from None
+    for file in files:
+        sys.stdout.write(f"{printable(os.path.relpath(file))}\n")
+    test = os.path.relpath(next(file for file in files if file.name.startswith("test_")))
+    pipeline = name.replace("-", "_")
+    err.print(
+        f"run it:   ./pipeline run {pipeline}\nwith Airflow: source env.sh && airflow dags test {pipeline}\n"
+        f"test it:  .venv/bin/python -m pytest {shown(test)}\nreference: make docs",
+        soft_wrap=True,
+    )
+
+
 @app.command()
 def validate(files: Annotated[list[Path], typer.Argument(metavar="FILE", help="Pipeline definitions (JSON).")]) -> None:
     """Check pipeline definitions; print every fault with its JSON path."""
     from include.core.definitions.document import DefinitionError
     from include.core.definitions.load import load_definition
-    from include.pipelines import registered_steps
+    from include.pipelines import names_in_use, registered_steps, take_names
 
-    faulty, steps = 0, registered_steps()
+    faulty, steps, names = 0, registered_steps(), names_in_use([file.resolve() for file in files])
     for file in files:
         try:
             definition = load_definition(file, steps)
+            take_names(definition, names)
             order = " → ".join(spec.id for spec in definition.steps)
             err.print(f"[green]✓[/] {shown(f'{file}: {definition.workflow_name}: {order}')}", soft_wrap=True)
         except DefinitionError as error:

@@ -13,6 +13,7 @@ from contextlib import closing
 from rich import box
 from rich.table import Table
 
+from include.cli.deployments import own_home, stack_conflict, take_ui, unreadable_configuration
 from include.cli.surroundings import check_surroundings
 from include.cli.terminal import shown
 from include.core.contracts import imported
@@ -28,8 +29,30 @@ MARKS = {"ok": "[green]✓[/]", "missing": "[yellow]–[/]", "fault": "[red]✗[
 
 def examine() -> list[Check]:
     """Return the checks of everything that runs need, the essentials first."""
-    general = [_python(), _airflow(), *check_surroundings(), *_data_folder(), _definitions(), *_docker()]
+    surroundings = [*check_surroundings(), *_deployments()]
+    general = [_python(), _airflow(), *surroundings, *_data_folder(), _definitions(), *_docker()]
     return [*general, *(check for domain in DOMAINS if domain.checks for check in imported(domain.checks)())]
+
+
+def _deployments() -> Iterator[Check]:
+    """Yield what already runs of this checkout or in its place, for the doctor."""
+    home = own_home()
+    if home.is_dir():
+        try:
+            os.close(take_ui(home))
+        except BlockingIOError as error:
+            yield Check("UI", "ok", str(error))
+        except OSError as error:
+            yield Check("UI", "fault", f"{home}: {error.strerror}", f"make it writable for {os.geteuid()}")
+    if conflict := stack_conflict():
+        yield Check("stack", "missing", conflict.rpartition("; ")[0], conflict.rpartition("; ")[2])
+    if closed := unreadable_configuration():
+        yield Check("definitions in the stack", "missing", closed.rpartition("; ")[0], closed.rpartition("; ")[2])
+    umask = os.umask(0o077)
+    os.umask(umask)
+    if umask & 0o005:
+        found = f"umask {umask:03o}: new files are for their owner alone"
+        yield Check("umask", "ok", f"{found}; runs work, and images are made readable when they are built")
 
 
 def table(checks: list[Check]) -> Table:

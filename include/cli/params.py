@@ -51,6 +51,8 @@ def read_params(
     if repeated:
         raise BadInputError(f"{', '.join(repeated)}: given more than once")
     params = pipeline.complete_params((read_profile(profile) if profile else {}) | dict(assigned))
+    if pipeline.check_stated:
+        imported(pipeline.check_stated)(params)
     interval = date, params.pop("start", None), params.pop("end", None)
     if "end" in pipeline.params or any(interval):
         zone = params.get("timezone")

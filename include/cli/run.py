@@ -114,6 +114,7 @@ def run_pipeline(
             progress.begin(params)
             code, interrupted = run_airflow(dag_id, params, folder.path, variables, progress.update, progress.stop)
         progress.update()
+        progress.end()
         path = _report_of(folder, code, interrupted=interrupted)
     except SetupError as error:
         console.print(f"[bold red]error:[/] {shown_message(error)}", soft_wrap=True)

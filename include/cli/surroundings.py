@@ -49,9 +49,14 @@ def foreign_settings(environment: Mapping[str, str], home: Path = HOME) -> list[
 def check_surroundings(environment: Mapping[str, str] = os.environ, home: Path = HOME) -> Iterator[Check]:
     """Yield what the shell brings along, and what becomes of it."""
     if (other := environment.get("AIRFLOW_HOME")) and Path(other).resolve() != home.resolve():
-        yield Check("environment", "missing", f"AIRFLOW_HOME={other}", f"unset it; ./pipeline uses {home} all the same")
+        yield Check(
+            "environment",
+            "missing",
+            f"AIRFLOW_HOME={other}",
+            f"unset it; ./pipeline and make ui use {home} all the same",
+        )
     if foreign := foreign_settings(environment, home):
-        remedy = f"unset them; ./pipeline takes these settings from {home / 'airflow.cfg'} all the same"
+        remedy = f"unset them; ./pipeline and make ui take these settings from {home / 'airflow.cfg'} all the same"
         yield Check("environment", "missing", ", ".join(foreign), remedy)
     if path := environment.get("PYTHONPATH"):
         others = [folder for folder in path.split(os.pathsep) if folder and Path(folder).resolve() != ROOT]

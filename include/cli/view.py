@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from datetime import UTC, datetime
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -16,14 +20,17 @@ from include.cli.terminal import shown, shown_message
 from include.core.errors import BadInputError
 from include.core.leftovers import LOG_NAME, ONE_OFF, goes_on
 from include.core.pipeline import Pipeline
-from include.core.run_folder import RunFolder, Started, StepInfo
+from include.core.progress import INTERVAL_S, duration, latest
+from include.core.run_folder import RunFolder, Started, StepInfo, StepResult
 from include.core.settings import get_settings
+from include.core.text import printable
 from include.pipelines import all_pipelines
 from include.reporting import archive
 from include.reporting.archive import latest_report, run_metrics
 from include.reporting.html import words
 from include.reporting.report import write_report_of_lost_run
 
+LOOK_S, PRINTED_EVERY_S = 0.5, 30.0
 FINDINGS = {"info": "·", "warning": "[yellow]![/]", "error": "[red]![/]"}
 MARKS = {"success": "[green]✓ success[/]", "failed": "[red]✗ failed[/]", "skipped": "[yellow]– skipped[/]"}
 
@@ -106,7 +113,9 @@ def show_report(report: dict[str, Any], console: Console) -> None:
 
 
 class Progress:
-    """Prints each step as it starts and ends.
+    """Prints each step as it starts and ends, in the order of time, and meanwhile what it has done.
+
+    On a terminal, the last line shows the steps under way and changes; elsewhere it is printed every 30 s.
 
     Args:
         pipeline: What runs.
@@ -118,6 +127,9 @@ class Progress:
         self._pipeline, self._folder, self._console = pipeline, folder, console
         self._printed: set[tuple[str, str, int]] = set()
         self._ended: set[str] = set()
+        self._looked_at = 0.0
+        self._line = ""
+        self._line_at = time.monotonic()
 
     def begin(self, params: dict[str, Any]) -> None:
         """Print what will run."""
@@ -127,40 +139,98 @@ class Progress:
 
     def stop(self) -> None:
         """Print that the run is being stopped, which may take a moment."""
+        self._clear()
         self._console.print("[yellow]![/] stopping: the steps under way are ended, then the report is written …")
 
     def update(self) -> None:
         """Print what is new since the last call; a record that is damaged is left to the report."""
+        records = list[tuple[datetime, int, StepInfo, Started]]()
+        under_way = dict[int, tuple[StepInfo, Started]]()
         for number, step in enumerate(self._pipeline.plan, 1):
             if step.id in self._ended:
                 continue
-            try:
-                self._update_step(number, step)
-            except ValidationError:
-                continue
+            with suppress(ValidationError):
+                started, result = self._folder.step_started(step), self._folder.step_result(step)
+                if started:
+                    records.append((started.started_at, number, step, started))
+                    if result is None:
+                        under_way[number] = step, started
+                if result:
+                    records.append((result.ended_at, number, step, result))
+        for _, number, step, record in sorted(records, key=lambda item: item[0]):
+            key = (type(record).__name__, record.step, record.attempt)
+            if key not in self._printed:
+                self._printed.add(key)
+                self._clear()
+                if isinstance(record, StepResult):
+                    lines = self._end(number, record)
+                else:
+                    lines = self._start(number, step, record, under_way)
+                for line in lines:
+                    self._console.print(line, soft_wrap=True)
+            if isinstance(record, StepResult) and record.status == "success":
+                self._ended.add(step.id)
+        self._show_under_way(under_way)
 
-    def _update_step(self, number: int, step: StepInfo) -> None:
-        started, result = self._folder.step_started(step), self._folder.step_result(step)
-        if started:
-            again = f" (attempt {started.attempt})" if started.attempt > 1 else ""
-            title = f"Step {number}/{len(self._pipeline.plan)}: [bold]{shown(step.title)}[/]{again} …"
-            details = [step.description, self._arguments(step)]
-            self._print_once(started, title, *(f"  [dim]{shown(text)}[/]" for text in details if text))
-        if result and result.status == "success":
-            self._ended.add(step.id)
+    def end(self) -> None:
+        """Print no more progress: the run has ended."""
+        self._clear()
+
+    def _start(
+        self, number: int, step: StepInfo, started: Started, under_way: Mapping[int, tuple[StepInfo, Started]]
+    ) -> Iterator[str]:
+        again = f" (attempt {started.attempt})" if started.attempt > 1 else ""
+        others = [other for other, (_, record) in under_way.items() if record.started_at < started.started_at]
+        beside = f", beside step {', '.join(map(str, others))}" if others else ""
+        yield f"Step {number}/{len(self._pipeline.plan)}: [bold]{shown(step.title)}[/]{again}{beside} …"
+        yield from (f"  [dim]{shown(text)}[/]" for text in (step.description, self._arguments(step)) if text)
+
+    @staticmethod
+    def _end(number: int, result: StepResult) -> Iterator[str]:
+        if result.status == "success":
             how = f"skipped: {result.skipped}" if result.skipped else "completed successfully"
             mark = "[yellow]–[/]" if result.skipped else "[green]✓[/]"
-            self._print_once(result, f"{mark} Step {number} {how} ({result.duration_seconds:.1f}s)")
-        elif result and result.error:
+            yield f"{mark} Step {number} {how} ({result.duration_seconds:.1f}s)"
+        elif result.error:
             how = "met a fault that may pass" if result.error.kind == "transient" else "failed"
-            self._print_once(result, f"[red]✗[/] Step {number} {how}: {shown_message(result.error.message)}")
+            yield f"[red]✗[/] Step {number} {how}: {shown_message(result.error.message)}"
 
-    def _print_once(self, record: Started, *lines: str) -> None:
-        """Print the lines of the start or the result of an attempt, unless they were printed before."""
-        key = (type(record).__name__, record.step, record.attempt)
-        for line in lines if key not in self._printed else ():
-            self._console.print(line, soft_wrap=True)
-        self._printed.add(key)
+    def _show_under_way(self, under_way: Mapping[int, tuple[StepInfo, Started]]) -> None:
+        """Show how far the steps are that have lasted for some seconds."""
+        now = time.monotonic()
+        if now - self._looked_at < LOOK_S:
+            return
+        self._looked_at = now
+        parts = []
+        for number, (step, started) in under_way.items():
+            seconds = (datetime.now(UTC) - started.started_at).total_seconds()
+            if seconds >= INTERVAL_S:
+                parts.append(f"Step {number}: {duration(seconds)}{self._done(step, started)}")
+        line = printable(" | ".join(parts))
+        if self._console.is_terminal:
+            self._clear()
+            self._line = line[: self._console.width - 1]
+            self._console.file.write(self._line)
+            self._console.file.flush()
+        elif line and now - self._line_at >= PRINTED_EVERY_S:
+            self._line_at = now
+            self._console.print(shown(line), soft_wrap=True)
+
+    def _done(self, step: StepInfo, started: Started) -> str:
+        """Return what a step has done, as its latest tasks report it."""
+        tasks = self._folder.tasks(step)
+        events = [latest(self._folder.step(task)) for task in tasks]
+        current = [event for event in events if event is not None and event.at >= started.started_at]
+        ended = sum((self._folder.step(task) / "result.json").exists() for task in tasks)
+        count = f", {ended} of {len(tasks)} tasks done" if len(tasks) > 1 else ""
+        newest = max(current, key=lambda event: event.at, default=None)
+        return count + (f", {newest.text}" if newest else "")
+
+    def _clear(self) -> None:
+        """Remove the line that changes, before others are printed."""
+        if self._line:
+            self._console.file.write("\r\x1b[K")
+            self._line = ""
 
     def _arguments(self, info: StepInfo) -> str:
         """Return a step's parameters that differ from their defaults, as `name=value`."""

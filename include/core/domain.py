@@ -182,6 +182,7 @@ class Domain:
             called again with what it returned.
         check_files: `module:function` of the folder of a run's input files and its parameters: before the first step,
             refuses files that a later one would refuse.
+        check_inputs: As `check_files`, but called by the command line alone, before Airflow starts.
         options: Options that it adds to `./pipeline run`.
         examples: Calls of `./pipeline run` that its help shows: the pipeline and its options.
         commands: Functions by the name of their command, or Typer applications by that of their command group, as
@@ -205,6 +206,8 @@ class Domain:
         subject: What its data are about, and users may ask to forget.
         housekeeping: `module:function` of `(data folder, present)` that yields what may be removed from its stores
             (`include.core.housekeeping.Expired`).
+        invents: `module:function` of a run's parameters and of those that its schedule states; returns what the run
+            would invent instead of reading it, or None.
     """
 
     name: str
@@ -216,6 +219,7 @@ class Domain:
     param_aliases: Mapping[str, str] = field(default_factory=dict)
     complete: str | None = None
     check_files: str | None = None
+    check_inputs: str | None = None
     options: tuple[Option, ...] = ()
     examples: tuple[str, ...] = ()
     commands: Mapping[str, str] = field(default_factory=dict)
@@ -235,6 +239,7 @@ class Domain:
     feed_reader: FeedReader | None = None
     subject: Subject | None = None
     housekeeping: str | None = None
+    invents: str | None = None
 
     @property
     def connections(self) -> tuple[Credentials, ...]:

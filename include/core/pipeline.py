@@ -10,7 +10,7 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
+from pydantic import Field, ValidationError, create_model
 from pydantic.fields import FieldInfo
 
 from include.core.contracts import Artifact, RunParams, Step, StepParams, Window, imported
@@ -49,8 +49,15 @@ class Pipeline:
         complete: `module:function` of parameters as stated that returns them with those that follow from them.
         check_files: `module:function` of the folder of a run's input files and its parameters, which refuses files that
             a later step would refuse.
+        check_inputs: As `check_files`, but called by the command line alone, before Airflow starts: reads the beginning
+            of input files as the first step will.
+        check_stated: `module:function` of what a user states on the command line, which refuses what leaves a decision
+            open.
         feed_reader: How files of feeds are read, where its runs may be days of a feed.
         short_name: A further name for the command line.
+        defaults: Parameters of its runs where they state no others: those of its schedule.
+        invents: `module:function` of a run's checked parameters and of those that its schedule states; returns what the
+            run would invent instead of reading it, or None.
     """
 
     definition: Definition
@@ -62,8 +69,12 @@ class Pipeline:
     check: str | None = None
     complete: str | None = None
     check_files: str | None = None
+    check_inputs: str | None = None
+    check_stated: str | None = None
     feed_reader: FeedReader | None = None
     short_name: str | None = None
+    defaults: Mapping[str, Any] = field(default_factory=dict)
+    invents: str | None = None
 
     @property
     def names(self) -> set[str]:
@@ -80,9 +91,13 @@ class Pipeline:
     @property
     def starts(self) -> str:
         """When it runs, in words: its schedule, or the assets that it waits for."""
-        if self.definition.schedule:
-            return self.definition.schedule
-        return f"after {' or '.join(self.triggers)}" if self.triggers else "on request"
+        definition = self.definition
+        if definition.schedule:
+            return (
+                definition.schedule if definition.timezone == "UTC" else f"{definition.schedule} {definition.timezone}"
+            )
+        triggers = self.triggers or definition.triggers
+        return f"after {' or '.join(triggers)}" if triggers else "on request"
 
     @cached_property
     def steps(self) -> tuple[PipelineStep, ...]:
@@ -153,7 +168,7 @@ class Pipeline:
         Raises:
             BadInputError: One is given under both its names, or nothing can follow from one.
         """
-        renamed = self.rename_params(params)
+        renamed = {**self.defaults, **self.rename_params(params)}
         return dict(imported(self.complete)(renamed)) if self.complete else renamed
 
     def check_params(self, params: Mapping[str, Any]) -> dict[str, Any]:
@@ -164,6 +179,17 @@ class Pipeline:
 
         Returns:
             Every parameter of the pipeline, as JSON-able values.
+
+        Raises:
+            BadInputError: Names every unknown parameter and every impossible value at once.
+        """
+        values = self.check_values(params)
+        if self.check:
+            imported(self.check)(values)
+        return values
+
+    def check_values(self, params: Mapping[str, Any]) -> dict[str, Any]:
+        """Check each of a run's parameters; as `check_params`, but without what only a complete run can tell.
 
         Raises:
             BadInputError: Names every unknown parameter and every impossible value at once.
@@ -187,8 +213,6 @@ class Pipeline:
         faults += [f"{INPUT_FILES}: the pipeline needs a file named {name}" for name in missing]
         if faults:
             raise BadInputError("; ".join(faults))
-        if self.check:
-            imported(self.check)(values)
         return values
 
 
@@ -200,6 +224,13 @@ def _unknown(name: str, names: Collection[str]) -> str:
 
 def foreign_step(spec: StepSpec) -> Step:
     """Return the contract of a step that is not registered: what its definition declares."""
+    fields: dict[str, Any] = {
+        name: (
+            param.annotation,
+            Field(param.default, description=param.description, json_schema_extra={"section": "Parameters"}),
+        )
+        for name, param in spec.params.items()
+    }
     rejected = spec.records.rejected if spec.records else None
     declared = {artifact.path: artifact for artifact in spec.declared}
     writes = (declared.get(path, Artifact(path)) for path in spec.outputs)
@@ -208,7 +239,7 @@ def foreign_step(spec: StepSpec) -> Step:
         title=spec.name,
         description=spec.description or f"Writes {', '.join(spec.outputs)}",
         version=_version(spec),
-        params=Window,
+        params=create_model("PipelineParams", __base__=Window, **fields) if fields else Window,
         function="",
         reads=tuple(Artifact(path) for path in spec.inputs),
         writes=tuple(replace(artifact, may_be_empty=artifact.path == rejected) for artifact in writes),
@@ -217,10 +248,11 @@ def foreign_step(spec: StepSpec) -> Step:
 
 
 def _version(spec: StepSpec) -> str:
-    """Return the version of a foreign step: other rules for its outputs make an accepted result worth nothing."""
-    if not spec.declared:
+    """Return the version of a foreign step: other rules, code or variables make an accepted result worth nothing."""
+    stated = [part for part in (spec.declared, spec.source, dict(spec.environment), spec.network) if part]
+    if not stated:
         return "1"
-    return f"1-{hashlib.sha256(repr(spec.declared).encode()).hexdigest()[:8]}"
+    return f"1-{hashlib.sha256(repr(stated).encode()).hexdigest()[:8]}"
 
 
 def _count(names: RecordFiles, files: Path) -> Records:

@@ -24,19 +24,21 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from types import MappingProxyType
+from typing import IO, Any
 
 from pydantic import ValidationError
 
 from include.core.confinement import END_ALL, can_confine, reaper_command
 from include.core.contracts import Step, StepParams
 from include.core.errors import BY_EXIT_CODE, BadInputError, GroundtruthError, SetupError, explain
+from include.core.output import Line, OutputLines
 from include.core.recording import as_known_error
 from include.core.work_folder import WorkFolder
 
@@ -49,8 +51,8 @@ LOG_VARIABLE = "STEP_LOG"
 TASK_KEYS = ("dag_id", "run_id", "task_id", "map_index", "try_number")
 LEVELS = {name.lower(): number for name, number in logging.getLevelNamesMapping().items() if number}
 RESERVED_KEYS = {*TASK_KEYS, "level", "event", "exc_info", "stack_info"}
-LONGEST_LINE = 64 * 1024
-"""Characters; a longer line of a log is passed on in pieces, so that one without an end fills no memory."""
+CHUNK = 64 * 1024
+"""Bytes of output that are read at once."""
 PASSED_ON = {
     "PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LANGUAGE", "TZ", "TMPDIR", "PYTHONPATH", "LD_LIBRARY_PATH",
     "VIRTUAL_ENV", "OMP_NUM_THREADS", "CUDA_VISIBLE_DEVICES", "SSL_CERT_FILE", "SSL_CERT_DIR",
@@ -60,7 +62,7 @@ LOG = logging.getLogger("step")
 
 
 @dataclass(frozen=True)
-class Line:
+class LogLine:
     """A line of a step's log.
 
     Args:
@@ -80,7 +82,9 @@ def run_command(
     params: StepParams,
     log: Callable[[str], None],
     task: Mapping[str, object] | None = None,
-    variables: Sequence[str] = (),
+    variables: Mapping[str, str | None] = MappingProxyType({}),
+    hidden: Collection[str] = (),
+    overwritten: Callable[[str], None] | None = None,
 ) -> str:
     """Run a command with `DATA_DIR` and `STEP_PARAMS` set, streaming its output line by line.
 
@@ -93,7 +97,9 @@ def run_command(
         params: What the step takes; given as JSON.
         log: Receives each line of its output.
         task: Keys of the task that runs it, for its log.
-        variables: Names of other variables of this process that it gets, as its definition states.
+        variables: Other variables that it gets, by name; None passes on that of this process.
+        hidden: Secrets, which its log shows as `***`.
+        overwritten: Receives, every five seconds, a line that it overwrites (a progress bar); default: `log`.
 
     Returns:
         How it was kept apart from records and artifacts, in words.
@@ -112,7 +118,8 @@ def run_command(
         places = [work.files, *work.scratch.values(), Path(temporary)]
         environment = kept | passed_variables(variables) | step_environment(str(work.files), params, task)
         environment |= {"TMPDIR": temporary}
-        code, last = _follow(command, places if confined else None, work.files, environment, log)
+        logs = log, overwritten or log, hidden
+        code, last = _follow(command, places if confined else None, work.files, environment, logs)
     if code:
         raise exit_error(code, last)
     return CONFINED if confined else UNCONFINED
@@ -123,9 +130,10 @@ def _follow(
     writable: Sequence[Path] | None,
     folder: Path,
     environment: Mapping[str, str],
-    log: Callable[[str], None],
+    logs: tuple[Callable[[str], None], Callable[[str], None], Collection[str]],
 ) -> tuple[int, str]:
     """Run a command below its reaper; return its exit code and the last line of its output that is not blank."""
+    log, overwritten, hidden = logs
     reader, status = os.pipe()
     with os.fdopen(reader, "rb") as started:
         try:
@@ -136,8 +144,6 @@ def _follow(
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
-                encoding="utf-8",
-                errors="replace",
                 start_new_session=True,
                 pass_fds=(status,),
             )
@@ -147,9 +153,10 @@ def _follow(
         try:
             if code := started.read():
                 raise SetupError(f"{command[0]}: cannot be run on this machine: {os.strerror(int(code))}")
-            while process.stdout and (line := process.stdout.readline(LONGEST_LINE)):
-                log(line.rstrip("\n"))
-                last = line.strip() or last
+            for line in _lines(process.stdout):
+                shown = without_secrets(line.text, hidden)
+                (overwritten if line.overwritten else log)(shown)
+                last = shown.strip() or last
             process.wait()
         finally:
             _stop(process)
@@ -158,25 +165,47 @@ def _follow(
     return process.returncode, last
 
 
+def _lines(output: IO[bytes] | None) -> Iterator[Line]:
+    """Yield the lines of an output as they come."""
+    lines = OutputLines()
+    while output and (chunk := output.read1(CHUNK)):  # type: ignore[attr-defined]
+        yield from lines.feed(chunk)
+    yield from lines.end()
+
+
 def step_environment(files: str, params: StepParams, task: Mapping[str, object] | None = None) -> dict[str, str]:
     """Return the environment variables of a step; those of a task's step include that task's keys, for its log."""
     variables = {"DATA_DIR": files, "STEP_PARAMS": json.dumps(params.model_dump(mode="json"))}
     return variables | ({LOG_VARIABLE: json.dumps(task)} if task else {})
 
 
-def passed_variables(names: Sequence[str]) -> dict[str, str]:
-    """Return the variables of this process that a definition names for a step.
+def without_secrets(text: str, secrets: Collection[str]) -> str:
+    """Return a text with `***` in the place of secrets.
+
+    >>> without_secrets("token=abc123", ["abc123"])
+    'token=***'
+    """
+    for secret in secrets:
+        text = text.replace(secret, "***") if secret else text
+    return text
+
+
+def passed_variables(variables: Mapping[str, str | None]) -> dict[str, str]:
+    """Return the variables of a step that its definition states.
+
+    Args:
+        variables: Values by name; None passes on that of this process.
 
     Raises:
-        SetupError: One of them is not set.
+        SetupError: One of those is not set.
     """
-    missing = [name for name in names if name not in os.environ]
+    missing = [name for name, value in variables.items() if value is None and name not in os.environ]
     if missing:
         raise SetupError(
             f"{', '.join(missing)}: not set in the environment of the Airflow worker; the step's definition names it "
             "under `environment`"
         )
-    return {name: os.environ[name] for name in names}
+    return {name: os.environ[name] if value is None else value for name, value in variables.items()}
 
 
 def exit_error(code: int, last_line: str) -> GroundtruthError:
@@ -230,7 +259,7 @@ def run_step_main(step: Step) -> int:
     return 0
 
 
-def read_line(text: str) -> Line | None:
+def read_line(text: str) -> LogLine | None:
     """Return a line of a step's log in parts, or None for other text."""
     if not text.startswith("{"):
         return None
@@ -243,7 +272,7 @@ def read_line(text: str) -> Line | None:
     if not isinstance(event, str) or not all(map(str.isidentifier, record)):
         return None
     more = {name: value for name, value in record.items() if name not in RESERVED_KEYS and not name.startswith("_")}
-    return Line(level, event, more)
+    return LogLine(level, event, more)
 
 
 @contextmanager
@@ -266,7 +295,7 @@ def step_log() -> Iterator[bool]:
         yield True
 
 
-def _stop(process: subprocess.Popen[str]) -> None:
+def _stop(process: subprocess.Popen[bytes]) -> None:
     if process.poll() is not None:
         return
     with suppress(ProcessLookupError):
@@ -290,6 +319,8 @@ class _Json(logging.Formatter):
             "event": record.getMessage(),
             "logger": record.name,
         }
+        if (progress := getattr(record, "progress", None)) is not None:
+            line["progress"] = progress
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
         return json.dumps(line | self.task)

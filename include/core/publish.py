@@ -231,7 +231,8 @@ def verify(folder: RunFolder) -> list[FileRecord]:
 def publishing_key(run: Run, outcomes: Sequence[StepOutcome]) -> str:
     """Return `<date>` for one day, `<start>_<end>` for another interval, below `<source>/` for input files.
 
-    `<source>` is the first file's name; a checksum of all names follows where it alone does not tell the files.
+    Where neither the run nor its steps state an interval of the input files, it is `<source>/all`. `<source>` is the
+    first file's name; a checksum of all names follows where it alone does not tell the files.
 
     Args:
         run: Its plan.
@@ -243,12 +244,19 @@ def publishing_key(run: Run, outcomes: Sequence[StepOutcome]) -> str:
     data = [outcome for outcome in outcomes if outcome.data_start and outcome.data_end]
     start = run.interval_start or (data[0].data_start if data else None)
     end = run.interval_end or (data[0].data_end if data else None)
+    names = run.params.get(INPUT_FILES, [Path(record.path).name for record in run.sources])  # not those that explain
     if start is None or end is None:
+        if names and not any(outcome.data_start or outcome.data_end for outcome in outcomes):
+            return f"{_source_key(names)}/all"
         raise ContractError("run.json", "must state the interval that the results are published under", "none")
     whole_day = end - start == timedelta(days=1) and start.time() == datetime.min.time()
-    names = run.params.get(INPUT_FILES, [Path(record.path).name for record in run.sources])  # not those that explain
     if not names:
         return f"{start:%Y-%m-%d}" if whole_day else f"{_stamp(start)}_{_stamp(end)}"
+    return f"{_source_key(names)}/{_stamp(start)}_{_stamp(end)}"
+
+
+def _source_key(names: Sequence[str]) -> str:
+    """Return what tells the results of input files from those of others."""
     first = names[0].removesuffix(".gz").removesuffix(".csv")
     more = f"+{len(names) - 1}" if len(names) > 1 else ""
     source = re.sub(r"[^A-Za-z0-9._-]", "-", first).lstrip(".")[:200] or "source"
@@ -256,7 +264,7 @@ def publishing_key(run: Run, outcomes: Sequence[StepOutcome]) -> str:
         source = f"file-{source}"
     if more or source != first:  # other files would have the same key
         more += f"-{sha256('/'.join(names).encode()).hexdigest()[:8]}"
-    return f"{source}{more}/{_stamp(start)}_{_stamp(end)}"
+    return f"{source}{more}"
 
 
 def _stamp(instant: datetime) -> str:

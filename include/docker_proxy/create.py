@@ -18,7 +18,6 @@ SMALLEST_MEMORY = 6 * MEBIBYTE
 # is written down twice on purpose, because the proxy must not trust a worker (docs/decisions/0016).
 FIXED = {"WorkingDir": DATA}
 FIXED_HOST: dict[str, Any] = {
-    "NetworkMode": "none",
     "ReadonlyRootfs": True,
     "CapDrop": ["ALL"],
     "SecurityOpt": ["no-new-privileges"],
@@ -71,11 +70,17 @@ def _host_config(config: Any, settings: ProxySettings) -> dict[str, Any]:
         "NanoCpus": (1, int(settings.max_cpus * 1e9)),
         "PidsLimit": (1, settings.max_processes),
     }
-    check_keys("HostConfig", config, {*FIXED_HOST, *limits, "MemorySwap", "Mounts"})
+    check_keys("HostConfig", config, {*FIXED_HOST, *limits, "NetworkMode", "MemorySwap", "Mounts"})
     for name, (smallest, largest) in limits.items():
         if type(config[name]) is not int or not smallest <= config[name] <= largest:
             raise RefusedError("create", f"HostConfig.{name}: must be an integer from {smallest} to {largest}")
-    fixed = FIXED_HOST | {"MemorySwap": config["Memory"]}
+    network = config["NetworkMode"]
+    if not isinstance(network, str) or network not in {"none", *settings.networks}:
+        allowed = " ".join(sorted(settings.networks)) or "none are set"
+        raise RefusedError(
+            "create", f"HostConfig.NetworkMode: must be 'none' or one of DOCKER_PROXY_NETWORKS ({allowed})"
+        )
+    fixed = FIXED_HOST | {"NetworkMode": network, "MemorySwap": config["Memory"]}
     check_values("HostConfig.", config, fixed)
     read_mounts(config["Mounts"], settings)
     return {**fixed, **{name: config[name] for name in limits}, "Mounts": config["Mounts"]}

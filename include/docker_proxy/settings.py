@@ -14,6 +14,8 @@ from include.docker_proxy.check import LISTEN
 
 IMAGE = re.compile(r"[a-z0-9]+(?:[._/:-]+[A-Za-z0-9]+)*")
 COMPONENT = re.compile(r"[\w.+=@-]{1,255}")  # the letters of a run's folder name
+NETWORK = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
+ENGINE_NETWORKS = ("bridge", "host", "none", "default")
 RUNS = "runs"
 MOUNTS = "mounts"
 """Below the data folder: what the policy server prepares for the engine to mount. Only it can change anything there."""
@@ -29,6 +31,21 @@ def parse_images(text: str) -> frozenset[str]:
     names = frozenset(text.split())
     if not names or not all(IMAGE.fullmatch(name) for name in names):
         raise ValueError("must name images as in `docker run`, separated by spaces")
+    return names
+
+
+def parse_networks(text: str) -> frozenset[str]:
+    """Return the names of networks, which a text separates by spaces.
+
+    Raises:
+        ValueError: One is no name of a network that users make.
+
+    >>> sorted(parse_networks("crm meters"))
+    ['crm', 'meters']
+    """
+    names = frozenset(text.split())
+    if faulty := sorted(name for name in names if not NETWORK.fullmatch(name) or name in ENGINE_NETWORKS):
+        raise ValueError(f"{', '.join(faulty)}: must be networks that were made for steps, not those of the engine")
     return names
 
 
@@ -80,6 +97,12 @@ class ProxySettings(BaseSettings):
         validate_default=False,
         description="Stores whose files steps may mount, read-only: paths below the data folder, separated by spaces. "
         "Default: none.",
+    )
+    networks: Annotated[frozenset[str], NoDecode, BeforeValidator(parse_networks)] = Field(
+        frozenset(),
+        validate_default=False,
+        description="Networks that steps may join where their definition names one, separated by spaces; make them "
+        "with `docker network create --internal NAME`. Default: none.",
     )
     host_data_dir: Annotated[Path, AfterValidator(_absolute)] = Field(
         description="The data folder as the engine's host sees it, as the workers' `GROUNDTRUTH_HOST_DATA_DIR`."

@@ -14,6 +14,7 @@ import duckdb
 
 from include.core.errors import BadInputError
 from include.core.files import write_atomically
+from include.core.progress import Progress
 from include.core.tables import literal
 from include.energy import curves, statistics, validation
 from include.energy.anomalies import judge
@@ -29,6 +30,8 @@ REPEATED = ("duplicate_timestamp", "superseded")
 """Reasons that lose no reading: another one of the same household and time is accepted."""
 IMPLAUSIBLE = 10
 READINGS_OF_A_SPIKE = 24
+PARTS = 6
+"""Of the analysis, for its progress: order, accept, judge, compute, summarise, write."""
 
 
 def analyze(files: Path, params: AnalyzerParams) -> None:
@@ -47,25 +50,31 @@ def analyze(files: Path, params: AnalyzerParams) -> None:
     with connect(files) as db:
         validation.parse(db, data, params, source)
         counts = validation.count_reasons(db)
+        progress = Progress(f"analyzing {sum(counts.values()):,} records", "parts", PARTS)
         if not counts.get(""):
             raise validation.nothing_accepted(db, data, counts, files, params)
         validation.order(db, params.timezone)
+        progress.add()
         if params.estimate:
             find_advances(db)
         intervals = validation.accept(db, source)
         validation.keep_flows(db, data)
         validation.forget_parsed(db)
+        progress.add()
         window = (params.start, params.end) if params.start and params.end else None
         timeline = draw_timeline(db, intervals, source, window)
         validation.set_suspects_apart(db)
         judge(db, params.outlier_threshold)
+        progress.add()
         if params.estimate:
             estimate(db, timeline, params, source)
             db.execute("INSERT INTO judged BY NAME SELECT * EXCLUDE (method, like_days) FROM estimates")
         figures = statistics.figures(db, timeline, window, params.high_usage_kw)
+        progress.add()
         analysis = summarise(db, params, figures, timeline, source, counts)
         require_plausible(db, analysis, source, params)
         require_sufficient(analysis)
+        progress.add()
         validation.write_rejected(db, data, files)
         write_table(db, _records_sql(db, params), RECORDS.at(files))
     write_atomically(ANALYSIS.at(files), analysis.model_dump_json().encode() + b"\n")

@@ -105,6 +105,7 @@ ENERGY = Domain(
     ),
     complete="include.energy.presets:complete_params",
     check_files="include.energy.run_files:check_files",
+    check_inputs="include.energy.run_files:check_inputs",
     commands={
         "inspect": "include.energy.commands:inspect",
         "formats": "include.energy.commands:formats",
@@ -118,5 +119,6 @@ ENERGY = Domain(
         results="include.energy.forgetting:erase_results",
         input="include.energy.forgetting:erase_input",
     ),
+    invents="include.energy.params:invented",
     feed_reader=FeedReader(examine="include.energy.feeds:examine", compare="include.energy.feeds:compare"),
 )

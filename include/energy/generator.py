@@ -32,6 +32,7 @@ import numpy as np
 
 from include.core.errors import BadInputError
 from include.core.files import atomic_file
+from include.core.progress import counted
 from include.energy.households import (
     MINUTES,
     Array,
@@ -83,7 +84,7 @@ def generate_synthetic(files: Path, params: GeneratorParams) -> EnergySource:
     written = 0
     with atomic_file(DATA.at(files)) as partial, partial.open("w", encoding="utf-8", newline="") as file:
         file.write(",".join(COLUMNS) + "\n")
-        for day in days:
+        for day in counted(days, "generating readings", "days"):
             lines = day_lines(households, day, params, injected)
             written += len(lines)
             file.writelines(lines)

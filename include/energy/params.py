@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
@@ -331,3 +331,15 @@ class ReportParams(StepParams):
             "with an apostrophe. Default: names stay as they are."
         ),
     )
+
+
+def invented(params: Mapping[str, Any], stated: Collection[str]) -> str | None:
+    """Return what a run would invent instead of reading it; None where it reads files.
+
+    Args:
+        params: The run's parameters.
+        stated: Names of those that its schedule states: one of generated data asks for them.
+    """
+    if params.get("files") or {"households", "interval_minutes", "seed", "faulty_share"} & set(stated):
+        return None
+    return "meter data would be generated; state `files`, or `households` to have them generated"

@@ -9,6 +9,7 @@ from itertools import islice
 import duckdb
 
 from include.core.errors import BadInputError
+from include.core.progress import Progress
 from include.energy.db import count
 from include.energy.params import GeneratorParams
 from include.energy.readers.base import Clock, MeterData, Reading, Sample
@@ -86,6 +87,7 @@ def store_records(
     }
     connection.execute(f"CREATE TABLE records ({', '.join(f'{name} {kind}' for name, kind in types.items())})")
     stored = [name for name, kind in types.items() if " AS " not in kind]
+    progress, counted = Progress(f"reading {len(sources)} file{'s' * (len(sources) != 1)}", "records"), 0
     for number, source in enumerate(sources):
         clock = source.clock or Clock(None)
         nothing = " AND ".join(f"{value} IS NULL" for value in ("power", *source.flows))
@@ -102,6 +104,8 @@ def store_records(
                 zoned = readings.project(f"*, {clock.zoned or ZONED_SQL} AS zoned")
                 clocked = zoned.project(f"*, {clock.time or CLOCK_SQL} AS clock")
             clocked.project(", ".join(values.get(name, name) for name in stored)).insert_into("records")
+            before, counted = counted, count(connection, "SELECT count(*) FROM records")
+            progress.add(counted - before)
         if clock.day and params.timezone:
             put_elapsed_into_utc(connection, number, clock.day, params.timezone)
         if marks := read_marked(connection, number, clock.time or CLOCK_SQL, params.timezone):

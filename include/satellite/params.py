@@ -5,6 +5,8 @@ A parameter's default may be a setting of the deployment, which is read from the
 
 from __future__ import annotations
 
+import os
+from collections.abc import Collection, Mapping
 from datetime import datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
@@ -20,6 +22,8 @@ from include.satellite.sensors.sentinel2 import SENTINEL2
 
 LUDHIANA = (75.8, 30.9, 75.9, 31.0)
 LARGEST_AREA_DEGREES = 5.0
+OWN_AREA = {"geojson": "--area", "bbox": "--bbox", "fields": "--fields"}
+"""Parameters that state an area of the user's own, and their options."""
 Source = Literal["demo", "sentinelhub", "cdse", "stac"]
 MaskType = Literal["scl", "clm", "clp", "cloud_probability", "s2cloudless", "fmask"]
 ForecastTarget = Literal["residual", "absolute"]
@@ -340,3 +344,46 @@ class HealthMapParams(StepParams):
         "satellite_pipeline. Default: that of the run that triggered this one, else of the run that validated last.",
         file=True,
     )
+
+
+def invented(params: Mapping[str, Any], stated: Collection[str]) -> str | None:
+    """Return what a run would invent instead of reading it; None where its imagery is real.
+
+    Args:
+        params: The run's parameters.
+        stated: Names of those that its schedule states: a `source` asks for what it is.
+    """
+    is_real = params.get("source") != "demo" or params.get("scenes") or params.get("skip_download")
+    if is_real or "source" in stated or "GROUNDTRUTH_IMAGERY_SOURCE" in os.environ:
+        return None
+    return "imagery would be simulated; state `source`: stac, cdse, sentinelhub, or demo to have it simulated"
+
+
+def check_source(stated: Mapping[str, Any]) -> None:
+    """Refuse an area of the user's own without a source: simulated imagery would show nothing of it.
+
+    Args:
+        stated: The parameters that the user states.
+
+    Raises:
+        BadInputError: No source was chosen.
+    """
+    own = [option for name, option in OWN_AREA.items() if stated.get(name)]
+    chosen = [name for name in ("source", "scenes", "skip_download") if stated.get(name)]
+    if own and not chosen and "GROUNDTRUTH_IMAGERY_SOURCE" not in os.environ:
+        raise BadInputError(
+            f"{own[0]}: choose where the imagery of your area comes from: --source stac (no account), cdse or "
+            "sentinelhub, or --scenes DIR; --source demo simulates it"
+        )
+
+
+def check_fields_source(stated: Mapping[str, Any]) -> None:
+    """Refuse fields of the user's own without a source; those of `GROUNDTRUTH_FIELDS` too.
+
+    Args:
+        stated: The parameters that the user states.
+
+    Raises:
+        BadInputError: No source was chosen.
+    """
+    check_source({"fields": read_settings(SatelliteSettings).fields, **stated})

@@ -30,6 +30,7 @@ TIMEOUTS_S = {
     "train_crops": 3 * HOUR_S,
     "verify_crops": 3 * HOUR_S,
 }
+INVENTS = "include.satellite.params:invented"
 DRAW_MAP = MODEL_STEPS["draw_map"]
 PUBLISHED = ("validated.json", "validation_report.json", "comparison.json", "configuration.json")
 FIELDS_PUBLISHED = (
@@ -96,7 +97,9 @@ SATELLITE = Pipeline(
     ),
     MODEL_STEPS,
     window=LookbackWindow(),
+    invents=INVENTS,
     check="include.satellite.datasets.splits:check_capacity",
+    check_stated="include.satellite.params:check_source",
 )
 
 CROP_HEALTH_MAP = Pipeline(
@@ -125,6 +128,9 @@ FIELD_MONITORING = Pipeline(
     ),
     FIELD_STEPS,
     window=LookbackWindow(),
+    invents=INVENTS,
+    check_inputs="include.satellite.fields.reading:check_fields",
+    check_stated="include.satellite.params:check_fields_source",
     short_name="fields",
 )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from datetime import timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
@@ -17,6 +18,7 @@ from structlog.contextvars import bind_contextvars
 
 from include.core.errors import GroundtruthError, StepTimeoutError, TransientError
 from include.core.process import TASK_KEYS, read_line
+from include.core.progress import record
 from include.core.run_folder import RunFolder
 from include.core.runner import Attempt
 from include.core.settings import get_settings
@@ -26,32 +28,38 @@ from plugins.reports import PREFIX
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-RETRIES = 3
+RETRIES, LONGEST_WAIT_S = 3, 600
 
 
 class StepRetryPolicy(RetryPolicy):
-    """Retries transient faults after 2, 4 and 8 s; any other fault fails the task at once.
+    """Retries transient faults after 2, 4, 8, … s; any other fault fails the task at once.
 
     A worker that dies raises nothing, so Airflow's own `retries` give its task another attempt.
+
+    Args:
+        retries: Those of the task.
     """
+
+    def __init__(self, retries: int = RETRIES) -> None:
+        self.retries = retries
 
     def evaluate(
         self, exception: BaseException, try_number: int, max_tries: int, context: Context | None = None
     ) -> RetryDecision:
         """Decide by the class of the exception alone."""
         if isinstance(exception, TransientError):
-            tries_before = max(0, try_number - 1 - (max_tries - RETRIES))
-            return RetryDecision.retry(timedelta(seconds=2 ** (1 + tries_before)), str(exception))
+            tries_before = max(0, try_number - 1 - (max_tries - self.retries))
+            return RetryDecision.retry(timedelta(seconds=min(2 ** (1 + tries_before), LONGEST_WAIT_S)), str(exception))
         return RetryDecision.fail(str(exception))
 
     def serialize(self) -> dict[str, Any]:
-        """Return nothing: the policy has no settings."""
-        return {}
+        """Return the settings."""
+        return {"retries": self.retries}
 
     @classmethod
     def deserialize(cls, data: dict[str, Any]) -> StepRetryPolicy:
         """Return the policy."""
-        return cls()
+        return cls(**data)
 
 
 def task_keys(context: Mapping[str, Any]) -> dict[str, Any]:
@@ -65,17 +73,37 @@ def bind_keys(context: Mapping[str, Any]) -> None:
         bind_contextvars(**task_keys(context))
 
 
-def log_line(log: Any, text: str) -> None:
+def log_line(log: Any, text: str, records: Path | None = None) -> None:
     """Log a line that a step's program wrote: one of its log with its level, any other as it is.
 
     What a line states of itself is the value of the key `step`, so that it replaces no key of ours. Signs that would
     steer a terminal are escaped.
+
+    Args:
+        log: Of the task.
+        text: The line.
+        records: Where the orchestrator keeps its records of the step, which get the progress that a line states.
     """
     line = read_line(text)
     if line is None:
         log.info("%s", printable(text, keep="\t"))
     else:
+        if records is not None and (stated := line.more.pop("progress", None)) is not None:
+            record(records, stated)
         log.log(line.level, "%s", printable(line.event, keep="\t\n"), step=line.more)
+
+
+def log_progress(log: Any, text: str, records: Path) -> None:
+    """Log and record a line that a step's program overwrote, such as a progress bar.
+
+    Args:
+        log: Of the task.
+        text: The line.
+        records: Where the orchestrator keeps its records of the step.
+    """
+    shown = printable(text.strip())
+    log.info("%s", shown)
+    record(records, shown)
 
 
 TASK_DEFAULTS: dict[str, Any] = {
@@ -118,7 +146,7 @@ def attempt_of(context: Mapping[str, Any], **details: Any) -> Attempt:
     task_instance = context["ti"]
     return Attempt(
         number=task_instance.try_number,
-        generation=task_instance.max_tries - RETRIES,
+        generation=task_instance.max_tries - task_instance.task.retries,
         log_url=_log_url(task_instance),
         **details,
     )

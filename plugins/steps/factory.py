@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
+from functools import reduce
+from operator import or_
 from typing import Any
 
 from airflow.sdk import DAG, Asset, CronDataIntervalTimetable, Param
@@ -16,7 +19,7 @@ from plugins.env_file.approval import approval_task
 from plugins.notifications.callbacks import notify_of_deadline, notify_of_failure, notify_of_step
 from plugins.notifications.deadline import RunQueued
 from plugins.reports.operator import PipelineReportOperator
-from plugins.steps.context import TASK_DEFAULTS
+from plugins.steps.context import RETRIES, TASK_DEFAULTS, StepRetryPolicy
 from plugins.steps.one_off import fail_without_report, one_off_run
 from plugins.steps.runtimes import runtime_class
 from plugins.steps.tasks import PrepareOperator, PublishOperator
@@ -90,7 +93,9 @@ def new_dag(pipeline: Pipeline, *, doc_md: str, schedule: Any = None) -> DAG:
     """
     definition = pipeline.definition
     if definition.schedule and schedule is None:
-        schedule = CronDataIntervalTimetable(definition.schedule, timezone="UTC")
+        schedule = CronDataIntervalTimetable(definition.schedule, timezone=definition.timezone)
+    elif definition.triggers and schedule is None:
+        schedule = reduce(or_, map(Asset, definition.triggers))
     return PipelineDag(
         definition.dag_id,
         description=definition.description,
@@ -104,7 +109,8 @@ def new_dag(pipeline: Pipeline, *, doc_md: str, schedule: Any = None) -> DAG:
         deadline=_deadline(definition.deadline_minutes),
         tags=[definition.pipeline, "groundtruth"],
         default_args={"owner": "groundtruth"},
-        params={name: _param(name, field) for name, field in pipeline.params.items()},
+        params={name: _param(name, field, pipeline.defaults) for name, field in pipeline.params.items()},
+        is_paused_upon_creation=False if definition.variant else None,
     )
 
 
@@ -157,13 +163,17 @@ def step_task(
         "doc_md": step.description,
         "on_success_callback": notify_of_step if step.notice else None,
     }
+    if item.spec.pool:
+        arguments["pool"] = item.spec.pool
+    if item.spec.retries != RETRIES:
+        arguments |= {"retries": item.spec.retries, "retry_policy": StepRetryPolicy(item.spec.retries)}
     if names is None:
         return operator(**arguments | options)
     arguments |= TASK_DEFAULTS | {"map_index_template": "{{ task.instance_name }}"} | options
     return operator.partial(**arguments).expand(instance_name=names)
 
 
-def _param(name: str, field: FieldInfo) -> Param:
+def _param(name: str, field: FieldInfo, defaults: Mapping[str, Any]) -> Param:
     """Return the field of the trigger form for a parameter: type, bounds and description come from the model."""
     schema = TypeAdapter(field.rebuild_annotation()).json_schema()
     schema = {key: value for key, value in schema.items() if key not in ("default", "$defs")}
@@ -176,7 +186,7 @@ def _param(name: str, field: FieldInfo) -> Param:
     if "prefixItems" in schema:
         schema["items"] = schema["prefixItems"][0]  # the form reads `items` alone: without it, it sends numbers as text
     extra = field.json_schema_extra if isinstance(field.json_schema_extra, dict) else {}
-    default = field.get_default(call_default_factory=True)
+    default = defaults.get(name, field.get_default(call_default_factory=True))
     return Param(
         list(default) if isinstance(default, tuple) else default,
         title=name.replace("_", " "),

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowSkipException
 
+from include.core.contracts import imported
+from include.core.definitions.load import SCHEDULES_FILE
 from include.core.errors import BadInputError
 from include.core.exchange import check_handed, handed_over, refuse_runs
 from include.core.outcome import StepOutcome
@@ -69,6 +71,8 @@ class PrepareOperator(BaseOperator):
                 allowed_inputs=(*settings.allowed_inputs, *(file.path for file in handed.values())),
                 started_by=_started_by(context, self.pipeline),
             )
+            if run.run_type == "scheduled":
+                _refuse_invented(self.pipeline, prepared.params)
             check_handed(prepared, handed)
         return str(folder.path)
 
@@ -118,6 +122,14 @@ class PublishOperator(BaseOperator):
                 **published.metrics,
             }
         return str(published.path)
+
+
+def _refuse_invented(pipeline: Pipeline, params: Mapping[str, Any]) -> None:
+    """Refuse the run of a schedule that would work on data of its own invention, unless its schedule asks for that."""
+    invented = imported(pipeline.invents)(params, pipeline.defaults.keys()) if pipeline.invents else None
+    if invented:
+        file = get_settings().definitions_dir / SCHEDULES_FILE
+        raise BadInputError(f"the schedule of {pipeline.definition.pipeline} states no data: {invented} ({file})")
 
 
 def _check_text(params: Mapping[str, Any]) -> None:

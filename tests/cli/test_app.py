@@ -114,6 +114,22 @@ def test_validate_prints_every_fault_with_its_path(tmp_path):
     assert call("validate", good).exit_code == 0
 
 
+def test_validate_finds_two_definitions_of_one_name(tmp_path, definitions):
+    document = {"containers": [{"id": "a", "command": "true", "output_file": "a.csv"}]}
+    definitions(known=document | {"workflow_name": "meters"})
+    one, two, again = (tmp_path / f"{name}.json" for name in ("one", "two", "again"))
+    for file, name in {one: "sensors", two: "Sensors-Pipeline", again: "meters"}.items():
+        file.write_text(json.dumps(document | {"workflow_name": name}))
+    assert call("validate", one).exit_code == 0
+    result = call("validate", one, two, again)
+    assert result.exit_code == 1
+    assert f"makes the same pipeline (sensors) as {one}" in result.stderr
+    assert "makes the same pipeline (meters) as" in result.stderr
+    project = tmp_path / "project.json"
+    project.write_text(json.dumps(document | {"workflow_name": "maintenance"}))
+    assert "as a pipeline of this project" in call("validate", project).stderr
+
+
 def test_list_names_pipelines_steps_and_schedule():
     result = call("list")
     assert result.exit_code == 0

@@ -22,6 +22,8 @@ def call(*arguments):
 def bare_shell(monkeypatch):
     """Nothing of the shell that runs the tests, or of other tests, is examined (`test_surroundings.py` does)."""
     monkeypatch.setattr(doctor, "check_surroundings", list)
+    monkeypatch.setattr(doctor, "stack_conflict", lambda: None)
+    monkeypatch.setattr(doctor, "unreadable_configuration", lambda: None)
 
 
 @pytest.fixture
@@ -55,6 +57,14 @@ def test_doctor_fails_on_what_every_run_needs(definitions):
     result = call("doctor")
     assert result.exit_code == 1
     assert "1 faulty" in result.stdout
+
+
+def test_doctor_names_a_stack_of_another_checkout_and_files_that_services_cannot_read(monkeypatch, no_docker):
+    monkeypatch.setattr(doctor, "stack_conflict", lambda: "a stack named x exists already; choose another name")
+    monkeypatch.setattr(doctor, "unreadable_configuration", lambda: "a.json cannot be read; chmod -R a+rX config")
+    found = {check.subject: check for check in examine()}
+    assert found["stack"].remedy == "choose another name"
+    assert found["definitions in the stack"].remedy == "chmod -R a+rX config"
 
 
 def checks_by_subject():

@@ -3,7 +3,7 @@
 import io
 import json
 import os
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -14,6 +14,7 @@ from include.core.definitions.load import load_definition
 from include.core.errors import BadInputError
 from include.core.leftovers import going_on
 from include.core.pipeline import Pipeline
+from include.core.progress import record
 from include.core.run_folder import Failure, RunFolder, Started, StepResult, write_json
 from include.energy.steps import ENERGY_STEPS
 from include.reporting.report import build_report
@@ -79,6 +80,55 @@ def test_a_run_is_printed_as_it_goes_on(folder):
         "✓ Step 1 completed successfully (0.0s)",
         "– Step 2 skipped: skip_analysis (0.0s)",
     ]
+
+
+def begun(folder, step, seconds_ago):
+    since = datetime.now(UTC) - timedelta(seconds=seconds_ago)
+    write_json(folder.step(step) / "started.json", Started(step=step, started_at=since))
+
+
+def test_steps_are_announced_in_the_order_of_time_and_parallel_ones_as_such(folder):
+    printed = io.StringIO()
+    plan(folder, MEASURE, ANALYZE)
+    progress = Progress(pipeline(), folder, Console(file=printed, width=200))
+    begun(folder, "analyze", 3)
+    begun(folder, "measure", 2)
+    progress.update()
+    lines = [line for line in printed.getvalue().splitlines() if line.startswith("Step")]
+    assert lines == ["Step 2/2: Analyze …", "Step 1/2: Measure, beside step 2 …"]
+
+
+def test_a_terminal_shows_how_far_a_step_is_in_one_line_that_changes(folder, monkeypatch):
+    monkeypatch.setattr("include.cli.view.LOOK_S", 0)
+    terminal = io.StringIO()
+    plan(folder, MEASURE, ANALYZE)
+    progress = Progress(pipeline(), folder, Console(file=terminal, width=60, force_terminal=True))
+    begun(folder, "measure", 65)
+    record(folder.step("measure"), "reading: 5 of 10 records")
+    progress.update()
+    assert terminal.getvalue().endswith("Step 1: 1 min 5 s, reading: 5 of 10 records")
+    record(folder.step("measure"), "reading: 6 of 10 records" + "x" * 200)
+    progress.update()
+    last = terminal.getvalue().rpartition("\r\x1b[K")[2]
+    assert "6 of 10" in last
+    assert len(last) < 60, "it takes no second line"
+    progress.end()
+    assert terminal.getvalue().endswith("\r\x1b[K"), "it is gone at the end"
+
+
+def test_elsewhere_progress_is_a_line_now_and_then(folder, monkeypatch):
+    monkeypatch.setattr("include.cli.view.LOOK_S", 0)
+    monkeypatch.setattr("include.cli.view.PRINTED_EVERY_S", 0)
+    printed = io.StringIO()
+    plan(folder, MEASURE, ANALYZE)
+    progress = Progress(pipeline(), folder, Console(file=printed, width=200))
+    begun(folder, "measure", 65)
+    progress.update()
+    assert printed.getvalue().splitlines()[-1] == "Step 1: 1 min 5 s"
+    before = printed.getvalue()
+    write_json(folder.step("measure") / "progress.jsonl", Started(step="measure", started_at=NOW))
+    progress.update()
+    assert "\r" not in printed.getvalue().removeprefix(before)
 
 
 # ── reports ──────────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from include.core import process
+from include.core import output, process
 from include.core.contracts import Step
 from include.core.errors import (
     BY_EXIT_CODE,
@@ -90,17 +90,25 @@ def test_a_command_inherits_no_secret_of_the_worker(tmp_path, monkeypatch):
 def test_a_command_gets_the_variables_that_its_definition_names(tmp_path, monkeypatch):
     monkeypatch.setenv("MY_SERVICE_TOKEN", "abc")
     said: list[str] = []
-    command = ["sh", "-c", 'echo "$MY_SERVICE_TOKEN"']
-    run_command(command, WorkFolder(tmp_path), Params(), said.append, variables=("MY_SERVICE_TOKEN",))
-    assert said == ["abc"]
+    command, names = ["sh", "-c", 'echo "$MY_SERVICE_TOKEN$HOW"'], {"MY_SERVICE_TOKEN": None, "HOW": "-fixed"}
+    run_command(command, WorkFolder(tmp_path), Params(), said.append, variables=names)
+    assert said == ["abc-fixed"]
     monkeypatch.delenv("MY_SERVICE_TOKEN")
     with pytest.raises(SetupError, match=r"^MY_SERVICE_TOKEN: not set in the environment of the Airflow worker"):
-        run_command(command, WorkFolder(tmp_path), Params(), said.append, variables=("MY_SERVICE_TOKEN",))
+        run_command(command, WorkFolder(tmp_path), Params(), said.append, variables=names)
+
+
+def test_a_secret_is_hidden_in_the_log_and_in_the_error(tmp_path):
+    said: list[str] = []
+    command = ["sh", "-c", 'echo "token=$TOKEN"; echo "error: $TOKEN was refused"; exit 1']
+    with pytest.raises(GroundtruthError, match=r"^\*\*\* was refused$"):
+        run_command(command, WorkFolder(tmp_path), Params(), said.append, None, {"TOKEN": "s3cret"}, ["s3cret"])
+    assert said == ["token=***", "error: *** was refused"]
 
 
 def test_a_line_without_an_end_comes_in_pieces(tmp_path, monkeypatch):
     """Read as one, it would fill the worker's memory."""
-    monkeypatch.setattr(process, "LONGEST_LINE", 1000)
+    monkeypatch.setattr(output, "LONGEST_LINE", 1000)
     said: list[str] = []
     shell("head -c 2500 /dev/zero | tr '\\0' x; echo; echo end", tmp_path, said.append)
     assert [len(line) for line in said] == [1000, 1000, 500, 3]

@@ -114,6 +114,12 @@ def test_without_an_interval_the_extent_of_the_data_itself_is_the_key():
     assert key == "home/2012-07-01T0030_2014-02-28"
 
 
+def test_files_of_which_nobody_states_an_interval_are_published_as_a_whole():
+    """As those of a definition with `sources`, run without a date."""
+    assert publishing_key(run_of(None, None, "home.csv"), [StepOutcome()]) == "home/all"
+    assert publishing_key(run_of(None, None, "home.csv", "grid.csv"), []).endswith("/all")
+
+
 def test_results_of_no_known_interval_are_not_published():
     with pytest.raises(ContractError, match="must state the interval"):
         publishing_key(run_of(None, None, "home.csv"), [StepOutcome(data_start=datetime(2012, 7, 1, tzinfo=UTC))])

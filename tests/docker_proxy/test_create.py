@@ -26,6 +26,14 @@ SETTINGS = ProxySettings(
 GOOD = changed(good_create(SETTINGS, "python", "-c", "print('hello')"), "HostConfig.Mounts", every_mount(SETTINGS))
 
 
+def test_a_step_joins_a_network_that_the_deployment_allows_and_no_other():
+    allowing = SETTINGS.model_copy(update={"networks": frozenset({"crm", "meters"})})
+    joining = changed(GOOD, "HostConfig.NetworkMode", "crm")
+    assert rebuild_create(joining, allowing)["HostConfig"]["NetworkMode"] == "crm"
+    with pytest.raises(RefusedError, match=r"must be 'none' or one of DOCKER_PROXY_NETWORKS \(crm meters\)"):
+        rebuild_create(changed(GOOD, "HostConfig.NetworkMode", "bridge"), allowing)
+
+
 def test_a_good_create_is_passed_on_without_what_changes_nothing():
     assert rebuild_create(GOOD, SETTINGS) == needed(GOOD)
 
@@ -53,6 +61,9 @@ def test_a_good_create_is_passed_on_without_what_changes_nothing():
         ("Labels", {"io.groundtruth": "step", "io.groundtruth.run": "a\nb"}, "must be printable text"),
         ("Labels", {"io.groundtruth": "step", "io.groundtruth.run": "x" * 1025}, "of at most 1024 letters"),
         ("HostConfig", None, "HostConfig: must be an object"),
+        ("HostConfig.NetworkMode", "crm", "must be 'none' or one of DOCKER_PROXY_NETWORKS (none are set)"),
+        ("HostConfig.NetworkMode", "host", "HostConfig.NetworkMode: must be 'none' or one of"),
+        ("HostConfig.NetworkMode", ["none"], "HostConfig.NetworkMode: must be 'none' or one of"),
         ("HostConfig.Init", 1, "HostConfig.Init: must be True"),
         ("HostConfig.Memory", 2049 << 20, "HostConfig.Memory: must be an integer from 6291456 to 2147483648"),
         ("HostConfig.Memory", True, "HostConfig.Memory: must be an integer"),

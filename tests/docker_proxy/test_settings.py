@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from include.docker_proxy.settings import ProxySettings, is_plain, parse_images, parse_stores
+from include.docker_proxy.settings import ProxySettings, is_plain, parse_images, parse_networks, parse_stores
 
 ROOT = Path(__file__).parents[2]
 GOOD = {"IMAGES": "a:1 b/c:2", "HOST_DATA_DIR": "/srv/data", "STEP_UID": "50003", "WORKER_UID": "50001"}
@@ -57,6 +57,13 @@ def test_unusable_settings_are_refused_by_name(environment, name, value, sentenc
 
 def test_images_are_named_as_in_docker_run():
     assert parse_images(" registry.example:5000/team/image:1.2 a ") == {"registry.example:5000/team/image:1.2", "a"}
+
+
+def test_networks_are_those_that_were_made_for_steps():
+    assert parse_networks(" crm  meters_net ") == {"crm", "meters_net"}
+    for name in ("host", "crm bridge", "container:db", "none"):
+        with pytest.raises(ValueError, match="must be networks that were made for steps"):
+            parse_networks(name)
 
 
 MALFORMED = "must be a path below the data folder, in plain letters"

@@ -115,7 +115,13 @@ def test_a_runtime_is_one_module_and_one_line(pipeline, folder, tmp_path, monkey
     write_json(folder.path / "run.json", plan_of(pipeline, folder, {"station": "Graz"}))
     monkeypatch.setattr("plugins.steps.runtimes.base.folder_of", lambda context: folder)
     ti = SimpleNamespace(
-        try_number=1, max_tries=RETRIES, map_index=-1, task_id="generate-weather", dag_id="d", run_id="r"
+        try_number=1,
+        max_tries=RETRIES,
+        task=SimpleNamespace(retries=RETRIES),
+        map_index=-1,
+        task_id="generate-weather",
+        dag_id="d",
+        run_id="r",
     )
     assert task.execute({"ti": ti})["maximum_c"] == 8.0
     assert folder.result("generate-weather").runtime == "inline"

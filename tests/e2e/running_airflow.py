@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import configparser
 import json
 import os
 import re
@@ -19,6 +20,8 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+
+from tools.own_stack import ask_for_invented_data
 
 ROOT = Path(__file__).resolve().parents[2]
 START_SECONDS, PARSE_SECONDS, POLL_SECONDS = 150, 90, 0.3
@@ -159,11 +162,22 @@ def running_airflow(folder: Path, dag_id: str, port: int, **settings: str) -> It
     home.mkdir()
     (data / "inbox").mkdir(parents=True)
     own = ROOT / ".airflow"
-    (home / "airflow.cfg").write_text((own / "airflow.cfg").read_text().replace(str(own), str(home)))
+    config = configparser.RawConfigParser()
+    config.read_string((own / "airflow.cfg").read_text().replace(str(own), str(home)))
+    for name in [name for name in settings if name.startswith("AIRFLOW__")]:
+        section, key = name.removeprefix("AIRFLOW__").lower().split("__")
+        config.read_dict({section: {key: settings.pop(name)}})
+    with (home / "airflow.cfg").open("w") as file:
+        config.write(file)
     shutil.copyfile(own / "template.db", home / "airflow.db")
+    definitions = Path(settings.get("GROUNDTRUTH_DEFINITIONS_DIR") or folder / "definitions")
+    if not definitions.exists():
+        shutil.copytree(ROOT / "include" / "config", definitions)
+    ask_for_invented_data(definitions)
     environment = {name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW__")} | {
         "AIRFLOW_HOME": str(home),
         "GROUNDTRUTH_DATA_DIR": str(data),
+        "GROUNDTRUTH_DEFINITIONS_DIR": str(definitions),
         "PORT": str(port),
         "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
         **settings,

@@ -46,13 +46,35 @@ def graph_faults(parsed: ParsedFile, nodes: list[Node]) -> Iterator[Fault]:
                 yield Fault(parsed.path("publish", index), message)
     if isinstance(document, LinkedDocument):
         yield from _linked_faults(parsed, document, nodes)
+    yield from _schedule_faults(parsed)
+
+
+def _schedule_faults(parsed: ParsedFile) -> Iterator[Fault]:
+    """What starts runs is stated once, and nothing is stated that would do nothing."""
+    document = parsed.document
+    if document.schedule and document.triggers:
+        yield Fault(parsed.path("triggers"), "goes with no schedule; remove triggers or schedule")
+    if "timezone" in parsed.content and not document.schedule and not document.schedules:
+        yield Fault(parsed.path("timezone"), "would do nothing without a schedule; add one, or remove this key")
+    names = [schedule.name for schedule in document.schedules]
+    for index, name in enumerate(names):
+        if name in names[:index]:
+            yield Fault(
+                parsed.path("schedules", index, "name"), f"{name} is the name of an earlier schedule; rename it"
+            )
 
 
 def step_faults(parsed: ParsedFile, nodes: list[Node], registered: Registry) -> Iterator[Fault]:
     """Yield the faults of single containers: against a registered step's contract, or in what others must declare."""
+    declared = parsed.document.params
+    if declared and nodes and all(node.id in registered for node in nodes):
+        yield Fault("$.params", "no container takes them: all are registered steps; remove this key")
     for node in nodes:
         if node.id in registered:
             yield from _registered_faults(parsed, node, registered[node.id])
+            for name in sorted(declared.keys() & registered[node.id].params.model_fields.keys()):
+                message = f"the step {node.id!r} has a parameter of this name; choose another"
+                yield Fault(parsed.path("params", name), message)
         elif node.location not in parsed.removed and (*node.location, "id") not in parsed.removed:
             yield from _unregistered_faults(parsed, node)
 
@@ -181,20 +203,31 @@ def _registered_faults(parsed: ParsedFile, node: Node, step: Step) -> Iterator[F
     if node.declared.checks:
         message = f"the outputs of the step {node.id!r} are checked by its contract; remove this key"
         yield Fault(parsed.path(*node.location, "checks"), message)
-    if node.declared.environment and getattr(node.service, "command", None) is None:
-        message = f"the step {node.id!r} runs its own function, whose contract names what it needs; remove this key"
-        yield Fault(parsed.path(*node.location, "environment"), message)
+    if getattr(node.service, "command", None) is None:
+        for key in ("environment", "secrets", "network"):
+            if getattr(node.declared, key):
+                message = f"the step {node.id!r} runs its own function, whose contract names what it needs"
+                yield Fault(parsed.path(*node.location, key), f"{message}; remove this key")
+    if getattr(node.service, "function", None):
+        message = f"the step {node.id!r} has a function of its own; give the container another id, or a command"
+        yield Fault(parsed.path(*node.service_location, "function"), message)
 
 
 def _unregistered_faults(parsed: ParsedFile, node: Node) -> Iterator[Fault]:
     """A container that is not a registered step declares what it runs, and writes something that can be checked."""
     declared = node.declared
     removed = {at[-1] for at in parsed.removed if at[:-1] == node.location} | {at[0] for at in parsed.removed}
-    if removed.isdisjoint({"image", "command", "service_registry"}):
-        for key, noun in (("image", "an image"), ("command", "a command")):
-            if getattr(node.service, key, None) is None:
-                message = f"{node.id!r} is not a registered step, so it needs {noun}; add {key!r}"
-                yield Fault(parsed.path(*node.service_location), message)
+    if removed.isdisjoint({"command", "function", "service_registry"}):
+        command, function = (getattr(node.service, key, None) for key in ("command", "function"))
+        if command is None and function is None:
+            message = f"{node.id!r} is not a registered step, so it needs a command; add 'command', or 'function'"
+            yield Fault(parsed.path(*node.service_location), message)
+        elif command is not None and function is not None:
+            message = f"{node.id!r} has a command and a function; remove one of them"
+            yield Fault(parsed.path(*node.service_location, "function"), message)
+    twice = declared.environment.keys() & declared.secrets.keys()
+    for name in sorted(twice):
+        yield Fault(parsed.path(*node.location, "secrets", name), f"{name} is also in environment; keep one of them")
     if not declared.output_file and "output_file" not in removed:
         message = f"{node.id!r} declares no output_file, so its work cannot be checked; add one"
         yield Fault(node.path, message)

@@ -24,8 +24,10 @@ from include.core.definitions.model import (
     ListContainer,
     ListDocument,
     OutputChecks,
+    ParamSpec,
     RecordFiles,
     RowsRelation,
+    ScheduleSpec,
     Service,
 )
 from include.core.errors import BadInputError
@@ -96,6 +98,24 @@ def read_file(file: Path) -> ParsedFile:
     Raises:
         DefinitionError: The file cannot be read or is not a JSON object.
     """
+    content, faults = _read_json(file)
+    return _validated(content, faults)
+
+
+def read_object(file: Path) -> Mapping[str, Any]:
+    """Read a JSON object, in which no key appears twice.
+
+    Raises:
+        DefinitionError: The file cannot be read or is not a JSON object.
+    """
+    content, faults = _read_json(file)
+    if faults:
+        raise DefinitionError(file, faults)
+    return content
+
+
+def _read_json(file: Path) -> tuple[Mapping[str, Any], list[Fault]]:
+    """Return the object of a file, and the faults of its text."""
     try:
         content = json.loads(file.read_bytes().decode("utf-8-sig"), object_pairs_hook=_object)
         faults = list(_text_faults(content, ()))
@@ -112,7 +132,7 @@ def read_file(file: Path) -> ParsedFile:
         raise DefinitionError(file, [Fault("$", f"is not usable JSON: {error}")]) from error
     if not isinstance(content, dict):
         raise DefinitionError(file, [Fault("$", f"must be a JSON object, not {_kind(content)}")])
-    return _validated(content, [Fault(json_path(content, location), message) for location, message in faults])
+    return content, [Fault(json_path(content, location), message) for location, message in faults]
 
 
 def json_path(content: object, location: Location) -> str:
@@ -190,7 +210,7 @@ def _validated(content: Mapping[str, Any], faults: list[Fault]) -> ParsedFile:
         return ParsedFile(content, model.model_validate(content), tuple(faults))
     except ValidationError as error:
         errors = error.errors(include_url=False)
-    faults += [Fault(json_path(content, _place(error)), _message(error, model)) for error in errors]
+    faults += [Fault(json_path(content, _place(error)), sentence(error, model)) for error in errors]
     removed = frozenset(error["loc"][: _REMOVAL_DEPTH.get(error["loc"][0], 1)] for error in errors)
     document = model.model_validate(_without(content, removed, linked=linked))
     return ParsedFile(content, document, tuple(faults), removed)
@@ -226,6 +246,10 @@ def _allowed_keys(location: Location, root: type[BaseModel]) -> list[str]:
     match location:
         case ("containers", _, _):
             model: type[BaseModel] = LinkedContainer if root is LinkedDocument else ListContainer
+        case ("params", _, _):
+            model = ParamSpec
+        case ("schedules", _, _):
+            model = ScheduleSpec
         case (*_, "records", _):
             model = RecordFiles
         case (*_, "ranges", _, _):
@@ -241,8 +265,13 @@ def _allowed_keys(location: Location, root: type[BaseModel]) -> list[str]:
     return [field.alias or name for name, field in model.model_fields.items()]
 
 
-def _message(error: ErrorDetails, root: type[BaseModel]) -> str:
-    """A pydantic error as a sentence, with the remedy."""
+def sentence(error: ErrorDetails, root: type[BaseModel]) -> str:
+    """Return a pydantic error as a sentence, with the remedy.
+
+    Args:
+        error: Of a document, or of a part of it.
+        root: The model of the document.
+    """
     location, context, value = error["loc"], error.get("ctx", {}), _shown(error["input"])
     match error["type"]:
         case "value_error":
@@ -253,7 +282,7 @@ def _message(error: ErrorDetails, root: type[BaseModel]) -> str:
         case "missing":
             return "is missing; add it"
         case "string_pattern_mismatch":
-            return _PATTERNS.get(str(location[-1]), NAME_RULE)
+            return _PATTERNS.get(next((key for key in reversed(location) if isinstance(key, str)), ""), NAME_RULE)
         case other:
             rule = _RULES.get(other)
             return f"must be {rule.format(**context)}, not {value}" if rule else error["msg"]
@@ -284,6 +313,11 @@ _PATTERNS = {
     "workflow_name": "must begin with a letter or digit and hold only letters, digits, spaces, '_' and '-', "
     "at most 100 of them; it becomes the DAG's id",
     "image": "is not an image name; write it as repository:tag",
+    "function": "must be FILE:FUNCTION, the file in a folder beside the definition: steps/totals.py:write_totals",
+    "name": "must be small letters, digits and _, at most 40 of them; it becomes part of the DAG's id",
+    **dict.fromkeys(
+        ("network", "pool", "triggers"), "must begin with a letter or digit and hold only those, '.', '_' and '-'"
+    ),
 }
 
 

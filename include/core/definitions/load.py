@@ -11,9 +11,13 @@ from pydantic import TypeAdapter
 
 from include.core.definitions.checks import graph_faults, step_faults
 from include.core.definitions.document import DefinitionError, Fault, read_file
+from include.core.definitions.functions import read_functions
 from include.core.definitions.graph import Node, Registry, build_nodes, dependencies, topological_order
-from include.core.definitions.model import Definition, LinkedDocument, ListDocument, StepSpec
+from include.core.definitions.model import Definition, LinkedDocument, ListDocument, PipelineDocument, StepSpec
 from include.core.definitions.outputs import declared_outputs, read_schemas
+
+SCHEDULES_FILE = "schedules.json"
+"""A file of this name is no definition: it gives pipelines their schedules (`include.core.definitions.schedules`)."""
 
 
 def load_definition(path: Path, registered: Registry) -> Definition:
@@ -29,16 +33,26 @@ def load_definition(path: Path, registered: Registry) -> Definition:
     parsed = read_file(path)
     nodes = build_nodes(parsed, registered)
     schemas, unusable = read_schemas(path.parent, parsed, nodes)
-    faults = [*parsed.faults, *graph_faults(parsed, nodes), *step_faults(parsed, nodes, registered), *unusable]
+    sources, missing = read_functions(path.parent, parsed, nodes)
+    faults = [
+        *parsed.faults,
+        *graph_faults(parsed, nodes),
+        *step_faults(parsed, nodes, registered),
+        *unusable,
+        *missing,
+    ]
     if faults:
         raise DefinitionError(path, list(dict.fromkeys(faults)))
     document = parsed.document
     return Definition(
         workflow_name=document.workflow_name,
         description=document.description,
-        steps=_specs(nodes, registered, schemas, sequential=document.execution_mode == "sequential"),
+        steps=_specs(nodes, registered, document, schemas, sources),
         file=path,
-        schedule=document.schedule,
+        schedule=document.schedule if document.enabled else None,
+        timezone=document.timezone,
+        triggers=tuple(dict.fromkeys(document.triggers)) if document.enabled else (),
+        schedules=tuple(document.schedules),
         execution_mode=document.execution_mode,
         sources=tuple(dict.fromkeys(document.sources)),
         publish=tuple(dict.fromkeys(document.publish)),
@@ -63,6 +77,8 @@ def load_definitions(folder: Path, registered: Registry) -> tuple[list[Definitio
     valid: list[Definition] = []
     errors: list[DefinitionError] = []
     for path in sorted(folder.glob("*.json")):
+        if path.name == SCHEDULES_FILE:
+            continue
         try:
             valid.append(load_definition(path, registered))
         except DefinitionError as error:
@@ -91,17 +107,22 @@ def json_schema() -> dict[str, Any]:
 
 
 def _specs(
-    nodes: list[Node], registered: Registry, schemas: Mapping[str, str], *, sequential: bool
+    nodes: list[Node],
+    registered: Registry,
+    document: PipelineDocument,
+    schemas: Mapping[str, str],
+    sources: Mapping[str, str],
 ) -> tuple[StepSpec, ...]:
     """Return the steps in topological order; in sequential execution, each depends on the previous one too."""
     before = {name: set(reasons) for name, reasons in dependencies(nodes).items()}
     ordered = topological_order(before)
-    if sequential:
+    if document.execution_mode == "sequential":
         for first, second in pairwise(ordered):
             before[second].add(first)
     specs = []
     for node in sorted(nodes, key=lambda node: ordered.index(node.id)):
         declared, service, step = node.declared, node.service, registered.get(node.id)
+        function = service.function if service else None
         specs.append(
             StepSpec(
                 id=node.id,
@@ -115,7 +136,14 @@ def _specs(
                 timeout_seconds=declared.timeout_seconds,
                 memory_mb=declared.memory_mb,
                 cpus=declared.cpus,
-                environment=tuple(dict.fromkeys(declared.environment)),
+                function=function,
+                source=sources.get(function or "", ""),
+                environment=declared.environment,
+                secrets=declared.secrets,
+                network=declared.network,
+                retries=declared.retries,
+                pool=declared.pool,
+                params=document.params,
                 records=declared.records,
                 declared=declared_outputs(declared, schemas),
             )

@@ -7,23 +7,43 @@ from the documents' models.
 
 from __future__ import annotations
 
+import keyword
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    JsonValue,
+    TypeAdapter,
+    WithJsonSchema,
+    model_validator,
+)
 
 from include.core.contracts import DEFAULT_MAX_BYTES, Artifact
 from include.core.rules import Relation
 
 DAY_SECONDS = 86_400
+PARAMS_OF_RUNS = ("start", "end", "files", "audit", "publish")
 PRESETS = ("@hourly", "@daily", "@weekly", "@monthly", "@quarterly", "@yearly")
 ID = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,199}$"
 WORKFLOW_NAME = r"^[A-Za-z0-9][A-Za-z0-9 _-]{0,99}$"
 KEPT_VARIABLES = ("AIRFLOW", "GROUNDTRUTH_", "DOCKER_", "DATA_DIR", "STEP_", "ENV_FILE_VALUES")
 """Variables that no definition passes on begin with one of these."""
 IMAGE = r"^[A-Za-z0-9][A-Za-z0-9._/:@-]*$"
+NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$"
+"""Names of networks, of assets and of Airflow's pools and connections."""
+SCHEDULE_NAME = r"^[a-z0-9][a-z0-9_]{0,39}$"
+ENGINE_NETWORKS = ("bridge", "host", "none", "default")
+"""Networks that every Docker engine has; none of them is internal and shared on request."""
+SECRET = re.compile(r"([A-Za-z0-9][A-Za-z0-9_.-]*)\.(login|password|host|schema|port|extra\.[A-Za-z0-9_-]+)")
+"""A field of an Airflow connection: `crm.password`, `crm.extra.token`."""
 
 
 def data_path(path: str) -> str:
@@ -110,6 +130,53 @@ def _variable(name: str) -> str:
     return name
 
 
+def _variables(value: object) -> object:
+    """Accept names alone, for variables of the worker, or an object of names and values."""
+    if isinstance(value, dict):
+        return value
+    names = _list_of_strings(value)
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise ValueError("must be names of variables, or an object of names and values")
+    return dict.fromkeys(names)
+
+
+def _secret(place: str) -> str:
+    if not SECRET.fullmatch(place):
+        raise ValueError(
+            "must name a field of an Airflow connection: CONNECTION.password, .login, .host, .port, .schema or "
+            ".extra.NAME"
+        )
+    return place
+
+
+def _network(name: str) -> str:
+    if name in ENGINE_NETWORKS:
+        raise ValueError("is a network of the engine itself; name an internal network that an operator made")
+    return name
+
+
+def _zone(name: str) -> str:
+    from zoneinfo import ZoneInfo, available_timezones
+
+    if name not in available_timezones() or name in ("localtime", "posixrules"):
+        raise ValueError(f"{name!r} is not an IANA time zone such as Europe/Berlin")
+    return str(ZoneInfo(name))
+
+
+def _scalar(value: object) -> object:
+    if not isinstance(value, str | int | float | bool | None):
+        raise ValueError("must be a string, a number, true, false or null")  # noqa: TRY004  (pydantic wants a ValueError)
+    return value
+
+
+def _param_name(name: str) -> str:
+    if not re.fullmatch(r"[a-z][a-z0-9_]{0,63}", name) or keyword.iskeyword(name):
+        raise ValueError("must be small letters, digits and _, beginning with a letter")
+    if name in PARAMS_OF_RUNS:
+        raise ValueError(f"is taken: every run has the parameters {', '.join(PARAMS_OF_RUNS)}")
+    return name
+
+
 def _list_of_strings(value: object) -> object:
     if value is None:
         return []
@@ -130,6 +197,16 @@ Command = Annotated[
     list[str], BeforeValidator(_command), WithJsonSchema({"anyOf": [_STRING, {**_STRINGS, "minItems": 1}]})
 ]
 Image = Annotated[str, Field(pattern=IMAGE, description="Image; pull or build it first, because runs never do.")]
+FUNCTION_MEANING = (
+    "Instead of a command, a Python function of (files, params) in a file in a folder beside the definition: "
+    "steps/totals.py:write_totals. It imports what its image, or this environment, has."
+)
+Function = Annotated[
+    str,
+    Field(
+        pattern=r"^[A-Za-z0-9_-]+(?:/[A-Za-z0-9_-]+)*/[A-Za-z_]\w*\.py:[A-Za-z_]\w*$",
+    ),
+]
 
 
 Column = Annotated[str, Field(min_length=1)]
@@ -193,11 +270,72 @@ class OutputChecks(_Schema):
     opaque: bool = Field(False, description="true: its format cannot be checked, so reports call it not checked.")
 
 
+Scalar = Annotated[
+    Any, AfterValidator(_scalar), WithJsonSchema({"type": ["string", "integer", "number", "boolean", "null"]})
+]
+
+
+class ParamSpec(_Schema):
+    """A parameter of the runs: in the form, for `--set`, and in `$STEP_PARAMS` of each command."""
+
+    type: Literal["string", "integer", "number", "boolean"]
+    default: Scalar = Field(
+        description="Value of runs that state none; null: none, which commands must be able to take."
+    )
+    description: str = Field("", description="What it means, for the form and for `./pipeline params`.")
+    minimum: float | None = Field(None, allow_inf_nan=False, description="Smallest value of a number.")
+    maximum: float | None = Field(None, allow_inf_nan=False, description="Largest value of a number.")
+    enum: list[Annotated[str, Field(min_length=1)]] = Field([], description="All values that a string may have.")
+
+    @property
+    def annotation(self) -> Any:
+        """Return the Python type of its values, with their bounds."""
+        if self.enum:
+            plain: Any = Literal[tuple(self.enum)]
+        else:
+            plain = {"string": str, "integer": int, "number": float, "boolean": bool}[self.type]
+        if self.type in ("integer", "number"):
+            plain = Annotated[plain, Field(ge=self.minimum, le=self.maximum)]
+        return plain if self.default is not None else plain | None
+
+    @model_validator(mode="after")
+    def _possible(self) -> ParamSpec:
+        if self.type not in ("integer", "number") and (self.minimum is not None or self.maximum is not None):
+            raise ValueError(f"a {self.type} has no minimum and maximum; remove them")
+        if self.minimum is not None and self.maximum is not None and self.minimum > self.maximum:
+            raise ValueError(f"no number lies between {self.minimum:g} and {self.maximum:g}; exchange them")
+        if self.enum and self.type != "string":
+            raise ValueError("enum lists strings; set type to string, or remove it")
+        if self.default is not None:
+            try:
+                TypeAdapter(self.annotation).validate_python(self.default, strict=True)
+            except ValueError:
+                raise ValueError(f"its default {self.default!r} is not a possible value of this parameter") from None
+        return self
+
+
+class ScheduleSpec(_Schema):
+    """A schedule of a pipeline, with the parameters of its runs."""
+
+    name: str = Field(
+        pattern=SCHEDULE_NAME, description="north makes the DAG <pipeline>_north, which publishes for itself."
+    )
+    schedule: Annotated[str, AfterValidator(_schedule)] | None = Field(
+        None, description="As the pipeline's own; omitted or null: its runs start on request alone."
+    )
+    timezone: Annotated[str, AfterValidator(_zone)] | None = Field(
+        None, description="Zone of this schedule; default: the pipeline's."
+    )
+    enabled: bool = Field(True, description="false: nothing starts a run but a user.")
+    params: dict[str, JsonValue] = Field({}, description="Parameters of its runs, by name.")
+
+
 class Service(_Schema):
     """The image and the command of a container in the linked format."""
 
-    image: Image
+    image: Image | None = None
     command: Command | None = None
+    function: Function | None = Field(None, description=FUNCTION_MEANING)
 
 
 class ContainerFields(_Schema):
@@ -213,8 +351,30 @@ class ContainerFields(_Schema):
     memory_mb: int = Field(2048, ge=64, le=1_048_576, description="Memory limit of the container (MiB).")
     cpus: float = Field(2.0, ge=0.01, le=64, allow_inf_nan=False, description="CPU limit of the container.")
     environment: Annotated[
-        list[Annotated[str, AfterValidator(_variable)]], BeforeValidator(_list_of_strings), _STRING_OR_LIST
-    ] = Field([], description="Names of variables of the Airflow worker that the command needs (an account's, say).")
+        dict[Annotated[str, AfterValidator(_variable)], str | None],
+        BeforeValidator(_variables),
+        WithJsonSchema(
+            {"anyOf": [_STRING, _STRINGS, {"type": "object", "additionalProperties": {"type": ["string", "null"]}}]}
+        ),
+    ] = Field(
+        {},
+        description="Variables of the command, by name; null passes on the Airflow worker's. A list of names passes on "
+        "all of them.",
+    )
+    secrets: dict[Annotated[str, AfterValidator(_variable)], Annotated[str, AfterValidator(_secret)]] = Field(
+        {},
+        description="Variables that fields of Airflow connections fill (`crm.password`); written down nowhere, and "
+        "hidden in the log.",
+    )
+    network: Annotated[str, Field(pattern=NAME), AfterValidator(_network)] | None = Field(
+        None,
+        description="Name of the Docker network that the container joins, where the deployment allows it; default: no "
+        "network.",
+    )
+    retries: int = Field(3, ge=0, le=20, description="How often a fault that may pass is tried again (2, 4, 8, … s).")
+    pool: Annotated[str, Field(pattern=NAME)] | None = Field(
+        None, description="Airflow pool whose slots limit how many of its tasks run at once."
+    )
     records: RecordFiles | None = None
     checks: dict[DataPath, OutputChecks] = Field({}, description="What single output files must fulfil, by file.")
 
@@ -225,6 +385,7 @@ class ListContainer(ContainerFields):
     id: str = Field(pattern=ID, description="Also the Airflow task id; a registered step's id stands for that step.")
     image: Image | None = None
     command: Command | None = Field(None, description="A line for `sh -c`, or a list: program and arguments.")
+    function: Function | None = Field(None, description=FUNCTION_MEANING)
     depends_on: list[str] = Field([], description="Ids that must succeed first, besides those whose files it reads.")
 
 
@@ -241,7 +402,20 @@ class PipelineDocument(_Schema):
     workflow_name: str = Field(pattern=WORKFLOW_NAME, description="sensor-pipeline becomes the DAG sensor_pipeline.")
     description: str = ""
     schedule: Annotated[str, AfterValidator(_schedule)] | None = Field(
-        "@daily", description=f"Cron expression of five fields, one of {', '.join(PRESETS)}, or null for none."
+        None, description=f"Cron expression of five fields, or one of {', '.join(PRESETS)}; omitted or null: none."
+    )
+    timezone: Annotated[str, AfterValidator(_zone)] = Field(
+        "UTC", description="Zone of the schedule, and so of the days that its runs cover: Europe/Berlin."
+    )
+    triggers: list[Annotated[str, Field(pattern=NAME)]] = Field(
+        [], description="Assets, instead of a schedule: an update of one of them starts a run (energy_results)."
+    )
+    enabled: bool = Field(True, description="false: nothing starts a run but a user.")
+    params: dict[Annotated[str, AfterValidator(_param_name)], ParamSpec] = Field(
+        {}, description="Parameters of the runs, by name."
+    )
+    schedules: list[ScheduleSpec] = Field(
+        [], description="Further schedules, each with a name and the parameters of its runs."
     )
     deadline_minutes: float | None = Field(
         None,
@@ -277,6 +451,27 @@ class LinkedDocument(PipelineDocument):
     ] = Field({}, description="Image, or image and command, of each container that is not a registered step.")
 
 
+_PROGRAM = """\
+import json, os, pathlib, sys
+place, name, source = sys.argv[1:]
+module = {"__name__": "step", "__file__": place}
+exec(compile(source, place, "exec"), module)
+module[name](pathlib.Path(os.environ["DATA_DIR"]), json.loads(os.environ["STEP_PARAMS"]))
+"""
+
+
+def function_command(python: str, place: str, source: str) -> tuple[str, ...]:
+    """Return the command that calls a function: program and arguments.
+
+    Args:
+        python: The interpreter.
+        place: The function, `file:name`.
+        source: The text of its file.
+    """
+    file, _, name = place.partition(":")
+    return python, "-c", _PROGRAM, file, name, source
+
+
 @dataclass(frozen=True)
 class StepSpec:
     """How a definition runs a step.
@@ -294,7 +489,14 @@ class StepSpec:
         timeout_seconds: The step is stopped when it exceeds this time.
         memory_mb: Memory limit, MiB.
         cpus: CPU limit.
-        environment: Names of variables of the worker that its command gets.
+        function: Of a Python function instead of a command, `file:name` as the definition states it.
+        source: The text of that file.
+        environment: Variables that its command gets, by name; None passes on the worker's.
+        secrets: Variables that fields of Airflow connections fill, by name.
+        network: The Docker network of its container; None for none.
+        retries: How often a fault that may pass is tried again.
+        pool: Airflow's pool that it takes a slot of.
+        params: Parameters of the pipeline that its definition declares.
         records: Record accounting of a step that is not registered; the contract of a registered one has its own.
         declared: The outputs of which more is declared than their path.
     """
@@ -310,9 +512,24 @@ class StepSpec:
     timeout_seconds: int = 3600
     memory_mb: int = 2048
     cpus: float = 2.0
-    environment: tuple[str, ...] = ()
+    function: str | None = None
+    source: str = ""
+    environment: Mapping[str, str | None] = field(default_factory=dict)
+    secrets: Mapping[str, str] = field(default_factory=dict)
+    network: str | None = None
+    retries: int = 3
+    pool: str | None = None
+    params: Mapping[str, ParamSpec] = field(default_factory=dict)
     records: RecordFiles | None = None
     declared: tuple[Artifact, ...] = ()
+
+    def program(self, python: str) -> tuple[str, ...] | None:
+        """Return what runs, program and arguments: its command, or its function; None for a registered step's own.
+
+        Args:
+            python: The interpreter of a function.
+        """
+        return self.command if self.function is None else function_command(python, self.function, self.source)
 
 
 @dataclass(frozen=True)
@@ -325,6 +542,10 @@ class Definition:
         steps: In an order in which each comes after those it depends on; ties in the order of the file.
         file: The file that it was read from; equality ignores it.
         schedule: Preset or cron expression of five fields; None: runs only on request.
+        timezone: IANA zone of the schedule.
+        triggers: Names of the assets whose updates start a run.
+        schedules: Further schedules, each of which makes a pipeline of its own.
+        variant: Name of the further schedule that this is the pipeline of; empty for the pipeline itself.
         execution_mode: `parallel` or `sequential`.
         sources: Names of the input files of a run, below `source/`.
         publish: Outputs that are published when every step has succeeded.
@@ -336,6 +557,10 @@ class Definition:
     steps: tuple[StepSpec, ...]
     file: Path = field(compare=False)
     schedule: str | None = None
+    timezone: str = "UTC"
+    triggers: tuple[str, ...] = ()
+    schedules: tuple[ScheduleSpec, ...] = ()
+    variant: str = ""
     execution_mode: str = "parallel"
     sources: tuple[str, ...] = ()
     publish: tuple[str, ...] = ()
@@ -349,4 +574,7 @@ class Definition:
     @property
     def pipeline(self) -> str:
         """The short name for the command line and the published folder: `energy_pipeline` → `energy`."""
-        return self.dag_id.removesuffix("_pipeline")
+        if not self.variant:
+            return self.dag_id.removesuffix("_pipeline")
+        of = self.dag_id.removesuffix(f"_{self.variant}").removesuffix("_pipeline")
+        return f"{of}_{self.variant}"

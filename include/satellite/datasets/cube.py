@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from include.core.artifacts import sha256
 from include.core.errors import ContractError
 from include.core.files import atomic_file
+from include.core.progress import counted
 from include.satellite.artifacts import CUBE, CUBE_CLASSES
 from include.satellite.datasets.schemas import Normalisation
 from include.satellite.datasets.storage import Ints, begin_array
@@ -75,7 +76,7 @@ def scenes(imagery: Imagery) -> Iterator[CubeScene]:
         ContractError: A file of the store is not what was validated.
     """
     inside = inside_mask(imagery.geometry, imagery.grid)
-    for acquisition in imagery.acquisitions:
+    for acquisition in counted(imagery.acquisitions, "reading scenes", "dates"):
         yield read_scene(acquisition, imagery, inside)
 
 

@@ -24,6 +24,7 @@ from zipfile import ZIP_STORED, ZipFile, ZipInfo
 
 from include.core.errors import ContractError
 from include.core.files import atomic_file, locked, replace_folder, write_atomically
+from include.core.progress import counted
 from include.core.settings import get_settings
 from include.satellite.artifacts import FIELDS, FIELDS_ITEM, INDEX_RASTER, PASSES, VALIDATED
 from include.satellite.fields.params import MapParams
@@ -87,7 +88,7 @@ def write_passes(files: Path, params: MapParams, rasters: Mapping[date, bytes]) 
         return
     made = index_rasters([item for item in new if item.date not in rasters], imagery)
     with atomic_file(PASSES.at(files)) as partial, ZipFile(partial, "w", ZIP_STORED) as archive, closing(made):
-        for acquisition in new:
+        for acquisition in counted(new, "mapping passes", "dates"):
             item = as_json(_item(acquisition, imagery, FIELDS.read(files)))
             archive.writestr(ZipInfo(f"{acquisition.date}/{FIELDS_ITEM.path}"), item)
             raster = rasters.get(acquisition.date) or next(made)

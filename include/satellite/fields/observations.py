@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from include.core.contracts import StepParams
 from include.core.errors import BadInputError
 from include.core.outcome import Finding, StepMetrics, StepOutcome, Table
+from include.core.progress import counted
 from include.satellite.artifacts import FIELDS, OBSERVATIONS, VALIDATED
 from include.satellite.fields.measurement import indices_of, measure_scene
 from include.satellite.fields.pixels import FEWEST_PIXELS, FieldPixels, field_pixels
@@ -95,6 +96,7 @@ def observe(fields: Sequence[CropField], imagery: Imagery, stored: pd.DataFrame 
         pixels = field_pixels([field.geometry for field in outlines], imagery.grid)
         with ThreadPoolExecutor(SCENES_AT_ONCE) as pool:
             measured = pool.map(lambda item: _measure(item[0], item[1], imagery, outlines, pixels), missing)
+            measured = counted(measured, "measuring fields", "passes", len(missing))
             new = {str(item[0].sha256): values for item, values in zip(missing, measured, strict=True)}
     rows = [
         (field.field_id, field.crop, *values, values is new.get(sha256, {}).get(field.outline))

@@ -50,7 +50,7 @@ def fetch_passes(files: Path, params: PassParams) -> None:
     plan = SEARCH.read(files)
     store = ImageryStore(plan)
     downloader = Downloader(plan, params.for_search(plan.geometry), store, plan.units_spent)
-    done = two_at_once(downloader.obtain, map(plan.candidate, plan.chosen))
+    done = two_at_once(downloader.obtain, map(plan.candidate, plan.chosen), "fetching passes")
     store.sweep()
     IMAGERY.write(files, manifest_of(plan, sorted(done, key=attrgetter("date"))))
 

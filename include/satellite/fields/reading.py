@@ -52,6 +52,20 @@ def read_fields(files: Path, params: FieldsParams) -> None:
     FIELDS.write(files, _read(files, params))
 
 
+def check_fields(folder: Path, params: Mapping[str, Any]) -> None:
+    """Refuse a file of fields that `read_fields` would refuse.
+
+    Args:
+        folder: Of the run's input files.
+        params: Of the run; `fields` names a file of the folder.
+
+    Raises:
+        BadInputError: As `read_fields`.
+    """
+    stated = {name: value for name, value in params.items() if name in FieldsParams.model_fields}
+    _read(folder.parent, FieldsParams.model_validate(stated))
+
+
 def recompute_fields(files: Path, params: FieldsParams) -> None:
     """Check that the fields are those of the file.
 

@@ -76,7 +76,7 @@ def collect(files: Path, params: ImageryStepParams) -> None:
     while (wanted := len(plan.chosen) - sum(acquisition.usable for acquisition in done)) and reserves:
         batch, reserves = reserves[:wanted], reserves[wanted:]
         LOGGER.info("%d dates are not usable; next best: %s", wanted, ", ".join(map(str, batch)))
-        done += two_at_once(downloader.obtain, map(plan.candidate, batch))
+        done += two_at_once(downloader.obtain, map(plan.candidate, batch), "fetching other dates")
     done.sort(key=attrgetter("date"))
     downloader.store.sweep()
     IMAGERY.write(files, manifest_of(plan, done))

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from include.core.errors import BadInputError
+from include.core.progress import Progress
 from include.satellite.imagery.area import request_grids
 from include.satellite.imagery.client import AT_ONCE, Hub
 from include.satellite.imagery.scenes import NotDataError, decode
@@ -191,22 +192,31 @@ def _rendered(hub: Hub, meter: Meter, order: Order, interval: tuple[datetime, da
     return Fetched(None if reason else array, reason, sum(units for units, _ in results))
 
 
-def two_at_once(function: Callable[[T], R], items: Iterable[T]) -> list[R]:
+def two_at_once(function: Callable[[T], R], items: Iterable[T], what: str | None = None) -> list[R]:
     """Apply a function to each item in two threads; after the first fault nothing more is begun.
+
+    Args:
+        function: Of an item.
+        items: Dates, or parts of a request.
+        what: What is done with dates ("fetching"), for the progress; None to report none.
 
     Returns:
         The results, in the order of the items.
     """
-    failed = Event()
+    failed, items = Event(), list(items)
+    progress = Progress(what, "dates", len(items)) if what else None
 
     def unless_failed(item: T) -> R:
         if failed.is_set():
             raise CancelledError
         try:
-            return function(item)
+            result = function(item)
         except BaseException:
             failed.set()
             raise
+        if progress:
+            progress.add()
+        return result
 
     with ThreadPoolExecutor(AT_ONCE) as pool:
         futures = [pool.submit(unless_failed, item) for item in items]

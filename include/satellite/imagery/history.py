@@ -79,7 +79,9 @@ def fetch_history(
                 raise
             return downloader.drafted(day, 0.0, str(error))  # an item of an earlier year must not end the run
 
-    return manifest_of(downloader.plan, sorted(two_at_once(obtain, days), key=attrgetter("date"))), downloader.meter
+    return manifest_of(
+        downloader.plan, sorted(two_at_once(obtain, days, "fetching previews"), key=attrgetter("date"))
+    ), downloader.meter
 
 
 def stored_history(scope: Scope, params: ImageryStepParams) -> Imagery:

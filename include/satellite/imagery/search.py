@@ -293,7 +293,7 @@ def preview_days(
     missing = previews.count(None)
     if missing * order.units > meter.limit:
         meter.reserve(missing * order.units, f"previewing {missing} days")
-    return two_at_once(lambda pair: assess(*pair), zip(days, previews, strict=True))
+    return two_at_once(lambda pair: assess(*pair), zip(days, previews, strict=True), "assessing previews")
 
 
 def _without_data(day: Day, reason: str) -> Candidate:

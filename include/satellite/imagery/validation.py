@@ -15,6 +15,7 @@ import numpy as np
 
 from include.core.errors import ContractError
 from include.core.outcome import Finding, Scalar, Severity, StepMetrics, StepOutcome, Table
+from include.core.progress import counted
 from include.satellite.artifacts import CONTACT_SHEET, IMAGERY, NDVI_PLOT, VALIDATED, VALIDATION_REPORT
 from include.satellite.evaluation.statements import check_stated
 from include.satellite.imagery.area import inside_mask
@@ -222,7 +223,7 @@ def _examine_all(
     """
     inside = inside_mask(imagery.geometry, imagery.grid)
     examinations, thumbnails = [], []
-    for acquisition in imagery.acquisitions:
+    for acquisition in counted(imagery.acquisitions, "examining", "dates"):
         if params.skip_validation:
             examination = _count(acquisition, imagery)
         else:

@@ -13,6 +13,7 @@ import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -26,11 +27,12 @@ from torch import Tensor, nn
 from include.core.artifacts import sha256
 from include.core.errors import BadInputError
 from include.core.files import write_atomically
+from include.core.progress import ProgressEvent, report
 from include.satellite.training.machine import Batch, Machine, Rows, keep_memory, prefetched, repeatable, split
 from include.satellite.training.schemas import Epoch, TrainingRecord
 
 LOG = logging.getLogger(__name__)
-LOG_INTERVAL_S = 15.0
+LOG_INTERVAL_S = 5.0
 CHECKPOINT = "state.safetensors"
 HISTORY = TypeAdapter(list[Epoch])
 Tensors = dict[str, Tensor]
@@ -241,20 +243,38 @@ class Clock:
         if time.monotonic() - self._logged_at >= LOG_INTERVAL_S:
             self._logged_at = time.monotonic()
             share = self._done % self._an_epoch / self._an_epoch
-            LOG.info("Epoch %d/%d, %.0f %% of it: %s", epoch, epochs, 100 * share, self._pace())
+            self._report(f"Epoch {epoch}/{epochs}, {100 * share:.0f} % of it: {self._pace()}")
 
     def epoch_ended(self, epoch: Epoch, best: int, training: Training) -> None:
         """Log the result of an epoch."""
         self._logged_at = time.monotonic()
-        LOG.info(
-            "Epoch %d/%d: loss %.4f, on the tuning part %.4f (best: epoch %d), score %.3f; %s",
-            epoch.epoch, training.epochs, epoch.train_loss, epoch.tune_loss, best, epoch.tune_score, self._pace(),
-        )  # fmt: skip
+        self._report(
+            f"Epoch {epoch.epoch}/{training.epochs}: loss {epoch.train_loss:.4f}, on the tuning part "
+            f"{epoch.tune_loss:.4f} (best: epoch {best}), score {epoch.tune_score:.3f}; {self._pace()}"
+        )
+
+    def _report(self, text: str) -> None:
+        done, total, rate = self._done, self._left, self._rate()
+        report(
+            ProgressEvent(
+                at=datetime.now(UTC),
+                text=text,
+                done=done,
+                total=total,
+                unit="samples",
+                per_second=rate,
+                seconds_left=(total - done) / rate,
+            )
+        )
 
     def _pace(self) -> str:
-        rate = self._done / max(time.monotonic() - self._started, 1e-9)
-        left = (self._left - self._done) / max(rate, 1e-9)
+        rate = self._rate()
+        left = (self._left - self._done) / rate
         return f"{rate:,.0f} samples/s, at most {left / 60:.1f} min left"
+
+    def _rate(self) -> float:
+        """Return the samples per second, never zero."""
+        return max(self._done / max(time.monotonic() - self._started, 1e-9), 1e-9)
 
 
 def fingerprint(files: list[Path], settings: dict[str, Any]) -> str:

@@ -2,9 +2,9 @@
 
 The Docker proxy (include/docker_proxy/create.py) enforces the same policy. A step sees its work folder at `/data`, in
 it each input as a read-only mount of the sealed file, and below `/stores`, read-only, the files of stores that it
-reads. It has no network, a user that is not root, a read-only root file system with a small tmpfs at `/tmp`, no
-capabilities, no new privileges, an init process, and hard limits on memory, CPU and processes. Containers have labels
-instead of names.
+reads. It has no network but one that its definition names, a user that is not root, a read-only root file system with a
+small tmpfs at `/tmp`, no capabilities, no new privileges, an init process, and hard limits on memory, CPU and
+processes. Containers have labels instead of names.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from math import ceil
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from airflow.sdk.exceptions import AirflowException
@@ -41,7 +42,13 @@ TMPFS = {"/tmp": "size=64m,mode=1777"}  # noqa: S108
 
 
 def step_image(item: PipelineStep) -> str:
-    """Return the image that a step runs in: the definition's own, or that of the step's domain."""
+    """Return the image that a step runs in: the definition's own, or that of the step's domain.
+
+    Raises:
+        SetupError: The definition names none, and the step is none of ours.
+    """
+    if item.spec.image is None and not item.step.function:
+        raise SetupError(f"{item.step.id}: its definition names no image, so it runs in the runtime local alone")
     return item.spec.image or domain_of(item.step).step_image
 
 
@@ -52,6 +59,7 @@ def create_request(
     params: StepParams,
     labels: Mapping[str, str],
     log_keys: Mapping[str, Any],
+    secrets: Mapping[str, str] = MappingProxyType({}),
 ) -> dict[str, Any]:
     """Return the request for a step's container (arguments of `create_container`).
 
@@ -62,6 +70,7 @@ def create_request(
         params: What the step takes.
         labels: Of the container.
         log_keys: Whose lines its log holds.
+        secrets: Values of the definition's secrets, by the name of the variable.
 
     Raises:
         BadInputError: The env file, of which the step reads keys, cannot be understood.
@@ -70,14 +79,14 @@ def create_request(
     limits, uid = item.spec, get_settings().step_uid
     return {
         "image": step_image(item),
-        "command": list(limits.command or item.step.program),
+        "command": list(limits.program("python") or item.step.program),
         "user": f"{uid}:{uid}",
         "working_dir": RUN,
-        "environment": _environment(item, params, log_keys),
+        "environment": _environment(item, params, log_keys) | dict(secrets),
         "labels": dict(labels),
         "host_config": engine.create_host_config(
             mounts=list(_mounts(work_folder)),
-            network_mode="none",
+            network_mode=limits.network or "none",
             read_only=True,
             tmpfs=TMPFS,
             cap_drop=["ALL"],

@@ -8,9 +8,11 @@ attempt was watching it, as when an engine stops.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from contextlib import closing, suppress
 from datetime import UTC, datetime
+from itertools import chain
+from pathlib import Path
 from typing import Any
 
 import docker
@@ -18,11 +20,12 @@ from airflow.providers.docker.operators.docker import DockerOperator
 from docker.errors import APIError, ImageNotFound, NotFound
 
 from include.core.errors import GroundtruthError, SetupError, StepTimeoutError, TransientError
+from include.core.output import Line, OutputLines
 from include.core.pipeline import PipelineStep
-from include.core.process import LONGEST_LINE, exit_error
+from include.core.process import exit_error, without_secrets
 from include.core.runner import Ran
 from include.core.settings import get_settings
-from plugins.steps.context import log_line, task_keys, within_deadline
+from plugins.steps.context import log_line, log_progress, task_keys, within_deadline
 from plugins.steps.runtimes.base import IsEnded, StepOperator, Work
 from plugins.steps.runtimes.container import (
     ENGINE_FAULTS,
@@ -34,6 +37,7 @@ from plugins.steps.runtimes.container import (
     step_image,
     work_source,
 )
+from plugins.steps.secrets import hidden_values, read_secrets
 
 LABEL = "io.groundtruth"
 STOP_SECONDS = 10
@@ -65,8 +69,8 @@ class DockerStep(StepOperator, DockerOperator):
         return {"image": step_image(item), "auto_remove": "never"}
 
     def describe(self, item: PipelineStep) -> str:
-        """Return the command of the definition, else the step as a program."""
-        return " ".join(item.spec.command or item.step.program)
+        """Return the command or the function of the definition, else the step as a program."""
+        return item.spec.function or " ".join(item.spec.command or item.step.program)
 
     def image_id(self, item: PipelineStep) -> str | None:
         """Return the id of the image.
@@ -100,8 +104,9 @@ class DockerStep(StepOperator, DockerOperator):
             if not self.container_id:
                 labels = _labels(work) | _generation_label(work) | {f"{LABEL}.try": str(work.attempt.number)}
                 work.work_folder.mount_points()
+                secrets = read_secrets(work.item.spec.secrets)
                 request = create_request(
-                    self.cli, work.item, work.work_folder, work.params, labels, task_keys(work.context)
+                    self.cli, work.item, work.work_folder, work.params, labels, task_keys(work.context), secrets
                 )
                 self.container_id = str(self.cli.create_container(**request)["Id"])
                 if work_source(self.cli.inspect_container(self.container_id)) == host_path(work.work_folder.files):
@@ -207,19 +212,25 @@ class DockerStep(StepOperator, DockerOperator):
 
     def _follow_log(self) -> str:
         """Log every line as it comes, and return the last one that is not blank."""
-        last, rest = "", b""
+        assert self.work is not None  # noqa: S101 - execute sets it
+        places, records = self.work.item.spec.secrets, self.work.folder.step(self.work.item.step.id)
+        hidden = hidden_values(places, read_secrets(places))
+        last, lines = "", OutputLines()
         log: Any = self.cli.logs(self.container_id, stream=True, follow=True)
-        for chunk in log._stream:  # the log itself takes a connection that breaks for the end
-            *lines, rest = (rest + chunk).split(b"\n")
-            if len(rest) > LONGEST_LINE:
-                lines, rest = [*lines, rest], b""
-            for line in lines:
-                text = line.decode(errors="replace").rstrip()
-                log_line(self.log, text)
-                last = text.strip() or last
-        if rest:
-            log_line(self.log, rest.decode(errors="replace"))
-        return rest.decode(errors="replace").strip() or last
+        for line in chain.from_iterable(map(lines.feed, log._stream)):  # the log takes a lost connection for its end
+            last = self._log(line, hidden, records) or last
+        for line in lines.end():
+            last = self._log(line, hidden, records) or last
+        return last
+
+    def _log(self, line: Line, hidden: Collection[str], records: Path) -> str:
+        """Log a line, and return it as its log shows it."""
+        text = without_secrets(line.text.rstrip(), hidden)
+        if line.overwritten:
+            log_progress(self.log, text, records)
+        else:
+            log_line(self.log, text, records)
+        return text.strip()
 
     def _stop(self, seconds: int) -> None:
         try:

@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
 from airflow.providers.standard.operators.python import PythonOperator
-from airflow.sdk import Connection
-from airflow.sdk.exceptions import AirflowException, AirflowNotFoundException
 
 from include.core.contracts import Credentials, StepParams
-from include.core.errors import TransientError
 from include.core.pipeline import PipelineStep
 from include.core.process import run_command
+from include.core.progress import recording
 from include.core.runner import Ran, called
-from plugins.steps.context import log_line, task_keys, within_deadline
+from plugins.steps.context import log_line, log_progress, task_keys, within_deadline
 from plugins.steps.runtimes.base import StepOperator, Work
+from plugins.steps.secrets import hidden_values, read_connection, read_secrets
 
 
 class LocalStep(StepOperator, PythonOperator):
@@ -32,8 +32,8 @@ class LocalStep(StepOperator, PythonOperator):
         return {"python_callable": do_work, "show_return_value_in_logs": False}
 
     def describe(self, item: PipelineStep) -> str:
-        """Return the command of the definition, else the step's function."""
-        return " ".join(item.spec.command or ()) or item.step.function
+        """Return the command or the function of the definition, else the step's function."""
+        return " ".join(item.spec.command or ()) or item.spec.function or item.step.function
 
     def wait(self, work: Work) -> None:
         """Do the work."""
@@ -52,13 +52,23 @@ def do_work(work: Work, log: Any, **_: Any) -> Ran:
         GroundtruthError: It failed, or took longer than its deadline.
     """
     item, folder = work.item, work.work_folder
-    account = _credentials(item.step.credentials, work.params)
+    account, secrets = _credentials(item.step.credentials, work.params), read_secrets(item.spec.secrets)
+    command = item.spec.program(sys.executable)
     with within_deadline(item.spec.timeout_seconds), _environment(account):
-        if item.spec.command is None:
-            return called(item.step.load())(work.params, folder)
-        log_to, names = partial(log_line, log), (*item.spec.environment, *account)
-        isolation = run_command(item.spec.command, folder, work.params, log_to, task_keys(work.context), names)
-        return Ran(isolation=isolation)
+        records = work.folder.step(item.step.id)
+        if command is None:
+            with recording(records):
+                return called(item.step.load())(work.params, folder)
+        variables = {**item.spec.environment, **account, **secrets}
+        hidden = hidden_values(item.spec.secrets, secrets)
+        logs = {
+            "log": partial(log_line, log, records=records),
+            "overwritten": partial(log_progress, log, records=records),
+        }
+        keys = task_keys(work.context)
+        return Ran(
+            isolation=run_command(command, folder, work.params, task=keys, variables=variables, hidden=hidden, **logs)
+        )
 
 
 def _credentials(credentials: Credentials | None, params: StepParams) -> dict[str, str]:
@@ -71,12 +81,9 @@ def _credentials(credentials: Credentials | None, params: StepParams) -> dict[st
     """
     if credentials is None or getattr(params, "source", None) not in credentials.sources:
         return {}
-    try:
-        connection = Connection.get(credentials.connection)
-    except AirflowNotFoundException:
+    connection = read_connection(credentials.connection)
+    if connection is None:
         return {}
-    except AirflowException as error:
-        raise TransientError(f"the connection {credentials.connection} cannot be read: {error}") from error
     values = {credentials.login: connection.login, credentials.password: connection.password}
     return {name: value for name, value in values.items() if value}
 

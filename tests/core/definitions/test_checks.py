@@ -137,13 +137,41 @@ def test_a_cycle_is_reported_with_the_reason_for_each_edge():
     )
 
 
-def test_a_container_that_is_not_registered_needs_an_image_and_a_command():
-    bare = parsed(document({"id": "a", "output_file": "a.csv"}))
-    messages = [fault.message for fault in step_faults(bare, build_nodes(bare, {}), {})]
-    assert messages == [
-        "'a' is not a registered step, so it needs an image; add 'image'",
-        "'a' is not a registered step, so it needs a command; add 'command'",
-    ]
+def faults_of(*containers: dict[str, Any], **fields: Any) -> dict[str, str]:
+    content = parsed(document(*containers, **fields))
+    nodes = build_nodes(content, REGISTERED)
+    faults = [*graph_faults(content, nodes), *step_faults(content, nodes, REGISTERED)]
+    return {fault.path: fault.message for fault in faults}
+
+
+def test_a_container_that_is_not_registered_needs_a_command_or_a_function_and_no_image():
+    assert faults_of({"id": "a", "output_file": "a.csv"}) == {
+        "$.containers[0]": "'a' is not a registered step, so it needs a command; add 'command', or 'function'"
+    }
+    assert faults_of({"id": "a", "output_file": "a.csv", "command": "true"}) == {}
+    both = faults_of(container("a", function="steps/a.py:write"))
+    assert both == {"$.containers[0].function": "'a' has a command and a function; remove one of them"}
+
+
+def test_what_starts_runs_is_stated_once_and_to_some_effect():
+    nightly = {"name": "north", "schedule": "@daily"}
+    assert faults_of(container("a"), schedule="@daily", triggers=["x"]).keys() == {"$.triggers"}
+    assert faults_of(container("a"), timezone="Europe/Berlin").keys() == {"$.timezone"}
+    assert faults_of(container("a"), timezone="Europe/Berlin", schedules=[nightly]) == {}
+    assert faults_of(container("a"), schedules=[nightly, nightly]).keys() == {"$.schedules[1].name"}
+
+
+def test_a_variable_has_one_source_and_a_registered_step_gets_none():
+    twice = faults_of(container("a", environment="TOKEN", secrets={"TOKEN": "crm.password"}))
+    assert twice == {"$.containers[0].secrets.TOKEN": "TOKEN is also in environment; keep one of them"}
+    own = faults_of({"id": "energy-generator", "secrets": {"TOKEN": "crm.password"}, "network": "crm"})
+    assert own.keys() == {"$.containers[0].secrets", "$.containers[0].network"}
+
+
+def test_a_declared_parameter_reaches_a_command_and_is_none_of_a_registered_step_s():
+    count = {"count": {"type": "integer", "default": 1}}
+    assert faults_of(container("a"), params=count) == {}
+    assert faults_of({"id": "energy-generator"}, params=count).keys() == {"$.params"}
 
 
 def test_a_registered_step_needs_neither_image_nor_files():

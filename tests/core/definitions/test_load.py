@@ -72,7 +72,7 @@ def test_sequential_execution_chains_what_could_run_in_parallel(load):
 
 def test_every_setting_reaches_the_model(load):
     plain = load(document(container("a")))
-    assert (plain.schedule, plain.description, plain.sources, plain.publish) == ("@daily", "", (), ())
+    assert (plain.schedule, plain.description, plain.sources, plain.publish) == (None, "", (), ())
     assert (plain.steps[0].timeout_seconds, plain.steps[0].memory_mb, plain.steps[0].cpus) == (
         3600,
         2048,
@@ -90,6 +90,37 @@ def test_every_setting_reaches_the_model(load):
     assert (only.inputs, only.outputs) == (("source/m.csv",), ("good.csv", "bad.csv"))
     assert only.records is not None
     assert (only.records.read, only.records.accepted, only.records.rejected) == ("source/m.csv", "good.csv", "bad.csv")
+
+
+def test_what_starts_runs_and_what_a_command_gets_reach_the_model(load):
+    stated = {"retries": 7, "pool": "crm", "network": "crm-net", "environment": {"MODE": "fast"}}
+    stated |= {"secrets": {"TOKEN": "crm.password"}}
+    nightly = {"name": "north", "schedule": "0 3 * * *", "params": {"area": 1}}
+    made = load(
+        document(
+            container("a", **stated),
+            schedule="0 2 * * *",
+            timezone="Europe/Berlin",
+            params={"area": {"type": "integer", "default": 0}},
+            schedules=[nightly],
+        )
+    )
+    assert {key: getattr(made.steps[0], key) for key in stated} == stated
+    assert (made.schedule, made.timezone, made.triggers) == ("0 2 * * *", "Europe/Berlin", ())
+    assert made.steps[0].params["area"].type == "integer"
+    assert [(one.name, one.params) for one in made.schedules] == [("north", {"area": 1})]
+    assert load(document(container("a"), triggers=["energy_results"])).triggers == ("energy_results",)
+
+
+@pytest.mark.parametrize("start", [{"schedule": "@daily"}, {"triggers": ["energy_results"]}])
+def test_nothing_starts_a_pipeline_that_is_not_enabled(load, start):
+    off = load(document(container("a"), enabled=False, **start))
+    assert (off.schedule, off.triggers) == (None, ())
+
+
+def test_the_file_of_schedules_is_no_definition(tmp_path):
+    (tmp_path / "schedules.json").write_text("{}")
+    assert load_definitions(tmp_path, REGISTERED) == ([], [])
 
 
 def test_every_check_of_an_output_reaches_its_artifact():

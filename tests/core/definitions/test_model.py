@@ -1,12 +1,23 @@
 """The model of a definition, and the values that its documents accept."""
 
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
-from include.core.definitions.model import Definition, ListDocument, RecordFiles, StepSpec, data_path
+from include.core.definitions.model import (
+    Definition,
+    ListDocument,
+    ParamSpec,
+    RecordFiles,
+    StepSpec,
+    data_path,
+    function_command,
+)
 from tests.core.definitions.documents import container, document
 
 DEFINITION = Definition("energy-pipeline", "", (StepSpec("a", "A"),), Path("a.json"))
@@ -96,7 +107,95 @@ def test_the_files_of_record_accounting_are_paths_below_data():
 @pytest.mark.parametrize("name", ["MY_TOKEN", "SH_CLIENT_SECRET", "_x9"])
 def test_a_definition_names_variables_that_its_command_gets(name: str):
     document_of = ListDocument.model_validate(document(container("a", environment=name)))
-    assert document_of.containers[0].environment == [name]
+    assert document_of.containers[0].environment == {name: None}
+
+
+def test_a_variable_has_the_value_that_its_definition_states():
+    stated = ListDocument.model_validate(document(container("a", environment={"MODE": "fast", "TOKEN": None})))
+    assert stated.containers[0].environment == {"MODE": "fast", "TOKEN": None}
+    with pytest.raises(ValidationError, match="names of variables, or an object"):
+        ListDocument.model_validate(document(container("a", environment=[["A"]])))
+
+
+@pytest.mark.parametrize("place", ["crm.password", "my.crm.login", "crm.extra.api-key"])
+def test_a_secret_is_a_field_of_a_connection(place: str):
+    assert ListDocument.model_validate(document(container("a", secrets={"TOKEN": place})))
+
+
+@pytest.mark.parametrize("place", ["hunter2", "crm.", "crm.uri", "crm.extra", "crm.extra.", ".password"])
+def test_a_secret_itself_is_not_written_into_a_definition(place: str):
+    with pytest.raises(ValidationError, match="must name a field of an Airflow connection"):
+        ListDocument.model_validate(document(container("a", secrets={"TOKEN": place})))
+
+
+@pytest.mark.parametrize("network", ["host", "bridge", "none", "default", "container:db", "a b"])
+def test_no_container_joins_a_network_of_the_engine_or_of_another_container(network: str):
+    with pytest.raises(ValidationError, match="network"):
+        ListDocument.model_validate(document(container("a", network=network)))
+
+
+@pytest.mark.parametrize("zone", ["Berlin", "UTC+2", "localtime", "../etc/passwd", ""])
+def test_a_time_zone_is_one_of_the_iana_database(zone: str):
+    with pytest.raises(ValidationError, match="is not an IANA time zone"):
+        ListDocument.model_validate(document(container("a"), schedule="@daily", timezone=zone))
+
+
+def param(**fields: Any) -> ParamSpec:
+    return ParamSpec.model_validate({"type": "integer", "default": 3} | fields)
+
+
+def test_a_parameter_has_the_type_the_bounds_and_the_choices_that_its_definition_declares():
+    bounded = TypeAdapter(param(minimum=1, maximum=9).annotation)
+    assert bounded.validate_python(9) == 9
+    with pytest.raises(ValidationError):
+        bounded.validate_python(10)
+    choice = TypeAdapter(param(type="string", default=None, enum=["a", "b"]).annotation)
+    assert (choice.validate_python("b"), choice.validate_python(None)) == ("b", None)
+    with pytest.raises(ValidationError):
+        choice.validate_python("c")
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"default": "3"}, "its default '3' is not a possible value"),
+        ({"default": 0, "minimum": 1}, "its default 0 is not a possible value"),
+        ({"default": [1]}, "must be a string, a number, true, false or null"),
+        ({"minimum": 5, "maximum": 1}, "no number lies between 5 and 1"),
+        ({"type": "boolean", "default": True, "minimum": 0}, "a boolean has no minimum"),
+        ({"enum": ["a"]}, "enum lists strings"),
+    ],
+)
+def test_a_parameter_that_no_run_could_have_is_refused(fields: dict[str, Any], message: str):
+    with pytest.raises(ValidationError, match=message):
+        param(**fields)
+
+
+@pytest.mark.parametrize("name", ["start", "files", "class", "Upper", "a-b", "1a"])
+def test_a_parameter_is_named_as_python_names_are_and_not_as_those_of_every_run(name: str):
+    with pytest.raises(ValidationError, match="params"):
+        ListDocument.model_validate(document(container("a"), params={name: {"type": "integer", "default": 1}}))
+
+
+def test_a_function_is_called_as_a_program_with_the_folder_and_the_parameters(tmp_path, monkeypatch):
+    source = "def count(files, params):\n    (files / 'n.txt').write_text(str(params['n'] + 1))\n"
+    monkeypatch.setenv("DATA_DIR", str(tmp_path))
+    monkeypatch.setenv("STEP_PARAMS", '{"n": 41}')
+    subprocess.run(function_command(sys.executable, "steps/count.py:count", source), check=True)
+    assert (tmp_path / "n.txt").read_text() == "42"
+
+
+@pytest.mark.parametrize(
+    ("name", "variant", "expected"),
+    [
+        ("energy-pipeline", "", ("energy_pipeline", "energy")),
+        ("energy-pipeline-north", "north", ("energy_pipeline_north", "energy_north")),
+        ("field-monitoring-north", "north", ("field_monitoring_north", "field_monitoring_north")),
+    ],
+)
+def test_a_schedule_of_a_name_makes_a_pipeline_of_its_own(name, variant, expected):
+    definition = replace(DEFINITION, workflow_name=name, variant=variant)
+    assert (definition.dag_id, definition.pipeline) == expected
 
 
 @pytest.mark.parametrize(

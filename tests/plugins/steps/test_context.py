@@ -41,7 +41,21 @@ pytestmark = pytest.mark.airflow
 
 def context(tries, max_tries):
     run = SimpleNamespace(dag_id="energy_pipeline", run_id="manual__2026-01-01T00:00:00+00:00")
-    return {"ti": SimpleNamespace(try_number=tries, max_tries=max_tries, log_url="http://x/log"), "dag_run": run}
+    return {
+        "ti": SimpleNamespace(
+            try_number=tries, max_tries=max_tries, task=SimpleNamespace(retries=RETRIES), log_url="http://x/log"
+        ),
+        "dag_run": run,
+    }
+
+
+def test_the_retries_of_a_task_tell_its_first_try_after_a_clear():
+    policy = StepRetryPolicy(1)
+    again = policy.evaluate(TransientError("no"), 2, 2)
+    assert (again.action, again.retry_delay) == (RetryAction.RETRY, timedelta(seconds=2)), "cleared after its first try"
+    assert StepRetryPolicy.deserialize(policy.serialize()).retries == 1
+    far = StepRetryPolicy(20).evaluate(TransientError("no"), 20, 20)
+    assert far.retry_delay == timedelta(minutes=10), "no wait is longer"
 
 
 @pytest.mark.parametrize(

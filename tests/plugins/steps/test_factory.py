@@ -16,6 +16,7 @@ from include.core.contracts import Approval, StepParams
 from include.core.settings import get_settings
 from plugins.notifications.callbacks import notify_of_failure, notify_of_step
 from plugins.notifications.deadline import RunQueued
+from plugins.steps.context import RETRIES
 from plugins.steps.factory import PipelineDag, build_dag, new_dag, outer_tasks, step_task
 from tests.core.small_pipeline import ANALYZE, MEASURE, pipeline, spec
 
@@ -67,6 +68,33 @@ def test_a_dag_has_the_limits_the_schedule_and_the_texts_of_its_definition():
     assert (dag.catchup, dag.max_active_runs, dag.tags) == (False, 4, {"test", "groundtruth"})
     assert dag.on_failure_callback == [notify_of_failure] or dag.on_failure_callback is notify_of_failure
     assert dag.tasks == []
+
+
+def test_a_schedule_counts_days_of_its_zone_and_assets_may_take_its_place():
+    local = new_dag(pipeline(schedule="@daily", timezone="Europe/Berlin"), doc_md="")
+    assert str(local.timetable.timezone) == "Timezone('Europe/Berlin')"
+    dag = new_dag(pipeline(triggers=("energy_results", "grid_results")), doc_md="")
+    assert {asset.name for _, asset in dag.timetable.asset_condition.iter_assets()} == {
+        "energy_results",
+        "grid_results",
+    }
+
+
+def test_a_further_schedule_is_switched_on_and_its_form_shows_its_parameters():
+    of = replace(pipeline(workflow_name="test-pipeline-north", variant="north"), defaults={"factor": 7.0})
+    dag = new_dag(of, doc_md="")
+    assert (dag.dag_id, dag.is_paused_upon_creation) == ("test_pipeline_north", False)
+    assert dag.params["factor"] == 7.0
+    assert new_dag(pipeline(), doc_md="").is_paused_upon_creation is None
+
+
+def test_a_task_has_the_retries_and_the_pool_of_its_definition():
+    [stated, plain] = [
+        step_task(of, of["measure"], "local")
+        for of in (pipeline(spec("measure", retries=7, pool="crm")), pipeline(spec("measure")))
+    ]
+    assert (stated.retries, stated.pool, stated.retry_policy.retries) == (7, "crm", 7)
+    assert (plain.retries, plain.pool, plain.retry_policy.retries) == (RETRIES, "default_pool", RETRIES)
 
 
 def test_assets_may_start_a_dag_instead_of_its_schedule():

@@ -32,7 +32,13 @@ DAY = (datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 1, 2, tzinfo=UTC))
 
 def context(task_id, *, params=None, conf=None, interval=DAY, events=(), run_type="manual"):
     """What Airflow passes to a task in its second try, after one clear."""
-    task = SimpleNamespace(task_id=task_id, try_number=2, max_tries=RETRIES + 1, log_url="http://x/log")
+    task = SimpleNamespace(
+        task_id=task_id,
+        try_number=2,
+        max_tries=RETRIES + 1,
+        task=SimpleNamespace(retries=RETRIES),
+        log_url="http://x/log",
+    )
     start, end = interval
     run = SimpleNamespace(
         dag_id="test_pipeline", run_id=RUN_ID, conf=conf, data_interval_start=start, data_interval_end=end,
@@ -72,6 +78,23 @@ def test_a_parameter_that_does_not_exist_is_recorded_as_the_fault_of_preparing(r
     with pytest.raises(BadInputError, match="factr: no such parameter"):
         prepare(pipeline(), conf={"factr": 1.0})
     assert run.result("prepare").error.kind == "bad_input"
+
+
+def invented(params, stated):
+    """What a run of a test would invent."""
+    return None if "factor" in stated else "readings would be made"
+
+
+def test_a_scheduled_run_never_works_on_invented_data_unless_its_schedule_asks_for_them(run):
+    inventing = replace(pipeline(), invents=f"{__name__}:invented")
+    with pytest.raises(
+        BadInputError, match=r"schedule of test states no data: readings would be made \(.*schedules\.json"
+    ):
+        prepare(inventing, run_type="scheduled")
+    assert run.result("prepare").error.kind == "bad_input"
+    prepare(inventing)
+    prepare(replace(inventing, defaults={"factor": 5.0}), run_type="scheduled")
+    assert run.run().params["factor"] == 5.0
 
 
 @pytest.mark.parametrize("interval", [(None, None), (DAY[0], DAY[0])])

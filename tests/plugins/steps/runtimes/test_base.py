@@ -94,7 +94,13 @@ def run(folder, monkeypatch):
 
     def context(map_index=-1, number=1):
         instance = SimpleNamespace(
-            try_number=number, max_tries=RETRIES, map_index=map_index, task_id="measure", dag_id="d", run_id="r"
+            try_number=number,
+            max_tries=RETRIES,
+            task=SimpleNamespace(retries=RETRIES),
+            map_index=map_index,
+            task_id="measure",
+            dag_id="d",
+            run_id="r",
         )
         return {"ti": instance, "dag_run": SimpleNamespace(dag_id="d", run_id="r"), "outlet_events": {}}
 

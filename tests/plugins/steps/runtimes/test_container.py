@@ -23,6 +23,7 @@ from include.docker_proxy.settings import ProxySettings
 from include.satellite.params import CompareParams
 from include.satellite.pipeline import SATELLITE
 from plugins.steps.runtimes.container import create_request, engine_faults, engine_url, host_path, step_image
+from tests.core.small_pipeline import pipeline, spec
 
 pytestmark = pytest.mark.airflow
 
@@ -94,6 +95,33 @@ def test_a_step_sees_its_work_folder_its_inputs_and_the_files_of_stores_that_it_
         f"/stores/{SCENE}": (str(data_dir / SCENE), True),
     }
     assert ("GROUNDTRUTH_DATA_DIR" in request["environment"]) == bool(item.step.stored)
+
+
+def test_a_definition_states_the_network_the_variables_and_the_function_of_a_container(engine, work, monkeypatch):
+    monkeypatch.setenv("REGION", "north")
+    stated = spec(
+        "totals",
+        image="own/image:2",
+        function="steps/totals.py:write",
+        source="def write(files, params): ...",
+        network="crm",
+        environment={"MODE": "fast", "REGION": None},
+        outputs=("totals.csv",),
+    )
+    item = pipeline(stated)["totals"]
+    request = create_request(engine, item, work, item.step.params(), LABELS, {}, {"TOKEN": "s3cret"})
+    assert request["host_config"]["NetworkMode"] == "crm"
+    assert request["command"][0] == "python", "that of the image"
+    assert request["command"][-1] == "def write(files, params): ..."
+    environment = request["environment"]
+    assert (environment["MODE"], environment["REGION"], environment["TOKEN"]) == ("fast", "north", "s3cret")
+    assert "s3cret" not in str(request["labels"])
+
+
+def test_a_step_without_an_image_runs_in_no_container():
+    item = pipeline(spec("totals", command=("true",), outputs=("totals.csv",)))["totals"]
+    with pytest.raises(SetupError, match="totals: its definition names no image"):
+        step_image(item)
 
 
 def test_of_the_env_file_a_step_learns_the_keys_of_its_contract(engine, work, env_file):

@@ -15,6 +15,7 @@ from airflow.sdk import DAG
 
 from include.core.contracts import Credentials, StepParams
 from include.core.errors import GroundtruthError, StepTimeoutError
+from include.core.progress import latest
 from include.core.runner import Attempt
 from include.core.work_folder import WorkFolder
 from plugins.steps.runtimes.base import Work
@@ -100,6 +101,44 @@ def test_a_command_runs_in_the_runs_files_with_its_parameters_and_logs_what_it_p
     assert "done" in caplog.messages
     with pytest.raises(GroundtruthError, match="exit code 3"):
         do_work(work_of(folder, command=(sys.executable, "-c", "raise SystemExit(3)")), LOG)
+
+
+BAR = """
+import sys, time
+for number in range(3000):
+    sys.stdout.write(f"\\r{number + 1:5d} of 3000 |{'#' * 40}|")
+    sys.stdout.flush()
+    time.sleep(0.0001)
+print()
+"""
+
+
+def test_a_progress_bar_is_one_line_of_the_log(folder, caplog):
+    """Each state of it was a line; a bar of an hour made megabytes."""
+    caplog.set_level(logging.INFO)
+    do_work(work_of(folder, command=(sys.executable, "-c", BAR)), LOG)
+    bars = [message for message in caplog.messages if "of 3000" in message]
+    assert bars == [f" 3000 of 3000 |{'#' * 40}|"]
+
+
+def test_progress_that_a_program_logs_is_recorded(folder, caplog):
+    record = {"timestamp": "2026-01-01T00:00:00+00:00", "level": "info", "event": "half of it"}
+    record["progress"] = {"at": "2026-01-01T00:00:00Z", "text": "5 of 10 records", "done": 5, "total": 10}
+    program = f"print({json.dumps(record)!r}); print('{{\"progress\": 1}}')"
+    work = work_of(folder, command=(sys.executable, "-c", program))
+    work.folder.step("measure").mkdir(parents=True)
+    do_work(work, LOG)
+    event = latest(work.folder.step("measure"))
+    assert (event.text, event.done, event.total) == ("5 of 10 records", 5, 10)
+
+
+def test_a_secret_fills_a_variable_and_stays_out_of_the_log(folder, caplog, monkeypatch):
+    monkeypatch.setenv("AIRFLOW_CONN_CRM", json.dumps({"conn_type": "generic", "password": "s3cret"}))
+    caplog.set_level(logging.INFO)
+    command = ("sh", "-c", 'echo "token: $TOKEN"; test "$TOKEN" = s3cret')
+    do_work(work_of(folder, command=command, secrets={"TOKEN": "crm.password"}), LOG)
+    assert "token: ***" in caplog.messages
+    assert "s3cret" not in caplog.text
 
 
 def test_a_step_that_airflow_interrupts_exceeded_its_timeout(folder):
