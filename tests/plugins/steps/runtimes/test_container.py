@@ -139,7 +139,7 @@ def test_a_command_gets_the_variables_that_its_definition_names(engine, work, mo
     monkeypatch.setenv("MY_ACCOUNT", "ada")
     monkeypatch.setenv("SH_CLIENT_SECRET", "s3cret")
     item = SATELLITE["train_cnn"]
-    named = PipelineStep(item.step, replace(item.spec, environment=("MY_ACCOUNT",)))
+    named = PipelineStep(item.step, replace(item.spec, environment={"MY_ACCOUNT": None}))
     environment = asked(engine, named, work)["environment"]
     assert environment["MY_ACCOUNT"] == "ada"
     assert "SH_CLIENT_SECRET" not in environment

@@ -181,5 +181,5 @@ def test_a_command_gets_the_account_of_its_contract_and_the_variables_of_its_def
     monkeypatch.setenv("MY_TOKEN", "abc")
     monkeypatch.setenv("SH_CLIENT_SECRET", "s3cret")
     script = 'echo "$TEST_LOGIN $TEST_PASSWORD $MY_TOKEN ${SH_CLIENT_SECRET-none} ${AIRFLOW_CONN_ACCOUNT-none}" > seen'
-    do_work(work_of(folder, credentials=ACCOUNT, command=("sh", "-c", script), environment=("MY_TOKEN",)), LOG)
+    do_work(work_of(folder, credentials=ACCOUNT, command=("sh", "-c", script), environment={"MY_TOKEN": None}), LOG)
     assert (folder.files / "seen").read_text() == "us s3cret abc none none\n"
