@@ -54,7 +54,10 @@ def call(*arguments):
         (["energy", "--runtime", "cloud"], "--runtime: cloud is not one of local, docker"),
         (["energy", "--csv", "nowhere.csv"], "--files: no such file: nowhere.csv"),
         (["satellite", "--set", "reference=nowhere.tif"], "reference: no such file: nowhere.tif"),
-        (["satellite", "--bbox", "75.8,30.9,75.806,30.905"], "a tile of 64 pixels does not fit into the area"),
+        (
+            ["satellite", "--bbox", "1,31,1.006,31.005", "--source", "demo"],
+            "a tile of 64 pixels does not fit into the area",
+        ),
         (["energy", "--csv", __file__, "--columns", "timestamp"], "is not FIELD=COLUMN"),
         (["energy", "--csv", __file__, "--stamp", "middle"], "stamp: Input should be 'start' or 'end'"),
     ],

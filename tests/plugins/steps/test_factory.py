@@ -72,9 +72,9 @@ def test_a_dag_has_the_limits_the_schedule_and_the_texts_of_its_definition():
 
 def test_a_schedule_counts_days_of_its_zone_and_assets_may_take_its_place():
     local = new_dag(pipeline(schedule="@daily", timezone="Europe/Berlin"), doc_md="")
-    assert str(local.timetable.timezone) == "Timezone('Europe/Berlin')"
+    assert str(local.timetable.timezone) == "Europe/Berlin"
     dag = new_dag(pipeline(triggers=("energy_results", "grid_results")), doc_md="")
-    assert {asset.name for _, asset in dag.timetable.asset_condition.iter_assets()} == {
+    assert {asset.name for asset in dag.timetable.asset_condition.objects} == {
         "energy_results",
         "grid_results",
     }

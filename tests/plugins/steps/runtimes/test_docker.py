@@ -205,7 +205,7 @@ def test_a_created_container_is_started_and_its_log_is_followed_to_its_last_line
     engine = Engine({"c": ENDED | {"Status": "created"}}, log=(b"fir", b"st\n\nsec", b"ond"))
     task, work = started(engine)
     lines = []
-    monkeypatch.setattr(module, "log_line", lambda _, text: lines.append(text))
+    monkeypatch.setattr(module, "log_line", lambda _, text, records: lines.append(text))
     task.container_id = "c"
     task.wait(work)
     assert (engine.did("start"), engine.did("wait"), lines) == (["c"], ["c"], ["first", "", "second"])

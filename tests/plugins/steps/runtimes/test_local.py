@@ -12,6 +12,7 @@ from types import SimpleNamespace
 
 import pytest
 from airflow.sdk import DAG
+from structlog import get_logger
 
 from include.core.contracts import Credentials, StepParams
 from include.core.errors import GroundtruthError, StepTimeoutError
@@ -113,8 +114,9 @@ print()
 """
 
 
-def test_a_progress_bar_is_one_line_of_the_log(folder, caplog):
+def test_a_progress_bar_is_one_line_of_the_log(folder, caplog, monkeypatch):
     """Each state of it was a line; a bar of an hour made megabytes."""
+    monkeypatch.setattr("include.core.output.SHOWN_EVERY_S", 3600)
     caplog.set_level(logging.INFO)
     do_work(work_of(folder, command=(sys.executable, "-c", BAR)), LOG)
     bars = [message for message in caplog.messages if "of 3000" in message]
@@ -127,7 +129,7 @@ def test_progress_that_a_program_logs_is_recorded(folder, caplog):
     program = f"print({json.dumps(record)!r}); print('{{\"progress\": 1}}')"
     work = work_of(folder, command=(sys.executable, "-c", program))
     work.folder.step("measure").mkdir(parents=True)
-    do_work(work, LOG)
+    do_work(work, get_logger())
     event = latest(work.folder.step("measure"))
     assert (event.text, event.done, event.total) == ("5 of 10 records", 5, 10)
 
