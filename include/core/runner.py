@@ -255,10 +255,16 @@ def _versions(step: Step, attempt: Attempt) -> dict[str, str]:
     versions = {"python": platform.python_version(), "groundtruth": code_version()}
     if attempt.definition:
         versions["definition"] = attempt.definition[:12]
-    for library in (*step.libraries, *LIBRARIES):
-        with suppress(importlib.metadata.PackageNotFoundError):
-            versions[library] = importlib.metadata.version(library)
-    return versions
+    installed = {library: _installed_version(library) for library in (*step.libraries, *LIBRARIES)}
+    return versions | {library: version for library, version in installed.items() if version}
+
+
+@cache
+def _installed_version(library: str) -> str | None:
+    """Return the version of an installed library, None without it; read once a process, for that takes milliseconds."""
+    with suppress(importlib.metadata.PackageNotFoundError):
+        return importlib.metadata.version(library)
+    return None
 
 
 def _plan(folder: RunFolder) -> Run:

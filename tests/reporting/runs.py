@@ -2,6 +2,7 @@
 
 import hashlib
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -134,6 +135,7 @@ def proven_run(path: Path, *, audited: bool | None = None, **params: Any) -> Run
     return folder
 
 
+@cache
 def tiny_png() -> bytes:
     import io
 

@@ -68,6 +68,13 @@ def texture(classes, seed=9):
 
 
 @pytest.fixture
+def drawn(run, quick_plots):
+    """The same with its map by the rule, whose plot is empty."""
+    draw_map(run, HealthMapParams())
+    return run
+
+
+@pytest.fixture
 def enabled(trained_run, env_file):
     """The small models, promoted."""
     (trained_run / "comparison.json").write_text("{}")
@@ -414,12 +421,11 @@ def paint(run, band, value):
     altered(run, painted(band, 20, value))
 
 
-def test_a_map_by_the_rule_is_confirmed(run):
-    draw_map(run, HealthMapParams())
-    recompute_map(run, HealthMapParams())
+def test_a_map_by_the_rule_is_confirmed(drawn):
+    recompute_map(drawn, HealthMapParams())
 
 
-def test_a_map_by_the_model_is_confirmed(run, data_dir, enabled):
+def test_a_map_by_the_model_is_confirmed(run, data_dir, enabled, quick_plots):
     make(data_dir, run, synthetic=True, layers=texture(np.kron([[0, 3], [3, 0]], np.ones((32, 32), int))))
     draw_map(run, HealthMapParams())
     recompute_map(run, HealthMapParams())
@@ -435,13 +441,12 @@ def test_a_map_by_the_model_is_confirmed(run, data_dir, enabled):
         "75.800E_30.900N_75.900E_31.000N/..", "75.800E_30.900N_75.900E_31.000N\n",
     ],
 )  # fmt: skip
-def test_a_place_that_is_no_place_is_refused_before_anything_is_published(run, place):
-    draw_map(run, HealthMapParams())
-    state(run, place=place)
+def test_a_place_that_is_no_place_is_refused_before_anything_is_published(drawn, place):
+    state(drawn, place=place)
     with pytest.raises(ContractError, match=r"health_map\.json: must keep to its schema"):
-        draw_map_outcome(run)
+        draw_map_outcome(drawn)
     with pytest.raises(ContractError, match="must keep to its schema"):
-        recompute_map(run, HealthMapParams())
+        recompute_map(drawn, HealthMapParams())
 
 
 @pytest.mark.parametrize(
@@ -457,11 +462,10 @@ def test_a_place_that_is_no_place_is_refused_before_anything_is_published(run, p
         ({"notes": ["All is well."]}, "notes"),
     ],
 )
-def test_a_document_that_states_another_map_is_refused(run, changes, field):
-    draw_map(run, HealthMapParams())
-    state(run, **changes)
+def test_a_document_that_states_another_map_is_refused(drawn, changes, field):
+    state(drawn, **changes)
     with pytest.raises(ContractError, match=rf"health_map\.json: must state what follows .*\$\.{field}"):
-        recompute_map(run, HealthMapParams())
+        recompute_map(drawn, HealthMapParams())
 
 
 @pytest.mark.parametrize(
@@ -472,11 +476,10 @@ def test_a_document_that_states_another_map_is_refused(run, changes, field):
         (0, 255, "must cover the area"),
     ],
 )
-def test_a_pixel_of_another_class_is_found(run, band, value, rule):
-    draw_map(run, HealthMapParams())
-    paint(run, band, value)
+def test_a_pixel_of_another_class_is_found(drawn, band, value, rule):
+    paint(drawn, band, value)
     with pytest.raises(ContractError, match=rf"health_map\.tif: {rule}"):
-        recompute_map(run, HealthMapParams())
+        recompute_map(drawn, HealthMapParams())
 
 
 UTM_44, NORTH = "EPSG:32644", rasterio.Affine(10, 0, 600_000, 0, -10, 3_600_000)
@@ -497,14 +500,13 @@ MAP_LIES = {
 
 
 @pytest.mark.parametrize("lie", MAP_LIES)
-def test_a_lie_in_the_raster_of_a_map_is_red(run, lie):
+def test_a_lie_in_the_raster_of_a_map_is_red(drawn, lie):
     change, message = MAP_LIES[lie]
-    draw_map(run, HealthMapParams())
-    altered(run, lambda layers, *_: layers)
-    recompute_map(run, HealthMapParams())  # writing it again is no lie
-    altered(run, change)
+    altered(drawn, lambda layers, *_: layers)
+    recompute_map(drawn, HealthMapParams())  # writing it again is no lie
+    altered(drawn, change)
     with pytest.raises(ContractError, match=rf"health_map\.tif: .*{message}"):
-        recompute_map(run, HealthMapParams())
+        recompute_map(drawn, HealthMapParams())
 
 
 def with_overview(path):
@@ -529,11 +531,10 @@ def with_mask(path):
 
 
 @pytest.mark.parametrize(("lie", "found"), [(with_overview, "overviews"), (with_mask, "masks")])
-def test_a_map_that_a_viewer_would_show_otherwise_is_refused(run, lie, found):
-    draw_map(run, HealthMapParams())
-    lie(run / "health_map.tif")
+def test_a_map_that_a_viewer_would_show_otherwise_is_refused(drawn, lie, found):
+    lie(drawn / "health_map.tif")
     with pytest.raises(ContractError, match=rf"health_map\.tif: must have the tags .* found other .*{found}"):
-        recompute_map(run, HealthMapParams())
+        recompute_map(drawn, HealthMapParams())
 
 
 MODEL_MAP_LIES = {
@@ -545,7 +546,7 @@ MODEL_MAP_LIES = {
 
 
 @pytest.mark.parametrize("lie", MODEL_MAP_LIES)
-def test_a_lie_in_the_raster_of_a_models_map_is_red(run, data_dir, enabled, lie):
+def test_a_lie_in_the_raster_of_a_models_map_is_red(run, data_dir, enabled, quick_plots, lie):
     change, message = MODEL_MAP_LIES[lie]
     layers = texture(np.kron([[0, 3], [3, 0]], np.ones((32, 32), int)))
     layers[-1, :8] = 9  # clouds
@@ -560,22 +561,19 @@ def test_a_lie_in_the_raster_of_a_models_map_is_red(run, data_dir, enabled, lie)
     ("changes", "field"),
     [({"why": "Drawn by the ministry."}, "why"), ({"env_file": "/etc/approved"}, "env_file")],
 )
-def test_a_document_that_states_another_reason_for_its_author_is_refused(run, changes, field):
-    draw_map(run, HealthMapParams())
-    state(run, **changes)
+def test_a_document_that_states_another_reason_for_its_author_is_refused(drawn, changes, field):
+    state(drawn, **changes)
     with pytest.raises(ContractError, match=rf"health_map\.json: must state what follows .*\$\.{field}"):
-        recompute_map(run, HealthMapParams())
+        recompute_map(drawn, HealthMapParams())
 
 
-def test_a_map_by_the_rule_that_is_called_the_models_is_refused(run):
-    draw_map(run, HealthMapParams())
-    state(run, drawn_by="model", model_version="20260101T000000Z-12345678", label_source="ndvi_rule")
+def test_a_map_by_the_rule_that_is_called_the_models_is_refused(drawn):
+    state(drawn, drawn_by="model", model_version="20260101T000000Z-12345678", label_source="ndvi_rule")
     with pytest.raises(ContractError, match=r"health_map\.json: must be drawn by the NDVI rule, as .* states"):
-        recompute_map(run, HealthMapParams())
+        recompute_map(drawn, HealthMapParams())
 
 
-def test_a_map_by_the_rule_where_a_model_is_enabled_is_refused(run, request):
-    draw_map(run, HealthMapParams())
+def test_a_map_by_the_rule_where_a_model_is_enabled_is_refused(drawn, request):
     model = request.getfixturevalue("enabled")
     with pytest.raises(ContractError, match=rf"health_map\.json: must be drawn by model {model.version}, as .* states"):
-        recompute_map(run, HealthMapParams())
+        recompute_map(drawn, HealthMapParams())
