@@ -12,6 +12,8 @@ WIDTH, HEIGHT, MARGIN = 1000.0, 560.0, 14.0
 """Of the drawing, in units of its own."""
 LETTER = (8.5, 14.0)
 """Width and height of a letter of a name, in units of the drawing."""
+ON_PHONES = 2.8
+"""Names are so many times as large on a narrow screen, where the drawing is smaller (figures.css, report.js)."""
 EQUATOR_KM = 40_075.017
 NORTHMOST = 85.051
 """Degrees of latitude at which Web Mercator ends."""
@@ -32,6 +34,11 @@ class DrawnArea:
     middle: tuple[float, float]
     fits_at: float
     text: str
+
+    @property
+    def name_classes(self) -> str:
+        """Classes of its name: `off` where it does not fit, `tight` where it does not on a narrow screen."""
+        return "name" + " off" * (self.fits_at > 1) + " tight" * (self.fits_at * ON_PHONES > 1)
 
 
 @dataclass(frozen=True)
@@ -74,7 +81,7 @@ def drawn_map(chart: MapChart) -> MapDrawing:
         text = f"{area.label}: {area.state}" + (f", {area.text}" if area.text else "")
         middle = round((min(xs) + max(xs)) / 2, 1), round((min(ys) + max(ys)) / 2, 1)
         room = min((max(xs) - min(xs)) / (LETTER[0] * (len(area.label) + 1)), (max(ys) - min(ys)) / (2 * LETTER[1]))
-        areas.append(DrawnArea(path, middle, round(1 / max(room, 1e-3), 1), text))
+        areas.append(DrawnArea(path, middle, round(1 / max(room, 1e-3), 2), text))
     return MapDrawing(
         areas=tuple(areas),
         counts={state: sum(area.state == state for area in chart.areas) for state in chart.states},

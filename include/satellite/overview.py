@@ -237,7 +237,12 @@ def _field_headlines(fields: FieldSet | None) -> list[Headline]:
 def _imagery_headlines(imagery: Imagery, report: ValidationReport) -> list[Headline]:
     grid = imagery.grid
     width, height = (length * grid.resolution / 1000 for length in (grid.width, grid.height))
-    area = Headline(label="Area", value=f"{width:.3g} × {height:.3g} km", note=place_in_words(imagery.place))
+    size = width * height
+    area = Headline(
+        label="Area",
+        value=f"{size:,.0f} km²" if size >= 100 else f"{size:.3g} km²",
+        note=f"{width:.3g} × {height:.3g} km, {place_in_words(imagery.place)}",
+    )
     measured = [(date, index) for date in report.dates if date.accepted and (index := date.index(NDVI.name))]
     if not measured:
         return [area]

@@ -59,6 +59,8 @@ def test_states_are_counted_and_names_fit_when_they_are_large_enough():
     assert drawing.areas[0].text == "A: good, 3 ha"
     assert drawing.areas[0].fits_at > 1
     assert drawn(square("A", 5, 50)).areas[0].fits_at < 1
+    assert drawing.areas[0].name_classes == "name off tight"
+    assert drawn(square("A", 5, 50)).areas[0].name_classes == "name"
 
 
 def test_a_hole_and_a_single_point_of_view_are_drawn():

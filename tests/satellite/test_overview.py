@@ -104,7 +104,7 @@ def test_a_refused_promotion_and_simulated_imagery_stand_first(tmp_path):
 def test_area_vegetation_and_dates_are_stated(tmp_path):
     made = states(tmp_path)
     assert [(headline.label, headline.value) for headline in made.headlines] == [
-        ("Area", "9.5 × 11 km"),
+        ("Area", "104 km²"),
         ("Mean NDVI", "0.54"),
     ]
     assert made.checks[0].statement == (

@@ -275,6 +275,7 @@
   const NEAREST = 64;
   const TILE = 256;
   const MOST_TILES = 60;
+  const ON_PHONES = 2.8; // names are so many times as large on a narrow screen
   const SVG = "http://www.w3.org/2000/svg";
 
   const enhanceMap = (figure) => {
@@ -297,7 +298,10 @@
       svg.setAttribute("viewBox", `${view.x} ${view.y} ${view.width} ${view.height}`);
       svg.style.setProperty("--zoom", FULL.width / wide);
       figure.classList.toggle("near", wide < FULL.width);
-      for (const name of names) name.classList.toggle("off", name.dataset.fits > FULL.width / wide);
+      for (const name of names) {
+        name.classList.toggle("off", name.dataset.fits > FULL.width / wide);
+        name.classList.toggle("tight", name.dataset.fits * ON_PHONES > FULL.width / wide);
+      }
       ground.textContent = `${(unit * wide).toPrecision(3)} × ${(unit * high).toPrecision(3)} km; north is up.`;
       tile();
     };

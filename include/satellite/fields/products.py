@@ -277,8 +277,6 @@ def item_of(acquisition: Acquisition, imagery: Imagery) -> dict[str, Any]:
 
 def map_fields_outcome(files: Path) -> StepOutcome:
     """Return the latest values of the fields, the lowest NDVI first."""
-    import numpy as np
-
     imagery = VALIDATED.read(files)
     table = read_products(files)[0]
     names = [f"{index.name}_mean" for index in indices_of(imagery.sensor, imagery.bands)]
@@ -287,20 +285,22 @@ def map_fields_outcome(files: Path) -> StepOutcome:
         (
             row["field_id"],
             row["state"],
+            _rounded(row[names[0]]),
             row["crop"],
             row["area_ha"],
             plain(row["latest"]),
-            *(None if np.isnan(row[name]) else round(row[name], 3) for name in names),
+            *(_rounded(row[name]) for name in names[1:]),
         )
         for row in shown.to_dict("records")
     )
     columns = (
         "field",
         "state",
+        _heading(names[0]),
         "crop",
         "ha",
         "latest clear pass",
-        *(name.removesuffix("_mean").upper() for name in names),
+        *map(_heading, names[1:]),
     )
     with_value = table["latest"].notna()
     ndvi = table.loc[with_value, "ndvi_mean"].median() if "ndvi_mean" in table else math.nan
@@ -322,6 +322,14 @@ def map_fields_outcome(files: Path) -> StepOutcome:
         synthetic=imagery.synthetic,
         stand_in=imagery.source == "demo",
     )
+
+
+def _rounded(value: float) -> float | None:
+    return None if math.isnan(value) else round(value, 3)
+
+
+def _heading(column: str) -> str:
+    return column.removesuffix("_mean").upper()
 
 
 def read_products(

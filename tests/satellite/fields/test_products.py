@@ -138,6 +138,7 @@ def test_products_hold_and_are_published_below_the_name_of_the_file(files):
     assert outcome.metrics.latest_pass == date(2026, 4, 21)
     assert outcome.metrics.passes_mapped == 3
     assert [row[0] for row in outcome.tables[0].rows][-1] == "tiny"
+    assert outcome.tables[0].columns[:5] == ("field", "state", "NDVI", "crop", "ha")
 
 
 def spoil_table(files):
