@@ -22,6 +22,8 @@ NUMBERS = 10_000
 """Digital number of reflectance 1 in what the stand-in serves."""
 LARGEST_REFLECTANCE = 2.0
 """Floating-point numbers that are reflectances are at most this, bright cloud included."""
+NEGATIVE_FILLS = (-1, -999, -9999, -10_000)
+"""Numbers that mean nodata, tagged or not."""
 SMALLEST_NUMBER = 150.0
 """Floating-point numbers that are reflectance × 10000 exceed this somewhere, being land; percent do not."""
 _QUANTIFICATION = ("quantification_value", "boa_quantification_value")
@@ -133,12 +135,12 @@ def has_data(raw: NDArray[Any], nodata: float) -> NDArray[np.bool_]:
     if raw.dtype.kind == "f":
         limits = np.finfo(raw.dtype)
         data &= np.isfinite(raw) & (raw != limits.min) & (raw != limits.max)
-        data &= (raw != -9999) & (raw != -10_000) & (raw != -32_768) & (raw != 65_535)
+        data &= ~np.isin(raw, NEGATIVE_FILLS) & (raw != -32_768) & (raw != 65_535)
     elif raw.dtype.itemsize > 1:
         ends = np.iinfo(raw.dtype)
         data &= raw != ends.max
         if ends.min < 0:
-            data &= (raw != ends.min) & (raw != -9999) & (raw != -10_000)
+            data &= (raw != ends.min) & ~np.isin(raw, NEGATIVE_FILLS)
             if ends.max > 65_535:
                 data &= (raw != -32_768) & (raw != 65_535)
     return np.asarray(data)

@@ -238,7 +238,7 @@ def test_an_offset_and_its_tag_are_right_together_and_refused_apart(tmp_path, da
     assert stated.ndvi == {day: pytest.approx(mean, abs=1e-3) for day, mean in NDVI.items()}
 
 
-@pytest.mark.parametrize(("dtype", "value"), [("uint16", 65_535), ("int16", -9999), ("float32", np.inf)])
+@pytest.mark.parametrize(("dtype", "value"), [("uint16", 65_535), ("int16", -9999), ("int16", -1), ("float32", np.inf)])
 def test_what_is_no_reflectance_is_nodata_in_every_band_without_a_tag(tmp_path, data_dir, dtype, value):
     folder = write_scenes(tmp_path / "in", dtype=dtype, nodata=None)
     for path in (folder / "scenes").glob("*.tif"):
