@@ -148,6 +148,7 @@ def replace_folder(
             last_check()
             try:
                 fresh.rename(target)
+                keep = None  # nothing was replaced, whatever was there before
             except OSError:
                 if not target.is_dir():
                     raise

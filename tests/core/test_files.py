@@ -337,6 +337,9 @@ def test_the_old_folder_is_kept_where_that_is_asked_for(tmp_path, generations):
     before = content(target)
     replace_folder(target, generations[1], keep=keep)
     assert content(keep) == before != content(target)
+    shutil.rmtree(target)
+    replace_folder(target, generations[0], keep=tmp_path / "replaced/key/2")
+    assert names(keep.parent) == ["1"], "nothing was replaced"
     assert names(target.parent) == ["key"]
 
 
