@@ -80,7 +80,7 @@ class Progress:
         text = f"{self.what}: {self.done:,.0f}{of} {self.unit}"
         if rate:
             text += f", {rate:,.0f}/s" if rate >= 1 else f", {1 / rate:,.1f} s each"
-        if left is not None and left >= 0:
+        if left is not None and left > 0:
             text += f", about {duration(left)} left"
         return ProgressEvent(
             at=datetime.now(UTC),

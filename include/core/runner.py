@@ -19,6 +19,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
+from include.core import progress
 from include.core.artifacts import check_unchanged, flushing, remove, seal, sha256
 from include.core.contracts import Step, StepParams, imported
 from include.core.errors import BadInputError, ContractError, GroundtruthError, InterruptedStepError, explain
@@ -166,6 +167,8 @@ def run_step(step: Step, folder: RunFolder, attempt: Attempt, execute: Execute) 
             return previous
         work = _begin(step, folder, attempt, started, draft)
         ran = execute(params, work) or Ran()
+        if progress.latest(folder.step(step.id)):  # a step that lasts: its proof is not its own progress
+            progress.record(folder.step(step.id), "done; its outputs are being checked")
         work = replace(work, files=ran.files or work.files)
         draft.image, draft.isolation = ran.image or draft.image, ran.isolation
         work.check_nothing_else(step.outputs)

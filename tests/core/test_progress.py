@@ -44,6 +44,12 @@ def test_a_slow_thing_is_stated_in_seconds_and_an_unknown_end_not_at_all(clock):
     assert mapping.event(8).text == "mapping: 2 dates, 4.0 s each"
 
 
+def test_what_is_complete_has_no_time_left(clock):
+    reading = Progress("reading", "records", 10, clock=clock)
+    reading.add(10)
+    assert reading.event(5).text == "reading: 10 of 10 records, 2/s"
+
+
 def test_items_are_counted_as_they_are_done(clock, monkeypatch, tmp_path):
     monkeypatch.setattr(progress, "INTERVAL_S", 0)
     monkeypatch.setattr(Progress.__init__, "__defaults__", (None, 0.0, clock))

@@ -16,6 +16,7 @@ from typing import Any
 import duckdb
 import pytest
 
+from include.core import progress
 from include.core.artifact_store import FolderStore
 from include.core.contracts import Artifact, Step, StepParams, StoredFile
 from include.core.errors import (
@@ -106,6 +107,21 @@ def test_a_proven_step_is_recorded_with_all_that_a_person_needs_to_audit_it(run)
     assert returned.duration_seconds == round((returned.ended_at - returned.started_at).total_seconds(), 3)
     assert set(returned.versions) == {"python", "groundtruth", "duckdb", "pandas", "pydantic", "apache-airflow"}
     assert run.started("analyze").started_at == returned.started_at
+
+
+def test_a_step_that_reported_progress_is_shown_as_being_checked_once_its_work_is_done(run):
+    records = run.step("analyze")
+
+    def lasting(params, work):
+        progress.record(records, "1 of 2 records")
+        return writing(out_csv=READINGS)(params, work)
+
+    run_step(ANALYZE, run, ATTEMPT, lasting)
+    assert progress.latest(records).text == "done; its outputs are being checked"
+    run_step(ANALYZE, run, replace(ATTEMPT, generation=1), writing(out_csv=READINGS))
+    (records / progress.FILE).unlink()
+    run_step(ANALYZE, run, replace(ATTEMPT, generation=2), writing(out_csv=READINGS))
+    assert progress.latest(records) is None, "a short step reports nothing"
 
 
 def test_a_result_states_what_ran_as_the_execution_itself_knows_it(run):
