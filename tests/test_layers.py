@@ -11,7 +11,7 @@ import include.core
 from include.domains import DOMAINS
 from tests.layers import ROOT, is_word_in, modules, subclasses, words_of
 
-LAYERS = ("include/core", "include/cli", "include/reporting", "plugins")
+LAYERS = ("include/control", "include/core", "include/cli", "include/reporting", "plugins")
 ORDINARY = {
     "fields",
     "format",

@@ -17,6 +17,7 @@ from pydantic.fields import FieldInfo
 
 from include.cli.app import app
 from include.cli.fields import bare_type, field_default, field_value
+from include.control.server import openapi
 from include.core.contracts import Artifact, imported
 from include.core.definitions.load import json_schema
 from include.core.definitions.model import LinkedDocument, ListDocument
@@ -46,6 +47,7 @@ def pages() -> dict[str, str]:
         "run-report.md": run_report_page(),
         "pipeline-definition.md": definition_page(),
         "pipeline-definition.schema.json": f"{schema}\n",
+        "control-protocol.openapi.json": json.dumps(openapi(), indent=2, ensure_ascii=False) + "\n",
     }
     stated = stated_pipelines()
     return texts | {f"{pipeline.definition.workflow_name}.md": pipeline_page(pipeline) for pipeline in stated}
