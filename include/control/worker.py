@@ -74,13 +74,12 @@ def perform(folder: Path, log: Callable[[str], None]) -> list[FileRecord]:
         scratch={name: Path(place) for name, place in order.scratch.items()},
     )
     work.create()
-    variables = []
+    variables = {}
     if order.stored:
         stores = WorkFolder(folder / "stores", {name: Path(file) for name, file in order.stored.items()})
         stores.create()
         stores.link_inputs()
-        os.environ["GROUNDTRUTH_DATA_DIR"] = str(stores.files)
-        variables.append("GROUNDTRUTH_DATA_DIR")
+        variables["GROUNDTRUTH_DATA_DIR"] = str(stores.files)
     run_command(order.command, work, _Params(**order.parameters), log, order.log_keys, variables)
     store, outputs = FolderStore(Path(order.content)), []
     for path in order.outputs:
