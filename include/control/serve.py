@@ -154,7 +154,7 @@ def _mounts(stated: Sequence[str]) -> Mapping[str, Path]:
     mounts = {}
     for text in stated:
         name, _, folder = text.partition("=")
-        if not name or not Path(folder).is_dir():
+        if not name or not folder or not Path(folder).is_dir():
             raise BadInputError(f"--mount {text}: must be NAME=FOLDER, of a folder that exists")
         mounts[name] = Path(folder).resolve()
     return mounts
