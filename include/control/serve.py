@@ -90,24 +90,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
     options.folder = options.folder or get_settings().data_dir / "services" / (options.name or options.steps[0])
     try:
-        lock = hold_folder(options.folder)
         if token is None and not is_loopback(options.host):
             raise SetupError(f"--host {options.host}: set {TOKEN_VARIABLE}; without a token only this machine may ask")
-        app = create_app(service_of(options), token)
+        with hold_folder(options.folder):
+            uvicorn.run(
+                create_app(service_of(options), token),
+                host=options.host,
+                port=options.port,
+                log_config=None,
+                access_log=False,
+                ssl_certfile=options.tls_cert,
+                ssl_keyfile=options.tls_key,
+                timeout_graceful_shutdown=5,
+            )
     except GroundtruthError as error:
         sys.stderr.write(f"error: {error}\n")
         return error.exit_code
-    uvicorn.run(
-        app,
-        host=options.host,
-        port=options.port,
-        log_config=None,
-        access_log=False,
-        ssl_certfile=options.tls_cert,
-        ssl_keyfile=options.tls_key,
-        timeout_graceful_shutdown=5,
-    )
-    lock.close()
     return 0
 
 
