@@ -10,11 +10,12 @@ from string import Template
 
 from include.core.errors import BadInputError
 from include.core.settings import ROOT
+from include.domains import DOMAINS
 from include.pipelines import load_pipelines, reserved_names
 
 NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 LONGEST_NAME = 60
-IMAGE = "groundtruth-energy:latest"
+IMAGE = DOMAINS[0].image
 """Of a Python function in the runtime docker: `make images` builds it, and it has Python, DuckDB and pandas."""
 COMMAND = '{ echo hour,count; i=0; while [ "$i" -lt 24 ]; do echo "$i,$((i * 2))"; i=$((i + 1)); done; } > records.csv'
 
