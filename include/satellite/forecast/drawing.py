@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from include.core.plots import GREY, figure_file
+from include.core.plots import figure_file
 from include.satellite.forecast.schemas import NdviForecast
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def plot_forecast(target: Path, table: pd.DataFrame, document: NdviForecast, crs
         ("Forecast", table["forecast"].to_numpy(float), "YlGn", (0.0, 1.0)),
         ("Forecast minus expected", (table["forecast"] - table["expected"]).to_numpy(float), "BrBG", (-0.3, 0.3)),
     )
-    with figure_file(target, height=float(np.clip(5.2 * spans[1] / spans[0], 3.2, 8)) + 1.2) as figure:
+    with figure_file(target, height=float(np.clip(4.6 * spans[1] / spans[0], 3.2, 8)) + 1.2) as figure:
         maps = figure.subplots(1, 2)
         for axes, (title, values, colors, limits) in zip(maps, panels, strict=True):
             for some, shade in ((np.isnan(values), "////"), (~np.isnan(values), None)):
@@ -62,6 +62,7 @@ def plot_forecast(target: Path, table: pd.DataFrame, document: NdviForecast, crs
                     axes.annotate(name, middle, ha="center", va="center", fontsize=7, color="#222222")
             axes.set(xlim=_padded(low[0], high[0]), ylim=_padded(low[1], high[1]), aspect="equal", title=title)
             axes.set_xlabel(f"Easting (km), {crs}")
+            axes.locator_params(axis="x", nbins=4)
             axes.grid(visible=False)
             axes.ticklabel_format(style="plain", useOffset=False)
         maps[0].set_ylabel("Northing (km)")
@@ -103,7 +104,7 @@ def _legend(table: pd.DataFrame) -> list[Any]:
     counts = table["state"].value_counts()
     return [
         Patch(facecolor="none", edgecolor=WARNED, linewidth=2.2, label=f"early warning: {counts.get('warning', 0)}"),
-        Patch(facecolor=GREY, edgecolor=EDGE, label=f"as expected: {counts.get('as expected', 0)}"),
+        Patch(facecolor=NO_FORECAST, edgecolor=EDGE, label=f"as expected: {counts.get('as expected', 0)}"),
         Patch(
             facecolor=NO_FORECAST, edgecolor=EDGE, hatch="////", label=f"no forecast: {counts.get('no forecast', 0)}"
         ),
