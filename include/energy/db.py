@@ -120,8 +120,8 @@ def is_scan(connection: duckdb.DuckDBPyConnection, query: str, table: str) -> bo
 
 def count(connection: duckdb.DuckDBPyConnection, query: str) -> int:
     """Return the number that a query of one row and column yields."""
-    row = connection.execute(query).fetchone()
-    return int(row[0]) if row else 0
+    found = connection.execute(query).fetchall()  # to its end: a result that is left open blocks the connection
+    return int(found[0][0]) if found else 0
 
 
 def rows(connection: duckdb.DuckDBPyConnection, query: str) -> list[dict[str, Any]]:
