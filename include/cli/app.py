@@ -220,7 +220,7 @@ def new(
     pipeline = name.replace("-", "_")
     err.print(
         f"run it:   ./pipeline run {pipeline}\nwith Airflow: source env.sh && airflow dags test {pipeline}\n"
-        f"test it:  .venv/bin/python -m pytest {shown(test)}\nreference: make docs",
+        f"test it:  make setup-dev && .venv/bin/python -m pytest {shown(test)}\nreference: make docs",
         soft_wrap=True,
     )
 

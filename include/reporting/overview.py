@@ -68,11 +68,12 @@ def _proof(report: PipelineReport) -> DataCheck:
         "without a record of what was proven": sum(not artifact.proof for artifact in report.artifacts),
     }
     reasons = [f"{number} {reason}" for reason, number in unproven.items() if number]
-    files = "1 file" if count == 1 else f"{count} files"
+    files, contracts = ("1 file", "its contract") if count == 1 else (f"{count} files", "their contracts")
     if reasons:
         return DataCheck(subject="Proof", level="warn", statement=f"Of {files}: {'; '.join(reasons)}.")
-    how = "completely" if report.audited else "some values by a sample"
-    return DataCheck(subject="Proof", level="pass", statement=f"{files} checked against their contracts, {how}.")
+    sampled = any("sampled" in artifact.proof for artifact in report.artifacts)
+    how = ", completely" if report.audited else ", some values by a sample" if sampled else ""
+    return DataCheck(subject="Proof", level="pass", statement=f"{files} checked against {contracts}{how}.")
 
 
 def _checks_of_findings(report: PipelineReport, *, domain: bool) -> list[DataCheck]:

@@ -89,8 +89,10 @@ def map_overview(document: HealthMap) -> Overview:
 
 def forecast_overview(document: NdviForecast) -> Overview:
     """Return the overview of a forecast of fields."""
-    warned = {warning.field_id: warning.kind for warning in document.warnings}
-    names = [f"{kind} of {field}" for field, kind in list(warned.items())[:ALERTS_NAMED]]
+    warned: dict[str, list[str]] = {}
+    for warning in document.warnings:
+        warned.setdefault(warning.field_id, []).append(warning.kind)
+    names = [f"{' and '.join(kinds)} of {field}" for field, kinds in list(warned.items())[:ALERTS_NAMED]]
     more = [f"{len(warned) - ALERTS_NAMED} more"] if len(warned) > ALERTS_NAMED else []
     interval = document.interval
     checks = []
@@ -107,7 +109,7 @@ def forecast_overview(document: NdviForecast) -> Overview:
     return Overview(
         checks=(*checks, DataCheck(subject="Fields", level=level, statement=statement)),
         headlines=(
-            Headline(label="Early warnings", value=f"{len(warned):,}", note=", ".join([*names, *more])),
+            Headline(label="Fields with early warnings", value=f"{len(warned):,}", note=", ".join([*names, *more])),
             Headline(label="Forecast for", value=f"{document.date}", note=f"by forecaster {document.model_version}"),
             Headline(label="Interval", value=f"± {interval.half_width:.2f}", note="NDVI, 90 % of observations"),
             Headline(label="Last preview", value=f"{document.last_pass}", note=f"of {document.dates} usable ones"),
@@ -122,7 +124,9 @@ def _warning_headlines(document: NdviForecast | None) -> list[Headline]:
     if document is None:
         return []
     fields = {warning.field_id for warning in document.warnings}
-    return [Headline(label="Early warnings", value=f"{len(fields):,}", note=f"forecast for {document.date}")]
+    return [
+        Headline(label="Fields with early warnings", value=f"{len(fields):,}", note=f"forecast for {document.date}")
+    ]
 
 
 def place_in_words(place: str) -> str:

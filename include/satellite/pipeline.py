@@ -170,6 +170,9 @@ NDVI_FORECAST_MAP = Pipeline(
     ),
     FORECAST_STEPS,
     window=LookbackWindow(),
+    invents=INVENTS,
+    check_inputs="include.satellite.fields.reading:check_fields",
+    check_stated="include.satellite.params:check_fields_source",
     triggers=(FIELD_ASSET, MODEL_ASSET),
     short_name="forecast",
 )

@@ -323,6 +323,24 @@ def test_a_parameter_that_another_pipeline_fills_names_a_run_or_a_file(tmp_path)
         read(SATELLITE, "reference=run:manual__1")
 
 
+def assert_all_are_read(pipeline, fields, stated):
+    """Check that a pipeline of fields takes every parameter it has: those stated, the file, the end, the switches."""
+    texts = [f"{name}={json.dumps(value)}" for name, value in stated.items()]
+    params = read_params(
+        pipeline,
+        {"fields": str(fields)},
+        texts,
+        None,
+        date=None,
+        start=None,
+        end="2026-10-01",
+        switches=["audit", "publish"],
+    )
+    more = {"fields": str(fields), "end": "2026-10-01T00:00:00Z", "audit": True, "publish": True}
+    assert params == stated | more
+    assert params.keys() == pipeline.params.keys()
+
+
 def test_every_parameter_of_field_monitoring_from_the_command_line(tmp_path):
     (tmp_path / "farm.gpkg").write_text("read by the step alone")
     stated = {
@@ -347,23 +365,7 @@ def test_every_parameter_of_field_monitoring_from_the_command_line(tmp_path):
         "no_data_days": 20,
         "map_every_pass": False,
     }
-    params = read_params(
-        FIELD_MONITORING,
-        {"fields": str(tmp_path / "farm.gpkg")},
-        [f"{name}={json.dumps(value)}" for name, value in stated.items()],
-        None,
-        date=None,
-        start=None,
-        end="2026-10-01",
-        switches=["audit", "publish"],
-    )
-    assert params == stated | {
-        "fields": f"{tmp_path}/farm.gpkg",
-        "end": "2026-10-01T00:00:00Z",
-        "audit": True,
-        "publish": True,
-    }
-    assert params.keys() == FIELD_MONITORING.params.keys()
+    assert_all_are_read(FIELD_MONITORING, tmp_path / "farm.gpkg", stated)
     with pytest.raises(BadInputError, match="max_cloud_cover"):
         read(FIELD_MONITORING, "max_cloud_cover=101")
     with pytest.raises(BadInputError, match="indices"):
@@ -386,23 +388,7 @@ def test_every_parameter_of_the_forecast_of_fields_from_the_command_line(tmp_pat
         "skip_download": True,
         "forecast_days": 10,
     }
-    params = read_params(
-        NDVI_FORECAST_MAP,
-        {"fields": str(tmp_path / "farm.gpkg")},
-        [f"{name}={json.dumps(value)}" for name, value in stated.items()],
-        None,
-        date=None,
-        start=None,
-        end="2026-10-01",
-        switches=["audit", "publish"],
-    )
-    assert params == stated | {
-        "fields": f"{tmp_path}/farm.gpkg",
-        "end": "2026-10-01T00:00:00Z",
-        "audit": True,
-        "publish": True,
-    }
-    assert params.keys() == NDVI_FORECAST_MAP.params.keys()
+    assert_all_are_read(NDVI_FORECAST_MAP, tmp_path / "farm.gpkg", stated)
     with pytest.raises(BadInputError, match="days_back"):
         read(NDVI_FORECAST_MAP, "days_back=365")
     with pytest.raises(BadInputError, match="forecast_days"):

@@ -1,5 +1,7 @@
 """The overview of any run, and the assessment of its data."""
 
+import pytest
+
 from include.core.run_folder import Records
 from include.reporting.overview import accepted_files, with_overview
 from include.reporting.report import build_report
@@ -47,13 +49,20 @@ def test_a_run_of_which_nothing_was_accepted_is_not_assessed(tmp_path):
     assert checks(folder) == ({}, None)
 
 
-def test_proven_files_pass(tmp_path):
+@pytest.mark.parametrize(
+    ("proof", "statement"),
+    [
+        (["sealed", "declared"], "1 file checked against its contract."),
+        (["sealed", "sampled"], "1 file checked against its contract, some values by a sample."),
+    ],
+)
+def test_proven_files_pass_and_a_sample_is_stated_where_there_is_one(tmp_path, proof, statement):
     folder = good_run(tmp_path)
     plan(folder, params={})
-    data = artifact(folder, "a.csv", b"a\n1\n").model_copy(update={"proof": ["sealed", "format"]})
+    data = artifact(folder, "a.csv", b"a\n1\n").model_copy(update={"proof": proof})
     for step in ("collect", "analyze", "describe"):
         ended(folder, step, (1, 2), outputs=[data] if step == "collect" else [])
-    assert checks(folder)[0] == {"Proof": ("pass", "1 file checked against their contracts, some values by a sample.")}
+    assert checks(folder)[0] == {"Proof": ("pass", statement)}
 
 
 def test_the_overview_follows_from_the_report_alone(tmp_path):

@@ -198,7 +198,7 @@ def test_a_forecast_leads_with_its_warnings_interval_and_what_that_held(tmp_path
     NDVI_FORECAST.write(tmp_path, fields_forecast())
     made = overview(accepted(tmp_path))
     assert [(headline.label, headline.value, headline.note) for headline in made.headlines] == [
-        ("Early warnings", "1", "fall of A0"),
+        ("Fields with early warnings", "1", "fall of A0"),
         ("Forecast for", "2026-09-06", "by forecaster 20260701T120000Z-0a1b2c3d"),
         ("Interval", "± 0.10", "NDVI, 90 % of observations"),
         ("Last preview", "2026-08-30", "of 90 usable ones"),
@@ -212,9 +212,13 @@ def test_a_forecast_leads_with_its_warnings_interval_and_what_that_held(tmp_path
     assert [check.level for check in made.checks] == ["warn", "warn"]
     assert made.headlines[0].note == "fall of A0, fall of A1, fall of A2, 2 more"
     assert made.notices
+    fall = document.warnings[0]
+    both = document.model_copy(update={"warnings": [fall, fall.model_copy(update={"kind": "below season"})]})
+    assert forecast_overview(both).headlines[0].value == "1"
+    assert forecast_overview(both).headlines[0].note == "fall and below season of A0"
 
 
 def test_field_monitoring_counts_the_fields_that_the_latest_forecast_warns_of(tmp_path):
     EARLY_WARNINGS.write(tmp_path, fields_forecast(warnings=2))
     headlines = states(tmp_path).headlines
-    assert Headline(label="Early warnings", value="2", note="forecast for 2026-09-06") in headlines
+    assert Headline(label="Fields with early warnings", value="2", note="forecast for 2026-09-06") in headlines

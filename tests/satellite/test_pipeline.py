@@ -4,8 +4,10 @@ from datetime import UTC, datetime
 
 import pytest
 
+from include.core.contracts import imported
 from include.core.errors import BadInputError
 from include.core.exchange import Producer
+from include.satellite.domain import SATELLITE_DOMAIN
 from include.satellite.pipeline import CROP_CLASSIFICATION, CROP_HEALTH_MAP, FIELD_MONITORING, SATELLITE, LookbackWindow
 
 HOUR_S = 3600
@@ -122,3 +124,12 @@ def test_crops_are_learnt_step_by_step_on_request():
     assert ids[:4] == ["read_series", "train_crops", "compare_crops", "verify_crops"]
     assert CROP_CLASSIFICATION.starts == "on request"
     assert "crops" in CROP_CLASSIFICATION.names
+
+
+def test_what_reads_imagery_asks_for_its_source_and_is_not_scheduled_on_what_is_simulated():
+    reading = [pipeline for pipeline in SATELLITE_DOMAIN.pipelines if "source" in pipeline.params]
+    assert len(reading) == 3
+    for pipeline in reading:
+        assert imported(pipeline.invents)({"source": "demo"}, ()) is not None
+        with pytest.raises(BadInputError, match="choose where the imagery of your area comes from"):
+            imported(pipeline.check_stated)({"fields": "own.gpkg", "geojson": "own.geojson"})
