@@ -182,6 +182,17 @@ def _run(root: Path, *arguments: str, stdin: Any = None) -> None:
         raise BackupError(f"docker compose {' '.join(arguments[:3])} failed; what it printed stands above")
 
 
+def _add_link(tar: tarfile.TarFile, path: Path, name: str) -> None:
+    """Add a link, relative, so that it leads to the same file wherever it is restored; leave out one that leads out."""
+    info = tar.gettarinfo(path, name)
+    place, target = path.parents[len(Path(name).parts) - 2], os.path.normpath(path.parent / info.linkname)
+    if not Path(target).is_relative_to(place):
+        sys.stderr.write(f"backup: {path}: leads out of {place}, so it is left out\n")
+        return
+    info.linkname = os.path.relpath(target, path.parent)
+    tar.addfile(info)
+
+
 @contextmanager
 def _archive(target: Path, kind: str) -> Iterator[Any]:
     """Yield what adds a file to a new archive; the list of files is its last member."""
@@ -199,7 +210,9 @@ def _archive(target: Path, kind: str) -> Iterator[Any]:
                             reader = _Hashing(content, info.size)
                             tar.addfile(info, reader)
                             checksums[name] = reader.digest.hexdigest()
-                    elif path.is_dir() or path.is_symlink():
+                    elif path.is_symlink():
+                        _add_link(tar, path, name)
+                    elif path.is_dir():
                         tar.add(path, name, recursive=False)
 
                 yield add

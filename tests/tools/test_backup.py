@@ -87,6 +87,23 @@ def test_what_v0_1_0_kept_goes_through_a_backup_without_loss(old, tmp_path):
     assert times["old"] == pytest.approx(times["new"], abs=1), "retention goes by it"
 
 
+def test_links_lead_to_the_restored_files_and_those_that_lead_out_are_named(small, tmp_path, capsys):
+    work = small / "data/runs/d/r/work"
+    work.mkdir(parents=True)
+    (work / "input.csv").symlink_to(small / "data/result.csv")
+    (work / "near.csv").symlink_to("input.csv")
+    (work / "passwd").symlink_to("/etc/passwd")
+    archive = create(small, tmp_path / "b.tar.gz")
+    assert capsys.readouterr().err == f"backup: {work}/passwd: leads out of {small}/data, so it is left out\n"
+    other = tmp_path / "other"
+    restore(other, archive)
+    assert {path.name: path.read_text() for path in (other / "data/runs/d/r/work").iterdir()} == {
+        "input.csv": "1",
+        "near.csv": "1",
+    }
+    assert (other / "data/runs/d/r/work/input.csv").resolve() == other / "data/result.csv"
+
+
 def test_what_was_there_is_moved_aside(small, tmp_path):
     archive = create(small, tmp_path / "1.tar.gz")
     (small / "data/result.csv").write_text("2")
