@@ -308,6 +308,7 @@ def test_bands_whose_names_are_interchanged_are_refused(folder, read, classes):
             ("B02", "B04", "B03", "B08"),
             r"a lush canopy is redder than green .*green and red .or blue. are interchanged",
         ),
+        (("B03", "B04", "B02", "B08"), r"green and red .or blue. are interchanged"),
     ],
 )
 def test_visible_bands_whose_names_are_interchanged_are_refused(folder, read, names, words):
@@ -315,6 +316,13 @@ def test_visible_bands_whose_names_are_interchanged_are_refused(folder, read, na
     with pytest.raises(ContractError, match=words):
         read()
     assert read(band_names=BANDS).ndvi == approximately(NDVI)
+
+
+def test_bands_in_an_order_that_only_the_top_of_the_atmosphere_shows_are_named(folder, read):
+    """Soil that is greener than red tells no more; soil as it usually is has the order refused (test_radiometry.py)."""
+    write_scenes(folder, names=("B04", "B02", "B03", "B08"))
+    assert "a lush canopy is bluer than green and red on 100 % of the pixels (median of 3 dates)" in read().messages
+    assert "a lush canopy is bluer" not in read(band_names=BANDS).messages
 
 
 def test_numbers_of_a_wrong_scale_are_called_so(folder, read):

@@ -54,9 +54,9 @@ LUSH = 0.3
 """Near infrared above the brightest visible band, reflectance, from which on a pixel is a lush canopy."""
 BARE, BARE_DARKEST = 0.12, 0.06
 """Bare soil: the near infrared is the brightest band by less than this, and the brightest visible one above that."""
-MOST_REDDER = LEAST_GREENEST = MOST_BLUER = 80.0
+MOST_REDDER = LEAST_GREENEST = LEAST_BLUEST = MOST_BLUER = MOST_ROTATED = 80.0
 """Percent of pixels, median of the dates: a lush canopy is not redder than green, nor bare soil bluer than red beside
-a canopy that is greenest."""
+a canopy that is greenest, nor bare soil greener than blue and bluer than red beside a canopy that is bluest."""
 ORDER_DATES = 2
 """Fewest dates that tell the order of the bands: leaves of one autumn day may be redder than green."""
 REMEDY = "--offset -0.1 takes it off a folder of scenes"
@@ -114,7 +114,9 @@ def _order(bands: NDArray[np.int32], scale: float) -> dict[str, float | None]:
     return {
         "redder": percent((red > green)[lush]) if has_lush else None,
         "greenest": percent((np.minimum(green - red, green - blue) > 0)[lush]) if has_lush else None,
+        "bluest": percent((np.minimum(blue - red, blue - green) > 0)[lush]) if has_lush else None,
         "bluer": percent((blue > red)[bare]) if has_bare else None,
+        "rotated": percent(((green > blue) & (blue > red))[bare]) if has_bare else None,
     }
 
 
@@ -230,46 +232,64 @@ def order_fault(series: Mapping[date, Radiometry]) -> str | None:
     """Return why visible bands are interchanged; None where nothing shows it.
 
     A lush canopy is greener than red, at the top of the atmosphere too. Bare soil reflects the more, the longer the
-    wave; the atmosphere turns that round, and makes a canopy bluer than green as well.
+    wave; the atmosphere turns that round, and makes a canopy bluer than green as well, but no soil that is greener than
+    blue and bluer than red: where blue exceeds red through the atmosphere, it exceeds green.
     """
-    redder, greenest, bluer = _telling(series)
-    if len(redder) >= ORDER_DATES and (share := float(np.median(redder))) > MOST_REDDER:
-        shown, names = f"is redder than green on {share:.0f} % of the pixels", "green and red (or blue)"
-        return _INTERCHANGED.format("a lush canopy", shown, len(redder), names)
-    if min(len(greenest), len(bluer)) < ORDER_DATES or np.median(greenest) <= LEAST_GREENEST:
-        return None
-    if (share := float(np.median(bluer))) <= MOST_BLUER:
-        return None
-    shown, names = f"is bluer than red on {share:.0f} % of the pixels", "blue and red"
-    return _INTERCHANGED.format("bare soil", shown, len(bluer), names)
+    if (share := _median(series, "redder")) > MOST_REDDER:
+        return _interchanged(
+            series, "redder", f"a lush canopy is redder than green on {share:.0f} %", "green and red (or blue)"
+        )
+    if _median(series, "greenest") > LEAST_GREENEST and (share := _median(series, "bluer")) > MOST_BLUER:
+        return _interchanged(series, "bluer", f"bare soil is bluer than red on {share:.0f} %", "blue and red")
+    if _median(series, "bluest") > LEAST_BLUEST and (share := _median(series, "rotated")) > MOST_ROTATED:
+        words = f"beside a canopy that is bluest, bare soil is greener than blue and bluer than red on {share:.0f} %"
+        return _interchanged(series, "rotated", words, "blue, green and red")
+    return None
 
 
-_INTERCHANGED = (
-    "{} {} (median of {} dates), as it is not: the bands {} are interchanged; --band-names names those of a folder of "
-    "scenes"
-)
+def _interchanged(series: Mapping[date, Radiometry], share: str, found: str, names: str) -> str:
+    return (
+        f"{found} of the pixels (median of {len(_shares(series, share))} dates), as it is not: the bands {names} are "
+        "interchanged; --band-names names those of a folder of scenes"
+    )
 
 
 def order_not_tested(series: Mapping[date, Radiometry]) -> str | None:
     """Return which visible bands may be interchanged without being noticed, and why; None where the series tells."""
-    redder, _, bluer = _telling(series)
+    redder, bluer = _shares(series, "redder"), _shares(series, "bluer")
     lacking = []
     if len(redder) < ORDER_DATES:
         lacking.append(f"green and red (a lush canopy on {len(redder)} of {len(series)} dates)")
     if min(len(redder), len(bluer)) < ORDER_DATES:
-        lacking.append(f"blue and red (bare soil on {len(bluer)} of {len(series)} dates, beside a lush canopy)")
+        lacking.append(
+            f"blue and red, or all three (bare soil on {len(bluer)} of {len(series)} dates, beside a lush canopy)"
+        )
     if not lacking:
         return None
     return f"whether bands are interchanged is not tested for {', nor for '.join(lacking)}; {ORDER_DATES} dates tell it"
 
 
-def _telling(series: Mapping[date, Radiometry]) -> tuple[list[float], list[float], list[float]]:
-    """Return `redder`, `greenest` and `bluer` of the dates that have them."""
-    redder, greenest, bluer = (
-        [share for shown in series.values() if (share := getattr(shown, name)) is not None]
-        for name in ("redder", "greenest", "bluer")
+def order_in_doubt(series: Mapping[date, Radiometry]) -> str | None:
+    """Return what a canopy that is bluest may mean where `order_fault` finds nothing; None where green is brightest."""
+    if (share := _median(series, "bluest")) <= LEAST_BLUEST:
+        return None
+    return (
+        f"a lush canopy is bluer than green and red on {share:.0f} % of the pixels (median of "
+        f"{len(_shares(series, 'bluest'))} dates), as at the top of the atmosphere, and where blue and green, or all "
+        "three, are interchanged: these scenes do not tell which, and NDVI is wrong if blue stands for red; "
+        "--band-names names the bands of a folder of scenes"
     )
-    return redder, greenest, bluer
+
+
+def _median(series: Mapping[date, Radiometry], share: str) -> float:
+    """Return the median of a share over the dates that have it, percent; 0 where too few do."""
+    shares = _shares(series, share)
+    return float(np.median(shares)) if len(shares) >= ORDER_DATES else 0.0
+
+
+def _shares(series: Mapping[date, Radiometry], share: str) -> list[float]:
+    """Return a share, by its name in `Radiometry`, of the dates that have it."""
+    return [value for shown in series.values() if (value := getattr(shown, share)) is not None]
 
 
 def _scale_faults(series: Mapping[date, Radiometry]) -> dict[date, str]:

@@ -268,9 +268,11 @@ class Radiometry(Document):
         None, description="Share of a lush canopy that is redder than green, percent; None: too little of it."
     )
     greenest: float | None = Field(None, description="Share of a lush canopy whose brightest visible band is green.")
+    bluest: float | None = Field(None, description="Share of a lush canopy whose brightest visible band is blue.")
     bluer: float | None = Field(
         None, description="Share of bare soil that is bluer than red, percent; None: too little of it."
     )
+    rotated: float | None = Field(None, description="Share of bare soil that is greener than blue and bluer than red.")
     clipped: float = Field(0, description="Share of clear land at the largest value of every band, percent.")
     saturated: float = Field(0, description="Share of pixels at the largest value of a band, of the worst, percent.")
 

@@ -28,6 +28,7 @@ from include.satellite.imagery.radiometry import (
     BRIGHTEST_CANOPY,
     HAZE_DATES,
     OFFSET,
+    order_in_doubt,
     order_not_tested,
     series_faults,
 )
@@ -333,6 +334,8 @@ def _on_scale_and_haze(
         )
         if untold := order_not_tested(measured):
             yield "info", untold
+        if doubt := order_in_doubt(measured):
+            yield "warning", doubt
     if shown and len(measured) < HAZE_DATES:
         yield (
             "warning",

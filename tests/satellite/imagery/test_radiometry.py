@@ -14,6 +14,7 @@ from include.satellite.imagery.radiometry import (
     measure,
     offset_fault,
     order_fault,
+    order_in_doubt,
     order_not_tested,
     reflectance_fault,
     series_faults,
@@ -167,6 +168,10 @@ def interchanged(order, surface):
             (2, 1, 0),
             "bare soil is bluer than red on 100 % of the pixels .*bands blue and red are interchanged; --band-",
         ),
+        (
+            (1, 2, 0),
+            "beside a canopy that is bluest, bare soil is .* bluer than red on 100 % .*bands blue, green and red are",
+        ),
     ],
 )
 def test_visible_bands_that_are_interchanged_are_refused_on_all_dates(order, words, add):
@@ -180,8 +185,12 @@ def test_visible_bands_that_are_interchanged_are_refused_on_all_dates(order, wor
 
 
 def test_the_order_of_the_bands_at_the_top_of_the_atmosphere_is_right():
-    """Air scatters blue the most: a canopy is bluer than green there, and dark soil bluer than red."""
-    assert order_fault(dict.fromkeys(days(3), shown((750, 700, 400, 4000), (1200, 1100, 900, 1900)))) is None
+    """Air scatters blue the most: a canopy is bluer than green there, and dark soil bluer than red, bright soil not."""
+    for soil in ((1200, 1100, 900, 1900), (1400, 1500, 2000, 2600)):
+        series = dict.fromkeys(days(3), shown((750, 700, 400, 4000), soil))
+        assert order_fault(series) is None
+        assert "as at the top of the atmosphere, and where blue and green" in order_in_doubt(series)
+    assert order_in_doubt(dict.fromkeys(days(3), shown(MEADOW, FIELD))) is None
 
 
 def test_leaves_of_one_autumn_day_are_no_other_order():
@@ -193,8 +202,8 @@ def test_leaves_of_one_autumn_day_are_no_other_order():
 def test_bands_whose_order_no_date_tells_are_named():
     meadows, fields = (dict.fromkeys(days(3), shown(surface)) for surface in (MEADOW, FIELD))
     assert order_not_tested(meadows) == (
-        "whether bands are interchanged is not tested for blue and red (bare soil on 0 of 3 dates, beside a lush "
-        "canopy); 2 dates tell it"
+        "whether bands are interchanged is not tested for blue and red, or all three (bare soil on 0 of 3 dates, "
+        "beside a lush canopy); 2 dates tell it"
     )
     assert "for green and red (a lush canopy on 0 of 3 dates), nor for blue and red" in order_not_tested(fields)
 
@@ -344,4 +353,5 @@ def test_of_measured_series_each_wrong_order_of_blue_green_and_red_is_refused(re
         windows, whole = faults(*order)
         assert "green and red (or blue) are interchanged" in whole
         assert sum(map(bool, windows)) >= 0.8 * len(windows)
-    assert ("blue and red are interchanged" in (faults(2, 1, 0)[1] or "")) == (not at_top)
+    for order, words in (((2, 1, 0), "blue and red are interchanged"), ((1, 2, 0), "blue, green and red are")):
+        assert (words in (faults(*order)[1] or "")) == (not at_top)
