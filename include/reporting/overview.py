@@ -81,7 +81,7 @@ def _checks_of_findings(report: PipelineReport, *, domain: bool) -> list[DataChe
     errors = sum(finding.severity == "error" for finding in report.findings)
     warnings = sum(finding.severity == "warning" for finding in report.findings)
     if errors:
-        return [DataCheck(subject="Findings", level="fail", statement=f"{errors} of the findings are errors.")]
+        return [DataCheck(subject="Findings", level="fail", statement=f"Errors among the findings: {errors}.")]
     if warnings and not domain:
-        return [DataCheck(subject="Findings", level="warn", statement=f"{warnings} of the findings are warnings.")]
+        return [DataCheck(subject="Findings", level="warn", statement=f"Warnings among the findings: {warnings}.")]
     return []

@@ -18,7 +18,7 @@ def test_a_pipeline_of_foreign_steps_is_assessed_by_its_records_findings_and_pro
     assert found == {
         "Records": ("pass", "Analyze meter data: 1,900 of 1,920 accepted, 15 rejected."),
         "Proof": ("warn", "Of 4 files: 4 without a record of what was proven."),
-        "Findings": ("warn", "1 of the findings are warnings."),
+        "Findings": ("warn", "Warnings among the findings: 1."),
     }
     assert assessment == "warn"
 
@@ -38,7 +38,7 @@ def test_unchecked_files_and_errors_count(tmp_path):
     )
     ended(folder, "describe", (3, 4), summary={"findings": [{"severity": "error", "message": "wrong"}]})
     found, assessment = checks(folder)
-    assert found["Findings"] == ("fail", "1 of the findings are errors.")
+    assert found["Findings"] == ("fail", "Errors among the findings: 1.")
     assert assessment == "fail"
 
 
