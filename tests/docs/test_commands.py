@@ -2,33 +2,21 @@
 
 import re
 import shlex
-from pathlib import Path
 
 import pytest
 import typer
 
 from include.cli.app import app
 from include.pipelines import all_pipelines
+from tests.docs.transcripts import ALL
 
-ROOT = Path(__file__).resolve().parents[2]
-PAGES = [
-    ROOT / "README.md",
-    *sorted((ROOT / "docs").glob("guides/*.md")),
-    *sorted((ROOT / "docs").glob("runbook/*.md")),
-]
 OWN = {"meter_totals", "meter-totals", "crm_export", "sensor", "weather"}
 """Pipelines that a page shows how to make."""
 
 
-def commands_of(page: Path) -> list[str]:
-    """Return the calls of `./pipeline` in the code blocks of a page, continued lines joined."""
-    blocks = re.findall(r"^```\w*\n(.*?)^```", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
-    lines = "\n".join(blocks).replace("\\\n", " ").splitlines()
-    found = [re.match(r"(?:\$ |\w+=\S+ |source \S+ && )*(\./pipeline .*)$", line) for line in lines]
-    return [match[1] for match in found if match]
-
-
-COMMANDS = [(page.relative_to(ROOT).as_posix(), command) for page in PAGES for command in commands_of(page)]
+COMMANDS = [
+    (shown.page, match[0]) for shown in ALL if (match := re.search(r"(?:(?<=^)|(?<= ))\./pipeline .*", shown.command))
+]
 
 
 def words_of(command: str) -> list[str]:
