@@ -1,7 +1,8 @@
-"""Generates the parts of the project's files that follow from the list of domains: `make generate`.
+"""Generates the parts of the project's files that follow from others: `make generate`.
 
 Compose and the import rules cannot read `include/domains.py` when they run. Their files have marked blocks, which this
-program rewrites. With `--check` nothing is written; the exit code is 1 when a block is stale.
+program rewrites. The messages of the control protocol follow from its `control.proto`. With `--check` nothing is
+written; the exit code is 1 when something is stale.
 """
 
 from __future__ import annotations
@@ -10,12 +11,15 @@ import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from include.core.domain import Domain
 
 ROOT = Path(__file__).resolve().parents[1]
+PROTOCOL = "include/control/proto/control.proto"
+MESSAGES = "include/control/proto/control_pb2.py"
 BLOCK = re.compile(
     r"^(?P<begin>(?P<indent> *)# generated from include/domains\.py: begin (?P<name>.+)\n)"
     r"(?:(?! *# generated from).*\n)*"
@@ -98,18 +102,33 @@ def regenerate(name: str, text: str, domains: Sequence[Domain]) -> str:
     return BLOCK.sub(block, text)
 
 
+def messages(root: Path = ROOT) -> str:
+    """Return the Python code of the control protocol's messages.
+
+    Raises:
+        ValueError: The protocol cannot be compiled; the compiler writes why.
+    """
+    from grpc_tools import protoc
+
+    with TemporaryDirectory() as folder:
+        if protoc.main(["protoc", f"-I{root}", f"--python_out={folder}", str(root / PROTOCOL)]) != 0:
+            raise ValueError(f"{PROTOCOL}: cannot be compiled")
+        return (Path(folder) / MESSAGES).read_text()
+
+
 def main(arguments: Sequence[str], domains: Sequence[Domain], root: Path = ROOT) -> int:
-    """Write or check the blocks."""
+    """Write or check the blocks and the messages."""
     faults = []
-    for name in BLOCKS:
+    for name in (*BLOCKS, MESSAGES):
         text = (root / name).read_text()
         try:
-            generated = regenerate(name, text, domains)
+            generated = messages(root) if name == MESSAGES else regenerate(name, text, domains)
         except ValueError as error:
             faults.append(str(error))
             continue
+        source = PROTOCOL if name == MESSAGES else "include/domains.py"
         if generated != text and "--check" in arguments:
-            faults.append(f"{name}: does not match include/domains.py: run `make generate` and commit what it changes")
+            faults.append(f"{name}: does not match {source}: run `make generate` and commit what it changes")
         elif generated != text:
             (root / name).write_text(generated)
             sys.stdout.write(f"wrote {name}\n")

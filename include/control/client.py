@@ -1,4 +1,4 @@
-"""The orchestrator's side of the control protocol, over HTTP.
+"""The orchestrator's side of the control protocol: what clients have in common, and the one over HTTP.
 
 Every fault becomes one sentence that names the service, the task and the cause. Nothing is retried here: the class of
 the error says whether the caller may try again, and where a service fails again and again the circuit breaker answers
@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import ssl
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Self, TypeVar
+from typing import Literal, Self, TypeVar
 from urllib.parse import urljoin, urlsplit
 
 import httpx
@@ -45,6 +46,7 @@ from include.core.errors import (
 
 M = TypeVar("M", bound=BaseModel)
 A = TypeVar("A", Status, Output)
+Protocol = Literal["http", "grpc"]
 REQUEST_SECONDS = 10.0
 """How long a request and its answer may take, without the transfer of files."""
 PIECE_SECONDS = 30.0
@@ -69,12 +71,14 @@ class Endpoint:
         url: Its base URL.
         token: Bearer token; never written down.
         ca_file: Certificates of the authority that signed its own; None for those of the system.
+        protocol: `http`, or `grpc` for a URL whose scheme says whether TLS is used (`https`).
     """
 
     name: str
     url: str
     token: str | None = field(default=None, repr=False)
     ca_file: str | None = None
+    protocol: Protocol = "http"
 
     @property
     def origin(self) -> tuple[str, str, int | None]:
@@ -117,7 +121,7 @@ class Breaker:
 _BREAKERS: dict[str, Breaker] = {}
 
 
-class ServiceClient:
+class Client(ABC):
     """Requests to one service.
 
     Args:
@@ -128,6 +132,147 @@ class ServiceClient:
     def __init__(self, endpoint: Endpoint, seconds: float = REQUEST_SECONDS) -> None:
         self.endpoint, self.seconds = endpoint, seconds
         self.breaker = _BREAKERS.setdefault(endpoint.url, Breaker())
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @abstractmethod
+    def close(self) -> None:
+        """Close its connections."""
+
+    def health(self) -> Health:
+        """Return what the service is and can do.
+
+        Raises:
+            TransientError: It does not answer, or is not healthy.
+        """
+        health = self._health()
+        if health.status != "healthy":
+            fault = TransientError(f"{self._who()}: says that it is {health.status}")
+            self.breaker.note(fault)
+            raise fault
+        return health
+
+    @abstractmethod
+    def execute(self, request: Execute) -> Status:
+        """Ask for a task; for one that the service already knows nothing changes."""
+
+    @abstractmethod
+    def status(self, task: str) -> Status | None:
+        """Return how a task is doing; None for one that the service does not know."""
+
+    @abstractmethod
+    def output(self, task: str) -> Output:
+        """Return what a complete task left."""
+
+    @abstractmethod
+    def cancel(self, task: str) -> Status | None:
+        """Stop a task; None for one that the service does not know."""
+
+    @abstractmethod
+    def tasks(self, deployment: str) -> list[Status]:
+        """Return the tasks of a deployment that have not ended."""
+
+    @abstractmethod
+    def push(self, file: Path, checksum: str) -> bool:
+        """Give the service a file, unless it has it.
+
+        Args:
+            file: What to send.
+            checksum: Its checksum.
+
+        Returns:
+            Whether it was sent.
+        """
+
+    def pull(self, task: str, reference: DataReference, place: Path, max_bytes: int) -> None:
+        """Fetch an output of a task.
+
+        Args:
+            task: Whose output it is.
+            reference: What the service states of it.
+            place: Where it will lie, once its size and checksum are right.
+            max_bytes: How large it may be.
+
+        Raises:
+            ContractError: It is not what the service states, is too large, or lies elsewhere.
+            TransientError: The transfer broke off.
+        """
+        name, checksum, length = reference.path, reference.sha256, reference.bytes
+        with self._faults(task), Incoming(place, name, checksum, length=length, max_bytes=max_bytes) as incoming:
+            match reference:
+                case InlineData():
+                    incoming.write(reference.content)
+                case HttpData():
+                    self._fetch(task, reference, incoming)
+                case FileData():
+                    raise ContractError(name, OWN_ORIGIN, f"a file of the mount {reference.mount}")
+            incoming.finish()
+
+    @abstractmethod
+    def _health(self) -> Health:
+        """Return what the service states."""
+
+    @abstractmethod
+    def _fetch(self, task: str, reference: HttpData, incoming: Incoming) -> None:
+        """Write a file of the service's content."""
+
+    @abstractmethod
+    def _fault_of(self, error: Exception, task: str | None) -> GroundtruthError | None:
+        """Return the fault that an error of the transport stands for; None for an error of another kind."""
+
+    @contextmanager
+    def _faults(self, task: str | None) -> Iterator[None]:
+        """Name the service and the task in whatever goes wrong, and tell the breaker."""
+        try:
+            self.breaker.check()
+        except TransientError as error:
+            raise TransientError(f"{self._who(task)}: {error}") from None
+        try:
+            try:
+                yield
+            except Exception as error:
+                fault = self._fault_of(error, task)
+                if fault is None:
+                    raise
+                raise fault from error
+        except TransientError as error:
+            self.breaker.note(error)
+            raise TransientError(f"{self._who(task)}: {error}") from error
+        except ContractError as error:
+            self.breaker.note(None)
+            raise self._broken(error.artifact, error.rule, error.value, task) from error
+        except GroundtruthError as error:
+            self.breaker.note(None)
+            raise type(error)(f"{self._who(task)}: {error}") from error
+        self.breaker.note(None)
+
+    def _of_task(self, task: str, answer: A) -> A:
+        if answer.task != task:
+            raise self._broken(f"task {task[:12]}", "must be answered for this task", f"task {answer.task[:12]}", task)
+        return answer
+
+    def _broken(self, artifact: str, rule: str, value: object, task: str | None = None) -> ContractError:
+        return ContractError(artifact, f"{rule} ({self._who(task)})", value)
+
+    def _who(self, task: str | None = None) -> str:
+        of_task = f", task {task[:12]}" if task else ""
+        return f"service {self.endpoint.name} ({self.endpoint.url}){of_task}"
+
+
+class ServiceClient(Client):
+    """Requests to one service over HTTP.
+
+    Args:
+        endpoint: The service.
+        seconds: How long a request may take.
+    """
+
+    def __init__(self, endpoint: Endpoint, seconds: float = REQUEST_SECONDS) -> None:
+        super().__init__(endpoint, seconds)
         headers = {"Authorization": f"Bearer {endpoint.token}"} if endpoint.token else {}
         self._http = httpx.Client(
             base_url=endpoint.url,
@@ -137,28 +282,12 @@ class ServiceClient:
             trust_env=False,
         )
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
     def close(self) -> None:
         """Close its connections."""
         self._http.close()
 
-    def health(self) -> Health:
-        """Return what the service is and can do.
-
-        Raises:
-            TransientError: It does not answer, or is not healthy.
-        """
-        health = self._ask("GET", "/health", Health)
-        if health.status != "healthy":
-            fault = TransientError(f"{self._who()}: says that it is {health.status}")
-            self.breaker.note(fault)
-            raise fault
-        return health
+    def _health(self) -> Health:
+        return self._ask("GET", "/health", Health)
 
     def execute(self, request: Execute) -> Status:
         """Ask for a task; for one that the service already knows nothing changes."""
@@ -203,30 +332,6 @@ class ServiceClient:
                 self._read(response, None)
         return True
 
-    def pull(self, task: str, reference: DataReference, place: Path, max_bytes: int) -> None:
-        """Fetch an output of a task.
-
-        Args:
-            task: Whose output it is.
-            reference: What the service states of it.
-            place: Where it will lie, once its size and checksum are right.
-            max_bytes: How large it may be.
-
-        Raises:
-            ContractError: It is not what the service states, is too large, or lies elsewhere.
-            TransientError: The transfer broke off.
-        """
-        name, checksum, length = reference.path, reference.sha256, reference.bytes
-        with self._faults(task), Incoming(place, name, checksum, length=length, max_bytes=max_bytes) as incoming:
-            match reference:
-                case InlineData():
-                    incoming.write(reference.content)
-                case HttpData():
-                    self._fetch(task, reference, incoming)
-                case FileData():
-                    raise ContractError(name, OWN_ORIGIN, f"a file of the mount {reference.mount}")
-            incoming.finish()
-
     def _fetch(self, task: str, reference: HttpData, incoming: Incoming) -> None:
         url = urljoin(f"{self.endpoint.url.rstrip('/')}/", reference.uri)
         if _origin(url) != self.endpoint.origin:
@@ -243,7 +348,7 @@ class ServiceClient:
     def _find(self, method: str, path: str, task: str) -> Status | None:
         try:
             return self._ask(method, path, Status, task)
-        except _UnknownError:
+        except UnknownError:
             return None
 
     def _ask(
@@ -279,42 +384,12 @@ class ServiceClient:
             return content
         raise _refusal(response.status_code, content, known=task is not None)
 
-    @contextmanager
-    def _faults(self, task: str | None) -> Iterator[None]:
-        """Name the service and the task in whatever goes wrong, and tell the breaker."""
-        try:
-            self.breaker.check()
-        except TransientError as error:
-            raise TransientError(f"{self._who(task)}: {error}") from None
-        try:
-            try:
-                yield
-            except httpx.TimeoutException as error:
-                raise TransientError(f"did not answer within {self.seconds:g} s ({type(error).__name__})") from error
-            except httpx.HTTPError as error:
-                raise TransientError(f"cannot be reached: {error or type(error).__name__}") from error
-        except TransientError as error:
-            self.breaker.note(error)
-            raise TransientError(f"{self._who(task)}: {error}") from error
-        except ContractError as error:
-            self.breaker.note(None)
-            raise self._broken(error.artifact, error.rule, error.value, task) from error
-        except GroundtruthError as error:
-            self.breaker.note(None)
-            raise type(error)(f"{self._who(task)}: {error}") from error
-        self.breaker.note(None)
-
-    def _of_task(self, task: str, answer: A) -> A:
-        if answer.task != task:
-            raise self._broken(f"task {task[:12]}", "must be answered for this task", f"task {answer.task[:12]}", task)
-        return answer
-
-    def _broken(self, artifact: str, rule: str, value: object, task: str | None = None) -> ContractError:
-        return ContractError(artifact, f"{rule} ({self._who(task)})", value)
-
-    def _who(self, task: str | None = None) -> str:
-        of_task = f", task {task[:12]}" if task else ""
-        return f"service {self.endpoint.name} ({self.endpoint.url}){of_task}"
+    def _fault_of(self, error: Exception, task: str | None) -> GroundtruthError | None:
+        if isinstance(error, httpx.TimeoutException):
+            return TransientError(f"did not answer within {self.seconds:g} s ({type(error).__name__})")
+        if isinstance(error, httpx.HTTPError):
+            return TransientError(f"cannot be reached: {error or type(error).__name__}")
+        return None
 
     def _certificates(self) -> ssl.SSLContext | bool:
         if self.endpoint.ca_file is None:
@@ -325,7 +400,16 @@ class ServiceClient:
             raise SetupError(f"{self._who()}: {self.endpoint.ca_file}: no certificates can be read: {error}") from error
 
 
-class _UnknownError(GroundtruthError):
+def client_for(endpoint: Endpoint, seconds: float = REQUEST_SECONDS) -> Client:
+    """Return a client that speaks the protocol of an endpoint."""
+    if endpoint.protocol == "http":
+        return ServiceClient(endpoint, seconds)
+    from include.control.grpc_client import GrpcClient
+
+    return GrpcClient(endpoint, seconds)
+
+
+class UnknownError(GroundtruthError):
     """The service does not know a task."""
 
 
@@ -343,7 +427,7 @@ def _refusal(code: int, content: bytes, *, known: bool) -> GroundtruthError:
     if code in (401, 403):
         return SetupError(f"refuses access ({code}): check the token of its connection; {fault.message}")
     if code == httpx.codes.NOT_FOUND and known:
-        return _UnknownError(f"is not known ({fault.message})")
+        return UnknownError(f"is not known ({fault.message})")
     if code in TRANSIENT_CODES:
         return TransientError(fault.message)
     return fault_error(fault)

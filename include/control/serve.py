@@ -1,7 +1,7 @@
 """`python -m include.control.serve --steps energy --port 8101`: a service of registered steps.
 
-The bearer token is read from `GROUNDTRUTH_SERVICE_TOKEN`; without one the service listens on the loopback interface
-alone. TLS takes a certificate and its key.
+It speaks HTTP, and gRPC on `--grpc-port`. The bearer token is read from `GROUNDTRUTH_SERVICE_TOKEN`; without one the
+service listens on the loopback interface alone. TLS takes a certificate and its key.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import logging
 import os
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 from typing import TextIO
 
@@ -52,6 +53,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m include.control.serve", description=__doc__)
     parser.add_argument("--steps", nargs="+", required=True, metavar="NAME", help="domains or steps to offer")
     parser.add_argument("--port", type=int, required=True)
+    parser.add_argument("--grpc-port", type=int, help="serve gRPC too, on this port")
     parser.add_argument("--host", default="127.0.0.1", help="default: 127.0.0.1")
     parser.add_argument("--name", help="what the service is called; default: the first of --steps")
     parser.add_argument("--capacity", type=int, default=2, help="tasks at once; default: 2")
@@ -92,9 +94,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         if token is None and not is_loopback(options.host):
             raise SetupError(f"--host {options.host}: set {TOKEN_VARIABLE}; without a token only this machine may ask")
-        with hold_folder(options.folder):
+        if bool(options.tls_cert) != bool(options.tls_key):
+            raise BadInputError("--tls-cert, --tls-key: state both, or neither")
+        with hold_folder(options.folder), ExitStack() as stack:
+            service = service_of(options)
+            if options.grpc_port is not None:
+                stack.enter_context(_grpc(service, options, token))
             uvicorn.run(
-                create_app(service_of(options), token),
+                create_app(service, token),
                 host=options.host,
                 port=options.port,
                 log_config=None,
@@ -107,6 +114,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stderr.write(f"error: {error}\n")
         return error.exit_code
     return 0
+
+
+def _grpc(service: Service, options: argparse.Namespace, token: str | None) -> AbstractContextManager[int]:
+    from include.control.grpc_server import serving
+
+    return serving(service, options.host, options.grpc_port, token, certificate=options.tls_cert, key=options.tls_key)
 
 
 def hold_folder(folder: Path) -> TextIO:

@@ -9,7 +9,7 @@ import pytest
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse, RedirectResponse, StreamingResponse
 
-from include.control.client import Breaker, Endpoint, ServiceClient, fault_error
+from include.control.client import Breaker, Client, Endpoint, ServiceClient, client_for, fault_error
 from include.control.models import Fault, FileData, Health, HttpData, InlineData, file_reference
 from include.core.errors import BadInputError, ContractError, GroundtruthError, SetupError, TransientError
 from tests.control.serving import listening
@@ -188,6 +188,16 @@ def test_a_service_that_is_down_is_asked_no_more_for_a_while():
                 client.health()
         with pytest.raises(TransientError, match="was not asked: it failed 3 times in a row"):
             client.health()
+
+
+def test_an_endpoint_says_which_protocol_its_client_speaks():
+    with (
+        client_for(Endpoint("a", "http://a")) as http,
+        client_for(Endpoint("a", "http://a", protocol="grpc"), 3) as grpc,
+    ):
+        assert (type(http).__name__, type(grpc).__name__, grpc.seconds) == ("ServiceClient", "GrpcClient", 3)
+    with pytest.raises(TypeError):
+        Client(Endpoint("a", "http://a"))
 
 
 def test_the_breaker_closes_after_its_time_and_after_an_answer():

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from include.control.client import Endpoint, ServiceClient
+from include.control.client import Endpoint, ServiceClient, client_for
 from include.control.models import Execute, TaskKeys
 from include.control.serve import (
     TOKEN_VARIABLE,
@@ -54,6 +54,12 @@ def test_without_a_token_only_this_machine_may_ask(tmp_path, monkeypatch, capsys
     assert [is_loopback(host) for host in ("localhost", "::1", "10.0.0.1", "example.org")] == [True, True, False, False]
 
 
+def test_a_certificate_needs_its_key(tmp_path, capsys):
+    command = ["--steps", "energy", "--port", "1", "--folder", str(tmp_path), "--tls-cert", "cert.pem"]
+    assert main(command) == BadInputError.exit_code
+    assert "--tls-cert, --tls-key: state both" in capsys.readouterr().err
+
+
 def test_a_folder_has_one_server(tmp_path):
     assert server_of(tmp_path) is None
     with hold_folder(tmp_path):
@@ -66,10 +72,11 @@ def test_a_folder_has_one_server(tmp_path):
 def test_a_server_that_is_killed_takes_its_task_up_again_when_it_is_started_anew(tmp_path):
     import socket
 
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = ["--steps", "energy-generator", "--port", str(port), "--folder", str(tmp_path)]
+    with socket.socket() as free, socket.socket() as other:
+        for one in (free, other):
+            one.bind(("127.0.0.1", 0))
+        port, grpc_port = free.getsockname()[1], str(other.getsockname()[1])
+    command = ["--steps", "energy-generator", "--port", str(port), "--grpc-port", grpc_port, "--folder", str(tmp_path)]
     keys = TaskKeys(deployment="d", dag="d", run="r", step="energy-generator")
     params = {"households": 1, "start": "2026-03-01T00:00:00Z", "end": "2026-03-02T00:00:00Z"}
     version = ENERGY.steps["energy-generator"].version
@@ -94,6 +101,8 @@ def test_a_server_that_is_killed_takes_its_task_up_again_when_it_is_started_anew
                 assert {output.path for output in client.output(request.task).outputs} == {
                     "energy_data.csv", "energy_source.json"
                 }  # fmt: skip
+                with client_for(Endpoint("energy", f"http://127.0.0.1:{grpc_port}", protocol="grpc")) as over_grpc:
+                    assert over_grpc.output(request.task) == client.output(request.task)
             finally:
                 second.terminate()
                 second.wait()

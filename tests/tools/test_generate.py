@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 import yaml
 
-from tools.generate import BLOCKS, ROOT, main, regenerate
+from tools.generate import BLOCKS, MESSAGES, PROTOCOL, ROOT, main, messages, regenerate
 
 STORES = ("orchards", "library/public")
 STAND_IN = SimpleNamespace(
@@ -23,7 +23,10 @@ BARE = SimpleNamespace(name="bare", image=None, stores=(), stand_ins=())
 
 @pytest.fixture
 def checkout(tmp_path):
-    """The files with generated blocks, without any domain."""
+    """The files with generated blocks, without any domain, and the control protocol with its messages."""
+    for name in (PROTOCOL, MESSAGES):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes((ROOT / name).read_bytes())
     for name in BLOCKS:
         (tmp_path / name).write_text(regenerate(name, (ROOT / name).read_text(), []))
     return tmp_path
@@ -142,3 +145,17 @@ def test_the_files_of_this_checkout_are_fresh():
     from include.domains import DOMAINS
 
     assert main(["--check"], DOMAINS) == 0
+
+
+def test_the_messages_of_the_control_protocol_follow_from_its_description(generated, capsys):
+    capsys.readouterr()
+    protocol = generated / PROTOCOL
+    protocol.write_text(protocol.read_text().replace("string sha256", "string checksum"))
+    assert main(["--check"], [TOY, BARE], generated) == 1
+    stated = capsys.readouterr().err
+    assert stated == f"error: {MESSAGES}: does not match {PROTOCOL}: run `make generate` and commit what it changes\n"
+    assert main([], [TOY, BARE], generated) == 0
+    assert main(["--check"], [TOY, BARE], generated) == 0
+    protocol.write_text("nothing")
+    with pytest.raises(ValueError, match="cannot be compiled"):
+        messages(generated)
