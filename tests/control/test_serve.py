@@ -19,6 +19,7 @@ from include.control.serve import (
     server_of,
     service_of,
 )
+from include.control.task_table import TaskTable
 from include.core.errors import BadInputError, GroundtruthError, SetupError
 from include.domains import DOMAINS
 from tests.control.serving import ended, until
@@ -91,13 +92,15 @@ def test_a_server_that_is_killed_takes_its_task_up_again_when_it_is_started_anew
     try:
         with ServiceClient(Endpoint("energy", f"http://127.0.0.1:{port}")) as client:
             client.execute(request)
-            until(lambda: client.status(request.task).state != "queued")
+            table = TaskTable(tmp_path / "tasks.sqlite")
+            until(lambda: table.find(request.task).pid)  # killed earlier, it would end in a failure that says so
             first.send_signal(signal.SIGKILL)
             first.wait()
             second = start()
             try:
                 client.breaker.close()
-                assert ended(client, request.task, 60).state == "complete"
+                status = ended(client, request.task, 60)
+                assert (status.state, status.error) == ("complete", None)
                 assert {output.path for output in client.output(request.task).outputs} == {
                     "energy_data.csv", "energy_source.json"
                 }  # fmt: skip
