@@ -21,6 +21,7 @@ from include.control.server import openapi
 from include.core.contracts import Artifact, imported
 from include.core.definitions.load import json_schema
 from include.core.definitions.model import LinkedDocument, ListDocument
+from include.core.events import KINDS
 from include.core.pipeline import Pipeline
 from include.core.settings import ROOT, Settings
 from include.domains import DOMAINS
@@ -45,6 +46,7 @@ def pages() -> dict[str, str]:
         "settings.md": settings_page(),
         "command-line.md": command_line_page(),
         "run-report.md": run_report_page(),
+        "events.md": events_page(),
         "pipeline-definition.md": definition_page(),
         "pipeline-definition.schema.json": f"{schema}\n",
         "control-protocol.openapi.json": json.dumps(openapi(), indent=2, ensure_ascii=False) + "\n",
@@ -105,6 +107,16 @@ def run_report_page() -> str:
     """The keys of a run's report."""
     place = "`pipeline_report_<YYYYMMDD_HHMMSS>.json` in the run's folder."
     return "\n".join(["# The run report", "", place, "", *_fields_table(PipelineReport, "key")])
+
+
+def events_page() -> str:
+    """The kinds of events and their keys."""
+    place = "`events.jsonl` in the run's folder: a JSON object a line, without the keys that have no value."
+    lines = ["# Events of a run", "", place, ""]
+    for kind in KINDS:
+        lines += [f"## `{kind.model_fields['kind'].default}`", "", inspect.getdoc(kind) or "", ""]
+        lines += _fields_table(kind, "key")
+    return "\n".join(lines)
 
 
 def definition_page() -> str:

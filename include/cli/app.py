@@ -340,6 +340,37 @@ def runs(
         err.print(f"there are no runs{of} yet; begin with ./pipeline run", soft_wrap=True)
 
 
+@app.command(
+    epilog="Examples:\n\n./pipeline watch\n\n./pipeline watch scheduled__2026-06-01\n\n"
+    "./pipeline watch --json | jq -r 'select(.kind == \"failed\") | .message'"
+)
+def watch(
+    run_name: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="RUN", help="A run, the beginning of its id, its folder, or a pipeline. Default: the latest run."
+        ),
+    ] = None,
+    json_: Annotated[bool, typer.Option("--json", help="Print each event as a line of JSON.")] = False,
+) -> None:
+    """Show the events of a run as they happen, those of the past first, until it ends.
+
+    The exit code is that of the run: 0 where it succeeded, 1 where it failed or was killed. Ctrl+C ends watching, not
+    the run.
+    """
+    from include.cli.run import INTERRUPTED_CODE
+    from include.cli.watch import find_run
+    from include.cli.watch import watch as watch_run
+
+    try:
+        code = watch_run(find_run(run_name), as_json=json_, out=Console(highlight=False), err=err)
+    except BadInputError as error:
+        raise fail(error, USAGE) from None
+    except KeyboardInterrupt:
+        code = INTERRUPTED_CODE
+    raise typer.Exit(code)
+
+
 @app.command()
 def params(
     pipeline: Annotated[str, typer.Argument(metavar="PIPELINE", help="Name of the pipeline.")],

@@ -18,12 +18,14 @@ from rich.table import Table
 from include.cli.runs import run_of
 from include.cli.terminal import shown, shown_message
 from include.core.errors import BadInputError
+from include.core.events import Progress as Done
 from include.core.leftovers import LOG_NAME, ONE_OFF, goes_on
 from include.core.pipeline import Pipeline
-from include.core.progress import INTERVAL_S, duration, latest
+from include.core.progress import INTERVAL_S
 from include.core.run_folder import RunFolder, Started, StepInfo, StepResult
 from include.core.settings import get_settings
-from include.core.text import printable
+from include.core.sink import read_events
+from include.core.text import duration, printable
 from include.pipelines import all_pipelines
 from include.reporting import archive
 from include.reporting.archive import latest_report, run_metrics
@@ -127,6 +129,8 @@ class Progress:
         self._pipeline, self._folder, self._console = pipeline, folder, console
         self._printed: set[tuple[str, str, int]] = set()
         self._ended: set[str] = set()
+        self._done_by_task: dict[str, Done] = {}
+        self._last_event = 0
         self._looked_at = 0.0
         self._line = ""
         self._line_at = time.monotonic()
@@ -201,6 +205,10 @@ class Progress:
         if now - self._looked_at < LOOK_S:
             return
         self._looked_at = now
+        for number, event in read_events(self._folder.path, self._last_event):
+            self._last_event = number
+            if isinstance(event, Done):
+                self._done_by_task[event.step] = event
         parts = []
         for number, (step, started) in under_way.items():
             seconds = (datetime.now(UTC) - started.started_at).total_seconds()
@@ -219,8 +227,8 @@ class Progress:
     def _done(self, step: StepInfo, started: Started) -> str:
         """Return what a step has done, as its latest tasks report it."""
         tasks = self._folder.tasks(step)
-        events = [latest(self._folder.step(task)) for task in tasks]
-        current = [event for event in events if event is not None and event.at >= started.started_at]
+        events = [self._done_by_task[task] for task in tasks if task in self._done_by_task]
+        current = [event for event in events if event.at >= started.started_at]
         ended = sum((self._folder.step(task) / "result.json").exists() for task in tasks)
         count = f", {ended} of {len(tasks)} tasks done" if len(tasks) > 1 else ""
         newest = max(current, key=lambda event: event.at, default=None)

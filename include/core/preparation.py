@@ -10,6 +10,7 @@ from typing import Any
 from include.core.artifacts import remove, sha256
 from include.core.contracts import imported
 from include.core.errors import BadInputError
+from include.core.events import RunStarted
 from include.core.files import setup_errors
 from include.core.pipeline import INPUT_FILES, Pipeline
 from include.core.publications import check_published
@@ -20,7 +21,6 @@ from include.core.run_folder import (
     Run,
     RunFolder,
     StartedBy,
-    write_json,
 )
 from include.core.work_folder import show
 
@@ -72,7 +72,8 @@ def prepare_run(
             path=definition.file.name, sha256=sha256(definition.file), bytes=definition.file.stat().st_size
         ),
     )
-    write_json(folder.path / "run.json", run)  # at once, so that the report of a refused run names its steps
+    folder.sink.keep("run.json", run)  # at once, so that the report of a refused run names its steps
+    folder.sink.emit(RunStarted(pipeline=run.pipeline, steps=len(run.steps)))
     params = pipeline.check_params(requested)
     window = pipeline.window.of_run(params, interval, has_files=bool(params.get(INPUT_FILES)))
     if params.get("end", window.end) is None:
@@ -87,7 +88,7 @@ def prepare_run(
     params |= dict(zip(single_files, names[len(files) :], strict=True))
     plan = {"params": params, "sources": sources, "interval_start": window.start, "interval_end": window.end}
     run = run.model_copy(update=plan)
-    write_json(folder.path / "run.json", run)
+    folder.sink.keep("run.json", run)
     if pipeline.check_files:
         imported(pipeline.check_files)(folder.files / SOURCE_FOLDER, params)
     return run

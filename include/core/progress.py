@@ -1,13 +1,14 @@
 """Progress of steps that last: how much is done, how fast, how long it may still take.
 
 A step counts what it has done; every five seconds that becomes a line of its log. The line carries the figures too, so
-that the orchestrator appends them to the step's records (`progress.jsonl`), in every runtime alike, and the command
-line shows the latest. What a program overwrites on its terminal, such as a progress bar, counts as progress as well.
+that the orchestrator adds them to the events of the run, in every runtime alike, and the command line shows the latest.
+What a program overwrites on its terminal, such as a progress bar, counts as progress as well.
 """
 
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Sized
 from contextlib import contextmanager, suppress
@@ -17,13 +18,18 @@ from typing import Any, TypeVar
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
+from include.core import events
+from include.core.sink import FileSink
+from include.core.text import duration
+
 T = TypeVar("T")
 INTERVAL_S = 5.0
-FILE = "progress.jsonl"
-LAST_BYTES = 4096
+RECORDED_EVERY_S = 1.0
 LONGEST_TEXT = 300
 LOG = logging.getLogger("step.progress")
 LOG.setLevel(logging.INFO)
+_RECORDED: dict[Path, float] = {}
+"""When this process recorded the progress of a step last, for a program may report it without end."""
 
 
 class ProgressEvent(BaseModel):
@@ -113,43 +119,23 @@ def report(event: ProgressEvent) -> None:
     LOG.info("%s", event.text, extra={"progress": event.model_dump(mode="json")})
 
 
-def duration(seconds: float) -> str:
-    """Return seconds in words.
-
-    >>> duration(4.4), duration(95), duration(7300)
-    ('4 s', '1 min 35 s', '2 h 1 min')
-    """
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60} s"
-    return f"{whole // 3600} h {whole % 3600 // 60} min"
-
-
 def record(folder: Path, stated: Any) -> None:
-    """Append an event to the records of a step; what is no event, and what cannot be written, is left out.
+    """Add the progress of a step to the events of its run, at most once a second; what is no progress is left out.
 
     Args:
-        folder: The step's records.
-        stated: The event as a step's log states it, or an overwritten line of its output.
+        folder: The step's records, `steps/<step>` in the folder of the run.
+        stated: The progress as a step's log states it, or an overwritten line of its output.
     """
-    with suppress(ValidationError, OSError, ValueError):
+    now = time.monotonic()
+    if now - _RECORDED.get(folder, -math.inf) < RECORDED_EVERY_S:
+        return
+    with suppress(ValidationError):
         if isinstance(stated, str):
-            event = ProgressEvent(at=datetime.now(UTC), text=stated[:LONGEST_TEXT])
+            figures: dict[str, Any] = {"text": stated}
         else:
-            event = ProgressEvent.model_validate(stated)
-        with (folder / FILE).open("a", encoding="utf-8") as file:
-            file.write(event.model_dump_json(exclude_none=True) + "\n")
-
-
-def latest(folder: Path) -> ProgressEvent | None:
-    """Return the latest event of a step; None where there is none yet."""
-    with suppress(OSError, ValidationError), (folder / FILE).open("rb") as file:
-        file.seek(max(0, file.seek(0, 2) - LAST_BYTES))
-        lines = file.read().splitlines()
-        return ProgressEvent.model_validate_json(lines[-1]) if lines else None
-    return None
+            figures = ProgressEvent.model_validate(stated).model_dump(exclude={"at"})
+        FileSink(folder.parents[1]).emit(events.Progress(step=folder.name, **figures))
+        _RECORDED[folder] = now
 
 
 class _Recorder(logging.Handler):

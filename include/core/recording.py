@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from include.core.errors import ContractError, GroundtruthError, InterruptedStepError, SetupError, StepSuspendedError
+from include.core.events import Deferred, Failed, Proven, StepStarted
 from include.core.run_folder import (
     INTERRUPTED_MARK,
     Failure,
@@ -17,7 +18,6 @@ from include.core.run_folder import (
     Started,
     StepResult,
     seconds_between,
-    write_json,
 )
 from include.core.text import message_text
 
@@ -36,6 +36,7 @@ def failure_recorded(
     try:
         yield
     except StepSuspendedError:
+        folder.sink.emit(Deferred(step=draft.step, attempt=draft.attempt))
         raise
     except BaseException as error:
         # Libraries turn an interrupt into errors of their own (DuckDB among them); the mark does not change.
@@ -68,9 +69,15 @@ def recorded(
     """Keep the records of a task that is not a step (preparation, publication), so that reports show its failure."""
     draft = StepResult.draft(started, title=title, description=description, version="1", log_url=log_url)
     with failure_recorded(folder, draft):
-        write_json(folder.step(started.step) / "started.json", started)
+        begin(folder, started)
         yield draft
         write_result(folder, draft, "success")
+
+
+def begin(folder: RunFolder, started: Started) -> None:
+    """Record that an attempt begins."""
+    folder.keep(started.step, "started.json", started)
+    folder.sink.emit(StepStarted(step=started.step, attempt=started.attempt, runtime=started.runtime))
 
 
 def write_result(folder: RunFolder, draft: StepResult, status: str) -> StepResult:
@@ -78,8 +85,19 @@ def write_result(folder: RunFolder, draft: StepResult, status: str) -> StepResul
     ended_at = datetime.now(UTC)
     seconds = seconds_between(draft.started_at, ended_at)
     result = draft.model_copy(update={"status": status, "ended_at": ended_at, "duration_seconds": seconds})
-    write_json(folder.step(draft.step) / "result.json", result)
+    folder.keep(draft.step, "result.json", result)
+    folder.sink.emit(ended(result))
     return result
+
+
+def ended(result: StepResult) -> Proven | Failed:
+    """Return the event of a result."""
+    attempt = {"step": result.step, "attempt": result.attempt}
+    if result.error is not None:
+        return Failed(cause=result.error.kind, message=result.error.message, **attempt)
+    read = result.records.read if result.records else None
+    seconds, artifacts = result.duration_seconds, len(result.outputs)
+    return Proven(seconds=seconds, artifacts=artifacts, records=read, reused=result.reused, **attempt)
 
 
 def as_known_error(error: BaseException, folder: Path | None = None) -> BaseException:

@@ -7,6 +7,7 @@ data/runs/<dag>/<run>/
   files/                       the documented file names, each a link to its sealed artifact
   work/<step>.<g>-<n>/         where one execution of a step works (/data in containers); removed after it
   scratch/<step>.<g>/          what a step keeps from attempt to attempt; removed after its success
+  events.jsonl                 what happened, and when, a line an event
   steps/<step>/started.json    the attempt under way
   steps/<step>/result.json     its result; durations and times in reports come from here
   pipeline_report_<time>.json  and .html beside it
@@ -33,6 +34,7 @@ from include.core.artifact_store import FolderStore
 from include.core.errors import explain
 from include.core.files import write_atomically
 from include.core.outcome import StepOutcome
+from include.core.sink import FileSink, Sink
 from include.core.strict_json import MAX_BYTES
 
 M = TypeVar("M", bound=BaseModel)
@@ -207,6 +209,11 @@ class RunFolder:
         return cls(data_dir / "runs" / safe_name(dag_id) / safe_name(run_id))
 
     @property
+    def sink(self) -> Sink:
+        """Where the orchestrator states what happens in the run."""
+        return FileSink(self.path)
+
+    @property
     def files(self) -> Path:
         """The documented names of all accepted artifacts."""
         return self.path / "files"
@@ -242,6 +249,14 @@ class RunFolder:
     def step(self, step_id: str) -> Path:
         """Where the orchestrator keeps its records of a step."""
         return self.path / "steps" / safe_name(step_id)
+
+    def keep(self, step_id: str, name: str, document: BaseModel) -> None:
+        """Keep a record or the outcome of a step.
+
+        Raises:
+            SetupError: The folder cannot be written, or the disk is full.
+        """
+        self.sink.keep(f"steps/{safe_name(step_id)}/{name}", document)
 
     def all_tasks(self) -> list[str]:
         """Return the ids of the tasks of all steps in the plan's order; none before the plan was written."""

@@ -19,12 +19,13 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from include.core import progress
 from include.core.artifacts import check_unchanged, flushing, remove, seal, sha256
 from include.core.contracts import Step, StepParams, imported
 from include.core.errors import BadInputError, ContractError, GroundtruthError, InterruptedStepError, explain
+from include.core.events import Progress, Resumed
 from include.core.outcome import Proof
-from include.core.recording import failure_recorded, write_result
+from include.core.progress import INTERVAL_S
+from include.core.recording import begin, ended, failure_recorded, write_result
 from include.core.rules import check_declared
 from include.core.run_folder import (
     INTERRUPTED_MARK,
@@ -35,7 +36,6 @@ from include.core.run_folder import (
     Started,
     StepResult,
     read_model,
-    write_json,
 )
 from include.core.settings import ROOT, get_settings
 from include.core.work_folder import WorkFolder, remove_tree, show, view
@@ -167,8 +167,8 @@ def run_step(step: Step, folder: RunFolder, attempt: Attempt, execute: Execute) 
             return previous
         work = _begin(step, folder, attempt, started, draft)
         ran = execute(params, work) or Ran()
-        if progress.latest(folder.step(step.id)):  # a step that lasts: its proof is not its own progress
-            progress.record(folder.step(step.id), "done; its outputs are being checked")
+        if (datetime.now(UTC) - draft.started_at).total_seconds() > INTERVAL_S:
+            folder.sink.emit(Progress(step=step.id, text="done; its outputs are being checked"))
         work = replace(work, files=ran.files or work.files)
         draft.image, draft.isolation = ran.image or draft.image, ran.isolation
         work.check_nothing_else(step.outputs)
@@ -215,7 +215,8 @@ def _begin(step: Step, folder: RunFolder, attempt: Attempt, started: Started, dr
     )
     if begun and died and attempt.resuming and begun.same_work(draft) and attempt.resuming():
         draft.started_at = died.started_at
-        write_json(records / "started.json", started.model_copy(update={"started_at": died.started_at}))
+        folder.keep(step.id, "started.json", started.model_copy(update={"started_at": died.started_at}))
+        folder.sink.emit(Resumed(step=step.id, attempt=started.attempt))
         return work
     _remove_works(step, folder)
     if not same_generation:
@@ -224,8 +225,9 @@ def _begin(step: Step, folder: RunFolder, attempt: Attempt, started: Started, dr
     work.create()
     if attempt.resuming:
         relative = work.files.relative_to(folder.path).as_posix()
-        write_json(records / BEGUN, Begun(image=draft.image, params=draft.params, inputs=draft.inputs, work=relative))
-    write_json(records / "started.json", started)
+        begun = Begun(image=draft.image, params=draft.params, inputs=draft.inputs, work=relative)
+        folder.keep(step.id, BEGUN, begun)
+    begin(folder, started)
     return work
 
 
@@ -333,7 +335,8 @@ def _accepted_before(folder: RunFolder, draft: StepResult) -> StepResult | None:
     for record in previous.outputs:
         check_unchanged(folder.locate(record), record, draft.title)
     previous.reused = True
-    write_json(folder.step(draft.step) / "result.json", previous)
+    folder.keep(draft.step, "result.json", previous)
+    folder.sink.emit(ended(previous))
     return previous
 
 

@@ -118,3 +118,17 @@ def period(seconds: int) -> str:
     size, unit = next((size, unit) for size, unit in sizes if seconds % size == 0)
     count = seconds // size
     return f"{count:,} {unit}{'' if count == 1 else 's'}"
+
+
+def duration(seconds: float) -> str:
+    """Return seconds in words.
+
+    >>> duration(4.4), duration(95), duration(7300)
+    ('4 s', '1 min 35 s', '2 h 1 min')
+    """
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"

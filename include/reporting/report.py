@@ -12,6 +12,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from include.core.events import RunEnded
 from include.core.files import write_atomically
 from include.core.leftovers import LOG_NAME
 from include.core.proof import proof_in_run, unchecked_first
@@ -128,6 +129,9 @@ def write_report(folder: RunFolder, report: model.PipelineReport) -> tuple[Path,
     html_path = json_path.with_suffix(".html")
     write_atomically(html_path, render_html(report, folder.files).encode())
     write_json(json_path, report)
+    message = report.failure_point.message if report.failure_point else None
+    seconds = report.total_duration_seconds
+    folder.sink.emit(RunEnded(status=report.overall_status, seconds=seconds, message=message))
     return json_path, html_path
 
 

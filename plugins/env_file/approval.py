@@ -26,6 +26,7 @@ from airflow.sdk.definitions.param import ParamsDict
 
 from include.core.approvals import Question, question_of
 from include.core.contracts import imported
+from include.core.events import Escalated
 from include.core.pipeline import Pipeline, PipelineStep
 from include.core.run_folder import RunFolder
 from include.core.runner import called, run_step
@@ -112,6 +113,7 @@ class ApprovalOperator(HITLOperator):
             why = "--approve was given" if approved else "nobody can be asked without a scheduler; --approve says yes"
             answer = Answer(approved=approved, by=current_user(), why=why, evidence=question.evidence)
             return self._answer(context, answer)
+        folder_of(context).sink.emit(Escalated(step=self.task_id))
         self.log.info("asked with the evidence code %s:\n%s", question.code, question.text)
         self.params[CODE] = question.code
         address = self._address(context)

@@ -20,7 +20,9 @@ from airflow.sdk.configuration import conf
 from pydantic import ValidationError
 
 from include.core.contracts import imported
+from include.core.events import Notified
 from include.core.settings import get_settings
+from include.core.sink import FileSink
 from plugins.notifications.sending import claim, give_up, send, send_from_trigger
 from plugins.steps.context import folder_of, run_folder
 
@@ -81,7 +83,10 @@ async def notify_of_deadline(minutes: float, context: dict[str, Any]) -> None:
     mark = folder.path / "notices" / "deadline"
     if claim(mark):
         report, url = _report(folder, continues=True), run_url(dag_id, run_id)
-        if not await send_from_trigger(deadline_notice(report, state=state, minutes=minutes, run_url=url)):
+        notice = deadline_notice(report, state=state, minutes=minutes, run_url=url)
+        if await send_from_trigger(notice):
+            folder.sink.emit(Notified(subject=notice.subject))
+        else:
             give_up(mark)
 
 
@@ -101,8 +106,12 @@ def _clears(folder: RunFolder) -> int:
 
 def _notify(mark: Path, notice: Callable[[], Notice]) -> None:
     try:
-        if claim(mark) and not send(notice()):
-            give_up(mark)
+        if claim(mark):
+            composed = notice()
+            if send(composed):
+                FileSink(mark.parents[1]).emit(Notified(subject=composed.subject))
+            else:
+                give_up(mark)
     except Exception:
         LOG.warning("notice: %s: could not be composed", mark.parent.parent.name, exc_info=True)
 

@@ -12,7 +12,8 @@ from typing import Any
 
 from airflow.listeners import hookimpl
 
-from include.core.run_folder import Mark, write_json
+from include.core.events import Failed
+from include.core.run_folder import Mark
 from plugins.steps.context import run_folder
 
 LOG = logging.getLogger(__name__)
@@ -30,8 +31,11 @@ def on_task_instance_failed(previous_state: Any, task_instance: Any, error: Any)
     try:
         folder, now = run_folder(task_instance.dag_id, task_instance.run_id), datetime.now(UTC)
         if folder.path.is_dir():
+            step = step_of(task_instance)
             mark = Mark(by=user_of(task_instance.dag_id, task_instance.run_id, now), at=now, state="failed")
-            write_json(folder.step(step_of(task_instance)) / "mark.json", mark)
+            folder.keep(step, "mark.json", mark)
+            message = f"a user ({mark.by}) marked the task as failed"
+            folder.sink.emit(Failed(step=step, attempt=task_instance.try_number, cause="marked", message=message))
     except Exception:
         LOG.warning("%s: who marked it as failed could not be recorded", task_instance, exc_info=True)
 

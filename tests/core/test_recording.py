@@ -9,6 +9,7 @@ from include.core.errors import BadInputError, ContractError, InterruptedStepErr
 from include.core.outcome import StepMetrics, StepOutcome
 from include.core.recording import as_known_error, failure_of, failure_recorded, recorded, write_result
 from include.core.run_folder import INTERRUPTED_MARK, RunFolder, Started, StepResult
+from include.core.sink import read_events
 from tests.core.small_pipeline import NOW
 
 
@@ -60,6 +61,7 @@ def test_whatever_fails_is_on_record_and_raised_in_words(folder: RunFolder):
 def test_a_task_that_is_suspended_has_not_failed(folder: RunFolder):
     with pytest.raises(StepSuspendedError), failure_recorded(folder, draft("publish")):
         raise StepSuspendedError("trigger")
+    assert [(event.kind, event.step) for _, event in read_events(folder.path)] == [("deferred", "publish")]
     assert folder.result("publish") is None
 
 

@@ -16,7 +16,6 @@ from typing import Any
 import duckdb
 import pytest
 
-from include.core import progress
 from include.core.artifact_store import FolderStore
 from include.core.contracts import Artifact, Step, StepParams, StoredFile
 from include.core.errors import (
@@ -31,6 +30,7 @@ from include.core.errors import (
 from include.core.outcome import Proof
 from include.core.run_folder import INTERRUPTED_MARK, FileRecord, Records, RunFolder, write_json
 from include.core.runner import Attempt, Execute, Ran, called, code_version, run_step
+from include.core.sink import FileSink, read_events
 from include.core.work_folder import WorkFolder
 from tests.core.small_pipeline import (
     ANALYZE,
@@ -109,19 +109,31 @@ def test_a_proven_step_is_recorded_with_all_that_a_person_needs_to_audit_it(run)
     assert run.started("analyze").started_at == returned.started_at
 
 
-def test_a_step_that_reported_progress_is_shown_as_being_checked_once_its_work_is_done(run):
-    records = run.step("analyze")
+def events(run):
+    return [event for _, event in read_events(run.path) if event.step == "analyze"]
 
-    def lasting(params, work):
-        progress.record(records, "1 of 2 records")
-        return writing(out_csv=READINGS)(params, work)
 
-    run_step(ANALYZE, run, ATTEMPT, lasting)
-    assert progress.latest(records).text == "done; its outputs are being checked"
-    run_step(ANALYZE, run, replace(ATTEMPT, generation=1), writing(out_csv=READINGS))
-    (records / progress.FILE).unlink()
-    run_step(ANALYZE, run, replace(ATTEMPT, generation=2), writing(out_csv=READINGS))
-    assert progress.latest(records) is None, "a short step reports nothing"
+def test_the_events_of_a_step_say_when_it_started_and_was_proven_or_reused(run):
+    run_step(ANALYZE, run, ATTEMPT, writing(out_csv=READINGS))
+    started, proven = events(run)
+    assert (started.kind, started.step, started.words) == ("step_started", "analyze", "started")
+    assert proven.words.endswith("s: 1 artifact, 3 records read")
+    run_step(ANALYZE, run, ATTEMPT, writing(out_csv=READINGS))
+    assert [event.words for event in events(run)[2:]] == ["reused: an earlier result still holds"]
+
+
+def test_a_failed_step_is_an_event_with_its_reason(run):
+    with pytest.raises(ContractError):
+        run_step(ANALYZE, run, ATTEMPT, writing())
+    _, failed = events(run)
+    assert (failed.kind, failed.cause) == ("failed", "contract")
+    assert "out.csv" in failed.words
+
+
+def test_a_step_that_lasts_is_shown_as_being_checked_once_its_work_is_done(run, monkeypatch):
+    monkeypatch.setattr("include.core.runner.INTERVAL_S", 0)
+    run_step(ANALYZE, run, ATTEMPT, writing(out_csv=READINGS))
+    assert [event.kind for event in events(run)] == ["step_started", "progress", "proven"]
 
 
 def test_a_result_states_what_ran_as_the_execution_itself_knows_it(run):
@@ -597,6 +609,7 @@ def test_work_that_went_on_without_its_worker_is_taken_up_and_counts(run):
     died_after(run, writing(out_csv=READINGS))
     began = run.started("analyze")
     verdict = run_step(ANALYZE, run, replace(ATTEMPT, number=2, resuming=lambda: True), nothing_more)
+    assert [(event.kind, event.attempt) for event in events(run)][-2:] == [("resumed", 2), ("proven", 2)]
     assert (verdict.status, verdict.attempt) == ("success", 2)
     assert verdict.started_at == began.started_at
 
@@ -712,11 +725,11 @@ def test_a_verdict_is_replaced_whole(run):
 
 
 def test_a_verdict_that_cannot_be_written_does_not_hide_why_the_step_failed(run, monkeypatch):
-    def full(path: Path, document: Any) -> None:
-        raise SetupError(f"{path.name}: cannot be written: No space left on device")
+    def full(sink: FileSink, name: str, document: Any) -> None:
+        raise SetupError(f"{Path(name).name}: cannot be written: No space left on device")
 
     def execute(params: StepParams, work: WorkFolder) -> None:
-        monkeypatch.setattr("include.core.recording.write_json", full)
+        monkeypatch.setattr(FileSink, "keep", full)
         raise BadInputError("meter.csv: no")
 
     with pytest.raises(BadInputError, match=r"meter\.csv: no") as error:
@@ -727,13 +740,13 @@ def test_a_verdict_that_cannot_be_written_does_not_hide_why_the_step_failed(run,
 
 
 def test_a_verdict_finds_room_where_the_failed_step_left_its_outputs(run, monkeypatch):
-    def full_beside_outputs(path: Path, document: Any) -> None:
+    def full_beside_outputs(sink: FileSink, name: str, document: Any) -> None:
         if run.works("analyze"):
-            raise SetupError(f"{path.name}: cannot be written: No space left on device")
-        write_json(path, document)
+            raise SetupError(f"{Path(name).name}: cannot be written: No space left on device")
+        write_json(sink.folder / name, document)
 
     def fill(files: Path, params: StepParams) -> None:
-        monkeypatch.setattr("include.core.recording.write_json", full_beside_outputs)
+        monkeypatch.setattr(FileSink, "keep", full_beside_outputs)
 
     with pytest.raises(SetupError, match=r"result\.json: cannot be written: No space left on device"):
         run_step(ANALYZE, run, ATTEMPT, after(fill, out_csv=READINGS))

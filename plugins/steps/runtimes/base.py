@@ -21,7 +21,7 @@ from include.core.artifacts import sha256
 from include.core.contracts import Step, StepParams, imported
 from include.core.errors import GroundtruthError, StepSuspendedError, StoppedStepError
 from include.core.pipeline import Pipeline, PipelineStep
-from include.core.run_folder import STOPPED, RunFolder, write_json
+from include.core.run_folder import STOPPED, RunFolder
 from include.core.runner import Attempt, Execute, Ran, run_step
 from include.core.work_folder import WorkFolder
 from plugins.steps.context import TASK_DEFAULTS, attempt_of, folder_of, plain_errors
@@ -222,7 +222,7 @@ def note_stop(work: Work) -> None:
     step_id, attempt = work.item.step.id, work.attempt
     started = work.folder.started(step_id)
     if started is not None and (started.attempt, started.generation) == (attempt.number, attempt.generation):
-        write_json(work.folder.step(step_id) / "started.json", started.model_copy(update={"stopped": True}))
+        work.folder.keep(step_id, "started.json", started.model_copy(update={"stopped": True}))
 
 
 def measured_step(step: Step, folder: RunFolder, attempt: Attempt, execute: Execute) -> dict[str, Any]:

@@ -16,8 +16,8 @@ from structlog import get_logger
 
 from include.core.contracts import Credentials, StepParams
 from include.core.errors import GroundtruthError, StepTimeoutError
-from include.core.progress import latest
 from include.core.runner import Attempt
+from include.core.sink import read_events
 from include.core.work_folder import WorkFolder
 from plugins.steps.runtimes.base import Work
 from plugins.steps.runtimes.local import LocalStep, do_work
@@ -130,7 +130,7 @@ def test_progress_that_a_program_logs_is_recorded(folder, caplog):
     work = work_of(folder, command=(sys.executable, "-c", program))
     work.folder.step("measure").mkdir(parents=True)
     do_work(work, get_logger())
-    event = latest(work.folder.step("measure"))
+    ((_, event),) = read_events(work.folder.path)
     assert (event.text, event.done, event.total) == ("5 of 10 records", 5, 10)
 
 
