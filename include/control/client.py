@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, Self, TypeVar
+from typing import ClassVar, Literal, Self, TypeVar
 from urllib.parse import urljoin, urlsplit
 
 import httpx
@@ -128,6 +128,9 @@ class Client(ABC):
         endpoint: The service.
         seconds: How long a request may take.
     """
+
+    resumable: ClassVar[bool] = True
+    """Whether another client of the service finds the tasks that this one asked for."""
 
     def __init__(self, endpoint: Endpoint, seconds: float = REQUEST_SECONDS) -> None:
         self.endpoint, self.seconds = endpoint, seconds

@@ -54,6 +54,14 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--steps", nargs="+", required=True, metavar="NAME", help="domains or steps to offer")
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--grpc-port", type=int, help="serve gRPC too, on this port")
+    parser.add_argument(
+        "--exchange",
+        metavar="FOLDER[=PATH]",
+        help="also answer ContainerExecutor, on files of a folder (PATH: as callers see it)",
+    )
+    parser.add_argument(
+        "--executor-package", default="", metavar="NAME", help="package of ContainerExecutor; default: none"
+    )
     parser.add_argument("--host", default="127.0.0.1", help="default: 127.0.0.1")
     parser.add_argument("--name", help="what the service is called; default: the first of --steps")
     parser.add_argument("--capacity", type=int, default=2, help="tasks at once; default: 2")
@@ -96,6 +104,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise SetupError(f"--host {options.host}: set {TOKEN_VARIABLE}; without a token only this machine may ask")
         if bool(options.tls_cert) != bool(options.tls_key):
             raise BadInputError("--tls-cert, --tls-key: state both, or neither")
+        if options.exchange and options.grpc_port is None:
+            raise BadInputError("--exchange: needs --grpc-port, for ContainerExecutor is served over gRPC")
         with hold_folder(options.folder), ExitStack() as stack:
             service = service_of(options)
             if options.grpc_port is not None:
@@ -117,9 +127,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _grpc(service: Service, options: argparse.Namespace, token: str | None) -> AbstractContextManager[int]:
+    from include.control.exchange import Exchange
+    from include.control.executor_server import executor_handler
     from include.control.grpc_server import serving
 
-    return serving(service, options.host, options.grpc_port, token, certificate=options.tls_cert, key=options.tls_key)
+    more = []
+    if options.exchange:
+        exchange = Exchange.of(options.exchange)
+        if not exchange.folder.is_dir():
+            raise BadInputError(f"--exchange {options.exchange}: there is no folder {exchange.folder}")
+        more.append(executor_handler(service, exchange, options.executor_package))
+    host, port, certificate, key = options.host, options.grpc_port, options.tls_cert, options.tls_key
+    return serving(service, host, port, token, certificate=certificate, key=key, more=more)
 
 
 def hold_folder(folder: Path) -> TextIO:

@@ -61,6 +61,19 @@ def test_a_certificate_needs_its_key(tmp_path, capsys):
     assert "--tls-cert, --tls-key: state both" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("more", "sentence"),
+    [
+        ([], "--exchange: needs --grpc-port"),
+        (["--grpc-port", "0"], "there is no folder /no/such/folder"),
+    ],
+)
+def test_an_exchange_folder_must_be_there_and_needs_grpc(tmp_path, capsys, more, sentence):
+    command = ["--steps", "energy", "--port", "1", "--folder", str(tmp_path), "--exchange", "/no/such/folder"]
+    assert main([*command, *more]) == BadInputError.exit_code
+    assert sentence in capsys.readouterr().err
+
+
 def test_a_folder_has_one_server(tmp_path):
     assert server_of(tmp_path) is None
     with hold_folder(tmp_path):
