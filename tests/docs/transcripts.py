@@ -96,7 +96,7 @@ IN_A_CHECKOUT = (
 
 ELSEWHERE = {
     r"docker|make (up|down)|v2/monitor": "a running stack: tests/e2e/test_stack*.py",
-    r"make (run|test|setup|images)|tools/setup": "this checkout: a fresh clone runs them",
+    r"make (run|test|setup|images)|tools/setup": "the set-up of that checkout, and .ci/run on a fresh clone",
     r"make soak|pip install mlflow|apprise|services\.sentinel-hub\.com": "hours, or the network",
     r"--source (cdse|sentinelhub|stac)|sentinel_hub.*connection|connections (add|get)": "an account, or the network",
     r"inspect FILE…|FILE\.json|RUN|--scenes DIR|reference=/path|/tmp/again|duckdb|ENTRY": "names of the user's own",

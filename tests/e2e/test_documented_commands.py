@@ -5,7 +5,6 @@ A command ends well, or as its page shows, and prints what stands under it there
 
 import os
 import re
-import shutil
 import subprocess
 from pathlib import Path
 
@@ -20,14 +19,10 @@ COMMANDS = [shown for way in IN_A_CHECKOUT for shown in ALL if re.search(way, st
 
 @pytest.fixture(scope="module")
 def checkout(tmp_path_factory) -> Path:
-    """A clone of this commit with this checkout's set-up."""
+    """A clone of this commit, set up as the README says."""
     folder = tmp_path_factory.mktemp("visitor") / "groundtruth"
     subprocess.run(["git", "clone", "--quiet", ROOT, folder], check=True)
-    (folder / ".venv").symlink_to(ROOT / ".venv")
-    shutil.copytree(ROOT / ".airflow", folder / ".airflow", ignore=shutil.ignore_patterns("logs"))
-    settings = folder / ".airflow" / "airflow.cfg"
-    if settings.exists():
-        settings.write_text(settings.read_text().replace(str(ROOT), str(folder)))
+    subprocess.run(["make", "setup"], cwd=folder, env=without_own_settings(), check=True)
     return folder
 
 
