@@ -82,7 +82,7 @@ IN_A_CHECKOUT = (
     r"fields\.md: \./pipeline run fields( --end .*)?$",
     r"forecast\.md: \./pipeline run forecast$",
     r"generated-data",
-    r"operating\.md: (\./pipeline (run|metrics)|python3)",
+    r"operating\.md: (\./pipeline (run|metrics|watch energy$)|python3)",
     r"own-data.*(run energy|inspect --format fluvius)",
     r"real-imagery.*--scenes in",
     r"satellite\.md: airflow backfill",
@@ -106,6 +106,7 @@ ELSEWHERE = {
     r"env (rollback|history|diff)": "tests/cli/test_env.py",
     r"airflow (dags t|backfill create --dag-id energy)": "tests/e2e/test_dags_test.py",
     r"include\.(standins|control)|localhost:8765": "tests/standins, tests/control",
+    r"\| jq": "jq",
     r"profile demo": "tried once, with the README",
 }
 """Other commands, and what they need or which tests run their like."""
