@@ -17,6 +17,7 @@ from rich.console import Console
 
 from include.cli.before_setup import version
 from include.cli.env import env_app
+from include.cli.services import services_app
 from include.cli.terminal import shown, shown_message
 from include.core.contracts import imported
 from include.core.domain import Domain
@@ -70,6 +71,7 @@ def _options(
 
 
 app.add_typer(env_app, name="env")
+app.add_typer(services_app, name="services")
 add_domain_commands(app, DOMAINS)
 
 

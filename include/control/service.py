@@ -103,6 +103,11 @@ class Service:
     def start(self) -> None:
         """Take up the tasks that a former process of this service started, and begin with those that wait."""
         for row in self.table.running():
+            folder = self._folder(row.request.task)
+            if row.pid is None and not _lives(folder) and not (folder / OUTCOME).exists():
+                LOG.info("Queues the task again: the former server ended before it had a process", extra=_keys(row))
+                self.table.queue_again(row.request.task)
+                continue
             LOG.info("Takes up the task again", extra=_keys(row))
             self._watch(row, None)
         threading.Thread(target=self._dispatch, daemon=True, name="dispatch").start()
@@ -384,6 +389,7 @@ class Service:
             remove_tree(folder)
         else:
             remove_tree(folder / "files")  # its log and its scratch folders stay for the next attempt
+            (folder / OUTCOME).unlink(missing_ok=True)
         with self._turn:
             self._running.discard(task)
             self._turn.notify_all()

@@ -113,6 +113,10 @@ class TaskTable:
         """Note that a task starts; False where it is no longer queued."""
         return self._set("state = 'running', started_at = ?", "task = ? AND state = 'queued'", time.time(), task)
 
+    def queue_again(self, task: str) -> None:
+        """Put a task back into the queue, at its place; it was about to start and has no process."""
+        self._set("state = 'queued', started_at = NULL", "task = ? AND state = 'running'", task)
+
     def note_process(self, task: str, pid: int) -> None:
         """Note the process of a task."""
         self._set("pid = ?", "task = ?", pid, task)

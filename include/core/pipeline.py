@@ -248,8 +248,9 @@ def foreign_step(spec: StepSpec) -> Step:
 
 
 def _version(spec: StepSpec) -> str:
-    """Return the version of a foreign step: other rules, code or variables make an accepted result worth nothing."""
-    stated = [part for part in (spec.declared, spec.source, dict(spec.environment), spec.network) if part]
+    """Return the version of a foreign step: whatever else it is to do, an accepted result is of the older version."""
+    parts = (spec.declared, spec.source, dict(spec.environment), spec.network, dict(spec.parameters))
+    stated = [part for part in parts if part]
     if not stated:
         return "1"
     return f"1-{hashlib.sha256(repr(stated).encode()).hexdigest()[:8]}"

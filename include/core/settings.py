@@ -18,6 +18,7 @@ ROOT = Path(__file__).resolve().parents[2]
 RUNTIMES = {
     "local": "plugins.steps.runtimes.local:LocalStep",
     "docker": "plugins.steps.runtimes.docker:DockerStep",
+    "service": "plugins.steps.runtimes.service:ServiceStep",
 }
 """Where steps can run, and the operator that runs them there; imported by Airflow's side alone."""
 TILE_URL = re.compile(r"(https?://[A-Za-z0-9.-]+(?::[0-9]+)?)/[A-Za-z0-9._~/?=&%@:{}-]*", re.ASCII)
@@ -43,7 +44,9 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="GROUNDTRUTH_", frozen=True)
 
     runtime: str = Field(
-        "local", description="Where steps run: `local` in the Airflow task itself, `docker` in containers."
+        "local",
+        description="Where steps run: `local` in the Airflow task itself, `docker` in containers, `service` in "
+        "services.",
     )
     data_dir: Path = Field(
         ROOT / "data", description="Runs, published results and the inbox, as this process sees the folder."
@@ -96,6 +99,14 @@ class Settings(BaseSettings):
         description="Housekeeping removes what Airflow's database holds of runs that are older (`airflow db clean`); "
         "the last run of each DAG stays. 0: all stays.",
         ge=0,
+    )
+    service_url: str | None = Field(
+        None,
+        description="Service that does the work of steps which name none, in the runtime `service` "
+        "(`http://127.0.0.1:8101`).",
+    )
+    service_connection: str | None = Field(
+        None, description="Airflow connection of that service; its password is the bearer token."
     )
     notify_connection: str | None = Field(
         None,

@@ -143,7 +143,7 @@ def _deadline(minutes: float | None) -> DeadlineAlert | None:
 def step_task(
     pipeline: Pipeline, item: PipelineStep, runtime: str | None = None, *, names: Any = None, **options: Any
 ) -> Any:
-    """Return the task of a step, in the worker where the step needs it.
+    """Return the task of a step: in the worker where the step needs it, in the service that its definition names.
 
     Args:
         pipeline: The pipeline that the step belongs to.
@@ -155,7 +155,7 @@ def step_task(
     step = item.step
     if step.approval is not None:
         return approval_task(pipeline, item)
-    operator = runtime_class("local" if step.in_worker else runtime)
+    operator = runtime_class("local" if step.in_worker else "service" if item.spec.service else runtime)
     arguments: dict[str, Any] = {
         "task_id": step.id,
         "pipeline": pipeline,

@@ -41,7 +41,8 @@ def remove_orphans(ti: Any, params: Mapping[str, Any]) -> int:
         return all(state in ENDED for state in states.get(run, {}).values())
 
     with plain_errors(LOG):
-        return runtime_class().remove_orphans(is_ended, LOG)
+        runtimes = dict.fromkeys([get_settings().runtime, "service"])  # definitions name services in every runtime
+        return sum(runtime_class(name).remove_orphans(is_ended, LOG) for name in runtimes)
 
 
 def sweep_leftovers(ti: Any, params: Mapping[str, Any]) -> int:

@@ -181,6 +181,18 @@ def test_a_restart_finds_the_task_that_goes_on_and_the_one_whose_process_was_kil
     second.stop()
 
 
+def test_a_restart_starts_a_task_that_was_about_to_start(tmp_path):
+    settings = ServiceSettings("small", tmp_path / "service")
+    request, dead = asked("measure", parameters={"rows": 1}), Service(STEPS, settings)
+    dead.execute(request)
+    dead.table.start(request.task)
+    dead.table.close()
+    after = Service(STEPS, settings)
+    after.start()
+    assert ended(after, request.task).state == "complete"
+    after.stop()
+
+
 def test_what_cannot_run_is_refused_before_anything_starts(service):
     with pytest.raises(BadInputError, match="no operation divine; this service offers copy"):
         service.execute(asked("measure").model_copy(update={"operation": "divine"}))

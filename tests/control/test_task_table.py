@@ -38,6 +38,14 @@ def test_a_later_attempt_takes_the_place_of_a_failed_one(tmp_path):
     assert (row.state, row.request.attempt, row.version, row.fault) == ("queued", 2, "v2", None)
 
 
+def test_a_task_that_was_about_to_start_is_queued_again(tmp_path):
+    table = TaskTable(tmp_path / "tasks.sqlite")
+    table.queue(REQUEST, "v1")
+    table.start(REQUEST.task)
+    table.queue_again(REQUEST.task)
+    assert (table.next().request, table.running(), table.next().started_at) == (REQUEST, [], None)
+
+
 def test_what_goes_on_is_found_by_deployment_and_by_keys(tmp_path):
     table = TaskTable(tmp_path / "tasks.sqlite")
     older, other = REQUEST, asked("measure", run="another")

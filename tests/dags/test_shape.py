@@ -25,6 +25,7 @@ def test_every_dag_of_the_folder_is_listed_here():
     assert bag.import_errors == {}
     assert set(bag.dags) == {
         "energy_pipeline",
+        "energy_services",
         "satellite_pipeline",
         "crop_health_map",
         "field_monitoring",

@@ -44,6 +44,7 @@ def graph_faults(parsed: ParsedFile, nodes: list[Node]) -> Iterator[Fault]:
             elif file.casefold() == PUBLICATION:
                 message = f"{file}: the name is reserved for what states whose results are published; rename the file"
                 yield Fault(parsed.path("publish", index), message)
+    yield from _service_faults(parsed, nodes)
     if isinstance(document, LinkedDocument):
         yield from _linked_faults(parsed, document, nodes)
     yield from _schedule_faults(parsed)
@@ -165,6 +166,35 @@ def _reader_faults(nodes: list[Node], by_file: Mapping[str, Node], sources: Mapp
             yield Fault(path, f"no container reads {file}; read it, or remove it from the sources")
 
 
+def _service_faults(parsed: ParsedFile, nodes: list[Node]) -> Iterator[Fault]:
+    """Each service that a container names is declared, and each that is declared is named."""
+    services, complete = parsed.document.services, all(at[0] != "services" for at in parsed.removed)
+    for node in nodes:
+        declared, path = node.declared, parsed.path(*node.location, "service")
+        if declared.service is None:
+            for key in ("priority", "parameters"):
+                if key in declared.model_fields_set:
+                    message = f"means nothing for {node.id!r}, whose work no service does; remove it, or add a service"
+                    yield Fault(parsed.path(*node.location, key), message)
+            continue
+        if declared.service not in services and complete:
+            remedy = suggestion(declared.service, services, "declare it in $.services")
+            yield Fault(path, f"no service has the name {declared.service!r}; {remedy}")
+        for key in ("image", "command", "function"):
+            if getattr(node.service, key, None) is not None:
+                message = f"{node.id!r} is done by the service {declared.service!r}; remove {key!r}, or the service"
+                yield Fault(parsed.path(*node.service_location, key), message)
+        for key in ("environment", "secrets", "network"):
+            if getattr(declared, key):
+                message = f"does nothing for {node.id!r}: a service has its own; remove this key"
+                yield Fault(parsed.path(*node.location, key), message)
+    if parsed.is_complete("service", "containers"):
+        for name in services:
+            if all(node.declared.service != name for node in nodes):
+                message = f"no container names the service {name!r}; remove it, or let one do"
+                yield Fault(parsed.path("services", name), message)
+
+
 def _linked_faults(parsed: ParsedFile, document: LinkedDocument, nodes: list[Node]) -> Iterator[Fault]:
     """The faults that only the linked format can have: in ids as keys, in the registry, and in the start."""
     ids = [node.id for node in nodes]
@@ -211,13 +241,19 @@ def _registered_faults(parsed: ParsedFile, node: Node, step: Step) -> Iterator[F
     if getattr(node.service, "function", None):
         message = f"the step {node.id!r} has a function of its own; give the container another id, or a command"
         yield Fault(parsed.path(*node.service_location, "function"), message)
+    if node.declared.parameters:
+        message = f"the parameters of the step {node.id!r} are those of the run; remove this key"
+        yield Fault(parsed.path(*node.location, "parameters"), message)
+    if step.in_worker and node.declared.service:
+        message = f"the step {node.id!r} runs in the Airflow worker in every runtime; remove this key"
+        yield Fault(parsed.path(*node.location, "service"), message)
 
 
 def _unregistered_faults(parsed: ParsedFile, node: Node) -> Iterator[Fault]:
     """A container that is not a registered step declares what it runs, and writes something that can be checked."""
     declared = node.declared
     removed = {at[-1] for at in parsed.removed if at[:-1] == node.location} | {at[0] for at in parsed.removed}
-    if removed.isdisjoint({"command", "function", "service_registry"}):
+    if declared.service is None and removed.isdisjoint({"command", "function", "service_registry", "service"}):
         command, function = (getattr(node.service, key, None) for key in ("command", "function"))
         if command is None and function is None:
             message = f"{node.id!r} is not a registered step, so it needs a command; add 'command', or 'function'"

@@ -29,6 +29,7 @@ from include.core.definitions.model import (
     RowsRelation,
     ScheduleSpec,
     Service,
+    ServiceAddress,
 )
 from include.core.errors import BadInputError
 
@@ -221,7 +222,7 @@ def _place(error: ErrorDetails) -> Location:
     return error["loc"][:-1] if error["loc"][-1:] == ("[key]",) else error["loc"]
 
 
-_REMOVAL_DEPTH: dict[int | str, int] = {"containers": 3, "service_registry": 2}
+_REMOVAL_DEPTH: dict[int | str, int] = {"containers": 3, "service_registry": 2, "services": 2}
 
 
 def _without(content: Mapping[str, Any], removed: Iterable[Location], *, linked: bool) -> Any:
@@ -260,6 +261,8 @@ def _allowed_keys(location: Location, root: type[BaseModel]) -> list[str]:
             model = OutputChecks
         case ("service_registry", *_):
             model = Service
+        case ("services", *_):
+            model = ServiceAddress
         case _:
             model = root
     return [field.alias or name for name, field in model.model_fields.items()]
@@ -318,6 +321,7 @@ _PATTERNS = {
     **dict.fromkeys(
         ("network", "pool", "triggers"), "must begin with a letter or digit and hold only those, '.', '_' and '-'"
     ),
+    "url": "is not the address of a service; write it as http://host:port or https://host:port",
 }
 
 

@@ -144,6 +144,10 @@ def _specs(
                 retries=declared.retries,
                 pool=declared.pool,
                 params=document.params,
+                service=declared.service,
+                address=document.services.get(declared.service) if declared.service else None,
+                priority=declared.priority,
+                parameters=declared.parameters,
                 records=declared.records,
                 declared=declared_outputs(declared, schemas),
             )

@@ -36,6 +36,7 @@ ID = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,199}$"
 WORKFLOW_NAME = r"^[A-Za-z0-9][A-Za-z0-9 _-]{0,99}$"
 KEPT_VARIABLES = ("AIRFLOW", "GROUNDTRUTH_", "DOCKER_", "DATA_DIR", "STEP_", "ENV_FILE_VALUES")
 """Variables that no definition passes on begin with one of these."""
+SERVICE_URL = r"^https?://[A-Za-z0-9.\[\]:-]+(/[A-Za-z0-9._~/-]*)?$"
 IMAGE = r"^[A-Za-z0-9][A-Za-z0-9._/:@-]*$"
 NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$"
 """Names of networks, of assets and of Airflow's pools and connections."""
@@ -338,6 +339,17 @@ class Service(_Schema):
     function: Function | None = Field(None, description=FUNCTION_MEANING)
 
 
+class ServiceAddress(_Schema):
+    """Where a service is that does the work of steps."""
+
+    url: str = Field(pattern=SERVICE_URL, description="Its base URL: `http://host:port` or `https://…`.")
+    connection: str | None = Field(
+        None,
+        pattern=ID,
+        description="Airflow connection whose password is the bearer token; its extra field may name a `ca_file`.",
+    )
+
+
 class ContainerFields(_Schema):
     """The keys that containers of both formats have in common."""
 
@@ -375,6 +387,9 @@ class ContainerFields(_Schema):
     pool: Annotated[str, Field(pattern=NAME)] | None = Field(
         None, description="Airflow pool whose slots limit how many of its tasks run at once."
     )
+    service: str | None = Field(None, pattern=ID, description="The service that does its work, one of `services`.")
+    priority: int = Field(5, ge=1, le=10, description="Place in the service's own queue; 10 runs first.")
+    parameters: dict[str, Any] = Field({}, description="Of the service's operation, for a step that is not registered.")
     records: RecordFiles | None = None
     checks: dict[DataPath, OutputChecks] = Field({}, description="What single output files must fulfil, by file.")
 
@@ -426,6 +441,11 @@ class PipelineDocument(_Schema):
     )
     execution_mode: Literal["parallel", "sequential"] = Field(
         "parallel", description="sequential: one container at a time, even where they are independent."
+    )
+    services: dict[str, ServiceAddress] = Field(
+        {},
+        json_schema_extra={"propertyNames": {"pattern": ID}},
+        description="Services that do the work of steps, by the name that steps use.",
     )
     sources: list[Annotated[str, AfterValidator(_plain_name)]] = Field(
         [], description="Names of the input files of a run; containers read them as source/<name>."
@@ -497,6 +517,10 @@ class StepSpec:
         retries: How often a fault that may pass is tried again.
         pool: Airflow's pool that it takes a slot of.
         params: Parameters of the pipeline that its definition declares.
+        service: The service that does its work; None where its runtime does.
+        address: Where that is.
+        priority: Its place in the service's queue; 10 runs first.
+        parameters: Of the service's operation, for a step that is not registered.
         records: Record accounting of a step that is not registered; the contract of a registered one has its own.
         declared: The outputs of which more is declared than their path.
     """
@@ -520,6 +544,10 @@ class StepSpec:
     retries: int = 3
     pool: str | None = None
     params: Mapping[str, ParamSpec] = field(default_factory=dict)
+    service: str | None = None
+    address: ServiceAddress | None = None
+    priority: int = 5
+    parameters: Mapping[str, Any] = field(default_factory=dict, hash=False)
     records: RecordFiles | None = None
     declared: tuple[Artifact, ...] = ()
 

@@ -186,3 +186,62 @@ def test_two_outputs_that_some_file_systems_take_for_one_are_refused(tmp_path, n
     path.write_text(json.dumps({"workflow_name": "twins", "containers": containers}))
     with pytest.raises(DefinitionError, match="may be the same file as"):
         load_definition(path, {})
+
+
+SERVICES = {"analyzer": {"url": "http://127.0.0.1:8102"}}
+PLAIN = {"id": "a", "output_file": "a.csv"}
+
+
+@pytest.mark.parametrize(
+    ("step", "services", "faults"),
+    [
+        (
+            {"service": "analyser"},
+            SERVICES,
+            {
+                "$.containers[0].service": "did you mean 'analyzer'?",
+                "$.services.analyzer": "no container names the service 'analyzer'",
+            },
+        ),
+        (
+            {"service": "other"},
+            {},
+            {"$.containers[0].service": "no service has the name 'other'; declare it in $.services"},
+        ),
+        (
+            {"image": "a:1", "command": ["a"]},
+            SERVICES,
+            {"$.services.analyzer": "no container names the service 'analyzer'"},
+        ),
+        (
+            {"service": "analyzer", "image": "a:1", "environment": ["A"]},
+            SERVICES,
+            {
+                "$.containers[0].image": "is done by the service 'analyzer'",
+                "$.containers[0].environment": "a service has its own; remove this key",
+            },
+        ),
+        (
+            {"image": "a:1", "command": ["a"], "priority": 7, "parameters": {"a": 1}},
+            {},
+            {
+                "$.containers[0].priority": "whose work no service does",
+                "$.containers[0].parameters": "whose work no service does",
+            },
+        ),
+        (
+            {"id": "energy-generator", "output_file": [], "service": "analyzer", "parameters": {"a": 1}},
+            SERVICES,
+            {"$.containers[0].parameters": "are those of the run"},
+        ),
+        (
+            {"service": "analyzer"},
+            {"analyzer": {"url": "ftp://a", "port": 1}},
+            {"$.services.analyzer.url": "http://host:port", "$.services.analyzer.port": "use one of url, connection"},
+        ),
+    ],
+)
+def test_services_that_do_not_fit_are_faults(tmp_path, step, services, faults):
+    file = tmp_path / "pipeline.json"
+    file.write_text(json.dumps({"workflow_name": "w", "services": services, "containers": [PLAIN | step]}))
+    assert_messages(file, faults)

@@ -123,6 +123,17 @@ def test_the_file_of_schedules_is_no_definition(tmp_path):
     assert load_definitions(tmp_path, REGISTERED) == ([], [])
 
 
+def test_a_service_reaches_the_steps_that_name_it(load):
+    services = {"analyzer": {"url": "https://analyzer.example:8443/api", "connection": "analyzer_account"}}
+    step = {"id": "a", "output_file": "a.csv", "service": "analyzer", "priority": 9, "parameters": {"depth": 3}}
+    other = container("b", input_file="a.csv", output_file="b.csv")
+    first, second = load({"workflow_name": "w", "services": services, "containers": [step, other]}).steps
+    assert (first.service, first.priority, first.parameters) == ("analyzer", 9, {"depth": 3})
+    assert first.address is not None
+    assert first.address.model_dump() == services["analyzer"]
+    assert (second.service, second.address, second.priority) == (None, None, 5)
+
+
 def test_every_check_of_an_output_reaches_its_artifact():
     checked = load_definition(FILES / "valid/checks.json", REGISTERED)
     schema = (FILES / "valid/schemas/summary.json").read_text()

@@ -37,7 +37,8 @@ def runtime(monkeypatch):
     """A runtime that holds one piece of work, of the mapped task 2 of `t`, or of a task that is not mapped."""
     runtime = SimpleNamespace(index=2)
     runtime.remove_orphans = lambda is_ended, log: int(is_ended("d", "r", "t", runtime.index))
-    monkeypatch.setattr(maintenance, "runtime_class", lambda: runtime)
+    services = SimpleNamespace(remove_orphans=lambda is_ended, log: 0)
+    monkeypatch.setattr(maintenance, "runtime_class", lambda name: services if name == "service" else runtime)
     return runtime
 
 
