@@ -145,7 +145,7 @@ FILES: dict[str, Callable[[Path], None]] = {
     r"own-data.*(works|pv|fluvius|meter|history)\.csv": own_data,
     r"energy\.md.*meter\.csv": billed,
     r"--scenes in .*--end": offset_left_in,
-    r"--scenes in --geojson area\.geojson$": bands_without_names,
+    r"--scenes in --geojson area\.geojson --set": bands_without_names,
 }
 """By a command with its page."""
 

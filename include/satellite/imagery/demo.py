@@ -10,7 +10,7 @@ import sys
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
-from threading import Lock, Thread
+from threading import Event, Lock, Thread
 from typing import IO
 
 from include.core.errors import SetupError
@@ -81,7 +81,8 @@ def _start(*options: str) -> tuple[subprocess.Popen[str], str]:
     )
     assert process.stdout is not None and process.stderr is not None  # noqa: S101, PT018 - pipes, as opened above
     errors: deque[str] = deque(maxlen=1)
-    forwarding = Thread(target=_forward, args=(process.stderr, errors), daemon=True)
+    is_ready = Event()
+    forwarding = Thread(target=_forward, args=(process.stderr, errors, is_ready), daemon=True)
     forwarding.start()
     ready, _, _ = select.select([process.stdout], [], [], START_SECONDS)
     line = process.stdout.readline() if ready else ""
@@ -93,16 +94,18 @@ def _start(*options: str) -> tuple[subprocess.Popen[str], str]:
         raise SetupError(
             f"the stand-in of the Sentinel Hub API did not start (python -m include.standins.sentinel_hub): {output}"
         )
+    is_ready.set()
     atexit.register(_stop, process)
     return process, line.removeprefix(READY).strip()
 
 
-def _forward(stream: IO[str], last: deque[str]) -> None:
-    """Pass the child's messages on, and keep the last one."""
+def _forward(stream: IO[str], last: deque[str], is_ready: Event) -> None:
+    """Pass the child's messages on, but for the error with which it does not start, and keep the last one."""
     with stream:
         for line in stream:
             last.append(line)
-            sys.stderr.write(line)
+            if is_ready.is_set() or not line.startswith("error: "):
+                sys.stderr.write(line)
 
 
 def _drain(stream: IO[str]) -> None:

@@ -47,6 +47,7 @@ def test_it_ends_with_its_parent():
     pytest.fail("the stand-in outlived its parent")
 
 
-def test_one_that_does_not_start_says_why():
+def test_one_that_does_not_start_says_why_once(capsys):
     with pytest.raises(SetupError, match=r"did not start .*there are no scenes"), demo.stand_in("--scenes", "/nowhere"):
         pass
+    assert "there are no scenes" not in capsys.readouterr().err
