@@ -86,6 +86,7 @@ IN_A_CHECKOUT = (
     r"own-data.*(run energy|inspect --format fluvius)",
     r"real-imagery.*--scenes in",
     r"satellite\.md: airflow backfill",
+    r"services\.md: \./pipeline (services (up|status|down)|run)",
     r"upgrading\.md",
     r"what-is-proven.*energy",
     r"runbook.*: (\./pipeline doctor|airflow (dags|pools) list)",
@@ -105,7 +106,7 @@ ELSEWHERE = {
     r"forget": "tests/cli/test_forget.py",
     r"env (rollback|history|diff)": "tests/cli/test_env.py",
     r"airflow (dags t|backfill create --dag-id energy)": "tests/e2e/test_dags_test.py",
-    r"include\.(standins|control)|localhost:8765": "tests/standins, tests/control",
+    r"include\.(standins|control)|localhost:8765|services check": "tests/standins, tests/control, tests/cli",
     r"\| jq": "jq",
     r"profile demo": "tried once, with the README",
 }
