@@ -34,11 +34,20 @@ class Outcome:
         return result.error.message
 
 
-def parse_dags() -> Any:
-    """The project's DAG folder as Airflow sees it now."""
+DAGS = ROOT / "dags"
+
+
+def parse_dags(what: Path = DAGS) -> Any:
+    """The project's DAG folder, or one file of it, as Airflow sees it now."""
     from airflow.dag_processing.dagbag import DagBag
 
-    return DagBag(dag_folder=str(ROOT / "dags"), bundle_path=ROOT / "dags", bundle_name="dags-folder")
+    return DagBag(dag_folder=str(what), bundle_path=DAGS, bundle_name="dags-folder")
+
+
+def file_of(dag_id: str) -> Path:
+    """The file of a DAG: one of its name, else that which makes DAGs of definitions."""
+    own = DAGS / f"{dag_id}.py"
+    return own if own.is_file() else DAGS / "pipelines.py"
 
 
 @contextmanager
@@ -95,7 +104,7 @@ def run_dag(dag_id: str, conf: dict[str, Any] | None = None) -> Outcome:
     """Run a DAG of the project's folder under the settings of the environment."""
     get_settings.cache_clear()
     with each_schema_checked_once(), in_this_database():
-        bag = parse_dags()
+        bag = parse_dags(file_of(dag_id))
         with only_dag(bag, dag_id):
             run = bag.dags[dag_id].test(run_conf=conf or {})
     folder = RunFolder.of(get_settings().data_dir, dag_id, run.run_id)

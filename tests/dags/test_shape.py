@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.airflow_runs import ROOT, parse_dags  # isort: skip - sets Airflow's home first
+from tests.airflow_runs import ROOT, file_of, parse_dags  # isort: skip - sets Airflow's home first
 
 from airflow.sdk import CronDataIntervalTimetable
 
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.airflow
 
 @pytest.fixture
 def dag():
-    return parse_dags().dags["energy_pipeline"]
+    return parse_dags(file_of("energy_pipeline")).dags["energy_pipeline"]
 
 
 def test_every_dag_of_the_folder_is_listed_here():

@@ -5,6 +5,7 @@ has to be refused: `refused` is a part of the message.
 """
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
@@ -92,7 +93,7 @@ def lines(line, series, zone="UTC", *, newest_first=False):
 class Shape:
     """Input files by name, the readings that they hold (by household, where there are several), and what is stated."""
 
-    files: dict
+    files: dict | Callable[[], dict]
     readings: dict | list
     params: dict = field(default_factory=dict)
     refused: str | None = None
@@ -172,9 +173,13 @@ def days(zone, count=60, step=1):
 
 def late(header, line, odd, **more):
     """A long file, one line of which differs from all others."""
-    rows = lines(line, scaled(0.5, MINUTES))
-    rows[SPIKE] = lines(odd, [MINUTES[SPIKE]])[0]
-    return Shape({"a.csv": text(header, rows)}, MINUTES, {"timezone": "UTC"}, **more)
+
+    def files():
+        rows = lines(line, scaled(0.5, MINUTES))
+        rows[SPIKE] = lines(odd, [MINUTES[SPIKE]])[0]
+        return {"a.csv": text(header, rows)}
+
+    return Shape(files, MINUTES, {"timezone": "UTC"}, **more)
 
 
 SHAPES = {
@@ -419,13 +424,14 @@ SHAPES = {
 
 def figures(shape, files):
     """Run generator and analyzer; returns output1.json."""
-    for name, content in shape.files.items():
+    sources = shape.files() if callable(shape.files) else shape.files
+    for name, content in sources.items():
         (files / "source" / name).write_bytes(content.encode())
     params = [
         {key: value for key, value in shape.params.items() if key in model.model_fields}
         for model in (GeneratorParams, AnalyzerParams)
     ]
-    generate(files, GeneratorParams(files=tuple(shape.files), **params[0]))
+    generate(files, GeneratorParams(files=tuple(sources), **params[0]))
     analyze(files, AnalyzerParams(**params[1]))
     return json.loads((files / "output1.json").read_text())
 

@@ -1,4 +1,4 @@
-"""Fixtures of trained models: one tiny training for each test process, and copies of its run for the tests."""
+"""Fixtures of trained models: one tiny training for all tests, and copies of its run for them."""
 
 from __future__ import annotations
 
@@ -10,16 +10,15 @@ from types import SimpleNamespace
 import pytest
 
 from include.core.settings import get_settings
+from tests.made_once import made_once
 
 
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Datasets and models of a run, trained once for each test process; tests take copies."""
+    """Datasets and models of a run, trained once for all test processes; tests take copies."""
     from tests.satellite.trained_run import train
 
-    files = tmp_path_factory.mktemp("trained") / "files"
-    train(files)
-    return files
+    return made_once(tmp_path_factory, "trained", train)
 
 
 @pytest.fixture

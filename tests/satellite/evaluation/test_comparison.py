@@ -42,8 +42,8 @@ def test_the_comparison_agrees_with_what_training_measured(compared):
     assert (folder / "plot_comparison.png").read_bytes()[:4] == b"\x89PNG"
 
 
-def test_models_that_pass_every_gate_are_to_be_promoted(compared):
-    decision = COMPARISON.read(compared()).decision
+def test_models_that_pass_every_gate_are_to_be_promoted(compared_once):
+    decision = COMPARISON.read(compared_once()).decision
     assert decision.promote
     assert {gate.name for gate in decision.gates} == {
         "synthetic", "cnn_minimum", "cnn_synthetic", "cnn_majority", "cnn_logistic_regression", "cnn_ndvi_rule",
@@ -83,8 +83,8 @@ def test_the_same_data_gives_the_same_figures(compared):
     assert COMPARISON.read(compared()).model_dump(exclude={"decided_at"}) == first
 
 
-def test_how_many_independent_samples_the_held_out_ones_count_as_is_stated(compared):
-    notes = COMPARISON.read(compared()).notes
+def test_how_many_independent_samples_the_held_out_ones_count_as_is_stated(compared_once):
+    notes = COMPARISON.read(compared_once()).notes
     assert [note.partition(" samples in 4 held-out blocks and ")[0] for note in notes] == ["CNN: 128", "LSTM: 70"]
     assert all(note.endswith(" independent ones.") for note in notes)
 
@@ -119,9 +119,9 @@ def test_the_summary_is_what_reports_read(compared):
 
 
 @pytest.fixture
-def promoted(compared, env_file):
+def promoted(compared_once, env_file):
     """The run's own models as champion."""
-    folder = compared()
+    folder = compared_once()
     model = store.put(folder, COMPARISON.read(folder), "dag/run")
     EnvFile(env_file).update(store.env_changes(model, ["cnn", "lstm"]), WHY)
     return model

@@ -26,12 +26,17 @@ ALL = {
 }
 
 
-def by_hand(scene, bands, mask, classes, resolution=10):
-    """One field by NumPy alone: the mask of its pixels, cloud by distances, indices written out."""
+def hidden_by_hand(classes, resolution=10):
+    """Which pixels of a scene are hidden: cloud by distances."""
     rows, columns = np.indices(classes.shape)
     hidden = np.isin(classes, (0, 1))
     for row, column in np.argwhere(np.isin(classes, (3, 8, 9, 10, 11))):
         hidden |= np.hypot(rows - row, columns - column) * resolution <= 20
+    return hidden
+
+
+def by_hand(scene, bands, mask, hidden):
+    """One field by NumPy alone: the mask of its pixels, those that are hidden, indices written out."""
     band = {name: values.astype(float) / 10_000 for name, values in zip(bands, scene, strict=True)}
     formulas = {
         "ndvi": ("B08", "B04", lambda b: (b["B08"] - b["B04"]) / (b["B08"] + b["B04"])),
@@ -97,8 +102,9 @@ def test_statistics_are_those_of_each_field_alone_in_whatever_strips_a_scene_is_
         assert set(measured.statistics) == ALL
         with rasterio.open(path) as dataset:
             scene = dataset.read()
+        hidden = hidden_by_hand(scene[-1])
         for number, mask in enumerate(masks_of(pixels, imagery.grid)):
-            compare(measured, number, by_hand(scene, imagery.bands, mask, scene[-1]))
+            compare(measured, number, by_hand(scene, imagery.bands, mask, hidden))
         statuses |= set(measured.status)
     assert statuses >= {"ok", "cloudy", "too small"}
 
@@ -124,8 +130,9 @@ def test_statistics_of_real_fields_equal_an_independent_calculation_to_seven_dig
             outlines.append(transform_geom("EPSG:3035", "EPSG:4326", polygon))
         pixels = field_pixels(outlines, grid)
         measured = measure_scene(tmp_path / "scene.tif", SENTINEL2, bands, grid, pixels)
+        hidden = hidden_by_hand(layers[-1])
         for number, mask in enumerate(masks_of(pixels, grid)):
-            compare(measured, number, by_hand(layers, bands, mask, layers[-1]))
+            compare(measured, number, by_hand(layers, bands, mask, hidden))
         compared += int((measured.status == "ok").sum())
     assert compared > 20
 
