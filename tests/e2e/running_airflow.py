@@ -55,7 +55,7 @@ class Airflow:
                 with urllib.request.urlopen(request, timeout=120) as answer:  # noqa: S310
                     return json.loads(answer.read() or "{}")
             except urllib.error.HTTPError as error:  # SQLite is locked while the scheduler writes: nothing was done
-                if last or error.code != 500 or not (method == "GET" or path.endswith("/dagRuns")):
+                if last or error.code != 500 or not (method in ("GET", "PATCH") or path.endswith("/dagRuns")):
                     raise
                 time.sleep(POLL_SECONDS)
         raise AssertionError
