@@ -8,8 +8,8 @@ from pathlib import Path
 from include.core.contracts import Step
 from include.core.definitions.document import DefinitionError, Fault
 from include.core.definitions.load import load_definitions
-from include.core.definitions.model import Definition
-from include.core.domain import Domain
+from include.core.definitions.model import Definition, service_pool
+from include.core.domain import Domain, Pool
 from include.core.inbox import INBOX
 from include.core.pipeline import Pipeline
 from include.core.settings import get_settings
@@ -36,6 +36,17 @@ def domain_of_pipeline(pipeline: Pipeline) -> Domain | None:
     """Return the domain of a pipeline: that of its first own step; None for a pipeline of foreign steps alone."""
     own = [item.step for item in pipeline.steps if item.step.id in pipeline.contracts]
     return next((domain for domain in DOMAINS for step in own[:1] if step.id in domain.steps), None)
+
+
+def pools() -> list[Pool]:
+    """Return the Airflow pools of the deployment: those of the domains, and of services whose tasks are limited."""
+    slots: dict[str, int] = {}
+    for item in (item for pipeline in _defined()[0] for item in pipeline.steps):
+        name, address = item.spec.service, item.spec.address
+        if name and address and address.slots:
+            slots[name] = min(address.slots, slots.get(name, address.slots))
+    limits = [Pool(service_pool(name), count, f"Tasks of the service {name}", True) for name, count in slots.items()]
+    return [*(pool for domain in DOMAINS for pool in domain.pools), *limits]
 
 
 def param_aliases() -> dict[str, str]:

@@ -4,8 +4,9 @@ import json
 
 import pytest
 
+from include.core.domain import Pool
 from include.core.pipeline import Pipeline
-from include.core.settings import ROOT
+from include.core.settings import ROOT, get_settings
 from include.domains import DOMAINS
 from include.pipelines import (
     all_pipelines,
@@ -14,6 +15,7 @@ from include.pipelines import (
     load_pipelines,
     manual_of,
     param_aliases,
+    pools,
     registered_steps,
 )
 
@@ -54,7 +56,7 @@ def test_a_definition_s_window_and_aliases_come_from_the_domains():
 def test_a_domain_completes_the_parameters_of_its_definitions():
     pipelines = by_name(all_pipelines()[0])
     assert pipelines["energy"].complete_params({"format": "aemo"}) == {"format": "aemo", "timezone": "+10:00"}
-    assert {pipeline.complete for name, pipeline in pipelines.items() if name != "energy"} == {None}
+    assert {pipeline.complete for name, pipeline in pipelines.items() if "energy" not in name} == {None}
 
 
 def test_a_pipeline_of_foreign_steps_belongs_to_no_domain_and_its_definition_is_its_manual(tmp_path):
@@ -89,3 +91,18 @@ def test_a_definition_that_takes_the_name_of_a_wired_pipeline_is_refused(tmp_pat
     (good,), (error,) = load_pipelines(tmp_path)
     assert good.definition.pipeline == "foreign"
     assert f"$.workflow_name: {name!r} is called as a pipeline of this project" in str(error)
+
+
+def test_services_with_slots_have_a_pool_and_the_smallest_number_counts(tmp_path, monkeypatch):
+    for name, slots in (("one", 4), ("two", 2), ("three", None)):
+        service = "free" if slots is None else "small"
+        services = {service: {"url": "http://a:1"} | ({"slots": slots} if slots else {})}
+        containers = [{"id": "a", "output_file": "a.csv", "service": service}]
+        document = {"workflow_name": name, "services": services, "containers": containers}
+        (tmp_path / f"{name}.json").write_text(json.dumps(document))
+    monkeypatch.setenv("GROUNDTRUTH_DEFINITIONS_DIR", str(tmp_path))
+    get_settings.cache_clear()
+    assert Pool("service_small", 2, "Tasks of the service small", True) in pools()
+    assert [pool.name for pool in pools() if pool.name.startswith("service_")] == ["service_small"]
+    assert {pool for domain in DOMAINS for pool in domain.pools} < set(pools())
+    get_settings.cache_clear()

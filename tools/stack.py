@@ -239,8 +239,9 @@ def last_line(container: str) -> list[str]:
 
 
 def initialise() -> int:
-    """Create folders, the database's schema, the domains' pools, and the first user; what is there stays."""
-    from include.domains import DOMAINS
+    """Create folders, the database's schema, the pools, and the first user; what is there stays."""
+    from include.cli.services import pool_command
+    from include.pipelines import pools
 
     for folder in (DATA, CONFIG, LOGS):
         folder.mkdir(parents=True, exist_ok=True)
@@ -261,8 +262,7 @@ def initialise() -> int:
     os.setgroups([])
     os.setgid(GROUP)
     os.setuid(AIRFLOW_UID)
-    pools = [pool for domain in DOMAINS for pool in domain.pools]
-    settings = [["pools", "set", pool.name, str(pool.slots), pool.description] for pool in pools]
+    settings = [pool_command(pool) for pool in pools()]
     for command in (["db", "migrate"], *settings, *admin):
         subprocess.run([*AIRFLOW, *command], check=True)  # noqa: S603 - our own
     mark.write_text(written)

@@ -8,6 +8,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from include.control.addresses import service_faults
 from include.core.contracts import imported
 from include.core.errors import BadInputError
 from include.core.pipeline import INPUT_FILES, Pipeline
@@ -24,10 +25,13 @@ def check_early(pipeline: Pipeline, params: Mapping[str, Any], runtime: str) -> 
         runtime: Where steps run.
 
     Raises:
-        BadInputError: An account, a secret or an image is missing, or an input file cannot be what is stated of it.
+        BadInputError: An account, a secret, an image or a service is missing, or an input file cannot be what is
+            stated of it.
     """
     if runtime == "docker" and (fault := image_fault(pipeline.definition, registered_steps())):
         raise BadInputError(fault.message)
+    if faults := list(service_faults(pipeline.steps, runtime)):
+        raise BadInputError("; ".join(faults))
     if "AIRFLOW__SECRETS__BACKEND" not in os.environ and (missing := list(_missing_accounts(pipeline, params))):
         raise BadInputError("; ".join(dict.fromkeys(missing)))
     hooks = [hook for hook in (pipeline.check_files, pipeline.check_inputs) if hook]

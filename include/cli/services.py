@@ -18,14 +18,17 @@ from urllib.parse import urlsplit
 import typer
 from rich.console import Console
 
+from include.cli.run import AIRFLOW_HOME
 from include.cli.terminal import shown, shown_message
 from include.control.serve import TOKEN_VARIABLE, is_loopback, server_of
+from include.core.definitions.model import ServiceAddress, service_pool
+from include.core.domain import Pool
 from include.core.errors import BadInputError, GroundtruthError, SetupError
 from include.core.settings import ROOT, get_settings
-from include.pipelines import load_pipelines
+from include.pipelines import load_pipelines, pools
 
 if TYPE_CHECKING:
-    from include.control.client import ServiceClient
+    from include.control.client import Client
 
 FAILED = 1
 START_SECONDS, STOP_SECONDS, POLL_SECONDS = 120.0, 15.0, 0.1
@@ -42,13 +45,18 @@ class NamedService:
 
     Args:
         name: What they call it.
-        url: Its base URL.
+        address: Where it is.
         steps: Ids of the steps whose work it does.
     """
 
     name: str
-    url: str
+    address: ServiceAddress
     steps: tuple[str, ...]
+
+    @property
+    def url(self) -> str:
+        """Its base URL."""
+        return self.address.url
 
     @property
     def folder(self) -> Path:
@@ -60,11 +68,12 @@ class NamedService:
         """Whether it is to run on this machine."""
         return is_loopback(urlsplit(self.url).hostname or "")
 
-    def client(self) -> ServiceClient:
+    def client(self) -> Client:
         """Return a client with the token of the environment."""
-        from include.control.client import Endpoint, ServiceClient
+        from include.control.client import Endpoint, client_for
 
-        return ServiceClient(Endpoint(self.name, self.url, os.environ.get(TOKEN_VARIABLE)))
+        token = os.environ.get(TOKEN_VARIABLE)
+        return client_for(Endpoint(self.name, self.url, token, protocol=self.address.protocol))
 
 
 def named_services() -> list[NamedService]:
@@ -79,10 +88,10 @@ def named_services() -> list[NamedService]:
             name, address = item.spec.service, item.spec.address
             if name is None or address is None:
                 continue
-            known = found.get(name, NamedService(name, address.url, ()))
+            known = found.get(name, NamedService(name, address, ()))
             if known.url != address.url:
                 raise BadInputError(f"the service {name} is at {known.url} and at {address.url}; rename one of the two")
-            found[name] = NamedService(name, known.url, tuple(dict.fromkeys([*known.steps, item.spec.id])))
+            found[name] = NamedService(name, known.address, tuple(dict.fromkeys([*known.steps, item.spec.id])))
     return list(found.values())
 
 
@@ -90,6 +99,7 @@ def named_services() -> list[NamedService]:
 def up() -> None:
     """Start the services that definitions place on this machine, and wait until they are healthy."""
     with _faults():
+        _set_pools()
         started: list[NamedService] = []
         try:
             for service in named_services():
@@ -145,6 +155,7 @@ def check(
 ) -> None:
     """Check whether a service keeps to the control protocol. The token is read from GROUNDTRUTH_SERVICE_TOKEN."""
     from include.control.check import check_service
+    from include.control.client import Endpoint, ServiceClient
 
     with _faults():
         try:
@@ -152,7 +163,7 @@ def check(
         except ValueError as error:
             raise BadInputError(f"--params: is not JSON: {error}") from error
         broken = 0
-        with NamedService("checked", url, ()).client() as client:
+        with ServiceClient(Endpoint("checked", url, os.environ.get(TOKEN_VARIABLE))) as client:
             for rule, fault in check_service(client, operation, parameters):
                 _show(f"✓ {shown(rule)}" if fault is None else f"✗ {shown(rule)}: {shown_message(fault)}")
                 broken += fault is not None
@@ -169,7 +180,8 @@ def start(service: NamedService) -> None:
     service.folder.mkdir(parents=True, exist_ok=True)
     port = urlsplit(service.url).port or 80
     host = urlsplit(service.url).hostname or ""
-    command = ["--steps", *service.steps, "--host", host, "--port", str(port), "--name", service.name]
+    ports = ["--port", str(port)] if service.address.protocol == "http" else ["--port", "0", "--grpc-port", str(port)]
+    command = ["--steps", *service.steps, "--host", host, *ports, "--name", service.name]
     log = service.folder / "service.log"
     with log.open("ab") as output:
         process = subprocess.Popen(  # noqa: S603 - our own module
@@ -209,6 +221,32 @@ def stop(service: NamedService) -> bool:
             if time.monotonic() > until:
                 os.kill(process, signal.SIGKILL)
     return True
+
+
+def pool_command(pool: Pool) -> list[str]:
+    """Return the command of Airflow's that creates or changes a pool."""
+    deferred = ["--include-deferred"] if pool.include_deferred else []
+    return ["pools", "set", *deferred, pool.name, str(pool.slots), pool.description]
+
+
+def _set_pools() -> None:
+    """Create the pools of services whose tasks are limited, in the Airflow of this checkout."""
+    names = {service_pool(service.name) for service in named_services()}
+    for pool in pools():
+        if pool.name in names and (AIRFLOW_HOME / "airflow.db").exists():
+            command = [sys.executable, "-m", "airflow", *pool_command(pool)]
+            done = subprocess.run(  # noqa: S603 - Airflow's own command
+                command,
+                env=os.environ | {"AIRFLOW_HOME": str(AIRFLOW_HOME)},
+                cwd=ROOT,
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+            if done.returncode:
+                last = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
+                raise SetupError(f"the Airflow pool {pool.name} cannot be set: {last[:500]}")
+            _show(f"{shown(pool.name)}: {pool.slots} slots of this pool limit the tasks under way")
 
 
 @contextmanager

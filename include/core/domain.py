@@ -75,11 +75,12 @@ class Page:
 
 @dataclass(frozen=True)
 class Pool:
-    """A pool of Airflow's that limits how many tasks use a service at once."""
+    """A pool of Airflow's that limits how many tasks use a service at once; deferred ones count where it says so."""
 
     name: str
     slots: int
     description: str
+    include_deferred: bool = False
 
 
 @dataclass(frozen=True)

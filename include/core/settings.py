@@ -21,6 +21,7 @@ RUNTIMES = {
     "service": "plugins.steps.runtimes.service:ServiceStep",
 }
 """Where steps can run, and the operator that runs them there; imported by Airflow's side alone."""
+SERVICE_URL = re.compile(r"https?://[A-Za-z0-9.\[\]:-]+(/[A-Za-z0-9._~/-]*)?", re.ASCII)
 TILE_URL = re.compile(r"(https?://[A-Za-z0-9.-]+(?::[0-9]+)?)/[A-Za-z0-9._~/?=&%@:{}-]*", re.ASCII)
 
 
@@ -139,6 +140,13 @@ class Settings(BaseSettings):
         if runtime not in RUNTIMES:
             raise ValueError(f"must be one of {', '.join(RUNTIMES)}")
         return runtime
+
+    @field_validator("service_url")
+    @classmethod
+    def _service(cls, url: str | None) -> str | None:
+        if url and SERVICE_URL.fullmatch(url) is None:
+            raise ValueError("must be http://host:port or https://host:port; the token belongs into a connection")
+        return url or None
 
     @field_validator("basemap_url")
     @classmethod

@@ -13,8 +13,9 @@ from airflow.sdk import Connection
 from airflow.sdk.exceptions import AirflowException, AirflowNotFoundException
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
-from include.control.client import Endpoint, ServiceClient
+from include.control.client import Client, Endpoint, client_for
 from include.control.models import ENDED, Status
+from include.core.definitions.model import ServiceAddress
 from include.core.errors import GroundtruthError, SetupError, TransientError
 
 POLL_SECONDS = 1.0
@@ -26,20 +27,20 @@ CANCEL_SECONDS = 3.0
 """Airflow kills a task 5 s after asking it to end."""
 
 
-def endpoint_of(name: str, url: str, connection: str | None) -> Endpoint:
+def endpoint_of(name: str, address: ServiceAddress) -> Endpoint:
     """Return where a service is, with the token of its Airflow connection.
 
     Args:
         name: What the definition calls it.
-        url: Its base URL.
-        connection: Id of the connection whose password is the bearer token; None for a service without one.
+        address: Where it is; the password of its connection is the bearer token.
 
     Raises:
         SetupError: There is no such connection.
         TransientError: Airflow cannot read it now.
     """
+    url, connection, protocol = address.url, address.connection, address.protocol
     if connection is None:
-        return Endpoint(name, url)
+        return Endpoint(name, url, protocol=protocol)
     try:
         account = Connection.get(connection)
     except AirflowNotFoundException:
@@ -49,7 +50,7 @@ def endpoint_of(name: str, url: str, connection: str | None) -> Endpoint:
         ) from None
     except AirflowException as error:
         raise TransientError(f"service {name}: the connection {connection} cannot be read: {error}") from error
-    return Endpoint(name, url, account.password, account.extra_dejson.get("ca_file"))
+    return Endpoint(name, url, account.password, account.extra_dejson.get("ca_file"), protocol)
 
 
 class ServiceTrigger(BaseTrigger):
@@ -59,22 +60,19 @@ class ServiceTrigger(BaseTrigger):
 
     Args:
         service: Name of the service.
-        url: Its base URL.
-        connection: Id of its Airflow connection.
+        address: Where it is (`ServiceAddress`, as JSON).
         remote_task: The task's id.
         timeout_seconds: The step's timeout; counted while the task runs, not while it is queued.
     """
 
-    def __init__(
-        self, service: str, url: str, connection: str | None, remote_task: str, timeout_seconds: float
-    ) -> None:
+    def __init__(self, service: str, address: dict[str, Any], remote_task: str, timeout_seconds: float) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self.service, self.url, self.connection = service, url, connection
+        self.service, self.address = service, address
         self.remote_task, self.timeout_seconds = remote_task, timeout_seconds
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Return the class and its arguments."""
-        arguments = ("service", "url", "connection", "remote_task", "timeout_seconds")
+        arguments = ("service", "address", "remote_task", "timeout_seconds")
         return "plugins.steps.services.ServiceTrigger", {name: getattr(self, name) for name in arguments}
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
@@ -109,12 +107,15 @@ class ServiceTrigger(BaseTrigger):
         await self._in_thread(self._cancel)
 
     def _ask(self) -> Status | None:
-        with ServiceClient(endpoint_of(self.service, self.url, self.connection)) as client:
+        with self._client() as client:
             return client.status(self.remote_task)
 
     def _cancel(self) -> Status | None:
-        with ServiceClient(endpoint_of(self.service, self.url, self.connection)) as client:
+        with self._client() as client:
             return client.cancel(self.remote_task)
+
+    def _client(self) -> Client:
+        return client_for(endpoint_of(self.service, ServiceAddress(**self.address)))
 
     async def _in_thread(self, call: Any) -> Any:
         return await asyncio.get_running_loop().run_in_executor(_threads(), call)

@@ -8,6 +8,7 @@ import pytest
 from include.cli.early import check_early
 from include.cli.params import read_params
 from include.core.contracts import Credentials
+from include.core.definitions.model import ServiceAddress
 from include.core.errors import BadInputError
 from include.pipelines import all_pipelines
 from tests.core.small_pipeline import MEASURE, pipeline, spec
@@ -82,6 +83,15 @@ def test_a_secret_of_a_definition_and_an_image_for_the_docker_runtime_must_be_th
     check_early(foreign, {}, "local")
     with pytest.raises(BadInputError, match="a: has no image, which the runtime docker needs"):
         check_early(foreign, {}, "docker")
+
+
+def test_a_service_of_this_machine_must_answer_and_the_runtime_needs_one():
+    address = ServiceAddress(url="http://127.0.0.1:9")
+    named = pipeline(spec("measure", service="small", address=address))
+    with pytest.raises(BadInputError, match=r"service small .*: nothing answers there; start it"):
+        check_early(named, {}, "local")
+    with pytest.raises(BadInputError, match="measure: no service does its work"):
+        check_early(pipeline(spec("measure")), {}, "service")
 
 
 def test_a_step_that_is_skipped_needs_no_account():

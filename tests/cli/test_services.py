@@ -8,9 +8,10 @@ from typer.testing import CliRunner
 
 from include.cli import services
 from include.cli.app import app
-from include.cli.services import named_services, start, stop
+from include.cli.services import named_services, pool_command, start, stop
 from include.control.serve import hold_folder
 from include.control.service import Service, ServiceSettings
+from include.core.domain import Pool
 from include.core.errors import BadInputError, SetupError
 from tests.control.serving import served
 from tests.control.small_steps import STEPS
@@ -71,6 +72,11 @@ def test_a_service_is_started_shown_and_stopped(defined):
         assert "one: stopped" in RUNNER.invoke(app, ["services", "down"]).output
     (service, _) = named_services()
     assert not stop(service)
+
+
+def test_the_pool_of_a_service_counts_steps_that_wait_for_it():
+    assert pool_command(Pool("a", 2, "b", True)) == ["pools", "set", "--include-deferred", "a", "2", "b"]
+    assert pool_command(Pool("a", 2, "b")) == ["pools", "set", "a", "2", "b"]
 
 
 def test_a_service_that_cannot_start_says_why(defined, monkeypatch):

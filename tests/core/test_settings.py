@@ -105,3 +105,10 @@ def test_a_basemap_has_an_attribution_and_one_origin():
 def test_an_address_that_is_no_template_of_tiles_is_refused(url):
     with pytest.raises(ValidationError, match="must be an http or https address"):
         Settings(basemap_url=url, basemap_attribution="© Example")
+
+
+@pytest.mark.parametrize("url", ["ftp://a", "http://user:token@a:1", "http://a:1?key=1", "a:1"])
+def test_the_address_of_a_service_holds_no_secret(url):
+    with pytest.raises(ValidationError, match="the token belongs into a connection"):
+        Settings(service_url=url)
+    assert Settings(service_url="https://a:8443/api").service_url == "https://a:8443/api"

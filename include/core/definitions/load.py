@@ -13,7 +13,15 @@ from include.core.definitions.checks import graph_faults, step_faults
 from include.core.definitions.document import DefinitionError, Fault, read_file
 from include.core.definitions.functions import read_functions
 from include.core.definitions.graph import Node, Registry, build_nodes, dependencies, topological_order
-from include.core.definitions.model import Definition, LinkedDocument, ListDocument, PipelineDocument, StepSpec
+from include.core.definitions.model import (
+    Definition,
+    LinkedDocument,
+    ListDocument,
+    PipelineDocument,
+    ServiceAddress,
+    StepSpec,
+    service_pool,
+)
 from include.core.definitions.outputs import declared_outputs, read_schemas
 
 SCHEDULES_FILE = "schedules.json"
@@ -142,7 +150,7 @@ def _specs(
                 secrets=declared.secrets,
                 network=declared.network,
                 retries=declared.retries,
-                pool=declared.pool,
+                pool=declared.pool or _pool_of(declared.service, document.services),
                 params=document.params,
                 service=declared.service,
                 address=document.services.get(declared.service) if declared.service else None,
@@ -153,3 +161,9 @@ def _specs(
             )
         )
     return tuple(specs)
+
+
+def _pool_of(service: str | None, services: Mapping[str, ServiceAddress]) -> str | None:
+    """Return the pool of a service whose tasks are limited."""
+    address = services.get(service) if service else None
+    return service_pool(str(service)) if address and address.slots else None

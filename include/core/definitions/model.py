@@ -348,6 +348,19 @@ class ServiceAddress(_Schema):
         pattern=ID,
         description="Airflow connection whose password is the bearer token; its extra field may name a `ca_file`.",
     )
+    protocol: Literal["http", "grpc"] = Field("http", description="What it speaks; with `grpc`, `https` means TLS.")
+    slots: int | None = Field(
+        None,
+        ge=1,
+        le=1000,
+        description="How many of its tasks may be under way at once, in all runs: slots of the Airflow pool "
+        "`service_<id>`, which `./pipeline services up`, `make setup` and the stack create; default: no limit here.",
+    )
+
+
+def service_pool(service: str) -> str:
+    """Return the name of the Airflow pool that limits the tasks of a service."""
+    return f"service_{service}"
 
 
 class ContainerFields(_Schema):

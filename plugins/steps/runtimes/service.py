@@ -18,10 +18,12 @@ from typing import Any, TypeVar
 
 from airflow.sdk import BaseOperator
 
-from include.control.client import Endpoint, ServiceClient, fault_error
-from include.control.models import ENDED, Execute, Operation, Output, Status, TaskKeys, file_reference
+from include.control.addresses import DEFAULT_SERVICE, address_of, default_address
+from include.control.client import Client, Endpoint, client_for, fault_error
+from include.control.models import ENDED, Execute, Health, Operation, Output, Status, TaskKeys, file_reference
 from include.control.task_ids import task_id
 from include.core.artifacts import sha256
+from include.core.definitions.model import ServiceAddress
 from include.core.errors import (
     ContractError,
     GroundtruthError,
@@ -43,8 +45,6 @@ SHORT_WAIT_SECONDS = 3.0
 FIRST_POLL_SECONDS, LAST_POLL_SECONDS = 0.05, 1.0
 YOUNG_SECONDS = 60
 """A younger task is kept: Airflow may not have recorded yet that its step runs."""
-DEFAULT_SERVICE = "default"
-"""What the service of `GROUNDTRUTH_SERVICE_URL` is called."""
 A = TypeVar("A", Status, Output)
 ISOLATION = "a service that got copies of its inputs and writes nothing into the run"
 
@@ -60,11 +60,14 @@ class ServiceStep(StepOperator, BaseOperator):
 
     def describe(self, item: PipelineStep) -> str:
         """Return the operation and its service."""
-        name, url, _ = address_of(item)
-        return f"{item.step.id} of the service {name} at {url}"
+        try:
+            name, address = address_of(item)
+        except SetupError:
+            return item.step.id  # that no service does it is the fault of the attempt, which `image_id` raises
+        return f"{item.step.id} of the service {name} at {address.url}"
 
     def image_id(self, item: PipelineStep) -> str:
-        """Return name and version of the service.
+        """Return name, version and address of the service.
 
         Raises:
             SetupError: It does not offer the step, or another version of it.
@@ -81,7 +84,7 @@ class ServiceStep(StepOperator, BaseOperator):
                 "expected; update the service or this deployment"
             )
         self.operation = operation
-        return f"{health.service} {health.version}"
+        return self._made_by(health)
 
     def find(self) -> bool:
         """Return whether an attempt of this generation was suspended or died: its task is the one that is asked for."""
@@ -119,9 +122,9 @@ class ServiceStep(StepOperator, BaseOperator):
         until, pause = time.monotonic() + SHORT_WAIT_SECONDS, FIRST_POLL_SECONDS
         while self.status.state not in ENDED:
             if time.monotonic() > until:
-                name, url, connection = address_of(work.item)
+                name, address = address_of(work.item)
                 self._close()
-                raise StepSuspendedError(ServiceTrigger(name, url, connection, self.request.task, limit))
+                raise StepSuspendedError(ServiceTrigger(name, address.model_dump(), self.request.task, limit))
             time.sleep(pause)
             pause = min(pause * 1.5, LAST_POLL_SECONDS)
             status = self.client.status(self.request.task)
@@ -154,13 +157,13 @@ class ServiceStep(StepOperator, BaseOperator):
                     raise ContractError(name, f"must be among the outputs ({self._who_task})", "no such output")
         missing = {name: file for name, file in work.work_folder.inputs.items() if not _shown(work, name)}
         replace(work.work_folder, inputs=missing, scratch={}).link_inputs()
-        return Ran(f"{output.service} {output.version}", ISOLATION)
+        return Ran(self._made_by(output), ISOLATION)
 
     def cancel(self, work: Work) -> None:
         """Stop the task, unless a later attempt has taken it up."""
         started = work.folder.started(work.item.step.id)
         if started is not None and started.attempt == work.attempt.number and hasattr(self, "request"):
-            with suppress(GroundtruthError), ServiceClient(_endpoint(work.item), CANCEL_SECONDS) as client:
+            with suppress(GroundtruthError), client_for(_endpoint(work.item), CANCEL_SECONDS) as client:
                 client.cancel(self.request.task)
 
     def release(self, work: Work) -> None:
@@ -172,9 +175,9 @@ class ServiceStep(StepOperator, BaseOperator):
     def remove_orphans(cls, is_ended: IsEnded, log: Any) -> int:
         """Cancel this deployment's tasks whose step has ended or is unknown, at every service of a definition."""
         cancelled = 0
-        for name, url, connection in _addresses():
+        for name, address in _addresses():
             try:
-                with ServiceClient(endpoint_of(name, url, connection)) as client:
+                with client_for(endpoint_of(name, address)) as client:
                     for status in client.tasks(deployment()):
                         keys, age = status.keys, status.queued_seconds + status.running_seconds
                         if age > YOUNG_SECONDS and is_ended(keys.dag, keys.run, keys.step, keys.map_index):
@@ -188,10 +191,14 @@ class ServiceStep(StepOperator, BaseOperator):
         return cancelled
 
     @cached_property
-    def client(self) -> ServiceClient:
+    def client(self) -> Client:
         """The client of the step's service."""
         assert self.work is not None  # noqa: S101 - execute sets it
-        return ServiceClient(_endpoint(self.work.item))
+        return client_for(_endpoint(self.work.item))
+
+    def _made_by(self, answer: Health | Output) -> str:
+        """Return what is recorded of the service, and decides with the rest whether a result is reused."""
+        return f"{answer.service} {answer.version} at {self.client.endpoint.url}"
 
     def _close(self) -> None:
         if "client" in vars(self):
@@ -219,23 +226,6 @@ class ServiceStep(StepOperator, BaseOperator):
         return answer
 
 
-def address_of(item: PipelineStep) -> tuple[str, str, str | None]:
-    """Return name, URL and connection of the service that does a step's work.
-
-    Raises:
-        SetupError: Neither the definition nor the deployment names one.
-    """
-    if item.spec.service and item.spec.address:
-        return item.spec.service, item.spec.address.url, item.spec.address.connection
-    settings = get_settings()
-    if settings.service_url is None:
-        raise SetupError(
-            f"{item.step.id}: no service does its work; name one in the definition (services, service), or set "
-            "GROUNDTRUTH_SERVICE_URL"
-        )
-    return DEFAULT_SERVICE, settings.service_url, settings.service_connection
-
-
 def operation_name(item: PipelineStep) -> str:
     """Return what the service calls a step; the tasks of a mapped step are one operation."""
     return item.spec.id
@@ -252,16 +242,15 @@ def _endpoint(item: PipelineStep) -> Endpoint:
     return endpoint_of(*address_of(item))
 
 
-def _addresses() -> Iterator[tuple[str, str, str | None]]:
-    """Yield name, URL and connection of each service of a definition, and of the deployment's own, once."""
+def _addresses() -> Iterator[tuple[str, ServiceAddress]]:
+    """Yield name and address of each service of a definition, and of the deployment's own, once."""
     from include.pipelines import load_pipelines
 
     items = [item for pipeline in load_pipelines()[0] for item in pipeline.steps if item.spec.address]
-    names = {address_of(item)[1:]: address_of(item)[0] for item in items}
-    settings = get_settings()
-    if settings.service_url:
-        names.setdefault((settings.service_url, settings.service_connection), DEFAULT_SERVICE)
-    yield from ((name, *place) for place, name in names.items())
+    known = [address_of(item) for item in items]
+    if default := default_address():
+        known.append((DEFAULT_SERVICE, default))
+    yield from {(address.url, address.connection): (name, address) for name, address in reversed(known)}.values()
 
 
 def _request(work: Work, operation: Operation) -> Execute:

@@ -237,7 +237,10 @@ PLAIN = {"id": "a", "output_file": "a.csv"}
         (
             {"service": "analyzer"},
             {"analyzer": {"url": "ftp://a", "port": 1}},
-            {"$.services.analyzer.url": "http://host:port", "$.services.analyzer.port": "use one of url, connection"},
+            {
+                "$.services.analyzer.url": "http://host:port",
+                "$.services.analyzer.port": "use one of url, connection, protocol, slots",
+            },
         ),
     ],
 )

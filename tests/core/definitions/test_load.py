@@ -130,8 +130,16 @@ def test_a_service_reaches_the_steps_that_name_it(load):
     first, second = load({"workflow_name": "w", "services": services, "containers": [step, other]}).steps
     assert (first.service, first.priority, first.parameters) == ("analyzer", 9, {"depth": 3})
     assert first.address is not None
-    assert first.address.model_dump() == services["analyzer"]
-    assert (second.service, second.address, second.priority) == (None, None, 5)
+    assert first.address.model_dump(exclude_unset=True) == services["analyzer"]
+    assert (first.pool, second.service, second.address, second.priority) == (None, None, None, 5)
+
+
+def test_the_slots_of_a_service_are_those_of_its_pool(load):
+    services = {"analyzer": {"url": "http://a:1", "slots": 2}}
+    step = {"id": "a", "output_file": "a.csv", "service": "analyzer"}
+    assert load({"workflow_name": "w", "services": services, "containers": [step]}).steps[0].pool == "service_analyzer"
+    own = step | {"pool": "crm"}
+    assert load({"workflow_name": "w", "services": services, "containers": [own]}).steps[0].pool == "crm"
 
 
 def test_every_check_of_an_output_reaches_its_artifact():

@@ -11,7 +11,9 @@ import pytest
 from airflow.sdk import Connection
 from airflow.sdk.exceptions import AirflowException, AirflowNotFoundException
 
+from include.control.client import ServiceClient
 from include.control.models import Status
+from include.core.definitions.model import ServiceAddress
 from include.core.errors import ContractError, SetupError, TransientError
 from plugins.steps import services
 from plugins.steps.services import ServiceTrigger, endpoint_of
@@ -19,6 +21,7 @@ from tests.control.small_steps import asked
 
 pytestmark = pytest.mark.airflow
 REQUEST = asked("copy")
+ACCOUNT = ServiceAddress(url="https://a", connection="account")
 
 
 def status(state, seconds=0.0):
@@ -30,7 +33,7 @@ def status(state, seconds=0.0):
 
 def events(monkeypatch, *answers):
     """What a trigger tells, given what the service answers one after the other."""
-    trigger = ServiceTrigger("analyzer", "http://a", None, REQUEST.task, 10)
+    trigger = ServiceTrigger("analyzer", {"url": "http://a"}, REQUEST.task, 10)
     left = list(answers)
 
     def answer():
@@ -67,28 +70,28 @@ def test_a_false_answer_and_a_long_silence_wake_the_task_with_their_cause(monkey
 
 
 def test_it_is_made_again_from_what_is_stored_and_stores_no_secret(monkeypatch):
-    trigger = ServiceTrigger("analyzer", "http://a", "account", "1" * 64, 5)
+    trigger = ServiceTrigger("analyzer", ACCOUNT.model_dump(), "1" * 64, 5)
     name, arguments = trigger.serialize()
     module, _, kind = name.rpartition(".")
     again = getattr(import_module(module), kind)(**arguments)
     assert again.serialize() == (name, arguments)
-    assert arguments["connection"] == "account"
+    assert arguments["address"]["connection"] == "account"
     assert "token" not in str(arguments)
 
 
 def test_a_kill_cancels_the_task(monkeypatch):
     cancelled = []
-    monkeypatch.setattr(services.ServiceClient, "cancel", lambda self, task: cancelled.append(task))
-    asyncio.run(ServiceTrigger("analyzer", "http://a", None, "1" * 64, 5).on_kill())
+    monkeypatch.setattr(ServiceClient, "cancel", lambda self, task: cancelled.append(task))
+    asyncio.run(ServiceTrigger("analyzer", {"url": "http://a"}, "1" * 64, 5).on_kill())
     assert cancelled == ["1" * 64]
 
 
 def test_the_token_comes_from_the_connection(monkeypatch):
     account = SimpleNamespace(password="secret", extra_dejson={"ca_file": "/ca.pem"})  # noqa: S106
     monkeypatch.setattr(Connection, "get", lambda name: account)
-    endpoint = endpoint_of("analyzer", "https://a", "account")
+    endpoint = endpoint_of("analyzer", ACCOUNT)
     assert (endpoint.token, endpoint.ca_file) == ("secret", "/ca.pem")
-    assert endpoint_of("analyzer", "http://a", None).token is None
+    assert endpoint_of("analyzer", ServiceAddress(url="http://a", protocol="grpc")).token is None
 
 
 @pytest.mark.parametrize(
@@ -104,4 +107,4 @@ def test_a_connection_that_cannot_be_read_is_explained(monkeypatch, error, kind,
 
     monkeypatch.setattr(Connection, "get", get)
     with pytest.raises(kind, match=message):
-        endpoint_of("analyzer", "https://a", "account")
+        endpoint_of("analyzer", ACCOUNT)

@@ -19,7 +19,7 @@ from include.core.settings import get_settings
 from plugins.steps.context import RETRIES
 from plugins.steps.factory import step_task
 from plugins.steps.runtimes import service as runtime
-from plugins.steps.runtimes.service import ServiceStep, address_of, deployment, operation_name
+from plugins.steps.runtimes.service import ServiceStep, deployment, operation_name
 from tests.control.serving import ended, served, until
 from tests.control.small_steps import STEPS
 from tests.core.small_pipeline import pipeline, plan, spec
@@ -71,7 +71,7 @@ def test_a_step_with_a_service_runs_there_in_every_runtime_and_is_proven(run, cl
     result = run.folder.result("copy")
     assert (run.folder.files / "out.csv").read_text() == "value\n1\n1\n1\n"
     assert result.runtime == "service"
-    assert result.image == f"small {client.health().version}"
+    assert result.image == f"small {client.health().version} at {run.url}"
     assert result.command == f"copy of the service small at {run.url}"
     assert "writes nothing into the run" in result.isolation
     assert run.perform("copy", number=2)["reused"] is True
@@ -152,8 +152,8 @@ def test_orphans_are_cancelled_where_their_step_has_ended(run, client, monkeypat
     plan(run.folder, *KNOWN, rows=3, seconds=60)
     monkeypatch.setattr(runtime, "SHORT_WAIT_SECONDS", 0)
     monkeypatch.setattr(runtime, "YOUNG_SECONDS", -1)
-    dead = ("http://127.0.0.1:9", None)
-    monkeypatch.setattr(runtime, "_addresses", lambda: [("down", *dead), ("small", run.url, None)])
+    dead, alive = ServiceAddress(url="http://127.0.0.1:9"), ServiceAddress(url=run.url)
+    monkeypatch.setattr(runtime, "_addresses", lambda: [("down", dead), ("small", alive)])
     operator = run.step("copy")
     with pytest.raises(TaskDeferred):
         operator.execute(run.context())
@@ -251,16 +251,18 @@ def test_a_health_that_does_not_fit_is_refused_before_anything_is_submitted(run,
 
 def test_the_service_of_the_deployment_does_what_no_definition_names(run, monkeypatch):
     item = pipeline(spec("measure"), known=KNOWN)["measure"]
+    with DAG("d", schedule=None):
+        operator = ServiceStep(task_id="measure", pipeline=pipeline(spec("measure"), known=KNOWN), item=item)
     with pytest.raises(SetupError, match="no service does its work"):
-        address_of(item)
+        operator.execute(run.context(task="measure"))
+    assert run.folder.result("measure").error.kind == "setup"
     monkeypatch.setenv("GROUNDTRUTH_SERVICE_URL", "http://a:1")
     get_settings.cache_clear()
-    assert address_of(item) == ("default", "http://a:1", None)
     assert operation_name(item) == "measure"
-    assert ("default", "http://a:1", None) in list(runtime._addresses())
+    assert ("default", ServiceAddress(url="http://a:1")) in list(runtime._addresses())
 
 
 def test_an_output_names_the_version_that_made_it(run, client, monkeypatch):
     with lying(monkeypatch, "output", lambda output: output.model_copy(update={"version": "older"})):
         run.perform("measure")
-    assert run.folder.result("measure").image == "small older"
+    assert run.folder.result("measure").image == f"small older at {run.url}"
