@@ -106,7 +106,7 @@ ELSEWHERE = {
     r"forget": "tests/cli/test_forget.py",
     r"env (rollback|history|diff)": "tests/cli/test_env.py",
     r"airflow (dags t|backfill create --dag-id energy)": "tests/e2e/test_dags_test.py",
-    r"include\.(standins|control)|localhost:8765|services check": "tests/standins, tests/control, tests/cli",
+    r"include\.(standins|control)|localhost:8765|services check|SERVICE_URL": "tests/standins, control, cli",
     r"\| jq": "jq",
     r"profile demo": "tried once, with the README",
 }
