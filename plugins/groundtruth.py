@@ -31,9 +31,11 @@ class Groundtruth(AirflowPlugin):
     deadline_references = [RunQueued]  # noqa: RUF012 - as Airflow declares it
     external_views = [  # noqa: RUF012 - as Airflow declares it
         _view("Pipeline reports", "runs", "pipeline-reports", "reports"),
+        _view("Live", "live", "live", "live"),
         _view("Feeds", "feeds", "feeds", "feeds"),
         *(_view(page.title, page.name, page.name, page.name) for domain in DOMAINS for page in domain.pages),
         _view("Report", "dags/{DAG_ID}/runs/{RUN_ID}", "report", "reports", "dag_run"),
+        _view("Events", "dags/{DAG_ID}/runs/{RUN_ID}/live", "events", "live", "dag_run"),
     ]
 
     @cached_property

@@ -12,10 +12,10 @@ from rich.console import Console
 from include.cli.runs import find_runs
 from include.cli.terminal import shown, shown_message
 from include.core.errors import BadInputError
-from include.core.events import Event, RunEnded
+from include.core.events import Event, RunEnded, ending
 from include.core.leftovers import COMMAND_LINE, ONE_OFF, YOUNG_SECONDS, goes_on
 from include.core.settings import get_settings
-from include.core.sink import ending, read_events
+from include.core.sink import read_events
 from include.core.text import printable_json
 from include.pipelines import all_pipelines
 from include.reporting.archive import RunEntry, latest_report, read_entry

@@ -6,6 +6,7 @@ of an artifact; its texts are those of the log, of results and of notices, cut t
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Annotated, Literal, get_args
 
@@ -174,3 +175,33 @@ def _time(seconds: float) -> str:
 Event = RunStarted | StepStarted | Progress | Deferred | Resumed | Proven | Failed | Escalated | Notified | RunEnded
 KINDS: tuple[type[_Event], ...] = get_args(Event)
 EVENTS: TypeAdapter[Event] = TypeAdapter(Annotated[Event, Field(discriminator="kind")])
+
+
+def ending(events: list[Event]) -> Event | None:
+    """Return the event that ended a run; None where it goes on, or goes on again after a clear.
+
+    Args:
+        events: All events of the run; what is sent after its end is none of its own.
+    """
+    own = [event for event in events if event.kind != "notified"]
+    return own[-1] if own and own[-1].kind == "run_ended" else None
+
+
+def under_way(events: Iterable[Event]) -> list[tuple[Event, Event]]:
+    """Return the steps that have begun and not ended: the event with which each began, and its latest.
+
+    Args:
+        events: All events of a run, oldest first.
+    """
+    steps: dict[str, tuple[Event, Event]] = {}
+    for event in events:
+        match event:
+            case Proven() | Failed():
+                steps.pop(event.step, None)
+            case RunEnded():
+                steps.clear()
+            case StepStarted() | Escalated():
+                steps[event.step] = event, event
+            case Progress() | Deferred() | Resumed():
+                steps[event.step] = steps.get(event.step, (event, event))[0], event
+    return list(steps.values())

@@ -24,6 +24,7 @@ from include.core.files import write_atomically
 LOG = logging.getLogger(__name__)
 FILE = "events.jsonl"
 FLAGS = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+LAST_BYTES = 16 * 1024
 MOST_BYTES = 8 * 1024 * 1024
 """Beyond this size progress is no longer recorded; all other events are as few as the attempts of a run."""
 
@@ -98,8 +99,8 @@ def read_events(folder: Path, after: int = 0) -> Iterator[Numbered]:
     """
     with suppress(FileNotFoundError), open(folder / FILE, "rb", opener=_without_links) as file:
         if after > 0:
-            file.seek(after - 1)
-            after = after if file.read(1) == b"\n" else file.seek(0)
+            known = after <= os.fstat(file.fileno()).st_size and os.pread(file.fileno(), 1, after - 1) == b"\n"
+            after = file.seek(after if known else 0)
         for line in file:
             if not line.endswith(b"\n"):
                 return
@@ -108,14 +109,15 @@ def read_events(folder: Path, after: int = 0) -> Iterator[Numbered]:
                 yield Numbered(after, EVENTS.validate_json(line))
 
 
-def ending(events: list[Event]) -> Event | None:
-    """Return the event that ended a run; None where it goes on, or goes on again after a clear.
-
-    Args:
-        events: All events of the run; what is sent after its end is none of its own.
-    """
-    own = [event for event in events if event.kind != "notified"]
-    return own[-1] if own and own[-1].kind == "run_ended" else None
+def last_event(folder: Path) -> Event | None:
+    """Return the last event of a run, from the end of its file; None where there is none."""
+    event = None
+    with suppress(OSError), open(folder / FILE, "rb", opener=_without_links) as file:
+        file.seek(max(0, file.seek(0, os.SEEK_END) - LAST_BYTES))
+        for line in file:
+            with suppress(ValidationError):
+                event = EVENTS.validate_json(line)
+    return event
 
 
 def _without_links(path: str, flags: int) -> int:

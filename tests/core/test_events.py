@@ -16,6 +16,8 @@ from include.core.events import (
     RunEnded,
     RunStarted,
     StepStarted,
+    ending,
+    under_way,
 )
 
 WORDS = [
@@ -55,3 +57,24 @@ def test_a_long_text_is_cut():
 def test_what_a_later_release_adds_to_an_event_is_ignored():
     line = '{"at": "2026-01-01T00:00:00Z", "kind": "deferred", "step": "analyze", "service": "analyzer"}'
     assert EVENTS.validate_json(line).step == "analyze"
+
+
+def test_a_run_has_ended_unless_it_was_cleared_and_notices_change_nothing():
+    end = RunEnded(status="success", seconds=1)
+    started, notice = StepStarted(step="analyze"), Notified(subject="failed")
+    assert ending([]) is ending([started]) is None
+    assert ending([started, end, notice]) == end
+    assert ending([started, end, notice, started]) is None
+
+
+def test_the_steps_under_way_are_those_that_have_begun_and_not_ended():
+    one, two = StepStarted(step="one"), StepStarted(step="two")
+    half, waiting = Progress(step="one", text="half"), Deferred(step="two")
+    assert under_way([one, two, half, waiting]) == [(one, half), (two, waiting)]
+    assert under_way([one, two, half, Proven(step="one", seconds=1)]) == [(two, two)]
+    assert under_way([one, two, RunEnded(status="failed", seconds=1)]) == [], "a step that was killed has no end"
+    again = StepStarted(step="one", attempt=2)
+    assert under_way([one, half, again]) == [(again, again)]
+    asked = Escalated(step="approve")
+    assert under_way([asked]) == [(asked, asked)]
+    assert under_way([half, Notified(subject="late")]) == [(half, half)]

@@ -9,7 +9,7 @@ import pytest
 from include.core import sink
 from include.core.events import Deferred, Notified, Progress, RunEnded, StepStarted
 from include.core.run_folder import Started
-from include.core.sink import FILE, FileSink, ending, read_events
+from include.core.sink import FILE, FileSink, last_event, read_events
 
 END = RunEnded(status="success", seconds=1)
 
@@ -34,7 +34,7 @@ def test_events_are_read_in_the_order_in_which_they_were_added_and_from_any_of_t
     assert list(read_events(tmp_path, events[-1].number)) == []
 
 
-@pytest.mark.parametrize("after", [1, 10_000])
+@pytest.mark.parametrize("after", [1, 10_000, 2**53, 10**20])
 def test_a_number_that_no_event_has_reads_all_events(tmp_path, after):
     FileSink(tmp_path).emit(Deferred(step="analyze"))
     assert len(words(tmp_path, after)) == 1
@@ -105,8 +105,12 @@ def test_progress_is_bounded_and_what_happens_is_still_recorded(tmp_path, monkey
     assert words(tmp_path)[-1] == END.words
 
 
-def test_a_run_has_ended_unless_it_was_cleared_and_notices_change_nothing():
-    started, notice = StepStarted(step="analyze"), Notified(subject="failed")
-    assert ending([]) is ending([started]) is None
-    assert ending([started, END, notice]) == END
-    assert ending([started, END, notice, started]) is None
+def test_the_last_event_is_read_from_the_end_of_the_file(tmp_path, monkeypatch):
+    assert last_event(tmp_path) is None
+    for number in range(200):
+        FileSink(tmp_path).emit(Notified(subject=str(number)))
+    monkeypatch.setattr(sink, "LAST_BYTES", 250)
+    assert last_event(tmp_path).subject == "199"
+    with (tmp_path / FILE).open("a") as file:
+        file.write('{"at": "2026-')
+    assert last_event(tmp_path).subject == "199"

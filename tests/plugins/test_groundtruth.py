@@ -11,7 +11,7 @@ def test_the_navigation_names_the_list_and_every_domains_page():
     from plugins.groundtruth import Groundtruth
 
     views = {view["name"]: view for view in Groundtruth.external_views}
-    assert list(views) == ["Pipeline reports", "Feeds", "Models", "Fields", "Report"]
+    assert list(views) == ["Pipeline reports", "Live", "Feeds", "Models", "Fields", "Report", "Events"]
     assert views["Models"] == {
         "name": "Models",
         "href": "groundtruth/models",
@@ -21,7 +21,7 @@ def test_the_navigation_names_the_list_and_every_domains_page():
         "nav_top_level": True,
     }
     assert views["Pipeline reports"]["href"] == "groundtruth/runs"
-    assert views["Report"]["destination"] == "dag_run"
+    assert views["Report"]["destination"] == views["Events"]["destination"] == "dag_run"
     assert "nav_top_level" not in views["Report"]
 
 

@@ -26,7 +26,9 @@ HERE = Path(__file__).parent
 STATIC = {
     "pages.css": "text/css",
     "pages.js": "text/javascript",
+    "live.js": "text/javascript",
     "feeds.svg": "image/svg+xml",
+    "live.svg": "image/svg+xml",
     "reports.svg": "image/svg+xml",
 }
 SHARED: dict[str, Callable[[], str]] = {"figures.css": figure_styles, "figures.js": script}
@@ -45,12 +47,13 @@ MESSAGES = {
 
 def create_app() -> FastAPI:
     """Create the app that Airflow's API server mounts; its own documentation and schema stay closed."""
-    from plugins.reports.web import approvals, feeds, pages, runs
+    from plugins.reports.web import approvals, feeds, live, pages, runs
 
     app = FastAPI(title="Groundtruth pages", docs_url=None, redoc_url=None, openapi_url=None)
     app.include_router(runs.router)
     app.include_router(approvals.router)
     app.include_router(feeds.router)
+    app.include_router(live.router)
     for domain in DOMAINS:
         for page in domain.pages:
             app.include_router(pages.page_router(domain, page))

@@ -45,7 +45,7 @@ def all_runs(request: Request, readable: ReadableDags, query: Annotated[RunQuery
     """List the runs that the user may see; of a very large number the latest."""
     runs = get_settings().data_dir / "runs"
     entries = run_entries(runs, readable if query.pipeline is None else readable & {query.pipeline})
-    listing = list_runs(entries, active_runs(readable) | _on_the_command_line(runs, entries), query)
+    listing = list_runs(entries, active_runs(readable) | on_the_command_line(runs, entries), query)
     return render(
         request,
         "runs.html.j2",
@@ -67,7 +67,7 @@ def one_run(request: Request, dag_id: str, run_id: str) -> Response:
     if not folder.path.is_dir():
         return render(request, "no_run.html.j2", status=404, dag_id=dag_id, run_id=run_id)
     entry = read_entry(folder.path)
-    running = active_runs([dag_id]) | _on_the_command_line(folder.path.parents[1], [entry])
+    running = active_runs([dag_id]) | on_the_command_line(folder.path.parents[1], [entry])
     row = Row(entry, state_of(entry, running))
     return render(
         request,
@@ -136,7 +136,7 @@ def task_states(dag_id: str, run_id: str) -> dict[str, str]:
         return worst_states((task_id, str(state or "scheduled")) for task_id, state in session.execute(query))
 
 
-def _on_the_command_line(runs: Path, entries: Iterable[RunEntry]) -> set[tuple[str, str]]:
+def on_the_command_line(runs: Path, entries: Iterable[RunEntry]) -> set[tuple[str, str]]:
     """Return DAG and folder name of the runs without a report that go on without this Airflow."""
     unfinished = ((entry.dag_id, entry.folder) for entry in entries if entry.outcome is None)
     return {(dag_id, folder) for dag_id, folder in unfinished if goes_on(runs / dag_id / folder)}

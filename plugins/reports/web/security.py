@@ -14,6 +14,7 @@ from airflow.models import DagModel
 from fastapi import Depends, HTTPException, Request, status
 from itsdangerous import BadSignature, URLSafeTimedSerializer
 from starlette.datastructures import MutableHeaders
+from starlette.requests import HTTPConnection
 
 from include.reporting.assets import script_source
 
@@ -32,6 +33,11 @@ REPORT_POLICY = (
     "form-action 'none'; frame-ancestors 'self'; sandbox allow-same-origin allow-scripts allow-downloads"
 )
 """A report runs the script of this version alone, by its hash; one of another version shows its plots without."""
+LIVE_POLICY = (
+    "default-src 'none'; style-src 'self'; script-src 'self'; img-src data:; connect-src 'self'; form-action 'none'; "
+    "base-uri 'none'; frame-ancestors 'self'"
+)
+"""Of the live pages, whose script asks the server for events: it may connect to no other, and there are no forms."""
 DOWNLOAD_POLICY = "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; sandbox"
 HEADERS = {
     "Content-Security-Policy": PAGE_POLICY,
@@ -69,6 +75,11 @@ def may_edit(user: BaseUser, dag_id: str) -> bool:
     return _may(user, "PUT", dag_id, None)
 
 
+def may_read_runs(user: BaseUser, dag_id: str) -> bool:
+    """Return whether a user may read the runs of a DAG."""
+    return _may(user, "GET", dag_id, DagAccessEntity.RUN)
+
+
 def readable_dags(user: GetUserDep) -> set[str]:
     """Return the DAGs whose runs a user may read.
 
@@ -77,7 +88,7 @@ def readable_dags(user: GetUserDep) -> set[str]:
     """
     manager = get_auth_manager()
     listed = manager.get_authorized_dag_ids(user=user, method="GET")
-    readable = {dag_id for dag_id in listed if _may(user, "GET", dag_id, DagAccessEntity.RUN)}
+    readable = {dag_id for dag_id in listed if may_read_runs(user, dag_id)}
     if not readable and not manager.is_authorized_dag(method="GET", access_entity=DagAccessEntity.RUN, user=user):
         raise HTTPException(status.HTTP_403_FORBIDDEN)
     return readable
@@ -124,11 +135,11 @@ def check_form(request: Request, user: BaseUser, token: str, purpose: str) -> No
         content = _serializer().loads(token, max_age=FORM_SECONDS)
     except BadSignature:
         content = None
-    if content != [user.get_id(), purpose] or not _from_our_page(request):
+    if content != [user.get_id(), purpose] or not is_from_our_page(request):
         raise HTTPException(status.HTTP_403_FORBIDDEN, "This form was not sent from its own page, or is too old.")
 
 
-def _from_our_page(request: Request) -> bool:
+def is_from_our_page(request: HTTPConnection) -> bool:
     """Return whether the browser states so; other clients state nothing, and have shown their token."""
     site, origin = request.headers.get("sec-fetch-site"), request.headers.get("origin")
     if site is not None:

@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from schemathesis import GenerationMode
 
+from plugins.reports.web import live
 from tests.plugins.reports.conftest import ENERGY
 
 pytestmark = [pytest.mark.airflow, pytest.mark.timeout(300)]
@@ -30,6 +31,11 @@ def test_only_the_routes_of_the_pages_are_open():
     assert paths == {
         "/runs",
         "/feeds",
+        "/live",
+        "/live/events",
+        "/dags/{dag_id}/runs/{run_id}/live",
+        "/dags/{dag_id}/runs/{run_id}/events",
+        "/dags/{dag_id}/runs/{run_id}/socket",
         "/dags/{dag_id}/runs/{run_id}",
         "/dags/{dag_id}/runs/{run_id}/approval",
         "/dags/{dag_id}/runs/{run_id}/report",
@@ -71,6 +77,8 @@ def test_the_pages_of_every_domain_are_listed():
         ("figures.js", "text/javascript"),
         ("reports.svg", "image/svg+xml"),
         ("feeds.svg", "image/svg+xml"),
+        ("live.svg", "image/svg+xml"),
+        ("live.js", "text/javascript"),
         ("models.svg", "image/svg+xml"),
         ("fields.svg", "image/svg+xml"),
     ],
@@ -137,8 +145,9 @@ def test_reading_pages_change_nothing(admin, energy_run, method):
 
 
 @pytest.fixture
-def schema(airflow_app):
-    """The schema of the mounted app, as FastAPI would publish it."""
+def schema(airflow_app, monkeypatch):
+    """The schema of the mounted app, as FastAPI would publish it; streams of events end at once."""
+    monkeypatch.setattr(live, "STREAM_SECONDS", 0)
     (mount,) = [route for route in airflow_app.routes if getattr(route, "path", "") == "/groundtruth"]
     document = get_openapi(title="pages", version="1", routes=mount.app.routes)
     return schemathesis.openapi.from_dict(document)

@@ -16,10 +16,10 @@ from plugins.groundtruth import Groundtruth
 from plugins.reports.web.navigation import PATH, Navigation, plugin_list, visible_views
 
 pytestmark = pytest.mark.airflow
-ALL = ["Pipeline reports", "Feeds", "Models", "Fields", "Report"]
-OF_ENERGY = ["Pipeline reports", "Report"]
-OF_INBOX = ["Pipeline reports", "Feeds", "Report"]
-OF_MODELS = ["Pipeline reports", "Models", "Report"]
+ALL = ["Pipeline reports", "Live", "Feeds", "Models", "Fields", "Report", "Events"]
+OF_ENERGY = ["Pipeline reports", "Live", "Report", "Events"]
+OF_INBOX = ["Pipeline reports", "Live", "Feeds", "Report", "Events"]
+OF_MODELS = ["Pipeline reports", "Live", "Models", "Report", "Events"]
 
 
 def entries(answer):
