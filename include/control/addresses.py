@@ -49,7 +49,7 @@ def service_faults(steps: Iterable[PipelineStep], runtime: str) -> Iterator[str]
         steps: Of a pipeline.
         runtime: Where steps run that name no service.
     """
-    asked: set[str] = set()
+    closed: dict[str, bool] = {}
     for item in steps:
         if item.step.in_worker or not (item.spec.service or runtime == "service"):
             continue
@@ -58,10 +58,13 @@ def service_faults(steps: Iterable[PipelineStep], runtime: str) -> Iterator[str]
         except SetupError as error:
             yield str(error)
             return  # the same holds for the others
-        parts = urlsplit(address.url)
-        if address.url not in asked and is_loopback(parts.hostname or "") and not _listens(address.url):
-            yield f"service {name} ({address.url}): nothing answers there; start it (./pipeline services up)"
-        asked.add(address.url)
+        who = f"{name} ({address.url})"
+        if who not in closed:
+            closed[who] = is_loopback(urlsplit(address.url).hostname or "") and not _listens(address.url)
+    names = [who for who, is_closed in closed.items() if is_closed]
+    if names:
+        start = "python -m include.control.serve" if names[0].startswith(DEFAULT_SERVICE) else "./pipeline services up"
+        yield f"nothing answers at the address of {', '.join(names)}; start the service first ({start})"
 
 
 def _listens(url: str) -> bool:

@@ -88,7 +88,7 @@ def test_a_secret_of_a_definition_and_an_image_for_the_docker_runtime_must_be_th
 def test_a_service_of_this_machine_must_answer_and_the_runtime_needs_one():
     address = ServiceAddress(url="http://127.0.0.1:9")
     named = pipeline(spec("measure", service="small", address=address))
-    with pytest.raises(BadInputError, match=r"service small .*: nothing answers there; start it"):
+    with pytest.raises(BadInputError, match=r"nothing answers at the address of small .*services up"):
         check_early(named, {}, "local")
     with pytest.raises(BadInputError, match="measure: no service does its work"):
         check_early(pipeline(spec("measure")), {}, "service")

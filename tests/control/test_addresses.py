@@ -40,7 +40,9 @@ def test_a_service_of_this_machine_that_does_not_run_is_told_before_a_run(addres
     steps = {at: pipeline(spec("measure", service="small", address=at), known=KNOWN).steps for at in (address, closed)}
     assert list(service_faults(steps[address], "local")) == []
     (fault,) = service_faults(steps[closed] * 2, "local")
-    assert fault == "service small (http://127.0.0.1:9): nothing answers there; start it (./pipeline services up)"
+    assert fault == (
+        "nothing answers at the address of small (http://127.0.0.1:9); start the service first (./pipeline services up)"
+    )
 
 
 def test_a_runtime_of_services_without_one_is_told_once():
