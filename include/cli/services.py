@@ -73,7 +73,13 @@ class NamedService:
         from include.control.client import Endpoint, client_for
 
         token = os.environ.get(TOKEN_VARIABLE)
-        return client_for(Endpoint(self.name, self.url, token, protocol=self.address.protocol))
+        endpoint = Endpoint(self.name, self.url, token, protocol=self.address.protocol)
+        if endpoint.protocol != "container-executor":
+            return client_for(endpoint)
+        from include.control.executor_client import Work, executor_for
+        from include.control.models import Operation
+
+        return executor_for(endpoint, Work(Operation(name=self.name, version="1", parameters={}), None, ""))
 
 
 def named_services() -> list[NamedService]:
@@ -180,8 +186,12 @@ def start(service: NamedService) -> None:
     service.folder.mkdir(parents=True, exist_ok=True)
     port = urlsplit(service.url).port or 80
     host = urlsplit(service.url).hostname or ""
-    ports = ["--port", str(port)] if service.address.protocol == "http" else ["--port", "0", "--grpc-port", str(port)]
-    command = ["--steps", *service.steps, "--host", host, *ports, "--name", service.name]
+    listens = "--port" if service.address.protocol == "http" else "--grpc-port"
+    command = ["--steps", *service.steps, "--host", host, listens, str(port), "--name", service.name]
+    if service.address.protocol == "container-executor":
+        settings = get_settings()
+        exchange = settings.exchange or str(settings.data_dir.resolve() / "exchange")
+        command += ["--exchange", exchange, "--executor-package", settings.executor_package]
     log = service.folder / "service.log"
     with log.open("ab") as output:
         process = subprocess.Popen(  # noqa: S603 - our own module

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from include.control.client import ServiceClient
+from include.control.client import Client
 from include.control.models import ENDED, Execute, Status, TaskKeys, file_reference
 from include.control.task_ids import task_id
 from include.core.errors import GroundtruthError
@@ -22,7 +22,7 @@ MAX_BYTES = 1 << 30
 
 
 def check_service(
-    client: ServiceClient, operation: str | None = None, parameters: Mapping[str, Any] | None = None
+    client: Client, operation: str | None = None, parameters: Mapping[str, Any] | None = None
 ) -> Iterator[tuple[str, str | None]]:
     """Check a service, rule by rule.
 
@@ -59,11 +59,11 @@ def _fault(check: Callable[..., None], *arguments: Any) -> str | None:
     return None
 
 
-def _health(client: ServiceClient) -> None:
+def _health(client: Client) -> None:
     client.health()
 
 
-def _refuses_unknown_operation(client: ServiceClient) -> None:
+def _refuses_unknown_operation(client: Client) -> None:
     keys = TaskKeys(deployment="check", dag="check", run="check", step="check")
     request = Execute(task=UNKNOWN, operation="no-such-operation", version="1", keys=keys)
     try:
@@ -75,13 +75,13 @@ def _refuses_unknown_operation(client: ServiceClient) -> None:
     raise GroundtruthError(f"it was accepted, and is {status.state}")
 
 
-def _knows_no_task(client: ServiceClient) -> None:
+def _knows_no_task(client: Client) -> None:
     status = client.status(hashlib.sha256(str(time.time()).encode()).hexdigest())
     if status is not None:
         raise GroundtruthError(f"it is {status.state}; answer 404")
 
 
-def _keeps_content(client: ServiceClient) -> None:
+def _keeps_content(client: Client) -> None:
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder, "sent.txt")
         file.write_bytes(CONTENT)
@@ -91,7 +91,7 @@ def _keeps_content(client: ServiceClient) -> None:
         client.pull(UNKNOWN, file_reference("sent.txt", CHECKSUM, len(CONTENT)), Path(folder, "got.txt"), MAX_BYTES)
 
 
-def _refuses_other_content(client: ServiceClient) -> None:
+def _refuses_other_content(client: Client) -> None:
     other = hashlib.sha256(str(time.time()).encode()).hexdigest()
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder, "other.txt")
@@ -105,7 +105,7 @@ def _refuses_other_content(client: ServiceClient) -> None:
     raise GroundtruthError("it was accepted; compare its SHA-256 with the path")
 
 
-def _request(client: ServiceClient, operation: str, parameters: Mapping[str, Any]) -> Execute:
+def _request(client: Client, operation: str, parameters: Mapping[str, Any]) -> Execute:
     versions = {offered.name: offered.version for offered in client.health().operations}
     keys = TaskKeys(deployment="check", dag="check", run=str(time.time()), step=operation)
     name = task_id(keys, operation=operation, inputs={}, params=parameters, definition=None)
@@ -113,7 +113,7 @@ def _request(client: ServiceClient, operation: str, parameters: Mapping[str, Any
     return Execute(task=name, operation=operation, version=version, keys=keys, parameters=dict(parameters))
 
 
-def _runs_once(client: ServiceClient, request: Execute) -> None:
+def _runs_once(client: Client, request: Execute) -> None:
     client.execute(request)
     client.execute(request)
     status = _ended(client, request)
@@ -123,7 +123,7 @@ def _runs_once(client: ServiceClient, request: Execute) -> None:
         raise GroundtruthError("asked for again, it is no longer complete")
 
 
-def _ended(client: ServiceClient, request: Execute) -> Status:
+def _ended(client: Client, request: Execute) -> Status:
     until = time.monotonic() + TASK_SECONDS
     while time.monotonic() < until:
         status = client.status(request.task)
@@ -133,7 +133,7 @@ def _ended(client: ServiceClient, request: Execute) -> Status:
     raise GroundtruthError(f"it did not end within {TASK_SECONDS:g} s")
 
 
-def _outputs(client: ServiceClient, request: Execute) -> None:
+def _outputs(client: Client, request: Execute) -> None:
     with tempfile.TemporaryDirectory() as folder:
         for number, reference in enumerate(client.output(request.task).outputs):
             client.pull(request.task, reference, Path(folder, str(number)), MAX_BYTES)

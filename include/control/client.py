@@ -46,7 +46,7 @@ from include.core.errors import (
 
 M = TypeVar("M", bound=BaseModel)
 A = TypeVar("A", Status, Output)
-Protocol = Literal["http", "grpc"]
+Protocol = Literal["http", "grpc", "container-executor"]
 REQUEST_SECONDS = 10.0
 """How long a request and its answer may take, without the transfer of files."""
 PIECE_SECONDS = 30.0
@@ -71,7 +71,8 @@ class Endpoint:
         url: Its base URL.
         token: Bearer token; never written down.
         ca_file: Certificates of the authority that signed its own; None for those of the system.
-        protocol: `http`, or `grpc` for a URL whose scheme says whether TLS is used (`https`).
+        protocol: `http`; `grpc`, for a URL whose scheme says whether TLS is used (`https`); `container-executor`, its
+            dialect, whose client is `ExecutorClient`.
     """
 
     name: str
@@ -404,7 +405,7 @@ class ServiceClient(Client):
 
 
 def client_for(endpoint: Endpoint, seconds: float = REQUEST_SECONDS) -> Client:
-    """Return a client that speaks the protocol of an endpoint."""
+    """Return a client that speaks the protocol of an endpoint, of those that address any operation of a service."""
     if endpoint.protocol == "http":
         return ServiceClient(endpoint, seconds)
     from include.control.grpc_client import GrpcClient

@@ -20,7 +20,7 @@ from typing import Any
 import grpc
 
 from include.control.client import REQUEST_SECONDS, Client, Endpoint
-from include.control.exchange import PARAMETERS, Exchange, method_path
+from include.control.executor_paths import PARAMETERS, ExchangeFolder, method_path
 from include.control.grpc_client import channel_of, rpc_fault
 from include.control.models import Execute, Fault, Health, HttpData, Operation, Output, State, Status, file_reference
 from include.control.proto import control_pb2 as pb
@@ -28,6 +28,7 @@ from include.control.transfer import Incoming
 from include.core.artifact_store import CHUNK_BYTES, Sealed, step_output
 from include.core.errors import ContractError, GroundtruthError, SetupError
 from include.core.files import setup_errors
+from include.core.settings import get_settings
 
 UNSTATED = "not stated"
 """The version of a service in this dialect, which states none."""
@@ -85,7 +86,12 @@ class ExecutorClient(Client):
     resumable = False
 
     def __init__(
-        self, endpoint: Endpoint, exchange: Exchange, work: Work, package: str = "", seconds: float = REQUEST_SECONDS
+        self,
+        endpoint: Endpoint,
+        exchange: ExchangeFolder,
+        work: Work,
+        package: str = "",
+        seconds: float = REQUEST_SECONDS,
     ) -> None:
         super().__init__(endpoint, seconds)
         self.exchange, self.work, self.path = exchange, work, method_path(package)
@@ -110,8 +116,11 @@ class ExecutorClient(Client):
         """Begin a call; for one that goes on or has succeeded nothing changes.
 
         Raises:
-            SetupError: The exchange folder cannot be written.
+            SetupError: The exchange folder cannot be written, or the step reads files of stores.
         """
+        if request.stored:
+            names = ", ".join(reference.path for reference in request.stored)
+            raise SetupError(f"{self._who(request.task)}: ContainerExecutor cannot pass files of stores ({names})")
         known = self._calls.get(request.task)
         if known is None or (
             self._state(known)[0] in ("failed", "cancelled") and request.attempt > known.request.attempt
@@ -137,8 +146,9 @@ class ExecutorClient(Client):
             if call.sealed is None:
                 call.sealed = self._sealed(call)
         outputs = [file_reference(name, sealed.sha256, sealed.bytes) for name, sealed in call.sealed.items()]
+        version = f"{UNSTATED}, attempt {call.folder.name}"  # no later attempt takes it for its own
         return Output(
-            task=task, keys=call.request.keys, outputs=list(outputs), service=self.endpoint.name, version=UNSTATED
+            task=task, keys=call.request.keys, outputs=list(outputs), service=self.endpoint.name, version=version
         )
 
     def cancel(self, task: str) -> Status | None:
@@ -271,6 +281,15 @@ class ExecutorClient(Client):
         if self.work.output_file not in sealed:
             raise ContractError(self.work.output_file, f"must be written, {claim}", "no such file in its folder")
         return sealed
+
+
+def executor_for(endpoint: Endpoint, work: Work, seconds: float = REQUEST_SECONDS) -> ExecutorClient:
+    """Return a client with the exchange folder and the package of this deployment's settings."""
+    settings = get_settings()
+    exchange = ExchangeFolder.of(settings.exchange or str(settings.data_dir / "exchange"))
+    if not settings.exchange:
+        exchange.folder.mkdir(parents=True, exist_ok=True)
+    return ExecutorClient(endpoint, exchange, work, settings.executor_package, seconds)
 
 
 def _checksum(source: Any) -> Sealed:

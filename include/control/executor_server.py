@@ -14,7 +14,7 @@ from typing import Any
 
 import grpc
 
-from include.control.exchange import PARAMETERS, Exchange, base_of, method_path
+from include.control.executor_paths import PARAMETERS, ExchangeFolder, base_of, method_path
 from include.control.models import ENDED, Execute, HttpData, Status, TaskKeys, file_reference
 from include.control.proto import control_pb2 as pb
 from include.control.service import Service
@@ -32,7 +32,7 @@ MOST_SECONDS = 7 * 86_400.0
 DEPLOYMENT = "container-executor"
 
 
-def executor_handler(service: Service, exchange: Exchange, package: str = "") -> Any:
+def executor_handler(service: Service, exchange: ExchangeFolder, package: str = "") -> Any:
     """Return the handler of the dialect, for a server.
 
     Whatever goes wrong is answered as `success=False` with the sentence that explains it: callers know nothing else.
@@ -70,7 +70,7 @@ def executor_handler(service: Service, exchange: Exchange, package: str = "") ->
     return grpc.method_handlers_generic_handler(name, {called: method})
 
 
-def execute(service: Service, exchange: Exchange, input_file: str, output_file: str, context: Any) -> str:
+def execute(service: Service, exchange: ExchangeFolder, input_file: str, output_file: str, context: Any) -> str:
     """Do one step on the files of a folder, as long as the caller waits.
 
     Args:
@@ -104,7 +104,7 @@ def execute(service: Service, exchange: Exchange, input_file: str, output_file: 
     return f"{step.id} wrote {', '.join(sorted(one.path for one in outputs))}"
 
 
-def chosen_step(service: Service, exchange: Exchange, input_file: str, output_file: str) -> tuple[Step, Path]:
+def chosen_step(service: Service, exchange: ExchangeFolder, input_file: str, output_file: str) -> tuple[Step, Path]:
     """Return the step that writes a file of this name, and reads one of that name, and the folder of both.
 
     Raises:

@@ -1,7 +1,7 @@
 """`python -m include.control.serve --steps energy --port 8101`: a service of registered steps.
 
-It speaks HTTP, and gRPC on `--grpc-port`. The bearer token is read from `GROUNDTRUTH_SERVICE_TOKEN`; without one the
-service listens on the loopback interface alone. TLS takes a certificate and its key.
+It speaks HTTP on `--port`, and gRPC on `--grpc-port`. The bearer token is read from `GROUNDTRUTH_SERVICE_TOKEN`;
+without one the service listens on the loopback interface alone. TLS takes a certificate and its key.
 """
 
 from __future__ import annotations
@@ -11,7 +11,9 @@ import fcntl
 import ipaddress
 import logging
 import os
+import signal
 import sys
+import threading
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
@@ -52,8 +54,8 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """Return the options of the command."""
     parser = argparse.ArgumentParser(prog="python -m include.control.serve", description=__doc__)
     parser.add_argument("--steps", nargs="+", required=True, metavar="NAME", help="domains or steps to offer")
-    parser.add_argument("--port", type=int, required=True)
-    parser.add_argument("--grpc-port", type=int, help="serve gRPC too, on this port")
+    parser.add_argument("--port", type=int, help="serve HTTP on this port")
+    parser.add_argument("--grpc-port", type=int, help="serve gRPC on this port; with --port or alone")
     parser.add_argument(
         "--exchange",
         metavar="FOLDER[=PATH]",
@@ -104,12 +106,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise SetupError(f"--host {options.host}: set {TOKEN_VARIABLE}; without a token only this machine may ask")
         if bool(options.tls_cert) != bool(options.tls_key):
             raise BadInputError("--tls-cert, --tls-key: state both, or neither")
+        if options.port is None and options.grpc_port is None:
+            raise BadInputError("--port, --grpc-port: state one of them, or both")
         if options.exchange and options.grpc_port is None:
             raise BadInputError("--exchange: needs --grpc-port, for ContainerExecutor is served over gRPC")
         with hold_folder(options.folder), ExitStack() as stack:
             service = service_of(options)
             if options.grpc_port is not None:
                 stack.enter_context(_grpc(service, options, token))
+            if options.port is None:
+                _wait(service)
+                return 0
             uvicorn.run(
                 create_app(service, token),
                 host=options.host,
@@ -126,14 +133,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
+def _wait(service: Service) -> None:
+    """Serve until a signal ends it."""
+    ended = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: ended.set())
+    service.start()
+    ended.wait()
+    service.stop()
+
+
 def _grpc(service: Service, options: argparse.Namespace, token: str | None) -> AbstractContextManager[int]:
-    from include.control.exchange import Exchange
+    from include.control.executor_paths import ExchangeFolder
     from include.control.executor_server import executor_handler
     from include.control.grpc_server import serving
 
     more = []
     if options.exchange:
-        exchange = Exchange.of(options.exchange)
+        exchange = ExchangeFolder.of(options.exchange)
         if not exchange.folder.is_dir():
             raise BadInputError(f"--exchange {options.exchange}: there is no folder {exchange.folder}")
         more.append(executor_handler(service, exchange, options.executor_package))

@@ -109,6 +109,14 @@ class Settings(BaseSettings):
     service_connection: str | None = Field(
         None, description="Airflow connection of that service; its password is the bearer token."
     )
+    exchange: str = Field(
+        "",
+        description="Folder that services of ContainerExecutor share with this deployment: `FOLDER`, or `FOLDER=PATH` "
+        "where they see it as PATH. Default: `exchange` in the data folder.",
+    )
+    executor_package: str = Field(
+        "", description="Package of the service ContainerExecutor, as in `energy.v2`. Default: none."
+    )
     notify_connection: str | None = Field(
         None,
         description="Id of the Airflow connection whose password holds the Apprise URLs (separated by blanks) that are "

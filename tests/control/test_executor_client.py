@@ -12,8 +12,8 @@ import grpc
 import pytest
 from grpc_health.v1 import health_pb2
 
-from include.control.exchange import Exchange, method_path
 from include.control.executor_client import ExecutorClient, Work
+from include.control.executor_paths import ExchangeFolder, method_path
 from include.control.models import Operation, file_reference
 from include.control.proto import control_pb2 as pb
 from include.core.errors import ContractError, GroundtruthError, TransientError
@@ -50,7 +50,7 @@ def client_of(work, folder, package="", mine="", what=WORK):
     folder.mkdir(exist_ok=True)
     with (
         listening(theirs(work, package)) as port,
-        ExecutorClient(endpoint(port), Exchange(folder, str(folder)), what, mine) as client,
+        ExecutorClient(endpoint(port), ExchangeFolder(folder, str(folder)), what, mine) as client,
     ):
         yield client
 
@@ -236,7 +236,7 @@ def test_a_service_that_is_down_or_not_serving_is_not_healthy(tmp_path):
         health_pb2.HealthCheckRequest.FromString,
         health_pb2.HealthCheckResponse.SerializeToString,
     )
-    exchange = Exchange(tmp_path, str(tmp_path))
+    exchange = ExchangeFolder(tmp_path, str(tmp_path))
     health = grpc.method_handlers_generic_handler("grpc.health.v1.Health", {"Check": check})
     with (
         listening(health) as port,

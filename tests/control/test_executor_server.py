@@ -7,8 +7,8 @@ import grpc
 import pytest
 
 from include.control import executor_server
-from include.control.exchange import Exchange, method_path
 from include.control.executor_client import ExecutorClient, Work
+from include.control.executor_paths import ExchangeFolder, method_path
 from include.control.executor_server import chosen_step, execute, executor_handler
 from include.control.grpc_server import serving
 from include.control.models import file_reference
@@ -33,7 +33,7 @@ def service(tmp_path):
 @contextmanager
 def calling(service, folder, token=None, package=""):
     """What a client of others has: a path, and two strings that are paths."""
-    handler = executor_handler(service, Exchange(folder, "/data"), package)
+    handler = executor_handler(service, ExchangeFolder(folder, "/data"), package)
     with (
         serving(service, "127.0.0.1", 0, token, more=[handler]) as port,
         grpc.insecure_channel(f"127.0.0.1:{port}") as channel,
@@ -122,7 +122,7 @@ def test_the_dialect_needs_the_token(tmp_path, service):
 
 
 def test_paths_that_stand_for_several_steps_are_refused(service, tmp_path):
-    exchange = Exchange(tmp_path / "exchange", "/data")
+    exchange = ExchangeFolder(tmp_path / "exchange", "/data")
     assert chosen_step(service, exchange, "", "/data/a/out.csv") == (STEPS["copy"], tmp_path / "exchange" / "a")
     service.steps = {**STEPS, "twin": STEPS["copy"]}
     with pytest.raises(BadInputError, match="copy and copy here has files of these names"):
@@ -138,18 +138,18 @@ def test_a_caller_that_went_away_is_not_worked_for(service, tmp_path):
             return False
 
     with pytest.raises(Exception, match="the caller no longer waits"):
-        execute(service, Exchange(tmp_path / "exchange", "/data"), "", "/data/in.csv", Gone())
+        execute(service, ExchangeFolder(tmp_path / "exchange", "/data"), "", "/data/in.csv", Gone())
     until(lambda: not service.tasks("container-executor"))
 
 
 def test_our_client_and_our_server_understand_each_other(service, tmp_path):
     folder = tmp_path / "exchange"
-    handler = executor_handler(service, Exchange(folder, "/data"))
+    handler = executor_handler(service, ExchangeFolder(folder, "/data"))
     work = Work(operation_of(STEPS["copy"]), "in.csv", "out.csv")
     (tmp_path / "sealed").write_bytes(CONTENT)
     with (
         serving(service, "127.0.0.1", 0, more=[handler]) as port,
-        ExecutorClient(endpoint(port), Exchange(folder, "/data"), work) as client,
+        ExecutorClient(endpoint(port), ExchangeFolder(folder, "/data"), work) as client,
     ):
         client.push(tmp_path / "sealed", SHA)
         request = asked("copy", inputs=[file_reference("in.csv", SHA, len(CONTENT))], timeout_seconds=30)

@@ -14,7 +14,7 @@ from pathlib import PurePosixPath
 from include.core.contracts import Step
 from include.core.definitions.document import NAME_RULE, Fault, ParsedFile, suggestion
 from include.core.definitions.graph import Node, Registry, check_paths, dependencies, writers
-from include.core.definitions.model import ID, LinkedDocument, OutputChecks
+from include.core.definitions.model import ID, LinkedDocument, OutputChecks, ServiceAddress
 from include.core.formats import FORMATS, format_of
 from include.core.run_folder import PUBLICATION
 from include.core.tables import table_format
@@ -168,9 +168,16 @@ def _reader_faults(nodes: list[Node], by_file: Mapping[str, Node], sources: Mapp
 
 def _service_faults(parsed: ParsedFile, nodes: list[Node]) -> Iterator[Fault]:
     """Each service that a container names is declared, and each that is declared is named."""
-    services, complete = parsed.document.services, all(at[0] != "services" for at in parsed.removed)
+    document, complete = parsed.document, all(at[0] != "services" for at in parsed.removed)
+    services = document.services
+    if isinstance(document, LinkedDocument):
+        yield from _registry_faults(parsed, document, nodes)
     for node in nodes:
         declared, path = node.declared, parsed.path(*node.location, "service")
+        served = document.service_of(node.id, declared)
+        yield from _executor_faults(parsed, node, served[1] if served else None)
+        if document.execution_mode == "grpc":
+            continue
         if declared.service is None:
             for key in ("priority", "parameters"):
                 if key in declared.model_fields_set:
@@ -184,15 +191,60 @@ def _service_faults(parsed: ParsedFile, nodes: list[Node]) -> Iterator[Fault]:
             if getattr(node.service, key, None) is not None:
                 message = f"{node.id!r} is done by the service {declared.service!r}; remove {key!r}, or the service"
                 yield Fault(parsed.path(*node.service_location, key), message)
-        for key in ("environment", "secrets", "network"):
-            if getattr(declared, key):
-                message = f"does nothing for {node.id!r}: a service has its own; remove this key"
-                yield Fault(parsed.path(*node.location, key), message)
+        yield from _own_faults(parsed, node)
     if parsed.is_complete("service", "containers"):
         for name in services:
             if all(node.declared.service != name for node in nodes):
                 message = f"no container names the service {name!r}; remove it, or let one do"
                 yield Fault(parsed.path("services", name), message)
+
+
+def _own_faults(parsed: ParsedFile, node: Node) -> Iterator[Fault]:
+    """What a service has of its own cannot be given to it."""
+    for key in ("environment", "secrets", "network"):
+        if getattr(node.declared, key):
+            message = f"does nothing for {node.id!r}: a service has its own; remove this key"
+            yield Fault(parsed.path(*node.location, key), message)
+
+
+def _registry_faults(parsed: ParsedFile, document: LinkedDocument, nodes: list[Node]) -> Iterator[Fault]:
+    """With execution_mode grpc each container has the address of a service; without, none has."""
+    if document.execution_mode != "grpc":
+        for name, unused in document.service_registry.items():
+            for key in ("address", "connection"):
+                if getattr(unused, key) is not None:
+                    message = 'does nothing unless execution_mode is "grpc"; set that, or state image and command'
+                    yield Fault(parsed.path("service_registry", name, key), message)
+        return
+    for node in nodes:
+        entry, known = document.service_registry.get(node.id), node.id in parsed.content.get("service_registry", {})
+        if entry is None and not known and parsed.is_complete("service_registry"):
+            message = f'execution_mode grpc: {node.id!r} has no service here; add {json.dumps(node.id)}: "host:port"'
+            yield Fault(parsed.path("service_registry"), message)
+        if entry is not None and entry.address is None:
+            message = f"execution_mode grpc: {node.id!r} needs the address of its service; add 'address': \"host:port\""
+            yield Fault(parsed.path("service_registry", node.id), message)
+        for key in ("image", "command", "function"):
+            if getattr(entry, key, None) is not None:
+                message = f"execution_mode grpc: a service does the work of {node.id!r}; remove this key"
+                yield Fault(parsed.path("service_registry", node.id, key), message)
+        if node.declared.service is not None:
+            message = f"execution_mode grpc: the service of {node.id!r} is the one of service_registry; remove this key"
+            yield Fault(parsed.path(*node.location, "service"), message)
+        yield from _own_faults(parsed, node)
+
+
+def _executor_faults(parsed: ParsedFile, node: Node, address: ServiceAddress | None) -> Iterator[Fault]:
+    """A service of ContainerExecutor is given the path of an output, and knows no priority."""
+    if address is None or address.protocol != "container-executor":
+        return
+    removed = {at[-1] for at in parsed.removed if at[:-1] == node.location}
+    if not node.declared.output_file and "output_file" not in removed:
+        message = f"the service of {node.id!r} is given the path of an output (ContainerExecutor); add output_file"
+        yield Fault(node.path, message)
+    if "priority" in node.declared.model_fields_set:
+        message = f"the service of {node.id!r} has no queue with priorities (ContainerExecutor); remove this key"
+        yield Fault(parsed.path(*node.location, "priority"), message)
 
 
 def _linked_faults(parsed: ParsedFile, document: LinkedDocument, nodes: list[Node]) -> Iterator[Fault]:
@@ -253,7 +305,8 @@ def _unregistered_faults(parsed: ParsedFile, node: Node) -> Iterator[Fault]:
     """A container that is not a registered step declares what it runs, and writes something that can be checked."""
     declared = node.declared
     removed = {at[-1] for at in parsed.removed if at[:-1] == node.location} | {at[0] for at in parsed.removed}
-    if declared.service is None and removed.isdisjoint({"command", "function", "service_registry", "service"}):
+    served = parsed.document.service_of(node.id, declared)
+    if served is None and removed.isdisjoint({"command", "function", "service_registry", "service"}):
         command, function = (getattr(node.service, key, None) for key in ("command", "function"))
         if command is None and function is None:
             message = f"{node.id!r} is not a registered step, so it needs a command; add 'command', or 'function'"

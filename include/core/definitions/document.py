@@ -321,6 +321,7 @@ _PATTERNS = {
     **dict.fromkeys(
         ("network", "pool", "triggers"), "must begin with a letter or digit and hold only those, '.', '_' and '-'"
     ),
+    "address": "is not the address of a service; write it as host:port, or https://host:port for TLS",
     "url": "is not the address of a service; write it as http://host:port or https://host:port",
 }
 

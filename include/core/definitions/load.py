@@ -14,11 +14,11 @@ from include.core.definitions.document import DefinitionError, Fault, read_file
 from include.core.definitions.functions import read_functions
 from include.core.definitions.graph import Node, Registry, build_nodes, dependencies, topological_order
 from include.core.definitions.model import (
+    EXECUTOR_TIMEOUT_SECONDS,
     Definition,
     LinkedDocument,
     ListDocument,
     PipelineDocument,
-    ServiceAddress,
     StepSpec,
     service_pool,
 )
@@ -131,6 +131,11 @@ def _specs(
     for node in sorted(nodes, key=lambda node: ordered.index(node.id)):
         declared, service, step = node.declared, node.service, registered.get(node.id)
         function = service.function if service else None
+        served, address = document.service_of(node.id, declared) or (None, None)
+        executor = address is not None and address.protocol == "container-executor"
+        timeout = declared.timeout_seconds
+        if executor and "timeout_seconds" not in declared.model_fields_set:
+            timeout = EXECUTOR_TIMEOUT_SECONDS
         specs.append(
             StepSpec(
                 id=node.id,
@@ -141,7 +146,7 @@ def _specs(
                 inputs=tuple(node.reads),
                 outputs=tuple(node.writes),
                 depends_on=tuple(other for other in ordered if other in before[node.id]),
-                timeout_seconds=declared.timeout_seconds,
+                timeout_seconds=timeout,
                 memory_mb=declared.memory_mb,
                 cpus=declared.cpus,
                 function=function,
@@ -150,20 +155,15 @@ def _specs(
                 secrets=declared.secrets,
                 network=declared.network,
                 retries=declared.retries,
-                pool=declared.pool or _pool_of(declared.service, document.services),
+                pool=declared.pool or (service_pool(served) if served and address and address.slots else None),
                 params=document.params,
-                service=declared.service,
-                address=document.services.get(declared.service) if declared.service else None,
+                service=served,
+                address=address,
                 priority=declared.priority,
+                passed=(next(iter(declared.input_file), None), declared.output_file[0]) if executor else None,
                 parameters=declared.parameters,
                 records=declared.records,
                 declared=declared_outputs(declared, schemas),
             )
         )
     return tuple(specs)
-
-
-def _pool_of(service: str | None, services: Mapping[str, ServiceAddress]) -> str | None:
-    """Return the pool of a service whose tasks are limited."""
-    address = services.get(service) if service else None
-    return service_pool(str(service)) if address and address.slots else None

@@ -36,6 +36,9 @@ ID = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,199}$"
 WORKFLOW_NAME = r"^[A-Za-z0-9][A-Za-z0-9 _-]{0,99}$"
 KEPT_VARIABLES = ("AIRFLOW", "GROUNDTRUTH_", "DOCKER_", "DATA_DIR", "STEP_", "ENV_FILE_VALUES")
 """Variables that no definition passes on begin with one of these."""
+REGISTRY_ADDRESS = r"^(https?://)?[A-Za-z0-9.\[\]:-]+:[0-9]{1,5}$"
+EXECUTOR_TIMEOUT_SECONDS = 30
+"""Deadline of a call of ContainerExecutor whose container states no `timeout_seconds`."""
 SERVICE_URL = r"^https?://[A-Za-z0-9.\[\]:-]+(/[A-Za-z0-9._~/-]*)?$"
 IMAGE = r"^[A-Za-z0-9][A-Za-z0-9._/:@-]*$"
 NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$"
@@ -332,11 +335,22 @@ class ScheduleSpec(_Schema):
 
 
 class Service(_Schema):
-    """The image and the command of a container in the linked format."""
+    """What does the work of a container in the linked format: image and command, or the address of a service."""
 
     image: Image | None = None
     command: Command | None = None
     function: Function | None = Field(None, description=FUNCTION_MEANING)
+    address: str | None = Field(
+        None,
+        pattern=REGISTRY_ADDRESS,
+        description="With execution_mode grpc: `host:port`, or `https://host:port` for TLS.",
+    )
+    connection: str | None = Field(
+        None, pattern=ID, description="With an address: Airflow connection whose password is the bearer token."
+    )
+
+
+Protocol = Literal["http", "grpc", "container-executor"]
 
 
 class ServiceAddress(_Schema):
@@ -348,7 +362,11 @@ class ServiceAddress(_Schema):
         pattern=ID,
         description="Airflow connection whose password is the bearer token; its extra field may name a `ca_file`.",
     )
-    protocol: Literal["http", "grpc"] = Field("http", description="What it speaks; with `grpc`, `https` means TLS.")
+    protocol: Protocol = Field(
+        "http",
+        description="What it speaks; `container-executor`: the dialect that passes paths of a shared folder. With the "
+        "last two, `https` means TLS.",
+    )
     slots: int | None = Field(
         None,
         ge=1,
@@ -452,8 +470,10 @@ class PipelineDocument(_Schema):
         allow_inf_nan=False,
         description="Users are notified when a run has not ended this long after it was queued; the run continues.",
     )
-    execution_mode: Literal["parallel", "sequential"] = Field(
-        "parallel", description="sequential: one container at a time, even where they are independent."
+    execution_mode: Literal["parallel", "sequential", "grpc"] = Field(
+        "parallel",
+        description="sequential: one container at a time, even where they are independent. grpc: services of "
+        "service_registry do the work (ContainerExecutor).",
     )
     services: dict[str, ServiceAddress] = Field(
         {},
@@ -465,11 +485,27 @@ class PipelineDocument(_Schema):
     )
     publish: list[DataPath] = Field([], description="Output files that are published when every step has succeeded.")
 
+    def service_of(self, name: str, container: ContainerFields) -> tuple[str, ServiceAddress | None] | None:
+        """Return the service that does the work of a container, with its address if that is known; None for none."""
+        return (container.service, self.services.get(container.service)) if container.service else None
+
 
 class ListDocument(PipelineDocument):
     """A list of containers, each with the ids of those that it depends on."""
 
+    execution_mode: Literal["parallel", "sequential"] = Field(
+        "parallel", description="sequential: one container at a time, even where they are independent."
+    )
     containers: list[ListContainer] = Field(json_schema_extra={"minItems": 1})
+
+
+def _addressed(entry: Any) -> Any:
+    if isinstance(entry, str):
+        return {"address": entry}
+    if isinstance(entry, Mapping) and {"host", "port"} <= entry.keys():
+        rest = {name: value for name, value in entry.items() if name not in ("host", "port")}
+        return {"address": f"{entry['host']}:{entry['port']}", **rest}
+    return entry
 
 
 class LinkedDocument(PipelineDocument):
@@ -481,7 +517,30 @@ class LinkedDocument(PipelineDocument):
     start_node: str = Field(description="The container from which all others are reached.")
     service_registry: dict[
         str, Annotated[Service, BeforeValidator(lambda value: {"image": value} if isinstance(value, str) else value)]
-    ] = Field({}, description="Image, or image and command, of each container that is not a registered step.")
+    ] = Field(
+        {},
+        description="Image, or image and command, of each container that is not a registered step; with execution_mode "
+        "grpc the address of each container's service (`host:port`).",
+    )
+
+    def service_of(self, name: str, container: ContainerFields) -> tuple[str, ServiceAddress | None] | None:
+        """Return the service that does the work of a container: with execution_mode grpc that of the registry."""
+        if self.execution_mode != "grpc":
+            return super().service_of(name, container)
+        entry = self.service_registry.get(name)
+        if entry is None or entry.address is None:
+            return name, None
+        url = entry.address if "://" in entry.address else f"http://{entry.address}"
+        return name, ServiceAddress(url=url, connection=entry.connection, protocol="container-executor")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _addresses(cls, content: Any) -> Any:
+        """Take the texts of a registry for addresses where the mode is grpc, and host with port for one, too."""
+        registry = content.get("service_registry") if isinstance(content, Mapping) else None
+        if not isinstance(registry, Mapping) or content.get("execution_mode") != "grpc":
+            return content
+        return {**content, "service_registry": {name: _addressed(entry) for name, entry in registry.items()}}
 
 
 _PROGRAM = """\
@@ -533,6 +592,7 @@ class StepSpec:
         service: The service that does its work; None where its runtime does.
         address: Where that is.
         priority: Its place in the service's queue; 10 runs first.
+        passed: The input (None for none) and the output whose paths a service of ContainerExecutor is given.
         parameters: Of the service's operation, for a step that is not registered.
         records: Record accounting of a step that is not registered; the contract of a registered one has its own.
         declared: The outputs of which more is declared than their path.
@@ -560,6 +620,7 @@ class StepSpec:
     service: str | None = None
     address: ServiceAddress | None = None
     priority: int = 5
+    passed: tuple[str | None, str] | None = None
     parameters: Mapping[str, Any] = field(default_factory=dict, hash=False)
     records: RecordFiles | None = None
     declared: tuple[Artifact, ...] = ()

@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 from airflow.sdk import BaseOperator
 
 from include.control.addresses import DEFAULT_SERVICE, address_of, default_address
-from include.control.client import Client, Endpoint, client_for, fault_error
+from include.control.client import REQUEST_SECONDS, Client, client_for, fault_error
 from include.control.models import ENDED, Execute, Health, Operation, Output, Status, TaskKeys, file_reference
 from include.control.task_ids import task_id
 from include.core.artifacts import sha256
@@ -121,7 +121,7 @@ class ServiceStep(StepOperator, BaseOperator):
             raise StepTimeoutError(f"{self._who_task}: went on after its limit of {limit} s (timeout_seconds)")
         until, pause = time.monotonic() + SHORT_WAIT_SECONDS, FIRST_POLL_SECONDS
         while self.status.state not in ENDED:
-            if time.monotonic() > until:
+            if time.monotonic() > until and self.client.resumable:
                 name, address = address_of(work.item)
                 self._close()
                 raise StepSuspendedError(ServiceTrigger(name, address.model_dump(), self.request.task, limit))
@@ -163,7 +163,10 @@ class ServiceStep(StepOperator, BaseOperator):
         """Stop the task, unless a later attempt has taken it up."""
         started = work.folder.started(work.item.step.id)
         if started is not None and started.attempt == work.attempt.number and hasattr(self, "request"):
-            with suppress(GroundtruthError), client_for(_endpoint(work.item), CANCEL_SECONDS) as client:
+            if not self.client.resumable:  # this client alone knows the task
+                self.client.cancel(self.request.task)
+                return
+            with suppress(GroundtruthError), client_of(work.item, CANCEL_SECONDS) as client:
                 client.cancel(self.request.task)
 
     def release(self, work: Work) -> None:
@@ -194,7 +197,7 @@ class ServiceStep(StepOperator, BaseOperator):
     def client(self) -> Client:
         """The client of the step's service."""
         assert self.work is not None  # noqa: S101 - execute sets it
-        return client_for(_endpoint(self.work.item))
+        return client_of(self.work.item)
 
     def _made_by(self, answer: Health | Output) -> str:
         """Return what is recorded of the service, and decides with the rest whether a result is reused."""
@@ -238,16 +241,29 @@ def deployment() -> str:
     return hashlib.sha256(place.encode()).hexdigest()[:16]
 
 
-def _endpoint(item: PipelineStep) -> Endpoint:
-    return endpoint_of(*address_of(item))
+def client_of(item: PipelineStep, seconds: float = REQUEST_SECONDS) -> Client:
+    """Return a client of the service that does a step's work.
+
+    Raises:
+        SetupError: No service is named, or the exchange folder of ContainerExecutor cannot be used.
+    """
+    endpoint = endpoint_of(*address_of(item))
+    if endpoint.protocol != "container-executor":
+        return client_for(endpoint, seconds)
+    from include.control.executor_client import Work, executor_for
+    from include.control.service import operation_of
+
+    assert item.spec.passed is not None  # noqa: S101 - the definition demands an output
+    return executor_for(endpoint, Work(operation_of(item.step), *item.spec.passed), seconds)
 
 
 def _addresses() -> Iterator[tuple[str, ServiceAddress]]:
-    """Yield name and address of each service of a definition, and of the deployment's own, once."""
+    """Yield name and address of each service whose tasks can be found again, once."""
     from include.pipelines import load_pipelines
 
     items = [item for pipeline in load_pipelines()[0] for item in pipeline.steps if item.spec.address]
     known = [address_of(item) for item in items]
+    known = [(name, address) for name, address in known if address.protocol != "container-executor"]
     if default := default_address():
         known.append((DEFAULT_SERVICE, default))
     yield from {(address.url, address.connection): (name, address) for name, address in reversed(known)}.values()

@@ -20,7 +20,7 @@ DEFAULT_SECONDS = 30
 
 
 @dataclass(frozen=True)
-class Exchange:
+class ExchangeFolder:
     """A shared folder.
 
     Args:
@@ -32,10 +32,10 @@ class Exchange:
     seen: str
 
     @classmethod
-    def of(cls, text: str) -> Exchange:
+    def of(cls, text: str) -> ExchangeFolder:
         """Return the exchange that `FOLDER` or `FOLDER=NAME ON THE OTHER SIDE` describes.
 
-        >>> Exchange.of("/srv/exchange=/data").seen
+        >>> ExchangeFolder.of("/srv/exchange=/data").seen
         '/data'
 
         Raises:
