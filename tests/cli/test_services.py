@@ -23,13 +23,17 @@ RUNNER = CliRunner()
 def defined(tmp_path, data_dir, monkeypatch):
     """Write a definition whose services are at these URLs; the steps are of the energy domain."""
 
-    def define(name="energy-services", **urls):
+    def define(name="energy-services", *, outputs=False, **urls):
         ids = ["energy-generator", "energy-analyzer", "report-generator"]
+        files = ["energy_data.csv", "output1.json", "output2.json"] if outputs else [[], [], []]
         names = [*urls, *[None] * 3]
-        containers = [{"id": step} | ({"service": names[i]} if names[i] else {}) for i, step in enumerate(ids)]
+        containers = [
+            {"id": step, "output_file": files[i]} | ({"service": names[i]} if names[i] else {})
+            for i, step in enumerate(ids)
+        ]
         document = {
             "workflow_name": name,
-            "services": {n: {"url": u} for n, u in urls.items()},
+            "services": {n: u if isinstance(u, dict) else {"url": u} for n, u in urls.items()},
             "containers": containers,
         }
         (tmp_path / "definitions" / f"{name}.json").write_text(json.dumps(document))
@@ -77,6 +81,28 @@ def test_a_service_is_started_shown_and_stopped(defined):
 def test_the_pool_of_a_service_counts_steps_that_wait_for_it():
     assert pool_command(Pool("a", 2, "b", True)) == ["pools", "set", "--include-deferred", "a", "2", "b"]
     assert pool_command(Pool("a", 2, "b")) == ["pools", "set", "a", "2", "b"]
+
+
+def test_services_over_grpc_are_started_and_shown_too(defined):
+    with socket.socket() as one, socket.socket() as two:
+        for free in (one, two):
+            free.bind(("127.0.0.1", 0))
+        ports = [free.getsockname()[1] for free in (one, two)]
+    addresses = {
+        name: {"url": f"http://127.0.0.1:{port}", "protocol": protocol}
+        for name, port, protocol in zip(("one", "two"), ports, ("grpc", "container-executor"), strict=True)
+    }
+    defined(**addresses, outputs=True)
+    try:
+        up = RUNNER.invoke(app, ["services", "up"])
+        assert up.exit_code == 0, up.output
+        shown = RUNNER.invoke(app, ["services", "status"]).output
+        assert "✓ one" in shown
+        assert "✓ two" in shown
+        assert "version not stated" in shown
+    finally:
+        down = RUNNER.invoke(app, ["services", "down"]).output
+    assert ("one: stopped" in down, "two: stopped" in down) == (True, True)
 
 
 def test_a_service_that_cannot_start_says_why(defined, monkeypatch):

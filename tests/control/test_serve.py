@@ -55,6 +55,11 @@ def test_without_a_token_only_this_machine_may_ask(tmp_path, monkeypatch, capsys
     assert [is_loopback(host) for host in ("localhost", "::1", "10.0.0.1", "example.org")] == [True, True, False, False]
 
 
+def test_a_service_listens_somewhere(tmp_path, capsys):
+    assert main(["--steps", "energy", "--folder", str(tmp_path)]) == BadInputError.exit_code
+    assert "--port, --grpc-port: state one of them, or both" in capsys.readouterr().err
+
+
 def test_a_certificate_needs_its_key(tmp_path, capsys):
     command = ["--steps", "energy", "--port", "1", "--folder", str(tmp_path), "--tls-cert", "cert.pem"]
     assert main(command) == BadInputError.exit_code

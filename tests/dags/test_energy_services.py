@@ -63,7 +63,7 @@ def defined(protocol, service, data_dir):
     with serving(service, "127.0.0.1", 0, more=[dialect]) as port:
         if protocol == "grpc":
             address = {"url": f"http://127.0.0.1:{port}", "protocol": "grpc"}
-            yield document | {"services": {name: address for name in document["services"]}}
+            yield document | {"services": dict.fromkeys(document["services"], address)}
         else:
             yield THEIRS | {"service_registry": dict.fromkeys(THEIRS["containers"], f"127.0.0.1:{port}")}
     service.stop()

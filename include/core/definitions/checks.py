@@ -235,14 +235,9 @@ def _registry_faults(parsed: ParsedFile, document: LinkedDocument, nodes: list[N
 
 
 def _executor_faults(parsed: ParsedFile, node: Node, address: ServiceAddress | None) -> Iterator[Fault]:
-    """A service of ContainerExecutor is given the path of an output, and knows no priority."""
-    if address is None or address.protocol != "container-executor":
-        return
-    removed = {at[-1] for at in parsed.removed if at[:-1] == node.location}
-    if not node.declared.output_file and "output_file" not in removed:
-        message = f"the service of {node.id!r} is given the path of an output (ContainerExecutor); add output_file"
-        yield Fault(node.path, message)
-    if "priority" in node.declared.model_fields_set:
+    """A service of ContainerExecutor knows no priority."""
+    is_executor = address is not None and address.protocol == "container-executor"
+    if is_executor and "priority" in node.declared.model_fields_set:
         message = f"the service of {node.id!r} has no queue with priorities (ContainerExecutor); remove this key"
         yield Fault(parsed.path(*node.location, "priority"), message)
 
@@ -279,6 +274,12 @@ def _registered_faults(parsed: ParsedFile, node: Node, step: Step) -> Iterator[F
                 message = f"{file} is not in the contract of the step {node.id!r}, which names "
                 message += f"{', '.join(patterns) or 'no files'}; remove this key"
                 yield Fault(parsed.path(*node.location, key, index), message)
+    _, address = parsed.document.service_of(node.id, node.declared) or (None, None)
+    removed = {at[-1] for at in parsed.removed if at[:-1] == node.location}
+    is_executor = address is not None and address.protocol == "container-executor"
+    if is_executor and not node.declared.output_file and "output_file" not in removed:
+        message = f"the service of {node.id!r} is given the path of an output (ContainerExecutor); add output_file"
+        yield Fault(node.path, message)
     if node.declared.records:
         message = f"the step {node.id!r} has its own record accounting; remove this key"
         yield Fault(parsed.path(*node.location, "records"), message)

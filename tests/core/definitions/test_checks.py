@@ -1,6 +1,7 @@
 """The checks of a definition's graph, and of what each step declares."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -248,3 +249,87 @@ def test_services_that_do_not_fit_are_faults(tmp_path, step, services, faults):
     file = tmp_path / "pipeline.json"
     file.write_text(json.dumps({"workflow_name": "w", "services": services, "containers": [PLAIN | step]}))
     assert_messages(file, faults)
+
+
+THEIRS = {
+    "workflow_name": "w",
+    "start_node": "a",
+    "execution_mode": "grpc",
+    "service_registry": {"a": "a:1", "b": "b:2"},
+    "containers": {
+        "a": {"output_file": "a.csv", "next_node": "b"},
+        "b": {"input_file": "a.csv", "output_file": "b.csv", "next_node": None},
+    },
+}
+
+
+@pytest.mark.parametrize(
+    ("changes", "faults"),
+    [
+        ({"service_registry": {"a": "a:1"}}, {"$.service_registry": "'b' has no service here; add \"b\""}),
+        (
+            {"service_registry": {"a": "a:1", "b": "b:2", "bb": "b:2"}},
+            {"$.service_registry.bb": "no container has the id 'bb'; did you mean 'b'?"},
+        ),
+        ({"service_registry": {"a": "a:1", "b": "b"}}, {"$.service_registry.b": "write it as host:port"}),
+        (
+            {"service_registry": {"a": "a:1", "b": {"image": "b:1", "command": "true"}}},
+            {
+                "$.service_registry.b": "needs the address of its service",
+                "$.service_registry.b.image": "a service does the work of 'b'; remove this key",
+                "$.service_registry.b.command": "a service does the work of 'b'; remove this key",
+            },
+        ),
+        ({"containers.b.next_node": "a"}, {"$.containers.a": "the containers form a cycle: a → b → a"}),
+        (
+            {"containers.c": {"output_file": "c.csv"}, "service_registry.c": "c:3"},
+            {"$.containers.c": "cannot be reached from start_node 'a'"},
+        ),
+        ({"containers.b.timeout_seconds": 0}, {"$.containers.b.timeout_seconds": "must be at least 1"}),
+        ({"containers.b.output_file": None}, {"$.containers.b": "declares no output_file"}),
+        ({"containers.b.priority": 3}, {"$.containers.b.priority": "has no queue with priorities"}),
+        (
+            {"containers.b.service": "b"},
+            {"$.containers.b.service": "the service of 'b' is the one of service_registry"},
+        ),
+        ({"containers.b.environment": {"A": "1"}}, {"$.containers.b.environment": "a service has its own"}),
+        (
+            {"execution_mode": "parallel", "service_registry": {"a": {"address": "a:1"}, "b": {"connection": "b"}}},
+            {
+                "$.service_registry.a": "needs a command",
+                "$.service_registry.b": "needs a command",
+                "$.service_registry.a.address": 'does nothing unless execution_mode is "grpc"',
+                "$.service_registry.b.connection": 'does nothing unless execution_mode is "grpc"',
+            },
+        ),
+    ],
+)
+def test_what_execution_mode_grpc_needs_is_named_with_file_and_key(tmp_path, changes, faults):
+    content = json.loads(json.dumps(THEIRS))
+    for key, value in changes.items():
+        *path, last = key.split(".")
+        place = content
+        for part in path:
+            place = place[part]
+        place[last] = value
+    file = tmp_path / "theirs.json"
+    file.write_text(json.dumps(content))
+    assert_messages(file, faults)
+    with pytest.raises(DefinitionError, match=re.escape(str(file))):
+        load_definition(file, {})
+
+
+def test_a_registered_step_that_a_path_is_passed_for_names_its_output(tmp_path):
+    containers = {"energy-generator": {"next_node": None}}
+    content = {"start_node": "energy-generator", "service_registry": {"energy-generator": "a:1"}}
+    file = tmp_path / "theirs.json"
+    file.write_text(json.dumps(THEIRS | content | {"containers": containers}))
+    assert_messages(file, {"$.containers['energy-generator']": "is given the path of an output"})
+
+
+def test_a_list_has_no_registry_so_it_has_no_mode_grpc(tmp_path):
+    (tmp_path / "w.json").write_text(
+        json.dumps({"workflow_name": "w", "execution_mode": "grpc", "containers": [PLAIN]})
+    )
+    with pytest.raises(DefinitionError, match="must be 'parallel' or 'sequential'"):
+        load_definition(tmp_path / "w.json", {})

@@ -123,6 +123,44 @@ def test_the_file_of_schedules_is_no_definition(tmp_path):
     assert load_definitions(tmp_path, REGISTERED) == ([], [])
 
 
+def test_a_registry_of_addresses_makes_every_container_a_call_of_its_service(load):
+    containers = {
+        "a": {"input_file": None, "output_file": ["/data/a.csv", "log.txt"], "next_node": "b"},
+        "b": {"input_file": "/data/a.csv", "output_file": "b.csv", "next_node": "c", "timeout_seconds": 60},
+        "c": {"input_file": ["b.csv", "a.csv"], "output_file": "c.csv", "next_node": None},
+    }
+    registry = {
+        "a": "localhost:50051",
+        "b": {"host": "b", "port": 50052},
+        "c": {"address": "https://[::1]:50053", "connection": "account"},
+    }
+    definition = load(
+        {
+            "workflow_name": "w",
+            "start_node": "a",
+            "execution_mode": "grpc",
+            "service_registry": registry,
+            "containers": containers,
+        }
+    )
+    assert [step.address.url for step in definition.steps] == [
+        "http://localhost:50051", "http://b:50052", "https://[::1]:50053"
+    ]  # fmt: skip
+    assert {step.address.protocol for step in definition.steps} == {"container-executor"}
+    assert [step.address.connection for step in definition.steps] == [None, None, "account"]
+    assert [step.service for step in definition.steps] == ["a", "b", "c"]
+    assert [step.passed for step in definition.steps] == [(None, "a.csv"), ("a.csv", "b.csv"), ("b.csv", "c.csv")]
+    assert [step.timeout_seconds for step in definition.steps] == [30, 60, 30]
+    assert [step.depends_on for step in definition.steps] == [(), ("a",), ("a", "b")]
+
+
+def test_a_service_of_the_dialect_may_be_named_like_any_other(load):
+    services = {"s": {"url": "http://s:1", "protocol": "container-executor"}}
+    step = {"id": "a", "output_file": "a.csv", "service": "s", "parameters": {"depth": 3}}
+    (loaded,) = load({"workflow_name": "w", "services": services, "containers": [step]}).steps
+    assert (loaded.passed, loaded.timeout_seconds, loaded.parameters) == ((None, "a.csv"), 30, {"depth": 3})
+
+
 def test_a_service_reaches_the_steps_that_name_it(load):
     services = {"analyzer": {"url": "https://analyzer.example:8443/api", "connection": "analyzer_account"}}
     step = {"id": "a", "output_file": "a.csv", "service": "analyzer", "priority": 9, "parameters": {"depth": 3}}

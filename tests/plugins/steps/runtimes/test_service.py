@@ -3,8 +3,9 @@
 import tests.airflow_env  # noqa: F401 - before Airflow is imported
 
 # isort: split
+import threading
 from contextlib import contextmanager
-from types import SimpleNamespace
+from types import MappingProxyType, SimpleNamespace
 
 import pytest
 from airflow.sdk import DAG
@@ -20,8 +21,10 @@ from plugins.steps.context import RETRIES
 from plugins.steps.factory import step_task
 from plugins.steps.runtimes import service as runtime
 from plugins.steps.runtimes.service import ServiceStep, deployment, operation_name
+from tests.control.grpc_serving import listening
 from tests.control.serving import ended, served, until
 from tests.control.small_steps import STEPS
+from tests.control.test_executor_client import theirs as their_executor
 from tests.core.small_pipeline import pipeline, plan, spec
 
 pytestmark = pytest.mark.airflow
@@ -44,15 +47,17 @@ def run(folder, monkeypatch):
         return {"ti": instance, "dag_run": SimpleNamespace(dag_id="d", run_id="r"), "outlet_events": {}}
 
     def step(name, **changes):
-        address = ServiceAddress(url=run.url)
+        address = ServiceAddress(url=run.url, protocol=run.protocol)
         of = pipeline(spec(name, service="small", address=address, **changes), known=KNOWN)
         with DAG("d", schedule=None):
             return step_task(of, of[name])
 
-    def perform(name, **options):
-        return step(name).execute(context(task=name, **options))
+    def perform(name, changes=MappingProxyType({}), **options):
+        return step(name, **changes).execute(context(task=name, **options))
 
-    run = SimpleNamespace(folder=folder, context=context, step=step, perform=perform, url="http://127.0.0.1:9")
+    run = SimpleNamespace(
+        folder=folder, context=context, step=step, perform=perform, url="http://127.0.0.1:9", protocol="http"
+    )
     yield run
     get_settings.cache_clear()
 
@@ -100,6 +105,7 @@ def test_an_attempt_whose_worker_died_finds_its_task_again(run, client, monkeypa
     with pytest.raises(BaseException):  # noqa: B017, PT011 - whatever an interrupt becomes
         run.perform("measure")
     monkeypatch.undo()
+    monkeypatch.setattr(runtime, "SHORT_WAIT_SECONDS", 60)
     monkeypatch.setenv("GROUNDTRUTH_RUN_FOLDER", str(run.folder.path))
     get_settings.cache_clear()
     monkeypatch.setattr(ServiceClient, "execute", lambda self, request: asked.append(2) or execute(self, request))
@@ -266,3 +272,64 @@ def test_an_output_names_the_version_that_made_it(run, client, monkeypatch):
     with lying(monkeypatch, "output", lambda output: output.model_copy(update={"version": "older"})):
         run.perform("measure")
     assert run.folder.result("measure").image == f"small older at {run.url}"
+
+
+@contextmanager
+def theirs(run, tmp_path, monkeypatch, work):
+    """A service of ContainerExecutor does the work of the steps; the exchange folder is as deployments set it."""
+    (tmp_path / "exchange").mkdir()
+    monkeypatch.setenv("GROUNDTRUTH_EXCHANGE", str(tmp_path / "exchange"))
+    monkeypatch.setenv("GROUNDTRUTH_EXECUTOR_PACKAGE", "energy.v2")
+    get_settings.cache_clear()
+    with listening(their_executor(work, "energy.v2")) as port:
+        run.url, run.protocol = f"http://127.0.0.1:{port}", "container-executor"
+        yield
+
+
+IN, OUT = {"passed": (None, "in.csv")}, {"passed": ("in.csv", "out.csv")}
+
+
+def test_a_service_of_containerexecutor_is_waited_for_and_proven(run, tmp_path, monkeypatch):
+    monkeypatch.setattr(runtime, "SHORT_WAIT_SECONDS", 0)  # its call belongs to this process: nothing is suspended
+    seen = []
+
+    def work(given, written, context):
+        seen.append((given.name, written.name))
+        written.write_bytes(given.read_bytes() if given.name else b"value\n1\n1\n1\n")
+
+    with theirs(run, tmp_path, monkeypatch, work):
+        assert run.perform("measure", IN)["status"] == "success"
+        assert run.perform("copy", OUT)["status"] == "success"
+        assert run.folder.result("copy").image.startswith("small not stated, attempt ")
+        assert run.perform("copy", OUT, number=2)["reused"] is False  # whether the service changed, nothing tells
+    assert seen == [("", "in.csv"), ("in.csv", "out.csv"), ("in.csv", "out.csv")]
+    assert list((tmp_path / "exchange").iterdir()) == []
+
+
+def test_success_of_containerexecutor_without_a_file_fails_the_step(run, tmp_path, monkeypatch):
+    def nothing(given, written, context):
+        pass
+
+    with (
+        theirs(run, tmp_path, monkeypatch, nothing),
+        pytest.raises(ContractError, match=r"in\.csv: must be written, for the service said success=true"),
+    ):
+        run.perform("measure", IN)
+
+
+def test_a_killed_step_gives_its_call_up(run, tmp_path, monkeypatch):
+    begun, ended_calls = [], []
+
+    def hang(given, written, context):
+        begun.append(written)
+        until(lambda: not context.is_active())
+        ended_calls.append(written)
+
+    with theirs(run, tmp_path, monkeypatch, hang):
+        operator = run.step("measure", **IN)
+        thread = threading.Thread(target=lambda: until(lambda: begun) or operator.on_kill())
+        thread.start()
+        with pytest.raises(TransientError):
+            operator.execute(run.context(task="measure"))
+        thread.join()
+        until(lambda: ended_calls)
