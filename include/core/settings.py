@@ -115,7 +115,7 @@ class Settings(BaseSettings):
         "where they see it as PATH. Default: `exchange` in the data folder.",
     )
     executor_package: str = Field(
-        "", description="Package of the service ContainerExecutor, as in `energy.v2`. Default: none."
+        "", description="Package of the service ContainerExecutor (`acme.v2`). Default: none."
     )
     notify_connection: str | None = Field(
         None,
