@@ -28,7 +28,7 @@ def listening(*handler):
 
 
 @contextmanager
-def answering(seconds=2.0, **behaviours):
+def answering(seconds=20.0, **behaviours):
     """A client of a service whose methods behave as stated."""
 
     def missing(request, context):
