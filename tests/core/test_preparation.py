@@ -15,6 +15,7 @@ from include.core.contracts import StepParams
 from include.core.errors import BadInputError, SetupError
 from include.core.preparation import prepare_run, stage, staged_names
 from include.core.run_folder import FileRecord, Run, RunFolder
+from include.core.sink import last_event
 from include.satellite.pipeline import LookbackWindow
 from tests.core.small_pipeline import ANALYZE, MEASURE, READINGS, pipeline
 from tests.core.test_pipeline import OURS, AnalyzeParams
@@ -50,6 +51,7 @@ def test_the_plan_says_what_was_asked_for_and_what_will_run(prepare, folder):
     assert [(step.id, step.title) for step in run.steps] == [("measure", "Measure"), ("analyze", "Analyze")]
     assert run.params["households"] == 3
     assert timedelta(0) <= datetime.now(UTC) - run.created_at < timedelta(minutes=1)
+    assert last_event(folder.path).words == "run of test-pipeline started: 2 steps"
 
 
 def test_a_scheduled_run_works_on_its_data_interval(prepare):

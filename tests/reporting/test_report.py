@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from include.core.errors import SetupError
 from include.core.run_folder import FileRecord, RunFolder
+from include.core.sink import last_event
 from include.reporting.model import PipelineReport
 from include.reporting.report import build_report, write_report, write_report_of_lost_run
 from tests.reporting import lost_runs
@@ -358,6 +359,7 @@ def test_a_report_is_two_files_named_by_their_time(tmp_path: Path):
     assert re.fullmatch(r"pipeline_report_\d{8}_\d{6}\.json", json_path.name)
     assert html_path == json_path.with_suffix(".html")
     assert PipelineReport.model_validate_json(json_path.read_bytes()) == report, "nothing is lost in writing"
+    assert last_event(folder.path).words == "run ended after 4 min 6 s: success"
 
 
 def test_a_report_of_the_same_second_does_not_replace_the_first(tmp_path: Path):

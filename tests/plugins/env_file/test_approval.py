@@ -15,6 +15,7 @@ from sqlalchemy.exc import OperationalError
 
 from include.core.approvals import Question
 from include.core.settings import get_settings
+from include.core.sink import last_event
 from plugins.env_file.approval import PATIENCE, Answer, ApprovalOperator, live_page
 from tests.evidence import text_evidence
 from tests.plugins.env_file.runs import RUN_ID, context, dag_of
@@ -92,6 +93,15 @@ def test_a_person_is_shown_the_diff_and_waited_for_without_a_worker(form, tmp_pa
     assert form["params"]["evidence_code"]["value"] == CODE, "the form brings the code of what it shows"
     assert asked.answers == []
     assert asked.folders == [tmp_path / "data" / "runs" / "a_dag" / "manual__2026-01-01T00-00-00+00-00"]
+
+
+def test_a_reviewer_who_is_asked_is_an_event_of_the_run(form, tmp_path):
+    run = tmp_path / "data" / "runs" / "a_dag" / "manual__2026-01-01T00-00-00+00-00"
+    run.mkdir(parents=True)
+    with pytest.raises(TaskAwaitingInput):
+        Asked().operator.execute(context(require_approval=True))
+    event = last_event(run)
+    assert (event.kind, event.step) == ("escalated", "approve")
 
 
 def test_the_form_links_to_the_live_page(form):

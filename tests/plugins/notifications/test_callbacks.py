@@ -13,6 +13,7 @@ from include.core.contracts import Notice
 from include.core.outcome import StepMetrics, StepOutcome
 from include.core.run_folder import Run, RunFolder, Started, StepInfo, StepResult, write_json
 from include.core.settings import get_settings
+from include.core.sink import read_events
 from plugins.notifications import callbacks
 from plugins.notifications.callbacks import notify_of_deadline, notify_of_failure, notify_of_step, run_url
 from tests.core.small_pipeline import NOW
@@ -58,6 +59,7 @@ def test_a_failed_run_is_reported_once_with_its_fault_and_where_airflow_shows_it
     notify_of_failure(FAILED | {"reason": "task_failure"})
     [notice] = sent.notices
     assert notice.subject == "energy_pipeline failed: analyze"
+    assert [event.words for _, event in read_events(run_folder.path)] == [f"notice sent: {notice.subject}"]
     assert "Analyze: the worker died while it ran" in notice.sentence
     assert (notice.facts["Step"], notice.facts["Kind of fault"]) == ("Analyze (analyze)", "lost")
     assert notice.facts["In Airflow"] == "https://airflow.example.org/team/dags/energy_pipeline/runs/manual__1"
@@ -145,6 +147,7 @@ def test_a_missed_deadline_is_reported_once_with_what_is_running(sent, run_folde
     late()
     [notice] = sent.notices
     assert notice.subject == "energy_pipeline is late"
+    assert [event.words for _, event in read_events(run_folder.path)] == [f"notice sent: {notice.subject}"]
     assert "has not ended 60 minutes after it was queued" in notice.sentence
     assert (notice.facts["State"], notice.facts["Under way"]) == ("running", "Analyze")
 

@@ -11,13 +11,14 @@ from airflow.models.log import Log
 from airflow.utils.session import create_session
 
 from include.core.run_folder import RunFolder
+from include.core.sink import last_event
 from plugins.groundtruth import Groundtruth
 from plugins.notifications import marks
 from plugins.notifications.marks import on_task_instance_failed, step_of, user_of
 
 pytestmark = pytest.mark.airflow
 BY_USER = "TaskInstance's state was manually set to `failed`."
-TASK = SimpleNamespace(dag_id="energy_pipeline", run_id="manual__1", task_id="analyze", map_index=-1)
+TASK = SimpleNamespace(dag_id="energy_pipeline", run_id="manual__1", task_id="analyze", map_index=-1, try_number=1)
 
 
 @pytest.fixture
@@ -49,6 +50,8 @@ def test_the_latest_user_who_changed_the_run_is_recorded(run, audit):
     on_task_instance_failed(None, TASK, BY_USER)
     mark = run.mark("analyze")
     assert (mark.by, mark.state) == ("bob", "failed")
+    event = last_event(run.path)
+    assert (event.step, event.words) == ("analyze", "failed: a user (bob) marked the task as failed")
 
 
 def test_a_user_of_long_ago_is_not_named(audit):
