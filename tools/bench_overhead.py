@@ -14,12 +14,19 @@ import os
 import statistics
 import tempfile
 import time
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from include.core.contracts import Artifact, Step, StepParams
 from include.core.settings import ROOT
 from tools.bench import print_table
+
+if TYPE_CHECKING:
+    from airflow.sdk import DAG
+
+    from include.control.client import Endpoint
 
 TASKS = 8
 ALLOWED_SECONDS = 0.3
@@ -63,14 +70,15 @@ def task_times(folder: Path) -> list[tuple[str, float]]:
     (folder / "dags").mkdir()
     (folder / "dags" / "bench.py").write_text(DAG_FILE)
     with contextlib.redirect_stdout(io.StringIO()):
-        empty, step = (run_durations(name) for name in ("bench_empty", "bench_steps"))
+        empty, step = map(run_durations, bench_dags().values())
     return [("an empty task", empty), ("a step", step), ("a step adds", step - empty)]
 
 
-def run_durations(name: str) -> float:
+def run_durations(dag: DAG) -> float:
     """Median duration of a DAG's tasks; the first is left out, for it starts what the others use."""
-    dag = bench_dags()[name]
-    run = dag.test()
+    from airflow.sdk import DAG
+
+    run = DAG.test(dag)  # ours leaves nothing of a run in the database
     durations = [(ti.start_date, ti.duration) for ti in run.get_task_instances() if ti.task_id.startswith("task")]
     assert run.state == "success"  # noqa: S101
     return statistics.median(duration for _, duration in sorted(durations)[1:])
@@ -86,25 +94,24 @@ class BenchParams(StepParams):
 
 def write_small(files: Path, params: BenchParams) -> None:
     """What a bench step does."""
-    number = len(list(files.glob("out*.json")))
+    number = 1 + max((int(path.stem[3:]) for path in files.glob("out*.json")), default=-1)
     (files / f"out{number}.json").write_text('{"n": 1}\n')
 
 
-def bench_dags() -> dict[str, object]:
-    """An Airflow DAG of empty tasks and one of steps, of the same shape."""
-    from airflow.providers.standard.operators.python import PythonOperator
-    from airflow.sdk import DAG, chain
+class BenchStep(Step):
+    """A step whose program is `tools.bench_services`."""
 
-    from include.core.definitions.graph import specs_of
-    from include.core.definitions.model import Definition
-    from include.core.pipeline import Pipeline
-    from plugins.steps.factory import build_dag
+    @property
+    def program(self) -> tuple[str, ...]:
+        """The step as a service starts it."""
+        return ("python", "-m", "tools.bench_services", self.id)
 
-    with DAG("bench_empty", start_date=datetime(2024, 1, 1), schedule=None) as empty:  # noqa: DTZ001
-        chain(*(PythonOperator(task_id=f"task{n}", python_callable=nothing) for n in range(TASKS)))
+
+def bench_steps() -> dict[str, Step]:
+    """Steps in a row, each of which reads what the one before wrote."""
     files = [f"out{n}.json" for n in range(TASKS)]
-    steps = {
-        f"task{n}": Step(
+    return {
+        f"task{n}": BenchStep(
             id=f"task{n}",
             title=f"Task {n}",
             description="",
@@ -116,8 +123,31 @@ def bench_dags() -> dict[str, object]:
         )
         for n in range(TASKS)
     }
-    definition = Definition("bench-steps", "", specs_of(steps.values()), Path(__file__))
-    return {"bench_empty": empty, "bench_steps": build_dag(Pipeline(definition, steps), doc_md="")}
+
+
+def step_dag(name: str = "bench-steps", service: Endpoint | None = None) -> DAG:
+    """Return a DAG of these steps, whose work a service does if one is named."""
+    from include.core.definitions.graph import specs_of
+    from include.core.definitions.model import Definition, ServiceAddress
+    from include.core.pipeline import Pipeline
+    from plugins.steps.factory import build_dag
+
+    steps = bench_steps()
+    more: dict[str, Any] = {}
+    if service is not None:
+        more = {"service": service.name, "address": ServiceAddress(url=service.url, protocol=service.protocol)}
+    specs = tuple(replace(spec, **more) for spec in specs_of(steps.values()))
+    return build_dag(Pipeline(Definition(name, "", specs, Path(__file__)), steps), doc_md="")
+
+
+def bench_dags() -> dict[str, DAG]:
+    """An Airflow DAG of empty tasks and one of steps, of the same shape."""
+    from airflow.providers.standard.operators.python import PythonOperator
+    from airflow.sdk import DAG, chain
+
+    with DAG("bench_empty", start_date=datetime(2024, 1, 1), schedule=None) as empty:  # noqa: DTZ001
+        chain(*(PythonOperator(task_id=f"task{n}", python_callable=nothing) for n in range(TASKS)))
+    return {"bench_empty": empty, "bench_steps": step_dag()}
 
 
 if __name__ == "__main__":
