@@ -17,6 +17,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -162,10 +163,18 @@ def _recipe(files: Path, params: CompareParams, dataset: PatchInfo) -> dict[str,
         "world_seed": SEED,
         "bbox": bbox,
         "end": END,
-        "history_days": params.history_days if sequences and has_seasons(sequences.dates) else 0,
+        "history_days": _history_days(sequences.dates if sequences else [], params),
         "extra_bands": [band for band in dataset.bands if band in SENTINEL2.extra_bands],
         "target_count": max(DATES, params.sequence_length + SPARE_DATES),
     }
+
+
+def _history_days(dates: list[date], params: CompareParams) -> int:
+    """Return how far the baseline's series reaches back, so that it holds seasons where the run's does.
+
+    The run's own dates may span years without a history of previews; those of three years always span two.
+    """
+    return max(params.history_days, 3 * YEAR) if has_seasons(dates) else 0
 
 
 def _info(recipe: dict[str, Any]) -> BaselineInfo:

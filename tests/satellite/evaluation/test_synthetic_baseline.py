@@ -67,7 +67,8 @@ def test_the_baseline_reaches_as_far_back_as_the_run_s_series(
     info = SEQUENCE_INFO.read(tmp_path)
     SEQUENCE_INFO.write(tmp_path, info.model_copy(update={"dates": [date(2021, 1, 1), *info.dates]}))
     provide_baseline(tmp_path, PARAMS, PATCH_INFO.read(tmp_path))
-    assert [recipe["history_days"] for recipe in recipes] == [0, 1825]
+    provide_baseline(tmp_path, PARAMS.model_copy(update={"history_days": 0}), PATCH_INFO.read(tmp_path))
+    assert [recipe["history_days"] for recipe in recipes] == [0, 1825, 1095], "own dates of more than two years count"
 
 
 def test_other_parameters_and_damage_make_another_one(
