@@ -75,7 +75,7 @@ IN_PROCESS = r"pipeline (inspect .*\.csv|formats|housekeeping --dry-run|params s
 """Commands that start no Airflow: `tests/docs/test_transcripts.py` runs them."""
 
 IN_A_CHECKOUT = (
-    r"README.*run energy",
+    r"README.*run energy( |$)",
     r"adding-a-pipeline.*pipeline (new|run|params)",
     r"ci\.md: source env\.sh",
     r"energy\.md: \./pipeline",
@@ -86,6 +86,7 @@ IN_A_CHECKOUT = (
     r"own-data.*(run energy|inspect --format fluvius)",
     r"real-imagery.*--scenes in",
     r"satellite\.md: airflow backfill",
+    r"README.*services (up|down)|README.*run energy_services",
     r"services\.md: \./pipeline (services (up|status|down)|run)",
     r"upgrading\.md",
     r"what-is-proven.*energy",
