@@ -4,7 +4,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from tests.airflow_runs import parse_dags, run_dag  # isort: skip - sets Airflow's home first
+from tests.airflow_runs import file_of, parse_dags, run_dag  # isort: skip - sets Airflow's home first
 
 from tests.feed_files import day_file, make_feed
 
@@ -17,7 +17,7 @@ def both_dags(monkeypatch):
 
     @contextmanager
     def both(bag, _):
-        bag.dags = {name: bag.dags[name] for name in ("inbox", "energy_pipeline")}
+        bag.dags |= parse_dags(file_of("energy_pipeline")).dags
         with monkeypatch.context() as patched:
             patched.setattr("airflow.dag_processing.dagbag.BundleDagBag", lambda **_: bag)
             yield
