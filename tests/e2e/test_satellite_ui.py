@@ -20,10 +20,11 @@ from tests.e2e.running_airflow import ROOT, running_airflow, until
 from tests.satellite.agreeing import AREA, let_the_gates_agree
 from tests.satellite.tiny import END, TINY
 
-pytestmark = [pytest.mark.airflow, pytest.mark.e2e, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.airflow, pytest.mark.e2e, pytest.mark.timeout(1800)]
 
 PARAMS = TINY | AREA | {"allow_synthetic": True}
 OURS = "# the team's\nUSE_AI_MODELS=false  # until one is good enough\nOTHER=1\n"
+TRAINING_SECONDS = 600
 KILLED = {"download", "validate", "train_cnn"}
 
 
@@ -92,13 +93,13 @@ def last_month():
 
 def kill_the_validation(airflow, run):
     started = airflow.folder(run) / "steps" / "validate" / "started.json"
-    until(started.exists)
+    until(started.exists, TRAINING_SECONDS)
     kill(running_task(airflow, run, "validate"))
 
 
 def kill_the_training(airflow, run):
     """After some epochs, and before the last."""
-    task = until(lambda: running_task(airflow, run, "train_cnn"))
+    task = until(lambda: running_task(airflow, run, "train_cnn"), TRAINING_SECONDS)
     scratch = airflow.folder(run) / "scratch"
     until(lambda: any(scratch.glob("train_cnn.*/checkpoints/cnn/[!.]*")), every=0.01)
     kill(task)
