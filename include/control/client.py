@@ -316,15 +316,7 @@ class ServiceClient(Client):
         return self._ask("GET", "/control/tasks", Tasks, params={"deployment": deployment}).tasks
 
     def push(self, file: Path, checksum: str) -> bool:
-        """Give the service a file, unless it has it.
-
-        Args:
-            file: What to send.
-            checksum: Its checksum.
-
-        Returns:
-            Whether it was sent.
-        """
+        """Give the service a file, as `Client` says."""
         place = f"/data/{checksum}"
         with self._faults(None):
             if self._http.head(place).status_code == httpx.codes.OK:

@@ -81,15 +81,7 @@ class GrpcClient(Client):
         return self._ask("ListTasks", pb.TasksRequest(deployment=deployment), Tasks).tasks
 
     def push(self, file: Path, checksum: str) -> bool:
-        """Give the service a file, unless it has it.
-
-        Args:
-            file: What to send.
-            checksum: Its checksum.
-
-        Returns:
-            Whether it was sent.
-        """
+        """Give the service a file, as `Client` says."""
         with self._faults(None):
             if self._call("HasData", pb.DataRequest(sha256=checksum)).exists:
                 return False
