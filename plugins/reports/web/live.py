@@ -33,7 +33,7 @@ from include.core.sink import FILE, Numbered, last_event, read_events
 from include.reporting.archive import RunEntry, read_entry, run_entries
 from include.reporting.listing import STATES, Row, state_of
 from plugins.reports.web.app import render
-from plugins.reports.web.runs import active_runs, folder_of, on_the_command_line
+from plugins.reports.web.runs import active_runs, folder_of, on_the_command_line, row_of
 from plugins.reports.web.security import LIVE_POLICY, ReadableDags, is_from_our_page, may_read_runs, reads_runs
 
 router = APIRouter()
@@ -82,8 +82,7 @@ def one_live(request: Request, dag_id: str, run_id: str) -> Response:
     folder = folder_of(dag_id, run_id)
     if not folder.path.is_dir():
         return render(request, "no_run.html.j2", status=404, dag_id=dag_id, run_id=run_id)
-    entry = read_entry(folder.path)
-    row = Row(entry, state_of(entry, active_runs([dag_id]) | on_the_command_line(folder.path.parents[1], [entry])))
+    row = row_of(dag_id, folder)
     numbered = list(read_events(folder.path))
     events = [event for _, event in numbered]
     history = [event for event in reversed(events) if not isinstance(event, Progress)]

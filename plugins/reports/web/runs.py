@@ -66,9 +66,7 @@ def one_run(request: Request, dag_id: str, run_id: str) -> Response:
     folder = folder_of(dag_id, run_id)
     if not folder.path.is_dir():
         return render(request, "no_run.html.j2", status=404, dag_id=dag_id, run_id=run_id)
-    entry = read_entry(folder.path)
-    running = active_runs([dag_id]) | on_the_command_line(folder.path.parents[1], [entry])
-    row = Row(entry, state_of(entry, running))
+    row = row_of(dag_id, folder)
     return render(
         request,
         "run.html.j2",
@@ -118,6 +116,13 @@ def artifact(dag_id: str, run_id: str, path: str) -> Response:
         "Content-Length": str(record.bytes),
     }
     return StreamingResponse(chunks(file), media_type="application/octet-stream", headers=headers)
+
+
+def row_of(dag_id: str, folder: RunFolder) -> Row:
+    """Return what the pages state of a run."""
+    entry = read_entry(folder.path)
+    running = active_runs([dag_id]) | on_the_command_line(folder.path.parents[1], [entry])
+    return Row(entry, state_of(entry, running))
 
 
 def active_runs(dag_ids: Collection[str]) -> set[tuple[str, str]]:
